@@ -1,0 +1,260 @@
+"""Builds the native parts of mlxffi: libmlxc, the BLAS bridge and the two cffi modules.
+
+setuptools calls `BuildExt` (see pyproject.toml). What it makes, in this order:
+
+  mlxffi/lib/libmlxc.so         the C ABI over libmlx, from mlxffi/native/mlxc
+  mlxffi/lib/libmlxffi_blas.so  the BLAS bridge, from mlxffi/native/blas (Linux)
+  mlxffi/_mlxc.abi3.so          every C function, and the calls that evaluate, wait or call back
+  mlxffi/_graph.abi3.so         the calls that only build graph nodes; they keep the GIL
+  mlxffi/_build_info.py         what all of it was built against
+
+With MLXFFI_MLXC_PREFIX=/some/prefix the cffi modules are built against that prefix's mlx-c (`include/mlx/c/mlx.h`,
+`lib/libmlxc.*`) and libmlxc is not built. The cdef is what the C preprocessor leaves of the headers themselves.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from cffi import FFI
+from setuptools import Extension
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+NATIVE = ROOT / "mlxffi" / "native"
+GLUE = NATIVE / "glue"
+MACOS = sys.platform == "darwin"
+SUFFIX = "dylib" if MACOS else "so"
+CXX = shlex.split(os.environ.get("CXX", "c++"))
+CC = shlex.split(os.environ.get("CC", "cc"))
+# For sanitizers: MLXFFI_CFLAGS="-fsanitize=address -g".
+EXTRA_FLAGS = shlex.split(os.environ.get("MLXFFI_CFLAGS", ""))
+CXXFLAGS = ["-std=c++20", "-O2", "-g0", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", *EXTRA_FLAGS]
+
+
+def prefix() -> Path | None:
+    """The prefix of an installed mlx-c to build against, if one was asked for."""
+    value = os.environ.get("MLXFFI_MLXC_PREFIX")
+    if not value:
+        return None
+    path = Path(value).resolve()
+    if not (path / "include/mlx/c/mlx.h").exists():
+        raise SystemExit(f"MLXFFI_MLXC_PREFIX={value}: expected a prefix that holds include/mlx/c/mlx.h")
+    return path
+
+
+def mlx_folder() -> Path:
+    """The folder `mlx` of the backend's wheel, with `include` and `lib`."""
+    spec = importlib.util.find_spec("mlx")
+    for place in spec.submodule_search_locations if spec and spec.submodule_search_locations else []:
+        if (Path(place) / "include/mlx/mlx.h").exists():
+            return Path(place)
+    raise SystemExit("no MLX backend to build against: pip install mlx-cpu==0.32.4 (Linux) or mlx-metal==0.32.4 (macOS)")
+
+
+def mlx_version(include: Path) -> str:
+    """The MLX version that a folder's mlx/version.h declares."""
+    text = (include / "mlx/version.h").read_text(encoding="utf-8")
+    parts = [re.search(rf"MLX_VERSION_{part} (\d+)", text) for part in ("MAJOR", "MINOR", "PATCH")]
+    return ".".join(part[1] for part in parts if part)
+
+
+# --- the C declarations, for cffi ---
+
+
+def include_folders() -> list[Path]:
+    found = prefix()
+    return [found / "include"] if found else [ROOT / "include"]
+
+
+def declarations(source: str, wanted: tuple[str, ...], defines: list[str]) -> str:
+    """What the C preprocessor leaves of those files (by a part of their path) that `source` includes."""
+    includes = [f"-I{folder}" for folder in [*include_folders(), GLUE]]
+    command = [*CC, "-E", "-DMLX_NO_HALF", *defines, *includes, "-x", "c", "-"]
+    text = subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout
+    kept, keep = [], False
+    for line in text.splitlines():
+        marker = re.match(r'# \d+ "(.*?)"', line)
+        if marker:
+            keep = any(part in marker[1] for part in wanted)
+        elif keep and line.strip():
+            kept.append(line)
+    text = re.sub(r"__attribute__\s*\(\(.*?\)\)|__extension__", "", "\n".join(kept))
+    return text.replace("_Bool", "bool")
+
+
+def abi_cdef() -> str:
+    """Every declaration of the C ABI, and of our additions where the library is ours."""
+    source = '#include "mlx/c/mlx.h"\n' + ("" if prefix() else '#include "mlxffi/mlxffi.h"\n')
+    return declarations(source, ("mlx/c/", "include/mlxffi/"), [])
+
+
+def lacking(cdef: str) -> list[str]:
+    """A define for each function that the glue uses and the headers do not declare."""
+    used = {name for path in GLUE.glob("generated/*.h") for name in re.findall(r"MLXFFI_LACKS_(\w+)", path.read_text())}
+    return [f"-DMLXFFI_LACKS_{name}" for name in sorted(used) if not re.search(rf"\b{name}\(", cdef)]
+
+
+def glue_cdef(headers: list[str], defines: list[str]) -> str:
+    """The prototypes of glue functions, as cffi declares them."""
+    source = "".join(f'#include "{header}"\n' for header in headers)
+    prelude = "#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n"
+    return declarations(prelude + source, ("native/glue/",), defines).replace("static ", "")
+
+
+def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
+    """The cffi builder of `_mlxc` or `_graph`, and the macros that its C code needs."""
+    cdef = abi_cdef()
+    defines = lacking(cdef) + (["-DMLXFFI_PLAIN_MLXC"] if prefix() else [])
+    ffi = FFI()
+    if name == "_mlxc":
+        ffi.cdef(cdef)
+        ffi.cdef((GLUE / "python.h").read_text())
+        ffi.cdef(glue_cdef(["callbacks.h", "generated/calls.h"], defines))
+        source = ["streams.h", "callbacks.c", "generated/calls.c"]
+    else:
+        ffi.cdef(glue_cdef(["generated/graph.h"], defines))
+        source = ["keep_gil.h", "streams.h", "generated/graph.c"]
+    text = "#include <stdbool.h>\n#include <stdint.h>\n" + "".join(f'#include "{part}"\n' for part in source)
+    ffi.set_source(f"mlxffi.{name}", text)
+    return ffi, [(define.removeprefix("-D"), "1") for define in defines]
+
+
+# --- libmlxc and the BLAS bridge ---
+
+
+def run(command: list[str]) -> None:
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise SystemExit(f"{shlex.join(command)}\n{result.stdout}{result.stderr}")
+
+
+def compile_objects(sources: list[Path], include: list[Path], folder: Path) -> list[str]:
+    """Compile C++ files side by side; an object that is newer than every source and header stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    newest = max(path.stat().st_mtime for place in (NATIVE, ROOT / "include") for path in place.rglob("*.h"))
+
+    def compile_one(source: Path) -> str:
+        target = folder / f"{source.parent.name}_{source.stem}.o"
+        if not target.exists() or target.stat().st_mtime < max(newest, source.stat().st_mtime):
+            flags = [f"-I{ROOT / 'include'}", f"-I{NATIVE / 'mlxc'}", *(f"-isystem{path}" for path in include)]
+            run([*CXX, *CXXFLAGS, *flags, "-c", str(source), "-o", str(target)])
+        return str(target)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(compile_one, sources))
+
+
+def rpath(*folder: str, inplace: bool) -> str:
+    """Where a library in mlxffi/lib finds another package's: beside it once installed; in an editable install, in the
+    environment that builds it."""
+    if inplace:
+        return f"-Wl,-rpath,{Path(sysconfig.get_path('purelib')).joinpath(*folder)}"
+    return f"-Wl,-rpath,{'@loader_path' if MACOS else '$ORIGIN'}/../../{'/'.join(folder)}"
+
+
+def build_libmlxc(target: Path, scratch: Path, inplace: bool) -> None:
+    """Link libmlxc over the backend's libmlx."""
+    mlx = mlx_folder()
+    sources = sorted((NATIVE / "mlxc").rglob("*.cpp"))
+    objects = compile_objects(sources, [mlx / "include"], scratch / "mlxc")
+    if MACOS:
+        link = ["-dynamiclib", "-install_name", "@rpath/libmlxc.dylib"]
+    else:
+        exports = NATIVE / "mlxc" / "exports.map"
+        link = ["-shared", f"-Wl,--version-script={exports}", "-Wl,-z,defs", "-Wl,-soname,libmlxc.so"]
+        link += ["-Wl,--disable-new-dtags"]
+    link.append(rpath("mlx", "lib", inplace=inplace))
+    run([*CXX, *EXTRA_FLAGS, *link, *objects, f"-L{mlx / 'lib'}", "-lmlx", "-o", str(target)])
+
+
+def build_blas_bridge(target: Path, inplace: bool) -> None:
+    """Link the bridge to OpenBLAS; where the build has none, mlxffi runs with the BLAS that MLX brings."""
+    spec = importlib.util.find_spec("scipy_openblas32")
+    if MACOS or not spec or not spec.origin:
+        return
+    library = Path(spec.origin).parent / "lib"
+    link = ["-shared", "-fPIC", "-O2", "-Wl,--no-as-needed", "-Wl,-z,defs", "-Wl,-soname,libmlxffi_blas.so"]
+    link += ["-Wl,--disable-new-dtags", rpath("scipy_openblas32", "lib", inplace=inplace)]
+    run([*CC, *link, str(NATIVE / "blas/bridge.c"), f"-L{library}", "-lscipy_openblas", "-o", str(target)])
+
+
+# --- the setuptools command ---
+
+
+class BuildExt(build_ext):
+    """Builds everything native for one wheel or one editable install."""
+
+    def run(self) -> None:
+        self.target = ROOT / "mlxffi" if self.inplace else Path(self.build_lib).resolve() / "mlxffi"
+        self.scratch = ROOT / "build" / ("sanitized" if EXTRA_FLAGS else "native") if self.inplace else Path(self.build_temp)
+        self.build_temp = str(self.scratch)
+        library = self.target / "lib"
+        library.mkdir(parents=True, exist_ok=True)
+        if not prefix():
+            build_libmlxc(library / f"libmlxc.{SUFFIX}", self.scratch, bool(self.inplace))
+            build_blas_bridge(library / f"libmlxffi_blas.{SUFFIX}", bool(self.inplace))
+        write_build_info(self.target / "_build_info.py")
+        write_package_files(self.target, library)
+        super().run()
+
+    def build_extension(self, ext: Extension) -> None:
+        name = ext.name.rpartition(".")[2]
+        found = prefix()
+        source = self.scratch / f"{name}.c"
+        source.parent.mkdir(parents=True, exist_ok=True)
+        ffi, macros = builder(name)
+        ffi.emit_c_code(str(source))
+        origin = "@loader_path" if MACOS else "$ORIGIN"
+        libraries = found / "lib" if found else self.target / "lib"
+        ext.sources = [str(source)]
+        ext.depends = [str(path) for place in (GLUE, ROOT / "include") for path in place.rglob("*.[ch]")]
+        ext.py_limited_api = True
+        ext.define_macros = [("Py_LIMITED_API", "0x030A0000"), *macros]
+        ext.include_dirs = [str(folder) for folder in [*include_folders(), GLUE]]
+        ext.libraries, ext.library_dirs = ["mlxc"], [str(libraries)]
+        ext.extra_compile_args = ["-O2", "-g0", *EXTRA_FLAGS]
+        rpath = str(libraries) if found else f"{origin}/lib"
+        ext.extra_link_args = [f"-Wl,-rpath,{rpath}", *EXTRA_FLAGS]
+        if not MACOS:
+            ext.extra_link_args.append("-Wl,--allow-shlib-undefined")
+        super().build_extension(ext)
+
+    def get_outputs(self) -> list[str]:
+        library = Path(self.build_lib) / "mlxffi"
+        return [*super().get_outputs(), *(str(path) for path in library.rglob("*") if path.is_file())]
+
+
+def write_build_info(target: Path) -> None:
+    """Record what the native parts were built against; the loader compares it with what it finds."""
+    found = prefix()
+    version = "" if found else mlx_version(mlx_folder() / "include")
+    text = f'"""Written by build_ffi.py."""\n\nMLX_VERSION = "{version}"\nMLXC_PREFIX = {str(found) if found else ""!r}\n'
+    target.write_text(text, encoding="utf-8")
+
+
+def write_package_files(package: Path, library: Path) -> None:
+    """What programs in other languages look for: headers, pkg-config and CMake files."""
+    include = "${prefix}/include"
+    if package == ROOT / "mlxffi":
+        include = "${prefix}/../include"
+    else:
+        shutil.copytree(ROOT / "include", package / "include", dirs_exist_ok=True)
+    for template in (NATIVE / "package").iterdir():
+        target = library / ("pkgconfig" if template.suffix == ".pc" else "cmake/mlxc") / template.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = template.read_text(encoding="utf-8").replace("@INCLUDE@", include)
+        target.write_text(text.replace("@VERSION@", mlx_version(mlx_folder() / "include")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    print(abi_cdef())

@@ -1,0 +1,198 @@
+/* Callbacks from C into Python, and the state that both share.
+ *
+ * One trampoline for each kind of closure. Its payload is a key into Python's registry, never a pointer to a Python
+ * object. The status starts as failure: a callback that could not run reads as an error. The destructor of a
+ * payload touches no Python; it queues the key, and Python takes the queue up on its next call.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- errors: kept per thread, no Python in their path --- */
+
+#ifdef MLXFFI_PLAIN_MLXC
+
+/* mlx-c tells a text and no kind. A message that does not fit is cut. */
+static _Thread_local char error_text[4096];
+static _Thread_local int error_kind;
+
+static void keep_error(const char *message, void *data) {
+  (void)data;
+  error_kind = 4;
+  strncpy(error_text, message, sizeof error_text - 1);
+}
+
+static int glue_ignore_errors(void) {
+  mlx_set_error_handler(keep_error, NULL, NULL);
+  return 0;
+}
+
+static int glue_error_kind(void) {
+  return error_kind;
+}
+
+static const char *glue_error_text(void) {
+  return error_text;
+}
+
+static void glue_clear_error(void) {
+  error_kind = 0;
+  error_text[0] = 0;
+}
+
+#else
+
+static int glue_ignore_errors(void) {
+  mlx_set_error_handler(mlxffi_ignore_errors, NULL, NULL);
+  return 0;
+}
+
+static int glue_error_kind(void) {
+  return mlxffi_last_error_kind();
+}
+
+static const char *glue_error_text(void) {
+  return mlxffi_last_error_text();
+}
+
+static void glue_clear_error(void) {
+  mlxffi_clear_error();
+}
+
+#endif
+
+/* --- vectors of arrays as lists of integers --- */
+
+static intptr_t glue_vector_array_pack(const intptr_t *arrays, size_t arrays_num) {
+  return (intptr_t)mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num).ctx;
+}
+
+/* Fills `arrays` with handles of the caller's own. */
+static int glue_vector_array_unpack(intptr_t *arrays, intptr_t vector) {
+  mlx_vector_array source = {(void *)vector};
+  size_t size = mlx_vector_array_size(source);
+  for (size_t i = 0; i < size; i++) {
+    mlx_array element = {0};
+    if (mlx_vector_array_get(&element, source, i)) {
+      while (i--) {
+        mlx_array_free((mlx_array){(void *)arrays[i]});
+      }
+      return 1;
+    }
+    arrays[i] = (intptr_t)element.ctx;
+  }
+  return 0;
+}
+
+static size_t glue_vector_array_size(intptr_t vector) {
+  return mlx_vector_array_size((mlx_vector_array){(void *)vector});
+}
+
+static int glue_vector_array_free(intptr_t vector) {
+  return mlx_vector_array_free((mlx_vector_array){(void *)vector});
+}
+
+/* --- payloads: keys whose closures are gone --- */
+
+static pthread_mutex_t dropped_lock = PTHREAD_MUTEX_INITIALIZER;
+static intptr_t *dropped_keys;
+static size_t dropped_count, dropped_capacity;
+
+/* A key for which there is no memory stays in the registry: a leak, not a crash. */
+static void queue_key(void *payload) {
+  pthread_mutex_lock(&dropped_lock);
+  if (dropped_count == dropped_capacity) {
+    size_t capacity = dropped_capacity ? 2 * dropped_capacity : 64;
+    intptr_t *grown = realloc(dropped_keys, capacity * sizeof *grown);
+    if (!grown) {
+      pthread_mutex_unlock(&dropped_lock);
+      return;
+    }
+    dropped_keys = grown;
+    dropped_capacity = capacity;
+  }
+  dropped_keys[dropped_count++] = (intptr_t)payload;
+  pthread_mutex_unlock(&dropped_lock);
+}
+
+/* Moves up to `capacity` keys out of the queue and tells how many. */
+static size_t glue_dropped(intptr_t *keys, size_t capacity) {
+  pthread_mutex_lock(&dropped_lock);
+  size_t count = dropped_count < capacity ? dropped_count : capacity;
+  dropped_count -= count;
+  memcpy(keys, dropped_keys + dropped_count, count * sizeof *keys);
+  pthread_mutex_unlock(&dropped_lock);
+  return count;
+}
+
+/* --- trampolines --- */
+
+/* Set while the interpreter shuts down: from then on callbacks fail without entering Python. */
+static atomic_bool stopped;
+
+static void glue_stop_callbacks(void) {
+  atomic_store(&stopped, true);
+}
+
+static int call_closure(mlx_vector_array *res, const mlx_vector_array input, void *key) {
+  int status = 1;
+  if (!atomic_load(&stopped)) {
+    python_closure(&status, (intptr_t *)&res->ctx, (intptr_t)input.ctx, (intptr_t)key);
+  }
+  return status;
+}
+
+static int call_closure_kwargs(mlx_vector_array *res, const mlx_vector_array input, const mlx_map_string_to_array kwargs, void *key) {
+  int status = 1;
+  if (!atomic_load(&stopped)) {
+    python_closure_kwargs(&status, (intptr_t *)&res->ctx, (intptr_t)input.ctx, (intptr_t)kwargs.ctx, (intptr_t)key);
+  }
+  return status;
+}
+
+static int call_closure_value_and_grad(mlx_vector_array *values, mlx_vector_array *grads, const mlx_vector_array input, void *key) {
+  int status = 1;
+  if (!atomic_load(&stopped)) {
+    python_closure_value_and_grad(&status, (intptr_t *)&values->ctx, (intptr_t *)&grads->ctx, (intptr_t)input.ctx, (intptr_t)key);
+  }
+  return status;
+}
+
+static int call_closure_custom(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array cotangents, const mlx_vector_array outputs, void *key) {
+  int status = 1;
+  if (!atomic_load(&stopped)) {
+    python_closure_custom(&status, (intptr_t *)&res->ctx, (intptr_t)primals.ctx, (intptr_t)cotangents.ctx, (intptr_t)outputs.ctx, (intptr_t)key);
+  }
+  return status;
+}
+
+static int call_closure_custom_jvp(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array tangents, const int *argnums, size_t argnums_num, void *key) {
+  int status = 1;
+  if (!atomic_load(&stopped)) {
+    python_closure_custom_jvp(&status, (intptr_t *)&res->ctx, (intptr_t)primals.ctx, (intptr_t)tangents.ctx, argnums, argnums_num, (intptr_t)key);
+  }
+  return status;
+}
+
+static int call_closure_custom_vmap(mlx_vector_array *res, mlx_vector_int *out_axes, const mlx_vector_array input, const int *in_axes, size_t in_axes_num, void *key) {
+  int status = 1;
+  if (!atomic_load(&stopped)) {
+    python_closure_custom_vmap(&status, (intptr_t *)&res->ctx, (intptr_t *)&out_axes->ctx, (intptr_t)input.ctx, in_axes, in_axes_num, (intptr_t)key);
+  }
+  return status;
+}
+
+/* A closure over a key of Python's registry; 0 after an error, and then the key is queued already. */
+#define NEW_CLOSURE(kind)                                                                                    \
+  static intptr_t glue_new_##kind(intptr_t key) {                                                            \
+    return (intptr_t)mlx_##kind##_new_func_payload(&call_##kind, (void *)key, &queue_key).ctx;                \
+  }
+
+NEW_CLOSURE(closure)
+NEW_CLOSURE(closure_kwargs)
+NEW_CLOSURE(closure_value_and_grad)
+NEW_CLOSURE(closure_custom)
+NEW_CLOSURE(closure_custom_jvp)
+NEW_CLOSURE(closure_custom_vmap)

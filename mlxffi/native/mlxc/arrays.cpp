@@ -1,0 +1,129 @@
+#include "arrays.h"
+
+#include <cstring>
+
+#include "payload.h"
+
+namespace mlxc {
+
+namespace {
+
+size_t checked_bytes(const mx::Shape& shape, mx::Dtype dtype) {
+  size_t bytes = mx::size_of(dtype);
+  for (int size : shape) {
+    if (size < 0 || __builtin_mul_overflow(bytes, static_cast<size_t>(size), &bytes)) {
+      throw BadArgument("shape", "expected sizes of 0 or more whose product fits in memory, got " + printed(shape));
+    }
+  }
+  return bytes;
+}
+
+mx::Shape checked_shape(const void* data, const int* shape, int dim, mx::Dtype dtype) {
+  mx::Shape sizes = List(shape, dim, "shape");
+  if (checked_bytes(sizes, dtype) && !data) {
+    throw BadArgument("data", "expected the elements of an array of shape " + printed(sizes) + ", got NULL");
+  }
+  return sizes;
+}
+
+// `held` dies with the buffer, or before this returns if MLX copies the data.
+mx::array managed(void* data, const int* shape, int dim, mlx_dtype dtype, std::shared_ptr<void> held) {
+  auto type = dtype_of(dtype, "dtype");
+  auto sizes = checked_shape(data, shape, dim, type);
+  if (!data) {
+    return mx::zeros(sizes, type);
+  }
+  return mx::array(data, sizes, type, [held = std::move(held)](void*) mutable { held.reset(); });
+}
+
+} // namespace
+
+mx::array copied(const void* data, const int* shape, int dim, mx::Dtype dtype) {
+  auto sizes = checked_shape(data, shape, dim, dtype);
+  auto bytes = checked_bytes(sizes, dtype);
+  mx::array array(mx::allocator::malloc(bytes), sizes, dtype);
+  if (bytes) {
+    std::memcpy(array.data<char>(), data, bytes);
+  }
+  return array;
+}
+
+// MLX reads wherever shape and strides lead; here every element must lie inside `a`.
+mx::array as_strided(const mx::array& a, const mx::Shape& shape, const mx::Strides& strides, size_t offset, mx::StreamOrDevice s) {
+  if (shape.size() != strides.size()) {
+    throw BadArgument("strides", "expected one stride for each of the " + std::to_string(shape.size()) + " sizes in `shape`, got " + std::to_string(strides.size()));
+  }
+  __int128 first = offset, last = offset, count = 1;
+  for (size_t i = 0; i < shape.size(); i++) {
+    __int128 reach = static_cast<__int128>(shape[i] - 1) * strides[i];
+    (reach < 0 ? first : last) += reach;
+    count *= shape[i] < 0 ? throw BadArgument("shape", "expected sizes of 0 or more, got " + printed(shape)) : shape[i] != 0;
+  }
+  if (count && (first < 0 || last >= static_cast<__int128>(a.size()))) {
+    throw BadArgument("strides", "expected elements inside the " + std::to_string(a.size()) + " of `a`, got shape " + printed(shape) + " with strides " + printed(strides) + " from offset " + std::to_string(offset));
+  }
+  return mx::as_strided(a, shape, strides, offset, s);
+}
+
+int dim_of(const mx::array& array, int dim) {
+  int ndim = static_cast<int>(array.ndim());
+  if (dim < -ndim || dim >= ndim) {
+    throw std::out_of_range("[mlx_array_dim] argument `dim`: expected -" + std::to_string(ndim) + " to " + std::to_string(ndim - 1) + ", got " + std::to_string(dim));
+  }
+  return array.shape(dim);
+}
+
+const mx::array& evaluated(const mx::array& array) {
+  if (array.status() == mx::array::Status::unscheduled) {
+    throw BadArgument("arr", "expected an evaluated array: call mlx_array_eval() first");
+  }
+  return array;
+}
+
+const Arrays& evaluated(const Arrays& arrays) {
+  for (auto& array : arrays) {
+    evaluated(array);
+  }
+  return arrays;
+}
+
+void wait(mx::array& array) {
+  evaluated(array);
+  array.wait();
+}
+
+} // namespace mlxc
+
+using namespace mlxc;
+
+extern "C" mlx_array mlx_array_new_data_managed(void* data, const int* shape, int dim, mlx_dtype dtype, void (*dtor)(void*)) {
+  return mlx_array_new_data_managed_payload(data, shape, dim, dtype, data, dtor);
+}
+
+extern "C" mlx_array mlx_array_new_data_managed_payload(void* data, const int* shape, int dim, mlx_dtype dtype, void* payload, void (*dtor)(void*)) {
+  return made<mlx_array>("mlx_array_new_data_managed_payload", [&] { return managed(data, shape, dim, dtype, adopt(payload, dtor)); });
+}
+
+extern "C" int mlxffi_array_detach(const mlx_array arr) {
+  return guarded(__func__, [&] {
+    auto& array = get(arr, "arr");
+    wait(array);
+    array.detach();
+  });
+}
+
+extern "C" int mlxffi_array_data(const void** data, const mlx_array arr) {
+  return guarded(__func__, [&] {
+    auto& array = get(arr, "arr");
+    wait(array);
+    put(data, array.size() ? static_cast<const void*>(array.data<char>()) : nullptr);
+  });
+}
+
+extern "C" int mlxffi_array_is_tracer(bool* res, const mlx_array arr) {
+  return guarded(__func__, [&] { put(res, get(arr, "arr").is_tracer()); });
+}
+
+extern "C" int mlxffi_array_is_same(bool* res, const mlx_array a, const mlx_array b) {
+  return guarded(__func__, [&] { put(res, get(a, "a").id() == get(b, "b").id()); });
+}

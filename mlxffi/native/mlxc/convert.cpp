@@ -1,0 +1,36 @@
+#include "convert.h"
+
+namespace mlxc {
+
+mx::Dtype dtype_of(mlx_dtype value, const char* argument) {
+  static constexpr mx::Dtype dtypes[] = {
+      mx::bool_,
+      mx::uint8,
+      mx::uint16,
+      mx::uint32,
+      mx::uint64,
+      mx::int8,
+      mx::int16,
+      mx::int32,
+      mx::int64,
+      mx::float16,
+      mx::float32,
+      mx::float64,
+      mx::bfloat16,
+      mx::complex64,
+  };
+  return dtypes[enum_of<int>(value, std::size(dtypes), "mlx_dtype", argument)];
+}
+
+std::vector<std::string> texts(const char* const* data, size_t size) {
+  if (!data && size) {
+    throw BadArgument("data", "expected " + std::to_string(size) + " strings, got NULL");
+  }
+  std::vector<std::string> strings;
+  for (size_t i = 0; i < size; i++) {
+    strings.push_back(text(data[i], "data"));
+  }
+  return strings;
+}
+
+} // namespace mlxc

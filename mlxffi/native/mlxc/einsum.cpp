@@ -1,0 +1,17 @@
+#include "convert.h"
+#include "mlx/einsum.h"
+
+using namespace mlxc;
+
+extern "C" int mlx_einsum_path(mlx_vector_int* path, mlx_string* description, const char* subscripts, const mlx_vector_array operands) {
+  return guarded(__func__, [&] {
+    auto [contractions, summary] = mx::einsum_path(text(subscripts, "subscripts"), get(operands, "operands"));
+    std::vector<int> flat;
+    for (auto& positions : contractions) {
+      flat.insert(flat.end(), positions.begin(), positions.end());
+      flat.push_back(-1);
+    }
+    put(path, std::move(flat));
+    put(description, std::move(summary));
+  });
+}

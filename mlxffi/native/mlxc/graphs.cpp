@@ -1,0 +1,35 @@
+// Graphs as text, written to a C file.
+#include <cstdio>
+
+#include "convert.h"
+
+using namespace mlxc;
+
+namespace {
+
+void write(FILE* os, const std::string& text) {
+  if (!os) {
+    throw BadArgument("os", "expected an open FILE, got NULL");
+  }
+  if (std::fwrite(text.data(), 1, text.size(), os) != text.size()) {
+    throw std::runtime_error("could not write the graph to the file");
+  }
+}
+
+} // namespace
+
+extern "C" int mlx_export_to_dot(FILE* os, const mlx_node_namer namer, const mlx_vector_array outputs) {
+  return guarded(__func__, [&] {
+    std::ostringstream text;
+    mx::export_to_dot(text, get(namer, "namer"), get(outputs, "outputs"));
+    write(os, text.str());
+  });
+}
+
+extern "C" int mlx_print_graph(FILE* os, const mlx_node_namer namer, const mlx_vector_array outputs) {
+  return guarded(__func__, [&] {
+    std::ostringstream text;
+    mx::print_graph(text, get(namer, "namer"), get(outputs, "outputs"));
+    write(os, text.str());
+  });
+}

@@ -1,0 +1,203 @@
+// Handles: what C holds is a pointer to one C++ object, made, rebound and deleted here and nowhere else.
+//
+// An out-slot that is empty gets a new object; one that holds an object has that object rebound, so copies of
+// the handle struct, as C programs make them, stay valid.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "c_abi.h"
+#include "error.h"
+#include "mlx/graph_utils.h"
+#include "mlx/mlx.h"
+
+namespace mx = mlx::core;
+
+namespace mlxc {
+
+using Arrays = std::vector<mx::array>;
+using ArrayMap = std::unordered_map<std::string, mx::array>;
+using StringMap = std::unordered_map<std::string, std::string>;
+using DeviceInfo = std::unordered_map<std::string, std::variant<std::string, size_t>>;
+using Function = std::function<Arrays(const Arrays&)>;
+using KwargsFunction = std::function<Arrays(const Arrays&, const ArrayMap&)>;
+using CustomVjp = std::function<Arrays(const Arrays&, const Arrays&, const Arrays&)>;
+using CustomJvp = std::function<Arrays(const Arrays&, const Arrays&, const std::vector<int>&)>;
+using CustomVmap = std::function<std::pair<Arrays, std::vector<int>>(const Arrays&, const std::vector<int>&)>;
+
+struct KernelConfig;
+template <class Map>
+struct MapIterator;
+class Reader;
+class Writer;
+
+
+// One row for each handle type: the C name and the C++ object behind it.
+#define MLXC_HANDLES(ROW)                                        \
+  ROW(mlx_array, mx::array)                                      \
+  ROW(mlx_string, std::string)                                   \
+  ROW(mlx_vector_array, Arrays)                                  \
+  ROW(mlx_vector_vector_array, std::vector<Arrays>)              \
+  ROW(mlx_vector_int, std::vector<int>)                          \
+  ROW(mlx_vector_string, std::vector<std::string>)               \
+  ROW(mlx_map_string_to_array, ArrayMap)                         \
+  ROW(mlx_map_string_to_string, StringMap)                       \
+  ROW(mlx_map_string_to_array_iterator, MapIterator<ArrayMap>)   \
+  ROW(mlx_map_string_to_string_iterator, MapIterator<StringMap>) \
+  ROW(mlx_device, mx::Device)                                    \
+  ROW(mlx_device_info, DeviceInfo)                               \
+  ROW(mlx_stream, mx::Stream)                                    \
+  ROW(mlx_thread_local_stream, mx::ThreadLocalStream)            \
+  ROW(mlx_closure, Function)                                     \
+  ROW(mlx_closure_kwargs, KwargsFunction)                        \
+  ROW(mlx_closure_value_and_grad, mx::ValueAndGradFn)            \
+  ROW(mlx_closure_custom, CustomVjp)                             \
+  ROW(mlx_closure_custom_jvp, CustomJvp)                         \
+  ROW(mlx_closure_custom_vmap, CustomVmap)                       \
+  ROW(mlx_distributed_group, mx::distributed::Group)             \
+  ROW(mlx_io_reader, std::shared_ptr<Reader>)                    \
+  ROW(mlx_io_writer, std::shared_ptr<Writer>)                    \
+  ROW(mlx_io_gguf, mx::GGUFLoad)                                 \
+  ROW(mlx_function_exporter, mx::FunctionExporter)               \
+  ROW(mlx_imported_function, mx::ImportedFunction)               \
+  ROW(mlx_fast_cuda_kernel_config, KernelConfig)                 \
+  ROW(mlx_fast_cuda_kernel, mx::fast::CustomKernelFunction)      \
+  ROW(mlx_fast_metal_kernel_config, KernelConfig)                \
+  ROW(mlx_fast_metal_kernel, mx::fast::CustomKernelFunction)     \
+  ROW(mlx_node_namer, mx::NodeNamer)
+
+enum class Kind {
+#define MLXC_ROW(handle, object) handle##_kind,
+  MLXC_HANDLES(MLXC_ROW)
+#undef MLXC_ROW
+      payload,
+  count
+};
+
+template <class Handle>
+struct Traits;
+#define MLXC_ROW(handle, object)                     \
+  template <>                                        \
+  struct Traits<handle> {                            \
+    using Object = object;                           \
+    static constexpr Kind kind = Kind::handle##_kind; \
+    static constexpr const char* name = #handle;     \
+  };
+MLXC_HANDLES(MLXC_ROW)
+#undef MLXC_ROW
+
+template <class Type, class = void>
+inline constexpr bool is_handle = false;
+template <class Type>
+inline constexpr bool is_handle<Type, std::void_t<typename Traits<Type>::Object>> = true;
+
+template <class Handle>
+using Object = typename Traits<Handle>::Object;
+
+// How many objects of a kind are alive.
+inline std::atomic<size_t> live[static_cast<size_t>(Kind::count)];
+
+inline std::atomic<size_t>& counter(Kind kind) {
+  return live[static_cast<size_t>(kind)];
+}
+
+template <class Handle, class Value>
+void* own(Value&& value) {
+  auto* object = new Object<Handle>(std::forward<Value>(value));
+  counter(Traits<Handle>::kind).fetch_add(1, std::memory_order_relaxed);
+  return object;
+}
+
+template <class Handle>
+void release(Handle handle) {
+  if (handle.ctx) {
+    delete static_cast<Object<Handle>*>(handle.ctx);
+    counter(Traits<Handle>::kind).fetch_sub(1, std::memory_order_relaxed);
+  }
+}
+
+template <class Handle>
+Object<Handle>& get(Handle handle, const char* argument) {
+  if (!handle.ctx) {
+    throw BadArgument(argument, std::string("expected an ") + Traits<Handle>::name + ", got an empty handle (ctx is NULL)");
+  }
+  return *static_cast<Object<Handle>*>(handle.ctx);
+}
+
+// An argument that may be empty.
+template <class Handle>
+std::optional<Object<Handle>> maybe(Handle handle) {
+  if (!handle.ctx) {
+    return std::nullopt;
+  }
+  return *static_cast<Object<Handle>*>(handle.ctx);
+}
+
+// A result that has a handle.
+template <class Handle, class Value, std::enable_if_t<is_handle<Handle>>* = nullptr>
+void put(Handle* slot, Value&& value) {
+  if (!slot) {
+    throw BadArgument("res", std::string("expected a pointer to an ") + Traits<Handle>::name + ", got NULL");
+  }
+  if constexpr (std::is_assignable_v<Object<Handle>&, Value&&>) {
+    if (slot->ctx) {
+      *static_cast<Object<Handle>*>(slot->ctx) = std::forward<Value>(value);
+      return;
+    }
+  } else {
+    release(*slot);
+  }
+  slot->ctx = own<Handle>(std::forward<Value>(value));
+}
+
+// A result that is a plain value.
+template <class Plain, class Value, std::enable_if_t<!is_handle<Plain>>* = nullptr>
+void put(Plain* slot, Value&& value) {
+  if (!slot) {
+    throw BadArgument("res", "expected a pointer to the place of the result, got NULL");
+  }
+  *slot = std::forward<Value>(value);
+}
+
+
+// Two results, from a pair or a tuple.
+template <class First, class Second, class Values>
+void put(First* first, Second* second, Values&& values) {
+  put(first, std::get<0>(std::forward<Values>(values)));
+  put(second, std::get<1>(std::forward<Values>(values)));
+}
+
+// A function that returns a handle; an empty one stands for an error.
+template <class Handle, class Body>
+Handle made(const char* function, Body&& body) noexcept {
+  return value_or<Handle>(Handle{}, function, [&] {
+    Handle handle{};
+    handle.ctx = own<Handle>(body());
+    return handle;
+  });
+}
+
+// A temporary handle around a C++ object, for a callback's arguments and results.
+template <class Handle>
+class Scoped {
+ public:
+  Scoped() = default;
+  template <class Value>
+  explicit Scoped(Value&& value) {
+    handle.ctx = own<Handle>(std::forward<Value>(value));
+  }
+  Scoped(const Scoped&) = delete;
+  Scoped& operator=(const Scoped&) = delete;
+  ~Scoped() {
+    release(handle);
+  }
+  Handle handle{};
+};
+
+} // namespace mlxc

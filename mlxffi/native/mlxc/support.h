@@ -1,0 +1,12 @@
+// What the expressions of the generated functions speak about.
+#pragma once
+
+#include <mlx/compile_impl.h>
+#include <mlx/version.h>
+
+#include "arrays.h"
+#include "containers.h"
+#include "io_streams.h"
+#include "kernels.h"
+#include "metal.h"
+#include "transforms.h"

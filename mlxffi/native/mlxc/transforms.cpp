@@ -1,0 +1,116 @@
+#include "transforms.h"
+
+#include <mlx/transforms_impl.h>
+
+namespace mlxc {
+
+namespace {
+
+void check_count(const char* what, size_t wanted, size_t got) {
+  if (wanted != got) {
+    throw std::invalid_argument(std::string(what) + ": expected " + std::to_string(wanted) + ", got " + std::to_string(got));
+  }
+}
+
+// How many arrays a function last returned: known by the time a rule for its derivative runs.
+using OutputCount = std::shared_ptr<std::atomic<size_t>>;
+
+Function counted(Function fun, OutputCount count) {
+  return [fun = non_empty(std::move(fun)), count](const Arrays& inputs) {
+    auto outputs = fun(inputs);
+    *count = outputs.size();
+    return outputs;
+  };
+}
+
+// One gradient per primal, of its shape: MLX would read past the end, or take a cotangent for a gradient.
+CustomVjp checked_vjp(CustomVjp fun) {
+  return [fun = std::move(fun)](const Arrays& primals, const Arrays& cotangents, const Arrays& outputs) {
+    auto gradients = fun(primals, cotangents, outputs);
+    check_count("[custom_vjp] gradients returned, one for each primal", primals.size(), gradients.size());
+    for (size_t i = 0; i < primals.size(); i++) {
+      if (gradients[i].shape() != primals[i].shape()) {
+        throw std::invalid_argument("[custom_vjp] gradient " + std::to_string(i) + ": expected the shape of its primal " + printed(primals[i].shape()) + ", got " + printed(gradients[i].shape()));
+      }
+    }
+    return gradients;
+  };
+}
+
+CustomJvp checked_jvp(CustomJvp fun, OutputCount count) {
+  return [fun = std::move(fun), count](const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) {
+    auto results = fun(primals, tangents, argnums);
+    check_count("[custom_jvp] tangents returned, one for each output", *count, results.size());
+    return results;
+  };
+}
+
+CustomVmap checked_vmap(CustomVmap fun, OutputCount count) {
+  return [fun = std::move(fun), count](const Arrays& inputs, const std::vector<int>& axes) {
+    auto result = fun(inputs, axes);
+    check_count("[custom_vmap] arrays returned, one for each output", *count, result.first.size());
+    check_count("[custom_vmap] axes returned, one for each output", *count, result.second.size());
+    return result;
+  };
+}
+
+} // namespace
+
+Function non_empty(Function fun) {
+  return [fun = std::move(fun)](const Arrays& inputs) {
+    if (inputs.empty()) {
+      throw std::invalid_argument("the function of a transform takes at least 1 array, got 0");
+    }
+    auto outputs = fun(inputs);
+    if (outputs.empty()) {
+      throw std::invalid_argument("the function of a transform returns at least 1 array, got 0");
+    }
+    return outputs;
+  };
+}
+
+Function vmap(const Function& fun, std::vector<int> in_axes, std::vector<int> out_axes) {
+  return mx::vmap(non_empty(fun), in_axes, out_axes);
+}
+
+std::pair<Arrays, Arrays> vmap_trace(const Function& fun, const Arrays& inputs, std::vector<int> in_axes) {
+  check_count("[vmap] in_axes, one for each input", inputs.size(), in_axes.size());
+  return mx::detail::vmap_trace(non_empty(fun), inputs, in_axes);
+}
+
+Arrays vmap_replace(const Arrays& inputs, const Arrays& s_inputs, const Arrays& s_outputs, std::vector<int> in_axes, std::vector<int> out_axes) {
+  check_count("[vmap] s_inputs, one for each input", inputs.size(), s_inputs.size());
+  check_count("[vmap] in_axes, one for each input", inputs.size(), in_axes.size());
+  check_count("[vmap] out_axes, one for each output", s_outputs.size(), out_axes.size());
+  return mx::detail::vmap_replace(inputs, s_inputs, s_outputs, in_axes, out_axes);
+}
+
+} // namespace mlxc
+
+using namespace mlxc;
+
+extern "C" int mlx_custom_vjp(mlx_closure* res, const mlx_closure fun, const mlx_closure_custom fun_vjp) {
+  return guarded(__func__, [&] {
+    put(res, mx::custom_vjp(non_empty(get(fun, "fun")), checked_vjp(get(fun_vjp, "fun_vjp"))));
+  });
+}
+
+extern "C" int mlx_custom_function(
+    mlx_closure* res,
+    const mlx_closure fun,
+    const mlx_closure_custom fun_vjp,
+    const mlx_closure_custom_jvp fun_jvp,
+    const mlx_closure_custom_vmap fun_vmap) {
+  return guarded(__func__, [&] {
+    auto count = std::make_shared<std::atomic<size_t>>(0);
+    auto vjp = maybe(fun_vjp);
+    auto jvp = maybe(fun_jvp);
+    auto vmap = maybe(fun_vmap);
+    put(res,
+        mx::custom_function(
+            counted(get(fun, "fun"), count),
+            vjp ? std::optional(checked_vjp(*vjp)) : std::nullopt,
+            jvp ? std::optional(checked_jvp(*jvp, count)) : std::nullopt,
+            vmap ? std::optional(checked_vmap(*vmap, count)) : std::nullopt));
+  });
+}

@@ -1,0 +1,142 @@
+"""The integer-handle glue: C functions over the mlx-c ABI that take and return handles as integers.
+
+An operation is one call without an out-parameter: its result handle is the return value, 0 after an error. What only
+builds graph nodes goes into `graph`, whose module keeps the GIL; what evaluates, waits or calls back goes into
+`calls`, whose module gives it up. Each function stands in a guard, so that a build against an mlx-c that lacks the
+function leaves it out.
+
+  handle            intptr_t; a stream of 0 is the default stream
+  list of arrays    const intptr_t *x, size_t x_num
+  optional number   its value and whether there is one
+  several results   written through intptr_t pointers; the return value is the status
+"""
+
+from __future__ import annotations
+
+import re
+
+from .table import Function, Header, Param, functions
+
+GRAPH = {"ops", "fft", "linalg", "random", "fast", "distributed"}
+CALLS = {"transforms", "transforms_impl", "compile", "export", "io", "memory", "stream", "device", "closure", "version"}
+CALLS |= {"metal", "cuda", "distributed_group"}
+
+OPTIONAL = {
+    "mlx_optional_int": "int",
+    "mlx_optional_float": "float",
+    "mlx_optional_bool": "bool",
+    "mlx_optional_dtype": "int",
+}
+ENUMS = {"mlx_dtype", "mlx_fft_norm", "mlx_compile_mode", "mlx_device_type", "mlx_fast_math_mode"}
+PLAIN = re.compile(r"(const )?(u?int\d+_t|uintptr_t|int|size_t|bool|float|double|char)( \*| \*\*)?")
+
+
+def render_all(headers: list[Header], banner: str) -> dict[str, str]:
+    """The prototypes (for the cdef) and definitions of both halves, by file name."""
+    handles = {type_.name for header in headers for type_ in header.types if type_.is_handle}
+    texts = {}
+    for half in ("graph", "calls"):
+        rows = [Glue(function, handles) for function in functions(headers) if _half(function) == half]
+        rows = [row for row in rows if row.possible]
+        texts[f"{half}.h"] = _file(banner, "\n".join(_guarded(row.function, f"{row.head};") for row in rows))
+        texts[f"{half}.c"] = _file(banner, "\n\n".join(_guarded(row.function, row.definition()) for row in rows))
+    return texts
+
+
+def _half(function: Function) -> str:
+    if function.guard:
+        return ""
+    if function.header == "array":
+        return "calls" if function.waits else "graph"
+    return "graph" if function.header in GRAPH else "calls" if function.header in CALLS else ""
+
+
+def _guarded(function: Function, text: str) -> str:
+    return f"#ifndef MLXFFI_LACKS_{function.name}\n{text}\n#endif"
+
+
+def _file(banner: str, body: str) -> str:
+    return f"/* {banner} */\n\n{body}\n"
+
+
+class Glue:
+    """One glue function: how each C parameter arrives, and the call that is made of them."""
+
+    def __init__(self, function: Function, handles: set[str]):
+        self.function = function
+        self.handles = handles
+        self.params: list[str] = []
+        self.before: list[str] = []
+        self.after: list[str] = []
+        self.arguments: list[str] = []
+        self.possible = True
+        outs = [param for param in function.params if self._is_handle_slot(param)]
+        self.single = outs[0] if function.returns == "int" and len(outs) == 1 else None
+        for param in function.params:
+            self._take(param)
+        self.possible = self.possible and (PLAIN.fullmatch(function.returns) or self._returns_handle or function.returns in ENUMS)
+
+    @property
+    def _returns_handle(self) -> bool:
+        return self.function.returns in self.handles
+
+    def _is_handle_slot(self, param: Param) -> bool:
+        return param.type.removesuffix(" *") in self.handles and param.type.endswith(" *")
+
+    @property
+    def head(self) -> str:
+        gives_handle = self.single or self._returns_handle
+        returns = "intptr_t" if gives_handle else "int" if self.function.returns in ENUMS else self.function.returns
+        name = "glue_" + self.function.name.lstrip("_").removeprefix("mlx_")
+        return f"static {returns}{'' if returns.endswith('*') else ' '}{name}({', '.join(self.params) or 'void'})"
+
+    def definition(self) -> str:
+        lines = "".join(f"  {line}\n" for line in [*self.before, *self._call(), *self.after, *self._result()])
+        return f"{self.head} {{\n{lines}}}"
+
+    def _call(self) -> list[str]:
+        call = f"{self.function.name}({', '.join(self.arguments)})"
+        if self.single or self.function.returns == "void":
+            return [f"{call};"]
+        return [f"{self.function.returns} result = {call};"]
+
+    def _result(self) -> list[str]:
+        if self.single:
+            return [f"return (intptr_t){self.single.name}.ctx;"]
+        if self._returns_handle:
+            return ["return (intptr_t)result.ctx;"]
+        return [] if self.function.returns == "void" else ["return result;"]
+
+    def _take(self, param: Param) -> None:
+        kind = param.type.removeprefix("const ")
+        name = param.name
+        if self.single is param:
+            self.before.append(f"{kind.removesuffix(' *')} {name} = {{0}};")
+            self.arguments.append(f"&{name}")
+        elif self._is_handle_slot(param):
+            self._add(f"intptr_t *{name}", f"({kind}){name}")
+        elif kind == "mlx_stream" and param.type.startswith("const"):
+            self.before.append(f"mlx_stream {name}_handle = glue_stream({name});")
+            self.after.append(f"glue_stream_done({name}, {name}_handle);")
+            self._add(f"intptr_t {name}", f"{name}_handle")
+        elif kind == "mlx_vector_array" and param.type.startswith("const"):
+            self.params += [f"const intptr_t *{name}", f"size_t {name}_num"]
+            self.before.append(f"mlx_vector_array {name}_vector = mlx_vector_array_new_data((const mlx_array *){name}, {name}_num);")
+            self.after.append(f"mlx_vector_array_free({name}_vector);")
+            self.arguments.append(f"{name}_vector")
+        elif kind in self.handles:
+            self._add(f"intptr_t {name}", f"({kind}){{(void *){name}}}")
+        elif kind in OPTIONAL:
+            inner = "(mlx_dtype)" if kind == "mlx_optional_dtype" else ""
+            self.params += [f"{OPTIONAL[kind]} {name}", f"bool has_{name}"]
+            self.arguments.append(f"({kind}){{{inner}{name}, has_{name}}}")
+        elif kind in ENUMS:
+            self._add(f"int {name}", f"({kind}){name}")
+        elif PLAIN.fullmatch(param.type):
+            self._add(param.text, name)
+        else:
+            self.possible = False
+
+    def _add(self, param: str, argument: str) -> None:
+        self.params.append(param)
+        self.arguments.append(argument)

@@ -1,0 +1,158 @@
+"""The table: scripts/api/*.toml read into plain records.
+
+One file describes one header (`ops_*.toml` together describe ops.h, in the order of their names). A `[[function]]` row has
+
+  c         the C prototype
+  cpp       the C++ expression that computes the result, over the C parameter names; left out where it is the call
+            `<namespace>::<name>(<inputs>)`, a bare name where only the C++ name differs, `@hand` where the
+            function is written by hand, `@new`, `@free`, `@set` for the three life-cycle forms of a handle
+  nullable  names of the parameters that may be empty
+  added     true for what MLX has and mlx-c's list lacks
+  value     true where an int result is a value and no status
+  waits     true for what evaluates or waits, in a header whose other functions do neither
+  guard     a macro without which the header does not declare the function
+  doc       what it computes; errors: what makes it fail
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TABLE = Path(__file__).resolve().parent.parent / "api"
+
+# mlx.h includes the headers in this order; a header comes after those whose types it uses.
+HEADERS = (
+    "half string optional array vector map device stream closure compile transforms transforms_impl ops fast fft linalg "
+    "random io_types io export graph_utils distributed_group distributed memory metal cuda error version"
+).split()
+
+# The C++ namespace in which a header's functions live where the table names none.
+NAMESPACES = {
+    "fast": "fast::",
+    "fft": "fft::",
+    "linalg": "linalg::",
+    "random": "random::",
+    "distributed": "distributed::",
+}
+
+
+@dataclass(frozen=True)
+class Param:
+    """One C parameter: its type as written without the name, and the name."""
+
+    type: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Type:
+    """One C type definition."""
+
+    c: str
+    name: str
+    doc: str
+    cxx: str = ""
+
+    @property
+    def is_handle(self) -> bool:
+        return bool(re.fullmatch(r"typedef struct \w+ \{ void \*ctx; \} \w+", self.c))
+
+
+@dataclass(frozen=True)
+class Function:
+    """One C function with what the outputs need to know about it."""
+
+    c: str
+    name: str
+    returns: str
+    params: tuple[Param, ...]
+    header: str
+    part: str
+    cpp: str = ""
+    nullable: frozenset[str] = frozenset()
+    added: bool = False
+    value: bool = False
+    waits: bool = False
+    guard: str = ""
+    doc: str = ""
+    errors: str = ""
+
+    @property
+    def by_hand(self) -> bool:
+        return self.cpp == "@hand"
+
+
+@dataclass
+class Header:
+    """One C header, in the order in which it is written."""
+
+    name: str
+    about: str = ""
+    raw: str = ""
+    types: list[Type] = field(default_factory=list)
+    functions: list[Function] = field(default_factory=list)
+
+
+def load() -> list[Header]:
+    """Read the whole table, in the order of mlx.h."""
+    return [_header(name) for name in HEADERS]
+
+
+def functions(headers: list[Header]) -> list[Function]:
+    """All functions of all headers, in order."""
+    return [function for header in headers for function in header.functions]
+
+
+def _header(name: str) -> Header:
+    header = Header(name)
+    for path in sorted(TABLE.glob(f"{name}.toml")) or sorted(TABLE.glob(f"{name}_[0-9]*.toml")):
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        header.about = data.get("about", header.about)
+        header.raw += data.get("raw", "")
+        header.types += [_type(row) for row in data.get("type", [])]
+        header.functions += [_function(row, name, path.stem) for row in data.get("function", [])]
+    if not (header.types or header.functions or header.raw):
+        raise SystemExit(f"scripts/api has no table for {name}.h")
+    return header
+
+
+def _type(row: dict) -> Type:
+    declared = re.search(r"\(\*(\w+)\)", row["c"]) or re.search(r"(\w+)$", row["c"])
+    assert declared, row["c"]
+    return Type(row["c"], declared[1], row["doc"], row.get("cxx", ""))
+
+
+def _function(row: dict, header: str, part: str) -> Function:
+    found = re.fullmatch(r"(.*?)(\w+)\((.*)\)", row["c"])
+    assert found, row["c"]
+    params = () if found[3] == "void" else tuple(_param(text) for text in _split(found[3]))
+    rest = {key: row[key] for key in ("cpp", "added", "value", "waits", "guard", "doc", "errors") if key in row}
+    nullable = frozenset(row.get("nullable", ()))
+    unknown = nullable - {param.name for param in params}
+    if unknown:
+        raise SystemExit(f"{part}.toml: {found[2]} has no parameter {sorted(unknown)}")
+    return Function(row["c"], found[2], found[1].strip(), params, header, part, nullable=nullable, **rest)
+
+
+def _split(text: str) -> list[str]:
+    """Split a parameter list at the commas that are not inside parentheses."""
+    parts, depth = [""], 0
+    for char in text:
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return [part.strip() for part in parts]
+
+
+def _param(text: str) -> Param:
+    found = re.search(r"\(\*(\w+)\)", text) or re.search(r"(\w+)$", text)
+    if text == "...":
+        return Param("...", "", text)
+    assert found, text
+    return Param((text[: found.start(1)] + text[found.end(1) :]).strip(), found[1], text)
