@@ -21,7 +21,8 @@ inline const mx::array::Flags& flags(const mx::array& array) {
 // Storage of a dtype may be read as that C type, or raw as the unsigned integer of the same width.
 template <class Value>
 void check_readable(const mx::array& array) {
-  const mx::Dtype wanted = mx::TypeToDtype<Value>();
+  // MLX takes a C++ double for float32.
+  const mx::Dtype wanted = std::is_same_v<Value, double> ? mx::float64 : mx::Dtype(mx::TypeToDtype<Value>());
   bool raw = std::is_unsigned_v<Value> && !std::is_same_v<Value, bool> && array.itemsize() == sizeof(Value);
   if (array.dtype() != wanted && !raw) {
     throw BadArgument("arr", "expected an array of dtype " + printed(wanted) + ", got " + printed(array.dtype()));

@@ -29,11 +29,11 @@ extern "C" bool mlx_device_equal(mlx_device lhs, mlx_device rhs) {
 }
 
 extern "C" int mlx_device_get_index(int *index, mlx_device dev) {
-  return guarded(__func__, [&] { get(dev, "dev").index; });
+  return guarded(__func__, [&] { put(index, get(dev, "dev").index); });
 }
 
 extern "C" int mlx_device_get_type(mlx_device_type *type, mlx_device dev) {
-  return guarded(__func__, [&] { device_type_to_c(get(dev, "dev").type); });
+  return guarded(__func__, [&] { put(type, device_type_to_c(get(dev, "dev").type)); });
 }
 
 extern "C" int mlx_get_default_device(mlx_device *dev) {

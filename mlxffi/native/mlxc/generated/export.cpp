@@ -57,5 +57,5 @@ extern "C" mlx_function_exporter mlx_function_exporter_new_kwargs(const char *fi
 }
 
 extern "C" int mlx_imported_function_metadata(mlx_string *metadata, const mlx_imported_function xfunc) {
-  return guarded(__func__, [&] { get(xfunc, "xfunc").metadata(); });
+  return guarded(__func__, [&] { put(metadata, get(xfunc, "xfunc").metadata()); });
 }

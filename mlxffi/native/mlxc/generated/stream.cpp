@@ -33,7 +33,7 @@ extern "C" int mlx_stream_get_device(mlx_device *dev, mlx_stream stream) {
 }
 
 extern "C" int mlx_stream_get_index(int *index, mlx_stream stream) {
-  return guarded(__func__, [&] { resolved(stream, "stream").index; });
+  return guarded(__func__, [&] { put(index, resolved(stream, "stream").index); });
 }
 
 extern "C" int mlx_synchronize(mlx_stream stream) {

@@ -1,0 +1,212 @@
+/* compile.h: compiled closures, shapes, modes, and the cache by function id. */
+#include "check.h"
+
+typedef struct counts_ {
+  int calls;
+  int freed;
+  bool fail;
+} counts;
+
+static void count_free(void *p) {
+  ((counts *)p)->freed++;
+}
+
+/* exp(x) * x + x, counting the traces */
+static int work(mlx_vector_array *res, const mlx_vector_array in, void *data) {
+  counts *c = (counts *)data;
+  c->calls++;
+  if (c->fail) {
+    return 1;
+  }
+  mlx_array x = at(in, 0), y = mlx_array_new();
+  OK(mlx_exp(&y, x, cpu));
+  OK(mlx_multiply(&y, y, x, cpu));
+  OK(mlx_add(&y, y, x, cpu));
+  OK(mlx_vector_array_set_value(res, y));
+  drop(x);
+  drop(y);
+  return 0;
+}
+
+static void call(mlx_closure cls, const char *x, const char *expected) {
+  mlx_vector_array in = take(1, floats(x)), out = {NULL};
+  OK(mlx_closure_apply(&out, cls, in));
+  IS_AT(out, 0, expected);
+  drop_vector(in);
+  drop_vector(out);
+}
+
+static void test_compile(void) {
+  counts c = {0, 0, false};
+  mlx_closure fun = mlx_closure_new_func_payload(work, &c, count_free), cls = mlx_closure_new();
+  OK(mlx_compile(&cls, fun, false));
+  OK(mlx_closure_free(fun));
+  CHECK_INT(0, c.calls);
+  call(cls, "0 1", "0 3.7182818");
+  call(cls, "1 0", "3.7182818 0");
+  CHECK_INT(1, c.calls);
+  call(cls, "0 1 0", "0 3.7182818 0");
+  CHECK_INT(2, c.calls);
+  call(cls, "1 1", "3.7182818 3.7182818");
+  CHECK_INT(2, c.calls);
+  OK(mlx_closure_free(cls));
+  CHECK_INT(1, c.freed);
+}
+
+static void test_shapeless(void) {
+  counts c = {0, 0, false};
+  mlx_closure fun = mlx_closure_new_func_payload(work, &c, count_free), cls = mlx_closure_new();
+  OK(mlx_compile(&cls, fun, true));
+  call(cls, "0 1", "0 3.7182818");
+  call(cls, "1 0 0", "3.7182818 0 0");
+  call(cls, "0", "0");
+  CHECK_INT(1, c.calls);
+  OK(mlx_closure_free(cls));
+  CHECK_INT(0, c.freed);
+  OK(mlx_closure_free(fun));
+  CHECK_INT(1, c.freed);
+}
+
+static void test_failing_trace(void) {
+  counts c = {0, 0, true};
+  mlx_closure fun = mlx_closure_new_func_payload(work, &c, count_free), cls = mlx_closure_new();
+  mlx_vector_array in = take(1, floats("0 1")), out = {NULL};
+  OK(mlx_compile(&cls, fun, false));
+  FAILS(mlx_closure_apply(&out, cls, in));
+  FAILS(mlx_closure_apply(&out, cls, in));
+  CHECK(out.ctx == NULL);
+  c.fail = false;
+  call(cls, "0 1", "0 3.7182818");
+  CHECK_INT(3, c.calls);
+  OK(mlx_closure_free(cls));
+  OK(mlx_closure_free(fun));
+  drop_vector(in);
+  CHECK_INT(1, c.freed);
+}
+
+/* Calls of the function in three uses of a closure compiled in this mode. */
+static int calls_in_mode(mlx_compile_mode mode) {
+  counts c = {0, 0, false};
+  mlx_closure fun = mlx_closure_new_func_payload(work, &c, count_free), cls = mlx_closure_new();
+  OK(mlx_set_compile_mode(mode));
+  OK(mlx_compile(&cls, fun, false));
+  for (int i = 0; i < 3; i++) {
+    call(cls, "0 1", "0 3.7182818");
+  }
+  OK(mlx_closure_free(cls));
+  OK(mlx_closure_free(fun));
+  CHECK_INT(1, c.freed);
+  return c.calls;
+}
+
+static void test_modes(void) {
+  CHECK_INT(1, calls_in_mode(MLX_COMPILE_MODE_ENABLED));
+  CHECK_INT(1, calls_in_mode(MLX_COMPILE_MODE_NO_FUSE));
+  CHECK_INT(1, calls_in_mode(MLX_COMPILE_MODE_NO_SIMPLIFY));
+  CHECK_INT(3, calls_in_mode(MLX_COMPILE_MODE_DISABLED));
+  CHECK_INT(1, calls_in_mode(MLX_COMPILE_MODE_ENABLED));
+  FAILS(mlx_set_compile_mode((mlx_compile_mode)4));
+}
+
+static void test_disable(void) {
+  counts c = {0, 0, false};
+  mlx_closure fun = mlx_closure_new_func_payload(work, &c, count_free), plain = {NULL}, cls = {NULL};
+  OK(mlx_disable_compile());
+  OK(mlx_compile(&plain, fun, false));
+  call(plain, "0 1", "0 3.7182818");
+  call(plain, "0 1", "0 3.7182818");
+  CHECK_INT(2, c.calls);
+  OK(mlx_enable_compile());
+  OK(mlx_compile(&cls, fun, false));
+  call(cls, "0 1", "0 3.7182818");
+  call(cls, "0 1", "0 3.7182818");
+  CHECK_INT(3, c.calls);
+  OK(mlx_closure_free(plain));
+  OK(mlx_closure_free(cls));
+  OK(mlx_closure_free(fun));
+  CHECK_INT(1, c.freed);
+}
+
+enum { ID = 987654 };
+
+/* Compile under the id, call once; count the traces that this cost. */
+static int traces(mlx_closure fun, counts *c, const uint64_t *constants, size_t n) {
+  int before = c->calls;
+  mlx_closure cls = mlx_closure_new();
+  OK(mlx_detail_compile(&cls, fun, ID, false, constants, n));
+  call(cls, "0 1", "0 3.7182818");
+  OK(mlx_closure_free(cls));
+  return c->calls - before;
+}
+
+static void test_compile_by_id(void) {
+  const uint64_t constants[2] = {1, 2};
+  counts c = {0, 0, false};
+  mlx_closure fun = mlx_closure_new_func_payload(work, &c, count_free), none = {NULL}, res = {NULL};
+  CHECK_INT(1, traces(fun, &c, NULL, 0));
+  CHECK_INT(0, traces(fun, &c, NULL, 0));
+  CHECK_INT(1, traces(fun, &c, constants, 2));
+  CHECK_INT(0, traces(fun, &c, constants, 2));
+  CHECK_INT(1, traces(fun, &c, constants, 1));
+  OK(mlx_detail_compile_erase(ID));
+  CHECK_INT(1, traces(fun, &c, NULL, 0));
+  OK(mlx_detail_compile_clear_cache());
+  CHECK_INT(1, traces(fun, &c, NULL, 0));
+  OK(mlx_detail_compile_erase(ID));
+  OK(mlx_detail_compile_erase(ID));
+  FAILS(mlx_detail_compile(&res, fun, ID, false, NULL, 2));
+  FAILS(mlx_detail_compile(&res, none, ID, false, NULL, 0));
+  FAILS(mlx_compile(&res, none, false));
+  FAILS(mlx_compile(NULL, fun, false));
+  CHECK(res.ctx == NULL);
+  OK(mlx_closure_free(fun));
+  CHECK_INT(1, c.freed);
+}
+
+/* The gradient of a compiled function. */
+static int compiled_sum(mlx_vector_array *res, const mlx_vector_array in, void *cls) {
+  OK(mlx_closure_apply(res, *(mlx_closure *)cls, in));
+  mlx_array y = at(*res, 0);
+  OK(mlx_sum(&y, y, false, cpu));
+  OK(mlx_vector_array_set_value(res, y));
+  drop(y);
+  return 0;
+}
+
+static void test_grad_of_compiled(void) {
+  const int argnums[1] = {0};
+  counts c = {0, 0, false};
+  mlx_closure fun = mlx_closure_new_func_payload(work, &c, count_free), cls = {NULL};
+  OK(mlx_compile(&cls, fun, false));
+  mlx_closure loss = mlx_closure_new_func_payload(compiled_sum, &cls, NULL);
+  mlx_closure_value_and_grad vg = {NULL};
+  mlx_vector_array in = take(1, floats("0 1")), values = {NULL}, grads = {NULL};
+  OK(mlx_value_and_grad(&vg, loss, argnums, 1));
+  OK(mlx_closure_value_and_grad_apply(&values, &grads, vg, in));
+  IS_AT(values, 0, ": 3.7182818");
+  IS_AT(grads, 0, "2 6.4365637");
+  OK(mlx_closure_value_and_grad_free(vg));
+  OK(mlx_closure_free(loss));
+  OK(mlx_closure_free(cls));
+  OK(mlx_closure_free(fun));
+  drop_vector(in);
+  drop_vector(values);
+  drop_vector(grads);
+  CHECK_INT(1, c.freed);
+}
+
+int main(void) {
+  begin();
+  test_compile();
+  test_shapeless();
+  test_failing_trace();
+  group("compile");
+  test_modes();
+  test_disable();
+  group("modes");
+  test_compile_by_id();
+  group("compile by id");
+  test_grad_of_compiled();
+  group("gradient of compiled");
+  return end();
+}

@@ -1,0 +1,69 @@
+"""The shape of the code: arrows between modules go down, functions and files stay small."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "mlxffi"
+GENERATED = {"_build_info.py", "_ops.py"}
+
+# Rooms from the ground up: a module imports from rooms below its own, and from its own where that makes no cycle.
+ROOMS = [
+    {"_backend", "_build_info", "_mlxc", "_graph"},
+    {"_loader"},
+    {"_ffi"},
+    {"__init__"},
+    {"_config", "_doctor"},
+    {"__main__"},
+]
+
+PYTHON = sorted(path for folder in ("mlxffi", "scripts", "tests") for path in (ROOT / folder).rglob("*.py"))
+NATIVE = sorted(path for path in (PACKAGE / "native").rglob("*") if path.suffix in (".h", ".c", ".cpp"))
+BY_HAND = [path for path in [*PYTHON, *NATIVE] if "generated" not in path.parts and path.name not in GENERATED]
+
+
+def floor_of(module):
+    name = module.split(".")[0]
+    for floor, room in enumerate(ROOMS):
+        if name in room:
+            return floor
+    raise AssertionError(f"{module} has no room in ROOMS")
+
+
+def imports_of(path):
+    """The modules of the package that a module imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            yield from [node.module] if node.module else [alias.name for alias in node.names]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_imports_go_down(path):
+    here = floor_of(path.stem)
+    for module in imports_of(path):
+        if (PACKAGE / f"{module.split('.')[0]}.py").exists():
+            assert floor_of(module) <= here, f"{path.name} imports {module}, which stands above it"
+
+
+def test_only_one_module_imports_the_compiled_ones():
+    importers = {
+        path.stem
+        for path in PACKAGE.glob("*.py")
+        if {"_mlxc", "_graph"} & set(imports_of(path))
+    }
+    assert importers == {"_loader"}
+
+
+@pytest.mark.parametrize("path", BY_HAND, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_short(path):
+    assert path.read_text().count("\n") <= 500
+
+
+@pytest.mark.parametrize("path", [path for path in BY_HAND if path.suffix == ".py"], ids=lambda path: str(path.relative_to(ROOT)))
+def test_functions_are_short(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            docstring = ast.get_docstring(node, clean=False) or ""
+            assert node.end_lineno - node.lineno + 1 - docstring.count("\n") <= 40, node.name
