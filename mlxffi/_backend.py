@@ -10,7 +10,9 @@ from importlib import metadata
 from pathlib import Path
 
 WHEELS = ("mlx-cpu", "mlx-cuda-12", "mlx-cuda-13", "mlx-metal")
-LIBRARY = "libmlx.dylib" if sys.platform == "darwin" else "libmlx.so"
+MACOS = sys.platform == "darwin"
+LIBRARY = "libmlx.dylib" if MACOS else "libmlx.so"
+DEFAULT_WHEEL = "mlx-metal" if MACOS else "mlx-cpu"
 
 
 @dataclass(frozen=True)
@@ -25,23 +27,25 @@ class Backend:
     library: Path
 
     @property
-    def include(self) -> Path:
-        """The folder of MLX's C++ headers."""
-        return self.library.parent.parent / "include"
+    def cuda(self) -> bool:
+        """Whether this is one of the wheels for NVIDIA GPUs."""
+        return self.name.startswith("mlx-cuda")
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}" if self.name else str(self.library)
 
 
 def installed() -> list[Backend]:
-    """The backend wheels of this environment, the first on sys.path first."""
-    found: dict[str, Backend] = {}
-    for name in WHEELS:
-        for distribution in metadata.distributions(name=name):
-            library = Path(str(distribution.locate_file(f"mlx/lib/{LIBRARY}")))
-            found.setdefault(name, Backend(name, distribution.version, library))
-    return list(found.values())
+    """The backend wheels of this environment, those of one name in the order of sys.path."""
+    return [
+        Backend(name, distribution.version, Path(str(distribution.locate_file(f"mlx/lib/{LIBRARY}"))))
+        for name in WHEELS
+        for distribution in metadata.distributions(name=name)
+    ]
 
 
 def find(built_for: str) -> Backend:
-    """The one backend to load.
+    """The one backend to load: that of the first folder `mlx` on the path that holds a libmlx.
 
     Args:
       built_for: the MLX version that libmlxc was built against; "" accepts any.
@@ -50,51 +54,75 @@ def find(built_for: str) -> Backend:
       ImportError: none, two, a broken or an unfit backend is installed; the message says what to do.
     """
     wheels = installed()
-    if len(wheels) > 1:
-        raise ImportError(_two_backends(wheels, built_for))
-    backend = wheels[0] if wheels else next(_without_wheel(), None)
-    if backend is None:
-        raise ImportError(f"no MLX backend is installed; {_install_hint(built_for)}")
-    if not backend.library.exists():
-        raise ImportError(
-            f"{backend.name} {backend.version} is installed but {backend.library} is missing; "
-            f"pip install --force-reinstall {backend.name}=={built_for or backend.version}"
-        )
-    check_version(backend.version, built_for, backend.name)
+    library = next((path for path in _libraries() if path.exists()), None)
+    if library is None:
+        raise ImportError(_no_library(wheels, built_for))
+    owners = [wheel for wheel in wheels if wheel.library.exists() and wheel.library.samefile(library)]
+    if len({owner.name for owner in owners}) > 1:
+        raise ImportError(_two_backends(owners, built_for))
+    backend = owners[0] if owners else Backend("", "", library)
+    check_version(backend, backend.version, built_for)
     return backend
 
 
-def check_version(version: str, built_for: str, name: str) -> None:
-    """Raise ImportError where a backend's version is known and not the one built for."""
+def check_version(backend: Backend, version: str, built_for: str) -> None:
+    """Raise ImportError where a version is known and not the one built for."""
     if version and built_for and version != built_for:
-        wheel = name or "mlx-cpu"
         raise ImportError(
-            f"mlxffi was built for MLX {built_for}, but {name or 'the backend'} {version} is installed; "
-            f"pip install {wheel}=={built_for}"
+            f"mlxffi was built for MLX {built_for}, but {backend.name or backend.library} {version} is installed; "
+            f"pip install {_pin(backend.name or DEFAULT_WHEEL, built_for)}"
         )
 
 
-def _without_wheel() -> Iterator[Backend]:
-    """A libmlx that stands in a folder `mlx` of the path, unpacked by hand."""
+def unloadable(backend: Backend, reason: str) -> str:
+    """The sentence for a libmlx that the dynamic linker refuses for that reason."""
+    text = f"{backend} cannot be loaded ({reason})"
+    wheel = _pin(backend.name or DEFAULT_WHEEL, backend.version)
+    if "libcuda." in reason:
+        return f"{text}: it needs NVIDIA's driver; install the driver, or {_use_cpu(backend)}"
+    if backend.cuda:
+        return f"{text}: pip install {wheel} (without --no-deps) brings NVIDIA's libraries, or {_use_cpu(backend)}"
+    return f"{text}; pip install --force-reinstall {wheel}"
+
+
+def without_gpu(backend: Backend) -> str:
+    """The sentence for a CUDA backend on a machine without a GPU."""
+    return f"{backend} keeps every array in a GPU's memory and finds no NVIDIA GPU here; {_use_cpu(backend)}"
+
+
+def _libraries() -> Iterator[Path]:
+    """Where libmlx may lie. The folder of an imported mlx.core comes first, for its libmlx is loaded already."""
+    core = getattr(sys.modules.get("mlx.core"), "__file__", None)
+    if core:
+        yield Path(core).parent / "lib" / LIBRARY
     spec = importlib.util.find_spec("mlx")
-    for folder in spec.submodule_search_locations or () if spec else ():
-        library = Path(folder) / "lib" / LIBRARY
-        if library.exists():
-            yield Backend("", "", library)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        yield Path(folder) / "lib" / LIBRARY
+
+
+def _no_library(wheels: list[Backend], built_for: str) -> str:
+    if wheels:
+        wheel = wheels[0]
+        pinned = _pin(wheel.name, built_for or wheel.version)
+        return f"{wheel} is installed but {wheel.library} is missing; pip install --force-reinstall {pinned}"
+    cuda = [_pin(name, built_for) for name in WHEELS if "cuda" in name]
+    gpu = "" if MACOS else f" (or {' or '.join(cuda)} for an NVIDIA GPU)"
+    return f"no MLX backend is installed; pip install {_pin(DEFAULT_WHEEL, built_for)}{gpu}"
 
 
 def _two_backends(wheels: list[Backend], built_for: str) -> str:
-    names = " and ".join(f"{wheel.name} {wheel.version}" for wheel in wheels)
-    keep = wheels[-1]
-    others = " ".join(wheel.name for wheel in wheels[:-1])
+    *others, keep = wheels
+    remove = f"pip uninstall -y {' '.join(wheel.name for wheel in others)}"
     return (
-        f"{names} are installed over each other (both write mlx/lib/{LIBRARY}); keep one, for example: "
-        f"pip uninstall {others} && pip install --force-reinstall {keep.name}=={built_for or keep.version}"
+        f"{' and '.join(map(str, wheels))} are installed over each other (both write mlx/lib/{LIBRARY}); keep one, "
+        f"for example: {remove} && pip install --force-reinstall {_pin(keep.name, built_for or keep.version)}"
     )
 
 
-def _install_hint(built_for: str) -> str:
-    version = f"=={built_for}" if built_for else ""
-    if sys.platform == "darwin":
-        return f"pip install mlx-metal{version}"
-    return f"pip install mlx-cpu{version} (or mlx-cuda-12{version}, mlx-cuda-13{version} for an NVIDIA GPU)"
+def _use_cpu(backend: Backend) -> str:
+    remove = f"pip uninstall -y {backend.name} && " if backend.name else ""
+    return f"to run on the CPU: {remove}pip install --force-reinstall {_pin('mlx-cpu', backend.version)}"
+
+
+def _pin(name: str, version: str) -> str:
+    return f"{name}=={version}" if version else name

@@ -6,7 +6,7 @@ that libmlxc, which only knows its name, and mlx.core, imported before or after,
 
 from __future__ import annotations
 
-import ctypes
+import importlib
 import importlib.util
 import os
 import sys
@@ -16,16 +16,14 @@ from types import ModuleType
 
 from . import _backend
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).absolute().parent
 LIBRARIES = PACKAGE / "lib"
+BRIDGE = LIBRARIES / "libmlxffi_blas.so"
 LINUX = sys.platform.startswith("linux")
 
 backend: _backend.Backend | None = None
-# The loaded bridge; None where MLX's own BLAS is in use, and then the reason in words.
-blas_bridge: ctypes.CDLL | None = None
+# Why matrix products on the CPU stay with the BLAS that MLX brings; "" where OpenBLAS takes them.
 blas_reason = ""
-# mlx.core came first: calls that libmlx had already bound stay with its own BLAS.
-mlx_was_loaded = False
 
 
 def load() -> tuple[ModuleType, ModuleType]:
@@ -37,32 +35,49 @@ def load() -> tuple[ModuleType, ModuleType]:
     Raises:
       ImportError: no fit backend, a subinterpreter, or mlxffi itself was not built.
     """
-    global backend, mlx_was_loaded
-    _require_main_interpreter()
-    info = _build_info()
-    mlx_was_loaded = "mlx.core" in sys.modules
-    if not info.MLXC_PREFIX:
-        backend = _backend.find(info.MLX_VERSION)
-        _load_blas()
-        _load_libmlx(backend)
+    global backend, blas_reason
+    require_main_interpreter()
+    info = build_info()
+    if info.MLXC_PREFIX:
+        blas_reason = f"the mlx-c of {info.MLXC_PREFIX} brings its own"
+        return _import_modules()
+    backend = _backend.find(info.MLX_VERSION)
+    blas_reason = _load_bridge() if bridge_wanted() else "MLXFFI_BLAS=reference" if LINUX else "macOS has Accelerate"
+    _load_libmlx(backend, info.MLX_VERSION)
     return _import_modules()
 
 
-def _require_main_interpreter() -> None:
-    api = ctypes.pythonapi
-    api.PyInterpreterState_Get.restype = ctypes.c_void_p
-    api.PyInterpreterState_GetID.argtypes = [ctypes.c_void_p]
-    api.PyInterpreterState_GetID.restype = ctypes.c_int64
-    if api.PyInterpreterState_GetID(api.PyInterpreterState_Get()) != 0:
-        raise ImportError("mlxffi works in the main interpreter only; import it there, not in a subinterpreter")
+def require_main_interpreter() -> None:
+    """Raise ImportError in a subinterpreter, where cffi's modules would share one native state or not load at all."""
+    for name in ("_interpreters", "_xxsubinterpreters"):  # CPython 3.13 and newer; 3.10 to 3.12
+        if importlib.util.find_spec(name):
+            interpreters = importlib.import_module(name)
+            if interpreters.get_current() != interpreters.get_main():
+                raise ImportError("mlxffi works in the main interpreter only; import it there, not in a subinterpreter")
 
 
-def _build_info() -> ModuleType:
+def build_info() -> ModuleType:
+    """What the native parts were built against.
+
+    Raises:
+      ImportError: they were not built.
+    """
     try:
         from . import _build_info
     except ImportError as error:
-        raise ImportError(f"mlxffi in {PACKAGE} has not been built; pip install -e '{PACKAGE.parent}[cpu]'") from error
+        raise ImportError(f"mlxffi in {PACKAGE} has not been built; {_rebuild()}") from error
     return _build_info
+
+
+# --- the BLAS ---
+
+
+def bridge_wanted() -> bool:
+    """Whether OpenBLAS is to stand in for MLX's own BLAS, as far as MLXFFI_BLAS and the system have a say."""
+    choice = os.environ.get("MLXFFI_BLAS") or "openblas"
+    if choice not in ("openblas", "reference"):
+        raise ImportError(f"MLXFFI_BLAS: expected 'openblas' or 'reference', got {choice!r}; set it to one of them or unset it")
+    return LINUX and choice == "openblas"
 
 
 def openblas() -> Path | None:
@@ -74,58 +89,37 @@ def openblas() -> Path | None:
     return path if path.exists() else None
 
 
-def _load_blas() -> None:
-    global blas_bridge, blas_reason
-    bridge, library = LIBRARIES / "libmlxffi_blas.so", openblas()
-    blas_reason = _why_no_bridge(bridge, library)
-    if blas_reason or library is None:
-        return
-    try:
-        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-        blas_bridge = ctypes.CDLL(str(bridge), mode=ctypes.RTLD_GLOBAL)
-    except OSError as error:
-        blas_reason = f"OpenBLAS could not be loaded ({error})"
-        warnings.warn(f"{blas_reason}; matrix products will be slow", RuntimeWarning, stacklevel=2)
-
-
-def _why_no_bridge(bridge: Path, library: Path | None) -> str:
-    """Why MLX's own BLAS stays in use; "" where it need not."""
-    choice = os.environ.get("MLXFFI_BLAS", "openblas")
-    if choice not in ("openblas", "reference"):
-        raise ImportError(f"MLXFFI_BLAS: expected 'openblas' or 'reference', got {choice!r}")
-    if not LINUX:
-        return "macOS: MLX uses Accelerate"
-    if choice == "reference":
-        return "MLXFFI_BLAS=reference"
-    if not bridge.exists():
-        return "mlxffi was built without scipy-openblas32"
-    if library is None:
-        reason = "scipy-openblas32 is not installed"
-        warnings.warn(
-            f"{reason}, so matrix products on the CPU run on MLX's reference BLAS, some 30 times slower; "
-            "pip install scipy-openblas32 (or set MLXFFI_BLAS=reference to silence this)",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return reason
+def bridge_missing() -> str:
+    """What the bridge lacks, as a sentence that says what to do; "" where it can be had."""
+    if openblas() is None:
+        return "scipy-openblas32 is not installed; pip install scipy-openblas32"
+    if not BRIDGE.exists():
+        return f"mlxffi was built without scipy-openblas32; {_rebuild()}"
     return ""
 
 
-def _load_libmlx(found: _backend.Backend) -> None:
+def _load_bridge() -> str:
+    """Load OpenBLAS and the bridge to it, or warn and say what keeps them away."""
+    reason = bridge_missing()
+    if "mlx.core" in sys.modules:
+        reason = "mlx.core was imported first, and libmlx had bound its own BLAS by then; import mlxffi before mlx.core"
     try:
-        ctypes.CDLL(str(found.library))
+        for path in () if reason else (openblas(), BRIDGE):
+            load_library(path, os.RTLD_GLOBAL)
     except OSError as error:
-        raise ImportError(
-            f"{found.name or 'the MLX backend'} {found.version} cannot be loaded here: {error}; "
-            f"install what it needs (pip install --force-reinstall {found.name or 'mlx-cpu'}) or use mlx-cpu"
-        ) from error
+        reason = f"OpenBLAS cannot be loaded ({error}); pip install --force-reinstall scipy-openblas32"
+    if reason:
+        slow = "matrix products on the CPU run on MLX's reference BLAS, some 30 times slower"
+        warnings.warn(f"{slow}: {reason} (MLXFFI_BLAS=reference silences this)", RuntimeWarning, stacklevel=2)
+    return reason
 
 
-def _import_modules() -> tuple[ModuleType, ModuleType]:
+# --- libmlx, libmlxc and the modules ---
+
+
+def _load_libmlx(found: _backend.Backend, built_for: str) -> None:
     try:
-        from . import _graph, _mlxc
-    except ImportError as error:
-        raise ImportError(
-            f"the native modules of mlxffi do not load ({error}); rebuild them: pip install --force-reinstall mlxffi"
-        ) from error
-    return _mlxc, _graph
+        library = ctypes.CDLL(str(found.library))
+    except OSError as error:
+        raise ImportError(_backend.unloadable(found, str(error))) from error
+    # mlx::core::version(): asked before libmlxc is loaded, which another version may lack symbols for.

@@ -27,7 +27,7 @@ mx::Shape checked_shape(const void* data, const int* shape, int dim, mx::Dtype d
 }
 
 // `held` dies with the buffer, or before this returns if MLX copies the data.
-mx::array managed(void* data, const int* shape, int dim, mlx_dtype dtype, std::shared_ptr<void> held) {
+mx::array managed(void* data, const int* shape, int dim, const mlx_dtype& dtype, std::shared_ptr<void> held) {
   auto type = dtype_of(dtype, "dtype");
   auto sizes = checked_shape(data, shape, dim, type);
   if (!data) {

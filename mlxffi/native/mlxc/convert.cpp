@@ -2,7 +2,7 @@
 
 namespace mlxc {
 
-mx::Dtype dtype_of(mlx_dtype value, const char* argument) {
+mx::Dtype dtype_of(const mlx_dtype& value, const char* argument) {
   static constexpr mx::Dtype dtypes[] = {
       mx::bool_,
       mx::uint8,

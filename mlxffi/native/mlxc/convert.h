@@ -1,6 +1,8 @@
 // C arguments as the C++ values that MLX takes; what is not a valid argument throws BadArgument.
 #pragma once
 
+#include <cstring>
+
 #include "handles.h"
 
 namespace mlxc {
@@ -67,23 +69,26 @@ inline std::string maybe(const char* value) {
   return value ? value : "any";
 }
 
-// The C enums list their members in the order of the C++ ones.
+// The C enums list their members in the order of the C++ ones. A C program may pass any number, which C++ must not
+// read as an enum: its bytes are copied.
 template <class Target, class Source>
-Target enum_of(Source value, int count, const char* type, const char* argument) {
-  int number = static_cast<int>(value);
+Target enum_of(const Source& value, int count, const char* type, const char* argument) {
+  int number = 0;
+  static_assert(sizeof(number) == sizeof(value));
+  std::memcpy(&number, &value, sizeof(number));
   if (number < 0 || number >= count) {
     throw BadArgument(argument, "expected an " + std::string(type) + " from 0 to " + std::to_string(count - 1) + ", got " + std::to_string(number));
   }
   return static_cast<Target>(number);
 }
 
-mx::Dtype dtype_of(mlx_dtype value, const char* argument);
+mx::Dtype dtype_of(const mlx_dtype& value, const char* argument);
 
 inline mlx_dtype dtype_to_c(mx::Dtype dtype) {
   return static_cast<mlx_dtype>(dtype.val());
 }
 
-inline mx::Device::DeviceType device_type_of(mlx_device_type value, const char* argument) {
+inline mx::Device::DeviceType device_type_of(const mlx_device_type& value, const char* argument) {
   return enum_of<mx::Device::DeviceType>(value, 2, "mlx_device_type", argument);
 }
 
@@ -91,15 +96,15 @@ inline mlx_device_type device_type_to_c(mx::Device::DeviceType type) {
   return type == mx::Device::cpu ? MLX_CPU : MLX_GPU;
 }
 
-inline mx::fft::FFTNorm fft_norm_of(mlx_fft_norm value, const char* argument) {
+inline mx::fft::FFTNorm fft_norm_of(const mlx_fft_norm& value, const char* argument) {
   return enum_of<mx::fft::FFTNorm>(value, 3, "mlx_fft_norm", argument);
 }
 
-inline mx::CompileMode compile_mode_of(mlx_compile_mode value, const char* argument) {
+inline mx::CompileMode compile_mode_of(const mlx_compile_mode& value, const char* argument) {
   return enum_of<mx::CompileMode>(value, 4, "mlx_compile_mode", argument);
 }
 
-inline mx::CompileOptions math_mode_of(mlx_fast_math_mode value, const char* argument) {
+inline mx::CompileOptions math_mode_of(const mlx_fast_math_mode& value, const char* argument) {
   mx::CompileOptions options;
   options.math_mode = enum_of<mx::MathMode>(value, 3, "mlx_fast_math_mode", argument);
   return options;
@@ -117,7 +122,7 @@ inline std::optional<bool> optional_of(mlx_optional_bool value) {
   return value.has_value ? std::optional<bool>(value.value) : std::nullopt;
 }
 
-inline std::optional<mx::Dtype> optional_of(mlx_optional_dtype value, const char* argument) {
+inline std::optional<mx::Dtype> optional_of(const mlx_optional_dtype& value, const char* argument) {
   return value.has_value ? std::optional<mx::Dtype>(dtype_of(value.value, argument)) : std::nullopt;
 }
 

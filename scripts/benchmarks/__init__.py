@@ -1,0 +1,1 @@
+"""The benchmarks: one module each, with a `main()` that prints its table."""

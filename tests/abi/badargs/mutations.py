@@ -1,0 +1,206 @@
+"""The bad calls of a function: its valid call with one argument made bad, or all arrays at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from .calls import BY_NAME, BY_TYPE, CALLS
+from .native import DTYPES
+from .specs import NULL, Array, Case, Items, Optional, VTable
+from .table import Function, Parameter
+
+SHAPES = ((), (0,), (1,), (3,), (4,), (64,), (0, 0), (0, 4), (4, 0), (2, 3), (2, 4, 4), (2, 0, 4), (1, 2, 3, 4, 5))
+WHOLE = (-1, 0, 1, 2, 3, 5, 99, 1 << 20, 2**31 - 1, -(2**31))
+BIG = 1 << 40
+FORMAT = "%s%n%d"
+
+
+def valid_call(function: Function) -> Case:
+    """The call of which the others are variations."""
+    own = CALLS.get(function.name, {})
+    arguments = {}
+    for parameter in function.parameters:
+        if parameter.role == "length":
+            continue
+        arguments[parameter.name] = own.get(parameter.name, _default(parameter))
+    return Case(function.name, "", "valid", arguments)
+
+
+def _default(parameter: Parameter) -> Any:
+    if parameter.role == "out":
+        return "slot"
+    if parameter.role == "function":
+        return "callback"
+    if parameter.role == "handle" and parameter.name != "group":
+        return BY_TYPE.get(parameter.type, "new")
+    return BY_NAME.get(parameter.name, BY_TYPE.get(parameter.type, "new"))
+
+
+def bad_calls(function: Function) -> Iterator[Case]:
+    """Every bad call, in a fixed order."""
+    valid = valid_call(function)
+    for parameter in function.parameters:
+        if parameter.role != "length":
+            for flaw, bad in _flaws(parameter, valid.arguments[parameter.name]):
+                yield Case(function.name, parameter.name, flaw, valid.arguments | {parameter.name: bad})
+    yield from _all_arrays(function, valid)
+
+
+def _all_arrays(function: Function, valid: Case) -> Iterator[Case]:
+    names = [p.name for p in function.parameters if p.type in ("mlx_array", "mlx_vector_array") and p.role == "handle"]
+    names = [name for name in names if valid.arguments[name] is not NULL]
+    if len(names) < 2:
+        return
+    arrays = {name: _arrays(valid.arguments[name]) for name in names}
+    for change in [{"shape": shape} for shape in SHAPES] + [{"dtype": dtype} for dtype in DTYPES]:
+        changed = {name: spec and _changed(spec, change) for name, spec in arrays.items()}
+        yield Case(function.name, "*", _told(change), valid.arguments | changed)
+
+
+def _arrays(spec: Any) -> Any:
+    return Array() if spec == "lazy" else spec
+
+
+def _changed(spec: Any, change: dict[str, Any]) -> Any:
+    if isinstance(spec, tuple):
+        return tuple(_changed(item, change) for item in spec)
+    return replace(spec, **change)
+
+
+def _told(change: dict[str, Any]) -> str:
+    return f"shape {list(change['shape'])}" if "shape" in change else f"dtype {change['dtype']}"
+
+
+def _flaws(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
+    yield from _ROLES[parameter.role](parameter, valid)
+
+
+def _out(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
+    yield "NULL slot", NULL
+
+
+def _handle(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
+    yield "empty handle", NULL
+    if valid is NULL:
+        if parameter.type in BY_TYPE:
+            yield "not empty", BY_TYPE[parameter.type]
+    elif parameter.type in ("mlx_array", "mlx_vector_array"):
+        yield from _array_flaws(valid)
+    elif parameter.type in ("mlx_io_reader", "mlx_io_writer"):
+        for content in ("empty", "cut npy", "cut safetensors", "huge safetensors", "noise"):
+            yield f"stream: {content}", VTable(content)
+    elif isinstance(valid, tuple) and parameter.type != "mlx_device":
+        yield "no elements", ()
+    elif parameter.type == "mlx_device":
+        yield from ((f"device {device}", device) for device in ((0, -1), (0, 99), (1, 0), (1, 99)))
+
+
+def _array_flaws(valid: Any) -> Iterator[tuple[str, Any]]:
+    valid = _arrays(valid)
+    if isinstance(valid, tuple):
+        yield "no elements", ()
+        yield "one element", valid[:1]
+        yield "one more element", (*valid, Array())
+        yield "first of shape [3]", (_changed(valid[0], {"shape": (3,)}), *valid[1:])
+        yield "first of dtype complex64", (_changed(valid[0], {"dtype": "complex64"}), *valid[1:])
+    if isinstance(valid, tuple) and isinstance(valid[0], tuple):
+        return
+    for shape in SHAPES:
+        yield _told({"shape": shape}), _changed(valid, {"shape": shape})
+    for dtype in DTYPES:
+        yield _told({"dtype": dtype}), _changed(valid, {"dtype": dtype})
+
+
+def _list(parameter: Parameter, valid: Items) -> Iterator[tuple[str, Any]]:
+    values = valid.values
+    yield "NULL of length 1", Items(values, max(len(values), 1), null=True)
+    yield "huge length", Items(values, BIG)
+    yield "negative length", Items(values, -1)
+    yield "empty", Items(())
+    yield "empty and NULL", Items((), null=True)
+    yield "one less", Items(values[:-1])
+    yield "one more", Items((*values, *values[-1:]))
+    if parameter.type == "const char *":
+        return
+    if "int" in parameter.type and parameter.type != "const char **":
+        for index in range(len(values)):
+            for number in WHOLE:
+                yield f"value {number} at {index}", Items((*values[:index], number, *values[index + 1 :]))
+        for number in (*WHOLE, 4):
+            yield f"all {number}", Items((number,) * len(values))
+    else:
+        yield "empty element", Items((*values, NULL))
+
+
+def _string(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
+    yield "NULL", NULL
+    yield "empty text", ""
+    yield "format", FORMAT
+    yield "long text", "x" * 5000
+    if parameter.name in ("file", "path"):
+        yield "no such folder", f"@no/such/folder/{FORMAT}"
+        yield "a folder", "@"
+        yield "noise", f"@noise.{valid.rpartition('.')[2]}"
+        yield "no such file", f"@{FORMAT}"
+
+
+def _number(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
+    if parameter.type == "bool":
+        yield f"{not valid}", not valid
+    elif parameter.type in ("float", "double"):
+        for number in (math.nan, math.inf, -math.inf, 0.0, -1.0, 3e38):
+            yield f"value {number}", number
+    elif parameter.type in ("int", "const int"):
+        for number in WHOLE:
+            yield f"value {number}", number
+    else:
+        for number in (0, BIG, 2**64 - 1):
+            yield f"value {number}", number
+
+
+def _optional(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
+    yield "no value", Optional()
+    kind = parameter.type.rpartition("_")[2]
+    choices = {"int": WHOLE, "bool": (False, True), "dtype": (*range(14), 99, -1)}
+    for number in choices.get(kind, (math.nan, math.inf, 0.0, -1.0)):
+        out = kind == "dtype" and number in (99, -1)
+        yield f"{'outside the enum' if out else 'value'} {number}", Optional(number)
+
+
+def _enum(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
+    for number in (99, -1):
+        yield f"outside the enum {number}", number
+    for number in range({"mlx_dtype": 14, "mlx_device_type": 2, "mlx_compile_mode": 4}.get(parameter.type, 3)):
+        yield f"value {number}", number
+
+
+def _vtable(parameter: Parameter, valid: VTable) -> Iterator[tuple[str, Any]]:
+    for name in ("is_open", "good", "tell", "seek", "read", "read_at_offset", "write", "label", "free"):
+        yield f"without {name}", VTable(missing=name)
+
+
+def _pointer(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
+    yield "NULL", NULL
+    if parameter.type == "FILE *":
+        yield "read-only file", "read-only file"
+
+
+def _function(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
+    yield "NULL", NULL
+
+
+_ROLES = {
+    "out": _out,
+    "handle": _handle,
+    "list": _list,
+    "string": _string,
+    "number": _number,
+    "optional": _optional,
+    "enum": _enum,
+    "vtable": _vtable,
+    "pointer": _pointer,
+    "function": _function,
+}

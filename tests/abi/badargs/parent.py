@@ -1,0 +1,85 @@
+"""Runs the calls in processes of their own, so that a crash or a hang is told with its call and ends nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .child import cases
+from .specs import Case
+
+HERE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call went: `told` is ok, error, nothing, empty, NULL, value, zero, or what ended the process."""
+
+    case: Case
+    told: str
+    evaluated: str = "ok"
+    kind: int = 0
+    text: str = ""
+    leaked: int = 0
+
+    @property
+    def failed(self) -> bool:
+        return self.told in ("error", "empty", "NULL", "zero") and self.kind != 0
+
+
+def run(names: list[str], folder: Path, patience: float = 30.0) -> list[Outcome]:
+    """All calls of some functions, with a new process after each one that died."""
+    todo = list(cases(names))
+    outcomes: list[Outcome] = []
+    while len(outcomes) < len(todo):
+        outcomes += _run_process(names, todo, len(outcomes), folder, patience)
+    return outcomes
+
+
+def _run_process(names: list[str], todo: list[Case], start: int, folder: Path, patience: float) -> Iterator[Outcome]:
+    command = [sys.executable, "-m", "badargs.child", str(folder), str(start), *names]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+    ) as process:
+        number, said = start - 1, True
+        for words in _lines(process, patience):
+            number, said = words[1], words[0] == "done"
+            if said:
+                yield Outcome(todo[number], *words[2:])
+        killed = process.poll() is None
+        process.kill()
+        errors = (process.stderr.read() if process.stderr else b"").decode(errors="replace")[-2000:]
+    if not said:
+        yield Outcome(todo[number], "hang" if killed else _death(process.returncode), text=errors)
+    elif number < len(todo) - 1 and number == start - 1:
+        raise AssertionError(f"the process made no call: {errors}")
+
+
+def _death(code: int) -> str:
+    return f"exit {code}" if code >= 0 else f"signal {-code}"
+
+
+def _lines(process: subprocess.Popen[bytes], patience: float) -> Iterator[list]:
+    """What the process tells, until it ends or is silent for too long."""
+    assert process.stdout
+    selector = selectors.DefaultSelector()
+    selector.register(process.stdout, selectors.EVENT_READ)
+    rest, last = b"", time.monotonic()
+    while time.monotonic() - last < patience:
+        if not selector.select(timeout=1):
+            continue
+        chunk = os.read(process.stdout.fileno(), 1 << 16)
+        if not chunk:
+            process.wait()
+            return
+        last = time.monotonic()
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from map(json.loads, whole)
