@@ -58,7 +58,8 @@ def mlx_folder() -> Path:
     for place in spec.submodule_search_locations if spec and spec.submodule_search_locations else []:
         if (Path(place) / "include/mlx/mlx.h").exists():
             return Path(place)
-    raise SystemExit("no MLX backend to build against: pip install mlx-cpu==0.32.4 (Linux) or mlx-metal==0.32.4 (macOS)")
+    wheel = "mlx-metal" if MACOS else "mlx-cpu"
+    raise SystemExit(f"no MLX backend to build against; pip install {wheel}==0.32.4")
 
 
 def mlx_version(include: Path) -> str:
@@ -122,8 +123,8 @@ def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
         ffi.cdef(glue_cdef(["callbacks.h", "generated/calls.h"], defines))
         source = ["streams.h", "callbacks.c", "generated/calls.c"]
     else:
-        ffi.cdef(glue_cdef(["generated/graph.h"], defines))
-        source = ["keep_gil.h", "streams.h", "generated/graph.c"]
+        ffi.cdef(glue_cdef(["vectors.h", "generated/graph.h"], defines))
+        source = ["keep_gil.h", "streams.h", "vectors.c", "generated/graph.c"]
     text = "#include <stdbool.h>\n#include <stdint.h>\n" + "".join(f'#include "{part}"\n' for part in source)
     ffi.set_source(f"mlxffi.{name}", text)
     return ffi, [(define.removeprefix("-D"), "1") for define in defines]
@@ -162,16 +163,15 @@ def rpath(*folder: str, inplace: bool) -> str:
     return f"-Wl,-rpath,{'@loader_path' if MACOS else '$ORIGIN'}/../../{'/'.join(folder)}"
 
 
-def build_libmlxc(target: Path, scratch: Path, inplace: bool) -> None:
+def build_libmlxc(target: Path, scratch: Path, inplace: bool, exports: str = "exports.map") -> None:
     """Link libmlxc over the backend's libmlx."""
     mlx = mlx_folder()
     sources = sorted((NATIVE / "mlxc").rglob("*.cpp"))
-    objects = compile_objects(sources, [mlx / "include"], scratch / "mlxc")
+    objects = compile_objects(sources, [mlx / "include"], scratch / f"mlxc-{mlx_version(mlx / 'include')}")
     if MACOS:
         link = ["-dynamiclib", "-install_name", "@rpath/libmlxc.dylib"]
     else:
-        exports = NATIVE / "mlxc" / "exports.map"
-        link = ["-shared", f"-Wl,--version-script={exports}", "-Wl,-z,defs", "-Wl,-soname,libmlxc.so"]
+        link = ["-shared", f"-Wl,--version-script={NATIVE / 'mlxc' / exports}", "-Wl,-z,defs", "-Wl,-soname,libmlxc.so"]
         link += ["-Wl,--disable-new-dtags"]
     link.append(rpath("mlx", "lib", inplace=inplace))
     run([*CXX, *EXTRA_FLAGS, *link, *objects, f"-L{mlx / 'lib'}", "-lmlx", "-o", str(target)])
@@ -191,21 +191,31 @@ def build_blas_bridge(target: Path, inplace: bool) -> None:
 # --- the setuptools command ---
 
 
-class BuildExt(build_ext):
+class BuildExt(build_ext):  # type: ignore[misc]
     """Builds everything native for one wheel or one editable install."""
 
     def run(self) -> None:
         self.target = ROOT / "mlxffi" if self.inplace else Path(self.build_lib).resolve() / "mlxffi"
-        self.scratch = ROOT / "build" / ("sanitized" if EXTRA_FLAGS else "native") if self.inplace else Path(self.build_temp)
+        self.scratch = ROOT / "build" / ("sanitized" if EXTRA_FLAGS else "native")
         self.build_temp = str(self.scratch)
-        library = self.target / "lib"
-        library.mkdir(parents=True, exist_ok=True)
-        if not prefix():
-            build_libmlxc(library / f"libmlxc.{SUFFIX}", self.scratch, bool(self.inplace))
-            build_blas_bridge(library / f"libmlxffi_blas.{SUFFIX}", bool(self.inplace))
+        if not self.inplace:
+            self.forget_last_wheel()
         write_build_info(self.target / "_build_info.py")
-        write_package_files(self.target, library)
+        if not prefix():
+            self.build_libraries(self.target / "lib")
         super().run()
+
+    def forget_last_wheel(self) -> None:
+        """setuptools keeps what it built for the last wheel, which may have been for another mlx-c."""
+        self.force = True
+        for name in ("lib", "include"):
+            shutil.rmtree(self.target / name, ignore_errors=True)
+
+    def build_libraries(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        build_libmlxc(folder / f"libmlxc.{SUFFIX}", self.scratch, bool(self.inplace))
+        build_blas_bridge(folder / f"libmlxffi_blas.{SUFFIX}", bool(self.inplace))
+        write_package_files(self.target, folder)
 
     def build_extension(self, ext: Extension) -> None:
         name = ext.name.rpartition(".")[2]
@@ -218,6 +228,7 @@ class BuildExt(build_ext):
         libraries = found / "lib" if found else self.target / "lib"
         ext.sources = [str(source)]
         ext.depends = [str(path) for place in (GLUE, ROOT / "include") for path in place.rglob("*.[ch]")]
+        ext.depends.append(str(self.target / "_build_info.py"))
         ext.py_limited_api = True
         ext.define_macros = [("Py_LIMITED_API", "0x030A0000"), *macros]
         ext.include_dirs = [str(folder) for folder in [*include_folders(), GLUE]]
@@ -238,22 +249,27 @@ def write_build_info(target: Path) -> None:
     """Record what the native parts were built against; the loader compares it with what it finds."""
     found = prefix()
     version = "" if found else mlx_version(mlx_folder() / "include")
-    text = f'"""Written by build_ffi.py."""\n\nMLX_VERSION = "{version}"\nMLXC_PREFIX = {str(found) if found else ""!r}\n'
-    target.write_text(text, encoding="utf-8")
+    text = f'"""Written by build_ffi.py."""\n\nMLX_VERSION = "{version}"\nMLXC_PREFIX = {str(found or "")!r}\n'
+    # Left alone where it stays the same: the modules are built anew where it is newer than they are.
+    if not target.exists() or target.read_text(encoding="utf-8") != text:
+        target.write_text(text, encoding="utf-8")
 
 
 def write_package_files(package: Path, library: Path) -> None:
     """What programs in other languages look for: headers, pkg-config and CMake files."""
-    include = "${prefix}/include"
-    if package == ROOT / "mlxffi":
-        include = "${prefix}/../include"
-    else:
+    include = "../include"
+    if package != ROOT / "mlxffi":
+        include = "include"
         shutil.copytree(ROOT / "include", package / "include", dirs_exist_ok=True)
+    values = {"VERSION": mlx_version(mlx_folder() / "include"), "INCLUDE": include}
+    values["LINK"] = "" if MACOS else "-Wl,--allow-shlib-undefined"
+    bridge = (library / f"libmlxffi_blas.{SUFFIX}").exists()
     for template in (NATIVE / "package").iterdir():
-        target = library / ("pkgconfig" if template.suffix == ".pc" else "cmake/mlxc") / template.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        text = template.read_text(encoding="utf-8").replace("@INCLUDE@", include)
-        target.write_text(text.replace("@VERSION@", mlx_version(mlx_folder() / "include")), encoding="utf-8")
+        if template.name != "mlxffi_blas.pc" or bridge:
+            target = library / ("pkgconfig" if template.suffix == ".pc" else "cmake/mlxc") / template.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            text = re.sub(r"@(\w+)@", lambda name: values[name[1]], template.read_text(encoding="utf-8"))
+            target.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -94,10 +94,10 @@ def _libraries() -> Iterator[Path]:
     """Where libmlx may lie. The folder of an imported mlx.core comes first, for its libmlx is loaded already."""
     core = getattr(sys.modules.get("mlx.core"), "__file__", None)
     if core:
-        yield Path(core).parent / "lib" / LIBRARY
+        yield Path(core).absolute().parent / "lib" / LIBRARY
     spec = importlib.util.find_spec("mlx")
     for folder in (spec and spec.submodule_search_locations) or ():
-        yield Path(folder) / "lib" / LIBRARY
+        yield Path(folder).absolute() / "lib" / LIBRARY
 
 
 def _no_library(wheels: list[Backend], built_for: str) -> str:

@@ -6,16 +6,12 @@ which would end the process: errors are read from the calling thread's last erro
 
 from __future__ import annotations
 
-from . import _backend, _build_info, _loader
+from . import _backend, _loader
 
-_mlxc, _graph = _loader.load()
-
-ffi = _mlxc.ffi
-lib = _mlxc.lib
-graph = _graph.lib
+ffi, lib, graph = _loader.load()
 
 # A build against somebody else's mlx-c has none of the mlxffi_* functions.
-plain_mlxc = bool(_build_info.MLXC_PREFIX)
+plain_mlxc = bool(_loader.build_info().MLXC_PREFIX)
 
 lib.glue_ignore_errors()
 
@@ -24,10 +20,25 @@ def mlx_version() -> str:
     """The version of the libmlx that is loaded."""
     text = ffi.new("mlx_string *")
     if lib.mlx_version(text):
-        raise ImportError(f"libmlx does not tell its version: {ffi.string(lib.glue_error_text()).decode(errors='replace')}")
-    version = ffi.string(lib.mlx_string_data(text[0])).decode()
+        raise RuntimeError(f"mlx_version: {error_text()}")
+    version: str = ffi.string(lib.mlx_string_data(text[0])).decode()
     lib.mlx_string_free(text[0])
     return version
 
 
-_backend.check_version(mlx_version(), _build_info.MLX_VERSION, _loader.backend.name if _loader.backend else "")
+def error_text() -> str:
+    """The message of the calling thread's last error."""
+    text: bytes = ffi.string(lib.glue_error_text())
+    return text.decode(errors="replace")
+
+
+
+def _require_gpu(backend: _backend.Backend) -> None:
+    """Refuse a CUDA backend that finds no GPU: it loads, and then cannot make a single array."""
+    count = ffi.new("int *")
+    if lib.mlx_device_count(count, lib.MLX_GPU) or not count[0]:
+        raise ImportError(_backend.without_gpu(backend))
+
+
+if _loader.backend and _loader.backend.cuda:
+    _require_gpu(_loader.backend)

@@ -13,8 +13,12 @@ import sys
 import warnings
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from . import _backend
+
+if TYPE_CHECKING:
+    import ctypes
 
 PACKAGE = Path(__file__).absolute().parent
 LIBRARIES = PACKAGE / "lib"
@@ -26,11 +30,11 @@ backend: _backend.Backend | None = None
 blas_reason = ""
 
 
-def load() -> tuple[ModuleType, ModuleType]:
+def load() -> tuple[Any, Any, Any]:
     """Load everything native.
 
     Returns:
-      The cffi modules `_mlxc` (everything) and `_graph` (calls that keep the GIL).
+      `ffi` and `lib` of the cffi module with every function, and `lib` of that whose calls keep the GIL.
 
     Raises:
       ImportError: no fit backend, a subinterpreter, or mlxffi itself was not built.
@@ -63,10 +67,14 @@ def build_info() -> ModuleType:
       ImportError: they were not built.
     """
     try:
-        from . import _build_info
+        return importlib.import_module("._build_info", __package__)
     except ImportError as error:
         raise ImportError(f"mlxffi in {PACKAGE} has not been built; {_rebuild()}") from error
-    return _build_info
+
+
+def is_command() -> bool:
+    """Whether this is `python -m mlxffi`, whose commands work without a backend, or say why there is none."""
+    return sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].removeprefix("-m") == "mlxffi"
 
 
 # --- the BLAS ---
@@ -76,7 +84,7 @@ def bridge_wanted() -> bool:
     """Whether OpenBLAS is to stand in for MLX's own BLAS, as far as MLXFFI_BLAS and the system have a say."""
     choice = os.environ.get("MLXFFI_BLAS") or "openblas"
     if choice not in ("openblas", "reference"):
-        raise ImportError(f"MLXFFI_BLAS: expected 'openblas' or 'reference', got {choice!r}; set it to one of them or unset it")
+        raise ImportError(f"MLXFFI_BLAS: expected 'openblas' or 'reference', got {choice!r}; set it to one of them")
     return LINUX and choice == "openblas"
 
 
@@ -101,7 +109,7 @@ def bridge_missing() -> str:
 def _load_bridge() -> str:
     """Load OpenBLAS and the bridge to it, or warn and say what keeps them away."""
     reason = bridge_missing()
-    if "mlx.core" in sys.modules:
+    if not reason and "mlx.core" in sys.modules:
         reason = "mlx.core was imported first, and libmlx had bound its own BLAS by then; import mlxffi before mlx.core"
     try:
         for path in () if reason else (openblas(), BRIDGE):
@@ -110,16 +118,45 @@ def _load_bridge() -> str:
         reason = f"OpenBLAS cannot be loaded ({error}); pip install --force-reinstall scipy-openblas32"
     if reason:
         slow = "matrix products on the CPU run on MLX's reference BLAS, some 30 times slower"
-        warnings.warn(f"{slow}: {reason} (MLXFFI_BLAS=reference silences this)", RuntimeWarning, stacklevel=2)
+        text = f"{slow}: {reason} (MLXFFI_BLAS=reference silences this)"
+        warnings.warn(text, RuntimeWarning, stacklevel=5)  # the line that imports mlxffi
     return reason
 
 
 # --- libmlx, libmlxc and the modules ---
 
 
+def load_library(path: Path | None, mode: int = os.RTLD_LOCAL) -> ctypes.CDLL:
+    """Load a shared library, or get the one that is loaded already."""
+    import ctypes  # here, for CPython 3.12 refuses it in a subinterpreter, which is to get our sentence instead
+
+    return ctypes.CDLL(str(path), mode)
+
+
 def _load_libmlx(found: _backend.Backend, built_for: str) -> None:
+    import ctypes
+
     try:
-        library = ctypes.CDLL(str(found.library))
+        library = load_library(found.library)
     except OSError as error:
         raise ImportError(_backend.unloadable(found, str(error))) from error
-    # mlx::core::version(): asked before libmlxc is loaded, which another version may lack symbols for.
+    version = library["_ZN3mlx4core7versionEv"]  # mlx::core::version(); of another version libmlxc may lack symbols
+    version.restype = ctypes.c_char_p
+    _backend.check_version(found, version().decode(), built_for)
+
+
+def _import_modules() -> tuple[Any, Any, Any]:
+    try:
+        from ._graph import lib as graph
+        from ._mlxc import ffi, lib
+    except ImportError as error:
+        raise ImportError(f"the native modules of mlxffi do not load ({error}); {_rebuild()}") from error
+    return ffi, lib, graph
+
+
+def _rebuild() -> str:
+    """The command that builds mlxffi anew: in its checkout, where this is one."""
+    checkout = PACKAGE.resolve().parent
+    if (checkout / "build_ffi.py").exists():
+        return f"build it: pip install -e '{checkout}[{'metal' if _backend.MACOS else 'cpu'}]'"
+    return "install it anew: pip install --force-reinstall --no-deps mlxffi"

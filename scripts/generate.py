@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from generator import cpp, glue, headers, table
+from generator import cpp, glue, headers, ops, table
 
 ROOT = Path(__file__).resolve().parent.parent
 MLX = "0.32.4"
@@ -19,7 +19,10 @@ FOLDERS = {
     "include/mlx/c": headers.render_all,
     "mlxffi/native/mlxc/generated": cpp.render_all,
     "mlxffi/native/glue/generated": glue.render_all,
+    "mlxffi": ops.render_all,
 }
+# The other folders hold nothing but generated files.
+MIXED = {"mlxffi"}
 
 
 def main() -> int:
@@ -49,7 +52,7 @@ def render(api: list[table.Header]) -> dict[Path, str]:
 
 def outdated(wanted: dict[Path, str]) -> list[Path]:
     """Files that are missing, differ, or stand in a generated folder without belonging there."""
-    found = {path for folder in FOLDERS for path in (ROOT / folder).glob("*") if path.is_file()}
+    found = {path for folder in FOLDERS.keys() - MIXED for path in (ROOT / folder).glob("*") if path.is_file()}
     differing = {path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text}
     return sorted(differing | (found - wanted.keys()))
 

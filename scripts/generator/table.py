@@ -11,6 +11,7 @@ One file describes one header (`ops_*.toml` together describe ops.h, in the orde
   value     true where an int result is a value and no status
   waits     true for what evaluates or waits, in a header whose other functions do neither
   guard     a macro without which the header does not declare the function
+  defaults  Python defaults of parameters, where they are not those of scripts/generator/ops.py
   doc       what it computes; errors: what makes it fail
 """
 
@@ -78,6 +79,7 @@ class Function:
     value: bool = False
     waits: bool = False
     guard: str = ""
+    defaults: dict[str, str] = field(default_factory=dict, hash=False)
     doc: str = ""
     errors: str = ""
 
@@ -130,7 +132,7 @@ def _function(row: dict, header: str, part: str) -> Function:
     found = re.fullmatch(r"(.*?)(\w+)\((.*)\)", row["c"])
     assert found, row["c"]
     params = () if found[3] == "void" else tuple(_param(text) for text in _split(found[3]))
-    rest = {key: row[key] for key in ("cpp", "added", "value", "waits", "guard", "doc", "errors") if key in row}
+    rest = {key: row[key] for key in ("cpp", "added", "value", "waits", "guard", "defaults", "doc", "errors") if key in row}
     nullable = frozenset(row.get("nullable", ()))
     unknown = nullable - {param.name for param in params}
     if unknown:

@@ -63,37 +63,6 @@ static void glue_clear_error(void) {
 
 #endif
 
-/* --- vectors of arrays as lists of integers --- */
-
-static intptr_t glue_vector_array_pack(const intptr_t *arrays, size_t arrays_num) {
-  return (intptr_t)mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num).ctx;
-}
-
-/* Fills `arrays` with handles of the caller's own. */
-static int glue_vector_array_unpack(intptr_t *arrays, intptr_t vector) {
-  mlx_vector_array source = {(void *)vector};
-  size_t size = mlx_vector_array_size(source);
-  for (size_t i = 0; i < size; i++) {
-    mlx_array element = {0};
-    if (mlx_vector_array_get(&element, source, i)) {
-      while (i--) {
-        mlx_array_free((mlx_array){(void *)arrays[i]});
-      }
-      return 1;
-    }
-    arrays[i] = (intptr_t)element.ctx;
-  }
-  return 0;
-}
-
-static size_t glue_vector_array_size(intptr_t vector) {
-  return mlx_vector_array_size((mlx_vector_array){(void *)vector});
-}
-
-static int glue_vector_array_free(intptr_t vector) {
-  return mlx_vector_array_free((mlx_vector_array){(void *)vector});
-}
-
 /* --- payloads: keys whose closures are gone --- */
 
 static pthread_mutex_t dropped_lock = PTHREAD_MUTEX_INITIALIZER;

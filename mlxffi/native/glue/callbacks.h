@@ -3,11 +3,6 @@ int glue_error_kind(void);
 const char *glue_error_text(void);
 void glue_clear_error(void);
 
-intptr_t glue_vector_array_pack(const intptr_t *arrays, size_t arrays_num);
-int glue_vector_array_unpack(intptr_t *arrays, intptr_t vector);
-size_t glue_vector_array_size(intptr_t vector);
-int glue_vector_array_free(intptr_t vector);
-
 intptr_t glue_new_closure(intptr_t key);
 intptr_t glue_new_closure_kwargs(intptr_t key);
 intptr_t glue_new_closure_value_and_grad(intptr_t key);

@@ -36,8 +36,9 @@ Value item(mx::array& array) {
 }
 
 template <class Value>
-const Value* data(const mx::array& array) {
-  check_readable<Value>(evaluated(array));
+const Value* data(mx::array& array) {
+  check_readable<Value>(array);
+  wait(array);
   return array.size() ? array.data<Value>() : nullptr;
 }
 

@@ -273,3 +273,61 @@ CALLS: dict[str, dict[str, Any]] = {
     "mlx_save_gguf": {"file": "@new.gguf"},
     "mlx_save_safetensors": {"file": "@new.safetensors"},
 }
+
+_BATCH = {"a": Array((2, 4, 4), fill="eye")}
+_WIDE = {"a": Array((3, 4))}
+_DEEP = {"shape": Items((2, 3, 4))}
+_BACKWARDS = {"start": Items((3, 3)), "stop": Items((-5, -5)), "strides": Items((-2, -1)), "update": Array((2, 4))}
+_TWO_INDICES = {"indices": (INDICES, INDICES), "axes": Items((0, 1)), "updates": Array((2, 1, 1))}
+_NO_INDICES = {"indices": (Array((0,), "int32"),), "updates": Array((0, 1, 4))}
+_GROUPS1D = {"weight": Array((4, 3, 2)), "groups": 2, "stride": 2, "padding": 1, "dilation": 2}
+_GROUPS2D = {"weight": Array((4, 3, 3, 2)), "groups": 2, "stride_0": 2, "padding_0": 1, "dilation_1": 2}
+_WHOLE = {"lhs_indices": NULL, "rhs_indices": NULL}
+_FOURS = {"mode": "mxfp4", "scales": Array((4, 2), "uint8"), "biases": NULL}
+_EIGHTS = {"mode": "mxfp8", "w": Array((4, 16), "uint32"), "scales": Array((4, 2), "uint8"), "biases": NULL}
+_SHARED_HEADS = {"queries": Array((1, 4, 3, 8)), "mask_mode": "causal", "mask_arr": NULL, "sinks": NULL}
+
+# Further valid calls: other paths through the same function.
+VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
+    **{f"mlx_{name}": (_DEEP,) for name in ("zeros", "ones", "full", "random_bits", "random_normal", "random_gumbel")},
+    **{f"mlx_linalg_{name}": (_BATCH,) for name in ("cholesky", "cholesky_inv", "det", "eig", "eigh", "inv", "tri_inv")},
+    **{f"mlx_linalg_{name}": (_BATCH, _WIDE) for name in ("lu", "lu_factor", "pinv", "qr", "svd")},
+    "mlx_linalg_solve": ({"b": Array((4,))}, {**_BATCH, "b": Array((2, 4, 3))}),
+    "mlx_linalg_solve_triangular": ({"b": Array((4,))}, {**_BATCH, "b": Array((2, 4, 3))}),
+    "mlx_broadcast_to": ({"shape": Items((2, 4, 4))},),
+    "mlx_diag": ({"a": Array((4,))},),
+    "mlx_fft_stft": ({"window": NULL, "win_length": Optional(6), "center": True},),
+    "mlx_fft_istft": ({"window": NULL, "win_length": Optional(6), "length": Optional(16)},),
+    "mlx_conv1d": (_GROUPS1D,),
+    "mlx_conv2d": (_GROUPS2D,),
+    "mlx_conv_general": ({"weight": Array((4, 3, 3, 2)), "groups": 2, "input_dilation": Items((2, 1))},),
+    "mlx_conv_transpose1d": ({**_GROUPS1D, "output_padding": 1},),
+    "mlx_conv_transpose2d": ({**_GROUPS2D, "output_padding_0": 1},),
+    **{f"mlx_scatter{kind}": (_TWO_INDICES, _NO_INDICES) for kind in ("", "_add", "_max", "_min", "_prod")},
+    "mlx_gather": ({**_TWO_INDICES, "slice_sizes": Items((1, 2))}, {**_NO_INDICES}),
+    "mlx_take": ({"indices": Array((), "int32", "zero")},),
+    "mlx_take_axis": ({"indices": Array((0,), "int32")},),
+    "mlx_masked_scatter": ({"mask": Array((4,), "bool"), "src": Array((4, 4))},),
+    **{f"mlx_slice{kind}": (_BACKWARDS,) for kind in ("", "_update", "_update_add")},
+    "mlx_slice_update_dynamic": ({"update": Array((2, 2)), "start": Array((2,), "int32", "zero"), "axes": Items((0, 1))},),
+    "mlx_quantize": ({"mode": "mxfp4"}, {"mode": "mxfp8"}, {"mode": "nvfp4", "w": Array((4, 32))}),
+    "mlx_dequantize": (_FOURS, _EIGHTS),
+    "mlx_quantized_matmul": ({**_FOURS}, {"transpose": False, "x": Array((1, 4))}),
+    "mlx_gather_qmm": (_WHOLE,),
+    "mlx_gather_mm": (_WHOLE,),
+    "mlx_qqmm": ({"w": Array((4, 64)), "w_scales": NULL},),
+    "mlx_block_masked_mm": ({"a": Array((40, 40)), "b": Array((40, 40)), "mask_out": NULL, "mask_lhs": Array((2, 2), "bool")},),
+    "mlx_hadamard_transform": ({"a": Array((12,))}, {"a": Array((20,)), "scale": Optional(1.0)}),
+    "mlx_median": ({"axes": Items((0, 1))},),
+    "mlx_pad": ({"mode": "edge", "axes": Items((0, 1)), "low_pad_size": Items((1, 2)), "high_pad_size": Items((0, 3))},),
+    "mlx_tensordot": ({"axes_a": Items((0, 1)), "axes_b": Items((0, 1))},),
+    "mlx_transpose_axes": ({"a": Array((2, 3, 4)), "axes": Items((2, 0, 1))},),
+    "mlx_unique": ({"fill_value": NULL, "return_index": True, "return_inverse": True, "return_counts": True},),
+    "mlx_value_and_grad": ({"fun": "square"}, {"fun": "square", "argnums": Items((0, 1))}),
+    "mlx_vmap": ({"fun": "copy", "in_axes": Items((1,)), "out_axes": Items((1,))},),
+    "mlx_fast_layer_norm": ({"weight": NULL, "bias": NULL},),
+    "mlx_fast_rope": ({"dims": 4, "traditional": True},),
+    "mlx_fast_scaled_dot_product_attention": (_SHARED_HEADS,),
+    "mlx_fast_gated_delta_update": ({"initial_state": NULL, "mask": NULL},),
+    "mlx_random_categorical": ({"key": NULL},),
+}

@@ -18,7 +18,7 @@ from typing import Any
 
 from mlxffi import ffi, lib
 
-from .mutations import bad_calls, valid_call
+from .mutations import bad_calls, valid_calls
 from .native import LARGEST, Scope, default_stream
 from .specs import NULL, Array, Case
 from .table import Function, functions
@@ -30,7 +30,7 @@ MEMORY = 4 << 30
 def cases(names: list[str]) -> Iterator[Case]:
     """All calls of some functions: the valid one, then the bad ones."""
     for name in names:
-        yield valid_call(functions()[name])
+        yield from valid_calls(functions()[name])
         yield from bad_calls(functions()[name])
 
 
@@ -106,6 +106,8 @@ def evaluate(kind: str, handle: Any, scope: Scope) -> str:
         return evaluate_vector(handle, scope)
     if kind == "mlx_closure":
         return evaluate_closure(handle, scope)
+    if kind == "mlx_closure_value_and_grad":
+        return evaluate_gradient(handle, scope)
     if kind == "mlx_map_string_to_array":
         slot = scope.new("mlx_array *")
         lib.mlx_map_string_to_array_get(slot, handle, b"a")
@@ -134,6 +136,15 @@ def evaluate_closure(closure: Any, scope: Scope) -> str:
     if lib.mlx_closure_apply(results, closure, inputs):
         return error_text() or "error without a text"
     return evaluate_vector(scope.owned("mlx_vector_array", results[0]), scope)
+
+
+def evaluate_gradient(closure: Any, scope: Scope) -> str:
+    inputs = scope.handle("mlx_vector_array", (Array(()), Array(())))
+    values, gradients = scope.new("mlx_vector_array *"), scope.new("mlx_vector_array *")
+    if lib.mlx_closure_value_and_grad_apply(values, gradients, closure, inputs):
+        return error_text() or "error without a text"
+    results = [scope.owned("mlx_vector_array", slot[0]) for slot in (values, gradients)]
+    return worse(*(evaluate_vector(result, scope) for result in results))
 
 
 def make_files(folder: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from .calls import BY_NAME, BY_TYPE, CALLS
+from .calls import BY_NAME, BY_TYPE, CALLS, VARIANTS
 from .native import DTYPES
 from .specs import NULL, Array, Case, Items, Optional, VTable
 from .table import Function, Parameter
@@ -16,17 +16,22 @@ SHAPES = ((), (0,), (1,), (3,), (4,), (64,), (0, 0), (0, 4), (4, 0), (2, 3), (2,
 WHOLE = (-1, 0, 1, 2, 3, 5, 99, 1 << 20, 2**31 - 1, -(2**31))
 BIG = 1 << 40
 FORMAT = "%s%n%d"
+TEXTS = {
+    "subscripts": ("ij", "ij,jk->il", "ij,jk->ii", "->", ",", "i...j,jk", "ij,jk,kl->il", "ij,jk->ik->", "....,...", "ii,jj->ij"),
+    "mode": ("affine", "mxfp4", "mxfp8", "nvfp4", "constant", "edge", "reflect", "symmetric"),
+    "mask_mode": ("causal", "array"),
+    "ord": ("nuc", "f"),
+    "pad_mode": ("reflect", "edge"),
+}
 
 
-def valid_call(function: Function) -> Case:
-    """The call of which the others are variations."""
+def valid_calls(function: Function) -> Iterator[Case]:
+    """The calls of which the others are variations."""
     own = CALLS.get(function.name, {})
-    arguments = {}
-    for parameter in function.parameters:
-        if parameter.role == "length":
-            continue
-        arguments[parameter.name] = own.get(parameter.name, _default(parameter))
-    return Case(function.name, "", "valid", arguments)
+    for number, change in enumerate(({}, *VARIANTS.get(function.name, ()))):
+        given = own | change
+        arguments = {p.name: given.get(p.name, _default(p)) for p in function.parameters if p.role != "length"}
+        yield Case(function.name, "", "valid", arguments, number)
 
 
 def _default(parameter: Parameter) -> Any:
@@ -41,12 +46,12 @@ def _default(parameter: Parameter) -> Any:
 
 def bad_calls(function: Function) -> Iterator[Case]:
     """Every bad call, in a fixed order."""
-    valid = valid_call(function)
-    for parameter in function.parameters:
-        if parameter.role != "length":
-            for flaw, bad in _flaws(parameter, valid.arguments[parameter.name]):
-                yield Case(function.name, parameter.name, flaw, valid.arguments | {parameter.name: bad})
-    yield from _all_arrays(function, valid)
+    for valid in valid_calls(function):
+        for parameter in function.parameters:
+            if parameter.role != "length":
+                for flaw, bad in _flaws(parameter, valid.arguments[parameter.name]):
+                    yield replace(valid, parameter=parameter.name, flaw=flaw, arguments=valid.arguments | {parameter.name: bad})
+        yield from _all_arrays(function, valid)
 
 
 def _all_arrays(function: Function, valid: Case) -> Iterator[Case]:
@@ -57,7 +62,7 @@ def _all_arrays(function: Function, valid: Case) -> Iterator[Case]:
     arrays = {name: _arrays(valid.arguments[name]) for name in names}
     for change in [{"shape": shape} for shape in SHAPES] + [{"dtype": dtype} for dtype in DTYPES]:
         changed = {name: spec and _changed(spec, change) for name, spec in arrays.items()}
-        yield Case(function.name, "*", _told(change), valid.arguments | changed)
+        yield replace(valid, parameter="*", flaw=_told(change), arguments=valid.arguments | changed)
 
 
 def _arrays(spec: Any) -> Any:
@@ -140,6 +145,7 @@ def _string(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
     yield "empty text", ""
     yield "format", FORMAT
     yield "long text", "x" * 5000
+    yield from ((f"text {text}", text) for text in TEXTS.get(parameter.name, ()))
     if parameter.name in ("file", "path"):
         yield "no such folder", f"@no/such/folder/{FORMAT}"
         yield "a folder", "@"

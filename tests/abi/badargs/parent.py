@@ -45,7 +45,7 @@ def run(names: list[str], folder: Path, patience: float = 30.0) -> list[Outcome]
 
 def _run_process(names: list[str], todo: list[Case], start: int, folder: Path, patience: float) -> Iterator[Outcome]:
     command = [sys.executable, "-m", "badargs.child", str(folder), str(start), *names]
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
     with subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
     ) as process:

@@ -69,7 +69,9 @@ class Case:
     parameter: str
     flaw: str
     arguments: dict[str, Any] = field(hash=False)
+    variant: int = 0
 
     @property
     def name(self) -> str:
-        return f"{self.function}({self.parameter}: {self.flaw})"
+        variant = f"#{self.variant}" if self.variant else ""
+        return f"{self.function}{variant}({self.parameter}: {self.flaw})"

@@ -1,0 +1,69 @@
+"""Python values as the arguments of glue functions."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Union
+
+from . import _handles
+from . import dtype as dtypes
+from ._errors import ArgumentError
+from ._handles import handles
+from .dtype import Dtype, DtypeLike
+
+if TYPE_CHECKING:
+    from .array import Array
+
+__all__ = ["ArrayLike", "DtypeLike", "as_array", "as_arrays", "dtype_number", "fft_norm", "handles", "integers", "text"]
+
+ArrayLike = Union["Array", bool, int, float, complex, Sequence[Any], Any]
+
+FFT_NORMS = {"backward": 0, "ortho": 1, "forward": 2}
+
+
+def as_array(value: ArrayLike) -> Array:
+    """The value itself where it is an Array, else an Array made of it."""
+    array_class = _handles.array_class
+    return value if isinstance(value, array_class) else array_class(value)
+
+
+def as_arrays(*values: ArrayLike | None) -> list[Array]:
+    """Arrays for all values; a Python number takes the dtype of the first Array among them. None stays None."""
+    array_class = _handles.array_class
+    first = next((value.dtype for value in values if isinstance(value, array_class)), None)
+    return [value if value is None or isinstance(value, array_class) else _beside(value, first) for value in values]
+
+
+def _beside(value: Any, dtype: Dtype | None) -> Array:
+    if dtype is not None and isinstance(value, (bool, int, float, complex)):
+        return _handles.array_class(value, dtypes.of_scalar(value, dtype))
+    return _handles.array_class(value)
+
+
+def dtype_number(value: DtypeLike) -> int:
+    """The number of a dtype in the C enum."""
+    return dtypes.of(value).number
+
+
+def integers(value: int | Iterable[int]) -> list[int]:
+    """A list of ints; one int stands for a list of it."""
+    if hasattr(value, "__index__"):
+        return [operator.index(value)]
+    return [operator.index(item) for item in value]
+
+
+def text(value: str, name: str) -> bytes:
+    """A string as C reads it."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected a str, got {type(value).__name__}")
+    if "\0" in value:
+        raise ArgumentError(f"{name}: expected a string without NUL characters, got {value!r}")
+    return value.encode("utf-8", "surrogateescape")
+
+
+def fft_norm(value: str) -> int:
+    """The number of a Fourier norm in the C enum."""
+    if value not in FFT_NORMS:
+        raise ArgumentError(f"norm: expected one of {', '.join(FFT_NORMS)}, got {value!r}")
+    return FFT_NORMS[value]

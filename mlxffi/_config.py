@@ -1,0 +1,94 @@
+"""`python -m mlxffi config`: what a compiler needs to build a program over the C ABI."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from . import _backend, _loader
+
+ABOUT = "Print what a compiler needs to build a program over the C ABI; what is asked for comes on one line."
+# A program calls nothing in the BLAS bridge, and is to keep it all the same.
+KEEP_BRIDGE = ["-Wl,--push-state,--no-as-needed", "-lmlxffi_blas", "-Wl,--pop-state"]
+# Old dtags make the rpaths serve what libmlxc depends on; what that lacks here (a GPU driver) need not stop the linker.
+DEPENDENCIES = ["-Wl,--disable-new-dtags,--allow-shlib-undefined"]
+EXAMPLE = """
+example: gcc program.c $(python -m mlxffi config --cflags --libs) -o program
+pkg-config and CMake find their files in pkgconfig and cmake/mlxc of --libdir.
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to those of `python -m mlxffi`."""
+    parser = commands.add_parser(
+        "config",
+        help="print compiler flags for programs in other languages",
+        description=ABOUT,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name, answer in ANSWERS.items():
+        parser.add_argument(f"--{name}", dest="asked", action="append_const", const=name, help=answer.__doc__)
+    parser.set_defaults(run=run, usage_error=parser.error)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the answers, quoted for a shell where that is needed."""
+    if not options.asked:
+        options.usage_error(f"expected at least one of {', '.join(f'--{name}' for name in ANSWERS)}")
+    try:
+        print(shlex.join(word for name in options.asked for word in ANSWERS[name]()))
+    except ImportError as error:
+        print(f"mlxffi: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def cflags() -> list[str]:
+    """Flags for compiling: where the headers are."""
+    return [f"-I{folder}" for folder in includedir()]
+
+
+def libs() -> list[str]:
+    """Flags for linking, with the rpaths that let a program run as it is."""
+    info, folders = _loader.build_info(), libdir()
+    flags = [f"-L{folders[0]}"]
+    if not info.MLXC_PREFIX:
+        folders.append(str(_backend.find(info.MLX_VERSION).library.parent))
+        openblas = _loader.openblas()
+        if openblas and _loader.bridge_wanted() and not _loader.bridge_missing():
+            flags += KEEP_BRIDGE
+            folders.append(str(openblas.parent))
+    return [*flags, "-lmlxc", *(DEPENDENCIES if _loader.LINUX else []), *(f"-Wl,-rpath,{folder}" for folder in folders)]
+
+
+def includedir() -> list[str]:
+    """The folder that holds mlx/c/mlx.h."""
+    prefix = _loader.build_info().MLXC_PREFIX
+    in_wheel = _loader.PACKAGE / "include"
+    if prefix:
+        return [str(Path(prefix) / "include")]
+    return [str(in_wheel if in_wheel.exists() else _loader.PACKAGE.resolve().parent / "include")]
+
+
+def libdir() -> list[str]:
+    """The folder that holds libmlxc."""
+    prefix = _loader.build_info().MLXC_PREFIX
+    return [str(Path(prefix) / "lib" if prefix else _loader.LIBRARIES)]
+
+
+def version() -> list[str]:
+    """The version of MLX that libmlxc was built for."""
+    return [_loader.build_info().MLX_VERSION or _loaded_version()]
+
+
+ANSWERS = {"cflags": cflags, "libs": libs, "includedir": includedir, "libdir": libdir, "version": version}
+
+
+def _loaded_version() -> str:
+    """A foreign mlx-c does not say in its headers which MLX it stands on: ask the one that is loaded."""
+    from ._ffi import mlx_version
+
+    return mlx_version()

@@ -1,0 +1,177 @@
+"""`python -m mlxffi doctor`: what is in use here, and every problem with it."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from types import ModuleType
+from typing import Any
+
+from . import __version__, _backend, _loader
+
+SIZE, RUNS = 1024, 3
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to those of `python -m mlxffi`."""
+    about = "Print what is in use, and a sentence for every problem; with one, the exit status is 1."
+    commands.add_parser("doctor", help="say what is in use and what is wrong", description=about).set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the report and then one sentence for each problem."""
+    problems: list[str] = []
+    for name, check in CHECKS.items():
+        found, problem = _outcome(check)
+        print(f"{name:<8}  {found}", flush=True)
+        if problem and problem not in problems:
+            problems.append(problem)
+    for problem in problems:
+        print(f"problem: {problem}")
+    print(f"problems found: {len(problems)}")
+    return 1 if problems else 0
+
+
+def _outcome(check: Callable[[], tuple[str, str]]) -> tuple[str, str]:
+    """What a check found, and the problem with it or ""."""
+    try:
+        return check()
+    except (ImportError, RuntimeError) as error:
+        return "not available", str(error)
+
+
+# --- the checks ---
+
+
+def _mlxffi() -> tuple[str, str]:
+    return f"{__version__} in {_loader.PACKAGE}", ""
+
+
+def _mlx() -> tuple[str, str]:
+    built_for, loaded, frontend = _loader.build_info().MLX_VERSION, _native().mlx_version(), _version_of("mlx")
+    found = f"{loaded}, built for {built_for or loaded}"
+    if frontend and frontend != loaded:
+        return found, f"mlx {frontend} does not fit MLX {loaded}, so mlx.core may fail; pip install mlx=={loaded}"
+    return found, ""
+
+
+def _python() -> tuple[str, str]:
+    return f"{platform.python_implementation()} {platform.python_version()} in {sys.executable}", ""
+
+
+def _cffi() -> tuple[str, str]:
+    version = _version_of("cffi")
+    return (version, "") if version else ("not installed", "cffi is not installed; pip install cffi")
+
+
+def _the_backend() -> tuple[str, str]:
+    info = _loader.build_info()
+    if info.MLXC_PREFIX:
+        return f"the mlx-c of {info.MLXC_PREFIX}", ""
+    backend = _backend.find(info.MLX_VERSION)
+    return f"{backend} in {backend.library}", ""
+
+
+def _device() -> tuple[str, str]:
+    native = _native()
+    device, text = native.ffi.new("mlx_device *"), native.ffi.new("mlx_string *")
+    _succeed(native, native.lib.mlx_get_default_device(device))
+    _succeed(native, native.lib.mlx_device_tostring(text, device[0]))
+    name: str = native.ffi.string(native.lib.mlx_string_data(text[0])).decode()
+    native.lib.mlx_string_free(text[0])
+    native.lib.mlx_device_free(device[0])
+    return name, ""
+
+
+def _blas() -> tuple[str, str]:
+    native = _native()
+    calls = _bridge_calls()
+    rate = f"{_product_rate(native):.0f} GFLOP/s (float32 matrix product {SIZE}x{SIZE} on the CPU)"
+    if _bridge_calls() > calls:
+        return f"OpenBLAS, {rate}", ""
+    found = f"that of MLX, {rate}"
+    if not _loader.bridge_wanted() or _loader.build_info().MLXC_PREFIX:
+        return f"{found}: {_loader.blas_reason}", ""
+    unused = "libmlx was loaded before mlxffi and had bound its own BLAS by then; import mlxffi first"
+    return found, f"matrix products on the CPU are slow: {_loader.blas_reason or unused}"
+
+
+def _compiler() -> tuple[str, str]:
+    path = shutil.which("g++")
+    if path:
+        text = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+        return f"{text.partition(chr(10))[0]} in {path}", ""
+    if not _loader.LINUX:
+        return "not needed", ""
+    return "not found", "MLX compiles fused kernels for the CPU with g++, which is not found; apt-get install g++"
+
+
+CHECKS = {
+    "mlxffi": _mlxffi,
+    "MLX": _mlx,
+    "Python": _python,
+    "cffi": _cffi,
+    "backend": _the_backend,
+    "device": _device,
+    "BLAS": _blas,
+    "g++": _compiler,
+}
+
+
+# --- what they stand on ---
+
+
+def _native() -> ModuleType:
+    """The module `_ffi`, whose import says in its ImportError what is wrong."""
+    return importlib.import_module("._ffi", __package__)
+
+
+def _succeed(native: ModuleType, status: int) -> None:
+    if status:
+        raise RuntimeError(f"MLX fails: {native.error_text()}")
+
+
+def _version_of(distribution: str) -> str:
+    """The installed version, "" where there is none."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _bridge_calls() -> int:
+    """How many calls of MLX went through the BLAS bridge."""
+    if _loader.blas_reason:
+        return 0
+    return ctypes.c_ulong.in_dll(_loader.load_library(_loader.BRIDGE), "mlxffi_blas_calls").value
+
+
+def _product_rate(native: ModuleType) -> float:
+    """GFLOP/s of a matrix product on the CPU: the best of some runs, after one to warm up."""
+    lib, stream, no_key = native.lib, native.lib.mlx_default_cpu_stream_new(), native.ffi.new("mlx_array *")
+    factor = _evaluated(native, lib.mlx_random_normal, [SIZE, SIZE], 2, lib.MLX_FLOAT32, 0, 1, no_key[0], stream)
+    seconds = []
+    for _ in range(RUNS + 1):
+        start = time.perf_counter()
+        product = _evaluated(native, lib.mlx_matmul, factor, factor, stream)
+        seconds.append(time.perf_counter() - start)
+        lib.mlx_array_free(product)
+    lib.mlx_array_free(factor)
+    lib.mlx_stream_free(stream)
+    return 2e-9 * SIZE**3 / min(seconds[1:])
+
+
+def _evaluated(native: ModuleType, operation: Any, *arguments: Any) -> Any:
+    """The array that an operation computes."""
+    result = native.ffi.new("mlx_array *")
+    _succeed(native, operation(result, *arguments))
+    _succeed(native, native.lib.mlx_array_eval(result[0]))
+    return result[0]

@@ -1,0 +1,132 @@
+"""Devices and streams."""
+
+from __future__ import annotations
+
+from . import _handles
+from ._errors import ArgumentError, check
+from ._ffi import ffi, lib
+
+TYPES = {"cpu": 0, "gpu": 1}
+
+
+class Device(_handles.Owner):
+    """A device: its type, "cpu" or "gpu", and its index among those of the type."""
+
+    __slots__ = ()
+    _free = lib.glue_device_free
+
+    def __init__(self, type: str = "cpu", index: int = 0):
+        if type not in TYPES:
+            raise ArgumentError(f"type: expected 'cpu' or 'gpu', got {type!r}")
+        super().__init__(lib.glue_device_new_type(TYPES[type], index))
+
+    @classmethod
+    def _own(cls, handle: int) -> Device:
+        device = cls.__new__(cls)
+        _handles.Owner.__init__(device, handle)
+        return device
+
+    @property
+    def type(self) -> str:
+        """ "cpu" or "gpu"."""
+        number = ffi.new("mlx_device_type *")
+        check(lib.mlx_device_get_type(number, lib_device(self)))
+        return "cpu" if number[0] == lib.MLX_CPU else "gpu"
+
+    @property
+    def index(self) -> int:
+        """Its number among the devices of its type."""
+        number = ffi.new("int *")
+        check(lib.glue_device_get_index(number, self._h))
+        return int(number[0])
+
+    def __repr__(self) -> str:
+        return f"Device({self.type!r}, {self.index})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Device) and bool(lib.glue_device_equal(self._h, other._h))
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+
+def lib_device(device: Device) -> object:
+    """The device as the plain C functions take it."""
+    return ffi.new("mlx_device *", [ffi.cast("void *", device._h)])[0]
+
+
+class Stream(_handles.Owner):
+    """A queue of computations on one device. It belongs to the thread that made it."""
+
+    __slots__ = ()
+    _free = lib.glue_stream_free
+
+    def __init__(self, device: Device | None = None):
+        super().__init__(lib.glue_stream_new_device((device or default_device())._h))
+
+    @classmethod
+    def _own(cls, handle: int) -> Stream:
+        stream = cls.__new__(cls)
+        _handles.Owner.__init__(stream, handle)
+        return stream
+
+    @property
+    def device(self) -> Device:
+        """The device it computes on."""
+        return Device._own(lib.glue_stream_get_device(self._h))
+
+    @property
+    def index(self) -> int:
+        """Its number in the process."""
+        number = ffi.new("int *")
+        check(lib.glue_stream_get_index(number, self._h))
+        return int(number[0])
+
+    def synchronize(self) -> None:
+        """Wait until everything queued on it is done."""
+        check(lib.glue_synchronize(self._h))
+
+    def __repr__(self) -> str:
+        return f"Stream({self.device!r}, {self.index})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stream) and bool(lib.glue_stream_equal(self._h, other._h))
+
+    def __hash__(self) -> int:
+        return hash(self.index)
+
+
+def default_device() -> Device:
+    """The device on which operations run that name no stream."""
+    return Device._own(lib.glue_get_default_device())
+
+
+def set_default_device(device: Device) -> None:
+    """Choose the device on which operations run that name no stream."""
+    check(lib.glue_set_default_device(device._h))
+
+
+def default_stream(device: Device | None = None) -> Stream:
+    """The calling thread's default stream of a device (None: of the default device)."""
+    return Stream._own(lib.glue_get_default_stream((device or default_device())._h))
+
+
+def set_default_stream(stream: Stream) -> None:
+    """Make a stream the calling thread's default for its device."""
+    check(lib.glue_set_default_stream(stream._h))
+
+
+def is_available(device: Device) -> bool:
+    """Whether a device is there."""
+    found = ffi.new("bool *")
+    check(lib.glue_device_is_available(found, device._h))
+    return bool(found[0])
+
+
+def device_count(type: str) -> int:
+    """How many devices of a type, "cpu" or "gpu", there are."""
+    if type not in TYPES:
+        raise ArgumentError(f"type: expected 'cpu' or 'gpu', got {type!r}")
+    count = ffi.new("int *")
+    check(lib.glue_device_count(count, TYPES[type]))
+    return int(count[0])

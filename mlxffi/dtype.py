@@ -1,0 +1,79 @@
+"""The element types of arrays."""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+
+class Dtype:
+    """An element type: `name` as numpy writes it, `number` as the C enum mlx_dtype counts it, `size` in bytes."""
+
+    __slots__ = ("kind", "name", "number", "size")
+
+    def __init__(self, name: str, number: int, size: int, kind: str):
+        self.name = name
+        self.number = number
+        self.size = size
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        return f"mlxffi.{self.name}"
+
+    def __reduce__(self) -> str:
+        return "bool_" if self.name == "bool" else self.name
+
+
+DtypeLike = Union[Dtype, str, type, Any]
+
+# kind: b bool, u unsigned, i signed, f floating point, c complex, as in numpy.
+bool_ = Dtype("bool", 0, 1, "b")
+uint8 = Dtype("uint8", 1, 1, "u")
+uint16 = Dtype("uint16", 2, 2, "u")
+uint32 = Dtype("uint32", 3, 4, "u")
+uint64 = Dtype("uint64", 4, 8, "u")
+int8 = Dtype("int8", 5, 1, "i")
+int16 = Dtype("int16", 6, 2, "i")
+int32 = Dtype("int32", 7, 4, "i")
+int64 = Dtype("int64", 8, 8, "i")
+float16 = Dtype("float16", 9, 2, "f")
+float32 = Dtype("float32", 10, 4, "f")
+float64 = Dtype("float64", 11, 8, "f")
+bfloat16 = Dtype("bfloat16", 12, 2, "f")
+complex64 = Dtype("complex64", 13, 8, "c")
+
+DTYPES = (
+    bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64, float16, float32, float64, bfloat16, complex64
+)  # fmt: skip
+NAMES = {dtype.name: dtype for dtype in DTYPES} | {"bool_": bool_}
+PYTHON_TYPES = {bool: bool_, int: int32, float: float32, complex: complex64}
+
+
+def of(value: DtypeLike) -> Dtype:
+    """The Dtype that a value names.
+
+    Args:
+      value: a Dtype, a name such as "float32", a Python number type, or a numpy dtype or scalar type.
+
+    Raises:
+      TypeError: it names none of MLX's dtypes.
+    """
+    if isinstance(value, Dtype):
+        return value
+    if isinstance(value, type) and value in PYTHON_TYPES:
+        return PYTHON_TYPES[value]
+    name = value if isinstance(value, str) else getattr(value, "name", None) or getattr(value, "__name__", "")
+    found = NAMES.get(str(name).rpartition(".")[2])
+    if found is None:
+        raise TypeError(f"dtype: expected one of {', '.join(NAMES)}, got {value!r}")
+    return found
+
+
+def of_scalar(value: complex, dtype: Dtype) -> Dtype:
+    """The dtype in which a Python number meets an array of `dtype`: that one, where it can hold the number's kind."""
+    if isinstance(value, bool) or dtype.kind == "c":
+        return dtype
+    if isinstance(value, complex):
+        return complex64
+    if isinstance(value, int):
+        return int32 if dtype.kind == "b" else dtype
+    return dtype if dtype.kind == "f" else float32

@@ -1,0 +1,77 @@
+"""Memory: what MLX holds, its limits, and how many native objects are alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import _closures
+from ._errors import check
+from ._ffi import ffi, lib, plain_mlxc
+
+
+def live_handles() -> dict[str, int]:
+    """How many native objects of each kind are alive, and under "callbacks" the functions in the callback registry.
+
+    Equal figures before and after some work mean that it leaked nothing. Over somebody else's mlx-c, which counts
+    nothing, only "callbacks" is there.
+    """
+    callbacks = _closures.registered()
+    counts = {} if plain_mlxc else {_kind(number): lib.mlxffi_live_objects(number) for number in range(lib.mlxffi_live_kinds())}
+    return {**counts, "callbacks": callbacks}
+
+
+def _kind(number: int) -> str:
+    name: str = ffi.string(lib.mlxffi_live_kind(number)).decode()
+    return name.removeprefix("mlx_")
+
+
+def _read(function: Callable[..., int], *arguments: int) -> int:
+    result: Any = ffi.new("size_t *")
+    check(function(result, *arguments))
+    return int(result[0])
+
+
+def active_memory() -> int:
+    """Bytes in use by arrays."""
+    return _read(lib.mlx_get_active_memory)
+
+
+def peak_memory() -> int:
+    """The most bytes that were in use since the start or the last reset."""
+    return _read(lib.mlx_get_peak_memory)
+
+
+def reset_peak_memory() -> None:
+    """Let `peak_memory` start again from what is in use now."""
+    check(lib.mlx_reset_peak_memory())
+
+
+def cache_memory() -> int:
+    """Bytes that MLX keeps for reuse."""
+    return _read(lib.mlx_get_cache_memory)
+
+
+def clear_cache() -> None:
+    """Give the memory kept for reuse back to the system."""
+    check(lib.mlx_clear_cache())
+
+
+def memory_limit() -> int:
+    """The guideline, in bytes, for how much memory evaluation uses."""
+    return _read(lib.mlx_get_memory_limit)
+
+
+def set_memory_limit(limit: int) -> int:
+    """Set the memory guideline in bytes; returns the one before."""
+    return _read(lib.mlx_set_memory_limit, limit)
+
+
+def set_cache_limit(limit: int) -> int:
+    """Set in bytes how much memory is kept for reuse (0: none); returns the limit before."""
+    return _read(lib.mlx_set_cache_limit, limit)
+
+
+def set_wired_limit(limit: int) -> int:
+    """Set in bytes how much memory stays resident (Metal); returns the limit before."""
+    return _read(lib.mlx_set_wired_limit, limit)

@@ -1,0 +1,59 @@
+// Which arrays a gradient reaches: a walk over the graph from outputs back.
+#include <cstring>
+#include <unordered_set>
+
+#include "convert.h"
+#include "mlx/primitives.h"
+
+using namespace mlxc;
+
+namespace {
+
+using Ids = std::unordered_set<std::uintptr_t>;
+
+bool stops_gradient(const mx::array& node) {
+  return node.has_primitive() && std::strcmp(node.primitive().name(), "StopGradient") == 0;
+}
+
+// The ids of all arrays from which `outputs` are computed, without passing `walls`; what differentiates an array is
+// a StopGradient node itself, so `ends` are met before that is asked.
+Ids reached(const Arrays& outputs, Ids walls, const Ids& ends) {
+  Ids found;
+  Arrays open = outputs;
+  while (!open.empty()) {
+    auto node = std::move(open.back());
+    open.pop_back();
+    if (!walls.insert(node.id()).second) {
+      continue;
+    }
+    found.insert(node.id());
+    if (!ends.count(node.id()) && !stops_gradient(node)) {
+      open.insert(open.end(), node.inputs().begin(), node.inputs().end());
+    }
+  }
+  return found;
+}
+
+Ids ids_of(const Arrays& arrays) {
+  Ids ids;
+  for (auto& array : arrays) {
+    ids.insert(array.id());
+  }
+  return ids;
+}
+
+} // namespace
+
+extern "C" int mlxffi_array_gradient_around(
+    mlx_vector_array* res,
+    const mlx_vector_array outputs,
+    const mlx_vector_array inputs,
+    const mlx_vector_array candidates) {
+  return guarded(__func__, [&] {
+    auto& wanted = get(candidates, "candidates");
+    auto found = reached(get(outputs, "outputs"), ids_of(get(inputs, "inputs")), ids_of(wanted));
+    Arrays captured;
+    std::copy_if(wanted.begin(), wanted.end(), std::back_inserter(captured), [&](auto& array) { return found.count(array.id()); });
+    put(res, std::move(captured));
+  });
+}

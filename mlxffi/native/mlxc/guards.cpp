@@ -1,0 +1,163 @@
+#include "guards.h"
+
+namespace mlxc {
+
+namespace {
+
+bool is_power_of_two(int value) {
+  return value > 0 && (value & (value - 1)) == 0;
+}
+
+// The size of an axis counted from the end; 1 where there is none.
+int size_from_end(const mx::array& a, int place) {
+  int ndim = static_cast<int>(a.ndim());
+  return place < ndim ? a.shape(ndim - 1 - place) : 1;
+}
+
+} // namespace
+
+int positive(int value, const char* argument) {
+  return value > 0 ? value : throw BadArgument(argument, "expected 1 or more, got " + std::to_string(value));
+}
+
+std::optional<int> positive(std::optional<int> value, const char* argument) {
+  if (value) {
+    positive(*value, argument);
+  }
+  return value;
+}
+
+int not_negative(int value, const char* argument) {
+  return value >= 0 ? value : throw BadArgument(argument, "expected 0 or more, got " + std::to_string(value));
+}
+
+size_t length(size_t size, const char* argument) {
+  constexpr size_t most = size_t(1) << 24;
+  return size <= most ? size : throw BadArgument(argument, "expected a length from 0 to " + std::to_string(most) + ", got " + std::to_string(size));
+}
+
+mx::Shape extents(mx::Shape shape, const char* argument) {
+  // Bytes and strides are counted in 64 bits; this leaves room for the widest dtype.
+  constexpr int64_t most = int64_t(1) << 59;
+  int64_t count = 1;
+  for (int size : shape) {
+    if (size < 0 || __builtin_mul_overflow(count, std::max(size, 1), &count) || count > most) {
+      throw BadArgument(argument, "expected sizes of 0 or more with fewer than 2^59 elements, got " + printed(shape));
+    }
+  }
+  return shape;
+}
+
+std::vector<int> axes_of(const mx::array& a, std::vector<int> axes, const char* argument) {
+  int ndim = static_cast<int>(a.ndim());
+  for (int axis : axes) {
+    if (axis < -ndim || axis >= ndim) {
+      throw BadArgument(argument, "expected axes of an array with " + std::to_string(ndim) + " axes, got " + std::to_string(axis));
+    }
+  }
+  return axes;
+}
+
+mx::Shape steps(const mx::array& a, mx::Shape strides) {
+  for (size_t i = 0; i < strides.size() && i < a.ndim(); i++) {
+    int most = std::max(a.shape(i), 1);
+    if (!strides[i]) {
+      throw BadArgument("strides", "expected steps other than 0, got 0 for axis " + std::to_string(i));
+    }
+    strides[i] = std::clamp(strides[i], -most, most);
+  }
+  return strides;
+}
+
+const mx::array& fitting(const mx::array& update, const mx::array& src) {
+  for (size_t i = 0; i < update.ndim(); i++) {
+    if (update.ndim() > src.ndim() || size_from_end(update, i) > size_from_end(src, i)) {
+      throw BadArgument("update", "expected a block that fits into an array of shape " + printed(src.shape()) + ", got shape " + printed(update.shape()));
+    }
+  }
+  return update;
+}
+
+const mx::array& blocks(const mx::array& updates, const mx::array& a) {
+  for (size_t i = 0; i < a.ndim(); i++) {
+    if (!size_from_end(updates, i)) {
+      throw BadArgument("updates", "expected blocks of at least one element, got shape " + printed(updates.shape()));
+    }
+  }
+  return updates;
+}
+
+const mx::array& values_for(const mx::array& mask, const mx::array& src) {
+  if (mask.size() && !src.size()) {
+    throw BadArgument("src", "expected at least one value for a mask of shape " + printed(mask.shape()) + ", got shape " + printed(src.shape()));
+  }
+  return src;
+}
+
+const Arrays& not_empty(const Arrays& arrays, const char* argument) {
+  return arrays.empty() ? throw BadArgument(argument, "expected at least 1 array, got 0") : arrays;
+}
+
+const mx::array& with_elements(const mx::array& a, const char* argument) {
+  return a.size() ? a : throw BadArgument(argument, "expected an array with elements, got shape " + printed(a.shape()));
+}
+
+const mx::array& matrices(const mx::array& a, const char* argument) {
+  if (!size_from_end(a, 0) || !size_from_end(a, 1)) {
+    throw BadArgument(argument, "expected matrices of at least one row and column, got shape " + printed(a.shape()));
+  }
+  return a;
+}
+
+const std::optional<mx::array>& scales_of(const mx::array& w, const std::optional<mx::array>& scales, const char* argument) {
+  if (w.dtype() == mx::uint32 && !scales) {
+    throw BadArgument(argument, "expected the scales of the packed matrix `w`, got an empty handle (ctx is NULL)");
+  }
+  if (scales) {
+    with_elements(*scales, argument);
+  }
+  return scales;
+}
+
+const mx::array& hadamard_rows(const mx::array& a) {
+  int size = size_from_end(a, 0);
+  for (int m : {1, 12, 20, 28}) {
+    if (size % m == 0 && is_power_of_two(size / m)) {
+      return a;
+    }
+  }
+  throw BadArgument("a", "expected a last axis of m * 2^k elements with m 1, 12, 20 or 28, got " + std::to_string(size));
+}
+
+// MLX takes the differences one after the other, also when nothing is left to take them of.
+mx::array diff(const mx::array& a, int n, int axis, mx::StreamOrDevice s) {
+  int ndim = static_cast<int>(a.ndim());
+  bool there = axis >= -ndim && axis < ndim;
+  return mx::diff(a, there ? std::min(n, a.shape(axis)) : n, axis, s);
+}
+
+// MLX sums an empty diagonal over strides that lead nowhere.
+mx::array trace(const mx::array& a, int offset, int axis1, int axis2, mx::Dtype dtype, mx::StreamOrDevice s) {
+  auto diagonal = mx::diagonal(a, offset, axis1, axis2, s);
+  if (diagonal.size()) {
+    return mx::trace(a, offset, axis1, axis2, dtype, s);
+  }
+  auto shape = diagonal.shape();
+  shape.pop_back();
+  return mx::zeros(shape, dtype, s);
+}
+
+mx::Device existing(mx::Device device, const char* argument) {
+  int count = mx::device_count(device.type);
+  if (device.index < 0 || device.index >= count) {
+    throw BadArgument(argument, "expected a device that this process has, got " + printed(device) + " of " + std::to_string(count));
+  }
+  return device;
+}
+
+mx::ThreadLocalStream existing(mx::ThreadLocalStream stream, const char* argument) {
+  existing(stream.device, argument);
+  return stream;
+}
+
+} // namespace mlxc

@@ -1,0 +1,378 @@
+"""Function transforms over flat lists of arrays: derivatives, checkpoints, custom rules, vectorisation, compilation.
+
+A function under a transform takes one list of Arrays and returns a non-empty list (or tuple) of Arrays. Transforms nest to
+any depth, and what the function raises arrives at the caller as the same object (see _closures.py for the way).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import _tracing
+from ._arguments import ArrayLike, as_arrays, integers
+from ._closures import Closure, Held, check
+from ._errors import ArgumentError
+from ._ffi import ffi, lib
+from ._handles import Owner, handles, take_arrays
+from ._process import require_no_fork
+
+if TYPE_CHECKING:
+    from .array import Array
+
+__all__ = [
+    "CompiledFunction",
+    "GradFn",
+    "async_eval",
+    "checkpoint",
+    "compile",
+    "custom_function",
+    "custom_vjp",
+    "eval",
+    "grad",
+    "jvp",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]
+
+ListFunction = Callable[[list["Array"]], Sequence["Array"]]
+
+
+def _pair(call: Callable[..., int], *arguments: Any) -> tuple[list[Array], list[Array]]:
+    """Make a call with two vectors as results."""
+    vectors = ffi.new("intptr_t[2]")
+    check(call(vectors, vectors + 1, *arguments))
+    try:
+        return take_arrays(vectors[0]), take_arrays(vectors[1])
+    except BaseException:
+        lib.glue_clear_error()
+        raise
+
+
+def _apply(closure: int, inputs: Sequence[ArrayLike]) -> list[Array]:
+    arrays = as_arrays(*inputs)
+    result = lib.glue_closure_apply(closure, handles(arrays), len(arrays))
+    check(not result)
+    return take_arrays(result)
+
+
+# --- evaluation ---
+
+
+def eval(*arrays: Array) -> None:
+    """Compute arrays now and wait for them.
+
+    Args:
+      arrays: any number of Arrays.
+    """
+    require_no_fork("eval")
+    check(lib.glue_eval(handles(arrays), len(arrays)))
+
+
+def async_eval(*arrays: Array) -> None:
+    """Start to compute arrays without waiting for them."""
+    require_no_fork("async_eval")
+    check(lib.glue_async_eval(handles(arrays), len(arrays)))
+
+
+# --- derivatives ---
+
+
+def vjp(
+    fn: ListFunction, primals: Sequence[ArrayLike], cotangents: Sequence[ArrayLike]
+) -> tuple[list[Array], list[Array]]:
+    """Outputs of a function and the vector-Jacobian product (reverse mode).
+
+    Args:
+      fn: from a list of Arrays to a list of Arrays.
+      primals: the point; one array for each input of `fn`.
+      cotangents: one array for each output, of its shape.
+
+    Returns:
+      (outputs, vjps): the values of `fn`, and one gradient for each primal, of its shape.
+
+    Raises:
+      ValueError: counts or shapes do not fit. Whatever `fn` raises arrives as it is.
+
+    Source: C mlx_vjp; the Go port's VJP.
+    """
+    inputs, seeds = as_arrays(*primals), as_arrays(*cotangents)
+    with Closure(_tracing.differentiating(fn)) as closure:
+        return _pair(lib.glue_vjp, closure, handles(inputs), len(inputs), handles(seeds), len(seeds))
+
+
+def jvp(
+    fn: ListFunction, primals: Sequence[ArrayLike], tangents: Sequence[ArrayLike]
+) -> tuple[list[Array], list[Array]]:
+    """Outputs of a function and the Jacobian-vector product (forward mode).
+
+    Args:
+      fn: from a list of Arrays to a list of Arrays.
+      primals: the point; one array for each input of `fn`.
+      tangents: a direction; one array for each primal, of its shape.
+
+    Returns:
+      (outputs, jvps): the values of `fn`, and the directional derivative of each output, of its shape.
+
+    Raises:
+      ValueError: counts or shapes do not fit. Whatever `fn` raises arrives as it is.
+
+    Source: C mlx_jvp; the Go port's JVP.
+    """
+    inputs, directions = as_arrays(*primals), as_arrays(*tangents)
+    with Closure(_tracing.differentiating(fn)) as closure:
+        return _pair(lib.glue_jvp, closure, handles(inputs), len(inputs), handles(directions), len(directions))
+
+
+class GradFn(Owner):
+    """A function that computes values and gradients; made by `value_and_grad`, called any number of times."""
+
+    __slots__ = ("_held", "_ranks")
+    _free = lib.glue_closure_value_and_grad_free
+
+    def __init__(self, fn: ListFunction, argnums: Sequence[int]):
+        self._held = Held(_tracing.differentiating(fn, argnums))
+        # C gives gradients in ascending order of the arguments; these are the places of those asked for.
+        self._ranks = [sorted(argnums).index(argnum) for argnum in argnums]
+        with Closure(self._held) as closure:
+            super().__init__(lib.glue_value_and_grad(closure, list(argnums), len(argnums)))
+
+    def apply(self, *inputs: ArrayLike) -> tuple[list[Array], list[Array]]:
+        """Values and gradients at a point.
+
+        Args:
+          inputs: one array for each input of the function.
+
+        Returns:
+          (values, grads): the outputs of the function, the first of which is a scalar, and the gradient of that one
+          with respect to each argument asked for, in the order in which they were asked for.
+
+        Raises:
+          ValueError: the function has too few arguments for the argnums, its first output is not a scalar, or this
+            GradFn has been freed. Whatever the function raises arrives as it is.
+
+        Source: C mlx_closure_value_and_grad_apply; the Go port's GradFn.Apply.
+        """
+        if not self._h:
+            raise ArgumentError("[GradFn.apply] this GradFn has been freed; make a new one with value_and_grad()")
+        arrays = as_arrays(*inputs)
+        call = lib.glue_closure_value_and_grad_apply
+        values, grads = _pair(call, self._h, handles(arrays), len(arrays))
+        return values, [grads[rank] for rank in self._ranks]
+
+    __call__ = apply
+
+    def free(self) -> None:
+        """Free the native function now; calling it afterwards is an error, freeing it again is not."""
+        self.close()
+
+    def __enter__(self) -> GradFn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.free()
+
+
+def value_and_grad(fn: ListFunction, *argnums: int) -> GradFn:
+    """A function that computes the values of `fn` and the gradients of its first output.
+
+    Args:
+      fn: from a list of Arrays to a list of Arrays, the first a scalar; the others are auxiliary values.
+      argnums: the positions of the arguments to differentiate, 0 or more, each once; none means the first.
+
+    Returns:
+      A GradFn, to be called with the inputs of `fn`.
+
+    Raises:
+      ValueError: an argnum is negative or appears twice.
+      TypeError: an argnum is not an int.
+
+    Source: C mlx_value_and_grad; the Go port's ValueAndGrad.
+    """
+    return GradFn(fn, _checked_argnums(argnums or (0,)))
+
+
+def grad(fn: ListFunction, *argnums: int) -> Callable[..., list[Array]]:
+    """A function that computes the gradients of the first output of `fn` alone; see `value_and_grad`."""
+    differentiated = value_and_grad(fn, *argnums)
+
+    def gradients(*inputs: ArrayLike) -> list[Array]:
+        return differentiated.apply(*inputs)[1]
+
+    return gradients
+
+
+def _checked_argnums(argnums: Sequence[int]) -> list[int]:
+    for argnum in argnums:
+        if isinstance(argnum, bool) or not hasattr(argnum, "__index__"):
+            raise TypeError(f"[value_and_grad] argnums: expected ints, got {argnum!r}")
+    numbers = [number for argnum in argnums for number in integers(argnum)]
+    if min(numbers) < 0:
+        raise ArgumentError(f"[value_and_grad] argnums: expected positions of 0 or more, got {numbers}")
+    if len(set(numbers)) < len(numbers):
+        raise ArgumentError(f"[value_and_grad] argnums: expected each position once, got {numbers}")
+    return numbers
+
+
+# --- transforms that last in the graph: their closures are made for each call and kept by C ---
+
+
+def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]:
+    """The same function, whose intermediate values are computed again for the gradient instead of being kept.
+
+    Only arguments get a gradient: an array that is being differentiated and that `fn` captures instead of taking it
+    as an argument is an error.
+
+    Args:
+      fn: from a non-empty list of Arrays to a list of Arrays. It runs once forward and once more backward.
+
+    Returns:
+      A function with the same argument and result.
+
+    Raises:
+      ValueError: (by the returned function) a differentiated array was captured.
+
+    Source: C mlx_checkpoint; the Go port's Checkpoint. Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
+    """
+    checked = _tracing.without_captures(fn)
+
+    def checkpointed(inputs: Sequence[ArrayLike]) -> list[Array]:
+        with Closure(checked) as closure:
+            return _through(lib.glue_checkpoint(closure), inputs)
+
+    return checkpointed
+
+
+def _through(closure: int, inputs: Sequence[ArrayLike]) -> list[Array]:
+    """Apply a closure that C made and free it; a lazy graph keeps what it needs of it."""
+    check(not closure)
+    try:
+        return _apply(closure, inputs)
+    finally:
+        lib.glue_closure_free(closure)
+
+
+def custom_vjp(
+    fn: ListFunction, vjp_fn: Callable[[list[Array], list[Array], list[Array]], Sequence[Array]]
+) -> Callable[[Sequence[ArrayLike]], list[Array]]:
+    """The same function with a reverse-mode rule of your own.
+
+    Args:
+      fn: from a non-empty list of Arrays to a list of Arrays.
+      vjp_fn: from (primals, cotangents, outputs) to one gradient for each primal, of its shape.
+
+    Returns:
+      A function with the same argument and result as `fn`.
+
+    Source: C mlx_custom_vjp.
+    """
+    return custom_function(fn, vjp=vjp_fn)
+
+
+def custom_function(
+    fn: ListFunction,
+    vjp: Callable[[list[Array], list[Array], list[Array]], Sequence[Array]] | None = None,
+    jvp: Callable[[list[Array], list[Array], list[int]], Sequence[Array]] | None = None,
+    vmap: Callable[[list[Array], list[int]], tuple[Sequence[Array], Sequence[int]]] | None = None,
+) -> Callable[[Sequence[ArrayLike]], list[Array]]:
+    """The same function with transformation rules of your own; a rule left out is derived from `fn`.
+
+    Args:
+      fn: from a non-empty list of Arrays to a list of Arrays.
+      vjp: from (primals, cotangents, outputs) to one gradient for each primal, of its shape.
+      jvp: from (primals, tangents, argnums) to one tangent for each output; `tangents` are those of the primals whose
+        positions are `argnums`.
+      vmap: from (inputs, axes) to (outputs, axes); an axis of -1 means that the array is not vectorised.
+
+    Returns:
+      A function with the same argument and result as `fn`.
+
+    Source: C mlx_custom_function.
+    """
+
+    def customised(inputs: Sequence[ArrayLike]) -> list[Array]:
+        rules = [("closure", fn), ("closure_custom", vjp), ("closure_custom_jvp", jvp), ("closure_custom_vmap", vmap)]
+        closures = [Closure(rule, kind) if rule else None for kind, rule in rules]
+        try:
+            made = lib.glue_custom_function(*[closure.handle if closure else 0 for closure in closures])
+        finally:
+            for closure in filter(None, closures):
+                closure.__exit__()
+        return _through(made, inputs)
+
+    return customised
+
+
+def vmap(
+    fn: ListFunction, in_axes: int | Sequence[int] = 0, out_axes: int | Sequence[int] = 0
+) -> Callable[[Sequence[ArrayLike]], list[Array]]:
+    """A function over one more axis than `fn`: the loop over it is part of each operation.
+
+    Args:
+      fn: from a list of Arrays to a list of Arrays.
+      in_axes: the axis of each input to loop over, -1 for none; one int stands for all inputs.
+      out_axes: where the axis goes in each output; one int stands for all outputs.
+
+    Returns:
+      The vectorised function.
+
+    Source: C mlx_detail_vmap_trace and mlx_detail_vmap_replace.
+    """
+
+    def vectorised(inputs: Sequence[ArrayLike]) -> list[Array]:
+        arrays = as_arrays(*inputs)
+        axes = _axes("in_axes", in_axes, len(arrays))
+        with Closure(fn) as closure:
+            traced_inputs, traced = _pair(
+                lib.glue_detail_vmap_trace, closure, handles(arrays), len(arrays), axes, len(axes)
+            )
+        outs = _axes("out_axes", out_axes, len(traced))
+        lists = [part for group in (arrays, traced_inputs, traced) for part in (handles(group), len(group))]
+        vector = lib.glue_detail_vmap_replace(*lists, axes, len(axes), outs, len(outs))
+        check(not vector)
+        return take_arrays(vector)
+
+    return vectorised
+
+
+def _axes(name: str, axes: int | Sequence[int], count: int) -> list[int]:
+    numbers = integers(axes)
+    if len(numbers) == 1 and hasattr(axes, "__index__"):
+        return numbers * count
+    if len(numbers) != count:
+        raise ArgumentError(f"[vmap] {name}: expected {count} axes, got {len(numbers)}")
+    return numbers
+
+
+class CompiledFunction(Owner):
+    """A function that is traced once for each kind of input and then runs as one graph; made by `compile`."""
+
+    __slots__ = ("_held",)
+    _free = lib.glue_closure_free
+
+    def __init__(self, fn: ListFunction, shapeless: bool):
+        self._held = Held(fn)
+        with Closure(self._held) as closure:
+            super().__init__(lib.glue_compile(closure, shapeless))
+
+    def __call__(self, inputs: Sequence[ArrayLike]) -> list[Array]:
+        if not self._h:
+            raise ArgumentError("[compile] this compiled function has been freed; compile it again")
+        return _apply(self._h, inputs)
+
+
+def compile(fn: ListFunction, shapeless: bool = False) -> CompiledFunction:
+    """The same function, traced once for each combination of input shapes and dtypes and run from its graph.
+
+    Args:
+      fn: from a list of Arrays to a list of Arrays, without side effects: it runs only while it is traced. Arrays
+        that it captures become constants.
+      shapeless: trace once for all shapes of the same rank.
+
+    Returns:
+      A function with the same argument and result.
+
+    Source: C mlx_compile.
+    """
+    return CompiledFunction(fn, shapeless)

@@ -1,0 +1,201 @@
+"""The Python functions over the glue: mlxffi/_ops.py and the modules fft, linalg, random and fast.
+
+One function for one C function, by the C name less its prefix; arrays first, the stream last and by keyword.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+from .table import Function, Header, Param
+
+MODULES = {"ops": "_ops", "fft": "fft", "linalg": "linalg", "random": "random", "fast": "fast"}
+WIDTH = 116
+
+# The usual value of a parameter, by name; a row of the table may say otherwise. Only trailing parameters have one.
+DEFAULTS = {
+    "allow_col_major": "False", "alpha": "1.0", "atol": "1e-8", "axis1": "0", "axis2": "1", "beta": "1.0",
+    "bits": "None", "center": "True", "compute_uv": "True", "ddof": "0", "decimals": "0", "equal_nan": "False",
+    "flip": "False", "force_fused": "False", "group_size": "None", "groups": "1", "inclusive": "True",
+    "indexing": '"xy"', "k": "0", "keepdims": "False", "loc": "0.0", "mask_mode": '""', "mode": '"affine"',
+    "norm": '"backward"', "offset": "0", "onesided": "None", "precise": "False", "reverse": "False", "rtol": "1e-5",
+    "scale": "1.0", "side": '"left"', "sorted_indices": "False", "sparse": "False", "transpose": "True",
+    "upper": "False", "UPLO": '"L"',
+}  # fmt: skip
+DEFAULTS |= {f"{name}{suffix}": value for name, value in (("stride", "1"), ("padding", "0"), ("dilation", "1"),
+             ("output_padding", "0")) for suffix in ("", "_0", "_1", "_2")}  # fmt: skip
+
+NUMBERS = {"int": "int", "size_t": "int", "uint64_t": "int", "bool": "bool", "float": "float", "double": "float"}
+OPTIONALS = {"mlx_optional_int": ("int", "0"), "mlx_optional_float": ("float", "0.0"), "mlx_optional_bool": ("bool", "False")}
+LISTS = ("const int *", "const int64_t *")
+
+
+def render_all(headers: list[Header], banner: str) -> dict[str, str]:
+    """The text of every generated Python module, by file name."""
+    return {f"{MODULES[header.name]}.py": _module(header, banner) for header in headers if header.name in MODULES}
+
+
+def _module(header: Header, banner: str) -> str:
+    functions = [PythonFunction(function) for function in header.functions]
+    functions = [function for function in functions if function.possible]
+    body = "\n\n\n".join(function.text() for function in functions)
+    names = "".join(f'    "{function.name}",\n' for function in sorted(functions, key=lambda f: f.name))
+    about = f'"""The operations of mlx/c/{header.name}.h, one function each.\n\n{banner}\n"""'
+    wanted = [name for name in HELPERS if re.search(rf"\b{name}\(", body)]
+    helpers = f"from ._arguments import {', '.join(wanted)}\n" if wanted else ""
+    imports = (
+        "from __future__ import annotations\n\nfrom collections.abc import Sequence\nfrom typing import TYPE_CHECKING\n\n"
+        "from . import _handles\n"
+        f"{helpers}from ._errors import last_error\nfrom ._ffi import ffi, graph\n\n"
+        "if TYPE_CHECKING:\n    from ._arguments import ArrayLike, DtypeLike\n    from .array import Array\n"
+        "    from .device import Stream\n"
+    )
+    if "ffi." not in body:
+        imports = imports.replace("import ffi, graph", "import graph")
+    return f"{about}\n\n{imports}\n__all__ = [\n{names}]\n\n\n{body}\n"
+
+
+HELPERS = ["as_array", "as_arrays", "dtype_number", "fft_norm", "handles", "integers", "text"]
+
+
+class PythonFunction:
+    """One Python function: its signature, how each argument is converted, and the call."""
+
+    def __init__(self, function: Function):
+        self.function = function
+        self.name = function.name.removeprefix("mlx_").removeprefix(f"{function.header}_")
+        self.possible = function.returns == "int" and "kernel" not in function.name
+        self.outs = [param for param in function.params if param.type in ("mlx_array *", "mlx_vector_array *")]
+        self.arrays = [param for param in function.params if param.type == "const mlx_array"]
+        self.signature: list[tuple[str, str]] = []
+        self.before: list[str] = []
+        self.arguments: list[str] = []
+        self.stream = False
+        self._convert(list(function.params))
+
+    def _convert(self, params: list[Param]) -> None:
+        while params:
+            param = params.pop(0)
+            if param in self.outs:
+                continue
+            length = params[0].name if params else ""
+            if param.type in LISTS and length == f"{param.name}_num":
+                params.pop(0)
+                self._list(param)
+            else:
+                self._one(param)
+
+    def _list(self, param: Param) -> None:
+        name = param.name
+        nullable = name in self.function.nullable
+        self._add(name, f"int | Sequence[int]{' | None' if nullable else ''}")
+        convert = f"integers({name})"
+        self.before.append(f"{name} = None if {name} is None else {convert}" if nullable else f"{name} = {convert}")
+        if nullable:
+            self.arguments += [f"ffi.NULL if {name} is None else {name}", f"0 if {name} is None else len({name})"]
+        else:
+            self.arguments += [name, f"len({name})"]
+
+    def _one(self, param: Param) -> None:
+        name, kind = param.name, param.type
+        if kind == "const mlx_array":
+            nullable = name in self.function.nullable
+            self._add(name, "ArrayLike | None" if nullable else "ArrayLike")
+            self.arguments.append(f"0 if {name} is None else {name}._h" if nullable else f"{name}._h")
+        elif kind == "const mlx_vector_array":
+            self._add(name, "Sequence[ArrayLike]")
+            self.before.append(f"{name} = as_arrays(*{name})")
+            self.arguments += [f"handles({name})", f"len({name})"]
+        elif kind == "const mlx_stream":
+            self.stream = True
+            self.arguments.append("0 if stream is None else stream._h")
+        elif kind in OPTIONALS:
+            python, empty = OPTIONALS[kind]
+            self._add(name, f"{python} | None")
+            self.arguments += [f"{empty} if {name} is None else {name}", f"{name} is not None"]
+        elif kind == "mlx_optional_dtype":
+            self._add(name, "DtypeLike | None")
+            self.arguments += [f"0 if {name} is None else dtype_number({name})", f"{name} is not None"]
+        elif kind == "mlx_dtype":
+            self._add(name, "DtypeLike")
+            self.arguments.append(f"dtype_number({name})")
+        elif kind == "mlx_fft_norm":
+            self._add(name, "str")
+            self.arguments.append(f"fft_norm({name})")
+        elif kind == "const char *":
+            self._add(name, "str")
+            self.arguments.append(f'text({name}, "{name}")')
+        elif kind in NUMBERS:
+            self._add(name, NUMBERS[kind])
+            self.arguments.append(name)
+        else:
+            self.possible = False
+
+    def _add(self, name: str, annotation: str) -> None:
+        self.signature.append((name, annotation))
+
+    def text(self) -> str:
+        lines = [*self._match_arrays(), *self.before, *self._call()]
+        return f"{self._head()}\n{self._docstring()}\n" + "\n".join(f"    {line}" for line in lines)
+
+    def _head(self) -> str:
+        params = [f"{name}: {annotation}{self._default(index)}" for index, (name, annotation) in enumerate(self.signature)]
+        if self.stream:
+            params += ["*", "stream: Stream | None = None"]
+        line = f"def {self.name}({', '.join(params)}) -> {self._returns()}:"
+        return line if len(line) <= WIDTH else f"def {self.name}(\n    " + ",\n    ".join(params) + f",\n) -> {self._returns()}:"
+
+    def _default(self, index: int) -> str:
+        found = [self._value(name, annotation) for name, annotation in self.signature[index:]]
+        return f" = {found[0]}" if all(found) else ""
+
+    def _value(self, name: str, annotation: str) -> str:
+        if name in self.function.defaults:
+            return str(self.function.defaults[name])
+        return "None" if annotation.endswith("| None") else DEFAULTS.get(name, "")
+
+    def _returns(self) -> str:
+        if not self.outs:
+            return "None"
+        kinds = ["Array" if out.type == "mlx_array *" else "list[Array]" for out in self.outs]
+        return kinds[0] if len(kinds) == 1 else f"tuple[{', '.join(kinds)}]"
+
+    def _docstring(self) -> str:
+        text = " ".join(self.function.doc.split()).replace("\\", "\\\\")
+        lines = textwrap.wrap(f'"""{text}', WIDTH - 4, break_long_words=False)
+        source = f"C: {self.function.name}."
+        return "\n".join(f"    {line}" for line in [*lines, "", source, '"""']).replace("    \n", "\n")
+
+    def _match_arrays(self) -> list[str]:
+        names = [param.name for param in self.arrays]
+        if not names:
+            return []
+        required = [param.name for param in self.arrays if param.name not in self.function.nullable]
+        if len(names) == 1 and required:
+            return [f"if type({names[0]}) is not _handles.array_class:", f"    {names[0]} = as_array({names[0]})"]
+        if len(names) == len(required) == 2:
+            first, second = names
+            check = f"if type({first}) is not type({second}) or type({first}) is not _handles.array_class:"
+            return [check, f"    {first}, {second} = as_arrays({first}, {second})"]
+        target = ", ".join(names) if len(names) > 1 else f"({names[0]},)"
+        return [f"{target} = as_arrays({', '.join(names)})"]
+
+    def _call(self) -> list[str]:
+        glue = "graph.glue_" + self.function.name.removeprefix("mlx_")
+        if len(self.outs) == 1:
+            out = ["_h = " + self._wrapped(glue, self.arguments), "if not _h:", "    raise last_error()"]
+            if self.outs[0].type == "mlx_vector_array *":
+                return [*out, "return _handles.take_arrays(_h)"]
+            return [*out, "_array = _handles.new(_handles.array_class)", "_array._h = _h", "return _array"]
+        if not self.outs:
+            return [f"if {self._wrapped(glue, self.arguments)}:", "    raise last_error()"]
+        slots = [f'_{out.name} = ffi.new("intptr_t *")' for out in self.outs]
+        call = self._wrapped(glue, [f"_{out.name}" for out in self.outs] + self.arguments)
+        owned = ", ".join(f"_handles.own_array(_{out.name}[0])" for out in self.outs)
+        return [*slots, f"if {call}:", "    raise last_error()", f"return {owned}"]
+
+    @staticmethod
+    def _wrapped(glue: str, arguments: list[str]) -> str:
+        line = f"{glue}({', '.join(arguments)})"
+        return line if len(line) < WIDTH - 12 else f"{glue}(\n        " + ",\n        ".join(arguments) + ",\n    )"

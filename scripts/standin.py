@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Make a stand-in for an installed mlx-c: our headers and library in a prefix, everything named mlxffi_* left out.
+
+usage: python scripts/standin.py [--prefix FOLDER] [--test]
+
+With --test, mlxffi is built against it (MLXFFI_MLXC_PREFIX) into a folder of its own, and the tests run on that build.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import build_ffi  # noqa: E402
+
+# What needs the library to be ours, or speaks about the checkout and not about the build.
+NOT_FOR_MLXC = ["tests/abi", "tests/test_loader.py", "tests/test_config.py", "tests/test_structure.py", "tests/test_generated.py"]
+FOR_MLXC = ["tests/abi/test_glue.py"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prefix", type=Path, help="where to put include/ and lib/ (default: a temporary folder)")
+    parser.add_argument("--test", action="store_true", help="build mlxffi against it and run the tests")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        prefix = (options.prefix or Path(scratch) / "prefix").resolve()
+        make(prefix)
+        print(f"stand-in for mlx-c in {prefix}")
+        return run_tests(prefix, Path(scratch) / "site") if options.test else 0
+
+
+def make(prefix: Path) -> None:
+    """Fill a prefix with include/mlx/c and lib/libmlxc, without our additions."""
+    shutil.copytree(ROOT / "include/mlx/c", prefix / "include/mlx/c", dirs_exist_ok=True)
+    (prefix / "lib").mkdir(parents=True, exist_ok=True)
+    library = prefix / "lib" / f"libmlxc.{build_ffi.SUFFIX}"
+    build_ffi.build_libmlxc(library, ROOT / "build/native", inplace=True, exports="exports_plain.map")
+
+
+def run_tests(prefix: Path, site: Path) -> int:
+    """Install mlxffi, built against the prefix, into `site` and run the tests there."""
+    environment = {**os.environ, "MLXFFI_MLXC_PREFIX": str(prefix)}
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(site), str(ROOT)]
+    subprocess.run(install, env=environment, check=True)
+    ignored = [f"--ignore={ROOT / name}" for name in NOT_FOR_MLXC]
+    tests = [str(ROOT / "tests"), *(str(ROOT / name) for name in FOR_MLXC)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ignored, *tests]
+    return subprocess.run(command, env={**environment, "PYTHONPATH": str(site)}, cwd=site, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
