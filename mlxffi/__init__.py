@@ -1,14 +1,43 @@
 """mlxffi: MLX's low-level autograd API over a plain C ABI.
 
-`lib` and `ffi` reach every function of the C ABI; the headers under include/ say what each does.
+Functions take and return flat lists of arrays; every operation of mlx/c/ops.h stands at the top of the package,
+those of linalg.h, fft.h, random.h and fast.h in modules of these names. `lib` and `ffi` reach every function of the C
+ABI; the headers under include/ say what each does.
 """
 
+from . import fast, fft, linalg, memory, random
 from ._errors import Error
 from ._ffi import ffi, lib
 from ._ops import *  # noqa: F403
 from ._ops import __all__ as _operations
 from .array import Array
+from .device import (
+    Device,
+    Stream,
+    default_device,
+    default_stream,
+    set_default_device,
+    set_default_stream,
+)
+from .dtype import (
+    Dtype,
+    bfloat16,
+    bool_,
+    complex64,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
 from .transforms import (
+    GradFn,
     async_eval,
     checkpoint,
     compile,
@@ -23,3 +52,49 @@ from .transforms import (
 )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Array",
+    "Device",
+    "Dtype",
+    "Error",
+    "GradFn",
+    "Stream",
+    "async_eval",
+    "bfloat16",
+    "bool_",
+    "checkpoint",
+    "compile",
+    "complex64",
+    "custom_function",
+    "custom_vjp",
+    "default_device",
+    "default_stream",
+    "eval",
+    "fast",
+    "ffi",
+    "fft",
+    "float16",
+    "float32",
+    "float64",
+    "grad",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "jvp",
+    "lib",
+    "linalg",
+    "memory",
+    "random",
+    "set_default_device",
+    "set_default_stream",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]
+__all__ += _operations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 from . import _handles
 from . import dtype as dtypes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ArrayLike", "DtypeLike", "as_array", "as_arrays", "dtype_number", "fft_norm", "handles", "integers", "text"]
 
-ArrayLike = Union["Array", bool, int, float, complex, Sequence[Any], Any]
+ArrayLike: TypeAlias = "Array | bool | int | float | complex | Sequence[Any] | Any"
 
 FFT_NORMS = {"backward": 0, "ortho": 1, "forward": 2}
 
@@ -28,7 +28,7 @@ def as_array(value: ArrayLike) -> Array:
     return value if isinstance(value, array_class) else array_class(value)
 
 
-def as_arrays(*values: ArrayLike | None) -> list[Array]:
+def as_arrays(*values: ArrayLike | None) -> list[Any]:
     """Arrays for all values; a Python number takes the dtype of the first Array among them. None stays None."""
     array_class = _handles.array_class
     first = next((value.dtype for value in values if isinstance(value, array_class)), None)
@@ -48,7 +48,7 @@ def dtype_number(value: DtypeLike) -> int:
 
 def integers(value: int | Iterable[int]) -> list[int]:
     """A list of ints; one int stands for a list of it."""
-    if hasattr(value, "__index__"):
+    if isinstance(value, SupportsIndex):
         return [operator.index(value)]
     return [operator.index(item) for item in value]
 

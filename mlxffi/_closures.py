@@ -30,9 +30,9 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from . import _handles
 from ._errors import last_error
 from ._ffi import ffi, lib
-from . import _handles
 from ._handles import pack_arrays, share_arrays
 
 if TYPE_CHECKING:

@@ -68,8 +68,10 @@ def _python() -> tuple[str, str]:
 
 
 def _cffi() -> tuple[str, str]:
-    version = _version_of("cffi")
-    return (version, "") if version else ("not installed", "cffi is not installed; pip install cffi")
+    try:
+        return importlib.import_module("_cffi_backend").__version__, ""
+    except ImportError:
+        return "not installed", _loader.NO_CFFI
 
 
 def _the_backend() -> tuple[str, str]:

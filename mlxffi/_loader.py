@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).absolute().parent
 LIBRARIES = PACKAGE / "lib"
 BRIDGE = LIBRARIES / "libmlxffi_blas.so"
+NO_CFFI = "cffi, which mlxffi stands on, is not installed; pip install cffi"
 LINUX = sys.platform.startswith("linux")
 
 backend: _backend.Backend | None = None
@@ -150,6 +151,8 @@ def _import_modules() -> tuple[Any, Any, Any]:
         from ._graph import lib as graph
         from ._mlxc import ffi, lib
     except ImportError as error:
+        if error.name == "_cffi_backend":
+            raise ImportError(NO_CFFI) from error
         raise ImportError(f"the native modules of mlxffi do not load ({error}); {_rebuild()}") from error
     return ffi, lib, graph
 

@@ -61,7 +61,7 @@ def _captured(outputs: Sequence[Array], inputs: Sequence[Array], candidates: Seq
     vectors = [ffi.new("mlx_vector_array *") for _ in range(4)]
     found = vectors[0]
     try:
-        for vector, arrays in zip(vectors[1:], (outputs, inputs, candidates)):
+        for vector, arrays in zip(vectors[1:], (outputs, inputs, candidates), strict=True):
             vector.ctx = ffi.cast("void *", pack_arrays(arrays))
         check(lib.mlxffi_array_gradient_around(found, *(vector[0] for vector in vectors[1:])))
     finally:
@@ -74,6 +74,6 @@ def _refuse(captured: list[Array]) -> None:
     if captured:
         shapes = ", ".join(f"{array.dtype.name}{list(array.shape)}" for array in captured)
         raise ArgumentError(
-            f"[checkpoint] the function captures {len(captured)} array(s) that are being differentiated ({shapes}), and "
-            "they would silently get no gradient; pass them to the checkpointed function as arguments"
+            f"[checkpoint] the function captures {len(captured)} array(s) that are being differentiated ({shapes}), "
+            "and they would silently get no gradient; pass them to the checkpointed function as arguments"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import _convert, _handles, _ops
 from . import dtype as dtypes
 from ._arguments import ArrayLike
-from ._errors import ArgumentError, check, last_error
+from ._errors import ArgumentError, check
 from ._ffi import ffi, graph, lib
 from ._process import require_no_fork
 from .dtype import Dtype, DtypeLike

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 
 class Dtype:
@@ -23,7 +23,7 @@ class Dtype:
         return "bool_" if self.name == "bool" else self.name
 
 
-DtypeLike = Union[Dtype, str, type, Any]
+DtypeLike: TypeAlias = "Dtype | str | type | Any"
 
 # kind: b bool, u unsigned, i signed, f floating point, c complex, as in numpy.
 bool_ = Dtype("bool", 0, 1, "b")

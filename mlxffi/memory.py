@@ -17,8 +17,8 @@ def live_handles() -> dict[str, int]:
     nothing, only "callbacks" is there.
     """
     callbacks = _closures.registered()
-    counts = {} if plain_mlxc else {_kind(number): lib.mlxffi_live_objects(number) for number in range(lib.mlxffi_live_kinds())}
-    return {**counts, "callbacks": callbacks}
+    kinds = range(0 if plain_mlxc else lib.mlxffi_live_kinds())
+    return {**{_kind(kind): lib.mlxffi_live_objects(kind) for kind in kinds}, "callbacks": callbacks}
 
 
 def _kind(number: int) -> str:

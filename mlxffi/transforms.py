@@ -1,7 +1,7 @@
 """Function transforms over flat lists of arrays: derivatives, checkpoints, custom rules, vectorisation, compilation.
 
-A function under a transform takes one list of Arrays and returns a non-empty list (or tuple) of Arrays. Transforms nest to
-any depth, and what the function raises arrives at the caller as the same object (see _closures.py for the way).
+A function under a transform takes one list of Arrays and returns a non-empty list (or tuple) of Arrays. Transforms
+nest to any depth, and what the function raises arrives at the caller as the same object (_closures.py tells the way).
 """
 
 from __future__ import annotations
@@ -233,7 +233,8 @@ def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]
     Raises:
       ValueError: (by the returned function) a differentiated array was captured.
 
-    Source: C mlx_checkpoint; the Go port's Checkpoint. Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
+    Source: C mlx_checkpoint; the Go port's Checkpoint. Chen et al. 2016, "Training Deep Nets with Sublinear Memory
+    Cost".
     """
     checked = _tracing.without_captures(fn)
 

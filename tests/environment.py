@@ -47,8 +47,8 @@ class Site:
     def copy(self, module, *ignored):
         """Put a copy in the place of a link, so that a test may change it."""
         self.remove(module)
-        shutil.copytree(home(module) / module, self.folder / module, ignore=shutil.ignore_patterns("__pycache__", *ignored))
-        return self.folder / module
+        left_out = shutil.ignore_patterns("__pycache__", *ignored)
+        return Path(shutil.copytree(home(module) / module, self.folder / module, ignore=left_out))
 
     def libmlx(self, write):
         """Put in the place of MLX a folder with the libmlx that `write(path)` writes."""
@@ -61,8 +61,8 @@ class Site:
         """Run a Python that sees the standard library and this folder only."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MLXFFI", "LD_"))}
         environ = {**clean, "PYTHONPATH": str(self.folder), **self.environ}
-        command = [sys.executable, "-S", *map(str, arguments)]
-        return subprocess.run(command, env=environ, cwd=self.folder.parent, capture_output=True, text=True, timeout=120, check=False)
+        command, place = [sys.executable, "-S", *map(str, arguments)], self.folder.parent
+        return subprocess.run(command, env=environ, cwd=place, capture_output=True, text=True, timeout=120, check=False)
 
     def output(self, code):
         """What a program prints that must succeed."""

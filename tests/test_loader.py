@@ -42,8 +42,8 @@ def site(tmp_path):
 
 
 def test_loads_the_installed_backend(site):
-    found = site.output(SUM + "import mlxffi; from mlxffi import _loader; print(total(mlxffi.lib, mlxffi.ffi), _loader.backend)")
-    assert found == f"5.0 mlx-cpu {MLX}"
+    code = "import mlxffi; from mlxffi import _loader; print(total(mlxffi.lib, mlxffi.ffi), _loader.backend)"
+    assert site.output(SUM + code) == f"5.0 mlx-cpu {MLX}"
 
 
 def test_loads_a_libmlx_that_came_without_a_wheel(site):
@@ -93,10 +93,14 @@ def test_no_backend(site):
     )
 
 
+def unfit(version):
+    return f"mlxffi was built for MLX {MLX}, but mlx-cpu {version} is installed; pip install mlx-cpu=={MLX}"
+
+
 def test_backend_of_another_version(site):
     site.remove("mlx_cpu-*")
     site.wheel("mlx-cpu", "0.31.2")
-    assert site.refusal() == f"mlxffi was built for MLX {MLX}, but mlx-cpu 0.31.2 is installed; pip install mlx-cpu=={MLX}"
+    assert site.refusal() == unfit("0.31.2")
 
 
 @linux
@@ -104,7 +108,7 @@ def test_libmlx_that_is_of_another_version_than_its_wheel_says(site, tmp_path):
     source = tmp_path / "version.cpp"
     source.write_text('namespace mlx::core { const char *version() { return "0.33.0.dev1"; } }')
     site.libmlx(lambda path: subprocess.run(["c++", "-shared", "-fPIC", source, "-o", path], check=True))
-    assert site.refusal() == f"mlxffi was built for MLX {MLX}, but mlx-cpu 0.33.0.dev1 is installed; pip install mlx-cpu=={MLX}"
+    assert site.refusal() == unfit("0.33.0.dev1")
 
 
 def test_two_backends_over_each_other(site):
@@ -205,6 +209,11 @@ def test_native_modules_are_gone(site):
     assert message.endswith("; install it anew: pip install --force-reinstall --no-deps mlxffi")
 
 
+def test_cffi_is_not_installed(site):
+    site.remove("_cffi_backend*")
+    assert site.refusal() == "cffi, which mlxffi stands on, is not installed; pip install cffi"
+
+
 SUBINTERPRETER = """
 import importlib, sys
 name = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
@@ -245,15 +254,17 @@ def test_products_go_through_openblas(site):
 
 @linux
 def test_mlx_core_imported_later_goes_through_openblas_too(site):
-    code = f"import mlxffi\nimport mlx.core as mx\n{PRODUCT}\nprint((mx.ones((64, 64)) @ mx.ones((64, 64)))[0, 0].item())\n"
+    product = "ones = mx.ones((64, 64))\nprint((ones @ ones)[0, 0].item())\n"
+    code = f"import mlxffi\nimport mlx.core as mx\n{PRODUCT}\n{product}"
     assert site.output(code + "print(bridge_calls())").split() == ["64.0", "1"]
 
 
 @linux
 def test_reference_blas_on_request(site):
     site.environ["MLXFFI_BLAS"] = "reference"
-    code = f"import mlxffi; from mlxffi import _loader\n{PRODUCT}\nprint(product(mlxffi.lib, mlxffi.ffi), _loader.blas_reason)\n"
-    assert site.output(code + "print(bridge_calls())").split() == ["64.0", "MLXFFI_BLAS=reference", "0"]
+    code = f"import mlxffi; from mlxffi import _loader\n{PRODUCT}\nprint(product(mlxffi.lib, mlxffi.ffi))\n"
+    printed = site.output(code + "print(_loader.blas_reason, bridge_calls())")
+    assert printed.split() == ["64.0", "MLXFFI_BLAS=reference", "0"]
 
 
 def test_unknown_blas(site):
@@ -287,7 +298,8 @@ def test_openblas_is_not_installed(site):
 @linux
 def test_built_without_openblas(site):
     site.copy("mlxffi", "libmlxffi_blas.so")
-    assert warning_of(site, "\nimport mlxffi").startswith(f"{SLOW}mlxffi was built without scipy-openblas32; install it anew")
+    message = warning_of(site, "\nimport mlxffi")
+    assert message.startswith(f"{SLOW}mlxffi was built without scipy-openblas32; install it anew: pip install ")
 
 
 @linux

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
+from typing import Any
 
 import numpy as np
+
 from mlxffi import ffi, lib
 
 from ._timing import in_turns
@@ -37,7 +40,7 @@ class Product:
         self.a, self.b = self._array(a), self._array(b)
 
     @staticmethod
-    def _array(values: np.ndarray):
+    def _array(values: np.ndarray) -> Any:
         shape = ffi.new("int[]", list(values.shape))
         return lib.mlx_array_new_data(ffi.from_buffer(values), shape, values.ndim, lib.MLX_FLOAT32)
 
@@ -55,8 +58,9 @@ def main() -> None:
     for n in SIZES:
         rng = np.random.default_rng(n)
         a, b = (rng.standard_normal((n, n), dtype=np.float32) for _ in range(2))
-        seconds = in_turns({"mlxffi": Product(a, b).run, "numpy": lambda a=a, b=b: a @ b}, ROUNDS)
-        output = subprocess.run([sys.executable, "-c", WITHOUT_BRIDGE, str(n)], capture_output=True, text=True, check=True)
+        seconds = in_turns({"mlxffi": Product(a, b).run, "numpy": partial(np.matmul, a, b)}, ROUNDS)
+        command = [sys.executable, "-c", WITHOUT_BRIDGE, str(n)]
+        output = subprocess.run(command, capture_output=True, text=True, check=True)
         seconds["mlx.core"] = float(output.stdout)
         mlxffi, numpy, core = (2 * n**3 / seconds[name] / 1e9 for name in ("mlxffi", "numpy", "mlx.core"))
         print(f"{n:>6} {mlxffi:8.1f} {numpy:8.1f} {core:9.1f} {mlxffi / numpy:13.2f} {mlxffi / core:16.1f}")

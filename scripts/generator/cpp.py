@@ -97,7 +97,8 @@ def _expression(function: Function, inputs: list[Param]) -> str:
         area = NAMESPACES.get(function.header, "")
         name = function.cpp or function.name.removeprefix("mlx_").removeprefix(f"{function.header}_")
         return f"mx::{area}{name}({', '.join(text for text in convert.values() if text)})"
-    return re.sub(r'(?<![\w.:"])[A-Za-z_]\w*(?![\w"])(?!::)', lambda found: convert.get(found[0], found[0]), function.cpp)
+    identifier = r'(?<![\w.:"])[A-Za-z_]\w*(?![\w"])(?!::)'
+    return re.sub(identifier, lambda found: convert.get(found[0], found[0]), function.cpp)
 
 
 def _conversions(function: Function, inputs: list[Param]) -> dict[str, str]:

@@ -74,7 +74,8 @@ class Glue:
         self.single = outs[0] if function.returns == "int" and len(outs) == 1 else None
         for param in function.params:
             self._take(param)
-        self.possible = self.possible and (PLAIN.fullmatch(function.returns) or self._returns_handle or function.returns in ENUMS)
+        plain = PLAIN.fullmatch(function.returns) is not None or function.returns in ENUMS
+        self.possible = self.possible and (plain or self._returns_handle)
 
     @property
     def _returns_handle(self) -> bool:
@@ -121,7 +122,8 @@ class Glue:
             self._add(f"intptr_t {name}", f"{name}_handle")
         elif kind == "mlx_vector_array" and param.type.startswith("const"):
             self.params += [f"const intptr_t *{name}", f"size_t {name}_num"]
-            self.before.append(f"mlx_vector_array {name}_vector = mlx_vector_array_new_data((const mlx_array *){name}, {name}_num);")
+            packed = f"mlx_vector_array_new_data((const mlx_array *){name}, {name}_num)"
+            self.before.append(f"mlx_vector_array {name}_vector = {packed};")
             self.after.append(f"mlx_vector_array_free({name}_vector);")
             self.arguments.append(f"{name}_vector")
         elif kind in self.handles:

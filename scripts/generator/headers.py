@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 
-from .table import Function, Header, Type
+from .table import Function, Header, Param, Type
 
 WIDTH = 100
 STANDARD = {
@@ -90,7 +90,7 @@ def _notes(function: Function) -> list[str]:
     return [note for note in notes if note]
 
 
-def _is_slot(function: Function, param) -> bool:
+def _is_slot(function: Function, param: Param) -> bool:
     return function.returns == "int" and bool(re.fullmatch(r"mlx_(?!io_)\w+ \*", param.type))
 
 
@@ -130,4 +130,5 @@ def _comment(doc: str, notes: list[str] | None = None, indent: str = "") -> str:
 def _umbrella(headers: list[Header], banner: str) -> str:
     includes = "\n".join(f'#include "mlx/c/{header.name}.h"' for header in sorted(headers, key=lambda h: h.name))
     about = "/**\n * The whole C ABI of MLX: every header of this folder.\n */"
-    return f"/* {banner} */\n\n#ifndef MLX_C_MLX_H\n#define MLX_C_MLX_H\n\n{about}\n\n{includes}\n\n#endif /* MLX_C_MLX_H */\n"
+    guard = "MLX_C_MLX_H"
+    return f"/* {banner} */\n\n#ifndef {guard}\n#define {guard}\n\n{about}\n\n{includes}\n\n#endif /* {guard} */\n"

@@ -19,15 +19,21 @@ DEFAULTS = {
     "bits": "None", "center": "True", "compute_uv": "True", "ddof": "0", "decimals": "0", "equal_nan": "False",
     "flip": "False", "force_fused": "False", "group_size": "None", "groups": "1", "inclusive": "True",
     "indexing": '"xy"', "k": "0", "keepdims": "False", "loc": "0.0", "mask_mode": '""', "mode": '"affine"',
-    "norm": '"backward"', "offset": "0", "onesided": "None", "precise": "False", "reverse": "False", "rtol": "1e-5",
+    "norm": '"backward"', "offset": "0", "precise": "False", "reverse": "False", "rtol": "1e-5",
     "scale": "1.0", "side": '"left"', "sorted_indices": "False", "sparse": "False", "transpose": "True",
     "upper": "False", "UPLO": '"L"',
 }  # fmt: skip
-DEFAULTS |= {f"{name}{suffix}": value for name, value in (("stride", "1"), ("padding", "0"), ("dilation", "1"),
-             ("output_padding", "0")) for suffix in ("", "_0", "_1", "_2")}  # fmt: skip
+CONVOLUTION = {"stride": "1", "padding": "0", "dilation": "1", "output_padding": "0"}
+DEFAULTS |= {name + suffix: value for name, value in CONVOLUTION.items() for suffix in ("", "_0", "_1", "_2")}
 
 NUMBERS = {"int": "int", "size_t": "int", "uint64_t": "int", "bool": "bool", "float": "float", "double": "float"}
-OPTIONALS = {"mlx_optional_int": ("int", "0"), "mlx_optional_float": ("float", "0.0"), "mlx_optional_bool": ("bool", "False")}
+OPTIONALS = {
+    "mlx_optional_int": ("int", "0"),
+    "mlx_optional_float": ("float", "0.0"),
+    "mlx_optional_bool": ("bool", "False"),
+}
+# Bodies rebind their parameters to what they are converted to, which a type checker cannot follow.
+MYPY = '# mypy: disable-error-code="union-attr, assignment, arg-type, no-any-return, misc"\n'
 LISTS = ("const int *", "const int64_t *")
 
 
@@ -40,20 +46,27 @@ def _module(header: Header, banner: str) -> str:
     functions = [PythonFunction(function) for function in header.functions]
     functions = [function for function in functions if function.possible]
     body = "\n\n\n".join(function.text() for function in functions)
-    names = "".join(f'    "{function.name}",\n' for function in sorted(functions, key=lambda f: f.name))
+    names = "".join(f'    "{name}",\n' for name in sorted((function.name for function in functions), key=_sort_key))
     about = f'"""The operations of mlx/c/{header.name}.h, one function each.\n\n{banner}\n"""'
     wanted = [name for name in HELPERS if re.search(rf"\b{name}\(", body)]
     helpers = f"from ._arguments import {', '.join(wanted)}\n" if wanted else ""
+    likes = [name for name in ("ArrayLike", "DtypeLike") if re.search(rf"\b{name}\b", body)]
     imports = (
-        "from __future__ import annotations\n\nfrom collections.abc import Sequence\nfrom typing import TYPE_CHECKING\n\n"
+        f"{MYPY}\nfrom __future__ import annotations\n\n"
+        "from collections.abc import Sequence\nfrom typing import TYPE_CHECKING\n\n"
         "from . import _handles\n"
         f"{helpers}from ._errors import last_error\nfrom ._ffi import ffi, graph\n\n"
-        "if TYPE_CHECKING:\n    from ._arguments import ArrayLike, DtypeLike\n    from .array import Array\n"
+        f"if TYPE_CHECKING:\n    from ._arguments import {', '.join(likes)}\n    from .array import Array\n"
         "    from .device import Stream\n"
     )
     if "ffi." not in body:
         imports = imports.replace("import ffi, graph", "import graph")
     return f"{about}\n\n{imports}\n__all__ = [\n{names}]\n\n\n{body}\n"
+
+
+def _sort_key(name: str) -> list[str]:
+    """The natural order that ruff wants in `__all__`: numbers inside names count as numbers."""
+    return [part.zfill(4) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 HELPERS = ["as_array", "as_arrays", "dtype_number", "fft_norm", "handles", "integers", "text"]
@@ -140,11 +153,14 @@ class PythonFunction:
         return f"{self._head()}\n{self._docstring()}\n" + "\n".join(f"    {line}" for line in lines)
 
     def _head(self) -> str:
-        params = [f"{name}: {annotation}{self._default(index)}" for index, (name, annotation) in enumerate(self.signature)]
+        named = enumerate(self.signature)
+        params = [f"{name}: {annotation}{self._default(index)}" for index, (name, annotation) in named]
         if self.stream:
             params += ["*", "stream: Stream | None = None"]
         line = f"def {self.name}({', '.join(params)}) -> {self._returns()}:"
-        return line if len(line) <= WIDTH else f"def {self.name}(\n    " + ",\n    ".join(params) + f",\n) -> {self._returns()}:"
+        if len(line) <= WIDTH:
+            return line
+        return f"def {self.name}(\n    " + ",\n    ".join(params) + f",\n) -> {self._returns()}:"
 
     def _default(self, index: int) -> str:
         found = [self._value(name, annotation) for name, annotation in self.signature[index:]]
@@ -179,7 +195,9 @@ class PythonFunction:
             check = f"if type({first}) is not type({second}) or type({first}) is not _handles.array_class:"
             return [check, f"    {first}, {second} = as_arrays({first}, {second})"]
         target = ", ".join(names) if len(names) > 1 else f"({names[0]},)"
-        return [f"{target} = as_arrays({', '.join(names)})"]
+        if len(target) * 2 < WIDTH - 24:
+            return [f"{target} = as_arrays({', '.join(names)})"]
+        return ["(", *(f"    {name}," for name in names), f") = as_arrays({', '.join(names)})"]
 
     def _call(self) -> list[str]:
         glue = "graph.glue_" + self.function.name.removeprefix("mlx_")
@@ -198,4 +216,4 @@ class PythonFunction:
     @staticmethod
     def _wrapped(glue: str, arguments: list[str]) -> str:
         line = f"{glue}({', '.join(arguments)})"
-        return line if len(line) < WIDTH - 12 else f"{glue}(\n        " + ",\n        ".join(arguments) + ",\n    )"
+        return line if len(line) < WIDTH - 16 else f"{glue}(\n        " + ",\n        ".join(arguments) + ",\n    )"

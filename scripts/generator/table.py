@@ -1,6 +1,7 @@
 """The table: scripts/api/*.toml read into plain records.
 
-One file describes one header (`ops_*.toml` together describe ops.h, in the order of their names). A `[[function]]` row has
+One file describes one header (`ops_*.toml` together describe ops.h, in the order of their names). A `[[function]]` row
+has
 
   c         the C prototype
   cpp       the C++ expression that computes the result, over the C parameter names; left out where it is the call
@@ -18,17 +19,24 @@ One file describes one header (`ops_*.toml` together describe ops.h, in the orde
 from __future__ import annotations
 
 import re
-import tomllib
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 TABLE = Path(__file__).resolve().parent.parent / "api"
 
 # mlx.h includes the headers in this order; a header comes after those whose types it uses.
 HEADERS = (
-    "half string optional array vector map device stream closure compile transforms transforms_impl ops fast fft linalg "
-    "random io_types io export graph_utils distributed_group distributed memory metal cuda error version"
-).split()
+    "half", "string", "optional", "array", "vector", "map", "device", "stream", "closure", "compile", "transforms",
+    "transforms_impl", "ops", "fast", "fft", "linalg", "random", "io_types", "io", "export", "graph_utils",
+    "distributed_group", "distributed", "memory", "metal", "cuda", "error", "version",
+)  # fmt: skip
 
 # The C++ namespace in which a header's functions live where the table names none.
 NAMESPACES = {
@@ -122,17 +130,17 @@ def _header(name: str) -> Header:
     return header
 
 
-def _type(row: dict) -> Type:
+def _type(row: dict[str, Any]) -> Type:
     declared = re.search(r"\(\*(\w+)\)", row["c"]) or re.search(r"(\w+)$", row["c"])
     assert declared, row["c"]
     return Type(row["c"], declared[1], row["doc"], row.get("cxx", ""))
 
 
-def _function(row: dict, header: str, part: str) -> Function:
+def _function(row: dict[str, Any], header: str, part: str) -> Function:
     found = re.fullmatch(r"(.*?)(\w+)\((.*)\)", row["c"])
     assert found, row["c"]
     params = () if found[3] == "void" else tuple(_param(text) for text in _split(found[3]))
-    rest = {key: row[key] for key in ("cpp", "added", "value", "waits", "guard", "defaults", "doc", "errors") if key in row}
+    rest = {key: value for key, value in row.items() if key not in ("c", "nullable")}
     nullable = frozenset(row.get("nullable", ()))
     unknown = nullable - {param.name for param in params}
     if unknown:

@@ -27,7 +27,8 @@ def flags():
 def test_program_runs_and_frees_everything(source, language, flags, tmp_path):
     cflags, libs = flags
     program = tmp_path / source.stem
-    command = [*COMPILERS[language], "-Wall", "-Wextra", "-Werror", "-pthread", *cflags, str(source), str(PROGRAMS / "live.c")]
+    command = [*COMPILERS[language], "-Wall", "-Wextra", "-Werror", "-pthread", *cflags]
+    command += [str(source), str(PROGRAMS / "live.c")]
     command += [*(["-x", "none"] if language == "c++" else []), *libs, "-lm", "-o", str(program)]
     compiled = subprocess.run(command, capture_output=True, text=True, check=False)
     assert compiled.returncode == 0, compiled.stderr

@@ -83,7 +83,8 @@ def test_type_agrees_with_the_abi(row):
             f"_Static_assert(offsetof({row['name']}, {field}) == offsetof(copy_{row['name']}, {field}), \"{field}\");"
             for field in fields
         ]
-    source = "#include <stddef.h>\n#include <stdio.h>\n" + f'#include "mlx/c/{row["header"]}"\n{copy};\n' + "\n".join(checks)
+    includes = f'#include <stddef.h>\n#include <stdio.h>\n#include "mlx/c/{row["header"]}"\n'
+    source = f"{includes}{copy};\n" + "\n".join(checks)
     result = compile_text(source, "-std=c11")
     assert result.returncode == 0, result.stderr
     ffi.typeof(row["name"])
@@ -108,7 +109,8 @@ def test_every_function_has_a_comment_of_its_own():
     seen = {}
     for path in (INCLUDE / "mlx/c").glob("*.h"):
         text = path.read_text()
-        for comment, name in re.findall(r"/\*\*((?:(?!\*/).)*)\*/\n(?:#ifdef \w+\n)?[\w *]*?\b(_?mlx_\w+)\(", text, flags=re.S):
+        commented = r"/\*\*((?:(?!\*/).)*)\*/\n(?:#ifdef \w+\n)?[\w *]*?\b(_?mlx_\w+)\("
+        for comment, name in re.findall(commented, text, flags=re.S):
             first = " ".join(comment.replace("*", " ").split())
             assert len(first) > 30, name
             seen[name] = first

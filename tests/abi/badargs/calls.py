@@ -279,7 +279,7 @@ _WIDE = {"a": Array((3, 4))}
 _DEEP = {"shape": Items((2, 3, 4))}
 _BACKWARDS = {"start": Items((3, 3)), "stop": Items((-5, -5)), "strides": Items((-2, -1)), "update": Array((2, 4))}
 _TWO_INDICES = {"indices": (INDICES, INDICES), "axes": Items((0, 1)), "updates": Array((2, 1, 1))}
-_NO_INDICES = {"indices": (Array((0,), "int32"),), "updates": Array((0, 1, 4))}
+_NO_INDICES = {"indices": (Array((0,), "int32", "zero"),), "updates": Array((0, 1, 4))}
 _GROUPS1D = {"weight": Array((4, 3, 2)), "groups": 2, "stride": 2, "padding": 1, "dilation": 2}
 _GROUPS2D = {"weight": Array((4, 3, 3, 2)), "groups": 2, "stride_0": 2, "padding_0": 1, "dilation_1": 2}
 _WHOLE = {"lhs_indices": NULL, "rhs_indices": NULL}
@@ -306,7 +306,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     **{f"mlx_scatter{kind}": (_TWO_INDICES, _NO_INDICES) for kind in ("", "_add", "_max", "_min", "_prod")},
     "mlx_gather": ({**_TWO_INDICES, "slice_sizes": Items((1, 2))}, {**_NO_INDICES}),
     "mlx_take": ({"indices": Array((), "int32", "zero")},),
-    "mlx_take_axis": ({"indices": Array((0,), "int32")},),
+    "mlx_take_axis": ({"indices": Array((0,), "int32", "zero")},),
     "mlx_masked_scatter": ({"mask": Array((4,), "bool"), "src": Array((4, 4))},),
     **{f"mlx_slice{kind}": (_BACKWARDS,) for kind in ("", "_update", "_update_add")},
     "mlx_slice_update_dynamic": ({"update": Array((2, 2)), "start": Array((2,), "int32", "zero"), "axes": Items((0, 1))},),

@@ -1,0 +1,339 @@
+"""What `python -m mlxffi config` prints builds programs that run; `doctor` tells what is in use and what is wrong."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from environment import MLX, Site
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="for rpaths and the BLAS bridge of Linux")
+CLEAN = {"PATH": "/usr/local/bin:/usr/bin:/bin"}  # no LD_LIBRARY_PATH
+
+# Adds and multiplies; prints the sum, an element of the product and how often MLX called the BLAS bridge. The bridge,
+# where it is linked, counts in the program's own variable.
+PROGRAM = r"""
+#include <stdio.h>
+#include "mlx/c/mlx.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+unsigned long mlxffi_blas_calls;
+#ifdef __cplusplus
+}
+#endif
+
+int main(void) {
+  mlx_stream cpu = mlx_default_cpu_stream_new();
+  mlx_array a = mlx_array_new_float32(2), b = mlx_array_new_float32(3), sum = mlx_array_new();
+  mlx_array ones = mlx_array_new(), product = mlx_array_new();
+  int shape[2] = {64, 64};
+  float total;
+  int failed = mlx_add(&sum, a, b, cpu) || mlx_array_item_float32(&total, sum) ||
+      mlx_ones(&ones, shape, 2, MLX_FLOAT32, cpu) || mlx_matmul(&product, ones, ones, cpu) || mlx_array_eval(product);
+  printf("%g %g %lu\n", total, mlx_array_data_float32(product)[0], mlxffi_blas_calls);
+  mlx_array_free(a);
+  mlx_array_free(b);
+  mlx_array_free(sum);
+  mlx_array_free(ones);
+  mlx_array_free(product);
+  mlx_stream_free(cpu);
+  return failed;
+}
+"""
+LANGUAGES = {"c": ["cc", "-std=c11"], "c++": ["c++", "-std=c++17", "-x", "c++"]}
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path / "site")
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "program.c"
+    path.write_text(PROGRAM)
+    return path
+
+
+def config(site, *flags):
+    """The words that `config` prints, on one line."""
+    result = site.python("-m", "mlxffi", "config", *flags)
+    assert (result.returncode, result.stderr) == (0, "")
+    (line,) = result.stdout.splitlines()
+    return shlex.split(line)
+
+
+def output(*command, **options):
+    """What a command prints that must succeed."""
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True, env=CLEAN, check=False, **options)
+    assert result.returncode == 0, f"{shlex.join(map(str, command))}\n{result.stdout}{result.stderr}"
+    return result.stdout.strip()
+
+
+# --- config ---
+
+
+def test_folders_hold_what_they_are_named_for(site):
+    (include,) = config(site, "--includedir")
+    (library,) = config(site, "--libdir")
+    assert (Path(include) / "mlx/c/mlx.h").exists()
+    assert list(Path(library).glob("libmlxc.*"))
+
+
+def test_version_is_that_of_mlx(site):
+    assert config(site, "--version") == [MLX]
+
+
+def test_answers_come_on_one_line_in_the_order_asked(site):
+    flags = ["--libs", "--version", "--cflags"]
+    assert config(site, *flags) == [word for flag in flags for word in config(site, flag)]
+
+
+def test_nothing_asked_is_an_error(site):
+    result = site.python("-m", "mlxffi", "config")
+    assert result.returncode == 2
+    assert "expected at least one of --cflags, --libs, --includedir, --libdir, --version" in result.stderr
+
+
+def test_all_but_libs_work_without_a_backend(site):
+    flags = ["--version", "--includedir", "--libdir", "--cflags"]
+    expected = config(site, *flags)
+    site.remove("mlx")
+    site.remove("mlx_cpu-*")
+    assert config(site, *flags) == expected
+    result = site.python("-m", "mlxffi", "config", "--libs")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"mlxffi: no MLX backend is installed; pip install mlx-cpu=={MLX}")
+
+
+def test_not_built(site):
+    site.copy("mlxffi", "_build_info.py", "*.so", "lib")
+    result = site.python("-m", "mlxffi", "config", "--libdir")
+    assert result.returncode == 1
+    assert re.fullmatch(r"mlxffi: mlxffi in \S+ has not been built; install it anew: pip install .*\n", result.stderr)
+
+
+def test_a_foreign_mlxc_is_what_it_was_built_against(site):
+    package = site.copy("mlxffi")
+    (package / "_build_info.py").write_text('MLX_VERSION = ""\nMLXC_PREFIX = "/opt/some where"\n')
+    flags = ["--includedir", "--libdir", "--cflags", "--libs"]
+    system = ["-Wl,--disable-new-dtags,--allow-shlib-undefined"] if sys.platform.startswith("linux") else []
+    libs = ["-L/opt/some where/lib", "-lmlxc", *system, "-Wl,-rpath,/opt/some where/lib"]
+    expected = ["/opt/some where/include", "/opt/some where/lib", "-I/opt/some where/include", *libs]
+    assert config(site, *flags) == expected
+
+
+# --- programs ---
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_program_runs_with_no_library_path(site, source, tmp_path, language):
+    program = tmp_path / "program"
+    flags = config(site, "--cflags", "--libs")
+    warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    after = ["-x", "none"] if language == "c++" else []
+    output(*LANGUAGES[language], *warnings, source, *after, *flags, "-o", program)
+    assert output(program) == "5 64 1"
+
+
+@linux
+def test_program_in_an_environment_with_spaces_in_its_path(source, tmp_path):
+    site = Site(tmp_path / "a site")
+    result = site.python("-m", "mlxffi", "config", "--cflags", "--libs")
+    assert f"'-L{site.folder}/mlxffi/lib'" in result.stdout
+    output("sh", "-c", f"cc {source} {result.stdout.strip()} -o {tmp_path}/program")
+    assert output(tmp_path / "program") == "5 64 1"
+
+
+@linux
+def test_program_keeps_the_reference_blas_on_request(site, source, tmp_path):
+    site.environ["MLXFFI_BLAS"] = "reference"
+    flags = config(site, "--cflags", "--libs")
+    assert not any("blas" in word for word in flags)
+    output("cc", source, *flags, "-o", tmp_path / "program")
+    assert output(tmp_path / "program") == "5 64 0"
+
+
+@linux
+def test_program_without_openblas_installed(site, source, tmp_path):
+    site.remove("scipy_openblas32")
+    result = site.python("-m", "mlxffi", "config", "--cflags", "--libs")
+    assert "-lmlxffi_blas" not in result.stdout
+    output("cc", source, *shlex.split(result.stdout), "-o", tmp_path / "program")
+    assert output(tmp_path / "program") == "5 64 0"
+
+
+@linux
+def test_bridge_is_kept_where_the_linker_drops_what_is_not_called(site, source, tmp_path):
+    flags = config(site, "--cflags", "--libs")
+    output("cc", "-Wl,--as-needed", source, *flags, "-o", tmp_path / "program")
+    assert output(tmp_path / "program") == "5 64 1"
+
+
+needs_pkg_config = pytest.mark.skipif(not shutil.which("pkg-config"), reason="pkg-config is not installed")
+
+
+@linux
+@needs_pkg_config
+@pytest.mark.parametrize(("package", "calls"), [("mlxc", 0), ("mlxffi_blas", 1)])
+def test_program_through_pkg_config(site, source, tmp_path, package, calls):
+    (library,) = config(site, "--libdir")
+    ask = ["env", f"PKG_CONFIG_PATH={library}/pkgconfig", "pkg-config"]
+    assert output(*ask, "--modversion", package) == MLX
+    flags = shlex.split(output(*ask, "--cflags", "--libs", package))
+    output("cc", source, *flags, "-o", tmp_path / "program")
+    assert output(tmp_path / "program") == f"5 64 {calls}"
+
+
+CMAKE = """
+cmake_minimum_required(VERSION 3.16)
+project(program C CXX)
+find_package(mlxc VERSION CONFIG REQUIRED)
+add_executable(program program.c)
+target_link_libraries(program PRIVATE TARGETS)
+"""
+
+
+def configure(site, folder, version, targets="mlxc::mlxc"):
+    """Configure a CMake project that asks for a version of mlxc."""
+    (library,) = config(site, "--libdir")
+    text = CMAKE.replace("TARGETS", targets).replace("VERSION CONFIG", f"{version} CONFIG")
+    (folder / "CMakeLists.txt").write_text(text)
+    command = ["cmake", "-S", folder, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={Path(library).parent}"]
+    return subprocess.run(command, capture_output=True, text=True, env=CLEAN, check=False)
+
+
+needs_cmake = pytest.mark.skipif(not shutil.which("cmake"), reason="CMake is not installed")
+
+
+@linux
+@needs_cmake
+@pytest.mark.parametrize(("targets", "calls"), [("mlxc::mlxc", 0), ("mlxc::blas", 1)])
+def test_program_through_cmake(site, source, targets, calls):
+    configured = configure(site, source.parent, MLX, targets)
+    assert configured.returncode == 0, configured.stderr
+    output("cmake", "--build", source.parent / "build")
+    assert output(source.parent / "build/program") == f"5 64 {calls}"
+
+
+@needs_cmake
+def test_cmake_refuses_another_version(site, source):
+    configured = configure(site, source.parent, "0.31")
+    assert configured.returncode != 0
+    assert f"mlxcConfig.cmake, version: {MLX}" in configured.stderr
+
+
+# --- doctor ---
+
+
+def doctor(site, *python):
+    """The exit status of `doctor`, its report as name -> text, and its problems."""
+    result = site.python(*(python or ("-m", "mlxffi", "doctor")))
+    assert not result.stderr or "Warning" in result.stderr, result.stderr
+    *lines, verdict = result.stdout.splitlines()
+    problems = [line.partition(": ")[2] for line in lines if line.startswith("problem: ")]
+    assert verdict == f"problems found: {len(problems)}"
+    return result.returncode, dict(line.split(None, 1) for line in lines), problems
+
+
+def test_doctor_reports_what_is_in_use(site):
+    status, report, problems = doctor(site)
+    assert (status, problems) == (0, [])
+    assert report["MLX"] == f"{MLX}, built for {MLX}"
+    assert report["backend"] == f"mlx-cpu {MLX} in {site.folder}/mlx/lib/libmlx.so"
+    assert report["device"] == "Device(cpu, 0)"
+    assert report["Python"].endswith(f"{sys.version.split()[0]} in {sys.executable}")
+    assert re.match(r"\d+\.\d+", report["cffi"])
+    assert "g++" in report["g++"]
+
+
+@linux
+def test_doctor_measures_openblas(site):
+    _, report, _ = doctor(site)
+    rate = re.fullmatch(r"OpenBLAS, (\d+) GFLOP/s \(float32 matrix product 1024x1024 on the CPU\)", report["BLAS"])
+    assert int(rate[1]) > 0
+
+
+@linux
+def test_doctor_has_no_objection_to_a_reference_blas_that_was_asked_for(site):
+    site.environ["MLXFFI_BLAS"] = "reference"
+    status, report, problems = doctor(site)
+    assert (status, problems) == (0, [])
+    assert re.fullmatch(r"that of MLX, \d+ GFLOP/s \(.*\): MLXFFI_BLAS=reference", report["BLAS"])
+
+
+@linux
+def test_doctor_without_openblas(site):
+    site.remove("scipy_openblas32")
+    status, report, problems = doctor(site)
+    assert status == 1
+    assert report["BLAS"].startswith("that of MLX, ")
+    missing = "scipy-openblas32 is not installed; pip install scipy-openblas32"
+    assert problems == [f"matrix products on the CPU are slow: {missing}"]
+
+
+AFTER_MLX_CORE = """
+import {first}, runpy, sys
+sys.argv = ["mlxffi", "doctor"]
+runpy.run_module("mlxffi", run_name="__main__")
+"""
+
+
+@linux
+def test_doctor_after_mlx_core(site):
+    status, _, problems = doctor(site, "-c", AFTER_MLX_CORE.format(first="mlx.core"))
+    assert status == 1
+    reason = "mlx.core was imported first, and libmlx had bound its own BLAS by then; import mlxffi before mlx.core"
+    assert problems == [f"matrix products on the CPU are slow: {reason}"]
+
+
+@linux
+def test_doctor_sees_that_the_bridge_is_not_used(site):
+    """libmlx came into the process by another way than mlx.core, so the loader could not know."""
+    load = f"import ctypes; ctypes.CDLL('{site.folder}/mlx/lib/libmlx.so')\n"
+    _, _, problems = doctor(site, "-c", load + AFTER_MLX_CORE.format(first="ctypes"))
+    reason = "libmlx was loaded before mlxffi and had bound its own BLAS by then; import mlxffi first"
+    assert problems == [f"matrix products on the CPU are slow: {reason}"]
+
+
+def test_doctor_without_a_backend(site):
+    site.remove("mlx")
+    site.remove("mlx_cpu-*")
+    status, report, (problem,) = doctor(site)
+    assert status == 1
+    assert problem.startswith(f"no MLX backend is installed; pip install mlx-cpu=={MLX}")
+    assert [name for name in report if report[name] == "not available"] == ["MLX", "backend", "device", "BLAS"]
+
+
+def test_doctor_with_a_libmlx_that_does_not_load(site):
+    site.libmlx(lambda path: path.write_text("not a library"))
+    status, _, (problem,) = doctor(site)
+    assert status == 1
+    assert problem.startswith(f"mlx-cpu {MLX} cannot be loaded (")
+
+
+def test_doctor_where_nothing_was_built(site):
+    site.copy("mlxffi", "_build_info.py", "*.so", "lib")
+    status, _, (problem,) = doctor(site)
+    assert status == 1
+    assert "has not been built; install it anew" in problem
+
+
+@linux
+def test_doctor_without_a_compiler(site, tmp_path):
+    site.environ["PATH"] = str(tmp_path)
+    status, report, problems = doctor(site)
+    assert (status, report["g++"]) == (1, "not found")
+    assert problems == ["MLX compiles fused kernels for the CPU with g++, which is not found; apt-get install g++"]
+
+
+def test_doctor_sees_an_mlx_of_another_version(site):
+    site.wheel("mlx", "0.33.0")
+    status, _, problems = doctor(site)
+    assert status == 1
+    assert problems == [f"mlx 0.33.0 does not fit MLX {MLX}, so mlx.core may fail; pip install mlx=={MLX}"]
