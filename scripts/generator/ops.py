@@ -50,10 +50,11 @@ def _module(header: Header, banner: str) -> str:
     about = f'"""The operations of mlx/c/{header.name}.h, one function each.\n\n{banner}\n"""'
     wanted = [name for name in HELPERS if re.search(rf"\b{name}\(", body)]
     helpers = f"from ._arguments import {', '.join(wanted)}\n" if wanted else ""
+    sequence = "from collections.abc import Sequence\n" if "Sequence[" in body else ""
     likes = [name for name in ("ArrayLike", "DtypeLike") if re.search(rf"\b{name}\b", body)]
     imports = (
         f"{MYPY}\nfrom __future__ import annotations\n\n"
-        "from collections.abc import Sequence\nfrom typing import TYPE_CHECKING\n\n"
+        f"{sequence}from typing import TYPE_CHECKING\n\n"
         "from . import _handles\n"
         f"{helpers}from ._errors import last_error\nfrom ._ffi import ffi, graph\n\n"
         f"if TYPE_CHECKING:\n    from ._arguments import {', '.join(likes)}\n    from .array import Array\n"
