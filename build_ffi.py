@@ -119,9 +119,9 @@ def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
     ffi = FFI()
     if name == "_mlxc":
         ffi.cdef(cdef)
-        ffi.cdef((GLUE / "python.h").read_text())
-        ffi.cdef(glue_cdef(["callbacks.h", "generated/calls.h"], defines))
-        source = ["streams.h", "callbacks.c", "generated/calls.c"]
+        ffi.cdef(f'extern "Python+C" {{ {(GLUE / "python.h").read_text()} }}')
+        ffi.cdef(glue_cdef(["callbacks.h", "dlpack.h", "generated/calls.h"], defines))
+        source = ["streams.h", "python.h", "callbacks.c", "dlpack.h", "dlpack.c", "generated/calls.c"]
     else:
         ffi.cdef(glue_cdef(["vectors.h", "generated/graph.h"], defines))
         source = ["keep_gil.h", "streams.h", "vectors.c", "generated/graph.c"]
@@ -139,16 +139,30 @@ def run(command: list[str]) -> None:
         raise SystemExit(f"{shlex.join(command)}\n{result.stdout}{result.stderr}")
 
 
+def compile_cxx(source: Path, target: Path, flags: list[str]) -> None:
+    """Compile one C++ file, unless its object is newer than everything that it was made of."""
+    made_of = target.with_suffix(".d")
+    if target.exists() and made_of.exists():
+        parts = made_of.read_text().partition(":")[2].replace("\\\n", " ").split()
+        if all(Path(part).exists() and os.stat(part).st_mtime <= target.stat().st_mtime for part in parts):
+            return
+    run([*CXX, *CXXFLAGS, *flags, "-MMD", "-MF", str(made_of), "-c", str(source), "-o", str(target)])
+
+
 def compile_objects(sources: list[Path], include: list[Path], folder: Path) -> list[str]:
-    """Compile C++ files side by side; an object that is newer than every source and header stays."""
+    """Compile C++ files side by side, after the header that takes most of the time and that they share."""
     folder.mkdir(parents=True, exist_ok=True)
-    newest = max(path.stat().st_mtime for place in (NATIVE, ROOT / "include") for path in place.rglob("*.h"))
+    flags = [f"-I{ROOT / 'include'}", f"-I{NATIVE / 'mlxc'}", *(f"-isystem{path}" for path in include)]
+    if not MACOS:
+        shared = folder / "precompiled.h"
+        if not shared.exists():
+            shared.write_text('#include "support.h"\n')
+        compile_cxx(shared, folder / "precompiled.h.gch", [*flags, "-x", "c++-header"])
+        flags = [f"-I{folder}", "-include", "precompiled.h", *flags]
 
     def compile_one(source: Path) -> str:
         target = folder / f"{source.parent.name}_{source.stem}.o"
-        if not target.exists() or target.stat().st_mtime < max(newest, source.stat().st_mtime):
-            flags = [f"-I{ROOT / 'include'}", f"-I{NATIVE / 'mlxc'}", *(f"-isystem{path}" for path in include)]
-            run([*CXX, *CXXFLAGS, *flags, "-c", str(source), "-o", str(target)])
+        compile_cxx(source, target, flags)
         return str(target)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -174,7 +188,10 @@ def build_libmlxc(target: Path, scratch: Path, inplace: bool, exports: str = "ex
         link = ["-shared", f"-Wl,--version-script={NATIVE / 'mlxc' / exports}", "-Wl,-z,defs", "-Wl,-soname,libmlxc.so"]
         link += ["-Wl,--disable-new-dtags"]
     link.append(rpath("mlx", "lib", inplace=inplace))
-    run([*CXX, *EXTRA_FLAGS, *link, *objects, f"-L{mlx / 'lib'}", "-lmlx", "-o", str(target)])
+    # Programs may have the old library open: a new one takes its place at once and whole.
+    fresh = target.with_suffix(".new")
+    run([*CXX, *EXTRA_FLAGS, *link, *objects, f"-L{mlx / 'lib'}", "-lmlx", "-o", str(fresh)])
+    fresh.replace(target)
 
 
 def build_blas_bridge(target: Path, inplace: bool) -> None:
@@ -238,6 +255,8 @@ class BuildExt(build_ext):  # type: ignore[misc]
         ext.extra_link_args = [f"-Wl,-rpath,{rpath}", *EXTRA_FLAGS]
         if not MACOS:
             ext.extra_link_args.append("-Wl,--allow-shlib-undefined")
+        # A Python that was linked with an rpath hands it down, and it would come before ours.
+        self.compiler.linker_so = [word for word in self.compiler.linker_so if not word.startswith("-Wl,-rpath")]
         super().build_extension(ext)
 
     def get_outputs(self) -> list[str]:

@@ -31,21 +31,30 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import _handles
-from ._errors import last_error
+from ._arguments import integers
+from ._errors import ArgumentError, last_error
 from ._ffi import ffi, lib
 from ._handles import pack_arrays, share_arrays
 
 if TYPE_CHECKING:
     from .array import Array
 
-__all__ = ["Closure", "Function", "Held", "arrays_of", "check", "drain", "registered"]
+__all__ = ["Closure", "Function", "Held", "arrays_of", "call", "check", "drain", "keep", "registered"]
 
 # What a transform takes: a function over a flat list of arrays.
 Function = Callable[..., Any]
 
 _functions: dict[int, Callable[[], Function | None]] = {}
 _keys = itertools.count(1)
-_raised = threading.local()
+
+
+class _Raised(threading.local):
+    """What a callback on this thread raised, until the C call that ran it has returned."""
+
+    exception: BaseException | None = None
+
+
+_raised = _Raised()
 
 
 # --- the registry ---
@@ -81,6 +90,13 @@ def _function(key: int) -> Function:
     return function
 
 
+def keep(owner: object) -> int:
+    """Hold an object in the registry until C drops the key that this returns: the owner of memory that C uses."""
+    key = next(_keys)
+    _functions[key] = lambda: owner  # type: ignore[assignment, return-value]
+    return key
+
+
 def drain() -> None:
     """Take the functions out of the registry whose closures C has destroyed."""
     keys = ffi.new("intptr_t[64]")
@@ -114,6 +130,7 @@ class Closure:
         self._kind = kind
         self.handle: int = getattr(lib, f"glue_new_{kind}")(key)
         if not self.handle:
+            _functions.pop(key, None)
             raise last_error()
 
     def __enter__(self) -> int:
@@ -123,12 +140,18 @@ class Closure:
         getattr(lib, f"glue_{self._kind}_free")(self.handle)
 
 
-def check(status: int) -> None:
-    """Raise what made a call with callbacks fail: the user's own exception, else MLX's error."""
-    kept: BaseException | None = getattr(_raised, "exception", None)
-    if kept is not None:
-        _raised.exception = None
-    if not status:
+def call(function: Callable[..., int], *arguments: Any) -> int:
+    """The result of a C function that may run callbacks, for `check`."""
+    # A call that nobody checked, through `mlxffi.lib`, may have left an exception.
+    _raised.exception = None
+    return function(*arguments)
+
+
+def check(failed: int) -> None:
+    """Raise what made a `call` fail: the user's own exception, else MLX's error."""
+    # Kept although the call went well: an exception that MLX swallowed.
+    kept, _raised.exception = _raised.exception, None
+    if not failed:
         return
     if kept is None:
         raise last_error()
@@ -141,7 +164,7 @@ def check(status: int) -> None:
 
 
 def _keep(_: type[BaseException], exception: BaseException, traceback: TracebackType) -> None:
-    _raised.exception = exception
+    _raised.exception = exception.with_traceback(traceback)
 
 
 def arrays_of(result: Any, what: str = "the function") -> Sequence[Array]:
@@ -159,6 +182,21 @@ def arrays_of(result: Any, what: str = "the function") -> Sequence[Array]:
         if not isinstance(item, _handles.array_class):
             raise TypeError(f"{what} must return Arrays, got {type(item).__name__} at index {index}")
     return result
+
+
+def _gradients_of(result: Any, primals: Sequence[Array]) -> Sequence[Array]:
+    """What a vjp rule returned: one gradient for each primal, of its shape. MLX would read past the end."""
+    gradients = arrays_of(result, "the vjp rule")
+    wanted, got = ([array.shape for array in arrays] for arrays in (primals, gradients))
+    if wanted != got:
+        raise ArgumentError(f"the vjp rule must return one gradient for each primal, of its shape: {wanted}, got {got}")
+    return gradients
+
+
+def _outputs_and_axes(result: Any) -> tuple[Any, list[int]]:
+    if not isinstance(result, (list, tuple)) or len(result) != 2:
+        raise TypeError(f"the vmap rule must return a pair (outputs, axes), got {type(result).__name__}")
+    return result[0], integers(result[1])
 
 
 # --- the trampolines: C enters Python here ---
@@ -181,16 +219,18 @@ def python_closure_kwargs(status: Any, res: Any, inputs: int, kwargs: int, key: 
 @ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure_value_and_grad(status: Any, values: Any, grads: Any, inputs: int, key: int) -> None:
     """Call a function that computes values and gradients itself."""
-    found = _function(key)(share_arrays(inputs))
-    values[0], grads[0] = (pack_arrays(arrays_of(part)) for part in found)
+    found, gradients = _function(key)(share_arrays(inputs))
+    values[0] = pack_arrays(arrays_of(found))
+    grads[0] = pack_arrays(arrays_of(gradients))
     status[0] = 0
 
 
 @ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure_custom(status: Any, res: Any, primals: int, cotangents: int, outputs: int, key: int) -> None:
     """Call a user's reverse-mode rule."""
-    gradients = _function(key)(share_arrays(primals), share_arrays(cotangents), share_arrays(outputs))
-    res[0] = pack_arrays(arrays_of(gradients, "the vjp rule"))
+    arguments = share_arrays(primals)
+    gradients = _function(key)(list(arguments), share_arrays(cotangents), share_arrays(outputs))
+    res[0] = pack_arrays(_gradients_of(gradients, arguments))
     status[0] = 0
 
 
@@ -199,8 +239,8 @@ def python_closure_custom_jvp(
     status: Any, res: Any, primals: int, tangents: int, argnums: Any, argnums_num: int, key: int
 ) -> None:
     """Call a user's forward-mode rule."""
-    positions = list(argnums[0:argnums_num])
-    res[0] = pack_arrays(arrays_of(_function(key)(share_arrays(primals), share_arrays(tangents), positions), "the jvp rule"))
+    results = _function(key)(share_arrays(primals), share_arrays(tangents), list(argnums[0:argnums_num]))
+    res[0] = pack_arrays(arrays_of(results, "the jvp rule"))
     status[0] = 0
 
 
@@ -209,8 +249,8 @@ def python_closure_custom_vmap(
     status: Any, res: Any, out_axes: Any, inputs: int, in_axes: Any, in_axes_num: int, key: int
 ) -> None:
     """Call a user's vectorisation rule: arrays and their axes in, arrays and their axes out."""
-    outputs, axes = _function(key)(share_arrays(inputs), list(in_axes[0:in_axes_num]))
-    packed = lib.mlx_vector_int_new_data(ffi.new("int[]", list(axes)), len(axes))
+    outputs, axes = _outputs_and_axes(_function(key)(share_arrays(inputs), list(in_axes[0:in_axes_num])))
+    packed = lib.mlx_vector_int_new_data(axes, len(axes))
     out_axes[0] = int(ffi.cast("intptr_t", packed.ctx))
     res[0] = pack_arrays(arrays_of(outputs, "the vmap rule"))
     status[0] = 0

@@ -1,48 +1,64 @@
-"""Python values into arrays and back: numbers, nested lists, buffers."""
+"""Python values as arrays: numbers, nested lists, memory of other libraries.
+
+What a list becomes is computed at once, so that it may be used on any thread; only Arrays inside of it keep their graphs.
+"""
 
 from __future__ import annotations
 
 import array as arrays
-from collections.abc import Iterator, Sequence
-from typing import Any
+import itertools
+import math
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
+from . import _dlpack, _handles, _ops, device
 from . import dtype as dtypes
-from ._errors import ArgumentError, last_error
+from ._arguments import as_arrays
+from ._buffers import LETTERS, UnknownElementsError, from_memory
+from ._errors import ArgumentError, Error, last_error
 from ._ffi import ffi, graph
 from .dtype import Dtype
 
-# The letters with which the standard library's array and memoryview name the dtypes they have.
-LETTERS = {
-    "bool": "B", "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q", "int8": "b", "int16": "h", "int32": "i",
-    "int64": "q", "float32": "f", "float64": "d",
-}  # fmt: skip
+if TYPE_CHECKING:
+    from .array import Array
+
+NUMBERS = frozenset((bool, int, float, complex))
+# The scalars that C makes without a detour.
+SCALARS: dict[str, Callable[[Any], int]] = {
+    "bool": graph.glue_array_new_bool,
+    "int32": graph.glue_array_new_int,
+    "float32": graph.glue_array_new_float32,
+    "float64": graph.glue_array_new_float64,
+}
+
+
+class ForeignValueError(Error, TypeError):
+    """A value of a type that no array can be made of."""
 
 
 def from_value(value: Any, dtype: Dtype | None) -> int:
-    """A new array handle for a number or a nested list of numbers."""
-    shape = _shape(value)
-    numbers = list(_flat(value, shape))
-    return from_numbers(numbers, shape, dtype or _dtype_of(numbers))
+    """A new array handle for a value.
+
+    Raises:
+      TypeError: no array can be made of it.
+      ValueError: its rows differ in length, or a number does not fit in the dtype.
+    """
+    if type(value) in NUMBERS:
+        return from_number(value, dtype or _dtype_of([value]))
+    if isinstance(value, _handles.array_class):
+        return _take(value if dtype is None else _ops.astype(value, dtype), shared=dtype is None)
+    if isinstance(value, (list, tuple)):
+        return _from_list(value, dtype)
+    return _take(_computed(_from_foreign(value), dtype))
 
 
-def from_numbers(numbers: Sequence[complex], shape: Sequence[int], dtype: Dtype) -> int:
-    """A new array handle for numbers in row order."""
-    if dtype.name in LETTERS:
-        data = arrays.array(LETTERS[dtype.name], [bool(number) for number in numbers] if dtype.kind == "b" else numbers)
-        return copy(data, shape, dtype)
-    if dtype.kind == "c":
-        parts = [part for number in numbers for part in (complex(number).real, complex(number).imag)]
-        return copy(arrays.array("f", parts), shape, dtype)
-    wide = copy(arrays.array("f", numbers), shape, dtypes.float32)
-    try:
-        return _checked(graph.glue_astype(wide, dtype.number, 0))
-    finally:
-        graph.glue_array_free(wide)
-
-
-def copy(data: Any, shape: Sequence[int], dtype: Dtype) -> int:
-    """A new array handle with a copy of a buffer's bytes, which lie in row order."""
-    return _checked(graph.glue_array_copy_data(ffi.from_buffer(data), list(shape), len(shape), dtype.number))
+def _take(array: Array, shared: bool = False) -> int:
+    """The handle of an Array that nobody else uses; a new handle where it is shared."""
+    if shared:
+        return _checked(graph.glue_array_set(array._h))
+    handle, array._h = array._h, 0
+    return handle
 
 
 def _checked(handle: int) -> int:
@@ -51,58 +67,174 @@ def _checked(handle: int) -> int:
     return handle
 
 
-def _shape(value: Any) -> list[int]:
-    shape = []
-    while isinstance(value, (list, tuple)):
-        shape.append(len(value))
-        if not value:
-            break
-        value = value[0]
-    return shape
+def _computed(array: Array, dtype: Dtype | None) -> Array:
+    """An array of foreign memory in the dtype that was asked for. GPUs have no float64, so the CPU converts."""
+    if dtype is None or array.dtype is dtype:
+        return array
+    return _ops.astype(array, dtype, stream=device.default_stream(device.Device("cpu"))).eval()
 
 
-def _flat(value: Any, shape: Sequence[int]) -> Iterator[Any]:
-    if not shape:
-        if not isinstance(value, (bool, int, float, complex)):
-            raise TypeError(f"value: expected numbers, nested lists or a buffer of numbers, got {type(value).__name__}")
-        yield value
-        return
-    if not isinstance(value, (list, tuple)) or len(value) != shape[0]:
-        raise ArgumentError(f"value: expected nested lists of equal length, got a row that is not of length {shape[0]}")
-    for item in value:
-        yield from _flat(item, shape[1:])
+# --- numbers ---
+
+
+def from_number(value: complex, dtype: Dtype) -> int:
+    """A new array handle for one number."""
+    make = SCALARS.get(dtype.name)
+    if make is None or isinstance(value, complex):
+        return from_numbers([value], [], dtype)
+    try:
+        return _checked(make(value))
+    except (TypeError, OverflowError):
+        return from_numbers([value], [], dtype)
+
+
+def from_numbers(numbers: Sequence[Any], shape: Sequence[int], dtype: Dtype) -> int:
+    """A new array handle for numbers in row order."""
+    try:
+        data = _elements(numbers, dtype)
+    except (TypeError, ValueError, OverflowError):
+        raise _misfit(numbers, dtype) from None
+    return _checked(graph.glue_array_copy_data(ffi.from_buffer(data), list(shape), len(shape), dtype.number))
+
+
+def _elements(numbers: Sequence[Any], dtype: Dtype) -> Any:
+    """The bytes of numbers as elements of a dtype."""
+    if dtype.kind == "b":
+        return bytes(map(bool, numbers))
+    if dtype.kind == "c":
+        return arrays.array("f", [part for number in map(complex, numbers) for part in (number.real, number.imag)])
+    if dtype.name == "float16":
+        return struct.pack(f"{len(numbers)}e", *map(_half_range, numbers))
+    if dtype.name == "bfloat16":
+        return arrays.array("H", map(_bfloat16_bits, arrays.array("I", arrays.array("f", numbers).tobytes())))
+    return arrays.array(LETTERS[dtype.name], map(math.trunc, numbers) if dtype.kind in "iu" else numbers)
+
+
+def _half_range(number: float) -> float:
+    """A number for float16, where what it cannot hold is infinite."""
+    number = float(number)
+    return math.copysign(math.inf, number) if abs(number) >= 65520 else number
+
+
+def _bfloat16_bits(bits: int) -> int:
+    """The upper half of a float32's bits, rounded to the nearest, ties to even; a NaN stays one."""
+    if bits & 0x7FFFFFFF > 0x7F800000:
+        return bits >> 16 | 0x40
+    return bits + 0x7FFF + (bits >> 16 & 1) >> 16
+
+
+def _misfit(numbers: Sequence[Any], dtype: Dtype) -> Error:
+    """The error for the first number that does not fit in a dtype."""
+    for number in numbers:
+        try:
+            _elements([number], dtype)
+        except TypeError:
+            return UnknownElementsError(f"value: expected real numbers for dtype {dtype.name}, got {number!r}")
+        except (ValueError, OverflowError):
+            return ArgumentError(f"value: expected numbers that fit in {dtype.name}, got {number!r}")
+    return ArgumentError(f"value: expected numbers that fit in {dtype.name}")
 
 
 def _dtype_of(numbers: Sequence[Any]) -> Dtype:
-    kinds = {type(number) for number in numbers}
-    for python in (complex, float, int, bool):
-        if any(issubclass(kind, python) for kind in kinds):
-            return dtypes.PYTHON_TYPES[python]
-    return dtypes.float32
+    kinds = set(map(type, numbers))
+    if int in kinds and kinds <= {int, bool}:
+        return _integer_dtype(min(numbers), max(numbers))
+    return next((dtypes.PYTHON_TYPES[kind] for kind in (complex, float, bool) if kind in kinds), dtypes.float32)
 
 
-def to_list(array: Any) -> Any:
-    """The elements of an array as nested lists of Python numbers."""
-    numbers = _numbers(array)
-    for size in reversed(array.shape[1:]):
-        numbers = [numbers[start : start + size] for start in range(0, len(numbers), size)] if size else [[]] * array.shape[0]
-    return numbers if array.shape else numbers[0]
+def _integer_dtype(smallest: int, largest: int) -> Dtype:
+    """int32, or the smallest wider type that holds the numbers."""
+    if -(2**31) <= smallest and largest < 2**31:
+        return dtypes.int32
+    return dtypes.int64 if largest < 2**63 else dtypes.uint64
 
 
-def _numbers(array: Any) -> list[Any]:
-    """The elements in row order."""
-    if array.dtype.kind == "c":
-        parts = _numbers_of(array, "f", 2 * array.size)
-        return [complex(*pair) for pair in zip(parts[::2], parts[1::2])]
-    if array.dtype.name not in LETTERS:
-        array = array.astype(dtypes.float32)
-    numbers = _numbers_of(array, LETTERS[array.dtype.name], array.size)
-    return [bool(number) for number in numbers] if array.dtype.kind == "b" else numbers
+# --- lists ---
 
 
-def _numbers_of(array: Any, letter: str, count: int) -> list[Any]:
-    from ._ops import contiguous
+def _from_list(value: Sequence[Any], dtype: Dtype | None) -> int:
+    shape, leaves = _leaves(value)
+    kinds = set(map(type, leaves))
+    if kinds <= NUMBERS:
+        return from_numbers(leaves, shape, dtype or _dtype_of(leaves))
+    if kinds <= NUMBERS | {list, tuple}:
+        raise _ragged("numbers and rows side by side")
+    return _take(_stacked(value, dtype))
 
-    rows = contiguous(array).eval()
-    data = graph.glue_array_data(rows._h)
-    return memoryview(ffi.buffer(data, rows.nbytes)).cast(letter)[:count].tolist() if count else []
+
+def _leaves(value: Sequence[Any]) -> tuple[list[int], list[Any]]:
+    """The shape of nested lists and what is in them, as deep as all rows are lists."""
+    shape: list[int] = []
+    level: list[Any] = [value]
+    while level and all(isinstance(item, (list, tuple)) for item in level):
+        sizes = set(map(len, level))
+        if len(sizes) > 1:
+            raise _ragged(f"rows of {min(sizes)} and {max(sizes)} elements")
+        shape += sizes
+        level = list(itertools.chain.from_iterable(level))
+    return shape, level
+
+
+def _ragged(found: str) -> ArgumentError:
+    return ArgumentError(f"value: expected nested lists of equal length, got {found}")
+
+
+def _stacked(value: Sequence[Any], dtype: Dtype | None) -> Array:
+    """The array of a list in which there are Arrays, or values that become some. Their graphs stay."""
+    try:
+        rows: Iterable[Array] = as_arrays(*value)
+    except ForeignValueError as error:
+        raise UnknownElementsError(f"{error} in a list") from None
+    rows = [row if dtype is None else _ops.astype(row, dtype) for row in rows]
+    shapes = {row.shape for row in rows}
+    if len(shapes) > 1:
+        raise _ragged(f"rows of shapes {' and '.join(str(list(shape)) for shape in sorted(shapes)[:2])}")
+    return _ops.stack(rows)
+
+
+# --- values of other libraries ---
+
+
+def _from_foreign(value: Any) -> Array:
+    """An Array of a value with the buffer protocol, `__dlpack__` or `__array__`, or of a number of some other class."""
+    found = _from_buffer(value)
+    if found is not None:
+        return found
+    if _is_bfloat16(value):
+        return _ops.view(_from_foreign(value.view("uint16")), dtypes.bfloat16).eval()
+    # numpy's own elements come as a buffer or not at all.
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array_interface__"):
+        return _dlpack.from_exporter(value)
+    if hasattr(value, "__array__"):
+        return _from_exported(value.__array__(), value)
+    for python in (complex, float, int):
+        if isinstance(value, python):
+            return _handles.array_class(python(value))
+    raise ForeignValueError(
+        f"value: expected a number, a nested list of numbers, or an object with the buffer protocol, __dlpack__ or "
+        f"__array__, got {type(value).__name__}"
+    )
+
+
+def _from_buffer(value: Any) -> Array | None:
+    try:
+        view = memoryview(value)
+    except (TypeError, ValueError, BufferError):
+        return None
+    return from_memory(view)
+
+
+def _is_bfloat16(value: Any) -> bool:
+    """Whether it is numpy's array or scalar of ml_dtypes' bfloat16, which have no buffer."""
+    return str(getattr(value, "dtype", "")) == "bfloat16" and hasattr(value, "view") and hasattr(value, "__array__")
+
+
+def _from_exported(exported: Any, value: Any) -> Array:
+    found = _from_buffer(exported)
+    if found is None:
+        kind = getattr(exported, "dtype", type(exported).__name__)
+        raise UnknownElementsError(
+            f"value: expected elements of one of {', '.join(dtypes.NAMES)}, got a {type(value).__name__} of {kind}; "
+            "convert them first"
+        )
+    return found

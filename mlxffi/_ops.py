@@ -1268,11 +1268,11 @@ def conv3d(
 def conv_general(
     input: ArrayLike,
     weight: ArrayLike,
-    stride: int | Sequence[int],
-    padding_lo: int | Sequence[int],
-    padding_hi: int | Sequence[int],
-    kernel_dilation: int | Sequence[int],
-    input_dilation: int | Sequence[int],
+    stride: int | Sequence[int] = 1,
+    padding_lo: int | Sequence[int] = 0,
+    padding_hi: int | Sequence[int] = 0,
+    kernel_dilation: int | Sequence[int] = 1,
+    input_dilation: int | Sequence[int] = 1,
     groups: int = 1,
     flip: bool = False,
     *,
@@ -1658,7 +1658,9 @@ def dequantize(
 
     C: mlx_dequantize.
     """
-    w, scales, biases, global_scale = as_arrays(w, scales, biases, global_scale)
+    if global_scale is not None and type(global_scale) is not _handles.array_class:
+        global_scale = as_array(global_scale)
+    w, scales, biases = as_arrays(w, scales, biases)
     _h = graph.glue_dequantize(
         w._h,
         scales._h,
@@ -1894,7 +1896,7 @@ def expm1(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     return _array
 
 
-def eye(n: int, m: int, k: int, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
+def eye(n: int, m: int, k: int = 0, dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
     """Matrix of `n` rows and `m` columns with ones on its `k`-th diagonal and zeros elsewhere. A positive `k` is
     above the main diagonal, a negative one below; a diagonal outside the matrix leaves all zeros. The dtype is
     `dtype`.
@@ -1909,7 +1911,7 @@ def eye(n: int, m: int, k: int, dtype: DtypeLike, *, stream: Stream | None = Non
     return _array
 
 
-def flatten(a: ArrayLike, start_axis: int, end_axis: int, *, stream: Stream | None = None) -> Array:
+def flatten(a: ArrayLike, start_axis: int = 0, end_axis: int = -1, *, stream: Stream | None = None) -> Array:
     """Merges the axes from `start_axis` to `end_axis`, both included, into one. Values beyond the first or last
     axis are limited to it, so 0 and -1 flatten everything; a 0-D array becomes shape (1). Elements keep their row-
     major order and the dtype is that of `a`.
@@ -2006,8 +2008,10 @@ def full_like(a: ArrayLike, vals: ArrayLike, dtype: DtypeLike, *, stream: Stream
 
     C: mlx_full_like.
     """
-    if type(a) is not type(vals) or type(a) is not _handles.array_class:
-        a, vals = as_arrays(a, vals)
+    if type(vals) is not _handles.array_class:
+        vals = as_array(vals)
+    if type(a) is not _handles.array_class:
+        a = as_array(a)
     _h = graph.glue_full_like(a._h, vals._h, dtype_number(dtype), 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2069,8 +2073,10 @@ def gather_single(
 
     C: mlx_gather_single.
     """
-    if type(a) is not type(indices) or type(a) is not _handles.array_class:
-        a, indices = as_arrays(a, indices)
+    if type(indices) is not _handles.array_class:
+        indices = as_array(indices)
+    if type(a) is not _handles.array_class:
+        a = as_array(a)
     slice_sizes = integers(slice_sizes)
     _h = graph.glue_gather_single(
         a._h,
@@ -2106,7 +2112,12 @@ def gather_mm(
 
     C: mlx_gather_mm.
     """
-    a, b, lhs_indices, rhs_indices = as_arrays(a, b, lhs_indices, rhs_indices)
+    if lhs_indices is not None and type(lhs_indices) is not _handles.array_class:
+        lhs_indices = as_array(lhs_indices)
+    if rhs_indices is not None and type(rhs_indices) is not _handles.array_class:
+        rhs_indices = as_array(rhs_indices)
+    if type(a) is not type(b) or type(a) is not _handles.array_class:
+        a, b = as_arrays(a, b)
     _h = graph.glue_gather_mm(
         a._h,
         b._h,
@@ -2148,14 +2159,11 @@ def gather_qmm(
 
     C: mlx_gather_qmm.
     """
-    (
-        x,
-        w,
-        scales,
-        biases,
-        lhs_indices,
-        rhs_indices,
-    ) = as_arrays(x, w, scales, biases, lhs_indices, rhs_indices)
+    if lhs_indices is not None and type(lhs_indices) is not _handles.array_class:
+        lhs_indices = as_array(lhs_indices)
+    if rhs_indices is not None and type(rhs_indices) is not _handles.array_class:
+        rhs_indices = as_array(rhs_indices)
+    x, w, scales, biases = as_arrays(x, w, scales, biases)
     _h = graph.glue_gather_qmm(
         x._h,
         w._h,
@@ -2264,7 +2272,7 @@ def hanning(M: int, *, stream: Stream | None = None) -> Array:
     return _array
 
 
-def identity(n: int, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
+def identity(n: int, dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
     """Square matrix of `n` rows with ones on the main diagonal and zeros elsewhere. The dtype is `dtype`.
 
     C: mlx_identity.
@@ -2484,7 +2492,14 @@ def less_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     return _array
 
 
-def linspace(start: float, stop: float, num: int, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
+def linspace(
+    start: float,
+    stop: float,
+    num: int = 50,
+    dtype: DtypeLike = "float32",
+    *,
+    stream: Stream | None = None,
+) -> Array:
     """`num` evenly spaced values from `start` to `stop`, both included. The result is 1-D of dtype `dtype`; for
     `num` = 1 it holds only `start`. For an integer `dtype` the values are computed in float32 and then truncated
     toward zero.
@@ -2724,7 +2739,10 @@ def masked_scatter(a: ArrayLike, mask: ArrayLike, src: ArrayLike, *, stream: Str
 
     C: mlx_masked_scatter.
     """
-    a, mask, src = as_arrays(a, mask, src)
+    if type(mask) is not _handles.array_class:
+        mask = as_array(mask)
+    if type(a) is not type(src) or type(a) is not _handles.array_class:
+        a, src = as_arrays(a, src)
     _h = graph.glue_masked_scatter(a._h, mask._h, src._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3045,7 +3063,7 @@ def multiply(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arr
 
 def nan_to_num(
     a: ArrayLike,
-    nan: float,
+    nan: float = 0.0,
     posinf: float | None = None,
     neginf: float | None = None,
     *,
@@ -3109,8 +3127,8 @@ def not_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Ar
 def number_of_elements(
     a: ArrayLike,
     axes: int | Sequence[int],
-    inverted: bool,
-    dtype: DtypeLike,
+    inverted: bool = False,
+    dtype: DtypeLike = "int32",
     *,
     stream: Stream | None = None,
 ) -> Array:
@@ -3139,7 +3157,7 @@ def number_of_elements(
     return _array
 
 
-def ones(shape: int | Sequence[int], dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
+def ones(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
     """Create an array filled with ones, of the shape given by the `shape_num` sizes in `shape` and of dtype
     `dtype`. `shape_num` 0 gives a scalar.
 
@@ -3190,8 +3208,8 @@ def pad(
     axes: int | Sequence[int],
     low_pad_size: int | Sequence[int],
     high_pad_size: int | Sequence[int],
-    pad_value: ArrayLike,
-    mode: str = "affine",
+    pad_value: ArrayLike = 0,
+    mode: str = "constant",
     *,
     stream: Stream | None = None,
 ) -> Array:
@@ -3230,8 +3248,8 @@ def pad(
 def pad_symmetric(
     a: ArrayLike,
     pad_width: int,
-    pad_value: ArrayLike,
-    mode: str = "affine",
+    pad_value: ArrayLike = 0,
+    mode: str = "constant",
     *,
     stream: Stream | None = None,
 ) -> Array:
@@ -3384,7 +3402,10 @@ def put_along_axis(
 
     C: mlx_put_along_axis.
     """
-    a, indices, values = as_arrays(a, indices, values)
+    if type(indices) is not _handles.array_class:
+        indices = as_array(indices)
+    if type(a) is not type(values) or type(a) is not _handles.array_class:
+        a, values = as_arrays(a, values)
     _h = graph.glue_put_along_axis(a._h, indices._h, values._h, axis, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3415,13 +3436,11 @@ def qqmm(
 
     C: mlx_qqmm.
     """
-    (
-        x,
-        w,
-        w_scales,
-        global_scale_x,
-        global_scale_w,
-    ) = as_arrays(x, w, w_scales, global_scale_x, global_scale_w)
+    if global_scale_x is not None and type(global_scale_x) is not _handles.array_class:
+        global_scale_x = as_array(global_scale_x)
+    if global_scale_w is not None and type(global_scale_w) is not _handles.array_class:
+        global_scale_w = as_array(global_scale_w)
+    x, w, w_scales = as_arrays(x, w, w_scales)
     _h = graph.glue_qqmm(
         x._h,
         w._h,
@@ -3460,7 +3479,10 @@ def quantize(
 
     C: mlx_quantize.
     """
-    w, global_scale = as_arrays(w, global_scale)
+    if global_scale is not None and type(global_scale) is not _handles.array_class:
+        global_scale = as_array(global_scale)
+    if type(w) is not _handles.array_class:
+        w = as_array(w)
     _h = graph.glue_quantize(
         w._h,
         0 if group_size is None else group_size,
@@ -3798,7 +3820,10 @@ def scatter_single(
 
     C: mlx_scatter_single.
     """
-    a, indices, updates = as_arrays(a, indices, updates)
+    if type(indices) is not _handles.array_class:
+        indices = as_array(indices)
+    if type(a) is not type(updates) or type(a) is not _handles.array_class:
+        a, updates = as_arrays(a, updates)
     _h = graph.glue_scatter_single(a._h, indices._h, updates._h, axis, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3861,7 +3886,10 @@ def scatter_add_single(
 
     C: mlx_scatter_add_single.
     """
-    a, indices, updates = as_arrays(a, indices, updates)
+    if type(indices) is not _handles.array_class:
+        indices = as_array(indices)
+    if type(a) is not type(updates) or type(a) is not _handles.array_class:
+        a, updates = as_arrays(a, updates)
     _h = graph.glue_scatter_add_single(
         a._h,
         indices._h,
@@ -3892,7 +3920,10 @@ def scatter_add_axis(
 
     C: mlx_scatter_add_axis.
     """
-    a, indices, values = as_arrays(a, indices, values)
+    if type(indices) is not _handles.array_class:
+        indices = as_array(indices)
+    if type(a) is not type(values) or type(a) is not _handles.array_class:
+        a, values = as_arrays(a, values)
     _h = graph.glue_scatter_add_axis(a._h, indices._h, values._h, axis, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3955,7 +3986,10 @@ def scatter_max_single(
 
     C: mlx_scatter_max_single.
     """
-    a, indices, updates = as_arrays(a, indices, updates)
+    if type(indices) is not _handles.array_class:
+        indices = as_array(indices)
+    if type(a) is not type(updates) or type(a) is not _handles.array_class:
+        a, updates = as_arrays(a, updates)
     _h = graph.glue_scatter_max_single(
         a._h,
         indices._h,
@@ -4024,7 +4058,10 @@ def scatter_min_single(
 
     C: mlx_scatter_min_single.
     """
-    a, indices, updates = as_arrays(a, indices, updates)
+    if type(indices) is not _handles.array_class:
+        indices = as_array(indices)
+    if type(a) is not type(updates) or type(a) is not _handles.array_class:
+        a, updates = as_arrays(a, updates)
     _h = graph.glue_scatter_min_single(
         a._h,
         indices._h,
@@ -4093,7 +4130,10 @@ def scatter_prod_single(
 
     C: mlx_scatter_prod_single.
     """
-    a, indices, updates = as_arrays(a, indices, updates)
+    if type(indices) is not _handles.array_class:
+        indices = as_array(indices)
+    if type(a) is not type(updates) or type(a) is not _handles.array_class:
+        a, updates = as_arrays(a, updates)
     _h = graph.glue_scatter_prod_single(
         a._h,
         indices._h,
@@ -4117,7 +4157,10 @@ def segmented_mm(a: ArrayLike, b: ArrayLike, segments: ArrayLike, *, stream: Str
 
     C: mlx_segmented_mm.
     """
-    a, b, segments = as_arrays(a, b, segments)
+    if type(segments) is not _handles.array_class:
+        segments = as_array(segments)
+    if type(a) is not type(b) or type(a) is not _handles.array_class:
+        a, b = as_arrays(a, b)
     _h = graph.glue_segmented_mm(a._h, b._h, segments._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -4241,8 +4284,10 @@ def slice_dynamic(
 
     C: mlx_slice_dynamic.
     """
-    if type(a) is not type(start) or type(a) is not _handles.array_class:
-        a, start = as_arrays(a, start)
+    if type(start) is not _handles.array_class:
+        start = as_array(start)
+    if type(a) is not _handles.array_class:
+        a = as_array(a)
     axes = integers(axes)
     slice_size = integers(slice_size)
     _h = graph.glue_slice_dynamic(
@@ -4318,7 +4363,10 @@ def slice_update_dynamic(
 
     C: mlx_slice_update_dynamic.
     """
-    src, update, start = as_arrays(src, update, start)
+    if type(start) is not _handles.array_class:
+        start = as_array(start)
+    if type(src) is not type(update) or type(src) is not _handles.array_class:
+        src, update = as_arrays(src, update)
     axes = integers(axes)
     _h = graph.glue_slice_update_dynamic(
         src._h,
@@ -4897,7 +4945,7 @@ def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     return _array
 
 
-def swapaxes(a: ArrayLike, axis1: int = 0, axis2: int = 1, *, stream: Stream | None = None) -> Array:
+def swapaxes(a: ArrayLike, axis1: int, axis2: int, *, stream: Stream | None = None) -> Array:
     """Exchange the axes `axis1` and `axis2` of `a`. Negative axes count from the end. The result has the dtype of
     `a`.
 
@@ -4920,8 +4968,10 @@ def take_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | N
 
     C: mlx_take_axis.
     """
-    if type(a) is not type(indices) or type(a) is not _handles.array_class:
-        a, indices = as_arrays(a, indices)
+    if type(indices) is not _handles.array_class:
+        indices = as_array(indices)
+    if type(a) is not _handles.array_class:
+        a = as_array(a)
     _h = graph.glue_take_axis(a._h, indices._h, axis, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -4937,8 +4987,10 @@ def take(a: ArrayLike, indices: ArrayLike, *, stream: Stream | None = None) -> A
 
     C: mlx_take.
     """
-    if type(a) is not type(indices) or type(a) is not _handles.array_class:
-        a, indices = as_arrays(a, indices)
+    if type(indices) is not _handles.array_class:
+        indices = as_array(indices)
+    if type(a) is not _handles.array_class:
+        a = as_array(a)
     _h = graph.glue_take(a._h, indices._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -4955,8 +5007,10 @@ def take_along_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stre
 
     C: mlx_take_along_axis.
     """
-    if type(a) is not type(indices) or type(a) is not _handles.array_class:
-        a, indices = as_arrays(a, indices)
+    if type(indices) is not _handles.array_class:
+        indices = as_array(indices)
+    if type(a) is not _handles.array_class:
+        a = as_array(a)
     _h = graph.glue_take_along_axis(a._h, indices._h, axis, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -5100,7 +5154,7 @@ def topk_axis(a: ArrayLike, k: int, axis: int, *, stream: Stream | None = None) 
     return _array
 
 
-def topk(a: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
+def topk(a: ArrayLike, k: int, *, stream: Stream | None = None) -> Array:
     """Select the `k` largest elements of the flattened `a`. The 1-D result has `k` elements, in unspecified order,
     and the dtype of `a`; NaN counts as largest.
 
@@ -5180,7 +5234,7 @@ def transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     return _array
 
 
-def tri(n: int, m: int, k: int, type: DtypeLike, *, stream: Stream | None = None) -> Array:
+def tri(n: int, m: int, k: int = 0, type: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
     """Create an `n` by `m` matrix of dtype `type` with ones on and below a diagonal and zeros above it. The
     diagonal is shifted by `k`, positive to the right.
 
@@ -5336,7 +5390,10 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, *, stream: Stream | 
 
     C: mlx_where.
     """
-    condition, x, y = as_arrays(condition, x, y)
+    if type(condition) is not _handles.array_class:
+        condition = as_array(condition)
+    if type(x) is not type(y) or type(x) is not _handles.array_class:
+        x, y = as_arrays(x, y)
     _h = graph.glue_where(condition._h, x._h, y._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -5345,7 +5402,7 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, *, stream: Stream | 
     return _array
 
 
-def zeros(shape: int | Sequence[int], dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
+def zeros(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
     """Create an array filled with zeros, of the shape given by the `shape_num` sizes in `shape` and of dtype
     `dtype`. `shape_num` 0 gives a scalar.
 
@@ -5499,7 +5556,7 @@ def cumsum_dtype(
     return _array
 
 
-def diff(a: ArrayLike, n: int, axis: int, *, stream: Stream | None = None) -> Array:
+def diff(a: ArrayLike, n: int = 1, axis: int = -1, *, stream: Stream | None = None) -> Array:
     """Compute the `n`-th difference of neighbouring elements of `a` along `axis`. Each step replaces x[i] by x[i+1]
     - x[i] and shortens the axis by one, down to size 0; `n` 0 returns `a`. A negative `axis` counts from the end.
     The result has the dtype of `a`: unsigned values wrap around and bool gives whether neighbours differ.
@@ -5595,15 +5652,13 @@ def gather_qmm_global_scale(
 
     C: mlx_gather_qmm_global_scale.
     """
-    (
-        x,
-        w,
-        scales,
-        biases,
-        lhs_indices,
-        rhs_indices,
-        global_scale,
-    ) = as_arrays(x, w, scales, biases, lhs_indices, rhs_indices, global_scale)
+    if lhs_indices is not None and type(lhs_indices) is not _handles.array_class:
+        lhs_indices = as_array(lhs_indices)
+    if rhs_indices is not None and type(rhs_indices) is not _handles.array_class:
+        rhs_indices = as_array(rhs_indices)
+    if global_scale is not None and type(global_scale) is not _handles.array_class:
+        global_scale = as_array(global_scale)
+    x, w, scales, biases = as_arrays(x, w, scales, biases)
     _h = graph.glue_gather_qmm_global_scale(
         x._h,
         w._h,
@@ -5655,15 +5710,15 @@ def gather_qqmm(
 
     C: mlx_gather_qqmm.
     """
-    (
-        x,
-        w,
-        scales_w,
-        lhs_indices,
-        rhs_indices,
-        global_scale_x,
-        global_scale_w,
-    ) = as_arrays(x, w, scales_w, lhs_indices, rhs_indices, global_scale_x, global_scale_w)
+    if lhs_indices is not None and type(lhs_indices) is not _handles.array_class:
+        lhs_indices = as_array(lhs_indices)
+    if rhs_indices is not None and type(rhs_indices) is not _handles.array_class:
+        rhs_indices = as_array(rhs_indices)
+    if global_scale_x is not None and type(global_scale_x) is not _handles.array_class:
+        global_scale_x = as_array(global_scale_x)
+    if global_scale_w is not None and type(global_scale_w) is not _handles.array_class:
+        global_scale_w = as_array(global_scale_w)
+    x, w, scales_w = as_arrays(x, w, scales_w)
     _h = graph.glue_gather_qqmm(
         x._h,
         w._h,
@@ -5691,8 +5746,8 @@ def linspace_endpoint(
     start: float,
     stop: float,
     num: int,
-    endpoint: bool,
-    dtype: DtypeLike,
+    endpoint: bool = True,
+    dtype: DtypeLike = "float32",
     *,
     stream: Stream | None = None,
 ) -> Array:
@@ -5895,9 +5950,9 @@ def trunc(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 def unique(
     a: ArrayLike,
     size: int,
-    return_index: bool,
-    return_inverse: bool,
-    return_counts: bool,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
     fill_value: ArrayLike | None = None,
     *,
     stream: Stream | None = None,
@@ -5957,7 +6012,7 @@ def unstack(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
     return _handles.take_arrays(_h)
 
 
-def vecdot(a: ArrayLike, b: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
+def vecdot(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None = None) -> Array:
     """Sum the products of `a` and `b` along `axis`, with `a` conjugated if complex. The inputs are broadcast, but
     their sizes on `axis` must already be equal; a negative `axis` counts from the end and needs inputs of the same
     rank. `axis` is removed from the result, whose dtype is promoted from both and then treated as by mlx_sum

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _handles
-from ._arguments import as_arrays, text
+from ._arguments import as_array, as_arrays, text
 from ._errors import last_error
 from ._ffi import graph
+from .kernels import cuda_kernel, metal_kernel
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cross_entropy",
+    "cuda_kernel",
     "gated_delta_update",
     "layer_norm",
+    "metal_kernel",
     "rms_norm",
     "rope",
     "rope_dynamic",
@@ -142,7 +145,9 @@ def rope_dynamic(
 
     C: mlx_fast_rope_dynamic.
     """
-    x, offset, freqs = as_arrays(x, offset, freqs)
+    if type(offset) is not _handles.array_class:
+        offset = as_array(offset)
+    x, freqs = as_arrays(x, freqs)
     _h = graph.glue_fast_rope_dynamic(
         x._h,
         dims,
@@ -165,7 +170,7 @@ def scaled_dot_product_attention(
     queries: ArrayLike,
     keys: ArrayLike,
     values: ArrayLike,
-    scale: float = 1.0,
+    scale: float,
     mask_mode: str = "",
     mask_arr: ArrayLike | None = None,
     sinks: ArrayLike | None = None,
@@ -206,8 +211,10 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, stream: Stream | Non
 
     C: mlx_fast_cross_entropy.
     """
-    if type(logits) is not type(targets) or type(logits) is not _handles.array_class:
-        logits, targets = as_arrays(logits, targets)
+    if type(targets) is not _handles.array_class:
+        targets = as_array(targets)
+    if type(logits) is not _handles.array_class:
+        logits = as_array(logits)
     _h = graph.glue_fast_cross_entropy(logits._h, targets._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -221,7 +228,7 @@ def gated_delta_update(
     keys: ArrayLike,
     values: ArrayLike,
     gates: ArrayLike,
-    beta: ArrayLike = 1.0,
+    beta: ArrayLike,
     initial_state: ArrayLike | None = None,
     mask: ArrayLike | None = None,
     *,
@@ -236,6 +243,8 @@ def gated_delta_update(
 
     C: mlx_fast_gated_delta_update.
     """
+    if mask is not None and type(mask) is not _handles.array_class:
+        mask = as_array(mask)
     (
         queries,
         keys,
@@ -243,8 +252,7 @@ def gated_delta_update(
         gates,
         beta,
         initial_state,
-        mask,
-    ) = as_arrays(queries, keys, values, gates, beta, initial_state, mask)
+    ) = as_arrays(queries, keys, values, gates, beta, initial_state)
     _h = graph.glue_fast_gated_delta_update(
         queries._h,
         keys._h,
@@ -264,7 +272,7 @@ def scaled_dot_product_attention_fused(
     queries: ArrayLike,
     keys: ArrayLike,
     values: ArrayLike,
-    scale: float = 1.0,
+    scale: float,
     mask_mode: str = "",
     mask_arr: ArrayLike | None = None,
     sinks: ArrayLike | None = None,

@@ -94,7 +94,7 @@ def fft2(
     return _array
 
 
-def fftfreq(n: int, d: float, *, stream: Stream | None = None) -> Array:
+def fftfreq(n: int, d: float = 1.0, *, stream: Stream | None = None) -> Array:
     """Compute the frequencies that belong to the elements of `mlx_fft_fft` of length `n` for samples `d` apart: 0,
     1, ..., then the negative ones up to -1, divided by `n` * `d`. The result is a float32 vector of size `n`.
 
@@ -407,7 +407,7 @@ def rfft2(
     return _array
 
 
-def rfftfreq(n: int, d: float, *, stream: Stream | None = None) -> Array:
+def rfftfreq(n: int, d: float = 1.0, *, stream: Stream | None = None) -> Array:
     """Compute the frequencies that belong to the elements of `mlx_fft_rfft` of length `n` for samples `d` apart: 0,
     1, ..., divided by `n` * `d`. The result is a float32 vector of size `n`/2 + 1 (rounded down).
 
@@ -509,11 +509,11 @@ def istft(
 def stft(
     x: ArrayLike,
     n_fft: int,
-    hop_length: int | None,
-    win_length: int | None,
-    window: ArrayLike | None,
-    center: bool,
-    pad_mode: str,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: ArrayLike | None = None,
+    center: bool = True,
+    pad_mode: str = "reflect",
     norm: str = "backward",
     onesided: bool | None = None,
     *,

@@ -79,7 +79,7 @@ def cholesky_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = N
     return _array
 
 
-def cross(a: ArrayLike, b: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
+def cross(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None = None) -> Array:
     """Compute the cross product of the vectors along `axis` of `a` and `b`. That axis has size 2 or 3 (2: the third
     component is 0), in the result always 3; the other axes are broadcast. The dtype is promoted from both.
 

@@ -56,7 +56,10 @@ def bernoulli(
 
     C: mlx_random_bernoulli.
     """
-    p, key = as_arrays(p, key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
+    if type(p) is not _handles.array_class:
+        p = as_array(p)
     shape = integers(shape)
     _h = graph.glue_random_bernoulli(
         p._h,
@@ -74,7 +77,7 @@ def bernoulli(
 
 def bits(
     shape: int | Sequence[int],
-    width: int,
+    width: int = 4,
     key: ArrayLike | None = None,
     *,
     stream: Stream | None = None,
@@ -85,7 +88,8 @@ def bits(
 
     C: mlx_random_bits.
     """
-    (key,) = as_arrays(key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
     shape = integers(shape)
     _h = graph.glue_random_bits(
         shape,
@@ -116,7 +120,10 @@ def categorical_shape(
 
     C: mlx_random_categorical_shape.
     """
-    logits, key = as_arrays(logits, key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
+    if type(logits) is not _handles.array_class:
+        logits = as_array(logits)
     shape = integers(shape)
     _h = graph.glue_random_categorical_shape(
         logits._h,
@@ -148,7 +155,10 @@ def categorical_num_samples(
 
     C: mlx_random_categorical_num_samples.
     """
-    logits_, key = as_arrays(logits_, key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
+    if type(logits_) is not _handles.array_class:
+        logits_ = as_array(logits_)
     _h = graph.glue_random_categorical_num_samples(
         logits_._h,
         axis,
@@ -165,7 +175,7 @@ def categorical_num_samples(
 
 def categorical(
     logits: ArrayLike,
-    axis: int,
+    axis: int = -1,
     key: ArrayLike | None = None,
     *,
     stream: Stream | None = None,
@@ -176,7 +186,10 @@ def categorical(
 
     C: mlx_random_categorical.
     """
-    logits, key = as_arrays(logits, key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
+    if type(logits) is not _handles.array_class:
+        logits = as_array(logits)
     _h = graph.glue_random_categorical(
         logits._h,
         axis,
@@ -192,7 +205,7 @@ def categorical(
 
 def gumbel(
     shape: int | Sequence[int],
-    dtype: DtypeLike,
+    dtype: DtypeLike = "float32",
     key: ArrayLike | None = None,
     *,
     stream: Stream | None = None,
@@ -203,7 +216,8 @@ def gumbel(
 
     C: mlx_random_gumbel.
     """
-    (key,) = as_arrays(key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
     shape = integers(shape)
     _h = graph.glue_random_gumbel(
         shape,
@@ -234,7 +248,7 @@ def key(seed: int) -> Array:
 
 def laplace(
     shape: int | Sequence[int],
-    dtype: DtypeLike,
+    dtype: DtypeLike = "float32",
     loc: float = 0.0,
     scale: float = 1.0,
     key: ArrayLike | None = None,
@@ -247,7 +261,8 @@ def laplace(
 
     C: mlx_random_laplace.
     """
-    (key,) = as_arrays(key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
     shape = integers(shape)
     _h = graph.glue_random_laplace(
         shape,
@@ -268,8 +283,8 @@ def laplace(
 def multivariate_normal(
     mean: ArrayLike,
     cov: ArrayLike,
-    shape: int | Sequence[int],
-    dtype: DtypeLike,
+    shape: int | Sequence[int] = (),
+    dtype: DtypeLike = "float32",
     key: ArrayLike | None = None,
     *,
     stream: Stream | None = None,
@@ -282,7 +297,10 @@ def multivariate_normal(
 
     C: mlx_random_multivariate_normal.
     """
-    mean, cov, key = as_arrays(mean, cov, key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
+    if type(mean) is not type(cov) or type(mean) is not _handles.array_class:
+        mean, cov = as_arrays(mean, cov)
     shape = integers(shape)
     _h = graph.glue_random_multivariate_normal(
         mean._h,
@@ -302,7 +320,7 @@ def multivariate_normal(
 
 def normal_broadcast(
     shape: int | Sequence[int],
-    dtype: DtypeLike,
+    dtype: DtypeLike = "float32",
     loc: ArrayLike | None = None,
     scale: ArrayLike | None = None,
     key: ArrayLike | None = None,
@@ -316,7 +334,9 @@ def normal_broadcast(
 
     C: mlx_random_normal_broadcast.
     """
-    loc, scale, key = as_arrays(loc, scale, key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
+    loc, scale = as_arrays(loc, scale)
     shape = integers(shape)
     _h = graph.glue_random_normal_broadcast(
         shape,
@@ -336,7 +356,7 @@ def normal_broadcast(
 
 def normal(
     shape: int | Sequence[int],
-    dtype: DtypeLike,
+    dtype: DtypeLike = "float32",
     loc: float = 0.0,
     scale: float = 1.0,
     key: ArrayLike | None = None,
@@ -349,7 +369,8 @@ def normal(
 
     C: mlx_random_normal.
     """
-    (key,) = as_arrays(key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
     shape = integers(shape)
     _h = graph.glue_random_normal(
         shape,
@@ -367,13 +388,22 @@ def normal(
     return _array
 
 
-def permutation(x: ArrayLike, axis: int, key: ArrayLike | None = None, *, stream: Stream | None = None) -> Array:
+def permutation(
+    x: ArrayLike,
+    axis: int = 0,
+    key: ArrayLike | None = None,
+    *,
+    stream: Stream | None = None,
+) -> Array:
     """Put the slices of `x` along `axis` into random order; each slice moves as a whole. The result has the shape
     and dtype of `x`. An empty `key` takes the next one from the calling thread's default generator.
 
     C: mlx_random_permutation.
     """
-    x, key = as_arrays(x, key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
+    if type(x) is not _handles.array_class:
+        x = as_array(x)
     _h = graph.glue_random_permutation(
         x._h,
         axis,
@@ -393,7 +423,8 @@ def permutation_arange(x: int, key: ArrayLike | None = None, *, stream: Stream |
 
     C: mlx_random_permutation_arange.
     """
-    (key,) = as_arrays(key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
     _h = graph.glue_random_permutation_arange(
         x,
         0 if key is None else key._h,
@@ -409,8 +440,8 @@ def permutation_arange(x: int, key: ArrayLike | None = None, *, stream: Stream |
 def randint(
     low: ArrayLike,
     high: ArrayLike,
-    shape: int | Sequence[int],
-    dtype: DtypeLike,
+    shape: int | Sequence[int] = (),
+    dtype: DtypeLike = "int32",
     key: ArrayLike | None = None,
     *,
     stream: Stream | None = None,
@@ -422,7 +453,10 @@ def randint(
 
     C: mlx_random_randint.
     """
-    low, high, key = as_arrays(low, high, key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
+    if type(low) is not type(high) or type(low) is not _handles.array_class:
+        low, high = as_arrays(low, high)
     shape = integers(shape)
     _h = graph.glue_random_randint(
         low._h,
@@ -450,7 +484,7 @@ def seed(seed: int) -> None:
         raise last_error()
 
 
-def split_num(key: ArrayLike, num: int, *, stream: Stream | None = None) -> Array:
+def split_num(key: ArrayLike, num: int = 2, *, stream: Stream | None = None) -> Array:
     """Make `num` new independent keys from `key`. The result is a uint32 array of shape (`num`, 2), one key per
     row. Do not use `key` itself any more, since equal keys give equal numbers.
 
@@ -485,7 +519,7 @@ def truncated_normal(
     lower: ArrayLike,
     upper: ArrayLike,
     shape: int | Sequence[int],
-    dtype: DtypeLike,
+    dtype: DtypeLike = "float32",
     key: ArrayLike | None = None,
     *,
     stream: Stream | None = None,
@@ -496,7 +530,10 @@ def truncated_normal(
 
     C: mlx_random_truncated_normal.
     """
-    lower, upper, key = as_arrays(lower, upper, key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
+    if type(lower) is not type(upper) or type(lower) is not _handles.array_class:
+        lower, upper = as_arrays(lower, upper)
     shape = integers(shape)
     _h = graph.glue_random_truncated_normal(
         lower._h,
@@ -517,8 +554,8 @@ def truncated_normal(
 def uniform(
     low: ArrayLike,
     high: ArrayLike,
-    shape: int | Sequence[int],
-    dtype: DtypeLike,
+    shape: int | Sequence[int] = (),
+    dtype: DtypeLike = "float32",
     key: ArrayLike | None = None,
     *,
     stream: Stream | None = None,
@@ -529,7 +566,10 @@ def uniform(
 
     C: mlx_random_uniform.
     """
-    low, high, key = as_arrays(low, high, key)
+    if key is not None and type(key) is not _handles.array_class:
+        key = as_array(key)
+    if type(low) is not type(high) or type(low) is not _handles.array_class:
+        low, high = as_arrays(low, high)
     shape = integers(shape)
     _h = graph.glue_random_uniform(
         low._h,

@@ -7,14 +7,15 @@ nest to any depth, and what the function raises arrives at the caller as the sam
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from . import _tracing
 from ._arguments import ArrayLike, as_arrays, integers
-from ._closures import Closure, Held, check
+from ._closures import Closure, Held, call, check
 from ._errors import ArgumentError
-from ._ffi import ffi, lib
-from ._handles import Owner, handles, take_arrays
+from ._ffi import ffi, graph, lib
+from ._handles import Owner, handles, share_arrays, take_arrays
 from ._process import require_no_fork
 
 if TYPE_CHECKING:
@@ -39,22 +40,35 @@ __all__ = [
 ListFunction = Callable[[list["Array"]], Sequence["Array"]]
 
 
-def _pair(call: Callable[..., int], *arguments: Any) -> tuple[list[Array], list[Array]]:
+def _pair(function: Callable[..., int], *arguments: Any) -> tuple[list[Array], list[Array]]:
     """Make a call with two vectors as results."""
     vectors = ffi.new("intptr_t[2]")
-    check(call(vectors, vectors + 1, *arguments))
+    check(call(function, vectors, vectors + 1, *arguments))
     try:
-        return take_arrays(vectors[0]), take_arrays(vectors[1])
-    except BaseException:
-        lib.glue_clear_error()
-        raise
+        return share_arrays(vectors[0]), share_arrays(vectors[1])
+    finally:
+        for vector in vectors:
+            graph.glue_vector_array_free(vector)
 
 
-def _apply(closure: int, inputs: Sequence[ArrayLike]) -> list[Array]:
-    arrays = as_arrays(*inputs)
-    result = lib.glue_closure_apply(closure, handles(arrays), len(arrays))
-    check(not result)
-    return take_arrays(result)
+class _NativeFunction(Owner):
+    """A C closure, and the Python function below it where that is kept for reuse.
+
+    Whoever calls it holds it, so that it outlives a call that frees the transform it belongs to.
+    """
+
+    __slots__ = ("held",)
+    _free = lib.glue_closure_free
+
+    def __init__(self, handle: int, held: Held | None = None):
+        self.held = held
+        super().__init__(handle)
+
+    def __call__(self, inputs: Sequence[ArrayLike]) -> list[Array]:
+        arrays = as_arrays(*inputs)
+        result = call(lib.glue_closure_apply, self._h, handles(arrays), len(arrays))
+        check(not result)
+        return take_arrays(result)
 
 
 # --- evaluation ---
@@ -125,18 +139,23 @@ def jvp(
         return _pair(lib.glue_jvp, closure, handles(inputs), len(inputs), handles(directions), len(directions))
 
 
-class GradFn(Owner):
-    """A function that computes values and gradients; made by `value_and_grad`, called any number of times."""
-
-    __slots__ = ("_held", "_ranks")
+class _NativeGradFn(_NativeFunction):
+    __slots__ = ()
     _free = lib.glue_closure_value_and_grad_free
 
+
+class GradFn:
+    """A function that computes values and gradients; made by `value_and_grad`, called any number of times."""
+
+    __slots__ = ("__weakref__", "_native", "_ranks")
+    _native: _NativeGradFn | None
+
     def __init__(self, fn: ListFunction, argnums: Sequence[int]):
-        self._held = Held(_tracing.differentiating(fn, argnums))
+        held = Held(_tracing.differentiating(fn, argnums))
         # C gives gradients in ascending order of the arguments; these are the places of those asked for.
         self._ranks = [sorted(argnums).index(argnum) for argnum in argnums]
-        with Closure(self._held) as closure:
-            super().__init__(lib.glue_value_and_grad(closure, list(argnums), len(argnums)))
+        with Closure(held) as closure:
+            self._native = _NativeGradFn(lib.glue_value_and_grad(closure, list(argnums), len(argnums)), held)
 
     def apply(self, *inputs: ArrayLike) -> tuple[list[Array], list[Array]]:
         """Values and gradients at a point.
@@ -154,18 +173,19 @@ class GradFn(Owner):
 
         Source: C mlx_closure_value_and_grad_apply; the Go port's GradFn.Apply.
         """
-        if not self._h:
+        native = self._native
+        if native is None:
             raise ArgumentError("[GradFn.apply] this GradFn has been freed; make a new one with value_and_grad()")
         arrays = as_arrays(*inputs)
-        call = lib.glue_closure_value_and_grad_apply
-        values, grads = _pair(call, self._h, handles(arrays), len(arrays))
+        function = lib.glue_closure_value_and_grad_apply
+        values, grads = _pair(function, native._h, handles(arrays), len(arrays))
         return values, [grads[rank] for rank in self._ranks]
 
     __call__ = apply
 
     def free(self) -> None:
-        """Free the native function now; calling it afterwards is an error, freeing it again is not."""
-        self.close()
+        """Free the native function; calling it afterwards is an error, freeing it again is not."""
+        self._native = None
 
     def __enter__(self) -> GradFn:
         return self
@@ -240,18 +260,11 @@ def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]
 
     def checkpointed(inputs: Sequence[ArrayLike]) -> list[Array]:
         with Closure(checked) as closure:
-            return _through(lib.glue_checkpoint(closure), inputs)
+            native = _NativeFunction(lib.glue_checkpoint(closure))
+        # It dies with this call; a lazy graph keeps what it needs of it.
+        return native(inputs)
 
     return checkpointed
-
-
-def _through(closure: int, inputs: Sequence[ArrayLike]) -> list[Array]:
-    """Apply a closure that C made and free it; a lazy graph keeps what it needs of it."""
-    check(not closure)
-    try:
-        return _apply(closure, inputs)
-    finally:
-        lib.glue_closure_free(closure)
 
 
 def custom_vjp(
@@ -294,13 +307,10 @@ def custom_function(
 
     def customised(inputs: Sequence[ArrayLike]) -> list[Array]:
         rules = [("closure", fn), ("closure_custom", vjp), ("closure_custom_jvp", jvp), ("closure_custom_vmap", vmap)]
-        closures = [Closure(rule, kind) if rule else None for kind, rule in rules]
-        try:
-            made = lib.glue_custom_function(*[closure.handle if closure else 0 for closure in closures])
-        finally:
-            for closure in filter(None, closures):
-                closure.__exit__()
-        return _through(made, inputs)
+        with ExitStack() as stack:
+            closures = [stack.enter_context(Closure(rule, kind)) if rule else 0 for kind, rule in rules]
+            native = _NativeFunction(lib.glue_custom_function(*closures))
+        return native(inputs)
 
     return customised
 
@@ -330,7 +340,7 @@ def vmap(
             )
         outs = _axes("out_axes", out_axes, len(traced))
         lists = [part for group in (arrays, traced_inputs, traced) for part in (handles(group), len(group))]
-        vector = lib.glue_detail_vmap_replace(*lists, axes, len(axes), outs, len(outs))
+        vector = call(lib.glue_detail_vmap_replace, *lists, axes, len(axes), outs, len(outs))
         check(not vector)
         return take_arrays(vector)
 
@@ -346,21 +356,26 @@ def _axes(name: str, axes: int | Sequence[int], count: int) -> list[int]:
     return numbers
 
 
-class CompiledFunction(Owner):
+class CompiledFunction:
     """A function that is traced once for each kind of input and then runs as one graph; made by `compile`."""
 
-    __slots__ = ("_held",)
-    _free = lib.glue_closure_free
+    __slots__ = ("__weakref__", "_native")
+    _native: _NativeFunction | None
 
     def __init__(self, fn: ListFunction, shapeless: bool):
-        self._held = Held(fn)
-        with Closure(self._held) as closure:
-            super().__init__(lib.glue_compile(closure, shapeless))
+        held = Held(fn)
+        with Closure(held) as closure:
+            self._native = _NativeFunction(lib.glue_compile(closure, shapeless), held)
 
     def __call__(self, inputs: Sequence[ArrayLike]) -> list[Array]:
-        if not self._h:
+        native = self._native
+        if native is None:
             raise ArgumentError("[compile] this compiled function has been freed; compile it again")
-        return _apply(self._h, inputs)
+        return native(inputs)
+
+    def free(self) -> None:
+        """Free the native function with its graphs; calling it afterwards is an error, freeing it again is not."""
+        self._native = None
 
 
 def compile(fn: ListFunction, shapeless: bool = False) -> CompiledFunction:

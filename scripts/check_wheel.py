@@ -4,43 +4,67 @@
 usage: python scripts/check_wheel.py [--wheel FILE] [--backend mlx-cuda-13]
 
 With --backend, that wheel takes the place of mlx-cpu (without its dependencies, which are gigabytes): mlxffi must work
-with it, or refuse in one sentence that says why.
+with it, or refuse in one sentence that says why and what to do.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
+import os
+import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MLX, TAG = "0.32.4", "cp310-abi3-linux_x86_64"
-NEWEST = 20  # CPython 3.10 to 3.20
-PYENV = Path("/root/.pyenv/versions")
-SMOKE = Path(__file__).parent / "wheel"
+MLX = "0.32.4"
+TAG = f"cp310-abi3-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+RELEASED = range(10, 15)  # CPython 3.10 to 3.14: those missing here are told; newer ones are tried where they are found
 
-# Beside the Python modules of the checkout:
-WANTED = {
-    "mlxffi/_build_info.py",
-    "mlxffi/_graph.abi3.so",
-    "mlxffi/_mlxc.abi3.so",
-    "mlxffi/lib/libmlxc.so",
-    "mlxffi/lib/libmlxffi_blas.so",
-    "mlxffi/lib/cmake/mlxc/mlxcConfig.cmake",
-    "mlxffi/lib/cmake/mlxc/mlxcConfigVersion.cmake",
-    "mlxffi/lib/pkgconfig/mlxc.pc",
-    "mlxffi/lib/pkgconfig/mlxffi_blas.pc",
-    "mlxffi/py.typed",
+# What a wheel has beside the Python modules and headers of the checkout.
+BUILT = """
+_build_info.py _graph.abi3.so _mlxc.abi3.so py.typed lib/libmlxc.so lib/libmlxffi_blas.so lib/pkgconfig/mlxc.pc
+lib/pkgconfig/mlxffi_blas.pc lib/cmake/mlxc/mlxcConfig.cmake lib/cmake/mlxc/mlxcConfigVersion.cmake
+"""
+
+IDENTITY = """
+import platform, sys, sysconfig
+free_threaded = sysconfig.get_config_var("Py_GIL_DISABLED")
+print(platform.python_implementation() + ("t" if free_threaded else ""), sys.version_info[0], sys.version_info[1])
+print(platform.python_version())
+"""
+
+SMOKE = """
+from mlxffi import ffi, lib
+device, text, value = ffi.new("mlx_device *"), ffi.new("mlx_string *"), ffi.new("float *")
+stream, result = lib.mlx_default_cpu_stream_new(), ffi.new("mlx_array *")
+assert lib.mlx_add(result, lib.mlx_array_new_float32(2), lib.mlx_array_new_float32(3), stream) == 0
+assert lib.mlx_array_item_float32(value, result[0]) == 0
+assert lib.mlx_get_default_device(device) == 0 and lib.mlx_device_tostring(text, device[0]) == 0
+print(f"2 + 3 = {value[0]:g} on {ffi.string(lib.mlx_string_data(text[0])).decode()}")
+"""
+
+PROGRAM = """
+#include <stdio.h>
+#include "mlx/c/mlx.h"
+int main(void) {
+  mlx_array sum = mlx_array_new();
+  float value = 0;
+  mlx_add(&sum, mlx_array_new_float32(2), mlx_array_new_float32(3), mlx_default_cpu_stream_new());
+  mlx_array_item_float32(&value, sum);
+  printf("%g", value);
+  return 0;
 }
+"""
 
 
 class Failure(Exception):
-    """What is wrong with the wheel, for the verdict line."""
+    """What is wrong, for the verdict line."""
 
 
 def main() -> int:
@@ -51,10 +75,148 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         try:
-            wheel = options.wheel or build(folder / "wheel")
+            wheel = (options.wheel or build(folder / "wheel")).resolve()
             check_contents(wheel)
         except Failure as failure:
             print(f"wheel: FAILED, {failure}")
             return 1
-        print(f"wheel: ok, {wheel.name} ({wheel.stat().st_size >> 20} MB)")
-        return try_all(wheel.resolve(), options.backend, folder)
+        print(f"wheel: ok, {wheel.name}, {wheel.stat().st_size >> 10} KB")
+        return try_all(wheel, options.backend, folder)
+
+
+def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user would who has nothing of the checkout in the environment."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MLXFFI", "LD_"))}
+    return subprocess.run([*map(str, command)], cwd=cwd, env=clean, capture_output=True, text=True, check=False)
+
+
+def output(*command: object, cwd: Path) -> str:
+    """What a command prints that must succeed."""
+    result = run(*command, cwd=cwd)
+    if result.returncode:
+        last = (result.stderr.strip() or result.stdout.strip()).splitlines()[-3:]
+        raise Failure(f"{shlex.join(map(str, command))[:200]} ended with {result.returncode}: {' | '.join(last)}")
+    return result.stdout.strip()
+
+
+# --- the wheel ---
+
+
+def build(folder: Path) -> Path:
+    """Build the wheel, which must be the only one."""
+    folder.mkdir()
+    output(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT, cwd=folder)
+    wheels = list(folder.glob("*.whl"))
+    if len(wheels) != 1:
+        raise Failure(f"expected one wheel, got {sorted(path.name for path in wheels)}")
+    return wheels[0]
+
+
+def expected_files() -> set[str]:
+    """What the wheel must have, apart from its dist-info: nothing more and nothing less."""
+    modules = {path.relative_to(ROOT) for pattern in ("*.py", "*.pyi") for path in (ROOT / "mlxffi").rglob(pattern)}
+    headers = {Path("mlxffi") / path.relative_to(ROOT) for path in (ROOT / "include").rglob("*.h")}
+    return {path.as_posix() for path in modules | headers} | {f"mlxffi/{name}" for name in BUILT.split()}
+
+
+def check_contents(wheel: Path) -> None:
+    """Compare a wheel's tag and files with what they must be."""
+    if not wheel.name.endswith(f"-{TAG}.whl"):
+        raise Failure(f"expected the tag {TAG}, got {wheel.name}")
+    with zipfile.ZipFile(wheel) as archive:
+        files = {name for name in archive.namelist() if ".dist-info/" not in name}
+        leaky = [name for name in files if str(ROOT).encode() in archive.read(name)]
+    expected = expected_files()
+    if files != expected:
+        raise Failure(f"missing: {sorted(expected - files)}; too much: {sorted(files - expected)} (stale build/lib.*?)")
+    if leaky:
+        raise Failure(f"{sorted(leaky)} contain the path of the checkout that the wheel was built in")
+
+
+# --- the environments ---
+
+
+def try_all(wheel: Path, backend: str, folder: Path) -> int:
+    """Try the wheel with each CPython and print a verdict for each."""
+    found = pythons(folder)
+    failed = 0
+    for version in sorted({(3, minor) for minor in RELEASED} | set(found)):
+        name = f"CPython {version[0]}.{version[1]}"
+        if version not in found:
+            print(f"{name}: skipped, this machine has none")
+            continue
+        try:
+            verdict = f"ok, {try_one(found[version], wheel, backend, folder / f'env{version[1]}')}"
+        except Failure as failure:
+            verdict = f"FAILED, {failure}"
+            failed += 1
+        print(f"{name} ({found[version]}) with {backend}: {verdict}", flush=True)
+    print(f"wheel: tried with {len(found)} CPythons, {failed} failed")
+    return 1 if failed or not found else 0
+
+
+def pythons(folder: Path) -> dict[tuple[int, int], Path]:
+    """A CPython of each minor version; what does not run, as a shim without a version behind it, does not count."""
+    found: dict[tuple[int, int], Path] = {}
+    for path in candidates():
+        result = run(path, "-c", IDENTITY, cwd=folder)
+        words = result.stdout.split()
+        if result.returncode == 0 and words[0] == "CPython" and words[1] == "3" and int(words[2]) >= RELEASED[0]:
+            found.setdefault((3, int(words[2])), path)
+    return found
+
+
+def candidates() -> Iterator[Path]:
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    yield from sorted(versions.glob("3.*/bin/python3"), reverse=True)
+    names = ["python3", *(f"python3.{minor}" for minor in range(RELEASED[0], RELEASED[-1] + 10))]
+    yield from (Path(path) for name in names if (path := shutil.which(name)))
+    yield Path(sys.executable)
+
+
+def try_one(python: Path, wheel: Path, backend: str, folder: Path) -> str:
+    """Install into a fresh environment and use it there.
+
+    Returns:
+      What happened, for the verdict line.
+    """
+    output(python, "-m", "venv", "--without-pip", folder, cwd=folder.parent)
+    inside = folder / "bin/python"
+    install(inside, wheel, backend)
+    smoke = run(inside, "-I", "-c", SMOKE, cwd=folder)
+    refusal = smoke.stderr.strip().rpartition("\n")[2]
+    if backend != "mlx-cpu" and refusal.startswith(f"ImportError: {backend} {MLX} ") and "pip install" in refusal:
+        return f"refuses: {refusal.removeprefix('ImportError: ')}"
+    if smoke.returncode or not smoke.stdout.startswith("2 + 3 = 5 on "):
+        raise Failure(f"the smoke test ended with {smoke.returncode}: {smoke.stdout.strip()} {refusal}")
+    return f"{smoke.stdout.strip()}; {try_program(inside, folder)}; {examine(inside, folder)}"
+
+
+def install(inside: Path, wheel: Path, backend: str) -> None:
+    """Install with this interpreter's pip, which need not be in the environment."""
+    pip = [sys.executable, "-m", "pip", "--python", inside, "install", "-q"]
+    extra = "[cpu]" if backend == "mlx-cpu" else ""
+    output(*pip, f"{wheel}{extra}", cwd=wheel.parent)
+    if backend != "mlx-cpu":
+        output(*pip, "--no-deps", f"{backend}=={MLX}", "scipy-openblas32", cwd=wheel.parent)
+
+
+def try_program(inside: Path, folder: Path) -> str:
+    """Compile and run a C program with what `config` prints."""
+    (folder / "program.c").write_text(PROGRAM)
+    flags = shlex.split(output(inside, "-I", "-m", "mlxffi", "config", "--cflags", "--libs", cwd=folder))
+    output("cc", "program.c", *flags, "-o", "program", cwd=folder)
+    printed = output(folder / "program", cwd=folder)
+    if printed != "5":
+        raise Failure(f"the C program printed {printed!r}, expected '5'")
+    return "a C program runs"
+
+
+def examine(inside: Path, folder: Path) -> str:
+    """The line about the BLAS in doctor's report, which must have no problem to tell."""
+    report = output(inside, "-I", "-m", "mlxffi", "doctor", cwd=folder)
+    return next(" ".join(line.split()) for line in report.splitlines() if line.startswith("BLAS"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,6 +5,7 @@ It is filled with links to what the tests run in, so that a test can leave one t
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,8 @@ class Site:
         folder.mkdir(parents=True)
         for module in ("mlx", "mlxffi", "scipy_openblas32"):
             (folder / module).symlink_to(home(module) / module)
+        if not (folder / "mlxffi/include").exists():  # beside the package in a checkout, in it in a wheel
+            (folder / "include").symlink_to(home("mlxffi") / "include")
         extension = Path(importlib.util.find_spec("_cffi_backend").origin)
         (folder / extension.name).symlink_to(extension)
         self.wheel("mlx-cpu", MLX)
@@ -49,6 +52,14 @@ class Site:
         self.remove(module)
         left_out = shutil.ignore_patterns("__pycache__", *ignored)
         return Path(shutil.copytree(home(module) / module, self.folder / module, ignore=left_out))
+
+    def move_backend(self):
+        """Make the rpath of libmlxc lead nowhere, as where the backend was installed elsewhere after the build."""
+        library = self.copy("mlxffi") / "lib/libmlxc.so"
+        rpath, lost = rb"[^\0]*/mlx/lib(?=\0)", lambda found: b"/" + b"x" * (len(found[0]) - 1)
+        text, count = re.subn(rpath, lost, library.read_bytes())
+        assert count
+        library.write_bytes(text)
 
     def libmlx(self, write):
         """Put in the place of MLX a folder with the libmlx that `write(path)` writes."""

@@ -142,6 +142,13 @@ def test_program_runs_with_no_library_path(site, source, tmp_path, language):
 
 
 @linux
+def test_program_finds_a_backend_that_libmlxc_does_not_find_by_itself(site, source, tmp_path):
+    site.move_backend()
+    output("cc", source, *config(site, "--cflags", "--libs"), "-o", tmp_path / "program")
+    assert output(tmp_path / "program") == "5 64 1"
+
+
+@linux
 def test_program_in_an_environment_with_spaces_in_its_path(source, tmp_path):
     site = Site(tmp_path / "a site")
     result = site.python("-m", "mlxffi", "config", "--cflags", "--libs")

@@ -52,6 +52,12 @@ def test_loads_a_libmlx_that_came_without_a_wheel(site):
     assert found == str(site.folder / "mlx/lib/libmlx.so")
 
 
+@linux
+def test_loads_a_backend_that_libmlxc_does_not_find_by_itself(site):
+    site.move_backend()
+    assert site.output(SUM + "import mlxffi; print(total(mlxffi.lib, mlxffi.ffi))") == "5.0"
+
+
 def test_works_in_a_folder_with_spaces_and_percent_signs(tmp_path):
     site = Site(tmp_path / "site with %s spaces")
     assert site.output(SUM + "import mlxffi; print(total(mlxffi.lib, mlxffi.ffi))") == "5.0"

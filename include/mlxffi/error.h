@@ -1,6 +1,8 @@
 #ifndef MLXFFI_ERROR_H
 #define MLXFFI_ERROR_H
 
+#include <stddef.h>
+
 /**
  * The last error of the calling thread.
  *
@@ -33,6 +35,15 @@ void mlxffi_clear_error(void);
 
 /** An error handler that does nothing: for callers that read the last error instead. */
 void mlxffi_ignore_errors(const char *message, void *data);
+
+/**
+ * Let a call fail on purpose, to test what a program does then: the one after `calls` - 1 others, on any thread.
+ *
+ * Counted are the calls that can fail: those that return a status, but for mlx_*_free(), and those that return a handle.
+ * The failing call leaves nothing behind but an error, of kind MLXFFI_ERROR_OTHER; the calls after it work again.
+ * `calls`: 1 for the next call; 0 for none.
+ */
+void mlxffi_fail_after(size_t calls);
 
 #ifdef __cplusplus
 }

@@ -59,7 +59,7 @@ def _body(function: Function) -> str:
         return f"return {function.returns}{{}};"
     if function.cpp == "@free":
         call = f"release({names[0]})"
-        return f"{call};" if function.returns == "void" else f"return guarded(__func__, [&] {{ {call}; }});"
+        return f"{call};" if function.returns == "void" else f"{call};\n  return 0;"
     if function.cpp == "@set":
         source = f'source({names[1]}, "{names[1]}")'
         return f"return guarded(__func__, [&] {{ put({names[0]}, {source}); }});"

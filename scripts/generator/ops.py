@@ -16,15 +16,22 @@ WIDTH = 116
 # The usual value of a parameter, by name; a row of the table may say otherwise. Only trailing parameters have one.
 DEFAULTS = {
     "allow_col_major": "False", "alpha": "1.0", "atol": "1e-8", "axis1": "0", "axis2": "1", "beta": "1.0",
-    "bits": "None", "center": "True", "compute_uv": "True", "ddof": "0", "decimals": "0", "equal_nan": "False",
-    "flip": "False", "force_fused": "False", "group_size": "None", "groups": "1", "inclusive": "True",
-    "indexing": '"xy"', "k": "0", "keepdims": "False", "loc": "0.0", "mask_mode": '""', "mode": '"affine"',
-    "norm": '"backward"', "offset": "0", "precise": "False", "reverse": "False", "rtol": "1e-5",
-    "scale": "1.0", "side": '"left"', "sorted_indices": "False", "sparse": "False", "transpose": "True",
-    "upper": "False", "UPLO": '"L"',
+    "center": "True", "compute_uv": "True", "ddof": "0", "decimals": "0", "equal_nan": "False", "flip": "False",
+    "force_fused": "False", "groups": "1", "inclusive": "True", "indexing": '"xy"', "input_dilation": "1",
+    "k": "0", "keepdims": "False", "kernel_dilation": "1", "loc": "0.0", "mask_mode": '""', "mode": '"affine"',
+    "norm": '"backward"', "offset": "0", "padding_hi": "0", "padding_lo": "0", "precise": "False",
+    "return_counts": "False", "return_index": "False", "return_inverse": "False", "reverse": "False",
+    "rtol": "1e-5", "scale": "1.0", "side": '"left"', "sorted_indices": "False", "sparse": "False",
+    "transpose": "True", "upper": "False", "UPLO": '"L"',
 }  # fmt: skip
 CONVOLUTION = {"stride": "1", "padding": "0", "dilation": "1", "output_padding": "0"}
 DEFAULTS |= {name + suffix: value for name, value in CONVOLUTION.items() for suffix in ("", "_0", "_1", "_2")}
+
+# Arrays that are no operands beside the others: a Python number among them does not take the others' dtype.
+OWN_DTYPE = {
+    "condition", "global_scale", "global_scale_w", "global_scale_x", "indices", "key", "lhs_indices", "mask", "offset",
+    "rhs_indices", "segments", "start", "targets", "vals",
+}  # fmt: skip
 
 NUMBERS = {"int": "int", "size_t": "int", "uint64_t": "int", "bool": "bool", "float": "float", "double": "float"}
 OPTIONALS = {
@@ -46,17 +53,20 @@ def _module(header: Header, banner: str) -> str:
     functions = [PythonFunction(function) for function in header.functions]
     functions = [function for function in functions if function.possible]
     body = "\n\n\n".join(function.text() for function in functions)
-    names = "".join(f'    "{name}",\n' for name in sorted((function.name for function in functions), key=_sort_key))
+    borrowed = [name for names in header.also.values() for name in names]
+    public = sorted([*(function.name for function in functions), *borrowed], key=_sort_key)
+    names = "".join(f'    "{name}",\n' for name in public)
     about = f'"""The operations of mlx/c/{header.name}.h, one function each.\n\n{banner}\n"""'
     wanted = [name for name in HELPERS if re.search(rf"\b{name}\(", body)]
     helpers = f"from ._arguments import {', '.join(wanted)}\n" if wanted else ""
     sequence = "from collections.abc import Sequence\n" if "Sequence[" in body else ""
+    also = "".join(f"from .{module} import {', '.join(names)}\n" for module, names in header.also.items())
     likes = [name for name in ("ArrayLike", "DtypeLike") if re.search(rf"\b{name}\b", body)]
     imports = (
         f"{MYPY}\nfrom __future__ import annotations\n\n"
         f"{sequence}from typing import TYPE_CHECKING\n\n"
         "from . import _handles\n"
-        f"{helpers}from ._errors import last_error\nfrom ._ffi import ffi, graph\n\n"
+        f"{helpers}from ._errors import last_error\nfrom ._ffi import ffi, graph\n{also}\n"
         f"if TYPE_CHECKING:\n    from ._arguments import {', '.join(likes)}\n    from .array import Array\n"
         "    from .device import Stream\n"
     )
@@ -170,7 +180,9 @@ class PythonFunction:
     def _value(self, name: str, annotation: str) -> str:
         if name in self.function.defaults:
             return str(self.function.defaults[name])
-        return "None" if annotation.endswith("| None") else DEFAULTS.get(name, "")
+        if annotation.endswith("| None"):
+            return "None"
+        return "" if annotation == "ArrayLike" else DEFAULTS.get(name, "")
 
     def _returns(self) -> str:
         if not self.outs:
@@ -186,19 +198,25 @@ class PythonFunction:
 
     def _match_arrays(self) -> list[str]:
         names = [param.name for param in self.arrays]
-        if not names:
-            return []
-        required = [param.name for param in self.arrays if param.name not in self.function.nullable]
-        if len(names) == 1 and required:
-            return [f"if type({names[0]}) is not _handles.array_class:", f"    {names[0]} = as_array({names[0]})"]
-        if len(names) == len(required) == 2:
+        together = [name for name in names if name not in OWN_DTYPE]
+        apart = [name for name in names if name in OWN_DTYPE]
+        return [*(line for name in apart for line in self._match_one(name)), *self._match_several(together)]
+
+    def _match_one(self, name: str) -> list[str]:
+        absent = f"{name} is not None and " if name in self.function.nullable else ""
+        return [f"if {absent}type({name}) is not _handles.array_class:", f"    {name} = as_array({name})"]
+
+    def _match_several(self, names: list[str]) -> list[str]:
+        if len(names) < 2:
+            return [line for name in names for line in self._match_one(name)]
+        if len(names) == 2 and not self.function.nullable & set(names):
             first, second = names
             check = f"if type({first}) is not type({second}) or type({first}) is not _handles.array_class:"
             return [check, f"    {first}, {second} = as_arrays({first}, {second})"]
-        target = ", ".join(names) if len(names) > 1 else f"({names[0]},)"
+        target = ", ".join(names)
         if len(target) * 2 < WIDTH - 24:
-            return [f"{target} = as_arrays({', '.join(names)})"]
-        return ["(", *(f"    {name}," for name in names), f") = as_arrays({', '.join(names)})"]
+            return [f"{target} = as_arrays({target})"]
+        return ["(", *(f"    {name}," for name in names), f") = as_arrays({target})"]
 
     def _call(self) -> list[str]:
         glue = "graph.glue_" + self.function.name.removeprefix("mlx_")

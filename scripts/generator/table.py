@@ -14,6 +14,8 @@ has
   guard     a macro without which the header does not declare the function
   defaults  Python defaults of parameters, where they are not those of scripts/generator/ops.py
   doc       what it computes; errors: what makes it fail
+
+A file's `also` names, by Python module, what the header's generated module takes from a handwritten one.
 """
 
 from __future__ import annotations
@@ -103,6 +105,7 @@ class Header:
     name: str
     about: str = ""
     raw: str = ""
+    also: dict[str, list[str]] = field(default_factory=dict)
     types: list[Type] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
 
@@ -123,6 +126,7 @@ def _header(name: str) -> Header:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         header.about = data.get("about", header.about)
         header.raw += data.get("raw", "")
+        header.also |= data.get("also", {})
         header.types += [_type(row) for row in data.get("type", [])]
         header.functions += [_function(row, name, path.stem) for row in data.get("function", [])]
     if not (header.types or header.functions or header.raw):

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* --- errors: kept per thread, no Python in their path --- */
 
@@ -96,61 +97,75 @@ static size_t glue_dropped(intptr_t *keys, size_t capacity) {
   return count;
 }
 
+/* An array over memory that belongs to Python: `key` stands for its owner and is queued once MLX is done with it, which
+ * is at once where MLX copies, and after an error (0) too. */
+static intptr_t glue_array_adopt(void *data, const int *shape, size_t shape_num, int dtype, intptr_t key) {
+  return (intptr_t)mlx_array_new_data_managed_payload(data, shape, (int)shape_num, (mlx_dtype)dtype, (void *)key, &queue_key).ctx;
+}
+
 /* --- trampolines --- */
 
-/* Set while the interpreter shuts down: from then on callbacks fail without entering Python. */
+/* Set when the interpreter shuts down: from then on no callback enters Python. */
 static atomic_bool stopped;
+static pthread_t stopper;
 
 static void glue_stop_callbacks(void) {
+  stopper = pthread_self();
   atomic_store(&stopped, true);
 }
 
-static int call_closure(mlx_vector_array *res, const mlx_vector_array input, void *key) {
-  int status = 1;
-  if (!atomic_load(&stopped)) {
-    python_closure(&status, (intptr_t *)&res->ctx, (intptr_t)input.ctx, (intptr_t)key);
+/* What becomes of a daemon thread that is in a callback when the process ends: it must neither go on in Python nor
+ * unwind through C++, and there is nobody left whom an error would reach. */
+static void sleep_for_ever(void *unused) {
+  (void)unused;
+  for (;;) {
+    pause();
   }
+}
+
+/* Before it is 3.14, Python ends a daemon thread that comes back to it during the shutdown by pthread_exit. */
+#define ENTER_PYTHON(call)                            \
+  int status = 1;                                     \
+  if (!may_enter()) {                                 \
+    return status;                                    \
+  }                                                   \
+  pthread_cleanup_push(&sleep_for_ever, NULL);        \
+  call;                                               \
+  pthread_cleanup_pop(0);                             \
   return status;
+
+static bool may_enter(void) {
+  if (!atomic_load(&stopped)) {
+    return true;
+  }
+  if (!pthread_equal(pthread_self(), stopper)) {
+    sleep_for_ever(NULL);
+  }
+  return false;
+}
+
+static int call_closure(mlx_vector_array *res, const mlx_vector_array input, void *key) {
+  ENTER_PYTHON(python_closure(&status, (intptr_t *)&res->ctx, (intptr_t)input.ctx, (intptr_t)key))
 }
 
 static int call_closure_kwargs(mlx_vector_array *res, const mlx_vector_array input, const mlx_map_string_to_array kwargs, void *key) {
-  int status = 1;
-  if (!atomic_load(&stopped)) {
-    python_closure_kwargs(&status, (intptr_t *)&res->ctx, (intptr_t)input.ctx, (intptr_t)kwargs.ctx, (intptr_t)key);
-  }
-  return status;
+  ENTER_PYTHON(python_closure_kwargs(&status, (intptr_t *)&res->ctx, (intptr_t)input.ctx, (intptr_t)kwargs.ctx, (intptr_t)key))
 }
 
 static int call_closure_value_and_grad(mlx_vector_array *values, mlx_vector_array *grads, const mlx_vector_array input, void *key) {
-  int status = 1;
-  if (!atomic_load(&stopped)) {
-    python_closure_value_and_grad(&status, (intptr_t *)&values->ctx, (intptr_t *)&grads->ctx, (intptr_t)input.ctx, (intptr_t)key);
-  }
-  return status;
+  ENTER_PYTHON(python_closure_value_and_grad(&status, (intptr_t *)&values->ctx, (intptr_t *)&grads->ctx, (intptr_t)input.ctx, (intptr_t)key))
 }
 
 static int call_closure_custom(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array cotangents, const mlx_vector_array outputs, void *key) {
-  int status = 1;
-  if (!atomic_load(&stopped)) {
-    python_closure_custom(&status, (intptr_t *)&res->ctx, (intptr_t)primals.ctx, (intptr_t)cotangents.ctx, (intptr_t)outputs.ctx, (intptr_t)key);
-  }
-  return status;
+  ENTER_PYTHON(python_closure_custom(&status, (intptr_t *)&res->ctx, (intptr_t)primals.ctx, (intptr_t)cotangents.ctx, (intptr_t)outputs.ctx, (intptr_t)key))
 }
 
 static int call_closure_custom_jvp(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array tangents, const int *argnums, size_t argnums_num, void *key) {
-  int status = 1;
-  if (!atomic_load(&stopped)) {
-    python_closure_custom_jvp(&status, (intptr_t *)&res->ctx, (intptr_t)primals.ctx, (intptr_t)tangents.ctx, argnums, argnums_num, (intptr_t)key);
-  }
-  return status;
+  ENTER_PYTHON(python_closure_custom_jvp(&status, (intptr_t *)&res->ctx, (intptr_t)primals.ctx, (intptr_t)tangents.ctx, argnums, argnums_num, (intptr_t)key))
 }
 
 static int call_closure_custom_vmap(mlx_vector_array *res, mlx_vector_int *out_axes, const mlx_vector_array input, const int *in_axes, size_t in_axes_num, void *key) {
-  int status = 1;
-  if (!atomic_load(&stopped)) {
-    python_closure_custom_vmap(&status, (intptr_t *)&res->ctx, (intptr_t *)&out_axes->ctx, (intptr_t)input.ctx, in_axes, in_axes_num, (intptr_t)key);
-  }
-  return status;
+  ENTER_PYTHON(python_closure_custom_vmap(&status, (intptr_t *)&res->ctx, (intptr_t *)&out_axes->ctx, (intptr_t)input.ctx, in_axes, in_axes_num, (intptr_t)key))
 }
 
 /* A closure over a key of Python's registry; 0 after an error, and then the key is queued already. */

@@ -141,4 +141,8 @@ extern "C" void mlxffi_clear_error(void) {
   last_error().text.clear();
 }
 
+extern "C" void mlxffi_fail_after(size_t calls) {
+  mlxc::calls_to_failure.store(calls, std::memory_order_relaxed);
+}
+
 extern "C" void mlxffi_ignore_errors(const char*, void*) {}

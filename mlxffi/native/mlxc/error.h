@@ -4,6 +4,7 @@
 // program's error handler. A text is never used as a printf format.
 #pragma once
 
+#include <atomic>
 #include <exception>
 #include <new>
 #include <stdexcept>
@@ -33,9 +34,19 @@ void report(mlxffi_error_kind kind, const char* text) noexcept;
 // Report the exception that is being handled, as raised by the C function of that name.
 void report_current(const char* function) noexcept;
 
+// How many calls it is to the one that fails on purpose (mlxffi_fail_after); 0: none does.
+inline std::atomic<size_t> calls_to_failure{0};
+
+inline void fail_if_asked() {
+  if (calls_to_failure.load(std::memory_order_relaxed) && calls_to_failure.fetch_sub(1) == 1) {
+    throw std::runtime_error("this call was asked to fail (mlxffi_fail_after)");
+  }
+}
+
 template <class Body>
 int guarded(const char* function, Body&& body) noexcept {
   try {
+    fail_if_asked();
     body();
     return 0;
   } catch (...) {

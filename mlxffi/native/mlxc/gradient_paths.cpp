@@ -11,8 +11,10 @@ namespace {
 
 using Ids = std::unordered_set<std::uintptr_t>;
 
+// A comparison or an index has no derivative.
 bool stops_gradient(const mx::array& node) {
-  return node.has_primitive() && std::strcmp(node.primitive().name(), "StopGradient") == 0;
+  bool stopped = node.has_primitive() && std::strcmp(node.primitive().name(), "StopGradient") == 0;
+  return stopped || !mx::issubdtype(node.dtype(), mx::inexact);
 }
 
 // The ids of all arrays from which `outputs` are computed, without passing `walls`; what differentiates an array is

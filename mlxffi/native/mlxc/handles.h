@@ -177,8 +177,10 @@ void put(First* first, Second* second, Values&& values) {
 template <class Handle, class Body>
 Handle made(const char* function, Body&& body) noexcept {
   return value_or<Handle>(Handle{}, function, [&] {
+    auto&& value = body();
+    fail_if_asked();
     Handle handle{};
-    handle.ctx = own<Handle>(body());
+    handle.ctx = own<Handle>(std::forward<decltype(value)>(value));
     return handle;
   });
 }

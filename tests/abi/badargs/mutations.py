@@ -13,6 +13,7 @@ from .specs import NULL, Array, Case, Items, Optional, VTable
 from .table import Function, Parameter
 
 SHAPES = ((), (0,), (1,), (3,), (4,), (64,), (0, 0), (0, 4), (4, 0), (2, 3), (2, 4, 4), (2, 0, 4), (1, 2, 3, 4, 5))
+EMPTY = ((0, 4), (4, 0), (2, 0, 4), (0, 3, 0))
 WHOLE = (-1, 0, 1, 2, 3, 5, 99, 1 << 20, 2**31 - 1, -(2**31))
 BIG = 1 << 40
 FORMAT = "%s%n%d"
@@ -117,6 +118,12 @@ def _array_flaws(valid: Any) -> Iterator[tuple[str, Any]]:
         yield _told({"shape": shape}), _changed(valid, {"shape": shape})
     for dtype in DTYPES:
         yield _told({"dtype": dtype}), _changed(valid, {"dtype": dtype})
+
+
+    for layout in ("column", "broadcast"):
+        yield layout, _changed(valid, {"layout": layout})
+        for shape in EMPTY:
+            yield f"{layout} of shape {list(shape)}", _changed(valid, {"layout": layout, "shape": shape})
 
 
 def _list(parameter: Parameter, valid: Items) -> Iterator[tuple[str, Any]]:

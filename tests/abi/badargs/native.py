@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,13 +198,23 @@ class Scope:
         if spec == "lazy":
             matrix = self.handle("mlx_array", Array())
             return self.filled("mlx_array", "mlx_square", matrix, default_stream())
-        data = array.array("f", values(spec))
-        shape = self.new("int[]", [*spec.shape, 0])
-        floats = self.owned("mlx_array", lib.mlx_array_new_data(ffi.from_buffer(data) if data else ffi.NULL, shape, len(spec.shape), 10))
+        floats = self.owned("mlx_array", self.floats(spec))
+        if spec.layout == "column":
+            floats = self.owned("mlx_array", self.filled("mlx_array", "mlx_transpose", floats, default_stream()))
+        elif spec.layout == "broadcast":
+            shape = self.new("int[]", [*spec.shape, 0]), len(spec.shape)
+            floats = self.owned("mlx_array", self.filled("mlx_array", "mlx_broadcast_to", floats, *shape, default_stream()))
         dtype = ffi.cast("mlx_dtype", DTYPES.index(spec.dtype))
         result = self.filled("mlx_array", "mlx_astype", floats, dtype, default_stream())
         lib.mlx_array_eval(result)
         return result
+
+    def floats(self, spec: Array) -> Any:
+        """The float32 array from which a spec's array is cast, transposed or broadcast."""
+        shape = {"row": spec.shape, "column": spec.shape[::-1], "broadcast": ()}[spec.layout]
+        data = array.array("f", values(replace(spec, shape=shape)))
+        sizes = self.new("int[]", [*shape, 0])
+        return lib.mlx_array_new_data(ffi.from_buffer(data) if data else ffi.NULL, sizes, len(shape), 10)
 
     def make_string(self, spec: str) -> Any:
         return lib.mlx_string_new_data(self.text(spec))

@@ -7,24 +7,30 @@ stands for an empty handle or a NULL pointer; a name such as "square" stands for
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 
-class _Null:
+class Null(Enum):
+    """Its one member is NULL."""
+
+    NULL = "NULL"
+
     def __repr__(self) -> str:
         return "NULL"
 
 
-NULL = _Null()
+NULL = Null.NULL
 
 
 @dataclass(frozen=True)
 class Array:
-    """An array: `fill` is "count" (1 2 3 4 5 1 2 ...), "zero" or "eye"."""
+    """An array: `fill` is "count" (1 2 3 4 5 1 2 ...), "zero" or "eye", `layout` "row", "column" or "broadcast"."""
 
     shape: tuple[int, ...] = (4, 4)
     dtype: str = "float32"
     fill: str = "count"
+    layout: str = "row"
 
     def __repr__(self) -> str:
         return f"{self.dtype}{list(self.shape)}"

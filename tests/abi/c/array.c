@@ -260,6 +260,17 @@ static void test_eval(void) {
   drop(sum);
 }
 
+/* The data of an array that was not computed yet cannot be read. */
+static void test_data_before_eval(void) {
+  mlx_array a = floats("1 2 3"), sum = mlx_array_new();
+  OK(mlx_add(&sum, a, a, cpu));
+  REJECTS(mlx_array_data_float32(sum) == NULL);
+  OK(mlx_array_eval(sum));
+  CHECK_CLOSE(2, mlx_array_data_float32(sum)[0], 0);
+  drop(a);
+  drop(sum);
+}
+
 static void test_null_handles(void) {
   mlx_array none = mlx_array_new();
   CHECK(none.ctx == NULL);
@@ -307,6 +318,7 @@ int main(void) {
   test_set_empty_source();
   group("set");
   test_eval();
+  test_data_before_eval();
   test_null_handles();
   test_bad_arguments();
   group("eval and bad arguments");

@@ -9,7 +9,8 @@ extern "C" mlx_closure mlx_closure_new() {
 }
 
 extern "C" int mlx_closure_free(mlx_closure cls) {
-  return guarded(__func__, [&] { release(cls); });
+  release(cls);
+  return 0;
 }
 
 extern "C" int mlx_closure_set(mlx_closure *cls, const mlx_closure src) {
@@ -25,7 +26,8 @@ extern "C" mlx_closure_kwargs mlx_closure_kwargs_new() {
 }
 
 extern "C" int mlx_closure_kwargs_free(mlx_closure_kwargs cls) {
-  return guarded(__func__, [&] { release(cls); });
+  release(cls);
+  return 0;
 }
 
 extern "C" int mlx_closure_kwargs_set(mlx_closure_kwargs *cls, const mlx_closure_kwargs src) {
@@ -41,7 +43,8 @@ extern "C" mlx_closure_value_and_grad mlx_closure_value_and_grad_new() {
 }
 
 extern "C" int mlx_closure_value_and_grad_free(mlx_closure_value_and_grad cls) {
-  return guarded(__func__, [&] { release(cls); });
+  release(cls);
+  return 0;
 }
 
 extern "C" int mlx_closure_value_and_grad_set(mlx_closure_value_and_grad *cls, const mlx_closure_value_and_grad src) {
@@ -57,7 +60,8 @@ extern "C" mlx_closure_custom mlx_closure_custom_new() {
 }
 
 extern "C" int mlx_closure_custom_free(mlx_closure_custom cls) {
-  return guarded(__func__, [&] { release(cls); });
+  release(cls);
+  return 0;
 }
 
 extern "C" int mlx_closure_custom_set(mlx_closure_custom *cls, const mlx_closure_custom src) {
@@ -73,7 +77,8 @@ extern "C" mlx_closure_custom_jvp mlx_closure_custom_jvp_new() {
 }
 
 extern "C" int mlx_closure_custom_jvp_free(mlx_closure_custom_jvp cls) {
-  return guarded(__func__, [&] { release(cls); });
+  release(cls);
+  return 0;
 }
 
 extern "C" int mlx_closure_custom_jvp_set(mlx_closure_custom_jvp *cls, const mlx_closure_custom_jvp src) {
@@ -89,7 +94,8 @@ extern "C" mlx_closure_custom_vmap mlx_closure_custom_vmap_new() {
 }
 
 extern "C" int mlx_closure_custom_vmap_free(mlx_closure_custom_vmap cls) {
-  return guarded(__func__, [&] { release(cls); });
+  release(cls);
+  return 0;
 }
 
 extern "C" int mlx_closure_custom_vmap_set(mlx_closure_custom_vmap *cls, const mlx_closure_custom_vmap src) {

@@ -5,7 +5,7 @@
 using namespace mlxc;
 
 extern "C" int mlx_compile(mlx_closure *res, const mlx_closure fun, bool shapeless) {
-  return guarded(__func__, [&] { put(res, mx::compile(get(fun, "fun"), shapeless)); });
+  return guarded(__func__, [&] { put(res, compiled(shallow(get(fun, "fun"), compile_frame), shapeless)); });
 }
 
 extern "C" int mlx_detail_compile(mlx_closure *res, const mlx_closure fun, uintptr_t fun_id, bool shapeless, const uint64_t *constants, size_t constants_num) {

@@ -9,7 +9,8 @@ extern "C" int mlx_io_reader_tostring(mlx_string *str_, mlx_io_reader io) {
 }
 
 extern "C" int mlx_io_reader_free(mlx_io_reader io) {
-  return guarded(__func__, [&] { release(io); });
+  release(io);
+  return 0;
 }
 
 extern "C" int mlx_io_writer_tostring(mlx_string *str_, mlx_io_writer io) {
@@ -17,7 +18,8 @@ extern "C" int mlx_io_writer_tostring(mlx_string *str_, mlx_io_writer io) {
 }
 
 extern "C" int mlx_io_writer_free(mlx_io_writer io) {
-  return guarded(__func__, [&] { release(io); });
+  release(io);
+  return 0;
 }
 
 extern "C" mlx_io_gguf mlx_io_gguf_new() {
@@ -25,7 +27,8 @@ extern "C" mlx_io_gguf mlx_io_gguf_new() {
 }
 
 extern "C" int mlx_io_gguf_free(mlx_io_gguf io) {
-  return guarded(__func__, [&] { release(io); });
+  release(io);
+  return 0;
 }
 
 extern "C" int mlx_io_gguf_get_keys(mlx_vector_string *keys, mlx_io_gguf io) {

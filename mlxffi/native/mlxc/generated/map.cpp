@@ -13,7 +13,8 @@ extern "C" int mlx_map_string_to_array_set(mlx_map_string_to_array *map, const m
 }
 
 extern "C" int mlx_map_string_to_array_free(mlx_map_string_to_array map) {
-  return guarded(__func__, [&] { release(map); });
+  release(map);
+  return 0;
 }
 
 extern "C" int mlx_map_string_to_array_insert(mlx_map_string_to_array map, const char *key, const mlx_array value) {
@@ -21,7 +22,8 @@ extern "C" int mlx_map_string_to_array_insert(mlx_map_string_to_array map, const
 }
 
 extern "C" int mlx_map_string_to_array_iterator_free(mlx_map_string_to_array_iterator it) {
-  return guarded(__func__, [&] { release(it); });
+  release(it);
+  return 0;
 }
 
 extern "C" mlx_map_string_to_string mlx_map_string_to_string_new() {
@@ -33,7 +35,8 @@ extern "C" int mlx_map_string_to_string_set(mlx_map_string_to_string *map, const
 }
 
 extern "C" int mlx_map_string_to_string_free(mlx_map_string_to_string map) {
-  return guarded(__func__, [&] { release(map); });
+  release(map);
+  return 0;
 }
 
 extern "C" int mlx_map_string_to_string_insert(mlx_map_string_to_string map, const char *key, const char *value) {
@@ -41,5 +44,6 @@ extern "C" int mlx_map_string_to_string_insert(mlx_map_string_to_string map, con
 }
 
 extern "C" int mlx_map_string_to_string_iterator_free(mlx_map_string_to_string_iterator it) {
-  return guarded(__func__, [&] { release(it); });
+  release(it);
+  return 0;
 }

@@ -17,7 +17,8 @@ extern "C" int mlx_stream_set(mlx_stream *stream, const mlx_stream src) {
 }
 
 extern "C" int mlx_stream_free(mlx_stream stream) {
-  return guarded(__func__, [&] { release(stream); });
+  release(stream);
+  return 0;
 }
 
 extern "C" int mlx_stream_tostring(mlx_string *str, mlx_stream stream) {
@@ -73,7 +74,8 @@ extern "C" mlx_thread_local_stream mlx_thread_local_stream_new(mlx_device dev) {
 }
 
 extern "C" int mlx_thread_local_stream_free(mlx_thread_local_stream tls) {
-  return guarded(__func__, [&] { release(tls); });
+  release(tls);
+  return 0;
 }
 
 extern "C" int mlx_thread_local_stream_get(mlx_stream *stream, mlx_thread_local_stream tls) {

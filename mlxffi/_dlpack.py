@@ -1,0 +1,130 @@
+"""Arrays from and for other libraries by DLPack, which knows every dtype and any strides.
+
+Both sides share the memory where they can. A capsule that comes in stays as it is and is kept alive instead: whoever made
+it releases its memory when it dies, which happens once on every path. One that goes out owns a handle of its own, which C
+frees without entering Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import _ops
+from ._buffers import DTYPES, adopt, copy_of, data_of, from_bytes
+from ._errors import ArgumentError, OutOfMemoryError
+from ._ffi import ffi, graph, lib
+
+if TYPE_CHECKING:
+    from .array import Array
+
+# DLPack's numbers for kinds of elements; "V" stands for bfloat16.
+KINDS = {0: "i", 1: "u", 2: "f", 4: "V", 5: "c", 6: "b"}
+CODES = {kind: code for code, kind in KINDS.items()}
+# Devices whose memory the CPU reads: its own, and memory pinned or managed by CUDA or ROCm.
+CPU = (1, 0)
+READABLE = {1, 3, 11, 13}
+READ_ONLY, COPIED = 1, 2
+
+_api = ctypes.pythonapi
+_new_capsule = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
+    ("PyCapsule_New", _api)
+)
+_is_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_IsValid", _api))
+_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", _api))
+
+
+# --- in ---
+
+
+def from_exporter(value: Any) -> Array:
+    """An Array of what an object with `__dlpack__` exports.
+
+    Raises:
+      ValueError: the memory is not the CPU's and the exporter does not copy it there.
+      TypeError: MLX has no such elements.
+    """
+    capsule = _capsule(value)
+    for name, structure in ((b"dltensor_versioned", "DLManagedTensorVersioned *"), (b"dltensor", "DLManagedTensor *")):
+        if _is_valid(capsule, name):
+            managed = ffi.cast(structure, _pointer(capsule, name))
+            return _from_tensor(managed.dl_tensor, capsule)
+    raise ArgumentError(f"value: expected a DLPack capsule from {type(value).__name__}.__dlpack__(), got {capsule!r}")
+
+
+def _capsule(value: Any) -> Any:
+    device = value.__dlpack_device__() if hasattr(value, "__dlpack_device__") else CPU
+    options: dict[str, Any] = {} if int(device[0]) in READABLE else {"dl_device": CPU}
+    try:
+        return value.__dlpack__(max_version=(1, 0), **options)
+    except TypeError:
+        if options:
+            raise ArgumentError(
+                f"value: expected memory that the CPU reads, got DLPack device {tuple(map(int, device))}; copy it to the CPU first"
+            ) from None
+    # An exporter from before DLPack 1.0.
+    return value.__dlpack__()
+
+
+def _from_tensor(tensor: Any, owner: object) -> Array:
+    if tensor.device.device_type not in READABLE:
+        raise ArgumentError(
+            f"value: expected memory that the CPU reads, got DLPack device type {tensor.device.device_type}; "
+            "copy it to the CPU first"
+        )
+    shape = list(tensor.shape[0 : tensor.ndim]) if tensor.ndim else []
+    strides = _row_order(shape)
+    if tensor.strides and tensor.ndim:
+        strides = [0 if size <= 1 else stride for size, stride in zip(shape, tensor.strides[0 : tensor.ndim])]
+    kind = KINDS.get(tensor.dtype.code, "?") if tensor.dtype.lanes == 1 else "vector"
+    start = ffi.cast("char *", tensor.data) + tensor.byte_offset if tensor.data else ffi.NULL
+    return _from_span(start, shape, strides, kind, tensor.dtype.bits // 8, owner)
+
+
+def _row_order(shape: Sequence[int]) -> list[int]:
+    """The strides, in elements, of row order; an axis on which nobody moves counts 0."""
+    return [0 if size <= 1 else math.prod(shape[axis + 1 :]) for axis, size in enumerate(shape)]
+
+
+def _from_span(start: Any, shape: list[int], strides: list[int], kind: str, size: int, owner: object) -> Array:
+    """An Array of elements with strides: of all the memory between the first and the last, seen with these strides."""
+    if not math.prod(shape):
+        return from_bytes(b"", shape, kind, size)
+    reach = [(count - 1) * stride for count, stride in zip(shape, strides)]
+    before = -sum(step for step in reach if step < 0)
+    count = before + sum(step for step in reach if step > 0) + 1
+    in_rows = strides == _row_order(shape)
+    span = _flat(start - before * size, shape if in_rows else [count], kind, size, owner)
+    return span if in_rows else _ops.as_strided(span, shape, strides, before)
+
+
+def _flat(start: Any, shape: list[int], kind: str, size: int, owner: object) -> Array:
+    dtype = DTYPES.get((kind, size))
+    if dtype is None:
+        return from_bytes(bytes(ffi.buffer(start, math.prod(shape) * size)), shape, kind, size)
+    return adopt(ffi.cast("void *", start), shape, dtype, owner)
+
+
+# --- out ---
+
+
+def to_capsule(array: Array, version: tuple[int, int] | None, copied: bool) -> Any:
+    """A capsule over the memory of an array, or over a copy of it that the consumer may write to.
+
+    Args:
+      version: the newest version of DLPack that the consumer reads; None: from before 1.0.
+    """
+    if copied:
+        array = copy_of(array)
+    versioned = version is not None and version[0] >= 1
+    kind = "V" if array.dtype.name == "bfloat16" else array.dtype.kind
+    data = data_of(array) if array.size else ffi.NULL
+    handle = graph.glue_array_set(array.eval()._h)
+    flags = COPIED if copied else READ_ONLY
+    tensor = lib.glue_dlpack_new(handle, data, CODES[kind], 8 * array.dtype.size, versioned, flags)
+    if not tensor:
+        raise OutOfMemoryError("[__dlpack__] no memory for the description of the array")
+    name = ffi.cast("intptr_t", lib.glue_dlpack_name(versioned))
+    return _new_capsule(tensor, int(name), lib.glue_dlpack_destructor())

@@ -1,0 +1,150 @@
+"""Traced functions in files, to be run again in another process, or by any program that links MLX.
+
+A function takes a list of Arrays, and named Arrays by keyword, and returns a non-empty list of Arrays. Arrays that it
+captures are written as constants. A trace serves inputs of its shapes and dtypes; one file holds several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ._arguments import as_arrays, handles
+from ._closures import Closure, Held, check
+from ._containers import array_map, arrays_of_map, path_text
+from ._errors import ArgumentError
+from ._ffi import lib
+from ._handles import Owner, take_arrays
+
+if TYPE_CHECKING:
+    from ._arguments import ArrayLike
+    from .array import Array
+
+__all__ = ["FunctionExporter", "ImportedFunction", "export_function", "exporter", "import_function"]
+
+ExportedFunction = Callable[..., Sequence["Array"]]
+
+
+def export_function(
+    path: Any,
+    fn: ExportedFunction,
+    args: Sequence[ArrayLike],
+    kwargs: Mapping[str, ArrayLike] | None = None,
+    shapeless: bool = False,
+) -> None:
+    """Trace a function and write the trace to a file, replacing what was there.
+
+    Args:
+      path: of the file, by custom ending in .mlxfn.
+      fn: from a list of Arrays, and named Arrays, to a list of Arrays.
+      args: positional inputs to trace with; only their number, shapes and dtypes matter.
+      kwargs: named inputs to trace with.
+      shapeless: let the trace serve all sizes of the same ranks.
+
+    Raises:
+      RuntimeError: the file cannot be written, or an operation of the trace cannot (such as a checkpoint or a custom
+        function). Whatever `fn` raises arrives as it is.
+
+    Source: C mlx_export_function_kwargs.
+    """
+    file, arrays = path_text(path), as_arrays(*args)
+    with Closure(_with_names(fn), "closure_kwargs") as closure, array_map(kwargs or {}) as named:
+        check(lib.glue_export_function_kwargs(file, closure, handles(arrays), len(arrays), named, shapeless))
+
+
+def _with_names(fn: ExportedFunction) -> ExportedFunction:
+    """The function as the callback calls it: with a borrowed map of named arrays."""
+
+    def call(inputs: list[Array], named: int) -> Sequence[Array]:
+        return fn(inputs, **arrays_of_map(named))
+
+    return call
+
+
+class FunctionExporter(Owner):
+    """A file that takes several traces of one function; made by `exporter`, used as a context manager."""
+
+    __slots__ = ("_held",)
+    _free = lib.glue_function_exporter_free
+
+    def __init__(self, path: Any, fn: ExportedFunction, shapeless: bool):
+        self._h = 0
+        file = path_text(path)
+        self._held = Held(_with_names(fn))
+        with Closure(self._held, "closure_kwargs") as closure:
+            super().__init__(lib.glue_function_exporter_new_kwargs(file, closure, shapeless, b""))
+
+    def __call__(self, inputs: Sequence[ArrayLike], **named: ArrayLike) -> None:
+        """Add a trace for inputs like these.
+
+        Raises:
+          ValueError: this exporter has been closed.
+          RuntimeError: the file has a trace for such inputs already, or an operation of it cannot be written.
+        """
+        if not self._h:
+            raise ArgumentError("[exporter] this exporter has been closed; all traces belong inside its `with` block")
+        arrays = as_arrays(*inputs)
+        with array_map(named) as names:
+            check(lib.glue_function_exporter_apply_kwargs(self._h, handles(arrays), len(arrays), names))
+
+    def __enter__(self) -> FunctionExporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def exporter(path: Any, fn: ExportedFunction, shapeless: bool = False) -> FunctionExporter:
+    """Open a file for traces of a function, replacing what was there.
+
+    Used as `with exporter(path, fn) as export: export([a]); export([b])`.
+
+    Args:
+      path: of the file, by custom ending in .mlxfn.
+      fn: from a list of Arrays, and named Arrays, to a list of Arrays.
+      shapeless: let each trace serve all sizes of the same ranks.
+
+    Raises:
+      RuntimeError: the file cannot be written.
+
+    Source: C mlx_function_exporter_new_kwargs, which only mlxffi's own libmlxc has.
+    """
+    return FunctionExporter(path, fn, shapeless)
+
+
+class ImportedFunction(Owner):
+    """A function read from a file; made by `import_function`."""
+
+    __slots__ = ()
+    _free = lib.glue_imported_function_free
+
+    def __call__(self, inputs: Sequence[ArrayLike], **named: ArrayLike) -> list[Array]:
+        """Run the trace that fits the inputs.
+
+        Returns:
+          What the function that was exported returned.
+
+        Raises:
+          ValueError: no trace in the file fits, or this function has been closed.
+        """
+        if not self._h:
+            raise ArgumentError("[import_function] this function has been closed; import it again")
+        arrays = as_arrays(*inputs)
+        with array_map(named) as names:
+            result = lib.glue_imported_function_apply_kwargs(self._h, handles(arrays), len(arrays), names)
+        check(not result)
+        return take_arrays(result)
+
+
+def import_function(path: Any) -> ImportedFunction:
+    """Read a function that `export_function` or `exporter` wrote.
+
+    Args:
+      path: of the file; it is not needed afterwards.
+
+    Raises:
+      RuntimeError: the file cannot be opened, or is not one that a compatible MLX wrote.
+
+    Source: C mlx_imported_function_new.
+    """
+    return ImportedFunction(lib.glue_imported_function_new(path_text(path)))

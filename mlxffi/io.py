@@ -1,0 +1,314 @@
+"""Arrays in files: .npy for one array, .safetensors and .gguf for named arrays with metadata.
+
+A file is a path or a binary file object. Out of a path, arrays are read lazily, when they are evaluated: the file must
+stay unchanged until then. A file object is read to its end at once, into a temporary file that the arrays are read
+from, and is written through one; what it raises arrives as the same object.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, Union
+
+from ._arguments import as_array, text
+from ._containers import (
+    array_map,
+    arrays_of_map,
+    decoded,
+    handle,
+    path_text,
+    pointer,
+    string_list,
+    string_map,
+    strings_of_list,
+    strings_of_map,
+)
+from ._errors import check
+from ._ffi import ffi, lib
+from ._handles import Owner, own_array
+from ._process import require_no_fork
+
+if TYPE_CHECKING:
+    from ._arguments import ArrayLike
+    from .array import Array
+    from .device import Stream
+
+__all__ = [
+    "GGUFMetadata",
+    "load",
+    "load_gguf",
+    "load_safetensors",
+    "save",
+    "save_gguf",
+    "save_safetensors",
+]
+
+File = Union[str, os.PathLike[str], IO[bytes]]
+GGUFValue = Union["Array", str, Sequence[str]]
+
+# What MLX's getters answer where there is no such entry.
+MISSING = 2
+
+
+# --- one array ---
+
+
+def save(file: File, array: ArrayLike) -> None:
+    """Write an array in .npy format, in row order.
+
+    Args:
+      file: a path, to which .npy is appended where it does not end so, or a binary file object.
+      array: the array; it is evaluated.
+
+    Raises:
+      RuntimeError: the path cannot be written.
+
+    Source: C mlx_save.
+    """
+    require_no_fork("save")
+    value = as_array(array)
+    with _written(file, ".npy") as path:
+        check(lib.glue_save(path, value._h))
+
+
+def load(file: File, *, stream: Stream | None = None) -> Array:
+    """Read the array of an .npy file.
+
+    Args:
+      file: a path or a binary file object.
+
+    Raises:
+      RuntimeError: the file cannot be opened or is no .npy file of a known dtype.
+
+    Source: C mlx_load.
+    """
+    with _read(file, ".npy") as path:
+        return own_array(lib.glue_load(path, _stream(stream)))
+
+
+# --- safetensors ---
+
+
+def save_safetensors(file: File, arrays: Mapping[str, ArrayLike], metadata: Mapping[str, str] | None = None) -> None:
+    """Write named arrays in safetensors format.
+
+    Args:
+      file: a path, to which .safetensors is appended where it does not end so, or a binary file object.
+      arrays: arrays by name, of any dtype but float64; they are evaluated.
+      metadata: strings by key.
+
+    Raises:
+      RuntimeError: the path cannot be written, or an array is float64.
+
+    Source: C mlx_save_safetensors.
+    """
+    require_no_fork("save_safetensors")
+    with array_map(arrays) as values, string_map(metadata or {}) as strings, _written(file, ".safetensors") as path:
+        check(lib.glue_save_safetensors(path, values, strings))
+
+
+def load_safetensors(file: File, *, stream: Stream | None = None) -> tuple[dict[str, Array], dict[str, str]]:
+    """Read the named arrays and the metadata of a safetensors file.
+
+    Args:
+      file: a path or a binary file object.
+
+    Returns:
+      (arrays, metadata): arrays by name, and strings by key.
+
+    Raises:
+      RuntimeError: the file cannot be opened or is no safetensors file.
+
+    Source: C mlx_load_safetensors.
+    """
+    maps = ffi.new("intptr_t[2]")
+    with _read(file, ".safetensors") as path:
+        check(lib.glue_load_safetensors(maps, maps + 1, path, _stream(stream)))
+    try:
+        return arrays_of_map(maps[0]), strings_of_map(maps[1])
+    finally:
+        lib.mlx_map_string_to_array_free(handle("mlx_map_string_to_array", maps[0]))
+        lib.mlx_map_string_to_string_free(handle("mlx_map_string_to_string", maps[1]))
+
+
+# --- GGUF ---
+
+
+class GGUFMetadata(Owner):
+    """The metadata of a GGUF file, looked up by key: an Array, a string or a list of strings.
+
+    The keys cannot be listed, because the C ABI cannot.
+    """
+
+    __slots__ = ()
+
+    @staticmethod
+    def _free(contents: int) -> None:
+        lib.mlx_io_gguf_free(handle("mlx_io_gguf", contents))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value under a key, or a default where there is none."""
+        contents, name = handle("mlx_io_gguf", self._h), text(key, "key")
+        for read in (_gguf_array, _gguf_string, _gguf_strings):
+            value = read(contents, name)
+            if value is not None:
+                return value
+        return default
+
+    def __getitem__(self, key: str) -> Any:
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __contains__(self, key: str) -> bool:
+        return self.get(key) is not None
+
+
+def _gguf_array(contents: Any, key: bytes) -> Array | None:
+    with _slot("mlx_array") as slot:
+        status = lib.mlx_io_gguf_get_metadata_array(slot, contents, key)
+        return None if _missing(status) else own_array(_given_up(slot))
+
+
+def _gguf_string(contents: Any, key: bytes) -> str | None:
+    with _slot("mlx_string") as slot:
+        status = lib.mlx_io_gguf_get_metadata_string(slot, contents, key)
+        return None if _missing(status) else decoded(lib.mlx_string_data(slot[0]))
+
+
+def _gguf_strings(contents: Any, key: bytes) -> list[str] | None:
+    with _slot("mlx_vector_string") as slot:
+        status = lib.mlx_io_gguf_get_metadata_vector_string(slot, contents, key)
+        return None if _missing(status) else strings_of_list(slot[0])
+
+
+def _missing(status: int) -> bool:
+    if status == MISSING:
+        return True
+    check(status)
+    return False
+
+
+@contextmanager
+def _slot(kind: str) -> Iterator[Any]:
+    """A slot for a result, freed at the end."""
+    slot = ffi.new(f"{kind} *")
+    try:
+        yield slot
+    finally:
+        getattr(lib, f"{kind}_free")(slot[0])
+
+
+def _given_up(slot: Any) -> int:
+    """The handle in a slot, which no longer owns it."""
+    found = pointer(slot)
+    slot.ctx = ffi.NULL
+    return found
+
+
+def save_gguf(file: File, arrays: Mapping[str, ArrayLike], metadata: Mapping[str, GGUFValue] | None = None) -> None:
+    """Write named arrays in GGUF format.
+
+    Args:
+      file: a path, to which .gguf is appended where it does not end so, or a binary file object.
+      arrays: arrays by name, of dtype float32, float16, int8, int16 or int32.
+      metadata: by key an Array (a scalar or a vector), a string or a list of strings.
+
+    Raises:
+      ValueError: the format cannot hold an array or an entry.
+      RuntimeError: the path cannot be written.
+
+    Source: C mlx_save_gguf.
+    """
+    require_no_fork("save_gguf")
+    contents = lib.mlx_io_gguf_new()
+    try:
+        for name, value in arrays.items():
+            array = as_array(value)
+            check(lib.mlx_io_gguf_set_array(contents, text(name, "name"), handle("mlx_array", array._h)))
+        for key, value in (metadata or {}).items():
+            _set_metadata(contents, text(key, "metadata"), value)
+        with _written(file, ".gguf") as path:
+            check(lib.glue_save_gguf(path, pointer(contents)))
+    finally:
+        lib.mlx_io_gguf_free(contents)
+
+
+def _set_metadata(contents: Any, key: bytes, value: Any) -> None:
+    if isinstance(value, str):
+        check(lib.mlx_io_gguf_set_metadata_string(contents, key, text(value, "metadata")))
+    elif isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        with string_list(value, "metadata") as strings:
+            vector = handle("mlx_vector_string", strings)
+            check(lib.mlx_io_gguf_set_metadata_vector_string(contents, key, vector))
+    else:
+        array = as_array(value)
+        check(lib.mlx_io_gguf_set_metadata_array(contents, key, handle("mlx_array", array._h)))
+
+
+def load_gguf(file: File, *, stream: Stream | None = None) -> tuple[dict[str, Array], GGUFMetadata]:
+    """Read the named arrays and the metadata of a GGUF file.
+
+    Args:
+      file: a path or a binary file object.
+
+    Returns:
+      (arrays, metadata): arrays by name, and what looks up metadata by key.
+
+    Raises:
+      RuntimeError: the file cannot be opened or is no GGUF file.
+
+    Source: C mlx_load_gguf.
+    """
+    with _read(file, ".gguf") as path:
+        metadata = GGUFMetadata(lib.glue_load_gguf(path, _stream(stream)))
+    contents = handle("mlx_io_gguf", metadata._h)
+    with _slot("mlx_vector_string") as keys:
+        check(lib.mlx_io_gguf_get_keys(keys, contents))
+        names = strings_of_list(keys[0])
+    return {name: _gguf_entry(contents, name) for name in names}, metadata
+
+
+def _gguf_entry(contents: Any, name: str) -> Array:
+    with _slot("mlx_array") as slot:
+        check(lib.mlx_io_gguf_get_array(slot, contents, text(name, "name")))
+        return own_array(_given_up(slot))
+
+
+# --- paths and file objects ---
+
+
+def _stream(stream: Stream | None) -> int:
+    return 0 if stream is None else stream._h
+
+
+@contextmanager
+def _read(file: File, suffix: str) -> Iterator[bytes]:
+    """A path with what a file holds; an open file outlives its name, so that arrays may be read from it later."""
+    if not hasattr(file, "read"):
+        yield path_text(file)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, f"file{suffix}")
+        with open(path, "wb") as copy:
+            shutil.copyfileobj(file, copy)
+        yield path_text(path)
+
+
+@contextmanager
+def _written(file: File, suffix: str) -> Iterator[bytes]:
+    """A path to write to, whose file goes into a file object where that is what `file` is."""
+    write: Callable[[bytes], Any] | None = getattr(file, "write", None)
+    if write is None:
+        yield path_text(file)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, f"file{suffix}")
+        yield path_text(path)
+        with open(path, "rb") as copy:
+            shutil.copyfileobj(copy, file)

@@ -1,0 +1,236 @@
+"""Kernels of your own: objects made once from Metal or CUDA source and called often, also inside transforms.
+
+They stand in `mlxffi.fast`. A kernel has no derivative; give it one with `mlxffi.custom_function`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from . import _handles
+from . import dtype as dtypes
+from ._arguments import as_array, handles, integers, text
+from ._containers import handle, string_list
+from ._errors import ArgumentError, check, last_error
+from ._ffi import graph, lib
+
+if TYPE_CHECKING:
+    from ._arguments import ArrayLike, DtypeLike
+    from .array import Array
+    from .device import Stream
+
+__all__ = ["CUDAKernel", "MetalKernel", "cuda_kernel", "metal_kernel"]
+
+TemplateValue = Any
+
+
+class Kernel(_handles.Owner):
+    """A kernel of one backend: what `cuda_kernel` and `metal_kernel` have in common."""
+
+    __slots__ = ("input_names", "name", "output_names")
+    _backend: ClassVar[str]
+
+    def __init__(
+        self,
+        name: str,
+        input_names: Sequence[str],
+        output_names: Sequence[str],
+        source: str,
+        header: str,
+        ensure_row_contiguous: bool,
+        option: Any,
+    ):
+        self._h = 0
+        self.name, self.input_names, self.output_names = name, tuple(input_names), tuple(output_names)
+        if not self.output_names:
+            raise ArgumentError(f"[{self._backend}_kernel] output_names: expected at least one name, got none")
+        with string_list(self.input_names, "input_names") as inputs, string_list(self.output_names, "output_names") as outs:
+            texts = text(source, "source"), text(header, "header")
+            made = _call(self._backend, "new")(text(name, "name"), inputs, outs, *texts, ensure_row_contiguous, option)
+        super().__init__(made)
+
+    def __call__(
+        self,
+        inputs: Sequence[ArrayLike],
+        output_shapes: Sequence[Sequence[int]],
+        output_dtypes: Sequence[DtypeLike],
+        grid: Sequence[int],
+        threadgroup: Sequence[int],
+        template: Mapping[str, TemplateValue] | Sequence[tuple[str, TemplateValue]] | None = None,
+        init_value: float | None = None,
+        verbose: bool = False,
+        stream: Stream | None = None,
+    ) -> list[Array]:
+        """Launch the kernel.
+
+        Args:
+          inputs: one array for each input name.
+          output_shapes: one shape for each output name.
+          output_dtypes: one dtype for each output name.
+          grid: threads in all along three dimensions.
+          threadgroup: threads of one group (CUDA: block) along three dimensions.
+          template: values (bool, int or dtype) of the names that stand for them in the source.
+          init_value: what fills the outputs before the kernel runs; None leaves them as they are.
+          verbose: print the source that is compiled.
+
+        Returns:
+          One array for each output name, computed when it is needed.
+
+        Raises:
+          ValueError: counts do not fit, or the kernel has been closed.
+          RuntimeError: the backend is missing, or the stream is not on a GPU.
+        """
+        if not self._h:
+            raise ArgumentError(f"[{self.name}] this kernel has been closed; make it again")
+        self._count("inputs", inputs, self.input_names)
+        self._count("output_shapes", output_shapes, self.output_names)
+        self._count("output_dtypes", output_dtypes, self.output_names)
+        arrays = [as_array(value) for value in inputs]
+        with _configured(self._backend) as configure:
+            for shape, dtype in zip(output_shapes, output_dtypes):
+                sizes = integers(shape)
+                configure("add_output_arg", sizes, len(sizes), dtypes.of(dtype).number)
+            configure("set_grid", *self._three("grid", grid))
+            configure("set_thread_group", *self._three("threadgroup", threadgroup))
+            for name, value in dict(template or {}).items():
+                configure(*_template_argument(name, value))
+            if init_value is not None:
+                configure("set_init_value", init_value)
+            configure("set_verbose", verbose)
+            where = 0 if stream is None else stream._h
+            result = _call(self._backend, "apply")(self._h, handles(arrays), len(arrays), configure.settings, where)
+        if not result:
+            raise last_error()
+        return _handles.take_arrays(result)
+
+    def _count(self, what: str, values: Sequence[Any], names: Sequence[str]) -> None:
+        if len(values) != len(names):
+            expected = f"{len(names)} ({', '.join(names)})" if names else "0"
+            raise ArgumentError(f"[{self.name}] {what}: expected {expected}, got {len(values)}")
+
+    def _three(self, what: str, values: Sequence[int]) -> list[int]:
+        numbers = integers(values)
+        if len(numbers) != 3:
+            raise ArgumentError(f"[{self.name}] {what}: expected 3 sizes, got {len(numbers)}")
+        return numbers
+
+
+class CUDAKernel(Kernel):
+    """A CUDA kernel; made by `cuda_kernel`."""
+
+    __slots__ = ()
+    _backend = "cuda"
+
+    @staticmethod
+    def _free(kernel: int) -> None:
+        lib.mlx_fast_cuda_kernel_free(handle("mlx_fast_cuda_kernel", kernel))
+
+
+class MetalKernel(Kernel):
+    """A Metal kernel; made by `metal_kernel`."""
+
+    __slots__ = ()
+    _backend = "metal"
+
+    @staticmethod
+    def _free(kernel: int) -> None:
+        lib.mlx_fast_metal_kernel_free(handle("mlx_fast_metal_kernel", kernel))
+
+
+def cuda_kernel(
+    name: str,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    source: str,
+    header: str = "",
+    ensure_row_contiguous: bool = True,
+    shared_memory: int = 0,
+) -> CUDAKernel:
+    """Make a CUDA kernel, which is compiled at its first launch.
+
+    Args:
+      name: of the kernel function.
+      input_names: the variables by which the source knows the inputs.
+      output_names: the variables by which it knows the outputs.
+      source: the body of the function; its signature is generated.
+      header: code in front of the function.
+      ensure_row_contiguous: copy inputs that are not row-contiguous first; otherwise the source uses their strides.
+      shared_memory: bytes of dynamic shared memory per block.
+
+    Raises:
+      ValueError: there is no output name.
+      RuntimeError: the CUDA backend is missing.
+
+    Source: C mlx_fast_cuda_kernel_new.
+    """
+    return CUDAKernel(name, input_names, output_names, source, header, ensure_row_contiguous, shared_memory)
+
+
+def metal_kernel(
+    name: str,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    source: str,
+    header: str = "",
+    ensure_row_contiguous: bool = True,
+    atomic_outputs: bool = False,
+) -> MetalKernel:
+    """Make a Metal kernel, which is compiled at its first launch.
+
+    Args:
+      name: of the kernel function.
+      input_names: the variables by which the source knows the inputs.
+      output_names: the variables by which it knows the outputs.
+      source: the body of the function; its signature is generated.
+      header: code in front of the function.
+      ensure_row_contiguous: copy inputs that are not row-contiguous first; otherwise the source uses their strides.
+      atomic_outputs: declare the outputs as atomic types.
+
+    Raises:
+      ValueError: there is no output name.
+      RuntimeError: the Metal backend is missing; where not here, at the first launch.
+
+    Source: C mlx_fast_metal_kernel_new.
+    """
+    return MetalKernel(name, input_names, output_names, source, header, ensure_row_contiguous, atomic_outputs)
+
+
+# --- settings of a launch ---
+
+
+class _Configure:
+    """Calls the setters of a launch's settings by name."""
+
+    def __init__(self, backend: str, settings: int):
+        self.backend = backend
+        self.settings = settings
+
+    def __call__(self, setter: str, *values: Any) -> None:
+        check(_call(self.backend, f"config_{setter}")(self.settings, *values))
+
+
+@contextmanager
+def _configured(backend: str) -> Iterator[_Configure]:
+    settings = _call(backend, "config_new")()
+    try:
+        yield _Configure(backend, settings)
+    finally:
+        kind = f"mlx_fast_{backend}_kernel_config"
+        getattr(lib, f"{kind}_free")(handle(kind, settings))
+
+
+def _template_argument(name: str, value: TemplateValue) -> tuple[str, bytes, Any]:
+    """The setter for a template argument, and its arguments."""
+    encoded = text(name, "template")
+    if isinstance(value, bool):
+        return "add_template_arg_bool", encoded, value
+    if isinstance(value, int):
+        return "add_template_arg_int", encoded, value
+    return "add_template_arg_dtype", encoded, dtypes.of(value).number
+
+
+def _call(backend: str, function: str) -> Callable[..., int]:
+    found: Callable[..., int] = getattr(graph, f"glue_fast_{backend}_kernel_{function}")
+    return found
