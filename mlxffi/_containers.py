@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ._arguments import as_array, text
-from ._errors import check, last_error
+from ._errors import OperationError, check, last_error
 from ._ffi import ffi, lib
 from ._handles import own_array
 
@@ -37,7 +37,10 @@ def decoded(string: Any) -> str:
 
 def path_text(path: Any) -> bytes:
     """A path as C reads it."""
-    return text(os.fsdecode(os.fspath(path)), "file")
+    name = os.fsdecode(os.fspath(path))
+    if os.path.isdir(name):
+        raise OperationError(f"file: expected a file, got the directory {name!r}")
+    return text(name, "file")
 
 
 # --- into C ---

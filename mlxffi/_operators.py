@@ -45,8 +45,8 @@ def _reflected(operation: Operation) -> Callable[[Any, ArrayLike], Array]:
 
 
 def _divmod(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
-    quotient, rest = _ops.divmod(a, b)
-    return quotient, rest
+    """Quotients, rounded down, and remainders."""
+    return _ops.floor_divide(a, b), _ops.remainder(a, b)
 
 
 class Operators(_handles.ArrayHandle):
@@ -80,5 +80,23 @@ class Operators(_handles.ArrayHandle):
     __ror__ = _reflected(_ops.bitwise_or)
     __xor__ = _forward(_ops.bitwise_xor)
     __rxor__ = _reflected(_ops.bitwise_xor)
-    __divmod__ = _forward(_divmod)
-    __rdivmod__ = _reflected(_divmod)
+    __divmod__: Callable[[ArrayLike], tuple[Array, Array]] = _forward(_divmod)
+    __rdivmod__: Callable[[ArrayLike], tuple[Array, Array]] = _reflected(_divmod)
+
+    __eq__ = _forward(_ops.equal)  # type: ignore[assignment]
+    __ne__ = _forward(_ops.not_equal)  # type: ignore[assignment]
+    __lt__ = _forward(_ops.less)
+    __le__ = _forward(_ops.less_equal)
+    __gt__ = _forward(_ops.greater)
+    __ge__ = _forward(_ops.greater_equal)
+    # Comparisons are by element, so what an array is among keys is the object itself.
+    __hash__ = object.__hash__
+
+    __neg__ = _ops.negative
+    __pos__ = _ops.positive
+    __invert__ = _ops.bitwise_invert
+    __abs__ = _ops.abs
+
+    def __round__(self, ndigits: int | None = None) -> Array:
+        """Its values rounded to a number of decimals, halves to even."""
+        return _ops.round(self, ndigits or 0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Union
 
@@ -290,9 +290,10 @@ def _stream(stream: Stream | None) -> int:
 @contextmanager
 def _read(file: File, suffix: str) -> Iterator[bytes]:
     """A path with what a file holds; an open file outlives its name, so that arrays may be read from it later."""
-    if not hasattr(file, "read"):
+    if isinstance(file, (str, os.PathLike)):
         yield path_text(file)
         return
+    _require(file, "read")
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, f"file{suffix}")
         with open(path, "wb") as copy:
@@ -303,12 +304,17 @@ def _read(file: File, suffix: str) -> Iterator[bytes]:
 @contextmanager
 def _written(file: File, suffix: str) -> Iterator[bytes]:
     """A path to write to, whose file goes into a file object where that is what `file` is."""
-    write: Callable[[bytes], Any] | None = getattr(file, "write", None)
-    if write is None:
+    if isinstance(file, (str, os.PathLike)):
         yield path_text(file)
         return
+    _require(file, "write")
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, f"file{suffix}")
         yield path_text(path)
         with open(path, "rb") as copy:
             shutil.copyfileobj(copy, file)
+
+
+def _require(file: object, method: str) -> None:
+    if not hasattr(file, method):
+        raise TypeError(f"file: expected a path or a binary file with {method}(), got {type(file).__name__}")

@@ -1,0 +1,93 @@
+"""The names of the package, gathered from its modules."""
+
+from . import fast, fft, linalg, memory, random
+from ._errors import Error
+from ._ffi import ffi, lib
+from ._ops import *  # noqa: F403
+from ._ops import __all__ as _operations
+from .array import Array
+from .device import (
+    Device,
+    Stream,
+    default_device,
+    default_stream,
+    set_default_device,
+    set_default_stream,
+)
+from .dtype import (
+    Dtype,
+    bfloat16,
+    bool_,
+    complex64,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from .transforms import (
+    GradFn,
+    async_eval,
+    checkpoint,
+    compile,
+    custom_function,
+    custom_vjp,
+    eval,
+    grad,
+    jvp,
+    value_and_grad,
+    vjp,
+    vmap,
+)
+
+__all__ = [
+    "Array",
+    "Device",
+    "Dtype",
+    "Error",
+    "GradFn",
+    "Stream",
+    "async_eval",
+    "bfloat16",
+    "bool_",
+    "checkpoint",
+    "compile",
+    "complex64",
+    "custom_function",
+    "custom_vjp",
+    "default_device",
+    "default_stream",
+    "eval",
+    "fast",
+    "ffi",
+    "fft",
+    "float16",
+    "float32",
+    "float64",
+    "grad",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "jvp",
+    "lib",
+    "linalg",
+    "memory",
+    "random",
+    "set_default_device",
+    "set_default_stream",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]
+__all__ += _operations

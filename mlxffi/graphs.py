@@ -1,0 +1,75 @@
+"""Computation graphs as text: what is yet to be computed for some arrays."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, Union
+
+from ._arguments import text
+from ._containers import handle
+from ._errors import check
+from ._ffi import ffi, lib
+from ._handles import pack_arrays
+
+if TYPE_CHECKING:
+    from .array import Array
+
+__all__ = ["export_to_dot", "print_graph"]
+
+TextFile = Union[str, os.PathLike[str], IO[str]]
+
+
+def export_to_dot(file: TextFile, outputs: Sequence[Array], names: Mapping[str, Array] | None = None) -> None:
+    """Write the graph that leads to some arrays in the DOT language of Graphviz.
+
+    Args:
+      file: a path or a text file object.
+      outputs: arrays that are not evaluated yet.
+      names: what to call arrays of the graph; the others get letters.
+
+    Source: C mlx_export_to_dot.
+    """
+    graph = _written(lib.mlx_export_to_dot, outputs, names or {})
+    if not isinstance(file, (str, os.PathLike)):
+        file.write(graph)
+        return
+    with open(file, "w", encoding="utf-8") as opened:
+        opened.write(graph)
+
+
+def print_graph(
+    outputs: Sequence[Array], names: Mapping[str, Array] | None = None, file: IO[str] | None = None
+) -> None:
+    """Print the graph that leads to some arrays: its inputs, its outputs, and one line for each operation.
+
+    Args:
+      outputs: arrays that are not evaluated yet.
+      names: what to call arrays of the graph; the others get letters.
+      file: where to print; None is standard output.
+
+    Source: C mlx_print_graph.
+    """
+    (sys.stdout if file is None else file).write(_written(lib.mlx_print_graph, outputs, names or {}))
+
+
+def _written(write: Callable[..., int], outputs: Sequence[Array], names: Mapping[str, Array]) -> str:
+    """What a C function writes about a graph."""
+    namer = lib.mlx_node_namer_new()
+    vector = ffi.new("mlx_vector_array *", [ffi.cast("void *", pack_arrays(outputs))])[0]
+    try:
+        for name, array in names.items():
+            check(lib.mlx_node_namer_set_name(namer, handle("mlx_array", array._h), text(name, "names")))
+        return _captured(lambda file: write(file, namer, vector))
+    finally:
+        lib.mlx_vector_array_free(vector)
+        lib.mlx_node_namer_free(namer)
+
+
+def _captured(write: Callable[[Any], int]) -> str:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+        check(write(file))
+        file.seek(0)
+        return file.read()
