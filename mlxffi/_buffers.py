@@ -1,7 +1,7 @@
 """Memory of other libraries as arrays, and the memory of arrays for them: the buffer protocol.
 
-On Metal MLX uses foreign memory itself where it begins at the start of a page; on CPU and CUDA it copies while the array
-is made. The owner of the memory stays alive until MLX is done with it, and is let go exactly once.
+On Metal MLX uses foreign memory itself where it begins at the start of a page, and never writes to it; on CPU and CUDA
+it copies while the array is made. The owner of the memory stays alive until MLX is done with it, and is let go once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import struct
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import _closures, _ops
 from . import dtype as dtypes
@@ -40,6 +40,12 @@ class UnknownElementsError(Error, TypeError):
     """Elements of a type that MLX does not have."""
 
 
+def unknown_elements(found: str) -> UnknownElementsError:
+    """The error for elements that no dtype stands for."""
+    names = ", ".join(dtype.name for dtype in dtypes.DTYPES)
+    return UnknownElementsError(f"value: expected elements of one of {names}, got {found}; convert them first")
+
+
 # --- memory in ---
 
 
@@ -56,7 +62,7 @@ def adopt(data: Any, shape: Sequence[int], dtype: Dtype, owner: object) -> Array
 
 
 def from_memory(view: memoryview) -> Array | None:
-    """An Array of a buffer's elements in any layout and byte order; None where the buffer does not say what they are."""
+    """An Array of a buffer's elements in any layout and byte order; None where it does not say what they are."""
     kind, size, swapped = element_type(view)
     if not kind:
         return None
@@ -95,10 +101,7 @@ def from_bytes(data: Any, shape: Sequence[int], kind: str, size: int) -> Array:
         data, size = arrays.array("f", arrays.array("d", bytes(data))), 8
     dtype = DTYPES.get((kind, size))
     if dtype is None:
-        raise UnknownElementsError(
-            f"value: expected elements of one of {', '.join(dtypes.NAMES)}, got {8 * size} bits of kind {kind!r}; "
-            "convert them first"
-        )
+        raise unknown_elements(f"{8 * size} bits of kind {kind!r}")
     return adopt(data, shape, dtype, data)
 
 
@@ -132,10 +135,10 @@ def to_memory(array: Array) -> memoryview:
     letter = LETTERS.get(array.dtype.name)
     if letter is None or (not array.size and array.ndim != 1):
         raise BufferError(
-            f"a memoryview cannot hold {array.dtype.name} in shape {list(array.shape)}; use numpy.asarray or from_dlpack"
+            f"a memoryview cannot hold {array.dtype.name} of shape {list(array.shape)}; use numpy.asarray or DLPack"
         )
-    view = bytes_of(array).toreadonly().cast("B")
-    return view.cast(letter, array.shape) if array.size else view.cast(letter)
+    view: Any = bytes_of(array).toreadonly()
+    return cast(memoryview, view.cast(letter, array.shape) if array.size else view.cast(letter))
 
 
 def copy_of(array: Array) -> Array:
@@ -147,7 +150,7 @@ def copy_of(array: Array) -> Array:
 def bytes_of(array: Array) -> memoryview:
     """The bytes of an array's elements in row order."""
     rows = _ops.contiguous(array)
-    return memoryview(ffi.buffer(data_of(rows), rows.nbytes) if rows.size else b"")
+    return memoryview(ffi.buffer(data_of(rows), rows.nbytes) if rows.size else b"").cast("B")
 
 
 # --- numbers out ---
@@ -158,9 +161,24 @@ def numbers_of(array: Array) -> list[Any]:
     if array.dtype.name in ("float16", "bfloat16"):
         array = _ops.astype(array, dtypes.float32)
     if array.dtype.kind != "c":
-        return bytes_of(array).cast("B").cast(LETTERS[array.dtype.name]).tolist()
-    parts = bytes_of(array).cast("B").cast("f").tolist()
-    return [complex(real, imaginary) for real, imaginary in zip(parts[::2], parts[1::2])]
+        return _numbers(array, LETTERS[array.dtype.name])
+    parts = _numbers(array, "f")
+    return [complex(real, imaginary) for real, imaginary in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def _numbers(array: Array, letter: Any) -> list[Any]:
+    return list(bytes_of(array).cast(letter))
+
+
+def number_of(array: Array) -> Any:
+    """The first element of an array as a Python number, wherever the others lie."""
+    dtype = array.eval().dtype
+    data = bytes(ffi.buffer(graph.glue_array_data(array._h), dtype.size))
+    if dtype.name == "bfloat16":
+        return struct.unpack("f", b"\0\0" + data if sys.byteorder == "little" else data + b"\0\0")[0]
+    if dtype.kind == "c":
+        return complex(*struct.unpack("2f", data))
+    return struct.unpack(LETTERS[dtype.name], data)[0]
 
 
 def nested(numbers: list[Any], shape: Sequence[int]) -> Any:

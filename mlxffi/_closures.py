@@ -167,6 +167,12 @@ def _keep(_: type[BaseException], exception: BaseException, traceback: Traceback
     _raised.exception = exception.with_traceback(traceback)
 
 
+def _succeed(status: Any) -> None:
+    # Whatever failed below this callback did not stop it.
+    _raised.exception = None
+    status[0] = 0
+
+
 def arrays_of(result: Any, what: str = "the function") -> Sequence[Array]:
     """What a callback returned, which must be a non-empty list or tuple of arrays.
 
@@ -206,14 +212,14 @@ def _outputs_and_axes(result: Any) -> tuple[Any, list[int]]:
 def python_closure(status: Any, res: Any, inputs: int, key: int) -> None:
     """Call an array function: list of arrays in, list of arrays out."""
     res[0] = pack_arrays(arrays_of(_function(key)(share_arrays(inputs))))
-    status[0] = 0
+    _succeed(status)
 
 
 @ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure_kwargs(status: Any, res: Any, inputs: int, kwargs: int, key: int) -> None:
     """Call a function over arrays and named arrays."""
     res[0] = pack_arrays(arrays_of(_function(key)(share_arrays(inputs), kwargs)))
-    status[0] = 0
+    _succeed(status)
 
 
 @ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
@@ -222,7 +228,7 @@ def python_closure_value_and_grad(status: Any, values: Any, grads: Any, inputs: 
     found, gradients = _function(key)(share_arrays(inputs))
     values[0] = pack_arrays(arrays_of(found))
     grads[0] = pack_arrays(arrays_of(gradients))
-    status[0] = 0
+    _succeed(status)
 
 
 @ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
@@ -231,7 +237,7 @@ def python_closure_custom(status: Any, res: Any, primals: int, cotangents: int, 
     arguments = share_arrays(primals)
     gradients = _function(key)(list(arguments), share_arrays(cotangents), share_arrays(outputs))
     res[0] = pack_arrays(_gradients_of(gradients, arguments))
-    status[0] = 0
+    _succeed(status)
 
 
 @ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
@@ -241,7 +247,7 @@ def python_closure_custom_jvp(
     """Call a user's forward-mode rule."""
     results = _function(key)(share_arrays(primals), share_arrays(tangents), list(argnums[0:argnums_num]))
     res[0] = pack_arrays(arrays_of(results, "the jvp rule"))
-    status[0] = 0
+    _succeed(status)
 
 
 @ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
@@ -253,4 +259,4 @@ def python_closure_custom_vmap(
     packed = lib.mlx_vector_int_new_data(axes, len(axes))
     out_axes[0] = int(ffi.cast("intptr_t", packed.ctx))
     res[0] = pack_arrays(arrays_of(outputs, "the vmap rule"))
-    status[0] = 0
+    _succeed(status)

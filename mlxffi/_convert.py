@@ -1,6 +1,6 @@
 """Python values as arrays: numbers, nested lists, memory of other libraries.
 
-What a list becomes is computed at once, so that it may be used on any thread; only Arrays inside of it keep their graphs.
+What they become is there at once and may be used on any thread; only Arrays inside of a list keep their graphs.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ from __future__ import annotations
 import array as arrays
 import itertools
 import math
+import reprlib
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _dlpack, _handles, _ops, device
 from . import dtype as dtypes
 from ._arguments import as_arrays
-from ._buffers import LETTERS, UnknownElementsError, from_memory
+from ._buffers import LETTERS, UnknownElementsError, from_memory, unknown_elements
 from ._errors import ArgumentError, Error, last_error
 from ._ffi import ffi, graph
 from .dtype import Dtype
@@ -126,13 +127,14 @@ def _bfloat16_bits(bits: int) -> int:
 def _misfit(numbers: Sequence[Any], dtype: Dtype) -> Error:
     """The error for the first number that does not fit in a dtype."""
     for number in numbers:
+        found = reprlib.repr(number)
         try:
             _elements([number], dtype)
         except TypeError:
-            return UnknownElementsError(f"value: expected real numbers for dtype {dtype.name}, got {number!r}")
+            return UnknownElementsError(f"value: expected real numbers for dtype {dtype.name}, got {found}")
         except (ValueError, OverflowError):
-            return ArgumentError(f"value: expected numbers that fit in {dtype.name}, got {number!r}")
-    return ArgumentError(f"value: expected numbers that fit in {dtype.name}")
+            break
+    return ArgumentError(f"value: expected numbers that fit in {dtype.name}, got {found}")
 
 
 def _dtype_of(numbers: Sequence[Any]) -> Dtype:
@@ -144,7 +146,7 @@ def _dtype_of(numbers: Sequence[Any]) -> Dtype:
 
 def _integer_dtype(smallest: int, largest: int) -> Dtype:
     """int32, or the smallest wider type that holds the numbers."""
-    if -(2**31) <= smallest and largest < 2**31:
+    if smallest >= -(2**31) and largest < 2**31:
         return dtypes.int32
     return dtypes.int64 if largest < 2**63 else dtypes.uint64
 
@@ -182,10 +184,13 @@ def _ragged(found: str) -> ArgumentError:
 def _stacked(value: Sequence[Any], dtype: Dtype | None) -> Array:
     """The array of a list in which there are Arrays, or values that become some. Their graphs stay."""
     try:
-        rows: Iterable[Array] = as_arrays(*value)
+        rows = as_arrays(*value)
     except ForeignValueError as error:
         raise UnknownElementsError(f"{error} in a list") from None
-    rows = [row if dtype is None else _ops.astype(row, dtype) for row in rows]
+    if any(row is None for row in rows):
+        raise UnknownElementsError(f"{_foreign(None)} in a list")
+    if dtype is not None:
+        rows = [_ops.astype(row, dtype) for row in rows]
     shapes = {row.shape for row in rows}
     if len(shapes) > 1:
         raise _ragged(f"rows of shapes {' and '.join(str(list(shape)) for shape in sorted(shapes)[:2])}")
@@ -207,10 +212,14 @@ def _from_foreign(value: Any) -> Array:
         return _dlpack.from_exporter(value)
     if hasattr(value, "__array__"):
         return _from_exported(value.__array__(), value)
-    for python in (complex, float, int):
-        if isinstance(value, python):
-            return _handles.array_class(python(value))
-    raise ForeignValueError(
+    for base in (complex, float, int):
+        if isinstance(value, base):
+            return _handles.array_class(base(value))  # type: ignore[arg-type]
+    raise _foreign(value)
+
+
+def _foreign(value: Any) -> ForeignValueError:
+    return ForeignValueError(
         f"value: expected a number, a nested list of numbers, or an object with the buffer protocol, __dlpack__ or "
         f"__array__, got {type(value).__name__}"
     )
@@ -233,8 +242,5 @@ def _from_exported(exported: Any, value: Any) -> Array:
     found = _from_buffer(exported)
     if found is None:
         kind = getattr(exported, "dtype", type(exported).__name__)
-        raise UnknownElementsError(
-            f"value: expected elements of one of {', '.join(dtypes.NAMES)}, got a {type(value).__name__} of {kind}; "
-            "convert them first"
-        )
+        raise unknown_elements(f"a {type(value).__name__} of {kind}")
     return found

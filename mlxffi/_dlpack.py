@@ -1,8 +1,8 @@
 """Arrays from and for other libraries by DLPack, which knows every dtype and any strides.
 
-Both sides share the memory where they can. A capsule that comes in stays as it is and is kept alive instead: whoever made
-it releases its memory when it dies, which happens once on every path. One that goes out owns a handle of its own, which C
-frees without entering Python.
+Both sides share the memory where they can. A capsule that comes in stays as it is and is kept alive instead: whoever
+made it releases its memory when it dies, which happens once on every path. One that goes out owns a handle of its own,
+which C frees without entering Python.
 """
 
 from __future__ import annotations
@@ -61,23 +61,25 @@ def _capsule(value: Any) -> Any:
         return value.__dlpack__(max_version=(1, 0), **options)
     except TypeError:
         if options:
-            raise ArgumentError(
-                f"value: expected memory that the CPU reads, got DLPack device {tuple(map(int, device))}; copy it to the CPU first"
-            ) from None
+            raise _unreadable(int(device[0])) from None
     # An exporter from before DLPack 1.0.
     return value.__dlpack__()
 
 
+def _unreadable(device: int) -> ArgumentError:
+    return ArgumentError(
+        f"value: expected memory that the CPU reads, got DLPack device type {device}; copy it to the CPU first"
+    )
+
+
 def _from_tensor(tensor: Any, owner: object) -> Array:
     if tensor.device.device_type not in READABLE:
-        raise ArgumentError(
-            f"value: expected memory that the CPU reads, got DLPack device type {tensor.device.device_type}; "
-            "copy it to the CPU first"
-        )
+        raise _unreadable(tensor.device.device_type)
     shape = list(tensor.shape[0 : tensor.ndim]) if tensor.ndim else []
     strides = _row_order(shape)
     if tensor.strides and tensor.ndim:
-        strides = [0 if size <= 1 else stride for size, stride in zip(shape, tensor.strides[0 : tensor.ndim])]
+        given = tensor.strides[0 : tensor.ndim]
+        strides = [0 if size <= 1 else stride for size, stride in zip(shape, given, strict=True)]
     kind = KINDS.get(tensor.dtype.code, "?") if tensor.dtype.lanes == 1 else "vector"
     start = ffi.cast("char *", tensor.data) + tensor.byte_offset if tensor.data else ffi.NULL
     return _from_span(start, shape, strides, kind, tensor.dtype.bits // 8, owner)
@@ -92,7 +94,7 @@ def _from_span(start: Any, shape: list[int], strides: list[int], kind: str, size
     """An Array of elements with strides: of all the memory between the first and the last, seen with these strides."""
     if not math.prod(shape):
         return from_bytes(b"", shape, kind, size)
-    reach = [(count - 1) * stride for count, stride in zip(shape, strides)]
+    reach = [(count - 1) * stride for count, stride in zip(shape, strides, strict=True)]
     before = -sum(step for step in reach if step < 0)
     count = before + sum(step for step in reach if step > 0) + 1
     in_rows = strides == _row_order(shape)

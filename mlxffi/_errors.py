@@ -40,6 +40,9 @@ HINTS = {
         "An array that is not evaluated yet belongs to the thread that built it: "
         "call mlxffi.eval() there, or build and evaluate it on one thread."
     ),
+    "does not match cotangent shape ()": (
+        "The first output of a function under value_and_grad must be a scalar: reduce it, for instance with sum()."
+    ),
 }
 
 

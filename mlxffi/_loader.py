@@ -73,11 +73,6 @@ def build_info() -> ModuleType:
         raise ImportError(f"mlxffi in {PACKAGE} has not been built; {_rebuild()}") from error
 
 
-def is_command() -> bool:
-    """Whether this is `python -m mlxffi`, whose commands work without a backend, or say why there is none."""
-    return sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].removeprefix("-m") == "mlxffi"
-
-
 # --- the BLAS ---
 
 
@@ -119,9 +114,16 @@ def _load_bridge() -> str:
         reason = f"OpenBLAS cannot be loaded ({error}); pip install --force-reinstall scipy-openblas32"
     if reason:
         slow = "matrix products on the CPU run on MLX's reference BLAS, some 30 times slower"
-        text = f"{slow}: {reason} (MLXFFI_BLAS=reference silences this)"
-        warnings.warn(text, RuntimeWarning, stacklevel=5)  # the line that imports mlxffi
+        _warn(f"{slow}: {reason} (MLXFFI_BLAS=reference silences this)")
     return reason
+
+
+def _warn(text: str) -> None:
+    """Warn at the line that imports mlxffi, past this package's frames and the import system's."""
+    frame = sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in (__package__, "importlib"):
+        frame = frame.f_back
+    warnings.warn_explicit(text, RuntimeWarning, frame.f_code.co_filename, frame.f_lineno)
 
 
 # --- libmlx, libmlxc and the modules ---

@@ -6,39 +6,44 @@ An operand that no array can be made of gives NotImplemented, so that Python ask
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _handles, _ops
 from ._arguments import ArrayLike
 from ._convert import ForeignValueError
+from ._ffi import graph
 
 if TYPE_CHECKING:
     from .array import Array
 
-Operation = Callable[..., Any]
+Result = TypeVar("Result")
 
 
-def _forward(operation: Operation) -> Callable[[Any, ArrayLike], Array]:
+def _forward(operation: Callable[..., Result]) -> Callable[[Any, ArrayLike], Result]:
     """`array ? other`."""
 
-    def operator(self: Array, other: ArrayLike) -> Array:
+    def operator(self: Array, other: ArrayLike) -> Result:
+        if other is None:
+            return cast(Result, NotImplemented)
         try:
-            return operation(self, other)  # type: ignore[no-any-return]
+            return operation(self, other)
         except ForeignValueError:
-            return NotImplemented
+            return cast(Result, NotImplemented)
 
     operator.__doc__ = operation.__doc__
     return operator
 
 
-def _reflected(operation: Operation) -> Callable[[Any, ArrayLike], Array]:
+def _reflected(operation: Callable[..., Result]) -> Callable[[Any, ArrayLike], Result]:
     """`other ? array`."""
 
-    def operator(self: Array, other: ArrayLike) -> Array:
+    def operator(self: Array, other: ArrayLike) -> Result:
+        if other is None:
+            return cast(Result, NotImplemented)
         try:
-            return operation(other, self)  # type: ignore[no-any-return]
+            return operation(other, self)
         except ForeignValueError:
-            return NotImplemented
+            return cast(Result, NotImplemented)
 
     operator.__doc__ = operation.__doc__
     return operator
@@ -46,7 +51,12 @@ def _reflected(operation: Operation) -> Callable[[Any, ArrayLike], Array]:
 
 def _divmod(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
     """Quotients, rounded down, and remainders."""
-    return _ops.floor_divide(a, b), _ops.remainder(a, b)
+    quotient, remainder = _ops.divmod(a, b)
+    return quotient, remainder
+
+
+_equal = _forward(_ops.equal)
+_not_equal = _forward(_ops.not_equal)
 
 
 class Operators(_handles.ArrayHandle):
@@ -80,11 +90,9 @@ class Operators(_handles.ArrayHandle):
     __ror__ = _reflected(_ops.bitwise_or)
     __xor__ = _forward(_ops.bitwise_xor)
     __rxor__ = _reflected(_ops.bitwise_xor)
-    __divmod__: Callable[[ArrayLike], tuple[Array, Array]] = _forward(_divmod)
-    __rdivmod__: Callable[[ArrayLike], tuple[Array, Array]] = _reflected(_divmod)
+    __divmod__ = _forward(_divmod)
+    __rdivmod__ = _reflected(_divmod)
 
-    __eq__ = _forward(_ops.equal)  # type: ignore[assignment]
-    __ne__ = _forward(_ops.not_equal)  # type: ignore[assignment]
     __lt__ = _forward(_ops.less)
     __le__ = _forward(_ops.less_equal)
     __gt__ = _forward(_ops.greater)
@@ -93,9 +101,17 @@ class Operators(_handles.ArrayHandle):
     __hash__ = object.__hash__
 
     __neg__ = _ops.negative
-    __pos__ = _ops.positive
     __invert__ = _ops.bitwise_invert
     __abs__ = _ops.abs
+
+    def __eq__(self, other: object) -> Array:  # type: ignore[override]
+        return _equal(self, other)
+
+    def __ne__(self, other: object) -> Array:  # type: ignore[override]
+        return _not_equal(self, other)
+
+    def __pos__(self) -> Array:
+        return _handles.own_array(graph.glue_array_set(self._h))
 
     def __round__(self, ndigits: int | None = None) -> Array:
         """Its values rounded to a number of decimals, halves to even."""

@@ -5702,11 +5702,11 @@ def gather_qqmm(
     for each pair of entries of `lhs_indices` and `rhs_indices` (integer arrays, broadcast against each other to the
     leading shape of the result) the matrices at those positions of the flattened stacks, an empty handle standing
     for all matrices of that operand in order. `x` is quantized on the fly, and `w` likewise unless it is packed as
-    uint32 by mlx_quantize: then `scales_w` must hold its scales (unchecked), otherwise it is an empty handle.
-    `group_size` and `bits` without a value are the defaults of `mode` (usually "nvfp4", 16 and 4, or "mxfp8", 32
-    and 8); `global_scale_x` and `global_scale_w` are optional float32 scales for "nvfp4", empty handles meaning
-    none. `sorted_indices` promises that `rhs_indices` is ascending, which may be faster; the result has the dtype
-    of `x`, and the CPU backend cannot evaluate it.
+    uint32 by mlx_quantize: then `scales_w` must hold its scales, otherwise it is an empty handle. `group_size` and
+    `bits` without a value are the defaults of `mode` (usually "nvfp4", 16 and 4, or "mxfp8", 32 and 8);
+    `global_scale_x` and `global_scale_w` are optional float32 scales for "nvfp4", empty handles meaning none.
+    `sorted_indices` promises that `rhs_indices` is ascending, which may be faster; the result has the dtype of `x`,
+    and the CPU backend cannot evaluate it.
 
     C: mlx_gather_qqmm.
     """

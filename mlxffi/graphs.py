@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any, Union
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from ._arguments import text
 from ._containers import handle
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export_to_dot", "print_graph"]
 
-TextFile = Union[str, os.PathLike[str], IO[str]]
+TextFile: TypeAlias = "str | os.PathLike[str] | IO[str]"
 
 
 def export_to_dot(file: TextFile, outputs: Sequence[Array], names: Mapping[str, Array] | None = None) -> None:

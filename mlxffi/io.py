@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, Union
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from ._arguments import as_array, text
 from ._containers import (
@@ -47,8 +47,8 @@ __all__ = [
     "save_safetensors",
 ]
 
-File = Union[str, os.PathLike[str], IO[bytes]]
-GGUFValue = Union["Array", str, Sequence[str]]
+File: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
+GGUFValue: TypeAlias = "ArrayLike | str | Sequence[str]"
 
 # What MLX's getters answer where there is no such entry.
 MISSING = 2

@@ -46,9 +46,10 @@ class Kernel(_handles.Owner):
         self.name, self.input_names, self.output_names = name, tuple(input_names), tuple(output_names)
         if not self.output_names:
             raise ArgumentError(f"[{self._backend}_kernel] output_names: expected at least one name, got none")
-        with string_list(self.input_names, "input_names") as inputs, string_list(self.output_names, "output_names") as outs:
-            texts = text(source, "source"), text(header, "header")
-            made = _call(self._backend, "new")(text(name, "name"), inputs, outs, *texts, ensure_row_contiguous, option)
+        make, called = _call(self._backend, "new"), text(name, "name")
+        code = text(source, "source"), text(header, "header")
+        with string_list(input_names, "input_names") as inputs, string_list(output_names, "output_names") as outputs:
+            made = make(called, inputs, outputs, *code, ensure_row_contiguous, option)
         super().__init__(made)
 
     def __call__(
@@ -89,7 +90,7 @@ class Kernel(_handles.Owner):
         self._count("output_dtypes", output_dtypes, self.output_names)
         arrays = [as_array(value) for value in inputs]
         with _configured(self._backend) as configure:
-            for shape, dtype in zip(output_shapes, output_dtypes):
+            for shape, dtype in zip(output_shapes, output_dtypes, strict=True):
                 sizes = integers(shape)
                 configure("add_output_arg", sizes, len(sizes), dtypes.of(dtype).number)
             configure("set_grid", *self._three("grid", grid))

@@ -1,6 +1,7 @@
 """Losses: scalar means, in float32 for half-precision inputs.
 
-Shapes and dtypes are checked before anything is computed; a message names the argument, what was required and what came.
+Shapes and dtypes are checked before anything is computed; a message names the argument, what was required and what
+came.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def masked_cross_entropy_loss(
     goal = as_array(targets)
     losses = _cross_entropies(name, as_array(logits), goal, stream)
     if weights.shape != goal.shape:
-        raise ArgumentError(f"[{name}] mask: expected the shape of targets, {list(goal.shape)}, got {list(weights.shape)}")
+        shapes = f"{list(goal.shape)}, got {list(weights.shape)}"
+        raise ArgumentError(f"[{name}] mask: expected the shape of targets, {shapes}")
     _require_real(name, "mask", weights)
     _require_some(name, weights)
     weights = _ops.astype(weights, losses.dtype, stream=stream)
@@ -100,7 +102,7 @@ def mse_loss(predictions: ArrayLike, targets: ArrayLike, *, stream: Stream | Non
 
 
 def _cross_entropies(name: str, logits: Array, targets: Array, stream: Stream | None) -> Array:
-    """logsumexp(logits) - logits[target], for each target."""
+    """logsumexp(x) - x[target], for each target, where x is logits - max(logits)."""
     if logits.dtype.kind != "f" or not logits.ndim:
         came = f"{logits.dtype.name} {list(logits.shape)}"
         raise ArgumentError(f"[{name}] logits: expected floating point with a last axis of classes, got {came}")
@@ -110,10 +112,16 @@ def _cross_entropies(name: str, logits: Array, targets: Array, stream: Stream | 
         shapes = f"{list(logits.shape[:-1])}, got {list(targets.shape)}"
         raise ArgumentError(f"[{name}] targets: expected the shape of logits without its last axis, {shapes}")
     _require_elements(name, "logits", logits)
-    wide = _widened(logits, stream)
+    shifted = _below_zero(_widened(logits, stream), stream)
     places = _ops.expand_dims(targets, -1, stream=stream)
-    chosen = _ops.squeeze_axis(_ops.take_along_axis(wide, places, -1, stream=stream), -1, stream=stream)
-    return _ops.subtract(_ops.logsumexp_axis(wide, -1, stream=stream), chosen, stream=stream)
+    chosen = _ops.squeeze_axis(_ops.take_along_axis(shifted, places, -1, stream=stream), -1, stream=stream)
+    return _ops.subtract(_ops.logsumexp_axis(shifted, -1, stream=stream), chosen, stream=stream)
+
+
+def _below_zero(logits: Array, stream: Stream | None) -> Array:
+    """Logits less their maximum, which changes no loss but keeps the digits of large ones."""
+    highest = _ops.max_axis(logits, -1, True, stream=stream)
+    return _ops.subtract(logits, _ops.stop_gradient(highest, stream=stream), stream=stream)
 
 
 def _widened(array: Array, stream: Stream | None) -> Array:

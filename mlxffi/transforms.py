@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import _tracing
 from ._arguments import ArrayLike, as_arrays, integers
 from ._closures import Closure, Held, call, check
-from ._errors import ArgumentError
+from ._errors import ArgumentError, RangeError
 from ._ffi import ffi, graph, lib
 from ._handles import Owner, handles, share_arrays, take_arrays
 from ._process import require_no_fork
@@ -113,7 +113,11 @@ def vjp(
     """
     inputs, seeds = as_arrays(*primals), as_arrays(*cotangents)
     with Closure(_tracing.differentiating(fn)) as closure:
-        return _pair(lib.glue_vjp, closure, handles(inputs), len(inputs), handles(seeds), len(seeds))
+        outputs, vjps = _pair(lib.glue_vjp, closure, handles(inputs), len(inputs), handles(seeds), len(seeds))
+    # MLX complains about too few of them only.
+    if len(seeds) > len(outputs):
+        raise ArgumentError(f"[vjp] cotangents: expected one for each of {len(outputs)} outputs, got {len(seeds)}")
+    return outputs, vjps
 
 
 def jvp(
@@ -333,12 +337,12 @@ def vmap(
 
     def vectorised(inputs: Sequence[ArrayLike]) -> list[Array]:
         arrays = as_arrays(*inputs)
-        axes = _axes("in_axes", in_axes, len(arrays))
+        axes = _axes("in_axes", in_axes, [array.ndim for array in arrays])
         with Closure(fn) as closure:
             traced_inputs, traced = _pair(
                 lib.glue_detail_vmap_trace, closure, handles(arrays), len(arrays), axes, len(axes)
             )
-        outs = _axes("out_axes", out_axes, len(traced))
+        outs = _axes("out_axes", out_axes, [array.ndim + 1 for array in traced])
         lists = [part for group in (arrays, traced_inputs, traced) for part in (handles(group), len(group))]
         vector = call(lib.glue_detail_vmap_replace, *lists, axes, len(axes), outs, len(outs))
         check(not vector)
@@ -347,12 +351,16 @@ def vmap(
     return vectorised
 
 
-def _axes(name: str, axes: int | Sequence[int], count: int) -> list[int]:
+def _axes(name: str, axes: int | Sequence[int], ndims: list[int]) -> list[int]:
+    """One axis for each array, which has it; -1 stands for none."""
     numbers = integers(axes)
     if len(numbers) == 1 and hasattr(axes, "__index__"):
-        return numbers * count
-    if len(numbers) != count:
-        raise ArgumentError(f"[vmap] {name}: expected {count} axes, got {len(numbers)}")
+        numbers = numbers * len(ndims)
+    if len(numbers) != len(ndims):
+        raise ArgumentError(f"[vmap] {name}: expected {len(ndims)} axes, got {len(numbers)}")
+    for index, (axis, ndim) in enumerate(zip(numbers, ndims)):
+        if not -1 <= axis < ndim:
+            raise RangeError(f"[vmap] {name}: expected -1 to {ndim - 1} for array {index}, got {axis}")
     return numbers
 
 

@@ -4,6 +4,9 @@ import gc
 
 import pytest
 
+# Before mlx.core, with which tests compare: the BLAS bridge must come before libmlx binds its BLAS.
+import mlxffi  # noqa: F401
+
 
 @pytest.fixture(autouse=True)
 def nothing_leaks(request):

@@ -54,12 +54,12 @@ class Site:
         return Path(shutil.copytree(home(module) / module, self.folder / module, ignore=left_out))
 
     def move_backend(self):
-        """Make the rpath of libmlxc lead nowhere, as where the backend was installed elsewhere after the build."""
-        library = self.copy("mlxffi") / "lib/libmlxc.so"
-        rpath, lost = rb"[^\0]*/mlx/lib(?=\0)", lambda found: b"/" + b"x" * (len(found[0]) - 1)
-        text, count = re.subn(rpath, lost, library.read_bytes())
-        assert count
-        library.write_bytes(text)
+        """Make our libraries' rpaths lead nowhere, as where backend and OpenBLAS went elsewhere after the build."""
+        rpath = rb"[^\0]*/(mlx|scipy_openblas32)/lib(?=\0)"
+        for library in (self.copy("mlxffi") / "lib").glob("*.so"):
+            text, count = re.subn(rpath, lambda found: b"/" + b"x" * (len(found[0]) - 1), library.read_bytes())
+            assert count
+            library.write_bytes(text)
 
     def libmlx(self, write):
         """Put in the place of MLX a folder with the libmlx that `write(path)` writes."""

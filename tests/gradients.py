@@ -7,7 +7,6 @@ function over arrays and the points; `normal`, `positive` and their like draw th
 import functools
 
 import numpy as np
-
 from helpers import TOLERANCE
 
 import mlxffi as m
@@ -65,7 +64,10 @@ def gram(function):
 
 def float32(function):
     """For operations that know no float64."""
-    cast = lambda *arrays: function(*[m.astype(array, "float32") for array in arrays])
+
+    def cast(*arrays):
+        return function(*[m.astype(array, "float32") for array in arrays])
+
     cast.dtype = "float32"
     return cast
 
@@ -124,8 +126,8 @@ UNARY = {
     **_points(waves, "conjugate", "imag", "real"),
     **_points(
         normal, "arcsinh", "arctan", "atleast_1d", "atleast_2d", "atleast_3d", "contiguous", "copy", "cos", "cosh",
-        "degrees", "erf", "exp", "expm1", "flip", "matrix_transpose", "negative", "positive", "radians", "sigmoid", "sin",
-        "sinh", "square", "squeeze", "tanh", "transpose", "tril", "triu", "unstack",
+        "degrees", "erf", "exp", "expm1", "flip", "matrix_transpose", "negative", "positive", "radians", "sigmoid",
+        "sin", "sinh", "square", "squeeze", "tanh", "transpose", "tril", "triu", "unstack",
     ),
     "arccosh": (m.arccosh, positive(2, 3) + 1),
     "abs:complex": (m.abs, waves(2, 3)),
@@ -372,7 +374,8 @@ RANDOM = {
 }  # fmt: skip
 
 CASES = {
-    **UNARY, **BINARY, **REDUCTIONS, **SHAPES, **INDEXING, **CONVOLUTIONS, **QUANTIZED, **LINALG, **FFT, **FAST, **RANDOM,
+    **UNARY, **BINARY, **REDUCTIONS, **SHAPES, **INDEXING, **CONVOLUTIONS, **QUANTIZED, **LINALG, **FFT, **FAST,
+    **RANDOM,
 }  # fmt: skip
 
 
@@ -421,10 +424,10 @@ _NAMES = {
 }
 NOT_DIFFERENTIABLE = {name: reason for reason, names in _NAMES.items() for name in names.split()}
 
-# What MLX 0.32.4 gets wrong or lacks: the chains of modes that fail, the message, and the cases. "rev fwd" is forward mode
-# over reverse mode. "off by" stands for a wrong value: addmm takes its factors for 1 (fwd, `beta`: the tangent of c is
-# not scaled), block_masked_mm multiplies the gradient of `mask_out` by that mask once more, divmod gives 0 for the
-# remainder, full and full_like multiply the gradient by the value, the second derivative of a complex abs is 0.
+# What MLX 0.32.4 gets wrong or lacks: the chains of modes that fail, the message, and the cases. "rev fwd" is forward
+# mode over reverse mode. "off by" stands for a wrong value: addmm does not scale tangents by `alpha` and `beta`,
+# block_masked_mm multiplies the gradient of `mask_out` by that mask once more, divmod gives 0 for the remainder, full
+# and full_like multiply the gradient by the value, the second derivative of a complex abs is 0.
 _ALL = ("fwd", "rev", "fwd fwd", "fwd rev", "rev fwd", "rev rev")
 _FORWARD = ("fwd", "fwd fwd", "fwd rev", "rev fwd")
 _FORWARD_FIRST = ("fwd", "fwd fwd", "fwd rev")
@@ -469,4 +472,6 @@ _FAULTS = [
         "max max_axis max_axes min min_axis min_axes minmax minmax_axis minmax_axes",
     ),
 ]  # fmt: skip
-FAULTS = {(name, tuple(path.split())): text for paths, text, names in _FAULTS for name in names.split() for path in paths}
+FAULTS = {
+    (name, tuple(path.split())): text for paths, text, names in _FAULTS for name in names.split() for path in paths
+}

@@ -14,13 +14,18 @@ import contextlib
 import itertools
 
 import numpy as np
+import pytest
 
 import mlxffi
 from mlxffi import Array
+from mlxffi._ffi import plain_mlxc
 
-# Relative error allowed for values and derivatives of a dtype. MLX computes several functions of float64 (sin, cos, exp,
-# erf, ...) by float32 formulas, good to 1e-7, hence no more is asked of float64 than what a difference quotient of
-# those gives.
+# For what rests on the mlxffi_* functions of our libmlxc, where the build is against somebody else's.
+needs_own_mlxc = pytest.mark.skipif(plain_mlxc, reason="needs the mlxffi_* functions of libmlxc")
+
+# Relative error allowed for values and derivatives of a dtype. MLX computes several functions of float64 (sin, cos,
+# exp, erf, ...) by float32 formulas, good to 1e-7, hence no more is asked of float64 than what a difference quotient
+# of those gives.
 TOLERANCE = {"float64": 1e-4, "float32": 5e-4, "complex64": 5e-4, "float16": 1e-2, "bfloat16": 1e-1}
 
 # Differences over four points leave an error of order STEP**4, so that the step may be wide and the rounding of a
@@ -70,6 +75,15 @@ def check_path(fn, args, path, tolerance=TOLERANCE["float64"]):
         for mode in path[:-1]:
             fn, name = DERIVATIVES[mode](fn, point, rng), f"{NAMES[mode]} of {name}"
         CHECKS[path[-1]](fn, point, rng, f"{NAMES[path[-1]]} of {name}", tolerance)
+
+
+def error_of(call, kind=mlxffi.Error):
+    """What a call raises, without the frames that it came through: these would keep arrays alive."""
+    try:
+        call()
+    except kind as error:
+        return error.with_traceback(None)
+    raise AssertionError(f"expected {kind.__name__}, and nothing was raised")
 
 
 @contextlib.contextmanager

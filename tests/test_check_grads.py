@@ -56,7 +56,8 @@ def test_pad_value_gets_no_tangent():
 
 
 def test_gradient_of_a_pad_value_beside_that_of_the_array_still_crashes_mlx():
-    program = "import mlx.core as mx; mx.grad(lambda a, v: mx.pad(a, 1, constant_values=v).sum(), [0, 1])(mx.ones(2), mx.array(1.0))"
+    padded = "lambda a, v: mx.pad(a, 1, constant_values=v).sum()"
+    program = f"import mlx.core as mx; mx.grad({padded}, [0, 1])(mx.ones(2), mx.ones([]))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert result.returncode < 0
 
@@ -99,7 +100,7 @@ def test_a_planted_error_in_the_second_order_is_found(factor):
 
     fn = m.custom_vjp(lambda inputs: [m.sin(inputs[0])], gradients)
     check_grads(fn, [POINT], order=1, modes=("rev",))
-    with pytest.raises(AssertionError, match="^VJP of VJP of "):
+    with pytest.raises(AssertionError, match=r"^VJP of VJP of "):
         check_grads(fn, [POINT], order=2, modes=("rev",))
 
 

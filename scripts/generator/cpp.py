@@ -66,8 +66,10 @@ def _body(function: Function) -> str:
     outs, inputs = _outs_and_inputs(function)
     expression = _expression(function, inputs)
     if function.returns == "int" and not function.value:
-        call = f"put({', '.join([*outs, expression])})" if outs else expression
-        return f"return guarded(__func__, [&] {{ {call}; }});"
+        if not outs:
+            return f"return guarded(__func__, [&] {{ {expression}; }});"
+        slots = ", ".join(outs)
+        return f"return guarded(__func__, [&] {{ require({slots}); put({slots}, {expression}); }});"
     if function.returns.startswith("mlx_") and function.returns != "mlx_dtype":
         return f"return made<{function.returns}>(__func__, [&] {{ return {expression}; }});"
     fallback = FALLBACKS.get(function.returns, "nullptr")

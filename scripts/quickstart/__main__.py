@@ -1,12 +1,13 @@
-"""`python -m quickstart`; scripts/quickstart.sh makes an environment for it."""
+"""`python -m quickstart`, with the packages of the extra `plot`; scripts/quickstart.sh installs them."""
 
-import importlib.util
 import sys
+from importlib.util import find_spec
 
-for module in ("matplotlib", "tqdm", "mlxffi"):
-    if importlib.util.find_spec(module) is None:
-        sys.exit(f"quickstart: error: {module} is not installed")
+missing = [package for package in ("mlxffi", "matplotlib", "tqdm") if find_spec(package) is None]
+if missing:
+    print(f"quickstart: error: {', '.join(missing)} not found; pip install 'mlxffi[cpu,plot]'", file=sys.stderr)
+    sys.exit(2)
 
-from .cli import main
+from .cli import main  # noqa: E402
 
 sys.exit(main())

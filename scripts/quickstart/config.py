@@ -13,9 +13,9 @@ class UsageError(Exception):
 class Config:
     """The network and how it learns; each field is an option of the command line and is stored in the checkpoint."""
 
-    layers: int = field(default=3, metadata={"help": "blocks of the transformer"})
+    layers: int = field(default=2, metadata={"help": "blocks of the transformer"})
     width: int = field(default=128, metadata={"help": "features of a byte"})
-    heads: int = field(default=4, metadata={"help": "attention heads of a block"})
+    heads: int = field(default=2, metadata={"help": "attention heads of a block"})
     context: int = field(default=128, metadata={"help": "bytes that the network sees at once"})
     batch: int = field(default=16, metadata={"help": "sequences in a step"})
     learning_rate: float = field(default=3e-3, metadata={"help": "the highest, reached after the warm-up"})

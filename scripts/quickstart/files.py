@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import mlxffi
 from matplotlib.figure import Figure
+
+import mlxffi
 from mlxffi import io
 
 from . import job, text
@@ -19,6 +21,22 @@ from .config import Config, UsageError
 from .job import State
 
 FORMAT = "mlxffi quickstart 1"
+
+
+# --- the folder ---
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and see that files can be written to it, before any time is spent on training.
+
+    Raises:
+      UsageError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UsageError(f"the output folder {folder} cannot be written to: {error.strerror}") from error
 
 
 @contextmanager
@@ -82,7 +100,7 @@ def fingerprint() -> str:
 def draw_curve(path: Path, state: State) -> None:
     """Draw the losses over the steps as a PNG."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.add_subplot(xlabel="step", ylabel="loss (nats per byte)", title="Byte-level transformer on English prose")
+    axes = figure.add_subplot(xlabel="step", ylabel="loss (nats per byte)", title="Next byte of English prose")
     axes.plot(range(1, state.step + 1), state.training, color="0.7", linewidth=0.8, label="training, each batch")
     axes.plot(*zip(*sorted(state.validation.items()), strict=True), marker=".", label="validation")
     axes.grid(alpha=0.3)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import mlxffi
 from mlxffi import Array
@@ -56,9 +55,12 @@ def initial_state(config: Config) -> State:
 def compiled_step(config: Config) -> CompiledFunction:
     """A function from [step, tokens, targets, *arrays] to [loss, *new arrays], which runs as one graph."""
     count = len(model.parameter_shapes(config))
-    loss_and_gradients = mlxffi.value_and_grad(
-        lambda inputs: [model.loss(inputs[:count], *inputs[count:], config)], *range(count)
-    )
+
+    def loss_of(inputs: list[Array]) -> list[Array]:
+        *parameters, tokens, targets = inputs
+        return [model.loss(parameters, tokens, targets, config)]
+
+    loss_and_gradients = mlxffi.value_and_grad(loss_of, *range(count))
 
     def step_once(inputs: list[Array]) -> list[Array]:
         step, tokens, targets, *arrays = inputs
@@ -90,29 +92,34 @@ class Job:
     def __init__(self, config: Config, state: State):
         self.config = config
         self.state = state
-        self.seconds = 0.0  # spent in steps
-        training, validation = map(text.as_array, text.split(text.prose()))
+        training, validation = text.split(text.prose())
         self._training = training
         self._validation = text.ordered_batches(validation, config.batch, config.context)
         self._step = compiled_step(config)
         self._loss = compiled_loss(config)
 
+    def compile(self) -> None:
+        """Trace the step and build its kernels, by a step of which nothing is kept: those that follow can be timed."""
+        mlxffi.eval(*self._next())
+
     def advance(self) -> float:
         """Do one step and give its loss."""
-        began = time.perf_counter()
-        config, state, step = self.config, self.state, self.state.step + 1
-        batch = text.random_batch(self._training, config.batch, config.context, config.seed, step)
-        loss, *arrays = self._step([Array(float(step)), *batch, *state.arrays])
+        loss, *arrays = self._next()
         mlxffi.eval(loss, *arrays)
-        # In one assignment, so that a run that is interrupted leaves a whole state to save.
-        self.state = State(arrays, [*state.training, loss.item()], state.validation)
-        self.seconds += time.perf_counter() - began
+        # In one assignment, so that a run that is interrupted has a whole state to save.
+        self.state = replace(self.state, arrays=arrays, training=[*self.state.training, loss.item()])
         return self.state.training[-1]
+
+    def _next(self) -> list[Array]:
+        """The loss and the arrays of the next step, yet to be evaluated."""
+        config, step = self.config, self.state.step + 1
+        tokens, targets = text.random_batch(self._training, config.batch, config.context, config.seed, step)
+        return self._step([Array(float(step)), tokens, targets, *self.state.arrays])
 
     def validate(self) -> float:
         """Measure the loss over the whole validation text and note it in the state."""
         parameters = self.state.parameters
-        losses = [self._loss([*batch, *parameters])[0].item() for batch in self._validation]
+        losses: list[float] = [self._loss([*batch, *parameters])[0].item() for batch in self._validation]
         mean = sum(losses) / len(losses)
-        self.state.validation[self.state.step] = mean
+        self.state = replace(self.state, validation={**self.state.validation, self.state.step: mean})
         return mean

@@ -112,4 +112,4 @@ def logits(parameters: Sequence[Array], tokens: Array, config: Config) -> Array:
 
 def loss(parameters: Sequence[Array], tokens: Array, targets: Array, config: Config) -> Array:
     """The mean cross-entropy, in nats per byte: ()."""
-    return mlxffi.mean(fast.cross_entropy(logits(parameters, tokens, config), targets))
+    return mlxffi.cross_entropy_loss(logits(parameters, tokens, config), targets)

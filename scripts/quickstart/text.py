@@ -18,15 +18,10 @@ def prose() -> bytes:
     return "\n\n".join(dict.fromkeys(filter(str.strip, paragraphs))).encode()
 
 
-def split(text: bytes) -> tuple[bytes, bytes]:
-    """The first part for training, the last for validation."""
+def split(text: bytes) -> tuple[Array, Array]:
+    """The first part for training and the last for validation, as arrays of their bytes: (N,) each."""
     border = round(len(text) * (1 - VALIDATION_SHARE))
-    return text[:border], text[border:]
-
-
-def as_array(text: bytes) -> Array:
-    """A text as an array of its bytes, (N,)."""
-    return Array(list(text), "uint8")
+    return Array(text[:border]), Array(text[border:])
 
 
 def windows(text: Array, starts: Array, context: int) -> tuple[Array, Array]:
@@ -50,7 +45,7 @@ def ordered_batches(text: Array, batch: int, context: int) -> list[tuple[Array, 
     stride = batch * context
     if text.size <= stride:
         raise UsageError(
-            f"--batch times --context must be less than the {text.size} bytes of the validation text, but it is {stride}"
+            f"--batch times --context must be less than {text.size} (the validation text), but it is {stride}"
         )
     first = mlxffi.arange(0, stride, context, "int32")  # (B,)
     offsets = range(0, text.size - stride, stride)

@@ -261,6 +261,14 @@ int mlx_io_gguf_set_metadata_vector_string(
     const char *key,
     const mlx_vector_string mvstr);
 
+/**
+ * Store the keys of all metadata of `io`, of every kind, in `keys`, in no particular order.
+ *
+ * `keys`: receives the result; the caller owns it and frees it with mlx_vector_string_free().
+ * Returns 0, or 1 after an error.
+ */
+int mlx_io_gguf_get_metadata_keys(mlx_vector_string *keys, mlx_io_gguf io);
+
 #ifdef __cplusplus
 }
 #endif

@@ -735,7 +735,8 @@ int mlx_conv3d(
  * Returns 0, or 1 after an error: `input` is not floating point, `input` and `weight` differ in
  * rank or the rank does not suit the operation, the channels do not fit each other or `groups`, a
  * stride, a dilation or `groups` is not positive, or the padded input is smaller than the dilated
- * kernel, or a list has another length than 0, 1 and the number of spatial axes, or a bad argument.
+ * kernel, the product of a stride and an input dilation does not fit an int, or a list has another
+ * length than 0, 1 and the number of spatial axes, or a bad argument.
  */
 int mlx_conv_general(
     mlx_array *res,
@@ -2079,7 +2080,7 @@ int mlx_outer(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_st
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: the lists differ in length, an axis is out of range, a pad size
- * is negative, or `mode` is unknown, or a bad argument.
+ * is negative, `mode` is unknown, or `pad_value` has not exactly one element, or a bad argument.
  */
 int mlx_pad(
     mlx_array *res,
@@ -2102,7 +2103,8 @@ int mlx_pad(
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
- * Returns 0, or 1 after an error: `pad_width` is negative or `mode` is unknown, or a bad argument.
+ * Returns 0, or 1 after an error: `pad_width` is negative, `mode` is unknown, or `pad_value` has
+ * not exactly one element, or a bad argument.
  */
 int mlx_pad_symmetric(
     mlx_array *res,
@@ -2223,8 +2225,9 @@ int mlx_put_along_axis(
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `mode` is unknown, `x` is not of a real floating dtype (float64
- * excluded), `w` is not 2-D or is packed without `w_scales`, the inner dimensions differ, or a
- * global scale is given alone or for a mode other than "nvfp4", or a bad argument.
+ * excluded), `w` is not 2-D or is packed without `w_scales` of the shape that goes with it, the
+ * inner dimensions differ, or a global scale is given alone or for a mode other than "nvfp4", or a
+ * bad argument.
  */
 int mlx_qqmm(
     mlx_array *res,
@@ -3298,8 +3301,8 @@ int mlx_take(mlx_array *res, const mlx_array a, const mlx_array indices, const m
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
- * Returns 0, or 1 after an error: the ranks differ, `axis` is out of range, or the shapes do not
- * broadcast, or a bad argument.
+ * Returns 0, or 1 after an error: the ranks differ, `axis` is out of range, the shapes do not
+ * broadcast, or there are indices into an axis of size 0, or a bad argument.
  */
 int mlx_take_along_axis(
     mlx_array *res,
@@ -3803,16 +3806,17 @@ int mlx_gather_qmm_global_scale(
  * broadcast against each other to the leading shape of the result) the matrices at those positions
  * of the flattened stacks, an empty handle standing for all matrices of that operand in order. `x`
  * is quantized on the fly, and `w` likewise unless it is packed as uint32 by mlx_quantize: then
- * `scales_w` must hold its scales (unchecked), otherwise it is an empty handle. `group_size` and
- * `bits` without a value are the defaults of `mode` (usually "nvfp4", 16 and 4, or "mxfp8", 32 and
- * 8); `global_scale_x` and `global_scale_w` are optional float32 scales for "nvfp4", empty handles
+ * `scales_w` must hold its scales, otherwise it is an empty handle. `group_size` and `bits` without
+ * a value are the defaults of `mode` (usually "nvfp4", 16 and 4, or "mxfp8", 32 and 8);
+ * `global_scale_x` and `global_scale_w` are optional float32 scales for "nvfp4", empty handles
  * meaning none. `sorted_indices` promises that `rhs_indices` is ascending, which may be faster; the
  * result has the dtype of `x`, and the CPU backend cannot evaluate it.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `mode` is unknown, the indices are not of an integer dtype or do
- * not broadcast, or the shapes do not fit together, or a bad argument.
+ * not broadcast, the shapes do not fit together, or `w` is packed and `scales_w` is not of the
+ * shape that goes with it, or a bad argument.
  */
 int mlx_gather_qqmm(
     mlx_array *res,

@@ -1,5 +1,7 @@
 #include "guards.h"
 
+#include <limits>
+
 namespace mlxc {
 
 namespace {
@@ -58,6 +60,17 @@ std::vector<int> axes_of(const mx::array& a, std::vector<int> axes, const char* 
   return axes;
 }
 
+std::vector<int> strides_over(std::vector<int> stride, std::vector<int> input_dilation) {
+  for (int64_t step : stride) {
+    for (int64_t dilation : input_dilation) {
+      if (step * dilation > std::numeric_limits<int>::max()) {
+        throw BadArgument("stride", "expected strides whose product with the input dilation fits an int, got " + std::to_string(step) + " and " + std::to_string(dilation));
+      }
+    }
+  }
+  return stride;
+}
+
 mx::Shape steps(const mx::array& a, mx::Shape strides) {
   for (size_t i = 0; i < strides.size() && i < a.ndim(); i++) {
     int most = std::max(a.shape(i), 1);
@@ -94,6 +107,14 @@ const mx::array& values_for(const mx::array& mask, const mx::array& src) {
   return src;
 }
 
+const mx::array& indices_into(const mx::array& a, const mx::array& indices, int axis) {
+  int ndim = static_cast<int>(a.ndim());
+  if (axis >= -ndim && axis < ndim && !a.shape(axis) && indices.size()) {
+    throw BadArgument("indices", "expected no indices into axis " + std::to_string(axis) + " of size 0, got shape " + printed(indices.shape()));
+  }
+  return indices;
+}
+
 const Arrays& not_empty(const Arrays& arrays, const char* argument) {
   return arrays.empty() ? throw BadArgument(argument, "expected at least 1 array, got 0") : arrays;
 }
@@ -109,12 +130,24 @@ const mx::array& matrices(const mx::array& a, const char* argument) {
   return a;
 }
 
-const std::optional<mx::array>& scales_of(const mx::array& w, const std::optional<mx::array>& scales, const char* argument) {
-  if (w.dtype() == mx::uint32 && !scales) {
-    throw BadArgument(argument, "expected the scales of the packed matrix `w`, got an empty handle (ctx is NULL)");
+const mx::array& one_element(const mx::array& a, const char* argument) {
+  return a.size() == 1 ? a : throw BadArgument(argument, "expected an array of one element, got shape " + printed(a.shape()));
+}
+
+mx::array dense(const mx::array& a, mx::StreamOrDevice s) {
+  return a.size() ? a : mx::contiguous(a, false, s);
+}
+
+const std::optional<mx::array>& scales_of(const mx::array& w, const std::optional<mx::array>& scales, const Packing& packing, const char* argument) {
+  if (w.dtype() != mx::uint32 || !w.ndim()) {
+    return scales;
   }
-  if (scales) {
-    with_elements(*scales, argument);
+  int group_size = positive(packing.group_size.value_or(packing.mode == "nvfp4" ? 16 : 32), "group_size");
+  int bits = positive(packing.bits.value_or(packing.mode == "mxfp8" ? 8 : 4), "bits");
+  auto wanted = w.shape();
+  wanted.back() = static_cast<int64_t>(wanted.back()) * 32 / bits / group_size;
+  if (!scales || scales->shape() != wanted) {
+    throw BadArgument(argument, "expected scales of shape " + printed(wanted) + " for the packed matrix `w`, got " + (scales ? printed(scales->shape()) : "an empty handle (ctx is NULL)"));
   }
   return scales;
 }

@@ -23,6 +23,9 @@ mx::Shape extents(mx::Shape shape, const char* argument);
 // The axes of an array, each in range.
 std::vector<int> axes_of(const mx::array& a, std::vector<int> axes, const char* argument);
 
+// The strides of a convolution over a dilated input, whose products MLX computes as int.
+std::vector<int> strides_over(std::vector<int> stride, std::vector<int> input_dilation);
+
 // --- slices ---
 
 // The steps of a slice of `a`. A step past the end of an axis takes one element, as the size of that axis does.
@@ -37,6 +40,9 @@ const mx::array& blocks(const mx::array& updates, const mx::array& a);
 // The values of a masked scatter: at least one where there are places for them.
 const mx::array& values_for(const mx::array& mask, const mx::array& src);
 
+// Indices into an axis of `a`: none where that axis has no elements.
+const mx::array& indices_into(const mx::array& a, const mx::array& indices, int axis);
+
 // --- arrays ---
 
 const Arrays& not_empty(const Arrays& arrays, const char* argument);
@@ -45,8 +51,20 @@ const mx::array& with_elements(const mx::array& a, const char* argument);
 // Matrices, in the last two axes, of at least one row and column.
 const mx::array& matrices(const mx::array& a, const char* argument);
 
+const mx::array& one_element(const mx::array& a, const char* argument);
+
+// An array without elements in row-major order: MLX reduces another one by strides that lead nowhere.
+mx::array dense(const mx::array& a, mx::StreamOrDevice s);
+
+// How a matrix is packed; what is left out follows from the mode.
+struct Packing {
+  std::optional<int> group_size;
+  std::optional<int> bits;
+  std::string mode;
+};
+
 // The scales of a matrix: needed where it is packed, and then one for each group of a row.
-const std::optional<mx::array>& scales_of(const mx::array& w, const std::optional<mx::array>& scales, const char* argument);
+const std::optional<mx::array>& scales_of(const mx::array& w, const std::optional<mx::array>& scales, const Packing& packing, const char* argument);
 
 // Rows of a length for which there is a Hadamard matrix: m * 2^k with m 1, 12, 20 or 28.
 const mx::array& hadamard_rows(const mx::array& a);

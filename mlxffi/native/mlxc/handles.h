@@ -139,6 +139,20 @@ std::optional<Object<Handle>> maybe(Handle handle) {
   return *static_cast<Object<Handle>*>(handle.ctx);
 }
 
+// Every result slot must be there before anything is done for it.
+template <class... Slots>
+void require(Slots*... slots) {
+  if (((slots == nullptr) || ...)) {
+    throw BadArgument("res", "expected a place for each result, got NULL");
+  }
+}
+
+// A closure lives through its own call, also when the callback frees the handle.
+template <class Callable>
+Callable kept(const Callable& callable) {
+  return callable;
+}
+
 // A result that has a handle.
 template <class Handle, class Value, std::enable_if_t<is_handle<Handle>>* = nullptr>
 void put(Handle* slot, Value&& value) {

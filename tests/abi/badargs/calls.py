@@ -313,7 +313,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "mlx_quantize": ({"mode": "mxfp4"}, {"mode": "mxfp8"}, {"mode": "nvfp4", "w": Array((4, 32))}),
     "mlx_dequantize": (_FOURS, _EIGHTS),
     "mlx_quantized_matmul": ({**_FOURS}, {"transpose": False, "x": Array((1, 4))}),
-    "mlx_gather_qmm": (_WHOLE,),
+    "mlx_gather_qmm": (_WHOLE, {"x": Array((2, 1, 4)), "transpose": False}),
     "mlx_gather_mm": (_WHOLE,),
     "mlx_qqmm": ({"w": Array((4, 64)), "w_scales": NULL},),
     "mlx_block_masked_mm": ({"a": Array((40, 40)), "b": Array((40, 40)), "mask_out": NULL, "mask_lhs": Array((2, 2), "bool")},),

@@ -9,7 +9,7 @@ extern "C" size_t mlx_dtype_size(mlx_dtype dtype) {
 }
 
 extern "C" int mlx_array_tostring(mlx_string *str, const mlx_array arr) {
-  return guarded(__func__, [&] { put(str, printed(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(str); put(str, printed(get(arr, "arr"))); });
 }
 
 extern "C" mlx_array mlx_array_new() {
@@ -58,35 +58,35 @@ extern "C" int mlx_array_set(mlx_array *arr, const mlx_array src) {
 }
 
 extern "C" int mlx_array_set_bool(mlx_array *arr, bool val) {
-  return guarded(__func__, [&] { put(arr, mx::array(val)); });
+  return guarded(__func__, [&] { require(arr); put(arr, mx::array(val)); });
 }
 
 extern "C" int mlx_array_set_int(mlx_array *arr, int val) {
-  return guarded(__func__, [&] { put(arr, mx::array(val)); });
+  return guarded(__func__, [&] { require(arr); put(arr, mx::array(val)); });
 }
 
 extern "C" int mlx_array_set_float32(mlx_array *arr, float val) {
-  return guarded(__func__, [&] { put(arr, mx::array(val)); });
+  return guarded(__func__, [&] { require(arr); put(arr, mx::array(val)); });
 }
 
 extern "C" int mlx_array_set_float(mlx_array *arr, float val) {
-  return guarded(__func__, [&] { put(arr, mx::array(val)); });
+  return guarded(__func__, [&] { require(arr); put(arr, mx::array(val)); });
 }
 
 extern "C" int mlx_array_set_float64(mlx_array *arr, double val) {
-  return guarded(__func__, [&] { put(arr, mx::array(val, mx::float64)); });
+  return guarded(__func__, [&] { require(arr); put(arr, mx::array(val, mx::float64)); });
 }
 
 extern "C" int mlx_array_set_double(mlx_array *arr, double val) {
-  return guarded(__func__, [&] { put(arr, mx::array(val, mx::float64)); });
+  return guarded(__func__, [&] { require(arr); put(arr, mx::array(val, mx::float64)); });
 }
 
 extern "C" int mlx_array_set_complex(mlx_array *arr, float real_val, float imag_val) {
-  return guarded(__func__, [&] { put(arr, mx::array(std::complex<float>(real_val, imag_val))); });
+  return guarded(__func__, [&] { require(arr); put(arr, mx::array(std::complex<float>(real_val, imag_val))); });
 }
 
 extern "C" int mlx_array_set_data(mlx_array *arr, const void *data, const int *shape, int dim, mlx_dtype dtype) {
-  return guarded(__func__, [&] { put(arr, copied(data, shape, dim, dtype_of(dtype, "dtype"))); });
+  return guarded(__func__, [&] { require(arr); put(arr, copied(data, shape, dim, dtype_of(dtype, "dtype"))); });
 }
 
 extern "C" size_t mlx_array_itemsize(const mlx_array arr) {
@@ -126,51 +126,51 @@ extern "C" int mlx_array_eval(mlx_array arr) {
 }
 
 extern "C" int mlx_array_item_bool(bool *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, item<bool>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, item<bool>(get(arr, "arr"))); });
 }
 
 extern "C" int mlx_array_item_uint8(uint8_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, item<uint8_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, item<uint8_t>(get(arr, "arr"))); });
 }
 
 extern "C" int mlx_array_item_uint16(uint16_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, item<uint16_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, item<uint16_t>(get(arr, "arr"))); });
 }
 
 extern "C" int mlx_array_item_uint32(uint32_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, item<uint32_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, item<uint32_t>(get(arr, "arr"))); });
 }
 
 extern "C" int mlx_array_item_uint64(uint64_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, item<uint64_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, item<uint64_t>(get(arr, "arr"))); });
 }
 
 extern "C" int mlx_array_item_int8(int8_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, item<int8_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, item<int8_t>(get(arr, "arr"))); });
 }
 
 extern "C" int mlx_array_item_int16(int16_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, item<int16_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, item<int16_t>(get(arr, "arr"))); });
 }
 
 extern "C" int mlx_array_item_int32(int32_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, item<int32_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, item<int32_t>(get(arr, "arr"))); });
 }
 
 extern "C" int mlx_array_item_int64(int64_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, item<int64_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, item<int64_t>(get(arr, "arr"))); });
 }
 
 extern "C" int mlx_array_item_float32(float *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, item<float>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, item<float>(get(arr, "arr"))); });
 }
 
 extern "C" int mlx_array_item_float64(double *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, item<double>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, item<double>(get(arr, "arr"))); });
 }
 
 extern "C" int mlx_array_item_complex64(mlx_complex64_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, item<mx::complex64_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, item<mx::complex64_t>(get(arr, "arr"))); });
 }
 
 extern "C" const bool *mlx_array_data_bool(const mlx_array arr) {
@@ -222,7 +222,7 @@ extern "C" const mlx_complex64_t *mlx_array_data_complex64(const mlx_array arr) 
 }
 
 extern "C" int _mlx_array_is_available(bool *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, get(arr, "arr").is_available()); });
+  return guarded(__func__, [&] { require(res); put(res, get(arr, "arr").is_available()); });
 }
 
 extern "C" int _mlx_array_wait(const mlx_array arr) {
@@ -230,23 +230,23 @@ extern "C" int _mlx_array_wait(const mlx_array arr) {
 }
 
 extern "C" int _mlx_array_is_contiguous(bool *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, flags(get(arr, "arr")).contiguous); });
+  return guarded(__func__, [&] { require(res); put(res, flags(get(arr, "arr")).contiguous); });
 }
 
 extern "C" int _mlx_array_is_row_contiguous(bool *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, flags(get(arr, "arr")).row_contiguous); });
+  return guarded(__func__, [&] { require(res); put(res, flags(get(arr, "arr")).row_contiguous); });
 }
 
 extern "C" int _mlx_array_is_col_contiguous(bool *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, flags(get(arr, "arr")).col_contiguous); });
+  return guarded(__func__, [&] { require(res); put(res, flags(get(arr, "arr")).col_contiguous); });
 }
 
 extern "C" int mlx_array_item_float16(mx::float16_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, item<mx::float16_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, item<mx::float16_t>(get(arr, "arr"))); });
 }
 
 extern "C" int mlx_array_item_bfloat16(mx::bfloat16_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { put(res, item<mx::bfloat16_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, item<mx::bfloat16_t>(get(arr, "arr"))); });
 }
 
 extern "C" const mx::float16_t *mlx_array_data_float16(const mlx_array arr) {

@@ -18,7 +18,7 @@ extern "C" int mlx_closure_set(mlx_closure *cls, const mlx_closure src) {
 }
 
 extern "C" int mlx_closure_apply(mlx_vector_array *res, mlx_closure cls, const mlx_vector_array input) {
-  return guarded(__func__, [&] { put(res, get(cls, "cls")(get(input, "input"))); });
+  return guarded(__func__, [&] { require(res); put(res, kept(get(cls, "cls"))(get(input, "input"))); });
 }
 
 extern "C" mlx_closure_kwargs mlx_closure_kwargs_new() {
@@ -35,7 +35,7 @@ extern "C" int mlx_closure_kwargs_set(mlx_closure_kwargs *cls, const mlx_closure
 }
 
 extern "C" int mlx_closure_kwargs_apply(mlx_vector_array *res, mlx_closure_kwargs cls, const mlx_vector_array input_0, const mlx_map_string_to_array input_1) {
-  return guarded(__func__, [&] { put(res, get(cls, "cls")(get(input_0, "input_0"), get(input_1, "input_1"))); });
+  return guarded(__func__, [&] { require(res); put(res, kept(get(cls, "cls"))(get(input_0, "input_0"), get(input_1, "input_1"))); });
 }
 
 extern "C" mlx_closure_value_and_grad mlx_closure_value_and_grad_new() {
@@ -52,7 +52,7 @@ extern "C" int mlx_closure_value_and_grad_set(mlx_closure_value_and_grad *cls, c
 }
 
 extern "C" int mlx_closure_value_and_grad_apply(mlx_vector_array *res_0, mlx_vector_array *res_1, mlx_closure_value_and_grad cls, const mlx_vector_array input) {
-  return guarded(__func__, [&] { put(res_0, res_1, get(cls, "cls")(get(input, "input"))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, kept(get(cls, "cls"))(get(input, "input"))); });
 }
 
 extern "C" mlx_closure_custom mlx_closure_custom_new() {
@@ -69,7 +69,7 @@ extern "C" int mlx_closure_custom_set(mlx_closure_custom *cls, const mlx_closure
 }
 
 extern "C" int mlx_closure_custom_apply(mlx_vector_array *res, mlx_closure_custom cls, const mlx_vector_array input_0, const mlx_vector_array input_1, const mlx_vector_array input_2) {
-  return guarded(__func__, [&] { put(res, get(cls, "cls")(get(input_0, "input_0"), get(input_1, "input_1"), get(input_2, "input_2"))); });
+  return guarded(__func__, [&] { require(res); put(res, kept(get(cls, "cls"))(get(input_0, "input_0"), get(input_1, "input_1"), get(input_2, "input_2"))); });
 }
 
 extern "C" mlx_closure_custom_jvp mlx_closure_custom_jvp_new() {
@@ -86,7 +86,7 @@ extern "C" int mlx_closure_custom_jvp_set(mlx_closure_custom_jvp *cls, const mlx
 }
 
 extern "C" int mlx_closure_custom_jvp_apply(mlx_vector_array *res, mlx_closure_custom_jvp cls, const mlx_vector_array input_0, const mlx_vector_array input_1, const int *input_2, size_t input_2_num) {
-  return guarded(__func__, [&] { put(res, get(cls, "cls")(get(input_0, "input_0"), get(input_1, "input_1"), List(input_2, input_2_num, "input_2"))); });
+  return guarded(__func__, [&] { require(res); put(res, kept(get(cls, "cls"))(get(input_0, "input_0"), get(input_1, "input_1"), List(input_2, input_2_num, "input_2"))); });
 }
 
 extern "C" mlx_closure_custom_vmap mlx_closure_custom_vmap_new() {
@@ -103,5 +103,5 @@ extern "C" int mlx_closure_custom_vmap_set(mlx_closure_custom_vmap *cls, const m
 }
 
 extern "C" int mlx_closure_custom_vmap_apply(mlx_vector_array *res_0, mlx_vector_int *res_1, mlx_closure_custom_vmap cls, const mlx_vector_array input_0, const int *input_1, size_t input_1_num) {
-  return guarded(__func__, [&] { put(res_0, res_1, get(cls, "cls")(get(input_0, "input_0"), List(input_1, input_1_num, "input_1"))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, kept(get(cls, "cls"))(get(input_0, "input_0"), List(input_1, input_1_num, "input_1"))); });
 }

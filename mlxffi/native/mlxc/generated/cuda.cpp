@@ -5,5 +5,5 @@
 using namespace mlxc;
 
 extern "C" int mlx_cuda_is_available(bool *res) {
-  return guarded(__func__, [&] { put(res, mx::cu::is_available()); });
+  return guarded(__func__, [&] { require(res); put(res, mx::cu::is_available()); });
 }

@@ -22,7 +22,7 @@ extern "C" int mlx_device_set(mlx_device *dev, const mlx_device src) {
 }
 
 extern "C" int mlx_device_tostring(mlx_string *str, mlx_device dev) {
-  return guarded(__func__, [&] { put(str, printed(get(dev, "dev"))); });
+  return guarded(__func__, [&] { require(str); put(str, printed(get(dev, "dev"))); });
 }
 
 extern "C" bool mlx_device_equal(mlx_device lhs, mlx_device rhs) {
@@ -30,15 +30,15 @@ extern "C" bool mlx_device_equal(mlx_device lhs, mlx_device rhs) {
 }
 
 extern "C" int mlx_device_get_index(int *index, mlx_device dev) {
-  return guarded(__func__, [&] { put(index, get(dev, "dev").index); });
+  return guarded(__func__, [&] { require(index); put(index, get(dev, "dev").index); });
 }
 
 extern "C" int mlx_device_get_type(mlx_device_type *type, mlx_device dev) {
-  return guarded(__func__, [&] { put(type, device_type_to_c(get(dev, "dev").type)); });
+  return guarded(__func__, [&] { require(type); put(type, device_type_to_c(get(dev, "dev").type)); });
 }
 
 extern "C" int mlx_get_default_device(mlx_device *dev) {
-  return guarded(__func__, [&] { put(dev, mx::default_device()); });
+  return guarded(__func__, [&] { require(dev); put(dev, mx::default_device()); });
 }
 
 extern "C" int mlx_set_default_device(mlx_device dev) {
@@ -46,11 +46,11 @@ extern "C" int mlx_set_default_device(mlx_device dev) {
 }
 
 extern "C" int mlx_device_is_available(bool *avail, mlx_device dev) {
-  return guarded(__func__, [&] { put(avail, mx::is_available(get(dev, "dev"))); });
+  return guarded(__func__, [&] { require(avail); put(avail, mx::is_available(get(dev, "dev"))); });
 }
 
 extern "C" int mlx_device_count(int *count, mlx_device_type type) {
-  return guarded(__func__, [&] { put(count, mx::device_count(device_type_of(type, "type"))); });
+  return guarded(__func__, [&] { require(count); put(count, mx::device_count(device_type_of(type, "type"))); });
 }
 
 extern "C" mlx_device_info mlx_device_info_new() {
@@ -58,7 +58,7 @@ extern "C" mlx_device_info mlx_device_info_new() {
 }
 
 extern "C" int mlx_device_info_get(mlx_device_info *info, mlx_device dev) {
-  return guarded(__func__, [&] { put(info, mx::device_info(existing(get(dev, "dev"), "dev"))); });
+  return guarded(__func__, [&] { require(info); put(info, mx::device_info(existing(get(dev, "dev"), "dev"))); });
 }
 
 extern "C" int mlx_device_info_free(mlx_device_info info) {
@@ -67,13 +67,13 @@ extern "C" int mlx_device_info_free(mlx_device_info info) {
 }
 
 extern "C" int mlx_device_info_has_key(bool *exists, mlx_device_info info, const char *key) {
-  return guarded(__func__, [&] { put(exists, get(info, "info").count(text(key, "key")) != 0); });
+  return guarded(__func__, [&] { require(exists); put(exists, get(info, "info").count(text(key, "key")) != 0); });
 }
 
 extern "C" int mlx_device_info_is_string(bool *is_string, mlx_device_info info, const char *key) {
-  return guarded(__func__, [&] { put(is_string, holds<std::string>(get(info, "info"), text(key, "key"))); });
+  return guarded(__func__, [&] { require(is_string); put(is_string, holds<std::string>(get(info, "info"), text(key, "key"))); });
 }
 
 extern "C" int mlx_device_info_get_keys(mlx_vector_string *keys, mlx_device_info info) {
-  return guarded(__func__, [&] { put(keys, keys_of(get(info, "info"))); });
+  return guarded(__func__, [&] { require(keys); put(keys, keys_of(get(info, "info"))); });
 }

@@ -14,7 +14,7 @@ extern "C" int mlx_distributed_group_free(mlx_distributed_group group) {
 }
 
 extern "C" int mlx_distributed_init(mlx_distributed_group *res, bool strict, const char *bk) {
-  return guarded(__func__, [&] { put(res, mx::distributed::init(strict, maybe(bk))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::distributed::init(strict, maybe(bk))); });
 }
 
 extern "C" int mlx_distributed_group_rank(mlx_distributed_group group) {
@@ -26,7 +26,7 @@ extern "C" int mlx_distributed_group_size(mlx_distributed_group group) {
 }
 
 extern "C" int mlx_distributed_group_split(mlx_distributed_group *res, mlx_distributed_group group, int color, int key) {
-  return guarded(__func__, [&] { put(res, get(group, "group").split(color, key)); });
+  return guarded(__func__, [&] { require(res); put(res, get(group, "group").split(color, key)); });
 }
 
 extern "C" bool mlx_distributed_is_available(const char *bk) {

@@ -39,11 +39,11 @@ extern "C" int mlx_imported_function_free(mlx_imported_function xfunc) {
 }
 
 extern "C" int mlx_imported_function_apply(mlx_vector_array *res, const mlx_imported_function xfunc, const mlx_vector_array args) {
-  return guarded(__func__, [&] { put(res, get(xfunc, "xfunc")(get(args, "args"))); });
+  return guarded(__func__, [&] { require(res); put(res, get(xfunc, "xfunc")(get(args, "args"))); });
 }
 
 extern "C" int mlx_imported_function_apply_kwargs(mlx_vector_array *res, const mlx_imported_function xfunc, const mlx_vector_array args, const mlx_map_string_to_array kwargs) {
-  return guarded(__func__, [&] { put(res, get(xfunc, "xfunc")(get(args, "args"), get(kwargs, "kwargs"))); });
+  return guarded(__func__, [&] { require(res); put(res, get(xfunc, "xfunc")(get(args, "args"), get(kwargs, "kwargs"))); });
 }
 
 extern "C" int mlx_export_function_kwargs_metadata(const char *file, const mlx_closure_kwargs fun, const mlx_vector_array args, const mlx_map_string_to_array kwargs, bool shapeless, const char *metadata) {
@@ -59,5 +59,5 @@ extern "C" mlx_function_exporter mlx_function_exporter_new_kwargs(const char *fi
 }
 
 extern "C" int mlx_imported_function_metadata(mlx_string *metadata, const mlx_imported_function xfunc) {
-  return guarded(__func__, [&] { put(metadata, get(xfunc, "xfunc").metadata()); });
+  return guarded(__func__, [&] { require(metadata); put(metadata, get(xfunc, "xfunc").metadata()); });
 }

@@ -5,73 +5,73 @@
 using namespace mlxc;
 
 extern "C" int mlx_fft_fft(mlx_array *res, const mlx_array a, int n, int axis, mlx_fft_norm norm, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::fft(get(a, "a"), n, axis, fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::fft(get(a, "a"), n, axis, fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_fft2(mlx_array *res, const mlx_array a, const int *n, size_t n_num, const int *axes, size_t axes_num, mlx_fft_norm norm, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::fft2(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::fft2(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_fftfreq(mlx_array *res, int n, double d, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::fftfreq(n, d, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::fftfreq(n, d, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_fftn(mlx_array *res, const mlx_array a, const int *n, size_t n_num, const int *axes, size_t axes_num, mlx_fft_norm norm, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::fftn(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::fftn(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_fftshift(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::fftshift(get(a, "a"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::fftshift(get(a, "a"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_ifft(mlx_array *res, const mlx_array a, int n, int axis, mlx_fft_norm norm, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::ifft(get(a, "a"), n, axis, fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::ifft(get(a, "a"), n, axis, fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_ifft2(mlx_array *res, const mlx_array a, const int *n, size_t n_num, const int *axes, size_t axes_num, mlx_fft_norm norm, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::ifft2(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::ifft2(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_ifftn(mlx_array *res, const mlx_array a, const int *n, size_t n_num, const int *axes, size_t axes_num, mlx_fft_norm norm, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::ifftn(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::ifftn(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_ifftshift(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::ifftshift(get(a, "a"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::ifftshift(get(a, "a"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_irfft(mlx_array *res, const mlx_array a, int n, int axis, mlx_fft_norm norm, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::irfft(get(a, "a"), n, axis, fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::irfft(get(a, "a"), n, axis, fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_irfft2(mlx_array *res, const mlx_array a, const int *n, size_t n_num, const int *axes, size_t axes_num, mlx_fft_norm norm, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::irfft2(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::irfft2(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_irfftn(mlx_array *res, const mlx_array a, const int *n, size_t n_num, const int *axes, size_t axes_num, mlx_fft_norm norm, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::irfftn(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::irfftn(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_rfft(mlx_array *res, const mlx_array a, int n, int axis, mlx_fft_norm norm, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::rfft(get(a, "a"), n, axis, fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::rfft(get(a, "a"), n, axis, fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_rfft2(mlx_array *res, const mlx_array a, const int *n, size_t n_num, const int *axes, size_t axes_num, mlx_fft_norm norm, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::rfft2(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::rfft2(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_rfftfreq(mlx_array *res, int n, double d, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::rfftfreq(n, d, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::rfftfreq(n, d, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_rfftn(mlx_array *res, const mlx_array a, const int *n, size_t n_num, const int *axes, size_t axes_num, mlx_fft_norm norm, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::rfftn(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::rfftn(get(a, "a"), List(n, n_num, "n"), List(axes, axes_num, "axes"), fft_norm_of(norm, "norm"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_istft(mlx_array *res, const mlx_array stft_matrix, mlx_optional_int n_fft, mlx_optional_int hop_length, mlx_optional_int win_length, const mlx_array window, bool center, mlx_fft_norm norm, mlx_optional_bool onesided, mlx_optional_int length, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::istft(get(stft_matrix, "stft_matrix"), optional_of(n_fft), optional_of(hop_length), optional_of(win_length), maybe(window), center, fft_norm_of(norm, "norm"), optional_of(onesided), optional_of(length), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::istft(get(stft_matrix, "stft_matrix"), optional_of(n_fft), optional_of(hop_length), optional_of(win_length), maybe(window), center, fft_norm_of(norm, "norm"), optional_of(onesided), optional_of(length), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fft_stft(mlx_array *res, const mlx_array x, int n_fft, mlx_optional_int hop_length, mlx_optional_int win_length, const mlx_array window, bool center, const char *pad_mode, mlx_fft_norm norm, mlx_optional_bool onesided, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::fft::stft(get(x, "x"), n_fft, optional_of(hop_length), optional_of(win_length), maybe(window), center, text(pad_mode, "pad_mode"), fft_norm_of(norm, "norm"), optional_of(onesided), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::fft::stft(get(x, "x"), n_fft, optional_of(hop_length), optional_of(win_length), maybe(window), center, text(pad_mode, "pad_mode"), fft_norm_of(norm, "norm"), optional_of(onesided), stream_of(s, "s"))); });
 }

@@ -18,5 +18,5 @@ extern "C" int mlx_node_namer_set_name(mlx_node_namer namer, const mlx_array arr
 }
 
 extern "C" int mlx_node_namer_get_name(const char **name, mlx_node_namer namer, const mlx_array arr) {
-  return guarded(__func__, [&] { put(name, get(namer, "namer").get_name(get(arr, "arr")).c_str()); });
+  return guarded(__func__, [&] { require(name); put(name, get(namer, "namer").get_name(get(arr, "arr")).c_str()); });
 }

@@ -5,23 +5,23 @@
 using namespace mlxc;
 
 extern "C" int mlx_load_reader(mlx_array *res, mlx_io_reader in_stream, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::load(get(in_stream, "in_stream"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::load(get(in_stream, "in_stream"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_load(mlx_array *res, const char *file, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, with_file(text(file, "file"), [&] { return mx::load(text(file, "file"), stream_of(s, "s")); })); });
+  return guarded(__func__, [&] { require(res); put(res, with_file(text(file, "file"), [&] { return mx::load(text(file, "file"), stream_of(s, "s")); })); });
 }
 
 extern "C" int mlx_load_gguf(mlx_io_gguf *gguf, const char *file, const mlx_stream s) {
-  return guarded(__func__, [&] { put(gguf, with_file(text(file, "file"), [&] { return mx::load_gguf(text(file, "file"), stream_of(s, "s")); })); });
+  return guarded(__func__, [&] { require(gguf); put(gguf, with_file(text(file, "file"), [&] { return mx::load_gguf(text(file, "file"), stream_of(s, "s")); })); });
 }
 
 extern "C" int mlx_load_safetensors_reader(mlx_map_string_to_array *res_0, mlx_map_string_to_string *res_1, mlx_io_reader in_stream, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res_0, res_1, mx::load_safetensors(get(in_stream, "in_stream"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mx::load_safetensors(get(in_stream, "in_stream"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_load_safetensors(mlx_map_string_to_array *res_0, mlx_map_string_to_string *res_1, const char *file, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res_0, res_1, with_file(text(file, "file"), [&] { return mx::load_safetensors(text(file, "file"), stream_of(s, "s")); })); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, with_file(text(file, "file"), [&] { return mx::load_safetensors(text(file, "file"), stream_of(s, "s")); })); });
 }
 
 extern "C" int mlx_save_writer(mlx_io_writer out_stream, const mlx_array a) {

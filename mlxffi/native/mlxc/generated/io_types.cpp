@@ -5,7 +5,7 @@
 using namespace mlxc;
 
 extern "C" int mlx_io_reader_tostring(mlx_string *str_, mlx_io_reader io) {
-  return guarded(__func__, [&] { put(str_, get(io, "io")->label()); });
+  return guarded(__func__, [&] { require(str_); put(str_, get(io, "io")->label()); });
 }
 
 extern "C" int mlx_io_reader_free(mlx_io_reader io) {
@@ -14,7 +14,7 @@ extern "C" int mlx_io_reader_free(mlx_io_reader io) {
 }
 
 extern "C" int mlx_io_writer_tostring(mlx_string *str_, mlx_io_writer io) {
-  return guarded(__func__, [&] { put(str_, get(io, "io")->label()); });
+  return guarded(__func__, [&] { require(str_); put(str_, get(io, "io")->label()); });
 }
 
 extern "C" int mlx_io_writer_free(mlx_io_writer io) {
@@ -32,19 +32,19 @@ extern "C" int mlx_io_gguf_free(mlx_io_gguf io) {
 }
 
 extern "C" int mlx_io_gguf_get_keys(mlx_vector_string *keys, mlx_io_gguf io) {
-  return guarded(__func__, [&] { put(keys, keys_of(get(io, "io").first)); });
+  return guarded(__func__, [&] { require(keys); put(keys, keys_of(get(io, "io").first)); });
 }
 
 extern "C" int mlx_io_gguf_has_metadata_array(bool *flag, mlx_io_gguf io, const char *key) {
-  return guarded(__func__, [&] { put(flag, holds<mx::array>(get(io, "io").second, text(key, "key"))); });
+  return guarded(__func__, [&] { require(flag); put(flag, holds<mx::array>(get(io, "io").second, text(key, "key"))); });
 }
 
 extern "C" int mlx_io_gguf_has_metadata_string(bool *flag, mlx_io_gguf io, const char *key) {
-  return guarded(__func__, [&] { put(flag, holds<std::string>(get(io, "io").second, text(key, "key"))); });
+  return guarded(__func__, [&] { require(flag); put(flag, holds<std::string>(get(io, "io").second, text(key, "key"))); });
 }
 
 extern "C" int mlx_io_gguf_has_metadata_vector_string(bool *flag, mlx_io_gguf io, const char *key) {
-  return guarded(__func__, [&] { put(flag, holds<std::vector<std::string>>(get(io, "io").second, text(key, "key"))); });
+  return guarded(__func__, [&] { require(flag); put(flag, holds<std::vector<std::string>>(get(io, "io").second, text(key, "key"))); });
 }
 
 extern "C" int mlx_io_gguf_set_array(mlx_io_gguf io, const char *key, const mlx_array arr) {
@@ -61,4 +61,8 @@ extern "C" int mlx_io_gguf_set_metadata_string(mlx_io_gguf io, const char *key, 
 
 extern "C" int mlx_io_gguf_set_metadata_vector_string(mlx_io_gguf io, const char *key, const mlx_vector_string mvstr) {
   return guarded(__func__, [&] { get(io, "io").second.insert_or_assign(text(key, "key"), get(mvstr, "mvstr")); });
+}
+
+extern "C" int mlx_io_gguf_get_metadata_keys(mlx_vector_string *keys, mlx_io_gguf io) {
+  return guarded(__func__, [&] { require(keys); put(keys, keys_of(get(io, "io").second)); });
 }

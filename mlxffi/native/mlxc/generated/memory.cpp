@@ -9,19 +9,19 @@ extern "C" int mlx_clear_cache() {
 }
 
 extern "C" int mlx_get_active_memory(size_t *res) {
-  return guarded(__func__, [&] { put(res, mx::get_active_memory()); });
+  return guarded(__func__, [&] { require(res); put(res, mx::get_active_memory()); });
 }
 
 extern "C" int mlx_get_cache_memory(size_t *res) {
-  return guarded(__func__, [&] { put(res, mx::get_cache_memory()); });
+  return guarded(__func__, [&] { require(res); put(res, mx::get_cache_memory()); });
 }
 
 extern "C" int mlx_get_memory_limit(size_t *res) {
-  return guarded(__func__, [&] { put(res, mx::get_memory_limit()); });
+  return guarded(__func__, [&] { require(res); put(res, mx::get_memory_limit()); });
 }
 
 extern "C" int mlx_get_peak_memory(size_t *res) {
-  return guarded(__func__, [&] { put(res, mx::get_peak_memory()); });
+  return guarded(__func__, [&] { require(res); put(res, mx::get_peak_memory()); });
 }
 
 extern "C" int mlx_reset_peak_memory() {
@@ -29,17 +29,17 @@ extern "C" int mlx_reset_peak_memory() {
 }
 
 extern "C" int mlx_set_cache_limit(size_t *res, size_t limit) {
-  return guarded(__func__, [&] { put(res, mx::set_cache_limit(limit)); });
+  return guarded(__func__, [&] { require(res); put(res, mx::set_cache_limit(limit)); });
 }
 
 extern "C" int mlx_set_memory_limit(size_t *res, size_t limit) {
-  return guarded(__func__, [&] { put(res, mx::set_memory_limit(limit)); });
+  return guarded(__func__, [&] { require(res); put(res, mx::set_memory_limit(limit)); });
 }
 
 extern "C" int mlx_set_wired_limit(size_t *res, size_t limit) {
-  return guarded(__func__, [&] { put(res, mx::set_wired_limit(limit)); });
+  return guarded(__func__, [&] { require(res); put(res, mx::set_wired_limit(limit)); });
 }
 
 extern "C" int mlx_get_array_buffer_size(size_t *res, const mlx_vector_array arrays) {
-  return guarded(__func__, [&] { put(res, mx::get_array_buffer_size(evaluated(get(arrays, "arrays")))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::get_array_buffer_size(evaluated(get(arrays, "arrays")))); });
 }

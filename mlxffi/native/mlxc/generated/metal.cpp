@@ -5,7 +5,7 @@
 using namespace mlxc;
 
 extern "C" int mlx_metal_is_available(bool *res) {
-  return guarded(__func__, [&] { put(res, mx::metal::is_available()); });
+  return guarded(__func__, [&] { require(res); put(res, mx::metal::is_available()); });
 }
 
 extern "C" int mlx_metal_start_capture(const char *path) {
@@ -17,7 +17,7 @@ extern "C" int mlx_metal_stop_capture() {
 }
 
 extern "C" int mlx_metal_get_metallib_path(mlx_string *path) {
-  return guarded(__func__, [&] { put(path, mx::metal::get_metallib_path()); });
+  return guarded(__func__, [&] { require(path); put(path, mx::metal::get_metallib_path()); });
 }
 
 extern "C" int mlx_metal_set_metallib_path(const char *path) {

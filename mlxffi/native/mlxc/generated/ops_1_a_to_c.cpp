@@ -5,245 +5,245 @@
 using namespace mlxc;
 
 extern "C" int mlx_abs(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::abs(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::abs(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_add(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::add(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::add(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_addmm(mlx_array *res, const mlx_array c, const mlx_array a, const mlx_array b, float alpha, float beta, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::addmm(get(c, "c"), get(a, "a"), get(b, "b"), alpha, beta, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::addmm(get(c, "c"), get(a, "a"), get(b, "b"), alpha, beta, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_all_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::all(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::all(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_all_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::all(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::all(dense(get(a, "a"), stream_of(s, "s")), axis, keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_all(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::all(get(a, "a"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::all(dense(get(a, "a"), stream_of(s, "s")), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_allclose(mlx_array *res, const mlx_array a, const mlx_array b, double rtol, double atol, bool equal_nan, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::allclose(get(a, "a"), get(b, "b"), rtol, atol, equal_nan, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::allclose(get(a, "a"), get(b, "b"), rtol, atol, equal_nan, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_any_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::any(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::any(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_any_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::any(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::any(dense(get(a, "a"), stream_of(s, "s")), axis, keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_any(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::any(get(a, "a"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::any(dense(get(a, "a"), stream_of(s, "s")), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_arange(mlx_array *res, double start, double stop, double step, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::arange(start, stop, step, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::arange(start, stop, step, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_arccos(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::arccos(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::arccos(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_arccosh(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::arccosh(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::arccosh(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_arcsin(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::arcsin(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::arcsin(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_arcsinh(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::arcsinh(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::arcsinh(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_arctan(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::arctan(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::arctan(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_arctan2(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::arctan2(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::arctan2(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_arctanh(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::arctanh(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::arctanh(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_argmax_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::argmax(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::argmax(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_argmax(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::argmax(get(a, "a"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::argmax(get(a, "a"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_argmin_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::argmin(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::argmin(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_argmin(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::argmin(get(a, "a"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::argmin(get(a, "a"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_argpartition_axis(mlx_array *res, const mlx_array a, int kth, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::argpartition(get(a, "a"), kth, axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::argpartition(get(a, "a"), kth, axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_argpartition(mlx_array *res, const mlx_array a, int kth, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::argpartition(get(a, "a"), kth, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::argpartition(get(a, "a"), kth, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_argsort_axis(mlx_array *res, const mlx_array a, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::argsort(get(a, "a"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::argsort(get(a, "a"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_argsort(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::argsort(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::argsort(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_array_equal(mlx_array *res, const mlx_array a, const mlx_array b, bool equal_nan, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::array_equal(get(a, "a"), get(b, "b"), equal_nan, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::array_equal(get(a, "a"), get(b, "b"), equal_nan, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_as_strided(mlx_array *res, const mlx_array a, const int *shape, size_t shape_num, const int64_t *strides, size_t strides_num, size_t offset, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mlxc::as_strided(get(a, "a"), List(shape, shape_num, "shape"), List64(strides, strides_num, "strides"), offset, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxc::as_strided(get(a, "a"), List(shape, shape_num, "shape"), List64(strides, strides_num, "strides"), offset, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_astype(mlx_array *res, const mlx_array a, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::astype(get(a, "a"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::astype(get(a, "a"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_atleast_1d(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::atleast_1d(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::atleast_1d(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_atleast_2d(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::atleast_2d(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::atleast_2d(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_atleast_3d(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::atleast_3d(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::atleast_3d(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_bartlett(mlx_array *res, int M, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::bartlett(M, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::bartlett(M, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_bitwise_and(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::bitwise_and(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::bitwise_and(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_bitwise_invert(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::bitwise_invert(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::bitwise_invert(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_bitwise_or(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::bitwise_or(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::bitwise_or(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_bitwise_xor(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::bitwise_xor(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::bitwise_xor(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_blackman(mlx_array *res, int M, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::blackman(M, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::blackman(M, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_block_masked_mm(mlx_array *res, const mlx_array a, const mlx_array b, int block_size, const mlx_array mask_out, const mlx_array mask_lhs, const mlx_array mask_rhs, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::block_masked_mm(get(a, "a"), get(b, "b"), block_size, maybe(mask_out), maybe(mask_lhs), maybe(mask_rhs), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::block_masked_mm(get(a, "a"), get(b, "b"), block_size, maybe(mask_out), maybe(mask_lhs), maybe(mask_rhs), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_broadcast_arrays(mlx_vector_array *res, const mlx_vector_array inputs, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::broadcast_arrays(get(inputs, "inputs"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::broadcast_arrays(get(inputs, "inputs"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_broadcast_to(mlx_array *res, const mlx_array a, const int *shape, size_t shape_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::broadcast_to(get(a, "a"), extents(List(shape, shape_num, "shape"), "shape"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::broadcast_to(get(a, "a"), extents(List(shape, shape_num, "shape"), "shape"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_ceil(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::ceil(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::ceil(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_clip(mlx_array *res, const mlx_array a, const mlx_array a_min, const mlx_array a_max, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::clip(get(a, "a"), maybe(a_min), maybe(a_max), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::clip(get(a, "a"), maybe(a_min), maybe(a_max), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_concatenate_axis(mlx_array *res, const mlx_vector_array arrays, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::concatenate(get(arrays, "arrays"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::concatenate(get(arrays, "arrays"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_concatenate(mlx_array *res, const mlx_vector_array arrays, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::concatenate(get(arrays, "arrays"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::concatenate(get(arrays, "arrays"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conjugate(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::conjugate(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::conjugate(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_contiguous(mlx_array *res, const mlx_array a, bool allow_col_major, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::contiguous(get(a, "a"), allow_col_major, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::contiguous(get(a, "a"), allow_col_major, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv1d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride, int padding, int dilation, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::conv1d(get(input, "input"), get(weight, "weight"), stride, padding, dilation, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::conv1d(get(input, "input"), get(weight, "weight"), stride, padding, dilation, positive(groups, "groups"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv2d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride_0, int stride_1, int padding_0, int padding_1, int dilation_0, int dilation_1, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::conv2d(get(input, "input"), get(weight, "weight"), {stride_0, stride_1}, {padding_0, padding_1}, {dilation_0, dilation_1}, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::conv2d(get(input, "input"), get(weight, "weight"), {stride_0, stride_1}, {padding_0, padding_1}, {dilation_0, dilation_1}, positive(groups, "groups"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv3d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride_0, int stride_1, int stride_2, int padding_0, int padding_1, int padding_2, int dilation_0, int dilation_1, int dilation_2, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::conv3d(get(input, "input"), get(weight, "weight"), {stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {dilation_0, dilation_1, dilation_2}, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::conv3d(get(input, "input"), get(weight, "weight"), {stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {dilation_0, dilation_1, dilation_2}, positive(groups, "groups"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv_general(mlx_array *res, const mlx_array input, const mlx_array weight, const int *stride, size_t stride_num, const int *padding_lo, size_t padding_lo_num, const int *padding_hi, size_t padding_hi_num, const int *kernel_dilation, size_t kernel_dilation_num, const int *input_dilation, size_t input_dilation_num, int groups, bool flip, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::conv_general(get(input, "input"), get(weight, "weight"), List(stride, stride_num, "stride"), List(padding_lo, padding_lo_num, "padding_lo"), List(padding_hi, padding_hi_num, "padding_hi"), List(kernel_dilation, kernel_dilation_num, "kernel_dilation"), List(input_dilation, input_dilation_num, "input_dilation"), positive(groups, "groups"), flip, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::conv_general(get(input, "input"), get(weight, "weight"), strides_over(List(stride, stride_num, "stride"), List(input_dilation, input_dilation_num, "input_dilation")), List(padding_lo, padding_lo_num, "padding_lo"), List(padding_hi, padding_hi_num, "padding_hi"), List(kernel_dilation, kernel_dilation_num, "kernel_dilation"), List(input_dilation, input_dilation_num, "input_dilation"), positive(groups, "groups"), flip, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv_transpose1d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride, int padding, int dilation, int output_padding, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::conv_transpose1d(get(input, "input"), get(weight, "weight"), stride, padding, dilation, output_padding, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::conv_transpose1d(get(input, "input"), get(weight, "weight"), stride, padding, dilation, output_padding, positive(groups, "groups"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv_transpose2d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride_0, int stride_1, int padding_0, int padding_1, int dilation_0, int dilation_1, int output_padding_0, int output_padding_1, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::conv_transpose2d(get(input, "input"), get(weight, "weight"), {stride_0, stride_1}, {padding_0, padding_1}, {dilation_0, dilation_1}, {output_padding_0, output_padding_1}, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::conv_transpose2d(get(input, "input"), get(weight, "weight"), {stride_0, stride_1}, {padding_0, padding_1}, {dilation_0, dilation_1}, {output_padding_0, output_padding_1}, positive(groups, "groups"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv_transpose3d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride_0, int stride_1, int stride_2, int padding_0, int padding_1, int padding_2, int dilation_0, int dilation_1, int dilation_2, int output_padding_0, int output_padding_1, int output_padding_2, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::conv_transpose3d(get(input, "input"), get(weight, "weight"), {stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {dilation_0, dilation_1, dilation_2}, {output_padding_0, output_padding_1, output_padding_2}, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::conv_transpose3d(get(input, "input"), get(weight, "weight"), {stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {dilation_0, dilation_1, dilation_2}, {output_padding_0, output_padding_1, output_padding_2}, positive(groups, "groups"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_copy(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::copy(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::copy(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cos(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::cos(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::cos(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cosh(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::cosh(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::cosh(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cummax(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::cummax(get(a, "a"), axis, reverse, inclusive, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::cummax(get(a, "a"), axis, reverse, inclusive, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cummin(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::cummin(get(a, "a"), axis, reverse, inclusive, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::cummin(get(a, "a"), axis, reverse, inclusive, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cumprod(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::cumprod(get(a, "a"), axis, reverse, inclusive, std::nullopt, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::cumprod(get(a, "a"), axis, reverse, inclusive, std::nullopt, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cumsum(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::cumsum(get(a, "a"), axis, reverse, inclusive, std::nullopt, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::cumsum(get(a, "a"), axis, reverse, inclusive, std::nullopt, stream_of(s, "s"))); });
 }

@@ -5,229 +5,229 @@
 using namespace mlxc;
 
 extern "C" int mlx_degrees(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::degrees(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::degrees(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_depends(mlx_vector_array *res, const mlx_vector_array inputs, const mlx_vector_array dependencies) {
-  return guarded(__func__, [&] { put(res, mx::depends(not_empty(get(inputs, "inputs"), "inputs"), get(dependencies, "dependencies"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::depends(not_empty(get(inputs, "inputs"), "inputs"), get(dependencies, "dependencies"))); });
 }
 
 extern "C" int mlx_dequantize(mlx_array *res, const mlx_array w, const mlx_array scales, const mlx_array biases, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale, mlx_optional_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::dequantize(with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale), optional_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::dequantize(with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale), optional_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_diag(mlx_array *res, const mlx_array a, int k, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::diag(get(a, "a"), k, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::diag(get(a, "a"), k, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_diagonal(mlx_array *res, const mlx_array a, int offset, int axis1, int axis2, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::diagonal(get(a, "a"), offset, axis1, axis2, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::diagonal(get(a, "a"), offset, axis1, axis2, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_divide(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::divide(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::divide(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_divmod(mlx_vector_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::divmod(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::divmod(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_einsum(mlx_array *res, const char *subscripts, const mlx_vector_array operands, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::einsum(text(subscripts, "subscripts"), get(operands, "operands"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::einsum(text(subscripts, "subscripts"), get(operands, "operands"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_equal(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::equal(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::equal(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_erf(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::erf(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::erf(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_erfinv(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::erfinv(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::erfinv(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_exp(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::exp(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::exp(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_expand_dims_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::expand_dims(get(a, "a"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::expand_dims(get(a, "a"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_expand_dims(mlx_array *res, const mlx_array a, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::expand_dims(get(a, "a"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::expand_dims(get(a, "a"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_expm1(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::expm1(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::expm1(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_eye(mlx_array *res, int n, int m, int k, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::eye(n, m, k, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::eye(n, m, k, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_flatten(mlx_array *res, const mlx_array a, int start_axis, int end_axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::flatten(get(a, "a"), start_axis, end_axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::flatten(get(a, "a"), start_axis, end_axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_floor(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::floor(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::floor(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_floor_divide(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::floor_divide(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::floor_divide(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_from_fp8(mlx_array *res, const mlx_array x, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::from_fp8(get(x, "x"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::from_fp8(get(x, "x"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_full(mlx_array *res, const int *shape, size_t shape_num, const mlx_array vals, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::full(extents(List(shape, shape_num, "shape"), "shape"), get(vals, "vals"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::full(extents(List(shape, shape_num, "shape"), "shape"), get(vals, "vals"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_full_like(mlx_array *res, const mlx_array a, const mlx_array vals, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::full_like(get(a, "a"), get(vals, "vals"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::full_like(get(a, "a"), get(vals, "vals"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const int *axes, size_t axes_num, const int *slice_sizes, size_t slice_sizes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::gather(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), List(slice_sizes, slice_sizes_num, "slice_sizes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::gather(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), List(slice_sizes, slice_sizes_num, "slice_sizes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_single(mlx_array *res, const mlx_array a, const mlx_array indices, int axis, const int *slice_sizes, size_t slice_sizes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::gather(get(a, "a"), get(indices, "indices"), axis, List(slice_sizes, slice_sizes_num, "slice_sizes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::gather(get(a, "a"), get(indices, "indices"), axis, List(slice_sizes, slice_sizes_num, "slice_sizes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_mm(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_array lhs_indices, const mlx_array rhs_indices, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::gather_mm(get(a, "a"), get(b, "b"), maybe(lhs_indices), maybe(rhs_indices), sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::gather_mm(get(a, "a"), get(b, "b"), maybe(lhs_indices), maybe(rhs_indices), sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_qmm(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales, const mlx_array biases, const mlx_array lhs_indices, const mlx_array rhs_indices, bool transpose, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::gather_qmm(get(x, "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), maybe(lhs_indices), maybe(rhs_indices), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), std::nullopt, sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::gather_qmm(transpose ? get(x, "x") : with_elements(get(x, "x"), "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), maybe(lhs_indices), maybe(rhs_indices), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), std::nullopt, sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_greater(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::greater(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::greater(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_greater_equal(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::greater_equal(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::greater_equal(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_hadamard_transform(mlx_array *res, const mlx_array a, mlx_optional_float scale, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::hadamard_transform(hadamard_rows(get(a, "a")), optional_of(scale), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::hadamard_transform(hadamard_rows(get(a, "a")), optional_of(scale), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_hamming(mlx_array *res, int M, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::hamming(M, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::hamming(M, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_hanning(mlx_array *res, int M, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::hanning(M, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::hanning(M, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_identity(mlx_array *res, int n, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::identity(n, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::identity(n, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_imag(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::imag(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::imag(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_inner(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::inner(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::inner(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_isclose(mlx_array *res, const mlx_array a, const mlx_array b, double rtol, double atol, bool equal_nan, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::isclose(get(a, "a"), get(b, "b"), rtol, atol, equal_nan, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::isclose(get(a, "a"), get(b, "b"), rtol, atol, equal_nan, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_isfinite(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::isfinite(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::isfinite(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_isinf(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::isinf(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::isinf(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_isnan(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::isnan(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::isnan(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_isneginf(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::isneginf(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::isneginf(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_isposinf(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::isposinf(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::isposinf(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_kron(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::kron(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::kron(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_left_shift(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::left_shift(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::left_shift(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_less(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::less(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::less(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_less_equal(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::less_equal(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::less_equal(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linspace(mlx_array *res, double start, double stop, int num, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::linspace(start, stop, num, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::linspace(start, stop, num, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_log(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::log(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::log(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_log10(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::log10(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::log10(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_log1p(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::log1p(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::log1p(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_log2(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::log2(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::log2(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_logaddexp(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::logaddexp(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::logaddexp(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_logcumsumexp(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::logcumsumexp(get(a, "a"), axis, reverse, inclusive, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::logcumsumexp(get(a, "a"), axis, reverse, inclusive, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_logical_and(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::logical_and(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::logical_and(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_logical_not(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::logical_not(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::logical_not(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_logical_or(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::logical_or(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::logical_or(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_logsumexp_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::logsumexp(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::logsumexp(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_logsumexp_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::logsumexp(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::logsumexp(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_logsumexp(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::logsumexp(get(a, "a"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::logsumexp(get(a, "a"), keepdims, stream_of(s, "s"))); });
 }

@@ -5,197 +5,197 @@
 using namespace mlxc;
 
 extern "C" int mlx_masked_scatter(mlx_array *res, const mlx_array a, const mlx_array mask, const mlx_array src, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::masked_scatter(get(a, "a"), get(mask, "mask"), values_for(get(mask, "mask"), get(src, "src")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::masked_scatter(get(a, "a"), get(mask, "mask"), values_for(get(mask, "mask"), get(src, "src")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_matmul(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::matmul(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::matmul(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_max_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::max(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::max(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_max_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::max(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::max(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_max(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::max(get(a, "a"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::max(get(a, "a"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_maximum(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::maximum(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::maximum(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_mean_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::mean(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::mean(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_mean_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::mean(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::mean(dense(get(a, "a"), stream_of(s, "s")), axis, keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_mean(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::mean(get(a, "a"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::mean(dense(get(a, "a"), stream_of(s, "s")), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_median(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::median(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::median(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_meshgrid(mlx_vector_array *res, const mlx_vector_array arrays, bool sparse, const char *indexing, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::meshgrid(get(arrays, "arrays"), sparse, text(indexing, "indexing"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::meshgrid(get(arrays, "arrays"), sparse, text(indexing, "indexing"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_min_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::min(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::min(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_min_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::min(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::min(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_min(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::min(get(a, "a"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::min(get(a, "a"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_minimum(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::minimum(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::minimum(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_moveaxis(mlx_array *res, const mlx_array a, int source, int destination, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::moveaxis(get(a, "a"), source, destination, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::moveaxis(get(a, "a"), source, destination, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_multiply(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::multiply(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::multiply(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_nan_to_num(mlx_array *res, const mlx_array a, float nan, mlx_optional_float posinf, mlx_optional_float neginf, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::nan_to_num(get(a, "a"), nan, optional_of(posinf), optional_of(neginf), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::nan_to_num(get(a, "a"), nan, optional_of(posinf), optional_of(neginf), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_negative(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::negative(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::negative(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_not_equal(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::not_equal(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::not_equal(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_number_of_elements(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool inverted, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::number_of_elements(get(a, "a"), axes_of(get(a, "a"), List(axes, axes_num, "axes"), "axes"), inverted, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::number_of_elements(get(a, "a"), axes_of(get(a, "a"), List(axes, axes_num, "axes"), "axes"), inverted, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_ones(mlx_array *res, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::ones(extents(List(shape, shape_num, "shape"), "shape"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::ones(extents(List(shape, shape_num, "shape"), "shape"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_ones_like(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::ones_like(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::ones_like(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_outer(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::outer(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::outer(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_pad(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, const int *low_pad_size, size_t low_pad_size_num, const int *high_pad_size, size_t high_pad_size_num, const mlx_array pad_value, const char *mode, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::pad(get(a, "a"), List(axes, axes_num, "axes"), List(low_pad_size, low_pad_size_num, "low_pad_size"), List(high_pad_size, high_pad_size_num, "high_pad_size"), get(pad_value, "pad_value"), text(mode, "mode"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::pad(get(a, "a"), List(axes, axes_num, "axes"), List(low_pad_size, low_pad_size_num, "low_pad_size"), List(high_pad_size, high_pad_size_num, "high_pad_size"), one_element(get(pad_value, "pad_value"), "pad_value"), text(mode, "mode"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_pad_symmetric(mlx_array *res, const mlx_array a, int pad_width, const mlx_array pad_value, const char *mode, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::pad(get(a, "a"), pad_width, get(pad_value, "pad_value"), text(mode, "mode"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::pad(get(a, "a"), pad_width, one_element(get(pad_value, "pad_value"), "pad_value"), text(mode, "mode"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_partition_axis(mlx_array *res, const mlx_array a, int kth, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::partition(get(a, "a"), kth, axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::partition(get(a, "a"), kth, axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_partition(mlx_array *res, const mlx_array a, int kth, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::partition(get(a, "a"), kth, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::partition(get(a, "a"), kth, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_power(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::power(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::power(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_prod_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::prod(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::prod(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_prod_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::prod(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::prod(dense(get(a, "a"), stream_of(s, "s")), axis, keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_prod(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::prod(get(a, "a"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::prod(dense(get(a, "a"), stream_of(s, "s")), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_put_along_axis(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array values, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::put_along_axis(get(a, "a"), get(indices, "indices"), get(values, "values"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::put_along_axis(get(a, "a"), get(indices, "indices"), get(values, "values"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_qqmm(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array w_scales, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale_x, const mlx_array global_scale_w, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::qqmm(get(x, "x"), with_elements(get(w, "w"), "w"), scales_of(get(w, "w"), maybe(w_scales), "w_scales"), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x), maybe(global_scale_w), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::qqmm(get(x, "x"), with_elements(get(w, "w"), "w"), scales_of(get(w, "w"), maybe(w_scales), {optional_of(group_size), optional_of(bits), text(mode, "mode")}, "w_scales"), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x), maybe(global_scale_w), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_quantize(mlx_vector_array *res, const mlx_array w, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::quantize(get(w, "w"), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::quantize(get(w, "w"), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_quantized_matmul(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales, const mlx_array biases, bool transpose, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::quantized_matmul(get(x, "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::quantized_matmul(transpose ? get(x, "x") : with_elements(get(x, "x"), "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_radians(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::radians(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::radians(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_real(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::real(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::real(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_reciprocal(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::reciprocal(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::reciprocal(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_remainder(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::remainder(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::remainder(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_repeat_axis(mlx_array *res, const mlx_array arr, int repeats, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::repeat(get(arr, "arr"), repeats, axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::repeat(get(arr, "arr"), repeats, axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_repeat(mlx_array *res, const mlx_array arr, int repeats, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::repeat(get(arr, "arr"), repeats, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::repeat(get(arr, "arr"), repeats, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_reshape(mlx_array *res, const mlx_array a, const int *shape, size_t shape_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::reshape(get(a, "a"), List(shape, shape_num, "shape"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::reshape(get(a, "a"), List(shape, shape_num, "shape"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_right_shift(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::right_shift(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::right_shift(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_roll_axis(mlx_array *res, const mlx_array a, const int *shift, size_t shift_num, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::roll(get(a, "a"), List(shift, shift_num, "shift"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::roll(get(a, "a"), List(shift, shift_num, "shift"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_roll_axes(mlx_array *res, const mlx_array a, const int *shift, size_t shift_num, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::roll(get(a, "a"), List(shift, shift_num, "shift"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::roll(get(a, "a"), List(shift, shift_num, "shift"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_roll(mlx_array *res, const mlx_array a, const int *shift, size_t shift_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::roll(get(a, "a"), List(shift, shift_num, "shift"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::roll(get(a, "a"), List(shift, shift_num, "shift"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_round(mlx_array *res, const mlx_array a, int decimals, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::round(get(a, "a"), decimals, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::round(get(a, "a"), decimals, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_rsqrt(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::rsqrt(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::rsqrt(get(a, "a"), stream_of(s, "s"))); });
 }

@@ -5,289 +5,289 @@
 using namespace mlxc;
 
 extern "C" int mlx_scatter(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::scatter(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::scatter(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_add(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::scatter_add(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_add(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_add_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::scatter_add(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_add(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_add_axis(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array values, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::scatter_add_axis(get(a, "a"), get(indices, "indices"), get(values, "values"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_add_axis(get(a, "a"), get(indices, "indices"), get(values, "values"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_max(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::scatter_max(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_max(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_max_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::scatter_max(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_max(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_min(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::scatter_min(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_min(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_min_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::scatter_min(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_min(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_prod(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::scatter_prod(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_prod(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_prod_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::scatter_prod(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_prod(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_segmented_mm(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_array segments, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::segmented_mm(get(a, "a"), get(b, "b"), get(segments, "segments"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::segmented_mm(get(a, "a"), get(b, "b"), get(segments, "segments"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sigmoid(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::sigmoid(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::sigmoid(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sign(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::sign(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::sign(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sin(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::sin(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::sin(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sinh(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::sinh(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::sinh(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice(mlx_array *res, const mlx_array a, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::slice(get(a, "a"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(a, "a"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::slice(get(a, "a"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(a, "a"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_dynamic(mlx_array *res, const mlx_array a, const mlx_array start, const int *axes, size_t axes_num, const int *slice_size, size_t slice_size_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::slice(get(a, "a"), get(start, "start"), List(axes, axes_num, "axes"), extents(List(slice_size, slice_size_num, "slice_size"), "slice_size"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::slice(get(a, "a"), get(start, "start"), List(axes, axes_num, "axes"), extents(List(slice_size, slice_size_num, "slice_size"), "slice_size"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update(mlx_array *res, const mlx_array src, const mlx_array update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::slice_update(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::slice_update(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update_dynamic(mlx_array *res, const mlx_array src, const mlx_array update, const mlx_array start, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::slice_update(get(src, "src"), fitting(get(update, "update"), get(src, "src")), get(start, "start"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::slice_update(get(src, "src"), fitting(get(update, "update"), get(src, "src")), get(start, "start"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update_add(mlx_array *res, const mlx_array src, const mlx_array update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::slice_update_add(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::slice_update_add(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update_max(mlx_array *res, const mlx_array src, const mlx_array update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::slice_update_max(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::slice_update_max(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update_min(mlx_array *res, const mlx_array src, const mlx_array update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::slice_update_min(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::slice_update_min(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update_prod(mlx_array *res, const mlx_array src, const mlx_array update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::slice_update_prod(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::slice_update_prod(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_softmax_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool precise, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::softmax(get(a, "a"), List(axes, axes_num, "axes"), precise, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::softmax(get(a, "a"), List(axes, axes_num, "axes"), precise, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_softmax_axis(mlx_array *res, const mlx_array a, int axis, bool precise, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::softmax(get(a, "a"), axis, precise, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::softmax(get(a, "a"), axis, precise, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_softmax(mlx_array *res, const mlx_array a, bool precise, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::softmax(get(a, "a"), precise, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::softmax(get(a, "a"), precise, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sort_axis(mlx_array *res, const mlx_array a, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::sort(get(a, "a"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::sort(get(a, "a"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sort(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::sort(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::sort(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_split(mlx_vector_array *res, const mlx_array a, int num_splits, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::split(get(a, "a"), num_splits, axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::split(get(a, "a"), num_splits, axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_split_sections(mlx_vector_array *res, const mlx_array a, const int *indices, size_t indices_num, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::split(get(a, "a"), List(indices, indices_num, "indices"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::split(get(a, "a"), List(indices, indices_num, "indices"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sqrt(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::sqrt(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::sqrt(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_square(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::square(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::square(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_squeeze_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::squeeze(get(a, "a"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::squeeze(get(a, "a"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_squeeze_axis(mlx_array *res, const mlx_array a, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::squeeze(get(a, "a"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::squeeze(get(a, "a"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_squeeze(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::squeeze(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::squeeze(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_stack_axis(mlx_array *res, const mlx_vector_array arrays, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::stack(get(arrays, "arrays"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::stack(get(arrays, "arrays"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_stack(mlx_array *res, const mlx_vector_array arrays, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::stack(get(arrays, "arrays"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::stack(get(arrays, "arrays"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_std_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, int ddof, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::std(get(a, "a"), List(axes, axes_num, "axes"), keepdims, ddof, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::std(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, ddof, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_std_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, int ddof, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::std(get(a, "a"), axis, keepdims, ddof, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::std(dense(get(a, "a"), stream_of(s, "s")), axis, keepdims, ddof, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_std(mlx_array *res, const mlx_array a, bool keepdims, int ddof, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::std(get(a, "a"), keepdims, ddof, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::std(dense(get(a, "a"), stream_of(s, "s")), keepdims, ddof, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_stop_gradient(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::stop_gradient(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::stop_gradient(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_subtract(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::subtract(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::subtract(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sum_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::sum(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::sum(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sum_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::sum(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::sum(dense(get(a, "a"), stream_of(s, "s")), axis, keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sum(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::sum(get(a, "a"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::sum(dense(get(a, "a"), stream_of(s, "s")), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_swapaxes(mlx_array *res, const mlx_array a, int axis1, int axis2, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::swapaxes(get(a, "a"), axis1, axis2, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::swapaxes(get(a, "a"), axis1, axis2, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_take_axis(mlx_array *res, const mlx_array a, const mlx_array indices, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::take(get(a, "a"), get(indices, "indices"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::take(get(a, "a"), get(indices, "indices"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_take(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::take(get(a, "a"), get(indices, "indices"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::take(get(a, "a"), get(indices, "indices"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_take_along_axis(mlx_array *res, const mlx_array a, const mlx_array indices, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::take_along_axis(get(a, "a"), get(indices, "indices"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::take_along_axis(get(a, "a"), indices_into(get(a, "a"), get(indices, "indices"), axis), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_tan(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::tan(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::tan(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_tanh(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::tanh(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::tanh(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_tensordot(mlx_array *res, const mlx_array a, const mlx_array b, const int *axes_a, size_t axes_a_num, const int *axes_b, size_t axes_b_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::tensordot(get(a, "a"), get(b, "b"), List(axes_a, axes_a_num, "axes_a"), List(axes_b, axes_b_num, "axes_b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::tensordot(get(a, "a"), get(b, "b"), List(axes_a, axes_a_num, "axes_a"), List(axes_b, axes_b_num, "axes_b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_tensordot_axis(mlx_array *res, const mlx_array a, const mlx_array b, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::tensordot(get(a, "a"), get(b, "b"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::tensordot(get(a, "a"), get(b, "b"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_tile(mlx_array *res, const mlx_array arr, const int *reps, size_t reps_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::tile(get(arr, "arr"), List(reps, reps_num, "reps"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::tile(get(arr, "arr"), List(reps, reps_num, "reps"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_to_fp8(mlx_array *res, const mlx_array x, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::to_fp8(get(x, "x"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::to_fp8(get(x, "x"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_topk_axis(mlx_array *res, const mlx_array a, int k, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::topk(get(a, "a"), k, axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::topk(get(a, "a"), k, axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_topk(mlx_array *res, const mlx_array a, int k, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::topk(get(a, "a"), k, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::topk(get(a, "a"), k, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_trace(mlx_array *res, const mlx_array a, int offset, int axis1, int axis2, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mlxc::trace(get(a, "a"), offset, axis1, axis2, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxc::trace(get(a, "a"), offset, axis1, axis2, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_transpose_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::transpose(get(a, "a"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::transpose(get(a, "a"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_transpose(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::transpose(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::transpose(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_tri(mlx_array *res, int n, int m, int k, mlx_dtype type, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::tri(not_negative(n, "n"), not_negative(m, "m"), k, dtype_of(type, "type"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::tri(not_negative(n, "n"), not_negative(m, "m"), k, dtype_of(type, "type"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_tril(mlx_array *res, const mlx_array x, int k, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::tril(get(x, "x"), k, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::tril(get(x, "x"), k, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_triu(mlx_array *res, const mlx_array x, int k, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::triu(get(x, "x"), k, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::triu(get(x, "x"), k, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_unflatten(mlx_array *res, const mlx_array a, int axis, const int *shape, size_t shape_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::unflatten(get(a, "a"), axis, List(shape, shape_num, "shape"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::unflatten(get(a, "a"), axis, List(shape, shape_num, "shape"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_var_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, int ddof, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::var(get(a, "a"), List(axes, axes_num, "axes"), keepdims, ddof, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::var(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, ddof, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_var_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, int ddof, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::var(get(a, "a"), axis, keepdims, ddof, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::var(dense(get(a, "a"), stream_of(s, "s")), axis, keepdims, ddof, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_var(mlx_array *res, const mlx_array a, bool keepdims, int ddof, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::var(get(a, "a"), keepdims, ddof, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::var(dense(get(a, "a"), stream_of(s, "s")), keepdims, ddof, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_view(mlx_array *res, const mlx_array a, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::view(get(a, "a"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::view(get(a, "a"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_where(mlx_array *res, const mlx_array condition, const mlx_array x, const mlx_array y, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::where(get(condition, "condition"), get(x, "x"), get(y, "y"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::where(get(condition, "condition"), get(x, "x"), get(y, "y"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_zeros(mlx_array *res, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::zeros(extents(List(shape, shape_num, "shape"), "shape"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::zeros(extents(List(shape, shape_num, "shape"), "shape"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_zeros_like(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::zeros_like(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::zeros_like(get(a, "a"), stream_of(s, "s"))); });
 }

@@ -5,105 +5,105 @@
 using namespace mlxc;
 
 extern "C" int mlx_count_nonzero_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::count_nonzero(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::count_nonzero(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_count_nonzero_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::count_nonzero(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::count_nonzero(dense(get(a, "a"), stream_of(s, "s")), axis, keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_count_nonzero(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::count_nonzero(get(a, "a"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::count_nonzero(dense(get(a, "a"), stream_of(s, "s")), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cumprod_dtype(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, mlx_optional_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::cumprod(get(a, "a"), axis, reverse, inclusive, optional_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::cumprod(get(a, "a"), axis, reverse, inclusive, optional_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cumsum_dtype(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, mlx_optional_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::cumsum(get(a, "a"), axis, reverse, inclusive, optional_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::cumsum(get(a, "a"), axis, reverse, inclusive, optional_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_diff(mlx_array *res, const mlx_array a, int n, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mlxc::diff(get(a, "a"), n, axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxc::diff(get(a, "a"), n, axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_flip_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::flip(get(a, "a"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::flip(get(a, "a"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_flip_axis(mlx_array *res, const mlx_array a, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::flip(get(a, "a"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::flip(get(a, "a"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_flip(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::flip(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::flip(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_qmm_global_scale(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales, const mlx_array biases, const mlx_array lhs_indices, const mlx_array rhs_indices, bool transpose, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::gather_qmm(get(x, "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), maybe(lhs_indices), maybe(rhs_indices), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale), sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::gather_qmm(transpose ? get(x, "x") : with_elements(get(x, "x"), "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), maybe(lhs_indices), maybe(rhs_indices), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale), sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_qqmm(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales_w, const mlx_array lhs_indices, const mlx_array rhs_indices, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale_x, const mlx_array global_scale_w, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::gather_qqmm(get(x, "x"), with_elements(get(w, "w"), "w"), scales_of(get(w, "w"), maybe(scales_w), "scales_w"), maybe(lhs_indices), maybe(rhs_indices), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x), maybe(global_scale_w), sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::gather_qqmm(get(x, "x"), with_elements(get(w, "w"), "w"), scales_of(get(w, "w"), maybe(scales_w), {optional_of(group_size), optional_of(bits), text(mode, "mode")}, "scales_w"), maybe(lhs_indices), maybe(rhs_indices), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x), maybe(global_scale_w), sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linspace_endpoint(mlx_array *res, double start, double stop, int num, bool endpoint, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::linspace(start, stop, num, endpoint, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::linspace(start, stop, num, endpoint, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_logical_xor(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::logical_xor(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::logical_xor(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_matrix_transpose(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::matrix_transpose(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::matrix_transpose(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_minmax_axes(mlx_array *res_0, mlx_array *res_1, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res_0, res_1, mx::minmax(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mx::minmax(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_minmax_axis(mlx_array *res_0, mlx_array *res_1, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res_0, res_1, mx::minmax(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mx::minmax(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_minmax(mlx_array *res_0, mlx_array *res_1, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res_0, res_1, mx::minmax(get(a, "a"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mx::minmax(get(a, "a"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_ones_like_dtype(mlx_array *res, const mlx_array a, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::ones_like(get(a, "a"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::ones_like(get(a, "a"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_positive(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::positive(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::positive(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_searchsorted(mlx_array *res, const mlx_array sorted_sequence, const mlx_array values, const char *side, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::searchsorted(get(sorted_sequence, "sorted_sequence"), get(values, "values"), text(side, "side"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::searchsorted(get(sorted_sequence, "sorted_sequence"), get(values, "values"), text(side, "side"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_trunc(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::trunc(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::trunc(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_unique(mlx_vector_array *res, const mlx_array a, int size, bool return_index, bool return_inverse, bool return_counts, const mlx_array fill_value, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::unique(get(a, "a"), size, return_index, return_inverse, return_counts, maybe(fill_value), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::unique(get(a, "a"), size, return_index, return_inverse, return_counts, maybe(fill_value), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_unstack_axis(mlx_vector_array *res, const mlx_array a, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::unstack(get(a, "a"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::unstack(get(a, "a"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_unstack(mlx_vector_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::unstack(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::unstack(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_vecdot(mlx_array *res, const mlx_array a, const mlx_array b, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::vecdot(get(a, "a"), get(b, "b"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::vecdot(get(a, "a"), get(b, "b"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_zeros_like_dtype(mlx_array *res, const mlx_array a, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { put(res, mx::zeros_like(get(a, "a"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::zeros_like(get(a, "a"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }

@@ -22,7 +22,7 @@ extern "C" int mlx_stream_free(mlx_stream stream) {
 }
 
 extern "C" int mlx_stream_tostring(mlx_string *str, mlx_stream stream) {
-  return guarded(__func__, [&] { put(str, printed(resolved(stream, "stream"))); });
+  return guarded(__func__, [&] { require(str); put(str, printed(resolved(stream, "stream"))); });
 }
 
 extern "C" bool mlx_stream_equal(mlx_stream lhs, mlx_stream rhs) {
@@ -30,11 +30,11 @@ extern "C" bool mlx_stream_equal(mlx_stream lhs, mlx_stream rhs) {
 }
 
 extern "C" int mlx_stream_get_device(mlx_device *dev, mlx_stream stream) {
-  return guarded(__func__, [&] { put(dev, resolved(stream, "stream").device); });
+  return guarded(__func__, [&] { require(dev); put(dev, resolved(stream, "stream").device); });
 }
 
 extern "C" int mlx_stream_get_index(int *index, mlx_stream stream) {
-  return guarded(__func__, [&] { put(index, resolved(stream, "stream").index); });
+  return guarded(__func__, [&] { require(index); put(index, resolved(stream, "stream").index); });
 }
 
 extern "C" int mlx_synchronize(mlx_stream stream) {
@@ -42,7 +42,7 @@ extern "C" int mlx_synchronize(mlx_stream stream) {
 }
 
 extern "C" int mlx_get_default_stream(mlx_stream *stream, mlx_device dev) {
-  return guarded(__func__, [&] { put(stream, mx::default_stream(existing(get(dev, "dev"), "dev"))); });
+  return guarded(__func__, [&] { require(stream); put(stream, mx::default_stream(existing(get(dev, "dev"), "dev"))); });
 }
 
 extern "C" int mlx_set_default_stream(mlx_stream stream) {
@@ -79,5 +79,5 @@ extern "C" int mlx_thread_local_stream_free(mlx_thread_local_stream tls) {
 }
 
 extern "C" int mlx_thread_local_stream_get(mlx_stream *stream, mlx_thread_local_stream tls) {
-  return guarded(__func__, [&] { put(stream, mx::stream_from_thread_local_stream(existing(get(tls, "tls"), "tls"))); });
+  return guarded(__func__, [&] { require(stream); put(stream, mx::stream_from_thread_local_stream(existing(get(tls, "tls"), "tls"))); });
 }

@@ -5,9 +5,9 @@
 using namespace mlxc;
 
 extern "C" int mlx_detail_vmap_replace(mlx_vector_array *res, const mlx_vector_array inputs, const mlx_vector_array s_inputs, const mlx_vector_array s_outputs, const int *in_axes, size_t in_axes_num, const int *out_axes, size_t out_axes_num) {
-  return guarded(__func__, [&] { put(res, vmap_replace(get(inputs, "inputs"), get(s_inputs, "s_inputs"), get(s_outputs, "s_outputs"), List(in_axes, in_axes_num, "in_axes"), List(out_axes, out_axes_num, "out_axes"))); });
+  return guarded(__func__, [&] { require(res); put(res, vmap_replace(get(inputs, "inputs"), get(s_inputs, "s_inputs"), get(s_outputs, "s_outputs"), List(in_axes, in_axes_num, "in_axes"), List(out_axes, out_axes_num, "out_axes"))); });
 }
 
 extern "C" int mlx_detail_vmap_trace(mlx_vector_array *res_0, mlx_vector_array *res_1, const mlx_closure fun, const mlx_vector_array inputs, const int *in_axes, size_t in_axes_num) {
-  return guarded(__func__, [&] { put(res_0, res_1, vmap_trace(get(fun, "fun"), get(inputs, "inputs"), List(in_axes, in_axes_num, "in_axes"))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, vmap_trace(get(fun, "fun"), get(inputs, "inputs"), List(in_axes, in_axes_num, "in_axes"))); });
 }

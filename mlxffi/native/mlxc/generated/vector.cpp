@@ -26,11 +26,11 @@ extern "C" mlx_vector_array mlx_vector_array_new_value(const mlx_array val) {
 }
 
 extern "C" int mlx_vector_array_set_data(mlx_vector_array *vec, const mlx_array *data, size_t size) {
-  return guarded(__func__, [&] { put(vec, elements(data, length(size, "size"))); });
+  return guarded(__func__, [&] { require(vec); put(vec, elements(data, length(size, "size"))); });
 }
 
 extern "C" int mlx_vector_array_set_value(mlx_vector_array *vec, const mlx_array val) {
-  return guarded(__func__, [&] { put(vec, std::vector<mx::array>(1, get(val, "val"))); });
+  return guarded(__func__, [&] { require(vec); put(vec, std::vector<mx::array>(1, get(val, "val"))); });
 }
 
 extern "C" int mlx_vector_array_append_data(mlx_vector_array vec, const mlx_array *data, size_t size) {
@@ -46,7 +46,7 @@ extern "C" size_t mlx_vector_array_size(mlx_vector_array vec) {
 }
 
 extern "C" int mlx_vector_array_get(mlx_array *res, const mlx_vector_array vec, size_t idx) {
-  return guarded(__func__, [&] { put(res, at(get(vec, "vec"), idx)); });
+  return guarded(__func__, [&] { require(res); put(res, at(get(vec, "vec"), idx)); });
 }
 
 extern "C" mlx_vector_vector_array mlx_vector_vector_array_new() {
@@ -71,11 +71,11 @@ extern "C" mlx_vector_vector_array mlx_vector_vector_array_new_value(const mlx_v
 }
 
 extern "C" int mlx_vector_vector_array_set_data(mlx_vector_vector_array *vec, const mlx_vector_array *data, size_t size) {
-  return guarded(__func__, [&] { put(vec, elements(data, length(size, "size"))); });
+  return guarded(__func__, [&] { require(vec); put(vec, elements(data, length(size, "size"))); });
 }
 
 extern "C" int mlx_vector_vector_array_set_value(mlx_vector_vector_array *vec, const mlx_vector_array val) {
-  return guarded(__func__, [&] { put(vec, std::vector<std::vector<mx::array>>(1, get(val, "val"))); });
+  return guarded(__func__, [&] { require(vec); put(vec, std::vector<std::vector<mx::array>>(1, get(val, "val"))); });
 }
 
 extern "C" int mlx_vector_vector_array_append_data(mlx_vector_vector_array vec, const mlx_vector_array *data, size_t size) {
@@ -91,7 +91,7 @@ extern "C" size_t mlx_vector_vector_array_size(mlx_vector_vector_array vec) {
 }
 
 extern "C" int mlx_vector_vector_array_get(mlx_vector_array *res, const mlx_vector_vector_array vec, size_t idx) {
-  return guarded(__func__, [&] { put(res, at(get(vec, "vec"), idx)); });
+  return guarded(__func__, [&] { require(res); put(res, at(get(vec, "vec"), idx)); });
 }
 
 extern "C" mlx_vector_int mlx_vector_int_new() {
@@ -116,11 +116,11 @@ extern "C" mlx_vector_int mlx_vector_int_new_value(int val) {
 }
 
 extern "C" int mlx_vector_int_set_data(mlx_vector_int *vec, int *data, size_t size) {
-  return guarded(__func__, [&] { put(vec, std::vector<int>(List(data, size, "data"))); });
+  return guarded(__func__, [&] { require(vec); put(vec, std::vector<int>(List(data, size, "data"))); });
 }
 
 extern "C" int mlx_vector_int_set_value(mlx_vector_int *vec, int val) {
-  return guarded(__func__, [&] { put(vec, std::vector<int>(1, val)); });
+  return guarded(__func__, [&] { require(vec); put(vec, std::vector<int>(1, val)); });
 }
 
 extern "C" int mlx_vector_int_append_data(mlx_vector_int vec, int *data, size_t size) {
@@ -136,7 +136,7 @@ extern "C" size_t mlx_vector_int_size(mlx_vector_int vec) {
 }
 
 extern "C" int mlx_vector_int_get(int *res, const mlx_vector_int vec, size_t idx) {
-  return guarded(__func__, [&] { put(res, at(get(vec, "vec"), idx)); });
+  return guarded(__func__, [&] { require(res); put(res, at(get(vec, "vec"), idx)); });
 }
 
 extern "C" mlx_vector_string mlx_vector_string_new() {
@@ -161,11 +161,11 @@ extern "C" mlx_vector_string mlx_vector_string_new_value(const char *val) {
 }
 
 extern "C" int mlx_vector_string_set_data(mlx_vector_string *vec, const char **data, size_t size) {
-  return guarded(__func__, [&] { put(vec, texts(data, length(size, "size"))); });
+  return guarded(__func__, [&] { require(vec); put(vec, texts(data, length(size, "size"))); });
 }
 
 extern "C" int mlx_vector_string_set_value(mlx_vector_string *vec, const char *val) {
-  return guarded(__func__, [&] { put(vec, std::vector<std::string>(1, text(val, "val"))); });
+  return guarded(__func__, [&] { require(vec); put(vec, std::vector<std::string>(1, text(val, "val"))); });
 }
 
 extern "C" int mlx_vector_string_append_data(mlx_vector_string vec, const char **data, size_t size) {
@@ -181,5 +181,5 @@ extern "C" size_t mlx_vector_string_size(mlx_vector_string vec) {
 }
 
 extern "C" int mlx_vector_string_get(char **res, const mlx_vector_string vec, size_t idx) {
-  return guarded(__func__, [&] { put(res, const_cast<char*>(at(get(vec, "vec"), idx).c_str())); });
+  return guarded(__func__, [&] { require(res); put(res, const_cast<char*>(at(get(vec, "vec"), idx).c_str())); });
 }

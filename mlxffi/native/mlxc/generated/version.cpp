@@ -5,5 +5,5 @@
 using namespace mlxc;
 
 extern "C" int mlx_version(mlx_string *str_) {
-  return guarded(__func__, [&] { put(str_, std::string(mx::version())); });
+  return guarded(__func__, [&] { require(str_); put(str_, std::string(mx::version())); });
 }

@@ -1,0 +1,153 @@
+"""Exported functions compute the same when they are imported, here and in another process."""
+
+import gc
+import subprocess
+import sys
+
+import pytest
+from helpers import error_of
+
+import mlxffi as m
+from mlxffi import export_function, exporter, import_function, memory
+
+A = [[1.0, 2.0], [3.0, 4.0]]
+
+
+def scaled(inputs, shift=None):
+    total = m.multiply(inputs[0], 2.0)
+    return [total if shift is None else m.add(total, shift), m.sum(inputs[0])]
+
+
+def lists(arrays):
+    return [array.tolist() for array in arrays]
+
+
+def test_a_function_comes_back(tmp_path):
+    export_function(tmp_path / "f.mlxfn", scaled, [A])
+    assert lists(import_function(tmp_path / "f.mlxfn")([A])) == [[[2.0, 4.0], [6.0, 8.0]], 10.0]
+
+
+def test_named_arrays_come_by_name(tmp_path):
+    export_function(tmp_path / "f.mlxfn", scaled, [A], {"shift": 1.0})
+    assert lists(import_function(tmp_path / "f.mlxfn")([A], shift=1.0))[0] == [[3.0, 5.0], [7.0, 9.0]]
+
+
+def test_another_process_runs_it(tmp_path):
+    weight = m.Array([[1.0, 0.0], [0.0, -1.0]])
+    export_function(tmp_path / "f.mlxfn", lambda inputs: [m.matmul(inputs[0], weight)], [A])
+    program = f"import mlxffi; print(mlxffi.import_function({str(tmp_path / 'f.mlxfn')!r})([{A}])[0].tolist())"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (result.stdout.strip(), result.stderr) == ("[[1.0, -2.0], [3.0, -4.0]]", "")
+
+
+def test_mlx_runs_it(tmp_path):
+    import mlx.core as mx
+
+    export_function(tmp_path / "f.mlxfn", scaled, [A])
+    assert mx.import_function(str(tmp_path / "f.mlxfn"))(mx.array(A))[1].item() == 10.0
+
+
+def test_several_traces_are_chosen_by_shape_and_dtype(tmp_path):
+    with exporter(tmp_path / "f.mlxfn", lambda inputs: [m.sum(inputs[0])]) as export:
+        export([A])
+        export([[1.0, 2.0]])
+        export([[1, 2]])
+    function = import_function(tmp_path / "f.mlxfn")
+    assert lists(function([A]) + function([[4.0, 5.0]]) + function([[4, 5]])) == [10.0, 9.0, 9]
+    with pytest.raises(ValueError, match="No imported function found which matches"):
+        function([[[1.0]]])
+
+
+def test_traces_with_named_arrays(tmp_path):
+    with exporter(tmp_path / "f.mlxfn", scaled) as export:
+        export([A])
+        export([A], shift=1.0)
+    function = import_function(tmp_path / "f.mlxfn")
+    assert [function([A])[0].tolist()[0], function([A], shift=1.0)[0].tolist()[0]] == [[2.0, 4.0], [3.0, 5.0]]
+
+
+def test_a_shapeless_trace_serves_all_sizes(tmp_path):
+    export_function(tmp_path / "f.mlxfn", lambda inputs: [m.exp(inputs[0])], [[0.0]], shapeless=True)
+    assert import_function(tmp_path / "f.mlxfn")([[0.0, 0.0, 0.0]])[0].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_an_imported_function_is_differentiable(tmp_path):
+    export_function(tmp_path / "f.mlxfn", lambda inputs: [m.sum(m.square(inputs[0]))], [[1.0, 2.0]])
+    function = import_function(tmp_path / "f.mlxfn")
+    _, (gradient,) = m.value_and_grad(lambda inputs: function(inputs))(m.Array([3.0, -1.0]))
+    assert gradient.tolist() == [6.0, -2.0]
+
+
+# --- errors ---
+
+
+@pytest.mark.parametrize("error", [KeyError("%s"), KeyboardInterrupt(), SystemExit(3)], ids=repr)
+def test_what_the_function_raises_arrives_as_the_same_object(error, tmp_path):
+    def fail(inputs):
+        raise error
+
+    assert error_of(lambda: export_function(tmp_path / "f.mlxfn", fail, [A]), BaseException) is error
+    with exporter(tmp_path / "f.mlxfn", fail) as export:
+        assert error_of(lambda: export([A]), BaseException) is error
+
+
+@pytest.mark.parametrize("result", [None, [], [1.0]])
+def test_a_result_that_is_no_list_of_arrays_is_refused(result, tmp_path):
+    with pytest.raises((TypeError, ValueError), match="the function must return"):
+        export_function(tmp_path / "f.mlxfn", lambda inputs: result, [A])
+
+
+def test_an_operation_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(ValueError, match="Unable to serialize primitive"):
+        export_function(tmp_path / "f.mlxfn", m.checkpoint(lambda inputs: [m.exp(inputs[0])]), [A])
+
+
+def test_a_trace_for_the_same_inputs_is_refused(tmp_path):
+    with exporter(tmp_path / "f.mlxfn", scaled) as export:
+        export([A])
+        with pytest.raises(m.Error, match="a function twice with the same signature"):
+            export([A])
+
+
+def test_what_is_closed_says_so(tmp_path):
+    with exporter(tmp_path / "f.mlxfn", scaled) as export:
+        export([A])
+    with pytest.raises(ValueError, match="this exporter has been closed"):
+        export([A])
+    function = import_function(tmp_path / "f.mlxfn")
+    function.close()
+    with pytest.raises(ValueError, match="this function has been closed"):
+        function([A])
+
+
+@pytest.mark.parametrize("content", [None, b"", b"junk" * 50])
+def test_a_file_that_is_none_of_ours_is_an_error(content, tmp_path):
+    if content is not None:
+        (tmp_path / "f.mlxfn").write_bytes(content)
+    assert isinstance(error_of(lambda: import_function(tmp_path / "f.mlxfn")), RuntimeError)
+
+
+def test_a_folder_is_refused(tmp_path):
+    for call in (lambda: import_function(tmp_path), lambda: export_function(tmp_path, scaled, [A])):
+        with pytest.raises(RuntimeError, match="expected a file, got the directory"):
+            call()
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    for call in (export_function, lambda path, fn, _: exporter(path, fn)):
+        with pytest.raises(RuntimeError, match=r"Failed to open .*nowhere"):
+            call(tmp_path / "nowhere" / "f.mlxfn", scaled, [A])
+
+
+@pytest.mark.leaks
+def test_an_exporter_that_its_function_refers_to_is_collected(tmp_path):
+    def make():
+        made = []
+        made.append(exporter(tmp_path / "f.mlxfn", lambda inputs: [m.exp(inputs[0])] if made else []))
+        made[0]([A])
+
+    gc.collect()
+    before = memory.live_handles()
+    make()
+    gc.collect()
+    assert memory.live_handles() == before

@@ -1,0 +1,216 @@
+"""Native objects and callbacks die with what owns them. (conftest.py compares their numbers around every test.)"""
+
+import gc
+import subprocess
+import sys
+import threading
+import weakref
+from pathlib import Path
+
+import pytest
+from helpers import needs_own_mlxc
+
+import mlxffi as m
+from mlxffi import Array, memory
+
+SOAK = Path(__file__).resolve().parents[1] / "scripts/soak.py"
+
+
+def square(x):
+    return [m.sum(x[0] * x[0])]
+
+
+def callbacks():
+    return memory.live_handles()["callbacks"]
+
+
+@pytest.fixture
+def baseline():
+    return memory.live_handles()
+
+
+def test_a_call_leaves_nothing(baseline):
+    for _ in range(3):
+        m.value_and_grad(square)(Array(3.0))
+        m.vjp(square, [Array(3.0)], [Array(1.0)])
+        m.jvp(square, [Array(3.0)], [Array(1.0)])
+        m.vmap(square)([Array([3.0])])
+        m.compile(square)([Array(3.0)])
+        m.checkpoint(square)([Array(3.0)])
+        m.custom_function(square, vjp=lambda p, c, o: p)([Array(3.0)])
+        assert memory.live_handles() == baseline
+
+
+def test_second_order_leaves_nothing(baseline):
+    first = lambda x: m.vjp(m.checkpoint(square), x, [Array(1.0)])[1]
+    second = m.vjp(lambda x: m.checkpoint(first)(x), [Array(3.0)], [Array(1.0)])[1]
+    assert second[0].item() == 2.0
+    del second
+    assert memory.live_handles() == baseline
+
+
+def test_a_failure_leaves_nothing(baseline):
+    def fail(x):
+        kept.extend(x)
+        raise KeyError("mine")
+
+    kept = []
+    for transform in (m.value_and_grad(fail), m.compile(fail), m.checkpoint(fail), m.vmap(fail)):
+        with pytest.raises(KeyError, match="mine"):
+            transform(Array(3.0)) if isinstance(transform, m.GradFn) else transform([Array([3.0])])
+    assert len(kept) == 4
+    kept.clear()
+    del transform
+    assert memory.live_handles() == baseline
+
+
+def test_an_exception_holds_what_its_frames_hold_until_it_dies(baseline):
+    def fail(x):
+        raise KeyError
+
+    try:
+        m.vjp(fail, [Array(3.0)], [Array(1.0)])
+    except KeyError as error:
+        caught = error
+    assert memory.live_handles() != baseline
+    caught.__traceback__ = None
+    assert memory.live_handles() == baseline
+
+
+def test_a_transform_keeps_its_function():
+    class Function:
+        def __call__(self, x):
+            return square(x)
+
+    for make in (m.value_and_grad, m.compile):
+        function = Function()
+        alive = weakref.ref(function)
+        transform = make(function)
+        del function
+        assert (alive() is not None, callbacks()) == (True, 1)
+        transform(Array(3.0)) if make is m.value_and_grad else transform([Array(3.0)])
+        transform.free()
+        assert (alive(), callbacks()) == (None, 0)
+
+
+def test_a_lazy_graph_keeps_a_checkpointed_function_until_it_is_computed():
+    calls = []
+    result = m.vjp(m.checkpoint(lambda x: calls.append(1) or square(x)), [Array(3.0)], [Array(1.0)])
+    assert (len(calls), callbacks()) == (2, 1)
+    m.eval(*result[0], *result[1])
+    del result
+    assert callbacks() == 0
+
+
+def test_a_graph_that_is_never_computed_lets_go_of_its_functions():
+    result = m.custom_vjp(square, lambda p, c, o: p)([Array(3.0)])
+    assert callbacks() == 2
+    result[0].close()
+    assert callbacks() == 0
+
+
+def test_an_argument_that_a_function_keeps_outlives_the_transform():
+    kept = []
+    m.value_and_grad(lambda x: kept.extend(x) or square(x))(Array(3.0))
+    assert kept[0].item() == 3.0
+
+
+@needs_own_mlxc
+def test_a_deep_graph_is_refused_and_can_be_freed_and_computed(baseline):
+    def deep(x):
+        for _ in range(200_000):
+            x = [m.negative(x[0])]
+        return x
+
+    x = Array(3.0)
+    for transform in (lambda: m.vjp(deep, [x], [x]), lambda: m.compile(deep)([x]), lambda: m.value_and_grad(deep)(x)):
+        with pytest.raises(m.Error, match=r"20000\d operations deep, and this thread's stack has room for \d+"):
+            transform()
+    found = deep([x])[0]
+    assert found.item() == 3.0
+    del found, x, transform
+    assert memory.live_handles() == baseline
+
+
+# --- cycles: the collector finds them ---
+
+
+def cycle_of_grad_fn():
+    def function(x):
+        assert transform is not None
+        return square(x)
+
+    transform = m.value_and_grad(function)
+    transform(Array(3.0))
+
+
+def cycle_of_compiled_function():
+    def function(x):
+        return transform(x) if x[0].ndim else square(x)
+
+    transform = m.compile(function)
+    transform([Array(3.0)])
+
+
+def cycle_of_method():
+    class Model:
+        def __init__(self):
+            self.weight = Array([1.0, 2.0])
+            self.step = m.value_and_grad(self.loss)
+            self.forward = m.compile(self.loss)
+
+        def loss(self, x):
+            return [m.sum(self.weight * x[0])]
+
+    model = Model()
+    model.step(Array(3.0))
+    model.forward([Array(3.0)])
+
+
+def cycle_of_exception():
+    def function(x):
+        error = KeyError(x)
+        raise error
+
+    with pytest.raises(KeyError):
+        m.vjp(m.checkpoint(function), [Array(3.0)], [Array(1.0)])
+
+
+@pytest.mark.parametrize(
+    "make", [cycle_of_grad_fn, cycle_of_compiled_function, cycle_of_method, cycle_of_exception], ids=lambda f: f.__name__
+)
+def test_cycles_are_collected(make, baseline):
+    make()
+    assert memory.live_handles() != baseline
+    gc.collect()
+    assert memory.live_handles() == baseline
+
+
+def test_a_cycle_through_a_lazy_graph_ends_with_the_computation(baseline):
+    holder = []
+    holder.extend(m.checkpoint(lambda x: [x[0] * len(holder)])([Array(3.0)]))
+    m.eval(*holder)
+    holder.clear()
+    assert memory.live_handles() == baseline
+
+
+# --- threads and time ---
+
+
+def test_transforms_may_die_on_another_thread(baseline):
+    def die(transforms):
+        transforms.clear()
+
+    transforms = [m.value_and_grad(square), m.compile(square)]
+    transforms[0](Array(3.0))
+    transforms[1]([Array(3.0)])
+    thread = threading.Thread(target=die, args=[transforms])
+    thread.start()
+    thread.join()
+    assert memory.live_handles() == baseline
+
+
+def test_memory_stays_flat_over_calls_and_failures():
+    result = subprocess.run([sys.executable, SOAK, "--count", "2000"], capture_output=True, text=True, timeout=500, check=False)
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    assert result.stdout.splitlines()[-1] == "soak: memory is flat"
