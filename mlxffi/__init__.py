@@ -13,6 +13,6 @@ try:
     from ._api import *  # noqa: F403
     from ._api import __all__
 except ImportError:
-    # `python -m mlxffi doctor` is there to explain this very error; while it starts, argv says "-m".
-    if sys.argv[:1] != ["-m"]:
+    # `python -m mlxffi doctor` is there to explain this very error; while it starts, argv begins with "-m".
+    if sys.argv[:1] != ["-m"] or sys.orig_argv[-len(sys.argv)].removeprefix("-m") != "mlxffi":
         raise

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import _closures, _ops
 from . import dtype as dtypes
-from ._errors import ArgumentError, Error
+from ._errors import ArgumentError, Error, check
 from ._ffi import ffi, graph, lib
 from ._handles import own_array
 from .dtype import Dtype
@@ -127,12 +127,16 @@ class _Keeper:
 
 
 def to_memory(array: Array) -> memoryview:
-    """A read-only view of an array's elements in row order; it shares their memory where they lie so already.
+    """A read-only view of an array's memory.
 
     Raises:
-      BufferError: a memoryview has no elements of that dtype, or no such shape.
+      BufferError: a memoryview has no elements of that dtype, no such shape, or the elements do not lie in row order.
     """
     letter = LETTERS.get(array.dtype.name)
+    rows = ffi.new("bool *")
+    check(graph.glue_array_is_row_contiguous(rows, array.eval()._h))
+    if not rows[0]:
+        raise BufferError("the elements of the array do not lie in row order; use mlxffi.contiguous or numpy.asarray")
     if letter is None or (not array.size and array.ndim != 1):
         raise BufferError(
             f"a memoryview cannot hold {array.dtype.name} of shape {list(array.shape)}; use numpy.asarray or DLPack"

@@ -257,6 +257,8 @@ def python_closure_custom_vmap(
     """Call a user's vectorisation rule: arrays and their axes in, arrays and their axes out."""
     outputs, axes = _outputs_and_axes(_function(key)(share_arrays(inputs), list(in_axes[0:in_axes_num])))
     packed = lib.mlx_vector_int_new_data(axes, len(axes))
+    if not packed.ctx:
+        raise last_error()
     out_axes[0] = int(ffi.cast("intptr_t", packed.ctx))
     res[0] = pack_arrays(arrays_of(outputs, "the vmap rule"))
     _succeed(status)

@@ -89,7 +89,7 @@ def openblas() -> Path | None:
     spec = importlib.util.find_spec("scipy_openblas32")
     if not spec or not spec.origin:
         return None
-    path = Path(spec.origin).parent / "lib" / "libscipy_openblas.so"
+    path = Path(spec.origin).absolute().parent / "lib" / "libscipy_openblas.so"
     return path if path.exists() else None
 
 
@@ -121,7 +121,7 @@ def _load_bridge() -> str:
 def _warn(text: str) -> None:
     """Warn at the line that imports mlxffi, past this package's frames and the import system's."""
     frame = sys._getframe()
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in (__package__, "importlib"):
+    while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] in (__package__, "importlib"):
         frame = frame.f_back
     warnings.warn_explicit(text, RuntimeWarning, frame.f_code.co_filename, frame.f_lineno)
 

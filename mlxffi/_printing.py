@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import struct
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +55,10 @@ def _one_line(rows: Any, omitted: Sequence[bool]) -> str:
 
 def _many_lines(rows: Any, omitted: Sequence[bool], indent: str) -> str:
     if isinstance(rows[0], str):
-        text = ", ".join(_with_dots(rows, omitted[0]))
-        return f"[{textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)[len(indent) :]}]"
+        items = _with_dots(rows, omitted[0])
+        count = max(1, (WIDTH - len(indent)) // len(f"{rows[0]}, "))
+        lines = [", ".join(items[start : start + count]) for start in range(0, len(items), count)]
+        return "[" + f",\n{indent}".join(lines) + "]"
     lines = [_many_lines(row, omitted[1:], indent + " ") for row in rows]
     # One blank line for each axis more than two, as numpy has it.
     between = ",\n" + "\n" * (len(omitted) - 2) + indent

@@ -287,7 +287,7 @@ def test_an_array_needs_no_collector_to_be_freed():
     for _ in range(100):
         array = Array([[1, 2], [3, 4]])
         array[0, [1]] = array[1][::-1][:1] + 1
-        assert str(array), repr(array) == ("", "")
+        assert str(array) == "[[1, 5], [3, 4]]"
     del array
     assert memory.live_handles()["array"] == before
 
@@ -312,3 +312,32 @@ def test_an_array_needs_no_collector_to_be_freed():
 def test_text_is_nested_and_as_short_as_exact_numbers_can_be(array, text):
     assert str(array) == text
     assert repr(array) == f"Array({text}, dtype={array.dtype.name})"
+
+
+def test_long_rows_are_broken_and_aligned():
+    assert repr(Array([[1, 200], [30, 4]] * 6)) == (
+        "Array([[  1, 200],\n" + "       [ 30,   4],\n       [  1, 200],\n" * 5 + "       [ 30,   4]], dtype=int32)"
+    )
+    lines = str(Array(list(range(8, 58)))).splitlines()
+    assert lines[0] == "[ 8,  9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28,"
+    assert lines[-1] == " 50, 51, 52, 53, 54, 55, 56, 57]"
+
+
+def test_big_arrays_show_their_edges():
+    array = Array(np.arange(4000, dtype="i4").reshape(40, 100))
+    assert str(array[:11, 0]) == "[0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000]"
+    assert repr(m.flatten(array)) == "Array([0, 1, 2, ..., 3997, 3998, 3999], dtype=int32)"
+    assert str(array) == (
+        "[[   0,    1,    2, ...,   97,   98,   99],\n [ 100,  101,  102, ...,  197,  198,  199],\n"
+        " [ 200,  201,  202, ...,  297,  298,  299],\n ...,\n [3700, 3701, 3702, ..., 3797, 3798, 3799],\n"
+        " [3800, 3801, 3802, ..., 3897, 3898, 3899],\n [3900, 3901, 3902, ..., 3997, 3998, 3999]]"
+    )
+
+
+def test_arrays_without_elements_show_their_shape():
+    assert repr(Array([])) == "Array([], dtype=float32)"
+    assert repr(Array(np.zeros((2, 0), "i1"))) == "Array([], shape=[2, 0], dtype=int8)"
+
+
+def test_a_format_applies_to_the_one_element():
+    assert f"{Array(1.23456):.2f} {Array([[7]]):>3} {Array([1, 2])}" == "1.23   7 [1, 2]"

@@ -69,6 +69,7 @@ class Glue:
         self.before: list[str] = []
         self.after: list[str] = []
         self.arguments: list[str] = []
+        self.packed: list[str] = []
         self.possible = True
         outs = [param for param in function.params if self._is_handle_slot(param)]
         self.single = outs[0] if function.returns == "int" and len(outs) == 1 else None
@@ -97,9 +98,11 @@ class Glue:
 
     def _call(self) -> list[str]:
         call = f"{self.function.name}({', '.join(self.arguments)})"
+        # Where a list could not be packed, that is the error, and not what the call would say of an empty handle.
+        packed = " && ".join(f"{vector}.ctx" for vector in self.packed)
         if self.single or self.function.returns == "void":
-            return [f"{call};"]
-        return [f"{self.function.returns} result = {call};"]
+            return [f"if ({packed}) {{", f"  {call};", "}"] if packed else [f"{call};"]
+        return [f"{self.function.returns} result = {f'{packed} ? {call} : 1' if packed else call};"]
 
     def _result(self) -> list[str]:
         if self.single:
@@ -126,6 +129,7 @@ class Glue:
             self.before.append(f"mlx_vector_array {name}_vector = {packed};")
             self.after.append(f"mlx_vector_array_free({name}_vector);")
             self.arguments.append(f"{name}_vector")
+            self.packed.append(f"{name}_vector")
         elif kind in self.handles:
             self._add(f"intptr_t {name}", f"({kind}){{(void *){name}}}")
         elif kind in OPTIONAL:

@@ -411,7 +411,9 @@ static intptr_t glue_closure_set(intptr_t src) {
 static intptr_t glue_closure_apply(intptr_t cls, const intptr_t *input, size_t input_num) {
   mlx_vector_array res = {0};
   mlx_vector_array input_vector = mlx_vector_array_new_data((const mlx_array *)input, input_num);
-  mlx_closure_apply(&res, (mlx_closure){(void *)cls}, input_vector);
+  if (input_vector.ctx) {
+    mlx_closure_apply(&res, (mlx_closure){(void *)cls}, input_vector);
+  }
   mlx_vector_array_free(input_vector);
   return (intptr_t)res.ctx;
 }
@@ -443,7 +445,9 @@ static intptr_t glue_closure_kwargs_set(intptr_t src) {
 static intptr_t glue_closure_kwargs_apply(intptr_t cls, const intptr_t *input_0, size_t input_0_num, intptr_t input_1) {
   mlx_vector_array res = {0};
   mlx_vector_array input_0_vector = mlx_vector_array_new_data((const mlx_array *)input_0, input_0_num);
-  mlx_closure_kwargs_apply(&res, (mlx_closure_kwargs){(void *)cls}, input_0_vector, (mlx_map_string_to_array){(void *)input_1});
+  if (input_0_vector.ctx) {
+    mlx_closure_kwargs_apply(&res, (mlx_closure_kwargs){(void *)cls}, input_0_vector, (mlx_map_string_to_array){(void *)input_1});
+  }
   mlx_vector_array_free(input_0_vector);
   return (intptr_t)res.ctx;
 }
@@ -474,7 +478,7 @@ static intptr_t glue_closure_value_and_grad_set(intptr_t src) {
 #ifndef MLXFFI_LACKS_mlx_closure_value_and_grad_apply
 static int glue_closure_value_and_grad_apply(intptr_t *res_0, intptr_t *res_1, intptr_t cls, const intptr_t *input, size_t input_num) {
   mlx_vector_array input_vector = mlx_vector_array_new_data((const mlx_array *)input, input_num);
-  int result = mlx_closure_value_and_grad_apply((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure_value_and_grad){(void *)cls}, input_vector);
+  int result = input_vector.ctx ? mlx_closure_value_and_grad_apply((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure_value_and_grad){(void *)cls}, input_vector) : 1;
   mlx_vector_array_free(input_vector);
   return result;
 }
@@ -508,7 +512,9 @@ static intptr_t glue_closure_custom_apply(intptr_t cls, const intptr_t *input_0,
   mlx_vector_array input_0_vector = mlx_vector_array_new_data((const mlx_array *)input_0, input_0_num);
   mlx_vector_array input_1_vector = mlx_vector_array_new_data((const mlx_array *)input_1, input_1_num);
   mlx_vector_array input_2_vector = mlx_vector_array_new_data((const mlx_array *)input_2, input_2_num);
-  mlx_closure_custom_apply(&res, (mlx_closure_custom){(void *)cls}, input_0_vector, input_1_vector, input_2_vector);
+  if (input_0_vector.ctx && input_1_vector.ctx && input_2_vector.ctx) {
+    mlx_closure_custom_apply(&res, (mlx_closure_custom){(void *)cls}, input_0_vector, input_1_vector, input_2_vector);
+  }
   mlx_vector_array_free(input_0_vector);
   mlx_vector_array_free(input_1_vector);
   mlx_vector_array_free(input_2_vector);
@@ -543,7 +549,9 @@ static intptr_t glue_closure_custom_jvp_apply(intptr_t cls, const intptr_t *inpu
   mlx_vector_array res = {0};
   mlx_vector_array input_0_vector = mlx_vector_array_new_data((const mlx_array *)input_0, input_0_num);
   mlx_vector_array input_1_vector = mlx_vector_array_new_data((const mlx_array *)input_1, input_1_num);
-  mlx_closure_custom_jvp_apply(&res, (mlx_closure_custom_jvp){(void *)cls}, input_0_vector, input_1_vector, input_2, input_2_num);
+  if (input_0_vector.ctx && input_1_vector.ctx) {
+    mlx_closure_custom_jvp_apply(&res, (mlx_closure_custom_jvp){(void *)cls}, input_0_vector, input_1_vector, input_2, input_2_num);
+  }
   mlx_vector_array_free(input_0_vector);
   mlx_vector_array_free(input_1_vector);
   return (intptr_t)res.ctx;
@@ -575,7 +583,7 @@ static intptr_t glue_closure_custom_vmap_set(intptr_t src) {
 #ifndef MLXFFI_LACKS_mlx_closure_custom_vmap_apply
 static int glue_closure_custom_vmap_apply(intptr_t *res_0, intptr_t *res_1, intptr_t cls, const intptr_t *input_0, size_t input_0_num, const int *input_1, size_t input_1_num) {
   mlx_vector_array input_0_vector = mlx_vector_array_new_data((const mlx_array *)input_0, input_0_num);
-  int result = mlx_closure_custom_vmap_apply((mlx_vector_array *)res_0, (mlx_vector_int *)res_1, (mlx_closure_custom_vmap){(void *)cls}, input_0_vector, input_1, input_1_num);
+  int result = input_0_vector.ctx ? mlx_closure_custom_vmap_apply((mlx_vector_array *)res_0, (mlx_vector_int *)res_1, (mlx_closure_custom_vmap){(void *)cls}, input_0_vector, input_1, input_1_num) : 1;
   mlx_vector_array_free(input_0_vector);
   return result;
 }
@@ -635,7 +643,7 @@ static int glue_set_compile_mode(int mode) {
 #ifndef MLXFFI_LACKS_mlx_async_eval
 static int glue_async_eval(const intptr_t *outputs, size_t outputs_num) {
   mlx_vector_array outputs_vector = mlx_vector_array_new_data((const mlx_array *)outputs, outputs_num);
-  int result = mlx_async_eval(outputs_vector);
+  int result = outputs_vector.ctx ? mlx_async_eval(outputs_vector) : 1;
   mlx_vector_array_free(outputs_vector);
   return result;
 }
@@ -668,7 +676,7 @@ static intptr_t glue_custom_vjp(intptr_t fun, intptr_t fun_vjp) {
 #ifndef MLXFFI_LACKS_mlx_eval
 static int glue_eval(const intptr_t *outputs, size_t outputs_num) {
   mlx_vector_array outputs_vector = mlx_vector_array_new_data((const mlx_array *)outputs, outputs_num);
-  int result = mlx_eval(outputs_vector);
+  int result = outputs_vector.ctx ? mlx_eval(outputs_vector) : 1;
   mlx_vector_array_free(outputs_vector);
   return result;
 }
@@ -678,7 +686,7 @@ static int glue_eval(const intptr_t *outputs, size_t outputs_num) {
 static int glue_jvp(intptr_t *res_0, intptr_t *res_1, intptr_t fun, const intptr_t *primals, size_t primals_num, const intptr_t *tangents, size_t tangents_num) {
   mlx_vector_array primals_vector = mlx_vector_array_new_data((const mlx_array *)primals, primals_num);
   mlx_vector_array tangents_vector = mlx_vector_array_new_data((const mlx_array *)tangents, tangents_num);
-  int result = mlx_jvp((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, primals_vector, tangents_vector);
+  int result = primals_vector.ctx && tangents_vector.ctx ? mlx_jvp((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, primals_vector, tangents_vector) : 1;
   mlx_vector_array_free(primals_vector);
   mlx_vector_array_free(tangents_vector);
   return result;
@@ -697,7 +705,7 @@ static intptr_t glue_value_and_grad(intptr_t fun, const int *argnums, size_t arg
 static int glue_vjp(intptr_t *res_0, intptr_t *res_1, intptr_t fun, const intptr_t *primals, size_t primals_num, const intptr_t *cotangents, size_t cotangents_num) {
   mlx_vector_array primals_vector = mlx_vector_array_new_data((const mlx_array *)primals, primals_num);
   mlx_vector_array cotangents_vector = mlx_vector_array_new_data((const mlx_array *)cotangents, cotangents_num);
-  int result = mlx_vjp((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, primals_vector, cotangents_vector);
+  int result = primals_vector.ctx && cotangents_vector.ctx ? mlx_vjp((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, primals_vector, cotangents_vector) : 1;
   mlx_vector_array_free(primals_vector);
   mlx_vector_array_free(cotangents_vector);
   return result;
@@ -718,7 +726,9 @@ static intptr_t glue_detail_vmap_replace(const intptr_t *inputs, size_t inputs_n
   mlx_vector_array inputs_vector = mlx_vector_array_new_data((const mlx_array *)inputs, inputs_num);
   mlx_vector_array s_inputs_vector = mlx_vector_array_new_data((const mlx_array *)s_inputs, s_inputs_num);
   mlx_vector_array s_outputs_vector = mlx_vector_array_new_data((const mlx_array *)s_outputs, s_outputs_num);
-  mlx_detail_vmap_replace(&res, inputs_vector, s_inputs_vector, s_outputs_vector, in_axes, in_axes_num, out_axes, out_axes_num);
+  if (inputs_vector.ctx && s_inputs_vector.ctx && s_outputs_vector.ctx) {
+    mlx_detail_vmap_replace(&res, inputs_vector, s_inputs_vector, s_outputs_vector, in_axes, in_axes_num, out_axes, out_axes_num);
+  }
   mlx_vector_array_free(inputs_vector);
   mlx_vector_array_free(s_inputs_vector);
   mlx_vector_array_free(s_outputs_vector);
@@ -729,7 +739,7 @@ static intptr_t glue_detail_vmap_replace(const intptr_t *inputs, size_t inputs_n
 #ifndef MLXFFI_LACKS_mlx_detail_vmap_trace
 static int glue_detail_vmap_trace(intptr_t *res_0, intptr_t *res_1, intptr_t fun, const intptr_t *inputs, size_t inputs_num, const int *in_axes, size_t in_axes_num) {
   mlx_vector_array inputs_vector = mlx_vector_array_new_data((const mlx_array *)inputs, inputs_num);
-  int result = mlx_detail_vmap_trace((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, inputs_vector, in_axes, in_axes_num);
+  int result = inputs_vector.ctx ? mlx_detail_vmap_trace((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, inputs_vector, in_axes, in_axes_num) : 1;
   mlx_vector_array_free(inputs_vector);
   return result;
 }
@@ -821,7 +831,7 @@ static int glue_save_safetensors(const char *file, intptr_t param, intptr_t meta
 #ifndef MLXFFI_LACKS_mlx_export_function
 static int glue_export_function(const char *file, intptr_t fun, const intptr_t *args, size_t args_num, bool shapeless) {
   mlx_vector_array args_vector = mlx_vector_array_new_data((const mlx_array *)args, args_num);
-  int result = mlx_export_function(file, (mlx_closure){(void *)fun}, args_vector, shapeless);
+  int result = args_vector.ctx ? mlx_export_function(file, (mlx_closure){(void *)fun}, args_vector, shapeless) : 1;
   mlx_vector_array_free(args_vector);
   return result;
 }
@@ -830,7 +840,7 @@ static int glue_export_function(const char *file, intptr_t fun, const intptr_t *
 #ifndef MLXFFI_LACKS_mlx_export_function_kwargs
 static int glue_export_function_kwargs(const char *file, intptr_t fun, const intptr_t *args, size_t args_num, intptr_t kwargs, bool shapeless) {
   mlx_vector_array args_vector = mlx_vector_array_new_data((const mlx_array *)args, args_num);
-  int result = mlx_export_function_kwargs(file, (mlx_closure_kwargs){(void *)fun}, args_vector, (mlx_map_string_to_array){(void *)kwargs}, shapeless);
+  int result = args_vector.ctx ? mlx_export_function_kwargs(file, (mlx_closure_kwargs){(void *)fun}, args_vector, (mlx_map_string_to_array){(void *)kwargs}, shapeless) : 1;
   mlx_vector_array_free(args_vector);
   return result;
 }
@@ -853,7 +863,7 @@ static int glue_function_exporter_free(intptr_t xfunc) {
 #ifndef MLXFFI_LACKS_mlx_function_exporter_apply
 static int glue_function_exporter_apply(intptr_t xfunc, const intptr_t *args, size_t args_num) {
   mlx_vector_array args_vector = mlx_vector_array_new_data((const mlx_array *)args, args_num);
-  int result = mlx_function_exporter_apply((mlx_function_exporter){(void *)xfunc}, args_vector);
+  int result = args_vector.ctx ? mlx_function_exporter_apply((mlx_function_exporter){(void *)xfunc}, args_vector) : 1;
   mlx_vector_array_free(args_vector);
   return result;
 }
@@ -862,7 +872,7 @@ static int glue_function_exporter_apply(intptr_t xfunc, const intptr_t *args, si
 #ifndef MLXFFI_LACKS_mlx_function_exporter_apply_kwargs
 static int glue_function_exporter_apply_kwargs(intptr_t xfunc, const intptr_t *args, size_t args_num, intptr_t kwargs) {
   mlx_vector_array args_vector = mlx_vector_array_new_data((const mlx_array *)args, args_num);
-  int result = mlx_function_exporter_apply_kwargs((mlx_function_exporter){(void *)xfunc}, args_vector, (mlx_map_string_to_array){(void *)kwargs});
+  int result = args_vector.ctx ? mlx_function_exporter_apply_kwargs((mlx_function_exporter){(void *)xfunc}, args_vector, (mlx_map_string_to_array){(void *)kwargs}) : 1;
   mlx_vector_array_free(args_vector);
   return result;
 }
@@ -886,7 +896,9 @@ static int glue_imported_function_free(intptr_t xfunc) {
 static intptr_t glue_imported_function_apply(intptr_t xfunc, const intptr_t *args, size_t args_num) {
   mlx_vector_array res = {0};
   mlx_vector_array args_vector = mlx_vector_array_new_data((const mlx_array *)args, args_num);
-  mlx_imported_function_apply(&res, (mlx_imported_function){(void *)xfunc}, args_vector);
+  if (args_vector.ctx) {
+    mlx_imported_function_apply(&res, (mlx_imported_function){(void *)xfunc}, args_vector);
+  }
   mlx_vector_array_free(args_vector);
   return (intptr_t)res.ctx;
 }
@@ -896,7 +908,9 @@ static intptr_t glue_imported_function_apply(intptr_t xfunc, const intptr_t *arg
 static intptr_t glue_imported_function_apply_kwargs(intptr_t xfunc, const intptr_t *args, size_t args_num, intptr_t kwargs) {
   mlx_vector_array res = {0};
   mlx_vector_array args_vector = mlx_vector_array_new_data((const mlx_array *)args, args_num);
-  mlx_imported_function_apply_kwargs(&res, (mlx_imported_function){(void *)xfunc}, args_vector, (mlx_map_string_to_array){(void *)kwargs});
+  if (args_vector.ctx) {
+    mlx_imported_function_apply_kwargs(&res, (mlx_imported_function){(void *)xfunc}, args_vector, (mlx_map_string_to_array){(void *)kwargs});
+  }
   mlx_vector_array_free(args_vector);
   return (intptr_t)res.ctx;
 }
@@ -905,7 +919,7 @@ static intptr_t glue_imported_function_apply_kwargs(intptr_t xfunc, const intptr
 #ifndef MLXFFI_LACKS_mlx_export_function_kwargs_metadata
 static int glue_export_function_kwargs_metadata(const char *file, intptr_t fun, const intptr_t *args, size_t args_num, intptr_t kwargs, bool shapeless, const char *metadata) {
   mlx_vector_array args_vector = mlx_vector_array_new_data((const mlx_array *)args, args_num);
-  int result = mlx_export_function_kwargs_metadata(file, (mlx_closure_kwargs){(void *)fun}, args_vector, (mlx_map_string_to_array){(void *)kwargs}, shapeless, metadata);
+  int result = args_vector.ctx ? mlx_export_function_kwargs_metadata(file, (mlx_closure_kwargs){(void *)fun}, args_vector, (mlx_map_string_to_array){(void *)kwargs}, shapeless, metadata) : 1;
   mlx_vector_array_free(args_vector);
   return result;
 }
@@ -1050,7 +1064,7 @@ static int glue_set_wired_limit(size_t *res, size_t limit) {
 #ifndef MLXFFI_LACKS_mlx_get_array_buffer_size
 static int glue_get_array_buffer_size(size_t *res, const intptr_t *arrays, size_t arrays_num) {
   mlx_vector_array arrays_vector = mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num);
-  int result = mlx_get_array_buffer_size(res, arrays_vector);
+  int result = arrays_vector.ctx ? mlx_get_array_buffer_size(res, arrays_vector) : 1;
   mlx_vector_array_free(arrays_vector);
   return result;
 }

@@ -690,7 +690,9 @@ static intptr_t glue_broadcast_arrays(const intptr_t *inputs, size_t inputs_num,
   mlx_vector_array res = {0};
   mlx_vector_array inputs_vector = mlx_vector_array_new_data((const mlx_array *)inputs, inputs_num);
   mlx_stream s_handle = glue_stream(s);
-  mlx_broadcast_arrays(&res, inputs_vector, s_handle);
+  if (inputs_vector.ctx) {
+    mlx_broadcast_arrays(&res, inputs_vector, s_handle);
+  }
   mlx_vector_array_free(inputs_vector);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
@@ -732,7 +734,9 @@ static intptr_t glue_concatenate_axis(const intptr_t *arrays, size_t arrays_num,
   mlx_array res = {0};
   mlx_vector_array arrays_vector = mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num);
   mlx_stream s_handle = glue_stream(s);
-  mlx_concatenate_axis(&res, arrays_vector, axis, s_handle);
+  if (arrays_vector.ctx) {
+    mlx_concatenate_axis(&res, arrays_vector, axis, s_handle);
+  }
   mlx_vector_array_free(arrays_vector);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
@@ -744,7 +748,9 @@ static intptr_t glue_concatenate(const intptr_t *arrays, size_t arrays_num, intp
   mlx_array res = {0};
   mlx_vector_array arrays_vector = mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num);
   mlx_stream s_handle = glue_stream(s);
-  mlx_concatenate(&res, arrays_vector, s_handle);
+  if (arrays_vector.ctx) {
+    mlx_concatenate(&res, arrays_vector, s_handle);
+  }
   mlx_vector_array_free(arrays_vector);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
@@ -926,7 +932,9 @@ static intptr_t glue_depends(const intptr_t *inputs, size_t inputs_num, const in
   mlx_vector_array res = {0};
   mlx_vector_array inputs_vector = mlx_vector_array_new_data((const mlx_array *)inputs, inputs_num);
   mlx_vector_array dependencies_vector = mlx_vector_array_new_data((const mlx_array *)dependencies, dependencies_num);
-  mlx_depends(&res, inputs_vector, dependencies_vector);
+  if (inputs_vector.ctx && dependencies_vector.ctx) {
+    mlx_depends(&res, inputs_vector, dependencies_vector);
+  }
   mlx_vector_array_free(inputs_vector);
   mlx_vector_array_free(dependencies_vector);
   return (intptr_t)res.ctx;
@@ -988,7 +996,9 @@ static intptr_t glue_einsum(const char *subscripts, const intptr_t *operands, si
   mlx_array res = {0};
   mlx_vector_array operands_vector = mlx_vector_array_new_data((const mlx_array *)operands, operands_num);
   mlx_stream s_handle = glue_stream(s);
-  mlx_einsum(&res, subscripts, operands_vector, s_handle);
+  if (operands_vector.ctx) {
+    mlx_einsum(&res, subscripts, operands_vector, s_handle);
+  }
   mlx_vector_array_free(operands_vector);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
@@ -1140,7 +1150,9 @@ static intptr_t glue_gather(intptr_t a, const intptr_t *indices, size_t indices_
   mlx_array res = {0};
   mlx_vector_array indices_vector = mlx_vector_array_new_data((const mlx_array *)indices, indices_num);
   mlx_stream s_handle = glue_stream(s);
-  mlx_gather(&res, (mlx_array){(void *)a}, indices_vector, axes, axes_num, slice_sizes, slice_sizes_num, s_handle);
+  if (indices_vector.ctx) {
+    mlx_gather(&res, (mlx_array){(void *)a}, indices_vector, axes, axes_num, slice_sizes, slice_sizes_num, s_handle);
+  }
   mlx_vector_array_free(indices_vector);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
@@ -1592,7 +1604,9 @@ static intptr_t glue_meshgrid(const intptr_t *arrays, size_t arrays_num, bool sp
   mlx_vector_array res = {0};
   mlx_vector_array arrays_vector = mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num);
   mlx_stream s_handle = glue_stream(s);
-  mlx_meshgrid(&res, arrays_vector, sparse, indexing, s_handle);
+  if (arrays_vector.ctx) {
+    mlx_meshgrid(&res, arrays_vector, sparse, indexing, s_handle);
+  }
   mlx_vector_array_free(arrays_vector);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
@@ -1984,7 +1998,9 @@ static intptr_t glue_scatter(intptr_t a, const intptr_t *indices, size_t indices
   mlx_array res = {0};
   mlx_vector_array indices_vector = mlx_vector_array_new_data((const mlx_array *)indices, indices_num);
   mlx_stream s_handle = glue_stream(s);
-  mlx_scatter(&res, (mlx_array){(void *)a}, indices_vector, (mlx_array){(void *)updates}, axes, axes_num, s_handle);
+  if (indices_vector.ctx) {
+    mlx_scatter(&res, (mlx_array){(void *)a}, indices_vector, (mlx_array){(void *)updates}, axes, axes_num, s_handle);
+  }
   mlx_vector_array_free(indices_vector);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
@@ -2006,7 +2022,9 @@ static intptr_t glue_scatter_add(intptr_t a, const intptr_t *indices, size_t ind
   mlx_array res = {0};
   mlx_vector_array indices_vector = mlx_vector_array_new_data((const mlx_array *)indices, indices_num);
   mlx_stream s_handle = glue_stream(s);
-  mlx_scatter_add(&res, (mlx_array){(void *)a}, indices_vector, (mlx_array){(void *)updates}, axes, axes_num, s_handle);
+  if (indices_vector.ctx) {
+    mlx_scatter_add(&res, (mlx_array){(void *)a}, indices_vector, (mlx_array){(void *)updates}, axes, axes_num, s_handle);
+  }
   mlx_vector_array_free(indices_vector);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
@@ -2038,7 +2056,9 @@ static intptr_t glue_scatter_max(intptr_t a, const intptr_t *indices, size_t ind
   mlx_array res = {0};
   mlx_vector_array indices_vector = mlx_vector_array_new_data((const mlx_array *)indices, indices_num);
   mlx_stream s_handle = glue_stream(s);
-  mlx_scatter_max(&res, (mlx_array){(void *)a}, indices_vector, (mlx_array){(void *)updates}, axes, axes_num, s_handle);
+  if (indices_vector.ctx) {
+    mlx_scatter_max(&res, (mlx_array){(void *)a}, indices_vector, (mlx_array){(void *)updates}, axes, axes_num, s_handle);
+  }
   mlx_vector_array_free(indices_vector);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
@@ -2060,7 +2080,9 @@ static intptr_t glue_scatter_min(intptr_t a, const intptr_t *indices, size_t ind
   mlx_array res = {0};
   mlx_vector_array indices_vector = mlx_vector_array_new_data((const mlx_array *)indices, indices_num);
   mlx_stream s_handle = glue_stream(s);
-  mlx_scatter_min(&res, (mlx_array){(void *)a}, indices_vector, (mlx_array){(void *)updates}, axes, axes_num, s_handle);
+  if (indices_vector.ctx) {
+    mlx_scatter_min(&res, (mlx_array){(void *)a}, indices_vector, (mlx_array){(void *)updates}, axes, axes_num, s_handle);
+  }
   mlx_vector_array_free(indices_vector);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
@@ -2082,7 +2104,9 @@ static intptr_t glue_scatter_prod(intptr_t a, const intptr_t *indices, size_t in
   mlx_array res = {0};
   mlx_vector_array indices_vector = mlx_vector_array_new_data((const mlx_array *)indices, indices_num);
   mlx_stream s_handle = glue_stream(s);
-  mlx_scatter_prod(&res, (mlx_array){(void *)a}, indices_vector, (mlx_array){(void *)updates}, axes, axes_num, s_handle);
+  if (indices_vector.ctx) {
+    mlx_scatter_prod(&res, (mlx_array){(void *)a}, indices_vector, (mlx_array){(void *)updates}, axes, axes_num, s_handle);
+  }
   mlx_vector_array_free(indices_vector);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
@@ -2354,7 +2378,9 @@ static intptr_t glue_stack_axis(const intptr_t *arrays, size_t arrays_num, int a
   mlx_array res = {0};
   mlx_vector_array arrays_vector = mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num);
   mlx_stream s_handle = glue_stream(s);
-  mlx_stack_axis(&res, arrays_vector, axis, s_handle);
+  if (arrays_vector.ctx) {
+    mlx_stack_axis(&res, arrays_vector, axis, s_handle);
+  }
   mlx_vector_array_free(arrays_vector);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
@@ -2366,7 +2392,9 @@ static intptr_t glue_stack(const intptr_t *arrays, size_t arrays_num, intptr_t s
   mlx_array res = {0};
   mlx_vector_array arrays_vector = mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num);
   mlx_stream s_handle = glue_stream(s);
-  mlx_stack(&res, arrays_vector, s_handle);
+  if (arrays_vector.ctx) {
+    mlx_stack(&res, arrays_vector, s_handle);
+  }
   mlx_vector_array_free(arrays_vector);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
@@ -2776,7 +2804,7 @@ static intptr_t glue_diff(intptr_t a, int n, int axis, intptr_t s) {
 #ifndef MLXFFI_LACKS_mlx_einsum_path
 static int glue_einsum_path(intptr_t *path, intptr_t *description, const char *subscripts, const intptr_t *operands, size_t operands_num) {
   mlx_vector_array operands_vector = mlx_vector_array_new_data((const mlx_array *)operands, operands_num);
-  int result = mlx_einsum_path((mlx_vector_int *)path, (mlx_string *)description, subscripts, operands_vector);
+  int result = operands_vector.ctx ? mlx_einsum_path((mlx_vector_int *)path, (mlx_string *)description, subscripts, operands_vector) : 1;
   mlx_vector_array_free(operands_vector);
   return result;
 }
@@ -3054,7 +3082,9 @@ static intptr_t glue_fast_cuda_kernel_apply(intptr_t cls, const intptr_t *inputs
   mlx_vector_array outputs = {0};
   mlx_vector_array inputs_vector = mlx_vector_array_new_data((const mlx_array *)inputs, inputs_num);
   mlx_stream stream_handle = glue_stream(stream);
-  mlx_fast_cuda_kernel_apply(&outputs, (mlx_fast_cuda_kernel){(void *)cls}, inputs_vector, (mlx_fast_cuda_kernel_config){(void *)config}, stream_handle);
+  if (inputs_vector.ctx) {
+    mlx_fast_cuda_kernel_apply(&outputs, (mlx_fast_cuda_kernel){(void *)cls}, inputs_vector, (mlx_fast_cuda_kernel_config){(void *)config}, stream_handle);
+  }
   mlx_vector_array_free(inputs_vector);
   glue_stream_done(stream, stream_handle);
   return (intptr_t)outputs.ctx;
@@ -3146,7 +3176,9 @@ static intptr_t glue_fast_metal_kernel_apply(intptr_t cls, const intptr_t *input
   mlx_vector_array outputs = {0};
   mlx_vector_array inputs_vector = mlx_vector_array_new_data((const mlx_array *)inputs, inputs_num);
   mlx_stream stream_handle = glue_stream(stream);
-  mlx_fast_metal_kernel_apply(&outputs, (mlx_fast_metal_kernel){(void *)cls}, inputs_vector, (mlx_fast_metal_kernel_config){(void *)config}, stream_handle);
+  if (inputs_vector.ctx) {
+    mlx_fast_metal_kernel_apply(&outputs, (mlx_fast_metal_kernel){(void *)cls}, inputs_vector, (mlx_fast_metal_kernel_config){(void *)config}, stream_handle);
+  }
   mlx_vector_array_free(inputs_vector);
   glue_stream_done(stream, stream_handle);
   return (intptr_t)outputs.ctx;
@@ -3256,7 +3288,9 @@ static intptr_t glue_fast_precompiled_cuda_kernel(const char *name, const char *
   mlx_vector_array res = {0};
   mlx_vector_array inputs_vector = mlx_vector_array_new_data((const mlx_array *)inputs, inputs_num);
   mlx_stream s_handle = glue_stream(s);
-  mlx_fast_precompiled_cuda_kernel(&res, name, compiled_source, compiled_source_size, inputs_vector, (mlx_fast_cuda_kernel_config){(void *)config}, shared_memory, ensure_row_contiguous, s_handle);
+  if (inputs_vector.ctx) {
+    mlx_fast_precompiled_cuda_kernel(&res, name, compiled_source, compiled_source_size, inputs_vector, (mlx_fast_cuda_kernel_config){(void *)config}, shared_memory, ensure_row_contiguous, s_handle);
+  }
   mlx_vector_array_free(inputs_vector);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;

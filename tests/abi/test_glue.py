@@ -1,0 +1,286 @@
+"""The glue: functions over integer handles, and the trampolines, through `mlxffi._ffi` alone.
+
+It speaks of nothing but what a build against any mlx-c has.
+"""
+
+import gc
+import threading
+
+import pytest
+
+from mlxffi import _closures
+from mlxffi._ffi import error_text, ffi, graph, lib
+
+FLOAT32, INT32 = lib.MLX_FLOAT32, lib.MLX_INT32
+NO_STREAM = 0
+
+
+@pytest.fixture
+def own():
+    """Takes handles of arrays over, and frees them after the test."""
+    handles = []
+
+    def take(handle):
+        assert handle, error_text()
+        handles.append(handle)
+        return handle
+
+    yield take
+    for handle in handles:
+        assert graph.glue_array_free(handle) == 0
+
+
+@pytest.fixture(autouse=True)
+def no_error_is_left():
+    lib.glue_clear_error()
+    yield
+    lib.glue_clear_error()
+
+
+def floats(*numbers):
+    """A new array of float32."""
+    return graph.glue_array_copy_data(ffi.from_buffer(ffi.new("float[]", numbers)), [len(numbers)], 1, FLOAT32)
+
+
+def numbers(handle):
+    """The elements of an array of float32."""
+    assert lib.glue_array_eval(handle) == 0, error_text()
+    data = ffi.cast("float *", graph.glue_array_data(handle))
+    return list(data[0 : graph.glue_array_size(handle)])
+
+
+def unpacked(vector, own):
+    """The arrays of a vector, which is freed."""
+    size = graph.glue_vector_array_size(vector)
+    handles = ffi.new("intptr_t[]", size)
+    assert graph.glue_vector_array_unpack(handles, vector) == 0
+    assert graph.glue_vector_array_free(vector) == 0
+    return [own(handle) for handle in handles]
+
+
+@pytest.fixture
+def closure():
+    """Makes closures of a kind over Python functions, and frees them after the test."""
+    made = []
+
+    def make(function, kind="closure"):
+        made.append(_closures.Closure(function, kind))
+        return made[-1].handle
+
+    yield make
+    for one in made:
+        one.__exit__()
+
+
+# --- arrays and operations ---
+
+
+def test_an_array_tells_what_it_is(own):
+    array = own(graph.glue_array_copy_data(ffi.new("int[6]", range(6)), [2, 3], 2, INT32))
+    assert (graph.glue_array_ndim(array), graph.glue_array_size(array), graph.glue_array_nbytes(array)) == (2, 6, 24)
+    assert list(graph.glue_array_shape(array)[0:2]) == [2, 3]
+    assert graph.glue_array_dtype(array) == INT32
+
+
+def test_an_operation_takes_and_returns_integers(own):
+    a, b = own(floats(1, 2)), own(floats(10, 20))
+    assert isinstance(a, int)
+    assert numbers(own(graph.glue_add(a, b, NO_STREAM))) == [11, 22]
+
+
+def test_a_stream_of_zero_is_the_default_one(own):
+    device = lib.glue_device_new_type(lib.MLX_CPU, 0)
+    stream = lib.glue_stream_new_device(device)
+    a = own(floats(1, 4))
+    assert numbers(own(graph.glue_sqrt(a, stream))) == numbers(own(graph.glue_sqrt(a, NO_STREAM))) == [1, 2]
+    lib.glue_stream_free(stream)
+    lib.glue_device_free(device)
+
+
+def test_lists_of_arrays_are_packed_for_the_call(own):
+    parts = [own(floats(1)), own(floats(2, 3))]
+    assert numbers(own(graph.glue_concatenate_axis(parts, 2, 0, NO_STREAM))) == [1, 2, 3]
+
+
+def test_several_results_are_written_through_pointers(own):
+    results = ffi.new("intptr_t[2]")
+    a, b = own(floats(7, 8)), own(floats(2, 3))
+    vector = graph.glue_divmod(a, b, NO_STREAM)
+    assert [numbers(array) for array in unpacked(vector, own)] == [[3, 2], [1, 2]]
+    assert list(results) == [0, 0]
+
+
+def test_an_optional_number_says_whether_it_is_there(own):
+    a = own(floats(3, -1, 2))
+    given = graph.glue_nan_to_num(a, 0.0, 1.0, True, 0.0, False, NO_STREAM)
+    assert numbers(own(given)) == [3, -1, 2]
+
+
+def test_vectors_are_packed_and_unpacked(own):
+    arrays = [own(floats(number)) for number in range(5)]
+    vector = graph.glue_vector_array_pack(arrays, 5)
+    assert graph.glue_vector_array_size(vector) == 5
+    copies = unpacked(vector, own)
+    assert set(copies).isdisjoint(arrays)
+    assert [numbers(copy) for copy in copies] == [[0], [1], [2], [3], [4]]
+    assert graph.glue_vector_array_size(empty := graph.glue_vector_array_pack([], 0)) == 0
+    assert graph.glue_vector_array_free(empty) == 0
+
+
+# --- errors ---
+
+
+def test_a_failing_operation_returns_zero_and_leaves_a_text(own):
+    assert graph.glue_add(own(floats(1, 2)), own(floats(1, 2, 3)), NO_STREAM) == 0
+    assert "broadcast" in error_text()
+    assert lib.glue_error_kind() != 0
+    lib.glue_clear_error()
+    assert (error_text(), lib.glue_error_kind()) == ("", 0)
+
+
+def test_a_list_with_an_empty_handle_is_the_error_of_the_list(own):
+    assert graph.glue_concatenate_axis([own(floats(1)), 0], 2, 0, NO_STREAM) == 0
+    assert "vector_array" in error_text() or "array" in error_text()
+    assert graph.glue_vector_array_pack([0], 1) == 0
+
+
+def test_a_text_is_never_a_format(own):
+    assert lib.glue_import_function_new(b"/nowhere/%s%s%n%x.mlxfn") == 0
+    assert "/nowhere/%s%s%n%x.mlxfn" in error_text()
+
+
+def test_errors_belong_to_their_thread(own):
+    assert graph.glue_add(own(floats(1, 2)), own(floats(1, 2, 3)), NO_STREAM) == 0
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(error_text()))
+    thread.start()
+    thread.join()
+    assert (seen, bool(error_text())) == ([""], True)
+
+
+# --- trampolines ---
+
+
+def test_a_closure_calls_python(own, closure):
+    double = lambda arrays: [array + array for array in arrays]
+    vector = lib.glue_closure_apply(closure(double), [own(floats(1, 2)), own(floats(3))], 2)
+    assert [numbers(array) for array in unpacked(vector, own)] == [[2, 4], [6]]
+
+
+def test_vjp_and_jvp_write_two_vectors(own, closure):
+    x, seed = own(floats(3)), own(floats(1))
+    for transform in (lib.glue_vjp, lib.glue_jvp):
+        results = ffi.new("intptr_t[2]")
+        square = closure(lambda arrays: [arrays[0] * arrays[0]])
+        assert transform(results, results + 1, square, [x], 1, [seed], 1) == 0, error_text()
+        assert [numbers(unpacked(vector, own)[0]) for vector in results] == [[9], [6]]
+
+
+def test_value_and_grad_is_a_closure_of_its_own_kind(own, closure):
+    product = closure(lambda arrays: [(arrays[0] * arrays[1]).reshape([])])
+    made = lib.glue_value_and_grad(product, [1, 0], 2)
+    results = ffi.new("intptr_t[2]")
+    call = lib.glue_closure_value_and_grad_apply
+    assert call(results, results + 1, made, [own(floats(3)), own(floats(4))], 2) == 0, error_text()
+    values, grads = (unpacked(vector, own) for vector in results)
+    assert numbers(values[0]) == [12]
+    assert [numbers(grad) for grad in grads] == [[4], [3]], "in ascending order, whatever was asked for"
+    assert lib.glue_closure_value_and_grad_free(made) == 0
+
+
+def test_custom_rules_get_what_c_passes(own, closure):
+    seen = []
+    rules = [
+        closure(lambda primals, cotangents, outputs: seen.append((len(primals), len(cotangents), len(outputs))) or primals, "closure_custom"),
+        closure(lambda primals, tangents, argnums: seen.append((len(primals), len(tangents), argnums)) or tangents[:1], "closure_custom_jvp"),
+        closure(lambda arrays, axes: seen.append((len(arrays), axes)) or (arrays[:1], axes[:1]), "closure_custom_vmap"),
+    ]  # fmt: skip
+    made = lib.glue_custom_function(closure(lambda arrays: arrays[:1]), *rules)
+    x, y = own(floats(3)), own(floats(4))
+    results = ffi.new("intptr_t[2]")
+    for transform in (lib.glue_vjp, lib.glue_jvp):
+        seeds = [x] if transform is lib.glue_vjp else [x, y]
+        assert transform(results, results + 1, made, [x, y], 2, seeds, len(seeds)) == 0, error_text()
+        for vector in results:
+            unpacked(vector, own)
+    assert lib.glue_detail_vmap_trace(results, results + 1, made, [x, y], 2, [0, -1], 2) == 0, error_text()
+    inputs, outputs = (unpacked(vector, own) for vector in results)
+    unpacked(lib.glue_detail_vmap_replace([x, y], 2, inputs, 2, outputs, 1, [0, -1], 2, [0], 1), own)
+    assert seen == [(2, 1, 1), (2, 2, [0, 1]), (2, [0, -1])]
+    assert lib.glue_closure_free(made) == 0
+
+
+@pytest.mark.parametrize("returned", [None, [], [1.0], "no list"])
+def test_what_is_not_a_list_of_arrays_is_a_failure(own, closure, returned):
+    assert lib.glue_closure_apply(closure(lambda arrays: returned), [own(floats(1))], 1) == 0
+    with pytest.raises((TypeError, ValueError), match="must return"):
+        _closures.check(1)
+
+
+def test_an_unknown_key_is_a_failure(own):
+    made = lib.glue_new_closure(1 << 40)
+    assert lib.glue_closure_apply(made, [own(floats(1))], 1) == 0
+    with pytest.raises(KeyError):
+        _closures.check(1)
+    assert lib.glue_closure_free(made) == 0
+
+
+def test_an_exception_is_kept_until_it_is_fetched_once(own, closure):
+    def fail(arrays):
+        raise error
+
+    error = LookupError("100%s%n")
+    assert lib.glue_closure_apply(closure(fail), [own(floats(1))], 1) == 0
+    with pytest.raises(LookupError, match="100%s%n") as info:
+        _closures.check(1)
+    assert info.value is error
+    error.__traceback__ = None
+    del info
+    assert _closures.check(0) is None
+
+
+# --- the registry ---
+
+
+def test_the_destructor_queues_the_key():
+    key = 1 << 41
+    _closures.drain()
+    made = lib.glue_new_closure(key)
+    keys = ffi.new("intptr_t[4]")
+    assert lib.glue_dropped(keys, 4) == 0
+    assert lib.glue_closure_free(made) == 0
+    assert (lib.glue_dropped(keys, 4), keys[0]) == (1, key)
+    assert lib.glue_dropped(keys, 4) == 0
+
+
+def test_more_keys_are_queued_than_one_call_fetches():
+    _closures.drain()
+    for key in range(1000):
+        lib.glue_closure_free(lib.glue_new_closure((1 << 41) + key))
+    keys, fetched = ffi.new("intptr_t[64]"), []
+    while count := lib.glue_dropped(keys, 64):
+        fetched += keys[0:count]
+    assert sorted(fetched) == [(1 << 41) + key for key in range(1000)]
+
+
+def test_a_copy_keeps_the_function_registered(own):
+    before = _closures.registered()
+    with _closures.Closure(lambda arrays: arrays) as handle:
+        copy = lib.glue_checkpoint(handle)
+    assert _closures.registered() == before + 1
+    vector = lib.glue_closure_apply(copy, [own(floats(5))], 1)
+    assert lib.glue_closure_free(copy) == 0
+    result = unpacked(vector, own)[0]
+    assert _closures.registered() == before + 1, "the lazy graph needs it for the gradient"
+    assert numbers(result) == [5]
+    assert _closures.registered() == before
+
+
+def test_a_held_function_that_is_gone_is_a_failure(own):
+    held = _closures.Held(lambda arrays: arrays)
+    with _closures.Closure(held) as handle:
+        del held
+        gc.collect()
+        assert lib.glue_closure_apply(handle, [own(floats(1))], 1) == 0
+        with pytest.raises(RuntimeError, match="the transform was freed while it ran"):
+            _closures.check(1)
