@@ -11,7 +11,8 @@ __version__ = "0.1.0"
 
 try:
     from ._api import *  # noqa: F403
-    from ._api import __all__
+    from ._api import __all__ as __all__
+    from ._ops import *  # noqa: F403
 except ImportError:
     # `python -m mlxffi doctor` is there to explain this very error; while it starts, argv begins with "-m".
     if sys.argv[:1] != ["-m"] or sys.orig_argv[-len(sys.argv)].removeprefix("-m") != "mlxffi":

@@ -1,10 +1,9 @@
 """The names of the package, gathered from its modules."""
 
-from . import fast, fft, io, linalg, memory, random
+from . import _ops, fast, fft, io, linalg, memory, random
 from ._errors import Error
 from ._ffi import ffi, lib
 from ._ops import *  # noqa: F403
-from ._ops import __all__ as _operations
 from .array import Array
 from .device import (
     Device,
@@ -105,4 +104,4 @@ __all__ = [
     "vjp",
     "vmap",
 ]
-__all__ += _operations
+__all__ += _ops.__all__

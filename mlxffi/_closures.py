@@ -15,10 +15,10 @@
     it out of the registry on the next call.
 
 There are three ways out of a callback: a checked result, the user's exception, and no entry at all (an unknown key, an
-interpreter that shuts down), which reads as a failure. Who keeps whom alive decides how the registry refers to a function.
-A closure that only C keeps is held by the registry until C lets go. A closure that a Python object keeps for reuse
-(GradFn, a compiled function) is registered weakly: a strong entry would be a root that the garbage collector cannot
-see through, and a function that refers to its own transform would live for ever.
+interpreter that shuts down), which reads as a failure. Who keeps whom alive decides how the registry refers to a
+function. A closure that only C keeps is held by the registry until C lets go. A closure that a Python object keeps for
+reuse (GradFn, a compiled function) is registered weakly: a strong entry would be a root that the garbage collector
+cannot see through, and a function that refers to its own transform would live for ever.
 """
 
 from __future__ import annotations

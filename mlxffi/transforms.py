@@ -358,7 +358,7 @@ def _axes(name: str, axes: int | Sequence[int], ndims: list[int]) -> list[int]:
         numbers = numbers * len(ndims)
     if len(numbers) != len(ndims):
         raise ArgumentError(f"[vmap] {name}: expected {len(ndims)} axes, got {len(numbers)}")
-    for index, (axis, ndim) in enumerate(zip(numbers, ndims)):
+    for index, (axis, ndim) in enumerate(zip(numbers, ndims, strict=True)):
         if not -1 <= axis < ndim:
             raise RangeError(f"[vmap] {name}: expected -1 to {ndim - 1} for array {index}, got {axis}")
     return numbers

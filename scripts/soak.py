@@ -86,7 +86,8 @@ def soak(name: str, step: Callable[[], None], count: int) -> bool:
     for number in range(1, count + 1):
         step()
         if number % max(count // REPORTS, 1) == 0:
-            print(f"{name}: {number} calls, {resident() / 1e6:.2f} MB resident, {sum(memory.live_handles().values())} objects")
+            alive = sum(memory.live_handles().values())
+            print(f"{name}: {number} calls, {resident() / 1e6:.2f} MB resident, {alive} objects")
     grown = resident() - start
     flat = grown <= ALLOWED_BYTES + ALLOWED_BYTES_PER_CALL * count and memory.live_handles() == objects
     print(f"{name}: {grown / 1e3:+.0f} kB in {count} calls, {'flat' if flat else 'NOT FLAT'}")

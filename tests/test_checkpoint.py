@@ -49,7 +49,10 @@ def test_checkpoints_nest():
 
 def test_second_derivatives_go_through_it():
     cube = m.checkpoint(lambda x: [x[0] * x[0] * x[0]])
-    first = lambda x: m.vjp(cube, x, [Array(1.0)])[1]
+
+    def first(x):
+        return m.vjp(cube, x, [Array(1.0)])[1]
+
     assert values(m.vjp(first, [Array(2.0)], [Array(1.0)])[1]) == [12.0]
 
 
@@ -130,7 +133,9 @@ def test_a_captured_array_is_refused_inside_compile(fn):
 
 @needs_own_mlxc
 def test_an_array_of_an_outer_derivative_is_refused():
-    inner = lambda x: m.vjp(lambda y: m.checkpoint(lambda z: [z[0] * x[0]])(y), [Array(5.0)], [Array(1.0)])[1]
+    def inner(x):
+        return m.vjp(m.checkpoint(lambda y: [y[0] * x[0]]), [Array(5.0)], [Array(1.0)])[1]
+
     with pytest.raises(ValueError, match=MESSAGE):
         m.grad(inner)(Array(2.0))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 
-def in_turns(contestants: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def in_turns(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Time each contestant in every round.
 
     Args:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import mlx.core as mx
+
 import mlxffi
 from mlxffi import Array
-
-import mlx.core as mx
 
 from ._timing import in_turns
 
@@ -128,6 +127,7 @@ def _print_threads(times: int = 20_000) -> None:
     one = {"one": on_threads(lambda: a + b, times, 1), "four": on_threads(lambda: a + b, times, 4)}
     seconds = in_turns(one, ROUNDS)
     single, together = seconds["one"] / times * 1e9, seconds["four"] / (4 * times) * 1e9
-    print(f"a + b on one thread {single:.0f} ns, on four at once {together:.0f} ns an operation: {together / single:.2f}")
+    ratio = together / single
+    print(f"a + b on one thread {single:.0f} ns, on four at once {together:.0f} ns an operation: {ratio:.2f}")
 
 

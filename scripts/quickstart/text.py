@@ -10,12 +10,17 @@ from mlxffi import Array, random
 from .config import UsageError
 
 VALIDATION_SHARE = 0.1
+TABLE_CORNER = "+--"
 
 
 def prose() -> bytes:
-    """All topics, each paragraph once: topics repeat one another, and what is validated must not be trained on."""
+    """The paragraphs of all topics, without the tables, whose lines and blanks would make the loss look too good.
+
+    Each paragraph stands there once: topics repeat one another, and what is validated must not be trained on.
+    """
     paragraphs = [paragraph.strip("\n") for name in sorted(topics) for paragraph in topics[name].split("\n\n")]
-    return "\n\n".join(dict.fromkeys(filter(str.strip, paragraphs))).encode()
+    kept = [paragraph for paragraph in paragraphs if paragraph.strip() and TABLE_CORNER not in paragraph]
+    return "\n\n".join(dict.fromkeys(kept)).encode()
 
 
 def split(text: bytes) -> tuple[Array, Array]:

@@ -106,7 +106,7 @@ _VALUE_AT_0 = {"axes": Items((0,)), "low_pad_size": Items((1,)), "high_pad_size"
 _RANDOM = {"key": KEY}
 _KERNEL = {"name": "k", "source": "s", "header": "h"}
 
-_DTYPES = "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float32 float64 complex64".split()
+_DTYPES = ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64", "complex64"]
 
 CALLS: dict[str, dict[str, Any]] = {
     **{f"mlx_array_item_{dtype}": {"arr": Array((), dtype)} for dtype in _DTYPES},
@@ -216,8 +216,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "mlx_fft_stft": {"x": Array((32,)), "n_fft": 8, "window": Array((8,)), "pad_mode": "constant"},
     **{
         f"mlx_linalg_{name}": _SQUARE
-        for name in "cholesky cholesky_inv det eig eigh eigvals eigvalsh inv lu lu_factor pinv qr slogdet solve "
-        "solve_triangular svd tri_inv".split()
+        for name in ["cholesky", "cholesky_inv", "det", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lu", "lu_factor", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "tri_inv"]
     },
     "mlx_linalg_cross": {"a": Array((4, 3)), "b": Array((4, 3)), "axis": -1},
     "mlx_linalg_norm": {"ord": 2.0},

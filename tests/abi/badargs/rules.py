@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 
-from .specs import Case
-from .table import Function, Parameter
-
 # Flaws that every function refuses, whatever it computes.
 REFUSED = re.compile(
     r"NULL slot|empty handle|NULL of length 1|huge length|negative length|outside the enum .*|NULL|no such folder|a folder"
