@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 from . import _handles
 from . import dtype as dtypes
 from ._errors import ArgumentError
+from ._ffi import graph
 from ._handles import handles
 from .dtype import Dtype, DtypeLike
 
 if TYPE_CHECKING:
     from .array import Array
 
-__all__ = ["ArrayLike", "DtypeLike", "as_array", "as_arrays", "dtype_number", "fft_norm", "handles", "integers", "text"]
+__all__ = ["ArrayLike", "DtypeLike", "as_array", "as_arrays", "as_pair", "dtype_number", "fft_norm", "handles", "integers", "text"]
 
 ArrayLike: TypeAlias = "Array | bool | int | float | complex | Sequence[Any] | Any"
 
@@ -35,10 +36,30 @@ def as_arrays(*values: ArrayLike | None) -> list[Any]:
     return [value if value is None or isinstance(value, array_class) else _beside(value, first) for value in values]
 
 
+def as_pair(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
+    """`as_arrays` for two, as operators call it."""
+    array_class = _handles.array_class
+    if isinstance(a, array_class):
+        return a, b if isinstance(b, array_class) else _beside(b, a.dtype)
+    if isinstance(b, array_class):
+        return _beside(a, b.dtype), b
+    return array_class(a), array_class(b)
+
+
 def _beside(value: Any, dtype: Dtype | None) -> Array:
-    if dtype is not None and isinstance(value, (bool, int, float, complex)):
-        return _handles.array_class(value, dtypes.of_scalar(value, dtype))
-    return _handles.array_class(value)
+    if dtype is None or not isinstance(value, (bool, int, float, complex)):
+        return _handles.array_class(value)
+    wanted = dtypes.of_scalar(value, dtype)
+    if isinstance(value, float) and wanted.kind == "f":
+        return _handles.own_array(graph.glue_scalar_float(value, wanted.number))
+    if isinstance(value, int) and _fits(value, wanted):
+        return _handles.own_array(graph.glue_scalar_int(value, wanted.number))
+    return _handles.array_class(value, wanted)
+
+
+def _fits(value: int, dtype: Dtype) -> bool:
+    """Whether an int fits without a closer look; what does not is converted, or refused, with care."""
+    return 0 <= value < 128 or (dtype.size >= 4 and dtype.kind != "u" and -(2**31) <= value < 2**31)
 
 
 def dtype_number(value: DtypeLike) -> int:

@@ -52,19 +52,28 @@ def own_array(handle: int) -> Array:
 
 def take_arrays(vector: int) -> list[Array]:
     """The arrays of a vector handle, which is freed."""
-    try:
-        return share_arrays(vector)
-    finally:
-        graph.glue_vector_array_free(vector)
+    return _read(vector, True)
 
 
 def share_arrays(vector: int) -> list[Array]:
     """The arrays of a vector handle that somebody else frees."""
-    size = graph.glue_vector_array_size(vector)
-    handles = ffi.new("intptr_t[]", size)
-    if graph.glue_vector_array_unpack(handles, vector):
+    return _read(vector, False)
+
+
+# Most vectors are read by one call into a buffer of this size.
+FEW = 16
+FAILED = 2 ** (8 * ffi.sizeof("size_t")) - 1
+
+
+def _read(vector: int, take: bool) -> list[Array]:
+    handles = ffi.new("intptr_t[]", FEW)
+    size = graph.glue_vector_array_read(handles, FEW, vector, take)
+    if FEW < size < FAILED:
+        handles = ffi.new("intptr_t[]", size)
+        size = graph.glue_vector_array_read(handles, size, vector, take)
+    if size == FAILED:
         raise last_error()
-    return [own_array(handle) for handle in handles]
+    return [own_array(handle) for handle in ffi.unpack(handles, size)]
 
 
 def handles(arrays: Sequence[Array]) -> list[int]:

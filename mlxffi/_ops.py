@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import _handles
-from ._arguments import as_array, as_arrays, dtype_number, handles, integers, text
+from ._arguments import as_array, as_arrays, as_pair, dtype_number, handles, integers, text
 from ._errors import last_error
 from ._ffi import ffi, graph
 
@@ -312,7 +312,7 @@ def add(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     C: mlx_add.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_add(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -420,7 +420,7 @@ def allclose(
     C: mlx_allclose.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_allclose(a._h, b._h, rtol, atol, equal_nan, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -593,7 +593,7 @@ def arctan2(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     C: mlx_arctan2.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_arctan2(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -765,7 +765,7 @@ def array_equal(a: ArrayLike, b: ArrayLike, equal_nan: bool = False, *, stream: 
     C: mlx_array_equal.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_array_equal(a._h, b._h, equal_nan, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -895,7 +895,7 @@ def bitwise_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     C: mlx_bitwise_and.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_bitwise_and(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -927,7 +927,7 @@ def bitwise_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     C: mlx_bitwise_or.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_bitwise_or(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -943,7 +943,7 @@ def bitwise_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     C: mlx_bitwise_xor.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_bitwise_xor(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -1158,7 +1158,7 @@ def conv1d(
     C: mlx_conv1d.
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
-        input, weight = as_arrays(input, weight)
+        input, weight = as_pair(input, weight)
     _h = graph.glue_conv1d(
         input._h,
         weight._h,
@@ -1197,7 +1197,7 @@ def conv2d(
     C: mlx_conv2d.
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
-        input, weight = as_arrays(input, weight)
+        input, weight = as_pair(input, weight)
     _h = graph.glue_conv2d(
         input._h,
         weight._h,
@@ -1242,7 +1242,7 @@ def conv3d(
     C: mlx_conv3d.
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
-        input, weight = as_arrays(input, weight)
+        input, weight = as_pair(input, weight)
     _h = graph.glue_conv3d(
         input._h,
         weight._h,
@@ -1289,7 +1289,7 @@ def conv_general(
     C: mlx_conv_general.
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
-        input, weight = as_arrays(input, weight)
+        input, weight = as_pair(input, weight)
     stride = integers(stride)
     padding_lo = integers(padding_lo)
     padding_hi = integers(padding_hi)
@@ -1339,7 +1339,7 @@ def conv_transpose1d(
     C: mlx_conv_transpose1d.
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
-        input, weight = as_arrays(input, weight)
+        input, weight = as_pair(input, weight)
     _h = graph.glue_conv_transpose1d(
         input._h,
         weight._h,
@@ -1382,7 +1382,7 @@ def conv_transpose2d(
     C: mlx_conv_transpose2d.
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
-        input, weight = as_arrays(input, weight)
+        input, weight = as_pair(input, weight)
     _h = graph.glue_conv_transpose2d(
         input._h,
         weight._h,
@@ -1433,7 +1433,7 @@ def conv_transpose3d(
     C: mlx_conv_transpose3d.
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
-        input, weight = as_arrays(input, weight)
+        input, weight = as_pair(input, weight)
     _h = graph.glue_conv_transpose3d(
         input._h,
         weight._h,
@@ -1732,7 +1732,7 @@ def divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array
     C: mlx_divide.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_divide(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -1751,7 +1751,7 @@ def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[
     C: mlx_divmod.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_divmod(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -1789,7 +1789,7 @@ def equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     C: mlx_equal.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_equal(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -1953,7 +1953,7 @@ def floor_divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) ->
     C: mlx_floor_divide.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_floor_divide(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2117,7 +2117,7 @@ def gather_mm(
     if rhs_indices is not None and type(rhs_indices) is not _handles.array_class:
         rhs_indices = as_array(rhs_indices)
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_gather_mm(
         a._h,
         b._h,
@@ -2195,7 +2195,7 @@ def greater(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     C: mlx_greater.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_greater(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2212,7 +2212,7 @@ def greater_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -
     C: mlx_greater_equal.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_greater_equal(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2310,7 +2310,7 @@ def inner(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     C: mlx_inner.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_inner(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2335,7 +2335,7 @@ def isclose(
     C: mlx_isclose.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_isclose(a._h, b._h, rtol, atol, equal_nan, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2432,7 +2432,7 @@ def kron(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     C: mlx_kron.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_kron(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2449,7 +2449,7 @@ def left_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     C: mlx_left_shift.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_left_shift(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2466,7 +2466,7 @@ def less(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     C: mlx_less.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_less(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2483,7 +2483,7 @@ def less_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     C: mlx_less_equal.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_less_equal(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2590,7 +2590,7 @@ def logaddexp(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Ar
     C: mlx_logaddexp.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_logaddexp(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2631,7 +2631,7 @@ def logical_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     C: mlx_logical_and.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_logical_and(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2662,7 +2662,7 @@ def logical_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     C: mlx_logical_or.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_logical_or(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2742,7 +2742,7 @@ def masked_scatter(a: ArrayLike, mask: ArrayLike, src: ArrayLike, *, stream: Str
     if type(mask) is not _handles.array_class:
         mask = as_array(mask)
     if type(a) is not type(src) or type(a) is not _handles.array_class:
-        a, src = as_arrays(a, src)
+        a, src = as_pair(a, src)
     _h = graph.glue_masked_scatter(a._h, mask._h, src._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2760,7 +2760,7 @@ def matmul(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array
     C: mlx_matmul.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_matmul(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -2835,7 +2835,7 @@ def maximum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     C: mlx_maximum.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_maximum(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3020,7 +3020,7 @@ def minimum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     C: mlx_minimum.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_minimum(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3052,7 +3052,7 @@ def multiply(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arr
     C: mlx_multiply.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_multiply(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3115,7 +3115,7 @@ def not_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Ar
     C: mlx_not_equal.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_not_equal(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3194,7 +3194,7 @@ def outer(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     C: mlx_outer.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_outer(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3222,7 +3222,7 @@ def pad(
     C: mlx_pad.
     """
     if type(a) is not type(pad_value) or type(a) is not _handles.array_class:
-        a, pad_value = as_arrays(a, pad_value)
+        a, pad_value = as_pair(a, pad_value)
     axes = integers(axes)
     low_pad_size = integers(low_pad_size)
     high_pad_size = integers(high_pad_size)
@@ -3261,7 +3261,7 @@ def pad_symmetric(
     C: mlx_pad_symmetric.
     """
     if type(a) is not type(pad_value) or type(a) is not _handles.array_class:
-        a, pad_value = as_arrays(a, pad_value)
+        a, pad_value = as_pair(a, pad_value)
     _h = graph.glue_pad_symmetric(
         a._h,
         pad_width,
@@ -3318,7 +3318,7 @@ def power(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     C: mlx_power.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_power(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3405,7 +3405,7 @@ def put_along_axis(
     if type(indices) is not _handles.array_class:
         indices = as_array(indices)
     if type(a) is not type(values) or type(a) is not _handles.array_class:
-        a, values = as_arrays(a, values)
+        a, values = as_pair(a, values)
     _h = graph.glue_put_along_axis(a._h, indices._h, values._h, axis, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3596,7 +3596,7 @@ def remainder(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Ar
     C: mlx_remainder.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_remainder(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3663,7 +3663,7 @@ def right_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     C: mlx_right_shift.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_right_shift(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3784,7 +3784,7 @@ def scatter(
     C: mlx_scatter.
     """
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
-        a, updates = as_arrays(a, updates)
+        a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
     _h = graph.glue_scatter(
@@ -3823,7 +3823,7 @@ def scatter_single(
     if type(indices) is not _handles.array_class:
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
-        a, updates = as_arrays(a, updates)
+        a, updates = as_pair(a, updates)
     _h = graph.glue_scatter_single(a._h, indices._h, updates._h, axis, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3850,7 +3850,7 @@ def scatter_add(
     C: mlx_scatter_add.
     """
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
-        a, updates = as_arrays(a, updates)
+        a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
     _h = graph.glue_scatter_add(
@@ -3889,7 +3889,7 @@ def scatter_add_single(
     if type(indices) is not _handles.array_class:
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
-        a, updates = as_arrays(a, updates)
+        a, updates = as_pair(a, updates)
     _h = graph.glue_scatter_add_single(
         a._h,
         indices._h,
@@ -3923,7 +3923,7 @@ def scatter_add_axis(
     if type(indices) is not _handles.array_class:
         indices = as_array(indices)
     if type(a) is not type(values) or type(a) is not _handles.array_class:
-        a, values = as_arrays(a, values)
+        a, values = as_pair(a, values)
     _h = graph.glue_scatter_add_axis(a._h, indices._h, values._h, axis, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -3950,7 +3950,7 @@ def scatter_max(
     C: mlx_scatter_max.
     """
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
-        a, updates = as_arrays(a, updates)
+        a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
     _h = graph.glue_scatter_max(
@@ -3989,7 +3989,7 @@ def scatter_max_single(
     if type(indices) is not _handles.array_class:
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
-        a, updates = as_arrays(a, updates)
+        a, updates = as_pair(a, updates)
     _h = graph.glue_scatter_max_single(
         a._h,
         indices._h,
@@ -4022,7 +4022,7 @@ def scatter_min(
     C: mlx_scatter_min.
     """
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
-        a, updates = as_arrays(a, updates)
+        a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
     _h = graph.glue_scatter_min(
@@ -4061,7 +4061,7 @@ def scatter_min_single(
     if type(indices) is not _handles.array_class:
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
-        a, updates = as_arrays(a, updates)
+        a, updates = as_pair(a, updates)
     _h = graph.glue_scatter_min_single(
         a._h,
         indices._h,
@@ -4094,7 +4094,7 @@ def scatter_prod(
     C: mlx_scatter_prod.
     """
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
-        a, updates = as_arrays(a, updates)
+        a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
     _h = graph.glue_scatter_prod(
@@ -4133,7 +4133,7 @@ def scatter_prod_single(
     if type(indices) is not _handles.array_class:
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
-        a, updates = as_arrays(a, updates)
+        a, updates = as_pair(a, updates)
     _h = graph.glue_scatter_prod_single(
         a._h,
         indices._h,
@@ -4160,7 +4160,7 @@ def segmented_mm(a: ArrayLike, b: ArrayLike, segments: ArrayLike, *, stream: Str
     if type(segments) is not _handles.array_class:
         segments = as_array(segments)
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_segmented_mm(a._h, b._h, segments._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -4325,7 +4325,7 @@ def slice_update(
     C: mlx_slice_update.
     """
     if type(src) is not type(update) or type(src) is not _handles.array_class:
-        src, update = as_arrays(src, update)
+        src, update = as_pair(src, update)
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
@@ -4366,7 +4366,7 @@ def slice_update_dynamic(
     if type(start) is not _handles.array_class:
         start = as_array(start)
     if type(src) is not type(update) or type(src) is not _handles.array_class:
-        src, update = as_arrays(src, update)
+        src, update = as_pair(src, update)
     axes = integers(axes)
     _h = graph.glue_slice_update_dynamic(
         src._h,
@@ -4402,7 +4402,7 @@ def slice_update_add(
     C: mlx_slice_update_add.
     """
     if type(src) is not type(update) or type(src) is not _handles.array_class:
-        src, update = as_arrays(src, update)
+        src, update = as_pair(src, update)
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
@@ -4443,7 +4443,7 @@ def slice_update_max(
     C: mlx_slice_update_max.
     """
     if type(src) is not type(update) or type(src) is not _handles.array_class:
-        src, update = as_arrays(src, update)
+        src, update = as_pair(src, update)
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
@@ -4484,7 +4484,7 @@ def slice_update_min(
     C: mlx_slice_update_min.
     """
     if type(src) is not type(update) or type(src) is not _handles.array_class:
-        src, update = as_arrays(src, update)
+        src, update = as_pair(src, update)
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
@@ -4525,7 +4525,7 @@ def slice_update_prod(
     C: mlx_slice_update_prod.
     """
     if type(src) is not type(update) or type(src) is not _handles.array_class:
-        src, update = as_arrays(src, update)
+        src, update = as_pair(src, update)
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
@@ -4877,7 +4877,7 @@ def subtract(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arr
     C: mlx_subtract.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_subtract(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -5067,7 +5067,7 @@ def tensordot(
     C: mlx_tensordot.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     axes_a = integers(axes_a)
     axes_b = integers(axes_b)
     _h = graph.glue_tensordot(
@@ -5094,7 +5094,7 @@ def tensordot_axis(a: ArrayLike, b: ArrayLike, axis: int, *, stream: Stream | No
     C: mlx_tensordot_axis.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_tensordot_axis(a._h, b._h, axis, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -5393,7 +5393,7 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, *, stream: Stream | 
     if type(condition) is not _handles.array_class:
         condition = as_array(condition)
     if type(x) is not type(y) or type(x) is not _handles.array_class:
-        x, y = as_arrays(x, y)
+        x, y = as_pair(x, y)
     _h = graph.glue_where(condition._h, x._h, y._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -5779,7 +5779,7 @@ def logical_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     C: mlx_logical_xor.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_logical_xor(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -5918,7 +5918,7 @@ def searchsorted(
     C: mlx_searchsorted.
     """
     if type(sorted_sequence) is not type(values) or type(sorted_sequence) is not _handles.array_class:
-        sorted_sequence, values = as_arrays(sorted_sequence, values)
+        sorted_sequence, values = as_pair(sorted_sequence, values)
     _h = graph.glue_searchsorted(
         sorted_sequence._h,
         values._h,
@@ -6021,7 +6021,7 @@ def vecdot(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None 
     C: mlx_vecdot.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_vecdot(a._h, b._h, axis, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()

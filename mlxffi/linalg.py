@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import _handles
-from ._arguments import as_array, as_arrays, integers, text
+from ._arguments import as_array, as_pair, integers, text
 from ._errors import last_error
 from ._ffi import ffi, graph
 
@@ -86,7 +86,7 @@ def cross(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None =
     C: mlx_linalg_cross.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_linalg_cross(a._h, b._h, axis, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -354,7 +354,7 @@ def solve(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     C: mlx_linalg_solve.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_linalg_solve(a._h, b._h, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()
@@ -371,7 +371,7 @@ def solve_triangular(a: ArrayLike, b: ArrayLike, upper: bool = False, *, stream:
     C: mlx_linalg_solve_triangular.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
-        a, b = as_arrays(a, b)
+        a, b = as_pair(a, b)
     _h = graph.glue_linalg_solve_triangular(a._h, b._h, upper, 0 if stream is None else stream._h)
     if not _h:
         raise last_error()

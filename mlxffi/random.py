@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import _handles
-from ._arguments import as_array, as_arrays, dtype_number, integers
+from ._arguments import as_array, as_arrays, as_pair, dtype_number, integers
 from ._errors import last_error
 from ._ffi import ffi, graph
 
@@ -300,7 +300,7 @@ def multivariate_normal(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     if type(mean) is not type(cov) or type(mean) is not _handles.array_class:
-        mean, cov = as_arrays(mean, cov)
+        mean, cov = as_pair(mean, cov)
     shape = integers(shape)
     _h = graph.glue_random_multivariate_normal(
         mean._h,
@@ -456,7 +456,7 @@ def randint(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     if type(low) is not type(high) or type(low) is not _handles.array_class:
-        low, high = as_arrays(low, high)
+        low, high = as_pair(low, high)
     shape = integers(shape)
     _h = graph.glue_random_randint(
         low._h,
@@ -533,7 +533,7 @@ def truncated_normal(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     if type(lower) is not type(upper) or type(lower) is not _handles.array_class:
-        lower, upper = as_arrays(lower, upper)
+        lower, upper = as_pair(lower, upper)
     shape = integers(shape)
     _h = graph.glue_random_truncated_normal(
         lower._h,
@@ -569,7 +569,7 @@ def uniform(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     if type(low) is not type(high) or type(low) is not _handles.array_class:
-        low, high = as_arrays(low, high)
+        low, high = as_pair(low, high)
     shape = integers(shape)
     _h = graph.glue_random_uniform(
         low._h,

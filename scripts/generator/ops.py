@@ -80,7 +80,7 @@ def _sort_key(name: str) -> list[str]:
     return [part.zfill(4) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-HELPERS = ["as_array", "as_arrays", "dtype_number", "fft_norm", "handles", "integers", "text"]
+HELPERS = ["as_array", "as_arrays", "as_pair", "dtype_number", "fft_norm", "handles", "integers", "text"]
 
 
 class PythonFunction:
@@ -212,7 +212,7 @@ class PythonFunction:
         if len(names) == 2 and not self.function.nullable & set(names):
             first, second = names
             check = f"if type({first}) is not type({second}) or type({first}) is not _handles.array_class:"
-            return [check, f"    {first}, {second} = as_arrays({first}, {second})"]
+            return [check, f"    {first}, {second} = as_pair({first}, {second})"]
         target = ", ".join(names)
         if len(target) * 2 < WIDTH - 24:
             return [f"{target} = as_arrays({target})"]
