@@ -16,7 +16,18 @@ from .dtype import Dtype, DtypeLike
 if TYPE_CHECKING:
     from .array import Array
 
-__all__ = ["ArrayLike", "DtypeLike", "as_array", "as_arrays", "as_pair", "dtype_number", "fft_norm", "handles", "integers", "text"]
+__all__ = [
+    "ArrayLike",
+    "DtypeLike",
+    "as_array",
+    "as_arrays",
+    "as_pair",
+    "dtype_number",
+    "fft_norm",
+    "handles",
+    "integers",
+    "text",
+]
 
 ArrayLike: TypeAlias = "Array | bool | int | float | complex | Sequence[Any] | Any"
 

@@ -151,7 +151,7 @@ def test_a_list_with_an_empty_handle_is_the_error_of_the_list(own):
 
 
 def test_a_text_is_never_a_format(own):
-    assert lib.glue_import_function_new(b"/nowhere/%s%s%n%x.mlxfn") == 0
+    assert lib.glue_imported_function_new(b"/nowhere/%s%s%n%x.mlxfn") == 0
     assert "/nowhere/%s%s%n%x.mlxfn" in error_text()
 
 
@@ -213,12 +213,13 @@ def test_custom_rules_get_what_c_passes(own, closure):
     parts = [closure(rule, kind) for kind, rule in rules.items()]
     made = lib.glue_custom_function(closure(lambda arrays: arrays[:1]), *parts)
     x, y = own(floats(3)), own(floats(4))
-    results = ffi.new("intptr_t[2]")
     for transform in (lib.glue_vjp, lib.glue_jvp):
+        results = ffi.new("intptr_t[2]")
         seeds = [x] if transform is lib.glue_vjp else [x, y]
         assert transform(results, results + 1, made, [x, y], 2, seeds, len(seeds)) == 0, error_text()
         for vector in results:
             unpacked(vector, own)
+    results = ffi.new("intptr_t[2]")
     assert lib.glue_detail_vmap_trace(results, results + 1, made, [x, y], 2, [0, -1], 2) == 0, error_text()
     inputs, outputs = (unpacked(vector, own) for vector in results)
     unpacked(lib.glue_detail_vmap_replace([x, y], 2, inputs, 2, outputs, 1, [0, -1], 2, [0], 1), own)
@@ -275,7 +276,7 @@ def test_more_keys_are_queued_than_one_call_fetches():
         lib.glue_closure_free(lib.glue_new_closure((1 << 41) + key))
     keys, fetched = ffi.new("intptr_t[64]"), []
     while count := lib.glue_dropped(keys, 64):
-        fetched += keys[0:count]
+        fetched += ffi.unpack(keys, count)
     assert sorted(fetched) == [(1 << 41) + key for key in range(1000)]
 
 

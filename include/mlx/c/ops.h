@@ -648,8 +648,9 @@ int mlx_contiguous(mlx_array *res, const mlx_array a, bool allow_col_major, cons
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `input` is not floating point, `input` and `weight` differ in
  * rank or the rank does not suit the operation, the channels do not fit each other or `groups`, a
- * stride, a dilation or `groups` is not positive, or the padded input is smaller than the dilated
- * kernel, or a bad argument.
+ * stride, a dilation or `groups` is not positive or so large that a size does not fit an int,
+ * `weight` has no elements, or the padded input is smaller than the dilated kernel, or a bad
+ * argument.
  */
 int mlx_conv1d(
     mlx_array *res,
@@ -673,8 +674,9 @@ int mlx_conv1d(
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `input` is not floating point, `input` and `weight` differ in
  * rank or the rank does not suit the operation, the channels do not fit each other or `groups`, a
- * stride, a dilation or `groups` is not positive, or the padded input is smaller than the dilated
- * kernel, or a bad argument.
+ * stride, a dilation or `groups` is not positive or so large that a size does not fit an int,
+ * `weight` has no elements, or the padded input is smaller than the dilated kernel, or a bad
+ * argument.
  */
 int mlx_conv2d(
     mlx_array *res,
@@ -701,8 +703,9 @@ int mlx_conv2d(
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `input` is not floating point, `input` and `weight` differ in
  * rank or the rank does not suit the operation, the channels do not fit each other or `groups`, a
- * stride, a dilation or `groups` is not positive, or the padded input is smaller than the dilated
- * kernel, or a bad argument.
+ * stride, a dilation or `groups` is not positive or so large that a size does not fit an int,
+ * `weight` has no elements, or the padded input is smaller than the dilated kernel, or a bad
+ * argument.
  */
 int mlx_conv3d(
     mlx_array *res,
@@ -734,9 +737,9 @@ int mlx_conv3d(
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `input` is not floating point, `input` and `weight` differ in
  * rank or the rank does not suit the operation, the channels do not fit each other or `groups`, a
- * stride, a dilation or `groups` is not positive, or the padded input is smaller than the dilated
- * kernel, the product of a stride and an input dilation does not fit an int, or a list has another
- * length than 0, 1 and the number of spatial axes, or a bad argument.
+ * stride, a dilation or `groups` is not positive or so large that a size does not fit an int,
+ * `weight` has no elements, the padded input is smaller than the dilated kernel, or a list has
+ * another length than 0, 1 and the number of spatial axes, or a bad argument.
  */
 int mlx_conv_general(
     mlx_array *res,
@@ -768,8 +771,8 @@ int mlx_conv_general(
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `input` is not floating point, `input` and `weight` differ in
  * rank or the rank does not suit the operation, the channels do not fit each other or `groups`, a
- * stride, a dilation or `groups` is not positive, or an output size comes out below 1, or a bad
- * argument.
+ * stride, a dilation or `groups` is not positive or so large that a size does not fit an int,
+ * `weight` has no elements, or an output size comes out below 1, or a bad argument.
  */
 int mlx_conv_transpose1d(
     mlx_array *res,
@@ -795,8 +798,8 @@ int mlx_conv_transpose1d(
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `input` is not floating point, `input` and `weight` differ in
  * rank or the rank does not suit the operation, the channels do not fit each other or `groups`, a
- * stride, a dilation or `groups` is not positive, or an output size comes out below 1, or a bad
- * argument.
+ * stride, a dilation or `groups` is not positive or so large that a size does not fit an int,
+ * `weight` has no elements, or an output size comes out below 1, or a bad argument.
  */
 int mlx_conv_transpose2d(
     mlx_array *res,
@@ -826,8 +829,8 @@ int mlx_conv_transpose2d(
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `input` is not floating point, `input` and `weight` differ in
  * rank or the rank does not suit the operation, the channels do not fit each other or `groups`, a
- * stride, a dilation or `groups` is not positive, or an output size comes out below 1, or a bad
- * argument.
+ * stride, a dilation or `groups` is not positive or so large that a size does not fit an int,
+ * `weight` has no elements, or an output size comes out below 1, or a bad argument.
  */
 int mlx_conv_transpose3d(
     mlx_array *res,

@@ -1,6 +1,10 @@
 #include "guards.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <limits>
+
+#include "mlx/scheduler.h"
 
 namespace mlxc {
 
@@ -14,6 +18,26 @@ bool is_power_of_two(int value) {
 int size_from_end(const mx::array& a, int place) {
   int ndim = static_cast<int>(a.ndim());
   return place < ndim ? a.shape(ndim - 1 - place) : 1;
+}
+
+int64_t longest(const mx::array& a) {
+  return a.ndim() ? std::max(*std::max_element(a.shape().begin(), a.shape().end()), 1) : 1;
+}
+
+// The largest magnitude in a list.
+int64_t largest(const std::vector<int>& values, int64_t least) {
+  for (int64_t value : values) {
+    least = std::max(least, std::abs(value));
+  }
+  return least;
+}
+
+// Sums of four such products fit an int.
+void check_product(const char* argument, int64_t value, int64_t factor, const char* what) {
+  constexpr int64_t most = std::numeric_limits<int>::max() / 4;
+  if (value > most / factor) {
+    throw BadArgument(argument, "expected a value that times " + std::string(what) + " is at most " + std::to_string(most) + ", got " + std::to_string(value) + " times " + std::to_string(factor));
+  }
 }
 
 } // namespace
@@ -60,15 +84,14 @@ std::vector<int> axes_of(const mx::array& a, std::vector<int> axes, const char* 
   return axes;
 }
 
-std::vector<int> strides_over(std::vector<int> stride, std::vector<int> input_dilation) {
-  for (int64_t step : stride) {
-    for (int64_t dilation : input_dilation) {
-      if (step * dilation > std::numeric_limits<int>::max()) {
-        throw BadArgument("stride", "expected strides whose product with the input dilation fits an int, got " + std::to_string(step) + " and " + std::to_string(dilation));
-      }
-    }
-  }
-  return stride;
+const mx::array& weights(const mx::array& weight, const mx::array& input, const Window& window) {
+  with_elements(weight, "weight");
+  int64_t kernel = longest(weight), size = longest(input);
+  check_product("stride", largest(window.stride, 1), largest(window.input_dilation, 1), "the input dilation");
+  check_product("kernel_dilation", largest(window.kernel_dilation, 1), kernel, "the kernel size");
+  check_product("input_dilation", largest(window.input_dilation, 1), size, "the input size");
+  check_product("padding", std::max(largest(window.padding_lo, 0), largest(window.padding_hi, 0)), 1, "1");
+  return weight;
 }
 
 mx::Shape steps(const mx::array& a, mx::Shape strides) {
@@ -178,6 +201,13 @@ mx::array trace(const mx::array& a, int offset, int axis1, int axis2, mx::Dtype 
   auto shape = diagonal.shape();
   shape.pop_back();
   return mx::zeros(shape, dtype, s);
+}
+
+void forget_lost_tasks() {
+  auto& scheduler = mx::scheduler::scheduler();
+  while (scheduler.n_active_tasks() > 0) {
+    scheduler.notify_task_completion(mx::Stream(0, mx::Device::cpu));
+  }
 }
 
 mx::Device existing(mx::Device device, const char* argument) {

@@ -23,8 +23,19 @@ mx::Shape extents(mx::Shape shape, const char* argument);
 // The axes of an array, each in range.
 std::vector<int> axes_of(const mx::array& a, std::vector<int> axes, const char* argument);
 
-// The strides of a convolution over a dilated input, whose products MLX computes as int.
-std::vector<int> strides_over(std::vector<int> stride, std::vector<int> input_dilation);
+// --- convolutions ---
+
+// How the window of a convolution moves, each list for all axes or axis by axis.
+struct Window {
+  std::vector<int> stride;
+  std::vector<int> padding_lo;
+  std::vector<int> padding_hi;
+  std::vector<int> kernel_dilation;
+  std::vector<int> input_dilation;
+};
+
+// The weights of a convolution: with elements, and such that the sizes that MLX computes as int fit one.
+const mx::array& weights(const mx::array& weight, const mx::array& input, const Window& window);
 
 // --- slices ---
 
@@ -71,6 +82,21 @@ const mx::array& hadamard_rows(const mx::array& a);
 
 mx::array diff(const mx::array& a, int n, int axis, mx::StreamOrDevice s);
 mx::array trace(const mx::array& a, int offset, int axis1, int axis2, mx::Dtype dtype, mx::StreamOrDevice s);
+
+// --- evaluation ---
+
+// An evaluation that fails can leave MLX's count of running tasks too high: past ten of them later ones wait for ever.
+void forget_lost_tasks();
+
+template <class Call>
+void evaluating(Call&& call) {
+  try {
+    call();
+  } catch (...) {
+    forget_lost_tasks();
+    throw;
+  }
+}
 
 // --- devices and files ---
 

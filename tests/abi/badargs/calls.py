@@ -87,7 +87,13 @@ BY_NAME: dict[str, Any] = {
 
 _PACKED = {"w": Array((4, 8), "uint32"), "scales": Array((4, 1)), "biases": Array((4, 1))}
 _PACKED_STACK = {"w": Array((2, 4, 8), "uint32"), "scales": Array((2, 4, 1)), "biases": Array((2, 4, 1))}
-_GATHER_QMM = {"x": Array((2, 1, 64)), **_PACKED_STACK, "lhs_indices": INDICES, "rhs_indices": INDICES, "transpose": True}
+_GATHER_QMM = {
+    "x": Array((2, 1, 64)),
+    **_PACKED_STACK,
+    "lhs_indices": INDICES,
+    "rhs_indices": INDICES,
+    "transpose": True,
+}
 _SQUARE = {"a": Array((4, 4), fill="eye")}
 _SLICE = {"start": Items((0, 0)), "stop": Items((2, 2)), "strides": Items((1, 1))}
 _SLICE_UPDATE = {"update": Array((2, 2)), **_SLICE}
@@ -100,13 +106,38 @@ _FFT = {"n": 4, "axis": -1}
 _FFTN = {"n": Items((4, 4)), "axes": Items((0, 1))}
 _SINGLE = {"primals": (MATRIX,), "fun": "square"}
 _CONV1D = {"input": Array((1, 8, 4)), "weight": Array((4, 3, 4))}
-_CONV2D = {"input": IMAGE, "weight": Array((4, 3, 3, 4)), "stride_0": 1, "stride_1": 1, "dilation_0": 1, "dilation_1": 1}
+_CONV2D = {
+    "input": IMAGE,
+    "weight": Array((4, 3, 3, 4)),
+    "stride_0": 1,
+    "stride_1": 1,
+    "dilation_0": 1,
+    "dilation_1": 1,
+}
 _CONV3D = {**_CONV2D, "input": Array((1, 4, 4, 4, 2)), "weight": Array((2, 2, 2, 2, 2)), "stride_2": 1, "dilation_2": 1}
-_VALUE_AT_0 = {"axes": Items((0,)), "low_pad_size": Items((1,)), "high_pad_size": Items((1,)), "pad_value": Array((), "float32")}
+_VALUE_AT_0 = {
+    "axes": Items((0,)),
+    "low_pad_size": Items((1,)),
+    "high_pad_size": Items((1,)),
+    "pad_value": Array((), "float32"),
+}
 _RANDOM = {"key": KEY}
 _KERNEL = {"name": "k", "source": "s", "header": "h"}
 
-_DTYPES = ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64", "complex64"]
+_DTYPES = [
+    "bool",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float32",
+    "float64",
+    "complex64",
+]
 
 CALLS: dict[str, dict[str, Any]] = {
     **{f"mlx_array_item_{dtype}": {"arr": Array((), dtype)} for dtype in _DTYPES},
@@ -198,7 +229,12 @@ CALLS: dict[str, dict[str, Any]] = {
     "mlx_random_categorical_num_samples": {**_RANDOM, "num_samples": 3},
     "mlx_random_gumbel": _RANDOM,
     "mlx_random_laplace": _RANDOM,
-    "mlx_random_multivariate_normal": {"mean": Array((4,)), "cov": Array((4, 4), fill="eye"), "shape": Items((2,)), **_RANDOM},
+    "mlx_random_multivariate_normal": {
+        "mean": Array((4,)),
+        "cov": Array((4, 4), fill="eye"),
+        "shape": Items((2,)),
+        **_RANDOM,
+    },
     "mlx_random_normal": _RANDOM,
     "mlx_random_normal_broadcast": {"loc": Array(()), "scale": Array(()), **_RANDOM},
     "mlx_random_permutation": _RANDOM,
@@ -216,15 +252,42 @@ CALLS: dict[str, dict[str, Any]] = {
     "mlx_fft_stft": {"x": Array((32,)), "n_fft": 8, "window": Array((8,)), "pad_mode": "constant"},
     **{
         f"mlx_linalg_{name}": _SQUARE
-        for name in ["cholesky", "cholesky_inv", "det", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lu", "lu_factor", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "tri_inv"]
+        for name in [
+            "cholesky",
+            "cholesky_inv",
+            "det",
+            "eig",
+            "eigh",
+            "eigvals",
+            "eigvalsh",
+            "inv",
+            "lu",
+            "lu_factor",
+            "pinv",
+            "qr",
+            "slogdet",
+            "solve",
+            "solve_triangular",
+            "svd",
+            "tri_inv",
+        ]
     },
     "mlx_linalg_cross": {"a": Array((4, 3)), "b": Array((4, 3)), "axis": -1},
     "mlx_linalg_norm": {"ord": 2.0},
     "mlx_linalg_norm_matrix": {"ord": "fro", "axis": Items((0, 1))},
     "mlx_linalg_norm_l2": {"axis": Items((0, 1))},
     "mlx_fast_cross_entropy": {"targets": Array((4,), "int32", "zero"), "logits": MATRIX},
-    "mlx_fast_gated_delta_update": {"queries": Array((1, 3, 2, 4)), "keys": Array((1, 3, 2, 4)), "values": Array((1, 3, 2, 4))}
-    | {"gates": Array((1, 3, 2)), "beta": Array((1, 3, 2)), "initial_state": Array((1, 2, 4, 4)), "mask": Array((1, 3), "bool")},
+    "mlx_fast_gated_delta_update": {
+        "queries": Array((1, 3, 2, 4)),
+        "keys": Array((1, 3, 2, 4)),
+        "values": Array((1, 3, 2, 4)),
+    }
+    | {
+        "gates": Array((1, 3, 2)),
+        "beta": Array((1, 3, 2)),
+        "initial_state": Array((1, 2, 4, 4)),
+        "mask": Array((1, 3), "bool"),
+    },
     "mlx_fast_layer_norm": {"weight": Array((4,)), "bias": Array((4,))},
     "mlx_fast_rms_norm": {"weight": Array((4,))},
     "mlx_fast_rope": {"x": Array((1, 4, 8)), "dims": 8, "base": Optional(100.0), "freqs": NULL},
@@ -289,7 +352,9 @@ _SHARED_HEADS = {"queries": Array((1, 4, 3, 8)), "mask_mode": "causal", "mask_ar
 # Further valid calls: other paths through the same function.
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     **{f"mlx_{name}": (_DEEP,) for name in ("zeros", "ones", "full", "random_bits", "random_normal", "random_gumbel")},
-    **{f"mlx_linalg_{name}": (_BATCH,) for name in ("cholesky", "cholesky_inv", "det", "eig", "eigh", "inv", "tri_inv")},
+    **{
+        f"mlx_linalg_{name}": (_BATCH,) for name in ("cholesky", "cholesky_inv", "det", "eig", "eigh", "inv", "tri_inv")
+    },
     **{f"mlx_linalg_{name}": (_BATCH, _WIDE) for name in ("lu", "lu_factor", "pinv", "qr", "svd")},
     "mlx_linalg_solve": ({"b": Array((4,))}, {**_BATCH, "b": Array((2, 4, 3))}),
     "mlx_linalg_solve_triangular": ({"b": Array((4,))}, {**_BATCH, "b": Array((2, 4, 3))}),
@@ -308,17 +373,23 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "mlx_take_axis": ({"indices": Array((0,), "int32", "zero")},),
     "mlx_masked_scatter": ({"mask": Array((4,), "bool"), "src": Array((4, 4))},),
     **{f"mlx_slice{kind}": (_BACKWARDS,) for kind in ("", "_update", "_update_add")},
-    "mlx_slice_update_dynamic": ({"update": Array((2, 2)), "start": Array((2,), "int32", "zero"), "axes": Items((0, 1))},),
+    "mlx_slice_update_dynamic": (
+        {"update": Array((2, 2)), "start": Array((2,), "int32", "zero"), "axes": Items((0, 1))},
+    ),
     "mlx_quantize": ({"mode": "mxfp4"}, {"mode": "mxfp8"}, {"mode": "nvfp4", "w": Array((4, 32))}),
     "mlx_dequantize": (_FOURS, _EIGHTS),
     "mlx_quantized_matmul": ({**_FOURS}, {"transpose": False, "x": Array((1, 4))}),
     "mlx_gather_qmm": (_WHOLE, {"x": Array((2, 1, 4)), "transpose": False}),
     "mlx_gather_mm": (_WHOLE,),
     "mlx_qqmm": ({"w": Array((4, 64)), "w_scales": NULL},),
-    "mlx_block_masked_mm": ({"a": Array((40, 40)), "b": Array((40, 40)), "mask_out": NULL, "mask_lhs": Array((2, 2), "bool")},),
+    "mlx_block_masked_mm": (
+        {"a": Array((40, 40)), "b": Array((40, 40)), "mask_out": NULL, "mask_lhs": Array((2, 2), "bool")},
+    ),
     "mlx_hadamard_transform": ({"a": Array((12,))}, {"a": Array((20,)), "scale": Optional(1.0)}),
     "mlx_median": ({"axes": Items((0, 1))},),
-    "mlx_pad": ({"mode": "edge", "axes": Items((0, 1)), "low_pad_size": Items((1, 2)), "high_pad_size": Items((0, 3))},),
+    "mlx_pad": (
+        {"mode": "edge", "axes": Items((0, 1)), "low_pad_size": Items((1, 2)), "high_pad_size": Items((0, 3))},
+    ),
     "mlx_tensordot": ({"axes_a": Items((0, 1)), "axes_b": Items((0, 1))},),
     "mlx_transpose_axes": ({"a": Array((2, 3, 4)), "axes": Items((2, 0, 1))},),
     "mlx_unique": ({"fill_value": NULL, "return_index": True, "return_inverse": True, "return_counts": True},),

@@ -2,8 +2,8 @@
 
 usage: python -m badargs.child FOLDER START FUNCTION...
 
-Each line on stdout is a JSON list: ["call", number] before a call, ["done", number, outcome, evaluated, kind, text, leaked]
-after it. A crash leaves the first without the second. START is the number of the first call to make.
+Each line on stdout is a JSON list: ["call", number] before a call, ["done", number, outcome, evaluated, kind,
+text, leaked] after it. A crash leaves the first without the second. START is the number of the first call to make.
 """
 
 from __future__ import annotations

@@ -18,7 +18,18 @@ WHOLE = (-1, 0, 1, 2, 3, 5, 99, 1 << 20, 2**31 - 1, -(2**31))
 BIG = 1 << 40
 FORMAT = "%s%n%d"
 TEXTS = {
-    "subscripts": ("ij", "ij,jk->il", "ij,jk->ii", "->", ",", "i...j,jk", "ij,jk,kl->il", "ij,jk->ik->", "....,...", "ii,jj->ij"),
+    "subscripts": (
+        "ij",
+        "ij,jk->il",
+        "ij,jk->ii",
+        "->",
+        ",",
+        "i...j,jk",
+        "ij,jk,kl->il",
+        "ij,jk->ik->",
+        "....,...",
+        "ii,jj->ij",
+    ),
     "mode": ("affine", "mxfp4", "mxfp8", "nvfp4", "constant", "edge", "reflect", "symmetric"),
     "mask_mode": ("causal", "array"),
     "ord": ("nuc", "f"),
@@ -51,7 +62,9 @@ def bad_calls(function: Function) -> Iterator[Case]:
         for parameter in function.parameters:
             if parameter.role != "length":
                 for flaw, bad in _flaws(parameter, valid.arguments[parameter.name]):
-                    yield replace(valid, parameter=parameter.name, flaw=flaw, arguments=valid.arguments | {parameter.name: bad})
+                    yield replace(
+                        valid, parameter=parameter.name, flaw=flaw, arguments=valid.arguments | {parameter.name: bad}
+                    )
         yield from _all_arrays(function, valid)
 
 
@@ -118,7 +131,6 @@ def _array_flaws(valid: Any) -> Iterator[tuple[str, Any]]:
         yield _told({"shape": shape}), _changed(valid, {"shape": shape})
     for dtype in DTYPES:
         yield _told({"dtype": dtype}), _changed(valid, {"dtype": dtype})
-
 
     for layout in ("column", "broadcast"):
         yield layout, _changed(valid, {"layout": layout})

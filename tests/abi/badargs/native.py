@@ -13,7 +13,22 @@ from mlxffi import ffi, lib
 from .specs import NULL, Array, Items, Optional, VTable
 from .table import Function, Parameter
 
-DTYPES = ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bfloat16", "complex64"]
+DTYPES = [
+    "bool",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "float32",
+    "float64",
+    "bfloat16",
+    "complex64",
+]
 # Results above this are left unevaluated: running out of memory is not what is tested.
 LARGEST = 1 << 24
 PLAIN_VECTORS = {"mlx_vector_array": "mlx_array", "mlx_vector_vector_array": "mlx_vector_array"}
@@ -201,7 +216,9 @@ class Scope:
             floats = self.owned("mlx_array", self.filled("mlx_array", "mlx_transpose", floats, default_stream()))
         elif spec.layout == "broadcast":
             shape = self.new("int[]", [*spec.shape, 0]), len(spec.shape)
-            floats = self.owned("mlx_array", self.filled("mlx_array", "mlx_broadcast_to", floats, *shape, default_stream()))
+            floats = self.owned(
+                "mlx_array", self.filled("mlx_array", "mlx_broadcast_to", floats, *shape, default_stream())
+            )
         dtype = ffi.cast("mlx_dtype", DTYPES.index(spec.dtype))
         result = self.filled("mlx_array", "mlx_astype", floats, dtype, default_stream())
         lib.mlx_array_eval(result)

@@ -57,7 +57,12 @@ def _additions() -> list[table.Function]:
 
 def _function(row: table.Function) -> Function:
     parameters = tuple(
-        Parameter(param.name, re.sub(r"^const (?=mlx_\w+$)", "", param.type), _role(row.params, index), param.name in row.nullable)
+        Parameter(
+            param.name,
+            re.sub(r"^const (?=mlx_\w+$)", "", param.type),
+            _role(row.params, index),
+            param.name in row.nullable,
+        )
         for index, param in enumerate(row.params)
         if param.type != "..."
     )

@@ -122,7 +122,7 @@ extern "C" mlx_dtype mlx_array_dtype(const mlx_array arr) {
 }
 
 extern "C" int mlx_array_eval(mlx_array arr) {
-  return guarded(__func__, [&] { get(arr, "arr").eval(); });
+  return guarded(__func__, [&] { evaluating([&] { get(arr, "arr").eval(); }); });
 }
 
 extern "C" int mlx_array_item_bool(bool *res, const mlx_array arr) {

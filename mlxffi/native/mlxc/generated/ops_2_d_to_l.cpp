@@ -93,11 +93,11 @@ extern "C" int mlx_full_like(mlx_array *res, const mlx_array a, const mlx_array 
 }
 
 extern "C" int mlx_gather(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const int *axes, size_t axes_num, const int *slice_sizes, size_t slice_sizes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::gather(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), List(slice_sizes, slice_sizes_num, "slice_sizes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::gather(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), extents(List(slice_sizes, slice_sizes_num, "slice_sizes"), "slice_sizes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_single(mlx_array *res, const mlx_array a, const mlx_array indices, int axis, const int *slice_sizes, size_t slice_sizes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::gather(get(a, "a"), get(indices, "indices"), axis, List(slice_sizes, slice_sizes_num, "slice_sizes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::gather(get(a, "a"), get(indices, "indices"), axis, extents(List(slice_sizes, slice_sizes_num, "slice_sizes"), "slice_sizes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_mm(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_array lhs_indices, const mlx_array rhs_indices, bool sorted_indices, const mlx_stream s) {
