@@ -23,7 +23,7 @@ import build_ffi  # noqa: E402
 
 # What needs the library to be ours, or speaks about the checkout and not about the build.
 NOT_FOR_MLXC = ["tests/abi"]
-NOT_FOR_MLXC += [f"tests/test_{name}.py" for name in ("loader", "config", "structure", "generated")]
+NOT_FOR_MLXC += [f"tests/test_{name}.py" for name in ("loader", "config", "structure", "generated", "quickstart")]
 FOR_MLXC = ["tests/abi/test_glue.py"]
 
 

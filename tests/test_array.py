@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers import needs_own_mlxc
 
 import mlxffi as m
 from mlxffi import Array, memory
@@ -246,6 +247,7 @@ def test_a_pickle_keeps_shape_dtype_and_every_bit(dtype):
         assert again.tolist() == m.transpose(array).tolist()
 
 
+@needs_own_mlxc
 def test_eval_async_eval_and_detach_return_the_array():
     array = Array([1.0, 2]) + 1
     assert array.async_eval() is array
@@ -254,6 +256,7 @@ def test_eval_async_eval_and_detach_return_the_array():
     assert array.tolist() == [2, 3]
 
 
+@needs_own_mlxc
 def test_detach_lets_go_of_the_inputs():
     big = m.zeros([1 << 20], "float32").eval()
     total = m.sum(big)
@@ -264,6 +267,7 @@ def test_detach_lets_go_of_the_inputs():
     assert total.item() == 0
 
 
+@needs_own_mlxc
 def test_close_frees_the_array_and_any_use_after_it_is_an_error():
     array = Array([1, 2])
     before = memory.live_handles()["array"]
@@ -282,6 +286,7 @@ def test_close_frees_the_array_and_any_use_after_it_is_an_error():
     assert repr(array) == "Array(closed)"
 
 
+@needs_own_mlxc
 def test_an_array_needs_no_collector_to_be_freed():
     before = memory.live_handles()["array"]
     for _ in range(100):

@@ -12,6 +12,7 @@ import threading
 import numpy as np
 import pytest
 from exporters import NUMPY, Exporter, message, same, watched
+from helpers import needs_own_mlxc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as generated
@@ -212,6 +213,7 @@ def test_numpy_may_ask_for_a_dtype_and_forbid_a_copy():
         array.__array__("f8", copy=False)
 
 
+@needs_own_mlxc
 def test_what_numpy_shares_outlives_the_array():
     array = Array([[1.0, 2], [3, 4]])
     views = [np.asarray(array), np.from_dlpack(array), memoryview(array.__buffer__(0))]

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 from exporters import NUMPY, Exporter, message, same, watched
+from helpers import needs_own_mlxc
 
 import mlxffi as m
 from mlxffi import Array, _dlpack, memory
@@ -117,6 +118,7 @@ def test_arrays_export_every_dtype_with_its_strides(dtype, version):
             assert Array(Consumer(view)).tolist() == view.tolist()
 
 
+@needs_own_mlxc
 def test_a_capsule_that_nobody_takes_frees_its_array():
     array = Array([1, 2])
     before = memory.live_handles()["array"]
@@ -126,6 +128,7 @@ def test_a_capsule_that_nobody_takes_frees_its_array():
     assert memory.live_handles()["array"] == before
 
 
+@needs_own_mlxc
 def test_a_consumer_may_let_go_of_an_array_on_another_thread():
     before = memory.live_handles()["array"]
     views = [np.from_dlpack(Array([1, 2]))]

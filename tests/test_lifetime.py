@@ -8,6 +8,7 @@ import weakref
 from pathlib import Path
 
 import pytest
+from helpers import needs_own_mlxc
 
 import mlxffi as m
 from mlxffi import Array, memory
@@ -65,6 +66,7 @@ def test_a_failure_leaves_nothing(baseline):
     assert memory.live_handles() == baseline
 
 
+@needs_own_mlxc
 def test_an_exception_holds_what_its_frames_hold_until_it_dies(baseline):
     def fail(x):
         raise KeyError

@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     """The options; a field of Config that is not given is left out of the result."""
     result = Parser(prog="quickstart", description="Train a small byte-level transformer on English prose.")
     add = result.add_argument
-    add("--steps", type=count, default=1000, help="train up to this step (default: %(default)s)")
+    add("--steps", type=count, default=800, help="train up to this step (default: %(default)s)")
     add("--evaluate-every", type=count, default=100, help="steps between two validations (default: %(default)s)")
     add("--sample", type=count, default=600, help="bytes to write at the end (default: %(default)s)")
     add("--output", type=Path, help=f"folder for the files (default: that of the checkpoint resumed, else {OUTPUT})")

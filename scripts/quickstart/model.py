@@ -17,7 +17,6 @@ from .config import Config
 VOCABULARY = 256  # every byte is a token
 NORM_EPS = 1e-5
 ROTARY_BASE = 10_000.0
-INITIAL_SCALE = 0.02
 
 
 # --- parameters ---
@@ -47,17 +46,20 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
 
 
 def initial_parameters(config: Config) -> list[Array]:
-    """Ones for the norms and small normal numbers for the matrices."""
-    shapes = parameter_shapes(config).values()
+    """Ones for the norms and normal numbers for the matrices."""
+    shapes = parameter_shapes(config)
     keys = mlxffi.unstack(random.split_num(random.key(config.seed), len(shapes)))
-    return [initial(shape, key) for shape, key in zip(shapes, keys, strict=True)]
+    return [initial(name, shape, key) for (name, shape), key in zip(shapes.items(), keys, strict=True)]
 
 
-def initial(shape: tuple[int, ...], key: Array) -> Array:
-    """A fresh parameter; a vector is the scale of a norm."""
+def initial(name: str, shape: tuple[int, ...], key: Array) -> Array:
+    """One fresh parameter."""
     if len(shape) == 1:
         return mlxffi.ones(shape, "float32")
-    return random.normal(shape, "float32", 0.0, INITIAL_SCALE, key)
+    # A head near zero makes all bytes about as likely, so that the first loss is ln 256 = 5.5 nats. The inverse root of
+    # the number of inputs gives a product the variance of what goes into it.
+    scales = {"embedding": 1.0, "head": 0.02}
+    return random.normal(shape, "float32", 0.0, scales.get(name, 1 / math.sqrt(shape[0])), key)
 
 
 # --- forward ---
@@ -66,12 +68,11 @@ def initial(shape: tuple[int, ...], key: Array) -> Array:
 def attention(x: Array, queries_keys_values: Array, out: Array, heads: int) -> Array:
     """Causal self-attention with rotary positions: (B, T, W) -> (B, T, W)."""
     features = x.shape[-1] // heads
-    queries, keys, values = (
-        split_heads(part, heads) for part in mlxffi.split(x @ queries_keys_values, 3, -1)
-    )  # (B, H, T, D) each
+    parts = mlxffi.split(x @ queries_keys_values, 3, -1)  # 3 of (B, T, W)
+    queries, keys, values = (split_heads(part, heads) for part in parts)  # (B, H, T, D) each
     queries, keys = (fast.rope(part, features, False, ROTARY_BASE) for part in (queries, keys))
-    scale = 1 / math.sqrt(features)
-    return join_heads(fast.scaled_dot_product_attention(queries, keys, values, scale, "causal")) @ out
+    mixed = fast.scaled_dot_product_attention(queries, keys, values, 1 / math.sqrt(features), "causal")  # (B, H, T, D)
+    return join_heads(mixed) @ out
 
 
 def split_heads(x: Array, heads: int) -> Array:
