@@ -9,8 +9,12 @@ from typing import Any
 
 import mlx.core as mx
 
+# First: the BLAS bridge must come before libmlx binds its BLAS.
 import mlxffi
 from mlxffi import Array
+
+# isort: split
+import mlx.core as mx
 
 from ._timing import in_turns
 
