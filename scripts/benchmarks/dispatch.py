@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import mlx.core as mx
-
 # First: the BLAS bridge must come before libmlx binds its BLAS.
 import mlxffi
 from mlxffi import Array
