@@ -3591,7 +3591,8 @@ def reciprocal(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 def remainder(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """Compute the remainder of the floored division of `a` by `b` element by element. A nonzero result has the sign
     of `b`. The inputs are broadcast and the result has the dtype promoted from both; a floating zero divisor gives
-    NaN, an integer one no meaningful value.
+    NaN, an integer one no meaningful value, and the most negative integer by -1 can end the process during
+    evaluation on the CPU.
 
     C: mlx_remainder.
     """

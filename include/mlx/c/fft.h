@@ -340,7 +340,8 @@ int mlx_fft_rfftn(
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `stft_matrix` has fewer than two axes, `n_fft` or `hop_length` is
- * less than 1, or the window is not a vector or is longer than `n_fft`, or a bad argument.
+ * less than 1, `length` is negative, or the window is not a vector or is longer than `n_fft`, or a
+ * bad argument.
  */
 int mlx_fft_istft(
     mlx_array *res,

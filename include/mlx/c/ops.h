@@ -991,7 +991,7 @@ int mlx_depends(
  * Returns 0, or 1 after an error: `mode` is unknown, `group_size` or `bits` do not suit it or the
  * shapes of `w`, `scales` and `biases`, `w` is not uint32 or is less than 2-D, `scales` have the
  * wrong dtype, `biases` are missing or not allowed, `global_scale` is not allowed or not a float32
- * scalar, or `dtype` is not floating point, or a bad argument.
+ * scalar, `dtype` is not floating point, or `w` or `scales` has no elements, or a bad argument.
  */
 int mlx_dequantize(
     mlx_array *res,
@@ -1343,7 +1343,8 @@ int mlx_gather_mm(
  * Returns 0, or 1 after an error: `mode` is unknown, `group_size` or `bits` do not suit it or the
  * shapes, `w` is not uint32, `scales` have the wrong dtype, `biases` are missing or not allowed,
  * `x` is less than 2-D or its last axis does not fit the matrix, the dtype is not real floating
- * point, or the indices do not broadcast or are not of an integer dtype, or a bad argument.
+ * point, the indices do not broadcast or are not of an integer dtype, or `w` or `scales`, or
+ * without `transpose` `x`, has no elements, or a bad argument.
  */
 int mlx_gather_qmm(
     mlx_array *res,
@@ -1391,7 +1392,8 @@ int mlx_greater_equal(mlx_array *res, const mlx_array a, const mlx_array b, cons
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
- * Returns 0, or 1 after an error: the last axis has another number of elements, or a bad argument.
+ * Returns 0, or 1 after an error: the last axis has another number of elements, `a` has no
+ * elements, or its dtype is float64, or a bad argument.
  */
 int mlx_hadamard_transform(
     mlx_array *res,
@@ -1987,7 +1989,8 @@ int mlx_multiply(mlx_array *res, const mlx_array a, const mlx_array b, const mlx
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
- * Returns 0, or 1 after an error: `a` is complex, or a bad argument.
+ * Returns 0, or 1 after an error: `a` is complex and `posinf` or `neginf` has no value, or a bad
+ * argument.
  */
 int mlx_nan_to_num(
     mlx_array *res,
@@ -2228,9 +2231,9 @@ int mlx_put_along_axis(
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `mode` is unknown, `x` is not of a real floating dtype (float64
- * excluded), `w` is not 2-D or is packed without `w_scales` of the shape that goes with it, the
- * inner dimensions differ, or a global scale is given alone or for a mode other than "nvfp4", or a
- * bad argument.
+ * excluded), `w` is not 2-D, has no elements or is packed without `w_scales` of the shape that goes
+ * with it, the inner dimensions differ, or a global scale is given alone or for a mode other than
+ * "nvfp4", or a bad argument.
  */
 int mlx_qqmm(
     mlx_array *res,
@@ -2281,8 +2284,9 @@ int mlx_quantize(
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `mode` is unknown, `biases` is missing for "affine" or given for
- * another mode, `w` is not uint32, the shapes of `w`, `scales` and `x` do not fit together, or the
- * dtypes are not real floating, or a bad argument.
+ * another mode, `w` is not uint32, the shapes of `w`, `scales` and `x` do not fit together, the
+ * dtypes are not real floating, or `w` or `scales`, or without `transpose` `x`, has no elements, or
+ * a bad argument.
  */
 int mlx_quantized_matmul(
     mlx_array *res,
@@ -2329,7 +2333,8 @@ int mlx_reciprocal(mlx_array *res, const mlx_array a, const mlx_stream s);
 /**
  * Compute the remainder of the floored division of `a` by `b` element by element. A nonzero result
  * has the sign of `b`. The inputs are broadcast and the result has the dtype promoted from both; a
- * floating zero divisor gives NaN, an integer one no meaningful value.
+ * floating zero divisor gives NaN, an integer one no meaningful value, and the most negative
+ * integer by -1 can end the process during evaluation on the CPU.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
@@ -2723,8 +2728,9 @@ int mlx_scatter_prod_single(
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
- * Returns 0, or 1 after an error: `a` or `b` is not 2-D, the promoted dtype is not real floating,
- * or `segments` is not an integer array whose last axis has size 2, or a bad argument.
+ * Returns 0, or 1 after an error: `a` or `b` is not 2-D or has no elements, their inner axes
+ * differ, the promoted dtype is not real floating, or `segments` is not an integer array whose last
+ * axis has size 2, or a bad argument.
  */
 int mlx_segmented_mm(
     mlx_array *res,
@@ -3503,8 +3509,8 @@ int mlx_triu(mlx_array *res, const mlx_array x, int k, const mlx_stream s);
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
- * Returns 0, or 1 after an error: `axis` is out of range, `shape` is empty, or the sizes do not fit
- * the axis, or a bad argument.
+ * Returns 0, or 1 after an error: `axis` is out of range, `shape` is empty or has a -1 beside a 0,
+ * or the sizes do not fit the axis, or a bad argument.
  */
 int mlx_unflatten(
     mlx_array *res,
@@ -3784,8 +3790,9 @@ int mlx_flip(mlx_array *res, const mlx_array a, const mlx_stream s);
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `mode` is unknown, `biases` is missing for "affine" or given for
  * another mode, the indices are not of an integer dtype or do not broadcast, the shapes do not fit
- * together, `x` has fewer than two axes, or `global_scale` is given for a mode other than "nvfp4",
- * is not of the required shape, or the computation is on the CPU, or a bad argument.
+ * together, `x` has fewer than two axes, `w` or `scales`, or without `transpose` `x`, has no
+ * elements, or `global_scale` is given for a mode other than "nvfp4", is not of the required shape,
+ * or the computation is on the CPU, or a bad argument.
  */
 int mlx_gather_qmm_global_scale(
     mlx_array *res,
@@ -3817,9 +3824,9 @@ int mlx_gather_qmm_global_scale(
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
- * Returns 0, or 1 after an error: `mode` is unknown, the indices are not of an integer dtype or do
- * not broadcast, the shapes do not fit together, or `w` is packed and `scales_w` is not of the
- * shape that goes with it, or a bad argument.
+ * Returns 0, or 1 after an error: `mode` is unknown, `w` has no elements, the indices are not of an
+ * integer dtype or do not broadcast, the shapes do not fit together, or `w` is packed and
+ * `scales_w` is not of the shape that goes with it, or a bad argument.
  */
 int mlx_gather_qqmm(
     mlx_array *res,

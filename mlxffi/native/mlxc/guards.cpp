@@ -40,6 +40,21 @@ void check_product(const char* argument, int64_t value, int64_t factor, const ch
   }
 }
 
+// What a list says of an axis: its value for that axis, its only value, or the default.
+int64_t of_axis(const std::vector<int>& values, size_t axis, int64_t otherwise) {
+  return values.size() == 1 ? values[0] : axis < values.size() ? values[axis] : otherwise;
+}
+
+// With a stride of 2 or more MLX takes a kernel that does not fit for one that fits once, and reads past the input.
+void check_kernel_fits(int64_t size, int64_t kernel, const Window& window, size_t axis) {
+  int64_t padding = of_axis(window.padding_lo, axis, 0) + of_axis(window.padding_hi, axis, 0);
+  int64_t padded = (size - 1) * of_axis(window.input_dilation, axis, 1) + 1 + padding;
+  int64_t dilated = (kernel - 1) * of_axis(window.kernel_dilation, axis, 1) + 1;
+  if (of_axis(window.stride, axis, 1) > 1 && padded < dilated) {
+    throw BadArgument("weight", "expected a kernel that fits into the padded input of size " + std::to_string(padded) + ", got a dilated kernel of size " + std::to_string(dilated));
+  }
+}
+
 } // namespace
 
 int positive(int value, const char* argument) {
@@ -55,6 +70,13 @@ std::optional<int> positive(std::optional<int> value, const char* argument) {
 
 int not_negative(int value, const char* argument) {
   return value >= 0 ? value : throw BadArgument(argument, "expected 0 or more, got " + std::to_string(value));
+}
+
+std::optional<int> not_negative(std::optional<int> value, const char* argument) {
+  if (value) {
+    not_negative(*value, argument);
+  }
+  return value;
 }
 
 size_t length(size_t size, const char* argument) {
@@ -74,6 +96,11 @@ mx::Shape extents(mx::Shape shape, const char* argument) {
   return shape;
 }
 
+mx::Shape deducible(mx::Shape shape) {
+  bool open = std::count(shape.begin(), shape.end(), -1) && std::count(shape.begin(), shape.end(), 0);
+  return open ? throw BadArgument("shape", "expected sizes other than 0 beside a -1, got " + printed(shape)) : shape;
+}
+
 std::vector<int> axes_of(const mx::array& a, std::vector<int> axes, const char* argument) {
   int ndim = static_cast<int>(a.ndim());
   for (int axis : axes) {
@@ -91,6 +118,9 @@ const mx::array& weights(const mx::array& weight, const mx::array& input, const 
   check_product("kernel_dilation", largest(window.kernel_dilation, 1), kernel, "the kernel size");
   check_product("input_dilation", largest(window.input_dilation, 1), size, "the input size");
   check_product("padding", std::max(largest(window.padding_lo, 0), largest(window.padding_hi, 0)), 1, "1");
+  for (int i = 0; i + 2 < static_cast<int>(std::min(input.ndim(), weight.ndim())); i++) {
+    check_kernel_fits(input.shape(i + 1), weight.shape(i + 1), window, i);
+  }
   return weight;
 }
 
@@ -151,6 +181,13 @@ const mx::array& matrices(const mx::array& a, const char* argument) {
     throw BadArgument(argument, "expected matrices of at least one row and column, got shape " + printed(a.shape()));
   }
   return a;
+}
+
+const mx::array& right_matrix(const mx::array& b, const mx::array& a) {
+  if (a.ndim() == 2 && b.ndim() == 2 && a.shape(1) != b.shape(0)) {
+    throw BadArgument("b", "expected " + std::to_string(a.shape(1)) + " rows, as many as `a` has columns, got shape " + printed(b.shape()));
+  }
+  return matrices(b, "b");
 }
 
 const mx::array& one_element(const mx::array& a, const char* argument) {

@@ -13,12 +13,16 @@ namespace mlxc {
 int positive(int value, const char* argument);
 std::optional<int> positive(std::optional<int> value, const char* argument);
 int not_negative(int value, const char* argument);
+std::optional<int> not_negative(std::optional<int> value, const char* argument);
 
 // The length of a C array: one that no program means is a negative one in disguise.
 size_t length(size_t size, const char* argument);
 
 // A shape: sizes of 0 or more, whose product can be counted.
 mx::Shape extents(mx::Shape shape, const char* argument);
+
+// A shape with at most one size to be deduced, which sizes of 0 beside it would leave open.
+mx::Shape deducible(mx::Shape shape);
 
 // The axes of an array, each in range.
 std::vector<int> axes_of(const mx::array& a, std::vector<int> axes, const char* argument);
@@ -62,6 +66,9 @@ const mx::array& with_elements(const mx::array& a, const char* argument);
 // Matrices, in the last two axes, of at least one row and column.
 const mx::array& matrices(const mx::array& a, const char* argument);
 
+// The right matrix of a product: with elements, and as many rows as `a` has columns.
+const mx::array& right_matrix(const mx::array& b, const mx::array& a);
+
 const mx::array& one_element(const mx::array& a, const char* argument);
 
 // An array without elements in row-major order: MLX reduces another one by strides that lead nowhere.
@@ -85,14 +92,15 @@ mx::array trace(const mx::array& a, int offset, int axis1, int axis2, mx::Dtype 
 
 // --- evaluation ---
 
-// An evaluation that fails can leave MLX's count of running tasks too high: past ten of them later ones wait for ever.
+// A task that fails on a worker thread can take others with it that MLX still counts as running, and past ten of those
+// every evaluation waits for ever. Too low a count, as it may be while other threads evaluate, does no harm.
 void forget_lost_tasks();
 
 template <class Call>
-void evaluating(Call&& call) {
+auto evaluating(Call&& call) {
   try {
-    call();
-  } catch (...) {
+    return call();
+  } catch (const std::runtime_error&) {
     forget_lost_tasks();
     throw;
   }
@@ -108,7 +116,7 @@ mx::ThreadLocalStream existing(mx::ThreadLocalStream stream, const char* argumen
 template <class Call>
 auto with_file(const std::string& file, Call&& call) {
   try {
-    return call();
+    return evaluating(call);
   } catch (const std::logic_error&) {
     throw;
   } catch (const std::runtime_error& error) {

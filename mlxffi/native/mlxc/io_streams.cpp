@@ -10,7 +10,7 @@ int whence(std::ios_base::seekdir way) {
   return way == std::ios_base::beg ? SEEK_SET : way == std::ios_base::end ? SEEK_END : SEEK_CUR;
 }
 
-void require(bool there, const char* member) {
+void require_member(bool there, const char* member) {
   if (!there) {
     throw BadArgument("vtable", std::string("expected a function in `") + member + "`, got NULL");
   }
@@ -19,11 +19,11 @@ void require(bool there, const char* member) {
 } // namespace
 
 Stream::Stream(void* desc, mlx_io_vtable vtable) : desc(desc), vtable(vtable) {
-  require(vtable.is_open, "is_open");
-  require(vtable.good, "good");
-  require(vtable.tell, "tell");
-  require(vtable.seek, "seek");
-  require(vtable.label, "label");
+  require_member(vtable.is_open, "is_open");
+  require_member(vtable.good, "good");
+  require_member(vtable.tell, "tell");
+  require_member(vtable.seek, "seek");
+  require_member(vtable.label, "label");
 }
 
 Stream::~Stream() {
@@ -45,7 +45,7 @@ void Stream::check_good(const char* action) const {
 
 // A vtable that lacks a function is refused before the stream exists, so `free` is not called for it.
 Reader::Reader(void* desc, mlx_io_vtable vtable)
-    : stream((require(vtable.read, "read"), require(vtable.read_at_offset, "read_at_offset"), desc), vtable) {}
+    : stream((require_member(vtable.read, "read"), require_member(vtable.read_at_offset, "read_at_offset"), desc), vtable) {}
 
 bool Reader::is_open() const {
   return stream.vtable.is_open(stream.desc);
@@ -77,7 +77,7 @@ std::string Reader::label() const {
   return stream.label();
 }
 
-Writer::Writer(void* desc, mlx_io_vtable vtable) : stream((require(vtable.write, "write"), desc), vtable) {}
+Writer::Writer(void* desc, mlx_io_vtable vtable) : stream((require_member(vtable.write, "write"), desc), vtable) {}
 
 bool Writer::is_open() const {
   return stream.vtable.is_open(stream.desc);

@@ -64,7 +64,7 @@ BY_NAME: dict[str, Any] = {
     "axis2": 1,
     "ddof": 0,
     "destination": 1,
-    "file": "@missing.bin",
+    "file": "@new.bin",
     "group": NULL,
     "input_0": (MATRIX, MATRIX),
     "key": "a",
@@ -399,5 +399,6 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "mlx_fast_rope": ({"dims": 4, "traditional": True},),
     "mlx_fast_scaled_dot_product_attention": (_SHARED_HEADS,),
     "mlx_fast_gated_delta_update": ({"initial_state": NULL, "mask": NULL},),
+    "mlx_nan_to_num": ({"posinf": Optional(), "neginf": Optional()},),
     "mlx_random_categorical": ({"key": NULL},),
 }

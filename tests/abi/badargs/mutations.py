@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import random
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from .calls import BY_NAME, BY_TYPE, CALLS, VARIANTS
 from .native import DTYPES
+from .rules import refused
 from .specs import NULL, Array, Case, Items, Optional, VTable
 from .table import Function, Parameter
 
@@ -16,6 +19,8 @@ SHAPES = ((), (0,), (1,), (3,), (4,), (64,), (0, 0), (0, 4), (4, 0), (2, 3), (2,
 EMPTY = ((0, 4), (4, 0), (2, 0, 4), (0, 3, 0))
 WHOLE = (-1, 0, 1, 2, 3, 5, 99, 1 << 20, 2**31 - 1, -(2**31))
 BIG = 1 << 40
+PAIRS = 12
+HUGE = re.compile(r"\d{6}|\de\+")
 FORMAT = "%s%n%d"
 TEXTS = {
     "subscripts": (
@@ -59,13 +64,29 @@ def _default(parameter: Parameter) -> Any:
 def bad_calls(function: Function) -> Iterator[Case]:
     """Every bad call, in a fixed order."""
     for valid in valid_calls(function):
-        for parameter in function.parameters:
-            if parameter.role != "length":
-                for flaw, bad in _flaws(parameter, valid.arguments[parameter.name]):
-                    yield replace(
-                        valid, parameter=parameter.name, flaw=flaw, arguments=valid.arguments | {parameter.name: bad}
-                    )
+        single = list(_one_bad(function, valid))
+        yield from single
         yield from _all_arrays(function, valid)
+        yield from _two_bad(valid, [case for case in single if not refused(case) and not HUGE.search(case.flaw)])
+
+
+def _one_bad(function: Function, valid: Case) -> Iterator[Case]:
+    for parameter in function.parameters:
+        if parameter.role != "length":
+            for flaw, bad in _ROLES[parameter.role](parameter, valid.arguments[parameter.name]):
+                arguments = valid.arguments | {parameter.name: bad}
+                yield replace(valid, parameter=parameter.name, flaw=flaw, arguments=arguments)
+
+
+def _two_bad(valid: Case, single: list[Case]) -> Iterator[Case]:
+    """A sample of pairs of flaws that are no mistakes on their own, the same sample in every run."""
+    chance = random.Random(f"{valid.function} {valid.variant}")
+    for _ in range(PAIRS if len({case.parameter for case in single}) > 1 else 0):
+        first, second = chance.sample(single, 2)
+        if first.parameter != second.parameter:
+            arguments = first.arguments | {second.parameter: second.arguments[second.parameter]}
+            parameters, flaws = f"{first.parameter}, {second.parameter}", f"{first.flaw}, {second.flaw}"
+            yield replace(valid, parameter=parameters, flaw=flaws, arguments=arguments)
 
 
 def _all_arrays(function: Function, valid: Case) -> Iterator[Case]:
@@ -91,10 +112,6 @@ def _changed(spec: Any, change: dict[str, Any]) -> Any:
 
 def _told(change: dict[str, Any]) -> str:
     return f"shape {list(change['shape'])}" if "shape" in change else f"dtype {change['dtype']}"
-
-
-def _flaws(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
-    yield from _ROLES[parameter.role](parameter, valid)
 
 
 def _out(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
@@ -167,9 +184,10 @@ def _string(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:
     yield from ((f"text {text}", text) for text in TEXTS.get(parameter.name, ()))
     if parameter.name in ("file", "path"):
         yield "no such folder", f"@no/such/folder/{FORMAT}"
-        yield "a folder", "@"
-        yield "noise", f"@noise.{valid.rpartition('.')[2]}"
-        yield "no such file", f"@{FORMAT}"
+        yield "a folder", f"@{FORMAT} folder.{valid.rpartition('.')[2]}"
+        yield "no such file", f"@{FORMAT}.{valid.rpartition('.')[2]}"
+        if not valid.startswith("@new"):
+            yield "noise", f"@{FORMAT} noise.{valid.rpartition('.')[2]}"
 
 
 def _number(parameter: Parameter, valid: Any) -> Iterator[tuple[str, Any]]:

@@ -165,7 +165,7 @@ class Scope:
             file = open("/dev/null", "rb" if spec == "read-only file" else "wb")  # noqa: SIM115
             self.keep.append(file)
             return ffi.cast("FILE *", file)
-        return self.new("char[]", 1 << 16)
+        return self.new("char[]", 1 << 20)
 
     def _function(self, parameter: Parameter, spec: Any, function: Function) -> Any:
         index = [other.name for other in function.parameters].index(parameter.name)

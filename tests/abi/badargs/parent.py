@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from .child import cases
 from .specs import Case
@@ -31,40 +32,54 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
+        """Whether the call told an error."""
         return self.told in ("error", "empty", "NULL", "zero") and self.kind != 0
 
+    @property
+    def refused(self) -> bool:
+        """Whether the call or the evaluation of its results told an error."""
+        return self.failed or self.evaluated not in ("ok", "large")
 
-def run(names: list[str], folder: Path, patience: float = 30.0) -> list[Outcome]:
+    @property
+    def ended(self) -> bool:
+        """Whether the call ended the process or never came back."""
+        return self.told.startswith(("signal", "exit", "hang"))
+
+
+def run(names: list[str], folder: Path, patience: float = 60.0, child: str = "badargs.child") -> list[Outcome]:
     """All calls of some functions, with a new process after each one that died."""
     todo = list(cases(names))
     outcomes: list[Outcome] = []
     while len(outcomes) < len(todo):
-        outcomes += _run_process(names, todo, len(outcomes), folder, patience)
+        command = [sys.executable, "-m", child, str(folder), str(len(outcomes)), *names]
+        outcomes += _run_process(command, todo, len(outcomes), folder, patience)
     return outcomes
 
 
-def _run_process(names: list[str], todo: list[Case], start: int, folder: Path, patience: float) -> Iterator[Outcome]:
-    command = [sys.executable, "-m", "badargs.child", str(folder), str(start), *names]
+def _run_process(command: list[str], todo: list[Case], start: int, folder: Path, patience: float) -> Iterator[Outcome]:
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
-    with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
-    ) as process:
-        number, said = start - 1, True
+    number, said = start - 1, True
+    with TemporaryFile() as errors:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=errors)
         for words in _lines(process, patience):
             number, said = words[1], words[0] == "done"
             if said:
                 yield Outcome(todo[number], *words[2:])
-        killed = process.poll() is None
-        process.kill()
-        errors = (process.stderr.read() if process.stderr else b"").decode(errors="replace")[-2000:]
+        end = _end(process)
+        errors.seek(0)
+        text = errors.read().decode(errors="replace")[-2000:]
     if not said:
-        yield Outcome(todo[number], "hang" if killed else _death(process.returncode), text=errors)
-    elif number < len(todo) - 1 and number == start - 1:
-        raise AssertionError(f"the process made no call: {errors}")
+        yield Outcome(todo[number], end, text=text)
+    elif number == start - 1:
+        raise AssertionError(f"the process made no call ({end}): {text}")
 
 
-def _death(code: int) -> str:
-    return f"exit {code}" if code >= 0 else f"signal {-code}"
+def _end(process: subprocess.Popen[bytes]) -> str:
+    """What ended the process, which is killed if it is still there."""
+    hangs = process.poll() is None
+    process.kill()
+    code = process.wait()
+    return "hang" if hangs else f"signal {-code}" if code < 0 else f"exit {code}"
 
 
 def _lines(process: subprocess.Popen[bytes], patience: float) -> Iterator[list]:

@@ -35,6 +35,7 @@ class Function:
     part: str
     returns: str
     value: bool
+    doc: str
     errors: str
     parameters: tuple[Parameter, ...]
 
@@ -66,7 +67,7 @@ def _function(row: table.Function) -> Function:
         for index, param in enumerate(row.params)
         if param.type != "..."
     )
-    return Function(row.name, row.part, row.returns, row.value, row.errors, parameters)
+    return Function(row.name, row.part, row.returns, row.value, row.doc, row.errors, parameters)
 
 
 def _role(params: tuple[table.Param, ...], index: int) -> str:

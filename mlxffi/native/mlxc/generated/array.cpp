@@ -9,7 +9,7 @@ extern "C" size_t mlx_dtype_size(mlx_dtype dtype) {
 }
 
 extern "C" int mlx_array_tostring(mlx_string *str, const mlx_array arr) {
-  return guarded(__func__, [&] { require(str); put(str, printed(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(str); put(str, evaluating([&] { return printed(get(arr, "arr")); })); });
 }
 
 extern "C" mlx_array mlx_array_new() {
@@ -126,99 +126,99 @@ extern "C" int mlx_array_eval(mlx_array arr) {
 }
 
 extern "C" int mlx_array_item_bool(bool *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, item<bool>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<bool>(get(arr, "arr")); })); });
 }
 
 extern "C" int mlx_array_item_uint8(uint8_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, item<uint8_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<uint8_t>(get(arr, "arr")); })); });
 }
 
 extern "C" int mlx_array_item_uint16(uint16_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, item<uint16_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<uint16_t>(get(arr, "arr")); })); });
 }
 
 extern "C" int mlx_array_item_uint32(uint32_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, item<uint32_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<uint32_t>(get(arr, "arr")); })); });
 }
 
 extern "C" int mlx_array_item_uint64(uint64_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, item<uint64_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<uint64_t>(get(arr, "arr")); })); });
 }
 
 extern "C" int mlx_array_item_int8(int8_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, item<int8_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<int8_t>(get(arr, "arr")); })); });
 }
 
 extern "C" int mlx_array_item_int16(int16_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, item<int16_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<int16_t>(get(arr, "arr")); })); });
 }
 
 extern "C" int mlx_array_item_int32(int32_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, item<int32_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<int32_t>(get(arr, "arr")); })); });
 }
 
 extern "C" int mlx_array_item_int64(int64_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, item<int64_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<int64_t>(get(arr, "arr")); })); });
 }
 
 extern "C" int mlx_array_item_float32(float *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, item<float>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<float>(get(arr, "arr")); })); });
 }
 
 extern "C" int mlx_array_item_float64(double *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, item<double>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<double>(get(arr, "arr")); })); });
 }
 
 extern "C" int mlx_array_item_complex64(mlx_complex64_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, item<mx::complex64_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<mx::complex64_t>(get(arr, "arr")); })); });
 }
 
 extern "C" const bool *mlx_array_data_bool(const mlx_array arr) {
-  return value_or<const bool *>(nullptr, __func__, [&]() -> const bool * { return data<bool>(get(arr, "arr")); });
+  return value_or<const bool *>(nullptr, __func__, [&]() -> const bool * { return evaluating([&] { return data<bool>(get(arr, "arr")); }); });
 }
 
 extern "C" const uint8_t *mlx_array_data_uint8(const mlx_array arr) {
-  return value_or<const uint8_t *>(nullptr, __func__, [&]() -> const uint8_t * { return data<uint8_t>(get(arr, "arr")); });
+  return value_or<const uint8_t *>(nullptr, __func__, [&]() -> const uint8_t * { return evaluating([&] { return data<uint8_t>(get(arr, "arr")); }); });
 }
 
 extern "C" const uint16_t *mlx_array_data_uint16(const mlx_array arr) {
-  return value_or<const uint16_t *>(nullptr, __func__, [&]() -> const uint16_t * { return data<uint16_t>(get(arr, "arr")); });
+  return value_or<const uint16_t *>(nullptr, __func__, [&]() -> const uint16_t * { return evaluating([&] { return data<uint16_t>(get(arr, "arr")); }); });
 }
 
 extern "C" const uint32_t *mlx_array_data_uint32(const mlx_array arr) {
-  return value_or<const uint32_t *>(nullptr, __func__, [&]() -> const uint32_t * { return data<uint32_t>(get(arr, "arr")); });
+  return value_or<const uint32_t *>(nullptr, __func__, [&]() -> const uint32_t * { return evaluating([&] { return data<uint32_t>(get(arr, "arr")); }); });
 }
 
 extern "C" const uint64_t *mlx_array_data_uint64(const mlx_array arr) {
-  return value_or<const uint64_t *>(nullptr, __func__, [&]() -> const uint64_t * { return data<uint64_t>(get(arr, "arr")); });
+  return value_or<const uint64_t *>(nullptr, __func__, [&]() -> const uint64_t * { return evaluating([&] { return data<uint64_t>(get(arr, "arr")); }); });
 }
 
 extern "C" const int8_t *mlx_array_data_int8(const mlx_array arr) {
-  return value_or<const int8_t *>(nullptr, __func__, [&]() -> const int8_t * { return data<int8_t>(get(arr, "arr")); });
+  return value_or<const int8_t *>(nullptr, __func__, [&]() -> const int8_t * { return evaluating([&] { return data<int8_t>(get(arr, "arr")); }); });
 }
 
 extern "C" const int16_t *mlx_array_data_int16(const mlx_array arr) {
-  return value_or<const int16_t *>(nullptr, __func__, [&]() -> const int16_t * { return data<int16_t>(get(arr, "arr")); });
+  return value_or<const int16_t *>(nullptr, __func__, [&]() -> const int16_t * { return evaluating([&] { return data<int16_t>(get(arr, "arr")); }); });
 }
 
 extern "C" const int32_t *mlx_array_data_int32(const mlx_array arr) {
-  return value_or<const int32_t *>(nullptr, __func__, [&]() -> const int32_t * { return data<int32_t>(get(arr, "arr")); });
+  return value_or<const int32_t *>(nullptr, __func__, [&]() -> const int32_t * { return evaluating([&] { return data<int32_t>(get(arr, "arr")); }); });
 }
 
 extern "C" const int64_t *mlx_array_data_int64(const mlx_array arr) {
-  return value_or<const int64_t *>(nullptr, __func__, [&]() -> const int64_t * { return data<int64_t>(get(arr, "arr")); });
+  return value_or<const int64_t *>(nullptr, __func__, [&]() -> const int64_t * { return evaluating([&] { return data<int64_t>(get(arr, "arr")); }); });
 }
 
 extern "C" const float *mlx_array_data_float32(const mlx_array arr) {
-  return value_or<const float *>(nullptr, __func__, [&]() -> const float * { return data<float>(get(arr, "arr")); });
+  return value_or<const float *>(nullptr, __func__, [&]() -> const float * { return evaluating([&] { return data<float>(get(arr, "arr")); }); });
 }
 
 extern "C" const double *mlx_array_data_float64(const mlx_array arr) {
-  return value_or<const double *>(nullptr, __func__, [&]() -> const double * { return data<double>(get(arr, "arr")); });
+  return value_or<const double *>(nullptr, __func__, [&]() -> const double * { return evaluating([&] { return data<double>(get(arr, "arr")); }); });
 }
 
 extern "C" const mlx_complex64_t *mlx_array_data_complex64(const mlx_array arr) {
-  return value_or<const mlx_complex64_t *>(nullptr, __func__, [&]() -> const mlx_complex64_t * { return data<mx::complex64_t>(get(arr, "arr")); });
+  return value_or<const mlx_complex64_t *>(nullptr, __func__, [&]() -> const mlx_complex64_t * { return evaluating([&] { return data<mx::complex64_t>(get(arr, "arr")); }); });
 }
 
 extern "C" int _mlx_array_is_available(bool *res, const mlx_array arr) {
@@ -226,7 +226,7 @@ extern "C" int _mlx_array_is_available(bool *res, const mlx_array arr) {
 }
 
 extern "C" int _mlx_array_wait(const mlx_array arr) {
-  return guarded(__func__, [&] { wait(get(arr, "arr")); });
+  return guarded(__func__, [&] { evaluating([&] { wait(get(arr, "arr")); }); });
 }
 
 extern "C" int _mlx_array_is_contiguous(bool *res, const mlx_array arr) {
@@ -242,17 +242,17 @@ extern "C" int _mlx_array_is_col_contiguous(bool *res, const mlx_array arr) {
 }
 
 extern "C" int mlx_array_item_float16(mx::float16_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, item<mx::float16_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<mx::float16_t>(get(arr, "arr")); })); });
 }
 
 extern "C" int mlx_array_item_bfloat16(mx::bfloat16_t *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, item<mx::bfloat16_t>(get(arr, "arr"))); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<mx::bfloat16_t>(get(arr, "arr")); })); });
 }
 
 extern "C" const mx::float16_t *mlx_array_data_float16(const mlx_array arr) {
-  return value_or<const mx::float16_t *>(nullptr, __func__, [&]() -> const mx::float16_t * { return data<mx::float16_t>(get(arr, "arr")); });
+  return value_or<const mx::float16_t *>(nullptr, __func__, [&]() -> const mx::float16_t * { return evaluating([&] { return data<mx::float16_t>(get(arr, "arr")); }); });
 }
 
 extern "C" const mx::bfloat16_t *mlx_array_data_bfloat16(const mlx_array arr) {
-  return value_or<const mx::bfloat16_t *>(nullptr, __func__, [&]() -> const mx::bfloat16_t * { return data<mx::bfloat16_t>(get(arr, "arr")); });
+  return value_or<const mx::bfloat16_t *>(nullptr, __func__, [&]() -> const mx::bfloat16_t * { return evaluating([&] { return data<mx::bfloat16_t>(get(arr, "arr")); }); });
 }

@@ -25,7 +25,7 @@ extern "C" int mlx_load_safetensors(mlx_map_string_to_array *res_0, mlx_map_stri
 }
 
 extern "C" int mlx_save_writer(mlx_io_writer out_stream, const mlx_array a) {
-  return guarded(__func__, [&] { mx::save(get(out_stream, "out_stream"), get(a, "a")); });
+  return guarded(__func__, [&] { evaluating([&] { mx::save(get(out_stream, "out_stream"), get(a, "a")); }); });
 }
 
 extern "C" int mlx_save(const char *file, const mlx_array a) {
@@ -37,7 +37,7 @@ extern "C" int mlx_save_gguf(const char *file, mlx_io_gguf gguf) {
 }
 
 extern "C" int mlx_save_safetensors_writer(mlx_io_writer in_stream, const mlx_map_string_to_array param, const mlx_map_string_to_string metadata) {
-  return guarded(__func__, [&] { mx::save_safetensors(get(in_stream, "in_stream"), get(param, "param"), get(metadata, "metadata")); });
+  return guarded(__func__, [&] { evaluating([&] { mx::save_safetensors(get(in_stream, "in_stream"), get(param, "param"), get(metadata, "metadata")); }); });
 }
 
 extern "C" int mlx_save_safetensors(const char *file, const mlx_map_string_to_array param, const mlx_map_string_to_string metadata) {

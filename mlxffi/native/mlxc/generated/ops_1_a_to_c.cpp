@@ -193,15 +193,15 @@ extern "C" int mlx_contiguous(mlx_array *res, const mlx_array a, bool allow_col_
 }
 
 extern "C" int mlx_conv1d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride, int padding, int dilation, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::conv1d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{stride}, {padding}, {}, {dilation}, {}}), stride, padding, dilation, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::conv1d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{stride}, {padding}, {padding}, {dilation}, {}}), stride, padding, dilation, positive(groups, "groups"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv2d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride_0, int stride_1, int padding_0, int padding_1, int dilation_0, int dilation_1, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::conv2d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{stride_0, stride_1}, {padding_0, padding_1}, {}, {dilation_0, dilation_1}, {}}), {stride_0, stride_1}, {padding_0, padding_1}, {dilation_0, dilation_1}, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::conv2d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{stride_0, stride_1}, {padding_0, padding_1}, {padding_0, padding_1}, {dilation_0, dilation_1}, {}}), {stride_0, stride_1}, {padding_0, padding_1}, {dilation_0, dilation_1}, positive(groups, "groups"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv3d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride_0, int stride_1, int stride_2, int padding_0, int padding_1, int padding_2, int dilation_0, int dilation_1, int dilation_2, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::conv3d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {}, {dilation_0, dilation_1, dilation_2}, {}}), {stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {dilation_0, dilation_1, dilation_2}, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::conv3d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {padding_0, padding_1, padding_2}, {dilation_0, dilation_1, dilation_2}, {}}), {stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {dilation_0, dilation_1, dilation_2}, positive(groups, "groups"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv_general(mlx_array *res, const mlx_array input, const mlx_array weight, const int *stride, size_t stride_num, const int *padding_lo, size_t padding_lo_num, const int *padding_hi, size_t padding_hi_num, const int *kernel_dilation, size_t kernel_dilation_num, const int *input_dilation, size_t input_dilation_num, int groups, bool flip, const mlx_stream s) {

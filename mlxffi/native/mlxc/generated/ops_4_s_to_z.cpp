@@ -49,7 +49,7 @@ extern "C" int mlx_scatter_prod_single(mlx_array *res, const mlx_array a, const 
 }
 
 extern "C" int mlx_segmented_mm(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_array segments, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::segmented_mm(get(a, "a"), get(b, "b"), get(segments, "segments"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::segmented_mm(matrices(get(a, "a"), "a"), right_matrix(get(b, "b"), get(a, "a")), get(segments, "segments"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sigmoid(mlx_array *res, const mlx_array a, const mlx_stream s) {
@@ -261,7 +261,7 @@ extern "C" int mlx_triu(mlx_array *res, const mlx_array x, int k, const mlx_stre
 }
 
 extern "C" int mlx_unflatten(mlx_array *res, const mlx_array a, int axis, const int *shape, size_t shape_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::unflatten(get(a, "a"), axis, List(shape, shape_num, "shape"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::unflatten(get(a, "a"), axis, deducible(List(shape, shape_num, "shape")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_var_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, int ddof, const mlx_stream s) {

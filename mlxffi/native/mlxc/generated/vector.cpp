@@ -18,7 +18,7 @@ extern "C" int mlx_vector_array_free(mlx_vector_array vec) {
 }
 
 extern "C" mlx_vector_array mlx_vector_array_new_data(const mlx_array *data, size_t size) {
-  return made<mlx_vector_array>(__func__, [&] { return elements(data, length(size, "size")); });
+  return made<mlx_vector_array>(__func__, [&] { return elements(data, length(size, "data")); });
 }
 
 extern "C" mlx_vector_array mlx_vector_array_new_value(const mlx_array val) {
@@ -26,7 +26,7 @@ extern "C" mlx_vector_array mlx_vector_array_new_value(const mlx_array val) {
 }
 
 extern "C" int mlx_vector_array_set_data(mlx_vector_array *vec, const mlx_array *data, size_t size) {
-  return guarded(__func__, [&] { require(vec); put(vec, elements(data, length(size, "size"))); });
+  return guarded(__func__, [&] { require(vec); put(vec, elements(data, length(size, "data"))); });
 }
 
 extern "C" int mlx_vector_array_set_value(mlx_vector_array *vec, const mlx_array val) {
@@ -34,7 +34,7 @@ extern "C" int mlx_vector_array_set_value(mlx_vector_array *vec, const mlx_array
 }
 
 extern "C" int mlx_vector_array_append_data(mlx_vector_array vec, const mlx_array *data, size_t size) {
-  return guarded(__func__, [&] { append(get(vec, "vec"), elements(data, length(size, "size"))); });
+  return guarded(__func__, [&] { append(get(vec, "vec"), elements(data, length(size, "data"))); });
 }
 
 extern "C" int mlx_vector_array_append_value(mlx_vector_array vec, const mlx_array val) {
@@ -63,7 +63,7 @@ extern "C" int mlx_vector_vector_array_free(mlx_vector_vector_array vec) {
 }
 
 extern "C" mlx_vector_vector_array mlx_vector_vector_array_new_data(const mlx_vector_array *data, size_t size) {
-  return made<mlx_vector_vector_array>(__func__, [&] { return elements(data, length(size, "size")); });
+  return made<mlx_vector_vector_array>(__func__, [&] { return elements(data, length(size, "data")); });
 }
 
 extern "C" mlx_vector_vector_array mlx_vector_vector_array_new_value(const mlx_vector_array val) {
@@ -71,7 +71,7 @@ extern "C" mlx_vector_vector_array mlx_vector_vector_array_new_value(const mlx_v
 }
 
 extern "C" int mlx_vector_vector_array_set_data(mlx_vector_vector_array *vec, const mlx_vector_array *data, size_t size) {
-  return guarded(__func__, [&] { require(vec); put(vec, elements(data, length(size, "size"))); });
+  return guarded(__func__, [&] { require(vec); put(vec, elements(data, length(size, "data"))); });
 }
 
 extern "C" int mlx_vector_vector_array_set_value(mlx_vector_vector_array *vec, const mlx_vector_array val) {
@@ -79,7 +79,7 @@ extern "C" int mlx_vector_vector_array_set_value(mlx_vector_vector_array *vec, c
 }
 
 extern "C" int mlx_vector_vector_array_append_data(mlx_vector_vector_array vec, const mlx_vector_array *data, size_t size) {
-  return guarded(__func__, [&] { append(get(vec, "vec"), elements(data, length(size, "size"))); });
+  return guarded(__func__, [&] { append(get(vec, "vec"), elements(data, length(size, "data"))); });
 }
 
 extern "C" int mlx_vector_vector_array_append_value(mlx_vector_vector_array vec, const mlx_vector_array val) {
@@ -153,7 +153,7 @@ extern "C" int mlx_vector_string_free(mlx_vector_string vec) {
 }
 
 extern "C" mlx_vector_string mlx_vector_string_new_data(const char **data, size_t size) {
-  return made<mlx_vector_string>(__func__, [&] { return texts(data, length(size, "size")); });
+  return made<mlx_vector_string>(__func__, [&] { return texts(data, length(size, "data")); });
 }
 
 extern "C" mlx_vector_string mlx_vector_string_new_value(const char *val) {
@@ -161,7 +161,7 @@ extern "C" mlx_vector_string mlx_vector_string_new_value(const char *val) {
 }
 
 extern "C" int mlx_vector_string_set_data(mlx_vector_string *vec, const char **data, size_t size) {
-  return guarded(__func__, [&] { require(vec); put(vec, texts(data, length(size, "size"))); });
+  return guarded(__func__, [&] { require(vec); put(vec, texts(data, length(size, "data"))); });
 }
 
 extern "C" int mlx_vector_string_set_value(mlx_vector_string *vec, const char *val) {
@@ -169,7 +169,7 @@ extern "C" int mlx_vector_string_set_value(mlx_vector_string *vec, const char *v
 }
 
 extern "C" int mlx_vector_string_append_data(mlx_vector_string vec, const char **data, size_t size) {
-  return guarded(__func__, [&] { append(get(vec, "vec"), texts(data, length(size, "size"))); });
+  return guarded(__func__, [&] { append(get(vec, "vec"), texts(data, length(size, "data"))); });
 }
 
 extern "C" int mlx_vector_string_append_value(mlx_vector_string vec, const char *val) {
