@@ -1,4 +1,4 @@
-"""Builds the native parts of mlxffi: libmlxc, the BLAS bridge and the two cffi modules.
+"""Builds the native parts of mlxffi: libmlxc, the BLAS bridge and the Python modules over them.
 
 setuptools calls `BuildExt` (see pyproject.toml). What it makes, in this order:
 
@@ -6,6 +6,7 @@ setuptools calls `BuildExt` (see pyproject.toml). What it makes, in this order:
   mlxffi/lib/libmlxffi_blas.so  the BLAS bridge, from mlxffi/native/blas (Linux)
   mlxffi/_mlxc.abi3.so          every C function, and the calls that evaluate, wait or call back
   mlxffi/_graph.abi3.so         the calls that only build graph nodes; they keep the GIL
+  mlxffi/_array_owner.abi3.so   the base class of arrays, which is plain C
   mlxffi/_build_info.py         what all of it was built against
 
 With MLXFFI_MLXC_PREFIX=/some/prefix the cffi modules are built against that prefix's mlx-c (`include/mlx/c/mlx.h`,
@@ -237,10 +238,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
     def build_extension(self, ext: Extension) -> None:
         name = ext.name.rpartition(".")[2]
         found = prefix()
-        source = self.scratch / f"{name}.c"
-        source.parent.mkdir(parents=True, exist_ok=True)
-        ffi, macros = builder(name)
-        ffi.emit_c_code(str(source))
+        source, macros = self.c_source(name)
         origin = "@loader_path" if MACOS else "$ORIGIN"
         libraries = found / "lib" if found else self.target / "lib"
         ext.sources = [str(source)]
@@ -258,6 +256,16 @@ class BuildExt(build_ext):  # type: ignore[misc]
         # A Python that was linked with an rpath hands it down, and it would come before ours.
         self.compiler.linker_so = [word for word in self.compiler.linker_so if not word.startswith("-Wl,-rpath")]
         super().build_extension(ext)
+
+    def c_source(self, name: str) -> tuple[Path, list[tuple[str, str]]]:
+        """The C file of a module, which cffi writes for all but one, and the macros that it needs."""
+        if name == "_array_owner":
+            return GLUE / "array_owner.c", []
+        source = self.scratch / f"{name}.c"
+        source.parent.mkdir(parents=True, exist_ok=True)
+        ffi, macros = builder(name)
+        ffi.emit_c_code(str(source))
+        return source, macros
 
     def get_outputs(self) -> list[str]:
         library = Path(self.build_lib) / "mlxffi"

@@ -11,7 +11,7 @@ from . import dtype as dtypes
 from ._errors import ArgumentError
 from ._ffi import graph
 from ._handles import handles
-from .dtype import Dtype, DtypeLike
+from .dtype import DtypeLike
 
 if TYPE_CHECKING:
     from .array import Array
@@ -22,6 +22,7 @@ __all__ = [
     "as_array",
     "as_arrays",
     "as_pair",
+    "beside",
     "dtype_number",
     "fft_norm",
     "handles",
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 ArrayLike: TypeAlias = "Array | bool | int | float | complex | Sequence[Any] | Any"
+
+# What glue_beside_int gives for an int that does not fit.
+NOT_HELD = -1
 
 FFT_NORMS = {"backward": 0, "ortho": 1, "forward": 2}
 
@@ -43,34 +47,38 @@ def as_array(value: ArrayLike) -> Array:
 def as_arrays(*values: ArrayLike | None) -> list[Any]:
     """Arrays for all values; a Python number takes the dtype of the first Array among them. None stays None."""
     array_class = _handles.array_class
-    first = next((value.dtype for value in values if isinstance(value, array_class)), None)
-    return [value if value is None or isinstance(value, array_class) else _beside(value, first) for value in values]
+    for value in values:
+        if type(value) is not array_class:
+            break
+    else:
+        return list(values)
+    first = next((value for value in values if isinstance(value, array_class)), None)
+    return [value if value is None or isinstance(value, array_class) else beside(value, first) for value in values]
 
 
 def as_pair(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
     """`as_arrays` for two, as operators call it."""
     array_class = _handles.array_class
     if isinstance(a, array_class):
-        return a, b if isinstance(b, array_class) else _beside(b, a.dtype)
+        return a, b if isinstance(b, array_class) else beside(b, a)
     if isinstance(b, array_class):
-        return _beside(a, b.dtype), b
+        return beside(a, b), b
     return array_class(a), array_class(b)
 
 
-def _beside(value: Any, dtype: Dtype | None) -> Array:
-    if dtype is None or not isinstance(value, (bool, int, float, complex)):
-        return _handles.array_class(value)
-    wanted = dtypes.of_scalar(value, dtype)
-    if isinstance(value, float) and wanted.kind == "f":
-        return _handles.own_array(graph.glue_scalar_float(value, wanted.number))
-    if isinstance(value, int) and _fits(value, wanted):
-        return _handles.own_array(graph.glue_scalar_int(value, wanted.number))
-    return _handles.array_class(value, wanted)
-
-
-def _fits(value: int, dtype: Dtype) -> bool:
-    """Whether an int fits without a closer look; what does not is converted, or refused, with care."""
-    return 0 <= value < 128 or (dtype.size >= 4 and dtype.kind != "u" and -(2**31) <= value < 2**31)
+def beside(value: Any, array: Array | None) -> Array:
+    """An Array of a value; a Python number takes the dtype of the Array that it meets, if there is one."""
+    if array is not None:
+        kind = type(value)
+        if kind is float:
+            return _handles.own_array(graph.glue_beside_float(array._h, value))
+        if kind is int and -(2**63) <= value < 2**63:
+            handle = graph.glue_beside_int(array._h, value)
+            if handle != NOT_HELD:
+                return _handles.own_array(handle)
+        if isinstance(value, (bool, int, float, complex)):
+            return _handles.array_class(value, dtypes.of_scalar(value, array.dtype))
+    return _handles.array_class(value)
 
 
 def dtype_number(value: DtypeLike) -> int:

@@ -14,11 +14,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from . import _closures, _ops
+from . import _closures, _handles, _ops
 from . import dtype as dtypes
 from ._errors import ArgumentError, Error, check
 from ._ffi import ffi, graph, lib
-from ._handles import own_array
 from .dtype import Dtype
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def adopt(data: Any, shape: Sequence[int], dtype: Dtype, owner: object) -> Array
     pointer = data if isinstance(data, ffi.CData) else ffi.from_buffer(data)
     key = _closures.keep((pointer, owner))
     try:
-        return own_array(lib.glue_array_adopt(pointer, list(shape), len(shape), dtype.number, key))
+        return _handles.own_array(lib.glue_array_adopt(pointer, list(shape), len(shape), dtype.number, key))
     finally:
         _closures.drain()
 
@@ -110,7 +109,7 @@ def from_bytes(data: Any, shape: Sequence[int], kind: str, size: int) -> Array:
 
 def data_of(array: Array) -> Any:
     """A pointer to the first element of an array, which is computed and stays alive as long as the pointer."""
-    owner = own_array(graph.glue_array_set(array.eval()._h))
+    owner = _handles.own_array(graph.glue_array_set(array.eval()._h))
     return ffi.gc(graph.glue_array_data(owner._h), _Keeper(owner))
 
 
@@ -148,7 +147,7 @@ def to_memory(array: Array) -> memoryview:
 def copy_of(array: Array) -> Array:
     """An Array with the same elements in memory of its own, in row order."""
     data = ffi.from_buffer(bytes_of(array))
-    return own_array(graph.glue_array_copy_data(data, list(array.shape), array.ndim, array.dtype.number))
+    return _handles.own_array(graph.glue_array_copy_data(data, list(array.shape), array.ndim, array.dtype.number))
 
 
 def bytes_of(array: Array) -> memoryview:

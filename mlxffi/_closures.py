@@ -4,13 +4,13 @@
     payload is that key (`Closure`).
  2. C stores the key next to the address of one static trampoline for the closure's kind. Transforms copy the closure
     and may keep it in a lazy graph long after the Python call returned.
- 3. When MLX needs the function, C calls the trampoline, which sets a status of failure and enters Python with the
-    borrowed argument vectors as integers (`python_closure` and its siblings below).
+ 3. When MLX needs the function, C calls the trampoline, which enters Python with the borrowed argument vectors as
+    integers (`python_closure` and its siblings below).
  4. Python finds the function under the key, takes handles of its own to the arguments and calls it.
- 5. What it returns is checked and packed into the result slot, and the status becomes success. Whatever it raises,
-    KeyboardInterrupt and SystemExit too, is kept for this thread by `_keep`, and the status stays failure.
- 6. C turns a failing status into a C++ exception, which unwinds MLX and becomes the status of the outermost C call.
-    There `check` finds the kept exception and raises that very object; only where there is none it raises MLX's.
+ 5. What it returns is checked and packed into a vector, whose handle goes back to C. Whatever it raises,
+    KeyboardInterrupt and SystemExit too, is kept for this thread by `_keep`, and C gets 0.
+ 6. C turns 0 into a C++ exception, which unwinds MLX and becomes the status of the outermost C call. There `check`
+    finds the kept exception and raises that very object; only where there is none it raises MLX's.
  7. When the last copy of the closure dies, C's destructor queues the key without touching Python; `drain` takes
     it out of the registry on the next call.
 
@@ -24,9 +24,9 @@ cannot see through, and a function that refers to its own transform would live f
 from __future__ import annotations
 
 import itertools
-import threading
 import weakref
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from . import _handles
 from ._arguments import integers
 from ._errors import ArgumentError, last_error
 from ._ffi import ffi, lib
-from ._handles import pack_arrays, share_arrays
+from ._handles import pack_arrays
 
 if TYPE_CHECKING:
     from .array import Array
@@ -44,17 +44,14 @@ __all__ = ["Closure", "Function", "Held", "arrays_of", "call", "check", "drain",
 # What a transform takes: a function over a flat list of arrays.
 Function = Callable[..., Any]
 
-_functions: dict[int, Callable[[], Function | None]] = {}
+# By key: functions that only C keeps, and those that a Python object keeps for reuse.
+_owned: dict[int, Any] = {}
+_held: dict[int, weakref.ref[Held]] = {}
 _keys = itertools.count(1)
 
-
-class _Raised(threading.local):
-    """What a callback on this thread raised, until the C call that ran it has returned."""
-
-    exception: BaseException | None = None
-
-
-_raised = _Raised()
+# What a callback on a thread (by its ident) raised, until the C call that ran it has returned. It is empty but for
+# that moment, so that one look at it is all that a call without an exception costs.
+_raised: dict[int, BaseException] = {}
 
 
 # --- the registry ---
@@ -69,46 +66,36 @@ class Held:
         self.function = function
 
 
-def _strong(function: Function) -> Callable[[], Function]:
-    return lambda: function
-
-
-def _weak(held: Held) -> Callable[[], Function | None]:
-    reference = weakref.ref(held)
-
-    def function() -> Function | None:
-        found = reference()
-        return None if found is None else found.function
-
-    return function
-
-
 def _function(key: int) -> Function:
-    function = _functions[key]()
+    function: Function | None = _owned.get(key)
     if function is None:
-        raise RuntimeError("the function of a transform is gone: the transform was freed while it ran")
+        held = _held[key]()
+        if held is None:
+            raise RuntimeError("the function of a transform is gone: the transform was freed while it ran")
+        function = held.function
     return function
 
 
 def keep(owner: object) -> int:
     """Hold an object in the registry until C drops the key that this returns: the owner of memory that C uses."""
     key = next(_keys)
-    _functions[key] = lambda: owner  # type: ignore[assignment, return-value]
+    _owned[key] = owner
     return key
 
 
 def drain() -> None:
     """Take the functions out of the registry whose closures C has destroyed."""
-    keys = ffi.new("intptr_t[64]")
-    while count := lib.glue_dropped(keys, 64):
-        for key in keys[0:count]:
-            _functions.pop(key, None)
+    while lib.glue_dropped_count():
+        keys = ffi.new("intptr_t[64]")
+        for key in keys[0 : lib.glue_dropped(keys, 64)]:
+            _owned.pop(key, None)
+            _held.pop(key, None)
 
 
 def registered() -> int:
     """How many functions the registry holds."""
     drain()
-    return len(_functions)
+    return len(_owned) + len(_held)
 
 
 # --- closures ---
@@ -123,34 +110,43 @@ class Closure:
     __slots__ = ("_kind", "handle")
 
     def __init__(self, function: Function | Held, kind: str = "closure"):
-        if _functions:
-            drain()
+        drain()
         key = next(_keys)
-        _functions[key] = _weak(function) if isinstance(function, Held) else _strong(function)
+        if isinstance(function, Held):
+            _held[key] = weakref.ref(function)
+        else:
+            _owned[key] = function
         self._kind = kind
-        self.handle: int = getattr(lib, f"glue_new_{kind}")(key)
+        # After an error C has queued the key.
+        self.handle: int = _NEW[kind](key)
         if not self.handle:
-            _functions.pop(key, None)
             raise last_error()
 
     def __enter__(self) -> int:
         return self.handle
 
     def __exit__(self, *_: object) -> None:
-        getattr(lib, f"glue_{self._kind}_free")(self.handle)
+        _FREE[self._kind](self.handle)
+
+
+KINDS = ["closure", "closure_kwargs", "closure_value_and_grad", "closure_custom", "closure_custom_jvp"]
+KINDS.append("closure_custom_vmap")
+_NEW = {kind: getattr(lib, f"glue_new_{kind}") for kind in KINDS}
+_FREE = {kind: getattr(lib, f"glue_{kind}_free") for kind in KINDS}
 
 
 def call(function: Callable[..., int], *arguments: Any) -> int:
     """The result of a C function that may run callbacks, for `check`."""
     # A call that nobody checked, through `mlxffi.lib`, may have left an exception.
-    _raised.exception = None
+    if _raised:
+        _raised.pop(get_ident(), None)
     return function(*arguments)
 
 
 def check(failed: int) -> None:
     """Raise what made a `call` fail: the user's own exception, else MLX's error."""
-    # Kept although the call went well: an exception that MLX swallowed.
-    kept, _raised.exception = _raised.exception, None
+    # Taken although the call went well: an exception that MLX swallowed.
+    kept = _raised.pop(get_ident(), None) if _raised else None
     if not failed:
         return
     if kept is None:
@@ -164,13 +160,14 @@ def check(failed: int) -> None:
 
 
 def _keep(_: type[BaseException], exception: BaseException, traceback: TracebackType) -> None:
-    _raised.exception = exception.with_traceback(traceback)
+    _raised[get_ident()] = exception.with_traceback(traceback)
 
 
-def _succeed(status: Any) -> None:
-    # Whatever failed below this callback did not stop it.
-    _raised.exception = None
-    status[0] = 0
+def _packed(result: Any, what: str = "the function") -> int:
+    """The handle of what a callback returned. Whatever failed below that callback did not stop it."""
+    if _raised:
+        _raised.pop(get_ident(), None)
+    return pack_arrays(arrays_of(result, what))
 
 
 def arrays_of(result: Any, what: str = "the function") -> Sequence[Array]:
@@ -205,60 +202,51 @@ def _outputs_and_axes(result: Any) -> tuple[Any, list[int]]:
     return result[0], integers(result[1])
 
 
-# --- the trampolines: C enters Python here ---
+# --- the trampolines: C enters Python here, and gets the handle of a vector, or 0 after an exception ---
 
 
-@ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
-def python_closure(status: Any, res: Any, inputs: int, key: int) -> None:
+@ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
+def python_closure(inputs: int, key: int) -> int:
     """Call an array function: list of arrays in, list of arrays out."""
-    res[0] = pack_arrays(arrays_of(_function(key)(share_arrays(inputs))))
-    _succeed(status)
+    return _packed(_function(key)(_handles.share_arrays(inputs)))
 
 
-@ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
-def python_closure_kwargs(status: Any, res: Any, inputs: int, kwargs: int, key: int) -> None:
+@ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
+def python_closure_kwargs(inputs: int, kwargs: int, key: int) -> int:
     """Call a function over arrays and named arrays."""
-    res[0] = pack_arrays(arrays_of(_function(key)(share_arrays(inputs), kwargs)))
-    _succeed(status)
+    return _packed(_function(key)(_handles.share_arrays(inputs), kwargs))
 
 
-@ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
-def python_closure_value_and_grad(status: Any, values: Any, grads: Any, inputs: int, key: int) -> None:
+@ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
+def python_closure_value_and_grad(grads: Any, inputs: int, key: int) -> int:
     """Call a function that computes values and gradients itself."""
-    found, gradients = _function(key)(share_arrays(inputs))
-    values[0] = pack_arrays(arrays_of(found))
-    grads[0] = pack_arrays(arrays_of(gradients))
-    _succeed(status)
+    values, gradients = _function(key)(_handles.share_arrays(inputs))
+    grads[0] = _packed(gradients)
+    return _packed(values)
 
 
-@ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
-def python_closure_custom(status: Any, res: Any, primals: int, cotangents: int, outputs: int, key: int) -> None:
+@ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
+def python_closure_custom(primals: int, cotangents: int, outputs: int, key: int) -> int:
     """Call a user's reverse-mode rule."""
-    arguments = share_arrays(primals)
-    gradients = _function(key)(list(arguments), share_arrays(cotangents), share_arrays(outputs))
-    res[0] = pack_arrays(_gradients_of(gradients, arguments))
-    _succeed(status)
+    arguments = _handles.share_arrays(primals)
+    rest = (_handles.share_arrays(vector) for vector in (cotangents, outputs))
+    return _packed(_gradients_of(_function(key)(list(arguments), *rest), arguments))
 
 
-@ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
-def python_closure_custom_jvp(
-    status: Any, res: Any, primals: int, tangents: int, argnums: Any, argnums_num: int, key: int
-) -> None:
+@ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
+def python_closure_custom_jvp(primals: int, tangents: int, argnums: Any, argnums_num: int, key: int) -> int:
     """Call a user's forward-mode rule."""
-    results = _function(key)(share_arrays(primals), share_arrays(tangents), list(argnums[0:argnums_num]))
-    res[0] = pack_arrays(arrays_of(results, "the jvp rule"))
-    _succeed(status)
+    arguments, directions = _handles.share_arrays(primals), _handles.share_arrays(tangents)
+    return _packed(_function(key)(arguments, directions, list(argnums[0:argnums_num])), "the jvp rule")
 
 
-@ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
-def python_closure_custom_vmap(
-    status: Any, res: Any, out_axes: Any, inputs: int, in_axes: Any, in_axes_num: int, key: int
-) -> None:
+@ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
+def python_closure_custom_vmap(out_axes: Any, inputs: int, in_axes: Any, in_axes_num: int, key: int) -> int:
     """Call a user's vectorisation rule: arrays and their axes in, arrays and their axes out."""
-    outputs, axes = _outputs_and_axes(_function(key)(share_arrays(inputs), list(in_axes[0:in_axes_num])))
+    arguments = _handles.share_arrays(inputs)
+    outputs, axes = _outputs_and_axes(_function(key)(arguments, list(in_axes[0:in_axes_num])))
     packed = lib.mlx_vector_int_new_data(axes, len(axes))
     if not packed.ctx:
         raise last_error()
     out_axes[0] = int(ffi.cast("intptr_t", packed.ctx))
-    res[0] = pack_arrays(arrays_of(outputs, "the vmap rule"))
-    _succeed(status)
+    return _packed(outputs, "the vmap rule")

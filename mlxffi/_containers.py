@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from . import _handles
 from ._arguments import as_array, text
 from ._errors import OperationError, check, last_error
 from ._ffi import ffi, lib
-from ._handles import own_array
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
@@ -104,7 +104,7 @@ def _array_entries(iterator: Any) -> Iterator[tuple[str, Array]]:
             lib.mlx_array_free(value[0])
             return
         check(status)
-        yield decoded(key[0]), own_array(pointer(value))
+        yield decoded(key[0]), _handles.own_array(pointer(value))
 
 
 def strings_of_map(source: int) -> dict[str, str]:

@@ -1,34 +1,27 @@
 """Ownership: a Python object owns one C handle, as an integer, and frees it when it dies.
 
-A handle enters Python through `own_array`, `take_arrays` or a handle class's constructor and nowhere else. (Generated
-operations write out the three lines of `own_array`, which is their hot path.)
+A handle enters Python through `own_array`, `take_arrays`, `share_arrays` or a handle class's constructor and nowhere
+else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from ._errors import last_error
-from ._ffi import ffi, graph
+from ._errors import ArgumentError, last_error
+from ._ffi import ArrayOwner, graph, raise_with
 
 if TYPE_CHECKING:
     from .array import Array
 
-new: Callable[[type[Array]], Array] = object.__new__
+raise_with(last_error)
 
 
-class ArrayHandle:
+class ArrayHandle(ArrayOwner):
     """The owner of an mlx_array. `_h` is 0 once it is closed."""
 
-    __slots__ = ("__weakref__", "_h")
-    _h: int
-
-    def __del__(self, _free: Callable[[int], int] = graph.glue_array_free) -> None:
-        # The free function is bound at definition: at interpreter exit the module's names may be gone.
-        handle = self._h
-        if handle:
-            _free(handle)
+    __slots__ = ()
 
     def close(self) -> None:
         """Free the array's handle now; any later use of this object is an error."""
@@ -37,43 +30,26 @@ class ArrayHandle:
             graph.glue_array_free(handle)
 
 
-# The class that owns arrays; array.py puts its Array here.
-array_class: type[Array] = cast("type[Array]", ArrayHandle)
+# The class that owns arrays, how it takes a fresh handle (0 stands for an error, which is raised), and the arrays of a
+# vector that somebody else frees. They have no values before array.py, above, sets them: look them up when they are
+# needed, do not import them by name.
+array_class: type[Array]
+own_array: Callable[[int], Array]
+share_arrays: Callable[[int], list[Array]]
 
 
-def own_array(handle: int) -> Array:
-    """An Array that owns a fresh handle; 0 stands for an error, which is raised."""
-    if not handle:
-        raise last_error()
-    array = new(array_class)
-    array._h = handle
-    return array
+def set_array_class(array: type[Array]) -> None:
+    """Say which class owns arrays."""
+    global array_class, own_array, share_arrays
+    array_class, own_array, share_arrays = array, array._own, array._share_all
 
 
 def take_arrays(vector: int) -> list[Array]:
-    """The arrays of a vector handle, which is freed."""
-    return _read(vector, True)
-
-
-def share_arrays(vector: int) -> list[Array]:
-    """The arrays of a vector handle that somebody else frees."""
-    return _read(vector, False)
-
-
-# Most vectors are read by one call into a buffer of this size.
-FEW = 16
-FAILED = 2 ** (8 * ffi.sizeof("size_t")) - 1
-
-
-def _read(vector: int, take: bool) -> list[Array]:
-    handles = ffi.new("intptr_t[]", FEW)
-    size = graph.glue_vector_array_read(handles, FEW, vector, take)
-    if FEW < size < FAILED:
-        handles = ffi.new("intptr_t[]", size)
-        size = graph.glue_vector_array_read(handles, size, vector, take)
-    if size == FAILED:
-        raise last_error()
-    return [own_array(handle) for handle in ffi.unpack(handles, size)]
+    """The arrays of a vector handle, which is freed; 0 stands for an error, which is raised."""
+    try:
+        return share_arrays(vector)
+    finally:
+        graph.glue_vector_array_free(vector)
 
 
 def handles(arrays: Sequence[Array]) -> list[int]:
@@ -83,10 +59,10 @@ def handles(arrays: Sequence[Array]) -> list[int]:
 
 def pack_arrays(arrays: Sequence[Array]) -> int:
     """A new vector handle that holds the arrays."""
-    vector = graph.glue_vector_array_pack(handles(arrays), len(arrays))
-    if not vector:
-        raise last_error()
-    return cast(int, vector)
+    vector: int | None = ArrayOwner._pack_all(arrays)
+    if vector is None:
+        raise ArgumentError("expected Arrays that are not closed")
+    return vector
 
 
 class Owner:

@@ -13,7 +13,7 @@ import sys
 import warnings
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _backend
 
@@ -31,11 +31,17 @@ backend: _backend.Backend | None = None
 blas_reason = ""
 
 
-def load() -> tuple[Any, Any, Any]:
-    """Load everything native.
+class Native(NamedTuple):
+    """The compiled modules: cffi's `ffi` and `lib` for all, the `lib` whose calls keep the GIL, the base of arrays."""
 
-    Returns:
-      `ffi` and `lib` of the cffi module with every function, and `lib` of that whose calls keep the GIL.
+    ffi: Any
+    lib: Any
+    graph: Any
+    array_owner: Any
+
+
+def load() -> Native:
+    """Load everything native.
 
     Raises:
       ImportError: no fit backend, a subinterpreter, or mlxffi itself was not built.
@@ -148,15 +154,16 @@ def _load_libmlx(found: _backend.Backend, built_for: str) -> None:
     _backend.check_version(found, version().decode(), built_for)
 
 
-def _import_modules() -> tuple[Any, Any, Any]:
+def _import_modules() -> Native:
     try:
+        from . import _array_owner
         from ._graph import lib as graph
         from ._mlxc import ffi, lib
     except ImportError as error:
         if error.name == "_cffi_backend":
             raise ImportError(NO_CFFI) from error
         raise ImportError(f"the native modules of mlxffi do not load ({error}); {_rebuild()}") from error
-    return ffi, lib, graph
+    return Native(ffi, lib, graph, _array_owner)
 
 
 def _rebuild() -> str:

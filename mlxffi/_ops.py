@@ -297,12 +297,7 @@ def abs(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_abs(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_abs(a._h, 0 if stream is None else stream._h))
 
 
 def add(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -313,12 +308,7 @@ def add(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_add(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_add(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def addmm(
@@ -338,12 +328,7 @@ def addmm(
     C: mlx_addmm.
     """
     c, a, b = as_arrays(c, a, b)
-    _h = graph.glue_addmm(c._h, a._h, b._h, alpha, beta, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_addmm(c._h, a._h, b._h, alpha, beta, 0 if stream is None else stream._h))
 
 
 def all_axes(
@@ -362,12 +347,13 @@ def all_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_all_axes(a._h, axes, len(axes), keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_all_axes(
+        a._h,
+        axes,
+        len(axes),
+        keepdims,
+        0 if stream is None else stream._h,
+    ))
 
 
 def all_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -378,12 +364,7 @@ def all_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_all_axis(a._h, axis, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_all_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def all(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -395,12 +376,7 @@ def all(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_all(a._h, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_all(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def allclose(
@@ -421,12 +397,14 @@ def allclose(
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_allclose(a._h, b._h, rtol, atol, equal_nan, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_allclose(
+        a._h,
+        b._h,
+        rtol,
+        atol,
+        equal_nan,
+        0 if stream is None else stream._h,
+    ))
 
 
 def any_axes(
@@ -445,12 +423,13 @@ def any_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_any_axes(a._h, axes, len(axes), keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_any_axes(
+        a._h,
+        axes,
+        len(axes),
+        keepdims,
+        0 if stream is None else stream._h,
+    ))
 
 
 def any_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -462,12 +441,7 @@ def any_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_any_axis(a._h, axis, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_any_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def any(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -479,12 +453,7 @@ def any(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_any(a._h, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_any(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def arange(start: float, stop: float, step: float, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -496,12 +465,13 @@ def arange(start: float, stop: float, step: float, dtype: DtypeLike, *, stream: 
 
     C: mlx_arange.
     """
-    _h = graph.glue_arange(start, stop, step, dtype_number(dtype), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_arange(
+        start,
+        stop,
+        step,
+        dtype_number(dtype),
+        0 if stream is None else stream._h,
+    ))
 
 
 def arccos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -512,12 +482,7 @@ def arccos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_arccos(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_arccos(a._h, 0 if stream is None else stream._h))
 
 
 def arccosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -528,12 +493,7 @@ def arccosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_arccosh(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_arccosh(a._h, 0 if stream is None else stream._h))
 
 
 def arcsin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -544,12 +504,7 @@ def arcsin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_arcsin(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_arcsin(a._h, 0 if stream is None else stream._h))
 
 
 def arcsinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -560,12 +515,7 @@ def arcsinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_arcsinh(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_arcsinh(a._h, 0 if stream is None else stream._h))
 
 
 def arctan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -577,12 +527,7 @@ def arctan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_arctan(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_arctan(a._h, 0 if stream is None else stream._h))
 
 
 def arctan2(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -594,12 +539,7 @@ def arctan2(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_arctan2(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_arctan2(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def arctanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -611,12 +551,7 @@ def arctanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_arctanh(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_arctanh(a._h, 0 if stream is None else stream._h))
 
 
 def argmax_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -628,12 +563,7 @@ def argmax_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_argmax_axis(a._h, axis, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_argmax_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def argmax(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -646,12 +576,7 @@ def argmax(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_argmax(a._h, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_argmax(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def argmin_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -663,12 +588,7 @@ def argmin_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_argmin_axis(a._h, axis, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_argmin_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def argmin(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -681,12 +601,7 @@ def argmin(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_argmin(a._h, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_argmin(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def argpartition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | None = None) -> Array:
@@ -699,12 +614,7 @@ def argpartition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | Non
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_argpartition_axis(a._h, kth, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_argpartition_axis(a._h, kth, axis, 0 if stream is None else stream._h))
 
 
 def argpartition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Array:
@@ -717,12 +627,7 @@ def argpartition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_argpartition(a._h, kth, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_argpartition(a._h, kth, 0 if stream is None else stream._h))
 
 
 def argsort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -733,12 +638,7 @@ def argsort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_argsort_axis(a._h, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_argsort_axis(a._h, axis, 0 if stream is None else stream._h))
 
 
 def argsort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -749,12 +649,7 @@ def argsort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_argsort(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_argsort(a._h, 0 if stream is None else stream._h))
 
 
 def array_equal(a: ArrayLike, b: ArrayLike, equal_nan: bool = False, *, stream: Stream | None = None) -> Array:
@@ -766,12 +661,7 @@ def array_equal(a: ArrayLike, b: ArrayLike, equal_nan: bool = False, *, stream: 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_array_equal(a._h, b._h, equal_nan, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_array_equal(a._h, b._h, equal_nan, 0 if stream is None else stream._h))
 
 
 def as_strided(
@@ -793,7 +683,7 @@ def as_strided(
         a = as_array(a)
     shape = integers(shape)
     strides = integers(strides)
-    _h = graph.glue_as_strided(
+    return _handles.own_array(graph.glue_as_strided(
         a._h,
         shape,
         len(shape),
@@ -801,12 +691,7 @@ def as_strided(
         len(strides),
         offset,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def astype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -818,12 +703,7 @@ def astype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_astype(a._h, dtype_number(dtype), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_astype(a._h, dtype_number(dtype), 0 if stream is None else stream._h))
 
 
 def atleast_1d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -834,12 +714,7 @@ def atleast_1d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_atleast_1d(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_atleast_1d(a._h, 0 if stream is None else stream._h))
 
 
 def atleast_2d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -850,12 +725,7 @@ def atleast_2d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_atleast_2d(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_atleast_2d(a._h, 0 if stream is None else stream._h))
 
 
 def atleast_3d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -866,12 +736,7 @@ def atleast_3d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_atleast_3d(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_atleast_3d(a._h, 0 if stream is None else stream._h))
 
 
 def bartlett(M: int, *, stream: Stream | None = None) -> Array:
@@ -880,12 +745,7 @@ def bartlett(M: int, *, stream: Stream | None = None) -> Array:
 
     C: mlx_bartlett.
     """
-    _h = graph.glue_bartlett(M, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_bartlett(M, 0 if stream is None else stream._h))
 
 
 def bitwise_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -896,12 +756,7 @@ def bitwise_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_bitwise_and(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_bitwise_and(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def bitwise_invert(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -912,12 +767,7 @@ def bitwise_invert(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_bitwise_invert(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_bitwise_invert(a._h, 0 if stream is None else stream._h))
 
 
 def bitwise_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -928,12 +778,7 @@ def bitwise_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_bitwise_or(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_bitwise_or(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def bitwise_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -944,12 +789,7 @@ def bitwise_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_bitwise_xor(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_bitwise_xor(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def blackman(M: int, *, stream: Stream | None = None) -> Array:
@@ -958,12 +798,7 @@ def blackman(M: int, *, stream: Stream | None = None) -> Array:
 
     C: mlx_blackman.
     """
-    _h = graph.glue_blackman(M, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_blackman(M, 0 if stream is None else stream._h))
 
 
 def block_masked_mm(
@@ -986,7 +821,7 @@ def block_masked_mm(
     C: mlx_block_masked_mm.
     """
     a, b, mask_out, mask_lhs, mask_rhs = as_arrays(a, b, mask_out, mask_lhs, mask_rhs)
-    _h = graph.glue_block_masked_mm(
+    return _handles.own_array(graph.glue_block_masked_mm(
         a._h,
         b._h,
         block_size,
@@ -994,12 +829,7 @@ def block_masked_mm(
         0 if mask_lhs is None else mask_lhs._h,
         0 if mask_rhs is None else mask_rhs._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def broadcast_arrays(inputs: Sequence[ArrayLike], *, stream: Stream | None = None) -> list[Array]:
@@ -1009,10 +839,11 @@ def broadcast_arrays(inputs: Sequence[ArrayLike], *, stream: Stream | None = Non
     C: mlx_broadcast_arrays.
     """
     inputs = as_arrays(*inputs)
-    _h = graph.glue_broadcast_arrays(handles(inputs), len(inputs), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    return _handles.take_arrays(_h)
+    return _handles.take_arrays(graph.glue_broadcast_arrays(
+        handles(inputs),
+        len(inputs),
+        0 if stream is None else stream._h,
+    ))
 
 
 def broadcast_to(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -1024,12 +855,12 @@ def broadcast_to(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | N
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shape = integers(shape)
-    _h = graph.glue_broadcast_to(a._h, shape, len(shape), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_broadcast_to(
+        a._h,
+        shape,
+        len(shape),
+        0 if stream is None else stream._h,
+    ))
 
 
 def ceil(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1040,12 +871,7 @@ def ceil(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_ceil(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_ceil(a._h, 0 if stream is None else stream._h))
 
 
 def clip(
@@ -1062,17 +888,12 @@ def clip(
     C: mlx_clip.
     """
     a, a_min, a_max = as_arrays(a, a_min, a_max)
-    _h = graph.glue_clip(
+    return _handles.own_array(graph.glue_clip(
         a._h,
         0 if a_min is None else a_min._h,
         0 if a_max is None else a_max._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def concatenate_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None = None) -> Array:
@@ -1082,12 +903,12 @@ def concatenate_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream |
     C: mlx_concatenate_axis.
     """
     arrays = as_arrays(*arrays)
-    _h = graph.glue_concatenate_axis(handles(arrays), len(arrays), axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_concatenate_axis(
+        handles(arrays),
+        len(arrays),
+        axis,
+        0 if stream is None else stream._h,
+    ))
 
 
 def concatenate(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array:
@@ -1097,12 +918,11 @@ def concatenate(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) ->
     C: mlx_concatenate.
     """
     arrays = as_arrays(*arrays)
-    _h = graph.glue_concatenate(handles(arrays), len(arrays), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_concatenate(
+        handles(arrays),
+        len(arrays),
+        0 if stream is None else stream._h,
+    ))
 
 
 def conjugate(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1113,12 +933,7 @@ def conjugate(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_conjugate(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_conjugate(a._h, 0 if stream is None else stream._h))
 
 
 def contiguous(a: ArrayLike, allow_col_major: bool = False, *, stream: Stream | None = None) -> Array:
@@ -1131,12 +946,7 @@ def contiguous(a: ArrayLike, allow_col_major: bool = False, *, stream: Stream | 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_contiguous(a._h, allow_col_major, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_contiguous(a._h, allow_col_major, 0 if stream is None else stream._h))
 
 
 def conv1d(
@@ -1159,7 +969,7 @@ def conv1d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    _h = graph.glue_conv1d(
+    return _handles.own_array(graph.glue_conv1d(
         input._h,
         weight._h,
         stride,
@@ -1167,12 +977,7 @@ def conv1d(
         dilation,
         groups,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def conv2d(
@@ -1198,7 +1003,7 @@ def conv2d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    _h = graph.glue_conv2d(
+    return _handles.own_array(graph.glue_conv2d(
         input._h,
         weight._h,
         stride_0,
@@ -1209,12 +1014,7 @@ def conv2d(
         dilation_1,
         groups,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def conv3d(
@@ -1243,7 +1043,7 @@ def conv3d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    _h = graph.glue_conv3d(
+    return _handles.own_array(graph.glue_conv3d(
         input._h,
         weight._h,
         stride_0,
@@ -1257,12 +1057,7 @@ def conv3d(
         dilation_2,
         groups,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def conv_general(
@@ -1295,7 +1090,7 @@ def conv_general(
     padding_hi = integers(padding_hi)
     kernel_dilation = integers(kernel_dilation)
     input_dilation = integers(input_dilation)
-    _h = graph.glue_conv_general(
+    return _handles.own_array(graph.glue_conv_general(
         input._h,
         weight._h,
         stride,
@@ -1311,12 +1106,7 @@ def conv_general(
         groups,
         flip,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def conv_transpose1d(
@@ -1340,7 +1130,7 @@ def conv_transpose1d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    _h = graph.glue_conv_transpose1d(
+    return _handles.own_array(graph.glue_conv_transpose1d(
         input._h,
         weight._h,
         stride,
@@ -1349,12 +1139,7 @@ def conv_transpose1d(
         output_padding,
         groups,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def conv_transpose2d(
@@ -1383,7 +1168,7 @@ def conv_transpose2d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    _h = graph.glue_conv_transpose2d(
+    return _handles.own_array(graph.glue_conv_transpose2d(
         input._h,
         weight._h,
         stride_0,
@@ -1396,12 +1181,7 @@ def conv_transpose2d(
         output_padding_1,
         groups,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def conv_transpose3d(
@@ -1434,7 +1214,7 @@ def conv_transpose3d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    _h = graph.glue_conv_transpose3d(
+    return _handles.own_array(graph.glue_conv_transpose3d(
         input._h,
         weight._h,
         stride_0,
@@ -1451,12 +1231,7 @@ def conv_transpose3d(
         output_padding_2,
         groups,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def copy(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1467,12 +1242,7 @@ def copy(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_copy(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_copy(a._h, 0 if stream is None else stream._h))
 
 
 def cos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1483,12 +1253,7 @@ def cos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_cos(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_cos(a._h, 0 if stream is None else stream._h))
 
 
 def cosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1499,12 +1264,7 @@ def cosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_cosh(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_cosh(a._h, 0 if stream is None else stream._h))
 
 
 def cummax(
@@ -1524,12 +1284,13 @@ def cummax(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_cummax(a._h, axis, reverse, inclusive, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_cummax(
+        a._h,
+        axis,
+        reverse,
+        inclusive,
+        0 if stream is None else stream._h,
+    ))
 
 
 def cummin(
@@ -1549,12 +1310,13 @@ def cummin(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_cummin(a._h, axis, reverse, inclusive, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_cummin(
+        a._h,
+        axis,
+        reverse,
+        inclusive,
+        0 if stream is None else stream._h,
+    ))
 
 
 def cumprod(
@@ -1573,12 +1335,13 @@ def cumprod(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_cumprod(a._h, axis, reverse, inclusive, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_cumprod(
+        a._h,
+        axis,
+        reverse,
+        inclusive,
+        0 if stream is None else stream._h,
+    ))
 
 
 def cumsum(
@@ -1597,12 +1360,13 @@ def cumsum(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_cumsum(a._h, axis, reverse, inclusive, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_cumsum(
+        a._h,
+        axis,
+        reverse,
+        inclusive,
+        0 if stream is None else stream._h,
+    ))
 
 
 def degrees(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1613,12 +1377,7 @@ def degrees(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_degrees(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_degrees(a._h, 0 if stream is None else stream._h))
 
 
 def depends(inputs: Sequence[ArrayLike], dependencies: Sequence[ArrayLike]) -> list[Array]:
@@ -1630,10 +1389,12 @@ def depends(inputs: Sequence[ArrayLike], dependencies: Sequence[ArrayLike]) -> l
     """
     inputs = as_arrays(*inputs)
     dependencies = as_arrays(*dependencies)
-    _h = graph.glue_depends(handles(inputs), len(inputs), handles(dependencies), len(dependencies))
-    if not _h:
-        raise last_error()
-    return _handles.take_arrays(_h)
+    return _handles.take_arrays(graph.glue_depends(
+        handles(inputs),
+        len(inputs),
+        handles(dependencies),
+        len(dependencies),
+    ))
 
 
 def dequantize(
@@ -1661,7 +1422,7 @@ def dequantize(
     if global_scale is not None and type(global_scale) is not _handles.array_class:
         global_scale = as_array(global_scale)
     w, scales, biases = as_arrays(w, scales, biases)
-    _h = graph.glue_dequantize(
+    return _handles.own_array(graph.glue_dequantize(
         w._h,
         scales._h,
         0 if biases is None else biases._h,
@@ -1674,12 +1435,7 @@ def dequantize(
         0 if dtype is None else dtype_number(dtype),
         dtype is not None,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def diag(a: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
@@ -1692,12 +1448,7 @@ def diag(a: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_diag(a._h, k, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_diag(a._h, k, 0 if stream is None else stream._h))
 
 
 def diagonal(
@@ -1717,12 +1468,7 @@ def diagonal(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_diagonal(a._h, offset, axis1, axis2, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_diagonal(a._h, offset, axis1, axis2, 0 if stream is None else stream._h))
 
 
 def divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1733,12 +1479,7 @@ def divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_divide(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_divide(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
@@ -1752,10 +1493,7 @@ def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_divmod(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    return _handles.take_arrays(_h)
+    return _handles.take_arrays(graph.glue_divmod(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array:
@@ -1769,17 +1507,12 @@ def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | N
     C: mlx_einsum.
     """
     operands = as_arrays(*operands)
-    _h = graph.glue_einsum(
+    return _handles.own_array(graph.glue_einsum(
         text(subscripts, "subscripts"),
         handles(operands),
         len(operands),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1790,12 +1523,7 @@ def equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_equal(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_equal(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def erf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1806,12 +1534,7 @@ def erf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_erf(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_erf(a._h, 0 if stream is None else stream._h))
 
 
 def erfinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1822,12 +1545,7 @@ def erfinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_erfinv(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_erfinv(a._h, 0 if stream is None else stream._h))
 
 
 def exp(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1838,12 +1556,7 @@ def exp(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_exp(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_exp(a._h, 0 if stream is None else stream._h))
 
 
 def expand_dims_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -1856,12 +1569,12 @@ def expand_dims_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream 
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_expand_dims_axes(a._h, axes, len(axes), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_expand_dims_axes(
+        a._h,
+        axes,
+        len(axes),
+        0 if stream is None else stream._h,
+    ))
 
 
 def expand_dims(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -1872,12 +1585,7 @@ def expand_dims(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_expand_dims(a._h, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_expand_dims(a._h, axis, 0 if stream is None else stream._h))
 
 
 def expm1(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1888,12 +1596,7 @@ def expm1(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_expm1(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_expm1(a._h, 0 if stream is None else stream._h))
 
 
 def eye(n: int, m: int, k: int = 0, dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
@@ -1903,12 +1606,7 @@ def eye(n: int, m: int, k: int = 0, dtype: DtypeLike = "float32", *, stream: Str
 
     C: mlx_eye.
     """
-    _h = graph.glue_eye(n, m, k, dtype_number(dtype), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_eye(n, m, k, dtype_number(dtype), 0 if stream is None else stream._h))
 
 
 def flatten(a: ArrayLike, start_axis: int = 0, end_axis: int = -1, *, stream: Stream | None = None) -> Array:
@@ -1920,12 +1618,7 @@ def flatten(a: ArrayLike, start_axis: int = 0, end_axis: int = -1, *, stream: St
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_flatten(a._h, start_axis, end_axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_flatten(a._h, start_axis, end_axis, 0 if stream is None else stream._h))
 
 
 def floor(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1936,12 +1629,7 @@ def floor(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_floor(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_floor(a._h, 0 if stream is None else stream._h))
 
 
 def floor_divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1954,12 +1642,7 @@ def floor_divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) ->
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_floor_divide(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_floor_divide(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def from_fp8(x: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -1971,12 +1654,7 @@ def from_fp8(x: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) ->
     """
     if type(x) is not _handles.array_class:
         x = as_array(x)
-    _h = graph.glue_from_fp8(x._h, dtype_number(dtype), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_from_fp8(x._h, dtype_number(dtype), 0 if stream is None else stream._h))
 
 
 def full(shape: int | Sequence[int], vals: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -1988,18 +1666,13 @@ def full(shape: int | Sequence[int], vals: ArrayLike, dtype: DtypeLike, *, strea
     if type(vals) is not _handles.array_class:
         vals = as_array(vals)
     shape = integers(shape)
-    _h = graph.glue_full(
+    return _handles.own_array(graph.glue_full(
         shape,
         len(shape),
         vals._h,
         dtype_number(dtype),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def full_like(a: ArrayLike, vals: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -2012,12 +1685,12 @@ def full_like(a: ArrayLike, vals: ArrayLike, dtype: DtypeLike, *, stream: Stream
         vals = as_array(vals)
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_full_like(a._h, vals._h, dtype_number(dtype), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_full_like(
+        a._h,
+        vals._h,
+        dtype_number(dtype),
+        0 if stream is None else stream._h,
+    ))
 
 
 def gather(
@@ -2041,7 +1714,7 @@ def gather(
     indices = as_arrays(*indices)
     axes = integers(axes)
     slice_sizes = integers(slice_sizes)
-    _h = graph.glue_gather(
+    return _handles.own_array(graph.glue_gather(
         a._h,
         handles(indices),
         len(indices),
@@ -2050,12 +1723,7 @@ def gather(
         slice_sizes,
         len(slice_sizes),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def gather_single(
@@ -2078,19 +1746,14 @@ def gather_single(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     slice_sizes = integers(slice_sizes)
-    _h = graph.glue_gather_single(
+    return _handles.own_array(graph.glue_gather_single(
         a._h,
         indices._h,
         axis,
         slice_sizes,
         len(slice_sizes),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def gather_mm(
@@ -2118,19 +1781,14 @@ def gather_mm(
         rhs_indices = as_array(rhs_indices)
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_gather_mm(
+    return _handles.own_array(graph.glue_gather_mm(
         a._h,
         b._h,
         0 if lhs_indices is None else lhs_indices._h,
         0 if rhs_indices is None else rhs_indices._h,
         sorted_indices,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def gather_qmm(
@@ -2164,7 +1822,7 @@ def gather_qmm(
     if rhs_indices is not None and type(rhs_indices) is not _handles.array_class:
         rhs_indices = as_array(rhs_indices)
     x, w, scales, biases = as_arrays(x, w, scales, biases)
-    _h = graph.glue_gather_qmm(
+    return _handles.own_array(graph.glue_gather_qmm(
         x._h,
         w._h,
         scales._h,
@@ -2179,12 +1837,7 @@ def gather_qmm(
         text(mode, "mode"),
         sorted_indices,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def greater(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2196,12 +1849,7 @@ def greater(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_greater(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_greater(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def greater_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2213,12 +1861,7 @@ def greater_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_greater_equal(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_greater_equal(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def hadamard_transform(a: ArrayLike, scale: float | None = None, *, stream: Stream | None = None) -> Array:
@@ -2231,17 +1874,12 @@ def hadamard_transform(a: ArrayLike, scale: float | None = None, *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_hadamard_transform(
+    return _handles.own_array(graph.glue_hadamard_transform(
         a._h,
         0.0 if scale is None else scale,
         scale is not None,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def hamming(M: int, *, stream: Stream | None = None) -> Array:
@@ -2250,12 +1888,7 @@ def hamming(M: int, *, stream: Stream | None = None) -> Array:
 
     C: mlx_hamming.
     """
-    _h = graph.glue_hamming(M, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_hamming(M, 0 if stream is None else stream._h))
 
 
 def hanning(M: int, *, stream: Stream | None = None) -> Array:
@@ -2264,12 +1897,7 @@ def hanning(M: int, *, stream: Stream | None = None) -> Array:
 
     C: mlx_hanning.
     """
-    _h = graph.glue_hanning(M, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_hanning(M, 0 if stream is None else stream._h))
 
 
 def identity(n: int, dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
@@ -2277,12 +1905,7 @@ def identity(n: int, dtype: DtypeLike = "float32", *, stream: Stream | None = No
 
     C: mlx_identity.
     """
-    _h = graph.glue_identity(n, dtype_number(dtype), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_identity(n, dtype_number(dtype), 0 if stream is None else stream._h))
 
 
 def imag(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2293,12 +1916,7 @@ def imag(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_imag(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_imag(a._h, 0 if stream is None else stream._h))
 
 
 def inner(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2311,12 +1929,7 @@ def inner(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_inner(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_inner(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def isclose(
@@ -2336,12 +1949,14 @@ def isclose(
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_isclose(a._h, b._h, rtol, atol, equal_nan, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_isclose(
+        a._h,
+        b._h,
+        rtol,
+        atol,
+        equal_nan,
+        0 if stream is None else stream._h,
+    ))
 
 
 def isfinite(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2352,12 +1967,7 @@ def isfinite(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_isfinite(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_isfinite(a._h, 0 if stream is None else stream._h))
 
 
 def isinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2368,12 +1978,7 @@ def isinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_isinf(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_isinf(a._h, 0 if stream is None else stream._h))
 
 
 def isnan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2384,12 +1989,7 @@ def isnan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_isnan(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_isnan(a._h, 0 if stream is None else stream._h))
 
 
 def isneginf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2400,12 +2000,7 @@ def isneginf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_isneginf(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_isneginf(a._h, 0 if stream is None else stream._h))
 
 
 def isposinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2416,12 +2011,7 @@ def isposinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_isposinf(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_isposinf(a._h, 0 if stream is None else stream._h))
 
 
 def kron(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2433,12 +2023,7 @@ def kron(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_kron(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_kron(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def left_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2450,12 +2035,7 @@ def left_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_left_shift(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_left_shift(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def less(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2467,12 +2047,7 @@ def less(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_less(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_less(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def less_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2484,12 +2059,7 @@ def less_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_less_equal(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_less_equal(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def linspace(
@@ -2506,12 +2076,13 @@ def linspace(
 
     C: mlx_linspace.
     """
-    _h = graph.glue_linspace(start, stop, num, dtype_number(dtype), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_linspace(
+        start,
+        stop,
+        num,
+        dtype_number(dtype),
+        0 if stream is None else stream._h,
+    ))
 
 
 def log(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2523,12 +2094,7 @@ def log(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_log(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_log(a._h, 0 if stream is None else stream._h))
 
 
 def log10(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2540,12 +2106,7 @@ def log10(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_log10(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_log10(a._h, 0 if stream is None else stream._h))
 
 
 def log1p(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2557,12 +2118,7 @@ def log1p(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_log1p(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_log1p(a._h, 0 if stream is None else stream._h))
 
 
 def log2(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2574,12 +2130,7 @@ def log2(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_log2(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_log2(a._h, 0 if stream is None else stream._h))
 
 
 def logaddexp(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2591,12 +2142,7 @@ def logaddexp(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_logaddexp(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_logaddexp(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def logcumsumexp(
@@ -2616,12 +2162,13 @@ def logcumsumexp(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_logcumsumexp(a._h, axis, reverse, inclusive, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_logcumsumexp(
+        a._h,
+        axis,
+        reverse,
+        inclusive,
+        0 if stream is None else stream._h,
+    ))
 
 
 def logical_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2632,12 +2179,7 @@ def logical_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_logical_and(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_logical_and(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def logical_not(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2647,12 +2189,7 @@ def logical_not(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_logical_not(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_logical_not(a._h, 0 if stream is None else stream._h))
 
 
 def logical_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2663,12 +2200,7 @@ def logical_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_logical_or(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_logical_or(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def logsumexp_axes(
@@ -2688,12 +2220,13 @@ def logsumexp_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_logsumexp_axes(a._h, axes, len(axes), keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_logsumexp_axes(
+        a._h,
+        axes,
+        len(axes),
+        keepdims,
+        0 if stream is None else stream._h,
+    ))
 
 
 def logsumexp_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2705,12 +2238,7 @@ def logsumexp_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: S
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_logsumexp_axis(a._h, axis, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_logsumexp_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def logsumexp(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2722,12 +2250,7 @@ def logsumexp(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = N
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_logsumexp(a._h, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_logsumexp(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def masked_scatter(a: ArrayLike, mask: ArrayLike, src: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2743,12 +2266,12 @@ def masked_scatter(a: ArrayLike, mask: ArrayLike, src: ArrayLike, *, stream: Str
         mask = as_array(mask)
     if type(a) is not type(src) or type(a) is not _handles.array_class:
         a, src = as_pair(a, src)
-    _h = graph.glue_masked_scatter(a._h, mask._h, src._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_masked_scatter(
+        a._h,
+        mask._h,
+        src._h,
+        0 if stream is None else stream._h,
+    ))
 
 
 def matmul(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2761,12 +2284,7 @@ def matmul(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_matmul(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_matmul(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def max_axes(
@@ -2786,12 +2304,13 @@ def max_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_max_axes(a._h, axes, len(axes), keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_max_axes(
+        a._h,
+        axes,
+        len(axes),
+        keepdims,
+        0 if stream is None else stream._h,
+    ))
 
 
 def max_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2803,12 +2322,7 @@ def max_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_max_axis(a._h, axis, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_max_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def max(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2820,12 +2334,7 @@ def max(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_max(a._h, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_max(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def maximum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2836,12 +2345,7 @@ def maximum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_maximum(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_maximum(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def mean_axes(
@@ -2860,12 +2364,13 @@ def mean_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_mean_axes(a._h, axes, len(axes), keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_mean_axes(
+        a._h,
+        axes,
+        len(axes),
+        keepdims,
+        0 if stream is None else stream._h,
+    ))
 
 
 def mean_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2877,12 +2382,7 @@ def mean_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_mean_axis(a._h, axis, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_mean_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def mean(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2894,12 +2394,7 @@ def mean(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_mean(a._h, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_mean(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def median(
@@ -2918,12 +2413,13 @@ def median(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_median(a._h, axes, len(axes), keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_median(
+        a._h,
+        axes,
+        len(axes),
+        keepdims,
+        0 if stream is None else stream._h,
+    ))
 
 
 def meshgrid(
@@ -2942,16 +2438,13 @@ def meshgrid(
     C: mlx_meshgrid.
     """
     arrays = as_arrays(*arrays)
-    _h = graph.glue_meshgrid(
+    return _handles.take_arrays(graph.glue_meshgrid(
         handles(arrays),
         len(arrays),
         sparse,
         text(indexing, "indexing"),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    return _handles.take_arrays(_h)
+    ))
 
 
 def min_axes(
@@ -2971,12 +2464,13 @@ def min_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_min_axes(a._h, axes, len(axes), keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_min_axes(
+        a._h,
+        axes,
+        len(axes),
+        keepdims,
+        0 if stream is None else stream._h,
+    ))
 
 
 def min_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2988,12 +2482,7 @@ def min_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_min_axis(a._h, axis, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_min_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def min(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -3005,12 +2494,7 @@ def min(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_min(a._h, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_min(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def minimum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3021,12 +2505,7 @@ def minimum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_minimum(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_minimum(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def moveaxis(a: ArrayLike, source: int, destination: int, *, stream: Stream | None = None) -> Array:
@@ -3037,12 +2516,7 @@ def moveaxis(a: ArrayLike, source: int, destination: int, *, stream: Stream | No
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_moveaxis(a._h, source, destination, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_moveaxis(a._h, source, destination, 0 if stream is None else stream._h))
 
 
 def multiply(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3053,12 +2527,7 @@ def multiply(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_multiply(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_multiply(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def nan_to_num(
@@ -3077,7 +2546,7 @@ def nan_to_num(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_nan_to_num(
+    return _handles.own_array(graph.glue_nan_to_num(
         a._h,
         nan,
         0.0 if posinf is None else posinf,
@@ -3085,12 +2554,7 @@ def nan_to_num(
         0.0 if neginf is None else neginf,
         neginf is not None,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def negative(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3100,12 +2564,7 @@ def negative(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_negative(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_negative(a._h, 0 if stream is None else stream._h))
 
 
 def not_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3116,12 +2575,7 @@ def not_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_not_equal(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_not_equal(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def number_of_elements(
@@ -3142,19 +2596,14 @@ def number_of_elements(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_number_of_elements(
+    return _handles.own_array(graph.glue_number_of_elements(
         a._h,
         axes,
         len(axes),
         inverted,
         dtype_number(dtype),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def ones(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
@@ -3164,12 +2613,12 @@ def ones(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: St
     C: mlx_ones.
     """
     shape = integers(shape)
-    _h = graph.glue_ones(shape, len(shape), dtype_number(dtype), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_ones(
+        shape,
+        len(shape),
+        dtype_number(dtype),
+        0 if stream is None else stream._h,
+    ))
 
 
 def ones_like(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3179,12 +2628,7 @@ def ones_like(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_ones_like(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_ones_like(a._h, 0 if stream is None else stream._h))
 
 
 def outer(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3195,12 +2639,7 @@ def outer(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_outer(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_outer(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def pad(
@@ -3226,7 +2665,7 @@ def pad(
     axes = integers(axes)
     low_pad_size = integers(low_pad_size)
     high_pad_size = integers(high_pad_size)
-    _h = graph.glue_pad(
+    return _handles.own_array(graph.glue_pad(
         a._h,
         axes,
         len(axes),
@@ -3237,12 +2676,7 @@ def pad(
         pad_value._h,
         text(mode, "mode"),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def pad_symmetric(
@@ -3262,18 +2696,13 @@ def pad_symmetric(
     """
     if type(a) is not type(pad_value) or type(a) is not _handles.array_class:
         a, pad_value = as_pair(a, pad_value)
-    _h = graph.glue_pad_symmetric(
+    return _handles.own_array(graph.glue_pad_symmetric(
         a._h,
         pad_width,
         pad_value._h,
         text(mode, "mode"),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def partition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | None = None) -> Array:
@@ -3285,12 +2714,7 @@ def partition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | None =
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_partition_axis(a._h, kth, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_partition_axis(a._h, kth, axis, 0 if stream is None else stream._h))
 
 
 def partition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Array:
@@ -3302,12 +2726,7 @@ def partition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_partition(a._h, kth, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_partition(a._h, kth, 0 if stream is None else stream._h))
 
 
 def power(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3319,12 +2738,7 @@ def power(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_power(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_power(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def prod_axes(
@@ -3344,12 +2758,13 @@ def prod_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_prod_axes(a._h, axes, len(axes), keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_prod_axes(
+        a._h,
+        axes,
+        len(axes),
+        keepdims,
+        0 if stream is None else stream._h,
+    ))
 
 
 def prod_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -3361,12 +2776,7 @@ def prod_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_prod_axis(a._h, axis, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_prod_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def prod(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -3378,12 +2788,7 @@ def prod(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_prod(a._h, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_prod(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def put_along_axis(
@@ -3406,12 +2811,13 @@ def put_along_axis(
         indices = as_array(indices)
     if type(a) is not type(values) or type(a) is not _handles.array_class:
         a, values = as_pair(a, values)
-    _h = graph.glue_put_along_axis(a._h, indices._h, values._h, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_put_along_axis(
+        a._h,
+        indices._h,
+        values._h,
+        axis,
+        0 if stream is None else stream._h,
+    ))
 
 
 def qqmm(
@@ -3441,7 +2847,7 @@ def qqmm(
     if global_scale_w is not None and type(global_scale_w) is not _handles.array_class:
         global_scale_w = as_array(global_scale_w)
     x, w, w_scales = as_arrays(x, w, w_scales)
-    _h = graph.glue_qqmm(
+    return _handles.own_array(graph.glue_qqmm(
         x._h,
         w._h,
         0 if w_scales is None else w_scales._h,
@@ -3453,12 +2859,7 @@ def qqmm(
         0 if global_scale_x is None else global_scale_x._h,
         0 if global_scale_w is None else global_scale_w._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def quantize(
@@ -3483,7 +2884,7 @@ def quantize(
         global_scale = as_array(global_scale)
     if type(w) is not _handles.array_class:
         w = as_array(w)
-    _h = graph.glue_quantize(
+    return _handles.take_arrays(graph.glue_quantize(
         w._h,
         0 if group_size is None else group_size,
         group_size is not None,
@@ -3492,10 +2893,7 @@ def quantize(
         text(mode, "mode"),
         0 if global_scale is None else global_scale._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    return _handles.take_arrays(_h)
+    ))
 
 
 def quantized_matmul(
@@ -3520,7 +2918,7 @@ def quantized_matmul(
     C: mlx_quantized_matmul.
     """
     x, w, scales, biases = as_arrays(x, w, scales, biases)
-    _h = graph.glue_quantized_matmul(
+    return _handles.own_array(graph.glue_quantized_matmul(
         x._h,
         w._h,
         scales._h,
@@ -3532,12 +2930,7 @@ def quantized_matmul(
         bits is not None,
         text(mode, "mode"),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def radians(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3548,12 +2941,7 @@ def radians(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_radians(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_radians(a._h, 0 if stream is None else stream._h))
 
 
 def real(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3564,12 +2952,7 @@ def real(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_real(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_real(a._h, 0 if stream is None else stream._h))
 
 
 def reciprocal(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3580,12 +2963,7 @@ def reciprocal(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_reciprocal(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_reciprocal(a._h, 0 if stream is None else stream._h))
 
 
 def remainder(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3598,12 +2976,7 @@ def remainder(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_remainder(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_remainder(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def repeat_axis(arr: ArrayLike, repeats: int, axis: int, *, stream: Stream | None = None) -> Array:
@@ -3615,12 +2988,7 @@ def repeat_axis(arr: ArrayLike, repeats: int, axis: int, *, stream: Stream | Non
     """
     if type(arr) is not _handles.array_class:
         arr = as_array(arr)
-    _h = graph.glue_repeat_axis(arr._h, repeats, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_repeat_axis(arr._h, repeats, axis, 0 if stream is None else stream._h))
 
 
 def repeat(arr: ArrayLike, repeats: int, *, stream: Stream | None = None) -> Array:
@@ -3631,12 +2999,7 @@ def repeat(arr: ArrayLike, repeats: int, *, stream: Stream | None = None) -> Arr
     """
     if type(arr) is not _handles.array_class:
         arr = as_array(arr)
-    _h = graph.glue_repeat(arr._h, repeats, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_repeat(arr._h, repeats, 0 if stream is None else stream._h))
 
 
 def reshape(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -3648,12 +3011,7 @@ def reshape(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None =
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shape = integers(shape)
-    _h = graph.glue_reshape(a._h, shape, len(shape), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_reshape(a._h, shape, len(shape), 0 if stream is None else stream._h))
 
 
 def right_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3665,12 +3023,7 @@ def right_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_right_shift(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_right_shift(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def roll_axis(a: ArrayLike, shift: int | Sequence[int], axis: int, *, stream: Stream | None = None) -> Array:
@@ -3682,12 +3035,13 @@ def roll_axis(a: ArrayLike, shift: int | Sequence[int], axis: int, *, stream: St
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shift = integers(shift)
-    _h = graph.glue_roll_axis(a._h, shift, len(shift), axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_roll_axis(
+        a._h,
+        shift,
+        len(shift),
+        axis,
+        0 if stream is None else stream._h,
+    ))
 
 
 def roll_axes(
@@ -3708,12 +3062,14 @@ def roll_axes(
         a = as_array(a)
     shift = integers(shift)
     axes = integers(axes)
-    _h = graph.glue_roll_axes(a._h, shift, len(shift), axes, len(axes), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_roll_axes(
+        a._h,
+        shift,
+        len(shift),
+        axes,
+        len(axes),
+        0 if stream is None else stream._h,
+    ))
 
 
 def roll(a: ArrayLike, shift: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -3726,12 +3082,7 @@ def roll(a: ArrayLike, shift: int | Sequence[int], *, stream: Stream | None = No
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shift = integers(shift)
-    _h = graph.glue_roll(a._h, shift, len(shift), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_roll(a._h, shift, len(shift), 0 if stream is None else stream._h))
 
 
 def round(a: ArrayLike, decimals: int = 0, *, stream: Stream | None = None) -> Array:
@@ -3743,12 +3094,7 @@ def round(a: ArrayLike, decimals: int = 0, *, stream: Stream | None = None) -> A
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_round(a._h, decimals, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_round(a._h, decimals, 0 if stream is None else stream._h))
 
 
 def rsqrt(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3759,12 +3105,7 @@ def rsqrt(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_rsqrt(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_rsqrt(a._h, 0 if stream is None else stream._h))
 
 
 def scatter(
@@ -3788,7 +3129,7 @@ def scatter(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    _h = graph.glue_scatter(
+    return _handles.own_array(graph.glue_scatter(
         a._h,
         handles(indices),
         len(indices),
@@ -3796,12 +3137,7 @@ def scatter(
         axes,
         len(axes),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def scatter_single(
@@ -3825,12 +3161,13 @@ def scatter_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    _h = graph.glue_scatter_single(a._h, indices._h, updates._h, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_scatter_single(
+        a._h,
+        indices._h,
+        updates._h,
+        axis,
+        0 if stream is None else stream._h,
+    ))
 
 
 def scatter_add(
@@ -3854,7 +3191,7 @@ def scatter_add(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    _h = graph.glue_scatter_add(
+    return _handles.own_array(graph.glue_scatter_add(
         a._h,
         handles(indices),
         len(indices),
@@ -3862,12 +3199,7 @@ def scatter_add(
         axes,
         len(axes),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def scatter_add_single(
@@ -3891,18 +3223,13 @@ def scatter_add_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    _h = graph.glue_scatter_add_single(
+    return _handles.own_array(graph.glue_scatter_add_single(
         a._h,
         indices._h,
         updates._h,
         axis,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def scatter_add_axis(
@@ -3925,12 +3252,13 @@ def scatter_add_axis(
         indices = as_array(indices)
     if type(a) is not type(values) or type(a) is not _handles.array_class:
         a, values = as_pair(a, values)
-    _h = graph.glue_scatter_add_axis(a._h, indices._h, values._h, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_scatter_add_axis(
+        a._h,
+        indices._h,
+        values._h,
+        axis,
+        0 if stream is None else stream._h,
+    ))
 
 
 def scatter_max(
@@ -3954,7 +3282,7 @@ def scatter_max(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    _h = graph.glue_scatter_max(
+    return _handles.own_array(graph.glue_scatter_max(
         a._h,
         handles(indices),
         len(indices),
@@ -3962,12 +3290,7 @@ def scatter_max(
         axes,
         len(axes),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def scatter_max_single(
@@ -3991,18 +3314,13 @@ def scatter_max_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    _h = graph.glue_scatter_max_single(
+    return _handles.own_array(graph.glue_scatter_max_single(
         a._h,
         indices._h,
         updates._h,
         axis,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def scatter_min(
@@ -4026,7 +3344,7 @@ def scatter_min(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    _h = graph.glue_scatter_min(
+    return _handles.own_array(graph.glue_scatter_min(
         a._h,
         handles(indices),
         len(indices),
@@ -4034,12 +3352,7 @@ def scatter_min(
         axes,
         len(axes),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def scatter_min_single(
@@ -4063,18 +3376,13 @@ def scatter_min_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    _h = graph.glue_scatter_min_single(
+    return _handles.own_array(graph.glue_scatter_min_single(
         a._h,
         indices._h,
         updates._h,
         axis,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def scatter_prod(
@@ -4098,7 +3406,7 @@ def scatter_prod(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    _h = graph.glue_scatter_prod(
+    return _handles.own_array(graph.glue_scatter_prod(
         a._h,
         handles(indices),
         len(indices),
@@ -4106,12 +3414,7 @@ def scatter_prod(
         axes,
         len(axes),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def scatter_prod_single(
@@ -4135,18 +3438,13 @@ def scatter_prod_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    _h = graph.glue_scatter_prod_single(
+    return _handles.own_array(graph.glue_scatter_prod_single(
         a._h,
         indices._h,
         updates._h,
         axis,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def segmented_mm(a: ArrayLike, b: ArrayLike, segments: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4162,12 +3460,12 @@ def segmented_mm(a: ArrayLike, b: ArrayLike, segments: ArrayLike, *, stream: Str
         segments = as_array(segments)
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_segmented_mm(a._h, b._h, segments._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_segmented_mm(
+        a._h,
+        b._h,
+        segments._h,
+        0 if stream is None else stream._h,
+    ))
 
 
 def sigmoid(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4178,12 +3476,7 @@ def sigmoid(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_sigmoid(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_sigmoid(a._h, 0 if stream is None else stream._h))
 
 
 def sign(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4194,12 +3487,7 @@ def sign(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_sign(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_sign(a._h, 0 if stream is None else stream._h))
 
 
 def sin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4210,12 +3498,7 @@ def sin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_sin(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_sin(a._h, 0 if stream is None else stream._h))
 
 
 def sinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4225,12 +3508,7 @@ def sinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_sinh(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_sinh(a._h, 0 if stream is None else stream._h))
 
 
 def slice(
@@ -4253,7 +3531,7 @@ def slice(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    _h = graph.glue_slice(
+    return _handles.own_array(graph.glue_slice(
         a._h,
         start,
         len(start),
@@ -4262,12 +3540,7 @@ def slice(
         strides,
         len(strides),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def slice_dynamic(
@@ -4291,7 +3564,7 @@ def slice_dynamic(
         a = as_array(a)
     axes = integers(axes)
     slice_size = integers(slice_size)
-    _h = graph.glue_slice_dynamic(
+    return _handles.own_array(graph.glue_slice_dynamic(
         a._h,
         start._h,
         axes,
@@ -4299,12 +3572,7 @@ def slice_dynamic(
         slice_size,
         len(slice_size),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def slice_update(
@@ -4330,7 +3598,7 @@ def slice_update(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    _h = graph.glue_slice_update(
+    return _handles.own_array(graph.glue_slice_update(
         src._h,
         update._h,
         start,
@@ -4340,12 +3608,7 @@ def slice_update(
         strides,
         len(strides),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def slice_update_dynamic(
@@ -4369,19 +3632,14 @@ def slice_update_dynamic(
     if type(src) is not type(update) or type(src) is not _handles.array_class:
         src, update = as_pair(src, update)
     axes = integers(axes)
-    _h = graph.glue_slice_update_dynamic(
+    return _handles.own_array(graph.glue_slice_update_dynamic(
         src._h,
         update._h,
         start._h,
         axes,
         len(axes),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def slice_update_add(
@@ -4407,7 +3665,7 @@ def slice_update_add(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    _h = graph.glue_slice_update_add(
+    return _handles.own_array(graph.glue_slice_update_add(
         src._h,
         update._h,
         start,
@@ -4417,12 +3675,7 @@ def slice_update_add(
         strides,
         len(strides),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def slice_update_max(
@@ -4448,7 +3701,7 @@ def slice_update_max(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    _h = graph.glue_slice_update_max(
+    return _handles.own_array(graph.glue_slice_update_max(
         src._h,
         update._h,
         start,
@@ -4458,12 +3711,7 @@ def slice_update_max(
         strides,
         len(strides),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def slice_update_min(
@@ -4489,7 +3737,7 @@ def slice_update_min(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    _h = graph.glue_slice_update_min(
+    return _handles.own_array(graph.glue_slice_update_min(
         src._h,
         update._h,
         start,
@@ -4499,12 +3747,7 @@ def slice_update_min(
         strides,
         len(strides),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def slice_update_prod(
@@ -4530,7 +3773,7 @@ def slice_update_prod(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    _h = graph.glue_slice_update_prod(
+    return _handles.own_array(graph.glue_slice_update_prod(
         src._h,
         update._h,
         start,
@@ -4540,12 +3783,7 @@ def slice_update_prod(
         strides,
         len(strides),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def softmax_axes(
@@ -4565,12 +3803,13 @@ def softmax_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_softmax_axes(a._h, axes, len(axes), precise, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_softmax_axes(
+        a._h,
+        axes,
+        len(axes),
+        precise,
+        0 if stream is None else stream._h,
+    ))
 
 
 def softmax_axis(a: ArrayLike, axis: int, precise: bool = False, *, stream: Stream | None = None) -> Array:
@@ -4583,12 +3822,7 @@ def softmax_axis(a: ArrayLike, axis: int, precise: bool = False, *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_softmax_axis(a._h, axis, precise, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_softmax_axis(a._h, axis, precise, 0 if stream is None else stream._h))
 
 
 def softmax(a: ArrayLike, precise: bool = False, *, stream: Stream | None = None) -> Array:
@@ -4600,12 +3834,7 @@ def softmax(a: ArrayLike, precise: bool = False, *, stream: Stream | None = None
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_softmax(a._h, precise, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_softmax(a._h, precise, 0 if stream is None else stream._h))
 
 
 def sort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -4616,12 +3845,7 @@ def sort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_sort_axis(a._h, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_sort_axis(a._h, axis, 0 if stream is None else stream._h))
 
 
 def sort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4632,12 +3856,7 @@ def sort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_sort(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_sort(a._h, 0 if stream is None else stream._h))
 
 
 def split(a: ArrayLike, num_splits: int, axis: int, *, stream: Stream | None = None) -> list[Array]:
@@ -4648,10 +3867,7 @@ def split(a: ArrayLike, num_splits: int, axis: int, *, stream: Stream | None = N
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_split(a._h, num_splits, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    return _handles.take_arrays(_h)
+    return _handles.take_arrays(graph.glue_split(a._h, num_splits, axis, 0 if stream is None else stream._h))
 
 
 def split_sections(
@@ -4671,10 +3887,13 @@ def split_sections(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     indices = integers(indices)
-    _h = graph.glue_split_sections(a._h, indices, len(indices), axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    return _handles.take_arrays(_h)
+    return _handles.take_arrays(graph.glue_split_sections(
+        a._h,
+        indices,
+        len(indices),
+        axis,
+        0 if stream is None else stream._h,
+    ))
 
 
 def sqrt(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4685,12 +3904,7 @@ def sqrt(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_sqrt(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_sqrt(a._h, 0 if stream is None else stream._h))
 
 
 def square(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4700,12 +3914,7 @@ def square(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_square(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_square(a._h, 0 if stream is None else stream._h))
 
 
 def squeeze_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -4717,12 +3926,7 @@ def squeeze_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | No
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_squeeze_axes(a._h, axes, len(axes), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_squeeze_axes(a._h, axes, len(axes), 0 if stream is None else stream._h))
 
 
 def squeeze_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -4733,12 +3937,7 @@ def squeeze_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_squeeze_axis(a._h, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_squeeze_axis(a._h, axis, 0 if stream is None else stream._h))
 
 
 def squeeze(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4748,12 +3947,7 @@ def squeeze(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_squeeze(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_squeeze(a._h, 0 if stream is None else stream._h))
 
 
 def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None = None) -> Array:
@@ -4763,12 +3957,12 @@ def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None 
     C: mlx_stack_axis.
     """
     arrays = as_arrays(*arrays)
-    _h = graph.glue_stack_axis(handles(arrays), len(arrays), axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_stack_axis(
+        handles(arrays),
+        len(arrays),
+        axis,
+        0 if stream is None else stream._h,
+    ))
 
 
 def stack(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array:
@@ -4778,12 +3972,7 @@ def stack(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array
     C: mlx_stack.
     """
     arrays = as_arrays(*arrays)
-    _h = graph.glue_stack(handles(arrays), len(arrays), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_stack(handles(arrays), len(arrays), 0 if stream is None else stream._h))
 
 
 def std_axes(
@@ -4804,12 +3993,14 @@ def std_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_std_axes(a._h, axes, len(axes), keepdims, ddof, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_std_axes(
+        a._h,
+        axes,
+        len(axes),
+        keepdims,
+        ddof,
+        0 if stream is None else stream._h,
+    ))
 
 
 def std_axis(
@@ -4829,12 +4020,7 @@ def std_axis(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_std_axis(a._h, axis, keepdims, ddof, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_std_axis(a._h, axis, keepdims, ddof, 0 if stream is None else stream._h))
 
 
 def std(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream | None = None) -> Array:
@@ -4847,12 +4033,7 @@ def std(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream |
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_std(a._h, keepdims, ddof, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_std(a._h, keepdims, ddof, 0 if stream is None else stream._h))
 
 
 def stop_gradient(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4863,12 +4044,7 @@ def stop_gradient(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_stop_gradient(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_stop_gradient(a._h, 0 if stream is None else stream._h))
 
 
 def subtract(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4879,12 +4055,7 @@ def subtract(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_subtract(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_subtract(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def sum_axes(
@@ -4904,12 +4075,13 @@ def sum_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_sum_axes(a._h, axes, len(axes), keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_sum_axes(
+        a._h,
+        axes,
+        len(axes),
+        keepdims,
+        0 if stream is None else stream._h,
+    ))
 
 
 def sum_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -4921,12 +4093,7 @@ def sum_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_sum_axis(a._h, axis, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_sum_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -4938,12 +4105,7 @@ def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_sum(a._h, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_sum(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def swapaxes(a: ArrayLike, axis1: int, axis2: int, *, stream: Stream | None = None) -> Array:
@@ -4954,12 +4116,7 @@ def swapaxes(a: ArrayLike, axis1: int, axis2: int, *, stream: Stream | None = No
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_swapaxes(a._h, axis1, axis2, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_swapaxes(a._h, axis1, axis2, 0 if stream is None else stream._h))
 
 
 def take_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -4973,12 +4130,7 @@ def take_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | N
         indices = as_array(indices)
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_take_axis(a._h, indices._h, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_take_axis(a._h, indices._h, axis, 0 if stream is None else stream._h))
 
 
 def take(a: ArrayLike, indices: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4992,12 +4144,7 @@ def take(a: ArrayLike, indices: ArrayLike, *, stream: Stream | None = None) -> A
         indices = as_array(indices)
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_take(a._h, indices._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_take(a._h, indices._h, 0 if stream is None else stream._h))
 
 
 def take_along_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -5012,12 +4159,12 @@ def take_along_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stre
         indices = as_array(indices)
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_take_along_axis(a._h, indices._h, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_take_along_axis(
+        a._h,
+        indices._h,
+        axis,
+        0 if stream is None else stream._h,
+    ))
 
 
 def tan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -5028,12 +4175,7 @@ def tan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_tan(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_tan(a._h, 0 if stream is None else stream._h))
 
 
 def tanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -5044,12 +4186,7 @@ def tanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_tanh(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_tanh(a._h, 0 if stream is None else stream._h))
 
 
 def tensordot(
@@ -5071,7 +4208,7 @@ def tensordot(
         a, b = as_pair(a, b)
     axes_a = integers(axes_a)
     axes_b = integers(axes_b)
-    _h = graph.glue_tensordot(
+    return _handles.own_array(graph.glue_tensordot(
         a._h,
         b._h,
         axes_a,
@@ -5079,12 +4216,7 @@ def tensordot(
         axes_b,
         len(axes_b),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def tensordot_axis(a: ArrayLike, b: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -5096,12 +4228,7 @@ def tensordot_axis(a: ArrayLike, b: ArrayLike, axis: int, *, stream: Stream | No
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_tensordot_axis(a._h, b._h, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_tensordot_axis(a._h, b._h, axis, 0 if stream is None else stream._h))
 
 
 def tile(arr: ArrayLike, reps: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -5114,12 +4241,7 @@ def tile(arr: ArrayLike, reps: int | Sequence[int], *, stream: Stream | None = N
     if type(arr) is not _handles.array_class:
         arr = as_array(arr)
     reps = integers(reps)
-    _h = graph.glue_tile(arr._h, reps, len(reps), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_tile(arr._h, reps, len(reps), 0 if stream is None else stream._h))
 
 
 def to_fp8(x: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -5131,12 +4253,7 @@ def to_fp8(x: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(x) is not _handles.array_class:
         x = as_array(x)
-    _h = graph.glue_to_fp8(x._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_to_fp8(x._h, 0 if stream is None else stream._h))
 
 
 def topk_axis(a: ArrayLike, k: int, axis: int, *, stream: Stream | None = None) -> Array:
@@ -5147,12 +4264,7 @@ def topk_axis(a: ArrayLike, k: int, axis: int, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_topk_axis(a._h, k, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_topk_axis(a._h, k, axis, 0 if stream is None else stream._h))
 
 
 def topk(a: ArrayLike, k: int, *, stream: Stream | None = None) -> Array:
@@ -5163,12 +4275,7 @@ def topk(a: ArrayLike, k: int, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_topk(a._h, k, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_topk(a._h, k, 0 if stream is None else stream._h))
 
 
 def trace(
@@ -5188,19 +4295,14 @@ def trace(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_trace(
+    return _handles.own_array(graph.glue_trace(
         a._h,
         offset,
         axis1,
         axis2,
         dtype_number(dtype),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def transpose_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -5212,12 +4314,12 @@ def transpose_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | 
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_transpose_axes(a._h, axes, len(axes), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_transpose_axes(
+        a._h,
+        axes,
+        len(axes),
+        0 if stream is None else stream._h,
+    ))
 
 
 def transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -5227,12 +4329,7 @@ def transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_transpose(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_transpose(a._h, 0 if stream is None else stream._h))
 
 
 def tri(n: int, m: int, k: int = 0, type: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
@@ -5241,12 +4338,7 @@ def tri(n: int, m: int, k: int = 0, type: DtypeLike = "float32", *, stream: Stre
 
     C: mlx_tri.
     """
-    _h = graph.glue_tri(n, m, k, dtype_number(type), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_tri(n, m, k, dtype_number(type), 0 if stream is None else stream._h))
 
 
 def tril(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
@@ -5257,12 +4349,7 @@ def tril(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
     """
     if type(x) is not _handles.array_class:
         x = as_array(x)
-    _h = graph.glue_tril(x._h, k, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_tril(x._h, k, 0 if stream is None else stream._h))
 
 
 def triu(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
@@ -5273,12 +4360,7 @@ def triu(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
     """
     if type(x) is not _handles.array_class:
         x = as_array(x)
-    _h = graph.glue_triu(x._h, k, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_triu(x._h, k, 0 if stream is None else stream._h))
 
 
 def unflatten(a: ArrayLike, axis: int, shape: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -5290,12 +4372,13 @@ def unflatten(a: ArrayLike, axis: int, shape: int | Sequence[int], *, stream: St
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shape = integers(shape)
-    _h = graph.glue_unflatten(a._h, axis, shape, len(shape), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_unflatten(
+        a._h,
+        axis,
+        shape,
+        len(shape),
+        0 if stream is None else stream._h,
+    ))
 
 
 def var_axes(
@@ -5316,12 +4399,14 @@ def var_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_var_axes(a._h, axes, len(axes), keepdims, ddof, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_var_axes(
+        a._h,
+        axes,
+        len(axes),
+        keepdims,
+        ddof,
+        0 if stream is None else stream._h,
+    ))
 
 
 def var_axis(
@@ -5341,12 +4426,7 @@ def var_axis(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_var_axis(a._h, axis, keepdims, ddof, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_var_axis(a._h, axis, keepdims, ddof, 0 if stream is None else stream._h))
 
 
 def var(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream | None = None) -> Array:
@@ -5359,12 +4439,7 @@ def var(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream |
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_var(a._h, keepdims, ddof, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_var(a._h, keepdims, ddof, 0 if stream is None else stream._h))
 
 
 def view(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -5376,12 +4451,7 @@ def view(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_view(a._h, dtype_number(dtype), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_view(a._h, dtype_number(dtype), 0 if stream is None else stream._h))
 
 
 def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -5395,12 +4465,7 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, *, stream: Stream | 
         condition = as_array(condition)
     if type(x) is not type(y) or type(x) is not _handles.array_class:
         x, y = as_pair(x, y)
-    _h = graph.glue_where(condition._h, x._h, y._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_where(condition._h, x._h, y._h, 0 if stream is None else stream._h))
 
 
 def zeros(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
@@ -5410,12 +4475,12 @@ def zeros(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: S
     C: mlx_zeros.
     """
     shape = integers(shape)
-    _h = graph.glue_zeros(shape, len(shape), dtype_number(dtype), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_zeros(
+        shape,
+        len(shape),
+        dtype_number(dtype),
+        0 if stream is None else stream._h,
+    ))
 
 
 def zeros_like(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -5425,12 +4490,7 @@ def zeros_like(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_zeros_like(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_zeros_like(a._h, 0 if stream is None else stream._h))
 
 
 def count_nonzero_axes(
@@ -5449,12 +4509,13 @@ def count_nonzero_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_count_nonzero_axes(a._h, axes, len(axes), keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_count_nonzero_axes(
+        a._h,
+        axes,
+        len(axes),
+        keepdims,
+        0 if stream is None else stream._h,
+    ))
 
 
 def count_nonzero_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -5465,12 +4526,12 @@ def count_nonzero_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, strea
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_count_nonzero_axis(a._h, axis, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_count_nonzero_axis(
+        a._h,
+        axis,
+        keepdims,
+        0 if stream is None else stream._h,
+    ))
 
 
 def count_nonzero(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -5481,12 +4542,7 @@ def count_nonzero(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_count_nonzero(a._h, keepdims, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_count_nonzero(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def cumprod_dtype(
@@ -5507,7 +4563,7 @@ def cumprod_dtype(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_cumprod_dtype(
+    return _handles.own_array(graph.glue_cumprod_dtype(
         a._h,
         axis,
         reverse,
@@ -5515,12 +4571,7 @@ def cumprod_dtype(
         0 if dtype is None else dtype_number(dtype),
         dtype is not None,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def cumsum_dtype(
@@ -5541,7 +4592,7 @@ def cumsum_dtype(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_cumsum_dtype(
+    return _handles.own_array(graph.glue_cumsum_dtype(
         a._h,
         axis,
         reverse,
@@ -5549,12 +4600,7 @@ def cumsum_dtype(
         0 if dtype is None else dtype_number(dtype),
         dtype is not None,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def diff(a: ArrayLike, n: int = 1, axis: int = -1, *, stream: Stream | None = None) -> Array:
@@ -5566,12 +4612,7 @@ def diff(a: ArrayLike, n: int = 1, axis: int = -1, *, stream: Stream | None = No
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_diff(a._h, n, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_diff(a._h, n, axis, 0 if stream is None else stream._h))
 
 
 def flip_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -5584,12 +4625,7 @@ def flip_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None 
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_flip_axes(a._h, axes, len(axes), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_flip_axes(a._h, axes, len(axes), 0 if stream is None else stream._h))
 
 
 def flip_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -5600,12 +4636,7 @@ def flip_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_flip_axis(a._h, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_flip_axis(a._h, axis, 0 if stream is None else stream._h))
 
 
 def flip(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -5616,12 +4647,7 @@ def flip(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_flip(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_flip(a._h, 0 if stream is None else stream._h))
 
 
 def gather_qmm_global_scale(
@@ -5660,7 +4686,7 @@ def gather_qmm_global_scale(
     if global_scale is not None and type(global_scale) is not _handles.array_class:
         global_scale = as_array(global_scale)
     x, w, scales, biases = as_arrays(x, w, scales, biases)
-    _h = graph.glue_gather_qmm_global_scale(
+    return _handles.own_array(graph.glue_gather_qmm_global_scale(
         x._h,
         w._h,
         scales._h,
@@ -5676,12 +4702,7 @@ def gather_qmm_global_scale(
         0 if global_scale is None else global_scale._h,
         sorted_indices,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def gather_qqmm(
@@ -5720,7 +4741,7 @@ def gather_qqmm(
     if global_scale_w is not None and type(global_scale_w) is not _handles.array_class:
         global_scale_w = as_array(global_scale_w)
     x, w, scales_w = as_arrays(x, w, scales_w)
-    _h = graph.glue_gather_qqmm(
+    return _handles.own_array(graph.glue_gather_qqmm(
         x._h,
         w._h,
         0 if scales_w is None else scales_w._h,
@@ -5735,12 +4756,7 @@ def gather_qqmm(
         0 if global_scale_w is None else global_scale_w._h,
         sorted_indices,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def linspace_endpoint(
@@ -5758,19 +4774,14 @@ def linspace_endpoint(
 
     C: mlx_linspace_endpoint.
     """
-    _h = graph.glue_linspace_endpoint(
+    return _handles.own_array(graph.glue_linspace_endpoint(
         start,
         stop,
         num,
         endpoint,
         dtype_number(dtype),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def logical_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -5781,12 +4792,7 @@ def logical_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_logical_xor(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_logical_xor(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def matrix_transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -5796,12 +4802,7 @@ def matrix_transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_matrix_transpose(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_matrix_transpose(a._h, 0 if stream is None else stream._h))
 
 
 def minmax_axes(
@@ -5853,7 +4854,14 @@ def minmax_axis(
         a = as_array(a)
     _res_0 = ffi.new("intptr_t *")
     _res_1 = ffi.new("intptr_t *")
-    if graph.glue_minmax_axis(_res_0, _res_1, a._h, axis, keepdims, 0 if stream is None else stream._h):
+    if graph.glue_minmax_axis(
+        _res_0,
+        _res_1,
+        a._h,
+        axis,
+        keepdims,
+        0 if stream is None else stream._h,
+    ):
         raise last_error()
     return _handles.own_array(_res_0[0]), _handles.own_array(_res_1[0])
 
@@ -5869,7 +4877,13 @@ def minmax(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None
         a = as_array(a)
     _res_0 = ffi.new("intptr_t *")
     _res_1 = ffi.new("intptr_t *")
-    if graph.glue_minmax(_res_0, _res_1, a._h, keepdims, 0 if stream is None else stream._h):
+    if graph.glue_minmax(
+        _res_0,
+        _res_1,
+        a._h,
+        keepdims,
+        0 if stream is None else stream._h,
+    ):
         raise last_error()
     return _handles.own_array(_res_0[0]), _handles.own_array(_res_1[0])
 
@@ -5881,12 +4895,11 @@ def ones_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = N
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_ones_like_dtype(a._h, dtype_number(dtype), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_ones_like_dtype(
+        a._h,
+        dtype_number(dtype),
+        0 if stream is None else stream._h,
+    ))
 
 
 def positive(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -5896,12 +4909,7 @@ def positive(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_positive(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_positive(a._h, 0 if stream is None else stream._h))
 
 
 def searchsorted(
@@ -5920,17 +4928,12 @@ def searchsorted(
     """
     if type(sorted_sequence) is not type(values) or type(sorted_sequence) is not _handles.array_class:
         sorted_sequence, values = as_pair(sorted_sequence, values)
-    _h = graph.glue_searchsorted(
+    return _handles.own_array(graph.glue_searchsorted(
         sorted_sequence._h,
         values._h,
         text(side, "side"),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def trunc(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -5940,12 +4943,7 @@ def trunc(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_trunc(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_trunc(a._h, 0 if stream is None else stream._h))
 
 
 def unique(
@@ -5970,7 +4968,7 @@ def unique(
     C: mlx_unique.
     """
     a, fill_value = as_arrays(a, fill_value)
-    _h = graph.glue_unique(
+    return _handles.take_arrays(graph.glue_unique(
         a._h,
         size,
         return_index,
@@ -5978,10 +4976,7 @@ def unique(
         return_counts,
         0 if fill_value is None else fill_value._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    return _handles.take_arrays(_h)
+    ))
 
 
 def unstack_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> list[Array]:
@@ -5993,10 +4988,7 @@ def unstack_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> li
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_unstack_axis(a._h, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    return _handles.take_arrays(_h)
+    return _handles.take_arrays(graph.glue_unstack_axis(a._h, axis, 0 if stream is None else stream._h))
 
 
 def unstack(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
@@ -6007,10 +4999,7 @@ def unstack(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_unstack(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    return _handles.take_arrays(_h)
+    return _handles.take_arrays(graph.glue_unstack(a._h, 0 if stream is None else stream._h))
 
 
 def vecdot(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None = None) -> Array:
@@ -6023,12 +5012,7 @@ def vecdot(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_vecdot(a._h, b._h, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_vecdot(a._h, b._h, axis, 0 if stream is None else stream._h))
 
 
 def zeros_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -6038,9 +5022,8 @@ def zeros_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_zeros_like_dtype(a._h, dtype_number(dtype), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_zeros_like_dtype(
+        a._h,
+        dtype_number(dtype),
+        0 if stream is None else stream._h,
+    ))

@@ -34,12 +34,12 @@ def differentiating(fn: ListFunction, argnums: Sequence[int] | None = None) -> L
     """`fn`, whose arguments (those at `argnums`; None: all) count as being differentiated while it runs."""
 
     def traced(inputs: list[Array]) -> Sequence[Array]:
-        arguments = inputs if argnums is None else [inputs[number] for number in argnums]
-        _active.arguments.append(arguments)
+        stack = _active.arguments
+        stack.append(inputs if argnums is None else [inputs[number] for number in argnums])
         try:
             return fn(inputs)
         finally:
-            _active.arguments.pop()
+            stack.pop()
 
     return traced
 

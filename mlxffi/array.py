@@ -10,7 +10,6 @@ from . import dtype as dtypes
 from ._arguments import ArrayLike
 from ._errors import ArgumentError, check
 from ._ffi import ffi, graph, lib
-from ._handles import own_array
 from ._operators import Operators
 from ._process import require_no_fork
 from .dtype import Dtype, DtypeLike
@@ -172,7 +171,7 @@ class Array(Operators):
     # --- copies ---
 
     def __copy__(self) -> Array:
-        return own_array(graph.glue_array_set(self._h or self._refuse_closed()))
+        return _handles.own_array(graph.glue_array_set(self._h or self._refuse_closed()))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Array:
         """Values do not change, so a copy of the handle is a copy of them."""
@@ -230,7 +229,7 @@ class Array(Operators):
 
 def _from_parts(data: bytes, shape: tuple[int, ...], dtype: str) -> Array:
     """What a pickled Array was."""
-    return own_array(graph.glue_array_copy_data(data, list(shape), len(shape), dtypes.of(dtype).number))
+    return _handles.own_array(graph.glue_array_copy_data(data, list(shape), len(shape), dtypes.of(dtype).number))
 
 
-_handles.array_class = Array
+_handles.set_array_class(Array)

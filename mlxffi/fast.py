@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from . import _handles
 from ._arguments import as_array, as_arrays, text
-from ._errors import last_error
 from ._ffi import graph
 from .kernels import cuda_kernel, metal_kernel
 
@@ -50,18 +49,13 @@ def layer_norm(
     C: mlx_fast_layer_norm.
     """
     x, weight, bias = as_arrays(x, weight, bias)
-    _h = graph.glue_fast_layer_norm(
+    return _handles.own_array(graph.glue_fast_layer_norm(
         x._h,
         0 if weight is None else weight._h,
         0 if bias is None else bias._h,
         eps,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stream | None = None) -> Array:
@@ -72,17 +66,12 @@ def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stre
     C: mlx_fast_rms_norm.
     """
     x, weight = as_arrays(x, weight)
-    _h = graph.glue_fast_rms_norm(
+    return _handles.own_array(graph.glue_fast_rms_norm(
         x._h,
         0 if weight is None else weight._h,
         eps,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def rope(
@@ -106,7 +95,7 @@ def rope(
     C: mlx_fast_rope.
     """
     x, freqs = as_arrays(x, freqs)
-    _h = graph.glue_fast_rope(
+    return _handles.own_array(graph.glue_fast_rope(
         x._h,
         dims,
         traditional,
@@ -116,12 +105,7 @@ def rope(
         offset,
         0 if freqs is None else freqs._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def rope_dynamic(
@@ -148,7 +132,7 @@ def rope_dynamic(
     if type(offset) is not _handles.array_class:
         offset = as_array(offset)
     x, freqs = as_arrays(x, freqs)
-    _h = graph.glue_fast_rope_dynamic(
+    return _handles.own_array(graph.glue_fast_rope_dynamic(
         x._h,
         dims,
         traditional,
@@ -158,12 +142,7 @@ def rope_dynamic(
         offset._h,
         0 if freqs is None else freqs._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def scaled_dot_product_attention(
@@ -187,7 +166,7 @@ def scaled_dot_product_attention(
     C: mlx_fast_scaled_dot_product_attention.
     """
     queries, keys, values, mask_arr, sinks = as_arrays(queries, keys, values, mask_arr, sinks)
-    _h = graph.glue_fast_scaled_dot_product_attention(
+    return _handles.own_array(graph.glue_fast_scaled_dot_product_attention(
         queries._h,
         keys._h,
         values._h,
@@ -196,12 +175,7 @@ def scaled_dot_product_attention(
         0 if mask_arr is None else mask_arr._h,
         0 if sinks is None else sinks._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -215,12 +189,11 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, stream: Stream | Non
         targets = as_array(targets)
     if type(logits) is not _handles.array_class:
         logits = as_array(logits)
-    _h = graph.glue_fast_cross_entropy(logits._h, targets._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_fast_cross_entropy(
+        logits._h,
+        targets._h,
+        0 if stream is None else stream._h,
+    ))
 
 
 def gated_delta_update(
@@ -253,7 +226,7 @@ def gated_delta_update(
         beta,
         initial_state,
     ) = as_arrays(queries, keys, values, gates, beta, initial_state)
-    _h = graph.glue_fast_gated_delta_update(
+    return _handles.take_arrays(graph.glue_fast_gated_delta_update(
         queries._h,
         keys._h,
         values._h,
@@ -262,10 +235,7 @@ def gated_delta_update(
         0 if initial_state is None else initial_state._h,
         0 if mask is None else mask._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    return _handles.take_arrays(_h)
+    ))
 
 
 def scaled_dot_product_attention_fused(
@@ -291,7 +261,7 @@ def scaled_dot_product_attention_fused(
     C: mlx_fast_scaled_dot_product_attention_fused.
     """
     queries, keys, values, mask_arr, sinks = as_arrays(queries, keys, values, mask_arr, sinks)
-    _h = graph.glue_fast_scaled_dot_product_attention_fused(
+    return _handles.own_array(graph.glue_fast_scaled_dot_product_attention_fused(
         queries._h,
         keys._h,
         values._h,
@@ -301,9 +271,4 @@ def scaled_dot_product_attention_fused(
         0 if sinks is None else sinks._h,
         force_fused,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))

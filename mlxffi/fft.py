@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from . import _handles
 from ._arguments import as_array, as_arrays, fft_norm, integers, text
-from ._errors import last_error
 from ._ffi import graph
 
 if TYPE_CHECKING:
@@ -51,12 +50,13 @@ def fft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_fft_fft(a._h, n, axis, fft_norm(norm), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_fft_fft(
+        a._h,
+        n,
+        axis,
+        fft_norm(norm),
+        0 if stream is None else stream._h,
+    ))
 
 
 def fft2(
@@ -78,7 +78,7 @@ def fft2(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    _h = graph.glue_fft_fft2(
+    return _handles.own_array(graph.glue_fft_fft2(
         a._h,
         n,
         len(n),
@@ -86,12 +86,7 @@ def fft2(
         len(axes),
         fft_norm(norm),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def fftfreq(n: int, d: float = 1.0, *, stream: Stream | None = None) -> Array:
@@ -100,12 +95,7 @@ def fftfreq(n: int, d: float = 1.0, *, stream: Stream | None = None) -> Array:
 
     C: mlx_fft_fftfreq.
     """
-    _h = graph.glue_fft_fftfreq(n, d, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_fft_fftfreq(n, d, 0 if stream is None else stream._h))
 
 
 def fftn(
@@ -126,7 +116,7 @@ def fftn(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    _h = graph.glue_fft_fftn(
+    return _handles.own_array(graph.glue_fft_fftn(
         a._h,
         n,
         len(n),
@@ -134,12 +124,7 @@ def fftn(
         len(axes),
         fft_norm(norm),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def fftshift(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -151,12 +136,7 @@ def fftshift(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None =
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_fft_fftshift(a._h, axes, len(axes), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_fft_fftshift(a._h, axes, len(axes), 0 if stream is None else stream._h))
 
 
 def ifft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stream | None = None) -> Array:
@@ -168,12 +148,13 @@ def ifft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Str
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_fft_ifft(a._h, n, axis, fft_norm(norm), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_fft_ifft(
+        a._h,
+        n,
+        axis,
+        fft_norm(norm),
+        0 if stream is None else stream._h,
+    ))
 
 
 def ifft2(
@@ -195,7 +176,7 @@ def ifft2(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    _h = graph.glue_fft_ifft2(
+    return _handles.own_array(graph.glue_fft_ifft2(
         a._h,
         n,
         len(n),
@@ -203,12 +184,7 @@ def ifft2(
         len(axes),
         fft_norm(norm),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def ifftn(
@@ -230,7 +206,7 @@ def ifftn(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    _h = graph.glue_fft_ifftn(
+    return _handles.own_array(graph.glue_fft_ifftn(
         a._h,
         n,
         len(n),
@@ -238,12 +214,7 @@ def ifftn(
         len(axes),
         fft_norm(norm),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def ifftshift(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -255,12 +226,7 @@ def ifftshift(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None 
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    _h = graph.glue_fft_ifftshift(a._h, axes, len(axes), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_fft_ifftshift(a._h, axes, len(axes), 0 if stream is None else stream._h))
 
 
 def irfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stream | None = None) -> Array:
@@ -273,12 +239,13 @@ def irfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: St
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_fft_irfft(a._h, n, axis, fft_norm(norm), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_fft_irfft(
+        a._h,
+        n,
+        axis,
+        fft_norm(norm),
+        0 if stream is None else stream._h,
+    ))
 
 
 def irfft2(
@@ -301,7 +268,7 @@ def irfft2(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    _h = graph.glue_fft_irfft2(
+    return _handles.own_array(graph.glue_fft_irfft2(
         a._h,
         n,
         len(n),
@@ -309,12 +276,7 @@ def irfft2(
         len(axes),
         fft_norm(norm),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def irfftn(
@@ -337,7 +299,7 @@ def irfftn(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    _h = graph.glue_fft_irfftn(
+    return _handles.own_array(graph.glue_fft_irfftn(
         a._h,
         n,
         len(n),
@@ -345,12 +307,7 @@ def irfftn(
         len(axes),
         fft_norm(norm),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def rfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stream | None = None) -> Array:
@@ -363,12 +320,13 @@ def rfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Str
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_fft_rfft(a._h, n, axis, fft_norm(norm), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_fft_rfft(
+        a._h,
+        n,
+        axis,
+        fft_norm(norm),
+        0 if stream is None else stream._h,
+    ))
 
 
 def rfft2(
@@ -391,7 +349,7 @@ def rfft2(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    _h = graph.glue_fft_rfft2(
+    return _handles.own_array(graph.glue_fft_rfft2(
         a._h,
         n,
         len(n),
@@ -399,12 +357,7 @@ def rfft2(
         len(axes),
         fft_norm(norm),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def rfftfreq(n: int, d: float = 1.0, *, stream: Stream | None = None) -> Array:
@@ -413,12 +366,7 @@ def rfftfreq(n: int, d: float = 1.0, *, stream: Stream | None = None) -> Array:
 
     C: mlx_fft_rfftfreq.
     """
-    _h = graph.glue_fft_rfftfreq(n, d, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_fft_rfftfreq(n, d, 0 if stream is None else stream._h))
 
 
 def rfftn(
@@ -441,7 +389,7 @@ def rfftn(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    _h = graph.glue_fft_rfftn(
+    return _handles.own_array(graph.glue_fft_rfftn(
         a._h,
         n,
         len(n),
@@ -449,12 +397,7 @@ def rfftn(
         len(axes),
         fft_norm(norm),
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def istft(
@@ -482,7 +425,7 @@ def istft(
     C: mlx_fft_istft.
     """
     stft_matrix, window = as_arrays(stft_matrix, window)
-    _h = graph.glue_fft_istft(
+    return _handles.own_array(graph.glue_fft_istft(
         stft_matrix._h,
         0 if n_fft is None else n_fft,
         n_fft is not None,
@@ -498,12 +441,7 @@ def istft(
         0 if length is None else length,
         length is not None,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def stft(
@@ -531,7 +469,7 @@ def stft(
     C: mlx_fft_stft.
     """
     x, window = as_arrays(x, window)
-    _h = graph.glue_fft_stft(
+    return _handles.own_array(graph.glue_fft_stft(
         x._h,
         n_fft,
         0 if hop_length is None else hop_length,
@@ -545,9 +483,4 @@ def stft(
         False if onesided is None else onesided,
         onesided is not None,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))

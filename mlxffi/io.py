@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
+from . import _handles
 from ._arguments import as_array, text
 from ._containers import (
     array_map,
@@ -29,7 +30,7 @@ from ._containers import (
 )
 from ._errors import check
 from ._ffi import ffi, lib
-from ._handles import Owner, own_array
+from ._handles import Owner
 from ._process import require_no_fork
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def load(file: File, *, stream: Stream | None = None) -> Array:
     Source: C mlx_load.
     """
     with _read(file, ".npy") as path:
-        return own_array(lib.glue_load(path, _stream(stream)))
+        return _handles.own_array(lib.glue_load(path, _stream(stream)))
 
 
 # --- safetensors ---
@@ -172,7 +173,7 @@ class GGUFMetadata(Owner):
 def _gguf_array(contents: Any, key: bytes) -> Array | None:
     with _slot("mlx_array") as slot:
         status = lib.mlx_io_gguf_get_metadata_array(slot, contents, key)
-        return None if _missing(status) else own_array(_given_up(slot))
+        return None if _missing(status) else _handles.own_array(_given_up(slot))
 
 
 def _gguf_string(contents: Any, key: bytes) -> str | None:
@@ -277,7 +278,7 @@ def load_gguf(file: File, *, stream: Stream | None = None) -> tuple[dict[str, Ar
 def _gguf_entry(contents: Any, name: str) -> Array:
     with _slot("mlx_array") as slot:
         check(lib.mlx_io_gguf_get_array(slot, contents, text(name, "name")))
-        return own_array(_given_up(slot))
+        return _handles.own_array(_given_up(slot))
 
 
 # --- paths and file objects ---

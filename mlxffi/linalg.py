@@ -54,12 +54,7 @@ def cholesky(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None)
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_linalg_cholesky(a._h, upper, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_linalg_cholesky(a._h, upper, 0 if stream is None else stream._h))
 
 
 def cholesky_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None) -> Array:
@@ -71,12 +66,7 @@ def cholesky_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = N
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_linalg_cholesky_inv(a._h, upper, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_linalg_cholesky_inv(a._h, upper, 0 if stream is None else stream._h))
 
 
 def cross(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None = None) -> Array:
@@ -87,12 +77,7 @@ def cross(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None =
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_linalg_cross(a._h, b._h, axis, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_linalg_cross(a._h, b._h, axis, 0 if stream is None else stream._h))
 
 
 def eig(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -142,12 +127,7 @@ def eigvals(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_linalg_eigvals(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_linalg_eigvals(a._h, 0 if stream is None else stream._h))
 
 
 def eigvalsh(a: ArrayLike, UPLO: str = "L", *, stream: Stream | None = None) -> Array:
@@ -159,12 +139,11 @@ def eigvalsh(a: ArrayLike, UPLO: str = "L", *, stream: Stream | None = None) -> 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_linalg_eigvalsh(a._h, text(UPLO, "UPLO"), 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_linalg_eigvalsh(
+        a._h,
+        text(UPLO, "UPLO"),
+        0 if stream is None else stream._h,
+    ))
 
 
 def inv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -175,12 +154,7 @@ def inv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_linalg_inv(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_linalg_inv(a._h, 0 if stream is None else stream._h))
 
 
 def lu(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
@@ -193,10 +167,7 @@ def lu(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_linalg_lu(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    return _handles.take_arrays(_h)
+    return _handles.take_arrays(graph.glue_linalg_lu(a._h, 0 if stream is None else stream._h))
 
 
 def lu_factor(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -211,7 +182,12 @@ def lu_factor(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Arr
         a = as_array(a)
     _res_0 = ffi.new("intptr_t *")
     _res_1 = ffi.new("intptr_t *")
-    if graph.glue_linalg_lu_factor(_res_0, _res_1, a._h, 0 if stream is None else stream._h):
+    if graph.glue_linalg_lu_factor(
+        _res_0,
+        _res_1,
+        a._h,
+        0 if stream is None else stream._h,
+    ):
         raise last_error()
     return _handles.own_array(_res_0[0]), _handles.own_array(_res_1[0])
 
@@ -236,19 +212,14 @@ def norm(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axis = None if axis is None else integers(axis)
-    _h = graph.glue_linalg_norm(
+    return _handles.own_array(graph.glue_linalg_norm(
         a._h,
         ord,
         ffi.NULL if axis is None else axis,
         0 if axis is None else len(axis),
         keepdims,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def norm_matrix(
@@ -270,19 +241,14 @@ def norm_matrix(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axis = None if axis is None else integers(axis)
-    _h = graph.glue_linalg_norm_matrix(
+    return _handles.own_array(graph.glue_linalg_norm_matrix(
         a._h,
         text(ord, "ord"),
         ffi.NULL if axis is None else axis,
         0 if axis is None else len(axis),
         keepdims,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def norm_l2(
@@ -301,18 +267,13 @@ def norm_l2(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axis = None if axis is None else integers(axis)
-    _h = graph.glue_linalg_norm_l2(
+    return _handles.own_array(graph.glue_linalg_norm_l2(
         a._h,
         ffi.NULL if axis is None else axis,
         0 if axis is None else len(axis),
         keepdims,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def pinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -323,12 +284,7 @@ def pinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_linalg_pinv(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_linalg_pinv(a._h, 0 if stream is None else stream._h))
 
 
 def qr(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -355,12 +311,7 @@ def solve(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_linalg_solve(a._h, b._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_linalg_solve(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def solve_triangular(a: ArrayLike, b: ArrayLike, upper: bool = False, *, stream: Stream | None = None) -> Array:
@@ -372,12 +323,12 @@ def solve_triangular(a: ArrayLike, b: ArrayLike, upper: bool = False, *, stream:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    _h = graph.glue_linalg_solve_triangular(a._h, b._h, upper, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_linalg_solve_triangular(
+        a._h,
+        b._h,
+        upper,
+        0 if stream is None else stream._h,
+    ))
 
 
 def svd(a: ArrayLike, compute_uv: bool = True, *, stream: Stream | None = None) -> list[Array]:
@@ -390,10 +341,7 @@ def svd(a: ArrayLike, compute_uv: bool = True, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_linalg_svd(a._h, compute_uv, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    return _handles.take_arrays(_h)
+    return _handles.take_arrays(graph.glue_linalg_svd(a._h, compute_uv, 0 if stream is None else stream._h))
 
 
 def tri_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None) -> Array:
@@ -405,12 +353,7 @@ def tri_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_linalg_tri_inv(a._h, upper, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_linalg_tri_inv(a._h, upper, 0 if stream is None else stream._h))
 
 
 def det(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -421,12 +364,7 @@ def det(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    _h = graph.glue_linalg_det(a._h, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_linalg_det(a._h, 0 if stream is None else stream._h))
 
 
 def slogdet(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:

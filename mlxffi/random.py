@@ -61,18 +61,13 @@ def bernoulli(
     if type(p) is not _handles.array_class:
         p = as_array(p)
     shape = integers(shape)
-    _h = graph.glue_random_bernoulli(
+    return _handles.own_array(graph.glue_random_bernoulli(
         p._h,
         shape,
         len(shape),
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def bits(
@@ -91,18 +86,13 @@ def bits(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     shape = integers(shape)
-    _h = graph.glue_random_bits(
+    return _handles.own_array(graph.glue_random_bits(
         shape,
         len(shape),
         width,
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def categorical_shape(
@@ -125,19 +115,14 @@ def categorical_shape(
     if type(logits) is not _handles.array_class:
         logits = as_array(logits)
     shape = integers(shape)
-    _h = graph.glue_random_categorical_shape(
+    return _handles.own_array(graph.glue_random_categorical_shape(
         logits._h,
         axis,
         shape,
         len(shape),
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def categorical_num_samples(
@@ -159,18 +144,13 @@ def categorical_num_samples(
         key = as_array(key)
     if type(logits_) is not _handles.array_class:
         logits_ = as_array(logits_)
-    _h = graph.glue_random_categorical_num_samples(
+    return _handles.own_array(graph.glue_random_categorical_num_samples(
         logits_._h,
         axis,
         num_samples,
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def categorical(
@@ -190,17 +170,12 @@ def categorical(
         key = as_array(key)
     if type(logits) is not _handles.array_class:
         logits = as_array(logits)
-    _h = graph.glue_random_categorical(
+    return _handles.own_array(graph.glue_random_categorical(
         logits._h,
         axis,
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def gumbel(
@@ -219,18 +194,13 @@ def gumbel(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     shape = integers(shape)
-    _h = graph.glue_random_gumbel(
+    return _handles.own_array(graph.glue_random_gumbel(
         shape,
         len(shape),
         dtype_number(dtype),
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def key(seed: int) -> Array:
@@ -238,12 +208,7 @@ def key(seed: int) -> Array:
 
     C: mlx_random_key.
     """
-    _h = graph.glue_random_key(seed)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_random_key(seed))
 
 
 def laplace(
@@ -264,7 +229,7 @@ def laplace(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     shape = integers(shape)
-    _h = graph.glue_random_laplace(
+    return _handles.own_array(graph.glue_random_laplace(
         shape,
         len(shape),
         dtype_number(dtype),
@@ -272,12 +237,7 @@ def laplace(
         scale,
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def multivariate_normal(
@@ -302,7 +262,7 @@ def multivariate_normal(
     if type(mean) is not type(cov) or type(mean) is not _handles.array_class:
         mean, cov = as_pair(mean, cov)
     shape = integers(shape)
-    _h = graph.glue_random_multivariate_normal(
+    return _handles.own_array(graph.glue_random_multivariate_normal(
         mean._h,
         cov._h,
         shape,
@@ -310,12 +270,7 @@ def multivariate_normal(
         dtype_number(dtype),
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def normal_broadcast(
@@ -338,7 +293,7 @@ def normal_broadcast(
         key = as_array(key)
     loc, scale = as_arrays(loc, scale)
     shape = integers(shape)
-    _h = graph.glue_random_normal_broadcast(
+    return _handles.own_array(graph.glue_random_normal_broadcast(
         shape,
         len(shape),
         dtype_number(dtype),
@@ -346,12 +301,7 @@ def normal_broadcast(
         0 if scale is None else scale._h,
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def normal(
@@ -372,7 +322,7 @@ def normal(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     shape = integers(shape)
-    _h = graph.glue_random_normal(
+    return _handles.own_array(graph.glue_random_normal(
         shape,
         len(shape),
         dtype_number(dtype),
@@ -380,12 +330,7 @@ def normal(
         scale,
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def permutation(
@@ -404,17 +349,12 @@ def permutation(
         key = as_array(key)
     if type(x) is not _handles.array_class:
         x = as_array(x)
-    _h = graph.glue_random_permutation(
+    return _handles.own_array(graph.glue_random_permutation(
         x._h,
         axis,
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def permutation_arange(x: int, key: ArrayLike | None = None, *, stream: Stream | None = None) -> Array:
@@ -425,16 +365,11 @@ def permutation_arange(x: int, key: ArrayLike | None = None, *, stream: Stream |
     """
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
-    _h = graph.glue_random_permutation_arange(
+    return _handles.own_array(graph.glue_random_permutation_arange(
         x,
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def randint(
@@ -458,7 +393,7 @@ def randint(
     if type(low) is not type(high) or type(low) is not _handles.array_class:
         low, high = as_pair(low, high)
     shape = integers(shape)
-    _h = graph.glue_random_randint(
+    return _handles.own_array(graph.glue_random_randint(
         low._h,
         high._h,
         shape,
@@ -466,12 +401,7 @@ def randint(
         dtype_number(dtype),
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def seed(seed: int) -> None:
@@ -492,12 +422,7 @@ def split_num(key: ArrayLike, num: int = 2, *, stream: Stream | None = None) -> 
     """
     if type(key) is not _handles.array_class:
         key = as_array(key)
-    _h = graph.glue_random_split_num(key._h, num, 0 if stream is None else stream._h)
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    return _handles.own_array(graph.glue_random_split_num(key._h, num, 0 if stream is None else stream._h))
 
 
 def split(key: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -535,7 +460,7 @@ def truncated_normal(
     if type(lower) is not type(upper) or type(lower) is not _handles.array_class:
         lower, upper = as_pair(lower, upper)
     shape = integers(shape)
-    _h = graph.glue_random_truncated_normal(
+    return _handles.own_array(graph.glue_random_truncated_normal(
         lower._h,
         upper._h,
         shape,
@@ -543,12 +468,7 @@ def truncated_normal(
         dtype_number(dtype),
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))
 
 
 def uniform(
@@ -571,7 +491,7 @@ def uniform(
     if type(low) is not type(high) or type(low) is not _handles.array_class:
         low, high = as_pair(low, high)
     shape = integers(shape)
-    _h = graph.glue_random_uniform(
+    return _handles.own_array(graph.glue_random_uniform(
         low._h,
         high._h,
         shape,
@@ -579,9 +499,4 @@ def uniform(
         dtype_number(dtype),
         0 if key is None else key._h,
         0 if stream is None else stream._h,
-    )
-    if not _h:
-        raise last_error()
-    _array = _handles.new(_handles.array_class)
-    _array._h = _h
-    return _array
+    ))

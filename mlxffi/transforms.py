@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from . import _tracing
+from . import _handles, _tracing
 from ._arguments import ArrayLike, as_arrays, integers
 from ._closures import Closure, Held, call, check
 from ._errors import ArgumentError, RangeError
 from ._ffi import ffi, graph, lib
-from ._handles import Owner, handles, share_arrays, take_arrays
+from ._handles import Owner, handles, take_arrays
 from ._process import require_no_fork
 
 if TYPE_CHECKING:
@@ -40,15 +40,20 @@ __all__ = [
 ListFunction = Callable[[list["Array"]], Sequence["Array"]]
 
 
+# Types that are parsed once.
+TWO_VECTORS = ffi.typeof("intptr_t[2]")
+
+
 def _pair(function: Callable[..., int], *arguments: Any) -> tuple[list[Array], list[Array]]:
     """Make a call with two vectors as results."""
-    vectors = ffi.new("intptr_t[2]")
-    check(call(function, vectors, vectors + 1, *arguments))
+    slots = ffi.new(TWO_VECTORS)
+    check(call(function, slots, slots + 1, *arguments))
+    first, second = slots
     try:
-        return share_arrays(vectors[0]), share_arrays(vectors[1])
+        return _handles.share_arrays(first), _handles.share_arrays(second)
     finally:
-        for vector in vectors:
-            graph.glue_vector_array_free(vector)
+        graph.glue_vector_array_free(first)
+        graph.glue_vector_array_free(second)
 
 
 class _NativeFunction(Owner):
@@ -157,7 +162,8 @@ class GradFn:
     def __init__(self, fn: ListFunction, argnums: Sequence[int]):
         held = Held(_tracing.differentiating(fn, argnums))
         # C gives gradients in ascending order of the arguments; these are the places of those asked for.
-        self._ranks = [sorted(argnums).index(argnum) for argnum in argnums]
+        ranks = [sorted(argnums).index(argnum) for argnum in argnums]
+        self._ranks = None if ranks == sorted(ranks) else ranks
         with Closure(held) as closure:
             self._native = _NativeGradFn(lib.glue_value_and_grad(closure, list(argnums), len(argnums)), held)
 
@@ -183,7 +189,7 @@ class GradFn:
         arrays = as_arrays(*inputs)
         function = lib.glue_closure_value_and_grad_apply
         values, grads = _pair(function, native._h, handles(arrays), len(arrays))
-        return values, [grads[rank] for rank in self._ranks]
+        return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
     __call__ = apply
 

@@ -72,6 +72,8 @@ def _module(header: Header, banner: str) -> str:
     )
     if "ffi." not in body:
         imports = imports.replace("import ffi, graph", "import graph")
+    if "last_error(" not in body:
+        imports = imports.replace("from ._errors import last_error\n", "")
     return f"{about}\n\n{imports}\n__all__ = [\n{names}]\n\n\n{body}\n"
 
 
@@ -221,10 +223,8 @@ class PythonFunction:
     def _call(self) -> list[str]:
         glue = "graph.glue_" + self.function.name.removeprefix("mlx_")
         if len(self.outs) == 1:
-            out = ["_h = " + self._wrapped(glue, self.arguments), "if not _h:", "    raise last_error()"]
-            if self.outs[0].type == "mlx_vector_array *":
-                return [*out, "return _handles.take_arrays(_h)"]
-            return [*out, "_array = _handles.new(_handles.array_class)", "_array._h = _h", "return _array"]
+            take = "take_arrays" if self.outs[0].type == "mlx_vector_array *" else "own_array"
+            return [f"return _handles.{take}({self._wrapped(glue, self.arguments)})"]
         if not self.outs:
             return [f"if {self._wrapped(glue, self.arguments)}:", "    raise last_error()"]
         slots = [f'_{out.name} = ffi.new("intptr_t *")' for out in self.outs]
@@ -235,4 +235,4 @@ class PythonFunction:
     @staticmethod
     def _wrapped(glue: str, arguments: list[str]) -> str:
         line = f"{glue}({', '.join(arguments)})"
-        return line if len(line) < WIDTH - 16 else f"{glue}(\n        " + ",\n        ".join(arguments) + ",\n    )"
+        return line if len(line) < WIDTH - 32 else f"{glue}(\n        " + ",\n        ".join(arguments) + ",\n    )"

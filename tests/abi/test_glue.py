@@ -5,12 +5,14 @@ It speaks of nothing but what a build against any mlx-c has.
 
 import gc
 import threading
+import weakref
 
 import pytest
 
-import mlxffi
-from mlxffi import _closures
+import mlxffi as m
+from mlxffi import Array, _closures, _handles
 from mlxffi._ffi import error_text, ffi, graph, lib
+from mlxffi._handles import ArrayHandle, pack_arrays
 
 FLOAT32, INT32 = lib.MLX_FLOAT32, lib.MLX_INT32
 NO_STREAM = 0
@@ -50,13 +52,20 @@ def numbers(handle):
     return list(data[0 : graph.glue_array_size(handle)])
 
 
+def vector_of(arrays):
+    """A new vector of arrays, as a handle."""
+    elements = ffi.new("mlx_array[]", [[ffi.cast("void *", array)] for array in arrays])
+    return int(ffi.cast("intptr_t", lib.mlx_vector_array_new_data(elements, len(arrays)).ctx))
+
+
 def unpacked(vector, own):
     """The arrays of a vector, which is freed."""
-    size = graph.glue_vector_array_size(vector)
-    handles = ffi.new("intptr_t[]", size)
-    assert graph.glue_vector_array_unpack(handles, vector) == 0
+    handle = ffi.new("mlx_vector_array *", [ffi.cast("void *", vector)])[0]
+    slots = ffi.new("mlx_array[]", lib.mlx_vector_array_size(handle))
+    for index in range(len(slots)):
+        assert lib.mlx_vector_array_get(slots + index, handle, index) == 0
     assert graph.glue_vector_array_free(vector) == 0
-    return [own(handle) for handle in handles]
+    return [own(int(ffi.cast("intptr_t", slot.ctx))) for slot in slots]
 
 
 @pytest.fixture
@@ -122,15 +131,57 @@ def test_an_optional_number_says_whether_it_is_there(own):
     assert numbers(own(given)) == [3, -1, 2]
 
 
-def test_vectors_are_packed_and_unpacked(own):
-    arrays = [own(floats(number)) for number in range(5)]
-    vector = graph.glue_vector_array_pack(arrays, 5)
-    assert graph.glue_vector_array_size(vector) == 5
-    copies = unpacked(vector, own)
-    assert set(copies).isdisjoint(arrays)
-    assert [numbers(copy) for copy in copies] == [[0], [1], [2], [3], [4]]
-    assert graph.glue_vector_array_size(empty := graph.glue_vector_array_pack([], 0)) == 0
-    assert graph.glue_vector_array_free(empty) == 0
+def test_arrays_are_packed_into_vectors_and_shared_out_of_them():
+    arrays = [Array(number) for number in range(20)]
+    vector = pack_arrays(arrays)
+    copies = [*_handles.share_arrays(vector), *_handles.take_arrays(vector)]
+    assert {copy._h for copy in copies}.isdisjoint(array._h for array in arrays)
+    assert [copy.item() for copy in copies] == [*range(20), *range(20)]
+    assert _handles.take_arrays(pack_arrays(())) == []
+
+
+def test_only_open_arrays_are_packed():
+    closed = Array(1.0)
+    closed.close()
+    for wrong in ([closed], [Array(1.0), None], [graph], "text", None):
+        with pytest.raises(m.Error, match="Arrays that are not closed"):
+            pack_arrays(wrong)
+
+
+def test_a_handle_of_0_is_the_last_error():
+    assert graph.glue_add(0, 0, NO_STREAM) == 0
+    with pytest.raises(ValueError, match="mlx_add"):
+        _handles.own_array(0)
+    assert graph.glue_add(0, 0, NO_STREAM) == 0
+    with pytest.raises(ValueError, match="mlx_add"):
+        _handles.take_arrays(0)
+
+
+@pytest.mark.parametrize("wrong", ["text", 1.5, None, 2**70])
+def test_only_ints_are_handles(wrong):
+    for take in (_handles.own_array, _handles.share_arrays):
+        with pytest.raises((TypeError, OverflowError)):
+            take(wrong)
+
+
+def test_a_subclass_owns_its_handle():
+    class Child(Array):
+        pass
+
+    child = Child._own(graph.glue_array_new_int(3))
+    child.name, reference = "child", weakref.ref(child)
+    assert (type(child), child.item()) == (Child, 3)
+    del child
+    assert reference() is None
+
+
+def test_an_owner_outlives_what_is_put_into_its_handle():
+    for wrong in ("text", None, 2**70, -1.5):
+        owner = ArrayHandle.__new__(ArrayHandle)
+        owner._h = wrong
+        del owner
+    with pytest.raises(AttributeError):
+        ArrayHandle.__new__(ArrayHandle)._h  # noqa: B018
 
 
 # --- errors ---
@@ -147,7 +198,7 @@ def test_a_failing_operation_returns_zero_and_leaves_a_text(own):
 def test_a_list_with_an_empty_handle_is_the_error_of_the_list(own):
     assert graph.glue_concatenate_axis([own(floats(1)), 0], 2, 0, NO_STREAM) == 0
     assert "mlx_vector_array_new_data" in error_text()
-    assert graph.glue_vector_array_pack([0], 1) == 0
+    assert vector_of([0]) == 0
 
 
 def test_a_text_is_never_a_format(own):
@@ -183,7 +234,7 @@ def test_vjp_and_jvp_write_two_vectors(own, closure):
 
 
 def test_value_and_grad_is_a_closure_of_its_own_kind(own, closure):
-    product = closure(lambda arrays: [mlxffi.reshape(arrays[0] * arrays[1], [])])
+    product = closure(lambda arrays: [m.reshape(arrays[0] * arrays[1], [])])
     made = lib.glue_value_and_grad(product, [1, 0], 2)
     results = ffi.new("intptr_t[2]")
     call = lib.glue_closure_value_and_grad_apply

@@ -1,8 +1,8 @@
 /* Callbacks from C into Python, and the state that both share.
  *
  * One trampoline for each kind of closure. Its payload is a key into Python's registry, never a pointer to a Python
- * object. The status starts as failure: a callback that could not run reads as an error. The destructor of a
- * payload touches no Python; it queues the key, and Python takes the queue up on its next call.
+ * object. Python gives back the handle of the result; 0, as from a callback that could not run, reads as an error. The
+ * destructor of a payload touches no Python; it queues the key, and Python takes the queue up on its next call.
  */
 
 #include <pthread.h>
@@ -87,6 +87,13 @@ static void queue_key(void *payload) {
   pthread_mutex_unlock(&dropped_lock);
 }
 
+static size_t glue_dropped_count(void) {
+  pthread_mutex_lock(&dropped_lock);
+  size_t count = dropped_count;
+  pthread_mutex_unlock(&dropped_lock);
+  return count;
+}
+
 /* Moves up to `capacity` keys out of the queue and tells how many. */
 static size_t glue_dropped(intptr_t *keys, size_t capacity) {
   pthread_mutex_lock(&dropped_lock);
@@ -124,15 +131,14 @@ static void sleep_for_ever(void *unused) {
 }
 
 /* Before it is 3.14, Python ends a daemon thread that comes back to it during the shutdown by pthread_exit. */
-#define ENTER_PYTHON(call)                            \
-  int status = 1;                                     \
+#define ENTER_PYTHON(result, call)                    \
   if (!may_enter()) {                                 \
-    return status;                                    \
+    return 1;                                         \
   }                                                   \
   pthread_cleanup_push(&sleep_for_ever, NULL);        \
-  call;                                               \
+  (result)->ctx = (void *)(call);                     \
   pthread_cleanup_pop(0);                             \
-  return status;
+  return !(result)->ctx;
 
 static bool may_enter(void) {
   if (!atomic_load(&stopped)) {
@@ -145,27 +151,27 @@ static bool may_enter(void) {
 }
 
 static int call_closure(mlx_vector_array *res, const mlx_vector_array input, void *key) {
-  ENTER_PYTHON(python_closure(&status, (intptr_t *)&res->ctx, (intptr_t)input.ctx, (intptr_t)key))
+  ENTER_PYTHON(res, python_closure((intptr_t)input.ctx, (intptr_t)key))
 }
 
 static int call_closure_kwargs(mlx_vector_array *res, const mlx_vector_array input, const mlx_map_string_to_array kwargs, void *key) {
-  ENTER_PYTHON(python_closure_kwargs(&status, (intptr_t *)&res->ctx, (intptr_t)input.ctx, (intptr_t)kwargs.ctx, (intptr_t)key))
+  ENTER_PYTHON(res, python_closure_kwargs((intptr_t)input.ctx, (intptr_t)kwargs.ctx, (intptr_t)key))
 }
 
 static int call_closure_value_and_grad(mlx_vector_array *values, mlx_vector_array *grads, const mlx_vector_array input, void *key) {
-  ENTER_PYTHON(python_closure_value_and_grad(&status, (intptr_t *)&values->ctx, (intptr_t *)&grads->ctx, (intptr_t)input.ctx, (intptr_t)key))
+  ENTER_PYTHON(values, python_closure_value_and_grad((intptr_t *)&grads->ctx, (intptr_t)input.ctx, (intptr_t)key))
 }
 
 static int call_closure_custom(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array cotangents, const mlx_vector_array outputs, void *key) {
-  ENTER_PYTHON(python_closure_custom(&status, (intptr_t *)&res->ctx, (intptr_t)primals.ctx, (intptr_t)cotangents.ctx, (intptr_t)outputs.ctx, (intptr_t)key))
+  ENTER_PYTHON(res, python_closure_custom((intptr_t)primals.ctx, (intptr_t)cotangents.ctx, (intptr_t)outputs.ctx, (intptr_t)key))
 }
 
 static int call_closure_custom_jvp(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array tangents, const int *argnums, size_t argnums_num, void *key) {
-  ENTER_PYTHON(python_closure_custom_jvp(&status, (intptr_t *)&res->ctx, (intptr_t)primals.ctx, (intptr_t)tangents.ctx, argnums, argnums_num, (intptr_t)key))
+  ENTER_PYTHON(res, python_closure_custom_jvp((intptr_t)primals.ctx, (intptr_t)tangents.ctx, argnums, argnums_num, (intptr_t)key))
 }
 
 static int call_closure_custom_vmap(mlx_vector_array *res, mlx_vector_int *out_axes, const mlx_vector_array input, const int *in_axes, size_t in_axes_num, void *key) {
-  ENTER_PYTHON(python_closure_custom_vmap(&status, (intptr_t *)&res->ctx, (intptr_t *)&out_axes->ctx, (intptr_t)input.ctx, in_axes, in_axes_num, (intptr_t)key))
+  ENTER_PYTHON(res, python_closure_custom_vmap((intptr_t *)&out_axes->ctx, (intptr_t)input.ctx, in_axes, in_axes_num, (intptr_t)key))
 }
 
 /* A closure over a key of Python's registry; 0 after an error, and then the key is queued already. */

@@ -1,46 +1,7 @@
 /* Arrays and vectors of arrays as integers: what the generated glue does not cover. */
 
-static intptr_t glue_vector_array_pack(const intptr_t *arrays, size_t arrays_num) {
-  return (intptr_t)mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num).ctx;
-}
-
-/* Fills `arrays` with handles of the caller's own. */
-static int glue_vector_array_unpack(intptr_t *arrays, intptr_t vector) {
-  mlx_vector_array source = {(void *)vector};
-  size_t size = mlx_vector_array_size(source);
-  for (size_t i = 0; i < size; i++) {
-    mlx_array element = {0};
-    if (mlx_vector_array_get(&element, source, i)) {
-      while (i--) {
-        mlx_array_free((mlx_array){(void *)arrays[i]});
-      }
-      return 1;
-    }
-    arrays[i] = (intptr_t)element.ctx;
-  }
-  return 0;
-}
-
-static size_t glue_vector_array_size(intptr_t vector) {
-  return mlx_vector_array_size((mlx_vector_array){(void *)vector});
-}
-
 static int glue_vector_array_free(intptr_t vector) {
   return mlx_vector_array_free((mlx_vector_array){(void *)vector});
-}
-
-/* Fills `arrays` with handles of the caller's own and, to `take` the vector, frees it. Gives its size; where that is
- * more than `capacity`, nothing else is done. After an error the size is SIZE_MAX; a vector to be taken is freed. */
-static size_t glue_vector_array_read(intptr_t *arrays, size_t capacity, intptr_t vector, bool take) {
-  size_t size = glue_vector_array_size(vector);
-  if (size > capacity) {
-    return size;
-  }
-  bool failed = glue_vector_array_unpack(arrays, vector);
-  if (take) {
-    glue_vector_array_free(vector);
-  }
-  return failed ? SIZE_MAX : size;
 }
 
 /* A 0-d array of another dtype: `made` is given up. */
@@ -53,8 +14,38 @@ static intptr_t converted(mlx_array made, int dtype) {
   return (intptr_t)result.ctx;
 }
 
-/* Python numbers as 0-d arrays: the dtypes that C can name are made at once. */
-static intptr_t glue_scalar_int(int64_t value, int dtype) {
+/* Whether a dtype holds an integer as it is. Floating-point dtypes round. */
+static bool holds(int dtype, int64_t value) {
+  switch (dtype) {
+    case MLX_UINT8:
+      return value >= 0 && value <= UINT8_MAX;
+    case MLX_UINT16:
+      return value >= 0 && value <= UINT16_MAX;
+    case MLX_UINT32:
+      return value >= 0 && value <= UINT32_MAX;
+    case MLX_UINT64:
+      return value >= 0;
+    case MLX_INT8:
+      return value >= INT8_MIN && value <= INT8_MAX;
+    case MLX_INT16:
+      return value >= INT16_MIN && value <= INT16_MAX;
+    case MLX_INT32:
+      return value >= INT32_MIN && value <= INT32_MAX;
+    case MLX_FLOAT16:
+      return value >= -65504 && value <= 65504;
+    default:
+      return true;
+  }
+}
+
+/* A Python int as a 0-d array in the dtype that it takes beside `array`: that one's (int32 for bool). -1, which is no
+ * handle, where the dtype does not hold it. */
+static intptr_t glue_beside_int(intptr_t array, int64_t value) {
+  int dtype = mlx_array_dtype((mlx_array){(void *)array});
+  dtype = dtype == MLX_BOOL ? MLX_INT32 : dtype;
+  if (!holds(dtype, value)) {
+    return -1;
+  }
   switch (dtype) {
     case MLX_FLOAT32:
       return (intptr_t)mlx_array_new_float32((float)value).ctx;
@@ -67,14 +58,18 @@ static intptr_t glue_scalar_int(int64_t value, int dtype) {
   }
 }
 
-static intptr_t glue_scalar_float(double value, int dtype) {
+/* A Python float likewise: in the dtype of `array` where that is floating point or complex, else float32. */
+static intptr_t glue_beside_float(intptr_t array, double value) {
+  int dtype = mlx_array_dtype((mlx_array){(void *)array});
   switch (dtype) {
-    case MLX_FLOAT32:
-      return (intptr_t)mlx_array_new_float32((float)value).ctx;
     case MLX_FLOAT64:
       return (intptr_t)mlx_array_new_float64(value).ctx;
-    default:
+    case MLX_FLOAT16:
+    case MLX_BFLOAT16:
+    case MLX_COMPLEX64:
       return converted(mlx_array_new_float32((float)value), dtype);
+    default:
+      return (intptr_t)mlx_array_new_float32((float)value).ctx;
   }
 }
 

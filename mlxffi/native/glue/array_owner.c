@@ -1,0 +1,199 @@
+/* The module mlxffi._array_owner: the base class of arrays, which owns one mlx_array.
+ *
+ * cffi could do without it: a class in Python with a `__del__`. But making and freeing such an object costs more than
+ * the operation that the array is the result of, and it happens for every result. Everything else is cffi's.
+ */
+
+#include <Python.h>
+#include <structmember.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "mlx/c/mlx.h"
+
+typedef struct {
+  PyObject_HEAD
+  PyObject *handle; /* the mlx_array as a Python int; 0 or NULL once there is none */
+  PyObject *weakrefs;
+} ArrayOwner;
+
+/* Called without arguments for the exception that tells of the thread's last error. */
+static PyObject *last_error;
+
+static void raise_last_error(void) {
+  PyObject *error = last_error ? PyObject_CallNoArgs(last_error) : NULL;
+  if (error) {
+    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    Py_DECREF(error);
+  } else if (!PyErr_Occurred()) {
+    PyErr_SetString(PyExc_RuntimeError, "the call failed");
+  }
+}
+
+/* An instance of a class over a fresh handle, which it owns from here on. */
+static PyObject *adopt(PyObject *type, PyObject *handle) {
+  PyObject *self = PyType_GenericAlloc((PyTypeObject *)type, 0);
+  if (self) {
+    Py_INCREF(handle);
+    ((ArrayOwner *)self)->handle = handle;
+  }
+  return self;
+}
+
+static PyObject *owner_own(PyObject *type, PyObject *handle) {
+  Py_ssize_t value = PyLong_AsSsize_t(handle);
+  if (value == -1 && PyErr_Occurred()) {
+    return NULL;
+  }
+  if (!value) {
+    raise_last_error();
+    return NULL;
+  }
+  PyObject *self = adopt(type, handle);
+  if (!self) {
+    mlx_array_free((mlx_array){(void *)value});
+  }
+  return self;
+}
+
+static PyObject *element(PyObject *type, mlx_vector_array vector, size_t index) {
+  mlx_array array = {0};
+  if (mlx_vector_array_get(&array, vector, index)) {
+    raise_last_error();
+    return NULL;
+  }
+  PyObject *handle = PyLong_FromSsize_t((Py_ssize_t)array.ctx);
+  PyObject *self = handle ? adopt(type, handle) : NULL;
+  Py_XDECREF(handle);
+  if (!self) {
+    mlx_array_free(array);
+  }
+  return self;
+}
+
+static PyObject *owner_share_all(PyObject *type, PyObject *handle) {
+  mlx_vector_array vector = {(void *)PyLong_AsSsize_t(handle)};
+  if (!vector.ctx) {
+    raise_last_error();
+    return NULL;
+  }
+  if (PyErr_Occurred()) {
+    return NULL;
+  }
+  Py_ssize_t size = (Py_ssize_t)mlx_vector_array_size(vector);
+  PyObject *list = PyList_New(size);
+  for (Py_ssize_t i = 0; list && i < size; i++) {
+    PyObject *self = element(type, vector, (size_t)i);
+    if (!self) {
+      Py_CLEAR(list);
+    } else {
+      PyList_SetItem(list, i, self);
+    }
+  }
+  return list;
+}
+
+/* The array of an instance, which the instance keeps; NULL for anything else. */
+static void *array_of(PyObject *item, PyTypeObject *type) {
+  PyObject *handle = item && PyObject_TypeCheck(item, type) ? ((ArrayOwner *)item)->handle : NULL;
+  return handle && PyLong_Check(handle) ? PyLong_AsVoidPtr(handle) : NULL;
+}
+
+#define FEW 16
+
+static PyObject *owner_pack_all(PyObject *type, PyObject *sequence) {
+  bool list = PyList_Check(sequence);
+  if (!list && !PyTuple_Check(sequence)) {
+    Py_RETURN_NONE;
+  }
+  Py_ssize_t size = list ? PyList_Size(sequence) : PyTuple_Size(sequence);
+  mlx_array few[FEW], *arrays = size <= FEW ? few : PyMem_Malloc((size_t)size * sizeof *arrays);
+  if (!arrays) {
+    return PyErr_NoMemory();
+  }
+  bool all = true;
+  for (Py_ssize_t i = 0; i < size && all; i++) {
+    arrays[i].ctx = array_of(list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i), (PyTypeObject *)type);
+    all = arrays[i].ctx != NULL;
+  }
+  mlx_vector_array vector = all ? mlx_vector_array_new_data(arrays, (size_t)size) : (mlx_vector_array){0};
+  if (arrays != few) {
+    PyMem_Free(arrays);
+  }
+  if (!all) {
+    Py_RETURN_NONE;
+  }
+  if (!vector.ctx) {
+    raise_last_error();
+    return NULL;
+  }
+  return PyLong_FromVoidPtr(vector.ctx);
+}
+
+static void owner_dealloc(PyObject *self) {
+  ArrayOwner *owner = (ArrayOwner *)self;
+  PyTypeObject *type = Py_TYPE(self);
+  if (owner->weakrefs) {
+    PyObject_ClearWeakRefs(self);
+  }
+  if (owner->handle) {
+    /* Whatever Python code put into `_h` instead, nothing is raised here. */
+    bool number = PyLong_Check(owner->handle);
+    mlx_array_free((mlx_array){number ? (void *)(uintptr_t)PyLong_AsUnsignedLongLongMask(owner->handle) : NULL});
+    Py_DECREF(owner->handle);
+  }
+  ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+  Py_DECREF(type);
+}
+
+static PyMemberDef members[] = {
+  {"_h", T_OBJECT_EX, offsetof(ArrayOwner, handle), 0, "The mlx_array as an int; 0 once it is closed."},
+  {"__weaklistoffset__", T_PYSSIZET, offsetof(ArrayOwner, weakrefs), READONLY, NULL},
+  {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef methods[] = {
+  {"_own", owner_own, METH_O | METH_CLASS, "An instance that owns a fresh handle; 0 stands for an error, which is raised."},
+  {"_share_all", owner_share_all, METH_O | METH_CLASS, "Instances for the arrays of a vector, whose handle stays the caller's."},
+  {"_pack_all", owner_pack_all, METH_O | METH_CLASS, "A new vector of the instances in a list or tuple; None where something else is among them."},
+  {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+  {Py_tp_doc, "The owner of an mlx_array, which is freed with it."},
+  {Py_tp_dealloc, owner_dealloc},
+  {Py_tp_members, members},
+  {Py_tp_methods, methods},
+  {0, NULL},
+};
+
+/* No garbage collection: it refers to nothing but an int. */
+static PyType_Spec spec = {"mlxffi._array_owner.ArrayOwner", sizeof(ArrayOwner), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+
+static PyObject *module_raise_with(PyObject *module, PyObject *function) {
+  (void)module;
+  PyObject *old = last_error;
+  Py_INCREF(function);
+  last_error = function;
+  Py_XDECREF(old);
+  Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+  {"raise_with", module_raise_with, METH_O, "Set the function that makes the exception for the thread's last error."},
+  {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_array_owner", "The base class of arrays.", -1, functions, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__array_owner(void) {
+  PyObject *made = PyModule_Create(&module);
+  PyObject *type = made ? PyType_FromSpec(&spec) : NULL;
+  if (!type || PyModule_AddObject(made, "ArrayOwner", type)) {
+    Py_XDECREF(type);
+    Py_XDECREF(made);
+    return NULL;
+  }
+  return made;
+}
