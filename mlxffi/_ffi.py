@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 from . import _backend, _loader
 
 if TYPE_CHECKING:
+    import cffi
+
+    from . import _graph, _mlxc
     from ._array_owner import ArrayOwner as ArrayOwner
     from ._array_owner import raise_with as raise_with
 
@@ -24,7 +27,9 @@ def _as_module(lib: Any) -> Any:
 
 
 _native = _loader.load()
-ffi, lib, graph = _native.ffi, _native.lib, _as_module(_native.graph)
+ffi: cffi.FFI = _native.ffi
+lib: _mlxc.Lib = _native.lib
+graph: _graph.Lib = _as_module(_native.graph)
 if not TYPE_CHECKING:
     ArrayOwner, raise_with = _native.array_owner.ArrayOwner, _native.array_owner.raise_with
 

@@ -62,17 +62,17 @@ class Array(Operators):
     @property
     def ndim(self) -> int:
         """How many axes it has."""
-        return graph.glue_array_ndim(self._h or self._refuse_closed())  # type: ignore[no-any-return]
+        return graph.glue_array_ndim(self._h or self._refuse_closed())
 
     @property
     def size(self) -> int:
         """How many elements it has."""
-        return graph.glue_array_size(self._h or self._refuse_closed())  # type: ignore[no-any-return]
+        return graph.glue_array_size(self._h or self._refuse_closed())
 
     @property
     def nbytes(self) -> int:
         """The bytes of its elements."""
-        return graph.glue_array_nbytes(self._h or self._refuse_closed())  # type: ignore[no-any-return]
+        return graph.glue_array_nbytes(self._h or self._refuse_closed())
 
     def _refuse_closed(self) -> int:
         raise ArgumentError("this Array has been closed")

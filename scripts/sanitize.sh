@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
-# Runs the C programs of tests/abi/c under AddressSanitizer + LeakSanitizer + UndefinedBehaviorSanitizer, with a
-# libmlxc that is instrumented too, or under valgrind. Prints a line for each program and a verdict.
+# Runs our native code under sanitizers: libmlxc and the Python modules are built anew with them, libmlx stays as it is.
 #
-# usage: scripts/sanitize.sh [asan|valgrind] [PROGRAM...]      (PYTHON=python of the environment that has mlxffi)
+#   scripts/sanitize.sh asan [PROGRAM...]      the C programs of tests/abi/c under AddressSanitizer, LeakSanitizer and
+#                                              UndefinedBehaviorSanitizer
+#   scripts/sanitize.sh valgrind [PROGRAM...]  the same programs under valgrind
+#   scripts/sanitize.sh python [TEST...]       Python tests (those of errors, lifetime, threads, exit and failure
+#                                              injection) under AddressSanitizer and UndefinedBehaviorSanitizer
+#
+# PYTHON is the interpreter of the environment that has mlxffi and what its tests need. The last line is the verdict.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
@@ -10,48 +15,88 @@ mode=${1:-asan}
 shift || true
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+cd "$root" || exit 1
 
-case "$mode" in
-  asan) flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g" ;;
-  valgrind) flags="-g" ;;
-  *) echo "scripts/sanitize.sh: expected asan or valgrind, got '$mode'" >&2; exit 2 ;;
-esac
-mlx=$("$python" -c 'import build_ffi; print(build_ffi.mlx_folder())' 2>/dev/null) ||
-  mlx=$(cd "$root" && "$python" -c 'import build_ffi; print(build_ffi.mlx_folder())') || exit 1
+sanitizers="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g"
+export UBSAN_OPTIONS=print_stacktrace=1
 
-# libmlxc with the checks of this mode; libmlx stays as it is.
-(cd "$root" && MLXFFI_CFLAGS="$flags" "$python" - "$work" <<'PY') || exit 1
+# libmlx keeps caches and thread pools until the process ends; what it allocated itself is not ours to free.
+suppress_libmlx() {
+  printf 'leak:libmlx.so\nleak:libgomp\n' >"$work/lsan.txt"
+  export ASAN_OPTIONS=detect_odr_violation=0:detect_leaks=1
+  export LSAN_OPTIONS=suppressions=$work/lsan.txt:print_suppressions=0
+}
+
+build_libmlxc() {
+  MLXFFI_CFLAGS="$1" "$python" - "$work" <<'PY'
 import sys
 from pathlib import Path
 import build_ffi
 build_ffi.build_libmlxc(Path(sys.argv[1]) / "libmlxc.so", build_ffi.ROOT / "build" / "sanitized", True)
 PY
+}
 
-# libmlx keeps caches and thread pools until the process ends; what it allocated itself is not ours to free.
-cat >"$work/lsan.txt" <<'EOF'
-leak:libmlx.so
-leak:libgomp
-EOF
-export ASAN_OPTIONS=detect_odr_violation=0:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
-export LSAN_OPTIONS=suppressions=$work/lsan.txt:print_suppressions=0
-valgrind=(valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
-  --suppressions="$root/tests/abi/valgrind.supp")
-
-programs=("$@")
-[ ${#programs[@]} -gt 0 ] || programs=($(cd "$root/tests/abi/c" && ls ./*.c | sed 's|^\./||; s|\.c$||' | grep -v '^live$'))
-failed=0
-for name in "${programs[@]}"; do
+build_program() {
+  local mlx
+  mlx=$("$python" -c 'import build_ffi; print(build_ffi.mlx_folder())') || return 1
   # shellcheck disable=SC2086
-  if ! cc -std=c11 -Wall -Wextra -pthread $flags -I"$root/include" "$root/tests/abi/c/$name.c" "$root/tests/abi/c/live.c" \
-    -L"$work" -lmlxc -lm -Wl,--disable-new-dtags,-rpath,"$work",-rpath,"$mlx/lib" -o "$work/$name"; then
-    echo "$mode $name: does not compile"; failed=$((failed + 1)); continue
-  fi
-  if [ "$mode" = asan ]; then run=("$work/$name"); else run=("${valgrind[@]}" "$work/$name"); fi
-  if (cd "$work" && timeout 600 "${run[@]}" >"$work/$name.log" 2>&1); then
-    echo "$mode $name: clean, $(tail -n 1 "$work/$name.log")"
-  else
-    echo "$mode $name: FAILED with status $?"; tail -n 40 "$work/$name.log"; failed=$((failed + 1))
-  fi
-done
-echo "$mode: ${#programs[@]} programs, $failed failed"
-exit $((failed > 0))
+  cc -std=c11 -Wall -Wextra -pthread $2 -Iinclude "tests/abi/c/$1.c" tests/abi/c/live.c -L"$work" -lmlxc -lm \
+    -Wl,--disable-new-dtags,-rpath,"$work",-rpath,"$mlx/lib" -o "$work/$1"
+}
+
+c_programs() {
+  local flags=$1 runner=$2 failed=0 programs
+  shift 2
+  programs=("$@")
+  [ ${#programs[@]} -gt 0 ] || mapfile -t programs < <(cd tests/abi/c && ls ./*.c | sed 's|^\./||; s|\.c$||' | grep -v '^live$')
+  build_libmlxc "$flags" || return 1
+  for name in "${programs[@]}"; do
+    if ! build_program "$name" "$flags"; then
+      echo "$mode $name: does not compile"; failed=$((failed + 1)); continue
+    fi
+    if (cd "$work" && timeout 600 $runner "$work/$name" >"$work/$name.log" 2>&1); then
+      echo "$mode $name: clean, $(tail -n 1 "$work/$name.log")"
+    else
+      echo "$mode $name: FAILED with status $?"; tail -n 40 "$work/$name.log"; failed=$((failed + 1))
+    fi
+  done
+  echo "$mode: ${#programs[@]} programs, $failed failed"
+  return $((failed > 0))
+}
+
+# A copy of the checkout, built in place; objects are shared with the mode `asan`.
+build_copy() {
+  mkdir -p "$work/tree/build" build/sanitized
+  git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$work/tree" || return 1
+  ln -s "$root/build/sanitized" "$work/tree/build/sanitized"
+  cd "$work/tree" || return 1
+  MLXFFI_CFLAGS="$sanitizers" "$python" -c 'from setuptools import setup; setup()' -q build_ext --inplace \
+    >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; return 1; }
+}
+
+python_tests() {
+  local tests=("$@") preload status
+  [ ${#tests[@]} -gt 0 ] || tests=(tests/test_{failure_injection,threads,exceptions,lifetime,exit}.py tests/abi/test_glue.py)
+  build_copy || return 1
+  # The interpreter is not instrumented, so the runtimes come first; libstdc++ too, for the exceptions that they watch.
+  for library in libasan.so libubsan.so libstdc++.so; do
+    preload="${preload:-} $(readlink -f "$(gcc -print-file-name=$library)")"
+  done
+  # CPython leaks by design; our own counters tell of native objects. Freed memory is kept for a while to find uses of
+  # it, so the test of flat memory cannot pass here.
+  LD_PRELOAD=$preload ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0 PYTHONMALLOC=malloc PYTHONPATH=$work/tree \
+    "$python" -m pytest -p no:cacheprovider "${tests[@]}" \
+    --deselect tests/test_lifetime.py::test_memory_stays_flat_over_calls_and_failures
+  status=$?
+  echo "python: ${#tests[@]} files, $([ $status = 0 ] && echo clean || echo "FAILED with status $status")"
+  return $status
+}
+
+case "$mode" in
+  asan) suppress_libmlx; c_programs "$sanitizers" "" "$@" ;;
+  valgrind)
+    c_programs -g "valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
+      --suppressions=$root/tests/abi/valgrind.supp" "$@" ;;
+  python) python_tests "$@" ;;
+  *) echo "scripts/sanitize.sh: expected asan, valgrind or python, got '$mode'" >&2; exit 2 ;;
+esac
