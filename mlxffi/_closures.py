@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from . import _handles
 from ._arguments import integers
 from ._errors import ArgumentError, last_error
-from ._ffi import ffi, lib
+from ._ffi import ArrayOwner, ffi, lib
 from ._handles import pack_arrays
 
 if TYPE_CHECKING:
@@ -47,7 +47,13 @@ Function = Callable[..., Any]
 # By key: functions that only C keeps, and those that a Python object keeps for reuse.
 _owned: dict[int, Any] = {}
 _held: dict[int, weakref.ref[Held]] = {}
+# By key: the class of arrays that a function of mlxffi.core takes. Such a function checks itself what it returns.
+_classes: dict[int, type[Array]] = {}
 _keys = itertools.count(1)
+
+# What callbacks mostly return goes the short way.
+SEQUENCES = (list, tuple)
+pack = ArrayOwner._pack_all
 
 # What a callback on a thread (by its ident) raised, until the C call that ran it has returned. It is empty but for
 # that moment, so that one look at it is all that a call without an exception costs.
@@ -90,6 +96,7 @@ def drain() -> None:
         for key in keys[0 : lib.glue_dropped(keys, 64)]:
             _owned.pop(key, None)
             _held.pop(key, None)
+            _classes.pop(key, None)
 
 
 def registered() -> int:
@@ -105,13 +112,19 @@ class Closure:
     """A C closure of one kind over a Python function, for the length of a `with` block.
 
     Transforms copy it, so it may be freed as soon as the transform is built.
+
+    Args:
+      arrays: the class of the arrays that the function takes where it is not `Array`; then the function answers for
+        what it returns: lists of arrays.
     """
 
     __slots__ = ("_kind", "handle")
 
-    def __init__(self, function: Function | Held, kind: str = "closure"):
+    def __init__(self, function: Function | Held, kind: str = "closure", arrays: type[Array] | None = None):
         drain()
         key = next(_keys)
+        if arrays is not None:
+            _classes[key] = arrays
         if isinstance(function, Held):
             _held[key] = weakref.ref(function)
         else:
@@ -167,7 +180,18 @@ def _packed(result: Any, what: str = "the function") -> int:
     """The handle of what a callback returned. Whatever failed below that callback did not stop it."""
     if _raised:
         _raised.pop(get_ident(), None)
+    if result.__class__ in SEQUENCES and result:
+        vector: int | None = pack(result)
+        if vector is not None:
+            return vector
     return pack_arrays(arrays_of(result, what))
+
+
+def _taken(result: Any) -> int:
+    """`_packed` for a function that answers for its result."""
+    if _raised:
+        _raised.pop(get_ident(), None)
+    return pack_arrays(result)
 
 
 def arrays_of(result: Any, what: str = "the function") -> Sequence[Array]:
@@ -208,12 +232,18 @@ def _outputs_and_axes(result: Any) -> tuple[Any, list[int]]:
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure(inputs: int, key: int) -> int:
     """Call an array function: list of arrays in, list of arrays out."""
+    cls = _classes.get(key)
+    if cls is not None:
+        return _taken(_function(key)(cls._share_all(inputs)))
     return _packed(_function(key)(_handles.share_arrays(inputs)))
 
 
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure_kwargs(inputs: int, kwargs: int, key: int) -> int:
     """Call a function over arrays and named arrays."""
+    cls = _classes.get(key)
+    if cls is not None:
+        return _taken(_function(key)(cls._share_all(inputs), kwargs))
     return _packed(_function(key)(_handles.share_arrays(inputs), kwargs))
 
 
@@ -228,6 +258,9 @@ def python_closure_value_and_grad(grads: Any, inputs: int, key: int) -> int:
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure_custom(primals: int, cotangents: int, outputs: int, key: int) -> int:
     """Call a user's reverse-mode rule."""
+    cls = _classes.get(key)
+    if cls is not None:
+        return _taken(_function(key)(*(cls._share_all(vector) for vector in (primals, cotangents, outputs))))
     arguments = _handles.share_arrays(primals)
     rest = (_handles.share_arrays(vector) for vector in (cotangents, outputs))
     return _packed(_gradients_of(_function(key)(list(arguments), *rest), arguments))
@@ -236,14 +269,15 @@ def python_closure_custom(primals: int, cotangents: int, outputs: int, key: int)
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure_custom_jvp(primals: int, tangents: int, argnums: Any, argnums_num: int, key: int) -> int:
     """Call a user's forward-mode rule."""
-    arguments, directions = _handles.share_arrays(primals), _handles.share_arrays(tangents)
+    share = _classes[key]._share_all if key in _classes else _handles.share_arrays
+    arguments, directions = share(primals), share(tangents)
     return _packed(_function(key)(arguments, directions, list(argnums[0:argnums_num])), "the jvp rule")
 
 
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure_custom_vmap(out_axes: Any, inputs: int, in_axes: Any, in_axes_num: int, key: int) -> int:
     """Call a user's vectorisation rule: arrays and their axes in, arrays and their axes out."""
-    arguments = _handles.share_arrays(inputs)
+    arguments = (_classes[key]._share_all if key in _classes else _handles.share_arrays)(inputs)
     outputs, axes = _outputs_and_axes(_function(key)(arguments, list(in_axes[0:in_axes_num])))
     packed = lib.mlx_vector_int_new_data(axes, len(axes))
     if not packed.ctx:

@@ -24,7 +24,7 @@ class _Active(threading.local):
     """The arguments of the derivatives that this thread is tracing, outermost first."""
 
     def __init__(self) -> None:
-        self.arguments: list[list[Array]] = []
+        self.arguments: list[tuple[list[Array], Sequence[int] | None]] = []
 
 
 _active = _Active()
@@ -35,7 +35,7 @@ def differentiating(fn: ListFunction, argnums: Sequence[int] | None = None) -> L
 
     def traced(inputs: list[Array]) -> Sequence[Array]:
         stack = _active.arguments
-        stack.append(inputs if argnums is None else [inputs[number] for number in argnums])
+        stack.append((inputs, argnums))
         try:
             return fn(inputs)
         finally:
@@ -49,12 +49,16 @@ def without_captures(fn: ListFunction) -> ListFunction:
 
     def checked(inputs: list[Array]) -> Sequence[Array]:
         outputs = fn(inputs)
-        candidates = [array for arguments in _active.arguments for array in arguments]
+        candidates = [array for arrays, argnums in _active.arguments for array in _at(arrays, argnums)]
         if candidates and not plain_mlxc and isinstance(outputs, (list, tuple)) and outputs:
             _refuse(_captured(outputs, inputs, candidates))
         return outputs
 
     return checked
+
+
+def _at(arrays: list[Array], numbers: Sequence[int] | None) -> list[Array]:
+    return arrays if numbers is None else [arrays[number] for number in numbers]
 
 
 def _captured(outputs: Sequence[Array], inputs: Sequence[Array], candidates: Sequence[Array]) -> list[Array]:
