@@ -1,7 +1,7 @@
 /* The module mlxffi._array_owner: the base class of arrays, which owns one mlx_array.
  *
- * cffi could do without it: a class in Python with a `__del__`. But making and freeing such an object costs more than
- * the operation that the array is the result of, and it happens for every result. Everything else is cffi's.
+ * cffi could do without it: a class in Python with a `__del__`. But making and freeing such an object costs as much as
+ * the C++ of an operation (measured: `exp` takes 745 ns then, 555 ns now), and every result is one. The rest is cffi's.
  */
 
 #include <Python.h>
