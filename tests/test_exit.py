@@ -163,6 +163,7 @@ def test_os_exit_in_a_callback_ends_the_process():
 def test_an_interrupt_in_a_callback_ends_the_process():
     status, _, stderr = run("""
     import signal
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
     m.vjp(lambda x: signal.raise_signal(signal.SIGINT), [x], [x])
     """)
     assert (status, stderr.splitlines()[-1]) == (-signal.SIGINT, "KeyboardInterrupt")
