@@ -62,7 +62,8 @@ class Stream(_handles.Owner):
     _free = lib.glue_stream_free
 
     def __init__(self, device: Device | None = None):
-        super().__init__(lib.glue_stream_new_device((device or default_device())._h))
+        device = device or default_device()
+        super().__init__(lib.glue_stream_new_device(device._h))
 
     @classmethod
     def _own(cls, handle: int) -> Stream:
@@ -108,7 +109,8 @@ def set_default_device(device: Device) -> None:
 
 def default_stream(device: Device | None = None) -> Stream:
     """The calling thread's default stream of a device (None: of the default device)."""
-    return Stream._own(lib.glue_get_default_stream((device or default_device())._h))
+    device = device or default_device()
+    return Stream._own(lib.glue_get_default_stream(device._h))
 
 
 def set_default_stream(stream: Stream) -> None:
