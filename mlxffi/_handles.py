@@ -15,7 +15,13 @@ from ._ffi import ArrayOwner, graph, raise_with
 if TYPE_CHECKING:
     from .array import Array
 
-raise_with(last_error)
+
+def closed_error() -> ArgumentError:
+    """What the use of a closed array raises."""
+    return ArgumentError("this Array has been closed")
+
+
+raise_with(last_error, closed_error)
 
 
 class ArrayHandle(ArrayOwner):

@@ -48,26 +48,9 @@ class Array(Operators):
     # --- what it is ---
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The sizes along its axes."""
-        handle = self._h or self._refuse_closed()
-        ndim = graph.glue_array_ndim(handle)
-        return tuple(graph.glue_array_shape(handle)[0:ndim]) if ndim else ()
-
-    @property
     def dtype(self) -> Dtype:
         """The type of its elements."""
         return dtypes.DTYPES[graph.glue_array_dtype(self._h or self._refuse_closed())]
-
-    @property
-    def ndim(self) -> int:
-        """How many axes it has."""
-        return graph.glue_array_ndim(self._h or self._refuse_closed())
-
-    @property
-    def size(self) -> int:
-        """How many elements it has."""
-        return graph.glue_array_size(self._h or self._refuse_closed())
 
     @property
     def nbytes(self) -> int:
@@ -75,7 +58,7 @@ class Array(Operators):
         return graph.glue_array_nbytes(self._h or self._refuse_closed())
 
     def _refuse_closed(self) -> int:
-        raise ArgumentError("this Array has been closed")
+        raise _handles.closed_error()
 
     def __len__(self) -> int:
         """The size of its first axis."""

@@ -18,17 +18,21 @@ typedef struct {
   PyObject *weakrefs;
 } ArrayOwner;
 
-/* Called without arguments for the exception that tells of the thread's last error. */
-static PyObject *last_error;
+/* Called without arguments for an exception: that tells of the thread's last error, and of the use of a closed array. */
+static PyObject *last_error, *closed_error;
 
-static void raise_last_error(void) {
-  PyObject *error = last_error ? PyObject_CallNoArgs(last_error) : NULL;
+static void raise_made_by(PyObject *maker) {
+  PyObject *error = maker ? PyObject_CallNoArgs(maker) : NULL;
   if (error) {
     PyErr_SetObject((PyObject *)Py_TYPE(error), error);
     Py_DECREF(error);
   } else if (!PyErr_Occurred()) {
     PyErr_SetString(PyExc_RuntimeError, "the call failed");
   }
+}
+
+static void raise_last_error(void) {
+  raise_made_by(last_error);
 }
 
 /* An instance of a class over a fresh handle, which it owns from here on. */
@@ -147,6 +151,53 @@ static void owner_dealloc(PyObject *self) {
   Py_DECREF(type);
 }
 
+/* --- what an array is, read so often that a call through cffi would be felt --- */
+
+static mlx_array open_array(PyObject *self) {
+  mlx_array array = {array_of(self, Py_TYPE(self))};
+  if (!array.ctx && !PyErr_Occurred()) {
+    raise_made_by(closed_error);
+  }
+  return array;
+}
+
+static PyObject *owner_shape(PyObject *self, void *unused) {
+  (void)unused;
+  mlx_array array = open_array(self);
+  if (!array.ctx) {
+    return NULL;
+  }
+  Py_ssize_t ndim = (Py_ssize_t)mlx_array_ndim(array);
+  const int *sizes = mlx_array_shape(array);
+  PyObject *shape = PyTuple_New(ndim);
+  for (Py_ssize_t i = 0; shape && i < ndim; i++) {
+    PyObject *size = PyLong_FromLong(sizes[i]);
+    if (!size || PyTuple_SetItem(shape, i, size)) {
+      Py_CLEAR(shape);
+    }
+  }
+  return shape;
+}
+
+static PyObject *owner_ndim(PyObject *self, void *unused) {
+  (void)unused;
+  mlx_array array = open_array(self);
+  return array.ctx ? PyLong_FromSize_t(mlx_array_ndim(array)) : NULL;
+}
+
+static PyObject *owner_size(PyObject *self, void *unused) {
+  (void)unused;
+  mlx_array array = open_array(self);
+  return array.ctx ? PyLong_FromSize_t(mlx_array_size(array)) : NULL;
+}
+
+static PyGetSetDef properties[] = {
+  {"shape", owner_shape, NULL, "The sizes along its axes.", NULL},
+  {"ndim", owner_ndim, NULL, "How many axes it has.", NULL},
+  {"size", owner_size, NULL, "How many elements it has.", NULL},
+  {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMemberDef members[] = {
   {"_h", T_OBJECT_EX, offsetof(ArrayOwner, handle), 0, "The mlx_array as an int; 0 once it is closed."},
   {"__weaklistoffset__", T_PYSSIZET, offsetof(ArrayOwner, weakrefs), READONLY, NULL},
@@ -165,23 +216,30 @@ static PyType_Slot slots[] = {
   {Py_tp_dealloc, owner_dealloc},
   {Py_tp_members, members},
   {Py_tp_methods, methods},
+  {Py_tp_getset, properties},
   {0, NULL},
 };
 
 /* No garbage collection: it refers to nothing but an int. */
 static PyType_Spec spec = {"mlxffi._array_owner.ArrayOwner", sizeof(ArrayOwner), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
-static PyObject *module_raise_with(PyObject *module, PyObject *function) {
+static PyObject *module_raise_with(PyObject *module, PyObject *makers) {
   (void)module;
-  PyObject *old = last_error;
-  Py_INCREF(function);
-  last_error = function;
-  Py_XDECREF(old);
+  PyObject *of_last_error, *of_closed;
+  if (!PyArg_ParseTuple(makers, "OO", &of_last_error, &of_closed)) {
+    return NULL;
+  }
+  Py_INCREF(of_last_error);
+  Py_INCREF(of_closed);
+  Py_XDECREF(last_error);
+  Py_XDECREF(closed_error);
+  last_error = of_last_error;
+  closed_error = of_closed;
   Py_RETURN_NONE;
 }
 
 static PyMethodDef functions[] = {
-  {"raise_with", module_raise_with, METH_O, "Set the function that makes the exception for the thread's last error."},
+  {"raise_with", module_raise_with, METH_VARARGS, "Set the functions that make exceptions: for the thread's last error, and for a closed array."},
   {NULL, NULL, 0, NULL},
 };
 
