@@ -2,7 +2,7 @@
 
 setuptools calls `BuildExt` (see pyproject.toml). What it makes, in this order:
 
-  mlxffi/lib/libmlxc.so         the C ABI over libmlx, from mlxffi/native/mlxc
+  mlxffi/lib/libmlxc.so         the C ABI over libmlx, from mlxffi/native/mlxc, and the losses, from native/kernels
   mlxffi/lib/libmlxffi_blas.so  the BLAS bridge, from mlxffi/native/blas (Linux)
   mlxffi/_mlxc.abi3.so          every C function, and the calls that evaluate, wait or call back
   mlxffi/_graph.abi3.so         the calls that only build graph nodes; they keep the GIL
@@ -153,7 +153,8 @@ def compile_cxx(source: Path, target: Path, flags: list[str]) -> None:
 def compile_objects(sources: list[Path], include: list[Path], folder: Path) -> list[str]:
     """Compile C++ files side by side, after the header that takes most of the time and that they share."""
     folder.mkdir(parents=True, exist_ok=True)
-    flags = [f"-I{ROOT / 'include'}", f"-I{NATIVE / 'mlxc'}", *(f"-isystem{path}" for path in include)]
+    folders = [ROOT / "include", NATIVE / "mlxc", NATIVE / "kernels"]
+    flags = [*(f"-I{path}" for path in folders), *(f"-isystem{path}" for path in include)]
     if not MACOS:
         shared = folder / "precompiled.h"
         if not shared.exists():
@@ -181,7 +182,7 @@ def rpath(*folder: str, inplace: bool) -> str:
 def build_libmlxc(target: Path, scratch: Path, inplace: bool, exports: str = "exports.map") -> None:
     """Link libmlxc over the backend's libmlx."""
     mlx = mlx_folder()
-    sources = sorted((NATIVE / "mlxc").rglob("*.cpp"))
+    sources = sorted(path for room in ("mlxc", "kernels") for path in (NATIVE / room).rglob("*.cpp"))
     objects = compile_objects(sources, [mlx / "include"], scratch / f"mlxc-{mlx_version(mlx / 'include')}")
     if MACOS:
         link = ["-dynamiclib", "-install_name", "@rpath/libmlxc.dylib"]
@@ -260,7 +261,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
     def c_source(self, name: str) -> tuple[Path, list[tuple[str, str]]]:
         """The C file of a module, which cffi writes for all but one, and the macros that it needs."""
         if name == "_array_owner":
-            return GLUE / "array_owner.c", []
+            return GLUE / "array_owner.c", [("MLXFFI_PLAIN_MLXC", "1")] if prefix() else []
         source = self.scratch / f"{name}.c"
         source.parent.mkdir(parents=True, exist_ok=True)
         ffi, macros = builder(name)

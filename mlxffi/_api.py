@@ -1,6 +1,6 @@
 """The names of the package, gathered from its modules."""
 
-from . import _ops, fast, fft, io, linalg, memory, random
+from . import _ops, fast, fft, io, linalg, losses, memory, random
 from ._errors import Error
 from ._ffi import ffi, lib
 from ._ops import *  # noqa: F403
@@ -32,7 +32,14 @@ from .dtype import (
 )
 from .export import export_function, exporter, import_function
 from .graphs import export_to_dot, print_graph
-from .losses import cross_entropy_loss, masked_cross_entropy_loss, mse_loss
+from .losses import (
+    cross_entropy,
+    cross_entropy_loss,
+    js_div_loss,
+    kl_div_loss,
+    masked_cross_entropy_loss,
+    mse_loss,
+)
 from .reductions import mean_all, sum_all
 from .transforms import (
     GradFn,
@@ -62,6 +69,7 @@ __all__ = [
     "checkpoint",
     "compile",
     "complex64",
+    "cross_entropy",
     "cross_entropy_loss",
     "custom_function",
     "custom_vjp",
@@ -84,9 +92,12 @@ __all__ = [
     "int32",
     "int64",
     "io",
+    "js_div_loss",
     "jvp",
+    "kl_div_loss",
     "lib",
     "linalg",
+    "losses",
     "masked_cross_entropy_loss",
     "mean_all",
     "memory",

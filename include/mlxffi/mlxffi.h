@@ -7,6 +7,8 @@
 
 #include "mlxffi/array.h"
 #include "mlxffi/error.h"
+#include "mlxffi/export.h"
+#include "mlxffi/losses.h"
 #include "mlxffi/memory.h"
 #include "mlxffi/stream.h"
 

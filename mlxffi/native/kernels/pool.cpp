@@ -1,0 +1,163 @@
+// A caller puts its loop on a list and works on it itself; idle workers help with whatever is on the list. So no loop
+// waits for a thread that has other work: callers on several streams, and loops within loops, always get on.
+#include "pool.h"
+
+#include <pthread.h>
+#include <signal.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <list>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+
+namespace mlxffi {
+
+namespace {
+
+constexpr int most_threads = 1024;
+
+int usable_cpus() {
+#ifdef __linux__
+  cpu_set_t set;
+  if (!sched_getaffinity(0, sizeof(set), &set)) {
+    return std::clamp(CPU_COUNT(&set), 1, most_threads);
+  }
+#endif
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, most_threads);
+}
+
+int wanted_threads() {
+  const char* text = std::getenv("MLXFFI_NUM_THREADS");
+  if (!text || !*text) {
+    return usable_cpus();
+  }
+  char* end = nullptr;
+  long count = std::strtol(text, &end, 10);
+  if (*end || count < 1 || count > most_threads) {
+    throw std::invalid_argument("MLXFFI_NUM_THREADS: expected a number from 1 to " + std::to_string(most_threads) + ", got \"" + text + "\"");
+  }
+  return static_cast<int>(count);
+}
+
+// One parallel_for: it lives on its caller's stack, and leaves the list before it goes.
+struct Loop {
+  int64_t count, grain;
+  const std::function<void(int64_t, int64_t)>& body;
+  std::atomic<int64_t> next{0};
+  int helpers = 0;
+  std::condition_variable left{};
+
+  bool has_work() const {
+    return next.load(std::memory_order_relaxed) < count;
+  }
+  void work() {
+    for (int64_t begin; (begin = next.fetch_add(grain, std::memory_order_relaxed)) < count;) {
+      body(begin, std::min(begin + grain, count));
+    }
+  }
+};
+
+class Pool {
+ public:
+  explicit Pool(int workers) {
+    // Signals are for the program's own threads: Python's handlers want the main one.
+    sigset_t every, before;
+    sigfillset(&every);
+    pthread_sigmask(SIG_SETMASK, &every, &before);
+    try {
+      for (int i = 0; i < workers; i++) {
+        std::thread(&Pool::serve, this).detach();
+      }
+    } catch (const std::system_error&) {
+      // No more threads to be had: those there are, at least the caller, do the work.
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  void run(Loop& loop) {
+    std::unique_lock lock(mutex_);
+    auto place = loops_.insert(loops_.end(), &loop);
+    lock.unlock();
+    wake_.notify_all();
+    loop.work();
+    lock.lock();
+    loops_.erase(place);
+    loop.left.wait(lock, [&] { return loop.helpers == 0; });
+  }
+
+ private:
+  [[noreturn]] void serve() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      Loop* loop = nullptr;
+      wake_.wait(lock, [&] { return (loop = find()) != nullptr; });
+      loop->helpers++;
+      lock.unlock();
+      loop->work();
+      lock.lock();
+      if (--loop->helpers == 0) {
+        loop->left.notify_one();
+      }
+    }
+  }
+
+  Loop* find() {
+    auto found = std::find_if(loops_.begin(), loops_.end(), [](Loop* loop) { return loop->has_work(); });
+    return found == loops_.end() ? nullptr : *found;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::list<Loop*> loops_;
+};
+
+// Never destroyed: the process may end while workers sleep, and while MLX's streams still compute.
+std::atomic<Pool*> the_pool{nullptr};
+std::mutex making;
+
+// A forked child has none of the threads, and locks that will stay locked.
+void forget_after_fork() {
+  the_pool = nullptr;
+  new (&making) std::mutex;
+}
+
+Pool& pool() {
+  if (Pool* there = the_pool.load(std::memory_order_acquire)) {
+    return *there;
+  }
+  std::lock_guard lock(making);
+  if (!the_pool.load()) {
+    [[maybe_unused]] static int registered = pthread_atfork(nullptr, nullptr, forget_after_fork);
+    the_pool.store(new Pool(thread_count() - 1), std::memory_order_release);
+  }
+  return *the_pool.load();
+}
+
+} // namespace
+
+int thread_count() {
+  static const int count = wanted_threads();
+  return count;
+}
+
+void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
+  if (count <= grain || thread_count() == 1) {
+    if (count > 0) {
+      body(0, count);
+    }
+    return;
+  }
+  Loop loop{count, grain, body};
+  pool().run(loop);
+}
+
+} // namespace mlxffi

@@ -1,0 +1,17 @@
+// The threads over which the rows of a kernel are spread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace mlxffi {
+
+// How many threads work at most, the caller among them: MLXFFI_NUM_THREADS, else the CPUs that this process may use.
+// Throws std::invalid_argument where the variable is set to anything but a number from 1 to 1024.
+int thread_count();
+
+// Calls body(begin, end) for parts of at most `grain` of the numbers from 0 to `count`, on several threads, and returns
+// when all are done. Any thread may call it at any time, also from within a body; a body must not throw.
+void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
+
+} // namespace mlxffi

@@ -1,0 +1,89 @@
+// Rows and numbers of arrays of any strides, by their place in the batch.
+#pragma once
+
+#include <mlx/array.h>
+#include <mlx/primitives.h>
+
+#include <functional>
+
+#include "rows.h"
+
+namespace mlxffi {
+
+namespace mx = mlx::core;
+
+Element element_of(mx::Dtype dtype);
+
+// Where the elements of a batch stand: offsets, in elements, of `size` places.
+class Places {
+ public:
+  // The batch is all axes of an array but the last `inner`.
+  Places(const mx::array& array, int inner);
+  int64_t operator[](int64_t index) const;
+  int64_t size() const {
+    return size_;
+  }
+
+ private:
+  std::vector<int64_t> shape_, strides_;
+  int64_t size_ = 1;
+};
+
+// The rows along an array's last axis.
+class RowsOf {
+ public:
+  explicit RowsOf(const mx::array& array);
+  int64_t count() const {
+    return places_.size();
+  }
+  int64_t length() const {
+    return length_;
+  }
+  // Whether a row's elements lie side by side.
+  bool dense() const {
+    return stride_ == 1 || length_ == 1;
+  }
+  // The row itself where it is dense, else a copy of it in `scratch`.
+  const void* row(int64_t index, std::vector<char>& scratch) const;
+  // The row after one, to be fetched into the cache while that is worked on; NULL where it would not help.
+  const void* following(int64_t index, int64_t end) const;
+
+ private:
+  Places places_;
+  const char* data_;
+  int64_t length_, stride_, item_;
+};
+
+// One number for each place of the batch, or one of those of a last axis of `inner` numbers.
+class NumbersOf {
+ public:
+  explicit NumbersOf(const mx::array& array, int inner = 0);
+  double number(int64_t index, int64_t column = 0) const;
+  // For arrays of integers.
+  int64_t integer(int64_t index) const;
+
+ private:
+  Places places_;
+  const void* data_;
+  mx::Dtype dtype_;
+  int64_t stride_;
+};
+
+// Writes numbers, given as double, to a new row-contiguous array of float32 or float64.
+class NumbersTo {
+ public:
+  explicit NumbersTo(mx::array& array);
+  void put(int64_t index, double value) const;
+
+ private:
+  void* data_;
+  bool wide_;
+};
+
+// Allocates a gradient of the logits: in the logits' own memory where nobody needs them any more.
+void allocate_gradient(const mx::array& logits, mx::array& gradient);
+
+// Runs body(begin, end) over all rows on the stream of a primitive, spread over threads.
+void over_rows(mx::Stream stream, int64_t count, int64_t length, std::function<void(int64_t, int64_t)> body);
+
+} // namespace mlxffi

@@ -1,0 +1,14 @@
+// The kernels of each instruction set that this build has.
+#pragma once
+
+#include "../rows.h"
+
+namespace mlxffi {
+
+extern const RowKernels baseline_kernels;
+#if defined(__x86_64__)
+extern const RowKernels avx2_kernels;
+extern const RowKernels avx512_kernels;
+#endif
+
+} // namespace mlxffi

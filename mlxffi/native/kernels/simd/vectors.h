@@ -1,0 +1,208 @@
+// Vectors of MLXFFI_VECTOR_BYTES bytes, and the elements of arrays as vectors of float or double.
+//
+// These are the compiler's own vector types, so that one source serves SSE2, AVX2, AVX-512 and NEON. Everything is in an
+// unnamed namespace: each file that includes this is compiled for another instruction set, and none may get to use a
+// function that was compiled for a better one.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+// Vectors stay in registers where everything that takes them is part of one loop.
+#define MLXFFI_INLINED __attribute__((always_inline))
+#define MLXFFI_INLINE inline MLXFFI_INLINED
+
+namespace mlxffi {
+namespace {
+
+template <class T, int bytes = MLXFFI_VECTOR_BYTES>
+struct VectorOf {
+  typedef T Type __attribute__((vector_size(bytes)));
+};
+template <class T>
+using Vector = typename VectorOf<T>::Type;
+// As many elements as a vector of floats has, of half the size.
+using Halves = VectorOf<uint16_t, MLXFFI_VECTOR_BYTES / 2>::Type;
+
+template <class T>
+inline constexpr int lanes = MLXFFI_VECTOR_BYTES / sizeof(T);
+
+template <class To, class From>
+MLXFFI_INLINE To bits_as(const From& value) {
+  static_assert(sizeof(To) == sizeof(From));
+  To result;
+  __builtin_memcpy(&result, &value, sizeof(To));
+  return result;
+}
+
+template <class To>
+MLXFFI_INLINE To read_as(const void* from) {
+  To result;
+  __builtin_memcpy(&result, from, sizeof(To));
+  return result;
+}
+
+template <class T>
+MLXFFI_INLINE Vector<T> all(T value) {
+  return value - Vector<T>{};
+}
+
+template <class T>
+MLXFFI_INLINE Vector<T> larger(Vector<T> a, Vector<T> b) {
+  return a > b ? a : b;
+}
+
+template <class T>
+MLXFFI_INLINE double sum_of(Vector<T> values) {
+  double sum = 0;
+  for (int i = 0; i < lanes<T>; i++) {
+    sum += values[i];
+  }
+  return sum;
+}
+
+// --- half precision ---
+
+using Words = Vector<uint32_t>;
+
+MLXFFI_INLINE Vector<float> from_bfloat16(Halves halves) {
+  return bits_as<Vector<float>>(__builtin_convertvector(halves, Words) << 16);
+}
+
+// To the nearest, ties to even; a NaN keeps a bit of its payload, lest it turn into an infinity.
+MLXFFI_INLINE Halves to_bfloat16(Vector<float> values) {
+  auto bits = bits_as<Words>(values);
+  auto rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  return __builtin_convertvector(values != values ? (bits >> 16) | 64u : rounded, Halves);
+}
+
+#if defined(__F16C__) && MLXFFI_VECTOR_BYTES == 64
+
+MLXFFI_INLINE Vector<float> from_float16(Halves halves) {
+  return bits_as<Vector<float>>(_mm512_cvtph_ps(bits_as<__m256i>(halves)));
+}
+
+MLXFFI_INLINE Halves to_float16(Vector<float> values) {
+  return bits_as<Halves>(_mm512_cvtps_ph(bits_as<__m512>(values), _MM_FROUND_TO_NEAREST_INT));
+}
+
+#elif defined(__F16C__) && MLXFFI_VECTOR_BYTES == 32
+
+MLXFFI_INLINE Vector<float> from_float16(Halves halves) {
+  return bits_as<Vector<float>>(_mm256_cvtph_ps(bits_as<__m128i>(halves)));
+}
+
+MLXFFI_INLINE Halves to_float16(Vector<float> values) {
+  return bits_as<Halves>(_mm256_cvtps_ph(bits_as<__m256>(values), _MM_FROUND_TO_NEAREST_INT));
+}
+
+#else
+
+// A half's exponent and mantissa, moved to a float's place, are its value times 2^-112, subnormals too.
+MLXFFI_INLINE Vector<float> from_float16(Halves halves) {
+  auto wide = __builtin_convertvector(halves, Words);
+  auto magnitude = (wide & 0x7fffu) << 13;
+  auto value = bits_as<Words>(bits_as<Vector<float>>(magnitude) * 0x1p112f);
+  auto special = bits_as<Words>(magnitude >= 0x0f800000u) & 0x7f800000u;
+  return bits_as<Vector<float>>(value | special | ((wide & 0x8000u) << 16));
+}
+
+// Adding 1/2, whose last bit is worth as much as a subnormal half's, rounds what becomes subnormal.
+MLXFFI_INLINE Halves to_float16(Vector<float> values) {
+  auto bits = bits_as<Words>(values);
+  auto sign = (bits >> 16) & 0x8000u;
+  auto size = bits & 0x7fffffffu;
+  auto normal = ((size + 0xfffu + ((size >> 13) & 1u)) >> 13) - (112u << 10);
+  auto small = bits_as<Words>(bits_as<Vector<float>>(size) + 0.5f) - 0x3f000000u;
+  auto result = size < (113u << 23) ? small : normal;
+  result = size >= (143u << 23) ? 0x7c00u - Words{} : result;
+  result = size > 0x7f800000u ? 0x7e00u - Words{} : result;
+  return __builtin_convertvector(result | sign, Halves);
+}
+
+#endif
+
+// --- elements ---
+
+// What an array holds (Stored), what is computed with it (Lane), and the way between the two.
+struct Float32 {
+  using Stored = float;
+  using Lane = float;
+  static constexpr Stored lowest = -std::numeric_limits<float>::infinity();
+  MLXFFI_INLINE static Vector<float> load(const Stored* from) {
+    return read_as<Vector<float>>(from);
+  }
+  MLXFFI_INLINE static void store(Stored* to, Vector<float> values) {
+    __builtin_memcpy(to, &values, sizeof(values));
+  }
+};
+
+struct Float64 {
+  using Stored = double;
+  using Lane = double;
+  static constexpr Stored lowest = -std::numeric_limits<double>::infinity();
+  MLXFFI_INLINE static Vector<double> load(const Stored* from) {
+    return read_as<Vector<double>>(from);
+  }
+  MLXFFI_INLINE static void store(Stored* to, Vector<double> values) {
+    __builtin_memcpy(to, &values, sizeof(values));
+  }
+};
+
+template <uint16_t minus_infinity, Vector<float> (*widen)(Halves), Halves (*narrow)(Vector<float>)>
+struct Half {
+  using Stored = uint16_t;
+  using Lane = float;
+  static constexpr Stored lowest = minus_infinity;
+  MLXFFI_INLINE static Vector<float> load(const Stored* from) {
+    return widen(read_as<Halves>(from));
+  }
+  MLXFFI_INLINE static void store(Stored* to, Vector<float> values) {
+    auto halves = narrow(values);
+    __builtin_memcpy(to, &halves, sizeof(halves));
+  }
+};
+using Float16 = Half<0xfc00, from_float16, to_float16>;
+using BFloat16 = Half<0xff80, from_bfloat16, to_bfloat16>;
+
+template <class E>
+using VectorFor = Vector<typename E::Lane>;
+template <class E>
+inline constexpr int lanes_of = lanes<typename E::Lane>;
+
+// The last `count` elements of a row, with -inf behind them.
+template <class E>
+MLXFFI_INLINE VectorFor<E> load_part(const typename E::Stored* from, int64_t count) {
+  typename E::Stored padded[lanes_of<E>];
+  for (auto& element : padded) {
+    element = E::lowest;
+  }
+  std::memcpy(padded, from, count * sizeof(typename E::Stored));
+  return E::load(padded);
+}
+
+template <class E>
+MLXFFI_INLINE void store_part(typename E::Stored* to, VectorFor<E> values, int64_t count) {
+  typename E::Stored padded[lanes_of<E>];
+  E::store(padded, values);
+  std::memcpy(to, padded, count * sizeof(typename E::Stored));
+}
+
+template <class E>
+MLXFFI_INLINE double element(const typename E::Stored* from) {
+  return load_part<E>(from, 1)[0];
+}
+
+template <class E>
+MLXFFI_INLINE void put_element(typename E::Stored* to, double value) {
+  store_part<E>(to, all(static_cast<typename E::Lane>(value)), 1);
+}
+
+} // namespace
+} // namespace mlxffi

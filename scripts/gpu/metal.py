@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Compile the Metal text of the losses as C++, with stand-ins for Metal's words, and compare its rows with float64.
+
+usage: python scripts/gpu/metal.py [--compiler g++]
+
+No Apple GPU is needed. This finds what is wrong in the text and in its arithmetic; what Apple's compiler thinks of it,
+and whether many threads agree, it cannot tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+KERNELS = HERE.parent.parent / "mlxffi" / "native" / "kernels"
+FILES = ("metal_prelude.h", "gpu_common.h", "gpu_cross_entropy.h", "gpu_divergence.h")
+LOGITS = ("logits", "q", "p")
+GRADIENTS = ("gradient", "dq", "dp")
+
+# name: inputs, outputs, the parts of its body; as gpu.cpp has them
+ROWS = "loss lse_q lse_p"
+CASES = {
+    "cross_entropy_forward": ("logits targets settings", "loss lse", "cross_entropy_forward_body"),
+    "cross_entropy_backward": ("logits targets lse cotangent settings", "gradient", "cross_entropy_backward_body"),
+    "kl_forward": ("q p settings", ROWS, "kl_forward_body"),
+    "js_forward": ("q p settings", f"{ROWS} kl_q kl_p", "js_forward_body"),
+    "kl_backward": (
+        f"q p {ROWS} cotangent settings", "dq", "no_teacher_head divergence_backward_head kl_backward_body",
+    ),
+    "kl_backward_both": (f"q p {ROWS} cotangent settings", "dq dp", "divergence_backward_head kl_backward_body"),
+    "js_backward_both": (
+        f"q p {ROWS} kl_q kl_p cotangent settings", "dq dp", "divergence_backward_head js_backward_body",
+    ),
+}  # fmt: skip
+
+PLACES = """
+  const uint3 thread_position_in_threadgroup{0, 0, 0}, threads_per_threadgroup{32, 1, 1};
+  const uint3 threadgroups_per_grid{1, 4, 1};
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--compiler", default="g++")
+    compiler = parser.parse_args().compiler
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "metal_text.h").write_text(metal_text())
+        program = str(Path(folder) / "metal_rows")
+        flags = ["-std=c++17", "-O1", "-Wno-unknown-pragmas", f"-I{folder}", f"-I{HERE}"]
+        subprocess.run([compiler, *flags, str(HERE / "metal_rows.cpp"), "-o", program], check=True)
+        return subprocess.run([program], check=False).returncode
+
+
+def metal_text() -> str:
+    """The kernels as functions of C++: one thread stands for a whole warp, and for the block."""
+    pieces: dict[str, str] = {}
+    for name in FILES:
+        found = re.findall(r'const char\* (\w+) = R"gpu\((.*?)\)gpu"', (KERNELS / name).read_text(), re.DOTALL)
+        pieces.update(found)
+    shared = pieces["metal_prelude"] + pieces["common_source"]
+    shared += pieces["cross_entropy_source"] + pieces["divergence_source"]
+    for whole, single in (
+        ("team.width = parts * block_width;", "team.width = 1;"),
+        ("team.warps = block_width / 32;", "team.warps = 1;"),
+        ('_Pragma("clang loop unroll(full)")', ""),
+    ):
+        if whole not in shared:
+            raise ValueError(f"the kernels' text has no {whole!r} any more; change metal.py with it")
+        shared = shared.replace(whole, single)
+    return shared + "".join(function(name, pieces) for name in CASES)
+
+
+def function(name: str, pieces: dict[str, str]) -> str:
+    inputs, outputs, parts = (text.split() for text in CASES[name])
+    parameters = [f"const {_type(word)}* {word}" for word in inputs]
+    parameters.insert(1, f"const int* {inputs[0]}_shape")
+    parameters += [f"{_type(word)}* {word}" for word in outputs]
+    parameters.append("uint3 threadgroup_position_in_grid")
+    body = PLACES + pieces["metal_prologue"] + "".join(pieces[part] for part in parts)
+    return f"template <typename T, int UNROLL, bool OPTION>\nvoid run_{name}({', '.join(parameters)}) {{{body}}}\n"
+
+
+def _type(word: str) -> str:
+    return "T" if word in LOGITS + GRADIENTS else "int" if word == "targets" else "float"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

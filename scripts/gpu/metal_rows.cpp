@@ -1,0 +1,190 @@
+// Runs every kernel of metal_text.h on a few rows, one thread a row, and compares with float64 (see metal.py).
+#include <algorithm>
+#include <cstdio>
+#include <random>
+#include <vector>
+
+#include "metal_words.h"
+
+#include "metal_text.h"
+
+namespace {
+
+double worst = 0; // error over tolerance, of all that was compared
+
+void compare(const char* what, double found, double expected, double tolerance) {
+  double error = std::abs(found - expected) / tolerance;
+  if (!(error < 1)) {
+    printf("%s: %g, expected %g\n", what, found, expected);
+  }
+  worst = error < 1e9 ? std::max(worst, error) : 1e9; // NaN too
+}
+
+template <typename T>
+struct Rows {
+  int n, V;
+  std::vector<T> x, y, dx, dy;
+  std::vector<float> loss, lse_q, lse_p, kl_q, kl_p, cotangent;
+  std::vector<int> targets;
+  int shape[2];
+  int start; // elements before the first row, which the rows' alignment comes from
+  float inverse = 0.5f; // a temperature of 2
+  float smoothing = 0.1f;
+
+  Rows(int n, int V, int start) : n(n), V(V), shape{n, V}, start(start) {
+    std::mt19937 random(1);
+    std::normal_distribution<float> normal(0, 3);
+    size_t size = size_t(n) * V + start;
+    x.resize(size), y.resize(size), dx.resize(size), dy.resize(size);
+    for (size_t i = 0; i < size; i++) {
+      x[i] = T(normal(random)), y[i] = T(normal(random));
+    }
+    if (V > 20) { // a teacher's probability of 0 alone, and with a student's
+      y[start + 9] = T(-INFINITY), y[start + 11] = T(-INFINITY), x[start + 11] = T(-INFINITY);
+    }
+    for (auto* row : {&loss, &lse_q, &lse_p, &kl_q, &kl_p, &cotangent}) {
+      row->resize(n);
+    }
+    for (int r = 0; r < n; r++) {
+      cotangent[r] = r == n - 1 ? 0.0f : normal(random);
+      targets.push_back((7 * r + 1) % V);
+    }
+  }
+
+  double q(int r, int i) const {
+    return float(x[start + r * V + i]);
+  }
+  double p(int r, int i) const {
+    return float(y[start + r * V + i]);
+  }
+  void gradient(const char* what, int r, int i, const std::vector<T>& of, double expected) const {
+    double unit = sizeof(T) == 4 ? 1e-5 : 8e-3;
+    double size = std::abs(cotangent[r]) + 1e-12;
+    compare(what, float(of[start + r * V + i]), cotangent[r] == 0 ? 0 : expected, unit * size);
+  }
+};
+
+template <typename T>
+void cross_entropy(Rows<T>& rows) {
+  for (int r = 0; r < rows.n; r++) {
+    uint3 block{0, uint(r), 0};
+    auto *x = rows.x.data() + rows.start, *dx = rows.dx.data() + rows.start;
+    run_cross_entropy_forward<T, 4, true>(
+        x, rows.shape, rows.targets.data(), &rows.smoothing, rows.loss.data(), rows.lse_q.data(), block);
+    run_cross_entropy_backward<T, 2, false>(
+        x, rows.shape, rows.targets.data(), rows.lse_q.data(), rows.cotangent.data(), &rows.smoothing, dx, block);
+    double sum = 0, mean = 0;
+    for (int i = 0; i < rows.V; i++) {
+      sum += exp(rows.q(r, i)), mean += rows.q(r, i) / rows.V;
+    }
+    double expected = log(sum) - 0.9 * rows.q(r, rows.targets[r]) - 0.1 * mean;
+    if (std::isfinite(mean)) {
+      compare("cross-entropy", rows.loss[r], expected, 1e-5);
+    }
+    for (int i = 0; i < rows.V; i++) {
+      double slope = exp(rows.q(r, i)) / sum - 0.9 * (i == rows.targets[r]) - 0.1 / rows.V;
+      rows.gradient("its gradient", r, i, rows.dx, rows.cotangent[r] * slope);
+    }
+  }
+}
+
+// What both divergences are made of, for one row in float64.
+struct Row {
+  std::vector<double> log_q, log_p, log_m;
+  double kl = 0, kl_q = 0, kl_p = 0;
+
+  template <typename T>
+  Row(const Rows<T>& rows, int r) {
+    double sum_q = 0, sum_p = 0;
+    for (int i = 0; i < rows.V; i++) {
+      sum_q += exp(rows.q(r, i) / 2), sum_p += exp(rows.p(r, i) / 2);
+    }
+    for (int i = 0; i < rows.V; i++) {
+      log_q.push_back(rows.q(r, i) / 2 - log(sum_q)), log_p.push_back(rows.p(r, i) / 2 - log(sum_p));
+      log_m.push_back(log((exp(log_q[i]) + exp(log_p[i])) / 2));
+      kl += times(log_p[i], log_p[i] - log_q[i]);
+      kl_q += times(log_q[i], log_q[i] - log_m[i]);
+      kl_p += times(log_p[i], log_p[i] - log_m[i]);
+    }
+  }
+
+  static double times(double log_probability, double x) {
+    return exp(log_probability) == 0 ? 0 : exp(log_probability) * x;
+  }
+};
+
+template <typename T>
+void kl(Rows<T>& rows) {
+  auto *x = rows.x.data() + rows.start, *y = rows.y.data() + rows.start;
+  auto *dx = rows.dx.data() + rows.start, *dy = rows.dy.data() + rows.start;
+  auto *loss = rows.loss.data(), *lse_q = rows.lse_q.data(), *lse_p = rows.lse_p.data(), *c = rows.cotangent.data();
+  for (int r = 0; r < rows.n; r++) {
+    uint3 block{0, uint(r), 0};
+    run_kl_forward<T, 2, false>(x, rows.shape, y, &rows.inverse, loss, lse_q, lse_p, block);
+    Row row(rows, r);
+    compare("KL", loss[r], row.kl, 1e-5);
+    for (bool teacher : {false, true}) {
+      std::fill(rows.dx.begin(), rows.dx.end(), T(9.0f));
+      if (teacher) {
+        run_kl_backward_both<T, 1, true>(x, rows.shape, y, loss, lse_q, lse_p, c, &rows.inverse, dx, dy, block);
+      } else {
+        run_kl_backward<T, 1, false>(x, rows.shape, y, loss, lse_q, lse_p, c, &rows.inverse, dx, block);
+      }
+      for (int i = 0; i < rows.V; i++) {
+        rows.gradient("KL's dq", r, i, rows.dx, c[r] / 2 * (exp(row.log_q[i]) - exp(row.log_p[i])));
+        if (teacher) {
+          double expected = c[r] / 2 * Row::times(row.log_p[i], row.log_p[i] - row.log_q[i] - row.kl);
+          rows.gradient("KL's dp", r, i, rows.dy, expected);
+        }
+      }
+    }
+  }
+}
+
+template <typename T>
+void js(Rows<T>& rows) {
+  auto *x = rows.x.data() + rows.start, *y = rows.y.data() + rows.start;
+  auto *dx = rows.dx.data() + rows.start, *dy = rows.dy.data() + rows.start;
+  auto *loss = rows.loss.data(), *lse_q = rows.lse_q.data(), *lse_p = rows.lse_p.data(), *c = rows.cotangent.data();
+  auto *kl_q = rows.kl_q.data(), *kl_p = rows.kl_p.data();
+  for (int r = 0; r < rows.n; r++) {
+    uint3 block{0, uint(r), 0};
+    run_js_forward<T, 2, false>(x, rows.shape, y, &rows.inverse, loss, lse_q, lse_p, kl_q, kl_p, block);
+    Row row(rows, r);
+    compare("JS", loss[r], (row.kl_q + row.kl_p) / 2, 1e-5);
+    run_js_backward_both<T, 1, true>(
+        x, rows.shape, y, loss, lse_q, lse_p, kl_q, kl_p, c, &rows.inverse, dx, dy, block);
+    for (int i = 0; i < rows.V; i++) {
+      double dq = Row::times(row.log_q[i], row.log_q[i] - row.log_m[i] - row.kl_q);
+      double dp = Row::times(row.log_p[i], row.log_p[i] - row.log_m[i] - row.kl_p);
+      rows.gradient("JS's dq", r, i, rows.dx, c[r] / 4 * dq);
+      rows.gradient("JS's dp", r, i, rows.dy, c[r] / 4 * dp);
+    }
+  }
+}
+
+template <typename T>
+void every_loss(const char* dtype) {
+  worst = 0;
+  for (int V : {1, 7, 129, 1000}) {
+    for (int start : {0, 1}) {
+      Rows<T> rows(4, V, start);
+      cross_entropy(rows);
+      kl(rows);
+      js(rows);
+    }
+  }
+  printf("%s: the worst error is %.2g of its tolerance\n", dtype, worst);
+}
+
+} // namespace
+
+int main() {
+  double all = 0;
+  every_loss<float>("float32");
+  all = std::max(all, worst);
+  every_loss<half>("float16");
+  all = std::max(all, worst);
+  every_loss<bfloat16_t>("bfloat16");
+  return std::max(all, worst) < 1 ? 0 : 1;
+}
