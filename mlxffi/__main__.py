@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import _config, _doctor
+from . import _config, _doctor, _run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,11 +17,14 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
       The exit status.
     """
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["run"]:
+        return _run.run(given[1:])
     parser = argparse.ArgumentParser(prog="python -m mlxffi", description="Tools around mlxffi.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (_config, _doctor):
+    for command in (_config, _doctor, _run):
         command.add_parser(commands)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     status: int = options.run(options)
     return status
 

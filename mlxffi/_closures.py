@@ -50,6 +50,7 @@ _held: dict[int, weakref.ref[Held]] = {}
 # By key: the class of arrays that a function of mlxffi.core takes. Such a function checks itself what it returns.
 _classes: dict[int, type[Array]] = {}
 _keys = itertools.count(1)
+KEYS = ffi.typeof("intptr_t[]")
 
 # What callbacks mostly return goes the short way.
 SEQUENCES = (list, tuple)
@@ -91,9 +92,9 @@ def keep(owner: object) -> int:
 
 def drain() -> None:
     """Take the functions out of the registry whose closures C has destroyed."""
-    while lib.glue_dropped_count():
-        keys = ffi.new("intptr_t[64]")
-        for key in keys[0 : lib.glue_dropped(keys, 64)]:
+    while count := lib.glue_dropped_count():
+        keys = ffi.new(KEYS, count)
+        for key in keys[0 : lib.glue_dropped(keys, count)]:
             _owned.pop(key, None)
             _held.pop(key, None)
             _classes.pop(key, None)

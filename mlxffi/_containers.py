@@ -88,23 +88,24 @@ def string_list(strings: Sequence[str], name: str) -> Iterator[int]:
 
 def arrays_of_map(source: int) -> dict[str, Array]:
     """The entries of a map of arrays that somebody else frees."""
+    return {name: _handles.own_array(value) for name, value in handles_of_map(source)}
+
+
+def handles_of_map(source: int) -> Iterator[tuple[str, int]]:
+    """The entries of a map of arrays that somebody else frees: a name and a handle that is the caller's."""
     iterator = lib.mlx_map_string_to_array_iterator_new(handle("mlx_map_string_to_array", source))
+    key = ffi.new("char **")
     try:
-        return dict(_array_entries(iterator))
+        while True:
+            value = ffi.new("mlx_array *")
+            status = lib.mlx_map_string_to_array_iterator_next(key, value, iterator)
+            if status == END:
+                lib.mlx_array_free(value[0])
+                return
+            check(status)
+            yield decoded(key[0]), pointer(value)
     finally:
         lib.mlx_map_string_to_array_iterator_free(iterator)
-
-
-def _array_entries(iterator: Any) -> Iterator[tuple[str, Array]]:
-    key = ffi.new("char **")
-    while True:
-        value = ffi.new("mlx_array *")
-        status = lib.mlx_map_string_to_array_iterator_next(key, value, iterator)
-        if status == END:
-            lib.mlx_array_free(value[0])
-            return
-        check(status)
-        yield decoded(key[0]), _handles.own_array(pointer(value))
 
 
 def strings_of_map(source: int) -> dict[str, str]:

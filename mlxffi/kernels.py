@@ -40,16 +40,17 @@ class Kernel(_handles.Owner):
         source: str,
         header: str,
         ensure_row_contiguous: bool,
-        option: Any,
+        *options: Any,
+        maker: str = "new",
     ):
         self._h = 0
         self.name, self.input_names, self.output_names = name, tuple(input_names), tuple(output_names)
         if not self.output_names:
             raise ArgumentError(f"[{self._backend}_kernel] output_names: expected at least one name, got none")
-        make, called = _call(self._backend, "new"), text(name, "name")
+        make, called = _call(self._backend, maker), text(name, "name")
         code = text(source, "source"), text(header, "header")
         with string_list(input_names, "input_names") as inputs, string_list(output_names, "output_names") as outputs:
-            made = make(called, inputs, outputs, *code, ensure_row_contiguous, option)
+            made = make(called, inputs, outputs, *code, ensure_row_contiguous, *options)
         super().__init__(made)
 
     def __call__(
@@ -83,6 +84,26 @@ class Kernel(_handles.Owner):
           ValueError: counts do not fit, or the kernel has been closed.
           RuntimeError: the backend is missing, or the stream is not on a GPU.
         """
+        template = dict(template or {})
+        return _handles.take_arrays(
+            self._launch(
+                inputs, output_shapes, output_dtypes, grid, threadgroup, template, init_value, verbose, stream
+            )
+        )
+
+    def _launch(
+        self,
+        inputs: Sequence[ArrayLike],
+        output_shapes: Sequence[Sequence[int]],
+        output_dtypes: Sequence[DtypeLike],
+        grid: Sequence[int],
+        threadgroup: Sequence[int],
+        template: Mapping[str, TemplateValue],
+        init_value: float | None,
+        verbose: bool,
+        stream: Stream | None,
+    ) -> int:
+        """Launch the kernel: the vector handle of the outputs."""
         if not self._h:
             raise ArgumentError(f"[{self.name}] this kernel has been closed; make it again")
         self._count("inputs", inputs, self.input_names)
@@ -95,7 +116,7 @@ class Kernel(_handles.Owner):
                 configure("add_output_arg", sizes, len(sizes), dtypes.of(dtype).number)
             configure("set_grid", *self._three("grid", grid))
             configure("set_thread_group", *self._three("threadgroup", threadgroup))
-            for name, value in dict(template or {}).items():
+            for name, value in template.items():
                 configure(*_template_argument(name, value))
             if init_value is not None:
                 configure("set_init_value", init_value)
@@ -104,7 +125,7 @@ class Kernel(_handles.Owner):
             result = _call(self._backend, "apply")(self._h, handles(arrays), len(arrays), configure.settings, where)
         if not result:
             raise last_error()
-        return _handles.take_arrays(result)
+        return result
 
     def _count(self, what: str, values: Sequence[Any], names: Sequence[str]) -> None:
         if len(values) != len(names):

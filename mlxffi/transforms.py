@@ -148,7 +148,9 @@ def jvp(
         return _pair(lib.glue_jvp, closure, handles(inputs), len(inputs), handles(directions), len(directions))
 
 
-class _NativeGradFn(_NativeFunction):
+class NativeGradFn(_NativeFunction):
+    """A C closure that computes values and gradients."""
+
     __slots__ = ()
     _free = lib.glue_closure_value_and_grad_free
 
@@ -157,7 +159,7 @@ class GradFn:
     """A function that computes values and gradients; made by `value_and_grad`, called any number of times."""
 
     __slots__ = ("__weakref__", "_native", "_ranks")
-    _native: _NativeGradFn | None
+    _native: NativeGradFn | None
 
     def __init__(self, fn: ListFunction, argnums: Sequence[int]):
         held = Held(_tracing.differentiating(fn, argnums))
@@ -165,7 +167,7 @@ class GradFn:
         ranks = [sorted(argnums).index(argnum) for argnum in argnums]
         self._ranks = None if ranks == sorted(ranks) else ranks
         with Closure(held) as closure:
-            self._native = _NativeGradFn(lib.glue_value_and_grad(closure, list(argnums), len(argnums)), held)
+            self._native = NativeGradFn(lib.glue_value_and_grad(closure, list(argnums), len(argnums)), held)
 
     def apply(self, *inputs: ArrayLike) -> tuple[list[Array], list[Array]]:
         """Values and gradients at a point.

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from generator import cpp, glue, headers, ops, stubs, table
+from generator import core, cpp, glue, headers, ops, stubs, table
 
 ROOT = Path(__file__).resolve().parent.parent
 MLX = "0.32.4"
@@ -27,6 +27,7 @@ FOLDERS = {
     "mlxffi/native/mlxc/generated": cpp.render_all,
     "mlxffi/native/glue/generated": glue.render_all,
     "mlxffi": python_modules,
+    "mlxffi/core/generated": core.render_all,
 }
 # The other folders hold nothing but generated files.
 MIXED = {"mlxffi"}

@@ -26,7 +26,8 @@ ROOMS = [
     {"export", "graphs", "io", "losses"},
     {"_api"},
     {"__init__"},
-    {"_config", "_doctor"},
+    {"compat"},
+    {"_config", "_doctor", "_run"},
     {"__main__"},
 ]
 
@@ -85,3 +86,24 @@ def test_functions_are_short(path):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             docstring = ast.get_docstring(node, clean=False) or ""
             assert node.end_lineno - node.lineno + 1 - docstring.count("\n") <= 40, node.name
+
+
+def is_temporary(node):
+    """Whether an expression makes an object that dies as soon as its handle has been read."""
+    if isinstance(node, ast.BoolOp):
+        return any(map(is_temporary, node.values))
+    if isinstance(node, ast.IfExp):
+        return is_temporary(node.body) or is_temporary(node.orelse)
+    if isinstance(node, ast.Call):
+        return not (isinstance(node.func, ast.Attribute) and node.func.attr == "eval")  # gives back its object
+    return isinstance(node, (ast.BinOp, ast.ListComp, ast.List))
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_handle_is_taken_of_a_temporary(path):
+    """`f(make()._h)` frees what `make` made before `f` runs."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and node.attr == "_h":
+            assert not is_temporary(node.value), f"{path.name}:{node.lineno}: {ast.unparse(node)}"
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("handles") and node.args:
+            assert not is_temporary(node.args[0]), f"{path.name}:{node.lineno}: {ast.unparse(node)}"

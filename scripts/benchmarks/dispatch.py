@@ -1,4 +1,4 @@
-"""What a call costs on top of MLX: mlxffi beside mlx.core, in turns, in one process (so both use the same BLAS)."""
+"""What a call costs on top of MLX: mlxffi and mlxffi.core beside mlx.core, in turns, in one process (with one BLAS)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 # First: the BLAS bridge must come before libmlx binds its BLAS.
 import mlxffi
-from mlxffi import Array
+from mlxffi import Array, core
 
 # isort: split
 import mlx.core as mx
@@ -43,21 +43,38 @@ def on_threads(call: Callable[[], object], times: int, threads: int) -> Callable
     return run
 
 
-# --- the contestants: the same work for both libraries ---
+# --- the contestants: the same work for each library ---
+
+# A row: its name, how many calls make one timing, and the calls of mlxffi (None where it has no such thing),
+# mlxffi.core and mlx.core.
+Call = Callable[[], object]
+Row = tuple[str, int, Call | None, Call, Call]
 
 
-def operations() -> Iterator[tuple[str, int, Callable[[], object], Callable[[], object]]]:
-    """Rows that build graphs: a name, how many calls make one timing, mlxffi's call, mlx.core's."""
+def in_core(name: str, times: int, ours: Call | None, work: Callable[[Any], Call]) -> Row:
+    """A row whose work reads the same for mlxffi.core and mlx.core: `work` takes the module."""
+    return name, times, ours, work(core), work(mx)
+
+
+def operations() -> Iterator[Row]:
+    """Rows that build graphs."""
     a, b = Array(1.0), Array(2.0)
-    x, y = mx.array(1.0), mx.array(2.0)
-    yield "a + b, no evaluation", 20_000, lambda: a + b, lambda: x + y
-    yield "add(a, b), no evaluation", 20_000, lambda: mlxffi.add(a, b), lambda: mx.add(x, y)
-    yield "a * 2.0, no evaluation", 20_000, lambda: a * 2.0, lambda: x * 2.0
-    yield "exp(a), no evaluation", 20_000, lambda: mlxffi.exp(a), lambda: mx.exp(x)
+
+    def scalars(work: Callable[[Any, Any, Any], Call]) -> Callable[[Any], Call]:
+        return lambda module: work(module, module.array(1.0), module.array(2.0))
+
+    yield in_core("a + b", 20_000, lambda: a + b, scalars(lambda m, x, y: lambda: x + y))
+    yield in_core("add(a, b)", 20_000, lambda: mlxffi.add(a, b), scalars(lambda m, x, y: lambda: m.add(x, y)))
+    yield in_core("a * 2.0", 20_000, lambda: a * 2.0, scalars(lambda m, x, y: lambda: x * 2.0))
+    yield in_core("exp(a)", 20_000, lambda: mlxffi.exp(a), scalars(lambda m, x, y: lambda: m.exp(x)))
     ours = mlxffi.value_and_grad(lambda v: [mlxffi.square(v[0])])
-    theirs = mx.value_and_grad(mx.square)
-    yield "value_and_grad of square", 2_000, lambda: ours(a), lambda: theirs(x)
-    yield "vjp of 10 operations", 1_000, partial(_vjp_ours, a), partial(_vjp_theirs, x)
+    yield in_core("value_and_grad of square", 2_000, lambda: ours(a), scalars(_grad_of_square))
+    yield in_core("vjp of 10 operations", 1_000, partial(_vjp_ours, a), scalars(_vjp_of_ten))
+
+
+def _grad_of_square(module: Any, x: Any, _: Any) -> Call:
+    transformed = module.value_and_grad(module.square)
+    return lambda: transformed(x)
 
 
 def _ten(module: Any, value: Any) -> Any:
@@ -70,8 +87,60 @@ def _vjp_ours(a: Array) -> object:
     return mlxffi.vjp(lambda v: [_ten(mlxffi, v[0])], [a], [a])
 
 
-def _vjp_theirs(x: mx.array) -> object:
-    return mx.vjp(lambda v: _ten(mx, v), [x], [x])
+def _vjp_of_ten(module: Any, x: Any, _: Any) -> Call:
+    return lambda: module.vjp(lambda v: _ten(module, v), [x], [x])
+
+
+def of_core() -> Iterator[Row]:
+    """Rows of what mlx.core has and mlxffi has not, or has in another form."""
+    for name, work in {
+        "a[1]": lambda a, at: lambda: a[1],
+        "a[1:3, ::2]": lambda a, at: lambda: a[1:3, ::2],
+        "a[indices]": lambda a, at: lambda: a[at],
+        "a[..., None, 0]": lambda a, at: lambda: a[..., None, 0],
+        "a[1] = 0": lambda a, at: lambda: a.__setitem__(1, 0),
+        "a[indices] = 0": lambda a, at: lambda: a.__setitem__(at, 0),
+        "a.sum(axis=0)": lambda a, at: lambda: a.sum(axis=0),
+        "a.reshape(2, 4)": lambda a, at: lambda: a.reshape(2, 4),
+        "a.shape": lambda a, at: lambda: a.shape,
+    }.items():
+        yield in_core(name, 5_000, None, partial(_on_matrix, work))
+    yield in_core("value_and_grad over a tree", 1_000, None, _tree_gradient)
+
+
+def _on_matrix(work: Callable[[Any, Any], Call], module: Any) -> Call:
+    return work(module.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]]), module.array([0, 2]))
+
+
+def _tree_gradient(module: Any) -> Call:
+    layers = {"layers": [{"weight": module.array(1.0), "bias": module.array(2.0)} for _ in range(4)]}
+
+    def loss(tree: Any, x: Any) -> Any:
+        for layer in tree["layers"]:
+            x = x * layer["weight"] + layer["bias"]
+        return x
+
+    transformed, x = module.value_and_grad(loss), module.array(3.0)
+    return lambda: transformed(layers, x)
+
+
+def steps() -> Iterator[Row]:
+    """Rows that evaluate: a training step of a small perceptron, eager and compiled."""
+    mx.random.seed(0)
+    weights = [(mx.random.normal((WIDTH, WIDTH)) * WIDTH**-0.5).tolist() for _ in range(LAYERS)]
+    batch = [mx.random.normal((BATCH, WIDTH)).tolist() for _ in range(2)]
+    ours, core_step, mx_step = _our_step(), _step_of(core), _step_of(mx)
+    mine = [Array(part) for part in [*weights, *batch]]
+    cores, theirs = ([module.array(part) for part in [*weights, *batch]] for module in (core, mx))
+    compiled = mlxffi.compile(ours), core.compile(core_step), mx.compile(mx_step)
+    for name, (first, second, third) in {"eager": (ours, core_step, mx_step), "compiled": compiled}.items():
+        yield (
+            f"training step, {name}",
+            20,
+            lambda step=first: mlxffi.eval(*step(mine)),
+            lambda step=second: core.eval(step(*cores)),
+            lambda step=third: mx.eval(step(*theirs)),
+        )
 
 
 def _loss(module: Any, parameters: Any, inputs: Any, targets: Any) -> Any:
@@ -81,47 +150,48 @@ def _loss(module: Any, parameters: Any, inputs: Any, targets: Any) -> Any:
     return module.mean(module.square(hidden - targets))
 
 
-def steps() -> Iterator[tuple[str, int, Callable[[], object], Callable[[], object]]]:
-    """Rows that evaluate: a training step of a small perceptron, eager and compiled."""
-    mx.random.seed(0)
-    theirs = [mx.random.normal((WIDTH, WIDTH)) * WIDTH**-0.5 for _ in range(LAYERS)]
-    batch = [mx.random.normal((BATCH, WIDTH)) for _ in range(2)]
-    mx.eval(theirs, batch)
-    ours = [Array(weight.tolist()) for weight in theirs]
-    ours_batch = [Array(part.tolist()) for part in batch]
-    mlxffi.eval(*ours, *ours_batch)
-    argnums = range(LAYERS)
-    our_grad = mlxffi.value_and_grad(lambda v: [_loss(mlxffi, v[:LAYERS], v[LAYERS], v[LAYERS + 1])], *argnums)
-    their_grad = mx.value_and_grad(lambda *v: _loss(mx, v[:LAYERS], v[LAYERS], v[LAYERS + 1]), argnums=list(argnums))
+def _our_step() -> Callable[[list[Array]], list[Array]]:
+    loss = lambda v: [_loss(mlxffi, v[:LAYERS], v[LAYERS], v[LAYERS + 1])]  # noqa: E731
+    gradient = mlxffi.value_and_grad(loss, *range(LAYERS))
 
-    def our_step(values: list[Array]) -> list[Array]:
-        loss, grads = our_grad(*values)
-        return [loss[0], *(weight - grad * 0.01 for weight, grad in zip(values, grads, strict=False))]
+    def step(values: list[Array]) -> list[Array]:
+        found, grads = gradient(*values)
+        return [found[0], *(weight - grad * 0.01 for weight, grad in zip(values, grads, strict=False))]
 
-    def their_step(*values: mx.array) -> list[mx.array]:
-        loss, grads = their_grad(*values)
-        return [loss, *(weight - grad * 0.01 for weight, grad in zip(values, grads, strict=False))]
+    return step
 
-    our_compiled, their_compiled = mlxffi.compile(our_step), mx.compile(their_step)
-    mine, other = [*ours, *ours_batch], [*theirs, *batch]
-    yield "training step, eager", 20, lambda: mlxffi.eval(*our_step(mine)), lambda: mx.eval(their_step(*other))
-    yield (
-        "training step, compiled",
-        20,
-        lambda: mlxffi.eval(*our_compiled(mine)),
-        lambda: mx.eval(their_compiled(*other)),
-    )
+
+def _step_of(module: Any) -> Callable[..., list[Any]]:
+    loss = lambda *v: _loss(module, v[:LAYERS], v[LAYERS], v[LAYERS + 1])  # noqa: E731
+    gradient = module.value_and_grad(loss, argnums=list(range(LAYERS)))
+
+    def step(*values: Any) -> list[Any]:
+        found, grads = gradient(*values)
+        return [found, *(weight - grad * 0.01 for weight, grad in zip(values, grads, strict=False))]
+
+    return step
 
 
 def main() -> None:
-    """Print microseconds for each call and the ratio to mlx.core; then the cost on four threads."""
-    print(f"median of {ROUNDS} rounds in turns, microseconds a call")
-    print(f"{'':28} {'mlxffi':>9} {'mlx.core':>9} {'ratio':>6}")
-    for name, times, ours, theirs in [*operations(), *steps()]:
-        seconds = in_turns({"ours": repeated(ours, times), "theirs": repeated(theirs, times)}, ROUNDS)
-        mine, other = (seconds[side] / times * 1e6 for side in ("ours", "theirs"))
-        print(f"{name:28} {mine:9.2f} {other:9.2f} {mine / other:6.2f}")
+    """Print microseconds for each call and the ratios to mlx.core; then the cost on four threads."""
+    print(f"nothing but the training steps is evaluated; median of {ROUNDS} rounds in turns, microseconds a call")
+    print(f"{'':28} {'mlxffi':>9} {'ratio':>6} {'m.core':>9} {'ratio':>6} {'mlx.core':>9}")
+    for row in [*operations(), *of_core(), *steps()]:
+        _print_row(*row)
     _print_threads()
+
+
+def _print_row(name: str, times: int, ours: Call | None, in_core: Call, theirs: Call) -> None:
+    calls = {"ours": ours, "core": in_core, "theirs": theirs}
+    contestants = {side: repeated(call, times) for side, call in calls.items() if call}
+    found = {side: value / times * 1e6 for side, value in in_turns(contestants, ROUNDS).items()}
+    base = found["theirs"]
+    ours_cell, core_cell = (_cell(found.get(side), base) for side in ("ours", "core"))
+    print(f"{name:28} {ours_cell} {core_cell} {base:9.2f}")
+
+
+def _cell(value: float | None, base: float) -> str:
+    return " " * 16 if value is None else f"{value:9.2f} {value / base:6.2f}"
 
 
 def _print_threads(times: int = 20_000) -> None:
@@ -131,5 +201,3 @@ def _print_threads(times: int = 20_000) -> None:
     single, together = seconds["one"] / times * 1e9, seconds["four"] / (4 * times) * 1e9
     ratio = together / single
     print(f"a + b on one thread {single:.0f} ns, on four at once {together:.0f} ns an operation: {ratio:.2f}")
-
-

@@ -13,6 +13,7 @@ has
   waits     true for what evaluates or waits, in a header whose other functions do neither
   guard     a macro without which the header does not declare the function
   defaults  Python defaults of parameters, where they are not those of scripts/generator/ops.py
+  core      the signature of mlx.core's function that is this call (see core.py)
   doc       what it computes; errors: what makes it fail
 
 A file's `also` names, by Python module, what the header's generated module takes from a handwritten one.
@@ -90,6 +91,7 @@ class Function:
     waits: bool = False
     guard: str = ""
     defaults: dict[str, str] = field(default_factory=dict, hash=False)
+    core: str = ""
     doc: str = ""
     errors: str = ""
 

@@ -9,8 +9,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "mlx/c/mlx.h"
+#include "parts.h"
+#include "streams.h"
 
 typedef struct {
   PyObject_HEAD
@@ -191,6 +194,57 @@ static PyObject *owner_size(PyObject *self, void *unused) {
   return array.ctx ? PyLong_FromSize_t(mlx_array_size(array)) : NULL;
 }
 
+/* --- its strided parts --- */
+
+static PyObject *adopt_new(PyObject *type, mlx_array array) {
+  if (!array.ctx) {
+    raise_last_error();
+    return NULL;
+  }
+  PyObject *handle = PyLong_FromVoidPtr(array.ctx);
+  PyObject *made = handle ? adopt(type, handle) : NULL;
+  Py_XDECREF(handle);
+  if (!made) {
+    mlx_array_free(array);
+  }
+  return made;
+}
+
+static PyObject *owner_part(PyObject *self, PyObject *key) {
+  Part part;
+  mlx_array array = open_array(self);
+  if (!array.ctx) {
+    return NULL;
+  }
+  if (!read_key(&part, array, key)) {
+    Py_RETURN_NONE;
+  }
+  mlx_stream stream = glue_stream(0);
+  mlx_array found = take_part(&part, array, stream);
+  glue_stream_done(0, stream);
+  return adopt_new((PyObject *)Py_TYPE(self), found);
+}
+
+static PyObject *owner_with_part(PyObject *self, PyObject *arguments) {
+  Part part;
+  int sizes[MOST];
+  PyObject *key, *given;
+  mlx_array array = open_array(self);
+  if (!array.ctx || !PyArg_ParseTuple(arguments, "OO", &key, &given)) {
+    return NULL;
+  }
+  mlx_array values = {array_of(given, Py_TYPE(self))};
+  if (!values.ctx || mlx_array_dtype(array) != mlx_array_dtype(values) || !read_key(&part, array, key) || part.empty ||
+      !fit_values(&part, values, sizes)) {
+    PyErr_Clear();
+    Py_RETURN_NONE;
+  }
+  mlx_stream stream = glue_stream(0);
+  mlx_array made = put_part(&part, array, values, sizes, stream);
+  glue_stream_done(0, stream);
+  return adopt_new((PyObject *)Py_TYPE(self), made);
+}
+
 static PyGetSetDef properties[] = {
   {"shape", owner_shape, NULL, "The sizes along its axes.", NULL},
   {"ndim", owner_ndim, NULL, "How many axes it has.", NULL},
@@ -208,6 +262,8 @@ static PyMethodDef methods[] = {
   {"_own", owner_own, METH_O | METH_CLASS, "An instance that owns a fresh handle; 0 stands for an error, which is raised."},
   {"_share_all", owner_share_all, METH_O | METH_CLASS, "Instances for the arrays of a vector, whose handle stays the caller's."},
   {"_pack_all", owner_pack_all, METH_O | METH_CLASS, "A new vector of the instances in a list or tuple; None where something else is among them."},
+  {"_part", owner_part, METH_O, "The part at a key of ints, slices, None and ...; None for any other key."},
+  {"_with_part", owner_with_part, METH_VARARGS, "It with other values, of its dtype, at such a key; None for any other."},
   {NULL, NULL, 0, NULL},
 };
 

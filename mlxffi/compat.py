@@ -1,0 +1,41 @@
+"""`mlxffi.core` in the place of `mlx.core`, for one process."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+NAME = "mlx.core"
+SUBMODULES = ("cuda", "distributed", "fast", "fft", "linalg", "metal", "random")
+
+
+def install() -> None:
+    """Let `import mlx.core` give `mlxffi.core` from here on, also in `mlx.nn`, `mlx.optimizers` and other packages.
+
+    Calling it again changes nothing.
+
+    Raises:
+      ImportError: the real mlx.core is loaded already.
+    """
+    core = importlib.import_module("mlxffi.core")
+    if sys.modules.get(NAME, core) is not core:
+        raise ImportError(
+            "mlx.core is loaded already, and arrays of two libraries would meet: "
+            "call mlxffi.compat.install() before anything imports mlx"
+        )
+    sys.modules[NAME] = core
+    for name in SUBMODULES:
+        sys.modules[f"{NAME}.{name}"] = importlib.import_module(f"mlxffi.core.{name}")
+    _parent().core = core  # type: ignore[attr-defined]
+
+
+def _parent() -> ModuleType:
+    """The package `mlx`: that of the wheels, which has no code of its own, or an empty one."""
+    try:
+        return importlib.import_module("mlx")
+    except ModuleNotFoundError:
+        made = ModuleType("mlx")
+        made.__path__ = []
+        sys.modules["mlx"] = made
+        return made

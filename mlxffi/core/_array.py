@@ -1,0 +1,216 @@
+"""`array`, the one type that everything here takes and returns."""
+
+from __future__ import annotations
+
+import copyreg
+import importlib
+from types import ModuleType
+from typing import Any
+
+from .. import _buffers, _dlpack
+from .. import array as lower
+from .._errors import ArgumentError
+from .._ffi import graph
+from . import _arguments, _at, _convert, _dtype, _indexing, _numpy, _printing
+from ._at import ArrayAt
+from ._dtype import Dtype
+from ._methods import Methods
+from ._operators import Operators
+
+# The lowest priority of numpy, as mlx.core has it: operators of numpy's arrays answer for both.
+NUMPY_PRIORITY = -1000000.0
+
+
+class array(Operators, Methods, lower.Array):  # type: ignore[misc]
+    """An n-dimensional array of one dtype, computed when it is needed.
+
+    Args:
+      val: a number, a nested list of numbers and arrays, another array, or an object with the buffer protocol,
+        `__dlpack__` or `__mlx_array__`.
+      dtype: None takes that of the value; numbers of Python are bool, int32 (int64 where they need it), float32 and
+        complex64, and other libraries' float64 becomes float32.
+    """
+
+    __slots__ = ()
+    __module__ = "mlxffi.core"
+    __array_priority__ = NUMPY_PRIORITY  # type: ignore[assignment]
+
+    def __init__(self, val: Any, dtype: Dtype | None = None):
+        self._h = 0
+        self._h = _convert.from_value(val, dtype)
+
+    # --- what it is ---
+
+    @property
+    def dtype(self) -> Dtype:
+        """The type of its elements."""
+        return _dtype.DTYPES[graph.glue_array_dtype(self._h)]
+
+    @property
+    def itemsize(self) -> int:
+        """The bytes of one element."""
+        return graph.glue_array_itemsize(self._h)
+
+    def __len__(self) -> int:
+        return self._axes("len")[0]
+
+    def __iter__(self) -> ArrayIterator:
+        """The arrays along its first axis."""
+        self._axes("iter")
+        return ArrayIterator._over(self)
+
+    def _axes(self, function: str) -> tuple[int, ...]:
+        shape = self.shape
+        if not shape:
+            raise TypeError(f"{function}() 0-dimensional array.")
+        return shape
+
+    # --- values ---
+
+    def item(self) -> Any:
+        """Its one element as a Python number."""
+        return self._one("convert")
+
+    def tolist(self) -> Any:
+        """Its elements as nested lists of Python numbers; one number where it has no axes."""
+        return _numpy.to_list(self)
+
+    def _one(self, function: str) -> Any:
+        if graph.glue_array_size(self._h) != 1:
+            raise ArgumentError("[convert] Only length-1 arrays can be converted to Python scalars.")
+        return _numpy.to_number(self)
+
+    def __index__(self) -> int:
+        if graph.glue_array_ndim(self._h) or self.dtype.kind not in "iu":
+            raise TypeError("Only 0-dimensional integer arrays can be converted to an index.")
+        return int(_numpy.to_number(self))
+
+    def __bytes__(self) -> bytes:
+        """Its elements in row order."""
+        return bytes(_buffers.bytes_of(self))
+
+    # --- parts ---
+
+    def __getitem__(self, arg: Any, /) -> array:
+        """A part of it, by ints, slices, None, ..., and arrays and lists of positions."""
+        part = None if type(arg) is array else self._part(arg)
+        return _indexing.get(self, arg) if part is None else part
+
+    def __setitem__(self, arg0: Any, arg1: Any, /) -> None:
+        """Give it new values, in which `arg1` stands at `arg0`."""
+        changed = None
+        if type(arg0) in _indexing.STRIDED:
+            changed = self._with_part(arg0, _indexing.values_for(self, arg1))
+        if changed is None:
+            changed = _arguments.own(_indexing.put(self, arg0, arg1))
+        self._h, changed._h = changed._h, self._h
+
+    @property
+    def at(self) -> ArrayAt:
+        """For updates of parts that count positions as often as they are given: `a.at[index].add(value)`."""
+        return _at.of(self)
+
+    # --- copies ---
+
+    def __copy__(self) -> array:
+        return _arguments.own(graph.glue_array_set(self._h))
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> array:
+        return _arguments.own(graph.glue_array_set(self._h))
+
+    def __getstate__(self) -> tuple[Any, int]:
+        return _numpy.to_state(self)
+
+    def __setstate__(self, arg: tuple[Any, int], /) -> None:
+        dtype = _dtype.DTYPES[arg[1]]
+        made = array(arg[0])
+        made = made.view(dtype) if dtype is _dtype.bfloat16 else made.astype(dtype)
+        self._h, made._h = made._h, 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
+
+    # --- for other libraries ---
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        """Its values for numpy, which share its memory unless they must be copied."""
+        found = _numpy.to_numpy(self)
+        if dtype is not None and not isinstance(dtype, Dtype) and found.dtype != dtype:
+            return found.astype(dtype)
+        return found.copy() if copy is True else found
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: Any = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A DLPack capsule over its memory. It is computed first."""
+        if dl_device is not None:
+            if not isinstance(dl_device, tuple):
+                raise TypeError(f"dl_device: expected a tuple of two ints, got {dl_device!r}")
+            if dl_device != _dlpack.CPU:
+                raise BufferError(f"dl_device: expected {_dlpack.CPU}, the CPU, got {dl_device}")
+        return _dlpack.to_capsule(self, max_version, bool(copy))
+
+    def __array_namespace__(self, api_version: str | None = None) -> ModuleType:
+        """The module that has the functions of the array API standard."""
+        if api_version is not None:
+            raise ArgumentError("Explicitly specifying api_version is not yet implemented.")
+        return importlib.import_module(__package__ or "mlxffi.core")
+
+    # --- text ---
+
+    def __repr__(self) -> str:
+        return _printing.describe(self) if self._h else "array(closed)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        if not graph.glue_array_ndim(self._h):
+            return format(_numpy.to_number(self), spec)
+        if spec:
+            raise TypeError("unsupported format string passed to mlx.core.array.__format__")
+        return repr(self)
+
+
+class ArrayIterator:
+    """The arrays along an array's first axis, one after the other."""
+
+    __slots__ = ("_array", "_next")
+    __module__ = "mlxffi.core"
+    _array: array
+    _next: int
+
+    def __init__(self) -> None:
+        raise TypeError("ArrayIterator: no constructor defined; use iter")
+
+    @classmethod
+    def _over(cls, array: array) -> ArrayIterator:
+        made = cls.__new__(cls)
+        made._array, made._next = array, 0
+        return made
+
+    def __next__(self) -> array:
+        if self._next >= self._array.shape[0]:
+            raise StopIteration
+        self._next += 1
+        return self._array[self._next - 1]
+
+    def __iter__(self) -> ArrayIterator:
+        return self
+
+
+class ArrayLike:
+    """A wrapper around any object."""
+
+    __slots__ = ("_value",)
+    __module__ = "mlxffi.core"
+
+    def __init__(self, arg: Any, /):
+        self._value = arg
+
+
+_arguments.set_array_class(array, _convert.from_foreign)

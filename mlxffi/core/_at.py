@@ -1,0 +1,65 @@
+"""`array.at[...]`: updates of parts, in which a position counts as often as it is given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._errors import ArgumentError
+from . import _arguments, _indexing
+
+if TYPE_CHECKING:
+    from ._array import array
+
+UNSET = object()
+
+
+class ArrayAt:
+    """A part of an array that is to be updated; each method gives a new array."""
+
+    __slots__ = ("_array", "_key")
+    __module__ = "mlxffi.core"
+    _array: array
+    _key: Any
+
+    def __init__(self) -> None:
+        raise TypeError("ArrayAt: no constructor defined; use array.at")
+
+    def __getitem__(self, indices: Any) -> ArrayAt:
+        """The part at an index."""
+        return of(self._array, indices)
+
+    def _updated(self, value: Any, how: str) -> array:
+        if self._key is UNSET:
+            raise ArgumentError("Must give indices to array.at (e.g. `x.at[0].add(4)`).")
+        return _arguments.own(_indexing.put(self._array, self._key, value, how))
+
+    def add(self, value: Any) -> array:
+        """With values added to the part."""
+        return self._updated(value, "add")
+
+    def subtract(self, value: Any) -> array:
+        """With values taken from the part."""
+        return self._updated(value, "subtract")
+
+    def multiply(self, value: Any) -> array:
+        """With the part multiplied by values."""
+        return self._updated(value, "multiply")
+
+    def divide(self, value: Any) -> array:
+        """With the part divided by values."""
+        return self._updated(value, "divide")
+
+    def maximum(self, value: Any) -> array:
+        """With values where they are greater than the part."""
+        return self._updated(value, "maximum")
+
+    def minimum(self, value: Any) -> array:
+        """With values where they are less than the part."""
+        return self._updated(value, "minimum")
+
+
+def of(array: array, key: Any = UNSET) -> ArrayAt:
+    """The part of an array at an index."""
+    made = ArrayAt.__new__(ArrayAt)
+    made._array, made._key = array, key
+    return made

@@ -1,0 +1,276 @@
+"""Compiled functions: traced once for each kind of arguments, then run as one graph.
+
+What makes a kind is a key of the arguments: the shape of their tree and every constant in it. Each key has a trace of
+its own, under which C compiles again for other shapes and dtypes of the arrays. States that are captured travel as more
+inputs and outputs: tracers take their places while the function runs, and afterwards the new values.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any, ParamSpec, TypeVar
+
+from .._closures import Closure, Held, call, check
+from .._containers import handle
+from .._errors import ArgumentError, OperationError
+from .._errors import check as check_error
+from .._ffi import ffi, lib, plain_mlxc
+from .._handles import Owner, handles
+from . import _trees
+from ._array import array
+from ._transforms import FORWARDED_DOC, Transformed, take_all
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+NOTHING: Any = object()
+
+# Under what C keeps the traces of a key: never used twice, and no address, as other users of the cache have them.
+_numbers = itertools.count(1 << 62)
+
+# How often compilation was switched on or off: C looks at the switch when it makes a function.
+_epoch = 0
+
+
+# --- the key of arguments ---
+
+
+def _key_of(tree: Any, key: list[Any], arrays: list[array]) -> None:
+    """Append to a key what a tree is but for the values of its arrays, and to a list these arrays."""
+    kind = type(tree)
+    if kind is array:
+        arrays.append(tree)
+        key.append(array)
+    elif isinstance(tree, (list, tuple)):
+        key += (kind, len(tree))
+        for item in tree:
+            _key_of(item, key, arrays)
+    elif isinstance(tree, dict):
+        key += (dict, len(tree))
+        for name, item in tree.items():
+            key.append(name)
+            _key_of(item, key, arrays)
+    elif tree is None or isinstance(tree, (bool, int, str, float)):
+        key += (kind, _constant(tree))
+    else:
+        raise ArgumentError(
+            "[compile] Function arguments must be trees of arrays or constants (floats, ints, strings, or None), "
+            f"but received type {kind.__name__}."
+        )
+
+
+def _constant(value: Any) -> Any:
+    """What tells a constant from all others: 0.0 from -0.0, one nan from none."""
+    if isinstance(value, float) and (value == 0 or value != value):
+        return repr(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise OperationError(f"[compile] an int among the arguments must fit in 64 bits, got {value}")
+    return value
+
+
+# --- traces ---
+
+
+class _Body:
+    """The function as C calls it: from flat arrays to flat arrays. It knows nothing of the trace that it belongs to."""
+
+    __slots__ = ("_fun", "_inputs", "_outputs", "_template", "fresh")
+
+    def __init__(self, fun: Callable[..., Any], template: Any, inputs: Any, outputs: Any):
+        self._fun, self._template = fun, template
+        self._inputs, self._outputs = inputs, outputs
+        # By thread: the structure of the result, and what it was traced for, where this call has run the function.
+        self.fresh: dict[int, tuple[Any, Any]] = {}
+
+    def __call__(self, given: list[array]) -> list[array]:
+        following = iter(given)
+        args, kwargs = _trees.joined(self._template, following)
+        tracers = list(following)
+        originals = [] if self._inputs is None else _trees.leaves(self._inputs, [])
+        copies = [item.__copy__() for item in tracers]
+        if tracers:
+            _trees.fill(self._inputs, tracers)
+        try:
+            value = self._fun(*args, **kwargs)
+            found: list[array] = []
+            structure = _trees.split(value, found)
+            if self._outputs is not None:
+                _trees.leaves(self._outputs, found)
+        finally:
+            if tracers:
+                _put_back(self._inputs, tracers, copies, originals)
+        self.fresh[get_ident()] = (structure, _signature(given))
+        return found
+
+
+def _put_back(state: Any, tracers: list[array], copies: list[Any], originals: list[array]) -> None:
+    """Exchange the tracers that are still in a state for what was there before them."""
+    places = {id(tracer): place for place, tracer in enumerate(tracers)}
+
+    def original_of(item: array) -> array:
+        place = places.get(id(item))
+        # A tracer that was assigned to in place is a new value in the old object.
+        return item if place is None or not _is_same(item, copies[place]) else originals[place]
+
+    _trees.exchange(state, original_of)
+
+
+def _is_same(a: array, b: array) -> bool:
+    if plain_mlxc:  # which cannot tell
+        return True
+    found = ffi.new("bool *")
+    check_error(lib.mlxffi_array_is_same(found, *(handle("mlx_array", item._h) for item in (a, b))))
+    return bool(found[0])
+
+
+def _signature(arrays: list[array]) -> Any:
+    return tuple((item.dtype, tuple(item.shape)) for item in arrays)
+
+
+class _Native(Owner):
+    """A compiled function of C, or the function itself where compilation was off in that epoch."""
+
+    __slots__ = ("epoch",)
+    _free = lib.glue_closure_free
+
+    def __init__(self, handle: int):
+        self.epoch = _epoch
+        super().__init__(handle)
+
+
+class _Trace:
+    """The compiled function for one key."""
+
+    __slots__ = ("_body", "_closure", "_held", "_native", "_number", "_results", "_shapeless", "_state", "_uniform")
+
+    def __init__(self, body: _Body, shapeless: bool):
+        self._closure: Closure | None = None
+        self._native: _Native | None = None
+        self._body, self._held, self._shapeless = body, Held(body), shapeless
+        self._number = next(_numbers)
+        # The structure of results: one for all inputs, or by their signature where that differs.
+        self._uniform: Any = NOTHING
+        self._results: dict[Any, Any] = {}
+        self._closure = Closure(self._held, arrays=array)
+
+    def __del__(self) -> None:
+        closure, self._closure = self._closure, None
+        if closure is not None:
+            # What C has compiled is in the cache of this thread.
+            lib.glue_detail_compile_erase(self._number)
+            closure.__exit__()
+
+    def __call__(self, arrays: list[array]) -> tuple[list[array], Any]:
+        """The outputs, and the structure of the result, which the first of them belong to."""
+        native = self._native
+        if native is None or native.epoch != _epoch:
+            native = self._native = self._compiled()
+        vector = call(lib.glue_closure_apply, native._h, handles(arrays), len(arrays))
+        check(not vector)
+        return take_all(vector), self._result(arrays)
+
+    def _compiled(self) -> _Native:
+        if self._closure is None:
+            raise OperationError("[compile] the compiled function has been freed while it ran")
+        return _Native(lib.glue_detail_compile(self._closure.handle, self._number, self._shapeless, [], 0))
+
+    def _result(self, arrays: list[array]) -> Any:
+        fresh = self._body.fresh.pop(get_ident(), None)
+        if fresh is not None:
+            return self._learn(*fresh)
+        if self._uniform is not NOTHING:
+            return self._uniform
+        return self._results[self._sized(_signature(arrays))]
+
+    def _learn(self, structure: Any, signature: Any) -> Any:
+        if not self._results or (self._uniform is not NOTHING and _same(self._uniform, structure)):
+            self._uniform = structure
+        else:
+            self._uniform = NOTHING
+        self._results[self._sized(signature)] = structure
+        return structure
+
+    def _sized(self, signature: Any) -> Any:
+        if not self._shapeless:
+            return signature
+        return tuple((dtype, len(shape)) for dtype, shape in signature)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two structures are equal beyond doubt."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return isinstance(a, (bool, int, float, str)) and bool(a == b)
+
+
+class _Compiled(Transformed):
+    __doc__ = FORWARDED_DOC
+    __slots__ = ("_inputs", "_outputs", "_shapeless", "_traces")
+
+    def __init__(self, fun: Callable[..., Any], inputs: Any, outputs: Any, shapeless: bool):
+        super().__init__(fun, "compile")
+        self._inputs, self._outputs, self._shapeless = inputs, outputs, bool(shapeless)
+        self._traces: dict[Any, _Trace] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        key: list[Any] = []
+        arrays: list[array] = []
+        _key_of(args, key, arrays)
+        if kwargs:
+            _key_of(kwargs, key, arrays)
+        found = tuple(key)
+        trace = self._traces.get(found) or self._traces.setdefault(found, self._trace(args, kwargs))
+        if self._inputs is not None:
+            _trees.leaves(self._inputs, arrays)
+        outputs, structure = trace(arrays)
+        following = iter(outputs)
+        result = _trees.joined(structure, following)
+        if self._outputs is not None:
+            _trees.fill(self._outputs, list(following))
+        return result
+
+    def _trace(self, args: Any, kwargs: Any) -> _Trace:
+        template = _trees.split((args, kwargs), [])
+        return _Trace(_Body(self._fun, template, self._inputs, self._outputs), self._shapeless)
+
+
+def compile(
+    fun: Callable[P, R], inputs: object | None = None, outputs: object | None = None, shapeless: bool = False
+) -> Callable[P, R]:
+    """The same function, traced once for each kind of arguments and run as one graph from then on.
+
+    Args:
+      fun: takes trees of arrays and constants (ints, floats, strings, None), and has no side effects beyond `outputs`.
+        Other constants, shapes and dtypes trace it again.
+      inputs: trees whose arrays the function reads besides its arguments; else they become constants.
+      outputs: trees whose arrays the function replaces, in lists and dicts; they are updated at each call.
+      shapeless: let one trace serve all shapes of the same rank.
+
+    Returns:
+      A function with the same arguments and result.
+    """
+    if not isinstance(shapeless, bool):
+        raise TypeError(f"compile(): shapeless: expected a bool, got {type(shapeless).__name__}")
+    return _Compiled(fun, inputs, outputs, shapeless)
+
+
+def disable_compile() -> None:
+    """Let compiled functions run as they were written, in the whole process."""
+    global _epoch
+    _epoch += 1
+    check_error(lib.glue_disable_compile())
+
+
+def enable_compile() -> None:
+    """Let compiled functions be compiled again, also where MLX_DISABLE_COMPILE is set."""
+    global _epoch
+    _epoch += 1
+    check_error(lib.glue_enable_compile())

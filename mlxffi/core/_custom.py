@@ -1,0 +1,202 @@
+"""Functions with rules of their own, and checkpoints: transforms that last in the graph, over trees."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any, ParamSpec, TypeVar
+
+from .._closures import Closure, call, check
+from .._errors import ArgumentError
+from .._errors import check as check_error
+from .._ffi import graph, lib
+from .._handles import handles
+from . import _trees
+from ._array import array
+from ._transforms import FORWARDED_DOC, Transformed, take_all
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+class _Call:
+    """One call of a function over trees: what its flat inputs and outputs stand for."""
+
+    __slots__ = ("_fun", "_strict", "inputs", "outputs")
+
+    def __init__(self, fun: Callable[..., Any], args: Any, kwargs: Any, arrays: list[array], strict: bool):
+        self._fun, self._strict = fun, strict
+        self.inputs = _trees.split((args, kwargs), arrays)
+        self.outputs: Any = None
+
+    def __call__(self, given: list[array]) -> list[array]:
+        args, kwargs = _trees.joined(self.inputs, iter(given))
+        found: list[array] = []
+        self.outputs = _trees.split(self._fun(*args, **kwargs), found, self._strict)
+        return found
+
+    def arguments(self, values: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
+        """Values in the places of the inputs: positional ones, of which a single one stands alone, and named ones."""
+        args, kwargs = _trees.joined(self.inputs, iter(values))
+        return args[0] if len(args) == 1 else args, kwargs
+
+    def result(self, values: Sequence[Any]) -> Any:
+        """Values in the places of the outputs."""
+        return _trees.joined(self.outputs, iter(values))
+
+
+def _applied(native: int, arrays: list[array]) -> list[array]:
+    """The outputs of a native function, which is freed."""
+    if not native:
+        check_error(1)
+    try:
+        vector = call(lib.glue_closure_apply, native, handles(arrays), len(arrays))
+    finally:
+        lib.glue_closure_free(native)
+    check(not vector)
+    return take_all(vector)
+
+
+# --- checkpoints ---
+
+
+class _Checkpointed(Transformed):
+    __doc__ = FORWARDED_DOC
+    __slots__ = ()
+
+    def __init__(self, fun: Callable[..., Any]):
+        super().__init__(fun, "checkpoint")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        arrays: list[array] = []
+        function = _Call(self._fun, args, kwargs, arrays, False)
+        if not arrays:
+            return self._fun(*args, **kwargs)
+        with Closure(function, arrays=array) as closure:
+            native = lib.glue_checkpoint(closure)
+        return function.result(_applied(native, arrays))
+
+
+def checkpoint(fun: Callable[P, R]) -> Callable[P, R]:
+    """The same function, whose intermediate values are computed again for the gradient instead of being kept.
+
+    Gradients flow to the arrays among the arguments only, not to those that `fun` captures.
+    """
+    return _Checkpointed(fun)
+
+
+# --- custom rules ---
+
+
+class custom_function:
+    """A function whose derivatives and vectorisation may be given as functions, set with the methods as decorators.
+
+    A rule that is left out is derived from the function. Arrays that the function captures get no gradient.
+    """
+
+    __module__ = "mlxffi.core"
+    __slots__ = ("__weakref__", "_fun", "_rules")
+
+    def __init__(self, f: Callable[..., Any]):
+        self._fun = _callable("__init__", f)
+        self._rules: dict[str, Callable[..., Any]] = {}
+
+    def vjp(self, f: Callable[..., Any]) -> custom_function:
+        """Set the reverse-mode rule: from (primals, cotangents, outputs) to gradients in the form of the primals.
+
+        The primals are the tuple of positional arguments, or the argument itself where there is one; keyword arguments
+        are passed on by name. Gradients that are left out at the end count as zeros.
+        """
+        self._rules["vjp"] = _callable("vjp", f)
+        return self
+
+    def jvp(self, f: Callable[..., Any]) -> custom_function:
+        """Set the forward-mode rule: from (primals, tangents) to tangents in the form of the outputs.
+
+        A tangent is None where an argument is not differentiated.
+        """
+        self._rules["jvp"] = _callable("jvp", f)
+        return self
+
+    def vmap(self, f: Callable[..., Any]) -> custom_function:
+        """Set the vectorisation rule: from (inputs, axes) to (outputs, axes), None for an axis that is not there."""
+        self._rules["vmap"] = _callable("vmap", f)
+        return self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        arrays: list[array] = []
+        if not self._rules:
+            return self._fun(*args, **kwargs)
+        function = _Call(self._fun, args, kwargs, arrays, True)
+        if not arrays:
+            return self._fun(*args, **kwargs)
+        parts = [("closure", function), *self._closures(function)]
+        with ExitStack() as stack:
+            closures = [stack.enter_context(Closure(rule, kind, array)) if rule else 0 for kind, rule in parts]
+            native = lib.glue_custom_function(*closures)
+        return function.result(_applied(native, arrays))
+
+    def _closures(self, function: _Call) -> list[tuple[str, Callable[..., Any] | None]]:
+        return [
+            (kind, wrap(function, rule) if (rule := self._rules.get(name)) else None)
+            for name, kind, wrap in (
+                ("vjp", "closure_custom", _reverse_rule),
+                ("jvp", "closure_custom_jvp", _forward_rule),
+                ("vmap", "closure_custom_vmap", _vmap_rule),
+            )
+        ]
+
+
+custom_function.__qualname__ = "custom_function"
+
+
+def _callable(method: str, f: Any) -> Callable[..., Any]:
+    if not callable(f):
+        raise TypeError(f"{method}(): f: expected a callable, got {type(f).__name__}")
+    found: Callable[..., Any] = f
+    return found
+
+
+def _reverse_rule(function: _Call, rule: Callable[..., Any]) -> Callable[..., list[array]]:
+    def gradients(primals: list[array], cotangents: list[array], outputs: list[array]) -> list[array]:
+        args, kwargs = function.arguments(primals)
+        found = rule(args, function.result(cotangents), function.result(outputs), **kwargs)
+        return _complete(_trees.leaves(found, []), primals)
+
+    return gradients
+
+
+def _complete(gradients: list[array], primals: list[array]) -> list[array]:
+    """One gradient for each primal, of its shape: zeros for those that a rule leaves out."""
+    complete = []
+    for primal, gradient in itertools.zip_longest(primals, gradients[: len(primals)]):
+        if gradient is None:
+            gradient = array._own(graph.glue_zeros_like(primal._h, 0))
+        elif gradient.shape != primal.shape:
+            shape = list(primal.shape)
+            gradient = array._own(graph.glue_broadcast_to(gradient._h, shape, len(shape), 0))
+        complete.append(gradient)
+    return complete
+
+
+def _forward_rule(function: _Call, rule: Callable[..., Any]) -> Callable[..., list[array]]:
+    def tangents_of(primals: list[array], tangents: list[array], argnums: list[int]) -> list[array]:
+        args, kwargs = function.arguments(primals)
+        by_place = dict(zip(argnums, tangents, strict=True))
+        directions, _ = function.arguments([by_place.get(place) for place in range(len(primals))])
+        return _trees.leaves(rule(args, directions, **kwargs), [])
+
+    return tangents_of
+
+
+def _vmap_rule(function: _Call, rule: Callable[..., Any]) -> Callable[..., tuple[list[array], list[int]]]:
+    def vectorised(inputs: list[array], axes: list[int]) -> tuple[list[array], list[int]]:
+        args, kwargs = function.arguments(inputs)
+        places, _ = function.arguments([None if axis < 0 else axis for axis in axes])
+        found = rule(args, places, **kwargs)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise ArgumentError("[custom vmap] Vmap function should return a tuple with 2 items.")
+        out_axes = _trees.axes_beside(found[0], found[1], "custom vmap")
+        return _trees.leaves(found[0], []), [-1 if axis is None else axis for axis in out_axes]
+
+    return vectorised

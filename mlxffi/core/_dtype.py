@@ -1,0 +1,222 @@
+"""Dtypes, their categories and limits, and what they become together."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from .. import dtype as lower
+from .._errors import ArgumentError
+
+
+class Dtype(lower.Dtype):
+    """The type of an array's elements. There is one object for each; they are compared and hashed as such."""
+
+    __slots__ = ()
+    __module__ = "mlxffi.core"
+
+    def __init__(self, *_: Any):
+        raise TypeError("Dtype: no constructor defined; use mx.float32 and its like")
+
+    def __repr__(self) -> str:
+        return f"mlx.core.{self.name}"
+
+    def __hash__(self) -> int:
+        return self.number
+
+    def __eq__(self, arg: object, /) -> bool:
+        return self is arg
+
+
+def _named(base: lower.Dtype) -> Dtype:
+    made = Dtype.__new__(Dtype)
+    lower.Dtype.__init__(made, base.name, base.number, base.size, base.kind)
+    return made
+
+
+# By the number of the C enum.
+DTYPES = tuple(map(_named, lower.DTYPES))
+(
+    bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64, float16, float32, float64, bfloat16, complex64
+) = DTYPES  # fmt: skip
+
+
+def of(value: Any, name: str = "dtype") -> Dtype:
+    """The Dtype itself.
+
+    Raises:
+      TypeError: it is none.
+    """
+    if isinstance(value, Dtype):
+        return value
+    raise TypeError(f"{name}: expected a Dtype, got {type(value).__name__}")
+
+
+# --- categories ---
+
+
+class DtypeCategory(enum.Enum):
+    """A set of dtypes, as `issubdtype` takes it."""
+
+    complexfloating = 0
+    floating = 1
+    inexact = 2
+    signedinteger = 3
+    unsignedinteger = 4
+    integer = 5
+    number = 6
+    generic = 7
+
+    def __repr__(self) -> str:
+        return f"DtypeCategory.{self.name}"
+
+    __str__ = __repr__
+
+
+DtypeCategory.__module__ = "mlxffi.core"
+
+complexfloating = DtypeCategory.complexfloating
+floating = DtypeCategory.floating
+inexact = DtypeCategory.inexact
+signedinteger = DtypeCategory.signedinteger
+unsignedinteger = DtypeCategory.unsignedinteger
+integer = DtypeCategory.integer
+number = DtypeCategory.number
+generic = DtypeCategory.generic
+
+_WIDER = {
+    complexfloating: inexact,
+    floating: inexact,
+    inexact: number,
+    signedinteger: integer,
+    unsignedinteger: integer,
+    integer: number,
+    number: generic,
+    generic: None,
+}
+_CATEGORIES = {"b": generic, "u": unsignedinteger, "i": signedinteger, "f": floating, "c": complexfloating}
+_KINDS = {
+    "bool": "b",
+    "signed integer": "i",
+    "unsigned integer": "u",
+    "integral": "iu",
+    "real floating": "f",
+    "complex floating": "c",
+    "numeric": "iufc",
+}
+
+
+def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool:
+    """Whether a dtype or category lies in another one."""
+    if not isinstance(arg1, (Dtype, DtypeCategory)):
+        raise ArgumentError("[issubdtype] Received invalid type for first input.")
+    if not isinstance(arg2, (Dtype, DtypeCategory)):
+        raise ArgumentError("[issubdtype] Received invalid type for second input.")
+    if isinstance(arg2, Dtype):
+        return arg1 is arg2
+    category: DtypeCategory | None = _CATEGORIES[arg1.kind] if isinstance(arg1, Dtype) else arg1
+    while category is not None and category is not arg2:
+        category = _WIDER[category]
+    return category is not None
+
+
+def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
+    """Whether a dtype is of a kind, as the array API standard names them.
+
+    Args:
+      kind: a Dtype, "bool", "signed integer", "unsigned integer", "integral", "real floating", "complex floating" or
+        "numeric", or a tuple of such.
+    """
+    of(dtype)
+    return any(_is_of(dtype, part) for part in (kind if isinstance(kind, tuple) else (kind,)))
+
+
+def _is_of(dtype: Dtype, kind: Any) -> bool:
+    if isinstance(kind, Dtype):
+        return dtype is kind
+    if not isinstance(kind, str):
+        raise ArgumentError("[isdtype] `kind` must be a dtype, a string, or a tuple of dtypes and strings.")
+    if kind not in _KINDS:
+        raise ArgumentError(f"[isdtype] Unknown data type kind: '{kind}'.")
+    return dtype.kind in _KINDS[kind]
+
+
+# --- promotion ---
+
+
+def promote(a: Dtype, b: Dtype) -> Dtype:
+    """The dtype in which elements of two dtypes meet."""
+    return _PROMOTED[a.number][b.number]
+
+
+def _promoted(a: Dtype, b: Dtype) -> Dtype:
+    if a is b:
+        return a
+    low, high = sorted((a, b), key=lambda dtype: "buifc".index(dtype.kind))
+    if low.kind == "u" and high.kind == "i":
+        return _mixed_sign(low.size, high)
+    if low.kind == high.kind:
+        return float32 if {low, high} == {float16, bfloat16} else max(low, high, key=lambda dtype: dtype.size)
+    return high
+
+
+def _mixed_sign(size: int, signed: Dtype) -> Dtype:
+    """An unsigned dtype of a size beside a signed one: a signed one that holds both, else float32."""
+    if signed.size > size:
+        return signed
+    return {1: int16, 2: int32, 4: int64}.get(size, float32)
+
+
+_PROMOTED = tuple(tuple(_promoted(a, b) for b in DTYPES) for a in DTYPES)
+
+
+def castable(a: Dtype, b: Dtype) -> bool:
+    """Whether elements of `a` keep their kind in `b`."""
+    if (a.kind == "u" and b.kind == "i") or (a.kind in "bui" and b.kind in "fc"):
+        return b.kind in "fc" or b.size > a.size
+    return promote(a, b) is b
+
+
+# --- limits ---
+
+# Digits of the significand, the first one included, and the largest exponent.
+_FLOATS = {"float16": (11, 15), "float32": (24, 127), "float64": (53, 1023), "bfloat16": (8, 127)}
+
+
+class finfo:
+    """The limits of a floating-point dtype; for complex64 those of its parts."""
+
+    __module__ = "mlxffi.core"
+    __slots__ = ("bits", "dtype", "eps", "max", "min", "smallest_normal")
+
+    def __init__(self, arg: Dtype, /):
+        if of(arg, "arg").kind not in "fc":
+            raise ArgumentError(f"[finfo] dtype {arg.name} is not inexact.")
+        self.dtype = float32 if arg.kind == "c" else arg
+        self.bits = 8 * self.dtype.size
+        digits, exponent = _FLOATS[self.dtype.name]
+        self.eps = 2.0 ** (1 - digits)
+        self.max = (2 - self.eps) * 2.0**exponent
+        self.min = -self.max
+        self.smallest_normal = 2.0 ** (1 - exponent)
+
+    def __repr__(self) -> str:
+        return f"finfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype.name})"
+
+
+class iinfo:
+    """The limits of an integer dtype."""
+
+    __module__ = "mlxffi.core"
+    __slots__ = ("dtype", "max", "min")
+
+    def __init__(self, arg: Dtype, /):
+        if of(arg, "arg").kind not in "iu":
+            raise ArgumentError(f"[iinfo] Only integer types supported but {arg.name} was provided")
+        self.dtype = arg
+        bits = 8 * arg.size - (arg.kind == "i")
+        self.max = 2**bits - 1
+        self.min = -(2**bits) if arg.kind == "i" else 0
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype.name})"

@@ -1,0 +1,75 @@
+"""Evaluation of the arrays in trees, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .._errors import ArgumentError, OperationError
+from .._errors import check as check_error
+from .._ffi import graph, lib
+from .._handles import handles
+from .._process import require_no_fork
+from . import _trees
+from ._array import array
+
+
+def take_all(vector: int) -> list[array]:
+    """The arrays of a vector handle, which is freed; 0 stands for an error, which is raised."""
+    try:
+        found: list[array] = array._share_all(vector)
+        return found
+    finally:
+        graph.glue_vector_array_free(vector)
+
+
+def eval(*args: Any) -> None:
+    """Compute all arrays in some trees and wait for them.
+
+    Args:
+      args: arrays, or trees of arrays and other leaves, which are ignored.
+    """
+    require_no_fork("eval")
+    if len(args) == 1 and type(args[0]) is array:
+        check_error(lib.glue_array_eval(args[0]._h))
+        return
+    found = _trees.leaves(args, [])
+    check_error(lib.glue_eval(handles(found), len(found)))
+
+
+def async_eval(*args: Any) -> None:
+    """Start to compute all arrays in some trees, without waiting for them.
+
+    Args:
+      args: arrays, or trees of arrays and other leaves, which are ignored.
+    """
+    require_no_fork("async_eval")
+    found = _trees.leaves(args, [])
+    check_error(lib.glue_async_eval(handles(found), len(found)))
+
+
+def depends(inputs: array | Sequence[array], dependencies: array | Sequence[array]) -> Any:
+    """The inputs, which are computed after the dependencies from now on.
+
+    Args:
+      inputs: one array, or a sequence of them.
+      dependencies: one array, or a sequence of them.
+
+    Returns:
+      An array for an array; for a sequence a list with the inputs and behind them the dependencies.
+    """
+    arrays, others = _sequence("inputs", inputs), _sequence("dependencies", dependencies)
+    if not arrays:
+        raise ArgumentError("[depends] inputs: expected at least one array")
+    made = take_all(graph.glue_depends(handles(arrays), len(arrays), handles(others), len(others)))
+    return made[0] if isinstance(inputs, array) else made
+
+
+def _sequence(name: str, value: Any) -> list[array]:
+    if isinstance(value, array):
+        return [value]
+    if isinstance(value, (list, tuple)) and all(isinstance(item, array) for item in value):
+        return list(value)
+    if value is None:
+        raise TypeError(f"depends(): {name}: expected an array or a sequence of arrays, got None")
+    raise OperationError(f"[depends] {name}: expected an array or a sequence of arrays, got {type(value).__name__}")

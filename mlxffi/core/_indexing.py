@@ -1,0 +1,479 @@
+"""`array[key]` and `array[key] = value`.
+
+Ints, slices and None take a strided part of the array; arrays of positions then pick from it on their axes. The picked
+axes come where the arrays stand if these are neighbours, and else first. Positions in arrays are not checked, as they
+may not be computed yet.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .._errors import ArgumentError, OperationError
+from .._ffi import graph
+from .._handles import ArrayHandle
+from . import _arguments
+from ._arguments import BoundsError
+
+if TYPE_CHECKING:
+    from ._array import array
+
+Entry = Any
+WHOLE = slice(None)
+# The types of the keys that C understands in writing.
+STRIDED = frozenset((int, slice, tuple))
+# What an update of a part does: the C functions for a strided part and for picked positions ("" gives new values).
+UPDATES: dict[str, tuple[Callable[..., int], Callable[..., int]]] = {
+    "": (graph.glue_slice_update, graph.glue_scatter),
+    "add": (graph.glue_slice_update_add, graph.glue_scatter_add),
+    "multiply": (graph.glue_slice_update_prod, graph.glue_scatter_prod),
+    "maximum": (graph.glue_slice_update_max, graph.glue_scatter_max),
+    "minimum": (graph.glue_slice_update_min, graph.glue_scatter_min),
+}
+# Those that are other ones with the inverse of the values.
+INVERSES: dict[str, tuple[str, Callable[..., int]]] = {
+    "subtract": ("add", graph.glue_negative),
+    "divide": ("multiply", graph.glue_reciprocal),
+}
+
+
+# --- reading ---
+
+
+def get(array: array, key: Any) -> array:
+    """`array[key]`."""
+    kind = type(key)
+    if kind is int:
+        return _row(array, key)
+    if kind is _arguments.array_class:
+        return _rows(array, key)
+    if kind is list:
+        return _rows(array, _arguments.array_class(key))
+    if kind is tuple:
+        axis = _only_array(key)
+        if axis >= 0 and len(key) <= array.ndim:
+            return _rows(array, key[axis], axis)
+    selection = Selection(array.shape, key if kind is tuple else (key,))
+    if selection.picks:
+        return _picked(array, selection)
+    part = selection.part(array)
+    if selection.gone:
+        part = _arguments.own(graph.glue_squeeze_axes(part._h, selection.gone, len(selection.gone), 0))
+    if selection.new:
+        part = _arguments.own(graph.glue_expand_dims_axes(part._h, selection.new, len(selection.new), 0))
+    return +array if part is array else part
+
+
+def _row(array: array, position: int) -> array:
+    """`array[position]`."""
+    sizes = list(array.shape)
+    if not sizes:
+        raise BoundsError("too many indices for array: array is 0-dimensional")
+    ndim = len(sizes)
+    starts = [0] * ndim
+    starts[0] = start = position_of(position, sizes[0], 0)
+    sizes[0] = start + 1
+    part = _arguments.own(graph.glue_slice(array._h, starts, ndim, sizes, ndim, [1] * ndim, ndim, 0))
+    return _arguments.own(graph.glue_squeeze_axis(part._h, 0, 0))
+
+
+def _only_array(key: tuple[Any, ...]) -> int:
+    """The place of the one array of a key that has nothing else but whole slices; -1 for other keys."""
+    found = -1
+    for place, entry in enumerate(key):
+        if type(entry) is _arguments.array_class and found < 0:
+            found = place
+        elif type(entry) is not slice or any(part is not None for part in (entry.start, entry.stop, entry.step)):
+            return -1
+    return found
+
+
+def _rows(array: array, positions: array, axis: int = 0) -> array:
+    """`array[positions]`, on some axis."""
+    if not graph.glue_array_ndim(array._h):
+        raise BoundsError("too many indices for array: array is 0-dimensional")
+    _require_integers(positions)
+    return _arguments.own(graph.glue_take_axis(array._h, positions._h, axis, 0))
+
+
+def _picked(array: array, selection: Selection) -> array:
+    """The part of an array at arrays of positions."""
+    shape, picked, before = selection.result()
+    if not math.prod(shape):
+        return _arguments.own(graph.glue_zeros(shape, len(shape), array.dtype.number, 0))
+    part = selection.part(array)
+    picks, axes, block = list(selection.picks.values()), list(selection.picks), selection.block
+    handles = [pick._h for pick in picks]
+    own = _arguments.own
+    part = own(graph.glue_gather(part._h, handles, len(handles), axes, len(axes), block, len(block), 0))
+    # The picked axes stand first.
+    gone = [len(picked) + axis for axis in selection.gone]
+    part = own(graph.glue_squeeze_axes(part._h, gone, len(gone), 0))
+    if selection.new:
+        new = [len(picked) + place for place in selection.new]
+        part = own(graph.glue_expand_dims_axes(part._h, new, len(new), 0))
+    if before and picked:
+        order = moved(len(shape), len(picked), before)
+        part = own(graph.glue_transpose_axes(part._h, order, len(order), 0))
+    return part
+
+
+def moved(ndim: int, picked: int, before: int) -> list[int]:
+    """The order of axes that moves the first `picked` ones behind `before` others."""
+    axes = list(range(ndim))
+    return [*axes[picked : picked + before], *axes[:picked], *axes[picked + before :]]
+
+
+# --- writing ---
+
+
+def values_for(array: array, value: Any) -> array:
+    """Values in the dtype of the array that takes them."""
+    values = value if type(value) is _arguments.array_class else _arguments.beside(value, array)
+    return values if values.dtype is array.dtype else values.astype(array.dtype)
+
+
+def put(array: array, key: Any, value: Any, how: str = "") -> int:
+    """The handle of what `array` becomes by `array[key] = value`, or by another update of that part."""
+    if key is None or key is Ellipsis:
+        return _put_everywhere(array, _arguments.as_array(value, array.dtype), how)
+    if how in INVERSES:
+        how, inverse = INVERSES[how]
+        values = _arguments.as_array(value, array.dtype)
+        value = _arguments.own(inverse(values._h, 0))
+    values = values_for(array, value)
+    if how and type(key) in STRIDED:
+        handle = _put_by_parts(array, key, values, how)
+        if handle:
+            return handle
+    if type(key) is _arguments.array_class and key.dtype.kind in "iu" and key.size and array.size:
+        return _put_rows(array, key, values, how)
+    mask = _mask(key)
+    if mask is not None:
+        if how:
+            raise BoundsError("boolean indices are not supported in array.at")
+        return _put_masked(array, mask, values)
+    selection = Selection(array.shape, key if type(key) is tuple else (key,), checked=False)
+    return (_put_picked if selection.picks else _put_part)(array, selection, values, how)
+
+
+def _put_by_parts(array: array, key: Any, values: array, how: str) -> int:
+    """An update of a strided part in C; 0 for what needs more."""
+    part = array._part(key)
+    if part is None:
+        return 0
+    shape = part.shape
+    if values.ndim > len(shape) or any(
+        size not in (1, wanted) for size, wanted in zip(values.shape[::-1], shape[::-1], strict=False)
+    ):
+        return 0
+    glue: Callable[..., int] = getattr(graph, f"glue_{how}")
+    made = array._with_part(key, _arguments.own(glue(part._h, values._h, 0)))
+    if made is None:
+        return 0
+    handle, made._h = made._h, 0
+    return handle
+
+
+def _put_rows(array: array, positions: array, values: array, how: str) -> int:
+    """Update the rows at an array of positions."""
+    picked, rest = positions.shape, array.shape[1:]
+    shape = [*picked, *rest]
+    fitting = _fitting(values, shape)
+    values = _reshaped(values, fitting)
+    values = _arguments.own(graph.glue_broadcast_to(values._h, shape, len(shape), 0))
+    values = _reshaped(values, [*picked, 1, *rest])
+    return UPDATES[how][1](array._h, [positions._h], 1, values._h, [0], 1, 0)
+
+
+def _put_part(array: array, selection: Selection, values: array, how: str) -> int:
+    """Update a strided part."""
+    stay = selection.stay
+    shape = _fitting(values, stay)
+    if not math.prod(selection.block):
+        return graph.glue_array_set(array._h)
+    if selection.gone or selection.new:
+        values = _reshaped(values, selection.in_block(shape))
+    elif len(shape) != values.ndim:
+        values = _reshaped(values, shape)
+    if selection.whole and not how:
+        shape = list(array.shape)
+        return graph.glue_broadcast_to(values._h, shape, len(shape), 0)
+    if not selection.block:
+        return _put_everywhere(array, values, how)
+    return UPDATES[how][0](array._h, values._h, *selection.bounds(), 0)
+
+
+def _put_everywhere(array: array, values: array, how: str) -> int:
+    """Update all elements, in the dtype that those and the values have in common; new values keep theirs."""
+    shape = array.shape
+    values = _reshaped(values, _fitting(values, shape))
+    if not how:
+        return graph.glue_broadcast_to(values._h, shape, len(shape), 0)
+    glue: Callable[..., int] = getattr(graph, f"glue_{how}")
+    return glue(array._h, values._h, 0)
+
+
+def _put_picked(array: array, selection: Selection, values: array, how: str) -> int:
+    """Update a part at arrays of positions."""
+    shape, picked, before = selection.result()
+    values = _reshaped(values, _fitting(values, shape))
+    if not math.prod(shape):
+        return graph.glue_array_set(array._h)
+    own = _arguments.own
+    values = own(graph.glue_broadcast_to(values._h, shape, len(shape), 0))
+    if before and picked:
+        order = moved(len(shape), len(picked), before)
+        inverse = sorted(order, key=order.__getitem__)
+        values = own(graph.glue_transpose_axes(values._h, inverse, len(inverse), 0))
+    values = _reshaped(values, [*picked, *selection.block])
+    part = selection.part(array)
+    handles = [pick._h for pick in selection.picks.values()]
+    axes = list(selection.picks)
+    glue = UPDATES[how][1]
+    updated = glue(part._h, handles, len(handles), values._h, axes, len(axes), 0)
+    if selection.whole:
+        return updated
+    made = own(updated)
+    return graph.glue_slice_update(array._h, made._h, *selection.bounds(), 0)
+
+
+def _mask(key: Any) -> array | None:
+    """The mask of a key that is nothing else."""
+    if isinstance(key, ArrayHandle):
+        return key if key.dtype.kind == "b" else None  # type: ignore[attr-defined, return-value]
+    if isinstance(key, bool):
+        return _arguments.array_class(key)
+    if isinstance(key, list):
+        made = _arguments.array_class(key)
+        return made if made.dtype.kind == "b" and made.ndim else None
+    if str(getattr(key, "dtype", "")) == "bool":
+        return _arguments.as_array(key)
+    return None
+
+
+def _put_masked(array: array, mask: array, values: array) -> int:
+    """Give the positions where a mask is true the values, one after the other."""
+    return graph.glue_masked_scatter(array._h, mask._h, values._h, 0)
+
+
+def _reshaped(values: array, shape: Sequence[int]) -> array:
+    return _arguments.own(graph.glue_reshape(values._h, shape, len(shape), 0))
+
+
+def _fitting(values: array, shape: Sequence[int]) -> list[int]:
+    """The sizes of values, with as many axes as `shape`, to which they must broadcast."""
+    sizes = list(values.shape)
+    while len(sizes) > len(shape) and sizes[0] == 1:
+        del sizes[0]
+    padded = [1] * (len(shape) - len(sizes)) + sizes
+    if len(padded) != len(shape) or any(size not in (1, wanted) for size, wanted in zip(padded, shape, strict=True)):
+        raise ArgumentError(f"Cannot broadcast array of shape {values.shape} into shape {tuple(shape)}.")
+    return padded
+
+
+# --- what a key selects ---
+
+
+class Selection:
+    """What the entries of a key select of an array of some shape.
+
+    `starts`, `stops`, `steps`: the strided part, which is everything if `whole`; `block`: its sizes, 1 on picked axes;
+    `gone`: the axes that an int or an array takes away; `picks`: arrays of positions by axis; `stay`: the sizes of the
+    other axes; `new`: the places of None among them; `places`: how many of them stand before each array of positions,
+    and in reading before each int.
+    """
+
+    __slots__ = ("block", "checked", "gone", "new", "picks", "places", "starts", "stay", "steps", "stops", "whole")
+
+    def __init__(self, shape: tuple[int, ...], key: tuple[Any, ...], checked: bool = True):
+        self.whole = True
+        self.checked = checked
+        self.starts: list[int] = []
+        self.stops: list[int] = []
+        self.steps: list[int] = []
+        self.block: list[int] = []
+        self.gone: list[int] = []
+        self.new: list[int] = []
+        self.stay: list[int] = []
+        self.picks: dict[int, Any] = {}
+        self.places: set[int] = set()
+        for entry in entries_of(key, len(shape)):
+            if entry is None:
+                self.new.append(len(self.stay))
+                self.stay.append(1)
+            else:
+                self._add(entry, shape[len(self.block)])
+
+    def _add(self, entry: Entry, size: int) -> None:
+        """Add what an entry selects on the next axis."""
+        axis = len(self.block)
+        if type(entry) is slice:
+            start, stop, step, count = span_of(entry, size)
+            self.stay.append(count)
+        elif type(entry) is int:
+            self.gone.append(axis)
+            if self.checked:
+                self.places.add(len(self.stay))
+            start = position_of(entry, size, axis) if self.checked else _wrapped(entry, size)
+            step, count = 1, int(start >= 0)
+            start = max(start, 0)
+            stop = start + count
+        else:
+            self._pick(entry, size, axis)
+            start, stop, step, count = 0, size, 1, size
+        self.whole = self.whole and count == size and step == 1
+        self.starts.append(start)
+        self.stops.append(stop)
+        self.steps.append(step)
+        self.block.append(1 if axis in self.picks else count)
+
+    def _pick(self, positions: array, size: int, axis: int) -> None:
+        if not size and positions.size:
+            raise BoundsError("[take] Cannot do a non-empty take from an empty axis.")
+        self.gone.append(axis)
+        self.places.add(len(self.stay))
+        self.picks[axis] = positions
+
+    def bounds(self) -> tuple[list[int], int, list[int], int, list[int], int]:
+        """The part as C functions take it."""
+        count = len(self.starts)
+        return self.starts, count, self.stops, count, self.steps, count
+
+    def part(self, array: array) -> array:
+        """The strided part of the array."""
+        return array if self.whole else _arguments.own(graph.glue_slice(array._h, *self.bounds(), 0))
+
+    def in_block(self, shape: Sequence[int]) -> list[int]:
+        """The sizes of values among all axes of the part, from those among the axes of the result."""
+        kept = iter([size for axis, size in enumerate(shape) if axis not in self.new])
+        return [1 if axis in self.gone else next(kept) for axis in range(len(self.block))]
+
+    def result(self) -> tuple[list[int], list[int], int]:
+        """The shape that the picks lead to, that of the picked axes, and how many axes stand before these."""
+        picked = _broadcast([pick.shape for pick in self.picks.values()])
+        before = next(iter(self.places)) if len(self.places) == 1 else 0
+        return [*self.stay[:before], *picked, *self.stay[before:]], picked, before
+
+
+def span_of(entry: slice, size: int) -> tuple[int, int, int, int]:
+    """Start, stop, step and number of elements of a slice, as C++ takes them."""
+    parts = entry.start, entry.stop, entry.step
+    if entry.start is None and entry.stop is None and entry.step is None:
+        return 0, size, 1, size
+    for part in parts:
+        if part is not None and (type(part) is not int or not -(2**31) <= part < 2**31):
+            _require_32_bits(part)
+    if type(entry.step) is int and not entry.step:
+        raise BoundsError("Slice steps must not be zero.")
+    start, stop, step = entry.indices(size)
+    count = len(range(start, stop, step))
+    if not count:
+        return 0, 0, 1, 0
+    if count == 1:
+        step = 1
+    stop = start + count * step
+    # Backwards over the first element: C++ takes -1 for the last one.
+    return start, min(stop, size) if stop >= 0 else -size - 1, step, count
+
+
+def _require_32_bits(part: Any) -> None:
+    if not _is_integer(part):
+        raise BoundsError("Slice indices must be integers or None.")
+    part = operator.index(part)
+    if not -(2**63) <= part < 2**63:
+        raise OperationError(f"Slice indices must be 32-bit integers, got {part}.")
+    if not -(2**31) <= part < 2**31:
+        raise BoundsError(f"Slice indices must be 32-bit integers, got {part}.")
+
+
+def position_of(position: int, size: int, axis: int) -> int:
+    """A position counted from the start of its axis.
+
+    Raises:
+      IndexError, ValueError: it lies outside.
+    """
+    if -size <= position < size:
+        return position + size if position < 0 else position
+    if not -(2**63) <= position < 2**63:
+        raise OperationError(f"[index] expected a position of 64 bits, got {position}")
+    raise BoundsError(f"[index] expected positions from {-size} to {size - 1} on axis {axis}, got {position}")
+
+
+def _wrapped(position: int, size: int) -> int:
+    """The position that an int stands for in writing; -1 where it lies outside, which changes nothing."""
+    start = position + size if position < 0 else position
+    if -size <= start < -1:
+        start += size
+    return start if 0 <= start < size else -1
+
+
+def _broadcast(shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    ndim = max(map(len, shapes))
+    result = [1] * ndim
+    for shape in shapes:
+        for axis, size in enumerate(shape, ndim - len(shape)):
+            if size != 1 and result[axis] not in (1, size):
+                found = " and ".join(f"({','.join(map(str, shape))})" for shape in shapes)
+                raise BoundsError(f"[broadcast_shapes] Shapes {found} cannot be broadcast.")
+            result[axis] = size if size != 1 else result[axis]
+    return result
+
+
+# --- from a key to its entries: None, slices, ints and arrays of positions ---
+
+
+def entries_of(key: tuple[Any, ...], ndim: int) -> list[Entry]:
+    """The entries of a key for all axes, with slices for the Ellipsis or at the end."""
+    entries: list[Entry] = []
+    used = 0
+    place = None
+    for item in key:
+        if item is Ellipsis:
+            if place is not None:
+                raise BoundsError("An index can only have a single ellipsis (...)")
+            place = len(entries)
+            continue
+        used += item is not None
+        kind = type(item)
+        entries.append(item if item is None or kind is slice or kind is int else _positions(item))
+    if used > ndim:
+        raise BoundsError(f"Too many indices for array with {ndim} dimensions.")
+    if used < ndim:
+        place = len(entries) if place is None else place
+        entries[place:place] = [WHOLE] * (ndim - used)
+    return entries
+
+
+def _positions(item: Any) -> Any:
+    """An int or an array of positions."""
+    if isinstance(item, ArrayHandle):
+        return _require_integers(item)
+    if isinstance(item, list):
+        return _require_integers(_arguments.array_class(item))
+    if not _is_integer(item):
+        raise BoundsError(f"Cannot index mlx array using the given type ({type(item).__name__}).")
+    return operator.index(item)
+
+
+def _is_integer(item: Any) -> bool:
+    """Whether it is one integer, of Python or another library."""
+    if isinstance(item, (bool, ArrayHandle)):
+        return False
+    try:
+        operator.index(item)
+    except TypeError:
+        return False
+    return True
+
+
+def _require_integers(positions: Any) -> Any:
+    kind = positions.dtype.kind
+    if kind == "b":
+        raise BoundsError("boolean indices are not yet supported")
+    if kind not in "iu":
+        raise BoundsError("[index] Got indices with invalid dtype. Indices must be integral.")
+    return positions

@@ -1,0 +1,249 @@
+"""Arrays in files: .npy, .npz, .safetensors and .gguf, by path or through file objects."""
+
+from __future__ import annotations
+
+import io as streams
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+from .. import io as lower
+from .._containers import array_map as lower_array_map
+from .._containers import handle, handles_of_map, string_map, strings_of_list, strings_of_map
+from .._errors import ArgumentError, OperationError, check
+from .._ffi import ffi, lib
+from .._process import require_no_fork
+from ._array import array
+from ._device import StreamOrDevice, stream_handle
+
+__all__ = ["load", "save", "save_gguf", "save_safetensors", "savez", "savez_compressed"]
+
+File: TypeAlias = "BinaryIO | str | Path"
+
+
+# --- saving ---
+
+
+def save(file: File, arr: array) -> None:
+    """Write an array in .npy format.
+
+    Args:
+      file: a path, to which .npy is appended where it does not end so, or a binary file object.
+      arr: the array; it is evaluated.
+    """
+    if not isinstance(arr, array):
+        raise TypeError(f"save(): arr: expected an array, got {type(arr).__name__}")
+    require_no_fork("save")
+    with _written("save", file, ".npy") as path:
+        check(lib.glue_save(path, arr._h))
+
+
+def savez(file: File, *args: array, **kwargs: array) -> None:
+    """Write arrays into an uncompressed .npz archive, those without a name as arr_0, arr_1 and so on.
+
+    Args:
+      file: a path, to which .npz is appended where it does not end so, or a binary file object.
+    """
+    _save_archive(file, args, kwargs, zipfile.ZIP_STORED)
+
+
+def savez_compressed(file: File, *args: array, **kwargs: array) -> None:
+    """Write arrays into a compressed .npz archive, those without a name as arr_0, arr_1 and so on.
+
+    Args:
+      file: a path, to which .npz is appended where it does not end so, or a binary file object.
+    """
+    _save_archive(file, args, kwargs, zipfile.ZIP_DEFLATED)
+
+
+def _save_archive(file: Any, args: tuple[array, ...], kwargs: dict[str, array], compression: int) -> None:
+    entries = dict(kwargs)
+    for index, arr in enumerate(args):
+        if f"arr_{index}" in kwargs:
+            raise ArgumentError(f"[savez] Cannot use un-named variables and keyword arr_{index}")
+        entries[f"arr_{index}"] = arr
+    for name, arr in entries.items():
+        if not isinstance(arr, array):
+            raise OperationError(f"[savez] {name}: expected an array, got {type(arr).__name__}")
+    target = file
+    if isinstance(file, (str, os.PathLike)):
+        target = os.fspath(file) if os.fspath(file).endswith(".npz") else f"{os.fspath(file)}.npz"
+    elif not hasattr(file, "write"):
+        raise AttributeError(f"[savez] file: expected a path or a file object with write(), got {type(file).__name__}")
+    with zipfile.ZipFile(target, "w", compression, allowZip64=True) as archive:
+        for name, arr in entries.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                save(entry, arr)  # type: ignore[arg-type]
+
+
+def save_safetensors(file: File, arrays: dict[str, array], metadata: dict[str, str] | None = None) -> None:
+    """Write named arrays in safetensors format.
+
+    Args:
+      file: a path, to which .safetensors is appended where it does not end so, or a binary file object.
+      arrays: arrays by name; they are evaluated.
+      metadata: texts by key.
+    """
+    if not isinstance(arrays, dict):
+        raise TypeError(f"save_safetensors(): arrays: expected a dict, got {type(arrays).__name__}")
+    require_no_fork("save_safetensors")
+    strings = {} if metadata is None else metadata
+    if not isinstance(strings, dict) or not all(isinstance(item, str) for pair in strings.items() for item in pair):
+        raise ArgumentError("[save_safetensors] Metadata must be a dictionary with string keys and values")
+    written = _written("save_safetensors", file, ".safetensors")
+    with _array_map("save_safetensors", arrays) as values, string_map(strings) as notes, written as path:
+        check(lib.glue_save_safetensors(path, values, notes))
+
+
+@contextmanager
+def _array_map(function: str, arrays: Mapping[Any, Any]) -> Iterator[int]:
+    for name, value in arrays.items():
+        if not isinstance(name, str) or not isinstance(value, array):
+            raise OperationError(f"[{function}] arrays: expected arrays by str, got {value!r} by {name!r}")
+    with lower_array_map(arrays) as values:
+        yield values
+
+
+def save_gguf(file: File, arrays: dict[str, array], metadata: dict[str, Any] | None = None) -> None:
+    """Write named arrays in GGUF format.
+
+    Args:
+      file: a path, to which .gguf is appended where it does not end so.
+      arrays: arrays by name; they are evaluated.
+      metadata: by key an array (a scalar or a vector), a text or a list of texts.
+    """
+    if not isinstance(arrays, dict):
+        raise TypeError(f"save_gguf(): arrays: expected a dict, got {type(arrays).__name__}")
+    if not isinstance(file, (str, os.PathLike)):
+        raise ArgumentError("[save_gguf] Input must be a string")
+    for key, value in (metadata or {}).items():
+        if not _gguf_can_hold(value):
+            raise OperationError(f"[save_gguf] metadata[{key!r}]: expected an array, a str or a list of str")
+    with _array_map("save_gguf", arrays):
+        lower.save_gguf(file, arrays, metadata)
+
+
+def _gguf_can_hold(value: Any) -> bool:
+    texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return texts or isinstance(value, (array, str))
+
+
+@contextmanager
+def _written(function: str, file: Any, suffix: str) -> Iterator[bytes]:
+    if not isinstance(file, (str, os.PathLike)) and not hasattr(file, "write"):
+        raise ArgumentError(f"[{function}] Input must be a file-like object, or string")
+    with lower._written(file, suffix) as path:
+        yield path
+
+
+# --- loading ---
+
+
+def load(
+    file: File,
+    /,
+    format: str | None = None,
+    return_metadata: bool = False,
+    *,
+    stream: StreamOrDevice = None,
+) -> Any:
+    """Read the array or the arrays of a file.
+
+    Args:
+      file: a path or, but for gguf, a binary file object. Out of a path arrays are read when they are evaluated.
+      format: "npy", "npz", "safetensors" or "gguf"; None takes what the name ends in.
+      return_metadata: give the metadata as well, where the format has it.
+
+    Returns:
+      An array for npy, else arrays by name; with `return_metadata` the pair of that and a dict.
+    """
+    if file is None:
+        raise TypeError("load(): file: expected a path or a binary file object, got None")
+    by_path = isinstance(file, (str, os.PathLike))
+    if not by_path and not _is_binary(file):
+        raise ArgumentError("[load] Input must be a file-like object opened in binary mode, or string")
+    kind = format
+    if kind is None:
+        _, dot, kind = (os.fspath(file) if by_path else str(file.name)).rpartition(".")  # type: ignore[arg-type,union-attr]
+        if not dot:
+            raise ArgumentError("[load] Could not infer file format from extension")
+    if kind not in READERS:
+        raise ArgumentError(f"[load] Unknown file format {kind}")
+    if return_metadata and kind in ("npy", "npz"):
+        raise ArgumentError(f"[load] metadata not supported for format {kind}")
+    arrays, metadata = READERS[kind](file, stream)
+    return (arrays, metadata) if return_metadata else arrays
+
+
+def _is_binary(file: Any) -> bool:
+    if isinstance(file, streams.TextIOBase):
+        return False
+    return all(hasattr(file, name) for name in ("read", "seek", "tell"))
+
+
+def _load_npy(file: Any, stream: StreamOrDevice) -> tuple[array, None]:
+    with lower._read(file, ".npy") as path:
+        chosen = stream_handle(stream)
+        return array._own(lib.glue_load(path, chosen)), None
+
+
+def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], None]:
+    try:
+        archive = zipfile.ZipFile(file)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ArgumentError(f"[load_npz] file: expected a zip archive, got {file!r} ({error})") from error
+    with archive:
+        found = {}
+        for name in archive.namelist():
+            with archive.open(name) as entry:
+                found[name.removesuffix(".npy")] = _load_npy(entry, stream)[0]
+    return found, None
+
+
+def _load_safetensors(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, str]]:
+    maps = ffi.new("intptr_t[2]")
+    with lower._read(file, ".safetensors") as path:
+        chosen = stream_handle(stream)
+        check(lib.glue_load_safetensors(maps, maps + 1, path, chosen))
+    try:
+        arrays = {name: array._own(item) for name, item in handles_of_map(maps[0])}
+        return arrays, strings_of_map(maps[1])
+    finally:
+        lib.mlx_map_string_to_array_free(handle("mlx_map_string_to_array", maps[0]))
+        lib.mlx_map_string_to_string_free(handle("mlx_map_string_to_string", maps[1]))
+
+
+def _load_gguf(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, Any]]:
+    if not isinstance(file, (str, os.PathLike)):
+        raise ArgumentError("[load_gguf] Input must be a string")
+    with lower._read(file, ".gguf") as path:
+        chosen = stream_handle(stream)
+        owner = lower.GGUFMetadata(lib.glue_load_gguf(path, chosen))
+    contents = handle("mlx_io_gguf", owner._h)
+    arrays = {name: _taken(lower._gguf_entry(contents, name)) for name in _keys(lib.mlx_io_gguf_get_keys, contents)}
+    keys = _keys(lib.mlx_io_gguf_get_metadata_keys, contents)
+    metadata = {key: owner[key] for key in keys}
+    return arrays, {key: item if isinstance(item, (str, list)) else _taken(item) for key, item in metadata.items()}
+
+
+def _keys(getter: Callable[..., int], contents: Any) -> list[str]:
+    with lower._slot("mlx_vector_string") as keys:
+        check(getter(keys, contents))
+        return strings_of_list(keys[0])
+
+
+def _taken(made: Any) -> array:
+    """The array of a lower one that nobody else uses."""
+    found, made._h = made._h, 0
+    return array._own(found)
+
+
+READERS: dict[str, Callable[[Any, StreamOrDevice], tuple[Any, Any]]] = {
+    "npy": _load_npy,
+    "npz": _load_npz,
+    "safetensors": _load_safetensors,
+    "gguf": _load_gguf,
+}

@@ -1,0 +1,138 @@
+"""Arrays as text, and the options for that."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import _ops
+from .._buffers import nested, numbers_of
+from .._errors import last_error
+from .._ffi import ffi, lib
+from .._process import require_no_fork
+
+if TYPE_CHECKING:
+    from ._array import array
+
+# Of an axis with more elements than twice EDGE the first and last EDGE are shown.
+EDGE = 3
+PREFIX = "array("
+DEFAULT = -1
+
+
+class PrintOptions:
+    """How arrays are printed: with `precision` digits behind the point; -1: up to six digits altogether."""
+
+    __module__ = "mlxffi.core"
+    __slots__ = ("_precision",)
+
+    def __init__(self, precision: int = DEFAULT):
+        self.precision = precision
+
+    @property
+    def precision(self) -> int:
+        """Digits behind the point; -1: up to six digits altogether."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, arg: int, /) -> None:
+        if not isinstance(arg, int):
+            raise TypeError(f"precision: expected an int, got {type(arg).__name__}")
+        self._precision = arg
+
+
+_options = PrintOptions()
+
+
+def set_printoptions(precision: int = DEFAULT) -> None:
+    """Choose how arrays are printed.
+
+    Args:
+      precision: digits behind the point; -1: up to six digits altogether.
+    """
+    global _options
+    _options = PrintOptions(precision)
+
+
+def get_printoptions() -> PrintOptions:
+    """How arrays are printed."""
+    return PrintOptions(_options.precision)
+
+
+class _PrintOptionsContext:
+    """A `with` block in which arrays are printed in another way."""
+
+    __module__ = "mlxffi.core"
+    __slots__ = ("_before", "_options")
+
+    def __init__(self, arg: PrintOptions, /):
+        if not isinstance(arg, PrintOptions):
+            raise TypeError(f"expected PrintOptions, got {type(arg).__name__}")
+        self._options, self._before = arg, _options
+
+    def __enter__(self) -> _PrintOptionsContext:
+        self._before = get_printoptions()
+        set_printoptions(self._options.precision)
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        set_printoptions(self._before.precision)
+
+
+def printoptions(precision: int = DEFAULT) -> _PrintOptionsContext:
+    """A `with` block in which arrays are printed with another precision."""
+    return _PrintOptionsContext(PrintOptions(precision))
+
+
+# --- text ---
+
+
+def describe(array: array) -> str:
+    """An array as Python code, with the middle of long axes left out."""
+    if _options.precision == DEFAULT or array.dtype.kind not in "fc":
+        text = _described_by_mlx(array)
+        # C++ writes Python's bools where mlx.core was loaded, which tells it to.
+        return text.replace("true", "True").replace("false", "False") if array.dtype.kind == "b" else text
+    shape = array.shape
+    shown = _edges(array)
+    rows = nested([_text(number) for number in numbers_of(shown)], shown.shape)
+    return f"{PREFIX}{_lines(rows, shape, ' ' * len(PREFIX))}, dtype={array.dtype.name})"
+
+
+def _described_by_mlx(array: array) -> str:
+    require_no_fork("str")
+    handle = lib.glue_array_tostring(array._h)
+    if not handle:
+        raise last_error()
+    text = ffi.new("mlx_string *", [ffi.cast("void *", handle)])[0]
+    try:
+        return str(ffi.string(lib.mlx_string_data(text)).decode())
+    finally:
+        lib.mlx_string_free(text)
+
+
+def _edges(array: Any) -> Any:
+    """The first and last few elements of each long axis."""
+    for axis, size in enumerate(array.shape):
+        if size > 2 * EDGE:
+            array = _ops.take_axis(array, [*range(EDGE), *range(size - EDGE, size)], axis)
+    return array
+
+
+def _lines(rows: Any, shape: Sequence[int], indent: str) -> str:
+    if not shape:
+        return str(rows)
+    indent += " "
+    items = [_lines(row, shape[1:], indent) for row in rows]
+    if shape[0] > 2 * EDGE:
+        items[EDGE:EDGE] = ["..."]
+    return f"[{(', ' if len(shape) == 1 else f',{chr(10)}{indent}').join(items)}]"
+
+
+def _text(number: Any) -> str:
+    if isinstance(number, complex):
+        imaginary = _text(number.imag)
+        return f"{_text(number.real)}{'' if imaginary[0] == '-' else '+'}{imaginary}j"
+    digits = 6 if _options.precision < 0 else _options.precision
+    return "-nan" if math.isnan(number) and math.copysign(1, number) < 0 else f"{number:.{digits}f}"

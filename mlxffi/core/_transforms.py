@@ -1,0 +1,452 @@
+"""Derivatives and vectorisation of functions over trees of arrays.
+
+A function is called with its own arguments, in which traced arrays stand in the places of arrays, and its result is
+rebuilt around what C gives back. Whatever it raises arrives at the caller as the same object.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import threading
+from collections.abc import Callable, Iterator, Sequence, Set
+from typing import Any, ParamSpec, TypeVar
+
+from .._closures import Closure, Held, call, check
+from .._errors import ArgumentError, OperationError, RangeError
+from .._ffi import ffi, graph, lib
+from .._handles import handles
+from ..transforms import NativeGradFn
+from . import _trees
+from ._array import array
+from ._evaluation import async_eval as async_eval
+from ._evaluation import depends as depends
+from ._evaluation import eval as eval
+from ._evaluation import take_all as take_all
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+TWO_VECTORS = ffi.typeof("intptr_t[2]")
+
+
+class _Forwarded:
+    """The docstring of the function, as an attribute of the class of what came out of it."""
+
+    def __get__(self, instance: Transformed | None, owner: type) -> Any:
+        return None if instance is None else instance._fun.__doc__
+
+
+FORWARDED_DOC: Any = _Forwarded()
+
+
+class Transformed:
+    # A function that came out of a transform; attributes that it lacks are those of the function that went in.
+    __doc__ = FORWARDED_DOC
+
+    __slots__ = ("__weakref__", "_fun")
+    _fun: Callable[..., Any]
+
+    def __init__(self, fun: Callable[..., Any], name: str):
+        if not callable(fun):
+            raise TypeError(f"{name}(): fun: expected a callable, got {type(fun).__name__}")
+        self._fun = fun
+
+    def __getattr__(self, name: str) -> Any:
+        # Copies and pickles ask for what is not set yet.
+        if name in ("_fun", "__wrapped__"):
+            raise AttributeError(name)
+        return getattr(self._fun, name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lstrip('_').lower()} of {self._fun!r}>"
+
+
+def pair(function: Callable[..., int], *arguments: Any) -> tuple[list[array], list[array]]:
+    """A call with two vectors as results."""
+    slots = ffi.new(TWO_VECTORS)
+    check(call(function, slots, slots + 1, *arguments))
+    first, second = slots
+    try:
+        return take_all(first), array._share_all(second)
+    finally:
+        graph.glue_vector_array_free(second)
+
+
+# --- functions that C calls before the call that takes them returns ---
+
+
+class _Running(threading.local):
+    """The functions that this thread is tracing, innermost last."""
+
+    def __init__(self) -> None:
+        self.functions: list[Callable[[list[array]], list[array]]] = []
+
+
+_running = _Running()
+
+
+def _innermost(tracers: list[array]) -> list[array]:
+    return _running.functions[-1](tracers)
+
+
+# One C closure for all of them.
+_innermost_held = Held(_innermost)
+_innermost_closure = Closure(_innermost_held, arrays=array)
+
+
+def traced_pair(
+    traced: Callable[[list[array]], list[array]], native: Callable[..., int], *arguments: Any
+) -> tuple[list[array], list[array]]:
+    """Two vectors of arrays from a C function that calls a traced function at once and does not keep it."""
+    functions = _running.functions
+    functions.append(traced)
+    try:
+        return pair(native, _innermost_closure.handle, *arguments)
+    finally:
+        functions.pop()
+
+
+# --- vjp and jvp ---
+
+
+def vjp(fun: Callable[..., Any], primals: list[array], cotangents: list[array]) -> tuple[list[array], list[array]]:
+    """Outputs of a function, and its vector-Jacobian product (reverse mode).
+
+    Args:
+      fun: takes one array for each primal and returns an array, or a list or tuple of arrays.
+      primals: the point.
+      cotangents: one array for each output, of its shape.
+
+    Returns:
+      (outputs, vjps): lists; the second has one gradient for each primal.
+    """
+    return _product(lib.glue_vjp, "vjp", fun, primals, cotangents, "cotangents")
+
+
+def jvp(fun: Callable[..., Any], primals: list[array], tangents: list[array]) -> tuple[list[array], list[array]]:
+    """Outputs of a function, and its Jacobian-vector product (forward mode).
+
+    Args:
+      fun: takes one array for each primal and returns an array, or a list or tuple of arrays.
+      primals: the point.
+      tangents: a direction; one array for each primal, of its shape.
+
+    Returns:
+      (outputs, jvps): lists; the second has one directional derivative for each output.
+    """
+    return _product(lib.glue_jvp, "jvp", fun, primals, tangents, "tangents")
+
+
+def _product(
+    native: Callable[..., int], name: str, fun: Callable[..., Any], primals: Any, vectors: Any, vectors_name: str
+) -> tuple[list[array], list[array]]:
+    if not callable(fun):
+        raise TypeError(f"{name}(): fun: expected a callable, got {type(fun).__name__}")
+    inputs, seeds = _arrays(name, "primals", primals), _arrays(name, vectors_name, vectors)
+
+    def traced(tracers: list[array]) -> list[array]:
+        outputs = fun(*tracers)
+        if isinstance(outputs, array):
+            return [outputs]
+        if isinstance(outputs, (list, tuple)) and all(isinstance(item, array) for item in outputs):
+            return list(outputs)
+        raise OperationError(f"[{name}] the function must return an array, or a list or tuple of arrays")
+
+    return traced_pair(traced, native, handles(inputs), len(inputs), handles(seeds), len(seeds))
+
+
+def _arrays(function: str, name: str, values: Any) -> list[array]:
+    try:
+        found = list(values)
+    except TypeError:
+        found = [None]
+    if not all(isinstance(item, array) for item in found):
+        raise TypeError(f"{function}(): {name}: expected a sequence of arrays, got {type(values).__name__}")
+    return found
+
+
+# --- gradients ---
+
+
+class _Call:
+    """One call of a gradient function: its arguments, the differentiated ones, and the structure of the result."""
+
+    __slots__ = ("args", "branches", "kwargs", "structure")
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], branches: list[Any]):
+        self.args = args
+        self.kwargs = kwargs
+        self.branches = branches
+        self.structure: Any = None
+
+
+class _Calls(threading.local):
+    """The calls that are under way on a thread, innermost last."""
+
+    def __init__(self) -> None:
+        self.stack: list[_Call] = []
+
+
+class _Traced:
+    """What C differentiates, call after call: the function, with tracers in the places of the differentiated arrays.
+
+    It knows nothing of the native functions that are made of it, which keep it alive.
+    """
+
+    __slots__ = ("calls", "fun", "names", "numbers", "single", "tag")
+
+    def __init__(self, fun: Callable[..., Any], tag: str, numbers: list[int], names: list[str]):
+        self.fun = fun
+        self.tag = tag
+        self.numbers = numbers
+        self.names = names
+        # One positional argument, as mostly: where it is an array, there is no tree to go through.
+        self.single = len(numbers) == 1 and not names
+        self.calls = _Calls()
+
+    def __call__(self, tracers: list[array]) -> list[array]:
+        call = self.calls.stack[-1]
+        args = list(call.args)
+        if self.single and type(call.branches[0]) is array:
+            args[self.numbers[0]] = tracers[0]
+            value = self.fun(*args, **call.kwargs)
+        else:
+            value = self._over_trees(call, args, iter(tracers))
+        if type(value) is array:
+            call.structure = _trees.ARRAY
+            return [value]
+        self._require_scalar(value)
+        outputs: list[array] = []
+        call.structure = _trees.split(value, outputs)
+        return outputs
+
+    def _over_trees(self, call: _Call, args: list[Any], tracers: Iterator[array]) -> Any:
+        replaced = [_trees.rebuilt(branch, tracers) for branch in call.branches]
+        for number, branch in zip(self.numbers, replaced, strict=False):
+            args[number] = branch
+        named = dict(zip(self.names, replaced[len(self.numbers) :], strict=True))
+        return self.fun(*args, **{**call.kwargs, **named})
+
+    def _require_scalar(self, value: Any) -> None:
+        if isinstance(value, array):
+            return
+        start = f"[{self.tag}] The return value of the function whose gradient we want to compute should be"
+        got = f"{type(value).__name__} was returned."
+        if self.tag == "grad":
+            raise ArgumentError(f"{start} a scalar array; but {got}")
+        if isinstance(value, tuple) and value:
+            if isinstance(value[0], array):
+                return
+            got = f"it was a tuple whose first value is a {type(value[0]).__name__}."
+        elif isinstance(value, tuple):
+            got = "an empty tuple was returned."
+        raise ArgumentError(f"{start} a scalar array or a tuple with a scalar array as its first value; but {got}")
+
+
+class _ValueAndGrad(Transformed):
+    __doc__ = FORWARDED_DOC
+    __slots__ = ("_names", "_natives", "_numbers", "_tag", "_traced")
+
+    def __init__(self, fun: Callable[..., Any], argnums: Any, argnames: Any, tag: str = "value_and_grad"):
+        super().__init__(fun, tag)
+        self._tag = tag
+        self._numbers, self._names = _arguments_of(tag, argnums, argnames)
+        self._traced = _Traced(fun, tag, self._numbers, self._names)
+        # By the number of differentiated arrays, which varies with the trees that it is called with.
+        self._natives: dict[int, NativeGradFn] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._compute(args, kwargs)
+
+    def _compute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        if self._names or self._numbers[-1] >= len(args):
+            self._require(args, kwargs)
+        branches = [args[number] for number in self._numbers]
+        if self._names:
+            branches += [kwargs[name] for name in self._names]
+        arrays: list[array] = []
+        for branch in branches:
+            _trees.arrays_only(branch, arrays)
+        call, stack = _Call(args, kwargs, branches), self._traced.calls.stack
+        stack.append(call)
+        try:
+            # The native function is held here, for the function may free its own transform.
+            native = self._native(len(arrays))
+            values, grads = pair(lib.glue_closure_value_and_grad_apply, native._h, handles(arrays), len(arrays))
+        finally:
+            stack.pop()
+        value = values[0] if call.structure is _trees.ARRAY else _trees.joined(call.structure, iter(values))
+        if self._traced.single and type(branches[0]) is array:
+            return value, grads[0]
+        return value, self._arranged(branches, iter(grads))
+
+    def _native(self, count: int) -> NativeGradFn:
+        native = self._natives.get(count)
+        if native is None:
+            held = Held(self._traced)
+            with Closure(held, arrays=array) as closure:
+                native = NativeGradFn(lib.glue_value_and_grad(closure, list(range(count)), count), held)
+            self._natives[count] = native
+        return native
+
+    def _arranged(self, branches: list[Any], grads: Iterator[array]) -> Any:
+        """Gradients as the caller gets them: one tree, or a tuple of them, and a dict for keyword arguments."""
+        count = len(self._numbers)
+        trees = [_trees.rebuilt(branch, grads) for branch in branches]
+        positional: Any = trees[0] if count == 1 else tuple(trees[:count]) if count else None
+        if not self._names:
+            return positional
+        return positional, dict(zip(self._names, trees[count:], strict=True))
+
+    def _require(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        start = f"[{self._tag}] Can't compute the gradient of"
+        if self._numbers and self._numbers[-1] >= len(args):
+            raise ArgumentError(
+                f"{start} argument index {self._numbers[-1]} because the function is called with only {len(args)} "
+                "positional arguments."
+            )
+        for name in self._names:
+            if name not in kwargs:
+                raise ArgumentError(
+                    f"{start} keyword argument '{name}' because the function is called with the following keyword "
+                    f"arguments {{{', '.join(kwargs)}}}"
+                )
+
+
+class _Grad(_ValueAndGrad):
+    __doc__ = FORWARDED_DOC
+    __slots__ = ()
+
+    def __init__(self, fun: Callable[..., Any], argnums: Any, argnames: Any):
+        super().__init__(fun, argnums, argnames, "grad")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._compute(args, kwargs)[1]
+
+
+def _arguments_of(tag: str, argnums: Any, argnames: Any) -> tuple[list[int], list[str]]:
+    """The positions in ascending order and the names in alphabetic order, checked."""
+    if isinstance(argnames, Set):
+        argnames = list(argnames)
+    names = [argnames] if isinstance(argnames, str) else _listed(tag, "argnames", argnames, str)
+    if argnums is None:
+        return ([] if names else [0]), sorted(set(names))
+    numbers = [argnums] if isinstance(argnums, int) else _listed(tag, "argnums", argnums, int)
+    numbers = sorted(operator.index(number) for number in numbers)
+    if not numbers and not names:
+        raise ArgumentError(f"[{tag}] Gradient wrt no argument requested")
+    if any(abs(number) >= 2**31 for number in numbers):
+        raise TypeError(f"{tag}(): argnums: expected positions, got {numbers}")
+    if numbers and numbers[0] < 0:
+        raise ArgumentError(f"[{tag}] Can't compute the gradient of negative argument index {numbers[0]}")
+    for number, following in itertools.pairwise(numbers):
+        if number == following:
+            raise ArgumentError(f"[{tag}] Duplicate argument index {number} is not allowed.")
+    return numbers, sorted(set(names))
+
+
+def _listed(tag: str, name: str, values: Any, kind: type) -> list[Any]:
+    found = list(values) if isinstance(values, Sequence) and not isinstance(values, str) else [None]
+    if not all(isinstance(value, kind) for value in found):
+        raise TypeError(f"{tag}(): {name}: expected {kind.__name__}, or a sequence of them, got {values!r}")
+    return found
+
+
+def value_and_grad(
+    fun: Callable[P, R],
+    argnums: int | Sequence[int] | None = None,
+    argnames: str | Sequence[str] = [],
+) -> Callable[P, tuple[R, Any]]:
+    """A function that computes the value of `fun` and its gradients.
+
+    Args:
+      fun: takes trees of arrays, and anything else, and returns a scalar array, or a tuple whose first value is one.
+      argnums: the positions of the arguments to differentiate; the first where nothing is asked for by name either.
+      argnames: the keyword arguments to differentiate.
+
+    Returns:
+      From the arguments of `fun` to (value, gradients). The gradients are a tree like the argument asked for; a tuple
+      of trees, by ascending position, for several; and with `argnames` the pair of that (None for no position) and a
+      dict of trees by name.
+    """
+    return _ValueAndGrad(fun, argnums, argnames)
+
+
+def grad(
+    fun: Callable[P, R],
+    argnums: int | Sequence[int] | None = None,
+    argnames: str | Sequence[str] = [],
+) -> Callable[P, Any]:
+    """A function that computes the gradients of `fun`, which returns a scalar array; see `value_and_grad`."""
+    return _Grad(fun, argnums, argnames)
+
+
+# --- vectorisation ---
+
+
+class _Vmapped(Transformed):
+    __doc__ = FORWARDED_DOC
+    __slots__ = ("_in_axes", "_out_axes")
+
+    def __init__(self, fun: Callable[..., Any], in_axes: Any, out_axes: Any):
+        super().__init__(fun, "vmap")
+        if in_axes is None or out_axes is None:
+            raise TypeError("vmap(): in_axes, out_axes: expected an int or a tree of ints and None, got None")
+        self._in_axes, self._out_axes = in_axes, out_axes
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            raise TypeError("[vmap] Keyword arguments are not supported.")
+        inputs = _trees.arrays_only(args, [])
+        in_axes = _counted("vectorization", _axes_of(args[0] if len(args) == 1 else args, self._in_axes), inputs)
+        value: Any = None
+
+        def traced(tracers: list[array]) -> list[array]:
+            nonlocal value
+            value = self._fun(*_trees.rebuilt(args, iter(tracers)))
+            return _trees.arrays_only(value, [])
+
+        trace = lib.glue_detail_vmap_trace
+        slices, outputs = traced_pair(traced, trace, handles(inputs), len(inputs), in_axes, len(in_axes))
+        out_axes = _counted("output vectorization", _axes_of(value, self._out_axes), outputs, 1)
+        if all(axis < 0 for axis in in_axes):
+            raise ArgumentError("At least one of in_axes must be non-None.")
+        groups = [part for group in (inputs, slices, outputs) for part in (handles(group), len(group))]
+        vector = call(lib.glue_detail_vmap_replace, *groups, in_axes, len(in_axes), out_axes, len(out_axes))
+        check(not vector)
+        return _trees.rebuilt(value, iter(take_all(vector)))
+
+
+def _axes_of(tree: Any, axes: Any) -> list[int | None]:
+    """The axis for each array of a tree; beside one array a tuple of one axis will do."""
+    if isinstance(tree, array) and type(axes) is tuple and len(axes) == 1:
+        axes = axes[0]
+    return _trees.axes_beside(tree, axes)
+
+
+def _counted(name: str, axes: list[int | None], arrays: list[array], extra: int = 0) -> list[int]:
+    """Axes counted from the front, -1 for None.
+
+    Raises:
+      IndexError: an array does not have its axis.
+    """
+    counted = []
+    for axis, item in zip(axes, arrays, strict=True):
+        ndim = item.ndim + extra
+        if axis is not None and not -ndim <= axis < ndim:
+            raise RangeError(f"[vmap] Invalid {name} axis {axis} for array with shape {tuple(item.shape)}")
+        counted.append(-1 if axis is None else axis + ndim if axis < 0 else axis)
+    return counted
+
+
+def vmap(fun: Callable[P, R], in_axes: object = 0, out_axes: object = 0) -> Callable[P, R]:
+    """A function over one more axis than `fun`: the loop over it is part of each operation.
+
+    Args:
+      fun: takes and returns trees of arrays.
+      in_axes: the axis to loop over: an int for all arrays, or a tree of ints and None (no axis) whose leaves stand
+        for branches of the tuple of arguments.
+      out_axes: where the axis is in the result, in the same form.
+    """
+    return _Vmapped(fun, in_axes, out_axes)

@@ -1,0 +1,13 @@
+"""The CUDA backend."""
+
+from __future__ import annotations
+
+from .._errors import check
+from .._ffi import ffi, lib
+
+
+def is_available() -> bool:
+    """Whether the library has the CUDA backend and can use it."""
+    found = ffi.new("bool *")
+    check(lib.mlx_cuda_is_available(found))
+    return bool(found[0])

@@ -1,0 +1,81 @@
+"""result_type, can_cast, buffer sizes and the array API's namespace, as mlx.core has them."""
+
+import sys
+from pathlib import Path
+
+import mlx.core as theirs
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from specs import DTYPES, A, N, alike, outcome
+
+import mlxffi.core as ours
+
+NAMES = (*DTYPES, "float64")
+
+
+def same(name, *args):
+    return alike(outcome(ours, name, args, {}), outcome(theirs, name, args, {}))
+
+
+@pytest.mark.parametrize("first", NAMES)
+def test_promotion(first):
+    for second in NAMES:
+        found, wanted = (mx.result_type(N(first).real(mx), N(second).real(mx)) for mx in (ours, theirs))
+        assert repr(found) == repr(wanted), second
+        assert same("can_cast", N(first), N(second)), second
+        assert same("can_cast", A((2,), first), N(second)), second
+
+
+@pytest.mark.parametrize("args", [(), (1.0,), ("x",), (N("int8"), 1.0), (None,), (N("int8"), A((2,)))])
+def test_arguments(args):
+    assert same("result_type", *args)
+    assert same("can_cast", *args)
+
+
+def test_buffer_sizes():
+    assert same("get_array_buffer_size")
+    assert same("get_array_buffer_size", 3, [None, "x"])
+    for mx in (ours, theirs):
+        with pytest.raises(ValueError, match="evaluated"):
+            mx.get_array_buffer_size(mx.ones(3))
+    sizes = []
+    for mx in (ours, theirs):
+        array = mx.arange(8)
+        mx.eval(array)
+        sizes.append(mx.get_array_buffer_size(array, {"again": [array]}, (5, None)))
+    assert sizes[0] == sizes[1] > 0
+
+
+def test_namespace_info():
+    found, wanted = (mx.__array_namespace_info__() for mx in (ours, theirs))
+    assert found.capabilities() == wanted.capabilities()
+    assert list(map(repr, found.devices())) == list(map(repr, wanted.devices()))
+    assert repr(found.default_device()) == repr(wanted.default_device())
+    assert {key: repr(value) for key, value in found.default_dtypes().items()} == {
+        key: repr(value) for key, value in wanted.default_dtypes().items()
+    }
+    kinds = ("bool", "signed integer", "unsigned integer", "integral", "real floating", "complex floating", "numeric")
+    for kind in (None, *kinds, ("bool", "integral"), (), "other", 3):
+        assert _dtypes(found, kind) == _dtypes(wanted, kind), kind
+    with pytest.raises(TypeError):
+        found.dtypes(device="cpu")
+
+
+def _dtypes(info, kind):
+    try:
+        return {name: repr(dtype) for name, dtype in info.dtypes(kind=kind).items()}
+    except ValueError:
+        return ValueError
+
+
+def test_constants():
+    for name in ("e", "euler_gamma", "inf", "pi", "newaxis", "__version__"):
+        assert getattr(ours, name) == getattr(theirs, name)
+    assert ours.nan != ours.nan
+
+
+def test_names_are_those_of_mlx():
+    ignored = {"_gc_func"}
+    assert not {name for name in dir(theirs) if name not in ignored} - set(dir(ours))

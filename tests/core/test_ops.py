@@ -1,0 +1,94 @@
+"""The operation functions of mlxffi.core against those of mlx.core, over thousands of generated arguments."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import mlx.core as theirs
+import more_cases  # noqa: F401 (adds to CASES)
+from cases import CASES
+from module_cases import INEXACT, MODULE_CASES
+from specs import N, alike, outcome
+
+import mlxffi.core as ours
+
+# This thread's key lives on after the test that first makes it.
+ours.random.seed(0)
+
+# What is meant to differ, or follows the stub where mlx.core does not:
+#   keywords   mlx.core refuses names that its stub has, and takes one that it has not
+#   strict     mlxffi refuses what mlx.core computes from memory that is not there
+#   order      both arguments are wrong, and the other one is named
+#   length     C++'s length_error, a ValueError there, is a RuntimeError here
+#   loose      an array of several elements where a number belongs
+KNOWN = {
+    "keywords": lambda name, args, kwargs: kwargs.keys() & {"a", "array", "shift"},
+    "strict": lambda name, args, kwargs: name == "as_strided" and len(args) == 3 and len(args[1]) != len(args[2]),
+    "order": lambda name, args, kwargs: name == "where" and args[:1] == ("x",),
+    "length": lambda name, args, kwargs: (
+        name in ("argmin", "argmax") and args[0].shape == () and kwargs.get("keepdims")
+    ),
+    "loose": lambda name, args, kwargs: name == "nan_to_num" and len(args) > 1 and not isinstance(args[1], float),
+}
+BY_NAME = {**CASES, **MODULE_CASES}
+
+
+def known(name, args, kwargs):
+    return any(rule(name, args, kwargs) for rule in KNOWN.values())
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_same_as_mlx(name):
+    wrong = []
+    for args, kwargs in BY_NAME[name]:
+        found, wanted = outcome(ours, name, args, kwargs), outcome(theirs, name, args, kwargs)
+        if not alike(found, wanted, exact=name not in INEXACT) and not known(name, args, kwargs):
+            wrong.append(f"{name}{args}{kwargs}\n  ours   {found!r}\n  theirs {wanted!r}")
+    assert not wrong, f"{len(wrong)} of {len(BY_NAME[name])} differ\n" + "\n".join(wrong[:3])
+
+
+def test_every_function_has_cases():
+    """All public functions of the operation modules, less those of other tests."""
+    others = {"metal_kernel", "cuda_kernel", "precompiled_cuda_kernel", "seed"}
+    public = [name for name in vars(ours._ops) if not name.startswith("_") and name != "annotations"]
+    for module in ("linalg", "fft", "fast", "random"):
+        names = [name for name in vars(getattr(theirs, module)) if not name.startswith("_")]
+        public += [f"{module}.{name}" for name in names if name not in others]
+    assert not [name for name in public if not BY_NAME.get(name)]
+
+
+def test_thousands_of_cases():
+    assert sum(map(len, BY_NAME.values())) > 25000
+
+
+@pytest.mark.parametrize("stream", [N("cpu"), None])
+def test_stream_is_taken(stream):
+    for name, args in {
+        "add": (1, 2),
+        "exp": (1.0,),
+        "zeros": ((2,),),
+        "random.uniform": (),
+        "fft.fftfreq": (4,),
+    }.items():
+        assert not isinstance(outcome(ours, name, args, {"stream": stream}), Exception), name
+
+
+def test_kernels_need_their_backend():
+    arguments = {"name": "k", "input_names": ["x"], "output_names": ["y"], "source": ""}
+    if not ours.cuda.is_available():
+        assert isinstance(outcome(ours, "fast.cuda_kernel", (), arguments), RuntimeError)
+    if not ours.metal.is_available():
+        kernel = ours.fast.metal_kernel(**arguments)
+        options = {
+            "output_shapes": [(1,)],
+            "output_dtypes": [ours.float32],
+            "grid": (1, 1, 1),
+            "threadgroup": (1, 1, 1),
+        }
+        with pytest.raises(RuntimeError):
+            ours.eval(kernel(inputs=[ours.ones(1)], **options))
+    with pytest.raises(ValueError, match="math_mode"):
+        ours.fast.metal_kernel(**arguments, compile_options={"math_mode": "quick"})

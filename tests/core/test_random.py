@@ -1,0 +1,109 @@
+"""The state of the random numbers: one sequence of keys a thread, the same as in mlx.core, also captured by compile."""
+
+import threading
+
+import mlx.core as theirs
+import numpy as np
+import pytest
+
+import mlxffi.core as ours
+
+# This thread's key lives on after the test that first makes it.
+ours.random.seed(0)
+
+DRAWS = {
+    "uniform": {"shape": (3,)},
+    "normal": {"shape": (2, 2)},
+    "gumbel": {"shape": (3,)},
+    "laplace": {"shape": (3,)},
+    "bernoulli": {"p": 0.4, "shape": (5,)},
+    "randint": {"low": 0, "high": 9, "shape": (4,)},
+    "truncated_normal": {"lower": -1.0, "upper": 1.0, "shape": (3,)},
+    "permutation": {"x": 7},
+}
+
+
+def in_thread(function):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(function()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+@pytest.mark.parametrize("seed", [0, 3, 2**40])
+def test_same_sequence_as_mlx(seed):
+    for mx in (ours, theirs):
+        mx.random.seed(seed)
+    for name, arguments in DRAWS.items():
+        found, wanted = getattr(ours.random, name)(**arguments), getattr(theirs.random, name)(**arguments)
+        assert np.array_equal(np.array(found), np.array(wanted)), name
+    assert ours.random.state[0].tolist() == theirs.random.state[0].tolist()
+
+
+def test_explicit_keys_leave_the_state_alone():
+    before = ours.random.state[0].tolist()
+    ours.random.uniform(key=ours.random.key(1))
+    assert ours.random.state[0].tolist() == before
+    ours.random.uniform()
+    assert ours.random.state[0].tolist() != before
+
+
+def test_state_is_a_sequence_of_one_key():
+    state = ours.random.state
+    assert state is ours.random.state
+    assert len(state) == 1
+    assert [key.shape for key in state] == [(2,)]
+    assert state[0].dtype is ours.uint32
+    with pytest.raises(IndexError):
+        state[1]
+    with pytest.raises(TypeError):
+        state[0] = ours.random.key(1)
+    with pytest.raises(AttributeError):
+        ours.random.nothing  # noqa: B018
+
+
+def test_threads_have_their_own():
+    ours.random.seed(3)
+
+    def other():
+        ours.random.seed(9)
+        return ours.random.state[0].tolist()
+
+    assert in_thread(other) == [0, 9]
+    assert ours.random.state[0].tolist() == [0, 3]
+
+
+def test_unseeded_threads_differ():
+    assert in_thread(lambda: ours.random.state[0].tolist()) != in_thread(lambda: ours.random.state[0].tolist())
+
+
+def test_captured_by_compile():
+    found = {}
+    for mx in (ours, theirs):
+
+        def draw(mx=mx):
+            return mx.random.uniform(shape=(3,))
+
+        mx.random.seed(5)
+        compiled = mx.compile(draw, inputs=mx.random.state, outputs=mx.random.state)
+        compiled_draws = [compiled().tolist() for _ in range(3)]
+        mx.random.seed(5)
+        assert compiled_draws == [draw().tolist() for _ in range(3)]
+        found[mx] = compiled_draws
+    assert found[ours] == found[theirs]
+
+
+def test_uncaptured_state_is_a_constant():
+    compiled = ours.compile(lambda: ours.random.uniform(shape=(2,)))
+    assert compiled().tolist() == compiled().tolist()
+
+
+@pytest.mark.parametrize("seed", [None, "x", 1.5, -1, 2**70])
+def test_bad_seeds(seed):
+    raised = {}
+    for mx in (ours, theirs):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            mx.random.seed(seed)
+        raised[mx] = caught.type
+    assert issubclass(raised[ours], raised[theirs])
