@@ -7,19 +7,54 @@ from typing import Any
 
 from .._arguments import text
 from .._errors import ArgumentError
-from .._ffi import graph
+from .._ffi import graph, plain_mlxc
 from ..kernels import CUDAKernel, Kernel, MetalKernel, _configured
-from ._arguments import as_array
+from ..losses import _fused
+from ._arguments import as_array, taken
 from ._array import array
 from ._checks import ArrayLike, dtype_number, require_array, sizes, take_list
-from ._device import StreamOrDevice, stream_handle, stream_of
-from ._dtype import Dtype
-from .generated.fast import cross_entropy as cross_entropy
+from ._device import DeviceType, StreamOrDevice, default_device, stream_handle, stream_of
+from ._dtype import Dtype, float32, int64
+from .generated import fast as generated
 from .generated.fast import layer_norm as layer_norm
 from .generated.fast import rms_norm as rms_norm
 
 own = array._own
 MATH_MODES = {"safe": 0, "relaxed": 1, "fast": 2}
+
+
+def cross_entropy(logits: array, targets: array, *, stream: StreamOrDevice = None) -> array:
+    """Cross-entropies of class indices, in one read of the logits on CPUs and float32 throughout.
+
+    Args:
+      logits: floating point [..., classes].
+      targets: integers [...]; negative ones count from the last class.
+
+    Returns:
+      float32 [...], in nats.
+
+    Source: docs/losses.md.
+    """
+    logits, targets = require_array(logits, "logits"), require_array(targets, "targets")
+    fit = logits.dtype.kind == "f" and targets.dtype.kind in "iu" and targets.shape == logits.shape[:-1]
+    if plain_mlxc or not fit or not logits.ndim or not _on_cpu(stream):
+        return generated.cross_entropy(logits, targets, stream=stream)
+    where = None if stream is None else stream_of(stream)
+    if targets.dtype.kind == "i":
+        targets = _from_zero(targets.astype(int64, stream=where), logits.shape[-1], stream_handle(where))
+    losses = taken(_fused.cross_entropy(logits, targets, None, None, 0.0, "none", where))
+    return losses if losses.dtype.name == "float32" else losses.astype(float32, stream=where)
+
+
+def _from_zero(targets: array, classes: int, where: int) -> array:
+    """Targets of which negative ones counted from the last class."""
+    count = array(classes, int64)
+    return own(graph.glue_remainder(targets._h, count._h, where))
+
+
+def _on_cpu(stream: StreamOrDevice) -> bool:
+    device = default_device() if stream is None else stream_of(stream).device
+    return device.type is DeviceType.cpu
 
 
 def rope(

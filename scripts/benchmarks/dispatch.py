@@ -134,13 +134,16 @@ def steps() -> Iterator[Row]:
     cores, theirs = ([module.array(part) for part in [*weights, *batch]] for module in (core, mx))
     compiled = mlxffi.compile(ours), core.compile(core_step), mx.compile(mx_step)
     for name, (first, second, third) in {"eager": (ours, core_step, mx_step), "compiled": compiled}.items():
-        yield (
-            f"training step, {name}",
-            20,
-            lambda step=first: mlxffi.eval(*step(mine)),
-            lambda step=second: core.eval(step(*cores)),
-            lambda step=third: mx.eval(step(*theirs)),
-        )
+        calls = partial(_evaluated, first, mine), partial(_run, core, second, cores), partial(_run, mx, third, theirs)
+        yield f"training step, {name}", 20, *calls
+
+
+def _evaluated(step: Any, values: list[Array]) -> None:
+    mlxffi.eval(*step(values))
+
+
+def _run(module: Any, step: Any, values: list[Any]) -> None:
+    module.eval(step(*values))
 
 
 def _loss(module: Any, parameters: Any, inputs: Any, targets: Any) -> Any:

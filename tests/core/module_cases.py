@@ -60,7 +60,7 @@ for order, axis in itertools.product(NORMS, (None, 0, -1, [0, 1], (1, 0), [0], 3
 case("linalg.norm", A((2, 3), "complex64"), **CPU)
 case("linalg.norm", A((0,)), **CPU)
 case("linalg.norm", 3.0)
-INEXACT |= {f"linalg.{name}" for name in ("eig", "eigvals", "svd", "pinv")}
+INEXACT |= {f"linalg.{name}" for name in ("eig", "eigvals", "svd", "pinv")} | {"fast.cross_entropy"}
 
 # --- fft ---
 
@@ -124,7 +124,8 @@ for dtype in ("float32", "float16", "bfloat16", "int32", "complex64"):
         case("fast.layer_norm", A(shape, dtype), A((4,)), A((4,)), 1e-5)
         case("fast.layer_norm", A(shape, dtype), None, None, eps=1e-5)
         case("fast.layer_norm", A(shape, dtype), A((4,)), None, 1e-5)
-        case("fast.cross_entropy", A(shape, dtype), A(shape[:-1], "uint32", high=3))
+        if dtype not in ("float16", "bfloat16"):  # where mlx.core rounds in between: test_fused_losses.py
+            case("fast.cross_entropy", A(shape, dtype), A(shape[:-1], "uint32", high=3))
     queries, keys = A((1, 4, 3, 8), dtype), A((1, 2, 5, 8), dtype)
     for mask in (None, "causal", "other", A((3, 5), "bool"), A((3, 5), dtype), 1.0, A((2, 2))):
         case("fast.scaled_dot_product_attention", queries, keys, keys, scale=0.5, mask=mask)
