@@ -124,7 +124,8 @@ for dtype in ("float32", "float16", "bfloat16", "int32", "complex64"):
         case("fast.layer_norm", A(shape, dtype), A((4,)), A((4,)), 1e-5)
         case("fast.layer_norm", A(shape, dtype), None, None, eps=1e-5)
         case("fast.layer_norm", A(shape, dtype), A((4,)), None, 1e-5)
-        if dtype not in ("float16", "bfloat16"):  # where mlx.core rounds in between: test_fused_losses.py
+        # mlx.core rounds half types in between (test_fused_losses.py), and refuses no rows.
+        if dtype not in ("float16", "bfloat16") and 0 not in shape:
             case("fast.cross_entropy", A(shape, dtype), A(shape[:-1], "uint32", high=3))
     queries, keys = A((1, 4, 3, 8), dtype), A((1, 2, 5, 8), dtype)
     for mask in (None, "causal", "other", A((3, 5), "bool"), A((3, 5), dtype), 1.0, A((2, 2))):
