@@ -1,0 +1,1 @@
+"""Fine-tuning over mlxffi.core. So far: its losses."""
