@@ -22,7 +22,8 @@ sys.path.insert(0, str(ROOT))
 import build_ffi  # noqa: E402
 
 # What needs the library to be ours, or speaks about the checkout and not about the build.
-NOT_FOR_MLXC = ["tests/abi"]
+# mlxffi.core and what stands on it are tested over our own library only.
+NOT_FOR_MLXC = ["tests/abi", "tests/core", "tests/tuner"]
 NOT_FOR_MLXC += [f"tests/test_{name}.py" for name in ("loader", "config", "structure", "generated", "quickstart")]
 FOR_MLXC = ["tests/abi/test_glue.py"]
 

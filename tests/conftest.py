@@ -1,11 +1,15 @@
 """What every test promises: native objects and callbacks return to their numbers from before, without the collector."""
 
 import gc
+import signal
 
 import pytest
 
 # Before mlx.core, with which tests compare: the BLAS bridge must come before libmlx binds its BLAS.
 import mlxffi  # noqa: F401
+
+# Shells start background jobs with SIGINT ignored, which processes that tests start would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,11 @@ def square(x):
     return [m.sum(x[0] * x[0])]
 
 
+@pytest.fixture
 def callbacks():
-    return memory.live_handles()["callbacks"]
+    """How many callbacks there are more than before the test."""
+    before = memory.live_handles()["callbacks"]
+    return lambda: memory.live_handles()["callbacks"] - before
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def test_an_exception_holds_what_its_frames_hold_until_it_dies(baseline):
     assert memory.live_handles() == baseline
 
 
-def test_a_transform_keeps_its_function():
+def test_a_transform_keeps_its_function(callbacks):
     class Function:
         def __call__(self, x):
             return square(x)
@@ -96,7 +99,7 @@ def test_a_transform_keeps_its_function():
         assert (alive(), callbacks()) == (None, 0)
 
 
-def test_a_lazy_graph_keeps_a_checkpointed_function_until_it_is_computed():
+def test_a_lazy_graph_keeps_a_checkpointed_function_until_it_is_computed(callbacks):
     calls = []
     result = m.vjp(m.checkpoint(lambda x: calls.append(1) or square(x)), [Array(3.0)], [Array(1.0)])
     assert (len(calls), callbacks()) == (2, 1)
@@ -105,7 +108,7 @@ def test_a_lazy_graph_keeps_a_checkpointed_function_until_it_is_computed():
     assert callbacks() == 0
 
 
-def test_a_graph_that_is_never_computed_lets_go_of_its_functions():
+def test_a_graph_that_is_never_computed_lets_go_of_its_functions(callbacks):
     result = m.custom_vjp(square, lambda p, c, o: p)([Array(3.0)])
     assert callbacks() == 2
     result[0].close()

@@ -56,7 +56,7 @@ def check_cross_entropy(values, targets, dtype, smoothing=0.0):
     require_close(gradient, cross_entropy_gradient(x, targets, c, smoothing), GRADIENT_ERROR[dtype])
 
 
-def check_divergence(name, q_values, p_values, dtype, temperature=1.0):
+def check_divergence(name, q_values, p_values, dtype, temperature=1.0, slack=1.0):
     fused, definition, gradients = DIVERGENCES[name]
     (q, x), (p, y) = array_of(q_values, dtype), array_of(p_values, dtype)
     cotangent, c = array_of(np.random.default_rng(5).normal(size=x.shape[:-1]), WIDE[dtype])
@@ -64,7 +64,7 @@ def check_divergence(name, q_values, p_values, dtype, temperature=1.0):
     both = lambda q, p: fused(q, p, temperature=temperature, teacher_gradient=True)  # noqa: E731
     for found, expected in zip(gradients_of(both, [q, p], cotangent), gradients(x, y, c, temperature), strict=True):
         assert found.dtype == q.dtype
-        require_close(found, expected, GRADIENT_ERROR[dtype])
+        require_close(found, expected, slack * GRADIENT_ERROR[dtype])
 
 
 # --- random rows ---
@@ -98,8 +98,9 @@ def test_any_shape(batch, size, scale, seed, dtype):
     rng = np.random.default_rng(seed)
     q, p = rng.normal(size=(2, *batch, size)) * scale
     check_cross_entropy(q, rng.integers(0, size, batch), dtype, 0.2)
-    check_divergence("kl", q, p, dtype)
-    check_divergence("js", q, p, dtype)
+    # A gradient holds the difference of two logarithms of that size, of which float32 keeps seven digits.
+    check_divergence("kl", q, p, dtype, slack=max(1.0, scale / 3))
+    check_divergence("js", q, p, dtype, slack=max(1.0, scale / 3))
 
 
 # --- extremes ---
