@@ -65,6 +65,9 @@ def _body(function: Function) -> str:
         return f"return guarded(__func__, [&] {{ put({names[0]}, {source}); }});"
     outs, inputs = _outs_and_inputs(function)
     expression = _expression(function, inputs)
+    if function.evaluates:
+        result = "return " if outs or function.returns != "int" else ""
+        expression = f"evaluating([&] {{ {result}{expression}; }})"
     if function.returns == "int" and not function.value:
         if not outs:
             return f"return guarded(__func__, [&] {{ {expression}; }});"

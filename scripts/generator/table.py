@@ -11,6 +11,7 @@ has
   added     true for what MLX has and mlx-c's list lacks
   value     true where an int result is a value and no status
   waits     true for what evaluates or waits, in a header whose other functions do neither
+  evaluates true for what may evaluate: its C++ stands in `evaluating` (see guards.h)
   guard     a macro without which the header does not declare the function
   defaults  Python defaults of parameters, where they are not those of scripts/generator/ops.py
   core      the signature of mlx.core's function that is this call (see core.py)
@@ -89,6 +90,7 @@ class Function:
     added: bool = False
     value: bool = False
     waits: bool = False
+    evaluates: bool = False
     guard: str = ""
     defaults: dict[str, str] = field(default_factory=dict, hash=False)
     core: str = ""

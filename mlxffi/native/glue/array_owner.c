@@ -64,13 +64,13 @@ static PyObject *owner_own(PyObject *type, PyObject *handle) {
   return self;
 }
 
-static PyObject *element(PyObject *type, mlx_vector_array vector, size_t index) {
-  mlx_array array = {0};
-  if (mlx_vector_array_get(&array, vector, index)) {
+/* The same for an array that C has just made; an empty one stands for an error, which is raised. */
+static PyObject *adopt_new(PyObject *type, mlx_array array) {
+  if (!array.ctx) {
     raise_last_error();
     return NULL;
   }
-  PyObject *handle = PyLong_FromSsize_t((Py_ssize_t)array.ctx);
+  PyObject *handle = PyLong_FromVoidPtr(array.ctx);
   PyObject *self = handle ? adopt(type, handle) : NULL;
   Py_XDECREF(handle);
   if (!self) {
@@ -91,7 +91,9 @@ static PyObject *owner_share_all(PyObject *type, PyObject *handle) {
   Py_ssize_t size = (Py_ssize_t)mlx_vector_array_size(vector);
   PyObject *list = PyList_New(size);
   for (Py_ssize_t i = 0; list && i < size; i++) {
-    PyObject *self = element(type, vector, (size_t)i);
+    mlx_array element = {0};
+    mlx_vector_array_get(&element, vector, (size_t)i);
+    PyObject *self = adopt_new(type, element);
     if (!self) {
       Py_CLEAR(list);
     } else {
@@ -195,20 +197,6 @@ static PyObject *owner_size(PyObject *self, void *unused) {
 }
 
 /* --- its strided parts --- */
-
-static PyObject *adopt_new(PyObject *type, mlx_array array) {
-  if (!array.ctx) {
-    raise_last_error();
-    return NULL;
-  }
-  PyObject *handle = PyLong_FromVoidPtr(array.ctx);
-  PyObject *made = handle ? adopt(type, handle) : NULL;
-  Py_XDECREF(handle);
-  if (!made) {
-    mlx_array_free(array);
-  }
-  return made;
-}
 
 static PyObject *owner_part(PyObject *self, PyObject *key) {
   Part part;
