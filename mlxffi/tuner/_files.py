@@ -1,0 +1,67 @@
+"""Files that are complete or not there: written beside their place, flushed to the disk, then renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from .. import core as mx
+from .._errors import ArgumentError
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+
+
+@contextmanager
+def replaced(path: PathLike) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` once the block has ended well.
+
+    Whatever happens meanwhile, a kill included, `path` is what it was before or what was written, whole.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{os.getpid()}.{target.name}")
+    try:
+        yield beside
+        _flush(beside)
+        os.replace(beside, target)
+        _flush(target.parent)
+    finally:
+        with suppress(FileNotFoundError):
+            beside.unlink()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_arrays(path: PathLike, arrays: Mapping[str, mx.array], metadata: Mapping[str, str] | None = None) -> None:
+    """Write named arrays, and texts by key, as a safetensors file."""
+    with replaced(path) as beside:
+        mx.save_safetensors(str(beside), dict(arrays), dict(metadata or {}))
+
+
+def write_json(path: PathLike, value: Any) -> None:
+    """Write a value as JSON, with sorted keys."""
+    with replaced(path) as beside:
+        beside.write_text(json.dumps(value, indent=4, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_json(path: PathLike) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is not JSON; the message names the file and the place in it.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ArgumentError(f"{os.fspath(path)}: expected JSON, got what cannot be read as such: {error}") from None

@@ -1,0 +1,121 @@
+"""Parameter trees by path: dicts and lists in each other, in which `layers.0.weight` names an array.
+
+Leaves that are no arrays (what a layer needs to know beside its arrays, or None) stay where they are and have no path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from .._errors import ArgumentError
+from ..core import array
+
+Tree: TypeAlias = Any
+
+
+def paths(tree: Tree, start: str = "") -> Iterator[tuple[str, array]]:
+    """Every array of a tree with its path, in the tree's own order."""
+    if isinstance(tree, array):
+        yield start, tree
+        return
+    for key, item in _items(tree):
+        yield from paths(item, f"{start}.{key}" if start else str(key))
+
+
+def flatten(tree: Tree) -> dict[str, array]:
+    """The arrays of a tree by path, in the tree's own order."""
+    return dict(paths(tree))
+
+
+def unflatten(arrays: Mapping[str, Any]) -> Tree:
+    """The tree of values by path; parts of a path that are numbers from 0 on without a gap make a list.
+
+    Raises:
+      ValueError: a path is the start of another.
+    """
+    root: dict[str, Any] = {}
+    for path, value in arrays.items():
+        *parents, last = path.split(".")
+        node = root
+        for part in parents:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                break
+        if not isinstance(node, dict) or last in node:
+            raise ArgumentError(f"[unflatten] {path}: this path, or its beginning, stands for another value already")
+        node[last] = value
+    return _with_lists(root)
+
+
+def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
+    """A tree of what a function gives for each array of a tree, and for what other trees have at its path."""
+    return map_paths(lambda _, *values: function(*values), tree, *others)
+
+
+def map_paths(function: Callable[..., Any], tree: Tree, *others: Tree, start: str = "") -> Tree:
+    """`tree_map` whose function takes the path first."""
+    if isinstance(tree, array):
+        return function(start, *(tree, *others))
+    inner = [
+        (
+            key,
+            map_paths(
+                function, item, *(_at(other, key) for other in others), start=f"{start}.{key}" if start else str(key)
+            ),
+        )
+        for key, item in _items(tree)
+    ]
+    return _like(tree, inner)
+
+
+def merged(tree: Tree, overlay: Tree) -> Tree:
+    """A tree with the arrays and branches of another in their places; what that one lacks, or has as None, stays."""
+    if overlay is None or (isinstance(overlay, dict) and not overlay):
+        return tree
+    if isinstance(tree, dict) and isinstance(overlay, dict):
+        return {**tree, **{key: merged(tree.get(key), item) for key, item in overlay.items()}}
+    if isinstance(tree, list) and isinstance(overlay, (list, dict)):
+        by_index = {int(key): item for key, item in _items(overlay)}
+        return [merged(item, by_index.get(index)) for index, item in enumerate(tree)]
+    return overlay
+
+
+def selected(tree: Tree, wanted: Callable[[str, array], bool], start: str = "") -> Tree:
+    """The part of a tree whose arrays a predicate over (path, array) wants; None fills the gaps of lists."""
+    if isinstance(tree, array):
+        return tree if wanted(start, tree) else None
+    inner = [(key, selected(item, wanted, f"{start}.{key}" if start else str(key))) for key, item in _items(tree)]
+    if isinstance(tree, dict):
+        return {key: item for key, item in inner if item is not None} or None
+    if isinstance(tree, (list, tuple)) and any(item is not None for _, item in inner):
+        return [item for _, item in inner]
+    return None
+
+
+def _items(tree: Tree) -> Iterator[tuple[Any, Any]]:
+    if isinstance(tree, dict):
+        yield from tree.items()
+    elif isinstance(tree, (list, tuple)):
+        yield from enumerate(tree)
+
+
+def _at(tree: Tree, key: Any) -> Any:
+    return None if tree is None else tree[key]
+
+
+def _like(tree: Tree, items: list[tuple[Any, Any]]) -> Tree:
+    if isinstance(tree, dict):
+        return dict(items)
+    if isinstance(tree, (list, tuple)):
+        return type(tree)([item for _, item in items])
+    return tree
+
+
+def _with_lists(node: Any) -> Tree:
+    if not isinstance(node, dict):
+        return node
+    inner = {key: _with_lists(item) for key, item in node.items()}
+    if inner and sorted(inner) == sorted(str(index) for index in range(len(inner))):
+        return [inner[str(index)] for index in range(len(inner))]
+    return inner
