@@ -70,7 +70,7 @@ def _checked(handle: int) -> int:
 
 def _computed(array: Array, dtype: Dtype | None) -> Array:
     """An array of foreign memory in the dtype that was asked for. GPUs have no float64, so the CPU converts."""
-    if dtype is None or array.dtype is dtype:
+    if dtype is None or array.dtype.number == dtype.number:
         return array
     return _ops.astype(array, dtype, stream=device.default_stream(device.Device("cpu"))).eval()
 

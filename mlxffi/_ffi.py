@@ -44,9 +44,16 @@ def mlx_version() -> str:
     text = ffi.new("mlx_string *")
     if lib.mlx_version(text):
         raise RuntimeError(f"mlx_version: {error_text()}")
-    version: str = ffi.string(lib.mlx_string_data(text[0])).decode()
-    lib.mlx_string_free(text[0])
-    return version
+    return taken_text(text[0])
+
+
+def taken_text(string: Any) -> str:
+    """The text of an mlx_string, which is freed."""
+    try:
+        text: str = ffi.string(lib.mlx_string_data(string)).decode()
+        return text
+    finally:
+        lib.mlx_string_free(string)
 
 
 def error_text() -> str:

@@ -50,10 +50,14 @@ def set_array_class(array: type[Array]) -> None:
     array_class, own_array, share_arrays = array, array._own, array._share_all
 
 
-def take_arrays(vector: int) -> list[Array]:
-    """The arrays of a vector handle, which is freed; 0 stands for an error, which is raised."""
+def take_arrays(vector: int, share: Callable[[int], list[Any]] | None = None) -> list[Any]:
+    """The arrays of a vector handle, which is freed; 0 stands for an error, which is raised.
+
+    Args:
+      share: makes arrays of another class than `array_class`.
+    """
     try:
-        return share_arrays(vector)
+        return (share or share_arrays)(vector)
     finally:
         graph.glue_vector_array_free(vector)
 

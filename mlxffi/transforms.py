@@ -44,13 +44,15 @@ ListFunction = Callable[[list["Array"]], Sequence["Array"]]
 TWO_VECTORS = ffi.typeof("intptr_t[2]")
 
 
-def _pair(function: Callable[..., int], *arguments: Any) -> tuple[list[Array], list[Array]]:
-    """Make a call with two vectors as results."""
+def pair(
+    share: Callable[[int], list[Any]], function: Callable[..., int], *arguments: Any
+) -> tuple[list[Any], list[Any]]:
+    """Make a call with two vectors as results; `share` makes arrays of what is in one (see _handles.py)."""
     slots = ffi.new(TWO_VECTORS)
     check(call(function, slots, slots + 1, *arguments))
     first, second = slots
     try:
-        return _handles.share_arrays(first), _handles.share_arrays(second)
+        return share(first), share(second)
     finally:
         graph.glue_vector_array_free(first)
         graph.glue_vector_array_free(second)
@@ -118,7 +120,8 @@ def vjp(
     """
     inputs, seeds = as_arrays(*primals), as_arrays(*cotangents)
     with Closure(_tracing.differentiating(fn)) as closure:
-        outputs, vjps = _pair(lib.glue_vjp, closure, handles(inputs), len(inputs), handles(seeds), len(seeds))
+        lists = handles(inputs), len(inputs), handles(seeds), len(seeds)
+        outputs, vjps = pair(_handles.share_arrays, lib.glue_vjp, closure, *lists)
     # MLX complains about too few of them only.
     if len(seeds) > len(outputs):
         raise ArgumentError(f"[vjp] cotangents: expected one for each of {len(outputs)} outputs, got {len(seeds)}")
@@ -145,7 +148,8 @@ def jvp(
     """
     inputs, directions = as_arrays(*primals), as_arrays(*tangents)
     with Closure(_tracing.differentiating(fn)) as closure:
-        return _pair(lib.glue_jvp, closure, handles(inputs), len(inputs), handles(directions), len(directions))
+        lists = handles(inputs), len(inputs), handles(directions), len(directions)
+        return pair(_handles.share_arrays, lib.glue_jvp, closure, *lists)
 
 
 class NativeGradFn(_NativeFunction):
@@ -190,7 +194,7 @@ class GradFn:
             raise ArgumentError("[GradFn.apply] this GradFn has been freed; make a new one with value_and_grad()")
         arrays = as_arrays(*inputs)
         function = lib.glue_closure_value_and_grad_apply
-        values, grads = _pair(function, native._h, handles(arrays), len(arrays))
+        values, grads = pair(_handles.share_arrays, function, native._h, handles(arrays), len(arrays))
         return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
     __call__ = apply
@@ -347,9 +351,8 @@ def vmap(
         arrays = as_arrays(*inputs)
         axes = _axes("in_axes", in_axes, [array.ndim for array in arrays])
         with Closure(fn) as closure:
-            traced_inputs, traced = _pair(
-                lib.glue_detail_vmap_trace, closure, handles(arrays), len(arrays), axes, len(axes)
-            )
+            given = handles(arrays), len(arrays), axes, len(axes)
+            traced_inputs, traced = pair(_handles.share_arrays, lib.glue_detail_vmap_trace, closure, *given)
         outs = _axes("out_axes", out_axes, [array.ndim + 1 for array in traced])
         lists = [part for group in (arrays, traced_inputs, traced) for part in (handles(group), len(group))]
         vector = call(lib.glue_detail_vmap_replace, *lists, axes, len(axes), outs, len(outs))

@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 
 import pytest
 
@@ -30,3 +31,16 @@ def nothing_leaks(request):
     after = memory.live_handles()
     gc.enable()
     assert after == before
+
+
+@pytest.fixture
+def threads_alternate():
+    """Switch between threads as often as Python can; and ask no C++ compiler for kernels."""
+    from mlxffi import lib
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    lib.mlx_set_compile_mode(lib.MLX_COMPILE_MODE_NO_FUSE)
+    yield
+    lib.mlx_set_compile_mode(lib.MLX_COMPILE_MODE_ENABLED)
+    sys.setswitchinterval(before)

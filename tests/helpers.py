@@ -12,6 +12,9 @@ A complex number counts as two real ones; MLX's cotangents then are those of the
 
 import contextlib
 import itertools
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -177,3 +180,43 @@ def _size(values):
 NAMES = {"fwd": "JVP", "rev": "VJP"}
 DERIVATIVES = {"fwd": _forward, "rev": _reverse}
 CHECKS = {"fwd": _check_forward, "rev": _check_reverse}
+
+
+# --- threads and processes ---
+
+THREADS = 16
+
+
+def together(work):
+    """Run `work(number)` on all threads at once; what each raised, if anything."""
+    barrier = threading.Barrier(THREADS)
+    raised = []
+
+    def run(number):
+        barrier.wait()
+        try:
+            work(number)
+        except BaseException as error:
+            raised.append(repr(error.with_traceback(None)))
+
+    threads = [threading.Thread(target=run, args=[number]) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
+
+
+def raised_by(call):
+    try:
+        call()
+    except Exception as error:
+        return error.with_traceback(None)
+    raise AssertionError("nothing was raised")
+
+
+def run_python(code, timeout=120):
+    """Run a program; its status, its output and what it wrote to stderr."""
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    return result.returncode, result.stdout, result.stderr

@@ -1,11 +1,10 @@
 """Processes end with their own status and an empty stderr, whatever is alive; a forked child gets an error, no hang."""
 
 import signal
-import subprocess
-import sys
 import textwrap
 
 import pytest
+from helpers import run_python
 
 PRELUDE = """
 import os, sys, threading, time
@@ -20,10 +19,7 @@ x = Array([1.0, 2.0, 3.0])
 
 
 def run(code, timeout=120):
-    """Run a program; its status, its output and what it wrote to stderr."""
-    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-    return result.returncode, result.stdout, result.stderr
+    return run_python(PRELUDE + textwrap.dedent(code), timeout)
 
 
 ALIVE = {

@@ -427,10 +427,9 @@ def test_a_fused_loss_is_not_exported(tmp_path):
     m.export_function(tmp_path / "loss", lambda v: [reference.js_div_loss(*v)], [q, p])
 
 
-@pytest.mark.parametrize("name", LOSSES)
+# With all options a loss has weights, and these have a shape.
+@pytest.mark.parametrize("name", [name for name in LOSSES if "all options" not in name])
 def test_second_derivatives_of_an_empty_batch(name):
-    if "all options" in name:
-        pytest.skip("its weights have a shape")
     empty, targets = m.zeros([0, 5]), m.zeros([0], "int32")
     calls = {"cross_entropy": lambda q, p: m.cross_entropy(q, targets)}
     fn = lambda inputs: [m.sum(calls.get(name, LOSSES[name])(*inputs))]  # noqa: E731

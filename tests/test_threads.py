@@ -1,58 +1,20 @@
 """Threads: sixteen trace, evaluate and fail at once, and each gets its own results and its own errors."""
 
-import sys
 import threading
 
 import pytest
+from helpers import raised_by, together
 
 import mlxffi as m
-from mlxffi import Array, lib
+from mlxffi import Array
 
-THREADS = 16
+pytestmark = pytest.mark.usefixtures("threads_alternate")
+
 ROUNDS = 12
-
-
-@pytest.fixture(autouse=True)
-def threads_alternate():
-    """Switch between threads as often as Python can; and ask no C++ compiler for kernels."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    lib.mlx_set_compile_mode(lib.MLX_COMPILE_MODE_NO_FUSE)
-    yield
-    lib.mlx_set_compile_mode(lib.MLX_COMPILE_MODE_ENABLED)
-    sys.setswitchinterval(before)
 
 
 class Failure(Exception):
     pass
-
-
-def together(work):
-    """Run `work(number)` on all threads at once; what each raised, if anything."""
-    barrier = threading.Barrier(THREADS)
-    raised = []
-
-    def run(number):
-        barrier.wait()
-        try:
-            work(number)
-        except BaseException as error:
-            raised.append(repr(error.with_traceback(None)))
-
-    threads = [threading.Thread(target=run, args=[number]) for number in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return raised
-
-
-def raised_by(call):
-    try:
-        call()
-    except Exception as error:
-        return error.with_traceback(None)
-    raise AssertionError("nothing was raised")
 
 
 def scaled_square(number):

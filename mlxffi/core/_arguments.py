@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .._arguments import NOT_HELD
 from .._errors import ArgumentError, OperationError, RangeError
 from .._ffi import graph
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from ._array import array
     from ._dtype import Dtype
 
-# What glue_beside_int gives for an int that the dtype does not hold.
-NOT_HELD = -1
 NUMBERS = (bool, int, float, complex)
 
 # They have no values before _array.py, above, sets them: look them up when they are needed.

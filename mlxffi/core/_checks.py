@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from .._errors import Error
-from .._ffi import ffi, graph
+from .._ffi import ffi
+from .._handles import take_arrays
 from ._array import array
 from ._dtype import Dtype
 
@@ -102,10 +103,7 @@ def spread(value: Any, count: int, name: str) -> Sequence[int]:
 
 def take_list(vector: int) -> list[array]:
     """The arrays of a fresh vector handle as a list; 0 stands for an error, which is raised."""
-    try:
-        return array._share_all(vector)
-    finally:
-        graph.glue_vector_array_free(vector)
+    return take_arrays(vector, array._share_all)
 
 
 def take_tuple(vector: int) -> tuple[array, ...]:

@@ -20,7 +20,8 @@ from .._ffi import ffi, lib, plain_mlxc
 from .._handles import Owner, handles
 from . import _trees
 from ._array import array
-from ._transforms import FORWARDED_DOC, Transformed, take_all
+from ._checks import take_list
+from ._transforms import FORWARDED_DOC, Transformed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -169,7 +170,7 @@ class _Trace:
             native = self._native = self._compiled()
         vector = call(lib.glue_closure_apply, native._h, handles(arrays), len(arrays))
         check(not vector)
-        return take_all(vector), self._result(arrays)
+        return take_list(vector), self._result(arrays)
 
     def _compiled(self) -> _Native:
         if self._closure is None:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from .. import _convert as lower
 from .. import _handles, _ops
 from .._buffers import LARGEST_AXIS, LETTERS, UnknownElementsError
-from .._errors import ArgumentError, Error, OperationError, last_error
+from .._errors import ArgumentError, Error, OperationError
 from .._ffi import ffi, graph
-from ..device import Device, default_stream
 from . import _arguments, _dtype
 from ._arguments import NUMBERS, UnknownValueError, require_int64, taken
 from ._dtype import Dtype
@@ -50,23 +49,15 @@ def from_value(value: Any, dtype: Dtype | None) -> int:
         return _from_list(value, dtype)
     if isinstance(value, _handles.ArrayHandle):
         if dtype is None or dtype.number == graph.glue_array_dtype(value._h):
-            return _checked(graph.glue_array_set(value._h))
-        return _checked(graph.glue_astype(value._h, dtype.number, 0))
+            return lower._checked(graph.glue_array_set(value._h))
+        return lower._checked(graph.glue_astype(value._h, dtype.number, 0))
     for kind in NUMBERS:
         if isinstance(value, kind):
             return from_number(kind(value), dtype)  # type: ignore[arg-type]
     handle = _copied(value) if dtype is None else 0
     if handle:
         return handle
-    made = from_foreign(value, dtype, _dtype.float32)
-    handle, made._h = made._h, 0
-    return handle
-
-
-def _checked(handle: int) -> int:
-    if not handle:
-        raise last_error()
-    return handle
+    return lower._take(from_foreign(value, dtype, _dtype.float32))
 
 
 # --- numbers ---
@@ -76,10 +67,10 @@ def from_number(value: Any, dtype: Dtype | None) -> int:
     """A new array handle for one number."""
     make = SCALARS.get((type(value), dtype))
     if make is not None:
-        return _checked(make(value))
+        return lower._checked(make(value))
     if type(value) is int:
         if dtype is None and -(2**31) <= value < 2**31:
-            return _checked(graph.glue_array_new_int(value))
+            return lower._checked(graph.glue_array_new_int(value))
         require_int64(value)
         if dtype is not None and dtype.kind in "iu":
             return _filled([_wrapped(value, dtype)], [], dtype)
@@ -88,7 +79,7 @@ def from_number(value: Any, dtype: Dtype | None) -> int:
 
 def _filled(numbers: Sequence[Any], shape: Sequence[int], dtype: Dtype) -> int:
     data = ffi.from_buffer(_elements(numbers, dtype))
-    return _checked(graph.glue_array_copy_data(data, list(shape), len(shape), dtype.number))
+    return lower._checked(graph.glue_array_copy_data(data, list(shape), len(shape), dtype.number))
 
 
 def _elements(numbers: Sequence[Any], dtype: Dtype) -> Any:
@@ -188,7 +179,7 @@ def _from_plain(numbers: Sequence[Any], shape: Sequence[int], kinds: set[type]) 
         data = ffi.from_buffer(elements(numbers))
     except OverflowError:
         return 0
-    return _checked(graph.glue_array_copy_data(data, shape, len(shape), dtype.number))
+    return lower._checked(graph.glue_array_copy_data(data, shape, len(shape), dtype.number))
 
 
 def _leaves(value: Sequence[Any]) -> tuple[list[int], list[Any]]:
@@ -232,9 +223,7 @@ def _stacked(value: Sequence[Any], dtype: Dtype | None) -> int:
     rows = [cls(row, dtype) for row in value]
     if len({row.shape for row in rows}) > 1:
         raise ArgumentError("Initialization encountered non-uniform length.")
-    made = _ops.stack(rows)
-    handle, made._h = made._h, 0
-    return handle
+    return lower._take(_ops.stack(rows))
 
 
 # --- values of other libraries ---
@@ -256,7 +245,7 @@ def _copied(value: Any) -> int:
     shape: tuple[int, ...] = view.shape or ()
     if dtype is None or not view.c_contiguous or not view.nbytes or max(shape, default=0) > LARGEST_AXIS:
         return 0
-    return _checked(graph.glue_array_copy_data(ffi.from_buffer(view), shape, len(shape), dtype.number))
+    return lower._checked(graph.glue_array_copy_data(ffi.from_buffer(view), shape, len(shape), dtype.number))
 
 
 def _unknown(value: Any) -> UnknownValueError:
@@ -279,7 +268,7 @@ def from_foreign(value: Any, dtype: Dtype | None, float64: Dtype | None = None) 
     found = _imported(value)
     if dtype is None and found.dtype.name == "float64":
         dtype = _dtype.float32
-    return taken(_computed(found, dtype))
+    return taken(lower._computed(found, dtype))
 
 
 def _imported(value: Any) -> Any:
@@ -293,13 +282,6 @@ def _imported(value: Any) -> Any:
         raise _unknown(value) from None
     except UnknownElementsError as error:
         raise OperationError(str(error)) from None
-
-
-def _computed(made: Any, dtype: Dtype | None) -> Any:
-    """A lower array in a dtype, computed at once. The CPU converts, as GPUs have no float64."""
-    if dtype is None or made.dtype.number == dtype.number:
-        return made
-    return _ops.astype(made, dtype, stream=default_stream(Device("cpu"))).eval()
 
 
 __all__ = ["Error", "from_foreign", "from_value"]

@@ -14,7 +14,8 @@ from .._ffi import graph, lib
 from .._handles import handles
 from . import _trees
 from ._array import array
-from ._transforms import FORWARDED_DOC, Transformed, take_all
+from ._checks import take_list
+from ._transforms import FORWARDED_DOC, Transformed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,7 +55,7 @@ def _applied(native: int, arrays: list[array]) -> list[array]:
     finally:
         lib.glue_closure_free(native)
     check(not vector)
-    return take_all(vector)
+    return take_list(vector)
 
 
 # --- checkpoints ---

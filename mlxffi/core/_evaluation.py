@@ -12,15 +12,7 @@ from .._handles import handles
 from .._process import require_no_fork
 from . import _trees
 from ._array import array
-
-
-def take_all(vector: int) -> list[array]:
-    """The arrays of a vector handle, which is freed; 0 stands for an error, which is raised."""
-    try:
-        found: list[array] = array._share_all(vector)
-        return found
-    finally:
-        graph.glue_vector_array_free(vector)
+from ._checks import take_list
 
 
 def eval(*args: Any) -> None:
@@ -61,7 +53,7 @@ def depends(inputs: array | Sequence[array], dependencies: array | Sequence[arra
     arrays, others = _sequence("inputs", inputs), _sequence("dependencies", dependencies)
     if not arrays:
         raise ArgumentError("[depends] inputs: expected at least one array")
-    made = take_all(graph.glue_depends(handles(arrays), len(arrays), handles(others), len(others)))
+    made = take_list(graph.glue_depends(handles(arrays), len(arrays), handles(others), len(others)))
     return made[0] if isinstance(inputs, array) else made
 
 

@@ -13,12 +13,12 @@ from .._closures import Closure, Held, call, check
 from .._containers import array_map, decoded, handle, handles_of_map, path_text, pointer
 from .._errors import ArgumentError, OperationError, last_error
 from .._errors import check as check_error
-from .._ffi import ffi, lib
+from .._ffi import ffi, lib, taken_text
 from .._handles import Owner, handles, pack_arrays
 from . import _trees
 from ._array import array
+from ._checks import take_tuple
 from ._dtype import DTYPES
-from ._transforms import take_all
 
 __all__ = ["FunctionExporter", "export_function", "export_to_dot", "exporter", "import_function"]
 
@@ -202,15 +202,12 @@ class _Imported(Owner):
         with array_map(named) as names:
             vector = lib.glue_imported_function_apply_kwargs(self._h, handles(inputs), len(inputs), names)
         check(not vector)
-        return tuple(take_all(vector))
+        return take_tuple(vector)
 
     def _metadata(self) -> str:
         string = ffi.new("mlx_string *")
         check_error(lib.mlx_imported_function_metadata(string, handle("mlx_imported_function", self._h)))
-        try:
-            return str(ffi.string(lib.mlx_string_data(string[0])).decode())
-        finally:
-            lib.mlx_string_free(string[0])
+        return taken_text(string[0])
 
 
 def import_function(file: str, return_metadata: bool = False) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from .._arguments import text
 from .._containers import handle
 from .._errors import ArgumentError, last_error
-from .._ffi import ffi, graph, lib
+from .._ffi import ffi, graph, lib, taken_text
 from . import _dtype
 from ._arguments import as_array, as_pair, beside
 from ._array import array
@@ -52,8 +52,14 @@ def conj(a: ArrayLike, *, stream: StreamOrDevice = None) -> array:
 # --- scans ---
 
 
-def _flat(a: array, where: int) -> array:
-    return own(graph.glue_flatten(a._h, 0, -1, where))
+def _scan(glue: Callable[..., int], a: Any, axis: int | None, *options: Any, stream: Any) -> array:
+    """A scan along an axis; None flattens first."""
+    if type(a) is not array:
+        a = require_array(a, "a")
+    where = 0 if stream is None else stream_handle(stream)
+    if axis is None:
+        a, axis = own(graph.glue_flatten(a._h, 0, -1, where)), 0
+    return own(glue(a._h, axis, *options, where))
 
 
 def cumsum(
@@ -71,14 +77,10 @@ def cumsum(
     Args:
       reverse: from the end; inclusive: with the element itself; dtype: of the sums.
     """
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
-    if axis is None:
-        a, axis = _flat(a, where), 0
     if dtype is None:
-        return own(graph.glue_cumsum(a._h, axis, reverse, inclusive, where))
-    return own(graph.glue_cumsum_dtype(a._h, axis, reverse, inclusive, dtype_number(dtype), True, where))
+        return _scan(graph.glue_cumsum, a, axis, reverse, inclusive, stream=stream)
+    options = reverse, inclusive, dtype_number(dtype), True
+    return _scan(graph.glue_cumsum_dtype, a, axis, *options, stream=stream)
 
 
 def cumprod(
@@ -96,14 +98,10 @@ def cumprod(
     Args:
       reverse: from the end; inclusive: with the element itself; dtype: of the products.
     """
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
-    if axis is None:
-        a, axis = _flat(a, where), 0
     if dtype is None:
-        return own(graph.glue_cumprod(a._h, axis, reverse, inclusive, where))
-    return own(graph.glue_cumprod_dtype(a._h, axis, reverse, inclusive, dtype_number(dtype), True, where))
+        return _scan(graph.glue_cumprod, a, axis, reverse, inclusive, stream=stream)
+    options = reverse, inclusive, dtype_number(dtype), True
+    return _scan(graph.glue_cumprod_dtype, a, axis, *options, stream=stream)
 
 
 def cummax(
@@ -120,12 +118,7 @@ def cummax(
     Args:
       reverse: from the end; inclusive: with the element itself.
     """
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
-    if axis is None:
-        a, axis = _flat(a, where), 0
-    return own(graph.glue_cummax(a._h, axis, reverse, inclusive, where))
+    return _scan(graph.glue_cummax, a, axis, reverse, inclusive, stream=stream)
 
 
 def cummin(
@@ -142,12 +135,7 @@ def cummin(
     Args:
       reverse: from the end; inclusive: with the element itself.
     """
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
-    if axis is None:
-        a, axis = _flat(a, where), 0
-    return own(graph.glue_cummin(a._h, axis, reverse, inclusive, where))
+    return _scan(graph.glue_cummin, a, axis, reverse, inclusive, stream=stream)
 
 
 def logcumsumexp(
@@ -164,12 +152,7 @@ def logcumsumexp(
     Args:
       reverse: from the end; inclusive: with the element itself.
     """
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
-    if axis is None:
-        a, axis = _flat(a, where), 0
-    return own(graph.glue_logcumsumexp(a._h, axis, reverse, inclusive, where))
+    return _scan(graph.glue_logcumsumexp, a, axis, reverse, inclusive, stream=stream)
 
 
 # --- reductions ---
@@ -239,10 +222,9 @@ def einsum_path(subscripts: str, *operands: Any) -> Any:
         raise last_error()
     numbers, described = handle("mlx_vector_int", path[0]), handle("mlx_string", summary[0])
     try:
-        return _contractions(numbers), ffi.string(lib.mlx_string_data(described)).decode()
+        return _contractions(numbers), taken_text(described)
     finally:
         lib.mlx_vector_int_free(numbers)
-        lib.mlx_string_free(described)
 
 
 def _contractions(numbers: Any) -> list[tuple[int, ...]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _ops
 from .._buffers import nested, numbers_of
 from .._errors import last_error
-from .._ffi import ffi, lib
+from .._ffi import ffi, lib, taken_text
 from .._process import require_no_fork
 
 if TYPE_CHECKING:
@@ -105,11 +105,7 @@ def _described_by_mlx(array: array) -> str:
     handle = lib.glue_array_tostring(array._h)
     if not handle:
         raise last_error()
-    text = ffi.new("mlx_string *", [ffi.cast("void *", handle)])[0]
-    try:
-        return str(ffi.string(lib.mlx_string_data(text)).decode())
-    finally:
-        lib.mlx_string_free(text)
+    return taken_text(ffi.new("mlx_string *", [ffi.cast("void *", handle)])[0])
 
 
 def _edges(array: Any) -> Any:

@@ -14,20 +14,18 @@ from typing import Any, ParamSpec, TypeVar
 
 from .._closures import Closure, Held, call, check
 from .._errors import ArgumentError, OperationError, RangeError
-from .._ffi import ffi, graph, lib
+from .._ffi import lib
 from .._handles import handles
-from ..transforms import NativeGradFn
+from ..transforms import NativeGradFn, pair
 from . import _trees
 from ._array import array
+from ._checks import take_list
 from ._evaluation import async_eval as async_eval
 from ._evaluation import depends as depends
 from ._evaluation import eval as eval
-from ._evaluation import take_all as take_all
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-TWO_VECTORS = ffi.typeof("intptr_t[2]")
 
 
 class _Forwarded:
@@ -62,17 +60,6 @@ class Transformed:
         return f"<{type(self).__name__.lstrip('_').lower()} of {self._fun!r}>"
 
 
-def pair(function: Callable[..., int], *arguments: Any) -> tuple[list[array], list[array]]:
-    """A call with two vectors as results."""
-    slots = ffi.new(TWO_VECTORS)
-    check(call(function, slots, slots + 1, *arguments))
-    first, second = slots
-    try:
-        return take_all(first), array._share_all(second)
-    finally:
-        graph.glue_vector_array_free(second)
-
-
 # --- functions that C calls before the call that takes them returns ---
 
 
@@ -95,14 +82,14 @@ _innermost_held = Held(_innermost)
 _innermost_closure = Closure(_innermost_held, arrays=array)
 
 
-def traced_pair(
+def while_innermost(
     traced: Callable[[list[array]], list[array]], native: Callable[..., int], *arguments: Any
 ) -> tuple[list[array], list[array]]:
-    """Two vectors of arrays from a C function that calls a traced function at once and does not keep it."""
+    """Two vectors of arrays from a C function, during which the closure above calls `traced`."""
     functions = _running.functions
     functions.append(traced)
     try:
-        return pair(native, _innermost_closure.handle, *arguments)
+        return pair(array._share_all, native, *arguments)
     finally:
         functions.pop()
 
@@ -153,7 +140,8 @@ def _product(
             return list(outputs)
         raise OperationError(f"[{name}] the function must return an array, or a list or tuple of arrays")
 
-    return traced_pair(traced, native, handles(inputs), len(inputs), handles(seeds), len(seeds))
+    lists = handles(inputs), len(inputs), handles(seeds), len(seeds)
+    return while_innermost(traced, native, _innermost_closure.handle, *lists)
 
 
 def _arrays(function: str, name: str, values: Any) -> list[array]:
@@ -169,90 +157,16 @@ def _arrays(function: str, name: str, values: Any) -> list[array]:
 # --- gradients ---
 
 
-class _Call:
-    """One call of a gradient function: its arguments, the differentiated ones, and the structure of the result."""
-
-    __slots__ = ("args", "branches", "kwargs", "structure")
-
-    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], branches: list[Any]):
-        self.args = args
-        self.kwargs = kwargs
-        self.branches = branches
-        self.structure: Any = None
-
-
-class _Calls(threading.local):
-    """The calls that are under way on a thread, innermost last."""
-
-    def __init__(self) -> None:
-        self.stack: list[_Call] = []
-
-
-class _Traced:
-    """What C differentiates, call after call: the function, with tracers in the places of the differentiated arrays.
-
-    It knows nothing of the native functions that are made of it, which keep it alive.
-    """
-
-    __slots__ = ("calls", "fun", "names", "numbers", "single", "tag")
-
-    def __init__(self, fun: Callable[..., Any], tag: str, numbers: list[int], names: list[str]):
-        self.fun = fun
-        self.tag = tag
-        self.numbers = numbers
-        self.names = names
-        # One positional argument, as mostly: where it is an array, there is no tree to go through.
-        self.single = len(numbers) == 1 and not names
-        self.calls = _Calls()
-
-    def __call__(self, tracers: list[array]) -> list[array]:
-        call = self.calls.stack[-1]
-        args = list(call.args)
-        if self.single and type(call.branches[0]) is array:
-            args[self.numbers[0]] = tracers[0]
-            value = self.fun(*args, **call.kwargs)
-        else:
-            value = self._over_trees(call, args, iter(tracers))
-        if type(value) is array:
-            call.structure = _trees.ARRAY
-            return [value]
-        self._require_scalar(value)
-        outputs: list[array] = []
-        call.structure = _trees.split(value, outputs)
-        return outputs
-
-    def _over_trees(self, call: _Call, args: list[Any], tracers: Iterator[array]) -> Any:
-        replaced = [_trees.rebuilt(branch, tracers) for branch in call.branches]
-        for number, branch in zip(self.numbers, replaced, strict=False):
-            args[number] = branch
-        named = dict(zip(self.names, replaced[len(self.numbers) :], strict=True))
-        return self.fun(*args, **{**call.kwargs, **named})
-
-    def _require_scalar(self, value: Any) -> None:
-        if isinstance(value, array):
-            return
-        start = f"[{self.tag}] The return value of the function whose gradient we want to compute should be"
-        got = f"{type(value).__name__} was returned."
-        if self.tag == "grad":
-            raise ArgumentError(f"{start} a scalar array; but {got}")
-        if isinstance(value, tuple) and value:
-            if isinstance(value[0], array):
-                return
-            got = f"it was a tuple whose first value is a {type(value[0]).__name__}."
-        elif isinstance(value, tuple):
-            got = "an empty tuple was returned."
-        raise ArgumentError(f"{start} a scalar array or a tuple with a scalar array as its first value; but {got}")
-
-
 class _ValueAndGrad(Transformed):
     __doc__ = FORWARDED_DOC
-    __slots__ = ("_names", "_natives", "_numbers", "_tag", "_traced")
+    __slots__ = ("_names", "_natives", "_numbers", "_single", "_tag")
 
     def __init__(self, fun: Callable[..., Any], argnums: Any, argnames: Any, tag: str = "value_and_grad"):
         super().__init__(fun, tag)
         self._tag = tag
         self._numbers, self._names = _arguments_of(tag, argnums, argnames)
-        self._traced = _Traced(fun, tag, self._numbers, self._names)
+        # One positional argument, as mostly: where it is an array, there is no tree to go through.
+        self._single = len(self._numbers) == 1 and not self._names
         # By the number of differentiated arrays, which varies with the trees that it is called with.
         self._natives: dict[int, NativeGradFn] = {}
 
@@ -268,27 +182,61 @@ class _ValueAndGrad(Transformed):
         arrays: list[array] = []
         for branch in branches:
             _trees.arrays_only(branch, arrays)
-        call, stack = _Call(args, kwargs, branches), self._traced.calls.stack
-        stack.append(call)
-        try:
-            # The native function is held here, for the function may free its own transform.
-            native = self._native(len(arrays))
-            values, grads = pair(lib.glue_closure_value_and_grad_apply, native._h, handles(arrays), len(arrays))
-        finally:
-            stack.pop()
-        value = values[0] if call.structure is _trees.ARRAY else _trees.joined(call.structure, iter(values))
-        if self._traced.single and type(branches[0]) is array:
+        structure: Any = _trees.ARRAY
+
+        def traced(tracers: list[array]) -> list[array]:
+            nonlocal structure
+            value = self._called(args, kwargs, branches, tracers)
+            if type(value) is array:
+                return [value]
+            self._require_scalar(value)
+            outputs: list[array] = []
+            structure = _trees.split(value, outputs)
+            return outputs
+
+        # The native function is held here, for the function may free its own transform.
+        native = self._native(len(arrays))
+        function = lib.glue_closure_value_and_grad_apply
+        values, grads = while_innermost(traced, function, native._h, handles(arrays), len(arrays))
+        value = values[0] if structure is _trees.ARRAY else _trees.joined(structure, iter(values))
+        if self._single and type(branches[0]) is array:
             return value, grads[0]
         return value, self._arranged(branches, iter(grads))
+
+    def _called(self, args: Sequence[Any], kwargs: dict[str, Any], branches: list[Any], tracers: list[array]) -> Any:
+        """What the function returns with tracers in the places of the differentiated arrays."""
+        args = list(args)
+        if self._single and type(branches[0]) is array:
+            args[self._numbers[0]] = tracers[0]
+            return self._fun(*args, **kwargs)
+        following = iter(tracers)
+        replaced = [_trees.rebuilt(branch, following) for branch in branches]
+        for number, branch in zip(self._numbers, replaced, strict=False):
+            args[number] = branch
+        named = dict(zip(self._names, replaced[len(self._numbers) :], strict=True))
+        return self._fun(*args, **{**kwargs, **named})
 
     def _native(self, count: int) -> NativeGradFn:
         native = self._natives.get(count)
         if native is None:
-            held = Held(self._traced)
-            with Closure(held, arrays=array) as closure:
-                native = NativeGradFn(lib.glue_value_and_grad(closure, list(range(count)), count), held)
+            native = NativeGradFn(lib.glue_value_and_grad(_innermost_closure.handle, list(range(count)), count))
             self._natives[count] = native
         return native
+
+    def _require_scalar(self, value: Any) -> None:
+        if isinstance(value, array):
+            return
+        start = f"[{self._tag}] The return value of the function whose gradient we want to compute should be"
+        got = f"{type(value).__name__} was returned."
+        if self._tag == "grad":
+            raise ArgumentError(f"{start} a scalar array; but {got}")
+        if isinstance(value, tuple) and value:
+            if isinstance(value[0], array):
+                return
+            got = f"it was a tuple whose first value is a {type(value[0]).__name__}."
+        elif isinstance(value, tuple):
+            got = "an empty tuple was returned."
+        raise ArgumentError(f"{start} a scalar array or a tuple with a scalar array as its first value; but {got}")
 
     def _arranged(self, branches: list[Any], grads: Iterator[array]) -> Any:
         """Gradients as the caller gets them: one tree, or a tuple of them, and a dict for keyword arguments."""
@@ -408,14 +356,15 @@ class _Vmapped(Transformed):
             return _trees.arrays_only(value, [])
 
         trace = lib.glue_detail_vmap_trace
-        slices, outputs = traced_pair(traced, trace, handles(inputs), len(inputs), in_axes, len(in_axes))
+        closure = _innermost_closure.handle
+        slices, outputs = while_innermost(traced, trace, closure, handles(inputs), len(inputs), in_axes, len(in_axes))
         out_axes = _counted("output vectorization", _axes_of(value, self._out_axes), outputs, 1)
         if all(axis < 0 for axis in in_axes):
             raise ArgumentError("At least one of in_axes must be non-None.")
         groups = [part for group in (inputs, slices, outputs) for part in (handles(group), len(group))]
         vector = call(lib.glue_detail_vmap_replace, *groups, in_axes, len(in_axes), out_axes, len(out_axes))
         check(not vector)
-        return _trees.rebuilt(value, iter(take_all(vector)))
+        return _trees.rebuilt(value, iter(take_list(vector)))
 
 
 def _axes_of(tree: Any, axes: Any) -> list[int | None]:

@@ -1,11 +1,10 @@
 """Processes that use mlxffi.core end with their own status and an empty stderr, whatever is alive."""
 
 import signal
-import subprocess
-import sys
 import textwrap
 
 import pytest
+from helpers import run_python
 
 PRELUDE = """
 import os, sys, threading, time
@@ -19,10 +18,7 @@ x = mx.array([1.0, 2.0, 3.0])
 
 
 def run(code, timeout=120):
-    """Run a program; its status, its output and what it wrote to stderr."""
-    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-    return result.returncode, result.stdout, result.stderr
+    return run_python(PRELUDE + textwrap.dedent(code), timeout)
 
 
 ALIVE = {
