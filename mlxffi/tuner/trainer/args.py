@@ -1,0 +1,71 @@
+"""What a training run can be told. The help of the command line is made from the fields."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from ..._errors import ArgumentError
+
+Bytes: TypeAlias = int
+
+NAN_GUARDS = ("raise", "skip")
+
+
+def _argument(default: Any, about: str, **more: Any) -> Any:
+    """A field: its default, its help, and `choices`, or the smallest value (`least`) or one `above` the smallest."""
+    return field(default=default, metadata={"help": about, **more})
+
+
+@dataclass(frozen=True)
+class TrainingArgs:
+    """How to train. Iterations, and all intervals in them, count batches, of which several may make one update.
+
+    Raises:
+      ValueError: a value is outside of its range; the message names the field.
+    """
+
+    batch_size: int = _argument(4, "records in a batch, in all processes together", least=1)
+    iters: int = _argument(100, "iterations: batches to train on", least=1)
+    val_batches: int = _argument(25, "batches of the validation set to evaluate; -1 for all", least=-1)
+    steps_per_report: int = _argument(10, "iterations between reports of the loss", least=1)
+    steps_per_eval: int = _argument(200, "iterations between validations", least=1)
+    steps_per_save: int = _argument(100, "iterations between saves", least=1)
+    max_seq_length: int = _argument(2048, "longest sequence in tokens; the rest of a record is cut off", least=2)
+    grad_checkpoint: bool = _argument(False, "compute blocks again in the backward pass, which takes less memory")
+    grad_accumulation_steps: int = _argument(1, "batches whose gradients make one update", least=1)
+    clear_cache_threshold: Bytes = _argument(0, "free memory kept for reuse where it exceeds this; 0 never", least=0)
+    max_grad_norm: float | None = _argument(None, "norm to which larger gradients are scaled down", above=0)
+    nan_guard: str = _argument(
+        "raise", "after leaving out an update that is not finite: stop with an error, or go on", choices=NAN_GUARDS
+    )
+    early_stop: int = _argument(0, "validations without a better loss after which to stop; 0 never", least=0)
+    early_stop_delta: float = _argument(0.0, "by how much, in nats per token, a better loss is lower", least=0)
+    seed: int = _argument(0, "seed of the order of records and of dropout", least=0)
+    pack: bool = _argument(False, "pack several records into a row, where each sees only itself")
+    compile: bool = _argument(True, "trace the training step once for each width of batches and run it as one graph")
+
+    def __post_init__(self) -> None:
+        for entry in self.__dataclass_fields__.values():
+            _require(entry.name, getattr(self, entry.name), str(entry.type), entry.metadata)
+        if self.val_batches == 0:
+            raise ArgumentError("val_batches: expected at least 1, or -1 for all, got 0")
+
+
+def _require(name: str, value: Any, kind: str, limits: Any) -> None:
+    optional = kind.endswith(" | None")
+    if value is None and optional:
+        return
+    kind = kind.removesuffix(" | None").replace("Bytes", "int")
+    types = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}[kind]
+    if not isinstance(value, types) or (isinstance(value, bool) and kind != "bool"):
+        raise ArgumentError(f"{name}: expected {kind}, got {value!r}")
+    if "choices" in limits and value not in limits["choices"]:
+        raise ArgumentError(f"{name}: expected one of {', '.join(limits['choices'])}, got {value!r}")
+    if kind == "float" and not math.isfinite(value):
+        raise ArgumentError(f"{name}: expected a finite number, got {value!r}")
+    if "least" in limits and value < limits["least"]:
+        raise ArgumentError(f"{name}: expected at least {limits['least']}, got {value!r}")
+    if "above" in limits and value <= limits["above"]:
+        raise ArgumentError(f"{name}: expected a number above {limits['above']}, got {value!r}")
