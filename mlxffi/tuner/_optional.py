@@ -1,4 +1,4 @@
-"""Libraries that only a part of the tuner needs: imported where it does, missed with a sentence that says what to do."""
+"""Libraries that only a part of the tuner needs: where one is missed, a sentence says how to install it."""
 
 from __future__ import annotations
 
