@@ -1,0 +1,313 @@
+"""Layers as pure functions over nodes: dense, quantized and adapted ones alike.
+
+A node is a dict of what a layer has: `weight` [out, in] and perhaps `bias` [out]; for expert layers [experts, out, in]
+and [experts, out]. In a quantized node `weight` is packed, and `scales`, `biases` (affine mode only) and
+`quantization`, a `Quantization`, say how. An adapted node also has `adapters`, a tuple of dicts: the factors `lora_a`
+and `lora_b`, for DoRA the magnitudes `m`, and `scaling`, a `Scaling`.
+
+What an adapter adds depends on the weights alone, so several are independent of each other and of their order: with
+D = scale * (its factors' product), LoRA changes W by D, and DoRA by g (W + D) - W, g = m / |W + D| for each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from .. import core as mx
+from .._errors import ArgumentError
+
+Node: TypeAlias = "dict[str, Any]"
+Kind: TypeAlias = Literal["linear", "embedding", "switch"]
+
+# What MLX makes of a weight, in its order; float modes have no biases.
+PACKED = ("weight", "scales", "biases")
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How weights are quantized; see `mlxffi.core.quantize`.
+
+    Args:
+      group_size: how many weights beside each other share a scale.
+      bits: of each weight.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+    """
+
+    group_size: int = 64
+    bits: int = 4
+    mode: str = "affine"
+
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments by which MLX's functions take it."""
+        return {"group_size": self.group_size, "bits": self.bits, "mode": self.mode}
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What goes with an adapter's factors.
+
+    Args:
+      scale: multiplies the factors' product.
+      dropout: the probability, 0 <= p < 1, with which an input of the factors is dropped in training.
+    """
+
+    scale: float
+    dropout: float = 0.0
+
+
+# --- forward ---
+
+
+def linear(node: Node, x: mx.array, *, training: bool = False) -> mx.array:
+    """A linear layer: x weight^T + bias, and what the node's adapters add.
+
+    Args:
+      node: `weight` [out, in]; factors `lora_a` [in, rank], `lora_b` [rank, out], magnitudes `m` [out].
+      x: floating point [..., in].
+      training: whether dropout is active; it draws from `mlxffi.core.random`'s state.
+
+    Returns:
+      [..., out].
+    """
+    return _linear(node, x, "linear", training)
+
+
+def as_linear(node: Node, x: mx.array, *, training: bool = False) -> mx.array:
+    """An embedding used as the output layer: x weight^T, and what the node's adapters add.
+
+    Args:
+      node: that of an `embedding`.
+      x: floating point [..., width].
+      training: as in `linear`.
+
+    Returns:
+      [..., entries].
+    """
+    return _linear(node, x, "embedding", training)
+
+
+def _linear(node: Node, x: mx.array, kind: Kind, training: bool) -> mx.array:
+    y = _product(node, x)
+    out = y
+    for adapter in node.get("adapters", ()):
+        down, up = factors(adapter, kind)
+        hidden = _dropped(x, adapter, training) @ down
+        if "m" in adapter:
+            change = _rescaled(y, _scale(adapter) * (hidden @ up), gain(dense_weight(node), adapter, kind))
+            out = out + change.astype(y.dtype)
+        else:
+            out = mx.addmm(out, hidden, up, alpha=_scale(adapter)).astype(y.dtype)
+    return out + node["bias"] if "bias" in node else out
+
+
+def embedding(node: Node, ids: mx.array, *, training: bool = False) -> mx.array:
+    """The rows of a table.
+
+    Args:
+      node: `weight` [entries, width]; factors `lora_a` [entries, rank], `lora_b` [rank, width], magnitudes `m`
+        [entries].
+      ids: integers [...].
+      training: as in `linear`; what is dropped are values of the factors' product.
+
+    Returns:
+      [..., width].
+    """
+    y = _rows(node, ids)
+    out = y
+    for adapter in node.get("adapters", ()):
+        z = _scale(adapter) * (adapter["lora_a"][ids] @ adapter["lora_b"])
+        change = _dropped(z, adapter, training)
+        if "m" in adapter:
+            change = _rescaled(y, change, _ratio(adapter["m"][ids], y + z)[..., None])
+        out = out + change.astype(y.dtype)
+    return out
+
+
+def switch_linear(
+    node: Node, x: mx.array, indices: mx.array, *, sorted_indices: bool = False, training: bool = False
+) -> mx.array:
+    """Linear layers of several experts, of which indices choose one for each matrix of `x`.
+
+    Args:
+      node: `weight` [experts, out, in]; factors `lora_a` [experts, rank, in], `lora_b` [experts, out, rank],
+        magnitudes `m` [experts, out].
+      x: floating point [..., rows, in]; the leading axes broadcast against those of `indices`.
+      indices: integers [...], each in 0..experts-1.
+      sorted_indices: whether they ascend, which MLX makes use of.
+      training: as in `linear`.
+
+    Returns:
+      [..., rows, out].
+    """
+
+    def chosen(x: mx.array, weight: mx.array) -> mx.array:
+        return mx.gather_mm(x, weight, rhs_indices=indices, sorted_indices=sorted_indices)
+
+    if is_quantized(node):
+        packed = (node["weight"], node["scales"], node.get("biases"))
+        options = quantization_of(node).options()
+        y = mx.gather_qmm(x, *packed, rhs_indices=indices, sorted_indices=sorted_indices, **options)
+    else:
+        y = chosen(x, node["weight"].swapaxes(-1, -2))
+    out = y
+    for adapter in node.get("adapters", ()):
+        down, up = factors(adapter, "switch")
+        change = _scale(adapter) * chosen(chosen(_dropped(x, adapter, training), down), up)
+        if "m" in adapter:
+            gains = gain(dense_weight(node), adapter, "switch")[indices]
+            change = _rescaled(y, change, mx.expand_dims(gains, -2))
+        out = out + change.astype(y.dtype)
+    return out + mx.expand_dims(node["bias"][indices], -2) if "bias" in node else out
+
+
+def _product(node: Node, x: mx.array) -> mx.array:
+    if is_quantized(node):
+        return mx.quantized_matmul(
+            x, node["weight"], node["scales"], node.get("biases"), **quantization_of(node).options()
+        )
+    weight: mx.array = node["weight"]
+    return x @ weight.swapaxes(-1, -2)
+
+
+def _rows(node: Node, ids: mx.array) -> mx.array:
+    if not is_quantized(node):
+        weight: mx.array = node["weight"]
+        return weight[ids]
+    packed = {key: node[key][ids] for key in PACKED if node.get(key) is not None}
+    return dense_weight({**packed, "quantization": quantization_of(node)})
+
+
+def _dropped(x: mx.array, adapter: Node, training: bool) -> mx.array:
+    rate = adapter["scaling"].dropout
+    if not training or rate == 0:
+        return x
+    kept = mx.random.bernoulli(1 - rate, x.shape)
+    return mx.where(kept, x * (1 / (1 - rate)), mx.array(0, x.dtype))
+
+
+# --- what adapters change ---
+
+
+def factors(adapter: Node, kind: Kind) -> tuple[mx.array, mx.array]:
+    """An adapter's factors as its layer multiplies its input by them.
+
+    Args:
+      adapter: `lora_a` and `lora_b`.
+      kind: of the layer.
+
+    Returns:
+      down [..., in, rank], up [..., rank, out].
+    """
+    a, b = adapter["lora_a"], adapter["lora_b"]
+    if kind == "linear":
+        return a, b
+    a, b = a.swapaxes(-1, -2), b.swapaxes(-1, -2)
+    return (b, a) if kind == "embedding" else (a, b)
+
+
+def update(adapter: Node, kind: Kind) -> mx.array:
+    """What LoRA adds to a weight: scale * (the factors' product), [..., out, in]."""
+    down, up = factors(adapter, kind)
+    return (_scale(adapter) * up.swapaxes(-1, -2)) @ down.swapaxes(-1, -2)
+
+
+def gain(weight: mx.array, adapter: Node, kind: Kind) -> mx.array:
+    """By what DoRA multiplies each row of an updated weight: its magnitude by the row's norm, [..., out].
+
+    The norm gets no gradient.
+
+    Source: Liu et al. 2024 (DoRA), sections 4.1 and 4.3.
+    """
+    return _ratio(adapter["m"], weight + update(adapter, kind))
+
+
+def row_norms(weight: mx.array) -> mx.array:
+    """The 2-norms of a weight's rows: float32 [..., out]."""
+    return mx.linalg.norm(weight.astype(mx.float32), axis=-1)
+
+
+def _ratio(magnitudes: mx.array, rows: mx.array) -> mx.array:
+    norms = mx.stop_gradient(row_norms(rows))
+    # A row of zeros (tables are padded with them) stays one.
+    return magnitudes / mx.where(norms == 0, 1, norms)
+
+
+def _rescaled(y: mx.array, z: mx.array, gains: mx.array) -> mx.array:
+    """By what y differs from gains (y + z); as a sum, which in half precision keeps what is left of small gains."""
+    return (gains - 1) * y + gains * z
+
+
+def _scale(adapter: Node) -> float:
+    scale: float = adapter["scaling"].scale
+    return scale
+
+
+# --- weights ---
+
+
+def is_quantized(node: Mapping[str, Any]) -> bool:
+    """Whether a node's weight is packed."""
+    return "scales" in node
+
+
+def quantization_of(node: Mapping[str, Any]) -> Quantization:
+    """How a node's weight is quantized.
+
+    Raises:
+      ValueError: the node does not say.
+    """
+    found = node.get("quantization")
+    if not isinstance(found, Quantization):
+        raise ArgumentError(f"[quantization] a node with scales needs a Quantization; got {type(found).__name__}")
+    return found
+
+
+def dims(node: Mapping[str, Any]) -> tuple[int, ...]:
+    """The shape of a node's weight as it is when it is not packed: [..., out, in]."""
+    shape: tuple[int, ...] = node["weight"].shape
+    if not is_quantized(node):
+        return shape
+    return (*shape[:-1], shape[-1] * 32 // quantization_of(node).bits)
+
+
+def dense_weight(node: Node) -> mx.array:
+    """A node's weight, unpacked if it is quantized: [..., out, in]."""
+    if not is_quantized(node):
+        weight: mx.array = node["weight"]
+        return weight
+    return mx.dequantize(node["weight"], node["scales"], node.get("biases"), **quantization_of(node).options())
+
+
+def dequantized(node: Node) -> Node:
+    """A node with its weight unpacked."""
+    if not is_quantized(node):
+        return node
+    rest = {key: value for key, value in node.items() if key not in (*PACKED, "quantization")}
+    return {**rest, "weight": dense_weight(node)}
+
+
+def quantized(node: Node, quantization: Quantization) -> Node:
+    """A node with its weight quantized.
+
+    Args:
+      node: a dense one, or one that is quantized already, perhaps in another way.
+      quantization: how.
+
+    Raises:
+      ValueError: the width is no multiple of the group size, or MLX knows no such scheme.
+    """
+    packed = mx.quantize(dense_weight(node), **quantization.options())
+    return {**dequantized(node), **dict(zip(PACKED, packed, strict=False)), "quantization": quantization}
+
+
+def requantized(node: Node, weight: mx.array) -> Node:
+    """A node with another weight, which is quantized as the node's own is, if that is.
+
+    Args:
+      node: a dense or quantized one.
+      weight: floating point [..., out, in], not packed.
+    """
+    dense = {**dequantized(node), "weight": weight}
+    return quantized(dense, quantization_of(node)) if is_quantized(node) else dense
