@@ -1,0 +1,201 @@
+"""What a decoder is made of, read from the config.json of a Hugging Face directory.
+
+Families differ in what they call things and in what they leave unsaid; here each difference is a field. What the
+decoder cannot do is refused by name, since a model that runs but is slightly another one is found out late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..._errors import ArgumentError
+from .rope import Rope, ropes_from_dict
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text")
+
+# Options that change what is computed in a way that the decoder does not have, where they are not as here.
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "attn_logit_softcapping": (None,),
+    "final_logit_softcapping": (None,),
+    "use_bidirectional_attention": (None, False),
+    "rope_traditional": (None, False),
+    "partial_rotary_factor": (None, 1.0),
+    "num_local_experts": (None, 0, 1),
+    "num_experts": (None, 0, 1),
+    "no_rope_layers": (None, []),
+}
+ACTIVATIONS = {"silu": "silu", "swish": "silu", "gelu_pytorch_tanh": "gelu_tanh"}
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """The shape of a decoder, and which of the families' variants it has.
+
+    Args:
+      family: one of `FAMILIES`.
+      layer_types: for each block "full_attention" or "sliding_attention".
+      sliding_window: how many tokens, its own included, a token sees in blocks of the second type.
+      rope, local_rope: the position encodings of blocks of the first and of the second type.
+      attention_scale: the factor of the scores before the softmax.
+      qkv_bias, output_bias, mlp_bias: which linear layers have a bias.
+      query_key_norm: whether queries and keys are normalised head by head.
+      activation: of the gate, "silu" or "gelu_tanh".
+      gemma: norms scale by 1 + weight and also stand behind attention and MLP; embeddings are scaled by
+        sqrt(hidden_size).
+      tied: whether the embedding is the output layer, too.
+    """
+
+    family: str
+    vocab_size: int
+    hidden_size: int
+    num_layers: int
+    intermediate_size: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    norm_eps: float
+    layer_types: tuple[str, ...]
+    sliding_window: int | None
+    rope: Rope
+    local_rope: Rope
+    attention_scale: float
+    qkv_bias: bool
+    output_bias: bool
+    mlp_bias: bool
+    query_key_norm: bool
+    activation: str
+    gemma: bool
+    tied: bool
+
+    def window(self, layer: int) -> int | None:
+        """How many tokens a token sees in a block; None for all before it."""
+        return self.sliding_window if self.layer_types[layer] == SLIDING else None
+
+    @staticmethod
+    def from_dict(config: Mapping[str, Any]) -> DecoderConfig:
+        """The decoder that a config.json describes.
+
+        Raises:
+          ValueError: the model type is unknown, a field is missing or of the wrong type, or it asks for something that
+            the decoder does not have; the message names it.
+        """
+        family = config.get("model_type")
+        if family not in FAMILIES:
+            raise ArgumentError(
+                f"config.json: model_type: {family!r} is none of {', '.join(FAMILIES)}; other architectures of mlx_lm "
+                "are trained through ModuleModel"
+            )
+        _require_neutral(config)
+        return _read(_with_defaults(config))
+
+
+def _require_neutral(config: Mapping[str, Any]) -> None:
+    for name, neutral in NEUTRAL.items():
+        if config.get(name) not in neutral:
+            raise ArgumentError(f"config.json: {name}: {config[name]!r} is not supported, only {neutral[-1]!r} is")
+
+
+# What transformers takes for a field that a config.json leaves out.
+_SHARED = {"rms_norm_eps": 1e-6, "hidden_act": "silu", "tie_word_embeddings": True}
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "qwen2": {"attention_bias": True, "attention_output_bias": False},
+    "gemma3_text": {
+        "hidden_size": 1152,
+        "num_hidden_layers": 26,
+        "intermediate_size": 6912,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "head_dim": 256,
+        "vocab_size": 262144,
+        "query_pre_attn_scalar": 256,
+        "sliding_window": 512,
+        "sliding_window_pattern": 6,
+        "rope_theta": 1e6,
+        "rope_local_base_freq": 1e4,
+    },
+}
+
+
+def _with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    stated = {name: value for name, value in config.items() if value is not None}
+    if "hidden_activation" in stated or stated["model_type"] == "gemma3_text":
+        stated["hidden_act"] = stated.get("hidden_activation", "gelu_pytorch_tanh")
+    if "_sliding_window_pattern" in stated:
+        stated.setdefault("sliding_window_pattern", stated["_sliding_window_pattern"])
+    return {**_SHARED, **_DEFAULTS.get(stated["model_type"], {}), **stated}
+
+
+def _read(config: dict[str, Any]) -> DecoderConfig:
+    family, gemma = config["model_type"], config["model_type"] == "gemma3_text"
+    heads, hidden = _positive(config, "num_attention_heads"), _positive(config, "hidden_size")
+    config.setdefault("head_dim", hidden // heads)
+    config.setdefault("num_key_value_heads", heads)
+    layers, head_dim = _positive(config, "num_hidden_layers"), _positive(config, "head_dim")
+    rope, local_rope = ropes_from_dict(config, head_dim)
+    kv_heads = _positive(config, "num_key_value_heads")
+    if heads % kv_heads:
+        raise ArgumentError(
+            f"config.json: num_key_value_heads: {kv_heads} does not divide num_attention_heads, which is {heads}"
+        )
+    types = _layer_types(config, layers)
+    bias = bool(config.get("attention_bias", False))
+    return DecoderConfig(
+        family=family,
+        vocab_size=_positive(config, "vocab_size"),
+        hidden_size=hidden,
+        num_layers=layers,
+        intermediate_size=_positive(config, "intermediate_size"),
+        num_heads=heads,
+        num_kv_heads=kv_heads,
+        head_dim=head_dim,
+        norm_eps=float(config["rms_norm_eps"]),
+        layer_types=types,
+        sliding_window=_positive(config, "sliding_window") if SLIDING in types else None,
+        rope=rope,
+        local_rope=local_rope,
+        attention_scale=float(config["query_pre_attn_scalar"] if gemma else head_dim) ** -0.5,
+        qkv_bias=bias,
+        output_bias=bool(config.get("attention_output_bias", bias)),
+        mlp_bias=bool(config.get("mlp_bias", False)),
+        query_key_norm=family in ("qwen3", "gemma3_text"),
+        activation=_activation(config["hidden_act"]),
+        gemma=gemma,
+        tied=bool(config["tie_word_embeddings"]),
+    )
+
+
+def _positive(config: Mapping[str, Any], name: str) -> int:
+    value = config.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ArgumentError(f"config.json: {name}: expected a positive integer, got {value!r}")
+    return value
+
+
+def _activation(name: Any) -> str:
+    if name not in ACTIVATIONS:
+        raise ArgumentError(f"config.json: hidden_act: {name!r} is not supported, only {', '.join(ACTIVATIONS)} are")
+    return ACTIVATIONS[name]
+
+
+def _layer_types(config: Mapping[str, Any], layers: int) -> tuple[str, ...]:
+    """Which blocks see a window only: as listed, or by the rule of the family."""
+    listed = config.get("layer_types")
+    if listed is not None:
+        if len(listed) != layers or not set(listed) <= {FULL, SLIDING}:
+            raise ArgumentError(
+                f"config.json: layer_types: expected {layers} times {FULL!r} or {SLIDING!r}, got {listed!r}"
+            )
+        return tuple(listed)
+    return tuple(SLIDING if _slides(config, layer) else FULL for layer in range(layers))
+
+
+def _slides(config: Mapping[str, Any], layer: int) -> bool:
+    if config["model_type"] == "gemma3_text":
+        return (layer + 1) % _positive(config, "sliding_window_pattern") != 0
+    if config["model_type"] in ("qwen2", "qwen3"):
+        # The first `max_window_layers` blocks of Qwen see everything.
+        return bool(config.get("use_sliding_window")) and layer >= int(config.get("max_window_layers", 28))
+    return config["model_type"] == "mistral" and "sliding_window" in config

@@ -1,0 +1,204 @@
+"""Llama, Mistral, Qwen2, Qwen3 and Gemma 3 as one function of a parameter tree.
+
+Read `logits` first: embedding, blocks, norm, output layer. A block is attention and an MLP, each behind a norm and
+beside a residual connection. Nothing here has state, so gradients, compilation and adapters ask nothing of the decoder:
+a linear layer is `layers.linear` of a node of the tree, whatever that node holds.
+
+Shapes: batch B, length T of this call, keys K (those cached before included), heads H, heads of keys G, features of a
+head D, hidden size C, vocabulary V.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from ... import core as mx
+from ..._errors import ArgumentError
+from .._trees import Tree
+from ..layers import as_linear, embedding, linear
+from .cache import KVCache
+from .checkpointing import checkpointed
+from .config import SLIDING, DecoderConfig
+
+Mask: TypeAlias = "str | mx.array | None"
+Positions: TypeAlias = "int | mx.array"
+
+
+def logits(
+    config: DecoderConfig,
+    parameters: Tree,
+    tokens: mx.array,
+    *,
+    segments: mx.array | None = None,
+    training: bool = False,
+    checkpoint: bool = False,
+    cache: Sequence[KVCache] | None = None,
+) -> mx.array:
+    """The logits for the token that follows each token.
+
+    Args:
+      config: the decoder.
+      parameters: a tree as `parameters.shapes` describes it; linear layers and the embedding may be quantized and may
+        carry adapters.
+      tokens: int [B, T].
+      segments: int [B, T] where rows hold several documents: tokens see those of their own segment only, whose
+        positions begin at 0.
+      training: whether dropout of adapters is active.
+      checkpoint: compute each block again for the gradient instead of keeping what it computed.
+      cache: from `new_cache`: the tokens are the next ones after those it has seen.
+
+    Returns:
+      floating point [B, T, V].
+
+    Raises:
+      ValueError: both segments and a cache are given.
+    """
+    if segments is not None and cache is not None:
+        raise ArgumentError("[logits] segments: packed rows are read whole, without a cache; got both")
+    model, length = parameters["model"], tokens.shape[1]
+    x = embedding(model["embed_tokens"], tokens, training=training)  # [B, T, C]
+    if config.gemma:
+        x = x * _embedding_scale(config).astype(x.dtype)
+    positions = _positions(segments, cache)
+    masks: dict[int | None, Mask] = {}  # by window: blocks of a type share theirs
+    run = checkpointed(_block) if checkpoint and cache is None else _block
+    for layer, node in enumerate(model["layers"]):
+        window, kept = config.window(layer), cache[layer].kept if cache else 0
+        if window not in masks:
+            masks[window] = _mask(length, kept, window, segments)
+        x = run(config, layer, node, x, positions, masks[window], cache[layer] if cache else None, training)
+    x = _norm(config, model["norm"], x)
+    if config.tied:
+        return as_linear(model["embed_tokens"], x, training=training)
+    return linear(parameters["lm_head"], x, training=training)
+
+
+def new_cache(config: DecoderConfig) -> list[KVCache]:
+    """An empty cache for each block."""
+    return [KVCache(config.window(layer)) for layer in range(config.num_layers)]
+
+
+# --- what tokens see ---
+
+
+def _positions(segments: mx.array | None, cache: Sequence[KVCache] | None) -> Positions:
+    """The position of the first token, or int32 [B, T] those of all: how far each is from its segment's beginning."""
+    if segments is None:
+        return cache[0].length if cache else 0
+    index = mx.arange(segments.shape[1], dtype=mx.int32)
+    begins = mx.concatenate([mx.ones_like(segments[:, :1]), segments[:, 1:] != segments[:, :-1]], axis=1)
+    return index - mx.cummax(mx.where(begins, index, 0), axis=1)
+
+
+def _mask(length: int, kept: int, window: int | None, segments: mx.array | None) -> Mask:
+    """Which keys each query sees: "causal", None for all, or bool [B or 1, 1, T, K].
+
+    The named masks come first, since for them no scores are computed that nobody sees.
+    """
+    if segments is None and (window is None or kept + length <= window):
+        return "causal" if length > 1 else None
+    distance = mx.arange(kept, kept + length)[:, None] - mx.arange(kept + length)  # [T, K]
+    seen = distance >= 0
+    if window is not None:
+        seen = seen & (distance < window)
+    if segments is not None:
+        seen = seen & (segments[:, None, :, None] == segments[:, None, None, :])
+    return seen
+
+
+# --- a block ---
+
+
+def _block(
+    config: DecoderConfig,
+    layer: int,
+    node: Tree,
+    x: mx.array,
+    positions: Positions,
+    mask: Mask,
+    cache: KVCache | None,
+    training: bool,
+) -> mx.array:
+    """[B, T, C] to [B, T, C]."""
+    y = _norm(config, node["input_layernorm"], x)
+    y = _attention(config, layer, node["self_attn"], y, positions, mask, cache, training)
+    if not config.gemma:
+        x = x + y
+        return x + _mlp(config, node["mlp"], _norm(config, node["post_attention_layernorm"], x), training)
+    x = _clipped_sum(x, _norm(config, node["post_attention_layernorm"], y))
+    y = _mlp(config, node["mlp"], _norm(config, node["pre_feedforward_layernorm"], x), training)
+    return _clipped_sum(x, _norm(config, node["post_feedforward_layernorm"], y))
+
+
+def _attention(
+    config: DecoderConfig,
+    layer: int,
+    node: Tree,
+    x: mx.array,
+    positions: Positions,
+    mask: Mask,
+    cache: KVCache | None,
+    training: bool,
+) -> mx.array:
+    """[B, T, C] to [B, T, C]: Vaswani et al. 2017; H / G queries share a key, Ainslie et al. 2023."""
+    rope = config.local_rope if config.layer_types[layer] == SLIDING else config.rope
+    q = _heads(config, node, "q", config.num_heads, x, training)  # [B, H, T, D]
+    k = _heads(config, node, "k", config.num_kv_heads, x, training)  # [B, G, T, D]
+    v = _heads(config, node, "v", config.num_kv_heads, x, training)  # [B, G, T, D]
+    q, k = rope(q, positions), rope(k, positions)
+    if cache is not None:
+        k, v = cache.extended(k, v)  # [B, G, K, D]
+    y = mx.fast.scaled_dot_product_attention(q, k, v, scale=config.attention_scale, mask=mask)  # [B, H, T, D]
+    batch, length, _ = x.shape
+    y = y.transpose(0, 2, 1, 3).reshape(batch, length, -1)  # [B, T, H D]
+    return linear(node["o_proj"], y, training=training)
+
+
+def _heads(config: DecoderConfig, node: Tree, name: str, count: int, x: mx.array, training: bool) -> mx.array:
+    """[B, T, C] to [B, count, T, D]."""
+    batch, length, _ = x.shape
+    y = linear(node[f"{name}_proj"], x, training=training).reshape(batch, length, count, config.head_dim)
+    if config.query_key_norm and name != "v":
+        y = _norm(config, node[f"{name}_norm"], y)
+    return y.transpose(0, 2, 1, 3)
+
+
+def _mlp(config: DecoderConfig, node: Tree, x: mx.array, training: bool) -> mx.array:
+    """[B, T, C] to [B, T, C]: Shazeer 2020, GLU variants improve transformer."""
+    gate = linear(node["gate_proj"], x, training=training)  # [B, T, intermediate size]
+    up = linear(node["up_proj"], x, training=training)
+    gated = _swiglu(gate, up) if config.activation == "silu" else _geglu(gate, up)
+    return linear(node["down_proj"], gated, training=training)
+
+
+# --- element by element ---
+
+
+def _norm(config: DecoderConfig, node: Tree, x: mx.array) -> mx.array:
+    """Zhang and Sennrich 2019, RMSNorm, over the last axis."""
+    weight = node["weight"] + 1 if config.gemma else node["weight"]
+    return mx.fast.rms_norm(x, weight, config.norm_eps)
+
+
+def _swiglu(gate: mx.array, up: mx.array) -> mx.array:
+    return gate * mx.sigmoid(gate) * up
+
+
+def _geglu(gate: mx.array, up: mx.array) -> mx.array:
+    """With GELU's tanh form."""
+    return 0.5 * gate * (1 + mx.tanh(math.sqrt(2 / math.pi) * (gate + 0.044715 * gate**3))) * up
+
+
+def _clipped_sum(x: mx.array, y: mx.array) -> mx.array:
+    """x + y; Gemma's residual stream leaves the range of float16, where it stays at the largest number."""
+    if x.dtype != mx.float16:
+        return x + y
+    largest = mx.finfo(mx.float16).max
+    return mx.clip(x.astype(mx.float32) + y.astype(mx.float32), -largest, largest).astype(mx.float16)
+
+
+def _embedding_scale(config: DecoderConfig) -> mx.array:
+    """sqrt(C) as Gemma was trained with it: rounded to bfloat16, whatever dtype the parameters have now."""
+    return mx.array(math.sqrt(config.hidden_size), dtype=mx.bfloat16)

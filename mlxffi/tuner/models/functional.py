@@ -1,0 +1,160 @@
+"""Any function of a parameter tree as a model that can be trained."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from ... import core as mx
+from ..._errors import ArgumentError
+from .. import lora
+from .._trees import Tree, flatten, merged, selected
+
+Wanted: TypeAlias = "Callable[[str, mx.array], bool] | Iterable[str]"
+
+
+class FunctionalModel:
+    """Parameters, and a function of them that gives logits.
+
+    What is trained is an adapter, or a part of the parameters.
+
+    Args:
+      parameters: a tree.
+      forward: `forward(parameters, tokens, *, segments, training, checkpoint, cache)` gives the logits. It may lack any
+        of the keywords: without `training` it has no dropout; asking for another that it lacks is an error.
+      adapter: is trained, and the parameters stay as they are.
+      trainable: without an adapter, the parameters to train: a predicate over (path, array), or paths, which stand for
+        everything below them, too. None: all but quantized layers.
+      fused: whether `forward` gets plain parameters into which the adapter was fused, inside of what is differentiated.
+        That works for functions that do not use `mlxffi.tuner.layers`, at the price of each weight's update matrix.
+      new_cache: gives an empty cache for generation.
+    """
+
+    def __init__(
+        self,
+        parameters: Tree,
+        forward: Callable[..., mx.array],
+        adapter: lora.Adapter | None = None,
+        trainable: Wanted | None = None,
+        *,
+        fused: bool = False,
+        new_cache: Callable[[], Any] | None = None,
+    ):
+        if adapter is not None and trainable is not None:
+            raise ArgumentError("[FunctionalModel] trainable: with an adapter, it alone is trained; got both")
+        self._base, self._forward, self._fused, self._new_cache = parameters, forward, fused, new_cache
+        self._config = None if adapter is None else adapter.config
+        self._trained: Tree = _chosen(parameters, trainable) if adapter is None else adapter.parameters
+        self._keywords = _keywords(forward)
+
+    @property
+    def adapter(self) -> lora.Adapter | None:
+        """The adapter, with its parameters as they are now."""
+        return None if self._config is None else lora.Adapter(self._trained, self._config)
+
+    def trainable(self) -> Tree:
+        """The parameters to train."""
+        return self._trained
+
+    def parameters(self) -> Tree:
+        """All parameters; those of an adapter stand in the nodes that they adapt."""
+        return self._with(self._trained)
+
+    def update(self, trained: Tree) -> None:
+        """Put trained parameters (a tree like `trainable()`) in the places of the model's own.
+
+        Raises:
+          ValueError: the paths are others.
+        """
+        now, new = flatten(self._trained), flatten(trained)
+        if now.keys() != new.keys():
+            raise ArgumentError(
+                f"[update] trained: expected the paths of trainable(), got others: {sorted(now.keys() ^ new.keys())}"
+            )
+        self._trained = merged(self._trained, trained)
+
+    def logits(
+        self,
+        trained: Tree,
+        tokens: mx.array,
+        *,
+        segments: mx.array | None = None,
+        training: bool = False,
+        checkpoint: bool = False,
+    ) -> mx.array:
+        """The logits for the token that follows each token, as a function of the trained parameters; see `Tunable`."""
+        options: dict[str, Any] = {"segments": segments} if segments is not None else {}
+        if checkpoint:
+            options["checkpoint"] = True
+        if training and "training" in self._keywords:
+            options["training"] = True
+        return self._run(self._with(trained), tokens, options)
+
+    def __call__(self, tokens: mx.array, cache: Any = None) -> mx.array:
+        """The logits for the token that follows each token, with the parameters as they are now."""
+        return self._run(self.parameters(), tokens, {} if cache is None else {"cache": cache})
+
+    def new_cache(self) -> Any:
+        """An empty cache for generation; None where the function has none."""
+        return None if self._new_cache is None else self._new_cache()
+
+    def _with(self, trained: Tree) -> Tree:
+        """All parameters, with trained ones in their places."""
+        if self._config is None:
+            return merged(self._base, trained)
+        adapter = lora.Adapter(trained, self._config)
+        return lora.fuse(self._base, adapter) if self._fused else lora.attach(self._base, adapter)
+
+    def _run(self, parameters: Tree, tokens: mx.array, options: dict[str, Any]) -> mx.array:
+        for name in options:
+            if name not in self._keywords:
+                raise ArgumentError(f"[logits] {name}: the model's function takes no such argument")
+        return self._forward(parameters, tokens, **options)
+
+
+def last_blocks(parameters: Tree, count: int) -> list[str]:
+    """The paths of the last blocks of a model: the items of lists called `layers`.
+
+    Raises:
+      ValueError: there are fewer.
+    """
+    matches = (re.match(r"(.*?\blayers)\.(\d+)\.", path) for path in flatten(parameters))
+    found = {(match[1], int(match[2])) for match in matches if match}
+    if not 0 < count <= len(found):
+        raise ArgumentError(f"[last_blocks] count: expected 1 to {len(found)}, the number of blocks; got {count}")
+    return [f"{start}.{index}" for start, index in sorted(found)[-count:]]
+
+
+def _keywords(forward: Callable[..., Any]) -> set[str]:
+    """Which of the keywords a function takes."""
+    taken = inspect.signature(forward).parameters
+    known = {"segments", "training", "checkpoint", "cache"}
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        return known
+    return known & taken.keys()
+
+
+def _chosen(parameters: Tree, trainable: Wanted | None) -> Tree:
+    """The part of the parameters to train."""
+    if trainable is None:
+        return selected(_unquantized(parameters), lambda _, weight: mx.issubdtype(weight.dtype, mx.floating))
+    found = selected(parameters, trainable if callable(trainable) else _below(trainable))
+    if found is None:
+        raise ArgumentError("[FunctionalModel] trainable: no parameter is selected")
+    return found
+
+
+def _below(paths: Iterable[str]) -> Callable[[str, mx.array], bool]:
+    starts = tuple(paths)
+    if isinstance(paths, str):
+        raise ArgumentError(f"[FunctionalModel] trainable: expected a predicate or several paths, got {paths!r}")
+    return lambda path, _: any(path == start or path.startswith(f"{start}.") for start in starts)
+
+
+def _unquantized(tree: Tree) -> Tree:
+    """A tree without the layers whose weights are integers."""
+    if isinstance(tree, dict):
+        return {} if "quantization" in tree else {key: _unquantized(item) for key, item in tree.items()}
+    return [_unquantized(item) for item in tree] if isinstance(tree, (list, tuple)) else tree

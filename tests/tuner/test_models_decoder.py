@@ -1,0 +1,107 @@
+"""The decoder: mlx_lm's numbers, caches, packed rows, checkpoints."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mlx_lm")
+
+from model_cases import NAMES, config_dict, numbers, ours, theirs, tokens
+
+import mlxffi.core as mx
+from mlxffi.tuner._trees import flatten
+from mlxffi.tuner.models import DecoderConfig, decoder
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+VARIANTS = {
+    **{name: (name, {}) for name in NAMES},
+    "mistral": ("llama", {"model_type": "mistral"}),
+    "qwen2": ("llama", {"model_type": "qwen2"}),
+    "llama with biases": ("llama", {"attention_bias": True, "mlp_bias": True}),
+    "llama, linear scaling": ("llama", {"rope_scaling": {"type": "linear", "factor": 4.0}}),
+    "llama, windows": (
+        "llama",
+        {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 8},
+    ),
+    "llama 3.1": (
+        "llama",
+        {
+            "rope_theta": 500000.0,
+            "rope_scaling": {
+                "rope_type": "llama3",
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 32,
+            },
+        },
+    ),
+    "qwen3, untied": ("qwen3", {"tie_word_embeddings": False}),
+    "qwen3, rope_parameters": (
+        "qwen3",
+        {"rope_theta": None, "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}},
+    ),
+    "gemma 3, linear scaling": ("gemma3_text", {"rope_scaling": {"rope_type": "linear", "factor": 8.0}}),
+}
+
+
+def tiny(name):
+    """A decoder's (config, parameters)."""
+    config = config_dict(name)
+    return ours(config, numbers(DecoderConfig.from_dict(config)))
+
+
+def read(model, ids, **options):
+    return np.array(decoder.logits(*model, mx.array(ids), **options))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_logits_equal_mlx_lms(variant):
+    import mlx.core as real
+
+    name, changes = VARIANTS[variant]
+    config = config_dict(name, **changes)
+    arrays = numbers(DecoderConfig.from_dict(config))
+    ids = tokens(2, 40)  # longer than Gemma's window of 16
+    expected = np.array(theirs(config, arrays)(real.array(ids)))
+    np.testing.assert_allclose(read(ours(config, arrays), ids), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cache_changes_nothing(name):
+    model, ids = tiny(name), tokens(2, 40)
+    whole, cache = read(model, ids), decoder.new_cache(model[0])
+    ends = [9, 10, 11, 30, 31, 32, 40]
+    parts = [read(model, ids[:, start:end], cache=cache) for start, end in zip([0, *ends], ends, strict=False)]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, **CLOSE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_packed_documents_are_read_alone(name):
+    model, ids = tiny(name), tokens(2, 40)
+    segments = np.array([[1] * 10 + [2] * 25 + [0] * 5, [1] * 20 + [2] * 3 + [3] * 17], np.int32)
+    packed = read(model, ids, segments=mx.array(segments))
+    for row in range(2):
+        for segment in np.unique(segments[row]):
+            places = np.flatnonzero(segments[row] == segment)
+            alone = read(model, ids[row : row + 1, places])[0]
+            np.testing.assert_allclose(packed[row, places], alone, **CLOSE)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_checkpoints_give_the_same_gradient(name, packed):
+    config, parameters = tiny(name)
+    ids, segments = mx.array(tokens(2, 20)), mx.array(np.repeat([[1, 2]], 2, 0).repeat(10, 1)) if packed else None
+
+    def gradient(checkpoint):
+        def loss(parameters):
+            found = decoder.logits(config, parameters, ids, segments=segments, checkpoint=checkpoint)
+            return found.square().mean()
+
+        return flatten(mx.grad(loss)(parameters))
+
+    plain, again = gradient(False), gradient(True)
+    assert plain.keys() == again.keys()
+    for name, expected in plain.items():
+        assert np.abs(np.array(expected)).max() > 0, name
+        np.testing.assert_allclose(np.array(again[name]), np.array(expected), rtol=1e-5, atol=1e-8)
