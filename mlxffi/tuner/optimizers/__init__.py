@@ -1,1 +1,68 @@
-"""Being written."""
+"""Optimizers: pure functions from gradients, a state and parameters to the next state and parameters.
+
+    optimizer = AdamW(1e-4)
+    state = optimizer.init(params)
+    params, state = optimizer.update(grads, state, params)
+
+Names, arguments, defaults and results are those of mlx.optimizers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..._errors import ArgumentError
+from .adafactor import Adafactor
+from .adam import Adam, Adamax, AdamW
+from .adaptive import AdaDelta, Adagrad, RMSprop
+from .base import ArrayOptimizer, LearningRate, Optimizer, State
+from .clip import clip_grad_norm
+from .lion import Lion
+from .multi import MultiOptimizer
+from .muon import Muon
+from .sgd import SGD
+
+__all__ = [
+    "SGD",
+    "AdaDelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "LearningRate",
+    "Lion",
+    "MultiOptimizer",
+    "Muon",
+    "Optimizer",
+    "RMSprop",
+    "State",
+    "by_name",
+    "clip_grad_norm",
+]
+
+BY_NAME: dict[str, type[ArrayOptimizer]] = {
+    kind.__name__.lower(): kind
+    for kind in (Adam, AdamW, Muon, SGD, Adafactor, RMSprop, Adagrad, AdaDelta, Adamax, Lion)
+}
+
+
+def by_name(name: str, learning_rate: LearningRate | None, **options: Any) -> Optimizer:
+    """The optimizer of a name in lower case, such as "adamw".
+
+    Args:
+      name: one of `BY_NAME`.
+      learning_rate: a number of at least 0, or a schedule; None for "adafactor" only.
+      **options: what else its class takes.
+
+    Raises:
+      ValueError: there is no such optimizer or option, or a value is not as the class requires.
+    """
+    if name not in BY_NAME:
+        raise ArgumentError(f"[optimizers] name: expected one of {', '.join(BY_NAME)}, got {name!r}")
+    known = [field.name for field in dataclasses.fields(BY_NAME[name])]
+    for option in options:
+        if option not in known[1:]:
+            raise ArgumentError(f"[optimizers] {name} has no option {option!r}; it has {', '.join(known[1:])}")
+    return BY_NAME[name](learning_rate, **options)

@@ -1,0 +1,65 @@
+"""Whether the numbers that somebody configures are what they must be: each check gives the value back, or says why not.
+
+`owner` is the class or function whose argument `name` is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+from .._errors import ArgumentError
+
+
+def finite(owner: str, name: str, value: Any) -> float:
+    """A number that is neither infinite nor NaN."""
+    return _number(owner, name, value, "a finite number", lambda found: True)
+
+
+def at_least(owner: str, name: str, value: Any, least: float) -> float:
+    """A finite number that is not below another."""
+    return _number(owner, name, value, f"a finite number, at least {least}", lambda found: found >= least)
+
+
+def at_most(owner: str, name: str, value: Any, most: float) -> float:
+    """A finite number that is not above another."""
+    return _number(owner, name, value, f"a finite number, at most {most}", lambda found: found <= most)
+
+
+def above(owner: str, name: str, value: Any, limit: float) -> float:
+    """A finite number above another."""
+    return _number(owner, name, value, f"a finite number above {limit}", lambda found: found > limit)
+
+
+def fraction(owner: str, name: str, value: Any) -> float:
+    """A number from 0 to below 1."""
+    return _number(owner, name, value, "a number of at least 0 and below 1", lambda found: 0 <= found < 1)
+
+
+def count(owner: str, name: str, value: Any, least: int) -> int:
+    """An int that is not below another."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ArgumentError(f"[{owner}] {name}: expected an int of at least {least}, got {value!r}")
+    return value
+
+
+def flag(owner: str, name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise ArgumentError(f"[{owner}] {name}: expected True or False, got {value!r}")
+    return value
+
+
+def pair(owner: str, name: str, value: Any, check: Callable[[str, str, Any], float]) -> tuple[float, float]:
+    """Two numbers that a check accepts."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise ArgumentError(f"[{owner}] {name}: expected two numbers, got {value!r}")
+    return check(owner, f"{name}[0]", value[0]), check(owner, f"{name}[1]", value[1])
+
+
+def _number(owner: str, name: str, value: Any, wanted: str, accepts: Callable[[float], bool]) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not accepts(float(value)):
+        raise ArgumentError(f"[{owner}] {name}: expected {wanted}, got {value!r}")
+    return float(value)

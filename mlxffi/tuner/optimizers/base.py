@@ -1,0 +1,250 @@
+"""What an optimizer is: a configuration that never changes, and two pure functions over trees of arrays.
+
+    init(params)                -> state
+    update(grads, state, params) -> (params, state)
+
+    state = {"step": uint64 [], "learning_rate": float32 [], "<moment>": a tree like params, ...}
+
+All arithmetic is in the parameter's dtype, as in mlx.optimizers: parameters and moments keep it, and the scalars of a
+formula are rounded to it. They are made once for each dtype of a step, not for each array.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ... import core as mx
+from ..._errors import ArgumentError
+from ...core import Dtype, array
+from .. import _checks, _trees
+from .._trees import Tree
+from ..schedules import Schedule
+
+LearningRate: TypeAlias = "float | Schedule"
+State: TypeAlias = "dict[str, Any]"
+
+# The moments of one parameter by name, and the step of one parameter: (gradient, parameter, moments) -> both anew.
+Moments: TypeAlias = "dict[str, array]"
+Rule: TypeAlias = "Callable[[array, array, Moments], tuple[array, Moments]]"
+
+# The smallest number above 0 that float16 holds; an eps that it rounded to 0 would let 0 / 0 be.
+FLOAT16_SMALLEST = 2.0**-24
+
+
+class Optimizer(ABC):
+    """How parameters follow from gradients. Optimizers may be shared: all that changes is in the state."""
+
+    @abstractmethod
+    def init(self, params: Tree) -> State:
+        """The state before the first step.
+
+        Args:
+          params: a tree of floating-point arrays.
+
+        Returns:
+          A tree of arrays: `step`, uint64 [], the steps done; `learning_rate`, float32 [], the rate of the last step
+          (here of the first one to come); and the moments by their names.
+
+        Raises:
+          ValueError: a parameter is not floating point.
+        """
+
+    @abstractmethod
+    def update(self, grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
+        """The parameters and the state after a step.
+
+        Args:
+          grads: a tree with the paths of `params`. Where there is None, or nothing, the parameter and its moments stay.
+          state: of `init` or the last `update`.
+          params: the tree that the state was made for.
+
+        Returns:
+          (params, state): trees like those given, with the same dtypes.
+
+        Raises:
+          ValueError: a gradient has no parameter, is no array, or has another shape; the message names its path.
+        """
+
+    def load_state(self, arrays: Mapping[str, array], params: Tree) -> State:
+        """The state whose `_trees.flatten` was written to a file.
+
+        Args:
+          arrays: by path, such as `m.layers.0.weight`.
+          params: the parameters that the state belongs to.
+
+        Raises:
+          ValueError: an array is missing, unknown, or of another shape or dtype than `init(params)` has; the message
+            names all that are.
+        """
+        fresh = self.init(params)
+        wanted = _trees.flatten(fresh)
+        wrong = list(_differences(wanted, arrays))
+        if wrong:
+            raise ArgumentError(f"[{type(self).__name__}.load_state] the arrays are not this state: {'; '.join(wrong)}")
+        return _replaced(fresh, arrays)
+
+
+def _differences(wanted: Mapping[str, array], found: Mapping[str, array]) -> Iterator[str]:
+    yield from (f"{path} is missing" for path in wanted if path not in found)
+    yield from (f"{path} is unknown" for path in found if path not in wanted)
+    for path in wanted:
+        if path in found and _kind(wanted[path]) != _kind(found[path]):
+            yield f"{path}: expected {_kind(wanted[path])}, got {_kind(found[path])}"
+
+
+def _kind(item: array) -> str:
+    return f"{str(item.dtype).rpartition('.')[2]} {list(item.shape)}"
+
+
+def _replaced(tree: Tree, arrays: Mapping[str, array]) -> Tree:
+    """A tree with the arrays of these paths."""
+    return _trees.map_paths(lambda path, _: arrays[path], tree)
+
+
+# --- optimizers that treat each array by itself ---
+
+
+@dataclass(frozen=True)
+class ArrayOptimizer(Optimizer):
+    """An optimizer that is a rule for one array, followed for each."""
+
+    learning_rate: LearningRate | None
+
+    def __post_init__(self) -> None:
+        if self.learning_rate is not None and not callable(self.learning_rate):
+            _checks.at_least(self._name, "learning_rate", self.learning_rate, 0)
+
+    @abstractmethod
+    def moments(self, parameter: array) -> Moments:
+        """What is remembered of a parameter from step to step, as it is before the first."""
+
+    @abstractmethod
+    def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
+        """The step of a parameter of a dtype, with all that such parameters share computed already.
+
+        Args:
+          step: uint64 [], counted from 1.
+          rate: float32 [].
+          dtype: of the gradient, the parameter and its moments.
+        """
+
+    def rate(self, step: array) -> array:
+        """The learning rate, float32 [], of the step after `step` steps."""
+        rate = self.learning_rate
+        found = rate(step) if callable(rate) else rate
+        found = found.astype(mx.float32) if isinstance(found, array) else mx.array(found, mx.float32)
+        if found.ndim:
+            shape = list(found.shape)
+            raise ArgumentError(f"[{self._name}] learning_rate: expected a schedule that gives one number, got {shape}")
+        return found
+
+    def init(self, params: Tree) -> State:
+        by_path = {path: self._fresh(path, parameter) for path, parameter in _trees.paths(params)}
+        names = dict.fromkeys(name for moments in by_path.values() for name in moments)
+        step = mx.array(0, mx.uint64)
+        return {"step": step, "learning_rate": self.rate(step)} | {
+            name: _trees.map_paths(lambda path, _, name=name: by_path[path].get(name), params) for name in names
+        }
+
+    def update(self, grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
+        arrays = _trees.flatten(params)
+        gradients = gradients_of(self._name, grads, arrays)
+        _require_state(self._name, state)
+        moments = {name: _trees.flatten(tree) for name, tree in state.items() if name not in SCALARS}
+        step, rate = state["step"] + 1, self.rate(state["step"])
+        self._follow(gradients, step, rate, arrays, moments)
+        trees = {name: _replaced(state[name], found) for name, found in moments.items()}
+        return _replaced(params, arrays), {"step": step, "learning_rate": rate, **trees}
+
+    def _follow(
+        self,
+        gradients: Mapping[str, array],
+        step: array,
+        rate: array,
+        arrays: dict[str, array],
+        moments: Mapping[str, dict[str, array]],
+    ) -> None:
+        """Put the new parameters and moments in the places of those by path."""
+        rules: dict[Dtype, Rule] = {}
+        for path, gradient in gradients.items():
+            dtype = arrays[path].dtype
+            if dtype not in rules:
+                rules[dtype] = self.rule(step, rate, dtype)
+            found = {name: of[path] for name, of in moments.items() if path in of}
+            try:
+                arrays[path], after = rules[dtype](gradient.astype(dtype), arrays[path], found)
+            except KeyError as missing:
+                raise ArgumentError(
+                    f"[{self._name}.update] state: expected {missing.args[0]}.{path}, got none"
+                ) from None
+            for name, value in after.items():
+                moments[name][path] = value
+
+    def _fresh(self, path: str, parameter: array) -> Moments:
+        if not mx.issubdtype(parameter.dtype, mx.floating):
+            raise ArgumentError(
+                f"[{self._name}.init] {path}: expected a floating-point parameter, got {_kind(parameter)}"
+            )
+        return self.moments(parameter)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+
+SCALARS = ("step", "learning_rate")
+
+
+def gradients_of(owner: str, grads: Tree, arrays: Mapping[str, array]) -> dict[str, array]:
+    """The gradients by path, each for one of the arrays and of its shape.
+
+    Raises:
+      ValueError: one is not; the message names its path.
+    """
+    found = {}
+    for path, gradient in _leaves(grads):
+        if not isinstance(gradient, array):
+            raise ArgumentError(f"[{owner}.update] grads.{path}: expected an array, got {type(gradient).__name__}")
+        if path not in arrays:
+            raise ArgumentError(
+                f"[{owner}.update] grads.{path}: expected gradients of parameters, which this path is not"
+            )
+        if gradient.shape != arrays[path].shape:
+            shapes = f"{list(arrays[path].shape)}, got {list(gradient.shape)}"
+            raise ArgumentError(f"[{owner}.update] grads.{path}: expected the shape of the parameter, {shapes}")
+        found[path] = gradient
+    return found
+
+
+def _leaves(tree: Tree, start: str = "") -> Iterator[tuple[str, Any]]:
+    """All in a tree that is neither None nor a branch, with its path."""
+    if isinstance(tree, (dict, list, tuple)):
+        items: Iterable[tuple[Any, Any]] = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        for key, item in items:
+            yield from _leaves(item, f"{start}.{key}" if start else str(key))
+    elif tree is not None:
+        yield start, tree
+
+
+def _require_state(owner: str, state: State) -> None:
+    for name in SCALARS:
+        if name not in state:
+            raise ArgumentError(f"[{owner}.update] state: expected what init gives, got none of the name {name}")
+
+
+def scalars(dtype: Dtype, *values: float) -> list[array]:
+    """Numbers as arrays of a dtype."""
+    return [mx.array(value, dtype) for value in values]
+
+
+def epsilon(dtype: Dtype, value: float) -> array:
+    """A number that keeps a denominator above 0, as an array of a dtype: what is above 0 stays so."""
+    return mx.array(max(value, FLOAT16_SMALLEST) if value and dtype == mx.float16 else value, dtype)
+
+
+def zeros(parameter: array, *names: str) -> Moments:
+    """Moments that are 0, of the shape and dtype of a parameter."""
+    return {name: mx.zeros_like(parameter) for name in names}
