@@ -18,19 +18,19 @@ def finite(owner: str, name: str, value: Any) -> float:
     return _number(owner, name, value, "a finite number", lambda found: True)
 
 
-def at_least(owner: str, name: str, value: Any, least: float) -> float:
-    """A finite number that is not below another."""
-    return _number(owner, name, value, f"a finite number, at least {least}", lambda found: found >= least)
+def non_negative(owner: str, name: str, value: Any) -> float:
+    """A finite number of at least 0."""
+    return _number(owner, name, value, "a finite number of at least 0", lambda found: found >= 0)
 
 
-def at_most(owner: str, name: str, value: Any, most: float) -> float:
-    """A finite number that is not above another."""
-    return _number(owner, name, value, f"a finite number, at most {most}", lambda found: found <= most)
+def non_positive(owner: str, name: str, value: Any) -> float:
+    """A finite number of at most 0."""
+    return _number(owner, name, value, "a finite number of at most 0", lambda found: found <= 0)
 
 
-def above(owner: str, name: str, value: Any, limit: float) -> float:
-    """A finite number above another."""
-    return _number(owner, name, value, f"a finite number above {limit}", lambda found: found > limit)
+def positive(owner: str, name: str, value: Any) -> float:
+    """A finite number above 0."""
+    return _number(owner, name, value, "a finite number above 0", lambda found: found > 0)
 
 
 def fraction(owner: str, name: str, value: Any) -> float:

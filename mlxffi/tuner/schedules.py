@@ -45,7 +45,7 @@ def exponential_decay(init: float, decay_rate: float) -> Schedule:
       decay_rate: the factor of every step, at least 0.
     """
     _checks.finite("exponential_decay", "init", init)
-    _checks.at_least("exponential_decay", "decay_rate", decay_rate, 0)
+    _checks.non_negative("exponential_decay", "decay_rate", decay_rate)
     return lambda step: _rate(init * decay_rate ** _at(step))
 
 
@@ -58,7 +58,7 @@ def step_decay(init: float, decay_rate: float, step_size: int) -> Schedule:
       step_size: the steps on each stair, at least 1.
     """
     _checks.finite("step_decay", "init", init)
-    _checks.at_least("step_decay", "decay_rate", decay_rate, 0)
+    _checks.non_negative("step_decay", "decay_rate", decay_rate)
     _checks.count("step_decay", "step_size", step_size, 1)
     return lambda step: _rate(init * decay_rate ** (_at(step) // step_size))
 

@@ -48,11 +48,11 @@ class Adafactor(ArrayOptimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        eps = _checks.pair("Adafactor", "eps", self.eps, lambda *named: _checks.at_least(*named, 0))
+        eps = _checks.pair("Adafactor", "eps", self.eps, _checks.non_negative)
         object.__setattr__(self, "eps", eps)
-        _checks.above("Adafactor", "clip_threshold", self.clip_threshold, 0)
-        _checks.at_most("Adafactor", "decay_rate", self.decay_rate, 0)
-        _checks.at_least("Adafactor", "weight_decay", self.weight_decay, 0)
+        _checks.positive("Adafactor", "clip_threshold", self.clip_threshold)
+        _checks.non_positive("Adafactor", "decay_rate", self.decay_rate)
+        _checks.non_negative("Adafactor", "weight_decay", self.weight_decay)
         if self.beta_1 is not None:
             _checks.fraction("Adafactor", "beta_1", self.beta_1)
         for name in ("scale_parameter", "relative_step", "warmup_init"):

@@ -21,7 +21,7 @@ class _Adam(ArrayOptimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "betas", _checks.pair(self._name, "betas", self.betas, _checks.fraction))
-        _checks.at_least(self._name, "eps", self.eps, 0)
+        _checks.non_negative(self._name, "eps", self.eps)
 
     def moments(self, parameter: array) -> Moments:
         return zeros(parameter, "m", "v")
@@ -89,7 +89,7 @@ class AdamW(_Adam):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _checks.at_least("AdamW", "weight_decay", self.weight_decay, 0)
+        _checks.non_negative("AdamW", "weight_decay", self.weight_decay)
         _checks.flag("AdamW", "bias_correction", self.bias_correction)
 
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:

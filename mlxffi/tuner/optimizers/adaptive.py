@@ -26,7 +26,7 @@ class Adagrad(ArrayOptimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _checks.above("Adagrad", "eps", self.eps, 0)
+        _checks.positive("Adagrad", "eps", self.eps)
 
     def moments(self, parameter: array) -> Moments:
         return zeros(parameter, "v")
@@ -60,7 +60,7 @@ class RMSprop(ArrayOptimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         _checks.fraction("RMSprop", "alpha", self.alpha)
-        _checks.above("RMSprop", "eps", self.eps, 0)
+        _checks.positive("RMSprop", "eps", self.eps)
 
     def moments(self, parameter: array) -> Moments:
         return zeros(parameter, "v")
@@ -97,7 +97,7 @@ class AdaDelta(ArrayOptimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         _checks.fraction("AdaDelta", "rho", self.rho)
-        _checks.above("AdaDelta", "eps", self.eps, 0)
+        _checks.positive("AdaDelta", "eps", self.eps)
 
     def moments(self, parameter: array) -> Moments:
         return zeros(parameter, "v", "u")

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 from ... import core as mx
 from ..._errors import ArgumentError
 from ...core import Dtype, array
+from ...core._trees import rebuilt
 from .. import _checks, _trees
 from .._trees import Tree
 from ..schedules import Schedule
@@ -84,7 +85,7 @@ class Optimizer(ABC):
         wrong = list(_differences(wanted, arrays))
         if wrong:
             raise ArgumentError(f"[{type(self).__name__}.load_state] the arrays are not this state: {'; '.join(wrong)}")
-        return _replaced(fresh, arrays)
+        return {name: _trees.map_paths(lambda path, _: arrays[path], tree, start=name) for name, tree in fresh.items()}
 
 
 def _differences(wanted: Mapping[str, array], found: Mapping[str, array]) -> Iterator[str]:
@@ -99,11 +100,6 @@ def _kind(item: array) -> str:
     return f"{str(item.dtype).rpartition('.')[2]} {list(item.shape)}"
 
 
-def _replaced(tree: Tree, arrays: Mapping[str, array]) -> Tree:
-    """A tree with the arrays of these paths."""
-    return _trees.map_paths(lambda path, _: arrays[path], tree)
-
-
 # --- optimizers that treat each array by itself ---
 
 
@@ -115,7 +111,7 @@ class ArrayOptimizer(Optimizer):
 
     def __post_init__(self) -> None:
         if self.learning_rate is not None and not callable(self.learning_rate):
-            _checks.at_least(self._name, "learning_rate", self.learning_rate, 0)
+            _checks.non_negative(self._name, "learning_rate", self.learning_rate)
 
     @abstractmethod
     def moments(self, parameter: array) -> Moments:
@@ -156,8 +152,8 @@ class ArrayOptimizer(Optimizer):
         moments = {name: _trees.flatten(tree) for name, tree in state.items() if name not in SCALARS}
         step, rate = state["step"] + 1, self.rate(state["step"])
         self._follow(gradients, step, rate, arrays, moments)
-        trees = {name: _replaced(state[name], found) for name, found in moments.items()}
-        return _replaced(params, arrays), {"step": step, "learning_rate": rate, **trees}
+        trees = {name: rebuilt(state[name], iter(found.values())) for name, found in moments.items()}
+        return rebuilt(params, iter(arrays.values())), {"step": step, "learning_rate": rate, **trees}
 
     def _follow(
         self,
@@ -205,7 +201,7 @@ def gradients_of(owner: str, grads: Tree, arrays: Mapping[str, array]) -> dict[s
       ValueError: one is not; the message names its path.
     """
     found = {}
-    for path, gradient in _leaves(grads):
+    for path, gradient in _leaves(grads, "", []):
         if not isinstance(gradient, array):
             raise ArgumentError(f"[{owner}.update] grads.{path}: expected an array, got {type(gradient).__name__}")
         if path not in arrays:
@@ -219,14 +215,15 @@ def gradients_of(owner: str, grads: Tree, arrays: Mapping[str, array]) -> dict[s
     return found
 
 
-def _leaves(tree: Tree, start: str = "") -> Iterator[tuple[str, Any]]:
-    """All in a tree that is neither None nor a branch, with its path."""
+def _leaves(tree: Tree, start: str, found: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """All in a tree that is neither None nor a branch, with its path, appended to a list."""
     if isinstance(tree, (dict, list, tuple)):
         items: Iterable[tuple[Any, Any]] = tree.items() if isinstance(tree, dict) else enumerate(tree)
         for key, item in items:
-            yield from _leaves(item, f"{start}.{key}" if start else str(key))
+            _leaves(item, f"{start}.{key}" if start else str(key), found)
     elif tree is not None:
-        yield start, tree
+        found.append((start, tree))
+    return found
 
 
 def _require_state(owner: str, state: State) -> None:

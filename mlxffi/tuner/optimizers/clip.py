@@ -20,7 +20,7 @@ def clip_grad_norm(grads: Tree, max_norm: float) -> tuple[Tree, array]:
     Returns:
       (grads, norm): the norm, float32 [], is the one before.
     """
-    _checks.at_least("clip_grad_norm", "max_norm", max_norm, 0)
+    _checks.non_negative("clip_grad_norm", "max_norm", max_norm)
     squares = [mx.sum(mx.square(gradient.astype(mx.float32))) for _, gradient in _trees.paths(grads)]
     norm = mx.sqrt(sum(squares, mx.array(0.0)))
     factor = mx.minimum(max_norm / (norm + 1e-6), 1.0)

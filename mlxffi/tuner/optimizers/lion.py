@@ -29,7 +29,7 @@ class Lion(ArrayOptimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "betas", _checks.pair("Lion", "betas", self.betas, _checks.fraction))
-        _checks.at_least("Lion", "weight_decay", self.weight_decay, 0)
+        _checks.non_negative("Lion", "weight_decay", self.weight_decay)
 
     def moments(self, parameter: array) -> Moments:
         return zeros(parameter, "m")

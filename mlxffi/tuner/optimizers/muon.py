@@ -38,8 +38,8 @@ class Muon(ArrayOptimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _checks.at_least("Muon", "momentum", self.momentum, 0)
-        _checks.at_least("Muon", "weight_decay", self.weight_decay, 0)
+        _checks.non_negative("Muon", "momentum", self.momentum)
+        _checks.non_negative("Muon", "weight_decay", self.weight_decay)
         _checks.flag("Muon", "nesterov", self.nesterov)
         _checks.count("Muon", "ns_steps", self.ns_steps, 0)
 

@@ -36,7 +36,7 @@ class SGD(ArrayOptimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("momentum", "weight_decay", "dampening"):
-            _checks.at_least("SGD", name, getattr(self, name), 0)
+            _checks.non_negative("SGD", name, getattr(self, name))
         if _checks.flag("SGD", "nesterov", self.nesterov) and (self.momentum == 0 or self.dampening != 0):
             given = f"momentum {self.momentum} and dampening {self.dampening}"
             raise ArgumentError(f"[SGD] nesterov: expected momentum above 0 and dampening 0 with it, got {given}")
