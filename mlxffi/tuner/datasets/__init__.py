@@ -1,1 +1,44 @@
-"""Being written."""
+"""Datasets: records of jsonl files, as tokens and targets, in batches.
+
+train, valid, test = load_dataset("data", tokenizer, DatasetConfig(mask_prompt=True))
+for batch in iterate_batches(train, batch_size=4, max_seq_length=2048, loop=True, seed=0): ...
+"""
+
+from .batches import Batches, iterate_batches
+from .caching import CacheDataset
+from .collation import collated
+from .examples import Batch, Example
+from .fields import DatasetConfig
+from .kinds import (
+    ChatDataset,
+    CompletionsDataset,
+    ConcatenatedDataset,
+    Dataset,
+    Member,
+    TextDataset,
+    create_dataset,
+)
+from .loading import Splits, load_dataset
+from .records import Records
+from .tokenizers import Tokenizer
+
+__all__ = [
+    "Batch",
+    "Batches",
+    "CacheDataset",
+    "ChatDataset",
+    "CompletionsDataset",
+    "ConcatenatedDataset",
+    "Dataset",
+    "DatasetConfig",
+    "Example",
+    "Member",
+    "Records",
+    "Splits",
+    "TextDataset",
+    "Tokenizer",
+    "collated",
+    "create_dataset",
+    "iterate_batches",
+    "load_dataset",
+]

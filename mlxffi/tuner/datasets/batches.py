@@ -1,0 +1,193 @@
+"""Batches of a dataset, in an order of their own that can be taken up again where it was left."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, NoReturn, Protocol
+
+from ..._errors import ArgumentError
+from .caching import CacheDataset
+from .collation import collated
+from .examples import Batch, Example, as_example
+from .kinds import Dataset
+from .places import place_of, placed
+from .plans import Plan, Row, Settings, Window
+
+# What need not be the same when a run is taken up again: batches are the same on any number of processes.
+FREE = ("rank", "world")
+
+
+class Examples(Protocol):
+    """Examples, (tokens, offset) or tokens by index: a CacheDataset, a list."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+class Batches(Iterator[Batch]):
+    """What `iterate_batches` gives.
+
+    `truncated` is the number of Examples so far that were cut off at `max_seq_length`; the first is warned of.
+    """
+
+    def __init__(self, dataset: Examples | Dataset, settings: Settings):
+        self._dataset: Any = CacheDataset(dataset) if isinstance(dataset, Dataset) else dataset
+        self._settings = settings
+        self._plan = Plan(len(dataset), self._length, settings)
+        self._window, self._given = Window(), 0
+        # The batches of the window and what they leave over, once planned.
+        self._planned: tuple[list[list[Row]], tuple[int, ...]] | None = None
+        self.truncated = 0
+
+    @property
+    def epoch(self) -> int:
+        """Which pass over the dataset the next batch belongs to, or the last one did, from 0."""
+        return self._window.epoch
+
+    def __next__(self) -> Batch:
+        batches, left = self._plans()
+        while self._given == len(batches):
+            following = self._plan.after(self._window, left)
+            if following is None:
+                raise StopIteration
+            self._window, self._given, self._planned = following, 0, None
+            batches, left = self._plans()
+        batch = self._collated(batches[self._given])
+        self._given += 1
+        return batch
+
+    def state(self) -> dict[str, Any]:
+        """Where the next batch stands, for `restore` of other Batches of the same dataset and settings; it is JSON."""
+        window = {"epoch": self._window.epoch, "window": self._window.number, "carried": list(self._window.carried)}
+        return {**window, "given": self._given, "settings": self._fixed()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state()` was taken: the batches that follow are the same.
+
+        Raises:
+          ValueError: the state is none, or one of another number of records or of other settings; nothing changes.
+        """
+        window, given = self._checked(state)
+        before = self._window, self._given, self._planned
+        self._window, self._given, self._planned = window, given, None
+        if given > len(self._plans()[0]):
+            self._window, self._given, self._planned = before
+            _refuse("given", f"at most the {given} batches of its window", given)
+
+    def _plans(self) -> tuple[list[list[Row]], tuple[int, ...]]:
+        if self._planned is None:
+            self._planned = self._plan.batches(self._window)
+        return self._planned
+
+    def _fixed(self) -> dict[str, Any]:
+        settings = {key: value for key, value in asdict(self._settings).items() if key not in FREE}
+        return {**settings, "records": len(self._dataset)}
+
+    def _checked(self, state: Mapping[str, Any]) -> tuple[Window, int]:
+        settings = state.get("settings")
+        if not isinstance(settings, Mapping):
+            _refuse("settings", "those of the batches", settings)
+        for key, value in self._fixed().items():
+            if settings.get(key) != value:
+                _refuse(key, f"{value}, as these batches have", settings.get(key))
+        return _window_of(state, len(self._dataset)), _natural(state, "given")
+
+    # --- Examples ---
+
+    def _example(self, record: int) -> Example:
+        if isinstance(self._dataset, CacheDataset):
+            return self._dataset[record]
+        with placed(place_of(self._dataset, record)):
+            return as_example(self._dataset[record])
+
+    def _length(self, record: int) -> int:
+        if isinstance(self._dataset, CacheDataset):
+            return self._dataset.itemlen(record)
+        return len(self._example(record).tokens)
+
+    def _collated(self, rows: list[Row]) -> Batch:
+        """This process's part of a batch; where its last rows do not go round, the others have rows without tokens."""
+        rank, world = self._settings.rank, self._settings.world
+        own = rows[rank::world] + [[]] * (rank >= len(rows) % world > 0)
+        examples = [[self._taken(record) for record in row] for row in own]
+        return collated(examples, self._settings.max_seq_length, self._settings.pack)
+
+    def _taken(self, record: int) -> Example:
+        example = self._example(record)
+        if len(example.tokens) > self._settings.max_seq_length:
+            self._note_truncated(record, len(example.tokens))
+        return example
+
+    def _note_truncated(self, record: int, length: int) -> None:
+        self.truncated += 1
+        if self.truncated == 1:
+            place, most = place_of(self._dataset, record), self._settings.max_seq_length
+            message = (
+                f"{place}: {length} tokens are more than max_seq_length={most}; this and other such records are cut off"
+            )
+            warnings.warn(message, stacklevel=4)
+
+
+def iterate_batches(
+    dataset: Examples | Dataset,
+    batch_size: int,
+    max_seq_length: int,
+    *,
+    loop: bool = False,
+    seed: int | None = 0,
+    rank: int = 0,
+    world: int = 1,
+    pack: bool = False,
+    drop_last: bool = False,
+    window: int = 64,
+) -> Batches:
+    """The batches of a dataset, each record in one of them per epoch.
+
+    Args:
+      dataset: a CacheDataset, any other dataset (whose Examples are then cached), or a list of Examples.
+      batch_size: rows of a batch over all processes, a multiple of `world`.
+      max_seq_length: at least 2; longer Examples are cut off, with a warning. Rows are padded with the id 0 to
+        1 + 32 k tokens for the smallest such k, but to no more than this.
+      loop: whether to begin anew after the last record. Every batch is then full: the records that an epoch leaves
+        over come first in the next.
+      seed: of the order, which depends on nothing else; each epoch has its own. Records of about one length then share
+        a batch. None: the dataset's own order.
+      rank: of this process, which takes the rows rank, rank + world, ... of each batch.
+      world: how many processes there are. Each gets as many batches, and as many rows in each.
+      pack: whether rows hold several Examples, which `Batch.segments` tells apart.
+      drop_last: whether to drop the last batch where it is not full, if not `loop`.
+      window: how many batches of records are sorted by length together, and tokenized ahead.
+
+    Returns:
+      an iterator over `Batch` with `state()` and `restore(state)`.
+
+    Raises:
+      ValueError: an argument is not as above, or the dataset has no record, or fewer than a batch has to have: one that
+        loops, or drops the last batch, needs `batch_size`. From the iterator: a record cannot be tokenized.
+    """
+    settings = Settings(batch_size, max_seq_length, loop, seed, rank, world, pack, drop_last, window)
+    return Batches(dataset, settings)
+
+
+# --- states ---
+
+
+def _window_of(state: Mapping[str, Any], records: int) -> Window:
+    carried = state.get("carried")
+    if not isinstance(carried, list) or not all(type(item) is int and 0 <= item < records for item in carried):
+        _refuse("carried", f"a list of numbers in 0..{records - 1}", carried)
+    return Window(_natural(state, "epoch"), _natural(state, "window"), tuple(carried))
+
+
+def _natural(state: Mapping[str, Any], key: str) -> int:
+    value = state.get(key)
+    if type(value) is not int or value < 0:
+        _refuse(key, "a number from 0 on", value)
+    return value
+
+
+def _refuse(key: str, expected: str, found: object) -> NoReturn:
+    raise ArgumentError(f"[restore] state: {key}: expected {expected}, got {found!r}")

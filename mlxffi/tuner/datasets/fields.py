@@ -1,0 +1,162 @@
+"""Which fields records have: found from the first record, then required of every one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from ..._errors import ArgumentError
+
+Record: TypeAlias = "dict[str, Any]"
+MaskPrompt: TypeAlias = "bool | Literal['assistant']"
+
+MAX_FILE_BYTES = 2 << 30
+MAX_RECORD_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """What records look like, and which of their tokens are targets.
+
+    Args:
+      kind: "text", "chat" or "completions"; "auto" takes the first of completions, chat and text whose fields the
+        first record has.
+      mask_prompt: False: every token is a target. True: only the completion, or a conversation's last message.
+        "assistant": every turn of the assistant. Texts have no prompt.
+      text_feature: the field of a text.
+      chat_feature: the field of a conversation, a list of {"role": ..., "content": ...}.
+      prompt_feature: the field of a prompt.
+      completion_feature: the field of its completion.
+      max_file_bytes: larger files are refused. Records are read when they are needed, so files may exceed the memory.
+      max_record_bytes: longer lines are refused before they are read.
+
+    Raises:
+      ValueError: an option is not as above.
+    """
+
+    kind: str = "auto"
+    mask_prompt: MaskPrompt = False
+    text_feature: str = "text"
+    chat_feature: str = "messages"
+    prompt_feature: str = "prompt"
+    completion_feature: str = "completion"
+    max_file_bytes: int = MAX_FILE_BYTES
+    max_record_bytes: int = MAX_RECORD_BYTES
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("auto", *CHECKS):
+            raise ArgumentError(f"[DatasetConfig] kind: expected auto, {', '.join(CHECKS)}, got {self.kind!r}")
+        require_mask_prompt("DatasetConfig", self.mask_prompt)
+        for name in ("max_file_bytes", "max_record_bytes"):
+            if getattr(self, name) < 1:
+                raise ArgumentError(f"[DatasetConfig] {name}: expected at least 1, got {getattr(self, name)}")
+
+
+def require_mask_prompt(function: str, mask_prompt: MaskPrompt) -> None:
+    """Raise unless a value is one of those of `mask_prompt`."""
+    if mask_prompt not in (False, True, "assistant"):
+        raise ArgumentError(f"[{function}] mask_prompt: expected False, True or 'assistant', got {mask_prompt!r}")
+
+
+class FieldCheck:
+    """Requires of every record it is called with what the first of them had.
+
+    Raises:
+      ValueError: a record lacks a field, or has another type in it; the message begins with the field.
+    """
+
+    def __init__(self, config: DatasetConfig):
+        self._config = config
+        self.kind = config.kind
+
+    def __call__(self, record: Any) -> None:
+        if not isinstance(record, dict):
+            raise ArgumentError(f"expected an object, got {json_name(record)}")
+        if self.kind == "auto":
+            self.kind = kind_of(record, self._config)
+        CHECKS[self.kind](record, self._config)
+
+
+def kind_of(record: Record, config: DatasetConfig) -> str:
+    """What a record is: "completions", "chat" or "text".
+
+    Raises:
+      ValueError: it has the fields of none.
+    """
+    if config.prompt_feature in record and config.completion_feature in record:
+        return "completions"
+    if config.chat_feature in record:
+        return "chat"
+    if config.text_feature in record:
+        return "text"
+    fields = f"{config.prompt_feature} and {config.completion_feature}, {config.chat_feature}, or {config.text_feature}"
+    raise ArgumentError(f"expected the fields {fields}, got {', '.join(map(repr, record)) or 'none'}")
+
+
+# --- the fields of each kind ---
+
+
+def _check_text(record: Record, config: DatasetConfig) -> None:
+    _require_string(record, config.text_feature)
+
+
+def _check_completion(record: Record, config: DatasetConfig) -> None:
+    _require_string(record, config.prompt_feature)
+    _require_string(record, config.completion_feature)
+    _require_objects(record, "tools", required=False)
+
+
+def _check_chat(record: Record, config: DatasetConfig) -> None:
+    field = config.chat_feature
+    _require_objects(record, field)
+    if not record[field]:
+        raise ArgumentError(f"{field}: expected at least one message, got an empty list")
+    for index, message in enumerate(record[field]):
+        _require_string(message, "role", f"{field}[{index}].")
+        _check_content(message, f"{field}[{index}].")
+    _require_objects(record, "tools", required=False)
+
+
+def _check_content(message: Record, path: str) -> None:
+    """Content is a text or a list of parts; next to calls of tools there may be none."""
+    content = message.get("content")
+    if isinstance(content, list):
+        _require_objects(message, "content", path)
+    elif content is not None or not message.get("tool_calls"):
+        _require_string(message, "content", path)
+
+
+CHECKS: dict[str, Callable[[Record, DatasetConfig], None]] = {
+    "completions": _check_completion,
+    "chat": _check_chat,
+    "text": _check_text,
+}
+
+
+def _require_string(record: Record, field: str, path: str = "") -> None:
+    if not isinstance(record.get(field), str):
+        raise ArgumentError(f"{path}{field}: expected a string, got {_found(record, field)}")
+
+
+def _require_objects(record: Record, field: str, path: str = "", required: bool = True) -> None:
+    found = record.get(field)
+    if found is None and not required:
+        return
+    if not isinstance(found, list):
+        raise ArgumentError(f"{path}{field}: expected a list of objects, got {_found(record, field)}")
+    for index, item in enumerate(found):
+        if not isinstance(item, dict):
+            raise ArgumentError(f"{path}{field}[{index}]: expected an object, got {json_name(item)}")
+
+
+def _found(record: Record, field: str) -> str:
+    return json_name(record[field]) if field in record else "no such field"
+
+
+def json_name(value: Any) -> str:
+    """What JSON calls a value."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    names = {str: "a string", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return names.get(type(value), type(value).__name__)

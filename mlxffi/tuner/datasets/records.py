@@ -1,0 +1,179 @@
+"""Records of a jsonl file of any size: all are checked at the beginning, each is read again when it is needed.
+
+What stays in memory is where each line begins. One line is one record, an object in JSON as RFC 8259 has it: NaN and
+Infinity are no JSON, and an object that says a key twice is refused, because one of its values would be lost.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import stat
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO, NoReturn, overload
+
+from ..._errors import ArgumentError, OperationError
+from .._files import PathLike
+from .fields import MAX_FILE_BYTES, MAX_RECORD_BYTES, Record, json_name
+from .places import placed
+
+BOM = b"\xef\xbb\xbf"
+
+
+class Records(Sequence[Record]):
+    """The records of a jsonl file, in its order.
+
+    Args:
+      path: a regular file in UTF-8, with one object a line; a byte order mark at its beginning and CR LF are accepted.
+      check: called with each record at the beginning; raises ArgumentError for one that will not do.
+      max_bytes: larger files are refused, also if they grow while they are read.
+      max_record_bytes: longer lines are refused; no more of a line than this is ever held.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no regular file, too large, has no record, or a line is not as above or refused by `check`; the
+        message names the file and the line, counted from 1.
+      RuntimeError: when a record is read: the file has changed since it was checked.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        check: Callable[[Record], None] = lambda record: None,
+        *,
+        max_bytes: int = MAX_FILE_BYTES,
+        max_record_bytes: int = MAX_RECORD_BYTES,
+    ):
+        self.path = os.fspath(path)
+        self._max_bytes, self._max_record_bytes = max_bytes, max_record_bytes
+        # Where each line begins, and the last one ends.
+        self._bounds = array("q")
+        with _opened(self.path) as file:
+            self._version = _version(file)
+            self._read(file, check)
+        if not self:
+            raise ArgumentError(f"{self.path}: expected at least one record, got an empty file")
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        index = range(len(self))[index]
+        with _opened(self.path) as file:
+            if _version(file) != self._version:
+                raise OperationError(f"{self.path}: the file has changed since it was opened as a dataset")
+            file.seek(self._bounds[index])
+            return parsed(file.read(self._bounds[index + 1] - self._bounds[index]))
+
+    def where(self, index: int) -> str:
+        """The file and line of a record."""
+        return f"{self.path}:{index + 1}"
+
+    def _read(self, file: BinaryIO, check: Callable[[Record], None]) -> None:
+        file.seek(len(BOM) if file.read(len(BOM)) == BOM else 0)
+        self._bounds.append(file.tell())
+        while line := file.readline(min(self._max_record_bytes, self._max_bytes - self._bounds[-1]) + 1):
+            with placed(self.where(len(self))):
+                self._require_room(line)
+                check(parsed(line))
+            self._bounds.append(self._bounds[-1] + len(line))
+
+    def _require_room(self, line: bytes) -> None:
+        if self._bounds[-1] + len(line) > self._max_bytes:
+            raise ArgumentError(f"expected a file of at most {self._max_bytes} bytes, got more (max_file_bytes)")
+        if len(line) > self._max_record_bytes:
+            limit = self._max_record_bytes
+            raise ArgumentError(f"expected a line of at most {limit} bytes, got a longer one (max_record_bytes)")
+
+
+# --- files ---
+
+
+def _opened(path: str) -> BinaryIO:
+    """A regular file to be read; whatever else there is at the path, this does not wait for it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            _refuse_file(path)
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        _refuse_file(path)
+    return os.fdopen(descriptor, "rb")
+
+
+def _refuse_file(path: str) -> NoReturn:
+    raise ArgumentError(f"{path}: expected a regular file, got a folder, device, pipe or socket")
+
+
+def _version(file: io.IOBase | BinaryIO) -> tuple[int, ...]:
+    """What is another when a file has been replaced or written to."""
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+# --- lines ---
+
+
+def parsed(line: bytes) -> Record:
+    """The object on a line.
+
+    Raises:
+      ValueError: the line is empty, no UTF-8, no JSON, or no object.
+    """
+    if not line.strip():
+        raise ArgumentError("expected an object, got an empty line")
+    try:
+        value = DECODER.decode(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ArgumentError(_reason(error)) from None
+    if not isinstance(value, dict):
+        raise ArgumentError(f"expected an object, got {json_name(value)}")
+    if b"\\ud" in line or b"\\uD" in line:
+        _require_characters(value)
+    return value
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"expected UTF-8, got the byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"expected JSON, got what cannot be read as such at column {error.pos + 1}: {error.msg}"
+    if isinstance(error, RecursionError):
+        return "expected JSON, got lists or objects nested too deeply"
+    return f"expected JSON, got what cannot be read as such: {error}"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Record:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ArgumentError(f"the key {twice!r} occurs twice in an object")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ArgumentError(f"{name} is no number")
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+
+
+def _require_characters(value: Record) -> None:
+    """Raise for half a surrogate pair, which JSON can write and no tokenizer can read."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = ord(error.object[error.start])
+        raise ArgumentError(f"expected characters, got half of a surrogate pair, \\u{half:04x}") from None
