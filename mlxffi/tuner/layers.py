@@ -223,6 +223,33 @@ def gain(weight: mx.array, adapter: Node, kind: Kind) -> mx.array:
     return _ratio(adapter["m"], weight + update(adapter, kind))
 
 
+def adapted_weight(node: Node, kind: Kind) -> mx.array:
+    """A node's weight, unpacked, with what its adapters change; in the dtype of the weight."""
+    weight = dense_weight(node)
+    changed = weight.astype(mx.float32)
+    for adapter in node.get("adapters", ()):
+        change = update(adapter, kind)
+        if "m" in adapter:
+            change = _rescaled(weight, change, gain(weight, adapter, kind)[..., None])
+        changed = changed + change
+    return changed.astype(weight.dtype)
+
+
+def without_adapter(node: Node, adapter: Node, kind: Kind, gains: mx.array | None = None) -> mx.array:
+    """A node's weight, unpacked, as it was before an adapter was fused into it, but for rounding.
+
+    Args:
+      node: with the fused weight.
+      adapter: was fused into it; one with magnitudes as the only one.
+      kind: of the layer.
+      gains: for an adapter with magnitudes, what `gain` gave for the weight without it: [..., out].
+    """
+    weight = dense_weight(node)
+    if gains is None:
+        return (weight.astype(mx.float32) - update(adapter, kind)).astype(weight.dtype)
+    return (weight.astype(mx.float32) / gains[..., None] - update(adapter, kind)).astype(weight.dtype)
+
+
 def row_norms(weight: mx.array) -> mx.array:
     """The 2-norms of a weight's rows: float32 [..., out]."""
     return mx.linalg.norm(weight.astype(mx.float32), axis=-1)

@@ -1,0 +1,192 @@
+"""Adapters beside a tree of parameters: made, put into it, fused with it, and taken out again.
+
+Nothing here changes a tree in place: each function gives a new one, which shares all arrays that stay.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ... import core as mx
+from ..._errors import ArgumentError
+from .. import layers
+from .._trees import Tree, merged, paths, unflatten
+from ..layers import Kind, Node
+from . import _fit
+from .config import LoRAConfig
+from .targets import kind_of, layers_of, required
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What is trained, and how it is used.
+
+    Args:
+      parameters: a tree whose paths are those of adapter files: a layer's path, then `lora_a`, `lora_b`, or `m`.
+      config: rank, scale, and so on.
+    """
+
+    parameters: Tree
+    config: LoRAConfig
+
+    def layers(self) -> dict[str, Node]:
+        """The factors of each layer by its path, as an adapted node has them."""
+        found: dict[str, Node] = {}
+        for path, value in paths(self.parameters):
+            layer, _, name = path.rpartition(".")
+            if layer not in found:
+                found[layer] = {"scaling": self.config.scaling(layer)}
+            found[layer][name] = value
+        return found
+
+
+# --- making ---
+
+
+def create_adapter(parameters: Tree, config: LoRAConfig) -> Adapter:
+    """A new adapter, which changes nothing yet.
+
+    Args:
+      parameters: the tree to adapt.
+      config: which layers, and how.
+
+    Returns:
+      float32 factors: the one that takes the input uniform in +-1/sqrt(its width), from `mlxffi.core.random`'s state;
+      the other 0. For DoRA also magnitudes: the norms of the weights' rows.
+
+    Raises:
+      ValueError: no layer of the tree is chosen, or a key of the configuration matches none.
+    """
+    nodes = dict(layers_of(parameters))
+    wanted = required({path: kind_of(path, node) or "linear" for path, node in nodes.items()}, config)
+    made = {}
+    for path in wanted:
+        node, kind = nodes[path], kind_of(path, nodes[path]) or "linear"
+        made[path] = new_factors(node, kind, config.rank_of(path), config.use_dora)
+    return Adapter(
+        unflatten({f"{path}.{name}": value for path, part in made.items() for name, value in part.items()}), config
+    )
+
+
+def new_factors(node: Node, kind: Kind, rank: int, use_dora: bool) -> dict[str, mx.array]:
+    """The factors, for DoRA also the magnitudes, with which a layer does what it does without."""
+    shapes = _fit.shapes(layers.dims(node), kind, rank, use_dora)
+    inputs = layers.dims(node)[0 if kind == "embedding" else -1]
+    bound = 1 / math.sqrt(inputs)
+    found = {"lora_a": mx.random.uniform(-bound, bound, shapes["lora_a"]), "lora_b": mx.zeros(shapes["lora_b"])}
+    if use_dora:
+        found["m"] = layers.row_norms(layers.dense_weight(node))
+    return found
+
+
+# --- beside the base ---
+
+
+def attach(base: Tree, *adapters: Adapter) -> Tree:
+    """The tree in which adapted nodes carry the factors of adapters, besides those that they carry already.
+
+    Raises:
+      ValueError: factors fit no layer of the base; the message names each.
+    """
+    nodes = dict(layers_of(base))
+    carried: dict[str, list[Node]] = {}
+    for adapter in adapters:
+        _fit.require("attach", adapter.layers(), nodes, adapter.config)
+        for path, factors in adapter.layers().items():
+            carried.setdefault(path, list(nodes[path].get("adapters", ()))).append(factors)
+    # Tuples, which `merged` takes as a whole.
+    return merged(base, unflatten({f"{path}.adapters": tuple(found) for path, found in carried.items()}))
+
+
+def detach(tree: Tree) -> Tree:
+    """The tree without any adapters."""
+    return _map_layers(lambda path, node: _bare(node), tree)
+
+
+# --- into the base ---
+
+
+def fuse(base: Tree, *adapters: Adapter, dequantize: bool = False) -> Tree:
+    """The tree in which adapters, given or attached, are part of the weights.
+
+    Args:
+      base: the tree that they adapt.
+      adapters: each changes the weights of the base by what it was trained to, whatever the others do.
+      dequantize: unpack all quantized weights; else fused ones are quantized again, each as it was.
+    """
+
+    def fused(path: str, node: Node) -> Node:
+        plain = layers.dequantized(node) if dequantize else node
+        if "adapters" not in node:
+            return plain
+        return layers.requantized(_bare(plain), layers.adapted_weight(node, _kind(path, node)))
+
+    return _map_layers(fused, attach(base, *adapters))
+
+
+def dora_gains(base: Tree, adapter: Adapter) -> dict[str, mx.array]:
+    """What DoRA multiplies the rows of each layer's updated weight by: what `unfuse` needs to undo it.
+
+    Returns:
+      float32 [..., out] by the layer's path; none for LoRA.
+    """
+    nodes = dict(layers_of(attach(base, adapter)))
+    return {
+        path: layers.gain(layers.dense_weight(nodes[path]), factors, _kind(path, nodes[path]))
+        for path, factors in adapter.layers().items()
+        if "m" in factors
+    }
+
+
+def unfuse(fused: Tree, adapter: Adapter, gains: dict[str, mx.array] | None = None) -> Tree:
+    """The tree as it was before `fuse`, but for rounding (for quantized weights: but for quantizing them twice).
+
+    Args:
+      fused: a tree with the adapter in its weights.
+      adapter: one of those that were fused; DoRA must have been the only one in its layers.
+      gains: for DoRA, what `dora_gains` gave for the base: the norms that it removes cannot be told from its result.
+
+    Raises:
+      ValueError: the adapter does not fit, or is DoRA and gains are missing.
+    """
+    factors = adapter.layers()
+    _fit.require("unfuse", factors, dict(layers_of(fused)), adapter.config)
+    missing = [path for path in factors if adapter.config.use_dora and path not in (gains or {})]
+    if missing:
+        raise ArgumentError(
+            f"[unfuse] gains: for DoRA, expected those of dora_gains(base, adapter); none for {missing}"
+        )
+
+    def restored(path: str, node: Node) -> Node:
+        if path not in factors:
+            return node
+        weight = layers.without_adapter(node, factors[path], _kind(path, node), (gains or {}).get(path))
+        return layers.requantized(node, weight)
+
+    return _map_layers(restored, fused)
+
+
+# --- nodes ---
+
+
+def _map_layers(function: Callable[[str, Node], Node], tree: Tree, start: str = "") -> Tree:
+    """The tree with what a function gives for the path and node of each layer that can be adapted."""
+    if isinstance(tree, dict):
+        if start and kind_of(start, tree):
+            return function(start, tree)
+        return {key: _map_layers(function, item, f"{start}.{key}" if start else str(key)) for key, item in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        inner: list[Any] = [_map_layers(function, item, f"{start}.{index}") for index, item in enumerate(tree)]
+        return type(tree)(inner)
+    return tree
+
+
+def _bare(node: Node) -> Node:
+    return {key: value for key, value in node.items() if key != "adapters"}
+
+
+def _kind(path: str, node: Node) -> Kind:
+    return kind_of(path, node) or "linear"

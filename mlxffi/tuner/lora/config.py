@@ -1,0 +1,169 @@
+"""What an adapter is: rank, scale, dropout, LoRA or DoRA, and which layers it adapts."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..._errors import ArgumentError
+from .. import _checks
+from ..layers import Scaling
+
+ALL_LINEAR = "all-linear"
+
+
+@dataclass(frozen=True)
+class LoRAConfig:
+    """A LoRA or DoRA adapter.
+
+    Layers are chosen as mlx-lm does (`keys`, `num_layers`) or as PEFT does (`target_modules` and what follows it).
+
+    Args:
+      rank: of the factors.
+      scale: multiplies the factors' product.
+      alpha: where given, the scale is alpha / rank instead.
+      rslora: the scale is alpha / sqrt(rank) (rank-stabilised; Kalajdzievski 2023); needs `alpha`.
+      dropout: the probability, 0 <= p < 1, with which inputs of the factors are dropped in training.
+      use_dora: learn each row's magnitude, too (DoRA; Liu et al. 2024).
+      num_layers: only the last so many blocks are adapted; all where it is 0, less, or more than there are.
+      keys: layers by their path inside of a block (`self_attn.q_proj`), or by their whole path (`lm_head`), which is
+        chosen wherever it stands. None: all linear, expert and embedding layers of the blocks.
+      target_modules: paths, or ends of paths, of layers; or a regular expression for whole paths; or "all-linear":
+        all linear layers but the output layer.
+      exclude_modules: the same form; layers that are not adapted all the same.
+      layers_to_transform: numbers of the blocks that are adapted; needs a list as `target_modules`.
+      layers_pattern: names of the lists of blocks.
+      rank_pattern: ranks of layers that have another, by regular expressions for the ends of their paths; the first
+        that matches counts.
+      alpha_pattern: the same for alpha.
+
+    Raises:
+      ValueError: a value is outside of its range, or two exclude each other; the message names them.
+    """
+
+    rank: int = 8
+    scale: float = 20.0
+    alpha: float | None = None
+    rslora: bool = False
+    dropout: float = 0.0
+    use_dora: bool = False
+    num_layers: int = -1
+    keys: tuple[str, ...] | None = None
+    target_modules: str | tuple[str, ...] | None = None
+    exclude_modules: str | tuple[str, ...] | None = None
+    layers_to_transform: tuple[int, ...] | None = None
+    layers_pattern: tuple[str, ...] | None = None
+    rank_pattern: Mapping[str, int] = field(default_factory=dict, hash=False)
+    alpha_pattern: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        _require_numbers(self)
+        for name in ("keys", "layers_pattern"):
+            _set(self, name, _names(name, getattr(self, name)))
+        for name in ("target_modules", "exclude_modules"):
+            value = getattr(self, name)
+            _set(self, name, _pattern(name, value) if isinstance(value, str) else _names(name, value))
+        _set(self, "layers_to_transform", _indices(self.layers_to_transform))
+        _require_patterns(self)
+        _require_one_way(self)
+
+    def rank_of(self, path: str) -> int:
+        """The rank of a layer's factors."""
+        rank: int = _matched(self.rank_pattern, path, self.rank)
+        return rank
+
+    def scale_of(self, path: str) -> float:
+        """By what a layer's factors' product is multiplied."""
+        alpha: float | None = _matched(self.alpha_pattern, path, self.alpha)
+        if alpha is None:
+            return self.scale
+        rank = self.rank_of(path)
+        return alpha / (math.sqrt(rank) if self.rslora else rank)
+
+    def scaling(self, path: str) -> Scaling:
+        """What goes with a layer's factors."""
+        return Scaling(self.scale_of(path), self.dropout)
+
+
+def _matched(patterns: Mapping[str, Any], path: str, default: Any) -> Any:
+    """The value of the first pattern that matches the end of a path."""
+    return next((value for key, value in patterns.items() if re.fullmatch(rf"(.*\.)?({key})", path)), default)
+
+
+# --- checks ---
+
+
+def _set(config: LoRAConfig, name: str, value: Any) -> None:
+    object.__setattr__(config, name, value)
+
+
+def _require_numbers(config: LoRAConfig) -> None:
+    _checks.count("LoRAConfig", "rank", config.rank, 1)
+    _checks.finite("LoRAConfig", "scale", config.scale)
+    _checks.fraction("LoRAConfig", "dropout", config.dropout)
+    if config.alpha is not None:
+        _checks.finite("LoRAConfig", "alpha", config.alpha)
+    for name in ("rslora", "use_dora"):
+        _checks.flag("LoRAConfig", name, getattr(config, name))
+    if isinstance(config.num_layers, bool) or not isinstance(config.num_layers, int):
+        raise ArgumentError(f"[LoRAConfig] num_layers: expected an int, got {config.num_layers!r}")
+    if config.rslora and config.alpha is None:
+        raise ArgumentError("[LoRAConfig] rslora: the scale is alpha / sqrt(rank), so alpha must be given; got None")
+
+
+def _names(name: str, value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and name == "layers_pattern":
+        return (value,)
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ArgumentError(f"[LoRAConfig] {name}: expected a list of names, got {value!r}")
+    found = tuple(value)
+    if not found or not all(isinstance(item, str) and item for item in found):
+        raise ArgumentError(f"[LoRAConfig] {name}: expected at least one name and nothing but names, got {value!r}")
+    return found
+
+
+def _pattern(name: str, value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ArgumentError(f"[LoRAConfig] {name}: expected a regular expression, got {value!r}: {error}") from None
+    return value
+
+
+def _indices(value: Any) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    found = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    for index in found:
+        _checks.count("LoRAConfig", "layers_to_transform", index, 0)
+    return found or None
+
+
+def _require_patterns(config: LoRAConfig) -> None:
+    for name in ("rank_pattern", "alpha_pattern"):
+        patterns = getattr(config, name)
+        if not isinstance(patterns, Mapping):
+            raise ArgumentError(f"[LoRAConfig] {name}: expected values by pattern, got {patterns!r}")
+        for key, value in patterns.items():
+            _pattern(name, key)
+            if name == "rank_pattern":
+                _checks.count("LoRAConfig", f"{name}[{key!r}]", value, 1)
+            else:
+                _checks.finite("LoRAConfig", f"{name}[{key!r}]", value)
+
+
+def _require_one_way(config: LoRAConfig) -> None:
+    """Layers are chosen in one of the two ways, and what narrows a choice has one to narrow."""
+    if config.target_modules is not None and config.keys is not None:
+        raise ArgumentError("[LoRAConfig] keys, target_modules: expected one of them, got both")
+    if config.target_modules is not None and config.num_layers > 0:
+        raise ArgumentError("[LoRAConfig] num_layers goes with keys; with target_modules give layers_to_transform")
+    if config.layers_to_transform is not None and not isinstance(config.target_modules, tuple):
+        raise ArgumentError("[LoRAConfig] layers_to_transform: needs a list of names as target_modules")
+    if config.exclude_modules is not None and config.target_modules is None:
+        raise ArgumentError("[LoRAConfig] exclude_modules: needs target_modules")
