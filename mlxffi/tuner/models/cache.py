@@ -23,7 +23,7 @@ class KVCache:
         self._values: mx.array | None = None
 
     @property
-    def arrays(self) -> list[mx.array]:
+    def state(self) -> list[mx.array]:
         """What has to be evaluated before the graph behind it can be freed."""
         return [held for held in (self._keys, self._values) if held is not None]
 

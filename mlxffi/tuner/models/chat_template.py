@@ -1,0 +1,95 @@
+"""Chat templates: Jinja programs that come with a model and make one text of messages.
+
+They are somebody else's code, so they run in Jinja's sandbox. Beside Jinja's own they may use what transformers gives
+them: raise_exception, strftime_now, a `tojson` that leaves HTML alone, break and continue, and a generation block.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from ..._errors import ArgumentError
+from .._optional import required
+
+
+def rendered(template: str, variables: Mapping[str, Any]) -> str:
+    """The text that a template makes of its variables.
+
+    Raises:
+      ValueError: the template is wrong, or refuses the messages; the message has its reason.
+    """
+    jinja2 = required("jinja2", "tune")
+    try:
+        text: str = _compiled(template).render(**variables)
+    except (jinja2.TemplateError, TypeError) as error:
+        raise ArgumentError(f"chat template: {error}") from error
+    return text
+
+
+@lru_cache(maxsize=8)
+def _compiled(template: str) -> Any:
+    return _environment().from_string(template)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    sandbox = required("jinja2.sandbox", "tune")
+    environment = sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _generation_block()]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals |= {"raise_exception": _raise_exception, "strftime_now": _strftime_now}
+    return environment
+
+
+def _generation_block() -> type:
+    """The tag around what an assistant says, which is that text."""
+    extension, nodes = required("jinja2.ext", "tune").Extension, required("jinja2.nodes", "tune")
+
+    class GenerationBlock(extension):  # type: ignore[misc, valid-type]
+        tags = frozenset({"generation"})
+
+        def parse(self, parser: Any) -> Any:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            return nodes.Scope(body).set_lineno(line)
+
+    return GenerationBlock
+
+
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _raise_exception(message: str) -> None:
+    raise required("jinja2", "tune").TemplateError(message)
+
+
+def _strftime_now(form: str) -> str:
+    return datetime.now().strftime(form)
+
+
+def chosen(templates: Mapping[str, str], tools: Sequence[Any] | None) -> str:
+    """The template for messages: that for tools where there are tools and such a one, else the default.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if tools is not None and "tool_use" in templates:
+        return templates["tool_use"]
+    if "default" not in templates:
+        raise ArgumentError(
+            "[apply_chat_template] the tokenizer has no chat template: expected `chat_template` in "
+            f"tokenizer_config.json or chat_template.jinja; got {sorted(templates) or 'neither'}"
+        )
+    return templates["default"]

@@ -1,0 +1,241 @@
+"""Text to tokens and back, by the files of a Hugging Face directory, through the `tokenizers` library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from ..._errors import ArgumentError
+from .._files import PathLike, read_json
+from .._optional import required
+from . import chat_template
+
+
+class Tokenizer:
+    """What turns text into tokens and back.
+
+    Args:
+      backend: a `tokenizers.Tokenizer`.
+      special_tokens: tokens by their roles: "eos_token", "bos_token", ...
+      templates: chat templates by name; "default" is for all, "tool_use" for those with tools.
+      eos_token_ids: what ends a text beside the role "eos_token".
+
+    Raises:
+      ValueError: a special token is not in the vocabulary, or nothing ends a text.
+    """
+
+    def __init__(
+        self,
+        backend: Any,
+        special_tokens: Mapping[str, str],
+        templates: Mapping[str, str] | None = None,
+        eos_token_ids: Iterable[int] = (),
+    ):
+        self._backend, self._templates = backend, dict(templates or {})
+        self.special_tokens = dict(special_tokens)
+        self.bos_token_id = self._special_id("bos_token")
+        self.pad_token_id = self._special_id("pad_token")
+        eos, ids = self._special_id("eos_token"), list(eos_token_ids)
+        if eos is None and not ids:
+            raise ArgumentError(
+                "[Tokenizer] eos_token: expected it in tokenizer_config.json, or eos_token_id in "
+                "generation_config.json or config.json; got neither"
+            )
+        self.eos_token_id: int = ids[0] if eos is None else eos
+        self.eos_token_ids: frozenset[int] = frozenset([self.eos_token_id, *ids])
+
+    @staticmethod
+    def from_directory(path: PathLike) -> Tokenizer:
+        """The tokenizer of a model's directory.
+
+        It is in tokenizer.json; tokenizer_config.json has special tokens and a chat template, which may also stand in
+        chat_template.jinja and additional_chat_templates/*.jinja; generation_config.json and config.json tell what
+        else ends a text.
+
+        Raises:
+          FileNotFoundError: there is no tokenizer.json.
+          ValueError: a file or a field of it cannot be read; the message names it.
+        """
+        folder = Path(path)
+        about = _optional_json(folder / "tokenizer_config.json")
+        return Tokenizer(_backend(folder), _special_tokens(about), _templates(folder, about), _eos_ids(folder))
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are, special ones included."""
+        size: int = self._backend.get_vocab_size(with_added_tokens=True)
+        return size
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether `apply_chat_template` works."""
+        return "default" in self._templates
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        """The tokens of a text.
+
+        Args:
+          text: what is to be encoded.
+          add_special_tokens: whether to add what the model expects around a text, for instance at its beginning.
+        """
+        ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
+        return ids
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+        """The text of tokens."""
+        text: str = self._backend.decode([int(token) for token in ids], skip_special_tokens=skip_special_tokens)
+        return text
+
+    @overload
+    def apply_chat_template(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Any] | None = None,
+        add_generation_prompt: bool = False,
+        tokenize: Literal[True] = True,
+        **variables: Any,
+    ) -> list[int]: ...
+
+    @overload
+    def apply_chat_template(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Any] | None = None,
+        add_generation_prompt: bool = False,
+        *,
+        tokenize: Literal[False],
+        **variables: Any,
+    ) -> str: ...
+
+    def apply_chat_template(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Any] | None = None,
+        add_generation_prompt: bool = False,
+        tokenize: bool = True,
+        **variables: Any,
+    ) -> list[int] | str:
+        """A conversation as the model's chat template writes it.
+
+        Args:
+          messages: dicts with "role" and "content", and what else the template knows.
+          tools: JSON schemas of functions that the assistant may call.
+          add_generation_prompt: whether to end where the assistant's answer begins.
+          tokenize: whether to give the tokens, not the text.
+          variables: what else the template knows, for instance `enable_thinking`.
+
+        Raises:
+          ValueError: there is no template, no message, or the template refuses them.
+        """
+        if not messages:
+            raise ArgumentError("[apply_chat_template] messages: expected at least one message, got none")
+        template = chat_template.chosen(self._templates, tools)
+        known = {
+            "messages": messages,
+            "tools": tools,
+            "documents": None,
+            "add_generation_prompt": add_generation_prompt,
+        }
+        text = chat_template.rendered(template, {**self.special_tokens, **known, **variables})
+        return self.encode(text, add_special_tokens=False) if tokenize else text
+
+    def _special_id(self, role: str) -> int | None:
+        token = self.special_tokens.get(role)
+        if token is None:
+            return None
+        found: int | None = self._backend.token_to_id(token)
+        if found is None:
+            raise ArgumentError(f"[Tokenizer] {role}: {token!r} is not in the vocabulary")
+        return found
+
+
+class TextStream:
+    """Text of tokens that come one by one, in pieces that are whole characters."""
+
+    def __init__(self, tokenizer: Tokenizer, skip_special_tokens: bool = True):
+        self._tokenizer, self._skip = tokenizer, skip_special_tokens
+        self._tokens: list[int] = []  # from the beginning of the last piece on: how a token reads depends on the last
+        self._told = 0  # how many of them were told
+
+    def add(self, token: int) -> str:
+        """What a token adds to the text; "" while a character is incomplete."""
+        self._tokens.append(token)
+        return self._piece(final=False)
+
+    def finish(self) -> str:
+        """What is left to tell when no token follows."""
+        return self._piece(final=True)
+
+    def _piece(self, final: bool) -> str:
+        before, now = self._text(self._tokens[: self._told]), self._text(self._tokens)
+        # What is not a whole character yet reads as U+FFFD.
+        if len(now) <= len(before) or (now.endswith("\N{REPLACEMENT CHARACTER}") and not final):
+            return ""
+        self._tokens = self._tokens[self._told :]
+        self._told = len(self._tokens)
+        return now[len(before) :]
+
+    def _text(self, tokens: list[int]) -> str:
+        return self._tokenizer.decode(tokens, skip_special_tokens=self._skip)
+
+
+# --- files ---
+
+
+def _optional_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, {} where there is none."""
+    if not path.exists():
+        return {}
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise ArgumentError(f"{path}: expected a JSON object, got {type(found).__name__}")
+    return found
+
+
+def _backend(folder: Path) -> Any:
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; the tokenizer is read from it")
+    tokenizers = required("tokenizers", "tune")
+    try:
+        backend = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing more special
+        raise ArgumentError(f"{path}: expected a tokenizer, got what `tokenizers` cannot read: {error}") from error
+    backend.no_padding()
+    backend.no_truncation()
+    return backend
+
+
+def _special_tokens(about: Mapping[str, Any]) -> dict[str, str]:
+    """The tokens by role; a token may stand in an object that also tells how it is matched."""
+    found = {}
+    for role, token in about.items():
+        content = token.get("content") if isinstance(token, dict) else token
+        if role.endswith("_token") and isinstance(content, str):
+            found[role] = content
+    return found
+
+
+def _templates(folder: Path, about: Mapping[str, Any]) -> dict[str, str]:
+    """Chat templates by name; files win over tokenizer_config.json."""
+    stated = about.get("chat_template") or {}
+    found = {"default": stated} if isinstance(stated, str) else {}
+    if isinstance(stated, list):
+        found = {item["name"]: item["template"] for item in stated}
+    files = {path.stem: path for path in sorted(folder.glob("additional_chat_templates/*.jinja"))}
+    if (folder / "chat_template.jinja").is_file():
+        files["default"] = folder / "chat_template.jinja"
+    return found | {name: path.read_text(encoding="utf-8") for name, path in files.items()}
+
+
+def _eos_ids(folder: Path) -> list[int]:
+    """What ends a text by generation_config.json and config.json: a number or several in either."""
+    found: list[int] = []
+    for name in ("generation_config.json", "config.json"):
+        ids = _optional_json(folder / name).get("eos_token_id")
+        listed = ids if isinstance(ids, list) else [] if ids is None else [ids]
+        if not all(isinstance(token, int) for token in listed):
+            raise ArgumentError(f"{folder / name}: eos_token_id: expected integers, got {ids!r}")
+        found += listed
+    return found
