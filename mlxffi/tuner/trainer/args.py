@@ -35,7 +35,9 @@ class TrainingArgs:
     max_seq_length: int = _argument(2048, "longest sequence in tokens; the rest of a record is cut off", least=2)
     grad_checkpoint: bool = _argument(False, "compute blocks again in the backward pass, which takes less memory")
     grad_accumulation_steps: int = _argument(1, "batches whose gradients make one update", least=1)
-    clear_cache_threshold: Bytes = _argument(0, "free memory kept for reuse where it exceeds this; 0 never", least=0)
+    clear_cache_threshold: Bytes = field(
+        default=0, metadata={"help": "free memory kept for reuse where it exceeds this; 0 never", "least": 0}
+    )
     max_grad_norm: float | None = _argument(None, "norm to which larger gradients are scaled down", above=0)
     nan_guard: str = _argument(
         "raise", "after leaving out an update that is not finite: stop with an error, or go on", choices=NAN_GUARDS

@@ -1,0 +1,202 @@
+"""The state of a run in one file, whole or not there, from which the run goes on exactly.
+
+It holds the parameters, the optimizer's state, the keys of dropout, a window of gradients that is still open, and, as
+JSON among the metadata, the progress and the position in the data. With several processes it holds the sums over them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ... import core as mx
+from ..._errors import ArgumentError, Error
+from .. import _files
+from .._trees import flatten, map_paths
+from ..distributed import World
+from .args import TrainingArgs
+from .step import State, Window
+
+STATE_FILE = "training_state.safetensors"
+FORMAT = {"format": "mlxffi.training", "version": "1"}
+
+# A run that goes on under others of these would be another run; the batches look after theirs.
+SAME = ("grad_accumulation_steps",)
+
+
+@dataclass
+class Progress:
+    """How far a run is, and what it will report next.
+
+    Args:
+      iteration: iterations done.
+      trained_tokens: targets up to the last report, in all processes.
+      loss, count: sums since the last report, in this process.
+      batches, skipped: iterations, and updates left out, since the last report.
+      seconds: spent on iterations since the last report.
+      grad_norm: of the last update.
+      val_loss: of the last validation.
+      best_val_loss, best_iteration: of the best one.
+      worse: validations since the best one.
+    """
+
+    iteration: int = 0
+    trained_tokens: int = 0
+    loss: float = 0.0
+    count: float = 0.0
+    batches: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    grad_norm: float = 0.0
+    val_loss: float | None = None
+    best_val_loss: float | None = None
+    best_iteration: int | None = None
+    worse: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a run needs to go on.
+
+    Args:
+      state: parameters and what else a step replaces.
+      progress: how far the run is.
+      position: in the data, as `state()` of the batches gives it.
+    """
+
+    state: State
+    progress: Progress
+    position: Any
+
+
+# --- writing ---
+
+
+def write_checkpoint(path: _files.PathLike, checkpoint: Checkpoint, args: TrainingArgs, world: World) -> None:
+    """Write the state of a run; all processes call this, and one writes."""
+    arrays, progress = _gathered(checkpoint, world)
+    if world.is_writer:
+        about = {"progress": asdict(progress), "position": checkpoint.position, "args": asdict(args)}
+        _files.write_arrays(path, arrays, {**FORMAT, **{name: json.dumps(item) for name, item in about.items()}})
+
+
+def _gathered(checkpoint: Checkpoint, world: World) -> tuple[dict[str, mx.array], Progress]:
+    """What is to be written: of what each process has for itself, the sums, and the keys one below the other."""
+    state = checkpoint.state
+    arrays = {
+        **_prefixed("trained", flatten(state.trained)),
+        **_prefixed("optimizer", flatten(state.optimizer)),
+        "random": world.gathered(state.random),
+    }
+    if state.window is not None:
+        summed = world.summed({**_prefixed("gradients", state.window.gradients), "count": state.window.count})
+        arrays |= _prefixed("window", summed)
+    loss, count = world.totals([checkpoint.progress.loss, checkpoint.progress.count])
+    return arrays, Progress(**{**asdict(checkpoint.progress), "loss": loss, "count": count})
+
+
+def _prefixed(name: str, arrays: Mapping[str, mx.array]) -> dict[str, mx.array]:
+    return {f"{name}.{path}": item for path, item in arrays.items()}
+
+
+# --- reading ---
+
+
+def read_checkpoint(path: _files.PathLike, fresh: State, args: TrainingArgs, world: World) -> Checkpoint:
+    """The state of a run.
+
+    Args:
+      path: of the file.
+      fresh: the state of that run as it was at its beginning: which parameters, which optimizer.
+      args: how the run goes on; what decides which batches make which updates must be as it was.
+      world: where it has more or fewer processes than before, dropout differs from then on.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no such file, or of another run; the message tells what differs.
+    """
+    arrays, about = _read(path)
+    name = os.fspath(path)
+    _require_same(name, about["args"], asdict(args))
+    keys = arrays.pop("random", mx.zeros([0, 2], mx.uint32))
+    wanted = _wanted(fresh, any(path.startswith("window.") for path in arrays))
+    wrong = list(_differences(wanted, arrays))
+    if wrong:
+        raise ArgumentError(f"{name}: expected the state of this model and optimizer, but {'; '.join(wrong)}")
+    state, progress = _state(fresh, arrays, _key(name, keys, world), world), Progress(**about["progress"])
+    mx.eval(state)
+    if not world.is_writer:
+        progress.loss = progress.count = 0.0
+    return Checkpoint(state, progress, about["position"])
+
+
+def _read(path: _files.PathLike) -> tuple[dict[str, mx.array], dict[str, Any]]:
+    """The arrays of a file and its metadata."""
+    name = os.fspath(path)
+    if not Path(name).is_file():
+        raise FileNotFoundError(f"{name}: there is no training state to go on from")
+    try:
+        arrays, metadata = mx.load(name, format="safetensors", return_metadata=True)
+    except Error as error:
+        raise ArgumentError(f"{name}: expected a training state, got what cannot be read: {error}") from None
+    if any(metadata.get(key) != value for key, value in FORMAT.items()):
+        found = {key: metadata.get(key) for key in FORMAT}
+        raise ArgumentError(f"{name}: expected a training state with the metadata {FORMAT}, got {found}")
+    return arrays, {key: json.loads(text) for key, text in metadata.items() if key not in FORMAT}
+
+
+def _require_same(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    changed = [f"{key} was {then[key]}, not {now[key]}" for key in SAME if then[key] != now[key]]
+    if changed:
+        raise ArgumentError(f"{name}: the run can only go on as it began: {'; '.join(changed)}")
+
+
+def _wanted(fresh: State, in_window: bool) -> dict[str, str]:
+    """Dtype and shape of every array by name."""
+    trained = flatten(fresh.trained)
+    found = {
+        **{path: _kind(item) for path, item in _prefixed("trained", trained).items()},
+        **{path: _kind(item) for path, item in _prefixed("optimizer", flatten(fresh.optimizer)).items()},
+    }
+    if in_window:
+        found |= {f"window.gradients.{path}": f"float32 {list(item.shape)}" for path, item in trained.items()}
+        found["window.count"] = "float32 []"
+    return found
+
+
+def _kind(item: mx.array) -> str:
+    return f"{str(item.dtype).rpartition('.')[2]} {list(item.shape)}"
+
+
+def _differences(wanted: Mapping[str, str], arrays: Mapping[str, mx.array]) -> Iterator[str]:
+    yield from (f"{path} is missing" for path in wanted if path not in arrays)
+    yield from (f"{path} is unknown" for path in arrays if path not in wanted)
+    for path in wanted:
+        if path in arrays and _kind(arrays[path]) != wanted[path]:
+            yield f"{path} is {_kind(arrays[path])}, not {wanted[path]}"
+
+
+def _key(name: str, keys: mx.array, world: World) -> mx.array:
+    """This process's key of dropout."""
+    if keys.dtype != mx.uint32 or keys.ndim != 2 or keys.shape[0] == 0 or keys.shape[1] != 2:
+        raise ArgumentError(f"{name}: random: expected the keys of dropout, uint32 [processes, 2], got {_kind(keys)}")
+    return (keys if keys.shape[0] == world.size else mx.random.split(keys[0], world.size))[world.rank]
+
+
+def _state(fresh: State, arrays: Mapping[str, mx.array], key: mx.array, world: World) -> State:
+    window = None
+    if "window.count" in arrays:
+        # The sums of all processes go on in one of them.
+        share = (lambda item: item) if world.is_writer else mx.zeros_like
+        gradients = {path: share(arrays[f"window.gradients.{path}"]) for path in flatten(fresh.trained)}
+        window = Window(gradients, share(arrays["window.count"]))
+    return State(
+        map_paths(lambda path, _: arrays[f"trained.{path}"], fresh.trained),
+        map_paths(lambda path, _: arrays[f"optimizer.{path}"], fresh.optimizer),
+        key,
+        window,
+    )

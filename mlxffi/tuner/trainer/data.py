@@ -1,0 +1,127 @@
+"""Where a run's batches come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from ..._errors import ArgumentError
+from ..datasets.batches import Examples, iterate_batches
+from ..datasets.caching import CacheDataset
+from ..datasets.examples import Batch
+from ..datasets.kinds import Dataset
+from ..distributed import World
+from .args import TrainingArgs
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Batches without end, in an order that can be taken up at any position: `Batches`, `FixedBatches`."""
+
+    def __next__(self) -> Batch: ...
+
+    def state(self) -> Any:
+        """The position of the next batch, as JSON can hold it."""
+        ...
+
+    def restore(self, state: Any, /) -> None:
+        """Go on from a position."""
+        ...
+
+
+class FixedBatches(Iterator[Batch]):
+    """A list of batches, in its own order, again and again.
+
+    Args:
+      batches: of this process.
+
+    Raises:
+      ValueError: there are none.
+    """
+
+    def __init__(self, batches: Sequence[Batch]):
+        if not batches:
+            raise ArgumentError("batches: expected at least one, got none")
+        self._batches, self._given = batches, 0
+
+    def __next__(self) -> Batch:
+        found = self._batches[self._given % len(self._batches)]
+        self._given += 1
+        return found
+
+    def state(self) -> dict[str, int]:
+        """How many batches were given."""
+        return {"given": self._given}
+
+    def restore(self, state: Any) -> None:
+        """Go on behind as many batches."""
+        given = state.get("given") if isinstance(state, dict) else None
+        if type(given) is not int or given < 0:
+            raise ArgumentError(f"[restore] state: expected how many batches were given, got {state!r}")
+        self._given = given
+
+
+TrainSet: TypeAlias = "Source | Sequence[Batch] | Examples | Dataset"
+ValidSet: TypeAlias = "Sequence[Batch] | Examples | Dataset"
+
+
+class Data:
+    """The batches of a run.
+
+    Args:
+      train_set: a dataset or a list of examples, from which batches are made as `args` say, the same on any number of
+        processes; or batches of this process: a `Source`, or a list, which is gone through again and again.
+      valid_set: a dataset, a list of examples, or a list of batches of this process; if it is empty, nothing is
+        validated.
+      args: how batches are made.
+      world: the processes that share each batch.
+    """
+
+    def __init__(self, train_set: TrainSet, valid_set: ValidSet | None, args: TrainingArgs, world: World):
+        self._args, self._world = args, world
+        self._source = self._train_source(train_set)
+        # Records are tokenized once, not for each validation.
+        self._valid_set: Any = CacheDataset(valid_set) if isinstance(valid_set, Dataset) else valid_set
+
+    def next(self) -> Batch:
+        """The next batch to train on."""
+        return next(self._source)
+
+    def position(self) -> Any:
+        """Where `next` is in the data, as JSON can hold it."""
+        return self._source.state()
+
+    def restore(self, position: Any) -> None:
+        """Let `next` go on from a position."""
+        self._source.restore(position)
+
+    @property
+    def validates(self) -> bool:
+        """Whether there is something to validate on."""
+        return self._valid_set is not None and len(self._valid_set) > 0
+
+    def validation(self) -> Iterable[Batch]:
+        """The batches of a validation: the same in the same order each time, the last with what is left."""
+        return self._valid_set if _holds_batches(self._valid_set) else self._batches(self._valid_set, loop=False)
+
+    def _train_source(self, train_set: Any) -> Source:
+        if isinstance(train_set, Source):
+            return train_set
+        return FixedBatches(train_set) if _holds_batches(train_set) else self._batches(train_set, loop=True)
+
+    def _batches(self, dataset: Any, loop: bool) -> Any:
+        args, world = self._args, self._world
+        return iterate_batches(
+            dataset,
+            args.batch_size,
+            args.max_seq_length,
+            loop=loop,
+            seed=args.seed,
+            rank=world.rank,
+            world=world.size,
+            pack=args.pack,
+        )
+
+
+def _holds_batches(items: Any) -> bool:
+    return len(items) > 0 and isinstance(items[0], Batch)

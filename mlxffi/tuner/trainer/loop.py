@@ -1,0 +1,303 @@
+"""The loop around the training step: when to report, to validate, to save, and to stop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ... import core as mx
+from ..._errors import ArgumentError, OperationError
+from .. import _files
+from .._trees import flatten
+from ..distributed import World
+from ..losses import default_loss
+from ..models.tunable import Tunable
+from .args import TrainingArgs
+from .callbacks import Callback, tell
+from .checkpoint import STATE_FILE, Checkpoint, Progress, read_checkpoint
+from .data import Data, TrainSet, ValidSet
+from .evaluation import mean_loss
+from .reports import SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport
+from .saving import Saver, Writer, write_parameters
+from .step import Loss, Metrics, Optimizer, initial_state, make_apply, make_score, make_step
+
+
+def train(
+    model: Tunable,
+    optimizer: Optimizer,
+    train_set: TrainSet,
+    valid_set: ValidSet | None = None,
+    args: TrainingArgs = TrainingArgs(),  # noqa: B008 - frozen
+    *,
+    loss: Loss = default_loss,
+    folder: _files.PathLike | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    write: Writer = write_parameters,
+) -> TrainResult:
+    """Train a model, which has the trained parameters after each step, whatever ends the run.
+
+    Args:
+      model: its `trainable()` parameters are trained.
+      optimizer: pure functions `init` and `update`.
+      train_set: examples, or batches in an order of their own; see `Data`.
+      valid_set: the same for validations: before the first step, at intervals, and after the last update.
+      args: how to train.
+      loss: gives the sum of a batch's losses and the number of its targets.
+      folder: for adapters.safetensors, its numbered copies, those of the best validation, and the state of the run.
+        Nothing is written without it.
+      resume: go on from the state of the run in `folder`.
+      callbacks: are told what happens, and may ask to stop.
+      write: writes the trained parameters to a path.
+
+    Raises:
+      FileNotFoundError: there is no state to resume from.
+      ValueError: it is the state of another run, or there are too few examples for a batch.
+      RuntimeError: an update was not finite, and was left out, and `args.nan_guard` is "raise"; or no batch since the
+        last report had a target.
+    """
+    if resume and folder is None:
+        raise ArgumentError("resume: expected a folder with the state of a run, got none")
+    world = World()
+    saver = Saver(None if folder is None else Path(folder), args, world, write)
+    run = _Run(model, optimizer, Data(train_set, valid_set, args, world), args, world, loss, saver, callbacks)
+    try:
+        run.begin(Path(folder) / STATE_FILE if folder is not None and resume else None)
+        run.iterate()
+        return run.end()
+    except BaseException as error:
+        tell(callbacks, "on_exception", error)
+        raise
+
+
+class _Run:
+    """One run: what it was given, its state, and how far it is."""
+
+    def __init__(
+        self,
+        model: Tunable,
+        optimizer: Optimizer,
+        data: Data,
+        args: TrainingArgs,
+        world: World,
+        loss: Loss,
+        saver: Saver,
+        callbacks: Sequence[Callback],
+    ):
+        self._model, self._data, self._args, self._world = model, data, args, world
+        self._saver, self._callbacks = saver, callbacks
+        self._step = make_step(model, optimizer, loss, args, world)
+        self._apply = make_apply(optimizer, args, world)
+        self._score = make_score(model, loss, args.compile)
+        self._state = initial_state(model, optimizer, args.seed, world)
+        self._progress = Progress()
+        # Why this process wants to stop, and why all of them do.
+        self._wish: str | None = None
+        self._stop: str | None = None
+        # The last step, if its metrics have not been read yet: iteration, metrics, whether it ended a window.
+        self._pending: tuple[int, mx.array, bool] | None = None
+        self._validated = -1
+
+    # --- the parts of a run ---
+
+    def begin(self, resumed: Path | None) -> None:
+        """Take up the state in a file, or validate the model as it came."""
+        if resumed is not None:
+            checkpoint = read_checkpoint(resumed, self._state, self._args, self._world)
+            self._state, self._progress = checkpoint.state, checkpoint.progress
+            self._data.restore(checkpoint.position)
+            self._saver.is_done(self._progress.iteration)
+        self._model.update(self._state.trained)
+        mx.eval(self._model.parameters(), self._state)
+        size = sum(item.size for item in flatten(self._state.trained).values())
+        self._tell("on_start", StartReport(self._args, self._progress.iteration, size))
+        if resumed is None:
+            self._validate()
+
+    def iterate(self) -> None:
+        """Train until all iterations are done or a stop is asked for."""
+        while self._stop is None and self._progress.iteration < self._args.iters:
+            with self._timed():
+                self._train_on_batch()
+            self._follow_schedule()
+
+    def _follow_schedule(self) -> None:
+        """What is due after an iteration, whether or not the run ends with it."""
+        args, done = self._args, self._progress.iteration
+        if done % args.steps_per_report == 0:
+            self._report()
+        if done % args.steps_per_eval == 0:
+            self._validate()
+        if done % args.steps_per_save == 0:
+            self._save()
+
+    def end(self) -> TrainResult:
+        """Save the state from which a longer run would go on; then apply what is left, report, validate and save."""
+        self._catch_up()
+        self._saver.state(self._checkpoint())
+        if self._state.window is not None:
+            self._close_window()
+        if self._progress.batches:
+            self._report()
+        if self._stop is None and self._validated != self._progress.iteration:
+            self._validate()
+        self._save()
+        result = self._result()
+        self._tell("on_end", result)
+        return result
+
+    def _result(self) -> TrainResult:
+        done = self._progress
+        return TrainResult(
+            done.iteration, done.trained_tokens, done.val_loss, done.best_val_loss, done.best_iteration, self._stop
+        )
+
+    # --- a step ---
+
+    def _train_on_batch(self) -> None:
+        """Start the work on the next batch, then wait for that on the one before."""
+        batch, args = self._data.next(), self._args
+        iteration = self._progress.iteration + 1
+        due = iteration % args.grad_accumulation_steps == 0
+        self._state, results = self._step(self._state, batch, due)
+        self._model.update(self._state.trained)
+        mx.async_eval(self._state, results)
+        self._progress.iteration = iteration
+        before, self._pending = self._pending, (iteration, results, due)
+        self._read(before)
+        self._tell("on_step", StepReport(iteration, self._state.trained, results, due))
+        if 0 < args.clear_cache_threshold < mx.get_cache_memory():
+            mx.clear_cache()
+
+    def _catch_up(self) -> None:
+        """Wait for the last step."""
+        before, self._pending = self._pending, None
+        with self._timed():
+            self._read(before)
+
+    def _read(self, step: tuple[int, mx.array, bool] | None) -> None:
+        """Wait for a step and count its metrics."""
+        if step is None:
+            return
+        iteration, results, due = step
+        metrics, progress = Metrics(*results.tolist()), self._progress
+        is_finite = math.isfinite(metrics.loss)
+        if self._args.nan_guard == "raise" and not (is_finite and math.isfinite(metrics.norm)):
+            raise _not_finite(iteration, metrics)
+        progress.batches += 1
+        if is_finite:
+            progress.loss += metrics.loss
+            progress.count += metrics.count
+        if due:
+            progress.grad_norm = metrics.norm
+            progress.skipped += not metrics.applied
+
+    def _close_window(self) -> None:
+        """Update with the gradients of fewer batches than a window has."""
+        self._state, norm, applied = self._apply(self._state)
+        self._model.update(self._state.trained)
+        self._saver.forget_parameters()
+        self._validated = -1
+        self._progress.grad_norm = norm.item()
+        self._progress.skipped += not applied.item()
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._progress.seconds += time.perf_counter() - start
+
+    # --- what happens between steps ---
+
+    def _report(self) -> None:
+        self._catch_up()
+        progress = self._progress
+        loss, count = self._world.totals([progress.loss, progress.count])
+        if not count:
+            raise _nothing_learned(progress)
+        progress.trained_tokens += round(count)
+        report = TrainReport(
+            iteration=progress.iteration,
+            train_loss=loss / count,
+            learning_rate=float(self._state.optimizer["learning_rate"].item()),
+            grad_norm=progress.grad_norm,
+            iterations_per_second=progress.batches / progress.seconds,
+            tokens_per_second=count / progress.seconds,
+            trained_tokens=progress.trained_tokens,
+            skipped_steps=progress.skipped,
+            peak_memory=mx.get_peak_memory() / 1e9,
+        )
+        progress.loss = progress.count = progress.seconds = 0.0
+        progress.batches = progress.skipped = 0
+        self._tell("on_train_report", report)
+        self._agree()
+
+    def _validate(self) -> None:
+        if not self._data.validates:
+            return
+        self._catch_up()
+        start, progress = time.perf_counter(), self._progress
+        batches = self._data.validation()
+        found = mean_loss(self._score, self._state.trained, batches, self._args.val_batches, self._world)
+        seconds = time.perf_counter() - start
+        progress.val_loss, self._validated = found, progress.iteration
+        is_best = self._judge(found)
+        if is_best:
+            self._saver.best(self._state.trained)
+        self._tell("on_val_report", ValReport(progress.iteration, found, seconds, is_best))
+        self._agree()
+
+    def _judge(self, val_loss: float) -> bool:
+        """Whether a validation is the best so far; too many that are not ask to stop."""
+        progress, args = self._progress, self._args
+        best = math.inf if progress.best_val_loss is None else progress.best_val_loss
+        if val_loss < best - args.early_stop_delta:
+            progress.best_val_loss, progress.best_iteration, progress.worse = val_loss, progress.iteration, 0
+            return True
+        progress.worse += 1
+        if 0 < args.early_stop <= progress.worse:
+            self._wish = f"{progress.worse} validations in a row without a better loss than {best:.4f}"
+        return False
+
+    def _save(self) -> None:
+        self._catch_up()
+        self._saver.state(self._checkpoint())
+        files = self._saver.parameters(self._progress.iteration, self._state.trained)
+        if files:
+            self._tell("on_save", SaveReport(self._progress.iteration, files))
+        self._agree()
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(self._state, self._progress, self._data.position())
+
+    # --- callbacks ---
+
+    def _tell(self, event: str, report: object) -> None:
+        """Tell the callbacks; a single process stops at once where one of them asks for it."""
+        self._wish = tell(self._callbacks, event, report) or self._wish
+        if self._world.size == 1:
+            self._stop = self._wish
+
+    def _agree(self) -> None:
+        """Stop where any process wants to."""
+        if self._world.any(self._wish is not None):
+            self._stop = self._wish or "another process asked to stop"
+
+
+def _not_finite(iteration: int, metrics: Metrics) -> OperationError:
+    return OperationError(
+        f"[train] iteration {iteration}: expected a finite loss and gradient, got the loss {metrics.loss} and a "
+        f"gradient of norm {metrics.norm}; the update was left out. A lower learning rate, max_grad_norm or float32 "
+        "parameters may help, and nan_guard='skip' goes on without such updates"
+    )
+
+
+def _nothing_learned(progress: Progress) -> OperationError:
+    first = progress.iteration - progress.batches + 1
+    return OperationError(
+        f"[train] iterations {first} to {progress.iteration}: expected a batch with a target and a finite loss, "
+        "got none"
+    )

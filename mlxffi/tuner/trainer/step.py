@@ -1,0 +1,181 @@
+"""The training step: a pure function of a state and a batch, compiled once for each width of batches.
+
+Gradients are those of the sum of a batch's losses. The batches of a window add theirs up, and its last one divides by
+the number of targets in all of them: an update is then the same however its records were cut into batches, and however
+these were spread over processes. What is not finite makes the update be left out, which needs no wait for a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeAlias
+
+from ... import core as mx
+from .._trees import Tree, flatten, map_paths, tree_map
+from ..datasets.examples import Batch
+from ..distributed import World
+from ..models.checkpointing import random_numbers_from
+from ..models.tunable import Tunable
+from ..optimizers.clip import clip_grad_norm
+from .args import TrainingArgs
+
+# From logits and a batch to the sum of its losses and the number of its targets, each float32 [].
+Loss: TypeAlias = Callable[[mx.array, Batch], tuple[mx.array, mx.array]]
+Gradients: TypeAlias = dict[str, mx.array]
+
+# A norm that no gradient exceeds.
+NO_LIMIT = 3e38
+
+
+class Optimizer(Protocol):
+    """Pure functions over trees of arrays; a state has a `learning_rate`, float32 []."""
+
+    def init(self, parameters: Tree) -> Tree:
+        """The state before the first update."""
+        ...
+
+    def update(self, gradients: Tree, state: Tree, parameters: Tree) -> tuple[Tree, Tree]:
+        """The parameters and the state after an update."""
+        ...
+
+
+class Window(NamedTuple):
+    """What the batches since the last update came to.
+
+    Args:
+      gradients: sums over targets, by path.
+      count: float32 []: the targets; NaN after a loss that was not finite.
+    """
+
+    gradients: Gradients
+    count: mx.array
+
+
+class State(NamedTuple):
+    """All that a step reads and replaces.
+
+    Args:
+      trained: the parameters, as the model's `trainable()` gives them.
+      optimizer: its state.
+      random: the key that dropout draws from, uint32 [2].
+      window: None right after an update.
+    """
+
+    trained: Tree
+    optimizer: Tree
+    random: mx.array
+    window: Window | None
+
+
+class Metrics(NamedTuple):
+    """What a step tells, as numbers: sum of losses, targets, norm of the update's gradient, whether it was applied."""
+
+    loss: float
+    count: float
+    norm: float
+    applied: float
+
+
+Step: TypeAlias = Callable[[State, Batch, bool], tuple[State, mx.array]]
+Apply: TypeAlias = Callable[[State], tuple[State, mx.array, mx.array]]
+Score: TypeAlias = Callable[[Tree, Batch], mx.array]
+
+
+def initial_state(model: Tunable, optimizer: Optimizer, seed: int, world: World) -> State:
+    """The state before the first step: parameters those of the writing process, keys of dropout everybody's own."""
+    trained = _tree_like(model.trainable(), world.from_writer(flatten(model.trainable())))
+    keys = mx.random.split(mx.random.key(seed), world.size)
+    return State(trained, optimizer.init(flatten(trained)), keys[world.rank], None)
+
+
+def make_step(model: Tunable, optimizer: Optimizer, loss: Loss, args: TrainingArgs, world: World) -> Step:
+    """A function of (state, batch, whether an update is due) to the new state and `Metrics` as float32 [4]."""
+    apply = _make_apply(optimizer, args, world)
+
+    def step(state: State, batch: Batch, due: bool) -> tuple[State, mx.array]:
+        with random_numbers_from(state.random):
+            total, count, gradients = _gradients(model, loss, args, state.trained, batch)
+            random = mx.random.state[0]
+        window = _added(state.window, gradients, mx.where(mx.isfinite(total), count, mx.nan), args)
+        state = state._replace(random=random, window=window)
+        norm = applied = mx.zeros([])
+        if due:
+            state, norm, applied = apply(state)
+        return state, mx.stack([total, count, norm, applied])
+
+    return mx.compile(step) if args.compile else step
+
+
+def make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply:
+    """The update of a window that ends before its time: from a state to (state, gradient norm, whether applied)."""
+    apply = _make_apply(optimizer, args, world)
+    return mx.compile(apply) if args.compile else apply
+
+
+def make_score(model: Tunable, loss: Loss, compile: bool) -> Score:
+    """A function of (parameters, batch) to the sum of losses without dropout and the targets, float32 [2]."""
+
+    def score(trained: Tree, batch: Batch) -> mx.array:
+        return mx.stack(_loss(model, loss, trained, batch))
+
+    return mx.compile(score) if compile else score
+
+
+def _loss(
+    model: Tunable, loss: Loss, trained: Tree, batch: Batch, *, training: bool = False, checkpoint: bool = False
+) -> tuple[mx.array, mx.array]:
+    segments = None if batch.segments is None else batch.segments[:, :-1]
+    logits = model.logits(trained, batch.tokens[:, :-1], segments=segments, training=training, checkpoint=checkpoint)
+    total, count = loss(logits, batch)
+    return total.astype(mx.float32), count.astype(mx.float32)
+
+
+def _gradients(
+    model: Tunable, loss: Loss, args: TrainingArgs, trained: Tree, batch: Batch
+) -> tuple[mx.array, mx.array, Gradients]:
+    def of_flat(parameters: Gradients) -> tuple[mx.array, mx.array]:
+        tree = _tree_like(trained, parameters)
+        return _loss(model, loss, tree, batch, training=True, checkpoint=args.grad_checkpoint)
+
+    (total, count), gradients = mx.value_and_grad(of_flat)(flatten(trained))
+    return total, count, gradients
+
+
+def _added(window: Window | None, gradients: Gradients, count: mx.array, args: TrainingArgs) -> Window:
+    """A window with one batch more; where there may be several, gradients are added up in float32."""
+    if args.grad_accumulation_steps > 1:
+        gradients = {path: item.astype(mx.float32) for path, item in gradients.items()}
+    if window is None:
+        return Window(gradients, count)
+    return Window({path: window.gradients[path] + item for path, item in gradients.items()}, window.count + count)
+
+
+def _make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply:
+    def apply(state: State) -> tuple[State, mx.array, mx.array]:
+        assert state.window is not None
+        gradients, count = _of_all(state.window, world)
+        parameters = flatten(state.trained)
+        share = 1 / mx.maximum(count, 1)
+        means = {path: (gradients[path] * share).astype(item.dtype) for path, item in parameters.items()}
+        means, norm = clip_grad_norm(means, NO_LIMIT if args.max_grad_norm is None else args.max_grad_norm)
+        applied = mx.isfinite(norm) & (count > 0)
+        trained, made = optimizer.update(means, state.optimizer, parameters)
+        # Where it is not applied, everything stays what it was.
+        trained, made = tree_map(
+            lambda new, old: mx.where(applied, new, old), (trained, made), (parameters, state.optimizer)
+        )
+        state = State(_tree_like(state.trained, trained), made, state.random, None)
+        return state, norm, applied.astype(mx.float32)
+
+    return apply
+
+
+def _of_all(window: Window, world: World) -> Window:
+    found = world.summed({**window.gradients, "": window.count})
+    count = found.pop("")
+    return Window(found, count)
+
+
+def _tree_like(tree: Tree, arrays: Gradients) -> Tree:
+    """A tree with the arrays of these paths in the places of its own."""
+    return map_paths(lambda path, _: arrays[path], tree)
