@@ -1,0 +1,263 @@
+"""What a fine-tuning job can be told: on the command line, else in a YAML file, else by a default.
+
+There is one table of settings: the fields of `Job`, below, and those of `TrainingArgs`, which the trainer takes. The
+command line's options, the keys of YAML files and the help are made from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..._errors import ArgumentError
+from .._optional import required
+from ..optimizers import BY_NAME
+from ..trainer import TrainingArgs
+
+KINDS = ("lora", "dora", "full")
+# The adapter_config.json and the YAML files of mlx_lm call these fields of TrainingArgs otherwise.
+RENAMED = {"steps_per_save": "save_every"}
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def setting(default: Any, about: str, **more: Any) -> Any:
+    """A field of `Job`: its default, its help, and `choices` or `short`, a second option, where it has them."""
+    return field(default=default, metadata={"help": about, **more})
+
+
+def in_file(about: str) -> dict[str, Any]:
+    """What a field of `Job` carries that YAML files have and the command line has not."""
+    return {"help": about, "file_only": True}
+
+
+def _default_lora() -> dict[str, Any]:
+    return {"rank": 8, "dropout": 0.0, "scale": 20.0}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job is about: the model, the data, and what the trainer need not know."""
+
+    model: str = setting("", "folder of the model: config.json, safetensors, tokenizer.json")
+    train: bool = setting(False, "train")
+    data: str = setting("data", "folder with train.jsonl, valid.jsonl and test.jsonl, or one such file")
+    fine_tune_type: str = setting("lora", "what is trained: low-rank factors, or all of a block", choices=KINDS)
+    optimizer: str = setting("adam", "optimizer", choices=tuple(BY_NAME))
+    mask_prompt: bool = setting(False, "train on completions only, not on prompts")
+    mask_assistant: bool = setting(False, "train on all of the assistant's turns, and on nothing else, in chats")
+    num_layers: int = setting(16, "how many blocks are fine-tuned, counted from the last; -1 for all")
+    learning_rate: float = setting(1e-5, "learning rate; lr_schedule in a YAML file takes its place")
+    resume_adapter_file: str | None = setting(None, "start from the factors in this file, with a fresh optimizer")
+    resume: bool = setting(False, "go on where the last run in the adapter path stopped, exactly")
+    adapter_path: str = setting("adapters", "folder for what is trained")
+    test: bool = setting(False, "evaluate on the test set (after training, where both are asked for)")
+    test_batches: int = setting(500, "batches of the test set to evaluate; -1 for all")
+    config: str | None = setting(None, "YAML file with settings by name", short="-c")
+    report_to: str | None = setting(None, "also report to tensorboard, wandb or swanlab; several with commas")
+    project_name: str | None = setting(None, "name of the project in these reports")
+    plot: bool = setting(False, "draw the loss curve into loss.png in the adapter path")
+    engine: str = setting("auto", "whose model runs: mlxffi's own, or mlx_lm's", choices=("auto", "own", "mlx_lm"))
+    trust_remote_code: bool = setting(False, "let mlx_lm run code that comes with a tokenizer")
+    distill_from: str | None = setting(None, "folder of a teacher, whose predictions the model learns")
+    distill_loss: str = setting("kl", "divergence from the teacher", choices=("kl", "js"))
+    distill_temperature: float = setting(1.0, "temperature of teacher and student")
+    distill_weight: float = setting(1.0, "weight of the divergence; the rest, up to 1, is cross-entropy's")
+    lora_parameters: dict[str, Any] = field(
+        default_factory=_default_lora, metadata=in_file("rank, scale, dropout, ...")
+    )
+    lr_schedule: dict[str, Any] | None = field(default=None, metadata=in_file("name, arguments, warmup, warmup_init"))
+    optimizer_config: dict[str, Any] = field(default_factory=dict, metadata=in_file("arguments of optimizers by name"))
+    hf_dataset: object = field(default=None, metadata=in_file("not supported: data comes from local files"))
+    text_feature: str = field(default="text", metadata=in_file("field of a record that holds a text"))
+    chat_feature: str = field(default="messages", metadata=in_file("field of a record that holds a chat"))
+    prompt_feature: str = field(default="prompt", metadata=in_file("field of a record that holds a prompt"))
+    completion_feature: str = field(default="completion", metadata=in_file("field of a record that holds what follows"))
+
+
+class Settings(NamedTuple):
+    """All settings of a job, and by name, as adapter_config.json and YAML files have them, all of them once more."""
+
+    job: Job
+    training: TrainingArgs
+    by_name: dict[str, Any]
+
+
+# --- the table ---
+
+
+class Option(NamedTuple):
+    """One setting: its name, the name of its field, and what is known of that."""
+
+    name: str
+    field: dataclasses.Field[Any]
+    default: Any
+
+    @property
+    def kind(self) -> str:
+        """The type, as it is written, without `| None`."""
+        return str(self.field.type).removesuffix(" | None")
+
+    @property
+    def optional(self) -> bool:
+        """Whether None is a value of it."""
+        return self.kind != str(self.field.type)
+
+
+# Fewer iterations are the default of the library.
+DEFAULTS = {"iters": 1000}
+
+
+def options() -> Iterator[Option]:
+    """Every setting, in the order of the help."""
+    for owner in (Job, TrainingArgs):
+        for entry in dataclasses.fields(owner):
+            name = RENAMED.get(entry.name, entry.name)
+            default = entry.default
+            if default is dataclasses.MISSING:
+                assert entry.default_factory is not dataclasses.MISSING
+                default = entry.default_factory()
+            yield Option(name, entry, DEFAULTS.get(name, default))
+
+
+# --- the command line ---
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give a parser an option for each setting; those that are not given do not appear in what it parses."""
+    for option in options():
+        metadata = option.field.metadata
+        if metadata.get("file_only"):
+            continue
+        flags = [*filter(None, [metadata.get("short")]), f"--{option.name.replace('_', '-')}"]
+        about = f"{metadata['help']} (default: {option.default})".replace("%", "%%")
+        if option.kind == "bool":
+            parser.add_argument(*flags, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=about)
+        else:
+            parser.add_argument(
+                *flags,
+                default=argparse.SUPPRESS,
+                help=about,
+                metavar=option.kind.upper(),
+                type=lambda text, option=option: _parsed(option, text),
+            )
+
+
+def _parsed(option: Option, text: str) -> Any:
+    try:
+        return checked(option, text)
+    except ArgumentError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+# --- values ---
+
+
+def checked(option: Option, value: Any) -> Any:
+    """A value of a setting in its type.
+
+    Args:
+      value: a text from the command line, or what YAML made of it.
+
+    Raises:
+      ValueError: it is not of that type, or none of the choices; the message names the setting.
+    """
+    if value is None and option.optional:
+        return None
+    read = READERS.get(option.kind)
+    found = value if read is None else read(value)
+    choices = option.field.metadata.get("choices")
+    if found is UNREADABLE or (choices and found not in choices):
+        wanted = f"one of {', '.join(choices)}" if choices else IN_WORDS.get(option.kind, option.kind)
+        raise ArgumentError(f"{option.name}: expected {wanted}, got {value!r}")
+    return found
+
+
+UNREADABLE = object()
+IN_WORDS = {"Bytes": "a size such as 2GB", "bool": "true or false", "dict[str, Any]": "a mapping"}
+
+
+def _int(value: Any) -> Any:
+    if isinstance(value, str):
+        return int(value) if re.fullmatch(r"[+-]?\d+", value) else UNREADABLE
+    return value if type(value) is int else UNREADABLE
+
+
+def _float(value: Any) -> Any:
+    # YAML 1.1 reads 1e-5 as a text.
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return UNREADABLE
+    try:
+        return float(value)
+    except ValueError:
+        return UNREADABLE
+
+
+def _bytes(value: Any) -> Any:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG]?)B?", str(value).strip().upper())
+    return int(float(match[1]) * UNITS[match[2]]) if match and not isinstance(value, bool) else UNREADABLE
+
+
+READERS = {
+    "int": _int,
+    "float": _float,
+    "Bytes": _bytes,
+    "bool": lambda value: value if isinstance(value, bool) else UNREADABLE,
+    "str": lambda value: value if isinstance(value, str) else UNREADABLE,
+    "dict[str, Any]": lambda value: value if isinstance(value, dict) else UNREADABLE,
+}
+
+
+# --- all of it together ---
+
+
+def read_yaml(path: str) -> dict[str, Any]:
+    """The settings in a YAML file by name.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no YAML, or no mapping, or has a key that is no setting.
+    """
+    yaml = required("yaml", "tune")
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = yaml.safe_load(file)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ArgumentError(f"{path}: expected YAML, got what cannot be read as such: {error}") from None
+    if not isinstance(found, dict):
+        raise ArgumentError(f"{path}: expected settings by name, got {type(found).__name__}")
+    return found
+
+
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """The settings of a job.
+
+    Args:
+      given: those on the command line; `config` may name a YAML file with more.
+
+    Raises:
+      ValueError: a setting is unknown, or its value is not what it should be.
+    """
+    table = {option.name: option for option in options()}
+    path = given.get("config")
+    in_file = read_yaml(path) if path else {}
+    unknown = sorted(str(name) for name in in_file if name not in table)
+    if unknown:
+        raise ArgumentError(f"{path}: unknown settings: {', '.join(unknown)}")
+    values = {name: option.default for name, option in table.items()}
+    for name, value in in_file.items():
+        try:
+            values[name] = checked(table[name], value)
+        except ArgumentError as error:
+            raise ArgumentError(f"{os.fspath(path or '')}: {error}") from None
+    values.update(given)
+    return Settings(_made(Job, values), _made(TrainingArgs, values), values)
+
+
+def _made(owner: type, values: Mapping[str, Any]) -> Any:
+    entries: Sequence[dataclasses.Field[Any]] = dataclasses.fields(owner)
+    return owner(**{entry.name: values[RENAMED.get(entry.name, entry.name)] for entry in entries})
