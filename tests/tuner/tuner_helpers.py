@@ -1,0 +1,58 @@
+"""Tokenizers and files for the tests of the tuner."""
+
+import functools
+import json
+
+from helpers import error_of
+
+TEMPLATE = (
+    "{% if tools %}<s>tools: {{ tools | length }}\n{% endif %}"
+    "{% for message in messages %}"
+    "{% if message.role == 'banned' %}{{ raise_exception('no such role') }}{% endif %}"
+    "<s>{{ message.role }}\n{{ message.content }}</s>\n"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant\n{% endif %}"
+)
+
+
+class ByteTokenizer:
+    """UTF-8, with 256 as the end of a text. Each "<" of a chat is a token of one byte like all else."""
+
+    eos_token_id = 256
+
+    def encode(self, text, add_special_tokens=True):
+        return list(text.encode())
+
+    def decode(self, ids):
+        return bytes(id for id in ids if id < 256).decode()
+
+    def written(self, messages, tools, add_generation_prompt):
+        """A conversation as text."""
+        turns = [f"<{message['role']}>{message['content']}</>" for message in messages]
+        return "".join([f"<tools {len(tools)}>"] * bool(tools) + turns + ["<assistant>"] * add_generation_prompt)
+
+    def apply_chat_template(self, messages, tools=None, add_generation_prompt=False, tokenize=True):
+        text = self.written(messages, tools, add_generation_prompt)
+        return self.encode(text) if tokenize else text
+
+
+@functools.cache
+def trained_tokenizer():
+    """A tokenizer of transformers with a chat template, trained on Python's manual."""
+    from lm_models import tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer(), bos_token="<s>", eos_token="</s>", chat_template=TEMPLATE
+    )
+
+
+def write_jsonl(path, records):
+    """A file of records, one a line."""
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return path
+
+
+def message_of(call, kind=ValueError):
+    """The message of the error that a call raises."""
+    return str(error_of(call, kind))
