@@ -1,17 +1,30 @@
-"""LoRA and DoRA: adapters of trees of parameters and of `mlx.nn` models, in memory and in files."""
+"""LoRA and DoRA: adapters of trees of parameters and of `mlx.nn` models, in memory and in files.
+
+`modules` has those of `mlx.nn` models. It needs `mlx.nn`, over `mlxffi.core`, and so is imported on its own.
+"""
 
 from __future__ import annotations
 
 from .adapter import Adapter, attach, create_adapter, detach, dora_gains, fuse, unfuse
 from .config import LoRAConfig
+from .files import export_peft, load_adapter, load_full, read_adapter, save_adapter, save_full
+from .report import TrainableParameters, trainable_parameters
 
 __all__ = [
     "Adapter",
     "LoRAConfig",
+    "TrainableParameters",
     "attach",
     "create_adapter",
     "detach",
     "dora_gains",
+    "export_peft",
     "fuse",
+    "load_adapter",
+    "load_full",
+    "read_adapter",
+    "save_adapter",
+    "save_full",
+    "trainable_parameters",
     "unfuse",
 ]

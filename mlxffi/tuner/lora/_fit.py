@@ -14,6 +14,9 @@ from .targets import kind_of
 FACTORS = ("lora_a", "lora_b")
 MAGNITUDES = "m"
 
+# The axis that is the rank, by how many axes a factor has: expert layers have theirs the other way round.
+RANK_AXES = {"lora_a": {2: 1, 3: 1}, "lora_b": {2: 0, 3: 2}}
+
 
 def shapes(dims: tuple[int, ...], kind: Kind, rank: int, use_dora: bool) -> dict[str, tuple[int, ...]]:
     """The shape of each part of an adapter for a layer.
@@ -70,15 +73,44 @@ def problems(
             yield f"{path}: the model has no such layer"
             continue
         wanted = shapes(*dims[path], config.rank_of(path), config.use_dora)
-        yield from _part_problems(path, {name: part for name, part in parts.items() if name != "scaling"}, wanted)
+        yield from _name_problems(path, parts, wanted)
+        yield from _shape_problems(path, parts, wanted, config.rank_of(path))
 
 
-def _part_problems(path: str, parts: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
-    for name in parts.keys() - wanted.keys():
-        about = "magnitudes, but the configuration says LoRA" if name == MAGNITUDES else "not a part of an adapter"
-        yield f"{path}.{name}: {about}"
-    for name, shape in wanted.items():
+def _name_problems(path: str, parts: Mapping[str, Any], wanted: Iterable[str]) -> Iterator[str]:
+    for name in parts:
+        if name not in wanted and name != "scaling":
+            about = "magnitudes, but the configuration says LoRA" if name == MAGNITUDES else "not a part of an adapter"
+            yield f"{path}.{name}: {about}"
+    for name in wanted:
         if name not in parts:
             yield f"{path}.{name}: missing"
-        elif parts[name].shape != shape:
-            yield f"{path}.{name}: expected shape {shape}, got {parts[name].shape}"
+
+
+def _shape_problems(
+    path: str, parts: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]], rank: int
+) -> Iterator[str]:
+    for name, shape in wanted.items():
+        if name in parts and parts[name].shape != shape:
+            yield f"{path}.{name}: expected shape {shape} (rank {rank}), got {parts[name].shape}"
+
+
+def problems_within(factors: Mapping[str, Mapping[str, Any]], config: LoRAConfig) -> Iterator[str]:
+    """`problems` as far as they show without a model: parts that are missing or unknown, and ranks."""
+    for path, parts in factors.items():
+        rank = config.rank_of(path)
+        wanted = (*FACTORS, MAGNITUDES) if config.use_dora else FACTORS
+        yield from _name_problems(path, parts, wanted)
+        for name, axes in RANK_AXES.items():
+            shape = parts[name].shape if name in parts else ()
+            if name in parts and (len(shape) not in axes or shape[axes[len(shape)]] != rank):
+                yield f"{path}.{name}: expected rank {rank}, got shape {shape}"
+
+
+def misplaced(arrays: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each array whose path is not known, or whose shape is another there."""
+    for path, value in arrays.items():
+        if path not in known:
+            yield f"{path}: the model has no such parameter"
+        elif value.shape != known[path].shape:
+            yield f"{path}: expected shape {known[path].shape}, got {value.shape}"

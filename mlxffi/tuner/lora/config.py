@@ -83,6 +83,17 @@ class LoRAConfig:
         rank = self.rank_of(path)
         return alpha / (math.sqrt(rank) if self.rslora else rank)
 
+    def alphas(self, paths: Iterable[str]) -> tuple[float, dict[str, float]]:
+        """alpha, and those of layers that have another, by which alpha / rank is each layer's scale.
+
+        A scale that does not depend on the rank means another alpha for each rank.
+        """
+        if self.alpha is not None:
+            return self.alpha, dict(self.alpha_pattern)
+        usual = self.scale * self.rank
+        found = {path: self.scale_of(path) * self.rank_of(path) for path in paths}
+        return usual, {path: alpha for path, alpha in found.items() if alpha != usual}
+
     def scaling(self, path: str) -> Scaling:
         """What goes with a layer's factors."""
         return Scaling(self.scale_of(path), self.dropout)

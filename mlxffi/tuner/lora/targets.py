@@ -65,7 +65,12 @@ def kind_of(path: str, node: Mapping[str, Any]) -> Kind | None:
         return "switch"
     if weight.ndim != 2:
         return None
-    return "embedding" if EMBEDDINGS.search(path.rsplit(".", 1)[-1]) else "linear"
+    return "embedding" if is_embedding(path) else "linear"
+
+
+def is_embedding(path: str) -> bool:
+    """Whether a layer's name is that of a table of embeddings."""
+    return EMBEDDINGS.search(path.rsplit(".", 1)[-1]) is not None
 
 
 # --- choosing ---

@@ -1,0 +1,223 @@
+"""Adapters in files: written as mlx-lm's directories are, or as PEFT's; read from those and the Go port's, strictly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ... import __version__
+from ... import core as mx
+from ..._errors import ArgumentError
+from .. import layers
+from .._files import PathLike, write_arrays, write_json
+from .._trees import Tree, flatten, merged, unflatten
+from ..layers import Kind
+from . import _fit, _peft, _stored
+from .adapter import Adapter
+from .config import LoRAConfig
+from .targets import chosen, kind_of, layers_of
+
+Dims = Mapping[str, "tuple[tuple[int, ...], Kind]"]
+
+
+# --- writing ---
+
+
+def save_adapter(
+    folder: PathLike,
+    adapter: Adapter,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    name: str = _stored.TENSORS,
+) -> None:
+    """Write `adapters.safetensors` and `adapter_config.json`, as mlx-lm reads them.
+
+    mlx-lm has one rank and one scale for all layers: it refuses to read an adapter that has patterns for them.
+
+    Args:
+      folder: is made if it is not there. Each file is the old one or the new one, whole, at any moment.
+      adapter: to write.
+      extra: more entries of the configuration, such as the options of the training run; ours take precedence.
+      metadata: more texts for the file of tensors.
+      name: of the file of tensors: mlx-lm numbers those that it keeps, `0000100_adapters.safetensors`.
+    """
+    config = adapter.config
+    settings = {**(extra or {}), **_mlx_lm_settings(config, list(adapter.layers()))}
+    _save(Path(folder), name, flatten(adapter.parameters), settings, metadata)
+
+
+def save_full(
+    folder: PathLike,
+    parameters: Tree,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    name: str = _stored.TENSORS,
+) -> None:
+    """Write trained parameters themselves (`fine_tune_type` "full") in the form of `save_adapter`."""
+    _save(Path(folder), name, flatten(parameters), {**(extra or {}), "fine_tune_type": "full"}, metadata)
+
+
+def export_peft(
+    adapter: Adapter, folder: PathLike, base_model_name: str | None = None, *, task_type: str | None = "CAUSAL_LM"
+) -> None:
+    """Write an adapter as PEFT does: `adapter_model.safetensors` and its own `adapter_config.json`.
+
+    An adapter of embeddings that are the output layer, too, changes both uses here, and in PEFT the input only.
+
+    Args:
+      adapter: LoRA or DoRA of linear layers; LoRA of embeddings, which it tells by their names.
+      folder: is made if it is not there.
+      base_model_name: what PEFT loads the model by.
+      task_type: which of PEFT's model classes.
+
+    Raises:
+      ValueError: PEFT has no such adapter: of expert layers, or DoRA of embeddings.
+    """
+    tensors = _peft.tensors(adapter)
+    write_arrays(Path(folder) / _peft.TENSORS, tensors, {"format": "pt"})
+    write_json(Path(folder) / _stored.CONFIG, _peft.settings(adapter, base_model_name, task_type))
+
+
+def _save(
+    folder: Path, name: str, arrays: dict[str, mx.array], settings: dict[str, Any], metadata: Mapping[str, str] | None
+) -> None:
+    if not name.endswith(".safetensors"):
+        raise ArgumentError(f"[save_adapter] name: expected one that ends in .safetensors, got {name!r}")
+    about = {**(metadata or {}), "format": "mlx", "mlxffi": __version__, **_stored.stamp(settings)}
+    write_arrays(folder / name, arrays, about)
+    write_json(folder / _stored.CONFIG, settings)
+
+
+def _mlx_lm_settings(config: LoRAConfig, paths: list[str]) -> dict[str, Any]:
+    """The entries of mlx-lm's configuration, and ours where it has none."""
+    given: dict[str, Any] = {"rank": config.rank, "dropout": config.dropout}
+    if config.rank_pattern or config.alpha_pattern:
+        # Without a scale, mlx-lm says that it lacks one, rather than take the wrong one.
+        alpha, alphas = config.alphas(paths)
+        given |= {"rank_pattern": dict(config.rank_pattern), "alpha": alpha, "alpha_pattern": alphas}
+    else:
+        given |= {"scale": config.scale_of(""), **({} if config.alpha is None else {"alpha": config.alpha})}
+    if config.rslora:
+        given["rslora"] = True
+    keys = config.keys if config.target_modules is None else tuple(paths)
+    if keys is not None:
+        given["keys"] = list(keys)
+    kind = "dora" if config.use_dora else "lora"
+    return {"fine_tune_type": kind, "num_layers": config.num_layers, "lora_parameters": given}
+
+
+# --- reading ---
+
+
+def read_adapter(path: PathLike) -> Adapter:
+    """The adapter in a directory, or in a file of tensors beside an `adapter_config.json`, without a model to fit it.
+
+    Returns:
+      In our orientation, with the paths that the file has.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: the files are not what they should be, or a part is missing, unknown, or of another rank than the
+        configuration's; the message names each.
+    """
+    stored, config = _read(path)
+    found = [*stored.strays, *_fit.problems_within(stored.parts, config)]
+    _fit.raise_all(str(stored.file), found)
+    return _adapter(stored.parts, sorted(stored.parts, key=_numerically), config)
+
+
+def load_adapter(path: PathLike, parameters: Tree, *, strict: bool = True) -> Adapter:
+    """The adapter in a directory, or in a file of tensors beside an `adapter_config.json`, for a tree of parameters.
+
+    Args:
+      path: written by us or mlx-lm, PEFT, or the Go port.
+      parameters: the tree that it is for.
+      strict: whether all layers that the configuration chooses must be there, and no other; else those that are there
+        are adapted, each whole.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: the files are not what they should be, or something in them does not fit the tree; the message names
+        each.
+    """
+    dims = {path: (layers.dims(node), kind_of(path, node) or "linear") for path, node in layers_of(parameters)}
+    return fitted(path, dims, strict=strict)
+
+
+def fitted(path: PathLike, dims: Dims, blocks: tuple[str, ...] = ("layers",), *, strict: bool = True) -> Adapter:
+    """`load_adapter` for layers of which shapes and kinds are known.
+
+    Args:
+      path: as there.
+      dims: the shape of the weight, unpacked, and the kind of each layer of the model.
+      blocks: the model's names for lists of blocks.
+      strict: as there.
+    """
+    stored, config = _read(path)
+    parts = (
+        {_known(layer, dims): part for layer, part in stored.parts.items()} if stored.writer == "go" else stored.parts
+    )
+    found = [*stored.strays, *_fit.problems(parts, dims, config)]
+    if strict:
+        found += _choice_problems(parts, dims, config, blocks)
+    _fit.raise_all(str(stored.file), found)
+    return _adapter(parts, [path for path in dims if path in parts], config)
+
+
+def load_full(path: PathLike, parameters: Tree) -> Tree:
+    """A tree with the parameters of a directory whose `fine_tune_type` is "full" in their places.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: it has another type, or a tensor has no place, or not the shape of what is there; the message names
+        each.
+    """
+    stored = _stored.read(path)
+    if stored.config is not None:
+        raise ArgumentError(f"{path}: expected fine_tune_type full; it is an adapter, which load_adapter reads")
+    arrays = {
+        f"{layer}.{name}".lstrip("."): array for layer, part in stored.parts.items() for name, array in part.items()
+    }
+    known = flatten(parameters)
+    _fit.raise_all(str(stored.file), _fit.misplaced(arrays, known))
+    return merged(parameters, unflatten(arrays))
+
+
+def _read(path: PathLike) -> tuple[_stored.Stored, LoRAConfig]:
+    stored = _stored.read(path)
+    if stored.config is None:
+        raise ArgumentError(f"{path}: has whole parameters (fine_tune_type full), which load_full reads")
+    return stored, stored.config
+
+
+def _adapter(parts: Mapping[str, Mapping[str, mx.array]], order: list[str], config: LoRAConfig) -> Adapter:
+    """An adapter in the order in which it is made, which files do not keep: sums over it are the same to the bit."""
+    names = [(layer, name) for layer in order for name in (*_fit.FACTORS, _fit.MAGNITUDES) if name in parts[layer]]
+    return Adapter(unflatten({f"{layer}.{name}": parts[layer][name] for layer, name in names}), config)
+
+
+def _numerically(path: str) -> list[tuple[int, str]]:
+    """What sorts layer 10 after layer 9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in path.split(".")]
+
+
+def _known(path: str, dims: Dims) -> str:
+    """A path of the Go port, whose `model.` at the beginning is optional, as the model has it."""
+    names = (path, f"model.{path}", re.sub(r"^model\.", "", path))
+    return next((name for name in names if name in dims), path)
+
+
+def _choice_problems(
+    parts: Mapping[str, Any], dims: Dims, config: LoRAConfig, blocks: tuple[str, ...]
+) -> Iterator[str]:
+    wanted = chosen({path: kind for path, (_, kind) in dims.items()}, config, blocks).paths
+    for path in wanted:
+        if path not in parts:
+            yield f"{path}: missing, although the configuration chooses this layer"
+    for path in parts:
+        if path in dims and path not in wanted:
+            yield f"{path}: the configuration does not choose this layer"
