@@ -27,8 +27,8 @@ class FunctionalModel:
       adapter: is trained, and the parameters stay as they are.
       trainable: without an adapter, the parameters to train: a predicate over (path, array), or paths, which stand for
         everything below them, too. None: all but quantized layers.
-      fused: whether `forward` gets plain parameters into which the adapter was fused, inside of what is differentiated.
-        That works for functions that do not use `mlxffi.tuner.layers`, at the price of each weight's update matrix.
+      fused: whether `forward` gets plain parameters, unpacked and with the adapter fused into them, inside of what is
+        differentiated. That suits functions which do not use `mlxffi.tuner.layers`; it costs a matrix for each weight.
       new_cache: gives an empty cache for generation.
     """
 
@@ -105,7 +105,9 @@ class FunctionalModel:
         if self._config is None:
             return merged(self._base, trained)
         adapter = lora.Adapter(trained, self._config)
-        return lora.fuse(self._base, adapter) if self._fused else lora.attach(self._base, adapter)
+        if self._fused:
+            return lora.fuse(self._base, adapter, dequantize=True)
+        return lora.attach(self._base, adapter)
 
     def _run(self, parameters: Tree, tokens: mx.array, options: dict[str, Any]) -> mx.array:
         for name in options:

@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
-from .._trees import Tree
+from ... import core as mx
+from ..._errors import ArgumentError
+from .. import lora
+from .._files import PathLike, read_json, write_arrays, write_json
+from .._trees import Tree, flatten
 from . import decoder
 from .config import DecoderConfig
 from .functional import FunctionalModel, Wanted
+from .tokenizer import Tokenizer
+from .weights import INDEX, as_parameters, quantizations, read_arrays
 
-if TYPE_CHECKING:
-    from ..lora import Adapter
+# A file of weights is no larger, unless a single array is.
+SHARD_BYTES = 5 * 10**9
+
+# What belongs to a model beside its weights and config.json.
+COMPANIONS = (
+    "tokenizer*.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "chat_template.*",
+    "additional_chat_templates/*.jinja",
+    "generation_config.json",
+)
 
 
 def decoder_model(
-    config: DecoderConfig, parameters: Tree, adapter: Adapter | None = None, trainable: Wanted | None = None
+    config: DecoderConfig,
+    parameters: Tree,
+    adapter: lora.Adapter | None = None,
+    trainable: Wanted | None = None,
 ) -> FunctionalModel:
     """A decoder as a model to train; see `FunctionalModel`."""
     return FunctionalModel(
@@ -25,3 +54,142 @@ def decoder_model(
         trainable,
         new_cache=partial(decoder.new_cache, config),
     )
+
+
+# --- reading ---
+
+
+def load_model(
+    path: PathLike, adapter_path: PathLike | None = None
+) -> tuple[FunctionalModel, Tokenizer, dict[str, Any]]:
+    """A model from a Hugging Face directory.
+
+    Args:
+      path: a folder with config.json, safetensors files, and what `Tokenizer.from_directory` reads.
+      adapter_path: a folder with an adapter for it.
+
+    Returns:
+      (the model, its tokenizer, what config.json holds); what is trained is the adapter where there is one.
+
+    Raises:
+      FileNotFoundError: the folder or a file in it is missing.
+      ValueError: a file is not as it should be; the message names it and what is wrong.
+    """
+    folder = Path(path)
+    config, architecture, parameters = load_parameters(folder)
+    tokenizer = Tokenizer.from_directory(folder)
+    adapter = None if adapter_path is None else lora.load_adapter(adapter_path, parameters)
+    return decoder_model(architecture, parameters, adapter), tokenizer, config
+
+
+def load_parameters(folder: Path) -> tuple[dict[str, Any], DecoderConfig, Tree]:
+    """What config.json holds, the decoder that it describes, and its parameters, evaluated."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: expected a folder with a model, found none")
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise ArgumentError(f"{folder / 'config.json'}: expected a JSON object, got {type(config).__name__}")
+    architecture = DecoderConfig.from_dict(config)
+    arrays = read_arrays(folder)
+    if config.get("tie_word_embeddings") is None:
+        architecture = replace(architecture, tied="lm_head.weight" not in arrays)
+    parameters = as_parameters(architecture, arrays, _quantization(config))
+    mx.eval(flatten(parameters))
+    return config, architecture, parameters
+
+
+def _quantization(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How config.json says that layers are quantized; {} where they are not."""
+    found = config.get("quantization") or config.get("quantization_config") or {}
+    if "quant_method" in found:
+        raise ArgumentError(
+            f"config.json: quantization_config: quant_method {found['quant_method']!r} is not supported; "
+            "expected `quantization` as mlx_lm.convert writes it"
+        )
+    known: Mapping[str, Any] = found
+    return known
+
+
+# --- writing ---
+
+
+def save_model(
+    path: PathLike,
+    parameters: Tree,
+    config: Mapping[str, Any],
+    tokenizer_files_from: PathLike | None = None,
+    *,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write a model as a Hugging Face directory, which appears when it is complete.
+
+    Args:
+      path: the folder; it may be there if it is empty.
+      parameters: a tree without adapters beside its layers (`lora.fuse` puts them in).
+      config: what config.json held; what it says of quantization and of a tied embedding follows the parameters.
+      tokenizer_files_from: a model's folder whose tokenizer and generation settings are copied.
+      shard_bytes: a file of weights is no larger, unless a single array is.
+
+    Raises:
+      FileExistsError: the folder is there and not empty.
+      ValueError: a layer carries an adapter.
+    """
+    arrays = flatten(parameters)
+    carried = sorted({name.partition(".adapters.")[0] for name in arrays if ".adapters." in name})
+    if carried:
+        raise ArgumentError(f"[save_model] parameters: adapters must be fused; {', '.join(carried)} carry some")
+    with _new_folder(Path(path).resolve()) as folder:
+        _write_arrays(folder, arrays, shard_bytes)
+        if tokenizer_files_from is not None:
+            _copy_companions(Path(tokenizer_files_from), folder)
+        write_json(folder / "config.json", _config_of(config, parameters))
+
+
+@contextmanager
+def _new_folder(target: Path) -> Iterator[Path]:
+    """A folder to write to, which takes the place of a new or empty one once the block has ended well."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise FileExistsError(f"{target}: a model is written to a new or empty folder; this is there already")
+    beside = target.with_name(f".{os.getpid()}.{target.name}")
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        os.replace(beside, target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _write_arrays(folder: Path, arrays: Mapping[str, mx.array], shard_bytes: int) -> None:
+    shards: list[dict[str, mx.array]] = [{}]
+    size = 0
+    for name, value in arrays.items():
+        if shards[-1] and size + value.nbytes > shard_bytes:
+            shards, size = [*shards, {}], 0
+        shards[-1][name] = value
+        size += value.nbytes
+    names = [f"model-{number:05d}-of-{len(shards):05d}.safetensors" for number in range(1, len(shards) + 1)]
+    names = names if len(shards) > 1 else ["model.safetensors"]
+    for name, shard in zip(names, shards, strict=True):
+        write_arrays(folder / name, shard, {"format": "mlx"})
+    places = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
+    total = sum(value.nbytes for value in arrays.values())
+    write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
+
+
+def _copy_companions(source: Path, folder: Path) -> None:
+    for file in sorted(file for pattern in COMPANIONS for file in source.glob(pattern)):
+        copy = folder / file.relative_to(source)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(file, copy)
+
+
+def _config_of(config: Mapping[str, Any], parameters: Tree) -> dict[str, Any]:
+    """What config.json says of a model with these parameters."""
+    left = {key: value for key, value in config.items() if key not in ("quantization", "quantization_config")}
+    left["tie_word_embeddings"] = "lm_head" not in parameters
+    schemes = quantizations(parameters)
+    if not schemes:
+        return left
+    most = Counter(schemes.values()).most_common(1)[0][0]
+    others = {layer: asdict(scheme) for layer, scheme in schemes.items() if scheme != most}
+    return {**left, "quantization": {**asdict(most), **others}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
 from ..._errors import ArgumentError
 from .._files import PathLike, read_json
@@ -87,27 +87,6 @@ class Tokenizer:
         text: str = self._backend.decode([int(token) for token in ids], skip_special_tokens=skip_special_tokens)
         return text
 
-    @overload
-    def apply_chat_template(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        tools: Sequence[Any] | None = None,
-        add_generation_prompt: bool = False,
-        tokenize: Literal[True] = True,
-        **variables: Any,
-    ) -> list[int]: ...
-
-    @overload
-    def apply_chat_template(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        tools: Sequence[Any] | None = None,
-        add_generation_prompt: bool = False,
-        *,
-        tokenize: Literal[False],
-        **variables: Any,
-    ) -> str: ...
-
     def apply_chat_template(
         self,
         messages: Sequence[Mapping[str, Any]],
@@ -115,7 +94,7 @@ class Tokenizer:
         add_generation_prompt: bool = False,
         tokenize: bool = True,
         **variables: Any,
-    ) -> list[int] | str:
+    ) -> Any:
         """A conversation as the model's chat template writes it.
 
         Args:
@@ -124,6 +103,9 @@ class Tokenizer:
           add_generation_prompt: whether to end where the assistant's answer begins.
           tokenize: whether to give the tokens, not the text.
           variables: what else the template knows, for instance `enable_thinking`.
+
+        Returns:
+          a list of ids, or a str.
 
         Raises:
           ValueError: there is no template, no message, or the template refuses them.
