@@ -47,7 +47,10 @@ class Adafactor(ArrayOptimizer):
     warmup_init: bool = False
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        if self.learning_rate is not None:
+            super().__post_init__()
+        elif not self.relative_step:
+            raise ArgumentError("[Adafactor] learning_rate: expected one with relative_step=False, got None")
         eps = _checks.pair("Adafactor", "eps", self.eps, _checks.non_negative)
         object.__setattr__(self, "eps", eps)
         _checks.positive("Adafactor", "clip_threshold", self.clip_threshold)
@@ -57,8 +60,6 @@ class Adafactor(ArrayOptimizer):
             _checks.fraction("Adafactor", "beta_1", self.beta_1)
         for name in ("scale_parameter", "relative_step", "warmup_init"):
             _checks.flag("Adafactor", name, getattr(self, name))
-        if self.learning_rate is None and not self.relative_step:
-            raise ArgumentError("[Adafactor] learning_rate: expected one with relative_step=False, got None")
 
     def rate(self, step: array) -> array:
         if not self.relative_step:

@@ -84,8 +84,12 @@ class Optimizer(ABC):
         wanted = _trees.flatten(fresh)
         wrong = list(_differences(wanted, arrays))
         if wrong:
-            raise ArgumentError(f"[{type(self).__name__}.load_state] the arrays are not this state: {'; '.join(wrong)}")
+            raise ArgumentError(f"[{self._name}.load_state] the arrays are not this state: {'; '.join(wrong)}")
         return {name: _trees.map_paths(lambda path, _: arrays[path], tree, start=name) for name, tree in fresh.items()}
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
 
 
 def _differences(wanted: Mapping[str, array], found: Mapping[str, array]) -> Iterator[str]:
@@ -110,7 +114,7 @@ class ArrayOptimizer(Optimizer):
     learning_rate: LearningRate | None
 
     def __post_init__(self) -> None:
-        if self.learning_rate is not None and not callable(self.learning_rate):
+        if not callable(self.learning_rate):
             _checks.non_negative(self._name, "learning_rate", self.learning_rate)
 
     @abstractmethod
@@ -131,11 +135,12 @@ class ArrayOptimizer(Optimizer):
         """The learning rate, float32 [], of the step after `step` steps."""
         rate = self.learning_rate
         found = rate(step) if callable(rate) else rate
-        found = found.astype(mx.float32) if isinstance(found, array) else mx.array(found, mx.float32)
+        if not isinstance(found, array):
+            return mx.array(_checks.finite(self._name, "learning_rate", found), mx.float32)
         if found.ndim:
             shape = list(found.shape)
             raise ArgumentError(f"[{self._name}] learning_rate: expected a schedule that gives one number, got {shape}")
-        return found
+        return found.astype(mx.float32)
 
     def init(self, params: Tree) -> State:
         by_path = {path: self._fresh(path, parameter) for path, parameter in _trees.paths(params)}
@@ -148,7 +153,7 @@ class ArrayOptimizer(Optimizer):
     def update(self, grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
         arrays = _trees.flatten(params)
         gradients = gradients_of(self._name, grads, arrays)
-        _require_state(self._name, state)
+        require_state(self._name, state, *SCALARS)
         moments = {name: _trees.flatten(tree) for name, tree in state.items() if name not in SCALARS}
         step, rate = state["step"] + 1, self.rate(state["step"])
         self._follow(gradients, step, rate, arrays, moments)
@@ -173,29 +178,23 @@ class ArrayOptimizer(Optimizer):
             try:
                 arrays[path], after = rules[dtype](gradient.astype(dtype), arrays[path], found)
             except KeyError as missing:
-                raise ArgumentError(
-                    f"[{self._name}.update] state: expected {missing.args[0]}.{path}, got none"
-                ) from None
+                lost = f"{missing.args[0]}.{path}"
+                raise ArgumentError(f"[{self._name}.update] state: expected {lost}, got none") from None
             for name, value in after.items():
                 moments[name][path] = value
 
     def _fresh(self, path: str, parameter: array) -> Moments:
         if not mx.issubdtype(parameter.dtype, mx.floating):
-            raise ArgumentError(
-                f"[{self._name}.init] {path}: expected a floating-point parameter, got {_kind(parameter)}"
-            )
+            kind = _kind(parameter)
+            raise ArgumentError(f"[{self._name}.init] {path}: expected a floating-point parameter, got {kind}")
         return self.moments(parameter)
-
-    @property
-    def _name(self) -> str:
-        return type(self).__name__
 
 
 SCALARS = ("step", "learning_rate")
 
 
 def gradients_of(owner: str, grads: Tree, arrays: Mapping[str, array]) -> dict[str, array]:
-    """The gradients by path, each for one of the arrays and of its shape.
+    """The gradients by path that have elements, each for one of the arrays and of its shape.
 
     Raises:
       ValueError: one is not; the message names its path.
@@ -206,12 +205,13 @@ def gradients_of(owner: str, grads: Tree, arrays: Mapping[str, array]) -> dict[s
             raise ArgumentError(f"[{owner}.update] grads.{path}: expected an array, got {type(gradient).__name__}")
         if path not in arrays:
             raise ArgumentError(
-                f"[{owner}.update] grads.{path}: expected gradients of parameters, which this path is not"
+                f"[{owner}.update] grads.{path}: expected the path of a parameter, got none of that path"
             )
         if gradient.shape != arrays[path].shape:
             shapes = f"{list(arrays[path].shape)}, got {list(gradient.shape)}"
             raise ArgumentError(f"[{owner}.update] grads.{path}: expected the shape of the parameter, {shapes}")
-        found[path] = gradient
+        if gradient.size:
+            found[path] = gradient
     return found
 
 
@@ -226,10 +226,11 @@ def _leaves(tree: Tree, start: str, found: list[tuple[str, Any]]) -> list[tuple[
     return found
 
 
-def _require_state(owner: str, state: State) -> None:
-    for name in SCALARS:
+def require_state(owner: str, state: State, *names: str) -> None:
+    """Raise ArgumentError where a state lacks one of these names."""
+    for name in names:
         if name not in state:
-            raise ArgumentError(f"[{owner}.update] state: expected what init gives, got none of the name {name}")
+            raise ArgumentError(f"[{owner}.update] state: expected {name}, as init gives it, got {', '.join(state)}")
 
 
 def scalars(dtype: Dtype, *values: float) -> list[array]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..._errors import ArgumentError
 from ...core import array
+from ...core._trees import rebuilt
 from .. import _trees
 from .._trees import Tree
-from .base import Optimizer, State, gradients_of
+from .base import Optimizer, State, gradients_of, require_state
 
 Filter: TypeAlias = "Callable[[str, array], bool]"
 
 
+@dataclass(frozen=True)
 class MultiOptimizer(Optimizer):
     """Each parameter follows the first optimizer whose filter wants it, or the last one.
 
@@ -25,10 +28,12 @@ class MultiOptimizer(Optimizer):
         What a filter says must not depend on the parameter's values, which change.
     """
 
-    __slots__ = ("filters", "optimizers")
+    optimizers: Sequence[Optimizer]
+    filters: Sequence[Filter] = ()
 
-    def __init__(self, optimizers: Sequence[Optimizer], filters: Sequence[Filter] = ()):
-        self.optimizers, self.filters = tuple(optimizers), tuple(filters)
+    def __post_init__(self) -> None:
+        for name in ("optimizers", "filters"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.optimizers or len(self.filters) != len(self.optimizers) - 1:
             found = f"got {len(self.filters)} filters for {len(self.optimizers)} optimizers"
             raise ArgumentError(f"[MultiOptimizer] filters: expected one fewer than there are optimizers, {found}")
@@ -41,12 +46,20 @@ class MultiOptimizer(Optimizer):
         arrays = _trees.flatten(params)
         gradients = gradients_of("MultiOptimizer", grads, arrays)
         states = []
-        for optimizer, old, part in zip(self.optimizers, state["states"], self._parts(arrays), strict=True):
+        for optimizer, old, part in zip(self.optimizers, self._states(state), self._parts(arrays), strict=True):
             own = {path: gradients[path] for path in part if path in gradients}
             updated, new = optimizer.update(own, old, part)
             arrays.update(updated)
             states.append(new)
-        return _trees.map_paths(lambda path, _: arrays[path], params), _state(states)
+        return rebuilt(params, iter(arrays.values())), _state(states)
+
+    def _states(self, state: State) -> list[State]:
+        require_state("MultiOptimizer", state, "states")
+        states: list[State] = state["states"]
+        if len(states) != len(self.optimizers):
+            wanted = f"the states of {len(self.optimizers)} optimizers, got {len(states)}"
+            raise ArgumentError(f"[MultiOptimizer.update] state.states: expected {wanted}")
+        return states
 
     def _parts(self, arrays: dict[str, array]) -> list[dict[str, array]]:
         """What each optimizer is for, by path: such dicts are trees with the same paths."""
