@@ -1,12 +1,17 @@
-"""A small language model and batches for the tests of the trainer."""
+"""A small language model, batches, and what a run tells, for the tests of the trainer."""
 
 import numpy as np
 
 import mlxffi.core as mx
-from mlxffi.tuner.datasets.examples import Batch
+from mlxffi.tuner._trees import flatten
+from mlxffi.tuner.datasets import Batch, Example
 from mlxffi.tuner.models import FunctionalModel
+from mlxffi.tuner.trainer import Callback
 
 VOCABULARY = 23
+
+# The key of the random numbers lives as long as the thread: it is to be there before tests count what lives.
+mx.random.seed(0)
 
 
 def forward(parameters, tokens, *, training=False):
@@ -18,14 +23,14 @@ def forward(parameters, tokens, *, training=False):
     return hidden @ parameters["layers"][1]["weight"]
 
 
-def parameters(seed=0, width=16, dropout=0.0):
+def parameters(seed=0, width=16, dropout=0.0, dtype=mx.float32):
     rng = np.random.default_rng(seed)
     shapes = [(VOCABULARY, width), (width, width), (width, VOCABULARY)]
-    first, second, third = (mx.array(rng.normal(0, 0.3, shape).astype(np.float32)) for shape in shapes)
+    first, second, third = (mx.array(rng.normal(0, 0.3, shape), dtype) for shape in shapes)
     return {"embedding": first, "layers": [{"weight": second}, {"weight": third}], "dropout": dropout}
 
 
-def model(seed=0, **options):
+def model(seed=0, forward=forward, **options):
     return FunctionalModel(parameters(seed, **options), forward)
 
 
@@ -40,3 +45,37 @@ def batch(rng, rows=4, width=9):
 def batches(count=5, seed=0, **options):
     rng = np.random.default_rng(seed)
     return [batch(rng, **options) for _ in range(count)]
+
+
+def examples(count=11):
+    """Records of 3 to 19 tokens."""
+    rng = np.random.default_rng(0)
+    starts, lengths = rng.integers(0, VOCABULARY, count), rng.integers(3, 20, count)
+    rows = [(start + np.arange(length)) % VOCABULARY for start, length in zip(starts, lengths, strict=True)]
+    return [Example(row.tolist(), offset=index % 3) for index, row in enumerate(rows)]
+
+
+def arrays(model):
+    """The trained parameters by path."""
+    return {path: np.array(item) for path, item in flatten(model.trainable()).items()}
+
+
+class Recorder(Callback):
+    """Keeps what it is told: the metrics of steps, and reports by event."""
+
+    def __init__(self):
+        self.steps, self.train, self.val = [], [], []
+
+    def on_step(self, report):
+        self.steps.append(report.metrics)
+
+    def on_train_report(self, report):
+        self.train.append(report)
+
+    def on_val_report(self, report):
+        self.val.append(report)
+
+    @property
+    def losses(self):
+        """The mean loss of each step."""
+        return [step.loss / step.targets for step in self.steps]

@@ -56,11 +56,11 @@ class TrainingArgs:
 
 
 def _require(name: str, value: Any, kind: str, limits: Any) -> None:
-    optional = kind.endswith(" | None")
-    if value is None and optional:
+    """Check a value against the type and the limits of its field."""
+    if value is None and kind.endswith(" | None"):
         return
     kind = kind.removesuffix(" | None").replace("Bytes", "int")
-    types = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}[kind]
+    types: Any = {"int": int, "float": (int, float), "bool": bool, "str": str}[kind]
     if not isinstance(value, types) or (isinstance(value, bool) and kind != "bool"):
         raise ArgumentError(f"{name}: expected {kind}, got {value!r}")
     if "choices" in limits and value not in limits["choices"]:

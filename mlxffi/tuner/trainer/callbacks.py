@@ -58,5 +58,5 @@ def _reason(method: Callable[[Any], Any], report: Any) -> str | None:
     try:
         answer = method(report)
     except Stop as stop:
-        answer = stop
+        return stop.reason
     return answer.reason if isinstance(answer, Stop) else None

@@ -35,7 +35,7 @@ class Progress:
     Args:
       iteration: iterations done.
       trained_tokens: targets up to the last report, in all processes.
-      loss, count: sums since the last report, in this process.
+      loss, targets: sums since the last report, in this process.
       batches, skipped: iterations, and updates left out, since the last report.
       seconds: spent on iterations since the last report.
       grad_norm: of the last update.
@@ -47,7 +47,7 @@ class Progress:
     iteration: int = 0
     trained_tokens: int = 0
     loss: float = 0.0
-    count: float = 0.0
+    targets: float = 0.0
     batches: int = 0
     skipped: int = 0
     seconds: float = 0.0
@@ -93,10 +93,10 @@ def _gathered(checkpoint: Checkpoint, world: World) -> tuple[dict[str, mx.array]
         "random": world.gathered(state.random),
     }
     if state.window is not None:
-        summed = world.summed({**_prefixed("gradients", state.window.gradients), "count": state.window.count})
+        summed = world.summed({**_prefixed("gradients", state.window.gradients), "targets": state.window.targets})
         arrays |= _prefixed("window", summed)
-    loss, count = world.totals([checkpoint.progress.loss, checkpoint.progress.count])
-    return arrays, Progress(**{**asdict(checkpoint.progress), "loss": loss, "count": count})
+    loss, targets = world.totals([checkpoint.progress.loss, checkpoint.progress.targets])
+    return arrays, Progress(**{**asdict(checkpoint.progress), "loss": loss, "targets": targets})
 
 
 def _prefixed(name: str, arrays: Mapping[str, mx.array]) -> dict[str, mx.array]:
@@ -130,7 +130,7 @@ def read_checkpoint(path: _files.PathLike, fresh: State, args: TrainingArgs, wor
     state, progress = _state(fresh, arrays, _key(name, keys, world), world), Progress(**about["progress"])
     mx.eval(state)
     if not world.is_writer:
-        progress.loss = progress.count = 0.0
+        progress.loss = progress.targets = 0.0
     return Checkpoint(state, progress, about["position"])
 
 
@@ -164,7 +164,7 @@ def _wanted(fresh: State, in_window: bool) -> dict[str, str]:
     }
     if in_window:
         found |= {f"window.gradients.{path}": f"float32 {list(item.shape)}" for path, item in trained.items()}
-        found["window.count"] = "float32 []"
+        found["window.targets"] = "float32 []"
     return found
 
 
@@ -189,11 +189,11 @@ def _key(name: str, keys: mx.array, world: World) -> mx.array:
 
 def _state(fresh: State, arrays: Mapping[str, mx.array], key: mx.array, world: World) -> State:
     window = None
-    if "window.count" in arrays:
+    if "window.targets" in arrays:
         # The sums of all processes go on in one of them.
         share = (lambda item: item) if world.is_writer else mx.zeros_like
         gradients = {path: share(arrays[f"window.gradients.{path}"]) for path in flatten(fresh.trained)}
-        window = Window(gradients, share(arrays["window.count"]))
+        window = Window(gradients, share(arrays["window.targets"]))
     return State(
         map_paths(lambda path, _: arrays[f"trained.{path}"], fresh.trained),
         map_paths(lambda path, _: arrays[f"optimizer.{path}"], fresh.optimizer),

@@ -102,7 +102,8 @@ class Data:
 
     def validation(self) -> Iterable[Batch]:
         """The batches of a validation: the same in the same order each time, the last with what is left."""
-        return self._valid_set if _holds_batches(self._valid_set) else self._batches(self._valid_set, loop=False)
+        found: Iterable[Batch] = self._valid_set
+        return found if _holds_batches(self._valid_set) else self._batches(self._valid_set, loop=False)
 
     def _train_source(self, train_set: Any) -> Source:
         if isinstance(train_set, Source):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from itertools import islice
 
@@ -48,7 +47,7 @@ def mean_loss(score: Score, trained: Tree, batches: Iterable[Batch], num_batches
     total, count = world.totals([total, count])
     if not count:
         raise ArgumentError("evaluate: expected batches with a target, got none")
-    return total / count if math.isfinite(count) else math.nan
+    return total / count
 
 
 def _plus(total: float, count: float, result: mx.array) -> tuple[float, float]:

@@ -190,7 +190,7 @@ class _Run:
         progress.batches += 1
         if is_finite:
             progress.loss += metrics.loss
-            progress.count += metrics.count
+            progress.targets += metrics.targets
         if due:
             progress.grad_norm = metrics.norm
             progress.skipped += not metrics.applied
@@ -215,22 +215,22 @@ class _Run:
     def _report(self) -> None:
         self._catch_up()
         progress = self._progress
-        loss, count = self._world.totals([progress.loss, progress.count])
-        if not count:
+        loss, targets = self._world.totals([progress.loss, progress.targets])
+        if not targets:
             raise _nothing_learned(progress)
-        progress.trained_tokens += round(count)
+        progress.trained_tokens += round(targets)
         report = TrainReport(
             iteration=progress.iteration,
-            train_loss=loss / count,
+            train_loss=loss / targets,
             learning_rate=float(self._state.optimizer["learning_rate"].item()),
             grad_norm=progress.grad_norm,
             iterations_per_second=progress.batches / progress.seconds,
-            tokens_per_second=count / progress.seconds,
+            tokens_per_second=targets / progress.seconds,
             trained_tokens=progress.trained_tokens,
             skipped_steps=progress.skipped,
             peak_memory=mx.get_peak_memory() / 1e9,
         )
-        progress.loss = progress.count = progress.seconds = 0.0
+        progress.loss = progress.targets = progress.seconds = 0.0
         progress.batches = progress.skipped = 0
         self._tell("on_train_report", report)
         self._agree()

@@ -44,11 +44,11 @@ class Window(NamedTuple):
 
     Args:
       gradients: sums over targets, by path.
-      count: float32 []: the targets; NaN after a loss that was not finite.
+      targets: float32 []: how many; NaN after a loss that was not finite.
     """
 
     gradients: Gradients
-    count: mx.array
+    targets: mx.array
 
 
 class State(NamedTuple):
@@ -71,7 +71,7 @@ class Metrics(NamedTuple):
     """What a step tells, as numbers: sum of losses, targets, norm of the update's gradient, whether it was applied."""
 
     loss: float
-    count: float
+    targets: float
     norm: float
     applied: float
 
@@ -147,18 +147,18 @@ def _added(window: Window | None, gradients: Gradients, count: mx.array, args: T
         gradients = {path: item.astype(mx.float32) for path, item in gradients.items()}
     if window is None:
         return Window(gradients, count)
-    return Window({path: window.gradients[path] + item for path, item in gradients.items()}, window.count + count)
+    return Window({path: window.gradients[path] + item for path, item in gradients.items()}, window.targets + count)
 
 
 def _make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply:
     def apply(state: State) -> tuple[State, mx.array, mx.array]:
         assert state.window is not None
-        gradients, count = _of_all(state.window, world)
+        gradients, targets = _of_all(state.window, world)
         parameters = flatten(state.trained)
-        share = 1 / mx.maximum(count, 1)
+        share = 1 / mx.maximum(targets, 1)
         means = {path: (gradients[path] * share).astype(item.dtype) for path, item in parameters.items()}
         means, norm = clip_grad_norm(means, NO_LIMIT if args.max_grad_norm is None else args.max_grad_norm)
-        applied = mx.isfinite(norm) & (count > 0)
+        applied = mx.isfinite(norm) & (targets > 0)
         trained, made = optimizer.update(means, state.optimizer, parameters)
         # Where it is not applied, everything stays what it was.
         trained, made = tree_map(
@@ -171,9 +171,9 @@ def _make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply
 
 
 def _of_all(window: Window, world: World) -> Window:
-    found = world.summed({**window.gradients, "": window.count})
-    count = found.pop("")
-    return Window(found, count)
+    found = world.summed({**window.gradients, "": window.targets})
+    targets = found.pop("")
+    return Window(found, targets)
 
 
 def _tree_like(tree: Tree, arrays: Gradients) -> Tree:
