@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..._errors import ArgumentError
@@ -105,6 +105,20 @@ def problems_within(factors: Mapping[str, Mapping[str, Any]], config: LoRAConfig
             shape = parts[name].shape if name in parts else ()
             if name in parts and (len(shape) not in axes or shape[axes[len(shape)]] != rank):
                 yield f"{path}.{name}: expected rank {rank}, got shape {shape}"
+
+
+def differences(arrays: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each array that is not wanted, has another shape, or is missing."""
+    yield from misplaced(arrays, wanted)
+    for path in wanted:
+        if path not in arrays:
+            yield f"{path}: missing"
+
+
+def known(path: str, paths: Container[str]) -> str:
+    """A path of the Go port, whose `model.` at the beginning is optional, as the model has it."""
+    names = (path, f"model.{path}", path.removeprefix("model."))
+    return next((name for name in names if name in paths), path)
 
 
 def misplaced(arrays: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[str]:

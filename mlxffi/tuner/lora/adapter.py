@@ -17,7 +17,7 @@ from .._trees import Tree, merged, paths, unflatten
 from ..layers import Kind, Node
 from . import _fit
 from .config import LoRAConfig
-from .targets import kind_of, layers_of, required
+from .targets import chosen, kind_of, layers_of, require_choice
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ def create_adapter(parameters: Tree, config: LoRAConfig) -> Adapter:
       ValueError: no layer of the tree is chosen, or a key of the configuration matches none.
     """
     nodes = dict(layers_of(parameters))
-    wanted = required({path: kind_of(path, node) or "linear" for path, node in nodes.items()}, config)
+    choice = chosen({path: kind_of(path, node) or "linear" for path, node in nodes.items()}, config)
     made = {}
-    for path in wanted:
+    for path in require_choice(choice, nodes):
         node, kind = nodes[path], kind_of(path, nodes[path]) or "linear"
         made[path] = new_factors(node, kind, config.rank_of(path), config.use_dora)
     return Adapter(

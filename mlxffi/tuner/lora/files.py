@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -159,7 +158,9 @@ def fitted(path: PathLike, dims: Dims, blocks: tuple[str, ...] = ("layers",), *,
     """
     stored, config = _read(path)
     parts = (
-        {_known(layer, dims): part for layer, part in stored.parts.items()} if stored.writer == "go" else stored.parts
+        {_fit.known(layer, dims): part for layer, part in stored.parts.items()}
+        if stored.writer == "go"
+        else stored.parts
     )
     found = [*stored.strays, *_fit.problems(parts, dims, config)]
     if strict:
@@ -203,12 +204,6 @@ def _adapter(parts: Mapping[str, Mapping[str, mx.array]], order: list[str], conf
 def _numerically(path: str) -> list[tuple[int, str]]:
     """What sorts layer 10 after layer 9."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in path.split(".")]
-
-
-def _known(path: str, dims: Dims) -> str:
-    """A path of the Go port, whose `model.` at the beginning is optional, as the model has it."""
-    names = (path, f"model.{path}", re.sub(r"^model\.", "", path))
-    return next((name for name in names if name in dims), path)
 
 
 def _choice_problems(

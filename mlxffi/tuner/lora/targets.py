@@ -89,17 +89,20 @@ def chosen(layers: Mapping[str, Kind], config: LoRAConfig, blocks: Sequence[str]
     return _as_mlx_lm(layers, config, config.layers_pattern or blocks)
 
 
-def required(layers: Mapping[str, Kind], config: LoRAConfig, blocks: Sequence[str] = ("layers",)) -> list[str]:
-    """The layers that a configuration chooses.
+def require_choice(choice: Choice, layers: Iterable[str]) -> list[str]:
+    """The layers of a choice.
+
+    Args:
+      choice: made from a configuration.
+      layers: all of the model's, by path.
 
     Raises:
-      ValueError: it chooses none, or a key of it does; the message names them.
+      ValueError: it has none, or a key matches none; the message names them.
     """
-    choice = chosen(layers, config, blocks)
     if choice.unmatched:
-        known = sorted({place.inner if (place := _place(path, blocks)) else path for path in layers})
+        known = ", ".join(dict.fromkeys(re.sub(r"\.\d+\.", ".*.", path) for path in layers))
         raise ArgumentError(
-            f"[LoRAConfig] no layer of the model matches {', '.join(choice.unmatched)}; it has: {', '.join(known)}"
+            f"[LoRAConfig] no layer of the model matches {', '.join(choice.unmatched)}; it has: {known}"
         )
     if not choice.paths:
         raise ArgumentError("[LoRAConfig] none of the model's layers is chosen")
