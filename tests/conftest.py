@@ -13,6 +13,12 @@ import mlxffi  # noqa: F401
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_finish():
+    """Let the collector, which runs before each test, pass over all modules: it takes most of a short test's time."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_leaks(request):
     """Compare the live native objects before and after a test, with the garbage collector off.
