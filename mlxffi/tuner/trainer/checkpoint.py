@@ -19,6 +19,7 @@ from .. import _files
 from .._trees import flatten, map_paths
 from ..distributed import World
 from .args import TrainingArgs
+from .progress import Progress
 from .step import State, Window
 
 STATE_FILE = "training_state.safetensors"
@@ -26,36 +27,6 @@ FORMAT = {"format": "mlxffi.training", "version": "1"}
 
 # A run that goes on under others of these would be another run; the batches look after theirs.
 SAME = ("grad_accumulation_steps",)
-
-
-@dataclass
-class Progress:
-    """How far a run is, and what it will report next.
-
-    Args:
-      iteration: iterations done.
-      trained_tokens: targets up to the last report, in all processes.
-      loss, targets: sums since the last report, in this process.
-      batches, skipped: iterations, and updates left out, since the last report.
-      seconds: spent on iterations since the last report.
-      grad_norm: of the last update.
-      val_loss: of the last validation.
-      best_val_loss, best_iteration: of the best one.
-      worse: validations since the best one.
-    """
-
-    iteration: int = 0
-    trained_tokens: int = 0
-    loss: float = 0.0
-    targets: float = 0.0
-    batches: int = 0
-    skipped: int = 0
-    seconds: float = 0.0
-    grad_norm: float = 0.0
-    val_loss: float | None = None
-    best_val_loss: float | None = None
-    best_iteration: int | None = None
-    worse: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,7 +98,7 @@ def read_checkpoint(path: _files.PathLike, fresh: State, args: TrainingArgs, wor
     wrong = list(_differences(wanted, arrays))
     if wrong:
         raise ArgumentError(f"{name}: expected the state of this model and optimizer, but {'; '.join(wrong)}")
-    state, progress = _state(fresh, arrays, _key(name, keys, world), world), Progress(**about["progress"])
+    state, progress = _state(fresh, arrays, _key(name, keys, world), world), about["progress"]
     mx.eval(state)
     if not world.is_writer:
         progress.loss = progress.targets = 0.0
@@ -146,11 +117,26 @@ def _read(path: _files.PathLike) -> tuple[dict[str, mx.array], dict[str, Any]]:
     if any(metadata.get(key) != value for key, value in FORMAT.items()):
         found = {key: metadata.get(key) for key in FORMAT}
         raise ArgumentError(f"{name}: expected a training state with the metadata {FORMAT}, got {found}")
-    return arrays, {key: json.loads(text) for key, text in metadata.items() if key not in FORMAT}
+    try:
+        about = {key: _object(key, metadata.get(key)) for key in ("progress", "position", "args")}
+        return arrays, {**about, "progress": Progress.from_json(about["progress"])}
+    except ArgumentError as error:
+        raise ArgumentError(f"{name}: in the metadata: {error}") from None
+
+
+def _object(key: str, text: str | None) -> dict[str, Any]:
+    """What a text of the metadata says."""
+    try:
+        found = json.loads(text or "")
+    except (json.JSONDecodeError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ArgumentError(f"{key}: expected a JSON object, got {text!r}")
+    return found
 
 
 def _require_same(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    changed = [f"{key} was {then[key]}, not {now[key]}" for key in SAME if then[key] != now[key]]
+    changed = [f"{key} was {then.get(key)}, not {now[key]}" for key in SAME if then.get(key) != now[key]]
     if changed:
         raise ArgumentError(f"{name}: the run can only go on as it began: {'; '.join(changed)}")
 

@@ -20,7 +20,7 @@ class Source(Protocol):
 
     def __next__(self) -> Batch: ...
 
-    def state(self) -> Any:
+    def state(self) -> dict[str, Any]:
         """The position of the next batch, as JSON can hold it."""
         ...
 
@@ -51,11 +51,11 @@ class FixedBatches(Iterator[Batch]):
 
     def state(self) -> dict[str, int]:
         """How many batches were given."""
-        return {"given": self._given}
+        return {"batches": self._given}
 
     def restore(self, state: Any) -> None:
         """Go on behind as many batches."""
-        given = state.get("given") if isinstance(state, dict) else None
+        given = state.get("batches") if isinstance(state, dict) else None
         if type(given) is not int or given < 0:
             raise ArgumentError(f"[restore] state: expected how many batches were given, got {state!r}")
         self._given = given

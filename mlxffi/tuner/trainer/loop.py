@@ -17,9 +17,10 @@ from ..losses import default_loss
 from ..models.tunable import Tunable
 from .args import TrainingArgs
 from .callbacks import Callback, tell
-from .checkpoint import STATE_FILE, Checkpoint, Progress, read_checkpoint
+from .checkpoint import STATE_FILE, Checkpoint, read_checkpoint
 from .data import Data, TrainSet, ValidSet
 from .evaluation import mean_loss
+from .progress import Progress
 from .reports import SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport
 from .saving import Saver, Writer, write_parameters
 from .step import Loss, Metrics, Optimizer, initial_state, make_apply, make_score, make_step
