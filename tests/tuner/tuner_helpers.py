@@ -3,6 +3,7 @@
 import functools
 import json
 
+import pytest
 from helpers import error_of
 
 TEMPLATE = (
@@ -29,7 +30,7 @@ class ByteTokenizer:
     def written(self, messages, tools, add_generation_prompt):
         """A conversation as text."""
         turns = [f"<{message['role']}>{message['content']}</>" for message in messages]
-        return "".join([f"<tools {len(tools)}>"] * bool(tools) + turns + ["<assistant>"] * add_generation_prompt)
+        return "".join([f"<tools {len(tools or [])}>"] * bool(tools) + turns + ["<assistant>"] * add_generation_prompt)
 
     def apply_chat_template(self, messages, tools=None, add_generation_prompt=False, tokenize=True):
         text = self.written(messages, tools, add_generation_prompt)
@@ -39,6 +40,7 @@ class ByteTokenizer:
 @functools.cache
 def trained_tokenizer():
     """A tokenizer of transformers with a chat template, trained on Python's manual."""
+    pytest.importorskip("transformers")
     from lm_models import tokenizer
     from transformers import PreTrainedTokenizerFast
 

@@ -55,9 +55,12 @@ class Batches(Iterator[Batch]):
                 raise StopIteration
             self._window, self._given, self._planned = following, 0, None
             batches, left = self._plans()
-        batch = self._collated(batches[self._given])
+        own = self._own(batches[self._given])
+        examples = {record: self._example(record) for row in own for record in row}
         self._given += 1
-        return batch
+        self._note_truncated(examples)
+        most, packed = self._settings.max_seq_length, self._settings.pack
+        return collated([[examples[record] for record in row] for row in own], most, packed)
 
     def state(self) -> dict[str, Any]:
         """Where the next batch stands, for `restore` of other Batches of the same dataset and settings; it is JSON."""
@@ -108,27 +111,18 @@ class Batches(Iterator[Batch]):
             return self._dataset.itemlen(record)
         return len(self._example(record).tokens)
 
-    def _collated(self, rows: list[Row]) -> Batch:
-        """This process's part of a batch; where its last rows do not go round, the others have rows without tokens."""
+    def _own(self, rows: list[Row]) -> list[Row]:
+        """This process's rows of a batch; where the last ones do not go round, the other processes have empty ones."""
         rank, world = self._settings.rank, self._settings.world
-        own = rows[rank::world] + [[]] * (rank >= len(rows) % world > 0)
-        examples = [[self._taken(record) for record in row] for row in own]
-        return collated(examples, self._settings.max_seq_length, self._settings.pack)
+        return rows[rank::world] + [[]] * (rank >= len(rows) % world > 0)
 
-    def _taken(self, record: int) -> Example:
-        example = self._example(record)
-        if len(example.tokens) > self._settings.max_seq_length:
-            self._note_truncated(record, len(example.tokens))
-        return example
-
-    def _note_truncated(self, record: int, length: int) -> None:
-        self.truncated += 1
-        if self.truncated == 1:
-            place, most = place_of(self._dataset, record), self._settings.max_seq_length
-            message = (
-                f"{place}: {length} tokens are more than max_seq_length={most}; this and other such records are cut off"
-            )
-            warnings.warn(message, stacklevel=4)
+    def _note_truncated(self, examples: Mapping[int, Example]) -> None:
+        most = self._settings.max_seq_length
+        longer = [record for record, example in examples.items() if len(example.tokens) > most]
+        if longer and not self.truncated:
+            found = f"{place_of(self._dataset, longer[0])}: {len(examples[longer[0]].tokens)} tokens"
+            warnings.warn(f"{found} are cut off at max_seq_length={most}, as are all longer records", stacklevel=3)
+        self.truncated += len(longer)
 
 
 def iterate_batches(
