@@ -2,8 +2,22 @@
 
 from .config import DecoderConfig
 from .functional import FunctionalModel, last_blocks
-from .load import decoder_model
+from .load import decoder_model, load_model, save_model
+from .module import ModuleModel
 from .parameters import random_parameters
+from .tokenizer import TextStream, Tokenizer
 from .tunable import Tunable
 
-__all__ = ["DecoderConfig", "FunctionalModel", "Tunable", "decoder_model", "last_blocks", "random_parameters"]
+__all__ = [
+    "DecoderConfig",
+    "FunctionalModel",
+    "ModuleModel",
+    "TextStream",
+    "Tokenizer",
+    "Tunable",
+    "decoder_model",
+    "last_blocks",
+    "load_model",
+    "random_parameters",
+    "save_model",
+]

@@ -7,21 +7,33 @@ from contextlib import contextmanager
 from typing import Any
 
 from ... import core as mx
+from ...core import _trees
 
 
 def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, which keeps nothing but its arguments for the gradient.
 
-    Trained parameters must be among the arguments. Dropout in it draws what it drew the first time: the function begins
-    with a key of its own, not with wherever the sequence of keys has got to when the gradient is computed.
+    Trained parameters must be among the arguments. Dropout in it drops what it dropped the first time: the function
+    begins with a key of its own, not with wherever the sequence of keys has got to when the gradient is computed.
     """
 
-    def replayed(key: mx.array, *args: Any, **kwargs: Any) -> Any:
-        with random_numbers_from(key):
-            return function(*args, **kwargs)
-
     def called(*args: Any, **kwargs: Any) -> Any:
-        return mx.checkpoint(replayed)(mx.random.state._next(), *args, **kwargs)
+        key = mx.random.state._next()
+        arrays: list[mx.array] = []
+        structure = _trees.split((args, kwargs), arrays)
+        # For what a checkpoint takes it computes gradients, which packed weights, tokens and masks do not have.
+        constants = [None if mx.issubdtype(item.dtype, mx.floating) else item for item in arrays]
+
+        def again(given: list[mx.array]) -> Any:
+            following = iter(given)
+            found = (next(following) if constant is None else constant for constant in constants)
+            args, kwargs = _trees.joined(structure, found)
+            with random_numbers_from(key):
+                return function(*args, **kwargs)
+
+        return mx.checkpoint(again)(
+            [item for item, constant in zip(arrays, constants, strict=True) if constant is None]
+        )
 
     return called
 

@@ -68,11 +68,7 @@ class FunctionalModel:
         Raises:
           ValueError: the paths are others.
         """
-        now, new = flatten(self._trained), flatten(trained)
-        if now.keys() != new.keys():
-            raise ArgumentError(
-                f"[update] trained: expected the paths of trainable(), got others: {sorted(now.keys() ^ new.keys())}"
-            )
+        require_same_paths(self._trained, trained)
         self._trained = merged(self._trained, trained)
 
     def logits(
@@ -114,6 +110,13 @@ class FunctionalModel:
             if name not in self._keywords:
                 raise ArgumentError(f"[logits] {name}: the model's function takes no such argument")
         return self._forward(parameters, tokens, **options)
+
+
+def require_same_paths(own: Tree, trained: Tree) -> None:
+    """Check that a tree has the paths of a model's trained parameters."""
+    others = flatten(own).keys() ^ flatten(trained).keys()
+    if others:
+        raise ArgumentError(f"[update] trained: expected the paths of trainable(); these differ: {sorted(others)}")
 
 
 def last_blocks(parameters: Tree, count: int) -> list[str]:

@@ -66,7 +66,7 @@ def load_model(
 
     Args:
       path: a folder with config.json, safetensors files, and what `Tokenizer.from_directory` reads.
-      adapter_path: a folder with an adapter for it.
+      adapter_path: a folder with an adapter for it, or with parameters of its own that were trained.
 
     Returns:
       (the model, its tokenizer, what config.json holds); what is trained is the adapter where there is one.
@@ -78,7 +78,9 @@ def load_model(
     folder = Path(path)
     config, architecture, parameters = load_parameters(folder)
     tokenizer = Tokenizer.from_directory(folder)
-    adapter = None if adapter_path is None else lora.load_adapter(adapter_path, parameters)
+    adapter = None
+    if adapter_path is not None:
+        parameters, adapter = _adapted(parameters, Path(adapter_path))
     return decoder_model(architecture, parameters, adapter), tokenizer, config
 
 
@@ -96,6 +98,14 @@ def load_parameters(folder: Path) -> tuple[dict[str, Any], DecoderConfig, Tree]:
     parameters = as_parameters(architecture, arrays, _quantization(config))
     mx.eval(flatten(parameters))
     return config, architecture, parameters
+
+
+def _adapted(parameters: Tree, path: Path) -> tuple[Tree, lora.Adapter | None]:
+    """Parameters, and the adapter in a folder; or parameters of which those in the folder have taken their places."""
+    settings = (path if path.is_dir() else path.parent) / "adapter_config.json"
+    if settings.is_file() and read_json(settings).get("fine_tune_type") == "full":
+        return lora.load_full(path, parameters), None
+    return parameters, lora.load_adapter(path, parameters)
 
 
 def _quantization(config: Mapping[str, Any]) -> Mapping[str, Any]:
