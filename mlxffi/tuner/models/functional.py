@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
-from .._trees import Tree, flatten, merged, selected
+from .._trees import Tree, flatten, merged, unflatten
 
 Wanted: TypeAlias = "Callable[[str, mx.array], bool] | Iterable[str]"
 
@@ -144,17 +144,23 @@ def _keywords(forward: Callable[..., Any]) -> set[str]:
 def _chosen(parameters: Tree, trainable: Wanted | None) -> Tree:
     """The part of the parameters to train."""
     if trainable is None:
-        return selected(_unquantized(parameters), lambda _, weight: mx.issubdtype(weight.dtype, mx.floating))
-    found = selected(parameters, trainable if callable(trainable) else _below(trainable))
-    if found is None:
+        parameters, wanted = _unquantized(parameters), _is_floating
+    else:
+        wanted = trainable if callable(trainable) else _below(trainable)
+    found = {path: value for path, value in flatten(parameters).items() if wanted(path, value)}
+    if not found:
         raise ArgumentError("[FunctionalModel] trainable: no parameter is selected")
-    return found
+    return unflatten(found)
+
+
+def _is_floating(_: str, value: mx.array) -> bool:
+    return mx.issubdtype(value.dtype, mx.floating)
 
 
 def _below(paths: Iterable[str]) -> Callable[[str, mx.array], bool]:
-    starts = tuple(paths)
     if isinstance(paths, str):
         raise ArgumentError(f"[FunctionalModel] trainable: expected a predicate or several paths, got {paths!r}")
+    starts = tuple(paths)
     return lambda path, _: any(path == start or path.startswith(f"{start}.") for start in starts)
 
 
