@@ -223,7 +223,7 @@ def generation_is_the_decoders():
     for name in MODELS:
         model = ModuleModel(tiny(name))
         told = generation.generate(model, Ids(), TOKENS[0].tolist(), max_tokens=24)
-        bare = FunctionalModel({}, lambda _, tokens, model=model: model(tokens), trainable=None)
+        bare = FunctionalModel({}, lambda _, tokens, model=model: model(tokens))
         again = generation.generate(bare, Ids(), TOKENS[0].tolist(), max_tokens=24)
         assert told.tokens == again.tokens
     assert ModuleModel(Small()).new_cache() is None

@@ -8,7 +8,7 @@ pytest.importorskip("mlx_lm")
 from model_cases import NAMES, config_dict, numbers, ours, theirs, tokens
 
 import mlxffi.core as mx
-from mlxffi.tuner._trees import flatten
+from mlxffi.tuner._trees import flatten, tree_map
 from mlxffi.tuner.models import DecoderConfig, decoder
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -105,3 +105,29 @@ def test_checkpoints_give_the_same_gradient(name, packed):
     for name, expected in plain.items():
         assert np.abs(np.array(expected)).max() > 0, name
         np.testing.assert_allclose(np.array(again[name]), np.array(expected), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", NAMES)
+def test_half_precision_logits_are_near_mlx_lms(name, dtype):
+    import mlx.core as real
+
+    config = config_dict(name)
+    arrays = numbers(DecoderConfig.from_dict(config))
+    their_model = theirs(config, arrays)
+    their_model.set_dtype(getattr(real, dtype))
+    decoder_config, parameters = ours(config, arrays)
+    halves = tree_map(lambda value: value.astype(getattr(mx, dtype)), parameters)
+    ids = tokens(2, 24)
+    found = decoder.logits(decoder_config, halves, mx.array(ids))
+    assert found.dtype == getattr(mx, dtype)
+    expected = np.array(their_model(real.array(ids)).astype(real.float32))
+    step = 2.0 ** (-10 if dtype == "float16" else -7)
+    np.testing.assert_allclose(np.array(found.astype(mx.float32)), expected, atol=4 * step * np.abs(expected).max())
+
+
+def test_packed_rows_are_read_whole():
+    config, parameters = tiny("llama")
+    ids = mx.array(tokens(1, 4))
+    with pytest.raises(ValueError, match="packed rows are read whole, without a cache; got both"):
+        decoder.logits(config, parameters, ids, segments=ids, cache=decoder.new_cache(config))

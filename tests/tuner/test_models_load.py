@@ -15,9 +15,9 @@ from model_cases import tokens
 
 import mlxffi
 import mlxffi.core as mx
-from mlxffi.tuner import layers
-from mlxffi.tuner._trees import flatten
-from mlxffi.tuner.models.load import load_model, load_parameters, save_model
+from mlxffi.tuner import layers, lora
+from mlxffi.tuner._trees import flatten, tree_map
+from mlxffi.tuner.models.load import decoder_model, load_model, load_parameters, save_model
 from mlxffi.tuner.models.weights import quantizations
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -50,13 +50,19 @@ def theirs(path):
     return load(path)[0]
 
 
-def assert_same_logits(path):
+def assert_same_logits(path, adapter_path=None):
     import mlx.core as real
+    from mlx_lm.utils import load_adapters
 
     ids = tokens(2, 24)
-    model, _, _ = load_model(path)
-    expected = np.array(theirs(path)(real.array(ids)).astype(real.float32))
-    np.testing.assert_allclose(np.array(model(mx.array(ids)).astype(mx.float32)), expected, **CLOSE)
+    model, _, _ = load_model(path, adapter_path)
+    their_model = theirs(path)
+    if adapter_path is not None:
+        their_model = load_adapters(their_model, str(adapter_path))
+    expected = np.array(their_model(real.array(ids)).astype(real.float32))
+    found = np.array(model(mx.array(ids)).astype(mx.float32))
+    np.testing.assert_allclose(found, expected, **CLOSE)
+    return found
 
 
 def copied(source, target, **changes):
@@ -87,12 +93,12 @@ def test_directories_give_mlx_lms_logits(name, folder):
     assert_same_logits(folder / name)
 
 
-def quantized_directory(source, target, scheme, layers):
-    """A directory that mlx_lm has quantized."""
+def quantized_directory(source, target, scheme, own):
+    """A directory that mlx_lm has quantized, some layers in ways of their own."""
     from mlx_lm.utils import load_config, quantize_model, save_config
     from mlx_lm.utils import save_model as save
 
-    predicate = (lambda path, module: layers.get(path, hasattr(module, "to_quantized"))) if layers else None
+    predicate = (lambda path, module: own.get(path, hasattr(module, "to_quantized"))) if own else None
     options = {"mode": "affine", **scheme}
     model, config = quantize_model(theirs(source), load_config(source), quant_predicate=predicate, **options)
     copied(source, target)
@@ -124,6 +130,42 @@ def test_an_output_layer_of_a_tied_model_is_left_out(folder, tmp_path):
         ),
     )
     assert_same_logits(path)
+
+
+# --- adapters ---
+
+
+def moved(tree):
+    """A tree of parameters that have been trained."""
+    rng = np.random.default_rng(6)
+    return tree_map(lambda value: value + mx.array(rng.normal(0, 0.1, value.shape).astype(np.float32)), tree)
+
+
+@pytest.mark.parametrize("use_dora", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_with_an_adapter_gives_mlx_lms_logits(name, packed, use_dora, folder, tmp_path):
+    path = folder / name
+    if packed:
+        path = quantized_directory(path, tmp_path / "quantized", *QUANTIZED["affine"])
+    plain = assert_same_logits(path)
+    config = lora.LoRAConfig(rank=4, scale=3.0, num_layers=1, use_dora=use_dora)
+    adapter = lora.create_adapter(load_parameters(path)[2], config)
+    lora.save_adapter(tmp_path / "adapters", lora.Adapter(moved(adapter.parameters), config))
+    assert np.abs(assert_same_logits(path, tmp_path / "adapters") - plain).max() > 1e-3
+    model = load_model(path, tmp_path / "adapters")[0]
+    assert flatten(model.trainable()).keys() == flatten(adapter.parameters).keys()
+
+
+def test_a_model_takes_parameters_that_were_trained_themselves(folder, tmp_path):
+    path = folder / "qwen3"
+    model = decoder_model(*load_parameters(path)[1:], trainable=["model.layers.1"])
+    lora.save_full(tmp_path / "full", moved(model.trainable()))
+    model.update(moved(model.trainable()))
+    again = load_model(path, tmp_path / "full")[0]
+    assert again.adapter is None
+    ids = mx.array(tokens(1, 9))
+    np.testing.assert_array_equal(np.array(again(ids)), np.array(model(ids)))
 
 
 # --- writing ---
@@ -167,6 +209,19 @@ def dense(tree):
     if isinstance(tree, dict):
         return layers.dequantized(tree) if "weight" in tree else {key: dense(item) for key, item in tree.items()}
     return [dense(item) for item in tree]
+
+
+def test_adapters_are_fused_before_a_model_is_written(folder, tmp_path):
+    config, _, parameters = load_parameters(folder / "qwen3")
+    adapter = lora.create_adapter(parameters, lora.LoRAConfig(keys=("mlp.up_proj",), num_layers=1))
+    adapter = lora.Adapter(moved(adapter.parameters), adapter.config)
+    attached = lora.attach(parameters, adapter)
+    with pytest.raises(ValueError, match=r"adapters must be fused; model\.layers\.1\.mlp\.up_proj carry some"):
+        save_model(tmp_path / "out", attached, config, folder / "qwen3")
+    save_model(tmp_path / "out", lora.fuse(attached), config, folder / "qwen3")
+    lora.save_adapter(tmp_path / "adapters", adapter)
+    fused = assert_same_logits(tmp_path / "out")
+    np.testing.assert_allclose(fused, assert_same_logits(folder / "qwen3", tmp_path / "adapters"), **CLOSE)
 
 
 def test_models_are_written_to_new_folders_only(folder, tmp_path):

@@ -143,12 +143,11 @@ def _keywords(forward: Callable[..., Any]) -> set[str]:
 
 def _chosen(parameters: Tree, trainable: Wanted | None) -> Tree:
     """The part of the parameters to train."""
+    wanted = _is_floating if trainable is None else trainable if callable(trainable) else _below(trainable)
     if trainable is None:
-        parameters, wanted = _unquantized(parameters), _is_floating
-    else:
-        wanted = trainable if callable(trainable) else _below(trainable)
+        parameters = _unquantized(parameters)
     found = {path: value for path, value in flatten(parameters).items() if wanted(path, value)}
-    if not found:
+    if not found and trainable is not None:
         raise ArgumentError("[FunctionalModel] trainable: no parameter is selected")
     return unflatten(found)
 

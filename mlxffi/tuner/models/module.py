@@ -86,7 +86,7 @@ class ModuleModel:
     def __call__(self, tokens: mx.array, cache: Any = None) -> mx.array:
         """The logits for the token that follows each token, with the parameters as they are now."""
         options = {} if cache is None else {"cache": cache}
-        with _lent(self.module, {}, training=False):
+        with _lent(self.module, {}, training=False) if self.module.training else nullcontext():
             found: mx.array = self.module(tokens, **options)
         return found
 
@@ -123,7 +123,7 @@ def _blocks_checkpointed(module: Module) -> Iterator[None]:
     Other models with blocks of the same class have no part in it.
     """
     blocks = _blocks(module)
-    classes = [type(block) for block in blocks]
+    classes: list[Any] = [type(block) for block in blocks]
     try:
         for block, kind in zip(blocks, classes, strict=True):
             # Past Module.__setattr__, which has ideas of its own.
@@ -143,11 +143,11 @@ def _blocks(module: Module) -> Sequence[Module]:
 
 
 @lru_cache(maxsize=64)
-def _computed_again(kind: type) -> type:
+def _computed_again(kind: Any) -> Any:
     """The class of blocks of a class that are computed again."""
     call: Callable[..., Any] = kind.__call__
 
-    class ComputedAgain(kind):
+    class ComputedAgain(kind):  # type: ignore[misc]
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             # The gradient asks for it when the module has its own parameters and mode again.
             training = self.training

@@ -137,7 +137,7 @@ def _packed_shapes(layer: str, shape: Shape, scheme: Quantization) -> dict[str, 
     """The shapes of what a quantized layer has in the place of a weight."""
     out, width = shape
     scales = (out, width // scheme.group_size)
-    found = {f"{layer}.weight": (out, width * scheme.bits // 32), f"{layer}.scales": scales}
+    found: dict[str, Shape] = {f"{layer}.weight": (out, width * scheme.bits // 32), f"{layer}.scales": scales}
     return {**found, f"{layer}.biases": scales} if scheme.mode == "affine" else found
 
 
