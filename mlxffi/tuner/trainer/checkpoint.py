@@ -66,6 +66,8 @@ def _gathered(checkpoint: Checkpoint, world: World) -> tuple[dict[str, mx.array]
     if state.window is not None:
         summed = world.summed({**_prefixed("gradients", state.window.gradients), "targets": state.window.targets})
         arrays |= _prefixed("window", summed)
+    # Here, as each process has to take its part.
+    mx.eval(arrays)
     loss, targets = world.totals([checkpoint.progress.loss, checkpoint.progress.targets])
     return arrays, Progress(**{**asdict(checkpoint.progress), "loss": loss, "targets": targets})
 

@@ -1,0 +1,73 @@
+"""A run of one or several processes, and what it told, for test_tuner_distributed.
+
+usage: mlx.launch -n 2 distributed_child.py FOLDER     writes FOLDER/<size>.<rank>.json
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import mlxffi  # noqa: F401 - first, for its BLAS
+import training
+from training import Recorder, arrays
+
+from mlxffi.tuner.distributed import World
+from mlxffi.tuner.optimizers import AdamW
+from mlxffi.tuner.trainer import Callback, Stop, TrainingArgs, train
+
+SHARED = {"batch_size": 4, "steps_per_report": 3, "steps_per_eval": 4, "steps_per_save": 5}
+
+
+class StopsOn(Callback):
+    """Asks to stop at an iteration, in one process only."""
+
+    def __init__(self, rank, iteration):
+        self.is_asking, self.iteration = World().rank == rank, iteration
+
+    def on_step(self, report):
+        return Stop(f"rank {World().rank}") if self.is_asking and report.iteration == self.iteration else None
+
+
+class Saves(Callback):
+    def __init__(self):
+        self.files = []
+
+    def on_save(self, report):
+        self.files += [path.name for path in report.files]
+
+
+def run(folder, seed, callbacks=(), resume=False, **args):
+    """The facts of a run: reports, sums of parameters, saved files, and how it ended."""
+    # Each process begins with parameters of its own: those of the first are to be taken.
+    model, told, saves = training.model(seed), Recorder(), Saves()
+    settings = TrainingArgs(**{**SHARED, "iters": 11, "grad_accumulation_steps": 2, **args})
+    result = train(
+        model,
+        AdamW(0.02),
+        training.examples(),
+        training.examples(7),
+        settings,
+        folder=folder,
+        resume=resume,
+        callbacks=[told, saves, *callbacks],
+    )
+    return {
+        "train": [[report.train_loss, report.trained_tokens, report.grad_norm] for report in told.train],
+        "val": [report.val_loss for report in told.val],
+        "parameters": {path: item.tolist() for path, item in arrays(model).items()},
+        "files": saves.files,
+        "end": [result.iteration, result.stop],
+    }
+
+
+def main(folder):
+    world = World()
+    facts = {"whole": run(folder / f"whole{world.size}", seed=world.rank)}
+    stop = StopsOn(world.size - 1, 4)
+    facts["stopped"] = run(folder / f"stopped{world.size}", world.rank, [stop], steps_per_report=5)
+    facts["resumed"] = run(folder / f"stopped{world.size}", world.rank, resume=True, steps_per_report=5)
+    (folder / f"{world.size}.{world.rank}.json").write_text(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
