@@ -24,6 +24,7 @@ from .muon import Muon
 from .sgd import SGD
 
 __all__ = [
+    "BY_NAME",
     "SGD",
     "AdaDelta",
     "Adafactor",
