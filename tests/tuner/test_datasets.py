@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from tuner_helpers import TEMPLATE, ByteTokenizer, message_of, trained_tokenizer, write_jsonl
+from tuner_helpers import TEMPLATE, ByteTokenizer, chat, message_of, targets, trained_tokenizer, write_jsonl
 
 from mlxffi.tuner.datasets import (
     CacheDataset,
@@ -34,18 +34,6 @@ def made(record, **options):
     """The dataset of one record, and what becomes of it."""
     dataset = create_dataset([record], BYTES, DatasetConfig(**options))
     return dataset, dataset.process(dataset[0])
-
-
-def chat(*turns, **more):
-    roles = {"s": "system", "u": "user", "a": "assistant"}
-    return {"messages": [{"role": roles[turn[0]], "content": turn[1:]} for turn in turns], **more}
-
-
-def targets(example):
-    """The text of the targets; what is between them as |."""
-    mask = example.mask or [index >= example.offset for index in range(len(example.tokens))]
-    text = "".join(chr(token) if wanted else "|" for token, wanted in zip(example.tokens, mask, strict=True))
-    return "|".join(part for part in text.split("|") if part)
 
 
 # --- what becomes of a record ---
@@ -101,70 +89,6 @@ def test_completions_are_chats_of_two_turns():
 def test_a_chat_has_the_tools_of_its_record():
     assert made({**CHAT, "tools": [{}, {}]})[1].tokens == [*b"<tools 2><user>hi</><assistant>ho</>"]
     assert made({**CHAT, "tools": None})[1].tokens == [*b"<user>hi</><assistant>ho</>"]
-
-
-@pytest.mark.parametrize(
-    ("turns", "last", "assistant"),
-    [
-        (["ua", "ab"], "b</>", "b</>"),
-        (["sx", "ua", "ab", "uc", "ad"], "d</>", "b</>|d</>"),
-        (["ua", "ab", "uc"], "<user>c</>", "b</>"),
-        (["ua", "ab", "ac"], "c</>", "b</>|c</>"),
-        (["ab", "uc"], "<user>c</>", "<assistant>b</>"),
-        (["ab"], "<assistant>b</>", "<assistant>b</>"),
-    ],
-)
-@pytest.mark.parametrize("tools", [None, [{"name": "f"}]])
-def test_targets_of_a_chat(turns, last, assistant, tools):
-    record = chat(*turns, tools=tools)
-    start = "<tools 1>" if tools and len(turns) == 1 else ""
-    everything = BYTES.written(record["messages"], tools, False)
-    assert targets(made(record)[1]) == everything
-    assert targets(made(record, mask_prompt=True)[1]) == start + last
-    if turns[0][0] == "a" and tools:
-        assistant = "<tools 1>" + assistant
-    assert targets(made(record, mask_prompt="assistant")[1]) == assistant
-
-
-def test_a_chat_without_the_assistant_has_no_turns_of_it():
-    dataset, _ = made(chat("ua"))
-    dataset.mask_prompt = "assistant"
-    assert message_of(lambda: dataset.process(dataset[0])) == (
-        "expected at least one message of the role 'assistant', got none"
-    )
-
-
-class Forgetful(ByteTokenizer):
-    """Its template leaves thoughts out of all turns but the last."""
-
-    def written(self, messages, tools, add_generation_prompt):
-        kept = [{**m, "content": m["content"].split("}")[-1]} for m in messages[:-1]] + list(messages[-1:])
-        return super().written(kept, tools, add_generation_prompt)
-
-
-def test_a_template_that_changes_earlier_turns_is_refused():
-    data = [chat("ua", "a{thought}b"), chat("ua", "a{thought}b", "uc", "ad")]
-    dataset = CacheDataset(ChatDataset(data, Forgetful(), mask_prompt="assistant"))
-    assert targets(dataset[0]) == "{thought}b</>"
-    message = message_of(lambda: dataset[1])
-    assert message.startswith("record 1: the chat template writes the first 2 of these 4 messages differently")
-    # The last turn alone is found: all that precedes it ends with the user.
-    assert targets(ChatDataset(data, Forgetful(), mask_prompt=True).process(data[1])) == "d</>"
-    last_is_user = chat("ua", "a{thought}b", "uc")
-    assert "differently" in message_of(lambda: ChatDataset([], Forgetful(), mask_prompt=True).process(last_is_user))
-
-
-class Merging(ByteTokenizer):
-    """Two characters ">" in a row are one token, also where one ends a prompt and the next begins an answer."""
-
-    def encode(self, text, add_special_tokens=True):
-        return list(text.encode().replace(b">>", b"\xb0"))
-
-
-def test_a_token_across_the_border_belongs_to_the_answer():
-    for mask_prompt in (True, "assistant"):
-        dataset = ChatDataset([], Merging(), mask_prompt=mask_prompt)
-        assert targets(dataset.process(chat("ua", "a>b"))) == "\xb0b</>"
 
 
 def test_what_is_wrong_in_a_template_comes_with_the_record(tmp_path):
@@ -361,6 +285,13 @@ def test_every_record_is_as_the_first(tmp_path, first, second, reason):
     assert message_of(lambda: load_dataset(path, BYTES)).startswith(f"{path}:3: {reason}")
 
 
+def test_records_that_were_never_checked_are_when_they_are_used():
+    for dataset in (TextDataset, ChatDataset, CompletionsDataset):
+        message = message_of(lambda dataset=dataset: CacheDataset(dataset([{}], BYTES))[0])
+        assert message.startswith("record 0: ")
+        assert message.endswith("got no such field")
+
+
 def test_a_message_may_have_parts_or_calls_of_tools_for_content():
     calls = {"role": "assistant", "tool_calls": [{"name": "f"}]}
     parts = {"role": "user", "content": [{"type": "text", "text": "a"}]}
@@ -389,8 +320,8 @@ def test_a_text_has_no_prompt(tmp_path, mask_prompt):
     [
         ({"kind": "json"}, "kind: expected auto, completions, chat, text, got 'json'"),
         ({"mask_prompt": "user"}, "mask_prompt: expected False, True or 'assistant', got 'user'"),
-        ({"max_file_bytes": 0}, "max_file_bytes: expected at least 1, got 0"),
-        ({"max_record_bytes": -1}, "max_record_bytes: expected at least 1, got -1"),
+        ({"max_file_bytes": 0}, "max_file_bytes: expected an int of at least 1, got 0"),
+        ({"max_record_bytes": -1}, "max_record_bytes: expected an int of at least 1, got -1"),
     ],
 )
 def test_options_that_are_none(options, reason):

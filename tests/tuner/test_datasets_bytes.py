@@ -28,6 +28,11 @@ written = st.builds(
     st.sampled_from([b"\n", b"\r\n", b"  \n"]),
 )
 deep = st.builds(lambda depth, letter: letter * depth + b"\n", st.integers(1, LIMIT), st.sampled_from([b"[", b'{"a":']))
+nested = st.builds(
+    lambda depth, text: b'{"text": "a", "more": ' + b"[" * depth + text + b"]" * depth + b"}\n",
+    st.integers(1, 100),
+    st.sampled_from([b"1", b'"\\ud83d\\ude00"', b'"\\ud83d"', b"{}", b""]),
+)
 huge = st.builds(
     lambda size: b'{"text": "' + b"x" * size + b'"}\n', st.integers(LIMIT - 20, LIMIT + 20) | st.just(1 << 20)
 )
@@ -105,7 +110,7 @@ def test_good_files(path, content, mark):
 
 
 @settings(max_examples=200, deadline=None)
-@given(content=st.lists(written | odd | deep | huge, max_size=6).map(b"".join))
+@given(content=st.lists(written | odd | deep | nested | huge, max_size=6).map(b"".join))
 def test_files_with_bad_lines(path, content):
     require_the_records_or_the_line(path, content)
 

@@ -83,6 +83,7 @@ def test_what_json_can_say(path):
         (b'{"text": "a", "text": "b"}', "the key 'text' occurs twice in an object"),
         (b'{"text": "a", "more": {"x": 1, "x": 1}}', "the key 'x' occurs twice in an object"),
         (b'{"text": ' + b"[" * 100_000, "nested too deeply"),
+        (b'{"text": "a", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
         (b'{"text": ' * 100_000, "nested too deeply"),
         (b'{"text": "a", "n": ' + b"1" * 5000 + b"}", "4300 digits"),
         (b"[1]", "expected an object, got a list"),

@@ -38,15 +38,28 @@ class ByteTokenizer:
 
 
 @functools.cache
-def trained_tokenizer():
+def trained_tokenizer(template=TEMPLATE):
     """A tokenizer of transformers with a chat template, trained on Python's manual."""
     pytest.importorskip("transformers")
     from lm_models import tokenizer
     from transformers import PreTrainedTokenizerFast
 
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer(), bos_token="<s>", eos_token="</s>", chat_template=TEMPLATE
+        tokenizer_object=tokenizer(), bos_token="<s>", eos_token="</s>", chat_template=template
     )
+
+
+def chat(*turns, **more):
+    """A record of turns: the first letter of the role, then what is said."""
+    roles = {"s": "system", "u": "user", "a": "assistant"}
+    return {"messages": [{"role": roles[turn[0]], "content": turn[1:]} for turn in turns], **more}
+
+
+def targets(example):
+    """The text of the targets; what is between them as |."""
+    mask = example.mask or [index >= example.offset for index in range(len(example.tokens))]
+    text = "".join(chr(token) if wanted else "|" for token, wanted in zip(example.tokens, mask, strict=True))
+    return "|".join(part for part in text.split("|") if part)
 
 
 def write_jsonl(path, records):

@@ -90,7 +90,7 @@ class Batches(Iterator[Batch]):
         return {**settings, "records": len(self._dataset)}
 
     def _checked(self, state: Mapping[str, Any]) -> tuple[Window, int]:
-        settings = state.get("settings")
+        settings = state.get("settings") if isinstance(state, Mapping) else None
         if not isinstance(settings, Mapping):
             _refuse("settings", "those of the batches", settings)
         for key, value in self._fixed().items():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, NoReturn
 
 from ..._errors import ArgumentError
 from .examples import Example
@@ -42,50 +43,79 @@ class Conversation:
 
     def _prompt_length(self) -> int:
         """How many tokens precede the last message; what asks an assistant to speak is part of them."""
-        return self._border(len(self._messages) - 1, self._is_assistant(-1))
+        last = len(self._messages) - 1
+        return self._border(self._beginning(last, self._is_assistant(last)))
 
     def _assistant_mask(self) -> bytes:
         """1 for what stands in the assistant's turns, their end included: what a model has to say of its own."""
-        mask = bytearray(len(self.tokens))
         turns = [index for index in range(len(self._messages)) if self._is_assistant(index)]
         if not turns:
             raise ArgumentError("expected at least one message of the role 'assistant', got none")
+        mask = bytearray(len(self.tokens))
         for turn in turns:
-            start, end = self._border(turn, True), self._border(turn + 1, False)
+            before = self._beginning(turn, True)
+            start, end = self._border(before), self._border(before + self._said(turn, before))
             mask[start:end] = b"\1" * (end - start)
         return bytes(mask)
 
     def _is_assistant(self, index: int) -> bool:
         return bool(self._messages[index]["role"] == "assistant")
 
-    def _border(self, count: int, reply: bool) -> int:
-        """How many of the tokens are those of the first messages, and of the request to reply.
+    # --- where turns begin and end ---
 
-        A token that spans the border belongs to what follows.
-        """
+    @cached_property
+    def _text(self) -> str:
+        return self._written(len(self._messages), False)
+
+    def _written(self, count: int, reply: bool) -> str:
+        """The first messages as the template writes them, with the request to reply if asked for; "" for none."""
         if count == 0:
-            return 0
-        start = self._templated(count, reply)
-        if self.tokens[: len(start)] != start:
-            self._require_beginning(count, reply)
-        return _common(start, self.tokens)
+            return ""
+        text: str = templated(self._tokenizer, self._messages[:count], self._tools, reply, tokenize=False)
+        return text
 
-    def _require_beginning(self, count: int, reply: bool) -> None:
-        start, text = (
-            self._templated(*part, tokenize=False) for part in ((count, reply), (len(self._messages), False))
+    def _beginning(self, count: int, reply: bool) -> str:
+        """The first messages, with which the text of all must begin."""
+        found = self._written(count, reply)
+        if not self._text.startswith(found):
+            self._refuse(count)
+        return found
+
+    def _said(self, turn: int, before: str) -> str:
+        """What follows `before` of an assistant's turn.
+
+        Templates may write more of the last turn than of earlier ones, at its beginning: thoughts. So it is the longest
+        end of the turn, written as the last one, that stands there in the text; with something of the message in it.
+        """
+        alone = self._written(turn + 1, False).removeprefix(before)
+        at = len(before)
+        matching = (
+            alone[cut:]
+            for cut in range(len(alone))
+            # Most are told by a few characters.
+            if self._text.startswith(alone[cut : cut + 32], at) and self._text.startswith(alone[cut:], at)
         )
-        if not text.startswith(start):
-            raise ArgumentError(
-                f"the chat template writes the first {count} of these {len(self._messages)} messages differently where "
-                "others follow, so that where turns begin and end cannot be told; mask_prompt needs a template that "
-                "leaves earlier turns as they are"
-            )
+        said = next(matching, "")
+        if said != alone and len(said) <= len(_after(self._messages[turn], alone)):
+            self._refuse(turn + 1)
+        return said
 
-    def _templated(self, count: int, reply: bool, tokenize: bool = True) -> Any:
-        return templated(self._tokenizer, self._messages[:count], self._tools, reply, tokenize)
+    def _refuse(self, count: int) -> NoReturn:
+        raise ArgumentError(
+            f"the chat template writes the first {count} of these {len(self._messages)} messages differently where "
+            "others follow, so that where turns begin and end cannot be told; mask_prompt needs a template that leaves "
+            "earlier turns as they are"
+        )
+
+    def _border(self, beginning: str) -> int:
+        """How many of the tokens are those of the text's beginning; one that spans its end belongs to what follows."""
+        tokens = self._tokenizer.encode(beginning, add_special_tokens=False)
+        pairs = enumerate(zip(tokens, self.tokens, strict=False))
+        return next((index for index, (a, b) in pairs if a != b), min(len(tokens), len(self.tokens)))
 
 
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many items two sequences have in common at their beginning."""
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((index for index, (a, b) in pairs if a != b), min(len(first), len(second)))
+def _after(message: Mapping[str, Any], text: str) -> str:
+    """What a text has after the last line of a message; all of it where that is not in it, or there is none."""
+    content = message.get("content")
+    lines = content.strip().splitlines() if isinstance(content, str) else []
+    return text.rpartition(lines[-1])[2] if lines else text

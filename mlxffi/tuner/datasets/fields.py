@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ..._errors import ArgumentError
+from .. import _checks
 
 Record: TypeAlias = "dict[str, Any]"
 MaskPrompt: TypeAlias = "bool | Literal['assistant']"
@@ -49,8 +50,7 @@ class DatasetConfig:
             raise ArgumentError(f"[DatasetConfig] kind: expected auto, {', '.join(CHECKS)}, got {self.kind!r}")
         require_mask_prompt("DatasetConfig", self.mask_prompt)
         for name in ("max_file_bytes", "max_record_bytes"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(f"[DatasetConfig] {name}: expected at least 1, got {getattr(self, name)}")
+            _checks.count("DatasetConfig", name, getattr(self, name), 1)
 
 
 def require_mask_prompt(function: str, mask_prompt: MaskPrompt) -> None:
@@ -97,24 +97,26 @@ def kind_of(record: Record, config: DatasetConfig) -> str:
 # --- the fields of each kind ---
 
 
-def _check_text(record: Record, config: DatasetConfig) -> None:
-    _require_string(record, config.text_feature)
+def check_text(record: Record, text_key: str) -> None:
+    """Raise unless a record has a text."""
+    _require_string(record, text_key)
 
 
-def _check_completion(record: Record, config: DatasetConfig) -> None:
-    _require_string(record, config.prompt_feature)
-    _require_string(record, config.completion_feature)
+def check_completion(record: Record, prompt_key: str, completion_key: str) -> None:
+    """Raise unless a record has a prompt and its completion."""
+    _require_string(record, prompt_key)
+    _require_string(record, completion_key)
     _require_objects(record, "tools", required=False)
 
 
-def _check_chat(record: Record, config: DatasetConfig) -> None:
-    field = config.chat_feature
-    _require_objects(record, field)
-    if not record[field]:
-        raise ArgumentError(f"{field}: expected at least one message, got an empty list")
-    for index, message in enumerate(record[field]):
-        _require_string(message, "role", f"{field}[{index}].")
-        _check_content(message, f"{field}[{index}].")
+def check_chat(record: Record, chat_key: str) -> None:
+    """Raise unless a record has a conversation."""
+    _require_objects(record, chat_key)
+    if not record[chat_key]:
+        raise ArgumentError(f"{chat_key}: expected at least one message, got an empty list")
+    for index, message in enumerate(record[chat_key]):
+        _require_string(message, "role", f"{chat_key}[{index}].")
+        _check_content(message, f"{chat_key}[{index}].")
     _require_objects(record, "tools", required=False)
 
 
@@ -128,9 +130,9 @@ def _check_content(message: Record, path: str) -> None:
 
 
 CHECKS: dict[str, Callable[[Record, DatasetConfig], None]] = {
-    "completions": _check_completion,
-    "chat": _check_chat,
-    "text": _check_text,
+    "completions": lambda record, config: check_completion(record, config.prompt_feature, config.completion_feature),
+    "chat": lambda record, config: check_chat(record, config.chat_feature),
+    "text": lambda record, config: check_text(record, config.text_feature),
 }
 
 

@@ -10,7 +10,16 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from ..._errors import ArgumentError, RangeError
 from .conversations import Conversation
 from .examples import Example
-from .fields import DatasetConfig, FieldCheck, MaskPrompt, Record, require_mask_prompt
+from .fields import (
+    DatasetConfig,
+    FieldCheck,
+    MaskPrompt,
+    Record,
+    check_chat,
+    check_completion,
+    check_text,
+    require_mask_prompt,
+)
 from .places import place_of, placed
 from .tokenizers import Tokenizer
 
@@ -63,8 +72,9 @@ class TextDataset(_Records):
         """The tokens of a record.
 
         Raises:
-          ValueError: there are none.
+          ValueError: there are none, or the record has no text.
         """
+        check_text(record, self.text_key)
         tokens = list(self.tokenizer.encode(record[self.text_key]))
         end = self.tokenizer.eos_token_id
         if end is not None and tokens[-1:] != [end]:
@@ -99,8 +109,9 @@ class ChatDataset(_Records):
         """The tokens of a record.
 
         Raises:
-          ValueError: the chat template fails, or does not show where turns begin and end.
+          ValueError: the record has no conversation, the chat template fails, or it does not show where turns end.
         """
+        check_chat(record, self.chat_key)
         return Conversation(self.tokenizer, record[self.chat_key], record.get("tools")).example(self.mask_prompt)
 
 
@@ -131,8 +142,9 @@ class CompletionsDataset(_Records):
         """The tokens of a record.
 
         Raises:
-          ValueError: the chat template fails, or does not show where turns begin and end.
+          ValueError: a field lacks, the chat template fails, or it does not show where turns end.
         """
+        check_completion(record, self.prompt_key, self.completion_key)
         turns = [("user", self.prompt_key), ("assistant", self.completion_key)]
         messages = [{"role": role, "content": record[key]} for role, key in turns]
         return Conversation(self.tokenizer, messages, record.get("tools")).example(bool(self.mask_prompt))

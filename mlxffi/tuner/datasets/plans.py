@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, TypeAlias
 
 from ..._errors import ArgumentError
+from .. import _checks
 from .packing import first_fit
 
 Row: TypeAlias = "list[int]"
@@ -35,12 +36,13 @@ class Settings:
     window: int
 
     def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("max_seq_length", 2), ("world", 1), ("window", 1)):
-            if getattr(self, name) < least:
-                _refuse(name, f"at least {least}", getattr(self, name))
+        for name, least in (("batch_size", 1), ("max_seq_length", 2), ("world", 1), ("rank", 0), ("window", 1)):
+            _checks.count("iterate_batches", name, getattr(self, name), least)
+        if self.seed is not None:
+            _checks.count("iterate_batches", "seed", self.seed, 0)
         if self.batch_size % self.world:
             _refuse("batch_size", f"a multiple of the number of processes, {self.world}", self.batch_size)
-        if not 0 <= self.rank < self.world:
+        if self.rank >= self.world:
             _refuse("rank", f"0..{self.world - 1}", self.rank)
 
 

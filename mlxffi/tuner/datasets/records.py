@@ -135,18 +135,21 @@ def parsed(line: bytes) -> Record:
         raise ArgumentError("expected an object, got an empty line")
     try:
         value = DECODER.decode(line.decode("utf-8"))
+        if b"\\ud" in line or b"\\uD" in line:
+            # Raises for half of a surrogate pair, which JSON can write and no tokenizer can read.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise ArgumentError(_reason(error)) from None
     if not isinstance(value, dict):
         raise ArgumentError(f"expected an object, got {json_name(value)}")
-    if b"\\ud" in line or b"\\uD" in line:
-        _require_characters(value)
     return value
 
 
 def _reason(error: ValueError | RecursionError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"expected UTF-8, got the byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
+    if isinstance(error, UnicodeEncodeError):
+        return f"expected characters, got half of a surrogate pair, \\u{ord(error.object[error.start]):04x}"
     if isinstance(error, json.JSONDecodeError):
         return f"expected JSON, got what cannot be read as such at column {error.pos + 1}: {error.msg}"
     if isinstance(error, RecursionError):
@@ -168,12 +171,3 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
-
-
-def _require_characters(value: Record) -> None:
-    """Raise for half a surrogate pair, which JSON can write and no tokenizer can read."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError as error:
-        half = ord(error.object[error.start])
-        raise ArgumentError(f"expected characters, got half of a surrogate pair, \\u{half:04x}") from None

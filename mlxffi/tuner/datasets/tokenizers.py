@@ -33,7 +33,7 @@ class Tokenizer(Protocol):
         add_generation_prompt: bool = False,
         tokenize: bool = True,
     ) -> Any:
-        """The ids of a conversation, or its text where `tokenize` is false."""
+        """The text of a conversation where `tokenize` is false, else what `encode` without special tokens makes of it."""
         ...
 
 
@@ -61,4 +61,4 @@ def templated(
 def _template_errors() -> tuple[type[Exception], ...]:
     """What templates raise for messages they do not expect; jinja2 is there if one of its errors was raised."""
     jinja2 = sys.modules.get("jinja2")
-    return (TypeError, ValueError, *([jinja2.TemplateError] if jinja2 else []))
+    return (TypeError, ValueError, RecursionError, *([jinja2.TemplateError] if jinja2 else []))
