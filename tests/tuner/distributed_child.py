@@ -7,7 +7,6 @@ import json
 import sys
 from pathlib import Path
 
-import mlxffi  # noqa: F401 - first, for its BLAS
 import training
 from training import Recorder, arrays
 
