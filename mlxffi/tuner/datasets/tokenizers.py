@@ -33,7 +33,7 @@ class Tokenizer(Protocol):
         add_generation_prompt: bool = False,
         tokenize: bool = True,
     ) -> Any:
-        """The text of a conversation where `tokenize` is false, else what `encode` without special tokens makes of it."""
+        """The text of a conversation if not `tokenize`, else what `encode` without special tokens makes of it."""
         ...
 
 
