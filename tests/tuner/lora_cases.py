@@ -4,7 +4,9 @@ import numpy as np
 
 import mlxffi.core as mx
 from mlxffi.tuner import layers
+from mlxffi.tuner._trees import flatten, tree_map
 from mlxffi.tuner.layers import Quantization, Scaling
+from mlxffi.tuner.lora import Adapter
 
 QUANTIZATIONS = [
     *(Quantization(group, bits, "affine") for group, bits in [(32, 2), (64, 3), (64, 4), (32, 5), (128, 6), (64, 8)]),
@@ -93,3 +95,42 @@ def near(found, wanted, factor=1.0):
     assert found.shape == wanted.shape
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, wanted, rtol=0, atol=allowed * max(np.abs(wanted).max(), 1e-3))
+
+
+def block(draw, scheme=None):
+    """A block with two linear layers, experts, and a norm."""
+    linear = {"weight": draw(32, 64), "bias": draw(32)}
+    return {
+        "self_attn": {"q_proj": linear, "o_proj": {"weight": draw(64, 32)}},
+        "mlp": {"up": layers.quantized({"weight": draw(32, 64)}, scheme) if scheme else {"weight": draw(32, 64)}},
+        "switch_mlp": {"up": {"weight": draw(3, 32, 64)}},
+        "conv1d": {"weight": draw(64, 4, 1)},
+        "norm": {"weight": draw(64)},
+    }
+
+
+def model(blocks=3, scheme=None, seed=0):
+    """A tree like that of a small model."""
+    draw = Numbers(seed)
+    return {
+        "model": {
+            "embed_tokens": {"weight": draw(10, 64)},
+            "layers": [block(draw, scheme) for _ in range(blocks)],
+            "norm": {"weight": draw(64)},
+        },
+        "lm_head": {"weight": draw(10, 64)},
+    }
+
+
+def trained(adapter, seed=3):
+    """An adapter as training might leave it."""
+    draw = Numbers(seed)
+    return Adapter(tree_map(lambda array: array + 0.1 * draw(*array.shape), adapter.parameters), adapter.config)
+
+
+def same_arrays(tree, other):
+    """Whether two trees have the same arrays, to the bit, in the same order."""
+    first, second = flatten(tree), flatten(other)
+    return list(first) == list(second) and all(
+        a.dtype == b.dtype and bool(mx.array_equal(a, b)) for a, b in zip(first.values(), second.values(), strict=True)
+    )
