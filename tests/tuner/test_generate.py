@@ -14,10 +14,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from lm_models import MODELS, tokenizer, write_model
 
 import mlxffi.core as mx
+from mlxffi.tuner.models import decoder
 from mlxffi.tuner.models import generate as generation
 from mlxffi.tuner.models.functional import FunctionalModel
 from mlxffi.tuner.models.generate import generate, sampler, stream
-from mlxffi.tuner.models.load import load_model
+from mlxffi.tuner.models.load import load_model, load_parameters
 
 PROMPT = "The assert statement is a convenient way to insert debugging assertions into a program:\n\n"
 
@@ -31,8 +32,10 @@ def folder(tmp_path_factory):
     return made
 
 
-def without_cache(model):
-    return FunctionalModel(model.parameters(), partial(model._forward))
+def without_cache(path):
+    """The model in a directory, which reads everything again for each token."""
+    _, config, parameters = load_parameters(path)
+    return FunctionalModel(parameters, partial(decoder.logits, config))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -51,7 +54,7 @@ def test_tokens_are_mlx_lms(name, folder):
 def test_a_cache_and_reading_in_parts_change_nothing(name, options, folder, monkeypatch):
     model, tokens, _ = load_model(folder / name)
     with_cache = generate(model, tokens, PROMPT, max_tokens=24, **options)
-    again = generate(without_cache(model), tokens, PROMPT, max_tokens=24, **options)
+    again = generate(without_cache(folder / name), tokens, PROMPT, max_tokens=24, **options)
     monkeypatch.setattr(generation, "PREFILL", 7)
     in_parts = generate(model, tokens, PROMPT, max_tokens=24, **options)
     assert with_cache.tokens == again.tokens == in_parts.tokens

@@ -1,8 +1,11 @@
 """DecoderConfig: what the families leave unsaid, and the two ways in which transformers writes some fields."""
 
 import pytest
-from model_cases import config_dict
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_cases import NAMES, config_dict
 
+from mlxffi import Error
 from mlxffi.tuner.models import DecoderConfig
 from mlxffi.tuner.models.config import FULL, SLIDING
 
@@ -83,5 +86,28 @@ def test_gemma_fills_in_a_config_json_that_tells_the_difference_only():
 
 def test_the_source_of_a_mistake_is_named():
     for name, value in (("num_hidden_layers", 0), ("head_dim", -1), ("intermediate_size", 1.5), ("vocab_size", True)):
-        with pytest.raises(ValueError, match=rf"config\.json: {name}: expected a positive integer, got {value}"):
+        with pytest.raises(ValueError, match=rf"config\.json: {name}: expected an integer of at least 1, got {value}"):
             read(config_dict("qwen3", **{name: value}))
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 200) | st.floats() | st.sampled_from(["", "linear", "llama3", SLIDING]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["factor", "type", FULL]), inner),
+    max_leaves=6,
+)
+
+
+@given(name=st.sampled_from(NAMES), data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_any_value_in_a_config_json_is_read_or_refused(name, data):
+    config = config_dict(name, rope_parameters=None, layer_types=None, mlp_bias=False, attention_bias=False)
+    fields = data.draw(st.lists(st.sampled_from(sorted(config)), min_size=1, max_size=2))
+    changed = {**config, **{field: data.draw(VALUES) for field in fields}}
+    try:
+        found = read(changed)
+    except Error:
+        with pytest.raises(ValueError, match=r"^config\.json: "):
+            read(changed)
+    else:
+        assert found.num_layers == len(found.layer_types)
+        hash(found)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._errors import ArgumentError
-from .rope import Rope, ropes_from_dict
+from .rope import Rope, positive_number, ropes_from_dict
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text")
@@ -99,9 +99,10 @@ def _require_neutral(config: Mapping[str, Any]) -> None:
 
 
 # What transformers takes for a field that a config.json leaves out.
-_SHARED = {"rms_norm_eps": 1e-6, "hidden_act": "silu", "tie_word_embeddings": True}
+_SHARED = {"rms_norm_eps": 1e-6, "hidden_act": "silu"}
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "qwen2": {"attention_bias": True, "attention_output_bias": False},
+    "qwen2": {"attention_bias": True, "attention_output_bias": False, "max_window_layers": 28},
+    "qwen3": {"max_window_layers": 28},
     "gemma3_text": {
         "hidden_size": 1152,
         "num_hidden_layers": 26,
@@ -130,52 +131,59 @@ def _with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(config: dict[str, Any]) -> DecoderConfig:
     family, gemma = config["model_type"], config["model_type"] == "gemma3_text"
-    heads, hidden = _positive(config, "num_attention_heads"), _positive(config, "hidden_size")
+    heads, hidden = _whole(config, "num_attention_heads"), _whole(config, "hidden_size")
     config.setdefault("head_dim", hidden // heads)
     config.setdefault("num_key_value_heads", heads)
-    layers, head_dim = _positive(config, "num_hidden_layers"), _positive(config, "head_dim")
+    layers, head_dim = _whole(config, "num_hidden_layers"), _whole(config, "head_dim")
     rope, local_rope = ropes_from_dict(config, head_dim)
-    kv_heads = _positive(config, "num_key_value_heads")
+    kv_heads = _whole(config, "num_key_value_heads")
     if heads % kv_heads:
         raise ArgumentError(
             f"config.json: num_key_value_heads: {kv_heads} does not divide num_attention_heads, which is {heads}"
         )
     types = _layer_types(config, layers)
-    bias = bool(config.get("attention_bias", False))
+    bias = _flag(config, "attention_bias", False)
     return DecoderConfig(
         family=family,
-        vocab_size=_positive(config, "vocab_size"),
+        vocab_size=_whole(config, "vocab_size"),
         hidden_size=hidden,
         num_layers=layers,
-        intermediate_size=_positive(config, "intermediate_size"),
+        intermediate_size=_whole(config, "intermediate_size"),
         num_heads=heads,
         num_kv_heads=kv_heads,
         head_dim=head_dim,
-        norm_eps=float(config["rms_norm_eps"]),
+        norm_eps=positive_number(config, "rms_norm_eps"),
         layer_types=types,
-        sliding_window=_positive(config, "sliding_window") if SLIDING in types else None,
+        sliding_window=_whole(config, "sliding_window") if SLIDING in types else None,
         rope=rope,
         local_rope=local_rope,
-        attention_scale=float(config["query_pre_attn_scalar"] if gemma else head_dim) ** -0.5,
+        attention_scale=(positive_number(config, "query_pre_attn_scalar") if gemma else head_dim) ** -0.5,
         qkv_bias=bias,
-        output_bias=bool(config.get("attention_output_bias", bias)),
-        mlp_bias=bool(config.get("mlp_bias", False)),
+        output_bias=_flag(config, "attention_output_bias", bias),
+        mlp_bias=_flag(config, "mlp_bias", False),
         query_key_norm=family in ("qwen3", "gemma3_text"),
         activation=_activation(config["hidden_act"]),
         gemma=gemma,
-        tied=bool(config["tie_word_embeddings"]),
+        tied=_flag(config, "tie_word_embeddings", True),
     )
 
 
-def _positive(config: Mapping[str, Any], name: str) -> int:
+def _whole(config: Mapping[str, Any], name: str, least: int = 1) -> int:
     value = config.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ArgumentError(f"config.json: {name}: expected a positive integer, got {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ArgumentError(f"config.json: {name}: expected an integer of at least {least}, got {value!r}")
+    return value
+
+
+def _flag(config: Mapping[str, Any], name: str, default: bool) -> bool:
+    value = config.get(name, default)
+    if not isinstance(value, bool):
+        raise ArgumentError(f"config.json: {name}: expected true or false, got {value!r}")
     return value
 
 
 def _activation(name: Any) -> str:
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise ArgumentError(f"config.json: hidden_act: {name!r} is not supported, only {', '.join(ACTIVATIONS)} are")
     return ACTIVATIONS[name]
 
@@ -184,7 +192,7 @@ def _layer_types(config: Mapping[str, Any], layers: int) -> tuple[str, ...]:
     """Which blocks see a window only: as listed, or by the rule of the family."""
     listed = config.get("layer_types")
     if listed is not None:
-        if len(listed) != layers or not set(listed) <= {FULL, SLIDING}:
+        if not isinstance(listed, list) or len(listed) != layers or not all(item in (FULL, SLIDING) for item in listed):
             raise ArgumentError(
                 f"config.json: layer_types: expected {layers} times {FULL!r} or {SLIDING!r}, got {listed!r}"
             )
@@ -194,8 +202,8 @@ def _layer_types(config: Mapping[str, Any], layers: int) -> tuple[str, ...]:
 
 def _slides(config: Mapping[str, Any], layer: int) -> bool:
     if config["model_type"] == "gemma3_text":
-        return (layer + 1) % _positive(config, "sliding_window_pattern") != 0
+        return (layer + 1) % _whole(config, "sliding_window_pattern") != 0
     if config["model_type"] in ("qwen2", "qwen3"):
         # The first `max_window_layers` blocks of Qwen see everything.
-        return bool(config.get("use_sliding_window")) and layer >= int(config.get("max_window_layers", 28))
+        return _flag(config, "use_sliding_window", False) and layer >= _whole(config, "max_window_layers", 0)
     return config["model_type"] == "mistral" and "sliding_window" in config

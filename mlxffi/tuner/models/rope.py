@@ -6,12 +6,15 @@ Su et al. 2021, RoFormer. A pair of features (i, i + head_dim / 2) is rotated by
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ... import core as mx
 from ..._errors import ArgumentError
+
+SCALING = "rope_scaling: "
 
 
 @dataclass(frozen=True)
@@ -58,35 +61,44 @@ def ropes_from_dict(config: Mapping[str, Any], head_dim: int) -> tuple[Rope, Rop
       ValueError: the type of scaling is unknown, or a field of it is missing.
     """
     # transformers 5 writes rope_parameters, for each type of block where they differ; before, there were two fields.
-    parameters = config.get("rope_parameters") or {}
+    parameters = _section(config, "rope_parameters")
     by_type = "full_attention" in parameters
-    full = parameters["full_attention"] if by_type else parameters or config.get("rope_scaling") or {}
-    rope = _rope(full, full.get("rope_theta", config.get("rope_theta", 10000.0)), head_dim)
+    full = _section(parameters, "full_attention") if by_type else parameters or _section(config, "rope_scaling")
+    rope = _rope({"rope_theta": config.get("rope_theta", 10000.0), **full}, head_dim)
     if by_type and "sliding_attention" in parameters:
-        local = parameters["sliding_attention"]
-        return rope, _rope(local, local.get("rope_theta", 10000.0), head_dim)
+        return rope, _rope({"rope_theta": 10000.0, **_section(parameters, "sliding_attention")}, head_dim)
     if "rope_local_base_freq" in config:
-        return rope, Rope(float(config["rope_local_base_freq"]))
+        return rope, Rope(positive_number(config, "rope_local_base_freq"))
     return rope, rope
 
 
-def _rope(scaling: Mapping[str, Any], theta: float, head_dim: int) -> Rope:
+def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An object in a config.json, without what is null in it; {} where there is none."""
+    found = config.get(name) or {}
+    if not isinstance(found, dict):
+        raise ArgumentError(f"config.json: {name}: expected an object, got {found!r}")
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _rope(scaling: Mapping[str, Any], head_dim: int) -> Rope:
+    theta = positive_number(scaling, "rope_theta", SCALING)
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     if kind == "default":
-        return Rope(float(theta))
+        return Rope(theta)
     if kind == "linear":
-        return Rope(float(theta), scale=1 / _number(scaling, "factor"))
+        return Rope(theta, scale=1 / positive_number(scaling, "factor", SCALING))
     if kind == "llama3":
-        return Rope(float(theta), periods=_llama3_periods(scaling, float(theta), head_dim))
+        return Rope(theta, periods=_llama3_periods(scaling, theta, head_dim))
     raise ArgumentError(
         f"config.json: rope_scaling: rope_type: {kind!r} is not supported, only 'default', 'linear' and 'llama3' are"
     )
 
 
-def _number(scaling: Mapping[str, Any], name: str) -> float:
-    value = scaling.get(name)
-    if not isinstance(value, (int, float)) or not value > 0:
-        raise ArgumentError(f"config.json: rope_scaling: {name}: expected a positive number, got {value!r}")
+def positive_number(config: Mapping[str, Any], name: str, where: str = "") -> float:
+    """A positive number in a config.json, or in an object of it that `where` begins to name."""
+    value = config.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
+        raise ArgumentError(f"config.json: {where}{name}: expected a positive number, got {value!r}")
     return float(value)
 
 
@@ -95,8 +107,8 @@ def _llama3_periods(scaling: Mapping[str, Any], theta: float, head_dim: int) -> 
 
     Source: Llama 3.1's reference implementation, `apply_scaling`.
     """
-    factor, context = _number(scaling, "factor"), _number(scaling, "original_max_position_embeddings")
-    low, high = _number(scaling, "low_freq_factor"), _number(scaling, "high_freq_factor")
+    names = ("factor", "original_max_position_embeddings", "low_freq_factor", "high_freq_factor")
+    factor, context, low, high = (positive_number(scaling, name, SCALING) for name in names)
 
     def scaled(period: float) -> float:
         turns = context / (2 * math.pi * period)  # in the original context
