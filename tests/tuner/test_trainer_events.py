@@ -8,6 +8,8 @@ import training
 from training import Recorder, arrays
 
 import mlxffi.core as mx
+from mlxffi.tuner import layers, lora
+from mlxffi.tuner.models import FunctionalModel
 from mlxffi.tuner.optimizers import SGD, AdamW
 from mlxffi.tuner.schedules import step_decay
 from mlxffi.tuner.trainer import BEST_FILE, Callback, Stop, TrainingArgs, train, write_parameters
@@ -234,6 +236,25 @@ def test_a_caller_can_write_the_parameters(tmp_path):
     batches = training.batches(1)
     train(training.model(), SGD(0.1), batches, args=TrainingArgs(iters=1), folder=tmp_path, write=write)
     assert written == ["adapters.safetensors", "0000001_adapters.safetensors"]
+
+
+def test_an_adapter_is_written_as_one(tmp_path):
+    base = {
+        "layers": [{"proj": {"weight": mx.random.normal((training.VOCABULARY, 16))}}],
+        "embedding": mx.ones((23, 16)),
+    }
+    adapter = lora.create_adapter(base, lora.LoRAConfig(rank=2, num_layers=-1))
+
+    def forward(parameters, tokens, *, training=False):
+        return layers.linear(parameters["layers"][0]["proj"], parameters["embedding"][tokens], training=training)
+
+    model = FunctionalModel(base, forward, adapter)
+    train(model, AdamW(0.1), training.batches(2), args=TrainingArgs(iters=2), folder=tmp_path)
+    found = lora.load_adapter(tmp_path, base)
+    assert found.config.rank == 2
+    for path, item in training.flatten(found.parameters).items():
+        np.testing.assert_array_equal(np.array(item), arrays(model)[path])
+    assert arrays(model)["layers.0.proj.lora_b"].any()
 
 
 # --- arguments ---

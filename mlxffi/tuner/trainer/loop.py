@@ -22,7 +22,7 @@ from .data import Data, TrainSet, ValidSet
 from .evaluation import mean_loss
 from .progress import Progress
 from .reports import SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport
-from .saving import Saver, Writer, write_parameters
+from .saving import Saver, Writer, writer_for
 from .step import Loss, Metrics, Optimizer, initial_state, make_apply, make_score, make_step
 
 
@@ -37,7 +37,7 @@ def train(
     folder: _files.PathLike | None = None,
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
-    write: Writer = write_parameters,
+    write: Writer | None = None,
 ) -> TrainResult:
     """Train a model, which has the trained parameters after each step, whatever ends the run.
 
@@ -52,7 +52,8 @@ def train(
         Nothing is written without it.
       resume: go on from the state of the run in `folder`.
       callbacks: are told what happens, and may ask to stop.
-      write: writes the trained parameters to a path.
+      write: writes the trained parameters to a path; None for `save_adapter` where the model has an adapter, and else
+        for the parameters by path.
 
     Raises:
       FileNotFoundError: there is no state to resume from.
@@ -63,7 +64,7 @@ def train(
     if resume and folder is None:
         raise ArgumentError("resume: expected a folder with the state of a run, got none")
     world = World()
-    saver = Saver(None if folder is None else Path(folder), args, world, write)
+    saver = Saver(None if folder is None else Path(folder), args, world, write or writer_for(model))
     run = _Run(model, optimizer, Data(train_set, valid_set, args, world), args, world, loss, saver, callbacks)
     try:
         run.begin(Path(folder) / STATE_FILE if folder is not None and resume else None)

@@ -9,6 +9,8 @@ from typing import TypeAlias
 from .. import _files
 from .._trees import Tree, flatten
 from ..distributed import World
+from ..lora import Adapter, save_adapter
+from ..models.tunable import Tunable
 from .args import TrainingArgs
 from .checkpoint import STATE_FILE, Checkpoint, write_checkpoint
 
@@ -22,6 +24,15 @@ Writer: TypeAlias = Callable[[Path, Tree], None]
 def write_parameters(path: Path, trained: Tree) -> None:
     """Write trained parameters by path, as a safetensors file."""
     _files.write_arrays(path, flatten(trained), {"format": "mlx"})
+
+
+def writer_for(model: Tunable) -> Writer:
+    """What writes a model's trained parameters: an adapter as one, with its adapter_config.json."""
+    adapter = getattr(model, "adapter", None)
+    if not isinstance(adapter, Adapter):
+        return write_parameters
+    config = adapter.config
+    return lambda path, trained: save_adapter(path.parent, Adapter(trained, config), name=path.name)
 
 
 class Saver:
