@@ -223,8 +223,8 @@ def test_all_that_does_not_fit_is_named_at_once():
     assert message.splitlines() == [
         "[attach] the adapter does not fit:",
         "  model.layers.0.self_attn.q_proj.lora_b: missing",
-        "  model.layers.1.self_attn.q_proj.m: magnitudes, but the configuration says LoRA",
         "  model.layers.1.self_attn.q_proj.lora_a: expected shape (64, 4) (rank 4), got (64, 3)",
+        "  model.layers.1.self_attn.q_proj.m: magnitudes, but the configuration says LoRA",
         "  other: the model has no such layer",
     ]
 

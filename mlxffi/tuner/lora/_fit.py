@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
+from ... import core as mx
 from ..._errors import ArgumentError
 from .. import layers
 from ..layers import Kind, Node
@@ -52,8 +53,8 @@ def require(where: str, factors: Mapping[str, Node], nodes: Mapping[str, Node], 
 
 
 def raise_all(where: str, found: Iterable[str]) -> None:
-    """Raise one error that lists what is wrong, if anything is."""
-    lines = list(found)
+    """Raise one error that lists what is wrong, if anything is; sorted, as files keep no order."""
+    lines = sorted(found)
     if lines:
         raise ArgumentError("\n  ".join([f"[{where}] the adapter does not fit:", *lines]))
 
@@ -85,6 +86,8 @@ def _name_problems(path: str, parts: Mapping[str, Any], wanted: Iterable[str]) -
     for name in wanted:
         if name not in parts:
             yield f"{path}.{name}: missing"
+        elif not mx.issubdtype(parts[name].dtype, mx.floating):
+            yield f"{path}.{name}: expected floating point, got {str(parts[name].dtype).rpartition('.')[2]}"
 
 
 def _shape_problems(
