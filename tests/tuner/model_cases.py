@@ -33,6 +33,13 @@ def ours(config, arrays):
     return DecoderConfig.from_dict(config), unflatten({name: mx.array(value) for name, value in arrays.items()})
 
 
+def nested(config):
+    """The config.json of Gemma 3 as a model that also sees."""
+    outside = {name: config[name] for name in ("vocab_size", "tie_word_embeddings") if name in config}
+    part = {name: value for name, value in config.items() if name not in outside}
+    return {**outside, "model_type": "gemma3", "text_config": part, "vision_config": {}}
+
+
 def theirs(config, arrays):
     """mlx_lm's model over the real mlx.core."""
     import mlx.core as real

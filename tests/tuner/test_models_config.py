@@ -1,9 +1,11 @@
 """DecoderConfig: what the families leave unsaid, and the two ways in which transformers writes some fields."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_cases import NAMES, config_dict
+from model_cases import NAMES, config_dict, nested
 
 from mlxffi import Error
 from mlxffi.tuner.models import DecoderConfig
@@ -82,6 +84,16 @@ def test_gemma_fills_in_a_config_json_that_tells_the_difference_only():
     assert (found.rope.theta, found.local_rope.theta) == (1e6, 1e4)
     assert found.activation == "gelu_tanh"
     assert found.attention_scale == 256**-0.5
+
+
+def test_a_model_that_sees_has_its_decoder_in_a_part():
+    plain = config_dict("gemma3_text")
+    assert replace(read(nested(plain)), branch=None) == read(plain)
+    assert read(nested(plain)).branch == "language_model"
+    unsaid = read({"model_type": "gemma3", "text_config": {"hidden_size": 2560}})
+    assert (unsaid.vocab_size, unsaid.num_heads, unsaid.num_kv_heads, unsaid.hidden_size) == (262208, 8, 4, 2560)
+    with pytest.raises(ValueError, match=r"config\.json: text_config: expected an object, got None"):
+        read({"model_type": "gemma3"})
 
 
 def test_the_source_of_a_mistake_is_named():

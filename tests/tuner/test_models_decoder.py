@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("mlx_lm")
 
-from model_cases import NAMES, config_dict, numbers, ours, theirs, tokens
+from model_cases import NAMES, config_dict, nested, numbers, ours, theirs, tokens
 
 import mlxffi.core as mx
 from mlxffi.tuner._trees import flatten, tree_map
@@ -40,6 +40,7 @@ VARIANTS = {
         "qwen3",
         {"rope_theta": None, "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}},
     ),
+    "gemma 3 that sees": ("gemma3_text", {}),
     "gemma 3, linear scaling": ("gemma3_text", {"rope_scaling": {"rope_type": "linear", "factor": 8.0}}),
 }
 
@@ -60,6 +61,8 @@ def test_logits_equal_mlx_lms(variant):
 
     name, changes = VARIANTS[variant]
     config = config_dict(name, **changes)
+    if variant == "gemma 3 that sees":
+        config = nested(config)
     arrays = numbers(DecoderConfig.from_dict(config))
     ids = tokens(2, 40)  # longer than Gemma's window of 16
     expected = np.array(theirs(config, arrays)(real.array(ids)))

@@ -11,7 +11,7 @@ pytest.importorskip("tokenizers")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from lm_models import MODELS, tokenizer, write_model
-from model_cases import tokens
+from model_cases import nested, tokens
 
 import mlxffi
 import mlxffi.core as mx
@@ -130,6 +130,22 @@ def test_an_output_layer_of_a_tied_model_is_left_out(folder, tmp_path):
         ),
     )
     assert_same_logits(path)
+
+
+def test_what_sees_is_left_out(folder, tmp_path):
+    path = copied(folder / "gemma3_text", tmp_path / "model")
+    plain = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(nested(plain)))
+
+    def change(arrays):
+        text = {f"language_model.{name}": arrays.pop(name) for name in list(arrays)}
+        arrays.update({**text, "vision_tower.x": mx.zeros((2,)), "multi_modal_projector.y": mx.zeros((2,))})
+
+    found = assert_same_logits(rewritten(path, change))
+    np.testing.assert_allclose(found, assert_same_logits(folder / "gemma3_text"), **CLOSE)
+    config, _, parameters = load_parameters(path)
+    save_model(tmp_path / "out", parameters, config, path)
+    np.testing.assert_array_equal(assert_same_logits(tmp_path / "out"), found)
 
 
 # --- adapters ---
@@ -318,6 +334,7 @@ def test_files_that_are_cut_short_are_named(folder, tmp_path):
         ("gemma3_text", {"final_logit_softcapping": 30.0}, "final_logit_softcapping: 30.0 is not supported"),
         ("gemma3_text", {"sliding_window": 0}, "sliding_window: expected an integer of at least 1, got 0"),
         ("llama", {"quantization_config": {"quant_method": "gptq"}}, "quant_method 'gptq' is not supported"),
+        ("llama", {"quantization": 4}, "quantization: expected an object, got 4"),
         ("llama", {"partial_rotary_factor": 0.5}, "partial_rotary_factor: 0.5 is not supported"),
     ],
 )

@@ -16,6 +16,9 @@ from .rope import Rope, positive_number, ropes_from_dict
 FULL, SLIDING = "full_attention", "sliding_attention"
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text")
 
+# A model that also sees: its decoder stands in a part of config.json, and its parameters in a branch of the tree.
+SEEING, TEXT_PART, TEXT_BRANCH = "gemma3", "text_config", "language_model"
+
 # Options that change what is computed in a way that the decoder does not have, where they are not as here.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "attn_logit_softcapping": (None,),
@@ -46,6 +49,7 @@ class DecoderConfig:
       gemma: norms scale by 1 + weight and also stand behind attention and MLP; embeddings are scaled by
         sqrt(hidden_size).
       tied: whether the embedding is the output layer, too.
+      branch: of the parameter tree, where the decoder is a part of a model.
     """
 
     family: str
@@ -69,6 +73,7 @@ class DecoderConfig:
     activation: str
     gemma: bool
     tied: bool
+    branch: str | None
 
     def window(self, layer: int) -> int | None:
         """How many tokens a token sees in a block; None for all before it."""
@@ -83,13 +88,30 @@ class DecoderConfig:
             the decoder does not have; the message names it.
         """
         family = config.get("model_type")
-        if family not in FAMILIES:
+        if family not in (*FAMILIES, SEEING):
             raise ArgumentError(
-                f"config.json: model_type: {family!r} is none of {', '.join(FAMILIES)}; other architectures of mlx_lm "
-                "are trained through ModuleModel"
+                f"config.json: model_type: {family!r} is none of {', '.join((*FAMILIES, SEEING))}; other architectures "
+                "of mlx_lm are trained through ModuleModel"
             )
-        _require_neutral(config)
-        return _read(_with_defaults(config))
+        text = text_part(config)
+        _require_neutral(text)
+        return _read(_with_defaults(text), TEXT_BRANCH if family == SEEING else None)
+
+
+def text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a config.json says of the decoder.
+
+    Raises:
+      ValueError: the part for it is missing.
+    """
+    if config.get("model_type") != SEEING:
+        return config
+    part = config.get(TEXT_PART)
+    if not isinstance(part, dict):
+        raise ArgumentError(f"config.json: {TEXT_PART}: expected an object, got {part!r}")
+    unsaid = {"vocab_size": 262208, "num_attention_heads": 8, "num_key_value_heads": 4}
+    outside = {key: config[key] for key in ("vocab_size", "tie_word_embeddings") if config.get(key) is not None}
+    return {**unsaid, **part, **outside, "model_type": "gemma3_text"}
 
 
 def _require_neutral(config: Mapping[str, Any]) -> None:
@@ -129,7 +151,7 @@ def _with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**_SHARED, **_DEFAULTS.get(stated["model_type"], {}), **stated}
 
 
-def _read(config: dict[str, Any]) -> DecoderConfig:
+def _read(config: dict[str, Any], branch: str | None) -> DecoderConfig:
     family, gemma = config["model_type"], config["model_type"] == "gemma3_text"
     heads, hidden = _whole(config, "num_attention_heads"), _whole(config, "hidden_size")
     config.setdefault("head_dim", hidden // heads)
@@ -165,6 +187,7 @@ def _read(config: dict[str, Any]) -> DecoderConfig:
         activation=_activation(config["hidden_act"]),
         gemma=gemma,
         tied=_flag(config, "tie_word_embeddings", True),
+        branch=branch,
     )
 
 

@@ -57,7 +57,8 @@ def logits(
     """
     if segments is not None and cache is not None:
         raise ArgumentError("[logits] segments: packed rows are read whole, without a cache; got both")
-    model, length = parameters["model"], tokens.shape[1]
+    root = parameters if config.branch is None else parameters[config.branch]
+    model, length = root["model"], tokens.shape[1]
     x = embedding(model["embed_tokens"], tokens, training=training)  # [B, T, C]
     if config.gemma:
         x = x * _embedding_scale(config).astype(x.dtype)
@@ -72,7 +73,7 @@ def logits(
     x = _norm(config, model["norm"], x)
     if config.tied:
         return as_linear(model["embed_tokens"], x, training=training)
-    return linear(parameters["lm_head"], x, training=training)
+    return linear(root["lm_head"], x, training=training)
 
 
 def new_cache(config: DecoderConfig) -> list[KVCache]:

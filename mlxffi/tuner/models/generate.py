@@ -66,8 +66,19 @@ class Generation(NamedTuple):
         return (len(self.tokens) - 1) / self.seconds if len(self.tokens) > 1 else 0.0
 
 
-def generate(model: Generator, tokenizer: Tokenizer, prompt: str | Sequence[int], **options: Any) -> Generation:
-    """A text that follows a prompt; see `stream`, whose options it takes."""
+def generate(
+    model: Generator,
+    tokenizer: Tokenizer,
+    prompt: str | Sequence[int],
+    *,
+    tell: Callable[[str], object] = lambda text: None,
+    **options: Any,
+) -> Generation:
+    """A text that follows a prompt; see `stream`, whose options it takes, too.
+
+    Args:
+      tell: is called with each part of the text as soon as it is there.
+    """
     ids = prompt_ids(tokenizer, prompt)
     start = first = time.perf_counter()
     pieces: list[Piece] = []
@@ -75,6 +86,7 @@ def generate(model: Generator, tokenizer: Tokenizer, prompt: str | Sequence[int]
         if not pieces:
             first = time.perf_counter()
         pieces.append(piece)
+        tell(piece.text)
     end = time.perf_counter()
     text, tokens = "".join(piece.text for piece in pieces), [piece.token for piece in pieces]
     return Generation(text, tokens, pieces[-1].finish_reason or "length", len(ids), first - start, end - first)
@@ -107,9 +119,15 @@ def stream(
       ValueError: an option is out of its range, or the prompt is empty.
     """
     ids = prompt_ids(tokenizer, prompt)
-    _require(max_tokens >= 1, "max_tokens", "at least 1", max_tokens)
+    require_options(max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k)
     draw = sampler(temperature, top_p, top_k)
     return _pieces(tokenizer, _tokens(model, ids, draw, mx.random.key(seed)), max_tokens)
+
+
+def require_options(*, max_tokens: int, temperature: float, top_p: float, top_k: int, seed: int = 0) -> None:
+    """Raise ValueError unless options are as `stream` requires them."""
+    _require(max_tokens >= 1, "max_tokens", "at least 1", max_tokens)
+    _require_sampling(temperature, top_p, top_k)
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str | Sequence[int]) -> list[int]:
@@ -167,9 +185,7 @@ def _read(model: Generator, prompt: mx.array, cache: Any) -> mx.array:
 
 def sampler(temperature: float, top_p: float = 1.0, top_k: int = 0) -> Callable[[mx.array, mx.array], mx.array]:
     """A function of logits [batch, vocabulary] and a key that draws int32 [batch]; see `stream` for its options."""
-    _require(temperature >= 0, "temperature", "0 or more", temperature)
-    _require(0 < top_p <= 1, "top_p", "0 < top_p <= 1", top_p)
-    _require(top_k >= 0, "top_k", "0 or more", top_k)
+    _require_sampling(temperature, top_p, top_k)
 
     def draw(logits: mx.array, key: mx.array) -> mx.array:
         if temperature == 0:
@@ -192,6 +208,12 @@ def _nucleus(logits: mx.array, top_p: float) -> mx.array:
     before = mx.cumsum(probabilities, axis=-1) - probabilities  # of the likelier ones
     kept = mx.put_along_axis(mx.zeros(logits.shape, dtype=mx.bool_), order, before < top_p, axis=-1)
     return mx.where(kept, logits, -mx.inf)
+
+
+def _require_sampling(temperature: float, top_p: float, top_k: int) -> None:
+    _require(temperature >= 0, "temperature", "0 or more", temperature)
+    _require(0 < top_p <= 1, "top_p", "0 < top_p <= 1", top_p)
+    _require(top_k >= 0, "top_k", "0 or more", top_k)
 
 
 def _require(holds: bool, name: str, what: str, got: Any) -> None:

@@ -18,7 +18,7 @@ from .. import lora
 from .._files import PathLike, read_json, write_arrays, write_json
 from .._trees import Tree, flatten
 from . import decoder
-from .config import DecoderConfig
+from .config import DecoderConfig, text_part
 from .functional import FunctionalModel, Wanted
 from .tokenizer import Tokenizer
 from .weights import INDEX, as_parameters, quantizations, read_arrays
@@ -80,7 +80,7 @@ def load_model(
     tokenizer = Tokenizer.from_directory(folder)
     adapter = None
     if adapter_path is not None:
-        parameters, adapter = _adapted(parameters, Path(adapter_path))
+        parameters, adapter = adapted_parameters(parameters, Path(adapter_path))
     return decoder_model(architecture, parameters, adapter), tokenizer, config
 
 
@@ -93,17 +93,22 @@ def load_parameters(folder: Path) -> tuple[dict[str, Any], DecoderConfig, Tree]:
         raise ArgumentError(f"{folder / 'config.json'}: expected a JSON object, got {type(config).__name__}")
     architecture = DecoderConfig.from_dict(config)
     arrays = read_arrays(folder)
-    if config.get("tie_word_embeddings") is None:
-        architecture = replace(architecture, tied="lm_head.weight" not in arrays)
+    if text_part(config).get("tie_word_embeddings") is None:
+        architecture = replace(architecture, tied=not _has_output_layer(arrays))
     parameters = as_parameters(architecture, arrays, _quantization(config))
     mx.eval(flatten(parameters))
     return config, architecture, parameters
 
 
-def _adapted(parameters: Tree, path: Path) -> tuple[Tree, lora.Adapter | None]:
+def _has_output_layer(arrays: Mapping[str, mx.array]) -> bool:
+    return any("lm_head" in name.split(".") for name in arrays)
+
+
+def adapted_parameters(parameters: Tree, path: Path) -> tuple[Tree, lora.Adapter | None]:
     """Parameters, and the adapter in a folder; or parameters of which those in the folder have taken their places."""
     settings = (path if path.is_dir() else path.parent) / "adapter_config.json"
-    if settings.is_file() and read_json(settings).get("fine_tune_type") == "full":
+    about = read_json(settings) if settings.is_file() else None
+    if isinstance(about, dict) and about.get("fine_tune_type") == "full":
         return lora.load_full(path, parameters), None
     return parameters, lora.load_adapter(path, parameters)
 
@@ -111,13 +116,14 @@ def _adapted(parameters: Tree, path: Path) -> tuple[Tree, lora.Adapter | None]:
 def _quantization(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """How config.json says that layers are quantized; {} where they are not."""
     found = config.get("quantization") or config.get("quantization_config") or {}
+    if not isinstance(found, dict):
+        raise ArgumentError(f"config.json: quantization: expected an object, got {found!r}")
     if "quant_method" in found:
         raise ArgumentError(
             f"config.json: quantization_config: quant_method {found['quant_method']!r} is not supported; "
             "expected `quantization` as mlx_lm.convert writes it"
         )
-    known: Mapping[str, Any] = found
-    return known
+    return found
 
 
 # --- writing ---
@@ -196,7 +202,7 @@ def _copy_companions(source: Path, folder: Path) -> None:
 def _config_of(config: Mapping[str, Any], parameters: Tree) -> dict[str, Any]:
     """What config.json says of a model with these parameters."""
     left = {key: value for key, value in config.items() if key not in ("quantization", "quantization_config")}
-    left["tie_word_embeddings"] = "lm_head" not in parameters
+    left["tie_word_embeddings"] = not _has_output_layer(flatten(parameters))
     schemes = quantizations(parameters)
     if not schemes:
         return left

@@ -18,7 +18,7 @@ def shapes(config: DecoderConfig) -> dict[str, Shape]:
     found["model.norm.weight"] = (hidden,)
     if not config.tied:
         found["lm_head.weight"] = (vocabulary, hidden)
-    return found
+    return found if config.branch is None else {f"{config.branch}.{name}": shape for name, shape in found.items()}
 
 
 def random_parameters(config: DecoderConfig, key: mx.array, *, std: float = 0.02, dtype: mx.Dtype = mx.float32) -> Tree:

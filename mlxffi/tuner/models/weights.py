@@ -96,8 +96,10 @@ def as_parameters(config: DecoderConfig, arrays: Mapping[str, mx.array], quantiz
 
 
 def _is_left_out(config: DecoderConfig, name: str) -> bool:
-    """Whether a tensor is none of the parameters: frequencies of rope, and an output layer that the embedding is."""
-    return name.endswith("rotary_emb.inv_freq") or (config.tied and name.startswith("lm_head."))
+    """Whether a tensor is none of the decoder's: what sees, frequencies of rope, an output layer that is tied."""
+    if config.branch is not None and not name.startswith(f"{config.branch}."):
+        return True
+    return name.endswith("rotary_emb.inv_freq") or (config.tied and "lm_head" in name.split("."))
 
 
 def _scaled(wanted: Mapping[str, Shape], given: Mapping[str, mx.array]) -> list[str]:
