@@ -99,6 +99,24 @@ def selected(tree: Tree, wanted: Callable[[str, array], bool], start: str = "") 
     return None
 
 
+# --- trees beside what they should be ---
+
+
+def differences(arrays: Mapping[str, array], wanted: Mapping[str, array]) -> list[str]:
+    """A line for each array by path that is missing, not wanted, or of another dtype or shape than the one wanted."""
+    found = [f"{path}: missing" for path in wanted if path not in arrays]
+    found += [f"{path}: unknown" for path in arrays if path not in wanted]
+    for path in wanted:
+        if path in arrays and kind(arrays[path]) != kind(wanted[path]):
+            found.append(f"{path}: expected {kind(wanted[path])}, got {kind(arrays[path])}")
+    return found
+
+
+def kind(item: array) -> str:
+    """Dtype and shape of an array in words."""
+    return f"{item.dtype.name} {list(item.shape)}"
+
+
 def _items(tree: Tree) -> Iterable[tuple[Any, Any]]:
     if isinstance(tree, dict):
         return tree.items()

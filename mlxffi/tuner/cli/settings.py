@@ -10,8 +10,9 @@ import argparse
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..._errors import ArgumentError
@@ -43,7 +44,7 @@ def _default_lora() -> dict[str, Any]:
 class Job:
     """What a job is about: the model, the data, and what the trainer need not know."""
 
-    model: str = setting("", "folder of the model: config.json, safetensors, tokenizer.json")
+    model: str | None = setting(None, "folder of the model: config.json, safetensors, tokenizer.json")
     train: bool = setting(False, "train")
     data: str = setting("data", "folder with train.jsonl, valid.jsonl and test.jsonl, or one such file")
     fine_tune_type: str = setting("lora", "what is trained: low-rank factors, or all of a block", choices=KINDS)
@@ -134,7 +135,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if metadata.get("file_only"):
             continue
         flags = [*filter(None, [metadata.get("short")]), f"--{option.name.replace('_', '-')}"]
-        about = f"{metadata['help']} (default: {option.default})".replace("%", "%%")
+        default = "none" if option.default is None else str(option.default).lower()
+        about = f"{metadata['help']} (default: {default})".replace("%", "%%")
         if option.kind == "bool":
             parser.add_argument(*flags, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=about)
         else:
@@ -142,9 +144,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 *flags,
                 default=argparse.SUPPRESS,
                 help=about,
-                metavar=option.kind.upper(),
-                type=lambda text, option=option: _parsed(option, text),
+                metavar=_metavar(option),
+                type=partial(_parsed, option),
             )
+
+
+def _metavar(option: Option) -> str:
+    choices = option.field.metadata.get("choices")
+    return f"{{{','.join(choices)}}}" if choices else option.name.rpartition("_")[2].upper()
 
 
 def _parsed(option: Option, text: str) -> Any:
@@ -202,7 +209,7 @@ def _bytes(value: Any) -> Any:
     return int(float(match[1]) * UNITS[match[2]]) if match and not isinstance(value, bool) else UNREADABLE
 
 
-READERS = {
+READERS: dict[str, Callable[[Any], Any]] = {
     "int": _int,
     "float": _float,
     "Bytes": _bytes,

@@ -29,15 +29,29 @@ def trackers(
       ValueError: there is no tracker of a name.
       ImportError: its library is not installed.
     """
+    return [TRACKERS[name](Path(folder), project, dict(config or {})) for name in require_trackers(names)]
+
+
+def require_trackers(names: str) -> list[str]:
+    """The trackers of a text with their names, all of which are there; nothing is begun.
+
+    Raises:
+      ValueError: there is no tracker of a name.
+      ImportError: its library is not installed.
+    """
     wanted = [name.strip().lower() for name in names.split(",")]
     unknown = [name for name in wanted if name not in TRACKERS]
     if unknown:
         raise ArgumentError(f"report_to: expected some of {', '.join(TRACKERS)}, got {', '.join(map(repr, unknown))}")
-    return [TRACKERS[name](Path(folder), project, dict(config or {})) for name in wanted]
+    for name in wanted:
+        required(TRACKERS[name].library, "trackers")
+    return wanted
 
 
 class Tracker(Callback):
-    """The base of what reports numbers by name and iteration."""
+    """The base of what reports numbers by name and iteration, with the library of that name."""
+
+    library: str
 
     def log(self, values: Mapping[str, float], iteration: int) -> None:
         """Report numbers."""
@@ -73,8 +87,10 @@ def _numbers(kind: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]
 class TensorBoard(Tracker):
     """Event files below `tensorboard` in the run's folder, written by tensorboardX."""
 
+    library = "tensorboardX"
+
     def __init__(self, folder: Path, project: str | None, config: Mapping[str, Any]):
-        self._writer = required("tensorboardX", "trackers").SummaryWriter(str(folder / "tensorboard"))
+        self._writer = required(self.library, "trackers").SummaryWriter(str(folder / "tensorboard"))
         self._writer.add_text("config", "".join(f"    {name}: {value}\n" for name, value in config.items()))
 
     def log(self, values: Mapping[str, float], iteration: int) -> None:
@@ -90,9 +106,11 @@ class TensorBoard(Tracker):
 class WandB(Tracker):
     """Weights & Biases."""
 
+    library = "wandb"
+
     def __init__(self, folder: Path, project: str | None, config: Mapping[str, Any]):
         folder.mkdir(parents=True, exist_ok=True)
-        wandb = required("wandb", "trackers")
+        wandb = required(self.library, "trackers")
         self._run = wandb.init(project=project, name=folder.resolve().name, dir=str(folder), config=dict(config))
 
     def log(self, values: Mapping[str, float], iteration: int) -> None:
@@ -107,8 +125,10 @@ class WandB(Tracker):
 class SwanLab(Tracker):
     """SwanLab, with its files below `swanlog` in the run's folder."""
 
+    library = "swanlab"
+
     def __init__(self, folder: Path, project: str | None, config: Mapping[str, Any]):
-        self._library = required("swanlab", "trackers")
+        self._library = required(self.library, "trackers")
         self._run = self._library.init(
             project=project, experiment_name=folder.resolve().name, logdir=str(folder / "swanlog"), config=dict(config)
         )

@@ -1,0 +1,157 @@
+"""Whose model a command runs: the decoder of this package, or an architecture of mlx_lm over `mlxffi.core`.
+
+Both give the same things: a tokenizer, and models to train, to evaluate and to generate with.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from ... import compat
+from ..._errors import ArgumentError
+from .. import lora
+from .._files import read_json
+from .._optional import MissingLibraryError
+from ..models import DecoderConfig, FunctionalModel, ModuleModel, Tokenizer, decoder_model, last_blocks
+from ..models.load import adapted_parameters, load_parameters
+
+Model: TypeAlias = "FunctionalModel | ModuleModel"
+
+
+class Base(Protocol):
+    """A model as it was before any training, and its tokenizer."""
+
+    tokenizer: Any
+    vocabulary: int
+
+    def with_new_adapter(self, config: lora.LoRAConfig) -> Model:
+        """The model with a new adapter, which is trained."""
+        ...
+
+    def with_trained(self, path: Path) -> Model:
+        """The model with what an adapter folder holds."""
+        ...
+
+    def with_last_blocks(self, count: int) -> Model:
+        """The model, whose last blocks are trained themselves; all of them where `count` is not above 0."""
+        ...
+
+    def plain(self) -> Model:
+        """The model as it is."""
+        ...
+
+    def size(self, model: Model) -> lora.TrainableParameters:
+        """How much of a model of this is trained."""
+        ...
+
+
+def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = False) -> Base:
+    """A model from a Hugging Face directory.
+
+    Args:
+      path: the folder.
+      engine: "own", "mlx_lm", or "auto": mlx_lm's where it is installed and ours has not this architecture.
+      trust_remote_code: let mlx_lm run code that comes with a tokenizer.
+
+    Raises:
+      FileNotFoundError: the folder or a file in it is missing.
+      ValueError: a file is not as it should be, or the architecture is unknown.
+    """
+    folder = Path(path or "")
+    if not path or not folder.is_dir():
+        raise FileNotFoundError(f"model: expected a folder with config.json, got {path!r}; nothing is downloaded")
+    config = read_json(folder / "config.json")
+    if engine == "mlx_lm" or (engine == "auto" and not _is_ours(config) and importlib.util.find_spec("mlx_lm")):
+        return MlxLmBase(folder, trust_remote_code)
+    return OwnBase(folder)
+
+
+def _is_ours(config: Any) -> bool:
+    try:
+        DecoderConfig.from_dict(config)
+    except ArgumentError:
+        return False
+    return True
+
+
+class OwnBase:
+    """A model of this package's decoder."""
+
+    def __init__(self, folder: Path):
+        self.config, self.architecture, self.parameters = load_parameters(folder)
+        self.tokenizer = Tokenizer.from_directory(folder)
+        self.vocabulary = self.architecture.vocab_size
+
+    def with_new_adapter(self, config: lora.LoRAConfig) -> Model:
+        """See `Base`."""
+        return self._model(lora.create_adapter(self.parameters, config))
+
+    def with_trained(self, path: Path) -> Model:
+        """See `Base`."""
+        parameters, adapter = adapted_parameters(self.parameters, path)
+        return decoder_model(self.architecture, parameters, adapter)
+
+    def with_last_blocks(self, count: int) -> Model:
+        """See `Base`."""
+        wanted = (
+            last_blocks(self.parameters, min(count, self.architecture.num_layers)) if count > 0 else ["model.layers"]
+        )
+        return decoder_model(self.architecture, self.parameters, trainable=wanted)
+
+    def plain(self) -> Model:
+        """See `Base`."""
+        return self._model(None)
+
+    def size(self, model: Model) -> lora.TrainableParameters:
+        """See `Base`."""
+        return lora.trainable_parameters(self.parameters, model.trainable())
+
+    def _model(self, adapter: lora.Adapter | None) -> Model:
+        return decoder_model(self.architecture, self.parameters, adapter)
+
+
+class MlxLmBase:
+    """A model of mlx_lm. It is one object: a command makes one model of it."""
+
+    def __init__(self, folder: Path, trust_remote_code: bool):
+        if not importlib.util.find_spec("mlx_lm"):
+            raise MissingLibraryError("this needs mlx_lm, which is not installed: pip install 'mlxffi[lm]'")
+        compat.install()
+        load = importlib.import_module("mlx_lm").load
+        options = {"tokenizer_config": {"trust_remote_code": trust_remote_code}}
+        self.module, self.tokenizer = load(str(folder), **options)
+        self._adapters = importlib.import_module("mlxffi.tuner.lora.modules")
+        config: Mapping[str, Any] = read_json(folder / "config.json")
+        self.vocabulary = int(config.get("vocab_size", 0))
+
+    def with_new_adapter(self, config: lora.LoRAConfig) -> Model:
+        """See `Base`."""
+        self.module.freeze()
+        self._adapters.linear_to_lora_layers(self.module, config.num_layers, config, config.use_dora)
+        return ModuleModel(self.module)
+
+    def with_trained(self, path: Path) -> Model:
+        """See `Base`."""
+        self.module.freeze()
+        self._adapters.load_adapters(self.module, path)
+        return ModuleModel(self.module)
+
+    def with_last_blocks(self, count: int) -> Model:
+        """See `Base`."""
+        self.module.freeze()
+        for block in self.module.layers[-max(count, 0) :]:
+            block.unfreeze()
+        return ModuleModel(self.module)
+
+    def plain(self) -> Model:
+        """See `Base`."""
+        return ModuleModel(self.module)
+
+    def size(self, model: Model) -> lora.TrainableParameters:
+        """See `Base`."""
+        found: lora.TrainableParameters = self._adapters.trainable_parameters(self.module)
+        return found

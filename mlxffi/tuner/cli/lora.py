@@ -1,0 +1,224 @@
+"""Fine-tune a model with LoRA or DoRA, or its last blocks in full, and evaluate it on a test set."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ... import core as mx
+from ..._errors import ArgumentError
+from .. import lora
+from .._trees import Tree, differences, flatten, unflatten
+from ..datasets import CacheDataset, DatasetConfig, Splits, iterate_batches, load_dataset
+from ..distributed import World
+from ..losses import DistillationLoss, default_loss
+from ..optimizers import Optimizer, by_name
+from ..schedules import build_schedule
+from ..trainer import STATE_FILE, Callback, TrainingArgs, evaluate, train
+from ..trainer.console import console
+from ..trainer.data import Data
+from ..trainer.metrics import METRICS_FILE, MetricsFile
+from ..trainer.plots import PLOT_FILE, LossPlot
+from ..trainer.saving import Writer
+from ..trainer.trackers import require_trackers, trackers
+from .engine import Base, Model, load_base
+from .settings import Job, Settings, add_arguments, settings_of
+
+__all__ = ["add_arguments", "prepare"]
+
+
+def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
+    """Check all settings, and load the model and the data."""
+    settings = settings_of(vars(arguments))
+    job, training = settings.job, settings.training
+    _require_sense(job)
+    optimizer = optimizer_of(job)
+    base = load_base(job.model, job.engine, job.trust_remote_code)
+    splits = load_dataset(job.data, base.tokenizer, _dataset_config(job))
+    _require_splits(job, splits)
+    mx.random.seed(training.seed)
+    model = _model(job, base)
+    loss = _loss(job, base)
+    if splits.train is not None and job.train:
+        # Raises where there are too few records for a batch.
+        Data(splits.train, splits.valid, training, World())
+    return partial(_work, settings, base, model, optimizer, splits, loss)
+
+
+def _work(settings: Settings, base: Base, model: Model, optimizer: Optimizer, splits: Splits, loss: Any) -> None:
+    job, training = settings.job, settings.training
+    if splits.train is not None and job.train:
+        say(str(base.size(model)))
+        train(
+            model,
+            optimizer,
+            splits.train,
+            splits.valid,
+            training,
+            loss=loss,
+            folder=job.adapter_path,
+            resume=job.resume,
+            callbacks=_callbacks(settings),
+            write=writer(settings, model),
+        )
+    if splits.test is not None and job.test:
+        found = test_loss(model, splits.test, job.test_batches, training)
+        say(f"Test loss {found:.3f}, Test ppl {math.exp(found):.3f}.")
+
+
+def say(text: str) -> None:
+    """Print a line, in the process that writes."""
+    if World().is_writer:
+        print(text, flush=True)
+
+
+# --- what is checked ---
+
+
+def _require_sense(job: Job) -> None:
+    if not (job.train or job.test):
+        raise ArgumentError("train, test: expected one of them at least, or both; got none")
+    if job.mask_prompt and job.mask_assistant:
+        raise ArgumentError("mask_prompt, mask_assistant: expected one of them, got both")
+    if job.hf_dataset is not None:
+        raise ArgumentError("hf_dataset: nothing is downloaded; put jsonl files in a folder and name it as data")
+    if job.resume and job.resume_adapter_file:
+        raise ArgumentError("resume, resume_adapter_file: expected one of them, got both")
+    if job.resume and not Path(job.adapter_path, STATE_FILE).is_file():
+        raise FileNotFoundError(f"resume: expected {STATE_FILE} of a run in {job.adapter_path}, found none")
+    if job.report_to:
+        require_trackers(job.report_to)
+
+
+def _require_splits(job: Job, splits: Splits) -> None:
+    for name, wanted in {"train": job.train, "test": job.test}.items():
+        if wanted and getattr(splits, name) is None:
+            raise FileNotFoundError(
+                f"{job.data}: {name} was asked for: expected {name}.jsonl in this folder, found none"
+            )
+
+
+def _dataset_config(job: Job) -> DatasetConfig:
+    return DatasetConfig(
+        mask_prompt="assistant" if job.mask_assistant else job.mask_prompt,
+        text_feature=job.text_feature,
+        chat_feature=job.chat_feature,
+        prompt_feature=job.prompt_feature,
+        completion_feature=job.completion_feature,
+    )
+
+
+# --- what trains ---
+
+
+def optimizer_of(job: Job) -> Optimizer:
+    """The optimizer with its learning rate or schedule."""
+    rate = job.learning_rate if job.lr_schedule is None else build_schedule(job.lr_schedule)
+    options = job.optimizer_config.get(job.optimizer) or {}
+    if not isinstance(options, Mapping) or "learning_rate" in options:
+        raise ArgumentError(
+            f"optimizer_config.{job.optimizer}: expected arguments other than learning_rate by name, got {options!r}"
+        )
+    return by_name(job.optimizer, rate, **options)
+
+
+def lora_config(job: Job) -> lora.LoRAConfig:
+    """The adapter that a job asks for.
+
+    Raises:
+      ValueError: `lora_parameters` has an unknown key, or a value is out of its range.
+    """
+    known = {"rank", "scale", "alpha", "dropout", "rslora", "keys"}
+    unknown = sorted(str(key) for key in job.lora_parameters if key not in known)
+    if unknown:
+        raise ArgumentError(f"lora_parameters: expected {', '.join(sorted(known))}, got {', '.join(unknown)}")
+    given = {key: value for key, value in job.lora_parameters.items() if value is not None}
+    return lora.LoRAConfig(**given, num_layers=job.num_layers, use_dora=job.fine_tune_type == "dora")
+
+
+def _model(job: Job, base: Base) -> Model:
+    if not job.train:
+        return base.with_trained(Path(job.adapter_path)) if job.adapter_path else base.plain()
+    full = job.fine_tune_type == "full"
+    model = base.with_last_blocks(job.num_layers) if full else base.with_new_adapter(lora_config(job))
+    if job.resume_adapter_file:
+        model.update(started_from(job.resume_adapter_file, model.trainable()))
+    return model
+
+
+def started_from(file: str, trained: Tree) -> Tree:
+    """Parameters from a file, in the places of what would be trained from its beginning.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it has not the same parameters; the message names each that differs.
+    """
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"resume_adapter_file: expected a safetensors file, found none: {file}")
+    arrays = mx.load(file)
+    assert isinstance(arrays, dict)
+    wrong = differences(arrays, flatten(trained))
+    if wrong:
+        raise ArgumentError("\n  ".join([f"{file}: the adapter is not of the kind that is to be trained:", *wrong]))
+    return unflatten(arrays)
+
+
+def _loss(job: Job, base: Base) -> Any:
+    if job.distill_from is None:
+        return default_loss
+    teacher = load_base(job.distill_from, job.engine, job.trust_remote_code)
+    if teacher.vocabulary != base.vocabulary:
+        raise ArgumentError(
+            f"distill_from: expected a teacher with the model's vocabulary of {base.vocabulary}, got one of "
+            f"{teacher.vocabulary}"
+        )
+    options = {"temperature": job.distill_temperature, "weight": job.distill_weight}
+    return DistillationLoss(teacher.plain(), job.distill_loss, **options)
+
+
+# --- what is told and written ---
+
+
+def _callbacks(settings: Settings) -> list[Callback]:
+    job, folder = settings.job, Path(settings.job.adapter_path)
+    if not World().is_writer:
+        return []
+    found = [console(), MetricsFile(folder / METRICS_FILE)]
+    if job.plot:
+        found.append(LossPlot(folder / METRICS_FILE, folder / PLOT_FILE))
+    if job.report_to:
+        found += trackers(job.report_to, folder, job.project_name, settings.by_name)
+    return found
+
+
+def writer(settings: Settings, model: Model) -> Writer:
+    """What writes trained parameters as mlx_lm's adapter folders have them, with all settings in the configuration."""
+    job = settings.job
+    full = job.fine_tune_type == "full"
+    config = None if full else lora_config(job)
+
+    def write(path: Path, trained: Tree) -> None:
+        if config is None:
+            lora.save_full(path.parent, trained, extra=settings.by_name, name=path.name)
+        else:
+            lora.save_adapter(path.parent, lora.Adapter(trained, config), extra=settings.by_name, name=path.name)
+
+    return write
+
+
+def test_loss(model: Model, dataset: CacheDataset, batches: int, training: TrainingArgs) -> float:
+    """The mean loss per target of a test set, in nats."""
+    world = World()
+    found = iterate_batches(
+        dataset,
+        training.batch_size,
+        training.max_seq_length,
+        seed=training.seed,
+        rank=world.rank,
+        world=world.size,
+    )
+    return evaluate(model, found, batches, compile=training.compile)
