@@ -135,10 +135,12 @@ def test_whole_parameters(tmp_path):
 
 
 def test_whole_parameters_that_do_not_fit(tmp_path):
-    save_full(tmp_path, {"lm_head": {"weight": mx.zeros((3, 4)), "bias": mx.zeros(3)}})
+    norm = {"weight": mx.zeros(64, mx.int32)}
+    save_full(tmp_path, {"lm_head": {"weight": mx.zeros((3, 4)), "bias": mx.zeros(3)}, "model": {"norm": norm}})
     assert message_of(lambda: load_full(tmp_path, model())).splitlines()[1:] == [
         "  lm_head.bias: the model has no such parameter",
         "  lm_head.weight: expected shape (10, 64), got (3, 4)",
+        "  model.norm.weight: expected float32, got int32",
     ]
 
 

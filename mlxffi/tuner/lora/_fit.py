@@ -86,8 +86,8 @@ def _name_problems(path: str, parts: Mapping[str, Any], wanted: Iterable[str]) -
     for name in wanted:
         if name not in parts:
             yield f"{path}.{name}: missing"
-        elif not mx.issubdtype(parts[name].dtype, mx.floating):
-            yield f"{path}.{name}: expected floating point, got {str(parts[name].dtype).rpartition('.')[2]}"
+        elif not _floating(parts[name]):
+            yield f"{path}.{name}: expected floating point, got {_named(parts[name].dtype)}"
 
 
 def _shape_problems(
@@ -131,3 +131,13 @@ def misplaced(arrays: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[s
             yield f"{path}: the model has no such parameter"
         elif value.shape != known[path].shape:
             yield f"{path}: expected shape {known[path].shape}, got {value.shape}"
+        elif _floating(value) is not _floating(known[path]):
+            yield f"{path}: expected {_named(known[path].dtype)}, got {_named(value.dtype)}"
+
+
+def _floating(value: Any) -> bool:
+    return mx.issubdtype(value.dtype, mx.floating)
+
+
+def _named(dtype: mx.Dtype) -> str:
+    return str(dtype).rpartition(".")[2]

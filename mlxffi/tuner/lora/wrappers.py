@@ -51,7 +51,13 @@ def kind_of_module(module: Module) -> Kind | None:
 
 
 def node_of(module: Module) -> Node:
-    """A layer's parameters as a node."""
+    """A layer's parameters as a node.
+
+    Raises:
+      ValueError: it has a global scale (mode nvfp4), for which nodes have no place.
+    """
+    if module.get("global_scale") is not None:
+        raise ArgumentError(f"[LoRA] a {type(module).__name__} with a global scale cannot be adapted")
     node = {name: module[name] for name in (*layers.PACKED, "bias") if module.get(name) is not None}
     if layers.is_quantized(node):
         node["quantization"] = Quantization(module.group_size, module.bits, module.mode)
