@@ -15,6 +15,46 @@ from mlxffi.tuner.lora import LoRAConfig, attach, create_adapter, export_peft, l
 QUERIES = [f"model.layers.{index}.self_attn.q_proj" for index in range(3)]
 
 
+# As PEFT 0.21 writes it.
+CONFIG = {
+    "alpha_pattern": {},
+    "arrow_config": None,
+    "auto_mapping": None,
+    "base_model_name_or_path": "somebody/something",
+    "bias": "none",
+    "corda_config": None,
+    "ensure_weight_tying": False,
+    "eva_config": None,
+    "exclude_modules": None,
+    "fan_in_fan_out": False,
+    "inference_mode": True,
+    "init_lora_weights": True,
+    "layer_replication": None,
+    "layers_pattern": None,
+    "layers_to_transform": None,
+    "loftq_config": {},
+    "lora_alpha": 3,
+    "lora_bias": False,
+    "lora_dropout": 0.05,
+    "megatron_config": None,
+    "megatron_core": "megatron.core",
+    "modules_to_save": None,
+    "peft_type": "LORA",
+    "peft_version": "0.21.2",
+    "qalora_group_size": 16,
+    "r": 2,
+    "rank_pattern": {},
+    "revision": None,
+    "target_modules": ["q_proj"],
+    "target_parameters": None,
+    "task_type": "CAUSAL_LM",
+    "trainable_token_indices": None,
+    "use_dora": False,
+    "use_qalora": False,
+    "use_rslora": False,
+}
+
+
 def golden(folder, change=lambda config, tensors: None, *, dora=False, rank=2):
     """A directory as PEFT writes it: for three layers of 64 to 32."""
     draw, tensors = np.random.default_rng(0), {}
@@ -24,43 +64,7 @@ def golden(folder, change=lambda config, tensors: None, *, dora=False, rank=2):
         tensors[f"{start}.lora_B.weight"] = draw.normal(size=(32, rank)).astype(np.float32)
         if dora:
             tensors[f"{start}.lora_magnitude_vector"] = draw.normal(size=32).astype(np.float32)
-    config = {
-        "alpha_pattern": {},
-        "arrow_config": None,
-        "auto_mapping": None,
-        "base_model_name_or_path": "somebody/something",
-        "bias": "none",
-        "corda_config": None,
-        "ensure_weight_tying": False,
-        "eva_config": None,
-        "exclude_modules": None,
-        "fan_in_fan_out": False,
-        "inference_mode": True,
-        "init_lora_weights": True,
-        "layer_replication": None,
-        "layers_pattern": None,
-        "layers_to_transform": None,
-        "loftq_config": {},
-        "lora_alpha": 3,
-        "lora_bias": False,
-        "lora_dropout": 0.05,
-        "megatron_config": None,
-        "megatron_core": "megatron.core",
-        "modules_to_save": None,
-        "peft_type": "LORA",
-        "peft_version": "0.21.2",
-        "qalora_group_size": 16,
-        "r": rank,
-        "rank_pattern": {},
-        "revision": None,
-        "target_modules": ["q_proj"],
-        "target_parameters": None,
-        "task_type": "CAUSAL_LM",
-        "trainable_token_indices": None,
-        "use_dora": dora,
-        "use_qalora": False,
-        "use_rslora": False,
-    }
+    config = {**CONFIG, "r": rank, "use_dora": dora}
     change(config, tensors)
     save_file(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
     (folder / "adapter_config.json").write_text(json.dumps(config))
