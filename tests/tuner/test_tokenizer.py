@@ -14,6 +14,7 @@ from lm_models import tokenizer as trained
 
 from mlxffi.tuner.models.tokenizer import TextStream, Tokenizer
 
+UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 TEMPLATE = """
 {%- for message in messages %}
     {%- if message['role'] == 'banned' %}
@@ -90,15 +91,45 @@ def test_tokens_and_texts_are_those_of_transformers(text, ours, theirs):
     assert ours.decode(marked, skip_special_tokens=True) == theirs.decode(marked, skip_special_tokens=True) == text
 
 
-@given(text=st.text(max_size=60), cut=st.integers(0, 60))
+@pytest.fixture(scope="module")
+def spaced():
+    """A tokenizer as Llama 2 and Gemma have: spaces are letters, unknown letters fall back to bytes."""
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import decoders, models, normalizers
+
+    letters = ["<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", *"abcdefgh", "\u2581a", "bc"]
+    vocabulary = {letter: index for index, letter in enumerate(letters)}
+    made = Backend(models.BPE(vocabulary, [("\u2581", "a"), ("b", "c")], byte_fallback=True))
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    made.add_special_tokens(["<s>", "</s>"])
+    return Tokenizer(made, {"bos_token": "<s>", "eos_token": "</s>"})
+
+
+@pytest.mark.parametrize("name", ["ours", "spaced"])
+@given(text=st.text(st.sampled_from(" abch\xe9\u20ac\U0001f600\u2581") | st.characters(), max_size=40), data=st.data())
 @settings(max_examples=100, deadline=None)
-def test_a_stream_tells_the_whole_text_in_whole_characters(text, cut, ours):
-    ids = [ours.bos_token_id, *ours.encode(text)[:cut]]
+def test_a_stream_tells_the_whole_text_in_whole_characters(name, text, data, ours, spaced):
+    tokenizer = {"ours": ours, "spaced": spaced}[name]
+    ids = tokenizer.encode(text)
+    whole = tokenizer.decode(ids)
+    cut = data.draw(st.integers(0, len(ids)))
+    told = TextStream(tokenizer)
+    pieces = [told.add(token) for token in ids[:cut]]
+    if UNKNOWN not in text:
+        assert whole.startswith("".join(pieces))
+        assert UNKNOWN not in "".join(pieces)
+    pieces += [told.add(token) for token in ids[cut:]]
+    assert "".join(pieces) + told.finish() == whole
+
+
+def test_a_character_that_is_cut_short_is_told_at_the_end(ours):
     told = TextStream(ours)
-    pieces = [told.add(token) for token in ids]
-    assert "".join(pieces) + told.finish() == ours.decode(ids, skip_special_tokens=True)
-    if "\N{REPLACEMENT CHARACTER}" not in text:
-        assert "\N{REPLACEMENT CHARACTER}" not in "".join(pieces)
+    assert [told.add(token) for token in ours.encode("a\u20ac")[:-1]] == ["a", "", ""]
+    assert told.finish() == UNKNOWN
+    assert told.finish() == ""
 
 
 def test_special_tokens_are_those_of_transformers(ours, theirs):

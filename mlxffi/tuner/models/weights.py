@@ -92,7 +92,9 @@ def as_parameters(config: DecoderConfig, arrays: Mapping[str, mx.array], quantiz
     problems = list(_problems(wanted, given))
     if problems:
         raise ArgumentError("\n  ".join(["the weights are not those that config.json describes:", *problems]))
-    return unflatten({**given, **{f"{layer}.quantization": scheme for layer, scheme in packed.items()}})
+    # In the decoder's order, not that of files: in it, new adapters draw their random numbers.
+    ordered = {name: given[name] for name in wanted}
+    return unflatten({**ordered, **{f"{layer}.quantization": scheme for layer, scheme in packed.items()}})
 
 
 def _is_left_out(config: DecoderConfig, name: str) -> bool:
