@@ -11,12 +11,14 @@ from importlib import import_module
 
 import mlx.core as mx
 import mlx.nn as nn
+import mlx_lm.tuner.utils
 import numpy as np
 from lm_models import MODELS
 from mlx.utils import tree_flatten, tree_map
 
 from mlxffi import memory
 from mlxffi.tuner._trees import flatten
+from mlxffi.tuner.lora import modules as own_modules
 from mlxffi.tuner.models import FunctionalModel, ModuleModel, Tunable
 from mlxffi.tuner.models import generate as generation
 
@@ -122,6 +124,24 @@ def checkpointed_blocks_run_once_more():
         attention.__call__ = own
     assert plain == len(module.layers)
     assert len(calls) == 3 * plain
+
+
+@check
+def adapters_of_quantized_modules_are_trained():
+    for modules in (mlx_lm.tuner.utils, own_modules):
+        module = tiny("qwen3")
+        nn.quantize(module, group_size=32, bits=4)
+        module.freeze()
+        modules.linear_to_lora_layers(module, 1, {"rank": 4, "scale": 2.0, "dropout": 0.0})
+        model = ModuleModel(module)
+        model.update(tree_map(lambda value: value + 0.1 * mx.random.normal(value.shape), model.trainable()))
+        state = State(module)
+        assert all(path.startswith("model.layers.1.") and ".lora_" in path for path in flatten(model.trainable()))
+        found, again = gradient(model), gradient(model, training=True, checkpoint=True)
+        close(again, found, 1e-9)
+        state.assert_same()
+        expected = nn.value_and_grad(module, lambda ids, own=module: own(ids).square().mean())(mx.array(TOKENS))[1]
+        close(found, expected, 1e-9)
 
 
 class Block(nn.Module):
