@@ -276,7 +276,7 @@ def test_checkpoints_need_less_memory():
     blocks = parameters["model"]["layers"] * 4
     config = DecoderConfig.from_dict(config_dict("llama", num_hidden_layers=len(blocks)))
     model = decoder_model(config, {**parameters, "model": {**parameters["model"], "layers": blocks}})
-    ids = mx.array(tokens(4, 128))
+    ids = mx.array(tokens(2, 128))
 
     def peak(checkpoint):
         mx.clear_cache()
