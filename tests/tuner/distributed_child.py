@@ -1,9 +1,11 @@
 """A run of one or several processes, and what it told, for test_tuner_distributed.
 
 usage: mlx.launch -n 2 distributed_child.py FOLDER     writes FOLDER/<size>.<rank>.json
+       distributed_child.py FOLDER moved               goes on alone with what two began, and writes FOLDER/moved.json
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from mlxffi.tuner.optimizers import AdamW
 from mlxffi.tuner.trainer import Callback, Stop, TrainingArgs, train
 
 SHARED = {"batch_size": 4, "steps_per_report": 3, "steps_per_eval": 4, "steps_per_save": 5}
+# The stop comes in the middle of a window.
+STOPPED = {"steps_per_report": 5, "grad_accumulation_steps": 3}
 
 
 class StopsOn(Callback):
@@ -61,12 +65,18 @@ def run(folder, seed, callbacks=(), resume=False, **args):
 
 def main(folder):
     world = World()
-    facts = {"whole": run(folder / f"whole{world.size}", seed=world.rank)}
+    facts = {"whole": run(folder / f"whole{world.size}", world.rank, **STOPPED)}
     stop = StopsOn(world.size - 1, 4)
-    facts["stopped"] = run(folder / f"stopped{world.size}", world.rank, [stop], steps_per_report=5)
-    facts["resumed"] = run(folder / f"stopped{world.size}", world.rank, resume=True, steps_per_report=5)
+    facts["stopped"] = run(folder / f"stopped{world.size}", world.rank, [stop], **STOPPED)
+    if world.is_writer:
+        shutil.copytree(folder / f"stopped{world.size}", folder / f"moved{world.size}")
+    facts["resumed"] = run(folder / f"stopped{world.size}", world.rank, resume=True, **STOPPED)
     (folder / f"{world.size}.{world.rank}.json").write_text(json.dumps(facts))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[2:]:
+        facts = run(Path(sys.argv[1]) / "moved2", seed=1, resume=True, **STOPPED)
+        Path(sys.argv[1], "moved.json").write_text(json.dumps(facts))
+    else:
+        main(Path(sys.argv[1]))

@@ -152,9 +152,9 @@ def test_another_order_of_the_data_is_an_error(name, value, state):
 
 def test_another_model_or_optimizer_is_an_error(state):
     batches, args = training.batches(3), TrainingArgs(grad_accumulation_steps=3)
-    with pytest.raises(ValueError, match=r"layers\.0\.weight is float32 \[16, 16\], not float32 \[8, 8\]"):
+    with pytest.raises(ValueError, match=r"layers\.0\.weight: expected float32 \[8, 8\], got float32 \[16, 16\]"):
         train(training.model(width=8), AdamW(0.1), batches, args=args, folder=state.parent, resume=True)
-    with pytest.raises(ValueError, match=r"optimizer\.m\.embedding is unknown"):
+    with pytest.raises(ValueError, match=r"optimizer\.m\.embedding: unknown"):
         train(training.model(), SGD(0.1), batches, args=args, folder=state.parent, resume=True)
     with pytest.raises(ValueError, match="how many batches were given"):
         train(training.model(), AdamW(0.1), batches, args=args, folder=state.parent, resume=True)
@@ -165,7 +165,7 @@ def test_a_file_without_one_of_its_arrays_is_an_error(state):
     for name in found:
         rest = {other: item for other, item in found.items() if other != name}
         mx.save_safetensors(str(state), rest, metadata)
-        with pytest.raises(ValueError, match=rf"training_state\.safetensors: .*{name.split('.')[-1]}"):
+        with pytest.raises(ValueError, match=rf"training_state\.safetensors: (the state .*\n  )?{name}: "):
             resumed(state)
 
 

@@ -9,8 +9,10 @@ import training
 from training import Recorder, arrays, examples
 
 import mlxffi.core as mx
+from mlxffi.tuner import lora
 from mlxffi.tuner._trees import flatten
 from mlxffi.tuner.datasets import Batch
+from mlxffi.tuner.models import decoder_model
 from mlxffi.tuner.optimizers import SGD, AdamW
 from mlxffi.tuner.trainer import FixedBatches, TrainingArgs, evaluate, train
 
@@ -254,8 +256,63 @@ def test_training_on_examples_makes_batches_of_all_of_them():
     assert told.val[-1].val_loss < told.val[0].val_loss
 
 
+def test_packed_rows_have_the_same_targets():
+    # A model that sees one token at a time predicts alike in any row.
+    def forward(parameters, tokens, *, segments=None):
+        packed.append(segments is not None)
+        return training.forward(parameters, tokens)
+
+    packed, told, records = [], Recorder(), examples(12)
+    for pack in (False, True):
+        args = TrainingArgs(batch_size=2, iters=1, max_seq_length=64, val_batches=-1, pack=pack)
+        train(training.model(forward=forward), SGD(0.0), records, records, args=args, callbacks=[told])
+    alone, _, together, _ = (report.val_loss for report in told.val)
+    assert together == pytest.approx(alone, rel=1e-6)
+    assert packed == sorted(packed)
+    assert len(set(packed)) == 2
+
+
 def test_the_order_of_examples_follows_the_seed():
     def losses(seed):
         return trained(examples(), seed=seed, batch_size=2, iters=5)[1].losses
 
     assert losses(1) == losses(1) != losses(2)
+
+
+# --- memory ---
+
+
+def test_blocks_that_are_computed_again_train_alike():
+    config, parameters = training.decoder()
+    losses = []
+    for grad_checkpoint in (False, True):
+        mx.random.seed(0)
+        adapter = lora.create_adapter(parameters, lora.LoRAConfig(rank=4, num_layers=-1))
+        model = decoder_model(config, parameters, adapter)
+        args = {"grad_checkpoint": grad_checkpoint, "iters": 4, "compile": False}
+        losses.append(trained(training.batches(2), AdamW(0.01), model, **args)[1].losses)
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    assert losses[0][-1] < losses[0][0]
+
+
+@pytest.mark.parametrize(("threshold", "calls"), [(0, 0), (1, 3), (10**12, 0)])
+def test_memory_kept_for_reuse_is_given_back_above_a_threshold(threshold, calls, monkeypatch):
+    given, clear_cache = [], mx.clear_cache
+    monkeypatch.setattr(mx, "clear_cache", lambda: given.append(clear_cache()))
+    monkeypatch.setattr(mx, "get_cache_memory", lambda: 10**6)
+    trained(training.batches(3), clear_cache_threshold=threshold)
+    assert len(given) == calls
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_memory_is_wired_for_the_time_of_a_run(fails, monkeypatch):
+    limits = [7]
+    monkeypatch.setattr(mx.metal, "is_available", lambda: True)
+    monkeypatch.setattr(mx, "device_info", lambda: {"max_recommended_working_set_size": 100})
+    monkeypatch.setattr(mx, "set_wired_limit", lambda limit: (limits.append(limit), limits[-2])[1])
+    if fails:
+        with pytest.raises(RuntimeError):
+            trained([weighted(training.batches(1)[0], np.nan)])
+    else:
+        trained(training.batches(1))
+    assert limits == [7, 100, 7]

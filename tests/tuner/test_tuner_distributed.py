@@ -41,7 +41,8 @@ def facts(tmp_path_factory):
     launched(sys.executable, PROGRAM, folder)
     command = [LAUNCH, "-n", 2, "--backend", "ring", "--starting-port", free_port()]
     told = launched(*command, "--", sys.executable, PROGRAM, folder)
-    names = ("1.0", "2.0", "2.1")
+    launched(sys.executable, PROGRAM, folder, "moved")
+    names = ("1.0", "2.0", "2.1", "moved")
     assert all((folder / f"{name}.json").exists() for name in names), told
     return {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
 
@@ -72,6 +73,13 @@ def test_a_run_that_both_stopped_goes_on(facts):
         assert resumed["end"] == [11, None]
         for path, item in whole["parameters"].items():
             np.testing.assert_allclose(resumed["parameters"][path], item, rtol=1e-4, atol=1e-5, err_msg=path)
+
+
+def test_one_process_goes_on_with_what_two_began(facts):
+    whole, moved = facts["1.0"]["whole"], facts["moved"]
+    assert moved["end"] == [11, None]
+    for path, item in whole["parameters"].items():
+        np.testing.assert_allclose(moved["parameters"][path], item, rtol=1e-4, atol=1e-5, err_msg=path)
 
 
 def test_arrays_travel_in_buckets_of_one_dtype(monkeypatch):

@@ -5,7 +5,7 @@ import numpy as np
 import mlxffi.core as mx
 from mlxffi.tuner._trees import flatten
 from mlxffi.tuner.datasets import Batch, Example
-from mlxffi.tuner.models import FunctionalModel
+from mlxffi.tuner.models import DecoderConfig, FunctionalModel, random_parameters
 from mlxffi.tuner.trainer import Callback
 
 VOCABULARY = 23
@@ -32,6 +32,14 @@ def parameters(seed=0, width=16, dropout=0.0, dtype=mx.float32):
 
 def model(seed=0, forward=forward, **options):
     return FunctionalModel(parameters(seed, **options), forward)
+
+
+def decoder():
+    """The configuration and the parameters of a small Qwen3."""
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48, "num_attention_heads": 4}
+    heads = {"num_key_value_heads": 2, "head_dim": 8, "vocab_size": VOCABULARY, "tie_word_embeddings": True}
+    config = DecoderConfig.from_dict({"model_type": "qwen3", **shape, **heads, "rms_norm_eps": 1e-6})
+    return config, random_parameters(config, mx.random.key(0))
 
 
 def batch(rng, rows=4, width=9):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from ... import core as mx
 from ..._errors import ArgumentError, Error
 from .. import _files
-from .._trees import flatten, map_paths
+from .._trees import differences, flatten, kind, map_paths
 from ..distributed import World
 from .args import TrainingArgs
 from .progress import Progress
@@ -97,9 +97,9 @@ def read_checkpoint(path: _files.PathLike, fresh: State, args: TrainingArgs, wor
     _require_same(name, about["args"], asdict(args))
     keys = arrays.pop("random", mx.zeros([0, 2], mx.uint32))
     wanted = _wanted(fresh, any(path.startswith("window.") for path in arrays))
-    wrong = list(_differences(wanted, arrays))
+    wrong = differences(arrays, wanted)
     if wrong:
-        raise ArgumentError(f"{name}: expected the state of this model and optimizer, but {'; '.join(wrong)}")
+        raise ArgumentError("\n  ".join([f"{name}: the state is not of this model and optimizer:", *wrong]))
     state, progress = _state(fresh, arrays, _key(name, keys, world), world), about["progress"]
     mx.eval(state)
     if not world.is_writer:
@@ -143,35 +143,20 @@ def _require_same(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) ->
         raise ArgumentError(f"{name}: the run can only go on as it began: {'; '.join(changed)}")
 
 
-def _wanted(fresh: State, in_window: bool) -> dict[str, str]:
-    """Dtype and shape of every array by name."""
+def _wanted(fresh: State, in_window: bool) -> dict[str, mx.array]:
+    """Arrays of the dtypes and shapes that are to be there, by name."""
     trained = flatten(fresh.trained)
-    found = {
-        **{path: _kind(item) for path, item in _prefixed("trained", trained).items()},
-        **{path: _kind(item) for path, item in _prefixed("optimizer", flatten(fresh.optimizer)).items()},
-    }
+    found = {**_prefixed("trained", trained), **_prefixed("optimizer", flatten(fresh.optimizer))}
     if in_window:
-        found |= {f"window.gradients.{path}": f"float32 {list(item.shape)}" for path, item in trained.items()}
-        found["window.targets"] = "float32 []"
+        found |= {f"window.gradients.{path}": mx.zeros(item.shape) for path, item in trained.items()}
+        found["window.targets"] = mx.zeros([])
     return found
-
-
-def _kind(item: mx.array) -> str:
-    return f"{str(item.dtype).rpartition('.')[2]} {list(item.shape)}"
-
-
-def _differences(wanted: Mapping[str, str], arrays: Mapping[str, mx.array]) -> Iterator[str]:
-    yield from (f"{path} is missing" for path in wanted if path not in arrays)
-    yield from (f"{path} is unknown" for path in arrays if path not in wanted)
-    for path in wanted:
-        if path in arrays and _kind(arrays[path]) != wanted[path]:
-            yield f"{path} is {_kind(arrays[path])}, not {wanted[path]}"
 
 
 def _key(name: str, keys: mx.array, world: World) -> mx.array:
     """This process's key of dropout."""
     if keys.dtype != mx.uint32 or keys.ndim != 2 or keys.shape[0] == 0 or keys.shape[1] != 2:
-        raise ArgumentError(f"{name}: random: expected the keys of dropout, uint32 [processes, 2], got {_kind(keys)}")
+        raise ArgumentError(f"{name}: random: expected the keys of dropout, uint32 [processes, 2], got {kind(keys)}")
     return (keys if keys.shape[0] == world.size else mx.random.split(keys[0], world.size))[world.rank]
 
 

@@ -20,6 +20,7 @@ from .callbacks import Callback, tell
 from .checkpoint import STATE_FILE, Checkpoint, read_checkpoint
 from .data import Data, TrainSet, ValidSet
 from .evaluation import mean_loss
+from .memory import keep_cache_below, wired_memory
 from .progress import Progress
 from .reports import SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport
 from .saving import Saver, Writer, writer_for
@@ -67,9 +68,10 @@ def train(
     saver = Saver(None if folder is None else Path(folder), args, world, write or writer_for(model))
     run = _Run(model, optimizer, Data(train_set, valid_set, args, world), args, world, loss, saver, callbacks)
     try:
-        run.begin(Path(folder) / STATE_FILE if folder is not None and resume else None)
-        run.iterate()
-        return run.end()
+        with wired_memory():
+            run.begin(Path(folder) / STATE_FILE if folder is not None and resume else None)
+            run.iterate()
+            return run.end()
     except BaseException as error:
         tell(callbacks, "on_exception", error)
         raise
@@ -171,8 +173,7 @@ class _Run:
         before, self._pending = self._pending, (iteration, results, due)
         self._read(before)
         self._tell("on_step", StepReport(iteration, self._state.trained, results, due))
-        if 0 < args.clear_cache_threshold < mx.get_cache_memory():
-            mx.clear_cache()
+        keep_cache_below(args.clear_cache_threshold)
 
     def _catch_up(self) -> None:
         """Wait for the last step."""
