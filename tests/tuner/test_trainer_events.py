@@ -87,7 +87,7 @@ def asked(how):
 
 
 @pytest.mark.parametrize("how", ["return", "raise"])
-@pytest.mark.parametrize(("event", "last"), zip(EVENTS, [0, 1, 2, 0, 3], strict=True))
+@pytest.mark.parametrize(("event", "last"), list(zip(EVENTS, [0, 1, 2, 0, 3], strict=True)))
 def test_any_event_can_stop_the_run(event, last, how, tmp_path):
     model, events = training.model(), []
     result = run([spy(events, **{event: asked(how)}), spy([])], tmp_path, model)
