@@ -87,18 +87,6 @@ def merged(tree: Tree, overlay: Tree) -> Tree:
     return overlay
 
 
-def selected(tree: Tree, wanted: Callable[[str, array], bool], start: str = "") -> Tree:
-    """The part of a tree whose arrays a predicate over (path, array) wants; None fills the gaps of lists."""
-    if isinstance(tree, array):
-        return tree if wanted(start, tree) else None
-    inner = [(key, selected(item, wanted, f"{start}.{key}" if start else str(key))) for key, item in _items(tree)]
-    if isinstance(tree, dict):
-        return {key: item for key, item in inner if item is not None} or None
-    if isinstance(tree, (list, tuple)) and any(item is not None for _, item in inner):
-        return [item for _, item in inner]
-    return None
-
-
 # --- trees beside what they should be ---
 
 

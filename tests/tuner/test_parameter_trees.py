@@ -39,16 +39,24 @@ def test_a_tree_comes_back_from_its_paths(plain):
 
 
 @given(st.dictionaries(NAMES, TREES, min_size=1, max_size=3), st.randoms())
-def test_a_selected_part_goes_back_into_its_places(plain, random):
+def test_a_part_of_a_tree_goes_back_into_its_places(plain, random):
     tree = with_arrays(plain)
     wanted = {path for path in _trees.flatten(tree) if random.random() < 0.5}
-    part = _trees.selected(tree, lambda path, _: path in wanted)
-    assert set(_trees.flatten(part)) == wanted
-    changed = _trees.tree_map(lambda leaf: leaf + 100, part)
+    # As a file has it: a list with gaps is a dict.
+    part = _trees.unflatten({path: leaf + 100 for path, leaf in _trees.paths(tree) if path in wanted})
     expected = {path: value + 100 * (path in wanted) for path, value in numbers(tree).items()}
-    assert numbers(_trees.merged(tree, changed)) == expected
-    # As a file has it: by path, where a list with gaps is a dict.
-    assert numbers(_trees.merged(tree, _trees.unflatten(_trees.flatten(changed)))) == expected
+    assert numbers(_trees.merged(tree, part)) == expected
+
+
+def test_what_differs_is_listed():
+    wanted = {"a": mx.zeros([2]), "b": mx.zeros([2]), "c": mx.zeros([2]), "d": mx.zeros([2])}
+    found = {"b": mx.zeros([3]), "c": mx.zeros([2], mx.float16), "d": mx.zeros([2]), "e": mx.zeros([])}
+    assert _trees.differences(found, wanted) == [
+        "a: missing",
+        "e: unknown",
+        "b: expected float32 [2], got float32 [3]",
+        "c: expected float32 [2], got float16 [2]",
+    ]
 
 
 def test_what_is_no_array_stays_where_it_is():
