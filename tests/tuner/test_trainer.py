@@ -83,6 +83,14 @@ def test_accumulated_batches_weigh_what_their_targets_do():
     assert told.train[-1].trained_tokens == sum(batch.weights.sum().item() for batch in batches)
 
 
+def test_weights_may_be_fractions():
+    batches = training.batches(2)
+    found, told = trained([weighted(batch, 0.001) for batch in batches], AdamW(0.01))
+    wanted, whole = trained(batches, AdamW(0.01))
+    assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(told.losses, whole.losses, rtol=1e-5)
+
+
 def test_large_gradients_are_scaled_down():
     batches, limit = training.batches(1), 0.125
     before = arrays(training.model())

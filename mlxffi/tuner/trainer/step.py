@@ -155,7 +155,7 @@ def _make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply
         assert state.window is not None
         gradients, targets = _of_all(state.window, world)
         parameters = flatten(state.trained)
-        share = 1 / mx.maximum(targets, 1)
+        share = mx.where(targets == 0, 0, 1 / targets)
         means = {path: (gradients[path] * share).astype(item.dtype) for path, item in parameters.items()}
         means, norm = clip_grad_norm(means, NO_LIMIT if args.max_grad_norm is None else args.max_grad_norm)
         applied = mx.isfinite(norm) & (targets > 0)
