@@ -364,7 +364,8 @@ def test_paths_that_lead_nowhere(tmp_path):
         message = message_of(lambda path=path: load_dataset(path, BYTES), FileNotFoundError)
         assert message.startswith(f"{path}: expected a jsonl file or a folder of such")
     (tmp_path / "train.jsonl").symlink_to(tmp_path / "missing")
-    assert "train.jsonl" in message_of(lambda: load_dataset(tmp_path, BYTES), FileNotFoundError)
+    message = message_of(lambda: load_dataset(tmp_path, BYTES), FileNotFoundError)
+    assert message.endswith(f"No such file or directory: '{tmp_path / 'train.jsonl'}'")
     for name in ("hf:a/b", "hf://a/b"):
         assert f"got {name!r}: nothing is downloaded" in message_of(lambda name=name: load_dataset(name, BYTES))
 

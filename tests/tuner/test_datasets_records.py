@@ -201,6 +201,8 @@ def test_no_file_stays_open(path):
     assert [found[0], *found] == [{"text": "a"}] * 4
     with pytest.raises(ValueError, match="empty line"):
         records(path, b"\n")
+    with pytest.raises(ValueError, match="regular file"):
+        Records(path.parent)
     assert len(os.listdir("/dev/fd")) == len(before)
 
 
