@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeAlias
 
 from .. import core as mx
 from .._errors import ArgumentError
+from ._products import chosen_product, packed_product, product
 
 Node: TypeAlias = "dict[str, Any]"
 Kind: TypeAlias = Literal["linear", "embedding", "switch"]
@@ -143,7 +144,7 @@ def switch_linear(
     """
 
     def chosen(x: mx.array, weight: mx.array) -> mx.array:
-        return mx.gather_mm(x, weight, rhs_indices=indices, sorted_indices=sorted_indices)
+        return chosen_product(x, weight, indices, sorted_indices)
 
     if is_quantized(node):
         packed = (node["weight"], node["scales"], node.get("biases"))
@@ -163,12 +164,9 @@ def switch_linear(
 
 
 def _product(node: Node, x: mx.array) -> mx.array:
-    if is_quantized(node):
-        return mx.quantized_matmul(
-            x, node["weight"], node["scales"], node.get("biases"), **quantization_of(node).options()
-        )
-    weight: mx.array = node["weight"]
-    return x @ weight.swapaxes(-1, -2)
+    if not is_quantized(node):
+        return product(x, node["weight"])
+    return packed_product(x, node["weight"], node["scales"], node.get("biases"), quantization_of(node).options())
 
 
 def _rows(node: Node, ids: mx.array) -> mx.array:

@@ -20,6 +20,7 @@ from lora_cases import (
 
 import mlxffi.core as mx
 from mlxffi.tuner import layers
+from mlxffi.tuner._products import UNPACKED_ROWS
 
 each_scheme = pytest.mark.parametrize("scheme", SCHEMES, ids=name_of)
 each_kind = pytest.mark.parametrize("kind", ["linear", "embedding", "switch"])
@@ -76,9 +77,8 @@ def test_embedding_as_the_output_layer(scheme, dora):
     near(layers.as_linear(adapted(node, adapter), x), wide(x) @ expected_weight(node, adapter, "embedding").T, factor=4)
 
 
-# MLX has matrices chosen by indices in float32 only, on CPUs.
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("kind", ["linear", "embedding"])
+@each_kind
 @each_adapter
 def test_half_precision(dtype, kind, dora):
     node, adapter, (x, ids) = layer(kind, dtype=dtype), factors(kind, dora=dora), inputs()
@@ -113,6 +113,25 @@ def test_experts_are_linear_layers():
         }
         wanted = layers.linear(adapted(one, {**turned, "scaling": adapter["scaling"]}), x)
         near(layers.switch_linear(adapted(node, adapter), x, mx.full((4,), expert, dtype=mx.int32)), wanted, factor=2)
+
+
+@pytest.mark.parametrize("scheme", QUANTIZATIONS, ids=name_of)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_quantized_products_are_the_same_for_few_and_many_rows(scheme, dtype):
+    """A CPU unpacks the weight for many."""
+    node, x = layer("linear", scheme, dtype, bias=False), Numbers(5)(UNPACKED_ROWS, IN, dtype=dtype)
+    many, few = layers.linear(node, x), mx.concatenate([layers.linear(node, row) for row in mx.split(x, UNPACKED_ROWS)])
+    assert many.dtype == few.dtype
+    near(many, wide(few), factor=4)
+    slopes = mx.grad(lambda x: (layers.linear(node, x).astype(mx.float32) ** 2).mean())(x)
+    wanted = 2 * wide(many) @ wide(layers.dense_weight(node)) / many.size
+    near(slopes, wanted, factor=4)
+
+
+def test_packed_weights_may_be_arguments_of_a_checkpoint():
+    node, x = layer("linear", QUANTIZATIONS[2]), Numbers(5)(UNPACKED_ROWS, IN)
+    found = mx.grad(lambda x: (mx.checkpoint(layers.linear)(node, x) ** 2).sum())(x)
+    near(found, mx.grad(lambda x: (layers.linear(node, x) ** 2).sum())(x))
 
 
 # --- several adapters ---
