@@ -10,7 +10,7 @@ import training
 from training import Recorder, arrays
 
 import mlxffi.core as mx
-from mlxffi.tuner.optimizers import SGD, AdamW
+from mlxffi.tuner.optimizers import SGD, Adafactor, AdamW, MultiOptimizer, Muon
 from mlxffi.tuner.schedules import cosine_decay
 from mlxffi.tuner.trainer import STATE_FILE, Callback, Stop, TrainingArgs, train
 
@@ -25,14 +25,18 @@ class StopAt(Callback):
         return Stop("a test") if report.iteration == self.iteration else None
 
 
-def run(folder, stop=None, resume=False, data="examples", **args):
+def adamw():
+    return AdamW(cosine_decay(0.05, ITERATIONS))
+
+
+def run(folder, stop=None, resume=False, data="examples", optimizer=adamw, **args):
     """The model after a run, or a part of it, and what it told."""
     model, told = training.model(dropout=0.3), Recorder()
     train_set = training.examples() if data == "examples" else training.batches(3)
     settings = {"batch_size": 3, "iters": ITERATIONS, "steps_per_report": 4, "steps_per_eval": 5, "seed": 7, **args}
     train(
         model,
-        AdamW(cosine_decay(0.05, ITERATIONS)),
+        optimizer(),
         train_set,
         training.batches(1, seed=4),
         TrainingArgs(**settings),
@@ -92,6 +96,22 @@ def test_a_run_can_stop_again_and_again(tmp_path):
         steps += told.steps
     assert steps == wanted.steps
     assert_same(model, whole)
+
+
+OPTIMIZERS = {
+    "nested": lambda: MultiOptimizer([Muon(0.01), AdamW(0.01)], [lambda path, _: path.startswith("layers")]),
+    "factored": lambda: Adafactor(0.01),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=list(OPTIMIZERS))
+def test_any_state_of_an_optimizer_is_kept(optimizer, tmp_path):
+    options = {"optimizer": optimizer, "grad_accumulation_steps": 3, "compile": False}
+    whole, wanted = run(None, **options)
+    run(tmp_path, 7, **options)
+    resumed, told = run(tmp_path, resume=True, **options)
+    assert told.steps == wanted.steps[7:]
+    assert_same(resumed, whole)
 
 
 def test_what_a_callback_draws_changes_nothing(tmp_path):
