@@ -1,6 +1,8 @@
 """Adapters in files: what is written, what is read back, and all that is refused."""
 
+import itertools
 import json
+import math
 import os
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from lora_cases import Numbers, model, same_arrays, trained
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from test_peft import CONFIG
 from tuner_helpers import message_of
 
 import mlxffi
@@ -367,3 +370,48 @@ def test_the_go_ports_defaults(tmp_path):
     assert "lm_head.lora_a: expected shape (64, 4) (rank 4), got (64, 8)" in message_of(
         lambda: load_adapter(tmp_path, model())
     )
+
+
+# --- any value in any field ---
+
+NUMBERS = [True, 0, 1, -1, 2.5, math.nan, math.inf, 10**30]
+TREES = [[], ["a"], [1], [[]], [None], {}, {"a": 1}, {"a": "b"}, {"(": 2}, {"a": None}]
+VALUES = [None, "", "x", "(", "all-linear", *NUMBERS, *TREES]
+
+
+def mutated(config):
+    """A configuration with each of the values in the place of each field."""
+    for name in config:
+        for value in VALUES:
+            yield {**config, name: value}
+
+
+def configurations(writer):
+    if writer == "peft":
+        return mutated(CONFIG)
+    if writer == "go":
+        return mutated({"rank": 4, "alpha": 8, "num_layers": 3, "lora_layers": ["self_attn.q_proj"]})
+    inner = {"rank": 4, "scale": 2.0, "alpha": None, "rslora": False, "dropout": 0.0, "keys": None}
+    inner |= {"rank_pattern": {}, "alpha_pattern": {}}
+    outer = {"fine_tune_type": "lora", "num_layers": 3, "use_dora": False, "lora_parameters": inner}
+    return itertools.chain(mutated(outer), ({**outer, "lora_parameters": part} for part in mutated(inner)))
+
+
+@pytest.mark.parametrize("writer", ["mlx-lm", "peft", "go"])
+def test_any_value_in_any_field_is_an_error_with_the_file_or_an_adapter(tmp_path, writer):
+    base = model()
+    save_adapter(tmp_path, an_adapter(keys=("self_attn.q_proj",)))
+    changed(tmp_path, lambda tensors: None)
+    for config in configurations(writer):
+        (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+        message = refused(lambda: load_adapter(tmp_path, base))
+        assert message is None or str(tmp_path) in message
+
+
+def refused(call):
+    """The message of the ValueError that a call raises, if it does."""
+    try:
+        call()
+    except ValueError as error:
+        return str(error)
+    return None

@@ -76,7 +76,7 @@ def read(path: PathLike) -> Stored:
     grouped = _grouped(arrays)
     if writer == "go":
         parts = {path: _turned(part) for path, part in grouped.items()}
-        return Stored(file, writer, _go_config(settings, parts), parts, [])
+        return Stored(file, writer, _go_config(folder / CONFIG, settings, parts), parts, [])
     return Stored(file, writer, _mlx_lm_config(folder / CONFIG, settings), grouped, [])
 
 
@@ -168,22 +168,27 @@ def _mlx_lm_config(path: Path, settings: Mapping[str, Any]) -> LoRAConfig | None
     names = ("rank", "scale", "alpha", "rslora", "dropout", "keys", "rank_pattern", "alpha_pattern")
     # An empty list of keys, or none, means all.
     options = {name: given[name] for name in names if given.get(name) not in (None, [])}
-    use_dora = kind == "dora" or settings.get("use_dora") is True
-    try:
-        return LoRAConfig(**options, use_dora=use_dora, num_layers=settings.get("num_layers", MLX_LM_NUM_LAYERS))
-    except ArgumentError as error:
-        raise ArgumentError(f"{path}: {error}") from None
+    options["use_dora"] = kind == "dora" or settings.get("use_dora") is True
+    options["num_layers"] = settings.get("num_layers", MLX_LM_NUM_LAYERS)
+    return _configured(path, options)
 
 
 # --- the Go port ---
 
 
-def _go_config(settings: Mapping[str, Any], parts: Mapping[str, Any]) -> LoRAConfig:
+def _go_config(path: Path, settings: Mapping[str, Any], parts: Mapping[str, Any]) -> LoRAConfig:
     """The Go port's configuration, in which 0 means its default, and all blocks are adapted."""
-    rank = settings.get("rank") or GO_RANK
-    inner = {re.sub(r"^(model\.)?layers\.\d+\.", "", path) for path in parts}
+    inner = {re.sub(r"^(model\.)?layers\.\d+\.", "", layer) for layer in parts}
+    rank, alpha = settings.get("rank") or GO_RANK, settings.get("alpha")
     keys = settings.get("lora_layers") or sorted(inner)
-    return LoRAConfig(rank=rank, alpha=settings.get("alpha") or GO_ALPHA_BY_RANK * rank, keys=tuple(keys))
+    return _configured(path, {"rank": rank, "keys": keys, "alpha": alpha or GO_ALPHA_BY_RANK * rank})
+
+
+def _configured(path: Path, options: Mapping[str, Any]) -> LoRAConfig:
+    try:
+        return LoRAConfig(**options)
+    except ArgumentError as error:
+        raise ArgumentError(f"{path}: {error}") from None
 
 
 def _turned(part: Mapping[str, mx.array]) -> dict[str, mx.array]:
