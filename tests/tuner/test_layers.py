@@ -225,6 +225,15 @@ def test_dropout_drops_inputs_of_the_factors_and_keeps_the_mean():
     assert counts[0] / counts.sum() == pytest.approx(0.25, abs=0.011)
 
 
+def test_dropout_does_not_change_the_norms_of_embeddings():
+    """Beside rows of 0, what is kept is twice what it is without dropout."""
+    node, ids = {"weight": mx.zeros((OUT, IN))}, mx.array([3, 5])
+    kept = wide(layers.embedding(adapted(node, factors("embedding", dora=True, dropout=0.5)), ids, training=True))
+    whole = wide(layers.embedding(adapted(node, factors("embedding", dora=True)), ids))
+    assert 0.3 < (kept != 0).mean() < 0.7
+    np.testing.assert_allclose(kept[kept != 0], 2 * whole[kept != 0], rtol=1e-5)
+
+
 def test_dropout_draws_from_the_random_state():
     node, x = adapted(layer("linear"), factors("linear", dropout=0.5)), Numbers(1)(2, IN)
     mx.random.seed(4)
