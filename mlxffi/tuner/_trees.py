@@ -87,22 +87,27 @@ def merged(tree: Tree, overlay: Tree) -> Tree:
     return overlay
 
 
-# --- trees beside what they should be ---
+# --- beside what should be there ---
 
 
-def differences(arrays: Mapping[str, array], wanted: Mapping[str, array]) -> list[str]:
-    """A line for each array by path that is missing, not wanted, or of another dtype or shape than the one wanted."""
-    found = [f"{path}: missing" for path in wanted if path not in arrays]
-    found += [f"{path}: unknown" for path in arrays if path not in wanted]
-    for path in wanted:
-        if path in arrays and kind(arrays[path]) != kind(wanted[path]):
-            found.append(f"{path}: expected {kind(wanted[path])}, got {kind(arrays[path])}")
-    return found
+def kinds(arrays: Mapping[str, array]) -> dict[str, str]:
+    """Dtype and shape of each array in words."""
+    return {path: kind(item) for path, item in arrays.items()}
 
 
 def kind(item: array) -> str:
     """Dtype and shape of an array in words."""
     return f"{item.dtype.name} {list(item.shape)}"
+
+
+def differences(found: Mapping[str, object], wanted: Mapping[str, object]) -> list[str]:
+    """A line for each path that is missing, not wanted, or has something else: `kinds`, or shapes, by path."""
+    lines = [f"{path}: missing" for path in wanted if path not in found]
+    lines += [f"{path}: unknown" for path in found if path not in wanted]
+    for path, value in wanted.items():
+        if path in found and found[path] != value:
+            lines.append(f"{path}: expected {value}, got {found[path]}")
+    return lines
 
 
 def _items(tree: Tree) -> Iterable[tuple[Any, Any]]:

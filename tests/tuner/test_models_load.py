@@ -278,7 +278,7 @@ def test_tensors_that_do_not_fit_are_all_named(folder, tmp_path):
         "the weights are not those that config.json describes:",
         "  model.layers.1.mlp.up_proj.weight: missing",
         "  model.layers.0.extra: unknown",
-        "  model.norm.weight: expected shape (64,), got (65,)",
+        "  model.norm.weight: expected (64,), got (65,)",
     ]
 
 
@@ -286,7 +286,7 @@ def test_tensors_that_do_not_fit_are_all_named(folder, tmp_path):
 def test_scales_that_do_not_fit_are_named(shape, folder, tmp_path):
     path = quantized_directory(folder / "qwen3", tmp_path / "model", *QUANTIZED["affine"])
     name = "model.layers.0.self_attn.q_proj.scales"
-    with pytest.raises(ValueError, match=r"q_proj\.(scales|biases): expected shape"):
+    with pytest.raises(ValueError, match=r"q_proj\.(scales|biases): expected "):
         load_parameters(rewritten(path, lambda arrays: arrays.update({name: mx.zeros(shape)})))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
-from .._trees import Tree, differences, flatten, unflatten
+from .._trees import Tree, differences, flatten, kinds, unflatten
 from ..datasets import CacheDataset, DatasetConfig, Splits, iterate_batches, load_dataset
 from ..distributed import World
 from ..losses import DistillationLoss, default_loss
@@ -161,7 +161,7 @@ def started_from(file: str, trained: Tree) -> Tree:
         raise FileNotFoundError(f"resume_adapter_file: expected a safetensors file, found none: {file}")
     arrays = mx.load(file)
     assert isinstance(arrays, dict)
-    wrong = differences(arrays, flatten(trained))
+    wrong = differences(kinds(arrays), kinds(flatten(trained)))
     if wrong:
         raise ArgumentError("\n  ".join([f"{file}: the adapter is not of the kind that is to be trained:", *wrong]))
     return unflatten(arrays)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ... import core as mx
 from ..._errors import ArgumentError
 from .._files import read_json
-from .._trees import Tree, unflatten
+from .._trees import Tree, differences, unflatten
 from ..layers import Quantization
 from .config import DecoderConfig
 from .parameters import Shape, shapes
@@ -89,7 +89,7 @@ def as_parameters(config: DecoderConfig, arrays: Mapping[str, mx.array], quantiz
     }
     for layer, scheme in packed.items():
         wanted |= _packed_shapes(layer, wanted[f"{layer}.weight"], scheme)
-    problems = list(_problems(wanted, given))
+    problems = differences({name: value.shape for name, value in given.items()}, wanted)
     if problems:
         raise ArgumentError("\n  ".join(["the weights are not those that config.json describes:", *problems]))
     # In the decoder's order, not that of files: in it, new adapters draw their random numbers.
@@ -108,14 +108,6 @@ def _scaled(wanted: Mapping[str, Shape], given: Mapping[str, mx.array]) -> list[
     """The layers that come with scales."""
     layers = [name.removesuffix(".weight") for name, shape in wanted.items() if len(shape) == 2]
     return [layer for layer in layers if {f"{layer}.weight", f"{layer}.scales"} <= given.keys()]
-
-
-def _problems(wanted: Mapping[str, Shape], given: Mapping[str, mx.array]) -> Iterator[str]:
-    yield from (f"{name}: missing" for name in wanted if name not in given)
-    yield from (f"{name}: unknown" for name in given if name not in wanted)
-    for name, shape in wanted.items():
-        if name in given and given[name].shape != shape:
-            yield f"{name}: expected shape {shape}, got {given[name].shape}"
 
 
 # --- quantization ---

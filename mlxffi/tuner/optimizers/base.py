@@ -12,7 +12,7 @@ formula are rounded to it. They are made once for each dtype of a step, not for 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -82,7 +82,7 @@ class Optimizer(ABC):
         """
         fresh = self.init(params)
         wanted = _trees.flatten(fresh)
-        wrong = list(_differences(wanted, arrays))
+        wrong = _trees.differences(_trees.kinds(arrays), _trees.kinds(wanted))
         if wrong:
             raise ArgumentError(f"[{self._name}.load_state] the arrays are not this state: {'; '.join(wrong)}")
         return {name: _trees.map_paths(lambda path, _: arrays[path], tree, start=name) for name, tree in fresh.items()}
@@ -90,18 +90,6 @@ class Optimizer(ABC):
     @property
     def _name(self) -> str:
         return type(self).__name__
-
-
-def _differences(wanted: Mapping[str, array], found: Mapping[str, array]) -> Iterator[str]:
-    yield from (f"{path} is missing" for path in wanted if path not in found)
-    yield from (f"{path} is unknown" for path in found if path not in wanted)
-    for path in wanted:
-        if path in found and _kind(wanted[path]) != _kind(found[path]):
-            yield f"{path}: expected {_kind(wanted[path])}, got {_kind(found[path])}"
-
-
-def _kind(item: array) -> str:
-    return f"{str(item.dtype).rpartition('.')[2]} {list(item.shape)}"
 
 
 # --- optimizers that treat each array by itself ---
@@ -185,7 +173,7 @@ class ArrayOptimizer(Optimizer):
 
     def _fresh(self, path: str, parameter: array) -> Moments:
         if not mx.issubdtype(parameter.dtype, mx.floating):
-            kind = _kind(parameter)
+            kind = _trees.kind(parameter)
             raise ArgumentError(f"[{self._name}.init] {path}: expected a floating-point parameter, got {kind}")
         return self.moments(parameter)
 

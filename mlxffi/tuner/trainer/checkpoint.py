@@ -16,7 +16,7 @@ from typing import Any
 from ... import core as mx
 from ..._errors import ArgumentError, Error
 from .. import _files
-from .._trees import differences, flatten, kind, map_paths
+from .._trees import differences, flatten, kind, kinds, map_paths
 from ..distributed import World
 from .args import TrainingArgs
 from .progress import Progress
@@ -97,7 +97,7 @@ def read_checkpoint(path: _files.PathLike, fresh: State, args: TrainingArgs, wor
     _require_same(name, about["args"], asdict(args))
     keys = arrays.pop("random", mx.zeros([0, 2], mx.uint32))
     wanted = _wanted(fresh, any(path.startswith("window.") for path in arrays))
-    wrong = differences(arrays, wanted)
+    wrong = differences(kinds(arrays), wanted)
     if wrong:
         raise ArgumentError("\n  ".join([f"{name}: the state is not of this model and optimizer:", *wrong]))
     state, progress = _state(fresh, arrays, _key(name, keys, world), world), about["progress"]
@@ -143,13 +143,13 @@ def _require_same(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) ->
         raise ArgumentError(f"{name}: the run can only go on as it began: {'; '.join(changed)}")
 
 
-def _wanted(fresh: State, in_window: bool) -> dict[str, mx.array]:
-    """Arrays of the dtypes and shapes that are to be there, by name."""
+def _wanted(fresh: State, in_window: bool) -> dict[str, str]:
+    """Dtypes and shapes of the arrays that are to be there, by name."""
     trained = flatten(fresh.trained)
-    found = {**_prefixed("trained", trained), **_prefixed("optimizer", flatten(fresh.optimizer))}
+    found = kinds({**_prefixed("trained", trained), **_prefixed("optimizer", flatten(fresh.optimizer))})
     if in_window:
-        found |= {f"window.gradients.{path}": mx.zeros(item.shape) for path, item in trained.items()}
-        found["window.targets"] = mx.zeros([])
+        found |= {f"window.gradients.{path}": f"float32 {list(item.shape)}" for path, item in trained.items()}
+        found["window.targets"] = "float32 []"
     return found
 
 
