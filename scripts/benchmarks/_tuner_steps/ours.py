@@ -1,0 +1,36 @@
+"""mlxffi.tuner: its decoder, and the trainer's own step."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlxffi.core as mx
+from benchmarks._tuner_steps.common import RATE, measure
+from mlxffi.tuner.datasets import Batch
+from mlxffi.tuner.distributed import World
+from mlxffi.tuner.losses import default_loss
+from mlxffi.tuner.models import load_model
+from mlxffi.tuner.optimizers import Adam
+from mlxffi.tuner.trainer import TrainingArgs
+from mlxffi.tuner.trainer.step import initial_state, make_step
+
+folder = Path(sys.argv[1])
+model = load_model(folder / "model", folder / "adapter")[0]
+optimizer, args, world = Adam(RATE, bias_correction=True), TrainingArgs(), World()
+step = make_step(model, optimizer, default_loss, args, world)
+state = initial_state(model, optimizer, args.seed, world)
+
+
+def train(tokens: Any) -> float:
+    """One step, as the trainer does it."""
+    global state
+    found = mx.array(tokens, dtype=mx.int32)
+    state, metrics = step(state, Batch(found, mx.ones([found.shape[0], found.shape[1] - 1])), True)
+    mx.eval(state, metrics)
+    loss, count, *_ = metrics.tolist()
+    return float(loss / count)
+
+
+measure(train, mx.get_peak_memory)
