@@ -66,11 +66,54 @@ def test_imports_go_down(path):
             assert floor_of(module) <= here, f"{path.name} imports {module}, which stands above it"
 
 
+# The same for what stands in mlxffi/tuner; a folder is one room there.
+TUNER_ROOMS = [
+    {"_checks", "_files", "_fused", "_optional", "_trees"},
+    {"_products", "layers", "optimizers", "schedules"},
+    {"datasets", "lora"},
+    {"losses", "models"},
+    {"distributed", "trainer"},
+    {"cli"},
+    {"__main__"},
+]
+
+
+def tuner_imports_of(path):
+    """What stands in mlxffi/tuner and is imported by a module below it."""
+    package = path.relative_to(PACKAGE / "tuner").parent.parts
+    for node in ast.walk(WithoutTypes().visit(ast.parse(path.read_text()))):
+        if isinstance(node, ast.ImportFrom) and 0 < node.level <= len(package) + 1:
+            start = package[: len(package) + 1 - node.level]
+            named = node.module.split(".") if node.module else []
+            yield from [[*start, *named][0]] if start or named else [alias.name for alias in node.names]
+
+
+def room_in_tuner(name):
+    return next(floor for floor, room in enumerate(TUNER_ROOMS) if name in room)
+
+
+TUNER = sorted((PACKAGE / "tuner").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", TUNER, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_of_the_tuner_go_down(path):
+    if path == PACKAGE / "tuner/__init__.py":
+        return
+    here = room_in_tuner(path.relative_to(PACKAGE / "tuner").parts[0].removesuffix(".py"))
+    for name in tuner_imports_of(path):
+        assert room_in_tuner(name) <= here, f"{path.name} imports {name}, which stands above it"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_core_knows_nothing_of_what_stands_on_it(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert not {"tuner", "compat"} & set((node.module or "").split(".")), path.name
+
+
 def test_only_one_module_imports_the_compiled_ones():
     importers = {
-        path.stem
-        for path in PACKAGE.glob("*.py")
-        if {"_mlxc", "_graph", "_array_owner"} & set(imports_of(path))
+        path.stem for path in PACKAGE.glob("*.py") if {"_mlxc", "_graph", "_array_owner"} & set(imports_of(path))
     }
     assert importers == {"_loader"}
 
