@@ -2,7 +2,7 @@
 
 from .config import DecoderConfig
 from .functional import FunctionalModel, last_blocks
-from .load import decoder_model, load_model, save_model
+from .load import decoder_model, load_model, load_parameters, save_model
 from .module import ModuleModel
 from .parameters import random_parameters
 from .tokenizer import TextStream, Tokenizer
@@ -18,6 +18,7 @@ __all__ = [
     "decoder_model",
     "last_blocks",
     "load_model",
+    "load_parameters",
     "random_parameters",
     "save_model",
 ]

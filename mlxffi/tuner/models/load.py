@@ -84,8 +84,9 @@ def load_model(
     return decoder_model(architecture, parameters, adapter), tokenizer, config
 
 
-def load_parameters(folder: Path) -> tuple[dict[str, Any], DecoderConfig, Tree]:
-    """What config.json holds, the decoder that it describes, and its parameters, evaluated."""
+def load_parameters(path: PathLike) -> tuple[dict[str, Any], DecoderConfig, Tree]:
+    """What config.json of a folder holds, the decoder that it describes, and its parameters, evaluated."""
+    folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: expected a folder with a model, found none")
     config = read_json(folder / "config.json")
