@@ -202,9 +202,10 @@ def build_blas_bridge(target: Path, inplace: bool) -> None:
     if MACOS or not spec or not spec.origin:
         return
     library = Path(spec.origin).parent / "lib"
-    link = ["-shared", "-fPIC", "-O2", "-Wl,--no-as-needed", "-Wl,-z,defs", "-Wl,-soname,libmlxffi_blas.so"]
-    link += ["-Wl,--disable-new-dtags", rpath("scipy_openblas32", "lib", inplace=inplace)]
-    run([*CC, *link, str(NATIVE / "blas/bridge.c"), f"-L{library}", "-lscipy_openblas", "-o", str(target)])
+    link = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Wl,--no-as-needed", "-Wl,-z,defs"]
+    link += ["-Wl,-soname,libmlxffi_blas.so", "-Wl,--disable-new-dtags", rpath("scipy_openblas32", "lib", inplace=inplace)]
+    sources = sorted(map(str, (NATIVE / "blas").glob("*.c")))
+    run([*CC, *EXTRA_FLAGS, *link, *sources, f"-L{library}", "-lscipy_openblas", "-o", str(target)])
 
 
 # --- the setuptools command ---
