@@ -124,8 +124,8 @@ def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
         ffi.cdef(glue_cdef(["callbacks.h", "dlpack.h", "generated/calls.h"], defines))
         source = ["streams.h", "python.h", "callbacks.c", "dlpack.h", "dlpack.c", "generated/calls.c"]
     else:
-        ffi.cdef(glue_cdef(["vectors.h", "generated/graph.h"], defines))
-        source = ["keep_gil.h", "streams.h", "vectors.c", "generated/graph.c"]
+        ffi.cdef(glue_cdef(["vectors.h", "fused.h", "generated/graph.h"], defines))
+        source = ["keep_gil.h", "streams.h", "vectors.c", "fused.c", "generated/graph.c"]
     text = "#include <stdbool.h>\n#include <stdint.h>\n" + "".join(f'#include "{part}"\n' for part in source)
     ffi.set_source(f"mlxffi.{name}", text)
     return ffi, [(define.removeprefix("-D"), "1") for define in defines]

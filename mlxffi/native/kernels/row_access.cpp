@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "pool.h"
 #include "recycled.h"
 
 namespace mlxffi {
@@ -118,22 +117,27 @@ void NumbersTo::put(int64_t index, double value) const {
   }
 }
 
-void allocate_gradient(const mx::array& logits, mx::array& gradient) {
-  if (logits.is_donatable() && logits.flags().row_contiguous) {
-    gradient.copy_shared_buffer(logits);
+void allocate_like(const mx::array& input, mx::array& result) {
+  if (input.is_donatable() && input.flags().row_contiguous) {
+    result.copy_shared_buffer(input);
   } else {
-    allocate(gradient);
+    allocate(result);
   }
 }
 
-void over_rows(mx::Stream stream, int64_t count, int64_t length, std::function<void(int64_t, int64_t)> body) {
-  if (count == 0) {
-    return;
-  }
+void on_stream(mx::Stream stream, std::function<void()> task) {
+  mx::cpu::get_command_encoder(stream).dispatch(std::move(task));
+}
+
+void parallel_rows(int64_t count, int64_t length, const std::function<void(int64_t, int64_t)>& body) {
   // Sixteen parts for each thread even out what the machine does besides.
-  int64_t grain = std::max({int64_t(1), least_work / length, count / (16 * thread_count())});
-  auto& encoder = mx::cpu::get_command_encoder(stream);
-  encoder.dispatch([count, grain, body = std::move(body)] { parallel_for(count, grain, body); });
+  parallel_for(count, std::max({int64_t(1), least_work / length, count / (16 * thread_count())}), body);
+}
+
+void over_rows(mx::Stream stream, int64_t count, int64_t length, std::function<void(int64_t, int64_t)> body) {
+  if (count > 0) {
+    on_stream(stream, [=, body = std::move(body)] { parallel_rows(count, length, body); });
+  }
 }
 
 } // namespace mlxffi
