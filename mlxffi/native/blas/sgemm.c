@@ -26,11 +26,11 @@ static const double alone = 262144, part_of_work = 8e6;
 static const int granule = 64;
 
 static mlxffi_blas_spread spread;
-static int threads = 1;
+static int (*thread_count)(void);
 
-void mlxffi_blas_use_threads(mlxffi_blas_spread run, int count) {
+void mlxffi_blas_use_threads(mlxffi_blas_spread run, int (*count)(void)) {
+  thread_count = count;
   spread = run;
-  threads = count;
 }
 
 /* ---- OpenBLAS on one thread while a product runs ----------------------- */
@@ -105,7 +105,7 @@ static void one_part(long index, void *payload) {
 /* The shorter operand is packed once for each part, so the longer side is cut. */
 static int cut(product *p, double work) {
   p->by_rows = p->m > p->n;
-  int length = p->by_rows ? p->m : p->n;
+  int length = p->by_rows ? p->m : p->n, threads = thread_count();
   double wanted = work / part_of_work;
   int most = wanted > 2.0 * threads ? 2 * threads : (int)wanted < threads ? (int)wanted : threads;
   if (most < 2 || length < 2 * granule) {

@@ -137,7 +137,7 @@ mx::array attention(
   if (mask) {
     inputs.push_back(*mask);
   }
-  bool fits = s.device == mx::Device::cpu && has_products() && heads_fit(q, k, v) && dtypes_fit(q, k, v);
+  bool fits = has_kernels(s) && has_products() && heads_fit(q, k, v) && dtypes_fit(q, k, v);
   if (!fits || !mask_fits(q, k, options, mask)) {
     return composed_attention(inputs, options, s);
   }

@@ -18,12 +18,18 @@ void spread(long count, void (*part)(long, void*), void* payload) {
   });
 }
 
+// A product within a parallel body is one of several already.
+int free_threads() {
+  return within_parallel() ? 1 : thread_count();
+}
+
 // The bridge comes first: it has to be there before libmlx, which this library needs.
 [[maybe_unused]] const bool told = [] {
   auto use_threads = reinterpret_cast<decltype(&mlxffi_blas_use_threads)>(dlsym(RTLD_DEFAULT, "mlxffi_blas_use_threads"));
   try {
+    thread_count();
     if (use_threads) {
-      use_threads(spread, thread_count());
+      use_threads(spread, free_threads);
     }
   } catch (const std::invalid_argument&) {
     // What MLXFFI_NUM_THREADS should be is said where a kernel is asked for.

@@ -2,6 +2,8 @@
 
 #include <numeric>
 
+#include "composing.h"
+
 namespace mlxffi {
 
 namespace {
@@ -132,6 +134,10 @@ std::pair<Arrays, std::vector<int>> Fused::vmap_composed(const Arrays& inputs, c
     outputs.push_back(mx::zeros(shapes[i], dtypes[i], where()));
   }
   return {outputs, std::vector<int>(outputs.size(), 0)};
+}
+
+bool has_kernels(mx::Stream s) {
+  return s.device == mx::Device::cpu && !Composing::active();
 }
 
 mx::Dtype sums_dtype(const mx::array& logits) {

@@ -48,6 +48,9 @@ class Fused : public mx::Primitive {
   }
 };
 
+// Whether graphs on a stream get kernels of our own, not the composed forms.
+bool has_kernels(mx::Stream s);
+
 // float64 for float64 logits, else float32: what sums and losses are in.
 mx::Dtype sums_dtype(const mx::array& logits);
 

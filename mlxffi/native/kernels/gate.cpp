@@ -127,7 +127,7 @@ class GatedUnit : public Gated {
 mx::array gated(Gate activation, const mx::array& gate, const mx::array& up, mx::Stream s) {
   bool same = gate.shape() == up.shape() && gate.dtype() == up.dtype();
   bool fits = same && gate.ndim() > 0 && gate.size() > 0 && mx::issubdtype(gate.dtype(), mx::floating);
-  if (s.device != mx::Device::cpu || !fits) {
+  if (!has_kernels(s) || !fits) {
     return composed_gate(activation, gate, up, s);
   }
   return Fused::apply(std::make_shared<GatedUnit>(s, activation), {gate, up})[0];

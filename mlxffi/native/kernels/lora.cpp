@@ -11,8 +11,8 @@ namespace mlxffi {
 
 namespace {
 
-// Rows that are worked on at once: fewer would pack the weight too often.
-constexpr int64_t least_rows = 128;
+// Rows that are worked on at once: fewer would pack the weight too often, more would leave threads without work.
+constexpr int64_t row_block = 128;
 
 Matrix matrix_of(const mx::array& array) {
   return {array.data<float>(), array.shape(-1)};
@@ -23,7 +23,7 @@ Matrix rows_from(Matrix matrix, int64_t row) {
 }
 
 void over_row_blocks(int64_t count, const std::function<void(int64_t, int64_t)>& body) {
-  parallel_for(count, std::max(least_rows, (count / (2 * thread_count()) + 63) / 64 * 64), body);
+  parallel_for(count, row_block, body);
 }
 
 // The same by MLX's operations.
@@ -164,7 +164,7 @@ bool is_fused(const Arrays& inputs, mx::Stream s) {
       return false;
     }
   }
-  return s.device == mx::Device::cpu && has_products();
+  return has_kernels(s) && has_products();
 }
 
 } // namespace

@@ -182,7 +182,7 @@ class RMSNorm : public Normalization {
 
 bool is_fused(const mx::array& x, const std::optional<mx::array>& weight, mx::Stream s) {
   bool fits = !weight || (weight->dtype() == x.dtype() && weight->shape() == mx::Shape{x.shape(-1)});
-  return s.device == mx::Device::cpu && mx::issubdtype(x.dtype(), mx::floating) && x.size() > 0 && fits;
+  return has_kernels(s) && mx::issubdtype(x.dtype(), mx::floating) && x.size() > 0 && fits;
 }
 
 } // namespace

@@ -132,7 +132,7 @@ void Rope::turn(const Arrays& inputs, mx::array& output) {
 
 bool is_fused(
     const mx::array& x, const RopeOptions& options, const mx::array& offset, const std::optional<mx::array>& freqs, mx::Stream s) {
-  if (s.device != mx::Device::cpu || !mx::issubdtype(x.dtype(), mx::floating) || x.ndim() < 3 || x.size() == 0) {
+  if (!has_kernels(s) || !mx::issubdtype(x.dtype(), mx::floating) || x.ndim() < 3 || x.size() == 0) {
     return false;
   }
   bool one_offset = offset.ndim() == 0, one_each = offset.ndim() == 1 && (offset.size() == 1 || offset.shape(0) == x.shape(0));
