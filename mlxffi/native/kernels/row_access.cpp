@@ -20,6 +20,27 @@ int64_t read(const void* data, int64_t offset) {
   return static_cast<int64_t>(static_cast<const T*>(data)[offset]);
 }
 
+template <class T>
+void gather(const char* from, int64_t stride, int64_t count, char* to) {
+  for (int64_t i = 0; i < count; i++) {
+    std::memcpy(to + i * sizeof(T), from + i * stride * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  }
+}
+
+// Elements that do not lie side by side, to where they do.
+void gather(const char* from, int64_t stride, int64_t count, int64_t item, char* to) {
+  switch (item) {
+    case 1:
+      return gather<uint8_t>(from, stride, count, to);
+    case 2:
+      return gather<uint16_t>(from, stride, count, to);
+    case 4:
+      return gather<uint32_t>(from, stride, count, to);
+    default:
+      return gather<uint64_t>(from, stride, count, to);
+  }
+}
+
 } // namespace
 
 Element element_of(mx::Dtype dtype) {
@@ -62,9 +83,7 @@ const void* RowsOf::row(int64_t index, std::vector<char>& scratch) const {
     return start;
   }
   scratch.resize(length_ * item_);
-  for (int64_t i = 0; i < length_; i++) {
-    std::memcpy(scratch.data() + i * item_, start + i * stride_ * item_, item_);
-  }
+  gather(start, stride_, length_, item_, scratch.data());
   return scratch.data();
 }
 
