@@ -203,7 +203,11 @@ def build_blas_bridge(target: Path, inplace: bool) -> None:
         return
     library = Path(spec.origin).parent / "lib"
     link = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Wl,--no-as-needed", "-Wl,-z,defs"]
-    link += ["-Wl,-soname,libmlxffi_blas.so", "-Wl,--disable-new-dtags", rpath("scipy_openblas32", "lib", inplace=inplace)]
+    link += [
+        "-Wl,-soname,libmlxffi_blas.so",
+        "-Wl,--disable-new-dtags",
+        rpath("scipy_openblas32", "lib", inplace=inplace),
+    ]
     sources = sorted(map(str, (NATIVE / "blas").glob("*.c")))
     run([*CC, *EXTRA_FLAGS, *link, *sources, f"-L{library}", "-lscipy_openblas", "-o", str(target)])
 

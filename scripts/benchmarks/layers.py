@@ -137,7 +137,9 @@ def main() -> None:
     mx.set_default_device(mx.cpu)
     mlxffi.set_default_device(mlxffi.Device("cpu"))
     load, cpus = os.getloadavg()[0], len(os.sched_getaffinity(0))
-    print(f"{BATCH} x {TOKENS} tokens, forward and backward, median of {ROUNDS} in turns, ms; {cpus} CPUs, load {load:.2f}")
+    print(
+        f"{BATCH} x {TOKENS} tokens, forward and backward, median of {ROUNDS} in turns, ms; {cpus} CPUs, load {load:.2f}"
+    )
     print("mlx.core runs on the BLAS of mlxffi here: its own takes 30 times as long for a product")
     for dtype, kind in DTYPES.items():
         for name, shapes in SHAPES.items():

@@ -3,6 +3,7 @@
 //   dx = g weight + u a^T,  da = x^T u,  db = scale (x a)^T g.
 #include "lora.h"
 
+#include "half_products.h"
 #include "products.h"
 #include "recycled.h"
 #include "row_access.h"
@@ -11,8 +12,11 @@ namespace mlxffi {
 
 namespace {
 
-// Rows that are worked on at once: fewer would pack the weight too often, more would leave threads without work.
-constexpr int64_t row_block = 128;
+// Rows that are worked on at once: fewer would pack the weight too often, more would leave threads without work. How
+// many threads there are does not matter, so that it does not change the result.
+int64_t row_block(int64_t rows) {
+  return rows >= 4096 ? 512 : rows >= 1024 ? 256 : 128;
+}
 
 Matrix matrix_of(const mx::array& array) {
   return {array.data<float>(), array.shape(-1)};
@@ -23,13 +27,13 @@ Matrix rows_from(Matrix matrix, int64_t row) {
 }
 
 void over_row_blocks(int64_t count, const std::function<void(int64_t, int64_t)>& body) {
-  parallel_for(count, row_block, body);
+  parallel_for(count, row_block(count), body);
 }
 
-// The same by MLX's operations.
+// The same by single operations.
 mx::array composed_lora(const Arrays& inputs, float scale, mx::Stream s) {
-  auto low = mx::multiply(mx::matmul(inputs[0], inputs[2], s), mx::array(scale, inputs[0].dtype()), s);
-  return mx::add(mx::matmul(inputs[0], mx::transpose(inputs[1], s), s), mx::matmul(low, inputs[3], s), s);
+  auto low = mx::multiply(mlxffi::matmul(inputs[0], inputs[2], s), mx::array(scale, inputs[0].dtype()), s);
+  return mx::add(mlxffi::matmul(inputs[0], mx::transpose(inputs[1], s), s), mlxffi::matmul(low, inputs[3], s), s);
 }
 
 class Lora : public Fused {
