@@ -100,7 +100,7 @@ def swiglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> A
     """
     gate, up = as_array(gate), as_array(up)
     if plain_mlxc:
-        return _ops.multiply(_ops.multiply(gate, _ops.sigmoid(gate, stream), stream), up, stream)
+        return _ops.multiply(_ops.multiply(gate, _ops.sigmoid(gate, stream=stream), stream=stream), up, stream=stream)
     return own_array(graph.glue_fused_swiglu(gate._h, up._h, _handle(stream)))
 
 
@@ -114,9 +114,10 @@ def geglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> Ar
     """
     gate, up = as_array(gate), as_array(up)
     if plain_mlxc:
-        factor = _ops.add(_ops.multiply(_ops.square(gate, stream), GELU * 0.044715, stream), GELU, stream)
-        share = _ops.sigmoid(_ops.multiply(gate, factor, stream), stream)
-        return _ops.multiply(_ops.multiply(gate, share, stream), up, stream)
+        cubic = _ops.multiply(_ops.square(gate, stream=stream), GELU * 0.044715, stream=stream)
+        factor = _ops.add(cubic, GELU, stream=stream)
+        share = _ops.sigmoid(_ops.multiply(gate, factor, stream=stream), stream=stream)
+        return _ops.multiply(_ops.multiply(gate, share, stream=stream), up, stream=stream)
     return own_array(graph.glue_fused_geglu(gate._h, up._h, _handle(stream)))
 
 
@@ -133,8 +134,9 @@ def lora_linear(
     """
     x, weight, a, b = as_array(x), as_array(weight), as_array(a), as_array(b)
     if plain_mlxc:
-        low = _ops.multiply(_ops.matmul(x, a, stream), scale, stream)
-        return _ops.add(_ops.matmul(x, _ops.transpose(weight, stream), stream), _ops.matmul(low, b, stream), stream)
+        low = _ops.multiply(_ops.matmul(x, a, stream=stream), scale, stream=stream)
+        whole = _ops.matmul(x, _ops.transpose(weight, stream=stream), stream=stream)
+        return _ops.add(whole, _ops.matmul(low, b, stream=stream), stream=stream)
     return own_array(graph.glue_fused_lora_linear(x._h, weight._h, a._h, b._h, scale, _handle(stream)))
 
 

@@ -22,7 +22,7 @@ from ._timing import in_turns
 BATCH, TOKENS, WIDTH, HEADS, KV_HEADS, FEATURES, INNER, RANK = 4, 512, 512, 8, 4, 64, 1536, 8
 ROUNDS = 5
 DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16}
-SHAPES = {
+SHAPES: dict[str, list[tuple[int, ...]]] = {
     "rms_norm": [(BATCH, TOKENS, WIDTH), (WIDTH,)],
     "rope": [(BATCH, HEADS, TOKENS, FEATURES)],
     "attention": [(BATCH, HEADS, TOKENS, FEATURES), *[(BATCH, KV_HEADS, TOKENS, FEATURES)] * 2],
@@ -137,9 +137,8 @@ def main() -> None:
     mx.set_default_device(mx.cpu)
     mlxffi.set_default_device(mlxffi.Device("cpu"))
     load, cpus = os.getloadavg()[0], len(os.sched_getaffinity(0))
-    print(
-        f"{BATCH} x {TOKENS} tokens, forward and backward, median of {ROUNDS} in turns, ms; {cpus} CPUs, load {load:.2f}"
-    )
+    print(f"{BATCH} x {TOKENS} tokens, forward and backward, median of {ROUNDS} in turns, ms")
+    print(f"{cpus} CPUs, load {load:.2f}")
     print("mlx.core runs on the BLAS of mlxffi here: its own takes 30 times as long for a product")
     for dtype, kind in DTYPES.items():
         for name, shapes in SHAPES.items():
