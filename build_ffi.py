@@ -124,8 +124,8 @@ def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
         ffi.cdef(glue_cdef(["callbacks.h", "dlpack.h", "generated/calls.h"], defines))
         source = ["streams.h", "python.h", "callbacks.c", "dlpack.h", "dlpack.c", "generated/calls.c"]
     else:
-        ffi.cdef(glue_cdef(["vectors.h", "generated/graph.h"], defines))
-        source = ["keep_gil.h", "streams.h", "vectors.c", "generated/graph.c"]
+        ffi.cdef(glue_cdef(["vectors.h", "fused.h", "generated/graph.h"], defines))
+        source = ["keep_gil.h", "streams.h", "vectors.c", "fused.c", "generated/graph.c"]
     text = "#include <stdbool.h>\n#include <stdint.h>\n" + "".join(f'#include "{part}"\n' for part in source)
     ffi.set_source(f"mlxffi.{name}", text)
     return ffi, [(define.removeprefix("-D"), "1") for define in defines]
@@ -202,9 +202,14 @@ def build_blas_bridge(target: Path, inplace: bool) -> None:
     if MACOS or not spec or not spec.origin:
         return
     library = Path(spec.origin).parent / "lib"
-    link = ["-shared", "-fPIC", "-O2", "-Wl,--no-as-needed", "-Wl,-z,defs", "-Wl,-soname,libmlxffi_blas.so"]
-    link += ["-Wl,--disable-new-dtags", rpath("scipy_openblas32", "lib", inplace=inplace)]
-    run([*CC, *link, str(NATIVE / "blas/bridge.c"), f"-L{library}", "-lscipy_openblas", "-o", str(target)])
+    link = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Wl,--no-as-needed", "-Wl,-z,defs"]
+    link += [
+        "-Wl,-soname,libmlxffi_blas.so",
+        "-Wl,--disable-new-dtags",
+        rpath("scipy_openblas32", "lib", inplace=inplace),
+    ]
+    sources = sorted(map(str, (NATIVE / "blas").glob("*.c")))
+    run([*CC, *EXTRA_FLAGS, *link, *sources, f"-L{library}", "-lscipy_openblas", "-o", str(target)])
 
 
 # --- the setuptools command ---

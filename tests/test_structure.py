@@ -17,7 +17,7 @@ ROOMS = [
     {"_errors", "dtype"},
     {"_handles"},
     {"_arguments", "_containers", "device"},
-    {"_ops", "fft", "linalg", "random", "fast", "kernels", "reductions"},
+    {"_ops", "fft", "linalg", "random", "fast", "fused", "kernels", "reductions"},
     {"_closures", "_process"},
     {"_tracing", "memory"},
     {"_buffers", "_convert", "_dlpack", "_indexing", "_numpy", "_operators", "_printing"},

@@ -8,6 +8,7 @@
 #include "mlxffi/array.h"
 #include "mlxffi/error.h"
 #include "mlxffi/export.h"
+#include "mlxffi/fused.h"
 #include "mlxffi/losses.h"
 #include "mlxffi/memory.h"
 #include "mlxffi/stream.h"

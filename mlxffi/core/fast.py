@@ -17,7 +17,6 @@ from ._device import DeviceType, StreamOrDevice, default_device, stream_handle, 
 from ._dtype import Dtype, float32, int64
 from .generated import fast as generated
 from .generated.fast import layer_norm as layer_norm
-from .generated.fast import rms_norm as rms_norm
 
 own = array._own
 MATH_MODES = {"safe": 0, "relaxed": 1, "fast": 2}
@@ -57,6 +56,19 @@ def _on_cpu(stream: StreamOrDevice) -> bool:
     return device.type is DeviceType.cpu
 
 
+def rms_norm(x: array, weight: array | None, eps: float, *, stream: StreamOrDevice = None) -> array:
+    """Divide `x` along its last axis by its root mean square: x / sqrt(mean(x^2) + `eps`), times `weight`.
+
+    Source: docs/fused.md.
+    """
+    if type(x) is not array:
+        x = require_array(x, "x")
+    if weight is not None and type(weight) is not array:
+        weight = require_array(weight, "weight")
+    where = 0 if stream is None else stream_handle(stream)
+    return own(graph.glue_fused_rms_norm(x._h, 0 if weight is None else weight._h, eps, where))
+
+
 def rope(
     a: array,
     dims: int,
@@ -81,10 +93,8 @@ def rope(
     given = None if freqs is None else require_array(freqs, "freqs")
     options = (dims, traditional, 0.0 if base is None else base, base is not None, scale)
     handle = 0 if given is None else given._h
-    if isinstance(offset, int):
-        return own(graph.glue_fast_rope(a._h, *options, offset, handle, where))
     first = as_array(offset)
-    return own(graph.glue_fast_rope_dynamic(a._h, *options, first._h, handle, where))
+    return own(graph.glue_fused_rope(a._h, *options, first._h, handle, where))
 
 
 def scaled_dot_product_attention(
@@ -108,8 +118,11 @@ def scaled_dot_product_attention(
     q, k, v = require_array(q, "q"), require_array(k, "k"), require_array(v, "v")
     mode, values = _mask(mask)
     sink = None if sinks is None else require_array(sinks, "sinks")
-    handles = (0 if values is None else values._h, 0 if sink is None else sink._h)
     where = 0 if stream is None else stream_handle(stream)
+    if sink is None and not force_fused:
+        hidden = 0 if values is None else values._h
+        return own(graph.glue_fused_attention(q._h, k._h, v._h, scale, mode == b"causal", hidden, where))
+    handles = (0 if values is None else values._h, 0 if sink is None else sink._h)
     return own(
         graph.glue_fast_scaled_dot_product_attention_fused(q._h, k._h, v._h, scale, mode, *handles, force_fused, where)
     )

@@ -11,7 +11,7 @@ import pytest
 PROGRAMS = Path(__file__).parent / "c"
 SOURCES = sorted(path for path in PROGRAMS.glob("*.c") if path.name != "live.c")
 # Programs about what stands in include/mlxffi; all others use mlx/c/mlx.h alone.
-ADDITIONS = {"losses"}
+ADDITIONS = {"fused", "losses"}
 COMPILERS = {"c": ["cc", "-std=c11"], "c++": ["c++", "-std=c++17", "-x", "c++"]}
 
 

@@ -37,10 +37,10 @@ unsigned long mlxffi_blas_calls;
 #error "the BLAS bridge knows x86-64 and aarch64"
 #endif
 
-/* nm -D --undefined-only libmlx.so lists these; a symbol missing here stays with the reference BLAS. */
+/* nm -D --undefined-only libmlx.so lists these and cblas_sgemm, which sgemm.c has; a symbol missing here stays with the
+ * reference BLAS. */
 FORWARD(cblas_cgemm);
 FORWARD(cblas_dgemm);
-FORWARD(cblas_sgemm);
 FORWARD(cgeev_);
 FORWARD(cgesdd_);
 FORWARD(cheevd_);

@@ -89,7 +89,7 @@ void CrossEntropyGradient::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   RowsOf logits(inputs[0]);
   Targets targets(inputs[1], options_.ignored);
   NumbersOf cotangents(inputs[2]), kept(inputs[3], 1);
-  allocate_gradient(inputs[0], outputs[0]);
+  allocate_like(inputs[0], outputs[0]);
   auto out = outputs[0].data<char>();
   size_t stride = logits.length() * outputs[0].itemsize();
   auto kernel = row_kernels().cross_entropy_gradient[static_cast<int>(element_of(inputs[0].dtype()))];

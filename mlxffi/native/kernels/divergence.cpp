@@ -68,7 +68,7 @@ void DivergenceGradient::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   RowsOf q(inputs[0]), p(inputs[1]);
   NumbersOf cotangents(inputs[2]), losses(inputs[3]), kept(inputs[4], 1);
   for (size_t i = 0; i < outputs.size(); i++) {
-    allocate_gradient(inputs[i], outputs[i]);
+    allocate_like(inputs[i], outputs[i]);
   }
   auto to_q = outputs[0].data<char>(), to_p = options_.teacher_gradient ? outputs[1].data<char>() : nullptr;
   size_t stride = q.length() * outputs[0].itemsize();

@@ -2,6 +2,8 @@
 
 #include <numeric>
 
+#include "composing.h"
+
 namespace mlxffi {
 
 namespace {
@@ -106,12 +108,36 @@ std::pair<Arrays, std::vector<int>> Fused::vmap(const Arrays& inputs, const std:
   for (size_t i = 0; i < inputs.size(); i++) {
     size = axes[i] >= 0 ? inputs[i].shape(axes[i]) : size;
   }
+  auto operation = again();
+  if (!operation) {
+    return vmap_composed(inputs, axes, size);
+  }
   Arrays mapped;
   for (size_t i = 0; i < inputs.size(); i++) {
     mapped.push_back(batched(inputs[i], axes[i], size, where()));
   }
-  auto outputs = apply(again(), mapped);
+  auto outputs = apply(operation, mapped);
   return {outputs, std::vector<int>(outputs.size(), 0)};
+}
+
+// What the forward keeps for its gradient is left at 0: a gradient's composed form does not read it.
+std::pair<Arrays, std::vector<int>> Fused::vmap_composed(const Arrays& inputs, const std::vector<int>& axes, int size) {
+  auto outputs = mx::vmap([this](const Arrays& values) { return composed(values); }, axes)(inputs);
+  Arrays single;
+  for (size_t i = 0; i < inputs.size(); i++) {
+    single.push_back(axes[i] < 0 ? inputs[i] : mx::take(inputs[i], 0, axes[i], where()));
+  }
+  auto shapes = output_shapes(single);
+  auto dtypes = output_dtypes(single);
+  for (size_t i = outputs.size(); i < shapes.size(); i++) {
+    shapes[i].insert(shapes[i].begin(), size);
+    outputs.push_back(mx::zeros(shapes[i], dtypes[i], where()));
+  }
+  return {outputs, std::vector<int>(outputs.size(), 0)};
+}
+
+bool has_kernels(mx::Stream s) {
+  return s.device == mx::Device::cpu && !Composing::active();
 }
 
 mx::Dtype sums_dtype(const mx::array& logits) {

@@ -31,15 +31,25 @@ class Fused : public mx::Primitive {
   virtual std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const = 0;
   // The same outputs by MLX's operations, less those that nobody differentiates, which come last.
   virtual Arrays composed(const Arrays& inputs) const = 0;
-  // What gpu.h builds.
-  virtual Arrays on_gpu(const Arrays& inputs) const = 0;
-  // The same operation, as a new object.
-  virtual std::shared_ptr<Fused> again() const = 0;
+  // What gpu.h builds; by default the composed form.
+  virtual Arrays on_gpu(const Arrays& inputs) const {
+    return composed(inputs);
+  }
+  // The same operation as a new object, where one more batch axis in front of all inputs changes nothing else. NULL, the
+  // default: vmap is that of the composed form.
+  virtual std::shared_ptr<Fused> again() const {
+    return nullptr;
+  }
+
+  std::pair<Arrays, std::vector<int>> vmap_composed(const Arrays& inputs, const std::vector<int>& axes, int size);
 
   mx::Stream where() const {
     return const_cast<Fused*>(this)->stream();
   }
 };
+
+// Whether graphs on a stream get kernels of our own, not the composed forms.
+bool has_kernels(mx::Stream s);
 
 // float64 for float64 logits, else float32: what sums and losses are in.
 mx::Dtype sums_dtype(const mx::array& logits);

@@ -18,6 +18,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 namespace mlxffi {
 
@@ -48,6 +49,8 @@ int wanted_threads() {
   return static_cast<int>(count);
 }
 
+thread_local bool within = false;
+
 // One parallel_for: it lives on its caller's stack, and leaves the list before it goes.
 struct Loop {
   int64_t count, grain;
@@ -60,9 +63,11 @@ struct Loop {
     return next.load(std::memory_order_relaxed) < count;
   }
   void work() {
+    bool outside = std::exchange(within, true);
     for (int64_t begin; (begin = next.fetch_add(grain, std::memory_order_relaxed)) < count;) {
       body(begin, std::min(begin + grain, count));
     }
+    within = outside;
   }
 };
 
@@ -147,6 +152,10 @@ Pool& pool() {
 int thread_count() {
   static const int count = wanted_threads();
   return count;
+}
+
+bool within_parallel() {
+  return within;
 }
 
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {

@@ -14,4 +14,7 @@ int thread_count();
 // when all are done. Any thread may call it at any time, also from within a body; a body must not throw.
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
 
+// Whether the calling thread is in such a body, beside others.
+bool within_parallel();
+
 } // namespace mlxffi

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "pool.h"
 #include "recycled.h"
 
 namespace mlxffi {
@@ -19,6 +18,27 @@ constexpr int64_t most_fetched = 256 * 1024;
 template <class T>
 int64_t read(const void* data, int64_t offset) {
   return static_cast<int64_t>(static_cast<const T*>(data)[offset]);
+}
+
+template <class T>
+void gather(const char* from, int64_t stride, int64_t count, char* to) {
+  for (int64_t i = 0; i < count; i++) {
+    std::memcpy(to + i * sizeof(T), from + i * stride * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  }
+}
+
+// Elements that do not lie side by side, to where they do.
+void gather(const char* from, int64_t stride, int64_t count, int64_t item, char* to) {
+  switch (item) {
+    case 1:
+      return gather<uint8_t>(from, stride, count, to);
+    case 2:
+      return gather<uint16_t>(from, stride, count, to);
+    case 4:
+      return gather<uint32_t>(from, stride, count, to);
+    default:
+      return gather<uint64_t>(from, stride, count, to);
+  }
 }
 
 } // namespace
@@ -63,9 +83,7 @@ const void* RowsOf::row(int64_t index, std::vector<char>& scratch) const {
     return start;
   }
   scratch.resize(length_ * item_);
-  for (int64_t i = 0; i < length_; i++) {
-    std::memcpy(scratch.data() + i * item_, start + i * stride_ * item_, item_);
-  }
+  gather(start, stride_, length_, item_, scratch.data());
   return scratch.data();
 }
 
@@ -118,22 +136,27 @@ void NumbersTo::put(int64_t index, double value) const {
   }
 }
 
-void allocate_gradient(const mx::array& logits, mx::array& gradient) {
-  if (logits.is_donatable() && logits.flags().row_contiguous) {
-    gradient.copy_shared_buffer(logits);
+void allocate_like(const mx::array& input, mx::array& result) {
+  if (input.is_donatable() && input.flags().row_contiguous) {
+    result.copy_shared_buffer(input);
   } else {
-    allocate(gradient);
+    allocate(result);
   }
 }
 
-void over_rows(mx::Stream stream, int64_t count, int64_t length, std::function<void(int64_t, int64_t)> body) {
-  if (count == 0) {
-    return;
-  }
+void on_stream(mx::Stream stream, std::function<void()> task) {
+  mx::cpu::get_command_encoder(stream).dispatch(std::move(task));
+}
+
+void parallel_rows(int64_t count, int64_t length, const std::function<void(int64_t, int64_t)>& body) {
   // Sixteen parts for each thread even out what the machine does besides.
-  int64_t grain = std::max({int64_t(1), least_work / length, count / (16 * thread_count())});
-  auto& encoder = mx::cpu::get_command_encoder(stream);
-  encoder.dispatch([count, grain, body = std::move(body)] { parallel_for(count, grain, body); });
+  parallel_for(count, std::max({int64_t(1), least_work / length, count / (16 * thread_count())}), body);
+}
+
+void over_rows(mx::Stream stream, int64_t count, int64_t length, std::function<void(int64_t, int64_t)> body) {
+  if (count > 0) {
+    on_stream(stream, [=, body = std::move(body)] { parallel_rows(count, length, body); });
+  }
 }
 
 } // namespace mlxffi

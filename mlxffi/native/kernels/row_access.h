@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "pool.h"
 #include "rows.h"
 
 namespace mlxffi {
@@ -80,10 +81,16 @@ class NumbersTo {
   bool wide_;
 };
 
-// Allocates a gradient of the logits: in the logits' own memory where nobody needs them any more.
-void allocate_gradient(const mx::array& logits, mx::array& gradient);
+// Allocates a result of an input's shape and dtype: in the input's own memory where nobody needs that any more.
+void allocate_like(const mx::array& input, mx::array& result);
 
-// Runs body(begin, end) over all rows on the stream of a primitive, spread over threads.
+// Runs a task on the stream of a primitive.
+void on_stream(mx::Stream stream, std::function<void()> task);
+
+// Runs body(begin, end) over rows, spread over threads.
+void parallel_rows(int64_t count, int64_t length, const std::function<void(int64_t, int64_t)>& body);
+
+// The same on the stream of a primitive.
 void over_rows(mx::Stream stream, int64_t count, int64_t length, std::function<void(int64_t, int64_t)> body);
 
 } // namespace mlxffi

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "layer_rows.h"
+
 namespace mlxffi {
 
 // What logits may be, in the order of the kernels' tables.
@@ -52,6 +54,7 @@ struct RowKernels {
   CrossEntropyBackward cross_entropy_gradient[element_count];
   DivergenceForward kl[element_count], js[element_count];
   DivergenceBackward kl_gradient[element_count], js_gradient[element_count];
+  LayerKernels layers;
 };
 
 // The best that this CPU runs. MLXFFI_SIMD=baseline|avx2|avx512 asks for another, to test and to measure it; throws

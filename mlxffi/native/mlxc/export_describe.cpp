@@ -168,7 +168,7 @@ extern "C" int mlxffi_export_describe(
       before = ",";
       describe(part);
     };
-    mx::export_function(mx::ExportCallback(told), get(fun, "fun"), get(args, "args"), get(kwargs, "kwargs"), shapeless);
+    exporting([&] { mx::export_function(mx::ExportCallback(told), get(fun, "fun"), get(args, "args"), get(kwargs, "kwargs"), shapeless); });
     out << ']';
     put(arrays, std::move(found));
     put(parts, out.str());

@@ -7,6 +7,7 @@
 #include "arrays.h"
 #include "containers.h"
 #include "guards.h"
+#include "half_products.h"
 #include "io_streams.h"
 #include "kernels.h"
 #include "metal.h"

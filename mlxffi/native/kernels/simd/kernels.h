@@ -2,13 +2,25 @@
 #pragma once
 
 #include "cross_entropy.h"
+#include "gate.h"
 #include "js.h"
 #include "kl.h"
+#include "norm.h"
+#include "rotation.h"
+#include "softmax.h"
 
 #define MLXFFI_FOR_ELEMENTS(kernel) \
   { kernel<Float32>, kernel<Float16>, kernel<BFloat16>, kernel<Float64> }
+#define MLXFFI_LAYER_KERNELS                                                                                        \
+  {                                                                                                                 \
+    MLXFFI_FOR_ELEMENTS(norm), MLXFFI_FOR_ELEMENTS(norm_gradient), MLXFFI_FOR_ELEMENTS(norm_weight),                \
+        MLXFFI_FOR_ELEMENTS(rotate), MLXFFI_FOR_ELEMENTS(swiglu), MLXFFI_FOR_ELEMENTS(geglu),                       \
+        MLXFFI_FOR_ELEMENTS(swiglu_gradient), MLXFFI_FOR_ELEMENTS(geglu_gradient), softmax, softmax_gradient,       \
+        MLXFFI_FOR_ELEMENTS(widen), MLXFFI_FOR_ELEMENTS(narrow), dot, add_scaled                                    \
+  }
 #define MLXFFI_ROW_KERNELS(name)                                                                                   \
   {                                                                                                                \
     name, MLXFFI_FOR_ELEMENTS(cross_entropy), MLXFFI_FOR_ELEMENTS(cross_entropy_gradient), MLXFFI_FOR_ELEMENTS(kl), \
-        MLXFFI_FOR_ELEMENTS(js), MLXFFI_FOR_ELEMENTS(kl_gradient), MLXFFI_FOR_ELEMENTS(js_gradient)                \
+        MLXFFI_FOR_ELEMENTS(js), MLXFFI_FOR_ELEMENTS(kl_gradient), MLXFFI_FOR_ELEMENTS(js_gradient),               \
+        MLXFFI_LAYER_KERNELS                                                                                       \
   }

@@ -1,0 +1,58 @@
+/* The functions of mlxffi/fused.h. A plain mlx-c has the same functions less the kernels, where it has them at all. */
+
+#define ARRAY(handle) ((mlx_array){(void *)(handle)})
+
+#ifdef MLXFFI_PLAIN_MLXC
+#define mlxffi_rms_norm mlx_fast_rms_norm
+#define mlxffi_rope mlx_fast_rope_dynamic
+#define mlxffi_attention(res, q, k, v, scale, causal, mask, s) \
+  mlx_fast_scaled_dot_product_attention(res, q, k, v, scale, (causal) ? "causal" : "", mask, (mlx_array){0}, s)
+#endif
+
+static intptr_t glue_fused_rms_norm(intptr_t x, intptr_t weight, float eps, intptr_t s) {
+  mlx_array res = {0};
+  mlx_stream stream = glue_stream(s);
+  mlxffi_rms_norm(&res, ARRAY(x), ARRAY(weight), eps, stream);
+  glue_stream_done(s, stream);
+  return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_fused_rope(
+    intptr_t x, int dims, bool traditional, float base, bool has_base, float scale, intptr_t offset, intptr_t freqs, intptr_t s) {
+  mlx_array res = {0};
+  mlx_stream stream = glue_stream(s);
+  mlx_optional_float power = {base, has_base};
+  mlxffi_rope(&res, ARRAY(x), dims, traditional, power, scale, ARRAY(offset), ARRAY(freqs), stream);
+  glue_stream_done(s, stream);
+  return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_fused_attention(intptr_t q, intptr_t k, intptr_t v, float scale, bool causal, intptr_t mask, intptr_t s) {
+  mlx_array res = {0};
+  mlx_stream stream = glue_stream(s);
+  mlxffi_attention(&res, ARRAY(q), ARRAY(k), ARRAY(v), scale, causal, ARRAY(mask), stream);
+  glue_stream_done(s, stream);
+  return (intptr_t)res.ctx;
+}
+
+#ifndef MLXFFI_PLAIN_MLXC
+
+static intptr_t glue_fused_swiglu(intptr_t gate, intptr_t up, intptr_t s) {
+  mlx_array res = {0};
+  mlxffi_swiglu(&res, ARRAY(gate), ARRAY(up), glue_stream(s));
+  return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_fused_geglu(intptr_t gate, intptr_t up, intptr_t s) {
+  mlx_array res = {0};
+  mlxffi_geglu(&res, ARRAY(gate), ARRAY(up), glue_stream(s));
+  return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_fused_lora_linear(intptr_t x, intptr_t weight, intptr_t a, intptr_t b, float scale, intptr_t s) {
+  mlx_array res = {0};
+  mlxffi_lora_linear(&res, ARRAY(x), ARRAY(weight), ARRAY(a), ARRAY(b), scale, glue_stream(s));
+  return (intptr_t)res.ctx;
+}
+
+#endif

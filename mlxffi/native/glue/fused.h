@@ -1,0 +1,8 @@
+intptr_t glue_fused_rms_norm(intptr_t x, intptr_t weight, float eps, intptr_t s);
+intptr_t glue_fused_rope(intptr_t x, int dims, bool traditional, float base, bool has_base, float scale, intptr_t offset, intptr_t freqs, intptr_t s);
+intptr_t glue_fused_attention(intptr_t q, intptr_t k, intptr_t v, float scale, bool causal, intptr_t mask, intptr_t s);
+#ifndef MLXFFI_PLAIN_MLXC
+intptr_t glue_fused_swiglu(intptr_t gate, intptr_t up, intptr_t s);
+intptr_t glue_fused_geglu(intptr_t gate, intptr_t up, intptr_t s);
+intptr_t glue_fused_lora_linear(intptr_t x, intptr_t weight, intptr_t a, intptr_t b, float scale, intptr_t s);
+#endif

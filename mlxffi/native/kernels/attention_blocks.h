@@ -1,0 +1,105 @@
+// What attention's forward and backward share: where heads lie, and the scores of a block of queries.
+#pragma once
+
+#include "attention.h"
+#include "products.h"
+#include "row_access.h"
+
+namespace mlxffi {
+
+// Queries that are worked on at once: their scores stay in the cache.
+inline constexpr int64_t query_block = 64;
+
+// Sizes of (batch, heads, positions, features).
+struct AttentionShape {
+  int64_t batch, heads, kv_heads, queries, keys, features, value_features;
+
+  explicit AttentionShape(const Arrays& inputs)
+      : batch(inputs[0].shape(0)),
+        heads(inputs[0].shape(1)),
+        kv_heads(inputs[1].shape(1)),
+        queries(inputs[0].shape(2)),
+        keys(inputs[1].shape(2)),
+        features(inputs[0].shape(3)),
+        value_features(inputs[2].shape(3)) {}
+
+  // The key-value head, counted over the batch, that serves a head of the queries.
+  int64_t kv_of(int64_t head) const {
+    return head / heads * kv_heads + head % heads / (heads / kv_heads);
+  }
+  int64_t blocks() const {
+    return (queries + query_block - 1) / query_block;
+  }
+};
+
+// The positions of one array's heads as float32 matrices: where they lie, else copied to a thread's scratch.
+class Heads {
+ public:
+  explicit Heads(const mx::array& array);
+  // Rows `first` to `first` + `count` of a head, counted over the batch.
+  Matrix matrix(int64_t head, int64_t first, int64_t count, std::vector<float>& scratch) const;
+
+ private:
+  RowsOf rows_;
+  Widen widen_;
+  int64_t positions_, stride_;
+  bool direct_;
+};
+
+// Writes positions of heads to a new array of shape (batch, heads, positions, features) that lies in memory as (batch,
+// positions, heads, features): what comes after attention wants the heads of a position side by side.
+class HeadsTo {
+ public:
+  explicit HeadsTo(mx::array& array);
+  void put(int64_t head, int64_t position, const float* row, float factor) const;
+
+ private:
+  char* data_;
+  Narrow narrow_;
+  int64_t heads_, positions_, features_, item_;
+};
+
+// The mask of an attention, where it has one.
+class Mask {
+ public:
+  explicit Mask(const Arrays& inputs, const AttentionOptions& options);
+  // The keys that queries up to one see: all behind are masked out.
+  int64_t seen(int64_t last_query) const {
+    return causal_ ? last_query + 1 + keys_ - queries_ : keys_;
+  }
+  // Applies the mask to the scores of one query.
+  void apply(int64_t head, int64_t query, float* scores, int64_t count, std::vector<char>& bytes, std::vector<float>& numbers) const;
+  // Whether a row that had `shift` as its largest score saw no key at all: its scores are constants then.
+  bool is_blind(float shift) const {
+    return boolean_ && shift == hidden;
+  }
+
+ private:
+  // As MLX has it: a query that sees nothing attends to all keys alike.
+  static constexpr float hidden = std::numeric_limits<float>::lowest();
+
+  bool causal_, boolean_ = false;
+  int64_t queries_, keys_;
+  std::optional<RowsOf> rows_;
+  Widen widen_;
+};
+
+// A thread's working memory.
+struct AttentionScratch {
+  std::vector<float> q, k, v, o, g, scores, cotangents, mask, result;
+  std::vector<char> bytes;
+};
+
+// Masked scores of `count` queries from `first` on, for the keys that they see, in scratch.scores.
+void scores_of(
+    Matrix q, Matrix k, const AttentionShape& shape, const Mask& mask, float scale, int64_t head, int64_t first, int64_t count,
+    int64_t seen, AttentionScratch& scratch);
+
+// The gradients of q, k and v, and the mask's if asked for, of inputs q, k, v, [mask], cotangent, output, and the
+// rows' shifts and sums.
+Arrays attention_gradients(const Arrays& inputs, const AttentionOptions& options, mx::Stream s);
+
+// The attention by MLX's operations.
+mx::array composed_attention(const Arrays& inputs, const AttentionOptions& options, mx::Stream s);
+
+} // namespace mlxffi

@@ -1,0 +1,118 @@
+// The C functions of mlxffi/fused.h: what arguments must be.
+#include <mlxffi/fused.h>
+
+#include "attention.h"
+#include "convert.h"
+#include "gate.h"
+#include "lora.h"
+#include "pool.h"
+#include "rms_norm.h"
+#include "rope.h"
+#include "rows.h"
+
+namespace mlxc {
+
+namespace {
+
+std::string described(const mx::array& array) {
+  return printed(array.dtype()) + " " + printed(array.shape());
+}
+
+// Where the environment asks for what cannot be, that is said here and not by a thread that computes.
+mx::Stream where(mlx_stream s) {
+  auto stream = resolved(s, "s");
+  if (stream.device == mx::Device::cpu) {
+    mlxffi::thread_count();
+    mlxffi::row_kernels();
+  }
+  return stream;
+}
+
+const mx::array& floating(const mx::array& array, const char* argument) {
+  if (!mx::issubdtype(array.dtype(), mx::floating) || array.ndim() == 0) {
+    throw BadArgument(argument, "expected floating point of one axis or more, got " + described(array));
+  }
+  return array;
+}
+
+int gated(const char* function, mlxffi::Gate activation, mlx_array* res, const mlx_array gate, const mlx_array up, const mlx_stream s) {
+  return guarded(function, [&] {
+    require(res);
+    auto& g = floating(get(gate, "gate"), "gate");
+    auto& u = get(up, "up");
+    if (u.shape() != g.shape() || u.dtype() != g.dtype()) {
+      throw BadArgument("up", "expected the shape and dtype of gate, " + described(g) + ", got " + described(u));
+    }
+    put(res, mlxffi::gated(activation, g, u, where(s)));
+  });
+}
+
+// A matrix of x's dtype with so many rows.
+const mx::array& factor(const mx::array& array, const mx::array& x, int rows, const char* argument) {
+  if (array.ndim() != 2 || array.dtype() != x.dtype() || array.shape(0) != rows) {
+    auto wanted = printed(x.dtype()) + " (" + std::to_string(rows) + ", ...)";
+    throw BadArgument(argument, "expected " + wanted + ", got " + described(array));
+  }
+  return array;
+}
+
+} // namespace
+
+} // namespace mlxc
+
+using namespace mlxc;
+
+extern "C" int mlxffi_rms_norm(mlx_array* res, const mlx_array x, const mlx_array weight, float eps, const mlx_stream s) {
+  return guarded(__func__, [&] {
+    require(res);
+    put(res, mlxffi::rms_norm(get(x, "x"), maybe(weight), eps, where(s)));
+  });
+}
+
+extern "C" int mlxffi_rope(
+    mlx_array* res, const mlx_array x, int dims, bool traditional, mlx_optional_float base, float scale, const mlx_array offset,
+    const mlx_array freqs, const mlx_stream s) {
+  return guarded(__func__, [&] {
+    require(res);
+    mlxffi::RopeOptions options{dims, traditional, optional_of(base), scale};
+    put(res, mlxffi::rope(get(x, "x"), options, get(offset, "offset"), maybe(freqs), where(s)));
+  });
+}
+
+extern "C" int mlxffi_attention(
+    mlx_array* res, const mlx_array queries, const mlx_array keys, const mlx_array values, float scale, bool causal,
+    const mlx_array mask, const mlx_stream s) {
+  return guarded(__func__, [&] {
+    require(res);
+    auto given = maybe(mask);
+    if (given && causal) {
+      throw BadArgument("mask", "expected no array beside causal, got " + described(*given));
+    }
+    auto masking = given ? mlxffi::Masking::array : causal ? mlxffi::Masking::causal : mlxffi::Masking::none;
+    auto result = mlxffi::attention(get(queries, "queries"), get(keys, "keys"), get(values, "values"), {scale, masking}, given, where(s));
+    put(res, result);
+  });
+}
+
+extern "C" int mlxffi_swiglu(mlx_array* res, const mlx_array gate, const mlx_array up, const mlx_stream s) {
+  return gated(__func__, mlxffi::Gate::silu, res, gate, up, s);
+}
+
+extern "C" int mlxffi_geglu(mlx_array* res, const mlx_array gate, const mlx_array up, const mlx_stream s) {
+  return gated(__func__, mlxffi::Gate::gelu_tanh, res, gate, up, s);
+}
+
+extern "C" int mlxffi_lora_linear(
+    mlx_array* res, const mlx_array x, const mlx_array weight, const mlx_array a, const mlx_array b, float scale, const mlx_stream s) {
+  return guarded(__func__, [&] {
+    require(res);
+    auto& input = floating(get(x, "x"), "x");
+    auto& down = factor(get(a, "a"), input, input.shape(-1), "a");
+    auto& up = factor(get(b, "b"), input, down.shape(1), "b");
+    auto& base = factor(get(weight, "weight"), input, up.shape(1), "weight");
+    if (base.shape(1) != input.shape(-1)) {
+      throw BadArgument("weight", "expected as many columns as x has features, " + printed(input.shape()) + ", got " + described(base));
+    }
+    put(res, mlxffi::lora_linear(input, base, down, up, scale, where(s)));
+  });
+}

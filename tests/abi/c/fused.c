@@ -1,0 +1,202 @@
+/* The fused layers of mlxffi/fused.h: values, gradients, threads and what is refused. */
+#include "check.h"
+#include "mlxffi/mlxffi.h"
+
+static const mlx_array none = {0};
+static const mlx_optional_float ten = {10, true}, no_base = {0, false};
+
+/* ---- values ------------------------------------------------------------ */
+
+static void test_rms_norm(void) {
+  mlx_array x = floats("3 4; 0 0"), w = floats("2 0.5"), res = mlx_array_new();
+  RESULT(mlxffi_rms_norm(&res, x, none, 0, cpu), res, "0.84852815 1.1313709; nan nan");
+  RESULT(mlxffi_rms_norm(&res, x, w, 1e-6f, cpu), res, "1.6970562 0.56568538; 0 0");
+  RESULT(mlxffi_rms_norm(&res, x, w, 1e-6f, mlxffi_default_stream()), res, "1.6970562 0.56568538; 0 0");
+  drop(x);
+  drop(w);
+  drop(res);
+}
+
+static void test_rope(void) {
+  mlx_array x = floats("1 2 2: 1 0 1 0"), offset = ints(": 1"), freqs = floats("1"), res = mlx_array_new();
+  RESULT(mlxffi_rope(&res, x, 2, false, ten, 1, offset, none, cpu), res, "1 2 2: 0.54030228 0.84147096 -0.41614684 0.90929741");
+  RESULT(mlxffi_rope(&res, x, 2, true, no_base, 1, offset, freqs, cpu), res, "1 2 2: 0.54030228 0.84147096 -0.41614684 0.90929741");
+  drop(x);
+  drop(offset);
+  drop(freqs);
+  drop(res);
+}
+
+static void test_attention(void) {
+  mlx_array q = floats("1 1 2 1: 0 1"), k = floats("1 1 2 1: 0 0.69314718"), v = floats("1 1 2 1: 3 6"), res = mlx_array_new();
+  mlx_array mask = floats("0 -inf; -inf 0");
+  RESULT(mlxffi_attention(&res, q, k, v, 1, false, none, cpu), res, "1 1 2 1: 4.5 5");
+  RESULT(mlxffi_attention(&res, q, k, v, 1, true, none, cpu), res, "1 1 2 1: 3 5");
+  RESULT(mlxffi_attention(&res, q, k, v, 1, false, mask, cpu), res, "1 1 2 1: 3 6");
+  drop(q);
+  drop(k);
+  drop(v);
+  drop(mask);
+  drop(res);
+}
+
+static void test_gated_units(void) {
+  mlx_array gate = floats("0 1 -2"), up = floats("1 2 3"), res = mlx_array_new();
+  RESULT(mlxffi_swiglu(&res, gate, up, cpu), res, "0 1.4621172 -0.71521758");
+  RESULT(mlxffi_geglu(&res, gate, up, cpu), res, "0 1.6823840 -0.13620657");
+  drop(gate);
+  drop(up);
+  drop(res);
+}
+
+static void test_lora_linear(void) {
+  mlx_array x = floats("1 2"), weight = floats("1 0; 0 1; 1 1"), a = floats("2 1: 1 1"), b = floats("1 3: 1 0 -1");
+  mlx_array rows = mlx_array_new(), res = mlx_array_new();
+  int shape[] = {1, 2};
+  OK(mlx_reshape(&rows, x, shape, 2, cpu));
+  RESULT(mlxffi_lora_linear(&res, rows, weight, a, b, 2, cpu), res, "1 3: 7 2 -3");
+  drop(x);
+  drop(rows);
+  drop(weight);
+  drop(a);
+  drop(b);
+  drop(res);
+}
+
+static void test_dtypes(void) {
+  mlx_dtype dtypes[] = {MLX_FLOAT16, MLX_BFLOAT16, MLX_FLOAT64};
+  mlx_array res = mlx_array_new();
+  for (int i = 0; i < 3; i++) {
+    mlx_array x = typed("1 2: 2 2", dtypes[i]);
+    OK(mlxffi_rms_norm(&res, x, none, 0, cpu));
+    CHECK_INT(dtypes[i], mlx_array_dtype(res));
+    IS(res, "1 2: 1 1");
+    OK(mlxffi_swiglu(&res, x, x, cpu));
+    CHECK_INT(dtypes[i], mlx_array_dtype(res));
+    drop(x);
+  }
+  drop(res);
+}
+
+/* ---- gradients --------------------------------------------------------- */
+
+static int layers_of(mlx_vector_array *res, const mlx_vector_array in) {
+  mlx_array x = at(in, 0), offset = mlx_array_new_int(0), h = mlx_array_new(), sum = mlx_array_new();
+  int status = mlxffi_rms_norm(&h, x, none, 1e-6f, cpu);
+  status |= mlxffi_rope(&h, h, 32, false, ten, 1, offset, none, cpu);
+  status |= mlxffi_attention(&h, h, h, h, 0.25f, true, none, cpu);
+  status |= mlxffi_geglu(&h, h, x, cpu);
+  status |= mlxffi_swiglu(&h, h, x, cpu);
+  status |= mlx_sum(&sum, h, false, cpu);
+  mlx_vector_array_set_value(res, sum);
+  drop(x);
+  drop(offset);
+  drop(h);
+  drop(sum);
+  return status;
+}
+
+/* Enough rows and heads that all threads work on them; equal rows have equal gradients. */
+static void test_gradients(void) {
+  int shape[] = {3, 4, 150, 32}, first[] = {0};
+  mlx_array x = mlx_array_new();
+  OK(mlx_ones(&x, shape, 4, MLX_FLOAT32, cpu));
+  mlx_closure fun = mlx_closure_new_func(layers_of);
+  mlx_closure_value_and_grad grad = mlx_closure_value_and_grad_new();
+  OK(mlx_value_and_grad(&grad, fun, first, 1));
+  mlx_vector_array in = mlx_vector_array_new_value(x), value = mlx_vector_array_new(), gradients = mlx_vector_array_new();
+  for (int i = 0; i < 5; i++) {
+    OK(mlx_closure_value_and_grad_apply(&value, &gradients, grad, in));
+    mlx_array gradient = at(gradients, 0), total = mlx_array_new();
+    OK(mlx_sum(&total, gradient, false, cpu));
+    OK(mlx_array_eval(total));
+    float found = 0;
+    OK(mlx_array_item_float32(&found, total));
+    CHECK(isfinite(found));
+    drop(gradient);
+    drop(total);
+  }
+  drop(x);
+  drop_vector(in);
+  drop_vector(value);
+  drop_vector(gradients);
+  OK(mlx_closure_value_and_grad_free(grad));
+  OK(mlx_closure_free(fun));
+}
+
+static int lora_of(mlx_vector_array *res, const mlx_vector_array in) {
+  mlx_array x = at(in, 0), weight = at(in, 1), a = at(in, 2), b = at(in, 3), y = mlx_array_new(), sum = mlx_array_new();
+  int status = mlxffi_lora_linear(&y, x, weight, a, b, 2, cpu) | mlx_sum(&sum, y, false, cpu);
+  mlx_vector_array_set_value(res, sum);
+  mlx_array all[] = {x, weight, a, b, y, sum};
+  for (int i = 0; i < 6; i++) {
+    drop(all[i]);
+  }
+  return status;
+}
+
+static void test_lora_gradients(void) {
+  mlx_closure fun = mlx_closure_new_func(lora_of);
+  int places[] = {0, 2, 3};
+  mlx_closure_value_and_grad grad = mlx_closure_value_and_grad_new();
+  mlx_vector_array in = take(4, floats("1 2: 1 2"), floats("3 2: 1 0 0 1 1 1"), floats("2 1: 1 1"), floats("1 3: 1 0 -2"));
+  mlx_vector_array value = mlx_vector_array_new(), gradients = mlx_vector_array_new();
+  OK(mlx_value_and_grad(&grad, fun, places, 3));
+  OK(mlx_closure_value_and_grad_apply(&value, &gradients, grad, in));
+  IS_AT(value, 0, ": 0");
+  IS_AT(gradients, 0, "1 2: 0 0");
+  IS_AT(gradients, 1, "2 1: -2 -4");
+  IS_AT(gradients, 2, "1 3: 6 6 6");
+  drop_vector(in);
+  drop_vector(value);
+  drop_vector(gradients);
+  OK(mlx_closure_value_and_grad_free(grad));
+  OK(mlx_closure_free(fun));
+}
+
+/* ---- what is refused --------------------------------------------------- */
+
+static void test_refused(void) {
+  mlx_array x = floats("1 2; 3 4"), one = floats("1"), i = ints("1 2"), heads = floats("1 1 1 1: 1"), res = mlx_array_new();
+  FAILS(mlxffi_rms_norm(NULL, x, none, 0, cpu));
+  FAILS(mlxffi_rms_norm(&res, none, none, 0, cpu));
+  CHECK_HAS("`x`", last_error);
+  FAILS(mlxffi_rms_norm(&res, x, one, 0, cpu));
+  FAILS(mlxffi_rms_norm(&res, x, none, 0, (mlx_stream){0}));
+  FAILS(mlxffi_rope(&res, x, 2, false, ten, 1, none, none, cpu));
+  CHECK_HAS("`offset`", last_error);
+  FAILS(mlxffi_rope(&res, heads, 1, false, no_base, 1, i, none, cpu));
+  FAILS(mlxffi_attention(&res, x, x, x, 1, false, none, cpu));
+  FAILS(mlxffi_attention(&res, heads, heads, heads, 1, true, x, cpu));
+  CHECK_HAS("`mask`: expected no array beside causal", last_error);
+  FAILS(mlxffi_swiglu(&res, x, one, cpu));
+  CHECK_HAS("`up`: expected the shape and dtype of gate", last_error);
+  FAILS(mlxffi_geglu(&res, i, i, cpu));
+  CHECK_HAS("`gate`: expected floating point", last_error);
+  FAILS(mlxffi_lora_linear(&res, x, x, one, x, 1, cpu));
+  CHECK_HAS("`a`: expected", last_error);
+  FAILS(mlxffi_lora_linear(&res, i, x, x, x, 1, cpu));
+  CHECK_HAS("`x`: expected floating point", last_error);
+  CHECK(res.ctx == NULL);
+  drop(x);
+  drop(one);
+  drop(i);
+  drop(heads);
+}
+
+int main(void) {
+  begin();
+  test_rms_norm();
+  test_rope();
+  test_attention();
+  test_gated_units();
+  test_lora_linear();
+  test_dtypes();
+  group("values");
+  test_gradients();
+  test_lora_gradients();
+  group("gradients");
+  test_refused();
+  group("refused");
+  return end();
+}
