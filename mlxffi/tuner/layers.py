@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeAlias
 
 from .. import core as mx
 from .._errors import ArgumentError
+from ._fused import lora_linear
 from ._products import chosen_product, packed_product, product
 
 Node: TypeAlias = "dict[str, Any]"
@@ -90,9 +91,13 @@ def as_linear(node: Node, x: mx.array, *, training: bool = False) -> mx.array:
 
 
 def _linear(node: Node, x: mx.array, kind: Kind, training: bool) -> mx.array:
-    y = _product(node, x)
-    out = y
-    for adapter in node.get("adapters", ()):
+    adapters = node.get("adapters", ())
+    if kind == "linear" and len(adapters) == 1 and _is_plain(node, adapters[0], x, training):
+        only = adapters[0]
+        out = lora_linear(x, node["weight"], only["lora_a"], only["lora_b"], _scale(only))
+        return out + node["bias"] if "bias" in node else out
+    out = y = _product(node, x)
+    for adapter in adapters:
         down, up = factors(adapter, kind)
         hidden = _dropped(x, adapter, training) @ down
         if "m" in adapter:
@@ -161,6 +166,13 @@ def switch_linear(
             change = _rescaled(y, change, mx.expand_dims(gains, -2))
         out = out + change.astype(y.dtype)
     return out + mx.expand_dims(node["bias"][indices], -2) if "bias" in node else out
+
+
+def _is_plain(node: Node, adapter: Node, x: mx.array, training: bool) -> bool:
+    """Whether one kernel has this layer: LoRA beside a dense weight, without dropout, all in one dtype."""
+    if is_quantized(node) or "m" in adapter or (training and adapter["scaling"].dropout):
+        return False
+    return {x.dtype, adapter["lora_a"].dtype, adapter["lora_b"].dtype} == {node["weight"].dtype}
 
 
 def _product(node: Node, x: mx.array) -> mx.array:

@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from ... import core as mx
 from ..._errors import ArgumentError
+from .._fused import geglu, swiglu
 from .._trees import Tree
 from ..layers import as_linear, embedding, linear
 from .cache import KVCache
@@ -170,7 +171,7 @@ def _mlp(config: DecoderConfig, node: Tree, x: mx.array, training: bool) -> mx.a
     """[B, T, C] to [B, T, C]: Shazeer 2020, GLU variants improve transformer."""
     gate = linear(node["gate_proj"], x, training=training)  # [B, T, intermediate size]
     up = linear(node["up_proj"], x, training=training)
-    gated = _swiglu(gate, up) if config.activation == "silu" else _geglu(gate, up)
+    gated = swiglu(gate, up) if config.activation == "silu" else geglu(gate, up)
     return linear(node["down_proj"], gated, training=training)
 
 
@@ -181,15 +182,6 @@ def _norm(config: DecoderConfig, node: Tree, x: mx.array) -> mx.array:
     """Zhang and Sennrich 2019, RMSNorm, over the last axis."""
     weight = node["weight"] + 1 if config.gemma else node["weight"]
     return mx.fast.rms_norm(x, weight, config.norm_eps)
-
-
-def _swiglu(gate: mx.array, up: mx.array) -> mx.array:
-    return gate * mx.sigmoid(gate) * up
-
-
-def _geglu(gate: mx.array, up: mx.array) -> mx.array:
-    """With GELU's tanh form."""
-    return 0.5 * gate * (1 + mx.tanh(math.sqrt(2 / math.pi) * (gate + 0.044715 * gate**3))) * up
 
 
 def _clipped_sum(x: mx.array, y: mx.array) -> mx.array:
