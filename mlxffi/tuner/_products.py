@@ -1,9 +1,8 @@
 """Products with the weights of layers, by the fastest way that the device has.
 
-MLX's products of half precision and of packed weights are slow on CPUs (measured on two cores, 512 rows by 1024 x 1024:
-186 ms in bfloat16 and 458 ms with 4-bit weights, against 7 ms for each in the way below, with BLAS in float32). There,
-half precision is computed in float32 and rounded once, and packed weights are unpacked first where they are used for
-more than a few rows. Unpacked weights live until the backward pass has used them: checkpoints of blocks bound that.
+MLX's products with packed weights are slow on CPUs (measured on two cores, 512 rows by 1024 x 1024, 4 bits: 458 ms, and
+7 in the way below). There, packed weights are unpacked first where they are used for more than a few rows. Unpacked
+weights live until the backward pass has used them: checkpoints of blocks bound that.
 """
 
 from __future__ import annotations
@@ -17,22 +16,6 @@ from .. import core as mx
 UNPACKED_ROWS = 8
 
 HALF = (mx.float16, mx.bfloat16)
-
-
-def product(x: mx.array, weight: mx.array) -> mx.array:
-    """x weight^T.
-
-    Args:
-      x: [..., in].
-      weight: [out, in].
-
-    Returns:
-      [..., out].
-    """
-    dtype = mx.result_type(x, weight)
-    if dtype not in HALF or not _on_cpu():
-        return x @ weight.swapaxes(-1, -2)
-    return (x.astype(mx.float32) @ weight.astype(mx.float32).swapaxes(-1, -2)).astype(dtype)
 
 
 def packed_product(
@@ -56,7 +39,7 @@ def packed_product(
     offsets = None if biases is None else mx.stop_gradient(biases)
     unpacked = mx.dequantize(mx.stop_gradient(weight), mx.stop_gradient(scales), offsets, **options)
     dtype = x.dtype if biases is None else mx.result_type(x, scales)
-    return product(x.astype(dtype), unpacked.astype(dtype))
+    return x.astype(dtype) @ unpacked.astype(dtype).swapaxes(-1, -2)
 
 
 def chosen_product(x: mx.array, weight: mx.array, indices: mx.array, sorted_indices: bool) -> mx.array:

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 from .. import core as mx
 from .._errors import ArgumentError
 from ._fused import lora_linear
-from ._products import chosen_product, packed_product, product
+from ._products import chosen_product, packed_product
 
 Node: TypeAlias = "dict[str, Any]"
 Kind: TypeAlias = Literal["linear", "embedding", "switch"]
@@ -177,7 +177,8 @@ def _is_plain(node: Node, adapter: Node, x: mx.array, training: bool) -> bool:
 
 def _product(node: Node, x: mx.array) -> mx.array:
     if not is_quantized(node):
-        return product(x, node["weight"])
+        found: mx.array = x @ node["weight"].swapaxes(-1, -2)
+        return found
     return packed_product(x, node["weight"], node["scales"], node.get("biases"), quantization_of(node).options())
 
 
