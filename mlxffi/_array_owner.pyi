@@ -1,7 +1,9 @@
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from typing_extensions import Self
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 class ArrayOwner:
     __slots__ = ("__weakref__", "_h")
@@ -22,3 +24,7 @@ class ArrayOwner:
     def _pack_all(cls, arrays: Sequence[Any], /) -> int | None: ...
 
 def raise_with(last_error: Callable[[], BaseException], closed: Callable[[], BaseException], /) -> None: ...
+def operation(name: str, function: Function, /) -> Function: ...
+def read_as(
+    array: type, dtypes: tuple[Any, ...], stream: type, device: type, cpu: object, gpu: object, /
+) -> None: ...

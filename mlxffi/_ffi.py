@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from . import _graph, _mlxc
     from ._array_owner import ArrayOwner as ArrayOwner
+    from ._array_owner import operation as operation
     from ._array_owner import raise_with as raise_with
+    from ._array_owner import read_as as read_as
 
 
 def _as_module(lib: Any) -> Any:
@@ -32,6 +34,7 @@ lib: _mlxc.Lib = _native.lib
 graph: _graph.Lib = _as_module(_native.graph)
 if not TYPE_CHECKING:
     ArrayOwner, raise_with = _native.array_owner.ArrayOwner, _native.array_owner.raise_with
+    operation, read_as = _native.array_owner.operation, _native.array_owner.read_as
 
 # A build against somebody else's mlx-c has none of the mlxffi_* functions.
 plain_mlxc = bool(_loader.build_info().MLXC_PREFIX)

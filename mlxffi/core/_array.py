@@ -10,8 +10,8 @@ from typing import Any
 from .. import _buffers, _dlpack
 from .. import array as lower
 from .._errors import ArgumentError
-from .._ffi import graph
-from . import _arguments, _at, _convert, _dtype, _indexing, _numpy, _printing
+from .._ffi import graph, read_as
+from . import _arguments, _at, _convert, _device, _dtype, _indexing, _numpy, _printing
 from ._at import ArrayAt
 from ._dtype import Dtype
 from ._methods import Methods
@@ -214,3 +214,5 @@ class ArrayLike:
 
 
 _arguments.set_array_class(array, _convert.from_foreign)
+# For the operations that C calls itself.
+read_as(array, _dtype.DTYPES, _device.Stream, _device.Device, _device.cpu, _device.gpu)

@@ -1,5 +1,10 @@
 /* A stream of 0 stands for the default stream of the default device. */
 
+#ifndef MLXFFI_STREAMS_H
+#define MLXFFI_STREAMS_H
+
+#include <stdint.h>
+
 #include "mlx/c/mlx.h"
 
 #ifdef MLXFFI_PLAIN_MLXC
@@ -33,5 +38,7 @@ static void glue_stream_done(intptr_t s, mlx_stream stream) {
   (void)s;
   (void)stream;
 }
+
+#endif
 
 #endif
