@@ -261,9 +261,10 @@ class BuildExt(build_ext):  # type: ignore[misc]
     def c_sources(self, name: str) -> tuple[list[Path], list[tuple[str, str]]]:
         """The C files of a module, of which cffi writes one for all but one module, and the macros that they need."""
         if name == "_array_owner":
-            defines = lacking(abi_cdef()) + (["-DMLXFFI_PLAIN_MLXC"] if prefix() else [])
-            sources = [GLUE / "array_owner.c", *sorted(GLUE.glob("owner_*.c")), GLUE / "generated/operations.c"]
-            return sources, [(define.removeprefix("-D"), "1") for define in defines]
+            sources = [GLUE / "array_owner.c", *sorted(GLUE.glob("owner_*.c"))]
+            if prefix():
+                return sources, [("MLXFFI_PLAIN_MLXC", "1")]
+            return [*sources, *sorted(GLUE.glob("rows_*.c")), GLUE / "generated/operations.c"], []
         source = self.scratch / f"{name}.c"
         source.parent.mkdir(parents=True, exist_ok=True)
         ffi, macros = builder(name)

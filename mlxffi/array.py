@@ -52,11 +52,6 @@ class Array(Operators):
         """The type of its elements."""
         return dtypes.DTYPES[graph.glue_array_dtype(self._h or self._refuse_closed())]
 
-    @property
-    def nbytes(self) -> int:
-        """The bytes of its elements."""
-        return graph.glue_array_nbytes(self._h or self._refuse_closed())
-
     def _refuse_closed(self) -> int:
         raise _handles.closed_error()
 

@@ -27,14 +27,15 @@ from_foreign: Callable[[Any, Dtype | None], array]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def operation(name: str) -> Callable[[Function], Function]:
+def operation(name: str, read_as: Callable[..., Any] | None = None) -> Callable[[Function], Function]:
     """A decorator for a function which C calls itself where the arguments are the usual ones.
 
     Args:
       name: of the row that says how, in mlxffi/native/glue: generated/operations.c or an owner_*.c. A build against an
-        mlx-c that lacks the C function has no such row, and the function stays as it is.
+        mlx-c has no rows, and the function stays as it is.
+      read_as: a function with the parameters that C reads; None: it is the decorated one.
     """
-    return lambda function: new_operation(name, function)
+    return lambda function: new_operation(name, function, read_as or function)
 
 
 class UnknownValueError(ArgumentError):

@@ -46,11 +46,6 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
         """The type of its elements."""
         return _dtype.DTYPES[graph.glue_array_dtype(self._h)]
 
-    @property
-    def itemsize(self) -> int:
-        """The bytes of one element."""
-        return graph.glue_array_itemsize(self._h)
-
     def __len__(self) -> int:
         return self._axes("len")[0]
 

@@ -21,16 +21,11 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     rows = {function.name: function for function in functions(headers)}
     made = [Row(CoreFunction(row, rows)) for row in rows.values() if row.core]
     made = [row for row in made if row.possible]
-    calls = "\n\n".join(_guarded(row, row.definition()) for row in made)
-    table = "\n".join(_guarded(row, row.entry()) for row in made)
+    calls = "\n\n".join(row.definition() for row in made)
+    table = "\n".join(row.entry() for row in made)
     head = f'/* {ABOUT}\n *\n * {banner} */\n\n#include "operation.h"\n'
     text = f"{head}\n{calls}\n\nconst Row generated_rows[] = {{\n{table}\n  {{NULL, NULL, NULL}},\n}};\n"
     return {"operations.c": text}
-
-
-def _guarded(row: Row, text: str) -> str:
-    lacking = " || ".join(f"defined(MLXFFI_LACKS_{one.name})" for one in row.core.variants)
-    return f"#if !({lacking})\n{text}\n#endif"
 
 
 class Row:

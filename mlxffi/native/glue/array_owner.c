@@ -169,14 +169,7 @@ static mlx_array open_array(PyObject *self) {
   return array;
 }
 
-static PyObject *owner_shape(PyObject *self, void *unused) {
-  (void)unused;
-  mlx_array array = open_array(self);
-  if (!array.ctx) {
-    return NULL;
-  }
-  Py_ssize_t ndim = (Py_ssize_t)mlx_array_ndim(array);
-  const int *sizes = mlx_array_shape(array);
+PyObject *shape_tuple(const int *sizes, Py_ssize_t ndim) {
   PyObject *shape = PyTuple_New(ndim);
   for (Py_ssize_t i = 0; shape && i < ndim; i++) {
     PyObject *size = PyLong_FromLong(sizes[i]);
@@ -185,6 +178,12 @@ static PyObject *owner_shape(PyObject *self, void *unused) {
     }
   }
   return shape;
+}
+
+static PyObject *owner_shape(PyObject *self, void *unused) {
+  (void)unused;
+  mlx_array array = open_array(self);
+  return array.ctx ? shape_tuple(mlx_array_shape(array), (Py_ssize_t)mlx_array_ndim(array)) : NULL;
 }
 
 static PyObject *owner_ndim(PyObject *self, void *unused) {
@@ -236,10 +235,24 @@ static PyObject *owner_with_part(PyObject *self, PyObject *arguments) {
   return adopt_new((PyObject *)Py_TYPE(self), made);
 }
 
+static PyObject *owner_itemsize(PyObject *self, void *unused) {
+  (void)unused;
+  mlx_array array = open_array(self);
+  return array.ctx ? PyLong_FromSize_t(mlx_array_itemsize(array)) : NULL;
+}
+
+static PyObject *owner_nbytes(PyObject *self, void *unused) {
+  (void)unused;
+  mlx_array array = open_array(self);
+  return array.ctx ? PyLong_FromSize_t(mlx_array_nbytes(array)) : NULL;
+}
+
 static PyGetSetDef properties[] = {
   {"shape", owner_shape, NULL, "The sizes along its axes.", NULL},
   {"ndim", owner_ndim, NULL, "How many axes it has.", NULL},
   {"size", owner_size, NULL, "How many elements it has.", NULL},
+  {"itemsize", owner_itemsize, NULL, "The bytes of one element.", NULL},
+  {"nbytes", owner_nbytes, NULL, "The bytes of its elements.", NULL},
   {NULL, NULL, NULL, NULL, NULL},
 };
 

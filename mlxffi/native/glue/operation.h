@@ -2,10 +2,11 @@
  *
  * A row of a table says how the arguments are read, a letter for each parameter, and what is called with them:
  *
- *   a array   A array or None   l array or number   o any object, as it is
+ *   a array   A array or None   l array or number   o any object   m the same, or none at all
  *   i int     I int or None     u unsigned int      b bool      B bool or None   f number   F number or None
  *   n ints in a list or tuple   N the same, or one int          x the same, one int, or None
  *   d Dtype   D Dtype or None   s a stream or None              t str            v arrays in a list or tuple
+ *   * what `*arguments` takes: the last letter, as it stands behind all others in the function's code
  *
  * Anything else is left to the function in Python that an operation stands for: it has the words for what is wrong. */
 
@@ -23,6 +24,7 @@
 /* One argument as C reads it; which of these have a value follows from the letter. */
 typedef struct {
   PyObject *object;
+  PyObject *const *items; /* of *, `count` of them */
   mlx_array array;
   mlx_vector_array vector;
   mlx_stream stream;
@@ -41,8 +43,9 @@ typedef struct {
   PyObject *(*call)(Value *values);
 } Row;
 
-/* The tables: generated/operations.c, and those of what is not regular. */
-extern const Row generated_rows[];
+/* The tables: generated/operations.c, and rows_*.c for what is not regular. mlxffi.core is not for somebody else's
+ * mlx-c: a build against one has none. */
+extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], fft_rows[], creation_rows[];
 
 /* --- the classes and objects that arguments are compared with; NULL until Python has told --- */
 
@@ -60,12 +63,17 @@ bool read_int32(int *target, PyObject *object);
 bool read_int64(int64_t *target, PyObject *object);
 /* Ints of a list or tuple; -1, without an exception, for anything else. */
 int read_ints(int *target, PyObject *sequence);
+/* An array, or a number in the dtype that it takes beside one: a new handle; false, without an exception, for else. */
+bool number_beside(mlx_array *made, mlx_array array, PyObject *object);
 /* The number of a Dtype; -1 for anything else. */
 int read_dtype(PyObject *object);
 /* How many ints a parameter got, one or several. */
 size_t ints_of(const Value *value);
 /* One int for all of `count`, or as many; false for another number of them. */
 bool spread(Value *value, int count);
+
+/* Sizes or axes given one by one, or as one sequence; -1 for anything else, or more than MOST_INTS. */
+int read_rest(int *target, const Value *rest);
 
 PyObject *one(mlx_array made);
 PyObject *listed(mlx_vector_array made);

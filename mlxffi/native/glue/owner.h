@@ -29,6 +29,9 @@ void *array_of(PyObject *item, PyTypeObject *type);
 /* An instance of a class over an array that C has just made; an empty one stands for an error, which is raised. */
 PyObject *adopt_new(PyObject *type, mlx_array array);
 
+/* A tuple of ints. */
+PyObject *shape_tuple(const int *sizes, Py_ssize_t ndim);
+
 /* Instances for the arrays of a vector, which stays the caller's; an empty one stands for an error, which is raised. */
 PyObject *share_all(PyObject *type, mlx_vector_array vector);
 

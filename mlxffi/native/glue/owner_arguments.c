@@ -79,6 +79,18 @@ static bool read_one_or_more(Value *value, PyObject *object) {
   return value->count >= 0;
 }
 
+int read_rest(int *target, const Value *rest) {
+  if (rest->count == 1 && !PyLong_CheckExact(rest->items[0])) {
+    return read_ints(target, rest->items[0]);
+  }
+  for (int i = 0; i < rest->count && i < MOST_INTS; i++) {
+    if (!read_int32(target + i, rest->items[i])) {
+      return -1;
+    }
+  }
+  return rest->count <= MOST_INTS ? rest->count : -1;
+}
+
 size_t ints_of(const Value *value) {
   return value->count == ONE_INT ? 1 : (size_t)value->count;
 }
@@ -202,6 +214,17 @@ static bool make_like(Value *value, int dtype) {
   return value->owned;
 }
 
+bool number_beside(mlx_array *made, mlx_array array, PyObject *object) {
+  Value value = {.object = object};
+  if (is_array(object)) {
+    value.array.ctx = array_of(object, (PyTypeObject *)array_class);
+    return value.array.ctx && mlx_array_set(made, value.array) == 0;
+  }
+  bool found = make_like(&value, mlx_array_dtype(array));
+  *made = value.array;
+  return found;
+}
+
 /* Numbers among the parameters that may be one become arrays, in the dtype of the array beside them. */
 bool match_likes(Value *values, const char *letters) {
   int dtype = -1;
@@ -233,6 +256,7 @@ bool read_value(Value *value, char letter, PyObject *object) {
     case 'l':
       return read_array(value, object) || PyFloat_CheckExact(object) || PyLong_CheckExact(object);
     case 'o':
+    case 'm':
       return true;
     case 'I':
       value->integer = 0;

@@ -19,7 +19,8 @@ typedef struct {
   const Row *row;
   PyObject *function; /* which it stands for */
   PyObject *weakrefs;
-  int positional_only, positional, parameters;
+  int positional_only, positional, parameters; /* `parameters` without that of `*arguments` */
+  bool rest;                                   /* whether there is one */
   PyObject *names[MOST_PARAMETERS], *defaults[MOST_PARAMETERS];
 } Operation;
 
@@ -61,11 +62,11 @@ static int parameter_of(const Operation *self, PyObject *name) {
 /* Each argument at its parameter, or the default; false where they do not fit. */
 static bool place(const Operation *self, PyObject **places, PyObject *const *arguments, Py_ssize_t count, PyObject *names) {
   Py_ssize_t named = names ? PyTuple_Size(names) : 0;
-  if (count > self->positional) {
+  if (count > self->positional && !self->rest) {
     return false;
   }
-  for (int i = 0; i < self->parameters; i++) {
-    places[i] = i < count ? arguments[i] : NULL;
+  for (Py_ssize_t i = 0; i < count && i < self->positional; i++) {
+    places[i] = arguments[i];
   }
   for (Py_ssize_t i = 0; i < named; i++) {
     int at = parameter_of(self, PyTuple_GetItem(names, i));
@@ -74,9 +75,9 @@ static bool place(const Operation *self, PyObject **places, PyObject *const *arg
     }
     places[at] = arguments[count + i];
   }
-  for (int i = (int)count; i < self->parameters; i++) {
+  for (int i = 0; i < self->parameters; i++) {
     places[i] = places[i] ? places[i] : self->defaults[i];
-    if (!places[i]) {
+    if (!places[i] && self->row->letters[i] != 'm') {
       return false;
     }
   }
@@ -84,29 +85,34 @@ static bool place(const Operation *self, PyObject **places, PyObject *const *arg
 }
 
 /* What C gives for arguments in their places; `left_to_python` for others than it reads. */
-static PyObject *call_row(const Row *row, PyObject *const *places) {
+static PyObject *call_row(const Operation *self, PyObject *const *places, PyObject *const *rest, Py_ssize_t rest_count) {
   Value values[MOST_PARAMETERS];
-  const char *letters = row->letters;
-  bool read = true, likes = false;
+  const char *letters = self->row->letters;
+  bool read = rest_count < INT32_MAX, likes = false;
   int count = 0;
-  for (; letters[count] && read; count++) {
+  for (; count < self->parameters && read; count++) {
     read = read_value(&values[count], letters[count], places[count]);
     likes |= letters[count] == 'l' && !values[count].array.ctx;
   }
+  if (self->rest) {
+    values[count].items = rest;
+    values[count].count = (int)rest_count;
+  }
   PyObject *result = left_to_python;
   if (read && (!likes || match_likes(values, letters))) {
-    result = row->call(values);
+    result = self->row->call(values);
   }
-  free_values(values, letters, read ? count : count - 1);
+  free_values(values, letters, count);
   return result;
 }
 
 static PyObject *operation_called(PyObject *object, PyObject *const *arguments, size_t flagged, PyObject *names) {
   Operation *self = (Operation *)object;
   Py_ssize_t count = (Py_ssize_t)(flagged & COUNT_MASK);
-  PyObject *places[MOST_PARAMETERS];
+  PyObject *places[MOST_PARAMETERS] = {NULL};
   if (array_class && place(self, places, arguments, count, names)) {
-    PyObject *result = call_row(self->row, places);
+    Py_ssize_t rest = count > self->positional ? count - self->positional : 0;
+    PyObject *result = call_row(self, places, arguments + self->positional, rest);
     if (result != left_to_python) {
       return result;
     }
@@ -207,7 +213,12 @@ static PyTypeObject *operation_class;
 
 /* --- from functions --- */
 
-static const Row *const tables[] = {generated_rows, NULL};
+static const Row *const tables[] = {
+#ifndef MLXFFI_PLAIN_MLXC
+  generated_rows, operator_rows, shape_rows, numeric_rows, fft_rows, creation_rows,
+#endif
+  NULL,
+};
 
 static const Row *row_named(const char *name) {
   for (int table = 0; tables[table]; table++) {
@@ -227,6 +238,7 @@ static int number_of(PyObject *code, const char *name) {
   return (int)value;
 }
 
+/* Its parameters are those of a function. */
 static bool read_names(Operation *self, PyObject *code) {
   PyObject *names = PyObject_GetAttrString(code, "co_varnames");
   bool read = names && PyTuple_Size(names) >= self->parameters;
@@ -238,9 +250,9 @@ static bool read_names(Operation *self, PyObject *code) {
   return read;
 }
 
-static bool read_defaults(Operation *self) {
-  PyObject *positional = PyObject_GetAttrString(self->function, "__defaults__");
-  PyObject *named = PyObject_GetAttrString(self->function, "__kwdefaults__");
+static bool read_defaults(Operation *self, PyObject *function) {
+  PyObject *positional = PyObject_GetAttrString(function, "__defaults__");
+  PyObject *named = PyObject_GetAttrString(function, "__kwdefaults__");
   Py_ssize_t count = positional && PyTuple_Check(positional) ? PyTuple_Size(positional) : 0;
   for (Py_ssize_t i = 0; i < count; i++) {
     self->defaults[self->positional - count + i] = PyTuple_GetItem(positional, i);
@@ -256,31 +268,33 @@ static bool read_defaults(Operation *self) {
   return !PyErr_Occurred();
 }
 
-static bool read_signature(Operation *self) {
-  PyObject *code = PyObject_GetAttrString(self->function, "__code__");
+static bool read_signature(Operation *self, PyObject *function) {
+  PyObject *code = PyObject_GetAttrString(function, "__code__");
   if (!code) {
     return false;
   }
   self->positional_only = number_of(code, "co_posonlyargcount");
   self->positional = number_of(code, "co_argcount");
+  self->rest = strchr(self->row->letters, '*') != NULL;
   int parameters = self->positional + number_of(code, "co_kwonlyargcount");
-  if (!PyErr_Occurred() && parameters != (int)strlen(self->row->letters)) {
-    PyErr_Format(PyExc_TypeError, "operation %s: C reads %zu parameters, the function has %d", self->row->name,
-                 strlen(self->row->letters), parameters);
+  int letters = (int)strlen(self->row->letters) - self->rest;
+  if (!PyErr_Occurred() && parameters != letters) {
+    const char *text = "operation %s: C reads %d parameters, the function has %d";
+    PyErr_Format(PyExc_TypeError, text, self->row->name, letters, parameters);
   }
   if (!PyErr_Occurred()) {
     self->parameters = parameters;
     read_names(self, code);
   }
   Py_DECREF(code);
-  return !PyErr_Occurred() && read_defaults(self);
+  return !PyErr_Occurred() && read_defaults(self, function);
 }
 
 static PyObject *new_operation(PyObject *module, PyObject *arguments) {
   (void)module;
   const char *name;
-  PyObject *function;
-  if (!PyArg_ParseTuple(arguments, "sO", &name, &function)) {
+  PyObject *function, *read_as;
+  if (!PyArg_ParseTuple(arguments, "sOO", &name, &function, &read_as)) {
     return NULL;
   }
   const Row *row = row_named(name);
@@ -295,7 +309,7 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
     self->called = operation_called;
     self->row = row;
     self->function = function;
-    if (!read_signature(self)) {
+    if (!read_signature(self, read_as)) {
       Py_CLEAR(made);
     }
   }
@@ -305,7 +319,7 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
 PyObject *owner_read_as(PyObject *module, PyObject *arguments);
 
 static PyMethodDef functions[] = {
-  {"operation", new_operation, METH_VARARGS, "An operation by the name of its row, for a function with the same parameters."},
+  {"operation", new_operation, METH_VARARGS, "An operation: the name of its row, the function, and one that has the parameters that C reads."},
   {"read_as", owner_read_as, METH_VARARGS, "Say which classes and objects arguments are: array, Dtypes, Stream, Device, cpu, gpu."},
   {NULL, NULL, 0, NULL},
 };

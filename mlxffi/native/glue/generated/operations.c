@@ -4,31 +4,24 @@
 
 #include "operation.h"
 
-#if !(defined(MLXFFI_LACKS_mlx_abs))
 static PyObject *call_abs(Value *v) {
   mlx_array res = {0};
   mlx_abs(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_add))
 static PyObject *call_add(Value *v) {
   mlx_array res = {0};
   mlx_add(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_addmm))
 static PyObject *call_addmm(Value *v) {
   mlx_array res = {0};
   mlx_addmm(&res, v[0].array, v[1].array, v[2].array, (float)v[3].number, (float)v[4].number, v[5].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_all) || defined(MLXFFI_LACKS_mlx_all_axis) || defined(MLXFFI_LACKS_mlx_all_axes))
 static PyObject *call_all(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -40,17 +33,13 @@ static PyObject *call_all(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_allclose))
 static PyObject *call_allclose(Value *v) {
   mlx_array res = {0};
   mlx_allclose(&res, v[0].array, v[1].array, (double)v[2].number, (double)v[3].number, v[4].flag, v[5].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_any) || defined(MLXFFI_LACKS_mlx_any_axis) || defined(MLXFFI_LACKS_mlx_any_axes))
 static PyObject *call_any(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -62,65 +51,49 @@ static PyObject *call_any(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_arccos))
 static PyObject *call_arccos(Value *v) {
   mlx_array res = {0};
   mlx_arccos(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_arccosh))
 static PyObject *call_arccosh(Value *v) {
   mlx_array res = {0};
   mlx_arccosh(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_arcsin))
 static PyObject *call_arcsin(Value *v) {
   mlx_array res = {0};
   mlx_arcsin(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_arcsinh))
 static PyObject *call_arcsinh(Value *v) {
   mlx_array res = {0};
   mlx_arcsinh(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_arctan))
 static PyObject *call_arctan(Value *v) {
   mlx_array res = {0};
   mlx_arctan(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_arctan2))
 static PyObject *call_arctan2(Value *v) {
   mlx_array res = {0};
   mlx_arctan2(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_arctanh))
 static PyObject *call_arctanh(Value *v) {
   mlx_array res = {0};
   mlx_arctanh(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_argmax) || defined(MLXFFI_LACKS_mlx_argmax_axis))
 static PyObject *call_argmax(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -132,9 +105,7 @@ static PyObject *call_argmax(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_argmin) || defined(MLXFFI_LACKS_mlx_argmin_axis))
 static PyObject *call_argmin(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -146,9 +117,7 @@ static PyObject *call_argmin(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_argpartition) || defined(MLXFFI_LACKS_mlx_argpartition_axis))
 static PyObject *call_argpartition(Value *v) {
   mlx_array res = {0};
   if (!v[2].given) {
@@ -160,9 +129,7 @@ static PyObject *call_argpartition(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_argsort) || defined(MLXFFI_LACKS_mlx_argsort_axis))
 static PyObject *call_argsort(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -174,97 +141,73 @@ static PyObject *call_argsort(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_array_equal))
 static PyObject *call_array_equal(Value *v) {
   mlx_array res = {0};
   mlx_array_equal(&res, v[0].array, v[1].array, v[2].flag, v[3].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_astype))
 static PyObject *call_astype(Value *v) {
   mlx_array res = {0};
   mlx_astype(&res, v[0].array, (mlx_dtype)v[1].integer, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_bartlett))
 static PyObject *call_bartlett(Value *v) {
   mlx_array res = {0};
   mlx_bartlett(&res, (int)v[0].integer, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_bitwise_and))
 static PyObject *call_bitwise_and(Value *v) {
   mlx_array res = {0};
   mlx_bitwise_and(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_bitwise_invert))
 static PyObject *call_bitwise_invert(Value *v) {
   mlx_array res = {0};
   mlx_bitwise_invert(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_bitwise_or))
 static PyObject *call_bitwise_or(Value *v) {
   mlx_array res = {0};
   mlx_bitwise_or(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_bitwise_xor))
 static PyObject *call_bitwise_xor(Value *v) {
   mlx_array res = {0};
   mlx_bitwise_xor(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_blackman))
 static PyObject *call_blackman(Value *v) {
   mlx_array res = {0};
   mlx_blackman(&res, (int)v[0].integer, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_block_masked_mm))
 static PyObject *call_block_masked_mm(Value *v) {
   mlx_array res = {0};
   mlx_block_masked_mm(&res, v[0].array, v[1].array, (int)v[2].integer, v[3].array, v[4].array, v[5].array, v[6].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_broadcast_to))
 static PyObject *call_broadcast_to(Value *v) {
   mlx_array res = {0};
   mlx_broadcast_to(&res, v[0].array, v[1].ints, ints_of(&v[1]), v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_ceil))
 static PyObject *call_ceil(Value *v) {
   mlx_array res = {0};
   mlx_ceil(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_concatenate) || defined(MLXFFI_LACKS_mlx_concatenate_axis))
 static PyObject *call_concatenate(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -276,33 +219,25 @@ static PyObject *call_concatenate(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_conjugate))
 static PyObject *call_conjugate(Value *v) {
   mlx_array res = {0};
   mlx_conjugate(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_contiguous))
 static PyObject *call_contiguous(Value *v) {
   mlx_array res = {0};
   mlx_contiguous(&res, v[0].array, v[1].flag, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_conv1d))
 static PyObject *call_conv1d(Value *v) {
   mlx_array res = {0};
   mlx_conv1d(&res, v[0].array, v[1].array, (int)v[2].integer, (int)v[3].integer, (int)v[4].integer, (int)v[5].integer, v[6].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_conv2d))
 static PyObject *call_conv2d(Value *v) {
   if (!(spread(&v[2], 2) && spread(&v[3], 2) && spread(&v[4], 2))) {
     return left_to_python;
@@ -311,9 +246,7 @@ static PyObject *call_conv2d(Value *v) {
   mlx_conv2d(&res, v[0].array, v[1].array, v[2].ints[0], v[2].ints[1], v[3].ints[0], v[3].ints[1], v[4].ints[0], v[4].ints[1], (int)v[5].integer, v[6].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_conv3d))
 static PyObject *call_conv3d(Value *v) {
   if (!(spread(&v[2], 3) && spread(&v[3], 3) && spread(&v[4], 3))) {
     return left_to_python;
@@ -322,17 +255,13 @@ static PyObject *call_conv3d(Value *v) {
   mlx_conv3d(&res, v[0].array, v[1].array, v[2].ints[0], v[2].ints[1], v[2].ints[2], v[3].ints[0], v[3].ints[1], v[3].ints[2], v[4].ints[0], v[4].ints[1], v[4].ints[2], (int)v[5].integer, v[6].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_conv_transpose1d))
 static PyObject *call_conv_transpose1d(Value *v) {
   mlx_array res = {0};
   mlx_conv_transpose1d(&res, v[0].array, v[1].array, (int)v[2].integer, (int)v[3].integer, (int)v[4].integer, (int)v[5].integer, (int)v[6].integer, v[7].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_conv_transpose2d))
 static PyObject *call_conv_transpose2d(Value *v) {
   if (!(spread(&v[2], 2) && spread(&v[3], 2) && spread(&v[4], 2) && spread(&v[5], 2))) {
     return left_to_python;
@@ -341,9 +270,7 @@ static PyObject *call_conv_transpose2d(Value *v) {
   mlx_conv_transpose2d(&res, v[0].array, v[1].array, v[2].ints[0], v[2].ints[1], v[3].ints[0], v[3].ints[1], v[4].ints[0], v[4].ints[1], v[5].ints[0], v[5].ints[1], (int)v[6].integer, v[7].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_conv_transpose3d))
 static PyObject *call_conv_transpose3d(Value *v) {
   if (!(spread(&v[2], 3) && spread(&v[3], 3) && spread(&v[4], 3) && spread(&v[5], 3))) {
     return left_to_python;
@@ -352,361 +279,271 @@ static PyObject *call_conv_transpose3d(Value *v) {
   mlx_conv_transpose3d(&res, v[0].array, v[1].array, v[2].ints[0], v[2].ints[1], v[2].ints[2], v[3].ints[0], v[3].ints[1], v[3].ints[2], v[4].ints[0], v[4].ints[1], v[4].ints[2], v[5].ints[0], v[5].ints[1], v[5].ints[2], (int)v[6].integer, v[7].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_cos))
 static PyObject *call_cos(Value *v) {
   mlx_array res = {0};
   mlx_cos(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_cosh))
 static PyObject *call_cosh(Value *v) {
   mlx_array res = {0};
   mlx_cosh(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_degrees))
 static PyObject *call_degrees(Value *v) {
   mlx_array res = {0};
   mlx_degrees(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_dequantize))
 static PyObject *call_dequantize(Value *v) {
   mlx_array res = {0};
   mlx_dequantize(&res, v[0].array, v[1].array, v[2].array, (mlx_optional_int){(int)v[3].integer, v[3].given}, (mlx_optional_int){(int)v[4].integer, v[4].given}, v[5].text, v[6].array, (mlx_optional_dtype){(mlx_dtype)v[7].integer, v[7].given}, v[8].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_diag))
 static PyObject *call_diag(Value *v) {
   mlx_array res = {0};
   mlx_diag(&res, v[0].array, (int)v[1].integer, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_diagonal))
 static PyObject *call_diagonal(Value *v) {
   mlx_array res = {0};
   mlx_diagonal(&res, v[0].array, (int)v[1].integer, (int)v[2].integer, (int)v[3].integer, v[4].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_divide))
 static PyObject *call_divide(Value *v) {
   mlx_array res = {0};
   mlx_divide(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_divmod))
 static PyObject *call_divmod(Value *v) {
   mlx_vector_array res = {0};
   mlx_divmod(&res, v[0].array, v[1].array, v[2].stream);
   return listed(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_equal))
 static PyObject *call_equal(Value *v) {
   mlx_array res = {0};
   mlx_equal(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_erf))
 static PyObject *call_erf(Value *v) {
   mlx_array res = {0};
   mlx_erf(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_erfinv))
 static PyObject *call_erfinv(Value *v) {
   mlx_array res = {0};
   mlx_erfinv(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_exp))
 static PyObject *call_exp(Value *v) {
   mlx_array res = {0};
   mlx_exp(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_expm1))
 static PyObject *call_expm1(Value *v) {
   mlx_array res = {0};
   mlx_expm1(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_flatten))
 static PyObject *call_flatten(Value *v) {
   mlx_array res = {0};
   mlx_flatten(&res, v[0].array, (int)v[1].integer, (int)v[2].integer, v[3].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_floor))
 static PyObject *call_floor(Value *v) {
   mlx_array res = {0};
   mlx_floor(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_floor_divide))
 static PyObject *call_floor_divide(Value *v) {
   mlx_array res = {0};
   mlx_floor_divide(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_from_fp8))
 static PyObject *call_from_fp8(Value *v) {
   mlx_array res = {0};
   mlx_from_fp8(&res, v[0].array, (mlx_dtype)(v[1].given ? v[1].integer : MLX_BFLOAT16), v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_gather_mm))
 static PyObject *call_gather_mm(Value *v) {
   mlx_array res = {0};
   mlx_gather_mm(&res, v[0].array, v[1].array, v[2].array, v[3].array, v[4].flag, v[5].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_greater))
 static PyObject *call_greater(Value *v) {
   mlx_array res = {0};
   mlx_greater(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_greater_equal))
 static PyObject *call_greater_equal(Value *v) {
   mlx_array res = {0};
   mlx_greater_equal(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_hadamard_transform))
 static PyObject *call_hadamard_transform(Value *v) {
   mlx_array res = {0};
   mlx_hadamard_transform(&res, v[0].array, (mlx_optional_float){(float)v[1].number, v[1].given}, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_hamming))
 static PyObject *call_hamming(Value *v) {
   mlx_array res = {0};
   mlx_hamming(&res, (int)v[0].integer, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_hanning))
 static PyObject *call_hanning(Value *v) {
   mlx_array res = {0};
   mlx_hanning(&res, (int)v[0].integer, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_identity))
 static PyObject *call_identity(Value *v) {
   mlx_array res = {0};
   mlx_identity(&res, (int)v[0].integer, (mlx_dtype)(v[1].given ? v[1].integer : MLX_FLOAT32), v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_imag))
 static PyObject *call_imag(Value *v) {
   mlx_array res = {0};
   mlx_imag(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_inner))
 static PyObject *call_inner(Value *v) {
   mlx_array res = {0};
   mlx_inner(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_isclose))
 static PyObject *call_isclose(Value *v) {
   mlx_array res = {0};
   mlx_isclose(&res, v[0].array, v[1].array, (double)v[2].number, (double)v[3].number, v[4].flag, v[5].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_isfinite))
 static PyObject *call_isfinite(Value *v) {
   mlx_array res = {0};
   mlx_isfinite(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_isinf))
 static PyObject *call_isinf(Value *v) {
   mlx_array res = {0};
   mlx_isinf(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_isnan))
 static PyObject *call_isnan(Value *v) {
   mlx_array res = {0};
   mlx_isnan(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_isneginf))
 static PyObject *call_isneginf(Value *v) {
   mlx_array res = {0};
   mlx_isneginf(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_isposinf))
 static PyObject *call_isposinf(Value *v) {
   mlx_array res = {0};
   mlx_isposinf(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_kron))
 static PyObject *call_kron(Value *v) {
   mlx_array res = {0};
   mlx_kron(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_left_shift))
 static PyObject *call_left_shift(Value *v) {
   mlx_array res = {0};
   mlx_left_shift(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_less))
 static PyObject *call_less(Value *v) {
   mlx_array res = {0};
   mlx_less(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_less_equal))
 static PyObject *call_less_equal(Value *v) {
   mlx_array res = {0};
   mlx_less_equal(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_log))
 static PyObject *call_log(Value *v) {
   mlx_array res = {0};
   mlx_log(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_log10))
 static PyObject *call_log10(Value *v) {
   mlx_array res = {0};
   mlx_log10(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_log1p))
 static PyObject *call_log1p(Value *v) {
   mlx_array res = {0};
   mlx_log1p(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_log2))
 static PyObject *call_log2(Value *v) {
   mlx_array res = {0};
   mlx_log2(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_logaddexp))
 static PyObject *call_logaddexp(Value *v) {
   mlx_array res = {0};
   mlx_logaddexp(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_logical_and))
 static PyObject *call_logical_and(Value *v) {
   mlx_array res = {0};
   mlx_logical_and(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_logical_not))
 static PyObject *call_logical_not(Value *v) {
   mlx_array res = {0};
   mlx_logical_not(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_logical_or))
 static PyObject *call_logical_or(Value *v) {
   mlx_array res = {0};
   mlx_logical_or(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_logsumexp) || defined(MLXFFI_LACKS_mlx_logsumexp_axis) || defined(MLXFFI_LACKS_mlx_logsumexp_axes))
 static PyObject *call_logsumexp(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -718,17 +555,13 @@ static PyObject *call_logsumexp(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_matmul))
 static PyObject *call_matmul(Value *v) {
   mlx_array res = {0};
   mlx_matmul(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_max) || defined(MLXFFI_LACKS_mlx_max_axis) || defined(MLXFFI_LACKS_mlx_max_axes))
 static PyObject *call_max(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -740,17 +573,13 @@ static PyObject *call_max(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_maximum))
 static PyObject *call_maximum(Value *v) {
   mlx_array res = {0};
   mlx_maximum(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_mean) || defined(MLXFFI_LACKS_mlx_mean_axis) || defined(MLXFFI_LACKS_mlx_mean_axes))
 static PyObject *call_mean(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -762,9 +591,7 @@ static PyObject *call_mean(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_min) || defined(MLXFFI_LACKS_mlx_min_axis) || defined(MLXFFI_LACKS_mlx_min_axes))
 static PyObject *call_min(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -776,73 +603,55 @@ static PyObject *call_min(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_minimum))
 static PyObject *call_minimum(Value *v) {
   mlx_array res = {0};
   mlx_minimum(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_moveaxis))
 static PyObject *call_moveaxis(Value *v) {
   mlx_array res = {0};
   mlx_moveaxis(&res, v[0].array, (int)v[1].integer, (int)v[2].integer, v[3].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_multiply))
 static PyObject *call_multiply(Value *v) {
   mlx_array res = {0};
   mlx_multiply(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_nan_to_num))
 static PyObject *call_nan_to_num(Value *v) {
   mlx_array res = {0};
   mlx_nan_to_num(&res, v[0].array, (float)v[1].number, (mlx_optional_float){(float)v[2].number, v[2].given}, (mlx_optional_float){(float)v[3].number, v[3].given}, v[4].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_negative))
 static PyObject *call_negative(Value *v) {
   mlx_array res = {0};
   mlx_negative(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_not_equal))
 static PyObject *call_not_equal(Value *v) {
   mlx_array res = {0};
   mlx_not_equal(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_ones))
 static PyObject *call_ones(Value *v) {
   mlx_array res = {0};
   mlx_ones(&res, v[0].ints, ints_of(&v[0]), (mlx_dtype)(v[1].given ? v[1].integer : MLX_FLOAT32), v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_outer))
 static PyObject *call_outer(Value *v) {
   mlx_array res = {0};
   mlx_outer(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_partition) || defined(MLXFFI_LACKS_mlx_partition_axis))
 static PyObject *call_partition(Value *v) {
   mlx_array res = {0};
   if (!v[2].given) {
@@ -854,17 +663,13 @@ static PyObject *call_partition(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_power))
 static PyObject *call_power(Value *v) {
   mlx_array res = {0};
   mlx_power(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_prod) || defined(MLXFFI_LACKS_mlx_prod_axis) || defined(MLXFFI_LACKS_mlx_prod_axes))
 static PyObject *call_prod(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -876,65 +681,49 @@ static PyObject *call_prod(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_qqmm))
 static PyObject *call_qqmm(Value *v) {
   mlx_array res = {0};
   mlx_qqmm(&res, v[0].array, v[1].array, v[2].array, (mlx_optional_int){(int)v[3].integer, v[3].given}, (mlx_optional_int){(int)v[4].integer, v[4].given}, v[5].text, v[6].array, v[7].array, v[8].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_quantize))
 static PyObject *call_quantize(Value *v) {
   mlx_vector_array res = {0};
   mlx_quantize(&res, v[0].array, (mlx_optional_int){(int)v[1].integer, v[1].given}, (mlx_optional_int){(int)v[2].integer, v[2].given}, v[3].text, v[4].array, v[5].stream);
   return listed(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_quantized_matmul))
 static PyObject *call_quantized_matmul(Value *v) {
   mlx_array res = {0};
   mlx_quantized_matmul(&res, v[0].array, v[1].array, v[2].array, v[3].array, v[4].flag, (mlx_optional_int){(int)v[5].integer, v[5].given}, (mlx_optional_int){(int)v[6].integer, v[6].given}, v[7].text, v[8].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_radians))
 static PyObject *call_radians(Value *v) {
   mlx_array res = {0};
   mlx_radians(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_real))
 static PyObject *call_real(Value *v) {
   mlx_array res = {0};
   mlx_real(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_reciprocal))
 static PyObject *call_reciprocal(Value *v) {
   mlx_array res = {0};
   mlx_reciprocal(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_remainder))
 static PyObject *call_remainder(Value *v) {
   mlx_array res = {0};
   mlx_remainder(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_repeat) || defined(MLXFFI_LACKS_mlx_repeat_axis))
 static PyObject *call_repeat(Value *v) {
   mlx_array res = {0};
   if (!v[2].given) {
@@ -946,81 +735,61 @@ static PyObject *call_repeat(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_reshape))
 static PyObject *call_reshape(Value *v) {
   mlx_array res = {0};
   mlx_reshape(&res, v[0].array, v[1].ints, ints_of(&v[1]), v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_right_shift))
 static PyObject *call_right_shift(Value *v) {
   mlx_array res = {0};
   mlx_right_shift(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_round))
 static PyObject *call_round(Value *v) {
   mlx_array res = {0};
   mlx_round(&res, v[0].array, (int)v[1].integer, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_rsqrt))
 static PyObject *call_rsqrt(Value *v) {
   mlx_array res = {0};
   mlx_rsqrt(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_segmented_mm))
 static PyObject *call_segmented_mm(Value *v) {
   mlx_array res = {0};
   mlx_segmented_mm(&res, v[0].array, v[1].array, v[2].array, v[3].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_sigmoid))
 static PyObject *call_sigmoid(Value *v) {
   mlx_array res = {0};
   mlx_sigmoid(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_sign))
 static PyObject *call_sign(Value *v) {
   mlx_array res = {0};
   mlx_sign(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_sin))
 static PyObject *call_sin(Value *v) {
   mlx_array res = {0};
   mlx_sin(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_sinh))
 static PyObject *call_sinh(Value *v) {
   mlx_array res = {0};
   mlx_sinh(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_softmax) || defined(MLXFFI_LACKS_mlx_softmax_axis) || defined(MLXFFI_LACKS_mlx_softmax_axes))
 static PyObject *call_softmax(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -1032,9 +801,7 @@ static PyObject *call_softmax(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_sort) || defined(MLXFFI_LACKS_mlx_sort_axis))
 static PyObject *call_sort(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -1046,25 +813,19 @@ static PyObject *call_sort(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_sqrt))
 static PyObject *call_sqrt(Value *v) {
   mlx_array res = {0};
   mlx_sqrt(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_square))
 static PyObject *call_square(Value *v) {
   mlx_array res = {0};
   mlx_square(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_squeeze) || defined(MLXFFI_LACKS_mlx_squeeze_axis) || defined(MLXFFI_LACKS_mlx_squeeze_axes))
 static PyObject *call_squeeze(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -1076,9 +837,7 @@ static PyObject *call_squeeze(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_stack) || defined(MLXFFI_LACKS_mlx_stack_axis))
 static PyObject *call_stack(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -1090,9 +849,7 @@ static PyObject *call_stack(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_std) || defined(MLXFFI_LACKS_mlx_std_axis) || defined(MLXFFI_LACKS_mlx_std_axes))
 static PyObject *call_std(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -1104,25 +861,19 @@ static PyObject *call_std(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_stop_gradient))
 static PyObject *call_stop_gradient(Value *v) {
   mlx_array res = {0};
   mlx_stop_gradient(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_subtract))
 static PyObject *call_subtract(Value *v) {
   mlx_array res = {0};
   mlx_subtract(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_sum) || defined(MLXFFI_LACKS_mlx_sum_axis) || defined(MLXFFI_LACKS_mlx_sum_axes))
 static PyObject *call_sum(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -1134,49 +885,37 @@ static PyObject *call_sum(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_swapaxes))
 static PyObject *call_swapaxes(Value *v) {
   mlx_array res = {0};
   mlx_swapaxes(&res, v[0].array, (int)v[1].integer, (int)v[2].integer, v[3].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_tan))
 static PyObject *call_tan(Value *v) {
   mlx_array res = {0};
   mlx_tan(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_tanh))
 static PyObject *call_tanh(Value *v) {
   mlx_array res = {0};
   mlx_tanh(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_tile))
 static PyObject *call_tile(Value *v) {
   mlx_array res = {0};
   mlx_tile(&res, v[0].array, v[1].ints, ints_of(&v[1]), v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_to_fp8))
 static PyObject *call_to_fp8(Value *v) {
   mlx_array res = {0};
   mlx_to_fp8(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_topk) || defined(MLXFFI_LACKS_mlx_topk_axis))
 static PyObject *call_topk(Value *v) {
   mlx_array res = {0};
   if (!v[2].given) {
@@ -1188,33 +927,25 @@ static PyObject *call_topk(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_tril))
 static PyObject *call_tril(Value *v) {
   mlx_array res = {0};
   mlx_tril(&res, v[0].array, (int)v[1].integer, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_triu))
 static PyObject *call_triu(Value *v) {
   mlx_array res = {0};
   mlx_triu(&res, v[0].array, (int)v[1].integer, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_unflatten))
 static PyObject *call_unflatten(Value *v) {
   mlx_array res = {0};
   mlx_unflatten(&res, v[0].array, (int)v[1].integer, v[2].ints, ints_of(&v[2]), v[3].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_var) || defined(MLXFFI_LACKS_mlx_var_axis) || defined(MLXFFI_LACKS_mlx_var_axes))
 static PyObject *call_var(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -1226,25 +957,19 @@ static PyObject *call_var(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_view))
 static PyObject *call_view(Value *v) {
   mlx_array res = {0};
   mlx_view(&res, v[0].array, (mlx_dtype)v[1].integer, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_zeros))
 static PyObject *call_zeros(Value *v) {
   mlx_array res = {0};
   mlx_zeros(&res, v[0].ints, ints_of(&v[0]), (mlx_dtype)(v[1].given ? v[1].integer : MLX_FLOAT32), v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_count_nonzero) || defined(MLXFFI_LACKS_mlx_count_nonzero_axis) || defined(MLXFFI_LACKS_mlx_count_nonzero_axes))
 static PyObject *call_count_nonzero(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -1256,17 +981,13 @@ static PyObject *call_count_nonzero(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_diff))
 static PyObject *call_diff(Value *v) {
   mlx_array res = {0};
   mlx_diff(&res, v[0].array, (int)v[1].integer, (int)v[2].integer, v[3].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_flip) || defined(MLXFFI_LACKS_mlx_flip_axis) || defined(MLXFFI_LACKS_mlx_flip_axes))
 static PyObject *call_flip(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -1278,41 +999,31 @@ static PyObject *call_flip(Value *v) {
   }
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_gather_qmm_global_scale))
 static PyObject *call_gather_qmm_global_scale(Value *v) {
   mlx_array res = {0};
   mlx_gather_qmm_global_scale(&res, v[0].array, v[1].array, v[2].array, v[3].array, v[4].array, v[5].array, v[6].flag, (mlx_optional_int){(int)v[7].integer, v[7].given}, (mlx_optional_int){(int)v[8].integer, v[8].given}, v[9].text, v[10].array, v[11].flag, v[12].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_gather_qqmm))
 static PyObject *call_gather_qqmm(Value *v) {
   mlx_array res = {0};
   mlx_gather_qqmm(&res, v[0].array, v[1].array, v[2].array, v[3].array, v[4].array, (mlx_optional_int){(int)v[5].integer, v[5].given}, (mlx_optional_int){(int)v[6].integer, v[6].given}, v[7].text, v[8].array, v[9].array, v[10].flag, v[11].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_logical_xor))
 static PyObject *call_logical_xor(Value *v) {
   mlx_array res = {0};
   mlx_logical_xor(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_matrix_transpose))
 static PyObject *call_matrix_transpose(Value *v) {
   mlx_array res = {0};
   mlx_matrix_transpose(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_minmax) || defined(MLXFFI_LACKS_mlx_minmax_axis) || defined(MLXFFI_LACKS_mlx_minmax_axes))
 static PyObject *call_minmax(Value *v) {
   mlx_array res_0 = {0};
   mlx_array res_1 = {0};
@@ -1325,712 +1036,325 @@ static PyObject *call_minmax(Value *v) {
   }
   return pair(res_0, res_1);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_positive))
 static PyObject *call_positive(Value *v) {
   mlx_array res = {0};
   mlx_positive(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_searchsorted))
 static PyObject *call_searchsorted(Value *v) {
   mlx_array res = {0};
   mlx_searchsorted(&res, v[0].array, v[1].array, v[2].text, v[3].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_trunc))
 static PyObject *call_trunc(Value *v) {
   mlx_array res = {0};
   mlx_trunc(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_unstack_axis))
 static PyObject *call_unstack_axis(Value *v) {
   mlx_vector_array res = {0};
   mlx_unstack_axis(&res, v[0].array, (int)v[1].integer, v[2].stream);
   return tupled(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_vecdot))
 static PyObject *call_vecdot(Value *v) {
   mlx_array res = {0};
   mlx_vecdot(&res, v[0].array, v[1].array, (int)v[2].integer, v[3].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_fast_layer_norm))
 static PyObject *call_fast_layer_norm(Value *v) {
   mlx_array res = {0};
   mlx_fast_layer_norm(&res, v[0].array, v[1].array, v[2].array, (float)v[3].number, v[4].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_fast_rms_norm))
 static PyObject *call_fast_rms_norm(Value *v) {
   mlx_array res = {0};
   mlx_fast_rms_norm(&res, v[0].array, v[1].array, (float)v[2].number, v[3].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_fast_cross_entropy))
 static PyObject *call_fast_cross_entropy(Value *v) {
   mlx_array res = {0};
   mlx_fast_cross_entropy(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_cholesky))
 static PyObject *call_linalg_cholesky(Value *v) {
   mlx_array res = {0};
   mlx_linalg_cholesky(&res, v[0].array, v[1].flag, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_cholesky_inv))
 static PyObject *call_linalg_cholesky_inv(Value *v) {
   mlx_array res = {0};
   mlx_linalg_cholesky_inv(&res, v[0].array, v[1].flag, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_cross))
 static PyObject *call_linalg_cross(Value *v) {
   mlx_array res = {0};
   mlx_linalg_cross(&res, v[0].array, v[1].array, (int)v[2].integer, v[3].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_eig))
 static PyObject *call_linalg_eig(Value *v) {
   mlx_array res_0 = {0};
   mlx_array res_1 = {0};
   mlx_linalg_eig(&res_0, &res_1, v[0].array, v[1].stream);
   return pair(res_0, res_1);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_eigh))
 static PyObject *call_linalg_eigh(Value *v) {
   mlx_array res_0 = {0};
   mlx_array res_1 = {0};
   mlx_linalg_eigh(&res_0, &res_1, v[0].array, v[1].text, v[2].stream);
   return pair(res_0, res_1);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_eigvals))
 static PyObject *call_linalg_eigvals(Value *v) {
   mlx_array res = {0};
   mlx_linalg_eigvals(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_eigvalsh))
 static PyObject *call_linalg_eigvalsh(Value *v) {
   mlx_array res = {0};
   mlx_linalg_eigvalsh(&res, v[0].array, v[1].text, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_inv))
 static PyObject *call_linalg_inv(Value *v) {
   mlx_array res = {0};
   mlx_linalg_inv(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_lu_factor))
 static PyObject *call_linalg_lu_factor(Value *v) {
   mlx_array res_0 = {0};
   mlx_array res_1 = {0};
   mlx_linalg_lu_factor(&res_0, &res_1, v[0].array, v[1].stream);
   return pair(res_0, res_1);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_pinv))
 static PyObject *call_linalg_pinv(Value *v) {
   mlx_array res = {0};
   mlx_linalg_pinv(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_qr))
 static PyObject *call_linalg_qr(Value *v) {
   mlx_array res_0 = {0};
   mlx_array res_1 = {0};
   mlx_linalg_qr(&res_0, &res_1, v[0].array, v[1].stream);
   return pair(res_0, res_1);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_solve))
 static PyObject *call_linalg_solve(Value *v) {
   mlx_array res = {0};
   mlx_linalg_solve(&res, v[0].array, v[1].array, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_solve_triangular))
 static PyObject *call_linalg_solve_triangular(Value *v) {
   mlx_array res = {0};
   mlx_linalg_solve_triangular(&res, v[0].array, v[1].array, v[2].flag, v[3].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_tri_inv))
 static PyObject *call_linalg_tri_inv(Value *v) {
   mlx_array res = {0};
   mlx_linalg_tri_inv(&res, v[0].array, v[1].flag, v[2].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_det))
 static PyObject *call_linalg_det(Value *v) {
   mlx_array res = {0};
   mlx_linalg_det(&res, v[0].array, v[1].stream);
   return one(res);
 }
-#endif
 
-#if !(defined(MLXFFI_LACKS_mlx_linalg_slogdet))
 static PyObject *call_linalg_slogdet(Value *v) {
   mlx_array res_0 = {0};
   mlx_array res_1 = {0};
   mlx_linalg_slogdet(&res_0, &res_1, v[0].array, v[1].stream);
   return pair(res_0, res_1);
 }
-#endif
 
 const Row generated_rows[] = {
-#if !(defined(MLXFFI_LACKS_mlx_abs))
   {"abs", "ls", call_abs},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_add))
   {"add", "lls", call_add},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_addmm))
   {"addmm", "aaaffs", call_addmm},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_all) || defined(MLXFFI_LACKS_mlx_all_axis) || defined(MLXFFI_LACKS_mlx_all_axes))
   {"all", "axbs", call_all},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_allclose))
   {"allclose", "aaffbs", call_allclose},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_any) || defined(MLXFFI_LACKS_mlx_any_axis) || defined(MLXFFI_LACKS_mlx_any_axes))
   {"any", "axbs", call_any},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_arccos))
   {"arccos", "ls", call_arccos},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_arccosh))
   {"arccosh", "ls", call_arccosh},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_arcsin))
   {"arcsin", "ls", call_arcsin},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_arcsinh))
   {"arcsinh", "ls", call_arcsinh},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_arctan))
   {"arctan", "ls", call_arctan},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_arctan2))
   {"arctan2", "lls", call_arctan2},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_arctanh))
   {"arctanh", "ls", call_arctanh},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_argmax) || defined(MLXFFI_LACKS_mlx_argmax_axis))
   {"argmax", "axbs", call_argmax},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_argmin) || defined(MLXFFI_LACKS_mlx_argmin_axis))
   {"argmin", "axbs", call_argmin},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_argpartition) || defined(MLXFFI_LACKS_mlx_argpartition_axis))
   {"argpartition", "aixs", call_argpartition},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_argsort) || defined(MLXFFI_LACKS_mlx_argsort_axis))
   {"argsort", "axs", call_argsort},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_array_equal))
   {"array_equal", "llbs", call_array_equal},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_astype))
   {"astype", "ads", call_astype},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_bartlett))
   {"bartlett", "is", call_bartlett},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_bitwise_and))
   {"bitwise_and", "lls", call_bitwise_and},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_bitwise_invert))
   {"bitwise_invert", "ls", call_bitwise_invert},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_bitwise_or))
   {"bitwise_or", "lls", call_bitwise_or},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_bitwise_xor))
   {"bitwise_xor", "lls", call_bitwise_xor},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_blackman))
   {"blackman", "is", call_blackman},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_block_masked_mm))
   {"block_masked_mm", "aaiAAAs", call_block_masked_mm},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_broadcast_to))
   {"broadcast_to", "lns", call_broadcast_to},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_ceil))
   {"ceil", "ls", call_ceil},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_concatenate) || defined(MLXFFI_LACKS_mlx_concatenate_axis))
   {"concatenate", "vxs", call_concatenate},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_conjugate))
   {"conjugate", "ls", call_conjugate},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_contiguous))
   {"contiguous", "abs", call_contiguous},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_conv1d))
   {"conv1d", "aaiiiis", call_conv1d},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_conv2d))
   {"conv2d", "aaNNNis", call_conv2d},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_conv3d))
   {"conv3d", "aaNNNis", call_conv3d},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_conv_transpose1d))
   {"conv_transpose1d", "aaiiiiis", call_conv_transpose1d},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_conv_transpose2d))
   {"conv_transpose2d", "aaNNNNis", call_conv_transpose2d},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_conv_transpose3d))
   {"conv_transpose3d", "aaNNNNis", call_conv_transpose3d},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_cos))
   {"cos", "ls", call_cos},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_cosh))
   {"cosh", "ls", call_cosh},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_degrees))
   {"degrees", "ls", call_degrees},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_dequantize))
   {"dequantize", "aaAIItADs", call_dequantize},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_diag))
   {"diag", "ais", call_diag},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_diagonal))
   {"diagonal", "aiiis", call_diagonal},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_divide))
   {"divide", "lls", call_divide},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_divmod))
   {"divmod", "lls", call_divmod},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_equal))
   {"equal", "lls", call_equal},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_erf))
   {"erf", "ls", call_erf},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_erfinv))
   {"erfinv", "ls", call_erfinv},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_exp))
   {"exp", "ls", call_exp},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_expm1))
   {"expm1", "ls", call_expm1},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_flatten))
   {"flatten", "aiis", call_flatten},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_floor))
   {"floor", "ls", call_floor},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_floor_divide))
   {"floor_divide", "lls", call_floor_divide},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_from_fp8))
   {"from_fp8", "aDs", call_from_fp8},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_gather_mm))
   {"gather_mm", "aaAAbs", call_gather_mm},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_greater))
   {"greater", "lls", call_greater},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_greater_equal))
   {"greater_equal", "lls", call_greater_equal},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_hadamard_transform))
   {"hadamard_transform", "aFs", call_hadamard_transform},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_hamming))
   {"hamming", "is", call_hamming},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_hanning))
   {"hanning", "is", call_hanning},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_identity))
   {"identity", "iDs", call_identity},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_imag))
   {"imag", "ls", call_imag},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_inner))
   {"inner", "aas", call_inner},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_isclose))
   {"isclose", "aaffbs", call_isclose},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_isfinite))
   {"isfinite", "ls", call_isfinite},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_isinf))
   {"isinf", "ls", call_isinf},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_isnan))
   {"isnan", "ls", call_isnan},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_isneginf))
   {"isneginf", "ls", call_isneginf},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_isposinf))
   {"isposinf", "ls", call_isposinf},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_kron))
   {"kron", "aas", call_kron},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_left_shift))
   {"left_shift", "lls", call_left_shift},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_less))
   {"less", "lls", call_less},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_less_equal))
   {"less_equal", "lls", call_less_equal},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_log))
   {"log", "ls", call_log},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_log10))
   {"log10", "ls", call_log10},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_log1p))
   {"log1p", "ls", call_log1p},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_log2))
   {"log2", "ls", call_log2},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_logaddexp))
   {"logaddexp", "lls", call_logaddexp},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_logical_and))
   {"logical_and", "lls", call_logical_and},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_logical_not))
   {"logical_not", "ls", call_logical_not},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_logical_or))
   {"logical_or", "lls", call_logical_or},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_logsumexp) || defined(MLXFFI_LACKS_mlx_logsumexp_axis) || defined(MLXFFI_LACKS_mlx_logsumexp_axes))
   {"logsumexp", "axbs", call_logsumexp},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_matmul))
   {"matmul", "aas", call_matmul},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_max) || defined(MLXFFI_LACKS_mlx_max_axis) || defined(MLXFFI_LACKS_mlx_max_axes))
   {"max", "axbs", call_max},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_maximum))
   {"maximum", "lls", call_maximum},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_mean) || defined(MLXFFI_LACKS_mlx_mean_axis) || defined(MLXFFI_LACKS_mlx_mean_axes))
   {"mean", "axbs", call_mean},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_min) || defined(MLXFFI_LACKS_mlx_min_axis) || defined(MLXFFI_LACKS_mlx_min_axes))
   {"min", "axbs", call_min},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_minimum))
   {"minimum", "lls", call_minimum},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_moveaxis))
   {"moveaxis", "aiis", call_moveaxis},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_multiply))
   {"multiply", "lls", call_multiply},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_nan_to_num))
   {"nan_to_num", "lfFFs", call_nan_to_num},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_negative))
   {"negative", "ls", call_negative},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_not_equal))
   {"not_equal", "lls", call_not_equal},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_ones))
   {"ones", "NDs", call_ones},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_outer))
   {"outer", "aas", call_outer},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_partition) || defined(MLXFFI_LACKS_mlx_partition_axis))
   {"partition", "aixs", call_partition},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_power))
   {"power", "lls", call_power},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_prod) || defined(MLXFFI_LACKS_mlx_prod_axis) || defined(MLXFFI_LACKS_mlx_prod_axes))
   {"prod", "axbs", call_prod},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_qqmm))
   {"qqmm", "aaAIItAAs", call_qqmm},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_quantize))
   {"quantize", "aIItAs", call_quantize},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_quantized_matmul))
   {"quantized_matmul", "aaaAbIIts", call_quantized_matmul},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_radians))
   {"radians", "ls", call_radians},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_real))
   {"real", "ls", call_real},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_reciprocal))
   {"reciprocal", "ls", call_reciprocal},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_remainder))
   {"remainder", "lls", call_remainder},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_repeat) || defined(MLXFFI_LACKS_mlx_repeat_axis))
   {"repeat", "aixs", call_repeat},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_reshape))
   {"reshape", "ans", call_reshape},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_right_shift))
   {"right_shift", "lls", call_right_shift},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_round))
   {"round", "lis", call_round},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_rsqrt))
   {"rsqrt", "ls", call_rsqrt},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_segmented_mm))
   {"segmented_mm", "aaas", call_segmented_mm},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_sigmoid))
   {"sigmoid", "ls", call_sigmoid},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_sign))
   {"sign", "ls", call_sign},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_sin))
   {"sin", "ls", call_sin},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_sinh))
   {"sinh", "ls", call_sinh},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_softmax) || defined(MLXFFI_LACKS_mlx_softmax_axis) || defined(MLXFFI_LACKS_mlx_softmax_axes))
   {"softmax", "axbs", call_softmax},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_sort) || defined(MLXFFI_LACKS_mlx_sort_axis))
   {"sort", "axs", call_sort},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_sqrt))
   {"sqrt", "ls", call_sqrt},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_square))
   {"square", "ls", call_square},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_squeeze) || defined(MLXFFI_LACKS_mlx_squeeze_axis) || defined(MLXFFI_LACKS_mlx_squeeze_axes))
   {"squeeze", "axs", call_squeeze},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_stack) || defined(MLXFFI_LACKS_mlx_stack_axis))
   {"stack", "vxs", call_stack},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_std) || defined(MLXFFI_LACKS_mlx_std_axis) || defined(MLXFFI_LACKS_mlx_std_axes))
   {"std", "axbis", call_std},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_stop_gradient))
   {"stop_gradient", "as", call_stop_gradient},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_subtract))
   {"subtract", "lls", call_subtract},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_sum) || defined(MLXFFI_LACKS_mlx_sum_axis) || defined(MLXFFI_LACKS_mlx_sum_axes))
   {"sum", "axbs", call_sum},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_swapaxes))
   {"swapaxes", "aiis", call_swapaxes},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_tan))
   {"tan", "ls", call_tan},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_tanh))
   {"tanh", "ls", call_tanh},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_tile))
   {"tile", "aNs", call_tile},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_to_fp8))
   {"to_fp8", "as", call_to_fp8},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_topk) || defined(MLXFFI_LACKS_mlx_topk_axis))
   {"topk", "aixs", call_topk},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_tril))
   {"tril", "ais", call_tril},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_triu))
   {"triu", "ais", call_triu},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_unflatten))
   {"unflatten", "ains", call_unflatten},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_var) || defined(MLXFFI_LACKS_mlx_var_axis) || defined(MLXFFI_LACKS_mlx_var_axes))
   {"var", "axbis", call_var},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_view))
   {"view", "lds", call_view},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_zeros))
   {"zeros", "NDs", call_zeros},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_count_nonzero) || defined(MLXFFI_LACKS_mlx_count_nonzero_axis) || defined(MLXFFI_LACKS_mlx_count_nonzero_axes))
   {"count_nonzero", "axbs", call_count_nonzero},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_diff))
   {"diff", "aiis", call_diff},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_flip) || defined(MLXFFI_LACKS_mlx_flip_axis) || defined(MLXFFI_LACKS_mlx_flip_axes))
   {"flip", "axs", call_flip},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_gather_qmm_global_scale))
   {"gather_qmm_global_scale", "aaaAAAbIItAbs", call_gather_qmm_global_scale},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_gather_qqmm))
   {"gather_qqmm", "aaAAAIItAAbs", call_gather_qqmm},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_logical_xor))
   {"logical_xor", "lls", call_logical_xor},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_matrix_transpose))
   {"matrix_transpose", "as", call_matrix_transpose},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_minmax) || defined(MLXFFI_LACKS_mlx_minmax_axis) || defined(MLXFFI_LACKS_mlx_minmax_axes))
   {"minmax", "axbs", call_minmax},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_positive))
   {"positive", "as", call_positive},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_searchsorted))
   {"searchsorted", "aats", call_searchsorted},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_trunc))
   {"trunc", "as", call_trunc},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_unstack_axis))
   {"unstack_axis", "ais", call_unstack_axis},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_vecdot))
   {"vecdot", "aais", call_vecdot},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_fast_layer_norm))
   {"fast_layer_norm", "aAAfs", call_fast_layer_norm},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_fast_rms_norm))
   {"fast_rms_norm", "aAfs", call_fast_rms_norm},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_fast_cross_entropy))
   {"fast_cross_entropy", "aas", call_fast_cross_entropy},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_cholesky))
   {"linalg_cholesky", "abs", call_linalg_cholesky},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_cholesky_inv))
   {"linalg_cholesky_inv", "abs", call_linalg_cholesky_inv},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_cross))
   {"linalg_cross", "aais", call_linalg_cross},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_eig))
   {"linalg_eig", "as", call_linalg_eig},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_eigh))
   {"linalg_eigh", "ats", call_linalg_eigh},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_eigvals))
   {"linalg_eigvals", "as", call_linalg_eigvals},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_eigvalsh))
   {"linalg_eigvalsh", "ats", call_linalg_eigvalsh},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_inv))
   {"linalg_inv", "as", call_linalg_inv},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_lu_factor))
   {"linalg_lu_factor", "as", call_linalg_lu_factor},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_pinv))
   {"linalg_pinv", "as", call_linalg_pinv},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_qr))
   {"linalg_qr", "as", call_linalg_qr},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_solve))
   {"linalg_solve", "aas", call_linalg_solve},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_solve_triangular))
   {"linalg_solve_triangular", "aabs", call_linalg_solve_triangular},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_tri_inv))
   {"linalg_tri_inv", "abs", call_linalg_tri_inv},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_det))
   {"linalg_det", "as", call_linalg_det},
-#endif
-#if !(defined(MLXFFI_LACKS_mlx_linalg_slogdet))
   {"linalg_slogdet", "as", call_linalg_slogdet},
-#endif
   {NULL, NULL, NULL},
 };
