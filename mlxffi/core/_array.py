@@ -12,6 +12,7 @@ from .. import array as lower
 from .._errors import ArgumentError
 from .._ffi import graph, read_as
 from . import _arguments, _at, _convert, _device, _dtype, _indexing, _numpy, _printing
+from ._arguments import operation
 from ._at import ArrayAt
 from ._dtype import Dtype
 from ._methods import Methods
@@ -35,6 +36,7 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
     __module__ = "mlxffi.core"
     __array_priority__ = NUMPY_PRIORITY  # type: ignore[assignment]
 
+    @operation("array")
     def __init__(self, val: Any, dtype: Dtype | None = None):
         self._h = 0
         self._h = _convert.from_value(val, dtype)
@@ -42,10 +44,12 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
     # --- what it is ---
 
     @property
+    @operation("dtype")
     def dtype(self) -> Dtype:
         """The type of its elements."""
         return _dtype.DTYPES[graph.glue_array_dtype(self._h)]
 
+    @operation("length")
     def __len__(self) -> int:
         return self._axes("len")[0]
 
@@ -62,10 +66,12 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
 
     # --- values ---
 
+    @operation("item")
     def item(self) -> Any:
         """Its one element as a Python number."""
         return self._one("convert")
 
+    @operation("tolist")
     def tolist(self) -> Any:
         """Its elements as nested lists of Python numbers; one number where it has no axes."""
         return _numpy.to_list(self)
@@ -75,6 +81,23 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
             raise ArgumentError("[convert] Only length-1 arrays can be converted to Python scalars.")
         return _numpy.to_number(self)
 
+    @operation("bool of")
+    def __bool__(self) -> bool:
+        return bool(self._one("bool"))
+
+    @operation("int of")
+    def __int__(self) -> int:
+        return int(self._one("int"))
+
+    @operation("float of")
+    def __float__(self) -> float:
+        return float(self._one("float"))
+
+    @operation("complex of")
+    def __complex__(self) -> complex:
+        return complex(self._one("complex"))
+
+    @operation("index of")
     def __index__(self) -> int:
         if graph.glue_array_ndim(self._h) or self.dtype.kind not in "iu":
             raise TypeError("Only 0-dimensional integer arrays can be converted to an index.")
@@ -163,6 +186,7 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
 
     __str__ = __repr__
 
+    @operation("format")
     def __format__(self, spec: str) -> str:
         if not graph.glue_array_ndim(self._h):
             return format(_numpy.to_number(self), spec)

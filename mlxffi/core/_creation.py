@@ -180,6 +180,7 @@ def tri(
 # --- arrays of other libraries ---
 
 
+@operation("asarray")
 def asarray(a: Any, dtype: Dtype | None = None, *, copy: bool | None = None) -> array:
     """An array of a number, a nested list, an array or another library's array.
 

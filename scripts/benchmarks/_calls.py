@@ -14,7 +14,8 @@ m = mx.array(np.array([[4, 1, 0], [1, 5, 1], [0, 1, 6]], np.float32)) ;;
 v = mx.array([1.0, 2.0, 3.0]) ;; w = mx.array([3.0, 1.0, 2.0]) ;; x = mx.array(0.5) ;; n = mx.array(3) ;;
 i = mx.array([[1, 2, 3], [4, 5, 6]]) ;; j = mx.array([[1, 0, 2], [2, 1, 0]]) ;; at = mx.array([0, 1]) ;;
 q = mx.array([[True, False, True], [False, True, True]]) ;; u = mx.array([[0, 1], [1, 2]], mx.uint32) ;;
-c = mx.array([1 + 2j, 3 - 1j]) ;; h = a.astype(mx.float16) ;; bf = a.astype(mx.bfloat16) ;; by = mx.array([1, 2], mx.uint8) ;;
+c = mx.array([1 + 2j, 3 - 1j]) ;; h = a.astype(mx.float16) ;; bf = a.astype(mx.bfloat16) ;;
+by = mx.array([1, 2], mx.uint8) ;;
 t = mx.array(np.arange(24, dtype=np.float32).reshape(2, 3, 4)) ;; big = mx.array(np.ones((8, 64), np.float32)) ;;
 image = mx.array(np.ones((1, 5, 5, 2), np.float32)) ;; volume = mx.array(np.ones((1, 4, 4, 4, 2), np.float32)) ;;
 line = mx.array(np.ones((1, 6, 2), np.float32)) ;; kernel1 = mx.array(np.ones((2, 3, 2), np.float32)) ;;
@@ -37,29 +38,29 @@ arccos arctan sinh cosh tanh arcsinh arccosh arctanh degrees radians log log2 lo
 ceil isnan isinf isfinite isposinf isneginf conj conjugate real imag nan_to_num round acos acosh asin asinh atan atanh
 ones_like zeros_like empty_like matrix_transpose contiguous flatten transpose permute_dims squeeze sort argsort softmax
 flip median atleast_1d atleast_2d atleast_3d
-""".split()
+"""
 
 BINARY = """
 add subtract multiply divide divmod floor_divide remainder equal not_equal less less_equal greater greater_equal
 array_equal logical_and logical_or logical_xor logaddexp arctan2 atan2 power pow minimum maximum allclose isclose inner
 outer kron vecdot
-""".split()
+"""
 
 INTEGER_BINARY = """
 bitwise_and bitwise_or bitwise_xor left_shift right_shift bitwise_left_shift bitwise_right_shift
-""".split()
+"""
 
 # Functions whose second operand may be a number.
 WITH_NUMBERS = """
 add subtract multiply divide floor_divide remainder equal less greater logaddexp power minimum maximum logical_and
-""".split()
+"""
 
-REDUCTIONS = "all any sum prod min max logsumexp mean var std".split()
-FUNCTION_REDUCTIONS = "count_nonzero minmax argmin argmax median".split()
-SCANS = "cumsum cumprod cummax cummin logcumsumexp".split()
+REDUCTIONS = "all any sum prod min max logsumexp mean var std"
+FUNCTION_REDUCTIONS = "count_nonzero minmax argmin argmax median"
+SCANS = "cumsum cumprod cummax cummin logcumsumexp"
 METHODS = """
 abs square sqrt rsqrt reciprocal exp log log2 log10 log1p sin cos conj round flatten squeeze transpose argmin argmax
-""".split()
+"""
 
 GRAPH = """
 mx.bitwise_invert(i)
@@ -694,4 +695,4 @@ ArrayAt ArrayIterator ArrayLike Dtype FunctionExporter PrintOptions Stream Threa
 compile custom_function export_function export_to_dot exporter grad import_function jvp load save save_gguf
 save_safetensors savez savez_compressed value_and_grad vjp vmap clear_streams new_stream new_thread_local_stream
 new_thread_unsafe_stream cuda_kernel metal_kernel precompiled_cuda_kernel start_capture stop_capture recv recv_like send
-""".split()
+"""

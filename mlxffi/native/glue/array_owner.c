@@ -271,7 +271,15 @@ static PyMethodDef methods[] = {
   {NULL, NULL, 0, NULL},
 };
 
+/* Slots of PyBufferProcs, which the limited API has from 3.11 on; PyType_FromSpec knows them since 3.9. */
+#ifndef Py_bf_getbuffer
+#define Py_bf_getbuffer 1
+#define Py_bf_releasebuffer 2
+#endif
+
 static PyType_Slot slots[] = {
+  {Py_bf_getbuffer, lend_buffer},
+  {Py_bf_releasebuffer, take_back_buffer},
   {Py_tp_doc, "The owner of an mlx_array, which is freed with it."},
   {Py_tp_dealloc, owner_dealloc},
   {Py_tp_members, members},
@@ -305,8 +313,11 @@ static PyMethodDef functions[] = {
 
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_array_owner", "The base class of arrays.", -1, functions, NULL, NULL, NULL, NULL};
 
+PyTypeObject *owner_class;
+
 static bool fill_module(PyObject *made) {
   PyObject *type = PyType_FromSpec(&spec);
+  owner_class = (PyTypeObject *)type;
   if (!type || PyModule_AddObject(made, "ArrayOwner", type)) {
     Py_XDECREF(type);
     return false;

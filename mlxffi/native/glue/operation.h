@@ -45,11 +45,11 @@ typedef struct {
 
 /* The tables: generated/operations.c, and rows_*.c for what is not regular. mlxffi.core is not for somebody else's
  * mlx-c: a build against one has none. */
-extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], fft_rows[], creation_rows[];
+extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], fft_rows[], creation_rows[],
+  value_rows[], literal_rows[];
 
 /* --- the classes and objects that arguments are compared with; NULL until Python has told --- */
 
-extern PyObject *array_class;
 bool is_array(PyObject *object); /* of exactly that class */
 PyObject *dtype_object(int number);
 

@@ -215,7 +215,7 @@ static PyTypeObject *operation_class;
 
 static const Row *const tables[] = {
 #ifndef MLXFFI_PLAIN_MLXC
-  generated_rows, operator_rows, shape_rows, numeric_rows, fft_rows, creation_rows,
+  generated_rows, operator_rows, shape_rows, numeric_rows, fft_rows, creation_rows, value_rows, literal_rows,
 #endif
   NULL,
 };
@@ -317,9 +317,11 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
 }
 
 PyObject *owner_read_as(PyObject *module, PyObject *arguments);
+PyObject *owner_compute_with(PyObject *module, PyObject *function);
 
 static PyMethodDef functions[] = {
   {"operation", new_operation, METH_VARARGS, "An operation: the name of its row, the function, and one that has the parameters that C reads."},
+  {"compute_with", owner_compute_with, METH_O, "Set the function that refuses to compute in a forked process."},
   {"read_as", owner_read_as, METH_VARARGS, "Say which classes and objects arguments are: array, Dtypes, Stream, Device, cpu, gpu."},
   {NULL, NULL, 0, NULL},
 };

@@ -10,7 +10,7 @@
 #include "streams.h"
 
 /* A 0-d array of another dtype: `made` is given up. */
-static mlx_array converted(mlx_array made, int dtype) {
+static inline mlx_array converted(mlx_array made, int dtype) {
   mlx_array result = {0};
   mlx_stream stream = glue_stream(0);
   mlx_astype(&result, made, (mlx_dtype)dtype, stream);
@@ -20,7 +20,7 @@ static mlx_array converted(mlx_array made, int dtype) {
 }
 
 /* Whether a dtype holds an integer as it is. Floating-point dtypes round. */
-static bool holds(int dtype, int64_t value) {
+static inline bool holds(int dtype, int64_t value) {
   switch (dtype) {
     case MLX_UINT8:
       return value >= 0 && value <= UINT8_MAX;
@@ -45,7 +45,7 @@ static bool holds(int dtype, int64_t value) {
 
 /* A Python int as a 0-d array in the dtype that it takes beside one of `dtype`: that one (int32 for bool). False where
  * the dtype does not hold it; after an error the array is empty. */
-static bool beside_int(mlx_array *made, int dtype, int64_t value) {
+static inline bool beside_int(mlx_array *made, int dtype, int64_t value) {
   dtype = dtype == MLX_BOOL ? MLX_INT32 : dtype;
   if (!holds(dtype, value)) {
     return false;
@@ -67,7 +67,7 @@ static bool beside_int(mlx_array *made, int dtype, int64_t value) {
 }
 
 /* A Python float likewise: in that dtype where it is floating point or complex, else float32. */
-static mlx_array beside_float(int dtype, double value) {
+static inline mlx_array beside_float(int dtype, double value) {
   switch (dtype) {
     case MLX_FLOAT64:
       return mlx_array_new_float64(value);
