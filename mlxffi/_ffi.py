@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from . import _graph, _mlxc
     from ._array_owner import ArrayOwner as ArrayOwner
+    from ._array_owner import PartOwner as PartOwner
     from ._array_owner import compute_with as compute_with
     from ._array_owner import operation as operation
+    from ._array_owner import parts_are as parts_are
     from ._array_owner import raise_with as raise_with
     from ._array_owner import read_as as read_as
 
@@ -35,6 +37,7 @@ lib: _mlxc.Lib = _native.lib
 graph: _graph.Lib = _as_module(_native.graph)
 if not TYPE_CHECKING:
     ArrayOwner, raise_with = _native.array_owner.ArrayOwner, _native.array_owner.raise_with
+    PartOwner, parts_are = _native.array_owner.PartOwner, _native.array_owner.parts_are
     compute_with = _native.array_owner.compute_with
     operation, read_as = _native.array_owner.operation, _native.array_owner.read_as
 

@@ -109,11 +109,13 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
 
     # --- parts ---
 
+    @operation("get item")
     def __getitem__(self, arg: Any, /) -> array:
         """A part of it, by ints, slices, None, ..., and arrays and lists of positions."""
         part = None if type(arg) is array else self._part(arg)
         return _indexing.get(self, arg) if part is None else part
 
+    @operation("set item")
     def __setitem__(self, arg0: Any, arg1: Any, /) -> None:
         """Give it new values, in which `arg1` stands at `arg0`."""
         changed = None
@@ -124,6 +126,7 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
         self._h, changed._h = changed._h, self._h
 
     @property
+    @operation("at")
     def at(self) -> ArrayAt:
         """For updates of parts that count positions as often as they are given: `a.at[index].add(value)`."""
         return _at.of(self)

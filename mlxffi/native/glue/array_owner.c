@@ -322,7 +322,7 @@ static bool fill_module(PyObject *made) {
     Py_XDECREF(type);
     return false;
   }
-  return init_operations(made);
+  return init_parts(made) && init_operations(made);
 }
 
 PyMODINIT_FUNC PyInit__array_owner(void) {

@@ -11,4 +11,7 @@ bool write_number(void *target, int dtype, PyObject *object);
 /* A copy of a buffer in row order; false, without an exception, for what needs more. */
 bool from_buffer(mlx_array *made, PyObject *object, int dtype);
 
+/* An array of a list or tuple of numbers; false, without an exception, for what is left to Python. */
+bool array_of_list(mlx_array *made, PyObject *list);
+
 #endif

@@ -46,7 +46,7 @@ typedef struct {
 /* The tables: generated/operations.c, and rows_*.c for what is not regular. mlxffi.core is not for somebody else's
  * mlx-c: a build against one has none. */
 extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], fft_rows[], creation_rows[],
-  value_rows[], literal_rows[];
+  value_rows[], literal_rows[], update_rows[];
 
 /* --- the classes and objects that arguments are compared with; NULL until Python has told --- */
 
@@ -65,6 +65,8 @@ bool read_int64(int64_t *target, PyObject *object);
 int read_ints(int *target, PyObject *sequence);
 /* An array, or a number in the dtype that it takes beside one: a new handle; false, without an exception, for else. */
 bool number_beside(mlx_array *made, mlx_array array, PyObject *object);
+/* Whether its elements are floating point or complex. */
+bool is_inexact(mlx_array array);
 /* The number of a Dtype; -1 for anything else. */
 int read_dtype(PyObject *object);
 /* How many ints a parameter got, one or several. */

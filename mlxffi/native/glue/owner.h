@@ -75,6 +75,15 @@ enum {
 int lend_buffer(PyObject *self, Buffer *view, int flags);
 void take_back_buffer(PyObject *self, Buffer *view);
 
+/* --- owner_part.c --- */
+
+bool init_parts(PyObject *module);
+
+/* The array of a part, and its key; false, without an exception, where it has none. All are lent. */
+bool part_array(PyObject *object, PyObject **array);
+bool read_part(PyObject *object, PyObject **array, PyObject **key);
+PyObject *new_part(PyObject *array, PyObject *key);
+
 /* --- owner_arguments.c --- */
 
 extern PyObject *array_class; /* mlxffi.core.array; NULL before Python has told */

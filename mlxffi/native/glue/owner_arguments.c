@@ -114,6 +114,19 @@ int read_dtype(PyObject *object) {
   return -1;
 }
 
+bool is_inexact(mlx_array array) {
+  switch (mlx_array_dtype(array)) {
+    case MLX_FLOAT16:
+    case MLX_FLOAT32:
+    case MLX_FLOAT64:
+    case MLX_BFLOAT16:
+    case MLX_COMPLEX64:
+      return true;
+    default:
+      return false;
+  }
+}
+
 /* --- streams --- */
 
 static void *handle_of(PyObject *owner) {

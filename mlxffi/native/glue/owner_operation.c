@@ -215,7 +215,7 @@ static PyTypeObject *operation_class;
 
 static const Row *const tables[] = {
 #ifndef MLXFFI_PLAIN_MLXC
-  generated_rows, operator_rows, shape_rows, numeric_rows, fft_rows, creation_rows, value_rows, literal_rows,
+  generated_rows, operator_rows, shape_rows, numeric_rows, fft_rows, creation_rows, value_rows, literal_rows, update_rows,
 #endif
   NULL,
 };

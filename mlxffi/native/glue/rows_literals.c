@@ -198,6 +198,10 @@ static bool from_list(mlx_array *made, PyObject *list, int dtype) {
   return from_numbers(made, &contents, list, dtype < 0 ? usual_dtype(&contents) : dtype);
 }
 
+bool array_of_list(mlx_array *made, PyObject *list) {
+  return from_list(made, list, -1) && made->ctx;
+}
+
 /* --- from other things --- */
 
 static bool from_number(mlx_array *made, PyObject *object, int dtype) {

@@ -22,19 +22,6 @@ static mlx_array unary(Unary *call, mlx_array a) {
   return made;
 }
 
-static bool is_inexact(mlx_array array) {
-  switch (mlx_array_dtype(array)) {
-    case MLX_FLOAT16:
-    case MLX_FLOAT32:
-    case MLX_FLOAT64:
-    case MLX_BFLOAT16:
-    case MLX_COMPLEX64:
-      return true;
-    default:
-      return false;
-  }
-}
-
 #define FORWARD(name)                                       \
   static PyObject *name##_forward(Value *v) {               \
     return one(binary(mlx_##name, v[0].array, v[1].array)); \

@@ -116,17 +116,8 @@ static PyObject *as_complex(Value *v) {
 }
 
 static PyObject *as_index(Value *v) {
-  switch (mlx_array_dtype(v[0].array)) {
-    case MLX_BOOL:
-    case MLX_FLOAT16:
-    case MLX_FLOAT32:
-    case MLX_FLOAT64:
-    case MLX_BFLOAT16:
-    case MLX_COMPLEX64:
-      return left_to_python;
-    default:
-      return mlx_array_ndim(v[0].array) ? left_to_python : item(v);
-  }
+  bool integer = !is_inexact(v[0].array) && mlx_array_dtype(v[0].array) != MLX_BOOL;
+  return integer && !mlx_array_ndim(v[0].array) ? item(v) : left_to_python;
 }
 
 static PyObject *format(Value *v) {

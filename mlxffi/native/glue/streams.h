@@ -10,7 +10,7 @@
 #ifdef MLXFFI_PLAIN_MLXC
 
 /* mlx-c has no handle for it: fetch it for the call. An empty handle makes the call fail with mlx-c's own error. */
-static mlx_stream glue_stream(intptr_t s) {
+static inline mlx_stream glue_stream(intptr_t s) {
   mlx_stream stream = {(void *)s};
   mlx_device device = {0};
   if (!s && mlx_get_default_device(&device) == 0) {
@@ -20,7 +20,7 @@ static mlx_stream glue_stream(intptr_t s) {
   return stream;
 }
 
-static void glue_stream_done(intptr_t s, mlx_stream stream) {
+static inline void glue_stream_done(intptr_t s, mlx_stream stream) {
   if (!s) {
     mlx_stream_free(stream);
   }
@@ -30,11 +30,11 @@ static void glue_stream_done(intptr_t s, mlx_stream stream) {
 
 #include "mlxffi/mlxffi.h"
 
-static mlx_stream glue_stream(intptr_t s) {
+static inline mlx_stream glue_stream(intptr_t s) {
   return s ? (mlx_stream){(void *)s} : mlxffi_default_stream();
 }
 
-static void glue_stream_done(intptr_t s, mlx_stream stream) {
+static inline void glue_stream_done(intptr_t s, mlx_stream stream) {
   (void)s;
   (void)stream;
 }
