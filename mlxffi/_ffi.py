@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._array_owner import parts_are as parts_are
     from ._array_owner import raise_with as raise_with
     from ._array_owner import read_as as read_as
+    from ._array_owner import relate as relate
 
 
 def _as_module(lib: Any) -> Any:
@@ -40,6 +41,7 @@ if not TYPE_CHECKING:
     PartOwner, parts_are = _native.array_owner.PartOwner, _native.array_owner.parts_are
     compute_with = _native.array_owner.compute_with
     operation, read_as = _native.array_owner.operation, _native.array_owner.read_as
+    relate = _native.array_owner.relate
 
 # A build against somebody else's mlx-c has none of the mlxffi_* functions.
 plain_mlxc = bool(_loader.build_info().MLXC_PREFIX)

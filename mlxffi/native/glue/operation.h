@@ -46,7 +46,7 @@ typedef struct {
 /* The tables: generated/operations.c, and rows_*.c for what is not regular. mlxffi.core is not for somebody else's
  * mlx-c: a build against one has none. */
 extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], fft_rows[], creation_rows[],
-  value_rows[], literal_rows[], update_rows[];
+  value_rows[], literal_rows[], update_rows[], process_rows[];
 
 /* --- the classes and objects that arguments are compared with; NULL until Python has told --- */
 
@@ -65,6 +65,15 @@ bool read_int64(int64_t *target, PyObject *object);
 int read_ints(int *target, PyObject *sequence);
 /* An array, or a number in the dtype that it takes beside one: a new handle; false, without an exception, for else. */
 bool number_beside(mlx_array *made, mlx_array array, PyObject *object);
+/* What a Stream owns; NULL for anything else. */
+void *stream_of(PyObject *object);
+/* The number of a DeviceType in the C enum; -1 for anything else. */
+int device_type_of(PyObject *object);
+/* A Device's, or a new one (`made`) of a DeviceType; false for anything else. */
+bool read_device(mlx_device *device, bool *made, PyObject *object);
+/* The number of the dtype in which two dtypes meet, and whether one lies in a DtypeCategory (an operation's result). */
+int promoted(int a, int b);
+PyObject *is_in_category(int dtype, PyObject *category);
 /* Whether its elements are floating point or complex. */
 bool is_inexact(mlx_array array);
 /* The number of a Dtype; -1 for anything else. */

@@ -3,6 +3,8 @@
 #include "operation.h"
 #include "weak.h"
 
+#include <string.h>
+
 PyObject *array_class;
 
 /* Told by Python: the Dtypes by number, and what stands for streams. */
@@ -137,10 +139,23 @@ static void *handle_of(PyObject *owner) {
   return found;
 }
 
-static bool read_device_stream(Value *value, mlx_device device) {
-  bool found = device.ctx && mlx_get_default_stream(&value->stream, device) == 0;
-  value->owned = found;
-  return found;
+void *stream_of(PyObject *object) {
+  return (PyObject *)Py_TYPE(object) == stream_class ? handle_of(object) : NULL;
+}
+
+int device_type_of(PyObject *object) {
+  return object == device_types[0] ? MLX_CPU : object == device_types[1] ? MLX_GPU : -1;
+}
+
+bool read_device(mlx_device *device, bool *made, PyObject *object) {
+  int type = device_type_of(object);
+  *made = type >= 0;
+  if (*made) {
+    *device = mlx_device_new_type((mlx_device_type)type, 0);
+  } else {
+    device->ctx = (PyObject *)Py_TYPE(object) == device_class ? handle_of(object) : NULL;
+  }
+  return device->ctx != NULL;
 }
 
 static bool read_stream(Value *value, PyObject *object) {
@@ -149,20 +164,20 @@ static bool read_stream(Value *value, PyObject *object) {
     value->stream = glue_stream(0);
     return true;
   }
-  if ((PyObject *)Py_TYPE(object) == stream_class) {
-    value->stream.ctx = handle_of(object);
-    return value->stream.ctx != NULL;
+  value->stream.ctx = stream_of(object);
+  if (value->stream.ctx) {
+    return true;
   }
-  if ((PyObject *)Py_TYPE(object) == device_class) {
-    return read_device_stream(value, (mlx_device){handle_of(object)});
-  }
-  if (!object || (object != device_types[0] && object != device_types[1])) {
+  mlx_device device;
+  bool made;
+  if (!read_device(&device, &made, object)) {
     return false;
   }
-  mlx_device device = mlx_device_new_type(object == device_types[0] ? MLX_CPU : MLX_GPU, 0);
-  bool found = read_device_stream(value, device);
-  mlx_device_free(device);
-  return found;
+  value->owned = mlx_get_default_stream(&value->stream, device) == 0;
+  if (made) {
+    mlx_device_free(device);
+  }
+  return value->owned;
 }
 
 static void free_stream(Value *value) {
@@ -372,6 +387,47 @@ PyObject *replaced(PyObject *array, mlx_array made) {
 }
 
 /* --- told by Python --- */
+
+#define CATEGORIES 8
+static char promotions[DTYPES * DTYPES];
+static PyObject *categories[CATEGORIES];
+static long members_of[CATEGORIES]; /* a bit for each dtype */
+
+int promoted(int a, int b) {
+  return promotions[a * DTYPES + b];
+}
+
+PyObject *is_in_category(int dtype, PyObject *category) {
+  for (int i = 0; i < CATEGORIES; i++) {
+    if (categories[i] == category) {
+      return PyBool_FromLong(members_of[i] >> dtype & 1);
+    }
+  }
+  return left_to_python;
+}
+
+PyObject *owner_relate(PyObject *module, PyObject *arguments) {
+  (void)module;
+  PyObject *table, *names, *members;
+  if (!PyArg_ParseTuple(arguments, "O!O!O!", &PyBytes_Type, &table, &PyTuple_Type, &names, &PyTuple_Type, &members)) {
+    return NULL;
+  }
+  if (PyBytes_Size(table) != sizeof promotions || PyTuple_Size(names) != CATEGORIES || PyTuple_Size(members) != CATEGORIES) {
+    PyErr_SetString(PyExc_ValueError, "relate: expected a dtype for each pair of them, and the members of 8 categories");
+    return NULL;
+  }
+  memcpy(promotions, PyBytes_AsString(table), sizeof promotions);
+  for (int i = 0; i < CATEGORIES; i++) {
+    Py_XDECREF(categories[i]);
+    categories[i] = PyTuple_GetItem(names, i);
+    Py_INCREF(categories[i]);
+    members_of[i] = PyLong_AsLong(PyTuple_GetItem(members, i));
+  }
+  if (PyErr_Occurred()) {
+    return NULL;
+  }
+  Py_RETURN_NONE;
+}
 
 PyObject *owner_read_as(PyObject *module, PyObject *arguments) {
   (void)module;

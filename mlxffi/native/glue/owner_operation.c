@@ -215,7 +215,7 @@ static PyTypeObject *operation_class;
 
 static const Row *const tables[] = {
 #ifndef MLXFFI_PLAIN_MLXC
-  generated_rows, operator_rows, shape_rows, numeric_rows, fft_rows, creation_rows, value_rows, literal_rows, update_rows,
+  generated_rows, operator_rows, shape_rows, numeric_rows, fft_rows, creation_rows, value_rows, literal_rows, update_rows, process_rows,
 #endif
   NULL,
 };
@@ -317,11 +317,13 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
 }
 
 PyObject *owner_read_as(PyObject *module, PyObject *arguments);
+PyObject *owner_relate(PyObject *module, PyObject *arguments);
 PyObject *owner_compute_with(PyObject *module, PyObject *function);
 
 static PyMethodDef functions[] = {
   {"operation", new_operation, METH_VARARGS, "An operation: the name of its row, the function, and one that has the parameters that C reads."},
   {"compute_with", owner_compute_with, METH_O, "Set the function that refuses to compute in a forked process."},
+  {"relate", owner_relate, METH_VARARGS, "Say which dtypes meet in which, and which lie in the categories."},
   {"read_as", owner_read_as, METH_VARARGS, "Say which classes and objects arguments are: array, Dtypes, Stream, Device, cpu, gpu."},
   {NULL, NULL, 0, NULL},
 };
