@@ -4,6 +4,7 @@ import array as arrays
 import ctypes
 import enum
 import fractions
+import io
 import math
 import mmap
 import re
@@ -328,12 +329,12 @@ def test_arrays_have_the_buffer_protocol(dtype):
 
 
 def test_a_buffer_for_writing_of_unknown_elements_or_in_another_order_is_an_error():
-    with pytest.raises(BufferError, match=r"cannot be written to; use numpy\.array"):
+    with pytest.raises(TypeError, match="not writable"):
         ctypes.c_char.from_buffer(Array([1.0]))
     with pytest.raises(BufferError, match=r"a memoryview cannot hold bfloat16; use numpy"):
         memoryview(Array([1.0], "bfloat16"))
     with pytest.raises(BufferError, match="do not lie in row order"):
-        b"".join([m.transpose(Array([[1, 2], [3, 4]]))])
+        io.BytesIO().write(m.transpose(Array([[1, 2], [3, 4]])))
     assert memoryview(m.transpose(Array([[1, 2], [3, 4]]))).tolist() == [[1, 3], [2, 4]]
     assert memoryview(Array([])).tolist() == []
     assert memoryview(Array(2.5)).tolist() == 2.5

@@ -119,7 +119,7 @@ bool write_number(void *target, int dtype, PyObject *object) {
       ((float *)target)[1] = (float)PyComplex_ImagAsDouble(object);
       return true;
     }
-    return write_real(target, dtype, real);
+    return write_real(target, dtype, (float)real);
   }
   if (PyBool_Check(object)) {
     value = object == Py_True;

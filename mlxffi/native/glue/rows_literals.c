@@ -195,6 +195,10 @@ static bool from_list(mlx_array *made, PyObject *list, int dtype) {
   if (contents.arrays) {
     return !numbers && dtype < 0 && from_arrays(made, list);
   }
+  /* Ints among floats are floats on the way: Python knows. */
+  if (dtype >= 0 && contents.ints && (contents.floats || contents.complexes)) {
+    return false;
+  }
   return from_numbers(made, &contents, list, dtype < 0 ? usual_dtype(&contents) : dtype);
 }
 
