@@ -178,7 +178,9 @@ def _members(category: DtypeCategory) -> int:
     return sum(1 << dtype.number for dtype in DTYPES if issubdtype(dtype, category))
 
 
-relate(bytes(dtype.number for row in _PROMOTED for dtype in row), tuple(DtypeCategory), tuple(map(_members, DtypeCategory)))
+relate(
+    bytes(dtype.number for row in _PROMOTED for dtype in row), tuple(DtypeCategory), tuple(map(_members, DtypeCategory))
+)
 
 
 def castable(a: Dtype, b: Dtype) -> bool:

@@ -25,7 +25,7 @@ from mlxffi import core
 import mlx.core as mx
 import numpy as np
 
-from . import _calls
+from . import _calls, _calls_of_arrays
 
 LIMIT = 2.0
 ROUNDS, ROUNDS_AGAIN = 15, 60
@@ -114,7 +114,7 @@ def namespace(module: Any) -> dict[str, Any]:
 
 
 def all_calls() -> list[str]:
-    return [*made_calls(), *_calls.GRAPH, *_calls.EVALUATED]
+    return [*made_calls(), *_calls.FUNCTIONS, *_calls_of_arrays.OF_ARRAYS, *_calls.EVALUATED]
 
 
 def made_calls() -> Iterator[str]:

@@ -412,7 +412,8 @@ PyObject *owner_relate(PyObject *module, PyObject *arguments) {
   if (!PyArg_ParseTuple(arguments, "O!O!O!", &PyBytes_Type, &table, &PyTuple_Type, &names, &PyTuple_Type, &members)) {
     return NULL;
   }
-  if (PyBytes_Size(table) != sizeof promotions || PyTuple_Size(names) != CATEGORIES || PyTuple_Size(members) != CATEGORIES) {
+  if (PyBytes_Size(table) != sizeof promotions || PyTuple_Size(names) != CATEGORIES ||
+      PyTuple_Size(members) != CATEGORIES) {
     PyErr_SetString(PyExc_ValueError, "relate: expected a dtype for each pair of them, and the members of 8 categories");
     return NULL;
   }

@@ -60,7 +60,8 @@ static int parameter_of(const Operation *self, PyObject *name) {
 }
 
 /* Each argument at its parameter, or the default; false where they do not fit. */
-static bool place(const Operation *self, PyObject **places, PyObject *const *arguments, Py_ssize_t count, PyObject *names) {
+static bool place(const Operation *self, PyObject **places, PyObject *const *arguments, Py_ssize_t count,
+                  PyObject *names) {
   Py_ssize_t named = names ? PyTuple_Size(names) : 0;
   if (count > self->positional && !self->rest) {
     return false;
@@ -215,7 +216,8 @@ static PyTypeObject *operation_class;
 
 static const Row *const tables[] = {
 #ifndef MLXFFI_PLAIN_MLXC
-  generated_rows, operator_rows, shape_rows, numeric_rows, fft_rows, creation_rows, value_rows, literal_rows, update_rows, process_rows,
+  generated_rows, operator_rows, shape_rows, numeric_rows, fft_rows,
+  creation_rows, value_rows, literal_rows, update_rows, process_rows,
 #endif
   NULL,
 };

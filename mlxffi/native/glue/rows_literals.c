@@ -235,7 +235,8 @@ static bool from_value(mlx_array *made, PyObject *object, int dtype) {
 static PyObject *initialize(Value *v) {
   mlx_array made = {0};
   PyObject *self = v[0].object;
-  if (!PyObject_TypeCheck(self, (PyTypeObject *)array_class) || !from_value(&made, v[1].object, v[2].given ? (int)v[2].integer : -1)) {
+  int dtype = v[2].given ? (int)v[2].integer : -1;
+  if (!PyObject_TypeCheck(self, (PyTypeObject *)array_class) || !from_value(&made, v[1].object, dtype)) {
     return left_to_python;
   }
   PyObject *same = replaced(self, made);

@@ -15,7 +15,8 @@ static PyObject *where(Value *v) {
 
 static PyObject *clip(Value *v) {
   mlx_array made = {0}, low = {0}, high = {0}, a = v[0].array;
-  bool read = (!v[1].given || number_beside(&low, a, v[1].object)) && (!v[2].given || number_beside(&high, a, v[2].object));
+  bool read = (!v[1].given || number_beside(&low, a, v[1].object)) &&
+              (!v[2].given || number_beside(&high, a, v[2].object));
   if (read) {
     mlx_clip(&made, a, low, high, v[3].stream);
   }
@@ -200,7 +201,8 @@ static PyObject *convolve(Value *v) {
   mlx_array longer = a_size < b_size ? b : a, shorter = a_size < b_size ? a : b;
   int size = (int)mlx_array_size(shorter), before, after;
   mlx_stream stream = v[3].stream;
-  if (mlx_array_ndim(a) != 1 || mlx_array_ndim(b) != 1 || !a_size || !b_size || !overlap(v[2].text, size, &before, &after)) {
+  if (mlx_array_ndim(a) != 1 || mlx_array_ndim(b) != 1 || !a_size || !b_size ||
+      !overlap(v[2].text, size, &before, &after)) {
     return left_to_python;
   }
   bool done = mlx_slice(&made, shorter, (int[]){size - 1}, 1, (int[]){-size - 1}, 1, (int[]){-1}, 1, stream) == 0 &&

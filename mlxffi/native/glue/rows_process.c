@@ -174,7 +174,8 @@ static PyObject *can_cast(Value *v) {
   if (from < 0 || to < 0) {
     return left_to_python;
   }
-  bool inexact = kinds[to] == 'f' || kinds[to] == 'c', whole = kinds[from] == 'b' || kinds[from] == 'u' || kinds[from] == 'i';
+  bool inexact = kinds[to] == 'f' || kinds[to] == 'c';
+  bool whole = kinds[from] == 'b' || kinds[from] == 'u' || kinds[from] == 'i';
   if ((kinds[from] == 'u' && kinds[to] == 'i') || (whole && inexact)) {
     return PyBool_FromLong(inexact || widths[to] > widths[from]);
   }

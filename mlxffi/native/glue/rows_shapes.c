@@ -307,7 +307,8 @@ static PyObject *pad(Value *v) {
   mlx_array made = {0}, a = v[0].array, filling = {0};
   int low[MOST_INTS], high[MOST_INTS], axes[MOST_INTS], width, ndim = (int)mlx_array_ndim(a);
   bool same = read_int32(&width, v[1].object);
-  if (ndim > MOST_INTS || (!same && !read_margins(low, high, ndim, v[1].object)) || !number_beside(&filling, a, v[3].object)) {
+  if (ndim > MOST_INTS || (!same && !read_margins(low, high, ndim, v[1].object)) ||
+      !number_beside(&filling, a, v[3].object)) {
     return left_to_python;
   }
   for (int i = 0; i < ndim; i++) {

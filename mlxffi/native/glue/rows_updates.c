@@ -80,7 +80,8 @@ static bool scattered(mlx_array *current, const Selection *selection, const int 
 /* --- updates --- */
 
 /* The values are given up, here and below. */
-static mlx_array put_picked(const Selection *selection, mlx_array array, mlx_array values, const int *sizes, How how, mlx_stream stream) {
+static mlx_array put_picked(const Selection *selection, mlx_array array, mlx_array values, const int *sizes, How how,
+                            mlx_stream stream) {
   const Part *part = &selection->part;
   mlx_array made = {0}, changed = {0};
   if (scattered(&values, selection, sizes, stream)) {
