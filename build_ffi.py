@@ -244,10 +244,10 @@ class BuildExt(build_ext):  # type: ignore[misc]
     def build_extension(self, ext: Extension) -> None:
         name = ext.name.rpartition(".")[2]
         found = prefix()
-        source, macros = self.c_source(name)
+        sources, macros = self.c_sources(name)
         origin = "@loader_path" if MACOS else "$ORIGIN"
         libraries = found / "lib" if found else self.target / "lib"
-        ext.sources = [str(source)]
+        ext.sources = [str(source) for source in sources]
         ext.depends = [str(path) for place in (GLUE, ROOT / "include") for path in place.rglob("*.[ch]")]
         ext.depends.append(str(self.target / "_build_info.py"))
         ext.py_limited_api = True
@@ -263,15 +263,18 @@ class BuildExt(build_ext):  # type: ignore[misc]
         self.compiler.linker_so = [word for word in self.compiler.linker_so if not word.startswith("-Wl,-rpath")]
         super().build_extension(ext)
 
-    def c_source(self, name: str) -> tuple[Path, list[tuple[str, str]]]:
-        """The C file of a module, which cffi writes for all but one, and the macros that it needs."""
+    def c_sources(self, name: str) -> tuple[list[Path], list[tuple[str, str]]]:
+        """The C files of a module, of which cffi writes one for all but one module, and the macros that they need."""
         if name == "_array_owner":
-            return GLUE / "array_owner.c", [("MLXFFI_PLAIN_MLXC", "1")] if prefix() else []
+            sources = [GLUE / "array_owner.c", *sorted(GLUE.glob("owner_*.c"))]
+            if prefix():
+                return sources, [("MLXFFI_PLAIN_MLXC", "1")]
+            return [*sources, *sorted(GLUE.glob("rows_*.c")), GLUE / "generated/operations.c"], []
         source = self.scratch / f"{name}.c"
         source.parent.mkdir(parents=True, exist_ok=True)
         ffi, macros = builder(name)
         ffi.emit_c_code(str(source))
-        return source, macros
+        return [source], macros
 
     def get_outputs(self) -> list[str]:
         library = Path(self.build_lib) / "mlxffi"

@@ -1,4 +1,4 @@
-"""Memory of other libraries as arrays, and the memory of arrays for them: the buffer protocol.
+"""Memory of other libraries as arrays, and the elements of arrays as bytes and numbers.
 
 On Metal MLX uses foreign memory itself where it begins at the start of a page, and never writes to it; on CPU and CUDA
 it copies while the array is made. The owner of the memory stays alive until MLX is done with it, and is let go once.
@@ -12,11 +12,11 @@ import re
 import struct
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from . import _closures, _handles, _ops
 from . import dtype as dtypes
-from ._errors import ArgumentError, Error, check
+from ._errors import ArgumentError, Error
 from ._ffi import ffi, graph, lib
 from .dtype import Dtype
 
@@ -123,25 +123,6 @@ class _Keeper:
 
     def __call__(self, _: object) -> None:
         pass
-
-
-def to_memory(array: Array) -> memoryview:
-    """A read-only view of an array's memory.
-
-    Raises:
-      BufferError: a memoryview has no elements of that dtype, no such shape, or the elements do not lie in row order.
-    """
-    letter = LETTERS.get(array.dtype.name)
-    rows = ffi.new("bool *")
-    check(graph.glue_array_is_row_contiguous(rows, array.eval()._h))
-    if not rows[0]:
-        raise BufferError("the elements of the array do not lie in row order; use mlxffi.contiguous or numpy.asarray")
-    if letter is None or (not array.size and array.ndim != 1):
-        raise BufferError(
-            f"a memoryview cannot hold {array.dtype.name} of shape {list(array.shape)}; use numpy.asarray or DLPack"
-        )
-    view: Any = bytes_of(array).toreadonly()
-    return cast(memoryview, view.cast(letter, array.shape) if array.size else view.cast(letter))
 
 
 def copy_of(array: Array) -> Array:

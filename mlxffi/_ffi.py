@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
     from . import _graph, _mlxc
     from ._array_owner import ArrayOwner as ArrayOwner
+    from ._array_owner import PartOwner as PartOwner
+    from ._array_owner import compute_with as compute_with
+    from ._array_owner import operation as operation
+    from ._array_owner import parts_are as parts_are
     from ._array_owner import raise_with as raise_with
+    from ._array_owner import read_as as read_as
+    from ._array_owner import relate as relate
 
 
 def _as_module(lib: Any) -> Any:
@@ -32,6 +38,10 @@ lib: _mlxc.Lib = _native.lib
 graph: _graph.Lib = _as_module(_native.graph)
 if not TYPE_CHECKING:
     ArrayOwner, raise_with = _native.array_owner.ArrayOwner, _native.array_owner.raise_with
+    PartOwner, parts_are = _native.array_owner.PartOwner, _native.array_owner.parts_are
+    compute_with = _native.array_owner.compute_with
+    operation, read_as = _native.array_owner.operation, _native.array_owner.read_as
+    relate = _native.array_owner.relate
 
 # A build against somebody else's mlx-c has none of the mlxffi_* functions.
 plain_mlxc = bool(_loader.build_info().MLXC_PREFIX)
@@ -60,7 +70,6 @@ def error_text() -> str:
     """The message of the calling thread's last error."""
     text: bytes = ffi.string(lib.glue_error_text())
     return text.decode(errors="replace")
-
 
 
 def _require_gpu(backend: _backend.Backend) -> None:

@@ -17,8 +17,6 @@ from .dtype import Dtype, DtypeLike
 if TYPE_CHECKING:
     from .device import Stream
 
-PYBUF_WRITABLE = 1
-
 
 class Array(Operators):
     """An n-dimensional array of one dtype, computed when it is needed.
@@ -51,11 +49,6 @@ class Array(Operators):
     def dtype(self) -> Dtype:
         """The type of its elements."""
         return dtypes.DTYPES[graph.glue_array_dtype(self._h or self._refuse_closed())]
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of its elements."""
-        return graph.glue_array_nbytes(self._h or self._refuse_closed())
 
     def _refuse_closed(self) -> int:
         raise _handles.closed_error()
@@ -189,12 +182,6 @@ class Array(Operators):
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return _dlpack.CPU
-
-    def __buffer__(self, flags: int) -> memoryview:
-        """The buffer protocol, from Python 3.12 on: a view that cannot be written to."""
-        if flags & PYBUF_WRITABLE:
-            raise BufferError("the memory of an Array cannot be written to; use numpy.array, which makes a copy")
-        return _buffers.to_memory(self)
 
     # --- text ---
 

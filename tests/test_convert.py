@@ -4,6 +4,7 @@ import array as arrays
 import ctypes
 import enum
 import fractions
+import io
 import math
 import mmap
 import re
@@ -222,7 +223,7 @@ def test_numpy_may_ask_for_a_dtype_and_forbid_a_copy():
 @needs_own_mlxc
 def test_what_numpy_shares_outlives_the_array():
     array = Array([[1.0, 2], [3, 4]])
-    views = [np.asarray(array), np.from_dlpack(array), memoryview(array.__buffer__(0))]
+    views = [np.asarray(array), np.from_dlpack(array), memoryview(array)]
     array[0] = 0
     assert [np.asarray(view).tolist() for view in views] == [[[1, 2], [3, 4]]] * 3
     array.close()
@@ -316,24 +317,27 @@ def test_a_buffer_that_cannot_be_adopted_is_let_go_of_once():
 @pytest.mark.parametrize("dtype", sorted(_buffers.LETTERS))
 def test_arrays_have_the_buffer_protocol(dtype):
     array = Array([[1, 0, 1], [0, 1, 0]], dtype)
+    view = memoryview(array)
+    assert view.readonly
+    assert (view.shape, view.strides, view.format) == (
+        (2, 3),
+        (3 * view.itemsize, view.itemsize),
+        _buffers.LETTERS[dtype],
+    )
     if dtype != "float16" or sys.version_info >= (3, 12):
-        view = array.__buffer__(0)
-        assert view.readonly
-        assert view.shape == (2, 3)
         assert view.tolist() == array.tolist()
-    if sys.version_info >= (3, 12):
-        assert memoryview(array).tolist() == array.tolist()
 
 
-def test_a_buffer_for_writing_or_of_unknown_elements_is_an_error():
-    with pytest.raises(BufferError, match=r"cannot be written to; use numpy\.array"):
-        Array([1.0]).__buffer__(1)
-    with pytest.raises(BufferError, match=r"a memoryview cannot hold bfloat16 of shape \[1\]; use numpy"):
-        Array([1.0], "bfloat16").__buffer__(0)
+def test_a_buffer_for_writing_of_unknown_elements_or_in_another_order_is_an_error():
+    with pytest.raises(TypeError, match="not writable"):
+        ctypes.c_char.from_buffer(Array([1.0]))
+    with pytest.raises(BufferError, match=r"a memoryview cannot hold bfloat16; use numpy"):
+        memoryview(Array([1.0], "bfloat16"))
     with pytest.raises(BufferError, match="do not lie in row order"):
-        m.transpose(Array([[1, 2], [3, 4]])).__buffer__(0)
-    assert Array([]).__buffer__(0).tolist() == []
-    assert Array(2.5).__buffer__(0).tolist() == 2.5
+        io.BytesIO().write(m.transpose(Array([[1, 2], [3, 4]])))
+    assert memoryview(m.transpose(Array([[1, 2], [3, 4]]))).tolist() == [[1, 3], [2, 4]]
+    assert memoryview(Array([])).tolist() == []
+    assert memoryview(Array(2.5)).tolist() == 2.5
 
 
 def test_an_object_with_an_array_method_becomes_an_array():

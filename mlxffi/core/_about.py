@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from .._errors import ArgumentError, check
 from .._ffi import ffi, lib
 from . import _device, _dtype, _trees
+from ._arguments import operation
 from ._array import array
 from ._dtype import Dtype
 
@@ -31,6 +32,7 @@ def _dtype_of(value: Any, function: str) -> Dtype:
     raise ArgumentError(f"[{function}] expected arrays and Dtypes, got {type(value).__name__}")
 
 
+@operation("result_type")
 def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
     """The dtype in which arrays and dtypes meet.
 
@@ -42,6 +44,7 @@ def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
     return functools.reduce(_dtype.promote, [_dtype_of(value, "result_type") for value in arrays_and_dtypes])
 
 
+@operation("can_cast")
 def can_cast(from_: array | Dtype, to: Dtype) -> bool:
     """Whether promotion takes a dtype, or that of an array, to another one."""
     return _dtype.castable(_dtype_of(from_, "can_cast"), _dtype.of(to, "to"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._arguments import NOT_HELD
 from .._errors import ArgumentError, OperationError, RangeError
 from .._ffi import graph
+from .._ffi import operation as new_operation
 
 if TYPE_CHECKING:
     from .._handles import ArrayHandle
@@ -21,6 +22,20 @@ array_class: type[array]
 own: Callable[[int], array]
 # An array of a value that is neither an array nor a Python number: other libraries' arrays, `__mlx_array__`.
 from_foreign: Callable[[Any, Dtype | None], array]
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def operation(name: str, read_as: Callable[..., Any] | None = None) -> Callable[[Function], Function]:
+    """A decorator for a function which C calls itself where the arguments are the usual ones.
+
+    Args:
+      name: of the row that says how, in mlxffi/native/glue: generated/operations.c or an owner_*.c. A build against an
+        mlx-c has no rows, and the function stays as it is.
+      read_as: a function with the parameters that C reads; None: it is the decorated one.
+    """
+    return lambda function: new_operation(name, function, read_as or function)
 
 
 class UnknownValueError(ArgumentError):

@@ -10,8 +10,9 @@ from typing import Any
 from .. import _buffers, _dlpack
 from .. import array as lower
 from .._errors import ArgumentError
-from .._ffi import graph
-from . import _arguments, _at, _convert, _dtype, _indexing, _numpy, _printing
+from .._ffi import graph, read_as
+from . import _arguments, _at, _convert, _device, _dtype, _indexing, _numpy, _printing
+from ._arguments import operation
 from ._at import ArrayAt
 from ._dtype import Dtype
 from ._methods import Methods
@@ -35,6 +36,7 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
     __module__ = "mlxffi.core"
     __array_priority__ = NUMPY_PRIORITY  # type: ignore[assignment]
 
+    @operation("array")
     def __init__(self, val: Any, dtype: Dtype | None = None):
         self._h = 0
         self._h = _convert.from_value(val, dtype)
@@ -42,15 +44,12 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
     # --- what it is ---
 
     @property
+    @operation("dtype")
     def dtype(self) -> Dtype:
         """The type of its elements."""
         return _dtype.DTYPES[graph.glue_array_dtype(self._h)]
 
-    @property
-    def itemsize(self) -> int:
-        """The bytes of one element."""
-        return graph.glue_array_itemsize(self._h)
-
+    @operation("length")
     def __len__(self) -> int:
         return self._axes("len")[0]
 
@@ -67,10 +66,12 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
 
     # --- values ---
 
+    @operation("item")
     def item(self) -> Any:
         """Its one element as a Python number."""
         return self._one("convert")
 
+    @operation("tolist")
     def tolist(self) -> Any:
         """Its elements as nested lists of Python numbers; one number where it has no axes."""
         return _numpy.to_list(self)
@@ -80,6 +81,23 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
             raise ArgumentError("[convert] Only length-1 arrays can be converted to Python scalars.")
         return _numpy.to_number(self)
 
+    @operation("bool of")
+    def __bool__(self) -> bool:
+        return bool(self._one("bool"))
+
+    @operation("int of")
+    def __int__(self) -> int:
+        return int(self._one("int"))
+
+    @operation("float of")
+    def __float__(self) -> float:
+        return float(self._one("float"))
+
+    @operation("complex of")
+    def __complex__(self) -> complex:
+        return complex(self._one("complex"))
+
+    @operation("index of")
     def __index__(self) -> int:
         if graph.glue_array_ndim(self._h) or self.dtype.kind not in "iu":
             raise TypeError("Only 0-dimensional integer arrays can be converted to an index.")
@@ -91,11 +109,13 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
 
     # --- parts ---
 
+    @operation("get item")
     def __getitem__(self, arg: Any, /) -> array:
         """A part of it, by ints, slices, None, ..., and arrays and lists of positions."""
         part = None if type(arg) is array else self._part(arg)
         return _indexing.get(self, arg) if part is None else part
 
+    @operation("set item")
     def __setitem__(self, arg0: Any, arg1: Any, /) -> None:
         """Give it new values, in which `arg1` stands at `arg0`."""
         changed = None
@@ -106,6 +126,7 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
         self._h, changed._h = changed._h, self._h
 
     @property
+    @operation("at")
     def at(self) -> ArrayAt:
         """For updates of parts that count positions as often as they are given: `a.at[index].add(value)`."""
         return _at.of(self)
@@ -168,6 +189,7 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
 
     __str__ = __repr__
 
+    @operation("format")
     def __format__(self, spec: str) -> str:
         if not graph.glue_array_ndim(self._h):
             return format(_numpy.to_number(self), spec)
@@ -214,3 +236,5 @@ class ArrayLike:
 
 
 _arguments.set_array_class(array, _convert.from_foreign)
+# For the operations that C calls itself.
+read_as(array, _dtype.DTYPES, _device.Stream, _device.Device, _device.cpu, _device.gpu)

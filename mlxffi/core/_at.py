@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError
+from .._ffi import PartOwner, parts_are
 from . import _arguments, _indexing
+from ._arguments import operation
 
 if TYPE_CHECKING:
     from ._array import array
@@ -13,46 +15,52 @@ if TYPE_CHECKING:
 UNSET = object()
 
 
-class ArrayAt:
+class ArrayAt(PartOwner):
     """A part of an array that is to be updated; each method gives a new array."""
 
-    __slots__ = ("_array", "_key")
+    __slots__ = ()
     __module__ = "mlxffi.core"
-    _array: array
-    _key: Any
 
     def __init__(self) -> None:
         raise TypeError("ArrayAt: no constructor defined; use array.at")
 
+    @operation("at item")
     def __getitem__(self, indices: Any) -> ArrayAt:
         """The part at an index."""
         return of(self._array, indices)
 
     def _updated(self, value: Any, how: str) -> array:
-        if self._key is UNSET:
+        key = getattr(self, "_key", UNSET)
+        if key is UNSET:
             raise ArgumentError("Must give indices to array.at (e.g. `x.at[0].add(4)`).")
-        return _arguments.own(_indexing.put(self._array, self._key, value, how))
+        return _arguments.own(_indexing.put(self._array, key, value, how))
 
+    @operation("at add")
     def add(self, value: Any) -> array:
         """With values added to the part."""
         return self._updated(value, "add")
 
+    @operation("at subtract")
     def subtract(self, value: Any) -> array:
         """With values taken from the part."""
         return self._updated(value, "subtract")
 
+    @operation("at multiply")
     def multiply(self, value: Any) -> array:
         """With the part multiplied by values."""
         return self._updated(value, "multiply")
 
+    @operation("at divide")
     def divide(self, value: Any) -> array:
         """With the part divided by values."""
         return self._updated(value, "divide")
 
+    @operation("at maximum")
     def maximum(self, value: Any) -> array:
         """With values where they are greater than the part."""
         return self._updated(value, "maximum")
 
+    @operation("at minimum")
     def minimum(self, value: Any) -> array:
         """With values where they are less than the part."""
         return self._updated(value, "minimum")
@@ -61,5 +69,10 @@ class ArrayAt:
 def of(array: array, key: Any = UNSET) -> ArrayAt:
     """The part of an array at an index."""
     made = ArrayAt.__new__(ArrayAt)
-    made._array, made._key = array, key
+    made._array = array
+    if key is not UNSET:
+        made._key = key
     return made
+
+
+parts_are(ArrayAt)

@@ -87,7 +87,7 @@ def _elements(numbers: Sequence[Any], dtype: Dtype) -> Any:
     if dtype.kind == "c":
         return arrays.array("f", [part for number in map(complex, numbers) for part in (number.real, number.imag)])
     if any(type(number) is complex for number in numbers):
-        numbers = [number.real for number in numbers]
+        numbers = arrays.array("f", [number.real for number in numbers])
     if dtype.kind == "b":
         return bytes(map(bool, numbers))
     if dtype.kind in "iu":
@@ -101,7 +101,7 @@ def _elements(numbers: Sequence[Any], dtype: Dtype) -> Any:
 def _integers(numbers: Sequence[Any], dtype: Dtype) -> Sequence[int]:
     if all(type(number) is int for number in numbers):
         return numbers
-    return [number if isinstance(number, int) else _truncated(float(number), dtype) for number in numbers]
+    return [_truncated(float(number), dtype) for number in numbers]
 
 
 def _truncated(number: float, dtype: Dtype) -> int:

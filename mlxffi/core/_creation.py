@@ -10,19 +10,19 @@ from typing import Any, overload
 from .._errors import ArgumentError
 from .._ffi import graph
 from . import _dtype
-from ._arguments import as_array
+from ._arguments import as_array, operation
 from ._array import array
 from ._checks import ArrayLike, dtype_number, integers, misfit, require_array
 from ._device import StreamOrDevice, stream_handle
 from ._dtype import Dtype, float32
 
 own = array._own
-INTS = frozenset((int,))
-# Of the numbers of int32.
-LIMIT = 2**31
-INT32 = _dtype.int32.number
 
 # --- ranges ---
+
+
+def _places(start: Any, stop: Any, step: Any, dtype: Any, *, stream: Any = None) -> None:
+    """The parameters of `arange` as C reads them: all but the stream may be missing."""
 
 
 @overload
@@ -42,6 +42,7 @@ def arange(
 ) -> array: ...
 
 
+@operation("arange", _places)
 def arange(*args: Any, stream: StreamOrDevice = None, **kwargs: Any) -> array:
     """Evenly spaced numbers from `start`, or 0, up to `stop` and without it.
 
@@ -50,12 +51,6 @@ def arange(*args: Any, stream: StreamOrDevice = None, **kwargs: Any) -> array:
       dtype: None takes float32 where a number is a float, else int32, or int64 where a number needs it.
     """
     where = 0 if stream is None else stream_handle(stream)
-    if len(args) == 1 and type(args[0]) is int and not kwargs and -LIMIT <= args[0] < LIMIT:
-        return own(graph.glue_arange(0, args[0], 1, INT32, where))
-    plain = not kwargs and 0 < len(args) < 4 and INTS.issuperset(map(type, args))
-    if plain and -LIMIT <= min(args) <= max(args) < LIMIT:
-        start, stop, step = (0, *args, 1) if len(args) == 1 else args if len(args) == 3 else (*args, 1)
-        return own(graph.glue_arange(start, stop, step, INT32, where))
     return own(graph.glue_arange(*_range(*_by_place(args, kwargs)), where))
 
 
@@ -95,6 +90,7 @@ def _range_dtype(numbers: Sequence[int | float]) -> Dtype:
     return _dtype.int32 if all(-(2**31) <= number < 2**31 for number in numbers) else _dtype.int64
 
 
+@operation("linspace")
 def linspace(
     start: Any,
     stop: Any,
@@ -111,6 +107,7 @@ def linspace(
 # --- arrays of one value ---
 
 
+@operation("full")
 def full(
     shape: int | Sequence[int], vals: ArrayLike, dtype: Dtype | None = None, *, stream: StreamOrDevice = None
 ) -> array:
@@ -125,6 +122,7 @@ def full(
     return own(graph.glue_full(shape, len(shape), value._h, value.dtype.number, stream_handle(stream)))
 
 
+@operation("full_like")
 def full_like(a: array, vals: ArrayLike, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
     """An array of the shape of `a`, filled with `vals`; `dtype` None takes that of `a`."""
     a, value = require_array(a, "a"), as_array(vals)
@@ -132,6 +130,7 @@ def full_like(a: array, vals: ArrayLike, dtype: Dtype | None = None, *, stream: 
     return own(graph.glue_full_like(a._h, value._h, number, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("zeros_like")
 def zeros_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
     """Zeros in the shape of `a`; `dtype` None takes that of `a`."""
     if type(a) is not array:
@@ -142,6 +141,7 @@ def zeros_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevic
     return own(graph.glue_zeros_like_dtype(a._h, dtype_number(dtype), where))
 
 
+@operation("ones_like")
 def ones_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
     """Ones in the shape of `a`; `dtype` None takes that of `a`."""
     if type(a) is not array:
@@ -152,6 +152,7 @@ def ones_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice
     return own(graph.glue_ones_like_dtype(a._h, dtype_number(dtype), where))
 
 
+@operation("eye")
 def eye(
     n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = float32, *, stream: StreamOrDevice = None
 ) -> array:
@@ -163,6 +164,7 @@ def eye(
         raise misfit(error) from None
 
 
+@operation("tri")
 def tri(
     n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = None, *, stream: StreamOrDevice = None
 ) -> array:
@@ -178,6 +180,7 @@ def tri(
 # --- arrays of other libraries ---
 
 
+@operation("asarray")
 def asarray(a: Any, dtype: Dtype | None = None, *, copy: bool | None = None) -> array:
     """An array of a number, a nested list, an array or another library's array.
 
@@ -216,6 +219,7 @@ def from_dlpack(x: Any, /, *, copy: bool | None = None) -> array:
     return array(x)
 
 
+@operation("broadcast_shapes")
 def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     """The shape to which shapes broadcast together.
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from .. import device as lower
 from .._errors import RangeError, check, last_error
 from .._ffi import ffi, lib
+from ._arguments import operation
 
 
 class DeviceType(enum.Enum):
@@ -88,6 +89,7 @@ class Stream(lower.Stream):
     def __repr__(self) -> str:
         return f"Stream({self.device!r}, {self.index})"
 
+    @operation("stream equal")
     def __eq__(self, arg: object, /) -> bool:
         return isinstance(arg, lower.Stream) and bool(lib.glue_stream_equal(self._h, arg._h))
 
@@ -197,17 +199,20 @@ def default_device() -> Device:
     return Device._own(lib.glue_get_default_device())  # type: ignore[return-value]
 
 
+@operation("set_default_device")
 def set_default_device(device: Device | DeviceType) -> None:
     """Choose the device on which operations run that name no stream."""
     chosen = _device(device)
     check(lib.glue_set_default_device(chosen._h))
 
 
+@operation("device is_available")
 def is_available(device: Device | DeviceType) -> bool:
     """Whether a device is there."""
     return lower.is_available(_device(device))
 
 
+@operation("device_count")
 def device_count(device_type: DeviceType) -> int:
     """How many devices of a type there are."""
     if not isinstance(device_type, DeviceType):
@@ -268,6 +273,7 @@ def default_stream(device: Device | DeviceType) -> Stream:
     return Stream._own(lib.glue_get_default_stream(on._h))  # type: ignore[return-value]
 
 
+@operation("set_default_stream")
 def set_default_stream(stream: Stream) -> None:
     """Make a stream the calling thread's default for its device."""
     if not isinstance(stream, Stream):

@@ -7,6 +7,8 @@ from typing import Any
 
 from .. import dtype as lower
 from .._errors import ArgumentError
+from .._ffi import relate
+from ._arguments import operation
 
 
 class Dtype(lower.Dtype):
@@ -106,6 +108,7 @@ _KINDS = {
 }
 
 
+@operation("issubdtype")
 def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool:
     """Whether a dtype or category lies in another one."""
     if not isinstance(arg1, (Dtype, DtypeCategory)):
@@ -168,6 +171,16 @@ def _mixed_sign(size: int, signed: Dtype) -> Dtype:
 
 
 _PROMOTED = tuple(tuple(_promoted(a, b) for b in DTYPES) for a in DTYPES)
+
+
+def _members(category: DtypeCategory) -> int:
+    """The dtypes of a category, a bit for each."""
+    return sum(1 << dtype.number for dtype in DTYPES if issubdtype(dtype, category))
+
+
+relate(
+    bytes(dtype.number for row in _PROMOTED for dtype in row), tuple(DtypeCategory), tuple(map(_members, DtypeCategory))
+)
 
 
 def castable(a: Dtype, b: Dtype) -> bool:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from .. import memory
+from ._arguments import operation
 
 
+@operation("get_active_memory")
 def get_active_memory() -> int:
     """The bytes in use by arrays."""
     return memory.active_memory()
 
 
+@operation("get_peak_memory")
 def get_peak_memory() -> int:
     """The most bytes in use since the start of the program or the last reset."""
     return memory.peak_memory()
 
 
+@operation("reset_peak_memory")
 def reset_peak_memory() -> None:
     """Let the peak start again from 0."""
     memory.reset_peak_memory()
 
 
+@operation("get_cache_memory")
 def get_cache_memory() -> int:
     """The bytes that are kept for reuse."""
     return memory.cache_memory()
@@ -30,21 +35,25 @@ def clear_cache() -> None:
     memory.clear_cache()
 
 
+@operation("get_memory_limit")
 def get_memory_limit() -> int:
     """The guideline, in bytes, for the memory that computations use."""
     return memory.memory_limit()
 
 
+@operation("set_memory_limit")
 def set_memory_limit(limit: int) -> int:
     """Set the guideline, in bytes, for the memory that computations use; returns the one before."""
     return memory.set_memory_limit(_bytes("set_memory_limit", limit))
 
 
+@operation("set_cache_limit")
 def set_cache_limit(limit: int) -> int:
     """Set how many bytes may be kept for reuse; returns the limit before."""
     return memory.set_cache_limit(_bytes("set_cache_limit", limit))
 
 
+@operation("set_wired_limit")
 def set_wired_limit(limit: int) -> int:
     """Set how many bytes stay resident for the GPU (Metal); returns the limit before."""
     return memory.set_wired_limit(_bytes("set_wired_limit", limit))

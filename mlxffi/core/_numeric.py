@@ -10,7 +10,7 @@ from .._containers import handle
 from .._errors import ArgumentError, last_error
 from .._ffi import ffi, graph, lib, taken_text
 from . import _dtype
-from ._arguments import as_array, as_pair, beside
+from ._arguments import as_array, as_pair, beside, operation
 from ._array import array
 from ._checks import ArrayLike, dtype_number, integers, require_array, sizes
 from ._device import StreamOrDevice, stream_handle
@@ -22,6 +22,7 @@ own = array._own
 # --- choices ---
 
 
+@operation("where")
 def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """The elements of `x` where `condition` holds, and those of `y` elsewhere."""
     if type(condition) is not array:
@@ -31,6 +32,7 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /, *, stream: Stream
     return own(graph.glue_where(condition._h, x._h, y._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("clip")
 def clip(a: array, /, a_min: ArrayLike | None, a_max: ArrayLike | None, *, stream: StreamOrDevice = None) -> array:
     """`a` with elements below `a_min` raised to it and those above `a_max` lowered to it; None is no limit.
 
@@ -44,6 +46,7 @@ def clip(a: array, /, a_min: ArrayLike | None, a_max: ArrayLike | None, *, strea
     return own(graph.glue_clip(a._h, low_handle, high_handle, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("conjugate")
 def conj(a: ArrayLike, *, stream: StreamOrDevice = None) -> array:
     """The complex conjugate of each element."""
     return ops.conjugate(a, stream=stream)
@@ -62,6 +65,7 @@ def _scan(glue: Callable[..., int], a: Any, axis: int | None, *options: Any, str
     return own(glue(a._h, axis, *options, where))
 
 
+@operation("cumsum")
 def cumsum(
     a: array,
     /,
@@ -83,6 +87,7 @@ def cumsum(
     return _scan(graph.glue_cumsum_dtype, a, axis, *options, stream=stream)
 
 
+@operation("cumprod")
 def cumprod(
     a: array,
     /,
@@ -104,6 +109,7 @@ def cumprod(
     return _scan(graph.glue_cumprod_dtype, a, axis, *options, stream=stream)
 
 
+@operation("cummax")
 def cummax(
     a: array,
     /,
@@ -121,6 +127,7 @@ def cummax(
     return _scan(graph.glue_cummax, a, axis, reverse, inclusive, stream=stream)
 
 
+@operation("cummin")
 def cummin(
     a: array,
     /,
@@ -138,6 +145,7 @@ def cummin(
     return _scan(graph.glue_cummin, a, axis, reverse, inclusive, stream=stream)
 
 
+@operation("logcumsumexp")
 def logcumsumexp(
     a: array,
     /,
@@ -158,6 +166,7 @@ def logcumsumexp(
 # --- reductions ---
 
 
+@operation("median")
 def median(
     a: array,
     /,
@@ -172,6 +181,7 @@ def median(
     return own(graph.glue_median(a._h, list(axes), len(axes), keepdims, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("trace")
 def trace(
     a: array,
     /,
@@ -193,6 +203,7 @@ def trace(
 # --- sums of products ---
 
 
+@operation("tensordot")
 def tensordot(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, stream: StreamOrDevice = None) -> array:
     """The sums of the products of two arrays over axes.
 
@@ -208,6 +219,7 @@ def tensordot(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, str
     return own(graph.glue_tensordot(a._h, b._h, first, len(first), second, len(second), where))
 
 
+@operation("einsum")
 def einsum(subscripts: str, *operands: Any, stream: StreamOrDevice = None) -> array:
     """The sum of products that subscripts such as "ij,jk->ik" describe."""
     code, arrays = text(subscripts, "subscripts"), [as_array(value) for value in operands]
@@ -245,6 +257,7 @@ def _contractions(numbers: Any) -> list[tuple[int, ...]]:
 # --- convolutions ---
 
 
+@operation("convolve")
 def convolve(a: array, v: array, /, mode: str = "full", *, stream: StreamOrDevice = None) -> array:
     """The convolution of two vectors.
 
@@ -283,6 +296,7 @@ def _overlap(mode: str, size: int) -> tuple[int, int]:
     return (half, half) if size % 2 else (half, max(0, half - 1))
 
 
+@operation("conv_general")
 def conv_general(
     input: array,
     weight: array,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from .._arguments import text
 from .._errors import ArgumentError, RangeError
 from .._ffi import graph
-from ._arguments import as_array, beside
+from ._arguments import as_array, beside, operation
 from ._array import array
 from ._checks import (
     ArrayLike,
@@ -29,6 +29,7 @@ own = array._own
 # --- axes ---
 
 
+@operation("transpose")
 def transpose(a: array, /, axes: Sequence[int] | None = None, *, stream: StreamOrDevice = None) -> array:
     """`a` with its axes in another order; None reverses them."""
     if type(a) is not array:
@@ -40,11 +41,13 @@ def transpose(a: array, /, axes: Sequence[int] | None = None, *, stream: StreamO
     return own(graph.glue_transpose_axes(a._h, axes, len(axes), where))
 
 
+@operation("transpose")
 def permute_dims(a: array, /, axes: Sequence[int] | None = None, *, stream: StreamOrDevice = None) -> array:
     """`a` with its axes in another order; None reverses them."""
     return transpose(a, axes, stream=stream)
 
 
+@operation("expand_dims")
 def expand_dims(a: array, /, axis: Any, *, stream: StreamOrDevice = None) -> array:
     """`a` with new axes of size 1 at the positions `axis` of the result."""
     if type(a) is not array:
@@ -59,6 +62,7 @@ def expand_dims(a: array, /, axis: Any, *, stream: StreamOrDevice = None) -> arr
         raise misfit(error) from None
 
 
+@operation("roll")
 def roll(
     a: array,
     shift: Any,
@@ -81,6 +85,7 @@ def roll(
     return own(graph.glue_roll_axis(a._h, shift, len(shift), axis, where))
 
 
+@operation("as_strided")
 def as_strided(
     a: array,
     /,
@@ -113,6 +118,7 @@ def _row_major(shape: Sequence[int]) -> list[int]:
 # --- parts ---
 
 
+@operation("split")
 def split(a: array, /, indices_or_sections: Any, axis: int = 0, *, stream: StreamOrDevice = None) -> list[array]:
     """The parts of `a` along an axis: so many equal ones, or those between indices."""
     if type(a) is not array:
@@ -127,6 +133,7 @@ def split(a: array, /, indices_or_sections: Any, axis: int = 0, *, stream: Strea
         raise misfit(error) from None
 
 
+@operation("take")
 def take(a: array, /, indices: int | array, axis: int | None = None, *, stream: StreamOrDevice = None) -> array:
     """The elements of `a` at indices along an axis; of all of `a` in row order where `axis` is None.
 
@@ -158,6 +165,7 @@ def _take_one(a: array, index: Any, axis: int | None, where: int) -> array:
     return own(graph.glue_squeeze_axis(part._h, axis, where))
 
 
+@operation("take_along_axis")
 def take_along_axis(a: array, /, indices: array, axis: int | None = -1, *, stream: StreamOrDevice = None) -> array:
     """The elements of `a` at indices along an axis, row by row; of all of `a` in row order where `axis` is None."""
     a, indices, where = require_array(a, "a"), require_array(indices, "indices"), stream_handle(stream)
@@ -167,6 +175,7 @@ def take_along_axis(a: array, /, indices: array, axis: int | None = -1, *, strea
     return own(graph.glue_take_along_axis(flat._h, indices._h, 0, where))
 
 
+@operation("put_along_axis")
 def put_along_axis(
     a: array,
     /,
@@ -186,6 +195,7 @@ def put_along_axis(
     return own(graph.glue_reshape(put._h, a.shape, a.ndim, where))
 
 
+@operation("slice")
 def slice(
     a: array,
     start_indices: array,
@@ -200,6 +210,7 @@ def slice(
     return own(graph.glue_slice_dynamic(a._h, start._h, axes, len(axes), size, len(size), stream_handle(stream)))
 
 
+@operation("slice_update")
 def slice_update(
     a: array, update: array, start_indices: array, axes: Sequence[int], *, stream: StreamOrDevice = None
 ) -> array:
@@ -237,12 +248,14 @@ def unique(
 # --- several arrays ---
 
 
+@operation("broadcast_arrays")
 def broadcast_arrays(*arrays: Any, stream: StreamOrDevice = None) -> list[array]:
     """Arrays, broadcast to the shape that they have together."""
     made = [as_array(value) for value in arrays]
     return take_list(graph.glue_broadcast_arrays([one._h for one in made], len(made), stream_handle(stream)))
 
 
+@operation("meshgrid")
 def meshgrid(
     *arrays: Any, sparse: Any = False, indexing: Any = "xy", stream: StreamOrDevice = None
 ) -> tuple[array, ...]:
@@ -257,6 +270,7 @@ def meshgrid(
     return take_tuple(graph.glue_meshgrid([one._h for one in made], len(made), sparse, order, stream_handle(stream)))
 
 
+@operation("concatenate")
 def concat(arrays: list[array], axis: int | None = 0, *, stream: StreamOrDevice = None) -> array:
     """Arrays, one after the other along an axis; None flattens them first."""
     return ops.concatenate(arrays, axis, stream=stream)
@@ -269,16 +283,19 @@ def _at_least(glue: Any, arrays: tuple[Any, ...], stream: StreamOrDevice) -> Any
     return made[0] if len(made) == 1 else made
 
 
+@operation("atleast_1d")
 def atleast_1d(*arys: Any, stream: StreamOrDevice = None) -> array | list[array]:
     """Arrays with one axis or more: one for one argument, else a list."""
     return _at_least(graph.glue_atleast_1d, arys, stream)  # type: ignore[no-any-return]
 
 
+@operation("atleast_2d")
 def atleast_2d(*arys: Any, stream: StreamOrDevice = None) -> array | list[array]:
     """Arrays with two axes or more: one for one argument, else a list."""
     return _at_least(graph.glue_atleast_2d, arys, stream)  # type: ignore[no-any-return]
 
 
+@operation("atleast_3d")
 def atleast_3d(*arys: Any, stream: StreamOrDevice = None) -> array | list[array]:
     """Arrays with three axes or more: one for one argument, else a list."""
     return _at_least(graph.glue_atleast_3d, arys, stream)  # type: ignore[no-any-return]
@@ -287,6 +304,7 @@ def atleast_3d(*arys: Any, stream: StreamOrDevice = None) -> array | list[array]
 # --- margins ---
 
 
+@operation("pad")
 def pad(
     a: array,
     pad_width: Any,

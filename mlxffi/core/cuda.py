@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from .._errors import check
 from .._ffi import ffi, lib
+from ._arguments import operation
 
 
+@operation("cuda is_available")
 def is_available() -> bool:
     """Whether the library has the CUDA backend and can use it."""
     found = ffi.new("bool *")

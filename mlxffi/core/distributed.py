@@ -9,7 +9,7 @@ from .. import _handles
 from .._arguments import text
 from .._errors import ArgumentError, OperationError
 from .._ffi import graph, lib
-from ._arguments import as_array
+from ._arguments import as_array, operation
 from ._array import array
 from ._device import StreamOrDevice, stream_handle
 from ._dtype import Dtype
@@ -57,6 +57,7 @@ class Group(_handles.Owner):
         return Group._own(lib.glue_distributed_group_split(self._h, color, key))
 
 
+@operation("distributed is_available")
 def is_available(backend: str = "any") -> bool:
     """Whether a backend ("any", "mpi", "nccl", "jaccl" or "ring") was built in; "any": one of them."""
     return bool(lib.glue_distributed_is_available(text(backend, "backend")))
@@ -106,30 +107,35 @@ def _group(group: Group | None) -> int:
     return group._h
 
 
+@operation("distributed_all_sum")
 def all_sum(x: array, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
     """The sum of the arrays of all processes."""
     x = as_array(x)
     return _own(graph.glue_distributed_all_sum(x._h, _group(group), stream_handle(stream)))
 
 
+@operation("distributed_all_max")
 def all_max(x: array, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
     """The largest of the arrays of all processes, by element."""
     x = as_array(x)
     return _own(graph.glue_distributed_all_max(x._h, _group(group), stream_handle(stream)))
 
 
+@operation("distributed_all_min")
 def all_min(x: array, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
     """The smallest of the arrays of all processes, by element."""
     x = as_array(x)
     return _own(graph.glue_distributed_all_min(x._h, _group(group), stream_handle(stream)))
 
 
+@operation("distributed_all_gather")
 def all_gather(x: array, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
     """The arrays of all processes, one behind the other along the first axis."""
     x = as_array(x)
     return _own(graph.glue_distributed_all_gather(x._h, _group(group), stream_handle(stream)))
 
 
+@operation("distributed_sum_scatter")
 def sum_scatter(x: array, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
     """This process's part, along the first axis, of the sum of the arrays of all processes (NCCL)."""
     x = as_array(x)

@@ -8,6 +8,7 @@ from typing import Any
 from .._arguments import FFT_NORMS, text
 from .._errors import ArgumentError, RangeError
 from .._ffi import graph
+from ._arguments import operation
 from ._array import array
 from ._checks import integers, misfit, require_array, sizes
 from ._device import StreamOrDevice, stream_handle
@@ -60,6 +61,7 @@ def _along_several(
     return own(glue(a._h, s, len(s), axes, len(axes), number, where))
 
 
+@operation("fft_fft")
 def fft(a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: StreamOrDevice = None) -> array:
     """The discrete Fourier transform along an axis.
 
@@ -70,6 +72,7 @@ def fft(a: array, n: int | None = None, axis: int = -1, norm: str = "backward", 
     return _along_one(graph.glue_fft_fft, a, n, axis, norm, stream)
 
 
+@operation("fft_ifft")
 def ifft(
     a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: StreamOrDevice = None
 ) -> array:
@@ -82,6 +85,7 @@ def ifft(
     return _along_one(graph.glue_fft_ifft, a, n, axis, norm, stream)
 
 
+@operation("fft_fft2")
 def fft2(
     a: array,
     s: tuple[int, ...] | None = None,
@@ -97,6 +101,7 @@ def fft2(
     return _along_several(graph.glue_fft_fft2, a, s, axes, norm, stream)
 
 
+@operation("fft_ifft2")
 def ifft2(
     a: array,
     s: tuple[int, ...] | None = None,
@@ -112,6 +117,7 @@ def ifft2(
     return _along_several(graph.glue_fft_ifft2, a, s, axes, norm, stream)
 
 
+@operation("fft_fftn")
 def fftn(
     a: array,
     s: tuple[int, ...] | None = None,
@@ -127,6 +133,7 @@ def fftn(
     return _along_several(graph.glue_fft_fftn, a, s, axes, norm, stream)
 
 
+@operation("fft_ifftn")
 def ifftn(
     a: array,
     s: tuple[int, ...] | None = None,
@@ -142,6 +149,7 @@ def ifftn(
     return _along_several(graph.glue_fft_ifftn, a, s, axes, norm, stream)
 
 
+@operation("fft_rfft")
 def rfft(
     a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: StreamOrDevice = None
 ) -> array:
@@ -154,6 +162,7 @@ def rfft(
     return _along_one(graph.glue_fft_rfft, a, n, axis, norm, stream)
 
 
+@operation("fft_irfft")
 def irfft(
     a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: StreamOrDevice = None
 ) -> array:
@@ -166,6 +175,7 @@ def irfft(
     return _along_one(graph.glue_fft_irfft, a, n, axis, norm, stream, half=True)
 
 
+@operation("fft_rfft2")
 def rfft2(
     a: array,
     s: tuple[int, ...] | None = None,
@@ -181,6 +191,7 @@ def rfft2(
     return _along_several(graph.glue_fft_rfft2, a, s, axes, norm, stream)
 
 
+@operation("fft_irfft2")
 def irfft2(
     a: array,
     s: tuple[int, ...] | None = None,
@@ -196,6 +207,7 @@ def irfft2(
     return _along_several(graph.glue_fft_irfft2, a, s, axes, norm, stream, half=True)
 
 
+@operation("fft_rfftn")
 def rfftn(
     a: array,
     s: tuple[int, ...] | None = None,
@@ -211,6 +223,7 @@ def rfftn(
     return _along_several(graph.glue_fft_rfftn, a, s, axes, norm, stream)
 
 
+@operation("fft_irfftn")
 def irfftn(
     a: array,
     s: tuple[int, ...] | None = None,
@@ -226,6 +239,7 @@ def irfftn(
     return _along_several(graph.glue_fft_irfftn, a, s, axes, norm, stream, half=True)
 
 
+@operation("fft_fftfreq")
 def fftfreq(n: int, d: float = 1.0, stream: StreamOrDevice = None) -> array:
     """The frequencies of the results of `fft` for `n` points at the distance `d`."""
     try:
@@ -234,6 +248,7 @@ def fftfreq(n: int, d: float = 1.0, stream: StreamOrDevice = None) -> array:
         raise misfit(error) from None
 
 
+@operation("fft_rfftfreq")
 def rfftfreq(n: int, d: float = 1.0, stream: StreamOrDevice = None) -> array:
     """The frequencies of the results of `rfft` for `n` points at the distance `d`."""
     try:
@@ -248,11 +263,13 @@ def _shifted(glue: Callable[..., int], a: Any, axes: Any, stream: Any) -> array:
     return own(glue(a._h, chosen, len(chosen), 0 if stream is None else stream_handle(stream)))
 
 
+@operation("fft_fftshift")
 def fftshift(a: array, axes: int | Sequence[int] | None = None, stream: StreamOrDevice = None) -> array:
     """The results of a transform in the order of their frequencies, along axes (None: all)."""
     return _shifted(graph.glue_fft_fftshift, a, axes, stream)
 
 
+@operation("fft_ifftshift")
 def ifftshift(a: array, axes: int | Sequence[int] | None = None, stream: StreamOrDevice = None) -> array:
     """The inverse of `fftshift`."""
     return _shifted(graph.glue_fft_ifftshift, a, axes, stream)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._ffi import ffi, graph
+from ._arguments import operation
 from ._array import array
 from ._checks import integers, require_array, take_tuple
 from ._device import StreamOrDevice, stream_handle
@@ -28,6 +29,7 @@ from .generated.linalg import tri_inv as tri_inv
 own = array._own
 
 
+@operation("linalg_norm")
 def norm(
     a: array,
     /,
@@ -56,6 +58,7 @@ def norm(
     return own(graph.glue_linalg_norm(a._h, ord, *rest))
 
 
+@operation("linalg_svd")
 def svd(a: array, compute_uv: bool = True, *, stream: StreamOrDevice = None) -> Any:
     """The singular value decomposition of matrices.
 
@@ -67,6 +70,7 @@ def svd(a: array, compute_uv: bool = True, *, stream: StreamOrDevice = None) -> 
     return parts if compute_uv else parts[0]
 
 
+@operation("linalg_lu")
 def lu(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array, array]:
     """The LU decomposition of matrices: the rows' order, the lower and the upper triangle."""
     a = require_array(a, "a")

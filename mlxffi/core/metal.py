@@ -8,8 +8,10 @@ from .._arguments import text
 from .._errors import check
 from .._ffi import ffi, lib
 from . import _device, _memory
+from ._arguments import operation
 
 
+@operation("metal is_available")
 def is_available() -> bool:
     """Whether the library has the Metal backend and can use it."""
     found = ffi.new("bool *")

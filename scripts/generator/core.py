@@ -33,7 +33,7 @@ CHECKS = "array_list dtype_number integers many misfit require_array sizes sprea
 FROM = {
     "_arguments": ("text",),
     "_ffi": ("graph",),
-    "core._arguments": ("as_array", "as_pair"),
+    "core._arguments": ("as_array", "as_pair", "operation"),
     "core._checks": tuple(CHECKS.split()),
     "core._device": ("stream_handle",),
     "core._dtype": ("bfloat16", "float32"),
@@ -113,7 +113,8 @@ class CoreFunction:
         calls = self._calls()
         lines = [*self._match_arrays(), *calls]
         doc = textwrap.wrap(f'"""{_sentence(self.row.doc)}"""', WIDTH - 4, break_long_words=False)
-        return "\n".join([self._head(), *("    " + line for line in [*doc, *lines])])
+        decorator = f'@operation("{self.row.name.removeprefix("mlx_")}")'
+        return "\n".join([decorator, self._head(), *("    " + line for line in [*doc, *lines])])
 
     # --- the signature ---
 
@@ -183,8 +184,8 @@ class CoreFunction:
 
     def _arguments(self, row: Function) -> tuple[list[str], list[str]]:
         params = [param for param in row.params if param.type not in ("mlx_array *", "mlx_vector_array *")]
-        numbered = {param.name: re.sub(r"_\d$", "", param.name) for param in params}
-        names = self._names(params, numbered)
+        numbered = self.numbered(params)
+        names = self.names(params, numbered)
         before: list[str] = []
         arguments: list[str] = []
         for param in params:
@@ -206,7 +207,11 @@ class CoreFunction:
                 self._one(names[param.name], param, row, before, arguments)
         return before, arguments
 
-    def _names(self, params: list[Param], numbered: dict[str, str]) -> dict[str, str]:
+    def numbered(self, params: list[Param]) -> dict[str, str]:
+        """The names of C parameters without their numbers."""
+        return {param.name: re.sub(r"_\d$", "", param.name) for param in params}
+
+    def names(self, params: list[Param], numbered: dict[str, str]) -> dict[str, str]:
         """The Python name of each C parameter that is not the stream or a length."""
         wanted = [param.name for param in params if param.type != "const mlx_stream"]
         wanted = [name for name in wanted if not name.endswith("_num") and numbered[name] not in self.given]

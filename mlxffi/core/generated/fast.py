@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..._ffi import graph
+from .._arguments import operation
 from .._array import array as array_class
 from .._checks import require_array
 from .._device import stream_handle
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 own = array_class._own
 
 
+@operation("fast_layer_norm")
 def layer_norm(
     x: array,
     weight: array | None,
@@ -45,6 +47,7 @@ def layer_norm(
     ))
 
 
+@operation("fast_rms_norm")
 def rms_norm(x: array, weight: array | None, eps: float, *, stream: StreamOrDevice = None) -> array:
     """Divide `x` along its last axis by its root mean square: x / sqrt(mean(x^2) + `eps`), times `weight`."""
     if type(x) is not array_class:
@@ -59,6 +62,7 @@ def rms_norm(x: array, weight: array | None, eps: float, *, stream: StreamOrDevi
     ))
 
 
+@operation("fast_cross_entropy")
 def cross_entropy(logits: array, targets: array, *, stream: StreamOrDevice = None) -> array:
     """Compute the cross-entropy logsumexp(`logits`) - `logits`[target] over the last axis."""
     if type(logits) is not array_class:

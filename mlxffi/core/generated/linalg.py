@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..._arguments import text
 from ..._ffi import graph
+from .._arguments import operation
 from .._array import array as array_class
 from .._checks import misfit, require_array, take_two
 from .._device import stream_handle
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 own = array_class._own
 
 
+@operation("linalg_cholesky")
 def cholesky(a: array, upper: bool = False, *, stream: StreamOrDevice = None) -> array:
     """Compute the Cholesky factor of a symmetric positive definite matrix: lower triangular L with `a` = L L^T, or with
     `upper` the upper triangular U with `a` = U^T U."""
@@ -30,6 +32,7 @@ def cholesky(a: array, upper: bool = False, *, stream: StreamOrDevice = None) ->
     return own(graph.glue_linalg_cholesky(a._h, upper, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("linalg_cholesky_inv")
 def cholesky_inv(a: array, upper: bool = False, *, stream: StreamOrDevice = None) -> array:
     """Compute the inverse of a matrix whose Cholesky factor is `a`: of L L^T for a lower triangular `a`, or with
     `upper` of U^T U for an upper triangular one."""
@@ -38,6 +41,7 @@ def cholesky_inv(a: array, upper: bool = False, *, stream: StreamOrDevice = None
     return own(graph.glue_linalg_cholesky_inv(a._h, upper, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("linalg_cross")
 def cross(a: array, b: array, axis: int = -1, *, stream: StreamOrDevice = None) -> array:
     """Compute the cross product of the vectors along `axis` of `a` and `b`."""
     if type(a) is not array_class:
@@ -50,6 +54,7 @@ def cross(a: array, b: array, axis: int = -1, *, stream: StreamOrDevice = None) 
         raise misfit(error) from None
 
 
+@operation("linalg_eig")
 def eig(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]:
     """Compute the eigenvalues and eigenvectors of a general square matrix."""
     if type(a) is not array_class:
@@ -57,6 +62,7 @@ def eig(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]:
     return take_two(graph.glue_linalg_eig, a._h, 0 if stream is None else stream_handle(stream))
 
 
+@operation("linalg_eigh")
 def eigh(a: array, UPLO: str = 'L', *, stream: StreamOrDevice = None) -> tuple[array, array]:
     """Compute the eigenvalues and eigenvectors of a symmetric or Hermitian matrix."""
     if type(a) is not array_class:
@@ -69,6 +75,7 @@ def eigh(a: array, UPLO: str = 'L', *, stream: StreamOrDevice = None) -> tuple[a
     )
 
 
+@operation("linalg_eigvals")
 def eigvals(a: array, *, stream: StreamOrDevice = None) -> array:
     """Compute the eigenvalues of a general square matrix."""
     if type(a) is not array_class:
@@ -76,6 +83,7 @@ def eigvals(a: array, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_linalg_eigvals(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("linalg_eigvalsh")
 def eigvalsh(a: array, UPLO: str = 'L', *, stream: StreamOrDevice = None) -> array:
     """Compute the eigenvalues of a symmetric or Hermitian matrix."""
     if type(a) is not array_class:
@@ -87,6 +95,7 @@ def eigvalsh(a: array, UPLO: str = 'L', *, stream: StreamOrDevice = None) -> arr
     ))
 
 
+@operation("linalg_inv")
 def inv(a: array, *, stream: StreamOrDevice = None) -> array:
     """Compute the inverse of a square matrix."""
     if type(a) is not array_class:
@@ -94,6 +103,7 @@ def inv(a: array, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_linalg_inv(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("linalg_lu_factor")
 def lu_factor(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]:
     """Factorise an m x n matrix into lower and upper triangular matrices with row exchanges, in packed form."""
     if type(a) is not array_class:
@@ -101,6 +111,7 @@ def lu_factor(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]
     return take_two(graph.glue_linalg_lu_factor, a._h, 0 if stream is None else stream_handle(stream))
 
 
+@operation("linalg_pinv")
 def pinv(a: array, *, stream: StreamOrDevice = None) -> array:
     """Compute the Moore-Penrose pseudo-inverse of an m x n matrix, from its singular value decomposition; singular
     values that are zero up to rounding are left out."""
@@ -109,6 +120,7 @@ def pinv(a: array, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_linalg_pinv(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("linalg_qr")
 def qr(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]:
     """Factorise an m x n matrix into Q, with orthonormal columns, and an upper triangular R."""
     if type(a) is not array_class:
@@ -116,6 +128,7 @@ def qr(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]:
     return take_two(graph.glue_linalg_qr, a._h, 0 if stream is None else stream_handle(stream))
 
 
+@operation("linalg_solve")
 def solve(a: array, b: array, *, stream: StreamOrDevice = None) -> array:
     """Solve the linear equations `a` x = `b` for x."""
     if type(a) is not array_class:
@@ -125,6 +138,7 @@ def solve(a: array, b: array, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_linalg_solve(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("linalg_solve_triangular")
 def solve_triangular(a: array, b: array, *, upper: bool = False, stream: StreamOrDevice = None) -> array:
     """Solve the linear equations `a` x = `b` for x with a lower triangular `a`, or with `upper` an upper triangular
     one."""
@@ -140,6 +154,7 @@ def solve_triangular(a: array, b: array, *, upper: bool = False, stream: StreamO
     ))
 
 
+@operation("linalg_tri_inv")
 def tri_inv(a: array, upper: bool = False, *, stream: StreamOrDevice = None) -> array:
     """Compute the inverse of a lower triangular matrix, or with `upper` of an upper triangular one."""
     if type(a) is not array_class:
@@ -147,6 +162,7 @@ def tri_inv(a: array, upper: bool = False, *, stream: StreamOrDevice = None) -> 
     return own(graph.glue_linalg_tri_inv(a._h, upper, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("linalg_det")
 def det(a: array, *, stream: StreamOrDevice = None) -> array:
     """Compute the determinant of a square matrix."""
     if type(a) is not array_class:
@@ -154,6 +170,7 @@ def det(a: array, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_linalg_det(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("linalg_slogdet")
 def slogdet(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]:
     """Compute the sign and the logarithm of the absolute value of the determinant of a square matrix, which does not
     overflow where the determinant would."""

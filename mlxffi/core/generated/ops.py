@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..._arguments import text
 from ..._ffi import graph
-from .._arguments import as_array, as_pair
+from .._arguments import as_array, as_pair, operation
 from .._array import array as array_class
 from .._checks import (
     array_list,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 own = array_class._own
 
 
+@operation("abs")
 def abs(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Absolute value of each element."""
     if type(a) is not array_class:
@@ -46,6 +47,7 @@ def abs(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_abs(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("add")
 def add(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Element-wise sum of `a` and `b`."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -53,6 +55,7 @@ def add(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_add(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("addmm")
 def addmm(
     c: array,
     a: array,
@@ -73,6 +76,7 @@ def addmm(
     return own(graph.glue_addmm(c._h, a._h, b._h, alpha, beta, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("all")
 def all(
     a: array,
     /,
@@ -101,6 +105,7 @@ def all(
         raise misfit(error) from None
 
 
+@operation("allclose")
 def allclose(
     a: array,
     b: array,
@@ -126,6 +131,7 @@ def allclose(
     ))
 
 
+@operation("any")
 def any(
     a: array,
     /,
@@ -154,6 +160,7 @@ def any(
         raise misfit(error) from None
 
 
+@operation("arccos")
 def arccos(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Inverse cosine of each element, in radians in [0, pi]."""
     if type(a) is not array_class:
@@ -161,6 +168,7 @@ def arccos(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_arccos(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("arccosh")
 def arccosh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Inverse hyperbolic cosine of each element."""
     if type(a) is not array_class:
@@ -168,6 +176,7 @@ def arccosh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_arccosh(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("arcsin")
 def arcsin(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Inverse sine of each element, in radians in [-pi/2, pi/2]."""
     if type(a) is not array_class:
@@ -175,6 +184,7 @@ def arcsin(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_arcsin(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("arcsinh")
 def arcsinh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Inverse hyperbolic sine of each element."""
     if type(a) is not array_class:
@@ -182,6 +192,7 @@ def arcsinh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_arcsinh(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("arctan")
 def arctan(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Inverse tangent of each element, in radians in [-pi/2, pi/2]."""
     if type(a) is not array_class:
@@ -189,6 +200,7 @@ def arctan(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_arctan(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("arctan2")
 def arctan2(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Angle in radians, in [-pi, pi], of the point with ordinate `a` and abscissa `b`, element-wise."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -196,6 +208,7 @@ def arctan2(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> 
     return own(graph.glue_arctan2(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("arctanh")
 def arctanh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Inverse hyperbolic tangent of each element."""
     if type(a) is not array_class:
@@ -203,6 +216,7 @@ def arctanh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_arctanh(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("argmax")
 def argmax(a: array, /, axis: int | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
     """Index of the largest element of the whole array, counted in its row-major flattening."""
     if type(a) is not array_class:
@@ -215,6 +229,7 @@ def argmax(a: array, /, axis: int | None = None, keepdims: bool = False, *, stre
         raise misfit(error) from None
 
 
+@operation("argmin")
 def argmin(a: array, /, axis: int | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
     """Index of the smallest element of the whole array, counted in its row-major flattening."""
     if type(a) is not array_class:
@@ -227,6 +242,7 @@ def argmin(a: array, /, axis: int | None = None, keepdims: bool = False, *, stre
         raise misfit(error) from None
 
 
+@operation("argpartition")
 def argpartition(a: array, /, kth: int, axis: int | None = -1, *, stream: StreamOrDevice = None) -> array:
     """Indices that partition the row-major flattening of `a` around its `kth` smallest element."""
     if type(a) is not array_class:
@@ -239,6 +255,7 @@ def argpartition(a: array, /, kth: int, axis: int | None = -1, *, stream: Stream
         raise misfit(error) from None
 
 
+@operation("argsort")
 def argsort(a: array, /, axis: int | None = -1, *, stream: StreamOrDevice = None) -> array:
     """Indices that sort the row-major flattening of `a` in ascending order."""
     if type(a) is not array_class:
@@ -251,6 +268,7 @@ def argsort(a: array, /, axis: int | None = -1, *, stream: StreamOrDevice = None
         raise misfit(error) from None
 
 
+@operation("array_equal")
 def array_equal(a: ArrayLike, b: ArrayLike, equal_nan: bool = False, stream: StreamOrDevice = None) -> array:
     """Tests whether `a` and `b` have the same shape and equal elements."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -258,6 +276,7 @@ def array_equal(a: ArrayLike, b: ArrayLike, equal_nan: bool = False, stream: Str
     return own(graph.glue_array_equal(a._h, b._h, equal_nan, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("astype")
 def astype(a: array, dtype: Dtype, /, *, stream: StreamOrDevice = None) -> array:
     """Converts each element of `a` to `dtype`."""
     if type(a) is not array_class:
@@ -265,6 +284,7 @@ def astype(a: array, dtype: Dtype, /, *, stream: StreamOrDevice = None) -> array
     return own(graph.glue_astype(a._h, dtype_number(dtype), 0 if stream is None else stream_handle(stream)))
 
 
+@operation("bartlett")
 def bartlett(M: int, *, stream: StreamOrDevice = None) -> array:
     """Bartlett (triangular) window with the `M` values 1 - |2 n / (M - 1) - 1|, which is 0 at both ends."""
     try:
@@ -273,6 +293,7 @@ def bartlett(M: int, *, stream: StreamOrDevice = None) -> array:
         raise misfit(error) from None
 
 
+@operation("bitwise_and")
 def bitwise_and(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Bitwise and of `a` and `b`, element-wise."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -280,6 +301,7 @@ def bitwise_and(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> ar
     return own(graph.glue_bitwise_and(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("bitwise_invert")
 def bitwise_invert(a: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Flips every bit of each element."""
     if type(a) is not array_class:
@@ -287,6 +309,7 @@ def bitwise_invert(a: ArrayLike, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_bitwise_invert(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("bitwise_or")
 def bitwise_or(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Bitwise or of `a` and `b`, element-wise."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -294,6 +317,7 @@ def bitwise_or(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> arr
     return own(graph.glue_bitwise_or(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("bitwise_xor")
 def bitwise_xor(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Bitwise exclusive or of `a` and `b`, element-wise."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -301,6 +325,7 @@ def bitwise_xor(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> ar
     return own(graph.glue_bitwise_xor(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("blackman")
 def blackman(M: int, *, stream: StreamOrDevice = None) -> array:
     """Blackman window with the `M` values 0.42 - 0.5 cos(2 pi n / (M - 1)) + 0.08 cos(4 pi n / (M - 1))."""
     try:
@@ -309,6 +334,7 @@ def blackman(M: int, *, stream: StreamOrDevice = None) -> array:
         raise misfit(error) from None
 
 
+@operation("block_masked_mm")
 def block_masked_mm(
     a: array,
     b: array,
@@ -346,6 +372,7 @@ def block_masked_mm(
         raise misfit(error) from None
 
 
+@operation("broadcast_to")
 def broadcast_to(a: ArrayLike, /, shape: Sequence[int], *, stream: StreamOrDevice = None) -> array:
     """Broadcasts `a` to the shape `shape`."""
     if type(a) is not array_class:
@@ -354,6 +381,7 @@ def broadcast_to(a: ArrayLike, /, shape: Sequence[int], *, stream: StreamOrDevic
     return own(graph.glue_broadcast_to(a._h, shape, len(shape), 0 if stream is None else stream_handle(stream)))
 
 
+@operation("ceil")
 def ceil(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Rounds each element up to the nearest integer."""
     if type(a) is not array_class:
@@ -361,6 +389,7 @@ def ceil(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_ceil(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("concatenate")
 def concatenate(arrays: Sequence[array], axis: int | None = 0, *, stream: StreamOrDevice = None) -> array:
     """Joins the row-major flattenings of `arrays` into one 1-D array."""
     try:
@@ -382,6 +411,7 @@ def concatenate(arrays: Sequence[array], axis: int | None = 0, *, stream: Stream
         raise misfit(error) from None
 
 
+@operation("conjugate")
 def conjugate(a: ArrayLike, *, stream: StreamOrDevice = None) -> array:
     """Complex conjugate of each element."""
     if type(a) is not array_class:
@@ -389,6 +419,7 @@ def conjugate(a: ArrayLike, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_conjugate(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("contiguous")
 def contiguous(a: array, /, allow_col_major: bool = False, *, stream: StreamOrDevice = None) -> array:
     """Lays out the elements of `a` contiguously in memory."""
     if type(a) is not array_class:
@@ -396,6 +427,7 @@ def contiguous(a: array, /, allow_col_major: bool = False, *, stream: StreamOrDe
     return own(graph.glue_contiguous(a._h, allow_col_major, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("conv1d")
 def conv1d(
     input: array,
     weight: array,
@@ -426,6 +458,7 @@ def conv1d(
         raise misfit(error) from None
 
 
+@operation("conv2d")
 def conv2d(
     input: array,
     weight: array,
@@ -462,6 +495,7 @@ def conv2d(
         raise misfit(error) from None
 
 
+@operation("conv3d")
 def conv3d(
     input: array,
     weight: array,
@@ -501,6 +535,7 @@ def conv3d(
         raise misfit(error) from None
 
 
+@operation("conv_transpose1d")
 def conv_transpose1d(
     input: array,
     weight: array,
@@ -534,6 +569,7 @@ def conv_transpose1d(
         raise misfit(error) from None
 
 
+@operation("conv_transpose2d")
 def conv_transpose2d(
     input: array,
     weight: array,
@@ -575,6 +611,7 @@ def conv_transpose2d(
         raise misfit(error) from None
 
 
+@operation("conv_transpose3d")
 def conv_transpose3d(
     input: array,
     weight: array,
@@ -620,6 +657,7 @@ def conv_transpose3d(
         raise misfit(error) from None
 
 
+@operation("cos")
 def cos(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Cosine of each element, taken in radians."""
     if type(a) is not array_class:
@@ -627,6 +665,7 @@ def cos(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_cos(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("cosh")
 def cosh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Hyperbolic cosine of each element."""
     if type(a) is not array_class:
@@ -634,6 +673,7 @@ def cosh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_cosh(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("degrees")
 def degrees(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Converts each element from radians to degrees."""
     if type(a) is not array_class:
@@ -641,6 +681,7 @@ def degrees(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_degrees(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("dequantize")
 def dequantize(
     w: array,
     /,
@@ -679,6 +720,7 @@ def dequantize(
     ))
 
 
+@operation("diag")
 def diag(a: array, /, k: int = 0, *, stream: StreamOrDevice = None) -> array:
     """Extracts the `k`-th diagonal of a 2-D array, or builds a square matrix with a 1-D array on its `k`-th
     diagonal."""
@@ -690,6 +732,7 @@ def diag(a: array, /, k: int = 0, *, stream: StreamOrDevice = None) -> array:
         raise misfit(error) from None
 
 
+@operation("diagonal")
 def diagonal(a: array, offset: int = 0, axis1: int = 0, axis2: int = 1, stream: StreamOrDevice = None) -> array:
     """Diagonal with the given `offset` of the planes spanned by `axis1` and `axis2`."""
     if type(a) is not array_class:
@@ -700,6 +743,7 @@ def diagonal(a: array, offset: int = 0, axis1: int = 0, axis2: int = 1, stream: 
         raise misfit(error) from None
 
 
+@operation("divide")
 def divide(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Element-wise true quotient `a` / `b`."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -707,6 +751,7 @@ def divide(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_divide(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("divmod")
 def divmod(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> list[array]:
     """Element-wise floored quotient and the matching remainder of `a` by `b`."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -714,6 +759,7 @@ def divmod(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> list[ar
     return take_list(graph.glue_divmod(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("equal")
 def equal(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Tests element-wise whether `a` equals `b`."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -721,6 +767,7 @@ def equal(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_equal(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("erf")
 def erf(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, of each element."""
     if type(a) is not array_class:
@@ -728,6 +775,7 @@ def erf(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_erf(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("erfinv")
 def erfinv(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Inverse of the error function for each element."""
     if type(a) is not array_class:
@@ -735,6 +783,7 @@ def erfinv(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_erfinv(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("exp")
 def exp(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Exponential of each element."""
     if type(a) is not array_class:
@@ -742,6 +791,7 @@ def exp(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_exp(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("expm1")
 def expm1(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Computes exp(x) - 1 for each element x, accurately also for x near 0."""
     if type(a) is not array_class:
@@ -749,6 +799,7 @@ def expm1(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_expm1(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("flatten")
 def flatten(a: array, /, start_axis: int = 0, end_axis: int = -1, *, stream: StreamOrDevice = None) -> array:
     """Merges the axes from `start_axis` to `end_axis`, both included, into one."""
     if type(a) is not array_class:
@@ -759,6 +810,7 @@ def flatten(a: array, /, start_axis: int = 0, end_axis: int = -1, *, stream: Str
         raise misfit(error) from None
 
 
+@operation("floor")
 def floor(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Rounds each element down to the nearest integer."""
     if type(a) is not array_class:
@@ -766,6 +818,7 @@ def floor(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_floor(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("floor_divide")
 def floor_divide(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Element-wise quotient `a` / `b` rounded toward negative infinity."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -773,6 +826,7 @@ def floor_divide(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> a
     return own(graph.glue_floor_divide(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("from_fp8")
 def from_fp8(x: array, dtype: Dtype | None = bfloat16, *, stream: StreamOrDevice = None) -> array:
     """Decodes 8-bit floating point numbers in E4M3 format (4 exponent and 3 mantissa bits, largest value 448, no
     infinities)."""
@@ -785,6 +839,7 @@ def from_fp8(x: array, dtype: Dtype | None = bfloat16, *, stream: StreamOrDevice
     ))
 
 
+@operation("gather_mm")
 def gather_mm(
     a: array,
     b: array,
@@ -814,6 +869,7 @@ def gather_mm(
     ))
 
 
+@operation("greater")
 def greater(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Tests element-wise whether `a` > `b`."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -821,6 +877,7 @@ def greater(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_greater(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("greater_equal")
 def greater_equal(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Tests element-wise whether `a` >= `b`."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -828,6 +885,7 @@ def greater_equal(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> 
     return own(graph.glue_greater_equal(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("hadamard_transform")
 def hadamard_transform(a: array, scale: float | None = None, stream: StreamOrDevice = None) -> array:
     """Multiplies each vector along the last axis of `a` by the Hadamard matrix of its size n, times `scale`."""
     if type(a) is not array_class:
@@ -840,6 +898,7 @@ def hadamard_transform(a: array, scale: float | None = None, stream: StreamOrDev
     ))
 
 
+@operation("hamming")
 def hamming(M: int, *, stream: StreamOrDevice = None) -> array:
     """Hamming window with the `M` values 0.54 - 0.46 cos(2 pi n / (M - 1))."""
     try:
@@ -848,6 +907,7 @@ def hamming(M: int, *, stream: StreamOrDevice = None) -> array:
         raise misfit(error) from None
 
 
+@operation("hanning")
 def hanning(M: int, *, stream: StreamOrDevice = None) -> array:
     """Hann window with the `M` values 0.5 - 0.5 cos(2 pi n / (M - 1)), which is 0 at both ends."""
     try:
@@ -856,6 +916,7 @@ def hanning(M: int, *, stream: StreamOrDevice = None) -> array:
         raise misfit(error) from None
 
 
+@operation("identity")
 def identity(n: int, dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
     """Square matrix of `n` rows with ones on the main diagonal and zeros elsewhere."""
     try:
@@ -868,6 +929,7 @@ def identity(n: int, dtype: Dtype | None = float32, *, stream: StreamOrDevice = 
         raise misfit(error) from None
 
 
+@operation("imag")
 def imag(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Imaginary part of each element."""
     if type(a) is not array_class:
@@ -875,6 +937,7 @@ def imag(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_imag(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("inner")
 def inner(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
     """Inner products of the vectors along the last axes of `a` and `b`."""
     if type(a) is not array_class:
@@ -884,6 +947,7 @@ def inner(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_inner(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("isclose")
 def isclose(
     a: array,
     b: array,
@@ -909,6 +973,7 @@ def isclose(
     ))
 
 
+@operation("isfinite")
 def isfinite(a: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Tests whether each element is neither infinite nor NaN."""
     if type(a) is not array_class:
@@ -916,6 +981,7 @@ def isfinite(a: ArrayLike, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_isfinite(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("isinf")
 def isinf(a: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Tests whether each element is positive or negative infinity."""
     if type(a) is not array_class:
@@ -923,6 +989,7 @@ def isinf(a: ArrayLike, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_isinf(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("isnan")
 def isnan(a: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Tests whether each element is NaN."""
     if type(a) is not array_class:
@@ -930,6 +997,7 @@ def isnan(a: ArrayLike, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_isnan(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("isneginf")
 def isneginf(a: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Tests whether each element is negative infinity."""
     if type(a) is not array_class:
@@ -937,6 +1005,7 @@ def isneginf(a: ArrayLike, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_isneginf(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("isposinf")
 def isposinf(a: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Tests whether each element is positive infinity."""
     if type(a) is not array_class:
@@ -944,6 +1013,7 @@ def isposinf(a: ArrayLike, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_isposinf(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("kron")
 def kron(a: array, b: array, *, stream: StreamOrDevice = None) -> array:
     """Kronecker product: `b` scaled by each element of `a`, the copies arranged as the elements of `a` are."""
     if type(a) is not array_class:
@@ -953,6 +1023,7 @@ def kron(a: array, b: array, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_kron(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("left_shift")
 def left_shift(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Shifts the bits of `a` to the left by `b` places, element-wise."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -960,6 +1031,7 @@ def left_shift(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> arr
     return own(graph.glue_left_shift(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("less")
 def less(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Tests element-wise whether `a` < `b`."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -967,6 +1039,7 @@ def less(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_less(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("less_equal")
 def less_equal(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Tests element-wise whether `a` <= `b`."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -974,6 +1047,7 @@ def less_equal(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> arr
     return own(graph.glue_less_equal(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("log")
 def log(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Natural logarithm of each element."""
     if type(a) is not array_class:
@@ -981,6 +1055,7 @@ def log(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_log(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("log10")
 def log10(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Logarithm to base 10 of each element."""
     if type(a) is not array_class:
@@ -988,6 +1063,7 @@ def log10(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_log10(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("log1p")
 def log1p(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Computes log(1 + x) for each element x, accurately also for x near 0."""
     if type(a) is not array_class:
@@ -995,6 +1071,7 @@ def log1p(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_log1p(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("log2")
 def log2(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Logarithm to base 2 of each element."""
     if type(a) is not array_class:
@@ -1002,6 +1079,7 @@ def log2(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_log2(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("logaddexp")
 def logaddexp(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Computes log(exp(`a`) + exp(`b`)) element-wise, without overflow in between."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -1009,6 +1087,7 @@ def logaddexp(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -
     return own(graph.glue_logaddexp(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("logical_and")
 def logical_and(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Tests element-wise whether both `a` and `b` are nonzero."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -1016,6 +1095,7 @@ def logical_and(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None)
     return own(graph.glue_logical_and(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("logical_not")
 def logical_not(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Tests whether each element is zero."""
     if type(a) is not array_class:
@@ -1023,6 +1103,7 @@ def logical_not(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_logical_not(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("logical_or")
 def logical_or(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Tests element-wise whether `a` or `b` (or both) is nonzero."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -1030,6 +1111,7 @@ def logical_or(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) 
     return own(graph.glue_logical_or(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("logsumexp")
 def logsumexp(
     a: array,
     /,
@@ -1058,6 +1140,7 @@ def logsumexp(
         raise misfit(error) from None
 
 
+@operation("matmul")
 def matmul(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
     """Compute the matrix product of `a` and `b`."""
     if type(a) is not array_class:
@@ -1067,6 +1150,7 @@ def matmul(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_matmul(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("max")
 def max(
     a: array,
     /,
@@ -1095,6 +1179,7 @@ def max(
         raise misfit(error) from None
 
 
+@operation("maximum")
 def maximum(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Take the larger of `a` and `b` element by element."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -1102,6 +1187,7 @@ def maximum(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> 
     return own(graph.glue_maximum(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("mean")
 def mean(
     a: array,
     /,
@@ -1130,6 +1216,7 @@ def mean(
         raise misfit(error) from None
 
 
+@operation("min")
 def min(
     a: array,
     /,
@@ -1158,6 +1245,7 @@ def min(
         raise misfit(error) from None
 
 
+@operation("minimum")
 def minimum(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Take the smaller of `a` and `b` element by element."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -1165,6 +1253,7 @@ def minimum(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> 
     return own(graph.glue_minimum(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("moveaxis")
 def moveaxis(a: array, /, source: int, destination: int, *, stream: StreamOrDevice = None) -> array:
     """Move the axis `source` of `a` to position `destination`; the other axes keep their order."""
     if type(a) is not array_class:
@@ -1175,6 +1264,7 @@ def moveaxis(a: array, /, source: int, destination: int, *, stream: StreamOrDevi
         raise misfit(error) from None
 
 
+@operation("multiply")
 def multiply(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Multiply `a` and `b` element by element."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -1182,6 +1272,7 @@ def multiply(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array
     return own(graph.glue_multiply(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("nan_to_num")
 def nan_to_num(
     a: ArrayLike,
     nan: float = 0,
@@ -1204,6 +1295,7 @@ def nan_to_num(
     ))
 
 
+@operation("negative")
 def negative(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Negate `a` element by element."""
     if type(a) is not array_class:
@@ -1211,6 +1303,7 @@ def negative(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_negative(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("not_equal")
 def not_equal(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Test element by element whether `a` differs from `b`."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -1218,6 +1311,7 @@ def not_equal(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> arra
     return own(graph.glue_not_equal(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("ones")
 def ones(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
     """Create an array filled with ones, of the shape given by the `shape_num` sizes in `shape` and of dtype `dtype`."""
     shape = integers(shape)
@@ -1229,6 +1323,7 @@ def ones(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: S
     ))
 
 
+@operation("outer")
 def outer(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
     """Compute the outer product of `a` and `b`, both flattened first."""
     if type(a) is not array_class:
@@ -1238,6 +1333,7 @@ def outer(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_outer(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("partition")
 def partition(a: array, /, kth: int, axis: int | None = -1, *, stream: StreamOrDevice = None) -> array:
     """Flatten `a` and reorder it so that the element at position `kth` is the one a full sort would put there, with no
     larger element before it and no smaller one behind."""
@@ -1251,6 +1347,7 @@ def partition(a: array, /, kth: int, axis: int | None = -1, *, stream: StreamOrD
         raise misfit(error) from None
 
 
+@operation("power")
 def power(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Raise `a` to the power `b` element by element."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -1258,6 +1355,7 @@ def power(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> ar
     return own(graph.glue_power(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("prod")
 def prod(
     a: array,
     /,
@@ -1286,6 +1384,7 @@ def prod(
         raise misfit(error) from None
 
 
+@operation("qqmm")
 def qqmm(
     x: array,
     w: array,
@@ -1326,6 +1425,7 @@ def qqmm(
     ))
 
 
+@operation("quantize")
 def quantize(
     w: array,
     /,
@@ -1353,6 +1453,7 @@ def quantize(
     ))
 
 
+@operation("quantized_matmul")
 def quantized_matmul(
     x: array,
     w: array,
@@ -1390,6 +1491,7 @@ def quantized_matmul(
     ))
 
 
+@operation("radians")
 def radians(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Convert `a` from degrees to radians element by element."""
     if type(a) is not array_class:
@@ -1397,6 +1499,7 @@ def radians(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_radians(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("real")
 def real(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Take the real part of `a` element by element."""
     if type(a) is not array_class:
@@ -1404,6 +1507,7 @@ def real(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_real(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("reciprocal")
 def reciprocal(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Compute 1 / a element by element."""
     if type(a) is not array_class:
@@ -1411,6 +1515,7 @@ def reciprocal(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_reciprocal(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("remainder")
 def remainder(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Compute the remainder of the floored division of `a` by `b` element by element."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -1418,6 +1523,7 @@ def remainder(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> arra
     return own(graph.glue_remainder(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("repeat")
 def repeat(array: array, repeats: int, axis: int | None = None, *, stream: StreamOrDevice = None) -> array:
     """Flatten `arr` and repeat every element `repeats` times, so that copies stand next to each other."""
     if type(array) is not array_class:
@@ -1430,6 +1536,7 @@ def repeat(array: array, repeats: int, axis: int | None = None, *, stream: Strea
         raise misfit(error) from None
 
 
+@operation("reshape")
 def reshape(a: array, /, shape: Sequence[int], *, stream: StreamOrDevice = None) -> array:
     """Give `a` the shape of the `shape_num` sizes in `shape`, with the elements kept in row-major order."""
     if type(a) is not array_class:
@@ -1438,6 +1545,7 @@ def reshape(a: array, /, shape: Sequence[int], *, stream: StreamOrDevice = None)
     return own(graph.glue_reshape(a._h, shape, len(shape), 0 if stream is None else stream_handle(stream)))
 
 
+@operation("right_shift")
 def right_shift(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Shift the bits of `a` to the right by `b` positions element by element."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -1445,6 +1553,7 @@ def right_shift(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> ar
     return own(graph.glue_right_shift(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("round")
 def round(a: ArrayLike, /, decimals: int = 0, stream: StreamOrDevice = None) -> array:
     """Round `a` to `decimals` decimal places element by element."""
     if type(a) is not array_class:
@@ -1455,6 +1564,7 @@ def round(a: ArrayLike, /, decimals: int = 0, stream: StreamOrDevice = None) -> 
         raise misfit(error) from None
 
 
+@operation("rsqrt")
 def rsqrt(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Compute 1 / sqrt(a) element by element."""
     if type(a) is not array_class:
@@ -1462,6 +1572,7 @@ def rsqrt(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_rsqrt(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("segmented_mm")
 def segmented_mm(a: array, b: array, /, segments: array, *, stream: StreamOrDevice = None) -> array:
     """Multiply `a` (M, K) and `b` (K, N) separately over segments of their common axis."""
     if type(a) is not array_class:
@@ -1473,6 +1584,7 @@ def segmented_mm(a: array, b: array, /, segments: array, *, stream: StreamOrDevi
     return own(graph.glue_segmented_mm(a._h, b._h, segments._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("sigmoid")
 def sigmoid(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Compute the logistic function 1 / (1 + exp(-a)) element by element."""
     if type(a) is not array_class:
@@ -1480,6 +1592,7 @@ def sigmoid(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_sigmoid(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("sign")
 def sign(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Compute the sign of `a` element by element: -1, 0 or 1."""
     if type(a) is not array_class:
@@ -1487,6 +1600,7 @@ def sign(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_sign(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("sin")
 def sin(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Compute the sine of `a`, in radians, element by element."""
     if type(a) is not array_class:
@@ -1494,6 +1608,7 @@ def sin(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_sin(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("sinh")
 def sinh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Compute the hyperbolic sine of `a` element by element."""
     if type(a) is not array_class:
@@ -1501,6 +1616,7 @@ def sinh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_sinh(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("softmax")
 def softmax(
     a: array,
     /,
@@ -1529,6 +1645,7 @@ def softmax(
         raise misfit(error) from None
 
 
+@operation("sort")
 def sort(a: array, /, axis: int | None = -1, *, stream: StreamOrDevice = None) -> array:
     """Sort all elements of `a` in ascending order into a 1-D array."""
     if type(a) is not array_class:
@@ -1541,6 +1658,7 @@ def sort(a: array, /, axis: int | None = -1, *, stream: StreamOrDevice = None) -
         raise misfit(error) from None
 
 
+@operation("sqrt")
 def sqrt(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Compute the square root of `a` element by element."""
     if type(a) is not array_class:
@@ -1548,6 +1666,7 @@ def sqrt(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_sqrt(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("square")
 def square(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Compute a * a element by element."""
     if type(a) is not array_class:
@@ -1555,6 +1674,7 @@ def square(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_square(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("squeeze")
 def squeeze(a: array, /, axis: int | Sequence[int] | None = None, *, stream: StreamOrDevice = None) -> array:
     """Remove every axis of size 1 from `a`."""
     if type(a) is not array_class:
@@ -1570,6 +1690,7 @@ def squeeze(a: array, /, axis: int | Sequence[int] | None = None, *, stream: Str
         raise misfit(error) from None
 
 
+@operation("stack")
 def stack(arrays: Sequence[array], axis: int | None = 0, *, stream: StreamOrDevice = None) -> array:
     """Join the arrays in `arrays` along a new first axis, whose size is the number of arrays."""
     try:
@@ -1591,6 +1712,7 @@ def stack(arrays: Sequence[array], axis: int | None = 0, *, stream: StreamOrDevi
         raise misfit(error) from None
 
 
+@operation("std")
 def std(
     a: array,
     /,
@@ -1621,6 +1743,7 @@ def std(
         raise misfit(error) from None
 
 
+@operation("stop_gradient")
 def stop_gradient(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """Return `a` unchanged but treat it as a constant in automatic differentiation, so no gradient flows through it."""
     if type(a) is not array_class:
@@ -1628,6 +1751,7 @@ def stop_gradient(a: array, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_stop_gradient(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("subtract")
 def subtract(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
     """Subtract `b` from `a` element by element."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -1635,6 +1759,7 @@ def subtract(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array
     return own(graph.glue_subtract(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("sum")
 def sum(
     a: array,
     /,
@@ -1663,6 +1788,7 @@ def sum(
         raise misfit(error) from None
 
 
+@operation("swapaxes")
 def swapaxes(a: array, /, axis1: int, axis2: int, *, stream: StreamOrDevice = None) -> array:
     """Exchange the axes `axis1` and `axis2` of `a`."""
     if type(a) is not array_class:
@@ -1673,6 +1799,7 @@ def swapaxes(a: array, /, axis1: int, axis2: int, *, stream: StreamOrDevice = No
         raise misfit(error) from None
 
 
+@operation("tan")
 def tan(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Compute the tangent of `a`, in radians, element by element."""
     if type(a) is not array_class:
@@ -1680,6 +1807,7 @@ def tan(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_tan(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("tanh")
 def tanh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Compute the hyperbolic tangent of `a` element by element."""
     if type(a) is not array_class:
@@ -1687,6 +1815,7 @@ def tanh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_tanh(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("tile")
 def tile(a: array, reps: int | Sequence[int], /, *, stream: StreamOrDevice = None) -> array:
     """Repeat the whole of `arr` along its axes, reps[i] times for axis i."""
     if type(a) is not array_class:
@@ -1695,6 +1824,7 @@ def tile(a: array, reps: int | Sequence[int], /, *, stream: StreamOrDevice = Non
     return own(graph.glue_tile(a._h, reps, len(reps), 0 if stream is None else stream_handle(stream)))
 
 
+@operation("to_fp8")
 def to_fp8(x: array, *, stream: StreamOrDevice = None) -> array:
     """Convert `x` to 8-bit floating point in the E4M3 format, stored as uint8."""
     if type(x) is not array_class:
@@ -1702,6 +1832,7 @@ def to_fp8(x: array, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_to_fp8(x._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("topk")
 def topk(a: array, /, k: int, axis: int | None = -1, *, stream: StreamOrDevice = None) -> array:
     """Select the `k` largest elements of the flattened `a`."""
     if type(a) is not array_class:
@@ -1714,6 +1845,7 @@ def topk(a: array, /, k: int, axis: int | None = -1, *, stream: StreamOrDevice =
         raise misfit(error) from None
 
 
+@operation("tril")
 def tril(x: array, k: int = 0, *, stream: StreamOrDevice = None) -> array:
     """Keep the lower triangle of the last two axes of `x` and set everything above it to 0."""
     if type(x) is not array_class:
@@ -1724,6 +1856,7 @@ def tril(x: array, k: int = 0, *, stream: StreamOrDevice = None) -> array:
         raise misfit(error) from None
 
 
+@operation("triu")
 def triu(x: array, k: int = 0, *, stream: StreamOrDevice = None) -> array:
     """Keep the upper triangle of the last two axes of `x` and set everything below it to 0."""
     if type(x) is not array_class:
@@ -1734,6 +1867,7 @@ def triu(x: array, k: int = 0, *, stream: StreamOrDevice = None) -> array:
         raise misfit(error) from None
 
 
+@operation("unflatten")
 def unflatten(a: array, /, axis: int, shape: Sequence[int], *, stream: StreamOrDevice = None) -> array:
     """Replace `axis` of `a` by the `shape_num` sizes in `shape`, whose product must be the size of the axis."""
     if type(a) is not array_class:
@@ -1751,6 +1885,7 @@ def unflatten(a: array, /, axis: int, shape: Sequence[int], *, stream: StreamOrD
         raise misfit(error) from None
 
 
+@operation("var")
 def var(
     a: array,
     /,
@@ -1781,6 +1916,7 @@ def var(
         raise misfit(error) from None
 
 
+@operation("view")
 def view(a: ArrayLike, dtype: Dtype, stream: StreamOrDevice = None) -> array:
     """Reinterpret the bytes of `a` as dtype `dtype`."""
     if type(a) is not array_class:
@@ -1788,6 +1924,7 @@ def view(a: ArrayLike, dtype: Dtype, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_view(a._h, dtype_number(dtype), 0 if stream is None else stream_handle(stream)))
 
 
+@operation("zeros")
 def zeros(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
     """Create an array filled with zeros, of the shape given by the `shape_num` sizes in `shape` and of dtype
     `dtype`."""
@@ -1800,6 +1937,7 @@ def zeros(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: 
     ))
 
 
+@operation("count_nonzero")
 def count_nonzero(
     a: array,
     /,
@@ -1833,6 +1971,7 @@ def count_nonzero(
         raise misfit(error) from None
 
 
+@operation("diff")
 def diff(a: array, /, n: int = 1, axis: int = -1, *, stream: StreamOrDevice = None) -> array:
     """Compute the `n`-th difference of neighbouring elements of `a` along `axis`."""
     if type(a) is not array_class:
@@ -1843,6 +1982,7 @@ def diff(a: array, /, n: int = 1, axis: int = -1, *, stream: StreamOrDevice = No
         raise misfit(error) from None
 
 
+@operation("flip")
 def flip(a: array, /, axis: int | Sequence[int] | None = None, *, stream: StreamOrDevice = None) -> array:
     """Reverse the order of the elements of `a` along every axis."""
     if type(a) is not array_class:
@@ -1858,6 +1998,7 @@ def flip(a: array, /, axis: int | Sequence[int] | None = None, *, stream: Stream
         raise misfit(error) from None
 
 
+@operation("gather_qmm_global_scale")
 def gather_qmm(
     x: array,
     w: array,
@@ -1912,6 +2053,7 @@ def gather_qmm(
     ))
 
 
+@operation("gather_qqmm")
 def gather_qqmm(
     x: array,
     w: array,
@@ -1964,6 +2106,7 @@ def gather_qqmm(
     ))
 
 
+@operation("logical_xor")
 def logical_xor(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
     """Compute the exclusive or of the truth values of `a` and `b` element by element."""
     if type(a) is not array_class or type(b) is not array_class:
@@ -1971,6 +2114,7 @@ def logical_xor(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None)
     return own(graph.glue_logical_xor(a._h, b._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("matrix_transpose")
 def matrix_transpose(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """Exchange the last two axes of `a`; the leading axes stay."""
     if type(a) is not array_class:
@@ -1978,6 +2122,7 @@ def matrix_transpose(a: array, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_matrix_transpose(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("minmax")
 def minmax(
     a: array,
     /,
@@ -2013,6 +2158,7 @@ def minmax(
         raise misfit(error) from None
 
 
+@operation("positive")
 def positive(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """Return `a` unchanged, as the unary plus does."""
     if type(a) is not array_class:
@@ -2020,6 +2166,7 @@ def positive(a: array, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_positive(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("searchsorted")
 def searchsorted(
     sorted_sequence: array,
     values: array,
@@ -2042,6 +2189,7 @@ def searchsorted(
     ))
 
 
+@operation("trunc")
 def trunc(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """Round `a` towards zero element by element."""
     if type(a) is not array_class:
@@ -2049,6 +2197,7 @@ def trunc(a: array, /, *, stream: StreamOrDevice = None) -> array:
     return own(graph.glue_trunc(a._h, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("unstack_axis")
 def unstack(x: array, /, *, axis: int = 0, stream: StreamOrDevice = None) -> tuple[array, ...]:
     """Split `a` along `axis` into its slices, with that axis removed."""
     if type(x) is not array_class:
@@ -2059,6 +2208,7 @@ def unstack(x: array, /, *, axis: int = 0, stream: StreamOrDevice = None) -> tup
         raise misfit(error) from None
 
 
+@operation("vecdot")
 def vecdot(a: array, b: array, /, *, axis: int = -1, stream: StreamOrDevice = None) -> array:
     """Sum the products of `a` and `b` along `axis`, with `a` conjugated if complex."""
     if type(a) is not array_class:

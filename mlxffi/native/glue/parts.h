@@ -1,6 +1,9 @@
 /* Strided parts of arrays by Python keys of ints, slices, None and ..., for array_owner.c. Whatever is not such a key, or
  * does not fit, is left to Python: it has the rest of indexing, and the words for what is wrong. */
 
+#ifndef MLXFFI_PARTS_H
+#define MLXFFI_PARTS_H
+
 #define MOST 16
 
 typedef struct {
@@ -11,8 +14,9 @@ typedef struct {
   bool whole, empty;
 } Part;
 
-static bool is_bound(PyObject *slice, const char *name) {
-  PyObject *bound = PyObject_GetAttrString(slice, name);
+static inline bool is_bound(PyObject *slice, const char *name, PyObject **interned) {
+  *interned = *interned ? *interned : PyUnicode_InternFromString(name);
+  PyObject *bound = *interned ? PyObject_GetAttr(slice, *interned) : NULL;
   int overflow = 0;
   bool fits = bound == Py_None;
   if (bound && !fits && PyLong_CheckExact(bound)) {
@@ -23,10 +27,11 @@ static bool is_bound(PyObject *slice, const char *name) {
   return fits;
 }
 
-static bool add_slice(Part *part, PyObject *slice, int size) {
+static inline bool add_slice(Part *part, PyObject *slice, int size) {
+  static PyObject *names[3];
   Py_ssize_t start, stop, step;
-  if (part->stay_num == MOST || !is_bound(slice, "start") || !is_bound(slice, "stop") || !is_bound(slice, "step") ||
-      PySlice_Unpack(slice, &start, &stop, &step)) {
+  if (part->stay_num == MOST || !is_bound(slice, "start", &names[0]) || !is_bound(slice, "stop", &names[1]) ||
+      !is_bound(slice, "step", &names[2]) || PySlice_Unpack(slice, &start, &stop, &step)) {
     return false;
   }
   Py_ssize_t count = PySlice_AdjustIndices(size, &start, &stop, step);
@@ -45,7 +50,7 @@ static bool add_slice(Part *part, PyObject *slice, int size) {
   return true;
 }
 
-static bool add_whole(Part *part, int size) {
+static inline bool add_whole(Part *part, int size) {
   if (part->stay_num == MOST) {
     return false;
   }
@@ -59,7 +64,7 @@ static bool add_whole(Part *part, int size) {
   return true;
 }
 
-static bool add_position(Part *part, PyObject *position, int size) {
+static inline bool add_position(Part *part, PyObject *position, int size) {
   int overflow, axis = part->ndim++;
   long value = PyLong_AsLongAndOverflow(position, &overflow);
   if (overflow || value < -(long)size || value >= size) {
@@ -74,7 +79,7 @@ static bool add_position(Part *part, PyObject *position, int size) {
   return true;
 }
 
-static bool add_item(Part *part, PyObject *item, const int *shape, int ndim, int left) {
+static inline bool add_item(Part *part, PyObject *item, const int *shape, int ndim, int left) {
   if (item == Py_None) {
     if (part->stay_num == MOST) {
       return false;
@@ -100,7 +105,7 @@ static bool add_item(Part *part, PyObject *item, const int *shape, int ndim, int
 }
 
 /* What a key selects; false, without an exception, where this is left to Python. */
-static bool read_key(Part *part, mlx_array array, PyObject *key) {
+static inline bool read_key(Part *part, mlx_array array, PyObject *key) {
   int ndim = (int)mlx_array_ndim(array);
   const int *shape = mlx_array_shape(array);
   bool tuple = PyTuple_Check(key);
@@ -134,7 +139,7 @@ static bool read_key(Part *part, mlx_array array, PyObject *key) {
 }
 
 /* Each step takes the array of the one before, and frees it. The first one's is only lent. */
-static bool step(mlx_array *current, bool *owned, mlx_array next, int failed) {
+static inline bool step(mlx_array *current, bool *owned, mlx_array next, int failed) {
   if (*owned) {
     mlx_array_free(*current);
   }
@@ -144,7 +149,7 @@ static bool step(mlx_array *current, bool *owned, mlx_array next, int failed) {
 }
 
 /* The handle of a part of an array, which is NULL after an error. */
-static mlx_array take_part(const Part *part, mlx_array array, mlx_stream stream) {
+static inline mlx_array take_part(const Part *part, mlx_array array, mlx_stream stream) {
   size_t ndim = (size_t)part->ndim;
   mlx_array current = array, next = {0};
   bool owned = false, done = true;
@@ -171,7 +176,7 @@ static mlx_array take_part(const Part *part, mlx_array array, mlx_stream stream)
 }
 
 /* The sizes of values among all axes of a part, to whose result they broadcast; false where they do not. */
-static bool fit_values(const Part *part, mlx_array values, int *sizes) {
+static inline bool fit_values(const Part *part, mlx_array values, int *sizes) {
   int ndim = (int)mlx_array_ndim(values), skipped = 0;
   const int *shape = mlx_array_shape(values);
   while (ndim - skipped > part->stay_num && shape[skipped] == 1) {
@@ -197,10 +202,11 @@ static bool fit_values(const Part *part, mlx_array values, int *sizes) {
 }
 
 /* The handle of an array with other values in a part. */
-static mlx_array put_part(const Part *part, mlx_array array, mlx_array values, const int *sizes, mlx_stream stream) {
+static inline mlx_array put_part(const Part *part, mlx_array array, mlx_array values, const int *sizes, mlx_stream stream) {
   size_t ndim = (size_t)part->ndim;
   mlx_array shaped = {0}, result = {0};
-  if (mlx_reshape(&shaped, values, sizes, ndim, stream)) {
+  /* One number fits everywhere as it is. */
+  if (mlx_array_ndim(values) ? mlx_reshape(&shaped, values, sizes, ndim, stream) : mlx_array_set(&shaped, values)) {
     return result;
   }
   if (part->whole) {
@@ -211,3 +217,5 @@ static mlx_array put_part(const Part *part, mlx_array array, mlx_array values, c
   mlx_array_free(shaped);
   return result;
 }
+
+#endif
