@@ -6,7 +6,7 @@ import atexit
 import os
 
 from ._errors import OperationError
-from ._ffi import lib
+from ._ffi import native
 
 _forked = False
 
@@ -26,4 +26,4 @@ def require_no_fork(function: str) -> None:
 
 
 os.register_at_fork(after_in_child=_note_fork)
-atexit.register(lib.glue_stop_callbacks)
+atexit.register(native.stop_callbacks)

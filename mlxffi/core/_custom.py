@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from .._closures import Closure, call, check
 from .._errors import ArgumentError
-from .._errors import check as check_error
-from .._ffi import graph, lib
-from .._handles import handles
+from .._ffi import graph, native
 from . import _trees
 from ._array import array
-from ._checks import take_list
 from ._transforms import FORWARDED_DOC, Transformed
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
 
 class _Call:
     """One call of a function over trees: what its flat inputs and outputs stand for."""
@@ -31,31 +27,19 @@ class _Call:
         self.outputs: Any = None
 
     def __call__(self, given: list[array]) -> list[array]:
-        args, kwargs = _trees.joined(self.inputs, iter(given))
+        args, kwargs = _trees.joined(self.inputs, given)
         found: list[array] = []
         self.outputs = _trees.split(self._fun(*args, **kwargs), found, self._strict)
         return found
 
-    def arguments(self, values: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
+    def arguments(self, values: list[Any]) -> tuple[Any, dict[str, Any]]:
         """Values in the places of the inputs: positional ones, of which a single one stands alone, and named ones."""
-        args, kwargs = _trees.joined(self.inputs, iter(values))
+        args, kwargs = _trees.joined(self.inputs, values)
         return args[0] if len(args) == 1 else args, kwargs
 
-    def result(self, values: Sequence[Any]) -> Any:
+    def result(self, values: list[Any]) -> Any:
         """Values in the places of the outputs."""
-        return _trees.joined(self.outputs, iter(values))
-
-
-def _applied(native: int, arrays: list[array]) -> list[array]:
-    """The outputs of a native function, which is freed."""
-    if not native:
-        check_error(1)
-    try:
-        vector = call(lib.glue_closure_apply, native, handles(arrays), len(arrays))
-    finally:
-        lib.glue_closure_free(native)
-    check(not vector)
-    return take_list(vector)
+        return _trees.joined(self.outputs, values)
 
 
 # --- checkpoints ---
@@ -73,9 +57,7 @@ class _Checkpointed(Transformed):
         function = _Call(self._fun, args, kwargs, arrays, False)
         if not arrays:
             return self._fun(*args, **kwargs)
-        with Closure(function, arrays=array) as closure:
-            native = lib.glue_checkpoint(closure)
-        return function.result(_applied(native, arrays))
+        return function.result(native.checkpoint(array, function, arrays))
 
 
 def checkpoint(fun: Callable[P, R]) -> Callable[P, R]:
@@ -131,21 +113,8 @@ class custom_function:
         function = _Call(self._fun, args, kwargs, arrays, True)
         if not arrays:
             return self._fun(*args, **kwargs)
-        parts = [("closure", function), *self._closures(function)]
-        with ExitStack() as stack:
-            closures = [stack.enter_context(Closure(rule, kind, array)) if rule else 0 for kind, rule in parts]
-            native = lib.glue_custom_function(*closures)
-        return function.result(_applied(native, arrays))
-
-    def _closures(self, function: _Call) -> list[tuple[str, Callable[..., Any] | None]]:
-        return [
-            (kind, wrap(function, rule) if (rule := self._rules.get(name)) else None)
-            for name, kind, wrap in (
-                ("vjp", "closure_custom", _reverse_rule),
-                ("jvp", "closure_custom_jvp", _forward_rule),
-                ("vmap", "closure_custom_vmap", _vmap_rule),
-            )
-        ]
+        rules = [wrap(function, rule) if (rule := self._rules.get(name)) else None for name, wrap in WRAPPERS.items()]
+        return function.result(native.custom_function(array, function, *rules, arrays))
 
 
 custom_function.__qualname__ = "custom_function"
@@ -201,3 +170,7 @@ def _vmap_rule(function: _Call, rule: Callable[..., Any]) -> Callable[..., tuple
         return _trees.leaves(found[0], []), [-1 if axis is None else axis for axis in out_axes]
 
     return vectorised
+
+
+# In the order in which C takes them.
+WRAPPERS = {"vjp": _reverse_rule, "jvp": _forward_rule, "vmap": _vmap_rule}

@@ -7,12 +7,10 @@ from typing import Any
 
 from .._errors import ArgumentError, OperationError
 from .._errors import check as check_error
-from .._ffi import graph, lib
-from .._handles import handles
+from .._ffi import lib, native
 from .._process import require_no_fork
 from . import _trees
 from ._array import array
-from ._checks import take_list
 
 
 def eval(*args: Any) -> None:
@@ -25,8 +23,7 @@ def eval(*args: Any) -> None:
     if len(args) == 1 and type(args[0]) is array:
         check_error(lib.glue_array_eval(args[0]._h))
         return
-    found = _trees.leaves(args, [])
-    check_error(lib.glue_eval(handles(found), len(found)))
+    native.eval(_trees.leaves(args, []))
 
 
 def async_eval(*args: Any) -> None:
@@ -36,8 +33,7 @@ def async_eval(*args: Any) -> None:
       args: arrays, or trees of arrays and other leaves, which are ignored.
     """
     require_no_fork("async_eval")
-    found = _trees.leaves(args, [])
-    check_error(lib.glue_async_eval(handles(found), len(found)))
+    native.async_eval(_trees.leaves(args, []))
 
 
 def depends(inputs: array | Sequence[array], dependencies: array | Sequence[array]) -> Any:
@@ -53,7 +49,7 @@ def depends(inputs: array | Sequence[array], dependencies: array | Sequence[arra
     arrays, others = _sequence("inputs", inputs), _sequence("dependencies", dependencies)
     if not arrays:
         raise ArgumentError("[depends] inputs: expected at least one array")
-    made = take_list(graph.glue_depends(handles(arrays), len(arrays), handles(others), len(others)))
+    made = native.depends(array, arrays, others)
     return made[0] if isinstance(inputs, array) else made
 
 

@@ -4,14 +4,10 @@
  * the C++ of an operation (measured: `exp` takes 745 ns then, 555 ns now), and every result is one. The rest is cffi's.
  */
 
-#include <Python.h>
+#include "owner.h"
+
 #include <structmember.h>
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "mlx/c/mlx.h"
 #include "parts.h"
 #include "streams.h"
 
@@ -21,10 +17,12 @@ typedef struct {
   PyObject *weakrefs;
 } ArrayOwner;
 
+PyObject *owner_class;
+
 /* Called without arguments for an exception: that tells of the thread's last error, and of the use of a closed array. */
 static PyObject *last_error, *closed_error;
 
-static void raise_made_by(PyObject *maker) {
+void raise_made_by(PyObject *maker) {
   PyObject *error = maker ? PyObject_CallNoArgs(maker) : NULL;
   if (error) {
     PyErr_SetObject((PyObject *)Py_TYPE(error), error);
@@ -34,8 +32,12 @@ static void raise_made_by(PyObject *maker) {
   }
 }
 
-static void raise_last_error(void) {
+void raise_last_error(void) {
   raise_made_by(last_error);
+}
+
+void raise_closed(void) {
+  raise_made_by(closed_error);
 }
 
 /* An instance of a class over a fresh handle, which it owns from here on. */
@@ -64,8 +66,7 @@ static PyObject *owner_own(PyObject *type, PyObject *handle) {
   return self;
 }
 
-/* The same for an array that C has just made; an empty one stands for an error, which is raised. */
-static PyObject *adopt_new(PyObject *type, mlx_array array) {
+PyObject *adopt_new(PyObject *type, mlx_array array) {
   if (!array.ctx) {
     raise_last_error();
     return NULL;
@@ -79,13 +80,9 @@ static PyObject *adopt_new(PyObject *type, mlx_array array) {
   return self;
 }
 
-static PyObject *owner_share_all(PyObject *type, PyObject *handle) {
-  mlx_vector_array vector = {(void *)PyLong_AsSsize_t(handle)};
+PyObject *share_all(PyObject *type, mlx_vector_array vector) {
   if (!vector.ctx) {
     raise_last_error();
-    return NULL;
-  }
-  if (PyErr_Occurred()) {
     return NULL;
   }
   Py_ssize_t size = (Py_ssize_t)mlx_vector_array_size(vector);
@@ -103,41 +100,55 @@ static PyObject *owner_share_all(PyObject *type, PyObject *handle) {
   return list;
 }
 
-/* The array of an instance, which the instance keeps; NULL for anything else. */
-static void *array_of(PyObject *item, PyTypeObject *type) {
+static PyObject *owner_share_all(PyObject *type, PyObject *handle) {
+  void *vector = (void *)PyLong_AsSsize_t(handle);
+  return PyErr_Occurred() ? NULL : share_all(type, (mlx_vector_array){vector});
+}
+
+void *array_of(PyObject *item, PyTypeObject *type) {
   PyObject *handle = item && PyObject_TypeCheck(item, type) ? ((ArrayOwner *)item)->handle : NULL;
   return handle && PyLong_Check(handle) ? PyLong_AsVoidPtr(handle) : NULL;
 }
 
 #define FEW 16
 
-static PyObject *owner_pack_all(PyObject *type, PyObject *sequence) {
+Packing pack_all(mlx_vector_array *vector, PyTypeObject *type, PyObject *sequence) {
   bool list = PyList_Check(sequence);
   if (!list && !PyTuple_Check(sequence)) {
-    Py_RETURN_NONE;
+    return OTHERS;
   }
   Py_ssize_t size = list ? PyList_Size(sequence) : PyTuple_Size(sequence);
   mlx_array few[FEW], *arrays = size <= FEW ? few : PyMem_Malloc((size_t)size * sizeof *arrays);
   if (!arrays) {
-    return PyErr_NoMemory();
+    PyErr_NoMemory();
+    return FAILED;
   }
   bool all = true;
   for (Py_ssize_t i = 0; i < size && all; i++) {
-    arrays[i].ctx = array_of(list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i), (PyTypeObject *)type);
+    arrays[i].ctx = array_of(list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i), type);
     all = arrays[i].ctx != NULL;
   }
-  mlx_vector_array vector = all ? mlx_vector_array_new_data(arrays, (size_t)size) : (mlx_vector_array){0};
+  *vector = all ? mlx_vector_array_new_data(arrays, (size_t)size) : (mlx_vector_array){0};
   if (arrays != few) {
     PyMem_Free(arrays);
   }
-  if (!all) {
-    Py_RETURN_NONE;
-  }
-  if (!vector.ctx) {
+  if (all && !vector->ctx) {
     raise_last_error();
-    return NULL;
+    return FAILED;
   }
-  return PyLong_FromVoidPtr(vector.ctx);
+  return PyErr_Occurred() ? FAILED : all ? PACKED : OTHERS;
+}
+
+static PyObject *owner_pack_all(PyObject *type, PyObject *sequence) {
+  mlx_vector_array vector;
+  switch (pack_all(&vector, (PyTypeObject *)type, sequence)) {
+    case PACKED:
+      return PyLong_FromVoidPtr(vector.ctx);
+    case OTHERS:
+      Py_RETURN_NONE;
+    default:
+      return NULL;
+  }
 }
 
 static void owner_dealloc(PyObject *self) {
@@ -161,7 +172,7 @@ static void owner_dealloc(PyObject *self) {
 static mlx_array open_array(PyObject *self) {
   mlx_array array = {array_of(self, Py_TYPE(self))};
   if (!array.ctx && !PyErr_Occurred()) {
-    raise_made_by(closed_error);
+    raise_closed();
   }
   return array;
 }
@@ -289,13 +300,24 @@ static PyMethodDef functions[] = {
 
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_array_owner", "The base class of arrays.", -1, functions, NULL, NULL, NULL, NULL};
 
+static bool fill_module(PyObject *made) {
+  owner_class = PyType_FromSpec(&spec);
+  if (!owner_class) {
+    return false;
+  }
+  Py_INCREF(owner_class); /* for this file, beside the module's */
+  if (PyModule_AddObject(made, "ArrayOwner", owner_class)) {
+    Py_DECREF(owner_class);
+    return false;
+  }
+  return init_trees(made) && !PyModule_AddFunctions(made, tree_functions) &&
+         !PyModule_AddFunctions(made, closure_functions) && !PyModule_AddFunctions(made, transform_functions);
+}
+
 PyMODINIT_FUNC PyInit__array_owner(void) {
   PyObject *made = PyModule_Create(&module);
-  PyObject *type = made ? PyType_FromSpec(&spec) : NULL;
-  if (!type || PyModule_AddObject(made, "ArrayOwner", type)) {
-    Py_XDECREF(type);
-    Py_XDECREF(made);
-    return NULL;
+  if (made && !fill_module(made)) {
+    Py_CLEAR(made);
   }
   return made;
 }

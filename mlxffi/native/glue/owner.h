@@ -1,0 +1,81 @@
+/* What the files of the module mlxffi._array_owner share: arrays as Python objects, trees of them, functions of Python
+ * as closures of C, and the calls that take all three. Whatever returns NULL or -1 has set an exception. */
+
+#ifndef MLXFFI_OWNER_H
+#define MLXFFI_OWNER_H
+
+#include <Python.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mlx/c/mlx.h"
+
+/* A function in a table of methods that takes its arguments as they lie. */
+#define FAST(function) (PyCFunction)(void (*)(void)) function, METH_FASTCALL
+
+/* --- array_owner.c --- */
+
+/* The base of all classes of arrays. */
+extern PyObject *owner_class;
+
+void raise_made_by(PyObject *maker);
+void raise_last_error(void);
+void raise_closed(void);
+
+/* The array of an instance, which the instance keeps; NULL, without an exception, for anything else. */
+void *array_of(PyObject *item, PyTypeObject *type);
+
+/* An instance of a class over an array that C has just made; an empty one stands for an error, which is raised. */
+PyObject *adopt_new(PyObject *type, mlx_array array);
+
+/* Instances for the arrays of a vector, which stays the caller's; an empty one stands for an error, which is raised. */
+PyObject *share_all(PyObject *type, mlx_vector_array vector);
+
+/* The instances of a class in a list or tuple as a new vector. */
+typedef enum { FAILED = -1, OTHERS, PACKED } Packing; /* OTHERS: something else is among them; no exception is set */
+Packing pack_all(mlx_vector_array *vector, PyTypeObject *type, PyObject *sequence);
+
+/* --- trees.c --- */
+
+extern PyMethodDef tree_functions[];
+bool init_trees(PyObject *module);
+
+/* --- closures.c --- */
+
+extern PyMethodDef closure_functions[];
+
+/* A function of Python and the class of the arrays that it takes. */
+typedef struct {
+  PyObject *function, *type;
+} Callee;
+
+mlx_closure new_closure(Callee callee);
+mlx_closure_custom new_reverse_rule(Callee callee);
+mlx_closure_custom_jvp new_forward_rule(Callee callee);
+mlx_closure_custom_vmap new_vmap_rule(Callee callee);
+void release_dropped(void);
+
+/* A function that is traced now, and by nobody after this: `traced_closure` calls the innermost one of this thread. */
+typedef struct Trace {
+  Callee callee;
+  const struct Trace *outer;
+} Trace;
+
+void begin_trace(Trace *trace, PyObject *function, PyObject *type);
+void end_trace(const Trace *trace);
+mlx_closure traced_closure(void);
+
+/* The ints of a list, in memory that PyMem_Free frees. */
+int *ints_of(PyObject *list, size_t *count);
+
+/* What callbacks raised: forgotten before a call that may run some, raised where that call fails. */
+void forget_exception(void);
+void raise_failure(void);
+
+/* --- transforms.c --- */
+
+extern PyMethodDef transform_functions[];
+
+#endif
