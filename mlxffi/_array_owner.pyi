@@ -50,26 +50,34 @@ def check_results_with(function: Callable[[Any, str, Any], object], /) -> None: 
 # transforms
 
 def vjp(
-    arrays: type[_Owner], function: Callable[..., Any], primals: Sequence[Any], cotangents: Sequence[Any], /
+    arrays: type[_Owner],
+    function: Callable[..., Any],
+    primals: Sequence[Any],
+    cotangents: Sequence[Any],
+    spread: bool = False,
+    /,
 ) -> tuple[list[_Owner], list[_Owner]]: ...
 def jvp(
-    arrays: type[_Owner], function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], /
+    arrays: type[_Owner],
+    function: Callable[..., Any],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    spread: bool = False,
+    /,
 ) -> tuple[list[_Owner], list[_Owner]]: ...
 def value_and_grad(
     arrays: type[_Owner], function: Callable[..., Any], closure: int, inputs: Sequence[Any], /
 ) -> tuple[list[_Owner], list[_Owner]]: ...
-def vmap_trace(
-    arrays: type[_Owner], function: Callable[..., Any], inputs: Sequence[Any], axes: list[int], /
-) -> tuple[list[_Owner], list[_Owner]]: ...
-def vmap_replace(
+def vmap(
     arrays: type[_Owner],
+    function: Callable[..., Any],
     inputs: Sequence[Any],
-    slices: Sequence[Any],
-    outputs: Sequence[Any],
     in_axes: list[int],
     out_axes: list[int],
     /,
 ) -> list[_Owner]: ...
+def same_axis(arrays: Sequence[Any], axis: int, more: int, /) -> list[int] | None: ...
+def same_shapes(first: Sequence[Any], second: Sequence[Any], /) -> bool: ...
 def apply(arrays: type[_Owner], closure: int, inputs: Sequence[Any], /) -> list[_Owner]: ...
 def checkpoint(arrays: type[_Owner], function: Callable[..., Any], inputs: Sequence[Any], /) -> list[_Owner]: ...
 def custom_function(
@@ -80,6 +88,9 @@ def custom_function(
     vmap: Callable[..., Any] | None,
     inputs: Sequence[Any],
     /,
+) -> list[_Owner]: ...
+def gradient_around(
+    arrays: type[_Owner], outputs: Sequence[Any], inputs: Sequence[Any], candidates: Sequence[Any], /
 ) -> list[_Owner]: ...
 def eval(arrays: Sequence[Any], /) -> None: ...
 def async_eval(arrays: Sequence[Any], /) -> None: ...

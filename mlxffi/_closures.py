@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _handles
-from ._errors import ArgumentError
+from ._errors import ArgumentError, OperationError
 from ._ffi import lib, native
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class Closure:
     Transforms copy it, so it may be freed as soon as the transform is built.
 
     Args:
-      arrays: the class of the arrays that the function takes where it is not `Array`; then the function answers for
-        what it returns: lists of arrays.
+      arrays: the class of the arrays that the function takes and returns where it is not `Array`.
     """
 
     __slots__ = ("_kind", "handle")
@@ -96,14 +95,16 @@ def arrays_of(result: Any, what: str = "the function", arrays: type[Array] | Non
     """What a callback returned, which must be a non-empty list or tuple of arrays.
 
     Args:
-      arrays: the class that the callback takes; where it is not `Array`, it answers for its result.
+      arrays: the class that the callback takes; one of mlxffi.core may return an empty list.
 
     Raises:
-      TypeError: it is something else.
+      TypeError: it is something else; RuntimeError in mlxffi.core.
       ValueError: it is empty, or one of the arrays is closed.
     """
     if arrays is not None and arrays is not _handles.array_class:
-        return result  # type: ignore[no-any-return]
+        if not isinstance(result, (list, tuple)) or not all(isinstance(item, arrays) for item in result):
+            raise OperationError(f"{what} must return an array, or a list or tuple of arrays")
+        return result
     if not isinstance(result, (list, tuple)):
         raise TypeError(f"{what} must return a list or tuple of Arrays, got {type(result).__name__}")
     if not result:

@@ -307,8 +307,8 @@ def _reverse_rule(rule: Callable[..., Any]) -> Callable[..., Any]:
 
     def gradients(primals: list[Array], cotangents: list[Array], outputs: list[Array]) -> Sequence[Array]:
         found = arrays_of(rule(list(primals), cotangents, outputs), "the vjp rule")
-        wanted, got = ([array.shape for array in arrays] for arrays in (primals, found))
-        if wanted != got:
+        if not native.same_shapes(found, primals):
+            wanted, got = ([array.shape for array in arrays] for arrays in (primals, found))
             raise ArgumentError(
                 f"the vjp rule must return one gradient for each primal, of its shape: {wanted}, got {got}"
             )
@@ -347,16 +347,26 @@ def vmap(
 
     def vectorised(inputs: Sequence[ArrayLike]) -> list[Array]:
         arrays = as_arrays(*inputs)
-        axes = _axes("in_axes", in_axes, [array.ndim for array in arrays])
-        slices, traced = native.vmap_trace(_handles.array_class, fn, arrays, axes)
-        outs = _axes("out_axes", out_axes, [array.ndim + 1 for array in traced])
-        return native.vmap_replace(_handles.array_class, arrays, slices, traced, axes, outs)
+        axes = _axes("in_axes", in_axes, arrays)
+        outs: list[int] = []
+
+        def traced(slices: list[Array]) -> Sequence[Array]:
+            outputs = fn(slices)
+            outs.extend(_axes("out_axes", out_axes, outputs, 1))
+            return outputs
+
+        return native.vmap(_handles.array_class, traced, arrays, axes, outs)
 
     return vectorised
 
 
-def _axes(name: str, axes: int | Sequence[int], ndims: list[int]) -> list[int]:
-    """One axis for each array, which has it; -1 stands for none."""
+def _axes(name: str, axes: int | Sequence[int], arrays: Sequence[Array], more: int = 0) -> list[int]:
+    """One axis for each array, which has it or is to have so many more; -1 stands for none."""
+    if type(axes) is int and axes >= 0:
+        same = native.same_axis(arrays, axes, more)
+        if same is not None:
+            return same
+    ndims = [array.ndim + more for array in arrays_of(arrays)]
     numbers = integers(axes)
     if len(numbers) == 1 and hasattr(axes, "__index__"):
         numbers = numbers * len(ndims)

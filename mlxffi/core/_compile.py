@@ -133,7 +133,9 @@ class _Trace:
         made = self._native
         if made is None or made.epoch != _epoch:
             made = self._native = self._compiled()
-        return native.apply(array, made._h, arrays), self._form(arrays)
+        outputs = native.apply(array, made._h, arrays)
+        known = self._uniform is not NOTHING and not self._body.fresh
+        return outputs, self._uniform if known else self._form(arrays)
 
     def _compiled(self) -> _Native:
         if self._closure is None:
@@ -193,7 +195,7 @@ class _Compiled(Transformed):
         outputs, (structure, count) = trace(arrays)
         if self._outputs is not None:
             _trees.fill(self._outputs, outputs[count:])
-        return _trees.joined(structure, outputs)
+        return outputs[0] if structure is _trees.ARRAY else _trees.joined(structure, outputs)
 
     def _trace(self, args: Any, kwargs: Any) -> _Trace:
         return _Trace(_Body(self._fun, args, kwargs, self._inputs, self._outputs), self._shapeless)

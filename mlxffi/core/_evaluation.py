@@ -50,14 +50,16 @@ def depends(inputs: array | Sequence[array], dependencies: array | Sequence[arra
     if not arrays:
         raise ArgumentError("[depends] inputs: expected at least one array")
     made = native.depends(array, arrays, others)
-    return made[0] if isinstance(inputs, array) else made
+    return made if arrays is inputs else made[0]
 
 
-def _sequence(name: str, value: Any) -> list[array]:
+def _sequence(name: str, value: Any) -> Sequence[array]:
     if isinstance(value, array):
         return [value]
-    if isinstance(value, (list, tuple)) and all(isinstance(item, array) for item in value):
-        return list(value)
     if value is None:
         raise TypeError(f"depends(): {name}: expected an array or a sequence of arrays, got None")
-    raise OperationError(f"[depends] {name}: expected an array or a sequence of arrays, got {type(value).__name__}")
+    for item in value if isinstance(value, (list, tuple)) else [None]:
+        if not isinstance(item, array):
+            got = type(value).__name__
+            raise OperationError(f"[depends] {name}: expected an array or a sequence of arrays, got {got}")
+    return value  # type: ignore[no-any-return]

@@ -94,15 +94,7 @@ def _product(
         raise TypeError(f"{name}(): fun: expected a callable, got {type(fun).__name__}")
     inputs, seeds = _arrays(name, "primals", primals), _arrays(name, vectors_name, vectors)
 
-    def traced(tracers: list[array]) -> list[array]:
-        outputs = fun(*tracers)
-        if isinstance(outputs, array):
-            return [outputs]
-        if isinstance(outputs, (list, tuple)) and all(isinstance(item, array) for item in outputs):
-            return list(outputs)
-        raise OperationError(f"[{name}] the function must return an array, or a list or tuple of arrays")
-
-    found: tuple[list[array], list[array]] = call(array, traced, inputs, seeds)
+    found: tuple[list[array], list[array]] = call(array, fun, inputs, seeds, True)
     return found
 
 
@@ -111,8 +103,10 @@ def _arrays(function: str, name: str, values: Any) -> list[array]:
         found = list(values)
     except TypeError:
         found = [None]
-    if not all(isinstance(item, array) for item in found):
-        raise TypeError(f"{function}(): {name}: expected a sequence of arrays, got {type(values).__name__}")
+    # A loop: a generator for all() costs more than the transforms above have to spare.
+    for item in found:
+        if not isinstance(item, array):
+            raise TypeError(f"{function}(): {name}: expected a sequence of arrays, got {type(values).__name__}")
     return found
 
 
@@ -127,7 +121,7 @@ class _ValueAndGrad(Transformed):
         super().__init__(fun, tag)
         self._tag = tag
         self._numbers, self._names = _arguments_of(tag, argnums, argnames)
-        # One positional argument, as mostly: where it is an array, there is no tree to go through.
+        # One positional argument, as mostly.
         self._single = len(self._numbers) == 1 and not self._names
         # By the number of differentiated arrays, which varies with the trees that it is called with.
         self._natives: dict[int, NativeGradFn] = {}
@@ -142,6 +136,27 @@ class _ValueAndGrad(Transformed):
             return self._by_array(args, kwargs)
         branches = [args[number] for number in self._numbers]
         branches += [kwargs[name] for name in self._names]
+        # Where all are arrays, there is no tree to go through.
+        for branch in branches:
+            if type(branch) is not array:
+                return self._by_trees(args, kwargs, branches)
+
+        def call(tracers: list[array]) -> Any:
+            return self._called(args, kwargs, tracers)
+
+        value, grads = self._differentiated(call, branches)
+        return value, self._arranged(grads)
+
+    def _by_array(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        place = self._numbers[0]
+
+        def call(tracers: list[array]) -> Any:
+            return self._fun(*args[:place], tracers[0], *args[place + 1 :], **kwargs)
+
+        value, grads = self._differentiated(call, [args[place]])
+        return value, grads[0]
+
+    def _by_trees(self, args: tuple[Any, ...], kwargs: dict[str, Any], branches: list[Any]) -> tuple[Any, Any]:
         arrays: list[array] = []
         structure = _trees.split(branches, arrays, True)
 
@@ -150,16 +165,6 @@ class _ValueAndGrad(Transformed):
 
         value, grads = self._differentiated(call, arrays)
         return value, self._arranged(_trees.joined(structure, grads))
-
-    def _by_array(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """`_compute` by one argument that is an array: there is no tree to go through."""
-        place = self._numbers[0]
-
-        def call(tracers: list[array]) -> Any:
-            return self._fun(*args[:place], tracers[0], *args[place + 1 :], **kwargs)
-
-        value, grads = self._differentiated(call, [args[place]])
-        return value, grads[0]
 
     def _differentiated(self, call: Callable[[list[array]], Any], arrays: list[array]) -> tuple[Any, list[array]]:
         """The value of a function of a list of arrays, and the gradients by these."""
@@ -182,13 +187,13 @@ class _ValueAndGrad(Transformed):
 
     def _called(self, args: Sequence[Any], kwargs: dict[str, Any], branches: list[Any]) -> Any:
         """What the function returns with other branches in the places of the differentiated arguments."""
-        args = list(args)
+        given = list(args)
         for number, branch in zip(self._numbers, branches, strict=False):
-            args[number] = branch
+            given[number] = branch
         if not self._names:
-            return self._fun(*args, **kwargs)
+            return self._fun(*given, **kwargs)
         named = dict(zip(self._names, branches[len(self._numbers) :], strict=True))
-        return self._fun(*args, **{**kwargs, **named})
+        return self._fun(*given, **{**kwargs, **named})
 
     def _native(self, count: int) -> NativeGradFn:
         made = self._natives.get(count)
@@ -320,39 +325,42 @@ class _Vmapped(Transformed):
             raise TypeError("[vmap] Keyword arguments are not supported.")
         inputs: list[array] = []
         arguments = _trees.split(args, inputs, True)
-        in_axes = _counted("vectorization", _axes_of(args[0] if len(args) == 1 else args, self._in_axes), inputs)
-        value: Any = None
+        in_axes = _places("vectorization", self._in_axes, args[0] if len(args) == 1 else args, inputs)
+        out_axes: list[int] = []
         result: Any = None
 
         def traced(tracers: list[array]) -> list[array]:
-            nonlocal value, result
-            found: list[array] = []
+            nonlocal result
+            outputs: list[array] = []
             value = self._fun(*_trees.joined(arguments, tracers))
-            result = _trees.split(value, found, True)
-            return found
+            result = _trees.split(value, outputs, True)
+            out_axes.extend(_places("output vectorization", self._out_axes, value, outputs, 1))
+            if in_axes.count(-1) == len(in_axes):
+                raise ArgumentError("At least one of in_axes must be non-None.")
+            return outputs
 
-        slices, outputs = native.vmap_trace(array, traced, inputs, in_axes)
-        out_axes = _counted("output vectorization", _axes_of(value, self._out_axes), outputs, 1)
-        if all(axis < 0 for axis in in_axes):
-            raise ArgumentError("At least one of in_axes must be non-None.")
-        return _trees.joined(result, native.vmap_replace(array, inputs, slices, outputs, in_axes, out_axes))
-
-
-def _axes_of(tree: Any, axes: Any) -> list[int | None]:
-    """The axis for each array of a tree; beside one array a tuple of one axis will do."""
-    if isinstance(tree, array) and type(axes) is tuple and len(axes) == 1:
-        axes = axes[0]
-    return _trees.axes_beside(tree, axes)
+        found = native.vmap(array, traced, inputs, in_axes, out_axes)
+        return _trees.joined(result, found)
 
 
-def _counted(name: str, axes: list[int | None], arrays: list[array], extra: int = 0) -> list[int]:
-    """Axes counted from the front, -1 for None.
+def _places(name: str, axes: Any, tree: Any, arrays: list[array], extra: int = 0) -> list[int]:
+    """The axes of a tree's arrays, counted from the front, -1 for None.
+
+    Args:
+      axes: an int or a tree of ints and None; beside one array a tuple of one axis will do.
+      extra: how many axes each array is to get.
 
     Raises:
       IndexError: an array does not have its axis.
     """
+    if type(axes) is int:
+        same = native.same_axis(arrays, axes, extra)
+        if same is not None:
+            return same
+    if type(axes) is tuple and len(axes) == 1 and isinstance(tree, array):
+        axes = axes[0]
     counted = []
-    for axis, item in zip(axes, arrays, strict=True):
+    for axis, item in zip(_trees.axes_beside(tree, axes), arrays, strict=True):
         ndim = item.ndim + extra
         if axis is not None and not -ndim <= axis < ndim:
             raise RangeError(f"[vmap] Invalid {name} axis {axis} for array with shape {tuple(item.shape)}")

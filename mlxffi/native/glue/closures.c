@@ -258,7 +258,7 @@ static bool answer(mlx_vector_array *res, PyObject *result, PyObject *type, cons
 static int call_closure(mlx_vector_array *res, const mlx_vector_array inputs, void *payload) {
   const Function *function = payload;
   PyObject *type = function->callee.type;
-  IN_PYTHON(answer(res, called(function_of(function), share_all(type, inputs), NULL, NULL), type, "the function"))
+  IN_PYTHON(answer(res, called(function_of(function), share_all(type, inputs), NULL, NULL), type, THE_FUNCTION))
 }
 
 static int call_closure_kwargs(mlx_vector_array *res, const mlx_vector_array inputs, const mlx_map_string_to_array named,
@@ -266,7 +266,7 @@ static int call_closure_kwargs(mlx_vector_array *res, const mlx_vector_array inp
   const Function *function = payload;
   PyObject *type = function->callee.type;
   IN_PYTHON(answer(res, called(function_of(function), share_all(type, inputs), PyLong_FromVoidPtr(named.ctx), NULL), type,
-                   "the function"))
+                   THE_FUNCTION))
 }
 
 static int call_reverse_rule(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array cotangents,
@@ -346,8 +346,8 @@ mlx_closure_custom_vmap new_vmap_rule(Callee callee) {
 
 static _Thread_local const Trace *innermost;
 
-void begin_trace(Trace *trace, PyObject *function, PyObject *type) {
-  *trace = (Trace){{function, type}, innermost};
+void begin_trace(Trace *trace) {
+  trace->outer = innermost;
   innermost = trace;
 }
 
@@ -355,13 +355,33 @@ void end_trace(const Trace *trace) {
   innermost = trace->outer;
 }
 
+/* What a function returns that takes its arguments one by one: a single array as a list of it. */
+static PyObject *called_spread(PyObject *function, PyObject *type, PyObject *list) {
+  PyObject *arguments = list ? PyList_AsTuple(list) : NULL;
+  PyObject *result = arguments ? PyObject_Call(function, arguments, NULL) : NULL;
+  Py_XDECREF(list);
+  Py_XDECREF(arguments);
+  if (result && PyObject_TypeCheck(result, (PyTypeObject *)type)) {
+    PyObject *single = PyTuple_Pack(1, result);
+    Py_DECREF(result);
+    result = single;
+  }
+  return result;
+}
+
+static PyObject *called_traced(const Trace *trace, mlx_vector_array inputs) {
+  PyObject *function = trace->callee.function, *type = trace->callee.type;
+  PyObject *list = share_all(type, inputs);
+  return trace->spread ? called_spread(function, type, list) : called(Py_NewRef(function), list, NULL, NULL);
+}
+
 static int call_traced(mlx_vector_array *res, const mlx_vector_array inputs, void *unused) {
+  const Trace *trace = innermost;
   (void)unused;
-  if (!innermost) {
+  if (!trace) {
     return 1;
   }
-  PyObject *function = innermost->callee.function, *type = innermost->callee.type;
-  IN_PYTHON(answer(res, called(Py_NewRef(function), share_all(type, inputs), NULL, NULL), type, "the function"))
+  IN_PYTHON(answer(res, called_traced(trace, inputs), trace->callee.type, trace->what))
 }
 
 /* Made once, under the GIL; an empty one stands for an error, which is raised. */

@@ -57,13 +57,18 @@ mlx_closure_custom_jvp new_forward_rule(Callee callee);
 mlx_closure_custom_vmap new_vmap_rule(Callee callee);
 void release_dropped(void);
 
+/* What errors about results call it. */
+#define THE_FUNCTION "the function"
+
 /* A function that is traced now, and by nobody after this: `traced_closure` calls the innermost one of this thread. */
 typedef struct Trace {
   Callee callee;
+  bool spread; /* it takes one argument for each array, and may return a single one */
+  const char *what;
   const struct Trace *outer;
 } Trace;
 
-void begin_trace(Trace *trace, PyObject *function, PyObject *type);
+void begin_trace(Trace *trace);
 void end_trace(const Trace *trace);
 mlx_closure traced_closure(void);
 

@@ -7,6 +7,12 @@
 
 #include "owner.h"
 
+#include <string.h>
+
+#ifndef MLXFFI_PLAIN_MLXC
+#include "mlxffi/mlxffi.h"
+#endif
+
 /* --- arguments --- */
 
 static bool has(const char *name, Py_ssize_t count, Py_ssize_t wanted) {
@@ -86,16 +92,18 @@ static PyObject *pair_of(PyObject *type, int failed, mlx_vector_array first, mlx
 
 typedef int Product(mlx_vector_array *, mlx_vector_array *, const mlx_closure, const mlx_vector_array, const mlx_vector_array);
 
-/* The class of arrays, a function, its inputs, and one array beside each input or output. */
-static PyObject *product(Product *call, const char *name, PyObject *const *arguments, Py_ssize_t count) {
-  Trace trace;
+/* The class of arrays, a function, its inputs, one array beside each input or output, and perhaps whether the function
+ * takes its inputs one by one. */
+static PyObject *product(Product *call, const char *what, PyObject *const *arguments, Py_ssize_t count) {
   mlx_closure traced = traced_closure();
   mlx_vector_array inputs = {0}, beside = {0}, outputs = {0}, products = {0};
   PyObject *pair = NULL;
-  if (traced.ctx && has(name, count, 4) && is_class(arguments[0]) && take(&inputs, arguments[0], arguments[2]) &&
-      take(&beside, arguments[0], arguments[3])) {
+  bool spread = count == 5 && arguments[4] == Py_True;
+  if (traced.ctx && has(what, count, count == 5 ? 5 : 4) && is_class(arguments[0]) &&
+      take(&inputs, arguments[0], arguments[2]) && take(&beside, arguments[0], arguments[3])) {
+    Trace trace = {{arguments[1], arguments[0]}, spread, what, NULL};
     forget_exception();
-    begin_trace(&trace, arguments[1], arguments[0]);
+    begin_trace(&trace);
     int failed = call(&outputs, &products, traced, inputs, beside);
     end_trace(&trace);
     pair = pair_of(arguments[0], failed, outputs, products);
@@ -107,18 +115,17 @@ static PyObject *product(Product *call, const char *name, PyObject *const *argum
 
 static PyObject *transforms_vjp(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   (void)module;
-  return product(&mlx_vjp, "vjp", arguments, count);
+  return product(&mlx_vjp, "[vjp] the function", arguments, count);
 }
 
 static PyObject *transforms_jvp(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   (void)module;
-  return product(&mlx_jvp, "jvp", arguments, count);
+  return product(&mlx_jvp, "[jvp] the function", arguments, count);
 }
 
 /* The class of arrays, a function, the closure that differentiates whatever is traced, and the inputs. */
 static PyObject *transforms_value_and_grad(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   (void)module;
-  Trace trace;
   mlx_vector_array inputs, values = {0}, gradients = {0};
   if (!has("value_and_grad", count, 4) || !is_class(arguments[0])) {
     return NULL;
@@ -127,8 +134,9 @@ static PyObject *transforms_value_and_grad(PyObject *module, PyObject *const *ar
   if (PyErr_Occurred() || !take(&inputs, arguments[0], arguments[3])) {
     return NULL;
   }
+  Trace trace = {{arguments[1], arguments[0]}, false, THE_FUNCTION, NULL};
   forget_exception();
-  begin_trace(&trace, arguments[1], arguments[0]);
+  begin_trace(&trace);
   int failed = mlx_closure_value_and_grad_apply(&values, &gradients, native, inputs);
   end_trace(&trace);
   mlx_vector_array_free(inputs);
@@ -137,55 +145,116 @@ static PyObject *transforms_value_and_grad(PyObject *module, PyObject *const *ar
 
 /* --- vectorisation --- */
 
-/* The class of arrays, a function, its inputs and their axes: slices of the inputs, and what the function made of them. */
-static PyObject *transforms_vmap_trace(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
-  Trace trace;
-  size_t axes_num;
-  mlx_closure traced = traced_closure();
-  mlx_vector_array inputs = {0}, slices = {0}, outputs = {0};
-  if (!traced.ctx || !has("vmap_trace", count, 4) || !is_class(arguments[0])) {
-    return NULL;
-  }
-  PyObject *pair = NULL;
-  int *axes = ints_of(arguments[3], &axes_num);
-  if (axes && take(&inputs, arguments[0], arguments[2])) {
-    forget_exception();
-    begin_trace(&trace, arguments[1], arguments[0]);
-    int failed = mlx_detail_vmap_trace(&slices, &outputs, traced, inputs, axes, axes_num);
-    end_trace(&trace);
-    pair = pair_of(arguments[0], failed, slices, outputs);
-  }
-  PyMem_Free(axes);
-  mlx_vector_array_free(inputs);
-  return pair;
+/* Slices of inputs, and what the function made of them. */
+typedef struct {
+  mlx_vector_array inputs, slices, outputs;
+  int *in_axes, *out_axes;
+  size_t in_num, out_num;
+} Vectorised;
+
+static int trace_slices(Vectorised *part, mlx_closure traced, PyObject *function, PyObject *type) {
+  Trace trace = {{function, type}, false, THE_FUNCTION, NULL};
+  begin_trace(&trace);
+  int failed = mlx_detail_vmap_trace(&part->slices, &part->outputs, traced, part->inputs, part->in_axes, part->in_num);
+  end_trace(&trace);
+  return failed;
 }
 
-/* The class of arrays, inputs, their slices, what was made of them, and the axes of inputs and outputs. */
-static PyObject *transforms_vmap_replace(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
-  size_t in_num, out_num;
-  mlx_vector_array vectors[3] = {{0}}, result = {0};
-  if (!has("vmap_replace", count, 6) || !is_class(arguments[0])) {
+static PyObject *vectorised(Vectorised *part, mlx_closure traced, PyObject *const *arguments) {
+  mlx_vector_array result = {0};
+  forget_exception();
+  if (trace_slices(part, traced, arguments[1], arguments[0])) {
+    raise_failure();
     return NULL;
   }
+  part->out_axes = ints_of(arguments[4], &part->out_num);
+  if (!part->out_axes) {
+    return NULL;
+  }
+  forget_exception();
+  int failed = mlx_detail_vmap_replace(&result, part->inputs, part->slices, part->outputs, part->in_axes, part->in_num,
+                                       part->out_axes, part->out_num);
+  return list_of(arguments[0], failed, result);
+}
+
+/* The class of arrays, a function, its inputs and their axes, and a list which the function fills with the axes of its
+ * outputs. */
+static PyObject *transforms_vmap(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
+  (void)module;
+  Vectorised part = {0};
   PyObject *list = NULL;
-  int *in_axes = ints_of(arguments[4], &in_num), *out_axes = in_axes ? ints_of(arguments[5], &out_num) : NULL;
-  bool taken = out_axes != NULL;
-  for (int i = 0; i < 3 && taken; i++) {
-    taken = take(&vectors[i], arguments[0], arguments[1 + i]);
+  mlx_closure traced = traced_closure();
+  if (!traced.ctx || !has("vmap", count, 5) || !is_class(arguments[0])) {
+    return NULL;
   }
-  if (taken) {
-    forget_exception();
-    int failed = mlx_detail_vmap_replace(&result, vectors[0], vectors[1], vectors[2], in_axes, in_num, out_axes, out_num);
-    list = list_of(arguments[0], failed, result);
+  part.in_axes = ints_of(arguments[3], &part.in_num);
+  if (part.in_axes && take(&part.inputs, arguments[0], arguments[2])) {
+    list = vectorised(&part, traced, arguments);
   }
-  for (int i = 0; i < 3; i++) {
-    mlx_vector_array_free(vectors[i]);
-  }
-  PyMem_Free(in_axes);
-  PyMem_Free(out_axes);
+  PyMem_Free(part.in_axes);
+  PyMem_Free(part.out_axes);
+  mlx_vector_array_free(part.inputs);
+  mlx_vector_array_free(part.slices);
+  mlx_vector_array_free(part.outputs);
   return list;
+}
+
+/* One axis for each array of a list, counted from the front, where each has so many more: None where one has it not. */
+static PyObject *transforms_same_axis(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
+  (void)module;
+  if (!has("same_axis", count, 3)) {
+    return NULL;
+  }
+  if (!PyList_Check(arguments[0])) {
+    Py_RETURN_NONE;
+  }
+  long axis = PyLong_AsLong(arguments[1]), more = PyLong_AsLong(arguments[2]);
+  if (PyErr_Occurred()) {
+    PyErr_Clear();
+    Py_RETURN_NONE;
+  }
+  PyObject *axes = PyList_New(0);
+  for (Py_ssize_t i = 0; axes && i < PyList_Size(arguments[0]); i++) {
+    mlx_array array = {array_of(PyList_GetItem(arguments[0], i), (PyTypeObject *)owner_class)};
+    long ndim = array.ctx ? (long)mlx_array_ndim(array) + more : -1;
+    if (ndim < 0 || axis < -ndim || axis >= ndim) {
+      Py_DECREF(axes);
+      PyErr_Clear();
+      Py_RETURN_NONE;
+    }
+    PyObject *place = PyLong_FromLong(axis < 0 ? axis + ndim : axis);
+    if (!place || PyList_Append(axes, place)) {
+      Py_CLEAR(axes);
+    }
+    Py_XDECREF(place);
+  }
+  return axes;
+}
+
+/* --- what rules return --- */
+
+static bool same_shape(PyObject *first, PyObject *second) {
+  mlx_array a = {array_of(first, (PyTypeObject *)owner_class)}, b = {array_of(second, (PyTypeObject *)owner_class)};
+  size_t ndim = a.ctx && b.ctx ? mlx_array_ndim(a) : 0;
+  return a.ctx && b.ctx && ndim == mlx_array_ndim(b) &&
+         (!ndim || !memcmp(mlx_array_shape(a), mlx_array_shape(b), ndim * sizeof(int)));
+}
+
+/* Whether two lists or tuples hold as many arrays, of the same shapes one by one. */
+static PyObject *transforms_same_shapes(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
+  (void)module;
+  if (!has("same_shapes", count, 2)) {
+    return NULL;
+  }
+  Py_ssize_t size = PySequence_Size(arguments[0]);
+  bool same = size >= 0 && size == PySequence_Size(arguments[1]);
+  for (Py_ssize_t i = 0; i < size && same; i++) {
+    PyObject *first = PySequence_GetItem(arguments[0], i), *second = PySequence_GetItem(arguments[1], i);
+    same = first && second && same_shape(first, second);
+    Py_XDECREF(first);
+    Py_XDECREF(second);
+  }
+  return PyErr_Occurred() ? NULL : PyBool_FromLong(same);
 }
 
 /* --- closures that are applied --- */
@@ -326,15 +395,41 @@ static PyObject *transforms_depends(PyObject *module, PyObject *const *arguments
   return list;
 }
 
+#ifndef MLXFFI_PLAIN_MLXC
+
+/* The class of arrays, outputs, inputs, and arrays: those of them that outputs get a gradient from around the inputs. */
+static PyObject *transforms_gradient_around(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
+  (void)module;
+  mlx_vector_array vectors[3] = {{0}}, found = {0};
+  bool taken = has("gradient_around", count, 4) && is_class(arguments[0]);
+  for (int i = 0; i < 3 && taken; i++) {
+    taken = take(&vectors[i], arguments[0], arguments[1 + i]);
+  }
+  PyObject *list = NULL;
+  if (taken) {
+    list = list_of(arguments[0], mlxffi_array_gradient_around(&found, vectors[0], vectors[1], vectors[2]), found);
+  }
+  for (int i = 0; i < 3; i++) {
+    mlx_vector_array_free(vectors[i]);
+  }
+  return list;
+}
+
+#endif
+
 PyMethodDef transform_functions[] = {
   {"vjp", FAST(transforms_vjp), "Outputs and vjps of a function."},
   {"jvp", FAST(transforms_jvp), "Outputs and jvps of a function."},
   {"value_and_grad", FAST(transforms_value_and_grad), "Values and gradients of a function."},
-  {"vmap_trace", FAST(transforms_vmap_trace), "Slices of inputs, and what a function makes of them."},
-  {"vmap_replace", FAST(transforms_vmap_replace), "What a function made of slices, made of whole arrays."},
+  {"vmap", FAST(transforms_vmap), "What a function of slices makes of whole arrays."},
+  {"same_axis", FAST(transforms_same_axis), "One axis for each array of a list, counted from the front; None where one has it not."},
+  {"same_shapes", FAST(transforms_same_shapes), "Whether two lists or tuples hold arrays of the same shapes."},
   {"apply", FAST(transforms_apply), "What a closure makes of some arrays."},
   {"checkpoint", FAST(transforms_checkpoint), "What a checkpointed function makes of some arrays."},
   {"custom_function", FAST(transforms_custom_function), "What a function with rules of its own makes of some arrays."},
+#ifndef MLXFFI_PLAIN_MLXC
+  {"gradient_around", FAST(transforms_gradient_around), "Arrays that outputs get a gradient from around their inputs."},
+#endif
   {"eval", transforms_eval, METH_O, "Compute arrays, and wait."},
   {"async_eval", transforms_async_eval, METH_O, "Start to compute arrays."},
   {"depends", FAST(transforms_depends), "Arrays that are computed after others."},
