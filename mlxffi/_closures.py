@@ -60,7 +60,7 @@ class Closure:
 
     def __init__(self, function: Function | Held, kind: str = "closure", arrays: type[Array] | None = None):
         weak = isinstance(function, Held)
-        referred = weakref.ref(function) if weak else function
+        referred: Any = weakref.ref(function) if weak else function
         self._kind = kind
         self.handle = native.new_closure(KINDS.index(kind), referred, arrays or _handles.array_class, weak)
 

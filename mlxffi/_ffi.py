@@ -16,8 +16,7 @@ from . import _backend, _loader
 if TYPE_CHECKING:
     import cffi
 
-    from . import _array_owner as native
-    from . import _graph, _mlxc
+    from . import _array_owner, _graph, _mlxc
 
 
 def _as_module(lib: Any) -> Any:
@@ -31,7 +30,9 @@ _loaded = _loader.load()
 ffi: cffi.FFI = _loaded.ffi
 lib: _mlxc.Lib = _loaded.lib
 graph: _graph.Lib = _as_module(_loaded.graph)
-if not TYPE_CHECKING:
+if TYPE_CHECKING:
+    native = _array_owner
+else:
     native = _loaded.array_owner
 
 # A build against somebody else's mlx-c has none of the mlxffi_* functions.

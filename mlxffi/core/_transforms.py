@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Sequence, Set
 from typing import Any, ParamSpec, TypeVar
 
-from .._errors import ArgumentError, OperationError, RangeError
+from .._errors import ArgumentError, RangeError
 from .._ffi import native
 from ..transforms import NativeGradFn
 from . import _trees

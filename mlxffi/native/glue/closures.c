@@ -197,6 +197,18 @@ static bool packed_ints(mlx_vector_int *vector, PyObject *list) {
 static atomic_bool stopped;
 static pthread_t stopper;
 
+/* Whether this thread is in C++ and has the GIL: callbacks give the answer no, for what they call may give it up. */
+static _Thread_local bool has_gil;
+
+void begin_call(void) {
+  forget_exception();
+  has_gil = true;
+}
+
+void end_call(void) {
+  has_gil = false;
+}
+
 /* What becomes of a daemon thread that is in a callback when the process ends: it must neither go on in Python nor
  * unwind through C++, and there is nobody left whom an error would reach. */
 static void sleep_for_ever(void *unused) {
@@ -211,6 +223,9 @@ static bool may_enter(void) {
     return true;
   }
   if (!pthread_equal(pthread_self(), stopper)) {
+    if (has_gil) {
+      PyEval_SaveThread();
+    }
     sleep_for_ever(NULL);
   }
   return false;
@@ -222,15 +237,17 @@ static bool may_enter(void) {
   if (!may_enter()) {                            \
     return 1;                                    \
   }                                              \
-  bool done;                                     \
+  bool done, had_gil = has_gil;                  \
   pthread_cleanup_push(&sleep_for_ever, NULL);   \
   PyGILState_STATE state = PyGILState_Ensure();  \
+  has_gil = false;                               \
   done = (answer);                               \
   if (done) {                                    \
     forget_exception();                          \
   } else {                                       \
     keep_exception();                            \
   }                                              \
+  has_gil = had_gil;                             \
   PyGILState_Release(state);                     \
   pthread_cleanup_pop(0);                        \
   return !done;
@@ -349,9 +366,11 @@ static _Thread_local const Trace *innermost;
 void begin_trace(Trace *trace) {
   trace->outer = innermost;
   innermost = trace;
+  begin_call();
 }
 
 void end_trace(const Trace *trace) {
+  end_call();
   innermost = trace->outer;
 }
 

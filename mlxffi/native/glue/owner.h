@@ -68,6 +68,7 @@ typedef struct Trace {
   const struct Trace *outer;
 } Trace;
 
+/* A call that traces it stands between these two; they imply the two below. */
 void begin_trace(Trace *trace);
 void end_trace(const Trace *trace);
 mlx_closure traced_closure(void);
@@ -75,9 +76,13 @@ mlx_closure traced_closure(void);
 /* The ints of a list, in memory that PyMem_Free frees. */
 int *ints_of(PyObject *list, size_t *count);
 
-/* What callbacks raised: forgotten before a call that may run some, raised where that call fails. */
-void forget_exception(void);
+/* A call from Python that keeps the GIL and may run callbacks stands between these two. */
+void begin_call(void);
+void end_call(void);
+
+/* Raises what a callback raised, else the thread's last error; or forgets it. */
 void raise_failure(void);
+void forget_exception(void);
 
 /* --- transforms.c --- */
 

@@ -102,7 +102,6 @@ static PyObject *product(Product *call, const char *what, PyObject *const *argum
   if (traced.ctx && has(what, count, count == 5 ? 5 : 4) && is_class(arguments[0]) &&
       take(&inputs, arguments[0], arguments[2]) && take(&beside, arguments[0], arguments[3])) {
     Trace trace = {{arguments[1], arguments[0]}, spread, what, NULL};
-    forget_exception();
     begin_trace(&trace);
     int failed = call(&outputs, &products, traced, inputs, beside);
     end_trace(&trace);
@@ -135,7 +134,6 @@ static PyObject *transforms_value_and_grad(PyObject *module, PyObject *const *ar
     return NULL;
   }
   Trace trace = {{arguments[1], arguments[0]}, false, THE_FUNCTION, NULL};
-  forget_exception();
   begin_trace(&trace);
   int failed = mlx_closure_value_and_grad_apply(&values, &gradients, native, inputs);
   end_trace(&trace);
@@ -162,7 +160,6 @@ static int trace_slices(Vectorised *part, mlx_closure traced, PyObject *function
 
 static PyObject *vectorised(Vectorised *part, mlx_closure traced, PyObject *const *arguments) {
   mlx_vector_array result = {0};
-  forget_exception();
   if (trace_slices(part, traced, arguments[1], arguments[0])) {
     raise_failure();
     return NULL;
@@ -171,9 +168,10 @@ static PyObject *vectorised(Vectorised *part, mlx_closure traced, PyObject *cons
   if (!part->out_axes) {
     return NULL;
   }
-  forget_exception();
+  begin_call();
   int failed = mlx_detail_vmap_replace(&result, part->inputs, part->slices, part->outputs, part->in_axes, part->in_num,
                                        part->out_axes, part->out_num);
+  end_call();
   return list_of(arguments[0], failed, result);
 }
 
@@ -265,8 +263,9 @@ static PyObject *applied(PyObject *type, mlx_closure closure, PyObject *arrays) 
   if (!take(&inputs, type, arrays)) {
     return NULL;
   }
-  forget_exception();
+  begin_call();
   int failed = mlx_closure_apply(&outputs, closure, inputs);
+  end_call();
   mlx_vector_array_free(inputs);
   return list_of(type, failed, outputs);
 }
