@@ -362,10 +362,10 @@ def vmap(
 
 def _axes(name: str, axes: int | Sequence[int], arrays: Sequence[Array], more: int = 0) -> list[int]:
     """One axis for each array, which has it or is to have so many more; -1 stands for none."""
-    if type(axes) is int and axes >= 0:
-        same = native.same_axis(arrays, axes, more)
-        if same is not None:
-            return same
+    # Here they are not counted from the end.
+    same = native.same_axis(arrays, axes, more) if type(axes) is int and axes >= 0 else None
+    if same is not None:
+        return same
     ndims = [array.ndim + more for array in arrays_of(arrays)]
     numbers = integers(axes)
     if len(numbers) == 1 and hasattr(axes, "__index__"):

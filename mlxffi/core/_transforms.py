@@ -325,7 +325,9 @@ class _Vmapped(Transformed):
             raise TypeError("[vmap] Keyword arguments are not supported.")
         inputs: list[array] = []
         arguments = _trees.split(args, inputs, True)
-        in_axes = _places("vectorization", self._in_axes, args[0] if len(args) == 1 else args, inputs)
+        in_axes = native.same_axis(inputs, self._in_axes, 0)
+        if in_axes is None:
+            in_axes = _places("vectorization", self._in_axes, args[0] if len(args) == 1 else args, inputs)
         out_axes: list[int] = []
         result: Any = None
 
@@ -334,7 +336,8 @@ class _Vmapped(Transformed):
             outputs: list[array] = []
             value = self._fun(*_trees.joined(arguments, tracers))
             result = _trees.split(value, outputs, True)
-            out_axes.extend(_places("output vectorization", self._out_axes, value, outputs, 1))
+            same = native.same_axis(outputs, self._out_axes, 1)
+            out_axes.extend(same or _places("output vectorization", self._out_axes, value, outputs, 1))
             if in_axes.count(-1) == len(in_axes):
                 raise ArgumentError("At least one of in_axes must be non-None.")
             return outputs
@@ -353,10 +356,6 @@ def _places(name: str, axes: Any, tree: Any, arrays: list[array], extra: int = 0
     Raises:
       IndexError: an array does not have its axis.
     """
-    if type(axes) is int:
-        same = native.same_axis(arrays, axes, extra)
-        if same is not None:
-            return same
     if type(axes) is tuple and len(axes) == 1 and isinstance(tree, array):
         axes = axes[0]
     counted = []

@@ -197,13 +197,14 @@ static PyObject *transforms_vmap(PyObject *module, PyObject *const *arguments, P
   return list;
 }
 
-/* One axis for each array of a list, counted from the front, where each has so many more: None where one has it not. */
+/* One axis for each array of a list, counted from the front, where each has so many more. None where one has it not, or
+ * where this is no int. */
 static PyObject *transforms_same_axis(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   (void)module;
   if (!has("same_axis", count, 3)) {
     return NULL;
   }
-  if (!PyList_Check(arguments[0])) {
+  if (!PyList_Check(arguments[0]) || !PyLong_CheckExact(arguments[1])) {
     Py_RETURN_NONE;
   }
   long axis = PyLong_AsLong(arguments[1]), more = PyLong_AsLong(arguments[2]);

@@ -116,19 +116,31 @@ static int each_unbounded(PyObject *tree, Kind kind, Visit *visit, void *context
 /* How deep a tree may be, whatever Python's own limit is set to: each level takes a few hundred bytes of the stack. */
 #define DEEPEST 10000
 
-static int each(PyObject *tree, Kind kind, Visit *visit, void *context) {
-  static _Thread_local int depth;
+static _Thread_local int depth;
+
+static bool go_down(void) {
   if (depth >= DEEPEST) {
     PyErr_SetString(PyExc_RecursionError, "a tree of arrays is too deep, or contains itself");
-    return -1;
+    return false;
   }
   if (Py_EnterRecursiveCall(" in a tree of arrays")) {
-    return -1;
+    return false;
   }
   depth++;
-  int failed = each_unbounded(tree, kind, visit, context);
+  return true;
+}
+
+static void come_up(void) {
   depth--;
   Py_LeaveRecursiveCall();
+}
+
+static int each(PyObject *tree, Kind kind, Visit *visit, void *context) {
+  if (!go_down()) {
+    return -1;
+  }
+  int failed = each_unbounded(tree, kind, visit, context);
+  come_up();
   return failed;
 }
 
@@ -192,24 +204,41 @@ static int visit_branch(PyObject *key, PyObject *item, void *context) {
   return failed ? -1 : 0;
 }
 
-/* A tuple of the class of another: a named one, too. */
+/* A tuple of a class derived from it, as named ones are. */
 static PyObject *tuple_like(PyObject *model, PyObject *list) {
-  PyObject *items = PyList_AsTuple(list);
-  if (!items || PyTuple_CheckExact(model)) {
-    return items;
-  }
-  PyObject *arguments = PyTuple_Pack(1, items), *made = NULL;
+  PyObject *items = PyList_AsTuple(list), *made = NULL;
+  PyObject *arguments = items ? PyTuple_Pack(1, items) : NULL;
   if (arguments) {
     newfunc make = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
     made = make(Py_TYPE(model), arguments, NULL);
   }
   Py_XDECREF(arguments);
-  Py_DECREF(items);
+  Py_XDECREF(items);
+  return made;
+}
+
+/* A tuple itself, as arguments are, needs no list on the way. */
+static PyObject *rebuilt_tuple(PyObject *tuple, Leaf *leaf, void *context) {
+  Py_ssize_t size = PyTuple_Size(tuple);
+  if (!go_down()) {
+    return NULL;
+  }
+  PyObject *made = PyTuple_New(size);
+  for (Py_ssize_t i = 0; i < size && made; i++) {
+    PyObject *branch = rebuilt(PyTuple_GetItem(tuple, i), leaf, context);
+    if (!branch || PyTuple_SetItem(made, i, branch)) {
+      Py_CLEAR(made);
+    }
+  }
+  come_up();
   return made;
 }
 
 /* A tree of plain lists and dicts, and of tuples of their own classes. */
 static PyObject *rebuilt(PyObject *tree, Leaf *leaf, void *context) {
+  if (PyTuple_CheckExact(tree)) {
+    return rebuilt_tuple(tree, leaf, context);
+  }
   Kind kind = kind_of(tree);
   if (kind == LEAF) {
     return leaf(tree, context);
