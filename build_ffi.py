@@ -33,7 +33,7 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 NATIVE = ROOT / "mlxffi" / "native"
 GLUE = NATIVE / "glue"
-OWNER_SOURCES = ["array_owner.c", "trees.c", "closures.c", "transforms.c"]
+OWNER_SOURCES = ["array_owner.c", "trees.c", "answers.c", "closures.c", "transforms.c"]
 MACOS = sys.platform == "darwin"
 SUFFIX = "dylib" if MACOS else "so"
 CXX = shlex.split(os.environ.get("CXX", "c++"))

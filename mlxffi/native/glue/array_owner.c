@@ -311,7 +311,8 @@ static bool fill_module(PyObject *made) {
     return false;
   }
   return init_trees(made) && !PyModule_AddFunctions(made, tree_functions) &&
-         !PyModule_AddFunctions(made, closure_functions) && !PyModule_AddFunctions(made, transform_functions);
+         !PyModule_AddFunctions(made, closure_functions) && !PyModule_AddFunctions(made, answer_functions) &&
+         !PyModule_AddFunctions(made, transform_functions);
 }
 
 PyMODINIT_FUNC PyInit__array_owner(void) {

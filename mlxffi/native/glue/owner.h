@@ -73,9 +73,6 @@ void begin_trace(Trace *trace);
 void end_trace(const Trace *trace);
 mlx_closure traced_closure(void);
 
-/* The ints of a list, in memory that PyMem_Free frees. */
-int *ints_of(PyObject *list, size_t *count);
-
 /* A call from Python that keeps the GIL and may run callbacks stands between these two. */
 void begin_call(void);
 void end_call(void);
@@ -83,6 +80,18 @@ void end_call(void);
 /* Raises what a callback raised, else the thread's last error; or forgets it. */
 void raise_failure(void);
 void forget_exception(void);
+
+/* --- answers.c --- */
+
+extern PyMethodDef answer_functions[];
+
+/* The arrays that a function returned, or its ints. `what` is what errors call that function. */
+bool packed(mlx_vector_array *vector, PyObject *result, PyObject *type, const char *what);
+bool packed_ints(mlx_vector_int *vector, PyObject *list);
+
+/* A new list of ints; and the ints of a list, in memory that PyMem_Free frees. */
+PyObject *ints(const int *values, size_t count);
+int *ints_of(PyObject *list, size_t *count);
 
 /* --- transforms.c --- */
 
