@@ -17,7 +17,6 @@
 
 typedef struct Function {
   Callee callee;
-  bool weak; /* the callee's function is a weak reference to a Held (see _closures.py) */
   struct Function *next;
 } Function;
 
@@ -52,7 +51,7 @@ void release_dropped(void) {
   }
 }
 
-static Function *new_function(Callee callee, bool weak) {
+static Function *new_function(Callee callee) {
   release_dropped();
   Function *function = malloc(sizeof *function);
   if (!function) {
@@ -62,13 +61,13 @@ static Function *new_function(Callee callee, bool weak) {
   Py_INCREF(callee.function);
   Py_INCREF(callee.type);
   living++;
-  *function = (Function){callee, weak, NULL};
+  *function = (Function){callee, NULL};
   return function;
 }
 
 /* A new reference to what a payload is to call. */
 static PyObject *function_of(const Function *function) {
-  if (!function->weak) {
+  if (!function->callee.weak) {
     return Py_NewRef(function->callee.function);
   }
   PyObject *held = PyWeakref_GetObject(function->callee.function);
@@ -243,40 +242,24 @@ static int call_vmap_rule(mlx_vector_array *res, mlx_vector_int *out_axes, const
 
 /* --- closures --- */
 
-#define NEW(name, kind, trampoline)                                                             \
-  static mlx_##kind name(Callee callee, bool weak) {                                            \
-    Function *function = new_function(callee, weak);                                            \
-    mlx_##kind made = {0};                                                                      \
-    if (function) {                                                                             \
-      made = mlx_##kind##_new_func_payload(&trampoline, function, &drop);                       \
-      if (!made.ctx) {                                                                          \
-        raise_last_error();                                                                     \
-      }                                                                                         \
-    }                                                                                           \
-    return made;                                                                                \
+#define NEW(name, kind, trampoline)                                       \
+  mlx_##kind name(Callee callee) {                                        \
+    Function *function = new_function(callee);                            \
+    mlx_##kind made = {0};                                                \
+    if (function) {                                                       \
+      made = mlx_##kind##_new_func_payload(&trampoline, function, &drop); \
+      if (!made.ctx) {                                                    \
+        raise_last_error();                                               \
+      }                                                                   \
+    }                                                                     \
+    return made;                                                          \
   }
 
-NEW(make_closure, closure, call_closure)
-NEW(make_closure_kwargs, closure_kwargs, call_closure_kwargs)
-NEW(make_reverse_rule, closure_custom, call_reverse_rule)
-NEW(make_forward_rule, closure_custom_jvp, call_forward_rule)
-NEW(make_vmap_rule, closure_custom_vmap, call_vmap_rule)
-
-mlx_closure new_closure(Callee callee) {
-  return make_closure(callee, false);
-}
-
-mlx_closure_custom new_reverse_rule(Callee callee) {
-  return make_reverse_rule(callee, false);
-}
-
-mlx_closure_custom_jvp new_forward_rule(Callee callee) {
-  return make_forward_rule(callee, false);
-}
-
-mlx_closure_custom_vmap new_vmap_rule(Callee callee) {
-  return make_vmap_rule(callee, false);
-}
+NEW(new_closure, closure, call_closure)
+static NEW(new_closure_kwargs, closure_kwargs, call_closure_kwargs)
+NEW(new_reverse_rule, closure_custom, call_reverse_rule)
+NEW(new_forward_rule, closure_custom_jvp, call_forward_rule)
+NEW(new_vmap_rule, closure_custom_vmap, call_vmap_rule)
 
 /* --- functions that are traced before the call that takes them returns: one closure serves them all --- */
 
@@ -347,17 +330,18 @@ static PyObject *closures_new(PyObject *module, PyObject *arguments) {
   if (!PyArg_ParseTuple(arguments, "iOO!p:new_closure", &kind, &callee.function, &PyType_Type, &callee.type, &weak)) {
     return NULL;
   }
+  callee.weak = weak;
   switch (kind) {
     case 0:
-      return handle(make_closure(callee, weak).ctx);
+      return handle(new_closure(callee).ctx);
     case 1:
-      return handle(make_closure_kwargs(callee, weak).ctx);
+      return handle(new_closure_kwargs(callee).ctx);
     case 2:
-      return handle(make_reverse_rule(callee, weak).ctx);
+      return handle(new_reverse_rule(callee).ctx);
     case 3:
-      return handle(make_forward_rule(callee, weak).ctx);
+      return handle(new_forward_rule(callee).ctx);
     default:
-      return handle(make_vmap_rule(callee, weak).ctx);
+      return handle(new_vmap_rule(callee).ctx);
   }
 }
 
@@ -392,8 +376,8 @@ static PyObject *closures_stop(PyObject *module, PyObject *unused) {
 }
 
 PyMethodDef closure_functions[] = {
-  {"new_closure", closures_new, METH_VARARGS, "A closure over a function, or over what a weak reference to a Held leads to."},
-  {"traced_closure", closures_traced, METH_NOARGS, "The closure over whatever is being traced on the thread that calls it."},
+  {"new_closure", closures_new, METH_VARARGS, "A closure over a function, or over what a weak reference leads to."},
+  {"traced_closure", closures_traced, METH_NOARGS, "The closure over whatever is traced on the thread that calls it."},
   {"living_functions", closures_living, METH_NOARGS, "How many functions closures refer to."},
   {"forget_exception", closures_forget, METH_NOARGS, "Forget what a callback raised."},
   {"raise_failure", closures_raise, METH_NOARGS, "Raise what a callback raised, else the thread's last error."},

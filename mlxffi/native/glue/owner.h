@@ -46,9 +46,10 @@ bool init_trees(PyObject *module);
 
 extern PyMethodDef closure_functions[];
 
-/* A function of Python and the class of the arrays that it takes. */
+/* A function of Python, or a weak reference to a Held (see _closures.py), and the class of the arrays that it takes. */
 typedef struct {
   PyObject *function, *type;
+  bool weak;
 } Callee;
 
 mlx_closure new_closure(Callee callee);

@@ -90,7 +90,8 @@ static PyObject *pair_of(PyObject *type, int failed, mlx_vector_array first, mlx
 
 /* --- functions that are traced by the call --- */
 
-typedef int Product(mlx_vector_array *, mlx_vector_array *, const mlx_closure, const mlx_vector_array, const mlx_vector_array);
+typedef int Product(mlx_vector_array *, mlx_vector_array *, const mlx_closure, const mlx_vector_array,
+                    const mlx_vector_array);
 
 /* The class of arrays, a function, its inputs, one array beside each input or output, and perhaps whether the function
  * takes its inputs one by one. */
@@ -101,7 +102,7 @@ static PyObject *product(Product *call, const char *what, PyObject *const *argum
   bool spread = count == 5 && arguments[4] == Py_True;
   if (traced.ctx && has(what, count, count == 5 ? 5 : 4) && is_class(arguments[0]) &&
       take(&inputs, arguments[0], arguments[2]) && take(&beside, arguments[0], arguments[3])) {
-    Trace trace = {{arguments[1], arguments[0]}, spread, what, NULL};
+    Trace trace = {{arguments[1], arguments[0], false}, spread, what, NULL};
     begin_trace(&trace);
     int failed = call(&outputs, &products, traced, inputs, beside);
     end_trace(&trace);
@@ -133,7 +134,7 @@ static PyObject *transforms_value_and_grad(PyObject *module, PyObject *const *ar
   if (PyErr_Occurred() || !take(&inputs, arguments[0], arguments[3])) {
     return NULL;
   }
-  Trace trace = {{arguments[1], arguments[0]}, false, THE_FUNCTION, NULL};
+  Trace trace = {{arguments[1], arguments[0], false}, false, THE_FUNCTION, NULL};
   begin_trace(&trace);
   int failed = mlx_closure_value_and_grad_apply(&values, &gradients, native, inputs);
   end_trace(&trace);
@@ -151,7 +152,7 @@ typedef struct {
 } Vectorised;
 
 static int trace_slices(Vectorised *part, mlx_closure traced, PyObject *function, PyObject *type) {
-  Trace trace = {{function, type}, false, THE_FUNCTION, NULL};
+  Trace trace = {{function, type, false}, false, THE_FUNCTION, NULL};
   begin_trace(&trace);
   int failed = mlx_detail_vmap_trace(&part->slices, &part->outputs, traced, part->inputs, part->in_axes, part->in_num);
   end_trace(&trace);
@@ -299,7 +300,7 @@ static PyObject *transforms_checkpoint(PyObject *module, PyObject *const *argume
   if (!has("checkpoint", count, 3) || !is_class(arguments[0])) {
     return NULL;
   }
-  mlx_closure transformed = {0}, function = new_closure((Callee){arguments[1], arguments[0]});
+  mlx_closure transformed = {0}, function = new_closure((Callee){arguments[1], arguments[0], false});
   if (!function.ctx) {
     return NULL;
   }
@@ -317,15 +318,15 @@ typedef struct {
 
 /* From a function and its three rules, of which each may be None. */
 static bool make_rules(Rules *rules, PyObject *type, PyObject *const *functions) {
-  rules->function = new_closure((Callee){functions[0], type});
+  rules->function = new_closure((Callee){functions[0], type, false});
   if (functions[1] != Py_None) {
-    rules->reverse = new_reverse_rule((Callee){functions[1], type});
+    rules->reverse = new_reverse_rule((Callee){functions[1], type, false});
   }
   if (functions[2] != Py_None) {
-    rules->forward = new_forward_rule((Callee){functions[2], type});
+    rules->forward = new_forward_rule((Callee){functions[2], type, false});
   }
   if (functions[3] != Py_None) {
-    rules->vectorised = new_vmap_rule((Callee){functions[3], type});
+    rules->vectorised = new_vmap_rule((Callee){functions[3], type, false});
   }
   return !PyErr_Occurred();
 }

@@ -387,7 +387,7 @@ static PyObject *trees_of(PyObject *module, PyObject *arguments) {
 }
 
 PyMethodDef tree_functions[] = {
-  {"trees_of", trees_of, METH_VARARGS, "Say what trees are made of: the class of arrays, that of leaves that own one; what makes the error for a leaf that is no array, and the key of a constant."},
+  {"trees_of", trees_of, METH_VARARGS, "Say what trees are made of, and what to call for other leaves."},
   {"leaves", FAST(trees_leaves), "Append the arrays of a tree to a list, which is returned."},
   {"split", FAST(trees_split), "The structure of a tree, whose arrays are appended to a list."},
   {"joined", FAST(trees_joined), "The tree of a structure, with the arrays of a list in their places."},
