@@ -6,7 +6,7 @@ setuptools calls `BuildExt` (see pyproject.toml). What it makes, in this order:
   mlxffi/lib/libmlxffi_blas.so  the BLAS bridge, from mlxffi/native/blas (Linux)
   mlxffi/_mlxc.abi3.so          every C function, and the calls that evaluate, wait or call back
   mlxffi/_graph.abi3.so         the calls that only build graph nodes; they keep the GIL
-  mlxffi/_array_owner.abi3.so   the base class of arrays, which is plain C
+  mlxffi/_array_owner.abi3.so   the base class of arrays, trees and functions of them, in plain C
   mlxffi/_build_info.py         what all of it was built against
 
 With MLXFFI_MLXC_PREFIX=/some/prefix the cffi modules are built against that prefix's mlx-c (`include/mlx/c/mlx.h`,
@@ -33,6 +33,7 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 NATIVE = ROOT / "mlxffi" / "native"
 GLUE = NATIVE / "glue"
+OWNER_SOURCES = ["array_owner.c", "trees.c", "answers.c", "closures.c", "transforms.c"]
 MACOS = sys.platform == "darwin"
 SUFFIX = "dylib" if MACOS else "so"
 CXX = shlex.split(os.environ.get("CXX", "c++"))
@@ -120,9 +121,8 @@ def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
     ffi = FFI()
     if name == "_mlxc":
         ffi.cdef(cdef)
-        ffi.cdef(f'extern "Python+C" {{ {(GLUE / "python.h").read_text()} }}')
-        ffi.cdef(glue_cdef(["callbacks.h", "dlpack.h", "generated/calls.h"], defines))
-        source = ["streams.h", "python.h", "callbacks.c", "dlpack.h", "dlpack.c", "generated/calls.c"]
+        ffi.cdef(glue_cdef(["errors.h", "adopted.h", "dlpack.h", "generated/calls.h"], defines))
+        source = ["streams.h", "errors.c", "adopted.c", "dlpack.h", "dlpack.c", "generated/calls.c"]
     else:
         ffi.cdef(glue_cdef(["vectors.h", "fused.h", "generated/graph.h"], defines))
         source = ["keep_gil.h", "streams.h", "vectors.c", "fused.c", "generated/graph.c"]
@@ -254,7 +254,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
         ext.define_macros = [("Py_LIMITED_API", "0x030A0000"), *macros]
         ext.include_dirs = [str(folder) for folder in [*include_folders(), GLUE]]
         ext.libraries, ext.library_dirs = ["mlxc"], [str(libraries)]
-        ext.extra_compile_args = ["-O2", "-g0", *EXTRA_FLAGS]
+        ext.extra_compile_args = ["-O2", "-g0", "-fvisibility=hidden", *EXTRA_FLAGS]
         rpath = str(libraries) if found else f"{origin}/lib"
         ext.extra_link_args = [f"-Wl,-rpath,{rpath}", *EXTRA_FLAGS]
         if not MACOS:
@@ -266,7 +266,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
     def c_sources(self, name: str) -> tuple[list[Path], list[tuple[str, str]]]:
         """The C files of a module, of which cffi writes one for all but one module, and the macros that they need."""
         if name == "_array_owner":
-            sources = [GLUE / "array_owner.c", *sorted(GLUE.glob("owner_*.c"))]
+            sources = [*(GLUE / part for part in OWNER_SOURCES), *sorted(GLUE.glob("owner_*.c"))]
             if prefix():
                 return sources, [("MLXFFI_PLAIN_MLXC", "1")]
             return [*sources, *sorted(GLUE.glob("rows_*.c")), GLUE / "generated/operations.c"], []

@@ -88,7 +88,10 @@ def dtype_number(value: DtypeLike) -> int:
 
 def integers(value: int | Iterable[int]) -> list[int]:
     """A list of ints; one int stands for a list of it."""
-    if isinstance(value, SupportsIndex):
+    if type(value) is int:
+        return [value]
+    # A list is none, and to find that out takes long.
+    if type(value) is not list and isinstance(value, SupportsIndex):
         return [operator.index(value)]
     return [operator.index(item) for item in value]
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import _closures, _handles, _ops
+from . import _handles, _ops, _owners
 from . import dtype as dtypes
 from ._errors import ArgumentError, Error
 from ._ffi import ffi, graph, lib
@@ -53,11 +53,11 @@ def adopt(data: Any, shape: Sequence[int], dtype: Dtype, owner: object) -> Array
     if any(size > LARGEST_AXIS for size in shape):
         raise ArgumentError(f"value: expected axes of at most {LARGEST_AXIS} elements, got shape {list(shape)}")
     pointer = data if isinstance(data, ffi.CData) else ffi.from_buffer(data)
-    key = _closures.keep((pointer, owner))
+    key = _owners.keep((pointer, owner))
     try:
         return _handles.own_array(lib.glue_array_adopt(pointer, list(shape), len(shape), dtype.number, key))
     finally:
-        _closures.drain()
+        _owners.drain()
 
 
 def from_memory(view: memoryview) -> Array | None:

@@ -1,5 +1,7 @@
 """The compiled modules: `lib` and `ffi` reach every C function, `graph` the calls that only build graph nodes.
 
+`native` is plain C without cffi: the class of arrays, trees of them, functions of Python in C and the calls over them.
+
 Nothing else imports the compiled modules. Importing this one loads the backend and silences mlx-c's error handler,
 which would end the process: errors are read from the calling thread's last error instead.
 """
@@ -14,15 +16,7 @@ from . import _backend, _loader
 if TYPE_CHECKING:
     import cffi
 
-    from . import _graph, _mlxc
-    from ._array_owner import ArrayOwner as ArrayOwner
-    from ._array_owner import PartOwner as PartOwner
-    from ._array_owner import compute_with as compute_with
-    from ._array_owner import operation as operation
-    from ._array_owner import parts_are as parts_are
-    from ._array_owner import raise_with as raise_with
-    from ._array_owner import read_as as read_as
-    from ._array_owner import relate as relate
+    from . import _array_owner, _graph, _mlxc
 
 
 def _as_module(lib: Any) -> Any:
@@ -32,16 +26,14 @@ def _as_module(lib: Any) -> Any:
     return module
 
 
-_native = _loader.load()
-ffi: cffi.FFI = _native.ffi
-lib: _mlxc.Lib = _native.lib
-graph: _graph.Lib = _as_module(_native.graph)
-if not TYPE_CHECKING:
-    ArrayOwner, raise_with = _native.array_owner.ArrayOwner, _native.array_owner.raise_with
-    PartOwner, parts_are = _native.array_owner.PartOwner, _native.array_owner.parts_are
-    compute_with = _native.array_owner.compute_with
-    operation, read_as = _native.array_owner.operation, _native.array_owner.read_as
-    relate = _native.array_owner.relate
+_loaded = _loader.load()
+ffi: cffi.FFI = _loaded.ffi
+lib: _mlxc.Lib = _loaded.lib
+graph: _graph.Lib = _as_module(_loaded.graph)
+if TYPE_CHECKING:
+    native = _array_owner
+else:
+    native = _loaded.array_owner
 
 # A build against somebody else's mlx-c has none of the mlxffi_* functions.
 plain_mlxc = bool(_loader.build_info().MLXC_PREFIX)

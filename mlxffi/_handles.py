@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._errors import ArgumentError, last_error
-from ._ffi import ArrayOwner, graph, raise_with
+from ._ffi import graph, native
 
 if TYPE_CHECKING:
     from .array import Array
@@ -21,10 +21,10 @@ def closed_error() -> ArgumentError:
     return ArgumentError("this Array has been closed")
 
 
-raise_with(last_error, closed_error)
+native.raise_with(last_error, closed_error)
 
 
-class ArrayHandle(ArrayOwner):
+class ArrayHandle(native.ArrayOwner):
     """The owner of an mlx_array. `_h` is 0 once it is closed."""
 
     __slots__ = ()
@@ -69,7 +69,7 @@ def handles(arrays: Sequence[Array]) -> list[int]:
 
 def pack_arrays(arrays: Sequence[Array]) -> int:
     """A new vector handle that holds the arrays."""
-    vector: int | None = ArrayOwner._pack_all(arrays)
+    vector: int | None = native.ArrayOwner._pack_all(arrays)
     if vector is None:
         raise ArgumentError("expected Arrays that are not closed")
     return vector

@@ -6,7 +6,7 @@ import atexit
 import os
 
 from ._errors import OperationError
-from ._ffi import compute_with, lib
+from ._ffi import native
 
 _forked = False
 
@@ -25,6 +25,6 @@ def require_no_fork(function: str) -> None:
         )
 
 
-compute_with(require_no_fork)
+native.compute_with(require_no_fork)
 os.register_at_fork(after_in_child=_note_fork)
-atexit.register(lib.glue_stop_callbacks)
+atexit.register(native.stop_callbacks)

@@ -10,9 +10,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ._errors import ArgumentError, check
-from ._ffi import ffi, lib, plain_mlxc
-from ._handles import pack_arrays, take_arrays
+from . import _handles
+from ._closures import arrays_of
+from ._errors import ArgumentError
+from ._ffi import native, plain_mlxc
 
 if TYPE_CHECKING:
     from .array import Array
@@ -50,8 +51,8 @@ def without_captures(fn: ListFunction) -> ListFunction:
     def checked(inputs: list[Array]) -> Sequence[Array]:
         outputs = fn(inputs)
         candidates = [array for arrays, argnums in _active.arguments for array in _at(arrays, argnums)]
-        if candidates and not plain_mlxc and isinstance(outputs, (list, tuple)) and outputs:
-            _refuse(_captured(outputs, inputs, candidates))
+        if candidates and not plain_mlxc:
+            _refuse(native.gradient_around(_handles.array_class, arrays_of(outputs), inputs, candidates))
         return outputs
 
     return checked
@@ -59,19 +60,6 @@ def without_captures(fn: ListFunction) -> ListFunction:
 
 def _at(arrays: list[Array], numbers: Sequence[int] | None) -> list[Array]:
     return arrays if numbers is None else [arrays[number] for number in numbers]
-
-
-def _captured(outputs: Sequence[Array], inputs: Sequence[Array], candidates: Sequence[Array]) -> list[Array]:
-    vectors = [ffi.new("mlx_vector_array *") for _ in range(4)]
-    found = vectors[0]
-    try:
-        for vector, arrays in zip(vectors[1:], (outputs, inputs, candidates), strict=True):
-            vector.ctx = ffi.cast("void *", pack_arrays(arrays))
-        check(lib.mlxffi_array_gradient_around(found, *(vector[0] for vector in vectors[1:])))
-    finally:
-        for vector in vectors[1:]:
-            lib.mlx_vector_array_free(vector[0])
-    return take_arrays(int(ffi.cast("intptr_t", found.ctx)))
 
 
 def _refuse(captured: list[Array]) -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import _closures
+from . import _owners
 from ._errors import check
-from ._ffi import ffi, lib, plain_mlxc
+from ._ffi import ffi, lib, native, plain_mlxc
 
 
 def live_handles() -> dict[str, int]:
-    """How many native objects of each kind are alive, and under "callbacks" the functions in the callback registry.
+    """How many native objects of each kind are alive, and under "callbacks" the objects of Python that C holds:
+    functions, and owners of memory.
 
     Equal figures before and after some work mean that it leaked nothing. Over somebody else's mlx-c, which counts
     nothing, only "callbacks" is there.
     """
-    callbacks = _closures.registered()
+    callbacks = native.living_functions() + _owners.held()
     kinds = range(0 if plain_mlxc else lib.mlxffi_live_kinds())
     return {**{_kind(kind): lib.mlxffi_live_objects(kind) for kind in kinds}, "callbacks": callbacks}
 

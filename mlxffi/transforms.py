@@ -7,15 +7,14 @@ nest to any depth, and what the function raises arrives at the caller as the sam
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from . import _handles, _tracing
 from ._arguments import ArrayLike, as_arrays, integers
-from ._closures import Closure, Held, call, check
+from ._closures import TRACED, Closure, Held, arrays_of
 from ._errors import ArgumentError, RangeError
-from ._ffi import ffi, graph, lib
-from ._handles import Owner, handles, take_arrays
+from ._ffi import lib, native
+from ._handles import Owner
 from ._process import require_no_fork
 
 if TYPE_CHECKING:
@@ -40,24 +39,6 @@ __all__ = [
 ListFunction = Callable[[list["Array"]], Sequence["Array"]]
 
 
-# Types that are parsed once.
-TWO_VECTORS = ffi.typeof("intptr_t[2]")
-
-
-def pair(
-    share: Callable[[int], list[Any]], function: Callable[..., int], *arguments: Any
-) -> tuple[list[Any], list[Any]]:
-    """Make a call with two vectors as results; `share` makes arrays of what is in one (see _handles.py)."""
-    slots = ffi.new(TWO_VECTORS)
-    check(call(function, slots, slots + 1, *arguments))
-    first, second = slots
-    try:
-        return share(first), share(second)
-    finally:
-        graph.glue_vector_array_free(first)
-        graph.glue_vector_array_free(second)
-
-
 class _NativeFunction(Owner):
     """A C closure, and the Python function below it where that is kept for reuse.
 
@@ -72,10 +53,7 @@ class _NativeFunction(Owner):
         super().__init__(handle)
 
     def __call__(self, inputs: Sequence[ArrayLike]) -> list[Array]:
-        arrays = as_arrays(*inputs)
-        result = call(lib.glue_closure_apply, self._h, handles(arrays), len(arrays))
-        check(not result)
-        return take_arrays(result)
+        return native.apply(_handles.array_class, self._h, as_arrays(*inputs))
 
 
 # --- evaluation ---
@@ -88,13 +66,13 @@ def eval(*arrays: Array) -> None:
       arrays: any number of Arrays.
     """
     require_no_fork("eval")
-    check(lib.glue_eval(handles(arrays), len(arrays)))
+    native.eval(arrays)
 
 
 def async_eval(*arrays: Array) -> None:
     """Start to compute arrays without waiting for them."""
     require_no_fork("async_eval")
-    check(lib.glue_async_eval(handles(arrays), len(arrays)))
+    native.async_eval(arrays)
 
 
 # --- derivatives ---
@@ -119,9 +97,7 @@ def vjp(
     Source: C mlx_vjp; the Go port's VJP.
     """
     inputs, seeds = as_arrays(*primals), as_arrays(*cotangents)
-    with Closure(_tracing.differentiating(fn)) as closure:
-        lists = handles(inputs), len(inputs), handles(seeds), len(seeds)
-        outputs, vjps = pair(_handles.share_arrays, lib.glue_vjp, closure, *lists)
+    outputs, vjps = native.vjp(_handles.array_class, _tracing.differentiating(fn), inputs, seeds)
     # MLX complains about too few of them only.
     if len(seeds) > len(outputs):
         raise ArgumentError(f"[vjp] cotangents: expected one for each of {len(outputs)} outputs, got {len(seeds)}")
@@ -147,31 +123,32 @@ def jvp(
     Source: C mlx_jvp; the Go port's JVP.
     """
     inputs, directions = as_arrays(*primals), as_arrays(*tangents)
-    with Closure(_tracing.differentiating(fn)) as closure:
-        lists = handles(inputs), len(inputs), handles(directions), len(directions)
-        return pair(_handles.share_arrays, lib.glue_jvp, closure, *lists)
+    return native.jvp(_handles.array_class, _tracing.differentiating(fn), inputs, directions)
 
 
-class NativeGradFn(_NativeFunction):
-    """A C closure that computes values and gradients."""
+class NativeGradFn(Owner):
+    """A C closure that computes values and gradients of whatever is traced, for ascending positions of its inputs."""
 
     __slots__ = ()
     _free = lib.glue_closure_value_and_grad_free
+
+    def __init__(self, argnums: Sequence[int]):
+        super().__init__(lib.glue_value_and_grad(TRACED, list(argnums), len(argnums)))
 
 
 class GradFn:
     """A function that computes values and gradients; made by `value_and_grad`, called any number of times."""
 
-    __slots__ = ("__weakref__", "_native", "_ranks")
+    __slots__ = ("__weakref__", "_native", "_ranks", "_traced")
     _native: NativeGradFn | None
+    _traced: ListFunction | None
 
     def __init__(self, fn: ListFunction, argnums: Sequence[int]):
-        held = Held(_tracing.differentiating(fn, argnums))
+        self._traced = _tracing.differentiating(fn, argnums)
         # C gives gradients in ascending order of the arguments; these are the places of those asked for.
         ranks = [sorted(argnums).index(argnum) for argnum in argnums]
         self._ranks = None if ranks == sorted(ranks) else ranks
-        with Closure(held) as closure:
-            self._native = NativeGradFn(lib.glue_value_and_grad(closure, list(argnums), len(argnums)), held)
+        self._native = NativeGradFn(argnums)
 
     def apply(self, *inputs: ArrayLike) -> tuple[list[Array], list[Array]]:
         """Values and gradients at a point.
@@ -189,19 +166,18 @@ class GradFn:
 
         Source: C mlx_closure_value_and_grad_apply; the Go port's GradFn.Apply.
         """
-        native = self._native
-        if native is None:
+        # Held here, for the function may free its own GradFn.
+        made, traced = self._native, self._traced
+        if made is None or traced is None:
             raise ArgumentError("[GradFn.apply] this GradFn has been freed; make a new one with value_and_grad()")
-        arrays = as_arrays(*inputs)
-        function = lib.glue_closure_value_and_grad_apply
-        values, grads = pair(_handles.share_arrays, function, native._h, handles(arrays), len(arrays))
+        values, grads = native.value_and_grad(_handles.array_class, traced, made._h, as_arrays(*inputs))
         return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
     __call__ = apply
 
     def free(self) -> None:
         """Free the native function; calling it afterwards is an error, freeing it again is not."""
-        self._native = None
+        self._native = self._traced = None
 
     def __enter__(self) -> GradFn:
         return self
@@ -275,10 +251,7 @@ def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]
     checked = _tracing.without_captures(fn)
 
     def checkpointed(inputs: Sequence[ArrayLike]) -> list[Array]:
-        with Closure(checked) as closure:
-            native = _NativeFunction(lib.glue_checkpoint(closure))
-        # It dies with this call; a lazy graph keeps what it needs of it.
-        return native(inputs)
+        return native.checkpoint(_handles.array_class, checked, as_arrays(*inputs))
 
     return checkpointed
 
@@ -321,14 +294,39 @@ def custom_function(
     Source: C mlx_custom_function.
     """
 
+    rules = vjp and _reverse_rule(vjp), jvp, vmap and _vmap_rule(vmap)
+
     def customised(inputs: Sequence[ArrayLike]) -> list[Array]:
-        rules = [("closure", fn), ("closure_custom", vjp), ("closure_custom_jvp", jvp), ("closure_custom_vmap", vmap)]
-        with ExitStack() as stack:
-            closures = [stack.enter_context(Closure(rule, kind)) if rule else 0 for kind, rule in rules]
-            native = _NativeFunction(lib.glue_custom_function(*closures))
-        return native(inputs)
+        return native.custom_function(_handles.array_class, fn, *rules, as_arrays(*inputs))
 
     return customised
+
+
+def _reverse_rule(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """A vjp rule that must return one gradient for each primal, of its shape. MLX would read past the end."""
+
+    def gradients(primals: list[Array], cotangents: list[Array], outputs: list[Array]) -> Sequence[Array]:
+        found = arrays_of(rule(list(primals), cotangents, outputs), "the vjp rule")
+        if not native.same_shapes(found, primals):
+            wanted, got = ([array.shape for array in arrays] for arrays in (primals, found))
+            raise ArgumentError(
+                f"the vjp rule must return one gradient for each primal, of its shape: {wanted}, got {got}"
+            )
+        return found
+
+    return gradients
+
+
+def _vmap_rule(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """A vmap rule that must return a pair."""
+
+    def vectorised(inputs: list[Array], axes: list[int]) -> tuple[Sequence[Array], list[int]]:
+        found = rule(inputs, axes)
+        if not isinstance(found, (list, tuple)) or len(found) != 2:
+            raise TypeError(f"the vmap rule must return a pair (outputs, axes), got {type(found).__name__}")
+        return found[0], integers(found[1])
+
+    return vectorised
 
 
 def vmap(
@@ -349,21 +347,26 @@ def vmap(
 
     def vectorised(inputs: Sequence[ArrayLike]) -> list[Array]:
         arrays = as_arrays(*inputs)
-        axes = _axes("in_axes", in_axes, [array.ndim for array in arrays])
-        with Closure(fn) as closure:
-            given = handles(arrays), len(arrays), axes, len(axes)
-            traced_inputs, traced = pair(_handles.share_arrays, lib.glue_detail_vmap_trace, closure, *given)
-        outs = _axes("out_axes", out_axes, [array.ndim + 1 for array in traced])
-        lists = [part for group in (arrays, traced_inputs, traced) for part in (handles(group), len(group))]
-        vector = call(lib.glue_detail_vmap_replace, *lists, axes, len(axes), outs, len(outs))
-        check(not vector)
-        return take_arrays(vector)
+        axes = _axes("in_axes", in_axes, arrays)
+        outs: list[int] = []
+
+        def traced(slices: list[Array]) -> Sequence[Array]:
+            outputs = fn(slices)
+            outs.extend(_axes("out_axes", out_axes, outputs, 1))
+            return outputs
+
+        return native.vmap(_handles.array_class, traced, arrays, axes, outs)
 
     return vectorised
 
 
-def _axes(name: str, axes: int | Sequence[int], ndims: list[int]) -> list[int]:
-    """One axis for each array, which has it; -1 stands for none."""
+def _axes(name: str, axes: int | Sequence[int], arrays: Sequence[Array], more: int = 0) -> list[int]:
+    """One axis for each array, which has it or is to have so many more; -1 stands for none."""
+    # Here they are not counted from the end.
+    same = native.same_axis(arrays, axes, more) if type(axes) is int and axes >= 0 else None
+    if same is not None:
+        return same
+    ndims = [array.ndim + more for array in arrays_of(arrays)]
     numbers = integers(axes)
     if len(numbers) == 1 and hasattr(axes, "__index__"):
         numbers = numbers * len(ndims)
@@ -387,10 +390,10 @@ class CompiledFunction:
             self._native = _NativeFunction(lib.glue_compile(closure, shapeless), held)
 
     def __call__(self, inputs: Sequence[ArrayLike]) -> list[Array]:
-        native = self._native
-        if native is None:
+        made = self._native
+        if made is None:
             raise ArgumentError("[compile] this compiled function has been freed; compile it again")
-        return native(inputs)
+        return made(inputs)
 
     def free(self) -> None:
         """Free the native function with its graphs; calling it afterwards is an error, freeing it again is not."""

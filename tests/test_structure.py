@@ -18,7 +18,7 @@ ROOMS = [
     {"_handles"},
     {"_arguments", "_containers", "device"},
     {"_ops", "fft", "linalg", "random", "fast", "fused", "kernels", "reductions"},
-    {"_closures", "_process"},
+    {"_closures", "_owners", "_process"},
     {"_tracing", "memory"},
     {"_buffers", "_convert", "_dlpack", "_indexing", "_numpy", "_operators", "_printing"},
     {"array"},

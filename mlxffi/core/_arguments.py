@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._arguments import NOT_HELD
 from .._errors import ArgumentError, OperationError, RangeError
-from .._ffi import graph
-from .._ffi import operation as new_operation
+from .._ffi import graph, native
 
 if TYPE_CHECKING:
     from .._handles import ArrayHandle
@@ -35,7 +34,7 @@ def operation(name: str, read_as: Callable[..., Any] | None = None) -> Callable[
         mlx-c has no rows, and the function stays as it is.
       read_as: a function with the parameters that C reads; None: it is the decorated one.
     """
-    return lambda function: new_operation(name, function, read_as or function)
+    return lambda function: native.operation(name, function, read_as or function)
 
 
 class UnknownValueError(ArgumentError):

@@ -10,7 +10,7 @@ from typing import Any
 from .. import _buffers, _dlpack
 from .. import array as lower
 from .._errors import ArgumentError
-from .._ffi import graph, read_as
+from .._ffi import graph, native
 from . import _arguments, _at, _convert, _device, _dtype, _indexing, _numpy, _printing
 from ._arguments import operation
 from ._at import ArrayAt
@@ -237,4 +237,4 @@ class ArrayLike:
 
 _arguments.set_array_class(array, _convert.from_foreign)
 # For the operations that C calls itself.
-read_as(array, _dtype.DTYPES, _device.Stream, _device.Device, _device.cpu, _device.gpu)
+native.read_as(array, _dtype.DTYPES, _device.Stream, _device.Device, _device.cpu, _device.gpu)

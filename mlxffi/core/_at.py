@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError
-from .._ffi import PartOwner, parts_are
+from .._ffi import native
 from . import _arguments, _indexing
 from ._arguments import operation
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 UNSET = object()
 
 
-class ArrayAt(PartOwner):
+class ArrayAt(native.PartOwner):
     """A part of an array that is to be updated; each method gives a new array."""
 
     __slots__ = ()
@@ -75,4 +75,4 @@ def of(array: array, key: Any = UNSET) -> ArrayAt:
     return made
 
 
-parts_are(ArrayAt)
+native.parts_are(ArrayAt)

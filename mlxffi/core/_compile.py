@@ -12,15 +12,14 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
 
-from .._closures import Closure, Held, call, check
+from .._closures import Closure, Held
 from .._containers import handle
-from .._errors import ArgumentError, OperationError
+from .._errors import OperationError
 from .._errors import check as check_error
-from .._ffi import ffi, lib, plain_mlxc
-from .._handles import Owner, handles
+from .._ffi import ffi, lib, native, plain_mlxc
+from .._handles import Owner
 from . import _trees
 from ._array import array
-from ._checks import take_list
 from ._transforms import FORWARDED_DOC, Transformed
 
 P = ParamSpec("P")
@@ -35,60 +34,25 @@ _numbers = itertools.count(1 << 62)
 _epoch = 0
 
 
-# --- the key of arguments ---
-
-
-def _key_of(tree: Any, key: list[Any], arrays: list[array]) -> None:
-    """Append to a key what a tree is but for the values of its arrays, and to a list these arrays."""
-    kind = type(tree)
-    if kind is array:
-        arrays.append(tree)
-        key.append(array)
-    elif isinstance(tree, (list, tuple)):
-        key += (kind, len(tree))
-        for item in tree:
-            _key_of(item, key, arrays)
-    elif isinstance(tree, dict):
-        key += (dict, len(tree))
-        for name, item in tree.items():
-            key.append(name)
-            _key_of(item, key, arrays)
-    elif tree is None or isinstance(tree, (bool, int, str, float)):
-        key += (kind, _constant(tree))
-    else:
-        raise ArgumentError(
-            "[compile] Function arguments must be trees of arrays or constants (floats, ints, strings, or None), "
-            f"but received type {kind.__name__}."
-        )
-
-
-def _constant(value: Any) -> Any:
-    """What tells a constant from all others: 0.0 from -0.0, one nan from none."""
-    if isinstance(value, float) and (value == 0 or value != value):
-        return repr(value)
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise OperationError(f"[compile] an int among the arguments must fit in 64 bits, got {value}")
-    return value
-
-
 # --- traces ---
 
 
 class _Body:
     """The function as C calls it: from flat arrays to flat arrays. It knows nothing of the trace that it belongs to."""
 
-    __slots__ = ("_fun", "_inputs", "_outputs", "_template", "fresh")
+    __slots__ = ("_arguments", "_count", "_fun", "_inputs", "_outputs", "fresh")
 
-    def __init__(self, fun: Callable[..., Any], template: Any, inputs: Any, outputs: Any):
-        self._fun, self._template = fun, template
+    def __init__(self, fun: Callable[..., Any], args: Any, kwargs: Any, inputs: Any, outputs: Any):
+        arrays: list[array] = []
+        self._fun, self._arguments = fun, _trees.split((args, kwargs), arrays)
+        self._count = len(arrays)
         self._inputs, self._outputs = inputs, outputs
-        # By thread: the structure of the result, and what it was traced for, where this call has run the function.
+        # By thread: the form of the result, and what it was traced for, where this call has run the function.
         self.fresh: dict[int, tuple[Any, Any]] = {}
 
     def __call__(self, given: list[array]) -> list[array]:
-        following = iter(given)
-        args, kwargs = _trees.joined(self._template, following)
-        tracers = list(following)
+        args, kwargs = _trees.joined(self._arguments, given)
+        tracers = given[self._count :]
         originals = [] if self._inputs is None else _trees.leaves(self._inputs, [])
         copies = [item.__copy__() for item in tracers]
         if tracers:
@@ -96,13 +60,13 @@ class _Body:
         try:
             value = self._fun(*args, **kwargs)
             found: list[array] = []
-            structure = _trees.split(value, found)
+            form = _trees.split(value, found), len(found)
             if self._outputs is not None:
                 _trees.leaves(self._outputs, found)
         finally:
             if tracers:
                 _put_back(self._inputs, tracers, copies, originals)
-        self.fresh[get_ident()] = (structure, _signature(given))
+        self.fresh[get_ident()] = (form, _signature(given))
         return found
 
 
@@ -144,14 +108,15 @@ class _Native(Owner):
 class _Trace:
     """The compiled function for one key."""
 
-    __slots__ = ("_body", "_closure", "_held", "_native", "_number", "_results", "_shapeless", "_state", "_uniform")
+    __slots__ = ("_body", "_closure", "_held", "_native", "_number", "_results", "_shapeless", "_uniform")
 
     def __init__(self, body: _Body, shapeless: bool):
         self._closure: Closure | None = None
         self._native: _Native | None = None
         self._body, self._held, self._shapeless = body, Held(body), shapeless
         self._number = next(_numbers)
-        # The structure of results: one for all inputs, or by their signature where that differs.
+        # The form of results, which is their structure and how many arrays they have: one for all inputs, or by their
+        # signature where that differs.
         self._uniform: Any = NOTHING
         self._results: dict[Any, Any] = {}
         self._closure = Closure(self._held, arrays=array)
@@ -164,20 +129,20 @@ class _Trace:
             closure.__exit__()
 
     def __call__(self, arrays: list[array]) -> tuple[list[array], Any]:
-        """The outputs, and the structure of the result, which the first of them belong to."""
-        native = self._native
-        if native is None or native.epoch != _epoch:
-            native = self._native = self._compiled()
-        vector = call(lib.glue_closure_apply, native._h, handles(arrays), len(arrays))
-        check(not vector)
-        return take_list(vector), self._result(arrays)
+        """The outputs, and the form of the result, which the first of them belong to."""
+        made = self._native
+        if made is None or made.epoch != _epoch:
+            made = self._native = self._compiled()
+        outputs = native.apply(array, made._h, arrays)
+        known = self._uniform is not NOTHING and not self._body.fresh
+        return outputs, self._uniform if known else self._form(arrays)
 
     def _compiled(self) -> _Native:
         if self._closure is None:
             raise OperationError("[compile] the compiled function has been freed while it ran")
         return _Native(lib.glue_detail_compile(self._closure.handle, self._number, self._shapeless, [], 0))
 
-    def _result(self, arrays: list[array]) -> Any:
+    def _form(self, arrays: list[array]) -> Any:
         fresh = self._body.fresh.pop(get_ident(), None)
         if fresh is not None:
             return self._learn(*fresh)
@@ -185,13 +150,13 @@ class _Trace:
             return self._uniform
         return self._results[self._sized(_signature(arrays))]
 
-    def _learn(self, structure: Any, signature: Any) -> Any:
-        if not self._results or (self._uniform is not NOTHING and _same(self._uniform, structure)):
-            self._uniform = structure
+    def _learn(self, form: Any, signature: Any) -> Any:
+        if not self._results or (self._uniform is not NOTHING and _same(self._uniform, form)):
+            self._uniform = form
         else:
             self._uniform = NOTHING
-        self._results[self._sized(signature)] = structure
-        return structure
+        self._results[self._sized(signature)] = form
+        return form
 
     def _sized(self, signature: Any) -> Any:
         if not self._shapeless:
@@ -222,25 +187,18 @@ class _Compiled(Transformed):
         self._traces: dict[Any, _Trace] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        key: list[Any] = []
         arrays: list[array] = []
-        _key_of(args, key, arrays)
-        if kwargs:
-            _key_of(kwargs, key, arrays)
-        found = tuple(key)
-        trace = self._traces.get(found) or self._traces.setdefault(found, self._trace(args, kwargs))
+        key = _trees.key_of((args, kwargs) if kwargs else args, arrays)
+        trace = self._traces.get(key) or self._traces.setdefault(key, self._trace(args, kwargs))
         if self._inputs is not None:
             _trees.leaves(self._inputs, arrays)
-        outputs, structure = trace(arrays)
-        following = iter(outputs)
-        result = _trees.joined(structure, following)
+        outputs, (structure, count) = trace(arrays)
         if self._outputs is not None:
-            _trees.fill(self._outputs, list(following))
-        return result
+            _trees.fill(self._outputs, outputs[count:])
+        return outputs[0] if structure is _trees.ARRAY else _trees.joined(structure, outputs)
 
     def _trace(self, args: Any, kwargs: Any) -> _Trace:
-        template = _trees.split((args, kwargs), [])
-        return _Trace(_Body(self._fun, template, self._inputs, self._outputs), self._shapeless)
+        return _Trace(_Body(self._fun, args, kwargs, self._inputs, self._outputs), self._shapeless)
 
 
 def compile(

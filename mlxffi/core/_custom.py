@@ -2,60 +2,77 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from .._closures import Closure, call, check
 from .._errors import ArgumentError
-from .._errors import check as check_error
-from .._ffi import graph, lib
-from .._handles import handles
+from .._ffi import graph, native
 from . import _trees
 from ._array import array
-from ._checks import take_list
 from ._transforms import FORWARDED_DOC, Transformed
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+
 class _Call:
     """One call of a function over trees: what its flat inputs and outputs stand for."""
 
-    __slots__ = ("_fun", "_strict", "inputs", "outputs")
+    __slots__ = ("_fun", "_inputs", "_named", "_strict", "outputs")
 
     def __init__(self, fun: Callable[..., Any], args: Any, kwargs: Any, arrays: list[array], strict: bool):
-        self._fun, self._strict = fun, strict
-        self.inputs = _trees.split((args, kwargs), arrays)
+        self._fun, self._strict, self._named = fun, strict, bool(kwargs)
+        self._inputs = _trees.split((args, kwargs) if kwargs else args, arrays)
         self.outputs: Any = None
 
     def __call__(self, given: list[array]) -> list[array]:
-        args, kwargs = _trees.joined(self.inputs, iter(given))
         found: list[array] = []
-        self.outputs = _trees.split(self._fun(*args, **kwargs), found, self._strict)
+        inputs = _trees.joined(self._inputs, given)
+        if self._named:
+            args, kwargs = inputs
+            value = self._fun(*args, **kwargs)
+        else:
+            value = self._fun(*inputs)
+        self.outputs = _trees.split(value, found, self._strict)
         return found
 
-    def arguments(self, values: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
+    def arguments(self, values: list[Any]) -> tuple[Any, dict[str, Any]]:
         """Values in the places of the inputs: positional ones, of which a single one stands alone, and named ones."""
-        args, kwargs = _trees.joined(self.inputs, iter(values))
+        inputs = _trees.joined(self._inputs, values)
+        args, kwargs = inputs if self._named else (inputs, {})
         return args[0] if len(args) == 1 else args, kwargs
 
-    def result(self, values: Sequence[Any]) -> Any:
+    def result(self, values: list[Any]) -> Any:
         """Values in the places of the outputs."""
-        return _trees.joined(self.outputs, iter(values))
+        return _trees.joined(self.outputs, values)
 
 
-def _applied(native: int, arrays: list[array]) -> list[array]:
-    """The outputs of a native function, which is freed."""
-    if not native:
-        check_error(1)
-    try:
-        vector = call(lib.glue_closure_apply, native, handles(arrays), len(arrays))
-    finally:
-        lib.glue_closure_free(native)
-    check(not vector)
-    return take_list(vector)
+class _RuledCall(_Call):
+    """One call of a function with rules of its own."""
+
+    __slots__ = ("rules",)
+    rules: dict[str, Callable[..., Any]]
+
+    def gradients(self, primals: list[array], cotangents: list[array], outputs: list[array]) -> list[array]:
+        args, kwargs = self.arguments(primals)
+        found = self.rules["vjp"](args, self.result(cotangents), self.result(outputs), **kwargs)
+        return _complete(_trees.leaves(found, []), primals)
+
+    def tangents(self, primals: list[array], tangents: list[array], argnums: list[int]) -> list[array]:
+        args, kwargs = self.arguments(primals)
+        every: list[array | None] = [None] * len(primals)
+        for place, tangent in zip(argnums, tangents, strict=True):
+            every[place] = tangent
+        return _trees.leaves(self.rules["jvp"](args, self.arguments(every)[0], **kwargs), [])
+
+    def vectorised(self, inputs: list[array], axes: list[int]) -> tuple[list[array], list[int]]:
+        args, kwargs = self.arguments(inputs)
+        places, _ = self.arguments([None if axis < 0 else axis for axis in axes])
+        found = self.rules["vmap"](args, places, **kwargs)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise ArgumentError("[custom vmap] Vmap function should return a tuple with 2 items.")
+        out_axes = _trees.axes_beside(found[0], found[1], "custom vmap")
+        return _trees.leaves(found[0], []), [-1 if axis is None else axis for axis in out_axes]
 
 
 # --- checkpoints ---
@@ -73,9 +90,7 @@ class _Checkpointed(Transformed):
         function = _Call(self._fun, args, kwargs, arrays, False)
         if not arrays:
             return self._fun(*args, **kwargs)
-        with Closure(function, arrays=array) as closure:
-            native = lib.glue_checkpoint(closure)
-        return function.result(_applied(native, arrays))
+        return function.result(native.checkpoint(array, function, arrays))
 
 
 def checkpoint(fun: Callable[P, R]) -> Callable[P, R]:
@@ -128,24 +143,14 @@ class custom_function:
         arrays: list[array] = []
         if not self._rules:
             return self._fun(*args, **kwargs)
-        function = _Call(self._fun, args, kwargs, arrays, True)
+        function = _RuledCall(self._fun, args, kwargs, arrays, True)
         if not arrays:
             return self._fun(*args, **kwargs)
-        parts = [("closure", function), *self._closures(function)]
-        with ExitStack() as stack:
-            closures = [stack.enter_context(Closure(rule, kind, array)) if rule else 0 for kind, rule in parts]
-            native = lib.glue_custom_function(*closures)
-        return function.result(_applied(native, arrays))
-
-    def _closures(self, function: _Call) -> list[tuple[str, Callable[..., Any] | None]]:
-        return [
-            (kind, wrap(function, rule) if (rule := self._rules.get(name)) else None)
-            for name, kind, wrap in (
-                ("vjp", "closure_custom", _reverse_rule),
-                ("jvp", "closure_custom_jvp", _forward_rule),
-                ("vmap", "closure_custom_vmap", _vmap_rule),
-            )
-        ]
+        rules = function.rules = self._rules
+        vjp = function.gradients if "vjp" in rules else None
+        jvp = function.tangents if "jvp" in rules else None
+        vmap = function.vectorised if "vmap" in rules else None
+        return function.result(native.custom_function(array, function, vjp, jvp, vmap, arrays))
 
 
 custom_function.__qualname__ = "custom_function"
@@ -158,46 +163,14 @@ def _callable(method: str, f: Any) -> Callable[..., Any]:
     return found
 
 
-def _reverse_rule(function: _Call, rule: Callable[..., Any]) -> Callable[..., list[array]]:
-    def gradients(primals: list[array], cotangents: list[array], outputs: list[array]) -> list[array]:
-        args, kwargs = function.arguments(primals)
-        found = rule(args, function.result(cotangents), function.result(outputs), **kwargs)
-        return _complete(_trees.leaves(found, []), primals)
-
-    return gradients
-
-
 def _complete(gradients: list[array], primals: list[array]) -> list[array]:
     """One gradient for each primal, of its shape: zeros for those that a rule leaves out."""
-    complete = []
-    for primal, gradient in itertools.zip_longest(primals, gradients[: len(primals)]):
-        if gradient is None:
-            gradient = array._own(graph.glue_zeros_like(primal._h, 0))
-        elif gradient.shape != primal.shape:
+    if native.same_shapes(gradients, primals):
+        return gradients
+    missing = primals[len(gradients) :]
+    for place, (gradient, primal) in enumerate(zip(gradients, primals, strict=False)):
+        if gradient.shape != primal.shape:
             shape = list(primal.shape)
-            gradient = array._own(graph.glue_broadcast_to(gradient._h, shape, len(shape), 0))
-        complete.append(gradient)
-    return complete
-
-
-def _forward_rule(function: _Call, rule: Callable[..., Any]) -> Callable[..., list[array]]:
-    def tangents_of(primals: list[array], tangents: list[array], argnums: list[int]) -> list[array]:
-        args, kwargs = function.arguments(primals)
-        by_place = dict(zip(argnums, tangents, strict=True))
-        directions, _ = function.arguments([by_place.get(place) for place in range(len(primals))])
-        return _trees.leaves(rule(args, directions, **kwargs), [])
-
-    return tangents_of
-
-
-def _vmap_rule(function: _Call, rule: Callable[..., Any]) -> Callable[..., tuple[list[array], list[int]]]:
-    def vectorised(inputs: list[array], axes: list[int]) -> tuple[list[array], list[int]]:
-        args, kwargs = function.arguments(inputs)
-        places, _ = function.arguments([None if axis < 0 else axis for axis in axes])
-        found = rule(args, places, **kwargs)
-        if not isinstance(found, tuple) or len(found) != 2:
-            raise ArgumentError("[custom vmap] Vmap function should return a tuple with 2 items.")
-        out_axes = _trees.axes_beside(found[0], found[1], "custom vmap")
-        return _trees.leaves(found[0], []), [-1 if axis is None else axis for axis in out_axes]
-
-    return vectorised
+            gradients[place] = array._own(graph.glue_broadcast_to(gradient._h, shape, len(shape), 0))
+    gradients += [array._own(graph.glue_zeros_like(primal._h, 0)) for primal in missing]
+    return gradients[: len(primals)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import dtype as lower
 from .._errors import ArgumentError
-from .._ffi import relate
+from .._ffi import native
 from ._arguments import operation
 
 
@@ -178,7 +178,7 @@ def _members(category: DtypeCategory) -> int:
     return sum(1 << dtype.number for dtype in DTYPES if issubdtype(dtype, category))
 
 
-relate(
+native.relate(
     bytes(dtype.number for row in _PROMOTED for dtype in row), tuple(DtypeCategory), tuple(map(_members, DtypeCategory))
 )
 

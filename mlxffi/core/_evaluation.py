@@ -7,12 +7,10 @@ from typing import Any
 
 from .._errors import ArgumentError, OperationError
 from .._errors import check as check_error
-from .._ffi import graph, lib
-from .._handles import handles
+from .._ffi import lib, native
 from .._process import require_no_fork
 from . import _trees
 from ._array import array
-from ._checks import take_list
 
 
 def eval(*args: Any) -> None:
@@ -25,8 +23,7 @@ def eval(*args: Any) -> None:
     if len(args) == 1 and type(args[0]) is array:
         check_error(lib.glue_array_eval(args[0]._h))
         return
-    found = _trees.leaves(args, [])
-    check_error(lib.glue_eval(handles(found), len(found)))
+    native.eval(_trees.leaves(args, []))
 
 
 def async_eval(*args: Any) -> None:
@@ -36,8 +33,7 @@ def async_eval(*args: Any) -> None:
       args: arrays, or trees of arrays and other leaves, which are ignored.
     """
     require_no_fork("async_eval")
-    found = _trees.leaves(args, [])
-    check_error(lib.glue_async_eval(handles(found), len(found)))
+    native.async_eval(_trees.leaves(args, []))
 
 
 def depends(inputs: array | Sequence[array], dependencies: array | Sequence[array]) -> Any:
@@ -53,15 +49,17 @@ def depends(inputs: array | Sequence[array], dependencies: array | Sequence[arra
     arrays, others = _sequence("inputs", inputs), _sequence("dependencies", dependencies)
     if not arrays:
         raise ArgumentError("[depends] inputs: expected at least one array")
-    made = take_list(graph.glue_depends(handles(arrays), len(arrays), handles(others), len(others)))
-    return made[0] if isinstance(inputs, array) else made
+    made = native.depends(array, arrays, others)
+    return made if arrays is inputs else made[0]
 
 
-def _sequence(name: str, value: Any) -> list[array]:
+def _sequence(name: str, value: Any) -> Sequence[array]:
     if isinstance(value, array):
         return [value]
-    if isinstance(value, (list, tuple)) and all(isinstance(item, array) for item in value):
-        return list(value)
     if value is None:
         raise TypeError(f"depends(): {name}: expected an array or a sequence of arrays, got None")
-    raise OperationError(f"[depends] {name}: expected an array or a sequence of arrays, got {type(value).__name__}")
+    for item in value if isinstance(value, (list, tuple)) else [None]:
+        if not isinstance(item, array):
+            got = type(value).__name__
+            raise OperationError(f"[depends] {name}: expected an array or a sequence of arrays, got {got}")
+    return value  # type: ignore[no-any-return]

@@ -241,5 +241,5 @@ def export_to_dot(file: object, *args: Any, **kwargs: Any) -> None:
     if not isinstance(file, str) and not hasattr(file, "write"):
         raise ArgumentError("[export_to_dot] file: expected a path or a file object with write()")
     for value in kwargs.values():
-        _trees.arrays_only(value, [])
-    graphs.export_to_dot(file, _trees.arrays_only(args, []), kwargs)  # type: ignore[arg-type]
+        _trees.arrays_only(value)
+    graphs.export_to_dot(file, _trees.arrays_only(args), kwargs)  # type: ignore[arg-type]

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import itertools
 import operator
-import threading
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import Any, ParamSpec, TypeVar
 
-from .._closures import Closure, Held, call, check
-from .._errors import ArgumentError, OperationError, RangeError
-from .._ffi import lib
-from .._handles import handles
-from ..transforms import NativeGradFn, pair
+from .._errors import ArgumentError, RangeError
+from .._ffi import native
+from ..transforms import NativeGradFn
 from . import _trees
 from ._array import array
-from ._checks import take_list
 from ._evaluation import async_eval as async_eval
 from ._evaluation import depends as depends
 from ._evaluation import eval as eval
@@ -60,40 +56,6 @@ class Transformed:
         return f"<{type(self).__name__.lstrip('_').lower()} of {self._fun!r}>"
 
 
-# --- functions that C calls before the call that takes them returns ---
-
-
-class _Running(threading.local):
-    """The functions that this thread is tracing, innermost last."""
-
-    def __init__(self) -> None:
-        self.functions: list[Callable[[list[array]], list[array]]] = []
-
-
-_running = _Running()
-
-
-def _innermost(tracers: list[array]) -> list[array]:
-    return _running.functions[-1](tracers)
-
-
-# One C closure for all of them.
-_innermost_held = Held(_innermost)
-_innermost_closure = Closure(_innermost_held, arrays=array)
-
-
-def while_innermost(
-    traced: Callable[[list[array]], list[array]], native: Callable[..., int], *arguments: Any
-) -> tuple[list[array], list[array]]:
-    """Two vectors of arrays from a C function, during which the closure above calls `traced`."""
-    functions = _running.functions
-    functions.append(traced)
-    try:
-        return pair(array._share_all, native, *arguments)
-    finally:
-        functions.pop()
-
-
 # --- vjp and jvp ---
 
 
@@ -108,7 +70,7 @@ def vjp(fun: Callable[..., Any], primals: list[array], cotangents: list[array]) 
     Returns:
       (outputs, vjps): lists; the second has one gradient for each primal.
     """
-    return _product(lib.glue_vjp, "vjp", fun, primals, cotangents, "cotangents")
+    return _product(native.vjp, "vjp", fun, primals, cotangents, "cotangents")
 
 
 def jvp(fun: Callable[..., Any], primals: list[array], tangents: list[array]) -> tuple[list[array], list[array]]:
@@ -122,26 +84,18 @@ def jvp(fun: Callable[..., Any], primals: list[array], tangents: list[array]) ->
     Returns:
       (outputs, jvps): lists; the second has one directional derivative for each output.
     """
-    return _product(lib.glue_jvp, "jvp", fun, primals, tangents, "tangents")
+    return _product(native.jvp, "jvp", fun, primals, tangents, "tangents")
 
 
 def _product(
-    native: Callable[..., int], name: str, fun: Callable[..., Any], primals: Any, vectors: Any, vectors_name: str
+    call: Callable[..., Any], name: str, fun: Callable[..., Any], primals: Any, vectors: Any, vectors_name: str
 ) -> tuple[list[array], list[array]]:
     if not callable(fun):
         raise TypeError(f"{name}(): fun: expected a callable, got {type(fun).__name__}")
     inputs, seeds = _arrays(name, "primals", primals), _arrays(name, vectors_name, vectors)
 
-    def traced(tracers: list[array]) -> list[array]:
-        outputs = fun(*tracers)
-        if isinstance(outputs, array):
-            return [outputs]
-        if isinstance(outputs, (list, tuple)) and all(isinstance(item, array) for item in outputs):
-            return list(outputs)
-        raise OperationError(f"[{name}] the function must return an array, or a list or tuple of arrays")
-
-    lists = handles(inputs), len(inputs), handles(seeds), len(seeds)
-    return while_innermost(traced, native, _innermost_closure.handle, *lists)
+    found: tuple[list[array], list[array]] = call(array, fun, inputs, seeds, True)
+    return found
 
 
 def _arrays(function: str, name: str, values: Any) -> list[array]:
@@ -149,8 +103,10 @@ def _arrays(function: str, name: str, values: Any) -> list[array]:
         found = list(values)
     except TypeError:
         found = [None]
-    if not all(isinstance(item, array) for item in found):
-        raise TypeError(f"{function}(): {name}: expected a sequence of arrays, got {type(values).__name__}")
+    # A loop: a generator for all() costs more than the transforms above have to spare.
+    for item in found:
+        if not isinstance(item, array):
+            raise TypeError(f"{function}(): {name}: expected a sequence of arrays, got {type(values).__name__}")
     return found
 
 
@@ -165,7 +121,7 @@ class _ValueAndGrad(Transformed):
         super().__init__(fun, tag)
         self._tag = tag
         self._numbers, self._names = _arguments_of(tag, argnums, argnames)
-        # One positional argument, as mostly: where it is an array, there is no tree to go through.
+        # One positional argument, as mostly.
         self._single = len(self._numbers) == 1 and not self._names
         # By the number of differentiated arrays, which varies with the trees that it is called with.
         self._natives: dict[int, NativeGradFn] = {}
@@ -176,17 +132,47 @@ class _ValueAndGrad(Transformed):
     def _compute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         if self._names or self._numbers[-1] >= len(args):
             self._require(args, kwargs)
+        if self._single and type(args[self._numbers[0]]) is array:
+            return self._by_array(args, kwargs)
         branches = [args[number] for number in self._numbers]
-        if self._names:
-            branches += [kwargs[name] for name in self._names]
-        arrays: list[array] = []
+        branches += [kwargs[name] for name in self._names]
+        # Where all are arrays, there is no tree to go through.
         for branch in branches:
-            _trees.arrays_only(branch, arrays)
+            if type(branch) is not array:
+                return self._by_trees(args, kwargs, branches)
+
+        def call(tracers: list[array]) -> Any:
+            return self._called(args, kwargs, tracers)
+
+        value, grads = self._differentiated(call, branches)
+        return value, self._arranged(grads)
+
+    def _by_array(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        place = self._numbers[0]
+
+        def call(tracers: list[array]) -> Any:
+            return self._fun(*args[:place], tracers[0], *args[place + 1 :], **kwargs)
+
+        value, grads = self._differentiated(call, [args[place]])
+        return value, grads[0]
+
+    def _by_trees(self, args: tuple[Any, ...], kwargs: dict[str, Any], branches: list[Any]) -> tuple[Any, Any]:
+        arrays: list[array] = []
+        structure = _trees.split(branches, arrays, True)
+
+        def call(tracers: list[array]) -> Any:
+            return self._called(args, kwargs, _trees.joined(structure, tracers))
+
+        value, grads = self._differentiated(call, arrays)
+        return value, self._arranged(_trees.joined(structure, grads))
+
+    def _differentiated(self, call: Callable[[list[array]], Any], arrays: list[array]) -> tuple[Any, list[array]]:
+        """The value of a function of a list of arrays, and the gradients by these."""
         structure: Any = _trees.ARRAY
 
         def traced(tracers: list[array]) -> list[array]:
             nonlocal structure
-            value = self._called(args, kwargs, branches, tracers)
+            value = call(tracers)
             if type(value) is array:
                 return [value]
             self._require_scalar(value)
@@ -195,33 +181,25 @@ class _ValueAndGrad(Transformed):
             return outputs
 
         # The native function is held here, for the function may free its own transform.
-        native = self._native(len(arrays))
-        function = lib.glue_closure_value_and_grad_apply
-        values, grads = while_innermost(traced, function, native._h, handles(arrays), len(arrays))
-        value = values[0] if structure is _trees.ARRAY else _trees.joined(structure, iter(values))
-        if self._single and type(branches[0]) is array:
-            return value, grads[0]
-        return value, self._arranged(branches, iter(grads))
+        made = self._native(len(arrays))
+        values, grads = native.value_and_grad(array, traced, made._h, arrays)
+        return values[0] if structure is _trees.ARRAY else _trees.joined(structure, values), grads
 
-    def _called(self, args: Sequence[Any], kwargs: dict[str, Any], branches: list[Any], tracers: list[array]) -> Any:
-        """What the function returns with tracers in the places of the differentiated arrays."""
-        args = list(args)
-        if self._single and type(branches[0]) is array:
-            args[self._numbers[0]] = tracers[0]
-            return self._fun(*args, **kwargs)
-        following = iter(tracers)
-        replaced = [_trees.rebuilt(branch, following) for branch in branches]
-        for number, branch in zip(self._numbers, replaced, strict=False):
-            args[number] = branch
-        named = dict(zip(self._names, replaced[len(self._numbers) :], strict=True))
-        return self._fun(*args, **{**kwargs, **named})
+    def _called(self, args: Sequence[Any], kwargs: dict[str, Any], branches: list[Any]) -> Any:
+        """What the function returns with other branches in the places of the differentiated arguments."""
+        given = list(args)
+        for number, branch in zip(self._numbers, branches, strict=False):
+            given[number] = branch
+        if not self._names:
+            return self._fun(*given, **kwargs)
+        named = dict(zip(self._names, branches[len(self._numbers) :], strict=True))
+        return self._fun(*given, **{**kwargs, **named})
 
     def _native(self, count: int) -> NativeGradFn:
-        native = self._natives.get(count)
-        if native is None:
-            native = NativeGradFn(lib.glue_value_and_grad(_innermost_closure.handle, list(range(count)), count))
-            self._natives[count] = native
-        return native
+        made = self._natives.get(count)
+        if made is None:
+            made = self._natives[count] = NativeGradFn(range(count))
+        return made
 
     def _require_scalar(self, value: Any) -> None:
         if isinstance(value, array):
@@ -238,10 +216,9 @@ class _ValueAndGrad(Transformed):
             got = "an empty tuple was returned."
         raise ArgumentError(f"{start} a scalar array or a tuple with a scalar array as its first value; but {got}")
 
-    def _arranged(self, branches: list[Any], grads: Iterator[array]) -> Any:
+    def _arranged(self, trees: list[Any]) -> Any:
         """Gradients as the caller gets them: one tree, or a tuple of them, and a dict for keyword arguments."""
         count = len(self._numbers)
-        trees = [_trees.rebuilt(branch, grads) for branch in branches]
         positional: Any = trees[0] if count == 1 else tuple(trees[:count]) if count else None
         if not self._names:
             return positional
@@ -346,42 +323,43 @@ class _Vmapped(Transformed):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs:
             raise TypeError("[vmap] Keyword arguments are not supported.")
-        inputs = _trees.arrays_only(args, [])
-        in_axes = _counted("vectorization", _axes_of(args[0] if len(args) == 1 else args, self._in_axes), inputs)
-        value: Any = None
+        inputs: list[array] = []
+        arguments = _trees.split(args, inputs, True)
+        in_axes = native.same_axis(inputs, self._in_axes, 0)
+        if in_axes is None:
+            in_axes = _places("vectorization", self._in_axes, args[0] if len(args) == 1 else args, inputs)
+        out_axes: list[int] = []
+        result: Any = None
 
         def traced(tracers: list[array]) -> list[array]:
-            nonlocal value
-            value = self._fun(*_trees.rebuilt(args, iter(tracers)))
-            return _trees.arrays_only(value, [])
+            nonlocal result
+            outputs: list[array] = []
+            value = self._fun(*_trees.joined(arguments, tracers))
+            result = _trees.split(value, outputs, True)
+            same = native.same_axis(outputs, self._out_axes, 1)
+            out_axes.extend(same or _places("output vectorization", self._out_axes, value, outputs, 1))
+            if in_axes.count(-1) == len(in_axes):
+                raise ArgumentError("At least one of in_axes must be non-None.")
+            return outputs
 
-        trace = lib.glue_detail_vmap_trace
-        closure = _innermost_closure.handle
-        slices, outputs = while_innermost(traced, trace, closure, handles(inputs), len(inputs), in_axes, len(in_axes))
-        out_axes = _counted("output vectorization", _axes_of(value, self._out_axes), outputs, 1)
-        if all(axis < 0 for axis in in_axes):
-            raise ArgumentError("At least one of in_axes must be non-None.")
-        groups = [part for group in (inputs, slices, outputs) for part in (handles(group), len(group))]
-        vector = call(lib.glue_detail_vmap_replace, *groups, in_axes, len(in_axes), out_axes, len(out_axes))
-        check(not vector)
-        return _trees.rebuilt(value, iter(take_list(vector)))
+        found = native.vmap(array, traced, inputs, in_axes, out_axes)
+        return _trees.joined(result, found)
 
 
-def _axes_of(tree: Any, axes: Any) -> list[int | None]:
-    """The axis for each array of a tree; beside one array a tuple of one axis will do."""
-    if isinstance(tree, array) and type(axes) is tuple and len(axes) == 1:
-        axes = axes[0]
-    return _trees.axes_beside(tree, axes)
+def _places(name: str, axes: Any, tree: Any, arrays: list[array], extra: int = 0) -> list[int]:
+    """The axes of a tree's arrays, counted from the front, -1 for None.
 
-
-def _counted(name: str, axes: list[int | None], arrays: list[array], extra: int = 0) -> list[int]:
-    """Axes counted from the front, -1 for None.
+    Args:
+      axes: an int or a tree of ints and None; beside one array a tuple of one axis will do.
+      extra: how many axes each array is to get.
 
     Raises:
       IndexError: an array does not have its axis.
     """
+    if type(axes) is tuple and len(axes) == 1 and isinstance(tree, array):
+        axes = axes[0]
     counted = []
-    for axis, item in zip(axes, arrays, strict=True):
+    for axis, item in zip(_trees.axes_beside(tree, axes), arrays, strict=True):
         ndim = item.ndim + extra
         if axis is not None and not -ndim <= axis < ndim:
             raise RangeError(f"[vmap] Invalid {name} axis {axis} for array with shape {tuple(item.shape)}")

@@ -3,18 +3,17 @@
 Arrays come out of a tree in its own order, dicts in the order of their keys' insertion. A tree is built anew of plain
 lists and dicts; tuples, named ones too, keep their class. A `Holder` is a leaf that owns an array which can be
 exchanged in place, as the state of the random numbers does: where states are captured it counts as that array.
+What is done at every call of a transform is in C (native/glue/trees.c).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._errors import ArgumentError
+from .._errors import ArgumentError, OperationError
+from .._ffi import native
 from ._array import array
-
-# Stands for an array in the structure of a tree.
-ARRAY = object()
 
 NOT_ARRAYS = "[tree_flatten] The argument should contain only arrays"
 NOT_PREFIX = "[tree_map] Additional input tree is not a valid prefix of the first tree."
@@ -32,105 +31,55 @@ class Holder:
         raise TypeError(f"{type(self).__name__} holds no array")
 
 
-# --- arrays out of trees ---
+def _constant(leaf: Any) -> Any:
+    """What tells a constant from all others: 0.0 from -0.0, one nan from none."""
+    if not isinstance(leaf, (bool, int, float, str)):
+        raise ArgumentError(
+            "[compile] Function arguments must be trees of arrays or constants (floats, ints, strings, or None), "
+            f"but received type {type(leaf).__name__}."
+        )
+    if isinstance(leaf, float) and (leaf == 0 or leaf != leaf):
+        return repr(leaf)
+    if isinstance(leaf, int) and not -(2**63) <= leaf < 2**63:
+        raise OperationError(f"[compile] an int among the arguments must fit in 64 bits, got {leaf}")
+    return leaf
 
 
-def leaves(tree: Any, found: list[array]) -> list[array]:
-    """Append the arrays of a tree, those of Holders too, to a list, which is returned; other leaves are ignored."""
-    kind = type(tree)
-    if kind is array:
-        found.append(tree)
-    elif kind is dict:
-        for item in tree.values():
-            leaves(item, found)
-    elif kind is list or kind is tuple or isinstance(tree, (list, tuple)):
-        for item in tree:
-            leaves(item, found)
-    elif isinstance(tree, dict):
-        for item in tree.values():
-            leaves(item, found)
-    elif isinstance(tree, Holder):
-        found.append(tree._get())
-    elif isinstance(tree, array):
-        found.append(tree)
-    return found
+native.trees_of(array, Holder, lambda: ArgumentError(NOT_ARRAYS), _constant)
+
+# Stands for an array in the structure of a tree.
+ARRAY = native.ARRAY
+
+# leaves(tree, found) appends the arrays of a tree, those of Holders too, to a list, which it returns; other leaves are
+# ignored.
+leaves = native.leaves
+
+# split(tree, found, strict=False) gives the structure of a tree, in which ARRAY stands for each array; these are
+# appended to a list. `strict` refuses, with a ValueError, leaves that are neither arrays nor Holders.
+split = native.split
+
+# joined(structure, values) gives the tree of a structure, with the first values of a list in the places of arrays.
+joined = native.joined
+
+# key_of(tree, found) gives what a tree is but for the values of its arrays, which are appended to a list: the same key
+# stands for the same containers, names and constants.
+key_of = native.key_of
 
 
-def arrays_only(tree: Any, found: list[array]) -> list[array]:
-    """`leaves` of a tree whose leaves must all be arrays; Holders stay out.
+def arrays_only(tree: Any) -> list[array]:
+    """The arrays of a tree whose leaves must all be arrays; Holders stay out.
 
     Raises:
       ValueError: there is another leaf.
     """
-    kind = type(tree)
-    if kind is array:
-        found.append(tree)
-    elif isinstance(tree, dict):
-        for item in tree.values():
-            arrays_only(item, found)
-    elif isinstance(tree, (list, tuple)):
-        for item in tree:
-            arrays_only(item, found)
-    elif isinstance(tree, array):
-        found.append(tree)
-    elif not isinstance(tree, Holder):
-        raise ArgumentError(NOT_ARRAYS)
+    found: list[array] = []
+    split(tree, found, True)
     return found
-
-
-def split(tree: Any, found: list[array], strict: bool = False) -> Any:
-    """The structure of a tree, in which ARRAY stands for each array; these are appended to a list.
-
-    Raises:
-      ValueError: there is a leaf that is no array, and `strict` forbids it.
-    """
-    if type(tree) is array or isinstance(tree, array):
-        found.append(tree)
-        return ARRAY
-    if isinstance(tree, dict):
-        return {key: split(item, found, strict) for key, item in tree.items()}
-    if isinstance(tree, list):
-        return [split(item, found, strict) for item in tree]
-    if isinstance(tree, tuple):
-        return like(tree, [split(item, found, strict) for item in tree])
-    if strict:
-        raise ArgumentError(NOT_ARRAYS)
-    return tree
-
-
-# --- arrays into trees ---
 
 
 def like(model: tuple[Any, ...], items: Sequence[Any]) -> Any:
     """A tuple of the class of another: a named one, too."""
     return tuple.__new__(type(model), items)
-
-
-def joined(structure: Any, arrays: Iterator[Any]) -> Any:
-    """The tree of a structure (see `split`) with the next arrays in the places of arrays."""
-    if structure is ARRAY:
-        return next(arrays)
-    kind = type(structure)
-    if kind is dict:
-        return {key: joined(item, arrays) for key, item in structure.items()}
-    if kind is list:
-        return [joined(item, arrays) for item in structure]
-    if isinstance(structure, tuple):
-        return like(structure, [joined(item, arrays) for item in structure])
-    return structure
-
-
-def rebuilt(tree: Any, arrays: Iterator[Any]) -> Any:
-    """A tree like another, with the next arrays in the places of its arrays."""
-    if type(tree) is array or isinstance(tree, array):
-        return next(arrays)
-    if isinstance(tree, dict):
-        return {key: rebuilt(item, arrays) for key, item in tree.items()}
-    if isinstance(tree, list):
-        return [rebuilt(item, arrays) for item in tree]
-    if isinstance(tree, tuple):
-        return like(tree, [rebuilt(item, arrays) for item in tree])
-    return tree
 
 
 # --- arrays exchanged in the lists, dicts and Holders of a tree ---

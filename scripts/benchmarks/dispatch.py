@@ -14,7 +14,9 @@ from mlxffi import Array, core
 # isort: split
 import mlx.core as mx
 
+from ._rows import Call, Row, in_core
 from ._timing import in_turns
+from ._transform_rows import transforms
 
 ROUNDS = 15
 WIDTH, BATCH, LAYERS = 256, 64, 4
@@ -45,16 +47,6 @@ def on_threads(call: Callable[[], object], times: int, threads: int) -> Callable
 
 # --- the contestants: the same work for each library ---
 
-# A row: its name, how many calls make one timing, and the calls of mlxffi (None where it has no such thing),
-# mlxffi.core and mlx.core.
-Call = Callable[[], object]
-Row = tuple[str, int, Call | None, Call, Call]
-
-
-def in_core(name: str, times: int, ours: Call | None, work: Callable[[Any], Call]) -> Row:
-    """A row whose work reads the same for mlxffi.core and mlx.core: `work` takes the module."""
-    return name, times, ours, work(core), work(mx)
-
 
 def operations() -> Iterator[Row]:
     """Rows that build graphs."""
@@ -67,28 +59,6 @@ def operations() -> Iterator[Row]:
     yield in_core("add(a, b)", 20_000, lambda: mlxffi.add(a, b), scalars(lambda m, x, y: lambda: m.add(x, y)))
     yield in_core("a * 2.0", 20_000, lambda: a * 2.0, scalars(lambda m, x, y: lambda: x * 2.0))
     yield in_core("exp(a)", 20_000, lambda: mlxffi.exp(a), scalars(lambda m, x, y: lambda: m.exp(x)))
-    ours = mlxffi.value_and_grad(lambda v: [mlxffi.square(v[0])])
-    yield in_core("value_and_grad of square", 2_000, lambda: ours(a), scalars(_grad_of_square))
-    yield in_core("vjp of 10 operations", 1_000, partial(_vjp_ours, a), scalars(_vjp_of_ten))
-
-
-def _grad_of_square(module: Any, x: Any, _: Any) -> Call:
-    transformed = module.value_and_grad(module.square)
-    return lambda: transformed(x)
-
-
-def _ten(module: Any, value: Any) -> Any:
-    for _ in range(5):
-        value = module.sin(value) * value
-    return value
-
-
-def _vjp_ours(a: Array) -> object:
-    return mlxffi.vjp(lambda v: [_ten(mlxffi, v[0])], [a], [a])
-
-
-def _vjp_of_ten(module: Any, x: Any, _: Any) -> Call:
-    return lambda: module.vjp(lambda v: _ten(module, v), [x], [x])
 
 
 def of_core() -> Iterator[Row]:
@@ -105,23 +75,10 @@ def of_core() -> Iterator[Row]:
         "a.shape": lambda a, at: lambda: a.shape,
     }.items():
         yield in_core(name, 5_000, None, partial(_on_matrix, work))
-    yield in_core("value_and_grad over a tree", 1_000, None, _tree_gradient)
 
 
 def _on_matrix(work: Callable[[Any, Any], Call], module: Any) -> Call:
     return work(module.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]]), module.array([0, 2]))
-
-
-def _tree_gradient(module: Any) -> Call:
-    layers = {"layers": [{"weight": module.array(1.0), "bias": module.array(2.0)} for _ in range(4)]}
-
-    def loss(tree: Any, x: Any) -> Any:
-        for layer in tree["layers"]:
-            x = x * layer["weight"] + layer["bias"]
-        return x
-
-    transformed, x = module.value_and_grad(loss), module.array(3.0)
-    return lambda: transformed(layers, x)
 
 
 def steps() -> Iterator[Row]:
@@ -179,7 +136,7 @@ def main() -> None:
     """Print microseconds for each call and the ratios to mlx.core; then the cost on four threads."""
     print(f"nothing but the training steps is evaluated; median of {ROUNDS} rounds in turns, microseconds a call")
     print(f"{'':28} {'mlxffi':>9} {'ratio':>6} {'m.core':>9} {'ratio':>6} {'mlx.core':>9}")
-    for row in [*operations(), *of_core(), *steps()]:
+    for row in [*operations(), *of_core(), *transforms(), *steps()]:
         _print_row(*row)
     _print_threads()
 

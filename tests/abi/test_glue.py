@@ -10,8 +10,8 @@ import weakref
 import pytest
 
 import mlxffi as m
-from mlxffi import Array, _closures, _handles
-from mlxffi._ffi import error_text, ffi, graph, lib
+from mlxffi import Array, _closures, _handles, _owners
+from mlxffi._ffi import error_text, ffi, graph, lib, native
 from mlxffi._handles import ArrayHandle, pack_arrays
 
 FLOAT32, INT32 = lib.MLX_FLOAT32, lib.MLX_INT32
@@ -285,12 +285,25 @@ def test_what_is_not_a_list_of_arrays_is_a_failure(own, closure, returned):
         _closures.check(1)
 
 
-def test_an_unknown_key_is_a_failure(own):
-    made = lib.glue_new_closure(1 << 40)
-    assert lib.glue_closure_apply(made, [own(floats(1))], 1) == 0
-    with pytest.raises(KeyError):
+@pytest.mark.parametrize(
+    "returned", [None, [], ([], [0]), ([None], [0]), (1, 2, 3), ([], 3), ([], ["x"]), ([], [2**40])]
+)
+def test_what_is_no_pair_of_arrays_and_axes_is_a_failure(own, closure, returned):
+    rule = closure(lambda arrays, axes: returned, "closure_custom_vmap")
+    made = lib.glue_custom_function(closure(lambda arrays: arrays), 0, 0, rule)
+    results, x = ffi.new("intptr_t[2]"), own(floats(1, 2))
+    assert lib.glue_detail_vmap_trace(results, results + 1, made, [x], 1, [0], 1) == 0
+    inputs, outputs = (unpacked(vector, own) for vector in results)
+    assert lib.glue_detail_vmap_replace([x], 1, inputs, 1, outputs, 1, [0], 1, [0], 1) == 0
+    with pytest.raises((TypeError, ValueError, OverflowError)):
         _closures.check(1)
     assert lib.glue_closure_free(made) == 0
+
+
+def test_nothing_is_traced_outside_of_a_trace(own):
+    assert lib.glue_closure_apply(native.traced_closure(), [own(floats(1))], 1) == 0
+    with pytest.raises(RuntimeError, match="callback failed"):
+        _closures.check(1)
 
 
 def test_an_exception_is_kept_until_it_is_fetched_once(own, closure):
@@ -307,41 +320,42 @@ def test_an_exception_is_kept_until_it_is_fetched_once(own, closure):
     assert _closures.check(0) is None
 
 
-# --- the registry ---
+# --- what C holds of Python ---
 
 
 def test_the_destructor_queues_the_key():
     key = 1 << 41
-    _closures.drain()
-    made = lib.glue_new_closure(key)
+    _owners.drain()
+    data = ffi.new("float[]", [1.0, 2.0])
+    made = lib.glue_array_adopt(data, [2], 1, FLOAT32, key)
+    graph.glue_array_free(made)
     keys = ffi.new("intptr_t[4]")
-    assert lib.glue_dropped(keys, 4) == 0
-    assert lib.glue_closure_free(made) == 0
     assert (lib.glue_dropped(keys, 4), keys[0]) == (1, key)
     assert lib.glue_dropped(keys, 4) == 0
 
 
 def test_more_keys_are_queued_than_one_call_fetches():
-    _closures.drain()
+    _owners.drain()
+    data = ffi.new("float[]", [1.0])
     for key in range(1000):
-        lib.glue_closure_free(lib.glue_new_closure((1 << 41) + key))
+        graph.glue_array_free(lib.glue_array_adopt(data, [1], 1, FLOAT32, (1 << 41) + key))
     keys, fetched = ffi.new("intptr_t[64]"), []
     while count := lib.glue_dropped(keys, 64):
         fetched += ffi.unpack(keys, count)
     assert sorted(fetched) == [(1 << 41) + key for key in range(1000)]
 
 
-def test_a_copy_keeps_the_function_registered(own):
-    before = _closures.registered()
+def test_a_copy_keeps_the_function(own):
+    before = native.living_functions()
     with _closures.Closure(lambda arrays: arrays) as handle:
         copy = lib.glue_checkpoint(handle)
-    assert _closures.registered() == before + 1
+    assert native.living_functions() == before + 1
     vector = lib.glue_closure_apply(copy, [own(floats(5))], 1)
     assert lib.glue_closure_free(copy) == 0
     result = unpacked(vector, own)[0]
-    assert _closures.registered() == before + 1, "the lazy graph needs it for the gradient"
+    assert native.living_functions() == before + 1, "the lazy graph needs it for the gradient"
     assert numbers(result) == [5]
-    assert _closures.registered() == before
+    assert native.living_functions() == before
 
 
 def test_a_held_function_that_is_gone_is_a_failure(own):

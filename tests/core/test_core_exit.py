@@ -66,6 +66,29 @@ def test_daemon_threads_do_not_disturb_the_end():
         assert run(code) == (7, "", "")
 
 
+def test_a_daemon_thread_in_a_callback_does_not_hold_up_the_end():
+    # What was registered before mlxffi runs after callbacks are stopped, and lets the threads run into that.
+    code = """
+    import atexit, sys, threading, time
+    atexit.register(time.sleep, 0.3)
+    import mlxffi.core as mx
+    transforms = [mx.grad(mx.square), mx.vmap(mx.square), mx.checkpoint(mx.square), mx.compile(mx.square)]
+    started = threading.Semaphore(0)
+
+    def work(transform):
+        for size in range(1, 10**9):
+            transform(mx.array(3.0) if transform is transforms[0] else mx.zeros((size % 1000 + 1,)))
+            started.release()
+
+    for transform in transforms:
+        threading.Thread(target=work, args=[transform], daemon=True).start()
+    for _ in range(8):
+        started.acquire()
+    sys.exit(7)
+    """
+    assert run_python(textwrap.dedent(code), 60) == (7, "", "")
+
+
 @pytest.mark.parametrize("nested", ["leave", "mx.checkpoint(leave)", "mx.compile(leave)", "mx.vmap(leave)"])
 def test_sys_exit_in_a_callback_ends_the_process(nested):
     code = f"""

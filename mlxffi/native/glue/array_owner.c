@@ -11,6 +11,8 @@
 #include "parts.h"
 #include "streams.h"
 
+PyObject *owner_class;
+
 /* Called without arguments for an exception: that tells of the thread's last error, and of the use of a closed array. */
 static PyObject *last_error, *closed_error;
 
@@ -313,16 +315,19 @@ static PyMethodDef functions[] = {
 
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_array_owner", "The base class of arrays.", -1, functions, NULL, NULL, NULL, NULL};
 
-PyTypeObject *owner_class;
-
 static bool fill_module(PyObject *made) {
-  PyObject *type = PyType_FromSpec(&spec);
-  owner_class = (PyTypeObject *)type;
-  if (!type || PyModule_AddObject(made, "ArrayOwner", type)) {
-    Py_XDECREF(type);
+  owner_class = PyType_FromSpec(&spec);
+  if (!owner_class) {
     return false;
   }
-  return init_parts(made) && init_operations(made);
+  Py_INCREF(owner_class); /* for this file, beside the module's */
+  if (PyModule_AddObject(made, "ArrayOwner", owner_class)) {
+    Py_DECREF(owner_class);
+    return false;
+  }
+  return init_parts(made) && init_operations(made) && init_trees(made) && !PyModule_AddFunctions(made, tree_functions) &&
+         !PyModule_AddFunctions(made, closure_functions) && !PyModule_AddFunctions(made, answer_functions) &&
+         !PyModule_AddFunctions(made, transform_functions);
 }
 
 PyMODINIT_FUNC PyInit__array_owner(void) {

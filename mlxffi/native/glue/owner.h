@@ -1,4 +1,5 @@
-/* What the files of the module mlxffi._array_owner share. Whatever returns NULL or -1 has set an exception. */
+/* What the files of the module mlxffi._array_owner share: arrays as Python objects, trees of them, functions of Python
+ * as closures of C, and the calls that take all three. Whatever returns NULL or -1 has set an exception. */
 
 #ifndef MLXFFI_OWNER_H
 #define MLXFFI_OWNER_H
@@ -11,6 +12,9 @@
 
 #include "mlx/c/mlx.h"
 
+/* A function in a table of methods that takes its arguments as they lie. */
+#define FAST(function) (PyCFunction)(void (*)(void)) function, METH_FASTCALL
+
 /* --- array_owner.c --- */
 
 typedef struct {
@@ -19,7 +23,8 @@ typedef struct {
   PyObject *weakrefs;
 } ArrayOwner;
 
-extern PyTypeObject *owner_class;
+/* The base of all classes of arrays. */
+extern PyObject *owner_class;
 
 void raise_made_by(PyObject *maker);
 void raise_last_error(void);
@@ -91,5 +96,66 @@ extern PyObject *array_class; /* mlxffi.core.array; NULL before Python has told 
 /* --- owner_operation.c --- */
 
 bool init_operations(PyObject *module);
+
+/* --- trees.c --- */
+
+extern PyMethodDef tree_functions[];
+bool init_trees(PyObject *module);
+
+/* --- closures.c --- */
+
+extern PyMethodDef closure_functions[];
+
+/* A function of Python, or a weak reference to a Held (see _closures.py), and the class of the arrays that it takes. */
+typedef struct {
+  PyObject *function, *type;
+  bool weak;
+} Callee;
+
+mlx_closure new_closure(Callee callee);
+mlx_closure_custom new_reverse_rule(Callee callee);
+mlx_closure_custom_jvp new_forward_rule(Callee callee);
+mlx_closure_custom_vmap new_vmap_rule(Callee callee);
+void release_dropped(void);
+
+/* What errors about results call it. */
+#define THE_FUNCTION "the function"
+
+/* A function that is traced now, and by nobody after this: `traced_closure` calls the innermost one of this thread. */
+typedef struct Trace {
+  Callee callee;
+  bool spread; /* it takes one argument for each array, and may return a single one */
+  const char *what;
+  const struct Trace *outer;
+} Trace;
+
+/* A call that traces it stands between these two; they imply the two below. */
+void begin_trace(Trace *trace);
+void end_trace(const Trace *trace);
+mlx_closure traced_closure(void);
+
+/* A call from Python that keeps the GIL and may run callbacks stands between these two. */
+void begin_call(void);
+void end_call(void);
+
+/* Raises what a callback raised, else the thread's last error; or forgets it. */
+void raise_failure(void);
+void forget_exception(void);
+
+/* --- answers.c --- */
+
+extern PyMethodDef answer_functions[];
+
+/* The arrays that a function returned, or its ints. `what` is what errors call that function. */
+bool packed(mlx_vector_array *vector, PyObject *result, PyObject *type, const char *what);
+bool packed_ints(mlx_vector_int *vector, PyObject *list);
+
+/* A new list of ints; and the ints of a list, in memory that PyMem_Free frees. */
+PyObject *ints(const int *values, size_t count);
+int *listed_ints(PyObject *list, size_t *count);
+
+/* --- transforms.c --- */
+
+extern PyMethodDef transform_functions[];
 
 #endif

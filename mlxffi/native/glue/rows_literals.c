@@ -226,7 +226,7 @@ static bool from_value(mlx_array *made, PyObject *object, int dtype) {
   } else if (PyFloat_CheckExact(object) || PyLong_Check(object) || PyComplex_CheckExact(object)) {
     read = from_number(made, object, dtype);
   } else {
-    read = !PyObject_TypeCheck(object, owner_class) && from_buffer(made, object, dtype);
+    read = !PyObject_TypeCheck(object, (PyTypeObject *)owner_class) && from_buffer(made, object, dtype);
   }
   return read && made->ctx;
 }

@@ -191,13 +191,13 @@ static bool lend(mlx_array *arrays, const Value *rest) {
   return rest->count <= FEW;
 }
 
-static mlx_vector_array packed(const Value *rest) {
+static mlx_vector_array packed_arrays(const Value *rest) {
   mlx_array arrays[FEW];
   return lend(arrays, rest) ? mlx_vector_array_new_data(arrays, (size_t)rest->count) : (mlx_vector_array){0};
 }
 
 static PyObject *broadcast_arrays(Value *v) {
-  mlx_vector_array made = {0}, given = packed(&v[1]);
+  mlx_vector_array made = {0}, given = packed_arrays(&v[1]);
   if (!given.ctx) {
     return left_to_python;
   }
@@ -207,7 +207,7 @@ static PyObject *broadcast_arrays(Value *v) {
 }
 
 static PyObject *meshgrid(Value *v) {
-  mlx_vector_array made = {0}, given = packed(&v[3]);
+  mlx_vector_array made = {0}, given = packed_arrays(&v[3]);
   if (!given.ctx) {
     return left_to_python;
   }
@@ -218,7 +218,7 @@ static PyObject *meshgrid(Value *v) {
 
 static PyObject *einsum(Value *v) {
   mlx_array made = {0};
-  mlx_vector_array given = packed(&v[2]);
+  mlx_vector_array given = packed_arrays(&v[2]);
   if (!given.ctx) {
     return left_to_python;
   }

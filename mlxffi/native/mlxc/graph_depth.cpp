@@ -1,6 +1,8 @@
 // How deep a graph is, and how deep one may be: MLX walks graphs by recursion, and where the stack ends the process dies.
 #include <pthread.h>
 
+#include <algorithm>
+
 #include "transforms.h"
 
 namespace mlxc {
@@ -79,12 +81,49 @@ size_t depth(const Arrays& outputs, const Arrays& inputs) {
   return deepest;
 }
 
+// The steps of a graph that is walked without remembering what was visited, and beside how many inputs.
+constexpr size_t few_steps = 256, few_inputs = 16;
+
+bool is_among(const mx::array& node, const Arrays& arrays) {
+  return std::any_of(arrays.begin(), arrays.end(), [&](auto& array) { return array.id() == node.id(); });
+}
+
+// Whether all ways from the outputs back to an input or a constant have so few steps together that none is too deep:
+// most graphs of a function are that small, and heights would cost as much as the function.
+bool is_small(const Arrays& outputs, const Arrays& inputs) {
+  const mx::array* waiting[few_steps];
+  size_t count = 0, steps = 0;
+  if (inputs.size() > few_inputs) {
+    return false;
+  }
+  auto add = [&](const Arrays& arrays) {
+    for (auto& array : arrays) {
+      if (++steps > few_steps) {
+        return false;
+      }
+      if (!is_among(array, inputs)) {
+        waiting[count++] = &array;
+      }
+    }
+    return true;
+  };
+  bool small = add(outputs);
+  while (small && count) {
+    small = add(waiting[--count]->inputs());
+  }
+  return small;
+}
+
 } // namespace
 
 Function shallow(Function fun, size_t frame) {
-  return [fun = std::move(fun), frame](const Arrays& inputs) {
-    auto outputs = fun(inputs);
-    size_t levels = depth(outputs, inputs), most = stack_left() / frame;
+  return [fun = shared(std::move(fun)), frame](const Arrays& inputs) {
+    auto outputs = (*fun)(inputs);
+    size_t most = stack_left() / frame;
+    if (most >= few_steps && is_small(outputs, inputs)) {
+      return outputs;
+    }
+    size_t levels = depth(outputs, inputs);
     if (levels > most) {
       throw std::runtime_error(
           "the graph of the function is " + std::to_string(levels) + " operations deep, and this thread's stack has room for " +

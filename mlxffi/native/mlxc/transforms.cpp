@@ -16,8 +16,8 @@ void check_count(const char* what, size_t wanted, size_t got) {
 using OutputCount = std::shared_ptr<std::atomic<size_t>>;
 
 Function counted(Function fun, OutputCount count) {
-  return [fun = non_empty(std::move(fun)), count](const Arrays& inputs) {
-    auto outputs = fun(inputs);
+  return [fun = shared(non_empty(std::move(fun))), count](const Arrays& inputs) {
+    auto outputs = (*fun)(inputs);
     *count = outputs.size();
     return outputs;
   };
@@ -25,8 +25,8 @@ Function counted(Function fun, OutputCount count) {
 
 // One gradient per primal, of its shape: MLX would read past the end, or take a cotangent for a gradient.
 CustomVjp checked_vjp(CustomVjp fun) {
-  return [fun = std::move(fun)](const Arrays& primals, const Arrays& cotangents, const Arrays& outputs) {
-    auto gradients = fun(primals, cotangents, outputs);
+  return [fun = shared(std::move(fun))](const Arrays& primals, const Arrays& cotangents, const Arrays& outputs) {
+    auto gradients = (*fun)(primals, cotangents, outputs);
     check_count("[custom_vjp] gradients returned, one for each primal", primals.size(), gradients.size());
     for (size_t i = 0; i < primals.size(); i++) {
       if (gradients[i].shape() != primals[i].shape()) {
@@ -38,16 +38,16 @@ CustomVjp checked_vjp(CustomVjp fun) {
 }
 
 CustomJvp checked_jvp(CustomJvp fun, OutputCount count) {
-  return [fun = std::move(fun), count](const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) {
-    auto results = fun(primals, tangents, argnums);
+  return [fun = shared(std::move(fun)), count](const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) {
+    auto results = (*fun)(primals, tangents, argnums);
     check_count("[custom_jvp] tangents returned, one for each output", *count, results.size());
     return results;
   };
 }
 
 CustomVmap checked_vmap(CustomVmap fun, OutputCount count) {
-  return [fun = std::move(fun), count](const Arrays& inputs, const std::vector<int>& axes) {
-    auto result = fun(inputs, axes);
+  return [fun = shared(std::move(fun)), count](const Arrays& inputs, const std::vector<int>& axes) {
+    auto result = (*fun)(inputs, axes);
     check_count("[custom_vmap] arrays returned, one for each output", *count, result.first.size());
     check_count("[custom_vmap] axes returned, one for each output", *count, result.second.size());
     return result;
@@ -57,11 +57,11 @@ CustomVmap checked_vmap(CustomVmap fun, OutputCount count) {
 } // namespace
 
 Function non_empty(Function fun) {
-  return [fun = shallow(std::move(fun), jvp_frame)](const Arrays& inputs) {
+  return [fun = shared(shallow(std::move(fun), jvp_frame))](const Arrays& inputs) {
     if (inputs.empty()) {
       throw std::invalid_argument("the function of a transform takes at least 1 array, got 0");
     }
-    auto outputs = fun(inputs);
+    auto outputs = (*fun)(inputs);
     if (outputs.empty()) {
       throw std::invalid_argument("the function of a transform returns at least 1 array, got 0");
     }
@@ -109,8 +109,8 @@ extern "C" int mlx_custom_function(
     put(res,
         mx::custom_function(
             counted(get(fun, "fun"), count),
-            vjp ? std::optional(checked_vjp(*vjp)) : std::nullopt,
-            jvp ? std::optional(checked_jvp(*jvp, count)) : std::nullopt,
-            vmap ? std::optional(checked_vmap(*vmap, count)) : std::nullopt));
+            vjp ? std::optional(checked_vjp(std::move(*vjp))) : std::nullopt,
+            jvp ? std::optional(checked_jvp(std::move(*jvp), count)) : std::nullopt,
+            vmap ? std::optional(checked_vmap(std::move(*vmap), count)) : std::nullopt));
   });
 }

@@ -11,6 +11,13 @@ constexpr size_t vjp_frame = 112;
 constexpr size_t jvp_frame = 176;
 constexpr size_t compile_frame = 264;
 
+// A function for lambdas to capture: MLX copies the functions that it is given more than once, and each copy would copy
+// everything below it.
+template <class Fun>
+std::shared_ptr<const Fun> shared(Fun fun) {
+  return std::make_shared<const Fun>(std::move(fun));
+}
+
 // The function, whose graph must not be so deep that a walk with frames of that size overflows the thread's stack.
 Function shallow(Function fun, size_t frame);
 
