@@ -26,7 +26,7 @@ def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
 
         def again(given: list[mx.array]) -> Any:
             following = iter(given)
-            found = (next(following) if constant is None else constant for constant in constants)
+            found = [next(following) if constant is None else constant for constant in constants]
             args, kwargs = _trees.joined(structure, found)
             with random_numbers_from(key):
                 return function(*args, **kwargs)
