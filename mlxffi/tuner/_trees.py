@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from .._errors import ArgumentError
 from ..core import array
+from ..core._trees import joined, split
 
 Tree: TypeAlias = Any
 
@@ -85,6 +86,11 @@ def merged(tree: Tree, overlay: Tree) -> Tree:
         by_index = {int(key): item for key, item in _items(overlay)}
         return [merged(item, by_index.get(index)) for index, item in enumerate(tree)]
     return overlay
+
+
+def refilled(tree: Tree, arrays: Mapping[str, array]) -> Tree:
+    """A tree with other arrays in the places of its own, which `flatten` gave the same paths in the same order."""
+    return joined(split(tree, []), list(arrays.values()))
 
 
 # --- beside what should be there ---

@@ -19,7 +19,6 @@ from typing import Any, TypeAlias
 from ... import core as mx
 from ..._errors import ArgumentError
 from ...core import Dtype, array
-from ...core._trees import joined
 from .. import _checks, _trees
 from .._trees import Tree
 from ..schedules import Schedule
@@ -145,8 +144,8 @@ class ArrayOptimizer(Optimizer):
         moments = {name: _trees.flatten(tree) for name, tree in state.items() if name not in SCALARS}
         step, rate = state["step"] + 1, self.rate(state["step"])
         self._follow(gradients, step, rate, arrays, moments)
-        trees = {name: joined(state[name], list(found.values())) for name, found in moments.items()}
-        return joined(params, list(arrays.values())), {"step": step, "learning_rate": rate, **trees}
+        trees = {name: _trees.refilled(state[name], found) for name, found in moments.items()}
+        return _trees.refilled(params, arrays), {"step": step, "learning_rate": rate, **trees}
 
     def _follow(
         self,

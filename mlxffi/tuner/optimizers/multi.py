@@ -8,7 +8,6 @@ from typing import TypeAlias
 
 from ..._errors import ArgumentError
 from ...core import array
-from ...core._trees import joined
 from .. import _trees
 from .._trees import Tree
 from .base import Optimizer, State, gradients_of, require_state
@@ -51,7 +50,7 @@ class MultiOptimizer(Optimizer):
             updated, new = optimizer.update(own, old, part)
             arrays.update(updated)
             states.append(new)
-        return joined(params, list(arrays.values())), _state(states)
+        return _trees.refilled(params, arrays), _state(states)
 
     def _states(self, state: State) -> list[State]:
         require_state("MultiOptimizer", state, "states")
