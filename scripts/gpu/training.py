@@ -1,0 +1,142 @@
+"""Training runs of small decoders on a device, and one of a size that people use, timed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from random import Random
+from typing import Any, NamedTuple
+
+import mlxffi.core as mx
+from mlxffi.tuner import layers, lora
+from mlxffi.tuner._trees import Tree, map_paths
+from mlxffi.tuner.datasets import Batch, Example
+from mlxffi.tuner.distributed import World
+from mlxffi.tuner.losses import default_loss
+from mlxffi.tuner.models import DecoderConfig, FunctionalModel, decoder_model, random_parameters
+from mlxffi.tuner.optimizers import Adam
+from mlxffi.tuner.trainer import Callback, TrainingArgs, TrainReport, train
+from mlxffi.tuner.trainer.step import initial_state, make_step
+
+SMALL = {
+    "hidden_size": 128,
+    "num_hidden_layers": 2,
+    "intermediate_size": 256,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "rms_norm_eps": 1e-6,
+    "vocab_size": 512,
+    "max_position_embeddings": 1024,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": True,
+    "query_pre_attn_scalar": 64,
+    "sliding_window": 16,
+    "sliding_window_pattern": 2,
+}
+DECODERS = ("llama", "qwen3", "gemma3_text")
+# What is trained, and how.
+CASES: dict[str, dict[str, Any]] = {
+    "lora": {},
+    "dora": {},
+    "full": {},
+    "4-bit": {},
+    "packed": {"pack": True},
+    "checkpoint": {"grad_checkpoint": True, "grad_accumulation_steps": 2},
+}
+# The shape of Qwen3 0.6B.
+MODEL_06B = {
+    **SMALL,
+    "model_type": "qwen3",
+    "hidden_size": 1024,
+    "num_hidden_layers": 28,
+    "intermediate_size": 3072,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 151_936,
+}
+
+
+class Speed(NamedTuple):
+    """Of a training step: its median time, tokens a second, and bytes of arrays at the peak."""
+
+    milliseconds: float
+    tokens: float
+    peak: int
+
+
+class Losses(Callback):
+    """Keeps the loss of each report."""
+
+    def __init__(self) -> None:
+        self.found: list[float] = []
+
+    def on_train_report(self, report: TrainReport) -> None:
+        """Keep it."""
+        self.found.append(report.train_loss)
+
+
+def losses_of(family: str, case: str, device: Any) -> list[float]:
+    """The losses by report of a run on a device."""
+    mx.set_default_device(device)
+    random = Random(3)
+    texts = [[random.randrange(64) for _ in range(random.randrange(20, 60))] for _ in range(32)]
+    config = {**SMALL, "model_type": family}
+    if family != "gemma3_text":
+        del config["sliding_window"]
+    told = Losses()
+    args = TrainingArgs(iters=16, steps_per_report=2, max_seq_length=64, **CASES[case])
+    train(_model(config, case), Adam(1e-3), [Example(text) for text in texts], None, args, callbacks=[told])
+    return told.found
+
+
+def _model(config: dict[str, Any], case: str) -> FunctionalModel:
+    architecture = DecoderConfig.from_dict(config)
+    # Made on the CPU, so that all devices begin alike.
+    with mx.stream(mx.cpu):
+        parameters = random_parameters(architecture, mx.random.key(0))
+        mx.random.seed(1)
+        adapter = lora.create_adapter(parameters, lora.LoRAConfig(use_dora=case == "dora", scale=8.0))
+        mx.eval(parameters, adapter.parameters)
+    if case == "full":
+        return decoder_model(architecture, parameters)
+    return decoder_model(architecture, _quantized(parameters) if case == "4-bit" else parameters, adapter)
+
+
+def _quantized(parameters: Tree) -> Tree:
+    """The tree with 4-bit weights in its linear layers."""
+    scheme = layers.Quantization(group_size=64, bits=4)
+
+    def packed(node: Any) -> Any:
+        if isinstance(node, list):
+            return [packed(item) for item in node]
+        if isinstance(node, dict) and getattr(node.get("weight"), "ndim", 0) == 2:
+            return layers.quantized(node, scheme)
+        return {key: packed(item) for key, item in node.items()} if isinstance(node, dict) else node
+
+    return packed(parameters)
+
+
+def speed(config: dict[str, Any], batch: int, length: int, **options: Any) -> Speed:
+    """How fast the trainer's step is, in bfloat16, with an adapter of rank 8 in all layers."""
+    mx.set_default_device(mx.gpu)
+    architecture = DecoderConfig.from_dict({key: value for key, value in config.items() if key != "sliding_window"})
+    parameters = random_parameters(architecture, mx.random.key(0))
+    parameters = map_paths(lambda _, item: item.astype(mx.bfloat16), parameters)
+    adapter = lora.create_adapter(parameters, lora.LoRAConfig(rank=8))
+    model, optimizer, world = decoder_model(architecture, parameters, adapter), Adam(1e-4), World()
+    step = make_step(model, optimizer, default_loss, TrainingArgs(**options), world)
+    state = initial_state(model, optimizer, 0, world)
+    mx.eval(parameters, state)
+    mx.reset_peak_memory()
+    times = []
+    for _ in range(12):
+        tokens = mx.random.randint(0, architecture.vocab_size, (batch, length + 1))
+        mx.eval(tokens)
+        start = time.perf_counter()
+        state, metrics = step(state, Batch(tokens, mx.ones([batch, length])), True)
+        mx.eval(state, metrics)
+        times.append(time.perf_counter() - start)
+    median = statistics.median(times[2:])
+    return Speed(median * 1e3, batch * length / median, mx.get_peak_memory())
