@@ -77,7 +77,7 @@ build_copy() {
 python_tests() {
   local tests=("$@") preload status
   [ ${#tests[@]} -gt 0 ] || tests=(tests/test_{failure_injection,threads,exceptions,lifetime,exit}.py tests/abi/test_glue.py
-    tests/core/test_{operations,indexing}.py)
+    tests/core/test_{operations,indexing,tree_walks}.py)
   build_copy || return 1
   # The interpreter is not instrumented, so the runtimes come first; libstdc++ too, for the exceptions that they watch.
   for library in libasan.so libubsan.so libstdc++.so; do
