@@ -3,6 +3,8 @@ from typing import Any, NoReturn, TypeVar
 
 from typing_extensions import Self
 
+from .core._device import Device, DeviceType
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 _Owner = TypeVar("_Owner", bound=ArrayOwner)
 
@@ -29,6 +31,28 @@ class ArrayOwner:
     def _pack_all(cls, arrays: Sequence[Any], /) -> int | None: ...
 
 def raise_with(last_error: Callable[[], BaseException], closed: Callable[[], BaseException], /) -> None: ...
+class DeviceOwner:
+    __slots__ = ("__weakref__",)
+    def __init__(self, type: DeviceType, index: int = 0): ...
+    @property
+    def _h(self) -> int: ...
+    @property
+    def type(self) -> DeviceType: ...
+    @property
+    def index(self) -> int: ...
+
+class StreamOwner:
+    __slots__ = ("__weakref__",)
+    def __init__(self, *_: Any): ...
+    @property
+    def _h(self) -> int: ...
+    @property
+    def device(self) -> Device: ...
+    @property
+    def index(self) -> int: ...
+    @classmethod
+    def _own(cls, handle: int, /) -> Self: ...
+
 class PartOwner:
     _array: Any
     _key: Any

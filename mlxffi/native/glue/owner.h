@@ -89,6 +89,10 @@ bool part_array(PyObject *object, PyObject **array);
 bool read_part(PyObject *object, PyObject **array, PyObject **key);
 PyObject *new_part(PyObject *array, PyObject *key);
 
+/* --- owner_device.c --- */
+
+bool init_devices(PyObject *module);
+
 /* --- owner_arguments.c --- */
 
 extern PyObject *array_class; /* mlxffi.core.array; NULL before Python has told */

@@ -50,6 +50,11 @@ LIMIT(set_memory_limit)
 LIMIT(set_cache_limit)
 LIMIT(set_wired_limit)
 
+static PyObject *clear_cache(Value *v) {
+  (void)v;
+  return none_after(mlx_clear_cache());
+}
+
 static PyObject *reset_peak_memory(Value *v) {
   (void)v;
   return none_after(mlx_reset_peak_memory());
@@ -115,9 +120,27 @@ static PyObject *set_default_stream(Value *v) {
   return stream.ctx ? none_after(mlx_set_default_stream(stream)) : left_to_python;
 }
 
-static PyObject *stream_equal(Value *v) {
-  mlx_stream a = {stream_of(v[0].object)}, b = {stream_of(v[1].object)};
-  return a.ctx && b.ctx ? PyBool_FromLong(mlx_stream_equal(a, b)) : left_to_python;
+static PyObject *default_device(Value *v) {
+  mlx_device device = {0};
+  (void)v;
+  mlx_get_default_device(&device);
+  return new_device(device);
+}
+
+/* Python knows how many devices there are. */
+static PyObject *default_stream(Value *v) {
+  mlx_device device;
+  mlx_stream stream = {0};
+  bool made;
+  int type, index;
+  if (!device_place(v[0].object, &type, &index) || index || !read_device(&device, &made, v[0].object)) {
+    return left_to_python;
+  }
+  mlx_get_default_stream(&stream, device);
+  if (made) {
+    mlx_device_free(device);
+  }
+  return new_stream(stream);
 }
 
 /* --- between processes --- */
@@ -199,6 +222,7 @@ const Row process_rows[] = {
   {"set_cache_limit", "u", set_cache_limit},
   {"set_wired_limit", "u", set_wired_limit},
   {"reset_peak_memory", "", reset_peak_memory},
+  {"clear_cache", "", clear_cache},
   {"metal is_available", "", metal_is_available},
   {"cuda is_available", "", cuda_is_available},
   {"distributed is_available", "t", distributed_is_available},
@@ -206,7 +230,8 @@ const Row process_rows[] = {
   {"set_default_device", "o", set_default_device},
   {"device_count", "o", device_count},
   {"set_default_stream", "o", set_default_stream},
-  {"stream equal", "oo", stream_equal},
+  {"default_device", "", default_device},
+  {"default_stream", "o", default_stream},
   {"distributed_all_sum", "aos", all_sum},
   {"distributed_all_max", "aos", all_max},
   {"distributed_all_min", "aos", all_min},
