@@ -3,7 +3,8 @@ from typing import Any, NoReturn, TypeVar
 
 from typing_extensions import Self
 
-from .core._device import Device, DeviceType
+from .core._device import Device, DeviceType, Stream, ThreadLocalStream
+from .core._dtype import Dtype
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _Owner = TypeVar("_Owner", bound=ArrayOwner)
@@ -52,6 +53,32 @@ class StreamOwner:
     def index(self) -> int: ...
     @classmethod
     def _own(cls, handle: int, /) -> Self: ...
+
+class ContextOwner:
+    __slots__ = ()
+    def __init__(self, s: Stream | ThreadLocalStream | Device | DeviceType): ...
+    @property
+    def _stream(self) -> Stream | ThreadLocalStream | Device | DeviceType: ...
+    _before: Stream | None
+
+def contexts_are(context: type[ContextOwner], thread_local: type[ThreadLocalStream], /) -> None: ...
+
+class GroupOwner:
+    __slots__ = ("__weakref__",)
+    def __init__(self, *_: Any): ...
+    @property
+    def _h(self) -> int: ...
+    @classmethod
+    def _own(cls, handle: int, /) -> Self: ...
+    def rank(self) -> int: ...
+    def size(self) -> int: ...
+
+def groups_are(group: type[GroupOwner], /) -> None: ...
+
+class OneForDtype:
+    __slots__ = ()
+    _made: tuple[Self | None, ...]
+    def __init__(self, arg: Dtype, /): ...
 
 class PartOwner:
     _array: Any

@@ -282,18 +282,13 @@ def synchronize(stream: StreamOrDevice = None) -> None:
         check(lib.glue_synchronize(waited._h))
 
 
-class StreamContext:
+class StreamContext(native.ContextOwner):
     """A `with` block in which a stream or device is the default."""
 
     __module__ = "mlxffi.core"
-    __slots__ = ("_before", "_stream")
+    __slots__ = ()
 
-    def __init__(self, s: Stream | ThreadLocalStream | Device | DeviceType):
-        if not isinstance(s, (Stream, ThreadLocalStream, Device, DeviceType)):
-            raise TypeError(f"s: expected a Stream, ThreadLocalStream, Device or DeviceType, got {_kind(s)}")
-        self._stream = s
-        self._before: Stream | None = None
-
+    @operation("enter stream")
     def __enter__(self) -> None:
         before = default_stream(default_device())
         chosen = self._stream
@@ -305,6 +300,7 @@ class StreamContext:
             set_default_stream(stream)
         self._before = before
 
+    @operation("exit stream")
     def __exit__(
         self, exc_type: type | None = None, exc_value: object | None = None, traceback: object | None = None
     ) -> None:
@@ -314,6 +310,10 @@ class StreamContext:
             set_default_stream(before)
 
 
+native.contexts_are(StreamContext, ThreadLocalStream)
+
+
+@operation("stream")
 def stream(s: Stream | ThreadLocalStream | Device | DeviceType) -> StreamContext:
     """A `with` block in which a stream or device is the default."""
     return StreamContext(s)

@@ -66,6 +66,15 @@ bool device_place(PyObject *object, int *type, int *index);
 PyObject *new_device(mlx_device device);
 PyObject *new_stream(mlx_stream stream);
 
+/* --- owner_context.c and owner_group.c --- */
+
+/* A block in which a Stream, Device or the like is the default, its start and its end; as results of operations. */
+PyObject *new_context(PyObject *chosen);
+PyObject *enter_context(PyObject *context);
+PyObject *exit_context(PyObject *context);
+
+PyObject *new_group(mlx_distributed_group group);
+
 /* --- what arguments are, and what results become --- */
 
 bool read_value(Value *value, char letter, PyObject *object);

@@ -2,6 +2,8 @@
 
 #include "operation.h"
 
+#include <string.h>
+
 static PyObject *none_after(int failed) {
   if (failed) {
     raise_last_error();
@@ -143,7 +145,36 @@ static PyObject *default_stream(Value *v) {
   return new_stream(stream);
 }
 
+static PyObject *stream_context(Value *v) {
+  return new_context(v[0].object);
+}
+
+static PyObject *enter_stream(Value *v) {
+  return enter_context(v[0].object);
+}
+
+/* Whatever was raised in the block. */
+static PyObject *exit_stream(Value *v) {
+  return exit_context(v[0].object);
+}
+
 /* --- between processes --- */
+
+static const char *const backends[] = {"any", "mpi", "nccl", "jaccl", "ring"};
+
+/* strict, backend, all_gather_factory */
+static PyObject *distributed_init(Value *v) {
+  bool known = false;
+  for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
+    known |= !strcmp(v[1].text, backends[i]);
+  }
+  if (!known || v[2].object != Py_None) {
+    return left_to_python;
+  }
+  mlx_distributed_group group = {0};
+  mlx_distributed_init(&group, v[0].flag, v[1].text);
+  return new_group(group);
+}
 
 typedef int Collective(mlx_array *result, const mlx_array x, const mlx_distributed_group group, const mlx_stream s);
 
@@ -213,6 +244,68 @@ static PyObject *issubdtype(Value *v) {
   return in >= 0 ? PyBool_FromLong(of == in) : is_in_category(of, v[1].object);
 }
 
+/* How the array API standard calls kinds of dtypes, and the letters of these. */
+static const struct {
+  const char *name, *letters;
+} kinds_named[] = {
+  {"bool", "b"},
+  {"signed integer", "i"},
+  {"unsigned integer", "u"},
+  {"integral", "iu"},
+  {"real floating", "f"},
+  {"complex floating", "c"},
+  {"numeric", "iufc"},
+};
+
+/* Whether a dtype is another one, or of a kind; -1 for anything else. */
+static int is_of(int dtype, PyObject *kind) {
+  if (!PyUnicode_Check(kind)) {
+    int other = read_dtype(kind);
+    return other < 0 ? -1 : other == dtype;
+  }
+  for (size_t i = 0; i < sizeof kinds_named / sizeof *kinds_named; i++) {
+    if (!PyUnicode_CompareWithASCIIString(kind, kinds_named[i].name)) {
+      return strchr(kinds_named[i].letters, kinds[dtype]) != NULL;
+    }
+  }
+  return -1;
+}
+
+/* As in Python, what comes behind a kind that it is of is not looked at. */
+static PyObject *isdtype(Value *v) {
+  int dtype = read_dtype(v[0].object), found = 0;
+  PyObject *kind = v[1].object;
+  if (dtype < 0) {
+    return left_to_python;
+  }
+  if (!PyTuple_Check(kind)) {
+    found = is_of(dtype, kind);
+  }
+  for (Py_ssize_t i = 0; PyTuple_Check(kind) && i < PyTuple_Size(kind) && !found; i++) {
+    found = is_of(dtype, PyTuple_GetItem(kind, i));
+  }
+  return found < 0 ? left_to_python : PyBool_FromLong(found);
+}
+
+#define FEW_ARRAYS 16
+
+static PyObject *buffer_size(Value *v) {
+  mlx_array arrays[FEW_ARRAYS];
+  size_t bytes = 0, count = (size_t)v[0].count;
+  bool all = count <= FEW_ARRAYS;
+  for (size_t i = 0; i < count && all; i++) {
+    arrays[i].ctx = is_array(v[0].items[i]) ? array_of(v[0].items[i], Py_TYPE(v[0].items[i])) : NULL;
+    all = arrays[i].ctx != NULL;
+  }
+  if (!all) {
+    return left_to_python;
+  }
+  mlx_vector_array vector = mlx_vector_array_new_data(arrays, count);
+  int failed = !vector.ctx || mlx_get_array_buffer_size(&bytes, vector);
+  mlx_vector_array_free(vector);
+  return bytes_after(failed, bytes);
+}
+
 const Row process_rows[] = {
   {"get_active_memory", "", get_active_memory},
   {"get_peak_memory", "", get_peak_memory},
@@ -232,6 +325,12 @@ const Row process_rows[] = {
   {"set_default_stream", "o", set_default_stream},
   {"default_device", "", default_device},
   {"default_stream", "o", default_stream},
+  {"stream", "o", stream_context},
+  {"enter stream", "o", enter_stream},
+  {"exit stream", "oooo", exit_stream},
+  {"distributed init", "bto", distributed_init},
+  {"isdtype", "oo", isdtype},
+  {"get_array_buffer_size", "*", buffer_size},
   {"distributed_all_sum", "aos", all_sum},
   {"distributed_all_max", "aos", all_max},
   {"distributed_all_min", "aos", all_min},
