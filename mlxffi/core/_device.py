@@ -169,8 +169,8 @@ def set_default_device(device: Device | DeviceType) -> None:
 @operation("device is_available")
 def is_available(device: Device | DeviceType) -> bool:
     """Whether a device is there."""
-    found = ffi.new("bool *")
-    check(lib.glue_device_is_available(found, _device(device)._h))
+    asked, found = _device(device), ffi.new("bool *")
+    check(lib.glue_device_is_available(found, asked._h))
     return bool(found[0])
 
 
@@ -288,8 +288,8 @@ class StreamContext(native.ContextOwner):
     __module__ = "mlxffi.core"
     __slots__ = ()
 
-    @operation("enter stream")
-    def __enter__(self) -> None:
+    def _enter(self) -> None:
+        """Make it the default, where C leaves that to Python: for a ThreadLocalStream, and beside unusual devices."""
         before = default_stream(default_device())
         chosen = self._stream
         if isinstance(chosen, (Device, DeviceType)):
@@ -299,15 +299,6 @@ class StreamContext(native.ContextOwner):
             set_default_device(stream.device)
             set_default_stream(stream)
         self._before = before
-
-    @operation("exit stream")
-    def __exit__(
-        self, exc_type: type | None = None, exc_value: object | None = None, traceback: object | None = None
-    ) -> None:
-        before, self._before = self._before, None
-        if before is not None:
-            set_default_device(before.device)
-            set_default_stream(before)
 
 
 native.contexts_are(StreamContext, ThreadLocalStream)

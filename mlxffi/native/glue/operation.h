@@ -68,11 +68,9 @@ PyObject *new_stream(mlx_stream stream);
 
 /* --- owner_context.c and owner_group.c --- */
 
-/* A block in which a Stream, Device or the like is the default, its start and its end; as results of operations. */
+/* A block in which a Stream, Device or the like is the default, as the result of an operation. */
 PyObject *new_context(PyObject *chosen);
-PyObject *enter_context(PyObject *context);
-PyObject *exit_context(PyObject *context);
-
+/* An object that owns what C has just made; an empty one stands for an error, which is raised. */
 PyObject *new_group(mlx_distributed_group group);
 
 /* --- what arguments are, and what results become --- */

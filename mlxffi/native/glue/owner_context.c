@@ -84,16 +84,17 @@ static int choose(PyObject *chosen) {
   return failed;
 }
 
-PyObject *enter_context(PyObject *object) {
+static PyObject *context_enter(PyObject *object, PyObject *unused) {
   ContextOwner *self = (ContextOwner *)object;
   int type, index;
-  bool own = PyObject_TypeCheck(object, (PyTypeObject *)context_owner);
-  if (!own || !self->chosen || (!stream_of(self->chosen) && !device_place(self->chosen, &type, &index))) {
-    return left_to_python;
+  bool here = self->chosen && (stream_of(self->chosen) || device_place(self->chosen, &type, &index));
+  PyObject *before = here ? stream_here() : left_to_python, *old = self->before;
+  (void)unused;
+  if (before == left_to_python) {
+    return PyObject_CallMethod(object, "_enter", NULL);
   }
-  PyObject *before = stream_here(), *old = self->before;
-  if (!before || before == left_to_python) {
-    return before;
+  if (!before) {
+    return NULL;
   }
   if (choose(self->chosen)) {
     Py_DECREF(before);
@@ -105,14 +106,16 @@ PyObject *enter_context(PyObject *object) {
   Py_RETURN_NONE;
 }
 
-PyObject *exit_context(PyObject *object) {
-  ContextOwner *self = (ContextOwner *)object;
-  if (!PyObject_TypeCheck(object, (PyTypeObject *)context_owner)) {
-    return left_to_python;
+/* Whatever was raised in the block. */
+static PyObject *context_exit(PyObject *object, PyObject *arguments, PyObject *named) {
+  static char *names[] = {"exc_type", "exc_value", "traceback", NULL};
+  PyObject *any, *before = ((ContextOwner *)object)->before;
+  bool usual = !named && PyTuple_Size(arguments) == 3;
+  if (!usual && !PyArg_ParseTupleAndKeywords(arguments, named, "|OOO:__exit__", names, &any, &any, &any)) {
+    return NULL;
   }
-  PyObject *before = self->before;
-  self->before = NULL;
-  int failed = before && choose(before);
+  ((ContextOwner *)object)->before = NULL;
+  int failed = before && before != Py_None && choose(before);
   Py_XDECREF(before);
   if (failed) {
     raise_last_error();
@@ -150,12 +153,19 @@ static PyMemberDef members[] = {
   {NULL, 0, 0, 0, NULL},
 };
 
+static PyMethodDef methods[] = {
+  {"__enter__", context_enter, METH_NOARGS, "Make it the default."},
+  {"__exit__", (PyCFunction)(void (*)(void))context_exit, METH_VARARGS | METH_KEYWORDS, "Make the default what it was."},
+  {NULL, NULL, 0, NULL},
+};
+
 static PyType_Slot slots[] = {
   {Py_tp_init, context_init},
   {Py_tp_dealloc, context_dealloc},
   {Py_tp_traverse, context_traverse},
   {Py_tp_clear, context_clear},
   {Py_tp_members, members},
+  {Py_tp_methods, methods},
   {0, NULL},
 };
 

@@ -13,7 +13,7 @@ static PyObject *in_table(PyObject *type, PyObject *arguments) {
   }
   Py_XDECREF(table); /* its class keeps it */
   PyErr_Clear();
-  return found != Py_None ? found : NULL;
+  return found && (PyObject *)Py_TYPE(found) == type ? found : NULL;
 }
 
 static PyObject *limits_new(PyTypeObject *type, PyObject *arguments, PyObject *named) {

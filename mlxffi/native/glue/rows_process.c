@@ -149,13 +149,26 @@ static PyObject *stream_context(Value *v) {
   return new_context(v[0].object);
 }
 
-static PyObject *enter_stream(Value *v) {
-  return enter_context(v[0].object);
+/* --- whether functions are compiled --- */
+
+/* How often that was changed. */
+static size_t compile_epochs;
+
+static PyObject *compile_epoch(Value *v) {
+  (void)v;
+  return PyLong_FromSize_t(compile_epochs);
 }
 
-/* Whatever was raised in the block. */
-static PyObject *exit_stream(Value *v) {
-  return exit_context(v[0].object);
+static PyObject *disable_compile(Value *v) {
+  (void)v;
+  compile_epochs++;
+  return none_after(mlx_disable_compile());
+}
+
+static PyObject *enable_compile(Value *v) {
+  (void)v;
+  compile_epochs++;
+  return none_after(mlx_enable_compile());
 }
 
 /* --- between processes --- */
@@ -326,8 +339,9 @@ const Row process_rows[] = {
   {"default_device", "", default_device},
   {"default_stream", "o", default_stream},
   {"stream", "o", stream_context},
-  {"enter stream", "o", enter_stream},
-  {"exit stream", "oooo", exit_stream},
+  {"compile_epoch", "", compile_epoch},
+  {"disable_compile", "", disable_compile},
+  {"enable_compile", "", enable_compile},
   {"distributed init", "bto", distributed_init},
   {"isdtype", "oo", isdtype},
   {"get_array_buffer_size", "*", buffer_size},
