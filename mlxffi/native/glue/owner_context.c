@@ -106,12 +106,24 @@ static PyObject *context_enter(PyObject *object, PyObject *unused) {
   Py_RETURN_NONE;
 }
 
+/* Whether the end takes so many arguments, and others by these names. */
+static bool exit_takes(Py_ssize_t count, PyObject *named) {
+  static const char *const names[] = {"exc_type", "exc_value", "traceback"};
+  Py_ssize_t more = named ? PyTuple_Size(named) : 0, known = 0;
+  for (Py_ssize_t i = 0; i < more; i++) {
+    for (Py_ssize_t j = count; j < 3; j++) {
+      known += !PyUnicode_CompareWithASCIIString(PyTuple_GetItem(named, i), names[j]);
+    }
+  }
+  return count <= 3 && known == more;
+}
+
 /* Whatever was raised in the block. */
-static PyObject *context_exit(PyObject *object, PyObject *arguments, PyObject *named) {
-  static char *names[] = {"exc_type", "exc_value", "traceback", NULL};
-  PyObject *any, *before = ((ContextOwner *)object)->before;
-  bool usual = !named && PyTuple_Size(arguments) == 3;
-  if (!usual && !PyArg_ParseTupleAndKeywords(arguments, named, "|OOO:__exit__", names, &any, &any, &any)) {
+static PyObject *context_exit(PyObject *object, PyObject *const *arguments, Py_ssize_t count, PyObject *named) {
+  PyObject *before = ((ContextOwner *)object)->before;
+  (void)arguments;
+  if (!exit_takes(count, named)) {
+    PyErr_SetString(PyExc_TypeError, "__exit__(): expected at most exc_type, exc_value and traceback");
     return NULL;
   }
   ((ContextOwner *)object)->before = NULL;
@@ -155,7 +167,7 @@ static PyMemberDef members[] = {
 
 static PyMethodDef methods[] = {
   {"__enter__", context_enter, METH_NOARGS, "Make it the default."},
-  {"__exit__", (PyCFunction)(void (*)(void))context_exit, METH_VARARGS | METH_KEYWORDS, "Make the default what it was."},
+  {"__exit__", (PyCFunction)(void (*)(void))context_exit, METH_FASTCALL | METH_KEYWORDS, "Make the default what it was."},
   {NULL, NULL, 0, NULL},
 };
 
