@@ -16,6 +16,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import types
 import typing
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ KINDS = {
     inspect.Parameter.KEYWORD_ONLY: "keyword only",
     inspect.Parameter.VAR_KEYWORD: "**",
 }
+C_METHODS = (types.WrapperDescriptorType, types.MethodDescriptorType)
 # What a stub writes for a default that it does not show.
 HIDDEN = "..."
 # Defaults that mlx.core has and its stubs leave out: it takes calls without these arguments.
@@ -169,12 +171,28 @@ def _function(
         return
     counts["methods" if inspect.isclass(owner) else "functions"] += 1
     made: Callable[..., Any] = found.__func__ if isinstance(found, (staticmethod, classmethod)) else found
+    told = _in_c(owner, name) if isinstance(made, C_METHODS) else None
+    if told:
+        if _wanted(told) != _wanted(functions[0]):
+            yield f"{path}: expected ({_text(_wanted(functions[0]))}), got ({_text(_wanted(told))})"
+        return
     # Overloads that differ in types alone are one signature.
     different = list({_text(_wanted(node)): node for node in functions}.values())
     if len(different) > 1:
         yield from _overloads(different, made, module, path, counts)
     else:
         yield from _signature(functions[0], made, module, path)
+
+
+def _in_c(owner: type, name: str) -> ast.FunctionDef | None:
+    """What the stub of the plain C module tells of a method: at run time C's methods have no signature."""
+    tree = ast.parse((Path(__file__).resolve().parent.parent / "mlxffi/_array_owner.pyi").read_text())
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    for base in owner.__mro__:
+        for node in classes[base.__name__].body if base.__name__ in classes else ():
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                return node
+    return None
 
 
 def _property(functions: list[ast.FunctionDef], found: Any, path: str) -> Iterator[str]:

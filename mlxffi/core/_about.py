@@ -50,6 +50,7 @@ def can_cast(from_: array | Dtype, to: Dtype) -> bool:
     return _dtype.castable(_dtype_of(from_, "can_cast"), _dtype.of(to, "to"))
 
 
+@operation("get_array_buffer_size")
 def get_array_buffer_size(*args: Any) -> int:
     """The bytes of the buffers behind the arrays in trees, each buffer counted once.
 

@@ -19,6 +19,7 @@ from .._errors import check as check_error
 from .._ffi import ffi, lib, native, plain_mlxc
 from .._handles import Owner
 from . import _trees
+from ._arguments import operation
 from ._array import array
 from ._transforms import FORWARDED_DOC, Transformed
 
@@ -94,6 +95,11 @@ def _signature(arrays: list[array]) -> Any:
     return tuple((item.dtype, tuple(item.shape)) for item in arrays)
 
 
+@operation("compile_epoch")
+def _current_epoch() -> int:
+    return _epoch
+
+
 class _Native(Owner):
     """A compiled function of C, or the function itself where compilation was off in that epoch."""
 
@@ -101,7 +107,7 @@ class _Native(Owner):
     _free = lib.glue_closure_free
 
     def __init__(self, handle: int):
-        self.epoch = _epoch
+        self.epoch = _current_epoch()
         super().__init__(handle)
 
 
@@ -131,7 +137,7 @@ class _Trace:
     def __call__(self, arrays: list[array]) -> tuple[list[array], Any]:
         """The outputs, and the form of the result, which the first of them belong to."""
         made = self._native
-        if made is None or made.epoch != _epoch:
+        if made is None or made.epoch != _current_epoch():
             made = self._native = self._compiled()
         outputs = native.apply(array, made._h, arrays)
         known = self._uniform is not NOTHING and not self._body.fresh
@@ -221,6 +227,7 @@ def compile(
     return _Compiled(fun, inputs, outputs, shapeless)
 
 
+@operation("disable_compile")
 def disable_compile() -> None:
     """Let compiled functions run as they were written, in the whole process."""
     global _epoch
@@ -228,6 +235,7 @@ def disable_compile() -> None:
     check_error(lib.glue_disable_compile())
 
 
+@operation("enable_compile")
 def enable_compile() -> None:
     """Let compiled functions be compiled again, also where MLX_DISABLE_COMPILE is set."""
     global _epoch

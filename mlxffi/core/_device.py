@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
+import functools
 import itertools
 from typing import Any, TypeAlias
 
 from .. import device as lower
 from .._errors import RangeError, check, last_error
-from .._ffi import ffi, lib
+from .._ffi import ffi, lib, native
 from ._arguments import operation
 
 
@@ -35,65 +36,22 @@ cpu = DeviceType.cpu
 gpu = DeviceType.gpu
 
 
-class Device(lower.Device):
+class Device(native.DeviceOwner):
     """A device: its type and its index among those of the type."""
 
     __slots__ = ()
     __module__ = "mlxffi.core"
-
-    def __new__(cls, *_: Any, **__: Any) -> Device:
-        made = object.__new__(cls)
-        made._h = 0
-        return made
-
-    def __init__(self, type: DeviceType, index: int = 0):
-        if not isinstance(type, DeviceType):
-            raise TypeError(f"type: expected a DeviceType, got {_kind(type)}")
-        super().__init__(type.name, index)
-
-    @property
-    def type(self) -> DeviceType:  # type: ignore[override]
-        """Its type."""
-        return DeviceType[lower.Device.type.fget(self)]  # type: ignore[attr-defined]
-
-    def __repr__(self) -> str:
-        return f"Device({self.type.name}, {self.index})"
-
-    def __eq__(self, arg: object, /) -> bool:
-        if type(arg) is DeviceType:
-            return self.type is arg and self.index == 0
-        return isinstance(arg, lower.Device) and bool(lib.glue_device_equal(self._h, arg._h))
-
-    __hash__ = object.__hash__
 
 
 def _kind(value: object) -> str:
     return type(value).__name__
 
 
-class Stream(lower.Stream):
+class Stream(native.StreamOwner):
     """A queue of computations on one device, of the thread that made it."""
 
     __slots__ = ()
     __module__ = "mlxffi.core"
-
-    def __init__(self, *_: Any):
-        self._h = 0
-        raise TypeError("Stream: no constructor defined; use mx.new_stream")
-
-    @property
-    def device(self) -> Device:
-        """The device it computes on."""
-        return Device._own(lib.glue_stream_get_device(self._h))  # type: ignore[return-value]
-
-    def __repr__(self) -> str:
-        return f"Stream({self.device!r}, {self.index})"
-
-    @operation("stream equal")
-    def __eq__(self, arg: object, /) -> bool:
-        return isinstance(arg, lower.Stream) and bool(lib.glue_stream_equal(self._h, arg._h))
-
-    __hash__ = object.__hash__
 
 
 class ThreadLocalStream:
@@ -130,7 +88,7 @@ class ThreadLocalStream:
 
     def _here(self) -> Stream:
         """The stream of this thread."""
-        return Stream._own(lib.glue_thread_local_stream_get(self._h))  # type: ignore[return-value]
+        return Stream._own(lib.glue_thread_local_stream_get(self._h))
 
     def __repr__(self) -> str:
         return f"ThreadLocalStream({self._device!r}, {self._index})"
@@ -194,9 +152,11 @@ def _device(value: Any, name: str = "device") -> Device:
 # --- devices ---
 
 
+@operation("default_device")
 def default_device() -> Device:
     """The device on which operations run that name no stream."""
-    return Device._own(lib.glue_get_default_device())  # type: ignore[return-value]
+    on = lower.default_device()
+    return Device(DeviceType[on.type], on.index)
 
 
 @operation("set_default_device")
@@ -209,7 +169,9 @@ def set_default_device(device: Device | DeviceType) -> None:
 @operation("device is_available")
 def is_available(device: Device | DeviceType) -> bool:
     """Whether a device is there."""
-    return lower.is_available(_device(device))
+    asked, found = _device(device), ffi.new("bool *")
+    check(lib.glue_device_is_available(found, asked._h))
+    return bool(found[0])
 
 
 @operation("device_count")
@@ -223,10 +185,17 @@ def device_count(device_type: DeviceType) -> int:
 def device_info(d: Device | DeviceType | None = None) -> dict[str, str | int]:
     """What the backend tells about a device (None: the default one); empty where there is no such device."""
     device = default_device() if d is None else _device(d, "d")
-    if not device_count(device.type):
+    if device.type is not cpu and not device_count(device.type):
         return {}
-    if device.type is cpu:
-        device = Device(cpu)
+    return dict(_cpu_info()) if device.type is cpu else _info(device)
+
+
+@functools.cache
+def _cpu_info() -> dict[str, str | int]:
+    return _info(Device(cpu))
+
+
+def _info(device: Device) -> dict[str, str | int]:
     info = lib.glue_device_info_get(device._h)
     if not info:
         raise last_error()
@@ -265,12 +234,13 @@ def _info_value(info: int, key: str) -> str | int:
 # --- streams ---
 
 
+@operation("default_stream")
 def default_stream(device: Device | DeviceType) -> Stream:
     """The calling thread's default stream of a device."""
     on = _device(device)
     if on.index >= max(device_count(on.type), 1):
         raise RangeError(f"device: expected one that this process has, got {on!r}")
-    return Stream._own(lib.glue_get_default_stream(on._h))  # type: ignore[return-value]
+    return Stream._own(lib.glue_get_default_stream(on._h))
 
 
 @operation("set_default_stream")
@@ -284,7 +254,7 @@ def set_default_stream(stream: Stream) -> None:
 def new_stream(device: Device | DeviceType) -> Stream:
     """A new stream on a device, for the calling thread."""
     on = _device(device)
-    return Stream._own(lib.glue_stream_new_device(on._h))  # type: ignore[return-value]
+    return Stream._own(lib.glue_stream_new_device(on._h))
 
 
 def new_thread_local_stream(device: Device | DeviceType) -> ThreadLocalStream:
@@ -295,7 +265,7 @@ def new_thread_local_stream(device: Device | DeviceType) -> ThreadLocalStream:
 def new_thread_unsafe_stream(device: Device | DeviceType) -> Stream:
     """A new stream on a device that every thread may use, one at a time; callers see to that."""
     on = _device(device)
-    return Stream._own(lib.glue_stream_new_thread_unsafe(on._h))  # type: ignore[return-value]
+    return Stream._own(lib.glue_stream_new_thread_unsafe(on._h))
 
 
 def clear_streams() -> None:
@@ -312,19 +282,14 @@ def synchronize(stream: StreamOrDevice = None) -> None:
         check(lib.glue_synchronize(waited._h))
 
 
-class StreamContext:
+class StreamContext(native.ContextOwner):
     """A `with` block in which a stream or device is the default."""
 
     __module__ = "mlxffi.core"
-    __slots__ = ("_before", "_stream")
+    __slots__ = ()
 
-    def __init__(self, s: Stream | ThreadLocalStream | Device | DeviceType):
-        if not isinstance(s, (Stream, ThreadLocalStream, Device, DeviceType)):
-            raise TypeError(f"s: expected a Stream, ThreadLocalStream, Device or DeviceType, got {_kind(s)}")
-        self._stream = s
-        self._before: Stream | None = None
-
-    def __enter__(self) -> None:
+    def _enter(self) -> None:
+        """Make it the default, where C leaves that to Python: for a ThreadLocalStream, and beside unusual devices."""
         before = default_stream(default_device())
         chosen = self._stream
         if isinstance(chosen, (Device, DeviceType)):
@@ -335,15 +300,11 @@ class StreamContext:
             set_default_stream(stream)
         self._before = before
 
-    def __exit__(
-        self, exc_type: type | None = None, exc_value: object | None = None, traceback: object | None = None
-    ) -> None:
-        before, self._before = self._before, None
-        if before is not None:
-            set_default_device(before.device)
-            set_default_stream(before)
+
+native.contexts_are(StreamContext, ThreadLocalStream)
 
 
+@operation("stream")
 def stream(s: Stream | ThreadLocalStream | Device | DeviceType) -> StreamContext:
     """A `with` block in which a stream or device is the default."""
     return StreamContext(s)

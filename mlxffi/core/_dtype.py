@@ -123,6 +123,7 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
     return category is not None
 
 
+@operation("isdtype")
 def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
     """Whether a dtype is of a kind, as the array API standard names them.
 
@@ -196,40 +197,66 @@ def castable(a: Dtype, b: Dtype) -> bool:
 _FLOATS = {"float16": (11, 15), "float32": (24, 127), "float64": (53, 1023), "bfloat16": (8, 127)}
 
 
-class finfo:
+class _Limits(native.OneForDtype):
+    """Limits of a dtype. There is one object for each dtype, so that users cannot change it."""
+
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name}: the limits of a dtype cannot be changed")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{name}: the limits of a dtype cannot be changed")
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+
+class finfo(_Limits):
     """The limits of a floating-point dtype; for complex64 those of its parts."""
 
     __module__ = "mlxffi.core"
     __slots__ = ("bits", "dtype", "eps", "max", "min", "smallest_normal")
+    bits: int
+    dtype: Dtype
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
 
-    def __init__(self, arg: Dtype, /):
+    def _fill(self, arg: Dtype, /) -> None:
         if of(arg, "arg").kind not in "fc":
             raise ArgumentError(f"[finfo] dtype {arg.name} is not inexact.")
-        self.dtype = float32 if arg.kind == "c" else arg
-        self.bits = 8 * self.dtype.size
-        digits, exponent = _FLOATS[self.dtype.name]
-        self.eps = 2.0 ** (1 - digits)
-        self.max = (2 - self.eps) * 2.0**exponent
-        self.min = -self.max
-        self.smallest_normal = 2.0 ** (1 - exponent)
+        dtype = float32 if arg.kind == "c" else arg
+        digits, exponent = _FLOATS[dtype.name]
+        eps = 2.0 ** (1 - digits)
+        most = (2 - eps) * 2.0**exponent
+        least = 2.0 ** (1 - exponent)
+        self._set(dtype=dtype, bits=8 * dtype.size, eps=eps, max=most, min=-most, smallest_normal=least)
 
     def __repr__(self) -> str:
         return f"finfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype.name})"
 
 
-class iinfo:
+class iinfo(_Limits):
     """The limits of an integer dtype."""
 
     __module__ = "mlxffi.core"
     __slots__ = ("dtype", "max", "min")
+    dtype: Dtype
+    max: int
+    min: int
 
-    def __init__(self, arg: Dtype, /):
+    def _fill(self, arg: Dtype, /) -> None:
         if of(arg, "arg").kind not in "iu":
             raise ArgumentError(f"[iinfo] Only integer types supported but {arg.name} was provided")
-        self.dtype = arg
         bits = 8 * arg.size - (arg.kind == "i")
-        self.max = 2**bits - 1
-        self.min = -(2**bits) if arg.kind == "i" else 0
+        self._set(dtype=arg, max=2**bits - 1, min=-(2**bits) if arg.kind == "i" else 0)
 
     def __repr__(self) -> str:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype.name})"
+
+
+finfo._made = tuple(finfo(dtype) if dtype.kind in "fc" else None for dtype in DTYPES)
+iinfo._made = tuple(iinfo(dtype) if dtype.kind in "iu" else None for dtype in DTYPES)

@@ -30,6 +30,7 @@ def get_cache_memory() -> int:
     return memory.cache_memory()
 
 
+@operation("clear_cache")
 def clear_cache() -> None:
     """Give back the memory that is kept for reuse."""
     memory.clear_cache()

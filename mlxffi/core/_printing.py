@@ -42,7 +42,9 @@ class PrintOptions:
         self._precision = arg
 
 
-_options = PrintOptions()
+# The precision that holds now, in all threads. The options that users get are copies.
+_precision = DEFAULT
+_new = object.__new__
 
 
 def set_printoptions(precision: int = DEFAULT) -> None:
@@ -51,38 +53,48 @@ def set_printoptions(precision: int = DEFAULT) -> None:
     Args:
       precision: digits behind the point; -1: up to six digits altogether.
     """
-    global _options
-    _options = PrintOptions(precision)
+    global _precision
+    if type(precision) is not int:
+        precision = PrintOptions(precision).precision
+    _precision = precision
 
 
 def get_printoptions() -> PrintOptions:
     """How arrays are printed."""
-    return PrintOptions(_options.precision)
+    made = _new(PrintOptions)
+    made._precision = _precision
+    return made
 
 
 class _PrintOptionsContext:
     """A `with` block in which arrays are printed in another way."""
 
     __module__ = "mlxffi.core"
-    __slots__ = ("_before", "_options")
+    __slots__ = ("_before", "_precision")
+    _before: int
+    _precision: int
 
     def __init__(self, arg: PrintOptions, /):
         if not isinstance(arg, PrintOptions):
             raise TypeError(f"expected PrintOptions, got {type(arg).__name__}")
-        self._options, self._before = arg, _options
+        self._precision, self._before = arg.precision, _precision
 
     def __enter__(self) -> _PrintOptionsContext:
-        self._before = get_printoptions()
-        set_printoptions(self._options.precision)
+        global _precision
+        self._before, _precision = _precision, self._precision
         return self
 
     def __exit__(self, *args: object) -> None:
-        set_printoptions(self._before.precision)
+        global _precision
+        _precision = self._before
 
 
 def printoptions(precision: int = DEFAULT) -> _PrintOptionsContext:
     """A `with` block in which arrays are printed with another precision."""
-    return _PrintOptionsContext(PrintOptions(precision))
+    made = _new(_PrintOptionsContext)
+    made._precision = precision if type(precision) is int else PrintOptions(precision).precision
+    made._before = _precision
+    return made
 
 
 # --- text ---
@@ -90,7 +102,7 @@ def printoptions(precision: int = DEFAULT) -> _PrintOptionsContext:
 
 def describe(array: array) -> str:
     """An array as Python code, with the middle of long axes left out."""
-    if _options.precision == DEFAULT or array.dtype.kind not in "fc":
+    if _precision == DEFAULT or array.dtype.kind not in "fc":
         text = _described_by_mlx(array)
         # C++ writes Python's bools where mlx.core was loaded, which tells it to.
         return text.replace("true", "True").replace("false", "False") if array.dtype.kind == "b" else text
@@ -130,5 +142,5 @@ def _text(number: Any) -> str:
     if isinstance(number, complex):
         imaginary = _text(number.imag)
         return f"{_text(number.real)}{'' if imaginary[0] == '-' else '+'}{imaginary}j"
-    digits = 6 if _options.precision < 0 else _options.precision
+    digits = 6 if _precision < 0 else _precision
     return "-nan" if math.isnan(number) and math.copysign(1, number) < 0 else f"{number:.{digits}f}"

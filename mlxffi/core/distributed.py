@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .. import _handles
 from .._arguments import text
 from .._errors import ArgumentError, OperationError
-from .._ffi import graph, lib
+from .._ffi import graph, lib, native
 from ._arguments import as_array, operation
 from ._array import array
 from ._device import StreamOrDevice, stream_handle
@@ -19,33 +18,11 @@ _own: Callable[[int], array] = array._own
 BACKENDS = ("any", "mpi", "nccl", "jaccl", "ring")
 
 
-class Group(_handles.Owner):
+class Group(native.GroupOwner):
     """Processes that communicate; made by `init` and `split`."""
 
     __module__ = "mlxffi.core.distributed"
     __slots__ = ()
-    _free = lib.glue_distributed_group_free
-
-    def __init__(self, *_: Any):
-        raise TypeError("Group: no constructor defined; use distributed.init")
-
-    def __del__(self) -> None:
-        if getattr(self, "_h", 0):
-            self.close()
-
-    @classmethod
-    def _own(cls, handle: int) -> Group:
-        group = cls.__new__(cls)
-        _handles.Owner.__init__(group, handle)
-        return group
-
-    def rank(self) -> int:
-        """The number of this process in the group."""
-        return int(lib.glue_distributed_group_rank(self._h))
-
-    def size(self) -> int:
-        """How many processes the group has."""
-        return int(lib.glue_distributed_group_size(self._h))
 
     def split(self, color: int, key: int = -1) -> Group:
         """The group of those processes that call this with the same color.
@@ -57,12 +34,16 @@ class Group(_handles.Owner):
         return Group._own(lib.glue_distributed_group_split(self._h, color, key))
 
 
+native.groups_are(Group)
+
+
 @operation("distributed is_available")
 def is_available(backend: str = "any") -> bool:
     """Whether a backend ("any", "mpi", "nccl", "jaccl" or "ring") was built in; "any": one of them."""
     return bool(lib.glue_distributed_is_available(text(backend, "backend")))
 
 
+@operation("distributed init")
 def init(
     strict: bool = False,
     backend: str = "any",

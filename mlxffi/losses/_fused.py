@@ -12,6 +12,7 @@ from .._ffi import ffi, lib
 from ._checks import REDUCTIONS
 
 if TYPE_CHECKING:
+    from .._ffi import native
     from ..array import Array
     from ..device import Stream
 
@@ -23,7 +24,7 @@ def cross_entropy(
     ignore_index: int | None,
     label_smoothing: float,
     reduction: str,
-    stream: Stream | None,
+    stream: Stream | native.StreamOwner | None,
 ) -> Array:
     factors = handle("mlx_array", 0 if weights is None else weights._h)
     ignored = ffi.new("mlx_optional_int *", [ignore_index or 0, ignore_index is not None])[0]
@@ -49,7 +50,7 @@ def _array(array: Array) -> Any:
     return handle("mlx_array", array._h)
 
 
-def _stream(stream: Stream | None) -> Any:
+def _stream(stream: Stream | native.StreamOwner | None) -> Any:
     return lib.mlxffi_default_stream() if stream is None else handle("mlx_stream", stream._h)
 
 

@@ -30,6 +30,41 @@ mx.Device(mx.cpu, 1)
 mx.Device(mx.cpu, index=3)
 mx.Device(type=mx.cpu).type
 mx.Device('cpu')
+mx.Device(mx.cpu, -1)
+mx.Device(mx.cpu, True)
+mx.Device(mx.cpu, 2.0)
+mx.Device(mx.cpu, 'x')
+mx.Device(mx.cpu, 2**40)
+mx.Device(mx.cpu, 0, 0)
+mx.Device(mx.cpu, type=mx.cpu)
+mx.Device(mx.cpu).type is mx.cpu
+mx.Device(mx.cpu).type = mx.gpu;; 1
+mx.Device(mx.cpu) != mx.cpu
+mx.Device(mx.cpu) != 3
+mx.Device(mx.cpu) < mx.cpu
+mx.Device(mx.cpu) is mx.Device(mx.cpu)
+len({mx.Device(mx.cpu), mx.Device(mx.cpu)})
+copy.copy(mx.Device(mx.cpu))
+mx.default_device() is mx.default_device()
+mx.set_default_device(mx.Device(mx.cpu, 0)) ;; mx.default_device()
+mx.default_device().type
+s = mx.default_stream(mx.cpu);; s != s
+s = mx.default_stream(mx.cpu);; s < s
+s = mx.default_stream(mx.cpu);; s.device = 3;; 1
+mx.default_stream(mx.gpu)
+mx.StreamContext()
+mx.StreamContext(s=mx.cpu).__enter__()
+mx.StreamContext(s=mx.cpu, t=3)
+mx.StreamContext(mx.cpu).__exit__()
+mx.StreamContext(mx.cpu).__exit__(None, None, None, None)
+mx.StreamContext(mx.cpu).__exit__(exc_type=None)
+mx.StreamContext(mx.cpu).__exit__(None, None, traceback=None)
+mx.StreamContext(mx.cpu).__exit__(None, exc_type=None)
+mx.StreamContext(mx.cpu).__exit__(other=None)
+mx.StreamContext(mx.gpu).__enter__()
+mx.stream(s=mx.cpu).__enter__()
+mx.stream()
+d = mx.device_info(mx.cpu);; d.clear();; mx.device_info(mx.cpu)
 mx.Device()
 mx.Device(mx.cpu).foo
 mx.Stream()
@@ -138,3 +173,42 @@ def test_a_thread_local_stream_differs_by_thread():
     assert found[1] == [2, 3]
     assert stream == stream
     assert stream != mx.new_thread_local_stream(mx.cpu)
+
+
+def test_threads_have_their_own_default_stream():
+    before, chosen, found = mx.default_stream(mx.cpu), mx.new_stream(mx.cpu), []
+
+    def here():
+        with mx.stream(mx.new_stream(mx.cpu)):
+            found.append(mx.default_stream(mx.cpu) == chosen)
+        found.append(mx.default_stream(mx.cpu) == before)
+        mx.clear_streams()
+
+    with mx.stream(chosen):
+        thread = threading.Thread(target=here)
+        thread.start()
+        thread.join()
+        assert mx.default_stream(mx.cpu) == chosen
+    assert found == [False, False]
+
+
+def test_a_context_is_used_within_itself():
+    before, chosen = mx.default_stream(mx.cpu), mx.new_stream(mx.cpu)
+    context = mx.stream(chosen)
+    with context:
+        with context:
+            assert mx.default_stream(mx.cpu) == chosen
+        assert mx.default_stream(mx.cpu) == chosen
+    assert before != chosen
+    mx.set_default_stream(before)
+
+
+def test_objects_that_were_not_made_by_mlx():
+    stream = mx.Stream.__new__(mx.Stream)
+    for use in (lambda: stream.device, lambda: stream.index, lambda: repr(stream), lambda: mx.StreamContext(stream)):
+        with pytest.raises((TypeError, ValueError, RuntimeError)):
+            use()
+    assert stream != mx.default_stream(mx.cpu)
+    context = mx.StreamContext.__new__(mx.StreamContext)
+    with pytest.raises(TypeError), context:
+        pass

@@ -45,6 +45,25 @@ def test_dtype_has_no_constructor():
     same("mx.iinfo()")
 
 
+@pytest.mark.parametrize("limits", ["mx.finfo(mx.float32)", "mx.iinfo(mx.int8)"])
+def test_limits_cannot_be_changed(limits):
+    for change in ("{0}.max = 3", "del {0}.max", "{0}.other = 3"):
+        same(f"{change.format(limits)};; 1")
+    assert mx.finfo(mx.float32).max == 3.4028234663852886e38
+    assert mx.iinfo(mx.int8).max == 127
+
+
+@pytest.mark.parametrize("kind", ["finfo", "iinfo"])
+def test_limits_of_other_things(kind):
+    for arguments in ("", "3", "None", "mx.bool_", "arg=mx.int8", "mx.int8, mx.int8", "mx.zeros(1)", "mx.floating"):
+        same(f"mx.{kind}({arguments})")
+    same(f"[mx.{kind}(mx.uint8 if '{kind}' == 'iinfo' else mx.float16).max for _ in range(3)]")
+
+
+def test_a_class_derived_from_limits_has_objects_of_its_own():
+    same("Mine = type('Mine', (mx.iinfo,), {});; (type(Mine(mx.int8)).__name__, Mine(mx.int8).max)")
+
+
 def test_categories():
     for category in CATEGORIES:
         for text in ("repr({0})", "str({0})", "{0}.value", "{0}.name", "{0} == 1", "{0} == {0}"):

@@ -325,7 +325,8 @@ static bool fill_module(PyObject *made) {
     Py_DECREF(owner_class);
     return false;
   }
-  return init_parts(made) && init_operations(made) && init_trees(made) && !PyModule_AddFunctions(made, tree_functions) &&
+  return init_parts(made) && init_devices(made) && init_contexts(made) && init_groups(made) && init_limits(made) &&
+         init_operations(made) && init_trees(made) && !PyModule_AddFunctions(made, tree_functions) &&
          !PyModule_AddFunctions(made, closure_functions) && !PyModule_AddFunctions(made, answer_functions) &&
          !PyModule_AddFunctions(made, transform_functions);
 }

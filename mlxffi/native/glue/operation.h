@@ -52,6 +52,26 @@ extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[]
 
 bool is_array(PyObject *object); /* of exactly that class */
 PyObject *dtype_object(int number);
+extern PyObject *stream_class, *device_class;
+
+/* --- owner_device.c --- */
+
+/* What a Stream owns; NULL for anything else. */
+void *stream_of(PyObject *object);
+/* A Device's, which it keeps; an empty one for anything else. */
+mlx_device device_of(PyObject *object);
+/* The type, in the C enum, and index of a Device or DeviceType; false for anything else. */
+bool device_place(PyObject *object, int *type, int *index);
+/* Objects that own what C has just made; an empty one stands for an error, which is raised. */
+PyObject *new_device(mlx_device device);
+PyObject *new_stream(mlx_stream stream);
+
+/* --- owner_context.c and owner_group.c --- */
+
+/* A block in which a Stream, Device or the like is the default, as the result of an operation. */
+PyObject *new_context(PyObject *chosen);
+/* An object that owns what C has just made; an empty one stands for an error, which is raised. */
+PyObject *new_group(mlx_distributed_group group);
 
 /* --- what arguments are, and what results become --- */
 
@@ -65,10 +85,9 @@ bool read_int64(int64_t *target, PyObject *object);
 int read_ints(int *target, PyObject *sequence);
 /* An array, or a number in the dtype that it takes beside one: a new handle; false, without an exception, for else. */
 bool number_beside(mlx_array *made, mlx_array array, PyObject *object);
-/* What a Stream owns; NULL for anything else. */
-void *stream_of(PyObject *object);
 /* The number of a DeviceType in the C enum; -1 for anything else. */
 int device_type_of(PyObject *object);
+PyObject *device_type_object(int type);
 /* A Device's, or a new one (`made`) of a DeviceType; false for anything else. */
 bool read_device(mlx_device *device, bool *made, PyObject *object);
 /* The number of the dtype in which two dtypes meet, and whether one lies in a DtypeCategory (an operation's result). */

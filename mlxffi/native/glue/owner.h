@@ -89,6 +89,13 @@ bool part_array(PyObject *object, PyObject **array);
 bool read_part(PyObject *object, PyObject **array, PyObject **key);
 PyObject *new_part(PyObject *array, PyObject *key);
 
+/* --- owner_device.c, owner_context.c, owner_group.c, owner_limits.c --- */
+
+bool init_devices(PyObject *module);
+bool init_contexts(PyObject *module);
+bool init_groups(PyObject *module);
+bool init_limits(PyObject *module);
+
 /* --- owner_arguments.c --- */
 
 extern PyObject *array_class; /* mlxffi.core.array; NULL before Python has told */

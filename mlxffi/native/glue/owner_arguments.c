@@ -9,7 +9,8 @@ PyObject *array_class;
 
 /* Told by Python: the Dtypes by number, and what stands for streams. */
 #define DTYPES 14
-static PyObject *dtypes[DTYPES], *stream_class, *device_class, *device_types[2], *handle_name;
+PyObject *stream_class, *device_class;
+static PyObject *dtypes[DTYPES], *device_types[2];
 
 bool is_array(PyObject *object) {
   return (PyObject *)Py_TYPE(object) == array_class;
@@ -131,20 +132,13 @@ bool is_inexact(mlx_array array) {
 
 /* --- streams --- */
 
-static void *handle_of(PyObject *owner) {
-  PyObject *handle = PyObject_GetAttr(owner, handle_name);
-  void *found = handle && PyLong_CheckExact(handle) ? PyLong_AsVoidPtr(handle) : NULL;
-  Py_XDECREF(handle);
-  PyErr_Clear();
-  return found;
-}
-
-void *stream_of(PyObject *object) {
-  return (PyObject *)Py_TYPE(object) == stream_class ? handle_of(object) : NULL;
-}
-
 int device_type_of(PyObject *object) {
   return object == device_types[0] ? MLX_CPU : object == device_types[1] ? MLX_GPU : -1;
+}
+
+PyObject *device_type_object(int type) {
+  Py_INCREF(device_types[type]);
+  return device_types[type];
 }
 
 bool read_device(mlx_device *device, bool *made, PyObject *object) {
@@ -153,7 +147,7 @@ bool read_device(mlx_device *device, bool *made, PyObject *object) {
   if (*made) {
     *device = mlx_device_new_type((mlx_device_type)type, 0);
   } else {
-    device->ctx = (PyObject *)Py_TYPE(object) == device_class ? handle_of(object) : NULL;
+    *device = device_of(object);
   }
   return device->ctx != NULL;
 }
@@ -449,10 +443,6 @@ PyObject *owner_read_as(PyObject *module, PyObject *arguments) {
   for (int i = 0; i < 5; i++) {
     Py_INCREF(found[i]);
     *places[i] = found[i];
-  }
-  handle_name = PyUnicode_InternFromString("_h");
-  if (!handle_name) {
-    return NULL;
   }
   Py_RETURN_NONE;
 }

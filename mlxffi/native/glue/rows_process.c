@@ -2,6 +2,8 @@
 
 #include "operation.h"
 
+#include <string.h>
+
 static PyObject *none_after(int failed) {
   if (failed) {
     raise_last_error();
@@ -49,6 +51,11 @@ READ(get_memory_limit)
 LIMIT(set_memory_limit)
 LIMIT(set_cache_limit)
 LIMIT(set_wired_limit)
+
+static PyObject *clear_cache(Value *v) {
+  (void)v;
+  return none_after(mlx_clear_cache());
+}
 
 static PyObject *reset_peak_memory(Value *v) {
   (void)v;
@@ -115,12 +122,72 @@ static PyObject *set_default_stream(Value *v) {
   return stream.ctx ? none_after(mlx_set_default_stream(stream)) : left_to_python;
 }
 
-static PyObject *stream_equal(Value *v) {
-  mlx_stream a = {stream_of(v[0].object)}, b = {stream_of(v[1].object)};
-  return a.ctx && b.ctx ? PyBool_FromLong(mlx_stream_equal(a, b)) : left_to_python;
+static PyObject *default_device(Value *v) {
+  mlx_device device = {0};
+  (void)v;
+  mlx_get_default_device(&device);
+  return new_device(device);
+}
+
+/* Python knows how many devices there are. */
+static PyObject *default_stream(Value *v) {
+  mlx_device device;
+  mlx_stream stream = {0};
+  bool made;
+  int type, index;
+  if (!device_place(v[0].object, &type, &index) || index || !read_device(&device, &made, v[0].object)) {
+    return left_to_python;
+  }
+  mlx_get_default_stream(&stream, device);
+  if (made) {
+    mlx_device_free(device);
+  }
+  return new_stream(stream);
+}
+
+static PyObject *stream_context(Value *v) {
+  return new_context(v[0].object);
+}
+
+/* --- whether functions are compiled --- */
+
+/* How often that was changed. */
+static size_t compile_epochs;
+
+static PyObject *compile_epoch(Value *v) {
+  (void)v;
+  return PyLong_FromSize_t(compile_epochs);
+}
+
+static PyObject *disable_compile(Value *v) {
+  (void)v;
+  compile_epochs++;
+  return none_after(mlx_disable_compile());
+}
+
+static PyObject *enable_compile(Value *v) {
+  (void)v;
+  compile_epochs++;
+  return none_after(mlx_enable_compile());
 }
 
 /* --- between processes --- */
+
+static const char *const backends[] = {"any", "mpi", "nccl", "jaccl", "ring"};
+
+/* strict, backend, all_gather_factory */
+static PyObject *distributed_init(Value *v) {
+  bool known = false;
+  for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
+    known |= !strcmp(v[1].text, backends[i]);
+  }
+  if (!known || v[2].object != Py_None) {
+    return left_to_python;
+  }
+  mlx_distributed_group group = {0};
+  mlx_distributed_init(&group, v[0].flag, v[1].text);
+  return new_group(group);
+}
 
 typedef int Collective(mlx_array *result, const mlx_array x, const mlx_distributed_group group, const mlx_stream s);
 
@@ -190,6 +257,68 @@ static PyObject *issubdtype(Value *v) {
   return in >= 0 ? PyBool_FromLong(of == in) : is_in_category(of, v[1].object);
 }
 
+/* How the array API standard calls kinds of dtypes, and the letters of these. */
+static const struct {
+  const char *name, *letters;
+} kinds_named[] = {
+  {"bool", "b"},
+  {"signed integer", "i"},
+  {"unsigned integer", "u"},
+  {"integral", "iu"},
+  {"real floating", "f"},
+  {"complex floating", "c"},
+  {"numeric", "iufc"},
+};
+
+/* Whether a dtype is another one, or of a kind; -1 for anything else. */
+static int is_of(int dtype, PyObject *kind) {
+  if (!PyUnicode_Check(kind)) {
+    int other = read_dtype(kind);
+    return other < 0 ? -1 : other == dtype;
+  }
+  for (size_t i = 0; i < sizeof kinds_named / sizeof *kinds_named; i++) {
+    if (!PyUnicode_CompareWithASCIIString(kind, kinds_named[i].name)) {
+      return strchr(kinds_named[i].letters, kinds[dtype]) != NULL;
+    }
+  }
+  return -1;
+}
+
+/* As in Python, what comes behind a kind that it is of is not looked at. */
+static PyObject *isdtype(Value *v) {
+  int dtype = read_dtype(v[0].object), found = 0;
+  PyObject *kind = v[1].object;
+  if (dtype < 0) {
+    return left_to_python;
+  }
+  if (!PyTuple_Check(kind)) {
+    found = is_of(dtype, kind);
+  }
+  for (Py_ssize_t i = 0; PyTuple_Check(kind) && i < PyTuple_Size(kind) && !found; i++) {
+    found = is_of(dtype, PyTuple_GetItem(kind, i));
+  }
+  return found < 0 ? left_to_python : PyBool_FromLong(found);
+}
+
+#define FEW_ARRAYS 16
+
+static PyObject *buffer_size(Value *v) {
+  mlx_array arrays[FEW_ARRAYS];
+  size_t bytes = 0, count = (size_t)v[0].count;
+  bool all = count <= FEW_ARRAYS;
+  for (size_t i = 0; i < count && all; i++) {
+    arrays[i].ctx = is_array(v[0].items[i]) ? array_of(v[0].items[i], Py_TYPE(v[0].items[i])) : NULL;
+    all = arrays[i].ctx != NULL;
+  }
+  if (!all) {
+    return left_to_python;
+  }
+  mlx_vector_array vector = mlx_vector_array_new_data(arrays, count);
+  int failed = !vector.ctx || mlx_get_array_buffer_size(&bytes, vector);
+  mlx_vector_array_free(vector);
+  return bytes_after(failed, bytes);
+}
+
 const Row process_rows[] = {
   {"get_active_memory", "", get_active_memory},
   {"get_peak_memory", "", get_peak_memory},
@@ -199,6 +328,7 @@ const Row process_rows[] = {
   {"set_cache_limit", "u", set_cache_limit},
   {"set_wired_limit", "u", set_wired_limit},
   {"reset_peak_memory", "", reset_peak_memory},
+  {"clear_cache", "", clear_cache},
   {"metal is_available", "", metal_is_available},
   {"cuda is_available", "", cuda_is_available},
   {"distributed is_available", "t", distributed_is_available},
@@ -206,7 +336,15 @@ const Row process_rows[] = {
   {"set_default_device", "o", set_default_device},
   {"device_count", "o", device_count},
   {"set_default_stream", "o", set_default_stream},
-  {"stream equal", "oo", stream_equal},
+  {"default_device", "", default_device},
+  {"default_stream", "o", default_stream},
+  {"stream", "o", stream_context},
+  {"compile_epoch", "", compile_epoch},
+  {"disable_compile", "", disable_compile},
+  {"enable_compile", "", enable_compile},
+  {"distributed init", "bto", distributed_init},
+  {"isdtype", "oo", isdtype},
+  {"get_array_buffer_size", "*", buffer_size},
   {"distributed_all_sum", "aos", all_sum},
   {"distributed_all_max", "aos", all_max},
   {"distributed_all_min", "aos", all_min},
