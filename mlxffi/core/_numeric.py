@@ -226,6 +226,7 @@ def einsum(subscripts: str, *operands: Any, stream: StreamOrDevice = None) -> ar
     return own(graph.glue_einsum(code, [one._h for one in arrays], len(arrays), stream_handle(stream)))
 
 
+@operation("einsum_path")
 def einsum_path(subscripts: str, *operands: Any) -> Any:
     """In which order `einsum` contracts operands: a list of tuples of positions, and a summary to print."""
     code, arrays = text(subscripts, "subscripts"), [as_array(value) for value in operands]

@@ -1,4 +1,4 @@
-/* Memory, devices and streams of the process, and what dtypes are to each other, as operations (see operation.h). */
+/* Memory, devices and streams of the process, what is computed before what, and what dtypes are to each other, as operations (see operation.h). */
 
 #include "operation.h"
 
@@ -120,6 +120,22 @@ static PyObject *stream_equal(Value *v) {
   return a.ctx && b.ctx ? PyBool_FromLong(mlx_stream_equal(a, b)) : left_to_python;
 }
 
+/* --- order --- */
+
+/* One array, which is computed after another one. */
+static PyObject *depends(Value *v) {
+  mlx_array made = {0};
+  mlx_vector_array found = {0};
+  mlx_vector_array inputs = mlx_vector_array_new_value(v[0].array), others = mlx_vector_array_new_value(v[1].array);
+  if (inputs.ctx && others.ctx && !mlx_depends(&found, inputs, others)) {
+    mlx_vector_array_get(&made, found, 0);
+  }
+  mlx_vector_array_free(found);
+  mlx_vector_array_free(inputs);
+  mlx_vector_array_free(others);
+  return one(made);
+}
+
 /* --- between processes --- */
 
 typedef int Collective(mlx_array *result, const mlx_array x, const mlx_distributed_group group, const mlx_stream s);
@@ -206,6 +222,7 @@ const Row process_rows[] = {
   {"set_default_device", "o", set_default_device},
   {"device_count", "o", device_count},
   {"set_default_stream", "o", set_default_stream},
+  {"depends", "aa", depends},
   {"stream equal", "oo", stream_equal},
   {"distributed_all_sum", "aos", all_sum},
   {"distributed_all_max", "aos", all_max},

@@ -23,7 +23,7 @@ static double wide(uint16_t bits) {
   return number;
 }
 
-static PyObject *number(const void *at, int dtype) {
+PyObject *element_at(const void *at, int dtype) {
   switch (dtype) {
     case MLX_BOOL:
       return PyBool_FromLong(*(const uint8_t *)at);
@@ -65,7 +65,7 @@ static PyObject *item(Value *v) {
   if (!compute(&array, &kept)) {
     return NULL;
   }
-  PyObject *found = number(elements_of(array), mlx_array_dtype(array));
+  PyObject *found = element_at(elements_of(array), mlx_array_dtype(array));
   mlx_array_free(kept);
   return found;
 }
@@ -149,7 +149,7 @@ typedef struct {
 
 static PyObject *nested(const Layout *layout, const char *at, int axis) {
   if (axis == layout->ndim) {
-    return number(at, layout->dtype);
+    return element_at(at, layout->dtype);
   }
   Py_ssize_t step = (Py_ssize_t)layout->strides[axis] * layout->itemsize, size = layout->sizes[axis];
   PyObject *list = PyList_New(size);
