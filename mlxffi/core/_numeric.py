@@ -200,6 +200,13 @@ def trace(
     return own(graph.glue_trace(a._h, offset, axis1, axis2, number, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("positive")
+def positive(a: array, /, *, stream: StreamOrDevice = None) -> array:
+    """The same elements, as the unary plus has it."""
+    where = 0 if stream is None else stream_handle(stream)
+    return own(graph.glue_positive(require_array(a, "a")._h, where))
+
+
 # --- sums of products ---
 
 

@@ -63,13 +63,14 @@ def to_numpy(array: array) -> Any:
     """
     if array.dtype is bfloat16:
         raise NoNumpyError("bfloat16 arrays cannot be converted to NumPy.")
-    return _asarray()(array)
+    # The view has the words for an array that cannot be computed; numpy would ask `__array__` again.
+    return _asarray()(memoryview(array))  # type: ignore[arg-type]
 
 
 @functools.cache
-def _asarray() -> Callable[[array], Any]:
-    """numpy's function that takes the memory of what has the buffer protocol."""
-    found: Callable[[array], Any] = importlib.import_module("numpy").asarray
+def _asarray() -> Callable[[memoryview], Any]:
+    """numpy's function that takes the memory of a view."""
+    found: Callable[[memoryview], Any] = importlib.import_module("numpy").asarray
     return found
 
 

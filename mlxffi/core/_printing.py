@@ -135,6 +135,6 @@ def _lines(rows: Any, shape: Sequence[int], indent: str) -> str:
 
 def _text(number: Any, digits: int) -> str:
     if isinstance(number, complex):
-        imaginary = _text(number.imag, digits)
-        return f"{_text(number.real, digits)}{'' if imaginary[0] == '-' else '+'}{imaginary}j"
+        # As MLX does: the sign of what is not less than zero comes behind a plus.
+        return f"{_text(number.real, digits)}{'' if number.imag < 0 else '+'}{_text(number.imag, digits)}j"
     return "-nan" if math.isnan(number) and math.copysign(1, number) < 0 else f"{number:.{digits}f}"

@@ -154,6 +154,7 @@ const Row operator_rows[] = {
   {"absolute operator", "a", absolute},
   {"same operator", "a", same},
   {"same at any depth", "ao", same},
+  {"positive", "as", same},
   {"inverted operator", "a", inverted},
   {"transposed", "a", transposed},
   {"matrix transposed", "a", matrix_transposed},

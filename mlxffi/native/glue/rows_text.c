@@ -60,7 +60,8 @@ static bool append_element(Text *text, const char *at, int dtype, int digits) {
   double imaginary = PyComplex_ImagAsDouble(element);
   bool appended = append_real(text, PyComplex_RealAsDouble(element), digits);
   if (dtype == MLX_COMPLEX64) {
-    appended = appended && (signbit(imaginary) || append_words(text, "+"));
+    /* As MLX does: the sign of what is not less than zero comes behind a plus. */
+    appended = appended && (imaginary < 0 || append_words(text, "+"));
     appended = appended && append_real(text, imaginary, digits) && append_words(text, "j");
   }
   Py_DECREF(element);

@@ -2,6 +2,7 @@
 
 #include "operation.h"
 
+#include <math.h>
 #include <string.h>
 
 /* --- one element --- */
@@ -10,7 +11,7 @@ static double half(uint16_t bits) {
   int exponent = bits >> 10 & 31;
   double fraction = bits & 1023, sign = bits & 0x8000 ? -1 : 1;
   if (exponent == 31) {
-    return fraction ? Py_NAN : sign * Py_HUGE_VAL;
+    return fraction ? copysign(Py_NAN, sign) : sign * Py_HUGE_VAL;
   }
   double size = exponent ? (1024 + fraction) * (double)(1u << exponent) / 2 : fraction;
   return sign * size / (1 << 24);
