@@ -48,8 +48,8 @@ def test_text_is_that_of_mlx(dtype, precision):
         assert found == wanted, shape
 
 
-@pytest.mark.parametrize("precision", (-1, 2))
-@pytest.mark.parametrize("dtype", ("bool_", "float32", "complex64", "float16"))
+@pytest.mark.parametrize("precision", [-1, 2])
+@pytest.mark.parametrize("dtype", ["bool_", "float32", "complex64", "float16"])
 def test_views_are_printed_as_they_lie(dtype, precision):
     values = np.arange(24, dtype=np.float32).reshape(4, 6) % 5
     for part in (lambda a: a.T, lambda a: a[:, ::-2], lambda a: a[1:, 3], lambda a: a[None, :, :1]):
