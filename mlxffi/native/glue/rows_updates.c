@@ -113,22 +113,36 @@ static mlx_array put_picked(const Selection *selection, mlx_array array, mlx_arr
   return made;
 }
 
+/* The part with all of its axes, so that nothing is reshaped but the values. One step of MLX's for a sum and the like
+ * exists, but loses the batch of the array under vmap. */
+static mlx_array combine_strided(const Part *part, mlx_array array, mlx_array *values, How how, mlx_stream stream) {
+  mlx_array made = {0}, found = {0}, changed = {0};
+  int sizes[MOST];
+  size_t ndim = (size_t)part->ndim;
+  if (!fit_values(part, *values, sizes) ||
+      (mlx_array_ndim(*values) && !shape_with(mlx_reshape, values, sizes, part->ndim, stream))) {
+    return made;
+  }
+  if (part->whole) {
+    combine[how](&made, array, *values, stream);
+  } else if (!mlx_slice(&found, array, part->starts, ndim, part->stops, ndim, part->steps, ndim, stream) &&
+             !combine[how](&changed, found, *values, stream)) {
+    mlx_slice_update(&made, array, changed, part->starts, ndim, part->stops, ndim, part->steps, ndim, stream);
+  }
+  mlx_array_free(found);
+  mlx_array_free(changed);
+  return made;
+}
+
 static mlx_array put_strided(const Part *part, mlx_array array, mlx_array values, How how, mlx_stream stream) {
-  mlx_array made = {0}, found = {0}, changed = values;
+  mlx_array made = {0};
   int sizes[MOST];
   if (how != REPLACE) {
-    found = take_part(part, array, stream);
-    changed = (mlx_array){0};
-    if (found.ctx) {
-      combine[how](&changed, found, values, stream);
-    }
-    mlx_array_free(found);
-    mlx_array_free(values);
+    made = combine_strided(part, array, &values, how, stream);
+  } else if (fit_values(part, values, sizes)) {
+    made = put_part(part, array, values, sizes, stream);
   }
-  if (changed.ctx && fit_values(part, changed, sizes)) {
-    made = put_part(part, array, changed, sizes, stream);
-  }
-  mlx_array_free(changed);
+  mlx_array_free(values);
   return made;
 }
 
