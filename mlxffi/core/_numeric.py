@@ -203,8 +203,8 @@ def trace(
 @operation("positive")
 def positive(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """The same elements, as the unary plus has it."""
-    where = 0 if stream is None else stream_handle(stream)
-    return own(graph.glue_positive(require_array(a, "a")._h, where))
+    a, where = require_array(a, "a"), 0 if stream is None else stream_handle(stream)
+    return own(graph.glue_positive(a._h, where))
 
 
 # --- sums of products ---
