@@ -133,9 +133,11 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
 
     # --- copies ---
 
+    @operation("same operator")
     def __copy__(self) -> array:
         return _arguments.own(graph.glue_array_set(self._h))
 
+    @operation("same at any depth")
     def __deepcopy__(self, memo: dict[Any, Any]) -> array:
         return _arguments.own(graph.glue_array_set(self._h))
 
@@ -160,6 +162,7 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
             return found.astype(dtype)
         return found.copy() if copy is True else found
 
+    @operation("dlpack")
     def __dlpack__(
         self,
         *,

@@ -204,6 +204,7 @@ def asarray(a: Any, dtype: Dtype | None = None, *, copy: bool | None = None) -> 
     return array(a, dtype)
 
 
+@operation("from_dlpack")
 def from_dlpack(x: Any, /, *, copy: bool | None = None) -> array:
     """An array of an object with `__dlpack__`, whose memory is copied.
 

@@ -10,6 +10,7 @@ from .._errors import check as check_error
 from .._ffi import lib, native
 from .._process import require_no_fork
 from . import _trees
+from ._arguments import operation
 from ._array import array
 
 
@@ -36,6 +37,7 @@ def async_eval(*args: Any) -> None:
     native.async_eval(_trees.leaves(args, []))
 
 
+@operation("depends")
 def depends(inputs: array | Sequence[array], dependencies: array | Sequence[array]) -> Any:
     """The inputs, which are computed after the dependencies from now on.
 

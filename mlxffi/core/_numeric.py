@@ -200,6 +200,13 @@ def trace(
     return own(graph.glue_trace(a._h, offset, axis1, axis2, number, 0 if stream is None else stream_handle(stream)))
 
 
+@operation("positive")
+def positive(a: array, /, *, stream: StreamOrDevice = None) -> array:
+    """The same elements, as the unary plus has it."""
+    a, where = require_array(a, "a"), 0 if stream is None else stream_handle(stream)
+    return own(graph.glue_positive(a._h, where))
+
+
 # --- sums of products ---
 
 
@@ -226,6 +233,7 @@ def einsum(subscripts: str, *operands: Any, stream: StreamOrDevice = None) -> ar
     return own(graph.glue_einsum(code, [one._h for one in arrays], len(arrays), stream_handle(stream)))
 
 
+@operation("einsum_path")
 def einsum_path(subscripts: str, *operands: Any) -> Any:
     """In which order `einsum` contracts operands: a list of tuples of positions, and a summary to print."""
     code, arrays = text(subscripts, "subscripts"), [as_array(value) for value in operands]

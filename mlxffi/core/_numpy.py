@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .._buffers import LETTERS, _Keeper, data_of, nested, number_of, numbers_of
+from .._buffers import LETTERS, nested, number_of, numbers_of
 from .._errors import ArgumentError, check
 from .._ffi import ffi, graph, lib
 from .._process import require_no_fork
-from ._dtype import DTYPES, uint16
+from ._dtype import DTYPES, bfloat16, uint16
 
 if TYPE_CHECKING:
     from ._array import array
@@ -60,26 +61,22 @@ def to_numpy(array: array) -> Any:
     Raises:
       TypeError: it holds bfloat16.
     """
-    if array.dtype.name == "bfloat16":
+    if array.dtype is bfloat16:
         raise NoNumpyError("bfloat16 arrays cannot be converted to NumPy.")
-    numpy = importlib.import_module("numpy")
-    dtype = numpy.dtype(array.dtype.name)
-    shape, size = array.shape, dtype.itemsize
-    if not array.size:
-        return numpy.empty(shape, dtype)
-    start = data_of(array)
-    strides = [int(ffi.cast("intptr_t", step)) for step in graph.glue_array_strides(array._h)[0 : len(shape)]]
-    reach = [(count - 1) * stride for count, stride in zip(shape, strides, strict=True)]
-    before = -sum(step for step in reach if step < 0)
-    count = before + sum(step for step in reach if step > 0) + 1
-    first = ffi.gc(ffi.cast("char *", start) - before * size, _Keeper(start))
-    memory = ffi.buffer(first, count * size)
-    return numpy.ndarray(shape, dtype, memory, before * size, [stride * size for stride in strides])
+    # The view has the words for an array that cannot be computed; numpy would ask `__array__` again.
+    return _asarray()(memoryview(array))  # type: ignore[arg-type]
+
+
+@functools.cache
+def _asarray() -> Callable[[memoryview], Any]:
+    """numpy's function that takes the memory of a view."""
+    found: Callable[[memoryview], Any] = importlib.import_module("numpy").asarray
+    return found
 
 
 def to_state(array: array) -> tuple[Any, int]:
     """What a pickle holds of an array: its elements for numpy and the number of its dtype."""
     number = array.dtype.number
-    if array.dtype.name == "bfloat16":
+    if array.dtype is bfloat16:
         array = array.view(uint16)
     return to_numpy(array), number

@@ -112,6 +112,8 @@ def _compared(what: str, otherwise: bool) -> Callable[[Any, Any], Any]:
 
     def operator(self: Any, other: Any) -> Any:
         if type(other) is not _arguments.array_class:
+            if type(other) is str:
+                return otherwise
             if other is None:
                 raise TypeError("Cannot compare an mlx.core.array with None; use `is`")
             try:

@@ -25,6 +25,7 @@ from ._numeric import einsum as einsum
 from ._numeric import einsum_path as einsum_path
 from ._numeric import logcumsumexp as logcumsumexp
 from ._numeric import median as median
+from ._numeric import positive as positive
 from ._numeric import tensordot as tensordot
 from ._numeric import trace as trace
 from ._numeric import where as where
@@ -151,7 +152,6 @@ from .generated.ops import not_equal as not_equal
 from .generated.ops import ones as ones
 from .generated.ops import outer as outer
 from .generated.ops import partition as partition
-from .generated.ops import positive as positive
 from .generated.ops import power as power
 from .generated.ops import prod as prod
 from .generated.ops import qqmm as qqmm

@@ -11,6 +11,7 @@ from .._buffers import nested, numbers_of
 from .._errors import last_error
 from .._ffi import ffi, lib, taken_text
 from .._process import require_no_fork
+from ._arguments import operation
 
 if TYPE_CHECKING:
     from ._array import array
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 EDGE = 3
 PREFIX = "array("
 DEFAULT = -1
+USUAL_DIGITS = 6
 
 
 class PrintOptions:
@@ -102,13 +104,18 @@ def printoptions(precision: int = DEFAULT) -> _PrintOptionsContext:
 
 def describe(array: array) -> str:
     """An array as Python code, with the middle of long axes left out."""
-    if _precision == DEFAULT or array.dtype.kind not in "fc":
+    return _described(array, _precision)
+
+
+@operation("described")
+def _described(array: array, precision: int) -> str:
+    if precision == DEFAULT or array.dtype.kind not in "fc":
         text = _described_by_mlx(array)
         # C++ writes Python's bools where mlx.core was loaded, which tells it to.
         return text.replace("true", "True").replace("false", "False") if array.dtype.kind == "b" else text
-    shape = array.shape
+    shape, digits = array.shape, USUAL_DIGITS if precision < 0 else precision
     shown = _edges(array)
-    rows = nested([_text(number) for number in numbers_of(shown)], shown.shape)
+    rows = nested([_text(number, digits) for number in numbers_of(shown)], shown.shape)
     return f"{PREFIX}{_lines(rows, shape, ' ' * len(PREFIX))}, dtype={array.dtype.name})"
 
 
@@ -138,9 +145,8 @@ def _lines(rows: Any, shape: Sequence[int], indent: str) -> str:
     return f"[{(', ' if len(shape) == 1 else f',{chr(10)}{indent}').join(items)}]"
 
 
-def _text(number: Any) -> str:
+def _text(number: Any, digits: int) -> str:
     if isinstance(number, complex):
-        imaginary = _text(number.imag)
-        return f"{_text(number.real)}{'' if imaginary[0] == '-' else '+'}{imaginary}j"
-    digits = 6 if _precision < 0 else _precision
+        # As MLX does: the sign of what is not less than zero comes behind a plus.
+        return f"{_text(number.real, digits)}{'' if number.imag < 0 else '+'}{_text(number.imag, digits)}j"
     return "-nan" if math.isnan(number) and math.copysign(1, number) < 0 else f"{number:.{digits}f}"

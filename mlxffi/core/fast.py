@@ -10,7 +10,7 @@ from .._errors import ArgumentError
 from .._ffi import graph, plain_mlxc
 from ..kernels import CUDAKernel, Kernel, MetalKernel, _configured
 from ..losses import _fused
-from ._arguments import as_array, taken
+from ._arguments import as_array, operation, taken
 from ._array import array
 from ._checks import ArrayLike, dtype_number, require_array, sizes, take_list
 from ._device import DeviceType, StreamOrDevice, default_device, stream_handle, stream_of
@@ -22,6 +22,7 @@ own = array._own
 MATH_MODES = {"safe": 0, "relaxed": 1, "fast": 2}
 
 
+@operation("fused cross entropy")
 def cross_entropy(logits: array, targets: array, *, stream: StreamOrDevice = None) -> array:
     """Cross-entropies of class indices, in one read of the logits on CPUs and float32 throughout.
 

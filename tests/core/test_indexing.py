@@ -230,3 +230,17 @@ def test_indexing_under_transforms():
         return mx.vmap(of)(a).tolist(), mx.compile(of)(a[0]).tolist()
 
     assert results(mlxffi.core) == results(mlx.core)
+
+
+@pytest.mark.parametrize("how", ["add", "subtract", "multiply", "divide", "maximum", "minimum"])
+@pytest.mark.parametrize("key", [0, (slice(None), 1), (None, slice(None, None, -2)), slice(None), (0, 1)])
+def test_updates_of_a_batch_are_those_of_each_one(how, key):
+    batch, value = mlxffi.core.arange(1.0, 13).reshape(2, 2, 3), mlxffi.core.array(2.0)
+
+    def updated(array, values):
+        return getattr(array.at[key], how)(values)
+
+    wanted = [updated(array, value).tolist() for array in batch]
+    assert mlxffi.core.vmap(updated, in_axes=(0, None))(batch, value).tolist() == wanted
+    wanted = [updated(batch[0], values).tolist() for values in (value, value + 1)]
+    assert mlxffi.core.vmap(updated, in_axes=(None, 0))(batch[0], mlxffi.core.array([2.0, 3])).tolist() == wanted

@@ -2158,14 +2158,6 @@ def minmax(
         raise misfit(error) from None
 
 
-@operation("positive")
-def positive(a: array, /, *, stream: StreamOrDevice = None) -> array:
-    """Return `a` unchanged, as the unary plus does."""
-    if type(a) is not array_class:
-        a = require_array(a, "a")
-    return own(graph.glue_positive(a._h, 0 if stream is None else stream_handle(stream)))
-
-
 @operation("searchsorted")
 def searchsorted(
     sorted_sequence: array,

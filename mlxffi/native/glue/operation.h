@@ -46,7 +46,7 @@ typedef struct {
 /* The tables: generated/operations.c, and rows_*.c for what is not regular. mlxffi.core is not for somebody else's
  * mlx-c: a build against one has none. */
 extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], fft_rows[], creation_rows[],
-  value_rows[], literal_rows[], update_rows[], process_rows[];
+  value_rows[], literal_rows[], update_rows[], process_rows[], text_rows[], exchange_rows[];
 
 /* --- the classes and objects that arguments are compared with; NULL until Python has told --- */
 
@@ -101,6 +101,9 @@ int read_dtype(PyObject *object);
 size_t ints_of(const Value *value);
 /* One int for all of `count`, or as many; false for another number of them. */
 bool spread(Value *value, int count);
+
+/* An element of that dtype as a Python number. */
+PyObject *element_at(const void *at, int dtype);
 
 /* Sizes or axes given one by one, or as one sequence; -1 for anything else, or more than MOST_INTS. */
 int read_rest(int *target, const Value *rest);

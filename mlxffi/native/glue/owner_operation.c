@@ -218,6 +218,7 @@ static const Row *const tables[] = {
 #ifndef MLXFFI_PLAIN_MLXC
   generated_rows, operator_rows, shape_rows, numeric_rows, fft_rows,
   creation_rows, value_rows, literal_rows, update_rows, process_rows,
+  text_rows, exchange_rows,
 #endif
   NULL,
 };

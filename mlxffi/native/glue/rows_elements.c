@@ -160,18 +160,29 @@ static int dtype_of(const char *format, Py_ssize_t itemsize) {
   return !strcmp(format, "Zf") && itemsize == 8 ? MLX_COMPLEX64 : -1;
 }
 
-static bool read_attribute(PyObject *object, const char *name, Value *value, char letter) {
-  PyObject *found = PyObject_GetAttrString(object, name);
+/* What a view has by a name, which is made once. */
+static PyObject *attribute(PyObject *view, const char *name, PyObject **interned) {
+  *interned = *interned ? *interned : PyUnicode_InternFromString(name);
+  return *interned ? PyObject_GetAttr(view, *interned) : NULL;
+}
+
+static bool read_found(PyObject *found, Value *value, char letter) {
   bool read = found && read_value(value, letter, found);
   Py_XDECREF(found);
   return read;
 }
 
+static bool read_shape(PyObject *view, Value *shape) {
+  static PyObject *name;
+  return read_found(attribute(view, "shape", &name), shape, 'n');
+}
+
 static bool read_format(PyObject *view, int *dtype) {
+  static PyObject *names[2];
   Value itemsize;
-  PyObject *format = PyObject_GetAttrString(view, "format");
+  PyObject *format = attribute(view, "format", &names[0]);
   const char *text = format ? PyUnicode_AsUTF8AndSize(format, NULL) : NULL;
-  bool read = text && read_attribute(view, "itemsize", &itemsize, 'u');
+  bool read = text && read_found(attribute(view, "itemsize", &names[1]), &itemsize, 'u');
   *dtype = read ? dtype_of(text, (Py_ssize_t)itemsize.integer) : -1;
   Py_XDECREF(format);
   return *dtype >= 0;
@@ -196,7 +207,7 @@ static bool copy_view(mlx_array *made, PyObject *view, int dtype) {
   const void *memory;
   Py_ssize_t bytes;
   int found;
-  if (!read_format(view, &found) || !read_attribute(view, "shape", &shape, 'n') ||
+  if (!read_format(view, &found) || !read_shape(view, &shape) ||
       PyObject_AsReadBuffer(view, &memory, &bytes) || !bytes) {
     return false;
   }

@@ -3,6 +3,8 @@
 
 #include "operation.h"
 
+#include "mlxffi/mlxffi.h"
+
 #include <string.h>
 
 /* --- choices --- */
@@ -226,7 +228,64 @@ static PyObject *convolve(Value *v) {
   return one(made);
 }
 
+/* --- losses --- */
+
+static bool on_cpu(mlx_stream stream) {
+  mlx_device device = {0};
+  mlx_device_type type = MLX_GPU;
+  bool found = !mlx_stream_get_device(&device, stream) && !mlx_device_get_type(&type, device);
+  mlx_device_free(device);
+  return found && type == MLX_CPU;
+}
+
+/* Whether targets are the classes of rows of logits. */
+static bool are_classes(mlx_array targets, mlx_array logits) {
+  size_t ndim = mlx_array_ndim(targets);
+  bool fit = !is_inexact(targets) && mlx_array_dtype(targets) != MLX_BOOL && ndim + 1 == mlx_array_ndim(logits);
+  return fit && is_inexact(logits) && mlx_array_dtype(logits) != MLX_COMPLEX64 &&
+         !memcmp(mlx_array_shape(targets), mlx_array_shape(logits), ndim * sizeof(int));
+}
+
+/* Targets, a new array, of which negative ones counted from the last class. */
+static mlx_array from_zero(mlx_array targets, int64_t classes, mlx_stream stream) {
+  mlx_array wide = {0}, made = {0}, count = mlx_array_new_data(&classes, NULL, 0, MLX_INT64);
+  if (count.ctx && !mlx_astype(&wide, targets, MLX_INT64, stream)) {
+    mlx_remainder(&made, wide, count, stream);
+  }
+  mlx_array_free(wide);
+  mlx_array_free(count);
+  return made;
+}
+
+static bool is_signed(mlx_array array) {
+  mlx_dtype dtype = mlx_array_dtype(array);
+  return dtype == MLX_INT8 || dtype == MLX_INT16 || dtype == MLX_INT32 || dtype == MLX_INT64;
+}
+
+/* logits, targets, stream */
+static PyObject *cross_entropy(Value *v) {
+  mlx_array logits = v[0].array, targets = {0}, losses = {0}, made = {0};
+  mlx_stream stream = v[2].stream;
+  if (!are_classes(v[1].array, logits) || !on_cpu(stream)) {
+    return left_to_python;
+  }
+  if (is_signed(v[1].array)) {
+    targets = from_zero(v[1].array, mlx_array_shape(logits)[mlx_array_ndim(logits) - 1], stream);
+  } else {
+    mlx_array_set(&targets, v[1].array);
+  }
+  mlx_optional_int none = {0, false};
+  if (targets.ctx &&
+      !mlxffi_cross_entropy(&losses, logits, targets, (mlx_array){0}, none, 0.0, MLXFFI_REDUCTION_NONE, stream)) {
+    mlx_astype(&made, losses, MLX_FLOAT32, stream);
+  }
+  mlx_array_free(losses);
+  mlx_array_free(targets);
+  return one(made);
+}
+
 const Row numeric_rows[] = {
+  {"fused cross entropy", "aas", cross_entropy},
   {"where", "alls", where},
   {"clip", "aoos", clip},
   {"cumsum", "aIbbDs", cumsum_function},

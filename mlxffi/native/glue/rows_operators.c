@@ -153,6 +153,8 @@ const Row operator_rows[] = {
   {"negative operator", "a", negative},
   {"absolute operator", "a", absolute},
   {"same operator", "a", same},
+  {"same at any depth", "ao", same},
+  {"positive", "as", same},
   {"inverted operator", "a", inverted},
   {"transposed", "a", transposed},
   {"matrix transposed", "a", matrix_transposed},

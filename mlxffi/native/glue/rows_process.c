@@ -1,4 +1,4 @@
-/* Memory, devices and streams of the process, and what dtypes are to each other, as operations (see operation.h). */
+/* Memory, devices and streams of the process, what is computed before what, and what dtypes are to each other, as operations (see operation.h). */
 
 #include "operation.h"
 
@@ -169,6 +169,22 @@ static PyObject *enable_compile(Value *v) {
   (void)v;
   compile_epochs++;
   return none_after(mlx_enable_compile());
+}
+
+/* --- order --- */
+
+/* One array, which is computed after another one. */
+static PyObject *depends(Value *v) {
+  mlx_array made = {0};
+  mlx_vector_array found = {0};
+  mlx_vector_array inputs = mlx_vector_array_new_value(v[0].array), others = mlx_vector_array_new_value(v[1].array);
+  if (inputs.ctx && others.ctx && !mlx_depends(&found, inputs, others)) {
+    mlx_vector_array_get(&made, found, 0);
+  }
+  mlx_vector_array_free(found);
+  mlx_vector_array_free(inputs);
+  mlx_vector_array_free(others);
+  return one(made);
 }
 
 /* --- between processes --- */
@@ -345,6 +361,7 @@ const Row process_rows[] = {
   {"distributed init", "bto", distributed_init},
   {"isdtype", "oo", isdtype},
   {"get_array_buffer_size", "*", buffer_size},
+  {"depends", "aa", depends},
   {"distributed_all_sum", "aos", all_sum},
   {"distributed_all_max", "aos", all_max},
   {"distributed_all_min", "aos", all_min},

@@ -227,6 +227,46 @@ static PyObject *einsum(Value *v) {
   return one(made);
 }
 
+/* Tuples of positions, each of which ends with -1. */
+static PyObject *contractions(mlx_vector_int numbers) {
+  PyObject *list = PyList_New(0);
+  int group[FEW], count = 0, number = 0;
+  for (size_t i = 0; list && i < mlx_vector_int_size(numbers); i++) {
+    mlx_vector_int_get(&number, numbers, i);
+    if (number >= 0 && count < FEW) {
+      group[count++] = number;
+      continue;
+    }
+    PyObject *tuple = shape_tuple(group, count);
+    if (!tuple || PyList_Append(list, tuple)) {
+      Py_CLEAR(list);
+    }
+    Py_XDECREF(tuple);
+    count = 0;
+  }
+  return list;
+}
+
+static PyObject *einsum_path(Value *v) {
+  mlx_vector_array given = packed_arrays(&v[1]);
+  mlx_vector_int path = {0};
+  mlx_string summary = {0};
+  PyObject *made = NULL;
+  if (!given.ctx) {
+    return left_to_python;
+  }
+  if (mlx_einsum_path(&path, &summary, v[0].text, given)) {
+    raise_last_error();
+  } else {
+    PyObject *tuples = contractions(path);
+    made = tuples ? Py_BuildValue("Ns", tuples, mlx_string_data(summary)) : NULL;
+  }
+  mlx_vector_int_free(path);
+  mlx_string_free(summary);
+  mlx_vector_array_free(given);
+  return made;
+}
+
 typedef int AtLeast(mlx_array *result, const mlx_array a, const mlx_stream s);
 
 static PyObject *at_least(AtLeast *call, Value *v) {
@@ -340,6 +380,7 @@ const Row shape_rows[] = {
   {"broadcast_arrays", "s*", broadcast_arrays},
   {"meshgrid", "bts*", meshgrid},
   {"einsum", "ts*", einsum},
+  {"einsum_path", "t*", einsum_path},
   {"atleast_1d", "s*", atleast_1d},
   {"atleast_2d", "s*", atleast_2d},
   {"atleast_3d", "s*", atleast_3d},

@@ -13,11 +13,21 @@ static Scatter *const scatter[] = {mlx_scatter, mlx_scatter_add, mlx_scatter_pro
 
 /* --- values --- */
 
-/* Values for a part: a new array, in the dtype of the one that takes them. */
-static bool values_for(mlx_array *made, mlx_array array, PyObject *object, mlx_stream stream) {
+/* A change of all values, before they are converted. */
+typedef int Inverse(mlx_array *result, const mlx_array a, const mlx_stream s);
+
+/* Values for a part, or the inverse of them where one is given: a new array, in the dtype of the one that takes them. */
+static bool values_for(mlx_array *made, mlx_array array, PyObject *object, Inverse *inverse, mlx_stream stream) {
   mlx_array next = {0};
   if (!number_beside(made, array, object)) {
     return false;
+  }
+  if (inverse) {
+    int failed = inverse(&next, *made, stream);
+    if (!follow(made, next, failed)) {
+      return false;
+    }
+    next = (mlx_array){0};
   }
   if (mlx_array_dtype(*made) == mlx_array_dtype(array)) {
     return true;
@@ -103,22 +113,36 @@ static mlx_array put_picked(const Selection *selection, mlx_array array, mlx_arr
   return made;
 }
 
+/* The part with all of its axes, so that nothing is reshaped but the values. One step of MLX's for a sum and the like
+ * exists, but loses the batch of the array under vmap. */
+static mlx_array combine_strided(const Part *part, mlx_array array, mlx_array *values, How how, mlx_stream stream) {
+  mlx_array made = {0}, found = {0}, changed = {0};
+  int sizes[MOST];
+  size_t ndim = (size_t)part->ndim;
+  if (!fit_values(part, *values, sizes) ||
+      (mlx_array_ndim(*values) && !shape_with(mlx_reshape, values, sizes, part->ndim, stream))) {
+    return made;
+  }
+  if (part->whole) {
+    combine[how](&made, array, *values, stream);
+  } else if (!mlx_slice(&found, array, part->starts, ndim, part->stops, ndim, part->steps, ndim, stream) &&
+             !combine[how](&changed, found, *values, stream)) {
+    mlx_slice_update(&made, array, changed, part->starts, ndim, part->stops, ndim, part->steps, ndim, stream);
+  }
+  mlx_array_free(found);
+  mlx_array_free(changed);
+  return made;
+}
+
 static mlx_array put_strided(const Part *part, mlx_array array, mlx_array values, How how, mlx_stream stream) {
-  mlx_array made = {0}, found = {0}, changed = values;
+  mlx_array made = {0};
   int sizes[MOST];
   if (how != REPLACE) {
-    found = take_part(part, array, stream);
-    changed = (mlx_array){0};
-    if (found.ctx) {
-      combine[how](&changed, found, values, stream);
-    }
-    mlx_array_free(found);
-    mlx_array_free(values);
+    made = combine_strided(part, array, &values, how, stream);
+  } else if (fit_values(part, values, sizes)) {
+    made = put_part(part, array, values, sizes, stream);
   }
-  if (changed.ctx && fit_values(part, changed, sizes)) {
-    made = put_part(part, array, changed, sizes, stream);
-  }
-  mlx_array_free(changed);
+  mlx_array_free(values);
   return made;
 }
 
@@ -148,7 +172,7 @@ static bool is_mask(PyObject *key, mlx_array *mask) {
 
 static bool put_masked(mlx_array *made, mlx_array array, mlx_array mask, PyObject *value, mlx_stream stream) {
   mlx_array values = {0};
-  if (!values_for(&values, array, value, stream)) {
+  if (!values_for(&values, array, value, NULL, stream)) {
     return false;
   }
   mlx_masked_scatter(made, array, mask, values, stream);
@@ -179,22 +203,44 @@ static bool put(mlx_array *made, mlx_array array, PyObject *key, PyObject *value
   if (is_mask(key, &mask)) {
     return put_masked(made, array, mask, value, stream);
   }
-  return values_for(&values, array, value, stream) && update(made, array, key, values, REPLACE, stream);
+  return values_for(&values, array, value, NULL, stream) && update(made, array, key, values, REPLACE, stream);
 }
 
 /* --- operations --- */
 
-static PyObject *get_item(Value *v) {
+static PyObject *item_at(mlx_array array, PyObject *key) {
   Selection selection;
   mlx_array made = {0};
-  bool read = read_selection(&selection, v[0].array, v[1].object, true);
+  bool read = read_selection(&selection, array, key, true);
   if (read) {
     mlx_stream stream = glue_stream(0);
-    made = selected(&selection, v[0].array, stream);
+    made = selected(&selection, array, stream);
     glue_stream_done(0, stream);
   }
   free_selection(&selection);
   return read ? one(made) : left_to_python;
+}
+
+/* Whether a key is an integer of another library. */
+static bool is_other_integer(PyObject *key) {
+  return PyIndex_Check(key) && !PyLong_Check(key) && !PyObject_TypeCheck(key, (PyTypeObject *)owner_class);
+}
+
+static PyObject *get_item(Value *v) {
+  mlx_array made = {0};
+  PyObject *key = v[1].object;
+  if (key == Py_Ellipsis) {
+    mlx_array_set(&made, v[0].array);
+    return one(made);
+  }
+  if (!is_other_integer(key)) {
+    return item_at(v[0].array, key);
+  }
+  PyObject *position = PyNumber_Index(key);
+  PyErr_Clear();
+  PyObject *found = position ? item_at(v[0].array, position) : left_to_python;
+  Py_XDECREF(position);
+  return found;
 }
 
 static PyObject *set_item(Value *v) {
@@ -211,24 +257,20 @@ static PyObject *set_item(Value *v) {
 }
 
 /* The array, the key and the values of an update by `at`; `inverse` turns one into another. */
-static PyObject *update_at(Value *v, How how, int (*inverse)(mlx_array *, const mlx_array, const mlx_stream)) {
-  mlx_array made = {0}, values = {0}, next = {0}, array;
+static PyObject *update_at(Value *v, How how, Inverse *inverse) {
+  mlx_array made = {0}, values = {0}, array;
   PyObject *owner, *key;
   if (!read_part(v[0].object, &owner, &key)) {
     return left_to_python;
   }
   array.ctx = is_array(owner) ? array_of(owner, Py_TYPE(owner)) : NULL;
-  /* The inverse is that of the values as they are given, and of integers Python knows. */
-  bool plain = !inverse || (is_inexact(array) && !is_array(v[1].object));
+  /* Python knows the inverse of numbers beside integers. */
+  bool plain = !inverse || is_array(v[1].object) || (array.ctx && is_inexact(array));
   if (!array.ctx || key == Py_None || key == Py_Ellipsis || !plain) {
     return left_to_python;
   }
   mlx_stream stream = glue_stream(0);
-  bool read = values_for(&values, array, v[1].object, stream);
-  if (read && inverse) {
-    int failed = inverse(&next, values, stream);
-    read = follow(&values, next, failed);
-  }
+  bool read = values_for(&values, array, v[1].object, inverse, stream);
   read = read && update(&made, array, key, values, how, stream);
   glue_stream_done(0, stream);
   return read ? one(made) : left_to_python;

@@ -2,6 +2,7 @@
 
 #include "operation.h"
 
+#include <math.h>
 #include <string.h>
 
 /* --- one element --- */
@@ -10,7 +11,7 @@ static double half(uint16_t bits) {
   int exponent = bits >> 10 & 31;
   double fraction = bits & 1023, sign = bits & 0x8000 ? -1 : 1;
   if (exponent == 31) {
-    return fraction ? Py_NAN : sign * Py_HUGE_VAL;
+    return fraction ? copysign(Py_NAN, sign) : sign * Py_HUGE_VAL;
   }
   double size = exponent ? (1024 + fraction) * (double)(1u << exponent) / 2 : fraction;
   return sign * size / (1 << 24);
@@ -23,7 +24,7 @@ static double wide(uint16_t bits) {
   return number;
 }
 
-static PyObject *number(const void *at, int dtype) {
+PyObject *element_at(const void *at, int dtype) {
   switch (dtype) {
     case MLX_BOOL:
       return PyBool_FromLong(*(const uint8_t *)at);
@@ -65,7 +66,7 @@ static PyObject *item(Value *v) {
   if (!compute(&array, &kept)) {
     return NULL;
   }
-  PyObject *found = number(elements_of(array), mlx_array_dtype(array));
+  PyObject *found = element_at(elements_of(array), mlx_array_dtype(array));
   mlx_array_free(kept);
   return found;
 }
@@ -149,7 +150,7 @@ typedef struct {
 
 static PyObject *nested(const Layout *layout, const char *at, int axis) {
   if (axis == layout->ndim) {
-    return number(at, layout->dtype);
+    return element_at(at, layout->dtype);
   }
   Py_ssize_t step = (Py_ssize_t)layout->strides[axis] * layout->itemsize, size = layout->sizes[axis];
   PyObject *list = PyList_New(size);

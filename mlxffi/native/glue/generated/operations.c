@@ -1037,12 +1037,6 @@ static PyObject *call_minmax(Value *v) {
   return pair(res_0, res_1);
 }
 
-static PyObject *call_positive(Value *v) {
-  mlx_array res = {0};
-  mlx_positive(&res, v[0].array, v[1].stream);
-  return one(res);
-}
-
 static PyObject *call_searchsorted(Value *v) {
   mlx_array res = {0};
   mlx_searchsorted(&res, v[0].array, v[1].array, v[2].text, v[3].stream);
@@ -1332,7 +1326,6 @@ const Row generated_rows[] = {
   {"logical_xor", "lls", call_logical_xor},
   {"matrix_transpose", "as", call_matrix_transpose},
   {"minmax", "axbs", call_minmax},
-  {"positive", "as", call_positive},
   {"searchsorted", "aats", call_searchsorted},
   {"trunc", "as", call_trunc},
   {"unstack_axis", "ais", call_unstack_axis},

@@ -1,0 +1,97 @@
+"""Arrays as text: what C makes of computed arrays, mlx.core makes of them too, and Python of those that are not."""
+
+import sys
+from pathlib import Path
+
+import mlx.core as theirs
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import mlxffi.core as ours
+from mlxffi.core import _printing
+
+INEXACT = ("float16", "bfloat16", "float32", "float64", "complex64")
+PRECISIONS = (-1, -3, 0, 1, 4, 17, 100, 120)
+SHAPES = ((), (1,), (7,), (6,), (0,), (2, 0), (0, 3), (2, 3), (1, 9), (2, 3, 4), (8, 2, 7), (1, 1, 1, 2))
+
+
+def made(mx, values, dtype):
+    """An array that is computed on the CPU, where float64 is at home."""
+    with mx.stream(mx.cpu):
+        array = mx.array(values).astype(getattr(mx, dtype))
+        mx.eval(array)
+    return array
+
+
+def texts(values, dtype, precision, part=lambda array: array):
+    """The text of both libraries."""
+    found = []
+    for mx in (ours, theirs):
+        with mx.stream(mx.cpu), mx.printoptions(precision=precision):
+            array = part(made(mx, values, dtype))
+            mx.eval(array)
+            found.append(str(array))
+    return found
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("dtype", [*INEXACT, "int8", "uint64", "bool_"])
+def test_text_is_that_of_mlx(dtype, precision):
+    for shape in SHAPES:
+        size = int(np.prod(shape))
+        values = (np.arange(size, dtype=np.float32) * 37.25 - 5 * size).reshape(shape)
+        found, wanted = texts(values, dtype, precision)
+        assert found == wanted, shape
+
+
+@pytest.mark.parametrize("precision", [-1, 2])
+@pytest.mark.parametrize("dtype", ["bool_", "float32", "complex64", "float16"])
+def test_views_are_printed_as_they_lie(dtype, precision):
+    values = np.arange(24, dtype=np.float32).reshape(4, 6) % 5
+    for part in (lambda a: a.T, lambda a: a[:, ::-2], lambda a: a[1:, 3], lambda a: a[None, :, :1]):
+        found, wanted = texts(values, dtype, precision, part)
+        assert found == wanted
+
+
+@pytest.mark.parametrize("dtype", INEXACT)
+def test_what_is_no_number(dtype):
+    values = np.array([np.nan, -np.nan, np.inf, -np.inf, -0.0, 0.0, 65504, 1e-7], np.float32)
+    for precision in (0, 3, 9):
+        with ours.stream(ours.cpu):
+            array = made(ours, values[:6], dtype)
+            assert _printing._described(array, precision) == by_python(array, precision)
+        found, wanted = texts(values, dtype, precision)
+        assert found == wanted
+    with_signs = np.array([complex(a, b) for a in values for b in values], np.complex64)
+    found, wanted = texts(with_signs[:6], "complex64", 3)
+    assert found == wanted
+
+
+def by_python(array, precision):
+    """The text that Python makes where C leaves it to Python."""
+    function = getattr(_printing._described, "__wrapped__", _printing._described)
+    return function(array, precision)
+
+
+@given(st.lists(st.floats(width=32), min_size=1, max_size=9), st.integers(-1, 20))
+def test_c_and_python_say_the_same(numbers, precision):
+    array = ours.array(np.array(numbers, np.float32))
+    ours.eval(array)
+    assert _printing._described(array, precision) == by_python(array, precision)
+
+
+def test_an_array_is_computed_for_its_text():
+    for mx in (ours, theirs):
+        with mx.printoptions(precision=2):
+            assert str(mx.array([1.0, 2.0]) + 0.5) == "array([1.50, 2.50], dtype=float32)"
+        assert str(mx.array([True, False]) & mx.array([True, True])) == "array([True, False], dtype=bool)"
+
+
+def test_a_closed_array_has_a_text():
+    array = ours.array([1.0])
+    array.close()
+    assert str(array) == repr(array) == "array(closed)"
