@@ -79,7 +79,7 @@ class _PrintOptionsContext:
     def __init__(self, arg: PrintOptions, /):
         if not isinstance(arg, PrintOptions):
             raise TypeError(f"expected PrintOptions, got {type(arg).__name__}")
-        self._precision, self._before = arg.precision, _precision
+        self._precision = arg.precision
 
     def __enter__(self) -> _PrintOptionsContext:
         global _precision
@@ -88,14 +88,14 @@ class _PrintOptionsContext:
 
     def __exit__(self, *args: object) -> None:
         global _precision
-        _precision = self._before
+        # Nothing changed before a block was entered.
+        _precision = getattr(self, "_before", _precision)
 
 
 def printoptions(precision: int = DEFAULT) -> _PrintOptionsContext:
     """A `with` block in which arrays are printed with another precision."""
     made = _new(_PrintOptionsContext)
     made._precision = precision if type(precision) is int else PrintOptions(precision).precision
-    made._before = _precision
     return made
 
 
