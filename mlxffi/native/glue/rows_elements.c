@@ -39,29 +39,8 @@ static uint16_t half_of(float number) {
 
 /* --- numbers --- */
 
-static bool integer_fits(int dtype, int64_t value) {
-  switch (dtype) {
-    case MLX_UINT8:
-      return value >= 0 && value <= UINT8_MAX;
-    case MLX_UINT16:
-      return value >= 0 && value <= UINT16_MAX;
-    case MLX_UINT32:
-      return value >= 0 && value <= UINT32_MAX;
-    case MLX_UINT64:
-      return value >= 0;
-    case MLX_INT8:
-      return value >= INT8_MIN && value <= INT8_MAX;
-    case MLX_INT16:
-      return value >= INT16_MIN && value <= INT16_MAX;
-    case MLX_INT32:
-      return value >= INT32_MIN && value <= INT32_MAX;
-    default:
-      return true;
-  }
-}
-
 static bool write_integer(void *target, int dtype, int64_t value) {
-  if (!integer_fits(dtype, value)) {
+  if (dtype != MLX_FLOAT16 && !holds(dtype, value)) { /* it may become infinite */
     return false;
   }
   /* The low bytes of it, whatever the byte order. */
