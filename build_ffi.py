@@ -40,7 +40,8 @@ CXX = shlex.split(os.environ.get("CXX", "c++"))
 CC = shlex.split(os.environ.get("CC", "cc"))
 # For sanitizers: MLXFFI_CFLAGS="-fsanitize=address -g".
 EXTRA_FLAGS = shlex.split(os.environ.get("MLXFFI_CFLAGS", ""))
-CXXFLAGS = ["-std=c++20", "-O2", "-g0", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", *EXTRA_FLAGS]
+# Assertions in MLX's headers would put the paths of those into the library.
+CXXFLAGS = ["-std=c++20", "-O2", "-g0", "-DNDEBUG", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", *EXTRA_FLAGS]
 
 
 def prefix() -> Path | None:

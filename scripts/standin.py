@@ -23,9 +23,7 @@ import build_ffi  # noqa: E402
 
 # What needs the library to be ours, or speaks about the checkout and not about the build.
 # mlxffi.core and what stands on it are tested over our own library only.
-NOT_  # How precise our own kernels are.
-NOT_FOR_MLXC.append("tests/test_fused_kernels.py")
-FOR_MLXC = ["tests/abi", "tests/core", "tests/tuner"]
+NOT_FOR_MLXC = ["tests/abi", "tests/core", "tests/tuner"]
 NOT_FOR_MLXC += [f"tests/test_{name}.py" for name in ("loader", "config", "structure", "generated", "quickstart")]
 # How precise our own kernels are.
 NOT_FOR_MLXC.append("tests/test_fused_kernels.py")
