@@ -2,11 +2,11 @@
 
 setuptools calls `BuildExt` (see pyproject.toml). What it makes, in this order:
 
-  mlxffi/lib/libmlxc.so         the C ABI over libmlx, from mlxffi/native/mlxc, and the losses, from native/kernels
+  mlxffi/lib/libmlxc.so         the C ABI over libmlx, from mlxffi/native/abi, and the losses, from native/kernels
   mlxffi/lib/libmlxffi_blas.so  the BLAS bridge, from mlxffi/native/blas (Linux)
   mlxffi/_mlxc.abi3.so          every C function, and the calls that evaluate, wait or call back
   mlxffi/_graph.abi3.so         the calls that only build graph nodes; they keep the GIL
-  mlxffi/_array_owner.abi3.so   the base class of arrays, trees and functions of them, in plain C
+  mlxffi/_native.abi3.so   the base class of arrays, trees and functions of them, in plain C
   mlxffi/_build_info.py         what all of it was built against
 
 With MLXFFI_MLXC_PREFIX=/some/prefix the cffi modules are built against that prefix's mlx-c (`include/mlx/c/mlx.h`,
@@ -32,8 +32,8 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 NATIVE = ROOT / "mlxffi" / "native"
-GLUE = NATIVE / "glue"
-OWNER_SOURCES = ["array_owner.c", "trees.c", "answers.c", "closures.c", "transforms.c"]
+CFFI = NATIVE / "cffi"
+PYTHON = NATIVE / "python"
 MACOS = sys.platform == "darwin"
 SUFFIX = "dylib" if MACOS else "so"
 CXX = shlex.split(os.environ.get("CXX", "c++"))
@@ -82,7 +82,7 @@ def include_folders() -> list[Path]:
 
 def declarations(source: str, wanted: tuple[str, ...], defines: list[str]) -> str:
     """What the C preprocessor leaves of those files (by a part of their path) that `source` includes."""
-    includes = [f"-I{folder}" for folder in [*include_folders(), GLUE]]
+    includes = [f"-I{folder}" for folder in [*include_folders(), CFFI, PYTHON]]
     command = [*CC, "-E", "-DMLX_NO_HALF", *defines, *includes, "-x", "c", "-"]
     text = subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout
     kept, keep = [], False
@@ -104,7 +104,7 @@ def abi_cdef() -> str:
 
 def lacking(cdef: str) -> list[str]:
     """A define for each function that the glue uses and the headers do not declare."""
-    used = {name for path in GLUE.glob("generated/*.h") for name in re.findall(r"MLXFFI_LACKS_(\w+)", path.read_text())}
+    used = {name for path in CFFI.glob("generated/*.h") for name in re.findall(r"MLXFFI_LACKS_(\w+)", path.read_text())}
     return [f"-DMLXFFI_LACKS_{name}" for name in sorted(used) if not re.search(rf"\b{name}\(", cdef)]
 
 
@@ -112,7 +112,7 @@ def glue_cdef(headers: list[str], defines: list[str]) -> str:
     """The prototypes of glue functions, as cffi declares them."""
     source = "".join(f'#include "{header}"\n' for header in headers)
     prelude = "#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n"
-    return declarations(prelude + source, ("native/glue/",), defines).replace("static ", "")
+    return declarations(prelude + source, ("native/cffi/",), defines).replace("static ", "")
 
 
 def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
@@ -125,8 +125,8 @@ def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
         ffi.cdef(glue_cdef(["errors.h", "adopted.h", "dlpack.h", "generated/calls.h"], defines))
         source = ["streams.h", "errors.c", "adopted.c", "dlpack.h", "dlpack.c", "generated/calls.c"]
     else:
-        ffi.cdef(glue_cdef(["vectors.h", "fused.h", "generated/graph.h"], defines))
-        source = ["keep_gil.h", "streams.h", "vectors.c", "fused.c", "generated/graph.c"]
+        ffi.cdef(glue_cdef(["extra.h", "fused.h", "generated/graph.h"], defines))
+        source = ["keep_gil.h", "streams.h", "extra.c", "fused.c", "generated/graph.c"]
     text = "#include <stdbool.h>\n#include <stdint.h>\n" + "".join(f'#include "{part}"\n' for part in source)
     ffi.set_source(f"mlxffi.{name}", text)
     return ffi, [(define.removeprefix("-D"), "1") for define in defines]
@@ -154,7 +154,7 @@ def compile_cxx(source: Path, target: Path, flags: list[str]) -> None:
 def compile_objects(sources: list[Path], include: list[Path], folder: Path) -> list[str]:
     """Compile C++ files side by side, after the header that takes most of the time and that they share."""
     folder.mkdir(parents=True, exist_ok=True)
-    folders = [ROOT / "include", NATIVE / "mlxc", NATIVE / "kernels"]
+    folders = [ROOT / "include", NATIVE / "abi", NATIVE / "kernels"]
     flags = [*(f"-I{path}" for path in folders), *(f"-isystem{path}" for path in include)]
     if not MACOS:
         shared = folder / "precompiled.h"
@@ -183,12 +183,12 @@ def rpath(*folder: str, inplace: bool) -> str:
 def build_libmlxc(target: Path, scratch: Path, inplace: bool, exports: str = "exports.map") -> None:
     """Link libmlxc over the backend's libmlx."""
     mlx = mlx_folder()
-    sources = sorted(path for room in ("mlxc", "kernels") for path in (NATIVE / room).rglob("*.cpp"))
+    sources = sorted(path for room in ("abi", "kernels") for path in (NATIVE / room).rglob("*.cpp"))
     objects = compile_objects(sources, [mlx / "include"], scratch / f"mlxc-{mlx_version(mlx / 'include')}")
     if MACOS:
         link = ["-dynamiclib", "-install_name", "@rpath/libmlxc.dylib"]
     else:
-        link = ["-shared", f"-Wl,--version-script={NATIVE / 'mlxc' / exports}", "-Wl,-z,defs", "-Wl,-soname,libmlxc.so"]
+        link = ["-shared", f"-Wl,--version-script={NATIVE / 'abi' / exports}", "-Wl,-z,defs", "-Wl,-soname,libmlxc.so"]
         link += ["-Wl,--disable-new-dtags"]
     link.append(rpath("mlx", "lib", inplace=inplace))
     # Programs may have the old library open: a new one takes its place at once and whole.
@@ -249,11 +249,11 @@ class BuildExt(build_ext):  # type: ignore[misc]
         origin = "@loader_path" if MACOS else "$ORIGIN"
         libraries = found / "lib" if found else self.target / "lib"
         ext.sources = [str(source) for source in sources]
-        ext.depends = [str(path) for place in (GLUE, ROOT / "include") for path in place.rglob("*.[ch]")]
+        ext.depends = [str(path) for place in (CFFI, PYTHON, ROOT / "include") for path in place.rglob("*.[ch]")]
         ext.depends.append(str(self.target / "_build_info.py"))
         ext.py_limited_api = True
         ext.define_macros = [("Py_LIMITED_API", "0x030A0000"), *macros]
-        ext.include_dirs = [str(folder) for folder in [*include_folders(), GLUE]]
+        ext.include_dirs = [str(folder) for folder in [*include_folders(), CFFI, PYTHON]]
         ext.libraries, ext.library_dirs = ["mlxc"], [str(libraries)]
         ext.extra_compile_args = ["-O2", "-g0", "-fvisibility=hidden", *EXTRA_FLAGS]
         rpath = str(libraries) if found else f"{origin}/lib"
@@ -266,11 +266,11 @@ class BuildExt(build_ext):  # type: ignore[misc]
 
     def c_sources(self, name: str) -> tuple[list[Path], list[tuple[str, str]]]:
         """The C files of a module, of which cffi writes one for all but one module, and the macros that they need."""
-        if name == "_array_owner":
-            sources = [*(GLUE / part for part in OWNER_SOURCES), *sorted(GLUE.glob("owner_*.c"))]
-            if prefix():
-                return sources, [("MLXFFI_PLAIN_MLXC", "1")]
-            return [*sources, *sorted(GLUE.glob("rows_*.c")), GLUE / "generated/operations.c"], []
+        if name == "_native":
+            # Operations of mlxffi.core are not for somebody else's mlx-c.
+            rooms = ("objects", "dispatch", "transforms") if prefix() else ("",)
+            sources = sorted(path for room in rooms for path in (PYTHON / room).rglob("*.c"))
+            return sources, [("MLXFFI_PLAIN_MLXC", "1")] if prefix() else []
         source = self.scratch / f"{name}.c"
         source.parent.mkdir(parents=True, exist_ok=True)
         ffi, macros = builder(name)

@@ -1,7 +1,7 @@
 """Callbacks: the path of a Python function through C and back.
 
  1. A transform asks C for a closure over the Python function; the closure's payload refers to the function
-    (native/glue/closures.c). A function that is traced before the call returns needs no closure of its own: one
+    (transforms/closures.c). A function that is traced before the call returns needs no closure of its own: one
     closure calls whatever is being traced on this thread.
  2. Transforms copy the closure and may keep it in a lazy graph long after the Python call returned.
  3. When MLX needs the function, it calls the trampoline of the closure's kind, which enters Python and makes arrays of

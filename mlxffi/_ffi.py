@@ -16,7 +16,7 @@ from . import _backend, _loader
 if TYPE_CHECKING:
     import cffi
 
-    from . import _array_owner, _graph, _mlxc
+    from . import _graph, _mlxc, _native
 
 
 def _as_module(lib: Any) -> Any:
@@ -31,9 +31,9 @@ ffi: cffi.FFI = _loaded.ffi
 lib: _mlxc.Lib = _loaded.lib
 graph: _graph.Lib = _as_module(_loaded.graph)
 if TYPE_CHECKING:
-    native = _array_owner
+    native = _native
 else:
-    native = _loaded.array_owner
+    native = _loaded.native
 
 # A build against somebody else's mlx-c has none of the mlxffi_* functions.
 plain_mlxc = bool(_loader.build_info().MLXC_PREFIX)

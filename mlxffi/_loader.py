@@ -37,7 +37,7 @@ class Native(NamedTuple):
     ffi: Any
     lib: Any
     graph: Any
-    array_owner: Any
+    native: Any
 
 
 def load() -> Native:
@@ -156,14 +156,14 @@ def _load_libmlx(found: _backend.Backend, built_for: str) -> None:
 
 def _import_modules() -> Native:
     try:
-        from . import _array_owner
+        from . import _native
         from ._graph import lib as graph
         from ._mlxc import ffi, lib
     except ImportError as error:
         if error.name == "_cffi_backend":
             raise ImportError(NO_CFFI) from error
         raise ImportError(f"the native modules of mlxffi do not load ({error}); {_rebuild()}") from error
-    return Native(ffi, lib, graph, _array_owner)
+    return Native(ffi, lib, graph, _native)
 
 
 def _rebuild() -> str:

@@ -186,7 +186,7 @@ def _function(
 
 def _in_c(owner: type, name: str) -> ast.FunctionDef | None:
     """What the stub of the plain C module tells of a method: at run time C's methods have no signature."""
-    tree = ast.parse((Path(__file__).resolve().parent.parent / "mlxffi/_array_owner.pyi").read_text())
+    tree = ast.parse((Path(__file__).resolve().parent.parent / "mlxffi/_native.pyi").read_text())
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     for base in owner.__mro__:
         for node in classes[base.__name__].body if base.__name__ in classes else ():

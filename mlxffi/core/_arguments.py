@@ -30,7 +30,7 @@ def operation(name: str, read_as: Callable[..., Any] | None = None) -> Callable[
     """A decorator for a function which C calls itself where the arguments are the usual ones.
 
     Args:
-      name: of the row that says how, in mlxffi/native/glue: generated/operations.c or an owner_*.c. A build against an
+      name: of the row that says how, in mlxffi/native/python: generated/operations.c or ops/*.c. A build against an
         mlx-c has no rows, and the function stays as it is.
       read_as: a function with the parameters that C reads; None: it is the decorated one.
     """

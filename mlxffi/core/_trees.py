@@ -3,7 +3,7 @@
 Arrays come out of a tree in its own order, dicts in the order of their keys' insertion. A tree is built anew of plain
 lists and dicts; tuples, named ones too, keep their class. A `Holder` is a leaf that owns an array which can be
 exchanged in place, as the state of the random numbers does: where states are captured it counts as that array.
-What is done at every call of a transform is in C (native/glue/trees.c).
+What is done at every call of a transform is in C (native/python/transforms/trees.c).
 """
 
 from __future__ import annotations

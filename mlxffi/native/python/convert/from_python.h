@@ -1,0 +1,17 @@
+/* What from_python.c reads arrays from: numbers, and the buffers of other libraries. */
+
+#ifndef MLXFFI_LITERALS_H
+#define MLXFFI_LITERALS_H
+
+#include "dispatch/operation.h"
+
+/* A Python number as an element of a dtype; false for one that does not fit as it is. */
+bool write_number(void *target, int dtype, PyObject *object);
+
+/* A copy of a buffer in row order; false, without an exception, for what needs more. */
+bool from_buffer(mlx_array *made, PyObject *object, int dtype);
+
+/* An array of a list or tuple of numbers; false, without an exception, for what is left to Python. */
+bool array_of_list(mlx_array *made, PyObject *list);
+
+#endif

@@ -1,0 +1,199 @@
+/* Elements of arrays as Python's numbers and lists of them, as operations (see operation.h). */
+
+#include "dispatch/operation.h"
+
+#include <math.h>
+#include <string.h>
+
+/* --- one element --- */
+
+static double half(uint16_t bits) {
+  int exponent = bits >> 10 & 31;
+  double fraction = bits & 1023, sign = bits & 0x8000 ? -1 : 1;
+  if (exponent == 31) {
+    return fraction ? copysign(Py_NAN, sign) : sign * Py_HUGE_VAL;
+  }
+  double size = exponent ? (1024 + fraction) * (double)(1u << exponent) / 2 : fraction;
+  return sign * size / (1 << 24);
+}
+
+static double wide(uint16_t bits) {
+  uint32_t whole = (uint32_t)bits << 16;
+  float number;
+  memcpy(&number, &whole, sizeof number);
+  return number;
+}
+
+PyObject *element_at(const void *at, int dtype) {
+  switch (dtype) {
+    case MLX_BOOL:
+      return PyBool_FromLong(*(const uint8_t *)at);
+    case MLX_UINT8:
+      return PyLong_FromLong(*(const uint8_t *)at);
+    case MLX_UINT16:
+      return PyLong_FromLong(*(const uint16_t *)at);
+    case MLX_UINT32:
+      return PyLong_FromUnsignedLong(*(const uint32_t *)at);
+    case MLX_UINT64:
+      return PyLong_FromUnsignedLongLong(*(const uint64_t *)at);
+    case MLX_INT8:
+      return PyLong_FromLong(*(const int8_t *)at);
+    case MLX_INT16:
+      return PyLong_FromLong(*(const int16_t *)at);
+    case MLX_INT32:
+      return PyLong_FromLong(*(const int32_t *)at);
+    case MLX_INT64:
+      return PyLong_FromLongLong(*(const int64_t *)at);
+    case MLX_FLOAT16:
+      return PyFloat_FromDouble(half(*(const uint16_t *)at));
+    case MLX_FLOAT32:
+      return PyFloat_FromDouble(*(const float *)at);
+    case MLX_FLOAT64:
+      return PyFloat_FromDouble(*(const double *)at);
+    case MLX_BFLOAT16:
+      return PyFloat_FromDouble(wide(*(const uint16_t *)at));
+    default:
+      return PyComplex_FromDoubles(((const float *)at)[0], ((const float *)at)[1]);
+  }
+}
+
+/* The element of an array of one; Python says what is wrong with any other. */
+static PyObject *item(Value *v) {
+  mlx_array array = v[0].array, kept;
+  if (mlx_array_size(array) != 1) {
+    return left_to_python;
+  }
+  if (!compute(&array, &kept)) {
+    return NULL;
+  }
+  PyObject *found = element_at(elements_of(array), mlx_array_dtype(array));
+  mlx_array_free(kept);
+  return found;
+}
+
+/* --- as numbers of one kind --- */
+
+static PyObject *converted_item(Value *v, PyObject *(*convert)(PyObject *)) {
+  PyObject *found = item(v), *result;
+  if (!found || found == left_to_python) {
+    return found;
+  }
+  result = convert(found);
+  Py_DECREF(found);
+  return result;
+}
+
+static PyObject *truth(PyObject *found) {
+  return PyBool_FromLong(PyObject_IsTrue(found));
+}
+
+static PyObject *as_bool(Value *v) {
+  return converted_item(v, truth);
+}
+
+static bool is_complex(const Value *v) {
+  return mlx_array_dtype(v[0].array) == MLX_COMPLEX64;
+}
+
+static PyObject *as_int(Value *v) {
+  return is_complex(v) ? left_to_python : converted_item(v, PyNumber_Long);
+}
+
+static PyObject *as_float(Value *v) {
+  return is_complex(v) ? left_to_python : converted_item(v, PyNumber_Float);
+}
+
+static PyObject *with_imaginary(PyObject *found) {
+  if (PyComplex_Check(found)) {
+    Py_INCREF(found);
+    return found;
+  }
+  double real = PyFloat_AsDouble(found);
+  return real == -1.0 && PyErr_Occurred() ? NULL : PyComplex_FromDoubles(real, 0);
+}
+
+static PyObject *as_complex(Value *v) {
+  return converted_item(v, with_imaginary);
+}
+
+static PyObject *as_index(Value *v) {
+  bool integer = !is_inexact(v[0].array) && mlx_array_dtype(v[0].array) != MLX_BOOL;
+  return integer && !mlx_array_ndim(v[0].array) ? item(v) : left_to_python;
+}
+
+static PyObject *format(Value *v) {
+  PyObject *found = mlx_array_ndim(v[0].array) ? left_to_python : item(v), *text;
+  if (!found || found == left_to_python) {
+    return found;
+  }
+  text = PyObject_Format(found, v[1].object);
+  Py_DECREF(found);
+  return text;
+}
+
+static PyObject *length(Value *v) {
+  return mlx_array_ndim(v[0].array) ? PyLong_FromLong(mlx_array_shape(v[0].array)[0]) : left_to_python;
+}
+
+static PyObject *dtype(Value *v) {
+  return dtype_object(mlx_array_dtype(v[0].array));
+}
+
+/* --- all of them --- */
+
+typedef struct {
+  int ndim, dtype;
+  const int *sizes;
+  const size_t *strides;
+  Py_ssize_t itemsize;
+} Layout;
+
+static PyObject *nested(const Layout *layout, const char *at, int axis) {
+  if (axis == layout->ndim) {
+    return element_at(at, layout->dtype);
+  }
+  Py_ssize_t step = (Py_ssize_t)layout->strides[axis] * layout->itemsize, size = layout->sizes[axis];
+  PyObject *list = PyList_New(size);
+  for (Py_ssize_t i = 0; list && i < size; i++) {
+    PyObject *element = nested(layout, at + i * step, axis + 1);
+    if (!element || PyList_SetItem(list, i, element)) {
+      Py_CLEAR(list);
+    }
+  }
+  return list;
+}
+
+static PyObject *to_list(Value *v) {
+  mlx_array array = v[0].array, kept, waited;
+  /* Making lists may run the garbage collector, and that any code: the memory is held until they are made. */
+  kept = (mlx_array){0};
+  if (mlx_array_set(&kept, array)) {
+    raise_last_error();
+    return NULL;
+  }
+  array = kept;
+  if (!compute(&array, &waited)) {
+    mlx_array_free(kept);
+    return NULL;
+  }
+  mlx_array_free(waited);
+  Layout layout = {(int)mlx_array_ndim(kept), mlx_array_dtype(kept), mlx_array_shape(kept), mlx_array_strides(kept),
+                   (Py_ssize_t)mlx_array_itemsize(kept)};
+  PyObject *made = nested(&layout, mlx_array_size(kept) ? elements_of(kept) : NULL, 0);
+  mlx_array_free(kept);
+  return made;
+}
+
+const Row value_rows[] = {
+  {"item", "a", item},
+  {"bool of", "a", as_bool},
+  {"int of", "a", as_int},
+  {"float of", "a", as_float},
+  {"complex of", "a", as_complex},
+  {"index of", "a", as_index},
+  {"format", "ao", format},
+  {"length", "a", length},
+  {"dtype", "a", dtype},
+  {"tolist", "a", to_list},
+  {NULL, NULL, NULL},
+};

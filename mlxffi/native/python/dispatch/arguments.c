@@ -1,0 +1,448 @@
+/* The arguments of operations as C reads them, and their results as Python takes them (see operation.h). */
+
+#include "dispatch/operation.h"
+#include "convert/scalar_promotion.h"
+
+#include <string.h>
+
+PyObject *array_class;
+
+/* Told by Python: the Dtypes by number, and what stands for streams. */
+#define DTYPES 14
+PyObject *stream_class, *device_class;
+static PyObject *dtypes[DTYPES], *device_types[2];
+
+bool is_array(PyObject *object) {
+  return (PyObject *)Py_TYPE(object) == array_class;
+}
+
+PyObject *dtype_object(int number) {
+  Py_INCREF(dtypes[number]);
+  return dtypes[number];
+}
+
+/* --- numbers --- */
+
+bool read_int64(int64_t *target, PyObject *object) {
+  int overflow = 0;
+  if (!PyLong_CheckExact(object)) {
+    return false;
+  }
+  *target = PyLong_AsLongLongAndOverflow(object, &overflow);
+  return !overflow;
+}
+
+bool read_int32(int *target, PyObject *object) {
+  int64_t value;
+  bool fits = read_int64(&value, object) && value >= INT32_MIN && value <= INT32_MAX;
+  *target = fits ? (int)value : 0;
+  return fits;
+}
+
+static bool read_small(Value *value, PyObject *object) {
+  return read_int64(&value->integer, object) && value->integer >= INT32_MIN && value->integer <= INT32_MAX;
+}
+
+static bool read_number(double *target, PyObject *object) {
+  if (PyFloat_CheckExact(object)) {
+    *target = PyFloat_AsDouble(object);
+    return true;
+  }
+  int64_t value;
+  bool fits = read_int64(&value, object);
+  *target = fits ? (double)value : 0;
+  return fits;
+}
+
+static bool read_flag(bool *target, PyObject *object) {
+  *target = object == Py_True;
+  return object == Py_True || object == Py_False;
+}
+
+int read_ints(int *target, PyObject *sequence) {
+  bool list = PyList_CheckExact(sequence);
+  if (!list && !PyTuple_CheckExact(sequence)) {
+    return -1;
+  }
+  Py_ssize_t size = list ? PyList_Size(sequence) : PyTuple_Size(sequence);
+  for (Py_ssize_t i = 0; i < size && size <= MOST_INTS; i++) {
+    if (!read_int32(target + i, list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i))) {
+      return -1;
+    }
+  }
+  return size <= MOST_INTS ? (int)size : -1;
+}
+
+static bool read_one_or_more(Value *value, PyObject *object) {
+  if (PyLong_CheckExact(object)) {
+    value->count = ONE_INT;
+    return read_int32(value->ints, object);
+  }
+  value->count = read_ints(value->ints, object);
+  return value->count >= 0;
+}
+
+int read_rest(int *target, const Value *rest) {
+  if (rest->count == 1 && !PyLong_CheckExact(rest->items[0])) {
+    return read_ints(target, rest->items[0]);
+  }
+  for (int i = 0; i < rest->count && i < MOST_INTS; i++) {
+    if (!read_int32(target + i, rest->items[i])) {
+      return -1;
+    }
+  }
+  return rest->count <= MOST_INTS ? rest->count : -1;
+}
+
+size_t ints_of(const Value *value) {
+  return value->count == ONE_INT ? 1 : (size_t)value->count;
+}
+
+bool spread(Value *value, int count) {
+  if (value->count != ONE_INT) {
+    return value->count == count;
+  }
+  for (int i = 1; i < count; i++) {
+    value->ints[i] = value->ints[0];
+  }
+  return true;
+}
+
+int read_dtype(PyObject *object) {
+  for (int number = 0; number < DTYPES; number++) {
+    if (dtypes[number] == object) {
+      return object ? number : -1;
+    }
+  }
+  return -1;
+}
+
+bool is_inexact(mlx_array array) {
+  switch (mlx_array_dtype(array)) {
+    case MLX_FLOAT16:
+    case MLX_FLOAT32:
+    case MLX_FLOAT64:
+    case MLX_BFLOAT16:
+    case MLX_COMPLEX64:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/* --- streams --- */
+
+int device_type_of(PyObject *object) {
+  return object == device_types[0] ? MLX_CPU : object == device_types[1] ? MLX_GPU : -1;
+}
+
+PyObject *device_type_object(int type) {
+  Py_INCREF(device_types[type]);
+  return device_types[type];
+}
+
+bool read_device(mlx_device *device, bool *made, PyObject *object) {
+  int type = device_type_of(object);
+  *made = type >= 0;
+  if (*made) {
+    *device = mlx_device_new_type((mlx_device_type)type, 0);
+  } else {
+    *device = device_of(object);
+  }
+  return device->ctx != NULL;
+}
+
+static bool read_stream(Value *value, PyObject *object) {
+  value->stream = (mlx_stream){0};
+  if (object == Py_None) {
+    value->stream = glue_stream(0);
+    return true;
+  }
+  value->stream.ctx = stream_of(object);
+  if (value->stream.ctx) {
+    return true;
+  }
+  mlx_device device;
+  bool made;
+  if (!read_device(&device, &made, object)) {
+    return false;
+  }
+  value->owned = mlx_get_default_stream(&value->stream, device) == 0;
+  if (made) {
+    mlx_device_free(device);
+  }
+  return value->owned;
+}
+
+static void free_stream(Value *value) {
+  if (value->given) {
+    if (value->owned) {
+      mlx_stream_free(value->stream);
+    }
+  } else {
+    glue_stream_done(0, value->stream);
+  }
+}
+
+/* --- arrays --- */
+
+static bool read_array(Value *value, PyObject *object) {
+  value->array.ctx = is_array(object) ? array_of(object, Py_TYPE(object)) : NULL;
+  return value->array.ctx != NULL;
+}
+
+static bool read_text(Value *value, PyObject *object) {
+  Py_ssize_t size = 0, length = 0;
+  value->text = PyUnicode_CheckExact(object) ? PyUnicode_AsUTF8AndSize(object, &size) : NULL;
+  if (!value->text) {
+    PyErr_Clear();
+    return false;
+  }
+  while (length < size && value->text[length]) {
+    length++;
+  }
+  return length == size;
+}
+
+static bool read_vector(Value *value, PyObject *object) {
+  /* Of this class and none derived from it: Python looks at those. */
+  bool list = PyList_CheckExact(object), all = list || PyTuple_CheckExact(object);
+  Py_ssize_t size = !all ? 0 : list ? PyList_Size(object) : PyTuple_Size(object);
+  for (Py_ssize_t i = 0; i < size && all; i++) {
+    all = is_array(list ? PyList_GetItem(object, i) : PyTuple_GetItem(object, i));
+  }
+  value->vector = (mlx_vector_array){0};
+  if (!all || pack_all(&value->vector, (PyTypeObject *)array_class, object) != PACKED) {
+    PyErr_Clear();
+    return false;
+  }
+  value->owned = true;
+  return true;
+}
+
+/* A number that stands beside an array of `dtype`, or -1 for none. */
+static bool make_like(Value *value, int dtype) {
+  int64_t integer;
+  if (PyFloat_CheckExact(value->object)) {
+    double number = PyFloat_AsDouble(value->object);
+    value->array = dtype < 0 ? mlx_array_new_float32((float)number) : beside_float(dtype, number);
+  } else if (read_int64(&integer, value->object)) {
+    if (dtype >= 0 ? !beside_int(&value->array, dtype, integer) : integer < INT32_MIN || integer > INT32_MAX) {
+      return false;
+    }
+    value->array = dtype < 0 ? mlx_array_new_int((int)integer) : value->array;
+  }
+  value->owned = value->array.ctx != NULL;
+  return value->owned;
+}
+
+bool number_beside(mlx_array *made, mlx_array array, PyObject *object) {
+  Value value = {.object = object};
+  if (is_array(object)) {
+    value.array.ctx = array_of(object, (PyTypeObject *)array_class);
+    return value.array.ctx && mlx_array_set(made, value.array) == 0;
+  }
+  bool found = make_like(&value, mlx_array_dtype(array));
+  *made = value.array;
+  return found;
+}
+
+/* Numbers among the parameters that may be one become arrays, in the dtype of the array beside them. */
+bool match_likes(Value *values, const char *letters) {
+  int dtype = -1;
+  for (int i = 0; letters[i]; i++) {
+    if (letters[i] == 'l' && values[i].array.ctx) {
+      dtype = mlx_array_dtype(values[i].array);
+    }
+  }
+  for (int i = 0; letters[i]; i++) {
+    if (letters[i] == 'l' && !values[i].array.ctx && !make_like(&values[i], dtype)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* --- all of them --- */
+
+bool read_value(Value *value, char letter, PyObject *object) {
+  value->object = object;
+  value->given = object != Py_None;
+  value->owned = false;
+  switch (letter) {
+    case 'a':
+      return read_array(value, object);
+    case 'A':
+      value->array.ctx = NULL;
+      return !value->given || read_array(value, object);
+    case 'l':
+      return read_array(value, object) || PyFloat_CheckExact(object) || PyLong_CheckExact(object);
+    case 'o':
+    case 'm':
+      return true;
+    case 'I':
+      value->integer = 0;
+      return !value->given || read_small(value, object);
+    case 'i':
+      return read_small(value, object);
+    case 'u':
+      return read_int64(&value->integer, object) && value->integer >= 0;
+    case 'B':
+      value->flag = false;
+      return !value->given || read_flag(&value->flag, object);
+    case 'b':
+      return read_flag(&value->flag, object);
+    case 'F':
+      value->number = 0;
+      return !value->given || read_number(&value->number, object);
+    case 'f':
+      return read_number(&value->number, object);
+    case 'n':
+      value->count = read_ints(value->ints, object);
+      return value->count >= 0;
+    case 'x':
+      value->count = 0;
+      return !value->given || read_one_or_more(value, object);
+    case 'N':
+      return read_one_or_more(value, object);
+    case 'D':
+      value->integer = 0;
+      return !value->given || (value->integer = read_dtype(object)) >= 0;
+    case 'd':
+      return (value->integer = read_dtype(object)) >= 0;
+    case 's':
+      return read_stream(value, object);
+    case 't':
+      return read_text(value, object);
+    case 'v':
+      return read_vector(value, object);
+    default:
+      return false;
+  }
+}
+
+void free_values(Value *values, const char *letters, int count) {
+  for (int i = 0; i < count; i++) {
+    if (letters[i] == 's') {
+      free_stream(&values[i]);
+    } else if (values[i].owned && letters[i] == 'v') {
+      mlx_vector_array_free(values[i].vector);
+    } else if (values[i].owned) {
+      mlx_array_free(values[i].array);
+    }
+  }
+}
+
+/* --- results --- */
+
+PyObject *one(mlx_array made) {
+  return adopt_new(array_class, made);
+}
+
+PyObject *listed(mlx_vector_array made) {
+  PyObject *list = share_all(array_class, made);
+  mlx_vector_array_free(made);
+  return list;
+}
+
+PyObject *tupled(mlx_vector_array made) {
+  PyObject *list = listed(made);
+  PyObject *tuple = list ? PyList_AsTuple(list) : NULL;
+  Py_XDECREF(list);
+  return tuple;
+}
+
+PyObject *pair(mlx_array first, mlx_array second) {
+  PyObject *a = adopt_new(array_class, first), *b = a ? adopt_new(array_class, second) : NULL;
+  PyObject *both = b ? PyTuple_Pack(2, a, b) : NULL;
+  Py_XDECREF(a);
+  Py_XDECREF(b);
+  return both;
+}
+
+/* An array object with the value of a fresh array; everybody who refers to the object sees it. */
+PyObject *replaced(PyObject *array, mlx_array made) {
+  if (!made.ctx) {
+    raise_last_error();
+    return NULL;
+  }
+  PyObject *handle = PyLong_FromVoidPtr(made.ctx), *before = ((ArrayOwner *)array)->handle;
+  if (!handle) {
+    mlx_array_free(made);
+    return NULL;
+  }
+  ((ArrayOwner *)array)->handle = handle;
+  if (before) {
+    mlx_array_free((mlx_array){PyLong_AsVoidPtr(before)});
+    Py_DECREF(before);
+  }
+  Py_INCREF(array);
+  return array;
+}
+
+/* --- told by Python --- */
+
+#define CATEGORIES 8
+static char promotions[DTYPES * DTYPES];
+static PyObject *categories[CATEGORIES];
+static long members_of[CATEGORIES]; /* a bit for each dtype */
+
+int promoted(int a, int b) {
+  return promotions[a * DTYPES + b];
+}
+
+PyObject *is_in_category(int dtype, PyObject *category) {
+  for (int i = 0; i < CATEGORIES; i++) {
+    if (categories[i] == category) {
+      return PyBool_FromLong(members_of[i] >> dtype & 1);
+    }
+  }
+  return left_to_python;
+}
+
+PyObject *owner_relate(PyObject *module, PyObject *arguments) {
+  (void)module;
+  PyObject *table, *names, *members;
+  if (!PyArg_ParseTuple(arguments, "O!O!O!", &PyBytes_Type, &table, &PyTuple_Type, &names, &PyTuple_Type, &members)) {
+    return NULL;
+  }
+  if (PyBytes_Size(table) != sizeof promotions || PyTuple_Size(names) != CATEGORIES ||
+      PyTuple_Size(members) != CATEGORIES) {
+    PyErr_SetString(PyExc_ValueError, "relate: expected a dtype for each pair of them, and the members of 8 categories");
+    return NULL;
+  }
+  memcpy(promotions, PyBytes_AsString(table), sizeof promotions);
+  for (int i = 0; i < CATEGORIES; i++) {
+    Py_XDECREF(categories[i]);
+    categories[i] = PyTuple_GetItem(names, i);
+    Py_INCREF(categories[i]);
+    members_of[i] = PyLong_AsLong(PyTuple_GetItem(members, i));
+  }
+  if (PyErr_Occurred()) {
+    return NULL;
+  }
+  Py_RETURN_NONE;
+}
+
+PyObject *owner_read_as(PyObject *module, PyObject *arguments) {
+  (void)module;
+  PyObject *array, *all, *stream, *device, *cpu, *gpu;
+  if (!PyArg_ParseTuple(arguments, "OO!OOOO", &array, &PyTuple_Type, &all, &stream, &device, &cpu, &gpu)) {
+    return NULL;
+  }
+  if (PyTuple_Size(all) != DTYPES) {
+    PyErr_Format(PyExc_ValueError, "dtypes: expected %d, got %zd", DTYPES, PyTuple_Size(all));
+    return NULL;
+  }
+  for (int i = 0; i < DTYPES; i++) {
+    dtypes[i] = PyTuple_GetItem(all, i);
+    Py_INCREF(dtypes[i]);
+  }
+  PyObject **places[] = {&array_class, &stream_class, &device_class, &device_types[0], &device_types[1]};
+  PyObject *found[] = {array, stream, device, cpu, gpu};
+  for (int i = 0; i < 5; i++) {
+    Py_INCREF(found[i]);
+    *places[i] = found[i];
+  }
+  Py_RETURN_NONE;
+}

@@ -1,0 +1,340 @@
+/* The class of operations: they read what they are called with in C, call C, and else leave it to Python. */
+
+#include "dispatch/operation.h"
+
+#include <string.h>
+#include <structmember.h>
+
+/* In the limited API from 3.12 on, with the meaning that they have had since 3.9. */
+#ifndef Py_TPFLAGS_HAVE_VECTORCALL
+#define Py_TPFLAGS_HAVE_VECTORCALL (1UL << 11)
+#endif
+#define COUNT_MASK (~((size_t)1 << (8 * sizeof(size_t) - 1)))
+
+typedef PyObject *Called(PyObject *self, PyObject *const *arguments, size_t count, PyObject *names);
+
+typedef struct {
+  PyObject_HEAD
+  Called *called;
+  const Row *row;
+  PyObject *function; /* which it stands for */
+  PyObject *weakrefs;
+  int positional_only, positional, parameters; /* `parameters` without that of `*arguments` */
+  bool rest;                                   /* whether there is one */
+  PyObject *names[MOST_PARAMETERS], *defaults[MOST_PARAMETERS];
+} Operation;
+
+static char left_mark;
+PyObject *const left_to_python = (PyObject *)&left_mark;
+static PyObject *method_class;
+
+/* --- calls --- */
+
+/* The call as Python makes it of arguments as they lie. */
+static PyObject *call_function(Operation *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names) {
+  PyObject *positional = PyTuple_New(count), *named = names ? PyDict_New() : NULL, *result = NULL;
+  bool made = positional && (named || !names);
+  for (Py_ssize_t i = 0; i < count && made; i++) {
+    Py_INCREF(arguments[i]);
+    made = PyTuple_SetItem(positional, i, arguments[i]) == 0;
+  }
+  for (Py_ssize_t i = 0; names && made && i < PyTuple_Size(names); i++) {
+    made = PyDict_SetItem(named, PyTuple_GetItem(names, i), arguments[count + i]) == 0;
+  }
+  if (made) {
+    result = PyObject_Call(self->function, positional, named);
+  }
+  Py_XDECREF(positional);
+  Py_XDECREF(named);
+  return result;
+}
+
+/* The parameter of a keyword; -1 for none. Keywords in code are interned, as our names are. */
+static int parameter_of(const Operation *self, PyObject *name) {
+  for (int i = self->positional_only; i < self->parameters; i++) {
+    if (self->names[i] == name) {
+      return i;
+    }
+  }
+  return -1;
+}
+
+/* Each argument at its parameter, or the default; false where they do not fit. */
+static bool place(const Operation *self, PyObject **places, PyObject *const *arguments, Py_ssize_t count,
+                  PyObject *names) {
+  Py_ssize_t named = names ? PyTuple_Size(names) : 0;
+  if (count > self->positional && !self->rest) {
+    return false;
+  }
+  for (Py_ssize_t i = 0; i < count && i < self->positional; i++) {
+    places[i] = arguments[i];
+  }
+  for (Py_ssize_t i = 0; i < named; i++) {
+    int at = parameter_of(self, PyTuple_GetItem(names, i));
+    if (at < 0 || places[at]) {
+      return false;
+    }
+    places[at] = arguments[count + i];
+  }
+  for (int i = 0; i < self->parameters; i++) {
+    places[i] = places[i] ? places[i] : self->defaults[i];
+    if (!places[i] && self->row->letters[i] != 'm') {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* What C gives for arguments in their places; `left_to_python` for others than it reads. */
+static PyObject *call_row(const Operation *self, PyObject *const *places, PyObject *const *rest, Py_ssize_t rest_count) {
+  Value values[MOST_PARAMETERS];
+  const char *letters = self->row->letters;
+  bool read = rest_count < INT32_MAX, likes = false;
+  int count = 0;
+  for (; count < self->parameters && read; count++) {
+    read = read_value(&values[count], letters[count], places[count]);
+    likes |= letters[count] == 'l' && !values[count].array.ctx;
+  }
+  if (self->rest) {
+    values[count].items = rest;
+    values[count].count = (int)rest_count;
+  }
+  PyObject *result = left_to_python;
+  if (read && (!likes || match_likes(values, letters))) {
+    result = self->row->call(values);
+  }
+  free_values(values, letters, count);
+  return result;
+}
+
+static PyObject *operation_called(PyObject *object, PyObject *const *arguments, size_t flagged, PyObject *names) {
+  Operation *self = (Operation *)object;
+  Py_ssize_t count = (Py_ssize_t)(flagged & COUNT_MASK);
+  PyObject *places[MOST_PARAMETERS] = {NULL};
+  if (array_class && place(self, places, arguments, count, names)) {
+    Py_ssize_t rest = count > self->positional ? count - self->positional : 0;
+    PyObject *result = call_row(self, places, arguments + self->positional, rest);
+    if (result != left_to_python) {
+      return result;
+    }
+  }
+  return call_function(self, arguments, count, names);
+}
+
+static PyObject *operation_call(PyObject *self, PyObject *arguments, PyObject *named) {
+  return PyObject_Call(((Operation *)self)->function, arguments, named);
+}
+
+/* --- the object --- */
+
+static PyObject *operation_get(PyObject *self, PyObject *object, PyObject *type) {
+  (void)type;
+  if (object && object != Py_None) {
+    return PyObject_CallFunctionObjArgs(method_class, self, object, NULL);
+  }
+  Py_INCREF(self);
+  return self;
+}
+
+/* Its name, its documentation and the like are the function's. */
+static PyObject *operation_attribute(PyObject *self, PyObject *name) {
+  PyObject *found = PyObject_GenericGetAttr(self, name);
+  if (!found && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+    PyErr_Clear();
+    found = PyObject_GetAttr(((Operation *)self)->function, name);
+  }
+  return found;
+}
+
+static PyObject *operation_attribute_of_function(PyObject *self, void *name) {
+  return PyObject_GetAttrString(((Operation *)self)->function, name);
+}
+
+static PyObject *operation_repr(PyObject *self) {
+  PyObject *name = PyObject_GetAttrString(((Operation *)self)->function, "__qualname__");
+  PyObject *text = name ? PyUnicode_FromFormat("<operation %U>", name) : NULL;
+  Py_XDECREF(name);
+  return text;
+}
+
+/* Pickled by its name, as functions are. */
+static PyObject *operation_reduce(PyObject *self, PyObject *unused) {
+  (void)unused;
+  return PyObject_GetAttrString(((Operation *)self)->function, "__qualname__");
+}
+
+static void operation_dealloc(PyObject *object) {
+  Operation *self = (Operation *)object;
+  PyTypeObject *type = Py_TYPE(object);
+  if (self->weakrefs) {
+    PyObject_ClearWeakRefs(object);
+  }
+  Py_XDECREF(self->function);
+  for (int i = 0; i < self->parameters; i++) {
+    Py_XDECREF(self->names[i]);
+    Py_XDECREF(self->defaults[i]);
+  }
+  ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+  Py_DECREF(type);
+}
+
+static PyMemberDef members[] = {
+  {"__wrapped__", T_OBJECT_EX, offsetof(Operation, function), READONLY, "The function that it stands for."},
+  {"__vectorcalloffset__", T_PYSSIZET, offsetof(Operation, called), READONLY, NULL},
+  {"__weaklistoffset__", T_PYSSIZET, offsetof(Operation, weakrefs), READONLY, NULL},
+  {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef properties[] = {
+  {"__doc__", operation_attribute_of_function, NULL, NULL, "__doc__"},
+  {"__module__", operation_attribute_of_function, NULL, NULL, "__module__"},
+  {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMethodDef methods[] = {
+  {"__reduce__", operation_reduce, METH_NOARGS, "Its name."},
+  {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+  {Py_tp_dealloc, operation_dealloc},
+  {Py_tp_call, operation_call},
+  {Py_tp_descr_get, operation_get},
+  {Py_tp_getattro, operation_attribute},
+  {Py_tp_repr, operation_repr},
+  {Py_tp_members, members},
+  {Py_tp_getset, properties},
+  {Py_tp_methods, methods},
+  {0, NULL},
+};
+
+#define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_IMMUTABLETYPE)
+static PyType_Spec spec = {"mlxffi._native.Operation", sizeof(Operation), 0, FLAGS, slots};
+static PyTypeObject *operation_class;
+
+/* --- from functions --- */
+
+static const Row *const tables[] = {
+#ifndef MLXFFI_PLAIN_MLXC
+  generated_rows, operator_rows, shape_rows, numeric_rows, fft_rows,
+  creation_rows, value_rows, literal_rows, update_rows, process_rows,
+  text_rows, exchange_rows,
+#endif
+  NULL,
+};
+
+static const Row *row_named(const char *name) {
+  for (int table = 0; tables[table]; table++) {
+    for (const Row *row = tables[table]; row->name; row++) {
+      if (!strcmp(row->name, name)) {
+        return row;
+      }
+    }
+  }
+  return NULL;
+}
+
+static int number_of(PyObject *code, const char *name) {
+  PyObject *number = PyObject_GetAttrString(code, name);
+  long value = number ? PyLong_AsLong(number) : -1;
+  Py_XDECREF(number);
+  return (int)value;
+}
+
+/* Its parameters are those of a function. */
+static bool read_names(Operation *self, PyObject *code) {
+  PyObject *names = PyObject_GetAttrString(code, "co_varnames");
+  bool read = names && PyTuple_Size(names) >= self->parameters;
+  for (int i = 0; i < self->parameters && read; i++) {
+    self->names[i] = PyTuple_GetItem(names, i);
+    Py_INCREF(self->names[i]);
+  }
+  Py_XDECREF(names);
+  return read;
+}
+
+static bool read_defaults(Operation *self, PyObject *function) {
+  PyObject *positional = PyObject_GetAttrString(function, "__defaults__");
+  PyObject *named = PyObject_GetAttrString(function, "__kwdefaults__");
+  Py_ssize_t count = positional && PyTuple_Check(positional) ? PyTuple_Size(positional) : 0;
+  for (Py_ssize_t i = 0; i < count; i++) {
+    self->defaults[self->positional - count + i] = PyTuple_GetItem(positional, i);
+  }
+  for (int i = self->positional; named && PyDict_Check(named) && i < self->parameters; i++) {
+    self->defaults[i] = PyDict_GetItemWithError(named, self->names[i]);
+  }
+  for (int i = 0; i < self->parameters; i++) {
+    Py_XINCREF(self->defaults[i]);
+  }
+  Py_XDECREF(positional);
+  Py_XDECREF(named);
+  return !PyErr_Occurred();
+}
+
+static bool read_signature(Operation *self, PyObject *function) {
+  PyObject *code = PyObject_GetAttrString(function, "__code__");
+  if (!code) {
+    return false;
+  }
+  self->positional_only = number_of(code, "co_posonlyargcount");
+  self->positional = number_of(code, "co_argcount");
+  self->rest = strchr(self->row->letters, '*') != NULL;
+  int parameters = self->positional + number_of(code, "co_kwonlyargcount");
+  int letters = (int)strlen(self->row->letters) - self->rest;
+  if (!PyErr_Occurred() && parameters != letters) {
+    const char *text = "operation %s: C reads %d parameters, the function has %d";
+    PyErr_Format(PyExc_TypeError, text, self->row->name, letters, parameters);
+  }
+  if (!PyErr_Occurred()) {
+    self->parameters = parameters;
+    read_names(self, code);
+  }
+  Py_DECREF(code);
+  return !PyErr_Occurred() && read_defaults(self, function);
+}
+
+static PyObject *new_operation(PyObject *module, PyObject *arguments) {
+  (void)module;
+  const char *name;
+  PyObject *function, *read_as;
+  if (!PyArg_ParseTuple(arguments, "sOO", &name, &function, &read_as)) {
+    return NULL;
+  }
+  const Row *row = row_named(name);
+  if (!row) {
+    Py_INCREF(function);
+    return function;
+  }
+  PyObject *made = PyType_GenericAlloc(operation_class, 0);
+  if (made) {
+    Operation *self = (Operation *)made;
+    Py_INCREF(function);
+    self->called = operation_called;
+    self->row = row;
+    self->function = function;
+    if (!read_signature(self, read_as)) {
+      Py_CLEAR(made);
+    }
+  }
+  return made;
+}
+
+PyObject *owner_read_as(PyObject *module, PyObject *arguments);
+PyObject *owner_relate(PyObject *module, PyObject *arguments);
+PyObject *owner_compute_with(PyObject *module, PyObject *function);
+
+static PyMethodDef functions[] = {
+  {"operation", new_operation, METH_VARARGS, "An operation: the name of its row, the function, and one that has the parameters that C reads."},
+  {"compute_with", owner_compute_with, METH_O, "Set the function that refuses to compute in a forked process."},
+  {"relate", owner_relate, METH_VARARGS, "Say which dtypes meet in which, and which lie in the categories."},
+  {"read_as", owner_read_as, METH_VARARGS, "Say which classes and objects arguments are: array, Dtypes, Stream, Device, cpu, gpu."},
+  {NULL, NULL, 0, NULL},
+};
+
+bool init_operations(PyObject *module) {
+  PyObject *types = PyImport_ImportModule("types");
+  method_class = types ? PyObject_GetAttrString(types, "MethodType") : NULL;
+  Py_XDECREF(types);
+  operation_class = method_class ? (PyTypeObject *)PyType_FromSpec(&spec) : NULL;
+  return operation_class && PyModule_AddFunctions(module, functions) == 0;
+}

@@ -1,0 +1,117 @@
+/* Operations: functions of mlxffi.core that C calls with the arguments that they usually get.
+ *
+ * A row of a table says how the arguments are read, a letter for each parameter, and what is called with them:
+ *
+ *   a array   A array or None   l array or number   o any object   m the same, or none at all
+ *   i int     I int or None     u unsigned int      b bool      B bool or None   f number   F number or None
+ *   n ints in a list or tuple   N the same, or one int          x the same, one int, or None
+ *   d Dtype   D Dtype or None   s a stream or None              t str            v arrays in a list or tuple
+ *   * what `*arguments` takes: the last letter, as it stands behind all others in the function's code
+ *
+ * Anything else is left to the function in Python that an operation stands for: it has the words for what is wrong. */
+
+#ifndef MLXFFI_OPERATION_H
+#define MLXFFI_OPERATION_H
+
+#include "native.h"
+
+#define MOST_INTS 16
+#define MOST_PARAMETERS 16
+
+/* `count` of Value where a parameter that takes several ints got one. */
+#define ONE_INT -1
+
+/* One argument as C reads it; which of these have a value follows from the letter. */
+typedef struct {
+  PyObject *object;
+  PyObject *const *items; /* of *, `count` of them */
+  mlx_array array;
+  mlx_vector_array vector;
+  mlx_stream stream;
+  const char *text;
+  int64_t integer;
+  double number;
+  int count, ints[MOST_INTS];
+  bool given, flag, owned; /* given: not None; owned: it is freed after the call */
+} Value;
+
+/* What a call gives where it leaves the arguments to Python after all. */
+extern PyObject *const left_to_python;
+
+typedef struct {
+  const char *name, *letters;
+  PyObject *(*call)(Value *values);
+} Row;
+
+/* The tables: generated/operations.c, and ops/ and others for what is not regular. mlxffi.core is not for somebody else's
+ * mlx-c: a build against one has none. */
+extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], fft_rows[], creation_rows[],
+  value_rows[], literal_rows[], update_rows[], process_rows[], text_rows[], exchange_rows[];
+
+/* --- the classes and objects that arguments are compared with; NULL until Python has told --- */
+
+bool is_array(PyObject *object); /* of exactly that class */
+PyObject *dtype_object(int number);
+extern PyObject *stream_class, *device_class;
+
+/* --- objects/device.c --- */
+
+/* What a Stream owns; NULL for anything else. */
+void *stream_of(PyObject *object);
+/* A Device's, which it keeps; an empty one for anything else. */
+mlx_device device_of(PyObject *object);
+/* The type, in the C enum, and index of a Device or DeviceType; false for anything else. */
+bool device_place(PyObject *object, int *type, int *index);
+/* Objects that own what C has just made; an empty one stands for an error, which is raised. */
+PyObject *new_device(mlx_device device);
+PyObject *new_stream(mlx_stream stream);
+
+/* --- objects/stream_context.c and objects/group.c --- */
+
+/* A block in which a Stream, Device or the like is the default, as the result of an operation. */
+PyObject *new_context(PyObject *chosen);
+/* An object that owns what C has just made; an empty one stands for an error, which is raised. */
+PyObject *new_group(mlx_distributed_group group);
+
+/* --- what arguments are, and what results become --- */
+
+bool read_value(Value *value, char letter, PyObject *object);
+bool match_likes(Value *values, const char *letters);
+void free_values(Value *values, const char *letters, int count);
+
+bool read_int32(int *target, PyObject *object);
+bool read_int64(int64_t *target, PyObject *object);
+/* Ints of a list or tuple; -1, without an exception, for anything else. */
+int read_ints(int *target, PyObject *sequence);
+/* An array, or a number in the dtype that it takes beside one: a new handle; false, without an exception, for else. */
+bool number_beside(mlx_array *made, mlx_array array, PyObject *object);
+/* The number of a DeviceType in the C enum; -1 for anything else. */
+int device_type_of(PyObject *object);
+PyObject *device_type_object(int type);
+/* A Device's, or a new one (`made`) of a DeviceType; false for anything else. */
+bool read_device(mlx_device *device, bool *made, PyObject *object);
+/* The number of the dtype in which two dtypes meet, and whether one lies in a DtypeCategory (an operation's result). */
+int promoted(int a, int b);
+PyObject *is_in_category(int dtype, PyObject *category);
+/* Whether its elements are floating point or complex. */
+bool is_inexact(mlx_array array);
+/* The number of a Dtype; -1 for anything else. */
+int read_dtype(PyObject *object);
+/* How many ints a parameter got, one or several. */
+size_t ints_of(const Value *value);
+/* One int for all of `count`, or as many; false for another number of them. */
+bool spread(Value *value, int count);
+
+/* An element of that dtype as a Python number. */
+PyObject *element_at(const void *at, int dtype);
+
+/* Sizes or axes given one by one, or as one sequence; -1 for anything else, or more than MOST_INTS. */
+int read_rest(int *target, const Value *rest);
+
+PyObject *one(mlx_array made);
+PyObject *listed(mlx_vector_array made);
+PyObject *tupled(mlx_vector_array made);
+PyObject *pair(mlx_array first, mlx_array second);
+PyObject *replaced(PyObject *array, mlx_array made);
+
+#endif

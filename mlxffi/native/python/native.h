@@ -1,0 +1,168 @@
+/* What the files of the module mlxffi._native share: arrays as Python objects, trees of them, functions of Python
+ * as closures of C, and the calls that take all three. Whatever returns NULL or -1 has set an exception. */
+
+#ifndef MLXFFI_NATIVE_H
+#define MLXFFI_NATIVE_H
+
+#include <Python.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mlx/c/mlx.h"
+
+/* A function in a table of methods that takes its arguments as they lie. */
+#define FAST(function) (PyCFunction)(void (*)(void)) function, METH_FASTCALL
+
+/* --- objects/array.c --- */
+
+typedef struct {
+  PyObject_HEAD
+  PyObject *handle; /* the mlx_array as a Python int; 0 or NULL once there is none */
+  PyObject *weakrefs;
+} ArrayOwner;
+
+/* The base of all classes of arrays. */
+extern PyObject *owner_class;
+
+void raise_made_by(PyObject *maker);
+void raise_last_error(void);
+void raise_closed(void);
+
+/* The array of an instance, which the instance keeps; NULL, without an exception, for anything else. */
+void *array_of(PyObject *item, PyTypeObject *type);
+
+/* An instance of a class over an array that C has just made; an empty one stands for an error, which is raised. */
+PyObject *adopt_new(PyObject *type, mlx_array array);
+
+/* A tuple of ints. */
+PyObject *shape_tuple(const int *sizes, Py_ssize_t ndim);
+
+/* Instances for the arrays of a vector, which stays the caller's; an empty one stands for an error, which is raised. */
+PyObject *share_all(PyObject *type, mlx_vector_array vector);
+
+/* The instances of a class in a list or tuple as a new vector. */
+typedef enum { FAILED = -1, OTHERS, PACKED } Packing; /* OTHERS: something else is among them; no exception is set */
+Packing pack_all(mlx_vector_array *vector, PyTypeObject *type, PyObject *sequence);
+
+/* --- objects/buffer.c --- */
+
+/* Compute an array and wait, without the GIL where that takes time: the object that lent the array may lose it then, so
+ * it becomes one of its own, `kept`, which is to be freed. */
+bool compute(mlx_array *array, mlx_array *kept);
+
+/* The first element of a computed array. */
+const void *elements_of(mlx_array array);
+
+/* Py_buffer and its flags, which the limited API has from 3.11 on: neither has changed since Python 3.0 (PEP 3118). */
+typedef struct {
+  void *buf;
+  PyObject *obj;
+  Py_ssize_t len, itemsize;
+  int readonly, ndim;
+  char *format;
+  Py_ssize_t *shape, *strides, *suboffsets;
+  void *internal;
+} Buffer;
+
+enum {
+  BUFFER_WRITABLE = 0x1,
+  BUFFER_FORMAT = 0x4,
+  BUFFER_ND = 0x8,
+  BUFFER_STRIDES = 0x18,
+  BUFFER_ROWS = 0x20,
+  BUFFER_COLUMNS = 0x40,
+  BUFFER_ANY_ORDER = 0x80,
+  BUFFER_ORDER = 0xe0
+};
+
+int lend_buffer(PyObject *self, Buffer *view, int flags);
+void take_back_buffer(PyObject *self, Buffer *view);
+
+/* --- objects/array_at.c --- */
+
+bool init_parts(PyObject *module);
+
+/* The array of a part, and its key; false, without an exception, where it has none. All are lent. */
+bool part_array(PyObject *object, PyObject **array);
+bool read_part(PyObject *object, PyObject **array, PyObject **key);
+PyObject *new_part(PyObject *array, PyObject *key);
+
+/* --- objects/ --- */
+
+bool init_devices(PyObject *module);
+bool init_contexts(PyObject *module);
+bool init_groups(PyObject *module);
+bool init_limits(PyObject *module);
+
+/* --- dispatch/arguments.c --- */
+
+extern PyObject *array_class; /* mlxffi.core.array; NULL before Python has told */
+
+/* --- dispatch/operation.c --- */
+
+bool init_operations(PyObject *module);
+
+/* --- transforms/trees.c --- */
+
+extern PyMethodDef tree_functions[];
+bool init_trees(PyObject *module);
+
+/* --- transforms/transforms.closures.c --- */
+
+extern PyMethodDef closure_functions[];
+
+/* A function of Python, or a weak reference to a Held (see _closures.py), and the class of the arrays that it takes. */
+typedef struct {
+  PyObject *function, *type;
+  bool weak;
+} Callee;
+
+mlx_closure new_closure(Callee callee);
+mlx_closure_custom new_reverse_rule(Callee callee);
+mlx_closure_custom_jvp new_forward_rule(Callee callee);
+mlx_closure_custom_vmap new_vmap_rule(Callee callee);
+void release_dropped(void);
+
+/* What errors about results call it. */
+#define THE_FUNCTION "the function"
+
+/* A function that is traced now, and by nobody after this: `traced_closure` calls the innermost one of this thread. */
+typedef struct Trace {
+  Callee callee;
+  bool spread; /* it takes one argument for each array, and may return a single one */
+  const char *what;
+  const struct Trace *outer;
+} Trace;
+
+/* A call that traces it stands between these two; they imply the two below. */
+void begin_trace(Trace *trace);
+void end_trace(const Trace *trace);
+mlx_closure traced_closure(void);
+
+/* A call from Python that keeps the GIL and may run callbacks stands between these two. */
+void begin_call(void);
+void end_call(void);
+
+/* Raises what a callback raised, else the thread's last error; or forgets it. */
+void raise_failure(void);
+void forget_exception(void);
+
+/* --- transforms/transforms.callbacks.c --- */
+
+extern PyMethodDef answer_functions[];
+
+/* The arrays that a function returned, or its ints. `what` is what errors call that function. */
+bool packed(mlx_vector_array *vector, PyObject *result, PyObject *type, const char *what);
+bool packed_ints(mlx_vector_int *vector, PyObject *list);
+
+/* A new list of ints; and the ints of a list, in memory that PyMem_Free frees. */
+PyObject *ints(const int *values, size_t count);
+int *listed_ints(PyObject *list, size_t *count);
+
+/* --- transforms/transforms.c --- */
+
+extern PyMethodDef transform_functions[];
+
+#endif

@@ -1,0 +1,97 @@
+/* The base class of `array.at[key]`: an array and a key, or none yet. */
+
+#include "native.h"
+
+#include <stddef.h>
+#include <structmember.h>
+
+typedef struct {
+  PyObject_HEAD
+  PyObject *array, *key;
+} PartOwner;
+
+static PyObject *part_owner, *part_class;
+
+bool part_array(PyObject *object, PyObject **array) {
+  bool part = part_owner && PyObject_TypeCheck(object, (PyTypeObject *)part_owner);
+  *array = part ? ((PartOwner *)object)->array : NULL;
+  return *array != NULL;
+}
+
+bool read_part(PyObject *object, PyObject **array, PyObject **key) {
+  *key = part_array(object, array) ? ((PartOwner *)object)->key : NULL;
+  return *key != NULL;
+}
+
+PyObject *new_part(PyObject *array, PyObject *key) {
+  PyObject *made = PyType_GenericAlloc((PyTypeObject *)part_class, 0);
+  if (made) {
+    Py_INCREF(array);
+    Py_XINCREF(key);
+    ((PartOwner *)made)->array = array;
+    ((PartOwner *)made)->key = key;
+  }
+  return made;
+}
+
+static int part_clear(PyObject *self) {
+  Py_CLEAR(((PartOwner *)self)->array);
+  Py_CLEAR(((PartOwner *)self)->key);
+  return 0;
+}
+
+static int part_traverse(PyObject *self, visitproc visit, void *arg) {
+  Py_VISIT(((PartOwner *)self)->array);
+  Py_VISIT(((PartOwner *)self)->key);
+  Py_VISIT(Py_TYPE(self));
+  return 0;
+}
+
+static void part_dealloc(PyObject *self) {
+  PyTypeObject *type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  part_clear(self);
+  ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+  Py_DECREF(type);
+}
+
+static PyMemberDef members[] = {
+  {"_array", T_OBJECT_EX, offsetof(PartOwner, array), 0, "The array."},
+  {"_key", T_OBJECT_EX, offsetof(PartOwner, key), 0, "The key, where there is one."},
+  {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+  {Py_tp_dealloc, part_dealloc},
+  {Py_tp_traverse, part_traverse},
+  {Py_tp_clear, part_clear},
+  {Py_tp_members, members},
+  {0, NULL},
+};
+
+#define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC)
+static PyType_Spec spec = {"mlxffi._native.PartOwner", sizeof(PartOwner), 0, FLAGS, slots};
+
+static PyObject *parts_are(PyObject *module, PyObject *type) {
+  (void)module;
+  Py_INCREF(type);
+  Py_XDECREF(part_class);
+  part_class = type;
+  Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+  {"parts_are", parts_are, METH_O, "Set the class, derived from PartOwner, of what `array.at` gives."},
+  {NULL, NULL, 0, NULL},
+};
+
+bool init_parts(PyObject *module) {
+  part_owner = PyType_FromSpec(&spec);
+  if (!part_owner) {
+    return false;
+  }
+  part_class = part_owner;
+  Py_INCREF(part_owner);
+  Py_INCREF(part_owner);
+  return PyModule_AddObject(module, "PartOwner", part_owner) == 0 && PyModule_AddFunctions(module, functions) == 0;
+}

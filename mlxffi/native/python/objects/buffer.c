@@ -1,0 +1,189 @@
+/* The memory of arrays for Python: they are computed first, and lend it by the buffer protocol.
+ *
+ * A view keeps an array of its own over the same memory, so that the object may be closed or get other values
+ * meanwhile. Those of mlxffi.core can be written to, as those of mlx.core can; those of mlxffi cannot.
+ */
+
+#include "native.h"
+
+#include <string.h>
+
+static PyObject *require_no_fork;
+
+bool compute(mlx_array *array, mlx_array *kept) {
+  bool available = false;
+  *kept = (mlx_array){0};
+  int failed = _mlx_array_is_available(&available, *array);
+  if (!failed && !available) {
+    PyObject *allowed = require_no_fork ? PyObject_CallFunction(require_no_fork, "s", "eval") : NULL;
+    if (!allowed) {
+      return false;
+    }
+    Py_DECREF(allowed);
+    failed = mlx_array_set(kept, *array);
+    *array = *kept;
+    if (!failed) {
+      Py_BEGIN_ALLOW_THREADS
+      failed = mlx_array_eval(*kept);
+      Py_END_ALLOW_THREADS
+    }
+  }
+  if (failed) {
+    mlx_array_free(*kept);
+    raise_last_error();
+  }
+  return !failed;
+}
+
+const void *elements_of(mlx_array array) {
+  switch (mlx_dtype_size(mlx_array_dtype(array))) {
+    case 1:
+      return mlx_array_data_uint8(array);
+    case 2:
+      return mlx_array_data_uint16(array);
+    case 4:
+      return mlx_array_data_uint32(array);
+    default:
+      return mlx_array_data_uint64(array);
+  }
+}
+
+/* By the number of the dtype; as mlx.core has them. No other library knows that of bfloat16, so that mlxffi's own arrays
+ * refuse: numpy then asks for __array__, which knows what to do. */
+static const char *const formats[] = {"?", "B", "H", "I", "Q", "b", "h", "i", "q", "e", "f", "d", "bfloat16", "Zf"};
+
+/* What a view needs for as long as there is one. */
+typedef struct {
+  mlx_array array;
+  Py_ssize_t numbers[]; /* the shape, and then the strides in bytes */
+} Lent;
+
+/* Arrays of mlxffi.core can. */
+static bool can_be_written(PyObject *self) {
+  return array_class && PyObject_TypeCheck(self, (PyTypeObject *)array_class);
+}
+
+static void give_back(Lent *lent) {
+  mlx_array_free(lent->array);
+  PyMem_Free(lent);
+}
+
+static Lent *lend(mlx_array array, int ndim, Py_ssize_t itemsize) {
+  Lent *lent = PyMem_Malloc(sizeof *lent + 2 * (size_t)ndim * sizeof(Py_ssize_t));
+  mlx_array kept;
+  if (!lent) {
+    PyErr_NoMemory();
+    return NULL;
+  }
+  lent->array = (mlx_array){0};
+  if (mlx_array_set(&lent->array, array)) {
+    raise_last_error();
+    give_back(lent);
+    return NULL;
+  }
+  array = lent->array;
+  if (!compute(&array, &kept)) {
+    give_back(lent);
+    return NULL;
+  }
+  mlx_array_free(kept);
+  for (int i = 0; i < ndim; i++) {
+    lent->numbers[i] = mlx_array_shape(lent->array)[i];
+    lent->numbers[ndim + i] = (Py_ssize_t)mlx_array_strides(lent->array)[i] * itemsize;
+  }
+  return lent;
+}
+
+/* Whether the elements lie in row order, or, `columns`, in that of columns. Strides of axes with one element mean
+ * nothing. */
+static bool in_order(const Lent *lent, int ndim, Py_ssize_t itemsize, bool columns) {
+  Py_ssize_t wanted = itemsize;
+  for (int i = 0; i < ndim; i++) {
+    int axis = columns ? i : ndim - 1 - i;
+    if (lent->numbers[axis] > 1 && lent->numbers[ndim + axis] != wanted) {
+      return false;
+    }
+    wanted *= lent->numbers[axis];
+  }
+  return true;
+}
+
+/* Whether those who ask can do with the order of the elements. */
+static bool fits(const Lent *lent, int ndim, Py_ssize_t itemsize, int flags) {
+  bool rows = in_order(lent, ndim, itemsize, false), columns = in_order(lent, ndim, itemsize, true);
+  switch (flags & BUFFER_ORDER) {
+    case BUFFER_ANY_ORDER:
+      return rows || columns;
+    case BUFFER_COLUMNS:
+      return columns;
+    case BUFFER_ROWS:
+      return rows;
+    default:
+      return rows || (flags & BUFFER_STRIDES) == BUFFER_STRIDES;
+  }
+}
+
+static int refuse(const char *text) {
+  PyErr_SetString(PyExc_BufferError, text);
+  return -1;
+}
+
+static void fill(Buffer *view, PyObject *self, Lent *lent, int flags) {
+  static char nothing[8];
+  mlx_array array = lent->array;
+  int ndim = (int)mlx_array_ndim(array);
+  Py_ssize_t size = (Py_ssize_t)mlx_array_size(array), itemsize = (Py_ssize_t)mlx_array_itemsize(array);
+  *view = (Buffer){
+    .buf = size ? (void *)elements_of(array) : nothing,
+    .obj = self,
+    .len = size * itemsize,
+    .itemsize = itemsize,
+    .readonly = !can_be_written(self),
+    .ndim = ndim,
+    .format = flags & BUFFER_FORMAT ? (char *)formats[mlx_array_dtype(array)] : NULL,
+    .shape = flags & BUFFER_ND ? lent->numbers : NULL,
+    .strides = (flags & BUFFER_STRIDES) == BUFFER_STRIDES ? lent->numbers + ndim : NULL,
+    .internal = lent,
+  };
+  Py_INCREF(self);
+}
+
+int lend_buffer(PyObject *self, Buffer *view, int flags) {
+  mlx_array array = {array_of(self, Py_TYPE(self))};
+  view->obj = NULL;
+  if (!array.ctx) {
+    raise_closed();
+    return -1;
+  }
+  if ((flags & BUFFER_WRITABLE) && !can_be_written(self)) {
+    return refuse("the memory of an Array cannot be written to; use numpy.array, which makes a copy");
+  }
+  if (mlx_array_dtype(array) == MLX_BFLOAT16 && !can_be_written(self)) {
+    return refuse("a memoryview cannot hold bfloat16; use numpy.asarray or DLPack");
+  }
+  int ndim = (int)mlx_array_ndim(array);
+  Py_ssize_t itemsize = (Py_ssize_t)mlx_array_itemsize(array);
+  Lent *lent = lend(array, ndim, itemsize);
+  if (!lent) {
+    return -1;
+  }
+  if (mlx_array_size(lent->array) && !fits(lent, ndim, itemsize, flags)) {
+    give_back(lent);
+    return refuse("the elements of the array do not lie in row order; use contiguous or numpy.asarray");
+  }
+  fill(view, self, lent, flags);
+  return 0;
+}
+
+void take_back_buffer(PyObject *self, Buffer *view) {
+  (void)self;
+  give_back(view->internal);
+}
+
+PyObject *owner_compute_with(PyObject *module, PyObject *function) {
+  (void)module;
+  Py_INCREF(function);
+  Py_XDECREF(require_no_fork);
+  require_no_fork = function;
+  Py_RETURN_NONE;
+}

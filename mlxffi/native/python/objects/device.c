@@ -1,0 +1,323 @@
+/* The base classes of devices and streams of mlxffi.core. A device is its type and index: the C object of it is made when
+ * a call first needs one. A stream owns its C object. */
+
+#include "dispatch/operation.h"
+
+#include <stddef.h>
+#include <structmember.h>
+
+typedef struct {
+  PyObject_HEAD
+  mlx_device device; /* empty until it is needed */
+  int type, index;   /* type: in the C enum */
+  PyObject *weakrefs;
+} DeviceOwner;
+
+typedef struct {
+  PyObject_HEAD
+  mlx_stream stream;
+  PyObject *weakrefs;
+} StreamOwner;
+
+static PyObject *device_owner, *stream_owner;
+
+static bool is_device(PyObject *object) {
+  return PyObject_TypeCheck(object, (PyTypeObject *)device_owner);
+}
+
+static bool is_stream(PyObject *object) {
+  return PyObject_TypeCheck(object, (PyTypeObject *)stream_owner);
+}
+
+static void free_object(PyObject *self, PyObject *weakrefs) {
+  PyTypeObject *type = Py_TYPE(self);
+  if (weakrefs) {
+    PyObject_ClearWeakRefs(self);
+  }
+  ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+  Py_DECREF(type);
+}
+
+static PyObject *handle_or_error(void *handle) {
+  if (handle) {
+    return PyLong_FromVoidPtr(handle);
+  }
+  raise_last_error();
+  return NULL;
+}
+
+static PyObject *not_comparable(void) {
+  Py_INCREF(Py_NotImplemented);
+  return Py_NotImplemented;
+}
+
+/* --- devices --- */
+
+mlx_device device_of(PyObject *object) {
+  if (!is_device(object)) {
+    return (mlx_device){0};
+  }
+  DeviceOwner *self = (DeviceOwner *)object;
+  if (!self->device.ctx) {
+    self->device = mlx_device_new_type((mlx_device_type)self->type, self->index);
+  }
+  return self->device;
+}
+
+bool device_place(PyObject *object, int *type, int *index) {
+  *index = 0;
+  *type = device_type_of(object);
+  if (*type < 0 && is_device(object)) {
+    *type = ((DeviceOwner *)object)->type;
+    *index = ((DeviceOwner *)object)->index;
+  }
+  return *type >= 0;
+}
+
+PyObject *new_device(mlx_device device) {
+  mlx_device_type kind;
+  int index;
+  PyObject *made = NULL;
+  if (!device.ctx || mlx_device_get_type(&kind, device) || mlx_device_get_index(&index, device)) {
+    raise_last_error();
+  } else {
+    made = PyType_GenericAlloc((PyTypeObject *)device_class, 0);
+  }
+  if (!made) {
+    mlx_device_free(device);
+    return NULL;
+  }
+  DeviceOwner *self = (DeviceOwner *)made;
+  self->device = device;
+  self->type = (int)kind;
+  self->index = index;
+  return made;
+}
+
+static bool read_place(DeviceOwner *self, PyObject *kind, PyObject *index) {
+  int type = device_type_of(kind), overflow = 0;
+  bool whole = !index || PyLong_Check(index);
+  int64_t number = index && whole ? PyLong_AsLongLongAndOverflow(index, &overflow) : 0;
+  if (type < 0) {
+    PyErr_Format(PyExc_TypeError, "type: expected a DeviceType, got %R", kind);
+    return false;
+  }
+  if (!whole || overflow || number < INT32_MIN || number > INT32_MAX) {
+    PyErr_Format(PyExc_TypeError, "index: expected an int of 32 bits, got %R", index);
+    return false;
+  }
+  mlx_device_free(self->device);
+  self->device = (mlx_device){0};
+  self->type = type;
+  self->index = (int)number;
+  return true;
+}
+
+static int device_init(PyObject *self, PyObject *arguments, PyObject *named) {
+  static char *names[] = {"type", "index", NULL};
+  Py_ssize_t count = PyTuple_Size(arguments);
+  PyObject *kind, *index = NULL;
+  if (!named && (count == 1 || count == 2)) {
+    kind = PyTuple_GetItem(arguments, 0);
+    index = count == 2 ? PyTuple_GetItem(arguments, 1) : NULL;
+  } else if (!PyArg_ParseTupleAndKeywords(arguments, named, "O|O:Device", names, &kind, &index)) {
+    return -1;
+  }
+  return read_place((DeviceOwner *)self, kind, index) ? 0 : -1;
+}
+
+static void device_dealloc(PyObject *object) {
+  DeviceOwner *self = (DeviceOwner *)object;
+  if (self->device.ctx) {
+    mlx_device_free(self->device);
+  }
+  free_object(object, self->weakrefs);
+}
+
+static PyObject *device_handle(PyObject *self, void *unused) {
+  (void)unused;
+  return handle_or_error(device_of(self).ctx);
+}
+
+static PyObject *device_type(PyObject *self, void *unused) {
+  (void)unused;
+  return device_type_object(((DeviceOwner *)self)->type);
+}
+
+static PyObject *device_index(PyObject *self, void *unused) {
+  (void)unused;
+  return PyLong_FromLong(((DeviceOwner *)self)->index);
+}
+
+static PyObject *device_repr(PyObject *object) {
+  DeviceOwner *self = (DeviceOwner *)object;
+  return PyUnicode_FromFormat("Device(%s, %d)", self->type == MLX_CPU ? "cpu" : "gpu", self->index);
+}
+
+static PyObject *device_compare(PyObject *object, PyObject *other, int operator) {
+  DeviceOwner *self = (DeviceOwner *)object;
+  int type, index;
+  if (operator != Py_EQ && operator != Py_NE) {
+    return not_comparable();
+  }
+  bool same = device_place(other, &type, &index) && type == self->type && index == self->index;
+  return PyBool_FromLong(same == (operator == Py_EQ));
+}
+
+static Py_hash_t hash_of_object(PyObject *self) {
+  Py_hash_t hash = (Py_hash_t)((uintptr_t)self >> 4);
+  return hash == -1 ? -2 : hash;
+}
+
+static PyGetSetDef device_properties[] = {
+  {"_h", device_handle, NULL, "The mlx_device as an int.", NULL},
+  {"type", device_type, NULL, "Its type.", NULL},
+  {"index", device_index, NULL, "Its number among the devices of its type.", NULL},
+  {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef device_members[] = {
+  {"__weaklistoffset__", T_PYSSIZET, offsetof(DeviceOwner, weakrefs), READONLY, NULL},
+  {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot device_slots[] = {
+  {Py_tp_init, device_init},
+  {Py_tp_dealloc, device_dealloc},
+  {Py_tp_repr, device_repr},
+  {Py_tp_richcompare, device_compare},
+  {Py_tp_hash, hash_of_object},
+  {Py_tp_getset, device_properties},
+  {Py_tp_members, device_members},
+  {0, NULL},
+};
+
+/* --- streams --- */
+
+void *stream_of(PyObject *object) {
+  return is_stream(object) ? ((StreamOwner *)object)->stream.ctx : NULL;
+}
+
+PyObject *new_stream(mlx_stream stream) {
+  if (!stream.ctx) {
+    raise_last_error();
+    return NULL;
+  }
+  PyObject *made = PyType_GenericAlloc((PyTypeObject *)stream_class, 0);
+  if (made) {
+    ((StreamOwner *)made)->stream = stream;
+  } else {
+    mlx_stream_free(stream);
+  }
+  return made;
+}
+
+static PyObject *stream_own(PyObject *unused, PyObject *handle) {
+  (void)unused;
+  void *stream = PyLong_AsVoidPtr(handle);
+  return PyErr_Occurred() ? NULL : new_stream((mlx_stream){stream});
+}
+
+static int stream_init(PyObject *self, PyObject *arguments, PyObject *named) {
+  (void)self, (void)arguments, (void)named;
+  PyErr_SetString(PyExc_TypeError, "Stream: no constructor defined; use mx.new_stream");
+  return -1;
+}
+
+static void stream_dealloc(PyObject *object) {
+  StreamOwner *self = (StreamOwner *)object;
+  if (self->stream.ctx) {
+    mlx_stream_free(self->stream);
+  }
+  free_object(object, self->weakrefs);
+}
+
+static PyObject *stream_handle(PyObject *self, void *unused) {
+  (void)unused;
+  return PyLong_FromVoidPtr(stream_of(self));
+}
+
+static PyObject *stream_device(PyObject *self, void *unused) {
+  (void)unused;
+  mlx_device device = {0};
+  mlx_stream_get_device(&device, ((StreamOwner *)self)->stream);
+  return new_device(device);
+}
+
+static bool read_index(PyObject *self, int *index) {
+  bool read = mlx_stream_get_index(index, ((StreamOwner *)self)->stream) == 0;
+  if (!read) {
+    raise_last_error();
+  }
+  return read;
+}
+
+static PyObject *stream_index(PyObject *self, void *unused) {
+  int index;
+  (void)unused;
+  return read_index(self, &index) ? PyLong_FromLong(index) : NULL;
+}
+
+static PyObject *stream_repr(PyObject *self) {
+  int index;
+  PyObject *device = read_index(self, &index) ? stream_device(self, NULL) : NULL;
+  PyObject *text = device ? PyUnicode_FromFormat("Stream(%R, %d)", device, index) : NULL;
+  Py_XDECREF(device);
+  return text;
+}
+
+static PyObject *stream_compare(PyObject *object, PyObject *other, int operator) {
+  if (operator != Py_EQ && operator != Py_NE) {
+    return not_comparable();
+  }
+  mlx_stream mine = {stream_of(object)}, theirs = {stream_of(other)};
+  bool same = theirs.ctx && mlx_stream_equal(mine, theirs);
+  return PyBool_FromLong(same == (operator == Py_EQ));
+}
+
+static PyGetSetDef stream_properties[] = {
+  {"_h", stream_handle, NULL, "The mlx_stream as an int.", NULL},
+  {"device", stream_device, NULL, "The device it computes on.", NULL},
+  {"index", stream_index, NULL, "Its number in the process.", NULL},
+  {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef stream_members[] = {
+  {"__weaklistoffset__", T_PYSSIZET, offsetof(StreamOwner, weakrefs), READONLY, NULL},
+  {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef stream_methods[] = {
+  {"_own", stream_own, METH_O | METH_CLASS, "The owner of a fresh handle; 0 stands for an error, which is raised."},
+  {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot stream_slots[] = {
+  {Py_tp_init, stream_init},
+  {Py_tp_dealloc, stream_dealloc},
+  {Py_tp_repr, stream_repr},
+  {Py_tp_richcompare, stream_compare},
+  {Py_tp_hash, hash_of_object},
+  {Py_tp_getset, stream_properties},
+  {Py_tp_members, stream_members},
+  {Py_tp_methods, stream_methods},
+  {0, NULL},
+};
+
+/* --- the module --- */
+
+#define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE)
+static PyType_Spec device_spec = {"mlxffi._native.DeviceOwner", sizeof(DeviceOwner), 0, FLAGS, device_slots};
+static PyType_Spec stream_spec = {"mlxffi._native.StreamOwner", sizeof(StreamOwner), 0, FLAGS, stream_slots};
+
+static PyObject *added(PyObject *module, const char *name, PyType_Spec *spec) {
+  PyObject *type = PyType_FromSpec(spec);
+  Py_XINCREF(type); /* for this file, beside the module's */
+  return type && PyModule_AddObject(module, name, type) == 0 ? type : NULL;
+}
+
+bool init_devices(PyObject *module) {
+  device_owner = added(module, "DeviceOwner", &device_spec);
+  stream_owner = device_owner ? added(module, "StreamOwner", &stream_spec) : NULL;
+  return stream_owner != NULL;
+}

@@ -1,0 +1,214 @@
+/* The base class of StreamContext: what is to be the default, and the stream that was it before. */
+
+#include "dispatch/operation.h"
+
+#include <stddef.h>
+#include <structmember.h>
+
+typedef struct {
+  PyObject_HEAD
+  PyObject *chosen, *before;
+} ContextOwner;
+
+static PyObject *context_owner, *context_class, *thread_local_class;
+
+static bool may_be_chosen(PyObject *object) {
+  int type, index;
+  return stream_of(object) || device_place(object, &type, &index) ||
+         (thread_local_class && PyObject_TypeCheck(object, (PyTypeObject *)thread_local_class));
+}
+
+PyObject *new_context(PyObject *chosen) {
+  if (!may_be_chosen(chosen)) {
+    return left_to_python;
+  }
+  PyObject *made = PyType_GenericAlloc((PyTypeObject *)context_class, 0);
+  if (made) {
+    Py_INCREF(chosen);
+    ((ContextOwner *)made)->chosen = chosen;
+  }
+  return made;
+}
+
+static int context_init(PyObject *object, PyObject *arguments, PyObject *named) {
+  static char *names[] = {"s", NULL};
+  ContextOwner *self = (ContextOwner *)object;
+  PyObject *chosen, *old = self->chosen;
+  if (!named && PyTuple_Size(arguments) == 1) {
+    chosen = PyTuple_GetItem(arguments, 0);
+  } else if (!PyArg_ParseTupleAndKeywords(arguments, named, "O:StreamContext", names, &chosen)) {
+    return -1;
+  }
+  if (!may_be_chosen(chosen)) {
+    PyErr_Format(PyExc_TypeError, "s: expected a Stream, ThreadLocalStream, Device or DeviceType, got %R", chosen);
+    return -1;
+  }
+  Py_INCREF(chosen);
+  self->chosen = chosen;
+  Py_XDECREF(old);
+  return 0;
+}
+
+/* --- the block --- */
+
+/* The default stream of the default device; `left_to_python` where that is none that every process has. */
+static PyObject *stream_here(void) {
+  mlx_device device = {0};
+  mlx_stream stream = {0};
+  int index;
+  if (!mlx_get_default_device(&device) && !mlx_device_get_index(&index, device) && !index) {
+    mlx_get_default_stream(&stream, device);
+  }
+  mlx_device_free(device);
+  return stream.ctx ? new_stream(stream) : left_to_python;
+}
+
+static int choose_stream(mlx_stream stream) {
+  mlx_device device = {0};
+  int failed = mlx_stream_get_device(&device, stream) || mlx_set_default_device(device);
+  mlx_device_free(device);
+  return failed || mlx_set_default_stream(stream);
+}
+
+static int choose(PyObject *chosen) {
+  mlx_stream stream = {stream_of(chosen)};
+  if (stream.ctx) {
+    return choose_stream(stream);
+  }
+  mlx_device device = {0};
+  bool made;
+  int failed = !read_device(&device, &made, chosen) || mlx_set_default_device(device);
+  if (made) {
+    mlx_device_free(device);
+  }
+  return failed;
+}
+
+static PyObject *context_enter(PyObject *object, PyObject *unused) {
+  ContextOwner *self = (ContextOwner *)object;
+  int type, index;
+  bool here = self->chosen && (stream_of(self->chosen) || device_place(self->chosen, &type, &index));
+  PyObject *before = here ? stream_here() : left_to_python, *old = self->before;
+  (void)unused;
+  if (before == left_to_python) {
+    return PyObject_CallMethod(object, "_enter", NULL);
+  }
+  if (!before) {
+    return NULL;
+  }
+  if (choose(self->chosen)) {
+    Py_DECREF(before);
+    raise_last_error();
+    return NULL;
+  }
+  self->before = before;
+  Py_XDECREF(old);
+  Py_RETURN_NONE;
+}
+
+/* Whether the end takes so many arguments, and others by these names. */
+static bool exit_takes(Py_ssize_t count, PyObject *named) {
+  static const char *const names[] = {"exc_type", "exc_value", "traceback"};
+  Py_ssize_t more = named ? PyTuple_Size(named) : 0, known = 0;
+  for (Py_ssize_t i = 0; i < more; i++) {
+    for (Py_ssize_t j = count; j < 3; j++) {
+      known += !PyUnicode_CompareWithASCIIString(PyTuple_GetItem(named, i), names[j]);
+    }
+  }
+  return count <= 3 && known == more;
+}
+
+/* Whatever was raised in the block. */
+static PyObject *context_exit(PyObject *object, PyObject *const *arguments, Py_ssize_t count, PyObject *named) {
+  PyObject *before = ((ContextOwner *)object)->before;
+  (void)arguments;
+  if (!exit_takes(count, named)) {
+    PyErr_SetString(PyExc_TypeError, "__exit__(): expected at most exc_type, exc_value and traceback");
+    return NULL;
+  }
+  ((ContextOwner *)object)->before = NULL;
+  int failed = before && before != Py_None && choose(before);
+  Py_XDECREF(before);
+  if (failed) {
+    raise_last_error();
+    return NULL;
+  }
+  Py_RETURN_NONE;
+}
+
+/* --- the class --- */
+
+static int context_clear(PyObject *self) {
+  Py_CLEAR(((ContextOwner *)self)->chosen);
+  Py_CLEAR(((ContextOwner *)self)->before);
+  return 0;
+}
+
+static int context_traverse(PyObject *self, visitproc visit, void *arg) {
+  Py_VISIT(((ContextOwner *)self)->chosen);
+  Py_VISIT(((ContextOwner *)self)->before);
+  Py_VISIT(Py_TYPE(self));
+  return 0;
+}
+
+static void context_dealloc(PyObject *self) {
+  PyTypeObject *type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  context_clear(self);
+  ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+  Py_DECREF(type);
+}
+
+static PyMemberDef members[] = {
+  {"_stream", T_OBJECT, offsetof(ContextOwner, chosen), READONLY, "What is to be the default."},
+  {"_before", T_OBJECT, offsetof(ContextOwner, before), 0, "The default stream of before, in the block."},
+  {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef methods[] = {
+  {"__enter__", context_enter, METH_NOARGS, "Make it the default."},
+  {"__exit__", (PyCFunction)(void (*)(void))context_exit, METH_FASTCALL | METH_KEYWORDS, "Make the default what it was."},
+  {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+  {Py_tp_init, context_init},
+  {Py_tp_dealloc, context_dealloc},
+  {Py_tp_traverse, context_traverse},
+  {Py_tp_clear, context_clear},
+  {Py_tp_members, members},
+  {Py_tp_methods, methods},
+  {0, NULL},
+};
+
+#define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC)
+static PyType_Spec spec = {"mlxffi._native.ContextOwner", sizeof(ContextOwner), 0, FLAGS, slots};
+
+static PyObject *contexts_are(PyObject *module, PyObject *arguments) {
+  PyObject *context, *thread_local;
+  (void)module;
+  if (!PyArg_ParseTuple(arguments, "OO", &context, &thread_local)) {
+    return NULL;
+  }
+  Py_INCREF(context);
+  Py_INCREF(thread_local);
+  context_class = context;
+  thread_local_class = thread_local;
+  Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+  {"contexts_are", contexts_are, METH_VARARGS, "Set the classes StreamContext, derived from ContextOwner, and ThreadLocalStream."},
+  {NULL, NULL, 0, NULL},
+};
+
+bool init_contexts(PyObject *module) {
+  context_owner = PyType_FromSpec(&spec);
+  if (!context_owner) {
+    return false;
+  }
+  context_class = context_owner;
+  Py_INCREF(context_owner);
+  Py_INCREF(context_owner);
+  return PyModule_AddObject(module, "ContextOwner", context_owner) == 0 && PyModule_AddFunctions(module, functions) == 0;
+}

@@ -1,0 +1,93 @@
+/* What functions of Python take besides arrays, and what they return: checked and packed. */
+
+#include "native.h"
+
+/* Called with what a function returned, what that function is, and the class of its arrays: raises where the result is
+ * not fit for that class. */
+static PyObject *check_result;
+
+static bool is_fit(PyObject *result, PyObject *type, const char *what) {
+  PyObject *checked = check_result ? PyObject_CallFunction(check_result, "OsO", result, what, type) : NULL;
+  Py_XDECREF(checked);
+  return checked != NULL;
+}
+
+bool packed(mlx_vector_array *vector, PyObject *result, PyObject *type, const char *what) {
+  Packing packing = pack_all(vector, (PyTypeObject *)type, result);
+  if (packing == FAILED || (packing == PACKED && mlx_vector_array_size(*vector))) {
+    return packing == PACKED;
+  }
+  bool fit = is_fit(result, type, what);
+  if (fit && packing == PACKED) {
+    return true;
+  }
+  if (fit) {
+    raise_closed();
+  } else if (packing == PACKED) {
+    mlx_vector_array_free(*vector);
+  }
+  vector->ctx = NULL;
+  return false;
+}
+
+PyObject *ints(const int *values, size_t count) {
+  PyObject *list = PyList_New((Py_ssize_t)count);
+  for (size_t i = 0; list && i < count; i++) {
+    PyObject *value = PyLong_FromLong(values[i]);
+    if (!value || PyList_SetItem(list, (Py_ssize_t)i, value)) {
+      Py_CLEAR(list);
+    }
+  }
+  return list;
+}
+
+int *listed_ints(PyObject *list, size_t *count) {
+  if (!PyList_Check(list)) {
+    PyErr_Format(PyExc_TypeError, "expected a list of ints, got %R", Py_TYPE(list));
+    return NULL;
+  }
+  *count = (size_t)PyList_Size(list);
+  int *values = PyMem_Malloc(*count * sizeof *values);
+  if (!values) {
+    PyErr_NoMemory();
+    return NULL;
+  }
+  for (size_t i = 0; i < *count; i++) {
+    long value = PyLong_AsLong(PyList_GetItem(list, (Py_ssize_t)i));
+    if (!PyErr_Occurred() && (value < INT32_MIN || value > INT32_MAX)) {
+      PyErr_SetString(PyExc_OverflowError, "expected ints of 32 bits");
+    }
+    if (PyErr_Occurred()) {
+      PyMem_Free(values);
+      return NULL;
+    }
+    values[i] = (int)value;
+  }
+  return values;
+}
+
+bool packed_ints(mlx_vector_int *vector, PyObject *list) {
+  size_t count;
+  int *values = listed_ints(list, &count);
+  if (!values) {
+    return false;
+  }
+  *vector = mlx_vector_int_new_data(values, count);
+  PyMem_Free(values);
+  if (!vector->ctx) {
+    raise_last_error();
+  }
+  return vector->ctx != NULL;
+}
+
+static PyObject *answers_check_with(PyObject *module, PyObject *function) {
+  (void)module;
+  Py_XDECREF(check_result);
+  check_result = Py_NewRef(function);
+  Py_RETURN_NONE;
+}
+
+PyMethodDef answer_functions[] = {
+  {"check_results_with", answers_check_with, METH_O, "Set the function that refuses what a callback must not return."},
+  {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,386 @@
+/* Functions of Python as closures of C: one trampoline for each kind.
+ *
+ * A payload is a Function, below, which refers to a function of Python. C's destructor touches no Python: it puts the
+ * payload on a list, and the next call from Python lets go of what is there. What a function raises is kept for the
+ * thread while C++ unwinds. There are three ways out of a callback: a checked result, that exception, and no entry at
+ * all where the interpreter shuts down, which reads as a failure.
+ */
+
+#include "native.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* --- payloads --- */
+
+typedef struct Function {
+  Callee callee;
+  struct Function *next;
+} Function;
+
+/* How many there are: whoever has the GIL counts. */
+static Py_ssize_t living;
+
+/* Those whose closures are gone. */
+static _Atomic(Function *) dropped;
+
+static void drop(void *payload) {
+  Function *function = payload;
+  function->next = atomic_load(&dropped);
+  while (!atomic_compare_exchange_weak(&dropped, &function->next, function)) {
+  }
+}
+
+static void release(Function *function) {
+  living--;
+  Py_DECREF(function->callee.function);
+  Py_DECREF(function->callee.type);
+  free(function);
+}
+
+void release_dropped(void) {
+  /* The last reference to a function may be that to a graph which keeps others. */
+  while (atomic_load_explicit(&dropped, memory_order_relaxed)) {
+    Function *next, *function = atomic_exchange(&dropped, NULL);
+    for (; function; function = next) {
+      next = function->next;
+      release(function);
+    }
+  }
+}
+
+static Function *new_function(Callee callee) {
+  release_dropped();
+  Function *function = malloc(sizeof *function);
+  if (!function) {
+    PyErr_NoMemory();
+    return NULL;
+  }
+  Py_INCREF(callee.function);
+  Py_INCREF(callee.type);
+  living++;
+  *function = (Function){callee, NULL};
+  return function;
+}
+
+/* A new reference to what a payload is to call. */
+static PyObject *function_of(const Function *function) {
+  if (!function->callee.weak) {
+    return Py_NewRef(function->callee.function);
+  }
+  PyObject *held = PyWeakref_GetObject(function->callee.function);
+  if (held == Py_None) {
+    PyErr_SetString(PyExc_RuntimeError, "the function of a transform is gone: the transform was freed while it ran");
+    return NULL;
+  }
+  return held ? PyObject_GetAttrString(held, "function") : NULL;
+}
+
+/* --- exceptions on their way through C++ --- */
+
+static _Thread_local PyObject *kept;
+
+void forget_exception(void) {
+  Py_CLEAR(kept);
+}
+
+static void keep_exception(void) {
+  PyObject *type, *value, *traceback;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  if (traceback) {
+    PyException_SetTraceback(value, traceback);
+  }
+  Py_XDECREF(type);
+  Py_XDECREF(traceback);
+  forget_exception();
+  kept = value;
+}
+
+void raise_failure(void) {
+  PyObject *value = kept;
+  kept = NULL;
+  /* Where a callback failed, this takes the error away that C++ made of it. */
+  raise_last_error();
+  if (value) {
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(value)), value, PyException_GetTraceback(value));
+  }
+}
+
+/* --- trampolines --- */
+
+/* Set when the interpreter shuts down: from then on no callback enters Python. */
+static atomic_bool stopped;
+static pthread_t stopper;
+
+/* Whether this thread is in C++ and has the GIL: callbacks give the answer no, for what they call may give it up. */
+static _Thread_local bool has_gil;
+
+void begin_call(void) {
+  forget_exception();
+  has_gil = true;
+}
+
+void end_call(void) {
+  has_gil = false;
+}
+
+/* What becomes of a daemon thread that is in a callback when the process ends: it must neither go on in Python nor
+ * unwind through C++, and there is nobody left whom an error would reach. */
+static void sleep_for_ever(void *unused) {
+  (void)unused;
+  for (;;) {
+    pause();
+  }
+}
+
+static bool may_enter(void) {
+  if (!atomic_load(&stopped)) {
+    return true;
+  }
+  if (!pthread_equal(pthread_self(), stopper)) {
+    if (has_gil) {
+      PyEval_SaveThread();
+    }
+    sleep_for_ever(NULL);
+  }
+  return false;
+}
+
+/* The status of a callback that does `answer`. Before it is 3.14, Python ends a daemon thread that comes back to it
+ * during the shutdown by pthread_exit. */
+#define IN_PYTHON(answer)                        \
+  if (!may_enter()) {                            \
+    return 1;                                    \
+  }                                              \
+  bool done, had_gil = has_gil;                  \
+  pthread_cleanup_push(&sleep_for_ever, NULL);   \
+  PyGILState_STATE state = PyGILState_Ensure();  \
+  has_gil = false;                               \
+  done = (answer);                               \
+  if (done) {                                    \
+    forget_exception();                          \
+  } else {                                       \
+    keep_exception();                            \
+  }                                              \
+  has_gil = had_gil;                             \
+  PyGILState_Release(state);                     \
+  pthread_cleanup_pop(0);                        \
+  return !done;
+
+/* What a function returns for one to three arguments, which are given up. NULL stands for one that is not taken, or
+ * that could not be made. */
+static PyObject *called(PyObject *function, PyObject *first, PyObject *second, PyObject *third) {
+  PyObject *result = NULL;
+  if (function && first && !PyErr_Occurred()) {
+    result = PyObject_CallFunctionObjArgs(function, first, second, third, NULL);
+  }
+  Py_XDECREF(function);
+  Py_XDECREF(first);
+  Py_XDECREF(second);
+  Py_XDECREF(third);
+  return result;
+}
+
+static bool answer(mlx_vector_array *res, PyObject *result, PyObject *type, const char *what) {
+  bool done = result && packed(res, result, type, what);
+  Py_XDECREF(result);
+  return done;
+}
+
+static int call_closure(mlx_vector_array *res, const mlx_vector_array inputs, void *payload) {
+  const Function *function = payload;
+  PyObject *type = function->callee.type;
+  IN_PYTHON(answer(res, called(function_of(function), share_all(type, inputs), NULL, NULL), type, THE_FUNCTION))
+}
+
+static int call_closure_kwargs(mlx_vector_array *res, const mlx_vector_array inputs, const mlx_map_string_to_array named,
+                               void *payload) {
+  const Function *function = payload;
+  PyObject *type = function->callee.type;
+  IN_PYTHON(answer(res, called(function_of(function), share_all(type, inputs), PyLong_FromVoidPtr(named.ctx), NULL), type,
+                   THE_FUNCTION))
+}
+
+static int call_reverse_rule(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array cotangents,
+                             const mlx_vector_array outputs, void *payload) {
+  const Function *function = payload;
+  PyObject *type = function->callee.type;
+  IN_PYTHON(answer(res, called(function_of(function), share_all(type, primals), share_all(type, cotangents),
+                               share_all(type, outputs)), type, "the vjp rule"))
+}
+
+static int call_forward_rule(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array tangents,
+                             const int *argnums, size_t argnums_num, void *payload) {
+  const Function *function = payload;
+  PyObject *type = function->callee.type;
+  IN_PYTHON(answer(res, called(function_of(function), share_all(type, primals), share_all(type, tangents),
+                               ints(argnums, argnums_num)), type, "the jvp rule"))
+}
+
+/* A vectorisation rule returns a tuple of its outputs and of a list of their axes. */
+static bool answer_with_axes(mlx_vector_array *res, mlx_vector_int *axes, PyObject *result, PyObject *type) {
+  bool pair = result && PyTuple_Check(result) && PyTuple_Size(result) == 2;
+  if (result && !pair) {
+    PyErr_SetString(PyExc_TypeError, "the vmap rule must return a tuple of outputs and axes");
+  }
+  bool done = pair && packed_ints(axes, PyTuple_GetItem(result, 1)) &&
+              packed(res, PyTuple_GetItem(result, 0), type, "the vmap rule");
+  Py_XDECREF(result);
+  return done;
+}
+
+static int call_vmap_rule(mlx_vector_array *res, mlx_vector_int *out_axes, const mlx_vector_array inputs,
+                          const int *in_axes, size_t in_axes_num, void *payload) {
+  const Function *function = payload;
+  PyObject *type = function->callee.type;
+  IN_PYTHON(answer_with_axes(res, out_axes, called(function_of(function), share_all(type, inputs),
+                                     ints(in_axes, in_axes_num), NULL), type))
+}
+
+/* --- closures --- */
+
+#define NEW(name, kind, trampoline)                                       \
+  mlx_##kind name(Callee callee) {                                        \
+    Function *function = new_function(callee);                            \
+    mlx_##kind made = {0};                                                \
+    if (function) {                                                       \
+      made = mlx_##kind##_new_func_payload(&trampoline, function, &drop); \
+      if (!made.ctx) {                                                    \
+        raise_last_error();                                               \
+      }                                                                   \
+    }                                                                     \
+    return made;                                                          \
+  }
+
+NEW(new_closure, closure, call_closure)
+static NEW(new_closure_kwargs, closure_kwargs, call_closure_kwargs)
+NEW(new_reverse_rule, closure_custom, call_reverse_rule)
+NEW(new_forward_rule, closure_custom_jvp, call_forward_rule)
+NEW(new_vmap_rule, closure_custom_vmap, call_vmap_rule)
+
+/* --- functions that are traced before the call that takes them returns: one closure serves them all --- */
+
+static _Thread_local const Trace *innermost;
+
+void begin_trace(Trace *trace) {
+  trace->outer = innermost;
+  innermost = trace;
+  begin_call();
+}
+
+void end_trace(const Trace *trace) {
+  end_call();
+  innermost = trace->outer;
+}
+
+/* What a function returns that takes its arguments one by one: a single array as a list of it. */
+static PyObject *called_spread(PyObject *function, PyObject *type, PyObject *list) {
+  PyObject *arguments = list ? PyList_AsTuple(list) : NULL;
+  PyObject *result = arguments ? PyObject_Call(function, arguments, NULL) : NULL;
+  Py_XDECREF(list);
+  Py_XDECREF(arguments);
+  if (result && PyObject_TypeCheck(result, (PyTypeObject *)type)) {
+    PyObject *single = PyTuple_Pack(1, result);
+    Py_DECREF(result);
+    result = single;
+  }
+  return result;
+}
+
+static PyObject *called_traced(const Trace *trace, mlx_vector_array inputs) {
+  PyObject *function = trace->callee.function, *type = trace->callee.type;
+  PyObject *list = share_all(type, inputs);
+  return trace->spread ? called_spread(function, type, list) : called(Py_NewRef(function), list, NULL, NULL);
+}
+
+static int call_traced(mlx_vector_array *res, const mlx_vector_array inputs, void *unused) {
+  const Trace *trace = innermost;
+  (void)unused;
+  if (!trace) {
+    return 1;
+  }
+  IN_PYTHON(answer(res, called_traced(trace, inputs), trace->callee.type, trace->what))
+}
+
+/* Made once, under the GIL; an empty one stands for an error, which is raised. */
+mlx_closure traced_closure(void) {
+  static mlx_closure made;
+  if (!made.ctx) {
+    made = mlx_closure_new_func_payload(&call_traced, NULL, NULL);
+    if (!made.ctx) {
+      raise_last_error();
+    }
+  }
+  return made;
+}
+
+/* --- the module's part --- */
+
+static PyObject *handle(void *made) {
+  return made ? PyLong_FromVoidPtr(made) : NULL;
+}
+
+static PyObject *closures_new(PyObject *module, PyObject *arguments) {
+  int kind, weak;
+  Callee callee;
+  (void)module;
+  if (!PyArg_ParseTuple(arguments, "iOO!p:new_closure", &kind, &callee.function, &PyType_Type, &callee.type, &weak)) {
+    return NULL;
+  }
+  callee.weak = weak;
+  switch (kind) {
+    case 0:
+      return handle(new_closure(callee).ctx);
+    case 1:
+      return handle(new_closure_kwargs(callee).ctx);
+    case 2:
+      return handle(new_reverse_rule(callee).ctx);
+    case 3:
+      return handle(new_forward_rule(callee).ctx);
+    default:
+      return handle(new_vmap_rule(callee).ctx);
+  }
+}
+
+static PyObject *closures_traced(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  return handle(traced_closure().ctx);
+}
+
+static PyObject *closures_living(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  release_dropped();
+  return PyLong_FromSsize_t(living);
+}
+
+static PyObject *closures_forget(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  forget_exception();
+  Py_RETURN_NONE;
+}
+
+static PyObject *closures_raise(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  raise_failure();
+  return NULL;
+}
+
+static PyObject *closures_stop(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  stopper = pthread_self();
+  atomic_store(&stopped, true);
+  Py_RETURN_NONE;
+}
+
+PyMethodDef closure_functions[] = {
+  {"new_closure", closures_new, METH_VARARGS, "A closure over a function, or over what a weak reference leads to."},
+  {"traced_closure", closures_traced, METH_NOARGS, "The closure over whatever is traced on the thread that calls it."},
+  {"living_functions", closures_living, METH_NOARGS, "How many functions closures refer to."},
+  {"forget_exception", closures_forget, METH_NOARGS, "Forget what a callback raised."},
+  {"raise_failure", closures_raise, METH_NOARGS, "Raise what a callback raised, else the thread's last error."},
+  {"stop_callbacks", closures_stop, METH_NOARGS, "Let no callback enter Python from now on."},
+  {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,411 @@
+/* Trees of arrays: lists, tuples and dicts (and classes derived from them) in each other, arrays and other leaves.
+ *
+ * Lists, tuples and dicts themselves are read as they lie; classes derived from them are asked for their items, as
+ * Python would. Either may run Python code that changes the tree on the way: nothing is kept but strong references, and
+ * a dict that changes its size is an error as in a loop of Python.
+ */
+
+#include "native.h"
+
+/* Set once by Python: the class of arrays, that of leaves that own one array (see core/_trees.py), what makes the error
+ * for a leaf that is no array, and what tells a constant from all others. */
+static PyObject *leaf_class, *holder_class, *not_arrays, *constant_of;
+
+/* Stands for an array in the structure of a tree. */
+static PyObject *array_mark;
+
+static bool is_array(PyObject *leaf) {
+  return PyObject_TypeCheck(leaf, (PyTypeObject *)leaf_class);
+}
+
+static bool is_holder(PyObject *leaf) {
+  return PyObject_TypeCheck(leaf, (PyTypeObject *)holder_class);
+}
+
+/* --- the items of lists, tuples and dicts --- */
+
+/* What is done with each item; the key is NULL but for dicts. */
+typedef int Visit(PyObject *key, PyObject *item, void *context);
+
+static int each_of_list(PyObject *list, Visit *visit, void *context) {
+  for (Py_ssize_t i = 0; i < PyList_Size(list); i++) {
+    PyObject *item = PyList_GetItem(list, i);
+    Py_INCREF(item);
+    int failed = visit(NULL, item, context);
+    Py_DECREF(item);
+    if (failed) {
+      return -1;
+    }
+  }
+  return 0;
+}
+
+static int each_of_tuple(PyObject *tuple, Visit *visit, void *context) {
+  Py_ssize_t size = PyTuple_Size(tuple);
+  for (Py_ssize_t i = 0; i < size; i++) {
+    if (visit(NULL, PyTuple_GetItem(tuple, i), context)) {
+      return -1;
+    }
+  }
+  return 0;
+}
+
+static int each_of_dict(PyObject *dict, Visit *visit, void *context) {
+  PyObject *key, *item;
+  Py_ssize_t place = 0, size = PyDict_Size(dict);
+  while (PyDict_Next(dict, &place, &key, &item)) {
+    Py_INCREF(key);
+    Py_INCREF(item);
+    int failed = visit(key, item, context);
+    Py_DECREF(key);
+    Py_DECREF(item);
+    if (failed) {
+      return -1;
+    }
+    if (PyDict_Size(dict) != size) {
+      PyErr_SetString(PyExc_RuntimeError, "dictionary changed size during iteration");
+      return -1;
+    }
+  }
+  return 0;
+}
+
+static int visit_pair(PyObject *pair, Visit *visit, void *context) {
+  PyObject *key, *item, *tuple = PySequence_Tuple(pair);
+  int failed = !tuple || !PyArg_ParseTuple(tuple, "OO:items", &key, &item) || visit(key, item, context);
+  Py_XDECREF(tuple);
+  return failed ? -1 : 0;
+}
+
+static int each_by_iteration(PyObject *items, bool pairs, Visit *visit, void *context) {
+  PyObject *item, *iterator = items ? PyObject_GetIter(items) : NULL;
+  int failed = !iterator;
+  while (!failed && (item = PyIter_Next(iterator))) {
+    failed = pairs ? visit_pair(item, visit, context) : visit(NULL, item, context);
+    Py_DECREF(item);
+  }
+  Py_XDECREF(iterator);
+  return failed || PyErr_Occurred() ? -1 : 0;
+}
+
+typedef enum { LEAF, LIST, TUPLE, DICT } Kind;
+
+static Kind kind_of(PyObject *tree) {
+  return PyDict_Check(tree) ? DICT : PyList_Check(tree) ? LIST : PyTuple_Check(tree) ? TUPLE : LEAF;
+}
+
+static int each_unbounded(PyObject *tree, Kind kind, Visit *visit, void *context) {
+  if (PyList_CheckExact(tree)) {
+    return each_of_list(tree, visit, context);
+  }
+  if (PyTuple_CheckExact(tree)) {
+    return each_of_tuple(tree, visit, context);
+  }
+  if (PyDict_CheckExact(tree)) {
+    return each_of_dict(tree, visit, context);
+  }
+  if (kind != DICT) {
+    return each_by_iteration(tree, false, visit, context);
+  }
+  PyObject *items = PyObject_CallMethod(tree, "items", NULL);
+  int failed = each_by_iteration(items, true, visit, context);
+  Py_XDECREF(items);
+  return failed;
+}
+
+/* How deep a tree may be, whatever Python's own limit is set to: each level takes a few hundred bytes of the stack. */
+#define DEEPEST 10000
+
+static _Thread_local int depth;
+
+static bool go_down(void) {
+  if (depth >= DEEPEST) {
+    PyErr_SetString(PyExc_RecursionError, "a tree of arrays is too deep, or contains itself");
+    return false;
+  }
+  if (Py_EnterRecursiveCall(" in a tree of arrays")) {
+    return false;
+  }
+  depth++;
+  return true;
+}
+
+static void come_up(void) {
+  depth--;
+  Py_LeaveRecursiveCall();
+}
+
+static int each(PyObject *tree, Kind kind, Visit *visit, void *context) {
+  if (!go_down()) {
+    return -1;
+  }
+  int failed = each_unbounded(tree, kind, visit, context);
+  come_up();
+  return failed;
+}
+
+/* --- arrays out of trees --- */
+
+/* Whether a function got as many arguments as it takes, the second of which is a list. */
+static bool takes(const char *name, PyObject *const *arguments, Py_ssize_t count, Py_ssize_t least, Py_ssize_t most) {
+  if (count >= least && count <= most && PyList_Check(arguments[1])) {
+    return true;
+  }
+  PyErr_Format(PyExc_TypeError, "%s() takes a tree and a list", name);
+  return false;
+}
+
+static int add_held(PyObject *holder, PyObject *found) {
+  PyObject *held = PyObject_CallMethod(holder, "_get", NULL);
+  int failed = !held || PyList_Append(found, held);
+  Py_XDECREF(held);
+  return failed ? -1 : 0;
+}
+
+static int visit_leaves(PyObject *key, PyObject *tree, void *found) {
+  (void)key;
+  if (is_array(tree)) {
+    return PyList_Append(found, tree);
+  }
+  Kind kind = kind_of(tree);
+  if (kind != LEAF) {
+    return each(tree, kind, visit_leaves, found);
+  }
+  return is_holder(tree) ? add_held(tree, found) : 0;
+}
+
+static PyObject *trees_leaves(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
+  (void)module;
+  if (!takes("leaves", arguments, count, 2, 2) || visit_leaves(NULL, arguments[0], arguments[1])) {
+    return NULL;
+  }
+  Py_INCREF(arguments[1]);
+  return arguments[1];
+}
+
+/* --- trees built anew --- */
+
+/* How the leaves of a new tree come about: a new reference for each. */
+typedef PyObject *Leaf(PyObject *leaf, void *context);
+
+typedef struct {
+  PyObject *made;
+  Leaf *leaf;
+  void *context;
+} Building;
+
+static PyObject *rebuilt(PyObject *tree, Leaf *leaf, void *context);
+
+static int visit_branch(PyObject *key, PyObject *item, void *context) {
+  Building *building = context;
+  PyObject *branch = rebuilt(item, building->leaf, building->context);
+  int failed = !branch || (key ? PyDict_SetItem(building->made, key, branch) : PyList_Append(building->made, branch));
+  Py_XDECREF(branch);
+  return failed ? -1 : 0;
+}
+
+/* A tuple of a class derived from it, as named ones are. */
+static PyObject *tuple_like(PyObject *model, PyObject *list) {
+  PyObject *items = PyList_AsTuple(list), *made = NULL;
+  PyObject *arguments = items ? PyTuple_Pack(1, items) : NULL;
+  if (arguments) {
+    newfunc make = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
+    made = make(Py_TYPE(model), arguments, NULL);
+  }
+  Py_XDECREF(arguments);
+  Py_XDECREF(items);
+  return made;
+}
+
+/* A tuple itself, as arguments are, needs no list on the way. */
+static PyObject *rebuilt_tuple(PyObject *tuple, Leaf *leaf, void *context) {
+  Py_ssize_t size = PyTuple_Size(tuple);
+  if (!go_down()) {
+    return NULL;
+  }
+  PyObject *made = PyTuple_New(size);
+  for (Py_ssize_t i = 0; i < size && made; i++) {
+    PyObject *branch = rebuilt(PyTuple_GetItem(tuple, i), leaf, context);
+    if (!branch || PyTuple_SetItem(made, i, branch)) {
+      Py_CLEAR(made);
+    }
+  }
+  come_up();
+  return made;
+}
+
+/* A tree of plain lists and dicts, and of tuples of their own classes. */
+static PyObject *rebuilt(PyObject *tree, Leaf *leaf, void *context) {
+  if (PyTuple_CheckExact(tree)) {
+    return rebuilt_tuple(tree, leaf, context);
+  }
+  Kind kind = kind_of(tree);
+  if (kind == LEAF) {
+    return leaf(tree, context);
+  }
+  Building building = {kind == DICT ? PyDict_New() : PyList_New(0), leaf, context};
+  if (!building.made || each(tree, kind, visit_branch, &building)) {
+    Py_XDECREF(building.made);
+    return NULL;
+  }
+  if (kind != TUPLE) {
+    return building.made;
+  }
+  PyObject *tuple = tuple_like(tree, building.made);
+  Py_DECREF(building.made);
+  return tuple;
+}
+
+typedef struct {
+  PyObject *found;
+  bool strict;
+} Splitting;
+
+static PyObject *split_leaf(PyObject *leaf, void *context) {
+  Splitting *splitting = context;
+  if (is_array(leaf)) {
+    leaf = PyList_Append(splitting->found, leaf) ? NULL : array_mark;
+  } else if (splitting->strict && !is_holder(leaf)) {
+    raise_made_by(not_arrays);
+    return NULL;
+  }
+  Py_XINCREF(leaf);
+  return leaf;
+}
+
+static PyObject *trees_split(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
+  (void)module;
+  if (!takes("split", arguments, count, 2, 3)) {
+    return NULL;
+  }
+  Splitting splitting = {arguments[1], count > 2 && arguments[2] == Py_True};
+  return rebuilt(arguments[0], split_leaf, &splitting);
+}
+
+typedef struct {
+  PyObject *arrays;
+  Py_ssize_t next;
+} Joining;
+
+static PyObject *join_leaf(PyObject *leaf, void *context) {
+  Joining *joining = context;
+  PyObject *put = leaf == array_mark ? PyList_GetItem(joining->arrays, joining->next++) : leaf;
+  Py_XINCREF(put);
+  return put;
+}
+
+static PyObject *trees_joined(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
+  (void)module;
+  if (!takes("joined", arguments, count, 2, 2)) {
+    return NULL;
+  }
+  Joining joining = {arguments[1], 0};
+  return rebuilt(arguments[0], join_leaf, &joining);
+}
+
+/* --- what a compiled function is traced for --- */
+
+typedef struct {
+  PyObject *key, *arrays;
+} Keying;
+
+static int add_to_key(Keying *keying, PyObject *kind, PyObject *value) {
+  int failed = !value || PyList_Append(keying->key, kind) || PyList_Append(keying->key, value);
+  Py_XDECREF(value);
+  return failed ? -1 : 0;
+}
+
+static bool is_plain(PyObject *leaf) {
+  int overflow = 0;
+  if (PyLong_CheckExact(leaf)) {
+    PyLong_AsLongLongAndOverflow(leaf, &overflow);
+    return !overflow;
+  }
+  if (PyFloat_CheckExact(leaf)) {
+    double value = PyFloat_AsDouble(leaf);
+    return value < 0 || value > 0;
+  }
+  return leaf == Py_None || PyBool_Check(leaf) || PyUnicode_CheckExact(leaf);
+}
+
+static int key_of_leaf(PyObject *leaf, Keying *keying) {
+  if (Py_IS_TYPE(leaf, (PyTypeObject *)leaf_class)) {
+    return PyList_Append(keying->key, leaf_class) || PyList_Append(keying->arrays, leaf) ? -1 : 0;
+  }
+  if (is_plain(leaf)) {
+    Py_INCREF(leaf);
+    return add_to_key(keying, (PyObject *)Py_TYPE(leaf), leaf);
+  }
+  return add_to_key(keying, (PyObject *)Py_TYPE(leaf), PyObject_CallFunctionObjArgs(constant_of, leaf, NULL));
+}
+
+static int visit_key(PyObject *name, PyObject *tree, void *context) {
+  Keying *keying = context;
+  Kind kind = kind_of(tree);
+  if (name && PyList_Append(keying->key, name)) {
+    return -1;
+  }
+  if (kind == LEAF) {
+    return key_of_leaf(tree, keying);
+  }
+  PyObject *class = kind == DICT ? (PyObject *)&PyDict_Type : (PyObject *)Py_TYPE(tree);
+  Py_ssize_t size = PyObject_Size(tree);
+  return size < 0 || add_to_key(keying, class, PyLong_FromSsize_t(size)) || each(tree, kind, visit_key, context) ? -1 : 0;
+}
+
+static PyObject *trees_key_of(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
+  (void)module;
+  if (!takes("key_of", arguments, count, 2, 2)) {
+    return NULL;
+  }
+  Keying keying = {PyList_New(0), arguments[1]};
+  PyObject *key = keying.key && !visit_key(NULL, arguments[0], &keying) ? PyList_AsTuple(keying.key) : NULL;
+  Py_XDECREF(keying.key);
+  return key;
+}
+
+/* --- the module's part --- */
+
+static void set(PyObject **place, PyObject *value) {
+  PyObject *before = *place;
+  Py_INCREF(value);
+  *place = value;
+  Py_XDECREF(before);
+}
+
+static PyObject *trees_of(PyObject *module, PyObject *arguments) {
+  PyObject *array, *holder, *error, *constant;
+  (void)module;
+  if (!PyArg_ParseTuple(arguments, "O!O!OO:trees_of", &PyType_Type, &array, &PyType_Type, &holder, &error, &constant)) {
+    return NULL;
+  }
+  set(&leaf_class, array);
+  set(&holder_class, holder);
+  set(&not_arrays, error);
+  set(&constant_of, constant);
+  Py_RETURN_NONE;
+}
+
+PyMethodDef tree_functions[] = {
+  {"trees_of", trees_of, METH_VARARGS, "Say what trees are made of, and what to call for other leaves."},
+  {"leaves", FAST(trees_leaves), "Append the arrays of a tree to a list, which is returned."},
+  {"split", FAST(trees_split), "The structure of a tree, whose arrays are appended to a list."},
+  {"joined", FAST(trees_joined), "The tree of a structure, with the arrays of a list in their places."},
+  {"key_of", FAST(trees_key_of), "What a tree is but for the values of its arrays, which are appended to a list."},
+  {NULL, NULL, 0, NULL},
+};
+
+bool init_trees(PyObject *module) {
+  set(&leaf_class, owner_class);
+  set(&holder_class, owner_class);
+  array_mark = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
+  if (!array_mark) {
+    return false;
+  }
+  Py_INCREF(array_mark);
+  if (PyModule_AddObject(module, "ARRAY", array_mark)) {
+    Py_DECREF(array_mark);
+    return false;
+  }
+  return true;
+}

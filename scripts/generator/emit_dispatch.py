@@ -1,0 +1,136 @@
+"""The rows of operations: what C reads and calls where a function of mlxffi.core gets its usual arguments.
+
+Each `core` signature of the table gives a row for native/python/dispatch/operation.h: a letter for each parameter,
+and a function that calls the C function, or the one of the variants that the axis chooses.
+"""
+
+from __future__ import annotations
+
+from .emit_core import LISTS, CoreFunction, Given, _outs
+from .table import Function, Header, Param, functions
+
+ARRAYS = "const mlx_array"
+NUMBERS = {"int": "i", "size_t": "u", "uint64_t": "u", "bool": "b", "float": "f", "double": "f"}
+FIELDS = {"i": "integer", "u": "integer", "b": "flag", "f": "number"}
+OPTIONALS = {"mlx_optional_int": ("I", "int", "integer"), "mlx_optional_float": ("F", "float", "number")}
+ABOUT = "What operations read and call: see dispatch/operation.h."
+
+
+def render_all(headers: list[Header], banner: str) -> dict[str, str]:
+    """The one file with all rows."""
+    rows = {function.name: function for function in functions(headers)}
+    made = [Row(CoreFunction(row, rows)) for row in rows.values() if row.core]
+    made = [row for row in made if row.possible]
+    calls = "\n\n".join(row.definition() for row in made)
+    table = "\n".join(row.entry() for row in made)
+    head = f'/* {ABOUT}\n *\n * {banner} */\n\n#include "dispatch/operation.h"\n'
+    text = f"{head}\n{calls}\n\nconst Row generated_rows[] = {{\n{table}\n  {{NULL, NULL, NULL}},\n}};\n"
+    return {"operations.c": text}
+
+
+class Row:
+    """One operation: the letters of its parameters, and the C that calls it."""
+
+    def __init__(self, core: CoreFunction):
+        self.core = core
+        self.places = {name: place for place, name in enumerate(core.given)}
+        self.letters = {"stream": "s"} | ({"axis": "x"} if len(core.variants) > 1 else {})
+        self.spread: dict[str, None] = {}  # in the order of the parameters
+        self.calls = [self._call(row) for row in core.variants]
+        self.possible = self.letters.keys() >= core.given.keys()
+
+    def entry(self) -> str:
+        letters = "".join(self.letters[name] for name in self.core.given)
+        return f'  {{"{self.name}", "{letters}", call_{self.name}}},'
+
+    @property
+    def name(self) -> str:
+        """That of the row: two modules may have functions of one name."""
+        return self.core.row.name.removeprefix("mlx_")
+
+    def definition(self) -> str:
+        outs = _outs(self.core.row)
+        kind = outs[0].type.removesuffix(" *")
+        tests = f"if (!({' && '.join(self.spread)})) {{"
+        before = [tests, "  return left_to_python;", "}"] if self.spread else []
+        lines = [*before, *(f"{kind} {out.name} = {{0}};" for out in outs), *self._choice()]
+        take = "pair" if len(outs) == 2 else {"list": "listed", "tuple": "tupled"}.get(self.core.result, "one")
+        lines.append(f"return {take}({', '.join(out.name for out in outs)});")
+        return f"static PyObject *call_{self.name}(Value *v) {{\n" + "".join(f"  {line}\n" for line in lines) + "}"
+
+    def _choice(self) -> list[str]:
+        base, *others = self.calls
+        if not others:
+            return [base]
+        axis = f"v[{self.places['axis']}]"
+        lines = [f"if (!{axis}.given) {{", f"  {base}", f"}} else if ({axis}.count == ONE_INT) {{", f"  {others[0]}"]
+        last = f"  {others[1]}" if len(others) == 2 else "  return left_to_python;"
+        return [*lines, "} else {", last, "}"]
+
+    # --- one C call ---
+
+    def _call(self, row: Function) -> str:
+        outs = [f"&{out.name}" for out in _outs(row)]
+        params = [param for param in row.params if param not in _outs(row)]
+        return f"{row.name}({', '.join([*outs, *self._arguments(params)])});"
+
+    def _arguments(self, params: list[Param]) -> list[str]:
+        numbered = self.core.numbered(params)
+        names = self.core.names(params, numbered)
+        arguments: list[str] = []
+        for param in params:
+            if param.type == "const mlx_stream":
+                arguments.append(f"v[{self.places['stream']}].stream")
+            elif param.name.endswith("_num") and param.type == "size_t":
+                arguments.append(f"ints_of(&{arguments[-1].removesuffix('.ints')})")
+            elif numbered[param.name] in self.places and numbered[param.name] != param.name:
+                arguments.append(self._spread(param, numbered))
+            else:
+                arguments.append(self._one(names[param.name], param))
+        return arguments
+
+    def _spread(self, param: Param, numbered: dict[str, str]) -> str:
+        """One of the numbers of a parameter that is one int or as many as there are axes."""
+        name = numbered[param.name]
+        place, count = self.places[name], list(numbered.values()).count(name)
+        self.letters[name] = "N"
+        self.spread[f"spread(&v[{place}], {count})"] = None
+        return f"v[{place}].ints[{param.name[-1]}]"
+
+    def _one(self, name: str, param: Param) -> str:
+        given, kind = self.core.given[name], param.type
+        value = f"v[{self.places[name]}]"
+        if kind == ARRAYS:
+            self._letter(name, "l" if given.mark == "like" else "A" if given.optional else "a")
+            return f"{value}.array"
+        if kind == "const mlx_vector_array":
+            self._letter(name, "v")
+            return f"{value}.vector"
+        if kind in LISTS:
+            self._letter(name, "N" if given.mark == "ints" else "n")
+            return f"{value}.ints"
+        if kind in OPTIONALS:
+            letter, c_type, field = OPTIONALS[kind]
+            self._letter(name, letter)
+            return f"({kind}){{({c_type}){value}.{field}, {value}.given}}"
+        if kind in ("mlx_dtype", "mlx_optional_dtype"):
+            return self._dtype(given, kind, value)
+        if kind == "const char *":
+            self._letter(name, "t")
+            return f"{value}.text"
+        if self.letters.get(name) == "x":
+            return f"{value}.ints[0]"
+        letter = NUMBERS[kind]
+        self._letter(name, letter)
+        return f"({kind}){value}.{FIELDS[letter]}" if kind != "bool" else f"{value}.flag"
+
+    def _letter(self, name: str, letter: str) -> None:
+        self.letters.setdefault(name, letter)
+
+    def _dtype(self, given: Given, kind: str, value: str) -> str:
+        self._letter(given.name, "D" if given.default else "d")
+        if kind == "mlx_optional_dtype":
+            return f"({kind}){{(mlx_dtype){value}.integer, {value}.given}}"
+        if given.default and given.default != "None":
+            return f"(mlx_dtype)({value}.given ? {value}.integer : MLX_{given.default.upper()})"
+        return f"(mlx_dtype){value}.integer"
