@@ -1,17 +1,9 @@
-"""Argument lists for every operation function of the main module: name -> [(args, kwargs)]."""
+"""Calls of every operation function of the main module."""
 
 import itertools
 
 import numpy as np
-from specs import DTYPES, SHAPES, A, N, V
-
-CASES: dict = {}
-
-
-def case(names, *args, **kwargs):
-    for name in names.split():
-        CASES.setdefault(name, []).append((args, kwargs))
-
+from specs import DTYPES, SHAPES, A, N, V, case
 
 UNARY = (
     "abs sign positive negative trunc square sqrt rsqrt reciprocal logical_not exp expm1 erf erfinv sin cos tan arcsin "

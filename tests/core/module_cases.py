@@ -1,18 +1,11 @@
-"""Argument lists for the functions of linalg, fft, fast and random: name -> [(args, kwargs)]."""
+"""Calls of the functions of linalg, fft, fast and random."""
 
 import itertools
 
-from specs import DTYPES, SHAPES, A, F, N, V
+from specs import DTYPES, SHAPES, A, F, N, V, case
 
-MODULE_CASES: dict = {}
 # Vectors that are right in any of several signs or orders, or sums in another order.
 INEXACT: set = set()
-
-
-def case(names, *args, **kwargs):
-    for name in names.split():
-        MODULE_CASES.setdefault(name, []).append((args, kwargs))
-
 
 CPU = {"stream": N("cpu")}
 

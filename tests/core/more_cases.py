@@ -1,10 +1,10 @@
-"""Argument lists for the other operation functions of the main module: products, convolutions, quantization."""
+"""Calls of the other operation functions of the main module: products, convolutions, quantization."""
 
 import itertools
 
 import numpy as np
-from cases import INDEX_REDUCTIONS, REDUCTIONS, case
-from specs import A, F, N, V
+from cases import INDEX_REDUCTIONS, REDUCTIONS
+from specs import A, F, N, V, case
 
 for mode in ("full", "same", "valid", "other"):
     for first, second in itertools.product((1, 2, 3, 5), repeat=2):

@@ -1,4 +1,4 @@
-"""Arguments that stand for the same thing in two libraries: made once, realised in mlx.core and in mlxffi.core."""
+"""Arguments and calls that stand for the same thing in mlx.core and in mlxffi.core: made once, realised in each."""
 
 import dataclasses
 import zlib
@@ -14,6 +14,8 @@ COMPLEX = ("complex64",)
 INTEGERS = UNSIGNED + SIGNED
 DTYPES = BOOL + INTEGERS + FLOATS + COMPLEX
 REAL = BOOL + INTEGERS + FLOATS
+# Calls by the name of the function, which cases.py, more_cases.py and module_cases.py fill: {name: [F]}.
+CASES: dict = {}
 # Each shape once plain, so that 0-d, empty and repeated sizes all occur.
 SHAPES = ((), (3,), (0,), (2, 3), (2, 0, 3), (2, 3, 4))
 
@@ -107,53 +109,12 @@ def realise(value, mx):
     return value
 
 
-def outcome(mx, name, args, kwargs):
-    """What a call gives: the class of its exception, or its results as (type, dtype, shape, bytes)."""
-    try:
-        return plain(mx, F(name, tuple(args), tuple(kwargs.items())).real(mx))
-    except Exception as error:
-        return error.with_traceback(None)
+def call(name, /, *args, **kwargs):
+    """A call of a function of the library."""
+    return F(name, args, tuple(kwargs.items()))
 
 
-def plain(mx, value):
-    """A result in terms that both libraries share."""
-    if isinstance(value, (list, tuple)):
-        return type(value).__name__, [plain(mx, item) for item in value]
-    if not isinstance(value, mx.array):
-        return value if value is None or isinstance(value, (bool, int, float, str)) else type(value).__name__
-    mx.eval(value)
-    dtype = str(value.dtype).rpartition(".")[2]
-    return dtype, tuple(value.shape), numbers_of(mx, value, dtype)
-
-
-def numbers_of(mx, array, dtype):
-    values = np.ascontiguousarray(np.array(array.astype(mx.float32) if dtype == "bfloat16" else array))
-    return values.view(np.float32) if dtype == "complex64" and values.ndim else values
-
-
-def alike(ours, theirs, exact=True):
-    """Whether two outcomes are the same: exceptions by class, arrays bit by bit, NaNs of any kind alike.
-
-    A std::bad_cast of mlx.core tells nothing about the argument that caused it: there anything is right.
-    """
-    if isinstance(theirs, RuntimeError) and "bad_cast" in str(theirs):
-        return True
-    if isinstance(theirs, Exception) or isinstance(ours, Exception):
-        return isinstance(theirs, Exception) and isinstance(ours, _builtin(type(theirs)))
-    if isinstance(theirs, tuple) and len(theirs) == 3 and isinstance(theirs[2], np.ndarray):
-        if not (isinstance(ours, tuple) and len(ours) == 3 and ours[:2] == theirs[:2]):
-            return False
-        if not exact:
-            # mlx.core rounds half types after each of several operations.
-            rtol, atol = {"float16": (1e-3, 4e-3), "bfloat16": (8e-3, 3e-2)}.get(ours[0], (1e-4, 1e-5))
-            return np.allclose(ours[2], theirs[2], rtol=rtol, atol=atol, equal_nan=True)
-        return np.array_equal(ours[2], theirs[2], equal_nan=ours[2].dtype.kind in "fc")
-    if isinstance(theirs, tuple) and isinstance(ours, tuple):
-        if ours[0] != theirs[0] or len(ours[1]) != len(theirs[1]):
-            return False
-        return all(alike(a, b, exact) for a, b in zip(ours[1], theirs[1], strict=True))
-    return ours == theirs
-
-
-def _builtin(kind):
-    return next(base for base in kind.__mro__ if base.__module__ == "builtins")
+def case(names, /, *args, **kwargs):
+    """Add a call of each of several functions to CASES."""
+    for name in names.split():
+        CASES.setdefault(name, []).append(call(name, *args, **kwargs))

@@ -4,8 +4,8 @@ import functools
 
 import mlx.core as theirs
 import pytest
+from both import plain, same
 from helpers import error_of
-from libraries import plain, same
 
 import mlxffi.core as ours
 

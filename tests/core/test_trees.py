@@ -4,7 +4,7 @@ import collections
 
 import mlx.core as theirs
 import pytest
-from libraries import outcome, plain, same
+from both import alike, outcome, plain, same
 
 import mlxffi.core as ours
 
@@ -148,5 +148,18 @@ def test_trees_of_axes():
 
 
 def test_outcomes_tell_results_from_exceptions():
-    assert outcome(lambda mx: mx.array([1]), theirs) == ("array", "int32", (1,), [1])
-    assert outcome(lambda mx: mx.grad(abs, argnums=-1), theirs) == "ValueError"
+    made, refused = outcome("mx.array([1])", theirs), outcome(lambda mx: mx.grad(abs, argnums=-1), theirs)
+    assert (made.dtype, made.shape, made.numbers().tolist()) == ("int32", (1,), [1])
+    assert refused is ValueError
+    assert not alike(made, refused)
+    assert not alike(refused, made)
+    assert alike(UnicodeError, ValueError)
+    assert not alike(ValueError, UnicodeError)
+
+
+@pytest.mark.parametrize("other", ["[1, 3]", "[[1, 2]]", "[1, 2], mx.int8", "[1., 2]", "[1, 2, 2]"])
+def test_outcomes_tell_arrays_apart(other):
+    first, second = outcome("[mx.array([1, 2])]", theirs), outcome(f"[mx.array({other})]", theirs)
+    assert alike(first, first)
+    assert not alike(first, second)
+    assert not alike(second, first, exact=False)
