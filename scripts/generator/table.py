@@ -18,6 +18,8 @@ has
   doc       what it computes; errors: what makes it fail
 
 A file's `also` names, by Python module, what the header's generated module takes from a handwritten one.
+
+checks.py compares the rows with their prototypes and with each other.
 """
 
 from __future__ import annotations
@@ -50,6 +52,11 @@ NAMESPACES = {
     "random": "random::",
     "distributed": "distributed::",
 }
+
+# What a function's row may have beside its prototype and description.
+KEYS = {
+    "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "defaults", "core", "errors",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -114,9 +121,16 @@ class Header:
     functions: list[Function] = field(default_factory=list)
 
 
-def load() -> list[Header]:
-    """Read the whole table, in the order of mlx.h."""
-    return [_header(name) for name in HEADERS]
+class TableError(SystemExit):
+    """A row that says what cannot be: the message names the row and its file."""
+
+    def __init__(self, part: str, row: str, wrong: str):
+        super().__init__(f"{part}.toml: {row}: {wrong}")
+
+
+def load(folder: Path = TABLE, names: tuple[str, ...] = HEADERS) -> list[Header]:
+    """Read the tables of some headers, in the order of mlx.h."""
+    return [_header(folder, name) for name in names]
 
 
 def functions(headers: list[Header]) -> list[Function]:
@@ -124,36 +138,44 @@ def functions(headers: list[Header]) -> list[Function]:
     return [function for header in headers for function in header.functions]
 
 
-def _header(name: str) -> Header:
+def _header(folder: Path, name: str) -> Header:
     header = Header(name)
-    for path in sorted(TABLE.glob(f"{name}.toml")) or sorted(TABLE.glob(f"{name}_[0-9]*.toml")):
+    for path in sorted(folder.glob(f"{name}.toml")) or sorted(folder.glob(f"{name}_[0-9]*.toml")):
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         header.about = data.get("about", header.about)
         header.raw += data.get("raw", "")
         header.also |= data.get("also", {})
-        header.types += [_type(row) for row in data.get("type", [])]
+        header.types += [_type(row, path.stem) for row in data.get("type", [])]
         header.functions += [_function(row, name, path.stem) for row in data.get("function", [])]
     if not (header.types or header.functions or header.raw):
-        raise SystemExit(f"scripts/api has no table for {name}.h")
+        raise SystemExit(f"{folder} has no table for {name}.h")
     return header
 
 
-def _type(row: dict[str, Any]) -> Type:
-    declared = re.search(r"\(\*(\w+)\)", row["c"]) or re.search(r"(\w+)$", row["c"])
-    assert declared, row["c"]
+def _type(row: dict[str, Any], part: str) -> Type:
+    _require_keys(row, part, {"c", "doc"}, {"cxx", "added"})
+    declared = re.search(r"(\w+)$", row["c"]) or re.search(r"\(\*(\w+)\)", row["c"])
+    if not declared:
+        raise TableError(part, row["c"], "is no type definition in C")
     return Type(row["c"], declared[1], row["doc"], row.get("cxx", ""))
 
 
 def _function(row: dict[str, Any], header: str, part: str) -> Function:
+    _require_keys(row, part, {"c", "doc"}, KEYS)
     found = re.fullmatch(r"(.*?)(\w+)\((.*)\)", row["c"])
-    assert found, row["c"]
-    params = () if found[3] == "void" else tuple(_param(text) for text in _split(found[3]))
+    if not found:
+        raise TableError(part, row["c"], "is no prototype in C")
+    params = () if found[3] == "void" else tuple(_param(text, part, found[2]) for text in _split(found[3]))
     rest = {key: value for key, value in row.items() if key not in ("c", "nullable")}
     nullable = frozenset(row.get("nullable", ()))
-    unknown = nullable - {param.name for param in params}
-    if unknown:
-        raise SystemExit(f"{part}.toml: {found[2]} has no parameter {sorted(unknown)}")
     return Function(row["c"], found[2], found[1].strip(), params, header, part, nullable=nullable, **rest)
+
+
+def _require_keys(row: dict[str, Any], part: str, needed: set[str], allowed: set[str]) -> None:
+    unknown, missing = sorted(row.keys() - needed - allowed), sorted(needed - row.keys())
+    if unknown or missing:
+        wrong = f"has no place for {unknown}" if unknown else f"lacks {missing}"
+        raise TableError(part, row.get("c", "a row"), wrong)
 
 
 def _split(text: str) -> list[str]:
@@ -168,9 +190,10 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def _param(text: str) -> Param:
+def _param(text: str, part: str, function: str) -> Param:
     found = re.search(r"\(\*(\w+)\)", text) or re.search(r"(\w+)$", text)
     if text == "...":
         return Param("...", "", text)
-    assert found, text
+    if not found:
+        raise TableError(part, function, f"{text!r} is no parameter in C")
     return Param((text[: found.start(1)] + text[found.end(1) :]).strip(), found[1], text)
