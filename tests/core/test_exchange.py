@@ -2,15 +2,10 @@
 
 import copy
 import gc
-import sys
-from pathlib import Path
-
-import numpy as np
-import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import both
+import numpy as np
+import pytest
 
 import mlxffi.core as mx
 from mlxffi import memory

@@ -1,15 +1,9 @@
 """The operation functions of mlxffi.core against those of mlx.core, over thousands of generated arguments."""
 
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 import cases  # noqa: F401 (adds to CASES)
 import mlx.core as theirs
 import more_cases  # noqa: F401 (adds to CASES)
+import pytest
 from both import alike, outcome
 from module_cases import INEXACT
 from specs import CASES, N, call

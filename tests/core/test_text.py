@@ -1,15 +1,10 @@
 """Arrays as text: what C makes of computed arrays, mlx.core makes of them too, and Python of those that are not."""
 
-import sys
-from pathlib import Path
-
 import mlx.core as theirs
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import mlxffi.core as ours
 from mlxffi.core import _printing
