@@ -32,6 +32,7 @@ def require_consistent(headers: list[Header]) -> None:
     for function in rows.values():
         wrong = [*_unknown_names(function), *_unknown_types(function, types), *_expression(function)]
         wrong += _core(function, rows) if function.core else []
+        wrong += [] if function.doc.strip() else ["doc: says nothing"]
         if wrong:
             raise TableError(function.part, function.name, wrong[0])
 

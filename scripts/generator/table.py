@@ -55,7 +55,7 @@ NAMESPACES = {
 
 # What a function's row may have beside its prototype and description.
 KEYS = {
-    "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "defaults", "core", "errors",
+    "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "defaults", "core", "doc", "errors",
 }  # fmt: skip
 
 
@@ -161,7 +161,7 @@ def _type(row: dict[str, Any], part: str) -> Type:
 
 
 def _function(row: dict[str, Any], header: str, part: str) -> Function:
-    _require_keys(row, part, {"c", "doc"}, KEYS)
+    _require_keys(row, part, {"c"}, KEYS)
     found = re.fullmatch(r"(.*?)(\w+)\((.*)\)", row["c"])
     if not found:
         raise TableError(part, row["c"], "is no prototype in C")

@@ -25,6 +25,7 @@ ERRORS = {
     "unknown result": (["c = 'mlx_arry mlx_abs(const mlx_array a)'"], r"mlx_abs: the result is of an unknown type"),
     "nullable": ([f"{ABS}\nnullable = ['b']"], r"mlx_abs: nullable: C has no parameter \['b'\]"),
     "default": ([f"{ABS}\ndefaults = {{ b = '1' }}"], r"mlx_abs: defaults: C has no parameter \['b'\]"),
+    "no description": ([f"{ABS}\ndoc = ' '"], r"mlx_abs: doc: says nothing"),
     "twice": ([ABS, ABS], r"mlx_abs: stands in the table 2 times"),
     # the expression
     "unknown name": ([f"{ABS}\ncpp = 'mx::abs(b, s)'"], r"mlx_abs: cpp: \['b'\] are no parameters"),
@@ -54,7 +55,8 @@ ERRORS = {
 def load(folder, rows):
     types = (Path(__file__).parent / "golden/array.toml").read_text()
     (folder / "array.toml").write_text(types)
-    (folder / "ops_1_first.toml").write_text("".join(f'[[function]]\n{row}\ndoc = "A row."\n' for row in rows))
+    described = [row if "doc =" in row else f"{row}\ndoc = 'A row.'" for row in rows]
+    (folder / "ops_1_first.toml").write_text("".join(f"[[function]]\n{row}\n" for row in described))
     api = table.load(folder, ("array", "ops"))
     checks.require_consistent(api)
     return api
