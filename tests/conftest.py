@@ -5,9 +5,14 @@ import signal
 import sys
 
 import pytest
+from hypothesis import settings
 
 # Before mlx.core, with which tests compare: the BLAS bridge must come before libmlx binds its BLAS.
 import mlxffi  # noqa: F401
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("mlxffi", deadline=None)
+settings.load_profile("mlxffi")
 
 # Shells start background jobs with SIGINT ignored, which processes that tests start would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
