@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Does what README tells a user to do, word for word, on a bare Debian made with debootstrap, and prints a verdict for each.
+#
+# usage: scripts/check_fresh.sh [--quick] [bookworm|trixie]...      (default: both)
+#
+# The Debian gets what README names for apt-get and a copy of HEAD; README's commands run there with an empty environment.
+# --quick runs fewer tests. Needs root and apt. Of this machine's settings the Debian gets those that lead to the package
+# indices (apt's, pip's, proxies, certificates), but no local folder of packages.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# What depends most on the interpreter and the compiler.
+QUICK="tests/abi tests/test_*.py tests/core/test_core_*.py"
+
+work=$(mktemp -d)
+trap 'rm -rf --one-file-system "$work"' EXIT
+
+# The commands of README's first sh block under a heading.
+commands_under() {
+  git show HEAD:README.md | awk -v heading="## $1" '
+    /^## / { here = $0 == heading } here && /^```/ { if (inside) exit; inside = /sh$/; next } inside'
+}
+
+apt_packages() {
+  git show HEAD:README.md | sed -n '0,/apt-get install/s/.*`apt-get install \([^`]*\)`.*/\1/p'
+}
+
+# Runs commands as root of the folder $root; mounts and processes go when they end.
+inside() {
+  local proxies=() name
+  for name in {http,https,no}_proxy {HTTP,HTTPS,NO}_PROXY; do
+    [ -z "${!name:-}" ] || proxies+=("$name=${!name}")
+  done
+  # shellcheck disable=SC2016
+  unshare --mount --pid --fork --kill-child bash -ec '
+    mount -t proc proc "$0/proc"; mount --rbind /dev "$0/dev"; chroot "$0" "$@"' "$root" \
+    /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "${proxies[@]}" \
+    bash -ec "cd /root/mlxffi; $1" </dev/null
+}
+
+# One of pip's settings, wherever it is set, less what lies in local folders.
+pip_setting() {
+  python3 -m pip config list | sed -n "s/^[a-z:]*\.$1='\(.*\)'\$/\1/p" | tail -n 1 | xargs -n 1 |
+    sed '/^file:/d' | xargs
+}
+
+carry_settings() {
+  local key value
+  apt-config dump Acquire >"$root/etc/apt/apt.conf.d/99machine"
+  cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+  echo "[global]" >"$root/etc/pip.conf"
+  for key in index-url extra-index-url trusted-host proxy timeout default-timeout cert; do
+    value=$(pip_setting "$key")
+    [ -z "$value" ] || echo "$key = $value" >>"$root/etc/pip.conf"
+    [ ! -f "$value" ] || install -D -m 644 "$value" "$root$value"
+  done
+}
+
+make_debian() {
+  local mirror
+  # shellcheck disable=SC2016
+  mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1) &&
+    debootstrap --variant=minbase "$1" "$root" "$mirror" && carry_settings &&
+    mkdir "$root/root/mlxffi" && git archive HEAD | tar -x -C "$root/root/mlxffi" &&
+    inside "apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get install -q -y $(apt_packages)"
+}
+
+# Runs a step with its output in the log, and adds to the verdict how it went.
+step() {
+  local name=$1 start=$SECONDS status=0
+  "${@:2}" >>"$log" 2>&1 || status=$?
+  verdict+="; $name $([ $status = 0 ] && echo passed || echo FAILED) in $((SECONDS - start)) s"
+  [ $status = 0 ] || tail -n 400 "$log"
+  return $status
+}
+
+check() {
+  local root=$work/$1 log=$work/$1.log verdict=$1 status=0
+  {
+    step "apt-get" make_debian "$1" &&
+      verdict+="; $(inside 'python3 -V; echo g++; g++ -dumpfullversion' | xargs)" &&
+      step "install" inside "$(commands_under Install)" &&
+      step "tests" inside "$(commands_under Tests) ${quick:+$QUICK}"
+  } || status=1
+  sed -n 's/^skipped /  &/p' "$log"
+  echo "$verdict: $(grep -E '^[0-9]+ (passed|failed).* in ' "$log" | tail -n 1)"
+  rm -rf --one-file-system "$root"
+  return $status
+}
+
+[ "${1:-}" != --quick ] || { quick=yes; shift; }
+command -v debootstrap >/dev/null || { apt-get update -qq; apt-get install -y -qq debootstrap >/dev/null; }
+failed=0
+[ $# -gt 0 ] || set -- bookworm trixie
+for release; do
+  check "$release" || failed=1
+done
+exit $failed
