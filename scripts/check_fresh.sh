@@ -18,11 +18,12 @@ trap 'rm -rf --one-file-system "$work"' EXIT
 # The commands of README's first sh block under a heading.
 commands_under() {
   git show HEAD:README.md | awk -v heading="## $1" '
-    /^## / { here = $0 == heading } here && /^```/ { if (inside) exit; inside = /sh$/; next } inside'
+    /^## / { here = $0 == heading } here && /^```/ { if (inside) exit; inside = /sh$/; next } inside' |
+    grep .
 }
 
 apt_packages() {
-  git show HEAD:README.md | sed -n '0,/apt-get install/s/.*`apt-get install \([^`]*\)`.*/\1/p'
+  git show HEAD:README.md | sed -n '0,/apt-get install/s/.*`apt-get install \([^`]*\)`.*/\1/p' | grep .
 }
 
 # Runs commands as root of the folder $root; mounts and processes go when they end.
@@ -62,7 +63,7 @@ make_debian() {
   mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1) &&
     debootstrap --variant=minbase "$1" "$root" "$mirror" && carry_settings &&
     mkdir "$root/root/mlxffi" && git archive HEAD | tar -x -C "$root/root/mlxffi" &&
-    inside "apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get install -q -y $(apt_packages)"
+    inside "apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get install -q -y $packages"
 }
 
 # Runs a step with its output in the log, and adds to the verdict how it went.
@@ -79,8 +80,8 @@ check() {
   {
     step "apt-get" make_debian "$1" &&
       verdict+="; $(inside 'python3 -V; echo g++; g++ -dumpfullversion' | xargs)" &&
-      step "install" inside "$(commands_under Install)" &&
-      step "tests" inside "$(commands_under Tests) ${quick:+$QUICK}"
+      step "install" inside "$install" &&
+      step "tests" inside "$tests ${quick:+$QUICK}"
   } || status=1
   sed -n 's/^skipped /  &/p' "$log"
   echo "$verdict: $(grep -E '^[0-9]+ (passed|failed).* in ' "$log" | tail -n 1)"
@@ -88,6 +89,9 @@ check() {
   return $status
 }
 
+install=$(commands_under Install)
+tests=$(commands_under Tests)
+packages=$(apt_packages)
 [ "${1:-}" != --quick ] || { quick=yes; shift; }
 command -v debootstrap >/dev/null || { apt-get update -qq; apt-get install -y -qq debootstrap >/dev/null; }
 failed=0

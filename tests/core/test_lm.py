@@ -12,9 +12,6 @@ import pytest
 
 import mlxffi.core as mx
 
-pytest.importorskip("mlx_lm")
-pytest.importorskip("tokenizers")
-
 HERE = Path(__file__).parent
 LIBRARIES = {"real": [], "compat": ["-m", "mlxffi", "run"]}
 MODELS = ["llama", "qwen3", "gemma3_text"]

@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-
-pytest.importorskip("mlx_lm")
-
 from model_cases import NAMES, config_dict, nested, numbers, ours, theirs, tokens
 
 import mlxffi.core as mx
