@@ -2,6 +2,7 @@
 # Does what README tells a user to do, word for word, on a bare Debian made with debootstrap, and prints a verdict for each.
 #
 # usage: scripts/check_fresh.sh [--quick] [bookworm|trixie]...      (default: both)
+#        scripts/check_fresh.sh --commands      (only print what it takes from README)
 #
 # The Debian gets what README names for apt-get and a copy of HEAD; README's commands run there with an empty environment.
 # --quick runs fewer tests. Needs root and apt. Of this machine's settings the Debian gets those that lead to the package
@@ -17,13 +18,12 @@ trap 'rm -rf --one-file-system "$work"' EXIT
 
 # The commands of README's first sh block under a heading.
 commands_under() {
-  git show HEAD:README.md | awk -v heading="## $1" '
-    /^## / { here = $0 == heading } here && /^```/ { if (inside) exit; inside = /sh$/; next } inside' |
-    grep .
+  awk -v heading="## $1" '
+    /^## / { here = $0 == heading } here && /^```/ { if (inside) exit; inside = /sh$/; next } inside' README.md | grep .
 }
 
 apt_packages() {
-  git show HEAD:README.md | sed -n '0,/apt-get install/s/.*`apt-get install \([^`]*\)`.*/\1/p' | grep .
+  sed -n '0,/apt-get install/s/.*`apt-get install \([^`]*\)`.*/\1/p' README.md | grep .
 }
 
 # Runs commands as root of the folder $root; mounts and processes go when they end.
@@ -92,6 +92,7 @@ check() {
 install=$(commands_under Install)
 tests=$(commands_under Tests)
 packages=$(apt_packages)
+[ "${1:-}" != --commands ] || { printf '%s\n' "$packages" "$install" "$tests"; exit; }
 [ "${1:-}" != --quick ] || { quick=yes; shift; }
 command -v debootstrap >/dev/null || { apt-get update -qq; apt-get install -y -qq debootstrap >/dev/null; }
 failed=0
