@@ -46,15 +46,18 @@ pip_setting() {
 }
 
 carry_settings() {
-  local key value
+  local key value certificates
   apt-config dump Acquire >"$root/etc/apt/apt.conf.d/99machine"
   cp -L /etc/resolv.conf "$root/etc/resolv.conf"
   echo "[global]" >"$root/etc/pip.conf"
-  for key in index-url extra-index-url trusted-host proxy timeout default-timeout cert; do
+  for key in index-url extra-index-url trusted-host proxy timeout default-timeout; do
     value=$(pip_setting "$key")
     [ -z "$value" ] || echo "$key = $value" >>"$root/etc/pip.conf"
-    [ ! -f "$value" ] || install -D -m 644 "$value" "$root$value"
   done
+  # Under a name that Debian's own package of certificates does not write to.
+  certificates=$(pip_setting cert)
+  cp -L "${certificates:-/etc/ssl/certs/ca-certificates.crt}" "$root/etc/certificates"
+  echo "cert = /etc/certificates" >>"$root/etc/pip.conf"
 }
 
 make_debian() {
