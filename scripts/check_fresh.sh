@@ -45,6 +45,7 @@ pip_setting() {
     sed '/^file:/d' | xargs
 }
 
+# What leads to the package indices, and what saves waiting for the disk.
 carry_settings() {
   local key value certificates
   apt-config dump Acquire >"$root/etc/apt/apt.conf.d/99machine"
@@ -54,6 +55,7 @@ carry_settings() {
     value=$(pip_setting "$key")
     [ -z "$value" ] || echo "$key = $value" >>"$root/etc/pip.conf"
   done
+  echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/machine"
   # Under a name that Debian's own package of certificates does not write to.
   certificates=$(pip_setting cert)
   cp -L "${certificates:-/etc/ssl/certs/ca-certificates.crt}" "$root/etc/certificates"
