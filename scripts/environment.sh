@@ -1,8 +1,8 @@
 # Sourced by the other scripts: `environment NAME EXTRAS` makes the virtual environment NAME in the checkout, installs
 # mlxffi into it in editable form with those extras, and sets `python` to its interpreter.
 #
-# PYTHON chooses the interpreter it is made with (default: python3) and adds its version to NAME. What Debian's python3 lacks (venv, headers) and a
-# C++ compiler are installed with apt-get where that is possible.
+# PYTHON chooses the interpreter it is made with (default: python3) and adds its version to NAME. What Debian's python3
+# lacks (venv, headers) and a C++ compiler are installed with apt-get where that is possible.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
