@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Build the wheel, look into it, and try it in a fresh environment of every CPython that this machine has.
 
-usage: python scripts/check_wheel.py [--wheel FILE] [--backend mlx-cuda-13]
+usage: python scripts/check_wheel.py [--wheel FILE] [--backend mlx-cuda-13] | --pythons
 
 With --backend, that wheel takes the place of mlx-cpu (without its dependencies, which are gigabytes): mlxffi must work
 with it, or refuse in one sentence that says why and what to do.
@@ -72,9 +72,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--wheel", type=Path, help="check this one instead of building it")
     parser.add_argument("--backend", default="mlx-cpu", help="the backend's wheel (default: mlx-cpu)")
+    parser.add_argument("--pythons", action="store_true", help="only tell which CPythons this machine has")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
+        if options.pythons:
+            for (major, minor), path in sorted(pythons(folder).items()):
+                print(f"{major}.{minor} {path}")
+            return 0
         try:
             wheel = (options.wheel or build(folder / "wheel")).resolve()
             check_contents(wheel)

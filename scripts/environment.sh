@@ -1,8 +1,8 @@
 # Sourced by the other scripts: `environment NAME EXTRAS` makes the virtual environment NAME in the checkout, installs
 # mlxffi into it in editable form with those extras, and sets `python` to its interpreter.
 #
-# PYTHON chooses the interpreter it is made with (default: python3). What Debian's python3 lacks (venv, headers) and a
-# C++ compiler are installed with apt-get where that is possible.
+# PYTHON chooses the interpreter it is made with (default: python3) and adds its version to NAME. What Debian's python3
+# lacks (venv, headers) and a C++ compiler are installed with apt-get where that is possible.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -28,6 +28,7 @@ install_missing() {
 environment() {
   local folder=$root/$1 extras=$2
   install_missing || return 1
+  [ -z "${PYTHON:-}" ] || folder+=$("$PYTHON" -c 'import sys; print("-%d.%d" % sys.version_info[:2])') || return 1
   [ -x "$folder/bin/python" ] || "${PYTHON:-python3}" -m venv "$folder" || return 1
   python=$folder/bin/python
   "$python" -m pip install -q --upgrade pip || return 1

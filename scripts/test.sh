@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the virtual environment .venv-test, installs mlxffi with what its tests need and runs them.
-# usage: scripts/test.sh [pytest arguments]      (EXTRAS names the extras to install: cpu,test)
+# usage: [PYTHON=python3.10] [EXTRAS=cpu,test] scripts/test.sh [pytest arguments]
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 environment .venv-test "${EXTRAS:-cpu,test}"

@@ -3,6 +3,7 @@
 import gc
 import signal
 import sys
+from collections import Counter
 
 import pytest
 from hypothesis import settings
@@ -22,6 +23,16 @@ def pytest_collection_finish():
     """Let the collector, which runs before each test, pass over all modules: it takes most of a short test's time."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say by reason how many tests were skipped, and keep their names: `pytest @FILE` runs them where more is there."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    for reason, count in Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped).items():
+        terminalreporter.write_line(f"skipped {count}: {reason}")
+    if hasattr(config, "cache"):
+        names = "".join(f"{report.nodeid}\n" for report in skipped)
+        (config.cache.mkdir("skipped") / "names").write_text(names)
 
 
 @pytest.fixture(autouse=True)

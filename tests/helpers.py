@@ -215,8 +215,12 @@ def raised_by(call):
     raise AssertionError("nothing was raised")
 
 
+# CPython 3.12 and newer warn of a fork beside other threads, which MLX always has.
+FORKS = "ignore:This process (pid=:DeprecationWarning"
+
+
 def run_python(code, timeout=120):
     """Run a program; its status, its output and what it wrote to stderr."""
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-W", FORKS, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     return result.returncode, result.stdout, result.stderr

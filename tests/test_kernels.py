@@ -18,15 +18,16 @@ SOURCES = {
     "cuda_kernel": "auto i = cooperative_groups::this_grid().thread_rank(); out[i] = a[i] * T(scale);",
 }
 THERE = {"metal_kernel": metal, "cuda_kernel": cuda}
+BACKENDS = {"metal_kernel": "a Mac's GPU", "cuda_kernel": "an NVIDIA GPU and mlx-cuda"}
 NAMES = sorted(SOURCES)
 
 
 def missing(name):
-    return pytest.mark.skipif(bool(THERE[name]), reason="the backend is there")
+    return pytest.mark.skipif(bool(THERE[name]), reason=f"needs a machine without {BACKENDS[name]}")
 
 
 def there(name):
-    return pytest.mark.skipif(not THERE[name], reason="the backend is not there")
+    return pytest.mark.skipif(not THERE[name], reason=f"needs {BACKENDS[name]}")
 
 
 def made(name):

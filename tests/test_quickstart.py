@@ -10,9 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("matplotlib", reason="quickstart draws its loss curve with matplotlib")
-pytest.importorskip("tqdm", reason="quickstart shows its progress with tqdm")
-
 from mlxffi import io
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"

@@ -1,13 +1,11 @@
 """Transforms against mlx.core, on generated shapes, dtypes and argnums: the same values, the same classes of errors."""
 
+import mlx.core as mx
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mlxffi as m
-
-mx = pytest.importorskip("mlx.core")
 
 # From two arrays to one of their common shape, by the names that both libraries have.
 FUNCTIONS = {

@@ -8,6 +8,7 @@ import sys
 import weakref
 from pathlib import Path
 
+import ml_dtypes
 import mlx.core
 import numpy as np
 import pytest
@@ -103,7 +104,6 @@ def test_from_numpy(dtype):
 
 
 def test_from_bfloat16_of_numpy():
-    ml_dtypes = pytest.importorskip("ml_dtypes")
     values = np.array([1.5, 2], ml_dtypes.bfloat16)
     assert repr(mx.array(values)) == repr(mlx.core.array(values))
     assert repr(mx.array(values, mx.int8)) == repr(mlx.core.array(values, mlx.core.int8))

@@ -2,8 +2,13 @@
 
 import json
 
+import mlx.core as real
+import mlx.nn as nn
 import pytest
 from lora_cases import Numbers, model, near, trained
+from mlx.utils import tree_flatten
+from mlx_lm.models.switch_layers import SwitchLinear
+from mlx_lm.tuner.utils import linear_to_lora_layers, load_adapters
 from test_lora_layers import from_real, to_real
 
 import mlxffi.core as mx
@@ -11,14 +16,6 @@ from mlxffi.tuner import layers
 from mlxffi.tuner._trees import flatten
 from mlxffi.tuner.lora import LoRAConfig, attach, create_adapter, load_adapter, save_adapter
 from mlxffi.tuner.lora.targets import kind_of, layers_of
-
-pytest.importorskip("mlx_lm")
-
-import mlx.core as real
-import mlx.nn as nn
-from mlx.utils import tree_flatten
-from mlx_lm.models.switch_layers import SwitchLinear
-from mlx_lm.tuner.utils import linear_to_lora_layers, load_adapters
 
 KEYS = ["self_attn.q_proj", "switch_mlp.up", "lm_head", "model.embed_tokens"]
 

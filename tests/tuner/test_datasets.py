@@ -104,7 +104,6 @@ def test_what_is_wrong_in_a_template_comes_with_the_record(tmp_path):
 
 @pytest.fixture(scope="module")
 def theirs():
-    pytest.importorskip("mlx_lm")
     from mlx_lm.tuner import datasets
 
     return datasets
@@ -255,6 +254,9 @@ def test_a_list_is_no_dataset():
 # --- what is refused ---
 
 
+HALF = "expected characters, got half of a surrogate pair"
+
+
 @pytest.mark.parametrize(
     ("first", "second", "reason"),
     [
@@ -275,6 +277,9 @@ def test_a_list_is_no_dataset():
         (CHAT, {"messages": [{"role": "user", "content": 1.5}]}, "messages[0].content: expected a string, got a numb"),
         (CHAT, {"messages": [{"role": "a", "content": ["a"]}]}, "messages[0].content[0]: expected an object, got a st"),
         (CHAT, {**CHAT, "tools": [None]}, "tools[0]: expected an object, got null"),
+        (TEXT, {"text": "a\ud83d"}, f"text: {HALF}, \\ud83d"),
+        (COMPLETION, {**COMPLETION, "prompt": "\ude00b"}, f"prompt: {HALF}, \\ude00"),
+        (COMPLETION, {**COMPLETION, "completion": "\ud800"}, f"completion: {HALF}, \\ud800"),
     ],
 )
 def test_every_record_is_as_the_first(tmp_path, first, second, reason):
@@ -283,6 +288,21 @@ def test_every_record_is_as_the_first(tmp_path, first, second, reason):
     assert message.startswith(f"record 2: {reason}")
     path = write_jsonl(tmp_path / "train.jsonl", data)
     assert message_of(lambda: load_dataset(path, BYTES)).startswith(f"{path}:3: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ({"role": "\ud800", "content": "a"}, "role"),
+        ({"role": "user", "content": "\ud800"}, "content"),
+        ({"role": "user", "content": [{"type": "text", "text": "\ud800"}]}, "content[0].text"),
+    ],
+)
+def test_half_of_a_character_in_a_conversation_is_told_with_its_place(tmp_path, message, field):
+    data = [CHAT, {"messages": [*CHAT["messages"], message]}]
+    assert message_of(lambda: create_dataset(data, BYTES)) == f"record 1: messages[2].{field}: {HALF}, \\ud800"
+    path = write_jsonl(tmp_path / "train.jsonl", data)
+    assert message_of(lambda: load_dataset(path, BYTES)) == f"{path}:2: messages: {HALF}, \\ud800"
 
 
 def test_records_that_were_never_checked_are_when_they_are_used():

@@ -120,8 +120,8 @@ def test_the_configuration_has_all_settings_as_mlx_lm_has_them(folder):
 
 def test_adapters_are_exchanged_with_mlx_lm_on_mlx_core(folder):
     """Logits of our adapter there, and of theirs here."""
-    mlx_lm = pytest.importorskip("mlx_lm")
     import mlx.core as real
+    import mlx_lm
     from mlx.utils import tree_flatten
     from mlx_lm.tuner.utils import linear_to_lora_layers
 

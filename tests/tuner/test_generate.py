@@ -7,8 +7,6 @@ from functools import partial
 import numpy as np
 import pytest
 
-pytest.importorskip("mlx_lm")
-pytest.importorskip("tokenizers")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from lm_models import MODELS, tokenizer, write_model

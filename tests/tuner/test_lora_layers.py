@@ -1,19 +1,16 @@
 """Adapted layers do what mlx_lm's do over mlx.core, with the same numbers: forward, gradients, fused weights."""
 
+import mlx.core as real
+import mlx.nn as nn
 import numpy as np
 import pytest
 from lora_cases import EXPERTS, IN, OUT, SCHEMES, Numbers, adapted, expected_weight, factors, layer, name_of, near, wide
-
-import mlxffi.core as mx
-from mlxffi.tuner import layers
-
-pytest.importorskip("mlx_lm")
-
-import mlx.core as real
-import mlx.nn as nn
 from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 from mlx_lm.tuner.dora import DoRAEmbedding, DoRALinear
 from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
+
+import mlxffi.core as mx
+from mlxffi.tuner import layers
 
 WRAPPERS = {
     ("linear", False): LoRALinear,

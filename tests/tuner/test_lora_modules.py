@@ -12,8 +12,6 @@ from helpers import error_of
 
 import mlxffi.tuner.lora  # noqa: F401
 
-pytest.importorskip("mlx_lm")
-
 CHILD = Path(__file__).parent / "lora_modules_child.py"
 CHECKS = re.findall(r"^def (check_\w+)", CHILD.read_text(), re.MULTILINE)
 

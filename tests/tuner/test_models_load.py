@@ -6,8 +6,6 @@ import os
 import numpy as np
 import pytest
 
-pytest.importorskip("mlx_lm")
-pytest.importorskip("tokenizers")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from lm_models import MODELS, tokenizer, write_model

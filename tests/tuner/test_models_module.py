@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("mlx_lm")
-
 from mlxffi.tuner.models import ModuleModel
 
 HERE = Path(__file__).parent

@@ -1,6 +1,5 @@
 """Schedules: the rates of mlx.optimizers and mlx_lm at every step, for ints and arrays, compiled or not."""
 
-import importlib.util
 import json
 import math
 
@@ -106,7 +105,6 @@ print(json.dumps([[float(build_schedule(config)(mx.array(step, mx.uint64))) for 
 """
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("mlx_lm"), reason="compares with mlx_lm")
 def test_build_schedule_equals_mlx_lms():
     warmups = [{}, {"warmup": 0}, {"warmup": 3}, {"warmup": 3, "warmup_init": 0.02}]
     configs = [{"name": name, "arguments": arguments, **warmup} for name, arguments in CASES for warmup in warmups]

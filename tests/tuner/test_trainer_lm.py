@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("mlx_lm")
-
 PROGRAM = Path(__file__).with_name("trainer_lm_child.py")
 
 

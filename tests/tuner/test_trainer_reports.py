@@ -116,7 +116,6 @@ class Terminal(io.StringIO):
 
 @pytest.mark.leaks
 def test_a_terminal_shows_a_bar_and_the_same_table():
-    pytest.importorskip("rich")
     plain, terminal = io.StringIO(), Terminal()
     run([PlainConsole(plain)])
     shown = console(terminal)
@@ -129,8 +128,6 @@ def test_a_terminal_shows_a_bar_and_the_same_table():
 
 @pytest.mark.leaks
 def test_the_bar_ends_with_an_exception():
-    pytest.importorskip("rich")
-
     class Fails(Callback):
         def on_train_report(self, report):
             raise ZeroDivisionError
@@ -151,7 +148,6 @@ def test_without_rich_a_terminal_gets_the_plain_table(monkeypatch):
 
 @pytest.mark.leaks
 def test_the_loss_curve_is_drawn(tmp_path):
-    pytest.importorskip("matplotlib")
     metrics, picture = tmp_path / METRICS_FILE, tmp_path / "loss.png"
     run([MetricsFile(metrics), LossPlot(metrics, picture)])
     drawn = picture.read_bytes()

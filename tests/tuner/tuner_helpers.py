@@ -3,7 +3,6 @@
 import functools
 import json
 
-import pytest
 from helpers import error_of
 
 TEMPLATE = (
@@ -40,7 +39,6 @@ class ByteTokenizer:
 @functools.cache
 def trained_tokenizer(template=TEMPLATE):
     """A tokenizer of transformers with a chat template, trained on Python's manual."""
-    pytest.importorskip("transformers")
     from lm_models import tokenizer
     from transformers import PreTrainedTokenizerFast
 

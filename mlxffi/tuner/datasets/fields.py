@@ -125,6 +125,8 @@ def _check_content(message: Record, path: str) -> None:
     content = message.get("content")
     if isinstance(content, list):
         _require_objects(message, "content", path)
+        for index, part in enumerate(content):
+            require_characters(f"{path}content[{index}].text", part.get("text"))
     elif content is not None or not message.get("tool_calls"):
         _require_string(message, "content", path)
 
@@ -139,6 +141,20 @@ CHECKS: dict[str, Callable[[Record, DatasetConfig], None]] = {
 def _require_string(record: Record, field: str, path: str = "") -> None:
     if not isinstance(record.get(field), str):
         raise ArgumentError(f"{path}{field}: expected a string, got {_found(record, field)}")
+    require_characters(f"{path}{field}", record[field])
+
+
+def require_characters(name: str, text: Any) -> None:
+    """Raise where a text has half of a surrogate pair, which JSON and Python can write and no tokenizer can read."""
+    try:
+        isinstance(text, str) and text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ArgumentError(f"{name}: {half_of_a_pair(error)}") from None
+
+
+def half_of_a_pair(error: UnicodeEncodeError) -> str:
+    """What is wrong with a text that cannot be encoded."""
+    return f"expected characters, got half of a surrogate pair, \\u{ord(error.object[error.start]):04x}"
 
 
 def _require_objects(record: Record, field: str, path: str = "", required: bool = True) -> None:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NoReturn, overload
 
 from ..._errors import ArgumentError, OperationError
 from .._files import PathLike
-from .fields import MAX_FILE_BYTES, MAX_RECORD_BYTES, Record, json_name
+from .fields import MAX_FILE_BYTES, MAX_RECORD_BYTES, Record, half_of_a_pair, json_name
 from .places import placed
 
 BOM = b"\xef\xbb\xbf"
@@ -135,21 +135,30 @@ def parsed(line: bytes) -> Record:
         raise ArgumentError("expected an object, got an empty line")
     try:
         value = DECODER.decode(line.decode("utf-8"))
-        if b"\\ud" in line or b"\\uD" in line:
-            # Raises for half of a surrogate pair, which JSON can write and no tokenizer can read.
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise ArgumentError(_reason(error)) from None
     if not isinstance(value, dict):
         raise ArgumentError(f"expected an object, got {json_name(value)}")
+    if b"\\ud" in line or b"\\uD" in line:
+        _require_characters(value)
     return value
+
+
+def _require_characters(record: Record) -> None:
+    """Raise where a field, used or not, has half of a surrogate pair."""
+    for field, value in record.items():
+        try:
+            json.dumps([field, value], ensure_ascii=False).encode("utf-8")
+        except (UnicodeEncodeError, RecursionError) as error:
+            name = field.encode("utf-8", "backslashreplace").decode("utf-8")
+            raise ArgumentError(f"{name}: {_reason(error)}") from None
 
 
 def _reason(error: ValueError | RecursionError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"expected UTF-8, got the byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
     if isinstance(error, UnicodeEncodeError):
-        return f"expected characters, got half of a surrogate pair, \\u{ord(error.object[error.start]):04x}"
+        return half_of_a_pair(error)
     if isinstance(error, json.JSONDecodeError):
         return f"expected JSON, got what cannot be read as such at column {error.pos + 1}: {error.msg}"
     if isinstance(error, RecursionError):

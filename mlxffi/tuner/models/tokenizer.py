@@ -9,6 +9,7 @@ from typing import Any
 from ..._errors import ArgumentError
 from .._files import PathLike, read_json
 from .._optional import required
+from ..datasets.fields import require_characters
 from . import chat_template
 
 
@@ -78,7 +79,11 @@ class Tokenizer:
         Args:
           text: what is to be encoded.
           add_special_tokens: whether to add what the model expects around a text, for instance at its beginning.
+
+        Raises:
+          ValueError: the text has half of a surrogate pair, which is no character.
         """
+        require_characters("[encode] text", text)
         ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
         return ids
 
