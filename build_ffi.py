@@ -267,10 +267,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
     def c_sources(self, name: str) -> tuple[list[Path], list[tuple[str, str]]]:
         """The C files of a module, of which cffi writes one for all but one module, and the macros that they need."""
         if name == "_native":
-            # Operations of mlxffi.core are not for somebody else's mlx-c.
-            rooms = ("objects", "dispatch", "transforms") if prefix() else ("",)
-            sources = sorted(path for room in rooms for path in (PYTHON / room).rglob("*.c"))
-            return sources, [("MLXFFI_PLAIN_MLXC", "1")] if prefix() else []
+            return sorted(PYTHON.rglob("*.c")), []
         source = self.scratch / f"{name}.c"
         source.parent.mkdir(parents=True, exist_ok=True)
         ffi, macros = builder(name)

@@ -10,25 +10,36 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "configuration.h"
 #include "mlx/c/mlx.h"
+#include "mlxffi/mlxffi.h"
 
 /* A function in a table of methods that takes its arguments as they lie. */
 #define FAST(function) (PyCFunction)(void (*)(void)) function, METH_FASTCALL
+
+/* --- errors.c: what has set an exception --- */
+
+/* The thread's last error, which is forgotten. */
+void raise_last_error(void);
+
+/* An error of a kind that is ours. */
+void raise_error(mlxffi_error_kind kind, const char *text);
+
+/* The use of an array that was never given a value. */
+void raise_empty(void);
 
 /* --- objects/array.c --- */
 
 typedef struct {
   PyObject_HEAD
-  PyObject *handle; /* the mlx_array as a Python int; 0 or NULL once there is none */
+  mlx_array array; /* empty before there is a value */
   PyObject *weakrefs;
 } ArrayOwner;
 
 /* The base of all classes of arrays. */
 extern PyObject *owner_class;
 
-void raise_made_by(PyObject *maker);
-void raise_last_error(void);
-void raise_closed(void);
+bool init_arrays(PyObject *module);
 
 /* The array of an instance, which the instance keeps; NULL, without an exception, for anything else. */
 void *array_of(PyObject *item, PyTypeObject *type);
@@ -36,8 +47,17 @@ void *array_of(PyObject *item, PyTypeObject *type);
 /* An instance of a class over an array that C has just made; an empty one stands for an error, which is raised. */
 PyObject *adopt_new(PyObject *type, mlx_array array);
 
-/* A tuple of ints. */
-PyObject *shape_tuple(const int *sizes, Py_ssize_t ndim);
+/* The content of a fresh array, which is given up, under the handle that an instance has; an empty one stands for an
+ * error, which is raised. */
+bool replace(PyObject *object, mlx_array made);
+
+/* A handle of one's own; an empty one after an error, which is raised. */
+mlx_array own_handle(mlx_array array);
+
+PyObject *int_tuple(const int *values, Py_ssize_t count);
+
+/* The sizes along its axes. */
+PyObject *shape_tuple(mlx_array array);
 
 /* Instances for the arrays of a vector, which stays the caller's; an empty one stands for an error, which is raised. */
 PyObject *share_all(PyObject *type, mlx_vector_array vector);
@@ -92,26 +112,26 @@ PyObject *new_part(PyObject *array, PyObject *key);
 /* --- objects/ --- */
 
 bool init_devices(PyObject *module);
+bool init_handles(PyObject *module);
 bool init_contexts(PyObject *module);
 bool init_groups(PyObject *module);
 bool init_limits(PyObject *module);
-
-/* --- dispatch/arguments.c --- */
-
-extern PyObject *array_class; /* mlxffi.core.array; NULL before Python has told */
 
 /* --- dispatch/operation.c --- */
 
 bool init_operations(PyObject *module);
 
+/* --- dispatch/abi.c --- */
+
+bool init_rows(PyObject *module);
+
 /* --- transforms/trees.c --- */
 
-extern PyMethodDef tree_functions[];
 bool init_trees(PyObject *module);
 
 /* --- transforms/transforms.closures.c --- */
 
-extern PyMethodDef closure_functions[];
+bool init_closures(PyObject *module);
 
 /* A function of Python, or a weak reference to a Held (see _closures.py), and the class of the arrays that it takes. */
 typedef struct {
@@ -151,8 +171,6 @@ void forget_exception(void);
 
 /* --- transforms/transforms.callbacks.c --- */
 
-extern PyMethodDef answer_functions[];
-
 /* The arrays that a function returned, or its ints. `what` is what errors call that function. */
 bool packed(mlx_vector_array *vector, PyObject *result, PyObject *type, const char *what);
 bool packed_ints(mlx_vector_int *vector, PyObject *list);
@@ -163,6 +181,6 @@ int *listed_ints(PyObject *list, size_t *count);
 
 /* --- transforms/transforms.c --- */
 
-extern PyMethodDef transform_functions[];
+bool init_transforms(PyObject *module);
 
 #endif

@@ -81,7 +81,7 @@ PyObject *new_device(mlx_device device) {
   if (!device.ctx || mlx_device_get_type(&kind, device) || mlx_device_get_index(&index, device)) {
     raise_last_error();
   } else {
-    made = PyType_GenericAlloc((PyTypeObject *)device_class, 0);
+    made = PyType_GenericAlloc((PyTypeObject *)told.device, 0);
   }
   if (!made) {
     mlx_device_free(device);
@@ -203,7 +203,7 @@ PyObject *new_stream(mlx_stream stream) {
     raise_last_error();
     return NULL;
   }
-  PyObject *made = PyType_GenericAlloc((PyTypeObject *)stream_class, 0);
+  PyObject *made = PyType_GenericAlloc((PyTypeObject *)told.stream, 0);
   if (made) {
     ((StreamOwner *)made)->stream = stream;
   } else {

@@ -11,14 +11,12 @@ typedef struct {
   PyObject *weakrefs;
 } GroupOwner;
 
-static PyObject *group_class;
-
 PyObject *new_group(mlx_distributed_group group) {
   if (!group.ctx) {
     raise_last_error();
     return NULL;
   }
-  PyObject *made = PyType_GenericAlloc((PyTypeObject *)group_class, 0);
+  PyObject *made = PyType_GenericAlloc((PyTypeObject *)told.group, 0);
   if (made) {
     ((GroupOwner *)made)->group = group;
   } else {
@@ -31,6 +29,10 @@ static PyObject *group_own(PyObject *unused, PyObject *handle) {
   (void)unused;
   void *group = PyLong_AsVoidPtr(handle);
   return PyErr_Occurred() ? NULL : new_group((mlx_distributed_group){group});
+}
+
+void *group_of(PyObject *object) {
+  return PyObject_TypeCheck(object, (PyTypeObject *)told.group) ? ((GroupOwner *)object)->group.ctx : NULL;
 }
 
 static int group_init(PyObject *self, PyObject *arguments, PyObject *named) {
@@ -67,14 +69,6 @@ static PyObject *group_size(PyObject *self, PyObject *unused) {
   return PyLong_FromLong(mlx_distributed_group_size(((GroupOwner *)self)->group));
 }
 
-static PyObject *groups_are(PyObject *module, PyObject *type) {
-  (void)module;
-  Py_INCREF(type);
-  Py_XDECREF(group_class);
-  group_class = type;
-  Py_RETURN_NONE;
-}
-
 static PyGetSetDef properties[] = {
   {"_h", group_handle, NULL, "The mlx_distributed_group as an int.", NULL},
   {NULL, NULL, NULL, NULL, NULL},
@@ -102,14 +96,7 @@ static PyType_Slot slots[] = {
 };
 static PyType_Spec spec = {"mlxffi._native.GroupOwner", sizeof(GroupOwner), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
-static PyMethodDef functions[] = {
-  {"groups_are", groups_are, METH_O, "Set the class, derived from GroupOwner, of groups."},
-  {NULL, NULL, 0, NULL},
-};
-
 bool init_groups(PyObject *module) {
-  group_class = PyType_FromSpec(&spec);
-  Py_XINCREF(group_class);
-  return group_class && PyModule_AddObject(module, "GroupOwner", group_class) == 0 &&
-         PyModule_AddFunctions(module, functions) == 0;
+  PyObject *type = PyType_FromSpec(&spec);
+  return type && PyModule_AddObject(module, "GroupOwner", type) == 0;
 }

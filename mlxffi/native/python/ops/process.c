@@ -4,13 +4,6 @@
 
 #include <string.h>
 
-static PyObject *none_after(int failed) {
-  if (failed) {
-    raise_last_error();
-    return NULL;
-  }
-  Py_RETURN_NONE;
-}
 
 static PyObject *flag_after(int failed, bool flag) {
   if (failed) {

@@ -2,12 +2,8 @@
 
 #include "native.h"
 
-/* Called with what a function returned, what that function is, and the class of its arrays: raises where the result is
- * not fit for that class. */
-static PyObject *check_result;
-
 static bool is_fit(PyObject *result, PyObject *type, const char *what) {
-  PyObject *checked = check_result ? PyObject_CallFunction(check_result, "OsO", result, what, type) : NULL;
+  PyObject *checked = told.check_result ? PyObject_CallFunction(told.check_result, "OsO", result, what, type) : NULL;
   Py_XDECREF(checked);
   return checked != NULL;
 }
@@ -22,7 +18,7 @@ bool packed(mlx_vector_array *vector, PyObject *result, PyObject *type, const ch
     return true;
   }
   if (fit) {
-    raise_closed();
+    raise_empty();
   } else if (packing == PACKED) {
     mlx_vector_array_free(*vector);
   }
@@ -79,15 +75,3 @@ bool packed_ints(mlx_vector_int *vector, PyObject *list) {
   }
   return vector->ctx != NULL;
 }
-
-static PyObject *answers_check_with(PyObject *module, PyObject *function) {
-  (void)module;
-  Py_XDECREF(check_result);
-  check_result = Py_NewRef(function);
-  Py_RETURN_NONE;
-}
-
-PyMethodDef answer_functions[] = {
-  {"check_results_with", answers_check_with, METH_O, "Set the function that refuses what a callback must not return."},
-  {NULL, NULL, 0, NULL},
-};

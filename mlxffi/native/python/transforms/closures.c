@@ -375,7 +375,7 @@ static PyObject *closures_stop(PyObject *module, PyObject *unused) {
   Py_RETURN_NONE;
 }
 
-PyMethodDef closure_functions[] = {
+static PyMethodDef functions[] = {
   {"new_closure", closures_new, METH_VARARGS, "A closure over a function, or over what a weak reference leads to."},
   {"traced_closure", closures_traced, METH_NOARGS, "The closure over whatever is traced on the thread that calls it."},
   {"living_functions", closures_living, METH_NOARGS, "How many functions closures refer to."},
@@ -384,3 +384,7 @@ PyMethodDef closure_functions[] = {
   {"stop_callbacks", closures_stop, METH_NOARGS, "Let no callback enter Python from now on."},
   {NULL, NULL, 0, NULL},
 };
+
+bool init_closures(PyObject *module) {
+  return PyModule_AddFunctions(module, functions) == 0;
+}

@@ -9,10 +9,6 @@
 
 #include <string.h>
 
-#ifndef MLXFFI_PLAIN_MLXC
-#include "mlxffi/mlxffi.h"
-#endif
-
 /* --- arguments --- */
 
 static bool has(const char *name, Py_ssize_t count, Py_ssize_t wanted) {
@@ -46,7 +42,7 @@ static void refuse(PyObject *type, PyObject *arrays) {
     }
   }
   if (size >= 0) {
-    raise_closed();
+    raise_empty();
   }
 }
 
@@ -396,8 +392,6 @@ static PyObject *transforms_depends(PyObject *module, PyObject *const *arguments
   return list;
 }
 
-#ifndef MLXFFI_PLAIN_MLXC
-
 /* The class of arrays, outputs, inputs, and arrays: those of them that outputs get a gradient from around the inputs. */
 static PyObject *transforms_gradient_around(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   (void)module;
@@ -416,9 +410,7 @@ static PyObject *transforms_gradient_around(PyObject *module, PyObject *const *a
   return list;
 }
 
-#endif
-
-PyMethodDef transform_functions[] = {
+static PyMethodDef functions[] = {
   {"vjp", FAST(transforms_vjp), "Outputs and vjps of a function."},
   {"jvp", FAST(transforms_jvp), "Outputs and jvps of a function."},
   {"value_and_grad", FAST(transforms_value_and_grad), "Values and gradients of a function."},
@@ -428,11 +420,13 @@ PyMethodDef transform_functions[] = {
   {"apply", FAST(transforms_apply), "What a closure makes of some arrays."},
   {"checkpoint", FAST(transforms_checkpoint), "What a checkpointed function makes of some arrays."},
   {"custom_function", FAST(transforms_custom_function), "What a function with rules of its own makes of some arrays."},
-#ifndef MLXFFI_PLAIN_MLXC
   {"gradient_around", FAST(transforms_gradient_around), "Arrays that outputs get a gradient from around their inputs."},
-#endif
   {"eval", transforms_eval, METH_O, "Compute arrays, and wait."},
   {"async_eval", transforms_async_eval, METH_O, "Start to compute arrays."},
   {"depends", FAST(transforms_depends), "Arrays that are computed after others."},
   {NULL, NULL, 0, NULL},
 };
+
+bool init_transforms(PyObject *module) {
+  return PyModule_AddFunctions(module, functions) == 0;
+}
