@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import _handles
 from ._arguments import as_array, text
-from ._errors import OperationError, check, last_error
-from ._ffi import ffi, lib
+from ._errors import OperationError
+from ._ffi import check, ffi, last_error, lib
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike

@@ -17,8 +17,8 @@ from . import _dlpack, _handles, _ops, device
 from . import dtype as dtypes
 from ._arguments import as_arrays
 from ._buffers import LETTERS, UnknownElementsError, from_memory, unknown_elements
-from ._errors import ArgumentError, Error, last_error
-from ._ffi import ffi, graph
+from ._errors import ArgumentError, Error
+from ._ffi import ffi, graph, last_error
 from .dtype import Dtype
 
 if TYPE_CHECKING:

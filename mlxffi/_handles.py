@@ -6,11 +6,13 @@ else.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._errors import ArgumentError, last_error
-from ._ffi import graph, native
+from ._errors import ArgumentError
+from ._ffi import graph, last_error, native
+from ._process import require_no_fork
 
 if TYPE_CHECKING:
     from .array import Array
@@ -22,6 +24,8 @@ def closed_error() -> ArgumentError:
 
 
 native.raise_with(last_error, closed_error)
+native.compute_with(require_no_fork)
+atexit.register(native.stop_callbacks)
 
 
 class ArrayHandle(native.ArrayOwner):

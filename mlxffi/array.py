@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from . import _buffers, _convert, _dlpack, _handles, _indexing, _numpy, _ops, _printing
 from . import dtype as dtypes
 from ._arguments import ArrayLike
-from ._errors import ArgumentError, check
-from ._ffi import ffi, graph, lib
+from ._errors import ArgumentError
+from ._ffi import check, ffi, graph, lib
 from ._operators import Operators
 from ._process import require_no_fork
 from .dtype import Dtype, DtypeLike

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from . import _handles
-from ._errors import ArgumentError, check
-from ._ffi import ffi, lib
+from ._errors import ArgumentError
+from ._ffi import check, ffi, lib
 
 TYPES = {"cpu": 0, "gpu": 1}
 

@@ -10,8 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from ._arguments import text
 from ._containers import handle
-from ._errors import check
-from ._ffi import ffi, lib
+from ._ffi import check, ffi, lib
 from ._handles import pack_arrays
 
 if TYPE_CHECKING:

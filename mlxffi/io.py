@@ -28,8 +28,7 @@ from ._containers import (
     strings_of_list,
     strings_of_map,
 )
-from ._errors import check
-from ._ffi import ffi, lib
+from ._ffi import check, ffi, lib
 from ._handles import Owner
 from ._process import require_no_fork
 

@@ -13,8 +13,8 @@ from . import _handles
 from . import dtype as dtypes
 from ._arguments import as_array, handles, integers, text
 from ._containers import handle, string_list
-from ._errors import ArgumentError, check, last_error
-from ._ffi import graph, lib
+from ._errors import ArgumentError
+from ._ffi import check, graph, last_error, lib
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike, DtypeLike

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import _owners
-from ._errors import check
-from ._ffi import ffi, lib, native, plain_mlxc
+from ._ffi import check, ffi, lib, native, plain_mlxc
 
 
 def live_handles() -> dict[str, int]:

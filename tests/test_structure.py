@@ -11,14 +11,15 @@ GENERATED = {"_build_info.py", "_ops.py", "fast.py", "fft.py", "linalg.py", "ran
 
 # Rooms from the ground up: a module imports from rooms below its own, and from its own where that makes no cycle.
 ROOMS = [
+    # The ground, which both bindings stand on, and the compiled modules.
     {"_backend", "_build_info", "_mlxc", "_graph", "_native"},
-    {"_loader"},
-    {"_ffi"},
-    {"_errors", "dtype"},
+    {"_errors"},
+    {"_loader", "_process"},
+    {"_ffi", "dtype"},
     {"_handles"},
     {"_arguments", "_containers", "device"},
     {"_ops", "fft", "linalg", "random", "fast", "fused", "kernels", "reductions"},
-    {"_closures", "_owners", "_process"},
+    {"_closures", "_owners"},
     {"_tracing", "memory"},
     {"_buffers", "_convert", "_dlpack", "_indexing", "_numpy", "_operators", "_printing"},
     {"array"},
@@ -63,7 +64,9 @@ def test_imports_go_down(path):
     here = floor_of(path.stem)
     for module in imports_of(path):
         if (PACKAGE / f"{module.split('.')[0]}.py").exists():
-            assert floor_of(module) <= here, f"{path.name} imports {module}, which stands above it"
+            # Until mlxffi.core reads errors itself (see there).
+            through = path.stem == "_errors" and module == "_ffi"
+            assert through or floor_of(module) <= here, f"{path.name} imports {module}, which stands above it"
 
 
 # The same for what stands in mlxffi/tuner; a folder is one room there.
@@ -115,7 +118,7 @@ def test_only_one_module_imports_the_compiled_ones():
     importers = {
         path.stem for path in PACKAGE.glob("*.py") if {"_mlxc", "_graph", "_native"} & set(imports_of(path))
     }
-    assert importers == {"_loader"}
+    assert importers == {"_ffi"}
 
 
 @pytest.mark.parametrize("path", BY_HAND, ids=lambda path: str(path.relative_to(ROOT)))

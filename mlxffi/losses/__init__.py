@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from .. import _ops
 from .._arguments import as_array
-from .._errors import ArgumentError, check
-from .._ffi import ffi, graph, plain_mlxc
+from .._errors import ArgumentError
+from .._ffi import check, ffi, graph, plain_mlxc
 from . import _checks, _fused, reference
 
 if TYPE_CHECKING:

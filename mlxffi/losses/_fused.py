@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _handles
 from .._containers import handle, pointer
-from .._errors import check
-from .._ffi import ffi, lib
+from .._ffi import check, ffi, lib
 from ._checks import REDUCTIONS
 
 if TYPE_CHECKING:
