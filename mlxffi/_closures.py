@@ -46,6 +46,9 @@ class Held:
     def __init__(self, function: Function):
         self.function = function
 
+    def __call__(self, *arguments: Any) -> Any:
+        return self.function(*arguments)
+
 
 class Closure:
     """A C closure of one kind over a Python function, for the length of a `with` block.
@@ -117,7 +120,7 @@ def arrays_of(result: Any, what: str = "the function", arrays: type[Array] | Non
     return result
 
 
-native.check_results_with(arrays_of)
+native.configure(check_result=arrays_of)
 
 # The closure that calls whatever this thread is tracing. It is made here, before anybody counts native objects.
 TRACED = native.traced_closure()

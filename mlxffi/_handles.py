@@ -10,7 +10,7 @@ import atexit
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._errors import ArgumentError
+from ._errors import ArgumentError, error_of
 from ._ffi import graph, last_error, native
 from ._process import require_no_fork
 
@@ -23,8 +23,7 @@ def closed_error() -> ArgumentError:
     return ArgumentError("this Array has been closed")
 
 
-native.raise_with(last_error, closed_error)
-native.compute_with(require_no_fork)
+native.configure(error=error_of, require_no_fork=require_no_fork)
 atexit.register(native.stop_callbacks)
 
 

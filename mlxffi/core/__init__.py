@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math as _math
 
+from . import _configuration as _configuration  # isort: skip
 from . import cuda as cuda
 from . import distributed as distributed
 from . import fast as fast

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._arguments import NOT_HELD
-from .._errors import ArgumentError, OperationError, RangeError
+from .._errors import ArgumentError, Error, OperationError, RangeError
 from .._ffi import graph, native
 
 if TYPE_CHECKING:
@@ -23,22 +23,15 @@ own: Callable[[int], array]
 from_foreign: Callable[[Any, Dtype | None], array]
 
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def operation(name: str, read_as: Callable[..., Any] | None = None) -> Callable[[Function], Function]:
-    """A decorator for a function which C calls itself where the arguments are the usual ones.
-
-    Args:
-      name: of the row that says how, in mlxffi/native/python: generated/operations.c or ops/*.c. A build against an
-        mlx-c has no rows, and the function stays as it is.
-      read_as: a function with the parameters that C reads; None: it is the decorated one.
-    """
-    return lambda function: native.operation(name, function, read_as or function)
+from ._binding import operation as operation  # noqa: E402
 
 
 class UnknownValueError(ArgumentError):
     """A value that stands for no array."""
+
+
+class MisfitError(Error, TypeError, OverflowError):
+    """An int that does not fit into C's."""
 
 
 class BoundsError(ArgumentError, RangeError):
@@ -88,6 +81,11 @@ def as_pair(a: Any, b: Any) -> tuple[array, array]:
         b = as_array(b)
         return beside(a, b), b
     return as_array(a), as_array(b)
+
+
+def as_arrays(*operands: Any) -> tuple[array, ...]:
+    """`as_array` for operands, of which two are an `as_pair`."""
+    return as_pair(*operands) if len(operands) == 2 else tuple(map(as_array, operands))
 
 
 def beside(value: Any, other: array) -> array:

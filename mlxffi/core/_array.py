@@ -188,7 +188,7 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
     # --- text ---
 
     def __repr__(self) -> str:
-        return _printing.describe(self) if self._h else "array(closed)"
+        return _printing.describe(self) if self._h else "array(without a value)"
 
     __str__ = __repr__
 
@@ -239,5 +239,3 @@ class ArrayLike:
 
 
 _arguments.set_array_class(array, _convert.from_foreign)
-# For the operations that C calls itself.
-native.read_as(array, _dtype.DTYPES, _device.Stream, _device.Device, _device.cpu, _device.gpu)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError
-from .._ffi import native
 from . import _arguments, _indexing
-from ._arguments import operation
+from ._binding import native, operation
 
 if TYPE_CHECKING:
     from ._array import array
@@ -73,6 +72,3 @@ def of(array: array, key: Any = UNSET) -> ArrayAt:
     if key is not UNSET:
         made._key = key
     return made
-
-
-native.parts_are(ArrayAt)

@@ -6,17 +6,13 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from .._errors import Error
 from .._ffi import ffi
 from .._handles import take_arrays
+from ._arguments import MisfitError
 from ._array import array
 from ._dtype import Dtype
 
 ArrayLike: TypeAlias = "array | bool | int | float | complex | Any"
-
-
-class MisfitError(Error, TypeError, OverflowError):
-    """An int that does not fit into C's."""
 
 
 def misfit(error: OverflowError) -> MisfitError:

@@ -301,9 +301,6 @@ class StreamContext(native.ContextOwner):
         self._before = before
 
 
-native.contexts_are(StreamContext, ThreadLocalStream)
-
-
 @operation("stream")
 def stream(s: Stream | ThreadLocalStream | Device | DeviceType) -> StreamContext:
     """A `with` block in which a stream or device is the default."""

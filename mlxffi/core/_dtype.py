@@ -179,9 +179,10 @@ def _members(category: DtypeCategory) -> int:
     return sum(1 << dtype.number for dtype in DTYPES if issubdtype(dtype, category))
 
 
-native.relate(
-    bytes(dtype.number for row in _PROMOTED for dtype in row), tuple(DtypeCategory), tuple(map(_members, DtypeCategory))
-)
+# For C: the number of the dtype in which two meet, and the members of each category.
+PROMOTIONS = bytes(dtype.number for row in _PROMOTED for dtype in row)
+CATEGORIES = tuple(DtypeCategory)
+MEMBERS = tuple(map(_members, DtypeCategory))
 
 
 def castable(a: Dtype, b: Dtype) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from .. import graphs
 from .._arguments import text
 from .._closures import Closure, Held, call, check
-from .._containers import array_map, decoded, handle, handles_of_map, path_text, pointer
+from .._containers import array_map, decoded, handle, path_text, pointer
 from .._errors import ArgumentError, OperationError, last_error
 from .._errors import check as check_error
 from .._ffi import ffi, lib, taken_text
@@ -45,16 +45,15 @@ def _inputs(function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
 
 
 class _Traced:
-    """A function as C calls it to write a trace: with arrays, and a borrowed map of named arrays."""
+    """A function as C calls it to write a trace: with arrays, and a dict of named arrays."""
 
-    __slots__ = ("_fun",)
+    __slots__ = ("__weakref__", "_fun")
 
     def __init__(self, fun: Callable[..., Any]):
         self._fun = fun
 
-    def __call__(self, inputs: list[array], named: int) -> list[array]:
-        kwargs = {name: array._own(item) for name, item in handles_of_map(named)}
-        outputs = self._fun(*inputs, **kwargs)
+    def __call__(self, inputs: list[array], named: dict[str, array]) -> list[array]:
+        outputs = self._fun(*inputs, **named)
         if isinstance(outputs, array):
             return [outputs]
         if isinstance(outputs, (list, tuple)) and all(isinstance(item, array) for item in outputs):

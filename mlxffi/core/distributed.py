@@ -34,9 +34,6 @@ class Group(native.GroupOwner):
         return Group._own(lib.glue_distributed_group_split(self._h, color, key))
 
 
-native.groups_are(Group)
-
-
 @operation("distributed is_available")
 def is_available(backend: str = "any") -> bool:
     """Whether a backend ("any", "mpi", "nccl", "jaccl" or "ring") was built in; "any": one of them."""

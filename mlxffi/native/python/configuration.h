@@ -25,6 +25,7 @@ typedef struct {
   PyObject *members;             /* a tuple of ints: a bit for each dtype that lies in a category */
   PyObject *error;               /* from the kind and the text of an error to its exception */
   PyObject *misfit;              /* the exception for ints that do not fit into C's */
+  PyObject *no_device;           /* the exception for a device that is not there */
   PyObject *require_no_fork;     /* from the name of a function; raises in a forked process */
   PyObject *as_arrays;           /* from operands, which may be anything, to a tuple of arrays */
   PyObject *check_result;        /* from what a callback returned, its name and the class of arrays; raises */

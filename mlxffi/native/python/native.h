@@ -121,6 +121,11 @@ bool init_limits(PyObject *module);
 
 bool init_operations(PyObject *module);
 
+/* --- dispatch/results.c --- */
+
+/* A dict of the arrays in a map, which stays the caller's. */
+PyObject *named_arrays(mlx_map_string_to_array map);
+
 /* --- dispatch/abi.c --- */
 
 bool init_rows(PyObject *module);

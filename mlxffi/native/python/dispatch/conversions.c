@@ -88,17 +88,18 @@ static PyObject *list_of(PyObject *object) {
   return list;
 }
 
-static bool to_ints(Value *value, const Place *place, int64_t least, int64_t most) {
-  PyObject *list = list_of(value->object);
-  Py_ssize_t size = list ? PyList_Size(list) : 0;
-  bool wide = most == INT64_MAX;
-  void *memory = list ? PyMem_Malloc((size_t)(size ? size : 1) * (wide ? sizeof(int64_t) : sizeof(int))) : NULL;
+static bool ints_of_list(Value *value, const Place *place, PyObject *list, int64_t least, int64_t most) {
+  Py_ssize_t size = PyList_Size(list);
+  bool wide = most == INT64_MAX, done = true;
+  void *memory = PyMem_Malloc((size_t)(size ? size : 1) * (wide ? sizeof(int64_t) : sizeof(int)));
   if (!memory) {
-    return list ? PyErr_NoMemory() && false : !PyErr_Occurred() && refuse_type(place, "a sequence of ints", value->object);
+    PyErr_NoMemory();
+    return false;
   }
-  bool done = true;
   value->ints = memory;
   value->longs = memory;
+  value->count = (int)size;
+  value->owned = true;
   for (Py_ssize_t i = 0; i < size && done; i++) {
     Value item = {.object = PyList_GetItem(list, i)};
     done = to_integer(&item, place, least, most);
@@ -108,21 +109,31 @@ static bool to_ints(Value *value, const Place *place, int64_t least, int64_t mos
       value->ints[i] = (int)item.integer;
     }
   }
+  return done;
+}
+
+static bool to_ints(Value *value, const Place *place, int64_t least, int64_t most) {
+  PyObject *list = list_of(value->object);
+  if (!list) {
+    return !PyErr_Occurred() && refuse_type(place, "a sequence of ints", value->object);
+  }
+  bool done = ints_of_list(value, place, list, least, most);
   Py_DECREF(list);
-  value->count = (int)size;
-  value->owned = true;
   return done;
 }
 
 /* One int, or several. */
 static bool to_one_or_more(Value *value, const Place *place) {
-  if (!PyIndex_Check(value->object)) {
-    return to_ints(value, place, INT32_MIN, INT32_MAX);
+  PyObject *list = PyLong_Check(value->object) ? NULL : list_of(value->object);
+  if (list) {
+    bool done = ints_of_list(value, place, list, INT32_MIN, INT32_MAX);
+    Py_DECREF(list);
+    return done;
   }
-  bool done = to_integer(value, place, INT32_MIN, INT32_MAX);
   value->ints = value->few;
-  value->ints[0] = (int)value->integer;
   value->count = ONE_INT;
+  bool done = !PyErr_Occurred() && to_integer(value, place, INT32_MIN, INT32_MAX);
+  value->ints[0] = done ? (int)value->integer : 0;
   return done;
 }
 
@@ -233,8 +244,7 @@ static bool to_stream(Value *value, const Place *place) {
   if (!PyObject_TypeCheck(value->object, (PyTypeObject *)told.thread_local_stream)) {
     int type, index;
     if (device_place(value->object, &type, &index)) {
-      raise_last_error();
-      return false;
+      return index ? refuse(place, told.no_device, "a device that this process has", value->object) : (raise_last_error(), false);
     }
     return refuse_type(place, "a Stream, ThreadLocalStream, Device, DeviceType or None", value->object);
   }

@@ -97,9 +97,9 @@ static bool put_item(PyObject *dict, const char *name, PyObject *value) {
   return done;
 }
 
-PyObject *arrays_by_name(mlx_map_string_to_array made) {
-  PyObject *dict = made.ctx ? PyDict_New() : failed_call();
-  mlx_map_string_to_array_iterator at = mlx_map_string_to_array_iterator_new(made);
+PyObject *named_arrays(mlx_map_string_to_array map) {
+  PyObject *dict = map.ctx ? PyDict_New() : failed_call();
+  mlx_map_string_to_array_iterator at = mlx_map_string_to_array_iterator_new(map);
   const char *name;
   mlx_array array = {0};
   while (dict && !mlx_map_string_to_array_iterator_next(&name, &array, at)) {
@@ -110,6 +110,11 @@ PyObject *arrays_by_name(mlx_map_string_to_array made) {
     }
   }
   mlx_map_string_to_array_iterator_free(at);
+  return dict;
+}
+
+PyObject *arrays_by_name(mlx_map_string_to_array made) {
+  PyObject *dict = named_arrays(made);
   mlx_map_string_to_array_free(made);
   return dict;
 }

@@ -6,7 +6,7 @@
  * all where the interpreter shuts down, which reads as a failure.
  */
 
-#include "native.h"
+#include "objects/handle.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -75,7 +75,7 @@ static PyObject *function_of(const Function *function) {
     PyErr_SetString(PyExc_RuntimeError, "the function of a transform is gone: the transform was freed while it ran");
     return NULL;
   }
-  return held ? PyObject_GetAttrString(held, "function") : NULL;
+  return held && function->callee.type != told.array ? PyObject_GetAttrString(held, "function") : Py_XNewRef(held);
 }
 
 /* --- exceptions on their way through C++ --- */
@@ -196,12 +196,17 @@ static int call_closure(mlx_vector_array *res, const mlx_vector_array inputs, vo
   IN_PYTHON(answer(res, called(function_of(function), share_all(type, inputs), NULL, NULL), type, THE_FUNCTION))
 }
 
+/* As mlxffi's own layer takes it, until it has trampolines itself. */
+static PyObject *handle_of_map(mlx_map_string_to_array map) {
+  return PyLong_FromVoidPtr(map.ctx);
+}
+
 static int call_closure_kwargs(mlx_vector_array *res, const mlx_vector_array inputs, const mlx_map_string_to_array named,
                                void *payload) {
   const Function *function = payload;
   PyObject *type = function->callee.type;
-  IN_PYTHON(answer(res, called(function_of(function), share_all(type, inputs), PyLong_FromVoidPtr(named.ctx), NULL), type,
-                   THE_FUNCTION))
+  PyObject *(*by_name)(mlx_map_string_to_array) = type == told.array ? named_arrays : handle_of_map;
+  IN_PYTHON(answer(res, called(function_of(function), share_all(type, inputs), by_name(named), NULL), type, THE_FUNCTION))
 }
 
 static int call_reverse_rule(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array cotangents,
@@ -345,6 +350,18 @@ static PyObject *closures_new(PyObject *module, PyObject *arguments) {
   }
 }
 
+static PyObject *closures_make(PyObject *module, PyObject *arguments) {
+  int named = false;
+  Callee callee = {NULL, told.array, false};
+  (void)module;
+  if (!PyArg_ParseTuple(arguments, "O|p:closure", &callee.function, &named)) {
+    return NULL;
+  }
+  callee.weak = PyWeakref_CheckRef(callee.function);
+  void *made = named ? new_closure_kwargs(callee).ctx : new_closure(callee).ctx;
+  return made ? new_handle(named ? 'K' : 'C', made) : NULL;
+}
+
 static PyObject *closures_traced(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
   return handle(traced_closure().ctx);
@@ -376,6 +393,7 @@ static PyObject *closures_stop(PyObject *module, PyObject *unused) {
 }
 
 static PyMethodDef functions[] = {
+  {"closure", closures_make, METH_VARARGS, "A Handle of a closure over a function of arrays, and of a dict of named ones, or over what a weak reference leads to."},
   {"new_closure", closures_new, METH_VARARGS, "A closure over a function, or over what a weak reference leads to."},
   {"traced_closure", closures_traced, METH_NOARGS, "The closure over whatever is traced on the thread that calls it."},
   {"living_functions", closures_living, METH_NOARGS, "How many functions closures refer to."},
