@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from .._errors import ArgumentError, check
 from .._ffi import ffi, lib
 from . import _device, _dtype, _trees
-from ._arguments import operation
+from ._binding import operation
 from ._array import array
 from ._dtype import Dtype
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError
-from . import _arguments, _indexing
+from . import _indexing
 from ._binding import native, operation
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class ArrayAt(native.PartOwner):
         key = getattr(self, "_key", UNSET)
         if key is UNSET:
             raise ArgumentError("Must give indices to array.at (e.g. `x.at[0].add(4)`).")
-        return _arguments.own(_indexing.put(self._array, key, value, how))
+        return _indexing.put(self._array, key, value, how)
 
     @operation("at add")
     def add(self, value: Any) -> array:

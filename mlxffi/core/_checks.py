@@ -10,6 +10,8 @@ from .._ffi import ffi
 from .._handles import take_arrays
 from ._arguments import MisfitError
 from ._array import array
+from ._marshal import many as many
+from ._marshal import spread as spread
 from ._dtype import Dtype
 
 ArrayLike: TypeAlias = "array | bool | int | float | complex | Any"
@@ -57,13 +59,6 @@ def dtype_number(value: Any) -> int:
     raise TypeError(f"dtype: expected a Dtype, got {value!r}")
 
 
-def many(value: Any) -> bool:
-    """Whether a value is a sequence of ints, and not one int."""
-    if isinstance(value, (list, tuple)):
-        return True
-    return hasattr(value, "__len__") and not isinstance(value, (str, bytes)) and getattr(value, "ndim", 1) > 0
-
-
 def sizes(values: Any) -> Sequence[int]:
     """A sequence of ints as glue functions take it."""
     if type(values) is tuple or type(values) is list:
@@ -81,17 +76,6 @@ def integers(value: Any) -> Sequence[int]:
     if kind is int:
         return (value,)
     return sizes(value) if many(value) else (operator.index(value),)
-
-
-def spread(value: Any, count: int, name: str) -> Sequence[int]:
-    """As many ints as there are axes; one stands for all."""
-    if isinstance(value, int):
-        return (value,) * count
-    if not many(value):
-        return (operator.index(value),) * count
-    if len(value) != count:
-        raise TypeError(f"{name}: expected an int or {count} of them, got {value!r}")
-    return sizes(value)
 
 
 # --- results ---

@@ -19,7 +19,7 @@ from .._errors import check as check_error
 from .._ffi import ffi, lib, native, plain_mlxc
 from .._handles import Owner
 from . import _trees
-from ._arguments import operation
+from ._binding import operation
 from ._array import array
 from ._transforms import FORWARDED_DOC, Transformed
 

@@ -10,7 +10,8 @@ from typing import Any, overload
 from .._errors import ArgumentError
 from .._ffi import graph
 from . import _dtype
-from ._arguments import as_array, operation
+from ._arguments import as_array
+from ._binding import operation
 from ._array import array
 from ._checks import ArrayLike, dtype_number, integers, misfit, require_array
 from ._device import StreamOrDevice, stream_handle

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from .. import device as lower
 from .._errors import RangeError, check, last_error
 from .._ffi import ffi, lib, native
-from ._arguments import operation
+from ._binding import operation
 
 
 class DeviceType(enum.Enum):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import enum
+import itertools
 from typing import Any
 
-from .. import dtype as lower
 from .._errors import ArgumentError
-from .._ffi import native
-from ._arguments import operation
+from ._binding import native, operation
 
 
-class Dtype(lower.Dtype):
-    """The type of an array's elements. There is one object for each; they are compared and hashed as such."""
+class Dtype:
+    """The type of an array's elements: `size` in bytes. There is one object for each, compared and hashed as such."""
 
-    __slots__ = ()
+    __slots__ = ("kind", "name", "number", "size")
     __module__ = "mlxffi.core"
+    name: str
+    number: int
+    size: int
+    kind: str
 
     def __init__(self, *_: Any):
         raise TypeError("Dtype: no constructor defined; use mx.float32 and its like")
@@ -29,18 +32,33 @@ class Dtype(lower.Dtype):
     def __eq__(self, arg: object, /) -> bool:
         return self is arg
 
+    def __reduce__(self) -> str:
+        return "bool_" if self.name == "bool" else self.name
 
-def _named(base: lower.Dtype) -> Dtype:
+
+def _made(number: int, name: str, size: int, kind: str) -> Dtype:
     made = Dtype.__new__(Dtype)
-    lower.Dtype.__init__(made, base.name, base.number, base.size, base.kind)
+    made.name, made.number, made.size, made.kind = name, number, size, kind
     return made
 
 
-# By the number of the C enum.
-DTYPES = tuple(map(_named, lower.DTYPES))
+# By the number of the C enum. Kinds: b bool, u unsigned, i signed, f floating point, c complex, as in numpy.
+DTYPES = tuple(itertools.starmap(_made, [
+    (0, "bool", 1, "b"),
+    (1, "uint8", 1, "u"), (2, "uint16", 2, "u"), (3, "uint32", 4, "u"), (4, "uint64", 8, "u"),
+    (5, "int8", 1, "i"), (6, "int16", 2, "i"), (7, "int32", 4, "i"), (8, "int64", 8, "i"),
+    (9, "float16", 2, "f"), (10, "float32", 4, "f"), (11, "float64", 8, "f"), (12, "bfloat16", 2, "f"),
+    (13, "complex64", 8, "c"),
+]))  # fmt: skip
 (
     bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64, float16, float32, float64, bfloat16, complex64
 ) = DTYPES  # fmt: skip
+
+# The letters with which `struct`, memoryview and the standard library's array name them.
+LETTERS = {
+    "bool": "?", "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q", "int8": "b", "int16": "h", "int32": "i",
+    "int64": "q", "float16": "e", "float32": "f", "float64": "d",
+}  # fmt: skip
 
 
 def of(value: Any, name: str = "dtype") -> Dtype:

@@ -10,7 +10,7 @@ from .._errors import check as check_error
 from .._ffi import lib, native
 from .._process import require_no_fork
 from . import _trees
-from ._arguments import operation
+from ._binding import operation
 from ._array import array
 
 

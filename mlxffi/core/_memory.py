@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import memory
-from ._arguments import operation
+from ._binding import operation
 
 
 @operation("get_active_memory")

@@ -10,7 +10,8 @@ from .._containers import handle
 from .._errors import ArgumentError, last_error
 from .._ffi import ffi, graph, lib, taken_text
 from . import _dtype
-from ._arguments import as_array, as_pair, beside, operation
+from ._arguments import as_array, as_pair, beside
+from ._binding import operation
 from ._array import array
 from ._checks import ArrayLike, dtype_number, integers, require_array, sizes
 from ._device import StreamOrDevice, stream_handle

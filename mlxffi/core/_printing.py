@@ -11,7 +11,7 @@ from .._buffers import nested, numbers_of
 from .._errors import last_error
 from .._ffi import ffi, lib, taken_text
 from .._process import require_no_fork
-from ._arguments import operation
+from ._binding import operation
 
 if TYPE_CHECKING:
     from ._array import array

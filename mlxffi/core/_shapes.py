@@ -9,7 +9,8 @@ from typing import Any, Literal
 from .._arguments import text
 from .._errors import ArgumentError, RangeError
 from .._ffi import graph
-from ._arguments import as_array, beside, operation
+from ._arguments import as_array, beside
+from ._binding import operation
 from ._array import array
 from ._checks import (
     ArrayLike,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._errors import check
 from .._ffi import ffi, lib
-from ._arguments import operation
+from ._binding import operation
 
 
 @operation("cuda is_available")

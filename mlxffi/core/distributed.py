@@ -8,7 +8,8 @@ from typing import Any
 from .._arguments import text
 from .._errors import ArgumentError, OperationError
 from .._ffi import graph, lib, native
-from ._arguments import as_array, operation
+from ._arguments import as_array
+from ._binding import operation
 from ._array import array
 from ._device import StreamOrDevice, stream_handle
 from ._dtype import Dtype

@@ -10,7 +10,8 @@ from .._errors import ArgumentError
 from .._ffi import graph, plain_mlxc
 from ..kernels import CUDAKernel, Kernel, MetalKernel, _configured
 from ..losses import _fused
-from ._arguments import as_array, operation, taken
+from ._arguments import as_array, taken
+from ._binding import operation
 from ._array import array
 from ._checks import ArrayLike, dtype_number, require_array, sizes, take_list
 from ._device import DeviceType, StreamOrDevice, default_device, stream_handle, stream_of

@@ -8,7 +8,7 @@ from typing import Any
 from .._arguments import FFT_NORMS, text
 from .._errors import ArgumentError, RangeError
 from .._ffi import graph
-from ._arguments import operation
+from ._binding import operation
 from ._array import array
 from ._checks import integers, misfit, require_array, sizes
 from ._device import StreamOrDevice, stream_handle

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._ffi import ffi, graph
-from ._arguments import operation
+from ._binding import operation
 from ._array import array
 from ._checks import integers, require_array, take_tuple
 from ._device import StreamOrDevice, stream_handle

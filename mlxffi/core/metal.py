@@ -8,7 +8,7 @@ from .._arguments import text
 from .._errors import check
 from .._ffi import ffi, lib
 from . import _device, _memory
-from ._arguments import operation
+from ._binding import operation
 
 
 @operation("metal is_available")

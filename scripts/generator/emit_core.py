@@ -27,7 +27,7 @@ MODULES = ("ops", "linalg", "fast")
 NUMBERS = {"int": "int", "size_t": "int", "uint64_t": "int", "bool": "bool", "float": "float", "double": "float"}
 OPTIONALS = {"mlx_optional_int": "int", "mlx_optional_float": "float"}
 LISTS = ("const int *", "const int64_t *")
-FROM = {"_binding": ("abi", "operation"), "_checks": ("many", "spread"), "_dtype": ("bfloat16", "float32")}
+FROM = {"_binding": ("abi", "operation"), "_dtype": ("bfloat16", "float32"), "_marshal": ("many", "spread")}
 
 
 @dataclass

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .._binding import abi, operation
-from .._checks import many, spread
 from .._dtype import bfloat16, float32
+from .._marshal import many, spread
 
 if TYPE_CHECKING:
     from .._array import array

@@ -6,7 +6,7 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "Array
 
 static bool (*const parts[])(PyObject *module) = {
   init_configuration, init_arrays,     init_parts, init_devices, init_handles, init_contexts,   init_groups,
-  init_limits,        init_operations, init_rows,  init_trees,    init_closures,   init_transforms,
+  init_limits, init_exchange,        init_operations, init_rows,  init_trees,    init_closures,   init_transforms,
 };
 
 PyMODINIT_FUNC PyInit__native(void) {

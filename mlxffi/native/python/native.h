@@ -121,6 +121,10 @@ bool init_limits(PyObject *module);
 
 bool init_operations(PyObject *module);
 
+/* --- convert/exchange.c --- */
+
+bool init_exchange(PyObject *module);
+
 /* --- dispatch/results.c --- */
 
 /* A dict of the arrays in a map, which stays the caller's. */

@@ -233,7 +233,7 @@ bool number_beside(mlx_array *made, mlx_array array, PyObject *object) {
 bool match_likes(Value *values, const char *letters) {
   int dtype = -1;
   for (int i = 0; letters[i]; i++) {
-    if (letters[i] == 'l' && values[i].array.ctx) {
+    if ((letters[i] == 'l' || letters[i] == '=') && values[i].array.ctx) {
       dtype = mlx_array_dtype(values[i].array);
     }
   }
@@ -265,6 +265,7 @@ bool read_value(Value *value, char letter, PyObject *object) {
   value->made = NULL;
   switch (letter) {
     case 'a':
+    case '=':
       return read_array(value, object);
     case 'A':
       value->array.ctx = NULL;

@@ -1,7 +1,8 @@
 /* Functions of C for Python, by rows of a table. A row says how arguments are read, a letter for each, and what is called
  * with them:
  *
- *   a array   A array or None   l array or number   o any object   m the same, or none at all
+ *   a array   A array or None   l array or number   = array beside a number, which gets the result
+ *   o any object   m the same, or none at all
  *   i int     I int or None     u unsigned int      b bool      B bool or None   f number   F number or None
  *   n ints in a list or tuple   N the same, or one int          x the same, one int, or None
  *   d Dtype   D Dtype or None   s a stream or None              t str            v arrays in a list or tuple

@@ -6,7 +6,7 @@
  * without the GIL, takes a handle of his own (`own_handle`).
  */
 
-#include "native.h"
+#include "dispatch/operation.h"
 
 #include <string.h>
 #include <structmember.h>
@@ -17,7 +17,9 @@ PyObject *owner_class;
 
 mlx_array own_handle(mlx_array array) {
   mlx_array own = {0};
-  if (mlx_array_set(&own, array)) {
+  if (!array.ctx) {
+    raise_empty();
+  } else if (mlx_array_set(&own, array)) {
     raise_last_error();
   }
   return own;
@@ -150,13 +152,25 @@ static PyObject *owner_own(PyObject *type, PyObject *handle) {
   return PyErr_Occurred() ? NULL : adopt_new(type, (mlx_array){array});
 }
 
+static PyObject *adopt(PyObject *module, PyObject *handle) {
+  (void)module;
+  return owner_own(told.array, handle);
+}
+
 static PyObject *owner_share(PyObject *self, PyObject *unused) {
   (void)unused;
-  mlx_array array = open_array(self), own = {0};
-  if (array.ctx) {
-    own = own_handle(array);
-  }
+  mlx_array own = own_handle(((ArrayOwner *)self)->array);
   return own.ctx ? PyLong_FromVoidPtr(own.ctx) : NULL;
+}
+
+static PyObject *owner_become(PyObject *self, PyObject *other) {
+  mlx_array array = {array_of(other, (PyTypeObject *)owner_class)}, made = {0};
+  if (!array.ctx) {
+    PyErr_Format(PyExc_TypeError, "expected an array, got %R", Py_TYPE(other));
+    return NULL;
+  }
+  made = own_handle(array);
+  return made.ctx && replace(self, made) ? Py_NewRef(self) : NULL;
 }
 
 /* --- what an array is --- */
@@ -255,6 +269,17 @@ static PyObject *owner_nbytes(PyObject *self, void *unused) {
   return array.ctx ? PyLong_FromSize_t(mlx_array_nbytes(array)) : NULL;
 }
 
+static PyObject *owner_dtype(PyObject *self, void *unused) {
+  (void)unused;
+  mlx_array array = open_array(self);
+  return array.ctx ? dtype_object(mlx_array_dtype(array)) : NULL;
+}
+
+static PyObject *owner_is_empty(PyObject *self, void *unused) {
+  (void)unused;
+  return PyBool_FromLong(!((ArrayOwner *)self)->array.ctx);
+}
+
 /* Until all of mlxffi.core is converted. */
 static PyObject *owner_get_handle(PyObject *self, void *unused) {
   (void)unused;
@@ -269,6 +294,8 @@ static int owner_set_handle(PyObject *self, PyObject *value, void *unused) {
 
 static PyGetSetDef properties[] = {
   {"_h", owner_get_handle, owner_set_handle, "The mlx_array as an int.", NULL},
+  {"_is_empty", owner_is_empty, NULL, "Whether it was never given a value.", NULL},
+  {"dtype", owner_dtype, NULL, "The type of its elements.", NULL},
   {"shape", owner_shape, NULL, "The sizes along its axes.", NULL},
   {"ndim", owner_ndim, NULL, "How many axes it has.", NULL},
   {"size", owner_size, NULL, "How many elements it has.", NULL},
@@ -285,6 +312,7 @@ static PyMemberDef members[] = {
 static PyMethodDef methods[] = {
   {"_own", owner_own, METH_O | METH_CLASS, "An instance that owns a handle, given as an int; 0 stands for an error, which is raised."},
   {"_share", owner_share, METH_NOARGS, "A new handle of the same array as an int, which the receiver owns."},
+  {"_become", owner_become, METH_O, "The array itself, with the value of another one."},
   {"_share_all", owner_share_all, METH_O | METH_CLASS, "Instances for the arrays of a vector, whose handle stays the caller's."},
   {"_pack_all", owner_pack_all, METH_O | METH_CLASS, "A new vector of the instances in a list or tuple; None where something else is among them."},
   {"_part", owner_part, METH_O, "The part at a key of ints, slices, None and ...; None for any other key."},
@@ -312,8 +340,14 @@ static PyType_Slot slots[] = {
 /* No garbage collection: it refers to no object of Python. */
 static PyType_Spec spec = {"mlxffi._native.ArrayOwner", sizeof(ArrayOwner), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
+static PyMethodDef functions[] = {
+  {"adopt", adopt, METH_O, "An array that owns a handle, given as an int; 0 stands for an error, which is raised."},
+  {NULL, NULL, 0, NULL},
+};
+
 bool init_arrays(PyObject *module) {
   owner_class = PyType_FromSpec(&spec);
   Py_XINCREF(owner_class); /* for C, beside the module's */
-  return owner_class && PyModule_AddObject(module, "ArrayOwner", owner_class) == 0;
+  return owner_class && PyModule_AddObject(module, "ArrayOwner", owner_class) == 0 &&
+         PyModule_AddFunctions(module, functions) == 0;
 }

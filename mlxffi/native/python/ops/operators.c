@@ -122,7 +122,7 @@ static PyObject *imaginary_part(Value *v) {
 }
 
 #define ROWS_FORWARD(name) {#name " forward", "ll", name##_forward}
-#define ROWS_BOTH(name) ROWS_FORWARD(name), {#name " in place", "ll", name##_in_place}
+#define ROWS_BOTH(name) ROWS_FORWARD(name), {#name " in place", "=l", name##_in_place}
 #define ROWS_ALL(name) ROWS_BOTH(name), {#name " reflected", "ll", name##_reflected}
 
 const Row operator_rows[] = {
