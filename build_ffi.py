@@ -122,8 +122,8 @@ def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
     ffi = FFI()
     if name == "_mlxc":
         ffi.cdef(cdef)
-        ffi.cdef(glue_cdef(["errors.h", "adopted.h", "dlpack.h", "generated/calls.h"], defines))
-        source = ["streams.h", "errors.c", "adopted.c", "dlpack.h", "dlpack.c", "generated/calls.c"]
+        ffi.cdef(glue_cdef(["errors.h", "callbacks.h", "dlpack.h", "generated/calls.h"], defines))
+        source = ["streams.h", "errors.c", "callbacks.c", "dlpack.h", "dlpack.c", "generated/calls.c"]
     else:
         ffi.cdef(glue_cdef(["extra.h", "fused.h", "generated/graph.h"], defines))
         source = ["keep_gil.h", "streams.h", "extra.c", "fused.c", "generated/graph.c"]

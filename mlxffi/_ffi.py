@@ -1,13 +1,12 @@
 """The compiled modules: `lib` and `ffi` reach every C function, `graph` the calls that only build graph nodes.
 
-`native` is plain C without cffi: the class of arrays, trees of them, functions of Python in C and the calls over them.
-
 Nothing else imports the compiled modules. Importing this one loads the backend and silences mlx-c's error handler,
 which would end the process: errors are read from the calling thread's last error instead, here and nowhere else.
 """
 
 from __future__ import annotations
 
+import atexit
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from ._errors import Error, error_of
 
 _loader.load()
 try:
-    from . import _native
     from ._graph import lib as _graph_lib
     from ._mlxc import ffi as ffi
     from ._mlxc import lib as lib
@@ -34,13 +32,14 @@ def _as_module(lib: Any) -> Any:
     return module
 
 
-native = _native
 graph: _graph.Lib = _as_module(_graph_lib)
 
 # A build against somebody else's mlx-c has none of the mlxffi_* functions.
 plain_mlxc = bool(_loader.build_info().MLXC_PREFIX)
 
 lib.glue_ignore_errors()
+# From here on no callback enters Python any more.
+atexit.register(lib.glue_stop_callbacks)
 
 
 # --- errors ---

@@ -44,6 +44,11 @@ complex64 = Dtype("complex64", 13, 8, "c")
 DTYPES = (
     bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64, float16, float32, float64, bfloat16, complex64
 )  # fmt: skip
+# The letters with which `struct`, memoryview and the standard library's array name the dtypes.
+LETTERS = {
+    "bool": "?", "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q", "int8": "b", "int16": "h", "int32": "i",
+    "int64": "q", "float16": "e", "float32": "f", "float64": "d",
+}  # fmt: skip
 NAMES = {dtype.name: dtype for dtype in DTYPES} | {"bool_": bool_}
 PYTHON_TYPES = {bool: bool_, int: int32, float: float32, complex: complex64}
 

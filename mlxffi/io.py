@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from . import _handles
-from ._arguments import as_array, text
+from ._arguments import as_own, text
 from ._containers import (
     array_map,
     arrays_of_map,
@@ -70,7 +70,7 @@ def save(file: File, array: ArrayLike) -> None:
     Source: C mlx_save.
     """
     require_no_fork("save")
-    value = as_array(array)
+    value = as_own(array)
     with _written(file, ".npy") as path:
         check(lib.glue_save(path, value._h))
 
@@ -229,7 +229,7 @@ def save_gguf(file: File, arrays: Mapping[str, ArrayLike], metadata: Mapping[str
     contents = lib.mlx_io_gguf_new()
     try:
         for name, value in arrays.items():
-            array = as_array(value)
+            array = as_own(value)
             check(lib.mlx_io_gguf_set_array(contents, text(name, "name"), handle("mlx_array", array._h)))
         for key, value in (metadata or {}).items():
             _set_metadata(contents, text(key, "metadata"), value)
@@ -247,7 +247,7 @@ def _set_metadata(contents: Any, key: bytes, value: Any) -> None:
             vector = handle("mlx_vector_string", strings)
             check(lib.mlx_io_gguf_set_metadata_vector_string(contents, key, vector))
     else:
-        array = as_array(value)
+        array = as_own(value)
         check(lib.mlx_io_gguf_set_metadata_array(contents, key, handle("mlx_array", array._h)))
 
 

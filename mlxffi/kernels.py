@@ -43,7 +43,6 @@ class Kernel(_handles.Owner):
         *options: Any,
         maker: str = "new",
     ):
-        self._h = 0
         self.name, self.input_names, self.output_names = name, tuple(input_names), tuple(output_names)
         if not self.output_names:
             raise ArgumentError(f"[{self._backend}_kernel] output_names: expected at least one name, got none")
@@ -81,14 +80,12 @@ class Kernel(_handles.Owner):
           One array for each output name, computed when it is needed.
 
         Raises:
-          ValueError: counts do not fit, or the kernel has been closed.
+          ValueError: counts do not fit.
           RuntimeError: the backend is missing, or the stream is not on a GPU.
         """
         template = dict(template or {})
         return _handles.take_arrays(
-            self._launch(
-                inputs, output_shapes, output_dtypes, grid, threadgroup, template, init_value, verbose, stream
-            )
+            self._launch(inputs, output_shapes, output_dtypes, grid, threadgroup, template, init_value, verbose, stream)
         )
 
     def _launch(
@@ -104,8 +101,6 @@ class Kernel(_handles.Owner):
         stream: Stream | None,
     ) -> int:
         """Launch the kernel: the vector handle of the outputs."""
-        if not self._h:
-            raise ArgumentError(f"[{self.name}] this kernel has been closed; make it again")
         self._count("inputs", inputs, self.input_names)
         self._count("output_shapes", output_shapes, self.output_names)
         self._count("output_dtypes", output_dtypes, self.output_names)

@@ -9,6 +9,7 @@ import pytest
 import mlxffi as m
 from mlxffi import Array, lib
 from mlxffi._closures import Closure
+from mlxffi._handles import Packed
 
 
 class Failure(Exception):
@@ -227,8 +228,8 @@ def fail_unseen():
     def fail(x):
         raise Failure("unseen")
 
-    with Closure(fail) as closure:
-        assert lib.glue_closure_apply(closure, [X._h], 1) == 0
+    with Closure(fail) as closure, Packed([X]) as inputs:
+        assert lib.glue_closure_apply(closure, inputs) == 0
 
 
 def test_an_exception_that_was_not_fetched_does_not_come_out_of_a_later_call():

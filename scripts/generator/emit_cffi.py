@@ -1,12 +1,12 @@
 """The integer-handle glue: C functions over the mlx-c ABI that take and return handles as integers.
 
 An operation is one call without an out-parameter: its result handle is the return value, 0 after an error. What only
-builds graph nodes goes into `graph`, whose module keeps the GIL; what evaluates, waits or calls back goes into
-`calls`, whose module gives it up. Each function stands in a guard, so that a build against an mlx-c that lacks the
+builds graph nodes goes into `graph`, whose functions hold the GIL (see keep_gil.h); what evaluates, waits or calls back
+goes into `calls`, whose functions do not: handles that these take are the caller's own. Each function stands in a guard, so that a build against an mlx-c that lacks the
 function leaves it out.
 
   handle            intptr_t; a stream of 0 is the default stream
-  list of arrays    const intptr_t *x, size_t x_num
+  list of arrays    const intptr_t *x, size_t x_num in `graph`; the handle of a vector in `calls`
   optional number   its value and whether there is one
   several results   written through intptr_t pointers; the return value is the status
 """
@@ -36,7 +36,7 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     handles = {type_.name for header in headers for type_ in header.types if type_.is_handle}
     texts = {}
     for half in ("graph", "calls"):
-        rows = [Glue(function, handles) for function in functions(headers) if _half(function) == half]
+        rows = [Glue(function, handles, half) for function in functions(headers) if _half(function) == half]
         rows = [row for row in rows if row.possible]
         texts[f"{half}.h"] = _file(banner, "\n".join(_guarded(row.function, f"{row.head};") for row in rows))
         texts[f"{half}.c"] = _file(banner, "\n\n".join(_guarded(row.function, row.definition()) for row in rows))
@@ -62,9 +62,10 @@ def _file(banner: str, body: str) -> str:
 class Glue:
     """One glue function: how each C parameter arrives, and the call that is made of them."""
 
-    def __init__(self, function: Function, handles: set[str]):
+    def __init__(self, function: Function, handles: set[str], half: str):
         self.function = function
         self.handles = handles
+        self.half = half
         self.params: list[str] = []
         self.before: list[str] = []
         self.after: list[str] = []
@@ -93,7 +94,8 @@ class Glue:
         return f"static {returns}{'' if returns.endswith('*') else ' '}{name}({', '.join(self.params) or 'void'})"
 
     def definition(self) -> str:
-        lines = "".join(f"  {line}\n" for line in [*self.before, *self._call(), *self.after, *self._result()])
+        hold = ["HOLD;"] if self.half == "graph" else []
+        lines = "".join(f"  {line}\n" for line in [*hold, *self.before, *self._call(), *self.after, *self._result()])
         return f"{self.head} {{\n{lines}}}"
 
     def _call(self) -> list[str]:
@@ -123,7 +125,7 @@ class Glue:
             self.before.append(f"mlx_stream {name}_handle = glue_stream({name});")
             self.after.append(f"glue_stream_done({name}, {name}_handle);")
             self._add(f"intptr_t {name}", f"{name}_handle")
-        elif kind == "mlx_vector_array" and param.type.startswith("const"):
+        elif kind == "mlx_vector_array" and param.type.startswith("const") and self.half == "graph":
             self.params += [f"const intptr_t *{name}", f"size_t {name}_num"]
             packed = f"mlx_vector_array_new_data((const mlx_array *){name}, {name}_num)"
             self.before.append(f"mlx_vector_array {name}_vector = {packed};")
