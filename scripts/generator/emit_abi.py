@@ -61,7 +61,7 @@ HANDLES = {
     "mlx_fast_metal_kernel": "J", "mlx_fast_cuda_kernel_config": "Q", "mlx_fast_cuda_kernel": "U",
     "mlx_thread_local_stream": "L", "mlx_device_info": "X", "mlx_io_gguf": "Y",
 }  # fmt: skip
-NULLABLE = {"a": "A", "t": "y"}
+NULLABLE = {"a": "A", "t": "y", "n": "x"}
 
 # By C type: what Python gets of it.
 GIVE = {
@@ -90,7 +90,7 @@ PYTHON = {
     "N": "int | Sequence[int]", "q": "Sequence[int]", "i": "int", "u": "int", "b": "bool", "f": "float", "t": "str",
     "y": "str | None", "d": "Dtype", "T": "DeviceType", "I": "int | None", "F": "float | None", "B": "bool | None",
     "D": "Dtype | None", "p": "Device | DeviceType", "G": "GroupOwner | None", "V": "Sequence[str]",
-    "M": "Mapping[str, array]", "S": "Mapping[str, str]",
+    "M": "Mapping[str, array]", "S": "Mapping[str, str]", "x": "int | Sequence[int] | None", "k": "bytes",
 }  # fmt: skip
 RESULTS = {
     "mlx_array": "array", "mlx_vector_array": "list[array]", "mlx_vector_string": "list[str]", "mlx_vector_int": "list[int]",
@@ -171,6 +171,10 @@ class AbiRow:
                 self.arguments.append(f"&{param.name}")
             elif self.arguments and param.type == "size_t" and self._counts(param):
                 self.arguments.append(f"ints_of(&v[{len(self.letters) - 1}])")
+            elif self.names and param.name == f"{self.names[-1]}_size":
+                # The characters before it are bytes, which may be any.
+                self.letters = self.letters[:-1] + "k"
+                self.arguments.append(f"(size_t)v[{len(self.letters) - 1}].integer")
             else:
                 self._take(param, marks.get(param.name, ""))
         if row.returns not in ("int", "void") or row.value:
@@ -184,7 +188,7 @@ class AbiRow:
 
     def _counts(self, param: Param) -> bool:
         """Whether a parameter tells how many numbers the one before it has."""
-        return self.letters[-1:] in ("n", "N", "q") and (param.name.endswith("_num") or param.name in ("size", "dim"))
+        return self.letters[-1:] in ("n", "N", "q", "x") and (param.name.endswith("_num") or param.name in ("size", "dim"))
 
     def _take(self, param: Param, mark: str) -> None:
         kind = param.type.removeprefix("const ")
@@ -199,6 +203,7 @@ class AbiRow:
             return
         if param.name in self.row.nullable:
             letter = NULLABLE.get(letter, letter)
+            argument = f"{value}.given ? {value}.ints : NULL" if letter == "x" else argument
         letter = {"like": "l", "ints": "N"}.get(mark, letter)
         self.letters += letter
         self.names.append(param.name.rstrip("_"))

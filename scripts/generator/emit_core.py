@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from .table import Function, Header, Param, functions
 
 WIDTH = 120
-MODULES = ("ops", "linalg", "fast")
+MODULES = ("ops", "linalg", "fast", "fft", "random")
 NUMBERS = {"int": "int", "size_t": "int", "uint64_t": "int", "bool": "bool", "float": "float", "double": "float"}
 OPTIONALS = {"mlx_optional_int": "int", "mlx_optional_float": "float"}
 LISTS = ("const int *", "const int64_t *")
@@ -61,8 +61,9 @@ def _module(name: str, made: list[CoreFunction], banner: str) -> str:
 
 def _imports(body: str) -> str:
     lines = ["from collections.abc import Sequence", "from typing import TYPE_CHECKING", ""]
+    code = re.sub(r'""".*?"""', "", body, flags=re.DOTALL)
     for module, names in FROM.items():
-        found = [name for name in names if re.search(rf"(?<![\w.\"]){name}\b", body)]
+        found = [name for name in names if re.search(rf"(?<![\w.\"]){name}\b", code)]
         lines += [f"from ..{module} import {', '.join(found)}"] if found else []
     lines += ["", "if TYPE_CHECKING:", "    from .._array import array", "    from .._checks import ArrayLike"]
     lines += ["    from .._device import StreamOrDevice", "    from .._dtype import Dtype"]
@@ -205,4 +206,5 @@ def _outs(row: Function) -> list[Param]:
 def _sentence(doc: str) -> str:
     """The first sentence of a description."""
     text = " ".join(doc.split()).replace("\\", "\\\\")
-    return re.split(r"(?<=[^.\s]\.)\s(?=[A-Z`])", text)[0].replace("mlx_", "")
+    first = re.split(r"(?<=[^.\s]\.)\s(?=[A-Z`])", text)[0]
+    return re.sub(rf"\bmlx_(({'|'.join(MODULES)})_)?", "", first)

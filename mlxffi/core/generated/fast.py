@@ -27,13 +27,17 @@ def layer_norm(
     return abi.fast_layer_norm(x, weight, bias, eps, stream)
 
 
-@operation("fast_rms_norm")
-def rms_norm(x: array, weight: array | None, eps: float, *, stream: StreamOrDevice = None) -> array:
-    """Divide `x` along its last axis by its root mean square: x / sqrt(mean(x^2) + `eps`), times `weight`."""
-    return abi.fast_rms_norm(x, weight, eps, stream)
-
-
-@operation("fast_cross_entropy")
-def cross_entropy(logits: array, targets: array, *, stream: StreamOrDevice = None) -> array:
-    """Compute the cross-entropy logsumexp(`logits`) - `logits`[target] over the last axis."""
-    return abi.fast_cross_entropy(logits, targets, stream)
+@operation("fast_gated_delta_update")
+def gated_delta_update(
+    q: array,
+    k: array,
+    v: array,
+    gamma: array,
+    beta: array,
+    initial_state: array | None = None,
+    mask: array | None = None,
+    stream: StreamOrDevice = None,
+) -> list[array]:
+    """Run a gated delta rule over time: the outputs (B, T, Hv, Dv) and the final state (B, Hv, Dv, Dk), of dtype
+    float32, which `res` gets."""
+    return abi.fast_gated_delta_update(q, k, v, gamma, beta, initial_state, mask, stream)

@@ -64,6 +64,12 @@ def inv(a: array, *, stream: StreamOrDevice = None) -> array:
     return abi.linalg_inv(a, stream)
 
 
+@operation("linalg_lu")
+def lu(a: array, *, stream: StreamOrDevice = None) -> tuple[array, ...]:
+    """Factorise an m x n matrix into a row permutation P, a lower triangular matrix L and an upper triangular one U."""
+    return tuple(abi.linalg_lu(a, stream))
+
+
 @operation("linalg_lu_factor")
 def lu_factor(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]:
     """Factorise an m x n matrix into lower and upper triangular matrices with row exchanges, in packed form."""

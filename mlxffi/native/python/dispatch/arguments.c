@@ -328,6 +328,7 @@ static void free_owned(Value *value, char letter) {
       break;
     case 'n':
     case 'N':
+    case 'x':
       PyMem_Free(value->ints);
       break;
     case 'q':

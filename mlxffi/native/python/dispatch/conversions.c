@@ -50,8 +50,20 @@ static bool to_integer(Value *value, const Place *place, int64_t least, int64_t 
   value->integer = PyLong_AsLongLongAndOverflow(whole, &overflow);
   bool fits = !overflow && value->integer >= least && value->integer <= most;
   if (!fits) {
-    refuse(place, told.misfit, most == INT32_MAX ? "an int of 32 bits" : "an int from 0 to 2**63 - 1", whole);
+    refuse(place, told.misfit, most == INT32_MAX ? "an int of 32 bits" : "an int of 64 bits", whole);
   }
+  Py_DECREF(whole);
+  return fits;
+}
+
+/* One of as many bits as C's, without a sign. */
+static bool to_natural(Value *value, const Place *place) {
+  PyObject *whole = PyNumber_Index(value->object);
+  if (!whole) {
+    return PyErr_ExceptionMatches(PyExc_TypeError) && refuse_type(place, "an int", value->object);
+  }
+  value->integer = (int64_t)PyLong_AsUnsignedLongLong(whole);
+  bool fits = !PyErr_Occurred() || refuse(place, told.misfit, "an int from 0 to 2**64 - 1", whole);
   Py_DECREF(whole);
   return fits;
 }
@@ -185,6 +197,15 @@ static bool to_text(Value *value, const Place *place) {
   return value->text;
 }
 
+static bool to_bytes(Value *value, const Place *place) {
+  if (!PyBytes_Check(value->object)) {
+    return refuse_type(place, "bytes", value->object);
+  }
+  value->text = PyBytes_AsString(value->object);
+  value->integer = (int64_t)PyBytes_Size(value->object);
+  return true;
+}
+
 static bool to_texts(Value *value, const Place *place) {
   PyObject *list = list_of(value->object);
   mlx_vector_string made = list ? mlx_vector_string_new() : (mlx_vector_string){0};
@@ -277,7 +298,7 @@ static bool converted_value(Value *value, char letter, const Place *place) {
     case 'i':
       return to_integer(value, place, INT32_MIN, INT32_MAX);
     case 'u':
-      return to_integer(value, place, 0, INT64_MAX);
+      return to_natural(value, place);
     case 'B':
     case 'b':
       return to_flag(value, place);
@@ -287,6 +308,7 @@ static bool converted_value(Value *value, char letter, const Place *place) {
     case 'n':
       return to_ints(value, place, INT32_MIN, INT32_MAX);
     case 'N':
+    case 'x':
       return to_one_or_more(value, place);
     case 'q':
       return to_ints(value, place, INT64_MIN, INT64_MAX);
@@ -302,6 +324,8 @@ static bool converted_value(Value *value, char letter, const Place *place) {
       return !value->given || to_text(value, place);
     case 't':
       return to_text(value, place);
+    case 'k':
+      return to_bytes(value, place);
     case 'V':
       return to_texts(value, place);
     case 'M':

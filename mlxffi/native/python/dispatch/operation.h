@@ -11,6 +11,7 @@
  * and, in functions of the ABI only:
  *
  *   q ints of 64 bits           y str or None       V strs      M dict of arrays by str           S dict of strs by str
+ *   k bytes
  *   p Device  T DeviceType      G Group or None     and those of objects/handle.h
  *
  * Operations (operation.c) are functions of mlxffi.core that C calls with the arguments that they usually get; anything

@@ -2145,7 +2145,7 @@ static PyObject *abi_fast_cuda_kernel_config_add_scalar_arg_int(Value *v) {
 
 static PyObject *abi_fast_precompiled_cuda_kernel(Value *v) {
   mlx_vector_array res = {0};
-  mlx_fast_precompiled_cuda_kernel(&res, v[0].text, v[1].text, (size_t)v[2].integer, v[3].vector, (mlx_fast_cuda_kernel_config){v[4].handle}, (int)v[5].integer, v[6].flag, v[7].stream);
+  mlx_fast_precompiled_cuda_kernel(&res, v[0].text, v[1].text, (size_t)v[1].integer, v[2].vector, (mlx_fast_cuda_kernel_config){v[3].handle}, (int)v[4].integer, v[5].flag, v[6].stream);
   return listed(res);
 }
 
@@ -2331,19 +2331,19 @@ static PyObject *abi_linalg_lu_factor(Value *v) {
 
 static PyObject *abi_linalg_norm(Value *v) {
   mlx_array res = {0};
-  mlx_linalg_norm(&res, v[0].array, v[1].number, v[2].ints, ints_of(&v[2]), v[3].flag, v[4].stream);
+  mlx_linalg_norm(&res, v[0].array, v[1].number, v[2].given ? v[2].ints : NULL, ints_of(&v[2]), v[3].flag, v[4].stream);
   return one(res);
 }
 
 static PyObject *abi_linalg_norm_matrix(Value *v) {
   mlx_array res = {0};
-  mlx_linalg_norm_matrix(&res, v[0].array, v[1].text, v[2].ints, ints_of(&v[2]), v[3].flag, v[4].stream);
+  mlx_linalg_norm_matrix(&res, v[0].array, v[1].text, v[2].given ? v[2].ints : NULL, ints_of(&v[2]), v[3].flag, v[4].stream);
   return one(res);
 }
 
 static PyObject *abi_linalg_norm_l2(Value *v) {
   mlx_array res = {0};
-  mlx_linalg_norm_l2(&res, v[0].array, v[1].ints, ints_of(&v[1]), v[2].flag, v[3].stream);
+  mlx_linalg_norm_l2(&res, v[0].array, v[1].given ? v[1].ints : NULL, ints_of(&v[1]), v[2].flag, v[3].stream);
   return one(res);
 }
 
@@ -3207,6 +3207,12 @@ static PyObject *abi_export_describe(Value *v) {
   return Py_BuildValue("(NN)", text_of(parts), listed(arrays));
 }
 
+static PyObject *abi_export_dot(Value *v) {
+  mlx_string dot = {0};
+  mlxffi_export_dot(&dot, v[0].vector, (mlx_map_string_to_array){v[1].handle});
+  return text_of(dot);
+}
+
 static PyObject *abi_rms_norm(Value *v) {
   mlx_array res = {0};
   mlxffi_rms_norm(&res, v[0].array, v[1].array, (float)v[2].number, v[3].stream);
@@ -3611,7 +3617,7 @@ const AbiRow abi_rows[] = {
   {{"fast_cuda_kernel_config_add_scalar_arg_bool", "Qb", abi_fast_cuda_kernel_config_add_scalar_arg_bool}, "cls,value"},
   {{"fast_cuda_kernel_config_add_scalar_arg_float", "Qf", abi_fast_cuda_kernel_config_add_scalar_arg_float}, "cls,value"},
   {{"fast_cuda_kernel_config_add_scalar_arg_int", "Qi", abi_fast_cuda_kernel_config_add_scalar_arg_int}, "cls,value"},
-  {{"fast_precompiled_cuda_kernel", "ttuvQibs", abi_fast_precompiled_cuda_kernel}, "name,compiled_source,compiled_source_size,inputs,config,shared_memory,ensure_row_contiguous,s"},
+  {{"fast_precompiled_cuda_kernel", "tkvQibs", abi_fast_precompiled_cuda_kernel}, "name,compiled_source,inputs,config,shared_memory,ensure_row_contiguous,s"},
   {{"fft_fft", "aiiis", abi_fft_fft}, "a,n,axis,norm,s"},
   {{"fft_fft2", "annis", abi_fft_fft2}, "a,n,axes,norm,s"},
   {{"fft_fftfreq", "ifs", abi_fft_fftfreq}, "n,d,s"},
@@ -3640,9 +3646,9 @@ const AbiRow abi_rows[] = {
   {{"linalg_inv", "as", abi_linalg_inv}, "a,s"},
   {{"linalg_lu", "as", abi_linalg_lu}, "a,s"},
   {{"linalg_lu_factor", "as", abi_linalg_lu_factor}, "a,s"},
-  {{"linalg_norm", "afnbs", abi_linalg_norm}, "a,ord,axis,keepdims,s"},
-  {{"linalg_norm_matrix", "atnbs", abi_linalg_norm_matrix}, "a,ord,axis,keepdims,s"},
-  {{"linalg_norm_l2", "anbs", abi_linalg_norm_l2}, "a,axis,keepdims,s"},
+  {{"linalg_norm", "afxbs", abi_linalg_norm}, "a,ord,axis,keepdims,s"},
+  {{"linalg_norm_matrix", "atxbs", abi_linalg_norm_matrix}, "a,ord,axis,keepdims,s"},
+  {{"linalg_norm_l2", "axbs", abi_linalg_norm_l2}, "a,axis,keepdims,s"},
   {{"linalg_pinv", "as", abi_linalg_pinv}, "a,s"},
   {{"linalg_qr", "as", abi_linalg_qr}, "a,s"},
   {{"linalg_solve", "aas", abi_linalg_solve}, "a,b,s"},
@@ -3738,6 +3744,7 @@ const AbiRow abi_rows[] = {
   {{"array_is_same", "aa", abi_array_is_same}, "a,b"},
   {{"array_gradient_around", "vvv", abi_array_gradient_around}, "outputs,inputs,candidates"},
   {{"export_describe", "KvMb", abi_export_describe}, "fun,args,kwargs,shapeless"},
+  {{"export_dot", "vM", abi_export_dot}, "outputs,names"},
   {{"rms_norm", "aAfs", abi_rms_norm}, "x,weight,eps,s"},
   {{"rope", "aibFfaAs", abi_rope}, "x,dims,traditional,base,scale,offset,freqs,s"},
   {{"attention", "aaafbAs", abi_attention}, "queries,keys,values,scale,causal,mask,s"},

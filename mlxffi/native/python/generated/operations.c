@@ -1067,15 +1067,21 @@ static PyObject *call_fast_layer_norm(Value *v) {
   return one(res);
 }
 
-static PyObject *call_fast_rms_norm(Value *v) {
+static PyObject *call_fast_gated_delta_update(Value *v) {
+  mlx_vector_array res = {0};
+  mlx_fast_gated_delta_update(&res, v[0].array, v[1].array, v[2].array, v[3].array, v[4].array, v[5].array, v[6].array, v[7].stream);
+  return listed(res);
+}
+
+static PyObject *call_fft_fftfreq(Value *v) {
   mlx_array res = {0};
-  mlx_fast_rms_norm(&res, v[0].array, v[1].array, (float)v[2].number, v[3].stream);
+  mlx_fft_fftfreq(&res, (int)v[0].integer, (double)v[1].number, v[2].stream);
   return one(res);
 }
 
-static PyObject *call_fast_cross_entropy(Value *v) {
+static PyObject *call_fft_rfftfreq(Value *v) {
   mlx_array res = {0};
-  mlx_fast_cross_entropy(&res, v[0].array, v[1].array, v[2].stream);
+  mlx_fft_rfftfreq(&res, (int)v[0].integer, (double)v[1].number, v[2].stream);
   return one(res);
 }
 
@@ -1129,6 +1135,12 @@ static PyObject *call_linalg_inv(Value *v) {
   return one(res);
 }
 
+static PyObject *call_linalg_lu(Value *v) {
+  mlx_vector_array res = {0};
+  mlx_linalg_lu(&res, v[0].array, v[1].stream);
+  return tupled(res);
+}
+
 static PyObject *call_linalg_lu_factor(Value *v) {
   mlx_array res_0 = {0};
   mlx_array res_1 = {0};
@@ -1178,6 +1190,18 @@ static PyObject *call_linalg_slogdet(Value *v) {
   mlx_array res_1 = {0};
   mlx_linalg_slogdet(&res_0, &res_1, v[0].array, v[1].stream);
   return pair(res_0, res_1);
+}
+
+static PyObject *call_random_key(Value *v) {
+  mlx_array res = {0};
+  mlx_random_key(&res, (uint64_t)v[0].integer);
+  return one(res);
+}
+
+static PyObject *call_random_split_num(Value *v) {
+  mlx_array res = {0};
+  mlx_random_split_num(&res, v[0].array, (int)v[1].integer, v[2].stream);
+  return one(res);
 }
 
 const Row generated_rows[] = {
@@ -1331,8 +1355,9 @@ const Row generated_rows[] = {
   {"unstack_axis", "ais", call_unstack_axis},
   {"vecdot", "aais", call_vecdot},
   {"fast_layer_norm", "aAAfs", call_fast_layer_norm},
-  {"fast_rms_norm", "aAfs", call_fast_rms_norm},
-  {"fast_cross_entropy", "aas", call_fast_cross_entropy},
+  {"fast_gated_delta_update", "aaaaaAAs", call_fast_gated_delta_update},
+  {"fft_fftfreq", "ifs", call_fft_fftfreq},
+  {"fft_rfftfreq", "ifs", call_fft_rfftfreq},
   {"linalg_cholesky", "abs", call_linalg_cholesky},
   {"linalg_cholesky_inv", "abs", call_linalg_cholesky_inv},
   {"linalg_cross", "aais", call_linalg_cross},
@@ -1341,6 +1366,7 @@ const Row generated_rows[] = {
   {"linalg_eigvals", "as", call_linalg_eigvals},
   {"linalg_eigvalsh", "ats", call_linalg_eigvalsh},
   {"linalg_inv", "as", call_linalg_inv},
+  {"linalg_lu", "as", call_linalg_lu},
   {"linalg_lu_factor", "as", call_linalg_lu_factor},
   {"linalg_pinv", "as", call_linalg_pinv},
   {"linalg_qr", "as", call_linalg_qr},
@@ -1349,5 +1375,7 @@ const Row generated_rows[] = {
   {"linalg_tri_inv", "abs", call_linalg_tri_inv},
   {"linalg_det", "as", call_linalg_det},
   {"linalg_slogdet", "as", call_linalg_slogdet},
+  {"random_key", "u", call_random_key},
+  {"random_split_num", "ais", call_random_split_num},
   {NULL, NULL, NULL},
 };
