@@ -28,7 +28,6 @@ typedef struct {
   PyObject *no_device;           /* the exception for a device that is not there */
   PyObject *require_no_fork;     /* from the name of a function; raises in a forked process */
   PyObject *as_arrays;           /* from operands, which may be anything, to a tuple of arrays */
-  PyObject *check_result;        /* from what a callback returned, its name and the class of arrays; raises */
   PyObject *holder;              /* the class of leaves of trees that own one array */
   PyObject *not_arrays;          /* makes the error for a leaf that is no array */
   PyObject *constant;            /* from a leaf to what tells it from all others */

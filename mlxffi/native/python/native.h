@@ -41,11 +41,11 @@ extern PyObject *owner_class;
 
 bool init_arrays(PyObject *module);
 
-/* The array of an instance, which the instance keeps; NULL, without an exception, for anything else. */
-void *array_of(PyObject *item, PyTypeObject *type);
+/* The handle of an array, which the object keeps; NULL, without an exception, for anything else. */
+void *array_of(PyObject *item);
 
-/* An instance of a class over an array that C has just made; an empty one stands for an error, which is raised. */
-PyObject *adopt_new(PyObject *type, mlx_array array);
+/* The object of an array that C has just made; an empty one stands for an error, which is raised. */
+PyObject *one(mlx_array made);
 
 /* The content of a fresh array, which is given up, under the handle that an instance has; an empty one stands for an
  * error, which is raised. */
@@ -59,12 +59,12 @@ PyObject *int_tuple(const int *values, Py_ssize_t count);
 /* The sizes along its axes. */
 PyObject *shape_tuple(mlx_array array);
 
-/* Instances for the arrays of a vector, which stays the caller's; an empty one stands for an error, which is raised. */
-PyObject *share_all(PyObject *type, mlx_vector_array vector);
+/* A list of the arrays of a vector, which stays the caller's; an empty one stands for an error, which is raised. */
+PyObject *share_all(mlx_vector_array vector);
 
-/* The instances of a class in a list or tuple as a new vector. */
+/* The arrays of a list or tuple as a new vector. */
 typedef enum { FAILED = -1, OTHERS, PACKED } Packing; /* OTHERS: something else is among them; no exception is set */
-Packing pack_all(mlx_vector_array *vector, PyTypeObject *type, PyObject *sequence);
+Packing pack_all(mlx_vector_array *vector, PyObject *sequence);
 
 /* --- objects/buffer.c --- */
 
@@ -142,9 +142,9 @@ bool init_trees(PyObject *module);
 
 bool init_closures(PyObject *module);
 
-/* A function of Python, or a weak reference to a Held (see _closures.py), and the class of the arrays that it takes. */
+/* A function of Python, or, `weak`, a weak reference to one. */
 typedef struct {
-  PyObject *function, *type;
+  PyObject *function;
   bool weak;
 } Callee;
 
@@ -181,7 +181,7 @@ void forget_exception(void);
 /* --- transforms/transforms.callbacks.c --- */
 
 /* The arrays that a function returned, or its ints. `what` is what errors call that function. */
-bool packed(mlx_vector_array *vector, PyObject *result, PyObject *type, const char *what);
+bool packed(mlx_vector_array *vector, PyObject *result, const char *what);
 bool packed_ints(mlx_vector_int *vector, PyObject *list);
 
 /* A new list of ints; and the ints of a list, in memory that PyMem_Free frees. */

@@ -106,7 +106,7 @@ static PyObject *to_capsule(PyObject *module, PyObject *arguments) {
   if (!PyArg_ParseTuple(arguments, "O!pp:to_capsule", owner_class, &object, &versioned, &copied)) {
     return NULL;
   }
-  own = own_handle((mlx_array){array_of(object, (PyTypeObject *)owner_class)});
+  own = own_handle((mlx_array){array_of(object)});
   array = own;
   if (!own.ctx || !compute(&array, &kept)) {
     mlx_array_free(own);

@@ -140,12 +140,12 @@ static bool from_numbers(mlx_array *made, const Contents *contents, PyObject *li
 }
 
 static int array_dtype(PyObject *object) {
-  mlx_array array = {array_of(object, (PyTypeObject *)told.array)};
+  mlx_array array = {array_of(object)};
   return array.ctx ? (int)mlx_array_dtype(array) : -1;
 }
 
 static bool from_array(mlx_array *made, PyObject *object, int dtype) {
-  mlx_array array = {array_of(object, (PyTypeObject *)told.array)};
+  mlx_array array = {array_of(object)};
   if (!array.ctx) {
     return false;
   }
@@ -247,7 +247,7 @@ static PyObject *initialize(Value *v) {
 
 /* A copy, also where an array would do. */
 static bool copy_array(mlx_array *made, PyObject *object, int dtype) {
-  mlx_array copy = {0}, array = {array_of(object, (PyTypeObject *)told.array)};
+  mlx_array copy = {0}, array = {array_of(object)};
   mlx_stream stream = mlxffi_default_stream();
   bool copied = array.ctx && mlx_copy(&copy, array, stream) == 0;
   *made = !copied || dtype < 0 ? copy : converted(copy, dtype);

@@ -169,7 +169,7 @@ static bool read_stream(Value *value, PyObject *object) {
 /* --- arrays --- */
 
 static bool read_array(Value *value, PyObject *object) {
-  value->array.ctx = is_array(object) ? array_of(object, Py_TYPE(object)) : NULL;
+  value->array.ctx = is_array(object) ? array_of(object) : NULL;
   return value->array.ctx != NULL;
 }
 
@@ -194,7 +194,7 @@ static bool read_vector(Value *value, PyObject *object) {
     all = is_array(list ? PyList_GetItem(object, i) : PyTuple_GetItem(object, i));
   }
   value->vector = (mlx_vector_array){0};
-  if (!all || pack_all(&value->vector, (PyTypeObject *)told.array, object) != PACKED) {
+  if (!all || pack_all(&value->vector, object) != PACKED) {
     PyErr_Clear();
     return false;
   }
@@ -221,7 +221,7 @@ static bool make_like(Value *value, int dtype) {
 bool number_beside(mlx_array *made, mlx_array array, PyObject *object) {
   Value value = {.object = object};
   if (is_array(object)) {
-    value.array.ctx = array_of(object, (PyTypeObject *)told.array);
+    value.array.ctx = array_of(object);
     return value.array.ctx && mlx_array_set(made, value.array) == 0;
   }
   bool found = make_like(&value, mlx_array_dtype(array));

@@ -153,7 +153,7 @@ static bool to_one_or_more(Value *value, const Place *place) {
 
 static bool to_array(Value *value, const Place *place) {
   bool array = PyObject_TypeCheck(value->object, (PyTypeObject *)told.array);
-  value->array.ctx = array ? array_of(value->object, (PyTypeObject *)told.array) : NULL;
+  value->array.ctx = array ? array_of(value->object) : NULL;
   if (array && !value->array.ctx) {
     raise_empty();
   }
@@ -170,7 +170,7 @@ static bool to_vector(Value *value, const Place *place) {
     Value item = {.object = PyList_GetItem(list, i)};
     done = to_array(&item, place);
   }
-  value->owned = done && pack_all(&value->vector, (PyTypeObject *)told.array, list) == PACKED;
+  value->owned = done && pack_all(&value->vector, list) == PACKED;
   Py_DECREF(list);
   return value->owned;
 }

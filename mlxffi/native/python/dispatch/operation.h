@@ -123,7 +123,6 @@ int read_rest(int *target, const Value *rest);
 /* An array gets a handle of its own, for a call that gives up the GIL. */
 bool own(Value *value);
 
-PyObject *one(mlx_array made);
 PyObject *listed(mlx_vector_array made);
 PyObject *tupled(mlx_vector_array made);
 PyObject *pair(mlx_array first, mlx_array second);

@@ -16,12 +16,8 @@ PyObject *none_after(int failed) {
 
 /* --- arrays --- */
 
-PyObject *one(mlx_array made) {
-  return adopt_new(told.array, made);
-}
-
 PyObject *listed(mlx_vector_array made) {
-  PyObject *list = share_all(told.array, made);
+  PyObject *list = share_all(made);
   mlx_vector_array_free(made);
   return list;
 }

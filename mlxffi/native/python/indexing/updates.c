@@ -166,7 +166,7 @@ static bool update(mlx_array *made, mlx_array array, PyObject *key, mlx_array va
 }
 
 static bool is_mask(PyObject *key, mlx_array *mask) {
-  mask->ctx = is_array(key) ? array_of(key, Py_TYPE(key)) : NULL;
+  mask->ctx = is_array(key) ? array_of(key) : NULL;
   return mask->ctx && mlx_array_dtype(*mask) == MLX_BOOL;
 }
 
@@ -261,7 +261,7 @@ static PyObject *update_at(Value *v, How how, Inverse *inverse) {
   if (!read_part(v[0].object, &owner, &key)) {
     return left_to_python;
   }
-  array.ctx = is_array(owner) ? array_of(owner, Py_TYPE(owner)) : NULL;
+  array.ctx = is_array(owner) ? array_of(owner) : NULL;
   /* Python knows the inverse of numbers beside integers. */
   bool plain = !inverse || is_array(v[1].object) || (array.ctx && is_inexact(array));
   if (!array.ctx || key == Py_None || key == Py_Ellipsis || !plain) {

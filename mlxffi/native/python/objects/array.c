@@ -25,7 +25,7 @@ mlx_array own_handle(mlx_array array) {
   return own;
 }
 
-PyObject *adopt_new(PyObject *type, mlx_array array) {
+static PyObject *adopt_as(PyObject *type, mlx_array array) {
   if (!array.ctx) {
     raise_last_error();
     return NULL;
@@ -37,6 +37,10 @@ PyObject *adopt_new(PyObject *type, mlx_array array) {
     mlx_array_free(array);
   }
   return self;
+}
+
+PyObject *one(mlx_array made) {
+  return adopt_as(told.array, made);
 }
 
 bool replace(PyObject *object, mlx_array made) {
@@ -54,7 +58,7 @@ bool replace(PyObject *object, mlx_array made) {
   return done;
 }
 
-PyObject *share_all(PyObject *type, mlx_vector_array vector) {
+PyObject *share_all(mlx_vector_array vector) {
   if (!vector.ctx) {
     raise_last_error();
     return NULL;
@@ -64,7 +68,7 @@ PyObject *share_all(PyObject *type, mlx_vector_array vector) {
   for (Py_ssize_t i = 0; list && i < size; i++) {
     mlx_array element = {0};
     mlx_vector_array_get(&element, vector, (size_t)i);
-    PyObject *self = adopt_new(type, element);
+    PyObject *self = one(element);
     if (!self) {
       Py_CLEAR(list);
     } else {
@@ -74,18 +78,13 @@ PyObject *share_all(PyObject *type, mlx_vector_array vector) {
   return list;
 }
 
-static PyObject *owner_share_all(PyObject *type, PyObject *handle) {
-  void *vector = (void *)PyLong_AsSsize_t(handle);
-  return PyErr_Occurred() ? NULL : share_all(type, (mlx_vector_array){vector});
-}
-
-void *array_of(PyObject *item, PyTypeObject *type) {
-  return item && PyObject_TypeCheck(item, type) ? ((ArrayOwner *)item)->array.ctx : NULL;
+void *array_of(PyObject *item) {
+  return item && PyObject_TypeCheck(item, (PyTypeObject *)owner_class) ? ((ArrayOwner *)item)->array.ctx : NULL;
 }
 
 #define FEW 16
 
-Packing pack_all(mlx_vector_array *vector, PyTypeObject *type, PyObject *sequence) {
+Packing pack_all(mlx_vector_array *vector, PyObject *sequence) {
   bool list = PyList_Check(sequence);
   if (!list && !PyTuple_Check(sequence)) {
     return OTHERS;
@@ -98,7 +97,7 @@ Packing pack_all(mlx_vector_array *vector, PyTypeObject *type, PyObject *sequenc
   }
   bool all = true;
   for (Py_ssize_t i = 0; i < size && all; i++) {
-    arrays[i].ctx = array_of(list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i), type);
+    arrays[i].ctx = array_of(list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i));
     all = arrays[i].ctx != NULL;
   }
   *vector = all ? mlx_vector_array_new_data(arrays, (size_t)size) : (mlx_vector_array){0};
@@ -110,18 +109,6 @@ Packing pack_all(mlx_vector_array *vector, PyTypeObject *type, PyObject *sequenc
     return FAILED;
   }
   return PyErr_Occurred() ? FAILED : all ? PACKED : OTHERS;
-}
-
-static PyObject *owner_pack_all(PyObject *type, PyObject *sequence) {
-  mlx_vector_array vector;
-  switch (pack_all(&vector, (PyTypeObject *)type, sequence)) {
-    case PACKED:
-      return PyLong_FromVoidPtr(vector.ctx);
-    case OTHERS:
-      Py_RETURN_NONE;
-    default:
-      return NULL;
-  }
 }
 
 static void owner_dealloc(PyObject *self) {
@@ -149,7 +136,7 @@ static mlx_array open_array(PyObject *self) {
 
 static PyObject *owner_own(PyObject *type, PyObject *handle) {
   void *array = PyLong_AsVoidPtr(handle);
-  return PyErr_Occurred() ? NULL : adopt_new(type, (mlx_array){array});
+  return PyErr_Occurred() ? NULL : adopt_as(type, (mlx_array){array});
 }
 
 static PyObject *adopt(PyObject *module, PyObject *handle) {
@@ -164,7 +151,7 @@ static PyObject *owner_share(PyObject *self, PyObject *unused) {
 }
 
 static PyObject *owner_become(PyObject *self, PyObject *other) {
-  mlx_array array = {array_of(other, (PyTypeObject *)owner_class)}, made = {0};
+  mlx_array array = {array_of(other)}, made = {0};
   if (!array.ctx) {
     PyErr_Format(PyExc_TypeError, "expected an array, got %R", Py_TYPE(other));
     return NULL;
@@ -235,7 +222,7 @@ static PyObject *owner_part(PyObject *self, PyObject *key) {
   }
   mlx_stream stream = mlxffi_default_stream();
   mlx_array found = take_part(&part, array, stream);
-  return adopt_new((PyObject *)Py_TYPE(self), found);
+  return one(found);
 }
 
 static PyObject *owner_with_part(PyObject *self, PyObject *arguments) {
@@ -246,7 +233,7 @@ static PyObject *owner_with_part(PyObject *self, PyObject *arguments) {
   if (!array.ctx || !PyArg_ParseTuple(arguments, "OO", &key, &given)) {
     return NULL;
   }
-  mlx_array values = {array_of(given, Py_TYPE(self))};
+  mlx_array values = {array_of(given)};
   if (!values.ctx || mlx_array_dtype(array) != mlx_array_dtype(values) || !read_key(&part, array, key) || part.empty ||
       !fit_values(&part, values, sizes)) {
     PyErr_Clear();
@@ -254,7 +241,7 @@ static PyObject *owner_with_part(PyObject *self, PyObject *arguments) {
   }
   mlx_stream stream = mlxffi_default_stream();
   mlx_array made = put_part(&part, array, values, sizes, stream);
-  return adopt_new((PyObject *)Py_TYPE(self), made);
+  return one(made);
 }
 
 static PyObject *owner_itemsize(PyObject *self, void *unused) {
@@ -280,20 +267,7 @@ static PyObject *owner_is_empty(PyObject *self, void *unused) {
   return PyBool_FromLong(!((ArrayOwner *)self)->array.ctx);
 }
 
-/* Until all of mlxffi.core is converted. */
-static PyObject *owner_get_handle(PyObject *self, void *unused) {
-  (void)unused;
-  return PyLong_FromVoidPtr(((ArrayOwner *)self)->array.ctx);
-}
-
-static int owner_set_handle(PyObject *self, PyObject *value, void *unused) {
-  (void)unused;
-  ((ArrayOwner *)self)->array.ctx = value ? PyLong_AsVoidPtr(value) : NULL;
-  return PyErr_Occurred() ? -1 : 0;
-}
-
 static PyGetSetDef properties[] = {
-  {"_h", owner_get_handle, owner_set_handle, "The mlx_array as an int.", NULL},
   {"_is_empty", owner_is_empty, NULL, "Whether it was never given a value.", NULL},
   {"dtype", owner_dtype, NULL, "The type of its elements.", NULL},
   {"shape", owner_shape, NULL, "The sizes along its axes.", NULL},
@@ -313,8 +287,6 @@ static PyMethodDef methods[] = {
   {"_own", owner_own, METH_O | METH_CLASS, "An instance that owns a handle, given as an int; 0 stands for an error, which is raised."},
   {"_share", owner_share, METH_NOARGS, "A new handle of the same array as an int, which the receiver owns."},
   {"_become", owner_become, METH_O, "The array itself, with the value of another one."},
-  {"_share_all", owner_share_all, METH_O | METH_CLASS, "Instances for the arrays of a vector, whose handle stays the caller's."},
-  {"_pack_all", owner_pack_all, METH_O | METH_CLASS, "A new vector of the instances in a list or tuple; None where something else is among them."},
   {"_part", owner_part, METH_O, "The part at a key of ints, slices, None and ...; None for any other key."},
   {"_with_part", owner_with_part, METH_VARARGS, "It with other values, of its dtype, at such a key; None for any other."},
   {NULL, NULL, 0, NULL},

@@ -147,7 +147,7 @@ static void fill(Buffer *view, PyObject *self, Lent *lent, int flags) {
 }
 
 int lend_buffer(PyObject *self, Buffer *view, int flags) {
-  mlx_array array = {array_of(self, Py_TYPE(self))};
+  mlx_array array = {array_of(self)};
   view->obj = NULL;
   if (!array.ctx) {
     raise_empty();

@@ -232,7 +232,7 @@ static int dtype_in(PyObject *object) {
   if (!is_array(object)) {
     return read_dtype(object);
   }
-  mlx_array array = {array_of(object, Py_TYPE(object))};
+  mlx_array array = {array_of(object)};
   return array.ctx ? (int)mlx_array_dtype(array) : -1;
 }
 
@@ -316,7 +316,7 @@ static PyObject *buffer_size(Value *v) {
   size_t bytes = 0, count = (size_t)v[0].count;
   bool all = count <= FEW_ARRAYS;
   for (size_t i = 0; i < count && all; i++) {
-    arrays[i].ctx = is_array(v[0].items[i]) ? array_of(v[0].items[i], Py_TYPE(v[0].items[i])) : NULL;
+    arrays[i].ctx = is_array(v[0].items[i]) ? array_of(v[0].items[i]) : NULL;
     all = arrays[i].ctx != NULL;
   }
   if (!all) {

@@ -2,28 +2,16 @@
 
 #include "native.h"
 
-static bool is_fit(PyObject *result, PyObject *type, const char *what) {
-  PyObject *checked = told.check_result ? PyObject_CallFunction(told.check_result, "OsO", result, what, type) : NULL;
-  Py_XDECREF(checked);
-  return checked != NULL;
-}
+#include <stdio.h>
 
-bool packed(mlx_vector_array *vector, PyObject *result, PyObject *type, const char *what) {
-  Packing packing = pack_all(vector, (PyTypeObject *)type, result);
-  if (packing == FAILED || (packing == PACKED && mlx_vector_array_size(*vector))) {
-    return packing == PACKED;
+bool packed(mlx_vector_array *vector, PyObject *result, const char *what) {
+  Packing packing = pack_all(vector, result);
+  if (packing == OTHERS) {
+    char text[160];
+    snprintf(text, sizeof text, "%s must return an array, or a list or tuple of arrays", what);
+    raise_error(MLXFFI_ERROR_OTHER, text);
   }
-  bool fit = is_fit(result, type, what);
-  if (fit && packing == PACKED) {
-    return true;
-  }
-  if (fit) {
-    raise_empty();
-  } else if (packing == PACKED) {
-    mlx_vector_array_free(*vector);
-  }
-  vector->ctx = NULL;
-  return false;
+  return packing == PACKED;
 }
 
 PyObject *ints(const int *values, size_t count) {
