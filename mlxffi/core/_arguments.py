@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from .._arguments import NOT_HELD
 from .._errors import ArgumentError, Error, OperationError, RangeError
-from .._ffi import graph, native
+from .._ffi import graph
 
 if TYPE_CHECKING:
     from .._handles import ArrayHandle

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from . import _trees
+from ._array import array
 from ._binding import abi, operation
 
 
@@ -57,3 +61,16 @@ def set_cache_limit(limit: int) -> int:
 def set_wired_limit(limit: int) -> int:
     """Set how many bytes stay resident for the GPU (Metal); returns the limit before."""
     return abi.set_wired_limit(limit)
+
+
+@operation("get_array_buffer_size")
+def get_array_buffer_size(*args: Any) -> int:
+    """The bytes of the buffers behind the arrays in trees, each buffer counted once.
+
+    Raises:
+      ValueError: an array has not been evaluated.
+    """
+    found: list[array] = []
+    for tree in args:
+        _trees.leaves(tree, found)
+    return abi.get_array_buffer_size(found)

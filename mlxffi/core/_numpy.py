@@ -31,10 +31,11 @@ def to_list(array: array) -> Any:
     """The elements of an array as nested lists; one number where it has no axes."""
     dtype = array.dtype
     if dtype is complex64:
-        return _paired(memoryview(abi.view(abi.expand_dims(array, -1), float32)).tolist())
+        array = abi.view(abi.expand_dims(array, -1), float32)
     if dtype is float16 or dtype is bfloat16:
         array = abi.astype(array, float32)
-    return memoryview(array).tolist()
+    numbers = memoryview(array).tolist()  # type: ignore[arg-type]
+    return _paired(numbers) if dtype is complex64 else numbers
 
 
 def _paired(parts: list[Any]) -> Any:
