@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._arguments import NOT_HELD
 from .._errors import ArgumentError, Error, OperationError, RangeError
-from .._ffi import graph
+from .._ffi import graph, native
 
 if TYPE_CHECKING:
     from .._handles import ArrayHandle

@@ -10,8 +10,8 @@ from typing import Any
 from .. import _buffers, _dlpack
 from .. import array as lower
 from .._errors import ArgumentError
-from .._ffi import graph
-from . import _arguments, _at, _convert, _dtype, _indexing, _numpy, _printing
+from .._ffi import graph, native
+from . import _arguments, _at, _convert, _device, _dtype, _indexing, _numpy, _printing
 from ._arguments import operation
 from ._at import ArrayAt
 from ._dtype import Dtype
