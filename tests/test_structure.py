@@ -14,7 +14,7 @@ ROOMS = [
     # The ground, which both bindings stand on, and the compiled modules.
     {"_backend", "_build_info", "_mlxc", "_graph", "_native"},
     {"_errors"},
-    {"_loader", "_process"},
+    {"_files", "_loader", "_process"},
     {"_ffi", "dtype"},
     {"_handles"},
     {"_arguments", "_containers", "device"},

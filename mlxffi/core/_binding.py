@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _loader
 
+__all__ = ["Function", "abi", "native", "operation"]
+
 _loader.load()
 try:
     from .. import _native as native

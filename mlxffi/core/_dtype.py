@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import enum
+import functools
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError
 from ._binding import native, operation
+
+if TYPE_CHECKING:
+    from ._array import array
 
 
 class Dtype:
@@ -203,8 +207,30 @@ CATEGORIES = tuple(DtypeCategory)
 MEMBERS = tuple(map(_members, DtypeCategory))
 
 
-def castable(a: Dtype, b: Dtype) -> bool:
-    """Whether elements of `a` keep their kind in `b`."""
+def _dtype_of(value: Any, function: str) -> Dtype:
+    if isinstance(value, Dtype):
+        return value
+    if isinstance(value, native.ArrayOwner):
+        return value.dtype  # type: ignore[attr-defined,no-any-return]
+    raise ArgumentError(f"[{function}] expected arrays and Dtypes, got {type(value).__name__}")
+
+
+@operation("result_type")
+def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
+    """The dtype in which arrays and dtypes meet.
+
+    Raises:
+      ValueError: there is none, or something else among them.
+    """
+    if not arrays_and_dtypes:
+        raise ArgumentError("[result_type] At least one array or dtype is required.")
+    return functools.reduce(promote, [_dtype_of(value, "result_type") for value in arrays_and_dtypes])
+
+
+@operation("can_cast")
+def can_cast(from_: array | Dtype, to: Dtype) -> bool:
+    """Whether promotion takes a dtype, or that of an array, to another one."""
+    a, b = _dtype_of(from_, "can_cast"), of(to, "to")
     if (a.kind == "u" and b.kind == "i") or (a.kind in "bui" and b.kind in "fc"):
         return b.kind in "fc" or b.size > a.size
     return promote(a, b) is b

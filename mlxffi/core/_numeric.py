@@ -207,7 +207,8 @@ def tensordot(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, str
         return abi.tensordot_axis(a, b, axes, stream)
     if len(axes) != 2:
         raise ArgumentError("[tensordot] axes must be a list of two lists.")
-    return abi.tensordot(a, b, *axes, stream)
+    first, second = axes
+    return abi.tensordot(a, b, first, second, stream)
 
 
 @operation("einsum")
@@ -297,8 +298,8 @@ def conv_general(
       flip: reverse the kernel along its axes.
     """
     low, high = _both(padding)
-    lists = map(integers, (stride, low, high, kernel_dilation, input_dilation))
-    return abi.conv_general(input, weight, *lists, groups, flip, stream)
+    ints: Any = map(integers, (stride, low, high, kernel_dilation, input_dilation))
+    return abi.conv_general(input, weight, *ints, groups, flip, stream)  # type: ignore[call-arg]
 
 
 def _both(padding: Any) -> tuple[Any, Any]:

@@ -99,13 +99,13 @@ def scaled_dot_product_attention(
       sinks: one logit for each head, which takes part in the softmax alone.
       force_fused: fail where no fused kernel can do it.
     """
-    causal = isinstance(mask, str)
-    if causal and mask != "causal":
-        raise ArgumentError(f"[scaled_dot_product_attention] mask: expected 'causal' or an array, got {mask!r}")
-    given = None if causal else mask
+    mode, given = "", None if isinstance(mask, str) else mask
+    if isinstance(mask, str):
+        if mask != "causal":
+            raise ArgumentError(f"[scaled_dot_product_attention] mask: expected 'causal' or an array, got {mask!r}")
+        mode = mask
     if sinks is None and not force_fused:
-        return abi.attention(q, k, v, scale, causal, given, stream)
-    mode = "causal" if causal else ""
+        return abi.attention(q, k, v, scale, mode == "causal", given, stream)
     return abi.fast_scaled_dot_product_attention_fused(q, k, v, scale, mode, given, sinks, force_fused, stream)
 
 

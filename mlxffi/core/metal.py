@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import sys
 
-from .._arguments import text
-from .._errors import check
-from .._ffi import ffi, lib
 from . import _device, _memory
-from ._binding import operation
+from ._binding import abi, operation
 
 
 @operation("metal is_available")
 def is_available() -> bool:
     """Whether the library has the Metal backend and can use it."""
-    found = ffi.new("bool *")
-    check(lib.mlx_metal_is_available(found))
-    return bool(found[0])
+    return abi.metal_is_available()
 
 
 def start_capture(path: str) -> None:
     """Start to record the work of the GPU into a .gputrace document; nothing happens without Metal."""
-    name = text(path, "path")
+    if not isinstance(path, str):
+        raise TypeError(f"path: expected a str, got {type(path).__name__}")
     if is_available():
-        check(lib.mlx_metal_start_capture(name))
+        abi.metal_start_capture(path)
 
 
 def stop_capture() -> None:
     """End the recording."""
     if is_available():
-        check(lib.mlx_metal_stop_capture())
+        abi.metal_stop_capture()
 
 
 def _deprecated(name: str) -> None:

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from .table import Function, Header, Param, functions
 
 WIDTH = 120
-MODULES = ("ops", "linalg", "fast", "fft", "random")
+MODULES = ("ops", "linalg", "fast", "fft", "random", "distributed")
 NUMBERS = {"int": "int", "size_t": "int", "uint64_t": "int", "bool": "bool", "float": "float", "double": "float"}
 OPTIONALS = {"mlx_optional_int": "int", "mlx_optional_float": "float"}
+GROUP = "const mlx_distributed_group"
 LISTS = ("const int *", "const int64_t *")
 FROM = {"_binding": ("abi", "operation"), "_dtype": ("bfloat16", "float32"), "_marshal": ("many", "spread")}
 
@@ -67,8 +68,9 @@ def _imports(body: str) -> str:
         lines += [f"from ..{module} import {', '.join(found)}"] if found else []
     lines += ["", "if TYPE_CHECKING:", "    from .._array import array", "    from .._checks import ArrayLike"]
     lines += ["    from .._device import StreamOrDevice", "    from .._dtype import Dtype"]
+    lines += ["    from ..distributed import Group"]
     text = "\n".join(lines)
-    for name in ("Sequence", "ArrayLike", "Dtype"):
+    for name in ("Sequence", "ArrayLike", "Dtype", "Group"):
         if not re.search(rf"\b{name}\b", body):
             text = re.sub(rf"^.* import {name}(\n|$)", "", text, flags=re.M)
     return text.rstrip()
@@ -178,6 +180,8 @@ class CoreFunction:
             self.kinds[name] = "int | Sequence[int]" if given.mark == "ints" else "Sequence[int]"
         elif kind in OPTIONALS:
             self.kinds[name] = OPTIONALS[kind]
+        elif kind == GROUP:
+            self.kinds[name] = "Group"
         elif kind in ("mlx_dtype", "mlx_optional_dtype"):
             self.kinds[name] = "Dtype | None" if given.default else "Dtype"
             if kind == "mlx_dtype" and given.default not in (None, "None"):

@@ -6,7 +6,7 @@ and a function that calls the C function, or the one of the variants that the ax
 
 from __future__ import annotations
 
-from .emit_core import LISTS, CoreFunction, Given, _outs
+from .emit_core import GROUP, LISTS, CoreFunction, Given, _outs
 from .table import Function, Header, Param, functions
 
 ARRAYS = "const mlx_array"
@@ -106,6 +106,9 @@ class Row:
         if kind == "const mlx_vector_array":
             self._letter(name, "v")
             return f"{value}.vector"
+        if kind == GROUP:
+            self._letter(name, "G")
+            return f"(mlx_distributed_group){{{value}.handle}}"
         if kind in LISTS:
             self._letter(name, "N" if given.mark == "ints" else "n")
             return f"{value}.ints"

@@ -39,5 +39,5 @@ def gated_delta_update(
     stream: StreamOrDevice = None,
 ) -> list[array]:
     """Run a gated delta rule over time: the outputs (B, T, Hv, Dv) and the final state (B, Hv, Dv, Dk), of dtype
-    float32, which `res` gets."""
+    float32."""
     return abi.fast_gated_delta_update(q, k, v, gamma, beta, initial_state, mask, stream)

@@ -309,6 +309,9 @@ bool read_value(Value *value, char letter, PyObject *object) {
       return (value->integer = read_dtype(object)) >= 0;
     case 's':
       return read_stream(value, object);
+    case 'G':
+      value->handle = value->given ? group_of(object) : NULL;
+      return value->handle || !value->given;
     case 't':
       return read_text(value, object);
     case 'v':

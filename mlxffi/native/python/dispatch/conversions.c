@@ -337,8 +337,7 @@ static bool converted_value(Value *value, char letter, const Place *place) {
       value->integer = device_type_of(value->object);
       return value->integer >= 0 || refuse_type(place, "a DeviceType", value->object);
     case 'G':
-      value->handle = value->given ? group_of(value->object) : NULL;
-      return value->handle || !value->given || refuse_type(place, "a Group or None", value->object);
+      return refuse_type(place, "a Group or None", value->object);
     default:
       return to_handle(value, letter, place);
   }

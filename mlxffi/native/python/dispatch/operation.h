@@ -6,13 +6,14 @@
  *   i int     I int or None     u unsigned int      b bool      B bool or None   f number   F number or None
  *   n ints in a list or tuple   N the same, or one int          x the same, one int, or None
  *   d Dtype   D Dtype or None   s a stream or None              t str            v arrays in a list or tuple
+ *   G Group or None
  *   * what `*arguments` takes: the last letter, as it stands behind all others in the function's code
  *
  * and, in functions of the ABI only:
  *
  *   q ints of 64 bits           y str or None       V strs      M dict of arrays by str           S dict of strs by str
  *   k bytes
- *   p Device  T DeviceType      G Group or None     and those of objects/handle.h
+ *   p Device  T DeviceType      and those of objects/handle.h
  *
  * Operations (operation.c) are functions of mlxffi.core that C calls with the arguments that they usually get; anything
  * else is left to the function in Python that an operation stands for. Functions of the ABI (abi.c) are called by such

@@ -1204,6 +1204,54 @@ static PyObject *call_random_split_num(Value *v) {
   return one(res);
 }
 
+static PyObject *call_distributed_all_gather(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_all_gather(&res, v[0].array, (mlx_distributed_group){v[1].handle}, v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_all_max(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_all_max(&res, v[0].array, (mlx_distributed_group){v[1].handle}, v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_all_min(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_all_min(&res, v[0].array, (mlx_distributed_group){v[1].handle}, v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_all_sum(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_all_sum(&res, v[0].array, (mlx_distributed_group){v[1].handle}, v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_recv(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_recv(&res, v[0].ints, ints_of(&v[0]), (mlx_dtype)v[1].integer, (int)v[2].integer, (mlx_distributed_group){v[3].handle}, v[4].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_recv_like(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_recv_like(&res, v[0].array, (int)v[1].integer, (mlx_distributed_group){v[2].handle}, v[3].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_send(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_send(&res, v[0].array, (int)v[1].integer, (mlx_distributed_group){v[2].handle}, v[3].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_sum_scatter(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_sum_scatter(&res, v[0].array, (mlx_distributed_group){v[1].handle}, v[2].stream);
+  return one(res);
+}
+
 const Row generated_rows[] = {
   {"abs", "ls", call_abs},
   {"add", "lls", call_add},
@@ -1377,5 +1425,13 @@ const Row generated_rows[] = {
   {"linalg_slogdet", "as", call_linalg_slogdet},
   {"random_key", "u", call_random_key},
   {"random_split_num", "ais", call_random_split_num},
+  {"distributed_all_gather", "lGs", call_distributed_all_gather},
+  {"distributed_all_max", "lGs", call_distributed_all_max},
+  {"distributed_all_min", "lGs", call_distributed_all_min},
+  {"distributed_all_sum", "lGs", call_distributed_all_sum},
+  {"distributed_recv", "ndiGs", call_distributed_recv},
+  {"distributed_recv_like", "liGs", call_distributed_recv_like},
+  {"distributed_send", "liGs", call_distributed_send},
+  {"distributed_sum_scatter", "lGs", call_distributed_sum_scatter},
   {NULL, NULL, NULL},
 };

@@ -114,18 +114,6 @@ static PyObject *ifftshift(Value *v) {
   return shifted(mlx_fft_ifftshift, v);
 }
 
-static PyObject *fftfreq(Value *v) {
-  mlx_array made = {0};
-  mlx_fft_fftfreq(&made, (int)v[0].integer, v[1].number, v[2].stream);
-  return one(made);
-}
-
-static PyObject *rfftfreq(Value *v) {
-  mlx_array made = {0};
-  mlx_fft_rfftfreq(&made, (int)v[0].integer, v[1].number, v[2].stream);
-  return one(made);
-}
-
 #define ROW_ONE(name) {"fft_" #name, "aIits", name}
 #define ROW_SEVERAL(name) {"fft_" #name, "axxts", name}
 
@@ -144,7 +132,5 @@ const Row fft_rows[] = {
   ROW_SEVERAL(irfftn),
   {"fft_fftshift", "axs", fftshift},
   {"fft_ifftshift", "axs", ifftshift},
-  {"fft_fftfreq", "ifs", fftfreq},
-  {"fft_rfftfreq", "ifs", rfftfreq},
   {NULL, NULL, NULL},
 };

@@ -140,12 +140,6 @@ static PyObject *svd(Value *v) {
   return one(values);
 }
 
-static PyObject *lu(Value *v) {
-  mlx_vector_array made = {0};
-  mlx_linalg_lu(&made, v[0].array, v[1].stream);
-  return tupled(made);
-}
-
 /* --- sums of products --- */
 
 static PyObject *tensordot(Value *v) {
@@ -301,7 +295,6 @@ const Row numeric_rows[] = {
   {"var method", "axbiIs", var_method},
   {"linalg_norm", "aoxbs", norm},
   {"linalg_svd", "abs", svd},
-  {"linalg_lu", "as", lu},
   {"tensordot", "aaos", tensordot},
   {"conv_general", "aaNNNNibs", conv_general},
   {"convolve", "aats", convolve},

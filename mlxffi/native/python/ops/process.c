@@ -198,29 +198,6 @@ static PyObject *distributed_init(Value *v) {
   return new_group(group);
 }
 
-typedef int Collective(mlx_array *result, const mlx_array x, const mlx_distributed_group group, const mlx_stream s);
-
-/* x, group, stream; Python takes the handle of a group. */
-static PyObject *collective(Collective *call, Value *v) {
-  mlx_array made = {0};
-  if (v[1].given) {
-    return left_to_python;
-  }
-  call(&made, v[0].array, (mlx_distributed_group){0}, v[2].stream);
-  return one(made);
-}
-
-#define COLLECTIVE(name)                                   \
-  static PyObject *name(Value *v) {                        \
-    return collective(mlx_distributed_##name, v);          \
-  }
-
-COLLECTIVE(all_sum)
-COLLECTIVE(all_max)
-COLLECTIVE(all_min)
-COLLECTIVE(all_gather)
-COLLECTIVE(sum_scatter)
-
 /* --- dtypes --- */
 
 /* By the number of the dtype: its kind and its size in bytes. */
@@ -355,11 +332,6 @@ const Row process_rows[] = {
   {"isdtype", "oo", isdtype},
   {"get_array_buffer_size", "*", buffer_size},
   {"depends", "aa", depends},
-  {"distributed_all_sum", "aos", all_sum},
-  {"distributed_all_max", "aos", all_max},
-  {"distributed_all_min", "aos", all_min},
-  {"distributed_all_gather", "aos", all_gather},
-  {"distributed_sum_scatter", "aos", sum_scatter},
   {"result_type", "*", result_type},
   {"can_cast", "oo", can_cast},
   {"issubdtype", "oo", issubdtype},
