@@ -1,10 +1,26 @@
-"""Arguments that are one int or several, which C functions take as one or the other."""
+"""Arguments that C functions take in one form, and Python's in several: ints, one or more of them, and arrays."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ._binding import native
+
+if TYPE_CHECKING:
+    from ._array import array
+
+
+def require_array(value: Any, name: str) -> array:
+    """The array itself.
+
+    Raises:
+      TypeError: it is something else.
+    """
+    if isinstance(value, native.ArrayOwner):
+        return value  # type: ignore[return-value]
+    raise TypeError(f"{name}: expected an array, got {type(value).__name__}")
 
 
 def many(value: Any) -> bool:
@@ -21,3 +37,15 @@ def spread(value: Any, count: int, name: str) -> Sequence[int]:
     if len(value) != count:
         raise TypeError(f"{name}: expected an int or {count} of them, got {value!r}")
     return [operator.index(item) for item in value]
+
+
+def sizes(values: Any) -> Sequence[int]:
+    """A sequence of ints as a list."""
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__getitem__") or not hasattr(values, "__len__"):
+        raise TypeError(f"expected a sequence of ints, got {values!r}")
+    return [operator.index(value) for value in values]
+
+
+def integers(value: Any) -> Sequence[int]:
+    """A list of ints; one int stands for a list of it."""
+    return sizes(value) if many(value) else [operator.index(value)]

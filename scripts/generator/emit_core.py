@@ -66,7 +66,7 @@ def _imports(body: str) -> str:
     for module, names in FROM.items():
         found = [name for name in names if re.search(rf"(?<![\w.\"]){name}\b", code)]
         lines += [f"from ..{module} import {', '.join(found)}"] if found else []
-    lines += ["", "if TYPE_CHECKING:", "    from .._array import array", "    from .._checks import ArrayLike"]
+    lines += ["", "if TYPE_CHECKING:", "    from .._array import array", "    from .._arguments import ArrayLike"]
     lines += ["    from .._device import StreamOrDevice", "    from .._dtype import Dtype"]
     lines += ["    from ..distributed import Group"]
     text = "\n".join(lines)
