@@ -33,7 +33,7 @@ def as_array(value: Any, dtype: Dtype | None = None) -> array:
       ValueError: it is a list or anything else that stands for no array here.
     """
     if isinstance(value, native.ArrayOwner):
-        return value
+        return value  # type: ignore[return-value]
     if isinstance(value, NUMBERS):
         return from_number(value) if dtype is None else _weak(value, dtype)
     return from_foreign(value, dtype)

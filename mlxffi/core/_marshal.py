@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ._binding import native
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from ._array import array
 
 
@@ -23,14 +25,14 @@ def require_array(value: Any, name: str) -> array:
     raise TypeError(f"{name}: expected an array, got {type(value).__name__}")
 
 
-def many(value: Any) -> bool:
+def many(value: Any) -> TypeIs[Sequence[int]]:
     """Whether a value is a sequence of ints, and not one int."""
     if isinstance(value, (list, tuple)):
         return True
     return hasattr(value, "__len__") and not isinstance(value, (str, bytes)) and getattr(value, "ndim", 1) > 0
 
 
-def spread(value: Any, count: int, name: str) -> Sequence[int]:
+def spread(value: Any, count: int, name: str) -> Any:
     """As many ints as there are axes; one stands for all."""
     if not many(value):
         return (operator.index(value),) * count

@@ -134,8 +134,13 @@ class CoreFunction:
         return [*lines, others[0]]
 
     def _returning(self, row: Function) -> str:
-        call = f"abi.{row.name.removeprefix('mlx_')}({', '.join(self._arguments(row))})"
-        return f"return tuple({call})" if self.result == "tuple" else f"return {call}"
+        arguments = ", ".join(self._arguments(row))
+        name = f"abi.{row.name.removeprefix('mlx_')}"
+        line = f"return tuple({name}({arguments}))" if self.result == "tuple" else f"return {name}({arguments})"
+        if len(line) <= WIDTH - 8:
+            return line
+        wrapped = textwrap.wrap(arguments, WIDTH - 8, break_long_words=False)
+        return "\n        ".join([f"return {name}(", *wrapped]) + "\n    )"
 
     def _arguments(self, row: Function) -> list[str]:
         params = [param for param in row.params if param not in _outs(row)]
