@@ -64,7 +64,8 @@ def _in_place(what: str, name: str) -> InPlace:
     call, name = getattr(abi, what), f"inplace {name}"
 
     def operator(self: Any, other: Any) -> Any:
-        return self._become(call(self, _operand(other, self, name)))
+        made = call(self, _operand(other, self, name))
+        return self._become(made)
 
     operator.__doc__ = f"Element-wise {name}: the object gets the result."
     return operation(f"{what} in place")(operator)
