@@ -31,13 +31,13 @@ from . import _handles, _registry
 from ._arguments import integers
 from ._errors import ArgumentError
 from ._ffi import ffi, last_error, lib
-from ._handles import own_arrays, pack_arrays
+from ._handles import own_arrays, pack_arrays, take_arrays
 from ._registry import Held, find
 
 if TYPE_CHECKING:
     from .array import Array
 
-__all__ = ["Closure", "Function", "Held", "arrays_of", "call", "check"]
+__all__ = ["Closure", "Function", "Held", "arrays_of", "call", "check", "run"]
 
 # What a transform takes: a function over a flat list of arrays.
 Function = Callable[..., Any]
@@ -83,6 +83,16 @@ def call(function: Callable[..., int], *arguments: Any) -> int:
     return function(*arguments)
 
 
+def run(function: Callable[..., int], *arguments: Any) -> list[Array]:
+    """The arrays of the vector that a C function makes which may run callbacks; `call` and `check` in one."""
+    if _raised:
+        _raised.pop(get_ident(), None)
+    result = function(*arguments)
+    if not result or _raised:
+        check(not result)
+    return take_arrays(result)
+
+
 def check(failed: int) -> None:
     """Raise what made a `call` fail: the user's own exception, else MLX's error (step 6)."""
     # Taken although the call went well: an exception that MLX swallowed.
@@ -125,6 +135,9 @@ def _packed(result: Any, what: str = "the function") -> int:
     """The handle of what a callback returned (step 5). Whatever failed below that callback did not stop it."""
     if _raised:
         _raised.pop(get_ident(), None)
+    array_class = _handles.array_class
+    if type(result) is list and len(result) == 1 and type(result[0]) is array_class:  # what most functions return
+        return pack_arrays(result)
     return pack_arrays(arrays_of(result, what))
 
 

@@ -107,11 +107,6 @@ def test_a_template_takes_names_of_truth_values_integers_and_dtypes(template):
         Unlaunched(1)(**GOOD, template=template)
 
 
-def test_a_closed_kernel_says_so():
-    with pytest.raises(ValueError, match=r"\[scaled\] this kernel has been closed; make it again"):
-        Unlaunched(0)(**GOOD)
-
-
 # --- with it ---
 
 
