@@ -122,7 +122,7 @@ def _without_captures(fn: ListFunction) -> ListFunction:
 
 def _gradient_around(*lists: Sequence[Array]) -> list[Array]:
     """Those of the third list that the first gets a gradient from around the second."""
-    vectors = [ffi.new("mlx_vector_array *", [ffi.cast("void *", pack_arrays(arrays))]) for arrays in lists]
+    vectors = [ffi.new("mlx_vector_array *", [ffi.cast("void *", vector)]) for vector in pack_each(*lists)]
     found = ffi.new("mlx_vector_array *")
     try:
         check(lib.mlxffi_array_gradient_around(found, *(vector[0] for vector in vectors)))
