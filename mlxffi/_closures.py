@@ -119,12 +119,15 @@ def arrays_of(result: Any, what: str = "the function") -> Sequence[Array]:
       TypeError: it is something else.
       ValueError: it is empty.
     """
+    array_class = _handles.array_class
+    if type(result) is list and len(result) == 1 and type(result[0]) is array_class:  # what most functions return
+        return result
     if not isinstance(result, (list, tuple)):
         raise TypeError(f"{what} must return a list or tuple of Arrays, got {type(result).__name__}")
     if not result:
         raise ValueError(f"{what} must return at least one Array, got an empty {type(result).__name__}")
     for index, item in enumerate(result):
-        if not isinstance(item, _handles.array_class):
+        if not isinstance(item, array_class):
             raise TypeError(f"{what} must return Arrays, got {type(item).__name__} at index {index}")
         if isinstance(item, _handles.closed_class):
             raise ArgumentError(f"{what} must return Arrays that are not closed; the one at index {index} is")
@@ -135,9 +138,6 @@ def _packed(result: Any, what: str = "the function") -> int:
     """The handle of what a callback returned (step 5). Whatever failed below that callback did not stop it."""
     if _raised:
         _raised.pop(get_ident(), None)
-    array_class = _handles.array_class
-    if type(result) is list and len(result) == 1 and type(result[0]) is array_class:  # what most functions return
-        return pack_arrays(result)
     return pack_arrays(arrays_of(result, what))
 
 
@@ -171,7 +171,10 @@ def _keep(_: type[BaseException], exception: BaseException, traceback: Traceback
 def python_closure(inputs: Any, count: int, key: int) -> int:
     """Call an array function: a list of Arrays in, a list of Arrays out."""
     arrays = own_arrays(inputs, count)  # step 4
-    return _packed(find(key)(arrays))  # steps 4 and 5
+    result = find(key)(arrays)  # step 4
+    if _raised:
+        _raised.pop(get_ident(), None)  # whatever failed below this function did not stop it
+    return pack_arrays(arrays_of(result))  # step 5
 
 
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]

@@ -49,7 +49,7 @@ def take_arrays(vector: int) -> list[Any]:
     if size > FEW:
         handles = ffi.new(HANDLES, size)
         graph.glue_vector_array_take(handles, size, vector)
-    return own_arrays(handles, size)
+    return list(map(own_array, _unpack(handles, size)))
 
 
 def own_arrays(handles: Any, count: int) -> list[Any]:
