@@ -233,7 +233,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
         if not self.inplace:
             self.forget_last_wheel()
         if not has_native():
-            self.extensions = [ext for ext in self.extensions if ext.name != "mlxffi._native"]
+            self.extensions: list[Extension] = [ext for ext in self.extensions if ext.name != "mlxffi._native"]
         write_build_info(self.target / "_build_info.py")
         if not prefix():
             self.build_libraries(self.target / "lib")

@@ -6,6 +6,8 @@ from . import _handles
 from ._errors import ArgumentError
 from ._ffi import check, ffi, lib
 
+__all__ = ["Device", "Stream", "default_device", "default_stream", "set_default_device", "set_default_stream"]
+
 TYPES = {"cpu": 0, "gpu": 1}
 
 

@@ -1,5 +1,8 @@
-"""No handle changes under somebody who uses it: Python that runs in the middle of a call, and other threads, may do to an
-array what they like, and the call ends with a result or an exception."""
+"""No handle changes under somebody who uses it.
+
+Python that runs in the middle of a call, and other threads, may do to an array what they like, and the call ends with a
+result or an exception.
+"""
 
 import copy
 import pickle
@@ -55,7 +58,7 @@ class Meddler:
         return int(self.meddle())
 
 
-# A sample of each kind of call: `a` and `b` are arrays, and meddle(x) is the number x that changes both when it is read.
+# A sample of each kind of call. `a` and `b` are arrays; meddle(x) is the number x, and changes both when it is read.
 CALLS = {
     "a part": lambda a, b, meddle: a[meddle(1)],
     "a slice": lambda a, b, meddle: a[meddle(0) : meddle(2), :: meddle(2)],
@@ -277,7 +280,7 @@ def test_a_rule_counts_whatever_it_says_of_its_truth(kind):
         "jvp": lambda: m.jvp(fn, [a, b], [a, b]),
         "vmap": lambda: m.vmap(fn)([a, b]),
     }
-    with pytest.raises((TypeError, ValueError), match="the .* rule must return"):
+    with pytest.raises((TypeError, ValueError), match=r"the .* rule must return"):
         uses[kind]()
 
 

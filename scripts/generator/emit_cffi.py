@@ -2,8 +2,8 @@
 
 An operation is one call without an out-parameter: its result handle is the return value, 0 after an error. What only
 builds graph nodes goes into `graph`, whose functions hold the GIL (see keep_gil.h); what evaluates, waits or calls back
-goes into `calls`, whose functions do not: handles that these take are the caller's own. Each function stands in a guard, so that a build against an mlx-c that lacks the
-function leaves it out.
+goes into `calls`, whose functions do not: handles that these take are the caller's own. Each function stands in a
+guard, so that a build against an mlx-c that lacks the function leaves it out.
 
   handle            intptr_t; a stream of 0 is the default stream
   list of arrays    const intptr_t *x, size_t x_num in `graph`; in `calls` the handle of a vector, which the call frees

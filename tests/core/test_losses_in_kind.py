@@ -1,4 +1,4 @@
-"""Losses and fused layers of the flat layer take arrays of mlxffi.core, and answer in the class that they were given."""
+"""Losses and fused layers of the flat layer take arrays of mlxffi.core, and answer in the class they were given."""
 
 import pytest
 
