@@ -14,6 +14,8 @@ from ._errors import ArgumentError
 from ._ffi import ffi, graph, last_error
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .array import Array
 
 _unpack = ffi.unpack
@@ -94,6 +96,13 @@ class Owner:
         if not handle:
             raise last_error()
         self._h = handle
+
+    @classmethod
+    def _own(cls, handle: int) -> Self:
+        """An object of this class for a handle that C has just made."""
+        owner = cls.__new__(cls)
+        Owner.__init__(owner, handle)
+        return owner
 
     def __del__(self) -> None:
         handle = getattr(self, "_h", 0)

@@ -22,12 +22,6 @@ class Device(_handles.Owner):
             raise ArgumentError(f"type: expected 'cpu' or 'gpu', got {type!r}")
         super().__init__(lib.glue_device_new_type(TYPES[type], index))
 
-    @classmethod
-    def _own(cls, handle: int) -> Device:
-        device = cls.__new__(cls)
-        _handles.Owner.__init__(device, handle)
-        return device
-
     @property
     def type(self) -> str:
         """ "cpu" or "gpu"."""
@@ -66,12 +60,6 @@ class Stream(_handles.Owner):
     def __init__(self, device: Device | None = None):
         device = device or default_device()
         super().__init__(lib.glue_stream_new_device(device._h))
-
-    @classmethod
-    def _own(cls, handle: int) -> Stream:
-        stream = cls.__new__(cls)
-        _handles.Owner.__init__(stream, handle)
-        return stream
 
     @property
     def device(self) -> Device:
