@@ -13,8 +13,8 @@ from .._dtype import bfloat16, float32
 from .._marshal import many, spread
 
 if TYPE_CHECKING:
-    from .._arguments import ArrayLike
     from .._array import array
+    from .._arguments import ArrayLike
     from .._device import StreamOrDevice
     from .._dtype import Dtype
 
