@@ -9,6 +9,10 @@ from typing import Any, TypeAlias
 
 from .._errors import RangeError
 from ._binding import abi, native, operation
+from .generated.device import default_device as default_device
+from .generated.device import device_count as device_count
+from .generated.device import is_available as is_available
+from .generated.device import set_default_device as set_default_device
 
 
 class DeviceType(enum.Enum):
@@ -141,30 +145,6 @@ def _device(value: Any, name: str = "device") -> Device:
 
 
 # --- devices ---
-
-
-@operation("default_device")
-def default_device() -> Device:
-    """The device on which operations run that name no stream."""
-    return abi.get_default_device()
-
-
-@operation("set_default_device")
-def set_default_device(device: Device | DeviceType) -> None:
-    """Choose the device on which operations run that name no stream."""
-    abi.set_default_device(device)
-
-
-@operation("device is_available")
-def is_available(device: Device | DeviceType) -> bool:
-    """Whether a device is there."""
-    return abi.device_is_available(device)
-
-
-@operation("device_count")
-def device_count(device_type: DeviceType) -> int:
-    """How many devices of a type there are."""
-    return abi.device_count(device_type)
 
 
 def device_info(d: Device | DeviceType | None = None) -> dict[str, str | int]:
