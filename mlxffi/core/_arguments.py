@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._errors import ArgumentError, Error
 from . import _dtype
@@ -12,6 +12,9 @@ from ._dtype import Dtype
 
 if TYPE_CHECKING:
     from ._array import array
+
+
+ArrayLike: TypeAlias = "array | bool | int | float | complex | Any"
 
 
 class MisfitError(Error, TypeError, OverflowError):
@@ -30,7 +33,7 @@ def as_array(value: Any, dtype: Dtype | None = None) -> array:
       ValueError: it is a list or anything else that stands for no array here.
     """
     if isinstance(value, native.ArrayOwner):
-        return value
+        return value  # type: ignore[return-value]
     if isinstance(value, NUMBERS):
         return from_number(value) if dtype is None else _weak(value, dtype)
     return from_foreign(value, dtype)
@@ -69,16 +72,3 @@ def _holds(dtype: Dtype, value: int) -> bool:
         return True
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1)) if dtype.kind == "i" else (0, 2**bits)
     return bool(low <= value < high)
-
-
-# --- for modules that are not converted yet ---
-
-as_pair = as_arrays
-
-
-def beside(value: Any, other: array) -> array:
-    return as_array(value, other.dtype)
-
-
-def taken(made: Any) -> array:
-    return native.adopt(made._share())

@@ -9,8 +9,8 @@ from typing import Any
 
 from .._errors import ArgumentError
 from . import _at, _convert, _dtype, _indexing, _numpy, _printing
-from ._binding import abi, native, operation
 from ._at import ArrayAt
+from ._binding import abi, native, operation
 from ._dtype import Dtype
 from ._methods import Methods
 from ._operators import Operators

@@ -1,8 +1,8 @@
 """What mlxffi.core stands on: `native`, a module of C over libmlxc, and in it `abi`, every function of the C ABI.
 
 A function of the ABI takes arrays, a Stream, Device or None for a stream, a Dtype, lists of ints and arrays, strs and
-dicts by position, and gives an array, a list or a tuple. It raises TypeError for anything else, and whatever error_of makes
-of a failure. Those at the end that may be None can be left out.
+dicts by position, and gives an array, a list or a tuple. It raises TypeError for anything else, and what error_of makes
+of a failure. Arguments at the end that may be None can be left out.
 """
 
 from __future__ import annotations

@@ -47,10 +47,10 @@ def from_value(value: Any, dtype: Dtype | None = None) -> array:
     if isinstance(value, (list, tuple)):
         return _from_list(value, dtype)
     if isinstance(value, native.ArrayOwner):
-        return value if dtype in (None, value.dtype) else abi.astype(value, dtype)
+        return value if dtype is None or value.dtype is dtype else abi.astype(value, dtype)  # type: ignore[return-value]
     for kind in NUMBERS:
         if isinstance(value, kind):
-            return from_number(kind(value), dtype)
+            return from_number(kind(value), dtype)  # type: ignore[arg-type]
     return from_foreign(value, dtype)
 
 
@@ -253,7 +253,7 @@ def _imported(value: Any) -> array:
         return _refused(getattr(exported, "dtype", type(exported).__name__)) if found is None else found
     for base in (complex, float, int):
         if isinstance(value, base):
-            return from_number(base(value))
+            return from_number(base(value))  # type: ignore[arg-type]
     raise _unknown(value)
 
 

@@ -9,12 +9,12 @@ from typing import Any, overload
 
 from .._errors import ArgumentError
 from . import _dtype
-from ._arguments import as_array
+from ._arguments import ArrayLike, as_array
 from ._array import array
 from ._binding import abi, operation
-from ._checks import ArrayLike, integers, require_array
 from ._device import StreamOrDevice
 from ._dtype import Dtype, float32
+from ._marshal import integers, require_array
 
 # --- ranges ---
 

@@ -248,6 +248,9 @@ class _Limits:
     __slots__ = ()
     _made: ClassVar[dict[Dtype, Any]]
 
+    def __init_subclass__(cls) -> None:
+        cls._made = {}
+
     def __new__(cls, arg: Dtype) -> Any:
         found = cls._made.get(of(arg, "arg"))
         if found is None:
@@ -272,7 +275,6 @@ class finfo(_Limits):
 
     __module__ = "mlxffi.core"
     __slots__ = ("bits", "dtype", "eps", "max", "min", "smallest_normal")
-    _made: ClassVar[dict[Dtype, Any]] = {}
     bits: int
     dtype: Dtype
     eps: float
@@ -299,7 +301,6 @@ class iinfo(_Limits):
 
     __module__ = "mlxffi.core"
     __slots__ = ("dtype", "max", "min")
-    _made: ClassVar[dict[Dtype, Any]] = {}
     dtype: Dtype
     max: int
     min: int

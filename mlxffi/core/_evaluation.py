@@ -8,8 +8,8 @@ from typing import Any
 from .._errors import ArgumentError, OperationError
 from .._process import require_no_fork
 from . import _trees
-from ._binding import native, operation
 from ._array import array
+from ._binding import native, operation
 
 
 def eval(*args: Any) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 from .._errors import ArgumentError
 from . import _dtype
-from ._arguments import as_array, as_pair, beside
+from ._arguments import ArrayLike, as_array, as_arrays
 from ._array import array
 from ._binding import abi, operation
-from ._checks import ArrayLike, integers, require_array
 from ._device import StreamOrDevice
 from ._dtype import Dtype
+from ._marshal import integers, require_array
 from .generated import ops
 
 # --- choices ---
@@ -24,7 +24,7 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /, *, stream: Stream
     if type(condition) is not array:
         condition = as_array(condition, _dtype.bool_)
     if type(x) is not array or type(y) is not array:
-        x, y = as_pair(x, y)
+        x, y = as_arrays(x, y)
     return abi.where(condition, x, y, stream)
 
 
@@ -36,7 +36,7 @@ def clip(a: array, /, a_min: ArrayLike | None, a_max: ArrayLike | None, *, strea
       ValueError: both are None.
     """
     a = require_array(a, "a")
-    low, high = (None if limit is None else beside(limit, a) for limit in (a_min, a_max))
+    low, high = (None if limit is None else as_array(limit, a.dtype) for limit in (a_min, a_max))
     return abi.clip(a, low, high, stream)
 
 

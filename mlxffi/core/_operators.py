@@ -13,7 +13,8 @@ from ._convert import UnknownValueError
 if TYPE_CHECKING:
     from ._array import array
 
-Operator = Callable[[Any, Any], Any]
+Operator = Callable[[Any, Any], "array"]
+InPlace = Callable[[Any, Any], Any]
 
 
 def _operand(value: Any, other: Any, name: str) -> array:
@@ -58,7 +59,7 @@ def _reflected(what: str, name: str) -> Operator:
     return operation(f"{what} reflected")(operator)
 
 
-def _in_place(what: str, name: str) -> Operator:
+def _in_place(what: str, name: str) -> InPlace:
     """`array ?= other`: the object stays, and has other values; everybody who refers to it sees them."""
     call, name = getattr(abi, what), f"inplace {name}"
 
@@ -69,7 +70,7 @@ def _in_place(what: str, name: str) -> Operator:
     return operation(f"{what} in place")(operator)
 
 
-def _of_integers(operator: Operator, row: str, name: str) -> Operator:
+def _of_integers(operator: InPlace, row: str, name: str) -> InPlace:
     def checked(self: Any, other: Any) -> Any:
         other = _operand(other, self, f"inplace {name}" if "place" in row else name)
         if self.dtype.kind in "fc" or other.dtype.kind in "fc":
@@ -80,12 +81,12 @@ def _of_integers(operator: Operator, row: str, name: str) -> Operator:
     return operation(row)(checked)
 
 
-def _integer_operators(what: str, name: str) -> tuple[Operator, Operator]:
+def _integer_operators(what: str, name: str) -> tuple[Operator, InPlace]:
     forward, in_place = _forward(what, name), _in_place(what, name)
     return _of_integers(forward, f"{what} forward", name), _of_integers(in_place, f"{what} in place", name)
 
 
-def _compared(what: str, otherwise: bool) -> Operator:
+def _compared(what: str, otherwise: bool) -> InPlace:
     """`==` and `!=`, which have an answer for everything but None."""
     call = getattr(abi, what)
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from .._errors import ArgumentError, RangeError
-from ._arguments import as_array, beside
+from ._arguments import ArrayLike, as_array
 from ._array import array
 from ._binding import abi, operation
-from ._checks import ArrayLike, integers, many, require_array, sizes
 from ._device import StreamOrDevice
+from ._marshal import integers, many, require_array, sizes
 from .generated import ops
 
 # --- axes ---
@@ -183,7 +183,7 @@ def unique(
         also how often each occurs.
       fill_value: what stands behind them where there are fewer; None is the smallest value.
     """
-    fill = None if fill_value is None else beside(fill_value, require_array(a, "a"))
+    fill = None if fill_value is None else as_array(fill_value, require_array(a, "a").dtype)
     found = abi.unique(a, size, return_index, return_inverse, return_counts, fill, stream)
     return tuple(found) if len(found) > 1 else found[0]
 
@@ -259,7 +259,7 @@ def pad(
         in reverse order without and with the outermost.
     """
     a = require_array(a, "a")
-    value = beside(constant_values, a)
+    value = as_array(constant_values, a.dtype)
     if not many(pad_width):
         return abi.pad_symmetric(a, pad_width, value, mode, stream)
     return abi.pad(a, range(a.ndim), *_margins(pad_width, a.ndim), value, mode, stream)

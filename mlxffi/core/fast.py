@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._errors import ArgumentError
-from ._arguments import as_array
+from ._arguments import ArrayLike, as_array
 from ._array import array
 from ._binding import abi, operation
-from ._checks import ArrayLike
 from ._device import DeviceType, StreamOrDevice, default_device, stream_of
 from ._dtype import Dtype, float32, int64
 from .generated.fast import gated_delta_update as gated_delta_update

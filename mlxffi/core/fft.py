@@ -8,8 +8,8 @@ from typing import Any
 from .._errors import ArgumentError, RangeError
 from ._array import array
 from ._binding import abi, operation
-from ._checks import integers, require_array, sizes
 from ._device import StreamOrDevice
+from ._marshal import integers, require_array, sizes
 from .generated.fft import fftfreq as fftfreq
 from .generated.fft import rfftfreq as rfftfreq
 

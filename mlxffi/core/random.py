@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .._errors import ArgumentError
-from ._arguments import as_array
+from ._arguments import ArrayLike, as_array
 from ._array import array
 from ._binding import abi
-from ._checks import ArrayLike
 from ._device import StreamOrDevice
 from ._dtype import Dtype, float32, int32
 from ._trees import Holder

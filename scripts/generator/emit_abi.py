@@ -1,8 +1,8 @@
 """The functions of the ABI for Python: native/python/generated/abi.c, and their types in mlxffi/_abi.pyi.
 
-Each function whose parameters and results Python has objects for gives a row for native/python/dispatch/operation.h: the
-letters of its parameters, and a C function that calls it. What waits, evaluates or calls back gives up the GIL, and gets
-handles of its own.
+Each function for whose parameters and results Python has objects gives a row for native/python/dispatch/operation.h:
+the letters of its parameters, and a C function that calls it. What waits, evaluates or calls back gives up the GIL, and
+gets handles of its own.
 """
 
 from __future__ import annotations
@@ -85,18 +85,27 @@ GIVE |= {kind: f"new_handle('{letter}', {{v}}.ctx)" for kind, letter in HANDLES.
 EMPTY_IS_ERROR = {kind for kind, give in GIVE.items() if not give.startswith(("Py", "device_type"))}
 
 PYTHON = {
-    "a": "array", "A": "array | None", "l": "Any", "v": "Sequence[array]", "s": "StreamOrDevice", "n": "Sequence[int]",
+    "a": "ArrayOwner", "A": "ArrayOwner | None", "l": "Any", "v": "Sequence[ArrayOwner]", "s": "StreamOrDevice", "n": "Sequence[int]",
     "N": "int | Sequence[int]", "q": "Sequence[int]", "i": "int", "u": "int", "b": "bool", "f": "float", "t": "str",
     "y": "str | None", "d": "Dtype", "T": "DeviceType", "I": "int | None", "F": "float | None", "B": "bool | None",
     "D": "Dtype | None", "p": "Device | DeviceType", "G": "Group | None", "V": "Sequence[str]",
-    "M": "Mapping[str, array]", "S": "Mapping[str, str]", "x": "int | Sequence[int] | None", "k": "bytes",
+    "M": "Mapping[str, ArrayOwner]", "S": "Mapping[str, str]", "x": "int | Sequence[int] | None", "k": "bytes",
 }  # fmt: skip
 RESULTS = {
-    "mlx_array": "array", "mlx_vector_array": "list[array]", "mlx_vector_string": "list[str]", "mlx_vector_int": "list[int]",
+    "mlx_array": "array", "mlx_vector_array": "list[array]", "mlx_vector_string": "list[str]",
+    "mlx_vector_int": "list[int]",
     "mlx_string": "str", "mlx_map_string_to_array": "dict[str, array]", "mlx_map_string_to_string": "dict[str, str]",
     "mlx_stream": "Stream", "mlx_device": "Device", "mlx_device_type": "DeviceType",
     "int": "int", "size_t": "int", "bool": "bool", "const char *": "str",
 }  # fmt: skip
+
+C_HEAD = """/* The functions of the ABI: see dispatch/operation.h.
+ *
+ * {banner} */
+
+#include "dispatch/conversions.h"
+#include "objects/handle.h"
+"""
 
 STUB_HEAD = '''"""The functions of the C ABI that mlxffi.core calls: `_native.abi`.
 
@@ -106,7 +115,7 @@ STUB_HEAD = '''"""The functions of the C ABI that mlxffi.core calls: `_native.ab
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._native import Handle
+from ._native import ArrayOwner, Handle
 from .core._array import array
 from .core._device import Device, DeviceType, Stream, StreamOrDevice
 from .core._dtype import Dtype
@@ -120,9 +129,8 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     rows = _rows(headers)
     calls = "\n\n".join(row.definition() for row in rows)
     entries = "\n".join(row.entry() for row in rows)
-    head = f'/* The functions of the ABI: see dispatch/operation.h.\n *\n * {banner} */\n\n#include "dispatch/conversions.h"\n'
-    head += '#include "objects/handle.h"\n'
-    return {"abi.c": f"{head}\n{calls}\n\nconst AbiRow abi_rows[] = {{\n{entries}\n  {{{{NULL, NULL, NULL}}, NULL}},\n}};\n"}
+    table_of_rows = f"const AbiRow abi_rows[] = {{\n{entries}\n  {{{{NULL, NULL, NULL}}, NULL}},\n}};"
+    return {"abi.c": f"{C_HEAD.format(banner=banner)}\n{calls}\n\n{table_of_rows}\n"}
 
 
 def render_stub(headers: list[Header], banner: str) -> dict[str, str]:
@@ -188,7 +196,8 @@ class AbiRow:
 
     def _counts(self, param: Param) -> bool:
         """Whether a parameter tells how many numbers the one before it has."""
-        return self.letters[-1:] in ("n", "N", "q", "x") and (param.name.endswith("_num") or param.name in ("size", "dim"))
+        counts = param.name.endswith("_num") or param.name in ("size", "dim")
+        return counts and self.letters[-1:] in ("n", "N", "q", "x")
 
     def _take(self, param: Param, mark: str) -> None:
         kind = param.type.removeprefix("const ")
@@ -249,7 +258,8 @@ class AbiRow:
             kind = "" if not target else "int " if self._is_status else f"{self.row.returns} "
             return [f"{kind}{target}{call};"]
         kind = "int failed = 0;" if self._is_status else f"{self.row.returns} result;"
-        return [kind, "forget_exception();", "Py_BEGIN_ALLOW_THREADS", f"{target}{call};", "Py_END_ALLOW_THREADS", "release_dropped();"]
+        without_gil = ["Py_BEGIN_ALLOW_THREADS", f"{target}{call};", "Py_END_ALLOW_THREADS"]
+        return [kind, "forget_exception();", *without_gil, "release_dropped();"]
 
     def _out_kind(self, out: Param) -> str:
         return "const char *" if out.type == "const char **" else out.type.removesuffix(" *")

@@ -36,7 +36,7 @@ OUTS = {
 }  # fmt: skip
 LISTS = ("const int *", "const int64_t *")
 TYPES = {
-    "_array": ("array",), "_checks": ("ArrayLike",), "_device": ("Device", "DeviceType", "StreamOrDevice"),
+    "_arguments": ("ArrayLike",), "_array": ("array",), "_device": ("Device", "DeviceType", "StreamOrDevice"),
     "_dtype": ("Dtype",), "distributed": ("Group",),
 }  # fmt: skip
 FROM = {"_binding": ("abi", "operation"), "_dtype": ("bfloat16", "float32"), "_marshal": ("many", "spread")}
@@ -147,10 +147,15 @@ class CoreFunction:
         return [*lines, others[0]]
 
     def _returning(self, row: Function) -> str:
-        call = f"abi.{row.name.removeprefix('mlx_')}({', '.join(self._arguments(row))})"
+        arguments = ", ".join(self._arguments(row))
+        name = f"abi.{row.name.removeprefix('mlx_')}"
         if not _outs(row):
-            return call
-        return f"return tuple({call})" if self.result == "tuple" else f"return {call}"
+            return f"{name}({arguments})"
+        line = f"return tuple({name}({arguments}))" if self.result == "tuple" else f"return {name}({arguments})"
+        if len(line) <= WIDTH - 8:
+            return line
+        wrapped = textwrap.wrap(arguments, WIDTH - 8, break_long_words=False)
+        return "\n        ".join([f"return {name}(", *wrapped]) + "\n    )"
 
     def _arguments(self, row: Function) -> list[str]:
         params = [param for param in row.params if param not in _outs(row)]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from .._binding import abi, operation
 
 if TYPE_CHECKING:
+    from .._arguments import ArrayLike
     from .._array import array
-    from .._checks import ArrayLike
     from .._device import StreamOrDevice
     from .._dtype import Dtype
     from ..distributed import Group

@@ -13,8 +13,8 @@ from .._dtype import bfloat16, float32
 from .._marshal import many, spread
 
 if TYPE_CHECKING:
+    from .._arguments import ArrayLike
     from .._array import array
-    from .._checks import ArrayLike
     from .._device import StreamOrDevice
     from .._dtype import Dtype
 
@@ -295,7 +295,10 @@ def conv2d(
     stream: StreamOrDevice = None,
 ) -> array:
     """2-D convolution over channels-last input."""
-    return abi.conv2d(input, weight, *spread(stride, 2, "stride"), *spread(padding, 2, "padding"), *spread(dilation, 2, "dilation"), groups, stream)
+    return abi.conv2d(
+        input, weight, *spread(stride, 2, "stride"), *spread(padding, 2, "padding"), *spread(dilation, 2, "dilation"),
+        groups, stream
+    )
 
 
 @operation("conv3d")
@@ -311,7 +314,10 @@ def conv3d(
     stream: StreamOrDevice = None,
 ) -> array:
     """3-D convolution over channels-last input."""
-    return abi.conv3d(input, weight, *spread(stride, 3, "stride"), *spread(padding, 3, "padding"), *spread(dilation, 3, "dilation"), groups, stream)
+    return abi.conv3d(
+        input, weight, *spread(stride, 3, "stride"), *spread(padding, 3, "padding"), *spread(dilation, 3, "dilation"),
+        groups, stream
+    )
 
 
 @operation("conv_transpose1d")
@@ -347,7 +353,10 @@ def conv_transpose2d(
 ) -> array:
     """2-D transposed convolution over channels-last input: each input element adds a copy of the kernel scaled by it to
     the output, at intervals of the stride."""
-    return abi.conv_transpose2d(input, weight, *spread(stride, 2, "stride"), *spread(padding, 2, "padding"), *spread(dilation, 2, "dilation"), *spread(output_padding, 2, "output_padding"), groups, stream)
+    return abi.conv_transpose2d(
+        input, weight, *spread(stride, 2, "stride"), *spread(padding, 2, "padding"), *spread(dilation, 2, "dilation"),
+        *spread(output_padding, 2, "output_padding"), groups, stream
+    )
 
 
 @operation("conv_transpose3d")
@@ -365,7 +374,10 @@ def conv_transpose3d(
 ) -> array:
     """3-D transposed convolution over channels-last input: each input element adds a copy of the kernel scaled by it to
     the output, at intervals of the stride."""
-    return abi.conv_transpose3d(input, weight, *spread(stride, 3, "stride"), *spread(padding, 3, "padding"), *spread(dilation, 3, "dilation"), *spread(output_padding, 3, "output_padding"), groups, stream)
+    return abi.conv_transpose3d(
+        input, weight, *spread(stride, 3, "stride"), *spread(padding, 3, "padding"), *spread(dilation, 3, "dilation"),
+        *spread(output_padding, 3, "output_padding"), groups, stream
+    )
 
 
 @operation("cos")
@@ -1213,7 +1225,10 @@ def gather_qmm(
     each pair of entries of `lhs_indices` and `rhs_indices` (integer arrays, broadcast against each other to the leading
     shape of the result) the matrices at those positions of the flattened stacks of `x` and `w`, an empty handle
     standing for all matrices of that operand in order."""
-    return abi.gather_qmm_global_scale(x, w, scales, biases, lhs_indices, rhs_indices, transpose, group_size, bits, mode, global_scale, sorted_indices, stream)
+    return abi.gather_qmm_global_scale(
+        x, w, scales, biases, lhs_indices, rhs_indices, transpose, group_size, bits, mode, global_scale, sorted_indices,
+        stream
+    )
 
 
 @operation("gather_qqmm")
@@ -1237,7 +1252,10 @@ def gather_qqmm(
     each pair of entries of `lhs_indices` and `rhs_indices` (integer arrays, broadcast against each other to the leading
     shape of the result) the matrices at those positions of the flattened stacks, an empty handle standing for all
     matrices of that operand in order."""
-    return abi.gather_qqmm(x, w, scales, lhs_indices, rhs_indices, group_size, bits, mode, global_scale_x, global_scale_w, sorted_indices, stream)
+    return abi.gather_qqmm(
+        x, w, scales, lhs_indices, rhs_indices, group_size, bits, mode, global_scale_x, global_scale_w, sorted_indices,
+        stream
+    )
 
 
 @operation("logical_xor")
