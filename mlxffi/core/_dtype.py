@@ -251,7 +251,7 @@ class _Limits:
     def __init_subclass__(cls) -> None:
         cls._made = {}
 
-    def __new__(cls, arg: Dtype) -> Any:
+    def __new__(cls, arg: Dtype, /) -> Any:
         found = cls._made.get(of(arg, "arg"))
         if found is None:
             found = object.__new__(cls)
