@@ -100,12 +100,6 @@ StreamOrDevice: TypeAlias = Stream | ThreadLocalStream | Device | DeviceType | N
 # --- what functions take as `stream` ---
 
 
-class _Held(int):
-    """A handle with its owner, which lives as long as the int does."""
-
-    owner: Stream
-
-
 def stream_of(value: Any) -> Stream:
     """The stream that a Stream, ThreadLocalStream, Device or DeviceType stands for on this thread.
 
@@ -119,21 +113,6 @@ def stream_of(value: Any) -> Stream:
     if isinstance(value, (Device, DeviceType)):
         return default_stream(value)
     raise TypeError(f"stream: expected a Stream, ThreadLocalStream, Device, DeviceType or None, got {_kind(value)}")
-
-
-def stream_handle(value: Any) -> int:
-    """The handle that glue functions take for a `stream` argument; 0, the default stream, for None.
-
-    Keep the result itself until the call is made: it may own the stream.
-    """
-    if value is None:
-        return 0
-    if type(value) is Stream:
-        return value._h
-    owner = stream_of(value)
-    held = _Held(owner._h)
-    held.owner = owner
-    return held
 
 
 def _device(value: Any, name: str = "device") -> Device:
