@@ -343,5 +343,6 @@ static PyMethodDef functions[] = {
 };
 
 bool init_closures(PyObject *module) {
-  return PyModule_AddFunctions(module, functions) == 0;
+  /* Made here, before anybody counts native objects. */
+  return traced_closure().ctx && PyModule_AddFunctions(module, functions) == 0;
 }
