@@ -211,7 +211,7 @@ def _dtype_of(value: Any, function: str) -> Dtype:
     if isinstance(value, Dtype):
         return value
     if isinstance(value, native.ArrayOwner):
-        return value.dtype  # type: ignore[attr-defined,no-any-return]
+        return value.dtype
     raise ArgumentError(f"[{function}] expected arrays and Dtypes, got {type(value).__name__}")
 
 
@@ -255,7 +255,7 @@ class _Limits:
         found = cls._made.get(of(arg, "arg"))
         if found is None:
             found = object.__new__(cls)
-            found._fill(arg)
+            found._fill(arg)  # type: ignore[attr-defined]
             cls._made[arg] = found
         return found
 

@@ -170,7 +170,9 @@ class AbiRow:
         self.row = row
         self.name = re.sub(r"^_?mlx(ffi)?_", "", row.name)
         self.outs = [param for param in row.params if self._is_out(param)]
-        self.letters, self.names, self.arguments = "", [], []
+        self.letters = ""
+        self.names: list[str] = []
+        self.arguments: list[str] = []
         # Objects free what they own, and every result is a new one.
         self.possible = not row.name.endswith(("_free", "_set"))
         marks = _marks(row)

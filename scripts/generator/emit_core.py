@@ -18,6 +18,7 @@ import ast
 import copy
 import re
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .table import Function, Header, Param, functions
@@ -79,7 +80,7 @@ def _imports(body: str) -> str:
     return f"{first}from typing import TYPE_CHECKING\n\n" * bool(typing) + "\n".join(_imported(FROM, code)) + checked
 
 
-def _imported(names: dict[str, tuple[str, ...]], code: str) -> list[str]:
+def _imported(names: Mapping[str, tuple[str, ...]], code: str) -> list[str]:
     """Lines that import those of the names that are in the code."""
     lines = []
     for module, candidates in names.items():
