@@ -73,19 +73,6 @@ class ContextOwner:
         self, exc_type: type | None = None, exc_value: object | None = None, traceback: object | None = None
     ) -> None: ...
 
-class GroupOwner:
-    __slots__ = ("__weakref__",)
-    def __init__(self, *_: Any): ...
-    @classmethod
-    def _own(cls, handle: int, /) -> Self: ...
-    def rank(self) -> int: ...
-    def size(self) -> int: ...
-
-
-class OneForDtype:
-    __slots__ = ()
-    _made: tuple[Any, ...]
-    def __init__(self, arg: Dtype, /): ...
 
 class PartOwner:
     _array: Any

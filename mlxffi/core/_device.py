@@ -9,6 +9,10 @@ from typing import Any, TypeAlias
 
 from .._errors import RangeError
 from ._binding import abi, native, operation
+from .generated.device import default_device as default_device
+from .generated.device import device_count as device_count
+from .generated.device import is_available as is_available
+from .generated.device import set_default_device as set_default_device
 
 
 class DeviceType(enum.Enum):
@@ -96,12 +100,6 @@ StreamOrDevice: TypeAlias = Stream | ThreadLocalStream | Device | DeviceType | N
 # --- what functions take as `stream` ---
 
 
-class _Held(int):
-    """A handle with its owner, which lives as long as the int does."""
-
-    owner: Stream
-
-
 def stream_of(value: Any) -> Stream:
     """The stream that a Stream, ThreadLocalStream, Device or DeviceType stands for on this thread.
 
@@ -117,21 +115,6 @@ def stream_of(value: Any) -> Stream:
     raise TypeError(f"stream: expected a Stream, ThreadLocalStream, Device, DeviceType or None, got {_kind(value)}")
 
 
-def stream_handle(value: Any) -> int:
-    """The handle that glue functions take for a `stream` argument; 0, the default stream, for None.
-
-    Keep the result itself until the call is made: it may own the stream.
-    """
-    if value is None:
-        return 0
-    if type(value) is Stream:
-        return value._h
-    owner = stream_of(value)
-    held = _Held(owner._h)
-    held.owner = owner
-    return held
-
-
 def _device(value: Any, name: str = "device") -> Device:
     if isinstance(value, Device):
         return value
@@ -141,30 +124,6 @@ def _device(value: Any, name: str = "device") -> Device:
 
 
 # --- devices ---
-
-
-@operation("default_device")
-def default_device() -> Device:
-    """The device on which operations run that name no stream."""
-    return abi.get_default_device()
-
-
-@operation("set_default_device")
-def set_default_device(device: Device | DeviceType) -> None:
-    """Choose the device on which operations run that name no stream."""
-    abi.set_default_device(device)
-
-
-@operation("device is_available")
-def is_available(device: Device | DeviceType) -> bool:
-    """Whether a device is there."""
-    return abi.device_is_available(device)
-
-
-@operation("device_count")
-def device_count(device_type: DeviceType) -> int:
-    """How many devices of a type there are."""
-    return abi.device_count(device_type)
 
 
 def device_info(d: Device | DeviceType | None = None) -> dict[str, str | int]:

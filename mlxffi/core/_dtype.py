@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._errors import ArgumentError
 from ._binding import native, operation
@@ -211,7 +211,7 @@ def _dtype_of(value: Any, function: str) -> Dtype:
     if isinstance(value, Dtype):
         return value
     if isinstance(value, native.ArrayOwner):
-        return value.dtype  # type: ignore[attr-defined,no-any-return]
+        return value.dtype
     raise ArgumentError(f"[{function}] expected arrays and Dtypes, got {type(value).__name__}")
 
 
@@ -242,10 +242,25 @@ def can_cast(from_: array | Dtype, to: Dtype) -> bool:
 _FLOATS = {"float16": (11, 15), "float32": (24, 127), "float64": (53, 1023), "bfloat16": (8, 127)}
 
 
-class _Limits(native.OneForDtype):
+class _Limits:
     """Limits of a dtype. There is one object for each dtype, so that users cannot change it."""
 
     __slots__ = ()
+    _made: ClassVar[dict[Dtype, Any]]
+
+    def __init_subclass__(cls) -> None:
+        cls._made = {}
+
+    def __new__(cls, arg: Dtype, /) -> Any:
+        found = cls._made.get(of(arg, "arg"))
+        if found is None:
+            found = object.__new__(cls)
+            found._fill(arg)  # type: ignore[attr-defined]
+            cls._made[arg] = found
+        return found
+
+    def __init__(self, arg: Dtype, /):
+        """Limits of a dtype; `__new__` has filled them in."""
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{name}: the limits of a dtype cannot be changed")
@@ -270,8 +285,8 @@ class finfo(_Limits):
     min: float
     smallest_normal: float
 
-    def _fill(self, arg: Dtype, /) -> None:
-        if of(arg, "arg").kind not in "fc":
+    def _fill(self, arg: Dtype) -> None:
+        if arg.kind not in "fc":
             raise ArgumentError(f"[finfo] dtype {arg.name} is not inexact.")
         dtype = float32 if arg.kind == "c" else arg
         digits, exponent = _FLOATS[dtype.name]
@@ -293,8 +308,8 @@ class iinfo(_Limits):
     max: int
     min: int
 
-    def _fill(self, arg: Dtype, /) -> None:
-        if of(arg, "arg").kind not in "iu":
+    def _fill(self, arg: Dtype) -> None:
+        if arg.kind not in "iu":
             raise ArgumentError(f"[iinfo] Only integer types supported but {arg.name} was provided")
         bits = 8 * arg.size - (arg.kind == "i")
         self._set(dtype=arg, max=2**bits - 1, min=-(2**bits) if arg.kind == "i" else 0)
@@ -303,5 +318,3 @@ class iinfo(_Limits):
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype.name})"
 
 
-finfo._made = tuple(finfo(dtype) if dtype.kind in "fc" else None for dtype in DTYPES)
-iinfo._made = tuple(iinfo(dtype) if dtype.kind in "iu" else None for dtype in DTYPES)

@@ -49,5 +49,5 @@ def sizes(values: Any) -> Sequence[int]:
 
 
 def integers(value: Any) -> Sequence[int]:
-    """A list of ints; one int stands for a list of it."""
-    return sizes(value) if many(value) else [operator.index(value)]
+    """A sequence of ints, which C reads; one int stands for a list of it."""
+    return value if many(value) else [operator.index(value)]

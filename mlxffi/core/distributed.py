@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._errors import ArgumentError, OperationError
-from ._binding import abi, native, operation
+from ._binding import abi, native
 from .generated.distributed import all_gather as all_gather
 from .generated.distributed import all_max as all_max
 from .generated.distributed import all_min as all_min
@@ -19,11 +19,29 @@ from .generated.distributed import sum_scatter as sum_scatter
 BACKENDS = ("any", "mpi", "nccl", "jaccl", "ring")
 
 
-class Group(native.GroupOwner):
+class Group:
     """Processes that communicate; made by `init` and `split`."""
 
     __module__ = "mlxffi.core.distributed"
-    __slots__ = ()
+    __slots__ = ("__weakref__", "_handle")
+    _handle: native.Handle
+
+    def __init__(self, *_: Any):
+        raise TypeError("Group: no constructor defined; use distributed.init")
+
+    @classmethod
+    def _own(cls, handle: native.Handle) -> Group:
+        made = cls.__new__(cls)
+        made._handle = handle
+        return made
+
+    def rank(self) -> int:
+        """The number of this process in the group."""
+        return abi.distributed_group_rank(self)
+
+    def size(self) -> int:
+        """How many processes the group has."""
+        return abi.distributed_group_size(self)
 
     def split(self, color: int, key: int = -1) -> Group:
         """The group of those processes that call this with the same color.
@@ -32,16 +50,14 @@ class Group(native.GroupOwner):
           color: what the processes of a new group have in common.
           key: orders the ranks in it; a negative one stands for the rank here.
         """
-        return abi.distributed_group_split(self, color, key)  # type: ignore[no-any-return]
+        return Group._own(abi.distributed_group_split(self, color, key))
 
 
-@operation("distributed is_available")
 def is_available(backend: str = "any") -> bool:
     """Whether a backend ("any", "mpi", "nccl", "jaccl" or "ring") was built in; "any": one of them."""
     return abi.distributed_is_available(backend)
 
 
-@operation("distributed init")
 def init(
     strict: bool = False,
     backend: str = "any",
@@ -61,7 +77,7 @@ def init(
     _require_factory(backend, all_gather_factory)
     if backend not in BACKENDS:
         raise ArgumentError(f"[distributed] backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
-    return abi.distributed_init(strict, backend)  # type: ignore[no-any-return]
+    return Group._own(abi.distributed_init(strict, backend))
 
 
 def _require_factory(backend: str, factory: Any) -> None:

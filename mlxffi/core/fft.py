@@ -234,16 +234,14 @@ def irfftn(
 
 
 def _shifted(function: Callable[..., array], a: Any, axes: Any, stream: Any) -> array:
-    return function(a, range(require_array(a, "a").ndim) if axes is None else integers(axes), stream)
+    return function(a, list(range(require_array(a, "a").ndim)) if axes is None else integers(axes), stream)
 
 
-@operation("fft_fftshift")
 def fftshift(a: array, axes: int | Sequence[int] | None = None, stream: StreamOrDevice = None) -> array:
     """The results of a transform in the order of their frequencies, along axes (None: all)."""
     return _shifted(abi.fft_fftshift, a, axes, stream)
 
 
-@operation("fft_ifftshift")
 def ifftshift(a: array, axes: int | Sequence[int] | None = None, stream: StreamOrDevice = None) -> array:
     """The inverse of `fftshift`."""
     return _shifted(abi.fft_ifftshift, a, axes, stream)

@@ -49,7 +49,6 @@ def norm(
     return abi.linalg_norm(a, ord, axis, keepdims, stream)
 
 
-@operation("linalg_svd")
 def svd(a: array, compute_uv: bool = True, *, stream: StreamOrDevice = None) -> Any:
     """The singular value decomposition of matrices.
 

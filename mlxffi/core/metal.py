@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from . import _device, _memory
-from ._binding import abi, operation
-
-
-@operation("metal is_available")
-def is_available() -> bool:
-    """Whether the library has the Metal backend and can use it."""
-    return abi.metal_is_available()
+from . import _device
+from ._binding import abi
+from .generated import memory
+from .generated.metal import is_available as is_available
 
 
 def start_capture(path: str) -> None:
@@ -38,49 +34,49 @@ def _deprecated(name: str) -> None:
 def get_active_memory() -> int:
     """Deprecated: `get_active_memory` of the package."""
     _deprecated("get_active_memory")
-    return _memory.get_active_memory()
+    return memory.get_active_memory()
 
 
 def get_peak_memory() -> int:
     """Deprecated: `get_peak_memory` of the package."""
     _deprecated("get_peak_memory")
-    return _memory.get_peak_memory()
+    return memory.get_peak_memory()
 
 
 def reset_peak_memory() -> None:
     """Deprecated: `reset_peak_memory` of the package."""
     _deprecated("reset_peak_memory")
-    _memory.reset_peak_memory()
+    memory.reset_peak_memory()
 
 
 def get_cache_memory() -> int:
     """Deprecated: `get_cache_memory` of the package."""
     _deprecated("get_cache_memory")
-    return _memory.get_cache_memory()
+    return memory.get_cache_memory()
 
 
 def set_memory_limit(limit: int) -> int:
     """Deprecated: `set_memory_limit` of the package."""
     _deprecated("set_memory_limit")
-    return _memory.set_memory_limit(limit)
+    return memory.set_memory_limit(limit)
 
 
 def set_cache_limit(limit: int) -> int:
     """Deprecated: `set_cache_limit` of the package."""
     _deprecated("set_cache_limit")
-    return _memory.set_cache_limit(limit)
+    return memory.set_cache_limit(limit)
 
 
 def set_wired_limit(limit: int) -> int:
     """Deprecated: `set_wired_limit` of the package."""
     _deprecated("set_wired_limit")
-    return _memory.set_wired_limit(limit)
+    return memory.set_wired_limit(limit)
 
 
 def clear_cache() -> None:
     """Deprecated: `clear_cache` of the package."""
     _deprecated("clear_cache")
-    _memory.clear_cache()
+    memory.clear_cache()
 
 
 def device_info() -> dict[str, str | int]:

@@ -74,14 +74,13 @@ GIVE = {
     "mlx_map_string_to_string": "texts_by_name({v})",
     "mlx_stream": "new_stream({v})",
     "mlx_device": "new_device({v})",
-    "mlx_distributed_group": "new_group({v})",
     "mlx_device_type": "device_type_object({v})",
     "int": "PyLong_FromLong({v})",
     "size_t": "PyLong_FromSize_t({v})",
     "bool": "PyBool_FromLong({v})",
     "const char *": "PyUnicode_FromString({v})",
 }
-GIVE |= {kind: f"new_handle('{letter}', {{v}}.ctx)" for kind, letter in HANDLES.items() if letter not in "pGVMS"}
+GIVE |= {kind: f"new_handle('{letter}', {{v}}.ctx)" for kind, letter in HANDLES.items() if letter not in "pVMS"}
 # An empty one of these stands for an error, as what raises it says.
 EMPTY_IS_ERROR = {kind for kind, give in GIVE.items() if not give.startswith(("Py", "device_type"))}
 
@@ -89,14 +88,14 @@ PYTHON = {
     "a": "ArrayOwner", "A": "ArrayOwner | None", "l": "Any", "v": "Sequence[ArrayOwner]", "s": "StreamOrDevice", "n": "Sequence[int]",
     "N": "int | Sequence[int]", "q": "Sequence[int]", "i": "int", "u": "int", "b": "bool", "f": "float", "t": "str",
     "y": "str | None", "d": "Dtype", "T": "DeviceType", "I": "int | None", "F": "float | None", "B": "bool | None",
-    "D": "Dtype | None", "p": "Device | DeviceType", "G": "GroupOwner | None", "V": "Sequence[str]",
+    "D": "Dtype | None", "p": "Device | DeviceType", "G": "Group | None", "V": "Sequence[str]",
     "M": "Mapping[str, ArrayOwner]", "S": "Mapping[str, str]", "x": "int | Sequence[int] | None", "k": "bytes",
 }  # fmt: skip
 RESULTS = {
     "mlx_array": "array", "mlx_vector_array": "list[array]", "mlx_vector_string": "list[str]",
     "mlx_vector_int": "list[int]",
     "mlx_string": "str", "mlx_map_string_to_array": "dict[str, array]", "mlx_map_string_to_string": "dict[str, str]",
-    "mlx_stream": "Stream", "mlx_device": "Device", "mlx_distributed_group": "Any", "mlx_device_type": "DeviceType",
+    "mlx_stream": "Stream", "mlx_device": "Device", "mlx_device_type": "DeviceType",
     "int": "int", "size_t": "int", "bool": "bool", "const char *": "str",
 }  # fmt: skip
 
@@ -116,10 +115,11 @@ STUB_HEAD = '''"""The functions of the C ABI that mlxffi.core calls: `_native.ab
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._native import ArrayOwner, GroupOwner, Handle
+from ._native import ArrayOwner, Handle
 from .core._array import array
 from .core._device import Device, DeviceType, Stream, StreamOrDevice
 from .core._dtype import Dtype
+from .core.distributed import Group
 
 '''
 
@@ -170,7 +170,9 @@ class AbiRow:
         self.row = row
         self.name = re.sub(r"^_?mlx(ffi)?_", "", row.name)
         self.outs = [param for param in row.params if self._is_out(param)]
-        self.letters, self.names, self.arguments = "", [], []
+        self.letters = ""
+        self.names: list[str] = []
+        self.arguments: list[str] = []
         # Objects free what they own, and every result is a new one.
         self.possible = not row.name.endswith(("_free", "_set"))
         marks = _marks(row)

@@ -18,16 +18,28 @@ import ast
 import copy
 import re
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .table import Function, Header, Param, functions
 
 WIDTH = 120
-MODULES = ("ops", "linalg", "fast", "fft", "random", "distributed")
+MODULES = ("ops", "linalg", "fast", "fft", "random", "distributed", "device", "memory", "metal", "cuda")
 NUMBERS = {"int": "int", "size_t": "int", "uint64_t": "int", "bool": "bool", "float": "float", "double": "float"}
 OPTIONALS = {"mlx_optional_int": "int", "mlx_optional_float": "float"}
-GROUP = "const mlx_distributed_group"
+OBJECTS = {
+    "const mlx_distributed_group": "Group", "mlx_device": "Device | DeviceType", "mlx_device_type": "DeviceType"
+}  # fmt: skip
+# By C type of a parameter through which a result comes: what Python gets.
+OUTS = {
+    "mlx_array *": "array", "mlx_vector_array *": "array", "size_t *": "int", "int *": "int", "bool *": "bool",
+    "mlx_device *": "Device",
+}  # fmt: skip
 LISTS = ("const int *", "const int64_t *")
+TYPES = {
+    "_arguments": ("ArrayLike",), "_array": ("array",), "_device": ("Device", "DeviceType", "StreamOrDevice"),
+    "_dtype": ("Dtype",), "distributed": ("Group",),
+}  # fmt: skip
 FROM = {"_binding": ("abi", "operation"), "_dtype": ("bfloat16", "float32"), "_marshal": ("many", "spread")}
 
 
@@ -61,19 +73,20 @@ def _module(name: str, made: list[CoreFunction], banner: str) -> str:
 
 
 def _imports(body: str) -> str:
-    lines = ["from collections.abc import Sequence", "from typing import TYPE_CHECKING", ""]
     code = re.sub(r'""".*?"""', "", body, flags=re.DOTALL)
-    for module, names in FROM.items():
-        found = [name for name in names if re.search(rf"(?<![\w.\"]){name}\b", code)]
+    typing = "\n".join(f"    {line}" for line in _imported(TYPES, code))
+    first = "from collections.abc import Sequence\n" if "Sequence[" in code else ""
+    checked = f"\n\nif TYPE_CHECKING:\n{typing}" if typing else ""
+    return f"{first}from typing import TYPE_CHECKING\n\n" * bool(typing) + "\n".join(_imported(FROM, code)) + checked
+
+
+def _imported(names: Mapping[str, tuple[str, ...]], code: str) -> list[str]:
+    """Lines that import those of the names that are in the code."""
+    lines = []
+    for module, candidates in names.items():
+        found = [name for name in candidates if re.search(rf"(?<![\w.\"]){name}\b", code)]
         lines += [f"from ..{module} import {', '.join(found)}"] if found else []
-    lines += ["", "if TYPE_CHECKING:", "    from .._array import array", "    from .._arguments import ArrayLike"]
-    lines += ["    from .._device import StreamOrDevice", "    from .._dtype import Dtype"]
-    lines += ["    from ..distributed import Group"]
-    text = "\n".join(lines)
-    for name in ("Sequence", "ArrayLike", "Dtype", "Group"):
-        if not re.search(rf"\b{name}\b", body):
-            text = re.sub(rf"^.* import {name}(\n|$)", "", text, flags=re.M)
-    return text.rstrip()
+    return lines
 
 
 class CoreFunction:
@@ -105,7 +118,8 @@ class CoreFunction:
         arguments = copy.deepcopy(self.arguments)
         for arg in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
             arg.annotation = ast.parse(self._annotation(arg.arg), mode="eval").body
-        returns = self.result or ("tuple[array, array]" if len(_outs(self.row)) == 2 else "array")
+        results = [OUTS[out.type] for out in _outs(self.row)]
+        returns = self.result or (f"tuple[{', '.join(results)}]" if len(results) > 1 else "".join(results) or "None")
         returns = {"list": "list[array]", "tuple": "tuple[array, ...]"}.get(returns, returns)
         inside = re.sub(r"(?<! )=(?! )", " = ", ast.unparse(arguments))
         line = f"def {self.name}({inside}) -> {returns}:"
@@ -138,6 +152,8 @@ class CoreFunction:
     def _returning(self, row: Function) -> str:
         arguments = ", ".join(self._arguments(row))
         name = f"abi.{row.name.removeprefix('mlx_')}"
+        if not _outs(row):
+            return f"{name}({arguments})"
         line = f"return tuple({name}({arguments}))" if self.result == "tuple" else f"return {name}({arguments})"
         if len(line) <= WIDTH - 8:
             return line
@@ -188,8 +204,8 @@ class CoreFunction:
             self.kinds[name] = "int | Sequence[int]" if given.mark == "ints" else "Sequence[int]"
         elif kind in OPTIONALS:
             self.kinds[name] = OPTIONALS[kind]
-        elif kind == GROUP:
-            self.kinds[name] = "Group"
+        elif kind in OBJECTS:
+            self.kinds[name] = OBJECTS[kind]
         elif kind in ("mlx_dtype", "mlx_optional_dtype"):
             self.kinds[name] = "Dtype | None" if given.default else "Dtype"
             if kind == "mlx_dtype" and given.default not in (None, "None"):
@@ -212,7 +228,7 @@ def _given(arguments: ast.arguments) -> dict[str, Given]:
 
 
 def _outs(row: Function) -> list[Param]:
-    return [param for param in row.params if param.type in ("mlx_array *", "mlx_vector_array *")]
+    return [param for param in row.params if param.type in OUTS]
 
 
 def _sentence(doc: str) -> str:

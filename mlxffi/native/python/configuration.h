@@ -18,7 +18,7 @@ typedef struct {
   PyObject *cpu, *gpu;           /* the two of DeviceType */
   PyObject *stream_context;      /* a class, derived from ContextOwner */
   PyObject *thread_local_stream; /* a class */
-  PyObject *group;               /* a class, derived from GroupOwner */
+  PyObject *group;               /* a class, whose objects keep a Handle as _handle */
   PyObject *dtypes;              /* a tuple of the Dtypes, by number */
   PyObject *promotions;          /* bytes: the number of the dtype in which two dtypes meet */
   PyObject *categories;          /* a tuple of the DtypeCategories */

@@ -5,8 +5,8 @@
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "Arrays, operations and transforms of mlxffi.core over libmlxc.", -1, NULL, NULL, NULL, NULL, NULL};
 
 static bool (*const parts[])(PyObject *module) = {
-  init_configuration, init_arrays,     init_parts, init_devices, init_handles, init_contexts,   init_groups,
-  init_limits, init_exchange,        init_operations, init_rows,  init_trees,    init_closures,   init_transforms,
+  init_configuration, init_arrays,     init_parts, init_devices, init_handles, init_contexts,
+  init_exchange,      init_operations, init_rows,  init_trees,   init_closures, init_transforms,
 };
 
 PyMODINIT_FUNC PyInit__native(void) {

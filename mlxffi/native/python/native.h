@@ -114,8 +114,6 @@ PyObject *new_part(PyObject *array, PyObject *key);
 bool init_devices(PyObject *module);
 bool init_handles(PyObject *module);
 bool init_contexts(PyObject *module);
-bool init_groups(PyObject *module);
-bool init_limits(PyObject *module);
 
 /* --- dispatch/operation.c --- */
 

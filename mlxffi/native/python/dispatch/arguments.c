@@ -312,6 +312,14 @@ bool read_value(Value *value, char letter, PyObject *object) {
     case 'G':
       value->handle = value->given ? group_of(object) : NULL;
       return value->handle || !value->given;
+    case 'p': {
+      mlx_device device;
+      bool read = read_device(&device, &value->owned, object);
+      value->handle = device.ctx;
+      return read;
+    }
+    case 'T':
+      return (value->integer = device_type_of(object)) >= 0;
     case 't':
       return read_text(value, object);
     case 'v':

@@ -274,13 +274,6 @@ static bool to_stream(Value *value, const Place *place) {
   return value->stream.ctx;
 }
 
-static bool to_device(Value *value, const Place *place) {
-  mlx_device device;
-  bool read = read_device(&device, &value->owned, value->object);
-  value->handle = device.ctx;
-  return read || refuse_type(place, "a Device or DeviceType", value->object);
-}
-
 static bool to_handle(Value *value, char letter, const Place *place) {
   value->handle = handle_of(letter, value->object);
   return value->handle || refuse_type(place, handle_name(letter), value->object);
@@ -332,10 +325,9 @@ static bool converted_value(Value *value, char letter, const Place *place) {
     case 'S':
       return to_map(value, place, letter == 'M');
     case 'p':
-      return to_device(value, place);
+      return refuse_type(place, "a Device or DeviceType", value->object);
     case 'T':
-      value->integer = device_type_of(value->object);
-      return value->integer >= 0 || refuse_type(place, "a DeviceType", value->object);
+      return refuse_type(place, "a DeviceType", value->object);
     case 'G':
       return refuse_type(place, "a Group or None", value->object);
     default:

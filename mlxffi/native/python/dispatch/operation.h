@@ -6,14 +6,14 @@
  *   i int     I int or None     u unsigned int      b bool      B bool or None   f number   F number or None
  *   n ints in a list or tuple   N the same, or one int          x the same, one int, or None
  *   d Dtype   D Dtype or None   s a stream or None              t str            v arrays in a list or tuple
- *   G Group or None
+ *   G Group or None             p Device or DeviceType          T DeviceType
  *   * what `*arguments` takes: the last letter, as it stands behind all others in the function's code
  *
  * and, in functions of the ABI only:
  *
  *   q ints of 64 bits           y str or None       V strs      M dict of arrays by str           S dict of strs by str
  *   k bytes
- *   p Device  T DeviceType      and those of objects/handle.h
+ *   and those of objects/handle.h
  *
  * Operations (operation.c) are functions of mlxffi.core that C calls with the arguments that they usually get; anything
  * else is left to the function in Python that an operation stands for. Functions of the ABI (abi.c) are called by such
@@ -76,13 +76,11 @@ bool device_place(PyObject *object, int *type, int *index);
 PyObject *new_device(mlx_device device);
 PyObject *new_stream(mlx_stream stream);
 
-/* --- objects/stream_context.c and objects/group.c --- */
+/* --- objects/stream_context.c and objects/handle.c --- */
 
 /* A block in which a Stream, Device or the like is the default, as the result of an operation. */
 PyObject *new_context(PyObject *chosen);
-/* An object that owns what C has just made; an empty one stands for an error, which is raised. */
-PyObject *new_group(mlx_distributed_group group);
-/* What a Group owns; NULL for anything else. */
+/* What the Handle of a Group owns; NULL, without an exception, for anything else. */
 void *group_of(PyObject *object);
 
 /* --- what arguments are, and what results become --- */

@@ -2825,7 +2825,7 @@ static PyObject *abi_distributed_group_new(Value *v) {
   result = mlx_distributed_group_new();
   Py_END_ALLOW_THREADS
   release_dropped();
-  return new_group(result);
+  return new_handle('G', result.ctx);
 }
 
 static PyObject *abi_distributed_init(Value *v) {
@@ -2839,7 +2839,7 @@ static PyObject *abi_distributed_init(Value *v) {
   if (failed) {
     return failed_call();
   }
-  return new_group(res);
+  return new_handle('G', res.ctx);
 }
 
 static PyObject *abi_distributed_group_rank(Value *v) {
@@ -2873,7 +2873,7 @@ static PyObject *abi_distributed_group_split(Value *v) {
   if (failed) {
     return failed_call();
   }
-  return new_group(res);
+  return new_handle('G', res.ctx);
 }
 
 static PyObject *abi_distributed_is_available(Value *v) {

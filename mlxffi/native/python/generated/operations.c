@@ -4,6 +4,29 @@
 
 #include "dispatch/operation.h"
 
+static PyObject *call_get_default_device(Value *v) {
+  (void)v;
+  mlx_device dev = {0};
+  int failed = mlx_get_default_device(&dev);
+  return failed ? failed_call() : new_device(dev);
+}
+
+static PyObject *call_set_default_device(Value *v) {
+  return none_after(mlx_set_default_device((mlx_device){v[0].handle}));
+}
+
+static PyObject *call_device_is_available(Value *v) {
+  bool avail = {0};
+  int failed = mlx_device_is_available(&avail, (mlx_device){v[0].handle});
+  return failed ? failed_call() : PyBool_FromLong(avail);
+}
+
+static PyObject *call_device_count(Value *v) {
+  int count = {0};
+  int failed = mlx_device_count(&count, (mlx_device_type)v[0].integer);
+  return failed ? failed_call() : PyLong_FromLong(count);
+}
+
 static PyObject *call_abs(Value *v) {
   mlx_array res = {0};
   mlx_abs(&res, v[0].array, v[1].stream);
@@ -1252,7 +1275,81 @@ static PyObject *call_distributed_sum_scatter(Value *v) {
   return one(res);
 }
 
+static PyObject *call_clear_cache(Value *v) {
+  (void)v;
+  return none_after(mlx_clear_cache());
+}
+
+static PyObject *call_get_active_memory(Value *v) {
+  (void)v;
+  size_t res = {0};
+  int failed = mlx_get_active_memory(&res);
+  return failed ? failed_call() : PyLong_FromSize_t(res);
+}
+
+static PyObject *call_get_cache_memory(Value *v) {
+  (void)v;
+  size_t res = {0};
+  int failed = mlx_get_cache_memory(&res);
+  return failed ? failed_call() : PyLong_FromSize_t(res);
+}
+
+static PyObject *call_get_memory_limit(Value *v) {
+  (void)v;
+  size_t res = {0};
+  int failed = mlx_get_memory_limit(&res);
+  return failed ? failed_call() : PyLong_FromSize_t(res);
+}
+
+static PyObject *call_get_peak_memory(Value *v) {
+  (void)v;
+  size_t res = {0};
+  int failed = mlx_get_peak_memory(&res);
+  return failed ? failed_call() : PyLong_FromSize_t(res);
+}
+
+static PyObject *call_reset_peak_memory(Value *v) {
+  (void)v;
+  return none_after(mlx_reset_peak_memory());
+}
+
+static PyObject *call_set_cache_limit(Value *v) {
+  size_t res = {0};
+  int failed = mlx_set_cache_limit(&res, (size_t)v[0].integer);
+  return failed ? failed_call() : PyLong_FromSize_t(res);
+}
+
+static PyObject *call_set_memory_limit(Value *v) {
+  size_t res = {0};
+  int failed = mlx_set_memory_limit(&res, (size_t)v[0].integer);
+  return failed ? failed_call() : PyLong_FromSize_t(res);
+}
+
+static PyObject *call_set_wired_limit(Value *v) {
+  size_t res = {0};
+  int failed = mlx_set_wired_limit(&res, (size_t)v[0].integer);
+  return failed ? failed_call() : PyLong_FromSize_t(res);
+}
+
+static PyObject *call_metal_is_available(Value *v) {
+  (void)v;
+  bool res = {0};
+  int failed = mlx_metal_is_available(&res);
+  return failed ? failed_call() : PyBool_FromLong(res);
+}
+
+static PyObject *call_cuda_is_available(Value *v) {
+  (void)v;
+  bool res = {0};
+  int failed = mlx_cuda_is_available(&res);
+  return failed ? failed_call() : PyBool_FromLong(res);
+}
+
 const Row generated_rows[] = {
+  {"get_default_device", "", call_get_default_device},
+  {"set_default_device", "p", call_set_default_device},
+  {"device_is_available", "p", call_device_is_available},
+  {"device_count", "T", call_device_count},
   {"abs", "ls", call_abs},
   {"add", "lls", call_add},
   {"addmm", "aaaffs", call_addmm},
@@ -1433,5 +1530,16 @@ const Row generated_rows[] = {
   {"distributed_recv_like", "liGs", call_distributed_recv_like},
   {"distributed_send", "liGs", call_distributed_send},
   {"distributed_sum_scatter", "lGs", call_distributed_sum_scatter},
+  {"clear_cache", "", call_clear_cache},
+  {"get_active_memory", "", call_get_active_memory},
+  {"get_cache_memory", "", call_get_cache_memory},
+  {"get_memory_limit", "", call_get_memory_limit},
+  {"get_peak_memory", "", call_get_peak_memory},
+  {"reset_peak_memory", "", call_reset_peak_memory},
+  {"set_cache_limit", "u", call_set_cache_limit},
+  {"set_memory_limit", "u", call_set_memory_limit},
+  {"set_wired_limit", "u", call_set_wired_limit},
+  {"metal_is_available", "", call_metal_is_available},
+  {"cuda_is_available", "", call_cuda_is_available},
   {NULL, NULL, NULL},
 };

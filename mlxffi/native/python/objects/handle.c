@@ -2,6 +2,8 @@
 
 #include "objects/handle.h"
 
+#include "dispatch/operation.h"
+
 #include <stddef.h>
 #include <structmember.h>
 
@@ -53,6 +55,15 @@ PyObject *new_handle(char kind, void *made) {
 void *handle_of(char kind, PyObject *object) {
   bool fit = Py_IS_TYPE(object, handle_class) && ((Handle *)object)->kind == kind;
   return fit ? ((Handle *)object)->ctx : NULL;
+}
+
+void *group_of(PyObject *object) {
+  bool group = PyObject_TypeCheck(object, (PyTypeObject *)told.group);
+  PyObject *held = group ? PyObject_GetAttrString(object, "_handle") : NULL;
+  void *found = held ? handle_of('G', held) : NULL;
+  Py_XDECREF(held); /* the Group keeps it */
+  PyErr_Clear();
+  return found;
 }
 
 static void handle_dealloc(PyObject *object) {

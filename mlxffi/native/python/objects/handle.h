@@ -1,4 +1,4 @@
-/* Handles of C other than arrays, devices, streams and groups: closures, kernels, files, and what tells of devices. */
+/* Handles of C other than arrays, devices and streams: closures, groups, kernels, files, and what tells of devices. */
 
 #ifndef MLXFFI_HANDLE_H
 #define MLXFFI_HANDLE_H
@@ -12,6 +12,7 @@
   KIND('W', mlx_closure_value_and_grad)                        \
   KIND('E', mlx_function_exporter)                             \
   KIND('P', mlx_imported_function)                             \
+  KIND('G', mlx_distributed_group)                             \
   KIND('H', mlx_fast_metal_kernel_config)                      \
   KIND('J', mlx_fast_metal_kernel)                             \
   KIND('Q', mlx_fast_cuda_kernel_config)                       \
