@@ -58,7 +58,7 @@ def as_own(value: ArrayLike) -> Array:
 
 def handle_of(value: Any) -> int:
     """The handle of an Array or a stream; 0, which stands for none, for None."""
-    return 0 if value is None else value._h  # type: ignore[no-any-return]
+    return 0 if value is None else value._h
 
 
 def in_kind(function: Function) -> Function:

@@ -31,13 +31,13 @@ from . import _handles, _registry
 from ._arguments import integers
 from ._errors import ArgumentError
 from ._ffi import ffi, last_error, lib
-from ._handles import own_arrays, pack_arrays
+from ._handles import own_arrays, pack_arrays, take_arrays
 from ._registry import Held, find
 
 if TYPE_CHECKING:
     from .array import Array
 
-__all__ = ["Closure", "Function", "Held", "arrays_of", "call", "check"]
+__all__ = ["Closure", "Function", "Held", "arrays_of", "call", "check", "run"]
 
 # What a transform takes: a function over a flat list of arrays.
 Function = Callable[..., Any]
@@ -83,6 +83,16 @@ def call(function: Callable[..., int], *arguments: Any) -> int:
     return function(*arguments)
 
 
+def run(function: Callable[..., int], *arguments: Any) -> list[Array]:
+    """The arrays of the vector that a C function makes which may run callbacks; `call` and `check` in one."""
+    if _raised:
+        _raised.pop(get_ident(), None)
+    result = function(*arguments)
+    if not result or _raised:
+        check(not result)
+    return take_arrays(result)
+
+
 def check(failed: int) -> None:
     """Raise what made a `call` fail: the user's own exception, else MLX's error (step 6)."""
     # Taken although the call went well: an exception that MLX swallowed.
@@ -109,12 +119,15 @@ def arrays_of(result: Any, what: str = "the function") -> Sequence[Array]:
       TypeError: it is something else.
       ValueError: it is empty.
     """
+    array_class = _handles.array_class
+    if type(result) is list and len(result) == 1 and type(result[0]) is array_class:  # what most functions return
+        return result
     if not isinstance(result, (list, tuple)):
         raise TypeError(f"{what} must return a list or tuple of Arrays, got {type(result).__name__}")
     if not result:
         raise ValueError(f"{what} must return at least one Array, got an empty {type(result).__name__}")
     for index, item in enumerate(result):
-        if not isinstance(item, _handles.array_class):
+        if not isinstance(item, array_class):
             raise TypeError(f"{what} must return Arrays, got {type(item).__name__} at index {index}")
         if isinstance(item, _handles.closed_class):
             raise ArgumentError(f"{what} must return Arrays that are not closed; the one at index {index} is")
@@ -158,7 +171,10 @@ def _keep(_: type[BaseException], exception: BaseException, traceback: Traceback
 def python_closure(inputs: Any, count: int, key: int) -> int:
     """Call an array function: a list of Arrays in, a list of Arrays out."""
     arrays = own_arrays(inputs, count)  # step 4
-    return _packed(find(key)(arrays))  # steps 4 and 5
+    result = find(key)(arrays)  # step 4
+    if _raised:
+        _raised.pop(get_ident(), None)  # whatever failed below this function did not stop it
+    return pack_arrays(arrays_of(result))  # step 5
 
 
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]

@@ -1,20 +1,25 @@
 """Ownership: a Python object owns one C handle, as an integer, and frees it when it dies.
 
 A handle of an array enters Python through `own_array` and `take_arrays` and nowhere else; one of another kind through
-the constructor of its `Owner`. Vectors live for the length of a call: `Packed`.
+the constructor of its `Owner`. Vectors live for the length of a call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ._errors import ArgumentError
 from ._ffi import ffi, graph, last_error
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .array import Array
 
+_unpack = ffi.unpack
+_handle = attrgetter("_h")
 HANDLES = ffi.typeof("intptr_t[]")
 # Most vectors are read by one call into a buffer of this size.
 FEW = 8
@@ -46,40 +51,38 @@ def take_arrays(vector: int) -> list[Any]:
     if size > FEW:
         handles = ffi.new(HANDLES, size)
         graph.glue_vector_array_take(handles, size, vector)
-    return own_arrays(handles, size)
+    return list(map(own_array, _unpack(handles, size)))
 
 
 def own_arrays(handles: Any, count: int) -> list[Any]:
     """Arrays that own the handles at a pointer of C."""
-    return [own_array(handle) for handle in ffi.unpack(handles, count)]
+    return list(map(own_array, _unpack(handles, count)))
 
 
 def handles(arrays: Sequence[Array]) -> list[int]:
     """The handles of arrays, for a call that holds the GIL and takes a list."""
-    return [array._h for array in arrays]
-
-
-class Packed:
-    """A vector handle that holds arrays, for the length of a `with` block: calls that give up the GIL take this."""
-
-    __slots__ = ("vector",)
-
-    def __init__(self, arrays: Sequence[Array]):
-        self.vector = pack_arrays(arrays)
-
-    def __enter__(self) -> int:
-        return self.vector
-
-    def __exit__(self, *_: object) -> None:
-        graph.glue_vector_array_free(self.vector)
+    return list(map(_handle, arrays))
 
 
 def pack_arrays(arrays: Sequence[Array]) -> int:
-    """A new vector handle that holds the arrays."""
-    vector = graph.glue_vector_array_pack([array._h for array in arrays], len(arrays))
+    """A new vector handle that holds the arrays: for a call that gives up the GIL, and frees it."""
+    vector = graph.glue_vector_array_pack(list(map(_handle, arrays)), len(arrays))
     if not vector:
         raise last_error()
     return vector
+
+
+def pack_each(*lists: Sequence[Array]) -> list[int]:
+    """A vector handle for each list, for a call that frees them all."""
+    vectors: list[int] = []
+    try:
+        for arrays in lists:
+            vectors.append(pack_arrays(arrays))
+    except BaseException:
+        for vector in vectors:
+            graph.glue_vector_array_free(vector)
+        raise
+    return vectors
 
 
 class Owner:
@@ -93,6 +96,13 @@ class Owner:
         if not handle:
             raise last_error()
         self._h = handle
+
+    @classmethod
+    def _own(cls, handle: int) -> Self:
+        """An object of this class for a handle that C has just made."""
+        owner = cls.__new__(cls)
+        Owner.__init__(owner, handle)
+        return owner
 
     def __del__(self) -> None:
         handle = getattr(self, "_h", 0)

@@ -9,7 +9,6 @@ from . import _convert, _dlpack, _handles, _indexing, _memory, _ops, _values
 from . import dtype as dtypes
 from ._arguments import ArrayLike, as_own, beside
 from ._ffi import check, ffi, graph, last_error, lib
-from ._handles import Packed
 from ._process import require_no_fork
 from .dtype import Dtype, DtypeLike
 
@@ -85,7 +84,7 @@ class Array:
     """
 
     # The handle stays the same as long as the object lives: what it holds changes (`__setitem__`, `close`), and whoever
-    # gives up the GIL or runs Python while C works takes a handle of its own (`as_own`, `Packed`).
+    # gives up the GIL or runs Python while C works takes a handle of its own (`as_own`, `pack_arrays`).
     __slots__ = ("__weakref__", "_h")
     _h: int
     # numpy leaves operators with an Array on the right to the Array.
@@ -175,8 +174,7 @@ class Array:
     def async_eval(self) -> Array:
         """Start to compute it without waiting; returns itself."""
         require_no_fork("async_eval")
-        with Packed([self]) as vector:
-            check(lib.glue_async_eval(vector))
+        check(lib.glue_async_eval(_handles.pack_arrays([self])))
         return self
 
     def detach(self) -> Array:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+__all__ = [
+    "Dtype", "bfloat16", "bool_", "complex64", "float16", "float32", "float64", "int8", "int16", "int32", "int64",
+    "uint8", "uint16", "uint32", "uint64",
+]  # fmt: skip
+
 
 class Dtype:
     """An element type: `name` as numpy writes it, `number` as the C enum mlx_dtype counts it, `size` in bytes."""

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._arguments import as_arrays
-from ._closures import Closure, Held, call, check
+from ._closures import Closure, Held, call, check, run
 from ._containers import array_map, arrays_of_map, path_text
 from ._errors import ArgumentError
 from ._ffi import check as check_status
 from ._ffi import lib
-from ._handles import Owner, Packed, take_arrays
+from ._handles import Owner, pack_arrays
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
@@ -49,8 +49,8 @@ def export_function(
     Source: C mlx_export_function_kwargs.
     """
     file, arrays, traced = path_text(path), as_arrays(*args), _with_names(fn)
-    with Closure(traced, "closure_kwargs") as closure, array_map(kwargs or {}) as named, Packed(arrays) as inputs:
-        check(call(lib.glue_export_function_kwargs, file, closure, inputs, named, shapeless))
+    with Closure(traced, "closure_kwargs") as closure, array_map(kwargs or {}) as named:
+        check(call(lib.glue_export_function_kwargs, file, closure, pack_arrays(arrays), named, shapeless))
 
 
 def _with_names(fn: ExportedFunction) -> ExportedFunction:
@@ -85,8 +85,8 @@ class FunctionExporter(Owner):
         if self._closed:
             raise ArgumentError("[exporter] this exporter has been closed; all traces belong inside its `with` block")
         arrays = as_arrays(*inputs)
-        with array_map(named) as names, Packed(arrays) as vector:
-            check(call(lib.glue_function_exporter_apply_kwargs, self._h, vector, names))
+        with array_map(named) as names:
+            check(call(lib.glue_function_exporter_apply_kwargs, self._h, pack_arrays(arrays), names))
 
     def __enter__(self) -> FunctionExporter:
         return self
@@ -134,10 +134,8 @@ class ImportedFunction(Owner):
           ValueError: no trace in the file fits.
         """
         arrays = as_arrays(*inputs)
-        with array_map(named) as names, Packed(arrays) as vector:
-            result = call(lib.glue_imported_function_apply_kwargs, self._h, vector, names)
-        check(not result)
-        return take_arrays(result)
+        with array_map(named) as names:
+            return run(lib.glue_imported_function_apply_kwargs, self._h, pack_arrays(arrays), names)
 
 
 def import_function(path: Any) -> ImportedFunction:

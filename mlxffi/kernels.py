@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _handles
 from . import dtype as dtypes
-from ._arguments import as_array, handles, integers, text
+from ._arguments import as_array, handle_of, handles, integers, text
 from ._containers import handle, string_list
 from ._errors import ArgumentError
 from ._ffi import check, graph, lib
@@ -97,9 +97,8 @@ class Kernel(_handles.Owner):
             if init_value is not None:
                 configure("set_init_value", init_value)
             configure("set_verbose", verbose)
-            where = 0 if stream is None else stream._h
-            result = _call(self._backend, "apply")(self._h, handles(arrays), len(arrays), configure.settings, where)
-        return _handles.take_arrays(result)
+            options = configure.settings, handle_of(stream)
+            return _handles.take_arrays(_call(self._backend, "apply")(self._h, handles(arrays), len(arrays), *options))
 
     def _count(self, what: str, values: Sequence[Any], names: Sequence[str]) -> None:
         if len(values) != len(names):

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from threading import local
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._arguments import ArrayLike, as_arrays, integers
-from ._closures import Closure, Held, arrays_of, call, check
+from ._closures import Closure, Held, arrays_of, run
 from ._errors import ArgumentError, RangeError
-from ._ffi import check as check_status
-from ._ffi import ffi, lib, plain_mlxc
-from ._handles import Owner, Packed, pack_arrays, take_arrays
+from ._ffi import check, ffi, lib, plain_mlxc
+from ._handles import Owner, pack_arrays, pack_each, take_arrays
 from ._process import require_no_fork
 
 if TYPE_CHECKING:
@@ -42,23 +41,6 @@ ListFunction = Callable[[list["Array"]], Sequence["Array"]]
 
 
 LARGEST = 2**31 - 1
-TWO_VECTORS = ffi.typeof("intptr_t[2]")
-
-
-def _applied(closure: int, arrays: list[Array]) -> list[Array]:
-    """What a C closure makes of some arrays."""
-    with Packed(arrays) as inputs:
-        result = call(lib.glue_closure_apply, closure, inputs)
-    check(not result)
-    return take_arrays(result)
-
-
-def _two_lists(function: Callable[..., int], *arguments: Any) -> tuple[list[Array], list[Array]]:
-    """What a C function makes that has two vectors as results."""
-    slots = ffi.new(TWO_VECTORS)
-    check(call(function, slots, slots + 1, *arguments))
-    first, second = slots
-    return take_arrays(first), take_arrays(second)
 
 
 class _NativeFunction(Owner):
@@ -85,15 +67,13 @@ def eval(*arrays: Array) -> None:
       arrays: any number of Arrays.
     """
     require_no_fork("eval")
-    with Packed(arrays) as vector:
-        check_status(lib.glue_eval(vector))
+    check(lib.glue_eval(pack_arrays(arrays)))
 
 
 def async_eval(*arrays: Array) -> None:
     """Start to compute arrays without waiting for them."""
     require_no_fork("async_eval")
-    with Packed(arrays) as vector:
-        check_status(lib.glue_async_eval(vector))
+    check(lib.glue_async_eval(pack_arrays(arrays)))
 
 
 # --- which arrays are being differentiated ---
@@ -142,10 +122,10 @@ def _without_captures(fn: ListFunction) -> ListFunction:
 
 def _gradient_around(*lists: Sequence[Array]) -> list[Array]:
     """Those of the third list that the first gets a gradient from around the second."""
-    vectors = [ffi.new("mlx_vector_array *", [ffi.cast("void *", pack_arrays(arrays))]) for arrays in lists]
+    vectors = [ffi.new("mlx_vector_array *", [ffi.cast("void *", vector)]) for vector in pack_each(*lists)]
     found = ffi.new("mlx_vector_array *")
     try:
-        check_status(lib.mlxffi_array_gradient_around(found, *(vector[0] for vector in vectors)))
+        check(lib.mlxffi_array_gradient_around(found, *(vector[0] for vector in vectors)))
         return take_arrays(int(ffi.cast("intptr_t", found.ctx)))
     finally:
         for vector in vectors:
@@ -183,8 +163,10 @@ def vjp(
     Source: C mlx_vjp; the Go port's VJP.
     """
     inputs, seeds = as_arrays(*primals), as_arrays(*cotangents)
-    with Closure(_differentiating(fn)) as closure, Packed(inputs) as points, Packed(seeds) as beside:
-        outputs, vjps = _two_lists(lib.glue_vjp, closure, points, beside)
+    with Closure(_differentiating(fn)) as closure:
+        both = run(lib.glue_vjp, closure, *pack_each(inputs, seeds))
+    count = len(both) - len(inputs)
+    outputs, vjps = both[:count], both[count:]
     # MLX complains about too few of them only.
     if len(seeds) > len(outputs):
         raise ArgumentError(f"[vjp] cotangents: expected one for each of {len(outputs)} outputs, got {len(seeds)}")
@@ -210,8 +192,9 @@ def jvp(
     Source: C mlx_jvp; the Go port's JVP.
     """
     inputs, directions = as_arrays(*primals), as_arrays(*tangents)
-    with Closure(_differentiating(fn)) as closure, Packed(inputs) as points, Packed(directions) as beside:
-        return _two_lists(lib.glue_jvp, closure, points, beside)
+    with Closure(_differentiating(fn)) as closure:
+        both = run(lib.glue_jvp, closure, *pack_each(inputs, directions))
+    return both[: len(both) // 2], both[len(both) // 2 :]
 
 
 class _NativeGradFn(_NativeFunction):
@@ -224,12 +207,13 @@ class _NativeGradFn(_NativeFunction):
 class GradFn:
     """A function that computes values and gradients; made by `value_and_grad`, called any number of times."""
 
-    __slots__ = ("__weakref__", "_native", "_ranks")
+    __slots__ = ("__weakref__", "_count", "_native", "_ranks")
     _native: _NativeGradFn | None
 
     def __init__(self, fn: ListFunction, argnums: Sequence[int]):
         # C gives gradients in ascending order of the arguments; these are the places of those asked for.
         ranks = [sorted(argnums).index(argnum) for argnum in argnums]
+        self._count = len(ranks)
         self._ranks = None if ranks == sorted(ranks) else ranks
         held = Held(_differentiating(fn, argnums))
         with Closure(held) as closure:
@@ -255,8 +239,8 @@ class GradFn:
         made = self._native
         if made is None:
             raise ArgumentError("[GradFn.apply] this GradFn has been freed; make a new one with value_and_grad()")
-        with Packed(as_arrays(*inputs)) as points:
-            values, grads = _two_lists(lib.glue_closure_value_and_grad_apply, made._h, points)
+        both = run(lib.glue_closure_value_and_grad_apply, made._h, pack_arrays(as_arrays(*inputs)))
+        values, grads = both[: -self._count], both[-self._count :]
         return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
     __call__ = apply
@@ -340,7 +324,7 @@ def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]
         arrays = as_arrays(*inputs)
         with Closure(checked) as closure:
             transformed = _NativeFunction(lib.glue_checkpoint(closure))
-        return _applied(transformed._h, arrays)
+        return run(lib.glue_closure_apply, transformed._h, pack_arrays(arrays))
 
     return checkpointed
 
@@ -389,7 +373,7 @@ def custom_function(
         with Closure(fn) as closure, ExitStack() as stack:
             parts = [0 if rule is None else stack.enter_context(Closure(rule, kind)) for kind, rule in rules.items()]
             transformed = _NativeFunction(lib.glue_custom_function(closure, *parts))
-        return _applied(transformed._h, arrays)
+        return run(lib.glue_closure_apply, transformed._h, pack_arrays(arrays))
 
     return customised
 
@@ -427,13 +411,11 @@ def vmap(
 
 def _vectorised(traced: ListFunction, arrays: list[Array], axes: list[int], outs: list[int]) -> list[Array]:
     """Trace a function over slices, and loop over axes in what it did. The function fills `outs`."""
-    with Closure(traced) as closure, Packed(arrays) as inputs:
-        slices, outputs = _two_lists(lib.glue_detail_vmap_trace, closure, inputs, axes, len(axes))
-        with Packed(slices) as traced_inputs, Packed(outputs) as traced_outputs:
-            vectors = inputs, traced_inputs, traced_outputs
-            result = call(lib.glue_detail_vmap_replace, *vectors, axes, len(axes), outs, len(outs))
-    check(not result)
-    return take_arrays(result)
+    with Closure(traced) as closure:
+        both = run(lib.glue_detail_vmap_trace, closure, pack_arrays(arrays), axes, len(axes))
+    slices, outputs = both[: len(arrays)], both[len(arrays) :]
+    vectors = pack_each(arrays, slices, outputs)
+    return run(lib.glue_detail_vmap_replace, *vectors, axes, len(axes), outs, len(outs))
 
 
 def _axes(name: str, axes: int | Sequence[int], arrays: Sequence[Array], more: int = 0) -> list[int]:
@@ -466,7 +448,7 @@ class CompiledFunction:
         made = self._native
         if made is None:
             raise ArgumentError("[compile] this compiled function has been freed; compile it again")
-        return _applied(made._h, as_arrays(*inputs))
+        return run(lib.glue_closure_apply, made._h, pack_arrays(as_arrays(*inputs)))
 
     def free(self) -> None:
         """Free the native function with its graphs; calling it afterwards is an error, freeing it again is not."""

@@ -93,7 +93,7 @@ def _only_array(key: tuple[Any, ...]) -> int:
     return found
 
 
-def _rows(array: array, positions: array, axis: int = 0) -> array:
+def _rows(array: array, positions: Any, axis: int = 0) -> array:
     """`array[positions]`, on some axis."""
     if not array.ndim:
         raise BoundsError("too many indices for array: array is 0-dimensional")
@@ -169,7 +169,7 @@ def _put_by_parts(array: array, key: Any, values: array, how: str) -> array | No
     return array._with_part(key, COMBINE[how](part, values))
 
 
-def _put_rows(array: array, positions: array, values: array, how: str) -> array:
+def _put_rows(array: array, positions: Any, values: array, how: str) -> array:
     """Update the rows at an array of positions."""
     picked, rest = positions.shape, array.shape[1:]
     shape = [*picked, *rest]
@@ -224,7 +224,7 @@ def _put_picked(array: array, selection: Selection, values: array, how: str) -> 
 def _mask(key: Any) -> array | None:
     """The mask of a key that is nothing else."""
     if isinstance(key, native.ArrayOwner):
-        return key if key.dtype.kind == "b" else None  # type: ignore[attr-defined, return-value]
+        return key if key.dtype.kind == "b" else None  # type: ignore[return-value]
     if isinstance(key, bool):
         return from_value(key)
     if isinstance(key, list):

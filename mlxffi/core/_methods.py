@@ -1,9 +1,12 @@
 """The methods of arrays: those that are functions too, and what these have not."""
 
+# Those functions return arrays, whose class mypy knows after this one.
+# mypy: disable-error-code="has-type"
+
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._errors import OperationError
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from ._array import array
 
 Axes: TypeAlias = "int | Sequence[int] | None"
+Method: TypeAlias = "Callable[..., array]"
 
 
 def _sizes(arguments: tuple[Any, ...], name: str) -> Sequence[int]:
@@ -40,34 +44,34 @@ class Methods(native.ArrayOwner):
 
     __slots__ = ()
 
-    flatten = ops.flatten
-    squeeze = ops.squeeze
-    moveaxis = ops.moveaxis
-    swapaxes = ops.swapaxes
-    diagonal = ops.diagonal
-    diag = ops.diag
-    abs = ops.abs
-    square = ops.square
-    sqrt = ops.sqrt
-    rsqrt = ops.rsqrt
-    reciprocal = ops.reciprocal
-    exp = ops.exp
-    log = ops.log
-    log2 = ops.log2
-    log10 = ops.log10
-    log1p = ops.log1p
-    sin = ops.sin
-    cos = ops.cos
-    all = ops.all
-    any = ops.any
-    sum = ops.sum
-    prod = ops.prod
-    min = ops.min
-    max = ops.max
-    logsumexp = ops.logsumexp
-    mean = ops.mean
-    argmin = ops.argmin
-    argmax = ops.argmax
+    flatten: Method = ops.flatten
+    squeeze: Method = ops.squeeze
+    moveaxis: Method = ops.moveaxis
+    swapaxes: Method = ops.swapaxes
+    diagonal: Method = ops.diagonal
+    diag: Method = ops.diag
+    abs: Method = ops.abs
+    square: Method = ops.square
+    sqrt: Method = ops.sqrt
+    rsqrt: Method = ops.rsqrt
+    reciprocal: Method = ops.reciprocal
+    exp: Method = ops.exp
+    log: Method = ops.log
+    log2: Method = ops.log2
+    log10: Method = ops.log10
+    log1p: Method = ops.log1p
+    sin: Method = ops.sin
+    cos: Method = ops.cos
+    all: Method = ops.all
+    any: Method = ops.any
+    sum: Method = ops.sum
+    prod: Method = ops.prod
+    min: Method = ops.min
+    max: Method = ops.max
+    logsumexp: Method = ops.logsumexp
+    mean: Method = ops.mean
+    argmin: Method = ops.argmin
+    argmax: Method = ops.argmax
 
     # --- shape ---
 
@@ -99,8 +103,8 @@ class Methods(native.ArrayOwner):
     ) -> list[array]:
         """Its parts along an axis: so many equal ones, or those between positions."""
         if many(indices_or_sections):
-            return abi.split_sections(self, indices_or_sections, axis, stream)  # type: ignore[arg-type]
-        return abi.split(self, indices_or_sections, axis, stream)  # type: ignore[arg-type]
+            return abi.split_sections(self, indices_or_sections, axis, stream)
+        return abi.split(self, indices_or_sections, axis, stream)
 
     # --- dtype ---
 
@@ -149,7 +153,7 @@ class Methods(native.ArrayOwner):
         stream: StreamOrDevice = None,
     ) -> array:
         """Standard deviations over some axes; `correction`, where given, stands for `ddof`."""
-        return ops.std(self, axis, keepdims, ddof if correction is None else correction, stream=stream)
+        return ops.std(self, axis, keepdims, ddof if correction is None else correction, stream=stream)  # type: ignore[arg-type]
 
     @operation("var method")
     def var(
@@ -162,7 +166,7 @@ class Methods(native.ArrayOwner):
         stream: StreamOrDevice = None,
     ) -> array:
         """Variances over some axes; `correction`, where given, stands for `ddof`."""
-        return ops.var(self, axis, keepdims, ddof if correction is None else correction, stream=stream)
+        return ops.var(self, axis, keepdims, ddof if correction is None else correction, stream=stream)  # type: ignore[arg-type]
 
     # --- scans ---
 

@@ -29,7 +29,7 @@ def _operand(value: Any, other: Any, name: str) -> array:
     if value is None:
         raise TypeError(f"Cannot perform {name} on an mlx.core.array and None")
     try:
-        return as_array(value, other.dtype)  # type: ignore[attr-defined]
+        return as_array(value, other.dtype)
     except UnknownValueError:
         kind = type(value).__name__
         raise ArgumentError(f"Cannot perform {name} on an mlx.core.array and {kind}") from None
@@ -64,7 +64,8 @@ def _in_place(what: str, name: str) -> InPlace:
     call, name = getattr(abi, what), f"inplace {name}"
 
     def operator(self: Any, other: Any) -> Any:
-        return self._become(call(self, _operand(other, self, name)))
+        made = call(self, _operand(other, self, name))
+        return self._become(made)
 
     operator.__doc__ = f"Element-wise {name}: the object gets the result."
     return operation(f"{what} in place")(operator)
@@ -155,7 +156,7 @@ class Operators(native.ArrayOwner):
     def __itruediv__(self, other: Any) -> Any:
         """Element-wise division: the object gets the result."""
         other = _operand(other, self, "inplace division")
-        if self.dtype.kind not in "fc":  # type: ignore[attr-defined]
+        if self.dtype.kind not in "fc":
             raise ArgumentError("In place division cannot cast to non-floating point type.")
         return _divide_in_place(self, other)
 
@@ -163,13 +164,13 @@ class Operators(native.ArrayOwner):
     def __matmul__(self, other: Any) -> array:
         """The product of matrices."""
         _require_arrays(self, other)
-        return abi.matmul(self, other)  # type: ignore[arg-type]
+        return abi.matmul(self, other)
 
     @operation("matmul in place")
     def __imatmul__(self, other: Any) -> Any:
         """The product of matrices, which the object gets."""
         _require_arrays(self, other)
-        return self._become(abi.matmul(self, other))  # type: ignore[arg-type]
+        return self._become(abi.matmul(self, other))
 
     @operation("negative operator")
     def __neg__(self) -> array:
@@ -189,6 +190,6 @@ class Operators(native.ArrayOwner):
     @operation("inverted operator")
     def __invert__(self) -> array:
         """Its elements with all bits inverted; the logical not of bool."""
-        if self.dtype.kind in "fc":  # type: ignore[attr-defined]
+        if self.dtype.kind in "fc":
             raise ArgumentError("Floating point types not allowed with bitwise inversion.")
         return abi.bitwise_invert(self)

@@ -2,13 +2,14 @@
 
 An operation is one call without an out-parameter: its result handle is the return value, 0 after an error. What only
 builds graph nodes goes into `graph`, whose functions hold the GIL (see keep_gil.h); what evaluates, waits or calls back
-goes into `calls`, whose functions do not: handles that these take are the caller's own. Each function stands in a guard, so that a build against an mlx-c that lacks the
-function leaves it out.
+goes into `calls`, whose functions do not: handles that these take are the caller's own. Each function stands in a
+guard, so that a build against an mlx-c that lacks the function leaves it out.
 
   handle            intptr_t; a stream of 0 is the default stream
-  list of arrays    const intptr_t *x, size_t x_num in `graph`; the handle of a vector in `calls`
+  list of arrays    const intptr_t *x, size_t x_num in `graph`; in `calls` the handle of a vector, which the call frees
   optional number   its value and whether there is one
   several results   written through intptr_t pointers; the return value is the status
+  two vectors       of `calls`: one vector with the arrays of both, 0 after an error
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ class Glue:
         self.possible = True
         outs = [param for param in function.params if self._is_handle_slot(param)]
         self.single = outs[0] if function.returns == "int" and len(outs) == 1 else None
+        two = half == "calls" and [param.type for param in outs] == ["mlx_vector_array *"] * 2
+        self.joined = outs if two else []
         for param in function.params:
             self._take(param)
         plain = PLAIN.fullmatch(function.returns) is not None or function.returns in ENUMS
@@ -88,7 +91,7 @@ class Glue:
 
     @property
     def head(self) -> str:
-        gives_handle = self.single or self._returns_handle
+        gives_handle = self.single or self.joined or self._returns_handle
         returns = "intptr_t" if gives_handle else "int" if self.function.returns in ENUMS else self.function.returns
         name = "glue_" + self.function.name.lstrip("_").removeprefix("mlx_")
         return f"static {returns}{'' if returns.endswith('*') else ' '}{name}({', '.join(self.params) or 'void'})"
@@ -107,6 +110,8 @@ class Glue:
         return [f"{self.function.returns} result = {f'{packed} ? {call} : 1' if packed else call};"]
 
     def _result(self) -> list[str]:
+        if self.joined:
+            return [f"return joined(result, {', '.join(out.name for out in self.joined)});"]
         if self.single:
             return [f"return (intptr_t){self.single.name}.ctx;"]
         if self._returns_handle:
@@ -116,7 +121,7 @@ class Glue:
     def _take(self, param: Param) -> None:
         kind = param.type.removeprefix("const ")
         name = param.name
-        if self.single is param:
+        if self.single is param or param in self.joined:
             self.before.append(f"{kind.removesuffix(' *')} {name} = {{0}};")
             self.arguments.append(f"&{name}")
         elif self._is_handle_slot(param):
@@ -134,6 +139,8 @@ class Glue:
             self.packed.append(f"{name}_vector")
         elif kind in self.handles:
             self._add(f"intptr_t {name}", f"({kind}){{(void *){name}}}")
+            if kind == "mlx_vector_array" and param.type.startswith("const"):
+                self.after.append(f"mlx_vector_array_free((mlx_vector_array){{(void *){name}}});")
         elif kind in OPTIONAL:
             inner = "(mlx_dtype)" if kind == "mlx_optional_dtype" else ""
             self.params += [f"{OPTIONAL[kind]} {name}", f"bool has_{name}"]

@@ -103,9 +103,11 @@ class CoreFunction:
         if "axis" in self.given and "axis" not in [param.name for param in row.params]:
             self.variants += [rows[row.name + end] for end in ("_axis", "_axes") if row.name + end in rows]
         self.kinds: dict[str, str] = {}
+        self.before: list[str] = []
 
     def text(self) -> str:
-        lines = self._calls()
+        calls = self._calls()
+        lines = [*self.before, *calls]
         doc = textwrap.wrap(f'"""{_sentence(self.row.doc)}"""', WIDTH - 4, break_long_words=False)
         decorator = f'@operation("{self.row.name.removeprefix("mlx_")}")'
         return "\n".join([decorator, self._head(), *("    " + line for line in [*doc, *lines])])
@@ -172,8 +174,9 @@ class CoreFunction:
                 arguments.append(self._one(names[param.name], param))
             elif param.name.endswith("_0"):
                 self.kinds[name] = "int | Sequence[int]"
-                count = [numbered[other.name] for other in params].count(name)
-                arguments.append(f'*spread({name}, {count}, "{name}")')
+                parts = [other.name for other in params if numbered[other.name] == name]
+                self.before.append(f'{", ".join(parts)} = spread({name}, {len(parts)}, "{name}")')
+                arguments += parts
         return arguments
 
     def numbered(self, params: list[Param]) -> dict[str, str]:

@@ -295,9 +295,11 @@ def conv2d(
     stream: StreamOrDevice = None,
 ) -> array:
     """2-D convolution over channels-last input."""
+    stride_0, stride_1 = spread(stride, 2, "stride")
+    padding_0, padding_1 = spread(padding, 2, "padding")
+    dilation_0, dilation_1 = spread(dilation, 2, "dilation")
     return abi.conv2d(
-        input, weight, *spread(stride, 2, "stride"), *spread(padding, 2, "padding"), *spread(dilation, 2, "dilation"),
-        groups, stream
+        input, weight, stride_0, stride_1, padding_0, padding_1, dilation_0, dilation_1, groups, stream
     )
 
 
@@ -314,9 +316,12 @@ def conv3d(
     stream: StreamOrDevice = None,
 ) -> array:
     """3-D convolution over channels-last input."""
+    stride_0, stride_1, stride_2 = spread(stride, 3, "stride")
+    padding_0, padding_1, padding_2 = spread(padding, 3, "padding")
+    dilation_0, dilation_1, dilation_2 = spread(dilation, 3, "dilation")
     return abi.conv3d(
-        input, weight, *spread(stride, 3, "stride"), *spread(padding, 3, "padding"), *spread(dilation, 3, "dilation"),
-        groups, stream
+        input, weight, stride_0, stride_1, stride_2, padding_0, padding_1, padding_2, dilation_0, dilation_1,
+        dilation_2, groups, stream
     )
 
 
@@ -353,9 +358,13 @@ def conv_transpose2d(
 ) -> array:
     """2-D transposed convolution over channels-last input: each input element adds a copy of the kernel scaled by it to
     the output, at intervals of the stride."""
+    stride_0, stride_1 = spread(stride, 2, "stride")
+    padding_0, padding_1 = spread(padding, 2, "padding")
+    dilation_0, dilation_1 = spread(dilation, 2, "dilation")
+    output_padding_0, output_padding_1 = spread(output_padding, 2, "output_padding")
     return abi.conv_transpose2d(
-        input, weight, *spread(stride, 2, "stride"), *spread(padding, 2, "padding"), *spread(dilation, 2, "dilation"),
-        *spread(output_padding, 2, "output_padding"), groups, stream
+        input, weight, stride_0, stride_1, padding_0, padding_1, dilation_0, dilation_1, output_padding_0,
+        output_padding_1, groups, stream
     )
 
 
@@ -374,9 +383,13 @@ def conv_transpose3d(
 ) -> array:
     """3-D transposed convolution over channels-last input: each input element adds a copy of the kernel scaled by it to
     the output, at intervals of the stride."""
+    stride_0, stride_1, stride_2 = spread(stride, 3, "stride")
+    padding_0, padding_1, padding_2 = spread(padding, 3, "padding")
+    dilation_0, dilation_1, dilation_2 = spread(dilation, 3, "dilation")
+    output_padding_0, output_padding_1, output_padding_2 = spread(output_padding, 3, "output_padding")
     return abi.conv_transpose3d(
-        input, weight, *spread(stride, 3, "stride"), *spread(padding, 3, "padding"), *spread(dilation, 3, "dilation"),
-        *spread(output_padding, 3, "output_padding"), groups, stream
+        input, weight, stride_0, stride_1, stride_2, padding_0, padding_1, padding_2, dilation_0, dilation_1,
+        dilation_2, output_padding_0, output_padding_1, output_padding_2, groups, stream
     )
 
 

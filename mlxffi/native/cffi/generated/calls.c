@@ -411,6 +411,7 @@ static intptr_t glue_closure_set(intptr_t src) {
 static intptr_t glue_closure_apply(intptr_t cls, intptr_t input) {
   mlx_vector_array res = {0};
   mlx_closure_apply(&res, (mlx_closure){(void *)cls}, (mlx_vector_array){(void *)input});
+  mlx_vector_array_free((mlx_vector_array){(void *)input});
   return (intptr_t)res.ctx;
 }
 #endif
@@ -441,6 +442,7 @@ static intptr_t glue_closure_kwargs_set(intptr_t src) {
 static intptr_t glue_closure_kwargs_apply(intptr_t cls, intptr_t input_0, intptr_t input_1) {
   mlx_vector_array res = {0};
   mlx_closure_kwargs_apply(&res, (mlx_closure_kwargs){(void *)cls}, (mlx_vector_array){(void *)input_0}, (mlx_map_string_to_array){(void *)input_1});
+  mlx_vector_array_free((mlx_vector_array){(void *)input_0});
   return (intptr_t)res.ctx;
 }
 #endif
@@ -468,9 +470,12 @@ static intptr_t glue_closure_value_and_grad_set(intptr_t src) {
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_closure_value_and_grad_apply
-static int glue_closure_value_and_grad_apply(intptr_t *res_0, intptr_t *res_1, intptr_t cls, intptr_t input) {
-  int result = mlx_closure_value_and_grad_apply((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure_value_and_grad){(void *)cls}, (mlx_vector_array){(void *)input});
-  return result;
+static intptr_t glue_closure_value_and_grad_apply(intptr_t cls, intptr_t input) {
+  mlx_vector_array res_0 = {0};
+  mlx_vector_array res_1 = {0};
+  int result = mlx_closure_value_and_grad_apply(&res_0, &res_1, (mlx_closure_value_and_grad){(void *)cls}, (mlx_vector_array){(void *)input});
+  mlx_vector_array_free((mlx_vector_array){(void *)input});
+  return joined(result, res_0, res_1);
 }
 #endif
 
@@ -500,6 +505,9 @@ static intptr_t glue_closure_custom_set(intptr_t src) {
 static intptr_t glue_closure_custom_apply(intptr_t cls, intptr_t input_0, intptr_t input_1, intptr_t input_2) {
   mlx_vector_array res = {0};
   mlx_closure_custom_apply(&res, (mlx_closure_custom){(void *)cls}, (mlx_vector_array){(void *)input_0}, (mlx_vector_array){(void *)input_1}, (mlx_vector_array){(void *)input_2});
+  mlx_vector_array_free((mlx_vector_array){(void *)input_0});
+  mlx_vector_array_free((mlx_vector_array){(void *)input_1});
+  mlx_vector_array_free((mlx_vector_array){(void *)input_2});
   return (intptr_t)res.ctx;
 }
 #endif
@@ -530,6 +538,8 @@ static intptr_t glue_closure_custom_jvp_set(intptr_t src) {
 static intptr_t glue_closure_custom_jvp_apply(intptr_t cls, intptr_t input_0, intptr_t input_1, const int *input_2, size_t input_2_num) {
   mlx_vector_array res = {0};
   mlx_closure_custom_jvp_apply(&res, (mlx_closure_custom_jvp){(void *)cls}, (mlx_vector_array){(void *)input_0}, (mlx_vector_array){(void *)input_1}, input_2, input_2_num);
+  mlx_vector_array_free((mlx_vector_array){(void *)input_0});
+  mlx_vector_array_free((mlx_vector_array){(void *)input_1});
   return (intptr_t)res.ctx;
 }
 #endif
@@ -559,6 +569,7 @@ static intptr_t glue_closure_custom_vmap_set(intptr_t src) {
 #ifndef MLXFFI_LACKS_mlx_closure_custom_vmap_apply
 static int glue_closure_custom_vmap_apply(intptr_t *res_0, intptr_t *res_1, intptr_t cls, intptr_t input_0, const int *input_1, size_t input_1_num) {
   int result = mlx_closure_custom_vmap_apply((mlx_vector_array *)res_0, (mlx_vector_int *)res_1, (mlx_closure_custom_vmap){(void *)cls}, (mlx_vector_array){(void *)input_0}, input_1, input_1_num);
+  mlx_vector_array_free((mlx_vector_array){(void *)input_0});
   return result;
 }
 #endif
@@ -617,6 +628,7 @@ static int glue_set_compile_mode(int mode) {
 #ifndef MLXFFI_LACKS_mlx_async_eval
 static int glue_async_eval(intptr_t outputs) {
   int result = mlx_async_eval((mlx_vector_array){(void *)outputs});
+  mlx_vector_array_free((mlx_vector_array){(void *)outputs});
   return result;
 }
 #endif
@@ -648,14 +660,19 @@ static intptr_t glue_custom_vjp(intptr_t fun, intptr_t fun_vjp) {
 #ifndef MLXFFI_LACKS_mlx_eval
 static int glue_eval(intptr_t outputs) {
   int result = mlx_eval((mlx_vector_array){(void *)outputs});
+  mlx_vector_array_free((mlx_vector_array){(void *)outputs});
   return result;
 }
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_jvp
-static int glue_jvp(intptr_t *res_0, intptr_t *res_1, intptr_t fun, intptr_t primals, intptr_t tangents) {
-  int result = mlx_jvp((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)primals}, (mlx_vector_array){(void *)tangents});
-  return result;
+static intptr_t glue_jvp(intptr_t fun, intptr_t primals, intptr_t tangents) {
+  mlx_vector_array res_0 = {0};
+  mlx_vector_array res_1 = {0};
+  int result = mlx_jvp(&res_0, &res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)primals}, (mlx_vector_array){(void *)tangents});
+  mlx_vector_array_free((mlx_vector_array){(void *)primals});
+  mlx_vector_array_free((mlx_vector_array){(void *)tangents});
+  return joined(result, res_0, res_1);
 }
 #endif
 
@@ -668,9 +685,13 @@ static intptr_t glue_value_and_grad(intptr_t fun, const int *argnums, size_t arg
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_vjp
-static int glue_vjp(intptr_t *res_0, intptr_t *res_1, intptr_t fun, intptr_t primals, intptr_t cotangents) {
-  int result = mlx_vjp((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)primals}, (mlx_vector_array){(void *)cotangents});
-  return result;
+static intptr_t glue_vjp(intptr_t fun, intptr_t primals, intptr_t cotangents) {
+  mlx_vector_array res_0 = {0};
+  mlx_vector_array res_1 = {0};
+  int result = mlx_vjp(&res_0, &res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)primals}, (mlx_vector_array){(void *)cotangents});
+  mlx_vector_array_free((mlx_vector_array){(void *)primals});
+  mlx_vector_array_free((mlx_vector_array){(void *)cotangents});
+  return joined(result, res_0, res_1);
 }
 #endif
 
@@ -686,14 +707,20 @@ static intptr_t glue_vmap(intptr_t fun, const int *in_axes, size_t in_axes_num, 
 static intptr_t glue_detail_vmap_replace(intptr_t inputs, intptr_t s_inputs, intptr_t s_outputs, const int *in_axes, size_t in_axes_num, const int *out_axes, size_t out_axes_num) {
   mlx_vector_array res = {0};
   mlx_detail_vmap_replace(&res, (mlx_vector_array){(void *)inputs}, (mlx_vector_array){(void *)s_inputs}, (mlx_vector_array){(void *)s_outputs}, in_axes, in_axes_num, out_axes, out_axes_num);
+  mlx_vector_array_free((mlx_vector_array){(void *)inputs});
+  mlx_vector_array_free((mlx_vector_array){(void *)s_inputs});
+  mlx_vector_array_free((mlx_vector_array){(void *)s_outputs});
   return (intptr_t)res.ctx;
 }
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_detail_vmap_trace
-static int glue_detail_vmap_trace(intptr_t *res_0, intptr_t *res_1, intptr_t fun, intptr_t inputs, const int *in_axes, size_t in_axes_num) {
-  int result = mlx_detail_vmap_trace((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)inputs}, in_axes, in_axes_num);
-  return result;
+static intptr_t glue_detail_vmap_trace(intptr_t fun, intptr_t inputs, const int *in_axes, size_t in_axes_num) {
+  mlx_vector_array res_0 = {0};
+  mlx_vector_array res_1 = {0};
+  int result = mlx_detail_vmap_trace(&res_0, &res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)inputs}, in_axes, in_axes_num);
+  mlx_vector_array_free((mlx_vector_array){(void *)inputs});
+  return joined(result, res_0, res_1);
 }
 #endif
 
@@ -783,6 +810,7 @@ static int glue_save_safetensors(const char *file, intptr_t param, intptr_t meta
 #ifndef MLXFFI_LACKS_mlx_export_function
 static int glue_export_function(const char *file, intptr_t fun, intptr_t args, bool shapeless) {
   int result = mlx_export_function(file, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)args}, shapeless);
+  mlx_vector_array_free((mlx_vector_array){(void *)args});
   return result;
 }
 #endif
@@ -790,6 +818,7 @@ static int glue_export_function(const char *file, intptr_t fun, intptr_t args, b
 #ifndef MLXFFI_LACKS_mlx_export_function_kwargs
 static int glue_export_function_kwargs(const char *file, intptr_t fun, intptr_t args, intptr_t kwargs, bool shapeless) {
   int result = mlx_export_function_kwargs(file, (mlx_closure_kwargs){(void *)fun}, (mlx_vector_array){(void *)args}, (mlx_map_string_to_array){(void *)kwargs}, shapeless);
+  mlx_vector_array_free((mlx_vector_array){(void *)args});
   return result;
 }
 #endif
@@ -811,6 +840,7 @@ static int glue_function_exporter_free(intptr_t xfunc) {
 #ifndef MLXFFI_LACKS_mlx_function_exporter_apply
 static int glue_function_exporter_apply(intptr_t xfunc, intptr_t args) {
   int result = mlx_function_exporter_apply((mlx_function_exporter){(void *)xfunc}, (mlx_vector_array){(void *)args});
+  mlx_vector_array_free((mlx_vector_array){(void *)args});
   return result;
 }
 #endif
@@ -818,6 +848,7 @@ static int glue_function_exporter_apply(intptr_t xfunc, intptr_t args) {
 #ifndef MLXFFI_LACKS_mlx_function_exporter_apply_kwargs
 static int glue_function_exporter_apply_kwargs(intptr_t xfunc, intptr_t args, intptr_t kwargs) {
   int result = mlx_function_exporter_apply_kwargs((mlx_function_exporter){(void *)xfunc}, (mlx_vector_array){(void *)args}, (mlx_map_string_to_array){(void *)kwargs});
+  mlx_vector_array_free((mlx_vector_array){(void *)args});
   return result;
 }
 #endif
@@ -840,6 +871,7 @@ static int glue_imported_function_free(intptr_t xfunc) {
 static intptr_t glue_imported_function_apply(intptr_t xfunc, intptr_t args) {
   mlx_vector_array res = {0};
   mlx_imported_function_apply(&res, (mlx_imported_function){(void *)xfunc}, (mlx_vector_array){(void *)args});
+  mlx_vector_array_free((mlx_vector_array){(void *)args});
   return (intptr_t)res.ctx;
 }
 #endif
@@ -848,6 +880,7 @@ static intptr_t glue_imported_function_apply(intptr_t xfunc, intptr_t args) {
 static intptr_t glue_imported_function_apply_kwargs(intptr_t xfunc, intptr_t args, intptr_t kwargs) {
   mlx_vector_array res = {0};
   mlx_imported_function_apply_kwargs(&res, (mlx_imported_function){(void *)xfunc}, (mlx_vector_array){(void *)args}, (mlx_map_string_to_array){(void *)kwargs});
+  mlx_vector_array_free((mlx_vector_array){(void *)args});
   return (intptr_t)res.ctx;
 }
 #endif
@@ -855,6 +888,7 @@ static intptr_t glue_imported_function_apply_kwargs(intptr_t xfunc, intptr_t arg
 #ifndef MLXFFI_LACKS_mlx_export_function_kwargs_metadata
 static int glue_export_function_kwargs_metadata(const char *file, intptr_t fun, intptr_t args, intptr_t kwargs, bool shapeless, const char *metadata) {
   int result = mlx_export_function_kwargs_metadata(file, (mlx_closure_kwargs){(void *)fun}, (mlx_vector_array){(void *)args}, (mlx_map_string_to_array){(void *)kwargs}, shapeless, metadata);
+  mlx_vector_array_free((mlx_vector_array){(void *)args});
   return result;
 }
 #endif
@@ -998,6 +1032,7 @@ static int glue_set_wired_limit(size_t *res, size_t limit) {
 #ifndef MLXFFI_LACKS_mlx_get_array_buffer_size
 static int glue_get_array_buffer_size(size_t *res, intptr_t arrays) {
   int result = mlx_get_array_buffer_size(res, (mlx_vector_array){(void *)arrays});
+  mlx_vector_array_free((mlx_vector_array){(void *)arrays});
   return result;
 }
 #endif

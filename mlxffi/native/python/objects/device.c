@@ -94,6 +94,17 @@ PyObject *new_device(mlx_device device) {
   return made;
 }
 
+/* The handle stays, for a call may be using it. */
+static bool rename_device(DeviceOwner *self) {
+  mlx_device other = mlx_device_new_type((mlx_device_type)self->type, self->index);
+  bool renamed = other.ctx && !mlx_device_set(&self->device, other);
+  mlx_device_free(other);
+  if (!renamed) {
+    raise_last_error();
+  }
+  return renamed;
+}
+
 static bool read_place(DeviceOwner *self, PyObject *kind, PyObject *index) {
   int type = device_type_of(kind), overflow = 0;
   bool whole = !index || PyLong_Check(index);
@@ -106,11 +117,9 @@ static bool read_place(DeviceOwner *self, PyObject *kind, PyObject *index) {
     PyErr_Format(PyExc_TypeError, "index: expected an int of 32 bits, got %R", index);
     return false;
   }
-  mlx_device_free(self->device);
-  self->device = (mlx_device){0};
   self->type = type;
   self->index = (int)number;
-  return true;
+  return !self->device.ctx || rename_device(self);
 }
 
 static int device_init(PyObject *self, PyObject *arguments, PyObject *named) {
