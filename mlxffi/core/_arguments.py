@@ -56,7 +56,7 @@ def _weak(value: Any, dtype: Dtype) -> array:
     if isinstance(value, complex):
         return from_number(value)
     if isinstance(value, float):
-        return from_number(value, dtype if dtype.kind in "fc" else None)
+        return from_number(value, dtype if dtype.kind == "f" else None)
     require_int64(value)
     if dtype.kind == "b":
         return from_number((value + 2**31) % 2**32 - 2**31, _dtype.int32)
