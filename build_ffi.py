@@ -6,11 +6,12 @@ setuptools calls `BuildExt` (see pyproject.toml). What it makes, in this order:
   mlxffi/lib/libmlxffi_blas.so  the BLAS bridge, from mlxffi/native/blas (Linux)
   mlxffi/_mlxc.abi3.so          every C function, and the calls that evaluate, wait or call back
   mlxffi/_graph.abi3.so         the calls that only build graph nodes; they keep the GIL
-  mlxffi/_native.abi3.so   the base class of arrays, trees and functions of them, in plain C
+  mlxffi/_native.abi3.so        what mlxffi.core stands on, in plain C
   mlxffi/_build_info.py         what all of it was built against
 
 With MLXFFI_MLXC_PREFIX=/some/prefix the cffi modules are built against that prefix's mlx-c (`include/mlx/c/mlx.h`,
-`lib/libmlxc.*`) and libmlxc is not built. The cdef is what the C preprocessor leaves of the headers themselves.
+`lib/libmlxc.*`), and libmlxc and _native are not built. MLXFFI_FLAT=1 leaves out _native alone, as PyPy does. The cdef
+is what the C preprocessor leaves of the headers themselves.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ CFFI = NATIVE / "cffi"
 PYTHON = NATIVE / "python"
 MACOS = sys.platform == "darwin"
 SUFFIX = "dylib" if MACOS else "so"
+CPYTHON = sys.implementation.name == "cpython"
 CXX = shlex.split(os.environ.get("CXX", "c++"))
 CC = shlex.split(os.environ.get("CC", "cc"))
 # For sanitizers: MLXFFI_CFLAGS="-fsanitize=address -g".
@@ -53,6 +55,11 @@ def prefix() -> Path | None:
     if not (path / "include/mlx/c/mlx.h").exists():
         raise SystemExit(f"MLXFFI_MLXC_PREFIX={value}: expected a prefix that holds include/mlx/c/mlx.h")
     return path
+
+
+def has_native() -> bool:
+    """Whether this build has mlxffi.core: it is an extension of CPython's over our own libmlxc."""
+    return CPYTHON and not prefix() and not os.environ.get("MLXFFI_FLAT")
 
 
 def mlx_folder() -> Path:
@@ -122,8 +129,8 @@ def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
     ffi = FFI()
     if name == "_mlxc":
         ffi.cdef(cdef)
-        ffi.cdef(glue_cdef(["errors.h", "adopted.h", "dlpack.h", "generated/calls.h"], defines))
-        source = ["streams.h", "errors.c", "adopted.c", "dlpack.h", "dlpack.c", "generated/calls.c"]
+        ffi.cdef(glue_cdef(["errors.h", "callbacks.h", "dlpack.h", "generated/calls.h"], defines))
+        source = ["streams.h", "errors.c", "callbacks.c", "dlpack.h", "dlpack.c", "generated/calls.c"]
     else:
         ffi.cdef(glue_cdef(["extra.h", "fused.h", "generated/graph.h"], defines))
         source = ["keep_gil.h", "streams.h", "extra.c", "fused.c", "generated/graph.c"]
@@ -225,6 +232,8 @@ class BuildExt(build_ext):  # type: ignore[misc]
         self.build_temp = str(self.scratch)
         if not self.inplace:
             self.forget_last_wheel()
+        if not has_native():
+            self.extensions: list[Extension] = [ext for ext in self.extensions if ext.name != "mlxffi._native"]
         write_build_info(self.target / "_build_info.py")
         if not prefix():
             self.build_libraries(self.target / "lib")
@@ -235,6 +244,8 @@ class BuildExt(build_ext):  # type: ignore[misc]
         self.force = True
         for name in ("lib", "include"):
             shutil.rmtree(self.target / name, ignore_errors=True)
+        for module in self.target.glob("_native*.so"):
+            module.unlink()
 
     def build_libraries(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -251,8 +262,8 @@ class BuildExt(build_ext):  # type: ignore[misc]
         ext.sources = [str(source) for source in sources]
         ext.depends = [str(path) for place in (CFFI, PYTHON, ROOT / "include") for path in place.rglob("*.[ch]")]
         ext.depends.append(str(self.target / "_build_info.py"))
-        ext.py_limited_api = True
-        ext.define_macros = [("Py_LIMITED_API", "0x030A0000"), *macros]
+        ext.py_limited_api = CPYTHON
+        ext.define_macros = [*([("Py_LIMITED_API", "0x030A0000")] if CPYTHON else []), *macros]
         ext.include_dirs = [str(folder) for folder in [*include_folders(), CFFI, PYTHON]]
         ext.libraries, ext.library_dirs = ["mlxc"], [str(libraries)]
         ext.extra_compile_args = ["-O2", "-g0", "-fvisibility=hidden", *EXTRA_FLAGS]
@@ -267,10 +278,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
     def c_sources(self, name: str) -> tuple[list[Path], list[tuple[str, str]]]:
         """The C files of a module, of which cffi writes one for all but one module, and the macros that they need."""
         if name == "_native":
-            # Operations of mlxffi.core are not for somebody else's mlx-c.
-            rooms = ("objects", "dispatch", "transforms") if prefix() else ("",)
-            sources = sorted(path for room in rooms for path in (PYTHON / room).rglob("*.c"))
-            return sources, [("MLXFFI_PLAIN_MLXC", "1")] if prefix() else []
+            return sorted(PYTHON.rglob("*.c")), []
         source = self.scratch / f"{name}.c"
         source.parent.mkdir(parents=True, exist_ok=True)
         ffi, macros = builder(name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, TypeVar
 
 from . import _handles
 from . import dtype as dtypes
@@ -21,18 +22,23 @@ __all__ = [
     "DtypeLike",
     "as_array",
     "as_arrays",
+    "as_own",
     "as_pair",
     "beside",
     "dtype_number",
     "fft_norm",
+    "handle_of",
     "handles",
+    "in_kind",
     "integers",
     "text",
 ]
 
 ArrayLike: TypeAlias = "Array | bool | int | float | complex | Sequence[Any] | Any"
 
-# What glue_beside_int gives for an int that does not fit.
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# What glue_beside_int and glue_beside_float give where the general way has to do.
 NOT_HELD = -1
 
 FFT_NORMS = {"backward": 0, "ortho": 1, "forward": 2}
@@ -42,6 +48,33 @@ def as_array(value: ArrayLike) -> Array:
     """The value itself where it is an Array, else an Array made of it."""
     array_class = _handles.array_class
     return value if isinstance(value, array_class) else array_class(value)
+
+
+def as_own(value: ArrayLike) -> Array:
+    """An Array with a handle that nobody else has: for a call that gives up the GIL, or runs Python while it lasts."""
+    array = as_array(value)
+    return _handles.own_array(graph.glue_array_set(array._h))
+
+
+def handle_of(value: Any) -> int:
+    """The handle of an Array or a stream; 0, which stands for none, for None."""
+    return 0 if value is None else value._h
+
+
+def in_kind(function: Function) -> Function:
+    """A function of Arrays that takes arrays of other layers, such as mlxffi.core's, too.
+
+    It answers in the class of the first array that it is given.
+    """
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        result = function(*arguments, **named)
+        kinds = (type(value) for value in [*arguments, *named.values()] if hasattr(type(value), "_share"))
+        kind = next(kinds, _handles.array_class)
+        return result if issubclass(kind, _handles.array_class) else kind._own(result._share())
+
+    return call  # type: ignore[return-value]
 
 
 def as_arrays(*values: ArrayLike | None) -> list[Any]:
@@ -69,13 +102,13 @@ def as_pair(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
 def beside(value: Any, array: Array | None) -> Array:
     """An Array of a value; a Python number takes the dtype of the Array that it meets, if there is one."""
     if array is not None:
-        kind = type(value)
+        kind, handle = type(value), NOT_HELD
         if kind is float:
-            return _handles.own_array(graph.glue_beside_float(array._h, value))
-        if kind is int and -(2**63) <= value < 2**63:
+            handle = graph.glue_beside_float(array._h, value)
+        elif kind is int and -(2**63) <= value < 2**63:
             handle = graph.glue_beside_int(array._h, value)
-            if handle != NOT_HELD:
-                return _handles.own_array(handle)
+        if handle != NOT_HELD:
+            return _handles.own_array(handle)
         if isinstance(value, (bool, int, float, complex)):
             return _handles.array_class(value, dtypes.of_scalar(value, array.dtype))
     return _handles.array_class(value)

@@ -6,7 +6,6 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 WHEELS = ("mlx-cpu", "mlx-cuda-12", "mlx-cuda-13", "mlx-metal")
@@ -37,6 +36,8 @@ class Backend:
 
 def installed() -> list[Backend]:
     """The backend wheels of this environment, those of one name in the order of sys.path."""
+    from importlib import metadata  # takes as long to import as all else; nothing but an error needs it
+
     return [
         Backend(name, distribution.version, Path(str(distribution.locate_file(f"mlx/lib/{LIBRARY}"))))
         for name in WHEELS
@@ -53,16 +54,22 @@ def find(built_for: str) -> Backend:
     Raises:
       ImportError: none, two, a broken or an unfit backend is installed; the message says what to do.
     """
-    wheels = installed()
     library = next((path for path in _libraries() if path.exists()), None)
     if library is None:
-        raise ImportError(_no_library(wheels, built_for))
-    owners = [wheel for wheel in wheels if wheel.library.exists() and wheel.library.samefile(library)]
-    if len({owner.name for owner in owners}) > 1:
+        raise ImportError(_no_library(installed(), built_for))
+    owners = list(_owners(library))
+    if len(owners) > 1:
         raise ImportError(_two_backends(owners, built_for))
     backend = owners[0] if owners else Backend("", "", library)
     check_version(backend, backend.version, built_for)
     return backend
+
+
+def _owners(library: Path) -> Iterator[Backend]:
+    """The wheels that wrote a libmlx: their records lie beside the folder `mlx`."""
+    for name in WHEELS:
+        for record in library.parents[2].glob(f"{name.replace('-', '_')}-*.dist-info"):
+            yield Backend(name, record.name.removesuffix(".dist-info").rpartition("-")[2], library)
 
 
 def check_version(backend: Backend, version: str, built_for: str) -> None:

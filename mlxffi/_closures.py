@@ -1,123 +1,216 @@
 """Callbacks: the path of a Python function through C and back.
 
- 1. A transform asks C for a closure over the Python function; the closure's payload refers to the function
-    (transforms/closures.c). A function that is traced before the call returns needs no closure of its own: one
-    closure calls whatever is being traced on this thread.
- 2. Transforms copy the closure and may keep it in a lazy graph long after the Python call returned.
- 3. When MLX needs the function, it calls the trampoline of the closure's kind, which enters Python and makes arrays of
-    the class that the closure was made with.
- 4. What the function returns is checked (`arrays_of`) and packed. Whatever it raises, KeyboardInterrupt and SystemExit
-    too, is kept for this thread, and C gets a failure.
- 5. C turns that into a C++ exception, which unwinds MLX and becomes the status of the outermost C call. There the kept
-    exception is raised, that very object; only where there is none MLX's error is.
- 6. When the last copy of the closure dies, C's destructor puts the payload on a list without touching Python; the next
-    call lets go of the function.
+ 1. `Closure` puts the function into the registry under a new integer key, and asks C for a closure of its kind whose
+    payload is that key.
+ 2. C keeps the key beside the address of the kind's trampoline (callbacks.c). Transforms copy the closure and may keep
+    it in a lazy graph long after the Python call returned.
+ 3. When MLX needs the function, C calls the trampoline, which enters Python (`python_closure` and its siblings below)
+    with handles of arrays, which are Python's own from there on, and the key.
+ 4. Python makes Arrays of the handles, finds the function under the key and calls it.
+ 5. What the function returns is checked and packed into a vector, whose handle goes back to C. Whatever it raises,
+    KeyboardInterrupt and SystemExit too, is kept for this thread, and C gets 0, which it had to begin with: a callback
+    that did not come to its end is a failure.
+ 6. C turns 0 into a C++ exception, which unwinds MLX and becomes the status of the outermost C call. There `check`
+    raises the kept exception, that very object; only where there is none it raises MLX's error.
+ 7. When the last copy of the closure dies, C's destructor queues the key without touching Python; the next call that
+    looks at the queue takes the function out of the registry.
 
-Who keeps whom alive decides how a payload refers to its function. A closure that only C keeps holds it until C lets go.
-A closure that a Python object keeps for reuse (a compiled function) refers to it weakly, through a `Held`: a strong
-reference would be a root that the garbage collector cannot see through, and a function that refers to its own
-transform would live for ever.
+A closure that only C keeps (checkpoint, custom functions) holds its function until C lets go. A closure that a Python
+object keeps for reuse (GradFn, a compiled function) refers to it weakly, through a `Held`. A callback may run no times,
+once or many times, nested, and on any thread.
 """
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
+from threading import get_ident
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import _handles
-from ._errors import ArgumentError, OperationError
-from ._ffi import lib, native
+from . import _handles, _registry
+from ._arguments import integers
+from ._errors import ArgumentError
+from ._ffi import ffi, last_error, lib
+from ._handles import own_arrays, pack_arrays, take_arrays
+from ._registry import Held, find
 
 if TYPE_CHECKING:
     from .array import Array
 
-__all__ = ["TRACED", "Closure", "Function", "Held", "arrays_of", "call", "check"]
+__all__ = ["Closure", "Function", "Held", "arrays_of", "call", "check", "run"]
 
 # What a transform takes: a function over a flat list of arrays.
 Function = Callable[..., Any]
 
+KINDS = ["closure", "closure_kwargs", "closure_custom", "closure_custom_jvp", "closure_custom_vmap"]
+_NEW = {kind: getattr(lib, f"glue_new_{kind}") for kind in KINDS}
+_FREE = {kind: getattr(lib, f"glue_{kind}_free") for kind in KINDS}
 
-class Held:
-    """A function that a Python object keeps for reuse: its closure refers to it weakly."""
-
-    __slots__ = ("__weakref__", "function")
-
-    def __init__(self, function: Function):
-        self.function = function
+# What a callback on a thread (by its ident) raised, until the C call that ran it has returned. It is empty but for that
+# moment, so that one look at it is all that a call without an exception costs.
+_raised: dict[int, BaseException] = {}
 
 
 class Closure:
     """A C closure of one kind over a Python function, for the length of a `with` block.
 
     Transforms copy it, so it may be freed as soon as the transform is built.
-
-    Args:
-      arrays: the class of the arrays that the function takes and returns where it is not `Array`.
     """
 
     __slots__ = ("_kind", "handle")
 
-    def __init__(self, function: Function | Held, kind: str = "closure", arrays: type[Array] | None = None):
-        weak = isinstance(function, Held)
-        referred: Any = weakref.ref(function) if weak else function
+    def __init__(self, function: Function | Held, kind: str = "closure"):
         self._kind = kind
-        self.handle = native.new_closure(KINDS.index(kind), referred, arrays or _handles.array_class, weak)
+        self.handle: int = _NEW[kind](_registry.keep(function))  # steps 1 and 2; after an error the key is queued
+        if not self.handle:
+            raise last_error()
 
     def __enter__(self) -> int:
         return self.handle
 
     def __exit__(self, *_: object) -> None:
-        _FREE[self._kind](self.handle)
+        _FREE[self._kind](self.handle)  # step 7, unless C has copies
 
 
-# In the order of their numbers in C.
-KINDS = ["closure", "closure_kwargs", "closure_custom", "closure_custom_jvp", "closure_custom_vmap"]
-_FREE = {kind: getattr(lib, f"glue_{kind}_free") for kind in KINDS}
+# --- around a call of C ---
 
 
 def call(function: Callable[..., int], *arguments: Any) -> int:
     """The result of a C function that may run callbacks, for `check`."""
     # A call that nobody checked, through `mlxffi.lib`, may have left an exception.
-    native.forget_exception()
+    if _raised:
+        _raised.pop(get_ident(), None)
     return function(*arguments)
 
 
+def run(function: Callable[..., int], *arguments: Any) -> list[Array]:
+    """The arrays of the vector that a C function makes which may run callbacks; `call` and `check` in one."""
+    if _raised:
+        _raised.pop(get_ident(), None)
+    result = function(*arguments)
+    if not result or _raised:
+        check(not result)
+    return take_arrays(result)
+
+
 def check(failed: int) -> None:
-    """Raise what made a `call` fail: the user's own exception, else MLX's error."""
-    if failed:
-        native.raise_failure()
-    # Forgotten although the call went well: one that MLX swallowed.
-    native.forget_exception()
+    """Raise what made a `call` fail: the user's own exception, else MLX's error (step 6)."""
+    # Taken although the call went well: an exception that MLX swallowed.
+    kept = _raised.pop(get_ident(), None) if _raised else None
+    if not failed:
+        return
+    if kept is None:
+        raise last_error()
+    lib.glue_clear_error()
+    try:
+        raise kept
+    finally:
+        # The frames of this call refer to the exception: without this, a cycle would keep its arrays alive.
+        del kept
 
 
-def arrays_of(result: Any, what: str = "the function", arrays: type[Array] | None = None) -> Sequence[Array]:
+# --- what callbacks return ---
+
+
+def arrays_of(result: Any, what: str = "the function") -> Sequence[Array]:
     """What a callback returned, which must be a non-empty list or tuple of arrays.
 
-    Args:
-      arrays: the class that the callback takes; one of mlxffi.core may return an empty list.
-
     Raises:
-      TypeError: it is something else; RuntimeError in mlxffi.core.
-      ValueError: it is empty, or one of the arrays is closed.
+      TypeError: it is something else.
+      ValueError: it is empty.
     """
-    if arrays is not None and arrays is not _handles.array_class:
-        if not isinstance(result, (list, tuple)) or not all(isinstance(item, arrays) for item in result):
-            raise OperationError(f"{what} must return an array, or a list or tuple of arrays")
+    array_class = _handles.array_class
+    if type(result) is list and len(result) == 1 and type(result[0]) is array_class:  # what most functions return
         return result
     if not isinstance(result, (list, tuple)):
         raise TypeError(f"{what} must return a list or tuple of Arrays, got {type(result).__name__}")
     if not result:
         raise ValueError(f"{what} must return at least one Array, got an empty {type(result).__name__}")
     for index, item in enumerate(result):
-        if not isinstance(item, _handles.array_class):
+        if not isinstance(item, array_class):
             raise TypeError(f"{what} must return Arrays, got {type(item).__name__} at index {index}")
-        if not item._h:
+        if isinstance(item, _handles.closed_class):
             raise ArgumentError(f"{what} must return Arrays that are not closed; the one at index {index} is")
     return result
 
 
-native.check_results_with(arrays_of)
+def _packed(result: Any, what: str = "the function") -> int:
+    """The handle of what a callback returned (step 5). Whatever failed below that callback did not stop it."""
+    if _raised:
+        _raised.pop(get_ident(), None)
+    return pack_arrays(arrays_of(result, what))
 
-# The closure that calls whatever this thread is tracing. It is made here, before anybody counts native objects.
-TRACED = native.traced_closure()
+
+def _gradients_of(result: Any, primals: Sequence[Array]) -> Sequence[Array]:
+    """What a vjp rule returned: one gradient for each primal, of its shape. MLX would read past the end."""
+    gradients = arrays_of(result, "the vjp rule")
+    wanted, got = ([array.shape for array in arrays] for arrays in (primals, gradients))
+    if wanted != got:
+        raise ArgumentError(f"the vjp rule must return one gradient for each primal, of its shape: {wanted}, got {got}")
+    return gradients
+
+
+def _axes_of(axes: Any) -> int:
+    """The handle of the axes that a vmap rule returned."""
+    numbers = integers(axes)
+    packed = lib.mlx_vector_int_new_data(numbers, len(numbers))
+    if not packed.ctx:
+        raise last_error()
+    return int(ffi.cast("intptr_t", packed.ctx))
+
+
+# --- the trampolines: C enters Python here (step 3) ---
+
+
+def _keep(_: type[BaseException], exception: BaseException, traceback: TracebackType) -> None:
+    """Keep what a trampoline raised; the trampoline gives 0 (step 5)."""
+    _raised[get_ident()] = exception.with_traceback(traceback)
+
+
+@ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
+def python_closure(inputs: Any, count: int, key: int) -> int:
+    """Call an array function: a list of Arrays in, a list of Arrays out."""
+    arrays = own_arrays(inputs, count)  # step 4
+    result = find(key)(arrays)  # step 4
+    if _raised:
+        _raised.pop(get_ident(), None)  # whatever failed below this function did not stop it
+    return pack_arrays(arrays_of(result))  # step 5
+
+
+@ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
+def python_closure_kwargs(inputs: Any, count: int, named: int, key: int) -> int:
+    """Call a function over a list of Arrays and a map of named ones, which stays C's."""
+    arrays = own_arrays(inputs, count)
+    return _packed(find(key)(arrays, named))
+
+
+@ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
+def python_closure_custom(
+    primals: Any, primals_num: int, cotangents: Any, cotangents_num: int, outputs: Any, outputs_num: int, key: int
+) -> int:
+    """Call a user's reverse-mode rule."""
+    arrays = own_arrays(primals, primals_num)
+    rest = own_arrays(cotangents, cotangents_num), own_arrays(outputs, outputs_num)
+    return _packed(_gradients_of(find(key)(list(arrays), *rest), arrays), "the vjp rule")
+
+
+@ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
+def python_closure_custom_jvp(
+    primals: Any, primals_num: int, tangents: Any, tangents_num: int, argnums: Any, argnums_num: int, key: int
+) -> int:
+    """Call a user's forward-mode rule."""
+    arrays, directions = own_arrays(primals, primals_num), own_arrays(tangents, tangents_num)
+    return _packed(find(key)(arrays, directions, list(argnums[0:argnums_num])), "the jvp rule")
+
+
+@ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
+def python_closure_custom_vmap(
+    out_axes: Any, inputs: Any, inputs_num: int, in_axes: Any, in_axes_num: int, key: int
+) -> int:
+    """Call a user's vectorisation rule: arrays and their axes in, arrays and their axes out."""
+    arrays = own_arrays(inputs, inputs_num)
+    result = find(key)(arrays, list(in_axes[0:in_axes_num]))
+    if not isinstance(result, (list, tuple)) or len(result) != 2:
+        raise TypeError(f"the vmap rule must return a pair (outputs, axes), got {type(result).__name__}")
+    out_axes[0] = _axes_of(result[1])
+    return _packed(result[0], "the vmap rule")

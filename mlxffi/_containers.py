@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import _handles
-from ._arguments import as_array, text
-from ._errors import OperationError, check, last_error
-from ._ffi import ffi, lib
+from ._arguments import as_own, text
+from ._ffi import check, ffi, last_error, lib
+from ._files import path_of
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
@@ -37,10 +36,7 @@ def decoded(string: Any) -> str:
 
 def path_text(path: Any) -> bytes:
     """A path as C reads it."""
-    name = os.fsdecode(os.fspath(path))
-    if os.path.isdir(name):
-        raise OperationError(f"file: expected a file, got the directory {name!r}")
-    return text(name, "file")
+    return text(path_of(path), "file")
 
 
 # --- into C ---
@@ -52,7 +48,7 @@ def array_map(arrays: Mapping[str, ArrayLike]) -> Iterator[int]:
     made = lib.mlx_map_string_to_array_new()
     try:
         for name, value in arrays.items():
-            array = as_array(value)
+            array = as_own(value)
             check(lib.mlx_map_string_to_array_insert(made, text(name, "name"), handle("mlx_array", array._h)))
         yield pointer(made)
     finally:
@@ -88,24 +84,18 @@ def string_list(strings: Sequence[str], name: str) -> Iterator[int]:
 
 def arrays_of_map(source: int) -> dict[str, Array]:
     """The entries of a map of arrays that somebody else frees."""
-    return {name: _handles.own_array(value) for name, value in handles_of_map(source)}
-
-
-def handles_of_map(source: int) -> Iterator[tuple[str, int]]:
-    """The entries of a map of arrays that somebody else frees: a name and a handle that is the caller's."""
     iterator = lib.mlx_map_string_to_array_iterator_new(handle("mlx_map_string_to_array", source))
-    key = ffi.new("char **")
+    key, value = ffi.new("char **"), ffi.new("mlx_array *")
+    arrays = {}
     try:
-        while True:
-            value = ffi.new("mlx_array *")
-            status = lib.mlx_map_string_to_array_iterator_next(key, value, iterator)
-            if status == END:
-                lib.mlx_array_free(value[0])
-                return
+        while (status := lib.mlx_map_string_to_array_iterator_next(key, value, iterator)) != END:
             check(status)
-            yield decoded(key[0]), pointer(value)
+            arrays[decoded(key[0])] = _handles.own_array(pointer(value))
+            value.ctx = ffi.NULL
     finally:
+        lib.mlx_array_free(value[0])
         lib.mlx_map_string_to_array_iterator_free(iterator)
+    return arrays
 
 
 def strings_of_map(source: int) -> dict[str, str]:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from . import _dlpack, _handles, _ops, device
 from . import dtype as dtypes
 from ._arguments import as_arrays
-from ._buffers import LETTERS, UnknownElementsError, from_memory, unknown_elements
-from ._errors import ArgumentError, Error, last_error
-from ._ffi import ffi, graph
-from .dtype import Dtype
+from ._errors import ArgumentError, Error
+from ._ffi import check, ffi, graph, last_error, lib
+from ._memory import UnknownElementsError, from_buffer, unknown_elements
+from .dtype import LETTERS, Dtype
 
 if TYPE_CHECKING:
     from .array import Array
@@ -46,56 +46,45 @@ def from_value(value: Any, dtype: Dtype | None) -> int:
       ValueError: its rows differ in length, or a number does not fit in the dtype.
     """
     if type(value) in NUMBERS:
-        return from_number(value, dtype or _dtype_of([value]))
-    if isinstance(value, _handles.array_class):
-        return _take(value if dtype is None else _ops.astype(value, dtype), shared=dtype is None)
+        return _from_numbers([value], [], dtype or _dtype_of([value]))
+    if hasattr(type(value), "_share"):  # an array of this layer or of mlxffi.core
+        made = _handles.own_array(value._share())
+        return (made if dtype is None else _ops.astype(made, dtype))._share()
     if isinstance(value, (list, tuple)):
         return _from_list(value, dtype)
-    return _take(_computed(_from_foreign(value), dtype))
+    return _computed(_from_foreign(value), dtype)._share()
 
 
-def _take(array: Array, shared: bool = False) -> int:
-    """The handle of an Array that nobody else uses; a new handle where it is shared."""
-    if shared:
-        return _checked(graph.glue_array_set(array._h))
-    handle, array._h = array._h, 0
-    return handle
+def _computed(array: Array, dtype: Dtype | None) -> Array:
+    """An array of foreign memory in the dtype that was asked for. GPUs have no float64, so the CPU converts."""
+    if dtype is None or array.dtype is dtype:
+        return array
+    converted = _ops.astype(array, dtype, stream=device.default_stream(device.Device("cpu")))
+    check(lib.glue_array_eval(converted._h))
+    return converted
+
+
+# --- numbers ---
+
+
+def _from_numbers(numbers: Sequence[Any], shape: Sequence[int], dtype: Dtype) -> int:
+    """A new array handle for numbers in row order."""
+    if not shape and dtype.name in SCALARS:
+        try:
+            return _checked(SCALARS[dtype.name](numbers[0]))
+        except (TypeError, OverflowError):
+            pass  # as any other number
+    try:
+        data = ffi.from_buffer(_elements(numbers, dtype))
+    except (TypeError, ValueError, OverflowError):
+        raise _misfit(numbers, dtype) from None
+    return _checked(graph.glue_array_copy_data(data, list(shape), len(shape), dtype.number))
 
 
 def _checked(handle: int) -> int:
     if not handle:
         raise last_error()
     return handle
-
-
-def _computed(array: Array, dtype: Dtype | None) -> Array:
-    """An array of foreign memory in the dtype that was asked for. GPUs have no float64, so the CPU converts."""
-    if dtype is None or array.dtype.number == dtype.number:
-        return array
-    return _ops.astype(array, dtype, stream=device.default_stream(device.Device("cpu"))).eval()
-
-
-# --- numbers ---
-
-
-def from_number(value: complex, dtype: Dtype) -> int:
-    """A new array handle for one number."""
-    make = SCALARS.get(dtype.name)
-    if make is None or isinstance(value, complex):
-        return from_numbers([value], [], dtype)
-    try:
-        return _checked(make(value))
-    except (TypeError, OverflowError):
-        return from_numbers([value], [], dtype)
-
-
-def from_numbers(numbers: Sequence[Any], shape: Sequence[int], dtype: Dtype) -> int:
-    """A new array handle for numbers in row order."""
-    try:
-        data = _elements(numbers, dtype)
-    except (TypeError, ValueError, OverflowError):
-        raise _misfit(numbers, dtype) from None
-    return _checked(graph.glue_array_copy_data(ffi.from_buffer(data), list(shape), len(shape), dtype.number))
 
 
 def _elements(numbers: Sequence[Any], dtype: Dtype) -> Any:
@@ -138,17 +127,14 @@ def _misfit(numbers: Sequence[Any], dtype: Dtype) -> Error:
 
 
 def _dtype_of(numbers: Sequence[Any]) -> Dtype:
+    """The dtype that Python numbers mean: for ints int32, or the smallest wider one that holds them."""
     kinds = set(map(type, numbers))
     if int in kinds and kinds <= {int, bool}:
-        return _integer_dtype(min(numbers), max(numbers))
+        smallest, largest = min(numbers), max(numbers)
+        if smallest >= -(2**31) and largest < 2**31:
+            return dtypes.int32
+        return dtypes.int64 if largest < 2**63 else dtypes.uint64
     return next((dtypes.PYTHON_TYPES[kind] for kind in (complex, float, bool) if kind in kinds), dtypes.float32)
-
-
-def _integer_dtype(smallest: int, largest: int) -> Dtype:
-    """int32, or the smallest wider type that holds the numbers."""
-    if smallest >= -(2**31) and largest < 2**31:
-        return dtypes.int32
-    return dtypes.int64 if largest < 2**63 else dtypes.uint64
 
 
 # --- lists ---
@@ -158,10 +144,10 @@ def _from_list(value: Sequence[Any], dtype: Dtype | None) -> int:
     shape, leaves = _leaves(value)
     kinds = set(map(type, leaves))
     if kinds <= NUMBERS:
-        return from_numbers(leaves, shape, dtype or _dtype_of(leaves))
+        return _from_numbers(leaves, shape, dtype or _dtype_of(leaves))
     if kinds <= NUMBERS | {list, tuple}:
         raise _ragged("numbers and rows side by side")
-    return _take(_stacked(value, dtype))
+    return _stacked(value, dtype)._share()
 
 
 def _leaves(value: Sequence[Any]) -> tuple[list[int], list[Any]]:
@@ -202,11 +188,12 @@ def _stacked(value: Sequence[Any], dtype: Dtype | None) -> Array:
 
 def _from_foreign(value: Any) -> Array:
     """An Array of a value with the buffer protocol, `__dlpack__` or `__array__`, or of a number of some other class."""
-    found = _from_buffer(value)
+    found = from_buffer(value)
     if found is not None:
         return found
     if _is_bfloat16(value):
-        return _ops.view(_from_foreign(value.view("uint16")), dtypes.bfloat16).eval()
+        bits = _from_foreign(value.view("uint16"))
+        return _handles.own_array(graph.glue_view(bits._h, dtypes.bfloat16.number, 0))
     # numpy's own elements come as a buffer or not at all.
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array_interface__"):
         return _dlpack.from_exporter(value)
@@ -225,21 +212,13 @@ def _foreign(value: Any) -> ForeignValueError:
     )
 
 
-def _from_buffer(value: Any) -> Array | None:
-    try:
-        view = memoryview(value)
-    except (TypeError, ValueError, BufferError):
-        return None
-    return from_memory(view)
-
-
 def _is_bfloat16(value: Any) -> bool:
     """Whether it is numpy's array or scalar of ml_dtypes' bfloat16, which have no buffer."""
     return str(getattr(value, "dtype", "")) == "bfloat16" and hasattr(value, "view") and hasattr(value, "__array__")
 
 
 def _from_exported(exported: Any, value: Any) -> Array:
-    found = _from_buffer(exported)
+    found = from_buffer(exported)
     if found is None:
         kind = getattr(exported, "dtype", type(exported).__name__)
         raise unknown_elements(f"a {type(value).__name__} of {kind}")

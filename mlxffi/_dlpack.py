@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import ctypes
 import math
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _ops
-from ._buffers import DTYPES, adopt, copy_of, data_of, from_bytes
 from ._errors import ArgumentError, OutOfMemoryError
 from ._ffi import ffi, graph, lib
+from ._memory import DTYPES, adopt, from_bytes
+from ._values import computed, copy_of
 
 if TYPE_CHECKING:
     from .array import Array
@@ -28,12 +30,12 @@ CPU = (1, 0)
 READABLE = {1, 3, 11, 13}
 READ_ONLY, COPIED = 1, 2
 
-_api = ctypes.pythonapi
-_new_capsule = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
-    ("PyCapsule_New", _api)
-)
-_is_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_IsValid", _api))
-_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", _api))
+
+def _python(name: str, result: Any, *arguments: Any) -> Any:
+    """A function of CPython's, which alone has capsules that this file can read and make."""
+    if sys.implementation.name != "cpython":
+        raise BufferError(f"DLPack needs CPython, this is {sys.implementation.name}; use numpy")
+    return ctypes.PYFUNCTYPE(result, *arguments)((name, ctypes.pythonapi))
 
 
 # --- in ---
@@ -46,12 +48,18 @@ def from_exporter(value: Any) -> Array:
       ValueError: the memory is not the CPU's and the exporter does not copy it there.
       TypeError: MLX has no such elements.
     """
+    is_valid = _python("PyCapsule_IsValid", ctypes.c_int, ctypes.py_object, ctypes.c_char_p)
     capsule = _capsule(value)
     for name, structure in ((b"dltensor_versioned", "DLManagedTensorVersioned *"), (b"dltensor", "DLManagedTensor *")):
-        if _is_valid(capsule, name):
-            managed = ffi.cast(structure, _pointer(capsule, name))
-            return _from_tensor(managed.dl_tensor, capsule)
+        if is_valid(capsule, name):
+            return _from_tensor(ffi.cast(structure, pointer_in(capsule, name)).dl_tensor, capsule)
     raise ArgumentError(f"value: expected a DLPack capsule from {type(value).__name__}.__dlpack__(), got {capsule!r}")
+
+
+def pointer_in(capsule: Any, name: bytes) -> int:
+    """The address in a capsule of that name."""
+    address: int = _python("PyCapsule_GetPointer", ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(capsule, name)
+    return address
 
 
 def _capsule(value: Any) -> Any:
@@ -118,15 +126,14 @@ def to_capsule(array: Array, version: tuple[int, int] | None, copied: bool) -> A
     Args:
       version: the newest version of DLPack that the consumer reads; None: from before 1.0.
     """
-    if copied:
-        array = copy_of(array)
+    new_capsule = _python("PyCapsule_New", ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    array = copy_of(array) if copied else computed(array, "__dlpack__")
     versioned = version is not None and version[0] >= 1
     kind = "V" if array.dtype.name == "bfloat16" else array.dtype.kind
-    data = data_of(array) if array.size else ffi.NULL
-    handle = graph.glue_array_set(array.eval()._h)
+    data = graph.glue_array_data(array._h) if array.size else ffi.NULL
     flags = COPIED if copied else READ_ONLY
-    tensor = lib.glue_dlpack_new(handle, data, CODES[kind], 8 * array.dtype.size, versioned, flags)
+    tensor = lib.glue_dlpack_new(array._share(), data, CODES[kind], 8 * array.dtype.size, versioned, flags)
     if not tensor:
         raise OutOfMemoryError("[__dlpack__] no memory for the description of the array")
     name = ffi.cast("intptr_t", lib.glue_dlpack_name(versioned))
-    return _new_capsule(tensor, int(name), lib.glue_dlpack_destructor())
+    return new_capsule(tensor, int(name), lib.glue_dlpack_destructor())

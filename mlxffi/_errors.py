@@ -1,11 +1,15 @@
-"""Errors of the native side as exceptions: the one place that reads a thread's last error.
+"""The exceptions of mlxffi, and which of them an error of C is.
 
 Each class is both `mlxffi.Error` and the builtin that mlx.core raises for the same mistake.
 """
 
 from __future__ import annotations
 
-from ._ffi import ffi, lib, plain_mlxc
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._ffi import check as check
+    from ._ffi import last_error as last_error
 
 
 class Error(Exception):
@@ -32,7 +36,11 @@ class UnknownKindError(ArgumentError, RangeError, OperationError):
     """An error of somebody else's mlx-c, which tells a text and no kind: every handler for a kind catches it."""
 
 
-KINDS: dict[int, type[Error]] = {1: ArgumentError, 2: RangeError, 3: OutOfMemoryError, 4: OperationError}
+# The numbers of mlxffi/error.h, and one for an error whose kind nobody tells.
+UNTOLD = 5
+KINDS: dict[int, type[Error]] = {
+    1: ArgumentError, 2: RangeError, 3: OutOfMemoryError, 4: OperationError, UNTOLD: UnknownKindError
+}  # fmt: skip
 
 # What a message leaves open: how to mend it.
 HINTS = {
@@ -46,16 +54,21 @@ HINTS = {
 }
 
 
-def last_error() -> Error:
-    """The error of this thread's last failed call, to be raised; it is forgotten."""
-    text = ffi.string(lib.glue_error_text()).decode("utf-8", "replace") or "the call failed without a message"
-    kind = UnknownKindError if plain_mlxc else KINDS.get(lib.glue_error_kind(), OperationError)
-    lib.glue_clear_error()
+def error_of(kind: int, text: str) -> Error:
+    """The exception for an error of C.
+
+    Args:
+      kind: its number in mlxffi/error.h.
+      text: its message.
+    """
     hints = [hint for part, hint in HINTS.items() if part in text]
-    return kind(" ".join([text, *hints]))
+    return KINDS.get(kind, OperationError)(" ".join([text or "the call failed without a message", *hints]))
 
 
-def check(status: int) -> None:
-    """Raise the last error where a status is not 0."""
-    if status:
-        raise last_error()
+def __getattr__(name: str) -> Any:
+    """`check` and `last_error` for mlxffi.core, until it reads errors itself."""
+    if name not in ("check", "last_error"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import _ffi
+
+    return getattr(_ffi, name)

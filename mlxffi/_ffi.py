@@ -1,22 +1,28 @@
 """The compiled modules: `lib` and `ffi` reach every C function, `graph` the calls that only build graph nodes.
 
-`native` is plain C without cffi: the class of arrays, trees of them, functions of Python in C and the calls over them.
-
 Nothing else imports the compiled modules. Importing this one loads the backend and silences mlx-c's error handler,
-which would end the process: errors are read from the calling thread's last error instead.
+which would end the process: errors are read from the calling thread's last error instead, here and nowhere else.
 """
 
 from __future__ import annotations
 
+import atexit
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from . import _backend, _loader
+from . import _loader
+from ._errors import Error, error_of
+
+_loader.load()
+try:
+    from ._graph import lib as _graph_lib
+    from ._mlxc import ffi as ffi
+    from ._mlxc import lib as lib
+except ImportError as error:
+    raise _loader.unloadable(error) from error
 
 if TYPE_CHECKING:
-    import cffi
-
-    from . import _graph, _mlxc, _native
+    from . import _graph
 
 
 def _as_module(lib: Any) -> Any:
@@ -26,26 +32,45 @@ def _as_module(lib: Any) -> Any:
     return module
 
 
-_loaded = _loader.load()
-ffi: cffi.FFI = _loaded.ffi
-lib: _mlxc.Lib = _loaded.lib
-graph: _graph.Lib = _as_module(_loaded.graph)
-if TYPE_CHECKING:
-    native = _native
-else:
-    native = _loaded.native
+graph: _graph.Lib = _as_module(_graph_lib)
 
 # A build against somebody else's mlx-c has none of the mlxffi_* functions.
 plain_mlxc = bool(_loader.build_info().MLXC_PREFIX)
 
 lib.glue_ignore_errors()
+# From here on no callback enters Python any more.
+atexit.register(lib.glue_stop_callbacks)
+
+
+# --- errors ---
+
+
+def error_text() -> str:
+    """The message of the calling thread's last error."""
+    text: bytes = ffi.string(lib.glue_error_text())
+    return text.decode("utf-8", "replace")
+
+
+def last_error() -> Error:
+    """The error of this thread's last failed call, to be raised; it is forgotten."""
+    error = error_of(lib.glue_error_kind(), error_text())
+    lib.glue_clear_error()
+    return error
+
+
+def check(status: int) -> None:
+    """Raise the last error where a status is not 0."""
+    if status:
+        raise last_error()
+
+
+# --- texts ---
 
 
 def mlx_version() -> str:
     """The version of the libmlx that is loaded."""
     text = ffi.new("mlx_string *")
-    if lib.mlx_version(text):
-        raise RuntimeError(f"mlx_version: {error_text()}")
+    check(lib.mlx_version(text))
     return taken_text(text[0])
 
 
@@ -56,20 +81,3 @@ def taken_text(string: Any) -> str:
         return text
     finally:
         lib.mlx_string_free(string)
-
-
-def error_text() -> str:
-    """The message of the calling thread's last error."""
-    text: bytes = ffi.string(lib.glue_error_text())
-    return text.decode(errors="replace")
-
-
-def _require_gpu(backend: _backend.Backend) -> None:
-    """Refuse a CUDA backend that finds no GPU: it loads, and then cannot make a single array."""
-    count = ffi.new("int *")
-    if lib.mlx_device_count(count, lib.MLX_GPU) or not count[0]:
-        raise ImportError(_backend.without_gpu(backend))
-
-
-if _loader.backend and _loader.backend.cuda:
-    _require_gpu(_loader.backend)

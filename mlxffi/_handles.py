@@ -1,19 +1,40 @@
 """Ownership: a Python object owns one C handle, as an integer, and frees it when it dies.
 
-A handle enters Python through `own_array`, `take_arrays`, `share_arrays` or a handle class's constructor and nowhere
-else.
+A handle of an array enters Python through `own_array` and `take_arrays` and nowhere else; one of another kind through
+the constructor of its `Owner`. Vectors live for the length of a call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from ._errors import ArgumentError, last_error
-from ._ffi import graph, native
+from ._errors import ArgumentError
+from ._ffi import ffi, graph, last_error
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .array import Array
+
+_unpack = ffi.unpack
+_handle = attrgetter("_h")
+HANDLES = ffi.typeof("intptr_t[]")
+# Most vectors are read by one call into a buffer of this size.
+FEW = 8
+
+# The class that owns arrays, and how it takes a fresh handle (0 stands for an error, which is raised). They have no
+# values before array.py, above, sets them: look them up when they are needed, do not import them by name.
+array_class: type[Array]
+closed_class: type[Array]
+own_array: Callable[[int], Array]
+
+
+def set_array_class(array: type[Array], closed: type[Array]) -> None:
+    """Say which class owns arrays, and which those are of that have been closed."""
+    global array_class, closed_class, own_array
+    array_class, closed_class, own_array = array, closed, array._own
 
 
 def closed_error() -> ArgumentError:
@@ -21,78 +42,69 @@ def closed_error() -> ArgumentError:
     return ArgumentError("this Array has been closed")
 
 
-native.raise_with(last_error, closed_error)
+def take_arrays(vector: int) -> list[Any]:
+    """The arrays of a vector handle, which is freed; 0 stands for an error, which is raised."""
+    if not vector:
+        raise last_error()
+    handles = ffi.new(HANDLES, FEW)
+    size = graph.glue_vector_array_take(handles, FEW, vector)
+    if size > FEW:
+        handles = ffi.new(HANDLES, size)
+        graph.glue_vector_array_take(handles, size, vector)
+    return list(map(own_array, _unpack(handles, size)))
 
 
-class ArrayHandle(native.ArrayOwner):
-    """The owner of an mlx_array. `_h` is 0 once it is closed."""
-
-    __slots__ = ()
-
-    def close(self) -> None:
-        """Free the array's handle now; any later use of this object is an error."""
-        handle, self._h = self._h, 0
-        if handle:
-            graph.glue_array_free(handle)
-
-
-# The class that owns arrays, how it takes a fresh handle (0 stands for an error, which is raised), and the arrays of a
-# vector that somebody else frees. They have no values before array.py, above, sets them: look them up when they are
-# needed, do not import them by name.
-array_class: type[Array]
-own_array: Callable[[int], Array]
-share_arrays: Callable[[int], list[Array]]
-
-
-def set_array_class(array: type[Array]) -> None:
-    """Say which class owns arrays."""
-    global array_class, own_array, share_arrays
-    array_class, own_array, share_arrays = array, array._own, array._share_all
-
-
-def take_arrays(vector: int, share: Callable[[int], list[Any]] | None = None) -> list[Any]:
-    """The arrays of a vector handle, which is freed; 0 stands for an error, which is raised.
-
-    Args:
-      share: makes arrays of another class than `array_class`.
-    """
-    try:
-        return (share or share_arrays)(vector)
-    finally:
-        graph.glue_vector_array_free(vector)
+def own_arrays(handles: Any, count: int) -> list[Any]:
+    """Arrays that own the handles at a pointer of C."""
+    return list(map(own_array, _unpack(handles, count)))
 
 
 def handles(arrays: Sequence[Array]) -> list[int]:
-    """The handles of arrays, for a call that takes a list."""
-    return [array._h for array in arrays]
+    """The handles of arrays, for a call that holds the GIL and takes a list."""
+    return list(map(_handle, arrays))
 
 
 def pack_arrays(arrays: Sequence[Array]) -> int:
-    """A new vector handle that holds the arrays."""
-    vector: int | None = native.ArrayOwner._pack_all(arrays)
-    if vector is None:
-        raise ArgumentError("expected Arrays that are not closed")
+    """A new vector handle that holds the arrays: for a call that gives up the GIL, and frees it."""
+    vector = graph.glue_vector_array_pack(list(map(_handle, arrays)), len(arrays))
+    if not vector:
+        raise last_error()
     return vector
 
 
+def pack_each(*lists: Sequence[Array]) -> list[int]:
+    """A vector handle for each list, for a call that frees them all."""
+    vectors: list[int] = []
+    try:
+        for arrays in lists:
+            vectors.append(pack_arrays(arrays))
+    except BaseException:
+        for vector in vectors:
+            graph.glue_vector_array_free(vector)
+        raise
+    return vectors
+
+
 class Owner:
-    """The owner of a handle of another kind; `_free` is the C function that frees it."""
+    """The owner of a handle of another kind; `_free` is the C function that frees it when the object dies."""
 
     __slots__ = ("__weakref__", "_h")
     _h: int
     _free: Callable[[int], Any]
 
     def __init__(self, handle: int):
-        self._h = 0
         if not handle:
             raise last_error()
         self._h = handle
 
-    def __del__(self) -> None:
-        self.close()
+    @classmethod
+    def _own(cls, handle: int) -> Self:
+        """An object of this class for a handle that C has just made."""
+        owner = cls.__new__(cls)
+        Owner.__init__(owner, handle)
+        return owner
 
-    def close(self) -> None:
-        """Free the handle now; harmless when repeated."""
-        handle, self._h = self._h, 0
+    def __del__(self) -> None:
+        handle = getattr(self, "_h", 0)
         if handle:
             type(self)._free(handle)

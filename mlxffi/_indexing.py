@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import _handles, _ops
 from . import dtype as dtypes
-from ._buffers import bytes_of
 from ._errors import ArgumentError, RangeError
+from ._values import bytes_of
 from .dtype import Dtype
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
-"""Loads the native parts in the one order that works: BLAS bridge, libmlx, libmlxc, the cffi modules.
+"""Loads the native libraries in the one order that works: BLAS bridge, libmlx, libmlxc.
 
 The BLAS bridge must be in the global scope before libmlx binds its BLAS symbols. libmlx is loaded by its full path, so
-that libmlxc, which only knows its name, and mlx.core, imported before or after, share the one copy.
+that libmlxc, which only knows its name, and mlx.core, imported before or after, share the one copy. The modules of both
+bindings find libmlxc in the process.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import warnings
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from . import _backend
 
@@ -22,40 +23,42 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).absolute().parent
 LIBRARIES = PACKAGE / "lib"
+LIBMLXC = LIBRARIES / ("libmlxc.dylib" if _backend.MACOS else "libmlxc.so")
 BRIDGE = LIBRARIES / "libmlxffi_blas.so"
 NO_CFFI = "cffi, which mlxffi stands on, is not installed; pip install cffi"
+GPU = 1  # MLX_GPU of mlx/c/device.h
 LINUX = sys.platform.startswith("linux")
 
 backend: _backend.Backend | None = None
 # Why matrix products on the CPU stay with the BLAS that MLX brings; "" where OpenBLAS takes them.
 blas_reason = ""
+_loaded = False
 
 
-class Native(NamedTuple):
-    """The compiled modules: cffi's `ffi` and `lib` for all, the `lib` whose calls keep the GIL, the base of arrays."""
-
-    ffi: Any
-    lib: Any
-    graph: Any
-    native: Any
-
-
-def load() -> Native:
-    """Load everything native.
+def load() -> None:
+    """Load the libraries, once.
 
     Raises:
       ImportError: no fit backend, a subinterpreter, or mlxffi itself was not built.
     """
-    global backend, blas_reason
+    global blas_reason, _loaded
     require_main_interpreter()
+    if _loaded:
+        return
     info = build_info()
     if info.MLXC_PREFIX:
         blas_reason = f"the mlx-c of {info.MLXC_PREFIX} brings its own"
-        return _import_modules()
-    backend = _backend.find(info.MLX_VERSION)
+    else:
+        _load_all(info.MLX_VERSION)
+    _loaded = True
+
+
+def _load_all(built_for: str) -> None:
+    global backend, blas_reason
+    backend = _backend.find(built_for)
     blas_reason = _load_bridge() if bridge_wanted() else "MLXFFI_BLAS=reference" if LINUX else "macOS has Accelerate"
-    _load_libmlx(backend, info.MLX_VERSION)
-    return _import_modules()
+    _load_libmlx(backend, built_for)
+    _load_libmlxc(backend)
 
 
 def require_main_interpreter() -> None:
@@ -132,7 +135,7 @@ def _warn(text: str) -> None:
     warnings.warn_explicit(text, RuntimeWarning, frame.f_code.co_filename, frame.f_lineno)
 
 
-# --- libmlx, libmlxc and the modules ---
+# --- libmlx and libmlxc ---
 
 
 def load_library(path: Path | None, mode: int = os.RTLD_LOCAL) -> ctypes.CDLL:
@@ -154,16 +157,24 @@ def _load_libmlx(found: _backend.Backend, built_for: str) -> None:
     _backend.check_version(found, version().decode(), built_for)
 
 
-def _import_modules() -> Native:
+def _load_libmlxc(found: _backend.Backend) -> None:
+    """Load libmlxc; refuse a CUDA backend that finds no GPU: it loads, and then cannot make a single array."""
+    import ctypes
+
     try:
-        from . import _native
-        from ._graph import lib as graph
-        from ._mlxc import ffi, lib
-    except ImportError as error:
-        if error.name == "_cffi_backend":
-            raise ImportError(NO_CFFI) from error
-        raise ImportError(f"the native modules of mlxffi do not load ({error}); {_rebuild()}") from error
-    return Native(ffi, lib, graph, _native)
+        library = load_library(LIBMLXC)
+    except OSError as error:
+        raise unloadable(error) from error
+    count = ctypes.c_int()
+    if found.cuda and (library.mlx_device_count(ctypes.byref(count), GPU) or not count.value):
+        raise ImportError(_backend.without_gpu(found))
+
+
+def unloadable(error: Exception) -> ImportError:
+    """The error for a native part of mlxffi that does not load for that reason."""
+    if getattr(error, "name", None) == "_cffi_backend":
+        return ImportError(NO_CFFI)
+    return ImportError(f"the native modules of mlxffi do not load ({error}); {_rebuild()}")
 
 
 def _rebuild() -> str:

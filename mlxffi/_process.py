@@ -1,12 +1,10 @@
-"""What the process does to MLX: forks and the end of the interpreter."""
+"""What a fork does to MLX."""
 
 from __future__ import annotations
 
-import atexit
 import os
 
 from ._errors import OperationError
-from ._ffi import native
 
 _forked = False
 
@@ -25,6 +23,4 @@ def require_no_fork(function: str) -> None:
         )
 
 
-native.compute_with(require_no_fork)
 os.register_at_fork(after_in_child=_note_fork)
-atexit.register(native.stop_callbacks)

@@ -2,31 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from . import _buffers, _convert, _dlpack, _handles, _indexing, _numpy, _ops, _printing
+from . import _convert, _dlpack, _handles, _indexing, _memory, _ops, _values
 from . import dtype as dtypes
-from ._arguments import ArrayLike
-from ._errors import ArgumentError, check
-from ._ffi import ffi, graph, lib
-from ._operators import Operators
+from ._arguments import ArrayLike, as_own, beside
+from ._ffi import check, ffi, graph, last_error, lib
 from ._process import require_no_fork
 from .dtype import Dtype, DtypeLike
 
 if TYPE_CHECKING:
     from .device import Stream
 
+Result = TypeVar("Result")
+NUMBERS = frozenset((int, float))
+SIZES = ffi.typeof("int[]")
+# As many axes are read by one call.
+FEW = 8
 
-class Array(Operators):
+
+# --- operators: one line each below over the operation of the same meaning ---
+
+
+def _asking(operation: Callable[..., Result], swapped: bool = False) -> Callable[[Any, ArrayLike], Result]:
+    """`array ? other`, or `other ? array` where swapped.
+
+    An operand that no array can be made of gives NotImplemented, so that Python asks that operand next.
+    """
+
+    def operator(self: Array, other: ArrayLike) -> Result:
+        if other is None:
+            return cast(Result, NotImplemented)
+        try:
+            return operation(other, self) if swapped else operation(self, other)
+        except _convert.ForeignValueError:
+            return cast(Result, NotImplemented)
+
+    operator.__doc__ = operation.__doc__
+    return operator
+
+
+def _binary(operation: Callable[..., Array], glue: Callable[[int, int, int], int]) -> Callable[[Any, ArrayLike], Array]:
+    """`array ? other`, which for Arrays and plain numbers is the operation's C function at once."""
+    general = _asking(operation)
+
+    def operator(self: Array, other: Any) -> Array:
+        kind: type = type(other)
+        if kind is not type(self):
+            if kind not in NUMBERS:
+                return general(self, other)
+            other = beside(other, self)
+        return _handles.own_array(glue(self._h, other._h, 0))
+
+    operator.__doc__ = operation.__doc__
+    return operator
+
+
+def _divmod(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
+    """Quotients, rounded down, and remainders."""
+    quotient, remainder = _ops.divmod(a, b)
+    return quotient, remainder
+
+
+class Array:
     """An n-dimensional array of one dtype, computed when it is needed.
 
     The values of an array never change under anybody else: assigning to a part of it gives this object new values.
 
     Args:
-      value: a number, a nested list of numbers and Arrays, another Array, a numpy array or scalar, or anything with
-        the buffer protocol, `__dlpack__` or `__array__`. On Metal an array may share the memory of such an object,
-        which must not change while the array is in use; on CPU and CUDA it is copied.
+      value: a number, a nested list of numbers and Arrays, an array of mlxffi or mlxffi.core, whose values it shares, a
+        numpy array or scalar, or anything with the buffer protocol, `__dlpack__` or `__array__`. On Metal an array may
+        share the memory of such an object, which must not change while the array is in use; on CPU and CUDA it is
+        copied.
       dtype: a Dtype or its name; None takes that of the value (Python numbers: bool, int32 or the wider type that they
         need, float32, complex64; complex128 becomes complex64).
 
@@ -35,23 +83,73 @@ class Array(Operators):
       ValueError: rows differ in length, or a number does not fit in the dtype.
     """
 
-    __slots__ = ()
+    # The handle stays the same as long as the object lives: what it holds changes (`__setitem__`, `close`), and whoever
+    # gives up the GIL or runs Python while C works takes a handle of its own (`as_own`, `pack_arrays`).
+    __slots__ = ("__weakref__", "_h")
+    _h: int
     # numpy leaves operators with an Array on the right to the Array.
     __array_priority__ = 1000
 
-    def __init__(self, value: ArrayLike, dtype: DtypeLike | None = None):
-        self._h = 0
-        self._h = _convert.from_value(value, None if dtype is None else dtypes.of(dtype))
+    def __new__(cls, value: ArrayLike, dtype: DtypeLike | None = None) -> Array:
+        return cls._own(_convert.from_value(value, None if dtype is None else dtypes.of(dtype)))
+
+    @classmethod
+    def _own(cls, handle: int) -> Array:
+        """An Array that owns a fresh handle; 0 stands for an error, which is raised."""
+        if not handle:
+            raise last_error()
+        array = object.__new__(cls)
+        array._h = handle
+        return array
+
+    def _share(self) -> int:
+        """A new handle to the same values, which the caller owns."""
+        return graph.glue_array_set(self._h)
+
+    # The free function is bound at definition: at interpreter exit the module's names may be gone.
+    def __del__(self, _free: Callable[[int], int] = graph.glue_array_free) -> None:
+        try:
+            handle = self._h
+        except AttributeError:  # made by `object.__new__` alone
+            return
+        _free(handle)
+
+    def close(self) -> None:
+        """Let go of the values now; any later use of this object is an error."""
+        handle, self.__class__ = self._h, ClosedArray
+        graph.glue_array_assign(handle, _NOTHING._h)
 
     # --- what it is ---
 
     @property
     def dtype(self) -> Dtype:
         """The type of its elements."""
-        return dtypes.DTYPES[graph.glue_array_dtype(self._h or self._refuse_closed())]
+        return dtypes.DTYPES[graph.glue_array_dtype(self._h)]
 
-    def _refuse_closed(self) -> int:
-        raise _handles.closed_error()
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of its axes."""
+        sizes = ffi.new(SIZES, FEW)
+        ndim = graph.glue_array_sizes(sizes, FEW, self._h)
+        if ndim > FEW:
+            sizes = ffi.new(SIZES, ndim)
+            graph.glue_array_sizes(sizes, ndim, self._h)
+        return tuple(ffi.unpack(sizes, ndim))
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+        return graph.glue_array_ndim(self._h)
+
+    @property
+    def size(self) -> int:
+        """How many elements it has."""
+        return graph.glue_array_size(self._h)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes its elements take."""
+        return graph.glue_array_nbytes(self._h)
 
     def __len__(self) -> int:
         """The size of its first axis."""
@@ -70,20 +168,19 @@ class Array(Operators):
 
     def eval(self) -> Array:
         """Compute it now and wait; returns itself."""
-        require_no_fork("eval")
-        check(lib.glue_array_eval(self._h))
+        _values.computed(self, "eval")
         return self
 
     def async_eval(self) -> Array:
         """Start to compute it without waiting; returns itself."""
         require_no_fork("async_eval")
-        check(lib.glue_async_eval([self._h], 1))
+        check(lib.glue_async_eval(_handles.pack_arrays([self])))
         return self
 
     def detach(self) -> Array:
         """Compute it and let go of the graph that computed it; returns itself."""
-        self.eval()
-        check(lib.mlxffi_array_detach(ffi.new("mlx_array *", [ffi.cast("void *", self._h)])[0]))
+        array = _values.computed(self, "detach")
+        check(lib.mlxffi_array_detach(ffi.new("mlx_array *", [ffi.cast("void *", array._h)])[0]))
         return self
 
     def item(self) -> Any:
@@ -92,36 +189,29 @@ class Array(Operators):
         Raises:
           ValueError: it has not exactly one element.
         """
-        if self.size != 1:
-            raise ArgumentError(f"[item] expected an Array of one element, got shape {list(self.shape)}")
-        return _buffers.number_of(self)
+        return _values.one(self, "item")
 
     def tolist(self) -> Any:
         """Its elements as nested lists of Python numbers; one number where it has no axes."""
-        return _buffers.nested(_buffers.numbers_of(self), self.shape)
+        array = as_own(self)
+        return _values.nested(_values.numbers_of(array), array.shape)
 
     def __bool__(self) -> bool:
-        return bool(self._one("bool"))
+        return bool(_values.one(self, "bool", "; use all() or any()"))
 
     def __int__(self) -> int:
-        return int(self._one("int"))
+        return int(_values.one(self, "int"))
 
     def __float__(self) -> float:
-        return float(self._one("float"))
+        return float(_values.one(self, "float"))
 
     def __complex__(self) -> complex:
-        return complex(self._one("complex"))
+        return complex(_values.one(self, "complex"))
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu":
             raise _convert.ForeignValueError(f"[index] expected an Array of integers, got {self.dtype.name}")
-        return int(self._one("index"))
-
-    def _one(self, function: str) -> Any:
-        if self.size != 1:
-            hint = "; use all() or any()" if function == "bool" else ""
-            raise ArgumentError(f"[{function}] expected an Array of one element, got shape {list(self.shape)}{hint}")
-        return _buffers.number_of(self)
+        return int(_values.one(self, "index"))
 
     # --- parts ---
 
@@ -133,28 +223,80 @@ class Array(Operators):
         Raises:
           IndexError: a position is outside of its axis, or the key does not fit the shape.
         """
-        return _indexing.get(self, key)
+        return _indexing.get(as_own(self), key)
 
     def __setitem__(self, key: Any, value: ArrayLike) -> None:
         """Give it new values, in which `value` stands at `key`. Other Arrays keep theirs."""
-        changed = _indexing.put(self, key, value)
-        self._h, changed._h = changed._h, self._h
+        changed = _indexing.put(as_own(self), key, value)
+        if graph.glue_array_assign(self._h, changed._h):
+            raise last_error()
 
     def astype(self, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
         """Its values in another dtype."""
         return _ops.astype(self, dtype, stream=stream)
 
-    # --- copies ---
+    # --- operators; `a += b` makes a new array and gives it the name `a` ---
+
+    __add__ = _binary(_ops.add, graph.glue_add)
+    __radd__ = _asking(_ops.add, swapped=True)
+    __sub__ = _binary(_ops.subtract, graph.glue_subtract)
+    __rsub__ = _asking(_ops.subtract, swapped=True)
+    __mul__ = _binary(_ops.multiply, graph.glue_multiply)
+    __rmul__ = _asking(_ops.multiply, swapped=True)
+    __truediv__ = _binary(_ops.divide, graph.glue_divide)
+    __rtruediv__ = _asking(_ops.divide, swapped=True)
+    __floordiv__ = _binary(_ops.floor_divide, graph.glue_floor_divide)
+    __rfloordiv__ = _asking(_ops.floor_divide, swapped=True)
+    __mod__ = _binary(_ops.remainder, graph.glue_remainder)
+    __rmod__ = _asking(_ops.remainder, swapped=True)
+    __pow__ = _binary(_ops.power, graph.glue_power)
+    __rpow__ = _asking(_ops.power, swapped=True)
+    __matmul__ = _binary(_ops.matmul, graph.glue_matmul)
+    __rmatmul__ = _asking(_ops.matmul, swapped=True)
+    __lshift__ = _binary(_ops.left_shift, graph.glue_left_shift)
+    __rlshift__ = _asking(_ops.left_shift, swapped=True)
+    __rshift__ = _binary(_ops.right_shift, graph.glue_right_shift)
+    __rrshift__ = _asking(_ops.right_shift, swapped=True)
+    __and__ = _binary(_ops.bitwise_and, graph.glue_bitwise_and)
+    __rand__ = _asking(_ops.bitwise_and, swapped=True)
+    __or__ = _binary(_ops.bitwise_or, graph.glue_bitwise_or)
+    __ror__ = _asking(_ops.bitwise_or, swapped=True)
+    __xor__ = _binary(_ops.bitwise_xor, graph.glue_bitwise_xor)
+    __rxor__ = _asking(_ops.bitwise_xor, swapped=True)
+    __divmod__ = _asking(_divmod)
+    __rdivmod__ = _asking(_divmod, swapped=True)
+
+    __lt__ = _binary(_ops.less, graph.glue_less)
+    __le__ = _binary(_ops.less_equal, graph.glue_less_equal)
+    __gt__ = _binary(_ops.greater, graph.glue_greater)
+    __ge__ = _binary(_ops.greater_equal, graph.glue_greater_equal)
+    __eq__ = _binary(_ops.equal, graph.glue_equal)  # type: ignore[assignment]
+    __ne__ = _binary(_ops.not_equal, graph.glue_not_equal)  # type: ignore[assignment]
+    # Comparisons are by element, so what an array is among keys is the object itself.
+    __hash__ = object.__hash__
+
+    __neg__ = _ops.negative
+    __invert__ = _ops.bitwise_invert
+    __abs__ = _ops.abs
+
+    def __round__(self, ndigits: int | None = None) -> Array:
+        """Its values rounded to a number of decimals, halves to even."""
+        return _ops.round(self, ndigits or 0)
+
+    # --- copies: values do not change under anybody else, so a handle of its own is a copy of them ---
+
+    def __pos__(self) -> Array:
+        return as_own(self)
 
     def __copy__(self) -> Array:
-        return _handles.own_array(graph.glue_array_set(self._h or self._refuse_closed()))
+        return as_own(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Array:
-        """Values do not change, so a copy of the handle is a copy of them."""
-        return self.__copy__()
+        return as_own(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _from_parts, (bytes(_buffers.bytes_of(self)), self.shape, self.dtype.name)
+        array = as_own(self)
+        return _memory.from_row_order, (bytes(_values.bytes_of(array)), array.shape, array.dtype.name)
 
     # --- for other libraries ---
 
@@ -163,7 +305,11 @@ class Array(Operators):
 
         bfloat16 becomes ml_dtypes.bfloat16, or float32 where ml_dtypes is not installed.
         """
-        return _numpy.to_numpy(self, dtype, copy)
+        return _values.to_numpy(as_own(self), dtype, copy)
+
+    def __buffer__(self, flags: int) -> memoryview:
+        """Its elements in row order, read-only (CPython 3.12 and newer ask for this; before, numpy lends memory)."""
+        return _values.memory_of(as_own(self))
 
     def __dlpack__(
         self,
@@ -185,21 +331,36 @@ class Array(Operators):
 
     # --- text ---
 
-    def __str__(self) -> str:
-        return _printing.describe(self, "")
-
     def __repr__(self) -> str:
-        if not self._h:
-            return "Array(closed)"
-        return f"{_printing.describe(self, 'Array(')}, dtype={self.dtype.name})"
+        """Its elements and its dtype as MLX writes them."""
+        return _values.text_of(self).replace("array(", "Array(", 1)
 
     def __format__(self, spec: str) -> str:
-        return format(self._one("format"), spec) if spec else str(self)
+        return format(_values.one(self, "format"), spec) if spec else str(self)
 
 
-def _from_parts(data: bytes, shape: tuple[int, ...], dtype: str) -> Array:
-    """What a pickled Array was."""
-    return _handles.own_array(graph.glue_array_copy_data(data, list(shape), len(shape), dtypes.of(dtype).number))
+_HANDLE = vars(Array)["_h"].__get__
 
 
-_handles.set_array_class(Array)
+class ClosedArray(Array):
+    """What `Array.close` makes of an Array: its handle stays, for others may be using it, but cannot be reached."""
+
+    __slots__ = ()
+
+    @property
+    def _h(self) -> int:  # type: ignore[override]
+        raise _handles.closed_error()
+
+    def __del__(self, _free: Callable[[int], int] = graph.glue_array_free, _handle: Any = _HANDLE) -> None:
+        _free(_handle(self))
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+    def __repr__(self) -> str:
+        return "Array(closed)"
+
+
+_handles.set_array_class(Array, ClosedArray)
+# What stands under the handle of a closed array.
+_NOTHING = _memory.from_row_order(b"", (0,), "float32")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from . import _handles
-from ._errors import ArgumentError, check
-from ._ffi import ffi, lib
+from ._errors import ArgumentError
+from ._ffi import check, ffi, lib
+
+__all__ = ["Device", "Stream", "default_device", "default_stream", "set_default_device", "set_default_stream"]
 
 TYPES = {"cpu": 0, "gpu": 1}
 
@@ -19,12 +21,6 @@ class Device(_handles.Owner):
         if type not in TYPES:
             raise ArgumentError(f"type: expected 'cpu' or 'gpu', got {type!r}")
         super().__init__(lib.glue_device_new_type(TYPES[type], index))
-
-    @classmethod
-    def _own(cls, handle: int) -> Device:
-        device = cls.__new__(cls)
-        _handles.Owner.__init__(device, handle)
-        return device
 
     @property
     def type(self) -> str:
@@ -64,12 +60,6 @@ class Stream(_handles.Owner):
     def __init__(self, device: Device | None = None):
         device = device or default_device()
         super().__init__(lib.glue_stream_new_device(device._h))
-
-    @classmethod
-    def _own(cls, handle: int) -> Stream:
-        stream = cls.__new__(cls)
-        _handles.Owner.__init__(stream, handle)
-        return stream
 
     @property
     def device(self) -> Device:

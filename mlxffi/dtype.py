@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+__all__ = [
+    "Dtype", "bfloat16", "bool_", "complex64", "float16", "float32", "float64", "int8", "int16", "int32", "int64",
+    "uint8", "uint16", "uint32", "uint64",
+]  # fmt: skip
+
 
 class Dtype:
     """An element type: `name` as numpy writes it, `number` as the C enum mlx_dtype counts it, `size` in bytes."""
@@ -44,6 +49,11 @@ complex64 = Dtype("complex64", 13, 8, "c")
 DTYPES = (
     bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64, float16, float32, float64, bfloat16, complex64
 )  # fmt: skip
+# The letters with which `struct`, memoryview and the standard library's array name the dtypes.
+LETTERS = {
+    "bool": "?", "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q", "int8": "b", "int16": "h", "int32": "i",
+    "int64": "q", "float16": "e", "float32": "f", "float64": "d",
+}  # fmt: skip
 NAMES = {dtype.name: dtype for dtype in DTYPES} | {"bool_": bool_}
 PYTHON_TYPES = {bool: bool_, int: int32, float: float32, complex: complex64}
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._arguments import as_arrays, handles
-from ._closures import Closure, Held, check
+from ._arguments import as_arrays
+from ._closures import Closure, Held, call, check, run
 from ._containers import array_map, arrays_of_map, path_text
 from ._errors import ArgumentError
+from ._ffi import check as check_status
 from ._ffi import lib
-from ._handles import Owner, take_arrays
+from ._handles import Owner, pack_arrays
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
@@ -47,9 +48,9 @@ def export_function(
 
     Source: C mlx_export_function_kwargs.
     """
-    file, arrays = path_text(path), as_arrays(*args)
-    with Closure(_with_names(fn), "closure_kwargs") as closure, array_map(kwargs or {}) as named:
-        check(lib.glue_export_function_kwargs(file, closure, handles(arrays), len(arrays), named, shapeless))
+    file, arrays, traced = path_text(path), as_arrays(*args), _with_names(fn)
+    with Closure(traced, "closure_kwargs") as closure, array_map(kwargs or {}) as named:
+        check(call(lib.glue_export_function_kwargs, file, closure, pack_arrays(arrays), named, shapeless))
 
 
 def _with_names(fn: ExportedFunction) -> ExportedFunction:
@@ -64,11 +65,11 @@ def _with_names(fn: ExportedFunction) -> ExportedFunction:
 class FunctionExporter(Owner):
     """A file that takes several traces of one function; made by `exporter`, used as a context manager."""
 
-    __slots__ = ("_held",)
+    __slots__ = ("_closed", "_held")
     _free = lib.glue_function_exporter_free
 
     def __init__(self, path: Any, fn: ExportedFunction, shapeless: bool):
-        self._h = 0
+        self._closed = False
         file = path_text(path)
         self._held = Held(_with_names(fn))
         with Closure(self._held, "closure_kwargs") as closure:
@@ -81,17 +82,22 @@ class FunctionExporter(Owner):
           ValueError: this exporter has been closed.
           RuntimeError: the file has a trace for such inputs already, or an operation of it cannot be written.
         """
-        if not self._h:
+        if self._closed:
             raise ArgumentError("[exporter] this exporter has been closed; all traces belong inside its `with` block")
         arrays = as_arrays(*inputs)
         with array_map(named) as names:
-            check(lib.glue_function_exporter_apply_kwargs(self._h, handles(arrays), len(arrays), names))
+            check(call(lib.glue_function_exporter_apply_kwargs, self._h, pack_arrays(arrays), names))
 
     def __enter__(self) -> FunctionExporter:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def close(self) -> None:
+        """End the file. The handle stays until nobody uses it any more."""
+        self._closed = True
+        check_status(lib.glue_function_exporter_close(self._h))
 
 
 def exporter(path: Any, fn: ExportedFunction, shapeless: bool = False) -> FunctionExporter:
@@ -125,15 +131,11 @@ class ImportedFunction(Owner):
           What the function that was exported returned.
 
         Raises:
-          ValueError: no trace in the file fits, or this function has been closed.
+          ValueError: no trace in the file fits.
         """
-        if not self._h:
-            raise ArgumentError("[import_function] this function has been closed; import it again")
         arrays = as_arrays(*inputs)
         with array_map(named) as names:
-            result = lib.glue_imported_function_apply_kwargs(self._h, handles(arrays), len(arrays), names)
-        check(not result)
-        return take_arrays(result)
+            return run(lib.glue_imported_function_apply_kwargs, self._h, pack_arrays(arrays), names)
 
 
 def import_function(path: Any) -> ImportedFunction:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import _ops
-from ._arguments import as_array
+from . import _handles, _ops
+from ._arguments import as_array, handle_of, in_kind
 from ._ffi import graph, plain_mlxc
-from ._handles import own_array
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
@@ -20,6 +19,7 @@ GELU = 1.5957691216057308
 __all__ = ["attention", "geglu", "lora_linear", "rms_norm", "rope", "swiglu"]
 
 
+@in_kind
 def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stream | None = None) -> Array:
     """x / sqrt(mean(x^2) + eps) along the last axis, times `weight`.
 
@@ -33,9 +33,10 @@ def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stre
     Source: Zhang and Sennrich 2019. C: mlxffi_rms_norm.
     """
     x, weight = as_array(x), _maybe(weight)
-    return own_array(graph.glue_fused_rms_norm(x._h, _handle(weight), eps, _handle(stream)))
+    return _handles.own_array(graph.glue_fused_rms_norm(x._h, handle_of(weight), eps, handle_of(stream)))
 
 
+@in_kind
 def rope(
     x: ArrayLike,
     dims: int,
@@ -60,9 +61,10 @@ def rope(
     """
     x, first, freqs = as_array(x), as_array(offset), _maybe(freqs)
     options = (dims, traditional, 0.0 if base is None else base, base is not None, scale)
-    return own_array(graph.glue_fused_rope(x._h, *options, first._h, _handle(freqs), _handle(stream)))
+    return _handles.own_array(graph.glue_fused_rope(x._h, *options, first._h, handle_of(freqs), handle_of(stream)))
 
 
+@in_kind
 def attention(
     q: ArrayLike,
     k: ArrayLike,
@@ -87,9 +89,11 @@ def attention(
     Source: Vaswani et al. 2017; Dao 2023 for the backward pass. C: mlxffi_attention.
     """
     q, k, v, mask = as_array(q), as_array(k), as_array(v), _maybe(mask)
-    return own_array(graph.glue_fused_attention(q._h, k._h, v._h, scale, causal, _handle(mask), _handle(stream)))
+    options = scale, causal, handle_of(mask), handle_of(stream)
+    return _handles.own_array(graph.glue_fused_attention(q._h, k._h, v._h, *options))
 
 
+@in_kind
 def swiglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> Array:
     """silu(gate) * up, where silu(x) = x / (1 + exp(-x)).
 
@@ -101,9 +105,10 @@ def swiglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> A
     gate, up = as_array(gate), as_array(up)
     if plain_mlxc:
         return _ops.multiply(_ops.multiply(gate, _ops.sigmoid(gate, stream=stream), stream=stream), up, stream=stream)
-    return own_array(graph.glue_fused_swiglu(gate._h, up._h, _handle(stream)))
+    return _handles.own_array(graph.glue_fused_swiglu(gate._h, up._h, handle_of(stream)))
 
 
+@in_kind
 def geglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> Array:
     """gelu(gate) * up, where gelu(x) = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2.
 
@@ -118,9 +123,10 @@ def geglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> Ar
         factor = _ops.add(cubic, GELU, stream=stream)
         share = _ops.sigmoid(_ops.multiply(gate, factor, stream=stream), stream=stream)
         return _ops.multiply(_ops.multiply(gate, share, stream=stream), up, stream=stream)
-    return own_array(graph.glue_fused_geglu(gate._h, up._h, _handle(stream)))
+    return _handles.own_array(graph.glue_fused_geglu(gate._h, up._h, handle_of(stream)))
 
 
+@in_kind
 def lora_linear(
     x: ArrayLike, weight: ArrayLike, a: ArrayLike, b: ArrayLike, scale: float, *, stream: Stream | None = None
 ) -> Array:
@@ -137,12 +143,8 @@ def lora_linear(
         low = _ops.multiply(_ops.matmul(x, a, stream=stream), scale, stream=stream)
         whole = _ops.matmul(x, _ops.transpose(weight, stream=stream), stream=stream)
         return _ops.add(whole, _ops.matmul(low, b, stream=stream), stream=stream)
-    return own_array(graph.glue_fused_lora_linear(x._h, weight._h, a._h, b._h, scale, _handle(stream)))
+    return _handles.own_array(graph.glue_fused_lora_linear(x._h, weight._h, a._h, b._h, scale, handle_of(stream)))
 
 
 def _maybe(value: ArrayLike | None) -> Array | None:
     return None if value is None else as_array(value)
-
-
-def _handle(value: Array | Stream | None) -> int:
-    return 0 if value is None else value._h

@@ -8,10 +8,9 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
-from ._arguments import text
+from ._arguments import as_own, text
 from ._containers import handle
-from ._errors import check
-from ._ffi import ffi, lib
+from ._ffi import check, ffi, lib
 from ._handles import pack_arrays
 
 if TYPE_CHECKING:
@@ -60,7 +59,8 @@ def _written(write: Callable[..., int], outputs: Sequence[Array], names: Mapping
     namer = lib.mlx_node_namer_new()
     vector = ffi.new("mlx_vector_array *", [ffi.cast("void *", pack_arrays(outputs))])[0]
     try:
-        for name, array in names.items():
+        for name, named in names.items():
+            array = as_own(named)
             check(lib.mlx_node_namer_set_name(namer, handle("mlx_array", array._h), text(name, "names")))
         return _captured(lambda file: write(file, namer, vector))
     finally:

@@ -8,28 +8,25 @@ from, and is written through one; what it raises arrives as the same object.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from . import _handles
-from ._arguments import as_array, text
+from ._arguments import as_own, text
 from ._containers import (
     array_map,
     arrays_of_map,
     decoded,
     handle,
-    path_text,
     pointer,
     string_list,
     string_map,
     strings_of_list,
     strings_of_map,
 )
-from ._errors import check
-from ._ffi import ffi, lib
+from ._ffi import check, ffi, lib
+from ._files import reading, writing
 from ._handles import Owner
 from ._process import require_no_fork
 
@@ -71,7 +68,7 @@ def save(file: File, array: ArrayLike) -> None:
     Source: C mlx_save.
     """
     require_no_fork("save")
-    value = as_array(array)
+    value = as_own(array)
     with _written(file, ".npy") as path:
         check(lib.glue_save(path, value._h))
 
@@ -230,7 +227,7 @@ def save_gguf(file: File, arrays: Mapping[str, ArrayLike], metadata: Mapping[str
     contents = lib.mlx_io_gguf_new()
     try:
         for name, value in arrays.items():
-            array = as_array(value)
+            array = as_own(value)
             check(lib.mlx_io_gguf_set_array(contents, text(name, "name"), handle("mlx_array", array._h)))
         for key, value in (metadata or {}).items():
             _set_metadata(contents, text(key, "metadata"), value)
@@ -248,7 +245,7 @@ def _set_metadata(contents: Any, key: bytes, value: Any) -> None:
             vector = handle("mlx_vector_string", strings)
             check(lib.mlx_io_gguf_set_metadata_vector_string(contents, key, vector))
     else:
-        array = as_array(value)
+        array = as_own(value)
         check(lib.mlx_io_gguf_set_metadata_array(contents, key, handle("mlx_array", array._h)))
 
 
@@ -290,32 +287,11 @@ def _stream(stream: Stream | None) -> int:
 
 @contextmanager
 def _read(file: File, suffix: str) -> Iterator[bytes]:
-    """A path with what a file holds; an open file outlives its name, so that arrays may be read from it later."""
-    if isinstance(file, (str, os.PathLike)):
-        yield path_text(file)
-        return
-    _require(file, "read")
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, f"file{suffix}")
-        with open(path, "wb") as copy:
-            shutil.copyfileobj(file, copy)
-        yield path_text(path)
+    with reading(file, suffix) as path:
+        yield text(path, "file")
 
 
 @contextmanager
 def _written(file: File, suffix: str) -> Iterator[bytes]:
-    """A path to write to, whose file goes into a file object where that is what `file` is."""
-    if isinstance(file, (str, os.PathLike)):
-        yield path_text(file)
-        return
-    _require(file, "write")
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, f"file{suffix}")
-        yield path_text(path)
-        with open(path, "rb") as copy:
-            shutil.copyfileobj(copy, file)
-
-
-def _require(file: object, method: str) -> None:
-    if not hasattr(file, method):
-        raise TypeError(f"file: expected a path or a binary file with {method}(), got {type(file).__name__}")
+    with writing(file, suffix) as path:
+        yield text(path, "file")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _handles
 from . import dtype as dtypes
-from ._arguments import as_array, handles, integers, text
+from ._arguments import as_array, handle_of, handles, integers, text
 from ._containers import handle, string_list
-from ._errors import ArgumentError, check, last_error
-from ._ffi import graph, lib
+from ._errors import ArgumentError
+from ._ffi import check, graph, lib
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike, DtypeLike
@@ -41,13 +41,11 @@ class Kernel(_handles.Owner):
         header: str,
         ensure_row_contiguous: bool,
         *options: Any,
-        maker: str = "new",
     ):
-        self._h = 0
         self.name, self.input_names, self.output_names = name, tuple(input_names), tuple(output_names)
         if not self.output_names:
             raise ArgumentError(f"[{self._backend}_kernel] output_names: expected at least one name, got none")
-        make, called = _call(self._backend, maker), text(name, "name")
+        make, called = _call(self._backend, "new"), text(name, "name")
         code = text(source, "source"), text(header, "header")
         with string_list(input_names, "input_names") as inputs, string_list(output_names, "output_names") as outputs:
             made = make(called, inputs, outputs, *code, ensure_row_contiguous, *options)
@@ -81,31 +79,9 @@ class Kernel(_handles.Owner):
           One array for each output name, computed when it is needed.
 
         Raises:
-          ValueError: counts do not fit, or the kernel has been closed.
+          ValueError: counts do not fit.
           RuntimeError: the backend is missing, or the stream is not on a GPU.
         """
-        template = dict(template or {})
-        return _handles.take_arrays(
-            self._launch(
-                inputs, output_shapes, output_dtypes, grid, threadgroup, template, init_value, verbose, stream
-            )
-        )
-
-    def _launch(
-        self,
-        inputs: Sequence[ArrayLike],
-        output_shapes: Sequence[Sequence[int]],
-        output_dtypes: Sequence[DtypeLike],
-        grid: Sequence[int],
-        threadgroup: Sequence[int],
-        template: Mapping[str, TemplateValue],
-        init_value: float | None,
-        verbose: bool,
-        stream: Stream | None,
-    ) -> int:
-        """Launch the kernel: the vector handle of the outputs."""
-        if not self._h:
-            raise ArgumentError(f"[{self.name}] this kernel has been closed; make it again")
         self._count("inputs", inputs, self.input_names)
         self._count("output_shapes", output_shapes, self.output_names)
         self._count("output_dtypes", output_dtypes, self.output_names)
@@ -116,16 +92,13 @@ class Kernel(_handles.Owner):
                 configure("add_output_arg", sizes, len(sizes), dtypes.of(dtype).number)
             configure("set_grid", *self._three("grid", grid))
             configure("set_thread_group", *self._three("threadgroup", threadgroup))
-            for name, value in template.items():
+            for name, value in dict(template or {}).items():
                 configure(*_template_argument(name, value))
             if init_value is not None:
                 configure("set_init_value", init_value)
             configure("set_verbose", verbose)
-            where = 0 if stream is None else stream._h
-            result = _call(self._backend, "apply")(self._h, handles(arrays), len(arrays), configure.settings, where)
-        if not result:
-            raise last_error()
-        return result
+            options = configure.settings, handle_of(stream)
+            return _handles.take_arrays(_call(self._backend, "apply")(self._h, handles(arrays), len(arrays), *options))
 
     def _count(self, what: str, values: Sequence[Any], names: Sequence[str]) -> None:
         if len(values) != len(names):

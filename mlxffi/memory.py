@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import _owners
-from ._errors import check
-from ._ffi import ffi, lib, native, plain_mlxc
+from . import _registry
+from ._ffi import check, ffi, lib, plain_mlxc
 
 
 def live_handles() -> dict[str, int]:
@@ -17,7 +16,7 @@ def live_handles() -> dict[str, int]:
     Equal figures before and after some work mean that it leaked nothing. Over somebody else's mlx-c, which counts
     nothing, only "callbacks" is there.
     """
-    callbacks = native.living_functions() + _owners.held()
+    callbacks = _registry.count()
     kinds = range(0 if plain_mlxc else lib.mlxffi_live_kinds())
     return {**{_kind(kind): lib.mlxffi_live_objects(kind) for kind in kinds}, "callbacks": callbacks}
 

@@ -7,14 +7,15 @@ nest to any depth, and what the function raises arrives at the caller as the sam
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from threading import local
+from typing import TYPE_CHECKING
 
-from . import _handles, _tracing
 from ._arguments import ArrayLike, as_arrays, integers
-from ._closures import TRACED, Closure, Held, arrays_of
+from ._closures import Closure, Held, arrays_of, run
 from ._errors import ArgumentError, RangeError
-from ._ffi import lib, native
-from ._handles import Owner
+from ._ffi import check, ffi, lib, plain_mlxc
+from ._handles import Owner, pack_arrays, pack_each, take_arrays
 from ._process import require_no_fork
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ __all__ = [
 ListFunction = Callable[[list["Array"]], Sequence["Array"]]
 
 
+LARGEST = 2**31 - 1
+
+
 class _NativeFunction(Owner):
     """A C closure, and the Python function below it where that is kept for reuse.
 
@@ -52,9 +56,6 @@ class _NativeFunction(Owner):
         self.held = held
         super().__init__(handle)
 
-    def __call__(self, inputs: Sequence[ArrayLike]) -> list[Array]:
-        return native.apply(_handles.array_class, self._h, as_arrays(*inputs))
-
 
 # --- evaluation ---
 
@@ -66,13 +67,78 @@ def eval(*arrays: Array) -> None:
       arrays: any number of Arrays.
     """
     require_no_fork("eval")
-    native.eval(arrays)
+    check(lib.glue_eval(pack_arrays(arrays)))
 
 
 def async_eval(*arrays: Array) -> None:
     """Start to compute arrays without waiting for them."""
     require_no_fork("async_eval")
-    native.async_eval(arrays)
+    check(lib.glue_async_eval(pack_arrays(arrays)))
+
+
+# --- which arrays are being differentiated ---
+
+
+class _Active(local):
+    """The arguments of the derivatives that this thread is tracing, outermost first."""
+
+    def __init__(self) -> None:
+        self.arguments: list[list[Array]] = []
+
+
+_active = _Active()
+
+
+def _differentiating(fn: ListFunction, argnums: Sequence[int] | None = None) -> ListFunction:
+    """`fn`, whose arguments (those at `argnums`; None: all) count as being differentiated while it runs."""
+
+    def traced(inputs: list[Array]) -> Sequence[Array]:
+        stack = _active.arguments
+        stack.append(inputs if argnums is None else [inputs[number] for number in argnums])
+        try:
+            return fn(inputs)
+        finally:
+            stack.pop()
+
+    return traced
+
+
+def _without_captures(fn: ListFunction) -> ListFunction:
+    """`fn`, which must not close over an array that is being differentiated.
+
+    A gradient flows to the arguments of a checkpointed function only: such an array would get a gradient of zero
+    without a word. The graph tells.
+    """
+
+    def checked(inputs: list[Array]) -> Sequence[Array]:
+        outputs = fn(inputs)
+        candidates = [array for arrays in _active.arguments for array in arrays]
+        if candidates and not plain_mlxc:
+            _refuse(_gradient_around(arrays_of(outputs), inputs, candidates))
+        return outputs
+
+    return checked
+
+
+def _gradient_around(*lists: Sequence[Array]) -> list[Array]:
+    """Those of the third list that the first gets a gradient from around the second."""
+    vectors = [ffi.new("mlx_vector_array *", [ffi.cast("void *", vector)]) for vector in pack_each(*lists)]
+    found = ffi.new("mlx_vector_array *")
+    try:
+        check(lib.mlxffi_array_gradient_around(found, *(vector[0] for vector in vectors)))
+        return take_arrays(int(ffi.cast("intptr_t", found.ctx)))
+    finally:
+        for vector in vectors:
+            lib.mlx_vector_array_free(vector[0])
+
+
+def _refuse(captured: list[Array]) -> None:
+    if captured:
+        shapes = ", ".join(f"{array.dtype.name}{list(array.shape)}" for array in captured)
+        raise ArgumentError(
+            f"[checkpoint] the function captures {len(captured)} array(s) that are being differentiated ({shapes}), "
+            "and they would silently get no gradient; pass them to the checkpointed function as arguments"
+        )
 
 
 # --- derivatives ---
@@ -97,7 +163,10 @@ def vjp(
     Source: C mlx_vjp; the Go port's VJP.
     """
     inputs, seeds = as_arrays(*primals), as_arrays(*cotangents)
-    outputs, vjps = native.vjp(_handles.array_class, _tracing.differentiating(fn), inputs, seeds)
+    with Closure(_differentiating(fn)) as closure:
+        both = run(lib.glue_vjp, closure, *pack_each(inputs, seeds))
+    count = len(both) - len(inputs)
+    outputs, vjps = both[:count], both[count:]
     # MLX complains about too few of them only.
     if len(seeds) > len(outputs):
         raise ArgumentError(f"[vjp] cotangents: expected one for each of {len(outputs)} outputs, got {len(seeds)}")
@@ -123,32 +192,32 @@ def jvp(
     Source: C mlx_jvp; the Go port's JVP.
     """
     inputs, directions = as_arrays(*primals), as_arrays(*tangents)
-    return native.jvp(_handles.array_class, _tracing.differentiating(fn), inputs, directions)
+    with Closure(_differentiating(fn)) as closure:
+        both = run(lib.glue_jvp, closure, *pack_each(inputs, directions))
+    return both[: len(both) // 2], both[len(both) // 2 :]
 
 
-class NativeGradFn(Owner):
-    """A C closure that computes values and gradients of whatever is traced, for ascending positions of its inputs."""
+class _NativeGradFn(_NativeFunction):
+    """A C closure that computes values and gradients."""
 
     __slots__ = ()
     _free = lib.glue_closure_value_and_grad_free
-
-    def __init__(self, argnums: Sequence[int]):
-        super().__init__(lib.glue_value_and_grad(TRACED, list(argnums), len(argnums)))
 
 
 class GradFn:
     """A function that computes values and gradients; made by `value_and_grad`, called any number of times."""
 
-    __slots__ = ("__weakref__", "_native", "_ranks", "_traced")
-    _native: NativeGradFn | None
-    _traced: ListFunction | None
+    __slots__ = ("__weakref__", "_count", "_native", "_ranks")
+    _native: _NativeGradFn | None
 
     def __init__(self, fn: ListFunction, argnums: Sequence[int]):
-        self._traced = _tracing.differentiating(fn, argnums)
         # C gives gradients in ascending order of the arguments; these are the places of those asked for.
         ranks = [sorted(argnums).index(argnum) for argnum in argnums]
+        self._count = len(ranks)
         self._ranks = None if ranks == sorted(ranks) else ranks
-        self._native = NativeGradFn(argnums)
+        held = Held(_differentiating(fn, argnums))
+        with Closure(held) as closure:
+            self._native = _NativeGradFn(lib.glue_value_and_grad(closure, list(argnums), len(argnums)), held)
 
     def apply(self, *inputs: ArrayLike) -> tuple[list[Array], list[Array]]:
         """Values and gradients at a point.
@@ -167,17 +236,18 @@ class GradFn:
         Source: C mlx_closure_value_and_grad_apply; the Go port's GradFn.Apply.
         """
         # Held here, for the function may free its own GradFn.
-        made, traced = self._native, self._traced
-        if made is None or traced is None:
+        made = self._native
+        if made is None:
             raise ArgumentError("[GradFn.apply] this GradFn has been freed; make a new one with value_and_grad()")
-        values, grads = native.value_and_grad(_handles.array_class, traced, made._h, as_arrays(*inputs))
+        both = run(lib.glue_closure_value_and_grad_apply, made._h, pack_arrays(as_arrays(*inputs)))
+        values, grads = both[: -self._count], both[-self._count :]
         return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
     __call__ = apply
 
     def free(self) -> None:
         """Free the native function; calling it afterwards is an error, freeing it again is not."""
-        self._native = self._traced = None
+        self._native = None
 
     def __enter__(self) -> GradFn:
         return self
@@ -220,8 +290,8 @@ def _checked_argnums(argnums: Sequence[int]) -> list[int]:
         if isinstance(argnum, bool) or not hasattr(argnum, "__index__"):
             raise TypeError(f"[value_and_grad] argnums: expected ints, got {argnum!r}")
     numbers = [number for argnum in argnums for number in integers(argnum)]
-    if min(numbers) < 0:
-        raise ArgumentError(f"[value_and_grad] argnums: expected positions of 0 or more, got {numbers}")
+    if min(numbers) < 0 or max(numbers) > LARGEST:
+        raise ArgumentError(f"[value_and_grad] argnums: expected positions from 0 to {LARGEST}, got {numbers}")
     if len(set(numbers)) < len(numbers):
         raise ArgumentError(f"[value_and_grad] argnums: expected each position once, got {numbers}")
     return numbers
@@ -248,10 +318,13 @@ def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]
     Source: C mlx_checkpoint; the Go port's Checkpoint. Chen et al. 2016, "Training Deep Nets with Sublinear Memory
     Cost".
     """
-    checked = _tracing.without_captures(fn)
+    checked = _without_captures(fn)
 
     def checkpointed(inputs: Sequence[ArrayLike]) -> list[Array]:
-        return native.checkpoint(_handles.array_class, checked, as_arrays(*inputs))
+        arrays = as_arrays(*inputs)
+        with Closure(checked) as closure:
+            transformed = _NativeFunction(lib.glue_checkpoint(closure))
+        return run(lib.glue_closure_apply, transformed._h, pack_arrays(arrays))
 
     return checkpointed
 
@@ -293,40 +366,16 @@ def custom_function(
 
     Source: C mlx_custom_function.
     """
-
-    rules = vjp and _reverse_rule(vjp), jvp, vmap and _vmap_rule(vmap)
+    rules = {"closure_custom": vjp, "closure_custom_jvp": jvp, "closure_custom_vmap": vmap}
 
     def customised(inputs: Sequence[ArrayLike]) -> list[Array]:
-        return native.custom_function(_handles.array_class, fn, *rules, as_arrays(*inputs))
+        arrays = as_arrays(*inputs)
+        with Closure(fn) as closure, ExitStack() as stack:
+            parts = [0 if rule is None else stack.enter_context(Closure(rule, kind)) for kind, rule in rules.items()]
+            transformed = _NativeFunction(lib.glue_custom_function(closure, *parts))
+        return run(lib.glue_closure_apply, transformed._h, pack_arrays(arrays))
 
     return customised
-
-
-def _reverse_rule(rule: Callable[..., Any]) -> Callable[..., Any]:
-    """A vjp rule that must return one gradient for each primal, of its shape. MLX would read past the end."""
-
-    def gradients(primals: list[Array], cotangents: list[Array], outputs: list[Array]) -> Sequence[Array]:
-        found = arrays_of(rule(list(primals), cotangents, outputs), "the vjp rule")
-        if not native.same_shapes(found, primals):
-            wanted, got = ([array.shape for array in arrays] for arrays in (primals, found))
-            raise ArgumentError(
-                f"the vjp rule must return one gradient for each primal, of its shape: {wanted}, got {got}"
-            )
-        return found
-
-    return gradients
-
-
-def _vmap_rule(rule: Callable[..., Any]) -> Callable[..., Any]:
-    """A vmap rule that must return a pair."""
-
-    def vectorised(inputs: list[Array], axes: list[int]) -> tuple[Sequence[Array], list[int]]:
-        found = rule(inputs, axes)
-        if not isinstance(found, (list, tuple)) or len(found) != 2:
-            raise TypeError(f"the vmap rule must return a pair (outputs, axes), got {type(found).__name__}")
-        return found[0], integers(found[1])
-
-    return vectorised
 
 
 def vmap(
@@ -355,17 +404,23 @@ def vmap(
             outs.extend(_axes("out_axes", out_axes, outputs, 1))
             return outputs
 
-        return native.vmap(_handles.array_class, traced, arrays, axes, outs)
+        return _vectorised(traced, arrays, axes, outs)
 
     return vectorised
+
+
+def _vectorised(traced: ListFunction, arrays: list[Array], axes: list[int], outs: list[int]) -> list[Array]:
+    """Trace a function over slices, and loop over axes in what it did. The function fills `outs`."""
+    with Closure(traced) as closure:
+        both = run(lib.glue_detail_vmap_trace, closure, pack_arrays(arrays), axes, len(axes))
+    slices, outputs = both[: len(arrays)], both[len(arrays) :]
+    vectors = pack_each(arrays, slices, outputs)
+    return run(lib.glue_detail_vmap_replace, *vectors, axes, len(axes), outs, len(outs))
 
 
 def _axes(name: str, axes: int | Sequence[int], arrays: Sequence[Array], more: int = 0) -> list[int]:
     """One axis for each array, which has it or is to have so many more; -1 stands for none."""
     # Here they are not counted from the end.
-    same = native.same_axis(arrays, axes, more) if type(axes) is int and axes >= 0 else None
-    if same is not None:
-        return same
     ndims = [array.ndim + more for array in arrays_of(arrays)]
     numbers = integers(axes)
     if len(numbers) == 1 and hasattr(axes, "__index__"):
@@ -393,7 +448,7 @@ class CompiledFunction:
         made = self._native
         if made is None:
             raise ArgumentError("[compile] this compiled function has been freed; compile it again")
-        return made(inputs)
+        return run(lib.glue_closure_apply, made._h, pack_arrays(as_arrays(*inputs)))
 
     def free(self) -> None:
         """Free the native function with its graphs; calling it afterwards is an error, freeing it again is not."""

@@ -187,9 +187,9 @@ CHECKS = {"fwd": _check_forward, "rev": _check_reverse}
 THREADS = 16
 
 
-def together(work):
-    """Run `work(number)` on all threads at once; what each raised, if anything."""
-    barrier = threading.Barrier(THREADS)
+def together(work, count=THREADS):
+    """Run `work(number)` on so many threads at once; what each raised, if anything."""
+    barrier = threading.Barrier(count)
     raised = []
 
     def run(number):
@@ -199,7 +199,7 @@ def together(work):
         except BaseException as error:
             raised.append(repr(error.with_traceback(None)))
 
-    threads = [threading.Thread(target=run, args=[number]) for number in range(THREADS)]
+    threads = [threading.Thread(target=run, args=[number]) for number in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -268,20 +268,20 @@ def test_detach_lets_go_of_the_inputs():
 
 
 @needs_own_mlxc
-def test_close_frees_the_array_and_any_use_after_it_is_an_error():
-    array = Array([1, 2])
-    before = memory.live_handles()["array"]
+def test_close_lets_go_of_the_values_and_any_use_after_it_is_an_error():
+    array = m.zeros([1 << 20], "float32").eval()
+    held = memory.active_memory()
     array.close()
     array.close()
-    assert memory.live_handles()["array"] == before - 1
+    assert memory.active_memory() <= held - (4 << 20)
     uses = [
         lambda: array.shape, lambda: array.dtype, lambda: array.size, array.tolist, array.item, array.eval,
-        array.detach, array.async_eval, lambda: array + 1, lambda: array[0], lambda: m.sum(array),
-        lambda: copy.copy(array), lambda: np.asarray(array), lambda: bool(array), lambda: Array(array),
-        array.__dlpack__,
+        array.detach, array.async_eval, lambda: array + 1, lambda: 1 + array, lambda: array + array, lambda: array[0],
+        lambda: array.__setitem__(0, 1), lambda: m.sum(array), lambda: copy.copy(array), lambda: np.asarray(array),
+        lambda: bool(array), lambda: Array(array), array.__dlpack__, lambda: m.eval(array),
     ]  # fmt: skip
     for use in uses:
-        with pytest.raises(m.Error):
+        with pytest.raises(m.Error, match="this Array has been closed"):
             use()
     assert repr(array) == "Array(closed)"
 
@@ -292,7 +292,7 @@ def test_an_array_needs_no_collector_to_be_freed():
     for _ in range(100):
         array = Array([[1, 2], [3, 4]])
         array[0, [1]] = array[1][::-1][:1] + 1
-        assert str(array) == "[[1, 5], [3, 4]]"
+        assert "[1, 5]" in str(array)
     del array
     assert memory.live_handles()["array"] == before
 
@@ -303,46 +303,17 @@ def test_an_array_needs_no_collector_to_be_freed():
 @pytest.mark.parametrize(
     ("array", "text"),
     [
-        (Array([[1, 2], [3, 4]]), "[[1, 2], [3, 4]]"),
-        (Array(True), "True"),
-        (Array([0.1, 1 / 3, 1e20, float("nan"), -float("inf")]), "[0.1, 0.33333334, 1e+20, nan, -inf]"),
-        (Array([0.1, 1 / 3], "float16"), "[0.1, 0.3333]"),
-        (Array([0.1, 1 / 3, 3e38], "bfloat16"), "[0.1, 0.334, 3e+38]"),
-        (Array([0.1, 1 / 3], "float64"), "[0.1, 0.3333333333333333]"),
-        (Array([1 + 2j, -0.1j]), "[1.0+2.0j, -0.0-0.1j]"),
-        (Array([2**64 - 1]), "[18446744073709551615]"),
+        (Array([[1, 2], [3, 4]]), "Array([[1, 2],\n       [3, 4]], dtype=int32)"),
+        (Array(True), "Array(true, dtype=bool)"),
+        (Array([0.1, 1e20, float("nan")]), "Array([0.1, 1e+20, nan], dtype=float32)"),
+        (Array([]), "Array([], dtype=float32)"),
+        (Array(np.arange(4000)), "Array([0, 1, 2, ..., 3997, 3998, 3999], dtype=int64)"),
     ],
     ids=lambda part: part if isinstance(part, str) else "",
 )
-def test_text_is_nested_and_as_short_as_exact_numbers_can_be(array, text):
-    assert str(array) == text
-    assert repr(array) == f"Array({text}, dtype={array.dtype.name})"
-
-
-def test_long_rows_are_broken_and_aligned():
-    assert repr(Array([[1, 200], [30, 4]] * 6)) == (
-        "Array([[  1, 200],\n" + "       [ 30,   4],\n       [  1, 200],\n" * 5 + "       [ 30,   4]], dtype=int32)"
-    )
-    lines = str(Array(list(range(8, 58)))).splitlines()
-    assert lines[0] == "[ 8,  9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28,"
-    assert lines[-1] == " 50, 51, 52, 53, 54, 55, 56, 57]"
-
-
-def test_big_arrays_show_their_edges():
-    array = Array(np.arange(4000, dtype="i4").reshape(40, 100))
-    assert str(array[:11, 0]) == "[0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000]"
-    assert repr(m.flatten(array)) == "Array([0, 1, 2, ..., 3997, 3998, 3999], dtype=int32)"
-    assert str(array) == (
-        "[[   0,    1,    2, ...,   97,   98,   99],\n [ 100,  101,  102, ...,  197,  198,  199],\n"
-        " [ 200,  201,  202, ...,  297,  298,  299],\n ...,\n [3700, 3701, 3702, ..., 3797, 3798, 3799],\n"
-        " [3800, 3801, 3802, ..., 3897, 3898, 3899],\n [3900, 3901, 3902, ..., 3997, 3998, 3999]]"
-    )
-
-
-def test_arrays_without_elements_show_their_shape():
-    assert repr(Array([])) == "Array([], dtype=float32)"
-    assert repr(Array(np.zeros((2, 0), "i1"))) == "Array([], shape=[2, 0], dtype=int8)"
+def test_text_is_that_of_mlx(array, text):
+    assert str(array) == repr(array) == text
 
 
 def test_a_format_applies_to_the_one_element():
-    assert f"{Array(1.23456):.2f} {Array([[7]]):>3} {Array([1, 2])}" == "1.23   7 [1, 2]"
+    assert f"{Array(1.23456):.2f} {Array([[7]]):>3} {Array([1, 2])}" == "1.23   7 Array([1, 2], dtype=int32)"

@@ -21,7 +21,7 @@ from hypothesis.extra import numpy as generated
 from ml_dtypes import bfloat16
 
 import mlxffi as m
-from mlxffi import Array, _buffers, memory
+from mlxffi import Array, _memory, memory
 from mlxffi import dtype as dtypes
 from mlxffi._ffi import ffi, graph
 
@@ -224,7 +224,7 @@ def test_numpy_may_ask_for_a_dtype_and_forbid_a_copy():
 @needs_own_mlxc
 def test_what_numpy_shares_outlives_the_array():
     array = Array([[1.0, 2], [3, 4]])
-    views = [np.asarray(array), np.from_dlpack(array), memoryview(array)]
+    views = [np.asarray(array), np.from_dlpack(array), memoryview(np.asarray(array))]
     array[0] = 0
     assert [np.asarray(view).tolist() for view in views] == [[[1, 2], [3, 4]]] * 3
     array.close()
@@ -308,13 +308,18 @@ def test_the_exporter_of_a_buffer_is_let_go_of_once():
 
 def test_a_buffer_that_cannot_be_adopted_is_let_go_of_once():
     source, deaths = watched((4,))
-    assert "shape" in message(ValueError, _buffers.adopt, source, [-1], dtypes.float32, source)
-    assert "at most 2147483647 elements" in message(ValueError, _buffers.adopt, source, [2**31], dtypes.float32, source)
+    assert "shape" in message(ValueError, _memory.adopt, source, [-1], dtypes.float32, source)
+    assert "at most 2147483647 elements" in message(ValueError, _memory.adopt, source, [2**31], dtypes.float32, source)
     del source
     assert deaths == [1]
 
 
-@pytest.mark.parametrize("dtype", sorted(_buffers.LETTERS))
+# Before, a class of Python cannot have it; numpy lends the memory then.
+buffers = pytest.mark.skipif(sys.version_info < (3, 12), reason="__buffer__ is new in CPython 3.12")
+
+
+@buffers
+@pytest.mark.parametrize("dtype", sorted(dtypes.LETTERS))
 def test_arrays_have_the_buffer_protocol(dtype):
     array = Array([[1, 0, 1], [0, 1, 0]], dtype)
     view = memoryview(array)
@@ -322,19 +327,19 @@ def test_arrays_have_the_buffer_protocol(dtype):
     assert (view.shape, view.strides, view.format) == (
         (2, 3),
         (3 * view.itemsize, view.itemsize),
-        _buffers.LETTERS[dtype],
+        dtypes.LETTERS[dtype],
     )
     if dtype != "float16" or sys.version_info >= (3, 12):
         assert view.tolist() == array.tolist()
 
 
-def test_a_buffer_for_writing_of_unknown_elements_or_in_another_order_is_an_error():
-    with pytest.raises(TypeError, match="not writable"):
+@buffers
+def test_a_buffer_is_for_reading_and_in_row_order():
+    with pytest.raises((TypeError, BufferError)):
         ctypes.c_char.from_buffer(Array([1.0]))
     with pytest.raises(BufferError, match=r"a memoryview cannot hold bfloat16; use numpy"):
         memoryview(Array([1.0], "bfloat16"))
-    with pytest.raises(BufferError, match="do not lie in row order"):
-        io.BytesIO().write(m.transpose(Array([[1, 2], [3, 4]])))
+    assert io.BytesIO().write(m.transpose(Array([[1, 2], [3, 4]]))) == 16
     assert memoryview(m.transpose(Array([[1, 2], [3, 4]]))).tolist() == [[1, 3], [2, 4]]
     assert memoryview(Array([])).tolist() == []
     assert memoryview(Array(2.5)).tolist() == 2.5

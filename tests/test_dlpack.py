@@ -50,7 +50,7 @@ class Forged:
 
     def __dlpack__(self, max_version=None):
         capsule = self.source.__dlpack__(max_version=max_version)
-        tensor = ffi.cast("DLManagedTensorVersioned *", _dlpack._pointer(capsule, b"dltensor_versioned")).dl_tensor
+        tensor = ffi.cast("DLManagedTensorVersioned *", _dlpack.pointer_in(capsule, b"dltensor_versioned")).dl_tensor
         for name, value in self.changes.items():
             part, _, field = name.partition("_")
             setattr(getattr(tensor, part), field, value)

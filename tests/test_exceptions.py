@@ -9,6 +9,7 @@ import pytest
 import mlxffi as m
 from mlxffi import Array, lib
 from mlxffi._closures import Closure
+from mlxffi._handles import pack_arrays
 
 
 class Failure(Exception):
@@ -228,7 +229,7 @@ def fail_unseen():
         raise Failure("unseen")
 
     with Closure(fail) as closure:
-        assert lib.glue_closure_apply(closure, [X._h], 1) == 0
+        assert lib.glue_closure_apply(closure, pack_arrays([X])) == 0
 
 
 def test_an_exception_that_was_not_fetched_does_not_come_out_of_a_later_call():

@@ -109,15 +109,23 @@ def test_a_trace_for_the_same_inputs_is_refused(tmp_path):
             export([A])
 
 
-def test_what_is_closed_says_so(tmp_path):
+def test_a_closed_exporter_says_so(tmp_path):
     with exporter(tmp_path / "f.mlxfn", scaled) as export:
         export([A])
     with pytest.raises(ValueError, match="this exporter has been closed"):
         export([A])
-    function = import_function(tmp_path / "f.mlxfn")
-    function.close()
-    with pytest.raises(ValueError, match="this function has been closed"):
-        function([A])
+
+
+@pytest.mark.leaks  # the function refers to its exporter
+def test_a_function_may_close_its_own_exporter(tmp_path):
+    def fn(inputs):
+        export.close()
+        return scaled(inputs)
+
+    export = exporter(tmp_path / "f.mlxfn", fn)
+    export([A])
+    with pytest.raises(ValueError, match="this exporter has been closed"):
+        export([A])
 
 
 @pytest.mark.parametrize("content", [None, b"", b"junk" * 50])

@@ -210,14 +210,21 @@ def test_not_built_in_a_checkout(site):
 
 def test_native_modules_are_gone(site):
     site.copy("mlxffi", "_mlxc*.so")
-    message = site.refusal()
+    message = site.refusal("import mlxffi; mlxffi.Array")
     assert message.startswith("the native modules of mlxffi do not load (")
     assert message.endswith("; install it anew: pip install --force-reinstall --no-deps mlxffi")
 
 
+def test_libmlxc_is_gone(site):
+    site.copy("mlxffi", "libmlxc.so")
+    assert site.refusal().startswith("the native modules of mlxffi do not load (")
+
+
 def test_cffi_is_not_installed(site):
+    """It is needed with the first name of the flat layer, and not at all by the core."""
     site.remove("_cffi_backend*")
-    assert site.refusal() == "cffi, which mlxffi stands on, is not installed; pip install cffi"
+    message = site.refusal("import mlxffi; mlxffi.Array")
+    assert message == "cffi, which mlxffi stands on, is not installed; pip install cffi"
 
 
 SUBINTERPRETER = """

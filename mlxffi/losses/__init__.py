@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import _ops
-from .._arguments import as_array
-from .._errors import ArgumentError, check
-from .._ffi import ffi, graph, plain_mlxc
-from . import _checks, _fused, reference
+from .._arguments import as_array, in_kind
+from .._errors import ArgumentError
+from .._ffi import check, ffi, graph, plain_mlxc
+from . import _checks, _kernels, reference
 
 if TYPE_CHECKING:
     from .._arguments import ArrayLike
@@ -28,14 +28,15 @@ __all__ = [
     "mse_loss",
 ]
 
-_cross_entropy = reference.cross_entropy if plain_mlxc else _fused.cross_entropy
-_kl_div_loss = reference.kl_div_loss if plain_mlxc else _fused.kl_div_loss
-_js_div_loss = reference.js_div_loss if plain_mlxc else _fused.js_div_loss
+_cross_entropy = reference.cross_entropy if plain_mlxc else _kernels.cross_entropy
+_kl_div_loss = reference.kl_div_loss if plain_mlxc else _kernels.kl_div_loss
+_js_div_loss = reference.js_div_loss if plain_mlxc else _kernels.js_div_loss
 
 
 # --- cross-entropy ---
 
 
+@in_kind
 def cross_entropy(
     logits: ArrayLike,
     targets: ArrayLike,
@@ -78,6 +79,7 @@ def cross_entropy(
     return _cross_entropy(x, goal, factors, ignore_index, label_smoothing, reduction, stream)
 
 
+@in_kind
 def cross_entropy_loss(logits: ArrayLike, targets: ArrayLike, *, stream: Stream | None = None) -> Array:
     """Mean negative log-likelihood of the targets, in nats.
 
@@ -97,6 +99,7 @@ def cross_entropy_loss(logits: ArrayLike, targets: ArrayLike, *, stream: Stream 
     return _cross_entropy(x, goal, None, None, 0.0, "mean", stream)
 
 
+@in_kind
 def masked_cross_entropy_loss(
     logits: ArrayLike, targets: ArrayLike, mask: ArrayLike, *, stream: Stream | None = None
 ) -> Array:
@@ -146,6 +149,7 @@ def _is_known(array: Array) -> bool:
 # --- divergences ---
 
 
+@in_kind
 def kl_div_loss(
     logits_q: ArrayLike,
     logits_p: ArrayLike,
@@ -176,6 +180,7 @@ def kl_div_loss(
     return _kl_div_loss(q, p, temperature, reduction, teacher_gradient, stream)
 
 
+@in_kind
 def js_div_loss(
     logits_q: ArrayLike,
     logits_p: ArrayLike,
@@ -219,6 +224,7 @@ def _pair(
 # --- mean squared error ---
 
 
+@in_kind
 def mse_loss(predictions: ArrayLike, targets: ArrayLike, *, stream: Stream | None = None) -> Array:
     """Mean squared difference.
 

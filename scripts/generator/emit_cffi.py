@@ -1,14 +1,15 @@
 """The integer-handle glue: C functions over the mlx-c ABI that take and return handles as integers.
 
 An operation is one call without an out-parameter: its result handle is the return value, 0 after an error. What only
-builds graph nodes goes into `graph`, whose module keeps the GIL; what evaluates, waits or calls back goes into
-`calls`, whose module gives it up. Each function stands in a guard, so that a build against an mlx-c that lacks the
-function leaves it out.
+builds graph nodes goes into `graph`, whose functions hold the GIL (see keep_gil.h); what evaluates, waits or calls back
+goes into `calls`, whose functions do not: handles that these take are the caller's own. Each function stands in a
+guard, so that a build against an mlx-c that lacks the function leaves it out.
 
   handle            intptr_t; a stream of 0 is the default stream
-  list of arrays    const intptr_t *x, size_t x_num
+  list of arrays    const intptr_t *x, size_t x_num in `graph`; in `calls` the handle of a vector, which the call frees
   optional number   its value and whether there is one
   several results   written through intptr_t pointers; the return value is the status
+  two vectors       of `calls`: one vector with the arrays of both, 0 after an error
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     handles = {type_.name for header in headers for type_ in header.types if type_.is_handle}
     texts = {}
     for half in ("graph", "calls"):
-        rows = [Glue(function, handles) for function in functions(headers) if _half(function) == half]
+        rows = [Glue(function, handles, half) for function in functions(headers) if _half(function) == half]
         rows = [row for row in rows if row.possible]
         texts[f"{half}.h"] = _file(banner, "\n".join(_guarded(row.function, f"{row.head};") for row in rows))
         texts[f"{half}.c"] = _file(banner, "\n\n".join(_guarded(row.function, row.definition()) for row in rows))
@@ -62,9 +63,10 @@ def _file(banner: str, body: str) -> str:
 class Glue:
     """One glue function: how each C parameter arrives, and the call that is made of them."""
 
-    def __init__(self, function: Function, handles: set[str]):
+    def __init__(self, function: Function, handles: set[str], half: str):
         self.function = function
         self.handles = handles
+        self.half = half
         self.params: list[str] = []
         self.before: list[str] = []
         self.after: list[str] = []
@@ -73,6 +75,8 @@ class Glue:
         self.possible = True
         outs = [param for param in function.params if self._is_handle_slot(param)]
         self.single = outs[0] if function.returns == "int" and len(outs) == 1 else None
+        two = half == "calls" and [param.type for param in outs] == ["mlx_vector_array *"] * 2
+        self.joined = outs if two else []
         for param in function.params:
             self._take(param)
         plain = PLAIN.fullmatch(function.returns) is not None or function.returns in ENUMS
@@ -87,13 +91,14 @@ class Glue:
 
     @property
     def head(self) -> str:
-        gives_handle = self.single or self._returns_handle
+        gives_handle = self.single or self.joined or self._returns_handle
         returns = "intptr_t" if gives_handle else "int" if self.function.returns in ENUMS else self.function.returns
         name = "glue_" + self.function.name.lstrip("_").removeprefix("mlx_")
         return f"static {returns}{'' if returns.endswith('*') else ' '}{name}({', '.join(self.params) or 'void'})"
 
     def definition(self) -> str:
-        lines = "".join(f"  {line}\n" for line in [*self.before, *self._call(), *self.after, *self._result()])
+        hold = ["HOLD;"] if self.half == "graph" else []
+        lines = "".join(f"  {line}\n" for line in [*hold, *self.before, *self._call(), *self.after, *self._result()])
         return f"{self.head} {{\n{lines}}}"
 
     def _call(self) -> list[str]:
@@ -105,6 +110,8 @@ class Glue:
         return [f"{self.function.returns} result = {f'{packed} ? {call} : 1' if packed else call};"]
 
     def _result(self) -> list[str]:
+        if self.joined:
+            return [f"return joined(result, {', '.join(out.name for out in self.joined)});"]
         if self.single:
             return [f"return (intptr_t){self.single.name}.ctx;"]
         if self._returns_handle:
@@ -114,7 +121,7 @@ class Glue:
     def _take(self, param: Param) -> None:
         kind = param.type.removeprefix("const ")
         name = param.name
-        if self.single is param:
+        if self.single is param or param in self.joined:
             self.before.append(f"{kind.removesuffix(' *')} {name} = {{0}};")
             self.arguments.append(f"&{name}")
         elif self._is_handle_slot(param):
@@ -123,7 +130,7 @@ class Glue:
             self.before.append(f"mlx_stream {name}_handle = glue_stream({name});")
             self.after.append(f"glue_stream_done({name}, {name}_handle);")
             self._add(f"intptr_t {name}", f"{name}_handle")
-        elif kind == "mlx_vector_array" and param.type.startswith("const"):
+        elif kind == "mlx_vector_array" and param.type.startswith("const") and self.half == "graph":
             self.params += [f"const intptr_t *{name}", f"size_t {name}_num"]
             packed = f"mlx_vector_array_new_data((const mlx_array *){name}, {name}_num)"
             self.before.append(f"mlx_vector_array {name}_vector = {packed};")
@@ -132,6 +139,8 @@ class Glue:
             self.packed.append(f"{name}_vector")
         elif kind in self.handles:
             self._add(f"intptr_t {name}", f"({kind}){{(void *){name}}}")
+            if kind == "mlx_vector_array" and param.type.startswith("const"):
+                self.after.append(f"mlx_vector_array_free((mlx_vector_array){{(void *){name}}});")
         elif kind in OPTIONAL:
             inner = "(mlx_dtype)" if kind == "mlx_optional_dtype" else ""
             self.params += [f"{OPTIONAL[kind]} {name}", f"bool has_{name}"]

@@ -62,18 +62,15 @@ def _module(header: Header, banner: str) -> str:
     sequence = "from collections.abc import Sequence\n" if "Sequence[" in body else ""
     also = "".join(f"from .{module} import {', '.join(names)}\n" for module, names in header.also.items())
     likes = [name for name in ("ArrayLike", "DtypeLike") if re.search(rf"\b{name}\b", body)]
+    ffi = [name for name in ("ffi", "graph", "last_error") if re.search(rf"\b{name}[.(]", body)]
     imports = (
         f"{MYPY}\nfrom __future__ import annotations\n\n"
         f"{sequence}from typing import TYPE_CHECKING\n\n"
         "from . import _handles\n"
-        f"{helpers}from ._errors import last_error\nfrom ._ffi import ffi, graph\n{also}\n"
+        f"{helpers}from ._ffi import {', '.join(ffi)}\n{also}\n"
         f"if TYPE_CHECKING:\n    from ._arguments import {', '.join(likes)}\n    from .array import Array\n"
         "    from .device import Stream\n"
     )
-    if "ffi." not in body:
-        imports = imports.replace("import ffi, graph", "import graph")
-    if "last_error(" not in body:
-        imports = imports.replace("from ._errors import last_error\n", "")
     return f"{about}\n\n{imports}\n__all__ = [\n{names}]\n\n\n{body}\n"
 
 

@@ -10,9 +10,9 @@ import weakref
 import pytest
 
 import mlxffi as m
-from mlxffi import Array, _closures, _handles, _owners
-from mlxffi._ffi import error_text, ffi, graph, lib, native
-from mlxffi._handles import ArrayHandle, pack_arrays
+from mlxffi import Array, _closures, _handles, _registry
+from mlxffi._ffi import error_text, ffi, graph, lib
+from mlxffi._handles import pack_arrays
 
 FLOAT32, INT32 = lib.MLX_FLOAT32, lib.MLX_INT32
 NO_STREAM = 0
@@ -52,20 +52,17 @@ def numbers(handle):
     return list(data[0 : graph.glue_array_size(handle)])
 
 
-def vector_of(arrays):
-    """A new vector of arrays, as a handle."""
-    elements = ffi.new("mlx_array[]", [[ffi.cast("void *", array)] for array in arrays])
-    return int(ffi.cast("intptr_t", lib.mlx_vector_array_new_data(elements, len(arrays)).ctx))
-
-
 def unpacked(vector, own):
     """The arrays of a vector, which is freed."""
-    handle = ffi.new("mlx_vector_array *", [ffi.cast("void *", vector)])[0]
-    slots = ffi.new("mlx_array[]", lib.mlx_vector_array_size(handle))
-    for index in range(len(slots)):
-        assert lib.mlx_vector_array_get(slots + index, handle, index) == 0
-    assert graph.glue_vector_array_free(vector) == 0
-    return [own(int(ffi.cast("intptr_t", slot.ctx))) for slot in slots]
+    handles = ffi.new("intptr_t[8]")
+    return [own(handle) for handle in handles[0 : graph.glue_vector_array_take(handles, 8, vector)]]
+
+
+def vector(*arrays):
+    """A new vector of handles of arrays, for a call that frees it."""
+    made = graph.glue_vector_array_pack(arrays, len(arrays))
+    assert made, error_text()
+    return made
 
 
 @pytest.fixture
@@ -113,8 +110,8 @@ def test_lists_of_arrays_are_packed_for_the_call(own):
 
 
 def test_an_operation_may_return_a_vector(own):
-    vector = graph.glue_divmod(own(floats(7, 8)), own(floats(2, 3)), NO_STREAM)
-    assert [numbers(array) for array in unpacked(vector, own)] == [[3, 2], [1, 2]]
+    found = graph.glue_divmod(own(floats(7, 8)), own(floats(2, 3)), NO_STREAM)
+    assert [numbers(array) for array in unpacked(found, own)] == [[3, 2], [1, 2]]
 
 
 def test_several_results_are_written_through_pointers(own):
@@ -134,17 +131,19 @@ def test_an_optional_number_says_whether_it_is_there(own):
 def test_arrays_are_packed_into_vectors_and_shared_out_of_them():
     arrays = [Array(number) for number in range(20)]
     vector = pack_arrays(arrays)
-    copies = [*_handles.share_arrays(vector), *_handles.take_arrays(vector)]
+    copies = _handles.take_arrays(vector)
     assert {copy._h for copy in copies}.isdisjoint(array._h for array in arrays)
-    assert [copy.item() for copy in copies] == [*range(20), *range(20)]
+    assert [copy.item() for copy in copies] == [*range(20)]
     assert _handles.take_arrays(pack_arrays(())) == []
 
 
 def test_only_open_arrays_are_packed():
     closed = Array(1.0)
     closed.close()
-    for wrong in ([closed], [Array(1.0), None], [graph], "text", None):
-        with pytest.raises(m.Error, match="Arrays that are not closed"):
+    with pytest.raises(m.Error, match="closed"):
+        pack_arrays([closed])
+    for wrong in ([Array(1.0), None], [graph], "text", None):
+        with pytest.raises((TypeError, AttributeError)):
             pack_arrays(wrong)
 
 
@@ -159,7 +158,7 @@ def test_a_handle_of_0_is_the_last_error():
 
 @pytest.mark.parametrize("wrong", ["text", 1.5, None, 2**70])
 def test_only_ints_are_handles(wrong):
-    for take in (_handles.own_array, _handles.share_arrays):
+    for take in (graph.glue_array_set, graph.glue_array_free, lib.glue_closure_free):
         with pytest.raises((TypeError, OverflowError)):
             take(wrong)
 
@@ -175,13 +174,26 @@ def test_a_subclass_owns_its_handle():
     assert reference() is None
 
 
-def test_an_owner_outlives_what_is_put_into_its_handle():
-    for wrong in ("text", None, 2**70, -1.5):
-        owner = ArrayHandle.__new__(ArrayHandle)
-        owner._h = wrong
-        del owner
+def test_an_array_without_a_handle_dies_in_peace():
+    made = object.__new__(Array)
     with pytest.raises(AttributeError):
-        ArrayHandle.__new__(ArrayHandle)._h  # noqa: B018
+        made._h  # noqa: B018
+
+
+def test_other_content_comes_under_the_same_handle(own):
+    array, other = own(floats(1, 2)), own(floats(3))
+    assert graph.glue_array_assign(array, other) == 0
+    assert (numbers(array), numbers(other)) == ([3], [3])
+    assert graph.glue_array_assign(array, 0) != 0
+    assert "mlx_array_set" in error_text()
+    assert numbers(array) == [3]
+
+
+def test_the_sizes_of_axes_are_copied(own):
+    sizes = ffi.new("int[2]")
+    array = own(graph.glue_zeros([2, 3, 4], 3, FLOAT32, NO_STREAM))
+    assert (graph.glue_array_sizes(sizes, 2, array), list(sizes)) == (3, [0, 0])
+    assert (graph.glue_array_sizes(sizes, 2, own(floats(5, 6))), list(sizes)) == (1, [2, 0])
 
 
 # --- errors ---
@@ -198,7 +210,7 @@ def test_a_failing_operation_returns_zero_and_leaves_a_text(own):
 def test_a_list_with_an_empty_handle_is_the_error_of_the_list(own):
     assert graph.glue_concatenate_axis([own(floats(1)), 0], 2, 0, NO_STREAM) == 0
     assert "mlx_vector_array_new_data" in error_text()
-    assert vector_of([0]) == 0
+    assert graph.glue_vector_array_pack([0], 1) == 0
 
 
 def test_a_text_is_never_a_format(own):
@@ -220,28 +232,23 @@ def test_errors_belong_to_their_thread(own):
 
 def test_a_closure_calls_python(own, closure):
     double = closure(lambda arrays: [array + array for array in arrays])
-    vector = lib.glue_closure_apply(double, [own(floats(1, 2)), own(floats(3))], 2)
-    assert [numbers(array) for array in unpacked(vector, own)] == [[2, 4], [6]]
+    found = lib.glue_closure_apply(double, vector(own(floats(1, 2)), own(floats(3))))
+    assert [numbers(array) for array in unpacked(found, own)] == [[2, 4], [6]]
 
 
-def test_vjp_and_jvp_write_two_vectors(own, closure):
+def test_vjp_and_jvp_give_the_arrays_of_both_vectors(own, closure):
     x, seed = own(floats(3)), own(floats(1))
     for transform in (lib.glue_vjp, lib.glue_jvp):
-        results = ffi.new("intptr_t[2]")
         square = closure(lambda arrays: [arrays[0] * arrays[0]])
-        assert transform(results, results + 1, square, [x], 1, [seed], 1) == 0, error_text()
-        assert [numbers(unpacked(vector, own)[0]) for vector in results] == [[9], [6]]
+        found = transform(square, vector(x), vector(seed))
+        assert [numbers(array) for array in unpacked(found, own)] == [[9], [6]], error_text()
 
 
 def test_value_and_grad_is_a_closure_of_its_own_kind(own, closure):
     product = closure(lambda arrays: [m.reshape(arrays[0] * arrays[1], [])])
     made = lib.glue_value_and_grad(product, [1, 0], 2)
-    results = ffi.new("intptr_t[2]")
-    call = lib.glue_closure_value_and_grad_apply
-    assert call(results, results + 1, made, [own(floats(3)), own(floats(4))], 2) == 0, error_text()
-    values, grads = (unpacked(vector, own) for vector in results)
-    assert numbers(values[0]) == [12]
-    assert [numbers(grad) for grad in grads] == [[4], [3]], "in ascending order, whatever was asked for"
+    found = unpacked(lib.glue_closure_value_and_grad_apply(made, vector(own(floats(3)), own(floats(4)))), own)
+    assert [numbers(array) for array in found] == [[12], [4], [3]], "in ascending order, whatever was asked for"
     assert lib.glue_closure_value_and_grad_free(made) == 0
 
 
@@ -265,22 +272,17 @@ def test_custom_rules_get_what_c_passes(own, closure):
     made = lib.glue_custom_function(closure(lambda arrays: arrays[:1]), *parts)
     x, y = own(floats(3)), own(floats(4))
     for transform in (lib.glue_vjp, lib.glue_jvp):
-        results = ffi.new("intptr_t[2]")
         seeds = [x] if transform is lib.glue_vjp else [x, y]
-        assert transform(results, results + 1, made, [x, y], 2, seeds, len(seeds)) == 0, error_text()
-        for vector in results:
-            unpacked(vector, own)
-    results = ffi.new("intptr_t[2]")
-    assert lib.glue_detail_vmap_trace(results, results + 1, made, [x, y], 2, [0, -1], 2) == 0, error_text()
-    inputs, outputs = (unpacked(vector, own) for vector in results)
-    unpacked(lib.glue_detail_vmap_replace([x, y], 2, inputs, 2, outputs, 1, [0, -1], 2, [0], 1), own)
+        unpacked(transform(made, vector(x, y), vector(*seeds)), own)
+    *slices, output = unpacked(lib.glue_detail_vmap_trace(made, vector(x, y), [0, -1], 2), own)
+    unpacked(lib.glue_detail_vmap_replace(vector(x, y), vector(*slices), vector(output), [0, -1], 2, [0], 1), own)
     assert seen == [(2, 1, 1), (2, 2, [0, 1]), (2, [0, -1])]
     assert lib.glue_closure_free(made) == 0
 
 
 @pytest.mark.parametrize("returned", [None, [], [1.0], "no list"])
 def test_what_is_not_a_list_of_arrays_is_a_failure(own, closure, returned):
-    assert lib.glue_closure_apply(closure(lambda arrays: returned), [own(floats(1))], 1) == 0
+    assert lib.glue_closure_apply(closure(lambda arrays: returned), vector(own(floats(1)))) == 0
     with pytest.raises((TypeError, ValueError), match="must return"):
         _closures.check(1)
 
@@ -291,19 +293,12 @@ def test_what_is_not_a_list_of_arrays_is_a_failure(own, closure, returned):
 def test_what_is_no_pair_of_arrays_and_axes_is_a_failure(own, closure, returned):
     rule = closure(lambda arrays, axes: returned, "closure_custom_vmap")
     made = lib.glue_custom_function(closure(lambda arrays: arrays), 0, 0, rule)
-    results, x = ffi.new("intptr_t[2]"), own(floats(1, 2))
-    assert lib.glue_detail_vmap_trace(results, results + 1, made, [x], 1, [0], 1) == 0
-    inputs, outputs = (unpacked(vector, own) for vector in results)
-    assert lib.glue_detail_vmap_replace([x], 1, inputs, 1, outputs, 1, [0], 1, [0], 1) == 0
+    x = own(floats(1, 2))
+    slice_, output = unpacked(lib.glue_detail_vmap_trace(made, vector(x), [0], 1), own)
+    assert lib.glue_detail_vmap_replace(vector(x), vector(slice_), vector(output), [0], 1, [0], 1) == 0
     with pytest.raises((TypeError, ValueError, OverflowError)):
         _closures.check(1)
     assert lib.glue_closure_free(made) == 0
-
-
-def test_nothing_is_traced_outside_of_a_trace(own):
-    assert lib.glue_closure_apply(native.traced_closure(), [own(floats(1))], 1) == 0
-    with pytest.raises(RuntimeError, match="callback failed"):
-        _closures.check(1)
 
 
 def test_an_exception_is_kept_until_it_is_fetched_once(own, closure):
@@ -311,7 +306,7 @@ def test_an_exception_is_kept_until_it_is_fetched_once(own, closure):
         raise error
 
     error = LookupError("100%s%n")
-    assert lib.glue_closure_apply(closure(fail), [own(floats(1))], 1) == 0
+    assert lib.glue_closure_apply(closure(fail), vector(own(floats(1)))) == 0
     with pytest.raises(LookupError, match="100%s%n") as info:
         _closures.check(1)
     assert info.value is error
@@ -323,39 +318,60 @@ def test_an_exception_is_kept_until_it_is_fetched_once(own, closure):
 # --- what C holds of Python ---
 
 
+def dropped_keys():
+    """The keys in C's queue, which is empty afterwards."""
+    return sorted(iter(lib.glue_dropped_key, 0))
+
+
 def test_the_destructor_queues_the_key():
-    key = 1 << 41
-    _owners.drain()
-    data = ffi.new("float[]", [1.0, 2.0])
-    made = lib.glue_array_adopt(data, [2], 1, FLOAT32, key)
-    graph.glue_array_free(made)
-    keys = ffi.new("intptr_t[4]")
-    assert (lib.glue_dropped(keys, 4), keys[0]) == (1, key)
-    assert lib.glue_dropped(keys, 4) == 0
-
-
-def test_more_keys_are_queued_than_one_call_fetches():
-    _owners.drain()
+    _registry.drain()
     data = ffi.new("float[]", [1.0])
     for key in range(1000):
         graph.glue_array_free(lib.glue_array_adopt(data, [1], 1, FLOAT32, (1 << 41) + key))
-    keys, fetched = ffi.new("intptr_t[64]"), []
-    while count := lib.glue_dropped(keys, 64):
-        fetched += ffi.unpack(keys, count)
-    assert sorted(fetched) == [(1 << 41) + key for key in range(1000)]
+    assert dropped_keys() == [(1 << 41) + key for key in range(1000)]
+    assert dropped_keys() == []
+
+
+def test_keys_are_queued_and_fetched_on_many_threads():
+    _registry.drain()
+    data = ffi.new("float[]", [1.0])
+    fetched, ends = [], threading.Barrier(4)
+
+    def work(number):
+        for key in range(200):
+            graph.glue_array_free(lib.glue_array_adopt(data, [1], 1, FLOAT32, 1000 * number + key + 1))
+            fetched.append(lib.glue_dropped_key())
+        ends.wait()
+
+    threads = [threading.Thread(target=work, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = sorted([key for key in fetched if key] + dropped_keys())
+    assert found == [1000 * number + key + 1 for number in range(4) for key in range(200)]
+
+
+def test_a_key_that_nobody_knows_is_a_failure(own):
+    made = lib.glue_new_closure(1 << 41)
+    assert lib.glue_closure_apply(made, vector(own(floats(1)))) == 0
+    with pytest.raises(KeyError):
+        _closures.check(1)
+    lib.glue_closure_free(made)
+    assert dropped_keys() == [1 << 41]
 
 
 def test_a_copy_keeps_the_function(own):
-    before = native.living_functions()
+    before = _registry.count()
     with _closures.Closure(lambda arrays: arrays) as handle:
         copy = lib.glue_checkpoint(handle)
-    assert native.living_functions() == before + 1
-    vector = lib.glue_closure_apply(copy, [own(floats(5))], 1)
+    assert _registry.count() == before + 1
+    found = lib.glue_closure_apply(copy, vector(own(floats(5))))
     assert lib.glue_closure_free(copy) == 0
-    result = unpacked(vector, own)[0]
-    assert native.living_functions() == before + 1, "the lazy graph needs it for the gradient"
+    result = unpacked(found, own)[0]
+    assert _registry.count() == before + 1, "the lazy graph needs it for the gradient"
     assert numbers(result) == [5]
-    assert native.living_functions() == before
+    assert _registry.count() == before
 
 
 def test_a_held_function_that_is_gone_is_a_failure(own):
@@ -363,6 +379,6 @@ def test_a_held_function_that_is_gone_is_a_failure(own):
     with _closures.Closure(held) as handle:
         del held
         gc.collect()
-        assert lib.glue_closure_apply(handle, [own(floats(1))], 1) == 0
+        assert lib.glue_closure_apply(handle, vector(own(floats(1)))) == 0
         with pytest.raises(RuntimeError, match="the transform was freed while it ran"):
             _closures.check(1)

@@ -1,29 +1,90 @@
 /* Arrays and vectors of arrays as integers: what the generated glue does not cover. */
 
-#include "convert/scalar_promotion.h"
+#include <string.h>
+
+/* --- vectors --- */
+
+static intptr_t glue_vector_array_pack(const intptr_t *arrays, size_t arrays_num) {
+  HOLD;
+  return (intptr_t)mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num).ctx;
+}
 
 static int glue_vector_array_free(intptr_t vector) {
+  HOLD;
   return mlx_vector_array_free((mlx_vector_array){(void *)vector});
 }
 
-/* A Python int as a 0-d array beside `array`; -1, which is no handle, where its dtype does not hold it. */
-static intptr_t glue_beside_int(intptr_t array, int64_t value) {
-  mlx_array made = {0};
-  return beside_int(&made, mlx_array_dtype((mlx_array){(void *)array}), value) ? (intptr_t)made.ctx : -1;
+/* The size of a vector. Where that is within `capacity`, the vector is freed, and its arrays become the caller's. */
+static size_t glue_vector_array_take(intptr_t *arrays, size_t capacity, intptr_t vector) {
+  HOLD;
+  mlx_vector_array source = {(void *)vector};
+  size_t size = mlx_vector_array_size(source);
+  if (size <= capacity) {
+    memset(arrays, 0, size * sizeof *arrays);
+    for (size_t i = 0; i < size; i++) {
+      mlx_vector_array_get((mlx_array *)&arrays[i], source, i);
+    }
+    mlx_vector_array_free(source);
+  }
+  return size;
 }
 
-/* A Python float as a 0-d array beside `array`. */
+/* --- arrays --- */
+
+/* Puts other content under a handle, which others may hold. */
+static int glue_array_assign(intptr_t arr, intptr_t src) {
+  HOLD;
+  return mlx_array_set(&(mlx_array){(void *)arr}, (mlx_array){(void *)src});
+}
+
+/* The number of axes; where that is within `capacity`, their sizes. */
+static size_t glue_array_sizes(int *sizes, size_t capacity, intptr_t arr) {
+  HOLD;
+  mlx_array array = {(void *)arr};
+  size_t ndim = mlx_array_ndim(array);
+  if (ndim && ndim <= capacity) {
+    memcpy(sizes, mlx_array_shape(array), ndim * sizeof *sizes);
+  }
+  return ndim;
+}
+
+/* A Python number as a 0-d array in the dtype that it takes beside `array`, for the dtypes that most arrays have; -1, which
+ * is no handle, where that is another, or does not hold it. */
+static intptr_t glue_beside_int(intptr_t array, int64_t value) {
+  HOLD;
+  switch (mlx_array_dtype((mlx_array){(void *)array})) {
+    case MLX_FLOAT32:
+      return (intptr_t)mlx_array_new_float32((float)value).ctx;
+    case MLX_BOOL:
+    case MLX_INT32:
+      return value == (int32_t)value ? (intptr_t)mlx_array_new_data(&(int32_t){(int32_t)value}, NULL, 0, MLX_INT32).ctx : -1;
+    default:
+      return -1;
+  }
+}
+
 static intptr_t glue_beside_float(intptr_t array, double value) {
-  return (intptr_t)beside_float(mlx_array_dtype((mlx_array){(void *)array}), value).ctx;
+  HOLD;
+  switch (mlx_array_dtype((mlx_array){(void *)array})) {
+    case MLX_FLOAT16:
+    case MLX_BFLOAT16:
+    case MLX_FLOAT64:
+    case MLX_COMPLEX64:
+      return -1;
+    default:
+      return (intptr_t)mlx_array_new_float32((float)value).ctx;
+  }
 }
 
 /* A new array with a copy of the elements, which lie in row order. */
 static intptr_t glue_array_copy_data(const void *data, const int *shape, size_t shape_num, int dtype) {
+  HOLD;
   return (intptr_t)mlx_array_new_data(data, shape, (int)shape_num, (mlx_dtype)dtype).ctx;
 }
 
 /* The first element of an evaluated array; NULL for an empty one, or after an error. */
 static const void *glue_array_data(intptr_t arr) {
+  HOLD;
   mlx_array array = {(void *)arr};
   switch (mlx_dtype_size(mlx_array_dtype(array))) {
     case 1:

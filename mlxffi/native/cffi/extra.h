@@ -1,5 +1,9 @@
+intptr_t glue_vector_array_pack(const intptr_t *arrays, size_t arrays_num);
 int glue_vector_array_free(intptr_t vector);
+size_t glue_vector_array_take(intptr_t *arrays, size_t capacity, intptr_t vector);
 
+int glue_array_assign(intptr_t arr, intptr_t src);
+size_t glue_array_sizes(int *sizes, size_t capacity, intptr_t arr);
 intptr_t glue_beside_int(intptr_t array, int64_t value);
 intptr_t glue_beside_float(intptr_t array, double value);
 intptr_t glue_array_copy_data(const void *data, const int *shape, size_t shape_num, int dtype);

@@ -1,4 +1,4 @@
-/* The functions of mlxffi/fused.h. A plain mlx-c has the same functions less the kernels, where it has them at all. */
+/* The functions of mlxffi/fused.h and mlxffi/losses.h. A plain mlx-c has the same functions less the kernels, where it has them at all. */
 
 #define ARRAY(handle) ((mlx_array){(void *)(handle)})
 
@@ -10,6 +10,7 @@
 #endif
 
 static intptr_t glue_fused_rms_norm(intptr_t x, intptr_t weight, float eps, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream stream = glue_stream(s);
   mlxffi_rms_norm(&res, ARRAY(x), ARRAY(weight), eps, stream);
@@ -19,6 +20,7 @@ static intptr_t glue_fused_rms_norm(intptr_t x, intptr_t weight, float eps, intp
 
 static intptr_t glue_fused_rope(
     intptr_t x, int dims, bool traditional, float base, bool has_base, float scale, intptr_t offset, intptr_t freqs, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream stream = glue_stream(s);
   mlx_optional_float power = {base, has_base};
@@ -28,6 +30,7 @@ static intptr_t glue_fused_rope(
 }
 
 static intptr_t glue_fused_attention(intptr_t q, intptr_t k, intptr_t v, float scale, bool causal, intptr_t mask, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream stream = glue_stream(s);
   mlxffi_attention(&res, ARRAY(q), ARRAY(k), ARRAY(v), scale, causal, ARRAY(mask), stream);
@@ -38,18 +41,43 @@ static intptr_t glue_fused_attention(intptr_t q, intptr_t k, intptr_t v, float s
 #ifndef MLXFFI_PLAIN_MLXC
 
 static intptr_t glue_fused_swiglu(intptr_t gate, intptr_t up, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlxffi_swiglu(&res, ARRAY(gate), ARRAY(up), glue_stream(s));
   return (intptr_t)res.ctx;
 }
 
 static intptr_t glue_fused_geglu(intptr_t gate, intptr_t up, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlxffi_geglu(&res, ARRAY(gate), ARRAY(up), glue_stream(s));
   return (intptr_t)res.ctx;
 }
 
+static intptr_t glue_fused_cross_entropy(intptr_t logits, intptr_t targets, intptr_t weights, int ignored, bool has_ignored, float smoothing, int reduction, intptr_t s) {
+  HOLD;
+  mlx_array res = {0};
+  mlx_optional_int index = {ignored, has_ignored};
+  mlxffi_cross_entropy(&res, ARRAY(logits), ARRAY(targets), ARRAY(weights), index, smoothing, reduction, glue_stream(s));
+  return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_fused_kl_div_loss(intptr_t q, intptr_t p, float temperature, bool teacher_gradient, int reduction, intptr_t s) {
+  HOLD;
+  mlx_array res = {0};
+  mlxffi_kl_div_loss(&res, ARRAY(q), ARRAY(p), temperature, teacher_gradient, reduction, glue_stream(s));
+  return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_fused_js_div_loss(intptr_t q, intptr_t p, float temperature, bool teacher_gradient, int reduction, intptr_t s) {
+  HOLD;
+  mlx_array res = {0};
+  mlxffi_js_div_loss(&res, ARRAY(q), ARRAY(p), temperature, teacher_gradient, reduction, glue_stream(s));
+  return (intptr_t)res.ctx;
+}
+
 static intptr_t glue_fused_lora_linear(intptr_t x, intptr_t weight, intptr_t a, intptr_t b, float scale, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlxffi_lora_linear(&res, ARRAY(x), ARRAY(weight), ARRAY(a), ARRAY(b), scale, glue_stream(s));
   return (intptr_t)res.ctx;

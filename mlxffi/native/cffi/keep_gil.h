@@ -1,7 +1,30 @@
-/* What only builds graph nodes never waits and never calls back: its module keeps the GIL, which cffi would give up
- * around every call. The two macros are the only place where it does. */
+/* What only builds graph nodes never waits and never calls back: on CPython its module keeps the GIL, which cffi would give
+ * up around every call, so that no other thread changes what it reads. The two macros are the only place where it does.
+ * On PyPy nothing keeps the GIL: there a lock does it, which HOLD takes for the function that it stands in. */
 
+#ifdef PYPY_VERSION
+
+#include <pthread.h>
+
+static pthread_mutex_t hold_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static inline int hold(void) {
+  return pthread_mutex_lock(&hold_lock);
+}
+
+static inline void let_go(int *unused) {
+  (void)unused;
+  pthread_mutex_unlock(&hold_lock);
+}
+
+#define HOLD __attribute__((cleanup(let_go), unused)) int held = hold()
+
+#else
+
+#define HOLD
 #undef Py_BEGIN_ALLOW_THREADS
 #undef Py_END_ALLOW_THREADS
 #define Py_BEGIN_ALLOW_THREADS {
 #define Py_END_ALLOW_THREADS }
+
+#endif

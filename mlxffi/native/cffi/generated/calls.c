@@ -408,13 +408,10 @@ static intptr_t glue_closure_set(intptr_t src) {
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_closure_apply
-static intptr_t glue_closure_apply(intptr_t cls, const intptr_t *input, size_t input_num) {
+static intptr_t glue_closure_apply(intptr_t cls, intptr_t input) {
   mlx_vector_array res = {0};
-  mlx_vector_array input_vector = mlx_vector_array_new_data((const mlx_array *)input, input_num);
-  if (input_vector.ctx) {
-    mlx_closure_apply(&res, (mlx_closure){(void *)cls}, input_vector);
-  }
-  mlx_vector_array_free(input_vector);
+  mlx_closure_apply(&res, (mlx_closure){(void *)cls}, (mlx_vector_array){(void *)input});
+  mlx_vector_array_free((mlx_vector_array){(void *)input});
   return (intptr_t)res.ctx;
 }
 #endif
@@ -442,13 +439,10 @@ static intptr_t glue_closure_kwargs_set(intptr_t src) {
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_closure_kwargs_apply
-static intptr_t glue_closure_kwargs_apply(intptr_t cls, const intptr_t *input_0, size_t input_0_num, intptr_t input_1) {
+static intptr_t glue_closure_kwargs_apply(intptr_t cls, intptr_t input_0, intptr_t input_1) {
   mlx_vector_array res = {0};
-  mlx_vector_array input_0_vector = mlx_vector_array_new_data((const mlx_array *)input_0, input_0_num);
-  if (input_0_vector.ctx) {
-    mlx_closure_kwargs_apply(&res, (mlx_closure_kwargs){(void *)cls}, input_0_vector, (mlx_map_string_to_array){(void *)input_1});
-  }
-  mlx_vector_array_free(input_0_vector);
+  mlx_closure_kwargs_apply(&res, (mlx_closure_kwargs){(void *)cls}, (mlx_vector_array){(void *)input_0}, (mlx_map_string_to_array){(void *)input_1});
+  mlx_vector_array_free((mlx_vector_array){(void *)input_0});
   return (intptr_t)res.ctx;
 }
 #endif
@@ -476,11 +470,12 @@ static intptr_t glue_closure_value_and_grad_set(intptr_t src) {
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_closure_value_and_grad_apply
-static int glue_closure_value_and_grad_apply(intptr_t *res_0, intptr_t *res_1, intptr_t cls, const intptr_t *input, size_t input_num) {
-  mlx_vector_array input_vector = mlx_vector_array_new_data((const mlx_array *)input, input_num);
-  int result = input_vector.ctx ? mlx_closure_value_and_grad_apply((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure_value_and_grad){(void *)cls}, input_vector) : 1;
-  mlx_vector_array_free(input_vector);
-  return result;
+static intptr_t glue_closure_value_and_grad_apply(intptr_t cls, intptr_t input) {
+  mlx_vector_array res_0 = {0};
+  mlx_vector_array res_1 = {0};
+  int result = mlx_closure_value_and_grad_apply(&res_0, &res_1, (mlx_closure_value_and_grad){(void *)cls}, (mlx_vector_array){(void *)input});
+  mlx_vector_array_free((mlx_vector_array){(void *)input});
+  return joined(result, res_0, res_1);
 }
 #endif
 
@@ -507,17 +502,12 @@ static intptr_t glue_closure_custom_set(intptr_t src) {
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_closure_custom_apply
-static intptr_t glue_closure_custom_apply(intptr_t cls, const intptr_t *input_0, size_t input_0_num, const intptr_t *input_1, size_t input_1_num, const intptr_t *input_2, size_t input_2_num) {
+static intptr_t glue_closure_custom_apply(intptr_t cls, intptr_t input_0, intptr_t input_1, intptr_t input_2) {
   mlx_vector_array res = {0};
-  mlx_vector_array input_0_vector = mlx_vector_array_new_data((const mlx_array *)input_0, input_0_num);
-  mlx_vector_array input_1_vector = mlx_vector_array_new_data((const mlx_array *)input_1, input_1_num);
-  mlx_vector_array input_2_vector = mlx_vector_array_new_data((const mlx_array *)input_2, input_2_num);
-  if (input_0_vector.ctx && input_1_vector.ctx && input_2_vector.ctx) {
-    mlx_closure_custom_apply(&res, (mlx_closure_custom){(void *)cls}, input_0_vector, input_1_vector, input_2_vector);
-  }
-  mlx_vector_array_free(input_0_vector);
-  mlx_vector_array_free(input_1_vector);
-  mlx_vector_array_free(input_2_vector);
+  mlx_closure_custom_apply(&res, (mlx_closure_custom){(void *)cls}, (mlx_vector_array){(void *)input_0}, (mlx_vector_array){(void *)input_1}, (mlx_vector_array){(void *)input_2});
+  mlx_vector_array_free((mlx_vector_array){(void *)input_0});
+  mlx_vector_array_free((mlx_vector_array){(void *)input_1});
+  mlx_vector_array_free((mlx_vector_array){(void *)input_2});
   return (intptr_t)res.ctx;
 }
 #endif
@@ -545,15 +535,11 @@ static intptr_t glue_closure_custom_jvp_set(intptr_t src) {
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_closure_custom_jvp_apply
-static intptr_t glue_closure_custom_jvp_apply(intptr_t cls, const intptr_t *input_0, size_t input_0_num, const intptr_t *input_1, size_t input_1_num, const int *input_2, size_t input_2_num) {
+static intptr_t glue_closure_custom_jvp_apply(intptr_t cls, intptr_t input_0, intptr_t input_1, const int *input_2, size_t input_2_num) {
   mlx_vector_array res = {0};
-  mlx_vector_array input_0_vector = mlx_vector_array_new_data((const mlx_array *)input_0, input_0_num);
-  mlx_vector_array input_1_vector = mlx_vector_array_new_data((const mlx_array *)input_1, input_1_num);
-  if (input_0_vector.ctx && input_1_vector.ctx) {
-    mlx_closure_custom_jvp_apply(&res, (mlx_closure_custom_jvp){(void *)cls}, input_0_vector, input_1_vector, input_2, input_2_num);
-  }
-  mlx_vector_array_free(input_0_vector);
-  mlx_vector_array_free(input_1_vector);
+  mlx_closure_custom_jvp_apply(&res, (mlx_closure_custom_jvp){(void *)cls}, (mlx_vector_array){(void *)input_0}, (mlx_vector_array){(void *)input_1}, input_2, input_2_num);
+  mlx_vector_array_free((mlx_vector_array){(void *)input_0});
+  mlx_vector_array_free((mlx_vector_array){(void *)input_1});
   return (intptr_t)res.ctx;
 }
 #endif
@@ -581,10 +567,9 @@ static intptr_t glue_closure_custom_vmap_set(intptr_t src) {
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_closure_custom_vmap_apply
-static int glue_closure_custom_vmap_apply(intptr_t *res_0, intptr_t *res_1, intptr_t cls, const intptr_t *input_0, size_t input_0_num, const int *input_1, size_t input_1_num) {
-  mlx_vector_array input_0_vector = mlx_vector_array_new_data((const mlx_array *)input_0, input_0_num);
-  int result = input_0_vector.ctx ? mlx_closure_custom_vmap_apply((mlx_vector_array *)res_0, (mlx_vector_int *)res_1, (mlx_closure_custom_vmap){(void *)cls}, input_0_vector, input_1, input_1_num) : 1;
-  mlx_vector_array_free(input_0_vector);
+static int glue_closure_custom_vmap_apply(intptr_t *res_0, intptr_t *res_1, intptr_t cls, intptr_t input_0, const int *input_1, size_t input_1_num) {
+  int result = mlx_closure_custom_vmap_apply((mlx_vector_array *)res_0, (mlx_vector_int *)res_1, (mlx_closure_custom_vmap){(void *)cls}, (mlx_vector_array){(void *)input_0}, input_1, input_1_num);
+  mlx_vector_array_free((mlx_vector_array){(void *)input_0});
   return result;
 }
 #endif
@@ -641,10 +626,9 @@ static int glue_set_compile_mode(int mode) {
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_async_eval
-static int glue_async_eval(const intptr_t *outputs, size_t outputs_num) {
-  mlx_vector_array outputs_vector = mlx_vector_array_new_data((const mlx_array *)outputs, outputs_num);
-  int result = outputs_vector.ctx ? mlx_async_eval(outputs_vector) : 1;
-  mlx_vector_array_free(outputs_vector);
+static int glue_async_eval(intptr_t outputs) {
+  int result = mlx_async_eval((mlx_vector_array){(void *)outputs});
+  mlx_vector_array_free((mlx_vector_array){(void *)outputs});
   return result;
 }
 #endif
@@ -674,22 +658,21 @@ static intptr_t glue_custom_vjp(intptr_t fun, intptr_t fun_vjp) {
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_eval
-static int glue_eval(const intptr_t *outputs, size_t outputs_num) {
-  mlx_vector_array outputs_vector = mlx_vector_array_new_data((const mlx_array *)outputs, outputs_num);
-  int result = outputs_vector.ctx ? mlx_eval(outputs_vector) : 1;
-  mlx_vector_array_free(outputs_vector);
+static int glue_eval(intptr_t outputs) {
+  int result = mlx_eval((mlx_vector_array){(void *)outputs});
+  mlx_vector_array_free((mlx_vector_array){(void *)outputs});
   return result;
 }
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_jvp
-static int glue_jvp(intptr_t *res_0, intptr_t *res_1, intptr_t fun, const intptr_t *primals, size_t primals_num, const intptr_t *tangents, size_t tangents_num) {
-  mlx_vector_array primals_vector = mlx_vector_array_new_data((const mlx_array *)primals, primals_num);
-  mlx_vector_array tangents_vector = mlx_vector_array_new_data((const mlx_array *)tangents, tangents_num);
-  int result = primals_vector.ctx && tangents_vector.ctx ? mlx_jvp((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, primals_vector, tangents_vector) : 1;
-  mlx_vector_array_free(primals_vector);
-  mlx_vector_array_free(tangents_vector);
-  return result;
+static intptr_t glue_jvp(intptr_t fun, intptr_t primals, intptr_t tangents) {
+  mlx_vector_array res_0 = {0};
+  mlx_vector_array res_1 = {0};
+  int result = mlx_jvp(&res_0, &res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)primals}, (mlx_vector_array){(void *)tangents});
+  mlx_vector_array_free((mlx_vector_array){(void *)primals});
+  mlx_vector_array_free((mlx_vector_array){(void *)tangents});
+  return joined(result, res_0, res_1);
 }
 #endif
 
@@ -702,13 +685,13 @@ static intptr_t glue_value_and_grad(intptr_t fun, const int *argnums, size_t arg
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_vjp
-static int glue_vjp(intptr_t *res_0, intptr_t *res_1, intptr_t fun, const intptr_t *primals, size_t primals_num, const intptr_t *cotangents, size_t cotangents_num) {
-  mlx_vector_array primals_vector = mlx_vector_array_new_data((const mlx_array *)primals, primals_num);
-  mlx_vector_array cotangents_vector = mlx_vector_array_new_data((const mlx_array *)cotangents, cotangents_num);
-  int result = primals_vector.ctx && cotangents_vector.ctx ? mlx_vjp((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, primals_vector, cotangents_vector) : 1;
-  mlx_vector_array_free(primals_vector);
-  mlx_vector_array_free(cotangents_vector);
-  return result;
+static intptr_t glue_vjp(intptr_t fun, intptr_t primals, intptr_t cotangents) {
+  mlx_vector_array res_0 = {0};
+  mlx_vector_array res_1 = {0};
+  int result = mlx_vjp(&res_0, &res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)primals}, (mlx_vector_array){(void *)cotangents});
+  mlx_vector_array_free((mlx_vector_array){(void *)primals});
+  mlx_vector_array_free((mlx_vector_array){(void *)cotangents});
+  return joined(result, res_0, res_1);
 }
 #endif
 
@@ -721,27 +704,23 @@ static intptr_t glue_vmap(intptr_t fun, const int *in_axes, size_t in_axes_num, 
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_detail_vmap_replace
-static intptr_t glue_detail_vmap_replace(const intptr_t *inputs, size_t inputs_num, const intptr_t *s_inputs, size_t s_inputs_num, const intptr_t *s_outputs, size_t s_outputs_num, const int *in_axes, size_t in_axes_num, const int *out_axes, size_t out_axes_num) {
+static intptr_t glue_detail_vmap_replace(intptr_t inputs, intptr_t s_inputs, intptr_t s_outputs, const int *in_axes, size_t in_axes_num, const int *out_axes, size_t out_axes_num) {
   mlx_vector_array res = {0};
-  mlx_vector_array inputs_vector = mlx_vector_array_new_data((const mlx_array *)inputs, inputs_num);
-  mlx_vector_array s_inputs_vector = mlx_vector_array_new_data((const mlx_array *)s_inputs, s_inputs_num);
-  mlx_vector_array s_outputs_vector = mlx_vector_array_new_data((const mlx_array *)s_outputs, s_outputs_num);
-  if (inputs_vector.ctx && s_inputs_vector.ctx && s_outputs_vector.ctx) {
-    mlx_detail_vmap_replace(&res, inputs_vector, s_inputs_vector, s_outputs_vector, in_axes, in_axes_num, out_axes, out_axes_num);
-  }
-  mlx_vector_array_free(inputs_vector);
-  mlx_vector_array_free(s_inputs_vector);
-  mlx_vector_array_free(s_outputs_vector);
+  mlx_detail_vmap_replace(&res, (mlx_vector_array){(void *)inputs}, (mlx_vector_array){(void *)s_inputs}, (mlx_vector_array){(void *)s_outputs}, in_axes, in_axes_num, out_axes, out_axes_num);
+  mlx_vector_array_free((mlx_vector_array){(void *)inputs});
+  mlx_vector_array_free((mlx_vector_array){(void *)s_inputs});
+  mlx_vector_array_free((mlx_vector_array){(void *)s_outputs});
   return (intptr_t)res.ctx;
 }
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_detail_vmap_trace
-static int glue_detail_vmap_trace(intptr_t *res_0, intptr_t *res_1, intptr_t fun, const intptr_t *inputs, size_t inputs_num, const int *in_axes, size_t in_axes_num) {
-  mlx_vector_array inputs_vector = mlx_vector_array_new_data((const mlx_array *)inputs, inputs_num);
-  int result = inputs_vector.ctx ? mlx_detail_vmap_trace((mlx_vector_array *)res_0, (mlx_vector_array *)res_1, (mlx_closure){(void *)fun}, inputs_vector, in_axes, in_axes_num) : 1;
-  mlx_vector_array_free(inputs_vector);
-  return result;
+static intptr_t glue_detail_vmap_trace(intptr_t fun, intptr_t inputs, const int *in_axes, size_t in_axes_num) {
+  mlx_vector_array res_0 = {0};
+  mlx_vector_array res_1 = {0};
+  int result = mlx_detail_vmap_trace(&res_0, &res_1, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)inputs}, in_axes, in_axes_num);
+  mlx_vector_array_free((mlx_vector_array){(void *)inputs});
+  return joined(result, res_0, res_1);
 }
 #endif
 
@@ -829,19 +808,17 @@ static int glue_save_safetensors(const char *file, intptr_t param, intptr_t meta
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_export_function
-static int glue_export_function(const char *file, intptr_t fun, const intptr_t *args, size_t args_num, bool shapeless) {
-  mlx_vector_array args_vector = mlx_vector_array_new_data((const mlx_array *)args, args_num);
-  int result = args_vector.ctx ? mlx_export_function(file, (mlx_closure){(void *)fun}, args_vector, shapeless) : 1;
-  mlx_vector_array_free(args_vector);
+static int glue_export_function(const char *file, intptr_t fun, intptr_t args, bool shapeless) {
+  int result = mlx_export_function(file, (mlx_closure){(void *)fun}, (mlx_vector_array){(void *)args}, shapeless);
+  mlx_vector_array_free((mlx_vector_array){(void *)args});
   return result;
 }
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_export_function_kwargs
-static int glue_export_function_kwargs(const char *file, intptr_t fun, const intptr_t *args, size_t args_num, intptr_t kwargs, bool shapeless) {
-  mlx_vector_array args_vector = mlx_vector_array_new_data((const mlx_array *)args, args_num);
-  int result = args_vector.ctx ? mlx_export_function_kwargs(file, (mlx_closure_kwargs){(void *)fun}, args_vector, (mlx_map_string_to_array){(void *)kwargs}, shapeless) : 1;
-  mlx_vector_array_free(args_vector);
+static int glue_export_function_kwargs(const char *file, intptr_t fun, intptr_t args, intptr_t kwargs, bool shapeless) {
+  int result = mlx_export_function_kwargs(file, (mlx_closure_kwargs){(void *)fun}, (mlx_vector_array){(void *)args}, (mlx_map_string_to_array){(void *)kwargs}, shapeless);
+  mlx_vector_array_free((mlx_vector_array){(void *)args});
   return result;
 }
 #endif
@@ -861,19 +838,17 @@ static int glue_function_exporter_free(intptr_t xfunc) {
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_function_exporter_apply
-static int glue_function_exporter_apply(intptr_t xfunc, const intptr_t *args, size_t args_num) {
-  mlx_vector_array args_vector = mlx_vector_array_new_data((const mlx_array *)args, args_num);
-  int result = args_vector.ctx ? mlx_function_exporter_apply((mlx_function_exporter){(void *)xfunc}, args_vector) : 1;
-  mlx_vector_array_free(args_vector);
+static int glue_function_exporter_apply(intptr_t xfunc, intptr_t args) {
+  int result = mlx_function_exporter_apply((mlx_function_exporter){(void *)xfunc}, (mlx_vector_array){(void *)args});
+  mlx_vector_array_free((mlx_vector_array){(void *)args});
   return result;
 }
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_function_exporter_apply_kwargs
-static int glue_function_exporter_apply_kwargs(intptr_t xfunc, const intptr_t *args, size_t args_num, intptr_t kwargs) {
-  mlx_vector_array args_vector = mlx_vector_array_new_data((const mlx_array *)args, args_num);
-  int result = args_vector.ctx ? mlx_function_exporter_apply_kwargs((mlx_function_exporter){(void *)xfunc}, args_vector, (mlx_map_string_to_array){(void *)kwargs}) : 1;
-  mlx_vector_array_free(args_vector);
+static int glue_function_exporter_apply_kwargs(intptr_t xfunc, intptr_t args, intptr_t kwargs) {
+  int result = mlx_function_exporter_apply_kwargs((mlx_function_exporter){(void *)xfunc}, (mlx_vector_array){(void *)args}, (mlx_map_string_to_array){(void *)kwargs});
+  mlx_vector_array_free((mlx_vector_array){(void *)args});
   return result;
 }
 #endif
@@ -893,34 +868,27 @@ static int glue_imported_function_free(intptr_t xfunc) {
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_imported_function_apply
-static intptr_t glue_imported_function_apply(intptr_t xfunc, const intptr_t *args, size_t args_num) {
+static intptr_t glue_imported_function_apply(intptr_t xfunc, intptr_t args) {
   mlx_vector_array res = {0};
-  mlx_vector_array args_vector = mlx_vector_array_new_data((const mlx_array *)args, args_num);
-  if (args_vector.ctx) {
-    mlx_imported_function_apply(&res, (mlx_imported_function){(void *)xfunc}, args_vector);
-  }
-  mlx_vector_array_free(args_vector);
+  mlx_imported_function_apply(&res, (mlx_imported_function){(void *)xfunc}, (mlx_vector_array){(void *)args});
+  mlx_vector_array_free((mlx_vector_array){(void *)args});
   return (intptr_t)res.ctx;
 }
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_imported_function_apply_kwargs
-static intptr_t glue_imported_function_apply_kwargs(intptr_t xfunc, const intptr_t *args, size_t args_num, intptr_t kwargs) {
+static intptr_t glue_imported_function_apply_kwargs(intptr_t xfunc, intptr_t args, intptr_t kwargs) {
   mlx_vector_array res = {0};
-  mlx_vector_array args_vector = mlx_vector_array_new_data((const mlx_array *)args, args_num);
-  if (args_vector.ctx) {
-    mlx_imported_function_apply_kwargs(&res, (mlx_imported_function){(void *)xfunc}, args_vector, (mlx_map_string_to_array){(void *)kwargs});
-  }
-  mlx_vector_array_free(args_vector);
+  mlx_imported_function_apply_kwargs(&res, (mlx_imported_function){(void *)xfunc}, (mlx_vector_array){(void *)args}, (mlx_map_string_to_array){(void *)kwargs});
+  mlx_vector_array_free((mlx_vector_array){(void *)args});
   return (intptr_t)res.ctx;
 }
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_export_function_kwargs_metadata
-static int glue_export_function_kwargs_metadata(const char *file, intptr_t fun, const intptr_t *args, size_t args_num, intptr_t kwargs, bool shapeless, const char *metadata) {
-  mlx_vector_array args_vector = mlx_vector_array_new_data((const mlx_array *)args, args_num);
-  int result = args_vector.ctx ? mlx_export_function_kwargs_metadata(file, (mlx_closure_kwargs){(void *)fun}, args_vector, (mlx_map_string_to_array){(void *)kwargs}, shapeless, metadata) : 1;
-  mlx_vector_array_free(args_vector);
+static int glue_export_function_kwargs_metadata(const char *file, intptr_t fun, intptr_t args, intptr_t kwargs, bool shapeless, const char *metadata) {
+  int result = mlx_export_function_kwargs_metadata(file, (mlx_closure_kwargs){(void *)fun}, (mlx_vector_array){(void *)args}, (mlx_map_string_to_array){(void *)kwargs}, shapeless, metadata);
+  mlx_vector_array_free((mlx_vector_array){(void *)args});
   return result;
 }
 #endif
@@ -1062,10 +1030,9 @@ static int glue_set_wired_limit(size_t *res, size_t limit) {
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_get_array_buffer_size
-static int glue_get_array_buffer_size(size_t *res, const intptr_t *arrays, size_t arrays_num) {
-  mlx_vector_array arrays_vector = mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num);
-  int result = arrays_vector.ctx ? mlx_get_array_buffer_size(res, arrays_vector) : 1;
-  mlx_vector_array_free(arrays_vector);
+static int glue_get_array_buffer_size(size_t *res, intptr_t arrays) {
+  int result = mlx_get_array_buffer_size(res, (mlx_vector_array){(void *)arrays});
+  mlx_vector_array_free((mlx_vector_array){(void *)arrays});
   return result;
 }
 #endif

@@ -169,7 +169,7 @@ static int glue_closure_free(intptr_t cls);
 static intptr_t glue_closure_set(intptr_t src);
 #endif
 #ifndef MLXFFI_LACKS_mlx_closure_apply
-static intptr_t glue_closure_apply(intptr_t cls, const intptr_t *input, size_t input_num);
+static intptr_t glue_closure_apply(intptr_t cls, intptr_t input);
 #endif
 #ifndef MLXFFI_LACKS_mlx_closure_kwargs_new
 static intptr_t glue_closure_kwargs_new(void);
@@ -181,7 +181,7 @@ static int glue_closure_kwargs_free(intptr_t cls);
 static intptr_t glue_closure_kwargs_set(intptr_t src);
 #endif
 #ifndef MLXFFI_LACKS_mlx_closure_kwargs_apply
-static intptr_t glue_closure_kwargs_apply(intptr_t cls, const intptr_t *input_0, size_t input_0_num, intptr_t input_1);
+static intptr_t glue_closure_kwargs_apply(intptr_t cls, intptr_t input_0, intptr_t input_1);
 #endif
 #ifndef MLXFFI_LACKS_mlx_closure_value_and_grad_new
 static intptr_t glue_closure_value_and_grad_new(void);
@@ -193,7 +193,7 @@ static int glue_closure_value_and_grad_free(intptr_t cls);
 static intptr_t glue_closure_value_and_grad_set(intptr_t src);
 #endif
 #ifndef MLXFFI_LACKS_mlx_closure_value_and_grad_apply
-static int glue_closure_value_and_grad_apply(intptr_t *res_0, intptr_t *res_1, intptr_t cls, const intptr_t *input, size_t input_num);
+static intptr_t glue_closure_value_and_grad_apply(intptr_t cls, intptr_t input);
 #endif
 #ifndef MLXFFI_LACKS_mlx_closure_custom_new
 static intptr_t glue_closure_custom_new(void);
@@ -205,7 +205,7 @@ static int glue_closure_custom_free(intptr_t cls);
 static intptr_t glue_closure_custom_set(intptr_t src);
 #endif
 #ifndef MLXFFI_LACKS_mlx_closure_custom_apply
-static intptr_t glue_closure_custom_apply(intptr_t cls, const intptr_t *input_0, size_t input_0_num, const intptr_t *input_1, size_t input_1_num, const intptr_t *input_2, size_t input_2_num);
+static intptr_t glue_closure_custom_apply(intptr_t cls, intptr_t input_0, intptr_t input_1, intptr_t input_2);
 #endif
 #ifndef MLXFFI_LACKS_mlx_closure_custom_jvp_new
 static intptr_t glue_closure_custom_jvp_new(void);
@@ -217,7 +217,7 @@ static int glue_closure_custom_jvp_free(intptr_t cls);
 static intptr_t glue_closure_custom_jvp_set(intptr_t src);
 #endif
 #ifndef MLXFFI_LACKS_mlx_closure_custom_jvp_apply
-static intptr_t glue_closure_custom_jvp_apply(intptr_t cls, const intptr_t *input_0, size_t input_0_num, const intptr_t *input_1, size_t input_1_num, const int *input_2, size_t input_2_num);
+static intptr_t glue_closure_custom_jvp_apply(intptr_t cls, intptr_t input_0, intptr_t input_1, const int *input_2, size_t input_2_num);
 #endif
 #ifndef MLXFFI_LACKS_mlx_closure_custom_vmap_new
 static intptr_t glue_closure_custom_vmap_new(void);
@@ -229,7 +229,7 @@ static int glue_closure_custom_vmap_free(intptr_t cls);
 static intptr_t glue_closure_custom_vmap_set(intptr_t src);
 #endif
 #ifndef MLXFFI_LACKS_mlx_closure_custom_vmap_apply
-static int glue_closure_custom_vmap_apply(intptr_t *res_0, intptr_t *res_1, intptr_t cls, const intptr_t *input_0, size_t input_0_num, const int *input_1, size_t input_1_num);
+static int glue_closure_custom_vmap_apply(intptr_t *res_0, intptr_t *res_1, intptr_t cls, intptr_t input_0, const int *input_1, size_t input_1_num);
 #endif
 #ifndef MLXFFI_LACKS_mlx_compile
 static intptr_t glue_compile(intptr_t fun, bool shapeless);
@@ -253,7 +253,7 @@ static int glue_enable_compile(void);
 static int glue_set_compile_mode(int mode);
 #endif
 #ifndef MLXFFI_LACKS_mlx_async_eval
-static int glue_async_eval(const intptr_t *outputs, size_t outputs_num);
+static int glue_async_eval(intptr_t outputs);
 #endif
 #ifndef MLXFFI_LACKS_mlx_checkpoint
 static intptr_t glue_checkpoint(intptr_t fun);
@@ -265,25 +265,25 @@ static intptr_t glue_custom_function(intptr_t fun, intptr_t fun_vjp, intptr_t fu
 static intptr_t glue_custom_vjp(intptr_t fun, intptr_t fun_vjp);
 #endif
 #ifndef MLXFFI_LACKS_mlx_eval
-static int glue_eval(const intptr_t *outputs, size_t outputs_num);
+static int glue_eval(intptr_t outputs);
 #endif
 #ifndef MLXFFI_LACKS_mlx_jvp
-static int glue_jvp(intptr_t *res_0, intptr_t *res_1, intptr_t fun, const intptr_t *primals, size_t primals_num, const intptr_t *tangents, size_t tangents_num);
+static intptr_t glue_jvp(intptr_t fun, intptr_t primals, intptr_t tangents);
 #endif
 #ifndef MLXFFI_LACKS_mlx_value_and_grad
 static intptr_t glue_value_and_grad(intptr_t fun, const int *argnums, size_t argnums_num);
 #endif
 #ifndef MLXFFI_LACKS_mlx_vjp
-static int glue_vjp(intptr_t *res_0, intptr_t *res_1, intptr_t fun, const intptr_t *primals, size_t primals_num, const intptr_t *cotangents, size_t cotangents_num);
+static intptr_t glue_vjp(intptr_t fun, intptr_t primals, intptr_t cotangents);
 #endif
 #ifndef MLXFFI_LACKS_mlx_vmap
 static intptr_t glue_vmap(intptr_t fun, const int *in_axes, size_t in_axes_num, const int *out_axes, size_t out_axes_num);
 #endif
 #ifndef MLXFFI_LACKS_mlx_detail_vmap_replace
-static intptr_t glue_detail_vmap_replace(const intptr_t *inputs, size_t inputs_num, const intptr_t *s_inputs, size_t s_inputs_num, const intptr_t *s_outputs, size_t s_outputs_num, const int *in_axes, size_t in_axes_num, const int *out_axes, size_t out_axes_num);
+static intptr_t glue_detail_vmap_replace(intptr_t inputs, intptr_t s_inputs, intptr_t s_outputs, const int *in_axes, size_t in_axes_num, const int *out_axes, size_t out_axes_num);
 #endif
 #ifndef MLXFFI_LACKS_mlx_detail_vmap_trace
-static int glue_detail_vmap_trace(intptr_t *res_0, intptr_t *res_1, intptr_t fun, const intptr_t *inputs, size_t inputs_num, const int *in_axes, size_t in_axes_num);
+static intptr_t glue_detail_vmap_trace(intptr_t fun, intptr_t inputs, const int *in_axes, size_t in_axes_num);
 #endif
 #ifndef MLXFFI_LACKS_mlx_load_reader
 static intptr_t glue_load_reader(intptr_t in_stream, intptr_t s);
@@ -316,10 +316,10 @@ static int glue_save_safetensors_writer(intptr_t in_stream, intptr_t param, intp
 static int glue_save_safetensors(const char *file, intptr_t param, intptr_t metadata);
 #endif
 #ifndef MLXFFI_LACKS_mlx_export_function
-static int glue_export_function(const char *file, intptr_t fun, const intptr_t *args, size_t args_num, bool shapeless);
+static int glue_export_function(const char *file, intptr_t fun, intptr_t args, bool shapeless);
 #endif
 #ifndef MLXFFI_LACKS_mlx_export_function_kwargs
-static int glue_export_function_kwargs(const char *file, intptr_t fun, const intptr_t *args, size_t args_num, intptr_t kwargs, bool shapeless);
+static int glue_export_function_kwargs(const char *file, intptr_t fun, intptr_t args, intptr_t kwargs, bool shapeless);
 #endif
 #ifndef MLXFFI_LACKS_mlx_function_exporter_new
 static intptr_t glue_function_exporter_new(const char *file, intptr_t fun, bool shapeless);
@@ -328,10 +328,10 @@ static intptr_t glue_function_exporter_new(const char *file, intptr_t fun, bool 
 static int glue_function_exporter_free(intptr_t xfunc);
 #endif
 #ifndef MLXFFI_LACKS_mlx_function_exporter_apply
-static int glue_function_exporter_apply(intptr_t xfunc, const intptr_t *args, size_t args_num);
+static int glue_function_exporter_apply(intptr_t xfunc, intptr_t args);
 #endif
 #ifndef MLXFFI_LACKS_mlx_function_exporter_apply_kwargs
-static int glue_function_exporter_apply_kwargs(intptr_t xfunc, const intptr_t *args, size_t args_num, intptr_t kwargs);
+static int glue_function_exporter_apply_kwargs(intptr_t xfunc, intptr_t args, intptr_t kwargs);
 #endif
 #ifndef MLXFFI_LACKS_mlx_imported_function_new
 static intptr_t glue_imported_function_new(const char *file);
@@ -340,13 +340,13 @@ static intptr_t glue_imported_function_new(const char *file);
 static int glue_imported_function_free(intptr_t xfunc);
 #endif
 #ifndef MLXFFI_LACKS_mlx_imported_function_apply
-static intptr_t glue_imported_function_apply(intptr_t xfunc, const intptr_t *args, size_t args_num);
+static intptr_t glue_imported_function_apply(intptr_t xfunc, intptr_t args);
 #endif
 #ifndef MLXFFI_LACKS_mlx_imported_function_apply_kwargs
-static intptr_t glue_imported_function_apply_kwargs(intptr_t xfunc, const intptr_t *args, size_t args_num, intptr_t kwargs);
+static intptr_t glue_imported_function_apply_kwargs(intptr_t xfunc, intptr_t args, intptr_t kwargs);
 #endif
 #ifndef MLXFFI_LACKS_mlx_export_function_kwargs_metadata
-static int glue_export_function_kwargs_metadata(const char *file, intptr_t fun, const intptr_t *args, size_t args_num, intptr_t kwargs, bool shapeless, const char *metadata);
+static int glue_export_function_kwargs_metadata(const char *file, intptr_t fun, intptr_t args, intptr_t kwargs, bool shapeless, const char *metadata);
 #endif
 #ifndef MLXFFI_LACKS_mlx_function_exporter_close
 static int glue_function_exporter_close(intptr_t xfunc);
@@ -406,7 +406,7 @@ static int glue_set_memory_limit(size_t *res, size_t limit);
 static int glue_set_wired_limit(size_t *res, size_t limit);
 #endif
 #ifndef MLXFFI_LACKS_mlx_get_array_buffer_size
-static int glue_get_array_buffer_size(size_t *res, const intptr_t *arrays, size_t arrays_num);
+static int glue_get_array_buffer_size(size_t *res, intptr_t arrays);
 #endif
 #ifndef MLXFFI_LACKS_mlx_metal_is_available
 static int glue_metal_is_available(bool *res);

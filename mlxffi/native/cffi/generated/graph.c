@@ -2,6 +2,7 @@
 
 #ifndef MLXFFI_LACKS_mlx_dtype_size
 static size_t glue_dtype_size(int dtype) {
+  HOLD;
   size_t result = mlx_dtype_size((mlx_dtype)dtype);
   return result;
 }
@@ -9,6 +10,7 @@ static size_t glue_dtype_size(int dtype) {
 
 #ifndef MLXFFI_LACKS_mlx_array_new
 static intptr_t glue_array_new(void) {
+  HOLD;
   mlx_array result = mlx_array_new();
   return (intptr_t)result.ctx;
 }
@@ -16,6 +18,7 @@ static intptr_t glue_array_new(void) {
 
 #ifndef MLXFFI_LACKS_mlx_array_free
 static int glue_array_free(intptr_t arr) {
+  HOLD;
   int result = mlx_array_free((mlx_array){(void *)arr});
   return result;
 }
@@ -23,6 +26,7 @@ static int glue_array_free(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_new_bool
 static intptr_t glue_array_new_bool(bool val) {
+  HOLD;
   mlx_array result = mlx_array_new_bool(val);
   return (intptr_t)result.ctx;
 }
@@ -30,6 +34,7 @@ static intptr_t glue_array_new_bool(bool val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_new_int
 static intptr_t glue_array_new_int(int val) {
+  HOLD;
   mlx_array result = mlx_array_new_int(val);
   return (intptr_t)result.ctx;
 }
@@ -37,6 +42,7 @@ static intptr_t glue_array_new_int(int val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_new_float32
 static intptr_t glue_array_new_float32(float val) {
+  HOLD;
   mlx_array result = mlx_array_new_float32(val);
   return (intptr_t)result.ctx;
 }
@@ -44,6 +50,7 @@ static intptr_t glue_array_new_float32(float val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_new_float
 static intptr_t glue_array_new_float(float val) {
+  HOLD;
   mlx_array result = mlx_array_new_float(val);
   return (intptr_t)result.ctx;
 }
@@ -51,6 +58,7 @@ static intptr_t glue_array_new_float(float val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_new_float64
 static intptr_t glue_array_new_float64(double val) {
+  HOLD;
   mlx_array result = mlx_array_new_float64(val);
   return (intptr_t)result.ctx;
 }
@@ -58,6 +66,7 @@ static intptr_t glue_array_new_float64(double val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_new_double
 static intptr_t glue_array_new_double(double val) {
+  HOLD;
   mlx_array result = mlx_array_new_double(val);
   return (intptr_t)result.ctx;
 }
@@ -65,6 +74,7 @@ static intptr_t glue_array_new_double(double val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_new_complex
 static intptr_t glue_array_new_complex(float real_val, float imag_val) {
+  HOLD;
   mlx_array result = mlx_array_new_complex(real_val, imag_val);
   return (intptr_t)result.ctx;
 }
@@ -72,6 +82,7 @@ static intptr_t glue_array_new_complex(float real_val, float imag_val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_set
 static intptr_t glue_array_set(intptr_t src) {
+  HOLD;
   mlx_array arr = {0};
   mlx_array_set(&arr, (mlx_array){(void *)src});
   return (intptr_t)arr.ctx;
@@ -80,6 +91,7 @@ static intptr_t glue_array_set(intptr_t src) {
 
 #ifndef MLXFFI_LACKS_mlx_array_set_bool
 static intptr_t glue_array_set_bool(bool val) {
+  HOLD;
   mlx_array arr = {0};
   mlx_array_set_bool(&arr, val);
   return (intptr_t)arr.ctx;
@@ -88,6 +100,7 @@ static intptr_t glue_array_set_bool(bool val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_set_int
 static intptr_t glue_array_set_int(int val) {
+  HOLD;
   mlx_array arr = {0};
   mlx_array_set_int(&arr, val);
   return (intptr_t)arr.ctx;
@@ -96,6 +109,7 @@ static intptr_t glue_array_set_int(int val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_set_float32
 static intptr_t glue_array_set_float32(float val) {
+  HOLD;
   mlx_array arr = {0};
   mlx_array_set_float32(&arr, val);
   return (intptr_t)arr.ctx;
@@ -104,6 +118,7 @@ static intptr_t glue_array_set_float32(float val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_set_float
 static intptr_t glue_array_set_float(float val) {
+  HOLD;
   mlx_array arr = {0};
   mlx_array_set_float(&arr, val);
   return (intptr_t)arr.ctx;
@@ -112,6 +127,7 @@ static intptr_t glue_array_set_float(float val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_set_float64
 static intptr_t glue_array_set_float64(double val) {
+  HOLD;
   mlx_array arr = {0};
   mlx_array_set_float64(&arr, val);
   return (intptr_t)arr.ctx;
@@ -120,6 +136,7 @@ static intptr_t glue_array_set_float64(double val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_set_double
 static intptr_t glue_array_set_double(double val) {
+  HOLD;
   mlx_array arr = {0};
   mlx_array_set_double(&arr, val);
   return (intptr_t)arr.ctx;
@@ -128,6 +145,7 @@ static intptr_t glue_array_set_double(double val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_set_complex
 static intptr_t glue_array_set_complex(float real_val, float imag_val) {
+  HOLD;
   mlx_array arr = {0};
   mlx_array_set_complex(&arr, real_val, imag_val);
   return (intptr_t)arr.ctx;
@@ -136,6 +154,7 @@ static intptr_t glue_array_set_complex(float real_val, float imag_val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_itemsize
 static size_t glue_array_itemsize(intptr_t arr) {
+  HOLD;
   size_t result = mlx_array_itemsize((mlx_array){(void *)arr});
   return result;
 }
@@ -143,6 +162,7 @@ static size_t glue_array_itemsize(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_size
 static size_t glue_array_size(intptr_t arr) {
+  HOLD;
   size_t result = mlx_array_size((mlx_array){(void *)arr});
   return result;
 }
@@ -150,6 +170,7 @@ static size_t glue_array_size(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_nbytes
 static size_t glue_array_nbytes(intptr_t arr) {
+  HOLD;
   size_t result = mlx_array_nbytes((mlx_array){(void *)arr});
   return result;
 }
@@ -157,6 +178,7 @@ static size_t glue_array_nbytes(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_ndim
 static size_t glue_array_ndim(intptr_t arr) {
+  HOLD;
   size_t result = mlx_array_ndim((mlx_array){(void *)arr});
   return result;
 }
@@ -164,6 +186,7 @@ static size_t glue_array_ndim(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_shape
 static const int *glue_array_shape(intptr_t arr) {
+  HOLD;
   const int * result = mlx_array_shape((mlx_array){(void *)arr});
   return result;
 }
@@ -171,6 +194,7 @@ static const int *glue_array_shape(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_strides
 static const size_t *glue_array_strides(intptr_t arr) {
+  HOLD;
   const size_t * result = mlx_array_strides((mlx_array){(void *)arr});
   return result;
 }
@@ -178,6 +202,7 @@ static const size_t *glue_array_strides(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_dim
 static int glue_array_dim(intptr_t arr, int dim) {
+  HOLD;
   int result = mlx_array_dim((mlx_array){(void *)arr}, dim);
   return result;
 }
@@ -185,6 +210,7 @@ static int glue_array_dim(intptr_t arr, int dim) {
 
 #ifndef MLXFFI_LACKS_mlx_array_dtype
 static int glue_array_dtype(intptr_t arr) {
+  HOLD;
   mlx_dtype result = mlx_array_dtype((mlx_array){(void *)arr});
   return result;
 }
@@ -192,6 +218,7 @@ static int glue_array_dtype(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_data_bool
 static const bool *glue_array_data_bool(intptr_t arr) {
+  HOLD;
   const bool * result = mlx_array_data_bool((mlx_array){(void *)arr});
   return result;
 }
@@ -199,6 +226,7 @@ static const bool *glue_array_data_bool(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_data_uint8
 static const uint8_t *glue_array_data_uint8(intptr_t arr) {
+  HOLD;
   const uint8_t * result = mlx_array_data_uint8((mlx_array){(void *)arr});
   return result;
 }
@@ -206,6 +234,7 @@ static const uint8_t *glue_array_data_uint8(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_data_uint16
 static const uint16_t *glue_array_data_uint16(intptr_t arr) {
+  HOLD;
   const uint16_t * result = mlx_array_data_uint16((mlx_array){(void *)arr});
   return result;
 }
@@ -213,6 +242,7 @@ static const uint16_t *glue_array_data_uint16(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_data_uint32
 static const uint32_t *glue_array_data_uint32(intptr_t arr) {
+  HOLD;
   const uint32_t * result = mlx_array_data_uint32((mlx_array){(void *)arr});
   return result;
 }
@@ -220,6 +250,7 @@ static const uint32_t *glue_array_data_uint32(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_data_uint64
 static const uint64_t *glue_array_data_uint64(intptr_t arr) {
+  HOLD;
   const uint64_t * result = mlx_array_data_uint64((mlx_array){(void *)arr});
   return result;
 }
@@ -227,6 +258,7 @@ static const uint64_t *glue_array_data_uint64(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_data_int8
 static const int8_t *glue_array_data_int8(intptr_t arr) {
+  HOLD;
   const int8_t * result = mlx_array_data_int8((mlx_array){(void *)arr});
   return result;
 }
@@ -234,6 +266,7 @@ static const int8_t *glue_array_data_int8(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_data_int16
 static const int16_t *glue_array_data_int16(intptr_t arr) {
+  HOLD;
   const int16_t * result = mlx_array_data_int16((mlx_array){(void *)arr});
   return result;
 }
@@ -241,6 +274,7 @@ static const int16_t *glue_array_data_int16(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_data_int32
 static const int32_t *glue_array_data_int32(intptr_t arr) {
+  HOLD;
   const int32_t * result = mlx_array_data_int32((mlx_array){(void *)arr});
   return result;
 }
@@ -248,6 +282,7 @@ static const int32_t *glue_array_data_int32(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_data_int64
 static const int64_t *glue_array_data_int64(intptr_t arr) {
+  HOLD;
   const int64_t * result = mlx_array_data_int64((mlx_array){(void *)arr});
   return result;
 }
@@ -255,6 +290,7 @@ static const int64_t *glue_array_data_int64(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_data_float32
 static const float *glue_array_data_float32(intptr_t arr) {
+  HOLD;
   const float * result = mlx_array_data_float32((mlx_array){(void *)arr});
   return result;
 }
@@ -262,6 +298,7 @@ static const float *glue_array_data_float32(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_data_float64
 static const double *glue_array_data_float64(intptr_t arr) {
+  HOLD;
   const double * result = mlx_array_data_float64((mlx_array){(void *)arr});
   return result;
 }
@@ -269,6 +306,7 @@ static const double *glue_array_data_float64(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS__mlx_array_is_available
 static int glue_array_is_available(bool *res, intptr_t arr) {
+  HOLD;
   int result = _mlx_array_is_available(res, (mlx_array){(void *)arr});
   return result;
 }
@@ -276,6 +314,7 @@ static int glue_array_is_available(bool *res, intptr_t arr) {
 
 #ifndef MLXFFI_LACKS__mlx_array_is_contiguous
 static int glue_array_is_contiguous(bool *res, intptr_t arr) {
+  HOLD;
   int result = _mlx_array_is_contiguous(res, (mlx_array){(void *)arr});
   return result;
 }
@@ -283,6 +322,7 @@ static int glue_array_is_contiguous(bool *res, intptr_t arr) {
 
 #ifndef MLXFFI_LACKS__mlx_array_is_row_contiguous
 static int glue_array_is_row_contiguous(bool *res, intptr_t arr) {
+  HOLD;
   int result = _mlx_array_is_row_contiguous(res, (mlx_array){(void *)arr});
   return result;
 }
@@ -290,6 +330,7 @@ static int glue_array_is_row_contiguous(bool *res, intptr_t arr) {
 
 #ifndef MLXFFI_LACKS__mlx_array_is_col_contiguous
 static int glue_array_is_col_contiguous(bool *res, intptr_t arr) {
+  HOLD;
   int result = _mlx_array_is_col_contiguous(res, (mlx_array){(void *)arr});
   return result;
 }
@@ -297,6 +338,7 @@ static int glue_array_is_col_contiguous(bool *res, intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_abs
 static intptr_t glue_abs(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_abs(&res, (mlx_array){(void *)a}, s_handle);
@@ -307,6 +349,7 @@ static intptr_t glue_abs(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_add
 static intptr_t glue_add(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_add(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -317,6 +360,7 @@ static intptr_t glue_add(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_addmm
 static intptr_t glue_addmm(intptr_t c, intptr_t a, intptr_t b, float alpha, float beta, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_addmm(&res, (mlx_array){(void *)c}, (mlx_array){(void *)a}, (mlx_array){(void *)b}, alpha, beta, s_handle);
@@ -327,6 +371,7 @@ static intptr_t glue_addmm(intptr_t c, intptr_t a, intptr_t b, float alpha, floa
 
 #ifndef MLXFFI_LACKS_mlx_all_axes
 static intptr_t glue_all_axes(intptr_t a, const int *axes, size_t axes_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_all_axes(&res, (mlx_array){(void *)a}, axes, axes_num, keepdims, s_handle);
@@ -337,6 +382,7 @@ static intptr_t glue_all_axes(intptr_t a, const int *axes, size_t axes_num, bool
 
 #ifndef MLXFFI_LACKS_mlx_all_axis
 static intptr_t glue_all_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_all_axis(&res, (mlx_array){(void *)a}, axis, keepdims, s_handle);
@@ -347,6 +393,7 @@ static intptr_t glue_all_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_all
 static intptr_t glue_all(intptr_t a, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_all(&res, (mlx_array){(void *)a}, keepdims, s_handle);
@@ -357,6 +404,7 @@ static intptr_t glue_all(intptr_t a, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_allclose
 static intptr_t glue_allclose(intptr_t a, intptr_t b, double rtol, double atol, bool equal_nan, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_allclose(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, rtol, atol, equal_nan, s_handle);
@@ -367,6 +415,7 @@ static intptr_t glue_allclose(intptr_t a, intptr_t b, double rtol, double atol, 
 
 #ifndef MLXFFI_LACKS_mlx_any_axes
 static intptr_t glue_any_axes(intptr_t a, const int *axes, size_t axes_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_any_axes(&res, (mlx_array){(void *)a}, axes, axes_num, keepdims, s_handle);
@@ -377,6 +426,7 @@ static intptr_t glue_any_axes(intptr_t a, const int *axes, size_t axes_num, bool
 
 #ifndef MLXFFI_LACKS_mlx_any_axis
 static intptr_t glue_any_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_any_axis(&res, (mlx_array){(void *)a}, axis, keepdims, s_handle);
@@ -387,6 +437,7 @@ static intptr_t glue_any_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_any
 static intptr_t glue_any(intptr_t a, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_any(&res, (mlx_array){(void *)a}, keepdims, s_handle);
@@ -397,6 +448,7 @@ static intptr_t glue_any(intptr_t a, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_arange
 static intptr_t glue_arange(double start, double stop, double step, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_arange(&res, start, stop, step, (mlx_dtype)dtype, s_handle);
@@ -407,6 +459,7 @@ static intptr_t glue_arange(double start, double stop, double step, int dtype, i
 
 #ifndef MLXFFI_LACKS_mlx_arccos
 static intptr_t glue_arccos(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_arccos(&res, (mlx_array){(void *)a}, s_handle);
@@ -417,6 +470,7 @@ static intptr_t glue_arccos(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_arccosh
 static intptr_t glue_arccosh(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_arccosh(&res, (mlx_array){(void *)a}, s_handle);
@@ -427,6 +481,7 @@ static intptr_t glue_arccosh(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_arcsin
 static intptr_t glue_arcsin(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_arcsin(&res, (mlx_array){(void *)a}, s_handle);
@@ -437,6 +492,7 @@ static intptr_t glue_arcsin(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_arcsinh
 static intptr_t glue_arcsinh(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_arcsinh(&res, (mlx_array){(void *)a}, s_handle);
@@ -447,6 +503,7 @@ static intptr_t glue_arcsinh(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_arctan
 static intptr_t glue_arctan(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_arctan(&res, (mlx_array){(void *)a}, s_handle);
@@ -457,6 +514,7 @@ static intptr_t glue_arctan(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_arctan2
 static intptr_t glue_arctan2(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_arctan2(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -467,6 +525,7 @@ static intptr_t glue_arctan2(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_arctanh
 static intptr_t glue_arctanh(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_arctanh(&res, (mlx_array){(void *)a}, s_handle);
@@ -477,6 +536,7 @@ static intptr_t glue_arctanh(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_argmax_axis
 static intptr_t glue_argmax_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_argmax_axis(&res, (mlx_array){(void *)a}, axis, keepdims, s_handle);
@@ -487,6 +547,7 @@ static intptr_t glue_argmax_axis(intptr_t a, int axis, bool keepdims, intptr_t s
 
 #ifndef MLXFFI_LACKS_mlx_argmax
 static intptr_t glue_argmax(intptr_t a, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_argmax(&res, (mlx_array){(void *)a}, keepdims, s_handle);
@@ -497,6 +558,7 @@ static intptr_t glue_argmax(intptr_t a, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_argmin_axis
 static intptr_t glue_argmin_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_argmin_axis(&res, (mlx_array){(void *)a}, axis, keepdims, s_handle);
@@ -507,6 +569,7 @@ static intptr_t glue_argmin_axis(intptr_t a, int axis, bool keepdims, intptr_t s
 
 #ifndef MLXFFI_LACKS_mlx_argmin
 static intptr_t glue_argmin(intptr_t a, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_argmin(&res, (mlx_array){(void *)a}, keepdims, s_handle);
@@ -517,6 +580,7 @@ static intptr_t glue_argmin(intptr_t a, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_argpartition_axis
 static intptr_t glue_argpartition_axis(intptr_t a, int kth, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_argpartition_axis(&res, (mlx_array){(void *)a}, kth, axis, s_handle);
@@ -527,6 +591,7 @@ static intptr_t glue_argpartition_axis(intptr_t a, int kth, int axis, intptr_t s
 
 #ifndef MLXFFI_LACKS_mlx_argpartition
 static intptr_t glue_argpartition(intptr_t a, int kth, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_argpartition(&res, (mlx_array){(void *)a}, kth, s_handle);
@@ -537,6 +602,7 @@ static intptr_t glue_argpartition(intptr_t a, int kth, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_argsort_axis
 static intptr_t glue_argsort_axis(intptr_t a, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_argsort_axis(&res, (mlx_array){(void *)a}, axis, s_handle);
@@ -547,6 +613,7 @@ static intptr_t glue_argsort_axis(intptr_t a, int axis, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_argsort
 static intptr_t glue_argsort(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_argsort(&res, (mlx_array){(void *)a}, s_handle);
@@ -557,6 +624,7 @@ static intptr_t glue_argsort(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_array_equal
 static intptr_t glue_array_equal(intptr_t a, intptr_t b, bool equal_nan, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_array_equal(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, equal_nan, s_handle);
@@ -567,6 +635,7 @@ static intptr_t glue_array_equal(intptr_t a, intptr_t b, bool equal_nan, intptr_
 
 #ifndef MLXFFI_LACKS_mlx_as_strided
 static intptr_t glue_as_strided(intptr_t a, const int *shape, size_t shape_num, const int64_t *strides, size_t strides_num, size_t offset, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_as_strided(&res, (mlx_array){(void *)a}, shape, shape_num, strides, strides_num, offset, s_handle);
@@ -577,6 +646,7 @@ static intptr_t glue_as_strided(intptr_t a, const int *shape, size_t shape_num, 
 
 #ifndef MLXFFI_LACKS_mlx_astype
 static intptr_t glue_astype(intptr_t a, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_astype(&res, (mlx_array){(void *)a}, (mlx_dtype)dtype, s_handle);
@@ -587,6 +657,7 @@ static intptr_t glue_astype(intptr_t a, int dtype, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_atleast_1d
 static intptr_t glue_atleast_1d(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_atleast_1d(&res, (mlx_array){(void *)a}, s_handle);
@@ -597,6 +668,7 @@ static intptr_t glue_atleast_1d(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_atleast_2d
 static intptr_t glue_atleast_2d(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_atleast_2d(&res, (mlx_array){(void *)a}, s_handle);
@@ -607,6 +679,7 @@ static intptr_t glue_atleast_2d(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_atleast_3d
 static intptr_t glue_atleast_3d(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_atleast_3d(&res, (mlx_array){(void *)a}, s_handle);
@@ -617,6 +690,7 @@ static intptr_t glue_atleast_3d(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_bartlett
 static intptr_t glue_bartlett(int M, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_bartlett(&res, M, s_handle);
@@ -627,6 +701,7 @@ static intptr_t glue_bartlett(int M, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_bitwise_and
 static intptr_t glue_bitwise_and(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_bitwise_and(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -637,6 +712,7 @@ static intptr_t glue_bitwise_and(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_bitwise_invert
 static intptr_t glue_bitwise_invert(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_bitwise_invert(&res, (mlx_array){(void *)a}, s_handle);
@@ -647,6 +723,7 @@ static intptr_t glue_bitwise_invert(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_bitwise_or
 static intptr_t glue_bitwise_or(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_bitwise_or(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -657,6 +734,7 @@ static intptr_t glue_bitwise_or(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_bitwise_xor
 static intptr_t glue_bitwise_xor(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_bitwise_xor(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -667,6 +745,7 @@ static intptr_t glue_bitwise_xor(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_blackman
 static intptr_t glue_blackman(int M, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_blackman(&res, M, s_handle);
@@ -677,6 +756,7 @@ static intptr_t glue_blackman(int M, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_block_masked_mm
 static intptr_t glue_block_masked_mm(intptr_t a, intptr_t b, int block_size, intptr_t mask_out, intptr_t mask_lhs, intptr_t mask_rhs, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_block_masked_mm(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, block_size, (mlx_array){(void *)mask_out}, (mlx_array){(void *)mask_lhs}, (mlx_array){(void *)mask_rhs}, s_handle);
@@ -687,6 +767,7 @@ static intptr_t glue_block_masked_mm(intptr_t a, intptr_t b, int block_size, int
 
 #ifndef MLXFFI_LACKS_mlx_broadcast_arrays
 static intptr_t glue_broadcast_arrays(const intptr_t *inputs, size_t inputs_num, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_vector_array inputs_vector = mlx_vector_array_new_data((const mlx_array *)inputs, inputs_num);
   mlx_stream s_handle = glue_stream(s);
@@ -701,6 +782,7 @@ static intptr_t glue_broadcast_arrays(const intptr_t *inputs, size_t inputs_num,
 
 #ifndef MLXFFI_LACKS_mlx_broadcast_to
 static intptr_t glue_broadcast_to(intptr_t a, const int *shape, size_t shape_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_broadcast_to(&res, (mlx_array){(void *)a}, shape, shape_num, s_handle);
@@ -711,6 +793,7 @@ static intptr_t glue_broadcast_to(intptr_t a, const int *shape, size_t shape_num
 
 #ifndef MLXFFI_LACKS_mlx_ceil
 static intptr_t glue_ceil(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_ceil(&res, (mlx_array){(void *)a}, s_handle);
@@ -721,6 +804,7 @@ static intptr_t glue_ceil(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_clip
 static intptr_t glue_clip(intptr_t a, intptr_t a_min, intptr_t a_max, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_clip(&res, (mlx_array){(void *)a}, (mlx_array){(void *)a_min}, (mlx_array){(void *)a_max}, s_handle);
@@ -731,6 +815,7 @@ static intptr_t glue_clip(intptr_t a, intptr_t a_min, intptr_t a_max, intptr_t s
 
 #ifndef MLXFFI_LACKS_mlx_concatenate_axis
 static intptr_t glue_concatenate_axis(const intptr_t *arrays, size_t arrays_num, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_vector_array arrays_vector = mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num);
   mlx_stream s_handle = glue_stream(s);
@@ -745,6 +830,7 @@ static intptr_t glue_concatenate_axis(const intptr_t *arrays, size_t arrays_num,
 
 #ifndef MLXFFI_LACKS_mlx_concatenate
 static intptr_t glue_concatenate(const intptr_t *arrays, size_t arrays_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_vector_array arrays_vector = mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num);
   mlx_stream s_handle = glue_stream(s);
@@ -759,6 +845,7 @@ static intptr_t glue_concatenate(const intptr_t *arrays, size_t arrays_num, intp
 
 #ifndef MLXFFI_LACKS_mlx_conjugate
 static intptr_t glue_conjugate(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_conjugate(&res, (mlx_array){(void *)a}, s_handle);
@@ -769,6 +856,7 @@ static intptr_t glue_conjugate(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_contiguous
 static intptr_t glue_contiguous(intptr_t a, bool allow_col_major, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_contiguous(&res, (mlx_array){(void *)a}, allow_col_major, s_handle);
@@ -779,6 +867,7 @@ static intptr_t glue_contiguous(intptr_t a, bool allow_col_major, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_conv1d
 static intptr_t glue_conv1d(intptr_t input, intptr_t weight, int stride, int padding, int dilation, int groups, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_conv1d(&res, (mlx_array){(void *)input}, (mlx_array){(void *)weight}, stride, padding, dilation, groups, s_handle);
@@ -789,6 +878,7 @@ static intptr_t glue_conv1d(intptr_t input, intptr_t weight, int stride, int pad
 
 #ifndef MLXFFI_LACKS_mlx_conv2d
 static intptr_t glue_conv2d(intptr_t input, intptr_t weight, int stride_0, int stride_1, int padding_0, int padding_1, int dilation_0, int dilation_1, int groups, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_conv2d(&res, (mlx_array){(void *)input}, (mlx_array){(void *)weight}, stride_0, stride_1, padding_0, padding_1, dilation_0, dilation_1, groups, s_handle);
@@ -799,6 +889,7 @@ static intptr_t glue_conv2d(intptr_t input, intptr_t weight, int stride_0, int s
 
 #ifndef MLXFFI_LACKS_mlx_conv3d
 static intptr_t glue_conv3d(intptr_t input, intptr_t weight, int stride_0, int stride_1, int stride_2, int padding_0, int padding_1, int padding_2, int dilation_0, int dilation_1, int dilation_2, int groups, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_conv3d(&res, (mlx_array){(void *)input}, (mlx_array){(void *)weight}, stride_0, stride_1, stride_2, padding_0, padding_1, padding_2, dilation_0, dilation_1, dilation_2, groups, s_handle);
@@ -809,6 +900,7 @@ static intptr_t glue_conv3d(intptr_t input, intptr_t weight, int stride_0, int s
 
 #ifndef MLXFFI_LACKS_mlx_conv_general
 static intptr_t glue_conv_general(intptr_t input, intptr_t weight, const int *stride, size_t stride_num, const int *padding_lo, size_t padding_lo_num, const int *padding_hi, size_t padding_hi_num, const int *kernel_dilation, size_t kernel_dilation_num, const int *input_dilation, size_t input_dilation_num, int groups, bool flip, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_conv_general(&res, (mlx_array){(void *)input}, (mlx_array){(void *)weight}, stride, stride_num, padding_lo, padding_lo_num, padding_hi, padding_hi_num, kernel_dilation, kernel_dilation_num, input_dilation, input_dilation_num, groups, flip, s_handle);
@@ -819,6 +911,7 @@ static intptr_t glue_conv_general(intptr_t input, intptr_t weight, const int *st
 
 #ifndef MLXFFI_LACKS_mlx_conv_transpose1d
 static intptr_t glue_conv_transpose1d(intptr_t input, intptr_t weight, int stride, int padding, int dilation, int output_padding, int groups, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_conv_transpose1d(&res, (mlx_array){(void *)input}, (mlx_array){(void *)weight}, stride, padding, dilation, output_padding, groups, s_handle);
@@ -829,6 +922,7 @@ static intptr_t glue_conv_transpose1d(intptr_t input, intptr_t weight, int strid
 
 #ifndef MLXFFI_LACKS_mlx_conv_transpose2d
 static intptr_t glue_conv_transpose2d(intptr_t input, intptr_t weight, int stride_0, int stride_1, int padding_0, int padding_1, int dilation_0, int dilation_1, int output_padding_0, int output_padding_1, int groups, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_conv_transpose2d(&res, (mlx_array){(void *)input}, (mlx_array){(void *)weight}, stride_0, stride_1, padding_0, padding_1, dilation_0, dilation_1, output_padding_0, output_padding_1, groups, s_handle);
@@ -839,6 +933,7 @@ static intptr_t glue_conv_transpose2d(intptr_t input, intptr_t weight, int strid
 
 #ifndef MLXFFI_LACKS_mlx_conv_transpose3d
 static intptr_t glue_conv_transpose3d(intptr_t input, intptr_t weight, int stride_0, int stride_1, int stride_2, int padding_0, int padding_1, int padding_2, int dilation_0, int dilation_1, int dilation_2, int output_padding_0, int output_padding_1, int output_padding_2, int groups, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_conv_transpose3d(&res, (mlx_array){(void *)input}, (mlx_array){(void *)weight}, stride_0, stride_1, stride_2, padding_0, padding_1, padding_2, dilation_0, dilation_1, dilation_2, output_padding_0, output_padding_1, output_padding_2, groups, s_handle);
@@ -849,6 +944,7 @@ static intptr_t glue_conv_transpose3d(intptr_t input, intptr_t weight, int strid
 
 #ifndef MLXFFI_LACKS_mlx_copy
 static intptr_t glue_copy(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_copy(&res, (mlx_array){(void *)a}, s_handle);
@@ -859,6 +955,7 @@ static intptr_t glue_copy(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_cos
 static intptr_t glue_cos(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_cos(&res, (mlx_array){(void *)a}, s_handle);
@@ -869,6 +966,7 @@ static intptr_t glue_cos(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_cosh
 static intptr_t glue_cosh(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_cosh(&res, (mlx_array){(void *)a}, s_handle);
@@ -879,6 +977,7 @@ static intptr_t glue_cosh(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_cummax
 static intptr_t glue_cummax(intptr_t a, int axis, bool reverse, bool inclusive, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_cummax(&res, (mlx_array){(void *)a}, axis, reverse, inclusive, s_handle);
@@ -889,6 +988,7 @@ static intptr_t glue_cummax(intptr_t a, int axis, bool reverse, bool inclusive, 
 
 #ifndef MLXFFI_LACKS_mlx_cummin
 static intptr_t glue_cummin(intptr_t a, int axis, bool reverse, bool inclusive, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_cummin(&res, (mlx_array){(void *)a}, axis, reverse, inclusive, s_handle);
@@ -899,6 +999,7 @@ static intptr_t glue_cummin(intptr_t a, int axis, bool reverse, bool inclusive, 
 
 #ifndef MLXFFI_LACKS_mlx_cumprod
 static intptr_t glue_cumprod(intptr_t a, int axis, bool reverse, bool inclusive, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_cumprod(&res, (mlx_array){(void *)a}, axis, reverse, inclusive, s_handle);
@@ -909,6 +1010,7 @@ static intptr_t glue_cumprod(intptr_t a, int axis, bool reverse, bool inclusive,
 
 #ifndef MLXFFI_LACKS_mlx_cumsum
 static intptr_t glue_cumsum(intptr_t a, int axis, bool reverse, bool inclusive, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_cumsum(&res, (mlx_array){(void *)a}, axis, reverse, inclusive, s_handle);
@@ -919,6 +1021,7 @@ static intptr_t glue_cumsum(intptr_t a, int axis, bool reverse, bool inclusive, 
 
 #ifndef MLXFFI_LACKS_mlx_degrees
 static intptr_t glue_degrees(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_degrees(&res, (mlx_array){(void *)a}, s_handle);
@@ -929,6 +1032,7 @@ static intptr_t glue_degrees(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_depends
 static intptr_t glue_depends(const intptr_t *inputs, size_t inputs_num, const intptr_t *dependencies, size_t dependencies_num) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_vector_array inputs_vector = mlx_vector_array_new_data((const mlx_array *)inputs, inputs_num);
   mlx_vector_array dependencies_vector = mlx_vector_array_new_data((const mlx_array *)dependencies, dependencies_num);
@@ -943,6 +1047,7 @@ static intptr_t glue_depends(const intptr_t *inputs, size_t inputs_num, const in
 
 #ifndef MLXFFI_LACKS_mlx_dequantize
 static intptr_t glue_dequantize(intptr_t w, intptr_t scales, intptr_t biases, int group_size, bool has_group_size, int bits, bool has_bits, const char *mode, intptr_t global_scale, int dtype, bool has_dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_dequantize(&res, (mlx_array){(void *)w}, (mlx_array){(void *)scales}, (mlx_array){(void *)biases}, (mlx_optional_int){group_size, has_group_size}, (mlx_optional_int){bits, has_bits}, mode, (mlx_array){(void *)global_scale}, (mlx_optional_dtype){(mlx_dtype)dtype, has_dtype}, s_handle);
@@ -953,6 +1058,7 @@ static intptr_t glue_dequantize(intptr_t w, intptr_t scales, intptr_t biases, in
 
 #ifndef MLXFFI_LACKS_mlx_diag
 static intptr_t glue_diag(intptr_t a, int k, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_diag(&res, (mlx_array){(void *)a}, k, s_handle);
@@ -963,6 +1069,7 @@ static intptr_t glue_diag(intptr_t a, int k, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_diagonal
 static intptr_t glue_diagonal(intptr_t a, int offset, int axis1, int axis2, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_diagonal(&res, (mlx_array){(void *)a}, offset, axis1, axis2, s_handle);
@@ -973,6 +1080,7 @@ static intptr_t glue_diagonal(intptr_t a, int offset, int axis1, int axis2, intp
 
 #ifndef MLXFFI_LACKS_mlx_divide
 static intptr_t glue_divide(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_divide(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -983,6 +1091,7 @@ static intptr_t glue_divide(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_divmod
 static intptr_t glue_divmod(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_divmod(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -993,6 +1102,7 @@ static intptr_t glue_divmod(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_einsum
 static intptr_t glue_einsum(const char *subscripts, const intptr_t *operands, size_t operands_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_vector_array operands_vector = mlx_vector_array_new_data((const mlx_array *)operands, operands_num);
   mlx_stream s_handle = glue_stream(s);
@@ -1007,6 +1117,7 @@ static intptr_t glue_einsum(const char *subscripts, const intptr_t *operands, si
 
 #ifndef MLXFFI_LACKS_mlx_equal
 static intptr_t glue_equal(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_equal(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1017,6 +1128,7 @@ static intptr_t glue_equal(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_erf
 static intptr_t glue_erf(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_erf(&res, (mlx_array){(void *)a}, s_handle);
@@ -1027,6 +1139,7 @@ static intptr_t glue_erf(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_erfinv
 static intptr_t glue_erfinv(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_erfinv(&res, (mlx_array){(void *)a}, s_handle);
@@ -1037,6 +1150,7 @@ static intptr_t glue_erfinv(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_exp
 static intptr_t glue_exp(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_exp(&res, (mlx_array){(void *)a}, s_handle);
@@ -1047,6 +1161,7 @@ static intptr_t glue_exp(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_expand_dims_axes
 static intptr_t glue_expand_dims_axes(intptr_t a, const int *axes, size_t axes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_expand_dims_axes(&res, (mlx_array){(void *)a}, axes, axes_num, s_handle);
@@ -1057,6 +1172,7 @@ static intptr_t glue_expand_dims_axes(intptr_t a, const int *axes, size_t axes_n
 
 #ifndef MLXFFI_LACKS_mlx_expand_dims
 static intptr_t glue_expand_dims(intptr_t a, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_expand_dims(&res, (mlx_array){(void *)a}, axis, s_handle);
@@ -1067,6 +1183,7 @@ static intptr_t glue_expand_dims(intptr_t a, int axis, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_expm1
 static intptr_t glue_expm1(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_expm1(&res, (mlx_array){(void *)a}, s_handle);
@@ -1077,6 +1194,7 @@ static intptr_t glue_expm1(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_eye
 static intptr_t glue_eye(int n, int m, int k, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_eye(&res, n, m, k, (mlx_dtype)dtype, s_handle);
@@ -1087,6 +1205,7 @@ static intptr_t glue_eye(int n, int m, int k, int dtype, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_flatten
 static intptr_t glue_flatten(intptr_t a, int start_axis, int end_axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_flatten(&res, (mlx_array){(void *)a}, start_axis, end_axis, s_handle);
@@ -1097,6 +1216,7 @@ static intptr_t glue_flatten(intptr_t a, int start_axis, int end_axis, intptr_t 
 
 #ifndef MLXFFI_LACKS_mlx_floor
 static intptr_t glue_floor(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_floor(&res, (mlx_array){(void *)a}, s_handle);
@@ -1107,6 +1227,7 @@ static intptr_t glue_floor(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_floor_divide
 static intptr_t glue_floor_divide(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_floor_divide(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1117,6 +1238,7 @@ static intptr_t glue_floor_divide(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_from_fp8
 static intptr_t glue_from_fp8(intptr_t x, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_from_fp8(&res, (mlx_array){(void *)x}, (mlx_dtype)dtype, s_handle);
@@ -1127,6 +1249,7 @@ static intptr_t glue_from_fp8(intptr_t x, int dtype, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_full
 static intptr_t glue_full(const int *shape, size_t shape_num, intptr_t vals, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_full(&res, shape, shape_num, (mlx_array){(void *)vals}, (mlx_dtype)dtype, s_handle);
@@ -1137,6 +1260,7 @@ static intptr_t glue_full(const int *shape, size_t shape_num, intptr_t vals, int
 
 #ifndef MLXFFI_LACKS_mlx_full_like
 static intptr_t glue_full_like(intptr_t a, intptr_t vals, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_full_like(&res, (mlx_array){(void *)a}, (mlx_array){(void *)vals}, (mlx_dtype)dtype, s_handle);
@@ -1147,6 +1271,7 @@ static intptr_t glue_full_like(intptr_t a, intptr_t vals, int dtype, intptr_t s)
 
 #ifndef MLXFFI_LACKS_mlx_gather
 static intptr_t glue_gather(intptr_t a, const intptr_t *indices, size_t indices_num, const int *axes, size_t axes_num, const int *slice_sizes, size_t slice_sizes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_vector_array indices_vector = mlx_vector_array_new_data((const mlx_array *)indices, indices_num);
   mlx_stream s_handle = glue_stream(s);
@@ -1161,6 +1286,7 @@ static intptr_t glue_gather(intptr_t a, const intptr_t *indices, size_t indices_
 
 #ifndef MLXFFI_LACKS_mlx_gather_single
 static intptr_t glue_gather_single(intptr_t a, intptr_t indices, int axis, const int *slice_sizes, size_t slice_sizes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_gather_single(&res, (mlx_array){(void *)a}, (mlx_array){(void *)indices}, axis, slice_sizes, slice_sizes_num, s_handle);
@@ -1171,6 +1297,7 @@ static intptr_t glue_gather_single(intptr_t a, intptr_t indices, int axis, const
 
 #ifndef MLXFFI_LACKS_mlx_gather_mm
 static intptr_t glue_gather_mm(intptr_t a, intptr_t b, intptr_t lhs_indices, intptr_t rhs_indices, bool sorted_indices, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_gather_mm(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, (mlx_array){(void *)lhs_indices}, (mlx_array){(void *)rhs_indices}, sorted_indices, s_handle);
@@ -1181,6 +1308,7 @@ static intptr_t glue_gather_mm(intptr_t a, intptr_t b, intptr_t lhs_indices, int
 
 #ifndef MLXFFI_LACKS_mlx_gather_qmm
 static intptr_t glue_gather_qmm(intptr_t x, intptr_t w, intptr_t scales, intptr_t biases, intptr_t lhs_indices, intptr_t rhs_indices, bool transpose, int group_size, bool has_group_size, int bits, bool has_bits, const char *mode, bool sorted_indices, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_gather_qmm(&res, (mlx_array){(void *)x}, (mlx_array){(void *)w}, (mlx_array){(void *)scales}, (mlx_array){(void *)biases}, (mlx_array){(void *)lhs_indices}, (mlx_array){(void *)rhs_indices}, transpose, (mlx_optional_int){group_size, has_group_size}, (mlx_optional_int){bits, has_bits}, mode, sorted_indices, s_handle);
@@ -1191,6 +1319,7 @@ static intptr_t glue_gather_qmm(intptr_t x, intptr_t w, intptr_t scales, intptr_
 
 #ifndef MLXFFI_LACKS_mlx_greater
 static intptr_t glue_greater(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_greater(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1201,6 +1330,7 @@ static intptr_t glue_greater(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_greater_equal
 static intptr_t glue_greater_equal(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_greater_equal(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1211,6 +1341,7 @@ static intptr_t glue_greater_equal(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_hadamard_transform
 static intptr_t glue_hadamard_transform(intptr_t a, float scale, bool has_scale, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_hadamard_transform(&res, (mlx_array){(void *)a}, (mlx_optional_float){scale, has_scale}, s_handle);
@@ -1221,6 +1352,7 @@ static intptr_t glue_hadamard_transform(intptr_t a, float scale, bool has_scale,
 
 #ifndef MLXFFI_LACKS_mlx_hamming
 static intptr_t glue_hamming(int M, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_hamming(&res, M, s_handle);
@@ -1231,6 +1363,7 @@ static intptr_t glue_hamming(int M, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_hanning
 static intptr_t glue_hanning(int M, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_hanning(&res, M, s_handle);
@@ -1241,6 +1374,7 @@ static intptr_t glue_hanning(int M, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_identity
 static intptr_t glue_identity(int n, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_identity(&res, n, (mlx_dtype)dtype, s_handle);
@@ -1251,6 +1385,7 @@ static intptr_t glue_identity(int n, int dtype, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_imag
 static intptr_t glue_imag(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_imag(&res, (mlx_array){(void *)a}, s_handle);
@@ -1261,6 +1396,7 @@ static intptr_t glue_imag(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_inner
 static intptr_t glue_inner(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_inner(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1271,6 +1407,7 @@ static intptr_t glue_inner(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_isclose
 static intptr_t glue_isclose(intptr_t a, intptr_t b, double rtol, double atol, bool equal_nan, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_isclose(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, rtol, atol, equal_nan, s_handle);
@@ -1281,6 +1418,7 @@ static intptr_t glue_isclose(intptr_t a, intptr_t b, double rtol, double atol, b
 
 #ifndef MLXFFI_LACKS_mlx_isfinite
 static intptr_t glue_isfinite(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_isfinite(&res, (mlx_array){(void *)a}, s_handle);
@@ -1291,6 +1429,7 @@ static intptr_t glue_isfinite(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_isinf
 static intptr_t glue_isinf(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_isinf(&res, (mlx_array){(void *)a}, s_handle);
@@ -1301,6 +1440,7 @@ static intptr_t glue_isinf(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_isnan
 static intptr_t glue_isnan(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_isnan(&res, (mlx_array){(void *)a}, s_handle);
@@ -1311,6 +1451,7 @@ static intptr_t glue_isnan(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_isneginf
 static intptr_t glue_isneginf(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_isneginf(&res, (mlx_array){(void *)a}, s_handle);
@@ -1321,6 +1462,7 @@ static intptr_t glue_isneginf(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_isposinf
 static intptr_t glue_isposinf(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_isposinf(&res, (mlx_array){(void *)a}, s_handle);
@@ -1331,6 +1473,7 @@ static intptr_t glue_isposinf(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_kron
 static intptr_t glue_kron(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_kron(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1341,6 +1484,7 @@ static intptr_t glue_kron(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_left_shift
 static intptr_t glue_left_shift(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_left_shift(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1351,6 +1495,7 @@ static intptr_t glue_left_shift(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_less
 static intptr_t glue_less(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_less(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1361,6 +1506,7 @@ static intptr_t glue_less(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_less_equal
 static intptr_t glue_less_equal(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_less_equal(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1371,6 +1517,7 @@ static intptr_t glue_less_equal(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_linspace
 static intptr_t glue_linspace(double start, double stop, int num, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linspace(&res, start, stop, num, (mlx_dtype)dtype, s_handle);
@@ -1381,6 +1528,7 @@ static intptr_t glue_linspace(double start, double stop, int num, int dtype, int
 
 #ifndef MLXFFI_LACKS_mlx_log
 static intptr_t glue_log(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_log(&res, (mlx_array){(void *)a}, s_handle);
@@ -1391,6 +1539,7 @@ static intptr_t glue_log(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_log10
 static intptr_t glue_log10(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_log10(&res, (mlx_array){(void *)a}, s_handle);
@@ -1401,6 +1550,7 @@ static intptr_t glue_log10(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_log1p
 static intptr_t glue_log1p(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_log1p(&res, (mlx_array){(void *)a}, s_handle);
@@ -1411,6 +1561,7 @@ static intptr_t glue_log1p(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_log2
 static intptr_t glue_log2(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_log2(&res, (mlx_array){(void *)a}, s_handle);
@@ -1421,6 +1572,7 @@ static intptr_t glue_log2(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_logaddexp
 static intptr_t glue_logaddexp(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_logaddexp(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1431,6 +1583,7 @@ static intptr_t glue_logaddexp(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_logcumsumexp
 static intptr_t glue_logcumsumexp(intptr_t a, int axis, bool reverse, bool inclusive, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_logcumsumexp(&res, (mlx_array){(void *)a}, axis, reverse, inclusive, s_handle);
@@ -1441,6 +1594,7 @@ static intptr_t glue_logcumsumexp(intptr_t a, int axis, bool reverse, bool inclu
 
 #ifndef MLXFFI_LACKS_mlx_logical_and
 static intptr_t glue_logical_and(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_logical_and(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1451,6 +1605,7 @@ static intptr_t glue_logical_and(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_logical_not
 static intptr_t glue_logical_not(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_logical_not(&res, (mlx_array){(void *)a}, s_handle);
@@ -1461,6 +1616,7 @@ static intptr_t glue_logical_not(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_logical_or
 static intptr_t glue_logical_or(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_logical_or(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1471,6 +1627,7 @@ static intptr_t glue_logical_or(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_logsumexp_axes
 static intptr_t glue_logsumexp_axes(intptr_t a, const int *axes, size_t axes_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_logsumexp_axes(&res, (mlx_array){(void *)a}, axes, axes_num, keepdims, s_handle);
@@ -1481,6 +1638,7 @@ static intptr_t glue_logsumexp_axes(intptr_t a, const int *axes, size_t axes_num
 
 #ifndef MLXFFI_LACKS_mlx_logsumexp_axis
 static intptr_t glue_logsumexp_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_logsumexp_axis(&res, (mlx_array){(void *)a}, axis, keepdims, s_handle);
@@ -1491,6 +1649,7 @@ static intptr_t glue_logsumexp_axis(intptr_t a, int axis, bool keepdims, intptr_
 
 #ifndef MLXFFI_LACKS_mlx_logsumexp
 static intptr_t glue_logsumexp(intptr_t a, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_logsumexp(&res, (mlx_array){(void *)a}, keepdims, s_handle);
@@ -1501,6 +1660,7 @@ static intptr_t glue_logsumexp(intptr_t a, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_masked_scatter
 static intptr_t glue_masked_scatter(intptr_t a, intptr_t mask, intptr_t src, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_masked_scatter(&res, (mlx_array){(void *)a}, (mlx_array){(void *)mask}, (mlx_array){(void *)src}, s_handle);
@@ -1511,6 +1671,7 @@ static intptr_t glue_masked_scatter(intptr_t a, intptr_t mask, intptr_t src, int
 
 #ifndef MLXFFI_LACKS_mlx_matmul
 static intptr_t glue_matmul(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_matmul(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1521,6 +1682,7 @@ static intptr_t glue_matmul(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_max_axes
 static intptr_t glue_max_axes(intptr_t a, const int *axes, size_t axes_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_max_axes(&res, (mlx_array){(void *)a}, axes, axes_num, keepdims, s_handle);
@@ -1531,6 +1693,7 @@ static intptr_t glue_max_axes(intptr_t a, const int *axes, size_t axes_num, bool
 
 #ifndef MLXFFI_LACKS_mlx_max_axis
 static intptr_t glue_max_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_max_axis(&res, (mlx_array){(void *)a}, axis, keepdims, s_handle);
@@ -1541,6 +1704,7 @@ static intptr_t glue_max_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_max
 static intptr_t glue_max(intptr_t a, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_max(&res, (mlx_array){(void *)a}, keepdims, s_handle);
@@ -1551,6 +1715,7 @@ static intptr_t glue_max(intptr_t a, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_maximum
 static intptr_t glue_maximum(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_maximum(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1561,6 +1726,7 @@ static intptr_t glue_maximum(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_mean_axes
 static intptr_t glue_mean_axes(intptr_t a, const int *axes, size_t axes_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_mean_axes(&res, (mlx_array){(void *)a}, axes, axes_num, keepdims, s_handle);
@@ -1571,6 +1737,7 @@ static intptr_t glue_mean_axes(intptr_t a, const int *axes, size_t axes_num, boo
 
 #ifndef MLXFFI_LACKS_mlx_mean_axis
 static intptr_t glue_mean_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_mean_axis(&res, (mlx_array){(void *)a}, axis, keepdims, s_handle);
@@ -1581,6 +1748,7 @@ static intptr_t glue_mean_axis(intptr_t a, int axis, bool keepdims, intptr_t s) 
 
 #ifndef MLXFFI_LACKS_mlx_mean
 static intptr_t glue_mean(intptr_t a, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_mean(&res, (mlx_array){(void *)a}, keepdims, s_handle);
@@ -1591,6 +1759,7 @@ static intptr_t glue_mean(intptr_t a, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_median
 static intptr_t glue_median(intptr_t a, const int *axes, size_t axes_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_median(&res, (mlx_array){(void *)a}, axes, axes_num, keepdims, s_handle);
@@ -1601,6 +1770,7 @@ static intptr_t glue_median(intptr_t a, const int *axes, size_t axes_num, bool k
 
 #ifndef MLXFFI_LACKS_mlx_meshgrid
 static intptr_t glue_meshgrid(const intptr_t *arrays, size_t arrays_num, bool sparse, const char *indexing, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_vector_array arrays_vector = mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num);
   mlx_stream s_handle = glue_stream(s);
@@ -1615,6 +1785,7 @@ static intptr_t glue_meshgrid(const intptr_t *arrays, size_t arrays_num, bool sp
 
 #ifndef MLXFFI_LACKS_mlx_min_axes
 static intptr_t glue_min_axes(intptr_t a, const int *axes, size_t axes_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_min_axes(&res, (mlx_array){(void *)a}, axes, axes_num, keepdims, s_handle);
@@ -1625,6 +1796,7 @@ static intptr_t glue_min_axes(intptr_t a, const int *axes, size_t axes_num, bool
 
 #ifndef MLXFFI_LACKS_mlx_min_axis
 static intptr_t glue_min_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_min_axis(&res, (mlx_array){(void *)a}, axis, keepdims, s_handle);
@@ -1635,6 +1807,7 @@ static intptr_t glue_min_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_min
 static intptr_t glue_min(intptr_t a, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_min(&res, (mlx_array){(void *)a}, keepdims, s_handle);
@@ -1645,6 +1818,7 @@ static intptr_t glue_min(intptr_t a, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_minimum
 static intptr_t glue_minimum(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_minimum(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1655,6 +1829,7 @@ static intptr_t glue_minimum(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_moveaxis
 static intptr_t glue_moveaxis(intptr_t a, int source, int destination, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_moveaxis(&res, (mlx_array){(void *)a}, source, destination, s_handle);
@@ -1665,6 +1840,7 @@ static intptr_t glue_moveaxis(intptr_t a, int source, int destination, intptr_t 
 
 #ifndef MLXFFI_LACKS_mlx_multiply
 static intptr_t glue_multiply(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_multiply(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1675,6 +1851,7 @@ static intptr_t glue_multiply(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_nan_to_num
 static intptr_t glue_nan_to_num(intptr_t a, float nan, float posinf, bool has_posinf, float neginf, bool has_neginf, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_nan_to_num(&res, (mlx_array){(void *)a}, nan, (mlx_optional_float){posinf, has_posinf}, (mlx_optional_float){neginf, has_neginf}, s_handle);
@@ -1685,6 +1862,7 @@ static intptr_t glue_nan_to_num(intptr_t a, float nan, float posinf, bool has_po
 
 #ifndef MLXFFI_LACKS_mlx_negative
 static intptr_t glue_negative(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_negative(&res, (mlx_array){(void *)a}, s_handle);
@@ -1695,6 +1873,7 @@ static intptr_t glue_negative(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_not_equal
 static intptr_t glue_not_equal(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_not_equal(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1705,6 +1884,7 @@ static intptr_t glue_not_equal(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_number_of_elements
 static intptr_t glue_number_of_elements(intptr_t a, const int *axes, size_t axes_num, bool inverted, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_number_of_elements(&res, (mlx_array){(void *)a}, axes, axes_num, inverted, (mlx_dtype)dtype, s_handle);
@@ -1715,6 +1895,7 @@ static intptr_t glue_number_of_elements(intptr_t a, const int *axes, size_t axes
 
 #ifndef MLXFFI_LACKS_mlx_ones
 static intptr_t glue_ones(const int *shape, size_t shape_num, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_ones(&res, shape, shape_num, (mlx_dtype)dtype, s_handle);
@@ -1725,6 +1906,7 @@ static intptr_t glue_ones(const int *shape, size_t shape_num, int dtype, intptr_
 
 #ifndef MLXFFI_LACKS_mlx_ones_like
 static intptr_t glue_ones_like(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_ones_like(&res, (mlx_array){(void *)a}, s_handle);
@@ -1735,6 +1917,7 @@ static intptr_t glue_ones_like(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_outer
 static intptr_t glue_outer(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_outer(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1745,6 +1928,7 @@ static intptr_t glue_outer(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_pad
 static intptr_t glue_pad(intptr_t a, const int *axes, size_t axes_num, const int *low_pad_size, size_t low_pad_size_num, const int *high_pad_size, size_t high_pad_size_num, intptr_t pad_value, const char *mode, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_pad(&res, (mlx_array){(void *)a}, axes, axes_num, low_pad_size, low_pad_size_num, high_pad_size, high_pad_size_num, (mlx_array){(void *)pad_value}, mode, s_handle);
@@ -1755,6 +1939,7 @@ static intptr_t glue_pad(intptr_t a, const int *axes, size_t axes_num, const int
 
 #ifndef MLXFFI_LACKS_mlx_pad_symmetric
 static intptr_t glue_pad_symmetric(intptr_t a, int pad_width, intptr_t pad_value, const char *mode, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_pad_symmetric(&res, (mlx_array){(void *)a}, pad_width, (mlx_array){(void *)pad_value}, mode, s_handle);
@@ -1765,6 +1950,7 @@ static intptr_t glue_pad_symmetric(intptr_t a, int pad_width, intptr_t pad_value
 
 #ifndef MLXFFI_LACKS_mlx_partition_axis
 static intptr_t glue_partition_axis(intptr_t a, int kth, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_partition_axis(&res, (mlx_array){(void *)a}, kth, axis, s_handle);
@@ -1775,6 +1961,7 @@ static intptr_t glue_partition_axis(intptr_t a, int kth, int axis, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_partition
 static intptr_t glue_partition(intptr_t a, int kth, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_partition(&res, (mlx_array){(void *)a}, kth, s_handle);
@@ -1785,6 +1972,7 @@ static intptr_t glue_partition(intptr_t a, int kth, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_power
 static intptr_t glue_power(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_power(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1795,6 +1983,7 @@ static intptr_t glue_power(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_prod_axes
 static intptr_t glue_prod_axes(intptr_t a, const int *axes, size_t axes_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_prod_axes(&res, (mlx_array){(void *)a}, axes, axes_num, keepdims, s_handle);
@@ -1805,6 +1994,7 @@ static intptr_t glue_prod_axes(intptr_t a, const int *axes, size_t axes_num, boo
 
 #ifndef MLXFFI_LACKS_mlx_prod_axis
 static intptr_t glue_prod_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_prod_axis(&res, (mlx_array){(void *)a}, axis, keepdims, s_handle);
@@ -1815,6 +2005,7 @@ static intptr_t glue_prod_axis(intptr_t a, int axis, bool keepdims, intptr_t s) 
 
 #ifndef MLXFFI_LACKS_mlx_prod
 static intptr_t glue_prod(intptr_t a, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_prod(&res, (mlx_array){(void *)a}, keepdims, s_handle);
@@ -1825,6 +2016,7 @@ static intptr_t glue_prod(intptr_t a, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_put_along_axis
 static intptr_t glue_put_along_axis(intptr_t a, intptr_t indices, intptr_t values, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_put_along_axis(&res, (mlx_array){(void *)a}, (mlx_array){(void *)indices}, (mlx_array){(void *)values}, axis, s_handle);
@@ -1835,6 +2027,7 @@ static intptr_t glue_put_along_axis(intptr_t a, intptr_t indices, intptr_t value
 
 #ifndef MLXFFI_LACKS_mlx_qqmm
 static intptr_t glue_qqmm(intptr_t x, intptr_t w, intptr_t w_scales, int group_size, bool has_group_size, int bits, bool has_bits, const char *mode, intptr_t global_scale_x, intptr_t global_scale_w, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_qqmm(&res, (mlx_array){(void *)x}, (mlx_array){(void *)w}, (mlx_array){(void *)w_scales}, (mlx_optional_int){group_size, has_group_size}, (mlx_optional_int){bits, has_bits}, mode, (mlx_array){(void *)global_scale_x}, (mlx_array){(void *)global_scale_w}, s_handle);
@@ -1845,6 +2038,7 @@ static intptr_t glue_qqmm(intptr_t x, intptr_t w, intptr_t w_scales, int group_s
 
 #ifndef MLXFFI_LACKS_mlx_quantize
 static intptr_t glue_quantize(intptr_t w, int group_size, bool has_group_size, int bits, bool has_bits, const char *mode, intptr_t global_scale, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_quantize(&res, (mlx_array){(void *)w}, (mlx_optional_int){group_size, has_group_size}, (mlx_optional_int){bits, has_bits}, mode, (mlx_array){(void *)global_scale}, s_handle);
@@ -1855,6 +2049,7 @@ static intptr_t glue_quantize(intptr_t w, int group_size, bool has_group_size, i
 
 #ifndef MLXFFI_LACKS_mlx_quantized_matmul
 static intptr_t glue_quantized_matmul(intptr_t x, intptr_t w, intptr_t scales, intptr_t biases, bool transpose, int group_size, bool has_group_size, int bits, bool has_bits, const char *mode, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_quantized_matmul(&res, (mlx_array){(void *)x}, (mlx_array){(void *)w}, (mlx_array){(void *)scales}, (mlx_array){(void *)biases}, transpose, (mlx_optional_int){group_size, has_group_size}, (mlx_optional_int){bits, has_bits}, mode, s_handle);
@@ -1865,6 +2060,7 @@ static intptr_t glue_quantized_matmul(intptr_t x, intptr_t w, intptr_t scales, i
 
 #ifndef MLXFFI_LACKS_mlx_radians
 static intptr_t glue_radians(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_radians(&res, (mlx_array){(void *)a}, s_handle);
@@ -1875,6 +2071,7 @@ static intptr_t glue_radians(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_real
 static intptr_t glue_real(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_real(&res, (mlx_array){(void *)a}, s_handle);
@@ -1885,6 +2082,7 @@ static intptr_t glue_real(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_reciprocal
 static intptr_t glue_reciprocal(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_reciprocal(&res, (mlx_array){(void *)a}, s_handle);
@@ -1895,6 +2093,7 @@ static intptr_t glue_reciprocal(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_remainder
 static intptr_t glue_remainder(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_remainder(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1905,6 +2104,7 @@ static intptr_t glue_remainder(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_repeat_axis
 static intptr_t glue_repeat_axis(intptr_t arr, int repeats, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_repeat_axis(&res, (mlx_array){(void *)arr}, repeats, axis, s_handle);
@@ -1915,6 +2115,7 @@ static intptr_t glue_repeat_axis(intptr_t arr, int repeats, int axis, intptr_t s
 
 #ifndef MLXFFI_LACKS_mlx_repeat
 static intptr_t glue_repeat(intptr_t arr, int repeats, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_repeat(&res, (mlx_array){(void *)arr}, repeats, s_handle);
@@ -1925,6 +2126,7 @@ static intptr_t glue_repeat(intptr_t arr, int repeats, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_reshape
 static intptr_t glue_reshape(intptr_t a, const int *shape, size_t shape_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_reshape(&res, (mlx_array){(void *)a}, shape, shape_num, s_handle);
@@ -1935,6 +2137,7 @@ static intptr_t glue_reshape(intptr_t a, const int *shape, size_t shape_num, int
 
 #ifndef MLXFFI_LACKS_mlx_right_shift
 static intptr_t glue_right_shift(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_right_shift(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -1945,6 +2148,7 @@ static intptr_t glue_right_shift(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_roll_axis
 static intptr_t glue_roll_axis(intptr_t a, const int *shift, size_t shift_num, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_roll_axis(&res, (mlx_array){(void *)a}, shift, shift_num, axis, s_handle);
@@ -1955,6 +2159,7 @@ static intptr_t glue_roll_axis(intptr_t a, const int *shift, size_t shift_num, i
 
 #ifndef MLXFFI_LACKS_mlx_roll_axes
 static intptr_t glue_roll_axes(intptr_t a, const int *shift, size_t shift_num, const int *axes, size_t axes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_roll_axes(&res, (mlx_array){(void *)a}, shift, shift_num, axes, axes_num, s_handle);
@@ -1965,6 +2170,7 @@ static intptr_t glue_roll_axes(intptr_t a, const int *shift, size_t shift_num, c
 
 #ifndef MLXFFI_LACKS_mlx_roll
 static intptr_t glue_roll(intptr_t a, const int *shift, size_t shift_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_roll(&res, (mlx_array){(void *)a}, shift, shift_num, s_handle);
@@ -1975,6 +2181,7 @@ static intptr_t glue_roll(intptr_t a, const int *shift, size_t shift_num, intptr
 
 #ifndef MLXFFI_LACKS_mlx_round
 static intptr_t glue_round(intptr_t a, int decimals, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_round(&res, (mlx_array){(void *)a}, decimals, s_handle);
@@ -1985,6 +2192,7 @@ static intptr_t glue_round(intptr_t a, int decimals, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_rsqrt
 static intptr_t glue_rsqrt(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_rsqrt(&res, (mlx_array){(void *)a}, s_handle);
@@ -1995,6 +2203,7 @@ static intptr_t glue_rsqrt(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_scatter
 static intptr_t glue_scatter(intptr_t a, const intptr_t *indices, size_t indices_num, intptr_t updates, const int *axes, size_t axes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_vector_array indices_vector = mlx_vector_array_new_data((const mlx_array *)indices, indices_num);
   mlx_stream s_handle = glue_stream(s);
@@ -2009,6 +2218,7 @@ static intptr_t glue_scatter(intptr_t a, const intptr_t *indices, size_t indices
 
 #ifndef MLXFFI_LACKS_mlx_scatter_single
 static intptr_t glue_scatter_single(intptr_t a, intptr_t indices, intptr_t updates, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_scatter_single(&res, (mlx_array){(void *)a}, (mlx_array){(void *)indices}, (mlx_array){(void *)updates}, axis, s_handle);
@@ -2019,6 +2229,7 @@ static intptr_t glue_scatter_single(intptr_t a, intptr_t indices, intptr_t updat
 
 #ifndef MLXFFI_LACKS_mlx_scatter_add
 static intptr_t glue_scatter_add(intptr_t a, const intptr_t *indices, size_t indices_num, intptr_t updates, const int *axes, size_t axes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_vector_array indices_vector = mlx_vector_array_new_data((const mlx_array *)indices, indices_num);
   mlx_stream s_handle = glue_stream(s);
@@ -2033,6 +2244,7 @@ static intptr_t glue_scatter_add(intptr_t a, const intptr_t *indices, size_t ind
 
 #ifndef MLXFFI_LACKS_mlx_scatter_add_single
 static intptr_t glue_scatter_add_single(intptr_t a, intptr_t indices, intptr_t updates, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_scatter_add_single(&res, (mlx_array){(void *)a}, (mlx_array){(void *)indices}, (mlx_array){(void *)updates}, axis, s_handle);
@@ -2043,6 +2255,7 @@ static intptr_t glue_scatter_add_single(intptr_t a, intptr_t indices, intptr_t u
 
 #ifndef MLXFFI_LACKS_mlx_scatter_add_axis
 static intptr_t glue_scatter_add_axis(intptr_t a, intptr_t indices, intptr_t values, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_scatter_add_axis(&res, (mlx_array){(void *)a}, (mlx_array){(void *)indices}, (mlx_array){(void *)values}, axis, s_handle);
@@ -2053,6 +2266,7 @@ static intptr_t glue_scatter_add_axis(intptr_t a, intptr_t indices, intptr_t val
 
 #ifndef MLXFFI_LACKS_mlx_scatter_max
 static intptr_t glue_scatter_max(intptr_t a, const intptr_t *indices, size_t indices_num, intptr_t updates, const int *axes, size_t axes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_vector_array indices_vector = mlx_vector_array_new_data((const mlx_array *)indices, indices_num);
   mlx_stream s_handle = glue_stream(s);
@@ -2067,6 +2281,7 @@ static intptr_t glue_scatter_max(intptr_t a, const intptr_t *indices, size_t ind
 
 #ifndef MLXFFI_LACKS_mlx_scatter_max_single
 static intptr_t glue_scatter_max_single(intptr_t a, intptr_t indices, intptr_t updates, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_scatter_max_single(&res, (mlx_array){(void *)a}, (mlx_array){(void *)indices}, (mlx_array){(void *)updates}, axis, s_handle);
@@ -2077,6 +2292,7 @@ static intptr_t glue_scatter_max_single(intptr_t a, intptr_t indices, intptr_t u
 
 #ifndef MLXFFI_LACKS_mlx_scatter_min
 static intptr_t glue_scatter_min(intptr_t a, const intptr_t *indices, size_t indices_num, intptr_t updates, const int *axes, size_t axes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_vector_array indices_vector = mlx_vector_array_new_data((const mlx_array *)indices, indices_num);
   mlx_stream s_handle = glue_stream(s);
@@ -2091,6 +2307,7 @@ static intptr_t glue_scatter_min(intptr_t a, const intptr_t *indices, size_t ind
 
 #ifndef MLXFFI_LACKS_mlx_scatter_min_single
 static intptr_t glue_scatter_min_single(intptr_t a, intptr_t indices, intptr_t updates, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_scatter_min_single(&res, (mlx_array){(void *)a}, (mlx_array){(void *)indices}, (mlx_array){(void *)updates}, axis, s_handle);
@@ -2101,6 +2318,7 @@ static intptr_t glue_scatter_min_single(intptr_t a, intptr_t indices, intptr_t u
 
 #ifndef MLXFFI_LACKS_mlx_scatter_prod
 static intptr_t glue_scatter_prod(intptr_t a, const intptr_t *indices, size_t indices_num, intptr_t updates, const int *axes, size_t axes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_vector_array indices_vector = mlx_vector_array_new_data((const mlx_array *)indices, indices_num);
   mlx_stream s_handle = glue_stream(s);
@@ -2115,6 +2333,7 @@ static intptr_t glue_scatter_prod(intptr_t a, const intptr_t *indices, size_t in
 
 #ifndef MLXFFI_LACKS_mlx_scatter_prod_single
 static intptr_t glue_scatter_prod_single(intptr_t a, intptr_t indices, intptr_t updates, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_scatter_prod_single(&res, (mlx_array){(void *)a}, (mlx_array){(void *)indices}, (mlx_array){(void *)updates}, axis, s_handle);
@@ -2125,6 +2344,7 @@ static intptr_t glue_scatter_prod_single(intptr_t a, intptr_t indices, intptr_t 
 
 #ifndef MLXFFI_LACKS_mlx_segmented_mm
 static intptr_t glue_segmented_mm(intptr_t a, intptr_t b, intptr_t segments, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_segmented_mm(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, (mlx_array){(void *)segments}, s_handle);
@@ -2135,6 +2355,7 @@ static intptr_t glue_segmented_mm(intptr_t a, intptr_t b, intptr_t segments, int
 
 #ifndef MLXFFI_LACKS_mlx_sigmoid
 static intptr_t glue_sigmoid(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_sigmoid(&res, (mlx_array){(void *)a}, s_handle);
@@ -2145,6 +2366,7 @@ static intptr_t glue_sigmoid(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_sign
 static intptr_t glue_sign(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_sign(&res, (mlx_array){(void *)a}, s_handle);
@@ -2155,6 +2377,7 @@ static intptr_t glue_sign(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_sin
 static intptr_t glue_sin(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_sin(&res, (mlx_array){(void *)a}, s_handle);
@@ -2165,6 +2388,7 @@ static intptr_t glue_sin(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_sinh
 static intptr_t glue_sinh(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_sinh(&res, (mlx_array){(void *)a}, s_handle);
@@ -2175,6 +2399,7 @@ static intptr_t glue_sinh(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_slice
 static intptr_t glue_slice(intptr_t a, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_slice(&res, (mlx_array){(void *)a}, start, start_num, stop, stop_num, strides, strides_num, s_handle);
@@ -2185,6 +2410,7 @@ static intptr_t glue_slice(intptr_t a, const int *start, size_t start_num, const
 
 #ifndef MLXFFI_LACKS_mlx_slice_dynamic
 static intptr_t glue_slice_dynamic(intptr_t a, intptr_t start, const int *axes, size_t axes_num, const int *slice_size, size_t slice_size_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_slice_dynamic(&res, (mlx_array){(void *)a}, (mlx_array){(void *)start}, axes, axes_num, slice_size, slice_size_num, s_handle);
@@ -2195,6 +2421,7 @@ static intptr_t glue_slice_dynamic(intptr_t a, intptr_t start, const int *axes, 
 
 #ifndef MLXFFI_LACKS_mlx_slice_update
 static intptr_t glue_slice_update(intptr_t src, intptr_t update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_slice_update(&res, (mlx_array){(void *)src}, (mlx_array){(void *)update}, start, start_num, stop, stop_num, strides, strides_num, s_handle);
@@ -2205,6 +2432,7 @@ static intptr_t glue_slice_update(intptr_t src, intptr_t update, const int *star
 
 #ifndef MLXFFI_LACKS_mlx_slice_update_dynamic
 static intptr_t glue_slice_update_dynamic(intptr_t src, intptr_t update, intptr_t start, const int *axes, size_t axes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_slice_update_dynamic(&res, (mlx_array){(void *)src}, (mlx_array){(void *)update}, (mlx_array){(void *)start}, axes, axes_num, s_handle);
@@ -2215,6 +2443,7 @@ static intptr_t glue_slice_update_dynamic(intptr_t src, intptr_t update, intptr_
 
 #ifndef MLXFFI_LACKS_mlx_slice_update_add
 static intptr_t glue_slice_update_add(intptr_t src, intptr_t update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_slice_update_add(&res, (mlx_array){(void *)src}, (mlx_array){(void *)update}, start, start_num, stop, stop_num, strides, strides_num, s_handle);
@@ -2225,6 +2454,7 @@ static intptr_t glue_slice_update_add(intptr_t src, intptr_t update, const int *
 
 #ifndef MLXFFI_LACKS_mlx_slice_update_max
 static intptr_t glue_slice_update_max(intptr_t src, intptr_t update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_slice_update_max(&res, (mlx_array){(void *)src}, (mlx_array){(void *)update}, start, start_num, stop, stop_num, strides, strides_num, s_handle);
@@ -2235,6 +2465,7 @@ static intptr_t glue_slice_update_max(intptr_t src, intptr_t update, const int *
 
 #ifndef MLXFFI_LACKS_mlx_slice_update_min
 static intptr_t glue_slice_update_min(intptr_t src, intptr_t update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_slice_update_min(&res, (mlx_array){(void *)src}, (mlx_array){(void *)update}, start, start_num, stop, stop_num, strides, strides_num, s_handle);
@@ -2245,6 +2476,7 @@ static intptr_t glue_slice_update_min(intptr_t src, intptr_t update, const int *
 
 #ifndef MLXFFI_LACKS_mlx_slice_update_prod
 static intptr_t glue_slice_update_prod(intptr_t src, intptr_t update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_slice_update_prod(&res, (mlx_array){(void *)src}, (mlx_array){(void *)update}, start, start_num, stop, stop_num, strides, strides_num, s_handle);
@@ -2255,6 +2487,7 @@ static intptr_t glue_slice_update_prod(intptr_t src, intptr_t update, const int 
 
 #ifndef MLXFFI_LACKS_mlx_softmax_axes
 static intptr_t glue_softmax_axes(intptr_t a, const int *axes, size_t axes_num, bool precise, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_softmax_axes(&res, (mlx_array){(void *)a}, axes, axes_num, precise, s_handle);
@@ -2265,6 +2498,7 @@ static intptr_t glue_softmax_axes(intptr_t a, const int *axes, size_t axes_num, 
 
 #ifndef MLXFFI_LACKS_mlx_softmax_axis
 static intptr_t glue_softmax_axis(intptr_t a, int axis, bool precise, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_softmax_axis(&res, (mlx_array){(void *)a}, axis, precise, s_handle);
@@ -2275,6 +2509,7 @@ static intptr_t glue_softmax_axis(intptr_t a, int axis, bool precise, intptr_t s
 
 #ifndef MLXFFI_LACKS_mlx_softmax
 static intptr_t glue_softmax(intptr_t a, bool precise, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_softmax(&res, (mlx_array){(void *)a}, precise, s_handle);
@@ -2285,6 +2520,7 @@ static intptr_t glue_softmax(intptr_t a, bool precise, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_sort_axis
 static intptr_t glue_sort_axis(intptr_t a, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_sort_axis(&res, (mlx_array){(void *)a}, axis, s_handle);
@@ -2295,6 +2531,7 @@ static intptr_t glue_sort_axis(intptr_t a, int axis, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_sort
 static intptr_t glue_sort(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_sort(&res, (mlx_array){(void *)a}, s_handle);
@@ -2305,6 +2542,7 @@ static intptr_t glue_sort(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_split
 static intptr_t glue_split(intptr_t a, int num_splits, int axis, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_split(&res, (mlx_array){(void *)a}, num_splits, axis, s_handle);
@@ -2315,6 +2553,7 @@ static intptr_t glue_split(intptr_t a, int num_splits, int axis, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_split_sections
 static intptr_t glue_split_sections(intptr_t a, const int *indices, size_t indices_num, int axis, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_split_sections(&res, (mlx_array){(void *)a}, indices, indices_num, axis, s_handle);
@@ -2325,6 +2564,7 @@ static intptr_t glue_split_sections(intptr_t a, const int *indices, size_t indic
 
 #ifndef MLXFFI_LACKS_mlx_sqrt
 static intptr_t glue_sqrt(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_sqrt(&res, (mlx_array){(void *)a}, s_handle);
@@ -2335,6 +2575,7 @@ static intptr_t glue_sqrt(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_square
 static intptr_t glue_square(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_square(&res, (mlx_array){(void *)a}, s_handle);
@@ -2345,6 +2586,7 @@ static intptr_t glue_square(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_squeeze_axes
 static intptr_t glue_squeeze_axes(intptr_t a, const int *axes, size_t axes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_squeeze_axes(&res, (mlx_array){(void *)a}, axes, axes_num, s_handle);
@@ -2355,6 +2597,7 @@ static intptr_t glue_squeeze_axes(intptr_t a, const int *axes, size_t axes_num, 
 
 #ifndef MLXFFI_LACKS_mlx_squeeze_axis
 static intptr_t glue_squeeze_axis(intptr_t a, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_squeeze_axis(&res, (mlx_array){(void *)a}, axis, s_handle);
@@ -2365,6 +2608,7 @@ static intptr_t glue_squeeze_axis(intptr_t a, int axis, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_squeeze
 static intptr_t glue_squeeze(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_squeeze(&res, (mlx_array){(void *)a}, s_handle);
@@ -2375,6 +2619,7 @@ static intptr_t glue_squeeze(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_stack_axis
 static intptr_t glue_stack_axis(const intptr_t *arrays, size_t arrays_num, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_vector_array arrays_vector = mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num);
   mlx_stream s_handle = glue_stream(s);
@@ -2389,6 +2634,7 @@ static intptr_t glue_stack_axis(const intptr_t *arrays, size_t arrays_num, int a
 
 #ifndef MLXFFI_LACKS_mlx_stack
 static intptr_t glue_stack(const intptr_t *arrays, size_t arrays_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_vector_array arrays_vector = mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num);
   mlx_stream s_handle = glue_stream(s);
@@ -2403,6 +2649,7 @@ static intptr_t glue_stack(const intptr_t *arrays, size_t arrays_num, intptr_t s
 
 #ifndef MLXFFI_LACKS_mlx_std_axes
 static intptr_t glue_std_axes(intptr_t a, const int *axes, size_t axes_num, bool keepdims, int ddof, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_std_axes(&res, (mlx_array){(void *)a}, axes, axes_num, keepdims, ddof, s_handle);
@@ -2413,6 +2660,7 @@ static intptr_t glue_std_axes(intptr_t a, const int *axes, size_t axes_num, bool
 
 #ifndef MLXFFI_LACKS_mlx_std_axis
 static intptr_t glue_std_axis(intptr_t a, int axis, bool keepdims, int ddof, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_std_axis(&res, (mlx_array){(void *)a}, axis, keepdims, ddof, s_handle);
@@ -2423,6 +2671,7 @@ static intptr_t glue_std_axis(intptr_t a, int axis, bool keepdims, int ddof, int
 
 #ifndef MLXFFI_LACKS_mlx_std
 static intptr_t glue_std(intptr_t a, bool keepdims, int ddof, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_std(&res, (mlx_array){(void *)a}, keepdims, ddof, s_handle);
@@ -2433,6 +2682,7 @@ static intptr_t glue_std(intptr_t a, bool keepdims, int ddof, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_stop_gradient
 static intptr_t glue_stop_gradient(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_stop_gradient(&res, (mlx_array){(void *)a}, s_handle);
@@ -2443,6 +2693,7 @@ static intptr_t glue_stop_gradient(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_subtract
 static intptr_t glue_subtract(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_subtract(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -2453,6 +2704,7 @@ static intptr_t glue_subtract(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_sum_axes
 static intptr_t glue_sum_axes(intptr_t a, const int *axes, size_t axes_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_sum_axes(&res, (mlx_array){(void *)a}, axes, axes_num, keepdims, s_handle);
@@ -2463,6 +2715,7 @@ static intptr_t glue_sum_axes(intptr_t a, const int *axes, size_t axes_num, bool
 
 #ifndef MLXFFI_LACKS_mlx_sum_axis
 static intptr_t glue_sum_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_sum_axis(&res, (mlx_array){(void *)a}, axis, keepdims, s_handle);
@@ -2473,6 +2726,7 @@ static intptr_t glue_sum_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_sum
 static intptr_t glue_sum(intptr_t a, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_sum(&res, (mlx_array){(void *)a}, keepdims, s_handle);
@@ -2483,6 +2737,7 @@ static intptr_t glue_sum(intptr_t a, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_swapaxes
 static intptr_t glue_swapaxes(intptr_t a, int axis1, int axis2, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_swapaxes(&res, (mlx_array){(void *)a}, axis1, axis2, s_handle);
@@ -2493,6 +2748,7 @@ static intptr_t glue_swapaxes(intptr_t a, int axis1, int axis2, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_take_axis
 static intptr_t glue_take_axis(intptr_t a, intptr_t indices, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_take_axis(&res, (mlx_array){(void *)a}, (mlx_array){(void *)indices}, axis, s_handle);
@@ -2503,6 +2759,7 @@ static intptr_t glue_take_axis(intptr_t a, intptr_t indices, int axis, intptr_t 
 
 #ifndef MLXFFI_LACKS_mlx_take
 static intptr_t glue_take(intptr_t a, intptr_t indices, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_take(&res, (mlx_array){(void *)a}, (mlx_array){(void *)indices}, s_handle);
@@ -2513,6 +2770,7 @@ static intptr_t glue_take(intptr_t a, intptr_t indices, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_take_along_axis
 static intptr_t glue_take_along_axis(intptr_t a, intptr_t indices, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_take_along_axis(&res, (mlx_array){(void *)a}, (mlx_array){(void *)indices}, axis, s_handle);
@@ -2523,6 +2781,7 @@ static intptr_t glue_take_along_axis(intptr_t a, intptr_t indices, int axis, int
 
 #ifndef MLXFFI_LACKS_mlx_tan
 static intptr_t glue_tan(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_tan(&res, (mlx_array){(void *)a}, s_handle);
@@ -2533,6 +2792,7 @@ static intptr_t glue_tan(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_tanh
 static intptr_t glue_tanh(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_tanh(&res, (mlx_array){(void *)a}, s_handle);
@@ -2543,6 +2803,7 @@ static intptr_t glue_tanh(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_tensordot
 static intptr_t glue_tensordot(intptr_t a, intptr_t b, const int *axes_a, size_t axes_a_num, const int *axes_b, size_t axes_b_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_tensordot(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, axes_a, axes_a_num, axes_b, axes_b_num, s_handle);
@@ -2553,6 +2814,7 @@ static intptr_t glue_tensordot(intptr_t a, intptr_t b, const int *axes_a, size_t
 
 #ifndef MLXFFI_LACKS_mlx_tensordot_axis
 static intptr_t glue_tensordot_axis(intptr_t a, intptr_t b, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_tensordot_axis(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, axis, s_handle);
@@ -2563,6 +2825,7 @@ static intptr_t glue_tensordot_axis(intptr_t a, intptr_t b, int axis, intptr_t s
 
 #ifndef MLXFFI_LACKS_mlx_tile
 static intptr_t glue_tile(intptr_t arr, const int *reps, size_t reps_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_tile(&res, (mlx_array){(void *)arr}, reps, reps_num, s_handle);
@@ -2573,6 +2836,7 @@ static intptr_t glue_tile(intptr_t arr, const int *reps, size_t reps_num, intptr
 
 #ifndef MLXFFI_LACKS_mlx_to_fp8
 static intptr_t glue_to_fp8(intptr_t x, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_to_fp8(&res, (mlx_array){(void *)x}, s_handle);
@@ -2583,6 +2847,7 @@ static intptr_t glue_to_fp8(intptr_t x, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_topk_axis
 static intptr_t glue_topk_axis(intptr_t a, int k, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_topk_axis(&res, (mlx_array){(void *)a}, k, axis, s_handle);
@@ -2593,6 +2858,7 @@ static intptr_t glue_topk_axis(intptr_t a, int k, int axis, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_topk
 static intptr_t glue_topk(intptr_t a, int k, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_topk(&res, (mlx_array){(void *)a}, k, s_handle);
@@ -2603,6 +2869,7 @@ static intptr_t glue_topk(intptr_t a, int k, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_trace
 static intptr_t glue_trace(intptr_t a, int offset, int axis1, int axis2, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_trace(&res, (mlx_array){(void *)a}, offset, axis1, axis2, (mlx_dtype)dtype, s_handle);
@@ -2613,6 +2880,7 @@ static intptr_t glue_trace(intptr_t a, int offset, int axis1, int axis2, int dty
 
 #ifndef MLXFFI_LACKS_mlx_transpose_axes
 static intptr_t glue_transpose_axes(intptr_t a, const int *axes, size_t axes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_transpose_axes(&res, (mlx_array){(void *)a}, axes, axes_num, s_handle);
@@ -2623,6 +2891,7 @@ static intptr_t glue_transpose_axes(intptr_t a, const int *axes, size_t axes_num
 
 #ifndef MLXFFI_LACKS_mlx_transpose
 static intptr_t glue_transpose(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_transpose(&res, (mlx_array){(void *)a}, s_handle);
@@ -2633,6 +2902,7 @@ static intptr_t glue_transpose(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_tri
 static intptr_t glue_tri(int n, int m, int k, int type, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_tri(&res, n, m, k, (mlx_dtype)type, s_handle);
@@ -2643,6 +2913,7 @@ static intptr_t glue_tri(int n, int m, int k, int type, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_tril
 static intptr_t glue_tril(intptr_t x, int k, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_tril(&res, (mlx_array){(void *)x}, k, s_handle);
@@ -2653,6 +2924,7 @@ static intptr_t glue_tril(intptr_t x, int k, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_triu
 static intptr_t glue_triu(intptr_t x, int k, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_triu(&res, (mlx_array){(void *)x}, k, s_handle);
@@ -2663,6 +2935,7 @@ static intptr_t glue_triu(intptr_t x, int k, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_unflatten
 static intptr_t glue_unflatten(intptr_t a, int axis, const int *shape, size_t shape_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_unflatten(&res, (mlx_array){(void *)a}, axis, shape, shape_num, s_handle);
@@ -2673,6 +2946,7 @@ static intptr_t glue_unflatten(intptr_t a, int axis, const int *shape, size_t sh
 
 #ifndef MLXFFI_LACKS_mlx_var_axes
 static intptr_t glue_var_axes(intptr_t a, const int *axes, size_t axes_num, bool keepdims, int ddof, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_var_axes(&res, (mlx_array){(void *)a}, axes, axes_num, keepdims, ddof, s_handle);
@@ -2683,6 +2957,7 @@ static intptr_t glue_var_axes(intptr_t a, const int *axes, size_t axes_num, bool
 
 #ifndef MLXFFI_LACKS_mlx_var_axis
 static intptr_t glue_var_axis(intptr_t a, int axis, bool keepdims, int ddof, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_var_axis(&res, (mlx_array){(void *)a}, axis, keepdims, ddof, s_handle);
@@ -2693,6 +2968,7 @@ static intptr_t glue_var_axis(intptr_t a, int axis, bool keepdims, int ddof, int
 
 #ifndef MLXFFI_LACKS_mlx_var
 static intptr_t glue_var(intptr_t a, bool keepdims, int ddof, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_var(&res, (mlx_array){(void *)a}, keepdims, ddof, s_handle);
@@ -2703,6 +2979,7 @@ static intptr_t glue_var(intptr_t a, bool keepdims, int ddof, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_view
 static intptr_t glue_view(intptr_t a, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_view(&res, (mlx_array){(void *)a}, (mlx_dtype)dtype, s_handle);
@@ -2713,6 +2990,7 @@ static intptr_t glue_view(intptr_t a, int dtype, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_where
 static intptr_t glue_where(intptr_t condition, intptr_t x, intptr_t y, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_where(&res, (mlx_array){(void *)condition}, (mlx_array){(void *)x}, (mlx_array){(void *)y}, s_handle);
@@ -2723,6 +3001,7 @@ static intptr_t glue_where(intptr_t condition, intptr_t x, intptr_t y, intptr_t 
 
 #ifndef MLXFFI_LACKS_mlx_zeros
 static intptr_t glue_zeros(const int *shape, size_t shape_num, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_zeros(&res, shape, shape_num, (mlx_dtype)dtype, s_handle);
@@ -2733,6 +3012,7 @@ static intptr_t glue_zeros(const int *shape, size_t shape_num, int dtype, intptr
 
 #ifndef MLXFFI_LACKS_mlx_zeros_like
 static intptr_t glue_zeros_like(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_zeros_like(&res, (mlx_array){(void *)a}, s_handle);
@@ -2743,6 +3023,7 @@ static intptr_t glue_zeros_like(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_count_nonzero_axes
 static intptr_t glue_count_nonzero_axes(intptr_t a, const int *axes, size_t axes_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_count_nonzero_axes(&res, (mlx_array){(void *)a}, axes, axes_num, keepdims, s_handle);
@@ -2753,6 +3034,7 @@ static intptr_t glue_count_nonzero_axes(intptr_t a, const int *axes, size_t axes
 
 #ifndef MLXFFI_LACKS_mlx_count_nonzero_axis
 static intptr_t glue_count_nonzero_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_count_nonzero_axis(&res, (mlx_array){(void *)a}, axis, keepdims, s_handle);
@@ -2763,6 +3045,7 @@ static intptr_t glue_count_nonzero_axis(intptr_t a, int axis, bool keepdims, int
 
 #ifndef MLXFFI_LACKS_mlx_count_nonzero
 static intptr_t glue_count_nonzero(intptr_t a, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_count_nonzero(&res, (mlx_array){(void *)a}, keepdims, s_handle);
@@ -2773,6 +3056,7 @@ static intptr_t glue_count_nonzero(intptr_t a, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_cumprod_dtype
 static intptr_t glue_cumprod_dtype(intptr_t a, int axis, bool reverse, bool inclusive, int dtype, bool has_dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_cumprod_dtype(&res, (mlx_array){(void *)a}, axis, reverse, inclusive, (mlx_optional_dtype){(mlx_dtype)dtype, has_dtype}, s_handle);
@@ -2783,6 +3067,7 @@ static intptr_t glue_cumprod_dtype(intptr_t a, int axis, bool reverse, bool incl
 
 #ifndef MLXFFI_LACKS_mlx_cumsum_dtype
 static intptr_t glue_cumsum_dtype(intptr_t a, int axis, bool reverse, bool inclusive, int dtype, bool has_dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_cumsum_dtype(&res, (mlx_array){(void *)a}, axis, reverse, inclusive, (mlx_optional_dtype){(mlx_dtype)dtype, has_dtype}, s_handle);
@@ -2793,6 +3078,7 @@ static intptr_t glue_cumsum_dtype(intptr_t a, int axis, bool reverse, bool inclu
 
 #ifndef MLXFFI_LACKS_mlx_diff
 static intptr_t glue_diff(intptr_t a, int n, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_diff(&res, (mlx_array){(void *)a}, n, axis, s_handle);
@@ -2803,6 +3089,7 @@ static intptr_t glue_diff(intptr_t a, int n, int axis, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_einsum_path
 static int glue_einsum_path(intptr_t *path, intptr_t *description, const char *subscripts, const intptr_t *operands, size_t operands_num) {
+  HOLD;
   mlx_vector_array operands_vector = mlx_vector_array_new_data((const mlx_array *)operands, operands_num);
   int result = operands_vector.ctx ? mlx_einsum_path((mlx_vector_int *)path, (mlx_string *)description, subscripts, operands_vector) : 1;
   mlx_vector_array_free(operands_vector);
@@ -2812,6 +3099,7 @@ static int glue_einsum_path(intptr_t *path, intptr_t *description, const char *s
 
 #ifndef MLXFFI_LACKS_mlx_flip_axes
 static intptr_t glue_flip_axes(intptr_t a, const int *axes, size_t axes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_flip_axes(&res, (mlx_array){(void *)a}, axes, axes_num, s_handle);
@@ -2822,6 +3110,7 @@ static intptr_t glue_flip_axes(intptr_t a, const int *axes, size_t axes_num, int
 
 #ifndef MLXFFI_LACKS_mlx_flip_axis
 static intptr_t glue_flip_axis(intptr_t a, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_flip_axis(&res, (mlx_array){(void *)a}, axis, s_handle);
@@ -2832,6 +3121,7 @@ static intptr_t glue_flip_axis(intptr_t a, int axis, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_flip
 static intptr_t glue_flip(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_flip(&res, (mlx_array){(void *)a}, s_handle);
@@ -2842,6 +3132,7 @@ static intptr_t glue_flip(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_gather_qmm_global_scale
 static intptr_t glue_gather_qmm_global_scale(intptr_t x, intptr_t w, intptr_t scales, intptr_t biases, intptr_t lhs_indices, intptr_t rhs_indices, bool transpose, int group_size, bool has_group_size, int bits, bool has_bits, const char *mode, intptr_t global_scale, bool sorted_indices, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_gather_qmm_global_scale(&res, (mlx_array){(void *)x}, (mlx_array){(void *)w}, (mlx_array){(void *)scales}, (mlx_array){(void *)biases}, (mlx_array){(void *)lhs_indices}, (mlx_array){(void *)rhs_indices}, transpose, (mlx_optional_int){group_size, has_group_size}, (mlx_optional_int){bits, has_bits}, mode, (mlx_array){(void *)global_scale}, sorted_indices, s_handle);
@@ -2852,6 +3143,7 @@ static intptr_t glue_gather_qmm_global_scale(intptr_t x, intptr_t w, intptr_t sc
 
 #ifndef MLXFFI_LACKS_mlx_gather_qqmm
 static intptr_t glue_gather_qqmm(intptr_t x, intptr_t w, intptr_t scales_w, intptr_t lhs_indices, intptr_t rhs_indices, int group_size, bool has_group_size, int bits, bool has_bits, const char *mode, intptr_t global_scale_x, intptr_t global_scale_w, bool sorted_indices, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_gather_qqmm(&res, (mlx_array){(void *)x}, (mlx_array){(void *)w}, (mlx_array){(void *)scales_w}, (mlx_array){(void *)lhs_indices}, (mlx_array){(void *)rhs_indices}, (mlx_optional_int){group_size, has_group_size}, (mlx_optional_int){bits, has_bits}, mode, (mlx_array){(void *)global_scale_x}, (mlx_array){(void *)global_scale_w}, sorted_indices, s_handle);
@@ -2862,6 +3154,7 @@ static intptr_t glue_gather_qqmm(intptr_t x, intptr_t w, intptr_t scales_w, intp
 
 #ifndef MLXFFI_LACKS_mlx_linspace_endpoint
 static intptr_t glue_linspace_endpoint(double start, double stop, int num, bool endpoint, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linspace_endpoint(&res, start, stop, num, endpoint, (mlx_dtype)dtype, s_handle);
@@ -2872,6 +3165,7 @@ static intptr_t glue_linspace_endpoint(double start, double stop, int num, bool 
 
 #ifndef MLXFFI_LACKS_mlx_logical_xor
 static intptr_t glue_logical_xor(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_logical_xor(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -2882,6 +3176,7 @@ static intptr_t glue_logical_xor(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_matrix_transpose
 static intptr_t glue_matrix_transpose(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_matrix_transpose(&res, (mlx_array){(void *)a}, s_handle);
@@ -2892,6 +3187,7 @@ static intptr_t glue_matrix_transpose(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_minmax_axes
 static int glue_minmax_axes(intptr_t *res_0, intptr_t *res_1, intptr_t a, const int *axes, size_t axes_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_stream s_handle = glue_stream(s);
   int result = mlx_minmax_axes((mlx_array *)res_0, (mlx_array *)res_1, (mlx_array){(void *)a}, axes, axes_num, keepdims, s_handle);
   glue_stream_done(s, s_handle);
@@ -2901,6 +3197,7 @@ static int glue_minmax_axes(intptr_t *res_0, intptr_t *res_1, intptr_t a, const 
 
 #ifndef MLXFFI_LACKS_mlx_minmax_axis
 static int glue_minmax_axis(intptr_t *res_0, intptr_t *res_1, intptr_t a, int axis, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_stream s_handle = glue_stream(s);
   int result = mlx_minmax_axis((mlx_array *)res_0, (mlx_array *)res_1, (mlx_array){(void *)a}, axis, keepdims, s_handle);
   glue_stream_done(s, s_handle);
@@ -2910,6 +3207,7 @@ static int glue_minmax_axis(intptr_t *res_0, intptr_t *res_1, intptr_t a, int ax
 
 #ifndef MLXFFI_LACKS_mlx_minmax
 static int glue_minmax(intptr_t *res_0, intptr_t *res_1, intptr_t a, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_stream s_handle = glue_stream(s);
   int result = mlx_minmax((mlx_array *)res_0, (mlx_array *)res_1, (mlx_array){(void *)a}, keepdims, s_handle);
   glue_stream_done(s, s_handle);
@@ -2919,6 +3217,7 @@ static int glue_minmax(intptr_t *res_0, intptr_t *res_1, intptr_t a, bool keepdi
 
 #ifndef MLXFFI_LACKS_mlx_ones_like_dtype
 static intptr_t glue_ones_like_dtype(intptr_t a, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_ones_like_dtype(&res, (mlx_array){(void *)a}, (mlx_dtype)dtype, s_handle);
@@ -2929,6 +3228,7 @@ static intptr_t glue_ones_like_dtype(intptr_t a, int dtype, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_positive
 static intptr_t glue_positive(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_positive(&res, (mlx_array){(void *)a}, s_handle);
@@ -2939,6 +3239,7 @@ static intptr_t glue_positive(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_searchsorted
 static intptr_t glue_searchsorted(intptr_t sorted_sequence, intptr_t values, const char *side, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_searchsorted(&res, (mlx_array){(void *)sorted_sequence}, (mlx_array){(void *)values}, side, s_handle);
@@ -2949,6 +3250,7 @@ static intptr_t glue_searchsorted(intptr_t sorted_sequence, intptr_t values, con
 
 #ifndef MLXFFI_LACKS_mlx_trunc
 static intptr_t glue_trunc(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_trunc(&res, (mlx_array){(void *)a}, s_handle);
@@ -2959,6 +3261,7 @@ static intptr_t glue_trunc(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_unique
 static intptr_t glue_unique(intptr_t a, int size, bool return_index, bool return_inverse, bool return_counts, intptr_t fill_value, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_unique(&res, (mlx_array){(void *)a}, size, return_index, return_inverse, return_counts, (mlx_array){(void *)fill_value}, s_handle);
@@ -2969,6 +3272,7 @@ static intptr_t glue_unique(intptr_t a, int size, bool return_index, bool return
 
 #ifndef MLXFFI_LACKS_mlx_unstack_axis
 static intptr_t glue_unstack_axis(intptr_t a, int axis, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_unstack_axis(&res, (mlx_array){(void *)a}, axis, s_handle);
@@ -2979,6 +3283,7 @@ static intptr_t glue_unstack_axis(intptr_t a, int axis, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_unstack
 static intptr_t glue_unstack(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_unstack(&res, (mlx_array){(void *)a}, s_handle);
@@ -2989,6 +3294,7 @@ static intptr_t glue_unstack(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_vecdot
 static intptr_t glue_vecdot(intptr_t a, intptr_t b, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_vecdot(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, axis, s_handle);
@@ -2999,6 +3305,7 @@ static intptr_t glue_vecdot(intptr_t a, intptr_t b, int axis, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_zeros_like_dtype
 static intptr_t glue_zeros_like_dtype(intptr_t a, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_zeros_like_dtype(&res, (mlx_array){(void *)a}, (mlx_dtype)dtype, s_handle);
@@ -3009,6 +3316,7 @@ static intptr_t glue_zeros_like_dtype(intptr_t a, int dtype, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_fast_cuda_kernel_config_new
 static intptr_t glue_fast_cuda_kernel_config_new(void) {
+  HOLD;
   mlx_fast_cuda_kernel_config result = mlx_fast_cuda_kernel_config_new();
   return (intptr_t)result.ctx;
 }
@@ -3016,6 +3324,7 @@ static intptr_t glue_fast_cuda_kernel_config_new(void) {
 
 #ifndef MLXFFI_LACKS_mlx_fast_cuda_kernel_config_add_output_arg
 static int glue_fast_cuda_kernel_config_add_output_arg(intptr_t cls, const int *shape, size_t size, int dtype) {
+  HOLD;
   int result = mlx_fast_cuda_kernel_config_add_output_arg((mlx_fast_cuda_kernel_config){(void *)cls}, shape, size, (mlx_dtype)dtype);
   return result;
 }
@@ -3023,6 +3332,7 @@ static int glue_fast_cuda_kernel_config_add_output_arg(intptr_t cls, const int *
 
 #ifndef MLXFFI_LACKS_mlx_fast_cuda_kernel_config_set_grid
 static int glue_fast_cuda_kernel_config_set_grid(intptr_t cls, int grid1, int grid2, int grid3) {
+  HOLD;
   int result = mlx_fast_cuda_kernel_config_set_grid((mlx_fast_cuda_kernel_config){(void *)cls}, grid1, grid2, grid3);
   return result;
 }
@@ -3030,6 +3340,7 @@ static int glue_fast_cuda_kernel_config_set_grid(intptr_t cls, int grid1, int gr
 
 #ifndef MLXFFI_LACKS_mlx_fast_cuda_kernel_config_set_thread_group
 static int glue_fast_cuda_kernel_config_set_thread_group(intptr_t cls, int thread1, int thread2, int thread3) {
+  HOLD;
   int result = mlx_fast_cuda_kernel_config_set_thread_group((mlx_fast_cuda_kernel_config){(void *)cls}, thread1, thread2, thread3);
   return result;
 }
@@ -3037,6 +3348,7 @@ static int glue_fast_cuda_kernel_config_set_thread_group(intptr_t cls, int threa
 
 #ifndef MLXFFI_LACKS_mlx_fast_cuda_kernel_config_set_init_value
 static int glue_fast_cuda_kernel_config_set_init_value(intptr_t cls, float value) {
+  HOLD;
   int result = mlx_fast_cuda_kernel_config_set_init_value((mlx_fast_cuda_kernel_config){(void *)cls}, value);
   return result;
 }
@@ -3044,6 +3356,7 @@ static int glue_fast_cuda_kernel_config_set_init_value(intptr_t cls, float value
 
 #ifndef MLXFFI_LACKS_mlx_fast_cuda_kernel_config_set_verbose
 static int glue_fast_cuda_kernel_config_set_verbose(intptr_t cls, bool verbose) {
+  HOLD;
   int result = mlx_fast_cuda_kernel_config_set_verbose((mlx_fast_cuda_kernel_config){(void *)cls}, verbose);
   return result;
 }
@@ -3051,6 +3364,7 @@ static int glue_fast_cuda_kernel_config_set_verbose(intptr_t cls, bool verbose) 
 
 #ifndef MLXFFI_LACKS_mlx_fast_cuda_kernel_config_add_template_arg_dtype
 static int glue_fast_cuda_kernel_config_add_template_arg_dtype(intptr_t cls, const char *name, int dtype) {
+  HOLD;
   int result = mlx_fast_cuda_kernel_config_add_template_arg_dtype((mlx_fast_cuda_kernel_config){(void *)cls}, name, (mlx_dtype)dtype);
   return result;
 }
@@ -3058,6 +3372,7 @@ static int glue_fast_cuda_kernel_config_add_template_arg_dtype(intptr_t cls, con
 
 #ifndef MLXFFI_LACKS_mlx_fast_cuda_kernel_config_add_template_arg_int
 static int glue_fast_cuda_kernel_config_add_template_arg_int(intptr_t cls, const char *name, int value) {
+  HOLD;
   int result = mlx_fast_cuda_kernel_config_add_template_arg_int((mlx_fast_cuda_kernel_config){(void *)cls}, name, value);
   return result;
 }
@@ -3065,6 +3380,7 @@ static int glue_fast_cuda_kernel_config_add_template_arg_int(intptr_t cls, const
 
 #ifndef MLXFFI_LACKS_mlx_fast_cuda_kernel_config_add_template_arg_bool
 static int glue_fast_cuda_kernel_config_add_template_arg_bool(intptr_t cls, const char *name, bool value) {
+  HOLD;
   int result = mlx_fast_cuda_kernel_config_add_template_arg_bool((mlx_fast_cuda_kernel_config){(void *)cls}, name, value);
   return result;
 }
@@ -3072,6 +3388,7 @@ static int glue_fast_cuda_kernel_config_add_template_arg_bool(intptr_t cls, cons
 
 #ifndef MLXFFI_LACKS_mlx_fast_cuda_kernel_new
 static intptr_t glue_fast_cuda_kernel_new(const char *name, intptr_t input_names, intptr_t output_names, const char *source, const char *header, bool ensure_row_contiguous, int shared_memory) {
+  HOLD;
   mlx_fast_cuda_kernel result = mlx_fast_cuda_kernel_new(name, (mlx_vector_string){(void *)input_names}, (mlx_vector_string){(void *)output_names}, source, header, ensure_row_contiguous, shared_memory);
   return (intptr_t)result.ctx;
 }
@@ -3079,6 +3396,7 @@ static intptr_t glue_fast_cuda_kernel_new(const char *name, intptr_t input_names
 
 #ifndef MLXFFI_LACKS_mlx_fast_cuda_kernel_apply
 static intptr_t glue_fast_cuda_kernel_apply(intptr_t cls, const intptr_t *inputs, size_t inputs_num, intptr_t config, intptr_t stream) {
+  HOLD;
   mlx_vector_array outputs = {0};
   mlx_vector_array inputs_vector = mlx_vector_array_new_data((const mlx_array *)inputs, inputs_num);
   mlx_stream stream_handle = glue_stream(stream);
@@ -3093,6 +3411,7 @@ static intptr_t glue_fast_cuda_kernel_apply(intptr_t cls, const intptr_t *inputs
 
 #ifndef MLXFFI_LACKS_mlx_fast_layer_norm
 static intptr_t glue_fast_layer_norm(intptr_t x, intptr_t weight, intptr_t bias, float eps, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fast_layer_norm(&res, (mlx_array){(void *)x}, (mlx_array){(void *)weight}, (mlx_array){(void *)bias}, eps, s_handle);
@@ -3103,6 +3422,7 @@ static intptr_t glue_fast_layer_norm(intptr_t x, intptr_t weight, intptr_t bias,
 
 #ifndef MLXFFI_LACKS_mlx_fast_metal_kernel_config_new
 static intptr_t glue_fast_metal_kernel_config_new(void) {
+  HOLD;
   mlx_fast_metal_kernel_config result = mlx_fast_metal_kernel_config_new();
   return (intptr_t)result.ctx;
 }
@@ -3110,6 +3430,7 @@ static intptr_t glue_fast_metal_kernel_config_new(void) {
 
 #ifndef MLXFFI_LACKS_mlx_fast_metal_kernel_config_add_output_arg
 static int glue_fast_metal_kernel_config_add_output_arg(intptr_t cls, const int *shape, size_t size, int dtype) {
+  HOLD;
   int result = mlx_fast_metal_kernel_config_add_output_arg((mlx_fast_metal_kernel_config){(void *)cls}, shape, size, (mlx_dtype)dtype);
   return result;
 }
@@ -3117,6 +3438,7 @@ static int glue_fast_metal_kernel_config_add_output_arg(intptr_t cls, const int 
 
 #ifndef MLXFFI_LACKS_mlx_fast_metal_kernel_config_set_grid
 static int glue_fast_metal_kernel_config_set_grid(intptr_t cls, int grid1, int grid2, int grid3) {
+  HOLD;
   int result = mlx_fast_metal_kernel_config_set_grid((mlx_fast_metal_kernel_config){(void *)cls}, grid1, grid2, grid3);
   return result;
 }
@@ -3124,6 +3446,7 @@ static int glue_fast_metal_kernel_config_set_grid(intptr_t cls, int grid1, int g
 
 #ifndef MLXFFI_LACKS_mlx_fast_metal_kernel_config_set_thread_group
 static int glue_fast_metal_kernel_config_set_thread_group(intptr_t cls, int thread1, int thread2, int thread3) {
+  HOLD;
   int result = mlx_fast_metal_kernel_config_set_thread_group((mlx_fast_metal_kernel_config){(void *)cls}, thread1, thread2, thread3);
   return result;
 }
@@ -3131,6 +3454,7 @@ static int glue_fast_metal_kernel_config_set_thread_group(intptr_t cls, int thre
 
 #ifndef MLXFFI_LACKS_mlx_fast_metal_kernel_config_set_init_value
 static int glue_fast_metal_kernel_config_set_init_value(intptr_t cls, float value) {
+  HOLD;
   int result = mlx_fast_metal_kernel_config_set_init_value((mlx_fast_metal_kernel_config){(void *)cls}, value);
   return result;
 }
@@ -3138,6 +3462,7 @@ static int glue_fast_metal_kernel_config_set_init_value(intptr_t cls, float valu
 
 #ifndef MLXFFI_LACKS_mlx_fast_metal_kernel_config_set_verbose
 static int glue_fast_metal_kernel_config_set_verbose(intptr_t cls, bool verbose) {
+  HOLD;
   int result = mlx_fast_metal_kernel_config_set_verbose((mlx_fast_metal_kernel_config){(void *)cls}, verbose);
   return result;
 }
@@ -3145,6 +3470,7 @@ static int glue_fast_metal_kernel_config_set_verbose(intptr_t cls, bool verbose)
 
 #ifndef MLXFFI_LACKS_mlx_fast_metal_kernel_config_add_template_arg_dtype
 static int glue_fast_metal_kernel_config_add_template_arg_dtype(intptr_t cls, const char *name, int dtype) {
+  HOLD;
   int result = mlx_fast_metal_kernel_config_add_template_arg_dtype((mlx_fast_metal_kernel_config){(void *)cls}, name, (mlx_dtype)dtype);
   return result;
 }
@@ -3152,6 +3478,7 @@ static int glue_fast_metal_kernel_config_add_template_arg_dtype(intptr_t cls, co
 
 #ifndef MLXFFI_LACKS_mlx_fast_metal_kernel_config_add_template_arg_int
 static int glue_fast_metal_kernel_config_add_template_arg_int(intptr_t cls, const char *name, int value) {
+  HOLD;
   int result = mlx_fast_metal_kernel_config_add_template_arg_int((mlx_fast_metal_kernel_config){(void *)cls}, name, value);
   return result;
 }
@@ -3159,6 +3486,7 @@ static int glue_fast_metal_kernel_config_add_template_arg_int(intptr_t cls, cons
 
 #ifndef MLXFFI_LACKS_mlx_fast_metal_kernel_config_add_template_arg_bool
 static int glue_fast_metal_kernel_config_add_template_arg_bool(intptr_t cls, const char *name, bool value) {
+  HOLD;
   int result = mlx_fast_metal_kernel_config_add_template_arg_bool((mlx_fast_metal_kernel_config){(void *)cls}, name, value);
   return result;
 }
@@ -3166,6 +3494,7 @@ static int glue_fast_metal_kernel_config_add_template_arg_bool(intptr_t cls, con
 
 #ifndef MLXFFI_LACKS_mlx_fast_metal_kernel_new
 static intptr_t glue_fast_metal_kernel_new(const char *name, intptr_t input_names, intptr_t output_names, const char *source, const char *header, bool ensure_row_contiguous, bool atomic_outputs) {
+  HOLD;
   mlx_fast_metal_kernel result = mlx_fast_metal_kernel_new(name, (mlx_vector_string){(void *)input_names}, (mlx_vector_string){(void *)output_names}, source, header, ensure_row_contiguous, atomic_outputs);
   return (intptr_t)result.ctx;
 }
@@ -3173,6 +3502,7 @@ static intptr_t glue_fast_metal_kernel_new(const char *name, intptr_t input_name
 
 #ifndef MLXFFI_LACKS_mlx_fast_metal_kernel_apply
 static intptr_t glue_fast_metal_kernel_apply(intptr_t cls, const intptr_t *inputs, size_t inputs_num, intptr_t config, intptr_t stream) {
+  HOLD;
   mlx_vector_array outputs = {0};
   mlx_vector_array inputs_vector = mlx_vector_array_new_data((const mlx_array *)inputs, inputs_num);
   mlx_stream stream_handle = glue_stream(stream);
@@ -3187,6 +3517,7 @@ static intptr_t glue_fast_metal_kernel_apply(intptr_t cls, const intptr_t *input
 
 #ifndef MLXFFI_LACKS_mlx_fast_rms_norm
 static intptr_t glue_fast_rms_norm(intptr_t x, intptr_t weight, float eps, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fast_rms_norm(&res, (mlx_array){(void *)x}, (mlx_array){(void *)weight}, eps, s_handle);
@@ -3197,6 +3528,7 @@ static intptr_t glue_fast_rms_norm(intptr_t x, intptr_t weight, float eps, intpt
 
 #ifndef MLXFFI_LACKS_mlx_fast_rope
 static intptr_t glue_fast_rope(intptr_t x, int dims, bool traditional, float base, bool has_base, float scale, int offset, intptr_t freqs, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fast_rope(&res, (mlx_array){(void *)x}, dims, traditional, (mlx_optional_float){base, has_base}, scale, offset, (mlx_array){(void *)freqs}, s_handle);
@@ -3207,6 +3539,7 @@ static intptr_t glue_fast_rope(intptr_t x, int dims, bool traditional, float bas
 
 #ifndef MLXFFI_LACKS_mlx_fast_rope_dynamic
 static intptr_t glue_fast_rope_dynamic(intptr_t x, int dims, bool traditional, float base, bool has_base, float scale, intptr_t offset, intptr_t freqs, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fast_rope_dynamic(&res, (mlx_array){(void *)x}, dims, traditional, (mlx_optional_float){base, has_base}, scale, (mlx_array){(void *)offset}, (mlx_array){(void *)freqs}, s_handle);
@@ -3217,6 +3550,7 @@ static intptr_t glue_fast_rope_dynamic(intptr_t x, int dims, bool traditional, f
 
 #ifndef MLXFFI_LACKS_mlx_fast_scaled_dot_product_attention
 static intptr_t glue_fast_scaled_dot_product_attention(intptr_t queries, intptr_t keys, intptr_t values, float scale, const char *mask_mode, intptr_t mask_arr, intptr_t sinks, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fast_scaled_dot_product_attention(&res, (mlx_array){(void *)queries}, (mlx_array){(void *)keys}, (mlx_array){(void *)values}, scale, mask_mode, (mlx_array){(void *)mask_arr}, (mlx_array){(void *)sinks}, s_handle);
@@ -3227,6 +3561,7 @@ static intptr_t glue_fast_scaled_dot_product_attention(intptr_t queries, intptr_
 
 #ifndef MLXFFI_LACKS_mlx_fast_cross_entropy
 static intptr_t glue_fast_cross_entropy(intptr_t logits, intptr_t targets, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fast_cross_entropy(&res, (mlx_array){(void *)logits}, (mlx_array){(void *)targets}, s_handle);
@@ -3237,6 +3572,7 @@ static intptr_t glue_fast_cross_entropy(intptr_t logits, intptr_t targets, intpt
 
 #ifndef MLXFFI_LACKS_mlx_fast_gated_delta_update
 static intptr_t glue_fast_gated_delta_update(intptr_t queries, intptr_t keys, intptr_t values, intptr_t gates, intptr_t beta, intptr_t initial_state, intptr_t mask, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fast_gated_delta_update(&res, (mlx_array){(void *)queries}, (mlx_array){(void *)keys}, (mlx_array){(void *)values}, (mlx_array){(void *)gates}, (mlx_array){(void *)beta}, (mlx_array){(void *)initial_state}, (mlx_array){(void *)mask}, s_handle);
@@ -3247,6 +3583,7 @@ static intptr_t glue_fast_gated_delta_update(intptr_t queries, intptr_t keys, in
 
 #ifndef MLXFFI_LACKS_mlx_fast_scaled_dot_product_attention_fused
 static intptr_t glue_fast_scaled_dot_product_attention_fused(intptr_t queries, intptr_t keys, intptr_t values, float scale, const char *mask_mode, intptr_t mask_arr, intptr_t sinks, bool force_fused, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fast_scaled_dot_product_attention_fused(&res, (mlx_array){(void *)queries}, (mlx_array){(void *)keys}, (mlx_array){(void *)values}, scale, mask_mode, (mlx_array){(void *)mask_arr}, (mlx_array){(void *)sinks}, force_fused, s_handle);
@@ -3257,6 +3594,7 @@ static intptr_t glue_fast_scaled_dot_product_attention_fused(intptr_t queries, i
 
 #ifndef MLXFFI_LACKS_mlx_fast_metal_kernel_new_math_mode
 static intptr_t glue_fast_metal_kernel_new_math_mode(const char *name, intptr_t input_names, intptr_t output_names, const char *source, const char *header, bool ensure_row_contiguous, bool atomic_outputs, int math_mode) {
+  HOLD;
   mlx_fast_metal_kernel result = mlx_fast_metal_kernel_new_math_mode(name, (mlx_vector_string){(void *)input_names}, (mlx_vector_string){(void *)output_names}, source, header, ensure_row_contiguous, atomic_outputs, (mlx_fast_math_mode)math_mode);
   return (intptr_t)result.ctx;
 }
@@ -3264,6 +3602,7 @@ static intptr_t glue_fast_metal_kernel_new_math_mode(const char *name, intptr_t 
 
 #ifndef MLXFFI_LACKS_mlx_fast_cuda_kernel_config_add_scalar_arg_bool
 static int glue_fast_cuda_kernel_config_add_scalar_arg_bool(intptr_t cls, bool value) {
+  HOLD;
   int result = mlx_fast_cuda_kernel_config_add_scalar_arg_bool((mlx_fast_cuda_kernel_config){(void *)cls}, value);
   return result;
 }
@@ -3271,6 +3610,7 @@ static int glue_fast_cuda_kernel_config_add_scalar_arg_bool(intptr_t cls, bool v
 
 #ifndef MLXFFI_LACKS_mlx_fast_cuda_kernel_config_add_scalar_arg_float
 static int glue_fast_cuda_kernel_config_add_scalar_arg_float(intptr_t cls, float value) {
+  HOLD;
   int result = mlx_fast_cuda_kernel_config_add_scalar_arg_float((mlx_fast_cuda_kernel_config){(void *)cls}, value);
   return result;
 }
@@ -3278,6 +3618,7 @@ static int glue_fast_cuda_kernel_config_add_scalar_arg_float(intptr_t cls, float
 
 #ifndef MLXFFI_LACKS_mlx_fast_cuda_kernel_config_add_scalar_arg_int
 static int glue_fast_cuda_kernel_config_add_scalar_arg_int(intptr_t cls, int value) {
+  HOLD;
   int result = mlx_fast_cuda_kernel_config_add_scalar_arg_int((mlx_fast_cuda_kernel_config){(void *)cls}, value);
   return result;
 }
@@ -3285,6 +3626,7 @@ static int glue_fast_cuda_kernel_config_add_scalar_arg_int(intptr_t cls, int val
 
 #ifndef MLXFFI_LACKS_mlx_fast_precompiled_cuda_kernel
 static intptr_t glue_fast_precompiled_cuda_kernel(const char *name, const char *compiled_source, size_t compiled_source_size, const intptr_t *inputs, size_t inputs_num, intptr_t config, int shared_memory, bool ensure_row_contiguous, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_vector_array inputs_vector = mlx_vector_array_new_data((const mlx_array *)inputs, inputs_num);
   mlx_stream s_handle = glue_stream(s);
@@ -3299,6 +3641,7 @@ static intptr_t glue_fast_precompiled_cuda_kernel(const char *name, const char *
 
 #ifndef MLXFFI_LACKS_mlx_fft_fft
 static intptr_t glue_fft_fft(intptr_t a, int n, int axis, int norm, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_fft(&res, (mlx_array){(void *)a}, n, axis, (mlx_fft_norm)norm, s_handle);
@@ -3309,6 +3652,7 @@ static intptr_t glue_fft_fft(intptr_t a, int n, int axis, int norm, intptr_t s) 
 
 #ifndef MLXFFI_LACKS_mlx_fft_fft2
 static intptr_t glue_fft_fft2(intptr_t a, const int *n, size_t n_num, const int *axes, size_t axes_num, int norm, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_fft2(&res, (mlx_array){(void *)a}, n, n_num, axes, axes_num, (mlx_fft_norm)norm, s_handle);
@@ -3319,6 +3663,7 @@ static intptr_t glue_fft_fft2(intptr_t a, const int *n, size_t n_num, const int 
 
 #ifndef MLXFFI_LACKS_mlx_fft_fftfreq
 static intptr_t glue_fft_fftfreq(int n, double d, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_fftfreq(&res, n, d, s_handle);
@@ -3329,6 +3674,7 @@ static intptr_t glue_fft_fftfreq(int n, double d, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_fft_fftn
 static intptr_t glue_fft_fftn(intptr_t a, const int *n, size_t n_num, const int *axes, size_t axes_num, int norm, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_fftn(&res, (mlx_array){(void *)a}, n, n_num, axes, axes_num, (mlx_fft_norm)norm, s_handle);
@@ -3339,6 +3685,7 @@ static intptr_t glue_fft_fftn(intptr_t a, const int *n, size_t n_num, const int 
 
 #ifndef MLXFFI_LACKS_mlx_fft_fftshift
 static intptr_t glue_fft_fftshift(intptr_t a, const int *axes, size_t axes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_fftshift(&res, (mlx_array){(void *)a}, axes, axes_num, s_handle);
@@ -3349,6 +3696,7 @@ static intptr_t glue_fft_fftshift(intptr_t a, const int *axes, size_t axes_num, 
 
 #ifndef MLXFFI_LACKS_mlx_fft_ifft
 static intptr_t glue_fft_ifft(intptr_t a, int n, int axis, int norm, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_ifft(&res, (mlx_array){(void *)a}, n, axis, (mlx_fft_norm)norm, s_handle);
@@ -3359,6 +3707,7 @@ static intptr_t glue_fft_ifft(intptr_t a, int n, int axis, int norm, intptr_t s)
 
 #ifndef MLXFFI_LACKS_mlx_fft_ifft2
 static intptr_t glue_fft_ifft2(intptr_t a, const int *n, size_t n_num, const int *axes, size_t axes_num, int norm, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_ifft2(&res, (mlx_array){(void *)a}, n, n_num, axes, axes_num, (mlx_fft_norm)norm, s_handle);
@@ -3369,6 +3718,7 @@ static intptr_t glue_fft_ifft2(intptr_t a, const int *n, size_t n_num, const int
 
 #ifndef MLXFFI_LACKS_mlx_fft_ifftn
 static intptr_t glue_fft_ifftn(intptr_t a, const int *n, size_t n_num, const int *axes, size_t axes_num, int norm, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_ifftn(&res, (mlx_array){(void *)a}, n, n_num, axes, axes_num, (mlx_fft_norm)norm, s_handle);
@@ -3379,6 +3729,7 @@ static intptr_t glue_fft_ifftn(intptr_t a, const int *n, size_t n_num, const int
 
 #ifndef MLXFFI_LACKS_mlx_fft_ifftshift
 static intptr_t glue_fft_ifftshift(intptr_t a, const int *axes, size_t axes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_ifftshift(&res, (mlx_array){(void *)a}, axes, axes_num, s_handle);
@@ -3389,6 +3740,7 @@ static intptr_t glue_fft_ifftshift(intptr_t a, const int *axes, size_t axes_num,
 
 #ifndef MLXFFI_LACKS_mlx_fft_irfft
 static intptr_t glue_fft_irfft(intptr_t a, int n, int axis, int norm, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_irfft(&res, (mlx_array){(void *)a}, n, axis, (mlx_fft_norm)norm, s_handle);
@@ -3399,6 +3751,7 @@ static intptr_t glue_fft_irfft(intptr_t a, int n, int axis, int norm, intptr_t s
 
 #ifndef MLXFFI_LACKS_mlx_fft_irfft2
 static intptr_t glue_fft_irfft2(intptr_t a, const int *n, size_t n_num, const int *axes, size_t axes_num, int norm, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_irfft2(&res, (mlx_array){(void *)a}, n, n_num, axes, axes_num, (mlx_fft_norm)norm, s_handle);
@@ -3409,6 +3762,7 @@ static intptr_t glue_fft_irfft2(intptr_t a, const int *n, size_t n_num, const in
 
 #ifndef MLXFFI_LACKS_mlx_fft_irfftn
 static intptr_t glue_fft_irfftn(intptr_t a, const int *n, size_t n_num, const int *axes, size_t axes_num, int norm, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_irfftn(&res, (mlx_array){(void *)a}, n, n_num, axes, axes_num, (mlx_fft_norm)norm, s_handle);
@@ -3419,6 +3773,7 @@ static intptr_t glue_fft_irfftn(intptr_t a, const int *n, size_t n_num, const in
 
 #ifndef MLXFFI_LACKS_mlx_fft_rfft
 static intptr_t glue_fft_rfft(intptr_t a, int n, int axis, int norm, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_rfft(&res, (mlx_array){(void *)a}, n, axis, (mlx_fft_norm)norm, s_handle);
@@ -3429,6 +3784,7 @@ static intptr_t glue_fft_rfft(intptr_t a, int n, int axis, int norm, intptr_t s)
 
 #ifndef MLXFFI_LACKS_mlx_fft_rfft2
 static intptr_t glue_fft_rfft2(intptr_t a, const int *n, size_t n_num, const int *axes, size_t axes_num, int norm, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_rfft2(&res, (mlx_array){(void *)a}, n, n_num, axes, axes_num, (mlx_fft_norm)norm, s_handle);
@@ -3439,6 +3795,7 @@ static intptr_t glue_fft_rfft2(intptr_t a, const int *n, size_t n_num, const int
 
 #ifndef MLXFFI_LACKS_mlx_fft_rfftfreq
 static intptr_t glue_fft_rfftfreq(int n, double d, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_rfftfreq(&res, n, d, s_handle);
@@ -3449,6 +3806,7 @@ static intptr_t glue_fft_rfftfreq(int n, double d, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_fft_rfftn
 static intptr_t glue_fft_rfftn(intptr_t a, const int *n, size_t n_num, const int *axes, size_t axes_num, int norm, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_rfftn(&res, (mlx_array){(void *)a}, n, n_num, axes, axes_num, (mlx_fft_norm)norm, s_handle);
@@ -3459,6 +3817,7 @@ static intptr_t glue_fft_rfftn(intptr_t a, const int *n, size_t n_num, const int
 
 #ifndef MLXFFI_LACKS_mlx_fft_istft
 static intptr_t glue_fft_istft(intptr_t stft_matrix, int n_fft, bool has_n_fft, int hop_length, bool has_hop_length, int win_length, bool has_win_length, intptr_t window, bool center, int norm, bool onesided, bool has_onesided, int length, bool has_length, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_istft(&res, (mlx_array){(void *)stft_matrix}, (mlx_optional_int){n_fft, has_n_fft}, (mlx_optional_int){hop_length, has_hop_length}, (mlx_optional_int){win_length, has_win_length}, (mlx_array){(void *)window}, center, (mlx_fft_norm)norm, (mlx_optional_bool){onesided, has_onesided}, (mlx_optional_int){length, has_length}, s_handle);
@@ -3469,6 +3828,7 @@ static intptr_t glue_fft_istft(intptr_t stft_matrix, int n_fft, bool has_n_fft, 
 
 #ifndef MLXFFI_LACKS_mlx_fft_stft
 static intptr_t glue_fft_stft(intptr_t x, int n_fft, int hop_length, bool has_hop_length, int win_length, bool has_win_length, intptr_t window, bool center, const char *pad_mode, int norm, bool onesided, bool has_onesided, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fft_stft(&res, (mlx_array){(void *)x}, n_fft, (mlx_optional_int){hop_length, has_hop_length}, (mlx_optional_int){win_length, has_win_length}, (mlx_array){(void *)window}, center, pad_mode, (mlx_fft_norm)norm, (mlx_optional_bool){onesided, has_onesided}, s_handle);
@@ -3479,6 +3839,7 @@ static intptr_t glue_fft_stft(intptr_t x, int n_fft, int hop_length, bool has_ho
 
 #ifndef MLXFFI_LACKS_mlx_linalg_cholesky
 static intptr_t glue_linalg_cholesky(intptr_t a, bool upper, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_cholesky(&res, (mlx_array){(void *)a}, upper, s_handle);
@@ -3489,6 +3850,7 @@ static intptr_t glue_linalg_cholesky(intptr_t a, bool upper, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_linalg_cholesky_inv
 static intptr_t glue_linalg_cholesky_inv(intptr_t a, bool upper, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_cholesky_inv(&res, (mlx_array){(void *)a}, upper, s_handle);
@@ -3499,6 +3861,7 @@ static intptr_t glue_linalg_cholesky_inv(intptr_t a, bool upper, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_linalg_cross
 static intptr_t glue_linalg_cross(intptr_t a, intptr_t b, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_cross(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, axis, s_handle);
@@ -3509,6 +3872,7 @@ static intptr_t glue_linalg_cross(intptr_t a, intptr_t b, int axis, intptr_t s) 
 
 #ifndef MLXFFI_LACKS_mlx_linalg_eig
 static int glue_linalg_eig(intptr_t *res_0, intptr_t *res_1, intptr_t a, intptr_t s) {
+  HOLD;
   mlx_stream s_handle = glue_stream(s);
   int result = mlx_linalg_eig((mlx_array *)res_0, (mlx_array *)res_1, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
@@ -3518,6 +3882,7 @@ static int glue_linalg_eig(intptr_t *res_0, intptr_t *res_1, intptr_t a, intptr_
 
 #ifndef MLXFFI_LACKS_mlx_linalg_eigh
 static int glue_linalg_eigh(intptr_t *res_0, intptr_t *res_1, intptr_t a, const char *UPLO, intptr_t s) {
+  HOLD;
   mlx_stream s_handle = glue_stream(s);
   int result = mlx_linalg_eigh((mlx_array *)res_0, (mlx_array *)res_1, (mlx_array){(void *)a}, UPLO, s_handle);
   glue_stream_done(s, s_handle);
@@ -3527,6 +3892,7 @@ static int glue_linalg_eigh(intptr_t *res_0, intptr_t *res_1, intptr_t a, const 
 
 #ifndef MLXFFI_LACKS_mlx_linalg_eigvals
 static intptr_t glue_linalg_eigvals(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_eigvals(&res, (mlx_array){(void *)a}, s_handle);
@@ -3537,6 +3903,7 @@ static intptr_t glue_linalg_eigvals(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_linalg_eigvalsh
 static intptr_t glue_linalg_eigvalsh(intptr_t a, const char *UPLO, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_eigvalsh(&res, (mlx_array){(void *)a}, UPLO, s_handle);
@@ -3547,6 +3914,7 @@ static intptr_t glue_linalg_eigvalsh(intptr_t a, const char *UPLO, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_linalg_inv
 static intptr_t glue_linalg_inv(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_inv(&res, (mlx_array){(void *)a}, s_handle);
@@ -3557,6 +3925,7 @@ static intptr_t glue_linalg_inv(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_linalg_lu
 static intptr_t glue_linalg_lu(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_lu(&res, (mlx_array){(void *)a}, s_handle);
@@ -3567,6 +3936,7 @@ static intptr_t glue_linalg_lu(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_linalg_lu_factor
 static int glue_linalg_lu_factor(intptr_t *res_0, intptr_t *res_1, intptr_t a, intptr_t s) {
+  HOLD;
   mlx_stream s_handle = glue_stream(s);
   int result = mlx_linalg_lu_factor((mlx_array *)res_0, (mlx_array *)res_1, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
@@ -3576,6 +3946,7 @@ static int glue_linalg_lu_factor(intptr_t *res_0, intptr_t *res_1, intptr_t a, i
 
 #ifndef MLXFFI_LACKS_mlx_linalg_norm
 static intptr_t glue_linalg_norm(intptr_t a, double ord, const int *axis, size_t axis_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_norm(&res, (mlx_array){(void *)a}, ord, axis, axis_num, keepdims, s_handle);
@@ -3586,6 +3957,7 @@ static intptr_t glue_linalg_norm(intptr_t a, double ord, const int *axis, size_t
 
 #ifndef MLXFFI_LACKS_mlx_linalg_norm_matrix
 static intptr_t glue_linalg_norm_matrix(intptr_t a, const char *ord, const int *axis, size_t axis_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_norm_matrix(&res, (mlx_array){(void *)a}, ord, axis, axis_num, keepdims, s_handle);
@@ -3596,6 +3968,7 @@ static intptr_t glue_linalg_norm_matrix(intptr_t a, const char *ord, const int *
 
 #ifndef MLXFFI_LACKS_mlx_linalg_norm_l2
 static intptr_t glue_linalg_norm_l2(intptr_t a, const int *axis, size_t axis_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_norm_l2(&res, (mlx_array){(void *)a}, axis, axis_num, keepdims, s_handle);
@@ -3606,6 +3979,7 @@ static intptr_t glue_linalg_norm_l2(intptr_t a, const int *axis, size_t axis_num
 
 #ifndef MLXFFI_LACKS_mlx_linalg_pinv
 static intptr_t glue_linalg_pinv(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_pinv(&res, (mlx_array){(void *)a}, s_handle);
@@ -3616,6 +3990,7 @@ static intptr_t glue_linalg_pinv(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_linalg_qr
 static int glue_linalg_qr(intptr_t *res_0, intptr_t *res_1, intptr_t a, intptr_t s) {
+  HOLD;
   mlx_stream s_handle = glue_stream(s);
   int result = mlx_linalg_qr((mlx_array *)res_0, (mlx_array *)res_1, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
@@ -3625,6 +4000,7 @@ static int glue_linalg_qr(intptr_t *res_0, intptr_t *res_1, intptr_t a, intptr_t
 
 #ifndef MLXFFI_LACKS_mlx_linalg_solve
 static intptr_t glue_linalg_solve(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_solve(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -3635,6 +4011,7 @@ static intptr_t glue_linalg_solve(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_linalg_solve_triangular
 static intptr_t glue_linalg_solve_triangular(intptr_t a, intptr_t b, bool upper, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_solve_triangular(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, upper, s_handle);
@@ -3645,6 +4022,7 @@ static intptr_t glue_linalg_solve_triangular(intptr_t a, intptr_t b, bool upper,
 
 #ifndef MLXFFI_LACKS_mlx_linalg_svd
 static intptr_t glue_linalg_svd(intptr_t a, bool compute_uv, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_svd(&res, (mlx_array){(void *)a}, compute_uv, s_handle);
@@ -3655,6 +4033,7 @@ static intptr_t glue_linalg_svd(intptr_t a, bool compute_uv, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_linalg_tri_inv
 static intptr_t glue_linalg_tri_inv(intptr_t a, bool upper, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_tri_inv(&res, (mlx_array){(void *)a}, upper, s_handle);
@@ -3665,6 +4044,7 @@ static intptr_t glue_linalg_tri_inv(intptr_t a, bool upper, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_linalg_det
 static intptr_t glue_linalg_det(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_det(&res, (mlx_array){(void *)a}, s_handle);
@@ -3675,6 +4055,7 @@ static intptr_t glue_linalg_det(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_linalg_slogdet
 static int glue_linalg_slogdet(intptr_t *res_0, intptr_t *res_1, intptr_t a, intptr_t s) {
+  HOLD;
   mlx_stream s_handle = glue_stream(s);
   int result = mlx_linalg_slogdet((mlx_array *)res_0, (mlx_array *)res_1, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
@@ -3684,6 +4065,7 @@ static int glue_linalg_slogdet(intptr_t *res_0, intptr_t *res_1, intptr_t a, int
 
 #ifndef MLXFFI_LACKS_mlx_random_bernoulli
 static intptr_t glue_random_bernoulli(intptr_t p, const int *shape, size_t shape_num, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_bernoulli(&res, (mlx_array){(void *)p}, shape, shape_num, (mlx_array){(void *)key}, s_handle);
@@ -3694,6 +4076,7 @@ static intptr_t glue_random_bernoulli(intptr_t p, const int *shape, size_t shape
 
 #ifndef MLXFFI_LACKS_mlx_random_bits
 static intptr_t glue_random_bits(const int *shape, size_t shape_num, int width, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_bits(&res, shape, shape_num, width, (mlx_array){(void *)key}, s_handle);
@@ -3704,6 +4087,7 @@ static intptr_t glue_random_bits(const int *shape, size_t shape_num, int width, 
 
 #ifndef MLXFFI_LACKS_mlx_random_categorical_shape
 static intptr_t glue_random_categorical_shape(intptr_t logits, int axis, const int *shape, size_t shape_num, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_categorical_shape(&res, (mlx_array){(void *)logits}, axis, shape, shape_num, (mlx_array){(void *)key}, s_handle);
@@ -3714,6 +4098,7 @@ static intptr_t glue_random_categorical_shape(intptr_t logits, int axis, const i
 
 #ifndef MLXFFI_LACKS_mlx_random_categorical_num_samples
 static intptr_t glue_random_categorical_num_samples(intptr_t logits_, int axis, int num_samples, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_categorical_num_samples(&res, (mlx_array){(void *)logits_}, axis, num_samples, (mlx_array){(void *)key}, s_handle);
@@ -3724,6 +4109,7 @@ static intptr_t glue_random_categorical_num_samples(intptr_t logits_, int axis, 
 
 #ifndef MLXFFI_LACKS_mlx_random_categorical
 static intptr_t glue_random_categorical(intptr_t logits, int axis, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_categorical(&res, (mlx_array){(void *)logits}, axis, (mlx_array){(void *)key}, s_handle);
@@ -3734,6 +4120,7 @@ static intptr_t glue_random_categorical(intptr_t logits, int axis, intptr_t key,
 
 #ifndef MLXFFI_LACKS_mlx_random_gumbel
 static intptr_t glue_random_gumbel(const int *shape, size_t shape_num, int dtype, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_gumbel(&res, shape, shape_num, (mlx_dtype)dtype, (mlx_array){(void *)key}, s_handle);
@@ -3744,6 +4131,7 @@ static intptr_t glue_random_gumbel(const int *shape, size_t shape_num, int dtype
 
 #ifndef MLXFFI_LACKS_mlx_random_key
 static intptr_t glue_random_key(uint64_t seed) {
+  HOLD;
   mlx_array res = {0};
   mlx_random_key(&res, seed);
   return (intptr_t)res.ctx;
@@ -3752,6 +4140,7 @@ static intptr_t glue_random_key(uint64_t seed) {
 
 #ifndef MLXFFI_LACKS_mlx_random_laplace
 static intptr_t glue_random_laplace(const int *shape, size_t shape_num, int dtype, float loc, float scale, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_laplace(&res, shape, shape_num, (mlx_dtype)dtype, loc, scale, (mlx_array){(void *)key}, s_handle);
@@ -3762,6 +4151,7 @@ static intptr_t glue_random_laplace(const int *shape, size_t shape_num, int dtyp
 
 #ifndef MLXFFI_LACKS_mlx_random_multivariate_normal
 static intptr_t glue_random_multivariate_normal(intptr_t mean, intptr_t cov, const int *shape, size_t shape_num, int dtype, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_multivariate_normal(&res, (mlx_array){(void *)mean}, (mlx_array){(void *)cov}, shape, shape_num, (mlx_dtype)dtype, (mlx_array){(void *)key}, s_handle);
@@ -3772,6 +4162,7 @@ static intptr_t glue_random_multivariate_normal(intptr_t mean, intptr_t cov, con
 
 #ifndef MLXFFI_LACKS_mlx_random_normal_broadcast
 static intptr_t glue_random_normal_broadcast(const int *shape, size_t shape_num, int dtype, intptr_t loc, intptr_t scale, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_normal_broadcast(&res, shape, shape_num, (mlx_dtype)dtype, (mlx_array){(void *)loc}, (mlx_array){(void *)scale}, (mlx_array){(void *)key}, s_handle);
@@ -3782,6 +4173,7 @@ static intptr_t glue_random_normal_broadcast(const int *shape, size_t shape_num,
 
 #ifndef MLXFFI_LACKS_mlx_random_normal
 static intptr_t glue_random_normal(const int *shape, size_t shape_num, int dtype, float loc, float scale, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_normal(&res, shape, shape_num, (mlx_dtype)dtype, loc, scale, (mlx_array){(void *)key}, s_handle);
@@ -3792,6 +4184,7 @@ static intptr_t glue_random_normal(const int *shape, size_t shape_num, int dtype
 
 #ifndef MLXFFI_LACKS_mlx_random_permutation
 static intptr_t glue_random_permutation(intptr_t x, int axis, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_permutation(&res, (mlx_array){(void *)x}, axis, (mlx_array){(void *)key}, s_handle);
@@ -3802,6 +4195,7 @@ static intptr_t glue_random_permutation(intptr_t x, int axis, intptr_t key, intp
 
 #ifndef MLXFFI_LACKS_mlx_random_permutation_arange
 static intptr_t glue_random_permutation_arange(int x, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_permutation_arange(&res, x, (mlx_array){(void *)key}, s_handle);
@@ -3812,6 +4206,7 @@ static intptr_t glue_random_permutation_arange(int x, intptr_t key, intptr_t s) 
 
 #ifndef MLXFFI_LACKS_mlx_random_randint
 static intptr_t glue_random_randint(intptr_t low, intptr_t high, const int *shape, size_t shape_num, int dtype, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_randint(&res, (mlx_array){(void *)low}, (mlx_array){(void *)high}, shape, shape_num, (mlx_dtype)dtype, (mlx_array){(void *)key}, s_handle);
@@ -3822,6 +4217,7 @@ static intptr_t glue_random_randint(intptr_t low, intptr_t high, const int *shap
 
 #ifndef MLXFFI_LACKS_mlx_random_seed
 static int glue_random_seed(uint64_t seed) {
+  HOLD;
   int result = mlx_random_seed(seed);
   return result;
 }
@@ -3829,6 +4225,7 @@ static int glue_random_seed(uint64_t seed) {
 
 #ifndef MLXFFI_LACKS_mlx_random_split_num
 static intptr_t glue_random_split_num(intptr_t key, int num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_split_num(&res, (mlx_array){(void *)key}, num, s_handle);
@@ -3839,6 +4236,7 @@ static intptr_t glue_random_split_num(intptr_t key, int num, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_random_split
 static int glue_random_split(intptr_t *res_0, intptr_t *res_1, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_stream s_handle = glue_stream(s);
   int result = mlx_random_split((mlx_array *)res_0, (mlx_array *)res_1, (mlx_array){(void *)key}, s_handle);
   glue_stream_done(s, s_handle);
@@ -3848,6 +4246,7 @@ static int glue_random_split(intptr_t *res_0, intptr_t *res_1, intptr_t key, int
 
 #ifndef MLXFFI_LACKS_mlx_random_truncated_normal
 static intptr_t glue_random_truncated_normal(intptr_t lower, intptr_t upper, const int *shape, size_t shape_num, int dtype, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_truncated_normal(&res, (mlx_array){(void *)lower}, (mlx_array){(void *)upper}, shape, shape_num, (mlx_dtype)dtype, (mlx_array){(void *)key}, s_handle);
@@ -3858,6 +4257,7 @@ static intptr_t glue_random_truncated_normal(intptr_t lower, intptr_t upper, con
 
 #ifndef MLXFFI_LACKS_mlx_random_uniform
 static intptr_t glue_random_uniform(intptr_t low, intptr_t high, const int *shape, size_t shape_num, int dtype, intptr_t key, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_random_uniform(&res, (mlx_array){(void *)low}, (mlx_array){(void *)high}, shape, shape_num, (mlx_dtype)dtype, (mlx_array){(void *)key}, s_handle);
@@ -3868,6 +4268,7 @@ static intptr_t glue_random_uniform(intptr_t low, intptr_t high, const int *shap
 
 #ifndef MLXFFI_LACKS_mlx_distributed_all_gather
 static intptr_t glue_distributed_all_gather(intptr_t x, intptr_t group, intptr_t S) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream S_handle = glue_stream(S);
   mlx_distributed_all_gather(&res, (mlx_array){(void *)x}, (mlx_distributed_group){(void *)group}, S_handle);
@@ -3878,6 +4279,7 @@ static intptr_t glue_distributed_all_gather(intptr_t x, intptr_t group, intptr_t
 
 #ifndef MLXFFI_LACKS_mlx_distributed_all_max
 static intptr_t glue_distributed_all_max(intptr_t x, intptr_t group, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_distributed_all_max(&res, (mlx_array){(void *)x}, (mlx_distributed_group){(void *)group}, s_handle);
@@ -3888,6 +4290,7 @@ static intptr_t glue_distributed_all_max(intptr_t x, intptr_t group, intptr_t s)
 
 #ifndef MLXFFI_LACKS_mlx_distributed_all_min
 static intptr_t glue_distributed_all_min(intptr_t x, intptr_t group, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_distributed_all_min(&res, (mlx_array){(void *)x}, (mlx_distributed_group){(void *)group}, s_handle);
@@ -3898,6 +4301,7 @@ static intptr_t glue_distributed_all_min(intptr_t x, intptr_t group, intptr_t s)
 
 #ifndef MLXFFI_LACKS_mlx_distributed_all_sum
 static intptr_t glue_distributed_all_sum(intptr_t x, intptr_t group, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_distributed_all_sum(&res, (mlx_array){(void *)x}, (mlx_distributed_group){(void *)group}, s_handle);
@@ -3908,6 +4312,7 @@ static intptr_t glue_distributed_all_sum(intptr_t x, intptr_t group, intptr_t s)
 
 #ifndef MLXFFI_LACKS_mlx_distributed_recv
 static intptr_t glue_distributed_recv(const int *shape, size_t shape_num, int dtype, int src, intptr_t group, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_distributed_recv(&res, shape, shape_num, (mlx_dtype)dtype, src, (mlx_distributed_group){(void *)group}, s_handle);
@@ -3918,6 +4323,7 @@ static intptr_t glue_distributed_recv(const int *shape, size_t shape_num, int dt
 
 #ifndef MLXFFI_LACKS_mlx_distributed_recv_like
 static intptr_t glue_distributed_recv_like(intptr_t x, int src, intptr_t group, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_distributed_recv_like(&res, (mlx_array){(void *)x}, src, (mlx_distributed_group){(void *)group}, s_handle);
@@ -3928,6 +4334,7 @@ static intptr_t glue_distributed_recv_like(intptr_t x, int src, intptr_t group, 
 
 #ifndef MLXFFI_LACKS_mlx_distributed_send
 static intptr_t glue_distributed_send(intptr_t x, int dst, intptr_t group, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_distributed_send(&res, (mlx_array){(void *)x}, dst, (mlx_distributed_group){(void *)group}, s_handle);
@@ -3938,6 +4345,7 @@ static intptr_t glue_distributed_send(intptr_t x, int dst, intptr_t group, intpt
 
 #ifndef MLXFFI_LACKS_mlx_distributed_sum_scatter
 static intptr_t glue_distributed_sum_scatter(intptr_t x, intptr_t group, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_distributed_sum_scatter(&res, (mlx_array){(void *)x}, (mlx_distributed_group){(void *)group}, s_handle);

@@ -1,0 +1,100 @@
+"""Memory of other libraries as arrays.
+
+On Metal MLX uses foreign memory itself where it begins at the start of a page, and never writes to it; on CPU and CUDA
+it copies while the array is made. The owner of the memory stays alive until MLX is done with it, and is let go once.
+"""
+
+from __future__ import annotations
+
+import array as arrays
+import re
+import struct
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import _handles, _registry
+from . import dtype as dtypes
+from ._errors import ArgumentError, Error
+from ._ffi import ffi, graph, lib
+from .dtype import Dtype
+
+if TYPE_CHECKING:
+    from .array import Array
+
+# Of elements in memory: kinds by the letters of `struct`, and dtypes by kind and size in bytes. "V" is the kind of
+# bfloat16, which is numpy's for elements that it does not know.
+KINDS = {"?": "b", **dict.fromkeys("bhilqn", "i"), **dict.fromkeys("BHILQNc", "u"), **dict.fromkeys("efd", "f")}
+DTYPES = {("V" if dtype.name == "bfloat16" else dtype.kind, dtype.size): dtype for dtype in dtypes.DTYPES}
+SWAPPED = "<" if sys.byteorder == "big" else ">!"
+LARGEST_AXIS = 2**31 - 1
+
+
+class UnknownElementsError(Error, TypeError):
+    """Elements of a type that MLX does not have."""
+
+
+def unknown_elements(found: str) -> UnknownElementsError:
+    """The error for elements that no dtype stands for."""
+    names = ", ".join(dtype.name for dtype in dtypes.DTYPES)
+    return UnknownElementsError(f"value: expected elements of one of {names}, got {found}; convert them first")
+
+
+def from_row_order(data: bytes, shape: Sequence[int], dtype: str) -> Array:
+    """An Array with a copy of elements in row order, as a pickle has them."""
+    number = dtypes.of(dtype).number
+    return _handles.own_array(graph.glue_array_copy_data(data, list(shape), len(shape), number))
+
+
+def from_buffer(value: Any) -> Array | None:
+    """An Array of a buffer's elements in any layout and byte order; None where there is none, or it does not say what
+    they are."""
+    try:
+        view = memoryview(value)
+    except (TypeError, ValueError, BufferError):
+        return None
+    kind, size, swapped = _element_type(view)
+    if not kind:
+        return None
+    if not swapped and view.c_contiguous and (kind, size) in DTYPES:
+        return adopt(view, view.shape or (), DTYPES[kind, size], view)
+    data = view.tobytes()
+    if swapped and size > 1:
+        words = arrays.array({2: "H", 4: "I", 8: "Q"}[size // 2 if kind == "c" else size], data)
+        words.byteswap()
+        data = words.tobytes()
+    return from_bytes(data, view.shape or (), kind, size)
+
+
+def _element_type(view: memoryview) -> tuple[str, int, bool]:
+    """The kind, size in bytes and foreign byte order of a buffer's elements; kind "" where nobody knows it."""
+    found = re.fullmatch(r"([@=<>!]?)(Z?)([a-zA-Z?])", view.format)
+    if not found:
+        return ("V", 2, False) if view.format == "bfloat16" else ("", view.itemsize, False)
+    order, complex_mark, letter = found.groups()
+    numbers = 2 if complex_mark else 1
+    if letter not in KINDS or view.itemsize != numbers * struct.calcsize((order or "@") + letter):
+        return "", view.itemsize, False
+    return ("c" if complex_mark else KINDS[letter]), view.itemsize, bool(order) and order in SWAPPED
+
+
+def from_bytes(data: Any, shape: Sequence[int], kind: str, size: int) -> Array:
+    """An Array of bytes in row order and native byte order; complex128 becomes complex64."""
+    if (kind, size) == ("c", 16):
+        data, size = arrays.array("f", arrays.array("d", bytes(data))), 8
+    dtype = DTYPES.get((kind, size))
+    if dtype is None:
+        raise unknown_elements(f"{8 * size} bits of kind {kind!r}")
+    return adopt(data, shape, dtype, data)
+
+
+def adopt(data: Any, shape: Sequence[int], dtype: Dtype, owner: object) -> Array:
+    """An Array over memory in row order that `owner` keeps alive. `data` is a pointer, or what has a buffer."""
+    if any(size > LARGEST_AXIS for size in shape):
+        raise ArgumentError(f"value: expected axes of at most {LARGEST_AXIS} elements, got shape {list(shape)}")
+    pointer = data if isinstance(data, ffi.CData) else ffi.from_buffer(data)
+    key = _registry.keep((pointer, owner))
+    try:
+        return _handles.own_array(lib.glue_array_adopt(pointer, list(shape), len(shape), dtype.number, key))
+    finally:
+        _registry.drain()

@@ -1,0 +1,162 @@
+/* What C keeps of Python, and how it comes back: keys into mlxffi/_registry.py, never pointers to Python objects. */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* --- keys that C no longer needs: a destructor queues them without touching Python, which fetches them --- */
+
+typedef struct Key {
+  intptr_t key;
+  struct Key *next;
+} Key;
+
+static _Atomic(Key *) dropped;
+
+/* A key for which there is no memory stays in the registry: a leak, not a crash. */
+static void queue_key(void *payload) {
+  Key *made = malloc(sizeof *made);
+  if (made) {
+    *made = (Key){(intptr_t)payload, atomic_load(&dropped)};
+    while (!atomic_compare_exchange_weak(&dropped, &made->next, made)) {
+    }
+  }
+}
+
+/* A key out of the queue; 0 where it is empty. Any number of threads fetch: each takes the whole queue for a moment. */
+static intptr_t glue_dropped_key(void) {
+  Key *first = atomic_load_explicit(&dropped, memory_order_relaxed) ? atomic_exchange(&dropped, NULL) : NULL;
+  if (!first) {
+    return 0;
+  }
+  intptr_t key = first->key;
+  for (Key *rest = first->next, *next; rest; rest = next) {
+    next = rest->next;
+    rest->next = atomic_load(&dropped);
+    while (!atomic_compare_exchange_weak(&dropped, &rest->next, rest)) {
+    }
+  }
+  free(first);
+  return key;
+}
+
+/* An array over memory that belongs to Python: `key` stands for its owner and is queued once MLX is done with it, which
+ * is at once where MLX copies, and after an error (0) too. */
+static intptr_t glue_array_adopt(void *data, const int *shape, size_t shape_num, int dtype, intptr_t key) {
+  return (intptr_t)mlx_array_new_data_managed_payload(data, shape, (int)shape_num, (mlx_dtype)dtype, (void *)key, &queue_key).ctx;
+}
+
+/* One vector with the arrays of two, which are freed; 0 after an error. */
+static intptr_t joined(int failed, mlx_vector_array first, mlx_vector_array second) {
+  size_t count = failed ? 0 : mlx_vector_array_size(second);
+  for (size_t i = 0; i < count && !failed; i++) {
+    mlx_array item = {0};
+    failed = mlx_vector_array_get(&item, second, i) || mlx_vector_array_append_value(first, item);
+    mlx_array_free(item);
+  }
+  mlx_vector_array_free(second);
+  if (failed) {
+    mlx_vector_array_free(first);
+  }
+  return failed ? 0 : (intptr_t)first.ctx;
+}
+
+/* --- the way into Python --- */
+
+/* Set when the interpreter shuts down: from then on no callback enters Python. */
+static atomic_bool stopped;
+static pthread_t stopper;
+
+static void glue_stop_callbacks(void) {
+  stopper = pthread_self();
+  atomic_store(&stopped, true);
+}
+
+/* What becomes of a daemon thread that is in a callback when the process ends: it must neither go on in Python nor
+ * unwind through C++, and there is nobody left whom an error would reach. */
+static void sleep_for_ever(void *unused) {
+  (void)unused;
+  for (;;) {
+    pause();
+  }
+}
+
+static bool may_enter(void) {
+  if (atomic_load(&stopped) && !pthread_equal(pthread_self(), stopper)) {
+    sleep_for_ever(NULL);
+  }
+  return !atomic_load(&stopped);
+}
+
+/* Handles for Python to own: those of a vector's arrays; none for no vector. */
+typedef struct {
+  intptr_t *handles;
+  size_t count;
+} Owned;
+
+static Owned own(mlx_vector_array vector) {
+  Owned made = {NULL, vector.ctx ? mlx_vector_array_size(vector) : 0};
+  made.handles = calloc(made.count + 1, sizeof *made.handles);
+  for (size_t i = 0; made.handles && i < made.count; i++) {
+    mlx_vector_array_get((mlx_array *)&made.handles[i], vector, i);
+  }
+  return made;
+}
+
+/* The status of a callback that takes up to three vectors of arrays and gives `result` what `call` returns. Before it is
+ * 3.14, CPython ends a daemon thread that comes back to it during the shutdown by pthread_exit. */
+#define IN_PYTHON(result, first, second, third, call)               \
+  if (!may_enter()) {                                               \
+    return 1;                                                       \
+  }                                                                 \
+  Owned a = own(first), b = own(second), c = own(third);            \
+  if (a.handles && b.handles && c.handles) {                        \
+    pthread_cleanup_push(&sleep_for_ever, NULL);                    \
+    (result)->ctx = (void *)(call);                                 \
+    pthread_cleanup_pop(0);                                         \
+  }                                                                 \
+  free(a.handles), free(b.handles), free(c.handles);                \
+  return !(result)->ctx;
+
+#define NOTHING ((mlx_vector_array){0})
+
+/* --- the trampolines: one for each kind of closure --- */
+
+static intptr_t python_closure(intptr_t *, size_t, intptr_t);
+static intptr_t python_closure_kwargs(intptr_t *, size_t, intptr_t, intptr_t);
+static intptr_t python_closure_custom(intptr_t *, size_t, intptr_t *, size_t, intptr_t *, size_t, intptr_t);
+static intptr_t python_closure_custom_jvp(intptr_t *, size_t, intptr_t *, size_t, const int *, size_t, intptr_t);
+static intptr_t python_closure_custom_vmap(intptr_t *, intptr_t *, size_t, const int *, size_t, intptr_t);
+
+static int call_closure(mlx_vector_array *res, const mlx_vector_array inputs, void *key) {
+  IN_PYTHON(res, inputs, NOTHING, NOTHING, python_closure(a.handles, a.count, (intptr_t)key))
+}
+
+static int call_closure_kwargs(mlx_vector_array *res, const mlx_vector_array inputs, const mlx_map_string_to_array named, void *key) {
+  IN_PYTHON(res, inputs, NOTHING, NOTHING, python_closure_kwargs(a.handles, a.count, (intptr_t)named.ctx, (intptr_t)key))
+}
+
+static int call_closure_custom(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array cotangents, const mlx_vector_array outputs, void *key) {
+  IN_PYTHON(res, primals, cotangents, outputs, python_closure_custom(a.handles, a.count, b.handles, b.count, c.handles, c.count, (intptr_t)key))
+}
+
+static int call_closure_custom_jvp(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array tangents, const int *argnums, size_t argnums_num, void *key) {
+  IN_PYTHON(res, primals, tangents, NOTHING, python_closure_custom_jvp(a.handles, a.count, b.handles, b.count, argnums, argnums_num, (intptr_t)key))
+}
+
+static int call_closure_custom_vmap(mlx_vector_array *res, mlx_vector_int *out_axes, const mlx_vector_array inputs, const int *in_axes, size_t in_axes_num, void *key) {
+  IN_PYTHON(res, inputs, NOTHING, NOTHING, python_closure_custom_vmap((intptr_t *)&out_axes->ctx, a.handles, a.count, in_axes, in_axes_num, (intptr_t)key))
+}
+
+/* A closure over a key of Python's registry; 0 after an error, and then the key is queued already. */
+#define NEW_CLOSURE(kind)                                                                      \
+  static intptr_t glue_new_##kind(intptr_t key) {                                              \
+    return (intptr_t)mlx_##kind##_new_func_payload(&call_##kind, (void *)key, &queue_key).ctx; \
+  }
+
+NEW_CLOSURE(closure)
+NEW_CLOSURE(closure_kwargs)
+NEW_CLOSURE(closure_custom)
+NEW_CLOSURE(closure_custom_jvp)
+NEW_CLOSURE(closure_custom_vmap)
