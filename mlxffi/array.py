@@ -333,7 +333,7 @@ class Array:
 
     def __repr__(self) -> str:
         """Its elements and its dtype as MLX writes them."""
-        return _values.text_of(self).replace("array(", "Array(", 1)
+        return _values.text_of(self)
 
     def __format__(self, spec: str) -> str:
         return format(_values.one(self, "format"), spec) if spec else str(self)
