@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import _handles
 from ._arguments import as_own, text
-from ._errors import OperationError
 from ._ffi import check, ffi, last_error, lib
+from ._files import path_of
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
@@ -37,10 +36,7 @@ def decoded(string: Any) -> str:
 
 def path_text(path: Any) -> bytes:
     """A path as C reads it."""
-    name = os.fsdecode(os.fspath(path))
-    if os.path.isdir(name):
-        raise OperationError(f"file: expected a file, got the directory {name!r}")
-    return text(name, "file")
+    return text(path_of(path), "file")
 
 
 # --- into C ---

@@ -8,8 +8,6 @@ from, and is written through one; what it raises arrives as the same object.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
@@ -21,7 +19,6 @@ from ._containers import (
     arrays_of_map,
     decoded,
     handle,
-    path_text,
     pointer,
     string_list,
     string_map,
@@ -29,6 +26,7 @@ from ._containers import (
     strings_of_map,
 )
 from ._ffi import check, ffi, lib
+from ._files import reading, writing
 from ._handles import Owner
 from ._process import require_no_fork
 
@@ -289,32 +287,11 @@ def _stream(stream: Stream | None) -> int:
 
 @contextmanager
 def _read(file: File, suffix: str) -> Iterator[bytes]:
-    """A path with what a file holds; an open file outlives its name, so that arrays may be read from it later."""
-    if isinstance(file, (str, os.PathLike)):
-        yield path_text(file)
-        return
-    _require(file, "read")
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, f"file{suffix}")
-        with open(path, "wb") as copy:
-            shutil.copyfileobj(file, copy)
-        yield path_text(path)
+    with reading(file, suffix) as path:
+        yield text(path, "file")
 
 
 @contextmanager
 def _written(file: File, suffix: str) -> Iterator[bytes]:
-    """A path to write to, whose file goes into a file object where that is what `file` is."""
-    if isinstance(file, (str, os.PathLike)):
-        yield path_text(file)
-        return
-    _require(file, "write")
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, f"file{suffix}")
-        yield path_text(path)
-        with open(path, "rb") as copy:
-            shutil.copyfileobj(copy, file)
-
-
-def _require(file: object, method: str) -> None:
-    if not hasattr(file, method):
-        raise TypeError(f"file: expected a path or a binary file with {method}(), got {type(file).__name__}")
+    with writing(file, suffix) as path:
+        yield text(path, "file")

@@ -41,12 +41,11 @@ class Kernel(_handles.Owner):
         header: str,
         ensure_row_contiguous: bool,
         *options: Any,
-        maker: str = "new",
     ):
         self.name, self.input_names, self.output_names = name, tuple(input_names), tuple(output_names)
         if not self.output_names:
             raise ArgumentError(f"[{self._backend}_kernel] output_names: expected at least one name, got none")
-        make, called = _call(self._backend, maker), text(name, "name")
+        make, called = _call(self._backend, "new"), text(name, "name")
         code = text(source, "source"), text(header, "header")
         with string_list(input_names, "input_names") as inputs, string_list(output_names, "output_names") as outputs:
             made = make(called, inputs, outputs, *code, ensure_row_contiguous, *options)

@@ -157,9 +157,9 @@ def inv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def lu(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
-    """Factorise an m x n matrix into a row permutation, a lower and an upper triangular matrix, which `res` gets as
-    three arrays P, L and U. With k the smaller of m and n, L has the shape (..., m, k) and ones on its diagonal, U
-    (..., k, n), both of the dtype of `a`; P is uint32 of shape (..., m), and row i of `a` is row P[i] of the
+    """Factorise an m x n matrix into a row permutation P, a lower triangular matrix L and an upper triangular one
+    U. `res` gets these three. With k the smaller of m and n, L has the shape (..., m, k) and ones on its diagonal,
+    U (..., k, n), both of the dtype of `a`; P is uint32 of shape (..., m), and row i of `a` is row P[i] of the
     product L U. A singular matrix is no error.
 
     C: mlx_linalg_lu.

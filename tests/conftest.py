@@ -34,25 +34,32 @@ if not CPYTHON:
     memory.live_handles = count
 
 
+def live_objects():
+    """The live native objects by kind, and the functions that closures of mlxffi.core refer to, if it is there."""
+    from mlxffi import memory
+
+    native = sys.modules.get("mlxffi._native")
+    functions = native.living_functions() if native else 0
+    return memory.live_handles() | {"functions of mlxffi.core": functions}
+
+
 @pytest.fixture(autouse=True)
 def nothing_leaks(request):
     """Compare the live native objects before and after a test, with the garbage collector off.
 
     A test that is about garbage on purpose is marked `leaks`.
     """
-    from mlxffi import memory
-
     if request.node.get_closest_marker("leaks"):
         yield
         return
     if CPYTHON:
         gc.collect()
         gc.disable()
-    before = memory.live_handles()
+    before = live_objects()
     yield
-    after = memory.live_handles()
+    after = live_objects()
     gc.enable()
-    assert after == before or (not CPYTHON and memory.live_handles() == before)
+    assert after == before or (not CPYTHON and live_objects() == before)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ GENERATED = {"_build_info.py", "_ops.py", "fast.py", "fft.py", "linalg.py", "ran
 ROOMS = [
     # The ground, which both bindings stand on.
     {"_backend", "_build_info", "_errors"},
-    {"_loader", "_process"},
+    {"_files", "_loader", "_process"},
     # The compiled modules, and the binding that is cffi alone.
     {"_mlxc", "_graph", "_native"},
     {"_ffi", "dtype"},

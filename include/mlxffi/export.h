@@ -31,6 +31,15 @@ int mlxffi_export_describe(
   bool shapeless
 );
 
+/**
+ * The graph that leads to `outputs` in the DOT language, as mlx_export_to_dot() writes it to a file.
+ *
+ * `names`: arrays of the graph by what to call them; the others get letters.
+ *
+ * Returns 0, or 1 after an error.
+ */
+int mlxffi_export_dot(mlx_string *dot, const mlx_vector_array outputs, const mlx_map_string_to_array names);
+
 #ifdef __cplusplus
 }
 #endif

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math as _math
 
+from . import _configuration as _configuration  # isort: skip
 from . import cuda as cuda
 from . import distributed as distributed
 from . import fast as fast
@@ -14,16 +15,13 @@ from . import fft as fft
 from . import linalg as linalg
 from . import metal as metal
 from . import random as random
-from ._about import DLPackCompatible as DLPackCompatible
-from ._about import __array_namespace_info__ as __array_namespace_info__
-from ._about import can_cast as can_cast
-from ._about import get_array_buffer_size as get_array_buffer_size
-from ._about import list_or_scalar as list_or_scalar
-from ._about import result_type as result_type
-from ._about import scalar as scalar
 from ._array import ArrayIterator as ArrayIterator
 from ._array import ArrayLike as ArrayLike
 from ._array import array as array
+from ._array_api import DLPackCompatible as DLPackCompatible
+from ._array_api import __array_namespace_info__ as __array_namespace_info__
+from ._array_api import list_or_scalar as list_or_scalar
+from ._array_api import scalar as scalar
 from ._at import ArrayAt as ArrayAt
 from ._compile import compile as compile
 from ._compile import disable_compile as disable_compile
@@ -55,6 +53,7 @@ from ._dtype import Dtype as Dtype
 from ._dtype import DtypeCategory as DtypeCategory
 from ._dtype import bfloat16 as bfloat16
 from ._dtype import bool_ as bool_
+from ._dtype import can_cast as can_cast
 from ._dtype import complex64 as complex64
 from ._dtype import complexfloating as complexfloating
 from ._dtype import finfo as finfo
@@ -73,6 +72,7 @@ from ._dtype import integer as integer
 from ._dtype import isdtype as isdtype
 from ._dtype import issubdtype as issubdtype
 from ._dtype import number as number
+from ._dtype import result_type as result_type
 from ._dtype import signedinteger as signedinteger
 from ._dtype import uint8 as uint8
 from ._dtype import uint16 as uint16
@@ -92,6 +92,7 @@ from ._io import savez as savez
 from ._io import savez_compressed as savez_compressed
 from ._memory import clear_cache as clear_cache
 from ._memory import get_active_memory as get_active_memory
+from ._memory import get_array_buffer_size as get_array_buffer_size
 from ._memory import get_cache_memory as get_cache_memory
 from ._memory import get_memory_limit as get_memory_limit
 from ._memory import get_peak_memory as get_peak_memory

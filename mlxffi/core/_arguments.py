@@ -1,60 +1,24 @@
-"""What functions take as arrays and numbers: weak Python scalars, other libraries' arrays, axes."""
+"""Operands: weak Python numbers, other libraries' arrays, and arrays, beside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .._arguments import NOT_HELD
-from .._errors import ArgumentError, OperationError, RangeError
-from .._ffi import graph, native
+from .._errors import ArgumentError, Error
+from . import _dtype
+from ._binding import native
+from ._convert import NUMBERS, from_foreign, from_number, require_int64
+from ._dtype import Dtype
 
 if TYPE_CHECKING:
-    from .._handles import ArrayHandle
     from ._array import array
-    from ._dtype import Dtype
-
-NUMBERS = (bool, int, float, complex)
-
-# They have no values before _array.py, above, sets them: look them up when they are needed.
-array_class: type[array]
-own: Callable[[int], array]
-# An array of a value that is neither an array nor a Python number: other libraries' arrays, `__mlx_array__`.
-from_foreign: Callable[[Any, Dtype | None], array]
 
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+ArrayLike: TypeAlias = "array | bool | int | float | complex | Any"
 
 
-def operation(name: str, read_as: Callable[..., Any] | None = None) -> Callable[[Function], Function]:
-    """A decorator for a function which C calls itself where the arguments are the usual ones.
-
-    Args:
-      name: of the row that says how, in mlxffi/native/python: generated/operations.c or ops/*.c. A build against an
-        mlx-c has no rows, and the function stays as it is.
-      read_as: a function with the parameters that C reads; None: it is the decorated one.
-    """
-    return lambda function: native.operation(name, function, read_as or function)
-
-
-class UnknownValueError(ArgumentError):
-    """A value that stands for no array."""
-
-
-class BoundsError(ArgumentError, RangeError):
-    """A position outside of its axis, or an index that does not fit."""
-
-
-def set_array_class(cls: type[array], foreign: Callable[[Any, Dtype | None], array]) -> None:
-    """Say which class owns arrays, and how it takes other libraries' arrays."""
-    global array_class, own, from_foreign
-    array_class, own, from_foreign = cls, cls._own, foreign
-
-
-def taken(made: ArrayHandle) -> array:
-    """The array of a lower Array that nobody else uses, which gives up its handle."""
-    handle, made._h = made._h, 0
-    return own(handle)
+class MisfitError(Error, TypeError, OverflowError):
+    """An int that does not fit into C's."""
 
 
 def as_array(value: Any, dtype: Dtype | None = None) -> array:
@@ -68,57 +32,37 @@ def as_array(value: Any, dtype: Dtype | None = None) -> array:
       TypeError: the value is None.
       ValueError: it is a list or anything else that stands for no array here.
     """
-    if isinstance(value, array_class):
-        return value
+    if isinstance(value, native.ArrayOwner):
+        return value  # type: ignore[return-value]
     if isinstance(value, NUMBERS):
-        return array_class(value) if dtype is None else weak(value, dtype)
+        return from_number(value) if dtype is None else _weak(value, dtype)
     return from_foreign(value, dtype)
 
 
-def as_pair(a: Any, b: Any) -> tuple[array, array]:
-    """`as_array` for two operands: a Python number takes the dtype of the array that it meets."""
-    if isinstance(a, array_class):
-        return a, b if isinstance(b, array_class) else beside(b, a)
-    if isinstance(b, array_class):
-        return beside(a, b), b
-    if hasattr(a, "__mlx_array__"):
-        a = as_array(a)
-        return a, beside(b, a)
-    if hasattr(b, "__mlx_array__"):
-        b = as_array(b)
-        return beside(a, b), b
-    return as_array(a), as_array(b)
+def as_arrays(*operands: Any) -> tuple[array, ...]:
+    """`as_array` for one operand or two, of which a Python number takes the dtype of the array that it meets."""
+    arrays = [value for value in operands if isinstance(value, native.ArrayOwner)]
+    if not arrays:
+        operands = tuple(as_array(value) if hasattr(value, "__mlx_array__") else value for value in operands)
+        arrays = [value for value in operands if isinstance(value, native.ArrayOwner)]
+    dtype = arrays[0].dtype if arrays else None
+    return tuple(as_array(value, dtype) for value in operands)
 
 
-def beside(value: Any, other: array) -> array:
-    """`as_array` of a value that meets an array."""
-    kind = type(value)
-    if kind is float:
-        return own(graph.glue_beside_float(other._h, value))
-    if kind is int:
-        try:
-            handle = graph.glue_beside_int(other._h, value)
-        except OverflowError:
-            handle = NOT_HELD
-        if handle != NOT_HELD:
-            return own(handle)
-    return as_array(value, other.dtype)
-
-
-def weak(value: Any, dtype: Dtype) -> array:
+def _weak(value: Any, dtype: Dtype) -> array:
     """A Python number beside an array of `dtype`: in that dtype where it can hold the number's kind."""
     if isinstance(value, bool):
-        return array_class(value, dtype)
+        return from_number(value, dtype)
     if isinstance(value, complex):
-        return array_class(value)
+        return from_number(value)
     if isinstance(value, float):
-        return array_class(value, dtype if dtype.kind == "f" else None)
+        return from_number(value, dtype if dtype.kind == "f" else None)
     require_int64(value)
     if dtype.kind == "b":
-        return array_class((value + 2**31) % 2**32 - 2**31)
+        return from_number((value + 2**31) % 2**32 - 2**31, _dtype.int32)
     if dtype.kind in "iu" and not _holds(dtype, value):
         raise ArgumentError(f"Converting {value} to {dtype.name} would result in overflow.")
-    return array_class(value, dtype)
+    return from_number(value, dtype)
 
 
 def _holds(dtype: Dtype, value: int) -> bool:
@@ -130,26 +74,6 @@ def _holds(dtype: Dtype, value: int) -> bool:
     return bool(low <= value < high)
 
 
-def require_int64(value: int) -> None:
-    """Refuse an int that C has no type for.
-
-    Raises:
-      RuntimeError: it needs more than 64 bits.
-    """
-    if not -(2**63) <= value < 2**63:
-        raise OperationError(f"expected integers of 64 bits, got {value}")
-
-
-def integers(value: Any, name: str) -> list[int]:
-    """A list of axes or sizes: of an int, or of a sequence of them.
-
-    Raises:
-      TypeError: it is something else.
-    """
-    if type(value) is int:
-        return [value]
-    if isinstance(value, (list, tuple)) and all(isinstance(item, int) for item in value):
-        return list(value)
-    if isinstance(value, int):
-        return [int(value)]
-    raise TypeError(f"{name}: expected an int or a sequence of ints, got {value!r}")
+def taken(made: Any) -> array:
+    """The array of one of mlxffi's own layer, for the tuner's bridges."""
+    return native.adopt(made._share())

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import copyreg
-import importlib
+import sys
 from types import ModuleType
 from typing import Any
 
-from .. import _buffers, _dlpack
-from .. import array as lower
 from .._errors import ArgumentError
-from .._ffi import graph, native
-from . import _arguments, _at, _convert, _device, _dtype, _indexing, _numpy, _printing
-from ._arguments import operation
+from . import _at, _convert, _dtype, _indexing, _numpy, _printing
 from ._at import ArrayAt
+from ._binding import abi, native, operation
 from ._dtype import Dtype
 from ._methods import Methods
 from ._operators import Operators
@@ -22,7 +19,7 @@ from ._operators import Operators
 NUMPY_PRIORITY = -1000000.0
 
 
-class array(Operators, Methods, lower.Array):  # type: ignore[misc]
+class array(Operators, Methods):
     """An n-dimensional array of one dtype, computed when it is needed.
 
     Args:
@@ -34,20 +31,13 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
 
     __slots__ = ()
     __module__ = "mlxffi.core"
-    __array_priority__ = NUMPY_PRIORITY  # type: ignore[assignment]
+    __array_priority__ = NUMPY_PRIORITY
 
     @operation("array")
     def __init__(self, val: Any, dtype: Dtype | None = None):
-        self._h = 0
-        self._h = _convert.from_value(val, dtype)
+        self._become(_convert.from_value(val, dtype))
 
     # --- what it is ---
-
-    @property
-    @operation("dtype")
-    def dtype(self) -> Dtype:
-        """The type of its elements."""
-        return _dtype.DTYPES[graph.glue_array_dtype(self._h)]
 
     @operation("length")
     def __len__(self) -> int:
@@ -77,7 +67,7 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
         return _numpy.to_list(self)
 
     def _one(self, function: str) -> Any:
-        if graph.glue_array_size(self._h) != 1:
+        if self.size != 1:
             raise ArgumentError("[convert] Only length-1 arrays can be converted to Python scalars.")
         return _numpy.to_number(self)
 
@@ -99,31 +89,25 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
 
     @operation("index of")
     def __index__(self) -> int:
-        if graph.glue_array_ndim(self._h) or self.dtype.kind not in "iu":
+        if self.ndim or self.dtype.kind not in "iu":
             raise TypeError("Only 0-dimensional integer arrays can be converted to an index.")
         return int(_numpy.to_number(self))
 
     def __bytes__(self) -> bytes:
         """Its elements in row order."""
-        return bytes(_buffers.bytes_of(self))
+        return memoryview(abi.flatten(self, 0, -1)).tobytes()  # type: ignore[arg-type]
 
     # --- parts ---
 
     @operation("get item")
     def __getitem__(self, arg: Any, /) -> array:
         """A part of it, by ints, slices, None, ..., and arrays and lists of positions."""
-        part = None if type(arg) is array else self._part(arg)
-        return _indexing.get(self, arg) if part is None else part
+        return _indexing.get(self, arg)
 
     @operation("set item")
     def __setitem__(self, arg0: Any, arg1: Any, /) -> None:
         """Give it new values, in which `arg1` stands at `arg0`."""
-        changed = None
-        if type(arg0) in _indexing.STRIDED:
-            changed = self._with_part(arg0, _indexing.values_for(self, arg1))
-        if changed is None:
-            changed = _arguments.own(_indexing.put(self, arg0, arg1))
-        self._h, changed._h = changed._h, self._h
+        self._become(_indexing.put(self, arg0, arg1))
 
     @property
     @operation("at")
@@ -135,20 +119,19 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
 
     @operation("same operator")
     def __copy__(self) -> array:
-        return _arguments.own(graph.glue_array_set(self._h))
+        return native.adopt(self._share())
 
     @operation("same at any depth")
     def __deepcopy__(self, memo: dict[Any, Any]) -> array:
-        return _arguments.own(graph.glue_array_set(self._h))
+        return native.adopt(self._share())
 
     def __getstate__(self) -> tuple[Any, int]:
         return _numpy.to_state(self)
 
     def __setstate__(self, arg: tuple[Any, int], /) -> None:
         dtype = _dtype.DTYPES[arg[1]]
-        made = array(arg[0])
-        made = made.view(dtype) if dtype is _dtype.bfloat16 else made.astype(dtype)
-        self._h, made._h = made._h, 0
+        made = _convert.from_value(arg[0])
+        self._become(made.view(dtype) if dtype is _dtype.bfloat16 else made.astype(dtype))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
@@ -175,26 +158,32 @@ class array(Operators, Methods, lower.Array):  # type: ignore[misc]
         if dl_device is not None:
             if not isinstance(dl_device, tuple):
                 raise TypeError(f"dl_device: expected a tuple of two ints, got {dl_device!r}")
-            if dl_device != _dlpack.CPU:
-                raise BufferError(f"dl_device: expected {_dlpack.CPU}, the CPU, got {dl_device}")
-        return _dlpack.to_capsule(self, max_version, bool(copy))
+            if dl_device != (1, 0):
+                raise BufferError(f"dl_device: expected (1, 0), the CPU, got {dl_device}")
+        versioned = max_version is not None and max_version[0] >= 1
+        lent = native.array_of_bytes(bytes(self), self.shape, self.dtype) if copy else self
+        return native.to_capsule(lent, versioned, bool(copy))
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """DLPack's numbers for the device that the memory is on: the CPU's, which GPUs share or copy from."""
+        return 1, 0
 
     def __array_namespace__(self, api_version: str | None = None) -> ModuleType:
         """The module that has the functions of the array API standard."""
         if api_version is not None:
             raise ArgumentError("Explicitly specifying api_version is not yet implemented.")
-        return importlib.import_module(__package__ or "mlxffi.core")
+        return sys.modules[__package__ or "mlxffi.core"]
 
     # --- text ---
 
     def __repr__(self) -> str:
-        return _printing.describe(self) if self._h else "array(closed)"
+        return "array(without a value)" if self._is_empty else _printing.describe(self)
 
     __str__ = __repr__
 
     @operation("format")
     def __format__(self, spec: str) -> str:
-        if not graph.glue_array_ndim(self._h):
+        if not self.ndim:
             return format(_numpy.to_number(self), spec)
         if spec:
             raise TypeError("unsupported format string passed to mlx.core.array.__format__")
@@ -236,8 +225,3 @@ class ArrayLike:
 
     def __init__(self, arg: Any, /):
         self._value = arg
-
-
-_arguments.set_array_class(array, _convert.from_foreign)
-# For the operations that C calls itself.
-native.read_as(array, _dtype.DTYPES, _device.Stream, _device.Device, _device.cpu, _device.gpu)

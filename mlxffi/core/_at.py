@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError
-from .._ffi import native
-from . import _arguments, _indexing
-from ._arguments import operation
+from . import _indexing
+from ._binding import native, operation
 
 if TYPE_CHECKING:
     from ._array import array
@@ -33,7 +32,7 @@ class ArrayAt(native.PartOwner):
         key = getattr(self, "_key", UNSET)
         if key is UNSET:
             raise ArgumentError("Must give indices to array.at (e.g. `x.at[0].add(4)`).")
-        return _arguments.own(_indexing.put(self._array, key, value, how))
+        return _indexing.put(self._array, key, value, how)
 
     @operation("at add")
     def add(self, value: Any) -> array:
@@ -73,6 +72,3 @@ def of(array: array, key: Any = UNSET) -> ArrayAt:
     if key is not UNSET:
         made._key = key
     return made
-
-
-native.parts_are(ArrayAt)

@@ -7,29 +7,20 @@ inputs and outputs: tracers take their places while the function runs, and after
 
 from __future__ import annotations
 
-import itertools
+import weakref
 from collections.abc import Callable
 from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
 
-from .._closures import Closure, Held
-from .._containers import handle
-from .._errors import OperationError
-from .._errors import check as check_error
-from .._ffi import ffi, lib, native, plain_mlxc
-from .._handles import Owner
 from . import _trees
-from ._arguments import operation
 from ._array import array
+from ._binding import abi, native
 from ._transforms import FORWARDED_DOC, Transformed
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 NOTHING: Any = object()
-
-# Under what C keeps the traces of a key: never used twice, and no address, as other users of the cache have them.
-_numbers = itertools.count(1 << 62)
 
 # How often compilation was switched on or off: C looks at the switch when it makes a function.
 _epoch = 0
@@ -41,7 +32,7 @@ _epoch = 0
 class _Body:
     """The function as C calls it: from flat arrays to flat arrays. It knows nothing of the trace that it belongs to."""
 
-    __slots__ = ("_arguments", "_count", "_fun", "_inputs", "_outputs", "fresh")
+    __slots__ = ("__weakref__", "_arguments", "_count", "_fun", "_inputs", "_outputs", "fresh")
 
     def __init__(self, fun: Callable[..., Any], args: Any, kwargs: Any, inputs: Any, outputs: Any):
         arrays: list[array] = []
@@ -78,75 +69,36 @@ def _put_back(state: Any, tracers: list[array], copies: list[Any], originals: li
     def original_of(item: array) -> array:
         place = places.get(id(item))
         # A tracer that was assigned to in place is a new value in the old object.
-        return item if place is None or not _is_same(item, copies[place]) else originals[place]
+        return item if place is None or not abi.array_is_same(item, copies[place]) else originals[place]
 
     _trees.exchange(state, original_of)
-
-
-def _is_same(a: array, b: array) -> bool:
-    if plain_mlxc:  # which cannot tell
-        return True
-    found = ffi.new("bool *")
-    check_error(lib.mlxffi_array_is_same(found, *(handle("mlx_array", item._h) for item in (a, b))))
-    return bool(found[0])
 
 
 def _signature(arrays: list[array]) -> Any:
     return tuple((item.dtype, tuple(item.shape)) for item in arrays)
 
 
-@operation("compile_epoch")
-def _current_epoch() -> int:
-    return _epoch
-
-
-class _Native(Owner):
-    """A compiled function of C, or the function itself where compilation was off in that epoch."""
-
-    __slots__ = ("epoch",)
-    _free = lib.glue_closure_free
-
-    def __init__(self, handle: int):
-        self.epoch = _current_epoch()
-        super().__init__(handle)
-
-
 class _Trace:
     """The compiled function for one key."""
 
-    __slots__ = ("_body", "_closure", "_held", "_native", "_number", "_results", "_shapeless", "_uniform")
+    __slots__ = ("_body", "_epoch", "_native", "_results", "_shapeless", "_uniform")
 
     def __init__(self, body: _Body, shapeless: bool):
-        self._closure: Closure | None = None
-        self._native: _Native | None = None
-        self._body, self._held, self._shapeless = body, Held(body), shapeless
-        self._number = next(_numbers)
+        self._body, self._shapeless, self._epoch = body, shapeless, -1
         # The form of results, which is their structure and how many arrays they have: one for all inputs, or by their
         # signature where that differs.
         self._uniform: Any = NOTHING
         self._results: dict[Any, Any] = {}
-        self._closure = Closure(self._held, arrays=array)
-
-    def __del__(self) -> None:
-        closure, self._closure = self._closure, None
-        if closure is not None:
-            # What C has compiled is in the cache of this thread.
-            lib.glue_detail_compile_erase(self._number)
-            closure.__exit__()
 
     def __call__(self, arrays: list[array]) -> tuple[list[array], Any]:
         """The outputs, and the form of the result, which the first of them belong to."""
-        made = self._native
-        if made is None or made.epoch != _current_epoch():
-            made = self._native = self._compiled()
-        outputs = native.apply(array, made._h, arrays)
+        if self._epoch != _epoch:
+            # C refers to the body weakly: only this object keeps both.
+            self._native = abi.compile(native.closure(weakref.ref(self._body)), self._shapeless)
+            self._epoch = _epoch
+        outputs = native.apply(self._native, arrays)
         known = self._uniform is not NOTHING and not self._body.fresh
         return outputs, self._uniform if known else self._form(arrays)
-
-    def _compiled(self) -> _Native:
-        if self._closure is None:
-            raise OperationError("[compile] the compiled function has been freed while it ran")
-        return _Native(lib.glue_detail_compile(self._closure.handle, self._number, self._shapeless, [], 0))
 
     def _form(self, arrays: list[array]) -> Any:
         fresh = self._body.fresh.pop(get_ident(), None)
@@ -227,17 +179,15 @@ def compile(
     return _Compiled(fun, inputs, outputs, shapeless)
 
 
-@operation("disable_compile")
 def disable_compile() -> None:
     """Let compiled functions run as they were written, in the whole process."""
     global _epoch
     _epoch += 1
-    check_error(lib.glue_disable_compile())
+    abi.disable_compile()
 
 
-@operation("enable_compile")
 def enable_compile() -> None:
     """Let compiled functions be compiled again, also where MLX_DISABLE_COMPILE is set."""
     global _epoch
     _epoch += 1
-    check_error(lib.glue_enable_compile())
+    abi.enable_compile()

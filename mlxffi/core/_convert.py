@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import array as arrays
-import functools
 import itertools
 import math
+import re
 import struct
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .. import _convert as lower
-from .. import _handles, _ops
-from .._buffers import LARGEST_AXIS, LETTERS, UnknownElementsError
-from .._errors import ArgumentError, Error, OperationError
-from .._ffi import ffi, graph
-from . import _arguments, _dtype
-from ._arguments import NUMBERS, UnknownValueError, require_int64, taken
-from ._dtype import Dtype
+from .._errors import ArgumentError, OperationError, RangeError
+from . import _dtype
+from ._binding import abi, native
+from ._device import cpu
+from ._dtype import LETTERS, Dtype
 
 if TYPE_CHECKING:
     from ._array import array
 
+NUMBERS = (bool, int, float, complex)
 KINDS = frozenset(NUMBERS)
-# The scalars that C makes without a detour, by type and dtype.
-SCALARS: dict[tuple[type, Dtype | None], Callable[[Any], int]] = {
-    (bool, None): graph.glue_array_new_bool,
-    (bool, _dtype.bool_): graph.glue_array_new_bool,
-    (float, None): graph.glue_array_new_float32,
-    (float, _dtype.float32): graph.glue_array_new_float32,
-    (float, _dtype.float64): graph.glue_array_new_float64,
-}
 
 
-def from_value(value: Any, dtype: Dtype | None) -> int:
-    """A new array handle for what `array` takes.
+class UnknownValueError(ArgumentError):
+    """A value that stands for no array."""
+
+
+class BoundsError(ArgumentError, RangeError):
+    """A position outside of its axis, or an index that does not fit."""
+
+
+def from_value(value: Any, dtype: Dtype | None = None) -> array:
+    """A new array of what `array` takes.
 
     Raises:
       TypeError: the value is None, or the dtype none.
@@ -47,39 +46,38 @@ def from_value(value: Any, dtype: Dtype | None) -> int:
         return from_number(value, dtype)
     if isinstance(value, (list, tuple)):
         return _from_list(value, dtype)
-    if isinstance(value, _handles.ArrayHandle):
-        if dtype is None or dtype.number == graph.glue_array_dtype(value._h):
-            return lower._checked(graph.glue_array_set(value._h))
-        return lower._checked(graph.glue_astype(value._h, dtype.number, 0))
+    if isinstance(value, native.ArrayOwner):
+        return value if dtype is None or value.dtype is dtype else abi.astype(value, dtype)  # type: ignore[return-value]
     for kind in NUMBERS:
         if isinstance(value, kind):
             return from_number(kind(value), dtype)  # type: ignore[arg-type]
-    handle = _copied(value) if dtype is None else 0
-    if handle:
-        return handle
-    return lower._take(from_foreign(value, dtype, _dtype.float32))
+    return from_foreign(value, dtype)
 
 
 # --- numbers ---
 
 
-def from_number(value: Any, dtype: Dtype | None) -> int:
-    """A new array handle for one number."""
-    make = SCALARS.get((type(value), dtype))
-    if make is not None:
-        return lower._checked(make(value))
+def from_number(value: Any, dtype: Dtype | None = None) -> array:
+    """A new array for one number."""
     if type(value) is int:
-        if dtype is None and -(2**31) <= value < 2**31:
-            return lower._checked(graph.glue_array_new_int(value))
         require_int64(value)
         if dtype is not None and dtype.kind in "iu":
-            return _filled([_wrapped(value, dtype)], [], dtype)
-    return _filled([value], [], dtype or _default([value]))
+            value = _wrapped(value, dtype)
+    return _filled([value], (), dtype or _default([value]))
 
 
-def _filled(numbers: Sequence[Any], shape: Sequence[int], dtype: Dtype) -> int:
-    data = ffi.from_buffer(_elements(numbers, dtype))
-    return lower._checked(graph.glue_array_copy_data(data, list(shape), len(shape), dtype.number))
+def require_int64(value: int) -> None:
+    """Refuse an int that C has no type for.
+
+    Raises:
+      RuntimeError: it needs more than 64 bits.
+    """
+    if not -(2**63) <= value < 2**63:
+        raise OperationError(f"expected integers of 64 bits, got {value}")
+
+
+def _filled(numbers: Sequence[Any], shape: Sequence[int], dtype: Dtype) -> array:
+    return native.array_of_bytes(_elements(numbers, dtype), tuple(shape), dtype)
 
 
 def _elements(numbers: Sequence[Any], dtype: Dtype) -> Any:
@@ -94,8 +92,22 @@ def _elements(numbers: Sequence[Any], dtype: Dtype) -> Any:
         return arrays.array(LETTERS[dtype.name], _integers(numbers, dtype))
     if dtype.name == "float16":
         # By way of float32, as C++ does.
-        return struct.pack(f"{len(numbers)}e", *map(lower._half_range, arrays.array("f", numbers)))
-    return lower._elements(numbers, dtype)
+        return struct.pack(f"{len(numbers)}e", *map(_half_range, arrays.array("f", numbers)))
+    if dtype.name == "bfloat16":
+        return arrays.array("H", map(_bfloat16_bits, arrays.array("I", arrays.array("f", numbers).tobytes())))
+    return arrays.array(LETTERS[dtype.name], numbers)
+
+
+def _half_range(number: float) -> float:
+    """A number for float16, where what it cannot hold is infinite."""
+    return math.copysign(math.inf, number) if abs(number) >= 65520 else number
+
+
+def _bfloat16_bits(bits: int) -> int:
+    """The upper half of a float32's bits, rounded to the nearest, ties to even; a NaN stays one."""
+    if bits & 0x7FFFFFFF > 0x7F800000:
+        return bits >> 16 | 0x40
+    return bits + 0x7FFF + (bits >> 16 & 1) >> 16
 
 
 def _integers(numbers: Sequence[Any], dtype: Dtype) -> Sequence[int]:
@@ -137,49 +149,18 @@ def _default(numbers: Sequence[Any]) -> Dtype:
 # --- lists ---
 
 
-def _from_list(value: Sequence[Any], dtype: Dtype | None) -> int:
-    kinds = set(map(type, value))
-    shape, leaves = [len(value)], value
-    if not kinds <= KINDS:
-        shape, leaves = _leaves(value)
-        kinds = set(map(type, leaves))
-    if dtype is None:
-        handle = _from_plain(leaves, shape, kinds)
-        if handle:
-            return handle
-    if kinds <= KINDS or all(issubclass(kind, NUMBERS) for kind in kinds):
+def _from_list(value: Sequence[Any], dtype: Dtype | None) -> array:
+    shape, leaves = _leaves(value)
+    kinds = set(map(type, leaves))
+    if all(issubclass(kind, NUMBERS) for kind in kinds):
         return _from_numbers(leaves, shape, dtype)
-    with_arrays = any(issubclass(kind, _handles.ArrayHandle) for kind in kinds)
+    with_arrays = any(issubclass(kind, native.ArrayOwner) for kind in kinds)
     if not with_arrays and any(issubclass(kind, (list, tuple)) for kind in kinds):
         raise ArgumentError("Initialization encountered non-uniform length.")
     for leaf in leaves:
-        if not isinstance(leaf, (*NUMBERS, _handles.ArrayHandle, list, tuple)) and not hasattr(leaf, "__mlx_array__"):
+        if not isinstance(leaf, (*NUMBERS, native.ArrayOwner, list, tuple)) and not hasattr(leaf, "__mlx_array__"):
             raise _unknown(leaf)
     return _stacked(value, dtype)
-
-
-# How lists of one type of number become arrays without a detour.
-REAL = {int, float}
-PLAIN: dict[type, tuple[Callable[[Any], Any], Dtype]] = {
-    bool: (bytes, _dtype.bool_),
-    int: (functools.partial(arrays.array, "i"), _dtype.int32),
-    float: (functools.partial(arrays.array, "f"), _dtype.float32),
-}
-
-
-def _from_plain(numbers: Sequence[Any], shape: Sequence[int], kinds: set[type]) -> int:
-    """The handle for numbers that are all of one type, or floats and ints, and fit in the usual dtype; 0 for others."""
-    kind = next(iter(kinds), str) if len(kinds) == 1 else float if kinds == REAL else str
-    if kind not in PLAIN:
-        return 0
-    elements, dtype = PLAIN[kind]
-    try:
-        if len(kinds) > 1 and not (min(numbers) >= -(2**63) and max(numbers) < 2**63):
-            return 0
-        data = ffi.from_buffer(elements(numbers))
-    except OverflowError:
-        return 0
-    return lower._checked(graph.glue_array_copy_data(data, shape, len(shape), dtype.number))
 
 
 def _leaves(value: Sequence[Any]) -> tuple[list[int], list[Any]]:
@@ -195,7 +176,7 @@ def _leaves(value: Sequence[Any]) -> tuple[list[int], list[Any]]:
     return shape, level
 
 
-def _from_numbers(numbers: Sequence[Any], shape: Sequence[int], dtype: Dtype | None) -> int:
+def _from_numbers(numbers: Sequence[Any], shape: Sequence[int], dtype: Dtype | None) -> array:
     source = _default(numbers)
     if source.kind != "b" and any(type(number) not in (float, complex) for number in numbers):
         _require_range(numbers, source, dtype or source)
@@ -217,46 +198,22 @@ def _require_range(numbers: Sequence[Any], source: Dtype, dtype: Dtype) -> None:
             raise OperationError(f"value: expected integers from {low} to {high - 1} for {dtype.name}, got {number}")
 
 
-def _stacked(value: Sequence[Any], dtype: Dtype | None) -> int:
+def _stacked(value: Sequence[Any], dtype: Dtype | None) -> array:
     """The array of a list in which there are arrays. Their graphs stay."""
-    cls = _arguments.array_class
-    rows = [cls(row, dtype) for row in value]
+    rows = [from_value(row, dtype) for row in value]
     if len({row.shape for row in rows}) > 1:
         raise ArgumentError("Initialization encountered non-uniform length.")
-    return lower._take(_ops.stack(rows))
+    return abi.stack(rows)
 
 
 # --- values of other libraries ---
 
 
-# Elements of buffers that are copied as they are, by their letter and size.
-ELEMENTS = {(letter, dtype.size): dtype for dtype in _dtype.DTYPES if (letter := LETTERS.get(dtype.name, "Zf")) != "d"}
-ELEMENTS |= {("l", 8): _dtype.int64, ("L", 8): _dtype.uint64}
-ELEMENTS.pop(("Zf", 2), None)
-
-
-def _copied(value: Any) -> int:
-    """The handle for a buffer in row order; 0 for what needs more."""
-    try:
-        view = memoryview(value)
-    except (TypeError, ValueError, BufferError):
-        return 0
-    dtype = ELEMENTS.get((view.format, view.itemsize))
-    shape: tuple[int, ...] = view.shape or ()
-    if dtype is None or not view.c_contiguous or not view.nbytes or max(shape, default=0) > LARGEST_AXIS:
-        return 0
-    return lower._checked(graph.glue_array_copy_data(ffi.from_buffer(view), shape, len(shape), dtype.number))
-
-
-def _unknown(value: Any) -> UnknownValueError:
-    return UnknownValueError(f"Invalid type {type(value).__name__} received in array initialization.")
-
-
-def from_foreign(value: Any, dtype: Dtype | None, float64: Dtype | None = None) -> array:
-    """An array of an object with `__mlx_array__`, the buffer protocol, `__dlpack__` or `__array__`.
+def from_foreign(value: Any, dtype: Dtype | None = None) -> array:
+    """An array of an object with `__mlx_array__`, the buffer protocol, `__dlpack__` or `__array__`, or of mlxffi's own.
 
     Args:
-      float64: what float64 becomes where no dtype is given; None: float32.
+      dtype: of its elements; None keeps theirs, but for float64, which becomes float32.
     """
     if value is None:
         raise TypeError("value: expected a number, a list of numbers or an array, got None")
@@ -264,24 +221,115 @@ def from_foreign(value: Any, dtype: Dtype | None, float64: Dtype | None = None) 
         raise _unknown(value)
     if hasattr(value, "__mlx_array__"):
         made = value.__mlx_array__()
-        return _arguments.array_class(made, dtype) if float64 is not None else _arguments.as_array(made)
+        return from_value(made, dtype) if isinstance(made, native.ArrayOwner) else from_foreign(made, dtype)
+    if hasattr(type(value), "_share"):
+        return from_value(native.adopt(value._share()), dtype)
     found = _imported(value)
-    if dtype is None and found.dtype.name == "float64":
-        dtype = _dtype.float32
-    return taken(lower._computed(found, dtype))
+    dtype = dtype or (_dtype.float32 if found.dtype is _dtype.float64 else found.dtype)
+    if found.dtype is not dtype:
+        # GPUs have no float64, so the CPU converts.
+        found = abi.astype(found, dtype, cpu)
+        native.eval([found])
+    return found
 
 
-def _imported(value: Any) -> Any:
-    if isinstance(value, _handles.ArrayHandle):
-        return _handles.array_class(value)
-    if isinstance(value, NUMBERS):
-        return _handles.array_class(value)
+def _unknown(value: Any) -> UnknownValueError:
+    return UnknownValueError(f"Invalid type {type(value).__name__} received in array initialization.")
+
+
+def _imported(value: Any) -> array:
+    """The elements of another library, in their own dtype."""
+    found = _from_buffer(value)
+    if found is not None:
+        return found
+    if _is_bfloat16(value):
+        return abi.view(_imported(value.view("uint16")), _dtype.bfloat16)
+    # numpy's own elements come as a buffer or not at all.
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array_interface__"):
+        return native.from_capsule(_capsule(value))
+    if hasattr(value, "__array__"):
+        exported = value.__array__()
+        found = _from_buffer(exported)
+        return _refused(getattr(exported, "dtype", type(exported).__name__)) if found is None else found
+    for base in (complex, float, int):
+        if isinstance(value, base):
+            return from_number(base(value))  # type: ignore[arg-type]
+    raise _unknown(value)
+
+
+def _refused(found: object) -> array:
+    names = ", ".join(dtype.name for dtype in _dtype.DTYPES)
+    raise OperationError(f"value: expected elements of one of {names}, got {found}; convert them first")
+
+
+def _is_bfloat16(value: Any) -> bool:
+    """Whether it is numpy's array or scalar of ml_dtypes' bfloat16, which have no buffer."""
+    return str(getattr(value, "dtype", "")) == "bfloat16" and hasattr(value, "view") and hasattr(value, "__array__")
+
+
+# Devices whose memory the CPU reads, as DLPack numbers them: its own, and memory pinned or managed by CUDA or ROCm.
+READABLE = {1, 3, 11, 13}
+
+
+def _capsule(value: Any) -> Any:
+    device = value.__dlpack_device__() if hasattr(value, "__dlpack_device__") else (1, 0)
+    options: dict[str, Any] = {} if int(device[0]) in READABLE else {"dl_device": (1, 0)}
     try:
-        return lower._from_foreign(value)
-    except lower.ForeignValueError:
-        raise _unknown(value) from None
-    except UnknownElementsError as error:
-        raise OperationError(str(error)) from None
+        return value.__dlpack__(max_version=(1, 0), **options)
+    except TypeError:
+        if options:
+            found = f"DLPack device type {int(device[0])}; copy it to the CPU first"
+            raise ArgumentError(f"value: expected memory that the CPU reads, got {found}") from None
+    # An exporter from before DLPack 1.0.
+    return value.__dlpack__()
 
 
-__all__ = ["Error", "from_foreign", "from_value"]
+# --- memory ---
+
+# What the letters of `struct` and memoryview are; "V" is the kind of bfloat16.
+LETTER_KINDS = {"?": "b", **dict.fromkeys("bhilqn", "i"), **dict.fromkeys("BHILQNc", "u"), **dict.fromkeys("efd", "f")}
+BY_KIND = {("V" if dtype.name == "bfloat16" else dtype.kind, dtype.size): dtype for dtype in _dtype.DTYPES}
+SWAPPED = "<" if sys.byteorder == "big" else ">!"
+
+
+def _from_buffer(value: Any) -> array | None:
+    """A copy of a buffer's elements, in any layout and byte order; None where it does not say what they are."""
+    try:
+        view = memoryview(value)
+    except (TypeError, ValueError, BufferError):
+        return None
+    kind, size, swapped = _element_type(view)
+    if not kind:
+        return None
+    if max(view.shape or (), default=0) >= 2**31:
+        raise ArgumentError(f"value: expected axes of at most {2**31 - 1} elements, got shape {list(view.shape or ())}")
+    data: Any = view.tobytes()
+    if swapped:
+        data = _native_order(data, size // 2 if kind == "c" else size)
+    if (kind, size) == ("c", 16):
+        data, size = arrays.array("f", arrays.array("d", bytes(data))), 8
+    dtype = BY_KIND.get((kind, size))
+    if dtype is None:
+        return _refused(f"{8 * size} bits of kind {kind!r}")
+    return native.array_of_bytes(data, view.shape or (), dtype)
+
+
+def _element_type(view: memoryview) -> tuple[str, int, bool]:
+    """The kind, size in bytes and foreign byte order of a buffer's elements; kind "" where nobody knows it."""
+    found = re.fullmatch(r"([@=<>!]?)(Z?)([a-zA-Z?])", view.format)
+    if not found:
+        return ("V", 2, False) if view.format == "bfloat16" else ("", view.itemsize, False)
+    order, complex_mark, letter = found.groups()
+    numbers = 2 if complex_mark else 1
+    if letter not in LETTER_KINDS or view.itemsize != numbers * struct.calcsize((order or "@") + letter):
+        return "", view.itemsize, False
+    return ("c" if complex_mark else LETTER_KINDS[letter]), view.itemsize, bool(order) and order in SWAPPED
+
+
+def _native_order(data: bytes, size: int) -> bytes:
+    """Numbers of `size` bytes in the other byte order."""
+    if size == 1:
+        return data
+    words = arrays.array({2: "H", 4: "I", 8: "Q"}[size], data)
+    words.byteswap()
+    return words.tobytes()

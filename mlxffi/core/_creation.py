@@ -8,15 +8,13 @@ from collections.abc import Sequence
 from typing import Any, overload
 
 from .._errors import ArgumentError
-from .._ffi import graph
 from . import _dtype
-from ._arguments import as_array, operation
+from ._arguments import ArrayLike, as_array
 from ._array import array
-from ._checks import ArrayLike, dtype_number, integers, misfit, require_array
-from ._device import StreamOrDevice, stream_handle
+from ._binding import abi, operation
+from ._device import StreamOrDevice
 from ._dtype import Dtype, float32
-
-own = array._own
+from ._marshal import integers, require_array
 
 # --- ranges ---
 
@@ -50,19 +48,17 @@ def arange(*args: Any, stream: StreamOrDevice = None, **kwargs: Any) -> array:
       step: the distance; None is 1.
       dtype: None takes float32 where a number is a float, else int32, or int64 where a number needs it.
     """
-    where = 0 if stream is None else stream_handle(stream)
-    return own(graph.glue_arange(*_range(*_by_place(args, kwargs)), where))
+    return abi.arange(*_range(*_by_place(args, kwargs)), stream)
 
 
-def _range(start: Any, stop: Any, step: Any, dtype: Dtype | None) -> tuple[Any, Any, Any, int]:
+def _range(start: Any, stop: Any, step: Any, dtype: Dtype | None) -> tuple[Any, Any, Any, Dtype]:
     """The arguments of C's function."""
     numbers = [number for number in (start, stop, step) if number is not None]
     if start is None or not all(isinstance(number, (int, float)) for number in numbers):
         raise TypeError(f"arange: expected numbers, got start {start!r}, stop {stop!r} and step {step!r}")
     if stop is None:
         start, stop = 0, start
-    number = (_range_dtype(numbers) if dtype is None else _dtype.of(dtype)).number
-    return start, stop, 1 if step is None else step, number
+    return start, stop, 1 if step is None else step, _range_dtype(numbers) if dtype is None else dtype
 
 
 def _by_place(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
@@ -100,8 +96,7 @@ def linspace(
     stream: StreamOrDevice = None,
 ) -> array:
     """`num` evenly spaced numbers from `start` to `stop`, with it or (`endpoint` False) without."""
-    number = dtype_number(float32 if dtype is None else dtype)
-    return own(graph.glue_linspace_endpoint(start, stop, num, endpoint, number, stream_handle(stream)))
+    return abi.linspace_endpoint(start, stop, num, endpoint, float32 if dtype is None else dtype, stream)
 
 
 # --- arrays of one value ---
@@ -116,40 +111,26 @@ def full(
     Args:
       dtype: of a Python number, where it can hold the number's kind; an array keeps its own.
     """
-    if dtype is not None:
-        dtype_number(dtype)
-    shape, value = integers(shape), as_array(vals, dtype)
-    return own(graph.glue_full(shape, len(shape), value._h, value.dtype.number, stream_handle(stream)))
+    value = as_array(vals, dtype)
+    return abi.full(integers(shape), value, value.dtype, stream)
 
 
 @operation("full_like")
 def full_like(a: array, vals: ArrayLike, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
     """An array of the shape of `a`, filled with `vals`; `dtype` None takes that of `a`."""
-    a, value = require_array(a, "a"), as_array(vals)
-    number = a.dtype.number if dtype is None else dtype_number(dtype)
-    return own(graph.glue_full_like(a._h, value._h, number, 0 if stream is None else stream_handle(stream)))
+    return abi.full_like(a, as_array(vals), require_array(a, "a").dtype if dtype is None else dtype, stream)
 
 
 @operation("zeros_like")
 def zeros_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
     """Zeros in the shape of `a`; `dtype` None takes that of `a`."""
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
-    if dtype is None:
-        return own(graph.glue_zeros_like(a._h, where))
-    return own(graph.glue_zeros_like_dtype(a._h, dtype_number(dtype), where))
+    return abi.zeros_like(a, stream) if dtype is None else abi.zeros_like_dtype(a, dtype, stream)
 
 
 @operation("ones_like")
 def ones_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
     """Ones in the shape of `a`; `dtype` None takes that of `a`."""
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
-    if dtype is None:
-        return own(graph.glue_ones_like(a._h, where))
-    return own(graph.glue_ones_like_dtype(a._h, dtype_number(dtype), where))
+    return abi.ones_like(a, stream) if dtype is None else abi.ones_like_dtype(a, dtype, stream)
 
 
 @operation("eye")
@@ -157,11 +138,7 @@ def eye(
     n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = float32, *, stream: StreamOrDevice = None
 ) -> array:
     """An `n` by `m` (None: `n`) matrix of zeros with ones on the diagonal `k`."""
-    number = dtype_number(float32 if dtype is None else dtype)
-    try:
-        return own(graph.glue_eye(n, n if m is None else m, k, number, 0 if stream is None else stream_handle(stream)))
-    except OverflowError as error:
-        raise misfit(error) from None
+    return abi.eye(n, n if m is None else m, k, float32 if dtype is None else dtype, stream)
 
 
 @operation("tri")
@@ -169,12 +146,8 @@ def tri(
     n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = None, *, stream: StreamOrDevice = None
 ) -> array:
     """An `n` by `m` (None: `n`) matrix of ones on and below the diagonal `k`, and zeros above it."""
-    number = dtype_number(float32 if dtype is None else dtype)
-    try:
-        rows, columns = max(n, 0), max(n if m is None else m, 0)
-        return own(graph.glue_tri(rows, columns, k, number, 0 if stream is None else stream_handle(stream)))
-    except OverflowError as error:
-        raise misfit(error) from None
+    rows, columns = max(n, 0), max(n if m is None else m, 0)
+    return abi.tri(rows, columns, k, float32 if dtype is None else dtype, stream)
 
 
 # --- arrays of other libraries ---
@@ -190,16 +163,13 @@ def asarray(a: Any, dtype: Dtype | None = None, *, copy: bool | None = None) -> 
     Raises:
       ValueError: `copy` is False and there is no way without.
     """
-    if dtype is not None:
-        dtype_number(dtype)
     if a is None:
         raise TypeError("a: expected a number, a list or an array, got None")
     if copy is False:
         raise ArgumentError("Unable to avoid copy while creating an array as requested.")
     if isinstance(a, array):
         if copy:
-            made = own(graph.glue_copy(a._h, 0))
-            return made if dtype is None else own(graph.glue_astype(made._h, dtype.number, 0))
+            return abi.copy(a) if dtype is None else abi.astype(abi.copy(a), dtype)
         return a if dtype in (None, a.dtype) else array(a, dtype)
     return array(a, dtype)
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from .._errors import ArgumentError
-from .._ffi import graph, native
 from . import _trees
 from ._array import array
+from ._binding import abi, native
 from ._transforms import FORWARDED_DOC, Transformed
 
 P = ParamSpec("P")
@@ -90,7 +90,7 @@ class _Checkpointed(Transformed):
         function = _Call(self._fun, args, kwargs, arrays, False)
         if not arrays:
             return self._fun(*args, **kwargs)
-        return function.result(native.checkpoint(array, function, arrays))
+        return function.result(native.checkpoint(function, arrays))
 
 
 def checkpoint(fun: Callable[P, R]) -> Callable[P, R]:
@@ -150,7 +150,7 @@ class custom_function:
         vjp = function.gradients if "vjp" in rules else None
         jvp = function.tangents if "jvp" in rules else None
         vmap = function.vectorised if "vmap" in rules else None
-        return function.result(native.custom_function(array, function, vjp, jvp, vmap, arrays))
+        return function.result(native.custom_function(function, vjp, jvp, vmap, arrays))
 
 
 custom_function.__qualname__ = "custom_function"
@@ -170,7 +170,6 @@ def _complete(gradients: list[array], primals: list[array]) -> list[array]:
     missing = primals[len(gradients) :]
     for place, (gradient, primal) in enumerate(zip(gradients, primals, strict=False)):
         if gradient.shape != primal.shape:
-            shape = list(primal.shape)
-            gradients[place] = array._own(graph.glue_broadcast_to(gradient._h, shape, len(shape), 0))
-    gradients += [array._own(graph.glue_zeros_like(primal._h, 0)) for primal in missing]
+            gradients[place] = abi.broadcast_to(gradient, primal.shape)
+    gradients += [abi.zeros_like(primal) for primal in missing]
     return gradients[: len(primals)]

@@ -7,10 +7,12 @@ import functools
 import itertools
 from typing import Any, TypeAlias
 
-from .. import device as lower
-from .._errors import RangeError, check, last_error
-from .._ffi import ffi, lib, native
-from ._arguments import operation
+from .._errors import RangeError
+from ._binding import abi, native, operation
+from .generated.device import default_device as default_device
+from .generated.device import device_count as device_count
+from .generated.device import is_available as is_available
+from .generated.device import set_default_device as set_default_device
 
 
 class DeviceType(enum.Enum):
@@ -58,9 +60,9 @@ class ThreadLocalStream:
     """One stream on each thread that uses it, made at the first use there."""
 
     __module__ = "mlxffi.core"
-    __slots__ = ("_device", "_h", "_index")
+    __slots__ = ("_device", "_handle", "_index")
     _device: Device
-    _h: int
+    _handle: native.Handle
     _index: int
     _counter = itertools.count()
 
@@ -70,16 +72,9 @@ class ThreadLocalStream:
     @classmethod
     def _on(cls, device: Device) -> ThreadLocalStream:
         made = cls.__new__(cls)
-        made._h, made._index, made._device = 0, next(cls._counter), device
-        made._h = lib.glue_thread_local_stream_new(device._h)
-        if not made._h:
-            raise last_error()
+        made._handle = abi.thread_local_stream_new(device)
+        made._index, made._device = next(cls._counter), device
         return made
-
-    def __del__(self) -> None:
-        handle, self._h = getattr(self, "_h", 0), 0
-        if handle:
-            lib.glue_thread_local_stream_free(handle)
 
     @property
     def device(self) -> Device:
@@ -88,7 +83,7 @@ class ThreadLocalStream:
 
     def _here(self) -> Stream:
         """The stream of this thread."""
-        return Stream._own(lib.glue_thread_local_stream_get(self._h))
+        return abi.thread_local_stream_get(self._handle)
 
     def __repr__(self) -> str:
         return f"ThreadLocalStream({self._device!r}, {self._index})"
@@ -103,12 +98,6 @@ StreamOrDevice: TypeAlias = Stream | ThreadLocalStream | Device | DeviceType | N
 
 
 # --- what functions take as `stream` ---
-
-
-class _Held(int):
-    """A handle with its owner, which lives as long as the int does."""
-
-    owner: Stream
 
 
 def stream_of(value: Any) -> Stream:
@@ -126,21 +115,6 @@ def stream_of(value: Any) -> Stream:
     raise TypeError(f"stream: expected a Stream, ThreadLocalStream, Device, DeviceType or None, got {_kind(value)}")
 
 
-def stream_handle(value: Any) -> int:
-    """The handle that glue functions take for a `stream` argument; 0, the default stream, for None.
-
-    Keep the result itself until the call is made: it may own the stream.
-    """
-    if value is None:
-        return 0
-    if type(value) is Stream:
-        return value._h
-    owner = stream_of(value)
-    held = _Held(owner._h)
-    held.owner = owner
-    return held
-
-
 def _device(value: Any, name: str = "device") -> Device:
     if isinstance(value, Device):
         return value
@@ -150,36 +124,6 @@ def _device(value: Any, name: str = "device") -> Device:
 
 
 # --- devices ---
-
-
-@operation("default_device")
-def default_device() -> Device:
-    """The device on which operations run that name no stream."""
-    on = lower.default_device()
-    return Device(DeviceType[on.type], on.index)
-
-
-@operation("set_default_device")
-def set_default_device(device: Device | DeviceType) -> None:
-    """Choose the device on which operations run that name no stream."""
-    chosen = _device(device)
-    check(lib.glue_set_default_device(chosen._h))
-
-
-@operation("device is_available")
-def is_available(device: Device | DeviceType) -> bool:
-    """Whether a device is there."""
-    asked, found = _device(device), ffi.new("bool *")
-    check(lib.glue_device_is_available(found, asked._h))
-    return bool(found[0])
-
-
-@operation("device_count")
-def device_count(device_type: DeviceType) -> int:
-    """How many devices of a type there are."""
-    if not isinstance(device_type, DeviceType):
-        raise TypeError(f"device_type: expected a DeviceType, got {_kind(device_type)}")
-    return lower.device_count(device_type.name)
 
 
 def device_info(d: Device | DeviceType | None = None) -> dict[str, str | int]:
@@ -196,39 +140,14 @@ def _cpu_info() -> dict[str, str | int]:
 
 
 def _info(device: Device) -> dict[str, str | int]:
-    info = lib.glue_device_info_get(device._h)
-    if not info:
-        raise last_error()
-    try:
-        return {key: _info_value(info, key) for key in _info_keys(info)}
-    finally:
-        lib.glue_device_info_free(info)
+    info = abi.device_info_get(device)
+    return {key: _info_value(info, key) for key in abi.device_info_get_keys(info)}
 
 
-def _info_keys(info: int) -> list[str]:
-    keys = ffi.new("mlx_vector_string *")
-    check(lib.mlx_device_info_get_keys(keys, ffi.new("mlx_device_info *", [ffi.cast("void *", info)])[0]))
-    try:
-        return [_string_at(keys[0], index) for index in range(lib.mlx_vector_string_size(keys[0]))]
-    finally:
-        lib.mlx_vector_string_free(keys[0])
-
-
-def _string_at(strings: Any, index: int) -> str:
-    text = ffi.new("char **")
-    check(lib.mlx_vector_string_get(text, strings, index))
-    return str(ffi.string(text[0]).decode())
-
-
-def _info_value(info: int, key: str) -> str | int:
-    name = key.encode()
-    found, text, size = ffi.new("bool *"), ffi.new("const char **"), ffi.new("size_t *")
-    check(lib.glue_device_info_is_string(found, info, name))
-    if found[0]:
-        check(lib.glue_device_info_get_string(text, info, name))
-        return str(ffi.string(text[0]).decode())
-    check(lib.glue_device_info_get_size(size, info, name))
-    return int(size[0])
+def _info_value(info: native.Handle, key: str) -> str | int:
+    if abi.device_info_is_string(info, key):
+        return abi.device_info_get_string(info, key)
+    return abi.device_info_get_size(info, key)
 
 
 # --- streams ---
@@ -240,7 +159,7 @@ def default_stream(device: Device | DeviceType) -> Stream:
     on = _device(device)
     if on.index >= max(device_count(on.type), 1):
         raise RangeError(f"device: expected one that this process has, got {on!r}")
-    return Stream._own(lib.glue_get_default_stream(on._h))
+    return abi.get_default_stream(on)
 
 
 @operation("set_default_stream")
@@ -248,13 +167,12 @@ def set_default_stream(stream: Stream) -> None:
     """Make a stream the calling thread's default for its device."""
     if not isinstance(stream, Stream):
         raise TypeError(f"stream: expected a Stream, got {_kind(stream)}")
-    check(lib.glue_set_default_stream(stream._h))
+    abi.set_default_stream(stream)
 
 
 def new_stream(device: Device | DeviceType) -> Stream:
     """A new stream on a device, for the calling thread."""
-    on = _device(device)
-    return Stream._own(lib.glue_stream_new_device(on._h))
+    return abi.stream_new_device(device)
 
 
 def new_thread_local_stream(device: Device | DeviceType) -> ThreadLocalStream:
@@ -264,22 +182,17 @@ def new_thread_local_stream(device: Device | DeviceType) -> ThreadLocalStream:
 
 def new_thread_unsafe_stream(device: Device | DeviceType) -> Stream:
     """A new stream on a device that every thread may use, one at a time; callers see to that."""
-    on = _device(device)
-    return Stream._own(lib.glue_stream_new_thread_unsafe(on._h))
+    return abi.stream_new_thread_unsafe(device)
 
 
 def clear_streams() -> None:
     """Destroy the streams of the calling thread, at its end."""
-    check(lib.glue_clear_streams())
+    abi.clear_streams()
 
 
 def synchronize(stream: StreamOrDevice = None) -> None:
     """Wait for what is queued on a stream (None: the default stream of the default device)."""
-    if stream is None:
-        check(lib.glue_synchronize_default())
-    else:
-        waited = stream_of(stream)
-        check(lib.glue_synchronize(waited._h))
+    abi.synchronize(stream)
 
 
 class StreamContext(native.ContextOwner):
@@ -299,9 +212,6 @@ class StreamContext(native.ContextOwner):
             set_default_device(stream.device)
             set_default_stream(stream)
         self._before = before
-
-
-native.contexts_are(StreamContext, ThreadLocalStream)
 
 
 @operation("stream")

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+import functools
+import itertools
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .. import dtype as lower
 from .._errors import ArgumentError
-from .._ffi import native
-from ._arguments import operation
+from ._binding import native, operation
+
+if TYPE_CHECKING:
+    from ._array import array
 
 
-class Dtype(lower.Dtype):
-    """The type of an array's elements. There is one object for each; they are compared and hashed as such."""
+class Dtype:
+    """The type of an array's elements: `size` in bytes. There is one object for each, compared and hashed as such."""
 
-    __slots__ = ()
+    __slots__ = ("kind", "name", "number", "size")
     __module__ = "mlxffi.core"
+    name: str
+    number: int
+    size: int
+    kind: str
 
     def __init__(self, *_: Any):
         raise TypeError("Dtype: no constructor defined; use mx.float32 and its like")
@@ -29,18 +36,33 @@ class Dtype(lower.Dtype):
     def __eq__(self, arg: object, /) -> bool:
         return self is arg
 
+    def __reduce__(self) -> str:
+        return "bool_" if self.name == "bool" else self.name
 
-def _named(base: lower.Dtype) -> Dtype:
+
+def _made(number: int, name: str, size: int, kind: str) -> Dtype:
     made = Dtype.__new__(Dtype)
-    lower.Dtype.__init__(made, base.name, base.number, base.size, base.kind)
+    made.name, made.number, made.size, made.kind = name, number, size, kind
     return made
 
 
-# By the number of the C enum.
-DTYPES = tuple(map(_named, lower.DTYPES))
+# By the number of the C enum. Kinds: b bool, u unsigned, i signed, f floating point, c complex, as in numpy.
+DTYPES = tuple(itertools.starmap(_made, [
+    (0, "bool", 1, "b"),
+    (1, "uint8", 1, "u"), (2, "uint16", 2, "u"), (3, "uint32", 4, "u"), (4, "uint64", 8, "u"),
+    (5, "int8", 1, "i"), (6, "int16", 2, "i"), (7, "int32", 4, "i"), (8, "int64", 8, "i"),
+    (9, "float16", 2, "f"), (10, "float32", 4, "f"), (11, "float64", 8, "f"), (12, "bfloat16", 2, "f"),
+    (13, "complex64", 8, "c"),
+]))  # fmt: skip
 (
     bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64, float16, float32, float64, bfloat16, complex64
 ) = DTYPES  # fmt: skip
+
+# The letters with which `struct`, memoryview and the standard library's array name them.
+LETTERS = {
+    "bool": "?", "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q", "int8": "b", "int16": "h", "int32": "i",
+    "int64": "q", "float16": "e", "float32": "f", "float64": "d",
+}  # fmt: skip
 
 
 def of(value: Any, name: str = "dtype") -> Dtype:
@@ -179,13 +201,36 @@ def _members(category: DtypeCategory) -> int:
     return sum(1 << dtype.number for dtype in DTYPES if issubdtype(dtype, category))
 
 
-native.relate(
-    bytes(dtype.number for row in _PROMOTED for dtype in row), tuple(DtypeCategory), tuple(map(_members, DtypeCategory))
-)
+# For C: the number of the dtype in which two meet, and the members of each category.
+PROMOTIONS = bytes(dtype.number for row in _PROMOTED for dtype in row)
+CATEGORIES = tuple(DtypeCategory)
+MEMBERS = tuple(map(_members, DtypeCategory))
 
 
-def castable(a: Dtype, b: Dtype) -> bool:
-    """Whether elements of `a` keep their kind in `b`."""
+def _dtype_of(value: Any, function: str) -> Dtype:
+    if isinstance(value, Dtype):
+        return value
+    if isinstance(value, native.ArrayOwner):
+        return value.dtype
+    raise ArgumentError(f"[{function}] expected arrays and Dtypes, got {type(value).__name__}")
+
+
+@operation("result_type")
+def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
+    """The dtype in which arrays and dtypes meet.
+
+    Raises:
+      ValueError: there is none, or something else among them.
+    """
+    if not arrays_and_dtypes:
+        raise ArgumentError("[result_type] At least one array or dtype is required.")
+    return functools.reduce(promote, [_dtype_of(value, "result_type") for value in arrays_and_dtypes])
+
+
+@operation("can_cast")
+def can_cast(from_: array | Dtype, to: Dtype) -> bool:
+    """Whether promotion takes a dtype, or that of an array, to another one."""
+    a, b = _dtype_of(from_, "can_cast"), of(to, "to")
     if (a.kind == "u" and b.kind == "i") or (a.kind in "bui" and b.kind in "fc"):
         return b.kind in "fc" or b.size > a.size
     return promote(a, b) is b
@@ -197,10 +242,25 @@ def castable(a: Dtype, b: Dtype) -> bool:
 _FLOATS = {"float16": (11, 15), "float32": (24, 127), "float64": (53, 1023), "bfloat16": (8, 127)}
 
 
-class _Limits(native.OneForDtype):
+class _Limits:
     """Limits of a dtype. There is one object for each dtype, so that users cannot change it."""
 
     __slots__ = ()
+    _made: ClassVar[dict[Dtype, Any]]
+
+    def __init_subclass__(cls) -> None:
+        cls._made = {}
+
+    def __new__(cls, arg: Dtype, /) -> Any:
+        found = cls._made.get(of(arg, "arg"))
+        if found is None:
+            found = object.__new__(cls)
+            found._fill(arg)  # type: ignore[attr-defined]
+            cls._made[arg] = found
+        return found
+
+    def __init__(self, arg: Dtype, /):
+        """Limits of a dtype; `__new__` has filled them in."""
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{name}: the limits of a dtype cannot be changed")
@@ -225,8 +285,8 @@ class finfo(_Limits):
     min: float
     smallest_normal: float
 
-    def _fill(self, arg: Dtype, /) -> None:
-        if of(arg, "arg").kind not in "fc":
+    def _fill(self, arg: Dtype) -> None:
+        if arg.kind not in "fc":
             raise ArgumentError(f"[finfo] dtype {arg.name} is not inexact.")
         dtype = float32 if arg.kind == "c" else arg
         digits, exponent = _FLOATS[dtype.name]
@@ -248,8 +308,8 @@ class iinfo(_Limits):
     max: int
     min: int
 
-    def _fill(self, arg: Dtype, /) -> None:
-        if of(arg, "arg").kind not in "iu":
+    def _fill(self, arg: Dtype) -> None:
+        if arg.kind not in "iu":
             raise ArgumentError(f"[iinfo] Only integer types supported but {arg.name} was provided")
         bits = 8 * arg.size - (arg.kind == "i")
         self._set(dtype=arg, max=2**bits - 1, min=-(2**bits) if arg.kind == "i" else 0)
@@ -258,5 +318,3 @@ class iinfo(_Limits):
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype.name})"
 
 
-finfo._made = tuple(finfo(dtype) if dtype.kind in "fc" else None for dtype in DTYPES)
-iinfo._made = tuple(iinfo(dtype) if dtype.kind in "iu" else None for dtype in DTYPES)

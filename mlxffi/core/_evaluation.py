@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._errors import ArgumentError, OperationError
-from .._errors import check as check_error
-from .._ffi import lib, native
 from .._process import require_no_fork
 from . import _trees
-from ._arguments import operation
 from ._array import array
+from ._binding import native, operation
 
 
 def eval(*args: Any) -> None:
@@ -21,9 +19,6 @@ def eval(*args: Any) -> None:
       args: arrays, or trees of arrays and other leaves, which are ignored.
     """
     require_no_fork("eval")
-    if len(args) == 1 and type(args[0]) is array:
-        check_error(lib.glue_array_eval(args[0]._h))
-        return
     native.eval(_trees.leaves(args, []))
 
 
@@ -51,7 +46,7 @@ def depends(inputs: array | Sequence[array], dependencies: array | Sequence[arra
     arrays, others = _sequence("inputs", inputs), _sequence("dependencies", dependencies)
     if not arrays:
         raise ArgumentError("[depends] inputs: expected at least one array")
-    made = native.depends(array, arrays, others)
+    made = native.depends(arrays, others)
     return made if arrays is inputs else made[0]
 
 

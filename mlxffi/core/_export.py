@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .. import graphs
-from .._arguments import text
-from .._closures import Closure, Held, call, check
-from .._containers import array_map, decoded, handle, handles_of_map, path_text, pointer
-from .._errors import ArgumentError, OperationError, last_error
-from .._errors import check as check_error
-from .._ffi import ffi, lib, taken_text
-from .._handles import Owner, handles, pack_arrays
+from .._errors import ArgumentError, OperationError
+from .._files import path_of
 from . import _trees
 from ._array import array
-from ._checks import take_tuple
+from ._binding import abi, native
 from ._dtype import DTYPES
 
 __all__ = ["FunctionExporter", "export_function", "export_to_dot", "exporter", "import_function"]
@@ -45,16 +40,15 @@ def _inputs(function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
 
 
 class _Traced:
-    """A function as C calls it to write a trace: with arrays, and a borrowed map of named arrays."""
+    """A function as C calls it to write a trace: with arrays, and a dict of named arrays."""
 
-    __slots__ = ("_fun",)
+    __slots__ = ("__weakref__", "_fun")
 
     def __init__(self, fun: Callable[..., Any]):
         self._fun = fun
 
-    def __call__(self, inputs: list[array], named: int) -> list[array]:
-        kwargs = {name: array._own(item) for name, item in handles_of_map(named)}
-        outputs = self._fun(*inputs, **kwargs)
+    def __call__(self, inputs: list[array], named: dict[str, array]) -> list[array]:
+        outputs = self._fun(*inputs, **named)
         if isinstance(outputs, array):
             return [outputs]
         if isinstance(outputs, (list, tuple)) and all(isinstance(item, array) for item in outputs):
@@ -68,39 +62,36 @@ def _traced(function: str, fun: Any) -> _Traced:
     return _Traced(fun)
 
 
-def _path(function: str, file: Any) -> bytes:
+def _path(function: str, file: Any) -> str:
     if not isinstance(file, (str, os.PathLike)):
         raise TypeError(f"{function}(): file: expected a path, got {type(file).__name__}")
-    return path_text(file)
+    return path_of(file)
 
 
-class FunctionExporter(Owner):
+class FunctionExporter:
     """A file that takes several traces of one function; made by `exporter`, used as a context manager."""
 
     __module__ = "mlxffi.core"
-    __slots__ = ("_held",)
-    _held: Held
-    _free = lib.glue_function_exporter_free
+    __slots__ = ("__weakref__", "_handle", "_traced")
+    _handle: native.Handle | None
+    _traced: _Traced
 
     def __init__(self, *_: Any):
         raise TypeError("FunctionExporter: no constructor defined; use exporter")
 
-    def __del__(self) -> None:
-        if getattr(self, "_h", 0):
-            Owner.close(self)
-
     @classmethod
-    def _open(cls, path: bytes, traced: _Traced, shapeless: bool, metadata: str | None) -> FunctionExporter:
+    def _open(cls, path: str, traced: _Traced, shapeless: bool, metadata: str | None) -> FunctionExporter:
         made = cls.__new__(cls)
-        made._held = Held(traced)
-        with Closure(made._held, "closure_kwargs", array) as closure:
-            note = text(metadata or "", "metadata")
-            Owner.__init__(made, lib.glue_function_exporter_new_kwargs(path, closure, bool(shapeless), note))
+        made._traced = traced
+        closure = native.closure(weakref.ref(traced), True)
+        made._handle = abi.function_exporter_new_kwargs(path, closure, bool(shapeless), metadata or "")
         return made
 
     def close(self) -> None:
         """End the file."""
-        Owner.close(self)
+        handle, self._handle = self._handle, None
+        if handle:
+            abi.function_exporter_close(handle)
 
     def __enter__(self) -> FunctionExporter:
         return self
@@ -112,11 +103,10 @@ class FunctionExporter(Owner):
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         """Add a trace for inputs like these; they are given as to `export_function`."""
-        if not self._h:
+        if not self._handle:
             raise OperationError("[export_function] Attempting to write after exporting is closed.")
         inputs, named = _inputs("export_function", args, kwargs)
-        with array_map(named) as names:
-            check(lib.glue_function_exporter_apply_kwargs(self._h, handles(inputs), len(inputs), names))
+        abi.function_exporter_apply_kwargs(self._handle, inputs, named)
 
 
 def export_function(
@@ -151,20 +141,9 @@ def _tell(
     callback: Callable[..., Any], traced: _Traced, inputs: tuple[list[array], dict[str, array]], shapeless: bool
 ) -> None:
     """Call a function with each part of a trace."""
-    text, constants = ffi.new("mlx_string *"), ffi.new("mlx_vector_array *")
-    args = handle("mlx_vector_array", pack_arrays(inputs[0]))
-    try:
-        with Closure(traced, "closure_kwargs", array) as closure, array_map(inputs[1]) as named:
-            function, names = handle("mlx_closure_kwargs", closure), handle("mlx_map_string_to_array", named)
-            check(call(lib.mlxffi_export_describe, text, constants, function, args, names, bool(shapeless)))
-        parts = json.loads(decoded(lib.mlx_string_data(text[0])))
-        arrays: list[array] = array._share_all(pointer(constants[0])) if parts else []
-    finally:
-        lib.mlx_vector_array_free(args)
-        lib.mlx_vector_array_free(constants[0])
-        lib.mlx_string_free(text[0])
-    for part in parts:
-        callback({key: _value(value, arrays) for key, value in part.items()})
+    described, constants = abi.export_describe(native.closure(traced, True), *inputs, bool(shapeless))
+    for part in json.loads(described):
+        callback({key: _value(value, constants) for key, value in part.items()})
 
 
 def _value(value: Any, arrays: list[array]) -> Any:
@@ -193,21 +172,15 @@ def exporter(
     return FunctionExporter._open(_path("exporter", file), _traced("exporter", fun), shapeless, metadata)
 
 
-class _Imported(Owner):
-    __slots__ = ()
-    _free = lib.glue_imported_function_free
+class _Imported:
+    __slots__ = ("_handle",)
+
+    def __init__(self, handle: native.Handle):
+        self._handle = handle
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[array, ...]:
         inputs, named = _inputs("import_function::call", args, kwargs)
-        with array_map(named) as names:
-            vector = lib.glue_imported_function_apply_kwargs(self._h, handles(inputs), len(inputs), names)
-        check(not vector)
-        return take_tuple(vector)
-
-    def _metadata(self) -> str:
-        string = ffi.new("mlx_string *")
-        check_error(lib.mlx_imported_function_metadata(string, handle("mlx_imported_function", self._h)))
-        return taken_text(string[0])
+        return tuple(abi.imported_function_apply_kwargs(self._handle, inputs, named))
 
 
 def import_function(file: str, return_metadata: bool = False) -> Any:
@@ -221,11 +194,9 @@ def import_function(file: str, return_metadata: bool = False) -> Any:
       A function of arrays by position and by name (or a tuple and/or dict of them) that gives a tuple of arrays; with
       `return_metadata` the pair of that and the text.
     """
-    native = lib.glue_imported_function_new(_path("import_function", file))
-    if not native:
-        raise last_error()
-    function = _Imported(native)
-    return (function, function._metadata()) if return_metadata else function
+    handle = abi.imported_function_new(_path("import_function", file))
+    function = _Imported(handle)
+    return (function, abi.imported_function_metadata(handle)) if return_metadata else function
 
 
 def export_to_dot(file: object, *args: Any, **kwargs: Any) -> None:
@@ -242,4 +213,9 @@ def export_to_dot(file: object, *args: Any, **kwargs: Any) -> None:
         raise ArgumentError("[export_to_dot] file: expected a path or a file object with write()")
     for value in kwargs.values():
         _trees.arrays_only(value)
-    graphs.export_to_dot(file, _trees.arrays_only(args), kwargs)  # type: ignore[arg-type]
+    dot = abi.export_dot(_trees.arrays_only(args), kwargs)
+    if not isinstance(file, str):
+        file.write(dot)
+        return
+    with open(file, "w", encoding="utf-8") as opened:
+        opened.write(dot)

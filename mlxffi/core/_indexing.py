@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError, OperationError
-from .._ffi import graph
-from .._handles import ArrayHandle
-from . import _arguments
-from ._arguments import BoundsError
+from ._arguments import as_array
+from ._binding import abi, native
+from ._convert import BoundsError, from_value
 
 if TYPE_CHECKING:
     from ._array import array
@@ -25,18 +24,22 @@ Entry = Any
 WHOLE = slice(None)
 # The types of the keys that C understands in writing.
 STRIDED = frozenset((int, slice, tuple))
-# What an update of a part does: the C functions for a strided part and for picked positions ("" gives new values).
-UPDATES: dict[str, tuple[Callable[..., int], Callable[..., int]]] = {
-    "": (graph.glue_slice_update, graph.glue_scatter),
-    "add": (graph.glue_slice_update_add, graph.glue_scatter_add),
-    "multiply": (graph.glue_slice_update_prod, graph.glue_scatter_prod),
-    "maximum": (graph.glue_slice_update_max, graph.glue_scatter_max),
-    "minimum": (graph.glue_slice_update_min, graph.glue_scatter_min),
+# What an update of a part does: the functions for a strided part and for picked positions ("" gives new values).
+UPDATES: dict[str, tuple[Callable[..., array], Callable[..., array]]] = {
+    "": (abi.slice_update, abi.scatter),
+    "add": (abi.slice_update_add, abi.scatter_add),
+    "multiply": (abi.slice_update_prod, abi.scatter_prod),
+    "maximum": (abi.slice_update_max, abi.scatter_max),
+    "minimum": (abi.slice_update_min, abi.scatter_min),
 }
+COMBINE: dict[str, Callable[..., array]] = {
+    "add": abi.add, "subtract": abi.subtract, "multiply": abi.multiply, "divide": abi.divide,
+    "maximum": abi.maximum, "minimum": abi.minimum,
+}  # fmt: skip
 # Those that are other ones with the inverse of the values.
-INVERSES: dict[str, tuple[str, Callable[..., int]]] = {
-    "subtract": ("add", graph.glue_negative),
-    "divide": ("multiply", graph.glue_reciprocal),
+INVERSES: dict[str, tuple[str, Callable[..., array]]] = {
+    "subtract": ("add", abi.negative),
+    "divide": ("multiply", abi.reciprocal),
 }
 
 
@@ -48,10 +51,10 @@ def get(array: array, key: Any) -> array:
     kind = type(key)
     if kind is int:
         return _row(array, key)
-    if kind is _arguments.array_class:
+    if isinstance(key, native.ArrayOwner):
         return _rows(array, key)
     if kind is list:
-        return _rows(array, _arguments.array_class(key))
+        return _rows(array, from_value(key))
     if kind is tuple:
         axis = _only_array(key)
         if axis >= 0 and len(key) <= array.ndim:
@@ -61,9 +64,9 @@ def get(array: array, key: Any) -> array:
         return _picked(array, selection)
     part = selection.part(array)
     if selection.gone:
-        part = _arguments.own(graph.glue_squeeze_axes(part._h, selection.gone, len(selection.gone), 0))
+        part = abi.squeeze_axes(part, selection.gone)
     if selection.new:
-        part = _arguments.own(graph.glue_expand_dims_axes(part._h, selection.new, len(selection.new), 0))
+        part = abi.expand_dims_axes(part, selection.new)
     return +array if part is array else part
 
 
@@ -76,48 +79,42 @@ def _row(array: array, position: int) -> array:
     starts = [0] * ndim
     starts[0] = start = position_of(position, sizes[0], 0)
     sizes[0] = start + 1
-    part = _arguments.own(graph.glue_slice(array._h, starts, ndim, sizes, ndim, [1] * ndim, ndim, 0))
-    return _arguments.own(graph.glue_squeeze_axis(part._h, 0, 0))
+    return abi.squeeze_axis(abi.slice(array, starts, sizes, [1] * ndim), 0)
 
 
 def _only_array(key: tuple[Any, ...]) -> int:
     """The place of the one array of a key that has nothing else but whole slices; -1 for other keys."""
     found = -1
     for place, entry in enumerate(key):
-        if type(entry) is _arguments.array_class and found < 0:
+        if isinstance(entry, native.ArrayOwner) and found < 0:
             found = place
         elif type(entry) is not slice or any(part is not None for part in (entry.start, entry.stop, entry.step)):
             return -1
     return found
 
 
-def _rows(array: array, positions: array, axis: int = 0) -> array:
+def _rows(array: array, positions: Any, axis: int = 0) -> array:
     """`array[positions]`, on some axis."""
-    if not graph.glue_array_ndim(array._h):
+    if not array.ndim:
         raise BoundsError("too many indices for array: array is 0-dimensional")
     _require_integers(positions)
-    return _arguments.own(graph.glue_take_axis(array._h, positions._h, axis, 0))
+    return abi.take_axis(array, positions, axis)
 
 
 def _picked(array: array, selection: Selection) -> array:
     """The part of an array at arrays of positions."""
     shape, picked, before = selection.result()
     if not math.prod(shape):
-        return _arguments.own(graph.glue_zeros(shape, len(shape), array.dtype.number, 0))
+        return abi.zeros(shape, array.dtype)
     part = selection.part(array)
-    picks, axes, block = list(selection.picks.values()), list(selection.picks), selection.block
-    handles = [pick._h for pick in picks]
-    own = _arguments.own
-    part = own(graph.glue_gather(part._h, handles, len(handles), axes, len(axes), block, len(block), 0))
+    part = abi.gather(part, list(selection.picks.values()), list(selection.picks), selection.block)
     # The picked axes stand first.
     gone = [len(picked) + axis for axis in selection.gone]
-    part = own(graph.glue_squeeze_axes(part._h, gone, len(gone), 0))
+    part = abi.squeeze_axes(part, gone)
     if selection.new:
-        new = [len(picked) + place for place in selection.new]
-        part = own(graph.glue_expand_dims_axes(part._h, new, len(new), 0))
+        part = abi.expand_dims_axes(part, [len(picked) + place for place in selection.new])
     if before and picked:
-        order = moved(len(shape), len(picked), before)
-        part = own(graph.glue_transpose_axes(part._h, order, len(order), 0))
+        part = abi.transpose_axes(part, moved(len(shape), len(picked), before))
     return part
 
 
@@ -132,24 +129,23 @@ def moved(ndim: int, picked: int, before: int) -> list[int]:
 
 def values_for(array: array, value: Any) -> array:
     """Values in the dtype of the array that takes them."""
-    values = value if type(value) is _arguments.array_class else _arguments.beside(value, array)
-    return values if values.dtype is array.dtype else values.astype(array.dtype)
+    values = as_array(value, array.dtype)
+    return values if values.dtype is array.dtype else abi.astype(values, array.dtype)
 
 
-def put(array: array, key: Any, value: Any, how: str = "") -> int:
-    """The handle of what `array` becomes by `array[key] = value`, or by another update of that part."""
+def put(array: array, key: Any, value: Any, how: str = "") -> array:
+    """What `array` becomes by `array[key] = value`, or by another update of that part."""
     if key is None or key is Ellipsis:
-        return _put_everywhere(array, _arguments.as_array(value, array.dtype), how)
+        return _put_everywhere(array, as_array(value, array.dtype), how)
     if how in INVERSES:
         how, inverse = INVERSES[how]
-        values = _arguments.as_array(value, array.dtype)
-        value = _arguments.own(inverse(values._h, 0))
+        value = inverse(as_array(value, array.dtype))
     values = values_for(array, value)
     if how and type(key) in STRIDED:
-        handle = _put_by_parts(array, key, values, how)
-        if handle:
-            return handle
-    if type(key) is _arguments.array_class and key.dtype.kind in "iu" and key.size and array.size:
+        made = _put_by_parts(array, key, values, how)
+        if made is not None:
+            return made
+    if isinstance(key, native.ArrayOwner) and key.dtype.kind in "iu" and key.size and array.size:
         return _put_rows(array, key, values, how)
     mask = _mask(key)
     if mask is not None:
@@ -160,108 +156,92 @@ def put(array: array, key: Any, value: Any, how: str = "") -> int:
     return (_put_picked if selection.picks else _put_part)(array, selection, values, how)
 
 
-def _put_by_parts(array: array, key: Any, values: array, how: str) -> int:
-    """An update of a strided part in C; 0 for what needs more."""
+def _put_by_parts(array: array, key: Any, values: array, how: str) -> array | None:
+    """An update of a strided part in C; None for what needs more."""
     part = array._part(key)
     if part is None:
-        return 0
+        return None
     shape = part.shape
     if values.ndim > len(shape) or any(
         size not in (1, wanted) for size, wanted in zip(values.shape[::-1], shape[::-1], strict=False)
     ):
-        return 0
-    glue: Callable[..., int] = getattr(graph, f"glue_{how}")
-    made = array._with_part(key, _arguments.own(glue(part._h, values._h, 0)))
-    if made is None:
-        return 0
-    handle, made._h = made._h, 0
-    return handle
+        return None
+    return array._with_part(key, COMBINE[how](part, values))
 
 
-def _put_rows(array: array, positions: array, values: array, how: str) -> int:
+def _put_rows(array: array, positions: Any, values: array, how: str) -> array:
     """Update the rows at an array of positions."""
     picked, rest = positions.shape, array.shape[1:]
     shape = [*picked, *rest]
     fitting = _fitting(values, shape)
     values = _reshaped(values, fitting)
-    values = _arguments.own(graph.glue_broadcast_to(values._h, shape, len(shape), 0))
-    values = _reshaped(values, [*picked, 1, *rest])
-    return UPDATES[how][1](array._h, [positions._h], 1, values._h, [0], 1, 0)
+    values = _reshaped(abi.broadcast_to(values, shape), [*picked, 1, *rest])
+    return UPDATES[how][1](array, [positions], values, [0])
 
 
-def _put_part(array: array, selection: Selection, values: array, how: str) -> int:
+def _put_part(array: array, selection: Selection, values: array, how: str) -> array:
     """Update a strided part."""
     stay = selection.stay
     shape = _fitting(values, stay)
     if not math.prod(selection.block):
-        return graph.glue_array_set(array._h)
+        return +array
     if selection.gone or selection.new:
         values = _reshaped(values, selection.in_block(shape))
     elif len(shape) != values.ndim:
         values = _reshaped(values, shape)
     if selection.whole and not how:
-        shape = list(array.shape)
-        return graph.glue_broadcast_to(values._h, shape, len(shape), 0)
+        return abi.broadcast_to(values, array.shape)
     if not selection.block:
         return _put_everywhere(array, values, how)
-    return UPDATES[how][0](array._h, values._h, *selection.bounds(), 0)
+    return UPDATES[how][0](array, values, *selection.bounds())
 
 
-def _put_everywhere(array: array, values: array, how: str) -> int:
+def _put_everywhere(array: array, values: array, how: str) -> array:
     """Update all elements, in the dtype that those and the values have in common; new values keep theirs."""
     shape = array.shape
     values = _reshaped(values, _fitting(values, shape))
     if not how:
-        return graph.glue_broadcast_to(values._h, shape, len(shape), 0)
-    glue: Callable[..., int] = getattr(graph, f"glue_{how}")
-    return glue(array._h, values._h, 0)
+        return abi.broadcast_to(values, shape)
+    return COMBINE[how](array, values)
 
 
-def _put_picked(array: array, selection: Selection, values: array, how: str) -> int:
+def _put_picked(array: array, selection: Selection, values: array, how: str) -> array:
     """Update a part at arrays of positions."""
     shape, picked, before = selection.result()
     values = _reshaped(values, _fitting(values, shape))
     if not math.prod(shape):
-        return graph.glue_array_set(array._h)
-    own = _arguments.own
-    values = own(graph.glue_broadcast_to(values._h, shape, len(shape), 0))
+        return +array
+    values = abi.broadcast_to(values, shape)
     if before and picked:
         order = moved(len(shape), len(picked), before)
-        inverse = sorted(order, key=order.__getitem__)
-        values = own(graph.glue_transpose_axes(values._h, inverse, len(inverse), 0))
+        values = abi.transpose_axes(values, sorted(order, key=order.__getitem__))
     values = _reshaped(values, [*picked, *selection.block])
-    part = selection.part(array)
-    handles = [pick._h for pick in selection.picks.values()]
-    axes = list(selection.picks)
-    glue = UPDATES[how][1]
-    updated = glue(part._h, handles, len(handles), values._h, axes, len(axes), 0)
-    if selection.whole:
-        return updated
-    made = own(updated)
-    return graph.glue_slice_update(array._h, made._h, *selection.bounds(), 0)
+    picks, axes = list(selection.picks.values()), list(selection.picks)
+    made = UPDATES[how][1](selection.part(array), picks, values, axes)
+    return made if selection.whole else abi.slice_update(array, made, *selection.bounds())
 
 
 def _mask(key: Any) -> array | None:
     """The mask of a key that is nothing else."""
-    if isinstance(key, ArrayHandle):
-        return key if key.dtype.kind == "b" else None  # type: ignore[attr-defined, return-value]
+    if isinstance(key, native.ArrayOwner):
+        return key if key.dtype.kind == "b" else None  # type: ignore[return-value]
     if isinstance(key, bool):
-        return _arguments.array_class(key)
+        return from_value(key)
     if isinstance(key, list):
-        made = _arguments.array_class(key)
+        made = from_value(key)
         return made if made.dtype.kind == "b" and made.ndim else None
     if str(getattr(key, "dtype", "")) == "bool":
-        return _arguments.as_array(key)
+        return as_array(key)
     return None
 
 
-def _put_masked(array: array, mask: array, values: array) -> int:
+def _put_masked(array: array, mask: array, values: array) -> array:
     """Give the positions where a mask is true the values, one after the other."""
-    return graph.glue_masked_scatter(array._h, mask._h, values._h, 0)
+    return abi.masked_scatter(array, mask, values)
 
 
 def _reshaped(values: array, shape: Sequence[int]) -> array:
-    return _arguments.own(graph.glue_reshape(values._h, shape, len(shape), 0))
+    return abi.reshape(values, shape)
 
 
 def _fitting(values: array, shape: Sequence[int]) -> list[int]:
@@ -338,14 +318,13 @@ class Selection:
         self.places.add(len(self.stay))
         self.picks[axis] = positions
 
-    def bounds(self) -> tuple[list[int], int, list[int], int, list[int], int]:
+    def bounds(self) -> tuple[list[int], list[int], list[int]]:
         """The part as C functions take it."""
-        count = len(self.starts)
-        return self.starts, count, self.stops, count, self.steps, count
+        return self.starts, self.stops, self.steps
 
     def part(self, array: array) -> array:
         """The strided part of the array."""
-        return array if self.whole else _arguments.own(graph.glue_slice(array._h, *self.bounds(), 0))
+        return array if self.whole else abi.slice(array, *self.bounds())
 
     def in_block(self, shape: Sequence[int]) -> list[int]:
         """The sizes of values among all axes of the part, from those among the axes of the result."""
@@ -450,10 +429,10 @@ def entries_of(key: tuple[Any, ...], ndim: int) -> list[Entry]:
 
 def _positions(item: Any) -> Any:
     """An int or an array of positions."""
-    if isinstance(item, ArrayHandle):
+    if isinstance(item, native.ArrayOwner):
         return _require_integers(item)
     if isinstance(item, list):
-        return _require_integers(_arguments.array_class(item))
+        return _require_integers(from_value(item))
     if not _is_integer(item):
         raise BoundsError(f"Cannot index mlx array using the given type ({type(item).__name__}).")
     return operator.index(item)
@@ -461,7 +440,7 @@ def _positions(item: Any) -> Any:
 
 def _is_integer(item: Any) -> bool:
     """Whether it is one integer, of Python or another library."""
-    if isinstance(item, (bool, ArrayHandle)):
+    if isinstance(item, (bool, native.ArrayOwner)):
         return False
     try:
         operator.index(item)

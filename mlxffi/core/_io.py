@@ -10,14 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
-from .. import io as lower
-from .._containers import array_map as lower_array_map
-from .._containers import handle, handles_of_map, string_map, strings_of_list, strings_of_map
-from .._errors import ArgumentError, OperationError, check
-from .._ffi import ffi, lib
+from .._errors import ArgumentError, OperationError
+from .._files import reading, writing
 from .._process import require_no_fork
 from ._array import array
-from ._device import StreamOrDevice, stream_handle
+from ._binding import abi, native
+from ._device import StreamOrDevice
 
 __all__ = ["load", "save", "save_gguf", "save_safetensors", "savez", "savez_compressed"]
 
@@ -38,7 +36,7 @@ def save(file: File, arr: array) -> None:
         raise TypeError(f"save(): arr: expected an array, got {type(arr).__name__}")
     require_no_fork("save")
     with _written("save", file, ".npy") as path:
-        check(lib.glue_save(path, arr._h))
+        abi.save(path, arr)
 
 
 def savez(file: File, *args: array, **kwargs: array) -> None:
@@ -93,18 +91,15 @@ def save_safetensors(file: File, arrays: dict[str, array], metadata: dict[str, s
     strings = {} if metadata is None else metadata
     if not isinstance(strings, dict) or not all(isinstance(item, str) for pair in strings.items() for item in pair):
         raise ArgumentError("[save_safetensors] Metadata must be a dictionary with string keys and values")
-    written = _written("save_safetensors", file, ".safetensors")
-    with _array_map("save_safetensors", arrays) as values, string_map(strings) as notes, written as path:
-        check(lib.glue_save_safetensors(path, values, notes))
+    _require_arrays("save_safetensors", arrays)
+    with _written("save_safetensors", file, ".safetensors") as path:
+        abi.save_safetensors(path, arrays, strings)
 
 
-@contextmanager
-def _array_map(function: str, arrays: Mapping[Any, Any]) -> Iterator[int]:
+def _require_arrays(function: str, arrays: Mapping[Any, Any]) -> None:
     for name, value in arrays.items():
         if not isinstance(name, str) or not isinstance(value, array):
             raise OperationError(f"[{function}] arrays: expected arrays by str, got {value!r} by {name!r}")
-    with lower_array_map(arrays) as values:
-        yield values
 
 
 def save_gguf(file: File, arrays: dict[str, array], metadata: dict[str, Any] | None = None) -> None:
@@ -119,23 +114,33 @@ def save_gguf(file: File, arrays: dict[str, array], metadata: dict[str, Any] | N
         raise TypeError(f"save_gguf(): arrays: expected a dict, got {type(arrays).__name__}")
     if not isinstance(file, (str, os.PathLike)):
         raise ArgumentError("[save_gguf] Input must be a string")
+    require_no_fork("save_gguf")
+    _require_arrays("save_gguf", arrays)
+    contents = abi.io_gguf_new()
+    for name, value in arrays.items():
+        abi.io_gguf_set_array(contents, name, value)
     for key, value in (metadata or {}).items():
-        if not _gguf_can_hold(value):
-            raise OperationError(f"[save_gguf] metadata[{key!r}]: expected an array, a str or a list of str")
-    with _array_map("save_gguf", arrays):
-        lower.save_gguf(file, arrays, metadata)
+        _set_metadata(contents, key, value)
+    with writing(file, ".gguf") as path:
+        abi.save_gguf(path, contents)
 
 
-def _gguf_can_hold(value: Any) -> bool:
-    texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
-    return texts or isinstance(value, (array, str))
+def _set_metadata(contents: native.Handle, key: str, value: Any) -> None:
+    if isinstance(value, str):
+        abi.io_gguf_set_metadata_string(contents, key, value)
+    elif isinstance(value, array):
+        abi.io_gguf_set_metadata_array(contents, key, value)
+    elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+        abi.io_gguf_set_metadata_vector_string(contents, key, value)
+    else:
+        raise OperationError(f"[save_gguf] metadata[{key!r}]: expected an array, a str or a list of str")
 
 
 @contextmanager
-def _written(function: str, file: Any, suffix: str) -> Iterator[bytes]:
+def _written(function: str, file: Any, suffix: str) -> Iterator[str]:
     if not isinstance(file, (str, os.PathLike)) and not hasattr(file, "write"):
         raise ArgumentError(f"[{function}] Input must be a file-like object, or string")
-    with lower._written(file, suffix) as path:
+    with writing(file, suffix) as path:
         yield path
 
 
@@ -185,9 +190,8 @@ def _is_binary(file: Any) -> bool:
 
 
 def _load_npy(file: Any, stream: StreamOrDevice) -> tuple[array, None]:
-    with lower._read(file, ".npy") as path:
-        chosen = stream_handle(stream)
-        return array._own(lib.glue_load(path, chosen)), None
+    with reading(file, ".npy") as path:
+        return abi.load(path, stream), None
 
 
 def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], None]:
@@ -204,41 +208,25 @@ def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], None
 
 
 def _load_safetensors(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, str]]:
-    maps = ffi.new("intptr_t[2]")
-    with lower._read(file, ".safetensors") as path:
-        chosen = stream_handle(stream)
-        check(lib.glue_load_safetensors(maps, maps + 1, path, chosen))
-    try:
-        arrays = {name: array._own(item) for name, item in handles_of_map(maps[0])}
-        return arrays, strings_of_map(maps[1])
-    finally:
-        lib.mlx_map_string_to_array_free(handle("mlx_map_string_to_array", maps[0]))
-        lib.mlx_map_string_to_string_free(handle("mlx_map_string_to_string", maps[1]))
+    with reading(file, ".safetensors") as path:
+        return abi.load_safetensors(path, stream)
 
 
 def _load_gguf(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, Any]]:
     if not isinstance(file, (str, os.PathLike)):
         raise ArgumentError("[load_gguf] Input must be a string")
-    with lower._read(file, ".gguf") as path:
-        chosen = stream_handle(stream)
-        owner = lower.GGUFMetadata(lib.glue_load_gguf(path, chosen))
-    contents = handle("mlx_io_gguf", owner._h)
-    arrays = {name: _taken(lower._gguf_entry(contents, name)) for name in _keys(lib.mlx_io_gguf_get_keys, contents)}
-    keys = _keys(lib.mlx_io_gguf_get_metadata_keys, contents)
-    metadata = {key: owner[key] for key in keys}
-    return arrays, {key: item if isinstance(item, (str, list)) else _taken(item) for key, item in metadata.items()}
+    with reading(file, ".gguf") as path:
+        contents = abi.load_gguf(path, stream)
+    arrays = {name: abi.io_gguf_get_array(contents, name) for name in abi.io_gguf_get_keys(contents)}
+    return arrays, {key: _metadata(contents, key) for key in abi.io_gguf_get_metadata_keys(contents)}
 
 
-def _keys(getter: Callable[..., int], contents: Any) -> list[str]:
-    with lower._slot("mlx_vector_string") as keys:
-        check(getter(keys, contents))
-        return strings_of_list(keys[0])
-
-
-def _taken(made: Any) -> array:
-    """The array of a lower one that nobody else uses."""
-    found, made._h = made._h, 0
-    return array._own(found)
+def _metadata(contents: native.Handle, key: str) -> array | str | list[str]:
+    if abi.io_gguf_has_metadata_array(contents, key):
+        return abi.io_gguf_get_metadata_array(contents, key)
+    if abi.io_gguf_has_metadata_string(contents, key):
+        return abi.io_gguf_get_metadata_string(contents, key)
+    return abi.io_gguf_get_metadata_vector_string(contents, key)
 
 
 READERS: dict[str, Callable[[Any, StreamOrDevice], tuple[Any, Any]]] = {

@@ -2,65 +2,29 @@
 
 from __future__ import annotations
 
-from .. import memory
-from ._arguments import operation
+from typing import Any
+
+from . import _trees
+from ._array import array
+from ._binding import abi
+from .generated.memory import clear_cache as clear_cache
+from .generated.memory import get_active_memory as get_active_memory
+from .generated.memory import get_cache_memory as get_cache_memory
+from .generated.memory import get_memory_limit as get_memory_limit
+from .generated.memory import get_peak_memory as get_peak_memory
+from .generated.memory import reset_peak_memory as reset_peak_memory
+from .generated.memory import set_cache_limit as set_cache_limit
+from .generated.memory import set_memory_limit as set_memory_limit
+from .generated.memory import set_wired_limit as set_wired_limit
 
 
-@operation("get_active_memory")
-def get_active_memory() -> int:
-    """The bytes in use by arrays."""
-    return memory.active_memory()
+def get_array_buffer_size(*args: Any) -> int:
+    """The bytes of the buffers behind the arrays in trees, each buffer counted once.
 
-
-@operation("get_peak_memory")
-def get_peak_memory() -> int:
-    """The most bytes in use since the start of the program or the last reset."""
-    return memory.peak_memory()
-
-
-@operation("reset_peak_memory")
-def reset_peak_memory() -> None:
-    """Let the peak start again from 0."""
-    memory.reset_peak_memory()
-
-
-@operation("get_cache_memory")
-def get_cache_memory() -> int:
-    """The bytes that are kept for reuse."""
-    return memory.cache_memory()
-
-
-@operation("clear_cache")
-def clear_cache() -> None:
-    """Give back the memory that is kept for reuse."""
-    memory.clear_cache()
-
-
-@operation("get_memory_limit")
-def get_memory_limit() -> int:
-    """The guideline, in bytes, for the memory that computations use."""
-    return memory.memory_limit()
-
-
-@operation("set_memory_limit")
-def set_memory_limit(limit: int) -> int:
-    """Set the guideline, in bytes, for the memory that computations use; returns the one before."""
-    return memory.set_memory_limit(_bytes("set_memory_limit", limit))
-
-
-@operation("set_cache_limit")
-def set_cache_limit(limit: int) -> int:
-    """Set how many bytes may be kept for reuse; returns the limit before."""
-    return memory.set_cache_limit(_bytes("set_cache_limit", limit))
-
-
-@operation("set_wired_limit")
-def set_wired_limit(limit: int) -> int:
-    """Set how many bytes stay resident for the GPU (Metal); returns the limit before."""
-    return memory.set_wired_limit(_bytes("set_wired_limit", limit))
-
-
-def _bytes(function: str, limit: int) -> int:
-    if not isinstance(limit, int) or not 0 <= limit < 2**64:
-        raise TypeError(f"{function}(): limit: expected a number of bytes, got {limit!r}")
-    return limit
+    Raises:
+      ValueError: an array has not been evaluated.
+    """
+    found: list[array] = []
+    for tree in args:
+        _trees.leaves(tree, found)
+    return abi.get_array_buffer_size(found)

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._arguments import text
-from .._containers import handle
-from .._errors import ArgumentError, last_error
-from .._ffi import ffi, graph, lib, taken_text
+from .._errors import ArgumentError
 from . import _dtype
-from ._arguments import as_array, as_pair, beside, operation
+from ._arguments import ArrayLike, as_array, as_arrays
 from ._array import array
-from ._checks import ArrayLike, dtype_number, integers, require_array, sizes
-from ._device import StreamOrDevice, stream_handle
+from ._binding import abi, operation
+from ._device import StreamOrDevice
 from ._dtype import Dtype
+from ._marshal import integers, require_array
 from .generated import ops
-
-own = array._own
 
 # --- choices ---
 
@@ -28,8 +24,8 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /, *, stream: Stream
     if type(condition) is not array:
         condition = as_array(condition, _dtype.bool_)
     if type(x) is not array or type(y) is not array:
-        x, y = as_pair(x, y)
-    return own(graph.glue_where(condition._h, x._h, y._h, 0 if stream is None else stream_handle(stream)))
+        x, y = as_arrays(x, y)
+    return abi.where(condition, x, y, stream)
 
 
 @operation("clip")
@@ -40,10 +36,8 @@ def clip(a: array, /, a_min: ArrayLike | None, a_max: ArrayLike | None, *, strea
       ValueError: both are None.
     """
     a = require_array(a, "a")
-    low = None if a_min is None else a_min if isinstance(a_min, array) else beside(a_min, a)
-    high = None if a_max is None else a_max if isinstance(a_max, array) else beside(a_max, a)
-    low_handle, high_handle = 0 if low is None else low._h, 0 if high is None else high._h
-    return own(graph.glue_clip(a._h, low_handle, high_handle, 0 if stream is None else stream_handle(stream)))
+    low, high = (None if limit is None else as_array(limit, a.dtype) for limit in (a_min, a_max))
+    return abi.clip(a, low, high, stream)
 
 
 @operation("conjugate")
@@ -55,14 +49,11 @@ def conj(a: ArrayLike, *, stream: StreamOrDevice = None) -> array:
 # --- scans ---
 
 
-def _scan(glue: Callable[..., int], a: Any, axis: int | None, *options: Any, stream: Any) -> array:
+def _scan(function: Callable[..., array], a: Any, axis: int | None, *options: Any) -> array:
     """A scan along an axis; None flattens first."""
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
     if axis is None:
-        a, axis = own(graph.glue_flatten(a._h, 0, -1, where)), 0
-    return own(glue(a._h, axis, *options, where))
+        return function(abi.flatten(a, 0, -1, options[-1]), 0, *options)
+    return function(a, axis, *options)
 
 
 @operation("cumsum")
@@ -82,9 +73,8 @@ def cumsum(
       reverse: from the end; inclusive: with the element itself; dtype: of the sums.
     """
     if dtype is None:
-        return _scan(graph.glue_cumsum, a, axis, reverse, inclusive, stream=stream)
-    options = reverse, inclusive, dtype_number(dtype), True
-    return _scan(graph.glue_cumsum_dtype, a, axis, *options, stream=stream)
+        return _scan(abi.cumsum, a, axis, reverse, inclusive, stream)
+    return _scan(abi.cumsum_dtype, a, axis, reverse, inclusive, dtype, stream)
 
 
 @operation("cumprod")
@@ -104,9 +94,8 @@ def cumprod(
       reverse: from the end; inclusive: with the element itself; dtype: of the products.
     """
     if dtype is None:
-        return _scan(graph.glue_cumprod, a, axis, reverse, inclusive, stream=stream)
-    options = reverse, inclusive, dtype_number(dtype), True
-    return _scan(graph.glue_cumprod_dtype, a, axis, *options, stream=stream)
+        return _scan(abi.cumprod, a, axis, reverse, inclusive, stream)
+    return _scan(abi.cumprod_dtype, a, axis, reverse, inclusive, dtype, stream)
 
 
 @operation("cummax")
@@ -124,7 +113,7 @@ def cummax(
     Args:
       reverse: from the end; inclusive: with the element itself.
     """
-    return _scan(graph.glue_cummax, a, axis, reverse, inclusive, stream=stream)
+    return _scan(abi.cummax, a, axis, reverse, inclusive, stream)
 
 
 @operation("cummin")
@@ -142,7 +131,7 @@ def cummin(
     Args:
       reverse: from the end; inclusive: with the element itself.
     """
-    return _scan(graph.glue_cummin, a, axis, reverse, inclusive, stream=stream)
+    return _scan(abi.cummin, a, axis, reverse, inclusive, stream)
 
 
 @operation("logcumsumexp")
@@ -160,7 +149,7 @@ def logcumsumexp(
     Args:
       reverse: from the end; inclusive: with the element itself.
     """
-    return _scan(graph.glue_logcumsumexp, a, axis, reverse, inclusive, stream=stream)
+    return _scan(abi.logcumsumexp, a, axis, reverse, inclusive, stream)
 
 
 # --- reductions ---
@@ -176,9 +165,8 @@ def median(
     stream: StreamOrDevice = None,
 ) -> array:
     """The middle values along axes; None is all of them."""
-    a = require_array(a, "a")
-    axes = range(a.ndim) if axis is None else integers(axis)
-    return own(graph.glue_median(a._h, list(axes), len(axes), keepdims, 0 if stream is None else stream_handle(stream)))
+    axes = range(require_array(a, "a").ndim) if axis is None else integers(axis)
+    return abi.median(a, axes, keepdims, stream)
 
 
 @operation("trace")
@@ -193,18 +181,16 @@ def trace(
     stream: StreamOrDevice = None,
 ) -> array:
     """The sums of the diagonals over two axes; `dtype` None takes that of `a` (bool: int32)."""
-    a = require_array(a, "a")
-    number = (
-        dtype_number(dtype) if dtype is not None else _dtype.int32.number if a.dtype.kind == "b" else a.dtype.number
-    )
-    return own(graph.glue_trace(a._h, offset, axis1, axis2, number, 0 if stream is None else stream_handle(stream)))
+    if dtype is None:
+        dtype = require_array(a, "a").dtype
+        dtype = _dtype.int32 if dtype.kind == "b" else dtype
+    return abi.trace(a, offset, axis1, axis2, dtype, stream)
 
 
 @operation("positive")
 def positive(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """The same elements, as the unary plus has it."""
-    a, where = require_array(a, "a"), 0 if stream is None else stream_handle(stream)
-    return own(graph.glue_positive(a._h, where))
+    return abi.positive(a, stream)
 
 
 # --- sums of products ---
@@ -217,45 +203,34 @@ def tensordot(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, str
     Args:
       axes: how many of the last of `a` and the first of `b`, or a list of those of `a` and one of those of `b`.
     """
-    a, b, where = require_array(a, "a"), require_array(b, "b"), 0 if stream is None else stream_handle(stream)
     if not isinstance(axes, (list, tuple)):
-        return own(graph.glue_tensordot_axis(a._h, b._h, axes, where))
+        return abi.tensordot_axis(a, b, axes, stream)
     if len(axes) != 2:
         raise ArgumentError("[tensordot] axes must be a list of two lists.")
-    first, second = map(sizes, axes)
-    return own(graph.glue_tensordot(a._h, b._h, first, len(first), second, len(second), where))
+    first, second = axes
+    return abi.tensordot(a, b, first, second, stream)
 
 
 @operation("einsum")
 def einsum(subscripts: str, *operands: Any, stream: StreamOrDevice = None) -> array:
     """The sum of products that subscripts such as "ij,jk->ik" describe."""
-    code, arrays = text(subscripts, "subscripts"), [as_array(value) for value in operands]
-    return own(graph.glue_einsum(code, [one._h for one in arrays], len(arrays), stream_handle(stream)))
+    return abi.einsum(subscripts, [as_array(value) for value in operands], stream)
 
 
 @operation("einsum_path")
 def einsum_path(subscripts: str, *operands: Any) -> Any:
     """In which order `einsum` contracts operands: a list of tuples of positions, and a summary to print."""
-    code, arrays = text(subscripts, "subscripts"), [as_array(value) for value in operands]
-    path, summary = ffi.new("intptr_t *"), ffi.new("intptr_t *")
-    if graph.glue_einsum_path(path, summary, code, [one._h for one in arrays], len(arrays)):
-        raise last_error()
-    numbers, described = handle("mlx_vector_int", path[0]), handle("mlx_string", summary[0])
-    try:
-        return _contractions(numbers), taken_text(described)
-    finally:
-        lib.mlx_vector_int_free(numbers)
+    numbers, summary = abi.einsum_path(subscripts, [as_array(value) for value in operands])
+    return _contractions(numbers), summary
 
 
-def _contractions(numbers: Any) -> list[tuple[int, ...]]:
+def _contractions(numbers: list[int]) -> list[tuple[int, ...]]:
     """The groups of positions, each of which ends with -1."""
     found: list[tuple[int, ...]] = []
     group: list[int] = []
-    number = ffi.new("int *")
-    for index in range(lib.mlx_vector_int_size(numbers)):
-        lib.mlx_vector_int_get(number, numbers, index)
-        if number[0] >= 0:
-            group.append(number[0])
+    for number in numbers:
+        if number >= 0:
+            group.append(number)
         else:
             found.append(tuple(group))
             group = []
@@ -272,23 +247,20 @@ def convolve(a: array, v: array, /, mode: str = "full", *, stream: StreamOrDevic
     Args:
       mode: "full" has all overlaps, "same" as many elements as the longer one, "valid" the complete overlaps.
     """
-    a, v, where = require_array(a, "a"), require_array(v, "v"), 0 if stream is None else stream_handle(stream)
+    a, v = require_array(a, "a"), require_array(v, "v")
     if a.ndim != 1 or v.ndim != 1:
         raise ArgumentError("[convolve] Inputs must be 1D.")
     if not a.size or not v.size:
         raise ArgumentError("[convolve] Inputs cannot be empty.")
     longer, shorter = (v, a) if a.size < v.size else (a, v)
     size = shorter.size
-    flipped = own(graph.glue_slice(shorter._h, [size - 1], 1, [-size - 1], 1, [-1], 1, where))
-    weights = own(graph.glue_reshape(flipped._h, [1, -1, 1], 3, where))
-    signal = own(graph.glue_reshape(longer._h, [1, -1, 1], 3, where))
+    weights = abi.reshape(abi.slice(shorter, [size - 1], [-size - 1], [-1], stream), [1, -1, 1], stream)
+    signal = abi.reshape(longer, [1, -1, 1], stream)
     before, after = _overlap(mode, size)
     if before != after:
-        zero = array(0)
-        signal = own(graph.glue_pad(signal._h, [1], 1, [before], 1, [after], 1, zero._h, b"constant", where))
+        signal = abi.pad(signal, [1], [before], [after], array(0), "constant", stream)
         before = 0
-    found = own(graph.glue_conv1d(signal._h, weights._h, 1, before, 1, 1, where))
-    return own(graph.glue_reshape(found._h, [-1], 1, where))
+    return abi.reshape(abi.conv1d(signal, weights, 1, before, 1, 1, stream), [-1], stream)
 
 
 def _overlap(mode: str, size: int) -> tuple[int, int]:
@@ -297,8 +269,9 @@ def _overlap(mode: str, size: int) -> tuple[int, int]:
         return size - 1, size - 1
     if mode == "valid":
         return 0, 0
+    if not isinstance(mode, str):
+        raise TypeError(f"mode: expected a str, got {type(mode).__name__}")
     if mode != "same":
-        text(mode, "mode")
         raise ArgumentError("[convolve] Invalid mode.")
     half = size // 2
     return (half, half) if size % 2 else (half, max(0, half - 1))
@@ -324,16 +297,12 @@ def conv_general(
       padding: zeros on both sides, or a pair of those before and those after; each an int or one for each axis.
       flip: reverse the kernel along its axes.
     """
-    input, weight = require_array(input, "input"), require_array(weight, "weight")
     low, high = _both(padding)
-    lists: list[Any] = []
-    for values in (integers(stride), low, high, integers(kernel_dilation), integers(input_dilation)):
-        lists += [values, len(values)]
-    call: Callable[..., int] = graph.glue_conv_general
-    return own(call(input._h, weight._h, *lists, groups, flip, 0 if stream is None else stream_handle(stream)))
+    ints: Any = map(integers, (stride, low, high, kernel_dilation, input_dilation))
+    return abi.conv_general(input, weight, *ints, groups, flip, stream)  # type: ignore[call-arg]
 
 
-def _both(padding: Any) -> tuple[Sequence[int], Sequence[int]]:
+def _both(padding: Any) -> tuple[Any, Any]:
     if isinstance(padding, (list, tuple)) and len(padding) == 2 and isinstance(padding[0], (list, tuple)):
-        return integers(padding[0]), integers(padding[1])
-    return integers(padding), integers(padding)
+        return padding[0], padding[1]
+    return padding, padding

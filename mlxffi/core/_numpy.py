@@ -7,11 +7,9 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .._buffers import LETTERS, nested, number_of, numbers_of
-from .._errors import ArgumentError, check
-from .._ffi import ffi, graph, lib
-from .._process import require_no_fork
-from ._dtype import DTYPES, bfloat16, uint16
+from .._errors import ArgumentError
+from ._binding import abi
+from ._dtype import bfloat16, complex64, float16, float32, uint16
 
 if TYPE_CHECKING:
     from ._array import array
@@ -21,38 +19,28 @@ class NoNumpyError(ArgumentError, TypeError):
     """numpy has no elements of that type."""
 
 
-# How cffi reads the elements of the dtypes that C has, by the number of the dtype.
-READERS: dict[int, Callable[[int], Any]] = {
-    dtype.number: getattr(graph, f"glue_array_data_{dtype.name}")
-    for dtype in DTYPES
-    if dtype.name not in ("float16", "bfloat16", "complex64")
-}
-
-
 def to_number(array: array) -> Any:
     """The one element of an array as a Python number."""
-    read = READERS.get(graph.glue_array_dtype(array._h))
-    if read is None:
-        return number_of(array)
-    require_no_fork("eval")
-    check(lib.glue_array_eval(array._h))
-    return read(array._h)[0]
+    found = to_list(array)
+    while isinstance(found, list):
+        (found,) = found
+    return found
 
 
 def to_list(array: array) -> Any:
-    """The elements of an array as nested lists."""
-    shape = array.shape
-    letter: Any = LETTERS.get(array.dtype.name)
-    if graph.glue_array_dtype(array._h) not in READERS or not shape or not array.size:
-        return nested(numbers_of(array), shape)
-    require_no_fork("eval")
-    check(lib.glue_array_eval(array._h))
-    rows = ffi.new("bool *")
-    check(graph.glue_array_is_row_contiguous(rows, array._h))
-    if not rows[0]:
-        return nested(numbers_of(array), shape)
-    memory: Any = memoryview(ffi.buffer(graph.glue_array_data(array._h), graph.glue_array_nbytes(array._h)))
-    return memory.cast("B").cast(letter, shape).tolist()
+    """The elements of an array as nested lists; one number where it has no axes."""
+    dtype = array.dtype
+    if dtype is complex64:
+        array = abi.view(abi.expand_dims(array, -1), float32)
+    if dtype is float16 or dtype is bfloat16:
+        array = abi.astype(array, float32)
+    numbers = memoryview(array).tolist()  # type: ignore[arg-type]
+    return _paired(numbers) if dtype is complex64 else numbers
+
+
+def _paired(parts: list[Any]) -> Any:
+    """Nested lists, of which the innermost are a real and an imaginary part, as complex numbers."""
+    return complex(*parts) if parts and isinstance(parts[0], float) else [_paired(part) for part in parts]
 
 
 def to_numpy(array: array) -> Any:
@@ -78,5 +66,5 @@ def to_state(array: array) -> tuple[Any, int]:
     """What a pickle holds of an array: its elements for numpy and the number of its dtype."""
     number = array.dtype.number
     if array.dtype is bfloat16:
-        array = array.view(uint16)
+        array = abi.view(array, uint16)
     return to_numpy(array), number

@@ -3,96 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError
-from .._ffi import graph
-from .._handles import ArrayHandle
-from . import _arguments
-from ._arguments import UnknownValueError, operation
+from ._arguments import as_array
+from ._binding import abi, native, operation
+from ._convert import UnknownValueError
 
 if TYPE_CHECKING:
     from ._array import array
 
-Self = TypeVar("Self", bound="Operators")
-Glue = Callable[[int, int, int], int]
-NUMBERS = frozenset((int, float))
+Operator = Callable[[Any, Any], "array"]
+InPlace = Callable[[Any, Any], Any]
 
 
 def _operand(value: Any, other: Any, name: str) -> array:
     """The array that stands beside `other` in an operator.
 
     Raises:
-      TypeError: the value is None.
-      ValueError: it stands for no array.
+      TypeError: the value is None, or `other` no array.
+      ValueError: the value stands for no array.
     """
+    if not isinstance(other, native.ArrayOwner):
+        raise TypeError(f"{name}: expected an array, got {type(other).__name__}")
     if value is None:
         raise TypeError(f"Cannot perform {name} on an mlx.core.array and None")
     try:
-        return _arguments.beside(value, other)
+        return as_array(value, other.dtype)
     except UnknownValueError:
         kind = type(value).__name__
         raise ArgumentError(f"Cannot perform {name} on an mlx.core.array and {kind}") from None
 
 
-def _glue(what: str) -> Glue:
-    found: Glue = getattr(graph, f"glue_{what}")
-    return found
-
-
-def _forward(what: str, name: str) -> Callable[[Any, Any], array]:
+def _forward(what: str, name: str) -> Operator:
     """`array ? other`."""
-    glue = _glue(what)
+    call = getattr(abi, what)
 
     def operator(self: Any, other: Any) -> array:
-        kind = type(other)
-        if kind is not _arguments.array_class:
-            other = _arguments.beside(other, self) if kind in NUMBERS else _operand(other, self, name)
-        return _arguments.own(glue(self._h, other._h, 0))
+        made: array = call(self, _operand(other, self, name))
+        return made
 
     operator.__doc__ = f"Element-wise {name}."
     return operation(f"{what} forward")(operator)
 
 
-def _reflected(what: str, name: str) -> Callable[[Any, Any], array]:
+def _reflected(what: str, name: str) -> Operator:
     """`other ? array`."""
-    glue = _glue(what)
+    call = getattr(abi, what)
 
     def operator(self: Any, other: Any) -> array:
-        other = _arguments.beside(other, self) if type(other) in NUMBERS else _operand(other, self, name)
-        return _arguments.own(glue(other._h, self._h, 0))
+        made: array = call(_operand(other, self, name), self)
+        return made
 
     operator.__doc__ = f"Element-wise {name}."
     return operation(f"{what} reflected")(operator)
 
 
-def replace(self: Self, handle: int) -> Self:
-    """Give an array object the value of a fresh handle; everybody who refers to the object sees it."""
-    made = _arguments.own(handle)
-    self._h, made._h = made._h, self._h
-    return self
-
-
-def _in_place(what: str, name: str) -> Callable[[Any, Any], Any]:
-    """`array ?= other`: the object stays, and has other values."""
-    glue, name = _glue(what), f"inplace {name}"
+def _in_place(what: str, name: str) -> InPlace:
+    """`array ?= other`: the object stays, and has other values; everybody who refers to it sees them."""
+    call, name = getattr(abi, what), f"inplace {name}"
 
     def operator(self: Any, other: Any) -> Any:
-        kind = type(other)
-        if kind is not _arguments.array_class:
-            other = _arguments.beside(other, self) if kind in NUMBERS else _operand(other, self, name)
-        return replace(self, glue(self._h, other._h, 0))
+        made = call(self, _operand(other, self, name))
+        return self._become(made)
 
     operator.__doc__ = f"Element-wise {name}: the object gets the result."
     return operation(f"{what} in place")(operator)
 
 
-def _bitwise(operator: Callable[[Any, Any], array], row: str, name: str) -> Callable[[Any, Any], array]:
-    """An operator of integers."""
-
-    def checked(self: Any, other: Any) -> array:
-        if type(other) is not _arguments.array_class:
-            other = _operand(other, self, f"inplace {name}" if "place" in row else name)
+def _of_integers(operator: InPlace, row: str, name: str) -> InPlace:
+    def checked(self: Any, other: Any) -> Any:
+        other = _operand(other, self, f"inplace {name}" if "place" in row else name)
         if self.dtype.kind in "fc" or other.dtype.kind in "fc":
             raise ArgumentError(f"Floating point types not allowed with {name}.")
         return operator(self, other)
@@ -101,45 +82,39 @@ def _bitwise(operator: Callable[[Any, Any], array], row: str, name: str) -> Call
     return operation(row)(checked)
 
 
-def _integer_operators(what: str, name: str) -> tuple[Callable[[Any, Any], array], Callable[[Any, Any], array]]:
+def _integer_operators(what: str, name: str) -> tuple[Operator, InPlace]:
     forward, in_place = _forward(what, name), _in_place(what, name)
-    return _bitwise(forward, f"{what} forward", name), _bitwise(in_place, f"{what} in place", name)
+    return _of_integers(forward, f"{what} forward", name), _of_integers(in_place, f"{what} in place", name)
 
 
-def _compared(what: str, otherwise: bool) -> Callable[[Any, Any], Any]:
+def _compared(what: str, otherwise: bool) -> InPlace:
     """`==` and `!=`, which have an answer for everything but None."""
-    glue = _glue(what)
+    call = getattr(abi, what)
 
     def operator(self: Any, other: Any) -> Any:
-        if type(other) is not _arguments.array_class:
-            if type(other) is str:
-                return otherwise
-            if other is None:
-                raise TypeError("Cannot compare an mlx.core.array with None; use `is`")
-            try:
-                other = _arguments.beside(other, self)
-            except UnknownValueError:
-                return otherwise
-        return _arguments.own(glue(self._h, other._h, 0))
+        if type(other) is str:
+            return otherwise
+        if other is None:
+            raise TypeError("Cannot compare an mlx.core.array with None; use `is`")
+        try:
+            return call(self, as_array(other, self.dtype))
+        except UnknownValueError:
+            return otherwise
 
     operator.__doc__ = "Element-wise comparison."
     return operation(f"{what} forward")(operator)
 
 
-def _absent(self: Any, other: Any = None) -> Any:
-    """An operator that arrays have not."""
-    return NotImplemented
-
-
-def _require_arrays(self: Any, other: Any) -> None:
-    if not isinstance(other, _arguments.array_class):
-        raise TypeError(f"matmul: expected an array, got {type(other).__name__}")
+def _require_arrays(*operands: Any) -> None:
+    for value in operands:
+        if not isinstance(value, native.ArrayOwner):
+            raise TypeError(f"matmul: expected an array, got {type(value).__name__}")
 
 
 _divide_in_place = _in_place("divide", "division")
 
 
-class Operators(ArrayHandle):
+class Operators(native.ArrayOwner):
     """What an array does between operators."""
 
     __slots__ = ()
@@ -177,49 +152,44 @@ class Operators(ArrayHandle):
     __ne__ = _compared("not_equal", True)
     __hash__ = object.__hash__
 
-    # The lower layer's arrays have more operators than MLX's.
-    __round__: Any = None
-    __rand__ = __ror__ = __rxor__ = __rlshift__ = __rrshift__ = __rmatmul__ = __divmod__ = __rdivmod__ = _absent
-
     @operation("divide in place")
-    def __itruediv__(self: Self, other: Any) -> Self:
+    def __itruediv__(self, other: Any) -> Any:
         """Element-wise division: the object gets the result."""
-        if type(other) is not _arguments.array_class:
-            other = _operand(other, self, "inplace division")
-        if self.dtype.kind not in "fc":  # type: ignore[attr-defined]
+        other = _operand(other, self, "inplace division")
+        if self.dtype.kind not in "fc":
             raise ArgumentError("In place division cannot cast to non-floating point type.")
-        return _divide_in_place(self, other)  # type: ignore[no-any-return]
+        return _divide_in_place(self, other)
 
     @operation("matmul forward")
     def __matmul__(self, other: Any) -> array:
         """The product of matrices."""
         _require_arrays(self, other)
-        return _arguments.own(graph.glue_matmul(self._h, other._h, 0))
+        return abi.matmul(self, other)
 
     @operation("matmul in place")
-    def __imatmul__(self: Self, other: Any) -> Self:
+    def __imatmul__(self, other: Any) -> Any:
         """The product of matrices, which the object gets."""
         _require_arrays(self, other)
-        return replace(self, graph.glue_matmul(self._h, other._h, 0))
+        return self._become(abi.matmul(self, other))
 
     @operation("negative operator")
     def __neg__(self) -> array:
         """Its elements with the other sign."""
-        return _arguments.own(graph.glue_negative(self._h, 0))
+        return abi.negative(self)
 
     @operation("same operator")
     def __pos__(self) -> array:
         """The same elements."""
-        return _arguments.own(graph.glue_array_set(self._h))
+        return native.adopt(self._share())
 
     @operation("absolute operator")
     def __abs__(self) -> array:
         """Absolute values."""
-        return _arguments.own(graph.glue_abs(self._h, 0))
+        return abi.abs(self)
 
     @operation("inverted operator")
     def __invert__(self) -> array:
         """Its elements with all bits inverted; the logical not of bool."""
-        if self.dtype.kind in "fc":  # type: ignore[attr-defined]
+        if self.dtype.kind in "fc":
             raise ArgumentError("Floating point types not allowed with bitwise inversion.")
-        return _arguments.own(graph.glue_bitwise_invert(self._h, 0))
+        return abi.bitwise_invert(self)

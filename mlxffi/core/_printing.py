@@ -6,12 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .. import _ops
-from .._buffers import nested, numbers_of
-from .._errors import last_error
-from .._ffi import ffi, lib, taken_text
 from .._process import require_no_fork
-from ._arguments import operation
+from . import _numpy
+from ._binding import abi, operation
+from ._dtype import int32
 
 if TYPE_CHECKING:
     from ._array import array
@@ -113,33 +111,30 @@ def _described(array: array, precision: int) -> str:
         text = _described_by_mlx(array)
         # C++ writes Python's bools where mlx.core was loaded, which tells it to.
         return text.replace("true", "True").replace("false", "False") if array.dtype.kind == "b" else text
-    shape, digits = array.shape, USUAL_DIGITS if precision < 0 else precision
-    shown = _edges(array)
-    rows = nested([_text(number, digits) for number in numbers_of(shown)], shown.shape)
-    return f"{PREFIX}{_lines(rows, shape, ' ' * len(PREFIX))}, dtype={array.dtype.name})"
+    digits = USUAL_DIGITS if precision < 0 else precision
+    lines = _lines(_numpy.to_list(_edges(array)), array.shape, digits, " " * len(PREFIX))
+    return f"{PREFIX}{lines}, dtype={array.dtype.name})"
 
 
 def _described_by_mlx(array: array) -> str:
     require_no_fork("str")
-    handle = lib.glue_array_tostring(array._h)
-    if not handle:
-        raise last_error()
-    return taken_text(ffi.new("mlx_string *", [ffi.cast("void *", handle)])[0])
+    return abi.array_tostring(array)
 
 
 def _edges(array: Any) -> Any:
     """The first and last few elements of each long axis."""
     for axis, size in enumerate(array.shape):
         if size > 2 * EDGE:
-            array = _ops.take_axis(array, [*range(EDGE), *range(size - EDGE, size)], axis)
+            first, last = (abi.arange(start, start + EDGE, 1, int32) for start in (0, size - EDGE))
+            array = abi.take_axis(array, abi.concatenate([first, last]), axis)
     return array
 
 
-def _lines(rows: Any, shape: Sequence[int], indent: str) -> str:
+def _lines(rows: Any, shape: Sequence[int], digits: int, indent: str) -> str:
     if not shape:
-        return str(rows)
+        return _text(rows, digits)
     indent += " "
-    items = [_lines(row, shape[1:], indent) for row in rows]
+    items = [_lines(row, shape[1:], digits, indent) for row in rows]
     if shape[0] > 2 * EDGE:
         items[EDGE:EDGE] = ["..."]
     return f"[{(', ' if len(shape) == 1 else f',{chr(10)}{indent}').join(items)}]"

@@ -6,25 +6,13 @@ import operator
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from .._arguments import text
 from .._errors import ArgumentError, RangeError
-from .._ffi import graph
-from ._arguments import as_array, beside, operation
+from ._arguments import ArrayLike, as_array
 from ._array import array
-from ._checks import (
-    ArrayLike,
-    integers,
-    many,
-    misfit,
-    require_array,
-    sizes,
-    take_list,
-    take_tuple,
-)
-from ._device import StreamOrDevice, stream_handle
+from ._binding import abi, operation
+from ._device import StreamOrDevice
+from ._marshal import integers, many, require_array, sizes
 from .generated import ops
-
-own = array._own
 
 # --- axes ---
 
@@ -32,13 +20,7 @@ own = array._own
 @operation("transpose")
 def transpose(a: array, /, axes: Sequence[int] | None = None, *, stream: StreamOrDevice = None) -> array:
     """`a` with its axes in another order; None reverses them."""
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
-    if axes is None:
-        return own(graph.glue_transpose(a._h, where))
-    axes = sizes(axes)
-    return own(graph.glue_transpose_axes(a._h, axes, len(axes), where))
+    return abi.transpose(a, stream) if axes is None else abi.transpose_axes(a, axes, stream)
 
 
 @operation("transpose")
@@ -50,16 +32,9 @@ def permute_dims(a: array, /, axes: Sequence[int] | None = None, *, stream: Stre
 @operation("expand_dims")
 def expand_dims(a: array, /, axis: Any, *, stream: StreamOrDevice = None) -> array:
     """`a` with new axes of size 1 at the positions `axis` of the result."""
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
-    if type(axis) is not int and many(axis):
-        axis = sizes(axis)
-        return own(graph.glue_expand_dims_axes(a._h, axis, len(axis), where))
-    try:
-        return own(graph.glue_expand_dims(a._h, axis, where))
-    except OverflowError as error:
-        raise misfit(error) from None
+    if many(axis):
+        return abi.expand_dims_axes(a, axis, stream)
+    return abi.expand_dims(a, axis, stream)
 
 
 @operation("roll")
@@ -72,17 +47,11 @@ def roll(
     stream: StreamOrDevice = None,
 ) -> array:
     """`a` with its elements moved on by `shift` along axes, and those beyond the end back to the front."""
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
-    axis = sizes(axis) if many(axis) else axis
-    several = many(axis) and isinstance(shift, int)
-    shift = [shift] * len(axis) if several else integers(shift)
+    several = many(axis)
+    shift = [shift] * len(axis) if several and isinstance(shift, int) else integers(shift)
     if axis is None:
-        return own(graph.glue_roll(a._h, shift, len(shift), where))
-    if many(axis):
-        return own(graph.glue_roll_axes(a._h, shift, len(shift), axis, len(axis), where))
-    return own(graph.glue_roll_axis(a._h, shift, len(shift), axis, where))
+        return abi.roll(a, shift, stream)
+    return (abi.roll_axes if several else abi.roll_axis)(a, shift, axis, stream)
 
 
 @operation("as_strided")
@@ -101,10 +70,8 @@ def as_strided(
       shape: None takes that of `a`.
       strides: None takes those of a row-major array of the shape.
     """
-    a = require_array(a, "a")
-    shape = a.shape if shape is None else sizes(shape)
-    strides = _row_major(shape) if strides is None else sizes(strides)
-    return own(graph.glue_as_strided(a._h, shape, len(shape), strides, len(strides), offset, stream_handle(stream)))
+    shape = require_array(a, "a").shape if shape is None else sizes(shape)
+    return abi.as_strided(a, shape, _row_major(shape) if strides is None else strides, offset, stream)
 
 
 def _row_major(shape: Sequence[int]) -> list[int]:
@@ -121,16 +88,9 @@ def _row_major(shape: Sequence[int]) -> list[int]:
 @operation("split")
 def split(a: array, /, indices_or_sections: Any, axis: int = 0, *, stream: StreamOrDevice = None) -> list[array]:
     """The parts of `a` along an axis: so many equal ones, or those between indices."""
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
-    try:
-        if many(indices_or_sections):
-            indices = sizes(indices_or_sections)
-            return take_list(graph.glue_split_sections(a._h, indices, len(indices), axis, where))
-        return take_list(graph.glue_split(a._h, indices_or_sections, axis, where))
-    except OverflowError as error:
-        raise misfit(error) from None
+    if many(indices_or_sections):
+        return abi.split_sections(a, indices_or_sections, axis, stream)
+    return abi.split(a, indices_or_sections, axis, stream)
 
 
 @operation("take")
@@ -139,40 +99,32 @@ def take(a: array, /, indices: int | array, axis: int | None = None, *, stream: 
 
     One int as index takes the axis away.
     """
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
     if not isinstance(indices, array):
-        return _take_one(a, indices, axis, where)
-    if axis is None:
-        return own(graph.glue_take(a._h, indices._h, where))
-    return own(graph.glue_take_axis(a._h, indices._h, axis, where))
+        return _take_one(require_array(a, "a"), indices, axis, stream)
+    return abi.take(a, indices, stream) if axis is None else abi.take_axis(a, indices, axis, stream)
 
 
-def _take_one(a: array, index: Any, axis: int | None, where: int) -> array:
+def _take_one(a: array, index: Any, axis: int | None, stream: StreamOrDevice) -> array:
     """The elements at one index, as a slice without its axis."""
     if not isinstance(index, int):
         raise TypeError(f"indices: expected an int or an array, got {type(index).__name__}")
     if axis is None:
-        a, axis = own(graph.glue_flatten(a._h, 0, -1, where)), 0
+        a, axis = abi.flatten(a, 0, -1, stream), 0
     if not -a.ndim <= axis < a.ndim:
         raise RangeError(f"[take] Received invalid axis {axis} for array with {a.ndim} dimensions.")
     if not a.size:
         raise ArgumentError("[take] Cannot do a non-empty take from an array with zero elements.")
     start, stop, strides = [0] * a.ndim, list(a.shape), [1] * a.ndim
     start[axis], stop[axis] = index, index + 1
-    part = own(graph.glue_slice(a._h, start, a.ndim, stop, a.ndim, strides, a.ndim, where))
-    return own(graph.glue_squeeze_axis(part._h, axis, where))
+    return abi.squeeze_axis(abi.slice(a, start, stop, strides, stream), axis, stream)
 
 
 @operation("take_along_axis")
 def take_along_axis(a: array, /, indices: array, axis: int | None = -1, *, stream: StreamOrDevice = None) -> array:
     """The elements of `a` at indices along an axis, row by row; of all of `a` in row order where `axis` is None."""
-    a, indices, where = require_array(a, "a"), require_array(indices, "indices"), stream_handle(stream)
-    if axis is not None:
-        return own(graph.glue_take_along_axis(a._h, indices._h, axis, where))
-    flat = own(graph.glue_reshape(a._h, [-1], 1, where))
-    return own(graph.glue_take_along_axis(flat._h, indices._h, 0, where))
+    if axis is None:
+        return abi.take_along_axis(abi.reshape(a, [-1], stream), indices, 0, stream)
+    return abi.take_along_axis(a, indices, axis, stream)
 
 
 @operation("put_along_axis")
@@ -186,13 +138,10 @@ def put_along_axis(
     stream: StreamOrDevice = None,
 ) -> array:
     """`a` with `values` at indices along an axis; of all of `a` in row order where `axis` is None."""
-    a, indices, values = require_array(a, "a"), require_array(indices, "indices"), require_array(values, "values")
-    where = 0 if stream is None else stream_handle(stream)
     if axis is not None:
-        return own(graph.glue_put_along_axis(a._h, indices._h, values._h, axis, where))
-    flat = own(graph.glue_reshape(a._h, [-1], 1, where))
-    put = own(graph.glue_put_along_axis(flat._h, indices._h, values._h, 0, where))
-    return own(graph.glue_reshape(put._h, a.shape, a.ndim, where))
+        return abi.put_along_axis(a, indices, values, axis, stream)
+    put = abi.put_along_axis(abi.reshape(a, [-1], stream), indices, values, 0, stream)
+    return abi.reshape(put, a.shape, stream)
 
 
 @operation("slice")
@@ -205,9 +154,7 @@ def slice(
     stream: StreamOrDevice = None,
 ) -> array:
     """The part of `a` of a size, which begins at computed indices along some axes."""
-    a, start = require_array(a, "a"), require_array(start_indices, "start_indices")
-    axes, size = sizes(axes), sizes(slice_size)
-    return own(graph.glue_slice_dynamic(a._h, start._h, axes, len(axes), size, len(size), stream_handle(stream)))
+    return abi.slice_dynamic(a, start_indices, axes, slice_size, stream)
 
 
 @operation("slice_update")
@@ -215,9 +162,7 @@ def slice_update(
     a: array, update: array, start_indices: array, axes: Sequence[int], *, stream: StreamOrDevice = None
 ) -> array:
     """`a` with `update` in the place that begins at computed indices along some axes."""
-    a, update = require_array(a, "a"), require_array(update, "update")
-    start, axes = require_array(start_indices, "start_indices"), sizes(axes)
-    return own(graph.glue_slice_update_dynamic(a._h, update._h, start._h, axes, len(axes), stream_handle(stream)))
+    return abi.slice_update_dynamic(a, update, start_indices, axes, stream)
 
 
 def unique(
@@ -238,11 +183,9 @@ def unique(
         also how often each occurs.
       fill_value: what stands behind them where there are fewer; None is the smallest value.
     """
-    a = require_array(a, "a")
-    fill = None if fill_value is None else beside(fill_value, a) if not isinstance(fill_value, array) else fill_value
-    options = (return_index, return_inverse, return_counts, 0 if fill is None else fill._h, stream_handle(stream))
-    found = take_tuple(graph.glue_unique(a._h, size, *options))
-    return found if len(found) > 1 else found[0]
+    fill = None if fill_value is None else as_array(fill_value, require_array(a, "a").dtype)
+    found = abi.unique(a, size, return_index, return_inverse, return_counts, fill, stream)
+    return tuple(found) if len(found) > 1 else found[0]
 
 
 # --- several arrays ---
@@ -251,8 +194,7 @@ def unique(
 @operation("broadcast_arrays")
 def broadcast_arrays(*arrays: Any, stream: StreamOrDevice = None) -> list[array]:
     """Arrays, broadcast to the shape that they have together."""
-    made = [as_array(value) for value in arrays]
-    return take_list(graph.glue_broadcast_arrays([one._h for one in made], len(made), stream_handle(stream)))
+    return abi.broadcast_arrays([as_array(value) for value in arrays], stream)
 
 
 @operation("meshgrid")
@@ -265,9 +207,7 @@ def meshgrid(
       sparse: leave axes of size 1 along which they do not vary.
       indexing: "xy" lets the first two arrays run along the second and the first axis, "ij" each along its own.
     """
-    made = [as_array(value) for value in arrays]
-    order = text(indexing, "indexing")
-    return take_tuple(graph.glue_meshgrid([one._h for one in made], len(made), sparse, order, stream_handle(stream)))
+    return tuple(abi.meshgrid([as_array(value) for value in arrays], sparse, indexing, stream))
 
 
 @operation("concatenate")
@@ -276,29 +216,27 @@ def concat(arrays: list[array], axis: int | None = 0, *, stream: StreamOrDevice 
     return ops.concatenate(arrays, axis, stream=stream)
 
 
-def _at_least(glue: Any, arrays: tuple[Any, ...], stream: StreamOrDevice) -> Any:
-    where = 0 if stream is None else stream_handle(stream)
-    given = [as_array(value) for value in arrays]
-    made = [own(glue(one._h, where)) for one in given]
+def _at_least(function: Any, arrays: tuple[Any, ...], stream: StreamOrDevice) -> Any:
+    made = [function(as_array(value), stream) for value in arrays]
     return made[0] if len(made) == 1 else made
 
 
 @operation("atleast_1d")
 def atleast_1d(*arys: Any, stream: StreamOrDevice = None) -> array | list[array]:
     """Arrays with one axis or more: one for one argument, else a list."""
-    return _at_least(graph.glue_atleast_1d, arys, stream)  # type: ignore[no-any-return]
+    return _at_least(abi.atleast_1d, arys, stream)  # type: ignore[no-any-return]
 
 
 @operation("atleast_2d")
 def atleast_2d(*arys: Any, stream: StreamOrDevice = None) -> array | list[array]:
     """Arrays with two axes or more: one for one argument, else a list."""
-    return _at_least(graph.glue_atleast_2d, arys, stream)  # type: ignore[no-any-return]
+    return _at_least(abi.atleast_2d, arys, stream)  # type: ignore[no-any-return]
 
 
 @operation("atleast_3d")
 def atleast_3d(*arys: Any, stream: StreamOrDevice = None) -> array | list[array]:
     """Arrays with three axes or more: one for one argument, else a list."""
-    return _at_least(graph.glue_atleast_3d, arys, stream)  # type: ignore[no-any-return]
+    return _at_least(abi.atleast_3d, arys, stream)  # type: ignore[no-any-return]
 
 
 # --- margins ---
@@ -320,13 +258,11 @@ def pad(
       mode: "constant" takes `constant_values`, "edge" the outermost element, "reflect" and "symmetric" the elements
         in reverse order without and with the outermost.
     """
-    a, where, how = require_array(a, "a"), 0 if stream is None else stream_handle(stream), text(mode, "mode")
-    value = constant_values if isinstance(constant_values, array) else beside(constant_values, a)
+    a = require_array(a, "a")
+    value = as_array(constant_values, a.dtype)
     if not many(pad_width):
-        return own(graph.glue_pad_symmetric(a._h, operator.index(pad_width), value._h, how, where))
-    low, high = _margins(pad_width, a.ndim)
-    axes = list(range(a.ndim))
-    return own(graph.glue_pad(a._h, axes, len(axes), low, len(low), high, len(high), value._h, how, where))
+        return abi.pad_symmetric(a, pad_width, value, mode, stream)
+    return abi.pad(a, range(a.ndim), *_margins(pad_width, a.ndim), value, mode, stream)
 
 
 def _margins(width: Any, ndim: int) -> tuple[list[int], list[int]]:

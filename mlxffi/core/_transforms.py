@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence, Set
 from typing import Any, ParamSpec, TypeVar
 
 from .._errors import ArgumentError, RangeError
-from .._ffi import native
-from ..transforms import NativeGradFn
 from . import _trees
 from ._array import array
+from ._binding import native
 from ._evaluation import async_eval as async_eval
 from ._evaluation import depends as depends
 from ._evaluation import eval as eval
@@ -93,8 +92,7 @@ def _product(
     if not callable(fun):
         raise TypeError(f"{name}(): fun: expected a callable, got {type(fun).__name__}")
     inputs, seeds = _arrays(name, "primals", primals), _arrays(name, vectors_name, vectors)
-
-    found: tuple[list[array], list[array]] = call(array, fun, inputs, seeds, True)
+    found: tuple[list[array], list[array]] = call(fun, inputs, seeds)
     return found
 
 
@@ -124,7 +122,7 @@ class _ValueAndGrad(Transformed):
         # One positional argument, as mostly.
         self._single = len(self._numbers) == 1 and not self._names
         # By the number of differentiated arrays, which varies with the trees that it is called with.
-        self._natives: dict[int, NativeGradFn] = {}
+        self._natives: dict[int, native.Handle] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._compute(args, kwargs)
@@ -180,9 +178,7 @@ class _ValueAndGrad(Transformed):
             structure = _trees.split(value, outputs)
             return outputs
 
-        # The native function is held here, for the function may free its own transform.
-        made = self._native(len(arrays))
-        values, grads = native.value_and_grad(array, traced, made._h, arrays)
+        values, grads = native.value_and_grad(traced, self._native(len(arrays)), arrays)
         return values[0] if structure is _trees.ARRAY else _trees.joined(structure, values), grads
 
     def _called(self, args: Sequence[Any], kwargs: dict[str, Any], branches: list[Any]) -> Any:
@@ -195,10 +191,10 @@ class _ValueAndGrad(Transformed):
         named = dict(zip(self._names, branches[len(self._numbers) :], strict=True))
         return self._fun(*given, **{**kwargs, **named})
 
-    def _native(self, count: int) -> NativeGradFn:
+    def _native(self, count: int) -> native.Handle:
         made = self._natives.get(count)
         if made is None:
-            made = self._natives[count] = NativeGradFn(range(count))
+            made = self._natives[count] = native.gradient_closure(count)
         return made
 
     def _require_scalar(self, value: Any) -> None:
@@ -342,7 +338,7 @@ class _Vmapped(Transformed):
                 raise ArgumentError("At least one of in_axes must be non-None.")
             return outputs
 
-        found = native.vmap(array, traced, inputs, in_axes, out_axes)
+        found = native.vmap(traced, inputs, in_axes, out_axes)
         return _trees.joined(result, found)
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._errors import ArgumentError, OperationError
-from .._ffi import native
 from ._array import array
+from ._binding import native
 
 NOT_ARRAYS = "[tree_flatten] The argument should contain only arrays"
 NOT_PREFIX = "[tree_map] Additional input tree is not a valid prefix of the first tree."
@@ -31,7 +31,12 @@ class Holder:
         raise TypeError(f"{type(self).__name__} holds no array")
 
 
-def _constant(leaf: Any) -> Any:
+def not_arrays() -> ArgumentError:
+    """The error for a leaf that is no array."""
+    return ArgumentError(NOT_ARRAYS)
+
+
+def constant(leaf: Any) -> Any:
     """What tells a constant from all others: 0.0 from -0.0, one nan from none."""
     if not isinstance(leaf, (bool, int, float, str)):
         raise ArgumentError(
@@ -44,8 +49,6 @@ def _constant(leaf: Any) -> Any:
         raise OperationError(f"[compile] an int among the arguments must fit in 64 bits, got {leaf}")
     return leaf
 
-
-native.trees_of(array, Holder, lambda: ArgumentError(NOT_ARRAYS), _constant)
 
 # Stands for an array in the structure of a tree.
 ARRAY = native.ARRAY

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from .._arguments import text
 from .._errors import ArgumentError, OperationError
-from .._ffi import graph, lib, native
-from ._arguments import as_array, operation
-from ._array import array
-from ._device import StreamOrDevice, stream_handle
-from ._dtype import Dtype
-
-_own: Callable[[int], array] = array._own
+from ._binding import abi, native
+from .generated.distributed import all_gather as all_gather
+from .generated.distributed import all_max as all_max
+from .generated.distributed import all_min as all_min
+from .generated.distributed import all_sum as all_sum
+from .generated.distributed import recv as recv
+from .generated.distributed import recv_like as recv_like
+from .generated.distributed import send as send
+from .generated.distributed import sum_scatter as sum_scatter
 
 BACKENDS = ("any", "mpi", "nccl", "jaccl", "ring")
 
 
-class Group(native.GroupOwner):
+class Group:
     """Processes that communicate; made by `init` and `split`."""
 
     __module__ = "mlxffi.core.distributed"
-    __slots__ = ()
+    __slots__ = ("__weakref__", "_handle")
+    _handle: native.Handle
+
+    def __init__(self, *_: Any):
+        raise TypeError("Group: no constructor defined; use distributed.init")
+
+    @classmethod
+    def _own(cls, handle: native.Handle) -> Group:
+        made = cls.__new__(cls)
+        made._handle = handle
+        return made
+
+    def rank(self) -> int:
+        """The number of this process in the group."""
+        return abi.distributed_group_rank(self)
+
+    def size(self) -> int:
+        """How many processes the group has."""
+        return abi.distributed_group_size(self)
 
     def split(self, color: int, key: int = -1) -> Group:
         """The group of those processes that call this with the same color.
@@ -31,19 +50,14 @@ class Group(native.GroupOwner):
           color: what the processes of a new group have in common.
           key: orders the ranks in it; a negative one stands for the rank here.
         """
-        return Group._own(lib.glue_distributed_group_split(self._h, color, key))
+        return Group._own(abi.distributed_group_split(self, color, key))
 
 
-native.groups_are(Group)
-
-
-@operation("distributed is_available")
 def is_available(backend: str = "any") -> bool:
     """Whether a backend ("any", "mpi", "nccl", "jaccl" or "ring") was built in; "any": one of them."""
-    return bool(lib.glue_distributed_is_available(text(backend, "backend")))
+    return abi.distributed_is_available(backend)
 
 
-@operation("distributed init")
 def init(
     strict: bool = False,
     backend: str = "any",
@@ -63,7 +77,7 @@ def init(
     _require_factory(backend, all_gather_factory)
     if backend not in BACKENDS:
         raise ArgumentError(f"[distributed] backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
-    return Group._own(lib.glue_distributed_init(bool(strict), text(backend, "backend")))
+    return Group._own(abi.distributed_init(strict, backend))
 
 
 def _require_factory(backend: str, factory: Any) -> None:
@@ -78,67 +92,3 @@ def _require_factory(backend: str, factory: Any) -> None:
     raise OperationError(
         "[distributed] the C ABI has no way to hand over an all_gather_factory; set MLX_JACCL_COORDINATOR instead"
     )
-
-
-def _group(group: Group | None) -> int:
-    if group is None:
-        return 0
-    if not isinstance(group, Group):
-        raise TypeError(f"group: expected a Group or None, got {type(group).__name__}")
-    return group._h
-
-
-@operation("distributed_all_sum")
-def all_sum(x: array, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
-    """The sum of the arrays of all processes."""
-    x = as_array(x)
-    return _own(graph.glue_distributed_all_sum(x._h, _group(group), stream_handle(stream)))
-
-
-@operation("distributed_all_max")
-def all_max(x: array, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
-    """The largest of the arrays of all processes, by element."""
-    x = as_array(x)
-    return _own(graph.glue_distributed_all_max(x._h, _group(group), stream_handle(stream)))
-
-
-@operation("distributed_all_min")
-def all_min(x: array, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
-    """The smallest of the arrays of all processes, by element."""
-    x = as_array(x)
-    return _own(graph.glue_distributed_all_min(x._h, _group(group), stream_handle(stream)))
-
-
-@operation("distributed_all_gather")
-def all_gather(x: array, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
-    """The arrays of all processes, one behind the other along the first axis."""
-    x = as_array(x)
-    return _own(graph.glue_distributed_all_gather(x._h, _group(group), stream_handle(stream)))
-
-
-@operation("distributed_sum_scatter")
-def sum_scatter(x: array, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
-    """This process's part, along the first axis, of the sum of the arrays of all processes (NCCL)."""
-    x = as_array(x)
-    return _own(graph.glue_distributed_sum_scatter(x._h, _group(group), stream_handle(stream)))
-
-
-def send(x: array, dst: int, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
-    """The array itself, which is sent to the process of rank `dst` when it is evaluated."""
-    x = as_array(x)
-    return _own(graph.glue_distributed_send(x._h, dst, _group(group), stream_handle(stream)))
-
-
-def recv(
-    shape: Sequence[int], dtype: Dtype, src: int, *, group: Group | None = None, stream: StreamOrDevice = None
-) -> array:
-    """The array of a shape and dtype that the process of rank `src` sends."""
-    sizes = list(shape)
-    handle = graph.glue_distributed_recv(sizes, len(sizes), dtype.number, src, _group(group), stream_handle(stream))
-    return _own(handle)
-
-
-def recv_like(x: array, src: int, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
-    """The array, of the shape and dtype of `x`, that the process of rank `src` sends."""
-    x = as_array(x)
-    return _own(graph.glue_distributed_recv_like(x._h, src, _group(group), stream_handle(stream)))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._arguments import text
 from .._errors import ArgumentError
-from .._ffi import graph, plain_mlxc
-from ..kernels import CUDAKernel, Kernel, MetalKernel, _configured
-from ..losses import _fused
-from ._arguments import as_array, operation, taken
+from ._arguments import ArrayLike, as_array
 from ._array import array
-from ._checks import ArrayLike, dtype_number, require_array, sizes, take_list
-from ._device import DeviceType, StreamOrDevice, default_device, stream_handle, stream_of
+from ._binding import abi, operation
+from ._device import DeviceType, StreamOrDevice, default_device, stream_of
 from ._dtype import Dtype, float32, int64
-from .generated import fast as generated
+from .generated.fast import gated_delta_update as gated_delta_update
 from .generated.fast import layer_norm as layer_norm
 
-own = array._own
+# By their numbers in C.
+NO_REDUCTION = 0
 MATH_MODES = {"safe": 0, "relaxed": 1, "fast": 2}
 
 
@@ -35,21 +32,18 @@ def cross_entropy(logits: array, targets: array, *, stream: StreamOrDevice = Non
 
     Source: docs/losses.md.
     """
-    logits, targets = require_array(logits, "logits"), require_array(targets, "targets")
-    fit = logits.dtype.kind == "f" and targets.dtype.kind in "iu" and targets.shape == logits.shape[:-1]
-    if plain_mlxc or not fit or not logits.ndim or not _on_cpu(stream):
-        return generated.cross_entropy(logits, targets, stream=stream)
-    where = None if stream is None else stream_of(stream)
+    if not _is_fused(logits, targets, stream):
+        return abi.fast_cross_entropy(logits, targets, stream)
     if targets.dtype.kind == "i":
-        targets = _from_zero(targets.astype(int64, stream=where), logits.shape[-1], stream_handle(where))
-    losses = taken(_fused.cross_entropy(logits, targets, None, None, 0.0, "none", where))
-    return losses if losses.dtype.name == "float32" else losses.astype(float32, stream=where)
+        targets = abi.remainder(abi.astype(targets, int64, stream), logits.shape[-1], stream)
+    losses = abi.cross_entropy(logits, targets, None, None, 0.0, NO_REDUCTION, stream)
+    return losses if losses.dtype is float32 else abi.astype(losses, float32, stream)
 
 
-def _from_zero(targets: array, classes: int, where: int) -> array:
-    """Targets of which negative ones counted from the last class."""
-    count = array(classes, int64)
-    return own(graph.glue_remainder(targets._h, count._h, where))
+def _is_fused(logits: Any, targets: Any, stream: StreamOrDevice) -> bool:
+    if not isinstance(logits, array) or not isinstance(targets, array) or not logits.ndim or not _on_cpu(stream):
+        return False
+    return logits.dtype.kind == "f" and targets.dtype.kind in "iu" and targets.shape == logits.shape[:-1]
 
 
 def _on_cpu(stream: StreamOrDevice) -> bool:
@@ -62,12 +56,7 @@ def rms_norm(x: array, weight: array | None, eps: float, *, stream: StreamOrDevi
 
     Source: docs/fused.md.
     """
-    if type(x) is not array:
-        x = require_array(x, "x")
-    if weight is not None and type(weight) is not array:
-        weight = require_array(weight, "weight")
-    where = 0 if stream is None else stream_handle(stream)
-    return own(graph.glue_fused_rms_norm(x._h, 0 if weight is None else weight._h, eps, where))
+    return abi.rms_norm(x, weight, eps, stream)
 
 
 def rope(
@@ -88,14 +77,7 @@ def rope(
       base: of the frequencies, or None where `freqs` gives them.
       scale: of the positions; offset: the first position, or an array of one for each element of axis 0.
     """
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
-    given = None if freqs is None else require_array(freqs, "freqs")
-    options = (dims, traditional, 0.0 if base is None else base, base is not None, scale)
-    handle = 0 if given is None else given._h
-    first = as_array(offset)
-    return own(graph.glue_fused_rope(a._h, *options, first._h, handle, where))
+    return abi.rope(a, dims, traditional, base, scale, as_array(offset), freqs, stream)
 
 
 def scaled_dot_product_attention(
@@ -116,62 +98,38 @@ def scaled_dot_product_attention(
       sinks: one logit for each head, which takes part in the softmax alone.
       force_fused: fail where no fused kernel can do it.
     """
-    q, k, v = require_array(q, "q"), require_array(k, "k"), require_array(v, "v")
-    mode, values = _mask(mask)
-    sink = None if sinks is None else require_array(sinks, "sinks")
-    where = 0 if stream is None else stream_handle(stream)
-    if sink is None and not force_fused:
-        hidden = 0 if values is None else values._h
-        return own(graph.glue_fused_attention(q._h, k._h, v._h, scale, mode == b"causal", hidden, where))
-    handles = (0 if values is None else values._h, 0 if sink is None else sink._h)
-    return own(
-        graph.glue_fast_scaled_dot_product_attention_fused(q._h, k._h, v._h, scale, mode, *handles, force_fused, where)
-    )
-
-
-def _mask(mask: Any) -> tuple[bytes, array | None]:
-    if mask is None:
-        return b"", None
+    mode, given = "", None if isinstance(mask, str) else mask
     if isinstance(mask, str):
         if mask != "causal":
             raise ArgumentError(f"[scaled_dot_product_attention] mask: expected 'causal' or an array, got {mask!r}")
-        return b"causal", None
-    return b"", require_array(mask, "mask")
-
-
-def gated_delta_update(
-    q: array,
-    k: array,
-    v: array,
-    gamma: array,
-    beta: array,
-    initial_state: array | None = None,
-    mask: array | None = None,
-    stream: StreamOrDevice = None,
-) -> list[array]:
-    """Linear attention by the gated delta rule: the outputs, and the state after the last position.
-
-    Args:
-      gamma: how much of the state stays at each position; beta: how strongly each position is written.
-      mask: booleans; where False a position changes nothing.
-    """
-    for name, value in (("q", q), ("k", k), ("v", v), ("gamma", gamma), ("beta", beta)):
-        require_array(value, name)
-    for name, given in (("initial_state", initial_state), ("mask", mask)):
-        if given is not None:
-            require_array(given, name)
-    state, chosen = 0 if initial_state is None else initial_state._h, 0 if mask is None else mask._h
-    where = 0 if stream is None else stream_handle(stream)
-    return take_list(graph.glue_fast_gated_delta_update(q._h, k._h, v._h, gamma._h, beta._h, state, chosen, where))
+        mode = mask
+    if sinks is None and not force_fused:
+        return abi.attention(q, k, v, scale, mode == "causal", given, stream)
+    return abi.fast_scaled_dot_product_attention_fused(q, k, v, scale, mode, given, sinks, force_fused, stream)
 
 
 # --- kernels ---
 
 
-class _Launch:
-    """What kernels of both backends share: arguments by keyword, and arrays of this layer as results."""
+class _Kernel:
+    """A kernel of one backend, "cuda" or "metal"."""
 
-    __slots__ = ()
+    __slots__ = ("_backend", "_handle", "_input_names", "_name", "_output_names")
+
+    def __init__(
+        self,
+        backend: str,
+        maker: str,
+        name: str,
+        input_names: Sequence[str],
+        output_names: Sequence[str],
+        *options: Any,
+    ):
+        if not output_names:
+            raise ArgumentError(f"[{backend}_kernel] output_names: expected at least one name, got none")
+        self._backend, self._name = backend, name
+        self._input_names, self._output_names = tuple(input_names), tuple(output_names)
+        self._handle = _call(backend, maker)(name, input_names, output_names, *options)
 
     def __call__(
         self,
@@ -186,28 +144,62 @@ class _Launch:
         verbose: bool = False,
         stream: StreamOrDevice = None,
     ) -> list[array]:
-        """Launch the kernel; see mlxffi.kernels for what the arguments mean."""
+        """Launch the kernel.
+
+        Args:
+          inputs: one for each input name; output_shapes, output_dtypes: one for each output name.
+          grid: threads in all along three dimensions; threadgroup: those of one group (CUDA: block).
+          template: values of the names that stand for them in the source.
+          init_value: what fills the outputs before the kernel runs; None leaves them as they are.
+          verbose: print the source that is compiled.
+        """
+        self._require("inputs", inputs, self._input_names)
+        self._require("output_shapes", output_shapes, self._output_names)
+        self._require("output_dtypes", output_dtypes, self._output_names)
+        launch = _Launch(self._backend, output_shapes, output_dtypes, grid, threadgroup, init_value)
+        for name, value in template or ():
+            launch.set(f"add_template_arg_{_kind('template', value, bool, int, Dtype)}", name, value)
+        launch.set("set_verbose", verbose)
         arrays = [as_array(value) for value in inputs]
-        where = None if stream is None else stream_of(stream)
-        options = (grid, threadgroup, _template(template), init_value, verbose, where)
-        assert isinstance(self, Kernel)
-        return take_list(self._launch(arrays, output_shapes, output_dtypes, *options))
+        made: list[array] = _call(self._backend, "apply")(self._handle, arrays, launch.config, stream)
+        return made
+
+    def _require(self, what: str, values: Sequence[Any], names: Sequence[str]) -> None:
+        if len(values) != len(names):
+            expected = f"{len(names)} ({', '.join(names)})" if names else "0"
+            raise ArgumentError(f"[{self._name}] {what}: expected {expected}, got {len(values)}")
 
 
-def _template(given: Any) -> Mapping[str, Any]:
-    names = dict(given or ())
-    for name, value in names.items():
-        if not isinstance(value, (bool, int, Dtype)):
-            raise ArgumentError(f"template: expected a bool, an int or a Dtype for {name}, got {value!r}")
-    return names
+class _Launch:
+    """What one launch of a kernel is told."""
+
+    __slots__ = ("_backend", "config")
+
+    def __init__(self, backend: str, shapes: Any, dtypes: Any, grid: Any, threadgroup: Any, init_value: float | None):
+        self._backend, self.config = backend, _call(backend, "config_new")()
+        for shape, dtype in zip(shapes, dtypes, strict=True):
+            self.set("add_output_arg", shape, dtype)
+        self.set("set_grid", *grid)
+        self.set("set_thread_group", *threadgroup)
+        if init_value is not None:
+            self.set("set_init_value", init_value)
+
+    def set(self, what: str, *values: Any) -> None:
+        """Call a setter of C's by name."""
+        _call(self._backend, f"config_{what}")(self.config, *values)
 
 
-class _Metal(_Launch, MetalKernel):  # type: ignore[misc]
-    __slots__ = ()
+def _call(backend: str, function: str) -> Callable[..., Any]:
+    found: Callable[..., Any] = getattr(abi, f"fast_{backend}_kernel_{function}")
+    return found
 
 
-class _CUDA(_Launch, CUDAKernel):  # type: ignore[misc]
-    __slots__ = ()
+def _kind(name: str, value: Any, *kinds: type) -> str:
+    """What the setter for a value of one of some types ends in."""
+    for kind in kinds:
+        if isinstance(value, kind):
+            return kind.__name__.lower()
+    raise ArgumentError(f"{name}: expected one of {', '.join(kind.__name__ for kind in kinds)}, got {value!r}")
 
 
 def metal_kernel(
@@ -228,8 +220,8 @@ def metal_kernel(
     mode = dict(compile_options or {}).get("math_mode", "safe")
     if mode not in MATH_MODES:
         raise ArgumentError(f"[metal_kernel] math_mode: expected safe, relaxed or fast, got {mode!r}")
-    options = (header, ensure_row_contiguous, atomic_outputs, MATH_MODES[mode])
-    return _Metal(name, input_names, output_names, source, *options, maker="new_math_mode")
+    options = (source, header, ensure_row_contiguous, atomic_outputs, MATH_MODES[mode])
+    return _Kernel("metal", "new_math_mode", name, input_names, output_names, *options)
 
 
 def cuda_kernel(
@@ -246,7 +238,8 @@ def cuda_kernel(
     Args:
       shared_memory: bytes of dynamic shared memory for each block.
     """
-    return _CUDA(name, input_names, output_names, source, header, ensure_row_contiguous, shared_memory)
+    options = (source, header, ensure_row_contiguous, shared_memory)
+    return _Kernel("cuda", "new", name, input_names, output_names, *options)
 
 
 def precompiled_cuda_kernel(
@@ -265,29 +258,9 @@ def precompiled_cuda_kernel(
     stream: StreamOrDevice = None,
 ) -> list[array]:
     """Run a kernel of PTX or cubin code on arrays and `scalars` (bools, ints, floats)."""
+    launch = _Launch("cuda", output_shapes, output_dtypes, grid, threadgroup, init_value)
+    for value in scalars:
+        launch.set(f"add_scalar_arg_{_kind('scalars', value, bool, int, float)}", value)
     arrays = [as_array(value) for value in inputs]
-    code, where = bytes(compiled_source), 0 if stream is None else stream_handle(stream)
-    with _configured("cuda") as configure:
-        for shape, dtype in zip(output_shapes, output_dtypes, strict=True):
-            shape = tuple(sizes(shape))
-            configure("add_output_arg", shape, len(shape), dtype_number(dtype))
-        configure("set_grid", *grid)
-        configure("set_thread_group", *threadgroup)
-        for value in scalars:
-            configure(*_scalar(value))
-        if init_value is not None:
-            configure("set_init_value", init_value)
-        handles = [one._h for one in arrays]
-        options = (configure.settings, shared_memory, ensure_row_contiguous, where)
-        called = text(name, "name")
-        return take_list(
-            graph.glue_fast_precompiled_cuda_kernel(called, code, len(code), handles, len(handles), *options)
-        )
-
-
-def _scalar(value: Any) -> tuple[str, Any]:
-    """The setter for a scalar argument, and the argument."""
-    for kind, name in ((bool, "bool"), (int, "int"), (float, "float")):
-        if isinstance(value, kind):
-            return f"add_scalar_arg_{name}", value
-    raise ArgumentError(f"scalars: expected bools, ints and floats, got {value!r}")
+    options = (launch.config, shared_memory, ensure_row_contiguous, stream)
+    return abi.fast_precompiled_cuda_kernel(name, bytes(compiled_source), arrays, *options)

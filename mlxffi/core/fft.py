@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._arguments import FFT_NORMS, text
 from .._errors import ArgumentError, RangeError
-from .._ffi import graph
-from ._arguments import operation
 from ._array import array
-from ._checks import integers, misfit, require_array, sizes
-from ._device import StreamOrDevice, stream_handle
+from ._binding import abi, operation
+from ._device import StreamOrDevice
+from ._marshal import integers, require_array, sizes
+from .generated.fft import fftfreq as fftfreq
+from .generated.fft import rfftfreq as rfftfreq
 
-own = array._own
+# By the number of the C enum.
+NORMS = ("backward", "ortho", "forward")
 
 
 def _norm(value: Any) -> int:
-    text(value, "norm")
-    if value not in FFT_NORMS:
-        raise ArgumentError(f"[fft] Invalid norm {value!r}, expected one of {', '.join(FFT_NORMS)}.")
-    return FFT_NORMS[value]
+    if not isinstance(value, str):
+        raise TypeError(f"norm: expected a str, got {type(value).__name__}")
+    if value not in NORMS:
+        raise ArgumentError(f"[fft] Invalid norm {value!r}, expected one of {', '.join(NORMS)}.")
+    return NORMS.index(value)
 
 
 def _size(a: array, axis: int, half: bool) -> int:
@@ -35,30 +37,22 @@ def _size(a: array, axis: int, half: bool) -> int:
 
 
 def _along_one(
-    glue: Callable[..., int], a: Any, n: int | None, axis: int, norm: str, stream: Any, half: bool = False
+    function: Callable[..., array], a: Any, n: int | None, axis: int, norm: str, stream: Any, half: bool = False
 ) -> array:
-    a = require_array(a, "a")
-    number, where = _norm(norm), 0 if stream is None else stream_handle(stream)
-    try:
-        return own(glue(a._h, _size(a, axis, half) if n is None else n, axis, number, where))
-    except OverflowError as error:
-        raise misfit(error) from None
+    points = _size(require_array(a, "a"), axis, half) if n is None else n
+    return function(a, points, axis, _norm(norm), stream)
 
 
 def _along_several(
-    glue: Callable[..., int], a: Any, s: Any, axes: Any, norm: str, stream: Any, half: bool = False
+    function: Callable[..., array], a: Any, s: Any, axes: Any, norm: str, stream: Any, half: bool = False
 ) -> array:
-    a = require_array(a, "a")
-    number, where = _norm(norm), 0 if stream is None else stream_handle(stream)
-    s = None if s is None else list(sizes(s))
-    if axes is None:
-        if s is not None:
-            raise ArgumentError("[fftn] `axes` should not be `None` if `s` is not `None`.")
-        axes = range(-a.ndim, 0)
-    axes = list(sizes(axes))
+    a, s = require_array(a, "a"), None if s is None else sizes(s)
+    if axes is None and s is not None:
+        raise ArgumentError("[fftn] `axes` should not be `None` if `s` is not `None`.")
+    axes = list(range(-a.ndim, 0) if axes is None else sizes(axes))
     if s is None:
         s = [_size(a, axis, half and index == len(axes) - 1) for index, axis in enumerate(axes)]
-    return own(glue(a._h, s, len(s), axes, len(axes), number, where))
+    return function(a, s, axes, _norm(norm), stream)
 
 
 @operation("fft_fft")
@@ -69,7 +63,7 @@ def fft(a: array, n: int | None = None, axis: int = -1, norm: str = "backward", 
       n: how many points: the input is cut or filled up with zeros; None takes its size.
       norm: "backward", "ortho" or "forward": which of the two directions is divided by n.
     """
-    return _along_one(graph.glue_fft_fft, a, n, axis, norm, stream)
+    return _along_one(abi.fft_fft, a, n, axis, norm, stream)
 
 
 @operation("fft_ifft")
@@ -82,7 +76,7 @@ def ifft(
       n: how many points: the input is cut or filled up with zeros; None takes its size.
       norm: "backward", "ortho" or "forward": which of the two directions is divided by n.
     """
-    return _along_one(graph.glue_fft_ifft, a, n, axis, norm, stream)
+    return _along_one(abi.fft_ifft, a, n, axis, norm, stream)
 
 
 @operation("fft_fft2")
@@ -98,7 +92,7 @@ def fft2(
     Args:
       s: how many points along each axis; norm: both are as in `fft`.
     """
-    return _along_several(graph.glue_fft_fft2, a, s, axes, norm, stream)
+    return _along_several(abi.fft_fft2, a, s, axes, norm, stream)
 
 
 @operation("fft_ifft2")
@@ -114,7 +108,7 @@ def ifft2(
     Args:
       s: how many points along each axis; norm: both are as in `fft`.
     """
-    return _along_several(graph.glue_fft_ifft2, a, s, axes, norm, stream)
+    return _along_several(abi.fft_ifft2, a, s, axes, norm, stream)
 
 
 @operation("fft_fftn")
@@ -130,7 +124,7 @@ def fftn(
     Args:
       s: how many points along each axis; norm: both are as in `fft`.
     """
-    return _along_several(graph.glue_fft_fftn, a, s, axes, norm, stream)
+    return _along_several(abi.fft_fftn, a, s, axes, norm, stream)
 
 
 @operation("fft_ifftn")
@@ -146,7 +140,7 @@ def ifftn(
     Args:
       s: how many points along each axis; norm: both are as in `fft`.
     """
-    return _along_several(graph.glue_fft_ifftn, a, s, axes, norm, stream)
+    return _along_several(abi.fft_ifftn, a, s, axes, norm, stream)
 
 
 @operation("fft_rfft")
@@ -159,7 +153,7 @@ def rfft(
       n: how many points: the input is cut or filled up with zeros; None takes its size.
       norm: "backward", "ortho" or "forward": which of the two directions is divided by n.
     """
-    return _along_one(graph.glue_fft_rfft, a, n, axis, norm, stream)
+    return _along_one(abi.fft_rfft, a, n, axis, norm, stream)
 
 
 @operation("fft_irfft")
@@ -172,7 +166,7 @@ def irfft(
       n: how many points: the input is cut or filled up with zeros; None takes its size twice, less 2.
       norm: "backward", "ortho" or "forward": which of the two directions is divided by n.
     """
-    return _along_one(graph.glue_fft_irfft, a, n, axis, norm, stream, half=True)
+    return _along_one(abi.fft_irfft, a, n, axis, norm, stream, half=True)
 
 
 @operation("fft_rfft2")
@@ -188,7 +182,7 @@ def rfft2(
     Args:
       s: how many points along each axis; norm: both are as in `fft`.
     """
-    return _along_several(graph.glue_fft_rfft2, a, s, axes, norm, stream)
+    return _along_several(abi.fft_rfft2, a, s, axes, norm, stream)
 
 
 @operation("fft_irfft2")
@@ -204,7 +198,7 @@ def irfft2(
     Args:
       s: how many points along each axis; norm: both are as in `fft`.
     """
-    return _along_several(graph.glue_fft_irfft2, a, s, axes, norm, stream, half=True)
+    return _along_several(abi.fft_irfft2, a, s, axes, norm, stream, half=True)
 
 
 @operation("fft_rfftn")
@@ -220,7 +214,7 @@ def rfftn(
     Args:
       s: how many points along each axis; norm: both are as in `fft`.
     """
-    return _along_several(graph.glue_fft_rfftn, a, s, axes, norm, stream)
+    return _along_several(abi.fft_rfftn, a, s, axes, norm, stream)
 
 
 @operation("fft_irfftn")
@@ -236,47 +230,21 @@ def irfftn(
     Args:
       s: how many points along each axis; norm: both are as in `fft`.
     """
-    return _along_several(graph.glue_fft_irfftn, a, s, axes, norm, stream, half=True)
+    return _along_several(abi.fft_irfftn, a, s, axes, norm, stream, half=True)
 
 
-@operation("fft_fftfreq")
-def fftfreq(n: int, d: float = 1.0, stream: StreamOrDevice = None) -> array:
-    """The frequencies of the results of `fft` for `n` points at the distance `d`."""
-    try:
-        return own(graph.glue_fft_fftfreq(n, d, 0 if stream is None else stream_handle(stream)))
-    except OverflowError as error:
-        raise misfit(error) from None
+def _shifted(function: Callable[..., array], a: Any, axes: Any, stream: Any) -> array:
+    return function(a, list(range(require_array(a, "a").ndim)) if axes is None else integers(axes), stream)
 
 
-@operation("fft_rfftfreq")
-def rfftfreq(n: int, d: float = 1.0, stream: StreamOrDevice = None) -> array:
-    """The frequencies of the results of `rfft` for `n` points at the distance `d`."""
-    try:
-        return own(graph.glue_fft_rfftfreq(n, d, 0 if stream is None else stream_handle(stream)))
-    except OverflowError as error:
-        raise misfit(error) from None
-
-
-def _shifted(glue: Callable[..., int], a: Any, axes: Any, stream: Any) -> array:
-    a = require_array(a, "a")
-    chosen = list(range(a.ndim)) if axes is None else integers(axes)
-    return own(glue(a._h, chosen, len(chosen), 0 if stream is None else stream_handle(stream)))
-
-
-@operation("fft_fftshift")
 def fftshift(a: array, axes: int | Sequence[int] | None = None, stream: StreamOrDevice = None) -> array:
     """The results of a transform in the order of their frequencies, along axes (None: all)."""
-    return _shifted(graph.glue_fft_fftshift, a, axes, stream)
+    return _shifted(abi.fft_fftshift, a, axes, stream)
 
 
-@operation("fft_ifftshift")
 def ifftshift(a: array, axes: int | Sequence[int] | None = None, stream: StreamOrDevice = None) -> array:
     """The inverse of `fftshift`."""
-    return _shifted(graph.glue_fft_ifftshift, a, axes, stream)
-
-
-def _optional(value: Any, empty: Any = 0) -> tuple[Any, bool]:
-    return (empty, False) if value is None else (value, True)
+    return _shifted(abi.fft_ifftshift, a, axes, stream)
 
 
 def stft(
@@ -299,11 +267,8 @@ def stft(
       center: fill up both ends, so that windows are centred on their points, as `pad_mode` says.
       onesided: leave out what symmetry tells; None does so for real input.
     """
-    x = require_array(x, "x")
-    weights = None if window is None else require_array(window, "window")
-    options = (*_optional(hop_length), *_optional(win_length), 0 if weights is None else weights._h, center)
-    rest = (text(pad_mode, "pad_mode"), _norm(norm), *_optional(onesided, False), stream_handle(stream))
-    return own(graph.glue_fft_stft(x._h, n_fft, *options, *rest))
+    number = _norm(norm)
+    return abi.fft_stft(x, n_fft, hop_length, win_length, window, center, pad_mode, number, onesided, stream)
 
 
 def istft(
@@ -319,8 +284,5 @@ def istft(
     stream: StreamOrDevice = None,
 ) -> array:
     """The signal of which `stft` made transforms; see there. `length` is that of the signal."""
-    matrix = require_array(stft_matrix, "stft_matrix")
-    weights = None if window is None else require_array(window, "window")
-    options = (*_optional(n_fft), *_optional(hop_length), *_optional(win_length), 0 if weights is None else weights._h)
-    rest = (center, _norm(norm), *_optional(onesided, False), *_optional(length), stream_handle(stream))
-    return own(graph.glue_fft_istft(matrix._h, *options, *rest))
+    lengths = n_fft, hop_length, win_length
+    return abi.fft_istft(stft_matrix, *lengths, window, center, _norm(norm), onesided, length, stream)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._ffi import ffi, graph
-from ._arguments import operation
 from ._array import array
-from ._checks import integers, require_array, take_tuple
-from ._device import StreamOrDevice, stream_handle
+from ._binding import abi, operation
+from ._device import StreamOrDevice
 from .generated.linalg import cholesky as cholesky
 from .generated.linalg import cholesky_inv as cholesky_inv
 from .generated.linalg import cross as cross
@@ -18,6 +16,7 @@ from .generated.linalg import eigh as eigh
 from .generated.linalg import eigvals as eigvals
 from .generated.linalg import eigvalsh as eigvalsh
 from .generated.linalg import inv as inv
+from .generated.linalg import lu as lu
 from .generated.linalg import lu_factor as lu_factor
 from .generated.linalg import pinv as pinv
 from .generated.linalg import qr as qr
@@ -25,8 +24,6 @@ from .generated.linalg import slogdet as slogdet
 from .generated.linalg import solve as solve
 from .generated.linalg import solve_triangular as solve_triangular
 from .generated.linalg import tri_inv as tri_inv
-
-own = array._own
 
 
 @operation("linalg_norm")
@@ -45,34 +42,18 @@ def norm(
       ord: None is the root of the sum of squares; a number p, "fro" and "nuc" are as in numpy.
       axis: None takes all axes of a vector or matrix, and flattens what has more (`ord` None only).
     """
-    if type(a) is not array:
-        a = require_array(a, "a")
-    where = 0 if stream is None else stream_handle(stream)
-    # Without axes the C function gets no list, which is not an empty one.
-    axes: Any = None if axis is None else integers(axis)
-    rest = (ffi.NULL if axes is None else axes, 0 if axes is None else len(axes), keepdims, where)
     if ord is None:
-        return own(graph.glue_linalg_norm_l2(a._h, *rest))
+        return abi.linalg_norm_l2(a, axis, keepdims, stream)
     if isinstance(ord, str):
-        return own(graph.glue_linalg_norm_matrix(a._h, ord.encode(), *rest))
-    return own(graph.glue_linalg_norm(a._h, ord, *rest))
+        return abi.linalg_norm_matrix(a, ord, axis, keepdims, stream)
+    return abi.linalg_norm(a, ord, axis, keepdims, stream)
 
 
-@operation("linalg_svd")
 def svd(a: array, compute_uv: bool = True, *, stream: StreamOrDevice = None) -> Any:
     """The singular value decomposition of matrices.
 
     Returns:
       U, S and the transpose of V, or S alone where `compute_uv` is False.
     """
-    a = require_array(a, "a")
-    parts = take_tuple(graph.glue_linalg_svd(a._h, compute_uv, 0 if stream is None else stream_handle(stream)))
+    parts = tuple(abi.linalg_svd(a, compute_uv, stream))
     return parts if compute_uv else parts[0]
-
-
-@operation("linalg_lu")
-def lu(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array, array]:
-    """The LU decomposition of matrices: the rows' order, the lower and the upper triangle."""
-    a = require_array(a, "a")
-    order, lower, upper = take_tuple(graph.glue_linalg_lu(a._h, 0 if stream is None else stream_handle(stream)))
-    return order, lower, upper

@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import sys
 
-from .._arguments import text
-from .._errors import check
-from .._ffi import ffi, lib
-from . import _device, _memory
-from ._arguments import operation
-
-
-@operation("metal is_available")
-def is_available() -> bool:
-    """Whether the library has the Metal backend and can use it."""
-    found = ffi.new("bool *")
-    check(lib.mlx_metal_is_available(found))
-    return bool(found[0])
+from . import _device
+from ._binding import abi
+from .generated import memory
+from .generated.metal import is_available as is_available
 
 
 def start_capture(path: str) -> None:
     """Start to record the work of the GPU into a .gputrace document; nothing happens without Metal."""
-    name = text(path, "path")
+    if not isinstance(path, str):
+        raise TypeError(f"path: expected a str, got {type(path).__name__}")
     if is_available():
-        check(lib.mlx_metal_start_capture(name))
+        abi.metal_start_capture(path)
 
 
 def stop_capture() -> None:
     """End the recording."""
     if is_available():
-        check(lib.mlx_metal_stop_capture())
+        abi.metal_stop_capture()
 
 
 def _deprecated(name: str) -> None:
@@ -42,49 +34,49 @@ def _deprecated(name: str) -> None:
 def get_active_memory() -> int:
     """Deprecated: `get_active_memory` of the package."""
     _deprecated("get_active_memory")
-    return _memory.get_active_memory()
+    return memory.get_active_memory()
 
 
 def get_peak_memory() -> int:
     """Deprecated: `get_peak_memory` of the package."""
     _deprecated("get_peak_memory")
-    return _memory.get_peak_memory()
+    return memory.get_peak_memory()
 
 
 def reset_peak_memory() -> None:
     """Deprecated: `reset_peak_memory` of the package."""
     _deprecated("reset_peak_memory")
-    _memory.reset_peak_memory()
+    memory.reset_peak_memory()
 
 
 def get_cache_memory() -> int:
     """Deprecated: `get_cache_memory` of the package."""
     _deprecated("get_cache_memory")
-    return _memory.get_cache_memory()
+    return memory.get_cache_memory()
 
 
 def set_memory_limit(limit: int) -> int:
     """Deprecated: `set_memory_limit` of the package."""
     _deprecated("set_memory_limit")
-    return _memory.set_memory_limit(limit)
+    return memory.set_memory_limit(limit)
 
 
 def set_cache_limit(limit: int) -> int:
     """Deprecated: `set_cache_limit` of the package."""
     _deprecated("set_cache_limit")
-    return _memory.set_cache_limit(limit)
+    return memory.set_cache_limit(limit)
 
 
 def set_wired_limit(limit: int) -> int:
     """Deprecated: `set_wired_limit` of the package."""
     _deprecated("set_wired_limit")
-    return _memory.set_wired_limit(limit)
+    return memory.set_wired_limit(limit)
 
 
 def clear_cache() -> None:
     """Deprecated: `clear_cache` of the package."""
     _deprecated("clear_cache")
-    _memory.clear_cache()
+    memory.clear_cache()
 
 
 def device_info() -> dict[str, str | int]:

@@ -8,15 +8,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .._errors import ArgumentError
-from .._ffi import ffi, graph
-from ._arguments import as_array
+from ._arguments import ArrayLike, as_array
 from ._array import array
-from ._checks import ArrayLike, dtype_number, misfit, require_array, sizes
-from ._device import StreamOrDevice, stream_handle
+from ._binding import abi
+from ._device import StreamOrDevice
 from ._dtype import Dtype, float32, int32
 from ._trees import Holder
-
-own = array._own
+from .generated.random import key as key
+from .generated.random import split as split
 
 # --- the state ---
 
@@ -42,11 +41,8 @@ class _RandomState(Holder):
 
     def _next(self) -> array:
         """A key that has not been given before."""
-        state = self._get()
-        first, second = ffi.new("intptr_t *"), ffi.new("intptr_t *")
-        graph.glue_random_split(first, second, state._h, 0)
-        self._thread.key = own(first[0])
-        return own(second[0])
+        self._thread.key, given = abi.random_split(self._get())
+        return given
 
     def __getitem__(self, index: int) -> array:
         return (self._get(),)[index]
@@ -72,31 +68,8 @@ def seed(seed: int) -> None:
     _state._set(key(seed))
 
 
-def key(seed: int) -> array:
-    """The key of a seed."""
-    try:
-        return own(graph.glue_random_key(seed))
-    except OverflowError as error:
-        raise misfit(error) from None
-
-
-def split(key: array, num: int = 2, stream: StreamOrDevice = None) -> array:
-    """`num` new keys of one key."""
-    key = require_array(key, "key")
-    try:
-        return own(graph.glue_random_split_num(key._h, num, 0 if stream is None else stream_handle(stream)))
-    except OverflowError as error:
-        raise misfit(error) from None
-
-
 def _key(key: array | None) -> array:
-    if key is None:
-        return _state._next()
-    return key if type(key) is array else require_array(key, "key")
-
-
-def _number(dtype: Dtype | None, usual: Dtype) -> int:
-    return usual.number if dtype is None else dtype_number(dtype)
+    return _state._next() if key is None else key
 
 
 # --- draws ---
@@ -111,9 +84,8 @@ def uniform(
     stream: StreamOrDevice = None,
 ) -> array:
     """Numbers of the uniform distribution from `low` up to `high`, which are broadcast to the shape."""
-    drawn, where, number, shape = _key(key), stream_handle(stream), _number(dtype, float32), sizes(shape)
-    low, high = as_array(low), as_array(high)
-    return own(graph.glue_random_uniform(low._h, high._h, shape, len(shape), number, drawn._h, where))
+    low, high, dtype = as_array(low), as_array(high), float32 if dtype is None else dtype
+    return abi.random_uniform(low, high, shape, dtype, _key(key), stream)
 
 
 def normal(
@@ -125,16 +97,10 @@ def normal(
     stream: StreamOrDevice = None,
 ) -> array:
     """Numbers of the normal distribution around `loc` (None: 0) with the deviation `scale` (None: 1)."""
-    drawn, where, number, shape = _key(key), stream_handle(stream), _number(dtype, float32), sizes(shape)
-    middle = None if loc is None else _in_dtype(loc, number, where)
-    width = None if scale is None else _in_dtype(scale, number, where)
-    handles = (0 if middle is None else middle._h, 0 if width is None else width._h)
-    return own(graph.glue_random_normal_broadcast(shape, len(shape), number, *handles, drawn._h, where))
-
-
-def _in_dtype(value: Any, number: int, where: int) -> array:
-    given = as_array(value)
-    return own(graph.glue_astype(given._h, number, where))
+    dtype = float32 if dtype is None else dtype
+    middle = None if loc is None else abi.astype(as_array(loc), dtype, stream)
+    width = None if scale is None else abi.astype(as_array(scale), dtype, stream)
+    return abi.random_normal_broadcast(shape, dtype, middle, width, _key(key), stream)
 
 
 def multivariate_normal(
@@ -146,9 +112,7 @@ def multivariate_normal(
     stream: StreamOrDevice = None,
 ) -> array:
     """Vectors of the joint normal distribution of a mean and a covariance."""
-    mean, cov, shape = require_array(mean, "mean"), require_array(cov, "cov"), sizes(shape)
-    number, drawn, where = _number(dtype, float32), _key(key), 0 if stream is None else stream_handle(stream)
-    return own(graph.glue_random_multivariate_normal(mean._h, cov._h, shape, len(shape), number, drawn._h, where))
+    return abi.random_multivariate_normal(mean, cov, shape, float32 if dtype is None else dtype, _key(key), stream)
 
 
 def randint(
@@ -160,9 +124,8 @@ def randint(
     stream: StreamOrDevice = None,
 ) -> array:
     """Integers from `low` up to `high` and without it, which are broadcast to the shape."""
-    drawn, where, number, shape = _key(key), stream_handle(stream), _number(dtype, int32), sizes(shape)
-    low, high = as_array(low), as_array(high)
-    return own(graph.glue_random_randint(low._h, high._h, shape, len(shape), number, drawn._h, where))
+    low, high, dtype = as_array(low), as_array(high), int32 if dtype is None else dtype
+    return abi.random_randint(low, high, shape, dtype, _key(key), stream)
 
 
 def bernoulli(
@@ -172,9 +135,8 @@ def bernoulli(
     stream: StreamOrDevice = None,
 ) -> array:
     """Booleans that are true with the probability `p`; `shape` None takes that of `p`."""
-    p, drawn, where = as_array(p), _key(key), 0 if stream is None else stream_handle(stream)
-    shape = p.shape if shape is None else sizes(shape)
-    return own(graph.glue_random_bernoulli(p._h, shape, len(shape), drawn._h, where))
+    p = as_array(p)
+    return abi.random_bernoulli(p, p.shape if shape is None else shape, _key(key), stream)
 
 
 def truncated_normal(
@@ -186,12 +148,10 @@ def truncated_normal(
     stream: StreamOrDevice = None,
 ) -> array:
     """Numbers of the normal distribution between two bounds; `shape` None takes that of the bounds."""
-    lower, upper = as_array(lower), as_array(upper)
-    number, drawn, where = _number(dtype, float32), _key(key), 0 if stream is None else stream_handle(stream)
+    lower, upper, dtype = as_array(lower), as_array(upper), float32 if dtype is None else dtype
     if shape is None:
-        shape = own(graph.glue_add(lower._h, upper._h, where)).shape
-    shape = sizes(shape)
-    return own(graph.glue_random_truncated_normal(lower._h, upper._h, shape, len(shape), number, drawn._h, where))
+        shape = abi.add(lower, upper, stream).shape
+    return abi.random_truncated_normal(lower, upper, shape, dtype, _key(key), stream)
 
 
 def gumbel(
@@ -201,8 +161,7 @@ def gumbel(
     stream: StreamOrDevice = None,
 ) -> array:
     """Numbers of the standard Gumbel distribution."""
-    shape, number, drawn, where = sizes(shape), _number(dtype, float32), _key(key), stream_handle(stream)
-    return own(graph.glue_random_gumbel(shape, len(shape), number, drawn._h, where))
+    return abi.random_gumbel(shape, float32 if dtype is None else dtype, _key(key), stream)
 
 
 def categorical(
@@ -221,15 +180,14 @@ def categorical(
     Raises:
       ValueError: both are given.
     """
-    logits, drawn, where = require_array(logits, "logits"), _key(key), 0 if stream is None else stream_handle(stream)
     if shape is not None and num_samples is not None:
         raise ArgumentError("[categorical] At most one of shape or num_samples can be specified.")
+    drawn = _key(key)
     if shape is not None:
-        shape = sizes(shape)
-        return own(graph.glue_random_categorical_shape(logits._h, axis, shape, len(shape), drawn._h, where))
+        return abi.random_categorical_shape(logits, axis, shape, drawn, stream)
     if num_samples is not None:
-        return own(graph.glue_random_categorical_num_samples(logits._h, axis, num_samples, drawn._h, where))
-    return own(graph.glue_random_categorical(logits._h, axis, drawn._h, where))
+        return abi.random_categorical_num_samples(logits, axis, num_samples, drawn, stream)
+    return abi.random_categorical(logits, axis, drawn, stream)
 
 
 def laplace(
@@ -241,17 +199,11 @@ def laplace(
     stream: StreamOrDevice = None,
 ) -> array:
     """Numbers of the Laplace distribution around `loc` with the width `scale`."""
-    shape, number, drawn, where = sizes(shape), _number(dtype, float32), _key(key), stream_handle(stream)
-    return own(graph.glue_random_laplace(shape, len(shape), number, loc, scale, drawn._h, where))
+    return abi.random_laplace(shape, float32 if dtype is None else dtype, loc, scale, _key(key), stream)
 
 
 def permutation(x: int | array, axis: int = 0, key: array | None = None, stream: StreamOrDevice = None) -> array:
     """The parts of an array along an axis, or the numbers up to `x`, in random order."""
-    where = 0 if stream is None else stream_handle(stream)
     if isinstance(x, array):
-        drawn = _key(key)
-        return own(graph.glue_random_permutation(x._h, axis, drawn._h, where))
-    if not isinstance(x, int) and not hasattr(x, "__index__"):
-        raise TypeError(f"x: expected an int or an array, got {type(x).__name__}")
-    drawn = _key(key)
-    return own(graph.glue_random_permutation_arange(x, drawn._h, where))
+        return abi.random_permutation(x, axis, _key(key), stream)
+    return abi.random_permutation_arange(x, _key(key), stream)

@@ -18,26 +18,29 @@ import ast
 import copy
 import re
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .table import Function, Header, Param, functions
 
 WIDTH = 120
-MODULES = ("ops", "linalg", "fast")
+MODULES = ("ops", "linalg", "fast", "fft", "random", "distributed", "device", "memory", "metal", "cuda")
 NUMBERS = {"int": "int", "size_t": "int", "uint64_t": "int", "bool": "bool", "float": "float", "double": "float"}
-OPTIONALS = {"mlx_optional_int": ("int", "0"), "mlx_optional_float": ("float", "0.0")}
+OPTIONALS = {"mlx_optional_int": "int", "mlx_optional_float": "float"}
+OBJECTS = {
+    "const mlx_distributed_group": "Group", "mlx_device": "Device | DeviceType", "mlx_device_type": "DeviceType"
+}  # fmt: skip
+# By C type of a parameter through which a result comes: what Python gets.
+OUTS = {
+    "mlx_array *": "array", "mlx_vector_array *": "array", "size_t *": "int", "int *": "int", "bool *": "bool",
+    "mlx_device *": "Device",
+}  # fmt: skip
 LISTS = ("const int *", "const int64_t *")
-# Bodies rebind their parameters to what they are converted to, which a type checker cannot follow.
-MYPY = '# mypy: disable-error-code="union-attr, assignment, arg-type, no-any-return, misc"'
-CHECKS = "array_list dtype_number integers many misfit require_array sizes spread take_list take_tuple take_two"
-FROM = {
-    "_arguments": ("text",),
-    "_ffi": ("graph",),
-    "core._arguments": ("as_array", "as_pair", "operation"),
-    "core._checks": tuple(CHECKS.split()),
-    "core._device": ("stream_handle",),
-    "core._dtype": ("bfloat16", "float32"),
-}
+TYPES = {
+    "_arguments": ("ArrayLike",), "_array": ("array",), "_device": ("Device", "DeviceType", "StreamOrDevice"),
+    "_dtype": ("Dtype",), "distributed": ("Group",),
+}  # fmt: skip
+FROM = {"_binding": ("abi", "operation"), "_dtype": ("bfloat16", "float32"), "_marshal": ("many", "spread")}
 
 
 @dataclass
@@ -65,32 +68,25 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
 
 def _module(name: str, made: list[CoreFunction], banner: str) -> str:
     body = "\n\n\n".join(function.text() for function in made)
-    about = f'"""The regular functions of mlxffi.core over mlx/c/{name}.h.\n\n{banner}\n"""\n\n{MYPY}'
-    return f"{about}\n\nfrom __future__ import annotations\n\n{_imports(body)}\n\n{body}\n"
+    about = f'"""The regular functions of mlxffi.core over mlx/c/{name}.h.\n\n{banner}\n"""'
+    return f"{about}\n\nfrom __future__ import annotations\n\n{_imports(body)}\n\n\n{body}\n"
 
 
 def _imports(body: str) -> str:
-    found: dict[str, set[str]] = {}
-    for module, names in FROM.items():
-        found[module] = {name for name in names if re.search(rf"(?<![\w.]){name}\b", body)}
-    lines = ["from collections.abc import Sequence", "from typing import TYPE_CHECKING", ""]
-    for module in sorted(module for module in found if not module.startswith("core.") and found[module]):
-        lines.append(f"from ...{module} import {', '.join(sorted(found[module]))}")
-    found["core._array"] = {"array as array_class"}
-    for module in sorted(module for module in found if module.startswith("core.") and found[module]):
-        lines.append(_import(f"..{module.removeprefix('core.')}", sorted(found[module])))
-    lines += ["", "if TYPE_CHECKING:", "    from .._array import array", "    from .._checks import ArrayLike"]
-    lines += ["    from .._device import StreamOrDevice", "    from .._dtype import Dtype"]
-    text = "\n".join(lines) + "\n\nown = array_class._own\n"
-    for name in ("Sequence", "ArrayLike", "Dtype"):
-        if not re.search(rf"\b{name}\b", body):
-            text = re.sub(rf"^.* import {name}\n", "", text, flags=re.M)
-    return text
+    code = re.sub(r'""".*?"""', "", body, flags=re.DOTALL)
+    typing = "\n".join(f"    {line}" for line in _imported(TYPES, code))
+    first = "from collections.abc import Sequence\n" if "Sequence[" in code else ""
+    checked = f"\n\nif TYPE_CHECKING:\n{typing}" if typing else ""
+    return f"{first}from typing import TYPE_CHECKING\n\n" * bool(typing) + "\n".join(_imported(FROM, code)) + checked
 
 
-def _import(module: str, names: list[str]) -> str:
-    line = f"from {module} import {', '.join(names)}"
-    return line if len(line) <= WIDTH else f"from {module} import (\n" + "".join(f"    {n},\n" for n in names) + ")"
+def _imported(names: Mapping[str, tuple[str, ...]], code: str) -> list[str]:
+    """Lines that import those of the names that are in the code."""
+    lines = []
+    for module, candidates in names.items():
+        found = [name for name in candidates if re.search(rf"(?<![\w.\"]){name}\b", code)]
+        lines += [f"from ..{module} import {', '.join(found)}"] if found else []
+    return lines
 
 
 class CoreFunction:
@@ -106,12 +102,12 @@ class CoreFunction:
         self.variants = [row]
         if "axis" in self.given and "axis" not in [param.name for param in row.params]:
             self.variants += [rows[row.name + end] for end in ("_axis", "_axes") if row.name + end in rows]
-        self.whole = any(param.type == "int" for row in self.variants for param in row.params)
         self.kinds: dict[str, str] = {}
+        self.before: list[str] = []
 
     def text(self) -> str:
         calls = self._calls()
-        lines = [*self._match_arrays(), *calls]
+        lines = [*self.before, *calls]
         doc = textwrap.wrap(f'"""{_sentence(self.row.doc)}"""', WIDTH - 4, break_long_words=False)
         decorator = f'@operation("{self.row.name.removeprefix("mlx_")}")'
         return "\n".join([decorator, self._head(), *("    " + line for line in [*doc, *lines])])
@@ -122,7 +118,8 @@ class CoreFunction:
         arguments = copy.deepcopy(self.arguments)
         for arg in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
             arg.annotation = ast.parse(self._annotation(arg.arg), mode="eval").body
-        returns = self.result or ("tuple[array, array]" if len(_outs(self.row)) == 2 else "array")
+        results = [OUTS[out.type] for out in _outs(self.row)]
+        returns = self.result or (f"tuple[{', '.join(results)}]" if len(results) > 1 else "".join(results) or "None")
         returns = {"list": "list[array]", "tuple": "tuple[array, ...]"}.get(returns, returns)
         inside = re.sub(r"(?<! )=(?! )", " = ", ast.unparse(arguments))
         line = f"def {self.name}({inside}) -> {returns}:"
@@ -140,72 +137,47 @@ class CoreFunction:
 
     # --- the body ---
 
-    def _match_arrays(self) -> list[str]:
-        likes = [given.name for given in self.given.values() if given.mark == "like"]
-        strict = [name for name, kind in self.kinds.items() if kind == "array" and name not in likes]
-        lines = [line for name in strict for line in self._match(name, f'require_array({name}, "{name}")')]
-        if len(likes) == 2:
-            first, second = likes
-            test = f"if type({first}) is not array_class or type({second}) is not array_class:"
-            return [*lines, test, f"    {first}, {second} = as_pair({first}, {second})"]
-        return [*lines, *(line for name in likes for line in self._match(name, f"as_array({name})"))]
-
-    def _match(self, name: str, convert: str) -> list[str]:
-        absent = f"{name} is not None and " if self.given[name].optional else ""
-        return [f"if {absent}type({name}) is not array_class:", f"    {name} = {convert}"]
-
     def _calls(self) -> list[str]:
         base, *others = (self._returning(row) for row in self.variants)
         if not others:
-            return self._guarded(base)
-        lines = ["if axis is None:", *_indented(base)]
+            return [base]
+        lines = ["if axis is None:", f"    {base}"]
         if len(others) == 2:
-            lines += ["if type(axis) is not int and many(axis):", *_indented(others[1])]
+            lines += ["if many(axis):", f"    {others[1]}"]
             self.kinds["axis"] = "int | Sequence[int] | None"
         else:
             self.kinds["axis"] = "int | None"
-        return self._guarded([*lines, *others[0]])
+        return [*lines, others[0]]
 
-    def _guarded(self, lines: list[str]) -> list[str]:
-        """C has ints of 32 bits: a larger one is refused as an argument of another type is."""
-        if not self.whole:
-            return lines
-        return ["try:", *_indented(lines), "except OverflowError as error:", "    raise misfit(error) from None"]
+    def _returning(self, row: Function) -> str:
+        arguments = ", ".join(self._arguments(row))
+        name = f"abi.{row.name.removeprefix('mlx_')}"
+        if not _outs(row):
+            return f"{name}({arguments})"
+        line = f"return tuple({name}({arguments}))" if self.result == "tuple" else f"return {name}({arguments})"
+        if len(line) <= WIDTH - 8:
+            return line
+        wrapped = textwrap.wrap(arguments, WIDTH - 8, break_long_words=False)
+        return "\n        ".join([f"return {name}(", *wrapped]) + "\n    )"
 
-    def _returning(self, row: Function) -> list[str]:
-        glue = "graph.glue_" + row.name.removeprefix("mlx_")
-        before, arguments = self._arguments(row)
-        outs = _outs(row)
-        if len(outs) == 2:
-            arguments = [glue, *arguments]
-            return [*before, *_wrapped("return take_two(", arguments, ")")]
-        take = {"list": "take_list", "tuple": "take_tuple"}.get(self.result, "own")
-        return [*before, *_wrapped(f"return {take}({glue}(", arguments, "))")]
-
-    def _arguments(self, row: Function) -> tuple[list[str], list[str]]:
-        params = [param for param in row.params if param.type not in ("mlx_array *", "mlx_vector_array *")]
+    def _arguments(self, row: Function) -> list[str]:
+        params = [param for param in row.params if param not in _outs(row)]
+        params = [param for param in params if not (param.name.endswith("_num") and param.type == "size_t")]
         numbered = self.numbered(params)
         names = self.names(params, numbered)
-        before: list[str] = []
         arguments: list[str] = []
         for param in params:
+            name = numbered[param.name]
             if param.type == "const mlx_stream":
-                arguments.append("0 if stream is None else stream_handle(stream)")
-            elif param.name.endswith("_num") and param.type == "size_t":
-                arguments.append(f"len({arguments[-1]})")
-            elif numbered[param.name] in self.given and numbered[param.name] != param.name:
-                name, number = numbered[param.name], param.name[-1]
+                arguments.append("stream")
+            elif name not in self.given or name == param.name:
+                arguments.append(self._one(names[param.name], param))
+            elif param.name.endswith("_0"):
                 self.kinds[name] = "int | Sequence[int]"
-                if number == "0":
-                    before.append("")
-                count = sum(numbered[other.name] == name for other in params)
-                targets = ", ".join(f"{name}_{index}" for index in range(count))
-                if number == "0":
-                    before[-1] = f'{targets} = spread({name}, {count}, "{name}")'
-                arguments.append(param.name)
-            else:
-                self._one(names[param.name], param, row, before, arguments)
-        return before, arguments
+                parts = [other.name for other in params if numbered[other.name] == name]
+                self.before.append(f'{", ".join(parts)} = spread({name}, {len(parts)}, "{name}")')
+                arguments += parts
+        return arguments
 
     def numbered(self, params: list[Param]) -> dict[str, str]:
         """The names of C parameters without their numbers."""
@@ -222,40 +194,25 @@ class CoreFunction:
             names["axes"] = "axis"
         return names
 
-    def _one(self, name: str, param: Param, row: Function, before: list[str], arguments: list[str]) -> None:
+    def _one(self, name: str, param: Param) -> str:
         given, kind = self.given[name], param.type
         if kind == "const mlx_array":
             self.kinds[name] = "ArrayLike" if given.mark == "like" else "array"
-            arguments.append(f"0 if {name} is None else {name}._h" if given.optional else f"{name}._h")
         elif kind == "const mlx_vector_array":
             self.kinds[name] = "Sequence[array]"
-            before.append(f'{name} = array_list({name}, "{name}")')
-            arguments += [f"[one._h for one in {name}]", f"len({name})"]
         elif kind in LISTS:
             self.kinds[name] = "int | Sequence[int]" if given.mark == "ints" else "Sequence[int]"
-            convert = "integers" if given.mark == "ints" else "sizes"
-            before.append(f"{name} = {convert}({name})")
-            arguments.append(name)
         elif kind in OPTIONALS:
-            self.kinds[name], empty = OPTIONALS[kind]
-            arguments += [f"{empty} if {name} is None else {name}", f"{name} is not None"]
+            self.kinds[name] = OPTIONALS[kind]
+        elif kind in OBJECTS:
+            self.kinds[name] = OBJECTS[kind]
         elif kind in ("mlx_dtype", "mlx_optional_dtype"):
-            self._dtype(given, kind, arguments)
-        elif kind == "const char *":
-            self.kinds[name] = "str"
-            arguments.append(f'text({name}, "{name}")')
+            self.kinds[name] = "Dtype | None" if given.default else "Dtype"
+            if kind == "mlx_dtype" and given.default not in (None, "None"):
+                return f"{given.default} if {name} is None else {name}"
         else:
-            self.kinds[name] = NUMBERS[kind]
-            arguments.append(name)
-
-    def _dtype(self, given: Given, kind: str, arguments: list[str]) -> None:
-        self.kinds[given.name] = "Dtype | None" if given.default else "Dtype"
-        if kind == "mlx_optional_dtype":
-            arguments += [f"0 if {given.name} is None else dtype_number({given.name})", f"{given.name} is not None"]
-        elif given.default and given.default != "None":
-            arguments.append(f"dtype_number({given.default} if {given.name} is None else {given.name})")
-        else:
-            arguments.append(f"dtype_number({given.name})")
+            self.kinds[name] = "str" if kind == "const char *" else NUMBERS[kind]
+        return name
 
 
 def _given(arguments: ast.arguments) -> dict[str, Given]:
@@ -271,21 +228,11 @@ def _given(arguments: ast.arguments) -> dict[str, Given]:
 
 
 def _outs(row: Function) -> list[Param]:
-    return [param for param in row.params if param.type in ("mlx_array *", "mlx_vector_array *")]
+    return [param for param in row.params if param.type in OUTS]
 
 
 def _sentence(doc: str) -> str:
     """The first sentence of a description."""
     text = " ".join(doc.split()).replace("\\", "\\\\")
-    return re.split(r"(?<=[^.\s]\.)\s(?=[A-Z`])", text)[0].replace("mlx_", "")
-
-
-def _indented(lines: list[str]) -> list[str]:
-    return ["    " + line for line in lines]
-
-
-def _wrapped(head: str, arguments: list[str], tail: str) -> list[str]:
-    line = f"{head}{', '.join(arguments)}{tail}"
-    if len(line) <= WIDTH - 12:
-        return [line]
-    return [head, *(f"    {argument}," for argument in arguments), tail]
+    first = re.split(r"(?<=[^.\s]\.)\s(?=[A-Z`])", text)[0]
+    return re.sub(rf"\bmlx_(({'|'.join(MODULES)})_)?", "", first)

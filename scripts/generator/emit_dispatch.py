@@ -6,6 +6,7 @@ and a function that calls the C function, or the one of the variants that the ax
 
 from __future__ import annotations
 
+from .emit_abi import GIVE
 from .emit_core import LISTS, CoreFunction, Given, _outs
 from .table import Function, Header, Param, functions
 
@@ -13,6 +14,12 @@ ARRAYS = "const mlx_array"
 NUMBERS = {"int": "i", "size_t": "u", "uint64_t": "u", "bool": "b", "float": "f", "double": "f"}
 FIELDS = {"i": "integer", "u": "integer", "b": "flag", "f": "number"}
 OPTIONALS = {"mlx_optional_int": ("I", "int", "integer"), "mlx_optional_float": ("F", "float", "number")}
+# By C type: the letter that reads it, and what the call gets.
+OBJECTS = {
+    "const mlx_distributed_group": ("G", "(mlx_distributed_group){{{v}.handle}}"),
+    "mlx_device": ("p", "(mlx_device){{{v}.handle}}"),
+    "mlx_device_type": ("T", "(mlx_device_type){v}.integer"),
+}
 ABOUT = "What operations read and call: see dispatch/operation.h."
 
 
@@ -50,6 +57,8 @@ class Row:
 
     def definition(self) -> str:
         outs = _outs(self.core.row)
+        if not outs or "array" not in outs[0].type:
+            return self._definition_of_values(outs)
         kind = outs[0].type.removesuffix(" *")
         tests = f"if (!({' && '.join(self.spread)})) {{"
         before = [tests, "  return left_to_python;", "}"] if self.spread else []
@@ -57,6 +66,18 @@ class Row:
         take = "pair" if len(outs) == 2 else {"list": "listed", "tuple": "tupled"}.get(self.core.result, "one")
         lines.append(f"return {take}({', '.join(out.name for out in outs)});")
         return f"static PyObject *call_{self.name}(Value *v) {{\n" + "".join(f"  {line}\n" for line in lines) + "}"
+
+    def _definition_of_values(self, outs: list[Param]) -> str:
+        """The function of a row that gives no arrays."""
+        head = f"static PyObject *call_{self.name}(Value *v) {{\n" + ("" if self.core.given else "  (void)v;\n")
+        call = self.calls[0].removesuffix(";")
+        if not outs:
+            return f"{head}  return none_after({call});\n}}"
+        (out,) = outs
+        kind = out.type.removesuffix(" *")
+        give = GIVE[kind].format(v=out.name)
+        lines = [f"{kind} {out.name} = {{0}};", f"int failed = {call};", f"return failed ? failed_call() : {give};"]
+        return head + "".join(f"  {line}\n" for line in lines) + "}"
 
     def _choice(self) -> list[str]:
         base, *others = self.calls
@@ -106,6 +127,10 @@ class Row:
         if kind == "const mlx_vector_array":
             self._letter(name, "v")
             return f"{value}.vector"
+        if kind in OBJECTS:
+            letter, c_text = OBJECTS[kind]
+            self._letter(name, letter)
+            return c_text.format(v=value)
         if kind in LISTS:
             self._letter(name, "N" if given.mark == "ints" else "n")
             return f"{value}.ints"

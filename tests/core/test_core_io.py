@@ -337,3 +337,12 @@ def test_processes():
     same(lambda mx: mx.distributed.send(mx.ones(2), 0))
     same(lambda mx: mx.distributed.recv((2,), mx.float32, 0))
     same(lambda mx: mx.distributed.recv_like(mx.ones(2), 0))
+
+
+def test_a_group_may_be_given():
+    for name in ("all_sum", "all_max", "all_gather"):
+        for mx in (ours, theirs):
+            call, group = getattr(mx.distributed, name), mx.distributed.init()
+            assert call(mx.array([1.0, 2.0]), group=group).tolist() == [1, 2]
+            with pytest.raises(TypeError):
+                call(mx.array([1.0]), group=3)

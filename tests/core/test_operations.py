@@ -1,6 +1,5 @@
 """What C reads by itself: numbers, lists, buffers, keys and keywords; with the values and errors of mlx.core."""
 
-import contextlib
 import copy
 import ctypes
 import gc
@@ -171,18 +170,17 @@ def test_views_are_those_of_mlx(dtype):
         both.same(f"view = memoryview({made});; {shown}")
 
 
-def test_a_view_keeps_the_memory_of_an_array_that_changes_or_is_closed():
+def test_a_view_keeps_the_memory_of_an_array_that_changes():
     before = memory.live_handles()["array"]
     array = mx.array([1.0, 2, 3])
     view = memoryview(array)
     array += 1
     array[0] = 9
-    array.close()
+    del array
     assert view.tolist() == [1, 2, 3]
-    with pytest.raises(ValueError, match="closed"):
-        memoryview(array)
-    assert memory.live_handles()["array"] == before + 1
-    del view, array
+    # The view has an array of its own beside that which it keeps.
+    assert memory.live_handles()["array"] == before + 2
+    del view
     assert memory.live_handles()["array"] == before
 
 
@@ -296,23 +294,22 @@ def test_calls_of_every_form_are_those_of_mlx(call):
     both.same(f"x = mx.array([[1.0, 2, 3], [4, 5, 6]]);; {call}")
 
 
-def test_a_closed_array_is_an_error_in_every_operation():
-    closed, other = mx.array([1.0]), mx.array([2.0])
-    closed.close()
-    attempts = [lambda: mx.exp(closed), lambda: closed + other, lambda: other + closed, lambda: closed.tolist()]
-    attempts += [lambda: closed[0], lambda: other.__setitem__(0, closed), lambda: closed.at[0].add(1)]
+def test_an_array_without_a_value_is_an_error_in_every_operation():
+    empty, other = mx.array.__new__(mx.array), mx.array([2.0])
+    attempts = [lambda: mx.exp(empty), lambda: empty + other, lambda: other + empty, lambda: empty.tolist()]
+    attempts += [lambda: empty[0], lambda: other.__setitem__(0, empty), lambda: empty.at[0].add(1)]
     for attempt in attempts:
-        with pytest.raises(ValueError, match=r"closed|empty handle|expected"):
+        with pytest.raises(ValueError, match="never given a value"):
             attempt()
 
 
-def test_an_array_may_be_closed_while_another_thread_waits_for_it():
+def test_an_array_may_be_replaced_while_another_thread_waits_for_it():
     for pause in (0, 1e-5, 1e-4, 1e-3):
         array = mx.full((200, 200), 0.5) @ mx.full((200, 200), 2.0)
-        thread = threading.Thread(target=lambda one=array, pause=pause: (time.sleep(pause), one.close()))
+        thread = threading.Thread(target=lambda one=array, pause=pause: (time.sleep(pause), one.__init__(1.0)))
         thread.start()
-        with contextlib.suppress(ValueError):
-            assert len(array.tolist()) == 200
+        found = array.tolist()
+        assert found == 1.0 or len(found) == 200
         thread.join()
         del array, thread
 

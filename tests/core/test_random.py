@@ -107,3 +107,15 @@ def test_bad_seeds(seed):
             mx.random.seed(seed)
         raised[mx] = caught.type
     assert issubclass(raised[ours], raised[theirs])
+
+
+@pytest.mark.parametrize("seed", [0, 2**31, 2**63 - 1, 2**63, 2**64 - 1])
+def test_seeds_have_64_bits(seed):
+    assert np.array(ours.random.key(seed)).tolist() == np.array(theirs.random.key(seed)).tolist()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_other_seeds_are_refused(seed):
+    for mx in (ours, theirs):
+        with pytest.raises(TypeError):
+            mx.random.key(seed)

@@ -14,8 +14,8 @@ extern "C" {
 #endif
 
 /**
- * Store in `res` whether the library has the CUDA backend and can use it. The function exists on
- * every platform.
+ * Tell whether the library has the CUDA backend and can use it. The function exists on every
+ * platform.
  *
  * Returns 0, or 1 after an error.
  */

@@ -101,8 +101,8 @@ int mlx_device_get_index(int *index, mlx_device dev);
 int mlx_device_get_type(mlx_device_type *type, mlx_device dev);
 
 /**
- * Store the device that is used where none is named in `dev`. At start it is the GPU if the library
- * has a GPU backend with a device, otherwise the CPU.
+ * Get the device that is used where none is named. At start it is the GPU if the library has a GPU
+ * backend with a device, otherwise the CPU.
  *
  * `dev`: receives the result; the caller owns it and frees it with mlx_device_free().
  * Returns 0, or 1 after an error.
@@ -110,23 +110,23 @@ int mlx_device_get_type(mlx_device_type *type, mlx_device dev);
 int mlx_get_default_device(mlx_device *dev);
 
 /**
- * Make `dev` the device that is used where none is named. The setting holds for the whole process,
- * all threads included; an index without a device is not refused here but fails when it is used.
+ * Choose the device that is used where none is named. The setting holds for the whole process, all
+ * threads included; an index without a device is not refused here but fails when it is used.
  *
  * Returns 0, or 1 after an error: this process has no such device, or a bad argument.
  */
 int mlx_set_default_device(mlx_device dev);
 
 /**
- * Store in `avail` whether `dev` exists and can be used: its index is below the count of its type.
+ * Tell whether a device exists and can be used: its index is below the count of its type.
  *
  * Returns 0, or 1 after an error.
  */
 int mlx_device_is_available(bool *avail, mlx_device dev);
 
 /**
- * Store the number of usable devices of the kind `type` in `count`: 1 for the CPU, 0 for the GPU
- * where there is no GPU backend or no GPU.
+ * Get the number of usable devices of a type: 1 for the CPU, 0 for the GPU where there is no GPU
+ * backend or no GPU.
  *
  * Returns 0, or 1 after an error: `type` is no `mlx_device_type`, or a bad argument.
  */

@@ -482,13 +482,13 @@ int mlx_fast_cross_entropy(
     const mlx_stream s);
 
 /**
- * Run a gated delta rule over time and return in `res` two arrays: the outputs (B, T, Hv, Dv) and
- * the final state (B, Hv, Dv, Dk), the latter of dtype float32. Per step the state S becomes g * S,
- * then S + beta * (v - S k) k^T, and the output is S q. `queries` and `keys` are (B, T, Hk, Dk),
- * `values` (B, T, Hv, Dv), `gates` (the decay g, between 0 and 1) and `beta` (B, T, Hv), all real
- * floating-point, with Hv a multiple of Hk; outputs have the dtype of `queries` when all agree. An
- * empty `initial_state` (B, Hv, Dv, Dk) means zeros; where `mask` (B, T) is false the state is kept
- * and the output is 0, an empty `mask` means true everywhere.
+ * Run a gated delta rule over time: the outputs (B, T, Hv, Dv) and the final state (B, Hv, Dv, Dk),
+ * of dtype float32. `res` gets these two. Per step the state S becomes g * S, then S + beta * (v -
+ * S k) k^T, and the output is S q. `queries` and `keys` are (B, T, Hk, Dk), `values` (B, T, Hv,
+ * Dv), `gates` (the decay g, between 0 and 1) and `beta` (B, T, Hv), all real floating-point, with
+ * Hv a multiple of Hk; outputs have the dtype of `queries` when all agree. An empty `initial_state`
+ * (B, Hv, Dv, Dk) means zeros; where `mask` (B, T) is false the state is kept and the output is 0,
+ * an empty `mask` means true everywhere.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_vector_array_free().
  * The stream decides the device; the result is computed when it is evaluated.

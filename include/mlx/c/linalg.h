@@ -131,10 +131,10 @@ int mlx_linalg_eigvalsh(mlx_array *res, const mlx_array a, const char *UPLO, con
 int mlx_linalg_inv(mlx_array *res, const mlx_array a, const mlx_stream s);
 
 /**
- * Factorise an m x n matrix into a row permutation, a lower and an upper triangular matrix, which
- * `res` gets as three arrays P, L and U. With k the smaller of m and n, L has the shape (..., m, k)
- * and ones on its diagonal, U (..., k, n), both of the dtype of `a`; P is uint32 of shape (..., m),
- * and row i of `a` is row P[i] of the product L U. A singular matrix is no error.
+ * Factorise an m x n matrix into a row permutation P, a lower triangular matrix L and an upper
+ * triangular one U. `res` gets these three. With k the smaller of m and n, L has the shape (..., m,
+ * k) and ones on its diagonal, U (..., k, n), both of the dtype of `a`; P is uint32 of shape (...,
+ * m), and row i of `a` is row P[i] of the product L U. A singular matrix is no error.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_vector_array_free().
  * The stream decides the device; the result is computed when it is evaluated.

@@ -24,30 +24,30 @@ extern "C" {
 int mlx_clear_cache(void);
 
 /**
- * Store the number of bytes that living arrays (and computations under way) use in `res`. Memory
- * kept for reuse is not counted; see `mlx_get_cache_memory`.
+ * Get the number of bytes that living arrays (and computations under way) use. Memory kept for
+ * reuse is not counted; see `mlx_get_cache_memory`.
  *
  * Returns 0, or 1 after an error.
  */
 int mlx_get_active_memory(size_t *res);
 
 /**
- * Store the number of bytes in `res` that arrays have released and the allocator keeps for reuse.
+ * Get the number of bytes that arrays have released and the allocator keeps for reuse.
  *
  * Returns 0, or 1 after an error.
  */
 int mlx_get_cache_memory(size_t *res);
 
 /**
- * Store the memory limit in bytes in `res`; see `mlx_set_memory_limit`.
+ * Get the memory limit in bytes; see `mlx_set_memory_limit`.
  *
  * Returns 0, or 1 after an error.
  */
 int mlx_get_memory_limit(size_t *res);
 
 /**
- * Store the largest active memory in bytes since the start, or since the last
- * `mlx_reset_peak_memory`, in `res`.
+ * Get the largest active memory in bytes since the start, or since the last
+ * `mlx_reset_peak_memory`.
  *
  * Returns 0, or 1 after an error.
  */
@@ -61,28 +61,28 @@ int mlx_get_peak_memory(size_t *res);
 int mlx_reset_peak_memory(void);
 
 /**
- * Set the number of bytes that the allocator may keep for reuse to `limit` and store the former
- * limit in `res`. 0 turns the cache off. The initial limit depends on the backend; a cache that is
- * too large shrinks at the next allocations, not at once.
+ * Set the number of bytes that the allocator may keep for reuse to `limit` and get the former
+ * limit. 0 turns the cache off. The initial limit depends on the backend; a cache that is too large
+ * shrinks at the next allocations, not at once.
  *
  * Returns 0, or 1 after an error.
  */
 int mlx_set_cache_limit(size_t *res, size_t limit);
 
 /**
- * Set the number of bytes that computations should stay below to `limit` and store the former limit
- * in `res`. It is a guideline: near the limit the library frees cached memory and waits for running
- * work before it allocates more, and an allocation beyond it still succeeds where the system has
- * memory. The initial limit depends on the backend and the machine.
+ * Set the number of bytes that computations should stay below to `limit` and get the former limit.
+ * It is a guideline: near the limit the library frees cached memory and waits for running work
+ * before it allocates more, and an allocation beyond it still succeeds where the system has memory.
+ * The initial limit depends on the backend and the machine.
  *
  * Returns 0, or 1 after an error.
  */
 int mlx_set_memory_limit(size_t *res, size_t limit);
 
 /**
- * Set the number of bytes that are kept resident for the GPU to `limit` and store the former limit
- * in `res`. It matters with Metal (macOS 15 or newer) only; elsewhere nothing happens and `res` is
- * 0. Initially it is 0.
+ * Set the number of bytes that are kept resident for the GPU to `limit` and get the former limit.
+ * It matters with Metal (macOS 15 or newer) only; elsewhere nothing happens and `res` is 0.
+ * Initially it is 0.
  *
  * Returns 0, or 1 after an error: `limit` is above what the system allows (Metal), or a bad
  * argument.

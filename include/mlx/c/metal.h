@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /**
- * Store in `res` whether the library has the Metal backend and can use it.
+ * Tell whether the library has the Metal backend and can use it.
  *
  * Returns 0, or 1 after an error.
  */

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "convert.h"
+#include "mlxffi/export.h"
 
 using namespace mlxc;
 
@@ -23,6 +24,19 @@ extern "C" int mlx_export_to_dot(FILE* os, const mlx_node_namer namer, const mlx
     std::ostringstream text;
     mx::export_to_dot(text, get(namer, "namer"), get(outputs, "outputs"));
     write(os, text.str());
+  });
+}
+
+extern "C" int mlxffi_export_dot(mlx_string* dot, const mlx_vector_array outputs, const mlx_map_string_to_array names) {
+  return guarded(__func__, [&] {
+    require(dot);
+    mx::NodeNamer namer;
+    for (auto& [name, array] : get(names, "names")) {
+      namer.set_name(array, name);
+    }
+    std::ostringstream text;
+    mx::export_to_dot(text, namer, get(outputs, "outputs"));
+    put(dot, text.str());
   });
 }
 

@@ -10,41 +10,61 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "configuration.h"
 #include "mlx/c/mlx.h"
+#include "mlxffi/mlxffi.h"
 
 /* A function in a table of methods that takes its arguments as they lie. */
 #define FAST(function) (PyCFunction)(void (*)(void)) function, METH_FASTCALL
+
+/* --- errors.c: what has set an exception --- */
+
+/* The thread's last error, which is forgotten. */
+void raise_last_error(void);
+
+/* An error of a kind that is ours. */
+void raise_error(mlxffi_error_kind kind, const char *text);
+
+/* The use of an array that was never given a value. */
+void raise_empty(void);
 
 /* --- objects/array.c --- */
 
 typedef struct {
   PyObject_HEAD
-  PyObject *handle; /* the mlx_array as a Python int; 0 or NULL once there is none */
+  mlx_array array; /* empty before there is a value */
   PyObject *weakrefs;
 } ArrayOwner;
 
 /* The base of all classes of arrays. */
 extern PyObject *owner_class;
 
-void raise_made_by(PyObject *maker);
-void raise_last_error(void);
-void raise_closed(void);
+bool init_arrays(PyObject *module);
 
-/* The array of an instance, which the instance keeps; NULL, without an exception, for anything else. */
-void *array_of(PyObject *item, PyTypeObject *type);
+/* The handle of an array, which the object keeps; NULL, without an exception, for anything else. */
+void *array_of(PyObject *item);
 
-/* An instance of a class over an array that C has just made; an empty one stands for an error, which is raised. */
-PyObject *adopt_new(PyObject *type, mlx_array array);
+/* The object of an array that C has just made; an empty one stands for an error, which is raised. */
+PyObject *one(mlx_array made);
 
-/* A tuple of ints. */
-PyObject *shape_tuple(const int *sizes, Py_ssize_t ndim);
+/* The content of a fresh array, which is given up, under the handle that an instance has; an empty one stands for an
+ * error, which is raised. */
+bool replace(PyObject *object, mlx_array made);
 
-/* Instances for the arrays of a vector, which stays the caller's; an empty one stands for an error, which is raised. */
-PyObject *share_all(PyObject *type, mlx_vector_array vector);
+/* A handle of one's own; an empty one after an error, which is raised. */
+mlx_array own_handle(mlx_array array);
 
-/* The instances of a class in a list or tuple as a new vector. */
+PyObject *int_tuple(const int *values, Py_ssize_t count);
+
+/* The sizes along its axes. */
+PyObject *shape_tuple(mlx_array array);
+
+/* A list of the arrays of a vector, which stays the caller's; an empty one stands for an error, which is raised. */
+PyObject *share_all(mlx_vector_array vector);
+
+/* The arrays of a list or tuple as a new vector. */
 typedef enum { FAILED = -1, OTHERS, PACKED } Packing; /* OTHERS: something else is among them; no exception is set */
-Packing pack_all(mlx_vector_array *vector, PyTypeObject *type, PyObject *sequence);
+Packing pack_all(mlx_vector_array *vector, PyObject *sequence);
 
 /* --- objects/buffer.c --- */
 
@@ -92,30 +112,37 @@ PyObject *new_part(PyObject *array, PyObject *key);
 /* --- objects/ --- */
 
 bool init_devices(PyObject *module);
+bool init_handles(PyObject *module);
 bool init_contexts(PyObject *module);
-bool init_groups(PyObject *module);
-bool init_limits(PyObject *module);
-
-/* --- dispatch/arguments.c --- */
-
-extern PyObject *array_class; /* mlxffi.core.array; NULL before Python has told */
 
 /* --- dispatch/operation.c --- */
 
 bool init_operations(PyObject *module);
 
+/* --- convert/exchange.c --- */
+
+bool init_exchange(PyObject *module);
+
+/* --- dispatch/results.c --- */
+
+/* A dict of the arrays in a map, which stays the caller's. */
+PyObject *named_arrays(mlx_map_string_to_array map);
+
+/* --- dispatch/abi.c --- */
+
+bool init_rows(PyObject *module);
+
 /* --- transforms/trees.c --- */
 
-extern PyMethodDef tree_functions[];
 bool init_trees(PyObject *module);
 
 /* --- transforms/transforms.closures.c --- */
 
-extern PyMethodDef closure_functions[];
+bool init_closures(PyObject *module);
 
-/* A function of Python, or a weak reference to a Held (see _closures.py), and the class of the arrays that it takes. */
+/* A function of Python, or, `weak`, a weak reference to one. */
 typedef struct {
-  PyObject *function, *type;
+  PyObject *function;
   bool weak;
 } Callee;
 
@@ -151,10 +178,8 @@ void forget_exception(void);
 
 /* --- transforms/transforms.callbacks.c --- */
 
-extern PyMethodDef answer_functions[];
-
 /* The arrays that a function returned, or its ints. `what` is what errors call that function. */
-bool packed(mlx_vector_array *vector, PyObject *result, PyObject *type, const char *what);
+bool packed(mlx_vector_array *vector, PyObject *result, const char *what);
 bool packed_ints(mlx_vector_int *vector, PyObject *list);
 
 /* A new list of ints; and the ints of a list, in memory that PyMem_Free frees. */
@@ -163,6 +188,6 @@ int *listed_ints(PyObject *list, size_t *count);
 
 /* --- transforms/transforms.c --- */
 
-extern PyMethodDef transform_functions[];
+bool init_transforms(PyObject *module);
 
 #endif

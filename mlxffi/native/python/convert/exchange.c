@@ -1,14 +1,35 @@
-/* Arrays from and for other libraries by DLPack, as operations (see operation.h). */
+/* Arrays from and for other libraries by DLPack. An array that goes out owns a handle of its own, which the deleter frees
+ * without touching Python, so that a consumer may call it on any thread. What comes in is copied, and its capsule stays
+ * the exporter's. */
 
+#include "convert/dlpack.h"
 #include "convert/from_python.h"
 
-#include "dlpack.h"
-
-#include "dlpack.c"
+#include <stdlib.h>
+#include <string.h>
 
 /* --- out --- */
 
-enum { READ_ONLY = 1 };
+enum { READ_ONLY = 1, COPIED = 2 };
+
+/* Either structure, with the sizes and strides behind it in the same block of memory. */
+typedef struct {
+  union {
+    DLManagedTensor plain;
+    DLManagedTensorVersioned versioned;
+  } managed;
+  int64_t sizes[];
+} Export;
+
+static void delete_plain(DLManagedTensor *tensor) {
+  mlx_array_free((mlx_array){tensor->manager_ctx});
+  free(tensor);
+}
+
+static void delete_versioned(DLManagedTensorVersioned *tensor) {
+  mlx_array_free((mlx_array){tensor->manager_ctx});
+  free(tensor);
+}
 
 /* DLPack's number for the kind of a dtype. */
 static int code_of(int dtype) {
@@ -26,6 +47,73 @@ static int code_of(int dtype) {
     default:
       return dtype <= MLX_UINT64;
   }
+}
+
+static DLTensor describe(Export *export, mlx_array array) {
+  int ndim = (int)mlx_array_ndim(array);
+  for (int i = 0; i < ndim; i++) {
+    export->sizes[i] = mlx_array_shape(array)[i];
+    export->sizes[ndim + i] = (int64_t)mlx_array_strides(array)[i];
+  }
+  return (DLTensor){
+    .data = mlx_array_size(array) ? (void *)elements_of(array) : NULL,
+    .device = {1, 0},
+    .ndim = ndim,
+    .dtype = {(uint8_t)code_of(mlx_array_dtype(array)), (uint8_t)(8 * mlx_array_itemsize(array)), 1},
+    .shape = export->sizes,
+    .strides = export->sizes + ndim,
+  };
+}
+
+/* A consumer renames the capsule and calls the deleter itself; a capsule that nobody consumed does it here. */
+static void drop_capsule(PyObject *capsule) {
+  if (PyCapsule_IsValid(capsule, PLAIN_NAME)) {
+    DLManagedTensor *tensor = PyCapsule_GetPointer(capsule, PLAIN_NAME);
+    tensor->deleter(tensor);
+  } else if (PyCapsule_IsValid(capsule, VERSIONED_NAME)) {
+    DLManagedTensorVersioned *tensor = PyCapsule_GetPointer(capsule, VERSIONED_NAME);
+    tensor->deleter(tensor);
+  }
+}
+
+/* A capsule of a computed array, whose handle is given up. */
+static PyObject *capsule_of(mlx_array array, bool versioned, uint64_t flags) {
+  Export *export = malloc(sizeof *export + 2 * mlx_array_ndim(array) * sizeof(int64_t));
+  if (!export) {
+    mlx_array_free(array);
+    return PyErr_NoMemory();
+  }
+  DLTensor tensor = describe(export, array);
+  if (versioned) {
+    export->managed.versioned = (DLManagedTensorVersioned){{1, 0}, array.ctx, delete_versioned, flags, tensor};
+  } else {
+    export->managed.plain = (DLManagedTensor){tensor, array.ctx, delete_plain};
+  }
+  PyObject *capsule = PyCapsule_New(export, versioned ? VERSIONED_NAME : PLAIN_NAME, drop_capsule);
+  if (!capsule) {
+    mlx_array_free(array);
+    free(export);
+  }
+  return capsule;
+}
+
+/* An array, whether the consumer knows DLPack 1.0, and whether the memory is a copy, which it may write to. */
+static PyObject *to_capsule(PyObject *module, PyObject *arguments) {
+  PyObject *object;
+  int versioned, copied;
+  mlx_array own, array, kept;
+  (void)module;
+  if (!PyArg_ParseTuple(arguments, "O!pp:to_capsule", owner_class, &object, &versioned, &copied)) {
+    return NULL;
+  }
+  own = own_handle((mlx_array){array_of(object)});
+  array = own;
+  if (!own.ctx || !compute(&array, &kept)) {
+    mlx_array_free(own);
+    return NULL;
+  }
+  mlx_array_free(kept);
+  return capsule_of(own, versioned, copied ? COPIED : READ_ONLY);
 }
 
 /* None, or the device (1, 0), which is the CPU. */
@@ -48,27 +136,6 @@ static bool read_version(PyObject *version, bool *versioned) {
   return true;
 }
 
-/* The array is computed; the capsule has a handle of its own. */
-static PyObject *capsule_of(mlx_array array, bool versioned) {
-  mlx_array kept = {0};
-  if (mlx_array_set(&kept, array)) {
-    raise_last_error();
-    return NULL;
-  }
-  const void *data = mlx_array_size(kept) ? elements_of(kept) : NULL;
-  int bits = 8 * (int)mlx_array_itemsize(kept), code = code_of(mlx_array_dtype(kept));
-  void *tensor = (void *)glue_dlpack_new((intptr_t)kept.ctx, data, code, bits, versioned, READ_ONLY);
-  if (!tensor) {
-    return PyErr_NoMemory();
-  }
-  PyCapsule_Destructor destructor = (PyCapsule_Destructor)glue_dlpack_destructor();
-  PyObject *capsule = PyCapsule_New(tensor, glue_dlpack_name(versioned), destructor);
-  if (!capsule) {
-    versioned ? delete_versioned(tensor) : delete_plain(tensor);
-  }
-  return capsule;
-}
-
 /* self, stream, max_version, dl_device, copy. Python makes copies, and waits for what is not computed yet. */
 static PyObject *dlpack(Value *v) {
   bool available = false, versioned;
@@ -77,10 +144,102 @@ static PyObject *dlpack(Value *v) {
       _mlx_array_is_available(&available, v[0].array) || !available) {
     return left_to_python;
   }
-  return capsule_of(v[0].array, versioned);
+  mlx_array own = own_handle(v[0].array);
+  return own.ctx ? capsule_of(own, versioned, READ_ONLY) : NULL;
 }
 
 /* --- in --- */
+
+/* Devices whose memory the CPU reads: its own, and memory pinned or managed by CUDA or ROCm. */
+static bool is_readable(int device) {
+  return device == 1 || device == 3 || device == 11 || device == 13;
+}
+
+/* The dtype of elements, or -1 for others. */
+static int dtype_of_elements(DLDataType type) {
+  for (int dtype = 0; dtype < DTYPES && type.lanes == 1; dtype++) {
+    if (code_of(dtype) == type.code && 8 * mlx_dtype_size((mlx_dtype)dtype) == type.bits) {
+      return dtype;
+    }
+  }
+  return -1;
+}
+
+static char *copy_axis(char *to, const char *from, const DLTensor *tensor, const int64_t *strides, int axis, size_t size) {
+  if (axis == tensor->ndim) {
+    memcpy(to, from, size);
+    return to + size;
+  }
+  for (int64_t i = 0; i < tensor->shape[axis]; i++) {
+    to = copy_axis(to, from + i * strides[axis] * (int64_t)size, tensor, strides, axis + 1, size);
+  }
+  return to;
+}
+
+/* Its elements in row order, in new memory. */
+static char *elements_in_rows(const DLTensor *tensor, size_t count, size_t size) {
+  int64_t strides[MOST_INTS], step = 1;
+  char *memory = PyMem_Malloc(count * size + 1);
+  for (int i = tensor->ndim - 1; i >= 0; i--) {
+    strides[i] = tensor->strides ? tensor->strides[i] : step;
+    step *= tensor->shape[i];
+  }
+  if (memory && count) {
+    copy_axis(memory, (const char *)tensor->data + tensor->byte_offset, tensor, strides, 0, size);
+  }
+  return memory;
+}
+
+static PyObject *array_of_tensor(const DLTensor *tensor, int dtype) {
+  int shape[MOST_INTS];
+  size_t count = 1, size = mlx_dtype_size((mlx_dtype)dtype);
+  for (int i = 0; i < tensor->ndim && i < MOST_INTS; i++) {
+    shape[i] = (int)tensor->shape[i];
+    count *= (size_t)tensor->shape[i];
+  }
+  char *memory = elements_in_rows(tensor, count, size);
+  if (!memory) {
+    return PyErr_NoMemory();
+  }
+  mlx_array made = mlx_array_new_data(memory, shape, tensor->ndim, (mlx_dtype)dtype);
+  PyMem_Free(memory);
+  return one(made);
+}
+
+static bool has_fitting_axes(const DLTensor *tensor) {
+  bool fits = tensor->ndim >= 0 && tensor->ndim <= MOST_INTS;
+  for (int i = 0; i < tensor->ndim && fits; i++) {
+    fits = tensor->shape[i] >= 0 && tensor->shape[i] <= INT32_MAX;
+  }
+  return fits;
+}
+
+/* The array of what a capsule describes, copied. */
+static PyObject *from_capsule(PyObject *module, PyObject *capsule) {
+  const DLTensor *tensor = NULL;
+  char text[160];
+  (void)module;
+  if (PyCapsule_IsValid(capsule, VERSIONED_NAME)) {
+    tensor = &((DLManagedTensorVersioned *)PyCapsule_GetPointer(capsule, VERSIONED_NAME))->dl_tensor;
+  } else if (PyCapsule_IsValid(capsule, PLAIN_NAME)) {
+    tensor = &((DLManagedTensor *)PyCapsule_GetPointer(capsule, PLAIN_NAME))->dl_tensor;
+  }
+  int dtype = tensor ? dtype_of_elements(tensor->dtype) : -1;
+  if (tensor && dtype >= 0 && is_readable(tensor->device.device_type) && has_fitting_axes(tensor)) {
+    return array_of_tensor(tensor, dtype);
+  }
+  if (!tensor) {
+    snprintf(text, sizeof text, "value: expected a DLPack capsule that nobody has taken");
+  } else if (!is_readable(tensor->device.device_type)) {
+    snprintf(text, sizeof text, "value: expected memory that the CPU reads, got DLPack device type %d; copy it to the CPU first",
+             tensor->device.device_type);
+  } else {
+    snprintf(text, sizeof text, "value: expected elements of one of MLX's dtypes on at most %d axes of 32 bits, got %d bits of kind %d",
+             MOST_INTS, tensor->dtype.bits, tensor->dtype.code);
+  }
+  raise_error(MLXFFI_ERROR_INVALID_ARGUMENT, text);
+  return NULL;
+}
 
 /* Whether it exports its memory itself. */
 static bool is_exporter(PyObject *object) {
@@ -105,3 +264,60 @@ const Row exchange_rows[] = {
   {"from_dlpack", "oo", from_dlpack},
   {NULL, NULL, NULL},
 };
+
+/* --- memory --- */
+
+/* The bytes that elements of a shape take; -1 for too many, or sizes that are none. */
+static Py_ssize_t bytes_for(const int *shape, Py_ssize_t ndim, mlx_dtype dtype) {
+  Py_ssize_t bytes = (Py_ssize_t)mlx_dtype_size(dtype);
+  for (Py_ssize_t i = 0; i < ndim && bytes >= 0; i++) {
+    bytes = shape[i] < 0 || (shape[i] && bytes > PY_SSIZE_T_MAX / shape[i]) ? -1 : bytes * shape[i];
+  }
+  return bytes;
+}
+
+static PyObject *copied(PyObject *memory, const int *shape, Py_ssize_t ndim, mlx_dtype dtype) {
+  const void *start;
+  Py_ssize_t bytes, wanted = bytes_for(shape, ndim, dtype);
+  if (PyObject_AsReadBuffer(memory, &start, &bytes)) {
+    return NULL;
+  }
+  if (bytes != wanted) {
+    PyErr_Format(PyExc_ValueError, "array_of_bytes(): expected %zd bytes for the shape, got %zd", wanted, bytes);
+    return NULL;
+  }
+  return one(mlx_array_new_data(start, shape, (int)ndim, dtype));
+}
+
+/* An array of the bytes of a contiguous buffer, a shape and a Dtype, copied. */
+static PyObject *array_of_bytes(PyObject *module, PyObject *arguments) {
+  PyObject *memory, *sizes, *dtype, *made = NULL;
+  (void)module;
+  if (!PyArg_ParseTuple(arguments, "OO!O:array_of_bytes", &memory, &PyTuple_Type, &sizes, &dtype)) {
+    return NULL;
+  }
+  Py_ssize_t ndim = PyTuple_Size(sizes);
+  int number = read_dtype(dtype), *shape = PyMem_Malloc((size_t)(ndim + 1) * sizeof *shape);
+  bool read = shape && number >= 0;
+  for (Py_ssize_t i = 0; i < ndim && read; i++) {
+    read = read_int32(&shape[i], PyTuple_GetItem(sizes, i));
+  }
+  if (read) {
+    made = copied(memory, shape, ndim, (mlx_dtype)number);
+  } else {
+    PyErr_Format(PyExc_TypeError, "array_of_bytes(): expected a tuple of ints and a Dtype, got %R and %R", sizes, dtype);
+  }
+  PyMem_Free(shape);
+  return made;
+}
+
+static PyMethodDef functions[] = {
+  {"to_capsule", to_capsule, METH_VARARGS, "A DLPack capsule over the memory of an array."},
+  {"from_capsule", from_capsule, METH_O, "A copy of what a DLPack capsule describes."},
+  {"array_of_bytes", array_of_bytes, METH_VARARGS, "An array with a copy of bytes, a shape and a dtype."},
+  {NULL, NULL, 0, NULL},
+};
+
+bool init_exchange(PyObject *module) {
+  return PyModule_AddFunctions(module, functions) == 0;
+}

@@ -140,21 +140,20 @@ static bool from_numbers(mlx_array *made, const Contents *contents, PyObject *li
 }
 
 static int array_dtype(PyObject *object) {
-  mlx_array array = {array_of(object, (PyTypeObject *)array_class)};
+  mlx_array array = {array_of(object)};
   return array.ctx ? (int)mlx_array_dtype(array) : -1;
 }
 
 static bool from_array(mlx_array *made, PyObject *object, int dtype) {
-  mlx_array array = {array_of(object, (PyTypeObject *)array_class)};
+  mlx_array array = {array_of(object)};
   if (!array.ctx) {
     return false;
   }
   if (dtype < 0 || dtype == (int)mlx_array_dtype(array)) {
     return mlx_array_set(made, array) == 0;
   }
-  mlx_stream stream = glue_stream(0);
+  mlx_stream stream = mlxffi_default_stream();
   int failed = mlx_astype(made, array, (mlx_dtype)dtype, stream);
-  glue_stream_done(0, stream);
   return !failed;
 }
 
@@ -179,9 +178,8 @@ static bool from_arrays(mlx_array *made, PyObject *list) {
     read = read && row.ctx && mlx_vector_array_append_value(rows, row) == 0 && like_first(rows, row);
     mlx_array_free(row);
   }
-  mlx_stream stream = glue_stream(0);
+  mlx_stream stream = mlxffi_default_stream();
   read = read && mlx_stack(made, rows, stream) == 0;
-  glue_stream_done(0, stream);
   mlx_vector_array_free(rows);
   return read;
 }
@@ -236,7 +234,7 @@ static PyObject *initialize(Value *v) {
   mlx_array made = {0};
   PyObject *self = v[0].object;
   int dtype = v[2].given ? (int)v[2].integer : -1;
-  if (!PyObject_TypeCheck(self, (PyTypeObject *)array_class) || !from_value(&made, v[1].object, dtype)) {
+  if (!PyObject_TypeCheck(self, (PyTypeObject *)told.array) || !from_value(&made, v[1].object, dtype)) {
     return left_to_python;
   }
   PyObject *same = replaced(self, made);
@@ -249,10 +247,9 @@ static PyObject *initialize(Value *v) {
 
 /* A copy, also where an array would do. */
 static bool copy_array(mlx_array *made, PyObject *object, int dtype) {
-  mlx_array copy = {0}, array = {array_of(object, (PyTypeObject *)array_class)};
-  mlx_stream stream = glue_stream(0);
+  mlx_array copy = {0}, array = {array_of(object)};
+  mlx_stream stream = mlxffi_default_stream();
   bool copied = array.ctx && mlx_copy(&copy, array, stream) == 0;
-  glue_stream_done(0, stream);
   *made = !copied || dtype < 0 ? copy : converted(copy, dtype);
   return made->ctx != NULL;
 }

@@ -14,4 +14,8 @@ bool from_buffer(mlx_array *made, PyObject *object, int dtype);
 /* An array of a list or tuple of numbers; false, without an exception, for what is left to Python. */
 bool array_of_list(mlx_array *made, PyObject *list);
 
+/* In the stable ABI of every version, though headers have left it out since 3.13 (PEP 384). */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+extern int PyObject_AsReadBuffer(PyObject *object, const void **memory, Py_ssize_t *size);
+
 #endif

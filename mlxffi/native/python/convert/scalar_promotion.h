@@ -7,14 +7,13 @@
 #include <stdint.h>
 
 #include "mlx/c/mlx.h"
-#include "streams.h"
+#include "mlxffi/mlxffi.h"
 
 /* A 0-d array of another dtype: `made` is given up. */
 static inline mlx_array converted(mlx_array made, int dtype) {
   mlx_array result = {0};
-  mlx_stream stream = glue_stream(0);
+  mlx_stream stream = mlxffi_default_stream();
   mlx_astype(&result, made, (mlx_dtype)dtype, stream);
-  glue_stream_done(0, stream);
   mlx_array_free(made);
   return result;
 }

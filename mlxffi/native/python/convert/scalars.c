@@ -121,10 +121,6 @@ bool write_number(void *target, int dtype, PyObject *object) {
 
 /* --- buffers --- */
 
-/* In the stable ABI of every version, though headers have left it out since 3.13 (PEP 384). */
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-extern int PyObject_AsReadBuffer(PyObject *object, const void **memory, Py_ssize_t *size);
-
 /* The dtype of elements that are copied as they are; -1 for others. */
 static int dtype_of(const char *format, Py_ssize_t itemsize) {
   static const char letters[] = "?BHIQbhiqefd";

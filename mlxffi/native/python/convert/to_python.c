@@ -135,10 +135,6 @@ static PyObject *length(Value *v) {
   return mlx_array_ndim(v[0].array) ? PyLong_FromLong(mlx_array_shape(v[0].array)[0]) : left_to_python;
 }
 
-static PyObject *dtype(Value *v) {
-  return dtype_object(mlx_array_dtype(v[0].array));
-}
-
 /* --- all of them --- */
 
 typedef struct {
@@ -193,7 +189,6 @@ const Row value_rows[] = {
   {"index of", "a", as_index},
   {"format", "ao", format},
   {"length", "a", length},
-  {"dtype", "a", dtype},
   {"tolist", "a", to_list},
   {NULL, NULL, NULL},
 };

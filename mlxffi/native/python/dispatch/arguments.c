@@ -5,20 +5,12 @@
 
 #include <string.h>
 
-PyObject *array_class;
-
-/* Told by Python: the Dtypes by number, and what stands for streams. */
-#define DTYPES 14
-PyObject *stream_class, *device_class;
-static PyObject *dtypes[DTYPES], *device_types[2];
-
 bool is_array(PyObject *object) {
-  return (PyObject *)Py_TYPE(object) == array_class;
+  return (PyObject *)Py_TYPE(object) == told.array;
 }
 
 PyObject *dtype_object(int number) {
-  Py_INCREF(dtypes[number]);
-  return dtypes[number];
+  return Py_NewRef(PyTuple_GetItem(told.dtypes, number));
 }
 
 /* --- numbers --- */
@@ -74,6 +66,7 @@ int read_ints(int *target, PyObject *sequence) {
 }
 
 static bool read_one_or_more(Value *value, PyObject *object) {
+  value->ints = value->few;
   if (PyLong_CheckExact(object)) {
     value->count = ONE_INT;
     return read_int32(value->ints, object);
@@ -109,9 +102,9 @@ bool spread(Value *value, int count) {
 }
 
 int read_dtype(PyObject *object) {
-  for (int number = 0; number < DTYPES; number++) {
-    if (dtypes[number] == object) {
-      return object ? number : -1;
+  for (int number = 0; told.dtypes && number < DTYPES; number++) {
+    if (PyTuple_GetItem(told.dtypes, number) == object) {
+      return number;
     }
   }
   return -1;
@@ -133,12 +126,11 @@ bool is_inexact(mlx_array array) {
 /* --- streams --- */
 
 int device_type_of(PyObject *object) {
-  return object == device_types[0] ? MLX_CPU : object == device_types[1] ? MLX_GPU : -1;
+  return object == told.cpu ? MLX_CPU : object == told.gpu ? MLX_GPU : -1;
 }
 
 PyObject *device_type_object(int type) {
-  Py_INCREF(device_types[type]);
-  return device_types[type];
+  return Py_NewRef(type == MLX_CPU ? told.cpu : told.gpu);
 }
 
 bool read_device(mlx_device *device, bool *made, PyObject *object) {
@@ -155,7 +147,7 @@ bool read_device(mlx_device *device, bool *made, PyObject *object) {
 static bool read_stream(Value *value, PyObject *object) {
   value->stream = (mlx_stream){0};
   if (object == Py_None) {
-    value->stream = glue_stream(0);
+    value->stream = mlxffi_default_stream();
     return true;
   }
   value->stream.ctx = stream_of(object);
@@ -174,20 +166,10 @@ static bool read_stream(Value *value, PyObject *object) {
   return value->owned;
 }
 
-static void free_stream(Value *value) {
-  if (value->given) {
-    if (value->owned) {
-      mlx_stream_free(value->stream);
-    }
-  } else {
-    glue_stream_done(0, value->stream);
-  }
-}
-
 /* --- arrays --- */
 
 static bool read_array(Value *value, PyObject *object) {
-  value->array.ctx = is_array(object) ? array_of(object, Py_TYPE(object)) : NULL;
+  value->array.ctx = is_array(object) ? array_of(object) : NULL;
   return value->array.ctx != NULL;
 }
 
@@ -212,7 +194,7 @@ static bool read_vector(Value *value, PyObject *object) {
     all = is_array(list ? PyList_GetItem(object, i) : PyTuple_GetItem(object, i));
   }
   value->vector = (mlx_vector_array){0};
-  if (!all || pack_all(&value->vector, (PyTypeObject *)array_class, object) != PACKED) {
+  if (!all || pack_all(&value->vector, object) != PACKED) {
     PyErr_Clear();
     return false;
   }
@@ -239,7 +221,7 @@ static bool make_like(Value *value, int dtype) {
 bool number_beside(mlx_array *made, mlx_array array, PyObject *object) {
   Value value = {.object = object};
   if (is_array(object)) {
-    value.array.ctx = array_of(object, (PyTypeObject *)array_class);
+    value.array.ctx = array_of(object);
     return value.array.ctx && mlx_array_set(made, value.array) == 0;
   }
   bool found = make_like(&value, mlx_array_dtype(array));
@@ -251,7 +233,7 @@ bool number_beside(mlx_array *made, mlx_array array, PyObject *object) {
 bool match_likes(Value *values, const char *letters) {
   int dtype = -1;
   for (int i = 0; letters[i]; i++) {
-    if (letters[i] == 'l' && values[i].array.ctx) {
+    if ((letters[i] == 'l' || letters[i] == '=') && values[i].array.ctx) {
       dtype = mlx_array_dtype(values[i].array);
     }
   }
@@ -263,14 +245,27 @@ bool match_likes(Value *values, const char *letters) {
   return true;
 }
 
+bool own(Value *value) {
+  mlx_array made = {0};
+  if (value->owned || !value->array.ctx) {
+    return true;
+  }
+  made = own_handle(value->array);
+  value->array = made;
+  value->owned = made.ctx;
+  return value->owned;
+}
+
 /* --- all of them --- */
 
 bool read_value(Value *value, char letter, PyObject *object) {
   value->object = object;
   value->given = object != Py_None;
   value->owned = false;
+  value->made = NULL;
   switch (letter) {
     case 'a':
+    case '=':
       return read_array(value, object);
     case 'A':
       value->array.ctx = NULL;
@@ -298,10 +293,12 @@ bool read_value(Value *value, char letter, PyObject *object) {
     case 'f':
       return read_number(&value->number, object);
     case 'n':
+      value->ints = value->few;
       value->count = read_ints(value->ints, object);
       return value->count >= 0;
     case 'x':
       value->count = 0;
+      value->ints = value->few;
       return !value->given || read_one_or_more(value, object);
     case 'N':
       return read_one_or_more(value, object);
@@ -312,6 +309,17 @@ bool read_value(Value *value, char letter, PyObject *object) {
       return (value->integer = read_dtype(object)) >= 0;
     case 's':
       return read_stream(value, object);
+    case 'G':
+      value->handle = value->given ? group_of(object) : NULL;
+      return value->handle || !value->given;
+    case 'p': {
+      mlx_device device;
+      bool read = read_device(&device, &value->owned, object);
+      value->handle = device.ctx;
+      return read;
+    }
+    case 'T':
+      return (value->integer = device_type_of(object)) >= 0;
     case 't':
       return read_text(value, object);
     case 'v':
@@ -321,128 +329,59 @@ bool read_value(Value *value, char letter, PyObject *object) {
   }
 }
 
+static void free_owned(Value *value, char letter) {
+  switch (letter) {
+    case 's':
+      mlx_stream_free(value->stream);
+      break;
+    case 'v':
+      mlx_vector_array_free(value->vector);
+      break;
+    case 'n':
+    case 'N':
+    case 'x':
+      PyMem_Free(value->ints);
+      break;
+    case 'q':
+      PyMem_Free(value->longs);
+      break;
+    case 'p':
+      mlx_device_free((mlx_device){value->handle});
+      break;
+    case 'V':
+      mlx_vector_string_free((mlx_vector_string){value->handle});
+      break;
+    case 'M':
+      mlx_map_string_to_array_free((mlx_map_string_to_array){value->handle});
+      break;
+    case 'S':
+      mlx_map_string_to_string_free((mlx_map_string_to_string){value->handle});
+      break;
+    default:
+      mlx_array_free(value->array);
+  }
+}
+
 void free_values(Value *values, const char *letters, int count) {
   for (int i = 0; i < count; i++) {
-    if (letters[i] == 's') {
-      free_stream(&values[i]);
-    } else if (values[i].owned && letters[i] == 'v') {
-      mlx_vector_array_free(values[i].vector);
-    } else if (values[i].owned) {
-      mlx_array_free(values[i].array);
+    if (values[i].owned) {
+      free_owned(&values[i], letters[i]);
     }
+    Py_XDECREF(values[i].made);
   }
 }
 
-/* --- results --- */
-
-PyObject *one(mlx_array made) {
-  return adopt_new(array_class, made);
-}
-
-PyObject *listed(mlx_vector_array made) {
-  PyObject *list = share_all(array_class, made);
-  mlx_vector_array_free(made);
-  return list;
-}
-
-PyObject *tupled(mlx_vector_array made) {
-  PyObject *list = listed(made);
-  PyObject *tuple = list ? PyList_AsTuple(list) : NULL;
-  Py_XDECREF(list);
-  return tuple;
-}
-
-PyObject *pair(mlx_array first, mlx_array second) {
-  PyObject *a = adopt_new(array_class, first), *b = a ? adopt_new(array_class, second) : NULL;
-  PyObject *both = b ? PyTuple_Pack(2, a, b) : NULL;
-  Py_XDECREF(a);
-  Py_XDECREF(b);
-  return both;
-}
-
-/* An array object with the value of a fresh array; everybody who refers to the object sees it. */
-PyObject *replaced(PyObject *array, mlx_array made) {
-  if (!made.ctx) {
-    raise_last_error();
-    return NULL;
-  }
-  PyObject *handle = PyLong_FromVoidPtr(made.ctx), *before = ((ArrayOwner *)array)->handle;
-  if (!handle) {
-    mlx_array_free(made);
-    return NULL;
-  }
-  ((ArrayOwner *)array)->handle = handle;
-  if (before) {
-    mlx_array_free((mlx_array){PyLong_AsVoidPtr(before)});
-    Py_DECREF(before);
-  }
-  Py_INCREF(array);
-  return array;
-}
-
-/* --- told by Python --- */
-
-#define CATEGORIES 8
-static char promotions[DTYPES * DTYPES];
-static PyObject *categories[CATEGORIES];
-static long members_of[CATEGORIES]; /* a bit for each dtype */
+/* --- what dtypes are to each other --- */
 
 int promoted(int a, int b) {
-  return promotions[a * DTYPES + b];
+  return PyBytes_AsString(told.promotions)[a * DTYPES + b];
 }
 
 PyObject *is_in_category(int dtype, PyObject *category) {
   for (int i = 0; i < CATEGORIES; i++) {
-    if (categories[i] == category) {
-      return PyBool_FromLong(members_of[i] >> dtype & 1);
+    if (PyTuple_GetItem(told.categories, i) == category) {
+      return PyBool_FromLong(PyLong_AsLong(PyTuple_GetItem(told.members, i)) >> dtype & 1);
     }
   }
   return left_to_python;
-}
-
-PyObject *owner_relate(PyObject *module, PyObject *arguments) {
-  (void)module;
-  PyObject *table, *names, *members;
-  if (!PyArg_ParseTuple(arguments, "O!O!O!", &PyBytes_Type, &table, &PyTuple_Type, &names, &PyTuple_Type, &members)) {
-    return NULL;
-  }
-  if (PyBytes_Size(table) != sizeof promotions || PyTuple_Size(names) != CATEGORIES ||
-      PyTuple_Size(members) != CATEGORIES) {
-    PyErr_SetString(PyExc_ValueError, "relate: expected a dtype for each pair of them, and the members of 8 categories");
-    return NULL;
-  }
-  memcpy(promotions, PyBytes_AsString(table), sizeof promotions);
-  for (int i = 0; i < CATEGORIES; i++) {
-    Py_XDECREF(categories[i]);
-    categories[i] = PyTuple_GetItem(names, i);
-    Py_INCREF(categories[i]);
-    members_of[i] = PyLong_AsLong(PyTuple_GetItem(members, i));
-  }
-  if (PyErr_Occurred()) {
-    return NULL;
-  }
-  Py_RETURN_NONE;
-}
-
-PyObject *owner_read_as(PyObject *module, PyObject *arguments) {
-  (void)module;
-  PyObject *array, *all, *stream, *device, *cpu, *gpu;
-  if (!PyArg_ParseTuple(arguments, "OO!OOOO", &array, &PyTuple_Type, &all, &stream, &device, &cpu, &gpu)) {
-    return NULL;
-  }
-  if (PyTuple_Size(all) != DTYPES) {
-    PyErr_Format(PyExc_ValueError, "dtypes: expected %d, got %zd", DTYPES, PyTuple_Size(all));
-    return NULL;
-  }
-  for (int i = 0; i < DTYPES; i++) {
-    dtypes[i] = PyTuple_GetItem(all, i);
-    Py_INCREF(dtypes[i]);
-  }
-  PyObject **places[] = {&array_class, &stream_class, &device_class, &device_types[0], &device_types[1]};
-  PyObject *found[] = {array, stream, device, cpu, gpu};
-  for (int i = 0; i < 5; i++) {
-    Py_INCREF(found[i]);
-    *places[i] = found[i];
-  }
-  Py_RETURN_NONE;
 }

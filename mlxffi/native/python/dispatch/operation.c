@@ -111,7 +111,7 @@ static PyObject *operation_called(PyObject *object, PyObject *const *arguments, 
   Operation *self = (Operation *)object;
   Py_ssize_t count = (Py_ssize_t)(flagged & COUNT_MASK);
   PyObject *places[MOST_PARAMETERS] = {NULL};
-  if (array_class && place(self, places, arguments, count, names)) {
+  if (told.array && place(self, places, arguments, count, names)) {
     Py_ssize_t rest = count > self->positional ? count - self->positional : 0;
     PyObject *result = call_row(self, places, arguments + self->positional, rest);
     if (result != left_to_python) {
@@ -215,11 +215,9 @@ static PyTypeObject *operation_class;
 /* --- from functions --- */
 
 static const Row *const tables[] = {
-#ifndef MLXFFI_PLAIN_MLXC
   generated_rows, operator_rows, shape_rows, numeric_rows, fft_rows,
   creation_rows, value_rows, literal_rows, update_rows, process_rows,
   text_rows, exchange_rows,
-#endif
   NULL,
 };
 
@@ -319,15 +317,8 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
   return made;
 }
 
-PyObject *owner_read_as(PyObject *module, PyObject *arguments);
-PyObject *owner_relate(PyObject *module, PyObject *arguments);
-PyObject *owner_compute_with(PyObject *module, PyObject *function);
-
 static PyMethodDef functions[] = {
   {"operation", new_operation, METH_VARARGS, "An operation: the name of its row, the function, and one that has the parameters that C reads."},
-  {"compute_with", owner_compute_with, METH_O, "Set the function that refuses to compute in a forked process."},
-  {"relate", owner_relate, METH_VARARGS, "Say which dtypes meet in which, and which lie in the categories."},
-  {"read_as", owner_read_as, METH_VARARGS, "Say which classes and objects arguments are: array, Dtypes, Stream, Device, cpu, gpu."},
   {NULL, NULL, 0, NULL},
 };
 

@@ -1,14 +1,23 @@
-/* Operations: functions of mlxffi.core that C calls with the arguments that they usually get.
+/* Functions of C for Python, by rows of a table. A row says how arguments are read, a letter for each, and what is called
+ * with them:
  *
- * A row of a table says how the arguments are read, a letter for each parameter, and what is called with them:
- *
- *   a array   A array or None   l array or number   o any object   m the same, or none at all
+ *   a array   A array or None   l array or number   = array beside a number, which gets the result
+ *   o any object   m the same, or none at all
  *   i int     I int or None     u unsigned int      b bool      B bool or None   f number   F number or None
  *   n ints in a list or tuple   N the same, or one int          x the same, one int, or None
  *   d Dtype   D Dtype or None   s a stream or None              t str            v arrays in a list or tuple
+ *   G Group or None             p Device or DeviceType          T DeviceType
  *   * what `*arguments` takes: the last letter, as it stands behind all others in the function's code
  *
- * Anything else is left to the function in Python that an operation stands for: it has the words for what is wrong. */
+ * and, in functions of the ABI only:
+ *
+ *   q ints of 64 bits           y str or None       V strs      M dict of arrays by str           S dict of strs by str
+ *   k bytes
+ *   and those of objects/handle.h
+ *
+ * Operations (operation.c) are functions of mlxffi.core that C calls with the arguments that they usually get; anything
+ * else is left to the function in Python that an operation stands for. Functions of the ABI (abi.c) are called by such
+ * Python: they convert what can be converted, and have the words for what is wrong. */
 
 #ifndef MLXFFI_OPERATION_H
 #define MLXFFI_OPERATION_H
@@ -16,7 +25,7 @@
 #include "native.h"
 
 #define MOST_INTS 16
-#define MOST_PARAMETERS 16
+#define MOST_PARAMETERS 24
 
 /* `count` of Value where a parameter that takes several ints got one. */
 #define ONE_INT -1
@@ -28,11 +37,14 @@ typedef struct {
   mlx_array array;
   mlx_vector_array vector;
   mlx_stream stream;
+  void *handle; /* of the other kinds, and of lists and dicts of strs */
   const char *text;
+  int64_t *longs;
   int64_t integer;
   double number;
-  int count, ints[MOST_INTS];
+  int count, *ints, few[MOST_INTS]; /* ints: `count` of them, in `few` where they fit */
   bool given, flag, owned; /* given: not None; owned: it is freed after the call */
+  PyObject *made;          /* what the object was converted to, until the call is done */
 } Value;
 
 /* What a call gives where it leaves the arguments to Python after all. */
@@ -43,16 +55,14 @@ typedef struct {
   PyObject *(*call)(Value *values);
 } Row;
 
-/* The tables: generated/operations.c, and ops/ and others for what is not regular. mlxffi.core is not for somebody else's
- * mlx-c: a build against one has none. */
+/* The operations: generated/operations.c, and ops/ and others for what is not regular. */
 extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], fft_rows[], creation_rows[],
   value_rows[], literal_rows[], update_rows[], process_rows[], text_rows[], exchange_rows[];
 
-/* --- the classes and objects that arguments are compared with; NULL until Python has told --- */
+/* --- the classes and objects that arguments are compared with --- */
 
 bool is_array(PyObject *object); /* of exactly that class */
 PyObject *dtype_object(int number);
-extern PyObject *stream_class, *device_class;
 
 /* --- objects/device.c --- */
 
@@ -66,15 +76,16 @@ bool device_place(PyObject *object, int *type, int *index);
 PyObject *new_device(mlx_device device);
 PyObject *new_stream(mlx_stream stream);
 
-/* --- objects/stream_context.c and objects/group.c --- */
+/* --- objects/stream_context.c and objects/handle.c --- */
 
 /* A block in which a Stream, Device or the like is the default, as the result of an operation. */
 PyObject *new_context(PyObject *chosen);
-/* An object that owns what C has just made; an empty one stands for an error, which is raised. */
-PyObject *new_group(mlx_distributed_group group);
+/* What the Handle of a Group owns; NULL, without an exception, for anything else. */
+void *group_of(PyObject *object);
 
 /* --- what arguments are, and what results become --- */
 
+/* False, without an exception, for what is not read as it lies. */
 bool read_value(Value *value, char letter, PyObject *object);
 bool match_likes(Value *values, const char *letters);
 void free_values(Value *values, const char *letters, int count);
@@ -108,10 +119,21 @@ PyObject *element_at(const void *at, int dtype);
 /* Sizes or axes given one by one, or as one sequence; -1 for anything else, or more than MOST_INTS. */
 int read_rest(int *target, const Value *rest);
 
-PyObject *one(mlx_array made);
+/* An array gets a handle of its own, for a call that gives up the GIL. */
+bool own(Value *value);
+
 PyObject *listed(mlx_vector_array made);
 PyObject *tupled(mlx_vector_array made);
 PyObject *pair(mlx_array first, mlx_array second);
+PyObject *text_of(mlx_string made);
+PyObject *texts_of(mlx_vector_string made);
+PyObject *ints_in(mlx_vector_int made);
+PyObject *arrays_by_name(mlx_map_string_to_array made);
+PyObject *texts_by_name(mlx_map_string_to_string made);
+PyObject *none_after(int failed);
+/* NULL, after the exception for the failure of a call: that of a callback, or the thread's last error. */
+PyObject *failed_call(void);
+/* The array object itself, with the value of a fresh array. */
 PyObject *replaced(PyObject *array, mlx_array made);
 
 #endif

@@ -4,6 +4,29 @@
 
 #include "dispatch/operation.h"
 
+static PyObject *call_get_default_device(Value *v) {
+  (void)v;
+  mlx_device dev = {0};
+  int failed = mlx_get_default_device(&dev);
+  return failed ? failed_call() : new_device(dev);
+}
+
+static PyObject *call_set_default_device(Value *v) {
+  return none_after(mlx_set_default_device((mlx_device){v[0].handle}));
+}
+
+static PyObject *call_device_is_available(Value *v) {
+  bool avail = {0};
+  int failed = mlx_device_is_available(&avail, (mlx_device){v[0].handle});
+  return failed ? failed_call() : PyBool_FromLong(avail);
+}
+
+static PyObject *call_device_count(Value *v) {
+  int count = {0};
+  int failed = mlx_device_count(&count, (mlx_device_type)v[0].integer);
+  return failed ? failed_call() : PyLong_FromLong(count);
+}
+
 static PyObject *call_abs(Value *v) {
   mlx_array res = {0};
   mlx_abs(&res, v[0].array, v[1].stream);
@@ -1067,15 +1090,21 @@ static PyObject *call_fast_layer_norm(Value *v) {
   return one(res);
 }
 
-static PyObject *call_fast_rms_norm(Value *v) {
+static PyObject *call_fast_gated_delta_update(Value *v) {
+  mlx_vector_array res = {0};
+  mlx_fast_gated_delta_update(&res, v[0].array, v[1].array, v[2].array, v[3].array, v[4].array, v[5].array, v[6].array, v[7].stream);
+  return listed(res);
+}
+
+static PyObject *call_fft_fftfreq(Value *v) {
   mlx_array res = {0};
-  mlx_fast_rms_norm(&res, v[0].array, v[1].array, (float)v[2].number, v[3].stream);
+  mlx_fft_fftfreq(&res, (int)v[0].integer, (double)v[1].number, v[2].stream);
   return one(res);
 }
 
-static PyObject *call_fast_cross_entropy(Value *v) {
+static PyObject *call_fft_rfftfreq(Value *v) {
   mlx_array res = {0};
-  mlx_fast_cross_entropy(&res, v[0].array, v[1].array, v[2].stream);
+  mlx_fft_rfftfreq(&res, (int)v[0].integer, (double)v[1].number, v[2].stream);
   return one(res);
 }
 
@@ -1129,6 +1158,12 @@ static PyObject *call_linalg_inv(Value *v) {
   return one(res);
 }
 
+static PyObject *call_linalg_lu(Value *v) {
+  mlx_vector_array res = {0};
+  mlx_linalg_lu(&res, v[0].array, v[1].stream);
+  return tupled(res);
+}
+
 static PyObject *call_linalg_lu_factor(Value *v) {
   mlx_array res_0 = {0};
   mlx_array res_1 = {0};
@@ -1180,7 +1215,141 @@ static PyObject *call_linalg_slogdet(Value *v) {
   return pair(res_0, res_1);
 }
 
+static PyObject *call_random_key(Value *v) {
+  mlx_array res = {0};
+  mlx_random_key(&res, (uint64_t)v[0].integer);
+  return one(res);
+}
+
+static PyObject *call_random_split_num(Value *v) {
+  mlx_array res = {0};
+  mlx_random_split_num(&res, v[0].array, (int)v[1].integer, v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_all_gather(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_all_gather(&res, v[0].array, (mlx_distributed_group){v[1].handle}, v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_all_max(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_all_max(&res, v[0].array, (mlx_distributed_group){v[1].handle}, v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_all_min(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_all_min(&res, v[0].array, (mlx_distributed_group){v[1].handle}, v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_all_sum(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_all_sum(&res, v[0].array, (mlx_distributed_group){v[1].handle}, v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_recv(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_recv(&res, v[0].ints, ints_of(&v[0]), (mlx_dtype)v[1].integer, (int)v[2].integer, (mlx_distributed_group){v[3].handle}, v[4].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_recv_like(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_recv_like(&res, v[0].array, (int)v[1].integer, (mlx_distributed_group){v[2].handle}, v[3].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_send(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_send(&res, v[0].array, (int)v[1].integer, (mlx_distributed_group){v[2].handle}, v[3].stream);
+  return one(res);
+}
+
+static PyObject *call_distributed_sum_scatter(Value *v) {
+  mlx_array res = {0};
+  mlx_distributed_sum_scatter(&res, v[0].array, (mlx_distributed_group){v[1].handle}, v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_clear_cache(Value *v) {
+  (void)v;
+  return none_after(mlx_clear_cache());
+}
+
+static PyObject *call_get_active_memory(Value *v) {
+  (void)v;
+  size_t res = {0};
+  int failed = mlx_get_active_memory(&res);
+  return failed ? failed_call() : PyLong_FromSize_t(res);
+}
+
+static PyObject *call_get_cache_memory(Value *v) {
+  (void)v;
+  size_t res = {0};
+  int failed = mlx_get_cache_memory(&res);
+  return failed ? failed_call() : PyLong_FromSize_t(res);
+}
+
+static PyObject *call_get_memory_limit(Value *v) {
+  (void)v;
+  size_t res = {0};
+  int failed = mlx_get_memory_limit(&res);
+  return failed ? failed_call() : PyLong_FromSize_t(res);
+}
+
+static PyObject *call_get_peak_memory(Value *v) {
+  (void)v;
+  size_t res = {0};
+  int failed = mlx_get_peak_memory(&res);
+  return failed ? failed_call() : PyLong_FromSize_t(res);
+}
+
+static PyObject *call_reset_peak_memory(Value *v) {
+  (void)v;
+  return none_after(mlx_reset_peak_memory());
+}
+
+static PyObject *call_set_cache_limit(Value *v) {
+  size_t res = {0};
+  int failed = mlx_set_cache_limit(&res, (size_t)v[0].integer);
+  return failed ? failed_call() : PyLong_FromSize_t(res);
+}
+
+static PyObject *call_set_memory_limit(Value *v) {
+  size_t res = {0};
+  int failed = mlx_set_memory_limit(&res, (size_t)v[0].integer);
+  return failed ? failed_call() : PyLong_FromSize_t(res);
+}
+
+static PyObject *call_set_wired_limit(Value *v) {
+  size_t res = {0};
+  int failed = mlx_set_wired_limit(&res, (size_t)v[0].integer);
+  return failed ? failed_call() : PyLong_FromSize_t(res);
+}
+
+static PyObject *call_metal_is_available(Value *v) {
+  (void)v;
+  bool res = {0};
+  int failed = mlx_metal_is_available(&res);
+  return failed ? failed_call() : PyBool_FromLong(res);
+}
+
+static PyObject *call_cuda_is_available(Value *v) {
+  (void)v;
+  bool res = {0};
+  int failed = mlx_cuda_is_available(&res);
+  return failed ? failed_call() : PyBool_FromLong(res);
+}
+
 const Row generated_rows[] = {
+  {"get_default_device", "", call_get_default_device},
+  {"set_default_device", "p", call_set_default_device},
+  {"device_is_available", "p", call_device_is_available},
+  {"device_count", "T", call_device_count},
   {"abs", "ls", call_abs},
   {"add", "lls", call_add},
   {"addmm", "aaaffs", call_addmm},
@@ -1331,8 +1500,9 @@ const Row generated_rows[] = {
   {"unstack_axis", "ais", call_unstack_axis},
   {"vecdot", "aais", call_vecdot},
   {"fast_layer_norm", "aAAfs", call_fast_layer_norm},
-  {"fast_rms_norm", "aAfs", call_fast_rms_norm},
-  {"fast_cross_entropy", "aas", call_fast_cross_entropy},
+  {"fast_gated_delta_update", "aaaaaAAs", call_fast_gated_delta_update},
+  {"fft_fftfreq", "ifs", call_fft_fftfreq},
+  {"fft_rfftfreq", "ifs", call_fft_rfftfreq},
   {"linalg_cholesky", "abs", call_linalg_cholesky},
   {"linalg_cholesky_inv", "abs", call_linalg_cholesky_inv},
   {"linalg_cross", "aais", call_linalg_cross},
@@ -1341,6 +1511,7 @@ const Row generated_rows[] = {
   {"linalg_eigvals", "as", call_linalg_eigvals},
   {"linalg_eigvalsh", "ats", call_linalg_eigvalsh},
   {"linalg_inv", "as", call_linalg_inv},
+  {"linalg_lu", "as", call_linalg_lu},
   {"linalg_lu_factor", "as", call_linalg_lu_factor},
   {"linalg_pinv", "as", call_linalg_pinv},
   {"linalg_qr", "as", call_linalg_qr},
@@ -1349,5 +1520,26 @@ const Row generated_rows[] = {
   {"linalg_tri_inv", "abs", call_linalg_tri_inv},
   {"linalg_det", "as", call_linalg_det},
   {"linalg_slogdet", "as", call_linalg_slogdet},
+  {"random_key", "u", call_random_key},
+  {"random_split_num", "ais", call_random_split_num},
+  {"distributed_all_gather", "lGs", call_distributed_all_gather},
+  {"distributed_all_max", "lGs", call_distributed_all_max},
+  {"distributed_all_min", "lGs", call_distributed_all_min},
+  {"distributed_all_sum", "lGs", call_distributed_all_sum},
+  {"distributed_recv", "ndiGs", call_distributed_recv},
+  {"distributed_recv_like", "liGs", call_distributed_recv_like},
+  {"distributed_send", "liGs", call_distributed_send},
+  {"distributed_sum_scatter", "lGs", call_distributed_sum_scatter},
+  {"clear_cache", "", call_clear_cache},
+  {"get_active_memory", "", call_get_active_memory},
+  {"get_cache_memory", "", call_get_cache_memory},
+  {"get_memory_limit", "", call_get_memory_limit},
+  {"get_peak_memory", "", call_get_peak_memory},
+  {"reset_peak_memory", "", call_reset_peak_memory},
+  {"set_cache_limit", "u", call_set_cache_limit},
+  {"set_memory_limit", "u", call_set_memory_limit},
+  {"set_wired_limit", "u", call_set_wired_limit},
+  {"metal_is_available", "", call_metal_is_available},
+  {"cuda_is_available", "", call_cuda_is_available},
   {NULL, NULL, NULL},
 };

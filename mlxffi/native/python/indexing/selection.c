@@ -21,7 +21,7 @@ static bool add_pick(Selection *selection, PyObject *item, int size) {
   *positions = (mlx_array){0};
   selection->axes[at] = axis;
   selection->made[at] = !is_array(item);
-  if (selection->made[at] ? !array_of_list(positions, item) : !(positions->ctx = array_of(item, Py_TYPE(item)))) {
+  if (selection->made[at] ? !array_of_list(positions, item) : !(positions->ctx = array_of(item))) {
     return false;
   }
   note_place(selection);

@@ -7,7 +7,6 @@
 #define MLXFFI_SELECTION_H
 
 #include "dispatch/operation.h"
-#include "streams.h"
 
 #include "indexing/slice_key.h"
 

@@ -166,7 +166,7 @@ static bool update(mlx_array *made, mlx_array array, PyObject *key, mlx_array va
 }
 
 static bool is_mask(PyObject *key, mlx_array *mask) {
-  mask->ctx = is_array(key) ? array_of(key, Py_TYPE(key)) : NULL;
+  mask->ctx = is_array(key) ? array_of(key) : NULL;
   return mask->ctx && mlx_array_dtype(*mask) == MLX_BOOL;
 }
 
@@ -213,9 +213,8 @@ static PyObject *item_at(mlx_array array, PyObject *key) {
   mlx_array made = {0};
   bool read = read_selection(&selection, array, key, true);
   if (read) {
-    mlx_stream stream = glue_stream(0);
+    mlx_stream stream = mlxffi_default_stream();
     made = selected(&selection, array, stream);
-    glue_stream_done(0, stream);
   }
   free_selection(&selection);
   return read ? one(made) : left_to_python;
@@ -245,9 +244,8 @@ static PyObject *get_item(Value *v) {
 
 static PyObject *set_item(Value *v) {
   mlx_array made = {0};
-  mlx_stream stream = glue_stream(0);
+  mlx_stream stream = mlxffi_default_stream();
   bool read = put(&made, v[0].array, v[1].object, v[2].object, stream);
-  glue_stream_done(0, stream);
   PyObject *same = read ? replaced(v[0].object, made) : NULL;
   if (!same) {
     return read ? NULL : left_to_python;
@@ -263,16 +261,15 @@ static PyObject *update_at(Value *v, How how, Inverse *inverse) {
   if (!read_part(v[0].object, &owner, &key)) {
     return left_to_python;
   }
-  array.ctx = is_array(owner) ? array_of(owner, Py_TYPE(owner)) : NULL;
+  array.ctx = is_array(owner) ? array_of(owner) : NULL;
   /* Python knows the inverse of numbers beside integers. */
   bool plain = !inverse || is_array(v[1].object) || (array.ctx && is_inexact(array));
   if (!array.ctx || key == Py_None || key == Py_Ellipsis || !plain) {
     return left_to_python;
   }
-  mlx_stream stream = glue_stream(0);
+  mlx_stream stream = mlxffi_default_stream();
   bool read = values_for(&values, array, v[1].object, inverse, stream);
   read = read && update(&made, array, key, values, how, stream);
-  glue_stream_done(0, stream);
   return read ? one(made) : left_to_python;
 }
 

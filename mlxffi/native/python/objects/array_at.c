@@ -10,7 +10,7 @@ typedef struct {
   PyObject *array, *key;
 } PartOwner;
 
-static PyObject *part_owner, *part_class;
+static PyObject *part_owner;
 
 bool part_array(PyObject *object, PyObject **array) {
   bool part = part_owner && PyObject_TypeCheck(object, (PyTypeObject *)part_owner);
@@ -24,7 +24,7 @@ bool read_part(PyObject *object, PyObject **array, PyObject **key) {
 }
 
 PyObject *new_part(PyObject *array, PyObject *key) {
-  PyObject *made = PyType_GenericAlloc((PyTypeObject *)part_class, 0);
+  PyObject *made = PyType_GenericAlloc((PyTypeObject *)told.array_at, 0);
   if (made) {
     Py_INCREF(array);
     Py_XINCREF(key);
@@ -72,26 +72,8 @@ static PyType_Slot slots[] = {
 #define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC)
 static PyType_Spec spec = {"mlxffi._native.PartOwner", sizeof(PartOwner), 0, FLAGS, slots};
 
-static PyObject *parts_are(PyObject *module, PyObject *type) {
-  (void)module;
-  Py_INCREF(type);
-  Py_XDECREF(part_class);
-  part_class = type;
-  Py_RETURN_NONE;
-}
-
-static PyMethodDef functions[] = {
-  {"parts_are", parts_are, METH_O, "Set the class, derived from PartOwner, of what `array.at` gives."},
-  {NULL, NULL, 0, NULL},
-};
-
 bool init_parts(PyObject *module) {
   part_owner = PyType_FromSpec(&spec);
-  if (!part_owner) {
-    return false;
-  }
-  part_class = part_owner;
-  Py_INCREF(part_owner);
-  Py_INCREF(part_owner);
-  return PyModule_AddObject(module, "PartOwner", part_owner) == 0 && PyModule_AddFunctions(module, functions) == 0;
+  Py_XINCREF(part_owner); /* for this file, beside the module's */
+  return part_owner && PyModule_AddObject(module, "PartOwner", part_owner) == 0;
 }

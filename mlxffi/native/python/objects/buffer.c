@@ -8,14 +8,12 @@
 
 #include <string.h>
 
-static PyObject *require_no_fork;
-
 bool compute(mlx_array *array, mlx_array *kept) {
   bool available = false;
   *kept = (mlx_array){0};
   int failed = _mlx_array_is_available(&available, *array);
   if (!failed && !available) {
-    PyObject *allowed = require_no_fork ? PyObject_CallFunction(require_no_fork, "s", "eval") : NULL;
+    PyObject *allowed = told.require_no_fork ? PyObject_CallFunction(told.require_no_fork, "s", "eval") : NULL;
     if (!allowed) {
       return false;
     }
@@ -60,7 +58,7 @@ typedef struct {
 
 /* Arrays of mlxffi.core can. */
 static bool can_be_written(PyObject *self) {
-  return array_class && PyObject_TypeCheck(self, (PyTypeObject *)array_class);
+  return told.array && PyObject_TypeCheck(self, (PyTypeObject *)told.array);
 }
 
 static void give_back(Lent *lent) {
@@ -149,10 +147,10 @@ static void fill(Buffer *view, PyObject *self, Lent *lent, int flags) {
 }
 
 int lend_buffer(PyObject *self, Buffer *view, int flags) {
-  mlx_array array = {array_of(self, Py_TYPE(self))};
+  mlx_array array = {array_of(self)};
   view->obj = NULL;
   if (!array.ctx) {
-    raise_closed();
+    raise_empty();
     return -1;
   }
   if ((flags & BUFFER_WRITABLE) && !can_be_written(self)) {
@@ -178,12 +176,4 @@ int lend_buffer(PyObject *self, Buffer *view, int flags) {
 void take_back_buffer(PyObject *self, Buffer *view) {
   (void)self;
   give_back(view->internal);
-}
-
-PyObject *owner_compute_with(PyObject *module, PyObject *function) {
-  (void)module;
-  Py_INCREF(function);
-  Py_XDECREF(require_no_fork);
-  require_no_fork = function;
-  Py_RETURN_NONE;
 }

@@ -81,7 +81,7 @@ PyObject *new_device(mlx_device device) {
   if (!device.ctx || mlx_device_get_type(&kind, device) || mlx_device_get_index(&index, device)) {
     raise_last_error();
   } else {
-    made = PyType_GenericAlloc((PyTypeObject *)device_class, 0);
+    made = PyType_GenericAlloc((PyTypeObject *)told.device, 0);
   }
   if (!made) {
     mlx_device_free(device);
@@ -92,6 +92,17 @@ PyObject *new_device(mlx_device device) {
   self->type = (int)kind;
   self->index = index;
   return made;
+}
+
+/* The handle stays, for a call may be using it. */
+static bool rename_device(DeviceOwner *self) {
+  mlx_device other = mlx_device_new_type((mlx_device_type)self->type, self->index);
+  bool renamed = other.ctx && !mlx_device_set(&self->device, other);
+  mlx_device_free(other);
+  if (!renamed) {
+    raise_last_error();
+  }
+  return renamed;
 }
 
 static bool read_place(DeviceOwner *self, PyObject *kind, PyObject *index) {
@@ -106,11 +117,9 @@ static bool read_place(DeviceOwner *self, PyObject *kind, PyObject *index) {
     PyErr_Format(PyExc_TypeError, "index: expected an int of 32 bits, got %R", index);
     return false;
   }
-  mlx_device_free(self->device);
-  self->device = (mlx_device){0};
   self->type = type;
   self->index = (int)number;
-  return true;
+  return !self->device.ctx || rename_device(self);
 }
 
 static int device_init(PyObject *self, PyObject *arguments, PyObject *named) {
@@ -203,7 +212,7 @@ PyObject *new_stream(mlx_stream stream) {
     raise_last_error();
     return NULL;
   }
-  PyObject *made = PyType_GenericAlloc((PyTypeObject *)stream_class, 0);
+  PyObject *made = PyType_GenericAlloc((PyTypeObject *)told.stream, 0);
   if (made) {
     ((StreamOwner *)made)->stream = stream;
   } else {

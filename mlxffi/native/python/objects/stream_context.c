@@ -10,19 +10,17 @@ typedef struct {
   PyObject *chosen, *before;
 } ContextOwner;
 
-static PyObject *context_owner, *context_class, *thread_local_class;
-
 static bool may_be_chosen(PyObject *object) {
   int type, index;
   return stream_of(object) || device_place(object, &type, &index) ||
-         (thread_local_class && PyObject_TypeCheck(object, (PyTypeObject *)thread_local_class));
+         PyObject_TypeCheck(object, (PyTypeObject *)told.thread_local_stream);
 }
 
 PyObject *new_context(PyObject *chosen) {
   if (!may_be_chosen(chosen)) {
     return left_to_python;
   }
-  PyObject *made = PyType_GenericAlloc((PyTypeObject *)context_class, 0);
+  PyObject *made = PyType_GenericAlloc((PyTypeObject *)told.stream_context, 0);
   if (made) {
     Py_INCREF(chosen);
     ((ContextOwner *)made)->chosen = chosen;
@@ -184,31 +182,7 @@ static PyType_Slot slots[] = {
 #define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC)
 static PyType_Spec spec = {"mlxffi._native.ContextOwner", sizeof(ContextOwner), 0, FLAGS, slots};
 
-static PyObject *contexts_are(PyObject *module, PyObject *arguments) {
-  PyObject *context, *thread_local;
-  (void)module;
-  if (!PyArg_ParseTuple(arguments, "OO", &context, &thread_local)) {
-    return NULL;
-  }
-  Py_INCREF(context);
-  Py_INCREF(thread_local);
-  context_class = context;
-  thread_local_class = thread_local;
-  Py_RETURN_NONE;
-}
-
-static PyMethodDef functions[] = {
-  {"contexts_are", contexts_are, METH_VARARGS, "Set the classes StreamContext, derived from ContextOwner, and ThreadLocalStream."},
-  {NULL, NULL, 0, NULL},
-};
-
 bool init_contexts(PyObject *module) {
-  context_owner = PyType_FromSpec(&spec);
-  if (!context_owner) {
-    return false;
-  }
-  context_class = context_owner;
-  Py_INCREF(context_owner);
-  Py_INCREF(context_owner);
-  return PyModule_AddObject(module, "ContextOwner", context_owner) == 0 && PyModule_AddFunctions(module, functions) == 0;
+  PyObject *type = PyType_FromSpec(&spec);
+  return type && PyModule_AddObject(module, "ContextOwner", type) == 0;
 }

@@ -49,7 +49,7 @@ static bool read_filling(mlx_array *made, bool *lent, PyObject *object, int dtyp
   int64_t integer;
   *lent = is_array(object);
   if (*lent) {
-    made->ctx = array_of(object, (PyTypeObject *)array_class);
+    made->ctx = array_of(object);
   } else if (PyFloat_CheckExact(object)) {
     double number = PyFloat_AsDouble(object);
     *made = dtype < 0 || dtype == MLX_COMPLEX64 ? mlx_array_new_float32((float)number) : beside_float(dtype, number);

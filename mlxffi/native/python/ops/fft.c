@@ -90,42 +90,6 @@ SEVERAL(irfft2, true)
 SEVERAL(rfftn, false)
 SEVERAL(irfftn, true)
 
-typedef int Shift(mlx_array *result, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s);
-
-/* a, axes, stream */
-static PyObject *shifted(Shift *call, Value *v) {
-  mlx_array made = {0};
-  int ndim = (int)mlx_array_ndim(v[0].array);
-  if (!v[1].given && ndim > MOST_INTS) {
-    return left_to_python;
-  }
-  for (int i = 0; !v[1].given && i < ndim; i++) {
-    v[1].ints[i] = i;
-  }
-  call(&made, v[0].array, v[1].ints, v[1].given ? ints_of(&v[1]) : (size_t)ndim, v[2].stream);
-  return one(made);
-}
-
-static PyObject *fftshift(Value *v) {
-  return shifted(mlx_fft_fftshift, v);
-}
-
-static PyObject *ifftshift(Value *v) {
-  return shifted(mlx_fft_ifftshift, v);
-}
-
-static PyObject *fftfreq(Value *v) {
-  mlx_array made = {0};
-  mlx_fft_fftfreq(&made, (int)v[0].integer, v[1].number, v[2].stream);
-  return one(made);
-}
-
-static PyObject *rfftfreq(Value *v) {
-  mlx_array made = {0};
-  mlx_fft_rfftfreq(&made, (int)v[0].integer, v[1].number, v[2].stream);
-  return one(made);
-}
-
 #define ROW_ONE(name) {"fft_" #name, "aIits", name}
 #define ROW_SEVERAL(name) {"fft_" #name, "axxts", name}
 
@@ -142,9 +106,5 @@ const Row fft_rows[] = {
   ROW_SEVERAL(irfft2),
   ROW_SEVERAL(rfftn),
   ROW_SEVERAL(irfftn),
-  {"fft_fftshift", "axs", fftshift},
-  {"fft_ifftshift", "axs", ifftshift},
-  {"fft_fftfreq", "ifs", fftfreq},
-  {"fft_rfftfreq", "ifs", rfftfreq},
   {NULL, NULL, NULL},
 };

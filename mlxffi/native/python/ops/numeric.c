@@ -128,24 +128,6 @@ static PyObject *norm(Value *v) {
   return one(made);
 }
 
-static PyObject *svd(Value *v) {
-  mlx_vector_array made = {0};
-  mlx_array values = {0};
-  mlx_linalg_svd(&made, v[0].array, v[1].flag, v[2].stream);
-  if (v[1].flag || !made.ctx) {
-    return tupled(made);
-  }
-  mlx_vector_array_get(&values, made, 0);
-  mlx_vector_array_free(made);
-  return one(values);
-}
-
-static PyObject *lu(Value *v) {
-  mlx_vector_array made = {0};
-  mlx_linalg_lu(&made, v[0].array, v[1].stream);
-  return tupled(made);
-}
-
 /* --- sums of products --- */
 
 static PyObject *tensordot(Value *v) {
@@ -300,8 +282,6 @@ const Row numeric_rows[] = {
   {"std method", "axbiIs", std_method},
   {"var method", "axbiIs", var_method},
   {"linalg_norm", "aoxbs", norm},
-  {"linalg_svd", "abs", svd},
-  {"linalg_lu", "as", lu},
   {"tensordot", "aaos", tensordot},
   {"conv_general", "aaNNNNibs", conv_general},
   {"convolve", "aats", convolve},

@@ -1,24 +1,21 @@
 /* The operators of arrays as operations (see operation.h): forward, reflected and in place. */
 
 #include "dispatch/operation.h"
-#include "streams.h"
 
 typedef int Binary(mlx_array *result, const mlx_array a, const mlx_array b, const mlx_stream s);
 typedef int Unary(mlx_array *result, const mlx_array a, const mlx_stream s);
 
 static mlx_array binary(Binary *call, mlx_array a, mlx_array b) {
   mlx_array made = {0};
-  mlx_stream stream = glue_stream(0);
+  mlx_stream stream = mlxffi_default_stream();
   call(&made, a, b, stream);
-  glue_stream_done(0, stream);
   return made;
 }
 
 static mlx_array unary(Unary *call, mlx_array a) {
   mlx_array made = {0};
-  mlx_stream stream = glue_stream(0);
+  mlx_stream stream = mlxffi_default_stream();
   call(&made, a, stream);
-  glue_stream_done(0, stream);
   return made;
 }
 
@@ -111,9 +108,8 @@ static PyObject *matrix_transposed(Value *v) {
   for (int i = 0; i < ndim; i++) {
     axes[i] = i < ndim - 2 ? i : 2 * ndim - 3 - i;
   }
-  mlx_stream stream = glue_stream(0);
+  mlx_stream stream = mlxffi_default_stream();
   mlx_transpose_axes(&made, v[0].array, axes, (size_t)ndim, stream);
-  glue_stream_done(0, stream);
   return one(made);
 }
 
@@ -126,7 +122,7 @@ static PyObject *imaginary_part(Value *v) {
 }
 
 #define ROWS_FORWARD(name) {#name " forward", "ll", name##_forward}
-#define ROWS_BOTH(name) ROWS_FORWARD(name), {#name " in place", "ll", name##_in_place}
+#define ROWS_BOTH(name) ROWS_FORWARD(name), {#name " in place", "=l", name##_in_place}
 #define ROWS_ALL(name) ROWS_BOTH(name), {#name " reflected", "ll", name##_reflected}
 
 const Row operator_rows[] = {

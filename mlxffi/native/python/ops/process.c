@@ -1,132 +1,14 @@
-/* Memory, devices and streams of the process, what is computed before what, and what dtypes are to each other, as operations (see operation.h). */
+/* Default streams, what is computed before what, and what dtypes are to each other, as operations (see operation.h). */
 
 #include "dispatch/operation.h"
 
 #include <string.h>
 
-static PyObject *none_after(int failed) {
-  if (failed) {
-    raise_last_error();
-    return NULL;
-  }
-  Py_RETURN_NONE;
-}
-
-static PyObject *flag_after(int failed, bool flag) {
-  if (failed) {
-    raise_last_error();
-    return NULL;
-  }
-  return PyBool_FromLong(flag);
-}
-
-static PyObject *bytes_after(int failed, size_t bytes) {
-  if (failed) {
-    raise_last_error();
-    return NULL;
-  }
-  return PyLong_FromSize_t(bytes);
-}
-
-/* --- memory --- */
-
-#define READ(name)                                \
-  static PyObject *name(Value *v) {               \
-    size_t bytes = 0;                             \
-    (void)v;                                      \
-    int failed = mlx_##name(&bytes);              \
-    return bytes_after(failed, bytes);            \
-  }
-#define LIMIT(name)                                            \
-  static PyObject *name(Value *v) {                            \
-    size_t before = 0;                                         \
-    int failed = mlx_##name(&before, (size_t)v[0].integer);    \
-    return bytes_after(failed, before);                        \
-  }
-
-READ(get_active_memory)
-READ(get_peak_memory)
-READ(get_cache_memory)
-READ(get_memory_limit)
-LIMIT(set_memory_limit)
-LIMIT(set_cache_limit)
-LIMIT(set_wired_limit)
-
-static PyObject *clear_cache(Value *v) {
-  (void)v;
-  return none_after(mlx_clear_cache());
-}
-
-static PyObject *reset_peak_memory(Value *v) {
-  (void)v;
-  return none_after(mlx_reset_peak_memory());
-}
-
-/* --- devices and streams --- */
-
-static PyObject *metal_is_available(Value *v) {
-  bool found = false;
-  (void)v;
-  int failed = mlx_metal_is_available(&found);
-  return flag_after(failed, found);
-}
-
-static PyObject *cuda_is_available(Value *v) {
-  bool found = false;
-  (void)v;
-  int failed = mlx_cuda_is_available(&found);
-  return flag_after(failed, found);
-}
-
-static PyObject *distributed_is_available(Value *v) {
-  return PyBool_FromLong(mlx_distributed_is_available(v[0].text));
-}
-
-static PyObject *device_is_available(Value *v) {
-  mlx_device device;
-  bool made, found = false;
-  if (!read_device(&device, &made, v[0].object)) {
-    return left_to_python;
-  }
-  int failed = mlx_device_is_available(&found, device);
-  if (made) {
-    mlx_device_free(device);
-  }
-  return flag_after(failed, found);
-}
-
-static PyObject *set_default_device(Value *v) {
-  mlx_device device;
-  bool made;
-  if (!read_device(&device, &made, v[0].object)) {
-    return left_to_python;
-  }
-  int failed = mlx_set_default_device(device);
-  if (made) {
-    mlx_device_free(device);
-  }
-  return none_after(failed);
-}
-
-static PyObject *device_count(Value *v) {
-  int count = 0, type = device_type_of(v[0].object);
-  if (type < 0) {
-    return left_to_python;
-  }
-  int failed = mlx_device_count(&count, (mlx_device_type)type);
-  return bytes_after(failed, (size_t)count);
-}
+/* --- streams --- */
 
 static PyObject *set_default_stream(Value *v) {
   mlx_stream stream = {stream_of(v[0].object)};
   return stream.ctx ? none_after(mlx_set_default_stream(stream)) : left_to_python;
-}
-
-static PyObject *default_device(Value *v) {
-  mlx_device device = {0};
-  (void)v;
-  mlx_get_default_device(&device);
-  return new_device(device);
 }
 
 /* Python knows how many devices there are. */
@@ -187,47 +69,6 @@ static PyObject *depends(Value *v) {
   return one(made);
 }
 
-/* --- between processes --- */
-
-static const char *const backends[] = {"any", "mpi", "nccl", "jaccl", "ring"};
-
-/* strict, backend, all_gather_factory */
-static PyObject *distributed_init(Value *v) {
-  bool known = false;
-  for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
-    known |= !strcmp(v[1].text, backends[i]);
-  }
-  if (!known || v[2].object != Py_None) {
-    return left_to_python;
-  }
-  mlx_distributed_group group = {0};
-  mlx_distributed_init(&group, v[0].flag, v[1].text);
-  return new_group(group);
-}
-
-typedef int Collective(mlx_array *result, const mlx_array x, const mlx_distributed_group group, const mlx_stream s);
-
-/* x, group, stream; Python takes the handle of a group. */
-static PyObject *collective(Collective *call, Value *v) {
-  mlx_array made = {0};
-  if (v[1].given) {
-    return left_to_python;
-  }
-  call(&made, v[0].array, (mlx_distributed_group){0}, v[2].stream);
-  return one(made);
-}
-
-#define COLLECTIVE(name)                                   \
-  static PyObject *name(Value *v) {                        \
-    return collective(mlx_distributed_##name, v);          \
-  }
-
-COLLECTIVE(all_sum)
-COLLECTIVE(all_max)
-COLLECTIVE(all_min)
-COLLECTIVE(all_gather)
-COLLECTIVE(sum_scatter)
-
 /* --- dtypes --- */
 
 /* By the number of the dtype: its kind and its size in bytes. */
@@ -239,7 +80,7 @@ static int dtype_in(PyObject *object) {
   if (!is_array(object)) {
     return read_dtype(object);
   }
-  mlx_array array = {array_of(object, Py_TYPE(object))};
+  mlx_array array = {array_of(object)};
   return array.ctx ? (int)mlx_array_dtype(array) : -1;
 }
 
@@ -316,57 +157,15 @@ static PyObject *isdtype(Value *v) {
   return found < 0 ? left_to_python : PyBool_FromLong(found);
 }
 
-#define FEW_ARRAYS 16
-
-static PyObject *buffer_size(Value *v) {
-  mlx_array arrays[FEW_ARRAYS];
-  size_t bytes = 0, count = (size_t)v[0].count;
-  bool all = count <= FEW_ARRAYS;
-  for (size_t i = 0; i < count && all; i++) {
-    arrays[i].ctx = is_array(v[0].items[i]) ? array_of(v[0].items[i], Py_TYPE(v[0].items[i])) : NULL;
-    all = arrays[i].ctx != NULL;
-  }
-  if (!all) {
-    return left_to_python;
-  }
-  mlx_vector_array vector = mlx_vector_array_new_data(arrays, count);
-  int failed = !vector.ctx || mlx_get_array_buffer_size(&bytes, vector);
-  mlx_vector_array_free(vector);
-  return bytes_after(failed, bytes);
-}
-
 const Row process_rows[] = {
-  {"get_active_memory", "", get_active_memory},
-  {"get_peak_memory", "", get_peak_memory},
-  {"get_cache_memory", "", get_cache_memory},
-  {"get_memory_limit", "", get_memory_limit},
-  {"set_memory_limit", "u", set_memory_limit},
-  {"set_cache_limit", "u", set_cache_limit},
-  {"set_wired_limit", "u", set_wired_limit},
-  {"reset_peak_memory", "", reset_peak_memory},
-  {"clear_cache", "", clear_cache},
-  {"metal is_available", "", metal_is_available},
-  {"cuda is_available", "", cuda_is_available},
-  {"distributed is_available", "t", distributed_is_available},
-  {"device is_available", "o", device_is_available},
-  {"set_default_device", "o", set_default_device},
-  {"device_count", "o", device_count},
   {"set_default_stream", "o", set_default_stream},
-  {"default_device", "", default_device},
   {"default_stream", "o", default_stream},
   {"stream", "o", stream_context},
   {"compile_epoch", "", compile_epoch},
   {"disable_compile", "", disable_compile},
   {"enable_compile", "", enable_compile},
-  {"distributed init", "bto", distributed_init},
   {"isdtype", "oo", isdtype},
-  {"get_array_buffer_size", "*", buffer_size},
   {"depends", "aa", depends},
-  {"distributed_all_sum", "aos", all_sum},
-  {"distributed_all_max", "aos", all_max},
-  {"distributed_all_min", "aos", all_min},
-  {"distributed_all_gather", "aos", all_gather},
-  {"distributed_sum_scatter", "aos", sum_scatter},
   {"result_type", "*", result_type},
   {"can_cast", "oo", can_cast},
   {"issubdtype", "oo", issubdtype},

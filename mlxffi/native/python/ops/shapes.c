@@ -131,7 +131,7 @@ static PyObject *take(Value *v) {
   if (!is_array(v[1].object)) {
     return left_to_python;
   }
-  mlx_array indices = {array_of(v[1].object, (PyTypeObject *)array_class)};
+  mlx_array indices = {array_of(v[1].object)};
   if (!indices.ctx) {
     return left_to_python;
   }
@@ -183,7 +183,7 @@ static PyObject *slice_update_dynamic(Value *v) {
 /* The arrays of `*arguments`, lent; false where something else is among them, or too many. */
 static bool lend(mlx_array *arrays, const Value *rest) {
   for (int i = 0; i < rest->count && i < FEW; i++) {
-    arrays[i].ctx = is_array(rest->items[i]) ? array_of(rest->items[i], (PyTypeObject *)array_class) : NULL;
+    arrays[i].ctx = is_array(rest->items[i]) ? array_of(rest->items[i]) : NULL;
     if (!arrays[i].ctx) {
       return false;
     }
@@ -237,7 +237,7 @@ static PyObject *contractions(mlx_vector_int numbers) {
       group[count++] = number;
       continue;
     }
-    PyObject *tuple = shape_tuple(group, count);
+    PyObject *tuple = int_tuple(group, count);
     if (!tuple || PyList_Append(list, tuple)) {
       Py_CLEAR(list);
     }
@@ -314,7 +314,7 @@ static PyObject *broadcast_shapes(Value *v) {
       return left_to_python;
     }
   }
-  return v[0].count ? shape_tuple(shape + MOST_INTS - ndim, ndim) : left_to_python;
+  return v[0].count ? int_tuple(shape + MOST_INTS - ndim, ndim) : left_to_python;
 }
 
 /* --- margins --- */

@@ -2,32 +2,16 @@
 
 #include "native.h"
 
-/* Called with what a function returned, what that function is, and the class of its arrays: raises where the result is
- * not fit for that class. */
-static PyObject *check_result;
+#include <stdio.h>
 
-static bool is_fit(PyObject *result, PyObject *type, const char *what) {
-  PyObject *checked = check_result ? PyObject_CallFunction(check_result, "OsO", result, what, type) : NULL;
-  Py_XDECREF(checked);
-  return checked != NULL;
-}
-
-bool packed(mlx_vector_array *vector, PyObject *result, PyObject *type, const char *what) {
-  Packing packing = pack_all(vector, (PyTypeObject *)type, result);
-  if (packing == FAILED || (packing == PACKED && mlx_vector_array_size(*vector))) {
-    return packing == PACKED;
+bool packed(mlx_vector_array *vector, PyObject *result, const char *what) {
+  Packing packing = pack_all(vector, result);
+  if (packing == OTHERS) {
+    char text[160];
+    snprintf(text, sizeof text, "%s must return an array, or a list or tuple of arrays", what);
+    raise_error(MLXFFI_ERROR_OTHER, text);
   }
-  bool fit = is_fit(result, type, what);
-  if (fit && packing == PACKED) {
-    return true;
-  }
-  if (fit) {
-    raise_closed();
-  } else if (packing == PACKED) {
-    mlx_vector_array_free(*vector);
-  }
-  vector->ctx = NULL;
-  return false;
+  return packing == PACKED;
 }
 
 PyObject *ints(const int *values, size_t count) {
@@ -79,15 +63,3 @@ bool packed_ints(mlx_vector_int *vector, PyObject *list) {
   }
   return vector->ctx != NULL;
 }
-
-static PyObject *answers_check_with(PyObject *module, PyObject *function) {
-  (void)module;
-  Py_XDECREF(check_result);
-  check_result = Py_NewRef(function);
-  Py_RETURN_NONE;
-}
-
-PyMethodDef answer_functions[] = {
-  {"check_results_with", answers_check_with, METH_O, "Set the function that refuses what a callback must not return."},
-  {NULL, NULL, 0, NULL},
-};

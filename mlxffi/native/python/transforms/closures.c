@@ -6,7 +6,7 @@
  * all where the interpreter shuts down, which reads as a failure.
  */
 
-#include "native.h"
+#include "objects/handle.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -36,7 +36,6 @@ static void drop(void *payload) {
 static void release(Function *function) {
   living--;
   Py_DECREF(function->callee.function);
-  Py_DECREF(function->callee.type);
   free(function);
 }
 
@@ -59,7 +58,6 @@ static Function *new_function(Callee callee) {
     return NULL;
   }
   Py_INCREF(callee.function);
-  Py_INCREF(callee.type);
   living++;
   *function = (Function){callee, NULL};
   return function;
@@ -75,7 +73,7 @@ static PyObject *function_of(const Function *function) {
     PyErr_SetString(PyExc_RuntimeError, "the function of a transform is gone: the transform was freed while it ran");
     return NULL;
   }
-  return held ? PyObject_GetAttrString(held, "function") : NULL;
+  return Py_XNewRef(held);
 }
 
 /* --- exceptions on their way through C++ --- */
@@ -184,50 +182,45 @@ static PyObject *called(PyObject *function, PyObject *first, PyObject *second, P
   return result;
 }
 
-static bool answer(mlx_vector_array *res, PyObject *result, PyObject *type, const char *what) {
-  bool done = result && packed(res, result, type, what);
+static bool answer(mlx_vector_array *res, PyObject *result, const char *what) {
+  bool done = result && packed(res, result, what);
   Py_XDECREF(result);
   return done;
 }
 
 static int call_closure(mlx_vector_array *res, const mlx_vector_array inputs, void *payload) {
   const Function *function = payload;
-  PyObject *type = function->callee.type;
-  IN_PYTHON(answer(res, called(function_of(function), share_all(type, inputs), NULL, NULL), type, THE_FUNCTION))
+  IN_PYTHON(answer(res, called(function_of(function), share_all(inputs), NULL, NULL), THE_FUNCTION))
 }
 
 static int call_closure_kwargs(mlx_vector_array *res, const mlx_vector_array inputs, const mlx_map_string_to_array named,
                                void *payload) {
   const Function *function = payload;
-  PyObject *type = function->callee.type;
-  IN_PYTHON(answer(res, called(function_of(function), share_all(type, inputs), PyLong_FromVoidPtr(named.ctx), NULL), type,
-                   THE_FUNCTION))
+  IN_PYTHON(answer(res, called(function_of(function), share_all(inputs), named_arrays(named), NULL), THE_FUNCTION))
 }
 
 static int call_reverse_rule(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array cotangents,
                              const mlx_vector_array outputs, void *payload) {
   const Function *function = payload;
-  PyObject *type = function->callee.type;
-  IN_PYTHON(answer(res, called(function_of(function), share_all(type, primals), share_all(type, cotangents),
-                               share_all(type, outputs)), type, "the vjp rule"))
+  IN_PYTHON(answer(res, called(function_of(function), share_all(primals), share_all(cotangents),
+                               share_all(outputs)), "the vjp rule"))
 }
 
 static int call_forward_rule(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array tangents,
                              const int *argnums, size_t argnums_num, void *payload) {
   const Function *function = payload;
-  PyObject *type = function->callee.type;
-  IN_PYTHON(answer(res, called(function_of(function), share_all(type, primals), share_all(type, tangents),
-                               ints(argnums, argnums_num)), type, "the jvp rule"))
+  IN_PYTHON(answer(res, called(function_of(function), share_all(primals), share_all(tangents),
+                               ints(argnums, argnums_num)), "the jvp rule"))
 }
 
 /* A vectorisation rule returns a tuple of its outputs and of a list of their axes. */
-static bool answer_with_axes(mlx_vector_array *res, mlx_vector_int *axes, PyObject *result, PyObject *type) {
+static bool answer_with_axes(mlx_vector_array *res, mlx_vector_int *axes, PyObject *result) {
   bool pair = result && PyTuple_Check(result) && PyTuple_Size(result) == 2;
   if (result && !pair) {
     PyErr_SetString(PyExc_TypeError, "the vmap rule must return a tuple of outputs and axes");
   }
   bool done = pair && packed_ints(axes, PyTuple_GetItem(result, 1)) &&
-              packed(res, PyTuple_GetItem(result, 0), type, "the vmap rule");
+              packed(res, PyTuple_GetItem(result, 0), "the vmap rule");
   Py_XDECREF(result);
   return done;
 }
@@ -235,9 +228,8 @@ static bool answer_with_axes(mlx_vector_array *res, mlx_vector_int *axes, PyObje
 static int call_vmap_rule(mlx_vector_array *res, mlx_vector_int *out_axes, const mlx_vector_array inputs,
                           const int *in_axes, size_t in_axes_num, void *payload) {
   const Function *function = payload;
-  PyObject *type = function->callee.type;
-  IN_PYTHON(answer_with_axes(res, out_axes, called(function_of(function), share_all(type, inputs),
-                                     ints(in_axes, in_axes_num), NULL), type))
+  IN_PYTHON(answer_with_axes(res, out_axes, called(function_of(function), share_all(inputs),
+                                     ints(in_axes, in_axes_num), NULL)))
 }
 
 /* --- closures --- */
@@ -277,12 +269,12 @@ void end_trace(const Trace *trace) {
 }
 
 /* What a function returns that takes its arguments one by one: a single array as a list of it. */
-static PyObject *called_spread(PyObject *function, PyObject *type, PyObject *list) {
+static PyObject *called_spread(PyObject *function, PyObject *list) {
   PyObject *arguments = list ? PyList_AsTuple(list) : NULL;
   PyObject *result = arguments ? PyObject_Call(function, arguments, NULL) : NULL;
   Py_XDECREF(list);
   Py_XDECREF(arguments);
-  if (result && PyObject_TypeCheck(result, (PyTypeObject *)type)) {
+  if (result && PyObject_TypeCheck(result, (PyTypeObject *)owner_class)) {
     PyObject *single = PyTuple_Pack(1, result);
     Py_DECREF(result);
     result = single;
@@ -291,9 +283,8 @@ static PyObject *called_spread(PyObject *function, PyObject *type, PyObject *lis
 }
 
 static PyObject *called_traced(const Trace *trace, mlx_vector_array inputs) {
-  PyObject *function = trace->callee.function, *type = trace->callee.type;
-  PyObject *list = share_all(type, inputs);
-  return trace->spread ? called_spread(function, type, list) : called(Py_NewRef(function), list, NULL, NULL);
+  PyObject *function = trace->callee.function, *list = share_all(inputs);
+  return trace->spread ? called_spread(function, list) : called(Py_NewRef(function), list, NULL, NULL);
 }
 
 static int call_traced(mlx_vector_array *res, const mlx_vector_array inputs, void *unused) {
@@ -302,7 +293,7 @@ static int call_traced(mlx_vector_array *res, const mlx_vector_array inputs, voi
   if (!trace) {
     return 1;
   }
-  IN_PYTHON(answer(res, called_traced(trace, inputs), trace->callee.type, trace->what))
+  IN_PYTHON(answer(res, called_traced(trace, inputs), trace->what))
 }
 
 /* Made once, under the GIL; an empty one stands for an error, which is raised. */
@@ -319,53 +310,22 @@ mlx_closure traced_closure(void) {
 
 /* --- the module's part --- */
 
-static PyObject *handle(void *made) {
-  return made ? PyLong_FromVoidPtr(made) : NULL;
-}
-
-static PyObject *closures_new(PyObject *module, PyObject *arguments) {
-  int kind, weak;
-  Callee callee;
+static PyObject *closures_make(PyObject *module, PyObject *arguments) {
+  int named = false;
+  Callee callee = {NULL, false};
   (void)module;
-  if (!PyArg_ParseTuple(arguments, "iOO!p:new_closure", &kind, &callee.function, &PyType_Type, &callee.type, &weak)) {
+  if (!PyArg_ParseTuple(arguments, "O|p:closure", &callee.function, &named)) {
     return NULL;
   }
-  callee.weak = weak;
-  switch (kind) {
-    case 0:
-      return handle(new_closure(callee).ctx);
-    case 1:
-      return handle(new_closure_kwargs(callee).ctx);
-    case 2:
-      return handle(new_reverse_rule(callee).ctx);
-    case 3:
-      return handle(new_forward_rule(callee).ctx);
-    default:
-      return handle(new_vmap_rule(callee).ctx);
-  }
-}
-
-static PyObject *closures_traced(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  return handle(traced_closure().ctx);
+  callee.weak = PyWeakref_CheckRef(callee.function);
+  void *made = named ? new_closure_kwargs(callee).ctx : new_closure(callee).ctx;
+  return made ? new_handle(named ? 'K' : 'C', made) : NULL;
 }
 
 static PyObject *closures_living(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
   release_dropped();
   return PyLong_FromSsize_t(living);
-}
-
-static PyObject *closures_forget(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  forget_exception();
-  Py_RETURN_NONE;
-}
-
-static PyObject *closures_raise(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  raise_failure();
-  return NULL;
 }
 
 static PyObject *closures_stop(PyObject *module, PyObject *unused) {
@@ -375,12 +335,14 @@ static PyObject *closures_stop(PyObject *module, PyObject *unused) {
   Py_RETURN_NONE;
 }
 
-PyMethodDef closure_functions[] = {
-  {"new_closure", closures_new, METH_VARARGS, "A closure over a function, or over what a weak reference leads to."},
-  {"traced_closure", closures_traced, METH_NOARGS, "The closure over whatever is traced on the thread that calls it."},
+static PyMethodDef functions[] = {
+  {"closure", closures_make, METH_VARARGS, "A Handle of a closure over a function of arrays, and of a dict of named ones, or over what a weak reference leads to."},
   {"living_functions", closures_living, METH_NOARGS, "How many functions closures refer to."},
-  {"forget_exception", closures_forget, METH_NOARGS, "Forget what a callback raised."},
-  {"raise_failure", closures_raise, METH_NOARGS, "Raise what a callback raised, else the thread's last error."},
   {"stop_callbacks", closures_stop, METH_NOARGS, "Let no callback enter Python from now on."},
   {NULL, NULL, 0, NULL},
 };
+
+bool init_closures(PyObject *module) {
+  /* Made here, before anybody counts native objects. */
+  return traced_closure().ctx && PyModule_AddFunctions(module, functions) == 0;
+}

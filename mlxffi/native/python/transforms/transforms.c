@@ -5,13 +5,9 @@
  * gives the GIL up.
  */
 
-#include "native.h"
+#include "objects/handle.h"
 
 #include <string.h>
-
-#ifndef MLXFFI_PLAIN_MLXC
-#include "mlxffi/mlxffi.h"
-#endif
 
 /* --- arguments --- */
 
@@ -23,20 +19,12 @@ static bool has(const char *name, Py_ssize_t count, Py_ssize_t wanted) {
   return false;
 }
 
-static bool is_class(PyObject *type) {
-  if (PyType_Check(type)) {
-    return true;
-  }
-  PyErr_SetString(PyExc_TypeError, "expected the class of the arrays first");
-  return false;
-}
-
-/* Tells what is wrong with a list or tuple that should hold arrays of a class. */
-static void refuse(PyObject *type, PyObject *arrays) {
+/* Tells what is wrong with what should be a list or tuple of arrays. */
+static void refuse(PyObject *arrays) {
   Py_ssize_t size = PySequence_Size(arrays);
   for (Py_ssize_t i = 0; i < size; i++) {
     PyObject *item = PySequence_GetItem(arrays, i);
-    bool fit = item && PyObject_TypeCheck(item, (PyTypeObject *)type);
+    bool fit = item && PyObject_TypeCheck(item, (PyTypeObject *)owner_class);
     if (item && !fit) {
       PyErr_Format(PyExc_TypeError, "expected arrays, got %R", Py_TYPE(item));
     }
@@ -46,15 +34,15 @@ static void refuse(PyObject *type, PyObject *arrays) {
     }
   }
   if (size >= 0) {
-    raise_closed();
+    raise_empty();
   }
 }
 
 /* The arrays of a list or tuple as a new vector. */
-static bool take(mlx_vector_array *vector, PyObject *type, PyObject *arrays) {
-  Packing packing = pack_all(vector, (PyTypeObject *)type, arrays);
+static bool take(mlx_vector_array *vector, PyObject *arrays) {
+  Packing packing = pack_all(vector, arrays);
   if (packing == OTHERS) {
-    refuse(type, arrays);
+    refuse(arrays);
   }
   if (packing != PACKED) {
     vector->ctx = NULL;
@@ -64,23 +52,23 @@ static bool take(mlx_vector_array *vector, PyObject *type, PyObject *arrays) {
 
 /* --- results --- */
 
-static PyObject *list_of(PyObject *type, int failed, mlx_vector_array vector) {
+static PyObject *list_of(int failed, mlx_vector_array vector) {
   PyObject *list = NULL;
   if (failed) {
     raise_failure();
   } else {
     /* One that MLX swallowed. */
     forget_exception();
-    list = share_all(type, vector);
+    list = share_all(vector);
   }
   mlx_vector_array_free(vector);
   release_dropped();
   return list;
 }
 
-static PyObject *pair_of(PyObject *type, int failed, mlx_vector_array first, mlx_vector_array second) {
-  PyObject *left = list_of(type, failed, first);
-  PyObject *right = left ? share_all(type, second) : NULL;
+static PyObject *pair_of(int failed, mlx_vector_array first, mlx_vector_array second) {
+  PyObject *left = list_of(failed, first);
+  PyObject *right = left ? share_all(second) : NULL;
   PyObject *pair = right ? PyTuple_Pack(2, left, right) : NULL;
   mlx_vector_array_free(second);
   Py_XDECREF(left);
@@ -93,20 +81,17 @@ static PyObject *pair_of(PyObject *type, int failed, mlx_vector_array first, mlx
 typedef int Product(mlx_vector_array *, mlx_vector_array *, const mlx_closure, const mlx_vector_array,
                     const mlx_vector_array);
 
-/* The class of arrays, a function, its inputs, one array beside each input or output, and perhaps whether the function
- * takes its inputs one by one. */
+/* A function that takes its inputs one by one, the inputs, and one array beside each input or output. */
 static PyObject *product(Product *call, const char *what, PyObject *const *arguments, Py_ssize_t count) {
   mlx_closure traced = traced_closure();
   mlx_vector_array inputs = {0}, beside = {0}, outputs = {0}, products = {0};
   PyObject *pair = NULL;
-  bool spread = count == 5 && arguments[4] == Py_True;
-  if (traced.ctx && has(what, count, count == 5 ? 5 : 4) && is_class(arguments[0]) &&
-      take(&inputs, arguments[0], arguments[2]) && take(&beside, arguments[0], arguments[3])) {
-    Trace trace = {{arguments[1], arguments[0], false}, spread, what, NULL};
+  if (traced.ctx && has(what, count, 3) && take(&inputs, arguments[1]) && take(&beside, arguments[2])) {
+    Trace trace = {{arguments[0], false}, true, what, NULL};
     begin_trace(&trace);
     int failed = call(&outputs, &products, traced, inputs, beside);
     end_trace(&trace);
-    pair = pair_of(arguments[0], failed, outputs, products);
+    pair = pair_of(failed, outputs, products);
   }
   mlx_vector_array_free(inputs);
   mlx_vector_array_free(beside);
@@ -123,23 +108,45 @@ static PyObject *transforms_jvp(PyObject *module, PyObject *const *arguments, Py
   return product(&mlx_jvp, "[jvp] the function", arguments, count);
 }
 
-/* The class of arrays, a function, the closure that differentiates whatever is traced, and the inputs. */
+/* What differentiates whatever is traced by the first so many arrays. */
+static PyObject *transforms_gradient_closure(PyObject *module, PyObject *number) {
+  (void)module;
+  mlx_closure traced = traced_closure();
+  mlx_closure_value_and_grad made = {0};
+  size_t count = PyLong_AsSize_t(number);
+  int *argnums = PyErr_Occurred() ? NULL : PyMem_Malloc(count * sizeof *argnums);
+  for (size_t i = 0; argnums && i < count; i++) {
+    argnums[i] = (int)i;
+  }
+  if (!traced.ctx || !argnums) {
+    return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+  }
+  mlx_value_and_grad(&made, traced, argnums, count);
+  PyMem_Free(argnums);
+  return new_handle('W', made.ctx);
+}
+
+/* A function of a list of arrays, the closure that differentiates whatever is traced, and the inputs. */
 static PyObject *transforms_value_and_grad(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   (void)module;
   mlx_vector_array inputs, values = {0}, gradients = {0};
-  if (!has("value_and_grad", count, 4) || !is_class(arguments[0])) {
+  if (!has("value_and_grad", count, 3)) {
     return NULL;
   }
-  mlx_closure_value_and_grad native = {PyLong_AsVoidPtr(arguments[2])};
-  if (PyErr_Occurred() || !take(&inputs, arguments[0], arguments[3])) {
+  mlx_closure_value_and_grad native = {handle_of('W', arguments[1])};
+  if (!native.ctx) {
+    PyErr_SetString(PyExc_TypeError, "value_and_grad(): expected what gradient_closure gives");
     return NULL;
   }
-  Trace trace = {{arguments[1], arguments[0], false}, false, THE_FUNCTION, NULL};
+  if (!take(&inputs, arguments[2])) {
+    return NULL;
+  }
+  Trace trace = {{arguments[0], false}, false, THE_FUNCTION, NULL};
   begin_trace(&trace);
   int failed = mlx_closure_value_and_grad_apply(&values, &gradients, native, inputs);
   end_trace(&trace);
   mlx_vector_array_free(inputs);
-  return pair_of(arguments[0], failed, values, gradients);
+  return pair_of(failed, values, gradients);
 }
 
 /* --- vectorisation --- */
@@ -151,8 +158,8 @@ typedef struct {
   size_t in_num, out_num;
 } Vectorised;
 
-static int trace_slices(Vectorised *part, mlx_closure traced, PyObject *function, PyObject *type) {
-  Trace trace = {{function, type, false}, false, THE_FUNCTION, NULL};
+static int trace_slices(Vectorised *part, mlx_closure traced, PyObject *function) {
+  Trace trace = {{function, false}, false, THE_FUNCTION, NULL};
   begin_trace(&trace);
   int failed = mlx_detail_vmap_trace(&part->slices, &part->outputs, traced, part->inputs, part->in_axes, part->in_num);
   end_trace(&trace);
@@ -161,11 +168,11 @@ static int trace_slices(Vectorised *part, mlx_closure traced, PyObject *function
 
 static PyObject *vectorised(Vectorised *part, mlx_closure traced, PyObject *const *arguments) {
   mlx_vector_array result = {0};
-  if (trace_slices(part, traced, arguments[1], arguments[0])) {
+  if (trace_slices(part, traced, arguments[0])) {
     raise_failure();
     return NULL;
   }
-  part->out_axes = listed_ints(arguments[4], &part->out_num);
+  part->out_axes = listed_ints(arguments[3], &part->out_num);
   if (!part->out_axes) {
     return NULL;
   }
@@ -173,21 +180,20 @@ static PyObject *vectorised(Vectorised *part, mlx_closure traced, PyObject *cons
   int failed = mlx_detail_vmap_replace(&result, part->inputs, part->slices, part->outputs, part->in_axes, part->in_num,
                                        part->out_axes, part->out_num);
   end_call();
-  return list_of(arguments[0], failed, result);
+  return list_of(failed, result);
 }
 
-/* The class of arrays, a function, its inputs and their axes, and a list which the function fills with the axes of its
- * outputs. */
+/* A function, its inputs and their axes, and a list which the function fills with the axes of its outputs. */
 static PyObject *transforms_vmap(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   (void)module;
   Vectorised part = {0};
   PyObject *list = NULL;
   mlx_closure traced = traced_closure();
-  if (!traced.ctx || !has("vmap", count, 5) || !is_class(arguments[0])) {
+  if (!traced.ctx || !has("vmap", count, 4)) {
     return NULL;
   }
-  part.in_axes = listed_ints(arguments[3], &part.in_num);
-  if (part.in_axes && take(&part.inputs, arguments[0], arguments[2])) {
+  part.in_axes = listed_ints(arguments[2], &part.in_num);
+  if (part.in_axes && take(&part.inputs, arguments[1])) {
     list = vectorised(&part, traced, arguments);
   }
   PyMem_Free(part.in_axes);
@@ -215,7 +221,7 @@ static PyObject *transforms_same_axis(PyObject *module, PyObject *const *argumen
   }
   PyObject *axes = PyList_New(0);
   for (Py_ssize_t i = 0; axes && i < PyList_Size(arguments[0]); i++) {
-    mlx_array array = {array_of(PyList_GetItem(arguments[0], i), (PyTypeObject *)owner_class)};
+    mlx_array array = {array_of(PyList_GetItem(arguments[0], i))};
     long ndim = array.ctx ? (long)mlx_array_ndim(array) + more : -1;
     if (ndim < 0 || axis < -ndim || axis >= ndim) {
       Py_DECREF(axes);
@@ -234,7 +240,7 @@ static PyObject *transforms_same_axis(PyObject *module, PyObject *const *argumen
 /* --- what rules return --- */
 
 static bool same_shape(PyObject *first, PyObject *second) {
-  mlx_array a = {array_of(first, (PyTypeObject *)owner_class)}, b = {array_of(second, (PyTypeObject *)owner_class)};
+  mlx_array a = {array_of(first)}, b = {array_of(second)};
   size_t ndim = a.ctx && b.ctx ? mlx_array_ndim(a) : 0;
   return a.ctx && b.ctx && ndim == mlx_array_ndim(b) &&
          (!ndim || !memcmp(mlx_array_shape(a), mlx_array_shape(b), ndim * sizeof(int)));
@@ -260,53 +266,57 @@ static PyObject *transforms_same_shapes(PyObject *module, PyObject *const *argum
 /* --- closures that are applied --- */
 
 /* What a closure makes of the arrays of a list. */
-static PyObject *applied(PyObject *type, mlx_closure closure, PyObject *arrays) {
+static PyObject *applied(mlx_closure closure, PyObject *arrays) {
   mlx_vector_array inputs, outputs = {0};
-  if (!take(&inputs, type, arrays)) {
+  if (!take(&inputs, arrays)) {
     return NULL;
   }
   begin_call();
   int failed = mlx_closure_apply(&outputs, closure, inputs);
   end_call();
   mlx_vector_array_free(inputs);
-  return list_of(type, failed, outputs);
+  return list_of(failed, outputs);
 }
 
-/* The class of arrays, a closure, and its inputs. */
+/* A closure, and its inputs. */
 static PyObject *transforms_apply(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   (void)module;
-  if (!has("apply", count, 3) || !is_class(arguments[0])) {
+  if (!has("apply", count, 2)) {
     return NULL;
   }
-  mlx_closure closure = {PyLong_AsVoidPtr(arguments[1])};
-  return PyErr_Occurred() ? NULL : applied(arguments[0], closure, arguments[2]);
+  mlx_closure closure = {handle_of('C', arguments[0])};
+  if (!closure.ctx) {
+    PyErr_SetString(PyExc_TypeError, "apply(): expected a closure");
+    return NULL;
+  }
+  return applied(closure, arguments[1]);
 }
 
 /* What a transformed closure makes of some arrays. Both closures are given up: the graph keeps what it needs. */
-static PyObject *applied_once(PyObject *type, int failed, mlx_closure transformed, PyObject *arrays) {
+static PyObject *applied_once(int failed, mlx_closure transformed, PyObject *arrays) {
   PyObject *list = NULL;
   if (failed) {
     raise_last_error();
   } else {
-    list = applied(type, transformed, arrays);
+    list = applied(transformed, arrays);
   }
   mlx_closure_free(transformed);
   return list;
 }
 
-/* The class of arrays, a function, and its inputs. */
+/* A function, and its inputs. */
 static PyObject *transforms_checkpoint(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   (void)module;
-  if (!has("checkpoint", count, 3) || !is_class(arguments[0])) {
+  if (!has("checkpoint", count, 2)) {
     return NULL;
   }
-  mlx_closure transformed = {0}, function = new_closure((Callee){arguments[1], arguments[0], false});
+  mlx_closure transformed = {0}, function = new_closure((Callee){arguments[0], false});
   if (!function.ctx) {
     return NULL;
   }
   int failed = mlx_checkpoint(&transformed, function);
   mlx_closure_free(function);
-  return applied_once(arguments[0], failed, transformed, arguments[2]);
+  return applied_once(failed, transformed, arguments[1]);
 }
 
 typedef struct {
@@ -317,16 +327,16 @@ typedef struct {
 } Rules;
 
 /* From a function and its three rules, of which each may be None. */
-static bool make_rules(Rules *rules, PyObject *type, PyObject *const *functions) {
-  rules->function = new_closure((Callee){functions[0], type, false});
+static bool make_rules(Rules *rules, PyObject *const *functions) {
+  rules->function = new_closure((Callee){functions[0], false});
   if (functions[1] != Py_None) {
-    rules->reverse = new_reverse_rule((Callee){functions[1], type, false});
+    rules->reverse = new_reverse_rule((Callee){functions[1], false});
   }
   if (functions[2] != Py_None) {
-    rules->forward = new_forward_rule((Callee){functions[2], type, false});
+    rules->forward = new_forward_rule((Callee){functions[2], false});
   }
   if (functions[3] != Py_None) {
-    rules->vectorised = new_vmap_rule((Callee){functions[3], type, false});
+    rules->vectorised = new_vmap_rule((Callee){functions[3], false});
   }
   return !PyErr_Occurred();
 }
@@ -338,18 +348,18 @@ static void free_rules(Rules *rules) {
   mlx_closure_custom_vmap_free(rules->vectorised);
 }
 
-/* The class of arrays, a function, its rules for vjp, jvp and vmap, or None, and its inputs. */
+/* A function, its rules for vjp, jvp and vmap, or None, and its inputs. */
 static PyObject *transforms_custom_function(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   (void)module;
   Rules rules = {{0}, {0}, {0}, {0}};
   mlx_closure transformed = {0};
-  if (!has("custom_function", count, 6) || !is_class(arguments[0])) {
+  if (!has("custom_function", count, 5)) {
     return NULL;
   }
-  bool made = make_rules(&rules, arguments[0], arguments + 1);
+  bool made = make_rules(&rules, arguments);
   int failed = made && mlx_custom_function(&transformed, rules.function, rules.reverse, rules.forward, rules.vectorised);
   free_rules(&rules);
-  return made ? applied_once(arguments[0], failed, transformed, arguments[5]) : NULL;
+  return made ? applied_once(failed, transformed, arguments[4]) : NULL;
 }
 
 /* --- evaluation and its order --- */
@@ -358,7 +368,7 @@ static PyObject *transforms_custom_function(PyObject *module, PyObject *const *a
 static PyObject *evaluate(PyObject *arrays, int (*call)(const mlx_vector_array)) {
   mlx_vector_array vector;
   int failed;
-  if (!take(&vector, owner_class, arrays)) {
+  if (!take(&vector, arrays)) {
     return NULL;
   }
   Py_BEGIN_ALLOW_THREADS
@@ -382,45 +392,23 @@ static PyObject *transforms_async_eval(PyObject *module, PyObject *arrays) {
   return evaluate(arrays, &mlx_async_eval);
 }
 
-/* The class of arrays, some of them, and others. */
+/* Some arrays, and others. */
 static PyObject *transforms_depends(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   (void)module;
   mlx_vector_array inputs = {0}, others = {0}, outputs = {0};
   PyObject *list = NULL;
-  if (has("depends", count, 3) && is_class(arguments[0]) && take(&inputs, arguments[0], arguments[1]) &&
-      take(&others, arguments[0], arguments[2])) {
-    list = list_of(arguments[0], mlx_depends(&outputs, inputs, others), outputs);
+  if (has("depends", count, 2) && take(&inputs, arguments[0]) && take(&others, arguments[1])) {
+    list = list_of(mlx_depends(&outputs, inputs, others), outputs);
   }
   mlx_vector_array_free(inputs);
   mlx_vector_array_free(others);
   return list;
 }
 
-#ifndef MLXFFI_PLAIN_MLXC
-
-/* The class of arrays, outputs, inputs, and arrays: those of them that outputs get a gradient from around the inputs. */
-static PyObject *transforms_gradient_around(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
-  mlx_vector_array vectors[3] = {{0}}, found = {0};
-  bool taken = has("gradient_around", count, 4) && is_class(arguments[0]);
-  for (int i = 0; i < 3 && taken; i++) {
-    taken = take(&vectors[i], arguments[0], arguments[1 + i]);
-  }
-  PyObject *list = NULL;
-  if (taken) {
-    list = list_of(arguments[0], mlxffi_array_gradient_around(&found, vectors[0], vectors[1], vectors[2]), found);
-  }
-  for (int i = 0; i < 3; i++) {
-    mlx_vector_array_free(vectors[i]);
-  }
-  return list;
-}
-
-#endif
-
-PyMethodDef transform_functions[] = {
+static PyMethodDef functions[] = {
   {"vjp", FAST(transforms_vjp), "Outputs and vjps of a function."},
   {"jvp", FAST(transforms_jvp), "Outputs and jvps of a function."},
+  {"gradient_closure", transforms_gradient_closure, METH_O, "What differentiates whatever is traced by its first so many inputs."},
   {"value_and_grad", FAST(transforms_value_and_grad), "Values and gradients of a function."},
   {"vmap", FAST(transforms_vmap), "What a function of slices makes of whole arrays."},
   {"same_axis", FAST(transforms_same_axis), "One axis for each array of a list, counted from the front; None where one has it not."},
@@ -428,11 +416,12 @@ PyMethodDef transform_functions[] = {
   {"apply", FAST(transforms_apply), "What a closure makes of some arrays."},
   {"checkpoint", FAST(transforms_checkpoint), "What a checkpointed function makes of some arrays."},
   {"custom_function", FAST(transforms_custom_function), "What a function with rules of its own makes of some arrays."},
-#ifndef MLXFFI_PLAIN_MLXC
-  {"gradient_around", FAST(transforms_gradient_around), "Arrays that outputs get a gradient from around their inputs."},
-#endif
   {"eval", transforms_eval, METH_O, "Compute arrays, and wait."},
   {"async_eval", transforms_async_eval, METH_O, "Start to compute arrays."},
   {"depends", FAST(transforms_depends), "Arrays that are computed after others."},
   {NULL, NULL, 0, NULL},
 };
+
+bool init_transforms(PyObject *module) {
+  return PyModule_AddFunctions(module, functions) == 0;
+}

@@ -7,19 +7,15 @@
 
 #include "native.h"
 
-/* Set once by Python: the class of arrays, that of leaves that own one array (see core/_trees.py), what makes the error
- * for a leaf that is no array, and what tells a constant from all others. */
-static PyObject *leaf_class, *holder_class, *not_arrays, *constant_of;
-
 /* Stands for an array in the structure of a tree. */
 static PyObject *array_mark;
 
 static bool is_array(PyObject *leaf) {
-  return PyObject_TypeCheck(leaf, (PyTypeObject *)leaf_class);
+  return PyObject_TypeCheck(leaf, (PyTypeObject *)told.array);
 }
 
 static bool is_holder(PyObject *leaf) {
-  return PyObject_TypeCheck(leaf, (PyTypeObject *)holder_class);
+  return PyObject_TypeCheck(leaf, (PyTypeObject *)told.holder);
 }
 
 /* --- the items of lists, tuples and dicts --- */
@@ -266,7 +262,11 @@ static PyObject *split_leaf(PyObject *leaf, void *context) {
   if (is_array(leaf)) {
     leaf = PyList_Append(splitting->found, leaf) ? NULL : array_mark;
   } else if (splitting->strict && !is_holder(leaf)) {
-    raise_made_by(not_arrays);
+    PyObject *error = PyObject_CallNoArgs(told.not_arrays);
+    if (error) {
+      PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+      Py_DECREF(error);
+    }
     return NULL;
   }
   Py_XINCREF(leaf);
@@ -329,14 +329,14 @@ static bool is_plain(PyObject *leaf) {
 }
 
 static int key_of_leaf(PyObject *leaf, Keying *keying) {
-  if (Py_IS_TYPE(leaf, (PyTypeObject *)leaf_class)) {
-    return PyList_Append(keying->key, leaf_class) || PyList_Append(keying->arrays, leaf) ? -1 : 0;
+  if (Py_IS_TYPE(leaf, (PyTypeObject *)told.array)) {
+    return PyList_Append(keying->key, told.array) || PyList_Append(keying->arrays, leaf) ? -1 : 0;
   }
   if (is_plain(leaf)) {
     Py_INCREF(leaf);
     return add_to_key(keying, (PyObject *)Py_TYPE(leaf), leaf);
   }
-  return add_to_key(keying, (PyObject *)Py_TYPE(leaf), PyObject_CallFunctionObjArgs(constant_of, leaf, NULL));
+  return add_to_key(keying, (PyObject *)Py_TYPE(leaf), PyObject_CallFunctionObjArgs(told.constant, leaf, NULL));
 }
 
 static int visit_key(PyObject *name, PyObject *tree, void *context) {
@@ -366,28 +366,7 @@ static PyObject *trees_key_of(PyObject *module, PyObject *const *arguments, Py_s
 
 /* --- the module's part --- */
 
-static void set(PyObject **place, PyObject *value) {
-  PyObject *before = *place;
-  Py_INCREF(value);
-  *place = value;
-  Py_XDECREF(before);
-}
-
-static PyObject *trees_of(PyObject *module, PyObject *arguments) {
-  PyObject *array, *holder, *error, *constant;
-  (void)module;
-  if (!PyArg_ParseTuple(arguments, "O!O!OO:trees_of", &PyType_Type, &array, &PyType_Type, &holder, &error, &constant)) {
-    return NULL;
-  }
-  set(&leaf_class, array);
-  set(&holder_class, holder);
-  set(&not_arrays, error);
-  set(&constant_of, constant);
-  Py_RETURN_NONE;
-}
-
-PyMethodDef tree_functions[] = {
-  {"trees_of", trees_of, METH_VARARGS, "Say what trees are made of, and what to call for other leaves."},
+static PyMethodDef functions[] = {
   {"leaves", FAST(trees_leaves), "Append the arrays of a tree to a list, which is returned."},
   {"split", FAST(trees_split), "The structure of a tree, whose arrays are appended to a list."},
   {"joined", FAST(trees_joined), "The tree of a structure, with the arrays of a list in their places."},
@@ -396,16 +375,7 @@ PyMethodDef tree_functions[] = {
 };
 
 bool init_trees(PyObject *module) {
-  set(&leaf_class, owner_class);
-  set(&holder_class, owner_class);
   array_mark = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
-  if (!array_mark) {
-    return false;
-  }
-  Py_INCREF(array_mark);
-  if (PyModule_AddObject(module, "ARRAY", array_mark)) {
-    Py_DECREF(array_mark);
-    return false;
-  }
-  return true;
+  Py_XINCREF(array_mark); /* for this file, beside the module's */
+  return array_mark && PyModule_AddObject(module, "ARRAY", array_mark) == 0 && PyModule_AddFunctions(module, functions) == 0;
 }

@@ -1,15 +1,11 @@
-"""What arrays and dtypes are to each other, and what the array API standard asks of a library."""
+"""What the array API standard asks of a library, and the names of types in annotations."""
 
 from __future__ import annotations
 
-import functools
 from typing import Any, Protocol, TypeAlias
 
-from .._errors import ArgumentError, check
-from .._ffi import ffi, lib
-from . import _device, _dtype, _trees
-from ._arguments import operation
-from ._array import array
+from .._errors import ArgumentError
+from . import _device, _dtype
 from ._dtype import Dtype
 
 scalar: TypeAlias = "int | float | bool | complex"
@@ -22,47 +18,6 @@ class DLPackCompatible(Protocol):
     def __dlpack__(self, *args: Any, **kwargs: Any) -> Any: ...
 
     def __dlpack_device__(self, *args: Any, **kwargs: Any) -> Any: ...
-
-
-def _dtype_of(value: Any, function: str) -> Dtype:
-    if isinstance(value, Dtype):
-        return value
-    if isinstance(value, array):
-        return value.dtype
-    raise ArgumentError(f"[{function}] expected arrays and Dtypes, got {type(value).__name__}")
-
-
-@operation("result_type")
-def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
-    """The dtype in which arrays and dtypes meet.
-
-    Raises:
-      ValueError: there is none, or something else among them.
-    """
-    if not arrays_and_dtypes:
-        raise ArgumentError("[result_type] At least one array or dtype is required.")
-    return functools.reduce(_dtype.promote, [_dtype_of(value, "result_type") for value in arrays_and_dtypes])
-
-
-@operation("can_cast")
-def can_cast(from_: array | Dtype, to: Dtype) -> bool:
-    """Whether promotion takes a dtype, or that of an array, to another one."""
-    return _dtype.castable(_dtype_of(from_, "can_cast"), _dtype.of(to, "to"))
-
-
-@operation("get_array_buffer_size")
-def get_array_buffer_size(*args: Any) -> int:
-    """The bytes of the buffers behind the arrays in trees, each buffer counted once.
-
-    Raises:
-      ValueError: an array has not been evaluated.
-    """
-    found: list[array] = []
-    for tree in args:
-        _trees.leaves(tree, found)
-    size = ffi.new("size_t *")
-    check(lib.glue_get_array_buffer_size(size, [one._h for one in found], len(found)))
-    return int(size[0])
 
 
 class _ArrayNamespaceInfo:

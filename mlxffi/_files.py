@@ -1,0 +1,57 @@
+"""Paths and binary file objects, as what C reads and writes: a path."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ._errors import OperationError
+
+
+def path_of(file: str | os.PathLike[str]) -> str:
+    """A path as a str.
+
+    Raises:
+      RuntimeError: it is that of a directory.
+    """
+    name = os.fsdecode(os.fspath(file))
+    if os.path.isdir(name):
+        raise OperationError(f"file: expected a file, got the directory {name!r}")
+    return name
+
+
+@contextmanager
+def reading(file: Any, suffix: str) -> Iterator[str]:
+    """A path with what a file holds; an open file outlives its name, so that arrays may be read from it later."""
+    if isinstance(file, (str, os.PathLike)):
+        yield path_of(file)
+        return
+    _require(file, "read")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, f"file{suffix}")
+        with open(path, "wb") as copy:
+            shutil.copyfileobj(file, copy)
+        yield path
+
+
+@contextmanager
+def writing(file: Any, suffix: str) -> Iterator[str]:
+    """A path to write to, whose file goes into a file object where that is what `file` is."""
+    if isinstance(file, (str, os.PathLike)):
+        yield path_of(file)
+        return
+    _require(file, "write")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, f"file{suffix}")
+        yield path
+        with open(path, "rb") as copy:
+            shutil.copyfileobj(copy, file)
+
+
+def _require(file: object, method: str) -> None:
+    if not hasattr(file, method):
+        raise TypeError(f"file: expected a path or a binary file with {method}(), got {type(file).__name__}")

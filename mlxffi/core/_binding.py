@@ -1,0 +1,56 @@
+"""What mlxffi.core stands on: `native`, a module of C over libmlxc, and in it `abi`, every function of the C ABI.
+
+A function of the ABI takes arrays, a Stream, Device or None for a stream, a Dtype, lists of ints and arrays, strs and
+dicts by position, and gives an array, a list or a tuple. It raises TypeError for anything else, and what error_of makes
+of a failure. Arguments at the end that may be None can be left out.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .. import _loader
+
+__all__ = ["Function", "abi", "native", "operation"]
+
+_loader.load()
+try:
+    from .. import _native as native
+except ImportError as error:
+    raise _loader.unloadable(error) from error
+
+if TYPE_CHECKING:
+    from .. import _abi as abi
+else:
+    abi = native.abi
+
+atexit.register(native.stop_callbacks)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _rows_wanted() -> bool:
+    choice = os.environ.get("MLXFFI_ROWS") or "on"
+    if choice not in ("on", "off"):
+        raise ImportError(f"MLXFFI_ROWS: expected 'on' or 'off', got {choice!r}")
+    return choice == "on"
+
+
+ROWS = _rows_wanted()
+
+
+def operation(name: str, read_as: Callable[..., Any] | None = None) -> Callable[[Function], Function]:
+    """A decorator for a function which C calls itself where the arguments are the usual ones.
+
+    With MLXFFI_ROWS=off the functions stay as they are, which is for tests.
+
+    Args:
+      name: of the row that says how, in mlxffi/native/python: generated/operations.c or ops/*.c.
+      read_as: a function with the parameters that C reads; None: it is the decorated one.
+    """
+    if not ROWS:
+        return lambda function: function
+    return lambda function: native.operation(name, function, read_as or function)

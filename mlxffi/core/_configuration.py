@@ -1,0 +1,35 @@
+"""Tells C the classes and functions of mlxffi.core: once, before anything is called."""
+
+from __future__ import annotations
+
+from .._errors import RangeError, error_of
+from .._process import require_no_fork
+from . import _arguments, _device, _dtype, _trees
+from ._array import array
+from ._at import ArrayAt
+from ._binding import native
+from .distributed import Group
+
+native.configure(
+    array=array,
+    array_at=ArrayAt,
+    stream=_device.Stream,
+    device=_device.Device,
+    cpu=_device.cpu,
+    gpu=_device.gpu,
+    stream_context=_device.StreamContext,
+    thread_local_stream=_device.ThreadLocalStream,
+    group=Group,
+    dtypes=_dtype.DTYPES,
+    promotions=_dtype.PROMOTIONS,
+    categories=_dtype.CATEGORIES,
+    members=_dtype.MEMBERS,
+    error=error_of,
+    misfit=_arguments.MisfitError,
+    no_device=RangeError,
+    require_no_fork=require_no_fork,
+    as_arrays=_arguments.as_arrays,
+    holder=_trees.Holder,
+    not_arrays=_trees.not_arrays,
+    constant=_trees.constant,
+)

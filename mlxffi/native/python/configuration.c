@@ -1,0 +1,75 @@
+/* The function `configure` (see configuration.h). */
+
+#include "configuration.h"
+
+#include <stddef.h>
+
+Configuration told;
+
+#define PLACE(name) {#name, offsetof(Configuration, name)}
+
+static const struct {
+  const char *name;
+  size_t place;
+} places[] = {
+  PLACE(array), PLACE(array_at), PLACE(stream), PLACE(device), PLACE(cpu), PLACE(gpu), PLACE(stream_context),
+  PLACE(thread_local_stream), PLACE(group), PLACE(dtypes), PLACE(promotions), PLACE(categories), PLACE(members),
+  PLACE(error), PLACE(misfit), PLACE(no_device), PLACE(require_no_fork), PLACE(as_arrays), PLACE(holder), PLACE(not_arrays),
+  PLACE(constant),
+};
+
+static PyObject **place_of(PyObject *name) {
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    if (!PyUnicode_CompareWithASCIIString(name, places[i].name)) {
+      return (PyObject **)((char *)&told + places[i].place);
+    }
+  }
+  PyErr_Format(PyExc_TypeError, "configure() has no argument %R", name);
+  return NULL;
+}
+
+/* C reads these without another look. */
+static bool is_fit(void) {
+  bool fit = (!told.dtypes || (PyTuple_Check(told.dtypes) && PyTuple_Size(told.dtypes) == DTYPES)) &&
+             (!told.promotions || (PyBytes_Check(told.promotions) && PyBytes_Size(told.promotions) == DTYPES * DTYPES)) &&
+             (!told.categories || (PyTuple_Check(told.categories) && PyTuple_Size(told.categories) == CATEGORIES)) &&
+             (!told.members || (PyTuple_Check(told.members) && PyTuple_Size(told.members) == CATEGORIES));
+  if (!fit) {
+    PyErr_Format(PyExc_ValueError, "configure: expected %d dtypes, as many promotions for each, and %d categories", DTYPES,
+                 CATEGORIES);
+  }
+  return fit;
+}
+
+static PyObject *configure(PyObject *module, PyObject *arguments, PyObject *named) {
+  PyObject *name, *value;
+  Py_ssize_t at = 0;
+  (void)module;
+  if (PyTuple_Size(arguments)) {
+    PyErr_SetString(PyExc_TypeError, "configure() takes its arguments by name");
+    return NULL;
+  }
+  while (named && PyDict_Next(named, &at, &name, &value)) {
+    PyObject **place = place_of(name), *before;
+    if (!place) {
+      return NULL;
+    }
+    before = *place;
+    Py_INCREF(value);
+    *place = value;
+    Py_XDECREF(before);
+  }
+  if (!is_fit()) {
+    return NULL;
+  }
+  Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+  {"configure", (PyCFunction)(void (*)(void))configure, METH_VARARGS | METH_KEYWORDS, "Tell the classes and functions that C needs."},
+  {NULL, NULL, 0, NULL},
+};
+
+bool init_configuration(PyObject *module) {
+  return PyModule_AddFunctions(module, functions) == 0;
+}

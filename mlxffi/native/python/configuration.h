@@ -1,0 +1,40 @@
+/* The classes, objects and functions of mlxffi.core that C needs: all are told at once, by `configure`. */
+
+#ifndef MLXFFI_CONFIGURATION_H
+#define MLXFFI_CONFIGURATION_H
+
+#include <Python.h>
+
+#include <stdbool.h>
+
+#define DTYPES 14
+#define CATEGORIES 8
+
+/* NULL before Python has told. */
+typedef struct {
+  PyObject *array;               /* the class of arrays, derived from ArrayOwner */
+  PyObject *array_at;            /* the class of what `array.at` gives, derived from PartOwner */
+  PyObject *stream, *device;     /* classes, derived from StreamOwner and DeviceOwner */
+  PyObject *cpu, *gpu;           /* the two of DeviceType */
+  PyObject *stream_context;      /* a class, derived from ContextOwner */
+  PyObject *thread_local_stream; /* a class */
+  PyObject *group;               /* a class, whose objects keep a Handle as _handle */
+  PyObject *dtypes;              /* a tuple of the Dtypes, by number */
+  PyObject *promotions;          /* bytes: the number of the dtype in which two dtypes meet */
+  PyObject *categories;          /* a tuple of the DtypeCategories */
+  PyObject *members;             /* a tuple of ints: a bit for each dtype that lies in a category */
+  PyObject *error;               /* from the kind and the text of an error to its exception */
+  PyObject *misfit;              /* the exception for ints that do not fit into C's */
+  PyObject *no_device;           /* the exception for a device that is not there */
+  PyObject *require_no_fork;     /* from the name of a function; raises in a forked process */
+  PyObject *as_arrays;           /* from operands, which may be anything, to a tuple of arrays */
+  PyObject *holder;              /* the class of leaves of trees that own one array */
+  PyObject *not_arrays;          /* makes the error for a leaf that is no array */
+  PyObject *constant;            /* from a leaf to what tells it from all others */
+} Configuration;
+
+extern Configuration told;
+
+bool init_configuration(PyObject *module);
+
+#endif

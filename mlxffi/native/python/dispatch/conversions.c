@@ -1,0 +1,348 @@
+/* Arguments that are not read as they lie: converted as Python would, or refused in words (see operation.h).
+ *
+ * A conversion may run any code. What was read before stays valid: handles of arrays do as long as their objects live,
+ * and lists were copied. */
+
+#include "dispatch/conversions.h"
+
+#include "objects/handle.h"
+
+#include <string.h>
+
+/* --- what is said of others --- */
+
+typedef struct {
+  const AbiRow *row;
+  int number; /* of the parameter, from 0 */
+} Place;
+
+/* The name of a parameter, which stands between commas. */
+static PyObject *name_of(const Place *place) {
+  const char *start = place->row->parameters;
+  for (int i = 0; i < place->number; i++) {
+    start = strchr(start, ',') + 1;
+  }
+  return PyUnicode_FromStringAndSize(start, (Py_ssize_t)strcspn(start, ","));
+}
+
+static bool refuse(const Place *place, PyObject *class, const char *wanted, PyObject *got) {
+  PyObject *name = name_of(place);
+  PyErr_Clear();
+  if (name) {
+    PyErr_Format(class, "%s(): %U: expected %s, got %R", place->row->row.name, name, wanted, got);
+    Py_DECREF(name);
+  }
+  return false;
+}
+
+static bool refuse_type(const Place *place, const char *wanted, PyObject *object) {
+  return refuse(place, PyExc_TypeError, wanted, object == Py_None ? object : (PyObject *)Py_TYPE(object));
+}
+
+/* --- numbers --- */
+
+static bool to_integer(Value *value, const Place *place, int64_t least, int64_t most) {
+  int overflow;
+  PyObject *whole = PyNumber_Index(value->object);
+  if (!whole) {
+    return PyErr_ExceptionMatches(PyExc_TypeError) && refuse_type(place, "an int", value->object);
+  }
+  value->integer = PyLong_AsLongLongAndOverflow(whole, &overflow);
+  bool fits = !overflow && value->integer >= least && value->integer <= most;
+  if (!fits) {
+    refuse(place, told.misfit, most == INT32_MAX ? "an int of 32 bits" : "an int of 64 bits", whole);
+  }
+  Py_DECREF(whole);
+  return fits;
+}
+
+/* One of as many bits as C's, without a sign. */
+static bool to_natural(Value *value, const Place *place) {
+  PyObject *whole = PyNumber_Index(value->object);
+  if (!whole) {
+    return PyErr_ExceptionMatches(PyExc_TypeError) && refuse_type(place, "an int", value->object);
+  }
+  value->integer = (int64_t)PyLong_AsUnsignedLongLong(whole);
+  bool fits = !PyErr_Occurred() || refuse(place, told.misfit, "an int from 0 to 2**64 - 1", whole);
+  Py_DECREF(whole);
+  return fits;
+}
+
+static bool to_number(Value *value, const Place *place) {
+  value->number = PyFloat_AsDouble(value->object);
+  if (value->number == -1 && PyErr_Occurred()) {
+    return PyErr_ExceptionMatches(PyExc_TypeError) && refuse_type(place, "a number", value->object);
+  }
+  return true;
+}
+
+/* A bool, or an int that can be one. */
+static bool to_flag(Value *value, const Place *place) {
+  PyObject *whole = PyNumber_Index(value->object);
+  long number = whole ? PyLong_AsLong(whole) : -1;
+  Py_XDECREF(whole);
+  value->flag = number == 1;
+  return number == 0 || number == 1 || refuse_type(place, "a bool", value->object);
+}
+
+/* --- lists --- */
+
+static bool is_text(PyObject *object) {
+  return PyUnicode_Check(object) || PyBytes_Check(object);
+}
+
+/* A new list of what is in a sequence; NULL, without an exception, for anything else. */
+static PyObject *list_of(PyObject *object) {
+  PyObject *list = is_text(object) || !PySequence_Check(object) ? NULL : PySequence_List(object);
+  if (!list && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_TypeError)) {
+    PyErr_Clear();
+  }
+  return list;
+}
+
+static bool ints_of_list(Value *value, const Place *place, PyObject *list, int64_t least, int64_t most) {
+  Py_ssize_t size = PyList_Size(list);
+  bool wide = most == INT64_MAX, done = true;
+  void *memory = PyMem_Malloc((size_t)(size ? size : 1) * (wide ? sizeof(int64_t) : sizeof(int)));
+  if (!memory) {
+    PyErr_NoMemory();
+    return false;
+  }
+  value->ints = memory;
+  value->longs = memory;
+  value->count = (int)size;
+  value->owned = true;
+  for (Py_ssize_t i = 0; i < size && done; i++) {
+    Value item = {.object = PyList_GetItem(list, i)};
+    done = to_integer(&item, place, least, most);
+    if (wide) {
+      value->longs[i] = item.integer;
+    } else {
+      value->ints[i] = (int)item.integer;
+    }
+  }
+  return done;
+}
+
+static bool to_ints(Value *value, const Place *place, int64_t least, int64_t most) {
+  PyObject *list = list_of(value->object);
+  if (!list) {
+    return !PyErr_Occurred() && refuse_type(place, "a sequence of ints", value->object);
+  }
+  bool done = ints_of_list(value, place, list, least, most);
+  Py_DECREF(list);
+  return done;
+}
+
+/* One int, or several. */
+static bool to_one_or_more(Value *value, const Place *place) {
+  PyObject *list = PyLong_Check(value->object) ? NULL : list_of(value->object);
+  if (list) {
+    bool done = ints_of_list(value, place, list, INT32_MIN, INT32_MAX);
+    Py_DECREF(list);
+    return done;
+  }
+  value->ints = value->few;
+  value->count = ONE_INT;
+  bool done = !PyErr_Occurred() && to_integer(value, place, INT32_MIN, INT32_MAX);
+  value->ints[0] = done ? (int)value->integer : 0;
+  return done;
+}
+
+/* --- arrays --- */
+
+static bool to_array(Value *value, const Place *place) {
+  bool array = PyObject_TypeCheck(value->object, (PyTypeObject *)told.array);
+  value->array.ctx = array ? array_of(value->object) : NULL;
+  if (array && !value->array.ctx) {
+    raise_empty();
+  }
+  return value->array.ctx || (!array && refuse_type(place, "an array", value->object));
+}
+
+static bool to_vector(Value *value, const Place *place) {
+  PyObject *list = list_of(value->object);
+  bool done = list != NULL;
+  if (!done) {
+    return !PyErr_Occurred() && refuse_type(place, "a list of arrays", value->object);
+  }
+  for (Py_ssize_t i = 0; i < PyList_Size(list) && done; i++) {
+    Value item = {.object = PyList_GetItem(list, i)};
+    done = to_array(&item, place);
+  }
+  value->owned = done && pack_all(&value->vector, list) == PACKED;
+  Py_DECREF(list);
+  return value->owned;
+}
+
+/* --- texts, and dicts by them --- */
+
+/* Paths may have bytes that are no text, which Python keeps as surrogates. */
+static PyObject *encoded(PyObject *object, const Place *place) {
+  if (!PyUnicode_Check(object)) {
+    refuse_type(place, "a str", object);
+    return NULL;
+  }
+  PyObject *bytes = PyUnicode_AsEncodedString(object, "utf-8", "surrogateescape");
+  if (bytes && strlen(PyBytes_AsString(bytes)) != (size_t)PyBytes_Size(bytes)) {
+    Py_CLEAR(bytes);
+    refuse(place, PyExc_ValueError, "a str without NUL characters", object);
+  }
+  return bytes;
+}
+
+static bool to_text(Value *value, const Place *place) {
+  value->made = encoded(value->object, place);
+  value->text = value->made ? PyBytes_AsString(value->made) : NULL;
+  return value->text;
+}
+
+static bool to_bytes(Value *value, const Place *place) {
+  if (!PyBytes_Check(value->object)) {
+    return refuse_type(place, "bytes", value->object);
+  }
+  value->text = PyBytes_AsString(value->object);
+  value->integer = (int64_t)PyBytes_Size(value->object);
+  return true;
+}
+
+static bool to_texts(Value *value, const Place *place) {
+  PyObject *list = list_of(value->object);
+  mlx_vector_string made = list ? mlx_vector_string_new() : (mlx_vector_string){0};
+  bool done = made.ctx || (!list && !PyErr_Occurred() && refuse_type(place, "a list of strs", value->object));
+  value->handle = made.ctx;
+  value->owned = made.ctx;
+  for (Py_ssize_t i = 0; list && i < PyList_Size(list) && done; i++) {
+    PyObject *text = encoded(PyList_GetItem(list, i), place);
+    done = text && (!mlx_vector_string_append_value(made, PyBytes_AsString(text)) || (raise_last_error(), false));
+    Py_XDECREF(text);
+  }
+  Py_XDECREF(list);
+  return done;
+}
+
+static bool put_array(void *map, PyObject *name, PyObject *item, const Place *place) {
+  Value value = {.object = item};
+  if (!to_array(&value, place)) {
+    return false;
+  }
+  int failed = mlx_map_string_to_array_insert((mlx_map_string_to_array){map}, PyBytes_AsString(name), value.array);
+  return !failed || (raise_last_error(), false);
+}
+
+static bool put_text(void *map, PyObject *name, PyObject *item, const Place *place) {
+  PyObject *text = encoded(item, place);
+  bool done = text && (!mlx_map_string_to_string_insert((mlx_map_string_to_string){map}, PyBytes_AsString(name),
+                                                        PyBytes_AsString(text)) ||
+                       (raise_last_error(), false));
+  Py_XDECREF(text);
+  return done;
+}
+
+static bool to_map(Value *value, const Place *place, bool arrays) {
+  PyObject *key, *item;
+  Py_ssize_t at = 0;
+  if (!PyDict_Check(value->object)) {
+    return refuse_type(place, "a dict", value->object);
+  }
+  value->handle = arrays ? mlx_map_string_to_array_new().ctx : mlx_map_string_to_string_new().ctx;
+  value->owned = value->handle;
+  bool done = value->handle || (raise_last_error(), false);
+  while (done && PyDict_Next(value->object, &at, &key, &item)) {
+    PyObject *name = encoded(key, place);
+    done = name && (arrays ? put_array : put_text)(value->handle, name, item, place);
+    Py_XDECREF(name);
+  }
+  return done;
+}
+
+/* --- streams, devices and other handles --- */
+
+static bool to_stream(Value *value, const Place *place) {
+  if (PyErr_Occurred()) {
+    return false;
+  }
+  if (!PyObject_TypeCheck(value->object, (PyTypeObject *)told.thread_local_stream)) {
+    int type, index;
+    if (device_place(value->object, &type, &index)) {
+      return index ? refuse(place, told.no_device, "a device that this process has", value->object) : (raise_last_error(), false);
+    }
+    return refuse_type(place, "a Stream, ThreadLocalStream, Device, DeviceType or None", value->object);
+  }
+  value->made = PyObject_CallMethod(value->object, "_here", NULL);
+  value->stream.ctx = value->made ? stream_of(value->made) : NULL;
+  return value->stream.ctx;
+}
+
+static bool to_handle(Value *value, char letter, const Place *place) {
+  value->handle = handle_of(letter, value->object);
+  return value->handle || refuse_type(place, handle_name(letter), value->object);
+}
+
+/* --- all of them --- */
+
+static bool converted_value(Value *value, char letter, const Place *place) {
+  switch (letter) {
+    case 'a':
+    case 'A':
+    case 'l':
+      return to_array(value, place);
+    case 'I':
+    case 'i':
+      return to_integer(value, place, INT32_MIN, INT32_MAX);
+    case 'u':
+      return to_natural(value, place);
+    case 'B':
+    case 'b':
+      return to_flag(value, place);
+    case 'F':
+    case 'f':
+      return to_number(value, place);
+    case 'n':
+      return to_ints(value, place, INT32_MIN, INT32_MAX);
+    case 'N':
+    case 'x':
+      return to_one_or_more(value, place);
+    case 'q':
+      return to_ints(value, place, INT64_MIN, INT64_MAX);
+    case 'D':
+    case 'd':
+      return refuse(place, PyExc_TypeError, "a Dtype", value->object);
+    case 's':
+      return to_stream(value, place);
+    case 'v':
+      return to_vector(value, place);
+    case 'y':
+      value->text = NULL;
+      return !value->given || to_text(value, place);
+    case 't':
+      return to_text(value, place);
+    case 'k':
+      return to_bytes(value, place);
+    case 'V':
+      return to_texts(value, place);
+    case 'M':
+    case 'S':
+      return to_map(value, place, letter == 'M');
+    case 'p':
+      return refuse_type(place, "a Device or DeviceType", value->object);
+    case 'T':
+      return refuse_type(place, "a DeviceType", value->object);
+    case 'G':
+      return refuse_type(place, "a Group or None", value->object);
+    default:
+      return to_handle(value, letter, place);
+  }
+}
+
+bool convert_value(Value *value, const AbiRow *row, int number, PyObject *object) {
+  char letter = row->row.letters[number];
+  if (letter != 'l' && read_value(value, letter, object)) {
+    return true;
+  }
+  value->object = object;
+  value->given = object != Py_None;
+  value->owned = false;
+  value->made = NULL;
+  return converted_value(value, letter, &(Place){row, number});
+}

@@ -1,0 +1,102 @@
+/* The class of what owns a handle that is none of an array (see handle.h). */
+
+#include "objects/handle.h"
+
+#include "dispatch/operation.h"
+
+#include <stddef.h>
+#include <structmember.h>
+
+typedef struct {
+  PyObject_HEAD
+  void *ctx;
+  PyObject *weakrefs;
+  char kind;
+} Handle;
+
+static PyTypeObject *handle_class;
+
+const char *handle_name(char kind) {
+  switch (kind) {
+#define NAME(letter, type) \
+  case letter:             \
+    return #type;
+    HANDLES(NAME)
+    default:
+      return "handle";
+  }
+}
+
+static void free_handle(char kind, void *ctx) {
+  switch (kind) {
+#define FREE(letter, type)       \
+  case letter:                   \
+    type##_free((type){ctx});    \
+    return;
+    HANDLES(FREE)
+  }
+}
+
+PyObject *new_handle(char kind, void *made) {
+  if (!made) {
+    raise_last_error();
+    return NULL;
+  }
+  PyObject *self = PyType_GenericAlloc(handle_class, 0);
+  if (self) {
+    ((Handle *)self)->ctx = made;
+    ((Handle *)self)->kind = kind;
+  } else {
+    free_handle(kind, made);
+  }
+  return self;
+}
+
+void *handle_of(char kind, PyObject *object) {
+  bool fit = Py_IS_TYPE(object, handle_class) && ((Handle *)object)->kind == kind;
+  return fit ? ((Handle *)object)->ctx : NULL;
+}
+
+void *group_of(PyObject *object) {
+  bool group = PyObject_TypeCheck(object, (PyTypeObject *)told.group);
+  PyObject *held = group ? PyObject_GetAttrString(object, "_handle") : NULL;
+  void *found = held ? handle_of('G', held) : NULL;
+  Py_XDECREF(held); /* the Group keeps it */
+  PyErr_Clear();
+  return found;
+}
+
+static void handle_dealloc(PyObject *object) {
+  Handle *self = (Handle *)object;
+  PyTypeObject *type = Py_TYPE(object);
+  if (self->weakrefs) {
+    PyObject_ClearWeakRefs(object);
+  }
+  free_handle(self->kind, self->ctx);
+  ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+  Py_DECREF(type);
+}
+
+static PyObject *handle_repr(PyObject *object) {
+  return PyUnicode_FromFormat("<%s>", handle_name(((Handle *)object)->kind));
+}
+
+static PyMemberDef members[] = {
+  {"__weaklistoffset__", T_PYSSIZET, offsetof(Handle, weakrefs), READONLY, NULL},
+  {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+  {Py_tp_dealloc, handle_dealloc},
+  {Py_tp_repr, handle_repr},
+  {Py_tp_members, members},
+  {0, NULL},
+};
+
+static PyType_Spec spec = {"mlxffi._native.Handle", sizeof(Handle), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+
+bool init_handles(PyObject *module) {
+  handle_class = (PyTypeObject *)PyType_FromSpec(&spec);
+  Py_XINCREF(handle_class); /* for this file, beside the module's */
+  return handle_class && PyModule_AddObject(module, "Handle", (PyObject *)handle_class) == 0;
+}
