@@ -84,7 +84,7 @@ def as_arrays(*values: ArrayLike | None) -> list[Any]:
         if type(value) is not array_class:
             break
     else:
-        return list(values)
+        return [*values]
     first = next((value for value in values if isinstance(value, array_class)), None)
     return [value if value is None or isinstance(value, array_class) else beside(value, first) for value in values]
 

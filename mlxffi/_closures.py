@@ -83,11 +83,11 @@ def call(function: Callable[..., int], *arguments: Any) -> int:
     return function(*arguments)
 
 
-def run(function: Callable[..., int], *arguments: Any) -> list[Array]:
-    """The arrays of the vector that a C function makes which may run callbacks; `call` and `check` in one."""
+def run(function: Callable[..., int], closure: int, vector: int, *more: Any) -> list[Array]:
+    """The arrays of the vector that a C function makes of a closure and a vector; `call` and `check` in one."""
     if _raised:
         _raised.pop(get_ident(), None)
-    result = function(*arguments)
+    result = function(closure, vector, *more) if more else function(closure, vector)
     if not result or _raised:
         check(not result)
     return take_arrays(result)

@@ -106,10 +106,12 @@ def nested(numbers: list[Any], shape: Sequence[int]) -> Any:
 
 
 def text_of(array: Array) -> str:
-    """The elements of an array as MLX writes them."""
+    """The elements and the dtype of an array as MLX writes them for Python."""
     own = computed(array, "str")
     string = ffi.new("mlx_string *", [ffi.cast("void *", lib.glue_array_tostring(own._h))])[0]
-    return taken_text(string)
+    text = taken_text(string).replace("array(", "Array(", 1)
+    # MLX capitalises them only after somebody has imported mlx.core.
+    return text.replace("true", "True").replace("false", "False") if own.dtype is dtypes.bool_ else text
 
 
 # --- memory for others ---

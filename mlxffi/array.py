@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -307,9 +308,11 @@ class Array:
         """
         return _values.to_numpy(as_own(self), dtype, copy)
 
-    def __buffer__(self, flags: int) -> memoryview:
-        """Its elements in row order, read-only (CPython 3.12 and newer ask for this; before, numpy lends memory)."""
-        return _values.memory_of(as_own(self))
+    if sys.version_info >= (3, 12):  # before, a class of Python has no buffer; numpy lends memory
+
+        def __buffer__(self, flags: int) -> memoryview:
+            """Its elements in row order, read-only."""
+            return _values.memory_of(as_own(self))
 
     def __dlpack__(
         self,
@@ -333,7 +336,7 @@ class Array:
 
     def __repr__(self) -> str:
         """Its elements and its dtype as MLX writes them."""
-        return _values.text_of(self).replace("array(", "Array(", 1)
+        return _values.text_of(self)
 
     def __format__(self, spec: str) -> str:
         return format(_values.one(self, "format"), spec) if spec else str(self)

@@ -83,7 +83,7 @@ class _Active(local):
     """The arguments of the derivatives that this thread is tracing, outermost first."""
 
     def __init__(self) -> None:
-        self.arguments: list[list[Array]] = []
+        self.arguments: list[tuple[list[Array], Sequence[int] | None]] = []
 
 
 _active = _Active()
@@ -94,7 +94,7 @@ def _differentiating(fn: ListFunction, argnums: Sequence[int] | None = None) -> 
 
     def traced(inputs: list[Array]) -> Sequence[Array]:
         stack = _active.arguments
-        stack.append(inputs if argnums is None else [inputs[number] for number in argnums])
+        stack.append((inputs, argnums))
         try:
             return fn(inputs)
         finally:
@@ -112,12 +112,16 @@ def _without_captures(fn: ListFunction) -> ListFunction:
 
     def checked(inputs: list[Array]) -> Sequence[Array]:
         outputs = fn(inputs)
-        candidates = [array for arrays in _active.arguments for array in arrays]
+        candidates = [array for arrays, argnums in _active.arguments for array in _at(arrays, argnums)]
         if candidates and not plain_mlxc:
             _refuse(_gradient_around(arrays_of(outputs), inputs, candidates))
         return outputs
 
     return checked
+
+
+def _at(arrays: list[Array], numbers: Sequence[int] | None) -> list[Array]:
+    return arrays if numbers is None else [arrays[number] for number in numbers]
 
 
 def _gradient_around(*lists: Sequence[Array]) -> list[Array]:
