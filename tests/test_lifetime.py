@@ -208,7 +208,7 @@ def test_traces_of_a_living_thread_die_with_the_function():
     called, done = threading.Event(), threading.Event()
 
     def call():
-        m.eval(*[function(constant)[0] for function in functions])
+        m.eval(*[function([constant])[0] for function in functions])
         called.set()
         done.wait(60)
 
