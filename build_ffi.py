@@ -151,15 +151,17 @@ def compile_cxx(source: Path, target: Path, flags: list[str]) -> None:
     run([*CXX, *CXXFLAGS, *flags, "-MMD", "-MF", str(made_of), "-c", str(source), "-o", str(target)])
 
 
-def compile_objects(sources: list[Path], include: list[Path], folder: Path) -> list[str]:
-    """Compile C++ files side by side, after the header that takes most of the time and that they share."""
+def compile_objects(room: str, include: Path, folder: Path) -> list[str]:
+    """Compile the C++ files of a room side by side, after the header that takes most of the time and that they share.
+    What stands in `kernels` sees nothing of the ABI."""
+    folder = folder / room
     folder.mkdir(parents=True, exist_ok=True)
-    folders = [ROOT / "include", NATIVE / "abi", NATIVE / "kernels"]
-    flags = [*(f"-I{path}" for path in folders), *(f"-isystem{path}" for path in include)]
+    folders = [NATIVE / "kernels"] + ([ROOT / "include", NATIVE / "abi"] if room == "abi" else [])
+    flags = [*(f"-I{path}" for path in folders), f"-isystem{include}"]
     if not MACOS:
         shared = folder / "precompiled.h"
         if not shared.exists():
-            shared.write_text('#include "support.h"\n')
+            shared.write_text('#include "support.h"\n' if room == "abi" else '#include "fused.h"\n')
         compile_cxx(shared, folder / "precompiled.h.gch", [*flags, "-x", "c++-header"])
         flags = [f"-I{folder}", "-include", "precompiled.h", *flags]
 
@@ -169,7 +171,7 @@ def compile_objects(sources: list[Path], include: list[Path], folder: Path) -> l
         return str(target)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(compile_one, sources))
+        return list(pool.map(compile_one, sorted((NATIVE / room).rglob("*.cpp"))))
 
 
 def rpath(*folder: str, inplace: bool) -> str:
@@ -183,8 +185,8 @@ def rpath(*folder: str, inplace: bool) -> str:
 def build_libmlxc(target: Path, scratch: Path, inplace: bool, exports: str = "exports.map") -> None:
     """Link libmlxc over the backend's libmlx."""
     mlx = mlx_folder()
-    sources = sorted(path for room in ("abi", "kernels") for path in (NATIVE / room).rglob("*.cpp"))
-    objects = compile_objects(sources, [mlx / "include"], scratch / f"mlxc-{mlx_version(mlx / 'include')}")
+    folder = scratch / f"mlxc-{mlx_version(mlx / 'include')}"
+    objects = [file for room in ("abi", "kernels") for file in compile_objects(room, mlx / "include", folder)]
     if MACOS:
         link = ["-dynamiclib", "-install_name", "@rpath/libmlxc.dylib"]
     else:

@@ -1,4 +1,4 @@
-#include "kernels.h"
+#include "custom_kernels.h"
 
 namespace mlxc {
 
