@@ -90,7 +90,7 @@ def include_folders() -> list[Path]:
 def declarations(source: str, wanted: tuple[str, ...], defines: list[str]) -> str:
     """What the C preprocessor leaves of those files (by a part of their path) that `source` includes."""
     includes = [f"-I{folder}" for folder in [*include_folders(), CFFI, PYTHON]]
-    command = [*CC, "-E", "-DMLX_NO_HALF", *defines, *includes, "-x", "c", "-"]
+    command = [*CC, "-E", "-DMLX_NO_HALF", "-DMLX_NO_OBJECTS", *defines, *includes, "-x", "c", "-"]
     text = subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout
     kept, keep = [], False
     for line in text.splitlines():
@@ -158,15 +158,17 @@ def compile_cxx(source: Path, target: Path, flags: list[str]) -> None:
     run([*CXX, *CXXFLAGS, *flags, "-MMD", "-MF", str(made_of), "-c", str(source), "-o", str(target)])
 
 
-def compile_objects(sources: list[Path], include: list[Path], folder: Path) -> list[str]:
-    """Compile C++ files side by side, after the header that takes most of the time and that they share."""
+def compile_objects(room: str, include: Path, folder: Path) -> list[str]:
+    """Compile the C++ files of a room side by side, after the header that takes most of the time and that they share.
+    What stands in `kernels` sees nothing of the ABI."""
+    folder = folder / room
     folder.mkdir(parents=True, exist_ok=True)
-    folders = [ROOT / "include", NATIVE / "abi", NATIVE / "kernels"]
-    flags = [*(f"-I{path}" for path in folders), *(f"-isystem{path}" for path in include)]
+    folders = [NATIVE / "kernels"] + ([ROOT / "include", NATIVE / "abi"] if room == "abi" else [])
+    flags = [*(f"-I{path}" for path in folders), f"-isystem{include}"]
     if not MACOS:
         shared = folder / "precompiled.h"
         if not shared.exists():
-            shared.write_text('#include "support.h"\n')
+            shared.write_text('#include "support.h"\n' if room == "abi" else '#include "fused.h"\n')
         compile_cxx(shared, folder / "precompiled.h.gch", [*flags, "-x", "c++-header"])
         flags = [f"-I{folder}", "-include", "precompiled.h", *flags]
 
@@ -176,7 +178,7 @@ def compile_objects(sources: list[Path], include: list[Path], folder: Path) -> l
         return str(target)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(compile_one, sources))
+        return list(pool.map(compile_one, sorted((NATIVE / room).rglob("*.cpp"))))
 
 
 def rpath(*folder: str, inplace: bool) -> str:
@@ -190,34 +192,31 @@ def rpath(*folder: str, inplace: bool) -> str:
 def build_libmlxc(target: Path, scratch: Path, inplace: bool, exports: str = "exports.map") -> None:
     """Link libmlxc over the backend's libmlx."""
     mlx = mlx_folder()
-    sources = sorted(path for room in ("abi", "kernels") for path in (NATIVE / room).rglob("*.cpp"))
-    objects = compile_objects(sources, [mlx / "include"], scratch / f"mlxc-{mlx_version(mlx / 'include')}")
+    folder = scratch / f"mlxc-{mlx_version(mlx / 'include')}"
+    objects = [file for room in ("abi", "kernels") for file in compile_objects(room, mlx / "include", folder)]
     if MACOS:
         link = ["-dynamiclib", "-install_name", "@rpath/libmlxc.dylib"]
     else:
         link = ["-shared", f"-Wl,--version-script={NATIVE / 'abi' / exports}", "-Wl,-z,defs", "-Wl,-soname,libmlxc.so"]
         link += ["-Wl,--disable-new-dtags"]
     link.append(rpath("mlx", "lib", inplace=inplace))
+    bridge = target.parent / "libmlxffi_blas.so"
+    if bridge.exists():
+        # Named before libmlx, whose calls find it first. A copy or link of the library finds it too where it can.
+        link += [f"-Wl,-rpath,{place}" for place in ("$ORIGIN", *([str(target.parent)] if inplace else []))]
+        link += [f"-L{target.parent}", "-Wl,--push-state,--no-as-needed", "-lmlxffi_blas", "-Wl,--pop-state"]
     # Programs may have the old library open: a new one takes its place at once and whole.
     fresh = target.with_suffix(".new")
-    run([*CXX, *EXTRA_FLAGS, *link, *objects, f"-L{mlx / 'lib'}", "-lmlx", "-o", str(fresh)])
+    run([*CXX, *EXTRA_FLAGS, *objects, *link, f"-L{mlx / 'lib'}", "-lmlx", "-o", str(fresh)])
     fresh.replace(target)
 
 
 def build_blas_bridge(target: Path, inplace: bool) -> None:
-    """Link the bridge to OpenBLAS; where the build has none, mlxffi runs with the BLAS that MLX brings."""
-    spec = importlib.util.find_spec("scipy_openblas32")
-    if MACOS or not spec or not spec.origin:
-        return
-    library = Path(spec.origin).parent / "lib"
-    link = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Wl,--no-as-needed", "-Wl,-z,defs"]
-    link += [
-        "-Wl,-soname,libmlxffi_blas.so",
-        "-Wl,--disable-new-dtags",
-        rpath("scipy_openblas32", "lib", inplace=inplace),
-    ]
+    """Link the bridge to OpenBLAS, which it looks for when it is loaded."""
+    link = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Wl,-z,defs", "-Wl,-soname,libmlxffi_blas.so"]
+    link += ["-Wl,--disable-new-dtags", rpath("scipy_openblas32", "lib", inplace=inplace)]
     sources = sorted(map(str, (NATIVE / "blas").glob("*.c")))
-    run([*CC, *EXTRA_FLAGS, *link, *sources, f"-L{library}", "-lscipy_openblas", "-o", str(target)])
+    run([*CC, *EXTRA_FLAGS, *link, *sources, "-ldl", "-o", str(target)])
 
 
 # --- the setuptools command ---
@@ -249,8 +248,9 @@ class BuildExt(build_ext):  # type: ignore[misc]
 
     def build_libraries(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        if not MACOS:
+            build_blas_bridge(folder / "libmlxffi_blas.so", bool(self.inplace))
         build_libmlxc(folder / f"libmlxc.{SUFFIX}", self.scratch, bool(self.inplace))
-        build_blas_bridge(folder / f"libmlxffi_blas.{SUFFIX}", bool(self.inplace))
         write_package_files(self.target, folder)
 
     def build_extension(self, ext: Extension) -> None:

@@ -30,7 +30,7 @@ RELEASED = range(10, 15)  # CPython 3.10 to 3.14: those missing here are told; n
 BUILT = """
 _build_info.py _native.abi3.so _graph.abi3.so _mlxc.abi3.so py.typed
 lib/libmlxc.so lib/libmlxffi_blas.so lib/pkgconfig/mlxc.pc lib/pkgconfig/mlxffi_blas.pc
-lib/cmake/mlxc/mlxcConfig.cmake lib/cmake/mlxc/mlxcConfigVersion.cmake
+lib/cmake/mlxc/mlxc-config.cmake lib/cmake/mlxc/mlxc-config-version.cmake
 """
 
 IDENTITY = """

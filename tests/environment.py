@@ -55,7 +55,7 @@ class Site:
 
     def move_backend(self):
         """Make our libraries' rpaths lead nowhere, as where backend and OpenBLAS went elsewhere after the build."""
-        rpath = rb"[^\0]*/(mlx|scipy_openblas32)/lib(?=\0)"
+        rpath = rb"[^\0]*/(mlx|scipy_openblas32)/lib(?=[\0:])"
         for library in (self.copy("mlxffi") / "lib").glob("*.so"):
             text, count = re.subn(rpath, lambda found: b"/" + b"x" * (len(found[0]) - 1), library.read_bytes())
             assert count

@@ -13,21 +13,14 @@ from environment import MLX, Site
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="for rpaths and the BLAS bridge of Linux")
 CLEAN = {"PATH": "/usr/local/bin:/usr/bin:/bin"}  # no LD_LIBRARY_PATH
 
-# Adds and multiplies; prints the sum, an element of the product and how often MLX called the BLAS bridge. The bridge,
-# where it is linked, counts in the program's own variable.
+# Adds and multiplies; prints the sum, an element of the product and how often MLX called OpenBLAS through the bridge.
 PROGRAM = r"""
+#include <dlfcn.h>
 #include <stdio.h>
 #include "mlx/c/mlx.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-unsigned long mlxffi_blas_calls;
-#ifdef __cplusplus
-}
-#endif
-
 int main(void) {
+  const unsigned long none = 0, *calls = (const unsigned long *)dlsym(NULL, "mlxffi_blas_calls");
   mlx_stream cpu = mlx_default_cpu_stream_new();
   mlx_array a = mlx_array_new_float32(2), b = mlx_array_new_float32(3), sum = mlx_array_new();
   mlx_array ones = mlx_array_new(), product = mlx_array_new();
@@ -35,7 +28,7 @@ int main(void) {
   float total;
   int failed = mlx_add(&sum, a, b, cpu) || mlx_array_item_float32(&total, sum) ||
       mlx_ones(&ones, shape, 2, MLX_FLOAT32, cpu) || mlx_matmul(&product, ones, ones, cpu) || mlx_array_eval(product);
-  printf("%g %g %lu\n", total, mlx_array_data_float32(product)[0], mlxffi_blas_calls);
+  printf("%g %g %lu\n", total, mlx_array_data_float32(product)[0], calls ? *calls : none);
   mlx_array_free(a);
   mlx_array_free(b);
   mlx_array_free(sum);
@@ -163,12 +156,13 @@ def test_program_keeps_the_reference_blas_on_request(site, source, tmp_path):
     flags = config(site, "--cflags", "--libs")
     assert not any("blas" in word for word in flags)
     output("cc", source, *flags, "-o", tmp_path / "program")
-    assert output(tmp_path / "program") == "5 64 0"
+    assert output("env", "MLXFFI_BLAS=reference", tmp_path / "program") == "5 64 0"
 
 
 @linux
 def test_program_without_openblas_installed(site, source, tmp_path):
     site.remove("scipy_openblas32")
+    site.move_backend()
     result = site.python("-m", "mlxffi", "config", "--cflags", "--libs")
     assert "-lmlxffi_blas" not in result.stdout
     output("cc", source, *shlex.split(result.stdout), "-o", tmp_path / "program")
@@ -182,12 +176,74 @@ def test_bridge_is_kept_where_the_linker_drops_what_is_not_called(site, source, 
     assert output(tmp_path / "program") == "5 64 1"
 
 
+@linux
+@pytest.mark.parametrize(("blas", "calls"), [("openblas", 1), ("reference", 0)])
+def test_program_that_is_linked_plainly(site, source, tmp_path, blas, calls):
+    include, library = config(site, "--includedir", "--libdir")
+    output("cc", source, f"-I{include}", f"-L{library}", "-lmlxc", f"-Wl,-rpath,{library}", "-o", tmp_path / "program")
+    assert output("env", f"MLXFFI_BLAS={blas}", tmp_path / "program") == f"5 64 {calls}"
+
+
+# The same product by a program that knows the library's path alone.
+OPENS = r"""
+#include <dlfcn.h>
+#include <stdio.h>
+#include "mlx/c/mlx.h"
+
+static void *library;
+
+#define CALL(name) (*(__typeof__(&name))(long)dlsym(library, #name))
+
+int main(int count, char **arguments) {
+  library = dlopen(arguments[count - 1], RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
+    puts(dlerror());
+    return 1;
+  }
+  int shape[2] = {64, 64};
+  mlx_stream cpu = CALL(mlx_default_cpu_stream_new)();
+  mlx_array ones = {0}, product = {0};
+  CALL(mlx_ones)(&ones, shape, 2, MLX_FLOAT32, cpu);
+  CALL(mlx_matmul)(&product, ones, ones, cpu);
+  CALL(mlx_array_eval)(product);
+  printf("%g %lu\n", CALL(mlx_array_data_float32)(product)[0], *(unsigned long *)dlsym(library, "mlxffi_blas_calls"));
+  return 0;
+}
+"""
+
+
+@pytest.fixture
+def opens(site, tmp_path):
+    """A program that opens the library whose path it is given."""
+    (tmp_path / "opens.c").write_text(OPENS)
+    (include,) = config(site, "--includedir")
+    output("cc", "-std=gnu11", tmp_path / "opens.c", f"-I{include}", "-ldl", "-o", tmp_path / "opens")
+    return tmp_path / "opens"
+
+
+@linux
+@pytest.mark.parametrize(("blas", "calls"), [("openblas", 1), ("reference", 0)])
+def test_program_that_opens_the_library(site, opens, blas, calls):
+    (library,) = config(site, "--libdir")
+    assert output("env", f"MLXFFI_BLAS={blas}", opens, f"{library}/libmlxc.so") == f"64 {calls}"
+
+
+@linux
+@pytest.mark.parametrize("place", [Path.symlink_to, lambda new, old: shutil.copy(old, new)], ids=["link", "copy"])
+def test_library_elsewhere_finds_what_it_needs(site, opens, tmp_path, place):
+    """In an editable install, whose libraries know where they were built."""
+    (library,) = config(site, "--libdir")
+    elsewhere = tmp_path / "elsewhere.so"
+    place(elsewhere, f"{library}/libmlxc.so")
+    assert output(opens, elsewhere) == "64 1"
+
+
 needs_pkg_config = pytest.mark.skipif(not shutil.which("pkg-config"), reason="pkg-config is not installed")
 
 
 @linux
 @needs_pkg_config
-@pytest.mark.parametrize(("package", "calls"), [("mlxc", 0), ("mlxffi_blas", 1)])
+@pytest.mark.parametrize(("package", "calls"), [("mlxc", 1), ("mlxffi_blas", 1)])
 def test_program_through_pkg_config(site, source, tmp_path, package, calls):
     (library,) = config(site, "--libdir")
     ask = ["env", f"PKG_CONFIG_PATH={library}/pkgconfig", "pkg-config"]
@@ -206,10 +262,10 @@ target_link_libraries(program PRIVATE TARGETS)
 """
 
 
-def configure(site, folder, version, targets="mlxc::mlxc"):
+def configure(site, folder, version, targets="mlxc::mlxc", package="mlxc"):
     """Configure a CMake project that asks for a version of mlxc."""
     (library,) = config(site, "--libdir")
-    text = CMAKE.replace("TARGETS", targets).replace("VERSION CONFIG", f"{version} CONFIG")
+    text = CMAKE.replace("TARGETS", targets).replace("mlxc VERSION", f"{package} {version}")
     (folder / "CMakeLists.txt").write_text(text)
     command = ["cmake", "-S", folder, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={Path(library).parent}"]
     return subprocess.run(command, capture_output=True, text=True, env=CLEAN, check=False)
@@ -220,7 +276,7 @@ needs_cmake = pytest.mark.skipif(not shutil.which("cmake"), reason="CMake is not
 
 @linux
 @needs_cmake
-@pytest.mark.parametrize(("targets", "calls"), [("mlxc::mlxc", 0), ("mlxc::blas", 1)])
+@pytest.mark.parametrize(("targets", "calls"), [("mlxc::mlxc", 1), ("mlxc::blas", 1)])
 def test_program_through_cmake(site, source, targets, calls):
     configured = configure(site, source.parent, MLX, targets)
     assert configured.returncode == 0, configured.stderr
@@ -228,11 +284,21 @@ def test_program_through_cmake(site, source, targets, calls):
     assert output(source.parent / "build/program") == f"5 64 {calls}"
 
 
+@linux
+@needs_cmake
+@pytest.mark.parametrize("targets", ["mlxc", "${MLXC_LIBRARIES}"])
+def test_program_through_cmake_under_the_name_of_mlx_c(site, source, targets):
+    configured = configure(site, source.parent, "", targets, package="MLXC")
+    assert configured.returncode == 0, configured.stderr
+    output("cmake", "--build", source.parent / "build")
+    assert output(source.parent / "build/program") == "5 64 1"
+
+
 @needs_cmake
 def test_cmake_refuses_another_version(site, source):
     configured = configure(site, source.parent, "0.31")
     assert configured.returncode != 0
-    assert f"mlxcConfig.cmake, version: {MLX}" in configured.stderr
+    assert f"mlxc-config.cmake, version: {MLX}" in configured.stderr
 
 
 # --- doctor ---

@@ -201,6 +201,27 @@ def test_transforms_may_die_on_another_thread(baseline):
     assert memory.live_handles() == baseline
 
 
+def test_traces_of_a_living_thread_die_with_the_function():
+    constant = Array([0.0] * (1 << 18))
+    before = memory.active_memory()
+    functions = [m.compile(lambda x: [x + Array([0.0] * (1 << 18))]) for _ in range(3)]
+    called, done = threading.Event(), threading.Event()
+
+    def call():
+        m.eval(*[function([constant])[0] for function in functions])
+        called.set()
+        done.wait(60)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    called.wait(60)
+    assert memory.active_memory() - before == 3 << 20
+    functions.clear()
+    assert memory.active_memory() == before
+    done.set()
+    thread.join()
+
+
 def test_memory_stays_flat_over_calls_and_failures():
     command = [sys.executable, SOAK, "--count", "2000"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)

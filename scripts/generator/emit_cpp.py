@@ -44,7 +44,9 @@ def _file(group: list[Function], banner: str) -> str:
 def _function(function: Function) -> str:
     params = ", ".join(_cxx(param.text) for param in function.params)
     returns = _cxx(function.returns)
-    head = f'extern "C" {returns}{"" if returns.endswith("*") else " "}{function.name}({params})'
+    # What the headers declare for some compilers only is exported for all.
+    visible = '__attribute__((visibility("default"))) ' if function.guard else ""
+    head = f'extern "C" {visible}{returns}{"" if returns.endswith("*") else " "}{function.name}({params})'
     return f"{head} {{\n  {_body(function)}\n}}"
 
 

@@ -44,7 +44,7 @@ def _includes(header: Header, text: str, owner: dict[str, str]) -> str:
     code = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
     standard = [f"#include <{name}.h>" for name, pattern in STANDARD.items() if re.search(pattern, code)]
     if "std::complex" in code:
-        standard.append("#ifdef __cplusplus\n#include <complex>\n#endif")
+        standard.append("#ifdef __cplusplus\n#include <complex>\n#else\n#include <complex.h>\n#endif")
     used = {owner[name] for name in re.findall(r"\b\w+\b", code) if name in owner}
     ours = [f'#include "mlx/c/{name}.h"' for name in sorted(used - {header.name})]
     return "\n\n".join("\n".join(block) for block in (standard, ours) if block)

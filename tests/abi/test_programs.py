@@ -11,7 +11,9 @@ import pytest
 PROGRAMS = Path(__file__).parent / "c"
 SOURCES = sorted(path for path in PROGRAMS.glob("*.c") if path.name != "live.c")
 # Programs about what stands in include/mlxffi; all others use mlx/c/mlx.h alone.
-ADDITIONS = {"fused", "losses"}
+ADDITIONS = {"fused": "mlxffi/mlxffi.h", "losses": "mlxffi/mlxffi.h"}
+# Programs for other editions of mlx-c.
+ADDITIONS |= {"compat_0_6": "mlxffi/compat/mlxc_0_6.h", "compat_ollama": "mlxffi/compat/ollama.h"}
 COMPILERS = {"c": ["cc", "-std=c11"], "c++": ["c++", "-std=c++17", "-x", "c++"]}
 
 
@@ -45,7 +47,7 @@ def test_programs_use_the_public_header_only():
         ours = [name for name in includes if name.startswith('"')]
         public = {'"check.h"', '"tempdir.h"', '"mlx/c/mlx.h"'}
         if source.stem in ADDITIONS:
-            public.add('"mlxffi/mlxffi.h"')
+            public.add(f'"{ADDITIONS[source.stem]}"')
         assert set(ours) <= public, source.name
 
 

@@ -118,6 +118,44 @@ def test_transforms_may_die_on_another_thread(baseline):
     assert memory.live_handles() == baseline
 
 
+def plus_constant():
+    """A compiled function that holds 1 MB."""
+    constant = mx.zeros(1 << 18)
+    mx.eval(constant)
+    return mx.compile(lambda x: x + constant)
+
+
+def test_traces_of_a_living_thread_die_with_the_function():
+    before = mx.get_active_memory()
+    functions = [plus_constant() for _ in range(20)]
+    called, done = threading.Event(), threading.Event()
+
+    def call():
+        mx.eval([function(mx.array(1.0)) for function in functions])
+        called.set()
+        done.wait(60)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    called.wait(60)
+    assert mx.get_active_memory() - before == 20 << 20
+    functions.clear()
+    assert mx.get_active_memory() == before
+    done.set()
+    thread.join()
+
+
+def test_traces_of_a_living_function_die_with_the_thread():
+    before = mx.get_active_memory()
+    function = mx.compile(lambda x: x + mx.array([1.0] * (1 << 16)))
+    for _ in range(10):
+        thread = threading.Thread(target=lambda: mx.eval(function(mx.array(1.0))))
+        thread.start()
+        thread.join()
+    # join() returns before the system's thread has ended, so the last trace may be there still.
+    assert mx.get_active_memory() - before < 2 << 18
+
+
 @pytest.mark.leaks
 def test_calls_in_thousands_leave_memory_flat(baseline):
     step = mx.value_and_grad(loss)

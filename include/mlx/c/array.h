@@ -15,6 +15,8 @@
 #include <stdint.h>
 #ifdef __cplusplus
 #include <complex>
+#else
+#include <complex.h>
 #endif
 
 #include "mlx/c/half.h"
@@ -379,139 +381,139 @@ int mlx_array_eval(mlx_array arr);
 
 /**
  * Evaluate `arr`, which holds exactly one element (of any number of axes), and store that element
- * in `res` as bool. The dtype must be bool: no conversion is made, so cast with `mlx_astype` first
- * where it differs.
+ * in `res` as bool. An element of another dtype is converted: true for what is not 0.
  *
- * Returns 0, or 1 after an error: `arr` does not hold exactly one element, its dtype does not fit,
- * or it cannot be evaluated, or a bad argument.
+ * Returns 0, or 1 after an error: `arr` does not hold exactly one element, or it cannot be
+ * evaluated, or a bad argument.
  */
 int mlx_array_item_bool(bool *res, const mlx_array arr);
 
 /**
  * Evaluate `arr`, which holds exactly one element (of any number of axes), and store that element
- * in `res` as uint8. The dtype must be uint8, or bool or int8 whose byte is then given as it is; no
- * conversion is made.
+ * in `res` as uint8. An element of another dtype is converted: a fraction is cut off, what the type
+ * cannot hold gives its nearest value, NaN gives 0, and integers wrap.
  *
- * Returns 0, or 1 after an error: `arr` does not hold exactly one element, its dtype does not fit,
- * or it cannot be evaluated, or a bad argument.
+ * Returns 0, or 1 after an error: `arr` does not hold exactly one element, or it cannot be
+ * evaluated, or a bad argument.
  */
 int mlx_array_item_uint8(uint8_t *res, const mlx_array arr);
 
 /**
  * Evaluate `arr`, which holds exactly one element (of any number of axes), and store that element
- * in `res` as uint16. The dtype must be uint16, or int16, float16 or bfloat16 whose bits are then
- * given as they are; no conversion is made.
+ * in `res` as uint16. An element of another dtype is converted: a fraction is cut off, what the
+ * type cannot hold gives its nearest value, NaN gives 0, and integers wrap.
  *
- * Returns 0, or 1 after an error: `arr` does not hold exactly one element, its dtype does not fit,
- * or it cannot be evaluated, or a bad argument.
+ * Returns 0, or 1 after an error: `arr` does not hold exactly one element, or it cannot be
+ * evaluated, or a bad argument.
  */
 int mlx_array_item_uint16(uint16_t *res, const mlx_array arr);
 
 /**
  * Evaluate `arr`, which holds exactly one element (of any number of axes), and store that element
- * in `res` as uint32. The dtype must be uint32, or int32 or float32 whose bits are then given as
- * they are; no conversion is made.
+ * in `res` as uint32. An element of another dtype is converted: a fraction is cut off, what the
+ * type cannot hold gives its nearest value, NaN gives 0, and integers wrap.
  *
- * Returns 0, or 1 after an error: `arr` does not hold exactly one element, its dtype does not fit,
- * or it cannot be evaluated, or a bad argument.
+ * Returns 0, or 1 after an error: `arr` does not hold exactly one element, or it cannot be
+ * evaluated, or a bad argument.
  */
 int mlx_array_item_uint32(uint32_t *res, const mlx_array arr);
 
 /**
  * Evaluate `arr`, which holds exactly one element (of any number of axes), and store that element
- * in `res` as uint64. The dtype must be uint64, or another dtype of 8 bytes (int64, float64,
- * complex64) whose bits are then given as they are; no conversion is made.
+ * in `res` as uint64. An element of another dtype is converted: a fraction is cut off, what the
+ * type cannot hold gives its nearest value, NaN gives 0, and integers wrap.
  *
- * Returns 0, or 1 after an error: `arr` does not hold exactly one element, its dtype does not fit,
- * or it cannot be evaluated, or a bad argument.
+ * Returns 0, or 1 after an error: `arr` does not hold exactly one element, or it cannot be
+ * evaluated, or a bad argument.
  */
 int mlx_array_item_uint64(uint64_t *res, const mlx_array arr);
 
 /**
  * Evaluate `arr`, which holds exactly one element (of any number of axes), and store that element
- * in `res` as int8. The dtype must be int8: no conversion is made, so cast with `mlx_astype` first
- * where it differs.
+ * in `res` as int8. An element of another dtype is converted: a fraction is cut off, what the type
+ * cannot hold gives its nearest value, NaN gives 0, and integers wrap.
  *
- * Returns 0, or 1 after an error: `arr` does not hold exactly one element, its dtype does not fit,
- * or it cannot be evaluated, or a bad argument.
+ * Returns 0, or 1 after an error: `arr` does not hold exactly one element, or it cannot be
+ * evaluated, or a bad argument.
  */
 int mlx_array_item_int8(int8_t *res, const mlx_array arr);
 
 /**
  * Evaluate `arr`, which holds exactly one element (of any number of axes), and store that element
- * in `res` as int16. The dtype must be int16: no conversion is made, so cast with `mlx_astype`
- * first where it differs.
+ * in `res` as int16. An element of another dtype is converted: a fraction is cut off, what the type
+ * cannot hold gives its nearest value, NaN gives 0, and integers wrap.
  *
- * Returns 0, or 1 after an error: `arr` does not hold exactly one element, its dtype does not fit,
- * or it cannot be evaluated, or a bad argument.
+ * Returns 0, or 1 after an error: `arr` does not hold exactly one element, or it cannot be
+ * evaluated, or a bad argument.
  */
 int mlx_array_item_int16(int16_t *res, const mlx_array arr);
 
 /**
  * Evaluate `arr`, which holds exactly one element (of any number of axes), and store that element
- * in `res` as int32. The dtype must be int32: no conversion is made, so cast with `mlx_astype`
- * first where it differs.
+ * in `res` as int32. An element of another dtype is converted: a fraction is cut off, what the type
+ * cannot hold gives its nearest value, NaN gives 0, and integers wrap.
  *
- * Returns 0, or 1 after an error: `arr` does not hold exactly one element, its dtype does not fit,
- * or it cannot be evaluated, or a bad argument.
+ * Returns 0, or 1 after an error: `arr` does not hold exactly one element, or it cannot be
+ * evaluated, or a bad argument.
  */
 int mlx_array_item_int32(int32_t *res, const mlx_array arr);
 
 /**
  * Evaluate `arr`, which holds exactly one element (of any number of axes), and store that element
- * in `res` as int64. The dtype must be int64: no conversion is made, so cast with `mlx_astype`
- * first where it differs.
+ * in `res` as int64. An element of another dtype is converted: a fraction is cut off, what the type
+ * cannot hold gives its nearest value, NaN gives 0, and integers wrap.
  *
- * Returns 0, or 1 after an error: `arr` does not hold exactly one element, its dtype does not fit,
- * or it cannot be evaluated, or a bad argument.
+ * Returns 0, or 1 after an error: `arr` does not hold exactly one element, or it cannot be
+ * evaluated, or a bad argument.
  */
 int mlx_array_item_int64(int64_t *res, const mlx_array arr);
 
 /**
  * Evaluate `arr`, which holds exactly one element (of any number of axes), and store that element
- * in `res` as float32. The dtype must be float32: no conversion is made, so cast with `mlx_astype`
- * first where it differs.
+ * in `res` as float32. An element of another dtype is converted: a complex number gives its real
+ * part.
  *
- * Returns 0, or 1 after an error: `arr` does not hold exactly one element, its dtype does not fit,
- * or it cannot be evaluated, or a bad argument.
+ * Returns 0, or 1 after an error: `arr` does not hold exactly one element, or it cannot be
+ * evaluated, or a bad argument.
  */
 int mlx_array_item_float32(float *res, const mlx_array arr);
 
 /**
  * Evaluate `arr`, which holds exactly one element (of any number of axes), and store that element
- * in `res` as float64. The dtype must be float64: no conversion is made, so cast with `mlx_astype`
- * first where it differs.
+ * in `res` as float64. An element of another dtype is converted: a complex number gives its real
+ * part.
  *
- * Returns 0, or 1 after an error: `arr` does not hold exactly one element, its dtype does not fit,
- * or it cannot be evaluated, or a bad argument.
+ * Returns 0, or 1 after an error: `arr` does not hold exactly one element, or it cannot be
+ * evaluated, or a bad argument.
  */
 int mlx_array_item_float64(double *res, const mlx_array arr);
 
 /**
  * Evaluate `arr`, which holds exactly one element (of any number of axes), and store that element
- * in `res` as complex64. The dtype must be complex64: no conversion is made, so cast with
- * `mlx_astype` first where it differs.
+ * in `res` as complex64. An element of another dtype is converted: a real number has the imaginary
+ * part 0.
  *
- * Returns 0, or 1 after an error: `arr` does not hold exactly one element, its dtype does not fit,
- * or it cannot be evaluated, or a bad argument.
+ * Returns 0, or 1 after an error: `arr` does not hold exactly one element, or it cannot be
+ * evaluated, or a bad argument.
  */
 int mlx_array_item_complex64(mlx_complex64_t *res, const mlx_array arr);
 
 /**
- * Borrow a pointer to the elements of `arr`, seen as bool. The array must be evaluated
- * (`mlx_array_eval`) and its dtype must be bool; otherwise an error is reported and NULL is
- * returned. The pointer addresses the element whose indices are all zero, and the others lie in
- * storage order: apply `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first.
- * The pointer is valid while the array's buffer lives and is for reading only.
+ * Borrow a pointer to the elements of `arr`, seen as bool, whatever its dtype: other elements are
+ * not converted, their bytes are given as they are. The array must be evaluated (`mlx_array_eval`);
+ * otherwise an error is reported and NULL is returned. The pointer addresses the element whose
+ * indices are all zero, and the others lie in storage order: apply `mlx_array_strides`, or make a
+ * row-major copy with `mlx_contiguous` first. The pointer is valid while the array's buffer lives
+ * and is for reading only.
  *
  * Returns NULL after an error.
  */
 const bool *mlx_array_data_bool(const mlx_array arr);
 
 /**
- * Borrow a pointer to the elements of `arr`, seen as uint8. The array must be evaluated
- * (`mlx_array_eval`) and its dtype must be uint8, or bool or int8 whose byte is then given as it
- * is; otherwise an error is reported and NULL is returned. The pointer addresses the element whose
+ * Borrow a pointer to the elements of `arr`, seen as uint8, whatever its dtype: other elements are
+ * not converted, their bytes are given as they are. The array must be evaluated (`mlx_array_eval`);
+ * otherwise an error is reported and NULL is returned. The pointer addresses the element whose
  * indices are all zero, and the others lie in storage order: apply `mlx_array_strides`, or make a
  * row-major copy with `mlx_contiguous` first. The pointer is valid while the array's buffer lives
  * and is for reading only.
@@ -521,113 +523,120 @@ const bool *mlx_array_data_bool(const mlx_array arr);
 const uint8_t *mlx_array_data_uint8(const mlx_array arr);
 
 /**
- * Borrow a pointer to the elements of `arr`, seen as uint16. The array must be evaluated
- * (`mlx_array_eval`) and its dtype must be uint16, or int16, float16 or bfloat16 whose bits are
- * then given as they are; otherwise an error is reported and NULL is returned. The pointer
- * addresses the element whose indices are all zero, and the others lie in storage order: apply
- * `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first. The pointer is valid
- * while the array's buffer lives and is for reading only.
+ * Borrow a pointer to the elements of `arr`, seen as uint16, whatever its dtype: other elements are
+ * not converted, their bytes are given as they are. The array must be evaluated (`mlx_array_eval`);
+ * otherwise an error is reported and NULL is returned. The pointer addresses the element whose
+ * indices are all zero, and the others lie in storage order: apply `mlx_array_strides`, or make a
+ * row-major copy with `mlx_contiguous` first. The pointer is valid while the array's buffer lives
+ * and is for reading only.
  *
  * Returns NULL after an error.
  */
 const uint16_t *mlx_array_data_uint16(const mlx_array arr);
 
 /**
- * Borrow a pointer to the elements of `arr`, seen as uint32. The array must be evaluated
- * (`mlx_array_eval`) and its dtype must be uint32, or int32 or float32 whose bits are then given as
- * they are; otherwise an error is reported and NULL is returned. The pointer addresses the element
- * whose indices are all zero, and the others lie in storage order: apply `mlx_array_strides`, or
- * make a row-major copy with `mlx_contiguous` first. The pointer is valid while the array's buffer
- * lives and is for reading only.
+ * Borrow a pointer to the elements of `arr`, seen as uint32, whatever its dtype: other elements are
+ * not converted, their bytes are given as they are. The array must be evaluated (`mlx_array_eval`);
+ * otherwise an error is reported and NULL is returned. The pointer addresses the element whose
+ * indices are all zero, and the others lie in storage order: apply `mlx_array_strides`, or make a
+ * row-major copy with `mlx_contiguous` first. The pointer is valid while the array's buffer lives
+ * and is for reading only.
  *
  * Returns NULL after an error.
  */
 const uint32_t *mlx_array_data_uint32(const mlx_array arr);
 
 /**
- * Borrow a pointer to the elements of `arr`, seen as uint64. The array must be evaluated
- * (`mlx_array_eval`) and its dtype must be uint64, or another dtype of 8 bytes (int64, float64,
- * complex64) whose bits are then given as they are; otherwise an error is reported and NULL is
- * returned. The pointer addresses the element whose indices are all zero, and the others lie in
- * storage order: apply `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first.
- * The pointer is valid while the array's buffer lives and is for reading only.
+ * Borrow a pointer to the elements of `arr`, seen as uint64, whatever its dtype: other elements are
+ * not converted, their bytes are given as they are. The array must be evaluated (`mlx_array_eval`);
+ * otherwise an error is reported and NULL is returned. The pointer addresses the element whose
+ * indices are all zero, and the others lie in storage order: apply `mlx_array_strides`, or make a
+ * row-major copy with `mlx_contiguous` first. The pointer is valid while the array's buffer lives
+ * and is for reading only.
  *
  * Returns NULL after an error.
  */
 const uint64_t *mlx_array_data_uint64(const mlx_array arr);
 
 /**
- * Borrow a pointer to the elements of `arr`, seen as int8. The array must be evaluated
- * (`mlx_array_eval`) and its dtype must be int8; otherwise an error is reported and NULL is
- * returned. The pointer addresses the element whose indices are all zero, and the others lie in
- * storage order: apply `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first.
- * The pointer is valid while the array's buffer lives and is for reading only.
+ * Borrow a pointer to the elements of `arr`, seen as int8, whatever its dtype: other elements are
+ * not converted, their bytes are given as they are. The array must be evaluated (`mlx_array_eval`);
+ * otherwise an error is reported and NULL is returned. The pointer addresses the element whose
+ * indices are all zero, and the others lie in storage order: apply `mlx_array_strides`, or make a
+ * row-major copy with `mlx_contiguous` first. The pointer is valid while the array's buffer lives
+ * and is for reading only.
  *
  * Returns NULL after an error.
  */
 const int8_t *mlx_array_data_int8(const mlx_array arr);
 
 /**
- * Borrow a pointer to the elements of `arr`, seen as int16. The array must be evaluated
- * (`mlx_array_eval`) and its dtype must be int16; otherwise an error is reported and NULL is
- * returned. The pointer addresses the element whose indices are all zero, and the others lie in
- * storage order: apply `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first.
- * The pointer is valid while the array's buffer lives and is for reading only.
+ * Borrow a pointer to the elements of `arr`, seen as int16, whatever its dtype: other elements are
+ * not converted, their bytes are given as they are. The array must be evaluated (`mlx_array_eval`);
+ * otherwise an error is reported and NULL is returned. The pointer addresses the element whose
+ * indices are all zero, and the others lie in storage order: apply `mlx_array_strides`, or make a
+ * row-major copy with `mlx_contiguous` first. The pointer is valid while the array's buffer lives
+ * and is for reading only.
  *
  * Returns NULL after an error.
  */
 const int16_t *mlx_array_data_int16(const mlx_array arr);
 
 /**
- * Borrow a pointer to the elements of `arr`, seen as int32. The array must be evaluated
- * (`mlx_array_eval`) and its dtype must be int32; otherwise an error is reported and NULL is
- * returned. The pointer addresses the element whose indices are all zero, and the others lie in
- * storage order: apply `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first.
- * The pointer is valid while the array's buffer lives and is for reading only.
+ * Borrow a pointer to the elements of `arr`, seen as int32, whatever its dtype: other elements are
+ * not converted, their bytes are given as they are. The array must be evaluated (`mlx_array_eval`);
+ * otherwise an error is reported and NULL is returned. The pointer addresses the element whose
+ * indices are all zero, and the others lie in storage order: apply `mlx_array_strides`, or make a
+ * row-major copy with `mlx_contiguous` first. The pointer is valid while the array's buffer lives
+ * and is for reading only.
  *
  * Returns NULL after an error.
  */
 const int32_t *mlx_array_data_int32(const mlx_array arr);
 
 /**
- * Borrow a pointer to the elements of `arr`, seen as int64. The array must be evaluated
- * (`mlx_array_eval`) and its dtype must be int64; otherwise an error is reported and NULL is
- * returned. The pointer addresses the element whose indices are all zero, and the others lie in
- * storage order: apply `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first.
- * The pointer is valid while the array's buffer lives and is for reading only.
+ * Borrow a pointer to the elements of `arr`, seen as int64, whatever its dtype: other elements are
+ * not converted, their bytes are given as they are. The array must be evaluated (`mlx_array_eval`);
+ * otherwise an error is reported and NULL is returned. The pointer addresses the element whose
+ * indices are all zero, and the others lie in storage order: apply `mlx_array_strides`, or make a
+ * row-major copy with `mlx_contiguous` first. The pointer is valid while the array's buffer lives
+ * and is for reading only.
  *
  * Returns NULL after an error.
  */
 const int64_t *mlx_array_data_int64(const mlx_array arr);
 
 /**
- * Borrow a pointer to the elements of `arr`, seen as float32. The array must be evaluated
- * (`mlx_array_eval`) and its dtype must be float32; otherwise an error is reported and NULL is
- * returned. The pointer addresses the element whose indices are all zero, and the others lie in
- * storage order: apply `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first.
- * The pointer is valid while the array's buffer lives and is for reading only.
+ * Borrow a pointer to the elements of `arr`, seen as float32, whatever its dtype: other elements
+ * are not converted, their bytes are given as they are. The array must be evaluated
+ * (`mlx_array_eval`); otherwise an error is reported and NULL is returned. The pointer addresses
+ * the element whose indices are all zero, and the others lie in storage order: apply
+ * `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first. The pointer is valid
+ * while the array's buffer lives and is for reading only.
  *
  * Returns NULL after an error.
  */
 const float *mlx_array_data_float32(const mlx_array arr);
 
 /**
- * Borrow a pointer to the elements of `arr`, seen as float64. The array must be evaluated
- * (`mlx_array_eval`) and its dtype must be float64; otherwise an error is reported and NULL is
- * returned. The pointer addresses the element whose indices are all zero, and the others lie in
- * storage order: apply `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first.
- * The pointer is valid while the array's buffer lives and is for reading only.
+ * Borrow a pointer to the elements of `arr`, seen as float64, whatever its dtype: other elements
+ * are not converted, their bytes are given as they are. The array must be evaluated
+ * (`mlx_array_eval`); otherwise an error is reported and NULL is returned. The pointer addresses
+ * the element whose indices are all zero, and the others lie in storage order: apply
+ * `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first. The pointer is valid
+ * while the array's buffer lives and is for reading only.
  *
  * Returns NULL after an error.
  */
 const double *mlx_array_data_float64(const mlx_array arr);
 
 /**
- * Borrow a pointer to the elements of `arr`, seen as complex64. The array must be evaluated
- * (`mlx_array_eval`) and its dtype must be complex64; otherwise an error is reported and NULL is
- * returned. The pointer addresses the element whose indices are all zero, and the others lie in
- * storage order: apply `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first.
- * The pointer is valid while the array's buffer lives and is for reading only.
+ * Borrow a pointer to the elements of `arr`, seen as complex64, whatever its dtype: other elements
+ * are not converted, their bytes are given as they are. The array must be evaluated
+ * (`mlx_array_eval`); otherwise an error is reported and NULL is returned. The pointer addresses
+ * the element whose indices are all zero, and the others lie in storage order: apply
+ * `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first. The pointer is valid
+ * while the array's buffer lives and is for reading only.
  *
  * Returns NULL after an error.
  */
@@ -684,12 +693,12 @@ int _mlx_array_is_col_contiguous(bool *res, const mlx_array arr);
 #ifdef HAS_FLOAT16
 /**
  * Evaluate `arr`, which holds exactly one element (of any number of axes), and store that element
- * in `res` as float16. The dtype must be float16: no conversion is made, so cast with `mlx_astype`
- * first where it differs. The function is there only where the compiler has such a type
- * (HAS_FLOAT16); elsewhere use `mlx_array_item_uint16`, which gives the bits.
+ * in `res` as float16. An element of another dtype is converted: a complex number gives its real
+ * part. The library has the function on every platform; it is declared where the compiler has the
+ * type (HAS_FLOAT16).
  *
- * Returns 0, or 1 after an error: `arr` does not hold exactly one element, its dtype does not fit,
- * or it cannot be evaluated, or a bad argument.
+ * Returns 0, or 1 after an error: `arr` does not hold exactly one element, or it cannot be
+ * evaluated, or a bad argument.
  */
 int mlx_array_item_float16(float16_t *res, const mlx_array arr);
 #endif
@@ -697,25 +706,25 @@ int mlx_array_item_float16(float16_t *res, const mlx_array arr);
 #ifdef HAS_BFLOAT16
 /**
  * Evaluate `arr`, which holds exactly one element (of any number of axes), and store that element
- * in `res` as bfloat16. The dtype must be bfloat16: no conversion is made, so cast with
- * `mlx_astype` first where it differs. The function is there only where the compiler has such a
- * type (HAS_BFLOAT16); elsewhere use `mlx_array_item_uint16`, which gives the bits.
+ * in `res` as bfloat16. An element of another dtype is converted: a complex number gives its real
+ * part. The library has the function on every platform; it is declared where the compiler has the
+ * type (HAS_BFLOAT16).
  *
- * Returns 0, or 1 after an error: `arr` does not hold exactly one element, its dtype does not fit,
- * or it cannot be evaluated, or a bad argument.
+ * Returns 0, or 1 after an error: `arr` does not hold exactly one element, or it cannot be
+ * evaluated, or a bad argument.
  */
 int mlx_array_item_bfloat16(bfloat16_t *res, const mlx_array arr);
 #endif
 
 #ifdef HAS_FLOAT16
 /**
- * Borrow a pointer to the elements of `arr`, seen as float16. The array must be evaluated
- * (`mlx_array_eval`) and its dtype must be float16; otherwise an error is reported and NULL is
- * returned. The pointer addresses the element whose indices are all zero, and the others lie in
- * storage order: apply `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first.
- * The pointer is valid while the array's buffer lives and is for reading only; the function is
- * there only where the compiler has such a type (HAS_FLOAT16); elsewhere use
- * `mlx_array_data_uint16`, which gives the bits.
+ * Borrow a pointer to the elements of `arr`, seen as float16, whatever its dtype: other elements
+ * are not converted, their bytes are given as they are. The array must be evaluated
+ * (`mlx_array_eval`); otherwise an error is reported and NULL is returned. The pointer addresses
+ * the element whose indices are all zero, and the others lie in storage order: apply
+ * `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first. The pointer is valid
+ * while the array's buffer lives and is for reading only. The library has the function on every
+ * platform; it is declared where the compiler has the type (HAS_FLOAT16).
  *
  * Returns NULL after an error.
  */
@@ -724,13 +733,13 @@ const float16_t *mlx_array_data_float16(const mlx_array arr);
 
 #ifdef HAS_BFLOAT16
 /**
- * Borrow a pointer to the elements of `arr`, seen as bfloat16. The array must be evaluated
- * (`mlx_array_eval`) and its dtype must be bfloat16; otherwise an error is reported and NULL is
- * returned. The pointer addresses the element whose indices are all zero, and the others lie in
- * storage order: apply `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first.
- * The pointer is valid while the array's buffer lives and is for reading only; the function is
- * there only where the compiler has such a type (HAS_BFLOAT16); elsewhere use
- * `mlx_array_data_uint16`, which gives the bits.
+ * Borrow a pointer to the elements of `arr`, seen as bfloat16, whatever its dtype: other elements
+ * are not converted, their bytes are given as they are. The array must be evaluated
+ * (`mlx_array_eval`); otherwise an error is reported and NULL is returned. The pointer addresses
+ * the element whose indices are all zero, and the others lie in storage order: apply
+ * `mlx_array_strides`, or make a row-major copy with `mlx_contiguous` first. The pointer is valid
+ * while the array's buffer lives and is for reading only. The library has the function on every
+ * platform; it is declared where the compiler has the type (HAS_BFLOAT16).
  *
  * Returns NULL after an error.
  */
@@ -739,6 +748,15 @@ const bfloat16_t *mlx_array_data_bfloat16(const mlx_array arr);
 
 #ifdef __cplusplus
 }
+#endif
+
+/* Programs written for mlx-c get these from here too. */
+#include <float.h>
+#include <stdlib.h>
+
+#ifndef MLX_NO_OBJECTS /* for tools that read declarations only */
+/* A handle that holds nothing. */
+static const mlx_array mlx_array_empty = {0};
 #endif
 
 #endif /* MLX_C_ARRAY_H */

@@ -33,11 +33,12 @@ typedef enum mlx_compile_mode_ {
 /**
  * Make a compiled version of `fun` and store it in `res`. The first call traces `fun` with
  * placeholder arrays; later calls on the same thread with inputs of the same number, shapes and
- * dtypes replay the optimised graph without calling `fun`, other inputs trace again. With
- * `shapeless`, one trace serves all shapes of the same rank, so `fun` must not depend on concrete
- * sizes (a size that it reads while being traced is fixed in the graph). Inside `fun` arrays cannot
- * be evaluated, and side effects happen only while tracing; where compilation is disabled at the
- * time of this call, `res` is `fun` itself.
+ * dtypes replay the optimised graph without calling `fun`, other inputs trace again. The traces of
+ * a thread go when the last copy of `res` is freed, on whichever thread that is, or when the thread
+ * ends. With `shapeless`, one trace serves all shapes of the same rank, so `fun` must not depend on
+ * concrete sizes (a size that it reads while being traced is fixed in the graph). Inside `fun`
+ * arrays cannot be evaluated, and side effects happen only while tracing; where compilation is
+ * disabled at the time of this call, `res` is `fun` itself.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_closure_free().
  * Returns 0, or 1 after an error.
@@ -48,9 +49,10 @@ int mlx_compile(mlx_closure *res, const mlx_closure fun, bool shapeless);
  * Make a compiled version of `fun` under a cache identity chosen by the caller and store it in
  * `res`. Functions compiled with the same `fun_id`, `shapeless` and `constants` (the
  * `constants_num` numbers that the trace depends on besides the arrays) share their traces on a
- * thread, so `fun_id` must be unique among living functions; other `constants` trace anew. Erase
- * the traces with `mlx_detail_compile_erase` before the id is used for another function. This is
- * for bindings that key the cache by their own function objects; otherwise use `mlx_compile`.
+ * thread, which outlive them, so `fun_id` must be unique among living functions; other `constants`
+ * trace anew. Erase the traces with `mlx_detail_compile_erase` before the id is used for another
+ * function. This is for bindings that key the cache by their own function objects; otherwise use
+ * `mlx_compile`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_closure_free().
  * Returns 0, or 1 after an error.
@@ -64,16 +66,16 @@ int mlx_detail_compile(
     size_t constants_num);
 
 /**
- * Drop all traces of compiled functions. The cache belongs to the calling thread. Compiled
- * functions stay usable and trace again when they are called.
+ * Drop all traces of compiled functions, on every thread. Compiled functions stay usable and trace
+ * again when they are called.
  *
  * Returns 0, or 1 after an error.
  */
 int mlx_detail_compile_clear_cache(void);
 
 /**
- * Drop the traces of the function compiled as `fun_id`. The cache belongs to the calling thread. An
- * id without traces is ignored; a compiled function with this id traces again when it is called.
+ * Drop the traces of the function compiled as `fun_id`, on every thread. An id without traces is
+ * ignored; a compiled function with this id traces again when it is called.
  *
  * Returns 0, or 1 after an error.
  */

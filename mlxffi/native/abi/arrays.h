@@ -1,7 +1,11 @@
 // What array.h needs beyond the members of mx::array: access that checks before it reads memory.
 #pragma once
 
+#include <cmath>
+#include <limits>
+
 #include "convert.h"
+#include "mlx/dtype_utils.h"
 
 namespace mlxc {
 
@@ -18,28 +22,42 @@ inline const mx::array::Flags& flags(const mx::array& array) {
   return evaluated(array).flags();
 }
 
-// Storage of a dtype may be read as that C type, or raw as the unsigned integer of the same width.
-template <class Value>
-void check_readable(const mx::array& array) {
-  // MLX takes a C++ double for float32.
-  const mx::Dtype wanted = std::is_same_v<Value, double> ? mx::float64 : mx::Dtype(mx::TypeToDtype<Value>());
-  bool raw = std::is_unsigned_v<Value> && !std::is_same_v<Value, bool> && array.itemsize() == sizeof(Value);
-  if (array.dtype() != wanted && !raw) {
-    throw BadArgument("arr", "expected an array of dtype " + printed(wanted) + ", got " + printed(array.dtype()));
+// An element as another type. MLX's own conversion is undefined where a number does not fit.
+template <class To, class From>
+To converted(const From& value) {
+  if constexpr (std::is_same_v<To, From> || std::is_same_v<To, mx::complex64_t>) {
+    return To(value);
+  } else if constexpr (std::is_same_v<From, mx::complex64_t>) {
+    return converted<To>(value.real());
+  } else if constexpr (std::is_same_v<To, bool>) {
+    return value != From(0);
+  } else if constexpr (std::is_integral_v<From>) {
+    return static_cast<To>(value);
+  } else if constexpr (std::is_integral_v<To>) {
+    constexpr double least(std::numeric_limits<To>::min()), most(std::numeric_limits<To>::max());
+    double number = static_cast<double>(value);
+    return std::isnan(number) ? 0 : number <= least ? std::numeric_limits<To>::min() : number >= most ? std::numeric_limits<To>::max() : static_cast<To>(number);
+  } else {
+    return static_cast<To>(value);
   }
 }
 
 template <class Value>
 Value item(mx::array& array) {
-  check_readable<Value>(array);
-  return array.item<Value>();
+  if (array.size() != 1) {
+    throw BadArgument("arr", "expected an array of one element, got shape " + printed(array.shape()));
+  }
+  array.eval();
+  Value value{};
+  mx::dispatch_all_types(array.dtype(), [&](auto type) { value = converted<Value>(*array.data<MLX_GET_TYPE(type)>()); });
+  return value;
 }
 
+// Elements as they lie there, whatever their dtype: programs read them through a pointer of one type for all.
 template <class Value>
 const Value* data(mx::array& array) {
-  check_readable<Value>(array);
   wait(array);
-  return array.size() ? array.data<Value>() : nullptr;
+  return array.size() ? reinterpret_cast<const Value*>(array.data<char>()) : nullptr;
 }
 
 } // namespace mlxc

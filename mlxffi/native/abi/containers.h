@@ -6,8 +6,9 @@
 namespace mlxc {
 
 template <class Element>
-void append(std::vector<Element>& vector, const std::vector<Element>& tail) {
-  vector.insert(vector.end(), tail.begin(), tail.end());
+void append(std::vector<Element>& vector, std::vector<Element> tail) {
+  // Moved, so that nothing fails half way.
+  vector.insert(vector.end(), std::make_move_iterator(tail.begin()), std::make_move_iterator(tail.end()));
 }
 
 template <class Element>

@@ -142,10 +142,10 @@ inline mx::Stream resolved(mlx_stream stream, const char* argument) {
 
 // A stream slot may hold the default stream's handle, which is never overwritten.
 inline void put(mlx_stream* slot, const mx::Stream& stream) {
-  if (slot && is_default_stream(*slot)) {
-    slot->ctx = nullptr;
-  }
-  put<mlx_stream, const mx::Stream&>(slot, stream);
+  bool taken = slot && !is_default_stream(*slot);
+  mlx_stream result{taken ? slot->ctx : nullptr};
+  put<mlx_stream, const mx::Stream&>(slot ? &result : slot, stream);
+  *slot = result;
 }
 
 inline void release(mlx_stream stream) {

@@ -1,15 +1,13 @@
 // Which arrays a gradient reaches: a walk over the graph from outputs back.
 #include <cstring>
-#include <unordered_set>
 
 #include "convert.h"
 #include "mlx/primitives.h"
+#include "trace.h"
 
 using namespace mlxc;
 
 namespace {
-
-using Ids = std::unordered_set<std::uintptr_t>;
 
 // A comparison or an index has no derivative.
 bool stops_gradient(const mx::array& node) {
@@ -34,14 +32,6 @@ Ids reached(const Arrays& outputs, Ids walls, const Ids& ends) {
     }
   }
   return found;
-}
-
-Ids ids_of(const Arrays& arrays) {
-  Ids ids;
-  for (auto& array : arrays) {
-    ids.insert(array.id());
-  }
-  return ids;
 }
 
 } // namespace

@@ -153,21 +153,19 @@ Callable kept(const Callable& callable) {
   return callable;
 }
 
-// A result that has a handle.
+// A result that has a handle. The slot changes when the new value is complete, and not before.
 template <class Handle, class Value, std::enable_if_t<is_handle<Handle>>* = nullptr>
 void put(Handle* slot, Value&& value) {
   if (!slot) {
     throw BadArgument("res", std::string("expected a pointer to an ") + Traits<Handle>::name + ", got NULL");
   }
-  if constexpr (std::is_assignable_v<Object<Handle>&, Value&&>) {
-    if (slot->ctx) {
-      *static_cast<Object<Handle>*>(slot->ctx) = std::forward<Value>(value);
-      return;
-    }
+  if (slot->ctx) {
+    static_assert(std::is_nothrow_move_assignable_v<Object<Handle>>);
+    Object<Handle> complete(std::forward<Value>(value));
+    *static_cast<Object<Handle>*>(slot->ctx) = std::move(complete);
   } else {
-    release(*slot);
+    slot->ctx = own<Handle>(std::forward<Value>(value));
   }
-  slot->ctx = own<Handle>(std::forward<Value>(value));
 }
 
 // A result that is a plain value.
@@ -179,13 +177,6 @@ void put(Plain* slot, Value&& value) {
   *slot = std::forward<Value>(value);
 }
 
-
-// Two results, from a pair or a tuple.
-template <class First, class Second, class Values>
-void put(First* first, Second* second, Values&& values) {
-  put(first, std::get<0>(std::forward<Values>(values)));
-  put(second, std::get<1>(std::forward<Values>(values)));
-}
 
 // A function that returns a handle; an empty one stands for an error.
 template <class Handle, class Body>
@@ -213,7 +204,23 @@ class Scoped {
   ~Scoped() {
     release(handle);
   }
+  // Into a slot, whose object, if it has one, gets the new value.
+  void move_into(Handle* slot) noexcept {
+    if (slot->ctx) {
+      *static_cast<Object<Handle>*>(slot->ctx) = std::move(*static_cast<Object<Handle>*>(handle.ctx));
+    } else {
+      std::swap(slot->ctx, handle.ctx);
+    }
+  }
   Handle handle{};
 };
+
+// Two results, from a pair or a tuple: the first changes only when the second is complete.
+template <class First, class Second, class Values>
+void put(First* first, Second* second, Values&& values) {
+  Scoped<Second> made(std::get<1>(std::forward<Values>(values)));
+  put(first, std::get<0>(std::forward<Values>(values)));
+  made.move_into(second);
+}
 
 } // namespace mlxc

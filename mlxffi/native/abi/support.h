@@ -9,6 +9,6 @@
 #include "guards.h"
 #include "half_products.h"
 #include "io_streams.h"
-#include "kernels.h"
-#include "metal.h"
+#include "custom_kernels.h"
+#include "metal_capture.h"
 #include "transforms.h"

@@ -10,13 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-extern unsigned long mlxffi_blas_calls;
-
-void scipy_cblas_sgemm(
-    int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb, float beta,
-    float *c, int ldc);
-int scipy_openblas_get_num_threads(void);
-void scipy_openblas_set_num_threads(int count);
+#include "openblas.h"
 
 enum { row_major = 101, not_transposed = 111 };
 
@@ -42,9 +36,9 @@ static int running, usual_threads;
 static bool enter(void) {
   pthread_mutex_lock(&lock);
   if (running++ == 0) {
-    usual_threads = scipy_openblas_get_num_threads();
+    usual_threads = mlxffi_openblas_get_threads();
     if (usual_threads > 1) {
-      scipy_openblas_set_num_threads(1);
+      mlxffi_openblas_set_threads(1);
     }
   }
   bool several = usual_threads > 1;
@@ -55,7 +49,7 @@ static bool enter(void) {
 static void leave(void) {
   pthread_mutex_lock(&lock);
   if (--running == 0 && usual_threads > 1) {
-    scipy_openblas_set_num_threads(usual_threads);
+    mlxffi_openblas_set_threads(usual_threads);
   }
   pthread_mutex_unlock(&lock);
 }
@@ -78,7 +72,7 @@ typedef struct {
 } product;
 
 static void whole(const product *p) {
-  scipy_cblas_sgemm(
+  mlxffi_target_sgemm(
       p->order, p->trans_a, p->trans_b, p->m, p->n, p->k, p->alpha, p->a, p->lda, p->b, p->ldb, p->beta, p->c, p->ldc);
 }
 
@@ -120,8 +114,8 @@ __attribute__((visibility("default"))) void cblas_sgemm(
     float *c, int ldc) {
   product p = {order, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, false, 0};
   double work = (double)m * n * k;
-  __atomic_fetch_add(&mlxffi_blas_calls, 1, __ATOMIC_RELAXED);
-  if (!spread || work <= alone) {
+  __atomic_fetch_add(mlxffi_blas_counter, 1, __ATOMIC_RELAXED);
+  if (!spread || !mlxffi_openblas_set_threads || work <= alone) {
     whole(&p);
     return;
   }

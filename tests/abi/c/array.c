@@ -104,16 +104,66 @@ static void test_complex64(void) {
   drop(one);
 }
 
-static void test_wrong_dtype(void) {
+/* item_* converts an element of another dtype. */
+static void check_item(const char *text, mlx_dtype dtype, double as_float, long long as_int, unsigned as_byte, bool as_bool) {
   float f = 0;
   int64_t i = 0;
-  mlx_array whole = mlx_array_new_int(1), real = mlx_array_new_float(1);
-  FAILS(mlx_array_item_float32(&f, whole));
-  FAILS(mlx_array_item_int64(&i, real));
-  REJECTS(mlx_array_data_float64(whole) == NULL);
-  REJECTS(mlx_array_data_int8(real) == NULL);
+  uint8_t byte = 0;
+  bool truth = false;
+  mlx_complex64_t c;
+  float parts[2];
+  mlx_array a = typed(text, dtype);
+  check_what = text;
+  OK(mlx_array_item_float32(&f, a));
+  OK(mlx_array_item_int64(&i, a));
+  OK(mlx_array_item_uint8(&byte, a));
+  OK(mlx_array_item_bool(&truth, a));
+  OK(mlx_array_item_complex64(&c, a));
+  memcpy(parts, &c, sizeof parts);
+  CHECK_CLOSE(as_float, f, 0);
+  CHECK_INT(as_int, i);
+  CHECK_INT(as_byte, byte);
+  CHECK_INT(as_bool, truth);
+  CHECK_CLOSE(as_float, parts[0], 0);
+  CHECK_CLOSE(0, parts[1], 0);
+  check_what = "";
+  drop(a);
+}
+
+static void test_items_of_other_dtypes(void) {
+  check_item(": 7", MLX_INT32, 7, 7, 7, true);
+  check_item(": 0", MLX_BOOL, 0, 0, 0, false);
+  check_item(": -1", MLX_INT16, -1, -1, 255, true);
+  check_item(": 2.75", MLX_FLOAT32, 2.75, 2, 2, true);
+  check_item(": -2.75", MLX_FLOAT16, -2.75, -2, 0, true);
+  check_item(": 1.5", MLX_BFLOAT16, 1.5, 1, 1, true);
+  check_item(": 300.5", MLX_FLOAT64, 300.5, 300, 255, true);
+  check_item(": 1e30", MLX_FLOAT32, 1e30f, INT64_MAX, 255, true);
+  check_item(": 2.5", MLX_COMPLEX64, 2.5, 2, 2, true);
+}
+
+static void test_item_of_nan(void) {
+  int32_t i = 1;
+  bool truth = false;
+  mlx_array nan = mlx_array_new_float(NAN);
+  OK(mlx_array_item_int32(&i, nan));
+  CHECK_INT(0, i);
+  OK(mlx_array_item_bool(&truth, nan));
+  CHECK(truth);
+  drop(nan);
+}
+
+/* data_* gives the bytes, whatever the dtype. */
+static void test_data_of_other_dtypes(void) {
+  const float raw[2] = {1, -2.5f};
+  const int shape[1] = {2};
+  mlx_array a = mlx_array_new_data(raw, shape, 1, MLX_FLOAT32), whole = mlx_array_new_int(-1);
+  CHECK(memcmp(raw, mlx_array_data_uint8(a), sizeof raw) == 0);
+  CHECK((const void *)mlx_array_data_uint8(a) == (const void *)mlx_array_data_float64(a));
+  CHECK((const void *)mlx_array_data_bool(a) == (const void *)mlx_array_data_complex64(a));
+  CHECK_INT(0xffffffff, mlx_array_data_uint32(whole)[0]);
+  drop(a);
   drop(whole);
-  drop(real);
 }
 
 static void test_items(void) {
@@ -129,7 +179,9 @@ static void test_items(void) {
   test_float32();
   test_float64();
   test_complex64();
-  test_wrong_dtype();
+  test_items_of_other_dtypes();
+  test_item_of_nan();
+  test_data_of_other_dtypes();
 }
 
 static void test_item_evaluates(void) {

@@ -1,4 +1,7 @@
-/* compile.h: compiled closures, shapes, modes, and the cache by function id. */
+/* compile.h: compiled closures, shapes, modes, the cache by function id, and how long traces live. */
+#include <pthread.h>
+#include <sched.h>
+
 #include "check.h"
 
 typedef struct counts_ {
@@ -195,6 +198,188 @@ static void test_grad_of_compiled(void) {
   CHECK_INT(1, c.freed);
 }
 
+/* --- how long traces live --- */
+
+enum { FUNCTIONS = 20, LENGTH = 1 << 18 };
+
+/* x plus a constant of 1 MB that each trace has for its own */
+static int with_constant(mlx_vector_array *res, const mlx_vector_array in, void *data) {
+  const int shape[1] = {LENGTH};
+  float *values = (float *)calloc(LENGTH, sizeof(float));
+  mlx_array x = at(in, 0), y = mlx_array_new_data(values, shape, 1, MLX_FLOAT32);
+  mlx_stream s = mlx_default_cpu_stream_new();
+  (void)data;
+  OK(mlx_add(&y, y, x, s));
+  OK(mlx_vector_array_set_value(res, y));
+  free(values);
+  mlx_stream_free(s);
+  drop(x);
+  drop(y);
+  return 0;
+}
+
+static size_t active(void) {
+  size_t bytes = 0;
+  OK(mlx_get_active_memory(&bytes));
+  return bytes;
+}
+
+typedef struct caller_ {
+  mlx_closure functions[FUNCTIONS];
+  pthread_t thread;
+  bool called, done;
+} caller;
+
+static void raise_flag(bool *flag) {
+  __atomic_store_n(flag, true, __ATOMIC_SEQ_CST);
+}
+
+static void wait_for(bool *flag) {
+  while (!__atomic_load_n(flag, __ATOMIC_SEQ_CST)) {
+    sched_yield();
+  }
+}
+
+/* Calls all functions, then lives on until `done`. */
+static void *call_all(void *data) {
+  caller *c = (caller *)data;
+  for (int i = 0; i < FUNCTIONS; i++) {
+    mlx_vector_array in = take(1, floats("1")), out = {NULL};
+    OK(mlx_closure_apply(&out, c->functions[i], in));
+    drop_vector(in);
+    drop_vector(out);
+  }
+  raise_flag(&c->called);
+  wait_for(&c->done);
+  return NULL;
+}
+
+/* Compiles all functions, and has another thread call them. */
+static void compile_and_call_all(caller *c, uintptr_t id) {
+  mlx_closure fun = mlx_closure_new_func_payload(with_constant, NULL, NULL);
+  for (int i = 0; i < FUNCTIONS; i++) {
+    c->functions[i].ctx = NULL;
+    if (id) {
+      OK(mlx_detail_compile(&c->functions[i], fun, id + i, false, NULL, 0));
+    } else {
+      OK(mlx_compile(&c->functions[i], fun, false));
+    }
+  }
+  OK(mlx_closure_free(fun));
+  c->called = c->done = false;
+  CHECK(!pthread_create(&c->thread, NULL, call_all, c));
+  wait_for(&c->called);
+}
+
+static void end_caller(caller *c) {
+  raise_flag(&c->done);
+  CHECK(!pthread_join(c->thread, NULL));
+}
+
+static void free_all(caller *c, uintptr_t id) {
+  for (int i = 0; i < FUNCTIONS; i++) {
+    OK(mlx_closure_free(c->functions[i]));
+    if (id) {
+      OK(mlx_detail_compile_erase(id + i));
+    }
+  }
+}
+
+/* Traces of a living thread go with the functions; those of functions that live go with the thread. */
+static void test_traces(uintptr_t id, bool functions_first) {
+  caller c;
+  size_t before = active();
+  compile_and_call_all(&c, id);
+  CHECK_INT(FUNCTIONS * LENGTH * sizeof(float), active() - before);
+  if (functions_first) {
+    free_all(&c, id);
+    CHECK_INT(before, active());
+  }
+  end_caller(&c);
+  CHECK_INT(before, active());
+  if (!functions_first) {
+    free_all(&c, id);
+  }
+}
+
+static void test_clear_cache_reaches_every_thread(void) {
+  caller c;
+  size_t before = active();
+  compile_and_call_all(&c, 0);
+  OK(mlx_detail_compile_clear_cache());
+  CHECK_INT(before, active());
+  end_caller(&c);
+  free_all(&c, 0);
+}
+
+/* --- what a trace is made of --- */
+
+/* Two outputs of one operation, a constant as it is, an input as it is, and an array twice. */
+static int many_kinds(mlx_vector_array *res, const mlx_vector_array in, void *data) {
+  mlx_array x = at(in, 0), y = at(in, 1), sum = {NULL}, q = {NULL}, rest = {NULL};
+  mlx_vector_array both = {NULL};
+  OK(mlx_add(&sum, x, y, cpu));
+  OK(mlx_divmod(&both, sum, *(mlx_array *)data, cpu));
+  q = at(both, 0);
+  rest = at(both, 1);
+  const mlx_array outputs[] = {q, rest, *(mlx_array *)data, y, q};
+  OK(mlx_vector_array_set_data(res, outputs, 5));
+  drop_vector(both);
+  drop(x);
+  drop(y);
+  drop(sum);
+  drop(q);
+  drop(rest);
+  return 0;
+}
+
+static void test_kinds_of_outputs(void) {
+  mlx_array two = floats(": 2"), five = floats("5");
+  mlx_closure fun = mlx_closure_new_func_payload(many_kinds, &two, NULL), cls = {NULL};
+  OK(mlx_compile(&cls, fun, true));
+  /* The same array in two places is two inputs. */
+  mlx_vector_array same = mlx_vector_array_new(), out = {NULL}, other = take(2, floats("1 2 3"), floats("4 4 4"));
+  OK(mlx_vector_array_append_value(same, five));
+  OK(mlx_vector_array_append_value(same, five));
+  OK(mlx_closure_apply(&out, cls, same));
+  IS_AT(out, 0, "5");
+  IS_AT(out, 1, "0");
+  OK(mlx_closure_apply(&out, cls, other));
+  IS_AT(out, 0, "2 3 3");
+  IS_AT(out, 1, "1 0 1");
+  IS_AT(out, 2, ": 2");
+  IS_AT(out, 3, "4 4 4");
+  IS_AT(out, 4, "2 3 3");
+  OK(mlx_closure_free(cls));
+  OK(mlx_closure_free(fun));
+  drop_vector(same);
+  drop_vector(other);
+  drop_vector(out);
+  drop(two);
+  drop(five);
+}
+
+static int plus_captured(mlx_vector_array *res, const mlx_vector_array in, void *data) {
+  mlx_array x = at(in, 0);
+  OK(mlx_add(&x, x, *(mlx_array *)data, cpu));
+  OK(mlx_vector_array_set_value(res, x));
+  drop(x);
+  return 0;
+}
+
+static void test_captured_input(void) {
+  mlx_array a = floats("1 2");
+  mlx_closure fun = mlx_closure_new_func_payload(plus_captured, &a, NULL), cls = {NULL};
+  OK(mlx_compile(&cls, fun, false));
+  mlx_vector_array in = mlx_vector_array_new_value(a), out = {NULL};
+  FAILS(mlx_closure_apply(&out, cls, in));
+  call(cls, "5 5", "6 7");
+  OK(mlx_closure_free(cls));
+  OK(mlx_closure_free(fun));
+  drop_vector(in);
+  drop(a);
+}
+
 int main(void) {
   begin();
   test_compile();
@@ -208,5 +393,14 @@ int main(void) {
   group("compile by id");
   test_grad_of_compiled();
   group("gradient of compiled");
+  test_traces(0, true);
+  test_traces(0, false);
+  test_traces(1 << 20, true);
+  test_traces(1 << 20, false);
+  test_clear_cache_reaches_every_thread();
+  group("life of traces");
+  test_kinds_of_outputs();
+  test_captured_input();
+  group("what a trace is made of");
   return end();
 }

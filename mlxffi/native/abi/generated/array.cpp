@@ -241,18 +241,18 @@ extern "C" int _mlx_array_is_col_contiguous(bool *res, const mlx_array arr) {
   return guarded(__func__, [&] { require(res); put(res, flags(get(arr, "arr")).col_contiguous); });
 }
 
-extern "C" int mlx_array_item_float16(mx::float16_t *res, const mlx_array arr) {
+extern "C" __attribute__((visibility("default"))) int mlx_array_item_float16(mx::float16_t *res, const mlx_array arr) {
   return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<mx::float16_t>(get(arr, "arr")); })); });
 }
 
-extern "C" int mlx_array_item_bfloat16(mx::bfloat16_t *res, const mlx_array arr) {
+extern "C" __attribute__((visibility("default"))) int mlx_array_item_bfloat16(mx::bfloat16_t *res, const mlx_array arr) {
   return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<mx::bfloat16_t>(get(arr, "arr")); })); });
 }
 
-extern "C" const mx::float16_t *mlx_array_data_float16(const mlx_array arr) {
+extern "C" __attribute__((visibility("default"))) const mx::float16_t *mlx_array_data_float16(const mlx_array arr) {
   return value_or<const mx::float16_t *>(nullptr, __func__, [&]() -> const mx::float16_t * { return evaluating([&] { return data<mx::float16_t>(get(arr, "arr")); }); });
 }
 
-extern "C" const mx::bfloat16_t *mlx_array_data_bfloat16(const mlx_array arr) {
+extern "C" __attribute__((visibility("default"))) const mx::bfloat16_t *mlx_array_data_bfloat16(const mlx_array arr) {
   return value_or<const mx::bfloat16_t *>(nullptr, __func__, [&]() -> const mx::bfloat16_t * { return evaluating([&] { return data<mx::bfloat16_t>(get(arr, "arr")); }); });
 }

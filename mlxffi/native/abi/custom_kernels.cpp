@@ -1,4 +1,4 @@
-#include "kernels.h"
+#include "custom_kernels.h"
 
 namespace mlxc {
 
@@ -19,6 +19,7 @@ void KernelConfig::add_output(mx::Shape shape, mx::Dtype dtype) {
       throw BadArgument("shape", "expected sizes of 0 or more, got " + printed(shape));
     }
   }
+  dtypes.reserve(dtypes.size() + 1);
   shapes.push_back(std::move(shape));
   dtypes.push_back(dtype);
 }

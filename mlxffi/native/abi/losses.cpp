@@ -1,9 +1,7 @@
 // The C functions of mlxffi/losses.h: what arguments must be, and what becomes of the losses of a batch.
-#include "convert.h"
+#include "kernel_arguments.h"
 #include "cross_entropy.h"
 #include "divergence.h"
-#include "pool.h"
-#include "rows.h"
 
 namespace mlxc {
 
@@ -13,18 +11,6 @@ enum class Reduction { none, sum, mean };
 
 Reduction reduction_of(const mlxffi_reduction& value) {
   return enum_of<Reduction>(value, 3, "mlxffi_reduction", "reduction");
-}
-
-std::string described(const mx::array& array) {
-  return printed(array.dtype()) + " " + printed(array.shape());
-}
-
-// Where the environment asks for what cannot be, that is said here and not by a thread that computes.
-void check_environment(mx::Stream s) {
-  if (s.device == mx::Device::cpu) {
-    mlxffi::thread_count();
-    mlxffi::row_kernels();
-  }
 }
 
 const mx::array& checked_logits(const mx::array& logits, const char* argument) {
@@ -133,7 +119,7 @@ int divergence(
     const mlx_stream s) {
   return guarded(function, [&] {
     require(res);
-    auto stream = resolved(s, "s");
+    auto stream = kernel_stream(s);
     auto& q = checked_logits(get(logits_q, "logits_q"), "logits_q");
     auto& p = get(logits_p, "logits_p");
     if (p.shape() != q.shape() || p.dtype() != q.dtype()) {
@@ -141,7 +127,6 @@ int divergence(
     }
     mlxffi::DivergenceOptions options{kind, checked_temperature(temperature), teacher_gradient};
     auto how = reduction_of(reduction);
-    check_environment(stream);
     put(res, reduced(mlxffi::divergence(q, p, options, stream), how, stream));
   });
 }
@@ -163,7 +148,7 @@ extern "C" int mlxffi_cross_entropy(
     const mlx_stream s) {
   return guarded(__func__, [&] {
     require(res);
-    auto stream = resolved(s, "s");
+    auto stream = kernel_stream(s);
     auto& x = checked_logits(get(logits, "logits"), "logits");
     auto& goal = checked_targets(get(targets, "targets"), x);
     auto factors = maybe(weights);
@@ -172,7 +157,6 @@ extern "C" int mlxffi_cross_entropy(
     }
     mlxffi::CrossEntropyOptions options{between(label_smoothing, 0, 1, "label_smoothing"), optional_of(ignore_index)};
     auto how = reduction_of(reduction);
-    check_environment(stream);
     put(res, cross_entropy(x, goal, factors, options, how, stream));
   });
 }

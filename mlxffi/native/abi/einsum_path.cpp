@@ -11,7 +11,7 @@ extern "C" int mlx_einsum_path(mlx_vector_int* path, mlx_string* description, co
       flat.insert(flat.end(), positions.begin(), positions.end());
       flat.push_back(-1);
     }
-    put(path, std::move(flat));
-    put(description, std::move(summary));
+    require(path, description);
+    put(path, description, std::pair(std::move(flat), std::move(summary)));
   });
 }

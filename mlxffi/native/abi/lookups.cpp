@@ -64,8 +64,8 @@ int advance(const char* function, const char** key, Slot* value, Iterator handle
       put(key, nullptr);
       return false;
     }
-    put(key, iterator.next->first.c_str());
     give(value, iterator.next->second);
+    put(key, iterator.next->first.c_str());
     ++iterator.next;
     return true;
   });

@@ -170,7 +170,6 @@ extern "C" int mlxffi_export_describe(
     };
     exporting([&] { mx::export_function(mx::ExportCallback(told), get(fun, "fun"), get(args, "args"), get(kwargs, "kwargs"), shapeless); });
     out << ']';
-    put(arrays, std::move(found));
-    put(parts, out.str());
+    put(arrays, parts, std::pair(std::move(found), out.str()));
   });
 }

@@ -2,31 +2,15 @@
 #include <mlxffi/fused.h>
 
 #include "attention.h"
-#include "convert.h"
 #include "gate.h"
+#include "kernel_arguments.h"
 #include "lora.h"
-#include "pool.h"
 #include "rms_norm.h"
 #include "rope.h"
-#include "rows.h"
 
 namespace mlxc {
 
 namespace {
-
-std::string described(const mx::array& array) {
-  return printed(array.dtype()) + " " + printed(array.shape());
-}
-
-// Where the environment asks for what cannot be, that is said here and not by a thread that computes.
-mx::Stream where(mlx_stream s) {
-  auto stream = resolved(s, "s");
-  if (stream.device == mx::Device::cpu) {
-    mlxffi::thread_count();
-    mlxffi::row_kernels();
-  }
-  return stream;
-}
 
 const mx::array& floating(const mx::array& array, const char* argument) {
   if (!mx::issubdtype(array.dtype(), mx::floating) || array.ndim() == 0) {
@@ -43,7 +27,7 @@ int gated(const char* function, mlxffi::Gate activation, mlx_array* res, const m
     if (u.shape() != g.shape() || u.dtype() != g.dtype()) {
       throw BadArgument("up", "expected the shape and dtype of gate, " + described(g) + ", got " + described(u));
     }
-    put(res, mlxffi::gated(activation, g, u, where(s)));
+    put(res, mlxffi::gated(activation, g, u, kernel_stream(s)));
   });
 }
 
@@ -65,7 +49,7 @@ using namespace mlxc;
 extern "C" int mlxffi_rms_norm(mlx_array* res, const mlx_array x, const mlx_array weight, float eps, const mlx_stream s) {
   return guarded(__func__, [&] {
     require(res);
-    put(res, mlxffi::rms_norm(get(x, "x"), maybe(weight), eps, where(s)));
+    put(res, mlxffi::rms_norm(get(x, "x"), maybe(weight), eps, kernel_stream(s)));
   });
 }
 
@@ -75,7 +59,7 @@ extern "C" int mlxffi_rope(
   return guarded(__func__, [&] {
     require(res);
     mlxffi::RopeOptions options{dims, traditional, optional_of(base), scale};
-    put(res, mlxffi::rope(get(x, "x"), options, get(offset, "offset"), maybe(freqs), where(s)));
+    put(res, mlxffi::rope(get(x, "x"), options, get(offset, "offset"), maybe(freqs), kernel_stream(s)));
   });
 }
 
@@ -89,7 +73,7 @@ extern "C" int mlxffi_attention(
       throw BadArgument("mask", "expected no array beside causal, got " + described(*given));
     }
     auto masking = given ? mlxffi::Masking::array : causal ? mlxffi::Masking::causal : mlxffi::Masking::none;
-    auto result = mlxffi::attention(get(queries, "queries"), get(keys, "keys"), get(values, "values"), {scale, masking}, given, where(s));
+    auto result = mlxffi::attention(get(queries, "queries"), get(keys, "keys"), get(values, "values"), {scale, masking}, given, kernel_stream(s));
     put(res, result);
   });
 }
@@ -113,6 +97,6 @@ extern "C" int mlxffi_lora_linear(
     if (base.shape(1) != input.shape(-1)) {
       throw BadArgument("weight", "expected as many columns as x has features, " + printed(input.shape()) + ", got " + described(base));
     }
-    put(res, mlxffi::lora_linear(input, base, down, up, scale, where(s)));
+    put(res, mlxffi::lora_linear(input, base, down, up, scale, kernel_stream(s)));
   });
 }

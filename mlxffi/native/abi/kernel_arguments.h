@@ -1,0 +1,15 @@
+// What the C functions over our own kernels share.
+#pragma once
+
+#include "convert.h"
+
+namespace mlxc {
+
+// An array's dtype and shape, for messages.
+std::string described(const mx::array& array);
+
+// The stream of a kernel. Where the environment asks for what cannot be, that is said here and not by a thread that
+// computes.
+mx::Stream kernel_stream(mlx_stream s);
+
+} // namespace mlxc
