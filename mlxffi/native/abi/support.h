@@ -6,6 +6,8 @@
 
 #include "arrays.h"
 #include "containers.h"
+#include "derivatives/draws.h"
+#include "derivatives/transforms.h"
 #include "guards.h"
 #include "half_products.h"
 #include "io_streams.h"
