@@ -63,12 +63,41 @@ int batch_size(const Arrays& inputs, const std::vector<int>& axes);
 mx::array batched(const mx::array& input, int axis, int size, mx::Stream s);
 Arrays batched(const Arrays& inputs, const std::vector<int>& axes, mx::Stream s);
 
+// The operation once more, on inputs of the same shapes and dtypes.
+Arrays again(const Node& node, const Arrays& inputs);
+
 // The operation on one slice after the other: right whatever the operation is.
 Mapped mapped_one_by_one(const Node& node, const Arrays& inputs, const std::vector<int>& axes);
+
+// Tangents of an operation that is linear in all its inputs together, or in each of them; integers choose what it does.
+Forward forward_linear, forward_linear_in_each;
 
 // The derivatives of an operation from those of a function that computes the same of the inputs.
 using Same = std::function<Arrays(const Arrays&)>;
 Arrays reverse_through(const Same& same, const Node& node, const Arrays& cotangents, const std::vector<int>& argnums);
 Arrays forward_through(const Same& same, const Node& node, const Arrays& tangents, const std::vector<int>& argnums);
+
+// The same for an operation with one output, of its node: as rules.
+template <Arrays (*same)(const Node&, const Arrays&)>
+Arrays reverse_by(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums) {
+  return reverse_through([&](const Arrays& inputs) { return same(node, inputs); }, node, cotangents, argnums);
+}
+template <Arrays (*same)(const Node&, const Arrays&)>
+Arrays forward_by(const Node& node, const Arrays& tangents, const std::vector<int>& argnums) {
+  return forward_through([&](const Arrays& inputs) { return same(node, inputs); }, node, tangents, argnums);
+}
+
+// The array, which nobody may differentiate: what it is made of gives no right derivative.
+mx::array without_derivative(const mx::array& array, const char* message, mx::Stream s);
+
+// Those of the derivatives of all inputs that are asked for.
+Arrays chosen(const Arrays& arrays, const std::vector<int>& places);
+
+// For each input its tangent, or zeros.
+Arrays every_tangent(const Node& node, const Arrays& tangents, const std::vector<int>& argnums);
+
+bool is_complex(const mx::array& array);
+// The complex conjugate; of a real array, itself.
+mx::array conjugated(const mx::array& array, mx::Stream s);
 
 } // namespace mlxc

@@ -1,9 +1,83 @@
+// Operations that move, repeat or order elements.
 #include "derivatives/rules.h"
 
 namespace mlxc {
 
+namespace {
+
+Mapped map_expand_dims(const Node& node, const Arrays& inputs, const std::vector<int>& axes) {
+  auto places = node.state<mx::ExpandDims>();
+  for (auto& place : places) {
+    place++;
+  }
+  return {{mx::expand_dims(batched(inputs, axes, node.stream())[0], places, node.stream())}, {0}};
+}
+
+// The array gets what lies inside, the value that fills the margin the sum of that.
+Arrays reverse_pad(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums) {
+  auto s = node.stream();
+  auto [axes, low, high] = node.state<mx::Pad>();
+  mx::Shape start(node.output.ndim(), 0), stop = node.output.shape();
+  for (size_t i = 0; i < axes.size(); i++) {
+    start[axes[i]] = low[i];
+    stop[axes[i]] -= high[i];
+  }
+  Arrays results;
+  for (int argnum : argnums) {
+    if (argnum == 0) {
+      results.push_back(mx::slice(cotangents[0], start, stop, s));
+    } else {
+      auto margin = mx::slice_update(cotangents[0], mx::zeros(node.inputs[0].shape(), cotangents[0].dtype(), s), start, stop, s);
+      results.push_back(mx::reshape(mx::sum(margin, s), node.inputs[1].shape(), s));
+    }
+  }
+  return results;
+}
+
+Mapped map_pad(const Node& node, const Arrays& inputs, const std::vector<int>& axes) {
+  return axes[1] >= 0 ? mapped_one_by_one(node, inputs, axes) : node.output.primitive().vmap(inputs, axes);
+}
+
+// --- order ---
+
+Arrays forward_sort(const Node& node, const Arrays& tangents, const std::vector<int>&) {
+  int axis = node.state<mx::Sort>();
+  auto order = mx::argsort(node.inputs[0], axis, node.stream());
+  return {mx::take_along_axis(tangents[0], order, axis, node.stream())};
+}
+
+// --- dependence ---
+
+// The first inputs, as soon as the others are there.
+Arrays reverse_depends(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums) {
+  Arrays results;
+  for (size_t argnum : argnums) {
+    results.push_back(argnum < cotangents.size() ? cotangents[argnum] : mx::zeros_like(node.inputs[argnum], node.stream()));
+  }
+  return results;
+}
+
+Arrays forward_depends(const Node& node, const Arrays& tangents, const std::vector<int>& argnums) {
+  auto all = every_tangent(node, tangents, argnums);
+  all.erase(all.begin() + node.output.outputs().size(), all.end());
+  return all;
+}
+
+Mapped map_depends(const Node& node, const Arrays& inputs, const std::vector<int>& axes) {
+  size_t count = node.output.outputs().size();
+  Arrays values(inputs.begin(), inputs.begin() + count), others(inputs.begin() + count, inputs.end());
+  return {mx::depends(values, others), {axes.begin(), axes.begin() + count}};
+}
+
+} // namespace
+
 RuleList rules_of_shapes() {
-  return {};
+  return {
+      {"ExpandDims", nullptr, nullptr, map_expand_dims},
+      {"Pad", reverse_pad, forward_linear, map_pad},
+      {"Sort", nullptr, forward_sort, nullptr},
+      {"Depends", reverse_depends, forward_depends, map_depends},
+  };
 }
 
 } // namespace mlxc
