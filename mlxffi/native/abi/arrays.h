@@ -2,6 +2,7 @@
 #pragma once
 
 #include "convert.h"
+#include "evaluation.h"
 
 namespace mlxc {
 
@@ -9,6 +10,8 @@ mx::array copied(const void* data, const int* shape, int dim, mx::Dtype dtype);
 mx::array as_strided(const mx::array& a, const mx::Shape& shape, const mx::Strides& strides, size_t offset, mx::StreamOrDevice s);
 int dim_of(const mx::array& array, int dim);
 void wait(mx::array& array);
+
+std::string text_of(mx::array& array);
 
 // The arrays, all of which must have been evaluated.
 const Arrays& evaluated(const Arrays& arrays);
@@ -32,6 +35,7 @@ void check_readable(const mx::array& array) {
 template <class Value>
 Value item(mx::array& array) {
   check_readable<Value>(array);
+  evaluate({array});
   return array.item<Value>();
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "derivatives/transforms.h"
 #include "transforms.h"
 
 namespace mlxc {
@@ -46,12 +47,19 @@ class Traces {
 
 } // namespace
 
+Function inlined(Function fun, Function compiled) {
+  return [fun = shared(std::move(fun)), compiled = shared(std::move(compiled))](const Arrays& inputs) {
+    return is_transforming() ? (*fun)(inputs) : (*compiled)(inputs);
+  };
+}
+
 Function compiled(Function fun, bool shapeless) {
   auto traces = std::make_shared<Traces>();
-  return [traces, fun = mx::detail::compile(std::move(fun), traces->number, shapeless)](const Arrays& inputs) {
+  auto fast = [traces, fun = mx::detail::compile(fun, traces->number, shapeless)](const Arrays& inputs) {
     traces->add(mx::detail::compile_cache());
     return fun(inputs);
   };
+  return inlined(std::move(fun), fast);
 }
 
 } // namespace mlxc

@@ -12,5 +12,7 @@
 #include "half_products.h"
 #include "io_streams.h"
 #include "kernels.h"
+#include "linear.h"
 #include "metal.h"
+#include "numbers.h"
 #include "transforms.h"

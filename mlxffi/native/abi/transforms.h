@@ -27,6 +27,10 @@ Function non_empty(Function fun);
 // The function, traced once on each thread for each kind of inputs; its traces go with it, on whichever thread it dies.
 Function compiled(Function fun, bool shapeless);
 
+// The function itself inside transforms, else what it was compiled to: a trace takes arrays that the function captures for
+// constants, which inside a transform they may not be.
+Function inlined(Function fun, Function compiled);
+
 Function vmap(const Function& fun, std::vector<int> in_axes, std::vector<int> out_axes);
 std::pair<Arrays, Arrays> vmap_trace(const Function& fun, const Arrays& inputs, std::vector<int> in_axes);
 Arrays vmap_replace(const Arrays& inputs, const Arrays& s_inputs, const Arrays& s_outputs, std::vector<int> in_axes, std::vector<int> out_axes);

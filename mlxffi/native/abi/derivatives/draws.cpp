@@ -99,4 +99,8 @@ SpreadDraws::~SpreadDraws() {
   maps.pop_back();
 }
 
+bool SpreadDraws::active() {
+  return !maps.empty();
+}
+
 } // namespace mlxc

@@ -39,6 +39,8 @@ class SpreadDraws {
   ~SpreadDraws();
   SpreadDraws(const SpreadDraws&) = delete;
   SpreadDraws& operator=(const SpreadDraws&) = delete;
+
+  static bool active();
 };
 
 } // namespace mlxc

@@ -1,4 +1,5 @@
 // Gradients: cotangents of outputs pulled back to inputs.
+#include "derivatives/draws.h"
 #include "derivatives/tape.h"
 #include "derivatives/tracing.h"
 #include "derivatives/transforms.h"
@@ -135,8 +136,8 @@ std::pair<Arrays, Arrays> graded(const Function& fun, const std::vector<int>& ar
 
 } // namespace
 
-bool is_differentiating() {
-  return differentiating > 0;
+bool is_transforming() {
+  return differentiating > 0 || SpreadDraws::active();
 }
 
 std::pair<Arrays, Arrays> vjp(const Function& fun, const Arrays& primals, const Arrays& cotangents) {

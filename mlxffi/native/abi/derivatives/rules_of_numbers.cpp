@@ -1,5 +1,6 @@
 // Functions of single numbers.
 #include "derivatives/rules.h"
+#include "numbers.h"
 
 namespace mlxc {
 
@@ -98,6 +99,49 @@ Arrays forward_sign(const Node& node, const Arrays& tangents, const std::vector<
                                  : Arrays{mx::zeros_like(node.output, node.stream())};
 }
 
+// --- functions whose slopes MLX computes in float32 ---
+
+template <mx::array (*slope)(const mx::array&, const mx::array&, mx::Stream)>
+Arrays reverse_slope(const Node& node, const Arrays& cotangents, const std::vector<int>&) {
+  auto s = node.stream();
+  return {mx::multiply(cotangents[0], conjugated(slope(node.inputs[0], node.output, s), s), s)};
+}
+
+template <mx::array (*slope)(const mx::array&, const mx::array&, mx::Stream)>
+Arrays forward_slope(const Node& node, const Arrays& tangents, const std::vector<int>&) {
+  auto s = node.stream();
+  return {mx::multiply(tangents[0], slope(node.inputs[0], node.output, s), s)};
+}
+
+template <mx::array (*slope)(const mx::array&, const mx::array&, mx::Stream)>
+Rule slope_rule(const char* name) {
+  return {name, reverse_slope<slope>, forward_slope<slope>};
+}
+
+mx::array slope_of_sin(const mx::array& x, const mx::array&, mx::Stream s) {
+  return numbers::cos(x, s);
+}
+
+mx::array slope_of_cos(const mx::array& x, const mx::array&, mx::Stream s) {
+  return mx::negative(numbers::sin(x, s), s);
+}
+
+mx::array slope_of_tan(const mx::array&, const mx::array& y, mx::Stream s) {
+  return mx::add(mx::square(y, s), number(1, y), s);
+}
+
+mx::array slope_of_expm1(const mx::array&, const mx::array& y, mx::Stream s) {
+  return mx::add(y, number(1, y), s);
+}
+
+mx::array slope_of_erf(const mx::array& x, const mx::array&, mx::Stream s) {
+  return mx::multiply(number(M_2_SQRTPI, x), numbers::exp(mx::negative(mx::square(x, s), s), s), s);
+}
+
+mx::array slope_of_erfinv(const mx::array&, const mx::array& y, mx::Stream s) {
+  return mx::multiply(number(1 / M_2_SQRTPI, y), numbers::exp(mx::square(y, s), s), s);
+}
+
 } // namespace
 
 RuleList rules_of_numbers() {
@@ -105,6 +149,12 @@ RuleList rules_of_numbers() {
       {"Power", reverse_power, forward_power},
       {"DivMod", reverse_divmod, forward_divmod, map_divmod},
       {"Sign", reverse_sign, forward_sign},
+      slope_rule<slope_of_sin>("Sin"),
+      slope_rule<slope_of_cos>("Cos"),
+      slope_rule<slope_of_tan>("Tan"),
+      slope_rule<slope_of_expm1>("Expm1"),
+      slope_rule<slope_of_erf>("Erf"),
+      slope_rule<slope_of_erfinv>("ErfInv"),
   };
 }
 

@@ -1,6 +1,7 @@
 // Products of many numbers, and scans: composed of operations on pairs, so that derivatives of every order are right
 // also where a factor is 0.
 #include "derivatives/rules.h"
+#include "numbers.h"
 
 namespace mlxc {
 
@@ -104,8 +105,16 @@ RuleList rules_of_scans() {
       scan_rule<mx::multiply>("CumProd"),
       scan_rule<mx::maximum>("CumMax"),
       scan_rule<mx::minimum>("CumMin"),
-      scan_rule<mx::logaddexp>("CumLogAddExp"),
+      scan_rule<numbers::logaddexp>("CumLogAddExp"),
   };
 }
+
+namespace numbers {
+
+mx::array scanned_logaddexp(const mx::array& a, mx::StreamOrDevice s) {
+  return scanned(a, numbers::logaddexp, mx::to_stream(s));
+}
+
+} // namespace numbers
 
 } // namespace mlxc

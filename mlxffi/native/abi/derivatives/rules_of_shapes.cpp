@@ -1,5 +1,6 @@
 // Operations that move, repeat or order elements.
 #include "derivatives/rules.h"
+#include "numbers.h"
 
 namespace mlxc {
 
@@ -38,12 +39,55 @@ Mapped map_pad(const Node& node, const Arrays& inputs, const std::vector<int>& a
   return axes[1] >= 0 ? mapped_one_by_one(node, inputs, axes) : node.output.primitive().vmap(inputs, axes);
 }
 
+// --- lookups ---
+
+// Gradients of halves are added up in float32: a row that is seen a thousand times gets them all.
+Arrays reverse_gather(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums) {
+  auto s = node.stream();
+  auto& a = node.inputs[0];
+  if (argnums.size() != 1 || argnums[0] != 0) {
+    return node.output.primitive().vjp(node.inputs, cotangents, argnums, {node.output});
+  }
+  auto axes = node.state<mx::Gather>().first;
+  Arrays indices(node.inputs.begin() + 1, node.inputs.end());
+  return {numbers::scatter_add(mx::zeros(a.shape(), a.dtype(), s), indices, cotangents[0], axes, s)};
+}
+
+Arrays reverse_gather_axis(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums) {
+  auto s = node.stream();
+  auto& a = node.inputs[0];
+  if (argnums.size() != 1 || argnums[0] != 0) {
+    return node.output.primitive().vjp(node.inputs, cotangents, argnums, {node.output});
+  }
+  return {numbers::scatter_add_axis(mx::zeros(a.shape(), a.dtype(), s), node.inputs[1], cotangents[0], node.state<mx::GatherAxis>(), s)};
+}
+
 // --- order ---
 
 Arrays forward_sort(const Node& node, const Arrays& tangents, const std::vector<int>&) {
   int axis = node.state<mx::Sort>();
   auto order = mx::argsort(node.inputs[0], axis, node.stream());
   return {mx::take_along_axis(tangents[0], order, axis, node.stream())};
+}
+
+// --- Fourier transforms ---
+
+// An inverse real transform of an odd length, which MLX takes for one less when it differentiates.
+Arrays reverse_fft(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums) {
+  auto [axes, inverse, real, odd] = node.state<mx::FFT>();
+  if (!(inverse && real && odd)) {
+    return node.output.primitive().vjp(node.inputs, cotangents, argnums, {node.output});
+  }
+  auto s = node.stream();
+  int last = axes.back(), half = node.inputs[0].shape(last);
+  std::vector<int> over(axes.begin(), axes.end());
+  auto spectrum = mx::fft::rfftn(cotangents[0], over, mx::fft::FFTNorm::Forward, s);
+  mx::Shape shape(spectrum.ndim(), 1);
+  shape[last] = half;
+  auto places = mx::reshape(mx::arange(half, mx::int32, s), shape, s);
+  // All places but the first stand for two of the whole spectrum.
+  auto twice = mx::where(mx::equal(places, mx::array(0), s), mx::array(1.0f), mx::array(2.0f), s);
+  return {mx::multiply(spectrum, twice, s)};
 }
 
 // --- dependence ---
@@ -74,6 +118,10 @@ Mapped map_depends(const Node& node, const Arrays& inputs, const std::vector<int
 RuleList rules_of_shapes() {
   return {
       {"ExpandDims", nullptr, nullptr, map_expand_dims},
+      {"AsStrided", nullptr, nullptr, mapped_one_by_one},
+      {"Gather", reverse_gather, nullptr, nullptr},
+      {"GatherAxis", reverse_gather_axis, nullptr, nullptr},
+      {"FFT", reverse_fft, forward_linear, nullptr},
       {"Pad", reverse_pad, forward_linear, map_pad},
       {"Sort", nullptr, forward_sort, nullptr},
       {"Depends", reverse_depends, forward_depends, map_depends},

@@ -24,7 +24,7 @@ Function mapped(Function fun, std::vector<int> in_axes);
 std::pair<Arrays, Arrays> traced_slices(const Function& fun, const Arrays& inputs, const std::vector<int>& in_axes);
 Arrays replaced_slices(const Arrays& inputs, const Arrays& slices, const Arrays& outputs, const std::vector<int>& in_axes, const std::vector<int>& out_axes);
 
-// Whether this thread is inside a function that is being differentiated.
-bool is_differentiating();
+// Whether this thread is inside a function that is being differentiated or mapped.
+bool is_transforming();
 
 } // namespace mlxc

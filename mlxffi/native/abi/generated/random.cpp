@@ -57,7 +57,7 @@ extern "C" int mlx_random_permutation_arange(mlx_array *res, int x, const mlx_ar
 }
 
 extern "C" int mlx_random_randint(mlx_array *res, const mlx_array low, const mlx_array high, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::randint(get(low, "low"), get(high, "high"), List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::randint(get(low, "low"), get(high, "high"), List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key)), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_seed(uint64_t seed) {
@@ -77,5 +77,5 @@ extern "C" int mlx_random_truncated_normal(mlx_array *res, const mlx_array lower
 }
 
 extern "C" int mlx_random_uniform(mlx_array *res, const mlx_array low, const mlx_array high, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::uniform(get(low, "low"), get(high, "high"), List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::uniform(get(low, "low"), get(high, "high"), List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key)), stream_of(s, "s"))); });
 }

@@ -5,7 +5,7 @@
 using namespace mlxc;
 
 extern "C" int mlx_async_eval(const mlx_vector_array outputs) {
-  return guarded(__func__, [&] { evaluating([&] { mx::async_eval(get(outputs, "outputs")); }); });
+  return guarded(__func__, [&] { evaluating([&] { evaluate_soon(get(outputs, "outputs")); }); });
 }
 
 extern "C" int mlx_checkpoint(mlx_closure *res, const mlx_closure fun) {
@@ -13,7 +13,7 @@ extern "C" int mlx_checkpoint(mlx_closure *res, const mlx_closure fun) {
 }
 
 extern "C" int mlx_eval(const mlx_vector_array outputs) {
-  return guarded(__func__, [&] { evaluating([&] { mx::eval(get(outputs, "outputs")); }); });
+  return guarded(__func__, [&] { evaluating([&] { evaluate(get(outputs, "outputs")); }); });
 }
 
 extern "C" int mlx_jvp(mlx_vector_array *res_0, mlx_vector_array *res_1, const mlx_closure fun, const mlx_vector_array primals, const mlx_vector_array tangents) {
