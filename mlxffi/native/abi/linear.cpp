@@ -45,21 +45,33 @@ mx::array trace_of_product(const mx::array& a, const mx::array& b, mx::StreamOrD
   return mx::sum(mx::multiply(turned(a, s), b, s), std::vector<int>{-2, -1}, false, s);
 }
 
-mx::array plus(const std::optional<mx::array>& sum, const mx::array& part, mx::StreamOrDevice s) {
-  return sum ? mx::add(*sum, part, s) : part;
+mx::array solve_matrices(const mx::array& a, const mx::array& b, mx::StreamOrDevice s);
+
+// a x = b: a dx = db - da x; and a^T db = dx, da = -db x^T.
+Arrays solve_forward(const Arrays& in, const Arrays& tangents, const std::vector<int>& argnums, mx::StreamOrDevice s) {
+  std::optional<mx::array> right;
+  for (size_t i = 0; i < argnums.size(); i++) {
+    auto part = argnums[i] ? tangents[i] : mx::negative(mx::matmul(tangents[i], solve_matrices(in[0], in[1], s), s), s);
+    right = right ? mx::add(*right, part, s) : part;
+  }
+  return {solve_matrices(in[0], *right, s)};
 }
 
-// a x = b for matrices b.
+Arrays solve_reverse(const Arrays& in, const Arrays& cotangents, const Arrays& outputs, mx::StreamOrDevice s) {
+  auto of_right = solve_matrices(turned(in[0], s), cotangents[0], s);
+  return {mx::negative(mx::matmul(of_right, turned(outputs[0], s), s), s), of_right};
+}
+
+// For matrices b with the batch of a.
 mx::array solve_matrices(const mx::array& a, const mx::array& b, mx::StreamOrDevice s) {
   auto fun = [s](const Arrays& in) -> Arrays { return {fallible(mx::linalg::solve(in[0], in[1], s))}; };
-  auto forward = [s](const Arrays& in, const Arrays& tangents, const std::vector<int>& argnums) -> Arrays {
-    std::optional<mx::array> right;
-    for (size_t i = 0; i < argnums.size(); i++) {
-      right = plus(right, argnums[i] ? tangents[i] : mx::negative(mx::matmul(tangents[i], solve_matrices(in[0], in[1], s), s), s), s);
-    }
-    return {solve_matrices(in[0], *right, s)};
-  };
-  return with_tangents(fun, forward, over_batches([s](const Arrays& in) -> Arrays { return {solve_matrices(in[0], in[1], s)}; }, s), {a, b})[0];
+  if (mlxffi::Composing::active()) {
+    return fun({a, b})[0];
+  }
+  auto reverse = [s](const Arrays& in, const Arrays& cotangents, const Arrays& outputs) { return solve_reverse(in, cotangents, outputs, s); };
+  auto forward = [s](const Arrays& in, const Arrays& tangents, const std::vector<int>& argnums) { return solve_forward(in, tangents, argnums, s); };
+  auto map = over_batches([s](const Arrays& in) -> Arrays { return {solve_matrices(in[0], in[1], s)}; }, s);
+  return with_rules(fun, reverse, forward, map)({a, b})[0];
 }
 
 mx::array without(const mx::array& product, mx::StreamOrDevice s) {

@@ -10,6 +10,7 @@ mx::array exp(const mx::array& a, mx::StreamOrDevice s);
 mx::array sin(const mx::array& a, mx::StreamOrDevice s);
 mx::array cos(const mx::array& a, mx::StreamOrDevice s);
 mx::array erf(const mx::array& a, mx::StreamOrDevice s);
+mx::array erfinv(const mx::array& a, mx::StreamOrDevice s);
 mx::array sigmoid(const mx::array& a, mx::StreamOrDevice s);
 
 mx::array power(const mx::array& a, const mx::array& b, mx::StreamOrDevice s);
@@ -42,7 +43,15 @@ inline std::vector<int> one_axis(int axis) {
 mx::array scatter_add(const mx::array& a, const Arrays& indices, const mx::array& updates, const std::vector<int>& axes, mx::StreamOrDevice s);
 mx::array scatter_add_axis(const mx::array& a, const mx::array& indices, const mx::array& values, int axis, mx::StreamOrDevice s);
 
+// Whether the result of two arrays is float64.
+inline bool is_wide(const mx::array& a, const mx::array& b) {
+  return mx::promote_types(a.dtype(), b.dtype()) == mx::float64;
+}
+
 mx::array convolution(const mx::array& input, const mx::array& weight, std::vector<int> stride, std::vector<int> padding_lo, std::vector<int> padding_hi, std::vector<int> kernel_dilation, std::vector<int> input_dilation, int groups, bool flip, mx::StreamOrDevice s);
+
+// The same, of float64 alone, by the parameters of a transposed convolution.
+mx::array convolution_transpose(const mx::array& input, const mx::array& weight, std::vector<int> stride, std::vector<int> padding, std::vector<int> dilation, std::vector<int> output_padding, int groups, mx::StreamOrDevice s);
 
 mx::array rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::StreamOrDevice s);
 mx::array layer_norm(const mx::array& x, const std::optional<mx::array>& weight, const std::optional<mx::array>& bias, float eps, mx::StreamOrDevice s);

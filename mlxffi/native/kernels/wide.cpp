@@ -19,6 +19,23 @@ double sigmoid(double x) {
   return (x < 0 ? e : 1) / (1 + e);
 }
 
+// From Winitzki's approximation (2008) by Halley's steps, in the tails on erfc, whose digits do not cancel.
+double erfinv(double y) {
+  double size = std::abs(y);
+  if (!(size < 1)) {
+    return size == 1 ? std::copysign(INFINITY, y) : NAN;
+  }
+  constexpr double a = 0.147;
+  double logarithm = std::log1p(-size * size), part = 2 / (M_PI * a) + logarithm / 2;
+  double x = std::sqrt(std::sqrt(part * part - logarithm / a) - part);
+  for (int step = 0; step < 3; step++) {
+    double error = size > 0.5 ? (1 - size) - std::erfc(x) : std::erf(x) - size;
+    double shift = error / (M_2_SQRTPI * std::exp(-x * x));
+    x -= shift / (1 + x * shift);
+  }
+  return std::copysign(x, y);
+}
+
 using Function = double (*)(double);
 
 Function function_of(Wide function) {
@@ -31,6 +48,8 @@ Function function_of(Wide function) {
       return [](double x) { return std::cos(x); };
     case Wide::erf:
       return [](double x) { return std::erf(x); };
+    case Wide::erfinv:
+      return erfinv;
     default:
       return sigmoid;
   }
@@ -94,6 +113,8 @@ class WideFunction : public Fused {
         return mx::negative(wide(Wide::sin, x, s), s);
       case Wide::erf:
         return mx::multiply(number(M_2_SQRTPI), wide(Wide::exp, mx::negative(mx::square(x, s), s), s), s);
+      case Wide::erfinv:
+        return mx::multiply(number(1 / M_2_SQRTPI), wide(Wide::exp, mx::square(y, s), s), s);
       default:
         return mx::multiply(y, mx::subtract(number(1), y, s), s);
     }
@@ -162,6 +183,13 @@ class LogSumExpRows : public Fused {
 
 mx::array wide(Wide function, const mx::array& a, mx::Stream s) {
   return Fused::apply(std::make_shared<WideFunction>(s, function), {a})[0];
+}
+
+mx::array wide_rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::Stream s) {
+  auto rows = mx::astype(x, mx::float64, s);
+  auto scale = mx::rsqrt(mx::add(mx::mean(mx::square(rows, s), -1, true, s), mx::array(eps, mx::float64), s), s);
+  auto scaled = mx::multiply(rows, scale, s);
+  return weight ? mx::multiply(scaled, *weight, s) : scaled;
 }
 
 mx::array log_sum_exp(const mx::array& rows, mx::Stream s) {

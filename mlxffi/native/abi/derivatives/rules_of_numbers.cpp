@@ -2,6 +2,8 @@
 #include "derivatives/rules.h"
 #include "numbers.h"
 
+#include <cmath>
+
 namespace mlxc {
 
 namespace {
@@ -134,6 +136,11 @@ mx::array slope_of_expm1(const mx::array&, const mx::array& y, mx::Stream s) {
   return mx::add(y, number(1, y), s);
 }
 
+template <int base>
+mx::array slope_of_log(const mx::array& x, const mx::array&, mx::Stream s) {
+  return mx::divide(number(1 / std::log(double(base)), x), x, s);
+}
+
 mx::array slope_of_erf(const mx::array& x, const mx::array&, mx::Stream s) {
   return mx::multiply(number(M_2_SQRTPI, x), numbers::exp(mx::negative(mx::square(x, s), s), s), s);
 }
@@ -153,6 +160,8 @@ RuleList rules_of_numbers() {
       slope_rule<slope_of_cos>("Cos"),
       slope_rule<slope_of_tan>("Tan"),
       slope_rule<slope_of_expm1>("Expm1"),
+      slope_rule<slope_of_log<2>>("Log2"),
+      slope_rule<slope_of_log<10>>("Log10"),
       slope_rule<slope_of_erf>("Erf"),
       slope_rule<slope_of_erfinv>("ErfInv"),
   };

@@ -39,11 +39,33 @@ Mapped map_addmm(const Node& node, const Arrays& inputs, const std::vector<int>&
   return {{mx::addmm(all[2], all[0], all[1], alpha, beta, s)}, {0}};
 }
 
-// Weights that are mapped beside groups are taken one after the other; so is what MLX has no map for.
+// MLX folds mapped weights into groups, of which it has one kind at a time, and none in three dimensions.
 Mapped map_convolution(const Node& node, const Arrays& inputs, const std::vector<int>& axes) {
-  int groups = std::get<5>(node.state<mx::Convolution>());
-  bool grouped = groups > 1 && axes[1] >= 0;
-  return grouped ? mapped_one_by_one(node, inputs, axes) : node.output.primitive().vmap(inputs, axes);
+  bool grouped = std::get<5>(node.state<mx::Convolution>()) > 1 || node.output.ndim() > 4;
+  return grouped && axes[1] >= 0 ? mapped_one_by_one(node, inputs, axes) : node.output.primitive().vmap(inputs, axes);
+}
+
+// Rows that are mapped are more rows.
+Mapped map_quantized(const Node& node, const Arrays& inputs, const std::vector<int>& axes) {
+  bool rows_alone = std::all_of(axes.begin() + 1, axes.end(), [](int axis) { return axis < 0; });
+  if (!rows_alone || node.inputs[1].ndim() > 2) {
+    return mapped_one_by_one(node, inputs, axes);
+  }
+  auto all = inputs;
+  all[0] = batched(inputs[0], axes[0], batch_size(inputs, axes), node.stream());
+  auto shape = node.output.shape();
+  shape.insert(shape.begin(), all[0].shape(0));
+  return {{mx::array(shape, node.output.dtype(), node.output.primitive_ptr(), all)}, {0}};
+}
+
+// The product of each segment as that of the whole, with the columns outside it at 0.
+Arrays segmented(const Node& node, const Arrays& inputs) {
+  auto s = node.stream();
+  auto bounds = mx::split(mx::expand_dims(node.inputs[2], -2, s), 2, -1, s);
+  auto columns = mx::arange(inputs[0].shape(-1), mx::int32, s);
+  auto inside = mx::logical_and(mx::greater_equal(columns, bounds[0], s), mx::less(columns, bounds[1], s), s);
+  auto parts = mx::where(inside, inputs[0], mx::array(0, inputs[0].dtype()), s);
+  return {mx::astype(mx::matmul(parts, inputs[1], s), node.output.dtype(), s)};
 }
 
 } // namespace
@@ -53,7 +75,8 @@ RuleList rules_of_products() {
       {"AddMM", nullptr, forward_addmm, map_addmm},
       {"Convolution", nullptr, forward_linear_in_each, map_convolution},
       {"GatherMM", nullptr, forward_linear_in_each, mapped_one_by_one},
-      {"SegmentedMM", nullptr, forward_linear_in_each, mapped_one_by_one},
+      {"SegmentedMM", reverse_by<segmented>, forward_linear_in_each, mapped_one_by_one},
+      {"QuantizedMatmul", nullptr, nullptr, map_quantized},
       {"BlockMaskedMM", nullptr, forward_linear_in_each, mapped_one_by_one},
   };
 }

@@ -52,6 +52,30 @@ Arrays product(const Node& node, const Arrays& inputs) {
   return {mx::astype(mx::reshape(halved(flat, s), node.output.shape(), s), node.output.dtype(), s)};
 }
 
+// --- extremes ---
+
+// For each element its share of what its row's extreme gets: those that are equal share it.
+mx::array shares(const Node& node) {
+  auto s = node.stream();
+  auto axes = node.state<mx::Reduce>().second;
+  auto& a = node.inputs[0];
+  auto extreme = mx::reshape(node.output, mx::max(a, axes, true, s).shape(), s);
+  auto equal = mx::astype(mx::equal(a, extreme, s), a.dtype(), s);
+  return mx::divide(equal, mx::sum(equal, axes, true, s), s);
+}
+
+Arrays reverse_extreme(const Node& node, const Arrays& cotangents, const std::vector<int>&) {
+  auto s = node.stream();
+  auto shape = mx::max(node.inputs[0], node.state<mx::Reduce>().second, true, s).shape();
+  return {mx::multiply(shares(node), mx::reshape(cotangents[0], shape, s), s)};
+}
+
+Arrays forward_extreme(const Node& node, const Arrays& tangents, const std::vector<int>&) {
+  auto s = node.stream();
+  auto sums = mx::sum(mx::multiply(shares(node), tangents[0], s), node.state<mx::Reduce>().second, true, s);
+  return {mx::reshape(sums, node.output.shape(), s)};
+}
+
 // --- scans ---
 
 // What the operation makes of all elements up to each, by steps of 1, 2, 4, ... elements.
@@ -102,6 +126,8 @@ Rule scan_rule(const char* name) {
 RuleList rules_of_scans() {
   return {
       {"Prod", reverse_by<product>, forward_by<product>},
+      {"Max", reverse_extreme, forward_extreme},
+      {"Min", reverse_extreme, forward_extreme},
       scan_rule<mx::multiply>("CumProd"),
       scan_rule<mx::maximum>("CumMax"),
       scan_rule<mx::minimum>("CumMin"),

@@ -39,6 +39,16 @@ Mapped map_pad(const Node& node, const Arrays& inputs, const std::vector<int>& a
   return axes[1] >= 0 ? mapped_one_by_one(node, inputs, axes) : node.output.primitive().vmap(inputs, axes);
 }
 
+// The slices lie side by side, each in row-major order.
+Mapped map_as_strided(const Node& node, const Arrays& inputs, const std::vector<int>& axes) {
+  auto s = node.stream();
+  auto [shape, strides, offset] = node.state<mx::AsStrided>();
+  auto all = mx::contiguous(batched(inputs, axes, s)[0], false, s);
+  shape.insert(shape.begin(), all.shape(0));
+  strides.insert(strides.begin(), node.inputs[0].size());
+  return {{mx::as_strided(all, shape, strides, offset, s)}, {0}};
+}
+
 // --- lookups ---
 
 // Gradients of halves are added up in float32: a row that is seen a thousand times gets them all.
@@ -118,7 +128,7 @@ Mapped map_depends(const Node& node, const Arrays& inputs, const std::vector<int
 RuleList rules_of_shapes() {
   return {
       {"ExpandDims", nullptr, nullptr, map_expand_dims},
-      {"AsStrided", nullptr, nullptr, mapped_one_by_one},
+      {"AsStrided", nullptr, nullptr, map_as_strided},
       {"Gather", reverse_gather, nullptr, nullptr},
       {"GatherAxis", reverse_gather_axis, nullptr, nullptr},
       {"FFT", reverse_fft, forward_linear, nullptr},

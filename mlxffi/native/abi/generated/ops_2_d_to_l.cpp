@@ -45,7 +45,7 @@ extern "C" int mlx_erf(mlx_array *res, const mlx_array a, const mlx_stream s) {
 }
 
 extern "C" int mlx_erfinv(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::erfinv(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::erfinv(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_exp(mlx_array *res, const mlx_array a, const mlx_stream s) {

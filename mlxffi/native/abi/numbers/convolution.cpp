@@ -85,4 +85,14 @@ mx::array convolution(const mx::array& input, const mx::array& weight, std::vect
   return *sum;
 }
 
+mx::array convolution_transpose(const mx::array& input, const mx::array& weight, std::vector<int> stride, std::vector<int> padding, std::vector<int> dilation, std::vector<int> output_padding, int groups, mx::StreamOrDevice s) {
+  std::vector<int> low, high;
+  for (size_t axis = 0; axis + 2 < weight.ndim(); axis++) {
+    int size = of_axis(dilation, axis, 1) * (weight.shape(axis + 1) - 1) - of_axis(padding, axis, 0);
+    low.push_back(size);
+    high.push_back(size + of_axis(output_padding, axis, 0));
+  }
+  return numbers::convolution(input, weight, {1}, low, high, dilation, stride, groups, true, s);
+}
+
 } // namespace mlxc::numbers

@@ -125,13 +125,7 @@ mx::array scatter_add_axis(const mx::array& a, const mx::array& indices, const m
 
 mx::array rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::StreamOrDevice s) {
   auto plain = mx::fast::rms_norm(x, weight, eps, s);
-  if (plain.dtype() != mx::float64) {
-    return plain;
-  }
-  auto wide = mx::astype(x, mx::float64, s);
-  auto scale = mx::rsqrt(mx::add(mx::mean(mx::square(wide, s), -1, true, s), mx::array(eps, mx::float64), s), s);
-  auto scaled = mx::multiply(wide, scale, s);
-  return weight ? mx::multiply(scaled, *weight, s) : scaled;
+  return plain.dtype() == mx::float64 ? mlxffi::wide_rms_norm(x, weight, eps, mx::to_stream(s)) : plain;
 }
 
 mx::array layer_norm(const mx::array& x, const std::optional<mx::array>& weight, const std::optional<mx::array>& bias, float eps, mx::StreamOrDevice s) {
