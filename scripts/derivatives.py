@@ -32,9 +32,11 @@ def main(words: list[str]) -> int:
             elif problem:
                 kinds[name] += 1
                 print(f"{case.label} · {name}: {problem[:200]}")
-    operations = len({case.operation for case in chosen})
-    print(f"{operations} operations, {len(chosen)} cases, {len(chosen) * len(CHECKS)} checks")
-    print(f"{sum(kinds.values())} departures{': ' if kinds else ''}{', '.join(f'{n} {k}' for k, n in kinds.items())}; {known} in the table")
+    sorts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    print(
+        f"{len({case.operation for case in chosen})} operations, {len(chosen)} cases, {len(chosen) * len(CHECKS)} checks"
+    )
+    print(f"{sum(kinds.values())} departures{': ' if kinds else ''}{sorts}; {known} in the table")
     return 1 if kinds else 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -65,11 +66,55 @@ def indices(*values: Any) -> Any:
 
 # --- functions of single numbers ---
 
-ANYWHERE = "abs arctan arcsinh cos cosh degrees erf exp expm1 floor ceil negative radians round sigmoid sign sin sinh square tan tanh trunc".split()
-POSITIVE = "log log10 log1p log2 reciprocal rsqrt sqrt".split()
-INSIDE = "arccos arcsin arctanh erfinv".split()
-COMPLEX = "abs conjugate cos cosh exp imag log negative real reciprocal sign sin sinh sqrt square tan tanh arctan arcsin arccos".split()
-PAIRS = "add subtract multiply divide maximum minimum logaddexp arctan2 remainder".split()
+ANYWHERE = [
+    "abs",
+    "arctan",
+    "arcsinh",
+    "cos",
+    "cosh",
+    "degrees",
+    "erf",
+    "exp",
+    "expm1",
+    "floor",
+    "ceil",
+    "negative",
+    "radians",
+    "round",
+    "sigmoid",
+    "sign",
+    "sin",
+    "sinh",
+    "square",
+    "tan",
+    "tanh",
+    "trunc",
+]
+POSITIVE = ["log", "log10", "log1p", "log2", "reciprocal", "rsqrt", "sqrt"]
+INSIDE = ["arccos", "arcsin", "arctanh", "erfinv"]
+COMPLEX = [
+    "abs",
+    "conjugate",
+    "cos",
+    "cosh",
+    "exp",
+    "imag",
+    "log",
+    "negative",
+    "real",
+    "reciprocal",
+    "sign",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "tan",
+    "tanh",
+    "arctan",
+    "arcsin",
+    "arccos",
+]
+PAIRS = ["add", "subtract", "multiply", "divide", "maximum", "minimum", "logaddexp", "arctan2", "remainder"]
 
 
 def _numbers() -> Iterator[Case]:
@@ -83,11 +128,11 @@ def _numbers() -> Iterator[Case]:
     yield Case("arccosh", mx.arccosh, (positive(2, 3) + 1,))
     yield Case("nan_to_num", mx.nan_to_num, (normal(2, 3),))
     yield Case("clip", lambda a: mx.clip(a, -0.5, 0.5), (normal(2, 3),))
-    for name in "square sin exp tanh sigmoid".split():
+    for name in ["square", "sin", "exp", "tanh", "sigmoid"]:
         yield Case(name, getattr(mx, name), (np.array([0.0, -0.0]),), "0")
     for name in COMPLEX:
         yield Case(name, getattr(mx, name), (complex_normal(2, 3) * np.complex64(0.5),))
-    for name in "abs sign".split():
+    for name in ["abs", "sign"]:
         yield Case(name, getattr(mx, name), (np.array([0.0, -0.0]),), "0", corner=True)
 
 
@@ -97,33 +142,37 @@ def _pairs() -> Iterator[Case]:
         yield Case(name, call, (normal(2, 3), normal(2, 3, seed=1)))
         yield Case(name, call, (normal(2, 3), normal(3, seed=1)))
         yield Case(name, call, (normal(3, 1), normal(seed=1)))
-    for name in "add subtract multiply divide".split():
+    for name in ["add", "subtract", "multiply", "divide"]:
         yield Case(name, getattr(mx, name), (complex_normal(2, 3), complex_normal(2, 3, seed=2)))
-    for name in "maximum minimum".split():
+    for name in ["maximum", "minimum"]:
         yield Case(name, getattr(mx, name), (np.ones(3), np.array([1.0, 2.0, 1.0])), "ties", corner=True)
     yield Case("power", mx.power, (positive(2, 3), normal(2, 3, seed=1)))
     yield Case("power", mx.power, (complex_normal(2, 3), complex_normal(2, 3, seed=2) * np.complex64(0.5)))
     for exponent in (0.0, 1.0, 2.0, 3.0):
-        yield Case("power", lambda a, e=exponent: mx.power(a, e), (np.array([0.0, -0.0, -1.5]),), f"0 to the {exponent:g}")
+        yield Case(
+            "power", lambda a, e=exponent: mx.power(a, e), (np.array([0.0, -0.0, -1.5]),), f"0 to the {exponent:g}"
+        )
     yield Case("power", mx.power, (np.array([0.0, 0.0]), np.array([2.0, 3.0])), "0", corner=True)
     yield Case("divmod", lambda a, b: mx.divmod(a, b)[1], (normal(2, 3) * 3, normal(2, 3, seed=1)))
     yield Case("divmod", lambda a, b: mx.divmod(a, b)[0], (normal(2, 3) * 3, normal(2, 3, seed=1)))
     yield Case("floor_divide", mx.floor_divide, (normal(2, 3) * 3, normal(2, 3, seed=1)))
-    yield Case("where", lambda a, b: mx.where(indices([1, 0, 1]).astype(mx.bool_), a, b), (normal(2, 3), normal(3, seed=1)))
+    yield Case(
+        "where", lambda a, b: mx.where(indices([1, 0, 1]).astype(mx.bool_), a, b), (normal(2, 3), normal(3, seed=1))
+    )
 
 
 # --- reductions and scans ---
 
 
 def _reductions() -> Iterator[Case]:
-    for name in "sum mean prod max min logsumexp var std median".split():
+    for name in ["sum", "mean", "prod", "max", "min", "logsumexp", "var", "std", "median"]:
         call = getattr(mx, name)
         for axis in (None, 0, 1, -1, (0, 2)):
             if name == "median" and isinstance(axis, tuple):
                 continue
             yield Case(name, lambda a, call=call, axis=axis: call(a, axis=axis), (normal(2, 3, 4),))
         yield Case(name, lambda a, call=call: call(a, axis=1, keepdims=True), (normal(2, 3),))
-    for name in "max min".split():
+    for name in ["max", "min"]:
         yield Case(name, getattr(mx, name), (np.array([1.0, 1.0, 1.0]),), "ties", corner=True)
     yield Case("prod", lambda a: mx.prod(a, axis=1), (np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 3.0]]),), "0")
     yield Case("prod", lambda a: mx.prod(a, axis=1), (complex_normal(2, 3),))
@@ -137,13 +186,13 @@ def _reductions() -> Iterator[Case]:
 
 
 def _scans() -> Iterator[Case]:
-    for name in "cumsum cumprod cummax cummin logcumsumexp".split():
+    for name in ["cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"]:
         call = getattr(mx, name)
         for axis in (0, -1):
             for reverse in (False, True):
                 for inclusive in (False, True):
-                    fn = lambda a, call=call, k=(axis, reverse, inclusive): call(a, axis=k[0], reverse=k[1], inclusive=k[2])  # noqa: E731
-                    yield Case(name, fn, (normal(3, 4),))
+                    how = {"axis": axis, "reverse": reverse, "inclusive": inclusive}
+                    yield Case(name, partial(call, **how), (normal(3, 4),))
     yield Case("cumprod", lambda a: mx.cumprod(a, axis=0), (np.array([1.0, 0.0, 2.0, 0.0, 3.0]),), "0")
     yield Case("cumprod", lambda a: mx.cumprod(a, axis=0), (complex_normal(5),))
     yield Case("cumsum", lambda a: mx.cumsum(a, axis=0), (complex_normal(5),))
@@ -214,7 +263,9 @@ def _indices() -> Iterator[Case]:
     yield Case("take", lambda a: mx.take(a, indices(*twice), axis=0), (a,))
     yield Case("take", lambda a: a[indices(*twice), indices(0, 1, 0)], (a,))
     yield Case("take_along_axis", lambda a: mx.take_along_axis(a, indices(twice), axis=0), (a,))
-    yield Case("put_along_axis", lambda a, v: mx.put_along_axis(a, indices(some[:1] * 3), v, axis=0), (a, normal(1, 3, seed=1)))
+    yield Case(
+        "put_along_axis", lambda a, v: mx.put_along_axis(a, indices(some[:1] * 3), v, axis=0), (a, normal(1, 3, seed=1))
+    )
     yield Case("slice_update", lambda a, v: _written(a, slice(1, 3), v), (a, normal(2, 3, seed=1)))
     yield Case("slice_update", lambda a, v: _written(a, 1, v), (a, normal(3, seed=1)))
     yield Case("slice_update", lambda a, v: _written(a, (slice(None, None, 2), 1), v), (a, normal(seed=1)))
@@ -222,13 +273,22 @@ def _indices() -> Iterator[Case]:
     yield Case("slice", lambda a: mx.slice(a, indices(1, 0), (0, 1), (2, 2)), (a,))
     yield Case("scatter", lambda a, v: _written(a, indices(*some), v), (a, normal(2, 3, seed=1)))
     yield Case("scatter", lambda a, v: _written(a, indices(*twice), v), (a, normal(3, 3, seed=1)), "repeated indices")
-    yield Case("scatter", lambda a, v: _written(a, (indices(*twice), indices(0, 1, 0)), v), (a, normal(3, seed=1)), "repeated indices")
-    for name in "add subtract multiply divide maximum minimum".split():
+    yield Case(
+        "scatter",
+        lambda a, v: _written(a, (indices(*twice), indices(0, 1, 0)), v),
+        (a, normal(3, seed=1)),
+        "repeated indices",
+    )
+    for name in ["add", "subtract", "multiply", "divide", "maximum", "minimum"]:
         at = lambda a, v, i, name=name: getattr(a.at[i], name)(v)  # noqa: E731
-        yield Case(f"at.{name}", lambda a, v, at=at: at(a, v, indices(*twice)), (a, normal(3, 3, seed=1)), "repeated indices")
+        yield Case(
+            f"at.{name}", lambda a, v, at=at: at(a, v, indices(*twice)), (a, normal(3, 3, seed=1)), "repeated indices"
+        )
         yield Case(f"at.{name}", lambda a, v, at=at: at(a, v, slice(1, 3)), (a, normal(2, 3, seed=1)))
     yield Case("at.maximum", lambda a, v: a.at[indices(0, 0)].maximum(v), (np.ones(3), np.ones(2)), "ties", corner=True)
-    yield Case("at.multiply", lambda a, v: a.at[indices(0, 0)].multiply(v), (np.array([0.0, 1.0]), np.array([2.0, 3.0])), "0")
+    yield Case(
+        "at.multiply", lambda a, v: a.at[indices(0, 0)].multiply(v), (np.array([0.0, 1.0]), np.array([2.0, 3.0])), "0"
+    )
 
 
 # --- products ---
@@ -251,11 +311,17 @@ def _products() -> Iterator[Case]:
     yield Case("convolve", mx.convolve, (normal(5), normal(3, seed=1)))
     yield Case("conv1d", lambda a, w: mx.conv1d(a, w, padding=1), (normal(2, 5, 3), normal(4, 3, 3, seed=1)))
     yield Case("conv1d", lambda a, w: mx.conv1d(a, w, stride=2, groups=2), (normal(2, 6, 4), normal(4, 3, 2, seed=1)))
-    yield Case("conv2d", lambda a, w: mx.conv2d(a, w, padding=1, stride=2), (normal(1, 5, 5, 2), normal(3, 3, 3, 2, seed=1)))
+    yield Case(
+        "conv2d", lambda a, w: mx.conv2d(a, w, padding=1, stride=2), (normal(1, 5, 5, 2), normal(3, 3, 3, 2, seed=1))
+    )
     yield Case("conv2d", lambda a, w: mx.conv2d(a, w, dilation=2), (normal(1, 5, 5, 2), normal(3, 2, 2, 2, seed=1)))
     yield Case("conv3d", mx.conv3d, (normal(1, 3, 3, 3, 2), normal(2, 2, 2, 2, 2, seed=1)))
     yield Case("conv_transpose1d", mx.conv_transpose1d, (normal(2, 4, 3), normal(2, 3, 3, seed=1)))
-    yield Case("conv_general", lambda a, w: mx.conv_general(a, w, stride=2, padding=1, input_dilation=2), (normal(1, 5, 2), normal(3, 3, 2, seed=1)))
+    yield Case(
+        "conv_general",
+        lambda a, w: mx.conv_general(a, w, stride=2, padding=1, input_dilation=2),
+        (normal(1, 5, 2), normal(3, 3, 2, seed=1)),
+    )
     narrow = (normal(2, 6, 4).astype(np.float32), normal(4, 3, 2, seed=1).astype(np.float32))
     yield Case("conv1d", lambda a, w: mx.conv1d(a, w, stride=2, groups=2), narrow)
     plane = (normal(1, 5, 5, 2).astype(np.float32), normal(3, 3, 3, 2, seed=1).astype(np.float32))
@@ -277,7 +343,9 @@ def _narrow_products() -> Iterator[Case]:
     yield Case("quantized_matmul", lambda a: mx.quantized_matmul(a, *packed, group_size=32, bits=8), (a,))
     block = (normal(1, 2, 2, 2, 2).astype(np.float32), normal(3, 2, 2, 2, 2, seed=1).astype(np.float32))
     yield Case("conv_transpose3d", mx.conv_transpose3d, block)
-    yield Case("fast.cross_entropy", lambda x: mx.fast.cross_entropy(x, indices(1, 0)), (normal(2, 5).astype(np.float32),))
+    yield Case(
+        "fast.cross_entropy", lambda x: mx.fast.cross_entropy(x, indices(1, 0)), (normal(2, 5).astype(np.float32),)
+    )
 
 
 def array32(values: Values) -> Any:
@@ -289,12 +357,12 @@ def array32(values: Values) -> Any:
 
 def _fourier() -> Iterator[Case]:
     real, z = normal(3, 4).astype(np.float32), complex_normal(3, 4)
-    for name in "fft ifft fft2 ifft2 fftn ifftn".split():
+    for name in ["fft", "ifft", "fft2", "ifft2", "fftn", "ifftn"]:
         yield Case(f"fft.{name}", getattr(mx.fft, name), (z,))
-    for name in "rfft rfft2 rfftn".split():
+    for name in ["rfft", "rfft2", "rfftn"]:
         yield Case(f"fft.{name}", getattr(mx.fft, name), (real,))
         yield Case(f"fft.{name}", getattr(mx.fft, name), (normal(3, 5).astype(np.float32),))
-    for name in "irfft irfft2 irfftn".split():
+    for name in ["irfft", "irfft2", "irfftn"]:
         yield Case(f"fft.{name}", getattr(mx.fft, name), (z,))
     for n in (5, 6, 7):
         yield Case("fft.irfft", lambda a, n=n: mx.fft.irfft(a, n=n), (z,), f"{n} points")
@@ -307,7 +375,11 @@ def _fourier() -> Iterator[Case]:
 
 def _fast() -> Iterator[Case]:
     yield Case("fast.rms_norm", lambda x, w: mx.fast.rms_norm(x, w, 1e-5), (normal(2, 4), normal(4, seed=1)))
-    yield Case("fast.layer_norm", lambda x, w, b: mx.fast.layer_norm(x, w, b, 1e-5), (normal(2, 4), normal(4, seed=1), normal(4, seed=2)))
+    yield Case(
+        "fast.layer_norm",
+        lambda x, w, b: mx.fast.layer_norm(x, w, b, 1e-5),
+        (normal(2, 4), normal(4, seed=1), normal(4, seed=2)),
+    )
     rope = lambda x: mx.fast.rope(x, 4, traditional=False, base=100.0, scale=1.0, offset=1)  # noqa: E731
     yield Case("fast.rope", rope, (normal(1, 2, 3, 4),))
     attend = lambda q, k, v: mx.fast.scaled_dot_product_attention(q, k, v, scale=0.5)  # noqa: E731
@@ -326,8 +398,14 @@ def _matrices() -> Iterator[Case]:
     yield Case("linalg.tri_inv", lambda a: linalg.tri_inv(mx.tril(a)), (a,))
     yield Case("linalg.solve", linalg.solve, (general, normal(3, 2, seed=1)))
     yield Case("linalg.solve", linalg.solve, (general, normal(3, seed=1)))
-    yield Case("linalg.solve_triangular", lambda a, b: linalg.solve_triangular(mx.tril(a), b), (a, normal(3, 2, seed=1)))
-    yield Case("linalg.solve_triangular", lambda a, b: linalg.solve_triangular(mx.triu(a), b, upper=True), (a, normal(3, 2, seed=1)))
+    yield Case(
+        "linalg.solve_triangular", lambda a, b: linalg.solve_triangular(mx.tril(a), b), (a, normal(3, 2, seed=1))
+    )
+    yield Case(
+        "linalg.solve_triangular",
+        lambda a, b: linalg.solve_triangular(mx.triu(a), b, upper=True),
+        (a, normal(3, 2, seed=1)),
+    )
     yield Case("linalg.cholesky", symmetric(linalg.cholesky), (a,))
     yield Case("linalg.cholesky", symmetric(lambda a: linalg.cholesky(a, upper=True)), (a,))
     yield Case("linalg.cholesky_inv", lambda a: linalg.cholesky_inv(mx.tril(a)), (a,))

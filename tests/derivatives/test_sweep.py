@@ -11,7 +11,9 @@ from mlxffi import lib
 from scripts.generator.table import load
 
 HEADERS = ("ops", "fft", "fast", "linalg")
-BY_OPERATION = {name: list(group) for name, group in groupby(sorted(cases(), key=lambda c: c.operation), lambda c: c.operation)}
+BY_OPERATION = {
+    name: list(group) for name, group in groupby(sorted(cases(), key=lambda c: c.operation), lambda c: c.operation)
+}
 
 
 @pytest.fixture(autouse=True)
