@@ -128,4 +128,5 @@ def _compared(given: list[str], row: Function) -> list[str]:
 
 def _is_input(param: Param) -> bool:
     is_length = param.name.endswith("_num") and param.type == "size_t"
-    return not is_length and param.type not in ("mlx_array *", "mlx_vector_array *")
+    is_result = re.fullmatch(r"(const char|char|void) \*\*|\w+ \*", param.type)
+    return not is_length and not is_result

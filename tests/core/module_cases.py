@@ -55,7 +55,9 @@ case("linalg.norm", A((0,)), **CPU)
 case("linalg.norm", 3.0)
 INEXACT |= {f"linalg.{name}" for name in ("eig", "eigvals", "svd", "pinv")} | {"fast.cross_entropy"}
 # Kernels of our own (docs/fused.md), which sum in another order than MLX's operations and round half types once.
-INEXACT |= {"fast.rms_norm", "fast.rope", "fast.scaled_dot_product_attention"}
+INEXACT |= {"fast.layer_norm", "fast.rms_norm", "fast.rope", "fast.scaled_dot_product_attention"}
+# Sums of halves and of integers in wider types (docs/differences.md).
+INEXACT |= {"cumsum", "cumulative_sum", "logaddexp", "logcumsumexp", "logsumexp", "mean", "softmax", "std", "var"}
 
 # --- fft ---
 

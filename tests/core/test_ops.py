@@ -19,6 +19,7 @@ ours.random.seed(0)
 #   order      both arguments are wrong, and the other one is named
 #   length     C++'s length_error, a ValueError there, is a RuntimeError here
 #   loose      an array of several elements where a number belongs
+#   right      what mlx.core gets wrong: docs/differences.md
 KNOWN = {
     "keywords": lambda case, named: named.keys() & {"a", "array", "shift"},
     "strict": lambda case, named: (
@@ -30,6 +31,10 @@ KNOWN = {
     ),
     "loose": lambda case, named: (
         case.name == "nan_to_num" and len(case.args) > 1 and not isinstance(case.args[1], float)
+    ),
+    "right": lambda case, named: (
+        case.name in ("linalg.eig", "linalg.cholesky")
+        or (case.name == "linalg.norm" and "int" in str(getattr(case.args[0], "dtype", "")))
     ),
 }
 

@@ -87,6 +87,11 @@ const Arrays& evaluated(const Arrays& arrays) {
   return arrays;
 }
 
+std::string text_of(mx::array& array) {
+  evaluate({array});
+  return printed(array);
+}
+
 void wait(mx::array& array) {
   evaluated(array);
   array.wait();

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "convert.h"
+#include "evaluation.h"
 #include "mlx/dtype_utils.h"
 
 namespace mlxc {
@@ -13,6 +14,8 @@ mx::array copied(const void* data, const int* shape, int dim, mx::Dtype dtype);
 mx::array as_strided(const mx::array& a, const mx::Shape& shape, const mx::Strides& strides, size_t offset, mx::StreamOrDevice s);
 int dim_of(const mx::array& array, int dim);
 void wait(mx::array& array);
+
+std::string text_of(mx::array& array);
 
 // The arrays, all of which must have been evaluated.
 const Arrays& evaluated(const Arrays& arrays);
@@ -47,7 +50,7 @@ Value item(mx::array& array) {
   if (array.size() != 1) {
     throw BadArgument("arr", "expected an array of one element, got shape " + printed(array.shape()));
   }
-  array.eval();
+  evaluate({array});
   Value value{};
   mx::dispatch_all_types(array.dtype(), [&](auto type) { value = converted<Value>(*array.data<MLX_GET_TYPE(type)>()); });
   return value;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "derivatives/transforms.h"
 #include "trace.h"
 #include "transforms.h"
 
@@ -202,7 +203,8 @@ class Compiled {
   }
 
   Arrays operator()(const Arrays& inputs) const {
-    bool differentiated = std::any_of(inputs.begin(), inputs.end(), [](auto& input) { return input.is_tracer(); });
+    // A trace takes what the function captures for constants, which inside a transform it may not be.
+    bool differentiated = is_transforming() || std::any_of(inputs.begin(), inputs.end(), [](auto& input) { return input.is_tracer(); });
     if (differentiated || optimised_.target<Traced>() || Tracing::active(number_)) {
       return (*fun_)(inputs);
     }

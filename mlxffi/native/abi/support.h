@@ -6,9 +6,13 @@
 
 #include "arrays.h"
 #include "containers.h"
+#include "derivatives/draws.h"
+#include "derivatives/transforms.h"
 #include "guards.h"
 #include "half_products.h"
 #include "io_streams.h"
 #include "custom_kernels.h"
+#include "linear.h"
 #include "metal_capture.h"
+#include "numbers.h"
 #include "transforms.h"

@@ -1,6 +1,6 @@
 #include "transforms.h"
 
-#include <mlx/transforms_impl.h>
+#include "derivatives/transforms.h"
 
 namespace mlxc {
 
@@ -70,19 +70,29 @@ Function non_empty(Function fun) {
 }
 
 Function vmap(const Function& fun, std::vector<int> in_axes, std::vector<int> out_axes) {
-  return mx::vmap(non_empty(fun), in_axes, out_axes);
+  bool any_in = std::any_of(in_axes.begin(), in_axes.end(), [](int axis) { return axis >= 0; });
+  bool any_out = std::any_of(out_axes.begin(), out_axes.end(), [](int axis) { return axis >= 0; });
+  if ((!in_axes.empty() && !any_in && (any_out || out_axes.empty())) || (!out_axes.empty() && !any_out && (any_in || in_axes.empty()))) {
+    throw std::invalid_argument("[vmap] Input (or output) axes must be specified if output (or input) axes are.");
+  }
+  return [fun = non_empty(fun), in_axes, out_axes](const Arrays& inputs) {
+    auto from = in_axes.empty() ? std::vector<int>(inputs.size(), 0) : in_axes;
+    auto [slices, outputs] = vmap_trace(fun, inputs, from);
+    auto to = out_axes.empty() ? std::vector<int>(outputs.size(), 0) : out_axes;
+    return vmap_replace(inputs, slices, outputs, from, to);
+  };
 }
 
 std::pair<Arrays, Arrays> vmap_trace(const Function& fun, const Arrays& inputs, std::vector<int> in_axes) {
   check_count("[vmap] in_axes, one for each input", inputs.size(), in_axes.size());
-  return mx::detail::vmap_trace(non_empty(fun), inputs, in_axes);
+  return traced_slices(non_empty(fun), inputs, in_axes);
 }
 
 Arrays vmap_replace(const Arrays& inputs, const Arrays& s_inputs, const Arrays& s_outputs, std::vector<int> in_axes, std::vector<int> out_axes) {
   check_count("[vmap] s_inputs, one for each input", inputs.size(), s_inputs.size());
   check_count("[vmap] in_axes, one for each input", inputs.size(), in_axes.size());
   check_count("[vmap] out_axes, one for each output", s_outputs.size(), out_axes.size());
-  return mx::detail::vmap_replace(inputs, s_inputs, s_outputs, in_axes, out_axes);
+  return replaced_slices(inputs, s_inputs, s_outputs, in_axes, out_axes);
 }
 
 } // namespace mlxc
@@ -91,7 +101,7 @@ using namespace mlxc;
 
 extern "C" int mlx_custom_vjp(mlx_closure* res, const mlx_closure fun, const mlx_closure_custom fun_vjp) {
   return guarded(__func__, [&] {
-    put(res, mx::custom_vjp(non_empty(get(fun, "fun")), checked_vjp(get(fun_vjp, "fun_vjp"))));
+    put(res, with_rules(non_empty(get(fun, "fun")), checked_vjp(get(fun_vjp, "fun_vjp")), std::nullopt, std::nullopt));
   });
 }
 
@@ -107,7 +117,7 @@ extern "C" int mlx_custom_function(
     auto jvp = maybe(fun_jvp);
     auto vmap = maybe(fun_vmap);
     put(res,
-        mx::custom_function(
+        with_rules(
             counted(get(fun, "fun"), count),
             vjp ? std::optional(checked_vjp(std::move(*vjp))) : std::nullopt,
             jvp ? std::optional(checked_jvp(std::move(*jvp), count)) : std::nullopt,

@@ -1,6 +1,7 @@
 #include "rms_norm.h"
 
 #include "row_access.h"
+#include "wide.h"
 
 namespace mlxffi {
 
@@ -34,7 +35,9 @@ class Normalization : public Fused {
  protected:
   // `inputs` begin with x and, if `has_weight`, the weight.
   mx::array normalized(const Arrays& inputs, bool has_weight) const {
-    return mx::fast::rms_norm(inputs[0], has_weight ? std::optional(inputs[1]) : std::nullopt, eps_, where());
+    auto weight = has_weight ? std::optional(inputs[1]) : std::nullopt;
+    auto plain = mx::fast::rms_norm(inputs[0], weight, eps_, where());
+    return plain.dtype() == mx::float64 ? wide_rms_norm(inputs[0], weight, eps_, where()) : plain;
   }
   // The gradients of x and the weight, composed, by the cotangent that follows them.
   Arrays gradients(const Arrays& inputs, bool has_weight) const {

@@ -9,7 +9,7 @@ extern "C" size_t mlx_dtype_size(mlx_dtype dtype) {
 }
 
 extern "C" int mlx_array_tostring(mlx_string *str, const mlx_array arr) {
-  return guarded(__func__, [&] { require(str); put(str, evaluating([&] { return printed(get(arr, "arr")); })); });
+  return guarded(__func__, [&] { require(str); put(str, evaluating([&] { return text_of(get(arr, "arr")); })); });
 }
 
 extern "C" mlx_array mlx_array_new() {
@@ -122,7 +122,7 @@ extern "C" mlx_dtype mlx_array_dtype(const mlx_array arr) {
 }
 
 extern "C" int mlx_array_eval(mlx_array arr) {
-  return guarded(__func__, [&] { evaluating([&] { get(arr, "arr").eval(); }); });
+  return guarded(__func__, [&] { evaluating([&] { evaluate({get(arr, "arr")}); }); });
 }
 
 extern "C" int mlx_array_item_bool(bool *res, const mlx_array arr) {

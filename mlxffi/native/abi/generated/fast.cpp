@@ -57,7 +57,7 @@ extern "C" int mlx_fast_cuda_kernel_apply(mlx_vector_array *outputs, mlx_fast_cu
 }
 
 extern "C" int mlx_fast_layer_norm(mlx_array *res, const mlx_array x, const mlx_array weight, const mlx_array bias, float eps, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::fast::layer_norm(dense(get(x, "x"), stream_of(s, "s")), maybe(weight), maybe(bias), eps, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::layer_norm(dense(get(x, "x"), stream_of(s, "s")), maybe(weight), maybe(bias), eps, stream_of(s, "s"))); });
 }
 
 extern "C" mlx_fast_metal_kernel_config mlx_fast_metal_kernel_config_new() {
@@ -113,7 +113,7 @@ extern "C" int mlx_fast_metal_kernel_apply(mlx_vector_array *outputs, mlx_fast_m
 }
 
 extern "C" int mlx_fast_rms_norm(mlx_array *res, const mlx_array x, const mlx_array weight, float eps, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::fast::rms_norm(dense(get(x, "x"), stream_of(s, "s")), maybe(weight), eps, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::rms_norm(dense(get(x, "x"), stream_of(s, "s")), maybe(weight), eps, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fast_rope(mlx_array *res, const mlx_array x, int dims, bool traditional, mlx_optional_float base, float scale, int offset, const mlx_array freqs, const mlx_stream s) {

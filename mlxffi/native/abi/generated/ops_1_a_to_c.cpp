@@ -29,7 +29,7 @@ extern "C" int mlx_all(mlx_array *res, const mlx_array a, bool keepdims, const m
 }
 
 extern "C" int mlx_allclose(mlx_array *res, const mlx_array a, const mlx_array b, double rtol, double atol, bool equal_nan, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::allclose(get(a, "a"), get(b, "b"), rtol, atol, equal_nan, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::allclose(numbers::widened(get(a, "a"), stream_of(s, "s")), numbers::widened(get(b, "b"), stream_of(s, "s")), rtol, atol, equal_nan, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_any_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
@@ -193,31 +193,31 @@ extern "C" int mlx_contiguous(mlx_array *res, const mlx_array a, bool allow_col_
 }
 
 extern "C" int mlx_conv1d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride, int padding, int dilation, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::conv1d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{stride}, {padding}, {padding}, {dilation}, {}}), stride, padding, dilation, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::convolution(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{stride}, {padding}, {padding}, {dilation}, {}}), {stride}, {padding}, {padding}, {dilation}, {1}, positive(groups, "groups"), false, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv2d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride_0, int stride_1, int padding_0, int padding_1, int dilation_0, int dilation_1, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::conv2d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{stride_0, stride_1}, {padding_0, padding_1}, {padding_0, padding_1}, {dilation_0, dilation_1}, {}}), {stride_0, stride_1}, {padding_0, padding_1}, {dilation_0, dilation_1}, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::convolution(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{stride_0, stride_1}, {padding_0, padding_1}, {padding_0, padding_1}, {dilation_0, dilation_1}, {}}), {stride_0, stride_1}, {padding_0, padding_1}, {padding_0, padding_1}, {dilation_0, dilation_1}, {1, 1}, positive(groups, "groups"), false, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv3d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride_0, int stride_1, int stride_2, int padding_0, int padding_1, int padding_2, int dilation_0, int dilation_1, int dilation_2, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::conv3d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {padding_0, padding_1, padding_2}, {dilation_0, dilation_1, dilation_2}, {}}), {stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {dilation_0, dilation_1, dilation_2}, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::convolution(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {padding_0, padding_1, padding_2}, {dilation_0, dilation_1, dilation_2}, {}}), {stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {padding_0, padding_1, padding_2}, {dilation_0, dilation_1, dilation_2}, {1, 1, 1}, positive(groups, "groups"), false, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv_general(mlx_array *res, const mlx_array input, const mlx_array weight, const int *stride, size_t stride_num, const int *padding_lo, size_t padding_lo_num, const int *padding_hi, size_t padding_hi_num, const int *kernel_dilation, size_t kernel_dilation_num, const int *input_dilation, size_t input_dilation_num, int groups, bool flip, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::conv_general(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {List(stride, stride_num, "stride"), List(padding_lo, padding_lo_num, "padding_lo"), List(padding_hi, padding_hi_num, "padding_hi"), List(kernel_dilation, kernel_dilation_num, "kernel_dilation"), List(input_dilation, input_dilation_num, "input_dilation")}), List(stride, stride_num, "stride"), List(padding_lo, padding_lo_num, "padding_lo"), List(padding_hi, padding_hi_num, "padding_hi"), List(kernel_dilation, kernel_dilation_num, "kernel_dilation"), List(input_dilation, input_dilation_num, "input_dilation"), positive(groups, "groups"), flip, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::convolution(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {List(stride, stride_num, "stride"), List(padding_lo, padding_lo_num, "padding_lo"), List(padding_hi, padding_hi_num, "padding_hi"), List(kernel_dilation, kernel_dilation_num, "kernel_dilation"), List(input_dilation, input_dilation_num, "input_dilation")}), List(stride, stride_num, "stride"), List(padding_lo, padding_lo_num, "padding_lo"), List(padding_hi, padding_hi_num, "padding_hi"), List(kernel_dilation, kernel_dilation_num, "kernel_dilation"), List(input_dilation, input_dilation_num, "input_dilation"), positive(groups, "groups"), flip, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv_transpose1d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride, int padding, int dilation, int output_padding, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::conv_transpose1d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{}, {padding}, {output_padding}, {dilation}, {stride}}), stride, padding, dilation, output_padding, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::is_wide(get(input, "input"), get(weight, "weight")) ? numbers::convolution_transpose(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{}, {padding}, {output_padding}, {dilation}, {stride}}), {stride}, {padding}, {dilation}, {output_padding}, positive(groups, "groups"), stream_of(s, "s")) : mx::conv_transpose1d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{}, {padding}, {output_padding}, {dilation}, {stride}}), stride, padding, dilation, output_padding, positive(groups, "groups"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv_transpose2d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride_0, int stride_1, int padding_0, int padding_1, int dilation_0, int dilation_1, int output_padding_0, int output_padding_1, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::conv_transpose2d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{}, {padding_0, padding_1}, {output_padding_0, output_padding_1}, {dilation_0, dilation_1}, {stride_0, stride_1}}), {stride_0, stride_1}, {padding_0, padding_1}, {dilation_0, dilation_1}, {output_padding_0, output_padding_1}, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::is_wide(get(input, "input"), get(weight, "weight")) ? numbers::convolution_transpose(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{}, {padding_0, padding_1}, {output_padding_0, output_padding_1}, {dilation_0, dilation_1}, {stride_0, stride_1}}), {stride_0, stride_1}, {padding_0, padding_1}, {dilation_0, dilation_1}, {output_padding_0, output_padding_1}, positive(groups, "groups"), stream_of(s, "s")) : mx::conv_transpose2d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{}, {padding_0, padding_1}, {output_padding_0, output_padding_1}, {dilation_0, dilation_1}, {stride_0, stride_1}}), {stride_0, stride_1}, {padding_0, padding_1}, {dilation_0, dilation_1}, {output_padding_0, output_padding_1}, positive(groups, "groups"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_conv_transpose3d(mlx_array *res, const mlx_array input, const mlx_array weight, int stride_0, int stride_1, int stride_2, int padding_0, int padding_1, int padding_2, int dilation_0, int dilation_1, int dilation_2, int output_padding_0, int output_padding_1, int output_padding_2, int groups, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::conv_transpose3d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{}, {padding_0, padding_1, padding_2}, {output_padding_0, output_padding_1, output_padding_2}, {dilation_0, dilation_1, dilation_2}, {stride_0, stride_1, stride_2}}), {stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {dilation_0, dilation_1, dilation_2}, {output_padding_0, output_padding_1, output_padding_2}, positive(groups, "groups"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::is_wide(get(input, "input"), get(weight, "weight")) ? numbers::convolution_transpose(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{}, {padding_0, padding_1, padding_2}, {output_padding_0, output_padding_1, output_padding_2}, {dilation_0, dilation_1, dilation_2}, {stride_0, stride_1, stride_2}}), {stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {dilation_0, dilation_1, dilation_2}, {output_padding_0, output_padding_1, output_padding_2}, positive(groups, "groups"), stream_of(s, "s")) : mx::conv_transpose3d(get(input, "input"), weights(get(weight, "weight"), get(input, "input"), {{}, {padding_0, padding_1, padding_2}, {output_padding_0, output_padding_1, output_padding_2}, {dilation_0, dilation_1, dilation_2}, {stride_0, stride_1, stride_2}}), {stride_0, stride_1, stride_2}, {padding_0, padding_1, padding_2}, {dilation_0, dilation_1, dilation_2}, {output_padding_0, output_padding_1, output_padding_2}, positive(groups, "groups"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_copy(mlx_array *res, const mlx_array a, const mlx_stream s) {
@@ -225,7 +225,7 @@ extern "C" int mlx_copy(mlx_array *res, const mlx_array a, const mlx_stream s) {
 }
 
 extern "C" int mlx_cos(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::cos(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::cos(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cosh(mlx_array *res, const mlx_array a, const mlx_stream s) {
@@ -245,5 +245,5 @@ extern "C" int mlx_cumprod(mlx_array *res, const mlx_array a, int axis, bool rev
 }
 
 extern "C" int mlx_cumsum(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::cumsum(get(a, "a"), axis, reverse, inclusive, std::nullopt, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::cumsum(get(a, "a"), axis, reverse, inclusive, stream_of(s, "s"))); });
 }

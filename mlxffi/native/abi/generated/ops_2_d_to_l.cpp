@@ -41,15 +41,15 @@ extern "C" int mlx_equal(mlx_array *res, const mlx_array a, const mlx_array b, c
 }
 
 extern "C" int mlx_erf(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::erf(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::erf(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_erfinv(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::erfinv(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::erfinv(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_exp(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::exp(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::exp(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_expand_dims_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s) {
@@ -141,7 +141,7 @@ extern "C" int mlx_inner(mlx_array *res, const mlx_array a, const mlx_array b, c
 }
 
 extern "C" int mlx_isclose(mlx_array *res, const mlx_array a, const mlx_array b, double rtol, double atol, bool equal_nan, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::isclose(get(a, "a"), get(b, "b"), rtol, atol, equal_nan, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::isclose(numbers::widened(get(a, "a"), stream_of(s, "s")), numbers::widened(get(b, "b"), stream_of(s, "s")), rtol, atol, equal_nan, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_isfinite(mlx_array *res, const mlx_array a, const mlx_stream s) {
@@ -201,11 +201,11 @@ extern "C" int mlx_log2(mlx_array *res, const mlx_array a, const mlx_stream s) {
 }
 
 extern "C" int mlx_logaddexp(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::logaddexp(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::logaddexp(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_logcumsumexp(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::logcumsumexp(get(a, "a"), axis, reverse, inclusive, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::logcumsumexp(get(a, "a"), axis, reverse, inclusive, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_logical_and(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
@@ -221,13 +221,13 @@ extern "C" int mlx_logical_or(mlx_array *res, const mlx_array a, const mlx_array
 }
 
 extern "C" int mlx_logsumexp_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::logsumexp(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::logsumexp(get(a, "a"), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_logsumexp_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::logsumexp(get(a, "a"), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::logsumexp(get(a, "a"), numbers::one_axis(axis), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_logsumexp(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::logsumexp(get(a, "a"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::logsumexp(get(a, "a"), numbers::every_axis(get(a, "a")), keepdims, stream_of(s, "s"))); });
 }

@@ -29,15 +29,15 @@ extern "C" int mlx_maximum(mlx_array *res, const mlx_array a, const mlx_array b,
 }
 
 extern "C" int mlx_mean_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::mean(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::mean(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_mean_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::mean(dense(get(a, "a"), stream_of(s, "s")), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::mean(dense(get(a, "a"), stream_of(s, "s")), numbers::one_axis(axis), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_mean(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::mean(dense(get(a, "a"), stream_of(s, "s")), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::mean(dense(get(a, "a"), stream_of(s, "s")), numbers::every_axis(get(a, "a")), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_median(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
@@ -73,7 +73,7 @@ extern "C" int mlx_multiply(mlx_array *res, const mlx_array a, const mlx_array b
 }
 
 extern "C" int mlx_nan_to_num(mlx_array *res, const mlx_array a, float nan, mlx_optional_float posinf, mlx_optional_float neginf, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::nan_to_num(get(a, "a"), nan, optional_of(posinf), optional_of(neginf), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::nan_to_num(get(a, "a"), nan, optional_of(posinf), optional_of(neginf), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_negative(mlx_array *res, const mlx_array a, const mlx_stream s) {
@@ -117,7 +117,7 @@ extern "C" int mlx_partition(mlx_array *res, const mlx_array a, int kth, const m
 }
 
 extern "C" int mlx_power(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::power(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::power(get(a, "a"), get(b, "b"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_prod_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {

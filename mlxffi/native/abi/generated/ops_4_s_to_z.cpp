@@ -13,15 +13,15 @@ extern "C" int mlx_scatter_single(mlx_array *res, const mlx_array a, const mlx_a
 }
 
 extern "C" int mlx_scatter_add(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_add(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::scatter_add(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_add_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_add(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::scatter_add(get(a, "a"), {get(indices, "indices")}, blocks(get(updates, "updates"), get(a, "a")), numbers::one_axis(axis), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_add_axis(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array values, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_add_axis(get(a, "a"), get(indices, "indices"), get(values, "values"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::scatter_add_axis(get(a, "a"), get(indices, "indices"), get(values, "values"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_max(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
@@ -53,7 +53,7 @@ extern "C" int mlx_segmented_mm(mlx_array *res, const mlx_array a, const mlx_arr
 }
 
 extern "C" int mlx_sigmoid(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::sigmoid(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::sigmoid(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sign(mlx_array *res, const mlx_array a, const mlx_stream s) {
@@ -61,7 +61,7 @@ extern "C" int mlx_sign(mlx_array *res, const mlx_array a, const mlx_stream s) {
 }
 
 extern "C" int mlx_sin(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::sin(get(a, "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::sin(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sinh(mlx_array *res, const mlx_array a, const mlx_stream s) {
@@ -101,15 +101,15 @@ extern "C" int mlx_slice_update_prod(mlx_array *res, const mlx_array src, const 
 }
 
 extern "C" int mlx_softmax_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool precise, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::softmax(get(a, "a"), List(axes, axes_num, "axes"), precise, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::softmax(get(a, "a"), List(axes, axes_num, "axes"), precise, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_softmax_axis(mlx_array *res, const mlx_array a, int axis, bool precise, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::softmax(get(a, "a"), axis, precise, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::softmax(get(a, "a"), numbers::one_axis(axis), precise, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_softmax(mlx_array *res, const mlx_array a, bool precise, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::softmax(get(a, "a"), precise, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::softmax(get(a, "a"), numbers::every_axis(get(a, "a")), precise, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sort_axis(mlx_array *res, const mlx_array a, int axis, const mlx_stream s) {
@@ -157,15 +157,15 @@ extern "C" int mlx_stack(mlx_array *res, const mlx_vector_array arrays, const ml
 }
 
 extern "C" int mlx_std_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, int ddof, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::std(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, ddof, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::stddev(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, ddof, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_std_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, int ddof, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::std(dense(get(a, "a"), stream_of(s, "s")), axis, keepdims, ddof, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::stddev(dense(get(a, "a"), stream_of(s, "s")), numbers::one_axis(axis), keepdims, ddof, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_std(mlx_array *res, const mlx_array a, bool keepdims, int ddof, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::std(dense(get(a, "a"), stream_of(s, "s")), keepdims, ddof, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::stddev(dense(get(a, "a"), stream_of(s, "s")), numbers::every_axis(get(a, "a")), keepdims, ddof, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_stop_gradient(mlx_array *res, const mlx_array a, const mlx_stream s) {
@@ -265,15 +265,15 @@ extern "C" int mlx_unflatten(mlx_array *res, const mlx_array a, int axis, const 
 }
 
 extern "C" int mlx_var_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, int ddof, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::var(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, ddof, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::var(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, ddof, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_var_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, int ddof, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::var(dense(get(a, "a"), stream_of(s, "s")), axis, keepdims, ddof, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::var(dense(get(a, "a"), stream_of(s, "s")), numbers::one_axis(axis), keepdims, ddof, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_var(mlx_array *res, const mlx_array a, bool keepdims, int ddof, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::var(dense(get(a, "a"), stream_of(s, "s")), keepdims, ddof, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::var(dense(get(a, "a"), stream_of(s, "s")), numbers::every_axis(get(a, "a")), keepdims, ddof, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_view(mlx_array *res, const mlx_array a, mlx_dtype dtype, const mlx_stream s) {

@@ -5,27 +5,27 @@
 using namespace mlxc;
 
 extern "C" int mlx_async_eval(const mlx_vector_array outputs) {
-  return guarded(__func__, [&] { evaluating([&] { mx::async_eval(get(outputs, "outputs")); }); });
+  return guarded(__func__, [&] { evaluating([&] { evaluate_soon(get(outputs, "outputs")); }); });
 }
 
 extern "C" int mlx_checkpoint(mlx_closure *res, const mlx_closure fun) {
-  return guarded(__func__, [&] { require(res); put(res, mx::checkpoint(non_empty(get(fun, "fun")))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxc::checkpoint(non_empty(get(fun, "fun")))); });
 }
 
 extern "C" int mlx_eval(const mlx_vector_array outputs) {
-  return guarded(__func__, [&] { evaluating([&] { mx::eval(get(outputs, "outputs")); }); });
+  return guarded(__func__, [&] { evaluating([&] { evaluate(get(outputs, "outputs")); }); });
 }
 
 extern "C" int mlx_jvp(mlx_vector_array *res_0, mlx_vector_array *res_1, const mlx_closure fun, const mlx_vector_array primals, const mlx_vector_array tangents) {
-  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mx::jvp(shallow(get(fun, "fun"), jvp_frame), get(primals, "primals"), get(tangents, "tangents"))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mlxc::jvp(shallow(get(fun, "fun"), jvp_frame), get(primals, "primals"), get(tangents, "tangents"))); });
 }
 
 extern "C" int mlx_value_and_grad(mlx_closure_value_and_grad *res, const mlx_closure fun, const int *argnums, size_t argnums_num) {
-  return guarded(__func__, [&] { require(res); put(res, mx::value_and_grad(non_empty(get(fun, "fun")), List(argnums, argnums_num, "argnums"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxc::value_and_grad(non_empty(get(fun, "fun")), List(argnums, argnums_num, "argnums"))); });
 }
 
 extern "C" int mlx_vjp(mlx_vector_array *res_0, mlx_vector_array *res_1, const mlx_closure fun, const mlx_vector_array primals, const mlx_vector_array cotangents) {
-  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mx::vjp(shallow(get(fun, "fun"), vjp_frame), get(primals, "primals"), get(cotangents, "cotangents"))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mlxc::vjp(shallow(get(fun, "fun"), vjp_frame), get(primals, "primals"), get(cotangents, "cotangents"))); });
 }
 
 extern "C" int mlx_vmap(mlx_closure *res, const mlx_closure fun, const int *in_axes, size_t in_axes_num, const int *out_axes, size_t out_axes_num) {

@@ -1,0 +1,210 @@
+#include "evaluation.h"
+
+#include <unordered_set>
+
+#include <mlx/backend/cpu/encoder.h>
+#include <mlx/primitives.h>
+
+#include "composing.h"
+#include "derivatives/tracing.h"
+
+namespace mlxc {
+
+namespace {
+
+std::atomic<int> waiting{0};
+
+// The same arrays. While one of these is in a graph, the graph has operations that may fail.
+class Fallible : public mx::Primitive {
+ public:
+  explicit Fallible(mx::Stream s) : Primitive(s) {
+    waiting++;
+  }
+  ~Fallible() override {
+    waiting--;
+  }
+
+  const char* name() const override {
+    return "Fallible";
+  }
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    for (size_t i = 0; i < outputs.size(); i++) {
+      outputs[i].copy_shared_buffer(inputs[i]);
+    }
+  }
+  void eval_gpu(const Arrays& inputs, Arrays& outputs) override {
+    Fallible::eval_cpu(inputs, outputs);
+  }
+  Arrays vjp(const Arrays&, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays&) override {
+    Arrays results;
+    for (int argnum : argnums) {
+      results.push_back(cotangents[argnum]);
+    }
+    return results;
+  }
+  Arrays jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) override {
+    Arrays results;
+    for (auto& primal : primals) {
+      results.push_back(mx::zeros_like(primal, stream()));
+    }
+    for (size_t i = 0; i < argnums.size(); i++) {
+      results[argnums[i]] = tangents[i];
+    }
+    return results;
+  }
+  std::pair<Arrays, std::vector<int>> vmap(const Arrays& inputs, const std::vector<int>& axes) override {
+    return {apply(again(), inputs), axes};
+  }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    std::vector<mx::Shape> shapes;
+    for (auto& input : inputs) {
+      shapes.push_back(input.shape());
+    }
+    return shapes;
+  }
+
+  static Arrays apply(const std::shared_ptr<Fallible>& operation, const Arrays& inputs) {
+    std::vector<mx::Dtype> dtypes;
+    for (auto& input : inputs) {
+      dtypes.push_back(input.dtype());
+    }
+    return mx::array::make_arrays(operation->output_shapes(inputs), dtypes, operation, inputs);
+  }
+
+ protected:
+  virtual std::shared_ptr<Fallible> again() {
+    return std::make_shared<Fallible>(stream());
+  }
+};
+
+// Whether a matrix's diagonal is positive, or NaN as the matrix then was.
+template <class Value>
+bool has_positive_diagonal(const Value* matrix, size_t size) {
+  for (size_t i = 0; i < size; i++) {
+    if (matrix[i * size + i] <= 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+template <class Value>
+void check_diagonals(const Value* data, size_t count, size_t size) {
+  for (size_t i = 0; i < count; i++) {
+    if (!has_positive_diagonal(data + i * size * size, size)) {
+      throw std::runtime_error("[cholesky] matrix " + std::to_string(i) + " of " + std::to_string(count) + " is not positive definite");
+    }
+  }
+}
+
+class PositiveFactors : public Fallible {
+ public:
+  using Fallible::Fallible;
+
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    Fallible::eval_cpu(inputs, outputs);
+    size_t size = inputs[0].shape(-1), count = size ? inputs[0].size() / (size * size) : 0;
+    auto held = mx::array::unsafe_weak_copy(inputs[0]);
+    auto& encoder = mx::cpu::get_command_encoder(stream());
+    encoder.set_input_array(inputs[0]);
+    encoder.dispatch([held, count, size] {
+      held.dtype() == mx::float64 ? check_diagonals(held.data<double>(), count, size) : check_diagonals(held.data<float>(), count, size);
+    });
+  }
+
+ protected:
+  std::shared_ptr<Fallible> again() override {
+    return std::make_shared<PositiveFactors>(stream());
+  }
+};
+
+// --- evaluation with a way back ---
+
+// The arrays that an evaluation computes.
+class Pending {
+ public:
+  explicit Pending(Arrays open) {
+    std::unordered_set<std::uintptr_t> seen;
+    while (!open.empty()) {
+      auto array = std::move(open.back());
+      open.pop_back();
+      if (array.status() == mx::array::Status::unscheduled && array.has_primitive() && seen.insert(array.id()).second) {
+        open.insert(open.end(), array.inputs().begin(), array.inputs().end());
+        open.insert(open.end(), array.siblings().begin(), array.siblings().end());
+        arrays_.push_back(std::move(array));
+      }
+    }
+  }
+
+  // As tracers, whose graphs are kept.
+  void keep() {
+    for (auto& array : arrays_) {
+      tracers_.push_back(array.is_tracer());
+      array.set_tracer(true);
+    }
+  }
+  void forget_graphs() {
+    for (size_t i = 0; i < arrays_.size(); i++) {
+      arrays_[i].set_tracer(tracers_[i]);
+      if (!arrays_[i].is_tracer()) {
+        arrays_[i].detach();
+      }
+    }
+  }
+  void undo() {
+    for (size_t i = 0; i < arrays_.size(); i++) {
+      arrays_[i].set_tracer(tracers_[i]);
+      arrays_[i].set_status(mx::array::Status::unscheduled);
+    }
+  }
+
+ private:
+  Arrays arrays_;
+  std::vector<bool> tracers_;
+};
+
+void evaluate_or_undo(const Arrays& outputs) {
+  Pending pending(outputs);
+  std::exception_ptr failure;
+  tracing([&] {
+    pending.keep();
+    try {
+      mx::eval(outputs);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  });
+  if (failure) {
+    pending.undo();
+    std::rethrow_exception(failure);
+  }
+  pending.forget_graphs();
+}
+
+bool may_fail() {
+  return waiting.load(std::memory_order_relaxed) > 0;
+}
+
+} // namespace
+
+Arrays fallible(Arrays results) {
+  return mlxffi::Composing::active() ? results : Fallible::apply(std::make_shared<Fallible>(results[0].primitive().stream()), results);
+}
+
+mx::array fallible(const mx::array& result) {
+  return result.has_primitive() ? fallible(Arrays{result})[0] : result;
+}
+
+mx::array positive_factors(const mx::array& factors) {
+  return mlxffi::Composing::active() ? factors : Fallible::apply(std::make_shared<PositiveFactors>(factors.primitive().stream()), {factors})[0];
+}
+
+void evaluate(const Arrays& outputs) {
+  may_fail() ? evaluate_or_undo(outputs) : mx::eval(outputs);
+}
+
+void evaluate_soon(const Arrays& outputs) {
+  may_fail() ? evaluate_or_undo(outputs) : mx::async_eval(outputs);
+}
+
+} // namespace mlxc

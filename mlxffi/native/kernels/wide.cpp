@@ -1,0 +1,199 @@
+#include "wide.h"
+
+#include <cmath>
+
+#include "fused.h"
+#include "pool.h"
+#include "row_access.h"
+#include "rows.h"
+
+namespace mlxffi {
+
+namespace {
+
+// Elements that are worth a thread of their own.
+constexpr int64_t grain = 4096;
+
+double sigmoid(double x) {
+  double e = std::exp(-std::abs(x));
+  return (x < 0 ? e : 1) / (1 + e);
+}
+
+// From Winitzki's approximation (2008) by Halley's steps, in the tails on erfc, whose digits do not cancel.
+double erfinv(double y) {
+  double size = std::abs(y);
+  if (!(size < 1)) {
+    return size == 1 ? std::copysign(INFINITY, y) : NAN;
+  }
+  constexpr double a = 0.147;
+  double logarithm = std::log1p(-size * size), part = 2 / (M_PI * a) + logarithm / 2;
+  double x = std::sqrt(std::sqrt(part * part - logarithm / a) - part);
+  for (int step = 0; step < 3; step++) {
+    double error = size > 0.5 ? (1 - size) - std::erfc(x) : std::erf(x) - size;
+    double shift = error / (M_2_SQRTPI * std::exp(-x * x));
+    x -= shift / (1 + x * shift);
+  }
+  return std::copysign(x, y);
+}
+
+using Function = double (*)(double);
+
+Function function_of(Wide function) {
+  switch (function) {
+    case Wide::exp:
+      return [](double x) { return std::exp(x); };
+    case Wide::sin:
+      return [](double x) { return std::sin(x); };
+    case Wide::cos:
+      return [](double x) { return std::cos(x); };
+    case Wide::erf:
+      return [](double x) { return std::erf(x); };
+    case Wide::erfinv:
+      return erfinv;
+    default:
+      return sigmoid;
+  }
+}
+
+class WideFunction : public Fused {
+ public:
+  WideFunction(mx::Stream s, Wide function) : Fused(s), function_(function) {}
+
+  const char* name() const override {
+    return "FusedWideFunction";
+  }
+  bool is_equivalent(const Primitive& other) const override {
+    return function_ == static_cast<const WideFunction&>(other).function_;
+  }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return {inputs[0].shape()};
+  }
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    Places places(inputs[0], 0);
+    bool dense = inputs[0].flags().row_contiguous;
+    outputs[0].set_data(mx::allocator::malloc(outputs[0].nbytes()));
+    auto from = inputs[0].data<double>();
+    auto to = outputs[0].data<double>();
+    on_stream(stream(), [=, size = static_cast<int64_t>(outputs[0].size()), call = function_of(function_)] {
+      parallel_for(size, grain, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; i++) {
+          to[i] = call(from[dense ? i : places[i]]);
+        }
+      });
+    });
+  }
+  Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>&, const Arrays& outputs) override {
+    return {mx::multiply(cotangents[0], slope(primals[0], outputs[0]), where())};
+  }
+  Arrays jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>&) override {
+    return {mx::multiply(tangents[0], slope(primals[0], wide(function_, primals[0], where())), where())};
+  }
+  std::pair<Arrays, std::vector<int>> vmap(const Arrays& inputs, const std::vector<int>& axes) override {
+    return {{wide(function_, inputs[0], where())}, axes};
+  }
+
+ protected:
+  std::vector<mx::Dtype> output_dtypes(const Arrays&) const override {
+    return {mx::float64};
+  }
+  Arrays composed(const Arrays&) const override {
+    throw std::runtime_error("float64 has no composed form");
+  }
+
+ private:
+  mx::array slope(const mx::array& x, const mx::array& y) const {
+    auto s = where();
+    auto number = [](double value) { return mx::array(value, mx::float64); };
+    switch (function_) {
+      case Wide::exp:
+        return y;
+      case Wide::sin:
+        return wide(Wide::cos, x, s);
+      case Wide::cos:
+        return mx::negative(wide(Wide::sin, x, s), s);
+      case Wide::erf:
+        return mx::multiply(number(M_2_SQRTPI), wide(Wide::exp, mx::negative(mx::square(x, s), s), s), s);
+      case Wide::erfinv:
+        return mx::multiply(number(1 / M_2_SQRTPI), wide(Wide::exp, mx::square(y, s), s), s);
+      default:
+        return mx::multiply(y, mx::subtract(number(1), y, s), s);
+    }
+  }
+
+  Wide function_;
+};
+
+class LogSumExpRows : public Fused {
+ public:
+  using Fused::Fused;
+
+  const char* name() const override {
+    return "FusedLogSumExp";
+  }
+  bool is_equivalent(const Primitive&) const override {
+    return true;
+  }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return {batch_of(inputs[0])};
+  }
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    RowsOf rows(inputs[0]);
+    NumbersTo sums(outputs[0]);
+    auto kernel = row_kernels().cross_entropy[static_cast<int>(element_of(inputs[0].dtype()))];
+    over_rows(stream(), rows.count(), rows.length(), [=](int64_t begin, int64_t end) {
+      std::vector<char> scratch;
+      for (int64_t i = begin; i < end; i++) {
+        auto found = kernel(rows.row(i, scratch), rows.following(i, end), rows.length(), 0, 0).normalizer;
+        sums.put(i, std::isinf(found.shift) ? found.shift : found.shift + std::log(found.sum));
+      }
+    });
+  }
+  Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>&, const Arrays& outputs) override {
+    auto s = where();
+    auto part = mx::multiply(softmax(primals[0], outputs[0]), mx::expand_dims(cotangents[0], -1, s), s);
+    return {mx::astype(part, primals[0].dtype(), s)};
+  }
+  Arrays jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>&) override {
+    auto s = where();
+    return {mx::sum(mx::multiply(softmax(primals[0], log_sum_exp(primals[0], s)), tangents[0], s), -1, false, s)};
+  }
+
+ protected:
+  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
+    return {sums_dtype(inputs[0])};
+  }
+  Arrays composed(const Arrays& inputs) const override {
+    return {mx::logsumexp(mx::astype(inputs[0], sums_dtype(inputs[0]), where()), -1, false, where())};
+  }
+  std::shared_ptr<Fused> again() const override {
+    return std::make_shared<LogSumExpRows>(where());
+  }
+
+ private:
+  mx::array softmax(const mx::array& x, const mx::array& log_sum) const {
+    auto s = where();
+    // No number is above all of them: where there is none, nothing is subtracted from none.
+    auto shift = mx::where(mx::isinf(log_sum, s), mx::array(0, log_sum.dtype()), log_sum, s);
+    auto scaled = mx::subtract(mx::astype(x, log_sum.dtype(), s), mx::expand_dims(shift, -1, s), s);
+    return x.dtype() == mx::float64 ? wide(Wide::exp, scaled, s) : mx::exp(scaled, s);
+  }
+};
+
+} // namespace
+
+mx::array wide(Wide function, const mx::array& a, mx::Stream s) {
+  return Fused::apply(std::make_shared<WideFunction>(s, function), {a})[0];
+}
+
+mx::array wide_rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::Stream s) {
+  auto rows = mx::astype(x, mx::float64, s);
+  auto scale = mx::rsqrt(mx::add(mx::mean(mx::square(rows, s), -1, true, s), mx::array(eps, mx::float64), s), s);
+  auto scaled = mx::multiply(rows, scale, s);
+  return weight ? mx::multiply(scaled, *weight, s) : scaled;
+}
+
+mx::array log_sum_exp(const mx::array& rows, mx::Stream s) {
+  return Fused::apply(std::make_shared<LogSumExpRows>(s), {rows})[0];
+}
+
+} // namespace mlxffi

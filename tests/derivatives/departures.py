@@ -1,0 +1,82 @@
+"""Where the sweep's checks do not hold, and why that is right or has to stay."""
+
+from __future__ import annotations
+
+from catalogue import Case
+
+ONCE = "an error by name: products of updates at shared places are differentiated once"
+NARROW = "MLX's operation, in float32 also for float64; its derivatives are right to that"
+VECTORS = "an error by name: the second derivative needs that of the vectors of a matrix that is not square"
+SECOND = ("second of forward", "second of reverse")
+
+# Operation and check -> the reason.
+DEPARTURES: dict[tuple[str, str], str] = {
+    ("stop_gradient", "forward"): "that is what it is for: its differences are those of the identity",
+    **{("linalg.svd", check): VECTORS for check in SECOND},
+    **{("fast.rope", check): NARROW for check in ("forward", "reverse", "vmap")},
+    **{("fast.attention", check): NARROW for check in ("forward", *SECOND)},
+    **{(operation, check): ONCE for operation in ("at.multiply", "at.divide") for check in SECOND},
+}
+
+STEPS = "its results are truth values, indices or codes, or follow from no array"
+
+# Operations that the catalogue has not -> the reason.
+UNSWEPT: dict[str, str] = {
+    **dict.fromkeys(
+        [
+            "all",
+            "allclose",
+            "any",
+            "argmax",
+            "argmin",
+            "argpartition",
+            "argsort",
+            "array_equal",
+            "bitwise_and",
+            "bitwise_invert",
+            "bitwise_or",
+            "bitwise_xor",
+            "count_nonzero",
+            "equal",
+            "greater",
+            "greater_equal",
+            "isclose",
+            "isfinite",
+            "isinf",
+            "isnan",
+            "isneginf",
+            "isposinf",
+            "left_shift",
+            "less",
+            "less_equal",
+            "logical_and",
+            "logical_not",
+            "logical_or",
+            "logical_xor",
+            "not_equal",
+            "right_shift",
+            "searchsorted",
+            "bartlett",
+            "blackman",
+            "hamming",
+            "hanning",
+            "identity",
+            "ones",
+            "zeros",
+            "from_fp8",
+            "to_fp8",
+            "quantize",
+            "view",
+        ],
+        STEPS,
+    ),
+    **dict.fromkeys(
+        ["dequantize", "gather_qmm", "gather_qqmm", "qqmm"],
+        "packed weights: MLX's own derivatives, on which its tests stand",
+    ),
+    **dict.fromkeys(["linalg.eig", "linalg.eigvals", "linalg.lu_factor"], "no derivative, which is an error by name"),
+}
+
+
+def reason_of(case: Case, check: str) -> str | None:
+    return DEPARTURES.get((case.operation, check))

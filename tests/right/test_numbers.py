@@ -1,0 +1,179 @@
+"""Numbers that mlx.core rounds to a narrower type, lets overflow or stick: against float64 numpy."""
+
+import math
+
+import numpy as np
+import pytest
+
+import mlxffi.core as mx
+
+WIDE = {
+    "exp": np.exp,
+    "sin": np.sin,
+    "cos": np.cos,
+    "erf": np.vectorize(math.erf),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "log": lambda x: np.log(np.abs(x) + 1),
+}
+X = np.linspace(-3, 3, 101)
+
+
+def wide(values):
+    return mx.array(values, dtype=mx.float64)
+
+
+@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("layout", ["row", "column", "broadcast"])
+def test_float64_functions_are_float64(name, layout):
+    x = X if layout == "broadcast" else X[:100].reshape(4, 25)
+    given = wide(np.abs(x) + 1 if name == "log" else x)
+    if layout == "column":
+        given, x = mx.swapaxes(given, 0, 1), x.T
+    if layout == "broadcast":
+        given, x = mx.broadcast_to(given, (2, 101)), np.stack([x, x])
+    np.testing.assert_allclose(np.array(getattr(mx, name)(given)), WIDE[name](x), rtol=1e-14)
+
+
+def test_the_inverse_error_function_of_float64():
+    y = np.concatenate([np.linspace(-0.999, 0.999, 99), [1e-300, 1 - 1e-12]])
+    found = np.array(mx.erfinv(wide(y)))
+    np.testing.assert_allclose(np.vectorize(math.erf)(found), y, rtol=1e-14)
+    np.testing.assert_array_equal(np.array(mx.erfinv(wide([1.0, -1.0, 2.0]))), [np.inf, -np.inf, np.nan])
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1, (0, 2)])
+def test_distributions_of_float64(axis):
+    x = np.random.default_rng(0).normal(size=(3, 4, 5))
+    sums = np.exp(x).sum(axis=axis, keepdims=True)
+    np.testing.assert_allclose(np.array(mx.softmax(wide(x), axis=axis)), np.exp(x) / sums, rtol=1e-13)
+    found = np.array(mx.logsumexp(wide(x), axis=axis, keepdims=True))
+    np.testing.assert_allclose(found, np.log(sums), rtol=1e-13)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("inclusive", [False, True])
+def test_cumulative_sums_of_exponentials_of_float64(reverse, inclusive):
+    x = np.random.default_rng(0).normal(size=(3, 7))
+    sums = np.logaddexp.accumulate(x[:, ::-1] if reverse else x, axis=1)
+    if not inclusive:
+        sums = np.concatenate([np.full((3, 1), -np.inf), sums[:, :-1]], axis=1)
+    found = mx.logcumsumexp(wide(x), axis=1, reverse=reverse, inclusive=inclusive)
+    np.testing.assert_allclose(np.array(found), sums[:, ::-1] if reverse else sums, rtol=1e-13)
+
+
+def test_logaddexp_of_float64():
+    a, b = np.array([0.1, np.inf, -np.inf, 700.0]), np.array([0.2, 1.0, -np.inf, -700.0])
+    np.testing.assert_allclose(np.array(mx.logaddexp(wide(a), wide(b))), np.logaddexp(a, b), rtol=1e-14)
+
+
+def test_rows_of_logsumexp_that_have_infinities():
+    rows = np.array([[-np.inf, -np.inf], [np.inf, 1.0], [-np.inf, 2.0]], np.float32)
+    assert mx.logsumexp(mx.array(rows), axis=1).tolist() == [-np.inf, np.inf, 2.0]
+
+
+def test_logsumexp_over_a_vocabulary():
+    x = np.random.default_rng(0).normal(size=(4, 49152)).astype(np.float32)
+    expected = np.log(np.exp(x.astype(np.float64)).sum(-1))
+    np.testing.assert_allclose(np.array(mx.logsumexp(mx.array(x), axis=-1)), expected, rtol=2e-7)
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
+def test_softmax_of_half_rows_sums_to_one(dtype):
+    x = mx.array(np.random.default_rng(0).normal(size=(4, 4096)), dtype=dtype)
+    sums = np.array(mx.softmax(x, axis=-1).astype(mx.float32)).sum(-1)
+    np.testing.assert_allclose(sums, 1, atol=2e-3)
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [(mx.float16, 5000), (mx.bfloat16, 4992)])
+def test_half_sums_do_not_stick(dtype, expected):
+    assert mx.cumsum(mx.ones((5000,), dtype=dtype))[-1].item() == expected
+    places = mx.zeros((5000,), dtype=mx.int32)
+    assert mx.zeros((1,), dtype=dtype).at[places].add(mx.ones((5000,), dtype=dtype)).item() == expected
+
+
+# Without groups in three dimensions, where MLX has none.
+@pytest.mark.parametrize(("kernel", "groups"), [((3,), 1), ((3,), 2), ((3, 2), 1), ((3, 2), 2), ((2, 2, 2), 1)])
+def test_convolutions_of_float64_are_those_of_float32(kernel, groups):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, *(6 for _ in kernel), 4))
+    w = rng.normal(size=(6, *kernel, 4 // groups))
+    options = {"stride": 2, "padding": 1, "kernel_dilation": 2, "groups": groups}
+    for flip in (False, True):
+        found = mx.conv_general(wide(x), wide(w), flip=flip, **options)
+        expected = mx.conv_general(mx.array(x, dtype=mx.float32), mx.array(w, dtype=mx.float32), flip=flip, **options)
+        assert found.dtype == mx.float64
+        np.testing.assert_allclose(np.array(found), np.array(expected), atol=1e-4)
+
+
+def test_a_convolution_of_float64_to_the_last_digits():
+    x, w = np.random.default_rng(0).normal(size=(2, 9))
+    found = mx.conv1d(wide(x).reshape(1, 9, 1), wide(w).reshape(1, 9, 1), padding=8)
+    np.testing.assert_allclose(np.array(found).ravel(), np.convolve(x, w[::-1]), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_transposed_convolutions_of_float64_are_those_of_float32(groups):
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(2, 5, 4)), rng.normal(size=(6, 3, 4 // groups))
+    options = {"stride": 2, "padding": 1, "dilation": 2, "output_padding": 1, "groups": groups}
+    narrow = [mx.array(a, dtype=mx.float32) for a in (x, w)]
+    found, expected = mx.conv_transpose1d(wide(x), wide(w), **options), mx.conv_transpose1d(*narrow, **options)
+    np.testing.assert_allclose(np.array(found), np.array(expected), atol=1e-4)
+
+
+def test_normalisation_of_float64():
+    x, w = np.random.default_rng(0).normal(size=(2, 4)), np.random.default_rng(1).normal(size=4)
+    expected = x / np.sqrt((x**2).mean(-1, keepdims=True) + np.float32(1e-5)) * w
+    found = mx.vmap(lambda x: mx.fast.rms_norm(x, wide(w), 1e-5))(wide(x))
+    np.testing.assert_allclose(np.array(found), expected, rtol=1e-13)
+    centred = x - x.mean(-1, keepdims=True)
+    expected = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + np.float32(1e-5)) * w + 1
+    found = mx.fast.layer_norm(wide(x), wide(w), wide(np.ones(4)), 1e-5)
+    np.testing.assert_allclose(np.array(found), expected, rtol=1e-12)
+
+
+# --- statistics ---
+
+
+def test_means_of_integers_and_halves_do_not_overflow():
+    assert mx.mean(mx.array([2**30] * 4)).item() == 2**30
+    assert mx.var(mx.array([2**20, 0])).item() == 2**38
+    assert mx.std(mx.array([2**20, 0])).item() == 2**19
+    assert mx.mean(mx.full((70000,), 10.0, dtype=mx.float16)).item() == 10
+    found = mx.var(mx.array([-200.0, 200.0] * 4, dtype=mx.float16))
+    assert (found.item(), found.dtype) == (40000.0, mx.float16)
+
+
+def test_group_statistics_of_float16():
+    x = mx.array(np.random.default_rng(0).normal(size=(64, 1024)) * 30, dtype=mx.float16)
+    np.testing.assert_allclose(mx.std(x).item(), np.array(x, dtype=np.float64).std(), rtol=1e-3)
+
+
+def test_integers_do_not_wrap():
+    assert not mx.allclose(mx.array([-(2**31)]), mx.array([2**31 - 1])).item()
+    np.testing.assert_allclose(mx.linalg.norm(mx.array([2**20, 2**20])).item(), 2**20.5, rtol=1e-6)
+    np.testing.assert_allclose(mx.linalg.norm(mx.array([200, 200], dtype=mx.uint8)).item(), 200 * 2**0.5, rtol=1e-6)
+
+
+def test_complex_powers_of_zero():
+    zero = mx.array([0j, 0j, 0j])
+    assert mx.power(zero, mx.array([0j, 2 + 0j, 1 + 1j])).tolist() == [1, 0, 0]
+
+
+# --- random numbers ---
+
+
+def test_integers_of_a_far_range():
+    found = np.array(mx.random.randint(10**9, 10**9 + 100, (2000,), key=mx.random.key(0)))
+    assert set(found.tolist()) == set(range(10**9, 10**9 + 100))
+    wide_range = np.array(mx.random.randint(-(2**31), 2**31 - 1, (2000,), key=mx.random.key(1)))
+    assert len(set(wide_range.tolist())) > 1990
+    assert wide_range.min() < -(2**30) < 2**30 < wide_range.max()
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32])
+@pytest.mark.parametrize("bounds", [(0, 1), (1, 2), (-2, -1), (-1, 0)])
+def test_uniform_numbers_leave_out_the_end(dtype, bounds):
+    found = mx.random.uniform(*bounds, (20000,), dtype=dtype, key=mx.random.key(0))
+    assert bounds[0] <= found.min().item()
+    assert found.max().item() < bounds[1]

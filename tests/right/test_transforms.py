@@ -1,0 +1,150 @@
+"""Transforms whose results are wrong in mlx.core: each with the right value."""
+
+import numpy as np
+import pytest
+
+import mlxffi
+import mlxffi.core as mx
+
+
+def listed(found):
+    return [a.tolist() for a in found]
+
+
+def numbers(found):
+    return np.array(found)
+
+
+# --- maps ---
+
+
+@pytest.mark.parametrize("key", [1, slice(0, 2), (slice(None, None, 2),), mx.array([0, 2])], ids=str)
+def test_vmap_of_an_assignment_of_a_value_that_is_not_mapped(key):
+    def written(x):
+        y = x * 1.0
+        y[key] = 7.0
+        return y
+
+    x = mx.arange(6.0).reshape(2, 3)
+    expected = numbers(x)
+    expected[
+        (slice(None), *(key if isinstance(key, tuple) else (numbers(key) if isinstance(key, mx.array) else key,)))
+    ] = 7
+    np.testing.assert_array_equal(numbers(mx.vmap(written)(x)), expected)
+
+
+def test_vmap_of_a_scatter_at_mapped_places():
+    def written(x, i):
+        y = x * 1.0
+        y[i] = mx.array([7.0, 8.0])
+        return y
+
+    found = mx.vmap(written)(mx.zeros((2, 3)), mx.array([[0, 1], [2, 0]]))
+    assert found.tolist() == [[7.0, 8.0, 0.0], [8.0, 0.0, 7.0]]
+
+
+def test_vmap_of_several_new_axes():
+    found = mx.vmap(lambda x: mx.expand_dims(x, (0, 2)), in_axes=1)(mx.ones((3, 2)))
+    assert found.shape == (2, 1, 3, 1)
+
+
+def test_vmap_of_divmod():
+    quotient, rest = mx.vmap(mx.divmod, in_axes=(0, None))(mx.array([5.0, 7.0]), mx.array(3.0))
+    assert (quotient.tolist(), rest.tolist()) == ([1.0, 2.0], [2.0, 1.0])
+
+
+def test_a_custom_rule_holds_under_vmap():
+    through = mx.custom_function(mx.round)
+    through.vjp(lambda x, cotangent, output: cotangent)
+    x = mx.array([0.3, 1.7])
+    assert mx.grad(lambda x: mx.vmap(through)(x).sum())(x).tolist() == [1.0, 1.0]
+
+
+def test_a_custom_rule_adds_up_the_gradients_of_an_input_that_is_not_mapped():
+    product = mx.custom_function(lambda a, b: a * b)
+    product.vjp(lambda primals, cotangent, output: (10 * cotangent * primals[1], 100 * cotangent * primals[0]))
+    mapped = mx.vmap(product, in_axes=(0, None))
+    a, b = mx.grad(lambda a, b: mapped(a, b).sum(), argnums=(0, 1))(mx.array([1.0, 2.0]), mx.array(3.0))
+    assert (a.tolist(), b.item()) == ([30.0, 30.0], 300.0)
+
+
+def test_a_custom_forward_rule_holds_under_vmap():
+    doubled = mx.custom_function(lambda x: x * 1.0)
+    doubled.jvp(lambda x, tangent: tangent * 2)
+    found = mx.jvp(mx.vmap(doubled), [mx.array([1.0, 2.0])], [mx.array([1.0, 3.0])])[1]
+    assert listed(found) == [[2.0, 6.0]]
+
+
+def test_random_numbers_without_a_key_differ_between_the_slices_of_a_map():
+    drawn = mlxffi.vmap(lambda x: [mlxffi.add(x[0], mlxffi.random.normal([4]))])([mlxffi.zeros([3, 4])])[0]
+    assert len({tuple(row) for row in drawn.tolist()}) == 3
+
+
+# --- checkpoint ---
+
+
+def test_checkpoint_draws_the_same_random_numbers_again():
+    mx.random.seed(0)
+    value, gradient = mx.value_and_grad(mx.checkpoint(lambda x: (x * mx.random.uniform(shape=(4,))).sum()))(
+        mx.ones((4,))
+    )
+    np.testing.assert_allclose(gradient.sum().item(), value.item(), rtol=1e-6)
+
+
+def test_checkpoint_leaves_the_random_numbers_after_it_as_they_are():
+    def then_another(wrap):
+        mx.random.seed(3)
+        function = wrap(lambda x: (x * mx.random.uniform(shape=(2,))).sum())
+        mx.value_and_grad(function)(mx.ones((2,)))
+        return mx.random.uniform(shape=(2,))
+
+    after, first = then_another(mx.checkpoint), mx.random.uniform(shape=(2,))
+    assert after.tolist() != first.tolist()
+
+
+def test_checkpoint_in_a_map_draws_the_same_random_numbers_again():
+    scaled = mlxffi.checkpoint(lambda i: [mlxffi.sum(mlxffi.multiply(i[0], mlxffi.random.normal([4])))])
+    mapped = mlxffi.vmap(scaled)
+    loss = mlxffi.value_and_grad(lambda i: [mlxffi.sum(mapped(i)[0])])
+    values, gradients = loss.apply(mlxffi.Array(np.ones((3, 4), np.float32).tolist()))
+    np.testing.assert_allclose(np.sum(gradients[0].tolist()), values[0].item(), rtol=1e-6)
+
+
+# --- what a function captures, evaluates and returns ---
+
+
+def test_a_compiled_function_that_captures_what_is_differentiated():
+    def loss(w):
+        return mx.compile(lambda x: x * w)(mx.array(3.0))
+
+    assert [mx.grad(loss)(mx.array(w)).item() for w in (2.0, 5.0)] == [3.0, 3.0]
+
+
+def test_a_compiled_function_that_captures_what_is_mapped():
+    found = mx.vmap(lambda w: mx.compile(lambda x: x * w)(mx.array(3.0)))(mx.array([1.0, 2.0]))
+    assert found.tolist() == [3.0, 6.0]
+
+
+def test_a_value_that_is_evaluated_inside_keeps_its_gradient():
+    def loss(x):
+        value, _ = mx.value_and_grad(lambda y: (y * y).sum())(x)
+        mx.eval(value)
+        return value
+
+    assert mx.grad(loss)(mx.array([1.0, 2.0])).tolist() == [2.0, 4.0]
+
+
+def test_an_array_that_is_returned_twice_gets_both_cotangents():
+    def twice(x):
+        y = x * 2
+        return [y, y]
+
+    assert listed(mx.vjp(twice, [mx.array([1.0])], [mx.array([1.0]), mx.array([10.0])])[1]) == [[22.0]]
+
+
+def test_the_cotangents_of_all_outputs_where_one_is_stopped():
+    def stopped(x):
+        return [mx.stop_gradient(x), x * 2]
+
+    cotangents = [mx.array([5.0]), mx.array([1.0])]
+    assert listed(mx.vjp(stopped, [mx.array([1.0])], cotangents)[1]) == [[2.0]]
