@@ -26,7 +26,6 @@ from .generated.linalg import solve_triangular as solve_triangular
 from .generated.linalg import tri_inv as tri_inv
 
 
-@operation("linalg_norm")
 def norm(
     a: array,
     /,

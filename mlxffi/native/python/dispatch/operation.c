@@ -300,8 +300,8 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
   }
   const Row *row = row_named(name);
   if (!row) {
-    Py_INCREF(function);
-    return function;
+    PyErr_Format(PyExc_ValueError, "operation %s: C has no row for it", name);
+    return NULL;
   }
   PyObject *made = PyType_GenericAlloc(operation_class, 0);
   if (made) {
