@@ -8,7 +8,7 @@ import itertools
 from typing import Any, TypeAlias
 
 from .._errors import RangeError
-from ._binding import abi, native, operation
+from ._binding import abi, native
 from .generated.device import default_device as default_device
 from .generated.device import device_count as device_count
 from .generated.device import is_available as is_available
@@ -153,7 +153,6 @@ def _info_value(info: native.Handle, key: str) -> str | int:
 # --- streams ---
 
 
-@operation("default_stream")
 def default_stream(device: Device | DeviceType) -> Stream:
     """The calling thread's default stream of a device."""
     on = _device(device)
@@ -162,7 +161,6 @@ def default_stream(device: Device | DeviceType) -> Stream:
     return abi.get_default_stream(on)
 
 
-@operation("set_default_stream")
 def set_default_stream(stream: Stream) -> None:
     """Make a stream the calling thread's default for its device."""
     if not isinstance(stream, Stream):
@@ -214,7 +212,6 @@ class StreamContext(native.ContextOwner):
         self._before = before
 
 
-@operation("stream")
 def stream(s: Stream | ThreadLocalStream | Device | DeviceType) -> StreamContext:
     """A `with` block in which a stream or device is the default."""
     return StreamContext(s)

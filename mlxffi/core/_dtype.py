@@ -8,7 +8,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._errors import ArgumentError
-from ._binding import native, operation
+from ._binding import native
 
 if TYPE_CHECKING:
     from ._array import array
@@ -130,7 +130,6 @@ _KINDS = {
 }
 
 
-@operation("issubdtype")
 def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool:
     """Whether a dtype or category lies in another one."""
     if not isinstance(arg1, (Dtype, DtypeCategory)):
@@ -145,7 +144,6 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
     return category is not None
 
 
-@operation("isdtype")
 def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
     """Whether a dtype is of a kind, as the array API standard names them.
 
@@ -196,17 +194,6 @@ def _mixed_sign(size: int, signed: Dtype) -> Dtype:
 _PROMOTED = tuple(tuple(_promoted(a, b) for b in DTYPES) for a in DTYPES)
 
 
-def _members(category: DtypeCategory) -> int:
-    """The dtypes of a category, a bit for each."""
-    return sum(1 << dtype.number for dtype in DTYPES if issubdtype(dtype, category))
-
-
-# For C: the number of the dtype in which two meet, and the members of each category.
-PROMOTIONS = bytes(dtype.number for row in _PROMOTED for dtype in row)
-CATEGORIES = tuple(DtypeCategory)
-MEMBERS = tuple(map(_members, DtypeCategory))
-
-
 def _dtype_of(value: Any, function: str) -> Dtype:
     if isinstance(value, Dtype):
         return value
@@ -215,7 +202,6 @@ def _dtype_of(value: Any, function: str) -> Dtype:
     raise ArgumentError(f"[{function}] expected arrays and Dtypes, got {type(value).__name__}")
 
 
-@operation("result_type")
 def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
     """The dtype in which arrays and dtypes meet.
 
@@ -227,7 +213,6 @@ def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
     return functools.reduce(promote, [_dtype_of(value, "result_type") for value in arrays_and_dtypes])
 
 
-@operation("can_cast")
 def can_cast(from_: array | Dtype, to: Dtype) -> bool:
     """Whether promotion takes a dtype, or that of an array, to another one."""
     a, b = _dtype_of(from_, "can_cast"), of(to, "to")

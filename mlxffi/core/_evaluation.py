@@ -9,7 +9,7 @@ from .._errors import ArgumentError, OperationError
 from .._process import require_no_fork
 from . import _trees
 from ._array import array
-from ._binding import native, operation
+from ._binding import native
 
 
 def eval(*args: Any) -> None:
@@ -32,7 +32,6 @@ def async_eval(*args: Any) -> None:
     native.async_eval(_trees.leaves(args, []))
 
 
-@operation("depends")
 def depends(inputs: array | Sequence[array], dependencies: array | Sequence[array]) -> Any:
     """The inputs, which are computed after the dependencies from now on.
 

@@ -22,16 +22,11 @@ if TYPE_CHECKING:
 
 Entry = Any
 WHOLE = slice(None)
-# The types of the keys that C understands in writing.
-STRIDED = frozenset((int, slice, tuple))
-# What an update of a part does: the functions for a strided part and for picked positions ("" gives new values).
-UPDATES: dict[str, tuple[Callable[..., array], Callable[..., array]]] = {
-    "": (abi.slice_update, abi.scatter),
-    "add": (abi.slice_update_add, abi.scatter_add),
-    "multiply": (abi.slice_update_prod, abi.scatter_prod),
-    "maximum": (abi.slice_update_max, abi.scatter_max),
-    "minimum": (abi.slice_update_min, abi.scatter_min),
-}
+# What an update does: at picked positions ("" gives new values), and with a strided part.
+SCATTER: dict[str, Callable[..., array]] = {
+    "": abi.scatter, "add": abi.scatter_add, "multiply": abi.scatter_prod, "maximum": abi.scatter_max,
+    "minimum": abi.scatter_min,
+}  # fmt: skip
 COMBINE: dict[str, Callable[..., array]] = {
     "add": abi.add, "subtract": abi.subtract, "multiply": abi.multiply, "divide": abi.divide,
     "maximum": abi.maximum, "minimum": abi.minimum,
@@ -141,10 +136,6 @@ def put(array: array, key: Any, value: Any, how: str = "") -> array:
         how, inverse = INVERSES[how]
         value = inverse(as_array(value, array.dtype))
     values = values_for(array, value)
-    if how and type(key) in STRIDED:
-        made = _put_by_parts(array, key, values, how)
-        if made is not None:
-            return made
     if isinstance(key, native.ArrayOwner) and key.dtype.kind in "iu" and key.size and array.size:
         return _put_rows(array, key, values, how)
     mask = _mask(key)
@@ -156,19 +147,6 @@ def put(array: array, key: Any, value: Any, how: str = "") -> array:
     return (_put_picked if selection.picks else _put_part)(array, selection, values, how)
 
 
-def _put_by_parts(array: array, key: Any, values: array, how: str) -> array | None:
-    """An update of a strided part in C; None for what needs more."""
-    part = array._part(key)
-    if part is None:
-        return None
-    shape = part.shape
-    if values.ndim > len(shape) or any(
-        size not in (1, wanted) for size, wanted in zip(values.shape[::-1], shape[::-1], strict=False)
-    ):
-        return None
-    return array._with_part(key, COMBINE[how](part, values))
-
-
 def _put_rows(array: array, positions: Any, values: array, how: str) -> array:
     """Update the rows at an array of positions."""
     picked, rest = positions.shape, array.shape[1:]
@@ -176,7 +154,7 @@ def _put_rows(array: array, positions: Any, values: array, how: str) -> array:
     fitting = _fitting(values, shape)
     values = _reshaped(values, fitting)
     values = _reshaped(abi.broadcast_to(values, shape), [*picked, 1, *rest])
-    return UPDATES[how][1](array, [positions], values, [0])
+    return SCATTER[how](array, [positions], values, [0])
 
 
 def _put_part(array: array, selection: Selection, values: array, how: str) -> array:
@@ -189,11 +167,12 @@ def _put_part(array: array, selection: Selection, values: array, how: str) -> ar
         values = _reshaped(values, selection.in_block(shape))
     elif len(shape) != values.ndim:
         values = _reshaped(values, shape)
-    if selection.whole and not how:
+    if how:
+        # C has this in one step, which loses the batch of the array under vmap.
+        values = COMBINE[how](selection.part(array), values)
+    if selection.whole:
         return abi.broadcast_to(values, array.shape)
-    if not selection.block:
-        return _put_everywhere(array, values, how)
-    return UPDATES[how][0](array, values, *selection.bounds())
+    return abi.slice_update(array, values, *selection.bounds())
 
 
 def _put_everywhere(array: array, values: array, how: str) -> array:
@@ -217,7 +196,7 @@ def _put_picked(array: array, selection: Selection, values: array, how: str) -> 
         values = abi.transpose_axes(values, sorted(order, key=order.__getitem__))
     values = _reshaped(values, [*picked, *selection.block])
     picks, axes = list(selection.picks.values()), list(selection.picks)
-    made = UPDATES[how][1](selection.part(array), picks, values, axes)
+    made = SCATTER[how](selection.part(array), picks, values, axes)
     return made if selection.whole else abi.slice_update(array, made, *selection.bounds())
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._process import require_no_fork
 from . import _numpy
-from ._binding import abi, operation
+from ._binding import abi
 from ._dtype import int32
 
 if TYPE_CHECKING:
@@ -105,7 +105,6 @@ def describe(array: array) -> str:
     return _described(array, _precision)
 
 
-@operation("described")
 def _described(array: array, precision: int) -> str:
     if precision == DEFAULT or array.dtype.kind not in "fc":
         text = _described_by_mlx(array)

@@ -13,7 +13,7 @@ static const struct {
   size_t place;
 } places[] = {
   PLACE(array), PLACE(array_at), PLACE(stream), PLACE(device), PLACE(cpu), PLACE(gpu), PLACE(stream_context),
-  PLACE(thread_local_stream), PLACE(group), PLACE(dtypes), PLACE(promotions), PLACE(categories), PLACE(members),
+  PLACE(thread_local_stream), PLACE(group), PLACE(dtypes),
   PLACE(error), PLACE(misfit), PLACE(no_device), PLACE(require_no_fork), PLACE(as_arrays), PLACE(holder), PLACE(not_arrays),
   PLACE(constant),
 };
@@ -26,19 +26,6 @@ static PyObject **place_of(PyObject *name) {
   }
   PyErr_Format(PyExc_TypeError, "configure() has no argument %R", name);
   return NULL;
-}
-
-/* C reads these without another look. */
-static bool is_fit(void) {
-  bool fit = (!told.dtypes || (PyTuple_Check(told.dtypes) && PyTuple_Size(told.dtypes) == DTYPES)) &&
-             (!told.promotions || (PyBytes_Check(told.promotions) && PyBytes_Size(told.promotions) == DTYPES * DTYPES)) &&
-             (!told.categories || (PyTuple_Check(told.categories) && PyTuple_Size(told.categories) == CATEGORIES)) &&
-             (!told.members || (PyTuple_Check(told.members) && PyTuple_Size(told.members) == CATEGORIES));
-  if (!fit) {
-    PyErr_Format(PyExc_ValueError, "configure: expected %d dtypes, as many promotions for each, and %d categories", DTYPES,
-                 CATEGORIES);
-  }
-  return fit;
 }
 
 static PyObject *configure(PyObject *module, PyObject *arguments, PyObject *named) {
@@ -59,7 +46,8 @@ static PyObject *configure(PyObject *module, PyObject *arguments, PyObject *name
     *place = value;
     Py_XDECREF(before);
   }
-  if (!is_fit()) {
+  if (told.dtypes && (!PyTuple_Check(told.dtypes) || PyTuple_Size(told.dtypes) != DTYPES)) {
+    PyErr_Format(PyExc_ValueError, "dtypes: expected a tuple of %d, got %R", DTYPES, told.dtypes);
     return NULL;
   }
   Py_RETURN_NONE;

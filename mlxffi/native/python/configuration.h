@@ -8,7 +8,6 @@
 #include <stdbool.h>
 
 #define DTYPES 14
-#define CATEGORIES 8
 
 /* NULL before Python has told. */
 typedef struct {
@@ -20,9 +19,6 @@ typedef struct {
   PyObject *thread_local_stream; /* a class */
   PyObject *group;               /* a class, whose objects keep a Handle as _handle */
   PyObject *dtypes;              /* a tuple of the Dtypes, by number */
-  PyObject *promotions;          /* bytes: the number of the dtype in which two dtypes meet */
-  PyObject *categories;          /* a tuple of the DtypeCategories */
-  PyObject *members;             /* a tuple of ints: a bit for each dtype that lies in a category */
   PyObject *error;               /* from the kind and the text of an error to its exception */
   PyObject *misfit;              /* the exception for ints that do not fit into C's */
   PyObject *no_device;           /* the exception for a device that is not there */

@@ -370,18 +370,3 @@ void free_values(Value *values, const char *letters, int count) {
     Py_XDECREF(values[i].made);
   }
 }
-
-/* --- what dtypes are to each other --- */
-
-int promoted(int a, int b) {
-  return PyBytes_AsString(told.promotions)[a * DTYPES + b];
-}
-
-PyObject *is_in_category(int dtype, PyObject *category) {
-  for (int i = 0; i < CATEGORIES; i++) {
-    if (PyTuple_GetItem(told.categories, i) == category) {
-      return PyBool_FromLong(PyLong_AsLong(PyTuple_GetItem(told.members, i)) >> dtype & 1);
-    }
-  }
-  return left_to_python;
-}

@@ -216,8 +216,8 @@ static PyTypeObject *operation_class;
 
 static const Row *const tables[] = {
   generated_rows, operator_rows, shape_rows, numeric_rows, fft_rows,
-  creation_rows, value_rows, literal_rows, update_rows, process_rows,
-  text_rows, exchange_rows,
+  creation_rows, value_rows, literal_rows, update_rows,
+  exchange_rows,
   NULL,
 };
 

@@ -57,7 +57,7 @@ typedef struct {
 
 /* The operations: generated/operations.c, and ops/ and others for what is not regular. */
 extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], fft_rows[], creation_rows[],
-  value_rows[], literal_rows[], update_rows[], process_rows[], text_rows[], exchange_rows[];
+  value_rows[], literal_rows[], update_rows[], exchange_rows[];
 
 /* --- the classes and objects that arguments are compared with --- */
 
@@ -78,8 +78,6 @@ PyObject *new_stream(mlx_stream stream);
 
 /* --- objects/stream_context.c and objects/handle.c --- */
 
-/* A block in which a Stream, Device or the like is the default, as the result of an operation. */
-PyObject *new_context(PyObject *chosen);
 /* What the Handle of a Group owns; NULL, without an exception, for anything else. */
 void *group_of(PyObject *object);
 
@@ -101,9 +99,6 @@ int device_type_of(PyObject *object);
 PyObject *device_type_object(int type);
 /* A Device's, or a new one (`made`) of a DeviceType; false for anything else. */
 bool read_device(mlx_device *device, bool *made, PyObject *object);
-/* The number of the dtype in which two dtypes meet, and whether one lies in a DtypeCategory (an operation's result). */
-int promoted(int a, int b);
-PyObject *is_in_category(int dtype, PyObject *category);
 /* Whether its elements are floating point or complex. */
 bool is_inexact(mlx_array array);
 /* The number of a Dtype; -1 for anything else. */

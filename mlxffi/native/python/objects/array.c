@@ -11,8 +11,6 @@
 #include <string.h>
 #include <structmember.h>
 
-#include "indexing/slice_key.h"
-
 PyObject *owner_class;
 
 mlx_array own_handle(mlx_array array) {
@@ -209,41 +207,6 @@ static PyObject *owner_size(PyObject *self, void *unused) {
   return array.ctx ? PyLong_FromSize_t(mlx_array_size(array)) : NULL;
 }
 
-/* --- its strided parts --- */
-
-static PyObject *owner_part(PyObject *self, PyObject *key) {
-  Part part;
-  mlx_array array = open_array(self);
-  if (!array.ctx) {
-    return NULL;
-  }
-  if (!read_key(&part, array, key)) {
-    Py_RETURN_NONE;
-  }
-  mlx_stream stream = mlxffi_default_stream();
-  mlx_array found = take_part(&part, array, stream);
-  return one(found);
-}
-
-static PyObject *owner_with_part(PyObject *self, PyObject *arguments) {
-  Part part;
-  int sizes[MOST];
-  PyObject *key, *given;
-  mlx_array array = open_array(self);
-  if (!array.ctx || !PyArg_ParseTuple(arguments, "OO", &key, &given)) {
-    return NULL;
-  }
-  mlx_array values = {array_of(given)};
-  if (!values.ctx || mlx_array_dtype(array) != mlx_array_dtype(values) || !read_key(&part, array, key) || part.empty ||
-      !fit_values(&part, values, sizes)) {
-    PyErr_Clear();
-    Py_RETURN_NONE;
-  }
-  mlx_stream stream = mlxffi_default_stream();
-  mlx_array made = put_part(&part, array, values, sizes, stream);
-  return one(made);
-}
-
 static PyObject *owner_itemsize(PyObject *self, void *unused) {
   (void)unused;
   mlx_array array = open_array(self);
@@ -287,8 +250,6 @@ static PyMethodDef methods[] = {
   {"_own", owner_own, METH_O | METH_CLASS, "An instance that owns a handle, given as an int; 0 stands for an error, which is raised."},
   {"_share", owner_share, METH_NOARGS, "A new handle of the same array as an int, which the receiver owns."},
   {"_become", owner_become, METH_O, "The array itself, with the value of another one."},
-  {"_part", owner_part, METH_O, "The part at a key of ints, slices, None and ...; None for any other key."},
-  {"_with_part", owner_with_part, METH_VARARGS, "It with other values, of its dtype, at such a key; None for any other."},
   {NULL, NULL, 0, NULL},
 };
 

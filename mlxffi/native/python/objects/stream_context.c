@@ -16,18 +16,6 @@ static bool may_be_chosen(PyObject *object) {
          PyObject_TypeCheck(object, (PyTypeObject *)told.thread_local_stream);
 }
 
-PyObject *new_context(PyObject *chosen) {
-  if (!may_be_chosen(chosen)) {
-    return left_to_python;
-  }
-  PyObject *made = PyType_GenericAlloc((PyTypeObject *)told.stream_context, 0);
-  if (made) {
-    Py_INCREF(chosen);
-    ((ContextOwner *)made)->chosen = chosen;
-  }
-  return made;
-}
-
 static int context_init(PyObject *object, PyObject *arguments, PyObject *named) {
   static char *names[] = {"s", NULL};
   ContextOwner *self = (ContextOwner *)object;
