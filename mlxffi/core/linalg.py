@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._array import array
-from ._binding import abi, operation
+from ._binding import abi
 from ._device import StreamOrDevice
 from .generated.linalg import cholesky as cholesky
 from .generated.linalg import cholesky_inv as cholesky_inv
