@@ -16,6 +16,11 @@ from ._device import StreamOrDevice
 from ._dtype import Dtype, float32
 from ._marshal import integers, require_array
 
+__all__ = [
+    "arange", "asarray", "broadcast_shapes", "eye", "from_dlpack", "full", "full_like", "linspace", "ones_like",
+    "tri", "zeros_like",
+]  # fmt: skip
+
 # --- ranges ---
 
 

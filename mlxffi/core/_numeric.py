@@ -15,6 +15,11 @@ from ._dtype import Dtype
 from ._marshal import integers, require_array
 from .generated import ops
 
+__all__ = [
+    "clip", "conj", "conv_general", "convolve", "cummax", "cummin", "cumprod", "cumsum", "einsum", "einsum_path",
+    "logcumsumexp", "median", "positive", "tensordot", "trace", "where",
+]  # fmt: skip
+
 # --- choices ---
 
 

@@ -14,6 +14,12 @@ from ._device import StreamOrDevice
 from ._marshal import integers, many, require_array, sizes
 from .generated import ops
 
+__all__ = [
+    "as_strided", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "concat", "expand_dims", "meshgrid",
+    "pad", "permute_dims", "put_along_axis", "roll", "slice", "slice_update", "split", "take", "take_along_axis",
+    "transpose", "unique",
+]  # fmt: skip
+
 # --- axes ---
 
 
