@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -21,6 +22,9 @@ NUMBERS = frozenset((int, float))
 SIZES = ffi.typeof("int[]")
 # As many axes are read by one call.
 FEW = 8
+# PyPy's collector runs when memory grows, and knows of C's what it is told: about so many bytes beside the elements.
+_weigh = importlib.import_module("__pypy__").add_memory_pressure if sys.implementation.name == "pypy" else None
+WEIGHT = 400
 
 
 # --- operators: one line each below over the operation of the same meaning ---
@@ -101,6 +105,8 @@ class Array:
             raise last_error()
         array = object.__new__(cls)
         array._h = handle
+        if _weigh:
+            _weigh(WEIGHT + graph.glue_array_nbytes(handle))
         return array
 
     def _share(self) -> int:
