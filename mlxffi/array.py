@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _convert, _dlpack, _handles, _indexing, _memory, _ops, _values
 from . import dtype as dtypes
-from ._arguments import ArrayLike, as_own, beside
+from ._arguments import NOT_HELD, ArrayLike, as_own, number_beside
 from ._ffi import check, ffi, graph, last_error, lib
 from ._process import require_no_fork
 from .dtype import Dtype, DtypeLike
@@ -55,9 +55,12 @@ def _binary(operation: Callable[..., Array], glue: Callable[[int, int, int], int
     def operator(self: Array, other: Any) -> Array:
         kind: type = type(other)
         if kind is not type(self):
-            if kind not in NUMBERS:
+            number = number_beside(other, self) if kind in NUMBERS else NOT_HELD
+            if number == NOT_HELD:
                 return general(self, other)
-            other = beside(other, self)
+            result = glue(self._h, number, 0)
+            graph.glue_array_free(number)
+            return _handles.own_array(result)
         return _handles.own_array(glue(self._h, other._h, 0))
 
     operator.__doc__ = operation.__doc__
