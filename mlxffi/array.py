@@ -306,7 +306,7 @@ class Array:
 
     def __reduce__(self) -> tuple[Any, ...]:
         array = as_own(self)
-        return _memory.from_row_order, (bytes(_values.bytes_of(array)), array.shape, array.dtype.name)
+        return _memory.from_row_order, (_values.bytes_of(array), array.shape, array.dtype.name)
 
     # --- for other libraries ---
 
