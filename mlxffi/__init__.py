@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ._api import *  # noqa: F403
     from ._api import __all__ as __all__
     from ._ops import *  # noqa: F403
+    from .losses import *  # noqa: F403
+    from .transforms import *  # noqa: F403
 
 __version__ = "0.1.0"
 

@@ -5,12 +5,6 @@ Each class is both `mlxffi.Error` and the builtin that mlx.core raises for the s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ._ffi import check as check
-    from ._ffi import last_error as last_error
-
 
 class Error(Exception):
     """The base of every error that mlxffi raises for MLX."""
@@ -63,12 +57,3 @@ def error_of(kind: int, text: str) -> Error:
     """
     hints = [hint for part, hint in HINTS.items() if part in text]
     return KINDS.get(kind, OperationError)(" ".join([text or "the call failed without a message", *hints]))
-
-
-def __getattr__(name: str) -> Any:
-    """`check` and `last_error` for mlxffi.core, until it reads errors itself."""
-    if name not in ("check", "last_error"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import _ffi
-
-    return getattr(_ffi, name)

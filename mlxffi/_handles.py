@@ -7,7 +7,6 @@ the constructor of its `Owner`. Vectors live for the length of a call.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ._errors import ArgumentError
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from .array import Array
 
 _unpack = ffi.unpack
-_handle = attrgetter("_h")
 HANDLES = ffi.typeof("intptr_t[]")
 # Most vectors are read by one call into a buffer of this size.
 FEW = 8
@@ -51,22 +49,22 @@ def take_arrays(vector: int) -> list[Any]:
     if size > FEW:
         handles = ffi.new(HANDLES, size)
         graph.glue_vector_array_take(handles, size, vector)
-    return list(map(own_array, _unpack(handles, size)))
+    return [own_array(handle) for handle in _unpack(handles, size)]
 
 
 def own_arrays(handles: Any, count: int) -> list[Any]:
     """Arrays that own the handles at a pointer of C."""
-    return list(map(own_array, _unpack(handles, count)))
+    return [own_array(handle) for handle in _unpack(handles, count)]
 
 
 def handles(arrays: Sequence[Array]) -> list[int]:
     """The handles of arrays, for a call that holds the GIL and takes a list."""
-    return list(map(_handle, arrays))
+    return [array._h for array in arrays]
 
 
 def pack_arrays(arrays: Sequence[Array]) -> int:
     """A new vector handle that holds the arrays: for a call that gives up the GIL, and frees it."""
-    vector = graph.glue_vector_array_pack(list(map(_handle, arrays)), len(arrays))
+    vector = graph.glue_vector_array_pack([array._h for array in arrays], len(arrays))
     if not vector:
         raise last_error()
     return vector

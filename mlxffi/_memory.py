@@ -7,6 +7,7 @@ it copies while the array is made. The owner of the memory stays alive until MLX
 from __future__ import annotations
 
 import array as arrays
+import importlib
 import re
 import struct
 import sys
@@ -58,12 +59,21 @@ def from_buffer(value: Any) -> Array | None:
         return None
     if not swapped and view.c_contiguous and (kind, size) in DTYPES:
         return adopt(view, view.shape or (), DTYPES[kind, size], view)
-    data = view.tobytes()
+    data = _in_row_order(value, view)
     if swapped and size > 1:
         words = arrays.array({2: "H", 4: "I", 8: "Q"}[size // 2 if kind == "c" else size], data)
         words.byteswap()
         data = words.tobytes()
     return from_bytes(data, view.shape or (), kind, size)
+
+
+def _in_row_order(value: Any, view: memoryview) -> bytes:
+    """The bytes of a buffer's elements in row order."""
+    if sys.implementation.name == "pypy" and view.ndim > 1:
+        # There memoryview.tobytes() gives the memory as it lies (PyPy 7.3.19).
+        data: bytes = importlib.import_module("numpy").ascontiguousarray(value).tobytes()
+        return data
+    return view.tobytes()
 
 
 def _element_type(view: memoryview) -> tuple[str, int, bool]:

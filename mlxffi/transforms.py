@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from threading import local
 from typing import TYPE_CHECKING
 
-from ._arguments import ArrayLike, as_arrays, integers
+from ._arguments import ArrayLike, arrays_in, as_arrays, integers
 from ._closures import Closure, Held, arrays_of, run
 from ._errors import ArgumentError, RangeError
 from ._ffi import check, ffi, lib, plain_mlxc
@@ -83,7 +83,7 @@ class _Active(local):
     """The arguments of the derivatives that this thread is tracing, outermost first."""
 
     def __init__(self) -> None:
-        self.arguments: list[list[Array]] = []
+        self.arguments: list[tuple[list[Array], Sequence[int] | None]] = []
 
 
 _active = _Active()
@@ -94,7 +94,7 @@ def _differentiating(fn: ListFunction, argnums: Sequence[int] | None = None) -> 
 
     def traced(inputs: list[Array]) -> Sequence[Array]:
         stack = _active.arguments
-        stack.append(inputs if argnums is None else [inputs[number] for number in argnums])
+        stack.append((inputs, argnums))
         try:
             return fn(inputs)
         finally:
@@ -112,12 +112,16 @@ def _without_captures(fn: ListFunction) -> ListFunction:
 
     def checked(inputs: list[Array]) -> Sequence[Array]:
         outputs = fn(inputs)
-        candidates = [array for arrays in _active.arguments for array in arrays]
+        candidates = [array for arrays, argnums in _active.arguments for array in _at(arrays, argnums)]
         if candidates and not plain_mlxc:
             _refuse(_gradient_around(arrays_of(outputs), inputs, candidates))
         return outputs
 
     return checked
+
+
+def _at(arrays: list[Array], numbers: Sequence[int] | None) -> list[Array]:
+    return arrays if numbers is None else [arrays[number] for number in numbers]
 
 
 def _gradient_around(*lists: Sequence[Array]) -> list[Array]:
@@ -239,7 +243,7 @@ class GradFn:
         made = self._native
         if made is None:
             raise ArgumentError("[GradFn.apply] this GradFn has been freed; make a new one with value_and_grad()")
-        both = run(lib.glue_closure_value_and_grad_apply, made._h, pack_arrays(as_arrays(*inputs)))
+        both = run(lib.glue_closure_value_and_grad_apply, made._h, pack_arrays(arrays_in(inputs)))
         values, grads = both[: -self._count], both[-self._count :]
         return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
@@ -448,7 +452,7 @@ class CompiledFunction:
         made = self._native
         if made is None:
             raise ArgumentError("[compile] this compiled function has been freed; compile it again")
-        return run(lib.glue_closure_apply, made._h, pack_arrays(as_arrays(*inputs)))
+        return run(lib.glue_closure_apply, made._h, pack_arrays(arrays_in(inputs)))
 
     def free(self) -> None:
         """Free the native function with its graphs; calling it afterwards is an error, freeing it again is not."""

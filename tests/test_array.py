@@ -304,7 +304,7 @@ def test_an_array_needs_no_collector_to_be_freed():
     ("array", "text"),
     [
         (Array([[1, 2], [3, 4]]), "Array([[1, 2],\n       [3, 4]], dtype=int32)"),
-        (Array(True), "Array(true, dtype=bool)"),
+        (Array(True), "Array(True, dtype=bool)"),
         (Array([0.1, 1e20, float("nan")]), "Array([0.1, 1e+20, nan], dtype=float32)"),
         (Array([]), "Array([], dtype=float32)"),
         (Array(np.arange(4000)), "Array([0, 1, 2, ..., 3997, 3998, 3999], dtype=int64)"),

@@ -64,9 +64,7 @@ def test_imports_go_down(path):
     here = floor_of(path.stem)
     for module in imports_of(path):
         if (PACKAGE / f"{module.split('.')[0]}.py").exists():
-            # Until mlxffi.core reads errors itself (see there).
-            through = path.stem == "_errors" and module == "_ffi"
-            assert through or floor_of(module) <= here, f"{path.name} imports {module}, which stands above it"
+            assert floor_of(module) <= here, f"{path.name} imports {module}, which stands above it"
 
 
 # The same for what stands in mlxffi/tuner; a folder is one room there.
