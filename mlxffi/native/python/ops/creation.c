@@ -1,7 +1,7 @@
 /* Operations that make arrays of numbers (see operation.h). */
 
 #include "dispatch/operation.h"
-#include "convert/scalar_promotion.h"
+#include "dispatch/scalar_promotion.h"
 
 /* --- ranges --- */
 
