@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from .array import Array
 
 __all__ = [
+    "NOT_HELD",
     "ArrayLike",
     "DtypeLike",
+    "arrays_in",
     "as_array",
     "as_arrays",
     "as_own",
@@ -31,6 +33,7 @@ __all__ = [
     "handles",
     "in_kind",
     "integers",
+    "number_beside",
     "text",
 ]
 
@@ -84,9 +87,18 @@ def as_arrays(*values: ArrayLike | None) -> list[Any]:
         if type(value) is not array_class:
             break
     else:
-        return [*values]
+        return list(values)
     first = next((value for value in values if isinstance(value, array_class)), None)
     return [value if value is None or isinstance(value, array_class) else beside(value, first) for value in values]
+
+
+def arrays_in(values: Sequence[ArrayLike]) -> Sequence[Any]:
+    """`as_arrays` for the values of a sequence, which is given back where they are Arrays."""
+    array_class = _handles.array_class
+    for value in values:
+        if type(value) is not array_class:
+            return as_arrays(*values)
+    return values
 
 
 def as_pair(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
@@ -99,14 +111,20 @@ def as_pair(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
     return array_class(a), array_class(b)
 
 
+def number_beside(value: Any, array: Array) -> int:
+    """A new handle of an int or float in the dtype that it takes beside an Array; NOT_HELD where C does not know it."""
+    kind = type(value)
+    if kind is float:
+        return graph.glue_beside_float(array._h, value)
+    if kind is int and -(2**63) <= value < 2**63:
+        return graph.glue_beside_int(array._h, value)
+    return NOT_HELD
+
+
 def beside(value: Any, array: Array | None) -> Array:
     """An Array of a value; a Python number takes the dtype of the Array that it meets, if there is one."""
     if array is not None:
-        kind, handle = type(value), NOT_HELD
-        if kind is float:
-            handle = graph.glue_beside_float(array._h, value)
-        elif kind is int and -(2**63) <= value < 2**63:
-            handle = graph.glue_beside_int(array._h, value)
+        handle = number_beside(value, array)
         if handle != NOT_HELD:
             return _handles.own_array(handle)
         if isinstance(value, (bool, int, float, complex)):

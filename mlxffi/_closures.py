@@ -170,7 +170,8 @@ def _keep(_: type[BaseException], exception: BaseException, traceback: Traceback
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure(inputs: Any, count: int, key: int) -> int:
     """Call an array function: a list of Arrays in, a list of Arrays out."""
-    arrays = own_arrays(inputs, count)  # step 4
+    own = _handles.own_array
+    arrays = [own(handle) for handle in ffi.unpack(inputs, count)]  # step 4
     result = find(key)(arrays)  # step 4
     if _raised:
         _raised.pop(get_ident(), None)  # whatever failed below this function did not stop it

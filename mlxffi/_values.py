@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import _handles, _ops
+from . import _memory, _ops
 from . import dtype as dtypes
 from ._arguments import as_own
 from ._errors import ArgumentError
@@ -35,34 +35,15 @@ def computed(array: Array, function: str) -> Array:
 # --- elements ---
 
 
-def data_of(array: Array) -> Any:
-    """A pointer to the first element of an array, which is computed and stays alive as long as the pointer."""
-    own = computed(array, "data")
-    return ffi.gc(graph.glue_array_data(own._h), _Keeper(own))
-
-
-class _Keeper:
-    """What a pointer holds on to; nothing is left to do when the pointer dies."""
-
-    __slots__ = ("owner",)
-
-    def __init__(self, owner: Array):
-        self.owner = owner
-
-    def __call__(self, _: object) -> None:
-        pass
-
-
-def bytes_of(array: Array) -> memoryview:
+def bytes_of(array: Array) -> bytes:
     """The bytes of an array's elements in row order."""
-    rows = _ops.contiguous(array)
-    return memoryview(ffi.buffer(data_of(rows), rows.nbytes) if rows.size else b"").cast("B")
+    rows = computed(_ops.contiguous(array), "bytes")
+    return bytes(ffi.buffer(graph.glue_array_data(rows._h), rows.nbytes)) if rows.size else b""
 
 
 def copy_of(array: Array) -> Array:
     """An Array with the same elements in memory of its own, in row order."""
-    data = ffi.from_buffer(bytes_of(array))
-    return _handles.own_array(graph.glue_array_copy_data(data, list(array.shape), array.ndim, array.dtype.number))
+    return _memory.from_row_order(bytes_of(array), array.shape, array.dtype.name)
 
 
 # --- numbers ---
@@ -73,8 +54,8 @@ def numbers_of(array: Array) -> list[Any]:
     if array.dtype.name in ("float16", "bfloat16"):
         array = _ops.astype(array, dtypes.float32)
     if array.dtype.kind != "c":
-        return bytes_of(array).cast(LETTERS[array.dtype.name]).tolist()  # type: ignore[call-overload, no-any-return]
-    parts = bytes_of(array).cast("f").tolist()
+        return memoryview(bytes_of(array)).cast(LETTERS[array.dtype.name]).tolist()  # type: ignore[call-overload, no-any-return]
+    parts = memoryview(bytes_of(array)).cast("f").tolist()
     return [complex(real, imaginary) for real, imaginary in zip(parts[::2], parts[1::2], strict=True)]
 
 
@@ -174,5 +155,5 @@ def memory_of(array: Array) -> memoryview:
     letter = LETTERS.get(array.dtype.name)
     if letter is None:
         raise BufferError(f"a memoryview cannot hold {array.dtype.name}; use numpy")
-    flat: Any = bytes_of(array)
-    return (flat.cast(letter, array.shape) if array.size else flat.cast(letter)).toreadonly()  # type: ignore[no-any-return]
+    flat: Any = memoryview(bytes_of(array))
+    return flat.cast(letter, array.shape) if array.size else flat.cast(letter)  # type: ignore[no-any-return]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _convert, _dlpack, _handles, _indexing, _memory, _ops, _values
 from . import dtype as dtypes
-from ._arguments import ArrayLike, as_own, beside
+from ._arguments import NOT_HELD, ArrayLike, as_own, number_beside
 from ._ffi import check, ffi, graph, last_error, lib
 from ._process import require_no_fork
 from .dtype import Dtype, DtypeLike
@@ -21,6 +22,9 @@ NUMBERS = frozenset((int, float))
 SIZES = ffi.typeof("int[]")
 # As many axes are read by one call.
 FEW = 8
+# PyPy's collector runs when memory grows, and knows of C's what it is told: about so many bytes beside the elements.
+_weigh = importlib.import_module("__pypy__").add_memory_pressure if sys.implementation.name == "pypy" else None
+WEIGHT = 400
 
 
 # --- operators: one line each below over the operation of the same meaning ---
@@ -51,9 +55,12 @@ def _binary(operation: Callable[..., Array], glue: Callable[[int, int, int], int
     def operator(self: Array, other: Any) -> Array:
         kind: type = type(other)
         if kind is not type(self):
-            if kind not in NUMBERS:
+            number = number_beside(other, self) if kind in NUMBERS else NOT_HELD
+            if number == NOT_HELD:
                 return general(self, other)
-            other = beside(other, self)
+            result = glue(self._h, number, 0)
+            graph.glue_array_free(number)
+            return _handles.own_array(result)
         return _handles.own_array(glue(self._h, other._h, 0))
 
     operator.__doc__ = operation.__doc__
@@ -101,6 +108,8 @@ class Array:
             raise last_error()
         array = object.__new__(cls)
         array._h = handle
+        if _weigh:
+            _weigh(WEIGHT + graph.glue_array_nbytes(handle))
         return array
 
     def _share(self) -> int:
@@ -297,7 +306,7 @@ class Array:
 
     def __reduce__(self) -> tuple[Any, ...]:
         array = as_own(self)
-        return _memory.from_row_order, (bytes(_values.bytes_of(array)), array.shape, array.dtype.name)
+        return _memory.from_row_order, (_values.bytes_of(array), array.shape, array.dtype.name)
 
     # --- for other libraries ---
 

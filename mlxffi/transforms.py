@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from threading import local
 from typing import TYPE_CHECKING
 
-from ._arguments import ArrayLike, as_arrays, integers
+from ._arguments import ArrayLike, arrays_in, as_arrays, integers
 from ._closures import Closure, Held, arrays_of, run
 from ._errors import ArgumentError, RangeError
 from ._ffi import check, ffi, lib, plain_mlxc
@@ -243,7 +243,7 @@ class GradFn:
         made = self._native
         if made is None:
             raise ArgumentError("[GradFn.apply] this GradFn has been freed; make a new one with value_and_grad()")
-        both = run(lib.glue_closure_value_and_grad_apply, made._h, pack_arrays(as_arrays(*inputs)))
+        both = run(lib.glue_closure_value_and_grad_apply, made._h, pack_arrays(arrays_in(inputs)))
         values, grads = both[: -self._count], both[-self._count :]
         return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
@@ -452,7 +452,7 @@ class CompiledFunction:
         made = self._native
         if made is None:
             raise ArgumentError("[compile] this compiled function has been freed; compile it again")
-        return run(lib.glue_closure_apply, made._h, pack_arrays(as_arrays(*inputs)))
+        return run(lib.glue_closure_apply, made._h, pack_arrays(arrays_in(inputs)))
 
     def free(self) -> None:
         """Free the native function with its graphs; calling it afterwards is an error, freeing it again is not."""

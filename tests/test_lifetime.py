@@ -13,6 +13,8 @@ from helpers import needs_own_mlxc
 import mlxffi as m
 from mlxffi import Array, memory
 
+# What dies with its last reference, and what only the collector finds, is the same for every other Python.
+references = pytest.mark.skipif(sys.implementation.name != "cpython", reason="counts references")
 SOAK = Path(__file__).resolve().parents[1] / "scripts/soak.py"
 
 
@@ -96,7 +98,7 @@ def test_a_transform_keeps_its_function(callbacks):
         assert (alive() is not None, callbacks()) == (True, 1)
         transform(Array(3.0)) if make is m.value_and_grad else transform([Array(3.0)])
         transform.free()
-        assert (alive(), callbacks()) == (None, 0)
+        assert (callbacks(), alive()) == (0, None)
 
 
 def test_a_lazy_graph_keeps_a_checkpointed_function_until_it_is_computed(callbacks):
@@ -168,6 +170,7 @@ def cycle_of_exception():
 CYCLES = [cycle_of_grad_fn, cycle_of_compiled_function, cycle_of_method, cycle_of_exception]
 
 
+@references
 @pytest.mark.parametrize("make", CYCLES, ids=lambda make: make.__name__)
 def test_cycles_are_collected(make, baseline):
     make()

@@ -3,6 +3,8 @@
 Here are names only; the modules of this package say what they mean. mlx.core itself is not imported.
 """
 
+# ruff: noqa: F403, F405
+
 from __future__ import annotations
 
 import math as _math
@@ -15,313 +17,23 @@ from . import fft as fft
 from . import linalg as linalg
 from . import metal as metal
 from . import random as random
-from ._array import ArrayIterator as ArrayIterator
-from ._array import ArrayLike as ArrayLike
-from ._array import array as array
-from ._array_api import DLPackCompatible as DLPackCompatible
-from ._array_api import __array_namespace_info__ as __array_namespace_info__
-from ._array_api import list_or_scalar as list_or_scalar
-from ._array_api import scalar as scalar
+from ._array import *
+from ._array_api import *
 from ._at import ArrayAt as ArrayAt
-from ._compile import compile as compile
-from ._compile import disable_compile as disable_compile
-from ._compile import enable_compile as enable_compile
+from ._compile import *
+from ._creation import *
 from ._custom import checkpoint as checkpoint
 from ._custom import custom_function as custom_function
-from ._device import Device as Device
-from ._device import DeviceType as DeviceType
-from ._device import Stream as Stream
-from ._device import StreamContext as StreamContext
-from ._device import StreamOrDevice as StreamOrDevice
-from ._device import ThreadLocalStream as ThreadLocalStream
-from ._device import clear_streams as clear_streams
-from ._device import cpu as cpu
-from ._device import default_device as default_device
-from ._device import default_stream as default_stream
-from ._device import device_count as device_count
-from ._device import device_info as device_info
-from ._device import gpu as gpu
-from ._device import is_available as is_available
-from ._device import new_stream as new_stream
-from ._device import new_thread_local_stream as new_thread_local_stream
-from ._device import new_thread_unsafe_stream as new_thread_unsafe_stream
-from ._device import set_default_device as set_default_device
-from ._device import set_default_stream as set_default_stream
-from ._device import stream as stream
-from ._device import synchronize as synchronize
-from ._dtype import Dtype as Dtype
-from ._dtype import DtypeCategory as DtypeCategory
-from ._dtype import bfloat16 as bfloat16
-from ._dtype import bool_ as bool_
-from ._dtype import can_cast as can_cast
-from ._dtype import complex64 as complex64
-from ._dtype import complexfloating as complexfloating
-from ._dtype import finfo as finfo
-from ._dtype import float16 as float16
-from ._dtype import float32 as float32
-from ._dtype import float64 as float64
-from ._dtype import floating as floating
-from ._dtype import generic as generic
-from ._dtype import iinfo as iinfo
-from ._dtype import inexact as inexact
-from ._dtype import int8 as int8
-from ._dtype import int16 as int16
-from ._dtype import int32 as int32
-from ._dtype import int64 as int64
-from ._dtype import integer as integer
-from ._dtype import isdtype as isdtype
-from ._dtype import issubdtype as issubdtype
-from ._dtype import number as number
-from ._dtype import result_type as result_type
-from ._dtype import signedinteger as signedinteger
-from ._dtype import uint8 as uint8
-from ._dtype import uint16 as uint16
-from ._dtype import uint32 as uint32
-from ._dtype import uint64 as uint64
-from ._dtype import unsignedinteger as unsignedinteger
-from ._export import FunctionExporter as FunctionExporter
-from ._export import export_function as export_function
-from ._export import export_to_dot as export_to_dot
-from ._export import exporter as exporter
-from ._export import import_function as import_function
-from ._io import load as load
-from ._io import save as save
-from ._io import save_gguf as save_gguf
-from ._io import save_safetensors as save_safetensors
-from ._io import savez as savez
-from ._io import savez_compressed as savez_compressed
-from ._memory import clear_cache as clear_cache
-from ._memory import get_active_memory as get_active_memory
-from ._memory import get_array_buffer_size as get_array_buffer_size
-from ._memory import get_cache_memory as get_cache_memory
-from ._memory import get_memory_limit as get_memory_limit
-from ._memory import get_peak_memory as get_peak_memory
-from ._memory import reset_peak_memory as reset_peak_memory
-from ._memory import set_cache_limit as set_cache_limit
-from ._memory import set_memory_limit as set_memory_limit
-from ._memory import set_wired_limit as set_wired_limit
-from ._ops import abs as abs
-from ._ops import acos as acos
-from ._ops import acosh as acosh
-from ._ops import add as add
-from ._ops import addmm as addmm
-from ._ops import all as all
-from ._ops import allclose as allclose
-from ._ops import any as any
-from ._ops import arange as arange
-from ._ops import arccos as arccos
-from ._ops import arccosh as arccosh
-from ._ops import arcsin as arcsin
-from ._ops import arcsinh as arcsinh
-from ._ops import arctan as arctan
-from ._ops import arctan2 as arctan2
-from ._ops import arctanh as arctanh
-from ._ops import argmax as argmax
-from ._ops import argmin as argmin
-from ._ops import argpartition as argpartition
-from ._ops import argsort as argsort
-from ._ops import array_equal as array_equal
-from ._ops import as_strided as as_strided
-from ._ops import asarray as asarray
-from ._ops import asin as asin
-from ._ops import asinh as asinh
-from ._ops import astype as astype
-from ._ops import atan as atan
-from ._ops import atan2 as atan2
-from ._ops import atanh as atanh
-from ._ops import atleast_1d as atleast_1d
-from ._ops import atleast_2d as atleast_2d
-from ._ops import atleast_3d as atleast_3d
-from ._ops import bartlett as bartlett
-from ._ops import bitwise_and as bitwise_and
-from ._ops import bitwise_invert as bitwise_invert
-from ._ops import bitwise_left_shift as bitwise_left_shift
-from ._ops import bitwise_or as bitwise_or
-from ._ops import bitwise_right_shift as bitwise_right_shift
-from ._ops import bitwise_xor as bitwise_xor
-from ._ops import blackman as blackman
-from ._ops import block_masked_mm as block_masked_mm
-from ._ops import broadcast_arrays as broadcast_arrays
-from ._ops import broadcast_shapes as broadcast_shapes
-from ._ops import broadcast_to as broadcast_to
-from ._ops import ceil as ceil
-from ._ops import clip as clip
-from ._ops import concat as concat
-from ._ops import concatenate as concatenate
-from ._ops import conj as conj
-from ._ops import conjugate as conjugate
-from ._ops import contiguous as contiguous
-from ._ops import conv1d as conv1d
-from ._ops import conv2d as conv2d
-from ._ops import conv3d as conv3d
-from ._ops import conv_general as conv_general
-from ._ops import conv_transpose1d as conv_transpose1d
-from ._ops import conv_transpose2d as conv_transpose2d
-from ._ops import conv_transpose3d as conv_transpose3d
-from ._ops import convolve as convolve
-from ._ops import cos as cos
-from ._ops import cosh as cosh
-from ._ops import count_nonzero as count_nonzero
-from ._ops import cummax as cummax
-from ._ops import cummin as cummin
-from ._ops import cumprod as cumprod
-from ._ops import cumsum as cumsum
-from ._ops import cumulative_prod as cumulative_prod
-from ._ops import cumulative_sum as cumulative_sum
-from ._ops import degrees as degrees
-from ._ops import dequantize as dequantize
-from ._ops import diag as diag
-from ._ops import diagonal as diagonal
-from ._ops import diff as diff
-from ._ops import divide as divide
-from ._ops import divmod as divmod
-from ._ops import einsum as einsum
-from ._ops import einsum_path as einsum_path
-from ._ops import empty as empty
-from ._ops import empty_like as empty_like
-from ._ops import equal as equal
-from ._ops import erf as erf
-from ._ops import erfinv as erfinv
-from ._ops import exp as exp
-from ._ops import expand_dims as expand_dims
-from ._ops import expm1 as expm1
-from ._ops import eye as eye
-from ._ops import flatten as flatten
-from ._ops import flip as flip
-from ._ops import floor as floor
-from ._ops import floor_divide as floor_divide
-from ._ops import from_dlpack as from_dlpack
-from ._ops import from_fp8 as from_fp8
-from ._ops import full as full
-from ._ops import full_like as full_like
-from ._ops import gather_mm as gather_mm
-from ._ops import gather_qmm as gather_qmm
-from ._ops import gather_qqmm as gather_qqmm
-from ._ops import greater as greater
-from ._ops import greater_equal as greater_equal
-from ._ops import hadamard_transform as hadamard_transform
-from ._ops import hamming as hamming
-from ._ops import hanning as hanning
-from ._ops import identity as identity
-from ._ops import imag as imag
-from ._ops import inner as inner
-from ._ops import isclose as isclose
-from ._ops import isfinite as isfinite
-from ._ops import isinf as isinf
-from ._ops import isnan as isnan
-from ._ops import isneginf as isneginf
-from ._ops import isposinf as isposinf
-from ._ops import kron as kron
-from ._ops import left_shift as left_shift
-from ._ops import less as less
-from ._ops import less_equal as less_equal
-from ._ops import linspace as linspace
-from ._ops import log as log
-from ._ops import log1p as log1p
-from ._ops import log2 as log2
-from ._ops import log10 as log10
-from ._ops import logaddexp as logaddexp
-from ._ops import logcumsumexp as logcumsumexp
-from ._ops import logical_and as logical_and
-from ._ops import logical_not as logical_not
-from ._ops import logical_or as logical_or
-from ._ops import logical_xor as logical_xor
-from ._ops import logsumexp as logsumexp
-from ._ops import matmul as matmul
-from ._ops import matrix_transpose as matrix_transpose
-from ._ops import max as max
-from ._ops import maximum as maximum
-from ._ops import mean as mean
-from ._ops import median as median
-from ._ops import meshgrid as meshgrid
-from ._ops import min as min
-from ._ops import minimum as minimum
-from ._ops import minmax as minmax
-from ._ops import moveaxis as moveaxis
-from ._ops import multiply as multiply
-from ._ops import nan_to_num as nan_to_num
-from ._ops import negative as negative
-from ._ops import not_equal as not_equal
-from ._ops import ones as ones
-from ._ops import ones_like as ones_like
-from ._ops import outer as outer
-from ._ops import pad as pad
-from ._ops import partition as partition
-from ._ops import permute_dims as permute_dims
-from ._ops import positive as positive
-from ._ops import pow as pow
-from ._ops import power as power
-from ._ops import prod as prod
-from ._ops import put_along_axis as put_along_axis
-from ._ops import qqmm as qqmm
-from ._ops import quantize as quantize
-from ._ops import quantized_matmul as quantized_matmul
-from ._ops import radians as radians
-from ._ops import real as real
-from ._ops import reciprocal as reciprocal
-from ._ops import remainder as remainder
-from ._ops import repeat as repeat
-from ._ops import reshape as reshape
-from ._ops import right_shift as right_shift
-from ._ops import roll as roll
-from ._ops import round as round
-from ._ops import rsqrt as rsqrt
-from ._ops import searchsorted as searchsorted
-from ._ops import segmented_mm as segmented_mm
-from ._ops import sigmoid as sigmoid
-from ._ops import sign as sign
-from ._ops import sin as sin
-from ._ops import sinh as sinh
-from ._ops import slice as slice
-from ._ops import slice_update as slice_update
-from ._ops import softmax as softmax
-from ._ops import sort as sort
-from ._ops import split as split
-from ._ops import sqrt as sqrt
-from ._ops import square as square
-from ._ops import squeeze as squeeze
-from ._ops import stack as stack
-from ._ops import std as std
-from ._ops import stop_gradient as stop_gradient
-from ._ops import subtract as subtract
-from ._ops import sum as sum
-from ._ops import swapaxes as swapaxes
-from ._ops import take as take
-from ._ops import take_along_axis as take_along_axis
-from ._ops import tan as tan
-from ._ops import tanh as tanh
-from ._ops import tensordot as tensordot
-from ._ops import tile as tile
-from ._ops import to_fp8 as to_fp8
-from ._ops import topk as topk
-from ._ops import trace as trace
-from ._ops import transpose as transpose
-from ._ops import tri as tri
-from ._ops import tril as tril
-from ._ops import triu as triu
-from ._ops import trunc as trunc
-from ._ops import unflatten as unflatten
-from ._ops import unique as unique
-from ._ops import unstack as unstack
-from ._ops import var as var
-from ._ops import vecdot as vecdot
-from ._ops import view as view
-from ._ops import where as where
-from ._ops import zeros as zeros
-from ._ops import zeros_like as zeros_like
-from ._printing import PrintOptions as PrintOptions
-from ._printing import _PrintOptionsContext as _PrintOptionsContext
-from ._printing import get_printoptions as get_printoptions
-from ._printing import printoptions as printoptions
-from ._printing import set_printoptions as set_printoptions
-from ._transforms import async_eval as async_eval
-from ._transforms import depends as depends
-from ._transforms import eval as eval
-from ._transforms import grad as grad
-from ._transforms import jvp as jvp
-from ._transforms import value_and_grad as value_and_grad
-from ._transforms import vjp as vjp
-from ._transforms import vmap as vmap
+from ._device import *
+from ._dtype import *
+from ._export import *
+from ._io import *
+from ._memory import *
+from ._numeric import *
+from ._printing import *
+from ._shapes import *
+from ._transforms import *
+from .generated.ops import *
 
 # The version of MLX whose mlx.core this stands for.
 __version__ = "0.32.4"
@@ -333,3 +45,10 @@ nan: float = _math.nan
 newaxis: None = None
 pi: float = _math.pi
 matrix_norm = linalg.norm
+
+# Operations under their other names.
+acos, acosh, asin, asinh, atan, atanh, atan2 = arccos, arccosh, arcsin, arcsinh, arctan, arctanh, arctan2
+bitwise_left_shift, bitwise_right_shift = left_shift, right_shift
+cumulative_prod, cumulative_sum = cumprod, cumsum
+empty, empty_like = zeros, zeros_like
+pow = power

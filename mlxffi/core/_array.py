@@ -15,6 +15,10 @@ from ._dtype import Dtype
 from ._methods import Methods
 from ._operators import Operators
 
+__all__ = [
+    "ArrayIterator", "ArrayLike", "array",
+]  # fmt: skip
+
 # The lowest priority of numpy, as mlx.core has it: operators of numpy's arrays answer for both.
 NUMPY_PRIORITY = -1000000.0
 

@@ -8,6 +8,10 @@ from .._errors import ArgumentError
 from . import _device, _dtype
 from ._dtype import Dtype
 
+__all__ = [
+    "DLPackCompatible", "__array_namespace_info__", "list_or_scalar", "scalar",
+]  # fmt: skip
+
 scalar: TypeAlias = "int | float | bool | complex"
 list_or_scalar: TypeAlias = "scalar | list[Any]"
 

@@ -17,6 +17,10 @@ from ._array import array
 from ._binding import abi, native
 from ._transforms import FORWARDED_DOC, Transformed
 
+__all__ = [
+    "compile", "disable_compile", "enable_compile",
+]  # fmt: skip
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError, OperationError, RangeError
 from . import _dtype
-from ._binding import abi, native
+from ._binding import abi, native, operation
 from ._device import cpu
 from ._dtype import LETTERS, Dtype
 
@@ -57,6 +57,11 @@ def from_value(value: Any, dtype: Dtype | None = None) -> array:
 # --- numbers ---
 
 
+def _places(value: Any, dtype: Dtype | None = None, copy: None = None) -> None:
+    """The parameters of `from_number` as C reads them."""
+
+
+@operation("asarray", _places)
 def from_number(value: Any, dtype: Dtype | None = None) -> array:
     """A new array for one number."""
     if type(value) is int:

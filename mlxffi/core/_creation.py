@@ -16,6 +16,11 @@ from ._device import StreamOrDevice
 from ._dtype import Dtype, float32
 from ._marshal import integers, require_array
 
+__all__ = [
+    "arange", "asarray", "broadcast_shapes", "eye", "from_dlpack", "full", "full_like", "linspace", "ones_like",
+    "tri", "zeros_like",
+]  # fmt: skip
+
 # --- ranges ---
 
 
@@ -86,7 +91,6 @@ def _range_dtype(numbers: Sequence[int | float]) -> Dtype:
     return _dtype.int32 if all(-(2**31) <= number < 2**31 for number in numbers) else _dtype.int64
 
 
-@operation("linspace")
 def linspace(
     start: Any,
     stop: Any,
@@ -121,19 +125,16 @@ def full_like(a: array, vals: ArrayLike, dtype: Dtype | None = None, *, stream: 
     return abi.full_like(a, as_array(vals), require_array(a, "a").dtype if dtype is None else dtype, stream)
 
 
-@operation("zeros_like")
 def zeros_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
     """Zeros in the shape of `a`; `dtype` None takes that of `a`."""
     return abi.zeros_like(a, stream) if dtype is None else abi.zeros_like_dtype(a, dtype, stream)
 
 
-@operation("ones_like")
 def ones_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
     """Ones in the shape of `a`; `dtype` None takes that of `a`."""
     return abi.ones_like(a, stream) if dtype is None else abi.ones_like_dtype(a, dtype, stream)
 
 
-@operation("eye")
 def eye(
     n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = float32, *, stream: StreamOrDevice = None
 ) -> array:
@@ -141,7 +142,6 @@ def eye(
     return abi.eye(n, n if m is None else m, k, float32 if dtype is None else dtype, stream)
 
 
-@operation("tri")
 def tri(
     n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = None, *, stream: StreamOrDevice = None
 ) -> array:

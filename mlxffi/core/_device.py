@@ -14,6 +14,13 @@ from .generated.device import device_count as device_count
 from .generated.device import is_available as is_available
 from .generated.device import set_default_device as set_default_device
 
+__all__ = [
+    "Device", "DeviceType", "Stream", "StreamContext", "StreamOrDevice", "ThreadLocalStream", "clear_streams",
+    "cpu", "default_device", "default_stream", "device_count", "device_info", "gpu", "is_available", "new_stream",
+    "new_thread_local_stream", "new_thread_unsafe_stream", "set_default_device", "set_default_stream", "stream",
+    "synchronize",
+]  # fmt: skip
+
 
 class DeviceType(enum.Enum):
     """A kind of device."""

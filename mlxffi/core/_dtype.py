@@ -13,6 +13,39 @@ from ._binding import native
 if TYPE_CHECKING:
     from ._array import array
 
+__all__ = [
+    "Dtype",
+    "DtypeCategory",
+    "bfloat16",
+    "bool_",
+    "can_cast",
+    "complex64",
+    "complexfloating",
+    "finfo",
+    "float16",
+    "float32",
+    "float64",
+    "floating",
+    "generic",
+    "iinfo",
+    "inexact",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "integer",
+    "isdtype",
+    "issubdtype",
+    "number",
+    "result_type",
+    "signedinteger",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "unsignedinteger",
+]  # fmt: skip
+
 
 class Dtype:
     """The type of an array's elements: `size` in bytes. There is one object for each, compared and hashed as such."""

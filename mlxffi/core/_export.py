@@ -15,7 +15,10 @@ from ._array import array
 from ._binding import abi, native
 from ._dtype import DTYPES
 
-__all__ = ["FunctionExporter", "export_function", "export_to_dot", "exporter", "import_function"]
+__all__ = [
+    "FunctionExporter", "export_function", "export_to_dot", "exporter", "import_function",
+]  # fmt: skip
+
 
 
 def _inputs(function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[list[array], dict[str, array]]:

@@ -17,7 +17,10 @@ from ._array import array
 from ._binding import abi, native
 from ._device import StreamOrDevice
 
-__all__ = ["load", "save", "save_gguf", "save_safetensors", "savez", "savez_compressed"]
+__all__ = [
+    "load", "save", "save_gguf", "save_safetensors", "savez", "savez_compressed",
+]  # fmt: skip
+
 
 File: TypeAlias = "BinaryIO | str | Path"
 

@@ -17,6 +17,11 @@ from .generated.memory import set_cache_limit as set_cache_limit
 from .generated.memory import set_memory_limit as set_memory_limit
 from .generated.memory import set_wired_limit as set_wired_limit
 
+__all__ = [
+    "clear_cache", "get_active_memory", "get_array_buffer_size", "get_cache_memory", "get_memory_limit",
+    "get_peak_memory", "reset_peak_memory", "set_cache_limit", "set_memory_limit", "set_wired_limit",
+]  # fmt: skip
+
 
 def get_array_buffer_size(*args: Any) -> int:
     """The bytes of the buffers behind the arrays in trees, each buffer counted once.

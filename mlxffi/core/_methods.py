@@ -97,7 +97,6 @@ class Methods(native.ArrayOwner):
         """It with its last two axes exchanged."""
         return abi.matrix_transpose(self)
 
-    @operation("split")
     def split(
         self, indices_or_sections: int | tuple[int, ...], axis: int = 0, *, stream: StreamOrDevice = None
     ) -> list[array]:
@@ -142,7 +141,6 @@ class Methods(native.ArrayOwner):
 
     # --- reductions ---
 
-    @operation("std method")
     def std(
         self,
         axis: Axes = None,
@@ -155,7 +153,6 @@ class Methods(native.ArrayOwner):
         """Standard deviations over some axes; `correction`, where given, stands for `ddof`."""
         return ops.std(self, axis, keepdims, ddof if correction is None else correction, stream=stream)  # type: ignore[arg-type]
 
-    @operation("var method")
     def var(
         self,
         axis: Axes = None,

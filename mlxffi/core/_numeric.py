@@ -15,6 +15,11 @@ from ._dtype import Dtype
 from ._marshal import integers, require_array
 from .generated import ops
 
+__all__ = [
+    "clip", "conj", "conv_general", "convolve", "cummax", "cummin", "cumprod", "cumsum", "einsum", "einsum_path",
+    "logcumsumexp", "median", "positive", "tensordot", "trace", "where",
+]  # fmt: skip
+
 # --- choices ---
 
 
@@ -155,7 +160,6 @@ def logcumsumexp(
 # --- reductions ---
 
 
-@operation("median")
 def median(
     a: array,
     /,
@@ -169,7 +173,6 @@ def median(
     return abi.median(a, axes, keepdims, stream)
 
 
-@operation("trace")
 def trace(
     a: array,
     /,
@@ -196,7 +199,6 @@ def positive(a: array, /, *, stream: StreamOrDevice = None) -> array:
 # --- sums of products ---
 
 
-@operation("tensordot")
 def tensordot(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, stream: StreamOrDevice = None) -> array:
     """The sums of the products of two arrays over axes.
 
@@ -211,13 +213,11 @@ def tensordot(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, str
     return abi.tensordot(a, b, first, second, stream)
 
 
-@operation("einsum")
 def einsum(subscripts: str, *operands: Any, stream: StreamOrDevice = None) -> array:
     """The sum of products that subscripts such as "ij,jk->ik" describe."""
     return abi.einsum(subscripts, [as_array(value) for value in operands], stream)
 
 
-@operation("einsum_path")
 def einsum_path(subscripts: str, *operands: Any) -> Any:
     """In which order `einsum` contracts operands: a list of tuples of positions, and a summary to print."""
     numbers, summary = abi.einsum_path(subscripts, [as_array(value) for value in operands])

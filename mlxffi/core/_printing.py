@@ -14,6 +14,10 @@ from ._dtype import int32
 if TYPE_CHECKING:
     from ._array import array
 
+__all__ = [
+    "PrintOptions", "_PrintOptionsContext", "get_printoptions", "printoptions", "set_printoptions",
+]  # fmt: skip
+
 # Of an axis with more elements than twice EDGE the first and last EDGE are shown.
 EDGE = 3
 PREFIX = "array("

@@ -14,6 +14,12 @@ from ._device import StreamOrDevice
 from ._marshal import integers, many, require_array, sizes
 from .generated import ops
 
+__all__ = [
+    "as_strided", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "concat", "expand_dims", "meshgrid",
+    "pad", "permute_dims", "put_along_axis", "roll", "slice", "slice_update", "split", "take", "take_along_axis",
+    "transpose", "unique",
+]  # fmt: skip
+
 # --- axes ---
 
 
@@ -85,7 +91,6 @@ def _row_major(shape: Sequence[int]) -> list[int]:
 # --- parts ---
 
 
-@operation("split")
 def split(a: array, /, indices_or_sections: Any, axis: int = 0, *, stream: StreamOrDevice = None) -> list[array]:
     """The parts of `a` along an axis: so many equal ones, or those between indices."""
     if many(indices_or_sections):
@@ -119,7 +124,6 @@ def _take_one(a: array, index: Any, axis: int | None, stream: StreamOrDevice) ->
     return abi.squeeze_axis(abi.slice(a, start, stop, strides, stream), axis, stream)
 
 
-@operation("take_along_axis")
 def take_along_axis(a: array, /, indices: array, axis: int | None = -1, *, stream: StreamOrDevice = None) -> array:
     """The elements of `a` at indices along an axis, row by row; of all of `a` in row order where `axis` is None."""
     if axis is None:
@@ -127,7 +131,6 @@ def take_along_axis(a: array, /, indices: array, axis: int | None = -1, *, strea
     return abi.take_along_axis(a, indices, axis, stream)
 
 
-@operation("put_along_axis")
 def put_along_axis(
     a: array,
     /,
@@ -144,7 +147,6 @@ def put_along_axis(
     return abi.reshape(put, a.shape, stream)
 
 
-@operation("slice")
 def slice(
     a: array,
     start_indices: array,
@@ -157,7 +159,6 @@ def slice(
     return abi.slice_dynamic(a, start_indices, axes, slice_size, stream)
 
 
-@operation("slice_update")
 def slice_update(
     a: array, update: array, start_indices: array, axes: Sequence[int], *, stream: StreamOrDevice = None
 ) -> array:
@@ -197,7 +198,6 @@ def broadcast_arrays(*arrays: Any, stream: StreamOrDevice = None) -> list[array]
     return abi.broadcast_arrays([as_array(value) for value in arrays], stream)
 
 
-@operation("meshgrid")
 def meshgrid(
     *arrays: Any, sparse: Any = False, indexing: Any = "xy", stream: StreamOrDevice = None
 ) -> tuple[array, ...]:

@@ -19,6 +19,10 @@ from ._evaluation import async_eval as async_eval
 from ._evaluation import depends as depends
 from ._evaluation import eval as eval
 
+__all__ = [
+    "async_eval", "depends", "eval", "grad", "jvp", "value_and_grad", "vjp", "vmap",
+]  # fmt: skip
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

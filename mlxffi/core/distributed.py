@@ -7,14 +7,8 @@ from typing import Any
 
 from .._errors import ArgumentError, OperationError
 from ._binding import abi, native
-from .generated.distributed import all_gather as all_gather
+from .generated.distributed import *  # noqa: F403
 from .generated.distributed import all_max as all_max
-from .generated.distributed import all_min as all_min
-from .generated.distributed import all_sum as all_sum
-from .generated.distributed import recv as recv
-from .generated.distributed import recv_like as recv_like
-from .generated.distributed import send as send
-from .generated.distributed import sum_scatter as sum_scatter
 
 BACKENDS = ("any", "mpi", "nccl", "jaccl", "ring")
 

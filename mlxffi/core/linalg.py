@@ -5,28 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ._array import array
-from ._binding import abi, operation
+from ._binding import abi
 from ._device import StreamOrDevice
-from .generated.linalg import cholesky as cholesky
+from .generated.linalg import *  # noqa: F403
 from .generated.linalg import cholesky_inv as cholesky_inv
-from .generated.linalg import cross as cross
-from .generated.linalg import det as det
-from .generated.linalg import eig as eig
-from .generated.linalg import eigh as eigh
-from .generated.linalg import eigvals as eigvals
-from .generated.linalg import eigvalsh as eigvalsh
-from .generated.linalg import inv as inv
-from .generated.linalg import lu as lu
-from .generated.linalg import lu_factor as lu_factor
-from .generated.linalg import pinv as pinv
-from .generated.linalg import qr as qr
-from .generated.linalg import slogdet as slogdet
-from .generated.linalg import solve as solve
-from .generated.linalg import solve_triangular as solve_triangular
-from .generated.linalg import tri_inv as tri_inv
 
 
-@operation("linalg_norm")
 def norm(
     a: array,
     /,

@@ -69,7 +69,18 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
 def _module(name: str, made: list[CoreFunction], banner: str) -> str:
     body = "\n\n\n".join(function.text() for function in made)
     about = f'"""The regular functions of mlxffi.core over mlx/c/{name}.h.\n\n{banner}\n"""'
-    return f"{about}\n\nfrom __future__ import annotations\n\n{_imports(body)}\n\n\n{body}\n"
+    return f"{about}\n\nfrom __future__ import annotations\n\n{_imports(body)}\n\n{_all(made)}\n\n\n{body}\n"
+
+
+def _all(made: list[CoreFunction]) -> str:
+    ordered = sorted((function.name for function in made), key=_natural)
+    names = textwrap.fill(", ".join(f'"{name}"' for name in ordered), WIDTH - 8)
+    return f"__all__ = [\n{textwrap.indent(names, '    ')},\n]  # fmt: skip"
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Numbers in a name count as such."""
+    return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _imports(body: str) -> str:

@@ -91,12 +91,9 @@ def test_arguments_may_change_while_they_are_read(name):
         grow(b)
         arrays[:] = arrays[:1]
 
-    try:
-        result = CALLS[name](a, Mutating(change), arrays)
-    except (TypeError, ValueError, IndexError, OverflowError, RuntimeError) as error:
-        assert str(error)
-    else:
-        mx.eval(result, a, b)
+    # Some of these arguments are refused.
+    with contextlib.suppress(TypeError, ValueError, IndexError, OverflowError, RuntimeError):
+        mx.eval(CALLS[name](a, Mutating(change), arrays), a, b)
     assert a.shape in ((2, 3), (5, 7))
 
 

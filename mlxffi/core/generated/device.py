@@ -12,6 +12,10 @@ from .._binding import abi, operation
 if TYPE_CHECKING:
     from .._device import Device, DeviceType
 
+__all__ = [
+    "default_device", "device_count", "is_available", "set_default_device",
+]  # fmt: skip
+
 
 @operation("get_default_device")
 def default_device() -> Device:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .._dtype import Dtype
     from ..distributed import Group
 
+__all__ = [
+    "all_gather", "all_max", "all_min", "all_sum", "recv", "recv_like", "send", "sum_scatter",
+]  # fmt: skip
+
 
 @operation("distributed_all_gather")
 def all_gather(x: ArrayLike, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:

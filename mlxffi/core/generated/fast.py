@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from .._array import array
     from .._device import StreamOrDevice
 
+__all__ = [
+    "gated_delta_update", "layer_norm",
+]  # fmt: skip
+
 
 @operation("fast_layer_norm")
 def layer_norm(

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from .._array import array
     from .._device import StreamOrDevice
 
+__all__ = [
+    "fftfreq", "rfftfreq",
+]  # fmt: skip
+
 
 @operation("fft_fftfreq")
 def fftfreq(n: int, d: float = 1.0, stream: StreamOrDevice = None) -> array:

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from .._array import array
     from .._device import StreamOrDevice
 
+__all__ = [
+    "cholesky", "cholesky_inv", "cross", "det", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lu", "lu_factor",
+    "pinv", "qr", "slogdet", "solve", "solve_triangular", "tri_inv",
+]  # fmt: skip
+
 
 @operation("linalg_cholesky")
 def cholesky(a: array, upper: bool = False, *, stream: StreamOrDevice = None) -> array:

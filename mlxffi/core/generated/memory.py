@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from .._binding import abi, operation
 
+__all__ = [
+    "clear_cache", "get_active_memory", "get_cache_memory", "get_memory_limit", "get_peak_memory",
+    "reset_peak_memory", "set_cache_limit", "set_memory_limit", "set_wired_limit",
+]  # fmt: skip
+
 
 @operation("clear_cache")
 def clear_cache() -> None:

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from .._binding import abi, operation
 
+__all__ = [
+    "is_available",
+]  # fmt: skip
+
 
 @operation("metal_is_available")
 def is_available() -> bool:

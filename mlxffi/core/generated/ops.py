@@ -18,6 +18,25 @@ if TYPE_CHECKING:
     from .._device import StreamOrDevice
     from .._dtype import Dtype
 
+__all__ = [
+    "abs", "add", "addmm", "all", "allclose", "any", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
+    "arctanh", "argmax", "argmin", "argpartition", "argsort", "array_equal", "astype", "bartlett", "bitwise_and",
+    "bitwise_invert", "bitwise_or", "bitwise_xor", "blackman", "block_masked_mm", "broadcast_to", "ceil",
+    "concatenate", "conjugate", "contiguous", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "cos", "cosh", "count_nonzero", "degrees", "dequantize", "diag", "diagonal", "diff",
+    "divide", "divmod", "equal", "erf", "erfinv", "exp", "expm1", "flatten", "flip", "floor", "floor_divide",
+    "from_fp8", "gather_mm", "gather_qmm", "gather_qqmm", "greater", "greater_equal", "hadamard_transform",
+    "hamming", "hanning", "identity", "imag", "inner", "isclose", "isfinite", "isinf", "isnan", "isneginf",
+    "isposinf", "kron", "left_shift", "less", "less_equal", "log", "log1p", "log2", "log10", "logaddexp",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "matmul", "matrix_transpose", "max",
+    "maximum", "mean", "min", "minimum", "minmax", "moveaxis", "multiply", "nan_to_num", "negative", "not_equal",
+    "ones", "outer", "partition", "power", "prod", "qqmm", "quantize", "quantized_matmul", "radians", "real",
+    "reciprocal", "remainder", "repeat", "reshape", "right_shift", "round", "rsqrt", "searchsorted", "segmented_mm",
+    "sigmoid", "sign", "sin", "sinh", "softmax", "sort", "sqrt", "square", "squeeze", "stack", "std",
+    "stop_gradient", "subtract", "sum", "swapaxes", "tan", "tanh", "tile", "to_fp8", "topk", "tril", "triu",
+    "trunc", "unflatten", "unstack", "var", "vecdot", "view", "zeros",
+]  # fmt: skip
+
 
 @operation("abs")
 def abs(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from .._array import array
     from .._device import StreamOrDevice
 
+__all__ = [
+    "key", "split",
+]  # fmt: skip
+
 
 @operation("random_key")
 def key(seed: int) -> array:

@@ -53,6 +53,29 @@ static PyObject *configure(PyObject *module, PyObject *arguments, PyObject *name
   Py_RETURN_NONE;
 }
 
+/* --- what is looked up in it --- */
+
+PyObject *dtype_object(int number) {
+  return Py_NewRef(PyTuple_GetItem(told.dtypes, number));
+}
+
+int read_dtype(PyObject *object) {
+  for (int number = 0; told.dtypes && number < DTYPES; number++) {
+    if (PyTuple_GetItem(told.dtypes, number) == object) {
+      return number;
+    }
+  }
+  return -1;
+}
+
+int device_type_of(PyObject *object) {
+  return object == told.cpu ? 0 : object == told.gpu ? 1 : -1;
+}
+
+PyObject *device_type_object(int type) {
+  return Py_NewRef(type == 0 ? told.cpu : told.gpu);
+}
+
 static PyMethodDef functions[] = {
   {"configure", (PyCFunction)(void (*)(void))configure, METH_VARARGS | METH_KEYWORDS, "Tell the classes and functions that C needs."},
   {NULL, NULL, 0, NULL},

@@ -33,4 +33,13 @@ extern Configuration told;
 
 bool init_configuration(PyObject *module);
 
+PyObject *dtype_object(int number);
+
+/* The number of a Dtype; -1 for anything else. */
+int read_dtype(PyObject *object);
+
+/* The number of a DeviceType in the C enum; -1 for anything else. */
+int device_type_of(PyObject *object);
+PyObject *device_type_object(int type);
+
 #endif

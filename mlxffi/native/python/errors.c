@@ -29,3 +29,34 @@ void raise_last_error(void) {
 void raise_empty(void) {
   raise_error(MLXFFI_ERROR_INVALID_ARGUMENT, "the array was never given a value: array.__init__ has not run");
 }
+
+/* --- exceptions on their way through C++ --- */
+
+static _Thread_local PyObject *kept;
+
+void forget_exception(void) {
+  Py_CLEAR(kept);
+}
+
+void keep_exception(void) {
+  PyObject *type, *value, *traceback;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  if (traceback) {
+    PyException_SetTraceback(value, traceback);
+  }
+  Py_XDECREF(type);
+  Py_XDECREF(traceback);
+  forget_exception();
+  kept = value;
+}
+
+void raise_failure(void) {
+  PyObject *value = kept;
+  kept = NULL;
+  /* Where a callback failed, this takes the error away that C++ made of it. */
+  raise_last_error();
+  if (value) {
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(value)), value, PyException_GetTraceback(value));
+  }
+}

@@ -1,21 +1,33 @@
 /* The module mlxffi._native: what mlxffi.core stands on. */
 
-#include "native.h"
+#include "dispatch/conversions.h"
+
+/* By hand, and those in generated/. */
+extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], fft_rows[], creation_rows[],
+  value_rows[], literal_rows[], update_rows[], exchange_rows[];
+extern const AbiRow abi_rows[];
+
+static const Row *const tables[] = {
+  generated_rows, operator_rows, shape_rows,  numeric_rows,  fft_rows, creation_rows,
+  value_rows,     literal_rows,  update_rows, exchange_rows, NULL,
+};
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "Arrays, operations and transforms of mlxffi.core over libmlxc.", -1, NULL, NULL, NULL, NULL, NULL};
 
 static bool (*const parts[])(PyObject *module) = {
-  init_configuration, init_arrays,     init_parts, init_devices, init_handles, init_contexts,
-  init_exchange,      init_operations, init_rows,  init_trees,   init_closures, init_transforms,
+  init_configuration, init_arrays, init_parts, init_devices,  init_handles,
+  init_contexts,      init_trees,  init_closures, init_transforms, init_exchange,
 };
 
 PyMODINIT_FUNC PyInit__native(void) {
-  PyObject *made = PyModule_Create(&definition);
-  for (size_t i = 0; made && i < sizeof parts / sizeof *parts; i++) {
-    if (!parts[i](made)) {
-      Py_CLEAR(made);
-    }
-  }
   mlx_set_error_handler(mlxffi_ignore_errors, NULL, NULL);
+  PyObject *made = PyModule_Create(&definition);
+  bool done = made && init_operations(made, tables) && init_abi(made, abi_rows);
+  for (size_t i = 0; done && i < sizeof parts / sizeof *parts; i++) {
+    done = parts[i](made);
+  }
+  if (!done) {
+    Py_CLEAR(made);
+  }
   return made;
 }

@@ -25,6 +25,12 @@ void raise_last_error(void);
 /* An error of a kind that is ours. */
 void raise_error(mlxffi_error_kind kind, const char *text);
 
+/* What a callback raised on its way through C++: kept for the thread, then raised (else the thread's last error), or
+ * forgotten. */
+void keep_exception(void);
+void raise_failure(void);
+void forget_exception(void);
+
 /* The use of an array that was never given a value. */
 void raise_empty(void);
 
@@ -38,6 +44,8 @@ typedef struct {
 
 /* The base of all classes of arrays. */
 extern PyObject *owner_class;
+
+bool is_array(PyObject *object); /* of exactly the class of arrays */
 
 bool init_arrays(PyObject *module);
 
@@ -109,28 +117,49 @@ bool part_array(PyObject *object, PyObject **array);
 bool read_part(PyObject *object, PyObject **array, PyObject **key);
 PyObject *new_part(PyObject *array, PyObject *key);
 
+/* --- objects/device.c --- */
+
+/* What a Stream owns; NULL for anything else. */
+void *stream_of(PyObject *object);
+/* A Device's, which it keeps; an empty one for anything else. */
+mlx_device device_of(PyObject *object);
+/* The type, in the C enum, and index of a Device or DeviceType; false for anything else. */
+bool device_place(PyObject *object, int *type, int *index);
+/* Objects that own what C has just made; an empty one stands for an error, which is raised. */
+PyObject *new_device(mlx_device device);
+PyObject *new_stream(mlx_stream stream);
+
+/* What the Handle of a Group owns; NULL, without an exception, for anything else. */
+void *group_of(PyObject *object);
+/* A Device's, or a new one (`made`) of a DeviceType; false for anything else. */
+bool read_device(mlx_device *device, bool *made, PyObject *object);
+
+/* --- objects/results.c: what C has made, which is given up --- */
+
+PyObject *listed(mlx_vector_array made);
+PyObject *tupled(mlx_vector_array made);
+PyObject *pair(mlx_array first, mlx_array second);
+PyObject *text_of(mlx_string made);
+PyObject *texts_of(mlx_vector_string made);
+PyObject *ints_in(mlx_vector_int made);
+PyObject *arrays_by_name(mlx_map_string_to_array made);
+PyObject *texts_by_name(mlx_map_string_to_string made);
+PyObject *none_after(int failed);
+/* NULL, after the exception for the failure of a call: that of a callback, or the thread's last error. */
+PyObject *failed_call(void);
+
+/* A dict of the arrays in a map, which stays the caller's. */
+PyObject *named_arrays(mlx_map_string_to_array map);
+
 /* --- objects/ --- */
 
 bool init_devices(PyObject *module);
 bool init_handles(PyObject *module);
 bool init_contexts(PyObject *module);
 
-/* --- dispatch/operation.c --- */
-
-bool init_operations(PyObject *module);
-
 /* --- convert/exchange.c --- */
 
 bool init_exchange(PyObject *module);
-
-/* --- dispatch/results.c --- */
-
-/* A dict of the arrays in a map, which stays the caller's. */
-PyObject *named_arrays(mlx_map_string_to_array map);
-
-/* --- dispatch/abi.c --- */
-
-bool init_rows(PyObject *module);
 
 /* --- transforms/trees.c --- */
 
@@ -171,10 +200,6 @@ mlx_closure traced_closure(void);
 /* A call from Python that keeps the GIL and may run callbacks stands between these two. */
 void begin_call(void);
 void end_call(void);
-
-/* Raises what a callback raised, else the thread's last error; or forgets it. */
-void raise_failure(void);
-void forget_exception(void);
 
 /* --- transforms/transforms.callbacks.c --- */
 

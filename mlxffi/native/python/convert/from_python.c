@@ -7,7 +7,7 @@
 
 #include "convert/from_python.h"
 #include "dispatch/operation.h"
-#include "convert/scalar_promotion.h"
+#include "dispatch/scalar_promotion.h"
 
 #include <string.h>
 

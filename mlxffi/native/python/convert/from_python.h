@@ -1,7 +1,7 @@
 /* What from_python.c reads arrays from: numbers, and the buffers of other libraries. */
 
-#ifndef MLXFFI_LITERALS_H
-#define MLXFFI_LITERALS_H
+#ifndef MLXFFI_FROM_PYTHON_H
+#define MLXFFI_FROM_PYTHON_H
 
 #include "dispatch/operation.h"
 

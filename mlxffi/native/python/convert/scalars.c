@@ -1,7 +1,7 @@
 /* Elements of arrays from Python's numbers and from buffers (see from_python.h). */
 
 #include "convert/from_python.h"
-#include "convert/scalar_promotion.h"
+#include "dispatch/scalar_promotion.h"
 
 #include <string.h>
 

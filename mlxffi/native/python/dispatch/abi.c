@@ -88,9 +88,9 @@ static bool add_row(PyObject *module, const AbiRow *row, PyMethodDef *method) {
   return added;
 }
 
-bool init_rows(PyObject *module) {
+bool init_abi(PyObject *module, const AbiRow *rows) {
   size_t count = 0;
-  while (abi_rows[count].row.name) {
+  while (rows[count].row.name) {
     count++;
   }
   static PyMethodDef *methods; /* as long as the process */
@@ -98,7 +98,7 @@ bool init_rows(PyObject *module) {
   PyObject *abi = methods ? PyModule_New("mlxffi._native.abi") : NULL;
   bool added = abi != NULL;
   for (size_t i = 0; i < count && added; i++) {
-    added = add_row(abi, &abi_rows[i], &methods[i]);
+    added = add_row(abi, &rows[i], &methods[i]);
   }
   return added && PyModule_AddObject(module, "abi", abi) == 0;
 }

@@ -1,17 +1,9 @@
 /* The arguments of operations as C reads them, and their results as Python takes them (see operation.h). */
 
 #include "dispatch/operation.h"
-#include "convert/scalar_promotion.h"
+#include "dispatch/scalar_promotion.h"
 
 #include <string.h>
-
-bool is_array(PyObject *object) {
-  return (PyObject *)Py_TYPE(object) == told.array;
-}
-
-PyObject *dtype_object(int number) {
-  return Py_NewRef(PyTuple_GetItem(told.dtypes, number));
-}
 
 /* --- numbers --- */
 
@@ -101,15 +93,6 @@ bool spread(Value *value, int count) {
   return true;
 }
 
-int read_dtype(PyObject *object) {
-  for (int number = 0; told.dtypes && number < DTYPES; number++) {
-    if (PyTuple_GetItem(told.dtypes, number) == object) {
-      return number;
-    }
-  }
-  return -1;
-}
-
 bool is_inexact(mlx_array array) {
   switch (mlx_array_dtype(array)) {
     case MLX_FLOAT16:
@@ -124,25 +107,6 @@ bool is_inexact(mlx_array array) {
 }
 
 /* --- streams --- */
-
-int device_type_of(PyObject *object) {
-  return object == told.cpu ? MLX_CPU : object == told.gpu ? MLX_GPU : -1;
-}
-
-PyObject *device_type_object(int type) {
-  return Py_NewRef(type == MLX_CPU ? told.cpu : told.gpu);
-}
-
-bool read_device(mlx_device *device, bool *made, PyObject *object) {
-  int type = device_type_of(object);
-  *made = type >= 0;
-  if (*made) {
-    *device = mlx_device_new_type((mlx_device_type)type, 0);
-  } else {
-    *device = device_of(object);
-  }
-  return device->ctx != NULL;
-}
 
 static bool read_stream(Value *value, PyObject *object) {
   value->stream = (mlx_stream){0};

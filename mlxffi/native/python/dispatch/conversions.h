@@ -10,8 +10,8 @@ typedef struct {
   const char *parameters; /* their names, between commas */
 } AbiRow;
 
-/* All of them: generated/abi.c. */
-extern const AbiRow abi_rows[];
+/* The module `abi` of functions over rows, the last of which has no name. */
+bool init_abi(PyObject *module, const AbiRow *rows);
 
 /* Reads the argument for a parameter of a row; false after an exception that says what was expected. Either way the value
  * is to be freed. */

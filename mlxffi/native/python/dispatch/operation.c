@@ -214,12 +214,8 @@ static PyTypeObject *operation_class;
 
 /* --- from functions --- */
 
-static const Row *const tables[] = {
-  generated_rows, operator_rows, shape_rows, numeric_rows, fft_rows,
-  creation_rows, value_rows, literal_rows, update_rows,
-  exchange_rows,
-  NULL,
-};
+/* Told by module.c, which stands above them all. */
+static const Row *const *tables;
 
 static const Row *row_named(const char *name) {
   for (int table = 0; tables[table]; table++) {
@@ -300,8 +296,8 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
   }
   const Row *row = row_named(name);
   if (!row) {
-    Py_INCREF(function);
-    return function;
+    PyErr_Format(PyExc_ValueError, "operation %s: C has no row for it", name);
+    return NULL;
   }
   PyObject *made = PyType_GenericAlloc(operation_class, 0);
   if (made) {
@@ -322,7 +318,8 @@ static PyMethodDef functions[] = {
   {NULL, NULL, 0, NULL},
 };
 
-bool init_operations(PyObject *module) {
+bool init_operations(PyObject *module, const Row *const *all) {
+  tables = all;
   PyObject *types = PyImport_ImportModule("types");
   method_class = types ? PyObject_GetAttrString(types, "MethodType") : NULL;
   Py_XDECREF(types);

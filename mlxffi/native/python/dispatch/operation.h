@@ -55,32 +55,6 @@ typedef struct {
   PyObject *(*call)(Value *values);
 } Row;
 
-/* The operations: generated/operations.c, and ops/ and others for what is not regular. */
-extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], fft_rows[], creation_rows[],
-  value_rows[], literal_rows[], update_rows[], exchange_rows[];
-
-/* --- the classes and objects that arguments are compared with --- */
-
-bool is_array(PyObject *object); /* of exactly that class */
-PyObject *dtype_object(int number);
-
-/* --- objects/device.c --- */
-
-/* What a Stream owns; NULL for anything else. */
-void *stream_of(PyObject *object);
-/* A Device's, which it keeps; an empty one for anything else. */
-mlx_device device_of(PyObject *object);
-/* The type, in the C enum, and index of a Device or DeviceType; false for anything else. */
-bool device_place(PyObject *object, int *type, int *index);
-/* Objects that own what C has just made; an empty one stands for an error, which is raised. */
-PyObject *new_device(mlx_device device);
-PyObject *new_stream(mlx_stream stream);
-
-/* --- objects/stream_context.c and objects/handle.c --- */
-
-/* What the Handle of a Group owns; NULL, without an exception, for anything else. */
-void *group_of(PyObject *object);
-
 /* --- what arguments are, and what results become --- */
 
 /* False, without an exception, for what is not read as it lies. */
@@ -94,15 +68,8 @@ bool read_int64(int64_t *target, PyObject *object);
 int read_ints(int *target, PyObject *sequence);
 /* An array, or a number in the dtype that it takes beside one: a new handle; false, without an exception, for else. */
 bool number_beside(mlx_array *made, mlx_array array, PyObject *object);
-/* The number of a DeviceType in the C enum; -1 for anything else. */
-int device_type_of(PyObject *object);
-PyObject *device_type_object(int type);
-/* A Device's, or a new one (`made`) of a DeviceType; false for anything else. */
-bool read_device(mlx_device *device, bool *made, PyObject *object);
 /* Whether its elements are floating point or complex. */
 bool is_inexact(mlx_array array);
-/* The number of a Dtype; -1 for anything else. */
-int read_dtype(PyObject *object);
 /* How many ints a parameter got, one or several. */
 size_t ints_of(const Value *value);
 /* One int for all of `count`, or as many; false for another number of them. */
@@ -117,18 +84,10 @@ int read_rest(int *target, const Value *rest);
 /* An array gets a handle of its own, for a call that gives up the GIL. */
 bool own(Value *value);
 
-PyObject *listed(mlx_vector_array made);
-PyObject *tupled(mlx_vector_array made);
-PyObject *pair(mlx_array first, mlx_array second);
-PyObject *text_of(mlx_string made);
-PyObject *texts_of(mlx_vector_string made);
-PyObject *ints_in(mlx_vector_int made);
-PyObject *arrays_by_name(mlx_map_string_to_array made);
-PyObject *texts_by_name(mlx_map_string_to_string made);
-PyObject *none_after(int failed);
-/* NULL, after the exception for the failure of a call: that of a callback, or the thread's last error. */
-PyObject *failed_call(void);
 /* The array object itself, with the value of a fresh array. */
 PyObject *replaced(PyObject *array, mlx_array made);
+
+/* The class of operations, over the rows of some tables, which end with NULL. */
+bool init_operations(PyObject *module, const Row *const *tables);
 
 #endif

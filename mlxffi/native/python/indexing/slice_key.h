@@ -1,8 +1,8 @@
 /* Strided parts of arrays by Python keys of ints, slices, None and ..., for objects/array.c. Whatever is not such a key, or
  * does not fit, is left to Python: it has the rest of indexing, and the words for what is wrong. */
 
-#ifndef MLXFFI_PARTS_H
-#define MLXFFI_PARTS_H
+#ifndef MLXFFI_SLICE_KEY_H
+#define MLXFFI_SLICE_KEY_H
 
 #define MOST 16
 

@@ -6,7 +6,7 @@
  * without the GIL, takes a handle of his own (`own_handle`).
  */
 
-#include "dispatch/operation.h"
+#include "native.h"
 
 #include <string.h>
 #include <structmember.h>
@@ -74,6 +74,10 @@ PyObject *share_all(mlx_vector_array vector) {
     }
   }
   return list;
+}
+
+bool is_array(PyObject *object) {
+  return (PyObject *)Py_TYPE(object) == told.array;
 }
 
 void *array_of(PyObject *item) {

@@ -1,7 +1,7 @@
 /* The base classes of devices and streams of mlxffi.core. A device is its type and index: the C object of it is made when
  * a call first needs one. A stream owns its C object. */
 
-#include "dispatch/operation.h"
+#include "native.h"
 
 #include <stddef.h>
 #include <structmember.h>
@@ -72,6 +72,17 @@ bool device_place(PyObject *object, int *type, int *index) {
     *index = ((DeviceOwner *)object)->index;
   }
   return *type >= 0;
+}
+
+bool read_device(mlx_device *device, bool *made, PyObject *object) {
+  int type = device_type_of(object);
+  *made = type >= 0;
+  if (*made) {
+    *device = mlx_device_new_type((mlx_device_type)type, 0);
+  } else {
+    *device = device_of(object);
+  }
+  return device->ctx != NULL;
 }
 
 PyObject *new_device(mlx_device device) {

@@ -2,7 +2,6 @@
 
 #include "objects/handle.h"
 
-#include "dispatch/operation.h"
 
 #include <stddef.h>
 #include <structmember.h>

@@ -1,6 +1,6 @@
 /* The base class of StreamContext: what is to be the default, and the stream that was it before. */
 
-#include "dispatch/operation.h"
+#include "native.h"
 
 #include <stddef.h>
 #include <structmember.h>
@@ -37,7 +37,7 @@ static int context_init(PyObject *object, PyObject *arguments, PyObject *named) 
 
 /* --- the block --- */
 
-/* The default stream of the default device; `left_to_python` where that is none that every process has. */
+/* The default stream of the default device; None where that is not one that every process has. */
 static PyObject *stream_here(void) {
   mlx_device device = {0};
   mlx_stream stream = {0};
@@ -46,7 +46,7 @@ static PyObject *stream_here(void) {
     mlx_get_default_stream(&stream, device);
   }
   mlx_device_free(device);
-  return stream.ctx ? new_stream(stream) : left_to_python;
+  return stream.ctx ? new_stream(stream) : Py_NewRef(Py_None);
 }
 
 static int choose_stream(mlx_stream stream) {
@@ -74,9 +74,10 @@ static PyObject *context_enter(PyObject *object, PyObject *unused) {
   ContextOwner *self = (ContextOwner *)object;
   int type, index;
   bool here = self->chosen && (stream_of(self->chosen) || device_place(self->chosen, &type, &index));
-  PyObject *before = here ? stream_here() : left_to_python, *old = self->before;
+  PyObject *before = here ? stream_here() : Py_NewRef(Py_None), *old = self->before;
   (void)unused;
-  if (before == left_to_python) {
+  if (before == Py_None) {
+    Py_DECREF(before);
     return PyObject_CallMethod(object, "_enter", NULL);
   }
   if (!before) {

@@ -1,7 +1,7 @@
 /* Operations that make arrays of numbers (see operation.h). */
 
 #include "dispatch/operation.h"
-#include "convert/scalar_promotion.h"
+#include "dispatch/scalar_promotion.h"
 
 /* --- ranges --- */
 
@@ -32,13 +32,6 @@ static PyObject *arange(Value *v) {
     return left_to_python;
   }
   mlx_arange(&made, stop ? from : 0, stop ? to : from, by, (mlx_dtype)number, v[4].stream);
-  return one(made);
-}
-
-static PyObject *linspace(Value *v) {
-  mlx_array made = {0};
-  int dtype = v[4].given ? (int)v[4].integer : MLX_FLOAT32;
-  mlx_linspace_endpoint(&made, v[0].number, v[1].number, (int)v[2].integer, v[3].flag, (mlx_dtype)dtype, v[5].stream);
   return one(made);
 }
 
@@ -89,49 +82,9 @@ static PyObject *full_like(Value *v) {
   return one(made);
 }
 
-static PyObject *zeros_like(Value *v) {
-  mlx_array made = {0};
-  if (v[1].given) {
-    mlx_zeros_like_dtype(&made, v[0].array, (mlx_dtype)v[1].integer, v[2].stream);
-  } else {
-    mlx_zeros_like(&made, v[0].array, v[2].stream);
-  }
-  return one(made);
-}
-
-static PyObject *ones_like(Value *v) {
-  mlx_array made = {0};
-  if (v[1].given) {
-    mlx_ones_like_dtype(&made, v[0].array, (mlx_dtype)v[1].integer, v[2].stream);
-  } else {
-    mlx_ones_like(&made, v[0].array, v[2].stream);
-  }
-  return one(made);
-}
-
-/* n, m, k, dtype, stream */
-static PyObject *eye(Value *v) {
-  mlx_array made = {0};
-  int n = (int)v[0].integer, m = v[1].given ? (int)v[1].integer : n, dtype = v[3].given ? (int)v[3].integer : MLX_FLOAT32;
-  mlx_eye(&made, n, m, (int)v[2].integer, (mlx_dtype)dtype, v[4].stream);
-  return one(made);
-}
-
-static PyObject *tri(Value *v) {
-  mlx_array made = {0};
-  int n = (int)v[0].integer, m = v[1].given ? (int)v[1].integer : n, dtype = v[3].given ? (int)v[3].integer : MLX_FLOAT32;
-  mlx_tri(&made, n > 0 ? n : 0, m > 0 ? m : 0, (int)v[2].integer, (mlx_dtype)dtype, v[4].stream);
-  return one(made);
-}
-
 const Row creation_rows[] = {
   {"arange", "mmmms", arange},
-  {"linspace", "ffibDs", linspace},
   {"full", "NoDs", full},
   {"full_like", "aoDs", full_like},
-  {"zeros_like", "aDs", zeros_like},
-  {"ones_like", "aDs", ones_like},
-  {"eye", "iIiDs", eye},
-  {"tri", "iIiDs", tri},
   {NULL, NULL, NULL},
 };

@@ -61,96 +61,6 @@ SCAN(cummax)
 SCAN(cummin)
 SCAN(logcumsumexp)
 
-/* --- reductions --- */
-
-static PyObject *median(Value *v) {
-  mlx_array made = {0};
-  int ndim = (int)mlx_array_ndim(v[0].array);
-  if (!v[1].given && ndim > MOST_INTS) {
-    return left_to_python;
-  }
-  for (int i = 0; !v[1].given && i < ndim; i++) {
-    v[1].ints[i] = i;
-  }
-  mlx_median(&made, v[0].array, v[1].ints, v[1].given ? ints_of(&v[1]) : (size_t)ndim, v[2].flag, v[3].stream);
-  return one(made);
-}
-
-static PyObject *trace(Value *v) {
-  mlx_array made = {0}, a = v[0].array;
-  int dtype = mlx_array_dtype(a);
-  dtype = v[4].given ? (int)v[4].integer : dtype == MLX_BOOL ? MLX_INT32 : dtype;
-  mlx_trace(&made, a, (int)v[1].integer, (int)v[2].integer, (int)v[3].integer, (mlx_dtype)dtype, v[5].stream);
-  return one(made);
-}
-
-/* As methods have them: `correction` stands for `ddof`. */
-static PyObject *deviation(Value *v, bool root) {
-  mlx_array made = {0}, a = v[0].array;
-  int ddof = (int)(v[4].given ? v[4].integer : v[3].integer);
-  const Value *axis = &v[1];
-  bool keep = v[2].flag;
-  if (!axis->given) {
-    (root ? mlx_std : mlx_var)(&made, a, keep, ddof, v[5].stream);
-  } else if (axis->count == ONE_INT) {
-    (root ? mlx_std_axis : mlx_var_axis)(&made, a, axis->ints[0], keep, ddof, v[5].stream);
-  } else {
-    (root ? mlx_std_axes : mlx_var_axes)(&made, a, axis->ints, ints_of(axis), keep, ddof, v[5].stream);
-  }
-  return one(made);
-}
-
-static PyObject *std_method(Value *v) {
-  return deviation(v, true);
-}
-
-static PyObject *var_method(Value *v) {
-  return deviation(v, false);
-}
-
-static PyObject *norm(Value *v) {
-  mlx_array made = {0}, a = v[0].array;
-  const int *axes = v[2].given ? v[2].ints : NULL;
-  size_t count = v[2].given ? ints_of(&v[2]) : 0;
-  bool keep = v[3].flag, text = PyUnicode_CheckExact(v[1].object);
-  int64_t integer;
-  if (!v[1].given) {
-    mlx_linalg_norm_l2(&made, a, axes, count, keep, v[4].stream);
-  } else if (text && read_value(&v[1], 't', v[1].object)) {
-    mlx_linalg_norm_matrix(&made, a, v[1].text, axes, count, keep, v[4].stream);
-  } else if (PyFloat_CheckExact(v[1].object)) {
-    mlx_linalg_norm(&made, a, PyFloat_AsDouble(v[1].object), axes, count, keep, v[4].stream);
-  } else if (read_int64(&integer, v[1].object)) {
-    mlx_linalg_norm(&made, a, (double)integer, axes, count, keep, v[4].stream);
-  } else {
-    return left_to_python;
-  }
-  return one(made);
-}
-
-/* --- sums of products --- */
-
-static PyObject *tensordot(Value *v) {
-  mlx_array made = {0};
-  int axes, first[MOST_INTS], second[MOST_INTS];
-  PyObject *given = v[2].object;
-  if (read_int32(&axes, given)) {
-    mlx_tensordot_axis(&made, v[0].array, v[1].array, axes, v[3].stream);
-    return one(made);
-  }
-  bool list = PyList_CheckExact(given);
-  if ((!list && !PyTuple_CheckExact(given)) || (list ? PyList_Size(given) : PyTuple_Size(given)) != 2) {
-    return left_to_python;
-  }
-  int firsts = read_ints(first, list ? PyList_GetItem(given, 0) : PyTuple_GetItem(given, 0));
-  int seconds = read_ints(second, list ? PyList_GetItem(given, 1) : PyTuple_GetItem(given, 1));
-  if (firsts < 0 || seconds < 0) {
-    return left_to_python;
-  }
-  mlx_tensordot(&made, v[0].array, v[1].array, first, (size_t)firsts, second, (size_t)seconds, v[3].stream);
-  return one(made);
-}
-
 /* --- convolutions --- */
 
 static PyObject *conv_general(Value *v) {
@@ -277,12 +187,6 @@ const Row numeric_rows[] = {
   {"cummax", "aIbbs", cummax_method},
   {"cummin", "aIbbs", cummin_method},
   {"logcumsumexp", "aIbbs", logcumsumexp_method},
-  {"median", "axbs", median},
-  {"trace", "aiiiDs", trace},
-  {"std method", "axbiIs", std_method},
-  {"var method", "axbiIs", var_method},
-  {"linalg_norm", "aoxbs", norm},
-  {"tensordot", "aaos", tensordot},
   {"conv_general", "aaNNNNibs", conv_general},
   {"convolve", "aats", convolve},
   {NULL, NULL, NULL},

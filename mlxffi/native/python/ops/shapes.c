@@ -91,16 +91,6 @@ static PyObject *as_strided(Value *v) {
 
 /* --- parts --- */
 
-static PyObject *split(Value *v) {
-  mlx_vector_array made = {0};
-  if (v[1].count == ONE_INT) {
-    mlx_split(&made, v[0].array, v[1].ints[0], (int)v[2].integer, v[3].stream);
-  } else {
-    mlx_split_sections(&made, v[0].array, v[1].ints, ints_of(&v[1]), (int)v[2].integer, v[3].stream);
-  }
-  return listed(made);
-}
-
 /* One position takes its axis away: a slice of one element. */
 static PyObject *take_one(Value *v, int position) {
   mlx_array a = v[0].array, part = {0}, made = {0};
@@ -143,39 +133,6 @@ static PyObject *take(Value *v) {
   return one(made);
 }
 
-static PyObject *take_along_axis(Value *v) {
-  mlx_array made = {0}, flat = {0};
-  if (v[2].given) {
-    mlx_take_along_axis(&made, v[0].array, v[1].array, (int)v[2].integer, v[3].stream);
-  } else if (mlx_reshape(&flat, v[0].array, (int[]){-1}, 1, v[3].stream) == 0) {
-    mlx_take_along_axis(&made, flat, v[1].array, 0, v[3].stream);
-    mlx_array_free(flat);
-  }
-  return one(made);
-}
-
-static PyObject *put_along_axis(Value *v) {
-  mlx_array made = {0};
-  if (!v[3].given) {
-    return left_to_python;
-  }
-  mlx_put_along_axis(&made, v[0].array, v[1].array, v[2].array, (int)v[3].integer, v[4].stream);
-  return one(made);
-}
-
-static PyObject *slice_dynamic(Value *v) {
-  mlx_array made = {0};
-  const Value *axes = &v[2], *size = &v[3];
-  mlx_slice_dynamic(&made, v[0].array, v[1].array, axes->ints, ints_of(axes), size->ints, ints_of(size), v[4].stream);
-  return one(made);
-}
-
-static PyObject *slice_update_dynamic(Value *v) {
-  mlx_array made = {0};
-  mlx_slice_update_dynamic(&made, v[0].array, v[1].array, v[2].array, v[3].ints, ints_of(&v[3]), v[4].stream);
-  return one(made);
-}
-
 /* --- several arrays --- */
 
 #define FEW 16
@@ -204,67 +161,6 @@ static PyObject *broadcast_arrays(Value *v) {
   mlx_broadcast_arrays(&made, given, v[0].stream);
   mlx_vector_array_free(given);
   return listed(made);
-}
-
-static PyObject *meshgrid(Value *v) {
-  mlx_vector_array made = {0}, given = packed_arrays(&v[3]);
-  if (!given.ctx) {
-    return left_to_python;
-  }
-  mlx_meshgrid(&made, given, v[0].flag, v[1].text, v[2].stream);
-  mlx_vector_array_free(given);
-  return tupled(made);
-}
-
-static PyObject *einsum(Value *v) {
-  mlx_array made = {0};
-  mlx_vector_array given = packed_arrays(&v[2]);
-  if (!given.ctx) {
-    return left_to_python;
-  }
-  mlx_einsum(&made, v[0].text, given, v[1].stream);
-  mlx_vector_array_free(given);
-  return one(made);
-}
-
-/* Tuples of positions, each of which ends with -1. */
-static PyObject *contractions(mlx_vector_int numbers) {
-  PyObject *list = PyList_New(0);
-  int group[FEW], count = 0, number = 0;
-  for (size_t i = 0; list && i < mlx_vector_int_size(numbers); i++) {
-    mlx_vector_int_get(&number, numbers, i);
-    if (number >= 0 && count < FEW) {
-      group[count++] = number;
-      continue;
-    }
-    PyObject *tuple = int_tuple(group, count);
-    if (!tuple || PyList_Append(list, tuple)) {
-      Py_CLEAR(list);
-    }
-    Py_XDECREF(tuple);
-    count = 0;
-  }
-  return list;
-}
-
-static PyObject *einsum_path(Value *v) {
-  mlx_vector_array given = packed_arrays(&v[1]);
-  mlx_vector_int path = {0};
-  mlx_string summary = {0};
-  PyObject *made = NULL;
-  if (!given.ctx) {
-    return left_to_python;
-  }
-  if (mlx_einsum_path(&path, &summary, v[0].text, given)) {
-    raise_last_error();
-  } else {
-    PyObject *tuples = contractions(path);
-    made = tuples ? Py_BuildValue("Ns", tuples, mlx_string_data(summary)) : NULL;
-  }
-  mlx_vector_int_free(path);
-  mlx_string_free(summary);
-  mlx_vector_array_free(given);
-  return made;
 }
 
 typedef int AtLeast(mlx_array *result, const mlx_array a, const mlx_stream s);
@@ -371,16 +267,8 @@ const Row shape_rows[] = {
   {"expand_dims", "aNs", expand_dims},
   {"roll", "aNxs", roll},
   {"as_strided", "axxus", as_strided},
-  {"split", "aNis", split},
   {"take", "aoIs", take},
-  {"take_along_axis", "aaIs", take_along_axis},
-  {"put_along_axis", "aaaIs", put_along_axis},
-  {"slice", "aanns", slice_dynamic},
-  {"slice_update", "aaans", slice_update_dynamic},
   {"broadcast_arrays", "s*", broadcast_arrays},
-  {"meshgrid", "bts*", meshgrid},
-  {"einsum", "ts*", einsum},
-  {"einsum_path", "t*", einsum_path},
   {"atleast_1d", "s*", atleast_1d},
   {"atleast_2d", "s*", atleast_2d},
   {"atleast_3d", "s*", atleast_3d},

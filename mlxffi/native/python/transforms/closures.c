@@ -76,37 +76,6 @@ static PyObject *function_of(const Function *function) {
   return Py_XNewRef(held);
 }
 
-/* --- exceptions on their way through C++ --- */
-
-static _Thread_local PyObject *kept;
-
-void forget_exception(void) {
-  Py_CLEAR(kept);
-}
-
-static void keep_exception(void) {
-  PyObject *type, *value, *traceback;
-  PyErr_Fetch(&type, &value, &traceback);
-  PyErr_NormalizeException(&type, &value, &traceback);
-  if (traceback) {
-    PyException_SetTraceback(value, traceback);
-  }
-  Py_XDECREF(type);
-  Py_XDECREF(traceback);
-  forget_exception();
-  kept = value;
-}
-
-void raise_failure(void) {
-  PyObject *value = kept;
-  kept = NULL;
-  /* Where a callback failed, this takes the error away that C++ made of it. */
-  raise_last_error();
-  if (value) {
-    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(value)), value, PyException_GetTraceback(value));
-  }
-}
-
 /* --- trampolines --- */
 
 /* Set when the interpreter shuts down: from then on no callback enters Python. */

@@ -10,7 +10,7 @@
 /* Stands for an array in the structure of a tree. */
 static PyObject *array_mark;
 
-static bool is_array(PyObject *leaf) {
+static bool is_any_array(PyObject *leaf) {
   return PyObject_TypeCheck(leaf, (PyTypeObject *)told.array);
 }
 
@@ -160,7 +160,7 @@ static int add_held(PyObject *holder, PyObject *found) {
 
 static int visit_leaves(PyObject *key, PyObject *tree, void *found) {
   (void)key;
-  if (is_array(tree)) {
+  if (is_any_array(tree)) {
     return PyList_Append(found, tree);
   }
   Kind kind = kind_of(tree);
@@ -259,7 +259,7 @@ typedef struct {
 
 static PyObject *split_leaf(PyObject *leaf, void *context) {
   Splitting *splitting = context;
-  if (is_array(leaf)) {
+  if (is_any_array(leaf)) {
     leaf = PyList_Append(splitting->found, leaf) ? NULL : array_mark;
   } else if (splitting->strict && !is_holder(leaf)) {
     PyObject *error = PyObject_CallNoArgs(told.not_arrays);

@@ -1,7 +1,7 @@
-/* What calls give, as Python takes it (see operation.h). What C has made is given up; an empty handle stands for an error,
+/* What calls give, as Python takes it . What C has made is given up; an empty handle stands for an error,
  * which is raised. */
 
-#include "dispatch/operation.h"
+#include "native.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Python numbers beside arrays: each takes the array's dtype where that can hold its kind. */
 
-#ifndef MLXFFI_WEAK_H
-#define MLXFFI_WEAK_H
+#ifndef MLXFFI_SCALAR_PROMOTION_H
+#define MLXFFI_SCALAR_PROMOTION_H
 
 #include <stdbool.h>
 #include <stdint.h>
