@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from generator import emit_cffi, emit_core, emit_cpp, emit_dispatch, emit_headers, emit_ops, emit_stubs, table
+from generator import emit_abi, emit_cffi, emit_core, emit_cpp, emit_dispatch, emit_headers, emit_ops, emit_stubs, table
 
 ROOT = Path(__file__).resolve().parent.parent
 MLX = "0.32.4"
@@ -24,6 +24,8 @@ def python_modules(api: list[table.Header], banner: str) -> dict[str, str]:
 
 FOLDERS = {
     "include/mlx/c": emit_headers.render_all,
+    "include/mlxffi": emit_abi.json_files,
+    "docs": emit_abi.documents,
     "mlxffi/native/abi/generated": emit_cpp.render_all,
     "mlxffi/native/cffi/generated": emit_cffi.render_all,
     "mlxffi/native/python/generated": emit_dispatch.render_all,
@@ -31,7 +33,7 @@ FOLDERS = {
     "mlxffi/core/generated": emit_core.render_all,
 }
 # The other folders hold nothing but generated files.
-MIXED = {"mlxffi"}
+MIXED = {"mlxffi", "include/mlxffi", "docs"}
 
 
 def main() -> int:
