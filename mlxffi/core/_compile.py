@@ -7,7 +7,6 @@ inputs and outputs: tracers take their places while the function runs, and after
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
@@ -27,9 +26,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 NOTHING: Any = object()
-
-# Under what C keeps the traces of a key: never used twice, and no address, as other users of the cache have them.
-_numbers = itertools.count(1 << 62)
 
 # How often compilation was switched on or off: C looks at the switch when it makes a function.
 _epoch = 0
@@ -114,13 +110,12 @@ class _Native(Owner):
 class _Trace:
     """The compiled function for one key."""
 
-    __slots__ = ("_body", "_closure", "_held", "_native", "_number", "_results", "_shapeless", "_uniform")
+    __slots__ = ("_body", "_closure", "_held", "_native", "_results", "_shapeless", "_uniform")
 
     def __init__(self, body: _Body, shapeless: bool):
         self._closure: Closure | None = None
         self._native: _Native | None = None
         self._body, self._held, self._shapeless = body, Held(body), shapeless
-        self._number = next(_numbers)
         # The form of results, which is their structure and how many arrays they have: one for all inputs, or by their
         # signature where that differs.
         self._uniform: Any = NOTHING
@@ -130,8 +125,6 @@ class _Trace:
     def __del__(self) -> None:
         closure, self._closure = self._closure, None
         if closure is not None:
-            # What C has compiled is in the cache of this thread.
-            lib.glue_detail_compile_erase(self._number)
             closure.__exit__()
 
     def __call__(self, arrays: list[array]) -> tuple[list[array], Any]:
@@ -146,7 +139,7 @@ class _Trace:
     def _compiled(self) -> _Native:
         if self._closure is None:
             raise OperationError("[compile] the compiled function has been freed while it ran")
-        return _Native(lib.glue_detail_compile(self._closure.handle, self._number, self._shapeless, [], 0))
+        return _Native(lib.glue_compile(self._closure.handle, self._shapeless))
 
     def _form(self, arrays: list[array]) -> Any:
         fresh = self._body.fresh.pop(get_ident(), None)
