@@ -36,9 +36,8 @@ def test_description_agrees_with_the_prototype(name):
     for parameter, given in zip(row["parameters"], kind.args, strict=True):
         assert (parameter["ownership"] == "value") <= (given.kind in ("primitive", "enum", "struct"))
         assert (parameter["ownership"] in ("result", "out")) <= (given.kind == "pointer")
-        assert (parameter["ownership"] == "kept") == (given.kind == "function" and parameter["name"] != "dtor") or (
-            given.kind == "pointer" and given.item.kind == "function"
-        )
+        is_function = given.kind == "function" and parameter["name"] != "dtor"
+        assert (parameter["ownership"] == "kept") == is_function
 
 
 def test_words_are_those_that_are_explained():
