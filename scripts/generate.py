@@ -20,6 +20,7 @@ from generator import (
     emit_dispatch,
     emit_headers,
     emit_ops,
+    emit_reference,
     emit_stubs,
     table,
 )
@@ -42,6 +43,8 @@ def native_rows(api: list[table.Header], banner: str) -> dict[str, str]:
 
 FOLDERS: Emitters = {
     "include/mlx/c": emit_headers.render_all,
+    "include/mlxffi": emit_reference.json_files,
+    "docs": emit_reference.documents,
     "mlxffi/native/abi/generated": emit_cpp.render_all,
     "mlxffi/native/cffi/generated": emit_cffi.render_all,
     "mlxffi/native/python/generated": native_rows,
@@ -49,7 +52,7 @@ FOLDERS: Emitters = {
     "mlxffi/core/generated": emit_core.render_all,
 }
 # The other folders hold nothing but generated files.
-MIXED = {"mlxffi"}
+MIXED = {"mlxffi", "include/mlxffi", "docs"}
 # What each emitter makes of a small table that has a function of each shape: its tests compare with these files.
 SHAPES = ("array", "ops", "fast", "linalg")
 GOLDEN: Emitters = {

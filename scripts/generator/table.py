@@ -12,6 +12,9 @@ has
   value     true where an int result is a value and no status
   waits     true for what evaluates or waits, in a header whose other functions do neither
   evaluates true for what may evaluate: its C++ stands in `evaluating` (see guards.h)
+  nothing   true where a status of 2 says that there is nothing, which is no error
+  runs      true for what calls functions of the program before it returns
+  thread    `caller` where the call is about what belongs to the calling thread
   guard     a macro without which the header does not declare the function
   defaults  Python defaults of parameters, where they are not those of scripts/generator/ops.py
   core      the signature of mlx.core's function that is this call (see core.py)
@@ -55,7 +58,7 @@ NAMESPACES = {
 
 # What a function's row may have beside its prototype and description.
 KEYS = {
-    "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "defaults", "core", "doc", "errors",
+    "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "nothing", "runs", "thread", "defaults", "core", "doc", "errors",
 }  # fmt: skip
 
 
@@ -99,6 +102,9 @@ class Function:
     waits: bool = False
     evaluates: bool = False
     guard: str = ""
+    nothing: bool = False
+    runs: bool = False
+    thread: str = "any"
     defaults: dict[str, str] = field(default_factory=dict, hash=False)
     core: str = ""
     doc: str = ""

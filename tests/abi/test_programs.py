@@ -41,6 +41,13 @@ def test_program_runs_and_frees_everything(source, language, flags, tmp_path):
     assert result.stdout.splitlines()[-1].startswith("ok:")
 
 
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_program_is_strict_c99(source, flags):
+    command = ["cc", "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-D_POSIX_C_SOURCE=200809L", *flags[0]]
+    compiled = subprocess.run([*command, "-fsyntax-only", source], capture_output=True, text=True, check=False)
+    assert compiled.returncode == 0, compiled.stderr
+
+
 def test_programs_use_the_public_header_only():
     for source in SOURCES:
         includes = [line.split()[1] for line in source.read_text().splitlines() if line.startswith("#include")]

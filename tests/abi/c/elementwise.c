@@ -24,6 +24,7 @@ typedef struct binary_row_ {
 } binary_row;
 
 #define F MLX_FLOAT32
+#undef I /* complex.h has one */
 #define I MLX_INT32
 #define B MLX_BOOL
 #define U(op, in, out) #op, mlx_##op, in, out

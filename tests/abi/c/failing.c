@@ -2,9 +2,9 @@
  * error raised by a call inside. In every kind of closure and every transform. */
 #include "tempdir.h"
 
-typedef enum way_ { STATUS, FILLED_STATUS, EMPTY, INNER_ERROR, WAYS } way;
+typedef enum way_ { STATUS, FILLED_STATUS, EMPTY, INNER_ERROR, REPORTED, WAYS } way;
 
-static const char *way_names[WAYS] = {"a status", "a status after filling", "an empty result", "an error inside"};
+static const char *way_names[WAYS] = {"a status", "a status after filling", "an empty result", "an error inside", "an error that it reports"};
 
 typedef struct payload_ {
   way how;
@@ -29,6 +29,9 @@ static int fail(mlx_vector_array *res, void *data) {
     status = mlx_matmul(&a, a, b, cpu);
     CHECK_INT(1, status);
   }
+  if (p->how == REPORTED) {
+    mlx_error("reported: %d%%", 5);
+  }
   drop(a);
   drop(b);
   return status;
@@ -41,6 +44,11 @@ static void check_reported(const char *file, int line, int status, payload *p) {
   check_true(file, line, "the callback ran", p->calls > 0);
   if (p->how == INNER_ERROR) {
     check_has(file, line, "matmul", last_error);
+  }
+  if (p->how == REPORTED) {
+    /* The handler hears of what the callback reported, and of the call that failed for it. */
+    check_has(file, line, "reported: 5%", last_error);
+    check_int(file, line, 2, error_count);
   }
 }
 

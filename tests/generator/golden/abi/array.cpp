@@ -33,7 +33,7 @@ extern "C" int mlx_array_eval(mlx_array arr) {
   return guarded(__func__, [&] { evaluating([&] { get(arr, "arr").eval(); }); });
 }
 
-extern "C" int mlx_array_item_float16(mx::float16_t *res, const mlx_array arr) {
+extern "C" __attribute__((visibility("default"))) int mlx_array_item_float16(mx::float16_t *res, const mlx_array arr) {
   return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return item<mx::float16_t>(get(arr, "arr")); })); });
 }
 

@@ -2,6 +2,7 @@
 
 #ifndef MLXFFI_LACKS_mlx_array_new
 static intptr_t glue_array_new(void) {
+  HOLD;
   mlx_array result = mlx_array_new();
   return (intptr_t)result.ctx;
 }
@@ -9,6 +10,7 @@ static intptr_t glue_array_new(void) {
 
 #ifndef MLXFFI_LACKS_mlx_array_free
 static int glue_array_free(intptr_t arr) {
+  HOLD;
   int result = mlx_array_free((mlx_array){(void *)arr});
   return result;
 }
@@ -16,6 +18,7 @@ static int glue_array_free(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_set
 static intptr_t glue_array_set(intptr_t src) {
+  HOLD;
   mlx_array arr = {0};
   mlx_array_set(&arr, (mlx_array){(void *)src});
   return (intptr_t)arr.ctx;
@@ -24,6 +27,7 @@ static intptr_t glue_array_set(intptr_t src) {
 
 #ifndef MLXFFI_LACKS_mlx_array_new_float32
 static intptr_t glue_array_new_float32(float val) {
+  HOLD;
   mlx_array result = mlx_array_new_float32(val);
   return (intptr_t)result.ctx;
 }
@@ -31,6 +35,7 @@ static intptr_t glue_array_new_float32(float val) {
 
 #ifndef MLXFFI_LACKS_mlx_array_size
 static size_t glue_array_size(intptr_t arr) {
+  HOLD;
   size_t result = mlx_array_size((mlx_array){(void *)arr});
   return result;
 }
@@ -38,6 +43,7 @@ static size_t glue_array_size(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_array_data_float32
 static const float *glue_array_data_float32(intptr_t arr) {
+  HOLD;
   const float * result = mlx_array_data_float32((mlx_array){(void *)arr});
   return result;
 }
@@ -45,6 +51,7 @@ static const float *glue_array_data_float32(intptr_t arr) {
 
 #ifndef MLXFFI_LACKS_mlx_map_string_to_array_insert
 static int glue_map_string_to_array_insert(intptr_t map, const char *key, intptr_t value) {
+  HOLD;
   int result = mlx_map_string_to_array_insert((mlx_map_string_to_array){(void *)map}, key, (mlx_array){(void *)value});
   return result;
 }
@@ -52,6 +59,7 @@ static int glue_map_string_to_array_insert(intptr_t map, const char *key, intptr
 
 #ifndef MLXFFI_LACKS_mlx_negative
 static intptr_t glue_negative(intptr_t a, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_negative(&res, (mlx_array){(void *)a}, s_handle);
@@ -62,6 +70,7 @@ static intptr_t glue_negative(intptr_t a, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_add
 static intptr_t glue_add(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_add(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -72,6 +81,7 @@ static intptr_t glue_add(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_addmm
 static intptr_t glue_addmm(intptr_t c, intptr_t a, intptr_t b, float alpha, float beta, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_addmm(&res, (mlx_array){(void *)c}, (mlx_array){(void *)a}, (mlx_array){(void *)b}, alpha, beta, s_handle);
@@ -82,6 +92,7 @@ static intptr_t glue_addmm(intptr_t c, intptr_t a, intptr_t b, float alpha, floa
 
 #ifndef MLXFFI_LACKS_mlx_divmod
 static intptr_t glue_divmod(intptr_t a, intptr_t b, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_divmod(&res, (mlx_array){(void *)a}, (mlx_array){(void *)b}, s_handle);
@@ -92,6 +103,7 @@ static intptr_t glue_divmod(intptr_t a, intptr_t b, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_frexp
 static int glue_frexp(intptr_t *res_0, intptr_t *res_1, intptr_t a, intptr_t s) {
+  HOLD;
   mlx_stream s_handle = glue_stream(s);
   int result = mlx_frexp((mlx_array *)res_0, (mlx_array *)res_1, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
@@ -101,6 +113,7 @@ static int glue_frexp(intptr_t *res_0, intptr_t *res_1, intptr_t a, intptr_t s) 
 
 #ifndef MLXFFI_LACKS_mlx_stack_axis
 static intptr_t glue_stack_axis(const intptr_t *arrays, size_t arrays_num, int axis, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_vector_array arrays_vector = mlx_vector_array_new_data((const mlx_array *)arrays, arrays_num);
   mlx_stream s_handle = glue_stream(s);
@@ -115,6 +128,7 @@ static intptr_t glue_stack_axis(const intptr_t *arrays, size_t arrays_num, int a
 
 #ifndef MLXFFI_LACKS_mlx_reshape
 static intptr_t glue_reshape(intptr_t a, const int *shape, size_t shape_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_reshape(&res, (mlx_array){(void *)a}, shape, shape_num, s_handle);
@@ -125,6 +139,7 @@ static intptr_t glue_reshape(intptr_t a, const int *shape, size_t shape_num, int
 
 #ifndef MLXFFI_LACKS_mlx_sum
 static intptr_t glue_sum(intptr_t a, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_sum(&res, (mlx_array){(void *)a}, keepdims, s_handle);
@@ -135,6 +150,7 @@ static intptr_t glue_sum(intptr_t a, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_sum_axis
 static intptr_t glue_sum_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_sum_axis(&res, (mlx_array){(void *)a}, axis, keepdims, s_handle);
@@ -145,6 +161,7 @@ static intptr_t glue_sum_axis(intptr_t a, int axis, bool keepdims, intptr_t s) {
 
 #ifndef MLXFFI_LACKS_mlx_sum_axes
 static intptr_t glue_sum_axes(intptr_t a, const int *axes, size_t axes_num, bool keepdims, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_sum_axes(&res, (mlx_array){(void *)a}, axes, axes_num, keepdims, s_handle);
@@ -155,6 +172,7 @@ static intptr_t glue_sum_axes(intptr_t a, const int *axes, size_t axes_num, bool
 
 #ifndef MLXFFI_LACKS_mlx_conv2d
 static intptr_t glue_conv2d(intptr_t input, intptr_t weight, int stride_0, int stride_1, int groups, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_conv2d(&res, (mlx_array){(void *)input}, (mlx_array){(void *)weight}, stride_0, stride_1, groups, s_handle);
@@ -165,6 +183,7 @@ static intptr_t glue_conv2d(intptr_t input, intptr_t weight, int stride_0, int s
 
 #ifndef MLXFFI_LACKS_mlx_quantize
 static intptr_t glue_quantize(intptr_t w, int bits, bool has_bits, const char *mode, intptr_t scale, int dtype, bool has_dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_quantize(&res, (mlx_array){(void *)w}, (mlx_optional_int){bits, has_bits}, mode, (mlx_array){(void *)scale}, (mlx_optional_dtype){(mlx_dtype)dtype, has_dtype}, s_handle);
@@ -175,6 +194,7 @@ static intptr_t glue_quantize(intptr_t w, int bits, bool has_bits, const char *m
 
 #ifndef MLXFFI_LACKS_mlx_zeros
 static intptr_t glue_zeros(const int *shape, size_t shape_num, int dtype, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_zeros(&res, shape, shape_num, (mlx_dtype)dtype, s_handle);
@@ -185,6 +205,7 @@ static intptr_t glue_zeros(const int *shape, size_t shape_num, int dtype, intptr
 
 #ifndef MLXFFI_LACKS_mlx_roll
 static intptr_t glue_roll(intptr_t a, const int64_t *shift, size_t shift_num, const int *axes, size_t axes_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_roll(&res, (mlx_array){(void *)a}, shift, shift_num, axes, axes_num, s_handle);
@@ -195,6 +216,7 @@ static intptr_t glue_roll(intptr_t a, const int64_t *shift, size_t shift_num, co
 
 #ifndef MLXFFI_LACKS_mlx_einsum
 static intptr_t glue_einsum(const char *subscripts, const intptr_t *operands, size_t operands_num, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_vector_array operands_vector = mlx_vector_array_new_data((const mlx_array *)operands, operands_num);
   mlx_stream s_handle = glue_stream(s);
@@ -209,6 +231,7 @@ static intptr_t glue_einsum(const char *subscripts, const intptr_t *operands, si
 
 #ifndef MLXFFI_LACKS_mlx_fast_rms_norm
 static intptr_t glue_fast_rms_norm(intptr_t x, intptr_t weight, float eps, intptr_t s) {
+  HOLD;
   mlx_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_fast_rms_norm(&res, (mlx_array){(void *)x}, (mlx_array){(void *)weight}, eps, s_handle);
@@ -219,6 +242,7 @@ static intptr_t glue_fast_rms_norm(intptr_t x, intptr_t weight, float eps, intpt
 
 #ifndef MLXFFI_LACKS_mlx_linalg_svd
 static intptr_t glue_linalg_svd(intptr_t a, bool compute_uv, intptr_t s) {
+  HOLD;
   mlx_vector_array res = {0};
   mlx_stream s_handle = glue_stream(s);
   mlx_linalg_svd(&res, (mlx_array){(void *)a}, compute_uv, s_handle);

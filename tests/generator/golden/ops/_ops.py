@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from . import _handles
 from ._arguments import as_array, as_arrays, as_pair, dtype_number, handles, integers, text
-from ._errors import last_error
-from ._ffi import ffi, graph
+from ._ffi import ffi, graph, last_error
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike, DtypeLike

@@ -1,0 +1,118 @@
+"""What the C ABI promises of each function, for programs to read (include/mlxffi/abi.json) and for people (docs)."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from .departures import DEPARTURES, HEADERS
+from .table import Function, Header, Param, functions
+
+THREADS = {
+    "any": "any thread may call it; handles that it changes are the caller's alone meanwhile",
+    "caller": "it is about what belongs to the calling thread",
+    "owner": "it computes: a thread that owns the streams of what is computed calls it",
+}
+OWNERSHIP = {
+    "value": "a plain value",
+    "borrowed": "the caller keeps it; it need not outlive the call",
+    "result": "a handle that the caller owns afterwards; one that is there keeps its ctx and gets the new content",
+    "out": "a place for a plain value, or for a pointer that the library keeps",
+    "consumed": "the handle is dead after the call",
+    "kept": "a function that stays valid as long as what is made of it",
+    "handed over": "the library keeps it and destroys it through `dtor`",
+}
+
+
+def json_files(headers: list[Header], banner: str) -> dict[str, str]:
+    """include/mlxffi/abi.json."""
+    described = {
+        "about": banner,
+        "ownership": OWNERSHIP,
+        "threads": THREADS,
+        "functions": _described(headers),
+    }
+    return {"abi.json": json.dumps(described, indent=1) + "\n"}
+
+
+def documents(headers: list[Header], banner: str) -> dict[str, str]:
+    """The table of docs/abi_functions.md."""
+    rows = [_row(described) for described in _described(headers)]
+    words = [f"- **{word}**: {meaning}." for word, meaning in {**OWNERSHIP, **THREADS}.items()]
+    text = [f"<!-- {banner} -->", "# The C ABI, function by function", "What it means stands in [abi.md](abi.md)."]
+    text += ["\n".join(words)]
+    head = ["| function | parameters | status | thread | blocks | since |", "|---|---|---|---|---|---|"]
+    text += ["\n".join([*head, *rows])]
+    return {"abi_functions.md": "\n\n".join(text) + "\n"}
+
+
+def _described(headers: list[Header]) -> list[dict[str, Any]]:
+    handles = {type_.name for header in headers for type_ in header.types if type_.is_handle or "map_ctx" in type_.c}
+    return [_describe(function, handles) for function in functions(headers)]
+
+
+def _describe(function: Function, handles: set[str]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "name": function.name,
+        "header": f"mlx/c/{function.header}.h",
+        "since": "mlxffi" if function.added else "mlx-c",
+        "returns": function.returns,
+        "parameters": [_parameter(function, param, handles) for param in function.params],
+        "status": _status(function),
+        "thread": "owner" if function.evaluates or function.waits else function.thread,
+        "blocks": function.evaluates or function.waits or "with_file" in function.cpp,
+        "calls_back": function.runs,
+    }
+    if function.name in DEPARTURES:
+        edition, how = DEPARTURES[function.name]
+        described["departures"] = [{"edition": edition, "how": how, "header": HEADERS[edition]}]
+    return described
+
+
+def _status(function: Function) -> list[int]:
+    """The values that can come; none where the function returns something else."""
+    if function.returns != "int" or function.value:
+        return []
+    return [0, 1, 2] if function.nothing else [0] if function.cpp == "@free" else [0, 1]
+
+
+def _parameter(function: Function, param: Param, handles: set[str]) -> dict[str, Any]:
+    return {
+        "name": param.name,
+        "type": param.type,
+        "ownership": _ownership(function, param, handles),
+        "nullable": _is_nullable(function, param),
+    }
+
+
+def _ownership(function: Function, param: Param, handles: set[str]) -> str:
+    if function.cpp == "@free":
+        return "consumed"
+    if param.type.removesuffix(" *") in handles and param.type.endswith("*"):
+        return "result"
+    if re.fullmatch(r"(void|char) \*|void \(\*\)\(void \*\)|mlx_io_vtable", param.type):
+        return "handed over"
+    if re.fullmatch(r"(?!const |FILE).* \*|.*\*\*", param.type):
+        return "out"
+    if "(*" in param.text or param.type.endswith("_func"):
+        return "kept"
+    if param.type.endswith("*") or param.type.removeprefix("const ") in handles:
+        return "borrowed"
+    return "value"
+
+
+def _is_nullable(function: Function, param: Param) -> bool:
+    """Whether the pointer may be NULL or the handle empty; the handle in a result's place may always be empty."""
+    return param.name in function.nullable or function.cpp == "@free" or param.name in ("dtor", "payload")
+
+
+def _row(described: dict[str, Any]) -> str:
+    parameters = ", ".join(
+        f"{row['name']}{'?' if row['nullable'] else ''}: {row['ownership']}" for row in described["parameters"]
+    )
+    status = ", ".join(map(str, described["status"])) or described["returns"].replace("|", "")
+    blocks = "yes" if described["blocks"] else "calls back" if described["calls_back"] else ""
+    departures = "".join(f"; {row['edition']}: {row['how']}" for row in described.get("departures", []))
+    cells = [f"`{described['name']}`", parameters, status, described["thread"], blocks, described["since"] + departures]
+    return f"| {' | '.join(cells)} |"
