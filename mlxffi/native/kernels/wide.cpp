@@ -179,7 +179,69 @@ class LogSumExpRows : public Fused {
   }
 };
 
+class SoftmaxRows : public Fused {
+ public:
+  using Fused::Fused;
+
+  const char* name() const override {
+    return "FusedSoftmax";
+  }
+  bool is_equivalent(const Primitive&) const override {
+    return true;
+  }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return {inputs[0].shape()};
+  }
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    RowsOf rows(inputs[0]);
+    outputs[0].set_data(mx::allocator::malloc(outputs[0].nbytes()));
+    auto out = outputs[0].data<char>();
+    int64_t length = rows.length(), stride = length * outputs[0].itemsize();
+    auto& layers = row_kernels().layers;
+    int element = static_cast<int>(element_of(inputs[0].dtype()));
+    over_rows(stream(), rows.count(), length, [=, widen = layers.widen[element], narrow = layers.narrow[element], exponentials = layers.softmax](int64_t begin, int64_t end) {
+      std::vector<char> scratch;
+      std::vector<float> row(length);
+      for (int64_t i = begin; i < end; i++) {
+        widen(rows.row(i, scratch), row.data(), length);
+        float scale = 1 / exponentials(row.data(), length).sum;
+        narrow(row.data(), out + i * stride, length, scale);
+      }
+    });
+  }
+  // The Jacobian is symmetric: both modes are the same.
+  Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>&, const Arrays& outputs) override {
+    return {along(primals[0], outputs[0], cotangents[0])};
+  }
+  Arrays jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>&) override {
+    return {along(primals[0], softmax_rows(primals[0], where()), tangents[0])};
+  }
+
+ protected:
+  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
+    return {inputs[0].dtype()};
+  }
+  Arrays composed(const Arrays& inputs) const override {
+    return {mx::softmax(inputs[0], -1, true, where())};
+  }
+  std::shared_ptr<Fused> again() const override {
+    return std::make_shared<SoftmaxRows>(where());
+  }
+
+ private:
+  mx::array along(const mx::array& x, const mx::array& result, const mx::array& direction) const {
+    auto s = where();
+    auto y = mx::astype(result, mx::float32, s);
+    auto product = mx::multiply(y, mx::astype(direction, mx::float32, s), s);
+    return mx::astype(mx::subtract(product, mx::multiply(y, mx::sum(product, -1, true, s), s), s), x.dtype(), s);
+  }
+};
+
 } // namespace
+
+mx::array softmax_rows(const mx::array& rows, mx::Stream s) {
+  return Fused::apply(std::make_shared<SoftmaxRows>(s), {rows})[0];
+}
 
 mx::array wide(Wide function, const mx::array& a, mx::Stream s) {
   return Fused::apply(std::make_shared<WideFunction>(s, function), {a})[0];

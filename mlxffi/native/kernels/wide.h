@@ -15,6 +15,9 @@ enum class Wide { exp, sin, cos, erf, erfinv, sigmoid };
 // The function of a float64 array, on a CPU stream, with all threads.
 mx::array wide(Wide function, const mx::array& a, mx::Stream s);
 
+// exp(x) / sum(exp(x)) of the rows of a float32, float16 or bfloat16 array, in float32, in its own type. On a CPU stream.
+mx::array softmax_rows(const mx::array& rows, mx::Stream s);
+
 // log(sum(exp(x))) of the rows of a floating-point array, with sums in double; float64 for float64, else float32. On a
 // CPU stream.
 mx::array log_sum_exp(const mx::array& rows, mx::Stream s);

@@ -38,6 +38,13 @@ std::vector<int> counted(const mx::array& a, std::vector<int> axes) {
   return axes;
 }
 
+// Whether these are axes of the array, each once and at least one.
+bool are_axes(const mx::array& a, const std::vector<int>& axes) {
+  auto known = counted(a, axes);
+  bool distinct = std::adjacent_find(known.begin(), known.end()) == known.end();
+  return distinct && !known.empty() && known.front() >= 0 && known.back() < static_cast<int>(a.ndim());
+}
+
 // The axes last, as one.
 mx::array as_rows(const mx::array& a, const std::vector<int>& axes, mx::StreamOrDevice s) {
   std::vector<int> order;
@@ -56,8 +63,15 @@ mx::array as_rows(const mx::array& a, const std::vector<int>& axes, mx::StreamOr
 } // namespace
 
 mx::array softmax(const mx::array& a, std::vector<int> axes, bool precise, mx::StreamOrDevice s) {
-  if (a.dtype() != mx::float64 || !a.size() || axes.empty()) {
+  auto stream = mx::to_stream(s);
+  bool plain = !mx::issubdtype(a.dtype(), mx::floating) || !a.size() || !are_axes(a, axes) || !mlxffi::has_kernels(stream);
+  if (plain || (a.dtype() != mx::float64 && axes.size() > 1)) {
     return mx::softmax(a, axes, precise || is_half(a), s);
+  }
+  if (a.dtype() != mx::float64) {
+    bool last = axes[0] == -1 || axes[0] == static_cast<int>(a.ndim()) - 1;
+    return last ? mlxffi::softmax_rows(a, stream)
+                : mx::moveaxis(mlxffi::softmax_rows(mx::moveaxis(a, axes[0], -1, s), stream), -1, axes[0], s);
   }
   auto greatest = mx::stop_gradient(mx::max(a, axes, true, s), s);
   auto parts = numbers::exp(mx::subtract(a, greatest, s), s);
@@ -65,14 +79,14 @@ mx::array softmax(const mx::array& a, std::vector<int> axes, bool precise, mx::S
 }
 
 mx::array logsumexp(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s) {
-  auto plain = mx::logsumexp(a, axes, keepdims, s);
   auto stream = mx::to_stream(s);
-  bool floating = mx::issubdtype(a.dtype(), mx::floating);
-  if (!floating || !a.size() || axes.empty() || !mlxffi::has_kernels(stream)) {
-    return plain;
+  if (!mx::issubdtype(a.dtype(), mx::floating) || !a.size() || !are_axes(a, axes) || !mlxffi::has_kernels(stream)) {
+    return mx::logsumexp(a, axes, keepdims, s);
   }
-  auto sums = mlxffi::log_sum_exp(as_rows(a, counted(a, axes), s), stream);
-  return mx::astype(mx::reshape(sums, plain.shape(), s), a.dtype(), s);
+  auto over = counted(a, axes);
+  bool last = over.size() == 1 && over[0] == static_cast<int>(a.ndim()) - 1;
+  auto sums = mx::astype(mlxffi::log_sum_exp(last ? a : as_rows(a, over, s), stream), a.dtype(), s);
+  return keepdims ? mx::expand_dims(sums, over, s) : sums;
 }
 
 mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s) {
