@@ -15,7 +15,7 @@ def lines():
     return [row for row in rows if not row.startswith("| What")]
 
 
-def tests_of(name):
+def names_in(name):
     tree = ast.parse((HERE / name).read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
@@ -24,7 +24,7 @@ def test_each_line_names_a_test_that_is_there():
     missing = []
     for line in lines():
         held = HELD.search(line)
-        if not held or held[2] not in tests_of(held[1]):
+        if not held or held[2] not in names_in(held[1]):
             missing.append(line)
     assert missing == []
 
@@ -32,5 +32,5 @@ def test_each_line_names_a_test_that_is_there():
 def test_each_line_says_what_both_do_and_since_when():
     for line in lines():
         what, theirs, ours, _, since, _ = (cell.strip() for cell in line.strip("|").split(" | "))
-        assert what and theirs and ours
+        assert all((what, theirs, ours))
         assert re.fullmatch(r"\d+\.\d+", since)
