@@ -26,6 +26,7 @@ mx::array logsumexp(const mx::array& a, std::vector<int> axes, bool keepdims, mx
 mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s);
 mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, std::optional<mx::Dtype> dtype, mx::StreamOrDevice s);
 mx::array logcumsumexp(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s);
+mx::array sum(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s);
 mx::array mean(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s);
 mx::array var(const mx::array& a, std::vector<int> axes, bool keepdims, int ddof, mx::StreamOrDevice s);
 mx::array stddev(const mx::array& a, std::vector<int> axes, bool keepdims, int ddof, mx::StreamOrDevice s);

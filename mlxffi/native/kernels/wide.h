@@ -15,6 +15,9 @@ enum class Wide { exp, sin, cos, erf, erfinv, sigmoid };
 // The function of a float64 array, on a CPU stream, with all threads.
 mx::array wide(Wide function, const mx::array& a, mx::Stream s);
 
+// The sums of the rows of a float32, float16 or bfloat16 array, in double, in its own type. On a CPU stream.
+mx::array sum_rows(const mx::array& rows, mx::Stream s);
+
 // exp(x) / sum(exp(x)) of the rows of a float32, float16 or bfloat16 array, in float32, in its own type. On a CPU stream.
 mx::array softmax_rows(const mx::array& rows, mx::Stream s);
 

@@ -47,17 +47,33 @@ bool are_axes(const mx::array& a, const std::vector<int>& axes) {
 
 // The axes last, as one.
 mx::array as_rows(const mx::array& a, const std::vector<int>& axes, mx::StreamOrDevice s) {
+  int ndim = static_cast<int>(a.ndim()), rows = ndim - static_cast<int>(axes.size());
+  bool last = axes.front() == rows;
   std::vector<int> order;
-  mx::Shape shape;
-  for (int axis = 0; axis < static_cast<int>(a.ndim()); axis++) {
+  for (int axis = 0; axis < ndim; axis++) {
     if (std::find(axes.begin(), axes.end(), axis) == axes.end()) {
       order.push_back(axis);
-      shape.push_back(a.shape(axis));
     }
   }
   order.insert(order.end(), axes.begin(), axes.end());
-  shape.push_back(-1);
-  return mx::reshape(mx::transpose(a, order, s), shape, s);
+  auto turned = last ? a : mx::transpose(a, order, s);
+  return axes.size() == 1 ? turned : mx::flatten(turned, rows, -1, s);
+}
+
+// How many numbers MLX may add up one after the other.
+constexpr int64_t most_in_a_row = 16384;
+
+// Whether the axes are the last ones, and have so many elements that a float32 is too narrow for their sum.
+bool are_long_rows(const mx::array& a, const std::vector<int>& axes, mx::Stream s) {
+  bool narrow = a.dtype() == mx::float32 || is_half(a);
+  if (!narrow || !a.size() || !are_axes(a, axes) || !mlxffi::has_kernels(s)) {
+    return false;
+  }
+  int64_t count = 1;
+  for (int axis : axes) {
+    count *= a.shape(axis);
+  }
+  return count > most_in_a_row && counted(a, axes).front() == static_cast<int>(a.ndim() - axes.size());
 }
 
 } // namespace
@@ -84,8 +100,7 @@ mx::array logsumexp(const mx::array& a, std::vector<int> axes, bool keepdims, mx
     return mx::logsumexp(a, axes, keepdims, s);
   }
   auto over = counted(a, axes);
-  bool last = over.size() == 1 && over[0] == static_cast<int>(a.ndim()) - 1;
-  auto sums = mx::astype(mlxffi::log_sum_exp(last ? a : as_rows(a, over, s), stream), a.dtype(), s);
+  auto sums = mx::astype(mlxffi::log_sum_exp(as_rows(a, over, s), stream), a.dtype(), s);
   return keepdims ? mx::expand_dims(sums, over, s) : sums;
 }
 
@@ -115,7 +130,22 @@ mx::array logcumsumexp(const mx::array& a, int axis, bool reverse, bool inclusiv
   return mx::moveaxis(turned(sums), -1, axis, s);
 }
 
+mx::array sum(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s) {
+  auto stream = mx::to_stream(s);
+  if (!are_long_rows(a, axes, stream)) {
+    return mx::sum(a, axes, keepdims, s);
+  }
+  auto over = counted(a, axes);
+  auto sums = mlxffi::sum_rows(as_rows(a, over, s), stream);
+  return keepdims ? mx::expand_dims(sums, over, s) : sums;
+}
+
 mx::array mean(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s) {
+  if (are_long_rows(a, axes, mx::to_stream(s))) {
+    auto wide = mx::astype(a, mx::float32, s);
+    auto count = mx::number_of_elements(wide, axes, true, mx::float32, s);
+    return mx::astype(mx::multiply(numbers::sum(wide, axes, keepdims, s), count, s), a.dtype(), s);
+  }
   return in_floats(a, s, [&](const mx::array& x) { return mx::mean(x, axes, keepdims, s); });
 }
 
