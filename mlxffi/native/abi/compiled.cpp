@@ -8,6 +8,8 @@
 #include <mutex>
 
 #include "derivatives/transforms.h"
+#include "fused.h"
+#include "take.h"
 #include "transforms.h"
 
 namespace mlxc {
@@ -47,6 +49,38 @@ class Traces {
 
 } // namespace
 
+namespace {
+
+thread_local int shapeless_traces = 0;
+
+struct ShapelessTrace {
+  ShapelessTrace() {
+    shapeless_traces++;
+  }
+  ~ShapelessTrace() {
+    shapeless_traces--;
+  }
+};
+
+} // namespace
+
+Function traced_for(bool shapeless, Function fun) {
+  if (!shapeless) {
+    return fun;
+  }
+  return [fun = shared(std::move(fun))](const Arrays& inputs) {
+    ShapelessTrace trace;
+    return (*fun)(inputs);
+  };
+}
+
+mx::array take(const mx::array& a, const mx::array& indices, int axis, mx::StreamOrDevice s) {
+  auto plain = mx::take(a, indices, axis, s);
+  auto stream = mx::to_stream(s);
+  bool whole = shapeless_traces && a.ndim() && mlxffi::has_kernels(stream) && indices.size();
+  return whole ? mlxffi::take_slices(a, indices, axis < 0 ? axis + static_cast<int>(a.ndim()) : axis, stream) : plain;
+}
+
 Function inlined(Function fun, Function compiled) {
   return [fun = shared(std::move(fun)), compiled = shared(std::move(compiled))](const Arrays& inputs) {
     return is_transforming() ? (*fun)(inputs) : (*compiled)(inputs);
@@ -55,7 +89,7 @@ Function inlined(Function fun, Function compiled) {
 
 Function compiled(Function fun, bool shapeless) {
   auto traces = std::make_shared<Traces>();
-  auto fast = [traces, fun = mx::detail::compile(fun, traces->number, shapeless)](const Arrays& inputs) {
+  auto fast = [traces, fun = mx::detail::compile(traced_for(shapeless, fun), traces->number, shapeless)](const Arrays& inputs) {
     traces->add(mx::detail::compile_cache());
     return fun(inputs);
   };

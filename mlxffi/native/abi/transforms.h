@@ -27,6 +27,12 @@ Function non_empty(Function fun);
 // The function, traced once on each thread for each kind of inputs; its traces go with it, on whichever thread it dies.
 Function compiled(Function fun, bool shapeless);
 
+// The function as it is traced for inputs of any shape: then lookups must not keep the sizes that they see.
+Function traced_for(bool shapeless, Function fun);
+
+// Slices at indices along an axis, which inside such a trace follow the sizes of the array.
+mx::array take(const mx::array& a, const mx::array& indices, int axis, mx::StreamOrDevice s);
+
 // The function itself inside transforms, else what it was compiled to: a trace takes arrays that the function captures for
 // constants, which inside a transform they may not be.
 Function inlined(Function fun, Function compiled);

@@ -193,7 +193,7 @@ extern "C" int mlx_swapaxes(mlx_array *res, const mlx_array a, int axis1, int ax
 }
 
 extern "C" int mlx_take_axis(mlx_array *res, const mlx_array a, const mlx_array indices, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::take(get(a, "a"), get(indices, "indices"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxc::take(get(a, "a"), get(indices, "indices"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_take(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_stream s) {
