@@ -424,10 +424,8 @@ _NAMES = {
 }
 NOT_DIFFERENTIABLE = {name: reason for reason, names in _NAMES.items() for name in names.split()}
 
-# What MLX 0.32.4 gets wrong or lacks: the chains of modes that fail, the message, and the cases. "rev fwd" is forward
-# mode over reverse mode. "off by" stands for a wrong value: addmm does not scale tangents by `alpha` and `beta`,
-# block_masked_mm multiplies the gradient of `mask_out` by that mask once more, divmod gives 0 for the remainder, full
-# and full_like multiply the gradient by the value, the second derivative of a complex abs is 0.
+# What has no derivative and says so: the chains of modes that fail, the message, and the cases. "rev fwd" is forward
+# mode over reverse mode.
 _ALL = ("fwd", "rev", "fwd fwd", "fwd rev", "rev fwd", "rev rev")
 _FORWARD = ("fwd", "fwd fwd", "fwd rev", "rev fwd")
 _SECOND = ("fwd fwd", "fwd rev", "rev fwd", "rev rev")

@@ -84,6 +84,17 @@ def test_softmax_of_half_rows_sums_to_one(dtype):
     np.testing.assert_allclose(sums, 1, atol=2e-3)
 
 
+@pytest.mark.parametrize("shape", [(2**22,), (2, 2**21), (2, 2, 2**20)])
+def test_long_sums_do_not_stick(shape):
+    x = mx.full(shape, 0.3)
+    exact = float(np.float32(0.3))
+    np.testing.assert_allclose(mx.sum(x).item(), exact * 2**22, rtol=1e-7)
+    np.testing.assert_allclose(mx.mean(x).item(), exact, rtol=1e-7)
+    np.testing.assert_allclose(np.array(mx.sum(x, axis=-1)), exact * shape[-1], rtol=1e-7)
+    gradient = mx.grad(lambda x: mx.mean(x))(x)
+    assert (gradient.shape, gradient.max().item()) == (shape, 2.0**-22)
+
+
 @pytest.mark.parametrize(("dtype", "expected"), [(mx.float16, 5000), (mx.bfloat16, 4992)])
 def test_half_sums_do_not_stick(dtype, expected):
     assert mx.cumsum(mx.ones((5000,), dtype=dtype))[-1].item() == expected

@@ -127,8 +127,8 @@ int mlx_value_and_grad(
  * Compute the outputs of `fun` and its vector-Jacobian product at `primals`. `res_0` gets the
  * outputs, `res_1` one gradient per primal, of its shape and dtype: the derivative with respect to
  * it of the sum of outputs times `cotangents`. `cotangents` holds one array per output, of its
- * shape (none for an output that is the direct result of a stop-gradient operation). Primals that
- * do not matter get zeros.
+ * shape; outputs that are the direct result of a stop-gradient operation may be left out together.
+ * Primals that do not matter get zeros.
  *
  * `res_0`: receives the result; the caller owns it and frees it with mlx_vector_array_free().
  * `res_1`: receives the result; the caller owns it and frees it with mlx_vector_array_free().
