@@ -19,21 +19,34 @@ double sigmoid(double x) {
   return (x < 0 ? e : 1) / (1 + e);
 }
 
-// From Winitzki's approximation (2008) by Halley's steps, in the tails on erfc, whose digits do not cancel.
+// The x >= 0 at which erfc is p <= 1: from Winitzki's approximation (2008) by Halley's steps, on whichever of erf and erfc
+// keeps its digits there.
+double tail(double p) {
+  constexpr double a = 0.147;
+  double logarithm = std::log(p * (2 - p)), part = 2 / (M_PI * a) + logarithm / 2;
+  double x = std::sqrt(std::sqrt(part * part - logarithm / a) - part);
+  for (int step = 0; step < 3; step++) {
+    double error = p < 0.5 ? p - std::erfc(x) : std::erf(x) - (1 - p);
+    double shift = error / (M_2_SQRTPI * std::exp(-x * x));
+    x -= shift / (1 + x * shift);
+  }
+  return x;
+}
+
 double erfinv(double y) {
   double size = std::abs(y);
   if (!(size < 1)) {
     return size == 1 ? std::copysign(INFINITY, y) : NAN;
   }
-  constexpr double a = 0.147;
-  double logarithm = std::log1p(-size * size), part = 2 / (M_PI * a) + logarithm / 2;
-  double x = std::sqrt(std::sqrt(part * part - logarithm / a) - part);
-  for (int step = 0; step < 3; step++) {
-    double error = size > 0.5 ? (1 - size) - std::erfc(x) : std::erf(x) - size;
-    double shift = error / (M_2_SQRTPI * std::exp(-x * x));
-    x -= shift / (1 + x * shift);
+  // Near 0 the approximation has no digits left, and the first two terms of the series have all.
+  return size < 1e-4 ? y / M_2_SQRTPI * (1 + y * y * M_PI / 12) : std::copysign(tail(1 - size), y);
+}
+
+double erfcinv(double p) {
+  if (!(p > 0 && p < 2)) {
+    return p == 0 ? INFINITY : p == 2 ? -INFINITY : NAN;
   }
-  return std::copysign(x, y);
+  return p > 0.5 && p < 1.5 ? erfinv(1 - p) : p < 1 ? tail(p) : -tail(2 - p);
 }
 
 using Function = double (*)(double);
@@ -50,6 +63,10 @@ Function function_of(Wide function) {
       return [](double x) { return std::erf(x); };
     case Wide::erfinv:
       return erfinv;
+    case Wide::erfc:
+      return [](double x) { return std::erfc(x); };
+    case Wide::erfcinv:
+      return erfcinv;
     default:
       return sigmoid;
   }
@@ -113,6 +130,10 @@ class WideFunction : public Fused {
         return mx::negative(wide(Wide::sin, x, s), s);
       case Wide::erf:
         return mx::multiply(number(M_2_SQRTPI), wide(Wide::exp, mx::negative(mx::square(x, s), s), s), s);
+      case Wide::erfc:
+        return mx::multiply(number(-M_2_SQRTPI), wide(Wide::exp, mx::negative(mx::square(x, s), s), s), s);
+      case Wide::erfcinv:
+        return mx::multiply(number(-1 / M_2_SQRTPI), wide(Wide::exp, mx::square(y, s), s), s);
       case Wide::erfinv:
         return mx::multiply(number(1 / M_2_SQRTPI), wide(Wide::exp, mx::square(y, s), s), s);
       default:

@@ -1,4 +1,4 @@
-// Functions of float64 numbers, in float64: MLX's CPU code computes these in float32.
+// Functions of float64 numbers, in float64: MLX's CPU code computes these in float32, or has them not.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,7 @@ namespace mlxffi {
 
 namespace mx = mlx::core;
 
-enum class Wide { exp, sin, cos, erf, erfinv, sigmoid };
+enum class Wide { exp, sin, cos, erf, erfinv, erfc, erfcinv, sigmoid };
 
 // The function of a float64 array, on a CPU stream, with all threads.
 mx::array wide(Wide function, const mx::array& a, mx::Stream s);
