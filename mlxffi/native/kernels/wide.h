@@ -15,16 +15,6 @@ enum class Wide { exp, sin, cos, erf, erfinv, erfc, erfcinv, sigmoid };
 // The function of a float64 array, on a CPU stream, with all threads.
 mx::array wide(Wide function, const mx::array& a, mx::Stream s);
 
-// The sums of the rows of a float32, float16 or bfloat16 array, in double, in its own type. On a CPU stream.
-mx::array sum_rows(const mx::array& rows, mx::Stream s);
-
-// exp(x) / sum(exp(x)) of the rows of a float32, float16 or bfloat16 array, in float32, in its own type. On a CPU stream.
-mx::array softmax_rows(const mx::array& rows, mx::Stream s);
-
-// log(sum(exp(x))) of the rows of a floating-point array, with sums in double; float64 for float64, else float32. On a
-// CPU stream.
-mx::array log_sum_exp(const mx::array& rows, mx::Stream s);
-
 // x / sqrt(mean(x^2) + eps) along the last axis, times the weight; of arrays whose common type is float64.
 mx::array wide_rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::Stream s);
 

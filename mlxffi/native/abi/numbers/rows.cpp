@@ -3,6 +3,7 @@
 
 #include "derivatives/rules.h"
 #include "fused.h"
+#include "row_sums.h"
 #include "wide.h"
 
 namespace mlxc::numbers {
