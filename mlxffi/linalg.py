@@ -47,7 +47,8 @@ __all__ = [
 def cholesky(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None) -> Array:
     """Compute the Cholesky factor of a symmetric positive definite matrix: lower triangular L with `a` = L L^T, or
     with `upper` the upper triangular U with `a` = U^T U. Only that triangle of `a` is read. The result has the
-    shape and dtype of `a`. A matrix that is not positive definite is not detected: its result is meaningless.
+    shape and dtype of `a`. A matrix that is not positive definite is an error at evaluation, of its index in the
+    batch.
 
     C: mlx_linalg_cholesky.
     """

@@ -381,9 +381,9 @@ def randint(
     stream: Stream | None = None,
 ) -> Array:
     """Draw integers uniformly between `low` (included) and `high` (excluded). Both are broadcast to `shape`, the
-    shape of the result, which has the integer dtype `dtype` (or bool). The numbers are made from 32-bit floats, so
-    not all values of ranges beyond 2^24 occur; where `high` <= `low` the result is `low`. An empty `key` takes the
-    next one from the calling thread's default generator.
+    shape of the result, which has the integer dtype `dtype` (or bool). Bounds that are known and below 2^23 give
+    MLX's numbers, others are drawn from 64 random bits, so that each value may occur; where `high` <= `low` the
+    result is `low`. An empty `key` takes the next one from the calling thread's default generator.
 
     C: mlx_random_randint.
     """
@@ -479,9 +479,9 @@ def uniform(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Draw numbers uniformly between `low` (included) and `high` (excluded, but for rounding in the narrower
-    dtypes). Both are broadcast to `shape`, the shape of the result, which has the dtype `dtype` (float16, bfloat16
-    or float32). An empty `key` takes the next one from the calling thread's default generator.
+    """Draw numbers uniformly between `low` (included) and `high` (excluded). Both are broadcast to `shape`, the
+    shape of the result, which has the dtype `dtype` (float16, bfloat16 or float32). An empty `key` takes the next
+    one from the calling thread's default generator.
 
     C: mlx_random_uniform.
     """

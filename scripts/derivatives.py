@@ -33,9 +33,8 @@ def main(words: list[str]) -> int:
                 kinds[name] += 1
                 print(f"{case.label} · {name}: {problem[:200]}")
     sorts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-    print(
-        f"{len({case.operation for case in chosen})} operations, {len(chosen)} cases, {len(chosen) * len(CHECKS)} checks"
-    )
+    operations = len({case.operation for case in chosen})
+    print(f"{operations} operations, {len(chosen)} cases, {len(chosen) * len(CHECKS)} checks")
     print(f"{sum(kinds.values())} departures{': ' if kinds else ''}{sorts}; {known} in the table")
     return 1 if kinds else 0
 

@@ -2,8 +2,6 @@
 
 import itertools
 import re
-import subprocess
-import sys
 
 import gradients
 import numpy as np
@@ -30,7 +28,7 @@ def test_derivatives_agree_with_differences(name):
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in gradients.FAULTS}))
-def test_derivatives_that_mlx_lacks_or_gets_wrong_still_are(name):
+def test_derivatives_that_are_errors_by_name_still_are(name):
     for path in PATHS:
         text = gradients.FAULTS.get((name, path))
         if text:
@@ -46,20 +44,6 @@ def test_every_operation_is_checked_or_named_as_not_differentiable():
 
 
 KERNELS = {"fast.cuda_kernel", "fast.metal_kernel"}
-
-
-def test_pad_value_gets_no_tangent():
-    tangents = [m.zeros_like(m.Array(POINT.tolist())), m.Array(1.0)]
-    padded = lambda x: [m.pad(x[0], [0], [1], [0], x[1])]  # noqa: E731
-    _, (found,) = m.jvp(padded, [POINT.tolist(), 2.0], tangents)
-    assert found.tolist() == [[0.0] * 3] * 3
-
-
-def test_gradient_of_a_pad_value_beside_that_of_the_array_still_crashes_mlx():
-    padded = "lambda a, v: mx.pad(a, 1, constant_values=v).sum()"
-    program = f"import mlx.core as mx; mx.grad({padded}, [0, 1])(mx.ones(2), mx.ones([]))"
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
-    assert result.returncode < 0
 
 
 # --- the check itself ---

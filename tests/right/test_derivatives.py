@@ -124,6 +124,40 @@ def test_the_gradient_of_a_half_row_that_is_looked_up_a_thousand_times():
     assert found.tolist() == [[1000.0], [0.0]]
 
 
+def test_the_gradient_of_what_fills_an_array():
+    assert gradients(lambda v: mx.full((2, 3), v), mx.array(5.0)) == [6.0]
+    assert gradients(lambda v: mx.full((2, 3), v), mx.array([1.0, 2.0, 3.0])) == [[2.0, 2.0, 2.0]]
+
+
+def test_the_gradient_of_a_mask_of_blocks():
+    a, b = mx.ones((64, 32)), mx.ones((32, 32))
+    mask = mx.array([[2.0], [3.0]])
+    found = mx.grad(lambda m: mx.block_masked_mm(a, b, 32, m).sum())(mask)
+    assert found.tolist() == [[32.0 * 32 * 32]] * 2
+
+
+FORWARD = {
+    "conv1d": (mx.conv1d, (1, 5, 2), (3, 3, 2)),
+    "cumprod": (lambda a: mx.cumprod(a, axis=0), (4,)),
+    "cummax": (lambda a: mx.cummax(a, axis=0), (4,)),
+    "sort": (lambda a: mx.sort(a, axis=0), (4,)),
+    "scatter": (lambda a, v: a.at[mx.array([2, 0, 2])].add(v), (4,), (3,)),
+    "scatter_max": (lambda a, v: a.at[mx.array([2, 0, 2])].maximum(v), (4,), (3,)),
+    "gather_mm": (lambda a, b: mx.gather_mm(a, b, None, mx.array([1, 0])), (2, 3, 4), (2, 4, 3)),
+}
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_tangents_that_mlx_lacks(name):
+    function, *shapes = FORWARD[name]
+    rng = np.random.default_rng(0)
+    points, tangents = ([mx.array(rng.normal(size=s).astype(np.float32)) for s in shapes] for _ in range(2))
+    tangent = mx.jvp(lambda *a: [function(*a)], points, tangents)[1][0]
+    pulled = mx.vjp(lambda *a: [function(*a)], points, [mx.ones(tangent.shape)])[1]
+    expected = sum((g * t).sum().item() for g, t in zip(pulled, tangents, strict=True))
+    np.testing.assert_allclose(tangent.sum().item(), expected, rtol=1e-4, atol=1e-5)
+
+
 MATRICES = {
     "inv": mx.linalg.inv,
     "cholesky": lambda a: mx.linalg.cholesky(a @ a.T + mx.eye(3, dtype=a.dtype)),

@@ -84,6 +84,17 @@ def test_softmax_of_half_rows_sums_to_one(dtype):
     np.testing.assert_allclose(sums, 1, atol=2e-3)
 
 
+@pytest.mark.parametrize("shape", [(2**22,), (2, 2**21), (2, 2, 2**20)])
+def test_long_sums_do_not_stick(shape):
+    x = mx.full(shape, 0.3)
+    exact = float(np.float32(0.3))
+    np.testing.assert_allclose(mx.sum(x).item(), exact * 2**22, rtol=1e-7)
+    np.testing.assert_allclose(mx.mean(x).item(), exact, rtol=1e-7)
+    np.testing.assert_allclose(np.array(mx.sum(x, axis=-1)), exact * shape[-1], rtol=1e-7)
+    gradient = mx.grad(lambda x: mx.mean(x))(x)
+    assert (gradient.shape, gradient.max().item()) == (shape, 2.0**-22)
+
+
 @pytest.mark.parametrize(("dtype", "expected"), [(mx.float16, 5000), (mx.bfloat16, 4992)])
 def test_half_sums_do_not_stick(dtype, expected):
     assert mx.cumsum(mx.ones((5000,), dtype=dtype))[-1].item() == expected
@@ -177,3 +188,15 @@ def test_uniform_numbers_leave_out_the_end(dtype, bounds):
     found = mx.random.uniform(*bounds, (20000,), dtype=dtype, key=mx.random.key(0))
     assert bounds[0] <= found.min().item()
     assert found.max().item() < bounds[1]
+
+
+@pytest.mark.parametrize(("low", "high"), [(8.0, 9.0), (-9.0, -8.0), (4.0, 5.0), (12.0, 30.0)])
+def test_normal_numbers_of_a_far_interval(low, high):
+    found = np.array(mx.random.truncated_normal(low, high, (20000,), key=mx.random.key(0)), dtype=np.float64)
+    assert low <= found.min() < found.max() <= high
+    near, size = min(abs(low), abs(high)), np.abs(found)
+    # E[x] = (pdf(a) - pdf(b)) / (cdf(b) - cdf(a))
+    a, b = near, max(abs(low), abs(high))
+    density = [math.exp((a * a - x * x) / 2) / math.sqrt(2 * math.pi) for x in (a, b)]
+    weight = (math.erfc(a / 2**0.5) - math.erfc(b / 2**0.5)) / 2 * math.exp(a * a / 2)
+    np.testing.assert_allclose(size.mean(), (density[0] - density[1]) / weight, rtol=2e-3)

@@ -23,8 +23,8 @@ extern "C" {
 /**
  * Compute the Cholesky factor of a symmetric positive definite matrix: lower triangular L with `a`
  * = L L^T, or with `upper` the upper triangular U with `a` = U^T U. Only that triangle of `a` is
- * read. The result has the shape and dtype of `a`. A matrix that is not positive definite is not
- * detected: its result is meaningless.
+ * read. The result has the shape and dtype of `a`. A matrix that is not positive definite is an
+ * error at evaluation, of its index in the batch.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.

@@ -32,8 +32,9 @@ int mlx_async_eval(const mlx_vector_array outputs);
  * Make a function `res` that computes the same as `fun` but keeps none of its intermediate values
  * for the gradient: the backward pass calls `fun` again. Only gradients with respect to arguments
  * are computed; arrays that `fun` captures count as constants and get zero gradients without an
- * error, so pass weights as arguments. `fun` must take and return at least one array, else `res`
- * fails when it is applied.
+ * error, so pass weights as arguments. Random numbers that `fun` draws without a key are the same
+ * when it is called again. `fun` must take and return at least one array, else `res` fails when it
+ * is applied.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_closure_free().
  * Returns 0, or 1 after an error.
@@ -66,7 +67,8 @@ int mlx_custom_function(
  * `fun_vjp` gets the primals, the cotangents (one per output) and the outputs, and returns one
  * gradient per primal of the primal's shape. `fun` must take and return at least one array; if it
  * does not, or `fun_vjp` returns a wrong number of arrays or a wrong shape, `res` or its transform
- * fails when it is applied. Jacobian-vector products and vectorisation still go through `fun`.
+ * fails when it is applied. Jacobian-vector products still go through `fun`; vectorisation maps
+ * `fun` and `fun_vjp`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_closure_free().
  * Returns 0, or 1 after an error.
@@ -125,8 +127,8 @@ int mlx_value_and_grad(
  * Compute the outputs of `fun` and its vector-Jacobian product at `primals`. `res_0` gets the
  * outputs, `res_1` one gradient per primal, of its shape and dtype: the derivative with respect to
  * it of the sum of outputs times `cotangents`. `cotangents` holds one array per output, of its
- * shape (none for an output that is the direct result of a stop-gradient operation). Primals that
- * do not matter get zeros.
+ * shape; outputs that are the direct result of a stop-gradient operation may be left out together.
+ * Primals that do not matter get zeros.
  *
  * `res_0`: receives the result; the caller owns it and frees it with mlx_vector_array_free().
  * `res_1`: receives the result; the caller owns it and frees it with mlx_vector_array_free().

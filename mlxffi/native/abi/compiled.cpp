@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "derivatives/transforms.h"
+#include "shapeless.h"
 #include "trace.h"
 #include "transforms.h"
 
@@ -204,7 +205,8 @@ class Compiled {
 
   Arrays operator()(const Arrays& inputs) const {
     // A trace takes what the function captures for constants, which inside a transform it may not be.
-    bool differentiated = is_transforming() || std::any_of(inputs.begin(), inputs.end(), [](auto& input) { return input.is_tracer(); });
+    bool differentiated =
+        is_transforming() || std::any_of(inputs.begin(), inputs.end(), [](auto& input) { return input.is_tracer(); });
     if (differentiated || optimised_.target<Traced>() || Tracing::active(number_)) {
       return (*fun_)(inputs);
     }
@@ -219,6 +221,7 @@ class Compiled {
  private:
   std::shared_ptr<const Trace> traced(const Arrays& inputs) const {
     Tracing tracing(number_, inputs);
+    ShapelessTrace any_shape(variant_.shapeless);
     auto given = placeholders(inputs);
     return std::make_shared<const Trace>(given, optimised_(given), variant_.shapeless);
   }

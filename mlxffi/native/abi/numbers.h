@@ -26,6 +26,7 @@ mx::array logsumexp(const mx::array& a, std::vector<int> axes, bool keepdims, mx
 mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s);
 mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, std::optional<mx::Dtype> dtype, mx::StreamOrDevice s);
 mx::array logcumsumexp(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s);
+mx::array sum(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s);
 mx::array mean(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s);
 mx::array var(const mx::array& a, std::vector<int> axes, bool keepdims, int ddof, mx::StreamOrDevice s);
 mx::array stddev(const mx::array& a, std::vector<int> axes, bool keepdims, int ddof, mx::StreamOrDevice s);
@@ -61,5 +62,7 @@ mx::array layer_norm(const mx::array& x, const std::optional<mx::array>& weight,
 mx::array uniform(const mx::array& low, const mx::array& high, const mx::Shape& shape, mx::Dtype dtype, const mx::array& key, mx::StreamOrDevice s);
 // Ranges past 2^24 from 64 random bits.
 mx::array randint(const mx::array& low, const mx::array& high, const mx::Shape& shape, mx::Dtype dtype, const mx::array& key, mx::StreamOrDevice s);
+
+mx::array truncated_normal(const mx::array& lower, const mx::array& upper, const mx::Shape& shape, mx::Dtype dtype, const mx::array& key, mx::StreamOrDevice s);
 
 } // namespace mlxc::numbers

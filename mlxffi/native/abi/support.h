@@ -15,4 +15,5 @@
 #include "linear.h"
 #include "metal_capture.h"
 #include "numbers.h"
+#include "shapeless.h"
 #include "transforms.h"

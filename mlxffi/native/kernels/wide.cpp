@@ -5,7 +5,6 @@
 #include "fused.h"
 #include "pool.h"
 #include "row_access.h"
-#include "rows.h"
 
 namespace mlxffi {
 
@@ -19,21 +18,34 @@ double sigmoid(double x) {
   return (x < 0 ? e : 1) / (1 + e);
 }
 
-// From Winitzki's approximation (2008) by Halley's steps, in the tails on erfc, whose digits do not cancel.
+// The x >= 0 at which erfc is p <= 1: from Winitzki's approximation (2008) by Halley's steps, on whichever of erf and erfc
+// keeps its digits there.
+double tail(double p) {
+  constexpr double a = 0.147;
+  double logarithm = std::log(p * (2 - p)), part = 2 / (M_PI * a) + logarithm / 2;
+  double x = std::sqrt(std::sqrt(part * part - logarithm / a) - part);
+  for (int step = 0; step < 3; step++) {
+    double error = p < 0.5 ? p - std::erfc(x) : std::erf(x) - (1 - p);
+    double shift = error / (M_2_SQRTPI * std::exp(-x * x));
+    x -= shift / (1 + x * shift);
+  }
+  return x;
+}
+
 double erfinv(double y) {
   double size = std::abs(y);
   if (!(size < 1)) {
     return size == 1 ? std::copysign(INFINITY, y) : NAN;
   }
-  constexpr double a = 0.147;
-  double logarithm = std::log1p(-size * size), part = 2 / (M_PI * a) + logarithm / 2;
-  double x = std::sqrt(std::sqrt(part * part - logarithm / a) - part);
-  for (int step = 0; step < 3; step++) {
-    double error = size > 0.5 ? (1 - size) - std::erfc(x) : std::erf(x) - size;
-    double shift = error / (M_2_SQRTPI * std::exp(-x * x));
-    x -= shift / (1 + x * shift);
+  // Near 0 the approximation has no digits left, and the first two terms of the series have all.
+  return size < 1e-4 ? y / M_2_SQRTPI * (1 + y * y * M_PI / 12) : std::copysign(tail(1 - size), y);
+}
+
+double erfcinv(double p) {
+  if (!(p > 0 && p < 2)) {
+    return p == 0 ? INFINITY : p == 2 ? -INFINITY : NAN;
   }
-  return std::copysign(x, y);
+  return p > 0.5 && p < 1.5 ? erfinv(1 - p) : p < 1 ? tail(p) : -tail(2 - p);
 }
 
 using Function = double (*)(double);
@@ -50,6 +62,10 @@ Function function_of(Wide function) {
       return [](double x) { return std::erf(x); };
     case Wide::erfinv:
       return erfinv;
+    case Wide::erfc:
+      return [](double x) { return std::erfc(x); };
+    case Wide::erfcinv:
+      return erfcinv;
     default:
       return sigmoid;
   }
@@ -113,6 +129,10 @@ class WideFunction : public Fused {
         return mx::negative(wide(Wide::sin, x, s), s);
       case Wide::erf:
         return mx::multiply(number(M_2_SQRTPI), wide(Wide::exp, mx::negative(mx::square(x, s), s), s), s);
+      case Wide::erfc:
+        return mx::multiply(number(-M_2_SQRTPI), wide(Wide::exp, mx::negative(mx::square(x, s), s), s), s);
+      case Wide::erfcinv:
+        return mx::multiply(number(-1 / M_2_SQRTPI), wide(Wide::exp, mx::square(y, s), s), s);
       case Wide::erfinv:
         return mx::multiply(number(1 / M_2_SQRTPI), wide(Wide::exp, mx::square(y, s), s), s);
       default:
@@ -121,62 +141,6 @@ class WideFunction : public Fused {
   }
 
   Wide function_;
-};
-
-class LogSumExpRows : public Fused {
- public:
-  using Fused::Fused;
-
-  const char* name() const override {
-    return "FusedLogSumExp";
-  }
-  bool is_equivalent(const Primitive&) const override {
-    return true;
-  }
-  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {batch_of(inputs[0])};
-  }
-  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    RowsOf rows(inputs[0]);
-    NumbersTo sums(outputs[0]);
-    auto kernel = row_kernels().cross_entropy[static_cast<int>(element_of(inputs[0].dtype()))];
-    over_rows(stream(), rows.count(), rows.length(), [=](int64_t begin, int64_t end) {
-      std::vector<char> scratch;
-      for (int64_t i = begin; i < end; i++) {
-        auto found = kernel(rows.row(i, scratch), rows.following(i, end), rows.length(), 0, 0).normalizer;
-        sums.put(i, std::isinf(found.shift) ? found.shift : found.shift + std::log(found.sum));
-      }
-    });
-  }
-  Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>&, const Arrays& outputs) override {
-    auto s = where();
-    auto part = mx::multiply(softmax(primals[0], outputs[0]), mx::expand_dims(cotangents[0], -1, s), s);
-    return {mx::astype(part, primals[0].dtype(), s)};
-  }
-  Arrays jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>&) override {
-    auto s = where();
-    return {mx::sum(mx::multiply(softmax(primals[0], log_sum_exp(primals[0], s)), tangents[0], s), -1, false, s)};
-  }
-
- protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {sums_dtype(inputs[0])};
-  }
-  Arrays composed(const Arrays& inputs) const override {
-    return {mx::logsumexp(mx::astype(inputs[0], sums_dtype(inputs[0]), where()), -1, false, where())};
-  }
-  std::shared_ptr<Fused> again() const override {
-    return std::make_shared<LogSumExpRows>(where());
-  }
-
- private:
-  mx::array softmax(const mx::array& x, const mx::array& log_sum) const {
-    auto s = where();
-    // No number is above all of them: where there is none, nothing is subtracted from none.
-    auto shift = mx::where(mx::isinf(log_sum, s), mx::array(0, log_sum.dtype()), log_sum, s);
-    auto scaled = mx::subtract(mx::astype(x, log_sum.dtype(), s), mx::expand_dims(shift, -1, s), s);
-    return x.dtype() == mx::float64 ? wide(Wide::exp, scaled, s) : mx::exp(scaled, s);
-  }
 };
 
 } // namespace
@@ -190,10 +154,6 @@ mx::array wide_rms_norm(const mx::array& x, const std::optional<mx::array>& weig
   auto scale = mx::rsqrt(mx::add(mx::mean(mx::square(rows, s), -1, true, s), mx::array(eps, mx::float64), s), s);
   auto scaled = mx::multiply(rows, scale, s);
   return weight ? mx::multiply(scaled, *weight, s) : scaled;
-}
-
-mx::array log_sum_exp(const mx::array& rows, mx::Stream s) {
-  return Fused::apply(std::make_shared<LogSumExpRows>(s), {rows})[0];
 }
 
 } // namespace mlxffi

@@ -68,6 +68,37 @@ Arrays segmented(const Node& node, const Arrays& inputs) {
   return {mx::astype(mx::matmul(parts, inputs[1], s), node.output.dtype(), s)};
 }
 
+// --- masked blocks ---
+
+// A mask of blocks, for each element of a matrix.
+mx::array spread(const mx::array& mask, const mx::array& matrix, int block, mx::Stream s) {
+  auto wide = mx::repeat(mx::repeat(mask, block, -1, s), block, -2, s);
+  mx::Shape start(wide.ndim(), 0), stop = wide.shape();
+  stop.end()[-2] = matrix.shape(-2);
+  stop.end()[-1] = matrix.shape(-1);
+  return mx::astype(mx::slice(wide, start, stop, s), matrix.dtype(), s);
+}
+
+// a, b, and after them the mask of the product, or those of both, or all three.
+Arrays masked(const Node& node, const Arrays& inputs) {
+  auto s = node.stream();
+  int block = node.state<mx::BlockMaskedMM>();
+  auto a = inputs[0], b = inputs[1];
+  bool of_product = inputs.size() == 3 || inputs.size() == 5;
+  if (inputs.size() > 3) {
+    a = mx::multiply(a, spread(inputs[inputs.size() - 2], a, block, s), s);
+    b = mx::multiply(b, spread(inputs.back(), b, block, s), s);
+  }
+  auto product = mx::matmul(a, b, s);
+  return {of_product ? mx::multiply(product, spread(inputs[2], product, block, s), s) : product};
+}
+
+// Tangents of rows alone: what is packed has none in MLX, which says so.
+Arrays forward_quantized(const Node& node, const Arrays& tangents, const std::vector<int>& argnums) {
+  bool rows_alone = argnums.size() == 1 && argnums[0] == 0;
+  return rows_alone ? forward_linear_in_each(node, tangents, argnums) : node.output.primitive().jvp(node.inputs, tangents, argnums);
+}
+
 } // namespace
 
 RuleList rules_of_products() {
@@ -76,8 +107,9 @@ RuleList rules_of_products() {
       {"Convolution", nullptr, forward_linear_in_each, map_convolution},
       {"GatherMM", nullptr, forward_linear_in_each, mapped_one_by_one},
       {"SegmentedMM", reverse_by<segmented>, forward_linear_in_each, mapped_one_by_one},
-      {"QuantizedMatmul", nullptr, nullptr, map_quantized},
-      {"BlockMaskedMM", nullptr, forward_linear_in_each, mapped_one_by_one},
+      {"QuantizedMatmul", nullptr, forward_quantized, map_quantized},
+      {"GatherQMM", nullptr, forward_quantized, nullptr},
+      {"BlockMaskedMM", reverse_by<masked>, forward_linear_in_each, mapped_one_by_one},
   };
 }
 

@@ -64,12 +64,6 @@ mx::array shares(const Node& node) {
   return mx::divide(equal, mx::sum(equal, axes, true, s), s);
 }
 
-Arrays reverse_extreme(const Node& node, const Arrays& cotangents, const std::vector<int>&) {
-  auto s = node.stream();
-  auto shape = mx::max(node.inputs[0], node.state<mx::Reduce>().second, true, s).shape();
-  return {mx::multiply(shares(node), mx::reshape(cotangents[0], shape, s), s)};
-}
-
 Arrays forward_extreme(const Node& node, const Arrays& tangents, const std::vector<int>&) {
   auto s = node.stream();
   auto sums = mx::sum(mx::multiply(shares(node), tangents[0], s), node.state<mx::Reduce>().second, true, s);
@@ -116,9 +110,17 @@ Arrays scan(const Node& node, const Arrays& inputs) {
   return {mx::moveaxis(reverse ? turned(a, s) : a, -1, axis, s)};
 }
 
+// MLX's gradients, where they are right: not of complex numbers, and of float64 in float32.
+template <Pair* pair>
+Arrays reverse_scan(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums) {
+  bool right = !is_complex(node.output) && node.output.dtype() != mx::float64;
+  return right ? node.output.primitive().vjp(node.inputs, cotangents, argnums, {node.output})
+               : reverse_by<scan<pair>>(node, cotangents, argnums);
+}
+
 template <Pair* pair>
 Rule scan_rule(const char* name) {
-  return {name, reverse_by<scan<pair>>, forward_by<scan<pair>>, nullptr};
+  return {name, reverse_scan<pair>, forward_by<scan<pair>>, nullptr};
 }
 
 } // namespace
@@ -126,8 +128,8 @@ Rule scan_rule(const char* name) {
 RuleList rules_of_scans() {
   return {
       {"Prod", reverse_by<product>, forward_by<product>},
-      {"Max", reverse_extreme, forward_extreme},
-      {"Min", reverse_extreme, forward_extreme},
+      {"Max", nullptr, forward_extreme},
+      {"Min", nullptr, forward_extreme},
       scan_rule<mx::multiply>("CumProd"),
       scan_rule<mx::maximum>("CumMax"),
       scan_rule<mx::minimum>("CumMin"),

@@ -49,6 +49,13 @@ Mapped map_as_strided(const Node& node, const Arrays& inputs, const std::vector<
   return {{mx::as_strided(all, shape, strides, offset, s)}, {0}};
 }
 
+// --- constants ---
+
+// A copy of its input, which has been spread to the shape.
+Arrays reverse_full(const Node&, const Arrays& cotangents, const std::vector<int>&) {
+  return {cotangents[0]};
+}
+
 // --- lookups ---
 
 // Gradients of halves are added up in float32: a row that is seen a thousand times gets them all.
@@ -129,6 +136,7 @@ RuleList rules_of_shapes() {
   return {
       {"ExpandDims", nullptr, nullptr, map_expand_dims},
       {"AsStrided", nullptr, nullptr, map_as_strided},
+      {"Full", reverse_full, forward_linear},
       {"Gather", reverse_gather, nullptr, nullptr},
       {"GatherAxis", reverse_gather_axis, nullptr, nullptr},
       {"FFT", reverse_fft, forward_linear, nullptr},

@@ -88,9 +88,28 @@ Arrays of_scatter(const Node& node, const std::vector<int>& argnums, const mx::a
   return results;
 }
 
+// Whether one array of indices is there to be seen, and has no two alike.
+bool are_distinct(const Node& node) {
+  auto& indices = node.inputs[1];
+  bool known = node.inputs.size() == 3 && indices.itemsize() == 4 && indices.status() == mx::array::Status::available && indices.flags().row_contiguous;
+  if (!known || node.stream().device != mx::Device::cpu) {
+    return false;
+  }
+  std::vector<int32_t> places(indices.data<int32_t>(), indices.data<int32_t>() + indices.size());
+  int size = node.inputs[0].shape(axes_of_scatter(node)[0]);
+  for (auto& place : places) {
+    place = place < 0 ? place + size : place;
+  }
+  std::sort(places.begin(), places.end());
+  return std::adjacent_find(places.begin(), places.end()) == places.end();
+}
+
 // Where several updates meet, the one that was written last is what is left: it alone gets the cotangent.
 Arrays reverse_scatter(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums) {
   auto s = node.stream();
+  if (are_distinct(node)) {
+    return node.output.primitive().vjp(node.inputs, cotangents, argnums, {node.output});
+  }
   auto& updates = node.inputs.back();
   auto numbers = mx::reshape(mx::arange(0, static_cast<double>(updates.size()), 1, mx::int32, s), updates.shape(), s);
   auto owners = scattered(mx::full(node.inputs[0].shape(), -1, mx::int32, s), numbers, node);

@@ -177,15 +177,15 @@ extern "C" int mlx_subtract(mlx_array *res, const mlx_array a, const mlx_array b
 }
 
 extern "C" int mlx_sum_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::sum(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::sum(dense(get(a, "a"), stream_of(s, "s")), List(axes, axes_num, "axes"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sum_axis(mlx_array *res, const mlx_array a, int axis, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::sum(dense(get(a, "a"), stream_of(s, "s")), axis, keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::sum(dense(get(a, "a"), stream_of(s, "s")), numbers::one_axis(axis), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sum(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::sum(dense(get(a, "a"), stream_of(s, "s")), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::sum(dense(get(a, "a"), stream_of(s, "s")), numbers::every_axis(get(a, "a")), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_swapaxes(mlx_array *res, const mlx_array a, int axis1, int axis2, const mlx_stream s) {
@@ -193,7 +193,7 @@ extern "C" int mlx_swapaxes(mlx_array *res, const mlx_array a, int axis1, int ax
 }
 
 extern "C" int mlx_take_axis(mlx_array *res, const mlx_array a, const mlx_array indices, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::take(get(a, "a"), get(indices, "indices"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxc::take(get(a, "a"), get(indices, "indices"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_take(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_stream s) {

@@ -73,7 +73,7 @@ extern "C" int mlx_random_split(mlx_array *res_0, mlx_array *res_1, const mlx_ar
 }
 
 extern "C" int mlx_random_truncated_normal(mlx_array *res, const mlx_array lower, const mlx_array upper, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::truncated_normal(get(lower, "lower"), get(upper, "upper"), List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::truncated_normal(get(lower, "lower"), get(upper, "upper"), List(shape, shape_num, "shape"), dtype_of(dtype, "dtype"), keyed(maybe(key)), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_uniform(mlx_array *res, const mlx_array low, const mlx_array high, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_array key, const mlx_stream s) {

@@ -1,6 +1,11 @@
 // Random numbers within their bounds.
 #include "numbers.h"
 
+#include <cmath>
+
+#include "fused.h"
+#include "wide.h"
+
 namespace mlxc::numbers {
 
 namespace {
@@ -50,6 +55,30 @@ mx::array randint(const mx::array& low, const mx::array& high, const mx::Shape& 
   auto bits = mx::bitwise_or(mx::left_shift(half(upper), mx::array(32, mx::uint64), s), half(lower), s);
   auto offset = mx::remainder(bits, mx::astype(span, mx::uint64, s), s);
   return mx::astype(mx::add(first, mx::astype(offset, mx::int64, s), s), dtype, s);
+}
+
+// Beyond this bound a float32 has too few digits for what is left of the distribution.
+constexpr double far_bound = 3;
+
+// In the tail, numbers by what lies beyond them, which is small and has all its digits; in float64, on a CPU.
+mx::array truncated_normal(const mx::array& lower, const mx::array& upper, const mx::Shape& shape, mx::Dtype dtype, const mx::array& key, mx::StreamOrDevice s) {
+  auto near = mx::random::truncated_normal(lower, upper, shape, dtype, key, s);
+  auto stream = mx::to_stream(s);
+  if (!mlxffi::has_kernels(stream)) {
+    return near;
+  }
+  auto wide = [&](const mx::array& a) { return mx::astype(a, mx::float64, s); };
+  auto number = [](double value) { return mx::array(value, mx::float64); };
+  auto low = wide(lower), high = wide(upper);
+  auto below = mx::less(high, number(0), s);
+  auto first = mx::where(below, mx::negative(high, s), low, s), last = mx::where(below, mx::negative(low, s), high, s);
+  auto beyond = [&](const mx::array& x) { return mlxffi::wide(mlxffi::Wide::erfc, mx::multiply(x, number(M_SQRT1_2), s), stream); };
+  auto most = beyond(first), least = beyond(last);
+  auto part = wide(mx::random::uniform(mx::array(0.0f), mx::array(1.0f), shape, mx::float32, key, s));
+  auto drawn = mlxffi::wide(mlxffi::Wide::erfcinv, mx::subtract(most, mx::multiply(part, mx::subtract(most, least, s), s), s), stream);
+  drawn = mx::minimum(mx::maximum(mx::multiply(drawn, number(M_SQRT2), s), first, s), last, s);
+  auto tail = mx::astype(mx::where(below, mx::negative(drawn, s), drawn, s), dtype, s);
+  return mx::where(mx::greater(first, number(far_bound), s), tail, near, s);
 }
 
 } // namespace mlxc::numbers

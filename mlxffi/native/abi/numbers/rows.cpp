@@ -3,6 +3,7 @@
 
 #include "derivatives/rules.h"
 #include "fused.h"
+#include "row_sums.h"
 #include "wide.h"
 
 namespace mlxc::numbers {
@@ -38,26 +39,56 @@ std::vector<int> counted(const mx::array& a, std::vector<int> axes) {
   return axes;
 }
 
+// Whether these are axes of the array, each once and at least one.
+bool are_axes(const mx::array& a, const std::vector<int>& axes) {
+  auto known = counted(a, axes);
+  bool distinct = std::adjacent_find(known.begin(), known.end()) == known.end();
+  return distinct && !known.empty() && known.front() >= 0 && known.back() < static_cast<int>(a.ndim());
+}
+
 // The axes last, as one.
 mx::array as_rows(const mx::array& a, const std::vector<int>& axes, mx::StreamOrDevice s) {
+  int ndim = static_cast<int>(a.ndim()), rows = ndim - static_cast<int>(axes.size());
+  bool last = axes.front() == rows;
   std::vector<int> order;
-  mx::Shape shape;
-  for (int axis = 0; axis < static_cast<int>(a.ndim()); axis++) {
+  for (int axis = 0; axis < ndim; axis++) {
     if (std::find(axes.begin(), axes.end(), axis) == axes.end()) {
       order.push_back(axis);
-      shape.push_back(a.shape(axis));
     }
   }
   order.insert(order.end(), axes.begin(), axes.end());
-  shape.push_back(-1);
-  return mx::reshape(mx::transpose(a, order, s), shape, s);
+  auto turned = last ? a : mx::transpose(a, order, s);
+  return axes.size() == 1 ? turned : mx::flatten(turned, rows, -1, s);
+}
+
+// How many numbers MLX may add up one after the other.
+constexpr int64_t most_in_a_row = 16384;
+
+// Whether the axes are the last ones, and have so many elements that a float32 is too narrow for their sum.
+bool are_long_rows(const mx::array& a, const std::vector<int>& axes, mx::Stream s) {
+  bool narrow = a.dtype() == mx::float32 || is_half(a);
+  if (!narrow || !a.size() || !are_axes(a, axes) || !mlxffi::has_kernels(s)) {
+    return false;
+  }
+  int64_t count = 1;
+  for (int axis : axes) {
+    count *= a.shape(axis);
+  }
+  return count > most_in_a_row && counted(a, axes).front() == static_cast<int>(a.ndim() - axes.size());
 }
 
 } // namespace
 
 mx::array softmax(const mx::array& a, std::vector<int> axes, bool precise, mx::StreamOrDevice s) {
-  if (a.dtype() != mx::float64 || !a.size() || axes.empty()) {
+  auto stream = mx::to_stream(s);
+  bool plain = !mx::issubdtype(a.dtype(), mx::floating) || !a.size() || !are_axes(a, axes) || !mlxffi::has_kernels(stream);
+  if (plain || (a.dtype() != mx::float64 && axes.size() > 1)) {
     return mx::softmax(a, axes, precise || is_half(a), s);
+  }
+  if (a.dtype() != mx::float64) {
+    bool last = axes[0] == -1 || axes[0] == static_cast<int>(a.ndim()) - 1;
+    return last ? mlxffi::softmax_rows(a, stream)
+                : mx::moveaxis(mlxffi::softmax_rows(mx::moveaxis(a, axes[0], -1, s), stream), -1, axes[0], s);
   }
   auto greatest = mx::stop_gradient(mx::max(a, axes, true, s), s);
   auto parts = numbers::exp(mx::subtract(a, greatest, s), s);
@@ -65,14 +96,13 @@ mx::array softmax(const mx::array& a, std::vector<int> axes, bool precise, mx::S
 }
 
 mx::array logsumexp(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s) {
-  auto plain = mx::logsumexp(a, axes, keepdims, s);
   auto stream = mx::to_stream(s);
-  bool floating = mx::issubdtype(a.dtype(), mx::floating);
-  if (!floating || !a.size() || axes.empty() || !mlxffi::has_kernels(stream)) {
-    return plain;
+  if (!mx::issubdtype(a.dtype(), mx::floating) || !a.size() || !are_axes(a, axes) || !mlxffi::has_kernels(stream)) {
+    return mx::logsumexp(a, axes, keepdims, s);
   }
-  auto sums = mlxffi::log_sum_exp(as_rows(a, counted(a, axes), s), stream);
-  return mx::astype(mx::reshape(sums, plain.shape(), s), a.dtype(), s);
+  auto over = counted(a, axes);
+  auto sums = mx::astype(mlxffi::log_sum_exp(as_rows(a, over, s), stream), a.dtype(), s);
+  return keepdims ? mx::expand_dims(sums, over, s) : sums;
 }
 
 mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s) {
@@ -101,7 +131,22 @@ mx::array logcumsumexp(const mx::array& a, int axis, bool reverse, bool inclusiv
   return mx::moveaxis(turned(sums), -1, axis, s);
 }
 
+mx::array sum(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s) {
+  auto stream = mx::to_stream(s);
+  if (!are_long_rows(a, axes, stream)) {
+    return mx::sum(a, axes, keepdims, s);
+  }
+  auto over = counted(a, axes);
+  auto sums = mlxffi::sum_rows(as_rows(a, over, s), stream);
+  return keepdims ? mx::expand_dims(sums, over, s) : sums;
+}
+
 mx::array mean(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s) {
+  if (are_long_rows(a, axes, mx::to_stream(s))) {
+    auto wide = mx::astype(a, mx::float32, s);
+    auto count = mx::number_of_elements(wide, axes, true, mx::float32, s);
+    return mx::astype(mx::multiply(numbers::sum(wide, axes, keepdims, s), count, s), a.dtype(), s);
+  }
   return in_floats(a, s, [&](const mx::array& x) { return mx::mean(x, axes, keepdims, s); });
 }
 

@@ -1,0 +1,80 @@
+#include "take.h"
+
+#include <cstring>
+
+#include "fused.h"
+#include "row_access.h"
+
+namespace mlxffi {
+
+namespace {
+
+class TakeSlices : public Fused {
+ public:
+  TakeSlices(mx::Stream s, int axis) : Fused(s), axis_(axis) {}
+
+  const char* name() const override {
+    return "FusedTake";
+  }
+  bool is_equivalent(const Primitive& other) const override {
+    return axis_ == static_cast<const TakeSlices&>(other).axis_;
+  }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    auto shape = inputs[0].shape();
+    shape.erase(shape.begin() + axis_);
+    shape.insert(shape.begin() + axis_, inputs[1].shape().begin(), inputs[1].shape().end());
+    return {shape};
+  }
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
+
+ protected:
+  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
+    return {inputs[0].dtype()};
+  }
+  Arrays composed(const Arrays& inputs) const override {
+    return {mx::take(inputs[0], inputs[1], axis_, where())};
+  }
+
+ private:
+  int axis_;
+};
+
+int64_t product(const mx::Shape& shape, int begin, int end) {
+  int64_t count = 1;
+  for (int i = begin; i < end; i++) {
+    count *= shape[i];
+  }
+  return count;
+}
+
+void TakeSlices::eval_cpu(const Arrays& inputs, Arrays& outputs) {
+  auto& a = inputs[0];
+  Places places(a, 0);
+  NumbersOf indices(inputs[1]);
+  outputs[0].set_data(mx::allocator::malloc(outputs[0].nbytes()));
+  auto from = a.data<char>();
+  auto to = outputs[0].data<char>();
+  int64_t length = a.shape(axis_), count = inputs[1].size(), item = a.itemsize();
+  int64_t outer = product(a.shape(), 0, axis_), inner = product(a.shape(), axis_ + 1, a.ndim());
+  on_stream(stream(), [=, dense = a.flags().row_contiguous] {
+    for (int64_t i = 0; i < outer * count; i++) {
+      int64_t index = indices.integer(i % count);
+      int64_t first = ((i / count) * length + (index < 0 ? index + length : index)) * inner;
+      if (dense) {
+        std::memcpy(to + i * inner * item, from + first * item, inner * item);
+        continue;
+      }
+      for (int64_t j = 0; j < inner; j++) {
+        std::memcpy(to + (i * inner + j) * item, from + places[first + j] * item, item);
+      }
+    }
+  });
+}
+
+} // namespace
+
+mx::array take_slices(const mx::array& a, const mx::array& indices, int axis, mx::Stream s) {
+  return Fused::apply(std::make_shared<TakeSlices>(s, axis), {a, indices})[0];
+}
+
+} // namespace mlxffi
