@@ -17,17 +17,17 @@ from tuner_helpers import message_of
 
 import mlxffi
 import mlxffi.core as mx
-from mlxffi.tuner._trees import flatten
 from mlxffi.tuner.lora import (
     LoRAConfig,
-    _stored,
     create_adapter,
+    formats,
     load_adapter,
     load_full,
     read_adapter,
     save_adapter,
     save_full,
 )
+from mlxffi.tuner.trees import flatten
 
 KEYS = ("self_attn.q_proj", "switch_mlp.up", "lm_head", "model.embed_tokens")
 
@@ -281,7 +281,7 @@ def test_files_that_are_not_regular(tmp_path, name, make):
 )
 def test_files_that_are_too_large(tmp_path, monkeypatch, name, limit):
     save_adapter(tmp_path, an_adapter())
-    monkeypatch.setattr(_stored, limit, 100)
+    monkeypatch.setattr(formats, limit, 100)
     size = (tmp_path / name).stat().st_size
     assert message_of(lambda: load_adapter(tmp_path, model())).endswith(
         f"{name}: expected at most 100 bytes, got {size}"

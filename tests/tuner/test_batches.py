@@ -14,7 +14,7 @@ from tuner_helpers import ByteTokenizer, message_of
 
 import mlxffi.core as mx
 from mlxffi.tuner.datasets import CacheDataset, Example, TextDataset, iterate_batches
-from mlxffi.tuner.datasets.packing import first_fit
+from mlxffi.tuner.datasets.plans import first_fit
 
 
 def numbered(lengths, offset=0):

@@ -16,9 +16,9 @@ from model_cases import nested, tokens
 import mlxffi
 import mlxffi.core as mx
 from mlxffi.tuner import layers, lora
-from mlxffi.tuner._trees import flatten, tree_map
 from mlxffi.tuner.models.load import decoder_model, load_model, load_parameters, save_model
 from mlxffi.tuner.models.weights import quantizations
+from mlxffi.tuner.trees import flatten, tree_map
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 # By which predicates mlx_lm quantizes: all layers in one way; or each in its own, one of them not.

@@ -14,7 +14,7 @@ from mlx.utils import tree_flatten
 from optimizer_cases import CASES, DTYPES, IDS, NAMES, arrays, make, plain, run, values
 
 import mlxffi.core as mx
-from mlxffi.tuner import _trees, optimizers, schedules
+from mlxffi.tuner import optimizers, schedules, trees
 
 ALL = pytest.mark.parametrize("case", CASES, ids=IDS)
 
@@ -69,12 +69,12 @@ def test_parameters_are_those_of_the_formulas_in_float64(case):
     optimizer, params = make(case), arrays(values(0))
     params, _ = run(optimizer.update, optimizer.init(params), params, 5)
     name, arguments, options = case
-    for path, start in _trees.paths(arrays(values(0))):
+    for path, start in trees.paths(arrays(values(0))):
         w, memory = np.array(start, np.float64), {}
         for step in range(5):
-            g = np.array(_trees.flatten(arrays(values(100 + step)))[path], np.float64)
+            g = np.array(trees.flatten(arrays(values(100 + step)))[path], np.float64)
             w = getattr(oracle, name.lower())(g, w, memory, step + 1, *arguments, **options)
-        found = np.array(_trees.flatten(params)[path])
+        found = np.array(trees.flatten(params)[path])
         np.testing.assert_allclose(found, w, rtol=2e-5, atol=2e-5, err_msg=path)
 
 
@@ -196,8 +196,8 @@ def test_compiled_updates_are_traced_once_and_equal_eager_ones(case, no_fusion):
 def test_fused_updates_equal_eager_ones_within_rounding(dtype):
     optimizer = optimizers.AdamW(schedules.cosine_decay(0.1, 10), bias_correction=True)
     params = arrays(values(0), dtype)
-    eager = _trees.flatten(run(optimizer.update, optimizer.init(params), params, 4))
-    fused = _trees.flatten(run(mx.compile(optimizer.update), optimizer.init(params), params, 4))
+    eager = trees.flatten(run(optimizer.update, optimizer.init(params), params, 4))
+    fused = trees.flatten(run(mx.compile(optimizer.update), optimizer.init(params), params, 4))
     allowed = 1e-6 if dtype == "float32" else 2**-7
     for path, item in eager.items():
         assert fused[path].dtype == item.dtype
@@ -236,22 +236,22 @@ def filled(tree, value):
 
 
 def kinds(tree):
-    return {path: (item.shape, item.dtype) for path, item in _trees.paths(tree)}
+    return {path: (item.shape, item.dtype) for path, item in trees.paths(tree)}
 
 
 @settings(max_examples=80, deadline=None)
 @given(tree=TREES, case=st.sampled_from(CASES), data=st.data())
 def test_any_tree_keeps_its_form_shapes_and_dtypes(tree, case, data):
     optimizer, params = make(case), filled(tree, 0.5)
-    grads = _trees.tree_map(lambda item: item if data.draw(st.booleans()) else None, filled(tree, 0.25))
+    grads = trees.tree_map(lambda item: item if data.draw(st.booleans()) else None, filled(tree, 0.25))
     state = optimizer.init(params)
     after, new = optimizer.update(grads, state, params)
     assert kinds(after) == kinds(params)
     assert kinds(new) == kinds(state)
-    moved = {path for path, item in _trees.paths(after) if bool(mx.any(item != 0.5))}
-    assert moved <= set(_trees.flatten(grads))
-    assert all(bool(mx.all(mx.isfinite(item))) for item in _trees.flatten((after, new)).values())
-    again = optimizer.load_state(_trees.flatten(new), params)
+    moved = {path for path, item in trees.paths(after) if bool(mx.any(item != 0.5))}
+    assert moved <= set(trees.flatten(grads))
+    assert all(bool(mx.all(mx.isfinite(item))) for item in trees.flatten((after, new)).values())
+    again = optimizer.load_state(trees.flatten(new), params)
     assert plain(again) == plain(new)
 
 
@@ -266,6 +266,6 @@ def test_a_gradient_of_another_dtype_does_not_change_the_parameters():
 def test_gradients_of_zero_leave_no_nan(name, dtype):
     params = arrays(values(0), dtype)
     optimizer = getattr(optimizers, name)(0.1)
-    after, _ = optimizer.update(_trees.tree_map(mx.zeros_like, params), optimizer.init(params), params)
-    for path, item in _trees.paths(after):
+    after, _ = optimizer.update(trees.tree_map(mx.zeros_like, params), optimizer.init(params), params)
+    for path, item in trees.paths(after):
         assert bool(mx.all(mx.isfinite(item))), path

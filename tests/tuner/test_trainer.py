@@ -10,11 +10,11 @@ from training import Recorder, arrays, examples
 
 import mlxffi.core as mx
 from mlxffi.tuner import lora
-from mlxffi.tuner._trees import flatten
 from mlxffi.tuner.datasets import Batch
 from mlxffi.tuner.models import decoder_model
 from mlxffi.tuner.optimizers import SGD, AdamW
 from mlxffi.tuner.trainer import FixedBatches, TrainingArgs, evaluate, train
+from mlxffi.tuner.trees import flatten
 
 
 def trained(batches, optimizer=None, model=None, **args):

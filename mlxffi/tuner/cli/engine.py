@@ -5,7 +5,6 @@ Both give the same things: a tokenizer, and models to train, to evaluate and to 
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any, Protocol, TypeAlias
 from ... import compat
 from ..._errors import ArgumentError
 from .. import lora
-from .._files import read_json
-from .._optional import MissingLibraryError
+from ..checks import MissingLibraryError, required
+from ..files import read_json
 from ..models import DecoderConfig, FunctionalModel, ModuleModel, Tokenizer, decoder_model, last_blocks
 from ..models.load import adapted_parameters, load_parameters
 
@@ -121,10 +120,12 @@ class MlxLmBase:
         if not importlib.util.find_spec("mlx_lm"):
             raise MissingLibraryError("this needs mlx_lm, which is not installed: pip install 'mlxffi[lm]'")
         compat.install()
-        load = importlib.import_module("mlx_lm").load
+        from ..lora import modules  # needs mlx.nn over mlxffi.core, which there is only now
+
+        load = required("mlx_lm", "lm").load
         options = {"tokenizer_config": {"trust_remote_code": trust_remote_code}}
         self.module, self.tokenizer = load(str(folder), **options)
-        self._adapters = importlib.import_module("mlxffi.tuner.lora.modules")
+        self._adapters = modules
         config: Mapping[str, Any] = read_json(folder / "config.json")
         self.vocabulary = int(config.get("vocab_size", 0))
 
@@ -153,5 +154,4 @@ class MlxLmBase:
 
     def size(self, model: Model) -> lora.TrainableParameters:
         """See `Base`."""
-        found: lora.TrainableParameters = self._adapters.trainable_parameters(self.module)
-        return found
+        return self._adapters.trainable_parameters(self.module)

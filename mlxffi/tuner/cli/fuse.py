@@ -10,9 +10,9 @@ from typing import Any
 
 from ..._errors import ArgumentError
 from .. import lora
-from .._trees import Tree
 from ..models import save_model
 from ..models.load import adapted_parameters, load_parameters
+from ..trees import Tree
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

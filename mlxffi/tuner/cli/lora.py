@@ -12,19 +12,18 @@ from typing import Any
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
-from .._trees import Tree, differences, flatten, kinds, unflatten
 from ..datasets import CacheDataset, DatasetConfig, Splits, iterate_batches, load_dataset
 from ..distributed import World
 from ..losses import DistillationLoss, default_loss
 from ..optimizers import Optimizer, by_name
 from ..schedules import build_schedule
 from ..trainer import STATE_FILE, Callback, TrainingArgs, evaluate, train
+from ..trainer.checkpoint import Writer
 from ..trainer.console import console
 from ..trainer.data import Data
-from ..trainer.metrics import METRICS_FILE, MetricsFile
-from ..trainer.plots import PLOT_FILE, LossPlot
-from ..trainer.saving import Writer
+from ..trainer.metrics import METRICS_FILE, PLOT_FILE, LossPlot, MetricsFile
 from ..trainer.trackers import require_trackers, trackers
+from ..trees import Tree, differences, flatten, kinds, unflatten
 from .engine import Base, Model, load_base
 from .settings import Job, Settings, add_arguments, settings_of
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..._errors import ArgumentError
-from .._optional import required
+from ..checks import required
 from ..optimizers import BY_NAME
 from ..trainer import TrainingArgs
 

@@ -8,12 +8,10 @@ from dataclasses import asdict
 from typing import Any, NoReturn, Protocol
 
 from ..._errors import ArgumentError
-from .caching import CacheDataset
-from .collation import collated
-from .examples import Batch, Example, as_example
-from .kinds import Dataset
-from .places import place_of, placed
+from .examples import Batch, Example, as_example, collated
+from .kinds import CacheDataset, Dataset
 from .plans import Plan, Row, Settings, Window
+from .records import place_of, placed
 
 # What need not be the same when a run is taken up again: batches are the same on any number of processes.
 FREE = ("rank", "world")

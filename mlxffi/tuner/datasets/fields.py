@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ..._errors import ArgumentError
-from .. import _checks
+from .. import checks
 
 Record: TypeAlias = "dict[str, Any]"
 MaskPrompt: TypeAlias = "bool | Literal['assistant']"
@@ -50,7 +50,7 @@ class DatasetConfig:
             raise ArgumentError(f"[DatasetConfig] kind: expected auto, {', '.join(CHECKS)}, got {self.kind!r}")
         require_mask_prompt("DatasetConfig", self.mask_prompt)
         for name in ("max_file_bytes", "max_record_bytes"):
-            _checks.count("DatasetConfig", name, getattr(self, name), 1)
+            checks.count("DatasetConfig", name, getattr(self, name), 1)
 
 
 def require_mask_prompt(function: str, mask_prompt: MaskPrompt) -> None:

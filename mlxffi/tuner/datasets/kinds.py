@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..._errors import ArgumentError, RangeError
 from .conversations import Conversation
-from .examples import Example
+from .examples import Example, as_example
 from .fields import (
-    DatasetConfig,
-    FieldCheck,
     MaskPrompt,
     Record,
     check_chat,
@@ -20,7 +19,7 @@ from .fields import (
     check_text,
     require_mask_prompt,
 )
-from .places import place_of, placed
+from .records import place_of, placed
 from .tokenizers import Tokenizer
 
 
@@ -208,42 +207,64 @@ class ConcatenatedDataset:
         return part, index - (self._ends[part - 1] if part else 0)
 
 
-# --- from configuration ---
+# --- Examples that are made once ---
 
 
-def create_dataset(
-    data: Sequence[Record], tokenizer: Tokenizer, config: DatasetConfig | None = None
-) -> TextDataset | ChatDataset | CompletionsDataset:
-    """The dataset for records, each of which is checked.
+# 1 GiB of int32.
+MAX_TOKENS = 1 << 28
+
+
+class CacheDataset:
+    """The Examples of a dataset, each made when it is first asked for.
 
     Args:
-      data: records of one kind, which is that of the first.
-      tokenizer: makes the tokens.
-      config: which fields records have, and which tokens are targets; None: the defaults.
+      data: a dataset.
+      max_tokens: as many are kept; beyond, those that were made first are dropped, and made anew when needed. Numbers
+        of tokens are always kept.
 
     Raises:
-      ValueError: there are no records, one is not as the first, or texts are to have their prompts masked.
+      ValueError: `data` is no dataset. When an Example is made: a record cannot be processed; the message names it.
     """
-    config = config or DatasetConfig()
-    check = FieldCheck(config)
-    for index, record in enumerate(data):
-        with placed(place_of(data, index)):
-            check(record)
-    if not len(data):
-        raise ArgumentError("[create_dataset] data: expected at least one record, got none")
-    return dataset_of(check.kind, data, tokenizer, config)
+
+    def __init__(self, data: Dataset, max_tokens: int = MAX_TOKENS):
+        if not isinstance(data, Dataset):
+            raise ArgumentError(f"[CacheDataset] data: expected a dataset with process, got {type(data).__name__}")
+        self._data = data
+        self._max_tokens = max_tokens
+        self._kept: dict[int, Example] = {}
+        self._kept_tokens = 0
+        self._lengths = array("q", [-1]) * len(data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, index: int) -> Example:
+        index = range(len(self))[index]
+        found = self._kept.get(index)
+        return self._made(index) if found is None else found
+
+    def itemlen(self, index: int) -> int:
+        """How many tokens an Example has."""
+        if self._lengths[index] < 0:
+            self[index]
+        return self._lengths[index]
+
+    def where(self, index: int) -> str:
+        """Where a record came from, for errors."""
+        return place_of(self._data, index)
+
+    def _made(self, index: int) -> Example:
+        with placed(self.where(index)):
+            made = _compact(self._data.process(self._data[index]))
+        self._lengths[index] = len(made.tokens)
+        self._kept[index] = made
+        self._kept_tokens += len(made.tokens)
+        while self._kept_tokens > self._max_tokens:
+            self._kept_tokens -= len(self._kept.pop(next(iter(self._kept))).tokens)
+        return made
 
 
-def dataset_of(
-    kind: str, data: Sequence[Record], tokenizer: Tokenizer, config: DatasetConfig
-) -> TextDataset | ChatDataset | CompletionsDataset:
-    """The dataset for records of a kind that were checked."""
-    if kind == "completions":
-        keys = config.prompt_feature, config.completion_feature
-        return CompletionsDataset(data, tokenizer, *keys, mask_prompt=config.mask_prompt)
-    if kind == "chat":
-        return ChatDataset(data, tokenizer, config.chat_feature, config.mask_prompt)
-    if config.mask_prompt:
-        place = place_of(data, 0)
-        raise ArgumentError(f"{place}: {config.text_feature}: a text has no prompt to mask, got mask_prompt")
-    return TextDataset(data, tokenizer, config.text_feature)
+def _compact(item: Any) -> Example:
+    """An Example in a few bytes a token, which batches can copy as they are."""
+    example = as_example(item)
+    return example._replace(tokens=array("i", example.tokens))

@@ -12,13 +12,13 @@ import json
 import os
 import stat
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, BinaryIO, NoReturn, overload
 
 from ..._errors import ArgumentError, OperationError
-from .._files import PathLike
+from ..files import PathLike
 from .fields import MAX_FILE_BYTES, MAX_RECORD_BYTES, Record, json_name
-from .places import placed
 
 BOM = b"\xef\xbb\xbf"
 
@@ -171,3 +171,21 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+
+
+# --- where a record came from ---
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Name a place in the errors of a block: `train.jsonl:3: text: expected a string, got a number`."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise ArgumentError(f"{place}: {error}") from error.__cause__
+
+
+def place_of(data: object, index: int) -> str:
+    """Where a record of some data came from, if the data know it, else its index."""
+    where = getattr(data, "where", None)
+    return str(where(index)) if where else f"record {index}"

@@ -5,10 +5,19 @@
 
 from __future__ import annotations
 
-from .adapter import Adapter, attach, create_adapter, detach, dora_gains, fuse, unfuse
+from .adapter import (
+    Adapter,
+    TrainableParameters,
+    attach,
+    create_adapter,
+    detach,
+    dora_gains,
+    fuse,
+    trainable_parameters,
+    unfuse,
+)
 from .config import LoRAConfig
 from .files import export_peft, load_adapter, load_full, read_adapter, save_adapter, save_full
-from .report import TrainableParameters, trainable_parameters
 
 __all__ = [
     "Adapter",

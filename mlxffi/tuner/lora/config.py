@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..._errors import ArgumentError
-from .. import _checks
+from .. import checks
 from ..layers import Scaling
 
 ALL_LINEAR = "all-linear"
@@ -112,13 +112,13 @@ def _set(config: LoRAConfig, name: str, value: Any) -> None:
 
 
 def _require_numbers(config: LoRAConfig) -> None:
-    _checks.count("LoRAConfig", "rank", config.rank, 1)
-    _checks.finite("LoRAConfig", "scale", config.scale)
-    _checks.fraction("LoRAConfig", "dropout", config.dropout)
+    checks.count("LoRAConfig", "rank", config.rank, 1)
+    checks.finite("LoRAConfig", "scale", config.scale)
+    checks.fraction("LoRAConfig", "dropout", config.dropout)
     if config.alpha is not None:
-        _checks.finite("LoRAConfig", "alpha", config.alpha)
+        checks.finite("LoRAConfig", "alpha", config.alpha)
     for name in ("rslora", "use_dora"):
-        _checks.flag("LoRAConfig", name, getattr(config, name))
+        checks.flag("LoRAConfig", name, getattr(config, name))
     if isinstance(config.num_layers, bool) or not isinstance(config.num_layers, int):
         raise ArgumentError(f"[LoRAConfig] num_layers: expected an int, got {config.num_layers!r}")
     if config.rslora and config.alpha is None:
@@ -151,7 +151,7 @@ def _indices(value: Any) -> tuple[int, ...] | None:
         return None
     found = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     for index in found:
-        _checks.count("LoRAConfig", "layers_to_transform", index, 0)
+        checks.count("LoRAConfig", "layers_to_transform", index, 0)
     return found or None
 
 
@@ -163,9 +163,9 @@ def _require_patterns(config: LoRAConfig) -> None:
         for key, value in patterns.items():
             _pattern(name, key)
             if name == "rank_pattern":
-                _checks.count("LoRAConfig", f"{name}[{key!r}]", value, 1)
+                checks.count("LoRAConfig", f"{name}[{key!r}]", value, 1)
             else:
-                _checks.finite("LoRAConfig", f"{name}[{key!r}]", value)
+                checks.finite("LoRAConfig", f"{name}[{key!r}]", value)
 
 
 def _require_one_way(config: LoRAConfig) -> None:

@@ -10,10 +10,10 @@ from ... import __version__
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import layers
-from .._files import PathLike, write_arrays, write_json
-from .._trees import Tree, flatten, merged, unflatten
+from ..files import PathLike, write_arrays, write_json
 from ..layers import Kind
-from . import _fit, _peft, _stored
+from ..trees import Tree, flatten, merged, unflatten
+from . import fit, formats, peft
 from .adapter import Adapter
 from .config import LoRAConfig
 from .targets import chosen, kind_of, layers_of
@@ -30,7 +30,7 @@ def save_adapter(
     *,
     extra: Mapping[str, Any] | None = None,
     metadata: Mapping[str, str] | None = None,
-    name: str = _stored.TENSORS,
+    name: str = formats.TENSORS,
 ) -> None:
     """Write `adapters.safetensors` and `adapter_config.json`, as mlx-lm reads them.
 
@@ -54,7 +54,7 @@ def save_full(
     *,
     extra: Mapping[str, Any] | None = None,
     metadata: Mapping[str, str] | None = None,
-    name: str = _stored.TENSORS,
+    name: str = formats.TENSORS,
 ) -> None:
     """Write trained parameters themselves (`fine_tune_type` "full") in the form of `save_adapter`."""
     _save(Path(folder), name, flatten(parameters), {**(extra or {}), "fine_tune_type": "full"}, metadata)
@@ -76,9 +76,9 @@ def export_peft(
     Raises:
       ValueError: PEFT has no such adapter: of expert layers, or DoRA of embeddings.
     """
-    tensors = _peft.tensors(adapter)
-    write_arrays(Path(folder) / _peft.TENSORS, tensors, {"format": "pt"})
-    write_json(Path(folder) / _stored.CONFIG, _peft.settings(adapter, base_model_name, task_type))
+    tensors = peft.tensors(adapter)
+    write_arrays(Path(folder) / peft.TENSORS, tensors, {"format": "pt"})
+    write_json(Path(folder) / formats.CONFIG, peft.settings(adapter, base_model_name, task_type))
 
 
 def _save(
@@ -86,9 +86,9 @@ def _save(
 ) -> None:
     if not name.endswith(".safetensors"):
         raise ArgumentError(f"[save_adapter] name: expected one that ends in .safetensors, got {name!r}")
-    about = {**(metadata or {}), "format": "mlx", "mlxffi": __version__, **_stored.stamp(settings)}
+    about = {**(metadata or {}), "format": "mlx", "mlxffi": __version__, **formats.stamp(settings)}
     write_arrays(folder / name, arrays, about)
-    write_json(folder / _stored.CONFIG, settings)
+    write_json(folder / formats.CONFIG, settings)
 
 
 def _mlx_lm_settings(config: LoRAConfig, paths: list[str]) -> dict[str, Any]:
@@ -124,8 +124,8 @@ def read_adapter(path: PathLike) -> Adapter:
         configuration's; the message names each.
     """
     stored, config = _read(path)
-    found = [*stored.strays, *_fit.problems_within(stored.parts, config)]
-    _fit.raise_all(str(stored.file), found)
+    found = [*stored.strays, *fit.problems_within(stored.parts, config)]
+    fit.raise_all(str(stored.file), found)
     return _adapter(stored.parts, sorted(stored.parts, key=_numerically), config)
 
 
@@ -158,14 +158,14 @@ def fitted(path: PathLike, dims: Dims, blocks: tuple[str, ...] = ("layers",), *,
     """
     stored, config = _read(path)
     parts = (
-        {_fit.known(layer, dims): part for layer, part in stored.parts.items()}
+        {fit.known(layer, dims): part for layer, part in stored.parts.items()}
         if stored.writer == "go"
         else stored.parts
     )
-    found = [*stored.strays, *_fit.problems(parts, dims, config)]
+    found = [*stored.strays, *fit.problems(parts, dims, config)]
     if strict:
         found += _choice_problems(parts, dims, config, blocks)
-    _fit.raise_all(str(stored.file), found)
+    fit.raise_all(str(stored.file), found)
     return _adapter(parts, [path for path in dims if path in parts], config)
 
 
@@ -177,19 +177,16 @@ def load_full(path: PathLike, parameters: Tree) -> Tree:
       ValueError: it has another type, or a tensor has no place, or not the shape of what is there; the message names
         each.
     """
-    stored = _stored.read(path)
+    stored = formats.read(path)
     if stored.config is not None:
         raise ArgumentError(f"{path}: expected fine_tune_type full; it is an adapter, which load_adapter reads")
-    arrays = {
-        f"{layer}.{name}".lstrip("."): array for layer, part in stored.parts.items() for name, array in part.items()
-    }
-    known = flatten(parameters)
-    _fit.raise_all(str(stored.file), _fit.misplaced(arrays, known))
+    arrays, known = stored.arrays(), flatten(parameters)
+    fit.raise_all(str(stored.file), fit.misplaced(arrays, known))
     return merged(parameters, unflatten(arrays))
 
 
-def _read(path: PathLike) -> tuple[_stored.Stored, LoRAConfig]:
-    stored = _stored.read(path)
+def _read(path: PathLike) -> tuple[formats.Stored, LoRAConfig]:
+    stored = formats.read(path)
     if stored.config is None:
         raise ArgumentError(f"{path}: has whole parameters (fine_tune_type full), which load_full reads")
     return stored, stored.config
@@ -197,7 +194,7 @@ def _read(path: PathLike) -> tuple[_stored.Stored, LoRAConfig]:
 
 def _adapter(parts: Mapping[str, Mapping[str, mx.array]], order: list[str], config: LoRAConfig) -> Adapter:
     """An adapter in the order in which it is made, which files do not keep: sums over it are the same to the bit."""
-    names = [(layer, name) for layer in order for name in (*_fit.FACTORS, _fit.MAGNITUDES) if name in parts[layer]]
+    names = [(layer, name) for layer in order for name in (*fit.FACTORS, fit.MAGNITUDES) if name in parts[layer]]
     return Adapter(unflatten({f"{layer}.{name}": parts[layer][name] for layer, name in names}), config)
 
 

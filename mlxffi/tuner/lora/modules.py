@@ -12,11 +12,11 @@ from typing import Any
 
 from ..._errors import ArgumentError
 from .. import layers
-from .._files import PathLike
-from .._trees import flatten
-from . import _fit, _stored, wrappers
+from ..files import PathLike
+from ..trees import flatten
+from . import fit, formats, wrappers
+from .adapter import TrainableParameters
 from .config import LoRAConfig
-from .report import TrainableParameters
 from .targets import Choice, chosen, require_choice
 from .wrappers import (
     Adapted,
@@ -82,21 +82,19 @@ def load_adapters(model: Module, path: PathLike, *, strict: bool = True) -> Modu
       FileNotFoundError: there is none.
       ValueError: something in the files does not fit the model, which stays as it was; the message names each.
     """
-    stored = _stored.read(path)
-    arrays = {
-        f"{layer}.{name}".lstrip("."): array for layer, part in stored.parts.items() for name, array in part.items()
-    }
+    stored = formats.read(path)
+    arrays = stored.arrays()
     if stored.config is None:
-        _fit.raise_all(str(stored.file), _fit.misplaced(arrays, flatten(model.parameters())))
+        fit.raise_all(str(stored.file), fit.misplaced(arrays, flatten(model.parameters())))
         return model.load_weights(list(arrays.items()), strict=False)
     found = _layers(model)
     if stored.writer == "go":
-        arrays = {_fit.known(name, found): array for name, array in arrays.items()}
+        arrays = {fit.known(name, found): array for name, array in arrays.items()}
     wanted = _choice(model, found, stored.config).paths
     if not strict:
         wanted = [path for path in wanted if any(name.startswith(f"{path}.") for name in arrays)]
     made = _wrapped(found, wanted, stored.config)
-    _fit.raise_all(str(stored.file), [*stored.strays, *_fit.differences(arrays, _parts(made))])
+    fit.raise_all(str(stored.file), [*stored.strays, *fit.differences(arrays, _parts(made))])
     for name, wrapper in made.items():
         own = [(key[len(name) + 1 :], array) for key, array in arrays.items() if key.startswith(f"{name}.")]
         wrapper.load_weights(own, strict=False)

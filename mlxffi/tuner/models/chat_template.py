@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..._errors import ArgumentError
-from .._optional import required
+from ..checks import required
 
 
 def rendered(template: str, variables: Mapping[str, Any]) -> str:

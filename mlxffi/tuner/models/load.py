@@ -15,8 +15,8 @@ from typing import Any
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
-from .._files import PathLike, read_json, write_arrays, write_json
-from .._trees import Tree, flatten
+from ..files import PathLike, read_json, write_arrays, write_json
+from ..trees import Tree, flatten
 from . import decoder
 from .config import DecoderConfig, text_part
 from .functional import FunctionalModel, Wanted

@@ -14,8 +14,8 @@ from typing import Any
 
 from ... import core as mx
 from ..._errors import ArgumentError
-from .._optional import required
-from .._trees import Tree, flatten, merged
+from ..checks import required
+from ..trees import Tree, flatten, merged
 from .checkpointing import checkpointed
 from .functional import require_same_paths
 

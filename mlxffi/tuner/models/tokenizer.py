@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..._errors import ArgumentError
-from .._files import PathLike, read_json
-from .._optional import required
+from ..checks import required
+from ..files import PathLike, read_json
 from . import chat_template
 
 

@@ -7,9 +7,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..._errors import ArgumentError
 from ..datasets.batches import Examples, iterate_batches
-from ..datasets.caching import CacheDataset
 from ..datasets.examples import Batch
-from ..datasets.kinds import Dataset
+from ..datasets.kinds import CacheDataset, Dataset
 from ..distributed import World
 from .args import TrainingArgs
 

@@ -10,21 +10,16 @@ from pathlib import Path
 
 from ... import core as mx
 from ..._errors import ArgumentError, OperationError
-from .. import _files
-from .._trees import flatten
 from ..distributed import World
+from ..files import PathLike
 from ..losses import default_loss
-from ..models.tunable import Tunable
+from ..models.functional import Tunable
+from ..trees import flatten
 from .args import TrainingArgs
-from .callbacks import Callback, tell
-from .checkpoint import STATE_FILE, Checkpoint, read_checkpoint
+from .callbacks import Callback, SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport, tell
+from .checkpoint import STATE_FILE, Checkpoint, Progress, Saver, Writer, read_checkpoint, writer_for
 from .data import Data, TrainSet, ValidSet
-from .evaluation import mean_loss
-from .memory import keep_cache_below, wired_memory
-from .progress import Progress
-from .reports import SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport
-from .saving import Saver, Writer, writer_for
-from .step import Loss, Metrics, Optimizer, initial_state, make_apply, make_score, make_step
+from .step import Loss, Metrics, Optimizer, initial_state, make_apply, make_score, make_step, mean_loss
 
 
 def train(
@@ -35,7 +30,7 @@ def train(
     args: TrainingArgs = TrainingArgs(),  # noqa: B008 - frozen
     *,
     loss: Loss = default_loss,
-    folder: _files.PathLike | None = None,
+    folder: PathLike | None = None,
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
     write: Writer | None = None,
@@ -304,3 +299,29 @@ def _nothing_learned(progress: Progress) -> OperationError:
         f"[train] iterations {first} to {progress.iteration}: expected a batch with a target and a finite loss, "
         "got none"
     )
+
+
+# --- limits of memory ---
+
+
+@contextmanager
+def wired_memory() -> Iterator[None]:
+    """On Metal, let as much memory stay resident as the system recommends; afterwards the limit is what it was.
+
+    Elsewhere there is no such limit.
+    """
+    if not mx.metal.is_available():
+        yield
+        return
+    before = mx.set_wired_limit(int(mx.device_info()["max_recommended_working_set_size"]))
+    try:
+        yield
+    finally:
+        mx.synchronize()
+        mx.set_wired_limit(before)
+
+
+def keep_cache_below(threshold: int) -> None:
+    """Give memory that is kept for reuse back where it is more than a number of bytes; 0 stands for no limit."""
+    if 0 < threshold < mx.get_cache_memory():
+        mx.clear_cache()

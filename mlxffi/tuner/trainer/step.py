@@ -7,16 +7,19 @@ these were spread over processes. What is not finite makes the update be left ou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import NamedTuple, Protocol, TypeAlias
 
 from ... import core as mx
-from .._trees import Tree, flatten, map_paths, tree_map
+from ..._errors import ArgumentError
 from ..datasets.examples import Batch
 from ..distributed import World
+from ..losses import default_loss
 from ..models.checkpointing import random_numbers_from
-from ..models.tunable import Tunable
-from ..optimizers.clip import clip_grad_norm
+from ..models.functional import Tunable
+from ..optimizers.base import clip_grad_norm
+from ..trees import Tree, flatten, map_paths, tree_map
 from .args import TrainingArgs
 
 # From logits and a batch to the sum of its losses and the number of its targets, each float32 [].
@@ -179,3 +182,46 @@ def _of_all(window: Window, world: World) -> Window:
 def _tree_like(tree: Tree, arrays: Gradients) -> Tree:
     """A tree with the arrays of these paths in the places of its own."""
     return map_paths(lambda path, _: arrays[path], tree)
+
+
+# --- evaluation ---
+
+
+def evaluate(
+    model: Tunable, batches: Iterable[Batch], num_batches: int = -1, *, loss: Loss = default_loss, compile: bool = True
+) -> float:
+    """The mean loss per target, in nats.
+
+    Args:
+      model: evaluated with its own parameters, without dropout.
+      batches: this process's, once through.
+      num_batches: how many of them to take; -1 for all.
+      loss: gives sums and counts, as `default_loss` does.
+      compile: trace the model once for each width and run it as one graph.
+
+    Raises:
+      ValueError: there is no batch, or no target in any.
+    """
+    return mean_loss(make_score(model, loss, compile), model.trainable(), batches, num_batches, World())
+
+
+def mean_loss(score: Score, trained: Tree, batches: Iterable[Batch], num_batches: int, world: World) -> float:
+    """`evaluate` with a function that is there already, and parameters; its processes wait for each other."""
+    total = count = 0.0
+    running: list[mx.array] = []
+    for batch in islice(batches, None if num_batches < 0 else num_batches):
+        running.append(score(trained, batch))
+        mx.async_eval(running[-1])
+        if len(running) > 1:
+            total, count = _plus(total, count, running.pop(0))
+    for result in running:
+        total, count = _plus(total, count, result)
+    total, count = world.totals([total, count])
+    if not count:
+        raise ArgumentError("evaluate: expected batches with a target, got none")
+    return total / count
+
+
+def _plus(total: float, count: float, result: mx.array) -> tuple[float, float]:
+    loss, targets = result.tolist()
+    return total + loss, count + targets

@@ -1,7 +1,7 @@
 """Adapter directories of mlx-lm, PEFT and the Go port: found, told apart, and read into one form.
 
 A directory has `adapter_config.json`, whose keys tell who wrote it, and one file of tensors. What is read here is not
-yet checked against a model; `_fit` does that.
+yet checked against a model; `fit` does that.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from ... import core as mx
 from ..._errors import ArgumentError, Error
-from .._files import PathLike, read_json
-from . import _peft
+from ..files import PathLike, read_json
+from . import peft
 from .config import LoRAConfig
 
 CONFIG = "adapter_config.json"
@@ -26,8 +26,8 @@ MAX_TENSOR_BYTES = 16 << 30
 
 # The names of the file of tensors, each writer's own first.
 NAMES = {
-    "mlx-lm": (TENSORS, "adapter.safetensors", _peft.TENSORS),
-    "peft": (_peft.TENSORS, TENSORS, "adapter.safetensors"),
+    "mlx-lm": (TENSORS, "adapter.safetensors", peft.TENSORS),
+    "peft": (peft.TENSORS, TENSORS, "adapter.safetensors"),
     "go": ("adapter.safetensors", TENSORS),
 }
 PEFT_KEYS = ("peft_type", "r", "lora_alpha", "target_modules")
@@ -55,6 +55,12 @@ class Stored(NamedTuple):
     parts: dict[str, dict[str, mx.array]]
     strays: list[str]
 
+    def arrays(self) -> dict[str, mx.array]:
+        """The arrays by their whole names."""
+        return {
+            f"{layer}.{name}".lstrip("."): array for layer, part in self.parts.items() for name, array in part.items()
+        }
+
 
 def read(path: PathLike) -> Stored:
     """An adapter in a directory, or in a file of tensors beside an `adapter_config.json`.
@@ -71,8 +77,8 @@ def read(path: PathLike) -> Stored:
     arrays, metadata = _read_tensors(file)
     _require_same(file, settings, metadata)
     if writer == "peft":
-        parts, strays = _peft.parts(arrays)
-        return Stored(file, writer, _peft.config(folder / CONFIG, settings, parts), parts, strays)
+        parts, strays = peft.parts(arrays)
+        return Stored(file, writer, peft.config(folder / CONFIG, settings, parts), parts, strays)
     grouped = _grouped(arrays)
     if writer == "go":
         parts = {path: _turned(part) for path, part in grouped.items()}

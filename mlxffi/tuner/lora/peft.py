@@ -15,7 +15,7 @@ from typing import Any
 
 from ... import core as mx
 from ..._errors import ArgumentError
-from .._trees import flatten
+from ..trees import flatten
 from .adapter import Adapter
 from .config import LoRAConfig
 from .targets import is_embedding
