@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import ModuleType
+from typing import Any
 
 from ..._errors import Error
 from ..checks import MissingLibraryError
@@ -35,17 +38,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = COMMANDS.get(words[0]) if words else None
     parser = _parser(command, words[0] if command else "")
     given = parser.parse_args(words[1:] if command else words)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"{parser.prog}: warning: {message}", file=sys.stderr)
+        return _run(parser.prog, partial((command or lora).prepare, given))
+
+
+def _run(program: str, prepare: Callable[[], Callable[[], None]]) -> int:
     try:
-        work: Callable[[], None] = (command or lora).prepare(given)
+        work = prepare()
     except TOLD as error:
-        return _fail(parser.prog, error, 2)
+        return _tell(program, error, 2)
     try:
         work()
     except TOLD as error:
-        return _fail(parser.prog, error, 1)
+        return _tell(program, error, 1)
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
-        return 130
+        return _tell(program, "interrupted", 130)
     return 0
 
 
@@ -53,10 +61,23 @@ def _parser(command: ModuleType | None, name: str) -> argparse.ArgumentParser:
     others = "" if command else f"other commands: {', '.join(f'{PROGRAM} {name} --help' for name in COMMANDS)}"
     found = (command or lora).__doc__ or ""
     parser = argparse.ArgumentParser(f"{PROGRAM} {name}".strip(), description=found, epilog=others, allow_abbrev=False)
+    parser.register("action", None, StoreOnce)
     (command or lora).add_arguments(parser)
     return parser
 
 
-def _fail(program: str, error: BaseException, status: int) -> int:
-    print(f"{program}: {error}", file=sys.stderr)
+class StoreOnce(argparse.Action):
+    """Stores the value of an option, which may be given once: of two, one would be lost."""
+
+    is_given = False
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        if self.is_given:
+            raise argparse.ArgumentError(self, f"expected once, got twice, with {values!r} at last")
+        self.is_given = True
+        setattr(namespace, self.dest, values)
+
+
+def _tell(program: str, what: object, status: int = 0) -> int:
+    print(f"{program}: {what}", file=sys.stderr)
     return status

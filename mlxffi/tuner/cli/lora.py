@@ -14,14 +14,16 @@ from ..._errors import ArgumentError
 from .. import lora
 from ..datasets import CacheDataset, DatasetConfig, Splits, iterate_batches, load_dataset
 from ..distributed import World
+from ..lora.config import from_mlx_lm
 from ..losses import DistillationLoss, default_loss
 from ..optimizers import Optimizer, by_name
 from ..schedules import build_schedule
 from ..trainer import STATE_FILE, Callback, TrainingArgs, evaluate, train
-from ..trainer.checkpoint import Writer
+from ..trainer.checkpoint import Writer, read_checkpoint
 from ..trainer.console import console
 from ..trainer.data import Data
 from ..trainer.metrics import METRICS_FILE, PLOT_FILE, LossPlot, MetricsFile
+from ..trainer.step import initial_state
 from ..trainer.trackers import require_trackers, trackers
 from ..trees import Tree, differences, flatten, kinds, unflatten
 from .engine import Base, Model, load_base
@@ -44,7 +46,9 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     loss = _loss(job, base)
     if splits.train is not None and job.train:
         # Raises where there are too few records for a batch.
-        Data(splits.train, splits.valid, training, World())
+        data = Data(splits.train, splits.valid, training, World())
+        if job.resume:
+            _require_resumable(model, optimizer, data, settings)
     return partial(_work, settings, base, model, optimizer, splits, loss)
 
 
@@ -66,7 +70,8 @@ def _work(settings: Settings, base: Base, model: Model, optimizer: Optimizer, sp
         )
     if splits.test is not None and job.test:
         found = test_loss(model, splits.test, job.test_batches, training)
-        say(f"Test loss {found:.3f}, Test ppl {math.exp(found):.3f}.")
+        whose = "" if job.train or _is_adapted(job) else " (the model without an adapter)"
+        say(f"Test loss {found:.3f}, Test ppl {math.exp(found):.3f}{whose}.")
 
 
 def say(text: str) -> None:
@@ -83,6 +88,8 @@ def _require_sense(job: Job) -> None:
         raise ArgumentError("train, test: expected one of them at least, or both; got none")
     if job.mask_prompt and job.mask_assistant:
         raise ArgumentError("mask_prompt, mask_assistant: expected one of them, got both")
+    if job.num_layers == 0:
+        raise ArgumentError("num_layers: expected how many of the last blocks are fine-tuned, or -1 for all, got 0")
     if job.hf_dataset is not None:
         raise ArgumentError("hf_dataset: nothing is downloaded; put jsonl files in a folder and name it as data")
     if job.resume and job.resume_adapter_file:
@@ -91,6 +98,17 @@ def _require_sense(job: Job) -> None:
         raise FileNotFoundError(f"resume: expected {STATE_FILE} of a run in {job.adapter_path}, found none")
     if job.report_to:
         require_trackers(job.report_to)
+
+
+def _require_resumable(model: Model, optimizer: Optimizer, data: Data, settings: Settings) -> None:
+    """Raise unless the state of the last run is one of this model, this optimizer and these data."""
+    world, training = World(), settings.training
+    path = Path(settings.job.adapter_path, STATE_FILE)
+    try:
+        fresh = initial_state(model, optimizer, training.seed, world)
+        data.restore(read_checkpoint(path, fresh, training, world).position)
+    except ArgumentError as error:
+        raise ArgumentError(f"resume: {error}") from None
 
 
 def _require_splits(job: Job, splits: Splits) -> None:
@@ -135,18 +153,22 @@ def lora_config(job: Job) -> lora.LoRAConfig:
     unknown = sorted(str(key) for key in job.lora_parameters if key not in known)
     if unknown:
         raise ArgumentError(f"lora_parameters: expected {', '.join(sorted(known))}, got {', '.join(unknown)}")
-    given = {key: value for key, value in job.lora_parameters.items() if value is not None}
-    return lora.LoRAConfig(**given, num_layers=job.num_layers, use_dora=job.fine_tune_type == "dora")
+    return from_mlx_lm(job.lora_parameters, num_layers=job.num_layers, use_dora=job.fine_tune_type == "dora")
 
 
 def _model(job: Job, base: Base) -> Model:
     if not job.train:
-        return base.with_trained(Path(job.adapter_path)) if job.adapter_path else base.plain()
+        return base.with_trained(Path(job.adapter_path)) if _is_adapted(job) else base.plain()
     full = job.fine_tune_type == "full"
     model = base.with_last_blocks(job.num_layers) if full else base.with_new_adapter(lora_config(job))
     if job.resume_adapter_file:
         model.update(started_from(job.resume_adapter_file, model.trainable()))
     return model
+
+
+def _is_adapted(job: Job) -> bool:
+    """Whether a test is one of an adapter: of one that was named, or of one where runs leave theirs."""
+    return bool(job.adapter_path) and (job.adapter_path != Job.adapter_path or Path(job.adapter_path).exists())
 
 
 def started_from(file: str, trained: Tree) -> Tree:
@@ -219,5 +241,6 @@ def test_loss(model: Model, dataset: CacheDataset, batches: int, training: Train
         seed=training.seed,
         rank=world.rank,
         world=world.size,
+        vocab_size=model.vocab_size,
     )
     return evaluate(model, found, batches, compile=training.compile)

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from ..._errors import ArgumentError
@@ -195,7 +195,6 @@ def _int(value: Any) -> Any:
 
 
 def _float(value: Any) -> Any:
-    # YAML 1.1 reads 1e-5 as a text.
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return UNREADABLE
     try:
@@ -232,12 +231,22 @@ def read_yaml(path: str) -> dict[str, Any]:
     yaml = required("yaml", "tune")
     try:
         with open(path, encoding="utf-8") as file:
-            found = yaml.safe_load(file)
+            found = yaml.load(file, _yaml_loader())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ArgumentError(f"{path}: expected YAML, got what cannot be read as such: {error}") from None
     if not isinstance(found, dict):
         raise ArgumentError(f"{path}: expected settings by name, got {type(found).__name__}")
     return found
+
+
+@cache
+def _yaml_loader() -> type:
+    """A loader for which 1e-5 is a number, as it is for mlx_lm; YAML 1.1 wants a point and a sign: 1.0e-5."""
+    safe: type = required("yaml", "tune").SafeLoader
+    loader: Any = type("Loader", (safe,), {})
+    exponential = re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+")
+    loader.add_implicit_resolver("tag:yaml.org,2002:float", exponential, list("-+.0123456789"))
+    return loader  # type: ignore[no-any-return]
 
 
 def settings_of(given: Mapping[str, Any]) -> Settings:

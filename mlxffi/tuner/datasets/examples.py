@@ -41,6 +41,17 @@ def as_example(item: Any) -> Example:
     return Example(tokens, offset, None if mask is None else bytes(map(bool, mask)))
 
 
+def require_ids(tokens: Sequence[int], vocab_size: int | None) -> None:
+    """Raise ArgumentError unless a model with so many tokens knows all of these; None stands for any number."""
+    if vocab_size is None:
+        return
+    wrong = next((token for token in (min(tokens), max(tokens)) if not 0 <= token < vocab_size), None)
+    if wrong is not None:
+        raise ArgumentError(
+            f"tokens: the tokenizer gives the id {wrong}, and the model has {vocab_size} tokens, 0 to {vocab_size - 1}"
+        )
+
+
 class Batch(NamedTuple):
     """Examples of one width.
 
@@ -80,7 +91,7 @@ def collated(rows: Sequence[Sequence[Example]], max_seq_length: int, segments: b
     tokens, numbers, targets = array("i"), array("i"), bytearray()
     for row, row_lengths in zip(rows, lengths, strict=True):
         padding = width - sum(row_lengths)
-        row_targets = b"".join(map(_targets, row, row_lengths)) + bytes(padding)
+        row_targets = b"".join(map(targets_of, row, row_lengths)) + bytes(padding)
         targets += row_targets[1:]
         for number, (example, length) in enumerate(zip(row, row_lengths, strict=True), 1):
             tokens.extend(example.tokens[:length])
@@ -96,7 +107,7 @@ def _width(longest: int, most: int) -> int:
     return min(1 + -(-max(longest, 1) // PAD_TO) * PAD_TO, most)
 
 
-def _targets(example: Example, length: int) -> bytes:
+def targets_of(example: Example, length: int) -> bytes:
     """1 for each token that is a target, else 0."""
     start = min(max(example.offset, 1), length)
     counted = b"\1" * (length - start) if example.mask is None else bytes(example.mask[start:length])

@@ -19,7 +19,7 @@ from .fields import (
     check_text,
     require_mask_prompt,
 )
-from .records import place_of, placed
+from .records import fingerprint_of, place_of, placed
 from .tokenizers import Tokenizer
 
 
@@ -52,6 +52,14 @@ class _Records:
     def where(self, index: int) -> str:
         """Where a record came from, for errors."""
         return place_of(self._data, index)
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that is another for other records, or for records of which something else is learnt."""
+        own = [
+            f"{name}={value}" for name, value in vars(self).items() if name.endswith("_key") or name == "mask_prompt"
+        ]
+        return " ".join([*own, fingerprint_of(self._data)])
 
 
 class TextDataset(_Records):
@@ -198,6 +206,11 @@ class ConcatenatedDataset:
         part, inner = self._found(index)
         return place_of(self._data[part], inner)
 
+    @property
+    def fingerprint(self) -> str:
+        """As the datasets have it."""
+        return "; ".join(map(fingerprint_of, self._data))
+
     def _found(self, index: int) -> tuple[int, int]:
         """The dataset that has a record, and its index there."""
         if not -len(self) <= index < len(self):
@@ -252,6 +265,11 @@ class CacheDataset:
     def where(self, index: int) -> str:
         """Where a record came from, for errors."""
         return place_of(self._data, index)
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the dataset."""
+        return fingerprint_of(self._data)
 
     def _made(self, index: int) -> Example:
         with placed(self.where(index)):

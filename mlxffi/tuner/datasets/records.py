@@ -7,6 +7,7 @@ Infinity are no JSON, and an object that says a key twice is refused, because on
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -51,9 +52,12 @@ class Records(Sequence[Record]):
         self._max_bytes, self._max_record_bytes = max_bytes, max_record_bytes
         # Where each line begins, and the last one ends.
         self._bounds = array("q")
+        digest = hashlib.blake2b(digest_size=16)
         with _opened(self.path) as file:
             self._version = _version(file)
-            self._read(file, check)
+            self._read(file, check, digest)
+        # The same for files of the same bytes, and for no others.
+        self.fingerprint = digest.hexdigest()
         if not self:
             raise ArgumentError(f"{self.path}: expected at least one record, got an empty file")
 
@@ -78,13 +82,14 @@ class Records(Sequence[Record]):
         """The file and line of a record."""
         return f"{self.path}:{index + 1}"
 
-    def _read(self, file: BinaryIO, check: Callable[[Record], None]) -> None:
+    def _read(self, file: BinaryIO, check: Callable[[Record], None], digest: hashlib.blake2b) -> None:
         file.seek(len(BOM) if file.read(len(BOM)) == BOM else 0)
         self._bounds.append(file.tell())
         while line := file.readline(min(self._max_record_bytes, self._max_bytes - self._bounds[-1]) + 1):
             with placed(self.where(len(self))):
                 self._require_room(line)
                 check(parsed(line))
+            digest.update(line)
             self._bounds.append(self._bounds[-1] + len(line))
 
     def _require_room(self, line: bytes) -> None:
@@ -173,7 +178,27 @@ def _refuse_constant(name: str) -> NoReturn:
 DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 
-# --- where a record came from ---
+# --- which records these are, and where one came from ---
+
+
+def fingerprint_of(data: Any) -> str:
+    """A text that is another for other records: as the data have it, else made of all that is in them."""
+    known = getattr(data, "fingerprint", None)
+    if known is not None:
+        return str(known)
+    digest = hashlib.blake2b(digest_size=16)
+    for index in range(len(data)):
+        digest.update(_content(data[index]))
+    return digest.hexdigest()
+
+
+def _content(item: Any) -> bytes:
+    if isinstance(item, tuple):
+        return b"|".join(map(_content, item))
+    try:
+        return memoryview(item).tobytes()
+    except TypeError:
+        return repr(item).encode("utf-8", "backslashreplace")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from ..files import PathLike
 from ..trees import flatten
 from . import fit, formats, wrappers
 from .adapter import TrainableParameters
-from .config import LoRAConfig
+from .config import LoRAConfig, from_mlx_lm
 from .targets import Choice, chosen, require_choice
 from .wrappers import (
     Adapted,
@@ -52,7 +52,7 @@ def linear_to_lora_layers(
 
     Args:
       model: has `layers`, its blocks.
-      num_layers: only the last so many blocks; all where it is 0, less, or more than there are.
+      num_layers: only the last so many blocks; all where it is below 0, or more than there are.
       config: `rank`, `scale`, `dropout` and perhaps `keys`, as in mlx-lm's configuration; or all that a `LoRAConfig`
         can say, whose own `num_layers` and `use_dora` count then.
       use_dora: DoRA instead of LoRA.
@@ -61,7 +61,7 @@ def linear_to_lora_layers(
       ValueError: a key matches no layer, or a layer cannot be adapted; the model stays as it was.
     """
     if not isinstance(config, LoRAConfig):
-        config = LoRAConfig(**config, num_layers=num_layers, use_dora=use_dora)
+        config = from_mlx_lm(config, num_layers=num_layers, use_dora=use_dora)
     found = _layers(model)
     wanted = require_choice(_choice(model, found, config), found)
     _exchange(model, _wrapped(found, wanted, config))

@@ -71,6 +71,7 @@ class FunctionalModel:
       fused: whether `forward` gets plain parameters, unpacked and with the adapter fused into them, inside of what is
         differentiated. That suits functions which do not use `mlxffi.tuner.layers`; it costs a matrix for each weight.
       new_cache: gives an empty cache for generation.
+      vocab_size: how many tokens the model knows; others are refused before they are computed with. None: unknown.
     """
 
     def __init__(
@@ -82,10 +83,12 @@ class FunctionalModel:
         *,
         fused: bool = False,
         new_cache: Callable[[], Any] | None = None,
+        vocab_size: int | None = None,
     ):
         if adapter is not None and trainable is not None:
             raise ArgumentError("[FunctionalModel] trainable: with an adapter, it alone is trained; got both")
         self._base, self._forward, self._fused, self._new_cache = parameters, forward, fused, new_cache
+        self.vocab_size = vocab_size
         self._config = None if adapter is None else adapter.config
         self._trained: Tree = _chosen(parameters, trainable) if adapter is None else adapter.parameters
         self._keywords = _keywords(forward)

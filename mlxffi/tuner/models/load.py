@@ -53,6 +53,7 @@ def decoder_model(
         adapter,
         trainable,
         new_cache=partial(decoder.new_cache, config),
+        vocab_size=config.vocab_size,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ... import core as mx
 from ...core import Dtype, array
 from .. import checks
-from .base import ArrayOptimizer, LearningRate, Moments, Rule, epsilon, scalars, zeros
+from .base import ArrayOptimizer, LearningRate, Moments, Rule, scalars, zeros
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class _Adam(ArrayOptimizer):
 
     def _rule(self, step: array, rate: array, dtype: Dtype, bias_correction: bool) -> Rule:
         beta_1, fresh_1, beta_2, fresh_2 = self._means(dtype)
-        rate, eps = rate.astype(dtype), epsilon(dtype, self.eps)
+        rate, eps = rate.astype(dtype), mx.array(self.eps, dtype)
         scale = None
         if bias_correction:
             rate = (rate / (1 - self.betas[0] ** step)).astype(dtype)
@@ -112,7 +112,7 @@ class Adamax(_Adam):
 
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
         beta_1, fresh_1, beta_2, _ = self._means(dtype)
-        rate, eps = rate.astype(dtype), epsilon(dtype, self.eps)
+        rate, eps = rate.astype(dtype), mx.array(self.eps, dtype)
 
         def follow(g: array, w: array, moments: Moments) -> tuple[array, Moments]:
             m = beta_1 * moments["m"] + fresh_1 * g

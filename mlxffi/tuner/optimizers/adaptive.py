@@ -10,7 +10,7 @@ from ... import core as mx
 from ..._errors import ArgumentError
 from ...core import Dtype, array
 from .. import checks
-from .base import ArrayOptimizer, LearningRate, Moments, Rule, epsilon, scalars, zeros
+from .base import ArrayOptimizer, LearningRate, Moments, Rule, scalars, zeros
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Adagrad(ArrayOptimizer):
         return zeros(parameter, "v")
 
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
-        rate, eps = rate.astype(dtype), epsilon(dtype, self.eps)
+        rate, eps = rate.astype(dtype), mx.array(self.eps, dtype)
 
         def follow(g: array, w: array, moments: Moments) -> tuple[array, Moments]:
             v = moments["v"] + mx.square(g)
@@ -70,7 +70,7 @@ class RMSprop(ArrayOptimizer):
 
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
         alpha, fresh = scalars(dtype, self.alpha, 1 - self.alpha)
-        rate, eps = rate.astype(dtype), epsilon(dtype, self.eps)
+        rate, eps = rate.astype(dtype), mx.array(self.eps, dtype)
 
         def follow(g: array, w: array, moments: Moments) -> tuple[array, Moments]:
             v = alpha * moments["v"] + fresh * mx.square(g)
@@ -107,7 +107,7 @@ class AdaDelta(ArrayOptimizer):
 
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
         rho, fresh = scalars(dtype, self.rho, 1 - self.rho)
-        rate, eps = rate.astype(dtype), epsilon(dtype, self.eps)
+        rate, eps = rate.astype(dtype), mx.array(self.eps, dtype)
 
         def follow(g: array, w: array, moments: Moments) -> tuple[array, Moments]:
             v, u = rho * moments["v"] + fresh * mx.square(g), moments["u"]
@@ -201,7 +201,7 @@ class Adafactor(ArrayOptimizer):
 
     def _scaled(self, step: array, dtype: Dtype) -> Scaled:
         kept = 1 - (step**self.decay_rate).astype(dtype)
-        fresh, eps = 1 - kept, epsilon(dtype, self.eps[0])
+        fresh, eps = 1 - kept, mx.array(self.eps[0], dtype)
 
         def scaled(g: array, moments: Moments) -> tuple[array, Moments]:
             squares = mx.square(g) + eps

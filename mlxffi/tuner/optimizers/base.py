@@ -6,7 +6,8 @@
     state = {"step": uint64 [], "learning_rate": float32 [], "<moment>": a tree like params, ...}
 
 All arithmetic is in the parameter's dtype, as in mlx.optimizers: parameters and moments keep it, and the scalars of a
-formula are rounded to it. They are made once for each dtype of a step, not for each array.
+formula are rounded to it. They are made once for each dtype of a step, not for each array. Parameters of float16 are
+another matter: squares of gradients leave its range at both ends, so moments and arithmetic are float32 for them.
 """
 
 from __future__ import annotations
@@ -29,9 +30,6 @@ State: TypeAlias = "dict[str, Any]"
 # The moments of one parameter by name, and the step of one parameter: (gradient, parameter, moments) -> both anew.
 Moments: TypeAlias = "dict[str, array]"
 Rule: TypeAlias = "Callable[[array, array, Moments], tuple[array, Moments]]"
-
-# The smallest number above 0 that float16 holds; an eps that it rounded to 0 would let 0 / 0 be.
-FLOAT16_SMALLEST = 2.0**-24
 
 
 class Optimizer(ABC):
@@ -115,7 +113,7 @@ class ArrayOptimizer(Optimizer):
         Args:
           step: uint64 [], counted from 1.
           rate: float32 [].
-          dtype: of the gradient, the parameter and its moments.
+          dtype: of the gradient, the parameter and its moments, as the rule gets them; never float16.
         """
 
     def rate(self, step: array) -> array:
@@ -158,15 +156,16 @@ class ArrayOptimizer(Optimizer):
         """Put the new parameters and moments in the places of those by path."""
         rules: dict[Dtype, Rule] = {}
         for path, gradient in gradients.items():
-            dtype = arrays[path].dtype
+            dtype = working_dtype(arrays[path])
             if dtype not in rules:
                 rules[dtype] = self.rule(step, rate, dtype)
             found = {name: of[path] for name, of in moments.items() if path in of}
             try:
-                arrays[path], after = rules[dtype](gradient.astype(dtype), arrays[path], found)
+                made, after = rules[dtype](gradient.astype(dtype), arrays[path].astype(dtype), found)
             except KeyError as missing:
                 lost = f"{missing.args[0]}.{path}"
                 raise ArgumentError(f"[{self._name}.update] state: expected {lost}, got none") from None
+            arrays[path] = made.astype(arrays[path].dtype)
             for name, value in after.items():
                 moments[name][path] = value
 
@@ -175,7 +174,12 @@ class ArrayOptimizer(Optimizer):
             raise ArgumentError(
                 f"[{self._name}.init] {path}: expected a floating-point parameter, got {kind(parameter)}"
             )
-        return self.moments(parameter)
+        return self.moments(parameter.astype(working_dtype(parameter)))
+
+
+def working_dtype(parameter: array) -> Dtype:
+    """The dtype of a parameter's moments and of all arithmetic with it."""
+    return mx.float32 if parameter.dtype == mx.float16 else parameter.dtype
 
 
 SCALARS = ("step", "learning_rate")
@@ -224,11 +228,6 @@ def require_state(owner: str, state: State, *names: str) -> None:
 def scalars(dtype: Dtype, *values: float) -> list[array]:
     """Numbers as arrays of a dtype."""
     return [mx.array(value, dtype) for value in values]
-
-
-def epsilon(dtype: Dtype, value: float) -> array:
-    """A number that keeps a denominator above 0, as an array of a dtype: what is above 0 stays so."""
-    return mx.array(max(value, FLOAT16_SMALLEST) if value and dtype == mx.float16 else value, dtype)
 
 
 def zeros(parameter: array, *names: str) -> Moments:

@@ -56,7 +56,7 @@ class TrainReport:
 
     Args:
       iteration: the last one that is in it.
-      train_loss: mean over targets, in nats.
+      train_loss: mean over targets, in nats; NaN where there were none.
       learning_rate: at the last update.
       grad_norm: of the last update's gradient (mean over targets), before it was scaled down.
       iterations_per_second: without validations and saves.
@@ -83,7 +83,7 @@ class ValReport:
 
     Args:
       iteration: how many iterations were done; 0 before the first.
-      val_loss: mean over targets, in nats.
+      val_loss: mean over targets, in nats; NaN where there were none.
       val_time: seconds that it took.
       best: whether no validation before was as good.
     """

@@ -18,7 +18,7 @@ from ..distributed import World
 from ..losses import default_loss
 from ..models.checkpointing import random_numbers_from
 from ..models.functional import Tunable
-from ..optimizers.base import clip_grad_norm
+from ..optimizers.base import clip_grad_norm, working_dtype
 from ..trees import Tree, flatten, map_paths, tree_map
 from .args import TrainingArgs
 
@@ -159,7 +159,7 @@ def _make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply
         gradients, targets = _of_all(state.window, world)
         parameters = flatten(state.trained)
         share = mx.where(targets == 0, 0, 1 / targets)
-        means = {path: (gradients[path] * share).astype(item.dtype) for path, item in parameters.items()}
+        means = {path: (gradients[path] * share).astype(working_dtype(item)) for path, item in parameters.items()}
         means, norm = clip_grad_norm(means, NO_LIMIT if args.max_grad_norm is None else args.max_grad_norm)
         applied = mx.isfinite(norm) & (targets > 0)
         trained, made = optimizer.update(means, state.optimizer, parameters)
@@ -202,11 +202,14 @@ def evaluate(
     Raises:
       ValueError: there is no batch, or no target in any.
     """
-    return mean_loss(make_score(model, loss, compile), model.trainable(), batches, num_batches, World())
+    found = mean_loss(make_score(model, loss, compile), model.trainable(), batches, num_batches, World())
+    if found is None:
+        raise ArgumentError("evaluate: expected batches with a target, got none")
+    return found
 
 
-def mean_loss(score: Score, trained: Tree, batches: Iterable[Batch], num_batches: int, world: World) -> float:
-    """`evaluate` with a function that is there already, and parameters; its processes wait for each other."""
+def mean_loss(score: Score, trained: Tree, batches: Iterable[Batch], num_batches: int, world: World) -> float | None:
+    """`evaluate` with a function and parameters, None without a target; its processes wait for each other."""
     total = count = 0.0
     running: list[mx.array] = []
     for batch in islice(batches, None if num_batches < 0 else num_batches):
@@ -217,9 +220,7 @@ def mean_loss(score: Score, trained: Tree, batches: Iterable[Batch], num_batches
     for result in running:
         total, count = _plus(total, count, result)
     total, count = world.totals([total, count])
-    if not count:
-        raise ArgumentError("evaluate: expected batches with a target, got none")
-    return total / count
+    return total / count if count else None
 
 
 def _plus(total: float, count: float, result: mx.array) -> tuple[float, float]:
