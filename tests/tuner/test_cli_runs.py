@@ -73,6 +73,18 @@ def test_a_test_without_an_adapter_is_one_of_the_model(folder, tmp_path, monkeyp
     assert "adapter" in err
 
 
+def test_a_broken_file_stops_a_job_that_reads_it(folder, tmp_path):
+    data = tmp_path / "data"
+    write_data(data, counts=(8, 4, 4))
+    for name in ("valid", "test"):
+        (data / f"{name}.jsonl").write_text("{broken")
+    _, err = tune(folder, tmp_path / "a", status=2, data=data)
+    assert "valid.jsonl:1: expected JSON" in err
+    tune(folder, tmp_path / "a", data=data, iters=1, val_batches=0)
+    _, err = tune(folder, tmp_path / "a", status=2, data=data, iters=1, val_batches=0, test=True)
+    assert "test.jsonl:1: expected JSON" in err
+
+
 def test_a_warning_is_a_line(folder, tmp_path):
     (tmp_path / "c.yaml").write_text("lora_parameters: {rank: 4, alpha: 16, scale: 10.0, dropout: 0.0}\n")
     _, err = tune(folder, tmp_path / "a", iters=1, config=tmp_path / "c.yaml")

@@ -39,7 +39,7 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     _require_sense(job)
     optimizer = optimizer_of(job)
     base = load_base(job.model, job.engine, job.trust_remote_code)
-    splits = load_dataset(job.data, base.tokenizer, _dataset_config(job))
+    splits = load_dataset(job.data, base.tokenizer, _dataset_config(job), _wanted_splits(settings))
     _require_splits(job, splits)
     mx.random.seed(training.seed)
     model = _model(job, base)
@@ -109,6 +109,13 @@ def _require_resumable(model: Model, optimizer: Optimizer, data: Data, settings:
         data.restore(read_checkpoint(path, fresh, training, world).position)
     except ArgumentError as error:
         raise ArgumentError(f"resume: {error}") from None
+
+
+def _wanted_splits(settings: Settings) -> list[str]:
+    """The files of the data that a job reads; what is wrong with others does not stop it."""
+    job, validates = settings.job, settings.training.val_batches != 0
+    wanted = {"train": job.train, "valid": job.train and validates, "test": job.test}
+    return [name for name, is_wanted in wanted.items() if is_wanted]
 
 
 def _require_splits(job: Job, splits: Splits) -> None:

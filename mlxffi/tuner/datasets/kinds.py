@@ -18,9 +18,10 @@ from .fields import (
     check_completion,
     check_text,
     require_mask_prompt,
+    tools_of,
 )
 from .records import fingerprint_of, place_of, placed
-from .tokenizers import Tokenizer
+from .tokenizers import Tokenizer, has_template
 
 
 @runtime_checkable
@@ -119,15 +120,17 @@ class ChatDataset(_Records):
           ValueError: the record has no conversation, the chat template fails, or it does not show where turns end.
         """
         check_chat(record, self.chat_key)
-        return Conversation(self.tokenizer, record[self.chat_key], record.get("tools")).example(self.mask_prompt)
+        return Conversation(self.tokenizer, record[self.chat_key], tools_of(record)).example(self.mask_prompt)
 
 
 class CompletionsDataset(_Records):
-    """Prompts and their completions, as conversations of two turns, with the tools that a record may have.
+    """Prompts and their completions, texts or lists of messages, as conversations with the tools of their records.
+
+    Where the tokenizer has no chat template, texts stand one behind the other, and the end of text comes last.
 
     Args:
       data: records.
-      tokenizer: has the chat template.
+      tokenizer: makes the tokens.
       prompt_key: the field of the prompt.
       completion_key: the field of the completion.
       mask_prompt: whether only the completion's tokens are targets.
@@ -152,9 +155,24 @@ class CompletionsDataset(_Records):
           ValueError: a field lacks, the chat template fails, or it does not show where turns end.
         """
         check_completion(record, self.prompt_key, self.completion_key)
-        turns = [("user", self.prompt_key), ("assistant", self.completion_key)]
-        messages = [{"role": role, "content": record[key]} for role, key in turns]
-        return Conversation(self.tokenizer, messages, record.get("tools")).example(bool(self.mask_prompt))
+        prompt, completion = record[self.prompt_key], record[self.completion_key]
+        if isinstance(prompt, str) and isinstance(completion, str) and not has_template(self.tokenizer):
+            return self._plain(prompt, completion)
+        asked, said = _messages(prompt, "user"), _messages(completion, "assistant")
+        conversation = Conversation(self.tokenizer, [*asked, *said], tools_of(record))
+        return conversation.example(bool(self.mask_prompt), len(asked))
+
+    def _plain(self, prompt: str, completion: str) -> Example:
+        tokens, before = list(self.tokenizer.encode(prompt + completion)), self.tokenizer.encode(prompt)
+        common = next((i for i, (a, b) in enumerate(zip(tokens, before, strict=False)) if a != b), len(before))
+        end = self.tokenizer.eos_token_id
+        if end is not None and tokens[-1:] != [end]:
+            tokens.append(end)
+        return Example(tokens, min(common, len(tokens)) if self.mask_prompt else 0)
+
+
+def _messages(said: str | list[Record], role: str) -> list[Record]:
+    return [{"role": role, "content": said}] if isinstance(said, str) else said
 
 
 # --- several datasets as one ---

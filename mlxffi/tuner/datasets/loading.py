@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +23,12 @@ class Splits(NamedTuple):
     test: CacheDataset | None
 
 
-def load_dataset(path: PathLike, tokenizer: Tokenizer, config: DatasetConfig | None = None) -> Splits:
+def load_dataset(
+    path: PathLike,
+    tokenizer: Tokenizer,
+    config: DatasetConfig | None = None,
+    splits: Collection[str] = Splits._fields,
+) -> Splits:
     """The datasets of a jsonl file, or of a folder with train.jsonl, valid.jsonl and test.jsonl.
 
     Every record is checked here, in one pass through each file, and tokenized when it is first used. Files may exceed
@@ -33,6 +38,7 @@ def load_dataset(path: PathLike, tokenizer: Tokenizer, config: DatasetConfig | N
       path: the file, whose records are to train on, or the folder, in which any of the three may lack.
       tokenizer: makes the tokens.
       config: which fields records have, and which tokens are targets; None: the defaults.
+      splits: which of the three files to read.
 
     Raises:
       FileNotFoundError: there is no such file or folder, or the folder has none of the three.
@@ -48,7 +54,13 @@ def load_dataset(path: PathLike, tokenizer: Tokenizer, config: DatasetConfig | N
     files = [Path(name, f"{split}.jsonl") for split in Splits._fields]
     if not any(map(os.path.lexists, files)):
         raise FileNotFoundError(f"{name}: expected train.jsonl, valid.jsonl or test.jsonl in it, got none of them")
-    return Splits(*(_loaded(str(file), tokenizer, config) if os.path.lexists(file) else None for file in files))
+    wanted = [file.stem in splits and os.path.lexists(file) for file in files]
+    return Splits(
+        *(
+            _loaded(str(file), tokenizer, config) if is_read else None
+            for file, is_read in zip(files, wanted, strict=True)
+        )
+    )
 
 
 def _loaded(path: str, tokenizer: Tokenizer, config: DatasetConfig) -> CacheDataset:

@@ -1,7 +1,8 @@
 """Records of a jsonl file of any size: all are checked at the beginning, each is read again when it is needed.
 
-What stays in memory is where each line begins. One line is one record, an object in JSON as RFC 8259 has it: NaN and
-Infinity are no JSON, and an object that says a key twice is refused, because one of its values would be lost.
+What stays in memory is where each line begins. One line is one record, an object in JSON, in which NaN and Infinity
+may stand for numbers; an object that says a key twice is refused, because one of its values would be lost. Blank lines
+are passed over.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import stat
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NoReturn, overload
@@ -22,6 +24,7 @@ from ..files import PathLike
 from .fields import MAX_FILE_BYTES, MAX_RECORD_BYTES, Record, json_name
 
 BOM = b"\xef\xbb\xbf"
+JSON_SPACE = b" \t\r\n"
 
 
 class Records(Sequence[Record]):
@@ -52,6 +55,8 @@ class Records(Sequence[Record]):
         self._max_bytes, self._max_record_bytes = max_bytes, max_record_bytes
         # Where each line begins, and the last one ends.
         self._bounds = array("q")
+        # How many records stand before each blank line.
+        self._blank = array("q")
         digest = hashlib.blake2b(digest_size=16)
         with _opened(self.path) as file:
             self._version = _version(file)
@@ -80,17 +85,23 @@ class Records(Sequence[Record]):
 
     def where(self, index: int) -> str:
         """The file and line of a record."""
-        return f"{self.path}:{index + 1}"
+        return f"{self.path}:{index + 1 + bisect_right(self._blank, index)}"
 
     def _read(self, file: BinaryIO, check: Callable[[Record], None], digest: hashlib.blake2b) -> None:
         file.seek(len(BOM) if file.read(len(BOM)) == BOM else 0)
         self._bounds.append(file.tell())
         while line := file.readline(min(self._max_record_bytes, self._max_bytes - self._bounds[-1]) + 1):
+            digest.update(line)
             with placed(self.where(len(self))):
                 self._require_room(line)
-                check(parsed(line))
-            digest.update(line)
-            self._bounds.append(self._bounds[-1] + len(line))
+                if line.strip(JSON_SPACE):
+                    check(parsed(line))
+            if line.strip(JSON_SPACE):
+                self._bounds.append(self._bounds[-1] + len(line))
+            else:
+                # It belongs to what stands before it, which does not mind.
+                self._blank.append(len(self))
+                self._bounds[-1] += len(line)
 
     def _require_room(self, line: bytes) -> None:
         if self._bounds[-1] + len(line) > self._max_bytes:
@@ -134,10 +145,8 @@ def parsed(line: bytes) -> Record:
     """The object on a line.
 
     Raises:
-      ValueError: the line is empty, no UTF-8, no JSON, or no object.
+      ValueError: the line is no UTF-8, no JSON, or no object.
     """
-    if not line.strip():
-        raise ArgumentError("expected an object, got an empty line")
     try:
         value = DECODER.decode(line.decode("utf-8"))
         if b"\\ud" in line or b"\\uD" in line:
@@ -171,11 +180,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> Record:
     return found
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ArgumentError(f"{name} is no number")
-
-
-DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 # --- which records these are, and where one came from ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class Tokenizer:
         templates: Mapping[str, str] | None = None,
         eos_token_ids: Iterable[int] = (),
     ):
-        self._backend, self._templates = backend, dict(templates or {})
+        self.backend_tokenizer, self._templates = backend, dict(templates or {})
         self.special_tokens = dict(special_tokens)
         self.bos_token_id = self._special_id("bos_token")
         self.pad_token_id = self._special_id("pad_token")
@@ -64,8 +65,13 @@ class Tokenizer:
     @property
     def vocab_size(self) -> int:
         """How many tokens there are, special ones included."""
-        size: int = self._backend.get_vocab_size(with_added_tokens=True)
+        size: int = self.backend_tokenizer.get_vocab_size(with_added_tokens=True)
         return size
+
+    @property
+    def chat_template(self) -> str | None:
+        """The chat template for conversations without tools."""
+        return self._templates.get("default")
 
     @property
     def has_chat_template(self) -> bool:
@@ -79,12 +85,13 @@ class Tokenizer:
           text: what is to be encoded.
           add_special_tokens: whether to add what the model expects around a text, for instance at its beginning.
         """
-        ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
+        ids: list[int] = self.backend_tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
         return ids
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """The text of tokens."""
-        text: str = self._backend.decode([int(token) for token in ids], skip_special_tokens=skip_special_tokens)
+        plain = [int(token) for token in ids]
+        text: str = self.backend_tokenizer.decode(plain, skip_special_tokens=skip_special_tokens)
         return text
 
     def apply_chat_template(
@@ -93,6 +100,8 @@ class Tokenizer:
         tools: Sequence[Any] | None = None,
         add_generation_prompt: bool = False,
         tokenize: bool = True,
+        return_dict: bool = False,
+        return_assistant_tokens_mask: bool = False,
         **variables: Any,
     ) -> Any:
         """A conversation as the model's chat template writes it.
@@ -102,10 +111,12 @@ class Tokenizer:
           tools: JSON schemas of functions that the assistant may call.
           add_generation_prompt: whether to end where the assistant's answer begins.
           tokenize: whether to give the tokens, not the text.
+          return_dict: whether to give the tokens as `input_ids` of a dict.
+          return_assistant_tokens_mask: whether that has `assistant_masks`, too: 1 for tokens in generation blocks.
           variables: what else the template knows, for instance `enable_thinking`.
 
         Returns:
-          a list of ids, or a str.
+          a list of ids, a str, or a dict with lists.
 
         Raises:
           ValueError: there is no template, no message, or the template refuses them.
@@ -119,17 +130,33 @@ class Tokenizer:
             "documents": None,
             "add_generation_prompt": add_generation_prompt,
         }
-        text = chat_template.rendered(template, {**self.special_tokens, **known, **variables})
-        return self.encode(text, add_special_tokens=False) if tokenize else text
+        text, spans = chat_template.rendered(template, {**self.special_tokens, **known, **variables})
+        if not tokenize:
+            return text
+        found = self.backend_tokenizer.encode(text, add_special_tokens=False)
+        mask = {"assistant_masks": _inside(found.offsets, spans)} if return_assistant_tokens_mask else {}
+        return {"input_ids": found.ids, **mask} if return_dict else found.ids
 
     def _special_id(self, role: str) -> int | None:
         token = self.special_tokens.get(role)
         if token is None:
             return None
-        found: int | None = self._backend.token_to_id(token)
+        found: int | None = self.backend_tokenizer.token_to_id(token)
         if found is None:
             raise ArgumentError(f"[Tokenizer] {role}: {token!r} is not in the vocabulary")
         return found
+
+
+def _inside(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
+    """1 for each token of which a part is in one of the spans of a text, else 0; both ascend."""
+    mask = []
+    following = iter([*spans, (sys.maxsize, sys.maxsize)])
+    start, stop = next(following)
+    for begin, end in offsets:
+        while stop <= begin:
+            start, stop = next(following)
+        mask.append(int(end > start))
+    return mask
 
 
 class TextStream:
