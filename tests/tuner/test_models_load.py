@@ -324,7 +324,7 @@ def test_files_that_are_cut_short_are_named(folder, tmp_path):
         ("llama", {"model_type": "mixtral"}, "model_type: 'mixtral' is none of llama, mistral"),
         ("llama", {"model_type": None}, "model_type: None"),
         ("llama", {"num_local_experts": 8}, "num_local_experts: 8 is not supported"),
-        ("qwen3", {"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope_type: 'yarn' is not supported"),
+        ("qwen3", {"rope_scaling": {"type": "su", "factor": 4.0}}, "rope_type: 'su' is not supported"),
         ("qwen3", {"rope_scaling": {"type": "linear"}}, "rope_scaling: factor: expected a positive number, got None"),
         ("llama", {"hidden_act": "relu"}, "hidden_act: 'relu' is not supported"),
         ("llama", {"num_key_value_heads": 3}, "num_key_value_heads: 3 does not divide"),

@@ -18,12 +18,12 @@ class Tokenizer:
 
     Args:
       backend: a `tokenizers.Tokenizer`.
-      special_tokens: tokens by their roles: "eos_token", "bos_token", ...
+      special_tokens: tokens by their roles: "eos_token", "bos_token", ...; one that the vocabulary lacks is none.
       templates: chat templates by name; "default" is for all, "tool_use" for those with tools.
       eos_token_ids: what ends a text beside the role "eos_token".
 
     Raises:
-      ValueError: a special token is not in the vocabulary, or nothing ends a text.
+      ValueError: what ends a text is not in the vocabulary, or nothing does.
     """
 
     def __init__(
@@ -34,7 +34,11 @@ class Tokenizer:
         eos_token_ids: Iterable[int] = (),
     ):
         self.backend_tokenizer, self._templates = backend, dict(templates or {})
-        self.special_tokens = dict(special_tokens)
+        known = {role: backend.token_to_id(token) is not None for role, token in special_tokens.items()}
+        # The end of a text is wanted; others are said by a template at most, which would then write them as letters.
+        self.special_tokens = {
+            role: token for role, token in special_tokens.items() if known[role] or role == "eos_token"
+        }
         self.bos_token_id = self._special_id("bos_token")
         self.pad_token_id = self._special_id("pad_token")
         eos, ids = self._special_id("eos_token"), list(eos_token_ids)
@@ -50,9 +54,9 @@ class Tokenizer:
     def from_directory(path: PathLike) -> Tokenizer:
         """The tokenizer of a model's directory.
 
-        It is in tokenizer.json; tokenizer_config.json has special tokens and a chat template, which may also stand in
-        chat_template.jinja and additional_chat_templates/*.jinja; generation_config.json and config.json tell what
-        else ends a text.
+        It is in tokenizer.json; tokenizer_config.json has special tokens, else special_tokens_map.json, and a chat
+        template, which may also stand in chat_template.jinja and additional_chat_templates/*.jinja;
+        generation_config.json and config.json tell what else ends a text.
 
         Raises:
           FileNotFoundError: there is no tokenizer.json.
@@ -60,7 +64,8 @@ class Tokenizer:
         """
         folder = Path(path)
         about = _optional_json(folder / "tokenizer_config.json")
-        return Tokenizer(_backend(folder), _special_tokens(about), _templates(folder, about), _eos_ids(folder))
+        special = _special_tokens({**_optional_json(folder / "special_tokens_map.json"), **about})
+        return Tokenizer(_backend(folder), special, _templates(folder, about), _eos_ids(folder))
 
     @property
     def vocab_size(self) -> int:
