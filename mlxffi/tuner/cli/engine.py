@@ -16,7 +16,7 @@ from .. import lora
 from ..checks import MissingLibraryError, required
 from ..files import read_json
 from ..models import DecoderConfig, FunctionalModel, ModuleModel, Tokenizer, decoder_model, last_blocks
-from ..models.load import adapted_parameters, load_parameters
+from ..models.load import adapted, load_parameters
 
 Model: TypeAlias = "FunctionalModel | ModuleModel"
 
@@ -91,8 +91,7 @@ class OwnBase:
 
     def with_trained(self, path: Path) -> Model:
         """See `Base`."""
-        parameters, adapter = adapted_parameters(self.parameters, path)
-        return decoder_model(self.architecture, parameters, adapter)
+        return decoder_model(*adapted(self.architecture, self.parameters, path))
 
     def with_last_blocks(self, count: int) -> Model:
         """See `Base`."""

@@ -11,7 +11,7 @@ from typing import Any
 from ..._errors import ArgumentError
 from .. import lora
 from ..models import save_model
-from ..models.load import adapted_parameters, load_parameters
+from ..models.load import adapted, load_parameters
 from ..trees import Tree
 
 
@@ -31,14 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     """Load the model and the adapter."""
     folder = Path(arguments.model)
-    config, _, parameters = load_parameters(folder)
-    parameters, adapter = adapted_parameters(parameters, Path(arguments.adapter_path))
+    config, architecture, parameters = load_parameters(folder)
+    architecture, parameters, adapter = adapted(architecture, parameters, Path(arguments.adapter_path))
     if arguments.export_peft:
         if adapter is None:
             raise ArgumentError(
                 f"export_peft: expected an adapter, got parameters themselves: {arguments.adapter_path}"
             )
-        return partial(_export, adapter, arguments.export_peft, arguments.model)
+        return partial(_export, adapter, arguments.export_peft, arguments.model, architecture.tied)
     target = Path(arguments.save_path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"save_path: expected a new or empty folder, got one that has something in it: {target}")
@@ -52,7 +52,6 @@ def _fuse(config: dict[str, Any], parameters: Tree, adapter: lora.Adapter | None
     print(f"fused model in {target}")
 
 
-def _export(adapter: lora.Adapter | None, folder: str, model: str) -> None:
-    assert adapter is not None
-    lora.export_peft(adapter, folder, model)
+def _export(adapter: lora.Adapter, folder: str, model: str, tied: bool) -> None:
+    lora.export_peft(adapter, folder, model, tied=tied)
     print(f"PEFT adapter in {folder}")

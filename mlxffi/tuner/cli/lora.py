@@ -70,7 +70,7 @@ def _work(settings: Settings, base: Base, model: Model, optimizer: Optimizer, sp
         )
     if splits.test is not None and job.test:
         found = test_loss(model, splits.test, job.test_batches, training)
-        whose = "" if job.train or _is_adapted(job) else " (the model without an adapter)"
+        whose = "" if job.train or not job.adapter_path or _is_adapted(job) else " (the model without an adapter)"
         say(f"Test loss {found:.3f}, Test ppl {math.exp(found):.3f}{whose}.")
 
 

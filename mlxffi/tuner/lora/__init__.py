@@ -17,7 +17,7 @@ from .adapter import (
     unfuse,
 )
 from .config import LoRAConfig
-from .files import export_peft, load_adapter, load_full, read_adapter, save_adapter, save_full
+from .files import export_peft, load_adapter, load_full, load_into, read_adapter, save_adapter, save_full
 
 __all__ = [
     "Adapter",
@@ -31,6 +31,7 @@ __all__ = [
     "fuse",
     "load_adapter",
     "load_full",
+    "load_into",
     "read_adapter",
     "save_adapter",
     "save_full",

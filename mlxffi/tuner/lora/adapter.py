@@ -103,7 +103,7 @@ def attach(base: Tree, *adapters: Adapter) -> Tree:
 
 def detach(tree: Tree) -> Tree:
     """The tree without any adapters."""
-    return _map_layers(lambda path, node: _bare(node), tree)
+    return map_layers(lambda path, node: _bare(node), tree)
 
 
 # --- into the base ---
@@ -124,7 +124,7 @@ def fuse(base: Tree, *adapters: Adapter, dequantize: bool = False) -> Tree:
             return plain
         return layers.requantized(_bare(plain), layers.adapted_weight(node, _kind(path, node)))
 
-    return _map_layers(fused, attach(base, *adapters))
+    return map_layers(fused, attach(base, *adapters))
 
 
 def dora_gains(base: Tree, adapter: Adapter) -> dict[str, mx.array]:
@@ -166,20 +166,20 @@ def unfuse(fused: Tree, adapter: Adapter, gains: dict[str, mx.array] | None = No
         weight = layers.without_adapter(node, factors[path], _kind(path, node), (gains or {}).get(path))
         return layers.requantized(node, weight)
 
-    return _map_layers(restored, fused)
+    return map_layers(restored, fused)
 
 
 # --- nodes ---
 
 
-def _map_layers(function: Callable[[str, Node], Node], tree: Tree, start: str = "") -> Tree:
+def map_layers(function: Callable[[str, Node], Node], tree: Tree, start: str = "") -> Tree:
     """The tree with what a function gives for the path and node of each layer that can be adapted."""
     if isinstance(tree, dict):
         if start and kind_of(start, tree):
             return function(start, tree)
-        return {key: _map_layers(function, item, f"{start}.{key}" if start else str(key)) for key, item in tree.items()}
+        return {key: map_layers(function, item, f"{start}.{key}" if start else str(key)) for key, item in tree.items()}
     if isinstance(tree, (list, tuple)):
-        inner: list[Any] = [_map_layers(function, item, f"{start}.{index}") for index, item in enumerate(tree)]
+        inner: list[Any] = [map_layers(function, item, f"{start}.{index}") for index, item in enumerate(tree)]
         return type(tree)(inner)
     return tree
 

@@ -17,6 +17,7 @@ from ... import core as mx
 from ..._errors import ArgumentError, Error
 from ..files import PathLike, read_json
 from . import peft
+from .beside import NOTHING, Beside
 from .config import LoRAConfig, from_mlx_lm
 
 CONFIG = "adapter_config.json"
@@ -47,6 +48,7 @@ class Stored(NamedTuple):
       config: None where the tensors are whole parameters (`fine_tune_type` "full").
       parts: arrays by name (`lora_a`, ...) by the layer's path; whole parameters by name likewise.
       strays: a line for each tensor that is no part of an adapter by its name.
+      beside: what PEFT stores beside factors.
     """
 
     file: Path
@@ -54,6 +56,7 @@ class Stored(NamedTuple):
     config: LoRAConfig | None
     parts: dict[str, dict[str, mx.array]]
     strays: list[str]
+    beside: Beside = NOTHING
 
     def arrays(self) -> dict[str, mx.array]:
         """The arrays by their whole names."""
@@ -77,8 +80,8 @@ def read(path: PathLike) -> Stored:
     arrays, metadata = _read_tensors(file)
     _require_same(file, settings, metadata)
     if writer == "peft":
-        parts, strays = peft.parts(arrays)
-        return Stored(file, writer, peft.config(folder / CONFIG, settings, parts), parts, strays)
+        parts, beside, strays = peft.parts(arrays, settings)
+        return Stored(file, writer, peft.config(folder / CONFIG, settings, parts), parts, strays, beside)
     grouped = _grouped(arrays)
     if writer == "go":
         parts = {path: _turned(part) for path, part in grouped.items()}

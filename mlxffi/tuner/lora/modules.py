@@ -16,7 +16,9 @@ from ..files import PathLike
 from ..trees import flatten
 from . import fit, formats, wrappers
 from .adapter import TrainableParameters
+from .beside import put_into
 from .config import LoRAConfig, from_mlx_lm
+from .files import require_untied
 from .targets import Choice, chosen, require_choice
 from .wrappers import (
     Adapted,
@@ -88,6 +90,11 @@ def load_adapters(model: Module, path: PathLike, *, strict: bool = True) -> Modu
         fit.raise_all(str(stored.file), fit.misplaced(arrays, flatten(model.parameters())))
         return model.load_weights(list(arrays.items()), strict=False)
     found = _layers(model)
+    require_untied(stored, found)
+    parameters = model.parameters()
+    changed, problems = put_into(parameters, stored.beside, stored.config)
+    if problems or changed is not parameters:
+        raise ArgumentError(f"{path}: has weights or biases beside factors, which our own decoder reads (engine own)")
     if stored.writer == "go":
         arrays = {fit.known(name, found): array for name, array in arrays.items()}
     wanted = _choice(model, found, stored.config).paths

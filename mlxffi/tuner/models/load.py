@@ -16,12 +16,17 @@ from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
 from ..files import PathLike, read_json, write_arrays, write_json
+from ..layers import dims
+from ..lora import formats
+from ..lora.targets import OUTPUT_LAYER
 from ..trees import Tree, flatten
 from . import decoder
-from .config import DecoderConfig, text_part
+from .config import TEXT_PART, DecoderConfig, text_part
 from .functional import FunctionalModel, Wanted
 from .tokenizer import Tokenizer
 from .weights import INDEX, as_parameters, quantizations, read_arrays
+
+EMBEDDING = "embed_tokens"
 
 # A file of weights is no larger, unless a single array is.
 SHARD_BYTES = 5 * 10**9
@@ -79,10 +84,9 @@ def load_model(
     folder = Path(path)
     config, architecture, parameters = load_parameters(folder)
     tokenizer = Tokenizer.from_directory(folder)
-    adapter = None
-    if adapter_path is not None:
-        parameters, adapter = adapted_parameters(parameters, Path(adapter_path))
-    return decoder_model(architecture, parameters, adapter), tokenizer, config
+    if adapter_path is None:
+        return decoder_model(architecture, parameters), tokenizer, config
+    return decoder_model(*adapted(architecture, parameters, Path(adapter_path))), tokenizer, config
 
 
 def load_parameters(path: PathLike) -> tuple[dict[str, Any], DecoderConfig, Tree]:
@@ -106,13 +110,31 @@ def _has_output_layer(arrays: Mapping[str, mx.array]) -> bool:
     return any("lm_head" in name.split(".") for name in arrays)
 
 
-def adapted_parameters(parameters: Tree, path: Path) -> tuple[Tree, lora.Adapter | None]:
-    """Parameters, and the adapter in a folder; or parameters of which those in the folder have taken their places."""
-    settings = (path if path.is_dir() else path.parent) / "adapter_config.json"
-    about = read_json(settings) if settings.is_file() else None
-    if isinstance(about, dict) and about.get("fine_tune_type") == "full":
-        return lora.load_full(path, parameters), None
-    return parameters, lora.load_adapter(path, parameters)
+def adapted(
+    architecture: DecoderConfig, parameters: Tree, path: Path
+) -> tuple[DecoderConfig, Tree, lora.Adapter | None]:
+    """A decoder with the adapter in a folder; or with parameters that were trained themselves in their places.
+
+    Where PEFT adapted or replaced an embedding that is the output layer, too, or only that layer, the two part.
+    """
+    stored = formats.read(path)
+    if stored.config is None:
+        return architecture, lora.load_full(path, parameters), None
+    touched = {layer.rpartition(".")[2] for layer in {*stored.parts, *stored.beside.layers()}}
+    parts = stored.writer == "peft" and architecture.tied and touched & {EMBEDDING, OUTPUT_LAYER}
+    if parts:
+        parameters = _with_output_layer(architecture, parameters)
+    parameters, adapter = lora.load_into(path, parameters)
+    root = parameters if architecture.branch is None else parameters[architecture.branch]
+    entries = dims(root["model"][EMBEDDING])[0]
+    return replace(architecture, tied=architecture.tied and not parts, vocab_size=entries), parameters, adapter
+
+
+def _with_output_layer(architecture: DecoderConfig, parameters: Tree) -> Tree:
+    """A tree in which the output layer is a layer of its own, with the embedding's arrays."""
+    root = parameters if architecture.branch is None else parameters[architecture.branch]
+    root = {**root, OUTPUT_LAYER: dict(root["model"][EMBEDDING])}
+    return root if architecture.branch is None else {**parameters, architecture.branch: root}
 
 
 def _quantization(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -204,7 +226,14 @@ def _copy_companions(source: Path, folder: Path) -> None:
 def _config_of(config: Mapping[str, Any], parameters: Tree) -> dict[str, Any]:
     """What config.json says of a model with these parameters."""
     left = {key: value for key, value in config.items() if key not in ("quantization", "quantization_config")}
-    left["tie_word_embeddings"] = not _has_output_layer(flatten(parameters))
+    if isinstance(left.get(TEXT_PART), dict):
+        left[TEXT_PART] = dict(left[TEXT_PART])
+    arrays = flatten(parameters)
+    left["tie_word_embeddings"] = not _has_output_layer(arrays)
+    entries = next((value.shape[0] for name, value in arrays.items() if name.endswith(f"{EMBEDDING}.weight")), None)
+    for part in (left, left.get(TEXT_PART)):
+        if isinstance(part, dict) and "vocab_size" in part and entries is not None:
+            part["vocab_size"] = entries
     schemes = quantizations(parameters)
     if not schemes:
         return left
