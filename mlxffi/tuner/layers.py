@@ -12,9 +12,9 @@ D = scale * (its factors' product), LoRA changes W by D, and DoRA by g (W + D) -
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .. import core as mx
 from .._errors import ArgumentError
@@ -259,6 +259,37 @@ def without_adapter(node: Node, adapter: Node, kind: Kind, gains: mx.array | Non
     if gains is None:
         return (weight.astype(mx.float32) - update(adapter, kind)).astype(weight.dtype)
     return (weight.astype(mx.float32) / gains[..., None] - update(adapter, kind)).astype(weight.dtype)
+
+
+class Survival(NamedTuple):
+    """What is left of adapters in weights that were quantized again: sums of products over all of them.
+
+    Args:
+      kept: of what has changed with what was to change.
+      whole: of what was to change with itself.
+      error: of the difference between the two with itself.
+    """
+
+    kept: float
+    whole: float
+    error: float
+
+    def __str__(self) -> str:
+        share, error = self.kept / (self.whole or 1), (self.error / (self.whole or 1)) ** 0.5
+        return f"{share:.0%} of what the adapter changes is left, beside an error of {error:.2f} times its size"
+
+
+def surviving(adapted: Iterable[tuple[Node, Kind]]) -> Survival | None:
+    """What is left of the adapters of quantized nodes where they are fused and quantized again; None without such."""
+    sums = [0.0, 0.0, 0.0]
+    quantized_ones = [(node, kind) for node, kind in adapted if is_quantized(node) and node.get("adapters")]
+    for node, kind in quantized_ones:
+        weight, wanted = dense_weight(node).astype(mx.float32), adapted_weight(node, kind)
+        found = dense_weight(requantized(node, wanted)).astype(mx.float32)
+        change = wanted.astype(mx.float32) - weight
+        products = ((found - weight) * change).sum(), change.square().sum(), (found - weight - change).square().sum()
+        sums = [before + product.item() for before, product in zip(sums, products, strict=True)]
+    return Survival(*sums) if quantized_ones else None
 
 
 def row_norms(weight: mx.array) -> mx.array:

@@ -13,6 +13,7 @@ from .adapter import (
     detach,
     dora_gains,
     fuse,
+    survival,
     trainable_parameters,
     unfuse,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "read_adapter",
     "save_adapter",
     "save_full",
+    "survival",
     "trainable_parameters",
     "unfuse",
 ]

@@ -127,6 +127,11 @@ def fuse(base: Tree, *adapters: Adapter, dequantize: bool = False) -> Tree:
     return map_layers(fused, attach(base, *adapters))
 
 
+def survival(base: Tree, *adapters: Adapter) -> layers.Survival | None:
+    """What is left of adapters after `fuse` where it quantizes weights again; None where it does not."""
+    return layers.surviving((node, _kind(path, node)) for path, node in layers_of(attach(base, *adapters)))
+
+
 def dora_gains(base: Tree, adapter: Adapter) -> dict[str, mx.array]:
     """What DoRA multiplies the rows of each layer's updated weight by: what `unfuse` needs to undo it.
 

@@ -43,7 +43,9 @@ __all__ = [
     "linear_to_lora_layers",
     "load_adapters",
     "remove_lora_layers",
+    "survival",
     "trainable_parameters",
+    "unfuse_model",
 ]
 
 
@@ -126,6 +128,36 @@ def fuse_model(model: Module, dequantize: bool = False) -> Module:
     if dequantize:
         _exchange(model, {name: _dense(module) for name, module in _quantized(model)})
     return model
+
+
+def unfuse_model(model: Module, path: PathLike, gains: Mapping[str, Any] | None = None) -> Module:
+    """Take the adapter of a directory out of the weights that it was fused into, but for rounding.
+
+    Args:
+      model: without adapted layers.
+      path: as in `load_adapters`; not of parameters themselves.
+      gains: for DoRA, as in `lora.unfuse`.
+
+    Raises:
+      ValueError: the adapter does not fit, or is DoRA and gains are missing.
+    """
+    load_adapters(model, path)
+    restored = {}
+    for name, module in _adapted(model):
+        if "m" in module and name not in (gains or {}):
+            raise ArgumentError(f"[unfuse_model] gains: for DoRA, expected those of lora.dora_gains; none for {name}")
+        bare, adapter = wrappers.node_of(module.base), module.node()["adapters"][0]
+        weight = layers.without_adapter(bare, adapter, module.kind, (gains or {}).get(name))
+        restored[name] = wrappers.module_of(layers.requantized(bare, weight), module.base)
+    _exchange(model, restored)
+    return model
+
+
+def survival(model: Module) -> layers.Survival | None:
+    """What is left of a model's adapters after `fuse_model` where it quantizes weights again; None where not."""
+    return layers.surviving(
+        (module.node(), module.kind) for _, module in _adapted(model) if isinstance(module, Adapted)
+    )
 
 
 def trainable_parameters(model: Module) -> TrainableParameters:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from ..lora import formats
 from ..lora.targets import OUTPUT_LAYER
 from ..trees import Tree, flatten
 from . import decoder
-from .config import TEXT_PART, DecoderConfig, text_part
+from .config import SEEING, TEXT_BRANCH, TEXT_PART, DecoderConfig, text_part
 from .functional import FunctionalModel, Wanted
 from .tokenizer import Tokenizer
 from .weights import INDEX, as_parameters, quantizations, read_arrays
@@ -42,6 +43,7 @@ COMPANIONS = (
     "chat_template.*",
     "additional_chat_templates/*.jinja",
     "generation_config.json",
+    "*processor_config.json",
 )
 
 
@@ -167,22 +169,45 @@ def save_model(
       path: the folder; it may be there if it is empty.
       parameters: a tree without adapters beside its layers (`lora.fuse` puts them in).
       config: what config.json held; what it says of quantization and of a tied embedding follows the parameters.
-      tokenizer_files_from: a model's folder whose tokenizer and generation settings are copied.
+      tokenizer_files_from: a model's folder whose tokenizer and generation settings are copied, and those arrays that
+        are none of the decoder's: what sees in a model that does.
       shard_bytes: a file of weights is no larger, unless a single array is.
 
     Raises:
       FileExistsError: the folder is there and not empty.
       ValueError: a layer carries an adapter.
     """
-    arrays = flatten(parameters)
+    arrays = {**_what_sees(config, tokenizer_files_from), **flatten(parameters)}
     carried = sorted({name.partition(".adapters.")[0] for name in arrays if ".adapters." in name})
     if carried:
         raise ArgumentError(f"[save_model] parameters: adapters must be fused; {', '.join(carried)} carry some")
+    write_model(path, arrays, _config_of(config, parameters), tokenizer_files_from, shard_bytes=shard_bytes)
+
+
+def write_model(
+    path: PathLike,
+    arrays: Mapping[str, mx.array],
+    config: Mapping[str, Any],
+    tokenizer_files_from: PathLike | None = None,
+    *,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """`save_model` of arrays by name, with a config.json as it is to be."""
     with _new_folder(Path(path).resolve()) as folder:
         _write_arrays(folder, arrays, shard_bytes)
         if tokenizer_files_from is not None:
             _copy_companions(Path(tokenizer_files_from), folder)
-        write_json(folder / "config.json", _config_of(config, parameters))
+        write_json(folder / "config.json", config)
+
+
+def _what_sees(config: Mapping[str, Any], source: PathLike | None) -> dict[str, mx.array]:
+    """The arrays of a model that are none of its decoder's, as its folder has them."""
+    if config.get("model_type") != SEEING:
+        return {}
+    if source is None:
+        warnings.warn("[save_model] without the model's own folder, what sees in it is not written", stacklevel=3)
+        return {}
+    return {name: value for name, value in read_arrays(Path(source)).items() if not name.startswith(f"{TEXT_BRANCH}.")}
 
 
 @contextmanager
