@@ -62,6 +62,21 @@ def test_a_run_that_cannot_go_on_is_a_mistake_of_its_options(folder, changes, me
     assert (folder / "run/metrics.jsonl").read_bytes() == before
 
 
+def test_a_run_may_begin_with_an_adapter_of_peft(folder, tmp_path):
+    """Its factors and their scale are those that the run begins with, whoever wrote them."""
+    command("fuse", *options(model=folder / "model", adapter_path=folder / "run", export_peft=tmp_path / "peft"))
+    for name, file in (("peft", tmp_path / "peft"), ("ours", folder / "run/adapters.safetensors")):
+        tune(folder, tmp_path / name / "run", iters=1, resume_adapter_file=file)
+    first, second = (
+        json.loads((tmp_path / name / "run/metrics.jsonl").read_text().splitlines()[0]) for name in ("peft", "ours")
+    )
+    assert first["val_loss"] == second["val_loss"]
+    (tmp_path / "c.yaml").write_text("lora_parameters: {rank: 8, scale: 3.0}\n")
+    words = {"resume_adapter_file": tmp_path / "peft", "config": tmp_path / "c.yaml"}
+    _, err = tune(folder, tmp_path / "x", status=2, **words)
+    assert "was trained with a scale of 20.0, and lora_parameters mean 3.0" in err
+
+
 def test_a_test_without_an_adapter_is_one_of_the_model(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     where = {"model": folder / "model", "data": folder / "data", "max_seq_length": 64}

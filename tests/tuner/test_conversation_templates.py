@@ -1,4 +1,4 @@
-"""Targets in the chat templates that there are: families differ in what they write of the last turn only, and in ends."""
+"""Targets in the chat templates that there are: families differ in what they write of the last turn, and in ends."""
 
 import time
 
@@ -25,7 +25,8 @@ TEMPLATES = {
     ),
     # An end of text behind everything that does not ask for a reply.
     "phi": (
-        "{% for m in messages %}<{{ m.role[0] }}>\n{{ m.content }}<e>\n{% endfor %}" + LAST + "<a>\n{% else %}<b>{% endif %}"
+        "{% for m in messages %}<{{ m.role[0] }}>\n{{ m.content }}<e>\n{% endfor %}"
+        + LAST + "<a>\n{% else %}<b>{% endif %}"
     ),
     # Another end of the last turn.
     "gpt-oss": (
@@ -37,19 +38,23 @@ TEMPLATES = {
     # Tools before the last question.
     "mistral": (
         "<b>{% for m in messages %}{% if m.role == 'user' %}"
-        "{% if tools and m == (messages | selectattr('role', 'eq', 'user') | list)[-1] %}<t>{{ tools | tojson }}</t>{% endif %}"
+        "{% if tools and m == (messages | selectattr('role', 'eq', 'user') | list)[-1] %}"
+        "<t>{{ tools | tojson }}</t>{% endif %}"
         "<u>{{ m.content }}<s>{% else %}{{ m.content }}<e>{% endif %}{% endfor %}"
     ),
     # Tools in the first question, a system message of its own, and no two questions in a row.
     "llama": (
         "<b><s>{{ messages[0].content if messages[0].role == 'system' else 'Be good.' }}<e>"
         "{% set said = messages[1:] if messages[0].role == 'system' else messages %}"
-        "{% for m in said %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('turns') }}{% endif %}"
-        "<{{ m.role[0] }}>\n{% if tools and loop.first %}{{ tools | tojson }}{% endif %}{{ m.content | trim }}<e>{% endfor %}"
+        "{% for m in said %}"
+        "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('turns') }}{% endif %}"
+        "<{{ m.role[0] }}>\n{% if tools and loop.first %}{{ tools | tojson }}{% endif %}"
+        "{{ m.content | trim }}<e>{% endfor %}"
         + LAST + "<a>\n{% endif %}"
     ),
     "marked": (
-        "{% for m in messages %}{% if m.role == 'assistant' %}<a>{% generation %}{{ m.content }}<e>{% endgeneration %}\n"
+        "{% for m in messages %}{% if m.role == 'assistant' %}"
+        "<a>{% generation %}{{ m.content }}<e>{% endgeneration %}\n"
         "{% else %}<u>{{ m.content }}\n{% endif %}{% endfor %}"
     ),
 }  # fmt: skip

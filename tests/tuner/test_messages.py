@@ -94,7 +94,10 @@ def test_a_developer_is_the_system_where_the_template_knows_none(template, wante
 
 def test_what_tables_have_as_null_is_not_there():
     pytest.importorskip("jinja2")
-    template = "{% for m in messages %}{% if 'tool_calls' in m %}{{ m.tool_calls | length }}{% endif %}{{ m.content }}{% endfor %}"
+    template = (
+        "{% for m in messages %}{% if 'tool_calls' in m %}{{ m.tool_calls | length }}{% endif %}"
+        "{{ m.content }}{% endfor %}"
+    )
     message = {"role": "user", "content": "hi", "tool_calls": None, "name": None}
     assert written(template, message) == "hi"
     # As long as none of a record's fields is asked for, null is no completion.

@@ -1,4 +1,4 @@
-"""PEFT's folders that have more than factors: weights, biases, rows of tokens, another vocabulary; and tied embeddings."""
+"""PEFT's folders that have more than factors: weights, biases, rows of tokens, other vocabularies; tied embeddings."""
 
 import json
 import os

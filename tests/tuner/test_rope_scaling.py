@@ -89,9 +89,15 @@ def test_what_is_missing_is_named(scaling, reason):
     assert reason in message_of(lambda: rope(**scaling))
 
 
+@pytest.fixture(scope="module")
+def libraries():
+    """Imported here: what an import keeps of the frames that it was called from would keep a test's arrays, too."""
+    return pytest.importorskip("torch"), pytest.importorskip("transformers")
+
+
 @pytest.mark.parametrize("name", ["yarn", "longrope", "dynamic"])
-def test_logits_are_those_of_transformers(name, tmp_path):
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+def test_logits_are_those_of_transformers(name, libraries, tmp_path):
+    torch, transformers = libraries
     from mlxffi.tuner.models.load import decoder_model, load_parameters
 
     scaling = {"rope_type": name, "rope_theta": 1e4, "factor": 4.0}

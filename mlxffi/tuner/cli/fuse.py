@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from .. import lora
 from ..files import read_json
@@ -32,13 +33,18 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     path = Path(arguments.adapter_path)
     if arguments.export_peft:
         config = read_json(Path(arguments.model, "config.json"))
-        tied = bool(config.get("tie_word_embeddings", False)) if isinstance(config, dict) else False
-        return partial(_export, lora.read_adapter(path), arguments.export_peft, arguments.model, tied)
+        return partial(_export, lora.read_adapter(path), arguments.export_peft, arguments.model, _is_tied(config))
     target = Path(arguments.save_path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"save_path: expected a new or empty folder, got one that has something in it: {target}")
     base = load_base(arguments.model, arguments.engine, arguments.trust_remote_code)
     return partial(_fuse, base.fused(path, arguments.dequantize), target)
+
+
+def _is_tied(config: Any) -> bool:
+    """Whether by a config.json the embedding is the output layer, too; a family may mean it where nothing is said."""
+    about = config if isinstance(config, dict) else {}
+    return bool(about.get("tie_word_embeddings", str(about.get("model_type")).startswith("gemma")))
 
 
 def _fuse(fused: Fused, target: Path) -> None:

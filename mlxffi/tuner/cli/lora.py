@@ -14,6 +14,7 @@ from ..._errors import ArgumentError
 from .. import lora
 from ..datasets import CacheDataset, DatasetConfig, Splits, iterate_batches, load_dataset
 from ..distributed import World
+from ..lora import peft
 from ..lora.config import from_mlx_lm
 from ..losses import DistillationLoss, default_loss
 from ..optimizers import Optimizer, by_name
@@ -169,7 +170,7 @@ def _model(job: Job, base: Base) -> Model:
     full = job.fine_tune_type == "full"
     model = base.with_last_blocks(job.num_layers) if full else base.with_new_adapter(lora_config(job))
     if job.resume_adapter_file:
-        model.update(started_from(job.resume_adapter_file, model.trainable()))
+        model.update(started_from(job.resume_adapter_file, model.trainable(), None if full else lora_config(job)))
     return model
 
 
@@ -178,21 +179,45 @@ def _is_adapted(job: Job) -> bool:
     return bool(job.adapter_path) and (job.adapter_path != Job.adapter_path or Path(job.adapter_path).exists())
 
 
-def started_from(file: str, trained: Tree) -> Tree:
+def started_from(file: str, trained: Tree, config: lora.LoRAConfig | None = None) -> Tree:
     """Parameters from a file, in the places of what would be trained from its beginning.
+
+    Args:
+      file: of tensors as we and mlx_lm write them; or a folder, or a file in one, of an adapter by whomever.
+      trained: what would be trained.
+      config: of the adapter that would be, None where it is none.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it has not the same parameters; the message names each that differs.
+      ValueError: it has not the same parameters, or factors of another scale; the message names each that differs.
     """
-    if not Path(file).is_file():
+    path, wanted = Path(file), flatten(trained)
+    if config is not None and (path.is_dir() or path.name == peft.TENSORS):
+        arrays = _factors_from(path, config)
+        arrays = {name: value.astype(wanted[name].dtype) if name in wanted else value for name, value in arrays.items()}
+    elif path.is_file():
+        found = mx.load(file)
+        assert isinstance(found, dict)
+        arrays = found
+    else:
         raise FileNotFoundError(f"resume_adapter_file: expected a safetensors file, found none: {file}")
-    arrays = mx.load(file)
-    assert isinstance(arrays, dict)
-    wrong = differences(kinds(arrays), kinds(flatten(trained)))
+    wrong = differences(kinds(arrays), kinds(wanted))
     if wrong:
         raise ArgumentError("\n  ".join([f"{file}: the adapter is not of the kind that is to be trained:", *wrong]))
     return unflatten(arrays)
+
+
+def _factors_from(path: Path, config: lora.LoRAConfig) -> dict[str, mx.array]:
+    """The factors of an adapter folder by name, which are used with the scale that they were trained with."""
+    adapter = lora.read_adapter(path)
+    scales = {layer: (adapter.config.scale_of(layer), config.scale_of(layer)) for layer in adapter.layers()}
+    other = next((layer for layer, (then, now) in scales.items() if not math.isclose(then, now, rel_tol=1e-6)), None)
+    if other is not None:
+        then, now = scales[other]
+        raise ArgumentError(
+            f"resume_adapter_file: {path}: {other} was trained with a scale of {then}, and lora_parameters mean {now}"
+        )
+    return flatten(adapter.parameters)
 
 
 def _loss(job: Job, base: Base) -> Any:

@@ -53,7 +53,9 @@ class Job:
     mask_assistant: bool = setting(False, "train on all of the assistant's turns, and on nothing else, in chats")
     num_layers: int = setting(16, "how many blocks are fine-tuned, counted from the last; -1 for all")
     learning_rate: float = setting(1e-5, "learning rate; lr_schedule in a YAML file takes its place")
-    resume_adapter_file: str | None = setting(None, "start from the factors in this file, with a fresh optimizer")
+    resume_adapter_file: str | None = setting(
+        None, "start from the factors in this file or folder, with a fresh optimizer"
+    )
     resume: bool = setting(False, "go on where the last run in the adapter path stopped, exactly")
     adapter_path: str = setting("adapters", "folder for what is trained")
     test: bool = setting(False, "evaluate on the test set (after training, where both are asked for)")

@@ -85,8 +85,8 @@ def export_peft(
     embeddings = [path for path in adapter.layers() if is_embedding(path)]
     if tied and embeddings:
         raise ArgumentError(
-            f"[export_peft] {embeddings[0]}: this embedding is the output layer, too; an adapter changes both uses here, "
-            "and in PEFT the input only"
+            f"[export_peft] {embeddings[0]}: this embedding is the output layer, too; an adapter changes both uses "
+            "here, and in PEFT the input only"
         )
     tensors = peft.tensors(adapter)
     write_arrays(Path(folder) / peft.TENSORS, tensors, {"format": "pt"})
@@ -179,12 +179,12 @@ def load_into(path: PathLike, parameters: Tree, *, strict: bool = True) -> tuple
 
 
 def require_untied(stored: formats.Stored, names: Iterable[str]) -> None:
-    """Raise where PEFT adapts an embedding, of which it changes the use as input only, that is the output layer, too."""
+    """Raise where PEFT adapts an embedding, as input only, which is the output layer, too."""
     tied = [path for path in stored.parts if is_embedding(path)]
     if stored.writer == "peft" and tied and not any(name.rpartition(".")[2] == OUTPUT_LAYER for name in names):
         raise ArgumentError(
-            f"{stored.file}: {tied[0]}: this embedding is the output layer of the model, too, and PEFT adapts its use as "
-            "input only; the model needs an output layer of its own (models.load_model gives it one)"
+            f"{stored.file}: {tied[0]}: this embedding is the output layer of the model, too, and PEFT adapts its use "
+            "as input only; the model needs an output layer of its own (models.load_model gives it one)"
         )
 
 

@@ -127,7 +127,7 @@ def _understood(name: str, value: Any) -> bool:
 def parts(
     arrays: Mapping[str, mx.array], settings: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, mx.array]], Beside, list[str]]:
-    """Tensors by our names by the layer's path, turned as ours are; what stands beside; a line for each that is neither.
+    """Tensors by our names by the layer's path, turned as ours are; what stands beside; a line for each other.
 
     Args:
       arrays: by PEFT's names.

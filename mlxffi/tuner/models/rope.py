@@ -171,7 +171,7 @@ def _powers(theta: float, head_dim: int) -> list[float]:
 def _yarn(scaling: Mapping[str, Any], theta: float, head_dim: int) -> Rope:
     """Pairs that turn often in the original context as they are, those that turn seldom slower, and a ramp between.
 
-    Source: Peng et al. 2023, YaRN, section 3.4; the magnitude as in DeepSeek-V2, which has two factors of its logarithm.
+    Source: Peng et al. 2023, YaRN, section 3.4; magnitudes of two logarithms as in DeepSeek-V2.
     """
     factor, context = _lengths(scaling)
     optional = {"beta_fast": 32.0, "beta_slow": 1.0, "mscale": 0.0, "mscale_all_dim": 0.0, "attention_factor": 0.0}
