@@ -167,8 +167,9 @@ def test_what_mlx_lm_trained_is_fused_and_taken_out_and_exported(lm, folder, tmp
     program(*run, "--model", model, "--train", *at, "--iters", 3, "--learning-rate", 0.01, "--num-layers", 2,
             "--adapter-path", tmp_path / "a")  # fmt: skip
     program(*run, "fuse", "--model", model, "--adapter-path", tmp_path / "a", "--save-path", tmp_path / "f")
-    adapted = program(*run, "--model", model, "--test", *at, "--adapter-path", tmp_path / "a")
-    assert adapted == program(*run, "--model", tmp_path / "f", "--test", *at, "--adapter-path", "")
+    tested = ((model, tmp_path / "a"), (tmp_path / "f", ""))
+    adapted, fused = (program(*run, "--model", at_, "--test", *at, "--adapter-path", path) for at_, path in tested)
+    assert float(fused.split()[2].strip(",")) == pytest.approx(float(adapted.split()[2].strip(",")), abs=2e-3)
     apart, moved = map(float, program("-c", UNFUSE, model, tmp_path / "f", tmp_path / "a").split())
     assert apart < 1e-6 < 1e-3 < moved
     program(*run, "fuse", "--model", model, "--adapter-path", tmp_path / "a", "--export-peft", tmp_path / "p")

@@ -1,5 +1,6 @@
 """Position encodings for more positions than a model was first trained on: yarn, longrope and dynamic scaling."""
 
+import gc
 import math
 
 import numpy as np
@@ -89,15 +90,9 @@ def test_what_is_missing_is_named(scaling, reason):
     assert reason in message_of(lambda: rope(**scaling))
 
 
-@pytest.fixture(scope="module")
-def libraries():
-    """Imported here: what an import keeps of the frames that it was called from would keep a test's arrays, too."""
-    return pytest.importorskip("torch"), pytest.importorskip("transformers")
-
-
-@pytest.mark.parametrize("name", ["yarn", "longrope", "dynamic"])
-def test_logits_are_those_of_transformers(name, libraries, tmp_path):
-    torch, transformers = libraries
+def apart_from_transformers(name, folder):
+    """By how much logits of short and of long sequences differ from those of transformers."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     from mlxffi.tuner.models.load import decoder_model, load_parameters
 
     scaling = {"rope_type": name, "rope_theta": 1e4, "factor": 4.0}
@@ -111,11 +106,20 @@ def test_logits_are_those_of_transformers(name, libraries, tmp_path):
     )  # fmt: skip
     torch.manual_seed(0)
     theirs = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-    theirs.save_pretrained(tmp_path)
-    _, ours, parameters = load_parameters(tmp_path)
+    theirs.save_pretrained(folder)
+    _, ours, parameters = load_parameters(folder)
     model = decoder_model(ours, parameters)
+    found = []
     for length in (20, 80):
         ids = np.arange(length)[None] % 90
         with torch.no_grad():
             wanted = theirs(torch.tensor(ids)).logits.numpy()
-        np.testing.assert_allclose(np.array(model(mx.array(ids.astype(np.int32)))), wanted, rtol=0, atol=1e-4)
+        found.append(abs(np.array(model(mx.array(ids.astype(np.int32)))) - wanted).max())
+    return found
+
+
+@pytest.mark.parametrize("name", ["yarn", "longrope", "dynamic"])
+def test_logits_are_those_of_transformers(name, tmp_path):
+    apart = apart_from_transformers(name, tmp_path)
+    gc.collect()  # what imports keep of the frames that they were called from
+    assert max(apart) < 1e-4
