@@ -19,6 +19,7 @@ import mlxffi
 import mlxffi.core as mx
 from mlxffi.tuner.files import write_arrays
 from mlxffi.tuner.lora import (
+    Adapter,
     LoRAConfig,
     create_adapter,
     formats,
@@ -279,6 +280,17 @@ def test_without_keys_the_tensors_tell_which_layers(tmp_path, keys):
     written_by_mlx_lm(tmp_path, an_adapter(keys=["self_attn.q_proj"]), rank=4, scale=2.0, dropout=0.0, **keys)
     found = load_adapter(tmp_path, model())
     assert {path.rpartition("layers.")[2][2:] for path in found.layers()} == {"self_attn.q_proj"}
+
+
+def test_keys_that_match_nothing_are_no_adapter(tmp_path):
+    base = model()
+    written_by_mlx_lm(tmp_path, Adapter({}, LoRAConfig()), rank=4, scale=2.0, dropout=0.0, keys=["self_attn.p_proj"])
+    assert "expected factors of at least one layer, got none" in message_of(lambda: load_adapter(tmp_path, base))
+    message = message_of(lambda: create_adapter(base, LoRAConfig(keys=["self_attn.q_proj", "self_attn.p_proj"])))
+    assert "no layer of the model matches self_attn.p_proj" in message
+    assert "num_layers: expected a number of blocks, or -1 for all, got 0" in message_of(
+        lambda: LoRAConfig(num_layers=0)
+    )
 
 
 # --- files that are none ---

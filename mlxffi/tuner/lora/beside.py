@@ -6,11 +6,12 @@ with factors, changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ... import core as mx
 from .. import layers
+from ..layers import Node
 from ..trees import Tree, flatten, merged, unflatten
 from .adapter import map_layers
 from .config import LoRAConfig
@@ -46,48 +47,59 @@ def put_into(parameters: Tree, beside: Beside, config: LoRAConfig) -> tuple[Tree
     """
     known, nodes = flatten(parameters), dict(layers_of(parameters))
     found: dict[str, mx.array] = {}
-    problems = []
-    for path, value in beside.weights.items():
-        layer = path.rpartition(".")[0]
-        node = nodes.get(layer, {})
-        wanted = (
-            layers.dims(node) if path == f"{layer}.weight" and node else known[path].shape if path in known else None
-        )
-        if wanted is None or not _fits(layer, value.shape, wanted):
-            problems.append(f"{path}: expected {wanted or 'the name of a parameter'}, got {list(value.shape)}")
-        elif layers.is_quantized(node) and path == f"{layer}.weight":
-            found[path] = value.astype(node["scales"].dtype if node["scales"].dtype != mx.uint8 else mx.bfloat16)
-        elif value.shape != wanted or not mx.array_equal(value.astype(known[path].dtype), known[path]):
-            found[path] = value.astype(known[path].dtype)
-    for layer, rows in beside.tokens.items():
-        weight = layers.dense_weight(nodes[layer]) if layer in nodes else None
-        if weight is None or rows[1].shape != (len(rows[0]), weight.shape[-1]) or max(rows[0]) >= weight.shape[0]:
-            problems.append(f"{layer}: expected rows of one of the model's embeddings, got {list(rows[1].shape)}")
-        else:
-            found[f"{layer}.weight"] = _with_rows(weight, *rows)
-    for layer, bias in beside.biases.items():
-        if layer not in nodes or bias.shape != layers.dims(nodes[layer])[:-1]:
-            problems.append(
-                f"{layer}: expected a layer of the model with {list(bias.shape)} outputs, got another or none"
-            )
-        else:
-            added = config.scale_of(layer) * bias.astype(mx.float32)
-            own = found.get(f"{layer}.bias", nodes[layer].get("bias"))
-            dtype = nodes[layer]["scales" if layers.is_quantized(nodes[layer]) else "weight"].dtype
-            found[f"{layer}.bias"] = (added if own is None else own + added).astype(dtype if own is None else own.dtype)
+    problems = [*_put_weights(beside, known, nodes, found), *_put_tokens(beside, nodes, found)]
+    problems += _put_biases(beside, config, nodes, found)
     return (_replaced(parameters, found) if found else parameters), problems
+
+
+def _put_weights(
+    beside: Beside, known: Mapping[str, mx.array], nodes: Mapping[str, Node], found: dict[str, mx.array]
+) -> Iterator[str]:
+    for path, value in beside.weights.items():
+        layer, _, part = path.rpartition(".")
+        node = nodes.get(layer, {}) if part == "weight" else {}
+        wanted = layers.dims(node) if node else known[path].shape if path in known else None
+        if wanted is None or not _fits(layer, value.shape, wanted):
+            yield f"{path}: expected {wanted or 'the name of a parameter'}, got {list(value.shape)}"
+            continue
+        is_packed = layers.is_quantized(node)
+        same = value.astype(_dtype(node) if is_packed else known[path].dtype)
+        if is_packed or value.shape != wanted or not mx.array_equal(same, known[path]):
+            found[path] = same
+
+
+def _put_tokens(beside: Beside, nodes: Mapping[str, Node], found: dict[str, mx.array]) -> Iterator[str]:
+    for layer, (indices, rows) in beside.tokens.items():
+        weight = found.get(f"{layer}.weight", layers.dense_weight(nodes[layer]) if layer in nodes else None)
+        if weight is None or rows.shape != (len(indices), weight.shape[-1]) or max(indices) >= weight.shape[0]:
+            yield f"{layer}: expected rows of one of the model's embeddings, got {list(rows.shape)}"
+            continue
+        changed = found[f"{layer}.weight"] = mx.array(weight)
+        changed[mx.array(indices)] = rows.astype(weight.dtype)
+
+
+def _put_biases(
+    beside: Beside, config: LoRAConfig, nodes: Mapping[str, Node], found: dict[str, mx.array]
+) -> Iterator[str]:
+    for layer, bias in beside.biases.items():
+        node = nodes.get(layer, {})
+        if not node or bias.shape != layers.dims(node)[:-1]:
+            yield f"{layer}: expected a layer of the model with {list(bias.shape)} outputs, got another or none"
+            continue
+        added, own = config.scale_of(layer) * bias.astype(mx.float32), found.get(f"{layer}.bias", node.get("bias"))
+        found[f"{layer}.bias"] = added.astype(_dtype(node)) if own is None else (own + added).astype(own.dtype)
+
+
+def _dtype(node: Node) -> mx.Dtype:
+    """That of a layer's weight, unpacked; scales that are bytes stand for bfloat16."""
+    dtype: mx.Dtype = node["scales" if layers.is_quantized(node) else "weight"].dtype
+    return mx.bfloat16 if dtype == mx.uint8 else dtype
 
 
 def _fits(layer: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     """Whether a parameter may have a shape: that of the tree's, or one for another number of tokens."""
     resizable = is_embedding(layer) or layer.rpartition(".")[2] == OUTPUT_LAYER
     return shape == wanted or (resizable and len(shape) == len(wanted) and shape[1:] == wanted[1:])
-
-
-def _with_rows(weight: mx.array, indices: list[int], rows: mx.array) -> mx.array:
-    changed = mx.array(weight)
-    changed[mx.array(indices)] = rows.astype(weight.dtype)
-    return changed
 
 
 def _replaced(parameters: Tree, arrays: Mapping[str, mx.array]) -> Tree:

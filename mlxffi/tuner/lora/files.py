@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..layers import Kind
 from ..trees import Tree, flatten, merged, unflatten
 from . import fit, formats, peft
 from .adapter import Adapter
-from .beside import NOTHING, put_into
+from .beside import put_into
 from .config import LoRAConfig
 from .targets import OUTPUT_LAYER, chosen, is_embedding, kind_of, layers_of
 
@@ -137,10 +138,7 @@ def read_adapter(path: PathLike) -> Adapter:
     """
     stored, config = _read(path)
     found = [*stored.strays, *fit.problems_within(stored.parts, config)]
-    if stored.beside != NOTHING:
-        found += [f"{path}: stands beside the factors, and needs a tree (load_into)" for path in stored.beside.weights]
-        found += [f"{path}: stands beside the factors, and needs a tree (load_into)" for path in stored.beside.biases]
-        found += [f"{path}: stands beside the factors, and needs a tree (load_into)" for path in stored.beside.tokens]
+    found += [f"{path}: stands beside the factors, and needs a tree (load_into)" for path in chain(*stored.beside)]
     fit.raise_all(str(stored.file), found)
     return _adapter(stored.parts, sorted(stored.parts, key=_numerically), config)
 
