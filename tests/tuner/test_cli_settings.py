@@ -106,6 +106,8 @@ def test_what_only_files_have(tmp_path):
         ("itres: 5\nlearning-rate: 1", "unknown settings: itres, learning-rate"),
         ("- iters", "expected settings by name, got list"),
         ("a: [", "expected YAML"),
+        ("iters: 3\nseed: 1\niters: 4", "iters: expected once, got twice"),
+        ("lora_parameters: {rank: 3, rank: 4}", "rank: expected once, got twice"),
         ("", "expected settings by name, got NoneType"),
         ("batch_size: 0", "batch_size: expected at least 1, got 0"),
     ],

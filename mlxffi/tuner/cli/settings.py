@@ -243,9 +243,17 @@ def read_yaml(path: str) -> dict[str, Any]:
 
 @cache
 def _yaml_loader() -> type:
-    """A loader for which 1e-5 is a number, as it is for mlx_lm; YAML 1.1 wants a point and a sign: 1.0e-5."""
-    safe: type = required("yaml", "tune").SafeLoader
-    loader: Any = type("Loader", (safe,), {})
+    """A loader for which 1e-5 is a number, as it is for mlx_lm (YAML 1.1 wants 1.0e-5), and a key stands once."""
+    safe: Any = required("yaml", "tune").SafeLoader
+
+    def mapping(self: Any, node: Any, deep: bool = False) -> Any:
+        keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise ArgumentError(f"{self.name}: {twice}: expected once, got twice")
+        return safe.construct_mapping(self, node, deep)
+
+    loader: Any = type("Loader", (safe,), {"construct_mapping": mapping})
     exponential = re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+")
     loader.add_implicit_resolver("tag:yaml.org,2002:float", exponential, list("-+.0123456789"))
     return loader  # type: ignore[no-any-return]
