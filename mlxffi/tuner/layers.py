@@ -11,14 +11,14 @@ D = scale * (its factors' product), LoRA changes W by D, and DoRA by g (W + D) -
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .. import core as mx
 from .._errors import ArgumentError
-from ._fused import lora_linear
-from ._products import chosen_product, packed_product
+from .kernels import lora_linear
 
 Node: TypeAlias = "dict[str, Any]"
 Kind: TypeAlias = Literal["linear", "embedding", "switch"]
@@ -261,6 +261,37 @@ def without_adapter(node: Node, adapter: Node, kind: Kind, gains: mx.array | Non
     return (weight.astype(mx.float32) / gains[..., None] - update(adapter, kind)).astype(weight.dtype)
 
 
+class Survival(NamedTuple):
+    """What is left of adapters in weights that were quantized again: sums of products over all of them.
+
+    Args:
+      kept: of what has changed with what was to change.
+      whole: of what was to change with itself.
+      error: of the difference between the two with itself.
+    """
+
+    kept: float
+    whole: float
+    error: float
+
+    def __str__(self) -> str:
+        share, error = self.kept / (self.whole or 1), (self.error / (self.whole or 1)) ** 0.5
+        return f"{share:.0%} of what the adapter changes is left, beside an error of {error:.2f} times its size"
+
+
+def surviving(adapted: Iterable[tuple[Node, Kind]]) -> Survival | None:
+    """What is left of the adapters of quantized nodes where they are fused and quantized again; None without such."""
+    sums = [0.0, 0.0, 0.0]
+    quantized_ones = [(node, kind) for node, kind in adapted if is_quantized(node) and node.get("adapters")]
+    for node, kind in quantized_ones:
+        weight, wanted = dense_weight(node).astype(mx.float32), adapted_weight(node, kind)
+        found = dense_weight(requantized(node, wanted)).astype(mx.float32)
+        change = wanted.astype(mx.float32) - weight
+        products = ((found - weight) * change).sum(), change.square().sum(), (found - weight - change).square().sum()
+        sums = [before + product.item() for before, product in zip(sums, products, strict=True)]
+    return Survival(*sums) if quantized_ones else None
+
+
 def row_norms(weight: mx.array) -> mx.array:
     """The 2-norms of a weight's rows: float32 [..., out]."""
     return mx.linalg.norm(weight.astype(mx.float32), axis=-1)
@@ -349,3 +380,59 @@ def requantized(node: Node, weight: mx.array) -> Node:
     """
     dense = {**dequantized(node), "weight": weight}
     return quantized(dense, quantization_of(node)) if is_quantized(node) else dense
+
+
+# --- products with weights, by the fastest way that the device has ---
+
+
+# From so many rows on, unpacking a weight costs less on a CPU than it saves.
+UNPACKED_ROWS = 8
+
+HALF = (mx.float16, mx.bfloat16)
+
+
+def packed_product(
+    x: mx.array, weight: mx.array, scales: mx.array, biases: mx.array | None, options: dict[str, Any]
+) -> mx.array:
+    """x weight^T for a quantized weight, in the dtype in which MLX computes it.
+
+    Args:
+      x: [..., in].
+      weight: packed, [out, ...].
+      scales: of its groups.
+      biases: of its groups, in affine mode.
+      options: group size, bits and mode as MLX takes them.
+
+    Returns:
+      [..., out].
+    """
+    if not _on_cpu() or math.prod(x.shape[:-1]) < UNPACKED_ROWS:
+        return mx.quantized_matmul(x, weight, scales, biases, **options)
+    # Packed weights get no gradient, also where they are arguments of a checkpoint.
+    offsets = None if biases is None else mx.stop_gradient(biases)
+    unpacked = mx.dequantize(mx.stop_gradient(weight), mx.stop_gradient(scales), offsets, **options)
+    dtype = x.dtype if biases is None else mx.result_type(x, scales)
+    return x.astype(dtype) @ unpacked.astype(dtype).swapaxes(-1, -2)
+
+
+def chosen_product(x: mx.array, weight: mx.array, indices: mx.array, sorted_indices: bool) -> mx.array:
+    """x weight[index] for an index for each matrix of x.
+
+    Args:
+      x: [..., rows, in].
+      weight: [choices, in, out].
+      indices: integers [...].
+      sorted_indices: whether they ascend.
+
+    Returns:
+      [..., rows, out].
+    """
+    dtype = mx.result_type(x, weight)
+    if dtype in HALF and _on_cpu():
+        # There, MLX has it in float32 only.
+        x, weight = x.astype(mx.float32), weight.astype(mx.float32)
+    return mx.gather_mm(x, weight, rhs_indices=indices, sorted_indices=sorted_indices).astype(dtype)
+
+
+def _on_cpu() -> bool:
+    return mx.default_device() == mx.cpu

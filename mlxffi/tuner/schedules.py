@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from .. import core as mx
 from .._errors import ArgumentError
 from ..core import array
-from . import _checks
+from . import checks
 
 __all__ = [
     "Schedule",
@@ -33,7 +33,7 @@ Schedule: TypeAlias = "Callable[[array], array]"
 
 def constant(value: float) -> Schedule:
     """The same rate at every step."""
-    rate = _checks.finite("constant", "value", value)
+    rate = checks.finite("constant", "value", value)
     return lambda step: mx.full(_at(step).shape, rate, mx.float32)
 
 
@@ -44,8 +44,8 @@ def exponential_decay(init: float, decay_rate: float) -> Schedule:
       init: the rate of step 0.
       decay_rate: the factor of every step, at least 0.
     """
-    _checks.finite("exponential_decay", "init", init)
-    _checks.non_negative("exponential_decay", "decay_rate", decay_rate)
+    checks.finite("exponential_decay", "init", init)
+    checks.non_negative("exponential_decay", "decay_rate", decay_rate)
     return lambda step: _rate(init * decay_rate ** _at(step))
 
 
@@ -57,9 +57,9 @@ def step_decay(init: float, decay_rate: float, step_size: int) -> Schedule:
       decay_rate: the factor between one stair and the next, at least 0.
       step_size: the steps on each stair, at least 1.
     """
-    _checks.finite("step_decay", "init", init)
-    _checks.non_negative("step_decay", "decay_rate", decay_rate)
-    _checks.count("step_decay", "step_size", step_size, 1)
+    checks.finite("step_decay", "init", init)
+    checks.non_negative("step_decay", "decay_rate", decay_rate)
+    checks.count("step_decay", "step_size", step_size, 1)
     return lambda step: _rate(init * decay_rate ** (_at(step) // step_size))
 
 
@@ -73,9 +73,9 @@ def cosine_decay(init: float, decay_steps: int, end: float = 0.0) -> Schedule:
 
     Source: Loshchilov and Hutter 2017, SGDR, without restarts.
     """
-    _checks.finite("cosine_decay", "init", init)
-    _checks.count("cosine_decay", "decay_steps", decay_steps, 1)
-    _checks.finite("cosine_decay", "end", end)
+    checks.finite("cosine_decay", "init", init)
+    checks.count("cosine_decay", "decay_steps", decay_steps, 1)
+    checks.finite("cosine_decay", "end", end)
 
     def schedule(step: array) -> array:
         turn = (math.pi / decay_steps) * mx.minimum(_at(step), decay_steps)
@@ -92,9 +92,9 @@ def linear_schedule(init: float, end: float, steps: int) -> Schedule:
       end: the rate of step `steps`.
       steps: at least 1.
     """
-    _checks.finite("linear_schedule", "init", init)
-    _checks.finite("linear_schedule", "end", end)
-    _checks.count("linear_schedule", "steps", steps, 1)
+    checks.finite("linear_schedule", "init", init)
+    checks.finite("linear_schedule", "end", end)
+    checks.count("linear_schedule", "steps", steps, 1)
     return lambda step: _rate(init + mx.minimum(_at(step), steps) * ((end - init) / steps))
 
 
@@ -110,7 +110,7 @@ def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> 
         found = f"got {len(starts)} boundaries for {len(parts)} schedules"
         raise ArgumentError(f"[join_schedules] boundaries: expected one fewer than there are schedules, {found}")
     for index, boundary in enumerate(starts):
-        _checks.count("join_schedules", f"boundaries[{index}]", boundary, 0)
+        checks.count("join_schedules", f"boundaries[{index}]", boundary, 0)
 
     def schedule(step: array) -> array:
         now = _at(step)
@@ -133,8 +133,8 @@ def warm_up(schedule: Schedule, steps: int, init: float = 0.0) -> Schedule:
       steps: at least 1.
       init: the rate of step 0.
     """
-    _checks.count("warm_up", "steps", steps, 1)
-    _checks.finite("warm_up", "init", init)
+    checks.count("warm_up", "steps", steps, 1)
+    checks.finite("warm_up", "init", init)
 
     def rise(step: array) -> array:
         return _rate(init + (schedule(mx.array(0)) - init) * (mx.minimum(step, steps) / steps))
@@ -177,8 +177,8 @@ def build_schedule(config: Mapping[str, Any]) -> Schedule:
     if not isinstance(arguments, (list, tuple)):
         raise ArgumentError(f"[build_schedule] arguments: expected a list of numbers, got {arguments!r}")
     schedule = _applied(config["name"], make, arguments)
-    warmup = _checks.count("build_schedule", "warmup", config.get("warmup", 0), 0)
-    start = _checks.finite("build_schedule", "warmup_init", config.get("warmup_init", 0.0))
+    warmup = checks.count("build_schedule", "warmup", config.get("warmup", 0), 0)
+    start = checks.finite("build_schedule", "warmup_init", config.get("warmup_init", 0.0))
     return warm_up(schedule, warmup, start) if warmup else schedule
 
 

@@ -58,7 +58,8 @@ NAMESPACES = {
 
 # What a function's row may have beside its prototype and description.
 KEYS = {
-    "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "nothing", "runs", "thread", "defaults", "core", "doc", "errors",
+    "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "nothing", "runs", "thread", "defaults", "core",
+    "doc", "errors",
 }  # fmt: skip
 
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import mlxffi.core as mx
 from mlxffi.tuner import layers, lora
-from mlxffi.tuner._trees import Tree, map_paths
 from mlxffi.tuner.datasets import Batch, Example
 from mlxffi.tuner.distributed import World
 from mlxffi.tuner.losses import default_loss
@@ -17,6 +16,7 @@ from mlxffi.tuner.models import DecoderConfig, FunctionalModel, decoder_model, r
 from mlxffi.tuner.optimizers import Adam
 from mlxffi.tuner.trainer import Callback, TrainingArgs, TrainReport, train
 from mlxffi.tuner.trainer.step import initial_state, make_step
+from mlxffi.tuner.trees import Tree, map_paths
 
 SMALL = {
     "hidden_size": 128,

@@ -4,9 +4,9 @@ import numpy as np
 
 import mlxffi.core as mx
 from mlxffi.tuner import layers
-from mlxffi.tuner._trees import flatten, tree_map
 from mlxffi.tuner.layers import Quantization, Scaling
 from mlxffi.tuner.lora import Adapter
+from mlxffi.tuner.trees import flatten, tree_map
 
 QUANTIZATIONS = [
     *(Quantization(group, bits, "affine") for group, bits in [(32, 2), (64, 3), (64, 4), (32, 5), (128, 6), (64, 8)]),

@@ -18,7 +18,6 @@ from mlx_lm.tuner import dora as their_dora
 from mlx_lm.tuner import lora as their_lora
 from mlx_lm.tuner import utils as theirs
 
-from mlxffi.tuner._trees import unflatten
 from mlxffi.tuner.lora import Adapter, LoRAConfig, create_adapter, modules, save_adapter, save_full
 from mlxffi.tuner.lora.modules import (
     fuse_model,
@@ -27,6 +26,7 @@ from mlxffi.tuner.lora.modules import (
     remove_lora_layers,
     trainable_parameters,
 )
+from mlxffi.tuner.trees import unflatten
 
 CONFIG = {"rank": 4, "scale": 2.0, "dropout": 0.0}
 

@@ -6,9 +6,9 @@ import numpy as np
 from lm_models import MODELS, VOCABULARY
 
 import mlxffi.core as mx
-from mlxffi.tuner._trees import unflatten
 from mlxffi.tuner.models.config import DecoderConfig
-from mlxffi.tuner.models.parameters import shapes
+from mlxffi.tuner.models.weights import shapes
+from mlxffi.tuner.trees import unflatten
 
 NAMES = sorted(MODELS)
 

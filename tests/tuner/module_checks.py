@@ -17,10 +17,10 @@ from lm_models import MODELS
 from mlx.utils import tree_flatten, tree_map
 
 from mlxffi import memory
-from mlxffi.tuner._trees import flatten
 from mlxffi.tuner.lora import modules as own_modules
 from mlxffi.tuner.models import FunctionalModel, ModuleModel, Tunable
 from mlxffi.tuner.models import generate as generation
+from mlxffi.tuner.trees import flatten
 
 CHECKS = []
 TOKENS = np.random.default_rng(1).integers(0, 512, (2, 12)).astype(np.int32)

@@ -3,7 +3,7 @@
 import numpy as np
 
 import mlxffi.core as mx
-from mlxffi.tuner import _trees, optimizers
+from mlxffi.tuner import optimizers, trees
 
 # Name, positional arguments, options.
 CASES = [
@@ -57,13 +57,13 @@ def arrays(tree, dtype="float32", library=mx):
 
 def plain(tree):
     """A tree's values by path, as lists, with their dtypes: what is equal here is equal to the bit."""
-    return {path: (str(item.dtype), item.tolist()) for path, item in _trees.paths(tree)}
+    return {path: (str(item.dtype), item.tolist()) for path, item in trees.paths(tree)}
 
 
 def run(update, state, params, steps, start=0):
     """The parameters and the state after steps along gradients of their numbers."""
-    dtypes = {path: item.dtype for path, item in _trees.paths(params)}
+    dtypes = {path: item.dtype for path, item in trees.paths(params)}
     for step in range(start, start + steps):
-        grads = _trees.map_paths(lambda path, item: item.astype(dtypes[path]), arrays(values(100 + step)))
+        grads = trees.map_paths(lambda path, item: item.astype(dtypes[path]), arrays(values(100 + step)))
         params, state = update(grads, state, params)
     return params, state

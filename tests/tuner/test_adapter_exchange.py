@@ -13,9 +13,9 @@ from test_lora_layers import from_real, to_real
 
 import mlxffi.core as mx
 from mlxffi.tuner import layers
-from mlxffi.tuner._trees import flatten
 from mlxffi.tuner.lora import LoRAConfig, attach, create_adapter, load_adapter, save_adapter
 from mlxffi.tuner.lora.targets import kind_of, layers_of
+from mlxffi.tuner.trees import flatten
 
 KEYS = ["self_attn.q_proj", "switch_mlp.up", "lm_head", "model.embed_tokens"]
 

@@ -17,17 +17,19 @@ from tuner_helpers import message_of
 
 import mlxffi
 import mlxffi.core as mx
-from mlxffi.tuner._trees import flatten
+from mlxffi.tuner.files import write_arrays
 from mlxffi.tuner.lora import (
+    Adapter,
     LoRAConfig,
-    _stored,
     create_adapter,
+    formats,
     load_adapter,
     load_full,
     read_adapter,
     save_adapter,
     save_full,
 )
+from mlxffi.tuner.trees import flatten
 
 KEYS = ("self_attn.q_proj", "switch_mlp.up", "lm_head", "model.embed_tokens")
 
@@ -247,6 +249,50 @@ def test_files_of_two_saves_are_not_taken_for_one(tmp_path):
     assert "was saved with scale 4.0, but adapter_config.json beside it says 2.0: they are not of one save" in message
 
 
+# --- what mlx_lm means ---
+
+
+def written_by_mlx_lm(folder, adapter, **parameters):
+    """A folder with an adapter's tensors, and lora_parameters as somebody else wrote them."""
+    write_arrays(folder / "adapters.safetensors", flatten(adapter.parameters))
+    about = {"fine_tune_type": "lora", "num_layers": 3, "lora_parameters": parameters}
+    (folder / "adapter_config.json").write_text(json.dumps(about))
+
+
+def test_beside_alpha_scale_counts_and_a_disagreement_is_told(tmp_path):
+    keys = ["self_attn.q_proj"]
+    written_by_mlx_lm(tmp_path, an_adapter(keys=keys), rank=4, alpha=16.0, scale=10.0, dropout=0.0, keys=keys)
+    with pytest.warns(UserWarning, match=r"scale 10.0 counts, as in mlx_lm, and not alpha 16.0, .* a scale of 4.0"):
+        config = read_adapter(tmp_path).config
+    assert (config.scale_of(""), config.alpha) == (10.0, None)
+
+
+def test_an_alpha_that_agrees_with_the_scale_stays(tmp_path):
+    keys = ["self_attn.q_proj"]
+    written_by_mlx_lm(tmp_path, an_adapter(keys=keys), rank=4, alpha=16.0, scale=4.0, dropout=0.0, keys=keys)
+    config = read_adapter(tmp_path).config
+    assert (config.scale_of(""), config.alpha) == (4.0, 16.0)
+
+
+@pytest.mark.parametrize("keys", [{}, {"keys": None}, {"keys": []}])
+def test_without_keys_the_tensors_tell_which_layers(tmp_path, keys):
+    """What earlier versions of mlx_lm adapted where no keys were given were a few projections, not all."""
+    written_by_mlx_lm(tmp_path, an_adapter(keys=["self_attn.q_proj"]), rank=4, scale=2.0, dropout=0.0, **keys)
+    found = load_adapter(tmp_path, model())
+    assert {path.rpartition("layers.")[2][2:] for path in found.layers()} == {"self_attn.q_proj"}
+
+
+def test_keys_that_match_nothing_are_no_adapter(tmp_path):
+    base = model()
+    written_by_mlx_lm(tmp_path, Adapter({}, LoRAConfig()), rank=4, scale=2.0, dropout=0.0, keys=["self_attn.p_proj"])
+    assert "expected factors of at least one layer, got none" in message_of(lambda: load_adapter(tmp_path, base))
+    message = message_of(lambda: create_adapter(base, LoRAConfig(keys=["self_attn.q_proj", "self_attn.p_proj"])))
+    assert "no layer of the model matches self_attn.p_proj" in message
+    assert "num_layers: expected a number of blocks, or -1 for all, got 0" in message_of(
+        lambda: LoRAConfig(num_layers=0)
+    )
+
+
 # --- files that are none ---
 
 
@@ -281,7 +327,7 @@ def test_files_that_are_not_regular(tmp_path, name, make):
 )
 def test_files_that_are_too_large(tmp_path, monkeypatch, name, limit):
     save_adapter(tmp_path, an_adapter())
-    monkeypatch.setattr(_stored, limit, 100)
+    monkeypatch.setattr(formats, limit, 100)
     size = (tmp_path / name).stat().st_size
     assert message_of(lambda: load_adapter(tmp_path, model())).endswith(
         f"{name}: expected at most 100 bytes, got {size}"
@@ -295,11 +341,12 @@ def test_files_that_are_too_large(tmp_path, monkeypatch, name, limit):
         ("[1]", "expected a JSON object, got list"),
         ("{}", "expected mlx-lm's lora_parameters, PEFT's r or the Go port's rank; got none of them"),
         ('{"lora_parameters": 3}', "lora_parameters: expected an object, got 3"),
-        ('{"lora_parameters": {"rank": 0}}', "rank: expected an int of at least 1, got 0"),
-        ('{"lora_parameters": {"rank": true}}', "rank: expected an int of at least 1, got True"),
+        ('{"lora_parameters": {"scale": 2, "rank": 0}}', "rank: expected an int of at least 1, got 0"),
+        ('{"lora_parameters": {"scale": 2, "rank": true}}', "rank: expected an int of at least 1, got True"),
+        ('{"lora_parameters": {"rank": 8}}', "lora_parameters: expected a scale, which mlx_lm requires, too; got none"),
         ('{"lora_parameters": {"scale": NaN}}', "scale: expected a finite number, got nan"),
-        ('{"lora_parameters": {}, "num_layers": "3"}', "num_layers: expected an int, got '3'"),
-        ('{"lora_parameters": {"keys": "q_proj"}}', "keys: expected a list of names, got 'q_proj'"),
+        ('{"lora_parameters": {"scale": 2}, "num_layers": "3"}', "num_layers: expected an int, got '3'"),
+        ('{"lora_parameters": {"scale": 2, "keys": "q_proj"}}', "keys: expected a list of names, got 'q_proj'"),
         ('{"fine_tune_type": "lokr"}', "fine_tune_type: expected lora, dora or full, got 'lokr'"),
     ],
 )

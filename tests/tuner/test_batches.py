@@ -14,7 +14,7 @@ from tuner_helpers import ByteTokenizer, message_of
 
 import mlxffi.core as mx
 from mlxffi.tuner.datasets import CacheDataset, Example, TextDataset, iterate_batches
-from mlxffi.tuner.datasets.packing import first_fit
+from mlxffi.tuner.datasets.plans import first_fit
 
 
 def numbered(lengths, offset=0):
@@ -115,8 +115,12 @@ def test_cut_off_examples_are_warned_of_once_and_counted():
     batches = iterate_batches([([1] * 30, 25), ([2] * 30, 5), ([3] * 20, 0)], 1, 20, seed=None)
     with pytest.warns(UserWarning, match="record 0: 30 tokens are cut off at max_seq_length=20") as caught:
         found = list(batches)
-    assert len(caught) == 1
-    assert caught[0].filename == __file__
+    assert [str(item.message) for item in caught] == [
+        "record 0: no target is left of what max_seq_length=20 cuts off",
+        "record 0: 30 tokens are cut off at max_seq_length=20, as are all longer records",
+    ]
+    assert {item.filename for item in caught} == {__file__}
+    assert batches.without_targets == 1
     assert batches.truncated == 2
     # The prompt of the first alone is longer: it has no targets left.
     assert [batch.weights.sum().item() for batch in found] == [0, 15, 19]

@@ -53,6 +53,7 @@ MISTAKES = {
     "no such tracker": ({"report_to": "abacus"}, "report_to: expected some of"),
     "no such teacher": ({"distill_from": "nowhere"}, "got 'nowhere'"),
     "a temperature of the teacher": ({"distill_from": "model", "distill_temperature": 0}, "temperature: expected"),
+    "no blocks": ({"num_layers": 0}, "num_layers: expected how many of the last blocks are fine-tuned, or -1 for all"),
     "no iterations": ({"iters": 0}, "iters: expected at least 1, got 0"),
     "no such learning rate": ({"learning_rate": -1}, "-1"),
     "a masked prompt of a text": ({"mask_prompt": True}, "prompt"),

@@ -69,6 +69,19 @@ def test_a_false_flag_in_the_file_holds(tmp_path):
     assert (job.trust_remote_code, training.compile) == (True, False)
 
 
+def test_numbers_with_an_exponent_alone_are_numbers_everywhere(tmp_path):
+    """As in mlx_lm's own example file; YAML 1.1 would take them for texts."""
+    text = "lr_schedule: {name: cosine_decay, warmup: 10, warmup_init: 1e-7, arguments: [1e-5, 100, 1E-7]}\n"
+    text += "optimizer_config: {adamw: {eps: +1e-6, weight_decay: .5e-1}}\nlora_parameters: {rank: 4, scale: 2e1}\n"
+    (tmp_path / "c.yaml").write_text(f"{text}project_name: '1e5'\n")
+    job = found("-c", tmp_path / "c.yaml").job
+    assert job.lr_schedule["arguments"] == [1e-5, 100, 1e-7]
+    assert (job.lr_schedule["warmup"], job.lr_schedule["warmup_init"]) == (10, 1e-7)
+    assert job.optimizer_config == {"adamw": {"eps": 1e-6, "weight_decay": 0.05}}
+    assert job.lora_parameters == {"rank": 4, "scale": 20.0}
+    assert job.project_name == "1e5"
+
+
 def test_what_only_files_have(tmp_path):
     text = "lora_parameters: {rank: 4, alpha: 8, dropout: 0.1, keys: [self_attn.q_proj]}\n"
     (tmp_path / "c.yaml").write_text(text + "lr_schedule: {name: cosine_decay, arguments: [1e-5, 100]}\n")
@@ -93,6 +106,8 @@ def test_what_only_files_have(tmp_path):
         ("itres: 5\nlearning-rate: 1", "unknown settings: itres, learning-rate"),
         ("- iters", "expected settings by name, got list"),
         ("a: [", "expected YAML"),
+        ("iters: 3\nseed: 1\niters: 4", "iters: expected once, got twice"),
+        ("lora_parameters: {rank: 3, rank: 4}", "rank: expected once, got twice"),
         ("", "expected settings by name, got NoneType"),
         ("batch_size: 0", "batch_size: expected at least 1, got 0"),
     ],

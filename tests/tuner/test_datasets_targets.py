@@ -122,7 +122,7 @@ def test_a_turn_without_text_is_found_where_it_is_written_alike():
     call = {"role": "assistant", "content": None, "tool_calls": [{"name": "f"}]}
     messages = chat("uhi", "aho")["messages"]
     record = {"messages": [messages[0], call, *messages]}
-    assert targets(example(record, "assistant")) == "None</>|ho</>"
+    assert targets(example(record, "assistant")) == "</>|ho</>"
 
 
 class Merging(ByteTokenizer):

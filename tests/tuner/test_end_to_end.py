@@ -9,12 +9,12 @@ from end_to_end import CONFIG, command, options, write_data, write_random_model
 
 import mlxffi.core as mx
 from mlxffi.tuner import lora
-from mlxffi.tuner._trees import flatten
 from mlxffi.tuner.datasets import load_dataset
 from mlxffi.tuner.models import load_model, save_model
 from mlxffi.tuner.optimizers import Adam
 from mlxffi.tuner.trainer import TrainingArgs, train
 from mlxffi.tuner.trainer.metrics import MetricsFile, read_metrics
+from mlxffi.tuner.trees import flatten
 
 RUN = {
     "train": True,

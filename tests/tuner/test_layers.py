@@ -20,7 +20,7 @@ from lora_cases import (
 
 import mlxffi.core as mx
 from mlxffi.tuner import layers
-from mlxffi.tuner._products import UNPACKED_ROWS
+from mlxffi.tuner.layers import UNPACKED_ROWS
 
 each_scheme = pytest.mark.parametrize("scheme", SCHEMES, ids=name_of)
 each_kind = pytest.mark.parametrize("kind", ["linear", "embedding", "switch"])

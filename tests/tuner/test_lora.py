@@ -7,7 +7,6 @@ from lora_cases import QUANTIZATIONS, Numbers, model, name_of, near, same_arrays
 
 import mlxffi.core as mx
 from mlxffi.tuner import layers
-from mlxffi.tuner._trees import flatten, tree_map
 from mlxffi.tuner.lora import (
     Adapter,
     LoRAConfig,
@@ -19,6 +18,7 @@ from mlxffi.tuner.lora import (
     trainable_parameters,
     unfuse,
 )
+from mlxffi.tuner.trees import flatten, tree_map
 
 AFFINE = [scheme for scheme in QUANTIZATIONS if scheme.mode == "affine"]
 ALL = ("self_attn.q_proj", "self_attn.o_proj", "mlp.up", "switch_mlp.up", "lm_head", "model.embed_tokens")

@@ -36,7 +36,7 @@ EVERY = list(range(12))
     ("options", "wanted"),
     [
         ({}, dict.fromkeys(BLOCK, EVERY)),
-        ({"num_layers": 0}, dict.fromkeys(BLOCK, EVERY)),
+        ({"num_layers": -1}, dict.fromkeys(BLOCK, EVERY)),
         ({"num_layers": 50}, dict.fromkeys(BLOCK, EVERY)),
         ({"num_layers": 2}, {name: [10, 11] for name in BLOCK}),
         ({"keys": ["self_attn.q_proj"], "num_layers": 3}, {"self_attn.q_proj": [9, 10, 11]}),

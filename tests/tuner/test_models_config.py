@@ -34,6 +34,11 @@ def test_null_is_unsaid(name):
     assert read({**config, **nulls}) == read(config)
 
 
+def test_heads_of_qwen3_are_128_wide_where_nothing_is_said():
+    assert read(config_dict("qwen3", head_dim=None, hidden_size=64, num_attention_heads=4)).head_dim == 128
+    assert read(config_dict("llama", head_dim=None, hidden_size=64, num_attention_heads=4)).head_dim == 16
+
+
 def test_rope_parameters_say_what_two_fields_said():
     scaling = {"rope_type": "linear", "factor": 2.0}
     old = config_dict("qwen3", rope_theta=5e5, rope_scaling=scaling)

@@ -5,8 +5,8 @@ import pytest
 from model_cases import NAMES, config_dict, nested, numbers, ours, theirs, tokens
 
 import mlxffi.core as mx
-from mlxffi.tuner._trees import flatten, tree_map
 from mlxffi.tuner.models import DecoderConfig, decoder
+from mlxffi.tuner.trees import flatten, tree_map
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 VARIANTS = {

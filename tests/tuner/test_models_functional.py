@@ -8,8 +8,8 @@ from model_cases import NAMES, config_dict, numbers, ours, tokens
 
 import mlxffi.core as mx
 from mlxffi.tuner import layers, lora
-from mlxffi.tuner._trees import flatten, tree_map
 from mlxffi.tuner.models import DecoderConfig, FunctionalModel, Tunable, decoder_model, last_blocks, random_parameters
+from mlxffi.tuner.trees import flatten, tree_map
 
 IDS = tokens(2, 12)
 SCHEME = layers.Quantization(32, 4)

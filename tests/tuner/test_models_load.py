@@ -14,9 +14,9 @@ from model_cases import nested, tokens
 import mlxffi
 import mlxffi.core as mx
 from mlxffi.tuner import layers, lora
-from mlxffi.tuner._trees import flatten, tree_map
 from mlxffi.tuner.models.load import decoder_model, load_model, load_parameters, save_model
 from mlxffi.tuner.models.weights import quantizations
+from mlxffi.tuner.trees import flatten, tree_map
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 # By which predicates mlx_lm quantizes: all layers in one way; or each in its own, one of them not.
@@ -322,7 +322,7 @@ def test_files_that_are_cut_short_are_named(folder, tmp_path):
         ("llama", {"model_type": "mixtral"}, "model_type: 'mixtral' is none of llama, mistral"),
         ("llama", {"model_type": None}, "model_type: None"),
         ("llama", {"num_local_experts": 8}, "num_local_experts: 8 is not supported"),
-        ("qwen3", {"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope_type: 'yarn' is not supported"),
+        ("qwen3", {"rope_scaling": {"type": "su", "factor": 4.0}}, "rope_type: 'su' is not supported"),
         ("qwen3", {"rope_scaling": {"type": "linear"}}, "rope_scaling: factor: expected a positive number, got None"),
         ("llama", {"hidden_act": "relu"}, "hidden_act: 'relu' is not supported"),
         ("llama", {"num_key_value_heads": 3}, "num_key_value_heads: 3 does not divide"),

@@ -12,7 +12,7 @@ from optimizer_cases import arrays, plain, run, values
 
 import mlxffi.core as mx
 from mlxffi import Error
-from mlxffi.tuner import _trees, optimizers, schedules
+from mlxffi.tuner import optimizers, schedules, trees
 
 # --- several at once ---
 
@@ -43,7 +43,7 @@ def test_multi_optimizer_equals_mlxs():
     for step in range(3):
         their_params = theirs.apply_gradients(arrays(values(100 + step), library=mlx_core), their_params)
     wanted = dict(_flat(their_params))
-    assert {path: item.tolist() for path, item in _trees.paths(params)} == wanted
+    assert {path: item.tolist() for path, item in trees.paths(params)} == wanted
 
 
 def _flat(tree):
@@ -115,7 +115,7 @@ def test_clipping_equals_mlxs(max_norm):
     grads, norm = optimizers.clip_grad_norm(arrays(values(0)), max_norm)
     wanted, their_norm = mlx_optimizers.clip_grad_norm(arrays(values(0), library=mlx_core), max_norm)
     assert norm.item() == pytest.approx(their_norm.item(), rel=1e-6)
-    for (path, item), (_, other) in zip(_trees.paths(grads), _flat(wanted), strict=True):
+    for (path, item), (_, other) in zip(trees.paths(grads), _flat(wanted), strict=True):
         np.testing.assert_allclose(item.tolist(), other, rtol=1e-6, err_msg=path)
 
 

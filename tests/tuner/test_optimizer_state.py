@@ -6,22 +6,22 @@ from optimizer_cases import CASES, IDS, arrays, make, plain, run, values
 
 import mlxffi.core as mx
 from mlxffi import Error
-from mlxffi.tuner import _files, _trees, optimizers, schedules
+from mlxffi.tuner import files, optimizers, schedules, trees
 
 ALL = pytest.mark.parametrize("case", CASES, ids=IDS)
 
 
 def through_a_file(optimizer, state, params, folder):
     """A state that was written and read."""
-    _files.write_arrays(folder / "optimizer.safetensors", _trees.flatten(state))
+    files.write_arrays(folder / "optimizer.safetensors", trees.flatten(state))
     return optimizer.load_state(mx.load(str(folder / "optimizer.safetensors")), params)
 
 
 def mixed():
     """Parameters of several dtypes."""
     params = arrays(values(0))
-    params["model"]["layers"][0] = _trees.tree_map(lambda item: item.astype(mx.bfloat16), params["model"]["layers"][0])
-    params["conv"] = _trees.tree_map(lambda item: item.astype(mx.float16), params["conv"])
+    params["model"]["layers"][0] = trees.tree_map(lambda item: item.astype(mx.bfloat16), params["model"]["layers"][0])
+    params["conv"] = trees.tree_map(lambda item: item.astype(mx.float16), params["conv"])
     return params
 
 
@@ -50,17 +50,17 @@ def test_a_states_form_is_that_of_the_parameters(case):
     params = arrays(values(0))
     state = make(case).init(params)
     assert list(state)[:2] == ["step", "learning_rate"]
-    paths = list(_trees.flatten(params))
+    paths = list(trees.flatten(params))
     for name, tree in list(state.items())[2:]:
-        found = list(_trees.flatten(tree))
+        found = list(trees.flatten(tree))
         assert found == [path for path in paths if path in found], name
-    assert {path for tree in list(state.values())[2:] for path in _trees.flatten(tree)} in (set(paths), set())
+    assert {path for tree in list(state.values())[2:] for path in trees.flatten(tree)} in (set(paths), set())
 
 
 def test_what_is_no_state_of_these_parameters_is_named():
     params = {"a": mx.ones((2, 3)), "b": [mx.ones(2)]}
     optimizer = optimizers.Adam(0.1)
-    state = _trees.flatten(optimizer.init(params))
+    state = trees.flatten(optimizer.init(params))
     del state["m.a"]
     state |= {"v.a": mx.zeros((3, 2)), "v.b.0": mx.zeros(2, mx.float16), "m.c": mx.zeros(1)}
     message = str(error_of(lambda: optimizer.load_state(state, params), ValueError))
@@ -75,7 +75,7 @@ def test_a_state_of_another_optimizer_is_refused():
     params = {"w": mx.ones(2)}
     sgd, adam = optimizers.SGD(0.1, momentum=0.9), optimizers.Adam(0.1)
     with pytest.raises(Error, match=r"m\.w: missing"):
-        adam.load_state(_trees.flatten(sgd.init(params)), params)
+        adam.load_state(trees.flatten(sgd.init(params)), params)
     with pytest.raises(Error, match=r"\[Adam.update\] state: expected m\.w, got none"):
         adam.update(params, sgd.init(params), params)
     with pytest.raises(Error, match=r"\[Adam.update\] state: expected step, as init gives it"):

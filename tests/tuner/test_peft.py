@@ -115,9 +115,8 @@ def test_fields_that_change_the_scale_or_nothing(tmp_path, change, scale):
     "change",
     [
         {"peft_type": "LOHA"},
-        {"bias": "all"},
-        {"lora_bias": True},
-        {"modules_to_save": ["lm_head"]},
+        {"bias": "some"},
+        {"modules_to_save": "lm_head"},
         {"use_qalora": True},
         {"init_lora_weights": "pissa"},
         {"init_lora_weights": "olora"},
@@ -126,7 +125,7 @@ def test_fields_that_change_the_scale_or_nothing(tmp_path, change, scale):
         {"monteclora_config": {"a": 1}},
         {"layer_replication": [[0, 4]]},
         {"target_parameters": ["mlp.experts"]},
-        {"trainable_token_indices": [5]},
+        {"trainable_token_indices": 5},
         {"something_new": 0.5},
         {"something_new": "on"},
         {"something_new": 0},
@@ -159,8 +158,7 @@ def test_tensors_that_do_not_fit_are_named_at_once(tmp_path):
 
     golden(tmp_path, spoil)
     assert message_of(lambda: load_adapter(tmp_path, model())).splitlines()[1:] == [
-        "  base_model.model.lm_head.weight: not a part of a LoRA adapter",
-        "  base_model.model.model.layers.0.self_attn.q_proj.bias: not a part of a LoRA adapter",
+        "  lm_head.weight: expected (10, 64), got [2, 2]",
         "  model.layers.0.self_attn.q_proj.lora_b: missing",
         "  model.layers.1.self_attn.q_proj.lora_a: expected shape (64, 2) (rank 2), got (64, 4)",
         "  model.layers.2.self_attn.q_proj: missing, although the configuration chooses this layer",

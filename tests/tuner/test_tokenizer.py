@@ -218,14 +218,32 @@ def test_what_ends_a_text_stands_in_three_files(tmp_path):
     assert made.bos_token_id is None
 
 
+def test_a_token_that_the_vocabulary_lacks_is_none_but_for_the_end(tmp_path):
+    template = "[{{ bos_token }}{{ pad_token }}]{{ eos_token }}"
+    made = Tokenizer.from_directory(write(tmp_path, bos_token="<none>", pad_token="<nowhere>", chat_template=template))
+    assert (made.bos_token_id, made.pad_token_id, made.eos_token_id) == (None, None, 1)
+    assert made.apply_chat_template(MESSAGES, tokenize=False) == "[]</s>"
+
+
+def test_special_tokens_may_stand_in_a_map_of_their_own(tmp_path):
+    folder = write(tmp_path)
+    about = json.loads((folder / "tokenizer_config.json").read_text())
+    roles = {"bos_token": about.pop("bos_token"), "eos_token": {"content": "</s>", "lstrip": False}}
+    about.pop("eos_token")
+    (folder / "tokenizer_config.json").write_text(json.dumps(about))
+    (folder / "special_tokens_map.json").write_text(json.dumps(roles))
+    made = Tokenizer.from_directory(folder)
+    assert (made.bos_token_id, made.eos_token_id) == (0, 1)
+
+
 def test_errors_name_the_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"tokenizer\.json"):
         Tokenizer.from_directory(tmp_path)
     folder = write(tmp_path, eos_token=None)
     with pytest.raises(ValueError, match=r"eos_token: expected it in tokenizer_config\.json"):
         Tokenizer.from_directory(folder)
-    with pytest.raises(ValueError, match="bos_token: '<none>' is not in the vocabulary"):
-        Tokenizer.from_directory(write(tmp_path, bos_token="<none>"))
+    with pytest.raises(ValueError, match="eos_token: '<none>' is not in the vocabulary"):
+        Tokenizer.from_directory(write(tmp_path, eos_token="<none>"))
     (folder / "config.json").write_text('{"eos_token_id": "x"}')
     with pytest.raises(ValueError, match=r"config\.json: eos_token_id: expected integers, got 'x'"):
         Tokenizer.from_directory(write(tmp_path))

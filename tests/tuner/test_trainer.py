@@ -1,5 +1,7 @@
 """The trainer's updates: those of mlx.optimizers on mean gradients, however the records are cut into batches."""
 
+import math
+
 import mlx.core as real
 import mlx.nn
 import mlx.optimizers
@@ -10,11 +12,11 @@ from training import Recorder, arrays, examples
 
 import mlxffi.core as mx
 from mlxffi.tuner import lora
-from mlxffi.tuner._trees import flatten
 from mlxffi.tuner.datasets import Batch
 from mlxffi.tuner.models import decoder_model
 from mlxffi.tuner.optimizers import SGD, AdamW
 from mlxffi.tuner.trainer import FixedBatches, TrainingArgs, evaluate, train
+from mlxffi.tuner.trees import flatten
 
 
 def trained(batches, optimizer=None, model=None, **args):
@@ -149,6 +151,35 @@ def test_a_batch_without_targets_changes_nothing():
     assert_close(found, trained([good[0], good[2]], AdamW(0.01))[0], rtol=0, atol=0)
     assert told.train[0].skipped_steps == 1
     assert told.steps[1] == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("steps_per_report", [1, 2, 4])
+def test_an_interval_without_targets_is_reported_as_such(steps_per_report):
+    first, second, *rest = training.batches(4)
+    batches = [weighted(first, 0), weighted(second, 0), *rest]
+    found, told = trained(batches, AdamW(0.01), steps_per_report=steps_per_report)
+    assert_close(found, trained(rest, AdamW(0.01))[0], rtol=0, atol=0)
+    assert [math.isnan(report.train_loss) for report in told.train] == {
+        1: [True, True, False, False],
+        2: [True, False],
+        4: [False],
+    }[steps_per_report]
+
+
+def test_a_validation_without_targets_is_told_and_is_never_the_best():
+    told, model = Recorder(), training.model()
+    empty = [weighted(batch, 0) for batch in training.batches(1)]
+    args = TrainingArgs(iters=2, steps_per_eval=1, early_stop=1)
+    result = train(model, SGD(0.5), training.batches(2), empty, args, callbacks=[told])
+    assert [(math.isnan(report.val_loss), report.best) for report in told.val] == [(True, False)] * 3
+    assert (result.iteration, result.val_loss, result.best_val_loss, result.stop) == (2, None, None, None)
+
+
+def test_no_batches_of_a_validation_mean_no_validation():
+    told = Recorder()
+    args = TrainingArgs(iters=1, val_batches=0)
+    train(training.model(), SGD(0.5), training.batches(1), training.batches(1), args, callbacks=[told])
+    assert told.val == []
 
 
 def test_no_target_at_all_is_an_error():

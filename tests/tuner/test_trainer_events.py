@@ -269,7 +269,6 @@ def test_an_adapter_is_written_as_one(tmp_path):
         ({"max_grad_norm": 0.0}, "max_grad_norm: expected a number above 0, got 0.0"),
         ({"early_stop_delta": float("nan")}, "early_stop_delta: expected a finite number, got nan"),
         ({"nan_guard": "no"}, "nan_guard: expected one of raise, skip, got 'no'"),
-        ({"val_batches": 0}, "val_batches: expected at least 1, or -1 for all, got 0"),
         ({"val_batches": -2}, "val_batches: expected at least -1, got -2"),
         ({"max_seq_length": 1}, "max_seq_length: expected at least 2, got 1"),
         ({"compile": 1}, "compile: expected bool, got 1"),

@@ -10,8 +10,7 @@ import training
 from mlxffi.tuner.optimizers import SGD
 from mlxffi.tuner.trainer import Callback, Stop, TrainingArgs, train
 from mlxffi.tuner.trainer.console import PlainConsole, RichConsole, console
-from mlxffi.tuner.trainer.metrics import METRICS_FILE, MetricsFile, read_metrics
-from mlxffi.tuner.trainer.plots import LossPlot, plot_losses
+from mlxffi.tuner.trainer.metrics import METRICS_FILE, LossPlot, MetricsFile, plot_losses, read_metrics
 from mlxffi.tuner.trainer.trackers import trackers
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -3,10 +3,10 @@
 import numpy as np
 
 import mlxffi.core as mx
-from mlxffi.tuner._trees import flatten
 from mlxffi.tuner.datasets import Batch, Example
 from mlxffi.tuner.models import DecoderConfig, FunctionalModel, random_parameters
 from mlxffi.tuner.trainer import Callback
+from mlxffi.tuner.trees import flatten
 
 VOCABULARY = 23
 

@@ -5,19 +5,20 @@ Both give the same things: a tokenizer, and models to train, to evaluate and to 
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from ... import compat
 from ..._errors import ArgumentError
 from .. import lora
-from .._files import read_json
-from .._optional import MissingLibraryError
+from ..checks import MissingLibraryError, required
+from ..files import read_json
+from ..layers import Survival
 from ..models import DecoderConfig, FunctionalModel, ModuleModel, Tokenizer, decoder_model, last_blocks
-from ..models.load import adapted_parameters, load_parameters
+from ..models.load import adapted, load_parameters, save_model, write_model
+from ..trees import flatten
 
 Model: TypeAlias = "FunctionalModel | ModuleModel"
 
@@ -47,6 +48,22 @@ class Base(Protocol):
     def size(self, model: Model) -> lora.TrainableParameters:
         """How much of a model of this is trained."""
         ...
+
+    def fused(self, path: Path, dequantize: bool) -> Fused:
+        """The model with what an adapter folder holds in its weights."""
+        ...
+
+
+class Fused(NamedTuple):
+    """A model with an adapter in its weights.
+
+    Args:
+      write: writes it to a new folder.
+      survival: what is left of the adapter in weights that were quantized again; None where there are none.
+    """
+
+    write: Callable[[Path], None]
+    survival: Survival | None
 
 
 def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = False) -> Base:
@@ -82,6 +99,7 @@ class OwnBase:
     """A model of this package's decoder."""
 
     def __init__(self, folder: Path):
+        self.folder = folder
         self.config, self.architecture, self.parameters = load_parameters(folder)
         self.tokenizer = Tokenizer.from_directory(folder)
         self.vocabulary = self.architecture.vocab_size
@@ -92,8 +110,7 @@ class OwnBase:
 
     def with_trained(self, path: Path) -> Model:
         """See `Base`."""
-        parameters, adapter = adapted_parameters(self.parameters, path)
-        return decoder_model(self.architecture, parameters, adapter)
+        return decoder_model(*adapted(self.architecture, self.parameters, path))
 
     def with_last_blocks(self, count: int) -> Model:
         """See `Base`."""
@@ -110,6 +127,14 @@ class OwnBase:
         """See `Base`."""
         return lora.trainable_parameters(self.parameters, model.trainable())
 
+    def fused(self, path: Path, dequantize: bool) -> Fused:
+        """See `Base`."""
+        _, parameters, adapter = adapted(self.architecture, self.parameters, path)
+        adapters = [] if adapter is None else [adapter]
+        survival = None if dequantize else lora.survival(parameters, *adapters)
+        fused = lora.fuse(parameters, *adapters, dequantize=dequantize)
+        return Fused(lambda target: save_model(target, fused, self.config, self.folder), survival)
+
     def _model(self, adapter: lora.Adapter | None) -> Model:
         return decoder_model(self.architecture, self.parameters, adapter)
 
@@ -121,12 +146,14 @@ class MlxLmBase:
         if not importlib.util.find_spec("mlx_lm"):
             raise MissingLibraryError("this needs mlx_lm, which is not installed: pip install 'mlxffi[lm]'")
         compat.install()
-        load = importlib.import_module("mlx_lm").load
+        from ..lora import modules  # needs mlx.nn over mlxffi.core, which there is only now
+
+        load = required("mlx_lm", "lm").load
         options = {"tokenizer_config": {"trust_remote_code": trust_remote_code}}
         self.module, self.tokenizer = load(str(folder), **options)
-        self._adapters = importlib.import_module("mlxffi.tuner.lora.modules")
-        config: Mapping[str, Any] = read_json(folder / "config.json")
-        self.vocabulary = int(config.get("vocab_size", 0))
+        self._adapters, self._folder = modules, folder
+        self._config: Mapping[str, Any] = read_json(folder / "config.json")
+        self.vocabulary = int(self._config.get("vocab_size", 0))
 
     def with_new_adapter(self, config: lora.LoRAConfig) -> Model:
         """See `Base`."""
@@ -153,5 +180,15 @@ class MlxLmBase:
 
     def size(self, model: Model) -> lora.TrainableParameters:
         """See `Base`."""
-        found: lora.TrainableParameters = self._adapters.trainable_parameters(self.module)
-        return found
+        return self._adapters.trainable_parameters(self.module)
+
+    def fused(self, path: Path, dequantize: bool) -> Fused:
+        """See `Base`."""
+        self._adapters.load_adapters(self.module, path)
+        survival = None if dequantize else self._adapters.survival(self.module)
+        self._adapters.fuse_model(self.module, dequantize)
+        quantization = ("quantization", "quantization_config") if dequantize else ()
+        config = {name: value for name, value in self._config.items() if name not in quantization}
+        return Fused(
+            lambda target: write_model(target, flatten(self.module.parameters()), config, self._folder), survival
+        )

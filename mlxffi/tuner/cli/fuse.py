@@ -8,11 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..._errors import ArgumentError
 from .. import lora
-from .._trees import Tree
-from ..models import save_model
-from ..models.load import adapted_parameters, load_parameters
+from ..files import read_json
+from .engine import Fused, load_base
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,33 +24,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--export-peft", metavar="FOLDER", help="write the adapter as PEFT reads it into this folder, and fuse nothing"
     )
+    parser.add_argument("--engine", choices=("auto", "own", "mlx_lm"), default="auto", help="whose model is fused")
+    parser.add_argument("--trust-remote-code", action="store_true", help="let mlx_lm run code of a tokenizer")
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     """Load the model and the adapter."""
-    folder = Path(arguments.model)
-    config, _, parameters = load_parameters(folder)
-    parameters, adapter = adapted_parameters(parameters, Path(arguments.adapter_path))
+    path = Path(arguments.adapter_path)
     if arguments.export_peft:
-        if adapter is None:
-            raise ArgumentError(
-                f"export_peft: expected an adapter, got parameters themselves: {arguments.adapter_path}"
-            )
-        return partial(_export, adapter, arguments.export_peft, arguments.model)
+        config = read_json(Path(arguments.model, "config.json"))
+        return partial(_export, lora.read_adapter(path), arguments.export_peft, arguments.model, _is_tied(config))
     target = Path(arguments.save_path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"save_path: expected a new or empty folder, got one that has something in it: {target}")
-    return partial(_fuse, config, parameters, adapter, folder, target, arguments.dequantize)
+    base = load_base(arguments.model, arguments.engine, arguments.trust_remote_code)
+    return partial(_fuse, base.fused(path, arguments.dequantize), target)
 
 
-def _fuse(config: dict[str, Any], parameters: Tree, adapter: lora.Adapter | None, *places: Any) -> None:
-    source, target, dequantize = places
-    adapters = [] if adapter is None else [adapter]
-    save_model(target, lora.fuse(parameters, *adapters, dequantize=dequantize), config, source)
+def _is_tied(config: Any) -> bool:
+    """Whether by a config.json the embedding is the output layer, too; a family may mean it where nothing is said."""
+    about = config if isinstance(config, dict) else {}
+    return bool(about.get("tie_word_embeddings", str(about.get("model_type")).startswith("gemma")))
+
+
+def _fuse(fused: Fused, target: Path) -> None:
+    fused.write(target)
     print(f"fused model in {target}")
+    if fused.survival is not None:
+        print(f"its weights were quantized again: {fused.survival}; --dequantize keeps all of it")
 
 
-def _export(adapter: lora.Adapter | None, folder: str, model: str) -> None:
-    assert adapter is not None
-    lora.export_peft(adapter, folder, model)
+def _export(adapter: lora.Adapter, folder: str, model: str, tied: bool) -> None:
+    lora.export_peft(adapter, folder, model, tied=tied)
     print(f"PEFT adapter in {folder}")

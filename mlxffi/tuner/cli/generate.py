@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..datasets.examples import require_ids
 from ..datasets.tokenizers import templated
 from ..models.generate import generate, prompt_ids, require_options
 from .engine import load_base
@@ -37,6 +38,7 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     model = base.with_trained(Path(arguments.adapter_path)) if arguments.adapter_path else base.plain()
     prompt = sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
     tokens = _tokens(base.tokenizer, prompt, arguments)
+    require_ids(tokens, model.vocab_size)
     options = {
         "max_tokens": arguments.max_tokens,
         "temperature": arguments.temp,

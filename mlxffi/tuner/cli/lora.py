@@ -12,19 +12,21 @@ from typing import Any
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
-from .._trees import Tree, differences, flatten, kinds, unflatten
 from ..datasets import CacheDataset, DatasetConfig, Splits, iterate_batches, load_dataset
 from ..distributed import World
+from ..lora import peft
+from ..lora.config import from_mlx_lm
 from ..losses import DistillationLoss, default_loss
 from ..optimizers import Optimizer, by_name
 from ..schedules import build_schedule
 from ..trainer import STATE_FILE, Callback, TrainingArgs, evaluate, train
+from ..trainer.checkpoint import Writer, read_checkpoint
 from ..trainer.console import console
 from ..trainer.data import Data
-from ..trainer.metrics import METRICS_FILE, MetricsFile
-from ..trainer.plots import PLOT_FILE, LossPlot
-from ..trainer.saving import Writer
+from ..trainer.metrics import METRICS_FILE, PLOT_FILE, LossPlot, MetricsFile
+from ..trainer.step import initial_state
 from ..trainer.trackers import require_trackers, trackers
+from ..trees import Tree, differences, flatten, kinds, unflatten
 from .engine import Base, Model, load_base
 from .settings import Job, Settings, add_arguments, settings_of
 
@@ -38,14 +40,16 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     _require_sense(job)
     optimizer = optimizer_of(job)
     base = load_base(job.model, job.engine, job.trust_remote_code)
-    splits = load_dataset(job.data, base.tokenizer, _dataset_config(job))
+    splits = load_dataset(job.data, base.tokenizer, _dataset_config(job), _wanted_splits(settings))
     _require_splits(job, splits)
     mx.random.seed(training.seed)
     model = _model(job, base)
     loss = _loss(job, base)
     if splits.train is not None and job.train:
         # Raises where there are too few records for a batch.
-        Data(splits.train, splits.valid, training, World())
+        data = Data(splits.train, splits.valid, training, World())
+        if job.resume:
+            _require_resumable(model, optimizer, data, settings)
     return partial(_work, settings, base, model, optimizer, splits, loss)
 
 
@@ -67,7 +71,8 @@ def _work(settings: Settings, base: Base, model: Model, optimizer: Optimizer, sp
         )
     if splits.test is not None and job.test:
         found = test_loss(model, splits.test, job.test_batches, training)
-        say(f"Test loss {found:.3f}, Test ppl {math.exp(found):.3f}.")
+        whose = "" if job.train or not job.adapter_path or _is_adapted(job) else " (the model without an adapter)"
+        say(f"Test loss {found:.3f}, Test ppl {math.exp(found):.3f}{whose}.")
 
 
 def say(text: str) -> None:
@@ -84,6 +89,8 @@ def _require_sense(job: Job) -> None:
         raise ArgumentError("train, test: expected one of them at least, or both; got none")
     if job.mask_prompt and job.mask_assistant:
         raise ArgumentError("mask_prompt, mask_assistant: expected one of them, got both")
+    if job.num_layers == 0:
+        raise ArgumentError("num_layers: expected how many of the last blocks are fine-tuned, or -1 for all, got 0")
     if job.hf_dataset is not None:
         raise ArgumentError("hf_dataset: nothing is downloaded; put jsonl files in a folder and name it as data")
     if job.resume and job.resume_adapter_file:
@@ -92,6 +99,24 @@ def _require_sense(job: Job) -> None:
         raise FileNotFoundError(f"resume: expected {STATE_FILE} of a run in {job.adapter_path}, found none")
     if job.report_to:
         require_trackers(job.report_to)
+
+
+def _require_resumable(model: Model, optimizer: Optimizer, data: Data, settings: Settings) -> None:
+    """Raise unless the state of the last run is one of this model, this optimizer and these data."""
+    world, training = World(), settings.training
+    path = Path(settings.job.adapter_path, STATE_FILE)
+    try:
+        fresh = initial_state(model, optimizer, training.seed, world)
+        data.restore(read_checkpoint(path, fresh, training, world).position)
+    except ArgumentError as error:
+        raise ArgumentError(f"resume: {error}") from None
+
+
+def _wanted_splits(settings: Settings) -> list[str]:
+    """The files of the data that a job reads; what is wrong with others does not stop it."""
+    job, validates = settings.job, settings.training.val_batches != 0
+    wanted = {"train": job.train, "valid": job.train and validates, "test": job.test}
+    return [name for name, is_wanted in wanted.items() if is_wanted]
 
 
 def _require_splits(job: Job, splits: Splits) -> None:
@@ -136,35 +161,63 @@ def lora_config(job: Job) -> lora.LoRAConfig:
     unknown = sorted(str(key) for key in job.lora_parameters if key not in known)
     if unknown:
         raise ArgumentError(f"lora_parameters: expected {', '.join(sorted(known))}, got {', '.join(unknown)}")
-    given = {key: value for key, value in job.lora_parameters.items() if value is not None}
-    return lora.LoRAConfig(**given, num_layers=job.num_layers, use_dora=job.fine_tune_type == "dora")
+    return from_mlx_lm(job.lora_parameters, num_layers=job.num_layers, use_dora=job.fine_tune_type == "dora")
 
 
 def _model(job: Job, base: Base) -> Model:
     if not job.train:
-        return base.with_trained(Path(job.adapter_path)) if job.adapter_path else base.plain()
+        return base.with_trained(Path(job.adapter_path)) if _is_adapted(job) else base.plain()
     full = job.fine_tune_type == "full"
     model = base.with_last_blocks(job.num_layers) if full else base.with_new_adapter(lora_config(job))
     if job.resume_adapter_file:
-        model.update(started_from(job.resume_adapter_file, model.trainable()))
+        model.update(started_from(job.resume_adapter_file, model.trainable(), None if full else lora_config(job)))
     return model
 
 
-def started_from(file: str, trained: Tree) -> Tree:
+def _is_adapted(job: Job) -> bool:
+    """Whether a test is one of an adapter: of one that was named, or of one where runs leave theirs."""
+    return bool(job.adapter_path) and (job.adapter_path != Job.adapter_path or Path(job.adapter_path).exists())
+
+
+def started_from(file: str, trained: Tree, config: lora.LoRAConfig | None = None) -> Tree:
     """Parameters from a file, in the places of what would be trained from its beginning.
+
+    Args:
+      file: of tensors as we and mlx_lm write them; or a folder, or a file in one, of an adapter by whomever.
+      trained: what would be trained.
+      config: of the adapter that would be, None where it is none.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it has not the same parameters; the message names each that differs.
+      ValueError: it has not the same parameters, or factors of another scale; the message names each that differs.
     """
-    if not Path(file).is_file():
+    path, wanted = Path(file), flatten(trained)
+    if config is not None and (path.is_dir() or path.name == peft.TENSORS):
+        arrays = _factors_from(path, config)
+        arrays = {name: value.astype(wanted[name].dtype) if name in wanted else value for name, value in arrays.items()}
+    elif path.is_file():
+        found = mx.load(file)
+        assert isinstance(found, dict)
+        arrays = found
+    else:
         raise FileNotFoundError(f"resume_adapter_file: expected a safetensors file, found none: {file}")
-    arrays = mx.load(file)
-    assert isinstance(arrays, dict)
-    wrong = differences(kinds(arrays), kinds(flatten(trained)))
+    wrong = differences(kinds(arrays), kinds(wanted))
     if wrong:
         raise ArgumentError("\n  ".join([f"{file}: the adapter is not of the kind that is to be trained:", *wrong]))
     return unflatten(arrays)
+
+
+def _factors_from(path: Path, config: lora.LoRAConfig) -> dict[str, mx.array]:
+    """The factors of an adapter folder by name, which are used with the scale that they were trained with."""
+    adapter = lora.read_adapter(path)
+    scales = {layer: (adapter.config.scale_of(layer), config.scale_of(layer)) for layer in adapter.layers()}
+    other = next((layer for layer, (then, now) in scales.items() if not math.isclose(then, now, rel_tol=1e-6)), None)
+    if other is not None:
+        then, now = scales[other]
+        raise ArgumentError(
+            f"resume_adapter_file: {path}: {other} was trained with a scale of {then}, and lora_parameters mean {now}"
+        )
+    return flatten(adapter.parameters)
 
 
 def _loss(job: Job, base: Base) -> Any:
@@ -220,5 +273,6 @@ def test_loss(model: Model, dataset: CacheDataset, batches: int, training: Train
         seed=training.seed,
         rank=world.rank,
         world=world.size,
+        vocab_size=model.vocab_size,
     )
     return evaluate(model, found, batches, compile=training.compile)

@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..trainer.metrics import METRICS_FILE, read_metrics
-from ..trainer.plots import plot_losses
+from ..trainer.metrics import METRICS_FILE, plot_losses, read_metrics
 
 # What a line of metrics.jsonl calls the columns.
 COLUMNS = {

@@ -12,11 +12,11 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from ..._errors import ArgumentError
-from .._optional import required
+from ..checks import required
 from ..optimizers import BY_NAME
 from ..trainer import TrainingArgs
 
@@ -53,7 +53,9 @@ class Job:
     mask_assistant: bool = setting(False, "train on all of the assistant's turns, and on nothing else, in chats")
     num_layers: int = setting(16, "how many blocks are fine-tuned, counted from the last; -1 for all")
     learning_rate: float = setting(1e-5, "learning rate; lr_schedule in a YAML file takes its place")
-    resume_adapter_file: str | None = setting(None, "start from the factors in this file, with a fresh optimizer")
+    resume_adapter_file: str | None = setting(
+        None, "start from the factors in this file or folder, with a fresh optimizer"
+    )
     resume: bool = setting(False, "go on where the last run in the adapter path stopped, exactly")
     adapter_path: str = setting("adapters", "folder for what is trained")
     test: bool = setting(False, "evaluate on the test set (after training, where both are asked for)")
@@ -195,7 +197,6 @@ def _int(value: Any) -> Any:
 
 
 def _float(value: Any) -> Any:
-    # YAML 1.1 reads 1e-5 as a text.
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return UNREADABLE
     try:
@@ -232,12 +233,30 @@ def read_yaml(path: str) -> dict[str, Any]:
     yaml = required("yaml", "tune")
     try:
         with open(path, encoding="utf-8") as file:
-            found = yaml.safe_load(file)
+            found = yaml.load(file, _yaml_loader())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ArgumentError(f"{path}: expected YAML, got what cannot be read as such: {error}") from None
     if not isinstance(found, dict):
         raise ArgumentError(f"{path}: expected settings by name, got {type(found).__name__}")
     return found
+
+
+@cache
+def _yaml_loader() -> type:
+    """A loader for which 1e-5 is a number, as it is for mlx_lm (YAML 1.1 wants 1.0e-5), and a key stands once."""
+    safe: Any = required("yaml", "tune").SafeLoader
+
+    def mapping(self: Any, node: Any, deep: bool = False) -> Any:
+        keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise ArgumentError(f"{self.name}: {twice}: expected once, got twice")
+        return safe.construct_mapping(self, node, deep)
+
+    loader: Any = type("Loader", (safe,), {"construct_mapping": mapping})
+    exponential = re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+")
+    loader.add_implicit_resolver("tag:yaml.org,2002:float", exponential, list("-+.0123456789"))
+    return loader  # type: ignore[no-any-return]
 
 
 def settings_of(given: Mapping[str, Any]) -> Settings:

@@ -5,20 +5,18 @@ for batch in iterate_batches(train, batch_size=4, max_seq_length=2048, loop=True
 """
 
 from .batches import Batches, iterate_batches
-from .caching import CacheDataset
-from .collation import collated
-from .examples import Batch, Example
+from .examples import Batch, Example, collated
 from .fields import DatasetConfig
 from .kinds import (
+    CacheDataset,
     ChatDataset,
     CompletionsDataset,
     ConcatenatedDataset,
     Dataset,
     Member,
     TextDataset,
-    create_dataset,
 )
-from .loading import Splits, load_dataset
+from .loading import Splits, create_dataset, load_dataset
 from .records import Records
 from .tokenizers import Tokenizer
 

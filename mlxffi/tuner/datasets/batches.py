@@ -5,15 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any, NoReturn, Protocol
 
 from ..._errors import ArgumentError
-from .caching import CacheDataset
-from .collation import collated
-from .examples import Batch, Example, as_example
-from .kinds import Dataset
-from .places import place_of, placed
+from .examples import Batch, Example, as_example, collated, require_ids, targets_of
+from .kinds import CacheDataset, Dataset
 from .plans import Plan, Row, Settings, Window
+from .records import fingerprint_of, place_of, placed
 
 # What need not be the same when a run is taken up again: batches are the same on any number of processes.
 FREE = ("rank", "world")
@@ -30,17 +29,18 @@ class Examples(Protocol):
 class Batches(Iterator[Batch]):
     """What `iterate_batches` gives.
 
-    `truncated` is the number of Examples so far that were cut off at `max_seq_length`; the first is warned of.
+    `truncated` is the number of Examples so far that were cut off at `max_seq_length`, and `without_targets` of those
+    which have no target since; the first of each is warned of.
     """
 
-    def __init__(self, dataset: Examples | Dataset, settings: Settings):
+    def __init__(self, dataset: Examples | Dataset, settings: Settings, vocab_size: int | None = None):
         self._dataset: Any = CacheDataset(dataset) if isinstance(dataset, Dataset) else dataset
-        self._settings = settings
+        self._settings, self._vocab_size = settings, vocab_size
         self._plan = Plan(len(dataset), self._length, settings)
         self._window, self._given = Window(), 0
         # The batches of the window and what they leave over, once planned.
         self._planned: tuple[list[list[Row]], tuple[int, ...]] | None = None
-        self.truncated = 0
+        self.truncated = self.without_targets = 0
 
     @property
     def epoch(self) -> int:
@@ -58,6 +58,7 @@ class Batches(Iterator[Batch]):
         own = self._own(batches[self._given])
         examples = {record: self._example(record) for row in own for record in row}
         self._given += 1
+        self._require_known(examples)
         self._note_truncated(examples)
         most, packed = self._settings.max_seq_length, self._settings.pack
         return collated([[examples[record] for record in row] for row in own], most, packed)
@@ -87,7 +88,11 @@ class Batches(Iterator[Batch]):
 
     def _fixed(self) -> dict[str, Any]:
         settings = {key: value for key, value in asdict(self._settings).items() if key not in FREE}
-        return {**settings, "records": len(self._dataset)}
+        return {**settings, "records": len(self._dataset), "data": self._fingerprint}
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint_of(self._dataset)
 
     def _checked(self, state: Mapping[str, Any]) -> tuple[Window, int]:
         settings = state.get("settings") if isinstance(state, Mapping) else None
@@ -116,9 +121,20 @@ class Batches(Iterator[Batch]):
         rank, world = self._settings.rank, self._settings.world
         return rows[rank::world] + [[]] * (rank >= len(rows) % world > 0)
 
+    def _require_known(self, examples: Mapping[int, Example]) -> None:
+        """Raise where a token has no row in the model's embedding, which would be read beyond its end."""
+        for record, example in examples.items() if self._vocab_size is not None else ():
+            with placed(place_of(self._dataset, record)):
+                require_ids(example.tokens, self._vocab_size)
+
     def _note_truncated(self, examples: Mapping[int, Example]) -> None:
         most = self._settings.max_seq_length
         longer = [record for record, example in examples.items() if len(example.tokens) > most]
+        lost = [record for record in longer if not any(targets_of(examples[record], most))]
+        if lost and not self.without_targets:
+            place = place_of(self._dataset, lost[0])
+            warnings.warn(f"{place}: no target is left of what max_seq_length={most} cuts off", stacklevel=3)
+        self.without_targets += len(lost)
         if longer and not self.truncated:
             found = f"{place_of(self._dataset, longer[0])}: {len(examples[longer[0]].tokens)} tokens"
             warnings.warn(f"{found} are cut off at max_seq_length={most}, as are all longer records", stacklevel=3)
@@ -137,6 +153,7 @@ def iterate_batches(
     pack: bool = False,
     drop_last: bool = False,
     window: int = 64,
+    vocab_size: int | None = None,
 ) -> Batches:
     """The batches of a dataset, each record in one of them per epoch.
 
@@ -154,6 +171,7 @@ def iterate_batches(
       pack: whether rows hold several Examples, which `Batch.segments` tells apart.
       drop_last: whether to drop the last batch where it is not full, if not `loop`.
       window: how many batches of records are sorted by length together, and tokenized ahead.
+      vocab_size: of the model; ids beyond it are refused. None: unknown.
 
     Returns:
       an iterator over `Batch` with `state()` and `restore(state)`.
@@ -163,7 +181,7 @@ def iterate_batches(
         loops, or drops the last batch, needs `batch_size`. From the iterator: a record cannot be tokenized.
     """
     settings = Settings(batch_size, max_seq_length, loop, seed, rank, world, pack, drop_last, window)
-    return Batches(dataset, settings)
+    return Batches(dataset, settings, vocab_size)
 
 
 # --- states ---

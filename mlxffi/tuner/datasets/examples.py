@@ -1,12 +1,13 @@
-"""What a dataset gives for a record, and what the trainer takes at a time."""
+"""Examples, which a dataset makes of records, and batches of them, which the trainer takes at a time."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ... import core as mx
 from ..._errors import ArgumentError
-from ...core import array
 
 
 class Example(NamedTuple):
@@ -40,6 +41,17 @@ def as_example(item: Any) -> Example:
     return Example(tokens, offset, None if mask is None else bytes(map(bool, mask)))
 
 
+def require_ids(tokens: Sequence[int], vocab_size: int | None) -> None:
+    """Raise ArgumentError unless a model with so many tokens knows all of these; None stands for any number."""
+    if vocab_size is None:
+        return
+    wrong = next((token for token in (min(tokens), max(tokens)) if not 0 <= token < vocab_size), None)
+    if wrong is not None:
+        raise ArgumentError(
+            f"tokens: the tokenizer gives the id {wrong}, and the model has {vocab_size} tokens, 0 to {vocab_size - 1}"
+        )
+
+
 class Batch(NamedTuple):
     """Examples of one width.
 
@@ -49,6 +61,60 @@ class Batch(NamedTuple):
       segments: int32 [batch, width] where rows hold several documents: 1, 2, ... for each, 0 for padding; else None.
     """
 
-    tokens: array
-    weights: array
-    segments: array | None = None
+    tokens: mx.array
+    weights: mx.array
+    segments: mx.array | None = None
+
+
+# --- rows of one width, and which of their tokens are targets ---
+
+
+# Few widths, so that few shapes have to be compiled; one more than a multiple, because targets are one to the left.
+PAD_TO = 32
+BLANK = bytes(1)
+
+
+def collated(rows: Sequence[Sequence[Example]], max_seq_length: int, segments: bool = False) -> Batch:
+    """Rows of Examples as a batch, padded with the id 0 to the width of the longest.
+
+    Args:
+      rows: the Examples of each row, one after the other; longer ones than `max_seq_length` are cut off.
+      max_seq_length: the most tokens of a row.
+      segments: whether to number the Examples of each row.
+
+    Returns:
+      arrays as `Batch` has them. The target at place t of an Example counts where offset <= t < its length, its mask
+      says so, and t > 0: what begins an Example does not follow from what stands before it in the row.
+    """
+    lengths = [[min(len(example.tokens), max_seq_length) for example in row] for row in rows]
+    width = _width(max(map(sum, lengths)), max_seq_length)
+    tokens, numbers, targets = array("i"), array("i"), bytearray()
+    for row, row_lengths in zip(rows, lengths, strict=True):
+        padding = width - sum(row_lengths)
+        row_targets = b"".join(map(targets_of, row, row_lengths)) + bytes(padding)
+        targets += row_targets[1:]
+        for number, (example, length) in enumerate(zip(row, row_lengths, strict=True), 1):
+            tokens.extend(example.tokens[:length])
+            numbers.extend(array("i", [number]) * length)
+        tokens.extend(array("i", [0]) * padding)
+        numbers.extend(array("i", [0]) * padding)
+    weights = _matrix(targets, "B", len(rows)).astype(mx.float32)
+    return Batch(_matrix(tokens, "i", len(rows)), weights, _matrix(numbers, "i", len(rows)) if segments else None)
+
+
+def _width(longest: int, most: int) -> int:
+    # A row without tokens is as wide as one with a single token.
+    return min(1 + -(-max(longest, 1) // PAD_TO) * PAD_TO, most)
+
+
+def targets_of(example: Example, length: int) -> bytes:
+    """1 for each token that is a target, else 0."""
+    start = min(max(example.offset, 1), length)
+    counted = b"\1" * (length - start) if example.mask is None else bytes(example.mask[start:length])
+    return bytes(start) + counted
+
+
+def _matrix(elements: array[int] | bytearray, letter: str, rows: int) -> mx.array:
+    """Elements, row by row, as an array of two axes."""
+    flat = memoryview(elements).cast("B")
+    return mx.array(flat.cast(letter, [rows, len(elements) // rows]))  # type: ignore[call-overload]

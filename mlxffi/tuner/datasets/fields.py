@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ..._errors import ArgumentError
-from .. import _checks
+from .. import checks
 
 Record: TypeAlias = "dict[str, Any]"
 MaskPrompt: TypeAlias = "bool | Literal['assistant']"
 
-MAX_FILE_BYTES = 2 << 30
+MAX_FILE_BYTES = 1 << 40
 MAX_RECORD_BYTES = 16 << 20
 
 
@@ -50,7 +51,7 @@ class DatasetConfig:
             raise ArgumentError(f"[DatasetConfig] kind: expected auto, {', '.join(CHECKS)}, got {self.kind!r}")
         require_mask_prompt("DatasetConfig", self.mask_prompt)
         for name in ("max_file_bytes", "max_record_bytes"):
-            _checks.count("DatasetConfig", name, getattr(self, name), 1)
+            checks.count("DatasetConfig", name, getattr(self, name), 1)
 
 
 def require_mask_prompt(function: str, mask_prompt: MaskPrompt) -> None:
@@ -84,11 +85,13 @@ def kind_of(record: Record, config: DatasetConfig) -> str:
     Raises:
       ValueError: it has the fields of none.
     """
-    if config.prompt_feature in record and config.completion_feature in record:
+    # Tables have null for what a record lacks.
+    given = {field for field, value in record.items() if value is not None}
+    if {config.prompt_feature, config.completion_feature} <= given:
         return "completions"
-    if config.chat_feature in record:
+    if config.chat_feature in given:
         return "chat"
-    if config.text_feature in record:
+    if config.text_feature in given:
         return "text"
     fields = f"{config.prompt_feature} and {config.completion_feature}, {config.chat_feature}, or {config.text_feature}"
     raise ArgumentError(f"expected the fields {fields}, got {', '.join(map(repr, record)) or 'none'}")
@@ -103,30 +106,57 @@ def check_text(record: Record, text_key: str) -> None:
 
 
 def check_completion(record: Record, prompt_key: str, completion_key: str) -> None:
-    """Raise unless a record has a prompt and its completion."""
-    _require_string(record, prompt_key)
-    _require_string(record, completion_key)
-    _require_objects(record, "tools", required=False)
+    """Raise unless a record has a prompt and its completion, each a text or a list of messages."""
+    for key in (prompt_key, completion_key):
+        if isinstance(record.get(key), list):
+            _check_messages(record, key)
+        else:
+            _require_string(record, key)
+    tools_of(record)
 
 
 def check_chat(record: Record, chat_key: str) -> None:
     """Raise unless a record has a conversation."""
-    _require_objects(record, chat_key)
-    if not record[chat_key]:
-        raise ArgumentError(f"{chat_key}: expected at least one message, got an empty list")
-    for index, message in enumerate(record[chat_key]):
-        _require_string(message, "role", f"{chat_key}[{index}].")
-        _check_content(message, f"{chat_key}[{index}].")
+    _check_messages(record, chat_key)
+    tools_of(record)
+
+
+def tools_of(record: Record) -> list[Any] | None:
+    """The tools of a record, which may stand there as the JSON text of a list.
+
+    Raises:
+      ValueError: it has other than a list of objects.
+    """
+    tools = record.get("tools")
+    if isinstance(tools, str):
+        try:
+            record = {"tools": json.loads(tools) if tools.strip() else None}
+        except (ValueError, RecursionError):
+            raise ArgumentError(f"tools: expected a list of objects, or the JSON of one, got {tools[:80]!r}") from None
     _require_objects(record, "tools", required=False)
+    found: list[Any] | None = record.get("tools")
+    return found
+
+
+def _check_messages(record: Record, key: str) -> None:
+    _require_objects(record, key)
+    if not record[key]:
+        raise ArgumentError(f"{key}: expected at least one message, got an empty list")
+    for index, message in enumerate(record[key]):
+        _require_string(message, "role", f"{key}[{index}].")
+        _check_content(message, f"{key}[{index}].")
 
 
 def _check_content(message: Record, path: str) -> None:
-    """Content is a text or a list of parts; next to calls of tools there may be none."""
+    """Content is a text or a list of parts that are texts; next to calls of tools there may be none."""
     content = message.get("content")
     if isinstance(content, list):
         _require_objects(message, "content", path)
         for index, part in enumerate(content):
-            require_characters(f"{path}content[{index}].text", part.get("text"))
+            if part.get("type", "text") != "text":
+                found = f"{path}content[{index}]: expected a part of the type 'text', got {part['type']!r}"
+                raise ArgumentError(f"{found}; nothing else is learnt")
+            _require_string(part, "text", f"{path}content[{index}].")
     elif content is not None or not message.get("tool_calls"):
         _require_string(message, "content", path)
 

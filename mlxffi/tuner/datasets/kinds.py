@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import itertools
+from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..._errors import ArgumentError, RangeError
 from .conversations import Conversation
-from .examples import Example
+from .examples import Example, as_example
 from .fields import (
-    DatasetConfig,
-    FieldCheck,
     MaskPrompt,
     Record,
     check_chat,
     check_completion,
     check_text,
     require_mask_prompt,
+    tools_of,
 )
-from .places import place_of, placed
-from .tokenizers import Tokenizer
+from .records import fingerprint_of, place_of, placed
+from .tokenizers import Tokenizer, has_template
 
 
 @runtime_checkable
@@ -53,6 +53,14 @@ class _Records:
     def where(self, index: int) -> str:
         """Where a record came from, for errors."""
         return place_of(self._data, index)
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that is another for other records, or for records of which something else is learnt."""
+        own = [
+            f"{name}={value}" for name, value in vars(self).items() if name.endswith("_key") or name == "mask_prompt"
+        ]
+        return " ".join([*own, fingerprint_of(self._data)])
 
 
 class TextDataset(_Records):
@@ -112,15 +120,17 @@ class ChatDataset(_Records):
           ValueError: the record has no conversation, the chat template fails, or it does not show where turns end.
         """
         check_chat(record, self.chat_key)
-        return Conversation(self.tokenizer, record[self.chat_key], record.get("tools")).example(self.mask_prompt)
+        return Conversation(self.tokenizer, record[self.chat_key], tools_of(record)).example(self.mask_prompt)
 
 
 class CompletionsDataset(_Records):
-    """Prompts and their completions, as conversations of two turns, with the tools that a record may have.
+    """Prompts and their completions, texts or lists of messages, as conversations with the tools of their records.
+
+    Where the tokenizer has no chat template, texts stand one behind the other, and the end of text comes last.
 
     Args:
       data: records.
-      tokenizer: has the chat template.
+      tokenizer: makes the tokens.
       prompt_key: the field of the prompt.
       completion_key: the field of the completion.
       mask_prompt: whether only the completion's tokens are targets.
@@ -145,9 +155,24 @@ class CompletionsDataset(_Records):
           ValueError: a field lacks, the chat template fails, or it does not show where turns end.
         """
         check_completion(record, self.prompt_key, self.completion_key)
-        turns = [("user", self.prompt_key), ("assistant", self.completion_key)]
-        messages = [{"role": role, "content": record[key]} for role, key in turns]
-        return Conversation(self.tokenizer, messages, record.get("tools")).example(bool(self.mask_prompt))
+        prompt, completion = record[self.prompt_key], record[self.completion_key]
+        if isinstance(prompt, str) and isinstance(completion, str) and not has_template(self.tokenizer):
+            return self._plain(prompt, completion)
+        asked, said = _messages(prompt, "user"), _messages(completion, "assistant")
+        conversation = Conversation(self.tokenizer, [*asked, *said], tools_of(record))
+        return conversation.example(bool(self.mask_prompt), len(asked))
+
+    def _plain(self, prompt: str, completion: str) -> Example:
+        tokens, before = list(self.tokenizer.encode(prompt + completion)), self.tokenizer.encode(prompt)
+        common = next((i for i, (a, b) in enumerate(zip(tokens, before, strict=False)) if a != b), len(before))
+        end = self.tokenizer.eos_token_id
+        if end is not None and tokens[-1:] != [end]:
+            tokens.append(end)
+        return Example(tokens, min(common, len(tokens)) if self.mask_prompt else 0)
+
+
+def _messages(said: str | list[Record], role: str) -> list[Record]:
+    return [{"role": role, "content": said}] if isinstance(said, str) else said
 
 
 # --- several datasets as one ---
@@ -199,6 +224,11 @@ class ConcatenatedDataset:
         part, inner = self._found(index)
         return place_of(self._data[part], inner)
 
+    @property
+    def fingerprint(self) -> str:
+        """As the datasets have it."""
+        return "; ".join(map(fingerprint_of, self._data))
+
     def _found(self, index: int) -> tuple[int, int]:
         """The dataset that has a record, and its index there."""
         if not -len(self) <= index < len(self):
@@ -208,42 +238,69 @@ class ConcatenatedDataset:
         return part, index - (self._ends[part - 1] if part else 0)
 
 
-# --- from configuration ---
+# --- Examples that are made once ---
 
 
-def create_dataset(
-    data: Sequence[Record], tokenizer: Tokenizer, config: DatasetConfig | None = None
-) -> TextDataset | ChatDataset | CompletionsDataset:
-    """The dataset for records, each of which is checked.
+# 1 GiB of int32.
+MAX_TOKENS = 1 << 28
+
+
+class CacheDataset:
+    """The Examples of a dataset, each made when it is first asked for.
 
     Args:
-      data: records of one kind, which is that of the first.
-      tokenizer: makes the tokens.
-      config: which fields records have, and which tokens are targets; None: the defaults.
+      data: a dataset.
+      max_tokens: as many are kept; beyond, those that were made first are dropped, and made anew when needed. Numbers
+        of tokens are always kept.
 
     Raises:
-      ValueError: there are no records, one is not as the first, or texts are to have their prompts masked.
+      ValueError: `data` is no dataset. When an Example is made: a record cannot be processed; the message names it.
     """
-    config = config or DatasetConfig()
-    check = FieldCheck(config)
-    for index, record in enumerate(data):
-        with placed(place_of(data, index)):
-            check(record)
-    if not len(data):
-        raise ArgumentError("[create_dataset] data: expected at least one record, got none")
-    return dataset_of(check.kind, data, tokenizer, config)
+
+    def __init__(self, data: Dataset, max_tokens: int = MAX_TOKENS):
+        if not isinstance(data, Dataset):
+            raise ArgumentError(f"[CacheDataset] data: expected a dataset with process, got {type(data).__name__}")
+        self._data = data
+        self._max_tokens = max_tokens
+        self._kept: dict[int, Example] = {}
+        self._kept_tokens = 0
+        self._lengths = array("q", [-1]) * len(data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, index: int) -> Example:
+        index = range(len(self))[index]
+        found = self._kept.get(index)
+        return self._made(index) if found is None else found
+
+    def itemlen(self, index: int) -> int:
+        """How many tokens an Example has."""
+        if self._lengths[index] < 0:
+            self[index]
+        return self._lengths[index]
+
+    def where(self, index: int) -> str:
+        """Where a record came from, for errors."""
+        return place_of(self._data, index)
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the dataset."""
+        return fingerprint_of(self._data)
+
+    def _made(self, index: int) -> Example:
+        with placed(self.where(index)):
+            made = _compact(self._data.process(self._data[index]))
+        self._lengths[index] = len(made.tokens)
+        self._kept[index] = made
+        self._kept_tokens += len(made.tokens)
+        while self._kept_tokens > self._max_tokens:
+            self._kept_tokens -= len(self._kept.pop(next(iter(self._kept))).tokens)
+        return made
 
 
-def dataset_of(
-    kind: str, data: Sequence[Record], tokenizer: Tokenizer, config: DatasetConfig
-) -> TextDataset | ChatDataset | CompletionsDataset:
-    """The dataset for records of a kind that were checked."""
-    if kind == "completions":
-        keys = config.prompt_feature, config.completion_feature
-        return CompletionsDataset(data, tokenizer, *keys, mask_prompt=config.mask_prompt)
-    if kind == "chat":
-        return ChatDataset(data, tokenizer, config.chat_feature, config.mask_prompt)
-    if config.mask_prompt:
-        place = place_of(data, 0)
-        raise ArgumentError(f"{place}: {config.text_feature}: a text has no prompt to mask, got mask_prompt")
-    return TextDataset(data, tokenizer, config.text_feature)
+def _compact(item: Any) -> Example:
+    """An Example in a few bytes a token, which batches can copy as they are."""
+    example = as_example(item)
+    return example._replace(tokens=array("i", example.tokens))

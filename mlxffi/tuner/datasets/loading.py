@@ -1,17 +1,17 @@
-"""Datasets from the files of this machine."""
+"""Datasets of records, in memory or in the files of this machine, as a configuration says."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..._errors import ArgumentError
-from .._files import PathLike
-from .caching import CacheDataset
-from .fields import DatasetConfig, FieldCheck
-from .kinds import dataset_of
-from .records import Records
+from ..files import PathLike
+from .fields import DatasetConfig, FieldCheck, Record
+from .kinds import CacheDataset, ChatDataset, CompletionsDataset, TextDataset
+from .records import Records, place_of, placed
 from .tokenizers import Tokenizer
 
 
@@ -23,7 +23,12 @@ class Splits(NamedTuple):
     test: CacheDataset | None
 
 
-def load_dataset(path: PathLike, tokenizer: Tokenizer, config: DatasetConfig | None = None) -> Splits:
+def load_dataset(
+    path: PathLike,
+    tokenizer: Tokenizer,
+    config: DatasetConfig | None = None,
+    splits: Collection[str] = Splits._fields,
+) -> Splits:
     """The datasets of a jsonl file, or of a folder with train.jsonl, valid.jsonl and test.jsonl.
 
     Every record is checked here, in one pass through each file, and tokenized when it is first used. Files may exceed
@@ -33,6 +38,7 @@ def load_dataset(path: PathLike, tokenizer: Tokenizer, config: DatasetConfig | N
       path: the file, whose records are to train on, or the folder, in which any of the three may lack.
       tokenizer: makes the tokens.
       config: which fields records have, and which tokens are targets; None: the defaults.
+      splits: which of the three files to read.
 
     Raises:
       FileNotFoundError: there is no such file or folder, or the folder has none of the three.
@@ -48,10 +54,57 @@ def load_dataset(path: PathLike, tokenizer: Tokenizer, config: DatasetConfig | N
     files = [Path(name, f"{split}.jsonl") for split in Splits._fields]
     if not any(map(os.path.lexists, files)):
         raise FileNotFoundError(f"{name}: expected train.jsonl, valid.jsonl or test.jsonl in it, got none of them")
-    return Splits(*(_loaded(str(file), tokenizer, config) if os.path.lexists(file) else None for file in files))
+    wanted = [file.stem in splits and os.path.lexists(file) for file in files]
+    return Splits(
+        *(
+            _loaded(str(file), tokenizer, config) if is_read else None
+            for file, is_read in zip(files, wanted, strict=True)
+        )
+    )
 
 
 def _loaded(path: str, tokenizer: Tokenizer, config: DatasetConfig) -> CacheDataset:
     check = FieldCheck(config)
     records = Records(path, check, max_bytes=config.max_file_bytes, max_record_bytes=config.max_record_bytes)
     return CacheDataset(dataset_of(check.kind, records, tokenizer, config))
+
+
+# --- of records ---
+
+
+def create_dataset(
+    data: Sequence[Record], tokenizer: Tokenizer, config: DatasetConfig | None = None
+) -> TextDataset | ChatDataset | CompletionsDataset:
+    """The dataset for records, each of which is checked.
+
+    Args:
+      data: records of one kind, which is that of the first.
+      tokenizer: makes the tokens.
+      config: which fields records have, and which tokens are targets; None: the defaults.
+
+    Raises:
+      ValueError: there are no records, one is not as the first, or texts are to have their prompts masked.
+    """
+    config = config or DatasetConfig()
+    check = FieldCheck(config)
+    for index, record in enumerate(data):
+        with placed(place_of(data, index)):
+            check(record)
+    if not len(data):
+        raise ArgumentError("[create_dataset] data: expected at least one record, got none")
+    return dataset_of(check.kind, data, tokenizer, config)
+
+
+def dataset_of(
+    kind: str, data: Sequence[Record], tokenizer: Tokenizer, config: DatasetConfig
+) -> TextDataset | ChatDataset | CompletionsDataset:
+    """The dataset for records of a kind that were checked."""
+    if kind == "completions":
+        keys = config.prompt_feature, config.completion_feature
+        return CompletionsDataset(data, tokenizer, *keys, mask_prompt=config.mask_prompt)
+    if kind == "chat":
+        return ChatDataset(data, tokenizer, config.chat_feature, config.mask_prompt)
+    if config.mask_prompt:
+        place = place_of(data, 0)
+        raise ArgumentError(f"{place}: {config.text_feature}: a text has no prompt to mask, got mask_prompt")
+    return TextDataset(data, tokenizer, config.text_feature)

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, TypeAlias
 
 from ..._errors import ArgumentError
-from .. import _checks
-from .packing import first_fit
+from .. import checks
 
 Row: TypeAlias = "list[int]"
 
@@ -37,9 +36,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, least in (("batch_size", 1), ("max_seq_length", 2), ("world", 1), ("rank", 0), ("window", 1)):
-            _checks.count("iterate_batches", name, getattr(self, name), least)
+            checks.count("iterate_batches", name, getattr(self, name), least)
         if self.seed is not None:
-            _checks.count("iterate_batches", "seed", self.seed, 0)
+            checks.count("iterate_batches", "seed", self.seed, 0)
         if self.batch_size % self.world:
             _refuse("batch_size", f"a multiple of the number of processes, {self.world}", self.batch_size)
         if self.rank >= self.world:
@@ -143,3 +142,30 @@ class Plan:
         if self._settings.seed is not None:
             self._random(window.epoch, window.number).shuffle(batches)
         return batches
+
+
+# --- several documents to a row ---
+
+
+def first_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Rows of items, each item in the first row that has room for it; longest first, little room is left.
+
+    Args:
+      lengths: of the items, each at most `capacity`.
+      capacity: of each row.
+
+    Returns:
+      The indices of the items in each row.
+
+    Source: first-fit bin packing; Johnson et al. 1974, within 11/9 of the fewest rows where lengths descend.
+    """
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for item, length in enumerate(lengths):
+        row = next((row for row, left in enumerate(room) if left >= length), len(rows))
+        if row == len(rows):
+            rows.append([])
+            room.append(capacity)
+        rows[row].append(item)
+        room[row] -= length
+    return rows

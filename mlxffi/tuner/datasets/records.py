@@ -1,26 +1,29 @@
 """Records of a jsonl file of any size: all are checked at the beginning, each is read again when it is needed.
 
-What stays in memory is where each line begins. One line is one record, an object in JSON as RFC 8259 has it: NaN and
-Infinity are no JSON, and an object that says a key twice is refused, because one of its values would be lost.
+What stays in memory is where each line begins. One line is one record, an object in JSON, in which NaN and Infinity
+may stand for numbers; an object that says a key twice is refused, because one of its values would be lost. Blank lines
+are passed over.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
 import stat
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, NoReturn, overload
 
 from ..._errors import ArgumentError, OperationError
-from .._files import PathLike
+from ..files import PathLike
 from .fields import MAX_FILE_BYTES, MAX_RECORD_BYTES, Record, half_of_a_pair, json_name
-from .places import placed
 
 BOM = b"\xef\xbb\xbf"
+JSON_SPACE = b" \t\r\n"
 
 
 class Records(Sequence[Record]):
@@ -51,9 +54,14 @@ class Records(Sequence[Record]):
         self._max_bytes, self._max_record_bytes = max_bytes, max_record_bytes
         # Where each line begins, and the last one ends.
         self._bounds = array("q")
+        # How many records stand before each blank line.
+        self._blank = array("q")
+        digest = hashlib.blake2b(digest_size=16)
         with _opened(self.path) as file:
             self._version = _version(file)
-            self._read(file, check)
+            self._read(file, check, digest)
+        # The same for files of the same bytes, and for no others.
+        self.fingerprint = digest.hexdigest()
         if not self:
             raise ArgumentError(f"{self.path}: expected at least one record, got an empty file")
 
@@ -76,16 +84,23 @@ class Records(Sequence[Record]):
 
     def where(self, index: int) -> str:
         """The file and line of a record."""
-        return f"{self.path}:{index + 1}"
+        return f"{self.path}:{index + 1 + bisect_right(self._blank, index)}"
 
-    def _read(self, file: BinaryIO, check: Callable[[Record], None]) -> None:
+    def _read(self, file: BinaryIO, check: Callable[[Record], None], digest: hashlib.blake2b) -> None:
         file.seek(len(BOM) if file.read(len(BOM)) == BOM else 0)
         self._bounds.append(file.tell())
         while line := file.readline(min(self._max_record_bytes, self._max_bytes - self._bounds[-1]) + 1):
+            digest.update(line)
             with placed(self.where(len(self))):
                 self._require_room(line)
-                check(parsed(line))
-            self._bounds.append(self._bounds[-1] + len(line))
+                if line.strip(JSON_SPACE):
+                    check(parsed(line))
+            if line.strip(JSON_SPACE):
+                self._bounds.append(self._bounds[-1] + len(line))
+            else:
+                # It belongs to what stands before it, which does not mind.
+                self._blank.append(len(self))
+                self._bounds[-1] += len(line)
 
     def _require_room(self, line: bytes) -> None:
         if self._bounds[-1] + len(line) > self._max_bytes:
@@ -129,10 +144,8 @@ def parsed(line: bytes) -> Record:
     """The object on a line.
 
     Raises:
-      ValueError: the line is empty, no UTF-8, no JSON, or no object.
+      ValueError: the line is no UTF-8, no JSON, or no object.
     """
-    if not line.strip():
-        raise ArgumentError("expected an object, got an empty line")
     try:
         value = DECODER.decode(line.decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -175,8 +188,49 @@ def _unique(pairs: list[tuple[str, Any]]) -> Record:
     return found
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ArgumentError(f"{name} is no number")
+DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 
-DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+# --- which records these are, and where one came from ---
+
+
+def fingerprint_of(data: Any) -> str:
+    """A text that is another for other records: as the data have it, else made of all that is in them."""
+    known = getattr(data, "fingerprint", None)
+    if known is not None:
+        return str(known)
+    digest = hashlib.blake2b(digest_size=16)
+    for index in range(len(data)):
+        digest.update(_content(data[index]))
+    return digest.hexdigest()
+
+
+def _content(item: Any) -> bytes:
+    if isinstance(item, tuple):
+        return b"|".join(map(_content, item))
+    try:
+        return memoryview(item).tobytes()
+    except TypeError:
+        return repr(item).encode("utf-8", "backslashreplace")
+
+
+class placed:
+    """Name a place in the errors of a block: `train.jsonl:3: text: expected a string, got a number`."""
+
+    # A class: where a generator under `contextmanager` raises another error, CPython 3.12 and newer leave a cycle of
+    # the first one and its frames, and so every array that these hold.
+
+    def __init__(self, place: str):
+        self._place = place
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if isinstance(error, ArgumentError):
+            raise ArgumentError(f"{self._place}: {error}") from error.__cause__
+
+
+def place_of(data: object, index: int) -> str:
+    """Where a record of some data came from, if the data know it, else its index."""
+    where = getattr(data, "where", None)
+    return str(where(index)) if where else f"record {index}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..._errors import ArgumentError
 
@@ -37,6 +38,11 @@ class Tokenizer(Protocol):
         ...
 
 
+def has_template(tokenizer: Tokenizer) -> bool:
+    """Whether a tokenizer has a chat template; of one that does not say, it is taken for granted."""
+    return getattr(tokenizer, "chat_template", True) not in (None, "", {}, [])
+
+
 def templated(
     tokenizer: Tokenizer,
     messages: Sequence[Mapping[str, Any]],
@@ -56,6 +62,36 @@ def templated(
         raise ArgumentError(f"the chat template failed: {type(error).__name__}: {error}") from error
     # transformers gives ids among other things from version 5 on.
     return found["input_ids"] if isinstance(found, Mapping) else found
+
+
+def assistant_mask(
+    tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None
+) -> Sequence[int] | None:
+    """For each token whether the template says that an assistant's turn has it, by generation blocks; None without."""
+    template = getattr(tokenizer, "chat_template", None)
+    if not isinstance(template, str) or not re.search(r"\{%-?\s*generation\b", template):
+        return None
+    options: dict[str, Any] = {"tools": tools, "return_dict": True, "return_assistant_tokens_mask": True}
+    found: Sequence[int] = tokenizer.apply_chat_template(messages, **options)["assistant_masks"]
+    return found
+
+
+class Encoding(NamedTuple):
+    """A text's ids, where each of them ends in the text, and which ids of the vocabulary are special."""
+
+    ids: list[int]
+    ends: list[int]
+    special: frozenset[int]
+
+
+def encoding(tokenizer: Tokenizer, text: str) -> Encoding | None:
+    """The encoding of a text without special tokens around it; None where it is not of the `tokenizers` library."""
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    if not hasattr(backend, "get_added_tokens_decoder"):
+        return None
+    found = backend.encode(text, add_special_tokens=False)
+    special = frozenset(token for token, about in backend.get_added_tokens_decoder().items() if about.special)
+    return Encoding(found.ids, [end for _, end in found.offsets], special)
 
 
 def _template_errors() -> tuple[type[Exception], ...]:

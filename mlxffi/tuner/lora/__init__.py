@@ -5,10 +5,20 @@
 
 from __future__ import annotations
 
-from .adapter import Adapter, attach, create_adapter, detach, dora_gains, fuse, unfuse
+from .adapter import (
+    Adapter,
+    TrainableParameters,
+    attach,
+    create_adapter,
+    detach,
+    dora_gains,
+    fuse,
+    survival,
+    trainable_parameters,
+    unfuse,
+)
 from .config import LoRAConfig
-from .files import export_peft, load_adapter, load_full, read_adapter, save_adapter, save_full
-from .report import TrainableParameters, trainable_parameters
+from .files import export_peft, load_adapter, load_full, load_into, read_adapter, save_adapter, save_full
 
 __all__ = [
     "Adapter",
@@ -22,9 +32,11 @@ __all__ = [
     "fuse",
     "load_adapter",
     "load_full",
+    "load_into",
     "read_adapter",
     "save_adapter",
     "save_full",
+    "survival",
     "trainable_parameters",
     "unfuse",
 ]

@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import layers
-from .._trees import Tree, merged, paths, unflatten
-from ..layers import Kind, Node
-from . import _fit
+from ..layers import Kind, Node, dims, is_quantized
+from ..trees import Tree, merged, paths, unflatten
+from . import fit
 from .config import LoRAConfig
 from .targets import chosen, kind_of, layers_of, require_choice
 
@@ -73,7 +73,7 @@ def create_adapter(parameters: Tree, config: LoRAConfig) -> Adapter:
 
 def new_factors(node: Node, kind: Kind, rank: int, use_dora: bool) -> dict[str, mx.array]:
     """The factors, for DoRA also the magnitudes, with which a layer does what it does without."""
-    shapes = _fit.shapes(layers.dims(node), kind, rank, use_dora)
+    shapes = fit.shapes(layers.dims(node), kind, rank, use_dora)
     inputs = layers.dims(node)[0 if kind == "embedding" else -1]
     bound = 1 / math.sqrt(inputs)
     found = {"lora_a": mx.random.uniform(-bound, bound, shapes["lora_a"]), "lora_b": mx.zeros(shapes["lora_b"])}
@@ -94,7 +94,7 @@ def attach(base: Tree, *adapters: Adapter) -> Tree:
     nodes = dict(layers_of(base))
     carried: dict[str, list[Node]] = {}
     for adapter in adapters:
-        _fit.require("attach", adapter.layers(), nodes, adapter.config)
+        fit.require("attach", adapter.layers(), nodes, adapter.config)
         for path, factors in adapter.layers().items():
             carried.setdefault(path, list(nodes[path].get("adapters", ()))).append(factors)
     # Tuples, which `merged` takes as a whole.
@@ -103,7 +103,7 @@ def attach(base: Tree, *adapters: Adapter) -> Tree:
 
 def detach(tree: Tree) -> Tree:
     """The tree without any adapters."""
-    return _map_layers(lambda path, node: _bare(node), tree)
+    return map_layers(lambda path, node: _bare(node), tree)
 
 
 # --- into the base ---
@@ -124,7 +124,12 @@ def fuse(base: Tree, *adapters: Adapter, dequantize: bool = False) -> Tree:
             return plain
         return layers.requantized(_bare(plain), layers.adapted_weight(node, _kind(path, node)))
 
-    return _map_layers(fused, attach(base, *adapters))
+    return map_layers(fused, attach(base, *adapters))
+
+
+def survival(base: Tree, *adapters: Adapter) -> layers.Survival | None:
+    """What is left of adapters after `fuse` where it quantizes weights again; None where it does not."""
+    return layers.surviving((node, _kind(path, node)) for path, node in layers_of(attach(base, *adapters)))
 
 
 def dora_gains(base: Tree, adapter: Adapter) -> dict[str, mx.array]:
@@ -153,7 +158,7 @@ def unfuse(fused: Tree, adapter: Adapter, gains: dict[str, mx.array] | None = No
       ValueError: the adapter does not fit, or is DoRA and gains are missing.
     """
     factors = adapter.layers()
-    _fit.require("unfuse", factors, dict(layers_of(fused)), adapter.config)
+    fit.require("unfuse", factors, dict(layers_of(fused)), adapter.config)
     missing = [path for path in factors if adapter.config.use_dora and path not in (gains or {})]
     if missing:
         raise ArgumentError(
@@ -166,20 +171,20 @@ def unfuse(fused: Tree, adapter: Adapter, gains: dict[str, mx.array] | None = No
         weight = layers.without_adapter(node, factors[path], _kind(path, node), (gains or {}).get(path))
         return layers.requantized(node, weight)
 
-    return _map_layers(restored, fused)
+    return map_layers(restored, fused)
 
 
 # --- nodes ---
 
 
-def _map_layers(function: Callable[[str, Node], Node], tree: Tree, start: str = "") -> Tree:
+def map_layers(function: Callable[[str, Node], Node], tree: Tree, start: str = "") -> Tree:
     """The tree with what a function gives for the path and node of each layer that can be adapted."""
     if isinstance(tree, dict):
         if start and kind_of(start, tree):
             return function(start, tree)
-        return {key: _map_layers(function, item, f"{start}.{key}" if start else str(key)) for key, item in tree.items()}
+        return {key: map_layers(function, item, f"{start}.{key}" if start else str(key)) for key, item in tree.items()}
     if isinstance(tree, (list, tuple)):
-        inner: list[Any] = [_map_layers(function, item, f"{start}.{index}") for index, item in enumerate(tree)]
+        inner: list[Any] = [map_layers(function, item, f"{start}.{index}") for index, item in enumerate(tree)]
         return type(tree)(inner)
     return tree
 
@@ -190,3 +195,44 @@ def _bare(node: Node) -> Node:
 
 def _kind(path: str, node: Node) -> Kind:
     return kind_of(path, node) or "linear"
+
+
+# --- how much of a model is trained ---
+
+
+class TrainableParameters(NamedTuple):
+    """Numbers of parameters.
+
+    Args:
+      trained: those that are trained.
+      total: those of the model without its adapters, where a quantized weight counts as what it stands for.
+    """
+
+    trained: int
+    total: int
+
+    def __str__(self) -> str:
+        millions, all_millions = self.trained / 1e6, self.total / 1e6
+        percent = millions * 100 / all_millions if all_millions else 0.0
+        return f"Trainable parameters: {percent:.3f}% ({millions:.3f}M/{all_millions:.3f}M)"
+
+
+def trainable_parameters(parameters: Tree, trained: Tree) -> TrainableParameters:
+    """Count the parameters of a tree, and those that are trained; as text, it is mlx-lm's line.
+
+    Args:
+      parameters: all, with or without adapters attached.
+      trained: those of the adapter, or those of the tree that are trained.
+    """
+    return TrainableParameters(sum(value.size for _, value in paths(trained)), _size(parameters))
+
+
+def _size(tree: Tree) -> int:
+    if isinstance(tree, mx.array):
+        return tree.size
+    if isinstance(tree, dict):
+        inner = sum(_size(item) for key, item in tree.items() if key not in ("adapters", "scales", "biases", "weight"))
+        if not isinstance(tree.get("weight"), mx.array):
+            return inner + sum(_size(tree[key]) for key in ("scales", "biases", "weight") if key in tree)
+        return inner + (math.prod(dims(tree)) if is_quantized(tree) else tree["weight"].size)
+    return sum(_size(item) for item in tree) if isinstance(tree, (list, tuple)) else 0

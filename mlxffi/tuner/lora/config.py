@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..._errors import ArgumentError
-from .. import _checks
+from .. import checks
 from ..layers import Scaling
 
 ALL_LINEAR = "all-linear"
@@ -28,7 +29,7 @@ class LoRAConfig:
       rslora: the scale is alpha / sqrt(rank) (rank-stabilised; Kalajdzievski 2023); needs `alpha`.
       dropout: the probability, 0 <= p < 1, with which inputs of the factors are dropped in training.
       use_dora: learn each row's magnitude, too (DoRA; Liu et al. 2024).
-      num_layers: only the last so many blocks are adapted; all where it is 0, less, or more than there are.
+      num_layers: only the last so many blocks are adapted; all where it is below 0, or more than there are.
       keys: layers by their path inside of a block (`self_attn.q_proj`), or by their whole path (`lm_head`), which is
         chosen wherever it stands. None: all linear, expert and embedding layers of the blocks.
       target_modules: paths, or ends of paths, of layers; or a regular expression for whole paths; or "all-linear":
@@ -99,6 +100,27 @@ class LoRAConfig:
         return Scaling(self.scale_of(path), self.dropout)
 
 
+def from_mlx_lm(parameters: Mapping[str, Any], **options: Any) -> LoRAConfig:
+    """The configuration that mlx-lm's `lora_parameters` mean, in which `scale` counts where `alpha` stands beside it.
+
+    A warning tells where the two disagree.
+
+    Args:
+      parameters: `rank`, `scale`, `dropout`, `keys`, and what else `LoRAConfig` knows; None stands for its default.
+      options: what does not stand in `lora_parameters`.
+    """
+    given = {name: value for name, value in parameters.items() if value is not None}
+    found = LoRAConfig(**given, **options)
+    if "scale" not in given or math.isclose(found.scale, found.scale_of(""), rel_tol=1e-6):
+        return found
+    warnings.warn(
+        f"lora_parameters: scale {found.scale} counts, as in mlx_lm, and not alpha {found.alpha}, which with rank "
+        f"{found.rank} means a scale of {found.scale_of('')}",
+        stacklevel=2,
+    )
+    return replace(found, alpha=None, rslora=False)
+
+
 def _matched(patterns: Mapping[str, Any], path: str, default: Any) -> Any:
     """The value of the first pattern that matches the end of a path."""
     return next((value for key, value in patterns.items() if re.fullmatch(rf"(.*\.)?({key})", path)), default)
@@ -112,15 +134,17 @@ def _set(config: LoRAConfig, name: str, value: Any) -> None:
 
 
 def _require_numbers(config: LoRAConfig) -> None:
-    _checks.count("LoRAConfig", "rank", config.rank, 1)
-    _checks.finite("LoRAConfig", "scale", config.scale)
-    _checks.fraction("LoRAConfig", "dropout", config.dropout)
+    checks.count("LoRAConfig", "rank", config.rank, 1)
+    checks.finite("LoRAConfig", "scale", config.scale)
+    checks.fraction("LoRAConfig", "dropout", config.dropout)
     if config.alpha is not None:
-        _checks.finite("LoRAConfig", "alpha", config.alpha)
+        checks.finite("LoRAConfig", "alpha", config.alpha)
     for name in ("rslora", "use_dora"):
-        _checks.flag("LoRAConfig", name, getattr(config, name))
+        checks.flag("LoRAConfig", name, getattr(config, name))
     if isinstance(config.num_layers, bool) or not isinstance(config.num_layers, int):
         raise ArgumentError(f"[LoRAConfig] num_layers: expected an int, got {config.num_layers!r}")
+    if config.num_layers == 0:
+        raise ArgumentError("[LoRAConfig] num_layers: expected a number of blocks, or -1 for all, got 0")
     if config.rslora and config.alpha is None:
         raise ArgumentError("[LoRAConfig] rslora: the scale is alpha / sqrt(rank), so alpha must be given; got None")
 
@@ -151,7 +175,7 @@ def _indices(value: Any) -> tuple[int, ...] | None:
         return None
     found = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     for index in found:
-        _checks.count("LoRAConfig", "layers_to_transform", index, 0)
+        checks.count("LoRAConfig", "layers_to_transform", index, 0)
     return found or None
 
 
@@ -163,9 +187,9 @@ def _require_patterns(config: LoRAConfig) -> None:
         for key, value in patterns.items():
             _pattern(name, key)
             if name == "rank_pattern":
-                _checks.count("LoRAConfig", f"{name}[{key!r}]", value, 1)
+                checks.count("LoRAConfig", f"{name}[{key!r}]", value, 1)
             else:
-                _checks.finite("LoRAConfig", f"{name}[{key!r}]", value)
+                checks.finite("LoRAConfig", f"{name}[{key!r}]", value)
 
 
 def _require_one_way(config: LoRAConfig) -> None:

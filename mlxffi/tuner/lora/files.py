@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ from ... import __version__
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import layers
-from .._files import PathLike, write_arrays, write_json
-from .._trees import Tree, flatten, merged, unflatten
+from ..files import PathLike, write_arrays, write_json
 from ..layers import Kind
-from . import _fit, _peft, _stored
+from ..trees import Tree, flatten, merged, unflatten
+from . import fit, formats, peft
 from .adapter import Adapter
+from .beside import put_into
 from .config import LoRAConfig
-from .targets import chosen, kind_of, layers_of
+from .targets import OUTPUT_LAYER, chosen, is_embedding, kind_of, layers_of
 
 Dims = Mapping[str, "tuple[tuple[int, ...], Kind]"]
 
@@ -30,7 +32,7 @@ def save_adapter(
     *,
     extra: Mapping[str, Any] | None = None,
     metadata: Mapping[str, str] | None = None,
-    name: str = _stored.TENSORS,
+    name: str = formats.TENSORS,
 ) -> None:
     """Write `adapters.safetensors` and `adapter_config.json`, as mlx-lm reads them.
 
@@ -54,31 +56,42 @@ def save_full(
     *,
     extra: Mapping[str, Any] | None = None,
     metadata: Mapping[str, str] | None = None,
-    name: str = _stored.TENSORS,
+    name: str = formats.TENSORS,
 ) -> None:
     """Write trained parameters themselves (`fine_tune_type` "full") in the form of `save_adapter`."""
     _save(Path(folder), name, flatten(parameters), {**(extra or {}), "fine_tune_type": "full"}, metadata)
 
 
 def export_peft(
-    adapter: Adapter, folder: PathLike, base_model_name: str | None = None, *, task_type: str | None = "CAUSAL_LM"
+    adapter: Adapter,
+    folder: PathLike,
+    base_model_name: str | None = None,
+    *,
+    task_type: str | None = "CAUSAL_LM",
+    tied: bool = False,
 ) -> None:
     """Write an adapter as PEFT does: `adapter_model.safetensors` and its own `adapter_config.json`.
-
-    An adapter of embeddings that are the output layer, too, changes both uses here, and in PEFT the input only.
 
     Args:
       adapter: LoRA or DoRA of linear layers; LoRA of embeddings, which it tells by their names.
       folder: is made if it is not there.
       base_model_name: what PEFT loads the model by.
       task_type: which of PEFT's model classes.
+      tied: whether the model's embedding is its output layer, too: an adapter of it changes both uses here, and in PEFT
+        the input only, so it is refused.
 
     Raises:
       ValueError: PEFT has no such adapter: of expert layers, or DoRA of embeddings.
     """
-    tensors = _peft.tensors(adapter)
-    write_arrays(Path(folder) / _peft.TENSORS, tensors, {"format": "pt"})
-    write_json(Path(folder) / _stored.CONFIG, _peft.settings(adapter, base_model_name, task_type))
+    embeddings = [path for path in adapter.layers() if is_embedding(path)]
+    if tied and embeddings:
+        raise ArgumentError(
+            f"[export_peft] {embeddings[0]}: this embedding is the output layer, too; an adapter changes both uses "
+            "here, and in PEFT the input only"
+        )
+    tensors = peft.tensors(adapter)
+    write_arrays(Path(folder) / peft.TENSORS, tensors, {"format": "pt"})
+    write_json(Path(folder) / formats.CONFIG, peft.settings(adapter, base_model_name, task_type))
 
 
 def _save(
@@ -86,9 +99,9 @@ def _save(
 ) -> None:
     if not name.endswith(".safetensors"):
         raise ArgumentError(f"[save_adapter] name: expected one that ends in .safetensors, got {name!r}")
-    about = {**(metadata or {}), "format": "mlx", "mlxffi": __version__, **_stored.stamp(settings)}
+    about = {**(metadata or {}), "format": "mlx", "mlxffi": __version__, **formats.stamp(settings)}
     write_arrays(folder / name, arrays, about)
-    write_json(folder / _stored.CONFIG, settings)
+    write_json(folder / formats.CONFIG, settings)
 
 
 def _mlx_lm_settings(config: LoRAConfig, paths: list[str]) -> dict[str, Any]:
@@ -124,8 +137,9 @@ def read_adapter(path: PathLike) -> Adapter:
         configuration's; the message names each.
     """
     stored, config = _read(path)
-    found = [*stored.strays, *_fit.problems_within(stored.parts, config)]
-    _fit.raise_all(str(stored.file), found)
+    found = [*stored.strays, *fit.problems_within(stored.parts, config)]
+    found += [f"{path}: stands beside the factors, and needs a tree (load_into)" for path in chain(*stored.beside)]
+    fit.raise_all(str(stored.file), found)
     return _adapter(stored.parts, sorted(stored.parts, key=_numerically), config)
 
 
@@ -140,32 +154,48 @@ def load_adapter(path: PathLike, parameters: Tree, *, strict: bool = True) -> Ad
 
     Raises:
       FileNotFoundError: there is none.
-      ValueError: the files are not what they should be, or something in them does not fit the tree; the message names
-        each.
+      ValueError: the files are not what they should be, or something in them does not fit the tree, or stands beside
+        the adapter, as PEFT may have trained weights themselves; the message names each.
     """
-    dims = {path: (layers.dims(node), kind_of(path, node) or "linear") for path, node in layers_of(parameters)}
-    return fitted(path, dims, strict=strict)
+    tree, adapter = load_into(path, parameters, strict=strict)
+    if tree is not parameters:
+        raise ArgumentError(f"{path}: has weights or biases beside factors, which lora.load_into puts into the tree")
+    return adapter
 
 
-def fitted(path: PathLike, dims: Dims, blocks: tuple[str, ...] = ("layers",), *, strict: bool = True) -> Adapter:
-    """`load_adapter` for layers of which shapes and kinds are known.
+def load_into(path: PathLike, parameters: Tree, *, strict: bool = True) -> tuple[Tree, Adapter]:
+    """`load_adapter`, and the tree with what PEFT stores beside it: weights, biases, and rows of embeddings.
 
-    Args:
-      path: as there.
-      dims: the shape of the weight, unpacked, and the kind of each layer of the model.
-      blocks: the model's names for lists of blocks.
-      strict: as there.
+    A tree without an output layer of its own has none that could stay what it was, as PEFT lets it: factors of its
+    embedding are refused. `models.load_model` gives it one.
     """
     stored, config = _read(path)
+    parameters, problems = put_into(parameters, stored.beside, config)
+    dims = {path: (layers.dims(node), kind_of(path, node) or "linear") for path, node in layers_of(parameters)}
+    require_untied(stored, dims)
+    return parameters, _fitted(stored, config, dims, problems, strict)
+
+
+def require_untied(stored: formats.Stored, names: Iterable[str]) -> None:
+    """Raise where PEFT adapts an embedding, as input only, which is the output layer, too."""
+    tied = [path for path in stored.parts if is_embedding(path)]
+    if stored.writer == "peft" and tied and not any(name.rpartition(".")[2] == OUTPUT_LAYER for name in names):
+        raise ArgumentError(
+            f"{stored.file}: {tied[0]}: this embedding is the output layer of the model, too, and PEFT adapts its use "
+            "as input only; the model needs an output layer of its own (models.load_model gives it one)"
+        )
+
+
+def _fitted(stored: formats.Stored, config: LoRAConfig, dims: Dims, problems: list[str], strict: bool) -> Adapter:
     parts = (
-        {_fit.known(layer, dims): part for layer, part in stored.parts.items()}
+        {fit.known(layer, dims): part for layer, part in stored.parts.items()}
         if stored.writer == "go"
         else stored.parts
     )
-    found = [*stored.strays, *_fit.problems(parts, dims, config)]
+    found = [*stored.strays, *problems, *fit.problems(parts, dims, config)]
     if strict:
-        found += _choice_problems(parts, dims, config, blocks)
-    _fit.raise_all(str(stored.file), found)
+        found += _choice_problems(parts, dims, config)
+    fit.raise_all(str(stored.file), found)
     return _adapter(parts, [path for path in dims if path in parts], config)
 
 
@@ -177,19 +207,16 @@ def load_full(path: PathLike, parameters: Tree) -> Tree:
       ValueError: it has another type, or a tensor has no place, or not the shape of what is there; the message names
         each.
     """
-    stored = _stored.read(path)
+    stored = formats.read(path)
     if stored.config is not None:
         raise ArgumentError(f"{path}: expected fine_tune_type full; it is an adapter, which load_adapter reads")
-    arrays = {
-        f"{layer}.{name}".lstrip("."): array for layer, part in stored.parts.items() for name, array in part.items()
-    }
-    known = flatten(parameters)
-    _fit.raise_all(str(stored.file), _fit.misplaced(arrays, known))
+    arrays, known = stored.arrays(), flatten(parameters)
+    fit.raise_all(str(stored.file), fit.misplaced(arrays, known))
     return merged(parameters, unflatten(arrays))
 
 
-def _read(path: PathLike) -> tuple[_stored.Stored, LoRAConfig]:
-    stored = _stored.read(path)
+def _read(path: PathLike) -> tuple[formats.Stored, LoRAConfig]:
+    stored = formats.read(path)
     if stored.config is None:
         raise ArgumentError(f"{path}: has whole parameters (fine_tune_type full), which load_full reads")
     return stored, stored.config
@@ -197,7 +224,7 @@ def _read(path: PathLike) -> tuple[_stored.Stored, LoRAConfig]:
 
 def _adapter(parts: Mapping[str, Mapping[str, mx.array]], order: list[str], config: LoRAConfig) -> Adapter:
     """An adapter in the order in which it is made, which files do not keep: sums over it are the same to the bit."""
-    names = [(layer, name) for layer in order for name in (*_fit.FACTORS, _fit.MAGNITUDES) if name in parts[layer]]
+    names = [(layer, name) for layer in order for name in (*fit.FACTORS, fit.MAGNITUDES) if name in parts[layer]]
     return Adapter(unflatten({f"{layer}.{name}": parts[layer][name] for layer, name in names}), config)
 
 
@@ -206,10 +233,10 @@ def _numerically(path: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in path.split(".")]
 
 
-def _choice_problems(
-    parts: Mapping[str, Any], dims: Dims, config: LoRAConfig, blocks: tuple[str, ...]
-) -> Iterator[str]:
-    wanted = chosen({path: kind for path, (_, kind) in dims.items()}, config, blocks).paths
+def _choice_problems(parts: Mapping[str, Any], dims: Dims, config: LoRAConfig) -> Iterator[str]:
+    wanted = chosen({path: kind for path, (_, kind) in dims.items()}, config).paths
+    if not parts:
+        yield "expected factors of at least one layer, got none"
     for path in wanted:
         if path not in parts:
             yield f"{path}: missing, although the configuration chooses this layer"

@@ -12,11 +12,13 @@ from typing import Any
 
 from ..._errors import ArgumentError
 from .. import layers
-from .._files import PathLike
-from .._trees import flatten
-from . import _fit, _stored, wrappers
-from .config import LoRAConfig
-from .report import TrainableParameters
+from ..files import PathLike
+from ..trees import flatten
+from . import fit, formats, wrappers
+from .adapter import TrainableParameters
+from .beside import put_into
+from .config import LoRAConfig, from_mlx_lm
+from .files import require_untied
 from .targets import Choice, chosen, require_choice
 from .wrappers import (
     Adapted,
@@ -41,7 +43,9 @@ __all__ = [
     "linear_to_lora_layers",
     "load_adapters",
     "remove_lora_layers",
+    "survival",
     "trainable_parameters",
+    "unfuse_model",
 ]
 
 
@@ -52,7 +56,7 @@ def linear_to_lora_layers(
 
     Args:
       model: has `layers`, its blocks.
-      num_layers: only the last so many blocks; all where it is 0, less, or more than there are.
+      num_layers: only the last so many blocks; all where it is below 0, or more than there are.
       config: `rank`, `scale`, `dropout` and perhaps `keys`, as in mlx-lm's configuration; or all that a `LoRAConfig`
         can say, whose own `num_layers` and `use_dora` count then.
       use_dora: DoRA instead of LoRA.
@@ -61,7 +65,7 @@ def linear_to_lora_layers(
       ValueError: a key matches no layer, or a layer cannot be adapted; the model stays as it was.
     """
     if not isinstance(config, LoRAConfig):
-        config = LoRAConfig(**config, num_layers=num_layers, use_dora=use_dora)
+        config = from_mlx_lm(config, num_layers=num_layers, use_dora=use_dora)
     found = _layers(model)
     wanted = require_choice(_choice(model, found, config), found)
     _exchange(model, _wrapped(found, wanted, config))
@@ -82,21 +86,24 @@ def load_adapters(model: Module, path: PathLike, *, strict: bool = True) -> Modu
       FileNotFoundError: there is none.
       ValueError: something in the files does not fit the model, which stays as it was; the message names each.
     """
-    stored = _stored.read(path)
-    arrays = {
-        f"{layer}.{name}".lstrip("."): array for layer, part in stored.parts.items() for name, array in part.items()
-    }
+    stored = formats.read(path)
+    arrays = stored.arrays()
     if stored.config is None:
-        _fit.raise_all(str(stored.file), _fit.misplaced(arrays, flatten(model.parameters())))
+        fit.raise_all(str(stored.file), fit.misplaced(arrays, flatten(model.parameters())))
         return model.load_weights(list(arrays.items()), strict=False)
     found = _layers(model)
+    require_untied(stored, found)
+    parameters = model.parameters()
+    changed, problems = put_into(parameters, stored.beside, stored.config)
+    if problems or changed is not parameters:
+        raise ArgumentError(f"{path}: has weights or biases beside factors, which our own decoder reads (engine own)")
     if stored.writer == "go":
-        arrays = {_fit.known(name, found): array for name, array in arrays.items()}
+        arrays = {fit.known(name, found): array for name, array in arrays.items()}
     wanted = _choice(model, found, stored.config).paths
     if not strict:
         wanted = [path for path in wanted if any(name.startswith(f"{path}.") for name in arrays)]
     made = _wrapped(found, wanted, stored.config)
-    _fit.raise_all(str(stored.file), [*stored.strays, *_fit.differences(arrays, _parts(made))])
+    fit.raise_all(str(stored.file), [*stored.strays, *fit.differences(arrays, _parts(made))])
     for name, wrapper in made.items():
         own = [(key[len(name) + 1 :], array) for key, array in arrays.items() if key.startswith(f"{name}.")]
         wrapper.load_weights(own, strict=False)
@@ -121,6 +128,36 @@ def fuse_model(model: Module, dequantize: bool = False) -> Module:
     if dequantize:
         _exchange(model, {name: _dense(module) for name, module in _quantized(model)})
     return model
+
+
+def unfuse_model(model: Module, path: PathLike, gains: Mapping[str, Any] | None = None) -> Module:
+    """Take the adapter of a directory out of the weights that it was fused into, but for rounding.
+
+    Args:
+      model: without adapted layers.
+      path: as in `load_adapters`; not of parameters themselves.
+      gains: for DoRA, as in `lora.unfuse`.
+
+    Raises:
+      ValueError: the adapter does not fit, or is DoRA and gains are missing.
+    """
+    load_adapters(model, path)
+    restored = {}
+    for name, module in _adapted(model):
+        if "m" in module and name not in (gains or {}):
+            raise ArgumentError(f"[unfuse_model] gains: for DoRA, expected those of lora.dora_gains; none for {name}")
+        bare, adapter = wrappers.node_of(module.base), module.node()["adapters"][0]
+        weight = layers.without_adapter(bare, adapter, module.kind, (gains or {}).get(name))
+        restored[name] = wrappers.module_of(layers.requantized(bare, weight), module.base)
+    _exchange(model, restored)
+    return model
+
+
+def survival(model: Module) -> layers.Survival | None:
+    """What is left of a model's adapters after `fuse_model` where it quantizes weights again; None where not."""
+    return layers.surviving(
+        (module.node(), module.kind) for _, module in _adapted(model) if isinstance(module, Adapted)
+    )
 
 
 def trainable_parameters(model: Module) -> TrainableParameters:

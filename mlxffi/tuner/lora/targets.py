@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from ... import core as mx
 from ..._errors import ArgumentError
-from .._trees import Tree
 from ..layers import Kind, Node
+from ..trees import Tree
 from .config import ALL_LINEAR, LoRAConfig
 
 # What names tables of embeddings; a node whose name does not tell may say itself: {"kind": "embedding", ...}.

@@ -12,8 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import layers
-from .._checks import fraction
-from .._optional import required
+from ..checks import fraction, required
 from ..layers import Kind, Node, Quantization, Scaling
 from .adapter import new_factors
 

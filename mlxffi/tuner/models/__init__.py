@@ -1,12 +1,11 @@
 """Models to train: functions of a parameter tree, mlx.nn.Modules, and a decoder that reads Hugging Face's files."""
 
 from .config import DecoderConfig
-from .functional import FunctionalModel, last_blocks
+from .functional import FunctionalModel, Tunable, last_blocks
 from .load import decoder_model, load_model, load_parameters, save_model
 from .module import ModuleModel
-from .parameters import random_parameters
 from .tokenizer import TextStream, Tokenizer
-from .tunable import Tunable
+from .weights import random_parameters
 
 __all__ = [
     "DecoderConfig",

@@ -7,17 +7,22 @@ them: raise_exception, strftime_now, a `tojson` that leaves HTML alone, break an
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 from ..._errors import ArgumentError
-from .._optional import required
+from ..checks import required
+
+# What stands around generation blocks in a text until it is told where they are; nobody else's text has it.
+MARK = f"\0{secrets.token_hex(8)}\0"
 
 
-def rendered(template: str, variables: Mapping[str, Any]) -> str:
-    """The text that a template makes of its variables.
+def rendered(template: str, variables: Mapping[str, Any]) -> tuple[str, list[tuple[int, int]]]:
+    """The text that a template makes of its variables, and where its generation blocks begin and end in it.
 
     Raises:
       ValueError: the template is wrong, or refuses the messages; the message has its reason.
@@ -27,7 +32,9 @@ def rendered(template: str, variables: Mapping[str, Any]) -> str:
         text: str = _compiled(template).render(**variables)
     except (jinja2.TemplateError, TypeError) as error:
         raise ArgumentError(f"chat template: {error}") from error
-    return text
+    first, *parts = text.split(MARK)
+    borders = list(accumulate(map(len, parts), initial=len(first)))
+    return "".join([first, *parts]), list(zip(borders[:-1:2], borders[1::2], strict=True))
 
 
 @lru_cache(maxsize=8)
@@ -56,7 +63,8 @@ def _generation_block() -> type:
         def parse(self, parser: Any) -> Any:
             line = next(parser.stream).lineno
             body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            return nodes.Scope(body).set_lineno(line)
+            mark = nodes.Output([nodes.TemplateData(MARK)])
+            return nodes.Scope([mark, *body, mark]).set_lineno(line)
 
     return GenerationBlock
 

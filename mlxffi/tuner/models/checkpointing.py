@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ... import core as mx
-from ...core import _trees
+from ..trees import taken_apart
 
 
 def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -19,15 +19,14 @@ def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def called(*args: Any, **kwargs: Any) -> Any:
         key = mx.random.state._next()
-        arrays: list[mx.array] = []
-        structure = _trees.split((args, kwargs), arrays)
+        arrays, put_back = taken_apart((args, kwargs))
         # For what a checkpoint takes it computes gradients, which packed weights, tokens and masks do not have.
         constants = [None if mx.issubdtype(item.dtype, mx.floating) else item for item in arrays]
 
         def again(given: list[mx.array]) -> Any:
             following = iter(given)
             found = [next(following) if constant is None else constant for constant in constants]
-            args, kwargs = _trees.joined(structure, found)
+            args, kwargs = put_back(found)
             with random_numbers_from(key):
                 return function(*args, **kwargs)
 

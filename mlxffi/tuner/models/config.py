@@ -124,7 +124,7 @@ def _require_neutral(config: Mapping[str, Any]) -> None:
 _SHARED = {"rms_norm_eps": 1e-6, "hidden_act": "silu"}
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "qwen2": {"attention_bias": True, "attention_output_bias": False, "max_window_layers": 28},
-    "qwen3": {"max_window_layers": 28},
+    "qwen3": {"max_window_layers": 28, "head_dim": 128},
     "gemma3_text": {
         "hidden_size": 1152,
         "num_hidden_layers": 26,

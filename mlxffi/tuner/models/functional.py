@@ -1,18 +1,59 @@
-"""Any function of a parameter tree as a model that can be trained."""
+"""What the trainer asks of a model, and any function of a parameter tree as such a model."""
 
 from __future__ import annotations
 
 import inspect
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
-from .._trees import Tree, flatten, merged, unflatten
+from ..trees import Tree, flatten, merged, unflatten
 
 Wanted: TypeAlias = "Callable[[str, mx.array], bool] | Iterable[str]"
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A model that can be trained: `FunctionalModel` over a (parameters, forward) pair, `ModuleModel` over mlx.nn."""
+
+    def trainable(self) -> Tree:
+        """The parameters to train, as a tree whose paths are those in adapter files."""
+        ...
+
+    def parameters(self) -> Tree:
+        """All parameters."""
+        ...
+
+    def update(self, trained: Tree) -> None:
+        """Put trained parameters (a tree like `trainable()`) in the places of the model's own."""
+        ...
+
+    def logits(
+        self,
+        trained: Tree,
+        tokens: mx.array,
+        *,
+        segments: mx.array | None = None,
+        training: bool = False,
+        checkpoint: bool = False,
+    ) -> mx.array:
+        """The logits for the token that follows each token, as a function of the trained parameters.
+
+        Args:
+          trained: a tree like `trainable()`.
+          tokens: int32 [batch, positions].
+          segments: int32 [batch, positions], where several documents were packed into a row: tokens see those of
+            their own segment only, and each segment's positions begin at 0.
+          training: whether dropout is active; it draws from `mlxffi.core.random`'s state.
+          checkpoint: compute each block again in the backward pass, instead of keeping what it computed.
+
+        Returns:
+          floating point [batch, positions, vocabulary].
+        """
+        ...
 
 
 class FunctionalModel:
@@ -30,6 +71,7 @@ class FunctionalModel:
       fused: whether `forward` gets plain parameters, unpacked and with the adapter fused into them, inside of what is
         differentiated. That suits functions which do not use `mlxffi.tuner.layers`; it costs a matrix for each weight.
       new_cache: gives an empty cache for generation.
+      vocab_size: how many tokens the model knows; others are refused before they are computed with. None: unknown.
     """
 
     def __init__(
@@ -41,10 +83,12 @@ class FunctionalModel:
         *,
         fused: bool = False,
         new_cache: Callable[[], Any] | None = None,
+        vocab_size: int | None = None,
     ):
         if adapter is not None and trainable is not None:
             raise ArgumentError("[FunctionalModel] trainable: with an adapter, it alone is trained; got both")
         self._base, self._forward, self._fused, self._new_cache = parameters, forward, fused, new_cache
+        self.vocab_size = vocab_size
         self._config = None if adapter is None else adapter.config
         self._trained: Tree = _chosen(parameters, trainable) if adapter is None else adapter.parameters
         self._keywords = _keywords(forward)

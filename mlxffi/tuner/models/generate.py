@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ... import core as mx
 from ..._errors import ArgumentError
+from ..datasets.examples import require_ids
 from .tokenizer import TextStream, Tokenizer
 
 # As many tokens of a prompt are read at once: the room for attention scores grows with their number.
@@ -116,9 +117,10 @@ def stream(
       seed: of the draws.
 
     Raises:
-      ValueError: an option is out of its range, or the prompt is empty.
+      ValueError: an option is out of its range, the prompt is empty, or has a token that the model does not know.
     """
     ids = prompt_ids(tokenizer, prompt)
+    require_ids(ids, getattr(model, "vocab_size", None))
     require_options(max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k)
     draw = sampler(temperature, top_p, top_k)
     return _pieces(tokenizer, _tokens(model, ids, draw, mx.random.key(seed)), max_tokens)

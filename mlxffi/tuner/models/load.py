@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,13 +16,18 @@ from typing import Any
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
-from .._files import PathLike, read_json, write_arrays, write_json
-from .._trees import Tree, flatten
+from ..files import PathLike, read_json, write_arrays, write_json
+from ..layers import dims
+from ..lora import formats
+from ..lora.targets import OUTPUT_LAYER
+from ..trees import Tree, flatten
 from . import decoder
-from .config import DecoderConfig, text_part
+from .config import SEEING, TEXT_BRANCH, TEXT_PART, DecoderConfig, text_part
 from .functional import FunctionalModel, Wanted
 from .tokenizer import Tokenizer
 from .weights import INDEX, as_parameters, quantizations, read_arrays
+
+EMBEDDING = "embed_tokens"
 
 # A file of weights is no larger, unless a single array is.
 SHARD_BYTES = 5 * 10**9
@@ -37,6 +43,7 @@ COMPANIONS = (
     "chat_template.*",
     "additional_chat_templates/*.jinja",
     "generation_config.json",
+    "*processor_config.json",
 )
 
 
@@ -53,6 +60,7 @@ def decoder_model(
         adapter,
         trainable,
         new_cache=partial(decoder.new_cache, config),
+        vocab_size=config.vocab_size,
     )
 
 
@@ -78,10 +86,9 @@ def load_model(
     folder = Path(path)
     config, architecture, parameters = load_parameters(folder)
     tokenizer = Tokenizer.from_directory(folder)
-    adapter = None
-    if adapter_path is not None:
-        parameters, adapter = adapted_parameters(parameters, Path(adapter_path))
-    return decoder_model(architecture, parameters, adapter), tokenizer, config
+    if adapter_path is None:
+        return decoder_model(architecture, parameters), tokenizer, config
+    return decoder_model(*adapted(architecture, parameters, Path(adapter_path))), tokenizer, config
 
 
 def load_parameters(path: PathLike) -> tuple[dict[str, Any], DecoderConfig, Tree]:
@@ -105,13 +112,31 @@ def _has_output_layer(arrays: Mapping[str, mx.array]) -> bool:
     return any("lm_head" in name.split(".") for name in arrays)
 
 
-def adapted_parameters(parameters: Tree, path: Path) -> tuple[Tree, lora.Adapter | None]:
-    """Parameters, and the adapter in a folder; or parameters of which those in the folder have taken their places."""
-    settings = (path if path.is_dir() else path.parent) / "adapter_config.json"
-    about = read_json(settings) if settings.is_file() else None
-    if isinstance(about, dict) and about.get("fine_tune_type") == "full":
-        return lora.load_full(path, parameters), None
-    return parameters, lora.load_adapter(path, parameters)
+def adapted(
+    architecture: DecoderConfig, parameters: Tree, path: Path
+) -> tuple[DecoderConfig, Tree, lora.Adapter | None]:
+    """A decoder with the adapter in a folder; or with parameters that were trained themselves in their places.
+
+    Where PEFT adapted or replaced an embedding that is the output layer, too, or only that layer, the two part.
+    """
+    stored = formats.read(path)
+    if stored.config is None:
+        return architecture, lora.load_full(path, parameters), None
+    touched = {layer.rpartition(".")[2] for layer in {*stored.parts, *stored.beside.layers()}}
+    parts = stored.writer == "peft" and architecture.tied and touched & {EMBEDDING, OUTPUT_LAYER}
+    if parts:
+        parameters = _with_output_layer(architecture, parameters)
+    parameters, adapter = lora.load_into(path, parameters)
+    root = parameters if architecture.branch is None else parameters[architecture.branch]
+    entries = dims(root["model"][EMBEDDING])[0]
+    return replace(architecture, tied=architecture.tied and not parts, vocab_size=entries), parameters, adapter
+
+
+def _with_output_layer(architecture: DecoderConfig, parameters: Tree) -> Tree:
+    """A tree in which the output layer is a layer of its own, with the embedding's arrays."""
+    root = parameters if architecture.branch is None else parameters[architecture.branch]
+    root = {**root, OUTPUT_LAYER: dict(root["model"][EMBEDDING])}
+    return root if architecture.branch is None else {**parameters, architecture.branch: root}
 
 
 def _quantization(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -144,22 +169,45 @@ def save_model(
       path: the folder; it may be there if it is empty.
       parameters: a tree without adapters beside its layers (`lora.fuse` puts them in).
       config: what config.json held; what it says of quantization and of a tied embedding follows the parameters.
-      tokenizer_files_from: a model's folder whose tokenizer and generation settings are copied.
+      tokenizer_files_from: a model's folder whose tokenizer and generation settings are copied, and those arrays that
+        are none of the decoder's: what sees in a model that does.
       shard_bytes: a file of weights is no larger, unless a single array is.
 
     Raises:
       FileExistsError: the folder is there and not empty.
       ValueError: a layer carries an adapter.
     """
-    arrays = flatten(parameters)
+    arrays = {**_what_sees(config, tokenizer_files_from), **flatten(parameters)}
     carried = sorted({name.partition(".adapters.")[0] for name in arrays if ".adapters." in name})
     if carried:
         raise ArgumentError(f"[save_model] parameters: adapters must be fused; {', '.join(carried)} carry some")
+    write_model(path, arrays, _config_of(config, parameters), tokenizer_files_from, shard_bytes=shard_bytes)
+
+
+def write_model(
+    path: PathLike,
+    arrays: Mapping[str, mx.array],
+    config: Mapping[str, Any],
+    tokenizer_files_from: PathLike | None = None,
+    *,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """`save_model` of arrays by name, with a config.json as it is to be."""
     with _new_folder(Path(path).resolve()) as folder:
         _write_arrays(folder, arrays, shard_bytes)
         if tokenizer_files_from is not None:
             _copy_companions(Path(tokenizer_files_from), folder)
-        write_json(folder / "config.json", _config_of(config, parameters))
+        write_json(folder / "config.json", config)
+
+
+def _what_sees(config: Mapping[str, Any], source: PathLike | None) -> dict[str, mx.array]:
+    """The arrays of a model that are none of its decoder's, as its folder has them."""
+    if config.get("model_type") != SEEING:
+        return {}
+    if source is None:
+        warnings.warn("[save_model] without the model's own folder, what sees in it is not written", stacklevel=3)
+        return {}
+    return {name: value for name, value in read_arrays(Path(source)).items() if not name.startswith(f"{TEXT_BRANCH}.")}
 
 
 @contextmanager
@@ -203,7 +251,14 @@ def _copy_companions(source: Path, folder: Path) -> None:
 def _config_of(config: Mapping[str, Any], parameters: Tree) -> dict[str, Any]:
     """What config.json says of a model with these parameters."""
     left = {key: value for key, value in config.items() if key not in ("quantization", "quantization_config")}
-    left["tie_word_embeddings"] = not _has_output_layer(flatten(parameters))
+    if isinstance(left.get(TEXT_PART), dict):
+        left[TEXT_PART] = dict(left[TEXT_PART])
+    arrays = flatten(parameters)
+    left["tie_word_embeddings"] = not _has_output_layer(arrays)
+    entries = next((value.shape[0] for name, value in arrays.items() if name.endswith(f"{EMBEDDING}.weight")), None)
+    for part in (left, left.get(TEXT_PART)):
+        if isinstance(part, dict) and "vocab_size" in part and entries is not None:
+            part["vocab_size"] = entries
     schemes = quantizations(parameters)
     if not schemes:
         return left

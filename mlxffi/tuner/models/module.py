@@ -14,8 +14,8 @@ from typing import Any
 
 from ... import core as mx
 from ..._errors import ArgumentError
-from .._optional import required
-from .._trees import Tree, flatten, merged
+from ..checks import required
+from ..trees import Tree, flatten, merged
 from .checkpointing import checkpointed
 from .functional import require_same_paths
 
@@ -42,6 +42,7 @@ class ModuleModel:
                 "anything imports mlx, or start the program with python -m mlxffi run"
             )
         self.module, self._ignore_segments = module, ignore_segments
+        self.vocab_size: int | None = getattr(getattr(module, "args", None), "vocab_size", None)
 
     def trainable(self) -> Tree:
         """The parameters to train: those that are not frozen."""

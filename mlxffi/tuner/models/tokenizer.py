@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..._errors import ArgumentError
-from .._files import PathLike, read_json
-from .._optional import required
+from ..checks import required
 from ..datasets.fields import require_characters
+from ..files import PathLike, read_json
 from . import chat_template
 
 
@@ -18,12 +19,12 @@ class Tokenizer:
 
     Args:
       backend: a `tokenizers.Tokenizer`.
-      special_tokens: tokens by their roles: "eos_token", "bos_token", ...
+      special_tokens: tokens by their roles: "eos_token", "bos_token", ...; one that the vocabulary lacks is none.
       templates: chat templates by name; "default" is for all, "tool_use" for those with tools.
       eos_token_ids: what ends a text beside the role "eos_token".
 
     Raises:
-      ValueError: a special token is not in the vocabulary, or nothing ends a text.
+      ValueError: what ends a text is not in the vocabulary, or nothing does.
     """
 
     def __init__(
@@ -33,8 +34,12 @@ class Tokenizer:
         templates: Mapping[str, str] | None = None,
         eos_token_ids: Iterable[int] = (),
     ):
-        self._backend, self._templates = backend, dict(templates or {})
-        self.special_tokens = dict(special_tokens)
+        self.backend_tokenizer, self._templates = backend, dict(templates or {})
+        known = {role: backend.token_to_id(token) is not None for role, token in special_tokens.items()}
+        # The end of a text is wanted; others are said by a template at most, which would then write them as letters.
+        self.special_tokens = {
+            role: token for role, token in special_tokens.items() if known[role] or role == "eos_token"
+        }
         self.bos_token_id = self._special_id("bos_token")
         self.pad_token_id = self._special_id("pad_token")
         eos, ids = self._special_id("eos_token"), list(eos_token_ids)
@@ -50,9 +55,9 @@ class Tokenizer:
     def from_directory(path: PathLike) -> Tokenizer:
         """The tokenizer of a model's directory.
 
-        It is in tokenizer.json; tokenizer_config.json has special tokens and a chat template, which may also stand in
-        chat_template.jinja and additional_chat_templates/*.jinja; generation_config.json and config.json tell what
-        else ends a text.
+        It is in tokenizer.json; tokenizer_config.json has special tokens, else special_tokens_map.json, and a chat
+        template, which may also stand in chat_template.jinja and additional_chat_templates/*.jinja;
+        generation_config.json and config.json tell what else ends a text.
 
         Raises:
           FileNotFoundError: there is no tokenizer.json.
@@ -60,13 +65,19 @@ class Tokenizer:
         """
         folder = Path(path)
         about = _optional_json(folder / "tokenizer_config.json")
-        return Tokenizer(_backend(folder), _special_tokens(about), _templates(folder, about), _eos_ids(folder))
+        special = _special_tokens({**_optional_json(folder / "special_tokens_map.json"), **about})
+        return Tokenizer(_backend(folder), special, _templates(folder, about), _eos_ids(folder))
 
     @property
     def vocab_size(self) -> int:
         """How many tokens there are, special ones included."""
-        size: int = self._backend.get_vocab_size(with_added_tokens=True)
+        size: int = self.backend_tokenizer.get_vocab_size(with_added_tokens=True)
         return size
+
+    @property
+    def chat_template(self) -> str | None:
+        """The chat template for conversations without tools."""
+        return self._templates.get("default")
 
     @property
     def has_chat_template(self) -> bool:
@@ -84,12 +95,13 @@ class Tokenizer:
           ValueError: the text has half of a surrogate pair, which is no character.
         """
         require_characters("[encode] text", text)
-        ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
+        ids: list[int] = self.backend_tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
         return ids
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """The text of tokens."""
-        text: str = self._backend.decode([int(token) for token in ids], skip_special_tokens=skip_special_tokens)
+        plain = [int(token) for token in ids]
+        text: str = self.backend_tokenizer.decode(plain, skip_special_tokens=skip_special_tokens)
         return text
 
     def apply_chat_template(
@@ -98,6 +110,8 @@ class Tokenizer:
         tools: Sequence[Any] | None = None,
         add_generation_prompt: bool = False,
         tokenize: bool = True,
+        return_dict: bool = False,
+        return_assistant_tokens_mask: bool = False,
         **variables: Any,
     ) -> Any:
         """A conversation as the model's chat template writes it.
@@ -107,10 +121,12 @@ class Tokenizer:
           tools: JSON schemas of functions that the assistant may call.
           add_generation_prompt: whether to end where the assistant's answer begins.
           tokenize: whether to give the tokens, not the text.
+          return_dict: whether to give the tokens as `input_ids` of a dict.
+          return_assistant_tokens_mask: whether that has `assistant_masks`, too: 1 for tokens in generation blocks.
           variables: what else the template knows, for instance `enable_thinking`.
 
         Returns:
-          a list of ids, or a str.
+          a list of ids, a str, or a dict with lists.
 
         Raises:
           ValueError: there is no template, no message, or the template refuses them.
@@ -124,17 +140,33 @@ class Tokenizer:
             "documents": None,
             "add_generation_prompt": add_generation_prompt,
         }
-        text = chat_template.rendered(template, {**self.special_tokens, **known, **variables})
-        return self.encode(text, add_special_tokens=False) if tokenize else text
+        text, spans = chat_template.rendered(template, {**self.special_tokens, **known, **variables})
+        if not tokenize:
+            return text
+        found = self.backend_tokenizer.encode(text, add_special_tokens=False)
+        mask = {"assistant_masks": _inside(found.offsets, spans)} if return_assistant_tokens_mask else {}
+        return {"input_ids": found.ids, **mask} if return_dict else found.ids
 
     def _special_id(self, role: str) -> int | None:
         token = self.special_tokens.get(role)
         if token is None:
             return None
-        found: int | None = self._backend.token_to_id(token)
+        found: int | None = self.backend_tokenizer.token_to_id(token)
         if found is None:
             raise ArgumentError(f"[Tokenizer] {role}: {token!r} is not in the vocabulary")
         return found
+
+
+def _inside(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
+    """1 for each token of which a part is in one of the spans of a text, else 0; both ascend."""
+    mask = []
+    following = iter([*spans, (sys.maxsize, sys.maxsize)])
+    start, stop = next(following)
+    for begin, end in offsets:
+        while stop <= begin:
+            start, stop = next(following)
+        mask.append(int(end > start))
+    return mask
 
 
 class TextStream:

@@ -13,15 +13,10 @@ import dataclasses
 from typing import Any
 
 from ..._errors import ArgumentError
-from .adafactor import Adafactor
 from .adam import Adam, Adamax, AdamW
-from .adaptive import AdaDelta, Adagrad, RMSprop
-from .base import ArrayOptimizer, LearningRate, Optimizer, State
-from .clip import clip_grad_norm
-from .lion import Lion
-from .multi import MultiOptimizer
-from .muon import Muon
-from .sgd import SGD
+from .adaptive import AdaDelta, Adafactor, Adagrad, RMSprop
+from .base import ArrayOptimizer, LearningRate, MultiOptimizer, Optimizer, State, clip_grad_norm
+from .momentum import SGD, Lion, Muon
 
 __all__ = [
     "BY_NAME",

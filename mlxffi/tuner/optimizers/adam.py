@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from ... import core as mx
 from ...core import Dtype, array
-from .. import _checks
-from .base import ArrayOptimizer, LearningRate, Moments, Rule, epsilon, scalars, zeros
+from .. import checks
+from .base import ArrayOptimizer, LearningRate, Moments, Rule, scalars, zeros
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class _Adam(ArrayOptimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "betas", _checks.pair(self._name, "betas", self.betas, _checks.fraction))
-        _checks.non_negative(self._name, "eps", self.eps)
+        object.__setattr__(self, "betas", checks.pair(self._name, "betas", self.betas, checks.fraction))
+        checks.non_negative(self._name, "eps", self.eps)
 
     def moments(self, parameter: array) -> Moments:
         return zeros(parameter, "m", "v")
@@ -32,7 +32,7 @@ class _Adam(ArrayOptimizer):
 
     def _rule(self, step: array, rate: array, dtype: Dtype, bias_correction: bool) -> Rule:
         beta_1, fresh_1, beta_2, fresh_2 = self._means(dtype)
-        rate, eps = rate.astype(dtype), epsilon(dtype, self.eps)
+        rate, eps = rate.astype(dtype), mx.array(self.eps, dtype)
         scale = None
         if bias_correction:
             rate = (rate / (1 - self.betas[0] ** step)).astype(dtype)
@@ -64,7 +64,7 @@ class Adam(_Adam):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _checks.flag("Adam", "bias_correction", self.bias_correction)
+        checks.flag("Adam", "bias_correction", self.bias_correction)
 
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
         return self._rule(step, rate, dtype, self.bias_correction)
@@ -89,8 +89,8 @@ class AdamW(_Adam):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _checks.non_negative("AdamW", "weight_decay", self.weight_decay)
-        _checks.flag("AdamW", "bias_correction", self.bias_correction)
+        checks.non_negative("AdamW", "weight_decay", self.weight_decay)
+        checks.flag("AdamW", "bias_correction", self.bias_correction)
 
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
         adam = self._rule(step, rate, dtype, self.bias_correction)
@@ -112,7 +112,7 @@ class Adamax(_Adam):
 
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
         beta_1, fresh_1, beta_2, _ = self._means(dtype)
-        rate, eps = rate.astype(dtype), epsilon(dtype, self.eps)
+        rate, eps = rate.astype(dtype), mx.array(self.eps, dtype)
 
         def follow(g: array, w: array, moments: Moments) -> tuple[array, Moments]:
             m = beta_1 * moments["m"] + fresh_1 * g

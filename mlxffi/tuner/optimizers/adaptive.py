@@ -1,13 +1,16 @@
-"""Rates of their own for each element, from the squares of its gradients: Adagrad, RMSprop, AdaDelta."""
+"""Rates of their own for each element, from the squares of its gradients: Adagrad, RMSprop, AdaDelta, Adafactor."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ... import core as mx
+from ..._errors import ArgumentError
 from ...core import Dtype, array
-from .. import _checks
-from .base import ArrayOptimizer, LearningRate, Moments, Rule, epsilon, scalars, zeros
+from .. import checks
+from .base import ArrayOptimizer, LearningRate, Moments, Rule, scalars, zeros
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,13 @@ class Adagrad(ArrayOptimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _checks.positive("Adagrad", "eps", self.eps)
+        checks.positive("Adagrad", "eps", self.eps)
 
     def moments(self, parameter: array) -> Moments:
         return zeros(parameter, "v")
 
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
-        rate, eps = rate.astype(dtype), epsilon(dtype, self.eps)
+        rate, eps = rate.astype(dtype), mx.array(self.eps, dtype)
 
         def follow(g: array, w: array, moments: Moments) -> tuple[array, Moments]:
             v = moments["v"] + mx.square(g)
@@ -59,15 +62,15 @@ class RMSprop(ArrayOptimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _checks.fraction("RMSprop", "alpha", self.alpha)
-        _checks.positive("RMSprop", "eps", self.eps)
+        checks.fraction("RMSprop", "alpha", self.alpha)
+        checks.positive("RMSprop", "eps", self.eps)
 
     def moments(self, parameter: array) -> Moments:
         return zeros(parameter, "v")
 
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
         alpha, fresh = scalars(dtype, self.alpha, 1 - self.alpha)
-        rate, eps = rate.astype(dtype), epsilon(dtype, self.eps)
+        rate, eps = rate.astype(dtype), mx.array(self.eps, dtype)
 
         def follow(g: array, w: array, moments: Moments) -> tuple[array, Moments]:
             v = alpha * moments["v"] + fresh * mx.square(g)
@@ -96,15 +99,15 @@ class AdaDelta(ArrayOptimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _checks.fraction("AdaDelta", "rho", self.rho)
-        _checks.positive("AdaDelta", "eps", self.eps)
+        checks.fraction("AdaDelta", "rho", self.rho)
+        checks.positive("AdaDelta", "eps", self.eps)
 
     def moments(self, parameter: array) -> Moments:
         return zeros(parameter, "v", "u")
 
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
         rho, fresh = scalars(dtype, self.rho, 1 - self.rho)
-        rate, eps = rate.astype(dtype), epsilon(dtype, self.eps)
+        rate, eps = rate.astype(dtype), mx.array(self.eps, dtype)
 
         def follow(g: array, w: array, moments: Moments) -> tuple[array, Moments]:
             v, u = rho * moments["v"] + fresh * mx.square(g), moments["u"]
@@ -112,3 +115,108 @@ class AdaDelta(ArrayOptimizer):
             return w - rate * d, {"v": v, "u": rho * u + fresh * mx.square(d)}
 
         return follow
+
+
+# From a gradient and its moments to the gradient over the root of its mean square, and the moments.
+Scaled: TypeAlias = "Callable[[array, Moments], tuple[array, Moments]]"
+
+
+@dataclass(frozen=True)
+class Adafactor(ArrayOptimizer):
+    """Gradients over the root of their mean square, clipped by their root mean square, times a relative rate.
+
+    The state's `learning_rate` is the rate in use, before it is multiplied with the size of each parameter.
+
+    Args:
+      learning_rate: a number of at least 0, or a schedule; of use only with `relative_step` false, which needs it.
+      eps: (what is added to squared gradients, the least size of a parameter), each at least 0.
+      clip_threshold: above 0, the root mean square from which updates are scaled down.
+      decay_rate: at most 0; the mean of step t keeps 1 - t^decay_rate of the last one.
+      beta_1: at least 0 and below 1, for a mean of the updates too; None for none.
+      weight_decay: at least 0.
+      scale_parameter: whether the rate is multiplied with the root mean square of the parameter.
+      relative_step: whether the rate of step t is min(0.01, 1 / sqrt(t)).
+      warmup_init: whether that begins as 1e-6 t instead of 0.01.
+
+    Source: Shazeer and Stern 2018, Adafactor.
+    """
+
+    learning_rate: LearningRate | None = None
+    eps: tuple[float, float] = (1e-30, 1e-3)
+    clip_threshold: float = 1.0
+    decay_rate: float = -0.8
+    beta_1: float | None = None
+    weight_decay: float = 0.0
+    scale_parameter: bool = True
+    relative_step: bool = True
+    warmup_init: bool = False
+
+    def __post_init__(self) -> None:
+        if self.learning_rate is not None:
+            super().__post_init__()
+        elif not self.relative_step:
+            raise ArgumentError("[Adafactor] learning_rate: expected one with relative_step=False, got None")
+        eps = checks.pair("Adafactor", "eps", self.eps, checks.non_negative)
+        object.__setattr__(self, "eps", eps)
+        checks.positive("Adafactor", "clip_threshold", self.clip_threshold)
+        checks.non_positive("Adafactor", "decay_rate", self.decay_rate)
+        checks.non_negative("Adafactor", "weight_decay", self.weight_decay)
+        if self.beta_1 is not None:
+            checks.fraction("Adafactor", "beta_1", self.beta_1)
+        for name in ("scale_parameter", "relative_step", "warmup_init"):
+            checks.flag("Adafactor", name, getattr(self, name))
+
+    def rate(self, step: array) -> array:
+        if not self.relative_step:
+            return super().rate(step)
+        step = step + 1
+        return mx.minimum(1e-6 * step if self.warmup_init else 1e-2, mx.rsqrt(step))
+
+    def moments(self, parameter: array) -> Moments:
+        means = zeros(parameter, "exp_avg") if self.beta_1 is not None else {}
+        if parameter.ndim < 2:
+            return means | zeros(parameter, "exp_avg_sq")
+        *outer, rows, columns = parameter.shape
+        return means | {
+            "exp_avg_sq_row": mx.zeros([*outer, rows], parameter.dtype),
+            "exp_avg_sq_col": mx.zeros([*outer, columns], parameter.dtype),
+        }
+
+    def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
+        scaled = self._scaled(step, dtype)
+        one, clip, least, beta, fresh, decay = scalars(
+            dtype, 1, self.clip_threshold, self.eps[1], self.beta_1 or 0, 1 - (self.beta_1 or 0), -self.weight_decay
+        )
+        rate = rate.astype(dtype)
+
+        def follow(g: array, w: array, moments: Moments) -> tuple[array, Moments]:
+            update, after = scaled(g, moments)
+            own_rate = mx.maximum(least, _rms(w)) * rate if self.scale_parameter else rate
+            update = own_rate * (update / mx.maximum(one, _rms(update) / clip))
+            if self.beta_1 is not None:
+                update = after["exp_avg"] = beta * moments["exp_avg"] + fresh * update
+            return (w + w * (decay * own_rate) if self.weight_decay else w) - update, after
+
+        return follow
+
+    def _scaled(self, step: array, dtype: Dtype) -> Scaled:
+        kept = 1 - (step**self.decay_rate).astype(dtype)
+        fresh, eps = 1 - kept, mx.array(self.eps[0], dtype)
+
+        def scaled(g: array, moments: Moments) -> tuple[array, Moments]:
+            squares = mx.square(g) + eps
+            if g.ndim < 2:
+                mean = kept * moments["exp_avg_sq"] + fresh * squares
+                return mx.rsqrt(mean) * g, {"exp_avg_sq": mean}
+            rows = kept * moments["exp_avg_sq_row"] + fresh * mx.mean(squares, axis=-1)
+            columns = kept * moments["exp_avg_sq_col"] + fresh * mx.mean(squares, axis=-2)
+            by_row = mx.rsqrt(rows / mx.mean(rows, axis=-1, keepdims=True))
+            factors = mx.expand_dims(by_row, -1) * mx.expand_dims(mx.rsqrt(columns), -2)
+            return factors * g, {"exp_avg_sq_row": rows, "exp_avg_sq_col": columns}
+
+        return scaled
+
+
+def _rms(values: array) -> array:
+    """The root of the mean square."""
+    return mx.sqrt(mx.mean(mx.square(values)))

@@ -6,22 +6,23 @@
     state = {"step": uint64 [], "learning_rate": float32 [], "<moment>": a tree like params, ...}
 
 All arithmetic is in the parameter's dtype, as in mlx.optimizers: parameters and moments keep it, and the scalars of a
-formula are rounded to it. They are made once for each dtype of a step, not for each array.
+formula are rounded to it. They are made once for each dtype of a step, not for each array. Parameters of float16 are
+another matter: squares of gradients leave its range at both ends, so moments and arithmetic are float32 for them.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ... import core as mx
 from ..._errors import ArgumentError
 from ...core import Dtype, array
-from .. import _checks, _trees
-from .._trees import Tree
+from .. import checks
 from ..schedules import Schedule
+from ..trees import Tree, differences, flatten, kind, kinds, map_paths, paths, refilled, tree_map
 
 LearningRate: TypeAlias = "float | Schedule"
 State: TypeAlias = "dict[str, Any]"
@@ -29,9 +30,6 @@ State: TypeAlias = "dict[str, Any]"
 # The moments of one parameter by name, and the step of one parameter: (gradient, parameter, moments) -> both anew.
 Moments: TypeAlias = "dict[str, array]"
 Rule: TypeAlias = "Callable[[array, array, Moments], tuple[array, Moments]]"
-
-# The smallest number above 0 that float16 holds; an eps that it rounded to 0 would let 0 / 0 be.
-FLOAT16_SMALLEST = 2.0**-24
 
 
 class Optimizer(ABC):
@@ -69,7 +67,7 @@ class Optimizer(ABC):
         """
 
     def load_state(self, arrays: Mapping[str, array], params: Tree) -> State:
-        """The state whose `_trees.flatten` was written to a file.
+        """The state whose `flatten` was written to a file.
 
         Args:
           arrays: by path, such as `m.layers.0.weight`.
@@ -80,11 +78,11 @@ class Optimizer(ABC):
             names all that are.
         """
         fresh = self.init(params)
-        wanted = _trees.flatten(fresh)
-        wrong = _trees.differences(_trees.kinds(arrays), _trees.kinds(wanted))
+        wanted = flatten(fresh)
+        wrong = differences(kinds(arrays), kinds(wanted))
         if wrong:
             raise ArgumentError(f"[{self._name}.load_state] the arrays are not this state: {'; '.join(wrong)}")
-        return {name: _trees.map_paths(lambda path, _: arrays[path], tree, start=name) for name, tree in fresh.items()}
+        return {name: map_paths(lambda path, _: arrays[path], tree, start=name) for name, tree in fresh.items()}
 
     @property
     def _name(self) -> str:
@@ -102,7 +100,7 @@ class ArrayOptimizer(Optimizer):
 
     def __post_init__(self) -> None:
         if not callable(self.learning_rate):
-            _checks.non_negative(self._name, "learning_rate", self.learning_rate)
+            checks.non_negative(self._name, "learning_rate", self.learning_rate)
 
     @abstractmethod
     def moments(self, parameter: array) -> Moments:
@@ -115,7 +113,7 @@ class ArrayOptimizer(Optimizer):
         Args:
           step: uint64 [], counted from 1.
           rate: float32 [].
-          dtype: of the gradient, the parameter and its moments.
+          dtype: of the gradient, the parameter and its moments, as the rule gets them; never float16.
         """
 
     def rate(self, step: array) -> array:
@@ -123,29 +121,29 @@ class ArrayOptimizer(Optimizer):
         rate = self.learning_rate
         found = rate(step) if callable(rate) else rate
         if not isinstance(found, array):
-            return mx.array(_checks.finite(self._name, "learning_rate", found), mx.float32)
+            return mx.array(checks.finite(self._name, "learning_rate", found), mx.float32)
         if found.ndim:
             shape = list(found.shape)
             raise ArgumentError(f"[{self._name}] learning_rate: expected a schedule that gives one number, got {shape}")
         return found.astype(mx.float32)
 
     def init(self, params: Tree) -> State:
-        by_path = {path: self._fresh(path, parameter) for path, parameter in _trees.paths(params)}
+        by_path = {path: self._fresh(path, parameter) for path, parameter in paths(params)}
         names = dict.fromkeys(name for moments in by_path.values() for name in moments)
         step = mx.array(0, mx.uint64)
         return {"step": step, "learning_rate": self.rate(step)} | {
-            name: _trees.map_paths(lambda path, _, name=name: by_path[path].get(name), params) for name in names
+            name: map_paths(lambda path, _, name=name: by_path[path].get(name), params) for name in names
         }
 
     def update(self, grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
-        arrays = _trees.flatten(params)
+        arrays = flatten(params)
         gradients = gradients_of(self._name, grads, arrays)
         require_state(self._name, state, *SCALARS)
-        moments = {name: _trees.flatten(tree) for name, tree in state.items() if name not in SCALARS}
+        moments = {name: flatten(tree) for name, tree in state.items() if name not in SCALARS}
         step, rate = state["step"] + 1, self.rate(state["step"])
         self._follow(gradients, step, rate, arrays, moments)
-        trees = {name: _trees.refilled(state[name], found) for name, found in moments.items()}
-        return _trees.refilled(params, arrays), {"step": step, "learning_rate": rate, **trees}
+        trees = {name: refilled(state[name], found) for name, found in moments.items()}
+        return refilled(params, arrays), {"step": step, "learning_rate": rate, **trees}
 
     def _follow(
         self,
@@ -158,23 +156,30 @@ class ArrayOptimizer(Optimizer):
         """Put the new parameters and moments in the places of those by path."""
         rules: dict[Dtype, Rule] = {}
         for path, gradient in gradients.items():
-            dtype = arrays[path].dtype
+            dtype = working_dtype(arrays[path])
             if dtype not in rules:
                 rules[dtype] = self.rule(step, rate, dtype)
             found = {name: of[path] for name, of in moments.items() if path in of}
             try:
-                arrays[path], after = rules[dtype](gradient.astype(dtype), arrays[path], found)
+                made, after = rules[dtype](gradient.astype(dtype), arrays[path].astype(dtype), found)
             except KeyError as missing:
                 lost = f"{missing.args[0]}.{path}"
                 raise ArgumentError(f"[{self._name}.update] state: expected {lost}, got none") from None
+            arrays[path] = made.astype(arrays[path].dtype)
             for name, value in after.items():
                 moments[name][path] = value
 
     def _fresh(self, path: str, parameter: array) -> Moments:
         if not mx.issubdtype(parameter.dtype, mx.floating):
-            kind = _trees.kind(parameter)
-            raise ArgumentError(f"[{self._name}.init] {path}: expected a floating-point parameter, got {kind}")
-        return self.moments(parameter)
+            raise ArgumentError(
+                f"[{self._name}.init] {path}: expected a floating-point parameter, got {kind(parameter)}"
+            )
+        return self.moments(parameter.astype(working_dtype(parameter)))
+
+
+def working_dtype(parameter: array) -> Dtype:
+    """The dtype of a parameter's moments and of all arithmetic with it."""
+    return mx.float32 if parameter.dtype == mx.float16 else parameter.dtype
 
 
 SCALARS = ("step", "learning_rate")
@@ -225,11 +230,92 @@ def scalars(dtype: Dtype, *values: float) -> list[array]:
     return [mx.array(value, dtype) for value in values]
 
 
-def epsilon(dtype: Dtype, value: float) -> array:
-    """A number that keeps a denominator above 0, as an array of a dtype: what is above 0 stays so."""
-    return mx.array(max(value, FLOAT16_SMALLEST) if value and dtype == mx.float16 else value, dtype)
-
-
 def zeros(parameter: array, *names: str) -> Moments:
     """Moments that are 0, of the shape and dtype of a parameter."""
     return {name: mx.zeros_like(parameter) for name in names}
+
+
+# --- gradients of bounded size ---
+
+
+def clip_grad_norm(grads: Tree, max_norm: float) -> tuple[Tree, array]:
+    """Gradients scaled down, all by one factor, so that their common norm is at most `max_norm`.
+
+    Squares are added in float32 whatever the gradients' dtypes, in the tree's order.
+
+    Args:
+      grads: a tree of arrays, each of which keeps its dtype.
+      max_norm: at least 0.
+
+    Returns:
+      (grads, norm): the norm, float32 [], is the one before.
+    """
+    checks.non_negative("clip_grad_norm", "max_norm", max_norm)
+    squares = [mx.sum(mx.square(gradient.astype(mx.float32))) for _, gradient in paths(grads)]
+    norm = mx.sqrt(sum(squares, mx.array(0.0)))
+    factor = mx.minimum(max_norm / (norm + 1e-6), 1.0)
+    return tree_map(lambda gradient: (gradient * factor).astype(gradient.dtype), grads), norm
+
+
+# --- several optimizers ---
+
+
+Filter: TypeAlias = "Callable[[str, array], bool]"
+
+
+@dataclass(frozen=True)
+class MultiOptimizer(Optimizer):
+    """Each parameter follows the first optimizer whose filter wants it, or the last one.
+
+    Its state has the `step` and the `learning_rate` of the first optimizer, and the states of all as `states`.
+
+    Args:
+      optimizers: at least one.
+      filters: for each optimizer but the last, whether it is for a parameter, from its path and the parameter itself.
+        What a filter says must not depend on the parameter's values, which change.
+    """
+
+    optimizers: Sequence[Optimizer]
+    filters: Sequence[Filter] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("optimizers", "filters"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not self.optimizers or len(self.filters) != len(self.optimizers) - 1:
+            found = f"got {len(self.filters)} filters for {len(self.optimizers)} optimizers"
+            raise ArgumentError(f"[MultiOptimizer] filters: expected one fewer than there are optimizers, {found}")
+
+    def init(self, params: Tree) -> State:
+        parts = self._parts(flatten(params))
+        return _state([optimizer.init(part) for optimizer, part in zip(self.optimizers, parts, strict=True)])
+
+    def update(self, grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
+        arrays = flatten(params)
+        gradients = gradients_of("MultiOptimizer", grads, arrays)
+        states = []
+        for optimizer, old, part in zip(self.optimizers, self._states(state), self._parts(arrays), strict=True):
+            own = {path: gradients[path] for path in part if path in gradients}
+            updated, new = optimizer.update(own, old, part)
+            arrays.update(updated)
+            states.append(new)
+        return refilled(params, arrays), _state(states)
+
+    def _states(self, state: State) -> list[State]:
+        require_state("MultiOptimizer", state, "states")
+        states: list[State] = state["states"]
+        if len(states) != len(self.optimizers):
+            wanted = f"the states of {len(self.optimizers)} optimizers, got {len(states)}"
+            raise ArgumentError(f"[MultiOptimizer.update] state.states: expected {wanted}")
+        return states
+
+    def _parts(self, arrays: dict[str, array]) -> list[dict[str, array]]:
+        """What each optimizer is for, by path: such dicts are trees with the same paths."""
+        parts: list[dict[str, array]] = [{} for _ in self.optimizers]
+        for path, parameter in arrays.items():
+            wanted = (place for place, wants in enumerate(self.filters) if wants(path, parameter))
+            parts[next(wanted, -1)][path] = parameter
+        return parts
+
+
+def _state(states: list[State]) -> State:
+    return {"step": states[0]["step"], "learning_rate": states[0]["learning_rate"], "states": states}

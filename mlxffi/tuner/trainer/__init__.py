@@ -1,13 +1,11 @@
 """Training: arguments, the compiled step, the loop around it, evaluation, checkpoints, and reports."""
 
 from .args import TrainingArgs
-from .callbacks import Callback, Stop
-from .checkpoint import STATE_FILE
+from .callbacks import Callback, SaveReport, StartReport, StepReport, Stop, TrainReport, TrainResult, ValReport
+from .checkpoint import ADAPTER_FILE, BEST_FILE, STATE_FILE, write_parameters
 from .data import FixedBatches, Source
-from .evaluation import evaluate
 from .loop import train
-from .reports import SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport
-from .saving import ADAPTER_FILE, BEST_FILE, write_parameters
+from .step import evaluate
 
 __all__ = [
     "ADAPTER_FILE",

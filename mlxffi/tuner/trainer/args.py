@@ -28,7 +28,7 @@ class TrainingArgs:
 
     batch_size: int = _argument(4, "records in a batch, in all processes together", least=1)
     iters: int = _argument(100, "iterations: batches to train on", least=1)
-    val_batches: int = _argument(25, "batches of the validation set to evaluate; -1 for all", least=-1)
+    val_batches: int = _argument(25, "batches of the validation set to evaluate; -1 for all, 0 for none", least=-1)
     steps_per_report: int = _argument(10, "iterations between reports of the loss", least=1)
     steps_per_eval: int = _argument(200, "iterations between validations", least=1)
     steps_per_save: int = _argument(100, "iterations between saves", least=1)
@@ -51,8 +51,6 @@ class TrainingArgs:
     def __post_init__(self) -> None:
         for entry in self.__dataclass_fields__.values():
             _require(entry.name, getattr(self, entry.name), str(entry.type), entry.metadata)
-        if self.val_batches == 0:
-            raise ArgumentError("val_batches: expected at least 1, or -1 for all, got 0")
 
 
 def _require(name: str, value: Any, kind: str, limits: Any) -> None:

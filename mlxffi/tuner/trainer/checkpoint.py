@@ -1,25 +1,27 @@
-"""The state of a run in one file, whole or not there, from which the run goes on exactly.
+"""What a run leaves in its folder: parameters, and its state in one file, whole or not there, from which it goes on.
 
-It holds the parameters, the optimizer's state, the keys of dropout, a window of gradients that is still open, and, as
-JSON among the metadata, the progress and the position in the data. With several processes it holds the sums over them.
+The state holds the parameters, the optimizer's state, the keys of dropout, a window of gradients that is still open,
+and, as JSON among the metadata, the progress and the position in the data. With several processes it holds the sums
+over them.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ... import core as mx
 from ..._errors import ArgumentError, Error
-from .. import _files
-from .._trees import differences, flatten, kind, kinds, map_paths
 from ..distributed import World
+from ..files import PathLike, write_arrays
+from ..lora import Adapter, save_adapter
+from ..models.functional import Tunable
+from ..trees import Tree, differences, flatten, kind, kinds, map_paths
 from .args import TrainingArgs
-from .progress import Progress
 from .step import State, Window
 
 STATE_FILE = "training_state.safetensors"
@@ -27,6 +29,59 @@ FORMAT = {"format": "mlxffi.training", "version": "1"}
 
 # A run that goes on under others of these would be another run; the batches look after theirs.
 SAME = ("grad_accumulation_steps",)
+
+
+TYPES: dict[str, Any] = {
+    "int": int,
+    "float": float,
+    "float | None": (float, type(None)),
+    "int | None": (int, type(None)),
+}
+
+
+@dataclass
+class Progress:
+    """How far a run is, and what it will report next.
+
+    Args:
+      iteration: iterations done.
+      trained_tokens: targets up to the last report, in all processes.
+      loss, targets: sums since the last report, in this process.
+      batches, skipped: iterations, and updates left out, since the last report.
+      seconds: spent on iterations since the last report.
+      grad_norm: of the last update.
+      val_loss: of the last validation.
+      best_val_loss, best_iteration: of the best one.
+      worse: validations since the best one.
+    """
+
+    iteration: int = 0
+    trained_tokens: int = 0
+    loss: float = 0.0
+    targets: float = 0.0
+    batches: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    grad_norm: float = 0.0
+    val_loss: float | None = None
+    best_val_loss: float | None = None
+    best_iteration: int | None = None
+    worse: int = 0
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Progress:
+        """The progress of which `values` has the fields.
+
+        Raises:
+          ValueError: a field is missing, unknown, or of another type; the message names it.
+        """
+        types = {field.name: str(field.type) for field in fields(cls)}
+        for name in sorted(types.keys() ^ values.keys()):
+            raise ArgumentError(f"progress.{name}: {'expected a number, got none' if name in types else 'unknown'}")
+        for name, wanted in types.items():
+            if not isinstance(values[name], TYPES[wanted]) or isinstance(values[name], bool):
+                raise ArgumentError(f"progress.{name}: expected {wanted}, got {values[name]!r}")
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -47,12 +102,12 @@ class Checkpoint:
 # --- writing ---
 
 
-def write_checkpoint(path: _files.PathLike, checkpoint: Checkpoint, args: TrainingArgs, world: World) -> None:
+def write_checkpoint(path: PathLike, checkpoint: Checkpoint, args: TrainingArgs, world: World) -> None:
     """Write the state of a run; all processes call this, and one writes."""
     arrays, progress = _gathered(checkpoint, world)
     if world.is_writer:
         about = {"progress": asdict(progress), "position": checkpoint.position, "args": asdict(args)}
-        _files.write_arrays(path, arrays, {**FORMAT, **{name: json.dumps(item) for name, item in about.items()}})
+        write_arrays(path, arrays, {**FORMAT, **{name: json.dumps(item) for name, item in about.items()}})
 
 
 def _gathered(checkpoint: Checkpoint, world: World) -> tuple[dict[str, mx.array], Progress]:
@@ -79,7 +134,7 @@ def _prefixed(name: str, arrays: Mapping[str, mx.array]) -> dict[str, mx.array]:
 # --- reading ---
 
 
-def read_checkpoint(path: _files.PathLike, fresh: State, args: TrainingArgs, world: World) -> Checkpoint:
+def read_checkpoint(path: PathLike, fresh: State, args: TrainingArgs, world: World) -> Checkpoint:
     """The state of a run.
 
     Args:
@@ -107,7 +162,7 @@ def read_checkpoint(path: _files.PathLike, fresh: State, args: TrainingArgs, wor
     return Checkpoint(state, progress, about["position"])
 
 
-def _read(path: _files.PathLike) -> tuple[dict[str, mx.array], dict[str, Any]]:
+def _read(path: PathLike) -> tuple[dict[str, mx.array], dict[str, Any]]:
     """The arrays of a file and its metadata."""
     name = os.fspath(path)
     if not Path(name).is_file():
@@ -173,3 +228,66 @@ def _state(fresh: State, arrays: Mapping[str, mx.array], key: mx.array, world: W
         key,
         window,
     )
+
+
+# --- the files that a run leaves in its folder ---
+
+
+ADAPTER_FILE = "adapters.safetensors"
+BEST_FILE = "best_adapters.safetensors"
+
+# Writes trained parameters to a file.
+Writer: TypeAlias = Callable[[Path, Tree], None]
+
+
+def write_parameters(path: Path, trained: Tree) -> None:
+    """Write trained parameters by path, as a safetensors file."""
+    write_arrays(path, flatten(trained), {"format": "mlx"})
+
+
+def writer_for(model: Tunable) -> Writer:
+    """What writes a model's trained parameters: an adapter as one, with its adapter_config.json."""
+    adapter = getattr(model, "adapter", None)
+    if not isinstance(adapter, Adapter):
+        return write_parameters
+    config = adapter.config
+    return lambda path, trained: save_adapter(path.parent, Adapter(trained, config), name=path.name)
+
+
+class Saver:
+    """Writes what is to be kept, once for each iteration; nothing without a folder."""
+
+    def __init__(self, folder: Path | None, args: TrainingArgs, world: World, write: Writer):
+        self._folder, self._args, self._world, self._write = folder, args, world, write
+        # For which iterations the files are.
+        self._state_of = self._parameters_of = -1
+
+    def is_done(self, iteration: int) -> None:
+        """Take the files of an iteration as written."""
+        self._state_of = self._parameters_of = iteration
+
+    def forget_parameters(self) -> None:
+        """Take parameters as not written: those of this iteration have changed."""
+        self._parameters_of = -1
+
+    def state(self, checkpoint: Checkpoint) -> None:
+        """Write the state of the run. All processes call this."""
+        iteration = checkpoint.progress.iteration
+        if self._folder is not None and self._state_of != iteration:
+            write_checkpoint(self._folder / STATE_FILE, checkpoint, self._args, self._world)
+            self._state_of = iteration
+
+    def parameters(self, iteration: int, trained: Tree) -> tuple[Path, ...]:
+        """Write the parameters under their name and under the iteration's number; which files were written."""
+        if self._folder is None or self._parameters_of == iteration or not self._world.is_writer:
+            return ()
+        files = self._folder / ADAPTER_FILE, self._folder / f"{iteration:07d}_{ADAPTER_FILE}"
+        for file in files:
+            self._write(file, trained)
+        self._parameters_of = iteration
+        return files
+
+    def best(self, trained: Tree) -> None:
+        """Write the parameters of the best validation."""
+        if self._folder is not None and self._world.is_writer:
+            self._write(self._folder / BEST_FILE, trained)

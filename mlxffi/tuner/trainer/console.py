@@ -6,8 +6,7 @@ import importlib.util
 import sys
 from typing import Any, TextIO
 
-from .callbacks import Callback
-from .reports import SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport
+from .callbacks import Callback, SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport
 
 # Columns and their widths.
 COLUMNS = {"iter": 7, "train loss": 11, "val loss": 10, "tokens/s": 10, "lr": 10, "grad norm": 10, "peak GB": 8}

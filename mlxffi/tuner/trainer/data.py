@@ -7,9 +7,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..._errors import ArgumentError
 from ..datasets.batches import Examples, iterate_batches
-from ..datasets.caching import CacheDataset
 from ..datasets.examples import Batch
-from ..datasets.kinds import Dataset
+from ..datasets.kinds import CacheDataset, Dataset
 from ..distributed import World
 from .args import TrainingArgs
 
@@ -75,10 +74,18 @@ class Data:
         validated.
       args: how batches are made.
       world: the processes that share each batch.
+      vocab_size: of the model, None where it is unknown.
     """
 
-    def __init__(self, train_set: TrainSet, valid_set: ValidSet | None, args: TrainingArgs, world: World):
-        self._args, self._world = args, world
+    def __init__(
+        self,
+        train_set: TrainSet,
+        valid_set: ValidSet | None,
+        args: TrainingArgs,
+        world: World,
+        vocab_size: int | None = None,
+    ):
+        self._args, self._world, self._vocab_size = args, world, vocab_size
         self._source = self._train_source(train_set)
         # Records are tokenized once, not for each validation.
         self._valid_set: Any = CacheDataset(valid_set) if isinstance(valid_set, Dataset) else valid_set
@@ -98,7 +105,7 @@ class Data:
     @property
     def validates(self) -> bool:
         """Whether there is something to validate on."""
-        return self._valid_set is not None and len(self._valid_set) > 0
+        return self._args.val_batches != 0 and self._valid_set is not None and len(self._valid_set) > 0
 
     def validation(self) -> Iterable[Batch]:
         """The batches of a validation: the same in the same order each time, the last with what is left."""
@@ -121,6 +128,7 @@ class Data:
             rank=world.rank,
             world=world.size,
             pack=args.pack,
+            vocab_size=self._vocab_size,
         )
 
 

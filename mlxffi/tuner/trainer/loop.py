@@ -5,26 +5,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ... import core as mx
 from ..._errors import ArgumentError, OperationError
-from .. import _files
-from .._trees import flatten
 from ..distributed import World
+from ..files import PathLike, locked
 from ..losses import default_loss
-from ..models.tunable import Tunable
+from ..models.functional import Tunable
+from ..trees import flatten
 from .args import TrainingArgs
-from .callbacks import Callback, tell
-from .checkpoint import STATE_FILE, Checkpoint, read_checkpoint
+from .callbacks import Callback, SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport, tell
+from .checkpoint import STATE_FILE, Checkpoint, Progress, Saver, Writer, read_checkpoint, writer_for
 from .data import Data, TrainSet, ValidSet
-from .evaluation import mean_loss
-from .memory import keep_cache_below, wired_memory
-from .progress import Progress
-from .reports import SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport
-from .saving import Saver, Writer, writer_for
-from .step import Loss, Metrics, Optimizer, initial_state, make_apply, make_score, make_step
+from .step import Loss, Metrics, Optimizer, initial_state, make_apply, make_score, make_step, mean_loss
 
 
 def train(
@@ -35,7 +30,7 @@ def train(
     args: TrainingArgs = TrainingArgs(),  # noqa: B008 - frozen
     *,
     loss: Loss = default_loss,
-    folder: _files.PathLike | None = None,
+    folder: PathLike | None = None,
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
     write: Writer | None = None,
@@ -60,15 +55,17 @@ def train(
       FileNotFoundError: there is no state to resume from.
       ValueError: it is the state of another run, or there are too few examples for a batch.
       RuntimeError: an update was not finite, and was left out, and `args.nan_guard` is "raise"; or no batch since the
-        last report had a target.
+        last report had a finite loss, or none at all a target; or another run writes into the folder.
     """
     if resume and folder is None:
         raise ArgumentError("resume: expected a folder with the state of a run, got none")
     world = World()
     saver = Saver(None if folder is None else Path(folder), args, world, write or writer_for(model))
-    run = _Run(model, optimizer, Data(train_set, valid_set, args, world), args, world, loss, saver, callbacks)
+    data = Data(train_set, valid_set, args, world, getattr(model, "vocab_size", None))
+    run = _Run(model, optimizer, data, args, world, loss, saver, callbacks)
+    lock = locked(folder) if folder is not None and world.is_writer else nullcontext()
     try:
-        with wired_memory():
+        with lock, wired_memory():
             run.begin(Path(folder) / STATE_FILE if folder is not None and resume else None)
             run.iterate()
             return run.end()
@@ -104,6 +101,8 @@ class _Run:
         # The last step, if its metrics have not been read yet: iteration, metrics, whether it ended a window.
         self._pending: tuple[int, mx.array, bool] | None = None
         self._validated = -1
+        # Whether a loss since the last report was not finite.
+        self._not_finite = False
 
     # --- the parts of a run ---
 
@@ -194,6 +193,7 @@ class _Run:
         if is_finite:
             progress.loss += metrics.loss
             progress.targets += metrics.targets
+        self._not_finite |= not is_finite
         if due:
             progress.grad_norm = metrics.norm
             progress.skipped += not metrics.applied
@@ -219,12 +219,14 @@ class _Run:
         self._catch_up()
         progress = self._progress
         loss, targets = self._world.totals([progress.loss, progress.targets])
-        if not targets:
+        is_last = self._stop is not None or progress.iteration >= self._args.iters
+        if not targets and (self._world.any(self._not_finite) or (is_last and not progress.trained_tokens)):
             raise _nothing_learned(progress)
+        self._not_finite = False
         progress.trained_tokens += round(targets)
         report = TrainReport(
             iteration=progress.iteration,
-            train_loss=loss / targets,
+            train_loss=loss / targets if targets else math.nan,
             learning_rate=float(self._state.optimizer["learning_rate"].item()),
             grad_norm=progress.grad_norm,
             iterations_per_second=progress.batches / progress.seconds,
@@ -247,10 +249,11 @@ class _Run:
         found = mean_loss(self._score, self._state.trained, batches, self._args.val_batches, self._world)
         seconds = time.perf_counter() - start
         progress.val_loss, self._validated = found, progress.iteration
-        is_best = self._judge(found)
+        is_best = found is not None and self._judge(found)
         if is_best:
             self._saver.best(self._state.trained)
-        self._tell("on_val_report", ValReport(progress.iteration, found, seconds, is_best))
+        val_loss = math.nan if found is None else found
+        self._tell("on_val_report", ValReport(progress.iteration, val_loss, seconds, is_best))
         self._agree()
 
     def _judge(self, val_loss: float) -> bool:
@@ -304,3 +307,29 @@ def _nothing_learned(progress: Progress) -> OperationError:
         f"[train] iterations {first} to {progress.iteration}: expected a batch with a target and a finite loss, "
         "got none"
     )
+
+
+# --- limits of memory ---
+
+
+@contextmanager
+def wired_memory() -> Iterator[None]:
+    """On Metal, let as much memory stay resident as the system recommends; afterwards the limit is what it was.
+
+    Elsewhere there is no such limit.
+    """
+    if not mx.metal.is_available():
+        yield
+        return
+    before = mx.set_wired_limit(int(mx.device_info()["max_recommended_working_set_size"]))
+    try:
+        yield
+    finally:
+        mx.synchronize()
+        mx.set_wired_limit(before)
+
+
+def keep_cache_below(threshold: int) -> None:
+    """Give memory that is kept for reuse back where it is more than a number of bytes; 0 stands for no limit."""
+    if 0 < threshold < mx.get_cache_memory():
+        mx.clear_cache()

@@ -1,4 +1,4 @@
-"""metrics.jsonl: what a run told, a line for each report."""
+"""metrics.jsonl, what a run told, a line for each report; and its loss curve as a picture."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..._errors import ArgumentError
-from .. import _files
-from .callbacks import Callback
-from .reports import StartReport, TrainReport, ValReport
+from ..checks import required
+from ..files import PathLike, replaced
+from .callbacks import Callback, StartReport, TrainReport, TrainResult, ValReport
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -26,14 +26,14 @@ class MetricsFile(Callback):
       path: of the file.
     """
 
-    def __init__(self, path: _files.PathLike):
+    def __init__(self, path: PathLike):
         self._path = Path(path)
 
     def on_start(self, report: StartReport) -> None:
         """Keep the lines of the run that goes on; else begin anew."""
         lines = read_metrics(self._path) if report.iteration and self._path.exists() else []
         kept = [_line(item) for item in lines if item["iteration"] <= report.iteration]
-        with _files.replaced(self._path) as beside:
+        with replaced(self._path) as beside:
             beside.write_text("".join(kept), encoding="utf-8")
 
     def on_train_report(self, report: TrainReport) -> None:
@@ -56,7 +56,7 @@ def _line(item: dict[str, Any]) -> str:
     return json.dumps(finite) + "\n"
 
 
-def read_metrics(path: _files.PathLike) -> list[dict[str, Any]]:
+def read_metrics(path: PathLike) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl; a last one that a killed process left unfinished is no line.
 
     Raises:
@@ -67,7 +67,7 @@ def read_metrics(path: _files.PathLike) -> list[dict[str, Any]]:
     return [_item(path, number, line) for number, line in enumerate(text.split("\n")[:-1], 1)]
 
 
-def _item(path: _files.PathLike, number: int, line: str) -> dict[str, Any]:
+def _item(path: PathLike, number: int, line: str) -> dict[str, Any]:
     try:
         item = json.loads(line)
     except (json.JSONDecodeError, RecursionError):
@@ -79,3 +79,74 @@ def _item(path: _files.PathLike, number: int, line: str) -> dict[str, Any]:
     ):
         raise ArgumentError(f"{path}:{number}: expected a report of training or validation, got {line[:80]!r}")
     return item
+
+
+# --- as a picture ---
+
+
+PLOT_FILE = "loss.png"
+
+
+class LossPlot(Callback):
+    """Draws the loss curve after each validation and at the end, from what a `MetricsFile` before it has written.
+
+    Args:
+      metrics: the path of metrics.jsonl.
+      path: of the PNG.
+
+    Raises:
+      ImportError: matplotlib is not installed.
+    """
+
+    def __init__(self, metrics: PathLike, path: PathLike):
+        required("matplotlib.figure", "plot")
+        self._metrics, self._path = Path(metrics), Path(path)
+
+    def on_val_report(self, report: ValReport) -> None:
+        """Draw what there is."""
+        plot_losses(self._metrics, self._path)
+
+    def on_end(self, result: TrainResult) -> None:
+        """Draw the whole run."""
+        plot_losses(self._metrics, self._path)
+
+
+def plot_losses(metrics: PathLike, path: PathLike) -> None:
+    """Draw the losses of training and validation over iterations, as a PNG.
+
+    Args:
+      metrics: the path of a metrics.jsonl.
+      path: of the picture.
+
+    Raises:
+      FileNotFoundError: there is no such metrics.jsonl.
+      ValueError: it has a line that is no report, or nothing to draw.
+      ImportError: matplotlib is not installed.
+    """
+    lines = read_metrics(metrics)
+    curves = {"training": _curve(lines, "train", "train_loss"), "validation": _curve(lines, "val", "val_loss")}
+    if not any(curve for curve in curves.values()):
+        raise ArgumentError(f"{metrics}: expected reports with losses, got none")
+    figure = required("matplotlib.figure", "plot").Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, curve in curves.items():
+        if curve:
+            axes.plot(*zip(*curve, strict=True), label=name, marker="o" if name == "validation" else None)
+    _mark_best(axes, curves["validation"])
+    axes.set(xlabel="iteration", ylabel="loss in nats per token", title="Loss")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with replaced(path) as beside:
+        figure.savefig(beside, format="png", dpi=120)
+
+
+def _curve(lines: list[dict[str, Any]], event: str, field: str) -> list[tuple[int, float]]:
+    return [
+        (line["iteration"], line[field]) for line in lines if line["event"] == event and line.get(field) is not None
+    ]
+
+
+def _mark_best(axes: Any, curve: list[tuple[int, float]]) -> None:
+    if curve:
+        iteration, loss = min(curve, key=lambda point: point[1])
+        axes.annotate(f"{loss:.3f}", (iteration, loss), textcoords="offset points", xytext=(0, 8), ha="center")

@@ -7,16 +7,19 @@ these were spread over processes. What is not finite makes the update be left ou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import NamedTuple, Protocol, TypeAlias
 
 from ... import core as mx
-from .._trees import Tree, flatten, map_paths, tree_map
+from ..._errors import ArgumentError
 from ..datasets.examples import Batch
 from ..distributed import World
+from ..losses import default_loss
 from ..models.checkpointing import random_numbers_from
-from ..models.tunable import Tunable
-from ..optimizers.clip import clip_grad_norm
+from ..models.functional import Tunable
+from ..optimizers.base import clip_grad_norm, working_dtype
+from ..trees import Tree, flatten, map_paths, tree_map
 from .args import TrainingArgs
 
 # From logits and a batch to the sum of its losses and the number of its targets, each float32 [].
@@ -156,7 +159,7 @@ def _make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply
         gradients, targets = _of_all(state.window, world)
         parameters = flatten(state.trained)
         share = mx.where(targets == 0, 0, 1 / targets)
-        means = {path: (gradients[path] * share).astype(item.dtype) for path, item in parameters.items()}
+        means = {path: (gradients[path] * share).astype(working_dtype(item)) for path, item in parameters.items()}
         means, norm = clip_grad_norm(means, NO_LIMIT if args.max_grad_norm is None else args.max_grad_norm)
         applied = mx.isfinite(norm) & (targets > 0)
         trained, made = optimizer.update(means, state.optimizer, parameters)
@@ -179,3 +182,47 @@ def _of_all(window: Window, world: World) -> Window:
 def _tree_like(tree: Tree, arrays: Gradients) -> Tree:
     """A tree with the arrays of these paths in the places of its own."""
     return map_paths(lambda path, _: arrays[path], tree)
+
+
+# --- evaluation ---
+
+
+def evaluate(
+    model: Tunable, batches: Iterable[Batch], num_batches: int = -1, *, loss: Loss = default_loss, compile: bool = True
+) -> float:
+    """The mean loss per target, in nats.
+
+    Args:
+      model: evaluated with its own parameters, without dropout.
+      batches: this process's, once through.
+      num_batches: how many of them to take; -1 for all.
+      loss: gives sums and counts, as `default_loss` does.
+      compile: trace the model once for each width and run it as one graph.
+
+    Raises:
+      ValueError: there is no batch, or no target in any.
+    """
+    found = mean_loss(make_score(model, loss, compile), model.trainable(), batches, num_batches, World())
+    if found is None:
+        raise ArgumentError("evaluate: expected batches with a target, got none")
+    return found
+
+
+def mean_loss(score: Score, trained: Tree, batches: Iterable[Batch], num_batches: int, world: World) -> float | None:
+    """`evaluate` with a function and parameters, None without a target; its processes wait for each other."""
+    total = count = 0.0
+    running: list[mx.array] = []
+    for batch in islice(batches, None if num_batches < 0 else num_batches):
+        running.append(score(trained, batch))
+        mx.async_eval(running[-1])
+        if len(running) > 1:
+            total, count = _plus(total, count, running.pop(0))
+    for result in running:
+        total, count = _plus(total, count, result)
+    total, count = world.totals([total, count])
+    return total / count if count else None
+
+
+def _plus(total: float, count: float, result: mx.array) -> tuple[float, float]:
+    loss, targets = result.tolist()
+    return total + loss, count + targets

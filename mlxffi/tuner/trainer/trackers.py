@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..._errors import ArgumentError
-from .. import _files
-from .._optional import required
-from .callbacks import Callback
-from .reports import TrainReport, TrainResult, ValReport
+from ..checks import required
+from ..files import PathLike
+from .callbacks import Callback, TrainReport, TrainResult, ValReport
 
 
 def trackers(
-    names: str, folder: _files.PathLike, project: str | None = None, config: Mapping[str, Any] | None = None
+    names: str, folder: PathLike, project: str | None = None, config: Mapping[str, Any] | None = None
 ) -> list[Callback]:
     """Callbacks that report to trackers.
 

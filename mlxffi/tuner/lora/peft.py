@@ -15,10 +15,11 @@ from typing import Any
 
 from ... import core as mx
 from ..._errors import ArgumentError
-from .._trees import flatten
+from ..trees import flatten
 from .adapter import Adapter
+from .beside import Beside
 from .config import LoRAConfig
-from .targets import is_embedding
+from .targets import OUTPUT_LAYER, is_embedding
 
 TENSORS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -34,6 +35,9 @@ PARTS = {
     "lora_magnitude_vector.weight": "m",
 }
 NAME = re.compile(rf"{re.escape(PREFIX)}(.+?)\.({'|'.join(map(re.escape, PARTS))})")
+# What stands beside factors: parameters of the model, biases of second factors, and rows of an embedding.
+WHOLE = re.compile(rf"{re.escape(PREFIX)}(?P<layer>.+?)(\.base_layer)?\.(?P<part>weight|bias)")
+FACTOR_BIAS, TOKENS = ".lora_B.bias", ".token_adapter.trainable_tokens_delta"
 
 READ = {
     "r": "rank",
@@ -69,6 +73,8 @@ BENIGN = {
     "runtime_config",
     "task_type",
 }
+# What says which parameters stand beside the factors, where the tensors say so themselves; and of which types it is.
+BESIDE: dict[str, Any] = {"modules_to_save": list, "lora_bias": bool, "trainable_token_indices": (list, dict)}
 # Ways to begin that leave the base model as it is; others put a part of it into the adapter.
 INITIALISATIONS = ("gaussian", "eva", "orthogonal")
 
@@ -92,6 +98,10 @@ def config(path: Path, settings: Mapping[str, Any], parts: Mapping[str, Any]) ->
         raise ArgumentError("\n  ".join([f"{path}: asks for what is not LoRA or DoRA as we know it:", *refused]))
     given = {ours: settings[name] for name, ours in READ.items() if settings.get(name) not in (None, [], {})}
     options = {"rank": RANK, "alpha": ALPHA, **given}
+    if settings.get("ensure_weight_tying") and isinstance(options.get("target_modules"), list):
+        # An output layer that is the embedding is adapted with that.
+        tied = [path for path in parts if is_embedding(path) or path.rpartition(".")[2] == OUTPUT_LAYER]
+        options["target_modules"] = [*options["target_modules"], *tied]
     if "target_modules" not in options:
         options = {**options, "keys": tuple(parts)}
         options.pop("exclude_modules", None)
@@ -106,24 +116,49 @@ def _understood(name: str, value: Any) -> bool:
     if name == "peft_type":
         return isinstance(value, str) and value.upper() == "LORA"
     if name == "bias":
-        return value in ("none", None)
+        return value in ("none", "all", "lora_only", None)
+    if name in BESIDE:
+        return value is None or isinstance(value, BESIDE[name])
     if name == "init_lora_weights":
         return value is None or isinstance(value, bool) or value in INITIALISATIONS
     return name in READ or name in BENIGN or value is None or value is False or value in ([], {})
 
 
-def parts(arrays: Mapping[str, mx.array]) -> tuple[dict[str, dict[str, mx.array]], list[str]]:
-    """Tensors by our names by the layer's path, turned as ours are; and a line for each that is no part of LoRA."""
+def parts(
+    arrays: Mapping[str, mx.array], settings: Mapping[str, Any]
+) -> tuple[dict[str, dict[str, mx.array]], Beside, list[str]]:
+    """Tensors by our names by the layer's path, turned as ours are; what stands beside; a line for each other.
+
+    Args:
+      arrays: by PEFT's names.
+      settings: the configuration, which says to which tokens rows belong.
+    """
     found: dict[str, dict[str, mx.array]] = {}
-    strays = []
+    beside, strays = Beside({}, {}, {}), []
     for name, array in arrays.items():
-        match = NAME.fullmatch(name)
-        if match is None:
+        if match := NAME.fullmatch(name):
+            part = PARTS[match[2]]
+            found.setdefault(match[1], {})[part] = array if part == "m" else array.T
+        elif name.startswith(PREFIX) and name.endswith(FACTOR_BIAS):
+            beside.biases[name.removeprefix(PREFIX).removesuffix(FACTOR_BIAS)] = array
+        elif name.startswith(PREFIX) and name.endswith(TOKENS):
+            layer = name.removeprefix(PREFIX).removesuffix(TOKENS)
+            beside.tokens[layer] = (_tokens(settings, layer), array)
+        elif match := WHOLE.fullmatch(name):
+            beside.weights[f"{match['layer']}.{match['part']}"] = array
+        else:
             strays.append(f"{name}: not a part of a LoRA adapter")
-            continue
-        part = PARTS[match[2]]
-        found.setdefault(match[1], {})[part] = array if part == "m" else array.T
-    return found, strays
+    return found, beside, strays
+
+
+def _tokens(settings: Mapping[str, Any], layer: str) -> list[int]:
+    """The tokens whose rows of a layer were trained."""
+    stated = settings.get("trainable_token_indices")
+    if isinstance(stated, dict):
+        stated = next((value for name, value in stated.items() if f".{layer}".endswith(f".{name}")), None)
+    if not isinstance(stated, list) or not stated or not all(type(token) is int and token >= 0 for token in stated):
+        raise ArgumentError(f"trainable_token_indices: expected the tokens of {layer}, got {stated!r}")
+    return stated
 
 
 # --- writing ---

@@ -1,7 +1,7 @@
 """Adapter directories of mlx-lm, PEFT and the Go port: found, told apart, and read into one form.
 
 A directory has `adapter_config.json`, whose keys tell who wrote it, and one file of tensors. What is read here is not
-yet checked against a model; `_fit` does that.
+yet checked against a model; `fit` does that.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ... import core as mx
 from ..._errors import ArgumentError, Error
-from .._files import PathLike, read_json
-from . import _peft
-from .config import LoRAConfig
+from ..files import PathLike, read_json
+from . import peft
+from .beside import NOTHING, Beside
+from .config import LoRAConfig, from_mlx_lm
 
 CONFIG = "adapter_config.json"
 TENSORS = "adapters.safetensors"
@@ -26,8 +27,8 @@ MAX_TENSOR_BYTES = 16 << 30
 
 # The names of the file of tensors, each writer's own first.
 NAMES = {
-    "mlx-lm": (TENSORS, "adapter.safetensors", _peft.TENSORS),
-    "peft": (_peft.TENSORS, TENSORS, "adapter.safetensors"),
+    "mlx-lm": (TENSORS, "adapter.safetensors", peft.TENSORS),
+    "peft": (peft.TENSORS, TENSORS, "adapter.safetensors"),
     "go": ("adapter.safetensors", TENSORS),
 }
 PEFT_KEYS = ("peft_type", "r", "lora_alpha", "target_modules")
@@ -47,6 +48,7 @@ class Stored(NamedTuple):
       config: None where the tensors are whole parameters (`fine_tune_type` "full").
       parts: arrays by name (`lora_a`, ...) by the layer's path; whole parameters by name likewise.
       strays: a line for each tensor that is no part of an adapter by its name.
+      beside: what PEFT stores beside factors.
     """
 
     file: Path
@@ -54,6 +56,13 @@ class Stored(NamedTuple):
     config: LoRAConfig | None
     parts: dict[str, dict[str, mx.array]]
     strays: list[str]
+    beside: Beside = NOTHING
+
+    def arrays(self) -> dict[str, mx.array]:
+        """The arrays by their whole names."""
+        return {
+            f"{layer}.{name}".lstrip("."): array for layer, part in self.parts.items() for name, array in part.items()
+        }
 
 
 def read(path: PathLike) -> Stored:
@@ -71,13 +80,13 @@ def read(path: PathLike) -> Stored:
     arrays, metadata = _read_tensors(file)
     _require_same(file, settings, metadata)
     if writer == "peft":
-        parts, strays = _peft.parts(arrays)
-        return Stored(file, writer, _peft.config(folder / CONFIG, settings, parts), parts, strays)
+        parts, beside, strays = peft.parts(arrays, settings)
+        return Stored(file, writer, peft.config(folder / CONFIG, settings, parts), parts, strays, beside)
     grouped = _grouped(arrays)
     if writer == "go":
         parts = {path: _turned(part) for path, part in grouped.items()}
         return Stored(file, writer, _go_config(folder / CONFIG, settings, parts), parts, [])
-    return Stored(file, writer, _mlx_lm_config(folder / CONFIG, settings), grouped, [])
+    return Stored(file, writer, _mlx_lm_config(folder / CONFIG, settings, grouped, "mlxffi" in metadata), grouped, [])
 
 
 # --- files ---
@@ -156,7 +165,9 @@ def _grouped(arrays: Mapping[str, mx.array]) -> dict[str, dict[str, mx.array]]:
 # --- mlx-lm ---
 
 
-def _mlx_lm_config(path: Path, settings: Mapping[str, Any]) -> LoRAConfig | None:
+def _mlx_lm_config(
+    path: Path, settings: Mapping[str, Any], parts: Mapping[str, Any], is_ours: bool
+) -> LoRAConfig | None:
     kind = settings.get("fine_tune_type", "lora")
     if kind == "full":
         return None
@@ -165,12 +176,18 @@ def _mlx_lm_config(path: Path, settings: Mapping[str, Any]) -> LoRAConfig | None
     given = settings.get("lora_parameters", {})
     if not isinstance(given, dict):
         raise ArgumentError(f"{path}: lora_parameters: expected an object, got {given!r}")
+    if given.get("scale") is None and given.get("alpha") is None:
+        raise ArgumentError(f"{path}: lora_parameters: expected a scale, which mlx_lm requires, too; got none")
     names = ("rank", "scale", "alpha", "rslora", "dropout", "keys", "rank_pattern", "alpha_pattern")
     # An empty list of keys, or none, means all.
-    options = {name: given[name] for name in names if given.get(name) not in (None, [])}
-    options["use_dora"] = kind == "dora" or settings.get("use_dora") is True
-    options["num_layers"] = settings.get("num_layers", MLX_LM_NUM_LAYERS)
-    return _configured(path, options)
+    parameters = {name: given[name] for name in names if given.get(name) not in (None, [])}
+    if "keys" not in parameters and not is_ours:
+        # What was meant by all has changed from version to version; the tensors tell.
+        parameters["keys"] = tuple(parts) or None
+    use_dora = kind == "dora" or settings.get("use_dora") is True
+    # There, 0 blocks are all of them.
+    num_layers = settings.get("num_layers", MLX_LM_NUM_LAYERS) or -1
+    return _configured(path, from_mlx_lm, parameters, use_dora=use_dora, num_layers=num_layers)
 
 
 # --- the Go port ---
@@ -181,12 +198,12 @@ def _go_config(path: Path, settings: Mapping[str, Any], parts: Mapping[str, Any]
     inner = {re.sub(r"^(model\.)?layers\.\d+\.", "", layer) for layer in parts}
     rank, alpha = settings.get("rank") or GO_RANK, settings.get("alpha")
     keys = settings.get("lora_layers") or sorted(inner)
-    return _configured(path, {"rank": rank, "keys": keys, "alpha": alpha or GO_ALPHA_BY_RANK * rank})
+    return _configured(path, LoRAConfig, rank=rank, keys=keys, alpha=alpha or GO_ALPHA_BY_RANK * rank)
 
 
-def _configured(path: Path, options: Mapping[str, Any]) -> LoRAConfig:
+def _configured(path: Path, make: Callable[..., LoRAConfig], *given: Any, **options: Any) -> LoRAConfig:
     try:
-        return LoRAConfig(**options)
+        return make(*given, **options)
     except ArgumentError as error:
         raise ArgumentError(f"{path}: {error}") from None
 

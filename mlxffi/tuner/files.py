@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from .. import core as mx
-from .._errors import ArgumentError
+from .._errors import ArgumentError, OperationError
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
@@ -38,6 +39,24 @@ def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: PathLike) -> Iterator[None]:
+    """A folder, made if it is not there, into which nobody else writes until the block or the process ends.
+
+    Raises:
+      RuntimeError: another process, or another block of this one, has it.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise OperationError(f"{os.fspath(folder)}: another run writes into this folder") from None
     finally:
         os.close(descriptor)
 

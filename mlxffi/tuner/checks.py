@@ -1,13 +1,16 @@
-"""Whether the numbers that somebody configures are what they must be: each check gives the value back, or says why not.
+"""What must be so before work begins: numbers in their range, and libraries that only a part of the tuner needs.
 
+Each check gives the value back, or says why not.
 `owner` is the class or function whose argument `name` is.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable
 from numbers import Real
+from types import ModuleType
 from typing import Any
 
 from .._errors import ArgumentError
@@ -63,3 +66,28 @@ def _number(owner: str, name: str, value: Any, wanted: str, accepts: Callable[[f
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not accepts(float(value)):
         raise ArgumentError(f"[{owner}] {name}: expected {wanted}, got {value!r}")
     return float(value)
+
+
+# --- libraries ---
+
+
+class MissingLibraryError(ImportError):
+    """A library of an extra is not installed."""
+
+
+def required(name: str, extra: str) -> ModuleType:
+    """An optional module.
+
+    Args:
+      name: of the module.
+      extra: of mlxffi that brings it.
+
+    Raises:
+      MissingLibraryError: it is not installed; the message has the command that installs it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or name.split(".")[0] != error.name.split(".")[0]:
+            raise
+        raise MissingLibraryError(f"this needs {name}, which is not installed: pip install 'mlxffi[{extra}]'") from None

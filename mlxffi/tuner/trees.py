@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from .._errors import ArgumentError
+from ..core import _trees as core_trees
 from ..core import array
-from ..core._trees import joined, split
 
 Tree: TypeAlias = Any
 
@@ -90,7 +90,14 @@ def merged(tree: Tree, overlay: Tree) -> Tree:
 
 def refilled(tree: Tree, arrays: Mapping[str, array]) -> Tree:
     """A tree with other arrays in the places of its own, which `flatten` gave the same paths in the same order."""
-    return joined(split(tree, []), list(arrays.values()))
+    return taken_apart(tree)[1](list(arrays.values()))
+
+
+def taken_apart(tree: Tree) -> tuple[list[array], Callable[[list[array]], Tree]]:
+    """The arrays of a tree in its order, and what puts others in their places."""
+    arrays: list[array] = []
+    structure = core_trees.split(tree, arrays)
+    return arrays, lambda others: core_trees.joined(structure, others)
 
 
 # --- beside what should be there ---
