@@ -22,6 +22,7 @@ once or many times, nested, and on any thread.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from threading import get_ident
 from types import TracebackType
@@ -159,6 +160,13 @@ def _axes_of(axes: Any) -> int:
     return int(ffi.cast("intptr_t", packed.ctx))
 
 
+def _own_each(*vectors: tuple[Any, int]) -> list[list[Array]]:
+    """The arrays of several vectors, of which either all are owned or none."""
+    parts = [ffi.unpack(handles, count) for handles, count in vectors]
+    arrays = iter(own_arrays([handle for part in parts for handle in part]))
+    return [list(itertools.islice(arrays, len(part))) for part in parts]
+
+
 # --- the trampolines: C enters Python here (step 3) ---
 
 
@@ -170,8 +178,7 @@ def _keep(_: type[BaseException], exception: BaseException, traceback: Traceback
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure(inputs: Any, count: int, key: int) -> int:
     """Call an array function: a list of Arrays in, a list of Arrays out."""
-    own = _handles.own_array
-    arrays = [own(handle) for handle in ffi.unpack(inputs, count)]  # step 4
+    arrays = own_arrays(ffi.unpack(inputs, count))  # step 4
     result = find(key)(arrays)  # step 4
     if _raised:
         _raised.pop(get_ident(), None)  # whatever failed below this function did not stop it
@@ -181,7 +188,7 @@ def python_closure(inputs: Any, count: int, key: int) -> int:
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure_kwargs(inputs: Any, count: int, named: int, key: int) -> int:
     """Call a function over a list of Arrays and a map of named ones, which stays C's."""
-    arrays = own_arrays(inputs, count)
+    arrays = own_arrays(ffi.unpack(inputs, count))
     return _packed(find(key)(arrays, named))
 
 
@@ -190,8 +197,8 @@ def python_closure_custom(
     primals: Any, primals_num: int, cotangents: Any, cotangents_num: int, outputs: Any, outputs_num: int, key: int
 ) -> int:
     """Call a user's reverse-mode rule."""
-    arrays = own_arrays(primals, primals_num)
-    rest = own_arrays(cotangents, cotangents_num), own_arrays(outputs, outputs_num)
+    parts = (primals, primals_num), (cotangents, cotangents_num), (outputs, outputs_num)
+    arrays, *rest = _own_each(*parts)
     return _packed(_gradients_of(find(key)(list(arrays), *rest), arrays), "the vjp rule")
 
 
@@ -200,7 +207,7 @@ def python_closure_custom_jvp(
     primals: Any, primals_num: int, tangents: Any, tangents_num: int, argnums: Any, argnums_num: int, key: int
 ) -> int:
     """Call a user's forward-mode rule."""
-    arrays, directions = own_arrays(primals, primals_num), own_arrays(tangents, tangents_num)
+    arrays, directions = _own_each((primals, primals_num), (tangents, tangents_num))
     return _packed(find(key)(arrays, directions, list(argnums[0:argnums_num])), "the jvp rule")
 
 
@@ -209,7 +216,7 @@ def python_closure_custom_vmap(
     out_axes: Any, inputs: Any, inputs_num: int, in_axes: Any, in_axes_num: int, key: int
 ) -> int:
     """Call a user's vectorisation rule: arrays and their axes in, arrays and their axes out."""
-    arrays = own_arrays(inputs, inputs_num)
+    arrays = own_arrays(ffi.unpack(inputs, inputs_num))
     result = find(key)(arrays, list(in_axes[0:in_axes_num]))
     if not isinstance(result, (list, tuple)) or len(result) != 2:
         raise TypeError(f"the vmap rule must return a pair (outputs, axes), got {type(result).__name__}")

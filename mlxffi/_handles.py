@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from .array import Array
 
-_unpack = ffi.unpack
 HANDLES = ffi.typeof("intptr_t[]")
 # Most vectors are read by one call into a buffer of this size.
 FEW = 8
@@ -49,12 +48,21 @@ def take_arrays(vector: int) -> list[Any]:
     if size > FEW:
         handles = ffi.new(HANDLES, size)
         graph.glue_vector_array_take(handles, size, vector)
-    return [own_array(handle) for handle in _unpack(handles, size)]
+    return own_arrays(ffi.unpack(handles, size))
 
 
-def own_arrays(handles: Any, count: int) -> list[Any]:
-    """Arrays that own the handles at a pointer of C."""
-    return [own_array(handle) for handle in _unpack(handles, count)]
+def own_arrays(handles: list[int]) -> list[Any]:
+    """Arrays that own fresh handles; where one of them is 0 there was an error, which is raised."""
+    if 0 in handles:
+        raise _error_instead_of(handles)
+    return [own_array(handle) for handle in handles]
+
+
+def _error_instead_of(handles: list[int]) -> Exception:
+    error = last_error()
+    for handle in handles:
+        graph.glue_array_free(handle)
+    return error
 
 
 def handles(arrays: Sequence[Array]) -> list[int]:

@@ -58,6 +58,8 @@ def _binary(operation: Callable[..., Array], glue: Callable[[int, int, int], int
             number = number_beside(other, self) if kind in NUMBERS else NOT_HELD
             if number == NOT_HELD:
                 return general(self, other)
+            if not number:
+                raise last_error()
             result = glue(self._h, number, 0)
             graph.glue_array_free(number)
             return _handles.own_array(result)

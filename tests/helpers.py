@@ -24,6 +24,10 @@ from mlxffi import Array
 from mlxffi._ffi import plain_mlxc
 
 # For what rests on the mlxffi_* functions of our libmlxc, where the build is against somebody else's.
+# Where there are reference counts an object dies with its last one; capsules are CPython's.
+CPYTHON = sys.implementation.name == "cpython"
+counts_references = pytest.mark.skipif(not CPYTHON, reason="is about reference counts")
+needs_capsules = pytest.mark.skipif(not CPYTHON, reason="DLPack needs CPython's capsules")
 needs_own_mlxc = pytest.mark.skipif(plain_mlxc, reason="needs the mlxffi_* functions of libmlxc")
 
 # Relative error allowed for values and derivatives of a dtype. MLX computes several functions of float64 (sin, cos,

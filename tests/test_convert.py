@@ -14,7 +14,7 @@ import threading
 import numpy as np
 import pytest
 from exporters import NUMPY, Exporter, message, same, watched
-from helpers import needs_own_mlxc
+from helpers import counts_references, needs_capsules, needs_own_mlxc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as generated
@@ -166,6 +166,7 @@ def test_numpy_arrays_go_in_and_out_unchanged(dtype, order):
     assert same(Array(np.broadcast_to(source[:, :1], source.shape)), np.broadcast_to(source[:, :1], source.shape))
 
 
+@needs_capsules
 @settings(deadline=None)
 @given(
     generated.arrays(
@@ -181,6 +182,7 @@ def test_every_bit_survives(source):
     assert same(Array(Exporter(source)), source)
 
 
+@needs_capsules
 def test_complex128_becomes_complex64():
     source = np.array([[1 + 2j, 1 / 3], [-1j, 1e300]])
     for value in (source, source.T, source.astype(">c16"), Exporter(source), Exporter(source.T)):
@@ -196,6 +198,7 @@ def test_a_dtype_converts_numpy_arrays():
     assert Array(np.array([1.0]), np.float16).dtype.name == "float16"
 
 
+@needs_capsules
 def test_numpy_shares_the_memory_of_an_array_and_cannot_write_to_it():
     array = m.transpose(Array([[1.0, 2, 3], [4, 5, 6]])).eval()
     view = np.asarray(array)
@@ -220,6 +223,7 @@ def test_numpy_may_ask_for_a_dtype_and_forbid_a_copy():
         array.__array__("f8", copy=False)
 
 
+@needs_capsules
 @needs_own_mlxc
 def test_what_numpy_shares_outlives_the_array():
     array = Array([[1.0, 2], [3, 4]])
@@ -306,6 +310,7 @@ def test_the_exporter_of_a_buffer_is_let_go_of_once():
         assert deaths == [1]
 
 
+@counts_references
 def test_a_buffer_that_cannot_be_adopted_is_let_go_of_once():
     source, deaths = watched((4,))
     assert "shape" in message(ValueError, _memory.adopt, source, [-1], dtypes.float32, source)

@@ -6,12 +6,14 @@ import threading
 import numpy as np
 import pytest
 from exporters import NUMPY, Exporter, message, same, watched
-from helpers import needs_own_mlxc
+from helpers import needs_capsules, needs_own_mlxc
 
 import mlxffi as m
 from mlxffi import Array, _dlpack, memory
 from mlxffi import dtype as dtypes
 from mlxffi._ffi import ffi
+
+pytestmark = needs_capsules
 
 
 def views(source):

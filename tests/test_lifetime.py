@@ -8,13 +8,11 @@ import weakref
 from pathlib import Path
 
 import pytest
-from helpers import needs_own_mlxc
+from helpers import counts_references, needs_own_mlxc
 
 import mlxffi as m
 from mlxffi import Array, memory
 
-# What dies with its last reference, and what only the collector finds, is the same for every other Python.
-references = pytest.mark.skipif(sys.implementation.name != "cpython", reason="counts references")
 SOAK = Path(__file__).resolve().parents[1] / "scripts/soak.py"
 
 
@@ -170,7 +168,7 @@ def cycle_of_exception():
 CYCLES = [cycle_of_grad_fn, cycle_of_compiled_function, cycle_of_method, cycle_of_exception]
 
 
-@references
+@counts_references
 @pytest.mark.parametrize("make", CYCLES, ids=lambda make: make.__name__)
 def test_cycles_are_collected(make, baseline):
     make()

@@ -2,6 +2,14 @@
 
 #include <string.h>
 
+/* From here on no other thread gets through this module. CPython stops daemon threads itself, when they want the GIL; PyPy
+ * lets them go on while the process ends. */
+static void glue_stop_others(void) {
+#ifdef PYPY_VERSION
+  hold();
+#endif
+}
+
 /* --- vectors --- */
 
 static intptr_t glue_vector_array_pack(const intptr_t *arrays, size_t arrays_num) {

@@ -6,7 +6,12 @@
 
 #include <pthread.h>
 
-static pthread_mutex_t hold_lock = PTHREAD_MUTEX_INITIALIZER;
+/* Recursive, for glue_stop_others(), below which its own thread goes on. */
+#ifdef PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP
+static pthread_mutex_t hold_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+#else
+static pthread_mutex_t hold_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER;
+#endif
 
 static inline int hold(void) {
   return pthread_mutex_lock(&hold_lock);
