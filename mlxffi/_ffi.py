@@ -40,6 +40,7 @@ plain_mlxc = bool(_loader.build_info().MLXC_PREFIX)
 lib.glue_ignore_errors()
 # From here on no callback enters Python any more.
 atexit.register(lib.glue_stop_callbacks)
+atexit.register(graph.glue_stop_others)
 
 
 # --- errors ---

@@ -77,38 +77,7 @@ NEVER = [
     ("native", {"cffi"}, "python"),
 ]
 
-# What other branches of issue 11 put right, by path: to be emptied as they are merged, and empty at the end.
-PENDING = {
-    path: reason
-    for reason, paths in {
-        "comes with the binding that is cffi alone": "_registry _memory _values _files",
-        "goes with it": "_buffers.py _numpy.py _operators.py _owners.py _printing.py _tracing.py",
-        "knows _native until then": "_closures.py _handles.py _loader.py _process.py memory.py transforms.py",
-        "is ground and stands on _ffi": "_errors.py",
-        "comes with core on _native alone": """
-            _abi core/_array_api core/_binding core/_configuration core/_marshal
-            native/python/configuration native/python/errors native/python/module""",
-        "stands on the binding until then": """
-            core/_about.py core/_arguments.py core/_array.py core/_at.py core/_checks.py core/_compile.py
-            core/_convert.py core/_creation.py core/_custom.py core/_device.py core/_dtype.py core/_evaluation.py
-            core/_export.py core/_indexing.py core/_io.py core/_memory.py core/_methods.py core/_numeric.py
-            core/_numpy.py core/_operators.py core/_printing.py core/_shapes.py core/_transforms.py core/_trees.py
-            core/cuda.py core/distributed.py core/fast.py core/fft.py core/generated/fast.py core/generated/linalg.py
-            core/generated/ops.py core/linalg.py core/metal.py core/random.py""",
-        "stands in a room of _native that is not apart yet": """
-            native/python/convert/exchange.c native/python/convert/from_python.c native/python/convert/from_python.h
-            native/python/convert/scalar_promotion.h native/python/convert/text.c native/python/convert/to_python.c
-            native/python/indexing/selection.h native/python/objects/array.c native/python/objects/device.c
-            native/python/objects/dtype_limits.c native/python/objects/group.c native/python/objects/stream_context.c
-            native/python/ops/operators.c native/cffi/extra.c""",
-        "implements C functions and belongs to abi": "native/kernels/layers.cpp native/kernels/losses.cpp",
-        "is the new name of a file of the tuner": "tuner/checks tuner/files tuner/kernels tuner/trees",
-        "is the old name or goes": """
-            tuner/_checks.py tuner/_files.py tuner/_fused.py tuner/_optional.py tuner/_products.py tuner/_trees.py""",
-        "imports a module of ours by text": "_doctor.py compat.py tuner/cli/engine.py",
-    }.items()
-    for path in paths.split()
-}
+PENDING: dict[str, str] = {}
 
 
 # --- reading ---

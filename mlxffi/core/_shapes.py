@@ -93,7 +93,7 @@ def _row_major(shape: Sequence[int]) -> list[int]:
 
 def split(a: array, /, indices_or_sections: Any, axis: int = 0, *, stream: StreamOrDevice = None) -> list[array]:
     """The parts of `a` along an axis: so many equal ones, or those between indices."""
-    if many(indices_or_sections):
+    if type(indices_or_sections) is not int and many(indices_or_sections):
         return abi.split_sections(a, indices_or_sections, axis, stream)
     return abi.split(a, indices_or_sections, axis, stream)
 

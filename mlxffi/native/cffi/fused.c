@@ -54,7 +54,7 @@ static intptr_t glue_fused_geglu(intptr_t gate, intptr_t up, intptr_t s) {
   return (intptr_t)res.ctx;
 }
 
-static intptr_t glue_fused_cross_entropy(intptr_t logits, intptr_t targets, intptr_t weights, int ignored, bool has_ignored, float smoothing, int reduction, intptr_t s) {
+static intptr_t glue_fused_cross_entropy(intptr_t logits, intptr_t targets, intptr_t weights, int ignored, bool has_ignored, double smoothing, int reduction, intptr_t s) {
   HOLD;
   mlx_array res = {0};
   mlx_optional_int index = {ignored, has_ignored};
@@ -62,14 +62,14 @@ static intptr_t glue_fused_cross_entropy(intptr_t logits, intptr_t targets, intp
   return (intptr_t)res.ctx;
 }
 
-static intptr_t glue_fused_kl_div_loss(intptr_t q, intptr_t p, float temperature, bool teacher_gradient, int reduction, intptr_t s) {
+static intptr_t glue_fused_kl_div_loss(intptr_t q, intptr_t p, double temperature, bool teacher_gradient, int reduction, intptr_t s) {
   HOLD;
   mlx_array res = {0};
   mlxffi_kl_div_loss(&res, ARRAY(q), ARRAY(p), temperature, teacher_gradient, reduction, glue_stream(s));
   return (intptr_t)res.ctx;
 }
 
-static intptr_t glue_fused_js_div_loss(intptr_t q, intptr_t p, float temperature, bool teacher_gradient, int reduction, intptr_t s) {
+static intptr_t glue_fused_js_div_loss(intptr_t q, intptr_t p, double temperature, bool teacher_gradient, int reduction, intptr_t s) {
   HOLD;
   mlx_array res = {0};
   mlxffi_js_div_loss(&res, ARRAY(q), ARRAY(p), temperature, teacher_gradient, reduction, glue_stream(s));

@@ -4,8 +4,8 @@ intptr_t glue_fused_attention(intptr_t q, intptr_t k, intptr_t v, float scale, b
 #ifndef MLXFFI_PLAIN_MLXC
 intptr_t glue_fused_swiglu(intptr_t gate, intptr_t up, intptr_t s);
 intptr_t glue_fused_geglu(intptr_t gate, intptr_t up, intptr_t s);
-intptr_t glue_fused_cross_entropy(intptr_t logits, intptr_t targets, intptr_t weights, int ignored, bool has_ignored, float smoothing, int reduction, intptr_t s);
-intptr_t glue_fused_kl_div_loss(intptr_t q, intptr_t p, float temperature, bool teacher_gradient, int reduction, intptr_t s);
-intptr_t glue_fused_js_div_loss(intptr_t q, intptr_t p, float temperature, bool teacher_gradient, int reduction, intptr_t s);
+intptr_t glue_fused_cross_entropy(intptr_t logits, intptr_t targets, intptr_t weights, int ignored, bool has_ignored, double smoothing, int reduction, intptr_t s);
+intptr_t glue_fused_kl_div_loss(intptr_t q, intptr_t p, double temperature, bool teacher_gradient, int reduction, intptr_t s);
+intptr_t glue_fused_js_div_loss(intptr_t q, intptr_t p, double temperature, bool teacher_gradient, int reduction, intptr_t s);
 intptr_t glue_fused_lora_linear(intptr_t x, intptr_t weight, intptr_t a, intptr_t b, float scale, intptr_t s);
 #endif

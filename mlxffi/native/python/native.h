@@ -1,5 +1,5 @@
-/* What the files of the module mlxffi._native share: arrays as Python objects, trees of them, functions of Python
- * as closures of C, and the calls that take all three. Whatever returns NULL or -1 has set an exception. */
+/* What the rooms of the module mlxffi._native share: errors, arrays and other objects, trees of arrays, and functions of
+ * Python as closures of C. Whatever returns NULL or -1 has set an exception. */
 
 #ifndef MLXFFI_NATIVE_H
 #define MLXFFI_NATIVE_H
@@ -95,7 +95,6 @@ typedef struct {
 } Buffer;
 
 enum {
-  BUFFER_WRITABLE = 0x1,
   BUFFER_FORMAT = 0x4,
   BUFFER_ND = 0x8,
   BUFFER_STRIDES = 0x18,
@@ -165,7 +164,7 @@ bool init_exchange(PyObject *module);
 
 bool init_trees(PyObject *module);
 
-/* --- transforms/transforms.closures.c --- */
+/* --- transforms/closures.c --- */
 
 bool init_closures(PyObject *module);
 
@@ -201,7 +200,7 @@ mlx_closure traced_closure(void);
 void begin_call(void);
 void end_call(void);
 
-/* --- transforms/transforms.callbacks.c --- */
+/* --- transforms/callbacks.c --- */
 
 /* The arrays that a function returned, or its ints. `what` is what errors call that function. */
 bool packed(mlx_vector_array *vector, PyObject *result, const char *what);

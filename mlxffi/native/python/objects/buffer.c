@@ -1,7 +1,7 @@
 /* The memory of arrays for Python: they are computed first, and lend it by the buffer protocol.
  *
- * A view keeps an array of its own over the same memory, so that the object may be closed or get other values
- * meanwhile. Those of mlxffi.core can be written to, as those of mlx.core can; those of mlxffi cannot.
+ * A view keeps an array of its own over the same memory, so that the object may get other values meanwhile. It can be
+ * written to, as those of mlx.core can.
  */
 
 #include "native.h"
@@ -46,8 +46,7 @@ const void *elements_of(mlx_array array) {
   }
 }
 
-/* By the number of the dtype; as mlx.core has them. No other library knows that of bfloat16, so that mlxffi's own arrays
- * refuse: numpy then asks for __array__, which knows what to do. */
+/* By the number of the dtype; as mlx.core has them. */
 static const char *const formats[] = {"?", "B", "H", "I", "Q", "b", "h", "i", "q", "e", "f", "d", "bfloat16", "Zf"};
 
 /* What a view needs for as long as there is one. */
@@ -55,11 +54,6 @@ typedef struct {
   mlx_array array;
   Py_ssize_t numbers[]; /* the shape, and then the strides in bytes */
 } Lent;
-
-/* Arrays of mlxffi.core can. */
-static bool can_be_written(PyObject *self) {
-  return told.array && PyObject_TypeCheck(self, (PyTypeObject *)told.array);
-}
 
 static void give_back(Lent *lent) {
   mlx_array_free(lent->array);
@@ -136,7 +130,6 @@ static void fill(Buffer *view, PyObject *self, Lent *lent, int flags) {
     .obj = self,
     .len = size * itemsize,
     .itemsize = itemsize,
-    .readonly = !can_be_written(self),
     .ndim = ndim,
     .format = flags & BUFFER_FORMAT ? (char *)formats[mlx_array_dtype(array)] : NULL,
     .shape = flags & BUFFER_ND ? lent->numbers : NULL,
@@ -152,12 +145,6 @@ int lend_buffer(PyObject *self, Buffer *view, int flags) {
   if (!array.ctx) {
     raise_empty();
     return -1;
-  }
-  if ((flags & BUFFER_WRITABLE) && !can_be_written(self)) {
-    return refuse("the memory of an Array cannot be written to; use numpy.array, which makes a copy");
-  }
-  if (mlx_array_dtype(array) == MLX_BFLOAT16 && !can_be_written(self)) {
-    return refuse("a memoryview cannot hold bfloat16; use numpy.asarray or DLPack");
   }
   int ndim = (int)mlx_array_ndim(array);
   Py_ssize_t itemsize = (Py_ssize_t)mlx_array_itemsize(array);
