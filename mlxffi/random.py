@@ -381,9 +381,9 @@ def randint(
     stream: Stream | None = None,
 ) -> Array:
     """Draw integers uniformly between `low` (included) and `high` (excluded). Both are broadcast to `shape`, the
-    shape of the result, which has the integer dtype `dtype` (or bool). Bounds that are known and below 2^23 give
-    MLX's numbers, others are drawn from 64 random bits, so that each value may occur; where `high` <= `low` the
-    result is `low`. An empty `key` takes the next one from the calling thread's default generator.
+    shape of the result, which has the integer dtype `dtype` (or bool). Bounds below 2^23 give MLX's numbers, others
+    are drawn from 64 random bits, so that each value may occur; where `high` <= `low` the result is `low`. An empty
+    `key` takes the next one from the calling thread's default generator.
 
     C: mlx_random_randint.
     """

@@ -96,9 +96,11 @@ def test_a_result_that_is_no_list_of_arrays_is_refused(result, tmp_path):
         export_function(tmp_path / "f.mlxfn", lambda inputs: result, [A])
 
 
-def test_an_operation_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(ValueError, match="Unable to serialize primitive"):
-        export_function(tmp_path / "f.mlxfn", m.checkpoint(lambda inputs: [m.exp(inputs[0])]), [A])
+@pytest.mark.parametrize("wrap", [m.checkpoint, lambda f: m.custom_vjp(f, lambda p, c, o: [c[0]])])
+def test_a_function_with_rules_is_written_as_what_it_computes(tmp_path, wrap):
+    function = wrap(lambda inputs: [m.exp(inputs[0])])
+    export_function(tmp_path / "f.mlxfn", function, [A])
+    assert lists(import_function(tmp_path / "f.mlxfn")([A])) == lists(function([A]))
 
 
 def test_a_trace_for_the_same_inputs_is_refused(tmp_path):

@@ -202,9 +202,11 @@ def _scans() -> Iterator[Case]:
 # --- shapes and order ---
 
 
-def _shapes() -> Iterator[Case]:
-    a, b = normal(2, 3, 4), normal(2, 3, 4, seed=1)
-    calls: dict[str, list[Callable[..., Any]]] = {
+Calls = dict[str, list[Callable[..., Any]]]
+
+
+def _moves() -> Calls:
+    return {
         "reshape": [lambda a: mx.reshape(a, (3, 8)), lambda a: mx.reshape(a, (-1,))],
         "transpose": [mx.transpose, lambda a: mx.transpose(a, (1, 2, 0))],
         "swapaxes": [lambda a: mx.swapaxes(a, 0, 2)],
@@ -219,6 +221,11 @@ def _shapes() -> Iterator[Case]:
         "roll": [lambda a: mx.roll(a, 2, 1)],
         "flip": [lambda a: mx.flip(a, 1)],
         "split": [lambda a: mx.split(a, [1], axis=1)[1], lambda a: mx.split(a, 2, axis=2)[0]],
+    }
+
+
+def _selections() -> Calls:
+    return {
         "tril": [mx.tril],
         "triu": [mx.triu],
         "diagonal": [lambda a: mx.diagonal(a, 1, 1, 2)],
@@ -239,7 +246,11 @@ def _shapes() -> Iterator[Case]:
         "unstack": [lambda a: mx.unstack(a, axis=1)[1]],
         "diag": [lambda a: mx.diag(a[0, 0])],
     }
-    for name, forms in calls.items():
+
+
+def _shapes() -> Iterator[Case]:
+    a, b = normal(2, 3, 4), normal(2, 3, 4, seed=1)
+    for name, forms in {**_moves(), **_selections()}.items():
         for call in forms:
             yield Case(name, call, (a,))
     yield Case("pad", lambda a, v: mx.pad(a, ((1, 0), (0, 2)), constant_values=v), (normal(2, 3), normal(seed=1)))

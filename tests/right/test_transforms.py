@@ -160,3 +160,10 @@ def test_a_shapeless_lookup_follows_the_sizes_of_its_array(function):
         x = mx.arange(4 * columns).reshape(4, columns)
         assert compiled(x).tolist() == function(x).tolist()
         assert compiled(mx.swapaxes(x, 0, 1)).tolist() == function(mx.swapaxes(x, 0, 1)).tolist()
+
+
+def test_a_function_with_rules_is_exported_as_what_it_computes(tmp_path):
+    x = mx.array([1.0, 2.0])
+    for number, function in enumerate((mx.checkpoint(mx.exp), mx.custom_function(mx.exp))):
+        mx.export_function(str(tmp_path / f"{number}.mlxfn"), function, x)
+        assert mx.import_function(str(tmp_path / f"{number}.mlxfn"))(x)[0].tolist() == mx.exp(x).tolist()

@@ -255,10 +255,10 @@ int mlx_random_permutation_arange(mlx_array *res, int x, const mlx_array key, co
 
 /**
  * Draw integers uniformly between `low` (included) and `high` (excluded). Both are broadcast to
- * `shape`, the shape of the result, which has the integer dtype `dtype` (or bool). Bounds that are
- * known and below 2^23 give MLX's numbers, others are drawn from 64 random bits, so that each value
- * may occur; where `high` <= `low` the result is `low`. An empty `key` takes the next one from the
- * calling thread's default generator.
+ * `shape`, the shape of the result, which has the integer dtype `dtype` (or bool). Bounds below
+ * 2^23 give MLX's numbers, others are drawn from 64 random bits, so that each value may occur;
+ * where `high` <= `low` the result is `low`. An empty `key` takes the next one from the calling
+ * thread's default generator.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.

@@ -20,9 +20,11 @@ mx::array before(const mx::array& a, mx::StreamOrDevice s) {
   return mx::view(mx::where(mx::equal(a, zero, s), smallest, moved, s), a.dtype(), s);
 }
 
-// Whether a range is one that MLX's 32-bit floats can count.
+// Bounds below this MLX's 32-bit floats can count.
+constexpr int64_t most = int64_t(1) << 23;
+
+// Whether a bound is known to be such.
 bool is_small(const mx::array& bound) {
-  constexpr int64_t most = int64_t(1) << 23;
   if (bound.size() != 1 || bound.status() == mx::array::Status::unscheduled || bound.is_tracer()) {
     return false;
   }
@@ -54,7 +56,11 @@ mx::array randint(const mx::array& low, const mx::array& high, const mx::Shape& 
   auto half = [&](const mx::array& k) { return mx::astype(mx::random::bits(shape, 4, k, s), mx::uint64, s); };
   auto bits = mx::bitwise_or(mx::left_shift(half(upper), mx::array(32, mx::uint64), s), half(lower), s);
   auto offset = mx::remainder(bits, mx::astype(span, mx::uint64, s), s);
-  return mx::astype(mx::add(first, mx::astype(offset, mx::int64, s), s), dtype, s);
+  auto far = mx::astype(mx::add(first, mx::astype(offset, mx::int64, s), s), dtype, s);
+  auto is_near = [&](const mx::array& bound) {
+    return mx::less(mx::abs(mx::astype(bound, mx::int64, s), s), mx::array(most, mx::int64), s);
+  };
+  return mx::where(mx::logical_and(is_near(low), is_near(high), s), drawn, far, s);
 }
 
 // Beyond this bound a float32 has too few digits for what is left of the distribution.
