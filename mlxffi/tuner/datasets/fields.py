@@ -177,7 +177,8 @@ def _require_string(record: Record, field: str, path: str = "") -> None:
 def require_characters(name: str, text: Any) -> None:
     """Raise where a text has half of a surrogate pair, which JSON and Python can write and no tokenizer can read."""
     try:
-        isinstance(text, str) and text.encode("utf-8")
+        if isinstance(text, str):
+            text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ArgumentError(f"{name}: {half_of_a_pair(error)}") from None
 
