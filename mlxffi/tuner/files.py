@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -53,12 +54,19 @@ def locked(folder: PathLike) -> Iterator[None]:
     Path(folder).mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(folder, descriptor)
         yield
-    except BlockingIOError:
-        raise OperationError(f"{os.fspath(folder)}: another run writes into this folder") from None
     finally:
         os.close(descriptor)
+
+
+def _lock(folder: PathLike, descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OperationError(f"{os.fspath(folder)}: another run writes into this folder") from None
+    except OSError as error:  # some network file systems have no locks of folders
+        warnings.warn(f"{os.fspath(folder)}: the folder cannot be locked against other runs: {error}", stacklevel=4)
 
 
 def write_arrays(path: PathLike, arrays: Mapping[str, mx.array], metadata: Mapping[str, str] | None = None) -> None:

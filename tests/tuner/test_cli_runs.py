@@ -42,6 +42,15 @@ def test_two_runs_do_not_write_into_one_folder(folder, tmp_path):
     tune(folder, tmp_path / "a", iters=1)
 
 
+def test_a_folder_that_cannot_be_locked_is_told_and_used(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.warns(UserWarning, match="cannot be locked against other runs: no locks"), locked(tmp_path / "a"):
+        assert (tmp_path / "a").is_dir()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -152,6 +152,24 @@ def test_a_turn_that_cannot_be_told_is_named(made):
     assert message.startswith("the chat template writes the first 2 of these 4 messages differently")
 
 
+def test_a_tokenizer_that_would_cut_its_texts_finds_the_same(made):
+    """As some tokenizer.json say; transformers takes no notice of it."""
+
+    class Other:
+        """One that encodes past what its backend says."""
+
+        def __init__(self, tokenizer):
+            self._tokenizer = tokenizer
+            self.backend_tokenizer = type(tokenizer.backend_tokenizer).from_str(tokenizer.backend_tokenizer.to_str())
+            self.backend_tokenizer.enable_truncation(4)
+
+        def __getattr__(self, name):
+            return getattr(self._tokenizer, name)
+
+    messages = chat("question", "one\ntwo", "question", "three")
+    assert targets(Other(made("qwen")), messages) == targets(made("qwen"), messages) == ENDS["qwen"]
+
+
 def test_long_conversations_take_the_time_of_their_length(made):
     tokenizer = made("qwen")
 

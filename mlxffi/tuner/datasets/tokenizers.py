@@ -85,9 +85,9 @@ class Encoding(NamedTuple):
 
 
 def encoding(tokenizer: Tokenizer, text: str) -> Encoding | None:
-    """The encoding of a text without special tokens around it; None where it is not of the `tokenizers` library."""
+    """The encoding of a text without special tokens around it; None where `tokenizers` does not give it, or cut."""
     backend: Any = getattr(tokenizer, "backend_tokenizer", None)
-    if not hasattr(backend, "get_added_tokens_decoder"):
+    if not hasattr(backend, "get_added_tokens_decoder") or backend.truncation or backend.padding:
         return None
     found = backend.encode(text, add_special_tokens=False)
     special = frozenset(token for token, about in backend.get_added_tokens_decoder().items() if about.special)
