@@ -126,8 +126,8 @@ def to_capsule(array: Array, version: tuple[int, int] | None, copied: bool) -> A
     Args:
       version: the newest version of DLPack that the consumer reads; None: from before 1.0.
     """
-    new_capsule = _python("PyCapsule_New", ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     array = copy_of(array) if copied else computed(array, "__dlpack__")
+    new_capsule = _python("PyCapsule_New", ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     versioned = version is not None and version[0] >= 1
     kind = "V" if array.dtype.name == "bfloat16" else array.dtype.kind
     data = graph.glue_array_data(array._h) if array.size else ffi.NULL
