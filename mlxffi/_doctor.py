@@ -133,7 +133,9 @@ CHECKS = {
 
 def _native() -> ModuleType:
     """The module `_ffi`, whose import says in its ImportError what is wrong."""
-    return importlib.import_module("._ffi", __package__)
+    from . import _ffi
+
+    return _ffi
 
 
 def _succeed(native: ModuleType, status: int) -> None:

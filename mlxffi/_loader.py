@@ -77,9 +77,10 @@ def build_info() -> ModuleType:
       ImportError: they were not built.
     """
     try:
-        return importlib.import_module("._build_info", __package__)
+        from . import _build_info
     except ImportError as error:
         raise ImportError(f"mlxffi in {PACKAGE} has not been built; {_rebuild()}") from error
+    return _build_info
 
 
 # --- the BLAS ---

@@ -18,7 +18,8 @@ def install() -> None:
     Raises:
       ImportError: the real mlx.core is loaded already.
     """
-    core = importlib.import_module("mlxffi.core")
+    from . import core
+
     if sys.modules.get(NAME, core) is not core:
         raise ImportError(
             "mlx.core is loaded already, and arrays of two libraries would meet: "
@@ -26,7 +27,7 @@ def install() -> None:
         )
     sys.modules[NAME] = core
     for name in SUBMODULES:
-        sys.modules[f"{NAME}.{name}"] = importlib.import_module(f"mlxffi.core.{name}")
+        sys.modules[f"{NAME}.{name}"] = getattr(core, name)
     _parent().core = core  # type: ignore[attr-defined]
 
 

@@ -39,7 +39,7 @@ FLOORS = {
         "_at",
         "_array",
         "_creation _io _numeric _shapes _trees distributed fast fft linalg",
-        "_configuration _evaluation _export _memory _ops random",
+        "_configuration _evaluation _export _memory random",
         "_transforms metal",
         "_compile _custom",
         "__init__",
@@ -58,8 +58,8 @@ FLOORS = {
     "native/python": [
         "configuration errors native",
         "objects",
-        "convert",
         "dispatch",
+        "convert",
         "indexing",
         "generated ops",
         "transforms",
