@@ -2,10 +2,12 @@
 
 import contextlib
 import sys
+import textwrap
 import threading
 
 import numpy as np
 import pytest
+from helpers import run_python
 
 import mlxffi
 import mlxffi.core as mx
@@ -263,3 +265,38 @@ def test_references_are_back():
         mx.eval(a)
         a = a.__iadd__(1.0)
     assert (sys.getrefcount(a), sys.getrefcount(b)) == before
+
+
+# --- what core stands on ---
+
+ALONE = """
+    import sys
+    sys.modules["_cffi_backend"] = sys.modules["cffi"] = None
+    import mlxffi.core as mx
+    assert mx.grad(lambda x: (x * x).sum())(mx.array([1.0, 2.0])).tolist() == [2, 4]
+    ground = {"_backend", "_build_info", "_errors", "_files", "_loader", "_native", "_process", "core"}
+    print(sorted({name.split(".")[1] for name in sys.modules if name.startswith("mlxffi.")} - ground))
+"""
+
+
+def test_core_needs_neither_cffi_nor_the_other_layer():
+    assert run_python(textwrap.dedent(ALONE)) == (0, "[]\n", "")
+
+
+class Falsy:
+    def __init__(self, call):
+        self.call = call
+
+    def __bool__(self):
+        return False
+
+    def __call__(self, *args):
+        return self.call(*args)
+
+
+def test_functions_that_are_false_are_functions():
+    function = mx.custom_function(Falsy(lambda x: x * x))
+    function.vjp(Falsy(lambda primal, cotangent, output: cotangent * 10.0))
+    assert mx.grad(lambda x: function(x).sum())(mx.array([1.0, 2.0])).tolist() == [10, 10]
+    assert mx.checkpoint(Falsy(lambda x: x + 1))(mx.array(1.0)).item() == 2
+    assert mx.vmap(Falsy(lambda x: x + 1))(mx.array([1.0])).tolist() == [2]
