@@ -8,6 +8,7 @@ import threading
 import weakref
 
 import pytest
+from helpers import counts_references
 
 import mlxffi as m
 from mlxffi import Array, _closures, _handles, _registry
@@ -163,6 +164,7 @@ def test_only_ints_are_handles(wrong):
             take(wrong)
 
 
+@counts_references
 def test_a_subclass_owns_its_handle():
     class Child(Array):
         pass
