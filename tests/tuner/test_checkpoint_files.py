@@ -35,8 +35,11 @@ def killed(child, pause):
     first = child.stdout.readline()
     time.sleep(pause)
     child.kill()
-    rest, _ = child.communicate()
-    assert child.returncode == -9
+    # Not communicate(), which passes over what readline() has taken in beyond the first line.
+    rest = child.stdout.read()
+    child.stdout.close()
+    child.stdin.close()
+    assert child.wait() == -9
     assert first, "the process did not get as far as its first save"
     return int((first + rest).split("\n")[-2])
 
