@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, ParamSpec
 
 from . import _handles
 from . import dtype as dtypes
@@ -39,7 +39,7 @@ __all__ = [
 
 ArrayLike: TypeAlias = "Array | bool | int | float | complex | Sequence[Any] | Any"
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+P = ParamSpec("P")
 
 # What glue_beside_int and glue_beside_float give where the general way has to do.
 NOT_HELD = -1
@@ -64,20 +64,20 @@ def handle_of(value: Any) -> int:
     return 0 if value is None else value._h
 
 
-def in_kind(function: Function) -> Function:
+def in_kind(function: Callable[P, Array]) -> Callable[P, Any]:
     """A function of Arrays that takes arrays of other layers, such as mlxffi.core's, too.
 
     It answers in the class of the first array that it is given.
     """
 
     @functools.wraps(function)
-    def call(*arguments: Any, **named: Any) -> Any:
+    def call(*arguments: P.args, **named: P.kwargs) -> Any:
         result = function(*arguments, **named)
         kinds = (type(value) for value in [*arguments, *named.values()] if hasattr(type(value), "_share"))
-        kind = next(kinds, _handles.array_class)
+        kind: Any = next(kinds, _handles.array_class)
         return result if issubclass(kind, _handles.array_class) else kind._own(result._share())
 
-    return call  # type: ignore[return-value]
+    return call
 
 
 def as_arrays(*values: ArrayLike | None) -> list[Any]:

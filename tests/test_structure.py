@@ -47,7 +47,7 @@ FLOORS = {
         "__init__",
     ],
     "tuner": [
-        "checks files kernels trees",
+        "checks files trees",
         "layers optimizers schedules",
         "datasets lora",
         "losses models",

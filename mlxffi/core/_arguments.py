@@ -72,8 +72,3 @@ def _holds(dtype: Dtype, value: int) -> bool:
         return True
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1)) if dtype.kind == "i" else (0, 2**bits)
     return bool(low <= value < high)
-
-
-def taken(made: Any) -> array:
-    """The array of one of mlxffi's own layer, for the tuner's bridges."""
-    return native.adopt(made._share())

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .. import core as mx
 from .._errors import ArgumentError
-from .kernels import lora_linear
+from ..fused import lora_linear
 
 Node: TypeAlias = "dict[str, Any]"
 Kind: TypeAlias = Literal["linear", "embedding", "switch"]
@@ -94,7 +94,7 @@ def _linear(node: Node, x: mx.array, kind: Kind, training: bool) -> mx.array:
     adapters = node.get("adapters", ())
     if kind == "linear" and len(adapters) == 1 and _is_plain(node, adapters[0], x, training):
         only = adapters[0]
-        out = lora_linear(x, node["weight"], only["lora_a"], only["lora_b"], _scale(only))
+        out: mx.array = lora_linear(x, node["weight"], only["lora_a"], only["lora_b"], _scale(only))
         return out + node["bias"] if "bias" in node else out
     out = y = _product(node, x)
     for adapter in adapters:

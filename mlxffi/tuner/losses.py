@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .._errors import ArgumentError
 from ..core import array, stop_gradient
-from .kernels import cross_entropy, js_div_loss, kl_div_loss
+from ..losses import cross_entropy, js_div_loss, kl_div_loss
 
 if TYPE_CHECKING:
     from .datasets.examples import Batch
@@ -72,5 +72,5 @@ class DistillationLoss:
         segments = None if batch.segments is None else batch.segments[:, :-1]
         teacher = self._teacher
         wanted = stop_gradient(teacher.logits(teacher.trainable(), batch.tokens[:, :-1], segments=segments))
-        rows = self._divergence(logits, wanted, temperature=self._temperature)
+        rows: array = self._divergence(logits, wanted, temperature=self._temperature)
         return self._temperature**2 * (rows * batch.weights).sum()

@@ -127,7 +127,8 @@ def _cross_entropies(worst: Worst, q: Array, x: Any, targets: Any, weights: Any,
 
 
 def _entropy(logits: Array, goal: Array, options: dict[str, Any]) -> Array:
-    return losses.cross_entropy(logits, goal, **options)
+    rows: Array = losses.cross_entropy(logits, goal, **options)
+    return rows
 
 
 def differentiated(

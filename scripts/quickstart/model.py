@@ -113,4 +113,5 @@ def logits(parameters: Sequence[Array], tokens: Array, config: Config) -> Array:
 
 def loss(parameters: Sequence[Array], tokens: Array, targets: Array, config: Config) -> Array:
     """The mean cross-entropy, in nats per byte: ()."""
-    return mlxffi.cross_entropy_loss(logits(parameters, tokens, config), targets)
+    mean: Array = mlxffi.cross_entropy_loss(logits(parameters, tokens, config), targets)
+    return mean

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from ... import core as mx
 from ..._errors import ArgumentError
-from ..kernels import geglu, swiglu
+from ...fused import geglu, swiglu
 from ..layers import as_linear, embedding, linear
 from ..trees import Tree
 from .checkpointing import checkpointed
