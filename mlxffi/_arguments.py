@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, SupportsIndex, TypeAlias
 
 from . import _handles
 from . import dtype as dtypes
