@@ -11,6 +11,7 @@ import itertools
 import weakref
 from typing import Any
 
+from . import _live
 from ._ffi import lib
 
 _entries: dict[int, Any] = {}
@@ -64,3 +65,6 @@ def count() -> int:
     """How many objects C refers to."""
     drain()
     return len(_entries)
+
+
+_live.counters.append(count)

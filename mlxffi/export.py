@@ -16,10 +16,10 @@ from ._errors import ArgumentError
 from ._ffi import check as check_status
 from ._ffi import lib
 from ._handles import Owner, pack_arrays
+from .array import Array
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
-    from .array import Array
 
 __all__ = ["FunctionExporter", "ImportedFunction", "export_function", "exporter", "import_function"]
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from . import _handles
 from ._arguments import as_array, as_arrays, text
 from ._ffi import graph
+from .array import Array
 from .kernels import cuda_kernel, metal_kernel
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
-    from .array import Array
     from .device import Stream
 
 __all__ = [

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from . import _handles, _ops
 from ._arguments import as_array, handle_of, in_kind
 from ._ffi import graph, plain_mlxc
+from .array import Array
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
-    from .array import Array
     from .device import Stream
 
 # sqrt(8 / pi): (1 + tanh(z)) / 2 = sigmoid(2 z).

@@ -6,15 +6,13 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from ._arguments import as_own, text
 from ._containers import handle
 from ._ffi import check, ffi, lib
 from ._handles import pack_arrays
-
-if TYPE_CHECKING:
-    from .array import Array
+from .array import Array
 
 __all__ = ["export_to_dot", "print_graph"]
 

@@ -29,10 +29,10 @@ from ._ffi import check, ffi, lib
 from ._files import reading, writing
 from ._handles import Owner
 from ._process import require_no_fork
+from .array import Array
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
-    from .array import Array
     from .device import Stream
 
 __all__ = [

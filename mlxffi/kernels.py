@@ -15,10 +15,10 @@ from ._arguments import as_array, handle_of, handles, integers, text
 from ._containers import handle, string_list
 from ._errors import ArgumentError
 from ._ffi import check, graph, lib
+from .array import Array
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike, DtypeLike
-    from .array import Array
     from .device import Stream
 
 __all__ = ["CUDAKernel", "MetalKernel", "cuda_kernel", "metal_kernel"]

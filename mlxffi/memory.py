@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import _registry
+from . import _live
 from ._ffi import check, ffi, lib, plain_mlxc
 
 
@@ -16,7 +16,7 @@ def live_handles() -> dict[str, int]:
     Equal figures before and after some work mean that it leaked nothing. Over somebody else's mlx-c, which counts
     nothing, only "callbacks" is there.
     """
-    callbacks = _registry.count()
+    callbacks = _live.count()
     kinds = range(0 if plain_mlxc else lib.mlxffi_live_kinds())
     return {**{_kind(kind): lib.mlxffi_live_objects(kind) for kind in kinds}, "callbacks": callbacks}
 

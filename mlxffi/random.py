@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from . import _handles
 from ._arguments import as_array, as_arrays, as_pair, dtype_number, integers
 from ._ffi import ffi, graph, last_error
+from .array import Array
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike, DtypeLike
-    from .array import Array
     from .device import Stream
 
 __all__ = [

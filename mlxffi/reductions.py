@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _ops
+from .array import Array
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
-    from .array import Array
     from .device import Stream
 
 __all__ = ["mean_all", "sum_all"]

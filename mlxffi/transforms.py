@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from threading import local
-from typing import TYPE_CHECKING
 
 from ._arguments import ArrayLike, arrays_in, as_arrays, integers
 from ._closures import Closure, Held, arrays_of, run
@@ -17,9 +16,7 @@ from ._errors import ArgumentError, RangeError
 from ._ffi import check, ffi, lib, plain_mlxc
 from ._handles import Owner, pack_arrays, pack_each, take_arrays
 from ._process import require_no_fork
-
-if TYPE_CHECKING:
-    from .array import Array
+from .array import Array
 
 __all__ = [
     "CompiledFunction",

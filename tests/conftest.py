@@ -41,12 +41,10 @@ if not CPYTHON:
 
 
 def live_objects():
-    """The live native objects by kind, and the functions that closures of mlxffi.core refer to, if it is there."""
+    """The live native objects by kind, and the objects of Python that C refers to."""
     from mlxffi import memory
 
-    native = sys.modules.get("mlxffi._native")
-    functions = native.living_functions() if native else 0
-    return memory.live_handles() | {"functions of mlxffi.core": functions}
+    return memory.live_handles()
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .. import _loader
+from .. import _live, _loader
 
 __all__ = ["Function", "abi", "native", "operation"]
 
@@ -28,6 +28,7 @@ else:
     abi = native.abi
 
 atexit.register(native.stop_callbacks)
+_live.counters.append(native.living_functions)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -12,11 +12,11 @@ from .. import _ops
 from .._arguments import as_array, in_kind
 from .._errors import ArgumentError
 from .._ffi import check, ffi, graph, plain_mlxc
+from ..array import Array
 from . import _checks, _kernels, reference
 
 if TYPE_CHECKING:
     from .._arguments import ArrayLike
-    from ..array import Array
     from ..device import Stream
 
 __all__ = [

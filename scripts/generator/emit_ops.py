@@ -63,12 +63,14 @@ def _module(header: Header, banner: str) -> str:
     also = "".join(f"from .{module} import {', '.join(names)}\n" for module, names in header.also.items())
     likes = [name for name in ("ArrayLike", "DtypeLike") if re.search(rf"\b{name}\b", body)]
     ffi = [name for name in ("ffi", "graph", "last_error") if re.search(rf"\b{name}[.(]", body)]
+    # The class of arrays stands on the operations of ops.h; whoever takes another module alone needs it.
+    above = header.name != "ops"
     imports = (
         f"{MYPY}\nfrom __future__ import annotations\n\n"
         f"{sequence}from typing import TYPE_CHECKING\n\n"
         "from . import _handles\n"
-        f"{helpers}from ._ffi import {', '.join(ffi)}\n{also}\n"
-        f"if TYPE_CHECKING:\n    from ._arguments import {', '.join(likes)}\n    from .array import Array\n"
+        f"{helpers}from ._ffi import {', '.join(ffi)}\n{also}{ARRAY.lstrip() if above else ''}\n"
+        f"if TYPE_CHECKING:\n    from ._arguments import {', '.join(likes)}\n{'' if above else ARRAY}"
         "    from .device import Stream\n"
     )
     return f"{about}\n\n{imports}\n__all__ = [\n{names}]\n\n\n{body}\n"
@@ -79,6 +81,7 @@ def _sort_key(name: str) -> list[str]:
     return [part.zfill(4) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
+ARRAY = "    from .array import Array\n"
 HELPERS = ["as_array", "as_arrays", "as_pair", "dtype_number", "fft_norm", "handles", "integers", "text"]
 
 

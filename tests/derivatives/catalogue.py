@@ -395,6 +395,8 @@ def _fast() -> Iterator[Case]:
     yield Case("fast.rope", rope, (normal(1, 2, 3, 4),))
     attend = lambda q, k, v: mx.fast.scaled_dot_product_attention(q, k, v, scale=0.5)  # noqa: E731
     yield Case("fast.attention", attend, (normal(1, 2, 3, 4), normal(1, 2, 3, 4, seed=1), normal(1, 2, 3, 4, seed=2)))
+    heads, steps = [normal(1, 2, 1, 3, seed=seed) for seed in range(3)], [normal(1, 2, 1, seed=seed) for seed in (3, 4)]
+    yield Case("fast.gated_delta_update", lambda *inputs: mx.fast.gated_delta_update(*inputs)[0], (*heads, *steps))
 
 
 # --- matrices ---

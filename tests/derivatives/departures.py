@@ -58,6 +58,8 @@ UNSWEPT: dict[str, str] = {
             "searchsorted",
             "bartlett",
             "blackman",
+            "fft.fftfreq",
+            "fft.rfftfreq",
             "hamming",
             "hanning",
             "identity",
@@ -74,7 +76,7 @@ UNSWEPT: dict[str, str] = {
         ["dequantize", "gather_qmm", "gather_qqmm", "qqmm"],
         "packed weights: MLX's own derivatives, on which its tests stand",
     ),
-    **dict.fromkeys(["linalg.eig", "linalg.eigvals", "linalg.lu_factor"], "no derivative, which is an error by name"),
+    **dict.fromkeys(["linalg.eig", "linalg.eigvals", "linalg.lu", "linalg.lu_factor"], "no derivative, which is an error by name"),
 }
 
 

@@ -143,6 +143,7 @@ class Tokenizer:
         text, spans = chat_template.rendered(template, {**self.special_tokens, **known, **variables})
         if not tokenize:
             return text
+        require_characters("[encode] text", text)
         found = self.backend_tokenizer.encode(text, add_special_tokens=False)
         mask = {"assistant_masks": _inside(found.offsets, spans)} if return_assistant_tokens_mask else {}
         return {"input_ids": found.ids, **mask} if return_dict else found.ids

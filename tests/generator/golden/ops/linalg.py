@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from . import _handles
 from ._arguments import as_array
 from ._ffi import graph
+from .array import Array
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
-    from .array import Array
     from .device import Stream
 
 __all__ = [
