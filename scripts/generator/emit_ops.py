@@ -69,7 +69,7 @@ def _module(header: Header, banner: str) -> str:
         f"{MYPY}\nfrom __future__ import annotations\n\n"
         f"{sequence}from typing import TYPE_CHECKING\n\n"
         "from . import _handles\n"
-        f"{helpers}from ._ffi import {', '.join(ffi)}\n{also}{ARRAY.lstrip() if above else ''}\n"
+        f"{helpers}from ._ffi import {', '.join(ffi)}\n{ARRAY.lstrip() if above else ''}{also}\n"
         f"if TYPE_CHECKING:\n    from ._arguments import {', '.join(likes)}\n{'' if above else ARRAY}"
         "    from .device import Stream\n"
     )

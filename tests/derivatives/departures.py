@@ -76,7 +76,10 @@ UNSWEPT: dict[str, str] = {
         ["dequantize", "gather_qmm", "gather_qqmm", "qqmm"],
         "packed weights: MLX's own derivatives, on which its tests stand",
     ),
-    **dict.fromkeys(["linalg.eig", "linalg.eigvals", "linalg.lu", "linalg.lu_factor"], "no derivative, which is an error by name"),
+    **dict.fromkeys(
+        ["linalg.eig", "linalg.eigvals", "linalg.lu", "linalg.lu_factor"],
+        "no derivative, which is an error by name",
+    ),
 }
 
 
