@@ -26,14 +26,11 @@ OWNERSHIP = {
 
 
 def json_files(headers: list[Header], banner: str) -> dict[str, str]:
-    """include/mlxffi/abi.json."""
-    described = {
-        "about": banner,
-        "ownership": OWNERSHIP,
-        "threads": THREADS,
-        "functions": _described(headers),
-    }
-    return {"abi.json": json.dumps(described, indent=1) + "\n"}
+    """include/mlxffi/abi.json, with a line for each function, so that changes of it can be read."""
+    words = {"about": banner, "ownership": OWNERSHIP, "threads": THREADS}
+    head = json.dumps(words, indent=1).removesuffix("\n}")
+    functions = ",\n".join(f"  {json.dumps(function)}" for function in _described(headers))
+    return {"abi.json": f'{head},\n "functions": [\n{functions}\n ]\n}}\n'}
 
 
 def documents(headers: list[Header], banner: str) -> dict[str, str]:
