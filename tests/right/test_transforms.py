@@ -1,7 +1,10 @@
 """Transforms whose results are wrong in mlx.core: each with the right value."""
 
+import threading
+
 import numpy as np
 import pytest
+from helpers import error_of
 
 import mlxffi
 import mlxffi.core as mx
@@ -167,3 +170,51 @@ def test_a_function_with_rules_is_exported_as_what_it_computes(tmp_path):
     for number, function in enumerate((mx.checkpoint(mx.exp), mx.custom_function(mx.exp))):
         mx.export_function(str(tmp_path / f"{number}.mlxfn"), function, x)
         assert mx.import_function(str(tmp_path / f"{number}.mlxfn"))(x)[0].tolist() == mx.exp(x).tolist()
+
+
+# --- containers ---
+
+
+def test_containers_are_put_back_where_the_function_raises():
+    p = {"w": [mx.array(3.0)], "t": (mx.array(1.0),)}
+    array, pair, error = p["w"][0], p["t"], KeyError("mine")
+
+    def loss(q):
+        q["v"] = q["w"][0] * 2
+        raise error
+
+    assert error_of(lambda: mx.grad(loss)(p), KeyError) is error
+    assert p["w"][0] is array and p["t"] is pair and p["v"].item() == 6
+
+
+def test_arrays_that_the_function_moves_are_themselves_again():
+    a, b = mx.array(2.0), mx.array(3.0)
+    p = [a, b]
+
+    def loss(q):
+        q.reverse()
+        return q[0] ** 2 * q[1]
+
+    assert [item.item() for item in mx.grad(loss)(p)] == [9, 12]
+    assert p[0] is b and p[1] is a
+
+
+def test_threads_that_differentiate_by_one_container():
+    p = {"w": mx.array(3.0)}
+    array, found, inside, done = p["w"], [], threading.Event(), threading.Event()
+
+    def first(q):
+        inside.set()
+        done.wait(30)
+        return q["w"] ** 2
+
+    def second():
+        inside.wait(30)
+        found.append(mx.grad(lambda q: q["w"] ** 3)(p)["w"].item())
+        done.set()
+
+    other = threading.Thread(target=second)
+    other.start()
+    assert mx.grad(first)(p)["w"].item() == 6
+    other.join()
+    assert found == [27] and p["w"] is array
