@@ -138,8 +138,9 @@ def test_what_is_not_differentiated_is_lent_too(change):
             y[0] = 7
             return (w * change(q) * y).sum()
 
-        found = mx.grad(loss)(mx.array([1.0, 2.0]), p, alone), mx.grad(loss)(before, {"w": before, "n": p["n"]}, alone, k=p)
-        return found, p["w"], before, alone, seen
+        found = mx.grad(loss)(mx.array([1.0, 2.0]), p, alone)
+        named = mx.grad(loss)(before, {"w": before, "n": p["n"]}, alone, k=p)
+        return found, named, p["w"], before, alone, seen
 
     same(work)
 
@@ -171,4 +172,7 @@ def test_containers_that_the_function_shortens():
     names, items = {"a": a, "b": b}, [a, b]
     assert ours.grad(lambda q: q.pop("a") ** 2)(names)["a"].item() == 4
     assert ours.grad(lambda q: q.pop(0) ** 2)(items)[0].item() == 4
-    assert names == {"b": b} and items[0] is b and len(items) == 1
+    assert list(names) == ["b"]
+    assert names["b"] is b
+    assert len(items) == 1
+    assert items[0] is b
