@@ -1,0 +1,29 @@
+"""Arguments that mlx.core takes without a word, or refuses without a clear one: each with the right outcome."""
+
+import numpy as np
+import pytest
+
+import mlxffi.core as mx
+
+# --- places ---
+
+
+@pytest.mark.parametrize("place", [3, -4, 5, 2**31, 2**33 + 1, 2**40, -(2**40), np.int64(3)])
+def test_writes_out_of_bounds_are_errors(place):
+    for key in (place, (place,), (place, slice(None)), (0, place), (..., place), (mx.array([0]), place)):
+        x = mx.zeros((3, 3))
+        with pytest.raises(IndexError, match=str(int(place))):
+            x[key] = 1.0
+        with pytest.raises(IndexError):
+            x.at[key].add(1.0)
+        with pytest.raises(IndexError):
+            x[key]
+        assert x.sum().item() == 0
+
+
+def test_the_ends_of_slices_may_lie_anywhere():
+    x = mx.zeros((3,))
+    x[1:99] = 1.0
+    x[-99:1] = 2.0
+    x[5:9] = 3.0
+    assert x.tolist() == [2, 1, 1]
