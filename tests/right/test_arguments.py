@@ -27,3 +27,23 @@ def test_the_ends_of_slices_may_lie_anywhere():
     x[-99:1] = 2.0
     x[5:9] = 3.0
     assert x.tolist() == [2, 1, 1]
+
+
+# --- numbers ---
+
+
+def test_the_rounding_of_an_array():
+    assert round(mx.array([1.5, 2.5, -0.4])).tolist() == [2, 2, 0]
+    np.testing.assert_allclose(np.array(round(mx.array([1.26]), 1)), [1.3], rtol=1e-6)
+    assert round(mx.array([126]), -1).dtype == mx.int32
+
+
+@pytest.mark.parametrize("value", [np.datetime64("2020"), np.timedelta64(1, "s"), np.zeros(2, "datetime64[D]")])
+def test_times_of_numpy_are_refused_by_name(value):
+    for make in (mx.array, mx.asarray):
+        with pytest.raises(RuntimeError, match=str(value.dtype).partition("[")[0]):
+            make(value)
+
+
+def test_a_range_up_to_a_float_of_numpy():
+    assert mx.arange(np.float64(3)).tolist() == [0, 1, 2]
