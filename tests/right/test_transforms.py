@@ -86,6 +86,32 @@ def test_random_numbers_without_a_key_differ_between_the_slices_of_a_map():
     assert len({tuple(row) for row in drawn.tolist()}) == 3
 
 
+DRAWS = {
+    "uniform": lambda: mx.random.uniform(shape=(4,)),
+    "normal": lambda: mx.random.normal((4,)),
+    "randint": lambda: mx.random.randint(0, 2**30, (4,)),
+    "bernoulli": lambda: mx.random.bernoulli(0.5, (40,)),
+    "permutation": lambda: mx.random.permutation(40),
+    "categorical": lambda: mx.random.categorical(mx.zeros((40, 9))),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_each_slice_of_a_map_draws_numbers_of_its_own(draw):
+    def rows(a):
+        return {str(row) for row in a.tolist()}
+
+    mx.random.seed(5)
+    drawn = mx.vmap(lambda x: x + DRAWS[draw]())(mx.zeros((3, 1)))
+    assert len(rows(drawn)) == 3
+    mx.random.seed(5)
+    assert mx.vmap(lambda x: x + DRAWS[draw]())(mx.zeros((3, 1))).tolist() == drawn.tolist()
+    nested = mx.vmap(mx.vmap(lambda x: x + DRAWS[draw]()))(mx.zeros((2, 3, 1)))
+    assert len(rows(mx.flatten(nested, 0, 1))) == 6
+    key = mx.random.key(1)
+    assert len(rows(mx.vmap(lambda x: x + mx.random.normal((4,), key=mx.random.split(key)[0]))(mx.zeros((3, 1))))) == 1
+
+
 # --- checkpoint ---
 
 
