@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io as streams
+import json
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +48,7 @@ def savez(file: File, *args: array, **kwargs: array) -> None:
     Args:
       file: a path, to which .npz is appended where it does not end so, or a binary file object.
     """
-    _save_archive(file, args, kwargs, zipfile.ZIP_STORED)
+    _save_archive(file, args, kwargs, compressed=False)
 
 
 def savez_compressed(file: File, *args: array, **kwargs: array) -> None:
@@ -57,10 +57,12 @@ def savez_compressed(file: File, *args: array, **kwargs: array) -> None:
     Args:
       file: a path, to which .npz is appended where it does not end so, or a binary file object.
     """
-    _save_archive(file, args, kwargs, zipfile.ZIP_DEFLATED)
+    _save_archive(file, args, kwargs, compressed=True)
 
 
-def _save_archive(file: Any, args: tuple[array, ...], kwargs: dict[str, array], compression: int) -> None:
+def _save_archive(file: Any, args: tuple[array, ...], kwargs: dict[str, array], *, compressed: bool) -> None:
+    import zipfile  # for archives only
+
     entries = dict(kwargs)
     for index, arr in enumerate(args):
         if f"arr_{index}" in kwargs:
@@ -74,6 +76,7 @@ def _save_archive(file: Any, args: tuple[array, ...], kwargs: dict[str, array], 
         target = os.fspath(file) if os.fspath(file).endswith(".npz") else f"{os.fspath(file)}.npz"
     elif not hasattr(file, "write"):
         raise AttributeError(f"[savez] file: expected a path or a file object with write(), got {type(file).__name__}")
+    compression = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     with zipfile.ZipFile(target, "w", compression, allowZip64=True) as archive:
         for name, arr in entries.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
@@ -198,6 +201,8 @@ def _load_npy(file: Any, stream: StreamOrDevice) -> tuple[array, None]:
 
 
 def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], None]:
+    import zipfile  # for archives only
+
     try:
         archive = zipfile.ZipFile(file)
     except (OSError, zipfile.BadZipFile) as error:
@@ -212,7 +217,22 @@ def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], None
 
 def _load_safetensors(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, str]]:
     with reading(file, ".safetensors") as path:
-        return abi.load_safetensors(path, stream)
+        found: tuple[dict[str, array], dict[str, str]] = abi.load_safetensors(path, stream)
+        _refuse_nul(path)
+        return found
+
+
+def _refuse_nul(path: str) -> None:
+    """Refuse a safetensors file, which C has read, whose names or metadata have a NUL: C's end there."""
+    with open(path, "rb") as file:
+        header = file.read(int.from_bytes(file.read(8), "little"))
+    if rb"\u0000" not in header:
+        return
+    described = json.loads(header)
+    metadata = described.get("__metadata__") or {}
+    for text in (*described, *metadata, *metadata.values()):
+        if "\0" in text:
+            raise OperationError(f"[load_safetensors] expected names and metadata without NUL, got {text!r}")
 
 
 def _load_gguf(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, Any]]:

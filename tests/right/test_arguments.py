@@ -1,5 +1,8 @@
 """Arguments that mlx.core takes without a word, or refuses without a clear one: each with the right outcome."""
 
+import json
+import struct
+
 import numpy as np
 import pytest
 
@@ -47,3 +50,25 @@ def test_times_of_numpy_are_refused_by_name(value):
 
 def test_a_range_up_to_a_float_of_numpy():
     assert mx.arange(np.float64(3)).tolist() == [0, 1, 2]
+
+
+# --- files ---
+
+
+@pytest.mark.parametrize("where", ["name", "metadata"])
+def test_names_with_nul_are_refused(tmp_path, where):
+    names = ("a\0x", "a\0y") if where == "name" else ("a", "b")
+    header = {name: {"dtype": "F32", "shape": [1], "data_offsets": [4 * i, 4 * i + 4]} for i, name in enumerate(names)}
+    if where == "metadata":
+        header["__metadata__"] = {"key": "a\0b"}
+    text = json.dumps(header).encode()
+    path = tmp_path / "nul.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + struct.pack("<ff", 1, 2))
+    with pytest.raises(RuntimeError, match="NUL"):
+        mx.load(str(path))
+
+
+def test_a_backslash_before_u0000_is_no_nul(tmp_path):
+    path = str(tmp_path / "backslash.safetensors")
+    mx.save_safetensors(path, {"a\\u0000": mx.array([1.0])})
+    assert list(mx.load(path)) == ["a\\u0000"]
