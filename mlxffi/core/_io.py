@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io as streams
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -228,6 +227,8 @@ def _refuse_nul(path: str) -> None:
         header = file.read(int.from_bytes(file.read(8), "little"))
     if rb"\u0000" not in header:
         return
+    import json  # for such files only
+
     described = json.loads(header)
     metadata = described.get("__metadata__") or {}
     for text in (*described, *metadata, *metadata.values()):
