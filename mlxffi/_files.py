@@ -29,9 +29,9 @@ def reading(file: Any, suffix: str) -> Iterator[str]:
         yield path_of(file)
         return
     _require(file, "read")
-    with _temporary(suffix) as path:
+    with temporary(suffix) as path:
         with open(path, "wb") as copy:
-            _copy(file, copy)
+            copy_file(file, copy)
         yield path
 
 
@@ -42,14 +42,14 @@ def writing(file: Any, suffix: str) -> Iterator[str]:
         yield path_of(file)
         return
     _require(file, "write")
-    with _temporary(suffix) as path:
+    with temporary(suffix) as path:
         yield path
         with open(path, "rb") as copy:
-            _copy(copy, file)
+            copy_file(copy, file)
 
 
 @contextmanager
-def _temporary(suffix: str) -> Iterator[str]:
+def temporary(suffix: str) -> Iterator[str]:
     """A path in a folder of its own, which goes afterwards."""
     from tempfile import TemporaryDirectory  # for file objects only: it takes a tenth of the package's import
 
@@ -57,7 +57,7 @@ def _temporary(suffix: str) -> Iterator[str]:
         yield os.path.join(folder, f"file{suffix}")
 
 
-def _copy(source: Any, target: Any) -> None:
+def copy_file(source: Any, target: Any) -> None:
     from shutil import copyfileobj  # as above
 
     copyfileobj(source, target)

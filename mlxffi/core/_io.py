@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from .._errors import ArgumentError, OperationError
-from .._files import reading, writing
+from .._files import copy_file, reading, temporary, writing
 from .._process import require_no_fork
 from ._array import array
 from ._binding import abi, native
@@ -217,23 +217,29 @@ def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], None
 def _load_safetensors(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, str]]:
     with reading(file, ".safetensors") as path:
         found: tuple[dict[str, array], dict[str, str]] = abi.load_safetensors(path, stream)
-        _refuse_nul(path)
-        return found
+        return _with_nul(path, stream) or found
 
 
-def _refuse_nul(path: str) -> None:
-    """Refuse a safetensors file, which C has read, whose names or metadata have a NUL: C's end there."""
+def _with_nul(path: str, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, str]] | None:
+    """What a safetensors file holds where its names or metadata have a NUL, which ends a name in C; else None.
+
+    It is one that C has read, so its header is right. C reads a copy with other names.
+    """
     with open(path, "rb") as file:
         header = file.read(int.from_bytes(file.read(8), "little"))
-    if rb"\u0000" not in header:
-        return
-    import json  # for such files only
+        if rb"\u0000" not in header:
+            return None
+        import json  # for such files only
 
-    described = json.loads(header)
-    metadata = described.get("__metadata__") or {}
-    for text in (*described, *metadata, *metadata.values()):
-        if "\0" in text:
-            raise OperationError(f"[load_safetensors] expected names and metadata without NUL, got {text!r}")
+        described = json.loads(header)
+        metadata = described.pop("__metadata__", {})
+        plain = json.dumps(dict(enumerate(described.values()))).encode()
+        with temporary(".safetensors") as path:
+            with open(path, "wb") as copy:
+                copy.write(len(plain).to_bytes(8, "little") + plain)
+                copy_file(file, copy)
+            arrays = abi.load_safetensors(path, stream)[0]
+    return {name: arrays[str(number)] for number, name in enumerate(described)}, metadata
 
 
 def _load_gguf(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, Any]]:
