@@ -1,6 +1,7 @@
 """Transforms whose results are wrong in mlx.core: each with the right value."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -248,3 +249,19 @@ def test_threads_that_differentiate_by_one_container():
     other.join()
     assert found == [27]
     assert p["w"] is array
+
+
+def test_threads_that_append_to_one_list():
+    seen = []
+    threads = [threading.Thread(target=lambda: mx.grad(noting)(mx.array(2.0), seen)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == ["called"] * 8
+
+
+def noting(w, seen):
+    seen.append("called")
+    time.sleep(0.01)
+    return w**2

@@ -81,8 +81,20 @@ typedef struct {
   Lending *lending;
   PyObject *target; /* a list or dict; a list to append to where the key is missing and `fresh` */
   Py_ssize_t next;
-  bool fresh;
+  bool fresh, changed; /* changed: something else than the item was put in some place */
 } Filling;
+
+/* A container is on loan once there is something else in it. An outer loan of this thread stays noted: it is the last
+ * to put things back. */
+static int note_container(Filling *filling) {
+  PyObject *target = filling->target;
+  bool first = !filling->changed;
+  filling->changed = true;
+  if (!first || filling->fresh) {
+    return 0;
+  }
+  return entry_of(target) ? PyList_Append(filling->lending->loan, target) : note(filling->lending, target, target);
+}
 
 static int set_item(PyObject *target, PyObject *key, Py_ssize_t place, PyObject *item) {
   return key ? PyDict_SetItem(target, key, item) : PyList_SetItem(target, place, Py_NewRef(item));
@@ -92,10 +104,10 @@ static int visit_lent(PyObject *key, PyObject *item, void *context) {
   Filling *filling = context;
   PyObject *put = lent(item, filling->lending);
   Py_ssize_t place = filling->next++;
-  int failed = !put;
-  if (put && filling->fresh && !key) {
+  int failed = !put || (put != item && note_container(filling));
+  if (!failed && filling->fresh && !key) {
     failed = PyList_Append(filling->target, put);
-  } else if (put && (put != item || filling->fresh)) {
+  } else if (!failed && (put != item || filling->fresh)) {
     failed = set_item(filling->target, key, place, put);
   }
   Py_XDECREF(put);
@@ -104,7 +116,7 @@ static int visit_lent(PyObject *key, PyObject *item, void *context) {
 
 /* A container of the function's own: tuples cannot be lent, nor what another thread has. */
 static PyObject *lent_copy(PyObject *tree, Kind kind, Lending *lending) {
-  Filling filling = {lending, kind == DICT ? PyDict_New() : PyList_New(0), 0, true};
+  Filling filling = {lending, kind == DICT ? PyDict_New() : PyList_New(0), 0, true, false};
   if (!filling.target || each(tree, kind, visit_lent, &filling)) {
     Py_XDECREF(filling.target);
     return NULL;
@@ -112,9 +124,9 @@ static PyObject *lent_copy(PyObject *tree, Kind kind, Lending *lending) {
   if (kind != TUPLE) {
     return filling.target;
   }
-  PyObject *tuple = tuple_like(tree, filling.target);
+  PyObject *tuple = filling.changed ? tuple_like(tree, filling.target) : Py_NewRef(tree);
   Py_DECREF(filling.target);
-  if (tuple && note(lending, tuple, tree)) {
+  if (tuple && tuple != tree && note(lending, tuple, tree)) {
     Py_CLEAR(tuple);
   }
   return tuple;
@@ -132,11 +144,7 @@ static PyObject *lent(PyObject *tree, Lending *lending) {
   if (kind == TUPLE || (entry && is_elsewhere(entry))) {
     return lent_copy(tree, kind, lending);
   }
-  /* An outer loan of this thread stays noted: it is the last to put things back. */
-  if (entry ? PyList_Append(lending->loan, tree) : note(lending, tree, tree)) {
-    return NULL;
-  }
-  Filling filling = {lending, tree, 0, false};
+  Filling filling = {lending, tree, 0, false, false};
   return each(tree, kind, visit_lent, &filling) ? NULL : Py_NewRef(tree);
 }
 
