@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 WHEELS = ("mlx-cpu", "mlx-cuda-12", "mlx-cuda-13", "mlx-metal")
 MACOS = sys.platform == "darwin"
@@ -14,8 +14,7 @@ LIBRARY = "libmlx.dylib" if MACOS else "libmlx.so"
 DEFAULT_WHEEL = "mlx-metal" if MACOS else "mlx-cpu"
 
 
-@dataclass(frozen=True)
-class Backend:
+class Backend(NamedTuple):
     """An installed MLX backend.
 
     `name` is its wheel's name, "" where libmlx came without one; `version` likewise.

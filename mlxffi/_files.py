@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,10 +29,9 @@ def reading(file: Any, suffix: str) -> Iterator[str]:
         yield path_of(file)
         return
     _require(file, "read")
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, f"file{suffix}")
+    with temporary(suffix) as path:
         with open(path, "wb") as copy:
-            shutil.copyfileobj(file, copy)
+            copy_file(file, copy)
         yield path
 
 
@@ -45,11 +42,25 @@ def writing(file: Any, suffix: str) -> Iterator[str]:
         yield path_of(file)
         return
     _require(file, "write")
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, f"file{suffix}")
+    with temporary(suffix) as path:
         yield path
         with open(path, "rb") as copy:
-            shutil.copyfileobj(copy, file)
+            copy_file(copy, file)
+
+
+@contextmanager
+def temporary(suffix: str) -> Iterator[str]:
+    """A path in a folder of its own, which goes afterwards."""
+    from tempfile import TemporaryDirectory  # for file objects only: it takes a tenth of the package's import
+
+    with TemporaryDirectory() as folder:
+        yield os.path.join(folder, f"file{suffix}")
+
+
+def copy_file(source: Any, target: Any) -> None:
+    from shutil import copyfileobj  # as above
+
+    copyfileobj(source, target)
 
 
 def _require(file: object, method: str) -> None:

@@ -39,6 +39,8 @@ C_METHODS = (types.WrapperDescriptorType, types.MethodDescriptorType)
 HIDDEN = "..."
 # Defaults that mlx.core has and its stubs leave out: it takes calls without these arguments.
 LEFT_OUT = {f"{PACKAGE}.save_gguf": {"metadata": "None"}}
+# Parameters that mlx.core takes by name where its stubs say that it does not.
+BY_NAME = {f"{PACKAGE}.astype": {"dtype"}, f"{PACKAGE}.roll": {"shift", "axis"}}
 
 
 def main() -> int:
@@ -226,6 +228,8 @@ def _signature(node: ast.FunctionDef, made: Callable[..., Any], module: ModuleTy
     if wanted and wanted[0][0] == "self":
         # Nobody passes it by name.
         wanted, found = wanted[1:], found[1:]
+    named = BY_NAME.get(path, set())
+    wanted = [(one, "positional" if one in named else kind, default) for one, kind, default in wanted]
     if [(one.name, KINDS[one.kind]) for one in found] != [(name, kind) for name, kind, _ in wanted]:
         yield f"{path}: expected ({_text(wanted)}), got {inspect.signature(made)}"
         return

@@ -11,6 +11,7 @@
 #include "mlxffi/fused.h"
 #include "mlxffi/losses.h"
 #include "mlxffi/memory.h"
+#include "mlxffi/random.h"
 #include "mlxffi/stream.h"
 
 #endif /* MLXFFI_MLXFFI_H */

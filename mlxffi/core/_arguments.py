@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._errors import ArgumentError, Error
 from . import _dtype
 from ._binding import native
-from ._convert import NUMBERS, from_foreign, from_number, require_int64
+from ._convert import NUMBERS, UnknownValueError, from_foreign, from_number, require_int64
 from ._dtype import Dtype
 
 if TYPE_CHECKING:
@@ -36,7 +36,13 @@ def as_array(value: Any, dtype: Dtype | None = None) -> array:
         return value  # type: ignore[return-value]
     if isinstance(value, NUMBERS):
         return from_number(value) if dtype is None else _weak(value, dtype)
-    return from_foreign(value, dtype)
+    try:
+        return from_foreign(value, dtype)
+    except UnknownValueError:
+        if not any(hasattr(type(value), name) for name in ("__complex__", "__float__", "__index__")):
+            raise
+    # A Fraction, a Decimal or another number: mlx.core knows how to ask for a complex one only.
+    return from_number(complex(value))
 
 
 def as_arrays(*operands: Any) -> tuple[array, ...]:

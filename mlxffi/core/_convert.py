@@ -244,6 +244,8 @@ def _unknown(value: Any) -> UnknownValueError:
 
 def _imported(value: Any) -> array:
     """The elements of another library, in their own dtype."""
+    if getattr(getattr(value, "dtype", None), "kind", "") in ("M", "m"):
+        return _refused(value.dtype)
     found = _from_buffer(value)
     if found is not None:
         return found

@@ -24,8 +24,8 @@ __all__ = [
 # --- ranges ---
 
 
-def _places(start: Any, stop: Any, step: Any, dtype: Any, *, stream: Any = None) -> None:
-    """The parameters of `arange` as C reads them: all but the stream may be missing."""
+def _places(start: Any, /, stop: Any, step: Any, dtype: Any, *, stream: Any = None) -> None:
+    """The parameters of `arange` as C reads them: all but the stream may be missing, and a named start needs a stop."""
 
 
 @overload
@@ -73,7 +73,12 @@ def _by_place(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         raise TypeError(f"arange: expected start, stop, step and dtype once each, got {args} and {kwargs}")
     if isinstance(given.get("step"), _dtype.Dtype) and "dtype" not in kwargs:
         kwargs["dtype"] = given.pop("step")
+        if "stop" in given:
+            # Of three, the last of which is a dtype, the first is the stop: it is the other form of the function.
+            given = {"start": 0, "stop": given["start"], "step": given["stop"]}
     given |= kwargs
+    if "start" in kwargs and "stop" not in given:
+        raise TypeError("arange: expected a stop beside the start")
     if "start" not in given:
         given["start"] = given.pop("stop", None)
     places = (given["start"], given.get("stop"), given.get("step"), given.get("dtype"))
@@ -146,7 +151,8 @@ def tri(
     n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = None, *, stream: StreamOrDevice = None
 ) -> array:
     """An `n` by `m` (None: `n`) matrix of ones on and below the diagonal `k`, and zeros above it."""
-    rows, columns = max(n, 0), max(n if m is None else m, 0)
+    n = operator.index(n)
+    rows, columns = max(n, 0), max(n if m is None else operator.index(m), 0)
     return abi.tri(rows, columns, k, float32 if dtype is None else dtype, stream)
 
 

@@ -143,7 +143,7 @@ def put(array: array, key: Any, value: Any, how: str = "") -> array:
         if how:
             raise BoundsError("boolean indices are not supported in array.at")
         return _put_masked(array, mask, values)
-    selection = Selection(array.shape, key if type(key) is tuple else (key,), checked=False)
+    selection = Selection(array.shape, key if type(key) is tuple else (key,), reading=False)
     return (_put_picked if selection.picks else _put_part)(array, selection, values, how)
 
 
@@ -246,11 +246,11 @@ class Selection:
     and in reading before each int.
     """
 
-    __slots__ = ("block", "checked", "gone", "new", "picks", "places", "starts", "stay", "steps", "stops", "whole")
+    __slots__ = ("block", "gone", "new", "picks", "places", "reading", "starts", "stay", "steps", "stops", "whole")
 
-    def __init__(self, shape: tuple[int, ...], key: tuple[Any, ...], checked: bool = True):
+    def __init__(self, shape: tuple[int, ...], key: tuple[Any, ...], reading: bool = True):
         self.whole = True
-        self.checked = checked
+        self.reading = reading
         self.starts: list[int] = []
         self.stops: list[int] = []
         self.steps: list[int] = []
@@ -275,12 +275,10 @@ class Selection:
             self.stay.append(count)
         elif type(entry) is int:
             self.gone.append(axis)
-            if self.checked:
+            if self.reading:
                 self.places.add(len(self.stay))
-            start = position_of(entry, size, axis) if self.checked else _wrapped(entry, size)
-            step, count = 1, int(start >= 0)
-            start = max(start, 0)
-            stop = start + count
+            start = position_of(entry, size, axis)
+            stop, step, count = start + 1, 1, 1
         else:
             self._pick(entry, size, axis)
             start, stop, step, count = 0, size, 1, size
@@ -359,14 +357,6 @@ def position_of(position: int, size: int, axis: int) -> int:
     if not -(2**63) <= position < 2**63:
         raise OperationError(f"[index] expected a position of 64 bits, got {position}")
     raise BoundsError(f"[index] expected positions from {-size} to {size - 1} on axis {axis}, got {position}")
-
-
-def _wrapped(position: int, size: int) -> int:
-    """The position that an int stands for in writing; -1 where it lies outside, which changes nothing."""
-    start = position + size if position < 0 else position
-    if -size <= start < -1:
-        start += size
-    return start if 0 <= start < size else -1
 
 
 def _broadcast(shapes: Sequence[tuple[int, ...]]) -> list[int]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io as streams
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from .._errors import ArgumentError, OperationError
-from .._files import reading, writing
+from .._files import copy_file, reading, temporary, writing
 from .._process import require_no_fork
 from ._array import array
 from ._binding import abi, native
@@ -48,7 +47,7 @@ def savez(file: File, *args: array, **kwargs: array) -> None:
     Args:
       file: a path, to which .npz is appended where it does not end so, or a binary file object.
     """
-    _save_archive(file, args, kwargs, zipfile.ZIP_STORED)
+    _save_archive(file, args, kwargs, compressed=False)
 
 
 def savez_compressed(file: File, *args: array, **kwargs: array) -> None:
@@ -57,10 +56,12 @@ def savez_compressed(file: File, *args: array, **kwargs: array) -> None:
     Args:
       file: a path, to which .npz is appended where it does not end so, or a binary file object.
     """
-    _save_archive(file, args, kwargs, zipfile.ZIP_DEFLATED)
+    _save_archive(file, args, kwargs, compressed=True)
 
 
-def _save_archive(file: Any, args: tuple[array, ...], kwargs: dict[str, array], compression: int) -> None:
+def _save_archive(file: Any, args: tuple[array, ...], kwargs: dict[str, array], *, compressed: bool) -> None:
+    import zipfile  # for archives only
+
     entries = dict(kwargs)
     for index, arr in enumerate(args):
         if f"arr_{index}" in kwargs:
@@ -74,6 +75,7 @@ def _save_archive(file: Any, args: tuple[array, ...], kwargs: dict[str, array], 
         target = os.fspath(file) if os.fspath(file).endswith(".npz") else f"{os.fspath(file)}.npz"
     elif not hasattr(file, "write"):
         raise AttributeError(f"[savez] file: expected a path or a file object with write(), got {type(file).__name__}")
+    compression = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     with zipfile.ZipFile(target, "w", compression, allowZip64=True) as archive:
         for name, arr in entries.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
@@ -198,6 +200,8 @@ def _load_npy(file: Any, stream: StreamOrDevice) -> tuple[array, None]:
 
 
 def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], None]:
+    import zipfile  # for archives only
+
     try:
         archive = zipfile.ZipFile(file)
     except (OSError, zipfile.BadZipFile) as error:
@@ -212,7 +216,30 @@ def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], None
 
 def _load_safetensors(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, str]]:
     with reading(file, ".safetensors") as path:
-        return abi.load_safetensors(path, stream)
+        found: tuple[dict[str, array], dict[str, str]] = abi.load_safetensors(path, stream)
+        return _with_nul(path, stream) or found
+
+
+def _with_nul(path: str, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, str]] | None:
+    """What a safetensors file holds where its names or metadata have a NUL, which ends a name in C; else None.
+
+    It is one that C has read, so its header is right. C reads a copy with other names.
+    """
+    with open(path, "rb") as file:
+        header = file.read(int.from_bytes(file.read(8), "little"))
+        if rb"\u0000" not in header:
+            return None
+        import json  # for such files only
+
+        described = json.loads(header)
+        metadata = described.pop("__metadata__", {})
+        plain = json.dumps(dict(enumerate(described.values()))).encode()
+        with temporary(".safetensors") as path:
+            with open(path, "wb") as copy:
+                copy.write(len(plain).to_bytes(8, "little") + plain)
+                copy_file(file, copy)
+            arrays = abi.load_safetensors(path, stream)[0]
+    return {name: arrays[str(number)] for number, name in enumerate(described)}, metadata
 
 
 def _load_gguf(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, Any]]:

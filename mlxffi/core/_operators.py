@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -186,6 +187,10 @@ class Operators(native.ArrayOwner):
     def __abs__(self) -> array:
         """Absolute values."""
         return abi.abs(self)
+
+    def __round__(self, ndigits: int | None = None) -> array:
+        """Its elements rounded to so many decimals, in their dtype."""
+        return abi.round(self, 0 if ndigits is None else operator.index(ndigits))
 
     @operation("inverted operator")
     def __invert__(self) -> array:

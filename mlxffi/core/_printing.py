@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._process import require_no_fork
 from . import _numpy
-from ._binding import abi
+from ._binding import abi, native
 from ._dtype import int32
 
 if TYPE_CHECKING:
@@ -148,3 +149,17 @@ def _text(number: Any, digits: int) -> str:
         # As MLX does: the sign of what is not less than zero comes behind a plus.
         return f"{_text(number.real, digits)}{'' if number.imag < 0 else '+'}{_text(number.imag, digits)}j"
     return "-nan" if math.isnan(number) and math.copysign(1, number) < 0 else f"{number:.{digits}f}"
+
+
+# --- reprlib, which takes every class that is called "array" for the standard library's ---
+
+_standard = reprlib.Repr.repr_array
+
+
+def _repr_array(self: reprlib.Repr, x: Any, level: int) -> str:
+    if isinstance(x, native.ArrayOwner):
+        return self.repr_instance(x, level)
+    return _standard(self, x, level)
+
+
+reprlib.Repr.repr_array = _repr_array  # type: ignore[method-assign]

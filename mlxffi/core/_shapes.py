@@ -46,9 +46,9 @@ def expand_dims(a: array, /, axis: Any, *, stream: StreamOrDevice = None) -> arr
 @operation("roll")
 def roll(
     a: array,
+    /,
     shift: Any,
     axis: Any = None,
-    /,
     *,
     stream: StreamOrDevice = None,
 ) -> array:

@@ -134,8 +134,8 @@ class _ValueAndGrad(Transformed):
     def _compute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         if self._names or self._numbers[-1] >= len(args):
             self._require(args, kwargs)
-        if self._single and type(args[self._numbers[0]]) is array:
-            return self._by_array(args, kwargs)
+        if self._single and len(args) == 1 and not kwargs and type(args[0]) is array:
+            return self._by_array(args[0])
         branches = [args[number] for number in self._numbers]
         branches += [kwargs[name] for name in self._names]
         # Where all are arrays, there is no tree to go through.
@@ -144,18 +144,16 @@ class _ValueAndGrad(Transformed):
                 return self._by_trees(args, kwargs, branches)
 
         def call(tracers: list[array]) -> Any:
-            return self._called(args, kwargs, tracers)
+            return self._called(args, kwargs, None, tracers)
 
         value, grads = self._differentiated(call, branches)
         return value, self._arranged(grads)
 
-    def _by_array(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        place = self._numbers[0]
-
+    def _by_array(self, argument: array) -> tuple[Any, Any]:
         def call(tracers: list[array]) -> Any:
-            return self._fun(*args[:place], tracers[0], *args[place + 1 :], **kwargs)
+            return self._fun(tracers[0])
 
-        value, grads = self._differentiated(call, [args[place]])
+        value, grads = self._differentiated(call, [argument])
         return value, grads[0]
 
     def _by_trees(self, args: tuple[Any, ...], kwargs: dict[str, Any], branches: list[Any]) -> tuple[Any, Any]:
@@ -163,7 +161,7 @@ class _ValueAndGrad(Transformed):
         structure = _trees.split(branches, arrays, True)
 
         def call(tracers: list[array]) -> Any:
-            return self._called(args, kwargs, _trees.joined(structure, tracers))
+            return self._called(args, kwargs, branches, tracers)
 
         value, grads = self._differentiated(call, arrays)
         return value, self._arranged(_trees.joined(structure, grads))
@@ -185,15 +183,28 @@ class _ValueAndGrad(Transformed):
         values, grads = native.value_and_grad(traced, self._native(len(arrays)), arrays)
         return values[0] if structure is _trees.ARRAY else _trees.joined(structure, values), grads
 
-    def _called(self, args: Sequence[Any], kwargs: dict[str, Any], branches: list[Any]) -> Any:
-        """What the function returns with other branches in the places of the differentiated arguments."""
-        given = list(args)
-        for number, branch in zip(self._numbers, branches, strict=False):
-            given[number] = branch
-        if not self._names:
-            return self._fun(*given, **kwargs)
-        named = dict(zip(self._names, branches[len(self._numbers) :], strict=True))
-        return self._fun(*given, **{**kwargs, **named})
+    def _called(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], branches: list[Any] | None, tracers: list[array]
+    ) -> Any:
+        """What the function returns for its own arguments, with tracers in the places of the differentiated arrays.
+
+        Arrays that are not differentiated are objects of its own, for it may update them in place.
+        """
+        loan: list[Any] = []
+        try:
+            positional: list[Any] = list(args)
+            for number in self._numbers:
+                positional[number] = None
+            positional = [_owned(item, loan) for item in positional]
+            named = {name: _owned(item, loan) for name, item in kwargs.items() if name not in self._names}
+            lent = tracers if branches is None else _trees.lend(branches, loan, tracers)
+            for number, branch in zip(self._numbers, lent, strict=False):
+                positional[number] = branch
+            named.update(zip(self._names, lent[len(self._numbers) :], strict=True))
+            return self._fun(*positional, **named)
+        finally:
+            if loan:
+                _trees.take_back(loan)
 
     def _native(self, count: int) -> native.Handle:
         made = self._natives.get(count)
@@ -237,6 +248,13 @@ class _ValueAndGrad(Transformed):
                     f"{start} keyword argument '{name}' because the function is called with the following keyword "
                     f"arguments {{{', '.join(kwargs)}}}"
                 )
+
+
+def _owned(argument: Any, loan: list[Any]) -> Any:
+    """An argument that is not differentiated, with arrays that the function may update."""
+    if type(argument) is array:
+        return argument.__copy__()
+    return _trees.lend(argument, loan) if isinstance(argument, (list, tuple, dict, array)) else argument
 
 
 class _Grad(_ValueAndGrad):

@@ -64,6 +64,11 @@ split = native.split
 # joined(structure, values) gives the tree of a structure, with the first values of a list in the places of arrays.
 joined = native.joined
 
+# lend(tree, loan, tracers) puts tracers in the places of a tree's arrays, in its own lists and dicts; without tracers
+# objects of their own. take_back(loan) puts back what has not been replaced since. The loan is a list that is empty at
+# first.
+lend, take_back = native.lend, native.take_back
+
 # key_of(tree, found) gives what a tree is but for the values of its arrays, which are appended to a list: the same key
 # stands for the same containers, names and constants.
 key_of = native.key_of

@@ -41,7 +41,7 @@ class _RandomState(Holder):
 
     def _next(self) -> array:
         """A key that has not been given before."""
-        self._thread.key, given = abi.random_split(self._get())
+        self._thread.key, given = abi.random_next(self._get())
         return given
 
     def __getitem__(self, index: int) -> array:

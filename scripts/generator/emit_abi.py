@@ -19,7 +19,7 @@ HEADERS |= {"distributed", "distributed_group", "export", "compile", "version"}
 # Of arrays, the objects in objects/array.c know most themselves.
 ARRAY = {"mlx_array_tostring", "mlx_array_eval"}
 OURS = Path(__file__).resolve().parents[2] / "include" / "mlxffi"
-OUR_HEADERS = ("array.h", "export.h", "fused.h", "losses.h", "stream.h")
+OUR_HEADERS = ("array.h", "export.h", "fused.h", "losses.h", "random.h", "stream.h")
 # These build graph nodes only, or read what lies there; the others give up the GIL.
 GRAPH = {"ops", "fft", "linalg", "random", "fast", "distributed", "device", "stream", "ours", "io_types"}
 WAITING = {"mlx_synchronize", "mlx_synchronize_default", "mlxffi_export_describe"}

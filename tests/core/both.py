@@ -7,12 +7,21 @@ import copy
 import operator
 import pickle
 import re
+import reprlib
+from decimal import Decimal
+from fractions import Fraction
 
+import foreign
 import mlx.core as theirs
 import numpy as np
 
 import mlxffi.core as ours
 
+# What expressions may name besides the library.
+NAMES = {
+    "np": np, "copy": copy, "pickle": pickle, "operator": operator, "reprlib": reprlib, "Decimal": Decimal,
+    "Fraction": Fraction, "foreign": foreign,
+}  # fmt: skip
 INEXACT = ("float16", "bfloat16", "float32", "float64", "complex64")
 # mlx.core rounds half types after each of several operations.
 TOLERANCES = {"float16": (1e-3, 4e-3), "bfloat16": (8e-3, 3e-2)}
@@ -41,7 +50,7 @@ class Unclear(Exception):
 
 def evaluated(text, mx):
     """The result of statements, parted by `;; `: the last one is an expression."""
-    names = {"mx": mx, "np": np, "copy": copy, "pickle": pickle, "operator": operator}
+    names = {"mx": mx, **NAMES}
     *statements, expression = text.split(";; ")
     try:
         for statement in statements:

@@ -14,14 +14,14 @@ import mlxffi.core as ours
 ours.random.seed(0)
 
 # What is meant to differ, or follows the stub where mlx.core does not:
-#   keywords   mlx.core refuses names that its stub has, and takes one that it has not
+#   keywords   mlx.core refuses names that its stub has
 #   strict     mlxffi refuses what mlx.core computes from memory that is not there
 #   order      both arguments are wrong, and the other one is named
 #   length     C++'s length_error, a ValueError there, is a RuntimeError here
 #   loose      an array of several elements where a number belongs
 #   right      what mlx.core gets wrong: docs/differences.md
 KNOWN = {
-    "keywords": lambda case, named: named.keys() & {"a", "array", "shift"},
+    "keywords": lambda case, named: named.keys() & {"a", "array"},
     "strict": lambda case, named: (
         case.name == "as_strided" and len(case.args) == 3 and len(case.args[1]) != len(case.args[2])
     ),

@@ -266,11 +266,8 @@ def test_a_function_may_change_the_tree_that_it_was_called_with(x):
         given["w"].append(3)
         return (given["w"][0] * given["w"][1]).sum(), given
 
-    for transform in (mx.value_and_grad(work), mx.checkpoint(work)):
-        tree.clear()
-        tree["w"] = [x, x]
-        transform(tree)
-        assert list(tree) == ["w", "extra"]
+    mx.checkpoint(work)(tree)
+    assert list(tree) == ["w", "extra"]
     value, grads = mx.value_and_grad(work)({"w": [x, x]})
     assert (value[0].item(), [item.tolist() for item in grads["w"]]) == (5.0, [[1.0, 2.0]] * 2)
 

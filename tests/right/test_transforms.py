@@ -1,7 +1,11 @@
 """Transforms whose results are wrong in mlx.core: each with the right value."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
+from helpers import error_of
 
 import mlxffi
 import mlxffi.core as mx
@@ -81,6 +85,32 @@ def test_a_custom_forward_rule_holds_under_vmap():
 def test_random_numbers_without_a_key_differ_between_the_slices_of_a_map():
     drawn = mlxffi.vmap(lambda x: [mlxffi.add(x[0], mlxffi.random.normal([4]))])([mlxffi.zeros([3, 4])])[0]
     assert len({tuple(row) for row in drawn.tolist()}) == 3
+
+
+DRAWS = {
+    "uniform": lambda: mx.random.uniform(shape=(4,)),
+    "normal": lambda: mx.random.normal((4,)),
+    "randint": lambda: mx.random.randint(0, 2**30, (4,)),
+    "bernoulli": lambda: mx.random.bernoulli(0.5, (40,)),
+    "permutation": lambda: mx.random.permutation(40),
+    "categorical": lambda: mx.random.categorical(mx.zeros((40, 9))),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_each_slice_of_a_map_draws_numbers_of_its_own(draw):
+    def rows(a):
+        return {str(row) for row in a.tolist()}
+
+    mx.random.seed(5)
+    drawn = mx.vmap(lambda x: x + DRAWS[draw]())(mx.zeros((3, 1)))
+    assert len(rows(drawn)) == 3
+    mx.random.seed(5)
+    assert mx.vmap(lambda x: x + DRAWS[draw]())(mx.zeros((3, 1))).tolist() == drawn.tolist()
+    nested = mx.vmap(mx.vmap(lambda x: x + DRAWS[draw]()))(mx.zeros((2, 3, 1)))
+    assert len(rows(mx.flatten(nested, 0, 1))) == 6
+    key = mx.random.key(1)
+    assert len(rows(mx.vmap(lambda x: x + mx.random.normal((4,), key=mx.random.split(key)[0]))(mx.zeros((3, 1))))) == 1
 
 
 # --- checkpoint ---
@@ -167,3 +197,71 @@ def test_a_function_with_rules_is_exported_as_what_it_computes(tmp_path):
     for number, function in enumerate((mx.checkpoint(mx.exp), mx.custom_function(mx.exp))):
         mx.export_function(str(tmp_path / f"{number}.mlxfn"), function, x)
         assert mx.import_function(str(tmp_path / f"{number}.mlxfn"))(x)[0].tolist() == mx.exp(x).tolist()
+
+
+# --- containers ---
+
+
+def test_containers_are_put_back_where_the_function_raises():
+    p = {"w": [mx.array(3.0)], "t": (mx.array(1.0),)}
+    array, pair, error = p["w"][0], p["t"], KeyError("mine")
+
+    def loss(q):
+        q["v"] = q["w"][0] * 2
+        raise error
+
+    assert error_of(lambda: mx.grad(loss)(p), KeyError) is error
+    assert p["w"][0] is array
+    assert p["t"] is pair
+    assert p["v"].item() == 6
+
+
+def test_arrays_that_the_function_moves_are_themselves_again():
+    a, b = mx.array(2.0), mx.array(3.0)
+    p = [a, b]
+
+    def loss(q):
+        q.reverse()
+        return q[0] ** 2 * q[1]
+
+    assert [item.item() for item in mx.grad(loss)(p)] == [9, 12]
+    assert p[0] is b
+    assert p[1] is a
+
+
+def test_threads_that_differentiate_by_one_container():
+    p = {"w": mx.array(3.0)}
+    array, found, inside, done = p["w"], [], threading.Event(), threading.Event()
+
+    def first(q):
+        inside.set()
+        done.wait(30)
+        return q["w"] ** 2
+
+    def second():
+        inside.wait(30)
+        found.append(mx.grad(lambda q: q["w"] ** 3)(p)["w"].item())
+        done.set()
+
+    other = threading.Thread(target=second)
+    other.start()
+    assert mx.grad(first)(p)["w"].item() == 6
+    other.join()
+    assert found == [27]
+    assert p["w"] is array
+
+
+def test_threads_that_append_to_one_list():
+    seen = []
+    threads = [threading.Thread(target=lambda: mx.grad(noting)(mx.array(2.0), seen)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == ["called"] * 8
+
+
+def noting(w, seen):
+    seen.append("called")
+    time.sleep(0.01)
+    return w**2

@@ -195,7 +195,7 @@ def array_equal(a: ArrayLike, b: ArrayLike, equal_nan: bool = False, stream: Str
 
 
 @operation("astype")
-def astype(a: array, dtype: Dtype, /, *, stream: StreamOrDevice = None) -> array:
+def astype(a: array, /, dtype: Dtype, *, stream: StreamOrDevice = None) -> array:
     """Converts each element of `a` to `dtype`."""
     return abi.astype(a, dtype, stream)
 

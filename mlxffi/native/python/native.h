@@ -40,6 +40,7 @@ typedef struct {
   PyObject_HEAD
   mlx_array array; /* empty before there is a value */
   PyObject *weakrefs;
+  bool updated; /* in place, since it was made */
 } ArrayOwner;
 
 /* The base of all classes of arrays. */
@@ -163,6 +164,10 @@ bool init_exchange(PyObject *module);
 /* --- transforms/trees.c --- */
 
 bool init_trees(PyObject *module);
+
+/* --- transforms/loans.c --- */
+
+bool init_loans(PyObject *module);
 
 /* --- transforms/closures.c --- */
 

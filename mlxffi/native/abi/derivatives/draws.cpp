@@ -76,11 +76,6 @@ void seed_draws(uint64_t seed) {
   generator().seed(seed);
 }
 
-std::pair<mx::array, mx::array> split_key(const mx::array& key, mx::StreamOrDevice s) {
-  auto [first, second] = mx::random::split(key, s);
-  return {first, drawn(second)};
-}
-
 DrawsOf::DrawsOf(Draws& draws, bool again) : outer_(current) {
   draws.next = 0;
   draws.again = again;
@@ -104,3 +99,13 @@ bool SpreadDraws::active() {
 }
 
 } // namespace mlxc
+
+using namespace mlxc;
+
+extern "C" int mlxffi_random_next(mlx_array* res_0, mlx_array* res_1, const mlx_array before, const mlx_stream s) {
+  return guarded(__func__, [&] {
+    require(res_0, res_1);
+    auto [first, second] = mx::random::split(get(before, "before"), stream_of(s, "s"));
+    put(res_0, res_1, std::pair{first, drawn(spread(second))});
+  });
+}

@@ -9,9 +9,6 @@ namespace mlxc {
 mx::array keyed(const std::optional<mx::array>& key);
 void seed_draws(uint64_t seed);
 
-// Two keys from one. The second is a draw: bindings keep their generators' state in the first.
-std::pair<mx::array, mx::array> split_key(const mx::array& key, mx::StreamOrDevice s);
-
 // What a function drew, to be drawn again when it is run again.
 struct Draws {
   Arrays keys;

@@ -69,7 +69,7 @@ extern "C" int mlx_random_split_num(mlx_array *res, const mlx_array key, int num
 }
 
 extern "C" int mlx_random_split(mlx_array *res_0, mlx_array *res_1, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, split_key(get(key, "key"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mx::random::split(get(key, "key"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_truncated_normal(mlx_array *res, const mlx_array lower, const mlx_array upper, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_array key, const mlx_stream s) {

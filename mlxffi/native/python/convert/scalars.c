@@ -177,13 +177,29 @@ static mlx_array narrowed(const double *numbers, size_t count, const Value *shap
   return made;
 }
 
-static bool copy_view(mlx_array *made, PyObject *view, int dtype) {
+/* Whether a scalar is numpy's datetime64 or timedelta64, which says that it is a row of bytes. */
+static bool is_time(PyObject *object) {
+  static PyObject *names[2];
+  PyObject *dtype = attribute(object, "dtype", &names[0]);
+  PyObject *kind = dtype ? attribute(dtype, "kind", &names[1]) : NULL;
+  bool found = kind && PyUnicode_Check(kind) && (!PyUnicode_CompareWithASCIIString(kind, "M") ||
+                                                 !PyUnicode_CompareWithASCIIString(kind, "m"));
+  Py_XDECREF(dtype);
+  Py_XDECREF(kind);
+  PyErr_Clear();
+  return found;
+}
+
+static bool copy_view(mlx_array *made, PyObject *object, PyObject *view, int dtype) {
   Value shape;
   const void *memory;
   Py_ssize_t bytes;
   int found;
   if (!read_format(view, &found) || !read_shape(view, &shape) ||
       PyObject_AsReadBuffer(view, &memory, &bytes) || !bytes) {
+    return false;
+  }
+  if (found == MLX_UINT8 && is_time(object)) {
     return false;
   }
   if (found == MLX_FLOAT64 && (dtype < 0 || dtype == MLX_FLOAT32)) {
@@ -203,7 +219,7 @@ static bool copy_view(mlx_array *made, PyObject *view, int dtype) {
 
 bool from_buffer(mlx_array *made, PyObject *object, int dtype) {
   PyObject *view = PyMemoryView_FromObject(object);
-  bool copied = view && copy_view(made, view, dtype);
+  bool copied = view && copy_view(made, object, view, dtype);
   Py_XDECREF(view);
   PyErr_Clear();
   return copied;

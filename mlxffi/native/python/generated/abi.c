@@ -3267,6 +3267,16 @@ static PyObject *abi_js_div_loss(Value *v) {
   return one(res);
 }
 
+static PyObject *abi_random_next(Value *v) {
+  mlx_array res_0 = {0};
+  mlx_array res_1 = {0};
+  int failed = mlxffi_random_next(&res_0, &res_1, v[0].array, v[1].stream);
+  if (failed) {
+    return failed_call();
+  }
+  return Py_BuildValue("(NN)", one(res_0), one(res_1));
+}
+
 static PyObject *abi_default_stream(Value *v) {
   (void)v;
   mlx_stream result = mlxffi_default_stream();
@@ -3754,6 +3764,7 @@ const AbiRow abi_rows[] = {
   {{"cross_entropy", "aaAIfis", abi_cross_entropy}, "logits,targets,weights,ignore_index,label_smoothing,reduction,s"},
   {{"kl_div_loss", "aafbis", abi_kl_div_loss}, "logits_q,logits_p,temperature,teacher_gradient,reduction,s"},
   {{"js_div_loss", "aafbis", abi_js_div_loss}, "logits_q,logits_p,temperature,teacher_gradient,reduction,s"},
+  {{"random_next", "as", abi_random_next}, "before,s"},
   {{"default_stream", "", abi_default_stream}, ""},
   {{NULL, NULL, NULL}, NULL},
 };

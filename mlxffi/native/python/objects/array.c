@@ -53,6 +53,7 @@ bool replace(PyObject *object, mlx_array made) {
   if (!done) {
     raise_last_error();
   }
+  ((ArrayOwner *)object)->updated = done;
   return done;
 }
 

@@ -5,12 +5,12 @@
  * a dict that changes its size is an error as in a loop of Python.
  */
 
-#include "native.h"
+#include "trees.h"
 
 /* Stands for an array in the structure of a tree. */
 static PyObject *array_mark;
 
-static bool is_any_array(PyObject *leaf) {
+bool is_any_array(PyObject *leaf) {
   return PyObject_TypeCheck(leaf, (PyTypeObject *)told.array);
 }
 
@@ -19,9 +19,6 @@ static bool is_holder(PyObject *leaf) {
 }
 
 /* --- the items of lists, tuples and dicts --- */
-
-/* What is done with each item; the key is NULL but for dicts. */
-typedef int Visit(PyObject *key, PyObject *item, void *context);
 
 static int each_of_list(PyObject *list, Visit *visit, void *context) {
   for (Py_ssize_t i = 0; i < PyList_Size(list); i++) {
@@ -84,9 +81,7 @@ static int each_by_iteration(PyObject *items, bool pairs, Visit *visit, void *co
   return failed || PyErr_Occurred() ? -1 : 0;
 }
 
-typedef enum { LEAF, LIST, TUPLE, DICT } Kind;
-
-static Kind kind_of(PyObject *tree) {
+Kind kind_of(PyObject *tree) {
   return PyDict_Check(tree) ? DICT : PyList_Check(tree) ? LIST : PyTuple_Check(tree) ? TUPLE : LEAF;
 }
 
@@ -131,7 +126,7 @@ static void come_up(void) {
   Py_LeaveRecursiveCall();
 }
 
-static int each(PyObject *tree, Kind kind, Visit *visit, void *context) {
+int each(PyObject *tree, Kind kind, Visit *visit, void *context) {
   if (!go_down()) {
     return -1;
   }
@@ -201,7 +196,7 @@ static int visit_branch(PyObject *key, PyObject *item, void *context) {
 }
 
 /* A tuple of a class derived from it, as named ones are. */
-static PyObject *tuple_like(PyObject *model, PyObject *list) {
+PyObject *tuple_like(PyObject *model, PyObject *list) {
   PyObject *items = PyList_AsTuple(list), *made = NULL;
   PyObject *arguments = items ? PyTuple_Pack(1, items) : NULL;
   if (arguments) {
@@ -260,7 +255,7 @@ typedef struct {
 static PyObject *split_leaf(PyObject *leaf, void *context) {
   Splitting *splitting = context;
   if (is_any_array(leaf)) {
-    leaf = PyList_Append(splitting->found, leaf) ? NULL : array_mark;
+    leaf = PyList_Append(splitting->found, outside(leaf)) ? NULL : array_mark;
   } else if (splitting->strict && !is_holder(leaf)) {
     PyObject *error = PyObject_CallNoArgs(told.not_arrays);
     if (error) {

@@ -1,0 +1,72 @@
+"""Arguments that mlx.core takes without a word, or refuses without a clear one: each with the right outcome."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+import mlxffi.core as mx
+
+# --- places ---
+
+
+@pytest.mark.parametrize("place", [3, -4, 5, 2**31, 2**33 + 1, 2**40, -(2**40), np.int64(3)])
+def test_writes_out_of_bounds_are_errors(place):
+    for key in (place, (place,), (place, slice(None)), (0, place), (..., place), (mx.array([0]), place)):
+        x = mx.zeros((3, 3))
+        with pytest.raises(IndexError, match=str(int(place))):
+            x[key] = 1.0
+        with pytest.raises(IndexError):
+            x.at[key].add(1.0)
+        with pytest.raises(IndexError):
+            x[key]
+        assert x.sum().item() == 0
+
+
+def test_the_ends_of_slices_may_lie_anywhere():
+    x = mx.zeros((3,))
+    x[1:99] = 1.0
+    x[-99:1] = 2.0
+    x[5:9] = 3.0
+    assert x.tolist() == [2, 1, 1]
+
+
+# --- numbers ---
+
+
+def test_the_rounding_of_an_array():
+    assert round(mx.array([1.5, 2.5, -0.4])).tolist() == [2, 2, 0]
+    np.testing.assert_allclose(np.array(round(mx.array([1.26]), 1)), [1.3], rtol=1e-6)
+    assert round(mx.array([126]), -1).dtype == mx.int32
+
+
+@pytest.mark.parametrize("value", [np.datetime64("2020"), np.timedelta64(1, "s"), np.zeros(2, "datetime64[D]")])
+def test_times_of_numpy_are_refused_by_name(value):
+    for make in (mx.array, mx.asarray):
+        with pytest.raises(RuntimeError, match=str(value.dtype).partition("[")[0]):
+            make(value)
+
+
+def test_a_range_up_to_a_float_of_numpy():
+    assert mx.arange(np.float64(3)).tolist() == [0, 1, 2]
+
+
+# --- files ---
+
+
+@pytest.mark.parametrize("names", [("a\0x", "a\0y"), ("a", "b")])
+def test_names_and_metadata_with_nul(tmp_path, names):
+    header = {name: {"dtype": "F32", "shape": [1], "data_offsets": [4 * i, 4 * i + 4]} for i, name in enumerate(names)}
+    text = json.dumps({"__metadata__": {"key": "a\0b"}, **header}).encode()
+    path = tmp_path / "nul.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + struct.pack("<ff", 1, 2))
+    found, metadata = mx.load(str(path), return_metadata=True)
+    assert {name: item.tolist() for name, item in found.items()} == {names[0]: [1], names[1]: [2]}
+    assert metadata == {"key": "a\0b"}
+
+
+def test_a_backslash_before_u0000_is_no_nul(tmp_path):
+    path = str(tmp_path / "backslash.safetensors")
+    mx.save_safetensors(path, {"a\\u0000": mx.array([1.0])})
+    assert list(mx.load(path)) == ["a\\u0000"]
