@@ -1,7 +1,7 @@
 """Callbacks: the path of a Python function through C and back.
 
  1. `Closure` puts the function into the registry under a new integer key, and asks C for a closure of its kind whose
-    payload is that key.
+    payload is that key. (A function that is traced before the C call returns needs no key of its own: `trace`.)
  2. C keeps the key beside the address of the kind's trampoline (callbacks.c). Transforms copy the closure and may keep
     it in a lazy graph long after the Python call returned.
  3. When MLX needs the function, C calls the trampoline, which enters Python (`python_closure` and its siblings below)
@@ -23,8 +23,8 @@ once or many times, nested, and on any thread.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from threading import get_ident
+from collections.abc import Callable, Iterable, Sequence
+from threading import get_ident, local
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +32,15 @@ from . import _handles, _registry
 from ._arguments import integers
 from ._errors import ArgumentError
 from ._ffi import ffi, last_error, lib
-from ._handles import own_arrays, pack_arrays, take_arrays
+from ._handles import FEW, few_handles, own_arrays, own_few, pack_arrays, take_arrays
 from ._registry import Held, find
 
 if TYPE_CHECKING:
     from .array import Array
 
-__all__ = ["Closure", "Function", "Held", "arrays_of", "call", "check", "run"]
+__all__ = ["Closure", "Function", "Held", "arrays_of", "call", "check", "run", "trace"]
 
+_unpack = ffi.unpack
 # What a transform takes: a function over a flat list of arrays.
 Function = Callable[..., Any]
 
@@ -84,14 +85,38 @@ def call(function: Callable[..., int], *arguments: Any) -> int:
     return function(*arguments)
 
 
-def run(function: Callable[..., int], closure: int, vector: int, *more: Any) -> list[Array]:
-    """The arrays of the vector that a C function makes of a closure and a vector; `call` and `check` in one."""
+def run(function: Callable[..., int], closure: int, arrays: Iterable[Array], *more: Any) -> list[Array]:
+    """The arrays that a function of transforms.h makes of a closure and arrays; `call` and `check` in one."""
     if _raised:
         _raised.pop(get_ident(), None)
-    result = function(closure, vector, *more) if more else function(closure, vector)
-    if not result or _raised:
-        check(not result)
-    return take_arrays(result)
+    arrays = tuple(arrays)  # no other thread takes one of them away
+    buffer = few_handles()
+    count = function(closure, [array._h for array in arrays], len(arrays), *more, buffer, FEW)
+    if count < 0 or _raised:
+        check(count < 0)
+    return own_few(buffer, count) if count <= FEW else take_arrays(buffer[0])
+
+
+class _Traced(local):
+    """The functions that this thread is tracing by `trace`, outermost first."""
+
+    def __init__(self) -> None:
+        self.functions: list[Function] = []
+
+
+_traced = _Traced()
+# The closure of key 0, which is no entry of the registry: it calls the innermost of those functions.
+_TRACER = lib.glue_new_closure(0)
+
+
+def trace(function: Callable[..., int], traced: Function, arrays: Iterable[Array], *more: Any) -> list[Array]:
+    """`run` for a transform that calls a function before it returns and keeps no closure of it."""
+    stack = _traced.functions
+    stack.append(traced)
+    try:
+        return run(function, _TRACER, arrays, *more)
+    finally:
+        stack.pop()
 
 
 def check(failed: int) -> None:
@@ -178,8 +203,8 @@ def _keep(_: type[BaseException], exception: BaseException, traceback: Traceback
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure(inputs: Any, count: int, key: int) -> int:
     """Call an array function: a list of Arrays in, a list of Arrays out."""
-    arrays = own_arrays(ffi.unpack(inputs, count))  # step 4
-    result = find(key)(arrays)  # step 4
+    arrays = own_arrays(_unpack(inputs, count))  # step 4
+    result = (find(key) if key else _traced.functions[-1])(arrays)  # step 4
     if _raised:
         _raised.pop(get_ident(), None)  # whatever failed below this function did not stop it
     return pack_arrays(arrays_of(result))  # step 5

@@ -15,6 +15,7 @@ from ._errors import Error, error_of
 
 _loader.load()
 try:
+    from ._graph import ffi as _graph_ffi
     from ._graph import lib as _graph_lib
     from ._mlxc import ffi as ffi
     from ._mlxc import lib as lib
@@ -33,6 +34,12 @@ def _as_module(lib: Any) -> Any:
 
 
 graph: _graph.Lib = _as_module(_graph_lib)
+
+
+def address(function: str) -> int:
+    """Where a function of `graph` stands, for a function of it that calls another."""
+    return int(_graph_ffi.cast("intptr_t", _graph_ffi.addressof(_graph_lib, function)))
+
 
 # A build against somebody else's mlx-c has none of the mlxffi_* functions.
 plain_mlxc = bool(_loader.build_info().MLXC_PREFIX)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .array import Array
 
 HANDLES = ffi.typeof("intptr_t[]")
+_unpack = ffi.unpack
 # Most vectors are read by one call into a buffer of this size.
 FEW = 8
 
@@ -28,10 +29,10 @@ closed_class: type[Array]
 own_array: Callable[[int], Array]
 
 
-def set_array_class(array: type[Array], closed: type[Array]) -> None:
-    """Say which class owns arrays, and which those are of that have been closed."""
+def set_array_class(array: type[Array], closed: type[Array], own: Callable[[int], Array]) -> None:
+    """Say which class owns arrays and how, and which those are of that have been closed."""
     global array_class, closed_class, own_array
-    array_class, closed_class, own_array = array, closed, array._own
+    array_class, closed_class, own_array = array, closed, own
 
 
 def closed_error() -> ArgumentError:
@@ -43,12 +44,32 @@ def take_arrays(vector: int) -> list[Any]:
     """The arrays of a vector handle, which is freed; 0 stands for an error, which is raised."""
     if not vector:
         raise last_error()
-    handles = ffi.new(HANDLES, FEW)
+    handles = few_handles()
     size = graph.glue_vector_array_take(handles, FEW, vector)
-    if size > FEW:
-        handles = ffi.new(HANDLES, size)
-        graph.glue_vector_array_take(handles, size, vector)
+    if size <= FEW:
+        return own_few(handles, size)
+    handles = ffi.new(HANDLES, size)
+    graph.glue_vector_array_take(handles, size, vector)
     return own_arrays(ffi.unpack(handles, size))
+
+
+# Buffers of FEW handles that nobody is using: to make one takes longer than most calls.
+_buffers: list[Any] = []
+
+
+def few_handles() -> Any:
+    """A buffer for FEW handles, for `own_few` to take back."""
+    try:
+        return _buffers.pop()
+    except IndexError:
+        return ffi.new(HANDLES, FEW)
+
+
+def own_few(buffer: Any, count: int) -> list[Any]:
+    """Arrays that own the first fresh handles of such a buffer."""
+    handles = _unpack(buffer, count)
+    _buffers.append(buffer)
+    return own_arrays(handles)
 
 
 def own_arrays(handles: list[int]) -> list[Any]:
@@ -72,6 +93,7 @@ def handles(arrays: Sequence[Array]) -> list[int]:
 
 def pack_arrays(arrays: Sequence[Array]) -> int:
     """A new vector handle that holds the arrays: for a call that gives up the GIL, and frees it."""
+    arrays = tuple(arrays)  # no other thread takes one of them away
     vector = graph.glue_vector_array_pack([array._h for array in arrays], len(arrays))
     if not vector:
         raise last_error()

@@ -135,7 +135,9 @@ class ImportedFunction(Owner):
         """
         arrays = as_arrays(*inputs)
         with array_map(named) as names:
-            return run(lib.glue_imported_function_apply_kwargs, self._h, pack_arrays(arrays), names)
+            vector = call(lib.glue_imported_function_apply_kwargs, self._h, pack_arrays(arrays), names)
+            check(not vector)
+            return take_arrays(vector)
 
 
 def import_function(path: Any) -> ImportedFunction:

@@ -12,9 +12,9 @@ from threading import local
 from typing import TYPE_CHECKING
 
 from ._arguments import ArrayLike, arrays_in, as_arrays, integers
-from ._closures import Closure, Held, arrays_of, run
+from ._closures import Closure, Held, arrays_of, run, trace
 from ._errors import ArgumentError, RangeError
-from ._ffi import check, ffi, lib, plain_mlxc
+from ._ffi import check, ffi, graph, lib, plain_mlxc
 from ._handles import Owner, pack_arrays, pack_each, take_arrays
 from ._process import require_no_fork
 
@@ -167,8 +167,8 @@ def vjp(
     Source: C mlx_vjp; the Go port's VJP.
     """
     inputs, seeds = as_arrays(*primals), as_arrays(*cotangents)
-    with Closure(_differentiating(fn)) as closure:
-        both = run(lib.glue_vjp, closure, *pack_each(inputs, seeds))
+    handles = [seed._h for seed in seeds]
+    both = trace(graph.glue_run_vjp, _differentiating(fn), inputs, handles, len(handles))
     count = len(both) - len(inputs)
     outputs, vjps = both[:count], both[count:]
     # MLX complains about too few of them only.
@@ -196,8 +196,8 @@ def jvp(
     Source: C mlx_jvp; the Go port's JVP.
     """
     inputs, directions = as_arrays(*primals), as_arrays(*tangents)
-    with Closure(_differentiating(fn)) as closure:
-        both = run(lib.glue_jvp, closure, *pack_each(inputs, directions))
+    handles = [direction._h for direction in directions]
+    both = trace(graph.glue_run_jvp, _differentiating(fn), inputs, handles, len(handles))
     return both[: len(both) // 2], both[len(both) // 2 :]
 
 
@@ -243,7 +243,7 @@ class GradFn:
         made = self._native
         if made is None:
             raise ArgumentError("[GradFn.apply] this GradFn has been freed; make a new one with value_and_grad()")
-        both = run(lib.glue_closure_value_and_grad_apply, made._h, pack_arrays(arrays_in(inputs)))
+        both = run(graph.glue_run_value_and_grad, made._h, arrays_in(inputs))
         values, grads = both[: -self._count], both[-self._count :]
         return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
@@ -328,7 +328,7 @@ def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]
         arrays = as_arrays(*inputs)
         with Closure(checked) as closure:
             transformed = _NativeFunction(lib.glue_checkpoint(closure))
-        return run(lib.glue_closure_apply, transformed._h, pack_arrays(arrays))
+        return run(graph.glue_run_closure, transformed._h, arrays)
 
     return checkpointed
 
@@ -377,7 +377,7 @@ def custom_function(
         with Closure(fn) as closure, ExitStack() as stack:
             parts = [0 if rule is None else stack.enter_context(Closure(rule, kind)) for kind, rule in rules.items()]
             transformed = _NativeFunction(lib.glue_custom_function(closure, *parts))
-        return run(lib.glue_closure_apply, transformed._h, pack_arrays(arrays))
+        return run(graph.glue_run_closure, transformed._h, arrays)
 
     return customised
 
@@ -400,34 +400,23 @@ def vmap(
 
     def vectorised(inputs: Sequence[ArrayLike]) -> list[Array]:
         arrays = as_arrays(*inputs)
-        axes = _axes("in_axes", in_axes, arrays)
-        outs: list[int] = []
+        axes, outs = _axes("in_axes", integers(in_axes), hasattr(in_axes, "__index__"), arrays), integers(out_axes)
 
         def traced(slices: list[Array]) -> Sequence[Array]:
             outputs = fn(slices)
-            outs.extend(_axes("out_axes", out_axes, outputs, 1))
+            _axes("out_axes", outs, hasattr(out_axes, "__index__"), outputs, 1)
             return outputs
 
-        return _vectorised(traced, arrays, axes, outs)
+        return trace(graph.glue_run_vmap, traced, arrays, axes, len(axes), outs, len(outs))
 
     return vectorised
 
 
-def _vectorised(traced: ListFunction, arrays: list[Array], axes: list[int], outs: list[int]) -> list[Array]:
-    """Trace a function over slices, and loop over axes in what it did. The function fills `outs`."""
-    with Closure(traced) as closure:
-        both = run(lib.glue_detail_vmap_trace, closure, pack_arrays(arrays), axes, len(axes))
-    slices, outputs = both[: len(arrays)], both[len(arrays) :]
-    vectors = pack_each(arrays, slices, outputs)
-    return run(lib.glue_detail_vmap_replace, *vectors, axes, len(axes), outs, len(outs))
-
-
-def _axes(name: str, axes: int | Sequence[int], arrays: Sequence[Array], more: int = 0) -> list[int]:
+def _axes(name: str, numbers: list[int], for_all: bool, arrays: Sequence[Array], more: int = 0) -> list[int]:
     """One axis for each array, which has it or is to have so many more; -1 stands for none."""
     # Here they are not counted from the end.
     ndims = [array.ndim + more for array in arrays_of(arrays)]
-    numbers = integers(axes)
-    if len(numbers) == 1 and hasattr(axes, "__index__"):
+    if for_all:
         numbers = numbers * len(ndims)
     if len(numbers) != len(ndims):
         raise ArgumentError(f"[vmap] {name}: expected {len(ndims)} axes, got {len(numbers)}")
@@ -452,7 +441,7 @@ class CompiledFunction:
         made = self._native
         if made is None:
             raise ArgumentError("[compile] this compiled function has been freed; compile it again")
-        return run(lib.glue_closure_apply, made._h, pack_arrays(arrays_in(inputs)))
+        return run(graph.glue_run_closure, made._h, arrays_in(inputs))
 
     def free(self) -> None:
         """Free the native function with its graphs; calling it afterwards is an error, freeing it again is not."""

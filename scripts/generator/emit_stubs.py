@@ -13,7 +13,7 @@ from .table import Header, functions
 
 GLUE = Path(__file__).resolve().parents[2] / "mlxffi" / "native" / "cffi"
 # The prototypes that are written by hand, by the module they belong to.
-BY_HAND = {"graph": ["extra.h", "fused_layers.h"], "calls": ["errors.h", "callbacks.h", "dlpack.h"]}
+BY_HAND = {"graph": ["extra.h", "transforms.h", "fused_layers.h"], "calls": ["errors.h", "callbacks.h", "dlpack.h"]}
 PYTHON = {"bool": "bool", "float": "float", "double": "float", "void": "None"}
 INTEGER = re.compile(r"int|size_t|intptr_t|u?int\d+_t|mlx_\w+_type|mlx_dtype")
 PROTOTYPE = re.compile(r"^(?:static )?([\w ]+?[ *]+)(glue_\w+)\((.*)\);$", re.M)
