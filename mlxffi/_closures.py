@@ -32,7 +32,7 @@ from . import _handles, _registry
 from ._arguments import integers
 from ._errors import ArgumentError
 from ._ffi import ffi, last_error, lib
-from ._handles import FEW, few_handles, own_arrays, own_few, pack_arrays, take_arrays
+from ._handles import FEW, few_handles, handles, own_arrays, own_few, pack_arrays, take_arrays
 from ._registry import Held, find
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Closure", "Function", "Held", "arrays_of", "call", "check", "run", "trace"]
 
-_unpack = ffi.unpack
 # What a transform takes: a function over a flat list of arrays.
 Function = Callable[..., Any]
 
@@ -91,7 +90,7 @@ def run(function: Callable[..., int], closure: int, arrays: Iterable[Array], *mo
         _raised.pop(get_ident(), None)
     arrays = tuple(arrays)  # no other thread takes one of them away
     buffer = few_handles()
-    count = function(closure, [array._h for array in arrays], len(arrays), *more, buffer, FEW)
+    count = function(closure, handles(arrays), len(arrays), *more, buffer, FEW)
     if count < 0 or _raised:
         check(count < 0)
     return own_few(buffer, count) if count <= FEW else take_arrays(buffer[0])
@@ -187,9 +186,9 @@ def _axes_of(axes: Any) -> int:
 
 def _own_each(*vectors: tuple[Any, int]) -> list[list[Array]]:
     """The arrays of several vectors, of which either all are owned or none."""
-    parts = [ffi.unpack(handles, count) for handles, count in vectors]
-    arrays = iter(own_arrays([handle for part in parts for handle in part]))
-    return [list(itertools.islice(arrays, len(part))) for part in parts]
+    owned = [handle for vector, count in vectors for handle in ffi.unpack(vector, count)]
+    arrays = iter(own_arrays(owned, len(owned)))
+    return [list(itertools.islice(arrays, count)) for _, count in vectors]
 
 
 # --- the trampolines: C enters Python here (step 3) ---
@@ -203,7 +202,7 @@ def _keep(_: type[BaseException], exception: BaseException, traceback: Traceback
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure(inputs: Any, count: int, key: int) -> int:
     """Call an array function: a list of Arrays in, a list of Arrays out."""
-    arrays = own_arrays(_unpack(inputs, count))  # step 4
+    arrays = own_arrays(inputs, count)  # step 4
     result = (find(key) if key else _traced.functions[-1])(arrays)  # step 4
     if _raised:
         _raised.pop(get_ident(), None)  # whatever failed below this function did not stop it
@@ -213,8 +212,7 @@ def python_closure(inputs: Any, count: int, key: int) -> int:
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure_kwargs(inputs: Any, count: int, named: int, key: int) -> int:
     """Call a function over a list of Arrays and a map of named ones, which stays C's."""
-    arrays = own_arrays(ffi.unpack(inputs, count))
-    return _packed(find(key)(arrays, named))
+    return _packed(find(key)(own_arrays(inputs, count), named))
 
 
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
@@ -241,8 +239,7 @@ def python_closure_custom_vmap(
     out_axes: Any, inputs: Any, inputs_num: int, in_axes: Any, in_axes_num: int, key: int
 ) -> int:
     """Call a user's vectorisation rule: arrays and their axes in, arrays and their axes out."""
-    arrays = own_arrays(ffi.unpack(inputs, inputs_num))
-    result = find(key)(arrays, list(in_axes[0:in_axes_num]))
+    result = find(key)(own_arrays(inputs, inputs_num), list(in_axes[0:in_axes_num]))
     if not isinstance(result, (list, tuple)) or len(result) != 2:
         raise TypeError(f"the vmap rule must return a pair (outputs, axes), got {type(result).__name__}")
     out_axes[0] = _axes_of(result[1])

@@ -1,4 +1,4 @@
-"""The compiled modules: `lib` and `ffi` reach every C function, `graph` the calls that only build graph nodes.
+"""The compiled modules: `lib` and `ffi` reach every C function, `graph` those that build graph nodes.
 
 Nothing else imports the compiled modules. Importing this one loads the backend and silences mlx-c's error handler,
 which would end the process: errors are read from the calling thread's last error instead, here and nowhere else.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -11,6 +10,7 @@ from . import _convert, _dlpack, _handles, _indexing, _memory, _ops, _values
 from . import dtype as dtypes
 from ._arguments import NOT_HELD, ArrayLike, as_own
 from ._ffi import address, check, ffi, graph, last_error, lib
+from ._handles import own_array
 from ._process import require_no_fork
 from .dtype import Dtype, DtypeLike
 
@@ -21,9 +21,6 @@ Result = TypeVar("Result")
 SIZES = ffi.typeof("int[]")
 # As many axes are read by one call.
 FEW = 8
-# PyPy's collector runs when memory grows, and knows of C's what it is told: about so many bytes beside the elements.
-_weigh = importlib.import_module("__pypy__").add_memory_pressure if sys.implementation.name == "pypy" else None
-WEIGHT = 400
 
 
 # --- operators: one line each below over the operation of the same meaning ---
@@ -55,13 +52,13 @@ def _binary(operation: Callable[..., Array]) -> Callable[[Any, ArrayLike], Array
     def operator(self: Array, other: Any) -> Array:
         kind: type = type(other)
         if kind is Array:
-            return _own(glue(self._h, other._h, 0))
+            return own_array(glue(self._h, other._h, 0))
         result = NOT_HELD
         if kind is float:
             result = graph.glue_with_float(place, self._h, other)
         elif kind is int and -(2**63) <= other < 2**63:
             result = graph.glue_with_int(place, self._h, other)
-        return general(self, other) if result == NOT_HELD else _own(result)
+        return general(self, other) if result == NOT_HELD else own_array(result)
 
     operator.__doc__ = operation.__doc__
     return operator
@@ -103,8 +100,8 @@ class Array:
 
     @classmethod
     def _own(cls, handle: int) -> Array:
-        """An Array that owns a fresh handle; 0 stands for an error, which is raised."""
-        return _own(handle, cls)
+        """An array of this class that owns a fresh handle; 0 stands for an error, which is raised."""
+        return own_array(handle, cls)
 
     def _share(self) -> int:
         """A new handle to the same values, which the caller owns."""
@@ -367,18 +364,6 @@ class ClosedArray(Array):
         return "Array(closed)"
 
 
-
-def _own(handle: int, array_class: type[Array] = Array, _new: Callable[..., Any] = object.__new__) -> Array:
-    """An Array that owns a fresh handle; 0 stands for an error, which is raised."""
-    if not handle:
-        raise last_error()
-    array: Array = _new(array_class)
-    array._h = handle
-    if _weigh:
-        _weigh(WEIGHT + graph.glue_array_nbytes(handle))
-    return array
-
-
-_handles.set_array_class(Array, ClosedArray, _own)
+_handles.set_array_class(Array, ClosedArray)
 # What stands under the handle of a closed array.
 _NOTHING = _memory.from_row_order(b"", (0,), "float32")

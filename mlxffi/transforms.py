@@ -15,7 +15,7 @@ from ._arguments import ArrayLike, arrays_in, as_arrays, integers
 from ._closures import Closure, Held, arrays_of, run, trace
 from ._errors import ArgumentError, RangeError
 from ._ffi import check, ffi, graph, lib, plain_mlxc
-from ._handles import Owner, pack_arrays, pack_each, take_arrays
+from ._handles import Owner, handles, pack_arrays, pack_each, take_arrays
 from ._process import require_no_fork
 
 if TYPE_CHECKING:
@@ -166,9 +166,8 @@ def vjp(
 
     Source: C mlx_vjp; the Go port's VJP.
     """
-    inputs, seeds = as_arrays(*primals), as_arrays(*cotangents)
-    handles = [seed._h for seed in seeds]
-    both = trace(graph.glue_run_vjp, _differentiating(fn), inputs, handles, len(handles))
+    inputs, seeds = arrays_in(tuple(primals)), arrays_in(tuple(cotangents))
+    both = trace(graph.glue_run_vjp, _differentiating(fn), inputs, handles(seeds), len(seeds))
     count = len(both) - len(inputs)
     outputs, vjps = both[:count], both[count:]
     # MLX complains about too few of them only.
@@ -195,9 +194,8 @@ def jvp(
 
     Source: C mlx_jvp; the Go port's JVP.
     """
-    inputs, directions = as_arrays(*primals), as_arrays(*tangents)
-    handles = [direction._h for direction in directions]
-    both = trace(graph.glue_run_jvp, _differentiating(fn), inputs, handles, len(handles))
+    inputs, directions = arrays_in(tuple(primals)), arrays_in(tuple(tangents))
+    both = trace(graph.glue_run_jvp, _differentiating(fn), inputs, handles(directions), len(directions))
     return both[: len(both) // 2], both[len(both) // 2 :]
 
 
@@ -397,14 +395,15 @@ def vmap(
 
     Source: C mlx_detail_vmap_trace and mlx_detail_vmap_replace.
     """
+    one_in, one_out = (hasattr(axes, "__index__") for axes in (in_axes, out_axes))
 
     def vectorised(inputs: Sequence[ArrayLike]) -> list[Array]:
         arrays = as_arrays(*inputs)
-        axes, outs = _axes("in_axes", integers(in_axes), hasattr(in_axes, "__index__"), arrays), integers(out_axes)
+        axes, outs = _axes("in_axes", integers(in_axes), one_in, arrays), integers(out_axes)
 
         def traced(slices: list[Array]) -> Sequence[Array]:
             outputs = fn(slices)
-            _axes("out_axes", outs, hasattr(out_axes, "__index__"), outputs, 1)
+            _axes("out_axes", outs, one_out, outputs, 1)
             return outputs
 
         return trace(graph.glue_run_vmap, traced, arrays, axes, len(axes), outs, len(outs))
@@ -414,15 +413,15 @@ def vmap(
 
 def _axes(name: str, numbers: list[int], for_all: bool, arrays: Sequence[Array], more: int = 0) -> list[int]:
     """One axis for each array, which has it or is to have so many more; -1 stands for none."""
-    # Here they are not counted from the end.
-    ndims = [array.ndim + more for array in arrays_of(arrays)]
-    if for_all:
-        numbers = numbers * len(ndims)
-    if len(numbers) != len(ndims):
-        raise ArgumentError(f"[vmap] {name}: expected {len(ndims)} axes, got {len(numbers)}")
-    for index, (axis, ndim) in enumerate(zip(numbers, ndims, strict=True)):
-        if not -1 <= axis < ndim:
-            raise RangeError(f"[vmap] {name}: expected -1 to {ndim - 1} for array {index}, got {axis}")
+    count = len(arrays_of(arrays))
+    if for_all and count > 1:
+        numbers = numbers * count
+    if len(numbers) != count:
+        raise ArgumentError(f"[vmap] {name}: expected {count} axes, got {len(numbers)}")
+    for index, array in enumerate(arrays):
+        last = graph.glue_array_ndim(array._h) + more - 1  # here they are not counted from the end
+        if not -1 <= numbers[index] <= last:
+            raise RangeError(f"[vmap] {name}: expected -1 to {last} for array {index}, got {numbers[index]}")
     return numbers
 
 

@@ -29,7 +29,7 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     graph, calls = (_methods(texts[half]) for half in ("graph", "calls"))
     about = "Every function of the C ABI, and the glue that waits or calls back."
     return {
-        "_graph.pyi": _stub(banner, "The calls that only build graph nodes; they keep the GIL.", graph, ""),
+        "_graph.pyi": _stub(banner, "The calls that build graph nodes, and those of transforms; they keep the GIL but while MLX calls back.", graph, ""),
         "_mlxc.pyi": _stub(banner, about, calls + abi, REST),
     }
 
@@ -39,11 +39,9 @@ def _by_hand(half: str) -> list[str]:
 
 
 def _stub(banner: str, about: str, methods: list[str], rest: str) -> str:
-    ffi = "import cffi\n\n" if rest else ""
-    variables = "ffi: cffi.FFI\nlib: Lib\n" if rest else "lib: Lib\n"
     body = "".join(f"    {method}\n" for method in methods)
-    head = f'"""{about}\n\n{banner}\n"""\n\nfrom typing import Any\n\n{ffi}'
-    return f"{head}class Lib:\n{body}{rest}\n{variables}"
+    head = f'"""{about}\n\n{banner}\n"""\n\nfrom typing import Any\n\nimport cffi\n\n'
+    return f"{head}class Lib:\n{body}{rest}\nffi: cffi.FFI\nlib: Lib\n"
 
 
 def _methods(prototypes: str) -> list[str]:
