@@ -27,9 +27,10 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     texts = {half: "\n".join([*_by_hand(half), generated[f"{half}.h"]]) for half in BY_HAND}
     abi = [_method(row.name, row.returns, [param.text for param in row.params]) for row in functions(headers)]
     graph, calls = (_methods(texts[half]) for half in ("graph", "calls"))
+    built = "The calls that build graph nodes, and those of transforms; they keep the GIL but while MLX calls back."
     about = "Every function of the C ABI, and the glue that waits or calls back."
     return {
-        "_graph.pyi": _stub(banner, "The calls that build graph nodes, and those of transforms; they keep the GIL but while MLX calls back.", graph, ""),
+        "_graph.pyi": _stub(banner, built, graph, ""),
         "_mlxc.pyi": _stub(banner, about, calls + abi, REST),
     }
 
