@@ -7,7 +7,6 @@ nest to any depth, and what the function raises arrives at the caller as the sam
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from threading import local
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from ._errors import ArgumentError, RangeError
 from ._ffi import check, ffi, graph, lib, plain_mlxc
 from ._handles import Owner, handles, pack_arrays, pack_each, take_arrays
 from ._process import require_no_fork
+from ._registry import keep
 
 if TYPE_CHECKING:
     from .array import Array
@@ -324,8 +324,7 @@ def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]
 
     def checkpointed(inputs: Sequence[ArrayLike]) -> list[Array]:
         arrays = as_arrays(*inputs)
-        with Closure(checked) as closure:
-            transformed = _NativeFunction(lib.glue_checkpoint(closure))
+        transformed = _NativeFunction(lib.glue_new_checkpoint(keep(checked)))
         return run(graph.glue_run_closure, transformed._h, arrays)
 
     return checkpointed
@@ -368,13 +367,12 @@ def custom_function(
 
     Source: C mlx_custom_function.
     """
-    rules = {"closure_custom": vjp, "closure_custom_jvp": jvp, "closure_custom_vmap": vmap}
+    rules = vjp, jvp, vmap
 
     def customised(inputs: Sequence[ArrayLike]) -> list[Array]:
         arrays = as_arrays(*inputs)
-        with Closure(fn) as closure, ExitStack() as stack:
-            parts = [0 if rule is None else stack.enter_context(Closure(rule, kind)) for kind, rule in rules.items()]
-            transformed = _NativeFunction(lib.glue_custom_function(closure, *parts))
+        keys = [0 if rule is None else keep(rule) for rule in rules]
+        transformed = _NativeFunction(lib.glue_new_custom_function(keep(fn), *keys))
         return run(graph.glue_run_closure, transformed._h, arrays)
 
     return customised

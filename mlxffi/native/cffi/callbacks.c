@@ -160,3 +160,30 @@ NEW_CLOSURE(closure_kwargs)
 NEW_CLOSURE(closure_custom)
 NEW_CLOSURE(closure_custom_jvp)
 NEW_CLOSURE(closure_custom_vmap)
+
+/* --- closures that MLX makes of others, which it keeps copies of --- */
+
+static intptr_t glue_new_checkpoint(intptr_t key) {
+  mlx_closure fun = {(void *)glue_new_closure(key)}, made = {0};
+  if (fun.ctx) {
+    mlx_checkpoint(&made, fun);
+  }
+  mlx_closure_free(fun);
+  return (intptr_t)made.ctx;
+}
+
+/* A key of 0 stands for a rule that is not there. */
+static intptr_t glue_new_custom_function(intptr_t key, intptr_t vjp, intptr_t jvp, intptr_t vmap) {
+  mlx_closure fun = {(void *)glue_new_closure(key)}, made = {0};
+  mlx_closure_custom reverse = {vjp ? (void *)glue_new_closure_custom(vjp) : NULL};
+  mlx_closure_custom_jvp forward = {jvp ? (void *)glue_new_closure_custom_jvp(jvp) : NULL};
+  mlx_closure_custom_vmap vectorised = {vmap ? (void *)glue_new_closure_custom_vmap(vmap) : NULL};
+  if (fun.ctx && !reverse.ctx == !vjp && !forward.ctx == !jvp && !vectorised.ctx == !vmap) {
+    mlx_custom_function(&made, fun, reverse, forward, vectorised);
+  }
+  mlx_closure_free(fun);
+  mlx_closure_custom_free(reverse);
+  mlx_closure_custom_jvp_free(forward);
+  mlx_closure_custom_vmap_free(vectorised);
+  return (intptr_t)made.ctx;
+}
