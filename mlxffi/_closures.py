@@ -1,7 +1,8 @@
 """Callbacks: the path of a Python function through C and back.
 
  1. `Closure` puts the function into the registry under a new integer key, and asks C for a closure of its kind whose
-    payload is that key; where MLX makes another closure of it, one call does both (`keep`, glue_new_checkpoint). (A function that is traced before the C call returns needs no key of its own: `trace`.)
+    payload is that key. What a checkpoint or a custom function is made of gets its keys by `keep`, and its closures in
+    the C call that makes it. A function that is traced before the C call returns has no key of its own: `trace`.
  2. C keeps the key beside the address of the kind's trampoline (callbacks.c). Transforms copy the closure and may keep
     it in a lazy graph long after the Python call returned.
  3. When MLX needs the function, C calls the trampoline, which enters Python (`python_closure` and its siblings below)
