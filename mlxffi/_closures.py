@@ -33,7 +33,7 @@ from . import _handles, _registry
 from ._arguments import integers
 from ._errors import ArgumentError
 from ._ffi import ffi, last_error, lib
-from ._handles import FEW, few_handles, handles, own_arrays, own_few, pack_arrays, take_arrays
+from ._handles import FEW, HANDLES, handles, own_arrays, pack_arrays, take_arrays
 from ._registry import Held, find
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ Function = Callable[..., Any]
 KINDS = ["closure", "closure_kwargs", "closure_custom", "closure_custom_jvp", "closure_custom_vmap"]
 _NEW = {kind: getattr(lib, f"glue_new_{kind}") for kind in KINDS}
 _FREE = {kind: getattr(lib, f"glue_{kind}_free") for kind in KINDS}
+
+# Buffers for results that no `run` is using: to make one takes longer than many a call.
+_buffers: list[Any] = []
 
 # What a callback on a thread (by its ident) raised, until the C call that ran it has returned. It is empty but for that
 # moment, so that one look at it is all that a call without an exception costs.
@@ -90,11 +93,16 @@ def run(function: Callable[..., int], closure: int, arrays: Iterable[Array], *mo
     if _raised:
         _raised.pop(get_ident(), None)
     arrays = tuple(arrays)  # no other thread takes one of them away
-    buffer = few_handles()
+    try:
+        buffer = _buffers.pop()
+    except IndexError:
+        buffer = ffi.new(HANDLES, FEW)
     count = function(closure, handles(arrays), len(arrays), *more, buffer, FEW)
     if count < 0 or _raised:
         check(count < 0)
-    return own_few(buffer, count) if count <= FEW else take_arrays(buffer[0])
+    made = own_arrays(buffer, count) if count <= FEW else take_arrays(buffer[0])
+    _buffers.append(buffer)
+    return made
 
 
 class _Traced(local):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._errors import ArgumentError
@@ -49,39 +49,19 @@ def take_arrays(vector: int) -> list[Any]:
     """The arrays of a vector handle, which is freed; 0 stands for an error, which is raised."""
     if not vector:
         raise last_error()
-    handles = few_handles()
+    handles = ffi.new(HANDLES, FEW)
     size = graph.glue_vector_array_take(handles, FEW, vector)
-    if size <= FEW:
-        return own_few(handles, size)
-    handles = ffi.new(HANDLES, size)
-    graph.glue_vector_array_take(handles, size, vector)
+    if size > FEW:
+        handles = ffi.new(HANDLES, size)
+        graph.glue_vector_array_take(handles, size, vector)
     return own_arrays(handles, size)
 
 
-# Buffers of FEW handles that nobody is using: to make one takes longer than most calls.
-_buffers: list[Any] = []
-
-
-def few_handles() -> Any:
-    """A buffer for FEW handles, for `own_few` to take back."""
-    try:
-        return _buffers.pop()
-    except IndexError:
-        return ffi.new(HANDLES, FEW)
-
-
-def own_few(buffer: Any, count: int) -> list[Any]:
-    """Arrays that own the first fresh handles of such a buffer."""
-    arrays = own_arrays(buffer, count)
-    _buffers.append(buffer)
-    return arrays
-
-
-def own_array(handle: int, kind: type[Array] | None = None) -> Array:
-    """An Array, or one of a class derived from it, that owns a fresh handle; 0 stands for an error, which is raised."""
+def own_array(handle: int) -> Array:
+    """An Array that owns a fresh handle; 0 stands for an error, which is raised."""
     if not handle:
         raise last_error()
-    array: Array = _new(kind or array_class)
+    array: Array = _new(array_class)
     array._h = handle
     if _weigh:
         _weigh(WEIGHT + graph.glue_array_nbytes(handle))
@@ -93,22 +73,21 @@ def own_arrays(handles: Any, count: int) -> list[Any]:
     arrays = []
     for place in range(count):
         handle = handles[place]
-        if not handle or _weigh:
-            arrays.append(_checked(handles, place, count))
-            continue
+        if not handle:
+            raise _error_instead_of(handles[later] for later in range(place + 1, count))
         array = _new(array_class)  # as own_array has it, without the call
         array._h = handle
+        if _weigh:
+            _weigh(WEIGHT + graph.glue_array_nbytes(handle))
         arrays.append(array)
     return arrays
 
 
-def _checked(handles: Any, place: int, count: int) -> Array:
-    if not handles[place]:
-        error = last_error()
-        for later in range(place + 1, count):
-            graph.glue_array_free(handles[later])
-        raise error
-    return own_array(handles[place])
+def _error_instead_of(handles: Iterable[int]) -> Exception:
+    error = last_error()
+    for handle in handles:
+        graph.glue_array_free(handle)
+    return error
 
 
 def handles(arrays: Sequence[Array]) -> list[int]:

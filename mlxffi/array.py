@@ -101,7 +101,9 @@ class Array:
     @classmethod
     def _own(cls, handle: int) -> Array:
         """An array of this class that owns a fresh handle; 0 stands for an error, which is raised."""
-        return own_array(handle, cls)
+        array = own_array(handle) if cls is Array or not handle else object.__new__(cls)
+        array._h = handle
+        return array
 
     def _share(self) -> int:
         """A new handle to the same values, which the caller owns."""
