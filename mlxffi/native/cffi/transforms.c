@@ -11,8 +11,8 @@ static intptr_t given(int failed, mlx_vector_array first, mlx_vector_array secon
   size_t head = failed ? 0 : mlx_vector_array_size(first);
   size_t tail = failed || !second.ctx ? 0 : mlx_vector_array_size(second);
   if (head + tail <= capacity) {
-    head ? shared(out, first, head) : (void)0;
-    tail ? shared(out + head, second, tail) : (void)0;
+    shared(out, first, head);
+    shared(out + head, second, tail);
   } else {
     for (size_t i = 0; i < tail && !failed; i++) {
       mlx_array item = {0};
