@@ -5,7 +5,7 @@ setuptools calls `BuildExt` (see pyproject.toml). What it makes, in this order:
   mlxffi/lib/libmlxc.so         the C ABI over libmlx, from mlxffi/native/abi, and the losses, from native/kernels
   mlxffi/lib/libmlxffi_blas.so  the BLAS bridge, from mlxffi/native/blas (Linux)
   mlxffi/_mlxc.abi3.so          every C function, and the calls that evaluate, wait or call back
-  mlxffi/_graph.abi3.so         the calls that only build graph nodes; they keep the GIL
+  mlxffi/_graph.abi3.so         the calls that build graph nodes, which keep the GIL, and transforms in one call each
   mlxffi/_native.abi3.so        what mlxffi.core stands on, in plain C
   mlxffi/_build_info.py         what all of it was built against
 
@@ -132,8 +132,8 @@ def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
         ffi.cdef(glue_cdef(["errors.h", "callbacks.h", "dlpack.h", "generated/calls.h"], defines))
         source = ["streams.h", "errors.c", "callbacks.c", "dlpack.h", "dlpack.c", "generated/calls.c"]
     else:
-        ffi.cdef(glue_cdef(["extra.h", "fused_layers.h", "generated/graph.h"], defines))
-        source = ["keep_gil.h", "streams.h", "extra.c", "fused_layers.c", "generated/graph.c"]
+        ffi.cdef(glue_cdef(["extra.h", "transforms.h", "fused_layers.h", "generated/graph.h"], defines))
+        source = ["keep_gil.h", "streams.h", "extra.c", "transforms.c", "fused_layers.c", "generated/graph.c"]
     text = "#include <stdbool.h>\n#include <stdint.h>\n" + "".join(f'#include "{part}"\n' for part in source)
     ffi.set_source(f"mlxffi.{name}", text)
     return ffi, [(define.removeprefix("-D"), "1") for define in defines]

@@ -33,7 +33,6 @@ __all__ = [
     "handles",
     "in_kind",
     "integers",
-    "number_beside",
     "text",
 ]
 
@@ -111,20 +110,14 @@ def as_pair(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
     return array_class(a), array_class(b)
 
 
-def number_beside(value: Any, array: Array) -> int:
-    """A new handle of an int or float in the dtype that it takes beside an Array; NOT_HELD where C does not know it."""
-    kind = type(value)
-    if kind is float:
-        return graph.glue_beside_float(array._h, value)
-    if kind is int and -(2**63) <= value < 2**63:
-        return graph.glue_beside_int(array._h, value)
-    return NOT_HELD
-
-
 def beside(value: Any, array: Array | None) -> Array:
     """An Array of a value; a Python number takes the dtype of the Array that it meets, if there is one."""
     if array is not None:
-        handle = number_beside(value, array)
+        handle = NOT_HELD
+        if type(value) is float:
+            handle = graph.glue_beside_float(array._h, value)
+        elif type(value) is int and -(2**63) <= value < 2**63:
+            handle = graph.glue_beside_int(array._h, value)
         if handle != NOT_HELD:
             return _handles.own_array(handle)
         if isinstance(value, (bool, int, float, complex)):

@@ -1,7 +1,8 @@
 """Callbacks: the path of a Python function through C and back.
 
  1. `Closure` puts the function into the registry under a new integer key, and asks C for a closure of its kind whose
-    payload is that key.
+    payload is that key. What a checkpoint or a custom function is made of gets its keys by `keep`, and its closures in
+    the C call that makes it. A function that is traced before the C call returns has no key of its own: `trace`.
  2. C keeps the key beside the address of the kind's trampoline (callbacks.c). Transforms copy the closure and may keep
     it in a lazy graph long after the Python call returned.
  3. When MLX needs the function, C calls the trampoline, which enters Python (`python_closure` and its siblings below)
@@ -23,8 +24,8 @@ once or many times, nested, and on any thread.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from threading import get_ident
+from collections.abc import Callable, Iterable, Sequence
+from threading import get_ident, local
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +33,13 @@ from . import _handles, _registry
 from ._arguments import integers
 from ._errors import ArgumentError
 from ._ffi import ffi, last_error, lib
-from ._handles import own_arrays, pack_arrays, take_arrays
+from ._handles import FEW, HANDLES, handles, own_arrays, pack_arrays, take_arrays
 from ._registry import Held, find
 
 if TYPE_CHECKING:
     from .array import Array
 
-__all__ = ["Closure", "Function", "Held", "arrays_of", "call", "check", "run"]
+__all__ = ["Closure", "Function", "Held", "arrays_of", "call", "check", "run", "trace"]
 
 # What a transform takes: a function over a flat list of arrays.
 Function = Callable[..., Any]
@@ -46,6 +47,9 @@ Function = Callable[..., Any]
 KINDS = ["closure", "closure_kwargs", "closure_custom", "closure_custom_jvp", "closure_custom_vmap"]
 _NEW = {kind: getattr(lib, f"glue_new_{kind}") for kind in KINDS}
 _FREE = {kind: getattr(lib, f"glue_{kind}_free") for kind in KINDS}
+
+# Buffers for results that no `run` is using: to make one takes longer than many a call.
+_buffers: list[Any] = []
 
 # What a callback on a thread (by its ident) raised, until the C call that ran it has returned. It is empty but for that
 # moment, so that one look at it is all that a call without an exception costs.
@@ -84,14 +88,43 @@ def call(function: Callable[..., int], *arguments: Any) -> int:
     return function(*arguments)
 
 
-def run(function: Callable[..., int], closure: int, vector: int, *more: Any) -> list[Array]:
-    """The arrays of the vector that a C function makes of a closure and a vector; `call` and `check` in one."""
+def run(function: Callable[..., int], closure: int, arrays: Iterable[Array], *more: Any) -> list[Array]:
+    """The arrays that a function of transforms.h makes of a closure and arrays; `call` and `check` in one."""
     if _raised:
         _raised.pop(get_ident(), None)
-    result = function(closure, vector, *more) if more else function(closure, vector)
-    if not result or _raised:
-        check(not result)
-    return take_arrays(result)
+    arrays = tuple(arrays)  # no other thread takes one of them away
+    try:
+        buffer = _buffers.pop()
+    except IndexError:
+        buffer = ffi.new(HANDLES, FEW)
+    count = function(closure, handles(arrays), len(arrays), *more, buffer, FEW)
+    if count < 0 or _raised:
+        check(count < 0)
+    made = own_arrays(buffer, count) if count <= FEW else take_arrays(buffer[0])
+    _buffers.append(buffer)
+    return made
+
+
+class _Traced(local):
+    """The functions that this thread is tracing by `trace`, outermost first."""
+
+    def __init__(self) -> None:
+        self.functions: list[Function] = []
+
+
+_traced = _Traced()
+# The closure of key 0, which is no entry of the registry: it calls the innermost of those functions.
+_TRACER = lib.glue_new_closure(0)
+
+
+def trace(function: Callable[..., int], traced: Function, arrays: Iterable[Array], *more: Any) -> list[Array]:
+    """`run` for a transform that calls a function before it returns and keeps no closure of it."""
+    stack = _traced.functions
+    stack.append(traced)
+    try:
+        return run(function, _TRACER, arrays, *more)
+    finally:
+        stack.pop()
 
 
 def check(failed: int) -> None:
@@ -162,9 +195,9 @@ def _axes_of(axes: Any) -> int:
 
 def _own_each(*vectors: tuple[Any, int]) -> list[list[Array]]:
     """The arrays of several vectors, of which either all are owned or none."""
-    parts = [ffi.unpack(handles, count) for handles, count in vectors]
-    arrays = iter(own_arrays([handle for part in parts for handle in part]))
-    return [list(itertools.islice(arrays, len(part))) for part in parts]
+    owned = [handle for vector, count in vectors for handle in ffi.unpack(vector, count)]
+    arrays = iter(own_arrays(owned, len(owned)))
+    return [list(itertools.islice(arrays, count)) for _, count in vectors]
 
 
 # --- the trampolines: C enters Python here (step 3) ---
@@ -178,8 +211,8 @@ def _keep(_: type[BaseException], exception: BaseException, traceback: Traceback
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure(inputs: Any, count: int, key: int) -> int:
     """Call an array function: a list of Arrays in, a list of Arrays out."""
-    arrays = own_arrays(ffi.unpack(inputs, count))  # step 4
-    result = find(key)(arrays)  # step 4
+    arrays = own_arrays(inputs, count)  # step 4
+    result = (find(key) if key else _traced.functions[-1])(arrays)  # step 4
     if _raised:
         _raised.pop(get_ident(), None)  # whatever failed below this function did not stop it
     return pack_arrays(arrays_of(result))  # step 5
@@ -188,8 +221,7 @@ def python_closure(inputs: Any, count: int, key: int) -> int:
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
 def python_closure_kwargs(inputs: Any, count: int, named: int, key: int) -> int:
     """Call a function over a list of Arrays and a map of named ones, which stays C's."""
-    arrays = own_arrays(ffi.unpack(inputs, count))
-    return _packed(find(key)(arrays, named))
+    return _packed(find(key)(own_arrays(inputs, count), named))
 
 
 @ffi.def_extern(error=0, onerror=_keep)  # type: ignore[untyped-decorator]
@@ -216,8 +248,7 @@ def python_closure_custom_vmap(
     out_axes: Any, inputs: Any, inputs_num: int, in_axes: Any, in_axes_num: int, key: int
 ) -> int:
     """Call a user's vectorisation rule: arrays and their axes in, arrays and their axes out."""
-    arrays = own_arrays(ffi.unpack(inputs, inputs_num))
-    result = find(key)(arrays, list(in_axes[0:in_axes_num]))
+    result = find(key)(own_arrays(inputs, inputs_num), list(in_axes[0:in_axes_num]))
     if not isinstance(result, (list, tuple)) or len(result) != 2:
         raise TypeError(f"the vmap rule must return a pair (outputs, axes), got {type(result).__name__}")
     out_axes[0] = _axes_of(result[1])

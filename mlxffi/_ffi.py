@@ -1,4 +1,4 @@
-"""The compiled modules: `lib` and `ffi` reach every C function, `graph` the calls that only build graph nodes.
+"""The compiled modules: `lib` and `ffi` reach every C function, `graph` those that build graph nodes.
 
 Nothing else imports the compiled modules. Importing this one loads the backend and silences mlx-c's error handler,
 which would end the process: errors are read from the calling thread's last error instead, here and nowhere else.
@@ -15,6 +15,7 @@ from ._errors import Error, error_of
 
 _loader.load()
 try:
+    from ._graph import ffi as _graph_ffi
     from ._graph import lib as _graph_lib
     from ._mlxc import ffi as ffi
     from ._mlxc import lib as lib
@@ -33,6 +34,12 @@ def _as_module(lib: Any) -> Any:
 
 
 graph: _graph.Lib = _as_module(_graph_lib)
+
+
+def address(function: str) -> int:
+    """Where a function of `graph` stands, for a function of it that calls another."""
+    return int(_graph_ffi.cast("intptr_t", _graph_ffi.addressof(_graph_lib, function)))
+
 
 # A build against somebody else's mlx-c has none of the mlxffi_* functions.
 plain_mlxc = bool(_loader.build_info().MLXC_PREFIX)

@@ -6,7 +6,9 @@ the constructor of its `Owner`. Vectors live for the length of a call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._errors import ArgumentError
@@ -21,17 +23,21 @@ HANDLES = ffi.typeof("intptr_t[]")
 # Most vectors are read by one call into a buffer of this size.
 FEW = 8
 
-# The class that owns arrays, and how it takes a fresh handle (0 stands for an error, which is raised). They have no
-# values before array.py, above, sets them: look them up when they are needed, do not import them by name.
+# PyPy's collector runs when memory grows, and knows of C's what it is told: about so many bytes beside the elements.
+_weigh = importlib.import_module("__pypy__").add_memory_pressure if sys.implementation.name == "pypy" else None
+WEIGHT = 400
+
+# The class that owns arrays, and which those are of that have been closed. They have no values before array.py, above,
+# sets them: look them up when they are needed, do not import them by name.
 array_class: type[Array]
 closed_class: type[Array]
-own_array: Callable[[int], Array]
+_new: Callable[..., Any] = object.__new__
 
 
 def set_array_class(array: type[Array], closed: type[Array]) -> None:
     """Say which class owns arrays, and which those are of that have been closed."""
-    global array_class, closed_class, own_array
-    array_class, closed_class, own_array = array, closed, array._own
+    global array_class, closed_class
+    array_class, closed_class = array, closed
 
 
 def closed_error() -> ArgumentError:
@@ -48,17 +54,36 @@ def take_arrays(vector: int) -> list[Any]:
     if size > FEW:
         handles = ffi.new(HANDLES, size)
         graph.glue_vector_array_take(handles, size, vector)
-    return own_arrays(ffi.unpack(handles, size))
+    return own_arrays(handles, size)
 
 
-def own_arrays(handles: list[int]) -> list[Any]:
-    """Arrays that own fresh handles; where one of them is 0 there was an error, which is raised."""
-    if 0 in handles:
-        raise _error_instead_of(handles)
-    return [own_array(handle) for handle in handles]
+def own_array(handle: int) -> Array:
+    """An Array that owns a fresh handle; 0 stands for an error, which is raised."""
+    if not handle:
+        raise last_error()
+    array: Array = _new(array_class)
+    array._h = handle
+    if _weigh:
+        _weigh(WEIGHT + graph.glue_array_nbytes(handle))
+    return array
 
 
-def _error_instead_of(handles: list[int]) -> Exception:
+def own_arrays(handles: Any, count: int) -> list[Any]:
+    """Arrays that own the first fresh handles of several; where one is 0 there was an error, which is raised."""
+    arrays = []
+    for place in range(count):
+        handle = handles[place]
+        if not handle:
+            raise _error_instead_of(handles[later] for later in range(place + 1, count))
+        array = _new(array_class)  # as own_array has it, without the call
+        array._h = handle
+        if _weigh:
+            _weigh(WEIGHT + graph.glue_array_nbytes(handle))
+        arrays.append(array)
+    return arrays
+
+
+def _error_instead_of(handles: Iterable[int]) -> Exception:
     error = last_error()
     for handle in handles:
         graph.glue_array_free(handle)
@@ -67,12 +92,13 @@ def _error_instead_of(handles: list[int]) -> Exception:
 
 def handles(arrays: Sequence[Array]) -> list[int]:
     """The handles of arrays, for a call that holds the GIL and takes a list."""
-    return [array._h for array in arrays]
+    return [arrays[0]._h] if len(arrays) == 1 else [array._h for array in arrays]
 
 
 def pack_arrays(arrays: Sequence[Array]) -> int:
     """A new vector handle that holds the arrays: for a call that gives up the GIL, and frees it."""
-    vector = graph.glue_vector_array_pack([array._h for array in arrays], len(arrays))
+    arrays = tuple(arrays)  # no other thread takes one of them away
+    vector = graph.glue_vector_array_pack(handles(arrays), len(arrays))
     if not vector:
         raise last_error()
     return vector

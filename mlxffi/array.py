@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _convert, _dlpack, _handles, _indexing, _memory, _ops, _values
 from . import dtype as dtypes
-from ._arguments import NOT_HELD, ArrayLike, as_own, number_beside
-from ._ffi import check, ffi, graph, last_error, lib
+from ._arguments import NOT_HELD, ArrayLike, as_own
+from ._ffi import address, check, ffi, graph, last_error, lib
+from ._handles import own_array
 from ._process import require_no_fork
 from .dtype import Dtype, DtypeLike
 
@@ -18,13 +18,9 @@ if TYPE_CHECKING:
     from .device import Stream
 
 Result = TypeVar("Result")
-NUMBERS = frozenset((int, float))
 SIZES = ffi.typeof("int[]")
 # As many axes are read by one call.
 FEW = 8
-# PyPy's collector runs when memory grows, and knows of C's what it is told: about so many bytes beside the elements.
-_weigh = importlib.import_module("__pypy__").add_memory_pressure if sys.implementation.name == "pypy" else None
-WEIGHT = 400
 
 
 # --- operators: one line each below over the operation of the same meaning ---
@@ -48,22 +44,21 @@ def _asking(operation: Callable[..., Result], swapped: bool = False) -> Callable
     return operator
 
 
-def _binary(operation: Callable[..., Array], glue: Callable[[int, int, int], int]) -> Callable[[Any, ArrayLike], Array]:
+def _binary(operation: Callable[..., Array]) -> Callable[[Any, ArrayLike], Array]:
     """`array ? other`, which for Arrays and plain numbers is the operation's C function at once."""
-    general = _asking(operation)
+    general, name = _asking(operation), f"glue_{operation.__name__}"
+    glue, place = getattr(graph, name), address(name)
 
     def operator(self: Array, other: Any) -> Array:
         kind: type = type(other)
-        if kind is not type(self):
-            number = number_beside(other, self) if kind in NUMBERS else NOT_HELD
-            if number == NOT_HELD:
-                return general(self, other)
-            if not number:
-                raise last_error()
-            result = glue(self._h, number, 0)
-            graph.glue_array_free(number)
-            return _handles.own_array(result)
-        return _handles.own_array(glue(self._h, other._h, 0))
+        if kind is Array:
+            return own_array(glue(self._h, other._h, 0))
+        result = NOT_HELD
+        if kind is float:
+            result = graph.glue_with_float(place, self._h, other)
+        elif kind is int and -(2**63) <= other < 2**63:
+            result = graph.glue_with_int(place, self._h, other)
+        return general(self, other) if result == NOT_HELD else own_array(result)
 
     operator.__doc__ = operation.__doc__
     return operator
@@ -105,13 +100,9 @@ class Array:
 
     @classmethod
     def _own(cls, handle: int) -> Array:
-        """An Array that owns a fresh handle; 0 stands for an error, which is raised."""
-        if not handle:
-            raise last_error()
-        array = object.__new__(cls)
+        """An array of this class that owns a fresh handle; 0 stands for an error, which is raised."""
+        array = own_array(handle) if cls is Array or not handle else object.__new__(cls)
         array._h = handle
-        if _weigh:
-            _weigh(WEIGHT + graph.glue_array_nbytes(handle))
         return array
 
     def _share(self) -> int:
@@ -249,41 +240,41 @@ class Array:
 
     # --- operators; `a += b` makes a new array and gives it the name `a` ---
 
-    __add__ = _binary(_ops.add, graph.glue_add)
+    __add__ = _binary(_ops.add)
     __radd__ = _asking(_ops.add, swapped=True)
-    __sub__ = _binary(_ops.subtract, graph.glue_subtract)
+    __sub__ = _binary(_ops.subtract)
     __rsub__ = _asking(_ops.subtract, swapped=True)
-    __mul__ = _binary(_ops.multiply, graph.glue_multiply)
+    __mul__ = _binary(_ops.multiply)
     __rmul__ = _asking(_ops.multiply, swapped=True)
-    __truediv__ = _binary(_ops.divide, graph.glue_divide)
+    __truediv__ = _binary(_ops.divide)
     __rtruediv__ = _asking(_ops.divide, swapped=True)
-    __floordiv__ = _binary(_ops.floor_divide, graph.glue_floor_divide)
+    __floordiv__ = _binary(_ops.floor_divide)
     __rfloordiv__ = _asking(_ops.floor_divide, swapped=True)
-    __mod__ = _binary(_ops.remainder, graph.glue_remainder)
+    __mod__ = _binary(_ops.remainder)
     __rmod__ = _asking(_ops.remainder, swapped=True)
-    __pow__ = _binary(_ops.power, graph.glue_power)
+    __pow__ = _binary(_ops.power)
     __rpow__ = _asking(_ops.power, swapped=True)
-    __matmul__ = _binary(_ops.matmul, graph.glue_matmul)
+    __matmul__ = _binary(_ops.matmul)
     __rmatmul__ = _asking(_ops.matmul, swapped=True)
-    __lshift__ = _binary(_ops.left_shift, graph.glue_left_shift)
+    __lshift__ = _binary(_ops.left_shift)
     __rlshift__ = _asking(_ops.left_shift, swapped=True)
-    __rshift__ = _binary(_ops.right_shift, graph.glue_right_shift)
+    __rshift__ = _binary(_ops.right_shift)
     __rrshift__ = _asking(_ops.right_shift, swapped=True)
-    __and__ = _binary(_ops.bitwise_and, graph.glue_bitwise_and)
+    __and__ = _binary(_ops.bitwise_and)
     __rand__ = _asking(_ops.bitwise_and, swapped=True)
-    __or__ = _binary(_ops.bitwise_or, graph.glue_bitwise_or)
+    __or__ = _binary(_ops.bitwise_or)
     __ror__ = _asking(_ops.bitwise_or, swapped=True)
-    __xor__ = _binary(_ops.bitwise_xor, graph.glue_bitwise_xor)
+    __xor__ = _binary(_ops.bitwise_xor)
     __rxor__ = _asking(_ops.bitwise_xor, swapped=True)
     __divmod__ = _asking(_divmod)
     __rdivmod__ = _asking(_divmod, swapped=True)
 
-    __lt__ = _binary(_ops.less, graph.glue_less)
-    __le__ = _binary(_ops.less_equal, graph.glue_less_equal)
-    __gt__ = _binary(_ops.greater, graph.glue_greater)
-    __ge__ = _binary(_ops.greater_equal, graph.glue_greater_equal)
-    __eq__ = _binary(_ops.equal, graph.glue_equal)  # type: ignore[assignment]
-    __ne__ = _binary(_ops.not_equal, graph.glue_not_equal)  # type: ignore[assignment]
+    __lt__ = _binary(_ops.less)
+    __le__ = _binary(_ops.less_equal)
+    __gt__ = _binary(_ops.greater)
+    __ge__ = _binary(_ops.greater_equal)
+    __eq__ = _binary(_ops.equal)  # type: ignore[assignment]
+    __ne__ = _binary(_ops.not_equal)  # type: ignore[assignment]
     # Comparisons are by element, so what an array is among keys is the object itself.
     __hash__ = object.__hash__
 

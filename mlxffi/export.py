@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._arguments import as_arrays
-from ._closures import Closure, Held, call, check, run
+from ._closures import Closure, Held, call, check
 from ._containers import array_map, arrays_of_map, path_text
 from ._errors import ArgumentError
 from ._ffi import check as check_status
 from ._ffi import lib
-from ._handles import Owner, pack_arrays
+from ._handles import Owner, pack_arrays, take_arrays
 from .array import Array
 
 if TYPE_CHECKING:
@@ -135,7 +135,9 @@ class ImportedFunction(Owner):
         """
         arrays = as_arrays(*inputs)
         with array_map(named) as names:
-            return run(lib.glue_imported_function_apply_kwargs, self._h, pack_arrays(arrays), names)
+            vector = call(lib.glue_imported_function_apply_kwargs, self._h, pack_arrays(arrays), names)
+            check(not vector)
+            return take_arrays(vector)
 
 
 def import_function(path: Any) -> ImportedFunction:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from . import _handles
-from ._arguments import as_own, text
+from ._arguments import as_own, handle_of, text
 from ._containers import (
     array_map,
     arrays_of_map,
@@ -85,7 +85,7 @@ def load(file: File, *, stream: Stream | None = None) -> Array:
     Source: C mlx_load.
     """
     with _read(file, ".npy") as path:
-        return _handles.own_array(lib.glue_load(path, _stream(stream)))
+        return _handles.own_array(lib.glue_load(path, handle_of(stream)))
 
 
 # --- safetensors ---
@@ -125,7 +125,7 @@ def load_safetensors(file: File, *, stream: Stream | None = None) -> tuple[dict[
     """
     maps = ffi.new("intptr_t[2]")
     with _read(file, ".safetensors") as path:
-        check(lib.glue_load_safetensors(maps, maps + 1, path, _stream(stream)))
+        check(lib.glue_load_safetensors(maps, maps + 1, path, handle_of(stream)))
     try:
         return arrays_of_map(maps[0]), strings_of_map(maps[1])
     finally:
@@ -264,7 +264,7 @@ def load_gguf(file: File, *, stream: Stream | None = None) -> tuple[dict[str, Ar
     Source: C mlx_load_gguf.
     """
     with _read(file, ".gguf") as path:
-        metadata = GGUFMetadata(lib.glue_load_gguf(path, _stream(stream)))
+        metadata = GGUFMetadata(lib.glue_load_gguf(path, handle_of(stream)))
     contents = handle("mlx_io_gguf", metadata._h)
     with _slot("mlx_vector_string") as keys:
         check(lib.mlx_io_gguf_get_keys(keys, contents))
@@ -279,10 +279,6 @@ def _gguf_entry(contents: Any, name: str) -> Array:
 
 
 # --- paths and file objects ---
-
-
-def _stream(stream: Stream | None) -> int:
-    return 0 if stream is None else stream._h
 
 
 @contextmanager

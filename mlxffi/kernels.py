@@ -100,6 +100,11 @@ class Kernel(_handles.Owner):
             options = configure.settings, handle_of(stream)
             return _handles.take_arrays(_call(self._backend, "apply")(self._h, handles(arrays), len(arrays), *options))
 
+    @classmethod
+    def _free(cls, kernel: int) -> None:
+        kind = f"mlx_fast_{cls._backend}_kernel"
+        getattr(lib, f"{kind}_free")(handle(kind, kernel))
+
     def _count(self, what: str, values: Sequence[Any], names: Sequence[str]) -> None:
         if len(values) != len(names):
             expected = f"{len(names)} ({', '.join(names)})" if names else "0"
@@ -118,20 +123,12 @@ class CUDAKernel(Kernel):
     __slots__ = ()
     _backend = "cuda"
 
-    @staticmethod
-    def _free(kernel: int) -> None:
-        lib.mlx_fast_cuda_kernel_free(handle("mlx_fast_cuda_kernel", kernel))
-
 
 class MetalKernel(Kernel):
     """A Metal kernel; made by `metal_kernel`."""
 
     __slots__ = ()
     _backend = "metal"
-
-    @staticmethod
-    def _free(kernel: int) -> None:
-        lib.mlx_fast_metal_kernel_free(handle("mlx_fast_metal_kernel", kernel))
 
 
 def cuda_kernel(

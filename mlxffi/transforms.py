@@ -7,15 +7,15 @@ nest to any depth, and what the function raises arrives at the caller as the sam
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from threading import local
 
 from ._arguments import ArrayLike, arrays_in, as_arrays, integers
-from ._closures import Closure, Held, arrays_of, run
+from ._closures import Closure, Held, arrays_of, run, trace
 from ._errors import ArgumentError, RangeError
-from ._ffi import check, ffi, lib, plain_mlxc
-from ._handles import Owner, pack_arrays, pack_each, take_arrays
+from ._ffi import check, ffi, graph, lib, plain_mlxc
+from ._handles import Owner, handles, pack_arrays, pack_each, take_arrays
 from ._process import require_no_fork
+from ._registry import keep
 from .array import Array
 
 __all__ = [
@@ -163,9 +163,8 @@ def vjp(
 
     Source: C mlx_vjp; the Go port's VJP.
     """
-    inputs, seeds = as_arrays(*primals), as_arrays(*cotangents)
-    with Closure(_differentiating(fn)) as closure:
-        both = run(lib.glue_vjp, closure, *pack_each(inputs, seeds))
+    inputs, seeds = arrays_in(tuple(primals)), arrays_in(tuple(cotangents))
+    both = trace(graph.glue_run_vjp, _differentiating(fn), inputs, handles(seeds), len(seeds))
     count = len(both) - len(inputs)
     outputs, vjps = both[:count], both[count:]
     # MLX complains about too few of them only.
@@ -192,9 +191,8 @@ def jvp(
 
     Source: C mlx_jvp; the Go port's JVP.
     """
-    inputs, directions = as_arrays(*primals), as_arrays(*tangents)
-    with Closure(_differentiating(fn)) as closure:
-        both = run(lib.glue_jvp, closure, *pack_each(inputs, directions))
+    inputs, directions = arrays_in(tuple(primals)), arrays_in(tuple(tangents))
+    both = trace(graph.glue_run_jvp, _differentiating(fn), inputs, handles(directions), len(directions))
     return both[: len(both) // 2], both[len(both) // 2 :]
 
 
@@ -240,7 +238,7 @@ class GradFn:
         made = self._native
         if made is None:
             raise ArgumentError("[GradFn.apply] this GradFn has been freed; make a new one with value_and_grad()")
-        both = run(lib.glue_closure_value_and_grad_apply, made._h, pack_arrays(arrays_in(inputs)))
+        both = run(graph.glue_run_value_and_grad, made._h, arrays_in(inputs))
         values, grads = both[: -self._count], both[-self._count :]
         return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
@@ -323,9 +321,8 @@ def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]
 
     def checkpointed(inputs: Sequence[ArrayLike]) -> list[Array]:
         arrays = as_arrays(*inputs)
-        with Closure(checked) as closure:
-            transformed = _NativeFunction(lib.glue_checkpoint(closure))
-        return run(lib.glue_closure_apply, transformed._h, pack_arrays(arrays))
+        transformed = _NativeFunction(lib.glue_new_checkpoint(keep(checked)))
+        return run(graph.glue_run_closure, transformed._h, arrays)
 
     return checkpointed
 
@@ -367,14 +364,13 @@ def custom_function(
 
     Source: C mlx_custom_function.
     """
-    rules = {"closure_custom": vjp, "closure_custom_jvp": jvp, "closure_custom_vmap": vmap}
+    rules = vjp, jvp, vmap
 
     def customised(inputs: Sequence[ArrayLike]) -> list[Array]:
         arrays = as_arrays(*inputs)
-        with Closure(fn) as closure, ExitStack() as stack:
-            parts = [0 if rule is None else stack.enter_context(Closure(rule, kind)) for kind, rule in rules.items()]
-            transformed = _NativeFunction(lib.glue_custom_function(closure, *parts))
-        return run(lib.glue_closure_apply, transformed._h, pack_arrays(arrays))
+        keys = [0 if rule is None else keep(rule) for rule in rules]
+        transformed = _NativeFunction(lib.glue_new_custom_function(keep(fn), *keys))
+        return run(graph.glue_run_closure, transformed._h, arrays)
 
     return customised
 
@@ -394,43 +390,33 @@ def vmap(
 
     Source: C mlx_detail_vmap_trace and mlx_detail_vmap_replace.
     """
+    one_in, one_out = (hasattr(axes, "__index__") for axes in (in_axes, out_axes))
 
     def vectorised(inputs: Sequence[ArrayLike]) -> list[Array]:
         arrays = as_arrays(*inputs)
-        axes = _axes("in_axes", in_axes, arrays)
-        outs: list[int] = []
+        axes, outs = _axes("in_axes", integers(in_axes), one_in, arrays), integers(out_axes)
 
         def traced(slices: list[Array]) -> Sequence[Array]:
             outputs = fn(slices)
-            outs.extend(_axes("out_axes", out_axes, outputs, 1))
+            _axes("out_axes", outs, one_out, outputs, 1)
             return outputs
 
-        return _vectorised(traced, arrays, axes, outs)
+        return trace(graph.glue_run_vmap, traced, arrays, axes, len(axes), outs, len(outs))
 
     return vectorised
 
 
-def _vectorised(traced: ListFunction, arrays: list[Array], axes: list[int], outs: list[int]) -> list[Array]:
-    """Trace a function over slices, and loop over axes in what it did. The function fills `outs`."""
-    with Closure(traced) as closure:
-        both = run(lib.glue_detail_vmap_trace, closure, pack_arrays(arrays), axes, len(axes))
-    slices, outputs = both[: len(arrays)], both[len(arrays) :]
-    vectors = pack_each(arrays, slices, outputs)
-    return run(lib.glue_detail_vmap_replace, *vectors, axes, len(axes), outs, len(outs))
-
-
-def _axes(name: str, axes: int | Sequence[int], arrays: Sequence[Array], more: int = 0) -> list[int]:
+def _axes(name: str, numbers: list[int], for_all: bool, arrays: Sequence[Array], more: int = 0) -> list[int]:
     """One axis for each array, which has it or is to have so many more; -1 stands for none."""
-    # Here they are not counted from the end.
-    ndims = [array.ndim + more for array in arrays_of(arrays)]
-    numbers = integers(axes)
-    if len(numbers) == 1 and hasattr(axes, "__index__"):
-        numbers = numbers * len(ndims)
-    if len(numbers) != len(ndims):
-        raise ArgumentError(f"[vmap] {name}: expected {len(ndims)} axes, got {len(numbers)}")
-    for index, (axis, ndim) in enumerate(zip(numbers, ndims, strict=True)):
-        if not -1 <= axis < ndim:
-            raise RangeError(f"[vmap] {name}: expected -1 to {ndim - 1} for array {index}, got {axis}")
+    count = len(arrays_of(arrays))
+    if for_all and count > 1:
+        numbers = numbers * count
+    if len(numbers) != count:
+        raise ArgumentError(f"[vmap] {name}: expected {count} axes, got {len(numbers)}")
+    for index, array in enumerate(arrays):
+        last = graph.glue_array_ndim(array._h) + more - 1  # here they are not counted from the end
+        if not -1 <= numbers[index] <= last:
+            raise RangeError(f"[vmap] {name}: expected -1 to {last} for array {index}, got {numbers[index]}")
     return numbers
 
 
@@ -449,7 +435,7 @@ class CompiledFunction:
         made = self._native
         if made is None:
             raise ArgumentError("[compile] this compiled function has been freed; compile it again")
-        return run(lib.glue_closure_apply, made._h, pack_arrays(arrays_in(inputs)))
+        return run(graph.glue_run_closure, made._h, arrays_in(inputs))
 
     def free(self) -> None:
         """Free the native function with its graphs; calling it afterwards is an error, freeing it again is not."""

@@ -61,7 +61,7 @@ test_there() {
     tree/tests/test_*.py tree/tests/abi/test_glue.py ${*@Q}"
 }
 
-[ -x "$debian/root/venv/bin/python" ] || make_debian >/dev/null
+[ -e "$debian/root/venv/pyvenv.cfg" ] || make_debian >/dev/null
 version=$(inside '/root/venv/bin/python -c "import sys; print(sys.version.replace(chr(10), chr(32)))"')
 status=0
 test_there "$@" || status=$?

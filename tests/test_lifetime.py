@@ -202,6 +202,7 @@ def test_transforms_may_die_on_another_thread(baseline):
     assert memory.live_handles() == baseline
 
 
+@counts_references
 def test_traces_of_a_living_thread_die_with_the_function():
     constant = Array([0.0] * (1 << 18))
     before = memory.active_memory()

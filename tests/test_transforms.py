@@ -409,3 +409,53 @@ def test_traces_of_a_dead_function_serve_no_other_function():
         barrier.wait()
     thread.join()
     assert wrong == []
+
+
+# --- numbers of arrays ---
+
+
+@pytest.mark.parametrize("count", [1, 4, 8, 9, 40])
+def test_any_number_of_arrays_goes_through_a_transform(count):
+    numbers = [float(number) for number in range(count)]
+    squares, doubled = [number**2 for number in numbers], [2 * number for number in numbers]
+    inputs = [Array(number) for number in numbers]
+
+    def fn(arrays):
+        return [m.square(array) for array in arrays]
+
+    def of(arrays):
+        return [array.tolist() for array in arrays]
+
+    ones = [Array(1.0)] * count
+    for transform in (m.vjp, m.jvp):
+        assert [of(arrays) for arrays in transform(fn, inputs, ones)] == [squares, doubled]
+    for same in (m.compile(fn), m.checkpoint(fn), m.custom_function(fn)):
+        assert of(same(inputs)) == squares
+    assert of(m.vmap(fn)([Array([number]) for number in numbers])) == [[number] for number in squares]
+    values, grads = m.value_and_grad(lambda v: [m.sum(m.stack(fn(v))), *v], *range(count))(*inputs)
+    assert (of(values), of(grads)) == ([sum(squares), *numbers], doubled)
+
+
+def test_one_axis_in_a_list_is_no_axis_for_all():
+    with pytest.raises(ValueError, match=r"out_axes: expected 2 axes, got 1"):
+        m.vmap(lambda x: [x[0], x[0]], out_axes=[0])([Array([1.0])])
+    with pytest.raises(ValueError, match=r"in_axes: expected 2 axes, got 1"):
+        m.vmap(lambda x: x, in_axes=[0])([Array([1.0])] * 2)
+
+
+def test_threads_trace_at_the_same_time():
+    both_inside, found = threading.Barrier(2, timeout=60), {}
+
+    def work(factor):
+        def fn(x):
+            both_inside.wait()
+            return [x[0] * factor]
+
+        found[factor] = m.vjp(fn, [Array(1.0)], [Array(1.0)])[1][0].item()
+
+    threads = [threading.Thread(target=work, args=(factor,)) for factor in (2.0, 3.0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {2.0: 2.0, 3.0: 3.0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import _handles
 from .._arguments import handle_of
@@ -28,15 +28,13 @@ def cross_entropy(
     return _handles.own_array(graph.glue_fused_cross_entropy(logits._h, targets._h, handle_of(weights), *options))
 
 
-def kl_div_loss(
-    logits_q: Array, logits_p: Array, temperature: float, reduction: str, teacher_gradient: bool, stream: Stream | None
-) -> Array:
-    options = temperature, teacher_gradient, REDUCTIONS[reduction], handle_of(stream)
-    return _handles.own_array(graph.glue_fused_kl_div_loss(logits_q._h, logits_p._h, *options))
+def kl_div_loss(q: Array, p: Array, temperature: float, *options: Any) -> Array:
+    return _handles.own_array(graph.glue_fused_kl_div_loss(q._h, p._h, temperature, *_divergence(*options)))
 
 
-def js_div_loss(
-    logits_q: Array, logits_p: Array, temperature: float, reduction: str, teacher_gradient: bool, stream: Stream | None
-) -> Array:
-    options = temperature, teacher_gradient, REDUCTIONS[reduction], handle_of(stream)
-    return _handles.own_array(graph.glue_fused_js_div_loss(logits_q._h, logits_p._h, *options))
+def js_div_loss(q: Array, p: Array, temperature: float, *options: Any) -> Array:
+    return _handles.own_array(graph.glue_fused_js_div_loss(q._h, p._h, temperature, *_divergence(*options)))
+
+
+def _divergence(reduction: str, teacher_gradient: bool, stream: Stream | None) -> tuple[bool, int, int]:
+    return teacher_gradient, REDUCTIONS[reduction], handle_of(stream)

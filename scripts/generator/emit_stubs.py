@@ -13,7 +13,7 @@ from .table import Header, functions
 
 GLUE = Path(__file__).resolve().parents[2] / "mlxffi" / "native" / "cffi"
 # The prototypes that are written by hand, by the module they belong to.
-BY_HAND = {"graph": ["extra.h", "fused_layers.h"], "calls": ["errors.h", "callbacks.h", "dlpack.h"]}
+BY_HAND = {"graph": ["extra.h", "transforms.h", "fused_layers.h"], "calls": ["errors.h", "callbacks.h", "dlpack.h"]}
 PYTHON = {"bool": "bool", "float": "float", "double": "float", "void": "None"}
 INTEGER = re.compile(r"int|size_t|intptr_t|u?int\d+_t|mlx_\w+_type|mlx_dtype")
 PROTOTYPE = re.compile(r"^(?:static )?([\w ]+?[ *]+)(glue_\w+)\((.*)\);$", re.M)
@@ -27,9 +27,10 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     texts = {half: "\n".join([*_by_hand(half), generated[f"{half}.h"]]) for half in BY_HAND}
     abi = [_method(row.name, row.returns, [param.text for param in row.params]) for row in functions(headers)]
     graph, calls = (_methods(texts[half]) for half in ("graph", "calls"))
+    built = "The calls that build graph nodes, and those of transforms; they keep the GIL but while MLX calls back."
     about = "Every function of the C ABI, and the glue that waits or calls back."
     return {
-        "_graph.pyi": _stub(banner, "The calls that only build graph nodes; they keep the GIL.", graph, ""),
+        "_graph.pyi": _stub(banner, built, graph, ""),
         "_mlxc.pyi": _stub(banner, about, calls + abi, REST),
     }
 
@@ -39,11 +40,9 @@ def _by_hand(half: str) -> list[str]:
 
 
 def _stub(banner: str, about: str, methods: list[str], rest: str) -> str:
-    ffi = "import cffi\n\n" if rest else ""
-    variables = "ffi: cffi.FFI\nlib: Lib\n" if rest else "lib: Lib\n"
     body = "".join(f"    {method}\n" for method in methods)
-    head = f'"""{about}\n\n{banner}\n"""\n\nfrom typing import Any\n\n{ffi}'
-    return f"{head}class Lib:\n{body}{rest}\n{variables}"
+    head = f'"""{about}\n\n{banner}\n"""\n\nfrom typing import Any\n\nimport cffi\n\n'
+    return f"{head}class Lib:\n{body}{rest}\nffi: cffi.FFI\nlib: Lib\n"
 
 
 def _methods(prototypes: str) -> list[str]:

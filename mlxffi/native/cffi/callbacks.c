@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* --- keys that C no longer needs: a destructor queues them without touching Python, which fetches them --- */
@@ -89,19 +90,29 @@ static bool may_enter(void) {
   return !atomic_load(&stopped);
 }
 
-/* Handles for Python to own: those of a vector's arrays; none for no vector. */
+enum { FEW = 8 };
+
+/* Handles for Python to own: those of a vector's arrays; none for no vector. Few of them need no memory of their own. */
 typedef struct {
-  intptr_t *handles;
   size_t count;
+  intptr_t *handles;
+  intptr_t few[FEW];
 } Owned;
 
-static Owned own(mlx_vector_array vector) {
-  Owned made = {NULL, vector.ctx ? mlx_vector_array_size(vector) : 0};
-  made.handles = calloc(made.count + 1, sizeof *made.handles);
-  for (size_t i = 0; made.handles && i < made.count; i++) {
-    mlx_vector_array_get((mlx_array *)&made.handles[i], vector, i);
+static bool own(Owned *made, mlx_vector_array vector) {
+  made->count = vector.ctx ? mlx_vector_array_size(vector) : 0;
+  made->handles = made->count <= FEW ? made->few : calloc(made->count, sizeof *made->handles);
+  memset(made->few, 0, sizeof made->few);
+  for (size_t i = 0; made->handles && i < made->count; i++) {
+    mlx_vector_array_get((mlx_array *)&made->handles[i], vector, i);
   }
-  return made;
+  return made->handles;
+}
+
+static void let_go_of(Owned *owned) {
+  if (owned->handles != owned->few) {
+    free(owned->handles);
+  }
 }
 
 /* The status of a callback that takes up to three vectors of arrays and gives `result` what `call` returns. Before it is
@@ -110,13 +121,16 @@ static Owned own(mlx_vector_array vector) {
   if (!may_enter()) {                                               \
     return 1;                                                       \
   }                                                                 \
-  Owned a = own(first), b = own(second), c = own(third);            \
-  if (a.handles && b.handles && c.handles) {                        \
+  Owned a, b, c;                                                    \
+  bool ready = own(&a, first);                                      \
+  ready = own(&b, second) && ready;                                 \
+  ready = own(&c, third) && ready;                                  \
+  if (ready) {                                                      \
     pthread_cleanup_push(&sleep_for_ever, NULL);                    \
     (result)->ctx = (void *)(call);                                 \
     pthread_cleanup_pop(0);                                         \
   }                                                                 \
-  free(a.handles), free(b.handles), free(c.handles);                \
+  let_go_of(&a), let_go_of(&b), let_go_of(&c);                      \
   return !(result)->ctx;
 
 #define NOTHING ((mlx_vector_array){0})
@@ -160,3 +174,30 @@ NEW_CLOSURE(closure_kwargs)
 NEW_CLOSURE(closure_custom)
 NEW_CLOSURE(closure_custom_jvp)
 NEW_CLOSURE(closure_custom_vmap)
+
+/* --- closures that MLX makes of others, which it keeps copies of --- */
+
+static intptr_t glue_new_checkpoint(intptr_t key) {
+  mlx_closure fun = {(void *)glue_new_closure(key)}, made = {0};
+  if (fun.ctx) {
+    mlx_checkpoint(&made, fun);
+  }
+  mlx_closure_free(fun);
+  return (intptr_t)made.ctx;
+}
+
+/* A key of 0 stands for a rule that is not there. */
+static intptr_t glue_new_custom_function(intptr_t key, intptr_t vjp, intptr_t jvp, intptr_t vmap) {
+  mlx_closure fun = {(void *)glue_new_closure(key)}, made = {0};
+  mlx_closure_custom reverse = {vjp ? (void *)glue_new_closure_custom(vjp) : NULL};
+  mlx_closure_custom_jvp forward = {jvp ? (void *)glue_new_closure_custom_jvp(jvp) : NULL};
+  mlx_closure_custom_vmap vectorised = {vmap ? (void *)glue_new_closure_custom_vmap(vmap) : NULL};
+  if (fun.ctx && !reverse.ctx == !vjp && !forward.ctx == !jvp && !vectorised.ctx == !vmap) {
+    mlx_custom_function(&made, fun, reverse, forward, vectorised);
+  }
+  mlx_closure_free(fun);
+  mlx_closure_custom_free(reverse);
+  mlx_closure_custom_jvp_free(forward);
+  mlx_closure_custom_vmap_free(vectorised);
+  return (intptr_t)made.ctx;
+}

@@ -11,6 +11,8 @@ intptr_t glue_new_closure_kwargs(intptr_t key);
 intptr_t glue_new_closure_custom(intptr_t key);
 intptr_t glue_new_closure_custom_jvp(intptr_t key);
 intptr_t glue_new_closure_custom_vmap(intptr_t key);
+intptr_t glue_new_checkpoint(intptr_t key);
+intptr_t glue_new_custom_function(intptr_t key, intptr_t vjp, intptr_t jvp, intptr_t vmap);
 
 intptr_t glue_array_adopt(void *data, const int *shape, size_t shape_num, int dtype, intptr_t key);
 intptr_t glue_dropped_key(void);

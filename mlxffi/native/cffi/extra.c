@@ -22,16 +22,21 @@ static int glue_vector_array_free(intptr_t vector) {
   return mlx_vector_array_free((mlx_vector_array){(void *)vector});
 }
 
+/* The arrays of a vector; 0 stands for one that there was no memory for. */
+static void shared(intptr_t *arrays, mlx_vector_array source, size_t size) {
+  memset(arrays, 0, size * sizeof *arrays);
+  for (size_t i = 0; i < size; i++) {
+    mlx_vector_array_get((mlx_array *)&arrays[i], source, i);
+  }
+}
+
 /* The size of a vector. Where that is within `capacity`, the vector is freed, and its arrays become the caller's. */
 static size_t glue_vector_array_take(intptr_t *arrays, size_t capacity, intptr_t vector) {
   HOLD;
   mlx_vector_array source = {(void *)vector};
   size_t size = mlx_vector_array_size(source);
   if (size <= capacity) {
-    memset(arrays, 0, size * sizeof *arrays);
-    for (size_t i = 0; i < size; i++) {
-      mlx_vector_array_get((mlx_array *)&arrays[i], source, i);
-    }
+    shared(arrays, source, size);
     mlx_vector_array_free(source);
   }
   return size;
@@ -82,6 +87,28 @@ static intptr_t glue_beside_float(intptr_t array, double value) {
     default:
       return (intptr_t)mlx_array_new_float32((float)value).ctx;
   }
+}
+
+typedef intptr_t Binary(intptr_t, intptr_t, intptr_t);
+
+/* What a binary function of the glue makes of an array and a number beside it, which is freed; -1 where that is none. */
+static intptr_t with_number(intptr_t function, intptr_t array, intptr_t number) {
+  if (number == 0 || number == -1) {
+    return number;
+  }
+  intptr_t result = ((Binary *)function)(array, number, 0);
+  mlx_array_free((mlx_array){(void *)number});
+  return result;
+}
+
+static intptr_t glue_with_int(intptr_t function, intptr_t array, int64_t value) {
+  HOLD;
+  return with_number(function, array, glue_beside_int(array, value));
+}
+
+static intptr_t glue_with_float(intptr_t function, intptr_t array, double value) {
+  HOLD;
+  return with_number(function, array, glue_beside_float(array, value));
 }
 
 /* A new array with a copy of the elements, which lie in row order. */

@@ -1,6 +1,7 @@
 /* What only builds graph nodes never waits and never calls back: on CPython its module keeps the GIL, which cffi would give
  * up around every call, so that no other thread changes what it reads. The two macros are the only place where it does.
- * On PyPy nothing keeps the GIL: there a lock does it, which HOLD takes for the function that it stands in. */
+ * On PyPy nothing keeps the GIL: there a lock does it, which HOLD takes for the function that it stands in. What calls back
+ * stands in LETTING_GO, which lets other threads go on for that long. */
 
 #ifdef PYPY_VERSION
 
@@ -23,10 +24,17 @@ static inline void let_go(int *unused) {
 }
 
 #define HOLD __attribute__((cleanup(let_go), unused)) int held = hold()
+#define LETTING_GO(...) (pthread_mutex_unlock(&hold_lock), (__VA_ARGS__), hold())
 
 #else
 
 #define HOLD
+#define LETTING_GO(...)                         \
+  do {                                          \
+    PyThreadState *state = PyEval_SaveThread(); \
+    __VA_ARGS__;                                \
+    PyEval_RestoreThread(state);                \
+  } while (0)
 #undef Py_BEGIN_ALLOW_THREADS
 #undef Py_END_ALLOW_THREADS
 #define Py_BEGIN_ALLOW_THREADS {
