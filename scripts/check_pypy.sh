@@ -51,7 +51,7 @@ make_debian() {
 }
 
 # What speaks of the checkout, of CPython's mlx and of mlxffi.core is not tested here.
-IGNORED=(structure generated config quickstart loader)
+IGNORED=(structure generated config quickstart loader readme)
 
 test_there() {
   rm -rf "$debian/root/tree" && mkdir -p "$debian/root/tree"

@@ -18,7 +18,6 @@ from helpers import counts_references, needs_capsules, needs_own_mlxc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as generated
-from ml_dtypes import bfloat16
 
 import mlxffi as m
 from mlxffi import Array, _memory, memory
@@ -246,6 +245,7 @@ def test_bfloat16_is_float32_for_numpy_without_ml_dtypes(monkeypatch):
 
 
 def test_bfloat16_goes_in_and_out_by_ml_dtypes():
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
     source = np.arange(-3, 3).astype(bfloat16).reshape(2, 3)
     for value in (source, source.T, source[:, ::-2], bfloat16(1.5)):
         array = Array(value)
