@@ -121,7 +121,7 @@ def build(folder: Path) -> Path:
 def expected_files() -> set[str]:
     """What the wheel must have, apart from its dist-info: nothing more and nothing less."""
     modules = {path.relative_to(ROOT) for pattern in ("*.py", "*.pyi") for path in (ROOT / "mlxffi").rglob(pattern)}
-    headers = {Path("mlxffi") / path.relative_to(ROOT) for path in (ROOT / "include").rglob("*.h")}
+    headers = {Path("mlxffi") / path.relative_to(ROOT) for path in (ROOT / "include").rglob("*") if path.is_file()}
     return {path.as_posix() for path in modules | headers} | {f"mlxffi/{name}" for name in BUILT.split()}
 
 
