@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "arrays.h"
 #include "fused.h"
 #include "wide.h"
 
@@ -28,9 +29,10 @@ bool is_small(const mx::array& bound) {
   if (bound.size() != 1 || bound.status() == mx::array::Status::unscheduled || bound.is_tracer()) {
     return false;
   }
-  auto value = mx::astype(bound, mx::int64, mx::Device::cpu);
-  value.eval();
-  return std::abs(value.item<int64_t>()) < most;
+  auto known = bound;
+  int64_t value = 0;
+  mx::dispatch_all_types(bound.dtype(), [&](auto type) { value = converted<int64_t>(known.item<MLX_GET_TYPE(type)>()); });
+  return -most < value && value < most;
 }
 
 } // namespace
