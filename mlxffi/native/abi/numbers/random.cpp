@@ -2,6 +2,7 @@
 #include "numbers.h"
 
 #include <cmath>
+#include <optional>
 
 #include "arrays.h"
 #include "fused.h"
@@ -24,22 +25,28 @@ mx::array before(const mx::array& a, mx::StreamOrDevice s) {
 // Bounds below this MLX's 32-bit floats can count.
 constexpr int64_t most = int64_t(1) << 23;
 
-// Whether a bound is known to be such.
-bool is_small(const mx::array& bound) {
+// A bound whose value is there already.
+std::optional<double> known(mx::array bound) {
   if (bound.size() != 1 || bound.status() == mx::array::Status::unscheduled || bound.is_tracer()) {
-    return false;
+    return std::nullopt;
   }
-  auto known = bound;
-  int64_t value = 0;
-  mx::dispatch_all_types(bound.dtype(), [&](auto type) { value = converted<int64_t>(known.item<MLX_GET_TYPE(type)>()); });
-  return -most < value && value < most;
+  double value = 0;
+  mx::dispatch_all_types(bound.dtype(), [&](auto type) { value = converted<double>(bound.item<MLX_GET_TYPE(type)>()); });
+  return value;
+}
+
+bool is_small(const mx::array& bound) {
+  auto value = known(bound);
+  return value && std::abs(*value) < most;
 }
 
 } // namespace
 
 mx::array uniform(const mx::array& low, const mx::array& high, const mx::Shape& shape, mx::Dtype dtype, const mx::array& key, mx::StreamOrDevice s) {
   auto drawn = mx::random::uniform(low, high, shape, dtype, key, s);
-  if (!mx::issubdtype(dtype, mx::floating)) {
+  // Between 0 and 1 nothing is rounded after float32's numbers are drawn.
+  bool whole = dtype == mx::float32 && known(low) == 0.0 && known(high) == 1.0;
+  if (whole || !mx::issubdtype(dtype, mx::floating)) {
     return drawn;
   }
   auto first = mx::astype(low, dtype, s), end = mx::astype(high, dtype, s);
