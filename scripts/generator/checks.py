@@ -128,5 +128,4 @@ def _compared(given: list[str], row: Function) -> list[str]:
 
 def _is_input(param: Param) -> bool:
     is_length = param.name.endswith("_num") and param.type == "size_t"
-    is_result = re.fullmatch(r"(const char|char|void) \*\*|\w+ \*", param.type)
-    return not is_length and not is_result
+    return not is_length and not param.is_writable

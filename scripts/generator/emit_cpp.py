@@ -92,8 +92,7 @@ def _outs_and_inputs(function: Function) -> tuple[list[str], list[Param]]:
 
 
 def _is_out(param: Param, expression: str) -> bool:
-    writable = re.fullmatch(r"(const char|char|void) \*\*|\w+ \*", param.type)
-    return bool(writable) and not re.search(rf"(?<!\.)\b{param.name}\b", expression)
+    return param.is_writable and not re.search(rf"(?<!\.)\b{param.name}\b", expression)
 
 
 def _expression(function: Function, inputs: list[Param]) -> str:

@@ -16,8 +16,8 @@ has
   runs      true for what calls functions of the program before it returns
   thread    `caller` where the call is about what belongs to the calling thread
   guard     a macro without which the header does not declare the function
-  defaults  Python defaults of parameters, where they are not those of scripts/generator/ops.py
-  core      the signature of mlx.core's function that is this call (see core.py)
+  defaults  Python defaults of parameters, where they are not those of scripts/generator/emit_ops.py
+  core      the signature of mlx.core's function that is this call (see emit_core.py)
   doc       what it computes; errors: what makes it fail
 
 A file's `also` names, by Python module, what the header's generated module takes from a handwritten one.
@@ -70,6 +70,11 @@ class Param:
     type: str
     name: str
     text: str
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether it points to one value that C may write."""
+        return bool(re.fullmatch(r"(const char|char|void) \*\*|\w+ \*", self.type))
 
 
 @dataclass(frozen=True)
