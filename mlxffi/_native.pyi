@@ -76,7 +76,9 @@ class PartOwner:
     _array: Any
     _key: Any
 
-def operation(name: str, function: Function, read_as: Callable[..., Any], /) -> Function: ...
+def operation(
+    name: str, function: Function, read_as: Callable[..., Any], reads: bool, converts: bool, /
+) -> Function: ...
 
 # trees
 

@@ -31,7 +31,6 @@ from ._io import *
 from ._memory import *
 from ._numeric import *
 from ._printing import *
-from ._shapes import *
 from ._transforms import *
 from .generated.ops import *
 
@@ -49,6 +48,7 @@ matrix_norm = linalg.norm
 # Operations under their other names.
 acos, acosh, asin, asinh, atan, atanh, atan2 = arccos, arccosh, arcsin, arcsinh, arctan, arctanh, arctan2
 bitwise_left_shift, bitwise_right_shift = left_shift, right_shift
+concat, conj, permute_dims = concatenate, conjugate, transpose
 cumulative_prod, cumulative_sum = cumprod, cumsum
 empty, empty_like = zeros, zeros_like
 pow = power

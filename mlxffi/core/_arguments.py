@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .._errors import ArgumentError, Error
+from .._errors import ArgumentError, Error, RangeError
 from . import _dtype
 from ._binding import native
 from ._convert import NUMBERS, UnknownValueError, from_foreign, from_number, require_int64
@@ -19,6 +19,10 @@ ArrayLike: TypeAlias = "array | bool | int | float | complex | Any"
 
 class MisfitError(Error, TypeError, OverflowError):
     """An int that does not fit into C's."""
+
+
+class BoundsError(ArgumentError, RangeError):
+    """A position outside of its axis, or an index that does not fit."""
 
 
 def as_array(value: Any, dtype: Dtype | None = None) -> array:

@@ -1,5 +1,7 @@
 """`array`, the one type that everything here takes and returns."""
 
+# mypy: disable-error-code="empty-body"
+
 from __future__ import annotations
 
 import copyreg
@@ -8,9 +10,9 @@ from types import ModuleType
 from typing import Any
 
 from .._errors import ArgumentError
-from . import _at, _convert, _dtype, _indexing, _numpy, _printing
+from . import _convert, _dtype, _numpy, _printing
 from ._at import ArrayAt
-from ._binding import abi, native, operation
+from ._binding import abi, native, operation, signature
 from ._dtype import Dtype
 from ._methods import Methods
 from ._operators import Operators
@@ -103,21 +105,22 @@ class array(Operators, Methods):
 
     # --- parts ---
 
-    @operation("get item")
+    @signature("get item")
     def __getitem__(self, arg: Any, /) -> array:
-        """A part of it, by ints, slices, None, ..., and arrays and lists of positions."""
-        return _indexing.get(self, arg)
+        """A part of it, by ints, slices, None, ..., and arrays and lists of positions.
 
-    @operation("set item")
+        Ints, slices and None take a strided part; arrays of positions then pick from it on their axes. The picked axes
+        come where the arrays stand if these are neighbours, and else first.
+        """
+
+    @signature("set item")
     def __setitem__(self, arg0: Any, arg1: Any, /) -> None:
         """Give it new values, in which `arg1` stands at `arg0`."""
-        self._become(_indexing.put(self, arg0, arg1))
 
     @property
-    @operation("at")
+    @signature("at")
     def at(self) -> ArrayAt:
         """For updates of parts that count positions as often as they are given: `a.at[index].add(value)`."""
-        return _at.of(self)
 
     # --- copies ---
 

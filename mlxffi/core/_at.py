@@ -1,17 +1,15 @@
 """`array.at[...]`: updates of parts, in which a position counts as often as it is given."""
 
+# mypy: disable-error-code="empty-body"
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ArgumentError
-from . import _indexing
-from ._binding import native, operation
+from ._binding import native, signature
 
 if TYPE_CHECKING:
     from ._array import array
-
-UNSET = object()
 
 
 class ArrayAt(native.PartOwner):
@@ -23,52 +21,30 @@ class ArrayAt(native.PartOwner):
     def __init__(self) -> None:
         raise TypeError("ArrayAt: no constructor defined; use array.at")
 
-    @operation("at item")
+    @signature("at item")
     def __getitem__(self, indices: Any) -> ArrayAt:
         """The part at an index."""
-        return of(self._array, indices)
 
-    def _updated(self, value: Any, how: str) -> array:
-        key = getattr(self, "_key", UNSET)
-        if key is UNSET:
-            raise ArgumentError("Must give indices to array.at (e.g. `x.at[0].add(4)`).")
-        return _indexing.put(self._array, key, value, how)
-
-    @operation("at add")
+    @signature("at add")
     def add(self, value: Any) -> array:
         """With values added to the part."""
-        return self._updated(value, "add")
 
-    @operation("at subtract")
+    @signature("at subtract")
     def subtract(self, value: Any) -> array:
         """With values taken from the part."""
-        return self._updated(value, "subtract")
 
-    @operation("at multiply")
+    @signature("at multiply")
     def multiply(self, value: Any) -> array:
         """With the part multiplied by values."""
-        return self._updated(value, "multiply")
 
-    @operation("at divide")
+    @signature("at divide")
     def divide(self, value: Any) -> array:
         """With the part divided by values."""
-        return self._updated(value, "divide")
 
-    @operation("at maximum")
+    @signature("at maximum")
     def maximum(self, value: Any) -> array:
         """With values where they are greater than the part."""
-        return self._updated(value, "maximum")
 
-    @operation("at minimum")
+    @signature("at minimum")
     def minimum(self, value: Any) -> array:
         """With values where they are less than the part."""
-        return self._updated(value, "minimum")
-
-
-def of(array: array, key: Any = UNSET) -> ArrayAt:
-    """The part of an array at an index."""
-    made = ArrayAt.__new__(ArrayAt)
-    made._array = array
-    if key is not UNSET:
-        made._key = key
-    return made

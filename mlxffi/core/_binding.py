@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _live, _loader
 
-__all__ = ["Function", "abi", "native", "operation"]
+__all__ = ["Function", "abi", "native", "operation", "signature"]
 
 _loader.load()
 try:
@@ -54,4 +54,15 @@ def operation(name: str, read_as: Callable[..., Any] | None = None) -> Callable[
     """
     if not ROWS:
         return lambda function: function
-    return lambda function: native.operation(name, function, read_as or function)
+    return lambda function: native.operation(name, function, read_as or function, True, False)
+
+
+def signature(name: str) -> Callable[[Function], Function]:
+    """A decorator for a function of which all but the signature is C: arguments that are not the usual ones, too.
+
+    With MLXFFI_ROWS=off all arguments are taken for such, which is for tests.
+
+    Args:
+      name: of the row that says how.
+    """
+    return lambda function: native.operation(name, function, function, ROWS, True)

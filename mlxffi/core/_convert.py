@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ArgumentError, OperationError, RangeError
+from .._errors import ArgumentError, OperationError
 from . import _dtype
 from ._binding import abi, native, operation
 from ._device import cpu
@@ -26,10 +26,6 @@ KINDS = frozenset(NUMBERS)
 
 class UnknownValueError(ArgumentError):
     """A value that stands for no array."""
-
-
-class BoundsError(ArgumentError, RangeError):
-    """A position outside of its axis, or an index that does not fit."""
 
 
 def from_value(value: Any, dtype: Dtype | None = None) -> array:

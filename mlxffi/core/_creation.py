@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Sequence
 from typing import Any, overload
 
 from .._errors import ArgumentError
 from . import _dtype
-from ._arguments import ArrayLike, as_array
 from ._array import array
 from ._binding import abi, operation
 from ._device import StreamOrDevice
 from ._dtype import Dtype, float32
-from ._marshal import integers, require_array
 
 __all__ = [
-    "arange", "asarray", "broadcast_shapes", "eye", "from_dlpack", "full", "full_like", "linspace", "ones_like",
-    "tri", "zeros_like",
+    "arange", "asarray", "from_dlpack",
 ]  # fmt: skip
 
 # --- ranges ---
 
 
-def _places(start: Any, /, stop: Any, step: Any, dtype: Any, *, stream: Any = None) -> None:
+def _places(first: Any, /, stop: Any, step: Any, dtype: Any, *, start: Any, stream: Any = None) -> None:
     """The parameters of `arange` as C reads them: all but the stream may be missing, and a named start needs a stop."""
 
 
@@ -96,66 +91,6 @@ def _range_dtype(numbers: Sequence[int | float]) -> Dtype:
     return _dtype.int32 if all(-(2**31) <= number < 2**31 for number in numbers) else _dtype.int64
 
 
-def linspace(
-    start: Any,
-    stop: Any,
-    num: Any = 50,
-    endpoint: bool = True,
-    dtype: Dtype | None = float32,
-    stream: StreamOrDevice = None,
-) -> array:
-    """`num` evenly spaced numbers from `start` to `stop`, with it or (`endpoint` False) without."""
-    return abi.linspace_endpoint(start, stop, num, endpoint, float32 if dtype is None else dtype, stream)
-
-
-# --- arrays of one value ---
-
-
-@operation("full")
-def full(
-    shape: int | Sequence[int], vals: ArrayLike, dtype: Dtype | None = None, *, stream: StreamOrDevice = None
-) -> array:
-    """An array of a shape, filled with `vals`, which is broadcast.
-
-    Args:
-      dtype: of a Python number, where it can hold the number's kind; an array keeps its own.
-    """
-    value = as_array(vals, dtype)
-    return abi.full(integers(shape), value, value.dtype, stream)
-
-
-@operation("full_like")
-def full_like(a: array, vals: ArrayLike, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
-    """An array of the shape of `a`, filled with `vals`; `dtype` None takes that of `a`."""
-    return abi.full_like(a, as_array(vals), require_array(a, "a").dtype if dtype is None else dtype, stream)
-
-
-def zeros_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
-    """Zeros in the shape of `a`; `dtype` None takes that of `a`."""
-    return abi.zeros_like(a, stream) if dtype is None else abi.zeros_like_dtype(a, dtype, stream)
-
-
-def ones_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice = None) -> array:
-    """Ones in the shape of `a`; `dtype` None takes that of `a`."""
-    return abi.ones_like(a, stream) if dtype is None else abi.ones_like_dtype(a, dtype, stream)
-
-
-def eye(
-    n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = float32, *, stream: StreamOrDevice = None
-) -> array:
-    """An `n` by `m` (None: `n`) matrix of zeros with ones on the diagonal `k`."""
-    return abi.eye(n, n if m is None else m, k, float32 if dtype is None else dtype, stream)
-
-
-def tri(
-    n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = None, *, stream: StreamOrDevice = None
-) -> array:
-    """An `n` by `m` (None: `n`) matrix of ones on and below the diagonal `k`, and zeros above it."""
-    n = operator.index(n)
-    rows, columns = max(n, 0), max(n if m is None else operator.index(m), 0)
-    return abi.tri(rows, columns, k, float32 if dtype is None else dtype, stream)
-
-
 # --- arrays of other libraries ---
 
 
@@ -194,31 +129,3 @@ def from_dlpack(x: Any, /, *, copy: bool | None = None) -> array:
     if copy is False:
         raise ArgumentError("[from_dlpack] Cannot import a CPU array without a copy.")
     return array(x)
-
-
-@operation("broadcast_shapes")
-def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
-    """The shape to which shapes broadcast together.
-
-    Raises:
-      ValueError: they do not.
-    """
-    return functools.reduce(_broadcast, map(_shape, shapes)) if shapes else _no_shapes()
-
-
-def _no_shapes() -> tuple[int, ...]:
-    raise ArgumentError("[broadcast_shapes] Must provide at least one shape.")
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise TypeError(f"expected a sequence of ints, got {value!r}")
-    return tuple(operator.index(size) for size in value)
-
-
-def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
-    longer, shorter = (a, b) if len(a) >= len(b) else (b, a)
-    shorter = (1,) * (len(longer) - len(shorter)) + shorter
-    if any(one != two and 1 not in (one, two) for one, two in zip(longer, shorter, strict=True)):
-        raise ArgumentError(f"[broadcast_shapes] Shapes {a} and {b} cannot be broadcast.")
-    return tuple(two if one == 1 else one for one, two in zip(longer, shorter, strict=True))

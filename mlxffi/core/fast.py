@@ -8,47 +8,15 @@ from typing import Any
 from .._errors import ArgumentError
 from ._arguments import ArrayLike, as_array
 from ._array import array
-from ._binding import abi, operation
-from ._device import DeviceType, StreamOrDevice, default_device, stream_of
-from ._dtype import Dtype, float32, int64
+from ._binding import abi
+from ._device import StreamOrDevice
+from ._dtype import Dtype
+from .generated.fast import cross_entropy as cross_entropy
 from .generated.fast import gated_delta_update as gated_delta_update
 from .generated.fast import layer_norm as layer_norm
 
 # By their numbers in C.
-NO_REDUCTION = 0
 MATH_MODES = {"safe": 0, "relaxed": 1, "fast": 2}
-
-
-@operation("fused cross entropy")
-def cross_entropy(logits: array, targets: array, *, stream: StreamOrDevice = None) -> array:
-    """Cross-entropies of class indices, in one read of the logits on CPUs and float32 throughout.
-
-    Args:
-      logits: floating point [..., classes].
-      targets: integers [...]; negative ones count from the last class.
-
-    Returns:
-      float32 [...], in nats.
-
-    Source: docs/losses.md.
-    """
-    if not _is_fused(logits, targets, stream):
-        return abi.fast_cross_entropy(logits, targets, stream)
-    if targets.dtype.kind == "i":
-        targets = abi.remainder(abi.astype(targets, int64, stream), logits.shape[-1], stream)
-    losses = abi.cross_entropy(logits, targets, None, None, 0.0, NO_REDUCTION, stream)
-    return losses if losses.dtype is float32 else abi.astype(losses, float32, stream)
-
-
-def _is_fused(logits: Any, targets: Any, stream: StreamOrDevice) -> bool:
-    if not isinstance(logits, array) or not isinstance(targets, array) or not logits.ndim or not _on_cpu(stream):
-        return False
-    return logits.dtype.kind == "f" and targets.dtype.kind in "iu" and targets.shape == logits.shape[:-1]
-
-
-def _on_cpu(stream: StreamOrDevice) -> bool:
-    device = default_device() if stream is None else stream_of(stream).device
-    return device.type is DeviceType.cpu
 
 
 def rms_norm(x: array, weight: array | None, eps: float, *, stream: StreamOrDevice = None) -> array:

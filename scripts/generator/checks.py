@@ -6,11 +6,10 @@ import ast
 import re
 from collections import Counter
 
-from .emit_core import CoreFunction
-from .table import Function, Header, Param, TableError, functions
+from .emit_core import MARKS, NAMED, CoreFunction
+from .table import Function, Header, TableError, functions
 
-# What a `core` signature may say of a parameter and of the result: see emit_core.py.
-MARKS = {"like", "absent", "ints"}
+# What a `core` signature may say of the result: see emit_core.py.
 RESULTS = {"list", "tuple"}
 # Types of C, and words of C++ that an expression may have beside parameters, functions and qualified names.
 PLAIN = {"void", "bool", "char", "int", "float", "double", "size_t", "uintptr_t", "float16_t", "bfloat16_t", "FILE"}
@@ -92,8 +91,10 @@ def _core(row: Function, rows: dict[str, Function]) -> list[str]:
         return [f"core: {row.core} is no signature"]
     arguments = [*parsed.args.posonlyargs, *parsed.args.args, *parsed.args.kwonlyargs]
     marks = {ast.unparse(argument.annotation) for argument in arguments if argument.annotation}
-    if marks - MARKS:
-        return [f"core: unknown mark {sorted(marks - MARKS)}; there are {sorted(MARKS)}"]
+    if row.composed:
+        return _untaken(row, rows)
+    if marks - MARKS.keys():
+        return [f"core: unknown mark {sorted(marks - MARKS.keys())}; there are {sorted(MARKS)}"]
     if parsed.returns and ast.unparse(parsed.returns) not in RESULTS:
         return [f"core: unknown result {ast.unparse(parsed.returns)}; there are {sorted(RESULTS)}"]
     return _unmatched([argument.arg for argument in arguments], row, rows) or _untaken(row, rows)
@@ -118,14 +119,9 @@ def _unmatched(given: list[str], row: Function, rows: dict[str, Function]) -> li
 
 def _compared(given: list[str], row: Function) -> list[str]:
     """A parameter stands for the C parameter of its name, the others for the others in their order."""
-    inputs = {re.sub(r"_\d$", "", param.name): param for param in row.params if _is_input(param)}
-    theirs = ["stream" if param.type == "const mlx_stream" else name for name, param in inputs.items()]
+    inputs = {re.sub(r"_\d$", "", param.name): param for param in row.params if param.is_input}
+    theirs = [NAMED.get(param.type, name) for name, param in inputs.items()]
     python, c = [name for name in given if name not in theirs], [name for name in theirs if name not in given]
     if len(python) > len(c):
         return [f"core: {row.name} has no parameter for {python[len(c) :]}"]
     return [f"core: nothing stands for {c[len(python) :]} of {row.name}"] if len(c) > len(python) else []
-
-
-def _is_input(param: Param) -> bool:
-    is_length = param.name.endswith("_num") and param.type == "size_t"
-    return not is_length and not param.is_writable

@@ -1,6 +1,6 @@
 """The functions of the ABI for Python: native/python/generated/abi.c, and their types in mlxffi/_abi.pyi.
 
-Each function for whose parameters and results Python has objects gives a row for native/python/dispatch/operation.h:
+Each function for whose parameters and results Python has objects gives a row for native/python/dispatch/arguments.h:
 the letters of its parameters, and a C function that calls it. What waits, evaluates or calls back gives up the GIL, and
 gets handles of its own.
 """
@@ -100,7 +100,7 @@ RESULTS = {
     "int": "int", "size_t": "int", "bool": "bool", "const char *": "str",
 }  # fmt: skip
 
-C_HEAD = """/* The functions of the ABI: see dispatch/operation.h.
+C_HEAD = """/* The functions of the ABI: see dispatch/arguments.h.
  *
  * {banner} */
 

@@ -1,16 +1,21 @@
 """The rows of operations: what C reads and calls where a function of mlxffi.core gets its usual arguments.
 
-Each `core` signature of the table gives a row for native/python/dispatch/operation.h: a letter for each parameter,
+Each `core` signature of the table gives a row for native/python/dispatch/arguments.h: a letter for each parameter,
 and a function that calls the C function, or the one of the variants that the axis chooses.
 """
 
 from __future__ import annotations
 
 from .emit_abi import GIVE
-from .emit_core import LISTS, CoreFunction, Given, _outs
+from .emit_core import CoreFunction, Given, _outs, is_numbered
 from .table import Function, Header, Param, functions
 
+# By C type: the letter that reads it, and where it is read to.
+PLAIN = {
+    "const mlx_stream": ("s", "stream"), "const mlx_vector_array": ("v", "vector"), "const char *": ("t", "text")
+}  # fmt: skip
 ARRAYS = "const mlx_array"
+LISTS = ("const int *", "const int64_t *")
 NUMBERS = {"int": "i", "size_t": "u", "uint64_t": "u", "bool": "b", "float": "f", "double": "f"}
 FIELDS = {"i": "integer", "u": "integer", "b": "flag", "f": "number"}
 OPTIONALS = {"mlx_optional_int": ("I", "int", "integer"), "mlx_optional_float": ("F", "float", "number")}
@@ -20,17 +25,16 @@ OBJECTS = {
     "mlx_device": ("p", "(mlx_device){{{v}.handle}}"),
     "mlx_device_type": ("T", "(mlx_device_type){v}.integer"),
 }
-ABOUT = "What operations read and call: see dispatch/operation.h."
+ABOUT = "What operations read and call: see dispatch/arguments.h."
 
 
 def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     """The one file with all rows."""
     rows = {function.name: function for function in functions(headers)}
-    made = [Row(CoreFunction(row, rows)) for row in rows.values() if row.core]
-    made = [row for row in made if row.possible]
+    made = [Row(CoreFunction(row, rows)) for row in rows.values() if row.core and not row.composed]
     calls = "\n\n".join(row.definition() for row in made)
     table = "\n".join(row.entry() for row in made)
-    head = f'/* {ABOUT}\n *\n * {banner} */\n\n#include "dispatch/operation.h"\n'
+    head = f'/* {ABOUT}\n *\n * {banner} */\n\n#include "dispatch/arguments.h"\n'
     text = f"{head}\n{calls}\n\nconst Row generated_rows[] = {{\n{table}\n  {{NULL, NULL, NULL}},\n}};\n"
     return {"operations.c": text}
 
@@ -41,10 +45,10 @@ class Row:
     def __init__(self, core: CoreFunction):
         self.core = core
         self.places = {name: place for place, name in enumerate(core.given)}
-        self.letters = {"stream": "s"} | ({"axis": "x"} if len(core.variants) > 1 else {})
+        # One axis or more, where there is a function for several.
+        self.letters = {"axis": "x"} if len(core.variants) > 2 else {"axis": "I"} if len(core.variants) > 1 else {}
         self.spread: dict[str, None] = {}  # in the order of the parameters
         self.calls = [self._call(row) for row in core.variants]
-        self.possible = self.letters.keys() >= core.given.keys()
 
     def entry(self) -> str:
         letters = "".join(self.letters[name] for name in self.core.given)
@@ -61,7 +65,7 @@ class Row:
             return self._definition_of_values(outs)
         kind = outs[0].type.removesuffix(" *")
         tests = f"if (!({' && '.join(self.spread)})) {{"
-        before = [tests, "  return left_to_python;", "}"] if self.spread else []
+        before = [tests, "  return NULL;", "}"] if self.spread else []
         lines = [*before, *(f"{kind} {out.name} = {{0}};" for out in outs), *self._choice()]
         take = "pair" if len(outs) == 2 else {"list": "listed", "tuple": "tupled"}.get(self.core.result, "one")
         lines.append(f"return {take}({', '.join(out.name for out in outs)});")
@@ -84,9 +88,10 @@ class Row:
         if not others:
             return [base]
         axis = f"v[{self.places['axis']}]"
-        lines = [f"if (!{axis}.given) {{", f"  {base}", f"}} else if ({axis}.count == ONE_INT) {{", f"  {others[0]}"]
-        last = f"  {others[1]}" if len(others) == 2 else "  return left_to_python;"
-        return [*lines, "} else {", last, "}"]
+        lines = [f"if (!{axis}.given) {{", f"  {base}"]
+        if len(others) == 2:
+            lines += [f"}} else if ({axis}.count != ONE_INT) {{", f"  {others[1]}"]
+        return [*lines, "} else {", f"  {others[0]}", "}"]
 
     # --- one C call ---
 
@@ -96,37 +101,35 @@ class Row:
         return f"{row.name}({', '.join([*outs, *self._arguments(params)])});"
 
     def _arguments(self, params: list[Param]) -> list[str]:
-        numbered = self.core.numbered(params)
-        names = self.core.names(params, numbered)
+        names = self.core.names(params)
         arguments: list[str] = []
         for param in params:
-            if param.type == "const mlx_stream":
-                arguments.append(f"v[{self.places['stream']}].stream")
-            elif param.name.endswith("_num") and param.type == "size_t":
+            name = names.get(param.name, "")
+            if not param.is_input:
                 arguments.append(f"ints_of(&{arguments[-1].removesuffix('.ints')})")
-            elif numbered[param.name] in self.places and numbered[param.name] != param.name:
-                arguments.append(self._spread(param, numbered))
+            elif is_numbered(param, name):
+                arguments.append(self._spread(name, param, params))
             else:
-                arguments.append(self._one(names[param.name], param))
+                arguments.append(self._one(name, param))
         return arguments
 
-    def _spread(self, param: Param, numbered: dict[str, str]) -> str:
+    def _spread(self, name: str, param: Param, params: list[Param]) -> str:
         """One of the numbers of a parameter that is one int or as many as there are axes."""
-        name = numbered[param.name]
-        place, count = self.places[name], list(numbered.values()).count(name)
+        place, count = self.places[name], sum(is_numbered(other, name) for other in params)
         self.letters[name] = "N"
-        self.spread[f"spread(&v[{place}], {count})"] = None
+        self.spread[f'spread(&v[{place}], {count}, "{name}")'] = None
         return f"v[{place}].ints[{param.name[-1]}]"
 
     def _one(self, name: str, param: Param) -> str:
         given, kind = self.core.given[name], param.type
         value = f"v[{self.places[name]}]"
+        if kind in PLAIN:
+            letter, field = PLAIN[kind]
+            self._letter(name, letter)
+            return f"{value}.{field}"
         if kind == ARRAYS:
             self._letter(name, "l" if given.mark == "like" else "A" if given.optional else "a")
             return f"{value}.array"
-        if kind == "const mlx_vector_array":
-            self._letter(name, "v")
-            return f"{value}.vector"
         if kind in OBJECTS:
             letter, c_text = OBJECTS[kind]
             self._letter(name, letter)
@@ -140,9 +143,6 @@ class Row:
             return f"({kind}){{({c_type}){value}.{field}, {value}.given}}"
         if kind in ("mlx_dtype", "mlx_optional_dtype"):
             return self._dtype(given, kind, value)
-        if kind == "const char *":
-            self._letter(name, "t")
-            return f"{value}.text"
         if self.letters.get(name) == "x":
             return f"{value}.ints[0]"
         letter = NUMBERS[kind]

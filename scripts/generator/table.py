@@ -18,6 +18,8 @@ has
   guard     a macro without which the header does not declare the function
   defaults  Python defaults of parameters, where they are not those of scripts/generator/emit_ops.py
   core      the signature of mlx.core's function that is this call (see emit_core.py)
+  composed  true where that makes more than one call of its arguments: the row of C is in native/python/ops
+  python    its description there, where that of C does not do: a sentence, and lines about arguments
   doc       what it computes; errors: what makes it fail
 
 A file's `also` names, by Python module, what the header's generated module takes from a handwritten one.
@@ -59,7 +61,7 @@ NAMESPACES = {
 # What a function's row may have beside its prototype and description.
 KEYS = {
     "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "nothing", "runs", "thread", "defaults", "core",
-    "doc", "errors",
+    "composed", "python", "doc", "errors",
 }  # fmt: skip
 
 
@@ -75,6 +77,11 @@ class Param:
     def is_writable(self) -> bool:
         """Whether it points to one value that C may write."""
         return bool(re.fullmatch(r"(const char|char|void) \*\*|\w+ \*", self.type))
+
+    @property
+    def is_input(self) -> bool:
+        """Whether a caller gives it for its own sake, and not as the length of the one before it."""
+        return not self.is_writable and not (self.name.endswith("_num") and self.type == "size_t")
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,8 @@ class Function:
     thread: str = "any"
     defaults: dict[str, str] = field(default_factory=dict, hash=False)
     core: str = ""
+    composed: bool = False
+    python: str = ""
     doc: str = ""
     errors: str = ""
 

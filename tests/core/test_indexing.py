@@ -10,7 +10,7 @@ from both import alike, outcome
 
 import mlxffi.core
 from mlxffi._errors import ArgumentError
-from mlxffi.core._convert import BoundsError
+from mlxffi.core._arguments import BoundsError
 
 SHAPES = [(), (1,), (3,), (7,), (0,), (2, 3), (1, 4), (3, 0), (4, 1, 3), (2, 3, 4), (2, 1, 2, 3)]
 ROUNDS = 12

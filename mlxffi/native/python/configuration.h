@@ -21,9 +21,11 @@ typedef struct {
   PyObject *dtypes;              /* a tuple of the Dtypes, by number */
   PyObject *error;               /* from the kind and the text of an error to its exception */
   PyObject *misfit;              /* the exception for ints that do not fit into C's */
+  PyObject *bounds;              /* the exception for indices that are none of an array's */
   PyObject *no_device;           /* the exception for a device that is not there */
   PyObject *require_no_fork;     /* from the name of a function; raises in a forked process */
   PyObject *as_arrays;           /* from operands, which may be anything, to a tuple of arrays */
+  PyObject *as_array;            /* from anything, and the dtype beside which it stands or None, to an array */
   PyObject *holder;              /* the class of leaves of trees that own one array */
   PyObject *not_arrays;          /* makes the error for a leaf that is no array */
   PyObject *constant;            /* from a leaf to what tells it from all others */

@@ -2,6 +2,7 @@
 
 #include "native.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 void raise_error(mlxffi_error_kind kind, const char *text) {
@@ -14,6 +15,19 @@ void raise_error(mlxffi_error_kind kind, const char *text) {
   }
   Py_XDECREF(error);
   Py_XDECREF(message);
+}
+
+PyObject *refused(mlxffi_error_kind kind, const char *format, ...) {
+  va_list values;
+  va_start(values, format);
+  PyObject *text = PyUnicode_FromFormatV(format, values);
+  va_end(values);
+  const char *message = text ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
+  if (message) {
+    raise_error(kind, message);
+  }
+  Py_XDECREF(text);
+  return NULL;
 }
 
 void raise_last_error(void) {

@@ -1,6 +1,7 @@
 /* The module mlxffi._native: what mlxffi.core stands on. */
 
 #include "dispatch/conversions.h"
+#include "dispatch/operation.h"
 
 /* By hand, and those in generated/. */
 extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], fft_rows[], creation_rows[],

@@ -22,8 +22,9 @@
 /* The thread's last error, which is forgotten. */
 void raise_last_error(void);
 
-/* An error of a kind that is ours. */
+/* An error of a kind that is ours; `refused` puts its text together as PyErr_Format does, and gives NULL. */
 void raise_error(mlxffi_error_kind kind, const char *text);
+PyObject *refused(mlxffi_error_kind kind, const char *format, ...);
 
 /* What a callback raised on its way through C++: kept for the thread, then raised (else the thread's last error), or
  * forgotten. */

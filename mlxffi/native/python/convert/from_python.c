@@ -1,4 +1,4 @@
-/* Arrays of Python's numbers, lists and buffers, as operations (see operation.h).
+/* Arrays of Python's numbers, lists and buffers, as operations (see dispatch/arguments.h).
  *
  * Lists are read twice: for their shape and what is in them, and then into memory. No code of Python runs meanwhile, as
  * nothing is read but ints, floats, bools, complex numbers, lists and tuples themselves. What does not fit, or fits in
@@ -6,7 +6,7 @@
  */
 
 #include "convert/from_python.h"
-#include "dispatch/operation.h"
+#include "dispatch/arguments.h"
 #include "dispatch/scalar_promotion.h"
 
 #include <string.h>
@@ -200,10 +200,6 @@ static bool from_list(mlx_array *made, PyObject *list, int dtype) {
   return from_numbers(made, &contents, list, dtype < 0 ? usual_dtype(&contents) : dtype);
 }
 
-bool array_of_list(mlx_array *made, PyObject *list) {
-  return from_list(made, list, -1) && made->ctx;
-}
-
 /* --- from other things --- */
 
 static bool from_number(mlx_array *made, PyObject *object, int dtype) {
@@ -227,6 +223,11 @@ static bool from_value(mlx_array *made, PyObject *object, int dtype) {
     read = !PyObject_TypeCheck(object, (PyTypeObject *)owner_class) && from_buffer(made, object, dtype);
   }
   return read && made->ctx;
+}
+
+PyObject *array_object(PyObject *value) {
+  mlx_array made = {0};
+  return from_value(&made, value, -1) ? one(made) : PyObject_CallFunctionObjArgs(told.array, value, NULL);
 }
 
 /* self, val, dtype */

@@ -3,7 +3,7 @@
 #ifndef MLXFFI_FROM_PYTHON_H
 #define MLXFFI_FROM_PYTHON_H
 
-#include "dispatch/operation.h"
+#include "dispatch/arguments.h"
 
 /* A Python number as an element of a dtype; false for one that does not fit as it is. */
 bool write_number(void *target, int dtype, PyObject *object);
@@ -11,8 +11,8 @@ bool write_number(void *target, int dtype, PyObject *object);
 /* A copy of a buffer in row order; false, without an exception, for what needs more. */
 bool from_buffer(mlx_array *made, PyObject *object, int dtype);
 
-/* An array of a list or tuple of numbers; false, without an exception, for what is left to Python. */
-bool array_of_list(mlx_array *made, PyObject *list);
+/* The array object of what the class of arrays takes. */
+PyObject *array_object(PyObject *value);
 
 /* In the stable ABI of every version, though headers have left it out since 3.13 (PEP 384). */
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"

@@ -1,6 +1,6 @@
-/* Elements of arrays as Python's numbers and lists of them, as operations (see operation.h). */
+/* Elements of arrays as Python's numbers and lists of them, as operations (see dispatch/arguments.h). */
 
-#include "dispatch/operation.h"
+#include "dispatch/arguments.h"
 
 #include <math.h>
 #include <string.h>

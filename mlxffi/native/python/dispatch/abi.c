@@ -15,63 +15,13 @@ static PyObject *wrong_count(const AbiRow *row, Py_ssize_t count) {
   return NULL;
 }
 
-/* The arrays that operands stand for, which may be anything: a tuple; NULL after an exception. */
-static PyObject *arrays_of_likes(const AbiRow *row, PyObject *const *arguments, Py_ssize_t count) {
-  PyObject *likes = PyList_New(0), *tuple = NULL;
-  for (Py_ssize_t i = 0; likes && i < count; i++) {
-    if (row->row.letters[i] == 'l' && PyList_Append(likes, arguments[i])) {
-      Py_CLEAR(likes);
-    }
-  }
-  if (likes) {
-    PyObject *given = PyList_AsTuple(likes);
-    tuple = given ? PyObject_CallObject(told.as_arrays, given) : NULL;
-    Py_XDECREF(given);
-  }
-  Py_XDECREF(likes);
-  return tuple;
-}
-
-static bool needs_arrays(const AbiRow *row, PyObject *const *arguments, Py_ssize_t count) {
-  for (Py_ssize_t i = 0; i < count; i++) {
-    if (row->row.letters[i] == 'l' && !is_array(arguments[i])) {
-      return true;
-    }
-  }
-  return false;
-}
-
-/* Calls with so many arguments, of which `likes` replaces the operands. */
-static PyObject *call_with(const AbiRow *row, PyObject *const *arguments, Py_ssize_t count, PyObject *likes) {
-  Value values[MOST_PARAMETERS];
-  int parameters = (int)strlen(row->row.letters), read = 0, next = 0;
-  bool fit = true;
-  while (fit && read < parameters) {
-    PyObject *argument = read < count ? arguments[read] : Py_None;
-    if (likes && row->row.letters[read] == 'l') {
-      argument = PyTuple_GetItem(likes, next++);
-    }
-    fit = argument && convert_value(&values[read], row, read, argument);
-    read += argument != NULL;
-  }
-  PyObject *result = fit ? row->row.call(values) : NULL;
-  free_values(values, row->row.letters, read);
-  return result;
-}
-
 static PyObject *row_called(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
   const AbiRow *row = PyCapsule_GetPointer(self, NULL);
-  PyObject *likes = NULL;
   Py_ssize_t parameters = (Py_ssize_t)strlen(row->row.letters);
   if (count > parameters || (count < parameters && !is_optional(row->row.letters[count]))) {
     return wrong_count(row, count);
   }
-  if (needs_arrays(row, arguments, count) && !(likes = arrays_of_likes(row, arguments, count))) {
-    return NULL;
-  }
-  PyObject *result = call_with(row, arguments, count, likes);
-  Py_XDECREF(likes);
-  return result;
+  return call_converted(row, arguments, count, NULL);
 }
 
 /* --- the module `abi` --- */

@@ -1,6 +1,6 @@
-/* The arguments of operations as C reads them, and their results as Python takes them (see operation.h). */
+/* The arguments of operations as C reads them, and their results as Python takes them (see dispatch/arguments.h). */
 
-#include "dispatch/operation.h"
+#include "dispatch/arguments.h"
 #include "dispatch/scalar_promotion.h"
 
 #include <string.h>
@@ -67,24 +67,43 @@ static bool read_one_or_more(Value *value, PyObject *object) {
   return value->count >= 0;
 }
 
-int read_rest(int *target, const Value *rest) {
-  if (rest->count == 1 && !PyLong_CheckExact(rest->items[0])) {
-    return read_ints(target, rest->items[0]);
+bool is_one(const Value *value, const char *name) {
+  if (value->count == ONE_INT) {
+    PyErr_Format(PyExc_TypeError, "%s: expected a sequence of ints, got %R", name, value->object);
   }
-  for (int i = 0; i < rest->count && i < MOST_INTS; i++) {
-    if (!read_int32(target + i, rest->items[i])) {
-      return -1;
-    }
+  return value->count == ONE_INT;
+}
+
+bool reserve(Value *value, int count) {
+  if (value->owned) {
+    PyMem_Free(value->ints);
   }
-  return rest->count <= MOST_INTS ? rest->count : -1;
+  value->owned = count > MOST_INTS;
+  value->ints = value->owned ? PyMem_Malloc((size_t)count * sizeof *value->ints) : value->few;
+  if (!value->ints) {
+    PyErr_NoMemory();
+  }
+  return value->ints;
+}
+
+bool all_axes(Value *value, mlx_array array) {
+  value->count = (int)mlx_array_ndim(array);
+  bool fits = reserve(value, value->count);
+  for (int i = 0; fits && i < value->count; i++) {
+    value->ints[i] = i;
+  }
+  return fits;
 }
 
 size_t ints_of(const Value *value) {
   return value->count == ONE_INT ? 1 : (size_t)value->count;
 }
 
-bool spread(Value *value, int count) {
+bool spread(Value *value, int count, const char *name) {
   if (value->count != ONE_INT) {
+    if (value->count != count) {
+      PyErr_Format(PyExc_TypeError, "%s: expected an int or %d of them, got %R", name, count, value->object);
+    }
     return value->count == count;
   }
   for (int i = 1; i < count; i++) {
@@ -182,15 +201,27 @@ static bool make_like(Value *value, int dtype) {
   return value->owned;
 }
 
-bool number_beside(mlx_array *made, mlx_array array, PyObject *object) {
+/* Python knows what else may stand for an array. */
+static mlx_array array_by_python(PyObject *object, int dtype) {
+  PyObject *known = dtype < 0 ? Py_NewRef(Py_None) : dtype_object(dtype);
+  PyObject *array = PyObject_CallFunctionObjArgs(told.as_array, object, known, NULL);
+  mlx_array made = {0};
+  if (array) {
+    made = own_handle((mlx_array){array_of(array)});
+  }
+  Py_XDECREF(array);
+  Py_DECREF(known);
+  return made;
+}
+
+bool array_beside(mlx_array *made, int dtype, PyObject *object) {
   Value value = {.object = object};
   if (is_array(object)) {
-    value.array.ctx = array_of(object);
-    return value.array.ctx && mlx_array_set(made, value.array) == 0;
+    *made = own_handle((mlx_array){array_of(object)});
+  } else {
+    *made = make_like(&value, dtype) ? value.array : array_by_python(object, dtype);
   }
-  bool found = make_like(&value, mlx_array_dtype(array));
-  *made = value.array;
-  return found;
+  return made->ctx;
 }
 
 /* Numbers among the parameters that may be one become arrays, in the dtype of the array beside them. */

@@ -1,4 +1,4 @@
-/* Arguments that are not read as they lie: converted as Python would, or refused in words (see operation.h).
+/* Arguments that are not read as they lie: converted as Python would, or refused in words (see arguments.h).
  *
  * A conversion may run any code. What was read before stays valid: handles of arrays do as long as their objects live,
  * and lists were copied. */
@@ -91,8 +91,7 @@ static bool is_text(PyObject *object) {
   return PyUnicode_Check(object) || PyBytes_Check(object);
 }
 
-/* A new list of what is in a sequence; NULL, without an exception, for anything else. */
-static PyObject *list_of(PyObject *object) {
+PyObject *sequence_list(PyObject *object) {
   PyObject *list = is_text(object) || !PySequence_Check(object) ? NULL : PySequence_List(object);
   if (!list && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_TypeError)) {
     PyErr_Clear();
@@ -125,7 +124,7 @@ static bool ints_of_list(Value *value, const Place *place, PyObject *list, int64
 }
 
 static bool to_ints(Value *value, const Place *place, int64_t least, int64_t most) {
-  PyObject *list = list_of(value->object);
+  PyObject *list = sequence_list(value->object);
   if (!list) {
     return !PyErr_Occurred() && refuse_type(place, "a sequence of ints", value->object);
   }
@@ -136,7 +135,7 @@ static bool to_ints(Value *value, const Place *place, int64_t least, int64_t mos
 
 /* One int, or several. */
 static bool to_one_or_more(Value *value, const Place *place) {
-  PyObject *list = PyLong_Check(value->object) ? NULL : list_of(value->object);
+  PyObject *list = PyLong_Check(value->object) ? NULL : sequence_list(value->object);
   if (list) {
     bool done = ints_of_list(value, place, list, INT32_MIN, INT32_MAX);
     Py_DECREF(list);
@@ -161,7 +160,7 @@ static bool to_array(Value *value, const Place *place) {
 }
 
 static bool to_vector(Value *value, const Place *place) {
-  PyObject *list = list_of(value->object);
+  PyObject *list = sequence_list(value->object);
   bool done = list != NULL;
   if (!done) {
     return !PyErr_Occurred() && refuse_type(place, "a list of arrays", value->object);
@@ -207,7 +206,7 @@ static bool to_bytes(Value *value, const Place *place) {
 }
 
 static bool to_texts(Value *value, const Place *place) {
-  PyObject *list = list_of(value->object);
+  PyObject *list = sequence_list(value->object);
   mlx_vector_string made = list ? mlx_vector_string_new() : (mlx_vector_string){0};
   bool done = made.ctx || (!list && !PyErr_Occurred() && refuse_type(place, "a list of strs", value->object));
   value->handle = made.ctx;
@@ -335,7 +334,7 @@ static bool converted_value(Value *value, char letter, const Place *place) {
   }
 }
 
-bool convert_value(Value *value, const AbiRow *row, int number, PyObject *object) {
+static bool convert_value(Value *value, const AbiRow *row, int number, PyObject *object) {
   char letter = row->row.letters[number];
   if (letter != 'l' && read_value(value, letter, object)) {
     return true;
@@ -345,4 +344,99 @@ bool convert_value(Value *value, const AbiRow *row, int number, PyObject *object
   value->owned = false;
   value->made = NULL;
   return converted_value(value, letter, &(Place){row, number});
+}
+
+bool convert_object(Value *value, char letter, const char *function, const char *name, PyObject *object) {
+  AbiRow row = {{function, (char[]){letter, 0}, NULL}, name};
+  return convert_value(value, &row, 0, object);
+}
+
+/* --- ints one by one --- */
+
+static bool is_size(PyObject *object) {
+  return PyIndex_Check(object) && !PyBool_Check(object) && !PyObject_TypeCheck(object, (PyTypeObject *)owner_class);
+}
+
+static PyObject *tuple_of(const Value *rest) {
+  PyObject *tuple = PyTuple_New(rest->count);
+  for (int i = 0; tuple && i < rest->count; i++) {
+    PyTuple_SetItem(tuple, i, Py_NewRef(rest->items[i]));
+  }
+  return tuple;
+}
+
+bool convert_rest(Value *value, const char *function, const char *name, const Value *rest) {
+  bool sequence = rest->count && (PyList_Check(rest->items[0]) || PyTuple_Check(rest->items[0])), fit = true;
+  PyObject *sizes = sequence ? PySequence_Tuple(rest->items[0]) : tuple_of(rest);
+  value->owned = false;
+  value->made = sizes; /* freed with the value */
+  for (Py_ssize_t i = 0; sizes && fit && i < PyTuple_Size(sizes); i++) {
+    fit = is_size(PyTuple_GetItem(sizes, i));
+  }
+  if (!fit) {
+    refused(MLXFFI_ERROR_OTHER, "%s: expected ints or one sequence of ints, got %R", name, sizes);
+  }
+  fit = fit && sizes && convert_object(value, 'n', function, name, sizes);
+  value->made = sizes;
+  return fit;
+}
+
+/* --- calls --- */
+
+/* The arrays that operands stand for, which may be anything: a tuple; NULL after an exception. */
+static PyObject *arrays_of_likes(const AbiRow *row, PyObject *const *arguments, Py_ssize_t count) {
+  PyObject *likes = PyList_New(0), *tuple = NULL;
+  for (Py_ssize_t i = 0; likes && i < count; i++) {
+    if (row->row.letters[i] == 'l' && PyList_Append(likes, arguments[i])) {
+      Py_CLEAR(likes);
+    }
+  }
+  if (likes) {
+    PyObject *given = PyList_AsTuple(likes);
+    tuple = given ? PyObject_CallObject(told.as_arrays, given) : NULL;
+    Py_XDECREF(given);
+  }
+  Py_XDECREF(likes);
+  return tuple;
+}
+
+static bool needs_arrays(const AbiRow *row, PyObject *const *arguments, Py_ssize_t count) {
+  for (Py_ssize_t i = 0; i < count; i++) {
+    if (row->row.letters[i] == 'l' && !is_array(arguments[i])) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Calls with so many arguments, of which `likes` replaces the operands. */
+static PyObject *call_with(const AbiRow *row, PyObject *const *arguments, Py_ssize_t count, const Value *rest,
+                           PyObject *likes) {
+  Value values[MOST_PARAMETERS];
+  int parameters = (int)strcspn(row->row.letters, "*"), read = 0, next = 0;
+  bool fit = true;
+  while (fit && read < parameters) {
+    PyObject *argument = read < count ? arguments[read] : Py_None;
+    if (likes && row->row.letters[read] == 'l') {
+      argument = PyTuple_GetItem(likes, next++);
+    }
+    fit = convert_value(&values[read], row, read, argument);
+    read++;
+  }
+  if (rest) {
+    values[parameters] = *rest;
+  }
+  PyObject *result = fit ? row->row.call(values) : NULL;
+  free_values(values, row->row.letters, read);
+  return result;
+}
+
+PyObject *call_converted(const AbiRow *row, PyObject *const *arguments, Py_ssize_t count, const Value *rest) {
+  PyObject *likes = NULL;
+  if (needs_arrays(row, arguments, count) && !(likes = arrays_of_likes(row, arguments, count))) {
+    return NULL;
+  }
+  PyObject *result = call_with(row, arguments, count, rest, likes);
+  Py_XDECREF(likes);
+  return result;
 }

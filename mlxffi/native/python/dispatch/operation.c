@@ -1,6 +1,9 @@
-/* The class of operations: they read what they are called with in C, call C, and else leave it to Python. */
+/* The class of operations: they read what they are called with in C, and call C. What they cannot read they convert, or
+ * leave to Python. */
 
 #include "dispatch/operation.h"
+
+#include "dispatch/conversions.h"
 
 #include <string.h>
 #include <structmember.h>
@@ -16,8 +19,10 @@ typedef PyObject *Called(PyObject *self, PyObject *const *arguments, size_t coun
 typedef struct {
   PyObject_HEAD
   Called *called;
-  const Row *row;
-  PyObject *function; /* which it stands for */
+  AbiRow row;
+  PyObject *function;   /* which it stands for */
+  PyObject *joined;     /* the names of its parameters, between commas */
+  bool reads, converts; /* arguments as they lie; all others, so that the function is never called */
   PyObject *weakrefs;
   int positional_only, positional, parameters; /* `parameters` without that of `*arguments` */
   bool rest;                                   /* whether there is one */
@@ -56,6 +61,11 @@ static int parameter_of(const Operation *self, PyObject *name) {
       return i;
     }
   }
+  for (int i = self->positional_only; i < self->parameters; i++) {
+    if (!PyUnicode_Compare(self->names[i], name)) {
+      return i;
+    }
+  }
   return -1;
 }
 
@@ -78,7 +88,7 @@ static bool place(const Operation *self, PyObject **places, PyObject *const *arg
   }
   for (int i = 0; i < self->parameters; i++) {
     places[i] = places[i] ? places[i] : self->defaults[i];
-    if (!places[i] && self->row->letters[i] != 'm') {
+    if (!places[i] && self->row.row.letters[i] != 'm') {
       return false;
     }
   }
@@ -86,10 +96,10 @@ static bool place(const Operation *self, PyObject **places, PyObject *const *arg
 }
 
 /* What C gives for arguments in their places; `left_to_python` for others than it reads. */
-static PyObject *call_row(const Operation *self, PyObject *const *places, PyObject *const *rest, Py_ssize_t rest_count) {
+static PyObject *call_row(const Operation *self, PyObject *const *places, PyObject *const *rest, int rest_count) {
   Value values[MOST_PARAMETERS];
-  const char *letters = self->row->letters;
-  bool read = rest_count < INT32_MAX, likes = false;
+  const char *letters = self->row.row.letters;
+  bool read = true, likes = false;
   int count = 0;
   for (; count < self->parameters && read; count++) {
     read = read_value(&values[count], letters[count], places[count]);
@@ -97,23 +107,32 @@ static PyObject *call_row(const Operation *self, PyObject *const *places, PyObje
   }
   if (self->rest) {
     values[count].items = rest;
-    values[count].count = (int)rest_count;
+    values[count].count = rest_count;
   }
   PyObject *result = left_to_python;
   if (read && (!likes || match_likes(values, letters))) {
-    result = self->row->call(values);
+    result = self->row.row.call(values);
   }
   free_values(values, letters, count);
   return result;
+}
+
+static PyObject *converted(const Operation *self, PyObject *const *places, PyObject *const *rest, int rest_count) {
+  Value values = {.items = rest, .count = rest_count};
+  return call_converted(&self->row, places, self->parameters, self->rest ? &values : NULL);
 }
 
 static PyObject *operation_called(PyObject *object, PyObject *const *arguments, size_t flagged, PyObject *names) {
   Operation *self = (Operation *)object;
   Py_ssize_t count = (Py_ssize_t)(flagged & COUNT_MASK);
   PyObject *places[MOST_PARAMETERS] = {NULL};
-  if (told.array && place(self, places, arguments, count, names)) {
-    Py_ssize_t rest = count > self->positional ? count - self->positional : 0;
-    PyObject *result = call_row(self, places, arguments + self->positional, rest);
+  if (told.array && count < INT32_MAX && place(self, places, arguments, count, names)) {
+    PyObject *const *rest = arguments + self->positional;
+    int rest_count = count > self->positional ? (int)count - self->positional : 0;
+    PyObject *result = self->reads ? call_row(self, places, rest, rest_count) : left_to_python;
+    if (result == left_to_python && self->converts) {
+      result = converted(self, places, rest, rest_count);
+    }
     if (result != left_to_python) {
       return result;
     }
@@ -170,6 +189,7 @@ static void operation_dealloc(PyObject *object) {
     PyObject_ClearWeakRefs(object);
   }
   Py_XDECREF(self->function);
+  Py_XDECREF(self->joined);
   for (int i = 0; i < self->parameters; i++) {
     Py_XDECREF(self->names[i]);
     Py_XDECREF(self->defaults[i]);
@@ -237,14 +257,17 @@ static int number_of(PyObject *code, const char *name) {
 
 /* Its parameters are those of a function. */
 static bool read_names(Operation *self, PyObject *code) {
-  PyObject *names = PyObject_GetAttrString(code, "co_varnames");
-  bool read = names && PyTuple_Size(names) >= self->parameters;
+  PyObject *names = PyObject_GetAttrString(code, "co_varnames"), *comma = PyUnicode_FromString(",");
+  bool read = comma && names && PyTuple_Size(names) >= self->parameters;
   for (int i = 0; i < self->parameters && read; i++) {
     self->names[i] = PyTuple_GetItem(names, i);
     Py_INCREF(self->names[i]);
   }
+  self->joined = read ? PyUnicode_Join(comma, names) : NULL;
+  self->row.parameters = self->joined ? PyUnicode_AsUTF8AndSize(self->joined, NULL) : NULL;
+  Py_XDECREF(comma);
   Py_XDECREF(names);
-  return read;
+  return self->row.parameters;
 }
 
 static bool read_defaults(Operation *self, PyObject *function) {
@@ -272,12 +295,12 @@ static bool read_signature(Operation *self, PyObject *function) {
   }
   self->positional_only = number_of(code, "co_posonlyargcount");
   self->positional = number_of(code, "co_argcount");
-  self->rest = strchr(self->row->letters, '*') != NULL;
+  self->rest = strchr(self->row.row.letters, '*') != NULL;
   int parameters = self->positional + number_of(code, "co_kwonlyargcount");
-  int letters = (int)strlen(self->row->letters) - self->rest;
+  int letters = (int)strlen(self->row.row.letters) - self->rest;
   if (!PyErr_Occurred() && parameters != letters) {
     const char *text = "operation %s: C reads %d parameters, the function has %d";
-    PyErr_Format(PyExc_TypeError, text, self->row->name, letters, parameters);
+    PyErr_Format(PyExc_TypeError, text, self->row.row.name, letters, parameters);
   }
   if (!PyErr_Occurred()) {
     self->parameters = parameters;
@@ -291,7 +314,8 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
   (void)module;
   const char *name;
   PyObject *function, *read_as;
-  if (!PyArg_ParseTuple(arguments, "sOO", &name, &function, &read_as)) {
+  int reads, converts;
+  if (!PyArg_ParseTuple(arguments, "sOOpp", &name, &function, &read_as, &reads, &converts)) {
     return NULL;
   }
   const Row *row = row_named(name);
@@ -304,8 +328,10 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
     Operation *self = (Operation *)made;
     Py_INCREF(function);
     self->called = operation_called;
-    self->row = row;
+    self->row.row = *row;
     self->function = function;
+    self->reads = reads;
+    self->converts = converts;
     if (!read_signature(self, read_as)) {
       Py_CLEAR(made);
     }
@@ -314,7 +340,7 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
 }
 
 static PyMethodDef functions[] = {
-  {"operation", new_operation, METH_VARARGS, "An operation: the name of its row, the function, and one that has the parameters that C reads."},
+  {"operation", new_operation, METH_VARARGS, "An operation: the name of its row, the function, one that has the parameters that C reads, and whether these are read as they lie, and converted."},
   {NULL, NULL, 0, NULL},
 };
 

@@ -1,93 +1,11 @@
-/* Functions of C for Python, by rows of a table. A row says how arguments are read, a letter for each, and what is called
- * with them:
- *
- *   a array   A array or None   l array or number   = array beside a number, which gets the result
- *   o any object   m the same, or none at all
- *   i int     I int or None     u unsigned int      b bool      B bool or None   f number   F number or None
- *   n ints in a list or tuple   N the same, or one int          x the same, one int, or None
- *   d Dtype   D Dtype or None   s a stream or None              t str            v arrays in a list or tuple
- *   G Group or None             p Device or DeviceType          T DeviceType
- *   * what `*arguments` takes: the last letter, as it stands behind all others in the function's code
- *
- * and, in functions of the ABI only:
- *
- *   q ints of 64 bits           y str or None       V strs      M dict of arrays by str           S dict of strs by str
- *   k bytes
- *   and those of objects/handle.h
- *
- * Operations (operation.c) are functions of mlxffi.core that C calls with the arguments that they usually get; anything
- * else is left to the function in Python that an operation stands for. Functions of the ABI (abi.c) are called by such
- * Python: they convert what can be converted, and have the words for what is wrong. */
+/* The class of operations. */
 
 #ifndef MLXFFI_OPERATION_H
 #define MLXFFI_OPERATION_H
 
-#include "native.h"
+#include "dispatch/arguments.h"
 
-#define MOST_INTS 16
-#define MOST_PARAMETERS 24
-
-/* `count` of Value where a parameter that takes several ints got one. */
-#define ONE_INT -1
-
-/* One argument as C reads it; which of these have a value follows from the letter. */
-typedef struct {
-  PyObject *object;
-  PyObject *const *items; /* of *, `count` of them */
-  mlx_array array;
-  mlx_vector_array vector;
-  mlx_stream stream;
-  void *handle; /* of the other kinds, and of lists and dicts of strs */
-  const char *text;
-  int64_t *longs;
-  int64_t integer;
-  double number;
-  int count, *ints, few[MOST_INTS]; /* ints: `count` of them, in `few` where they fit */
-  bool given, flag, owned; /* given: not None; owned: it is freed after the call */
-  PyObject *made;          /* what the object was converted to, until the call is done */
-} Value;
-
-/* What a call gives where it leaves the arguments to Python after all. */
-extern PyObject *const left_to_python;
-
-typedef struct {
-  const char *name, *letters;
-  PyObject *(*call)(Value *values);
-} Row;
-
-/* --- what arguments are, and what results become --- */
-
-/* False, without an exception, for what is not read as it lies. */
-bool read_value(Value *value, char letter, PyObject *object);
-bool match_likes(Value *values, const char *letters);
-void free_values(Value *values, const char *letters, int count);
-
-bool read_int32(int *target, PyObject *object);
-bool read_int64(int64_t *target, PyObject *object);
-/* Ints of a list or tuple; -1, without an exception, for anything else. */
-int read_ints(int *target, PyObject *sequence);
-/* An array, or a number in the dtype that it takes beside one: a new handle; false, without an exception, for else. */
-bool number_beside(mlx_array *made, mlx_array array, PyObject *object);
-/* Whether its elements are floating point or complex. */
-bool is_inexact(mlx_array array);
-/* How many ints a parameter got, one or several. */
-size_t ints_of(const Value *value);
-/* One int for all of `count`, or as many; false for another number of them. */
-bool spread(Value *value, int count);
-
-/* An element of that dtype as a Python number. */
-PyObject *element_at(const void *at, int dtype);
-
-/* Sizes or axes given one by one, or as one sequence; -1 for anything else, or more than MOST_INTS. */
-int read_rest(int *target, const Value *rest);
-
-/* An array gets a handle of its own, for a call that gives up the GIL. */
-bool own(Value *value);
-
-/* The array object itself, with the value of a fresh array. */
-PyObject *replaced(PyObject *array, mlx_array made);
-
-/* The class of operations, over the rows of some tables, which end with NULL. */
+/* Over the rows of some tables, which end with NULL. */
 bool init_operations(PyObject *module, const Row *const *tables);
 
 #endif

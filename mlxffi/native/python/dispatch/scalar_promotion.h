@@ -65,14 +65,13 @@ static inline bool beside_int(mlx_array *made, int dtype, int64_t value) {
   }
 }
 
-/* A Python float likewise: in that dtype where it is floating point or complex, else float32. */
+/* A Python float likewise: in that dtype where it is floating point, else float32. */
 static inline mlx_array beside_float(int dtype, double value) {
   switch (dtype) {
     case MLX_FLOAT64:
       return mlx_array_new_float64(value);
     case MLX_FLOAT16:
     case MLX_BFLOAT16:
-    case MLX_COMPLEX64:
       return converted(mlx_array_new_float32((float)value), dtype);
     default:
       return mlx_array_new_float32((float)value);

@@ -1,46 +1,45 @@
 /* What a key selects, and reading that (see selection.h). */
 
-#include "convert/from_python.h"
 #include "indexing/selection.h"
 
 /* --- from a key --- */
-
-static bool is_integer(mlx_array positions) {
-  return !is_inexact(positions) && mlx_array_dtype(positions) != MLX_BOOL;
-}
 
 static void note_place(Selection *selection) {
   int place = selection->part.stay_num;
   selection->place = selection->place == MOST || selection->place == place ? place : -1;
 }
 
-static bool add_pick(Selection *selection, PyObject *item, int size) {
+static bool add_pick(Selection *selection, mlx_array positions, int size) {
   Part *part = &selection->part;
-  int axis = part->ndim++, at = selection->picks_num++;
-  mlx_array *positions = &selection->picks[at];
-  *positions = (mlx_array){0};
-  selection->axes[at] = axis;
-  selection->made[at] = !is_array(item);
-  if (selection->made[at] ? !array_of_list(positions, item) : !(positions->ctx = array_of(item))) {
+  int at = selection->picks_num++;
+  if (!size && mlx_array_size(positions)) {
+    PyErr_SetString(told.bounds, "[take] Cannot do a non-empty take from an empty axis.");
     return false;
   }
+  selection->picks[at] = positions;
+  selection->axes[at] = part->ndim;
   note_place(selection);
-  part->starts[axis] = 0;
-  part->stops[axis] = size;
-  part->steps[axis] = 1;
-  part->gone[part->gone_num++] = axis;
-  return is_integer(*positions) && (size || !mlx_array_size(*positions));
+  part->gone[part->gone_num++] = part->ndim;
+  part->starts[part->ndim] = 0;
+  part->stops[part->ndim] = size;
+  part->steps[part->ndim++] = 1;
+  return true;
 }
 
-static bool add_entry(Selection *selection, PyObject *item, const int *shape, int ndim, int left, bool reading) {
-  Part *part = &selection->part;
-  if (is_array(item) || PyList_CheckExact(item)) {
-    return part->ndim < ndim && add_pick(selection, item, shape[part->ndim]);
+static bool refuse_shapes(const Selection *selection) {
+  PyObject *shapes = PyList_New(0);
+  for (int i = 0; shapes && i < selection->picks_num; i++) {
+    PyObject *shape = shape_tuple(selection->picks[i]);
+    if (!shape || PyList_Append(shapes, shape)) {
+      Py_CLEAR(shapes);
+    }
+    Py_XDECREF(shape);
   }
-  if (reading && PyLong_CheckExact(item)) {
-    note_place(selection);
+  if (shapes) {
+    PyErr_Format(told.bounds, "[broadcast_shapes] Shapes %R cannot be broadcast.", shapes);
+    Py_DECREF(shapes);
   }
-  return add_item(part, item, shape, ndim, left);
+  return false;
 }
 
 /* The sizes that all positions broadcast to. */
@@ -51,6 +50,7 @@ static bool broadcast_picks(Selection *selection) {
     selection->picked_num = ndim > selection->picked_num ? ndim : selection->picked_num;
   }
   if (selection->picked_num > MOST) {
+    PyErr_Format(told.bounds, "Arrays of indices can have at most %d axes.", MOST);
     return false;
   }
   for (int at = 0; at < selection->picked_num; at++) {
@@ -59,7 +59,7 @@ static bool broadcast_picks(Selection *selection) {
       int axis = at - selection->picked_num + (int)mlx_array_ndim(selection->picks[i]);
       int found = axis < 0 ? 1 : mlx_array_shape(selection->picks[i])[axis];
       if (found != 1 && size != 1 && found != size) {
-        return false;
+        return refuse_shapes(selection);
       }
       size = found == 1 ? size : found;
     }
@@ -90,55 +90,57 @@ static void describe(Selection *selection) {
   }
 }
 
-/* How many axes the entries of a key take; -1 for a key that is left to Python. */
-static int axes_used(PyObject *const *items, int count, int ndim) {
-  int used = 0, dots = 0;
-  for (int i = 0; i < count; i++) {
-    PyObject *item = items[i];
-    dots += item == Py_Ellipsis;
-    if (PyLong_CheckExact(item) || PySlice_Check(item) || is_array(item) || PyList_CheckExact(item)) {
-      used++;
-    } else if (item != Py_None && item != Py_Ellipsis) {
-      return -1;
-    }
+/* Axes that have no entry in the key. */
+static bool add_others(Selection *selection, const int *shape, int count) {
+  bool added = true;
+  for (int i = 0; i < count && added; i++) {
+    added = add_whole(&selection->part, shape[selection->part.ndim]);
   }
-  return dots > 1 || used > ndim ? -1 : used;
+  return added;
 }
 
-bool read_selection(Selection *selection, mlx_array array, PyObject *key, bool reading) {
-  PyObject *items[MOST];
-  bool tuple = PyTuple_CheckExact(key);
-  Py_ssize_t count = tuple ? PyTuple_Size(key) : 1;
+/* Whether a key is one for an array of so many axes; false after an exception. */
+static bool fits(const Key *key, int ndim) {
+  int dots = 0;
+  for (int i = 0; i < key->count; i++) {
+    dots += key->entries[i].kind == DOTS;
+  }
+  if (dots > 1) {
+    PyErr_SetString(told.bounds, "An index can only have a single ellipsis (...)");
+  } else if (key->used > ndim) {
+    PyErr_Format(told.bounds, "Too many indices for array with %d dimensions.", ndim);
+  } else if (ndim > MOST) {
+    PyErr_Format(told.bounds, "Expected an array of at most %d axes, got %d.", MOST, ndim);
+  }
+  return !PyErr_Occurred();
+}
+
+bool read_selection(Selection *selection, mlx_array array, const Key *key, bool reading) {
   int ndim = (int)mlx_array_ndim(array);
   const int *shape = mlx_array_shape(array);
-  selection->part = (Part){.whole = true};
-  selection->picks_num = 0;
+  Part *part = &selection->part;
+  part->ndim = part->gone_num = part->added_num = part->stay_num = selection->picks_num = 0;
+  part->whole = true;
   selection->place = MOST;
-  for (int i = 0; i < count && count <= MOST; i++) {
-    items[i] = tuple ? PyTuple_GetItem(key, i) : key;
-  }
-  int used = ndim > MOST || count > MOST ? -1 : axes_used(items, (int)count, ndim);
-  bool read = used >= 0;
-  for (int i = 0; i < count && read; i++) {
-    read = add_entry(selection, items[i], shape, ndim, ndim - used, reading);
-  }
-  while (read && selection->part.ndim < ndim) {
-    read = add_whole(&selection->part, shape[selection->part.ndim]);
-  }
-  PyErr_Clear();
-  if (read && broadcast_picks(selection)) {
-    describe(selection);
-    return true;
-  }
-  return false;
-}
-
-void free_selection(Selection *selection) {
-  for (int i = 0; i < selection->picks_num; i++) {
-    if (selection->made[i]) {
-      mlx_array_free(selection->picks[i]);
+  bool read = fits(key, ndim);
+  for (int i = 0; i < key->count && read; i++) {
+    const Entry *entry = &key->entries[i];
+    if (entry->kind == POSITION && reading) {
+      note_place(selection);
+    }
+    if (entry->kind == DOTS) {
+      read = add_others(selection, shape, ndim - key->used);
+    } else if (entry->kind == PICK) {
+      read = add_pick(selection, entry->picks, shape[part->ndim]);
+    } else {
+      read = add_entry(part, entry, part->ndim < ndim ? shape[part->ndim] : 0);
     }
   }
+  if (!read || !add_others(selection, shape, ndim - part->ndim) || !broadcast_picks(selection)) {
+    return false;
+  }
+  describe(selection);
+  return true;
 }
 
 /* --- reading --- */

@@ -6,24 +6,22 @@
 #ifndef MLXFFI_SELECTION_H
 #define MLXFFI_SELECTION_H
 
-#include "dispatch/operation.h"
+#include "dispatch/arguments.h"
 
 #include "indexing/slice_key.h"
 
 typedef struct {
   Part part;
   int picks_num, axes[MOST];           /* the axes that are picked on */
-  mlx_array picks[MOST];               /* and the positions on each */
-  bool made[MOST];                     /* whether it was made of a list, and is to be freed */
+  mlx_array picks[MOST];               /* and the positions on each, lent */
   int place;                           /* how many axes stand before the picked ones; -1 for more than one such number */
   int picked_num, picked[MOST];        /* the sizes that the positions have together */
   int block[MOST];                     /* the sizes of the part, 1 on picked axes */
   int shape_num, shape[2 * MOST];      /* those of the result */
 } Selection;
 
-/* False, without an exception, for what is left to Python. What was read is freed by `free_selection` in any case. */
-bool read_selection(Selection *selection, mlx_array array, PyObject *key, bool reading);
-void free_selection(Selection *selection);
+/* False after an exception. The positions are lent by the key. */
+bool read_selection(Selection *selection, mlx_array array, const Key *key, bool reading);
 
 /* The selected elements. */
 mlx_array selected(const Selection *selection, mlx_array array, mlx_stream stream);

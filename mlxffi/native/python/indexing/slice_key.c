@@ -1,95 +1,202 @@
-/* Strided parts of arrays by Python keys of ints, slices, None and ... (see slice_key.h). */
+/* Keys of Python, and strided parts of arrays (see slice_key.h). */
 
 #include "indexing/slice_key.h"
 
-static bool is_bound(PyObject *slice, const char *name, PyObject **interned) {
-  *interned = *interned ? *interned : PyUnicode_InternFromString(name);
-  PyObject *bound = *interned ? PyObject_GetAttr(slice, *interned) : NULL;
-  int overflow = 0;
-  bool fits = bound == Py_None;
-  if (bound && !fits && PyLong_CheckExact(bound)) {
-    long value = PyLong_AsLongAndOverflow(bound, &overflow);
-    fits = !overflow && value >= INT32_MIN && value <= INT32_MAX;
+#include "convert/from_python.h"
+
+/* --- entries of keys --- */
+
+/* The name of a type is what may be long: it is read as any attribute. */
+static bool refuse_entry(PyObject *item) {
+  PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(item), "__name__");
+  if (name) {
+    PyErr_Format(told.bounds, "Cannot index mlx array using the given type (%U).", name);
   }
-  Py_XDECREF(bound);
-  return fits;
+  Py_XDECREF(name);
+  return false;
 }
 
-static bool add_slice(Part *part, PyObject *slice, int size) {
+static bool is_array_of_any_class(PyObject *item) {
+  return PyObject_TypeCheck(item, (PyTypeObject *)owner_class);
+}
+
+/* The int of Python that stands for an integer of any library; NULL, without an exception, for anything else. */
+static PyObject *integer_of(PyObject *item) {
+  if (PyBool_Check(item) || is_array_of_any_class(item) || !PyIndex_Check(item)) {
+    return NULL;
+  }
+  PyObject *integer = PyNumber_Index(item);
+  if (!integer && PyErr_ExceptionMatches(PyExc_TypeError)) {
+    PyErr_Clear();
+  }
+  return integer;
+}
+
+static bool read_position(Entry *entry, PyObject *item) {
+  int overflow;
+  PyObject *integer = PyLong_CheckExact(item) ? Py_NewRef(item) : integer_of(item);
+  if (!integer) {
+    return !PyErr_Occurred() && refuse_entry(item);
+  }
+  entry->kind = POSITION;
+  entry->position = PyLong_AsLongLongAndOverflow(integer, &overflow);
+  if (overflow) {
+    refused(MLXFFI_ERROR_OTHER, "[index] expected a position of 64 bits, got %R", integer);
+  }
+  Py_DECREF(integer);
+  return !overflow;
+}
+
+/* A bound of a slice, or its step. What is missing stays. */
+static bool read_bound(Py_ssize_t *bound, PyObject *slice, const char *name, PyObject **interned) {
+  *interned = *interned ? *interned : PyUnicode_InternFromString(name);
+  PyObject *given = *interned ? PyObject_GetAttr(slice, *interned) : NULL;
+  PyObject *integer = !given || given == Py_None ? NULL : integer_of(given);
+  int overflow = 0;
+  bool missing = given == Py_None;
+  int64_t value = integer ? PyLong_AsLongLongAndOverflow(integer, &overflow) : 0;
+  if (overflow || value < INT32_MIN || value > INT32_MAX) {
+    const char *text = "Slice indices must be 32-bit integers, got %R.";
+    overflow ? refused(MLXFFI_ERROR_OTHER, text, integer) : PyErr_Format(told.bounds, text, integer);
+  } else if (given && !missing && !integer && !PyErr_Occurred()) {
+    PyErr_SetString(told.bounds, "Slice indices must be integers or None.");
+  }
+  *bound = missing ? *bound : (Py_ssize_t)value;
+  Py_XDECREF(given);
+  Py_XDECREF(integer);
+  return !PyErr_Occurred();
+}
+
+static bool read_slice(Entry *entry, PyObject *slice) {
   static PyObject *names[3];
-  Py_ssize_t start, stop, step;
-  if (part->stay_num == MOST || !is_bound(slice, "start", &names[0]) || !is_bound(slice, "stop", &names[1]) ||
-      !is_bound(slice, "step", &names[2]) || PySlice_Unpack(slice, &start, &stop, &step)) {
+  entry->kind = SLICE;
+  entry->step = 1;
+  if (!read_bound(&entry->step, slice, "step", &names[2])) {
     return false;
   }
-  Py_ssize_t count = PySlice_AdjustIndices(size, &start, &stop, step);
+  if (!entry->step) {
+    PyErr_SetString(told.bounds, "Slice steps must not be zero.");
+    return false;
+  }
+  entry->start = entry->step < 0 ? PY_SSIZE_T_MAX : 0;
+  entry->stop = entry->step < 0 ? PY_SSIZE_T_MIN : PY_SSIZE_T_MAX;
+  return read_bound(&entry->start, slice, "start", &names[0]) && read_bound(&entry->stop, slice, "stop", &names[1]);
+}
+
+/* Of an array, which is given up. */
+static bool read_picks(Entry *entry, PyObject *array) {
+  entry->kind = PICK;
+  entry->kept = array;
+  entry->picks.ctx = array_of(array);
+  if (!entry->picks.ctx) {
+    if (array) {
+      raise_empty();
+    }
+    return false;
+  }
+  if (mlx_array_dtype(entry->picks) == MLX_BOOL) {
+    PyErr_SetString(told.bounds, "boolean indices are not yet supported");
+    return false;
+  }
+  if (is_inexact(entry->picks)) {
+    PyErr_SetString(told.bounds, "[index] Got indices with invalid dtype. Indices must be integral.");
+    return false;
+  }
+  return true;
+}
+
+static bool read_entry(Key *key, PyObject *item) {
+  if (key->count == MOST) {
+    PyErr_Format(told.bounds, "An index can have at most %d entries.", MOST);
+    return false;
+  }
+  Entry *entry = &key->entries[key->count++];
+  entry->kept = NULL;
+  entry->kind = item == Py_None ? NEW_AXIS : DOTS;
+  if (item == Py_None || item == Py_Ellipsis) {
+    return true;
+  }
+  key->used++;
+  if (PySlice_Check(item)) {
+    return read_slice(entry, item);
+  }
+  if (is_array_of_any_class(item)) {
+    return read_picks(entry, Py_NewRef(item));
+  }
+  return PyList_Check(item) ? read_picks(entry, array_object(item)) : read_position(entry, item);
+}
+
+bool read_key(Key *key, PyObject *object) {
+  bool tuple = PyTuple_Check(object), read = true;
+  Py_ssize_t count = tuple ? PyTuple_Size(object) : 1;
+  key->count = key->used = 0;
+  for (Py_ssize_t i = 0; i < count && read; i++) {
+    read = read_entry(key, tuple ? PyTuple_GetItem(object, i) : object);
+  }
+  return read;
+}
+
+void free_key(Key *key) {
+  for (int i = 0; i < key->count; i++) {
+    Py_XDECREF(key->entries[i].kept);
+  }
+}
+
+/* --- strided parts --- */
+
+static void add_axis(Part *part, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step) {
   int axis = part->ndim++;
-  step = count <= 1 ? 1 : step;
-  start = count ? start : 0;
-  stop = start + count * step;
-  part->whole &= count == size && step == 1;
-  part->empty |= !count;
   part->starts[axis] = (int)start;
-  /* Backwards over the first element: MLX takes -1 for the last one. */
-  part->stops[axis] = stop < 0 ? -size - 1 : stop > size ? size : (int)stop;
+  part->stops[axis] = (int)stop;
   part->steps[axis] = (int)step;
+}
+
+static bool add_size(Part *part, Py_ssize_t size, int axis) {
+  if (part->stay_num == MOST) {
+    PyErr_Format(told.bounds, "An array can have at most %d axes.", MOST);
+    return false;
+  }
   part->of[part->stay_num] = axis;
-  part->stay[part->stay_num++] = (int)count;
+  part->stay[part->stay_num++] = (int)size;
   return true;
 }
 
 bool add_whole(Part *part, int size) {
-  if (part->stay_num == MOST) {
-    return false;
-  }
-  int axis = part->ndim++;
-  part->empty |= !size;
-  part->starts[axis] = 0;
-  part->stops[axis] = size;
-  part->steps[axis] = 1;
-  part->of[part->stay_num] = axis;
-  part->stay[part->stay_num++] = size;
-  return true;
+  add_axis(part, 0, size, 1);
+  return add_size(part, size, part->ndim - 1);
 }
 
-static bool add_position(Part *part, PyObject *position, int size) {
-  int overflow, axis = part->ndim++;
-  long value = PyLong_AsLongAndOverflow(position, &overflow);
-  if (overflow || value < -(long)size || value >= size) {
+static bool add_slice(Part *part, const Entry *slice, int size) {
+  Py_ssize_t start = slice->start, stop = slice->stop, step = slice->step;
+  Py_ssize_t count = PySlice_AdjustIndices(size, &start, &stop, step);
+  step = count <= 1 ? 1 : step;
+  start = count ? start : 0;
+  stop = start + count * step;
+  part->whole &= count == size && step == 1;
+  /* Backwards over the first element: MLX takes -1 for the last one. */
+  add_axis(part, start, stop < 0 ? -size - 1 : stop > size ? size : stop, step);
+  return add_size(part, count, part->ndim - 1);
+}
+
+static bool add_position(Part *part, int64_t position, int size) {
+  if (position < -(int64_t)size || position >= size) {
+    PyErr_Format(told.bounds, "[index] expected positions from %d to %d on axis %d, got %lld", -size, size - 1, part->ndim,
+                 (long long)position);
     return false;
   }
-  value += value < 0 ? size : 0;
+  position += position < 0 ? size : 0;
   part->whole &= size == 1;
-  part->starts[axis] = (int)value;
-  part->stops[axis] = (int)value + 1;
-  part->steps[axis] = 1;
-  part->gone[part->gone_num++] = axis;
+  part->gone[part->gone_num++] = part->ndim;
+  add_axis(part, (Py_ssize_t)position, (Py_ssize_t)position + 1, 1);
   return true;
 }
 
-bool add_item(Part *part, PyObject *item, const int *shape, int ndim, int left) {
-  if (item == Py_None) {
-    if (part->stay_num == MOST) {
-      return false;
-    }
+bool add_entry(Part *part, const Entry *entry, int size) {
+  if (entry->kind == NEW_AXIS) {
     part->added[part->added_num++] = part->stay_num;
-    part->of[part->stay_num] = -1;
-    part->stay[part->stay_num++] = 1;
-    return true;
+    return add_size(part, 1, -1);
   }
-  if (item == Py_Ellipsis) {
-    for (int i = 0; i < left; i++) {
-      if (!add_whole(part, shape[part->ndim])) {
-        return false;
-      }
-    }
-    return true;
-  }
-  if (part->ndim == ndim) {
-    return false;
-  }
-  int size = shape[part->ndim];
-  return PySlice_Check(item) ? add_slice(part, item, size) : add_position(part, item, size);
+  return entry->kind == SLICE ? add_slice(part, entry, size) : add_position(part, entry->position, size);
 }
 
 /* Each step takes the array of the one before, and frees it. The first one's is only lent. */
@@ -128,43 +235,13 @@ mlx_array take_part(const Part *part, mlx_array array, mlx_stream stream) {
   return current;
 }
 
-bool fit_values(const Part *part, mlx_array values, int *sizes) {
-  int ndim = (int)mlx_array_ndim(values), skipped = 0;
-  const int *shape = mlx_array_shape(values);
-  while (ndim - skipped > part->stay_num && shape[skipped] == 1) {
-    skipped++;
-  }
-  int before = part->stay_num - (ndim - skipped);
-  if (before < 0) {
-    return false;
-  }
-  for (int i = 0; i < part->ndim; i++) {
-    sizes[i] = 1;
-  }
-  for (int i = before; i < part->stay_num; i++) {
-    int size = shape[skipped + i - before];
-    if (size != 1 && size != part->stay[i]) {
-      return false;
-    }
-    if (part->of[i] >= 0) {
-      sizes[part->of[i]] = size;
-    }
-  }
-  return true;
-}
-
-mlx_array put_part(const Part *part, mlx_array array, mlx_array values, const int *sizes, mlx_stream stream) {
+mlx_array put_part(const Part *part, mlx_array array, mlx_array values, mlx_stream stream) {
   size_t ndim = (size_t)part->ndim;
-  mlx_array shaped = {0}, result = {0};
-  /* One number fits everywhere as it is. */
-  if (mlx_array_ndim(values) ? mlx_reshape(&shaped, values, sizes, ndim, stream) : mlx_array_set(&shaped, values)) {
-    return result;
-  }
+  mlx_array made = {0};
   if (part->whole) {
-    mlx_broadcast_to(&result, shaped, mlx_array_shape(array), ndim, stream);
+    mlx_broadcast_to(&made, values, mlx_array_shape(array), ndim, stream);
   } else {
-    mlx_slice_update(&result, array, shaped, part->starts, ndim, part->stops, ndim, part->steps, ndim, stream);
+    mlx_slice_update(&made, array, values, part->starts, ndim, part->stops, ndim, part->steps, ndim, stream);
   }
-  mlx_array_free(shaped);
-  return result;
+  return made;
 }

@@ -2,13 +2,15 @@
 
 #include "indexing/selection.h"
 
+#include "convert/from_python.h"
+
 /* How an update changes what is there. */
-typedef enum { REPLACE, ADD, MULTIPLY, MAXIMUM, MINIMUM } How;
+typedef enum { REPLACE, ADD, MULTIPLY, MAXIMUM, MINIMUM, SUBTRACT, DIVIDE } How;
 typedef int Binary(mlx_array *result, const mlx_array a, const mlx_array b, const mlx_stream s);
 typedef int Scatter(mlx_array *result, const mlx_array a, const mlx_vector_array indices, const mlx_array updates,
                     const int *axes, size_t axes_num, const mlx_stream s);
 
-static Binary *const combine[] = {NULL, mlx_add, mlx_multiply, mlx_maximum, mlx_minimum};
+static Binary *const combine[] = {NULL, mlx_add, mlx_multiply, mlx_maximum, mlx_minimum, mlx_subtract, mlx_divide};
 static Scatter *const scatter[] = {mlx_scatter, mlx_scatter_add, mlx_scatter_prod, mlx_scatter_max, mlx_scatter_min};
 
 /* --- values --- */
@@ -19,7 +21,7 @@ typedef int Inverse(mlx_array *result, const mlx_array a, const mlx_stream s);
 /* Values for a part, or the inverse of them where one is given: a new array, in the dtype of the one that takes them. */
 static bool values_for(mlx_array *made, mlx_array array, PyObject *object, Inverse *inverse, mlx_stream stream) {
   mlx_array next = {0};
-  if (!number_beside(made, array, object)) {
+  if (!array_beside(made, mlx_array_dtype(array), object)) {
     return false;
   }
   if (inverse) {
@@ -36,7 +38,17 @@ static bool values_for(mlx_array *made, mlx_array array, PyObject *object, Inver
   return follow(made, next, failed);
 }
 
-/* The sizes of values with as many axes as `shape`, to which they must broadcast; false where they do not. */
+static bool refuse_values(mlx_array values, const int *shape, int ndim) {
+  PyObject *found = shape_tuple(values), *wanted = found ? int_tuple(shape, ndim) : NULL;
+  if (wanted) {
+    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "Cannot broadcast array of shape %R into shape %R.", found, wanted);
+  }
+  Py_XDECREF(found);
+  Py_XDECREF(wanted);
+  return false;
+}
+
+/* The sizes of values with as many axes as `shape`, to which they must broadcast; false after an exception. */
 static bool fitting(int *sizes, mlx_array values, const int *shape, int ndim) {
   int values_ndim = (int)mlx_array_ndim(values), skipped = 0;
   const int *found = mlx_array_shape(values);
@@ -47,10 +59,10 @@ static bool fitting(int *sizes, mlx_array values, const int *shape, int ndim) {
   for (int i = 0; i < ndim && before >= 0; i++) {
     sizes[i] = i < before ? 1 : found[skipped + i - before];
     if (sizes[i] != 1 && sizes[i] != shape[i]) {
-      return false;
+      before = -1;
     }
   }
-  return before >= 0;
+  return before >= 0 || refuse_values(values, shape, ndim);
 }
 
 /* A step of the kind that takes sizes or axes: `current` becomes what it makes. */
@@ -113,164 +125,204 @@ static mlx_array put_picked(const Selection *selection, mlx_array array, mlx_arr
   return made;
 }
 
-/* The part with all of its axes, so that nothing is reshaped but the values. One step of MLX's for a sum and the like
- * exists, but loses the batch of the array under vmap. */
-static mlx_array combine_strided(const Part *part, mlx_array array, mlx_array *values, How how, mlx_stream stream) {
-  mlx_array made = {0}, found = {0}, changed = {0};
-  int sizes[MOST];
-  size_t ndim = (size_t)part->ndim;
-  if (!fit_values(part, *values, sizes) ||
-      (mlx_array_ndim(*values) && !shape_with(mlx_reshape, values, sizes, part->ndim, stream))) {
-    return made;
+/* The values with all axes of the part, from the sizes that they have among those of the result; one number fits as it
+ * is. */
+static bool shape_for(const Part *part, mlx_array *values, const int *sizes, mlx_stream stream) {
+  int wanted[MOST];
+  for (int i = 0; i < part->ndim; i++) {
+    wanted[i] = 1;
   }
-  if (part->whole) {
-    combine[how](&made, array, *values, stream);
-  } else if (!mlx_slice(&found, array, part->starts, ndim, part->stops, ndim, part->steps, ndim, stream) &&
-             !combine[how](&changed, found, *values, stream)) {
-    mlx_slice_update(&made, array, changed, part->starts, ndim, part->stops, ndim, part->steps, ndim, stream);
+  for (int i = 0; i < part->stay_num; i++) {
+    if (part->of[i] >= 0) {
+      wanted[part->of[i]] = sizes[i];
+    }
   }
-  mlx_array_free(found);
-  mlx_array_free(changed);
-  return made;
+  return !mlx_array_ndim(*values) || shape_with(mlx_reshape, values, wanted, part->ndim, stream);
 }
 
-static mlx_array put_strided(const Part *part, mlx_array array, mlx_array values, How how, mlx_stream stream) {
+/* One step of MLX's for a sum and the like exists, but loses the batch of the array under vmap. */
+static bool combine_with(const Selection *selection, mlx_array array, mlx_array *values, How how, mlx_stream stream) {
+  mlx_array changed = {0}, found = strided_part(selection, array, stream);
+  int failed = !found.ctx || combine[how](&changed, found, *values, stream);
+  mlx_array_free(found);
+  return follow(values, changed, failed);
+}
+
+static mlx_array put_strided(const Selection *selection, mlx_array array, mlx_array values, const int *sizes, How how,
+                             mlx_stream stream) {
+  const Part *part = &selection->part;
   mlx_array made = {0};
-  int sizes[MOST];
-  if (how != REPLACE) {
-    made = combine_strided(part, array, &values, how, stream);
-  } else if (fit_values(part, values, sizes)) {
-    made = put_part(part, array, values, sizes, stream);
+  if (shape_for(part, &values, sizes, stream) &&
+      (how == REPLACE || combine_with(selection, array, &values, how, stream))) {
+    made = put_part(part, array, values, stream);
   }
   mlx_array_free(values);
   return made;
 }
 
-/* What the array becomes by an update; false, without an exception, for what is left to Python. */
-static bool update(mlx_array *made, mlx_array array, PyObject *key, mlx_array values, How how, mlx_stream stream) {
+/* What the array becomes by an update of what a key selects; an empty one after an error, which may be one of Python. */
+static mlx_array update(mlx_array array, const Key *key, mlx_array values, How how, mlx_stream stream) {
   Selection selection;
+  mlx_array made = {0};
   int sizes[2 * MOST];
-  bool read = read_selection(&selection, array, key, false) && !is_empty(&selection) &&
-              fitting(sizes, values, selection.shape, selection.shape_num);
-  /* What is combined with a part must not have more axes than it. */
-  read = read && (selection.picks_num || how == REPLACE || (int)mlx_array_ndim(values) <= selection.shape_num);
-  if (!read) {
+  if (!read_selection(&selection, array, key, false) ||
+      !fitting(sizes, values, selection.shape, selection.shape_num)) {
     mlx_array_free(values);
-  } else if (selection.picks_num) {
-    *made = put_picked(&selection, array, values, sizes, how, stream);
+  } else if (is_empty(&selection)) {
+    mlx_array_free(values);
+    mlx_array_set(&made, array);
   } else {
-    *made = put_strided(&selection.part, array, values, how, stream);
+    made = (selection.picks_num ? put_picked : put_strided)(&selection, array, values, sizes, how, stream);
   }
-  free_selection(&selection);
-  return read;
+  return made;
 }
 
-static bool is_mask(PyObject *key, mlx_array *mask) {
-  mask->ctx = is_array(key) ? array_of(key) : NULL;
+/* --- masks --- */
+
+static bool is_bool(PyObject *dtype) {
+  PyObject *name = dtype ? PyObject_Str(dtype) : NULL;
+  bool found = name && !PyUnicode_CompareWithASCIIString(name, "bool");
+  Py_XDECREF(name);
+  return found;
+}
+
+/* Whether a key is a mask of another library. */
+static bool is_foreign_mask(PyObject *key) {
+  if (PyTuple_Check(key) || PyLong_Check(key) || PySlice_Check(key)) {
+    return false;
+  }
+  PyObject *dtype = PyObject_GetAttrString(key, "dtype");
+  bool found = is_bool(dtype);
+  Py_XDECREF(dtype);
+  PyErr_Clear();
+  return found;
+}
+
+/* The array that a key is or stands for, if it has no other entries, or the key itself: a new reference. */
+static PyObject *key_or_array(PyObject *key) {
+  return PyList_Check(key) || PyBool_Check(key) || is_foreign_mask(key) ? array_object(key) : Py_NewRef(key);
+}
+
+/* A mask that a key is; a Python list without axes is none. */
+static bool is_mask(mlx_array *mask, PyObject *array) {
+  mask->ctx = array_of(array);
   return mask->ctx && mlx_array_dtype(*mask) == MLX_BOOL;
 }
 
-static bool put_masked(mlx_array *made, mlx_array array, mlx_array mask, PyObject *value, mlx_stream stream) {
-  mlx_array values = {0};
-  if (!values_for(&values, array, value, NULL, stream)) {
-    return false;
+/* --- every kind of key --- */
+
+static mlx_array put_key(mlx_array array, PyObject *object, mlx_array values, How how, mlx_stream stream) {
+  Key key;
+  mlx_array made = {0};
+  if (read_key(&key, object)) {
+    made = update(array, &key, values, how, stream);
+  } else {
+    mlx_array_free(values);
   }
-  mlx_masked_scatter(made, array, mask, values, stream);
-  mlx_array_free(values);
-  return true;
+  free_key(&key);
+  return made;
 }
 
-/* All elements: the new values keep their dtype. */
-static bool put_everywhere(mlx_array *made, mlx_array array, PyObject *value, mlx_stream stream) {
-  mlx_array values = {0};
+static mlx_array put_masked(mlx_array array, mlx_array mask, mlx_array values, How how, mlx_stream stream) {
+  mlx_array made = {0};
+  if (how == REPLACE) {
+    mlx_masked_scatter(&made, array, mask, values, stream);
+  } else {
+    PyErr_SetString(told.bounds, "boolean indices are not supported in array.at");
+  }
+  mlx_array_free(values);
+  return made;
+}
+
+/* All elements: new values keep their dtype, others get the one that both have together. */
+static mlx_array put_everywhere(mlx_array array, PyObject *value, How how, mlx_stream stream) {
+  mlx_array values = {0}, made = {0};
   int sizes[MOST], ndim = (int)mlx_array_ndim(array);
-  if (ndim > MOST || mlx_array_dtype(array) == MLX_COMPLEX64 || !number_beside(&values, array, value)) {
-    return false;
+  if (ndim > MOST) {
+    PyErr_Format(told.bounds, "Expected an array of at most %d axes, got %d.", MOST, ndim);
+    return made;
   }
-  bool fits = fitting(sizes, values, mlx_array_shape(array), ndim);
-  if (fits && shape_with(mlx_reshape, &values, sizes, ndim, stream)) {
-    mlx_broadcast_to(made, values, mlx_array_shape(array), (size_t)ndim, stream);
+  if (array_beside(&values, mlx_array_dtype(array), value) && fitting(sizes, values, mlx_array_shape(array), ndim) &&
+      shape_with(mlx_reshape, &values, sizes, ndim, stream)) {
+    if (how == REPLACE) {
+      mlx_broadcast_to(&made, values, mlx_array_shape(array), (size_t)ndim, stream);
+    } else {
+      combine[how](&made, array, values, stream);
+    }
   }
   mlx_array_free(values);
-  return fits;
+  return made;
 }
 
-static bool put(mlx_array *made, mlx_array array, PyObject *key, PyObject *value, mlx_stream stream) {
-  mlx_array mask, values = {0};
-  if (key == Py_Ellipsis || key == Py_None) {
-    return put_everywhere(made, array, value, stream);
+/* What the array becomes by `array[key] = value`, or by another update. */
+static mlx_array put(mlx_array array, PyObject *object, PyObject *value, How how) {
+  mlx_array mask, values = {0}, made = {0};
+  mlx_stream stream = mlxffi_default_stream();
+  if (object == Py_Ellipsis || object == Py_None) {
+    return put_everywhere(array, value, how, stream);
   }
-  if (is_mask(key, &mask)) {
-    return put_masked(made, array, mask, value, stream);
+  Inverse *inverse = how == SUBTRACT ? mlx_negative : how == DIVIDE ? mlx_reciprocal : NULL;
+  how = how == SUBTRACT ? ADD : how == DIVIDE ? MULTIPLY : how;
+  if (!values_for(&values, array, value, inverse, stream)) {
+    return made;
   }
-  return values_for(&values, array, value, NULL, stream) && update(made, array, key, values, REPLACE, stream);
+  PyObject *key = key_or_array(object);
+  if (!key) {
+    mlx_array_free(values);
+  } else if (is_mask(&mask, key)) {
+    made = put_masked(array, mask, values, how, stream);
+  } else {
+    made = put_key(array, key, values, how, stream);
+  }
+  Py_XDECREF(key);
+  return made;
 }
 
 /* --- operations --- */
 
-static PyObject *item_at(mlx_array array, PyObject *key) {
-  Selection selection;
-  mlx_array made = {0};
-  bool read = read_selection(&selection, array, key, true);
-  if (read) {
-    mlx_stream stream = mlxffi_default_stream();
-    made = selected(&selection, array, stream);
-  }
-  free_selection(&selection);
-  return read ? one(made) : left_to_python;
-}
-
-/* Whether a key is an integer of another library. */
-static bool is_other_integer(PyObject *key) {
-  return PyIndex_Check(key) && !PyLong_Check(key) && !PyObject_TypeCheck(key, (PyTypeObject *)owner_class);
+/* Where no exception of Python says what is wrong, the error of C does. */
+static PyObject *one_or_error(mlx_array made) {
+  return !made.ctx && PyErr_Occurred() ? NULL : one(made);
 }
 
 static PyObject *get_item(Value *v) {
+  Selection selection;
+  Key key;
   mlx_array made = {0};
-  PyObject *key = v[1].object;
-  if (key == Py_Ellipsis) {
-    mlx_array_set(&made, v[0].array);
-    return one(made);
+  if (read_key(&key, v[1].object) && read_selection(&selection, v[0].array, &key, true)) {
+    made = selected(&selection, v[0].array, mlxffi_default_stream());
   }
-  if (!is_other_integer(key)) {
-    return item_at(v[0].array, key);
-  }
-  PyObject *position = PyNumber_Index(key);
-  PyErr_Clear();
-  PyObject *found = position ? item_at(v[0].array, position) : left_to_python;
-  Py_XDECREF(position);
-  return found;
+  free_key(&key);
+  return one_or_error(made);
 }
 
 static PyObject *set_item(Value *v) {
-  mlx_array made = {0};
-  mlx_stream stream = mlxffi_default_stream();
-  bool read = put(&made, v[0].array, v[1].object, v[2].object, stream);
-  PyObject *same = read ? replaced(v[0].object, made) : NULL;
+  mlx_array made = put(v[0].array, v[1].object, v[2].object, REPLACE);
+  PyObject *same = !made.ctx && PyErr_Occurred() ? NULL : replaced(v[0].object, made);
   if (!same) {
-    return read ? NULL : left_to_python;
+    return NULL;
   }
   Py_DECREF(same);
   Py_RETURN_NONE;
 }
 
-/* The array, the key and the values of an update by `at`; `inverse` turns one into another. */
-static PyObject *update_at(Value *v, How how, Inverse *inverse) {
-  mlx_array made = {0}, values = {0}, array;
-  PyObject *owner, *key;
+/* The array, the key and the values of an update by `at`, both of which code that runs meanwhile may exchange. */
+static PyObject *update_at(Value *v, How how) {
+  PyObject *owner, *key, *made = NULL;
   if (!read_part(v[0].object, &owner, &key)) {
-    return left_to_python;
+    return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "Must give indices to array.at (e.g. `x.at[0].add(4)`).");
   }
-  array.ctx = is_array(owner) ? array_of(owner) : NULL;
-  /* Python knows the inverse of numbers beside integers. */
-  bool plain = !inverse || is_array(v[1].object) || (array.ctx && is_inexact(array));
-  if (!array.ctx || key == Py_None || key == Py_Ellipsis || !plain) {
-    return left_to_python;
+  Py_INCREF(owner);
+  Py_INCREF(key);
+  mlx_array array = {array_of(owner)};
+  if (array.ctx) {
+    made = one_or_error(put(array, key, v[1].object, how));
+  } else {
+    raise_empty();
   }
-  mlx_stream stream = mlxffi_default_stream();
-  bool read = values_for(&values, array, v[1].object, inverse, stream);
-  read = read && update(&made, array, key, values, how, stream);
-  return read ? one(made) : left_to_python;
+  Py_DECREF(owner);
+  Py_DECREF(key);
+  return made;
 }
 
 static PyObject *at(Value *v) {
@@ -279,32 +331,23 @@ static PyObject *at(Value *v) {
 
 static PyObject *at_item(Value *v) {
   PyObject *owner;
-  return part_array(v[0].object, &owner) ? new_part(owner, v[1].object) : left_to_python;
+  if (!part_array(v[0].object, &owner)) {
+    return PyErr_Format(PyExc_TypeError, "expected what array.at gives, got %R", Py_TYPE(v[0].object));
+  }
+  return new_part(owner, v[1].object);
 }
 
-static PyObject *at_add(Value *v) {
-  return update_at(v, ADD, NULL);
-}
+#define UPDATE(name, how)                \
+  static PyObject *name(Value *v) {      \
+    return update_at(v, how);            \
+  }
 
-static PyObject *at_subtract(Value *v) {
-  return update_at(v, ADD, mlx_negative);
-}
-
-static PyObject *at_multiply(Value *v) {
-  return update_at(v, MULTIPLY, NULL);
-}
-
-static PyObject *at_divide(Value *v) {
-  return update_at(v, MULTIPLY, mlx_reciprocal);
-}
-
-static PyObject *at_maximum(Value *v) {
-  return update_at(v, MAXIMUM, NULL);
-}
-
-static PyObject *at_minimum(Value *v) {
-  return update_at(v, MINIMUM, NULL);
-}
+UPDATE(at_add, ADD)
+UPDATE(at_subtract, SUBTRACT)
+UPDATE(at_multiply, MULTIPLY)
+UPDATE(at_divide, DIVIDE)
+UPDATE(at_maximum, MAXIMUM)
+UPDATE(at_minimum, MINIMUM)
 
 const Row update_rows[] = {
   {"get item", "ao", get_item},

@@ -5,7 +5,7 @@
 
 #include "native.h"
 
-/* A letter for each kind, as rows have it (see dispatch/operation.h), and the function that frees it. */
+/* A letter for each kind, as rows have it (see dispatch/arguments.h), and the function that frees it. */
 #define HANDLES(KIND)                                          \
   KIND('C', mlx_closure)                                       \
   KIND('K', mlx_closure_kwargs)                                \

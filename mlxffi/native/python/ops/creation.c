@@ -1,7 +1,6 @@
-/* Operations that make arrays of numbers (see operation.h). */
+/* Operations that make arrays of numbers (see dispatch/arguments.h). */
 
-#include "dispatch/operation.h"
-#include "dispatch/scalar_promotion.h"
+#include "dispatch/arguments.h"
 
 /* --- ranges --- */
 
@@ -18,73 +17,92 @@ static bool read_bound(double *target, bool *whole, PyObject *object) {
   return fits;
 }
 
-/* start, stop, step and dtype, each of which may be missing; Python has the rules for all else. */
+/* The first number, stop, step and dtype in their places, and the start by name; each of them may be missing, and Python
+ * has the rules for all else. */
 static PyObject *arange(Value *v) {
   mlx_array made = {0};
-  PyObject *start = v[0].object, *stop = v[1].object, *step = v[2].object, *dtype = v[3].object;
+  PyObject *first = v[0].object, *stop = v[1].object, *step = v[2].object, *dtype = v[3].object, *named = v[4].object;
+  PyObject *start = first ? first : named;
   double from = 0, to = 0, by = 1;
-  bool whole = true;
-  bool read = start && start != Py_None && stop != Py_None && step != Py_None && read_bound(&from, &whole, start) &&
-              (!stop || read_bound(&to, &whole, stop)) && (!step || read_bound(&by, &whole, step));
+  bool whole = true, once = first ? !named : stop != NULL;
+  bool read = once && start && start != Py_None && stop != Py_None && step != Py_None &&
+              read_bound(&from, &whole, start) && (!stop || read_bound(&to, &whole, stop)) &&
+              (!step || read_bound(&by, &whole, step));
   /* Without a stop the start is the stop; a step alone in the second place is one too. */
   int number = dtype && dtype != Py_None ? read_dtype(dtype) : whole ? MLX_INT32 : MLX_FLOAT32;
   if (!read || number < 0) {
     return left_to_python;
   }
-  mlx_arange(&made, stop ? from : 0, stop ? to : from, by, (mlx_dtype)number, v[4].stream);
+  mlx_arange(&made, stop ? from : 0, stop ? to : from, by, (mlx_dtype)number, v[5].stream);
   return one(made);
 }
 
 /* --- arrays of one value --- */
 
-/* A Python number as an array in the dtype that it takes beside `dtype`, or, for -1, in the usual one. */
-static bool read_filling(mlx_array *made, bool *lent, PyObject *object, int dtype) {
-  int64_t integer;
-  *lent = is_array(object);
-  if (*lent) {
-    made->ctx = array_of(object);
-  } else if (PyFloat_CheckExact(object)) {
-    double number = PyFloat_AsDouble(object);
-    *made = dtype < 0 || dtype == MLX_COMPLEX64 ? mlx_array_new_float32((float)number) : beside_float(dtype, number);
-  } else if (read_int64(&integer, object) && (dtype >= 0 || (integer >= INT32_MIN && integer <= INT32_MAX))) {
-    if (dtype < 0) {
-      *made = mlx_array_new_int((int)integer);
-    } else if (!beside_int(made, dtype, integer)) {
-      return false;
-    }
-  }
-  return made->ctx != NULL;
-}
-
+/* shape, vals, dtype, stream: an array keeps its own dtype, and a float beside complex64 is one of float32 */
 static PyObject *full(Value *v) {
   mlx_array made = {0}, filling = {0};
-  bool lent;
-  if (!read_filling(&filling, &lent, v[1].object, v[2].given ? (int)v[2].integer : -1)) {
-    return left_to_python;
+  if (!array_beside(&filling, v[2].given ? (int)v[2].integer : -1, v[1].object)) {
+    return NULL;
   }
   mlx_full(&made, v[0].ints, ints_of(&v[0]), filling, mlx_array_dtype(filling), v[3].stream);
-  if (!lent) {
-    mlx_array_free(filling);
-  }
+  mlx_array_free(filling);
   return one(made);
 }
 
+/* a, vals, dtype, stream */
 static PyObject *full_like(Value *v) {
   mlx_array made = {0}, filling = {0}, a = v[0].array;
-  bool lent;
-  if (!read_filling(&filling, &lent, v[1].object, -1)) {
-    return left_to_python;
+  if (!array_beside(&filling, -1, v[1].object)) {
+    return NULL;
   }
   mlx_full_like(&made, a, filling, v[2].given ? (mlx_dtype)v[2].integer : mlx_array_dtype(a), v[3].stream);
-  if (!lent) {
-    mlx_array_free(filling);
-  }
+  mlx_array_free(filling);
+  return one(made);
+}
+
+/* a, dtype, stream */
+static PyObject *zeros_like(Value *v) {
+  mlx_array made = {0}, a = v[0].array;
+  mlx_zeros_like_dtype(&made, a, v[1].given ? (mlx_dtype)v[1].integer : mlx_array_dtype(a), v[2].stream);
+  return one(made);
+}
+
+static PyObject *ones_like(Value *v) {
+  mlx_array made = {0}, a = v[0].array;
+  mlx_ones_like_dtype(&made, a, v[1].given ? (mlx_dtype)v[1].integer : mlx_array_dtype(a), v[2].stream);
+  return one(made);
+}
+
+/* --- matrices --- */
+
+static mlx_dtype float32_or(const Value *dtype) {
+  return dtype->given ? (mlx_dtype)dtype->integer : MLX_FLOAT32;
+}
+
+/* n, m, k, dtype, stream */
+static PyObject *eye(Value *v) {
+  mlx_array made = {0};
+  int n = (int)v[0].integer, m = v[1].given ? (int)v[1].integer : n;
+  mlx_eye(&made, n, m, (int)v[2].integer, float32_or(&v[3]), v[4].stream);
+  return one(made);
+}
+
+/* Likewise; less than nothing is nothing. */
+static PyObject *tri(Value *v) {
+  mlx_array made = {0};
+  int n = (int)v[0].integer, m = v[1].given ? (int)v[1].integer : n;
+  mlx_tri(&made, n > 0 ? n : 0, m > 0 ? m : 0, (int)v[2].integer, float32_or(&v[3]), v[4].stream);
   return one(made);
 }
 
 const Row creation_rows[] = {
-  {"arange", "mmmms", arange},
+  {"arange", "mmmmms", arange},
   {"full", "NoDs", full},
   {"full_like", "aoDs", full_like},
+  {"zeros_like", "aDs", zeros_like},
+  {"ones_like", "aDs", ones_like},
+  {"eye", "iIiDs", eye},
+  {"tri", "iIiDs", tri},
   {NULL, NULL, NULL},
 };

@@ -1,29 +1,35 @@
-/* Fourier transforms as operations (see operation.h): the sizes that are not given are read from the array. */
+/* Fourier transforms as operations (see dispatch/arguments.h): the sizes that are not given are read from the array. */
 
-#include "dispatch/operation.h"
+#include "dispatch/arguments.h"
 
 #include <string.h>
 
-/* The number of a norm in the C enum; -1 for none. */
-static int norm_of(const char *text) {
-  const char *names[] = {"backward", "ortho", "forward"};
+/* By its name; false after an exception. */
+static bool read_norm(mlx_fft_norm *norm, const char *name) {
+  static const char *const names[] = {"backward", "ortho", "forward"};
   for (int i = 0; i < 3; i++) {
-    if (!strcmp(text, names[i])) {
-      return i;
+    if (!strcmp(name, names[i])) {
+      *norm = (mlx_fft_norm)i;
+      return true;
     }
   }
-  return -1;
+  refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[fft] Invalid norm '%s', expected one of backward, ortho, forward.", name);
+  return false;
 }
 
-/* How many points a transform has along an axis; `half` says that the input is half of a symmetric one. -1 for an axis
- * that is not there. */
-static int points(mlx_array a, int axis, bool half) {
+/* How many points a transform has along an axis; `half` says that the input is half of a symmetric one. False after an
+ * exception. */
+static bool points(int *size, mlx_array a, int axis, bool half) {
   int ndim = (int)mlx_array_ndim(a);
-  if (axis < -ndim || axis >= ndim) {
-    return -1;
+  if (!ndim) {
+    refused(MLXFFI_ERROR_OUT_OF_RANGE, "[fft] expected an array with axes, got one of shape ().");
+    return false;
   }
-  int size = mlx_array_shape(a)[axis < 0 ? axis + ndim : axis];
-  return half ? 2 * (size - 1) : size;
+  /* C++ refuses an axis that is not there, whatever the size. */
+  bool there = axis >= -ndim && axis < ndim;
+  *size = there ? mlx_array_shape(a)[axis < 0 ? axis + ndim : axis] : 1;
+  *size = there && half ? 2 * (*size - 1) : *size;
+  return true;
 }
 
 typedef int AlongOne(mlx_array *result, const mlx_array a, int n, int axis, mlx_fft_norm norm, const mlx_stream s);
@@ -31,12 +37,34 @@ typedef int AlongOne(mlx_array *result, const mlx_array a, int n, int axis, mlx_
 /* a, n, axis, norm, stream */
 static PyObject *along_one(AlongOne *call, Value *v, bool half) {
   mlx_array made = {0};
-  int norm = norm_of(v[3].text), axis = (int)v[2].integer, size = points(v[0].array, axis, half);
-  if (norm < 0 || (size < 0 && !v[1].given)) {
-    return left_to_python;
+  mlx_fft_norm norm;
+  int axis = (int)v[2].integer, size = (int)v[1].integer;
+  if ((!v[1].given && !points(&size, v[0].array, axis, half)) || !read_norm(&norm, v[3].text)) {
+    return NULL;
   }
-  call(&made, v[0].array, v[1].given ? (int)v[1].integer : size, axis, (mlx_fft_norm)norm, v[4].stream);
+  call(&made, v[0].array, size, axis, norm, v[4].stream);
   return one(made);
+}
+
+/* All that is missing of the sizes and axes of a transform along several; false after an exception. */
+static bool complete(Value *sizes, Value *axes, mlx_array a, bool half) {
+  if (is_one(sizes, "s") || is_one(axes, "axes")) {
+    return false;
+  }
+  if (sizes->given && !axes->given) {
+    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[fftn] `axes` should not be `None` if `s` is not `None`.");
+    return false;
+  }
+  if ((!axes->given && !all_axes(axes, a)) || (!sizes->given && !reserve(sizes, axes->count))) {
+    return false;
+  }
+  for (int i = 0; !sizes->given && i < axes->count; i++) {
+    if (!points(&sizes->ints[i], a, axes->ints[i], half && i == axes->count - 1)) {
+      return false;
+    }
+  }
+  sizes->count = sizes->given ? sizes->count : axes->count;
+  return true;
 }
 
 typedef int AlongSeveral(mlx_array *result, const mlx_array a, const int *n, size_t n_num, const int *axes,
@@ -44,27 +72,13 @@ typedef int AlongSeveral(mlx_array *result, const mlx_array a, const int *n, siz
 
 /* a, s, axes, norm, stream */
 static PyObject *along_several(AlongSeveral *call, Value *v, bool half) {
-  mlx_array made = {0}, a = v[0].array;
+  mlx_array made = {0};
+  mlx_fft_norm norm;
   Value *sizes = &v[1], *axes = &v[2];
-  int norm = norm_of(v[3].text), ndim = (int)mlx_array_ndim(a);
-  bool lists = (!sizes->given || sizes->count != ONE_INT) && (!axes->given || axes->count != ONE_INT);
-  if (norm < 0 || !lists || ndim > MOST_INTS || (sizes->given && !axes->given)) {
-    return left_to_python;
+  if (!complete(sizes, axes, v[0].array, half) || !read_norm(&norm, v[3].text)) {
+    return NULL;
   }
-  if (!axes->given) {
-    axes->count = ndim;
-    for (int i = 0; i < ndim; i++) {
-      axes->ints[i] = i - ndim;
-    }
-  }
-  for (int i = 0; !sizes->given && i < axes->count; i++) {
-    sizes->ints[i] = points(a, axes->ints[i], half && i == axes->count - 1);
-    if (sizes->ints[i] < 0) {
-      return left_to_python;
-    }
-  }
-  size_t axes_num = (size_t)axes->count, sizes_num = sizes->given ? (size_t)sizes->count : axes_num;
-  call(&made, a, sizes->ints, sizes_num, axes->ints, axes_num, (mlx_fft_norm)norm, v[4].stream);
+  call(&made, v[0].array, sizes->ints, (size_t)sizes->count, axes->ints, (size_t)axes->count, norm, v[4].stream);
   return one(made);
 }
 
@@ -90,6 +104,54 @@ SEVERAL(irfft2, true)
 SEVERAL(rfftn, false)
 SEVERAL(irfftn, true)
 
+typedef int Shift(mlx_array *result, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s);
+
+/* a, axes, stream */
+static PyObject *shifted(Shift *call, Value *v) {
+  mlx_array made = {0};
+  if (!v[1].given && !all_axes(&v[1], v[0].array)) {
+    return NULL;
+  }
+  call(&made, v[0].array, v[1].ints, ints_of(&v[1]), v[2].stream);
+  return one(made);
+}
+
+static PyObject *fftshift(Value *v) {
+  return shifted(mlx_fft_fftshift, v);
+}
+
+static PyObject *ifftshift(Value *v) {
+  return shifted(mlx_fft_ifftshift, v);
+}
+
+static mlx_optional_int optional(const Value *value) {
+  return (mlx_optional_int){(int)value->integer, value->given};
+}
+
+/* x, n_fft, hop_length, win_length, window, center, pad_mode, norm, onesided, stream */
+static PyObject *stft(Value *v) {
+  mlx_array made = {0};
+  mlx_fft_norm norm;
+  if (!read_norm(&norm, v[7].text)) {
+    return NULL;
+  }
+  mlx_fft_stft(&made, v[0].array, (int)v[1].integer, optional(&v[2]), optional(&v[3]), v[4].array, v[5].flag, v[6].text,
+               norm, (mlx_optional_bool){v[8].flag, v[8].given}, v[9].stream);
+  return one(made);
+}
+
+/* stft_matrix, n_fft, hop_length, win_length, window, center, norm, onesided, length, stream */
+static PyObject *istft(Value *v) {
+  mlx_array made = {0};
+  mlx_fft_norm norm;
+  if (!read_norm(&norm, v[6].text)) {
+    return NULL;
+  }
+  mlx_fft_istft(&made, v[0].array, optional(&v[1]), optional(&v[2]), optional(&v[3]), v[4].array, v[5].flag, norm,
+                (mlx_optional_bool){v[7].flag, v[7].given}, optional(&v[8]), v[9].stream);
+  return one(made);
+}
+
 #define ROW_ONE(name) {"fft_" #name, "aIits", name}
 #define ROW_SEVERAL(name) {"fft_" #name, "axxts", name}
 
@@ -106,5 +168,9 @@ const Row fft_rows[] = {
   ROW_SEVERAL(irfft2),
   ROW_SEVERAL(rfftn),
   ROW_SEVERAL(irfftn),
+  {"fft_fftshift", "axs", fftshift},
+  {"fft_ifftshift", "axs", ifftshift},
+  {"fft_stft", "aiIIAbttBs", stft},
+  {"fft_istft", "aIIIAbtBIs", istft},
   {NULL, NULL, NULL},
 };

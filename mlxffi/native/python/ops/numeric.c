@@ -1,7 +1,7 @@
-/* Operations that compute, where their arguments are not regular (see operation.h): choices, scans, reductions, sums of
+/* Operations that compute, where their arguments are not regular (see dispatch/arguments.h): choices, scans, reductions, sums of
  * products and convolutions. */
 
-#include "dispatch/operation.h"
+#include "dispatch/conversions.h"
 
 #include "mlxffi/mlxffi.h"
 
@@ -9,50 +9,64 @@
 
 /* --- choices --- */
 
+/* condition, x, y, stream */
 static PyObject *where(Value *v) {
-  mlx_array made = {0};
-  mlx_where(&made, v[0].array, v[1].array, v[2].array, v[3].stream);
+  mlx_array made = {0}, condition = {0};
+  if (!array_beside(&condition, MLX_BOOL, v[0].object)) {
+    return NULL;
+  }
+  mlx_where(&made, condition, v[1].array, v[2].array, v[3].stream);
+  mlx_array_free(condition);
   return one(made);
 }
 
+/* a, a_min, a_max, stream */
 static PyObject *clip(Value *v) {
   mlx_array made = {0}, low = {0}, high = {0}, a = v[0].array;
-  bool read = (!v[1].given || number_beside(&low, a, v[1].object)) &&
-              (!v[2].given || number_beside(&high, a, v[2].object));
+  int dtype = mlx_array_dtype(a);
+  bool read = (!v[1].given || array_beside(&low, dtype, v[1].object)) &&
+              (!v[2].given || array_beside(&high, dtype, v[2].object));
   if (read) {
     mlx_clip(&made, a, low, high, v[3].stream);
   }
   mlx_array_free(low);
   mlx_array_free(high);
-  return read ? one(made) : left_to_python;
+  return read ? one(made) : NULL;
 }
 
 /* --- scans --- */
 
 typedef int Scan(mlx_array *result, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s);
+typedef int ScanOf(mlx_array *result, const mlx_array a, int axis, bool reverse, bool inclusive,
+                   mlx_optional_dtype dtype, const mlx_stream s);
 
-/* Along an axis; without one the array is flattened first. */
-static PyObject *scan(Scan *call, Value *v, mlx_stream stream) {
-  mlx_array made = {0}, flat = {0};
-  if (v[1].given) {
-    call(&made, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, stream);
-  } else if (mlx_flatten(&flat, v[0].array, 0, -1, stream) == 0) {
-    call(&made, flat, 0, v[2].flag, v[3].flag, stream);
-    mlx_array_free(flat);
+/* Along an axis; without one the array is flattened first. `of` is for a dtype, which has a place of its own. */
+static PyObject *scan(Scan *call, ScanOf *of, Value *v, const Value *dtype, mlx_stream stream) {
+  mlx_array made = {0}, a = v[0].array, flat = {0};
+  int axis = (int)v[1].integer;
+  if (!v[1].given && mlx_flatten(&flat, a, 0, -1, stream)) {
+    return one(flat);
   }
+  a = v[1].given ? a : flat;
+  if (dtype && dtype->given) {
+    of(&made, a, axis, v[2].flag, v[3].flag, (mlx_optional_dtype){(mlx_dtype)dtype->integer, true}, stream);
+  } else {
+    call(&made, a, axis, v[2].flag, v[3].flag, stream);
+  }
+  mlx_array_free(flat);
   return one(made);
 }
 
-#define SCAN(name)                                        \
-  static PyObject *name##_method(Value *v) {              \
-    return scan(mlx_##name, v, v[4].stream);              \
+/* a, axis, reverse, inclusive, stream; before the stream a dtype of `*_dtype` */
+#define SCAN(name)                                           \
+  static PyObject *name(Value *v) {                          \
+    return scan(mlx_##name, NULL, v, NULL, v[4].stream);     \
   }
 
-/* The function has a dtype too: Python knows what to do with one. */
-#define SCAN_OF_DTYPE(name)                                                    \
-  SCAN(name)                                                                   \
-  static PyObject *name##_function(Value *v) {                                 \
-    return v[4].given ? left_to_python : scan(mlx_##name, v, v[5].stream);     \
+#define SCAN_OF_DTYPE(name)                                              \
+  SCAN(name)                                                             \
+  static PyObject *name##_dtype(Value *v) {                              \
+    return scan(mlx_##name, mlx_##name##_dtype, v, &v[4], v[5].stream);  \
   }
 
 SCAN_OF_DTYPE(cumsum)
@@ -61,16 +75,88 @@ SCAN(cummax)
 SCAN(cummin)
 SCAN(logcumsumexp)
 
+/* --- reductions --- */
+
+/* a, axis, keepdims, stream */
+static PyObject *median(Value *v) {
+  mlx_array made = {0};
+  if (!v[1].given && !all_axes(&v[1], v[0].array)) {
+    return NULL;
+  }
+  mlx_median(&made, v[0].array, v[1].ints, ints_of(&v[1]), v[2].flag, v[3].stream);
+  return one(made);
+}
+
+/* a, offset, axis1, axis2, dtype, stream: bool is counted as int32 */
+static PyObject *trace(Value *v) {
+  mlx_array made = {0};
+  int own = (int)mlx_array_dtype(v[0].array), dtype = v[4].given ? (int)v[4].integer : own == MLX_BOOL ? MLX_INT32 : own;
+  mlx_trace(&made, v[0].array, (int)v[1].integer, (int)v[2].integer, (int)v[3].integer, (mlx_dtype)dtype, v[5].stream);
+  return one(made);
+}
+
+/* --- sums of products --- */
+
+/* The two lists of axes of a list; false after an exception. */
+static bool read_axes(Value *first, Value *second, PyObject *axes) {
+  if (PySequence_Size(axes) != 2) {
+    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[tensordot] axes must be a list of two lists.");
+    return false;
+  }
+  PyObject *items[] = {PySequence_GetItem(axes, 0), PySequence_GetItem(axes, 1)};
+  bool read = items[0] && items[1] && convert_object(first, 'n', "tensordot", "axes", items[0]) &&
+              convert_object(second, 'n', "tensordot", "axes", items[1]);
+  Py_XDECREF(items[0]);
+  Py_XDECREF(items[1]);
+  return read;
+}
+
+/* a, b, axes, stream */
+static PyObject *tensordot(Value *v) {
+  mlx_array made = {0};
+  Value first = {0}, second = {0};
+  bool lists = PyList_Check(v[2].object) || PyTuple_Check(v[2].object);
+  bool read = lists ? read_axes(&first, &second, v[2].object)
+                    : convert_object(&first, 'i', "tensordot", "axes", v[2].object);
+  if (read && lists) {
+    mlx_tensordot(&made, v[0].array, v[1].array, first.ints, ints_of(&first), second.ints, ints_of(&second), v[3].stream);
+  } else if (read) {
+    mlx_tensordot_axis(&made, v[0].array, v[1].array, (int)first.integer, v[3].stream);
+  }
+  free_values(&first, "n", 1);
+  free_values(&second, "n", 1);
+  return read ? one(made) : NULL;
+}
+
 /* --- convolutions --- */
 
+/* One list or int for both sides, or a pair of lists; false after an exception. */
+static bool read_padding(Value *low, Value *high, PyObject *padding) {
+  bool pair = (PyList_Check(padding) || PyTuple_Check(padding)) && PySequence_Size(padding) == 2;
+  PyObject *before = pair ? PySequence_GetItem(padding, 0) : Py_NewRef(padding);
+  PyObject *after = pair ? PySequence_GetItem(padding, 1) : Py_NewRef(padding);
+  pair = pair && (PyList_Check(before) || PyTuple_Check(before));
+  bool read = before && after && convert_object(low, 'N', "conv_general", "padding", pair ? before : padding) &&
+              convert_object(high, 'N', "conv_general", "padding", pair ? after : padding);
+  Py_XDECREF(before);
+  Py_XDECREF(after);
+  return read;
+}
+
+/* input, weight, stride, padding, kernel_dilation, input_dilation, groups, flip, stream */
 static PyObject *conv_general(Value *v) {
   mlx_array made = {0};
-  /* The padding is the same on both sides; Python knows of pairs of them. */
-  const Value *stride = &v[2], *padding = &v[3], *kernel = &v[4], *input = &v[5];
-  mlx_conv_general(&made, v[0].array, v[1].array, stride->ints, ints_of(stride), padding->ints, ints_of(padding),
-                   padding->ints, ints_of(padding), kernel->ints, ints_of(kernel), input->ints, ints_of(input),
-                   (int)v[6].integer, v[7].flag, v[8].stream);
-  return one(made);
+  Value low = {0}, high = {0};
+  const Value *stride = &v[2], *kernel = &v[4], *input = &v[5];
+  bool read = read_padding(&low, &high, v[3].object);
+  if (read) {
+    mlx_conv_general(&made, v[0].array, v[1].array, stride->ints, ints_of(stride), low.ints, ints_of(&low), high.ints,
+                     ints_of(&high), kernel->ints, ints_of(kernel), input->ints, ints_of(input), (int)v[6].integer,
+                     v[7].flag, v[8].stream);
+  }
+  free_values(&low, "N", 1);
+  free_values(&high, "N", 1);
+  return read ? one(made) : NULL;
 }
 
 /* The signal with zeros on both ends, which the convolution itself only puts on both alike. */
@@ -81,24 +167,35 @@ static mlx_array padded(mlx_array signal, int before, int after, mlx_stream stre
   return made;
 }
 
-/* How many zeros stand before and after the signal for a kernel of a size; false for an unknown mode. */
-static bool overlap(const char *mode, int size, int *before, int *after) {
+/* How many zeros stand before and after the signal for a kernel of a size. */
+static void overlap(const char *mode, int size, int *before, int *after) {
   bool full = !strcmp(mode, "full"), same = !strcmp(mode, "same");
   *before = full ? size - 1 : same ? size / 2 : 0;
   *after = same && size % 2 == 0 && *before ? *before - 1 : *before;
-  return full || same || !strcmp(mode, "valid");
 }
 
+static const char *wrong_with(mlx_array a, mlx_array b, const char *mode) {
+  if (mlx_array_ndim(a) != 1 || mlx_array_ndim(b) != 1) {
+    return "[convolve] Inputs must be 1D.";
+  }
+  if (!mlx_array_size(a) || !mlx_array_size(b)) {
+    return "[convolve] Inputs cannot be empty.";
+  }
+  return strcmp(mode, "full") && strcmp(mode, "same") && strcmp(mode, "valid") ? "[convolve] Invalid mode." : NULL;
+}
+
+/* a, v, mode, stream */
 static PyObject *convolve(Value *v) {
   mlx_array a = v[0].array, b = v[1].array, made = {0}, weights = {0}, signal = {0}, found = {0};
   size_t a_size = mlx_array_size(a), b_size = mlx_array_size(b);
   mlx_array longer = a_size < b_size ? b : a, shorter = a_size < b_size ? a : b;
   int size = (int)mlx_array_size(shorter), before, after;
   mlx_stream stream = v[3].stream;
-  if (mlx_array_ndim(a) != 1 || mlx_array_ndim(b) != 1 || !a_size || !b_size ||
-      !overlap(v[2].text, size, &before, &after)) {
-    return left_to_python;
+  const char *wrong = wrong_with(a, b, v[2].text);
+  if (wrong) {
+    return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "%s", wrong);
   }
+  overlap(v[2].text, size, &before, &after);
   bool done = mlx_slice(&made, shorter, (int[]){size - 1}, 1, (int[]){-size - 1}, 1, (int[]){-1}, 1, stream) == 0 &&
               mlx_reshape(&weights, made, (int[]){1, -1, 1}, 3, stream) == 0 &&
               mlx_reshape(&signal, longer, (int[]){1, -1, 1}, 3, stream) == 0;
@@ -159,7 +256,8 @@ static PyObject *cross_entropy(Value *v) {
   mlx_array logits = v[0].array, targets = {0}, losses = {0}, made = {0};
   mlx_stream stream = v[2].stream;
   if (!are_classes(v[1].array, logits) || !on_cpu(stream)) {
-    return left_to_python;
+    mlx_fast_cross_entropy(&made, logits, v[1].array, stream);
+    return one(made);
   }
   if (is_signed(v[1].array)) {
     targets = from_zero(v[1].array, mlx_array_shape(logits)[mlx_array_ndim(logits) - 1], stream);
@@ -177,17 +275,20 @@ static PyObject *cross_entropy(Value *v) {
 }
 
 const Row numeric_rows[] = {
-  {"fused cross entropy", "aas", cross_entropy},
-  {"where", "alls", where},
+  {"fast_cross_entropy", "aas", cross_entropy},
+  {"where", "olls", where},
   {"clip", "aoos", clip},
-  {"cumsum", "aIbbDs", cumsum_function},
-  {"cumprod", "aIbbDs", cumprod_function},
-  {"cumsum method", "aIbbs", cumsum_method},
-  {"cumprod method", "aIbbs", cumprod_method},
-  {"cummax", "aIbbs", cummax_method},
-  {"cummin", "aIbbs", cummin_method},
-  {"logcumsumexp", "aIbbs", logcumsumexp_method},
-  {"conv_general", "aaNNNNibs", conv_general},
+  {"cumsum", "aIbbDs", cumsum_dtype},
+  {"cumprod", "aIbbDs", cumprod_dtype},
+  {"cumsum method", "aIbbs", cumsum},
+  {"cumprod method", "aIbbs", cumprod},
+  {"cummax", "aIbbs", cummax},
+  {"cummin", "aIbbs", cummin},
+  {"logcumsumexp", "aIbbs", logcumsumexp},
+  {"median", "axbs", median},
+  {"trace", "aiiiDs", trace},
+  {"tensordot", "aaos", tensordot},
+  {"conv_general", "aaNoNNibs", conv_general},
   {"convolve", "aats", convolve},
   {NULL, NULL, NULL},
 };

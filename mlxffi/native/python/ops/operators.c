@@ -1,6 +1,6 @@
-/* The operators of arrays as operations (see operation.h): forward, reflected and in place. */
+/* The operators of arrays as operations (see dispatch/arguments.h): forward, reflected and in place. */
 
-#include "dispatch/operation.h"
+#include "dispatch/arguments.h"
 
 typedef int Binary(mlx_array *result, const mlx_array a, const mlx_array b, const mlx_stream s);
 typedef int Unary(mlx_array *result, const mlx_array a, const mlx_stream s);

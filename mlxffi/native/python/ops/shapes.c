@@ -1,38 +1,42 @@
 /* Operations that change shapes, and those that take parts and put arrays together, where their arguments are not
- * regular (see operation.h). */
+ * regular (see dispatch/arguments.h). */
 
-#include "dispatch/operation.h"
+#include "dispatch/conversions.h"
+
+#include <string.h>
 
 /* --- axes --- */
 
+/* a, stream, and the sizes one by one or as one sequence */
 static PyObject *reshape_by_rest(Value *v) {
   mlx_array made = {0};
-  int sizes[MOST_INTS], count = read_rest(sizes, &v[2]);
-  if (count < 0) {
-    return left_to_python;
+  Value sizes;
+  bool read = convert_rest(&sizes, "reshape", "shape", &v[2]);
+  if (read) {
+    mlx_reshape(&made, v[0].array, sizes.ints, (size_t)sizes.count, v[1].stream);
   }
-  mlx_reshape(&made, v[0].array, sizes, (size_t)count, v[1].stream);
-  return one(made);
+  free_values(&sizes, "n", 1);
+  return read ? one(made) : NULL;
 }
 
 static PyObject *transpose_by_rest(Value *v) {
   mlx_array made = {0};
-  int axes[MOST_INTS], count = read_rest(axes, &v[2]);
-  if (count < 0) {
-    return left_to_python;
-  }
-  if (v[2].count) {
-    mlx_transpose_axes(&made, v[0].array, axes, (size_t)count, v[1].stream);
-  } else {
+  Value axes;
+  bool read = convert_rest(&axes, "transpose", "axes", &v[2]);
+  if (read && v[2].count) {
+    mlx_transpose_axes(&made, v[0].array, axes.ints, (size_t)axes.count, v[1].stream);
+  } else if (read) {
     mlx_transpose(&made, v[0].array, v[1].stream);
   }
-  return one(made);
+  free_values(&axes, "n", 1);
+  return read ? one(made) : NULL;
 }
 
+/* a, axes, stream */
 static PyObject *transpose_axes(Value *v) {
   mlx_array made = {0};
-  if (v[1].given && v[1].count == ONE_INT) {
-    return left_to_python;
+  if (is_one(&v[1], "axes")) {
+    return NULL;
   }
   if (v[1].given) {
     mlx_transpose_axes(&made, v[0].array, v[1].ints, ints_of(&v[1]), v[2].stream);
@@ -42,6 +46,7 @@ static PyObject *transpose_axes(Value *v) {
   return one(made);
 }
 
+/* a, axis, stream */
 static PyObject *expand_dims(Value *v) {
   mlx_array made = {0};
   if (v[1].count == ONE_INT) {
@@ -52,78 +57,138 @@ static PyObject *expand_dims(Value *v) {
   return one(made);
 }
 
+/* The same shift for each of several axes. */
+static bool repeat(Value *shift, int count) {
+  int by = shift->ints[0];
+  bool fits = reserve(shift, count);
+  for (int i = 0; fits && i < count; i++) {
+    shift->ints[i] = by;
+  }
+  shift->count = count;
+  return fits;
+}
+
+/* a, shift, axis, stream */
 static PyObject *roll(Value *v) {
   mlx_array made = {0}, a = v[0].array;
-  const Value *shift = &v[1], *axis = &v[2];
+  Value *shift = &v[1], *axis = &v[2];
+  bool several = axis->given && axis->count != ONE_INT;
+  if (several && shift->count == ONE_INT && !repeat(shift, axis->count)) {
+    return NULL;
+  }
   if (!axis->given) {
     mlx_roll(&made, a, shift->ints, ints_of(shift), v[3].stream);
-  } else if (axis->count == ONE_INT) {
-    mlx_roll_axis(&made, a, shift->ints, ints_of(shift), axis->ints[0], v[3].stream);
-  } else if (shift->count == ONE_INT && !spread(&v[1], axis->count)) {
-    return left_to_python;
+  } else if (several) {
+    mlx_roll_axes(&made, a, shift->ints, ints_of(shift), axis->ints, ints_of(axis), v[3].stream);
   } else {
-    size_t shifts = shift->count == ONE_INT ? ints_of(axis) : ints_of(shift);
-    mlx_roll_axes(&made, a, shift->ints, shifts, axis->ints, ints_of(axis), v[3].stream);
+    mlx_roll_axis(&made, a, shift->ints, ints_of(shift), axis->ints[0], v[3].stream);
   }
   return one(made);
 }
 
-static PyObject *as_strided(Value *v) {
-  mlx_array made = {0}, a = v[0].array;
-  int64_t strides[MOST_INTS], stride = 1;
-  const int *shape = v[1].given ? v[1].ints : mlx_array_shape(a);
-  int ndim = v[1].given ? v[1].count : (int)mlx_array_ndim(a);
-  bool lists = ndim != ONE_INT && (!v[2].given || v[2].count != ONE_INT);
-  if (!lists || ndim > MOST_INTS) {
-    return left_to_python;
-  }
-  for (int i = ndim - 1; i >= 0; i--) {
-    strides[i] = stride;
+/* The strides of rows one after the other; false after an exception. */
+static bool row_major(Value *strides, const int *shape, int ndim) {
+  int64_t stride = 1;
+  strides->count = ndim;
+  strides->longs = PyMem_Malloc((size_t)(ndim ? ndim : 1) * sizeof *strides->longs);
+  strides->owned = strides->longs;
+  for (int i = ndim - 1; strides->owned && i >= 0; i--) {
+    strides->longs[i] = stride;
     stride *= shape[i];
   }
-  for (int i = 0; v[2].given && i < v[2].count; i++) {
-    strides[i] = v[2].ints[i];
+  return strides->owned || PyErr_NoMemory();
+}
+
+/* a, shape, strides, offset, stream */
+static PyObject *as_strided(Value *v) {
+  mlx_array made = {0}, a = v[0].array;
+  Value strides = {0};
+  if (is_one(&v[1], "shape")) {
+    return NULL;
   }
-  size_t strides_num = v[2].given ? ints_of(&v[2]) : (size_t)ndim;
-  mlx_as_strided(&made, a, shape, (size_t)ndim, strides, strides_num, (size_t)v[3].integer, v[4].stream);
-  return one(made);
+  const int *shape = v[1].given ? v[1].ints : mlx_array_shape(a);
+  int ndim = v[1].given ? v[1].count : (int)mlx_array_ndim(a);
+  bool read = v[2].object == Py_None ? row_major(&strides, shape, ndim)
+                                     : convert_object(&strides, 'q', "as_strided", "strides", v[2].object);
+  if (read) {
+    size_t count = (size_t)strides.count;
+    mlx_as_strided(&made, a, shape, (size_t)ndim, strides.longs, count, (size_t)v[3].integer, v[4].stream);
+  }
+  free_values(&strides, "q", 1);
+  return read ? one(made) : NULL;
 }
 
 /* --- parts --- */
 
-/* One position takes its axis away: a slice of one element. */
-static PyObject *take_one(Value *v, int position) {
-  mlx_array a = v[0].array, part = {0}, made = {0};
-  int ndim = (int)mlx_array_ndim(a), axis = (int)v[2].integer, start[MOST_INTS] = {0}, stop[MOST_INTS], step[MOST_INTS];
-  if (!v[2].given || ndim > MOST_INTS || axis < -ndim || axis >= ndim || !mlx_array_size(a) || position == INT32_MAX) {
-    return left_to_python;
+/* An array itself, or, where no axis is given, one of its elements in a row; lent, or `flat`, which is to be freed. */
+static mlx_array flattened(mlx_array a, int *axis, mlx_array *flat, const Value *given, mlx_stream stream) {
+  *axis = given->given ? (int)given->integer : 0;
+  if (given->given) {
+    return a;
   }
-  for (int i = 0; i < ndim; i++) {
-    stop[i] = mlx_array_shape(a)[i];
-    step[i] = 1;
-  }
-  axis += axis < 0 ? ndim : 0;
-  start[axis] = position;
-  stop[axis] = position + 1;
-  if (mlx_slice(&part, a, start, (size_t)ndim, stop, (size_t)ndim, step, (size_t)ndim, v[3].stream) == 0) {
-    mlx_squeeze_axis(&made, part, axis, v[3].stream);
-    mlx_array_free(part);
-  }
-  return one(made);
+  mlx_flatten(flat, a, 0, -1, stream);
+  return *flat;
 }
 
+/* Why there is nothing to take along an axis; false after that is raised. */
+static bool may_take(mlx_array a, int axis) {
+  int ndim = (int)mlx_array_ndim(a);
+  if (axis < -ndim || axis >= ndim) {
+    refused(MLXFFI_ERROR_OUT_OF_RANGE, "[take] Received invalid axis %d for array with %d dimensions.", axis, ndim);
+    return false;
+  }
+  if (!mlx_array_size(a)) {
+    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[take] Cannot do a non-empty take from an array with zero elements.");
+    return false;
+  }
+  return true;
+}
+
+/* One position takes its axis away: a slice of one element. */
+static mlx_array taken(mlx_array a, int position, int axis, mlx_stream stream) {
+  mlx_array part = {0}, made = {0};
+  Value starts = {0}, stops = {0}, steps = {0};
+  int ndim = (int)mlx_array_ndim(a), at = axis < 0 ? axis + ndim : axis;
+  bool room = reserve(&starts, ndim) && reserve(&stops, ndim) && reserve(&steps, ndim);
+  for (int i = 0; room && i < ndim; i++) {
+    starts.ints[i] = i == at ? position : 0;
+    stops.ints[i] = i == at ? position + 1 : mlx_array_shape(a)[i];
+    steps.ints[i] = 1;
+  }
+  size_t count = (size_t)ndim;
+  if (room && !mlx_slice(&part, a, starts.ints, count, stops.ints, count, steps.ints, count, stream)) {
+    mlx_squeeze_axis(&made, part, at, stream);
+    mlx_array_free(part);
+  }
+  free_values(&starts, "n", 1);
+  free_values(&stops, "n", 1);
+  free_values(&steps, "n", 1);
+  return made;
+}
+
+static PyObject *take_one(Value *v) {
+  mlx_array flat = {0};
+  Value position;
+  int axis;
+  if (!PyLong_Check(v[1].object)) {
+    return PyErr_Format(PyExc_TypeError, "indices: expected an int or an array, got %R", Py_TYPE(v[1].object));
+  }
+  mlx_array a = flattened(v[0].array, &axis, &flat, &v[2], v[3].stream), made = {0};
+  bool read = a.ctx ? may_take(a, axis) && convert_object(&position, 'i', "take", "indices", v[1].object) : true;
+  if (read && a.ctx && position.integer == INT32_MAX) {
+    read = refused(MLXFFI_ERROR_OUT_OF_RANGE, "[take] indices: expected less than 2**31 - 1") != NULL;
+  } else if (read && a.ctx) {
+    made = taken(a, (int)position.integer, axis, v[3].stream);
+  }
+  mlx_array_free(flat);
+  return read ? one(made) : NULL;
+}
+
+/* a, indices, axis, stream */
 static PyObject *take(Value *v) {
-  mlx_array made = {0};
-  int position;
-  if (read_int32(&position, v[1].object)) {
-    return take_one(v, position);
-  }
-  if (!is_array(v[1].object)) {
-    return left_to_python;
-  }
-  mlx_array indices = {array_of(v[1].object)};
+  mlx_array made = {0}, indices = {array_of(v[1].object)};
   if (!indices.ctx) {
-    return left_to_python;
+    return take_one(v);
   }
   if (v[2].given) {
     mlx_take_axis(&made, v[0].array, indices, (int)v[2].integer, v[3].stream);
@@ -133,131 +198,263 @@ static PyObject *take(Value *v) {
   return one(made);
 }
 
+/* a, indices, axis, stream */
+static PyObject *take_along_axis(Value *v) {
+  mlx_array made = {0}, flat = {0};
+  int axis;
+  mlx_array a = flattened(v[0].array, &axis, &flat, &v[2], v[3].stream);
+  if (a.ctx) {
+    mlx_take_along_axis(&made, a, v[1].array, axis, v[3].stream);
+  }
+  mlx_array_free(flat);
+  return one(made);
+}
+
+/* a, indices, values, axis, stream */
+static PyObject *put_along_axis(Value *v) {
+  mlx_array made = {0}, flat = {0}, put = {0}, a = v[0].array;
+  int axis;
+  mlx_array from = flattened(a, &axis, &flat, &v[3], v[4].stream);
+  if (from.ctx && !mlx_put_along_axis(&put, from, v[1].array, v[2].array, axis, v[4].stream)) {
+    mlx_reshape(&made, put, mlx_array_shape(a), mlx_array_ndim(a), v[4].stream);
+  }
+  mlx_array_free(put);
+  mlx_array_free(flat);
+  return one(made);
+}
+
+/* a, indices_or_sections, axis, stream */
+static PyObject *split(Value *v) {
+  mlx_vector_array made = {0};
+  if (v[1].count == ONE_INT) {
+    mlx_split(&made, v[0].array, v[1].ints[0], (int)v[2].integer, v[3].stream);
+  } else {
+    mlx_split_sections(&made, v[0].array, v[1].ints, ints_of(&v[1]), (int)v[2].integer, v[3].stream);
+  }
+  return listed(made);
+}
+
+/* a, size, return_index, return_inverse, return_counts, fill_value, stream: one array, or a tuple of several */
+static PyObject *unique(Value *v) {
+  mlx_vector_array made = {0};
+  mlx_array filling = {0}, a = v[0].array, first = {0};
+  if (v[5].given && !array_beside(&filling, mlx_array_dtype(a), v[5].object)) {
+    return NULL;
+  }
+  mlx_unique(&made, a, (int)v[1].integer, v[2].flag, v[3].flag, v[4].flag, filling, v[6].stream);
+  mlx_array_free(filling);
+  if (!made.ctx || mlx_vector_array_size(made) > 1) {
+    return tupled(made);
+  }
+  mlx_vector_array_get(&first, made, 0);
+  mlx_vector_array_free(made);
+  return one(first);
+}
+
 /* --- several arrays --- */
 
-#define FEW 16
-
-/* The arrays of `*arguments`, lent; false where something else is among them, or too many. */
-static bool lend(mlx_array *arrays, const Value *rest) {
-  for (int i = 0; i < rest->count && i < FEW; i++) {
-    arrays[i].ctx = is_array(rest->items[i]) ? array_of(rest->items[i]) : NULL;
-    if (!arrays[i].ctx) {
-      return false;
-    }
-  }
-  return rest->count <= FEW;
-}
-
+/* The arrays that `*arguments` stand for, as a new vector; an empty one after an exception. */
 static mlx_vector_array packed_arrays(const Value *rest) {
-  mlx_array arrays[FEW];
-  return lend(arrays, rest) ? mlx_vector_array_new_data(arrays, (size_t)rest->count) : (mlx_vector_array){0};
+  mlx_vector_array made = mlx_vector_array_new();
+  bool read = made.ctx;
+  for (int i = 0; i < rest->count && read; i++) {
+    mlx_array array = {0};
+    read = array_beside(&array, -1, rest->items[i]) && !mlx_vector_array_append_value(made, array);
+    mlx_array_free(array);
+  }
+  if (!read) {
+    if (!PyErr_Occurred()) {
+      raise_last_error();
+    }
+    mlx_vector_array_free(made);
+    made.ctx = NULL;
+  }
+  return made;
 }
 
+/* stream, and arrays */
 static PyObject *broadcast_arrays(Value *v) {
   mlx_vector_array made = {0}, given = packed_arrays(&v[1]);
   if (!given.ctx) {
-    return left_to_python;
+    return NULL;
   }
   mlx_broadcast_arrays(&made, given, v[0].stream);
   mlx_vector_array_free(given);
   return listed(made);
 }
 
+/* sparse, indexing, stream, and arrays */
+static PyObject *meshgrid(Value *v) {
+  mlx_vector_array made = {0}, given = packed_arrays(&v[3]);
+  if (!given.ctx) {
+    return NULL;
+  }
+  mlx_meshgrid(&made, given, v[0].flag, v[1].text, v[2].stream);
+  mlx_vector_array_free(given);
+  return tupled(made);
+}
+
 typedef int AtLeast(mlx_array *result, const mlx_array a, const mlx_stream s);
 
-static PyObject *at_least(AtLeast *call, Value *v) {
-  mlx_array given, made = {0};
-  if (v[1].count != 1 || !lend(&given, &v[1])) {
-    return left_to_python;
+static PyObject *with_axes(AtLeast *call, PyObject *object, mlx_stream stream) {
+  mlx_array given = {0}, made = {0};
+  if (!array_beside(&given, -1, object)) {
+    return NULL;
   }
-  call(&made, given, v[0].stream);
+  call(&made, given, stream);
+  mlx_array_free(given);
   return one(made);
 }
 
-static PyObject *atleast_1d(Value *v) {
-  return at_least(mlx_atleast_1d, v);
+/* stream, and arrays: one array for one, else a list */
+static PyObject *at_least(AtLeast *call, Value *v) {
+  if (v[1].count == 1) {
+    return with_axes(call, v[1].items[0], v[0].stream);
+  }
+  PyObject *list = PyList_New(v[1].count);
+  for (int i = 0; list && i < v[1].count; i++) {
+    PyObject *made = with_axes(call, v[1].items[i], v[0].stream);
+    if (!made || PyList_SetItem(list, i, made)) {
+      Py_CLEAR(list);
+    }
+  }
+  return list;
 }
 
-static PyObject *atleast_2d(Value *v) {
-  return at_least(mlx_atleast_2d, v);
-}
+#define AT_LEAST(name)                   \
+  static PyObject *name(Value *v) {      \
+    return at_least(mlx_##name, v);      \
+  }
 
-static PyObject *atleast_3d(Value *v) {
-  return at_least(mlx_atleast_3d, v);
-}
+AT_LEAST(atleast_1d)
+AT_LEAST(atleast_2d)
+AT_LEAST(atleast_3d)
 
 /* --- shapes alone --- */
 
-/* Broadcast a shape into another one, both in as many axes as `shape` has room for; the number of axes, or -1. */
-static int broadcast_into(int *shape, int ndim, const int *other, int other_ndim) {
-  int most = ndim > other_ndim ? ndim : other_ndim;
-  for (int i = 1; i <= most; i++) {
-    int a = i <= ndim ? shape[MOST_INTS - i] : 1, b = i <= other_ndim ? other[other_ndim - i] : 1;
-    if (a != b && a != 1 && b != 1) {
-      return -1;
-    }
-    shape[MOST_INTS - i] = a == 1 ? b : a;
+/* Broadcast a shape into another one, which has room for as many axes as either; false where they do not fit. */
+static bool broadcast_into(Value *shape, const Value *other) {
+  Value wider = {.count = shape->count > other->count ? shape->count : other->count};
+  bool fit = reserve(&wider, wider.count);
+  for (int i = 1; fit && i <= wider.count; i++) {
+    int a = i <= shape->count ? shape->ints[shape->count - i] : 1, b = i <= other->count ? other->ints[other->count - i] : 1;
+    fit = a == b || a == 1 || b == 1;
+    wider.ints[wider.count - i] = a == 1 ? b : a;
   }
-  return most;
+  if (fit && reserve(shape, wider.count)) {
+    memcpy(shape->ints, wider.ints, (size_t)wider.count * sizeof(int));
+    shape->count = wider.count;
+  }
+  free_values(&wider, "n", 1);
+  return fit;
 }
 
+/* shapes */
 static PyObject *broadcast_shapes(Value *v) {
-  int shape[MOST_INTS], ndim = 0;
-  for (int i = 0; i < v[0].count; i++) {
-    int other[MOST_INTS], count = read_ints(other, v[0].items[i]);
-    ndim = count < 0 ? -1 : broadcast_into(shape, ndim, other, count);
-    if (ndim < 0) {
-      return left_to_python;
+  Value shape = {0}, other;
+  bool fit = v[0].count || refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[broadcast_shapes] Must provide at least one shape.");
+  shape.ints = shape.few;
+  for (int i = 0; i < v[0].count && fit; i++) {
+    fit = convert_object(&other, 'n', "broadcast_shapes", "shapes", v[0].items[i]) && broadcast_into(&shape, &other);
+    free_values(&other, "n", 1);
+    if (!fit && !PyErr_Occurred()) {
+      PyObject *before = int_tuple(shape.ints, shape.count);
+      refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[broadcast_shapes] Shapes %R and %R cannot be broadcast.", before,
+              v[0].items[i]);
+      Py_XDECREF(before);
     }
   }
-  return v[0].count ? int_tuple(shape + MOST_INTS - ndim, ndim) : left_to_python;
+  PyObject *made = fit ? int_tuple(shape.ints, shape.count) : NULL;
+  free_values(&shape, "n", 1);
+  return made;
 }
 
 /* --- margins --- */
 
-/* The margins of all axes from an int, a pair of them, or a pair for each axis; false for anything else. */
-static bool read_margins(int *low, int *high, int ndim, PyObject *width) {
-  int ints[MOST_INTS], count = read_ints(ints, width);
-  if (count == 1 || count == 2) {
-    for (int i = 0; i < ndim; i++) {
-      low[i] = ints[0];
-      high[i] = ints[count - 1];
-    }
-    return true;
-  }
-  bool list = PyList_CheckExact(width);
-  if (count >= 0 || (!list && !PyTuple_CheckExact(width)) || (list ? PyList_Size(width) : PyTuple_Size(width)) != ndim) {
-    return false;
-  }
-  for (int i = 0; i < ndim; i++) {
-    if (read_ints(ints, list ? PyList_GetItem(width, i) : PyTuple_GetItem(width, i)) != 2) {
-      return false;
-    }
-    low[i] = ints[0];
-    high[i] = ints[1];
+typedef struct {
+  Value low, high, axes;
+  PyObject *width;
+} Margins;
+
+static bool set_margins(Margins *margins, int first, int count, int low, int high) {
+  for (int i = first; i < first + count; i++) {
+    margins->low.ints[i] = low;
+    margins->high.ints[i] = high;
   }
   return true;
 }
 
-static PyObject *pad(Value *v) {
-  mlx_array made = {0}, a = v[0].array, filling = {0};
-  int low[MOST_INTS], high[MOST_INTS], axes[MOST_INTS], width, ndim = (int)mlx_array_ndim(a);
-  bool same = read_int32(&width, v[1].object);
-  if (ndim > MOST_INTS || (!same && !read_margins(low, high, ndim, v[1].object)) ||
-      !number_beside(&filling, a, v[3].object)) {
-    return left_to_python;
+static bool not_pairs(const Margins *margins) {
+  if (!PyErr_Occurred()) {
+    PyErr_Format(PyExc_TypeError, "pad_width: expected an int, a pair or a pair for each axis, got %R", margins->width);
   }
-  for (int i = 0; i < ndim; i++) {
-    axes[i] = i;
+  return false;
+}
+
+/* A pair for each axis, or one for all. */
+static bool read_pairs(Margins *margins, PyObject *pairs, int ndim) {
+  int size = (int)PyList_Size(pairs);
+  bool fit = true;
+  if (size != 1 && size != ndim) {
+    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[pad] expected %d pairs, got %d", ndim, size);
+    return false;
   }
+  for (int i = 0; i < size && fit; i++) {
+    Value pair;
+    fit = convert_object(&pair, 'n', "pad", "pad_width", PyList_GetItem(pairs, i)) && pair.count == 2;
+    fit = fit && set_margins(margins, i, size == 1 ? ndim : 1, pair.ints[0], pair.ints[1]);
+    free_values(&pair, "n", 1);
+  }
+  return fit || not_pairs(margins);
+}
+
+/* One int or two for all axes, or pairs. */
+static bool read_list(Margins *margins, PyObject *list, int ndim) {
+  PyObject *first = PyList_Size(list) ? PyList_GetItem(list, 0) : NULL;
+  if (!first || PyList_Check(first) || PyTuple_Check(first) || (PySequence_Check(first) && PySequence_Size(first) >= 0)) {
+    return read_pairs(margins, list, ndim);
+  }
+  PyErr_Clear();
+  Value ints;
+  bool fit = convert_object(&ints, 'n', "pad", "pad_width", list) && (ints.count == 1 || ints.count == 2);
+  fit = fit && set_margins(margins, 0, ndim, ints.ints[0], ints.ints[ints.count - 1]);
+  free_values(&ints, "n", 1);
+  return fit || not_pairs(margins);
+}
+
+/* a, pad_width, mode, constant_values, stream */
+static PyObject *padded(Value *v, PyObject *list, mlx_array filling) {
+  mlx_array made = {0}, a = v[0].array;
+  Margins margins = {{0}, {0}, {0}, v[1].object};
+  int ndim = (int)mlx_array_ndim(a);
   size_t count = (size_t)ndim;
-  if (same) {
-    mlx_pad_symmetric(&made, a, width, filling, v[2].text, v[4].stream);
-  } else {
-    mlx_pad(&made, a, axes, count, low, count, high, count, filling, v[2].text, v[4].stream);
+  bool read = all_axes(&margins.axes, a) && reserve(&margins.low, ndim) && reserve(&margins.high, ndim) &&
+              read_list(&margins, list, ndim);
+  if (read) {
+    mlx_pad(&made, a, margins.axes.ints, count, margins.low.ints, count, margins.high.ints, count, filling, v[2].text,
+            v[4].stream);
+  }
+  free_values(&margins.low, "n", 1);
+  free_values(&margins.high, "n", 1);
+  free_values(&margins.axes, "n", 1);
+  return read ? one(made) : NULL;
+}
+
+static PyObject *pad(Value *v) {
+  mlx_array made = {0}, filling = {0};
+  Value width = {0};
+  PyObject *list = sequence_list(v[1].object), *result = NULL;
+  bool read = !PyErr_Occurred() && (list || convert_object(&width, 'i', "pad", "pad_width", v[1].object)) &&
+              array_beside(&filling, mlx_array_dtype(v[0].array), v[3].object);
+  if (read && list) {
+    result = padded(v, list, filling);
+  } else if (read) {
+    mlx_pad_symmetric(&made, v[0].array, (int)width.integer, filling, v[2].text, v[4].stream);
+    result = one(made);
   }
   mlx_array_free(filling);
-  return one(made);
+  Py_XDECREF(list);
+  return result;
 }
 
 const Row shape_rows[] = {
@@ -266,9 +463,14 @@ const Row shape_rows[] = {
   {"transpose", "axs", transpose_axes},
   {"expand_dims", "aNs", expand_dims},
   {"roll", "aNxs", roll},
-  {"as_strided", "axxus", as_strided},
+  {"as_strided", "axous", as_strided},
   {"take", "aoIs", take},
+  {"take_along_axis", "aaIs", take_along_axis},
+  {"put_along_axis", "aaaIs", put_along_axis},
+  {"split", "aNis", split},
+  {"unique", "aibbbos", unique},
   {"broadcast_arrays", "s*", broadcast_arrays},
+  {"meshgrid", "bts*", meshgrid},
   {"atleast_1d", "s*", atleast_1d},
   {"atleast_2d", "s*", atleast_2d},
   {"atleast_3d", "s*", atleast_3d},
