@@ -59,7 +59,6 @@ class Methods(native.ArrayOwner):
     round: Method = ops.round
     conj: Method = ops.conjugate
     split: Callable[..., list[array]] = ops.split
-    view: Method = ops.view
 
     # --- shape ---
 
@@ -86,6 +85,10 @@ class Methods(native.ArrayOwner):
     @signature("astype")
     def astype(self, dtype: Dtype, stream: StreamOrDevice = None) -> array:
         """Its values in another dtype."""
+
+    @signature("view")
+    def view(self, dtype: Dtype, *, stream: StreamOrDevice = None) -> array:
+        """Its bytes as elements of another dtype; the last axis changes where their sizes differ."""
 
     @property
     @signature("real part")

@@ -7,11 +7,11 @@ gets handles of its own.
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
 from . import table
+from .emit_core import CoreFunction
 from .table import Function, Header, Param
 
 HEADERS = {"ops", "fft", "linalg", "random", "fast", "memory", "metal", "cuda", "device", "stream", "io", "io_types"}
@@ -170,13 +170,14 @@ class AbiRow:
     def __init__(self, row: Function):
         self.row = row
         self.name = re.sub(r"^_?mlx(ffi)?_", "", row.name)
-        self.outs = [param for param in row.params if self._is_out(param)]
+        self.outs = [param for param in row.params if param.result in GIVE]
         self.letters = ""
         self.names: list[str] = []
         self.arguments: list[str] = []
         # Objects free what they own, and every result is a new one.
         self.possible = not row.name.endswith(("_free", "_set"))
-        marks = _marks(row)
+        # A row that is one call takes what mlxffi.core's function does.
+        marks = CoreFunction(row, {}).marks() if row.core and not row.composed else {}
         for param in row.params:
             if param in self.outs:
                 self.arguments.append(f"&{param.name}")
@@ -190,12 +191,6 @@ class AbiRow:
                 self._take(param, marks.get(param.name, ""))
         if row.returns not in ("int", "void") or row.value:
             self.possible = self.possible and row.returns in GIVE
-
-    def _is_out(self, param: Param) -> bool:
-        kind = param.type.removesuffix(" *")
-        if param.type == "const char **":
-            return True
-        return param.type.endswith(" *") and not param.type.startswith("const") and kind in GIVE
 
     def _counts(self, param: Param) -> bool:
         """Whether a parameter tells how many numbers the one before it has."""
@@ -239,8 +234,8 @@ class AbiRow:
     def _before(self) -> list[str]:
         lines = [] if self.letters else ["(void)v;"]
         for out in self.outs:
-            kind = "const char *" if out.type == "const char **" else out.type.removesuffix(" *")
-            lines.append(f"{kind}{'' if kind.endswith('*') else ' '}{out.name} = {'NULL' if '*' in kind else '{0}'};")
+            space, nothing = ("", "NULL") if out.result.endswith("*") else (" ", "{0}")
+            lines.append(f"{out.result}{space}{out.name} = {nothing};")
         owned = [f"own(&v[{place}])" for place, letter in enumerate(self.letters) if letter in "aA"]
         if self.waits and owned:
             lines += [f"if (!({' && '.join(owned)})) {{", "  return NULL;", "}"]
@@ -255,7 +250,7 @@ class AbiRow:
         target = "" if self.row.returns == "void" else "failed = " if self._is_status else "result = "
         if not self.waits:
             # An empty result tells of the failure, too.
-            alone = len(self.outs) == 1 and self._out_kind(self.outs[0]) in EMPTY_IS_ERROR
+            alone = len(self.outs) == 1 and self.outs[0].result in EMPTY_IS_ERROR
             if self._is_status and alone:
                 return [f"{call};"]
             kind = "" if not target else "int " if self._is_status else f"{self.row.returns} "
@@ -264,16 +259,13 @@ class AbiRow:
         without_gil = ["Py_BEGIN_ALLOW_THREADS", f"{target}{call};", "Py_END_ALLOW_THREADS"]
         return [kind, "forget_exception();", *without_gil, "release_dropped();"]
 
-    def _out_kind(self, out: Param) -> str:
-        return "const char *" if out.type == "const char **" else out.type.removesuffix(" *")
-
     def _after(self) -> list[str]:
         if not self._is_status:
             return [f"return {GIVE[self.row.returns].format(v='result')};"]
-        gives = [GIVE[self._out_kind(out)].format(v=out.name) for out in self.outs]
+        gives = [GIVE[out.result].format(v=out.name) for out in self.outs]
         if not gives:
             return ["return none_after(failed);"] if self.row.returns == "int" else ["return none_after(0);"]
-        alone = len(self.outs) == 1 and self._out_kind(self.outs[0]) in EMPTY_IS_ERROR
+        alone = len(self.outs) == 1 and self.outs[0].result in EMPTY_IS_ERROR
         check = [] if alone and not self.waits else ["if (failed) {", "  return failed_call();", "}"]
         if len(gives) == 1:
             return [*check, f"return {gives[0]};"]
@@ -287,26 +279,8 @@ class AbiRow:
         for place, (letter, name) in enumerate(zip(self.letters, self.names, strict=True)):
             default = " = None" if place >= optional else ""
             params.append(f"{name}: {PYTHON.get(letter, 'Handle')}{default}")
-        gives = [RESULTS.get(self._out_kind(out), "Handle") for out in self.outs]
+        gives = [RESULTS.get(out.result, "Handle") for out in self.outs]
         if not self._is_status:
             gives = [RESULTS.get(self.row.returns, "Handle")]
         result = "None" if not gives else gives[0] if len(gives) == 1 else f"tuple[{', '.join(gives)}]"
         return f"def {self.name}({', '.join([*params, *(['/'] if params else [])])}) -> {result}: ..."
-
-
-def _marks(row: Function) -> dict[str, str]:
-    """By parameter of C: how the signature of mlxffi.core marks it."""
-    if not row.core:
-        return {}
-    parsed = ast.parse(f"def {row.core}: ...").body[0]
-    assert isinstance(parsed, ast.FunctionDef)
-    given = [*parsed.args.posonlyargs, *parsed.args.args, *parsed.args.kwonlyargs]
-    marks = {arg.arg: ast.unparse(arg.annotation) for arg in given if arg.annotation}
-    names = {param.name for param in row.params}
-    unknown = marks.keys() - names
-    # Parameters of other names stand for those of C in their order.
-    free = [param.name for param in row.params if param.type in ("const mlx_array", "const int *")]
-    free = [name for name in free if name not in [arg.arg for arg in given]]
-    return {name: mark for name, mark in marks.items() if name in names} | dict(
-        zip(free, (marks[name] for name in marks if name in unknown), strict=False)
-    )

@@ -42,8 +42,8 @@ MARKS = {"like": "ArrayLike", "ints": SEVERAL, "absent": ""}
 NAMED = {"const mlx_stream": "stream"}
 # By C type of a parameter through which a result comes: what Python gets.
 OUTS = {
-    "mlx_array *": "array", "mlx_vector_array *": "array", "size_t *": "int", "int *": "int", "bool *": "bool",
-    "mlx_device *": "Device",
+    "mlx_array": "array", "mlx_vector_array": "array", "size_t": "int", "int": "int", "bool": "bool",
+    "mlx_device": "Device",
 }  # fmt: skip
 LISTS = ("const int *", "const int64_t *")
 TYPES = {
@@ -80,7 +80,8 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
 def _module(name: str, made: list[CoreFunction], banner: str) -> str:
     body = "\n\n\n".join(function.text() for function in made)
     about = f'"""The regular functions of mlxffi.core over mlx/c/{name}.h.\n\n{banner}\n"""'
-    return f"{about}\n\n{BODIES}\n\nfrom __future__ import annotations\n\n{_imports(body)}\n\n{_all(made)}\n\n\n{body}\n"
+    head = f"{about}\n\n{BODIES}\n\nfrom __future__ import annotations"
+    return f"{head}\n\n{_imports(body)}\n\n{_all(made)}\n\n\n{body}\n"
 
 
 def _all(made: list[CoreFunction]) -> str:
@@ -99,8 +100,9 @@ def _imports(body: str) -> str:
     typing = "\n".join(f"    {line}" for line in _imported(TYPES, code))
     first = "from collections.abc import Sequence\n" if "Sequence[" in code else ""
     names = ["TYPE_CHECKING", *(name for name in ("Any", "Literal") if re.search(rf"\b{name}\b", code))]
+    above = f"{first}from typing import {', '.join(names)}\n\n" if typing else ""
     checked = f"\n\nif TYPE_CHECKING:\n{typing}" if typing else ""
-    return f"{first}from typing import {', '.join(sorted(names))}\n\n" * bool(typing) + "\n".join(_imported(FROM, code)) + checked
+    return above + "\n".join(_imported(FROM, code)) + checked
 
 
 def _imported(names: Mapping[str, tuple[str, ...]], code: str) -> list[str]:
@@ -145,7 +147,7 @@ class CoreFunction:
         every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg]
         for arg in filter(None, every):
             arg.annotation = ast.parse(self._annotation(arg.arg, kinds), mode="eval").body
-        results = [OUTS[out.type] for out in _outs(self.row)]
+        results = [OUTS[out.result] for out in outs_of(self.row)]
         returns = self.result or (f"tuple[{', '.join(results)}]" if len(results) > 1 else "".join(results) or "None")
         returns = {"list": "list[array]", "tuple": "tuple[array, ...]"}.get(returns, returns)
         inside = re.sub(r"(?<! )=(?! )", " = ", ast.unparse(arguments))
@@ -172,6 +174,11 @@ class CoreFunction:
         if len(self.variants) > 2:
             kinds["axis"] = SEVERAL
         return kinds
+
+    def marks(self) -> dict[str, str]:
+        """What the signature says of each C parameter."""
+        names = self.names(self.row.params)
+        return {c_name: self.given[name].mark for c_name, name in names.items() if name in self.given}
 
     def names(self, params: Sequence[Param]) -> dict[str, str]:
         """The Python name of each C parameter that is an input and no length."""
@@ -201,8 +208,9 @@ def _given(arguments: ast.arguments) -> dict[str, Given]:
     }
 
 
-def _outs(row: Function) -> list[Param]:
-    return [param for param in row.params if param.type in OUTS]
+def outs_of(row: Function) -> list[Param]:
+    """The parameters through which results come."""
+    return [param for param in row.params if param.result]
 
 
 def _sentence(doc: str) -> str:

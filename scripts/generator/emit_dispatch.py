@@ -7,7 +7,7 @@ and a function that calls the C function, or the one of the variants that the ax
 from __future__ import annotations
 
 from .emit_abi import GIVE
-from .emit_core import CoreFunction, Given, _outs, is_numbered
+from .emit_core import CoreFunction, Given, outs_of, is_numbered
 from .table import Function, Header, Param, functions
 
 # By C type: the letter that reads it, and where it is read to.
@@ -60,10 +60,10 @@ class Row:
         return self.core.row.name.removeprefix("mlx_")
 
     def definition(self) -> str:
-        outs = _outs(self.core.row)
-        if not outs or "array" not in outs[0].type:
+        outs = outs_of(self.core.row)
+        if not outs or "array" not in outs[0].result:
             return self._definition_of_values(outs)
-        kind = outs[0].type.removesuffix(" *")
+        kind = outs[0].result
         tests = f"if (!({' && '.join(self.spread)})) {{"
         before = [tests, "  return NULL;", "}"] if self.spread else []
         lines = [*before, *(f"{kind} {out.name} = {{0}};" for out in outs), *self._choice()]
@@ -78,7 +78,7 @@ class Row:
         if not outs:
             return f"{head}  return none_after({call});\n}}"
         (out,) = outs
-        kind = out.type.removesuffix(" *")
+        kind = out.result
         give = GIVE[kind].format(v=out.name)
         lines = [f"{kind} {out.name} = {{0}};", f"int failed = {call};", f"return failed ? failed_call() : {give};"]
         return head + "".join(f"  {line}\n" for line in lines) + "}"
@@ -96,8 +96,8 @@ class Row:
     # --- one C call ---
 
     def _call(self, row: Function) -> str:
-        outs = [f"&{out.name}" for out in _outs(row)]
-        params = [param for param in row.params if param not in _outs(row)]
+        outs = [f"&{out.name}" for out in outs_of(row)]
+        params = [param for param in row.params if param not in outs_of(row)]
         return f"{row.name}({', '.join([*outs, *self._arguments(params)])});"
 
     def _arguments(self, params: list[Param]) -> list[str]:

@@ -79,6 +79,11 @@ class Param:
         return bool(re.fullmatch(r"(const char|char|void) \*\*|\w+ \*", self.type))
 
     @property
+    def result(self) -> str:
+        """The type of what C writes through it; "" where that is nothing."""
+        return self.type[:-1].rstrip() if self.is_writable else ""
+
+    @property
     def is_input(self) -> bool:
         """Whether a caller gives it for its own sake, and not as the length of the one before it."""
         return not self.is_writable and not (self.name.endswith("_num") and self.type == "size_t")

@@ -164,7 +164,8 @@ def irfft2(
     """The inverse of `rfft2`.
 
     Args:
-      s: how many points along each axis; None takes the sizes, of the last axis twice, less 2. axes: None is all of them.
+      s: how many points along each axis; None takes the sizes, of the last axis twice, less 2.
+      axes: None is all of them.
       norm: "backward", "ortho" or "forward": which of the two directions is divided by the number of points.
     """
 
@@ -180,7 +181,8 @@ def irfftn(
     """The inverse of `rfftn`.
 
     Args:
-      s: how many points along each axis; None takes the sizes, of the last axis twice, less 2. axes: None is all of them.
+      s: how many points along each axis; None takes the sizes, of the last axis twice, less 2.
+      axes: None is all of them.
       norm: "backward", "ortho" or "forward": which of the two directions is divided by the number of points.
     """
 

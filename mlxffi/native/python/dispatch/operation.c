@@ -136,6 +136,9 @@ static PyObject *operation_called(PyObject *object, PyObject *const *arguments, 
     if (result != left_to_python) {
       return result;
     }
+    if (self->converts) {
+      return PyErr_Format(PyExc_SystemError, "operation %s has nothing in Python", self->row.row.name);
+    }
   }
   return call_function(self, arguments, count, names);
 }

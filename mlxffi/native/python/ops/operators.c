@@ -100,17 +100,7 @@ static PyObject *transposed(Value *v) {
 }
 
 static PyObject *matrix_transposed(Value *v) {
-  mlx_array made = {0};
-  int axes[MOST_INTS], ndim = (int)mlx_array_ndim(v[0].array);
-  if (ndim < 2 || ndim > MOST_INTS) {
-    return left_to_python;
-  }
-  for (int i = 0; i < ndim; i++) {
-    axes[i] = i < ndim - 2 ? i : 2 * ndim - 3 - i;
-  }
-  mlx_stream stream = mlxffi_default_stream();
-  mlx_transpose_axes(&made, v[0].array, axes, (size_t)ndim, stream);
-  return one(made);
+  return one(unary(mlx_matrix_transpose, v[0].array));
 }
 
 static PyObject *real_part(Value *v) {
@@ -150,7 +140,6 @@ const Row operator_rows[] = {
   {"absolute operator", "a", absolute},
   {"same operator", "a", same},
   {"same at any depth", "ao", same},
-  {"positive", "as", same},
   {"inverted operator", "a", inverted},
   {"transposed", "a", transposed},
   {"matrix transposed", "a", matrix_transposed},
