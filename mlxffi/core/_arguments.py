@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._errors import ArgumentError, Error, RangeError
 from . import _dtype
 from ._binding import native
-from ._convert import NUMBERS, UnknownValueError, from_foreign, from_number, require_int64
+from ._convert import NUMBERS, UnknownValueError, from_foreign, from_value
 from ._dtype import Dtype
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ def as_array(value: Any, dtype: Dtype | None = None) -> array:
     if isinstance(value, native.ArrayOwner):
         return value  # type: ignore[return-value]
     if isinstance(value, NUMBERS):
-        return from_number(value) if dtype is None else _weak(value, dtype)
+        return from_value(value) if dtype is None else _weak(value, dtype)
     try:
         return from_foreign(value, dtype)
     except UnknownValueError:
         if not any(hasattr(type(value), name) for name in ("__complex__", "__float__", "__index__")):
             raise
     # A Fraction, a Decimal or another number: mlx.core knows how to ask for a complex one only.
-    return from_number(complex(value))
+    return from_value(complex(value))
 
 
 def as_arrays(*operands: Any) -> tuple[array, ...]:
@@ -62,17 +62,18 @@ def as_arrays(*operands: Any) -> tuple[array, ...]:
 def _weak(value: Any, dtype: Dtype) -> array:
     """A Python number beside an array of `dtype`: in that dtype where it can hold the number's kind."""
     if isinstance(value, bool):
-        return from_number(value, dtype)
+        return from_value(value, dtype)
     if isinstance(value, complex):
-        return from_number(value)
+        return from_value(value)
     if isinstance(value, float):
-        return from_number(value, dtype if dtype.kind == "f" else None)
-    require_int64(value)
+        return from_value(value, dtype if dtype.kind == "f" else None)
+    # Which refuses what needs more than 64 bits.
+    from_value(value)
     if dtype.kind == "b":
-        return from_number((value + 2**31) % 2**32 - 2**31, _dtype.int32)
+        return from_value((value + 2**31) % 2**32 - 2**31, _dtype.int32)
     if dtype.kind in "iu" and not _holds(dtype, value):
         raise ArgumentError(f"Converting {value} to {dtype.name} would result in overflow.")
-    return from_number(value, dtype)
+    return from_value(value, dtype)
 
 
 def _holds(dtype: Dtype, value: int) -> bool:

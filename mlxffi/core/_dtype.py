@@ -91,12 +91,6 @@ DTYPES = tuple(itertools.starmap(_made, [
     bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64, float16, float32, float64, bfloat16, complex64
 ) = DTYPES  # fmt: skip
 
-# The letters with which `struct`, memoryview and the standard library's array name them.
-LETTERS = {
-    "bool": "?", "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q", "int8": "b", "int16": "h", "int32": "i",
-    "int64": "q", "float16": "e", "float32": "f", "float64": "d",
-}  # fmt: skip
-
 
 def of(value: Any, name: str = "dtype") -> Dtype:
     """The Dtype itself.

@@ -17,7 +17,7 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "Array
 
 static bool (*const parts[])(PyObject *module) = {
   init_configuration, init_arrays, init_parts, init_devices,  init_handles,
-  init_contexts,      init_trees,  init_loans, init_closures, init_transforms, init_exchange,
+  init_contexts,      init_trees,  init_loans, init_closures, init_transforms, init_exchange, init_numbers,
 };
 
 PyMODINIT_FUNC PyInit__native(void) {

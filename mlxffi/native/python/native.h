@@ -162,6 +162,10 @@ bool init_contexts(PyObject *module);
 
 bool init_exchange(PyObject *module);
 
+/* --- convert/from_python.c --- */
+
+bool init_numbers(PyObject *module);
+
 /* --- transforms/trees.c --- */
 
 bool init_trees(PyObject *module);

@@ -1,63 +1,65 @@
 /* Arrays of Python's numbers, lists and buffers, as operations (see dispatch/arguments.h).
  *
  * Lists are read twice: for their shape and what is in them, and then into memory. No code of Python runs meanwhile, as
- * nothing is read but ints, floats, bools, complex numbers, lists and tuples themselves. What does not fit, or fits in
- * some way only, is left to Python (core/_convert.py), which knows all rules and the words for errors.
- */
+ * nothing is read but numbers, lists and tuples (and classes derived from them) themselves. Lists with anything else in
+ * them, and other libraries' objects, are left to Python (core/_convert.py). */
 
 #include "convert/from_python.h"
-#include "dispatch/arguments.h"
 #include "dispatch/scalar_promotion.h"
 
 #include <string.h>
 
 /* --- what a list is --- */
 
+#define DEEPEST 64
+
 typedef struct {
-  int ndim, sizes[MOST_INTS];
+  int ndim, sizes[DEEPEST];
   bool bools, ints, floats, complexes, arrays;
   int64_t smallest, largest;
+  PyObject *huge; /* an int that is none of C's, lent */
 } Contents;
 
 static Py_ssize_t length_of(PyObject *sequence) {
-  return PyList_CheckExact(sequence) ? PyList_Size(sequence) : PyTuple_CheckExact(sequence) ? PyTuple_Size(sequence) : -1;
+  return PyList_Check(sequence) ? PyList_Size(sequence) : PyTuple_Check(sequence) ? PyTuple_Size(sequence) : -1;
 }
 
 static PyObject *item_of(PyObject *sequence, Py_ssize_t i) {
-  return PyList_CheckExact(sequence) ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i);
+  return PyList_Check(sequence) ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i);
 }
 
-static bool note_int(Contents *contents, PyObject *object) {
-  int64_t value;
-  if (!read_int64(&value, object)) {
-    return false;
-  }
+static void note_int(Contents *contents, PyObject *object) {
+  int overflow;
+  int64_t value = PyLong_AsLongLongAndOverflow(object, &overflow);
+  contents->huge = overflow ? object : contents->huge;
   contents->smallest = !contents->ints || value < contents->smallest ? value : contents->smallest;
   contents->largest = !contents->ints || value > contents->largest ? value : contents->largest;
   contents->ints = true;
-  return true;
 }
 
 static bool note(Contents *contents, PyObject *object) {
-  if (PyFloat_CheckExact(object)) {
+  if (PyFloat_Check(object)) {
     return contents->floats = true;
   }
   if (PyBool_Check(object)) {
     return contents->bools = true;
   }
-  if (PyComplex_CheckExact(object)) {
+  if (PyComplex_Check(object)) {
     return contents->complexes = true;
   }
   if (is_array(object)) {
     return contents->arrays = true;
   }
-  return note_int(contents, object);
+  if (PyLong_Check(object)) {
+    note_int(contents, object);
+  }
+  return PyLong_Check(object);
 }
 
 /* The sizes along the first elements. */
 static bool read_sizes(Contents *contents, PyObject *object) {
   for (Py_ssize_t size = length_of(object); size >= 0; size = length_of(object)) {
-    if (contents->ndim == MOST_INTS || size > INT32_MAX) {
+    if (contents->ndim == DEEPEST || size > INT32_MAX) {
       return false;
     }
     contents->sizes[contents->ndim++] = (int)size;
@@ -88,19 +90,15 @@ static bool read_contents(Contents *contents, PyObject *object, int axis) {
 
 /* --- from it to an array --- */
 
-static bool write_all(char **at, int dtype, size_t itemsize, PyObject *object) {
+static void write_all(char **at, int dtype, size_t itemsize, Reading reading, PyObject *object) {
   Py_ssize_t size = length_of(object);
   if (size < 0) {
-    bool written = write_number(*at, dtype, object);
+    write_number(*at, dtype, reading, object);
     *at += itemsize;
-    return written;
   }
   for (Py_ssize_t i = 0; i < size; i++) {
-    if (!write_all(at, dtype, itemsize, item_of(object, i))) {
-      return false;
-    }
+    write_all(at, dtype, itemsize, reading, item_of(object, i));
   }
-  return true;
 }
 
 /* The dtype of numbers when nobody says which. */
@@ -114,12 +112,15 @@ static int usual_dtype(const Contents *contents) {
   if (!contents->ints) {
     return MLX_BOOL;
   }
-  return contents->smallest >= INT32_MIN && contents->largest <= INT32_MAX ? MLX_INT32 : MLX_INT64;
+  bool narrow = !contents->huge && contents->smallest >= INT32_MIN && contents->largest <= INT32_MAX;
+  return narrow ? MLX_INT32 : MLX_INT64;
 }
 
 #define FEW_BYTES 512
 
-static bool from_numbers(mlx_array *made, const Contents *contents, PyObject *list, int dtype) {
+/* An empty array after an exception. */
+static mlx_array from_numbers(const Contents *contents, PyObject *list, int dtype) {
+  mlx_array made = {0};
   size_t itemsize = mlx_dtype_size((mlx_dtype)dtype), count = 1;
   for (int i = 0; i < contents->ndim; i++) {
     count *= (size_t)contents->sizes[i];
@@ -127,16 +128,43 @@ static bool from_numbers(mlx_array *made, const Contents *contents, PyObject *li
   _Alignas(8) char few[FEW_BYTES];
   char *memory = count * itemsize <= FEW_BYTES ? few : PyMem_Malloc(count * itemsize), *at = memory;
   if (!memory) {
-    return false;
+    PyErr_NoMemory();
+    return made;
   }
-  bool written = write_all(&at, dtype, itemsize, list);
-  if (written) {
-    *made = mlx_array_new_data(memory, contents->sizes, contents->ndim, (mlx_dtype)dtype);
-  }
+  write_all(&at, dtype, itemsize, contents->complexes ? AS_FLOAT32 : contents->floats ? AS_FLOAT64 : AS_IT_IS, list);
+  made = mlx_array_new_data(memory, contents->sizes, contents->ndim, (mlx_dtype)dtype);
   if (memory != few) {
     PyMem_Free(memory);
   }
-  return written;
+  if (!made.ctx) {
+    raise_last_error();
+  }
+  return made;
+}
+
+/* The ints that C++ reads a list as, before it makes another dtype of them. */
+static void range_of(int64_t *low, int64_t *high, const Contents *contents, int dtype) {
+  bool wide = contents->floats || contents->complexes || dtype == MLX_INT64 || is_inexact_dtype(dtype);
+  bool natural = !wide && (dtype == MLX_UINT32 || dtype == MLX_UINT64);
+  *low = wide ? INT64_MIN : natural ? 0 : INT32_MIN;
+  *high = wide || dtype == MLX_UINT64 ? INT64_MAX : dtype == MLX_UINT32 ? UINT32_MAX : INT32_MAX;
+}
+
+static bool require_range(const Contents *contents, int dtype) {
+  int64_t low, high;
+  range_of(&low, &high, contents, dtype);
+  if (!contents->ints || (!contents->huge && contents->smallest >= low && contents->largest <= high)) {
+    return true;
+  }
+  PyObject *other = PyLong_FromLongLong(contents->smallest < low ? contents->smallest : contents->largest);
+  PyObject *name = PyObject_GetAttrString(PyTuple_GetItem(told.dtypes, dtype), "name");
+  if (other && name) {
+    refused(MLXFFI_ERROR_OTHER, "value: expected integers from %lld to %lld for %U, got %R", (long long)low,
+            (long long)high, name, contents->huge ? contents->huge : other);
+  }
+  Py_XDECREF(other);
+  Py_XDECREF(name);
+  return false;
 }
 
 static int array_dtype(PyObject *object) {
@@ -184,50 +212,86 @@ static bool from_arrays(mlx_array *made, PyObject *list) {
   return read;
 }
 
+/* Whether this is such a list; the array is empty after an exception. */
 static bool from_list(mlx_array *made, PyObject *list, int dtype) {
   Contents contents = {0};
   if (!read_sizes(&contents, list) || !read_contents(&contents, list, 0)) {
     return false;
   }
-  bool numbers = contents.bools || contents.ints || contents.floats || contents.complexes;
   if (contents.arrays) {
-    return !numbers && dtype < 0 && from_arrays(made, list);
+    bool numbers = contents.bools || contents.ints || contents.floats || contents.complexes;
+    return !numbers && dtype < 0 && from_arrays(made, list) && made->ctx;
   }
-  /* Ints among floats are floats on the way: Python knows. */
-  if (dtype >= 0 && contents.ints && (contents.floats || contents.complexes)) {
-    return false;
+  dtype = dtype < 0 ? usual_dtype(&contents) : dtype;
+  if (require_range(&contents, dtype)) {
+    *made = from_numbers(&contents, list, dtype);
   }
-  return from_numbers(made, &contents, list, dtype < 0 ? usual_dtype(&contents) : dtype);
+  return true;
 }
 
 /* --- from other things --- */
 
-static bool from_number(mlx_array *made, PyObject *object, int dtype) {
+/* One that needs more than 64 bits is no number of C's. */
+static void from_number(mlx_array *made, PyObject *object, int dtype) {
   Contents contents = {0};
-  if (!note(&contents, object)) {
-    return false;
+  note(&contents, object);
+  if (contents.huge) {
+    refused(MLXFFI_ERROR_OTHER, "expected integers of 64 bits, got %R", object);
+  } else {
+    *made = from_numbers(&contents, object, dtype < 0 ? usual_dtype(&contents) : dtype);
   }
-  return from_numbers(made, &contents, object, dtype < 0 ? usual_dtype(&contents) : dtype);
 }
 
-/* False, without an exception, for what is left to Python. */
+static bool is_number(PyObject *object) {
+  return PyFloat_Check(object) || PyLong_Check(object) || PyComplex_Check(object);
+}
+
+/* False, without an exception, for what is left to Python; the array is empty after an exception. */
 static bool from_value(mlx_array *made, PyObject *object, int dtype) {
-  bool read;
-  if (is_array(object)) {
-    read = from_array(made, object, dtype);
-  } else if (length_of(object) >= 0) {
-    read = from_list(made, object, dtype);
-  } else if (PyFloat_CheckExact(object) || PyLong_Check(object) || PyComplex_CheckExact(object)) {
-    read = from_number(made, object, dtype);
-  } else {
-    read = !PyObject_TypeCheck(object, (PyTypeObject *)owner_class) && from_buffer(made, object, dtype);
+  if (is_number(object)) {
+    from_number(made, object, dtype);
+    return true;
   }
+  if (length_of(object) >= 0) {
+    return from_list(made, object, dtype);
+  }
+  bool array = PyObject_TypeCheck(object, (PyTypeObject *)owner_class);
+  bool read = array ? from_array(made, object, dtype) : from_buffer(made, object, dtype);
   return read && made->ctx;
 }
 
 PyObject *array_object(PyObject *value) {
   mlx_array made = {0};
-  return from_value(&made, value, -1) ? one(made) : PyObject_CallFunctionObjArgs(told.array, value, NULL);
+  if (from_value(&made, value, -1)) {
+    return made.ctx ? one(made) : NULL;
+  }
+  return PyObject_CallFunctionObjArgs(told.array, value, NULL);
+}
+
+/* A number or a list, and a dtype or None: an array, or None for a list with something else than numbers in it, and for
+ * everything else. */
+static PyObject *array_of_numbers(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
+  mlx_array made = {0};
+  (void)module;
+  if (count != 2) {
+    return PyErr_Format(PyExc_TypeError, "array_of_numbers() takes a value and a dtype");
+  }
+  int dtype = arguments[1] == Py_None ? -1 : read_dtype(arguments[1]);
+  if (is_number(arguments[0])) {
+    from_number(&made, arguments[0], dtype);
+  } else if (length_of(arguments[0]) < 0 || !from_list(&made, arguments[0], dtype)) {
+    Py_RETURN_NONE;
+  }
+  return made.ctx ? one(made) : NULL;
+}
+
+static PyMethodDef functions[] = {
+  {"array_of_numbers", FAST(array_of_numbers), "An array of a number or of a list of numbers; None of anything else."},
+  {NULL, NULL, 0, NULL},
+};
+
+bool init_numbers(PyObject *module) {
+  return PyModule_AddFunctions(module, functions) == 0;
 }
 
 /* self, val, dtype */
@@ -238,7 +302,7 @@ static PyObject *initialize(Value *v) {
   if (!PyObject_TypeCheck(self, (PyTypeObject *)told.array) || !from_value(&made, v[1].object, dtype)) {
     return left_to_python;
   }
-  PyObject *same = replaced(self, made);
+  PyObject *same = made.ctx ? replaced(self, made) : NULL;
   if (!same) {
     return NULL;
   }
@@ -268,7 +332,10 @@ static PyObject *asarray(Value *v) {
   if (copy == Py_True && array) {
     return copy_array(&made, object, dtype) ? one(made) : left_to_python;
   }
-  return copy != Py_False && from_value(&made, object, dtype) ? one(made) : left_to_python;
+  if (copy == Py_False || !from_value(&made, object, dtype)) {
+    return left_to_python;
+  }
+  return made.ctx ? one(made) : NULL;
 }
 
 const Row literal_rows[] = {

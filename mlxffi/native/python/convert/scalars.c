@@ -39,83 +39,73 @@ static uint16_t half_of(float number) {
 
 /* --- numbers --- */
 
-static bool write_integer(void *target, int dtype, int64_t value) {
-  if (dtype != MLX_FLOAT16 && !holds(dtype, value)) { /* it may become infinite */
-    return false;
-  }
-  /* The low bytes of it, whatever the byte order. */
+/* The low bytes of it, whatever the byte order. */
+static void write_integer(void *target, int dtype, int64_t value) {
   switch (mlx_dtype_size((mlx_dtype)dtype)) {
     case 1:
       *(int8_t *)target = (int8_t)value;
-      return true;
+      break;
     case 2:
       *(int16_t *)target = (int16_t)value;
-      return true;
+      break;
     case 4:
       *(int32_t *)target = (int32_t)value;
-      return true;
+      break;
     default:
       *(int64_t *)target = value;
-      return true;
   }
 }
 
-static bool write_real(void *target, int dtype, double value) {
+/* A float as an integer, where the processor's answer to what does not fit is the smallest one. */
+static int64_t truncated(int dtype, double value) {
+  if (mlx_dtype_size((mlx_dtype)dtype) <= 2 || dtype == MLX_INT32) {
+    return value > -0x1p31 - 1 && value < 0x1p31 ? (int64_t)value : INT32_MIN;
+  }
+  if (dtype == MLX_UINT64 && value >= 0x1p63) {
+    return value < 0x1p64 ? (int64_t)(uint64_t)value : 0;
+  }
+  return value > -0x1p63 && value < 0x1p63 ? (int64_t)value : INT64_MIN;
+}
+
+static void write_real(void *target, int dtype, double value) {
   switch (dtype) {
     case MLX_BOOL:
       *(bool *)target = value != 0;
-      return true;
+      break;
     case MLX_FLOAT16:
       *(uint16_t *)target = half_of((float)value);
-      return true;
+      break;
     case MLX_BFLOAT16:
       *(uint16_t *)target = bfloat16_of((float)value);
-      return true;
+      break;
     case MLX_FLOAT32:
       *(float *)target = (float)value;
-      return true;
+      break;
     case MLX_FLOAT64:
       *(double *)target = value;
-      return true;
+      break;
     case MLX_COMPLEX64:
       ((float *)target)[0] = (float)value;
       ((float *)target)[1] = 0;
-      return true;
+      break;
     default:
-      return value > -2147483649.0 && value < 2147483648.0 && write_integer(target, dtype, (int64_t)value);
+      write_integer(target, dtype, truncated(dtype, value));
   }
 }
 
-bool write_number(void *target, int dtype, PyObject *object) {
-  int64_t value;
-  if (PyFloat_CheckExact(object)) {
-    return write_real(target, dtype, PyFloat_AsDouble(object));
+void write_number(void *target, int dtype, Reading reading, PyObject *object) {
+  if (PyLong_Check(object) && reading == AS_IT_IS && !is_inexact_dtype(dtype)) {
+    int overflow;
+    int64_t value = PyLong_AsLongLongAndOverflow(object, &overflow);
+    write_integer(target, dtype, dtype == MLX_BOOL ? value != 0 : value);
+    return;
   }
-  if (PyComplex_CheckExact(object)) {
-    double real = PyComplex_RealAsDouble(object);
-    if (dtype == MLX_COMPLEX64) {
-      ((float *)target)[0] = (float)real;
-      ((float *)target)[1] = (float)PyComplex_ImagAsDouble(object);
-      return true;
-    }
-    return write_real(target, dtype, (float)real);
-  }
-  if (PyBool_Check(object)) {
-    value = object == Py_True;
-  } else if (!read_int64(&value, object)) {
-    return false;
-  }
-  switch (dtype) {
-    case MLX_BOOL:
-      return value >= INT32_MIN && value <= INT32_MAX && write_real(target, dtype, (double)value);
-    case MLX_FLOAT16:
-    case MLX_BFLOAT16:
-    case MLX_FLOAT32:
-    case MLX_FLOAT64:
-    case MLX_COMPLEX64:
-      return write_real(target, dtype, (double)value);
-    default:
-      return write_integer(target, dtype, value);
+  double real = PyLong_Check(object)      ? (double)PyLong_AsLongLong(object)
+                : PyComplex_Check(object) ? PyComplex_RealAsDouble(object)
+                                          : PyFloat_AsDouble(object);
+  write_real(target, dtype, reading == AS_FLOAT32 && dtype != MLX_COMPLEX64 ? (float)real : real);
+  if (PyComplex_Check(object) && dtype == MLX_COMPLEX64) {
+    ((float *)target)[1] = (float)PyComplex_ImagAsDouble(object);
   }
 }
 

@@ -112,17 +112,13 @@ bool spread(Value *value, int count, const char *name) {
   return true;
 }
 
+/* The C enum has them behind all others. */
+bool is_inexact_dtype(int dtype) {
+  return dtype >= MLX_FLOAT16;
+}
+
 bool is_inexact(mlx_array array) {
-  switch (mlx_array_dtype(array)) {
-    case MLX_FLOAT16:
-    case MLX_FLOAT32:
-    case MLX_FLOAT64:
-    case MLX_BFLOAT16:
-    case MLX_COMPLEX64:
-      return true;
-    default:
-      return false;
-  }
+  return is_inexact_dtype((int)mlx_array_dtype(array));
 }
 
 /* --- streams --- */

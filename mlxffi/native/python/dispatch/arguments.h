@@ -68,8 +68,9 @@ bool read_int64(int64_t *target, PyObject *object);
 int read_ints(int *target, PyObject *sequence);
 /* What an object stands for beside an array of a dtype, or, for -1, alone: a new handle; false after an exception. */
 bool array_beside(mlx_array *made, int dtype, PyObject *object);
-/* Whether its elements are floating point or complex. */
+/* Whether its elements, or those of a dtype, are floating point or complex. */
 bool is_inexact(mlx_array array);
+bool is_inexact_dtype(int dtype);
 /* Whether a parameter got no list of ints but one, which is an error that names it. */
 bool is_one(const Value *value, const char *name);
 /* Room for so many ints. */
