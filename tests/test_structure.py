@@ -32,7 +32,7 @@ FLOORS = {
     "": [*GROUND, *BINDING, "core", "compat tuner", "_config _doctor _run", "__main__"],
     "core": [
         "_binding",
-        "_dtype _marshal",
+        "_dtype",
         "generated",
         "_device cuda",
         "_array_api _convert _numpy",

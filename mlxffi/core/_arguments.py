@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._errors import ArgumentError, Error, RangeError
 from . import _dtype
 from ._binding import native
-from ._convert import NUMBERS, UnknownValueError, from_foreign, from_value
+from ._convert import NUMBERS, NothingError, UnknownValueError, from_foreign, from_value
 from ._dtype import Dtype
 
 if TYPE_CHECKING:
@@ -49,14 +49,21 @@ def as_array(value: Any, dtype: Dtype | None = None) -> array:
     return from_value(complex(value))
 
 
-def as_arrays(*operands: Any) -> tuple[array, ...]:
-    """`as_array` for one operand or two, of which a Python number takes the dtype of the array that it meets."""
+def as_arrays(name: str, *operands: Any) -> tuple[array, ...]:
+    """`as_array` for the operands of an operation, of which a Python number takes the dtype of the array that it meets."""
     arrays = [value for value in operands if isinstance(value, native.ArrayOwner)]
     if not arrays:
         operands = tuple(as_array(value) if hasattr(value, "__mlx_array__") else value for value in operands)
         arrays = [value for value in operands if isinstance(value, native.ArrayOwner)]
     dtype = arrays[0].dtype if arrays else None
-    return tuple(as_array(value, dtype) for value in operands)
+    try:
+        return tuple(as_array(value, dtype) for value in operands)
+    except (UnknownValueError, NothingError) as error:
+        raise type(error)(f"{name}: expected numbers and arrays, got {' and '.join(map(_called, operands))}") from None
+
+
+def _called(value: Any) -> str:
+    return "None" if value is None else type(value).__name__
 
 
 def _weak(value: Any, dtype: Dtype) -> array:

@@ -45,59 +45,39 @@ class array(Operators, Methods):
 
     # --- what it is ---
 
-    @operation("length")
-    def __len__(self) -> int:
-        return self._axes("len")[0]
+    @signature("length")
+    def __len__(self) -> int: ...
 
     def __iter__(self) -> ArrayIterator:
         """The arrays along its first axis."""
-        self._axes("iter")
+        if not self.ndim:
+            raise TypeError("iter() 0-dimensional array.")
         return ArrayIterator._over(self)
-
-    def _axes(self, function: str) -> tuple[int, ...]:
-        shape = self.shape
-        if not shape:
-            raise TypeError(f"{function}() 0-dimensional array.")
-        return shape
 
     # --- values ---
 
-    @operation("item")
+    @signature("item")
     def item(self) -> Any:
         """Its one element as a Python number."""
-        return self._one("convert")
 
-    @operation("tolist")
+    @signature("tolist")
     def tolist(self) -> Any:
         """Its elements as nested lists of Python numbers; one number where it has no axes."""
-        return _numpy.to_list(self)
 
-    def _one(self, function: str) -> Any:
-        if self.size != 1:
-            raise ArgumentError("[convert] Only length-1 arrays can be converted to Python scalars.")
-        return _numpy.to_number(self)
+    @signature("bool of")
+    def __bool__(self) -> bool: ...
 
-    @operation("bool of")
-    def __bool__(self) -> bool:
-        return bool(self._one("bool"))
+    @signature("int of")
+    def __int__(self) -> int: ...
 
-    @operation("int of")
-    def __int__(self) -> int:
-        return int(self._one("int"))
+    @signature("float of")
+    def __float__(self) -> float: ...
 
-    @operation("float of")
-    def __float__(self) -> float:
-        return float(self._one("float"))
+    @signature("complex of")
+    def __complex__(self) -> complex: ...
 
-    @operation("complex of")
-    def __complex__(self) -> complex:
-        return complex(self._one("complex"))
-
-    @operation("index of")
-    def __index__(self) -> int:
-        if self.ndim or self.dtype.kind not in "iu":
-            raise TypeError("Only 0-dimensional integer arrays can be converted to an index.")
-        return int(_numpy.to_number(self))
+    @signature("index of")
+    def __index__(self) -> int: ...
 
     def __bytes__(self) -> bytes:
         """Its elements in row order."""
@@ -124,13 +104,11 @@ class array(Operators, Methods):
 
     # --- copies ---
 
-    @operation("same operator")
-    def __copy__(self) -> array:
-        return native.adopt(self._share())
+    @signature("same operator")
+    def __copy__(self) -> array: ...
 
-    @operation("same at any depth")
-    def __deepcopy__(self, memo: dict[Any, Any]) -> array:
-        return native.adopt(self._share())
+    @signature("same at any depth")
+    def __deepcopy__(self, memo: dict[Any, Any]) -> array: ...
 
     def __getstate__(self) -> tuple[Any, int]:
         return _numpy.to_state(self)
@@ -188,13 +166,8 @@ class array(Operators, Methods):
 
     __str__ = __repr__
 
-    @operation("format")
-    def __format__(self, spec: str) -> str:
-        if not self.ndim:
-            return format(_numpy.to_number(self), spec)
-        if spec:
-            raise TypeError("unsupported format string passed to mlx.core.array.__format__")
-        return repr(self)
+    @signature("format")
+    def __format__(self, spec: str) -> str: ...
 
 
 class ArrayIterator:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ArgumentError, OperationError
+from .._errors import ArgumentError, Error, OperationError
 from . import _dtype
 from ._binding import abi, native
 from ._device import cpu
@@ -23,6 +23,10 @@ NUMBERS = (bool, int, float, complex)
 
 class UnknownValueError(ArgumentError):
     """A value that stands for no array."""
+
+
+class NothingError(Error, TypeError):
+    """None, where an array belongs."""
 
 
 def from_value(value: Any, dtype: Dtype | None = None) -> array:
@@ -66,7 +70,7 @@ def from_foreign(value: Any, dtype: Dtype | None = None) -> array:
       dtype: of its elements; None keeps theirs, but for float64, which becomes float32.
     """
     if value is None:
-        raise TypeError("value: expected a number, a list of numbers or an array, got None")
+        raise NothingError("value: expected a number, a list of numbers or an array, got None")
     if isinstance(value, (list, tuple, str)):
         raise _unknown(value)
     if hasattr(value, "__mlx_array__"):

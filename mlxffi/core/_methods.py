@@ -56,7 +56,6 @@ class Methods(native.ArrayOwner):
     cummax: Method = ops.cummax
     cummin: Method = ops.cummin
     logcumsumexp: Method = ops.logcumsumexp
-    round: Method = ops.round
     conj: Method = ops.conjugate
     split: Callable[..., list[array]] = ops.split
 
@@ -89,6 +88,10 @@ class Methods(native.ArrayOwner):
     @signature("view")
     def view(self, dtype: Dtype, *, stream: StreamOrDevice = None) -> array:
         """Its bytes as elements of another dtype; the last axis changes where their sizes differ."""
+
+    @signature("round")
+    def round(self, decimals: int = 0, *, stream: StreamOrDevice = None) -> array:
+        """Its values rounded to a number of decimals, halves to even."""
 
     @property
     @signature("real part")

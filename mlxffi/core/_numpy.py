@@ -1,4 +1,4 @@
-"""Arrays as Python's numbers and lists, and as numpy's arrays, which share their memory."""
+"""Arrays as numpy's arrays, which share their memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError
 from ._binding import abi
-from ._dtype import bfloat16, complex64, float16, float32, uint16
+from ._dtype import bfloat16, uint16
 
 if TYPE_CHECKING:
     from ._array import array
@@ -17,30 +17,6 @@ if TYPE_CHECKING:
 
 class NoNumpyError(ArgumentError, TypeError):
     """numpy has no elements of that type."""
-
-
-def to_number(array: array) -> Any:
-    """The one element of an array as a Python number."""
-    found = to_list(array)
-    while isinstance(found, list):
-        (found,) = found
-    return found
-
-
-def to_list(array: array) -> Any:
-    """The elements of an array as nested lists; one number where it has no axes."""
-    dtype = array.dtype
-    if dtype is complex64:
-        array = abi.view(abi.expand_dims(array, -1), float32)
-    if dtype is float16 or dtype is bfloat16:
-        array = abi.astype(array, float32)
-    numbers = memoryview(array).tolist()  # type: ignore[arg-type]
-    return _paired(numbers) if dtype is complex64 else numbers
-
-
-def _paired(parts: list[Any]) -> Any:
-    """Nested lists, of which the innermost are a real and an imaginary part, as complex numbers."""
-    return complex(*parts) if parts and isinstance(parts[0], float) else [_paired(part) for part in parts]
 
 
 def to_numpy(array: array) -> Any:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._process import require_no_fork
-from . import _numpy
 from ._binding import abi, native
 from ._dtype import int32
 
@@ -116,7 +115,7 @@ def _described(array: array, precision: int) -> str:
         # C++ writes Python's bools where mlx.core was loaded, which tells it to.
         return text.replace("true", "True").replace("false", "False") if array.dtype.kind == "b" else text
     digits = USUAL_DIGITS if precision < 0 else precision
-    lines = _lines(_numpy.to_list(_edges(array)), array.shape, digits, " " * len(PREFIX))
+    lines = _lines(_edges(array).tolist(), array.shape, digits, " " * len(PREFIX))
     return f"{PREFIX}{lines}, dtype={array.dtype.name})"
 
 

@@ -11,11 +11,15 @@
 
 /* --- what a list is --- */
 
-#define DEEPEST 64
+#define FEW 16
+/* Lists within lists; no array has more axes of more than one element than the other. */
+#define DEEPEST 100000
+#define MOST_BRANCHES 64
 
 typedef struct {
-  int ndim, sizes[DEEPEST];
-  bool bools, ints, floats, complexes, arrays;
+  int ndim, few[FEW], *sizes; /* the sizes along the first elements, in `few` where they fit */
+  bool bools, ints, floats, complexes, arrays, others;
+  bool uneven; /* other elements have other sizes */
   int64_t smallest, largest;
   PyObject *huge; /* an int that is none of C's, lent */
 } Contents;
@@ -37,61 +41,87 @@ static void note_int(Contents *contents, PyObject *object) {
   contents->ints = true;
 }
 
-static bool note(Contents *contents, PyObject *object) {
+static void note(Contents *contents, PyObject *object) {
   if (PyFloat_Check(object)) {
-    return contents->floats = true;
-  }
-  if (PyBool_Check(object)) {
-    return contents->bools = true;
-  }
-  if (PyComplex_Check(object)) {
-    return contents->complexes = true;
-  }
-  if (is_array(object)) {
-    return contents->arrays = true;
-  }
-  if (PyLong_Check(object)) {
+    contents->floats = true;
+  } else if (PyBool_Check(object)) {
+    contents->bools = true;
+  } else if (PyLong_Check(object)) {
     note_int(contents, object);
+  } else if (PyComplex_Check(object)) {
+    contents->complexes = true;
+  } else if (is_array(object)) {
+    contents->arrays = true;
+  } else {
+    contents->others = true;
   }
-  return PyLong_Check(object);
 }
 
-/* The sizes along the first elements. */
+static int depth_of(PyObject *list) {
+  int depth = 0;
+  Py_ssize_t size = length_of(list);
+  for (; size > 0 && depth <= DEEPEST; size = length_of(list)) {
+    list = item_of(list, 0);
+    depth++;
+  }
+  return depth + (size == 0);
+}
+
+/* The sizes along the first elements; false after an exception. */
 static bool read_sizes(Contents *contents, PyObject *object) {
-  for (Py_ssize_t size = length_of(object); size >= 0; size = length_of(object)) {
-    if (contents->ndim == DEEPEST || size > INT32_MAX) {
-      return false;
-    }
-    contents->sizes[contents->ndim++] = (int)size;
-    if (!size) {
-      return true;
-    }
-    object = item_of(object, 0);
-  }
-  return true;
-}
-
-/* All other elements against these sizes. */
-static bool read_contents(Contents *contents, PyObject *object, int axis) {
-  Py_ssize_t size = length_of(object);
-  if (axis == contents->ndim) {
-    return size < 0 && note(contents, object);
-  }
-  if (size != contents->sizes[axis]) {
+  contents->ndim = depth_of(object);
+  if (contents->ndim > DEEPEST) {
+    PyErr_SetString(PyExc_RecursionError, "a list is too deep, or contains itself");
     return false;
   }
-  for (Py_ssize_t i = 0; i < size; i++) {
-    if (!read_contents(contents, item_of(object, i), axis + 1)) {
+  contents->sizes = contents->ndim <= FEW ? contents->few : PyMem_Malloc((size_t)contents->ndim * sizeof(int));
+  if (!contents->sizes) {
+    PyErr_NoMemory();
+    return false;
+  }
+  for (int i = 0; i < contents->ndim; i++) {
+    Py_ssize_t size = length_of(object);
+    if (size > INT32_MAX) {
+      refused(MLXFFI_ERROR_INVALID_ARGUMENT, "value: expected lists of at most 2**31 - 1 elements, got %zd", size);
       return false;
     }
+    contents->sizes[i] = (int)size;
+    object = size ? item_of(object, 0) : object;
   }
   return true;
+}
+
+static void free_sizes(Contents *contents) {
+  if (contents->sizes != contents->few) {
+    PyMem_Free(contents->sizes);
+  }
+}
+
+/* All other elements against these sizes. Lists of one element, of which there may be many in each other, are no branch. */
+static void read_contents(Contents *contents, PyObject *object, int axis, int branches) {
+  Py_ssize_t size = length_of(object);
+  for (; axis < contents->ndim && size == 1 && contents->sizes[axis] == 1; size = length_of(object)) {
+    object = item_of(object, 0);
+    axis++;
+  }
+  if (axis == contents->ndim && size < 0) {
+    note(contents, object);
+  } else if (axis == contents->ndim || size != contents->sizes[axis] || branches == MOST_BRANCHES) {
+    contents->uneven = true;
+  } else {
+    for (Py_ssize_t i = 0; i < size && !contents->uneven; i++) {
+      read_contents(contents, item_of(object, i), axis + 1, branches + 1);
+    }
+  }
 }
 
 /* --- from it to an array --- */
 
 static void write_all(char **at, int dtype, size_t itemsize, Reading reading, PyObject *object) {
   Py_ssize_t size = length_of(object);
+  for (; size == 1; size = length_of(object)) {
+    object = item_of(object, 0);
+  }
   if (size < 0) {
     write_number(*at, dtype, reading, object);
     *at += itemsize;
@@ -212,21 +242,34 @@ static bool from_arrays(mlx_array *made, PyObject *list) {
   return read;
 }
 
+/* What was read as an array; false for what is left to Python. */
+static bool from_contents(mlx_array *made, const Contents *contents, PyObject *list, int dtype) {
+  bool numbers = contents->bools || contents->ints || contents->floats || contents->complexes;
+  if (contents->others || (contents->arrays && (numbers || contents->uneven || dtype >= 0))) {
+    return false;
+  }
+  if (contents->arrays) {
+    return from_arrays(made, list) && made->ctx;
+  }
+  dtype = dtype < 0 ? usual_dtype(contents) : dtype;
+  if (contents->uneven) {
+    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "Initialization encountered non-uniform length.");
+  } else if (require_range(contents, dtype)) {
+    *made = from_numbers(contents, list, dtype);
+  }
+  return true;
+}
+
 /* Whether this is such a list; the array is empty after an exception. */
 static bool from_list(mlx_array *made, PyObject *list, int dtype) {
   Contents contents = {0};
-  if (!read_sizes(&contents, list) || !read_contents(&contents, list, 0)) {
-    return false;
+  bool sized = read_sizes(&contents, list);
+  if (sized) {
+    read_contents(&contents, list, 0, 0);
   }
-  if (contents.arrays) {
-    bool numbers = contents.bools || contents.ints || contents.floats || contents.complexes;
-    return !numbers && dtype < 0 && from_arrays(made, list) && made->ctx;
-  }
-  dtype = dtype < 0 ? usual_dtype(&contents) : dtype;
-  if (require_range(&contents, dtype)) {
-    *made = from_numbers(&contents, list, dtype);
-  }
-  return true;
+  bool read = !sized || from_contents(made, &contents, list, dtype);
+  free_sizes(&contents);
+  return read;
 }
 
 /* --- from other things --- */
@@ -234,6 +277,7 @@ static bool from_list(mlx_array *made, PyObject *list, int dtype) {
 /* One that needs more than 64 bits is no number of C's. */
 static void from_number(mlx_array *made, PyObject *object, int dtype) {
   Contents contents = {0};
+  contents.sizes = contents.few;
   note(&contents, object);
   if (contents.huge) {
     refused(MLXFFI_ERROR_OTHER, "expected integers of 64 bits, got %R", object);

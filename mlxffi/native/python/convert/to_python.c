@@ -57,11 +57,11 @@ PyObject *element_at(const void *at, int dtype) {
   }
 }
 
-/* The element of an array of one; Python says what is wrong with any other. */
+/* The element of an array of one. */
 static PyObject *item(Value *v) {
   mlx_array array = v[0].array, kept;
   if (mlx_array_size(array) != 1) {
-    return left_to_python;
+    return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[convert] Only length-1 arrays can be converted to Python scalars.");
   }
   if (!compute(&array, &kept)) {
     return NULL;
@@ -74,12 +74,8 @@ static PyObject *item(Value *v) {
 /* --- as numbers of one kind --- */
 
 static PyObject *converted_item(Value *v, PyObject *(*convert)(PyObject *)) {
-  PyObject *found = item(v), *result;
-  if (!found || found == left_to_python) {
-    return found;
-  }
-  result = convert(found);
-  Py_DECREF(found);
+  PyObject *found = item(v), *result = found ? convert(found) : NULL;
+  Py_XDECREF(found);
   return result;
 }
 
@@ -91,16 +87,12 @@ static PyObject *as_bool(Value *v) {
   return converted_item(v, truth);
 }
 
-static bool is_complex(const Value *v) {
-  return mlx_array_dtype(v[0].array) == MLX_COMPLEX64;
-}
-
 static PyObject *as_int(Value *v) {
-  return is_complex(v) ? left_to_python : converted_item(v, PyNumber_Long);
+  return converted_item(v, PyNumber_Long);
 }
 
 static PyObject *as_float(Value *v) {
-  return is_complex(v) ? left_to_python : converted_item(v, PyNumber_Float);
+  return converted_item(v, PyNumber_Float);
 }
 
 static PyObject *with_imaginary(PyObject *found) {
@@ -118,21 +110,30 @@ static PyObject *as_complex(Value *v) {
 
 static PyObject *as_index(Value *v) {
   bool integer = !is_inexact(v[0].array) && mlx_array_dtype(v[0].array) != MLX_BOOL;
-  return integer && !mlx_array_ndim(v[0].array) ? item(v) : left_to_python;
+  if (!integer || mlx_array_ndim(v[0].array)) {
+    return PyErr_Format(PyExc_TypeError, "Only 0-dimensional integer arrays can be converted to an index.");
+  }
+  return item(v);
 }
 
+/* self, spec */
 static PyObject *format(Value *v) {
-  PyObject *found = mlx_array_ndim(v[0].array) ? left_to_python : item(v), *text;
-  if (!found || found == left_to_python) {
-    return found;
+  if (!mlx_array_ndim(v[0].array)) {
+    PyObject *found = item(v), *text = found ? PyObject_Format(found, v[1].object) : NULL;
+    Py_XDECREF(found);
+    return text;
   }
-  text = PyObject_Format(found, v[1].object);
-  Py_DECREF(found);
-  return text;
+  if (PyUnicode_Check(v[1].object) && !PyUnicode_GetLength(v[1].object)) {
+    return PyObject_Repr(v[0].object);
+  }
+  return PyErr_Format(PyExc_TypeError, "unsupported format string passed to mlx.core.array.__format__");
 }
 
 static PyObject *length(Value *v) {
-  return mlx_array_ndim(v[0].array) ? PyLong_FromLong(mlx_array_shape(v[0].array)[0]) : left_to_python;
+  if (!mlx_array_ndim(v[0].array)) {
+    return PyErr_Format(PyExc_TypeError, "len() 0-dimensional array.");
+  }
+  return PyLong_FromLong(mlx_array_shape(v[0].array)[0]);
 }
 
 /* --- all of them --- */

@@ -285,6 +285,7 @@ static bool converted_value(Value *value, char letter, const Place *place) {
     case 'a':
     case 'A':
     case 'l':
+    case '=':
       return to_array(value, place);
     case 'I':
     case 'i':
@@ -383,11 +384,19 @@ bool convert_rest(Value *value, const char *function, const char *name, const Va
 
 /* --- calls --- */
 
+static bool is_operand(char letter) {
+  return letter == 'l' || letter == '=';
+}
+
 /* The arrays that operands stand for, which may be anything: a tuple; NULL after an exception. */
 static PyObject *arrays_of_likes(const AbiRow *row, PyObject *const *arguments, Py_ssize_t count) {
-  PyObject *likes = PyList_New(0), *tuple = NULL;
+  PyObject *likes = PyList_New(0), *tuple = NULL, *name = PyUnicode_FromString(row->row.name);
+  if (likes && (!name || PyList_Append(likes, name))) {
+    Py_CLEAR(likes);
+  }
+  Py_XDECREF(name);
   for (Py_ssize_t i = 0; likes && i < count; i++) {
-    if (row->row.letters[i] == 'l' && PyList_Append(likes, arguments[i])) {
+    if (is_operand(row->row.letters[i]) && PyList_Append(likes, arguments[i])) {
       Py_CLEAR(likes);
     }
   }
@@ -417,8 +426,9 @@ static PyObject *call_with(const AbiRow *row, PyObject *const *arguments, Py_ssi
   bool fit = true;
   while (fit && read < parameters) {
     PyObject *argument = read < count ? arguments[read] : Py_None;
-    if (likes && row->row.letters[read] == 'l') {
-      argument = PyTuple_GetItem(likes, next++);
+    if (likes && is_operand(row->row.letters[read])) {
+      PyObject *array = PyTuple_GetItem(likes, next++);
+      argument = row->row.letters[read] == 'l' ? array : argument;
     }
     fit = convert_value(&values[read], row, read, argument);
     read++;

@@ -24,27 +24,32 @@ static mlx_array unary(Unary *call, mlx_array a) {
     return one(binary(mlx_##name, v[0].array, v[1].array)); \
   }
 
-#define IN_PLACE(name)                                                           \
-  static PyObject *name##_in_place(Value *v) {                                   \
+#define IN_PLACE(name)                                                        \
+  static PyObject *name##_in_place(Value *v) {                                \
     return replaced(v[0].object, binary(mlx_##name, v[0].array, v[1].array)); \
   }
 
-#define ARITHMETIC(name)                                    \
-  FORWARD(name)                                             \
-  IN_PLACE(name)                                            \
+#define REFLECTED(name)                                     \
   static PyObject *name##_reflected(Value *v) {             \
     return one(binary(mlx_##name, v[1].array, v[0].array)); \
   }
 
-/* Python has the words for operands that are not integers. */
-#define INTEGER(name)                                                                                \
-  static PyObject *name##_forward(Value *v) {                                                        \
-    bool integers = !is_inexact(v[0].array) && !is_inexact(v[1].array);                              \
-    return integers ? one(binary(mlx_##name, v[0].array, v[1].array)) : left_to_python;              \
-  }                                                                                                  \
-  static PyObject *name##_in_place(Value *v) {                                                       \
-    bool integers = !is_inexact(v[0].array) && !is_inexact(v[1].array);                              \
-    return integers ? replaced(v[0].object, binary(mlx_##name, v[0].array, v[1].array)) : left_to_python; \
+#define ARITHMETIC(name) FORWARD(name) IN_PLACE(name) REFLECTED(name)
+
+static bool integers(Value *v, const char *name) {
+  bool both = !is_inexact(v[0].array) && !is_inexact(v[1].array);
+  if (!both) {
+    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "Floating point types not allowed with %s.", name);
+  }
+  return both;
+}
+
+#define INTEGER(name, words)                                                                                \
+  static PyObject *name##_forward(Value *v) {                                                               \
+    return integers(v, words) ? one(binary(mlx_##name, v[0].array, v[1].array)) : NULL;                     \
+  }                                                                                                         \
+  static PyObject *name##_in_place(Value *v) {                                                              \
+    return integers(v, words) ? replaced(v[0].object, binary(mlx_##name, v[0].array, v[1].array)) : NULL;   \
   }
 
 ARITHMETIC(add)
@@ -53,28 +58,27 @@ ARITHMETIC(multiply)
 ARITHMETIC(floor_divide)
 ARITHMETIC(remainder)
 ARITHMETIC(power)
+FORWARD(divide)
+REFLECTED(divide)
+FORWARD(matmul)
+IN_PLACE(matmul)
 FORWARD(less)
 FORWARD(less_equal)
 FORWARD(greater)
 FORWARD(greater_equal)
 FORWARD(equal)
 FORWARD(not_equal)
-FORWARD(matmul)
-IN_PLACE(matmul)
-INTEGER(bitwise_and)
-INTEGER(bitwise_or)
-INTEGER(bitwise_xor)
-INTEGER(left_shift)
-INTEGER(right_shift)
-FORWARD(divide)
-
-static PyObject *divide_reflected(Value *v) {
-  return one(binary(mlx_divide, v[1].array, v[0].array));
-}
+INTEGER(bitwise_and, "bitwise and")
+INTEGER(bitwise_or, "bitwise or")
+INTEGER(bitwise_xor, "bitwise xor")
+INTEGER(left_shift, "left shift")
+INTEGER(right_shift, "right shift")
 
 static PyObject *divide_in_place(Value *v) {
-  bool inexact = is_inexact(v[0].array);
-  return inexact ? replaced(v[0].object, binary(mlx_divide, v[0].array, v[1].array)) : left_to_python;
+  if (!is_inexact(v[0].array)) {
+    return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "In place division cannot cast to non-floating point type.");
+  }
+  return replaced(v[0].object, binary(mlx_divide, v[0].array, v[1].array));
 }
 
 static PyObject *negative(Value *v) {
@@ -92,7 +96,10 @@ static PyObject *same(Value *v) {
 }
 
 static PyObject *inverted(Value *v) {
-  return is_inexact(v[0].array) ? left_to_python : one(unary(mlx_bitwise_invert, v[0].array));
+  if (is_inexact(v[0].array)) {
+    return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "Floating point types not allowed with bitwise inversion.");
+  }
+  return one(unary(mlx_bitwise_invert, v[0].array));
 }
 
 static PyObject *transposed(Value *v) {
@@ -111,29 +118,30 @@ static PyObject *imaginary_part(Value *v) {
   return one(unary(mlx_imag, v[0].array));
 }
 
-#define ROWS_FORWARD(name) {#name " forward", "ll", name##_forward}
-#define ROWS_BOTH(name) ROWS_FORWARD(name), {#name " in place", "=l", name##_in_place}
-#define ROWS_ALL(name) ROWS_BOTH(name), {#name " reflected", "ll", name##_reflected}
+#define ROW_FORWARD(name) {#name " forward", "ll", name##_forward}
+#define ROW_IN_PLACE(name) {#name " in place", "=l", name##_in_place}
+#define ROWS(name) ROW_FORWARD(name), ROW_IN_PLACE(name), {#name " reflected", "ll", name##_reflected}
+#define ROWS_OF_INTEGERS(name) ROW_FORWARD(name), ROW_IN_PLACE(name)
 
 const Row operator_rows[] = {
-  ROWS_ALL(add),
-  ROWS_ALL(subtract),
-  ROWS_ALL(multiply),
-  ROWS_ALL(divide),
-  ROWS_ALL(floor_divide),
-  ROWS_ALL(remainder),
-  ROWS_ALL(power),
-  ROWS_BOTH(bitwise_and),
-  ROWS_BOTH(bitwise_or),
-  ROWS_BOTH(bitwise_xor),
-  ROWS_BOTH(left_shift),
-  ROWS_BOTH(right_shift),
-  ROWS_FORWARD(less),
-  ROWS_FORWARD(less_equal),
-  ROWS_FORWARD(greater),
-  ROWS_FORWARD(greater_equal),
-  ROWS_FORWARD(equal),
-  ROWS_FORWARD(not_equal),
+  ROWS(add),
+  ROWS(subtract),
+  ROWS(multiply),
+  ROWS(divide),
+  ROWS(floor_divide),
+  ROWS(remainder),
+  ROWS(power),
+  ROWS_OF_INTEGERS(bitwise_and),
+  ROWS_OF_INTEGERS(bitwise_or),
+  ROWS_OF_INTEGERS(bitwise_xor),
+  ROWS_OF_INTEGERS(left_shift),
+  ROWS_OF_INTEGERS(right_shift),
+  ROW_FORWARD(less),
+  ROW_FORWARD(less_equal),
+  ROW_FORWARD(greater),
+  ROW_FORWARD(greater_equal),
+  ROW_FORWARD(equal),
+  ROW_FORWARD(not_equal),
   {"matmul forward", "aa", matmul_forward},
   {"matmul in place", "aa", matmul_in_place},
   {"negative operator", "a", negative},

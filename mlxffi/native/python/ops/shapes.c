@@ -376,12 +376,11 @@ typedef struct {
   PyObject *width;
 } Margins;
 
-static bool set_margins(Margins *margins, int first, int count, int low, int high) {
+static void set_margins(Margins *margins, int first, int count, int low, int high) {
   for (int i = first; i < first + count; i++) {
     margins->low.ints[i] = low;
     margins->high.ints[i] = high;
   }
-  return true;
 }
 
 static bool not_pairs(const Margins *margins) {
@@ -395,15 +394,17 @@ static bool not_pairs(const Margins *margins) {
 static bool read_pairs(Margins *margins, PyObject *pairs, int ndim) {
   int size = (int)PyList_Size(pairs);
   bool fit = true;
-  if (size != 1 && size != ndim) {
-    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[pad] expected %d pairs, got %d", ndim, size);
-    return false;
-  }
   for (int i = 0; i < size && fit; i++) {
     Value pair;
     fit = convert_object(&pair, 'n', "pad", "pad_width", PyList_GetItem(pairs, i)) && pair.count == 2;
-    fit = fit && set_margins(margins, i, size == 1 ? ndim : 1, pair.ints[0], pair.ints[1]);
+    if (fit && i < ndim) {
+      set_margins(margins, i, size == 1 ? ndim : 1, pair.ints[0], pair.ints[1]);
+    }
     free_values(&pair, "n", 1);
+  }
+  if (fit && size != 1 && size != ndim) {
+    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[pad] expected %d pairs, got %d", ndim, size);
+    return false;
   }
   return fit || not_pairs(margins);
 }
@@ -417,7 +418,9 @@ static bool read_list(Margins *margins, PyObject *list, int ndim) {
   PyErr_Clear();
   Value ints;
   bool fit = convert_object(&ints, 'n', "pad", "pad_width", list) && (ints.count == 1 || ints.count == 2);
-  fit = fit && set_margins(margins, 0, ndim, ints.ints[0], ints.ints[ints.count - 1]);
+  if (fit) {
+    set_margins(margins, 0, ndim, ints.ints[0], ints.ints[ints.count - 1]);
+  }
   free_values(&ints, "n", 1);
   return fit || not_pairs(margins);
 }
