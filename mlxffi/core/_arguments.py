@@ -50,7 +50,7 @@ def as_array(value: Any, dtype: Dtype | None = None) -> array:
 
 
 def as_arrays(name: str, *operands: Any) -> tuple[array, ...]:
-    """`as_array` for the operands of an operation, of which a Python number takes the dtype of the array that it meets."""
+    """`as_array` for the operands of an operation: a Python number takes the dtype of the array that it meets."""
     arrays = [value for value in operands if isinstance(value, native.ArrayOwner)]
     if not arrays:
         operands = tuple(as_array(value) if hasattr(value, "__mlx_array__") else value for value in operands)

@@ -15,14 +15,14 @@ from ._convert import UnknownValueError
 if TYPE_CHECKING:
     from ._array import array
 
-Operator = Callable[[Any, Any], Any]
+Operator = Callable[[Any, Any], "array"]
 
 
 def _operator(row: str) -> Operator:
     """`array ? other`, `other ? array`, or `array ?= other`, by which the object gets other values."""
 
     @signature(row)
-    def operator(self: Any, other: Any) -> Any:
+    def operator(self: Any, other: Any) -> array:
         """Element by element."""
 
     return operator
@@ -33,7 +33,7 @@ def _operators(what: str) -> tuple[Operator, Operator, Operator]:
     return _operator(f"{what} forward"), _operator(f"{what} reflected"), _operator(f"{what} in place")
 
 
-def _compared(what: str, otherwise: bool) -> Operator:
+def _compared(what: str, otherwise: bool) -> Callable[[Any, Any], Any]:
     """`==` and `!=`, which have an answer for everything but None."""
     call = getattr(abi, what)
 

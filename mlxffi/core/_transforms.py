@@ -117,14 +117,12 @@ def _arrays(function: str, name: str, values: Any) -> list[array]:
 
 class _ValueAndGrad(Transformed):
     __doc__ = FORWARDED_DOC
-    __slots__ = ("_names", "_natives", "_numbers", "_single", "_tag")
+    __slots__ = ("_names", "_natives", "_numbers", "_tag")
 
     def __init__(self, fun: Callable[..., Any], argnums: Any, argnames: Any, tag: str = "value_and_grad"):
         super().__init__(fun, tag)
         self._tag = tag
         self._numbers, self._names = _arguments_of(tag, argnums, argnames)
-        # One positional argument, as mostly.
-        self._single = len(self._numbers) == 1 and not self._names
         # By the number of differentiated arrays, which varies with the trees that it is called with.
         self._natives: dict[int, native.Handle] = {}
 
@@ -134,29 +132,15 @@ class _ValueAndGrad(Transformed):
     def _compute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         if self._names or self._numbers[-1] >= len(args):
             self._require(args, kwargs)
-        if self._single and len(args) == 1 and not kwargs and type(args[0]) is array:
-            return self._by_array(args[0])
+        # Where all arguments are arrays to differentiate, there is no tree to go through.
+        if len(args) == len(self._numbers) and not kwargs:
+            for argument in args:
+                if type(argument) is not array:
+                    break
+            else:
+                return self._by_arrays(args)
         branches = [args[number] for number in self._numbers]
         branches += [kwargs[name] for name in self._names]
-        # Where all are arrays, there is no tree to go through.
-        for branch in branches:
-            if type(branch) is not array:
-                return self._by_trees(args, kwargs, branches)
-
-        def call(tracers: list[array]) -> Any:
-            return self._called(args, kwargs, None, tracers)
-
-        value, grads = self._differentiated(call, branches)
-        return value, self._arranged(grads)
-
-    def _by_array(self, argument: array) -> tuple[Any, Any]:
-        def call(tracers: list[array]) -> Any:
-            return self._fun(tracers[0])
-
-        value, grads = self._differentiated(call, [argument])
-        return value, grads[0]
-
-    def _by_trees(self, args: tuple[Any, ...], kwargs: dict[str, Any], branches: list[Any]) -> tuple[Any, Any]:
         arrays: list[array] = []
         structure = _trees.split(branches, arrays, True)
 
@@ -166,7 +150,14 @@ class _ValueAndGrad(Transformed):
         value, grads = self._differentiated(call, arrays)
         return value, self._arranged(_trees.joined(structure, grads))
 
-    def _differentiated(self, call: Callable[[list[array]], Any], arrays: list[array]) -> tuple[Any, list[array]]:
+    def _by_arrays(self, arrays: tuple[array, ...]) -> tuple[Any, Any]:
+        def call(tracers: list[array]) -> Any:
+            return self._fun(*tracers)
+
+        value, grads = self._differentiated(call, arrays)
+        return value, grads[0] if len(grads) == 1 else tuple(grads)
+
+    def _differentiated(self, call: Callable[[list[array]], Any], arrays: Sequence[array]) -> tuple[Any, list[array]]:
         """The value of a function of a list of arrays, and the gradients by these."""
         structure: Any = _trees.ARRAY
 
@@ -184,7 +175,7 @@ class _ValueAndGrad(Transformed):
         return values[0] if structure is _trees.ARRAY else _trees.joined(structure, values), grads
 
     def _called(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], branches: list[Any] | None, tracers: list[array]
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], branches: list[Any], tracers: list[array]
     ) -> Any:
         """What the function returns for its own arguments, with tracers in the places of the differentiated arrays.
 
@@ -197,7 +188,7 @@ class _ValueAndGrad(Transformed):
                 positional[number] = None
             positional = [_owned(item, loan) for item in positional]
             named = {name: _owned(item, loan) for name, item in kwargs.items() if name not in self._names}
-            lent = tracers if branches is None else _trees.lend(branches, loan, tracers)
+            lent = _trees.lend(branches, loan, tracers)
             for number, branch in zip(self._numbers, lent, strict=False):
                 positional[number] = branch
             named.update(zip(self._names, lent[len(self._numbers) :], strict=True))

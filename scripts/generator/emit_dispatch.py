@@ -7,7 +7,7 @@ and a function that calls the C function, or the one of the variants that the ax
 from __future__ import annotations
 
 from .emit_abi import GIVE
-from .emit_core import CoreFunction, Given, outs_of, is_numbered
+from .emit_core import CoreFunction, Given, is_numbered, outs_of
 from .table import Function, Header, Param, functions
 
 # By C type: the letter that reads it, and where it is read to.
