@@ -183,15 +183,14 @@ class _ValueAndGrad(Transformed):
         """
         loan: list[Any] = []
         try:
-            positional: list[Any] = list(args)
-            for number in self._numbers:
-                positional[number] = None
-            positional = [_owned(item, loan) for item in positional]
-            named = {name: _owned(item, loan) for name, item in kwargs.items() if name not in self._names}
+            numbers, names = self._numbers, self._names
+            positional = [None if place in numbers else _owned(item, loan) for place, item in enumerate(args)]
+            named = {name: None if name in names else _owned(item, loan) for name, item in kwargs.items()}
             lent = _trees.lend(branches, loan, tracers)
-            for number, branch in zip(self._numbers, lent, strict=False):
+            for number, branch in zip(numbers, lent, strict=False):
                 positional[number] = branch
-            named.update(zip(self._names, lent[len(self._numbers) :], strict=True))
+            if names:
+                named.update(zip(names, lent[len(numbers) :], strict=True))
             return self._fun(*positional, **named)
         finally:
             if loan:

@@ -10,12 +10,12 @@ from typing import Any
 from .._errors import ArgumentError
 from ._arguments import ArrayLike, as_array
 from ._array import array
-from ._binding import abi
+from ._binding import abi, native
 from ._device import StreamOrDevice
-from ._dtype import Dtype, float32, int32
+from ._dtype import Dtype, float32
 from ._trees import Holder
+from .generated.random import *  # noqa: F403
 from .generated.random import key as key
-from .generated.random import split as split
 
 # --- the state ---
 
@@ -55,6 +55,7 @@ class _RandomState(Holder):
 
 
 _state = _RandomState()
+native.configure(next_key=_state._next)
 
 
 def __getattr__(arg: str, /) -> Any:
@@ -75,19 +76,6 @@ def _key(key: array | None) -> array:
 # --- draws ---
 
 
-def uniform(
-    low: ArrayLike = 0,
-    high: ArrayLike = 1,
-    shape: Sequence[int] = [],
-    dtype: Dtype | None = float32,
-    key: array | None = None,
-    stream: StreamOrDevice = None,
-) -> array:
-    """Numbers of the uniform distribution from `low` up to `high`, which are broadcast to the shape."""
-    low, high, dtype = as_array(low), as_array(high), float32 if dtype is None else dtype
-    return abi.random_uniform(low, high, shape, dtype, _key(key), stream)
-
-
 def normal(
     shape: Sequence[int] = [],
     dtype: Dtype | None = float32,
@@ -101,31 +89,6 @@ def normal(
     middle = None if loc is None else abi.astype(as_array(loc), dtype, stream)
     width = None if scale is None else abi.astype(as_array(scale), dtype, stream)
     return abi.random_normal_broadcast(shape, dtype, middle, width, _key(key), stream)
-
-
-def multivariate_normal(
-    mean: array,
-    cov: array,
-    shape: Sequence[int] = [],
-    dtype: Dtype | None = float32,
-    key: array | None = None,
-    stream: StreamOrDevice = None,
-) -> array:
-    """Vectors of the joint normal distribution of a mean and a covariance."""
-    return abi.random_multivariate_normal(mean, cov, shape, float32 if dtype is None else dtype, _key(key), stream)
-
-
-def randint(
-    low: ArrayLike,
-    high: ArrayLike,
-    shape: Sequence[int] = [],
-    dtype: Dtype | None = int32,
-    key: array | None = None,
-    stream: StreamOrDevice = None,
-) -> array:
-    """Integers from `low` up to `high` and without it, which are broadcast to the shape."""
-    low, high, dtype = as_array(low), as_array(high), int32 if dtype is None else dtype
-    return abi.random_randint(low, high, shape, dtype, _key(key), stream)
 
 
 def bernoulli(
@@ -154,16 +117,6 @@ def truncated_normal(
     return abi.random_truncated_normal(lower, upper, shape, dtype, _key(key), stream)
 
 
-def gumbel(
-    shape: Sequence[int] = [],
-    dtype: Dtype | None = float32,
-    key: array | None = None,
-    stream: StreamOrDevice = None,
-) -> array:
-    """Numbers of the standard Gumbel distribution."""
-    return abi.random_gumbel(shape, float32 if dtype is None else dtype, _key(key), stream)
-
-
 def categorical(
     logits: array,
     axis: int = -1,
@@ -188,18 +141,6 @@ def categorical(
     if num_samples is not None:
         return abi.random_categorical_num_samples(logits, axis, num_samples, drawn, stream)
     return abi.random_categorical(logits, axis, drawn, stream)
-
-
-def laplace(
-    shape: Sequence[int] = [],
-    dtype: Dtype | None = float32,
-    loc: float = 0.0,
-    scale: float = 1.0,
-    key: array | None = None,
-    stream: StreamOrDevice = None,
-) -> array:
-    """Numbers of the Laplace distribution around `loc` with the width `scale`."""
-    return abi.random_laplace(shape, float32 if dtype is None else dtype, loc, scale, _key(key), stream)
 
 
 def permutation(x: int | array, axis: int = 0, key: array | None = None, stream: StreamOrDevice = None) -> array:

@@ -7,8 +7,8 @@ A row's `core` is the signature of mlx.core's function as its stub has it, witho
   divmod(a: like, b: like, stream=None) -> list
 
 `like` marks what may be a Python number or another library's array, `absent` an array that may be None, `ints` what may
-be one int or several; the other conversions follow from the C types. A Python parameter stands for the C parameter of
-its name, the others for the others in their order. An `axis` that the row lacks chooses among the rows with the
+be one int or several, `key` a key of random numbers; the other conversions follow from the C types. A Python parameter
+stands for the C parameter of its name, the others for the others in their order. An `axis` that the row lacks chooses among the rows with the
 suffixes `_axis` and `_axes`, and a parameter whose C names are numbered (`stride_0`, `stride_1`) is one int or as many.
 Where it makes more of its arguments than one call (`composed`), it has the types that do not follow from C's.
 """
@@ -37,7 +37,7 @@ ANNOTATIONS = {
 }  # fmt: skip
 WITH_NONE = ("StreamOrDevice",)
 SEVERAL = "int | Sequence[int]"
-MARKS = {"like": "ArrayLike", "ints": SEVERAL, "absent": ""}
+MARKS = {"like": "ArrayLike", "ints": SEVERAL, "absent": "", "key": ""}
 # Parameters that have one name in all of Python, by C type.
 NAMED = {"const mlx_stream": "stream"}
 # By C type of a parameter through which a result comes: what Python gets.

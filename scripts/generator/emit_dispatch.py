@@ -15,6 +15,7 @@ PLAIN = {
     "const mlx_stream": ("s", "stream"), "const mlx_vector_array": ("v", "vector"), "const char *": ("t", "text")
 }  # fmt: skip
 ARRAYS = "const mlx_array"
+MARKED = {"like": "l", "key": "r"}
 LISTS = ("const int *", "const int64_t *")
 NUMBERS = {"int": "i", "size_t": "u", "uint64_t": "u", "bool": "b", "float": "f", "double": "f"}
 FIELDS = {"i": "integer", "u": "integer", "b": "flag", "f": "number"}
@@ -128,7 +129,7 @@ class Row:
             self._letter(name, letter)
             return f"{value}.{field}"
         if kind == ARRAYS:
-            self._letter(name, "l" if given.mark == "like" else "A" if given.optional else "a")
+            self._letter(name, MARKED.get(given.mark) or ("A" if given.optional else "a"))
             return f"{value}.array"
         if kind in OBJECTS:
             letter, c_text = OBJECTS[kind]

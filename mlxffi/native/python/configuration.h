@@ -26,6 +26,7 @@ typedef struct {
   PyObject *require_no_fork;     /* from the name of a function; raises in a forked process */
   PyObject *as_arrays;           /* from operands, which may be anything, to a tuple of arrays */
   PyObject *as_array;            /* from anything, and the dtype beside which it stands or None, to an array */
+  PyObject *next_key;            /* gives a key of random numbers that has not been given before */
   PyObject *holder;              /* the class of leaves of trees that own one array */
   PyObject *not_arrays;          /* makes the error for a leaf that is no array */
   PyObject *constant;            /* from a leaf to what tells it from all others */

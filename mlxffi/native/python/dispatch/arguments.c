@@ -256,6 +256,7 @@ bool read_value(Value *value, char letter, PyObject *object) {
   value->made = NULL;
   switch (letter) {
     case 'a':
+    case 'r':
     case '=':
       return read_array(value, object);
     case 'A':

@@ -2,6 +2,7 @@
  * with them:
  *
  *   a array   A array or None   l array or number   = array beside a number, which gets the result
+ *   r a key of random numbers, or None for the next one
  *   o any object   m the same, or none at all
  *   i int     I int or None     u unsigned int      b bool      B bool or None   f number   F number or None
  *   n ints in a list or tuple   N the same, or one int          x the same, one int, or None

@@ -159,6 +159,16 @@ static bool to_array(Value *value, const Place *place) {
   return value->array.ctx || (!array && refuse_type(place, "an array", value->object));
 }
 
+/* A key of random numbers, which is the thread's next one where none is given. */
+static bool to_key(Value *value, const Place *place) {
+  if (value->given) {
+    return to_array(value, place);
+  }
+  value->made = PyObject_CallNoArgs(told.next_key);
+  value->array.ctx = array_of(value->made);
+  return value->array.ctx;
+}
+
 static bool to_vector(Value *value, const Place *place) {
   PyObject *list = sequence_list(value->object);
   bool done = list != NULL;
@@ -287,6 +297,8 @@ static bool converted_value(Value *value, char letter, const Place *place) {
     case 'l':
     case '=':
       return to_array(value, place);
+    case 'r':
+      return to_key(value, place);
     case 'I':
     case 'i':
       return to_integer(value, place, INT32_MIN, INT32_MAX);

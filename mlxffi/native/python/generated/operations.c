@@ -1219,15 +1219,45 @@ static PyObject *call_linalg_slogdet(Value *v) {
   return pair(res_0, res_1);
 }
 
+static PyObject *call_random_gumbel(Value *v) {
+  mlx_array res = {0};
+  mlx_random_gumbel(&res, v[0].ints, ints_of(&v[0]), (mlx_dtype)(v[1].given ? v[1].integer : MLX_FLOAT32), v[2].array, v[3].stream);
+  return one(res);
+}
+
 static PyObject *call_random_key(Value *v) {
   mlx_array res = {0};
   mlx_random_key(&res, (uint64_t)v[0].integer);
   return one(res);
 }
 
+static PyObject *call_random_laplace(Value *v) {
+  mlx_array res = {0};
+  mlx_random_laplace(&res, v[0].ints, ints_of(&v[0]), (mlx_dtype)(v[1].given ? v[1].integer : MLX_FLOAT32), (float)v[2].number, (float)v[3].number, v[4].array, v[5].stream);
+  return one(res);
+}
+
+static PyObject *call_random_multivariate_normal(Value *v) {
+  mlx_array res = {0};
+  mlx_random_multivariate_normal(&res, v[0].array, v[1].array, v[2].ints, ints_of(&v[2]), (mlx_dtype)(v[3].given ? v[3].integer : MLX_FLOAT32), v[4].array, v[5].stream);
+  return one(res);
+}
+
+static PyObject *call_random_randint(Value *v) {
+  mlx_array res = {0};
+  mlx_random_randint(&res, v[0].array, v[1].array, v[2].ints, ints_of(&v[2]), (mlx_dtype)(v[3].given ? v[3].integer : MLX_INT32), v[4].array, v[5].stream);
+  return one(res);
+}
+
 static PyObject *call_random_split_num(Value *v) {
   mlx_array res = {0};
   mlx_random_split_num(&res, v[0].array, (int)v[1].integer, v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_random_uniform(Value *v) {
+  mlx_array res = {0};
+  mlx_random_uniform(&res, v[0].array, v[1].array, v[2].ints, ints_of(&v[2]), (mlx_dtype)(v[3].given ? v[3].integer : MLX_FLOAT32), v[4].array, v[5].stream);
   return one(res);
 }
 
@@ -1528,8 +1558,13 @@ const Row generated_rows[] = {
   {"linalg_tri_inv", "abs", call_linalg_tri_inv},
   {"linalg_det", "as", call_linalg_det},
   {"linalg_slogdet", "as", call_linalg_slogdet},
+  {"random_gumbel", "nDrs", call_random_gumbel},
   {"random_key", "u", call_random_key},
+  {"random_laplace", "nDffrs", call_random_laplace},
+  {"random_multivariate_normal", "aanDrs", call_random_multivariate_normal},
+  {"random_randint", "llnDrs", call_random_randint},
   {"random_split_num", "ais", call_random_split_num},
+  {"random_uniform", "llnDrs", call_random_uniform},
   {"distributed_all_gather", "lGs", call_distributed_all_gather},
   {"distributed_all_max", "lGs", call_distributed_all_max},
   {"distributed_all_min", "lGs", call_distributed_all_min},
