@@ -5,10 +5,6 @@
 
 #include "dispatch/arguments.h"
 
-/* A Python number as an element of a dtype, cast as C casts; on the way it is a float where others are. */
-typedef enum { AS_IT_IS, AS_FLOAT64, AS_FLOAT32 } Reading;
-void write_number(void *target, int dtype, Reading reading, PyObject *object);
-
 /* A copy of a buffer in row order; false, without an exception, for what needs more. */
 bool from_buffer(mlx_array *made, PyObject *object, int dtype);
 

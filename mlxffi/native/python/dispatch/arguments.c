@@ -1,20 +1,10 @@
 /* The arguments of operations as C reads them, and their results as Python takes them (see dispatch/arguments.h). */
 
 #include "dispatch/arguments.h"
-#include "dispatch/scalar_promotion.h"
 
 #include <string.h>
 
 /* --- numbers --- */
-
-bool read_int64(int64_t *target, PyObject *object) {
-  int overflow = 0;
-  if (!PyLong_CheckExact(object)) {
-    return false;
-  }
-  *target = PyLong_AsLongLongAndOverflow(object, &overflow);
-  return !overflow;
-}
 
 bool read_int32(int *target, PyObject *object) {
   int64_t value;
@@ -112,11 +102,6 @@ bool spread(Value *value, int count, const char *name) {
   return true;
 }
 
-/* The C enum has them behind all others. */
-bool is_inexact_dtype(int dtype) {
-  return dtype >= MLX_FLOAT16;
-}
-
 bool is_inexact(mlx_array array) {
   return is_inexact_dtype((int)mlx_array_dtype(array));
 }
@@ -181,22 +166,6 @@ static bool read_vector(Value *value, PyObject *object) {
   return true;
 }
 
-/* A number that stands beside an array of `dtype`, or -1 for none. */
-static bool make_like(Value *value, int dtype) {
-  int64_t integer;
-  if (PyFloat_CheckExact(value->object)) {
-    double number = PyFloat_AsDouble(value->object);
-    value->array = dtype < 0 ? mlx_array_new_float32((float)number) : beside_float(dtype, number);
-  } else if (read_int64(&integer, value->object)) {
-    if (dtype >= 0 ? !beside_int(&value->array, dtype, integer) : integer < INT32_MIN || integer > INT32_MAX) {
-      return false;
-    }
-    value->array = dtype < 0 ? mlx_array_new_int((int)integer) : value->array;
-  }
-  value->owned = value->array.ctx != NULL;
-  return value->owned;
-}
-
 /* Python knows what else may stand for an array. */
 static mlx_array array_by_python(PyObject *object, int dtype) {
   PyObject *known = dtype < 0 ? Py_NewRef(Py_None) : dtype_object(dtype);
@@ -211,11 +180,10 @@ static mlx_array array_by_python(PyObject *object, int dtype) {
 }
 
 bool array_beside(mlx_array *made, int dtype, PyObject *object) {
-  Value value = {.object = object};
   if (is_array(object)) {
     *made = own_handle((mlx_array){array_of(object)});
-  } else {
-    *made = make_like(&value, dtype) ? value.array : array_by_python(object, dtype);
+  } else if (!number_beside(made, dtype, object)) {
+    *made = array_by_python(object, dtype);
   }
   return made->ctx;
 }
@@ -229,8 +197,11 @@ bool match_likes(Value *values, const char *letters) {
     }
   }
   for (int i = 0; letters[i]; i++) {
-    if (letters[i] == 'l' && !values[i].array.ctx && !make_like(&values[i], dtype)) {
-      return false;
+    if (letters[i] == 'l' && !values[i].array.ctx) {
+      values[i].owned = number_beside(&values[i].array, dtype, values[i].object);
+      if (!values[i].owned) {
+        return false;
+      }
     }
   }
   return true;

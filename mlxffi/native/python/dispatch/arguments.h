@@ -23,7 +23,7 @@
 #ifndef MLXFFI_ARGUMENTS_H
 #define MLXFFI_ARGUMENTS_H
 
-#include "native.h"
+#include "dispatch/scalar_promotion.h"
 
 #define MOST_INTS 16
 #define MOST_PARAMETERS 24
@@ -64,14 +64,12 @@ bool match_likes(Value *values, const char *letters);
 void free_values(Value *values, const char *letters, int count);
 
 bool read_int32(int *target, PyObject *object);
-bool read_int64(int64_t *target, PyObject *object);
 /* Ints of a list or tuple; -1, without an exception, for anything else. */
 int read_ints(int *target, PyObject *sequence);
 /* What an object stands for beside an array of a dtype, or, for -1, alone: a new handle; false after an exception. */
 bool array_beside(mlx_array *made, int dtype, PyObject *object);
-/* Whether its elements, or those of a dtype, are floating point or complex. */
+/* Whether its elements are floating point or complex. */
 bool is_inexact(mlx_array array);
-bool is_inexact_dtype(int dtype);
 /* Whether a parameter got no list of ints but one, which is an error that names it. */
 bool is_one(const Value *value, const char *name);
 /* Room for so many ints. */
