@@ -117,7 +117,7 @@ static PyObject *call_row(const Operation *self, PyObject *const *places, PyObje
   return result;
 }
 
-static PyObject *converted(const Operation *self, PyObject *const *places, PyObject *const *rest, int rest_count) {
+static PyObject *call_with_others(const Operation *self, PyObject *const *places, PyObject *const *rest, int rest_count) {
   Value values = {.items = rest, .count = rest_count};
   return call_converted(&self->row, places, self->parameters, self->rest ? &values : NULL);
 }
@@ -131,7 +131,7 @@ static PyObject *operation_called(PyObject *object, PyObject *const *arguments, 
     int rest_count = count > self->positional ? (int)count - self->positional : 0;
     PyObject *result = self->reads ? call_row(self, places, rest, rest_count) : left_to_python;
     if (result == left_to_python && self->converts) {
-      result = converted(self, places, rest, rest_count);
+      result = call_with_others(self, places, rest, rest_count);
     }
     if (result != left_to_python) {
       return result;
