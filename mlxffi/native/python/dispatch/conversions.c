@@ -378,11 +378,29 @@ static PyObject *tuple_of(const Value *rest) {
   return tuple;
 }
 
+/* As they lie; -1, without an exception, for others. */
+static int read_rest(int *target, const Value *rest) {
+  if (rest->count == 1 && !PyLong_CheckExact(rest->items[0])) {
+    return read_ints(target, rest->items[0]);
+  }
+  for (int i = 0; i < rest->count && i < MOST_INTS; i++) {
+    if (!read_int32(target + i, rest->items[i])) {
+      return -1;
+    }
+  }
+  return rest->count <= MOST_INTS ? rest->count : -1;
+}
+
 bool convert_rest(Value *value, const char *function, const char *name, const Value *rest) {
-  bool sequence = rest->count && (PyList_Check(rest->items[0]) || PyTuple_Check(rest->items[0])), fit = true;
-  PyObject *sizes = sequence ? PySequence_Tuple(rest->items[0]) : tuple_of(rest);
+  value->ints = value->few;
+  value->count = read_rest(value->ints, rest);
   value->owned = false;
-  value->made = sizes; /* freed with the value */
+  value->made = NULL;
+  if (value->count >= 0) {
+    return true;
+  }
+  bool sequence = PyList_Check(rest->items[0]) || PyTuple_Check(rest->items[0]), fit = true;
+  PyObject *sizes = sequence ? PySequence_Tuple(rest->items[0]) : tuple_of(rest);
   for (Py_ssize_t i = 0; sizes && fit && i < PyTuple_Size(sizes); i++) {
     fit = is_size(PyTuple_GetItem(sizes, i));
   }
