@@ -59,3 +59,7 @@ extern "C" int mlx_zeros(mlx_array *res, const int *shape, size_t shape_num, mlx
 extern "C" int mlx_roll(mlx_array *res, const mlx_array a, const int64_t *shift, size_t shift_num, const int *axes, size_t axes_num, const mlx_stream s) {
   return guarded(__func__, [&] { require(res); put(res, mx::roll(get(a, "a"), List64(shift, shift_num, "shift"), maybe_list(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
+
+extern "C" int mlx_clip(mlx_array *res, const mlx_array a, const mlx_array a_min, const mlx_array a_max, const mlx_stream s) {
+  return guarded(__func__, [&] { require(res); put(res, mx::clip(get(a, "a"), maybe(a_min), maybe(a_max), stream_of(s, "s"))); });
+}

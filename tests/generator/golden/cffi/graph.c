@@ -229,6 +229,17 @@ static intptr_t glue_einsum(const char *subscripts, const intptr_t *operands, si
 }
 #endif
 
+#ifndef MLXFFI_LACKS_mlx_clip
+static intptr_t glue_clip(intptr_t a, intptr_t a_min, intptr_t a_max, intptr_t s) {
+  HOLD;
+  mlx_array res = {0};
+  mlx_stream s_handle = glue_stream(s);
+  mlx_clip(&res, (mlx_array){(void *)a}, (mlx_array){(void *)a_min}, (mlx_array){(void *)a_max}, s_handle);
+  glue_stream_done(s, s_handle);
+  return (intptr_t)res.ctx;
+}
+#endif
+
 #ifndef MLXFFI_LACKS_mlx_fast_rms_norm
 static intptr_t glue_fast_rms_norm(intptr_t x, intptr_t weight, float eps, intptr_t s) {
   HOLD;

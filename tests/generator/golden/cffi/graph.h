@@ -66,6 +66,9 @@ static intptr_t glue_roll(intptr_t a, const int64_t *shift, size_t shift_num, co
 #ifndef MLXFFI_LACKS_mlx_einsum
 static intptr_t glue_einsum(const char *subscripts, const intptr_t *operands, size_t operands_num, intptr_t s);
 #endif
+#ifndef MLXFFI_LACKS_mlx_clip
+static intptr_t glue_clip(intptr_t a, intptr_t a_min, intptr_t a_max, intptr_t s);
+#endif
 #ifndef MLXFFI_LACKS_mlx_fast_rms_norm
 static intptr_t glue_fast_rms_norm(intptr_t x, intptr_t weight, float eps, intptr_t s);
 #endif

@@ -202,6 +202,20 @@ int mlx_einsum(
     const mlx_vector_array operands,
     const mlx_stream s);
 
+/**
+ * More than one call, described in words of its own.
+ *
+ * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
+ * The stream decides the device; the result is computed when it is evaluated.
+ * Returns 0, or 1 after an error.
+ */
+int mlx_clip(
+    mlx_array *res,
+    const mlx_array a,
+    const mlx_array a_min,
+    const mlx_array a_max,
+    const mlx_stream s);
+
 #ifdef __cplusplus
 }
 #endif

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "add",
     "addmm",
+    "clip",
     "conv2d",
     "divmod",
     "einsum",
@@ -267,5 +268,25 @@ def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | N
         text(subscripts, "subscripts"),
         handles(operands),
         len(operands),
+        0 if stream is None else stream._h,
+    ))
+
+
+def clip(
+    a: ArrayLike,
+    a_min: ArrayLike | None = None,
+    a_max: ArrayLike | None = None,
+    *,
+    stream: Stream | None = None,
+) -> Array:
+    """More than one call, described in words of its own.
+
+    C: mlx_clip.
+    """
+    a, a_min, a_max = as_arrays(a, a_min, a_max)
+    return _handles.own_array(graph.glue_clip(
+        a._h,
+        0 if a_min is None else a_min._h,
+        0 if a_max is None else a_max._h,
         0 if stream is None else stream._h,
     ))
