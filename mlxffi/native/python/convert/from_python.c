@@ -25,6 +25,9 @@ typedef struct {
 } Contents;
 
 static Py_ssize_t length_of(PyObject *sequence) {
+  if (PyFloat_CheckExact(sequence) || PyLong_CheckExact(sequence)) {
+    return -1;
+  }
   return PyList_Check(sequence) ? PyList_Size(sequence) : PyTuple_Check(sequence) ? PyTuple_Size(sequence) : -1;
 }
 
@@ -42,12 +45,14 @@ static void note_int(Contents *contents, PyObject *object) {
 }
 
 static void note(Contents *contents, PyObject *object) {
-  if (PyFloat_Check(object)) {
+  if (PyFloat_CheckExact(object)) {
     contents->floats = true;
   } else if (PyBool_Check(object)) {
     contents->bools = true;
   } else if (PyLong_Check(object)) {
     note_int(contents, object);
+  } else if (PyFloat_Check(object)) {
+    contents->floats = true;
   } else if (PyComplex_Check(object)) {
     contents->complexes = true;
   } else if (is_array(object)) {

@@ -76,6 +76,12 @@ bool reserve(Value *value, int count) {
   return value->ints;
 }
 
+bool room(Value *value, int count) {
+  value->owned = false;
+  value->made = NULL;
+  return reserve(value, count);
+}
+
 bool all_axes(Value *value, mlx_array array) {
   value->count = (int)mlx_array_ndim(array);
   bool fits = reserve(value, value->count);

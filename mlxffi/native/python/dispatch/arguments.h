@@ -72,7 +72,8 @@ bool array_beside(mlx_array *made, int dtype, PyObject *object);
 bool is_inexact(mlx_array array);
 /* Whether a parameter got no list of ints but one, which is an error that names it. */
 bool is_one(const Value *value, const char *name);
-/* Room for so many ints. */
+/* Room for so many ints, in a new value or in one that has been read. */
+bool room(Value *value, int count);
 bool reserve(Value *value, int count);
 /* The ints are all axes of an array. */
 bool all_axes(Value *value, mlx_array array);

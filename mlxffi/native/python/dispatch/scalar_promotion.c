@@ -113,11 +113,12 @@ void write_number(void *target, int dtype, Reading reading, PyObject *object) {
     write_integer(target, dtype, dtype == MLX_BOOL ? value != 0 : value);
     return;
   }
-  double real = PyLong_Check(object)      ? (double)PyLong_AsLongLong(object)
-                : PyComplex_Check(object) ? PyComplex_RealAsDouble(object)
-                                          : PyFloat_AsDouble(object);
+  bool both = !PyFloat_CheckExact(object) && PyComplex_Check(object);
+  double real = PyLong_Check(object) ? (double)PyLong_AsLongLong(object)
+                : both                ? PyComplex_RealAsDouble(object)
+                                     : PyFloat_AsDouble(object);
   write_real(target, dtype, reading == AS_FLOAT32 && dtype != MLX_COMPLEX64 ? (float)real : real);
-  if (PyComplex_Check(object) && dtype == MLX_COMPLEX64) {
+  if (both && dtype == MLX_COMPLEX64) {
     ((float *)target)[1] = (float)PyComplex_ImagAsDouble(object);
   }
 }

@@ -188,7 +188,7 @@ static bool is_bool(PyObject *dtype) {
 
 /* Whether a key is a mask of another library. */
 static bool is_foreign_mask(PyObject *key) {
-  if (PyTuple_Check(key) || PyLong_Check(key) || PySlice_Check(key)) {
+  if (array_of(key) || PyTuple_Check(key) || PyLong_Check(key) || PySlice_Check(key)) {
     return false;
   }
   PyObject *dtype = PyObject_GetAttrString(key, "dtype");
@@ -289,6 +289,10 @@ static PyObject *get_item(Value *v) {
   Selection selection;
   Key key;
   mlx_array made = {0};
+  if (v[1].object == Py_Ellipsis) {
+    mlx_array_set(&made, v[0].array);
+    return one(made);
+  }
   if (read_key(&key, v[1].object) && read_selection(&selection, v[0].array, &key, true)) {
     made = selected(&selection, v[0].array, mlxffi_default_stream());
   }

@@ -147,22 +147,23 @@ static bool may_take(mlx_array a, int axis) {
 /* One position takes its axis away: a slice of one element. */
 static mlx_array taken(mlx_array a, int position, int axis, mlx_stream stream) {
   mlx_array part = {0}, made = {0};
-  Value starts = {0}, stops = {0}, steps = {0};
+  Value bounds;
   int ndim = (int)mlx_array_ndim(a), at = axis < 0 ? axis + ndim : axis;
-  bool room = reserve(&starts, ndim) && reserve(&stops, ndim) && reserve(&steps, ndim);
-  for (int i = 0; room && i < ndim; i++) {
-    starts.ints[i] = i == at ? position : 0;
-    stops.ints[i] = i == at ? position + 1 : mlx_array_shape(a)[i];
-    steps.ints[i] = 1;
+  if (!room(&bounds, 3 * ndim)) {
+    return made;
+  }
+  int *starts = bounds.ints, *stops = starts + ndim, *steps = stops + ndim;
+  for (int i = 0; i < ndim; i++) {
+    starts[i] = i == at ? position : 0;
+    stops[i] = i == at ? position + 1 : mlx_array_shape(a)[i];
+    steps[i] = 1;
   }
   size_t count = (size_t)ndim;
-  if (room && !mlx_slice(&part, a, starts.ints, count, stops.ints, count, steps.ints, count, stream)) {
+  if (!mlx_slice(&part, a, starts, count, stops, count, steps, count, stream)) {
     mlx_squeeze_axis(&made, part, at, stream);
     mlx_array_free(part);
   }
-  free_values(&starts, "n", 1);
-  free_values(&stops, "n", 1);
-  free_values(&steps, "n", 1);
+  free_values(&bounds, "n", 1);
   return made;
 }
 
@@ -332,40 +333,41 @@ AT_LEAST(atleast_3d)
 
 /* --- shapes alone --- */
 
-/* Broadcast a shape into another one, which has room for as many axes as either; false where they do not fit. */
-static bool broadcast_into(Value *shape, const Value *other) {
-  Value wider = {.count = shape->count > other->count ? shape->count : other->count};
-  bool fit = reserve(&wider, wider.count);
-  for (int i = 1; fit && i <= wider.count; i++) {
-    int a = i <= shape->count ? shape->ints[shape->count - i] : 1, b = i <= other->count ? other->ints[other->count - i] : 1;
-    fit = a == b || a == 1 || b == 1;
-    wider.ints[wider.count - i] = a == 1 ? b : a;
+/* Broadcast the shorter of two shapes into the longer; false where they do not fit. */
+static bool broadcast_into(Value *longer, const Value *shorter) {
+  bool fit = true;
+  for (int i = 1; i <= shorter->count && fit; i++) {
+    int *a = &longer->ints[longer->count - i], b = shorter->ints[shorter->count - i];
+    fit = *a == b || *a == 1 || b == 1;
+    *a = *a == 1 ? b : *a;
   }
-  if (fit && reserve(shape, wider.count)) {
-    memcpy(shape->ints, wider.ints, (size_t)wider.count * sizeof(int));
-    shape->count = wider.count;
-  }
-  free_values(&wider, "n", 1);
   return fit;
 }
 
 /* shapes */
 static PyObject *broadcast_shapes(Value *v) {
-  Value shape = {0}, other;
-  bool fit = v[0].count || refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[broadcast_shapes] Must provide at least one shape.");
-  shape.ints = shape.few;
-  for (int i = 0; i < v[0].count && fit; i++) {
-    fit = convert_object(&other, 'n', "broadcast_shapes", "shapes", v[0].items[i]) && broadcast_into(&shape, &other);
-    free_values(&other, "n", 1);
-    if (!fit && !PyErr_Occurred()) {
-      PyObject *before = int_tuple(shape.ints, shape.count);
-      refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[broadcast_shapes] Shapes %R and %R cannot be broadcast.", before,
-              v[0].items[i]);
-      Py_XDECREF(before);
-    }
+  Value values[2], *shape = &values[0], *other = &values[1];
+  PyObject *made = NULL;
+  bool fit = room(shape, 0);
+  shape->count = 0;
+  if (!v[0].count) {
+    return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[broadcast_shapes] Must provide at least one shape.");
   }
-  PyObject *made = fit ? int_tuple(shape.ints, shape.count) : NULL;
-  free_values(&shape, "n", 1);
+  for (int i = 0; i < v[0].count && fit; i++) {
+    fit = convert_object(other, 'n', "broadcast_shapes", "shapes", v[0].items[i]);
+    if (fit && other->count > shape->count) {
+      Value *shorter = shape;
+      shape = other;
+      other = shorter;
+    }
+    if (fit && !broadcast_into(shape, other)) {
+      const char *text = "[broadcast_shapes] Shape %R cannot be broadcast to those before it.";
+      fit = refused(MLXFFI_ERROR_INVALID_ARGUMENT, text, v[0].items[i]);
+    }
+    free_values(other, "n", 1);
+  }
+  made = fit ? int_tuple(shape->ints, shape->count) : NULL;
+  free_values(shape, "n", 1);
   return made;
 }
 
@@ -428,11 +430,12 @@ static bool read_list(Margins *margins, PyObject *list, int ndim) {
 /* a, pad_width, mode, constant_values, stream */
 static PyObject *padded(Value *v, PyObject *list, mlx_array filling) {
   mlx_array made = {0}, a = v[0].array;
-  Margins margins = {{0}, {0}, {0}, v[1].object};
+  Margins margins;
   int ndim = (int)mlx_array_ndim(a);
   size_t count = (size_t)ndim;
-  bool read = all_axes(&margins.axes, a) && reserve(&margins.low, ndim) && reserve(&margins.high, ndim) &&
-              read_list(&margins, list, ndim);
+  margins.width = v[1].object;
+  bool read = room(&margins.low, ndim) & room(&margins.high, ndim) & room(&margins.axes, ndim);
+  read = read && all_axes(&margins.axes, a) && read_list(&margins, list, ndim);
   if (read) {
     mlx_pad(&made, a, margins.axes.ints, count, margins.low.ints, count, margins.high.ints, count, filling, v[2].text,
             v[4].stream);
