@@ -10,8 +10,8 @@ A row's `core` is the signature of mlx.core's function as its stub has it, witho
 be one int or several, `key` a key of random numbers; the other conversions follow from the C types. A Python parameter
 stands for the C parameter of its name, the others for the others in their order. An `axis` that the row lacks chooses
 among the rows with the suffixes `_axis` and `_axes`, and a parameter whose C names are numbered, as `stride_0` and
-`stride_1` are, is one int or as many. Where more is made of the arguments than one call (`composed`), the signature has the types that
-do not follow from C's.
+`stride_1` are, is one int or as many. Where more is made of the arguments than one call (`composed`), the signature has
+the types that do not follow from C's.
 """
 
 from __future__ import annotations

@@ -251,3 +251,32 @@ def test_updates_of_a_batch_are_those_of_each_one(how, key):
     assert mlxffi.core.vmap(updated, in_axes=(0, None))(batch, value).tolist() == wanted
     wanted = [updated(batch[0], values).tolist() for values in (value, value + 1)]
     assert mlxffi.core.vmap(updated, in_axes=(None, 0))(batch[0], mlxffi.core.array([2.0, 3])).tolist() == wanted
+
+
+def test_keys_and_arrays_have_bounds():
+    mx = mlxffi.core
+    assert mx.array(1)[(None,) * 64].ndim == 64
+    with pytest.raises(BoundsError, match="at most 64 entries"):
+        mx.array(1)[(None,) * 65]
+    with pytest.raises(BoundsError, match="at most 64 axes"):
+        mx.zeros((1,) * 65)[0]
+    with pytest.raises(BoundsError, match=r"Shapes \[\(2,\), \(3,\)\]"):
+        mx.zeros((3, 3))[mx.array([0, 1]), mx.array([0, 1, 2])]
+
+
+class Exchanging:
+    """A position that puts another array in the place of the one that is updated."""
+
+    def __init__(self, part):
+        self.part = part
+
+    def __index__(self):
+        self.part._array = mlxffi.core.zeros(7)
+        return 1
+
+
+def test_what_a_key_does_meanwhile_changes_nothing():
+    part = mlxffi.core.zeros(3).at[0]
+    part._key = Exchanging(part)
+    assert part.add(5).tolist() == [0, 5, 0]
+    part._key = 0  # the part and its key refer to each other

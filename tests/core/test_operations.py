@@ -115,6 +115,29 @@ def test_lists_of_arrays_are_stacked_with_their_graphs():
     assert mx.array([[mx.zeros(2)], [mx.zeros(2)]]).shape == (2, 1, 2)
 
 
+def test_a_list_that_contains_itself_is_refused():
+    value = []
+    value.append(value)
+    with pytest.raises(RecursionError, match="contains itself"):
+        mx.array(value)
+    uneven = 1
+    for _ in range(3000):
+        uneven = [uneven, 1]
+    with pytest.raises(ValueError, match="non-uniform"):
+        mx.array(uneven)
+
+
+def test_names_and_operands_are_those_of_python():
+    a = mx.array([[1, 2], [3, 4]])
+    assert mx.sum(a, **{"".join(["ax", "is"]): 0}).tolist() == [4, 6]
+    with pytest.raises(TypeError, match=r"sum\(\) got an unexpected keyword argument 'axs'"):
+        mx.sum(a, axs=0)
+    with pytest.raises(ValueError, match="add: expected numbers and arrays, got array and list"):
+        mx.add(a, [1])
+    with pytest.raises(TypeError, match="subtract in place: expected numbers and arrays, got array and None"):
+        a -= None
+
+
 def test_lists_of_any_depth_are_those_of_mlx():
     value = [1, 2.5]
     for depth in range(3000):
