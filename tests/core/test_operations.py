@@ -130,6 +130,7 @@ def test_a_list_that_contains_itself_is_refused():
 def test_names_and_operands_are_those_of_python():
     a = mx.array([[1, 2], [3, 4]])
     assert mx.sum(a, **{"".join(["ax", "is"]): 0}).tolist() == [4, 6]
+    assert mx.sum.__call__(a, axis=(0, 1)).item() == 10
     with pytest.raises(TypeError, match=r"sum\(\) got an unexpected keyword argument 'axs'"):
         mx.sum(a, axs=0)
     with pytest.raises(ValueError, match="add: expected numbers and arrays, got array and list"):

@@ -136,15 +136,18 @@ static PyObject *operation_called(PyObject *object, PyObject *const *arguments, 
     if (result != left_to_python) {
       return result;
     }
-    if (self->converts) {
-      return PyErr_Format(PyExc_SystemError, "operation %s has nothing in Python", self->row.row.name);
-    }
   }
-  return call_function(self, arguments, count, names);
+  /* Of one that converts this raises the error for arguments that do not fit the signature. */
+  PyObject *result = call_function(self, arguments, count, names);
+  if (result && self->converts) {
+    Py_CLEAR(result);
+    PyErr_Format(PyExc_SystemError, "operation %s has no body in Python", self->row.row.name);
+  }
+  return result;
 }
 
 static PyObject *operation_call(PyObject *self, PyObject *arguments, PyObject *named) {
-  return PyObject_Call(((Operation *)self)->function, arguments, named);
+  return PyObject_Call(self, arguments, named); /* by vectorcall */
 }
 
 /* --- the object --- */
