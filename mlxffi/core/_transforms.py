@@ -184,8 +184,10 @@ class _ValueAndGrad(Transformed):
         loan: list[Any] = []
         try:
             numbers, names = self._numbers, self._names
-            positional = [None if place in numbers else _owned(item, loan) for place, item in enumerate(args)]
-            named = {name: None if name in names else _owned(item, loan) for name, item in kwargs.items()}
+            positional: list[Any] = list(args)
+            if len(args) > len(numbers):
+                positional = [item if place in numbers else _owned(item, loan) for place, item in enumerate(args)]
+            named = kwargs and {key: item if key in names else _owned(item, loan) for key, item in kwargs.items()}
             lent = _trees.lend(branches, loan, tracers)
             for number, branch in zip(numbers, lent, strict=False):
                 positional[number] = branch
