@@ -220,6 +220,14 @@ def _moves() -> Calls:
         "tile": [lambda a: mx.tile(a, (2, 1, 1))],
         "roll": [lambda a: mx.roll(a, 2, 1)],
         "flip": [lambda a: mx.flip(a, 1)],
+        "atleast_1d": [mx.atleast_1d],
+        "atleast_2d": [lambda a: mx.atleast_2d(a[0, 0])],
+        "atleast_3d": [lambda a: mx.atleast_3d(a[0])],
+        "broadcast_arrays": [lambda a: mx.broadcast_arrays(a[:, :1], a)[0]],
+        "meshgrid": [lambda a: mx.meshgrid(a[0, 0], a[1, :, 0])[1]],
+        "positive": [mx.positive],
+        "full": [lambda a: mx.full((2, 3, 4), a[0])],
+        "full_like": [lambda a: mx.full_like(a, a[0])],
         "split": [lambda a: mx.split(a, [1], axis=1)[1], lambda a: mx.split(a, 2, axis=2)[0]],
     }
 
@@ -378,6 +386,10 @@ def _fourier() -> Iterator[Case]:
     for n in (5, 6, 7):
         yield Case("fft.irfft", lambda a, n=n: mx.fft.irfft(a, n=n), (z,), f"{n} points")
     yield Case("fft.fftshift", mx.fft.fftshift, (real,))
+    yield Case("fft.ifftshift", mx.fft.ifftshift, (real,))
+    wave = normal(16).astype(np.float32)
+    yield Case("fft.stft", lambda a: mx.fft.stft(a, 8), (wave,))
+    yield Case("fft.istft", lambda a: mx.fft.istft(mx.fft.stft(a, 8)), (wave,))
     yield Case("abs of fft", lambda a: mx.abs(mx.fft.fft(a)), (real,))
 
 
