@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import functools
 import itertools
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -179,7 +178,11 @@ def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
         "numeric", or a tuple of such.
     """
     of(dtype)
-    return any(_is_of(dtype, part) for part in (kind if isinstance(kind, tuple) else (kind,)))
+    # A loop: a generator for any() costs more than all of it.
+    for part in kind if isinstance(kind, tuple) else (kind,):  # noqa: SIM110
+        if _is_of(dtype, part):
+            return True
+    return False
 
 
 def _is_of(dtype: Dtype, kind: Any) -> bool:
@@ -237,7 +240,10 @@ def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
     """
     if not arrays_and_dtypes:
         raise ArgumentError("[result_type] At least one array or dtype is required.")
-    return functools.reduce(promote, [_dtype_of(value, "result_type") for value in arrays_and_dtypes])
+    found = _dtype_of(arrays_and_dtypes[0], "result_type")
+    for value in arrays_and_dtypes[1:]:
+        found = promote(found, _dtype_of(value, "result_type"))
+    return found
 
 
 def can_cast(from_: array | Dtype, to: Dtype) -> bool:
