@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 import mlxffi.core as mx
 from mlxffi import memory
-from mlxffi.core._binding import ROWS
 
 DTYPES = [f"{kind}{bits}" for kind in ("uint", "int") for bits in (8, 16, 32, 64)]
 DTYPES += ["bool_", "float16", "float32", "bfloat16", "complex64"]
@@ -230,7 +229,6 @@ def test_buffers_become_arrays_as_in_mlx(dtype):
 # --- operations as objects ---
 
 
-@pytest.mark.skipif(not ROWS, reason="functions stand for themselves")
 def test_operations_look_like_the_functions_that_they_stand_for():
     assert mx.exp.__name__ == mx.exp.__qualname__ == "exp"
     assert mx.exp.__doc__
