@@ -102,7 +102,7 @@ static void free_sizes(Contents *contents) {
   }
 }
 
-/* All other elements against these sizes. Lists of one element, of which there may be many in each other, are no branch. */
+/* All other elements against these sizes. Lists of one element are no branch: there may be many in each other. */
 static void read_contents(Contents *contents, PyObject *object, int axis, int branches) {
   Py_ssize_t size = length_of(object);
   for (; axis < contents->ndim && size == 1 && contents->sizes[axis] == 1; size = length_of(object)) {
@@ -115,7 +115,12 @@ static void read_contents(Contents *contents, PyObject *object, int axis, int br
     contents->uneven = true;
   } else {
     for (Py_ssize_t i = 0; i < size && !contents->uneven; i++) {
-      read_contents(contents, item_of(object, i), axis + 1, branches + 1);
+      PyObject *item = item_of(object, i);
+      if (PyFloat_CheckExact(item) && axis + 1 == contents->ndim) {
+        contents->floats = true;
+      } else {
+        read_contents(contents, item, axis + 1, branches + 1);
+      }
     }
   }
 }

@@ -107,16 +107,17 @@ static void write_real(void *target, int dtype, double value) {
 }
 
 void write_number(void *target, int dtype, Reading reading, PyObject *object) {
-  if (PyLong_Check(object) && reading == AS_IT_IS && !is_inexact_dtype(dtype)) {
+  bool plain = PyFloat_CheckExact(object), whole = !plain && PyLong_Check(object);
+  if (whole && reading == AS_IT_IS && !is_inexact_dtype(dtype)) {
     int overflow;
     int64_t value = PyLong_AsLongLongAndOverflow(object, &overflow);
     write_integer(target, dtype, dtype == MLX_BOOL ? value != 0 : value);
     return;
   }
-  bool both = !PyFloat_CheckExact(object) && PyComplex_Check(object);
-  double real = PyLong_Check(object) ? (double)PyLong_AsLongLong(object)
-                : both                ? PyComplex_RealAsDouble(object)
-                                     : PyFloat_AsDouble(object);
+  bool both = !plain && !whole && PyComplex_Check(object);
+  double real = whole  ? (double)PyLong_AsLongLong(object)
+                : both ? PyComplex_RealAsDouble(object)
+                       : PyFloat_AsDouble(object);
   write_real(target, dtype, reading == AS_FLOAT32 && dtype != MLX_COMPLEX64 ? (float)real : real);
   if (both && dtype == MLX_COMPLEX64) {
     ((float *)target)[1] = (float)PyComplex_ImagAsDouble(object);
