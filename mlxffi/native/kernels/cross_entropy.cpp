@@ -76,7 +76,7 @@ class CrossEntropyGradient : public Fused {
   Arrays composed(const Arrays& inputs) const override {
     return {composed_cross_entropy_gradient(inputs[0], inputs[1], inputs[2], options_, where())};
   }
-  Arrays on_gpu(const Arrays& inputs) const override;
+  Arrays as_graph(const Arrays& inputs) const override;
   std::shared_ptr<Fused> again() const override {
     return std::make_shared<CrossEntropyGradient>(where(), options_);
   }
@@ -107,7 +107,7 @@ void CrossEntropyGradient::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
-Arrays CrossEntropyGradient::on_gpu(const Arrays& inputs) const {
+Arrays CrossEntropyGradient::as_graph(const Arrays& inputs) const {
   auto cotangent = flat(without_ignored(inputs[2], inputs[1], options_, where()), where());
   auto targets = targets_for_gpu(inputs[1], options_, where());
   auto smoothing = static_cast<float>(options_.smoothing);
@@ -145,7 +145,7 @@ class CrossEntropy : public Fused {
   Arrays composed(const Arrays& inputs) const override {
     return {composed_cross_entropy(inputs[0], inputs[1], options_, where())};
   }
-  Arrays on_gpu(const Arrays& inputs) const override;
+  Arrays as_graph(const Arrays& inputs) const override;
   std::shared_ptr<Fused> again() const override {
     return std::make_shared<CrossEntropy>(where(), options_);
   }
@@ -173,7 +173,7 @@ void CrossEntropy::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
-Arrays CrossEntropy::on_gpu(const Arrays& inputs) const {
+Arrays CrossEntropy::as_graph(const Arrays& inputs) const {
   auto batch = batch_of(inputs[0]);
   auto results = gpu::cross_entropy_forward(
       as_rows(inputs[0], where()), targets_for_gpu(inputs[1], options_, where()), static_cast<float>(options_.smoothing), where());
