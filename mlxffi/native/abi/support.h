@@ -10,6 +10,7 @@
 #include "derivatives/transforms.h"
 #include "guards.h"
 #include "half_products.h"
+#include "packed_matmul.h"
 #include "io_streams.h"
 #include "custom_kernels.h"
 #include "linear.h"
