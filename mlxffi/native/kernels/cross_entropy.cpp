@@ -3,31 +3,11 @@
 #include <cstring>
 
 #include "gpu.h"
-#include "row_access.h"
+#include "targets.h"
 
 namespace mlxffi {
 
 namespace {
-
-// What the kernels know as "no class": behind every row.
-constexpr int64_t no_class = std::numeric_limits<int64_t>::max();
-
-// The targets as the kernels read them.
-class Targets {
- public:
-  Targets(const mx::array& targets, std::optional<int> ignored) : numbers_(targets), ignored_(ignored) {}
-  bool ignored(int64_t row) const {
-    return ignored_ && numbers_.integer(row) == *ignored_;
-  }
-  int64_t at(int64_t row) const {
-    int64_t target = numbers_.integer(row);
-    return target < 0 ? no_class : target;
-  }
-
- private:
-  NumbersOf numbers_;
-  std::optional<int> ignored_;
-};
 
 mx::array flat(const mx::array& array, mx::Stream s) {
   return mx::flatten(mx::atleast_1d(array, s), s);

@@ -1,24 +1,10 @@
 // Losses over the logits of an output layer, which are made and used some rows at a time and never stored whole.
 #pragma once
 
-#include <string>
-
 #include "composed.h"
+#include "head.h"
 
 namespace mlxffi {
-
-// An output layer: logits = hidden weight^T + bias, or cap tanh(that / cap).
-struct Head {
-  // [V, C], or packed as mx::quantize does it.
-  mx::array weight;
-  std::optional<mx::array> scales, biases;
-  int group_size, bits;
-  std::string mode;
-  // [V].
-  std::optional<mx::array> bias;
-  // 0: none.
-  double soft_cap;
-};
 
 struct LinearCrossEntropyOptions {
   CrossEntropyOptions loss;
