@@ -1,5 +1,6 @@
 #include "packed_matmul.h"
 
+#include "aligned.h"
 #include "packed_product.h"
 #include "products.h"
 #include "recycled.h"
@@ -8,11 +9,15 @@ namespace mlxffi {
 
 namespace {
 
-// The rows of an array as float32, side by side: its own memory where they are that.
+// The rows of an array as float32, side by side: its own memory where they are that, and where a cache line begins if there
+// are few.
 class FloatRows {
  public:
   explicit FloatRows(const mx::array& array)
-      : rows_(array), own_(array.dtype() == mx::float32 && array.flags().row_contiguous ? array.data<float>() : nullptr), element_(element_of(array.dtype())) {}
+      : rows_(array), element_(element_of(array.dtype())) {
+    bool usable = element_ == Element::float32 && array.flags().row_contiguous;
+    own_ = usable && (AlignedFloats::aligned(array.data<float>()) || rows_.count() > most_copied) ? array.data<float>() : nullptr;
+  }
 
   // Good until the next call.
   const float* data() {
@@ -20,22 +25,24 @@ class FloatRows {
       return own_;
     }
     int64_t length = rows_.length();
-    copy_.reset(new float[rows_.count() * length]);
+    auto to = copy_->get(rows_.count() * length);
     auto widen = row_kernels().layers.widen[static_cast<int>(element_)];
     parallel_rows(rows_.count(), length, [&](int64_t begin, int64_t end) {
       std::vector<char> scratch;
       for (int64_t i = begin; i < end; i++) {
-        widen(rows_.row(i, scratch), &copy_[i * length], length);
+        widen(rows_.row(i, scratch), to + i * length, length);
       }
     });
-    return copy_.get();
+    return to;
   }
 
  private:
+  static constexpr int64_t most_copied = 128;
+
   RowsOf rows_;
-  const float* own_;
   Element element_;
-  std::shared_ptr<float[]> copy_;
+  const float* own_;
+  std::shared_ptr<AlignedFloats> copy_ = std::make_shared<AlignedFloats>();
 };
 
 std::optional<mx::array> biases_of(const Arrays& inputs, size_t place) {
