@@ -86,17 +86,13 @@ void PackedProduct::by_panels(const Segment& part, Range columns, float* sums) c
 void PackedProduct::add_panel(const Segment& part, Range columns, Range terms, const float* panel, float* sums) const {
   int64_t rows = part.rows.size(), width = columns.size();
   Matrix left{x + part.rows.begin * inner() + terms.begin, inner()};
-  if (rows > 1) {
+  if (rows > few_rows) {
     Matrix right{panel, transposed ? terms.size() : width};
     auto side = transposed ? Side::transposed : Side::as_is;
     product(rows, width, terms.size(), 1, left, Side::as_is, right, side, terms.begin ? 1 : 0, sums, width);
-    return;
-  }
-  if (!terms.begin) {
-    std::fill(sums, sums + width, 0.0f);
-  }
-  for (int64_t i = 0; i < terms.size(); i++) {
-    row_kernels().layers.accumulate(panel + i * width, sums, width, left.data[i]);
+  } else {
+    auto combine = row_kernels().products.combine[static_cast<int>(Element::float32)];
+    combine({left.data, left.stride, rows}, {panel, width, terms.size()}, width, sums, width, terms.begin > 0);
   }
 }
 
