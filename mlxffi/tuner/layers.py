@@ -397,9 +397,6 @@ def requantized(node: Node, weight: mx.array) -> Node:
 # --- products with weights, by the fastest way that the device has ---
 
 
-# From so many rows on, unpacking a weight costs less on a CPU than it saves.
-UNPACKED_ROWS = 8
-
 HALF = (mx.float16, mx.bfloat16)
 
 
@@ -418,13 +415,9 @@ def packed_product(
     Returns:
       [..., out].
     """
-    if not _on_cpu() or math.prod(x.shape[:-1]) < UNPACKED_ROWS:
-        return mx.quantized_matmul(x, weight, scales, biases, **options)
     # Packed weights get no gradient, also where they are arguments of a checkpoint.
     offsets = None if biases is None else mx.stop_gradient(biases)
-    unpacked = mx.dequantize(mx.stop_gradient(weight), mx.stop_gradient(scales), offsets, **options)
-    dtype = x.dtype if biases is None else mx.result_type(x, scales)
-    return x.astype(dtype) @ unpacked.astype(dtype).swapaxes(-1, -2)
+    return mx.quantized_matmul(x, mx.stop_gradient(weight), mx.stop_gradient(scales), offsets, **options)
 
 
 def chosen_product(x: mx.array, weight: mx.array, indices: mx.array, sorted_indices: bool) -> mx.array:

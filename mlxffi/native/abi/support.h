@@ -11,6 +11,7 @@
 #include "guards.h"
 #include "half_products.h"
 #include "packed_matmul.h"
+#include "dequantize.h"
 #include "io_streams.h"
 #include "custom_kernels.h"
 #include "linear.h"

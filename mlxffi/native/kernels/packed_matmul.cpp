@@ -1,5 +1,6 @@
 #include "packed_matmul.h"
 
+#include "float_rows.h"
 #include "packed_product.h"
 #include "products.h"
 #include "recycled.h"
@@ -7,40 +8,6 @@
 namespace mlxffi {
 
 namespace {
-
-// The rows of an array as float32, side by side: its own memory where they are that.
-class FloatRows {
- public:
-  explicit FloatRows(const mx::array& array)
-      : rows_(array), own_(array.dtype() == mx::float32 && array.flags().row_contiguous ? array.data<float>() : nullptr), element_(element_of(array.dtype())) {}
-
-  // Good until the next call.
-  const float* data() {
-    if (own_) {
-      return own_;
-    }
-    int64_t length = rows_.length();
-    copy_.reset(new float[rows_.count() * length]);
-    auto widen = row_kernels().layers.widen[static_cast<int>(element_)];
-    parallel_rows(rows_.count(), length, [&](int64_t begin, int64_t end) {
-      std::vector<char> scratch;
-      for (int64_t i = begin; i < end; i++) {
-        widen(rows_.row(i, scratch), &copy_[i * length], length);
-      }
-    });
-    return copy_.get();
-  }
-
- private:
-  RowsOf rows_;
-  const float* own_;
-  Element element_;
-  std::shared_ptr<float[]> copy_;
-};
-
-std::optional<mx::array> biases_of(const Arrays& inputs, size_t place) {
-  return inputs.size() > place ? std::optional(inputs[place]) : std::nullopt;
-}
 
 // x (..., m, k), packed matrices (n, k) or (..., n, k) with the same batch -> (..., m, n); without `transpose` the matrices
 // are (k, n).
@@ -79,7 +46,7 @@ class PackedMatmul : public Fused {
   }
   Arrays composed(const Arrays& inputs) const override {
     return {mx::quantized_matmul(
-        inputs[0], inputs[1], inputs[2], biases_of(inputs, 3), transpose_, packing_.group_size, packing_.bits, packing_.name(), where())};
+        inputs[0], inputs[1], inputs[2], packing_.biases(inputs), transpose_, packing_.group_size, packing_.bits, packing_.name(), where())};
   }
   std::shared_ptr<Fused> again() const override {
     return std::make_shared<PackedMatmul>(where(), packing_, transpose_);
@@ -101,7 +68,7 @@ void PackedMatmul::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   if (out.size() == 0) {
     return;
   }
-  PackedMatrices w(inputs[1], inputs[2], biases_of(inputs, 3), packing_);
+  PackedMatrices w(inputs[1], inputs[2], packing_.biases(inputs), packing_);
   auto data = out.data<char>();
   auto dtype = out.dtype();
   int64_t rows = out.size() / out.shape(-1), count = w.count();

@@ -1,36 +1,21 @@
 #include "packed_product.h"
 
+#include "aligned.h"
 #include "products.h"
 
 namespace mlxffi {
 
 namespace {
 
-// Rows up to which dot products are faster than the BLAS, which packs both of its matrices; how many rows of a matrix are
+// Rows up to which dot products are faster than the BLAS, which packs both of its matrices; how many floats of a matrix are
 // unpacked for them at once, for the nearest cache.
-constexpr int64_t few_rows = 8, dot_panel = 8;
+constexpr int64_t few_rows = 96, dot_panel = 8192;
 // Rows of x, and columns of the result, that one thread works on at once.
 constexpr int64_t row_block = 256, column_block = 128, wide_column_block = 512;
 // Terms of a sum that are added at once: a panel of them stays in the cache.
 constexpr int64_t inner_block = 1024, narrow_inner_block = 256;
 // Multiplications that are worth a thread.
 constexpr int64_t least_work = 65536;
-
-// Memory of this thread, of any content.
-float* kept(std::vector<float>& memory, int64_t size) {
-  memory.resize(std::max<size_t>(memory.size(), size));
-  return memory.data();
-}
-
-float* panel_memory(int64_t size) {
-  thread_local std::vector<float> memory;
-  return kept(memory, size);
-}
-
-float* sums_memory(int64_t size) {
-  thread_local std::vector<float> memory;
-  return kept(memory, size);
-}
 
 // Calls body(range) for parts of at most `step` of a length; a last part of less than half a step joins the one before.
 template <class Body>
@@ -62,7 +47,8 @@ void PackedProduct::run(const std::vector<Segment>& segments) const {
 }
 
 void PackedProduct::tile(const Segment& part, Range columns) const {
-  auto sums = sums_memory(part.rows.size() * columns.size());
+  thread_local AlignedFloats memory;
+  auto sums = memory.get(part.rows.size() * columns.size());
   if (transposed && part.rows.size() <= few_rows) {
     by_dots(part, columns, sums);
   } else {
@@ -78,9 +64,11 @@ void PackedProduct::tile(const Segment& part, Range columns) const {
 void PackedProduct::by_dots(const Segment& part, Range columns, float* sums) const {
   auto dots = row_kernels().products.dots[static_cast<int>(Element::float32)];
   int64_t size = inner();
-  auto panel = panel_memory(dot_panel * size);
-  for (int64_t begin = columns.begin; begin < columns.end; begin += dot_panel) {
-    Range rows{begin, std::min(begin + dot_panel, columns.end)};
+  int64_t step = std::max<int64_t>(8, dot_panel / size / 8 * 8);
+  thread_local AlignedFloats memory;
+  auto panel = memory.get(step * size);
+  for (int64_t begin = columns.begin; begin < columns.end; begin += step) {
+    Range rows{begin, std::min(begin + step, columns.end)};
     w.unpack(part.matrix, rows, {0, size}, panel);
     dots({x + part.rows.begin * size, size, part.rows.size()}, {panel, size, rows.size()}, size, sums + begin - columns.begin, columns.size());
   }
@@ -88,7 +76,8 @@ void PackedProduct::by_dots(const Segment& part, Range columns, float* sums) con
 
 void PackedProduct::by_panels(const Segment& part, Range columns, float* sums) const {
   in_parts(inner(), transposed ? inner_block : narrow_inner_block, [&](Range terms) {
-    auto panel = panel_memory(columns.size() * terms.size());
+    thread_local AlignedFloats memory;
+    auto panel = memory.get(columns.size() * terms.size());
     transposed ? w.unpack(part.matrix, columns, terms, panel) : w.unpack(part.matrix, terms, columns, panel);
     add_panel(part, columns, terms, panel, sums);
   });
@@ -97,17 +86,13 @@ void PackedProduct::by_panels(const Segment& part, Range columns, float* sums) c
 void PackedProduct::add_panel(const Segment& part, Range columns, Range terms, const float* panel, float* sums) const {
   int64_t rows = part.rows.size(), width = columns.size();
   Matrix left{x + part.rows.begin * inner() + terms.begin, inner()};
-  if (rows > 1) {
+  if (rows > few_rows) {
     Matrix right{panel, transposed ? terms.size() : width};
     auto side = transposed ? Side::transposed : Side::as_is;
     product(rows, width, terms.size(), 1, left, Side::as_is, right, side, terms.begin ? 1 : 0, sums, width);
-    return;
-  }
-  if (!terms.begin) {
-    std::fill(sums, sums + width, 0.0f);
-  }
-  for (int64_t i = 0; i < terms.size(); i++) {
-    row_kernels().layers.accumulate(panel + i * width, sums, width, left.data[i]);
+  } else {
+    auto combine = row_kernels().products.combine[static_cast<int>(Element::float32)];
+    combine({left.data, left.stride, rows}, {panel, width, terms.size()}, width, sums, width, terms.begin > 0);
   }
 }
 

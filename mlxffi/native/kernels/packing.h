@@ -17,12 +17,18 @@ struct Packing {
   mx::QuantizationMode mode;
 
   bool operator==(const Packing&) const = default;
+  // What the name of a mode says, with MLX's defaults.
+  static Packing of(const std::string& mode, std::optional<int> group_size, std::optional<int> bits);
   bool affine() const {
     return mode == mx::QuantizationMode::Affine;
   }
   // The mode's name in MLX.
   std::string name() const;
   Codes codes() const;
+  // Of the inputs of an operation that begin with others, packed numbers and scales: the biases after them.
+  std::optional<mx::array> biases(const std::vector<mx::array>& inputs, size_t place = 3) const {
+    return affine() ? std::optional(inputs[place]) : std::nullopt;
+  }
 };
 
 struct Range {

@@ -25,10 +25,14 @@ struct RowBlock {
 };
 // out[i * out_stride + j] is the dot product of row i of a (float32) and row j of b (of an Element).
 using Dots = void (*)(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_stride);
+// Row i of out, of `size` columns, is the sum of all rows of b (of an Element), each times its number in row i of a
+// (float32): added to what is there, or in its place.
+using Combine = void (*)(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_stride, bool add);
 
 struct ProductKernels {
   Unpack unpack[codes_count];
   Dots dots[3];
+  Combine combine[3];
 };
 
 } // namespace mlxffi

@@ -1,6 +1,7 @@
 // The table of kernels that a file gets for the instruction set that it is compiled for.
 #pragma once
 
+#include "combine.h"
 #include "cross_entropy.h"
 #include "dots.h"
 #include "gate.h"
@@ -24,7 +25,7 @@
   {                                                                                                                 \
     {unpack<Whole<1>>, unpack<Whole<2>>, unpack<Whole<3>>, unpack<Whole<4>>, unpack<Whole<5>>, unpack<Whole<6>>,    \
      unpack<Whole<7>>, unpack<Whole<8>>, unpack<Float4>, unpack<Float8>},                                           \
-        {dots<Float32>, dots<Float16>, dots<BFloat16>}                                                              \
+        {dots<Float32>, dots<Float16>, dots<BFloat16>}, {combine<Float32>, combine<Float16>, combine<BFloat16>}     \
   }
 #define MLXFFI_ROW_KERNELS(name)                                                                                   \
   {                                                                                                                \
