@@ -13,7 +13,7 @@ extern "C" int mlx_load(mlx_array *res, const char *file, const mlx_stream s) {
 }
 
 extern "C" int mlx_load_gguf(mlx_io_gguf *gguf, const char *file, const mlx_stream s) {
-  return guarded(__func__, [&] { require(gguf); put(gguf, with_file(text(file, "file"), [&] { return mx::load_gguf(text(file, "file"), stream_of(s, "s")); })); });
+  return guarded(__func__, [&] { require(gguf); put(gguf, with_file(text(file, "file"), [&] { return read_gguf(text(file, "file"), stream_of(s, "s")); })); });
 }
 
 extern "C" int mlx_load_safetensors_reader(mlx_map_string_to_array *res_0, mlx_map_string_to_string *res_1, mlx_io_reader in_stream, const mlx_stream s) {
@@ -33,7 +33,7 @@ extern "C" int mlx_save(const char *file, const mlx_array a) {
 }
 
 extern "C" int mlx_save_gguf(const char *file, mlx_io_gguf gguf) {
-  return guarded(__func__, [&] { with_file(text(file, "file"), [&] { return mx::save_gguf(text(file, "file"), get(gguf, "gguf").first, get(gguf, "gguf").second); }); });
+  return guarded(__func__, [&] { with_file(text(file, "file"), [&] { return write_gguf(text(file, "file"), get(gguf, "gguf")); }); });
 }
 
 extern "C" int mlx_save_safetensors_writer(mlx_io_writer in_stream, const mlx_map_string_to_array param, const mlx_map_string_to_string metadata) {
