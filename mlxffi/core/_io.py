@@ -22,6 +22,8 @@ __all__ = [
 
 
 File: TypeAlias = "BinaryIO | str | Path"
+# What makes the metadata of a file where somebody asks for it.
+Metadata: TypeAlias = "Callable[[], dict[str, Any]]"
 
 
 # --- saving ---
@@ -185,7 +187,7 @@ def load(
     if return_metadata and kind in ("npy", "npz"):
         raise ArgumentError(f"[load] metadata not supported for format {kind}")
     arrays, metadata = READERS[kind](file, stream)
-    return (arrays, metadata) if return_metadata else arrays
+    return (arrays, metadata()) if return_metadata else arrays
 
 
 def _is_binary(file: Any) -> bool:
@@ -194,12 +196,12 @@ def _is_binary(file: Any) -> bool:
     return all(hasattr(file, name) for name in ("read", "seek", "tell"))
 
 
-def _load_npy(file: Any, stream: StreamOrDevice) -> tuple[array, None]:
+def _load_npy(file: Any, stream: StreamOrDevice) -> tuple[array, Metadata]:
     with reading(file, ".npy") as path:
-        return abi.load(path, stream), None
+        return abi.load(path, stream), dict
 
 
-def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], None]:
+def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], Metadata]:
     import zipfile  # for archives only
 
     try:
@@ -211,13 +213,14 @@ def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], None
         for name in archive.namelist():
             with archive.open(name) as entry:
                 found[name.removesuffix(".npy")] = _load_npy(entry, stream)[0]
-    return found, None
+    return found, dict
 
 
-def _load_safetensors(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, str]]:
+def _load_safetensors(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], Metadata]:
     with reading(file, ".safetensors") as path:
         found: tuple[dict[str, array], dict[str, str]] = abi.load_safetensors(path, stream)
-        return _with_nul(path, stream) or found
+        arrays, metadata = _with_nul(path, stream) or found
+    return arrays, lambda: metadata
 
 
 def _with_nul(path: str, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, str]] | None:
@@ -242,13 +245,13 @@ def _with_nul(path: str, stream: StreamOrDevice) -> tuple[dict[str, array], dict
     return {name: arrays[str(number)] for number, name in enumerate(described)}, metadata
 
 
-def _load_gguf(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, Any]]:
+def _load_gguf(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], Metadata]:
     if not isinstance(file, (str, os.PathLike)):
         raise ArgumentError("[load_gguf] Input must be a string")
     with reading(file, ".gguf") as path:
         contents = abi.load_gguf(path, stream)
     arrays = {name: abi.io_gguf_get_array(contents, name) for name in abi.io_gguf_get_keys(contents)}
-    return arrays, {key: _metadata(contents, key) for key in abi.io_gguf_get_metadata_keys(contents)}
+    return arrays, lambda: {key: _metadata(contents, key) for key in abi.io_gguf_get_metadata_keys(contents)}
 
 
 def _metadata(contents: native.Handle, key: str) -> array | str | list[str]:
@@ -259,7 +262,7 @@ def _metadata(contents: native.Handle, key: str) -> array | str | list[str]:
     return abi.io_gguf_get_metadata_vector_string(contents, key)
 
 
-READERS: dict[str, Callable[[Any, StreamOrDevice], tuple[Any, Any]]] = {
+READERS: dict[str, Callable[[Any, StreamOrDevice], tuple[Any, Metadata]]] = {
     "npy": _load_npy,
     "npz": _load_npz,
     "safetensors": _load_safetensors,

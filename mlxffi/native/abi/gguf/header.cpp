@@ -1,5 +1,6 @@
 #include "header.h"
 
+#include <algorithm>
 #include <limits>
 #include <stdexcept>
 
@@ -82,28 +83,22 @@ mx::Shape read_shape(Input& in) {
 
 // What the elements take; more than any file for shapes that cannot be counted.
 uint64_t bytes_of(const mx::Shape& shape, const TensorType& type) {
-  uint64_t bytes = type.bytes;
-  bool counted = true, empty = false;
-  if (shape.empty() && type.elements > 1) {
-    throw std::runtime_error("expected at least one axis, got none");
+  uint64_t last = shape.empty() ? 1 : shape.back();
+  if (last % type.elements) {
+    throw std::runtime_error(std::string("type ") + type.name + ": expected a last axis that is a multiple of " + std::to_string(type.elements) + ", got " + std::to_string(last));
   }
-  for (size_t i = 0; i < shape.size(); i++) {
-    uint64_t extent = shape[i];
-    if (i + 1 == shape.size()) {
-      if (extent % type.elements) {
-        throw std::runtime_error("expected a last axis that is a multiple of " + std::to_string(type.elements) + ", got " + std::to_string(extent));
-      }
-      extent /= type.elements;
-    }
-    empty = empty || !extent;
-    counted = counted && !__builtin_mul_overflow(bytes, extent, &bytes);
+  uint64_t bytes = last / type.elements * type.bytes;
+  bool counted = true;
+  for (size_t i = 0; i + 1 < shape.size(); i++) {
+    counted = counted && !__builtin_mul_overflow(bytes, uint64_t(shape[i]), &bytes);
   }
+  bool empty = std::find(shape.begin(), shape.end(), 0) != shape.end();
   return empty ? 0 : counted ? bytes : std::numeric_limits<uint64_t>::max();
 }
 
 Tensor read_tensor(Input& in, const std::string& name) {
   Tensor tensor{name, read_shape(in), &tensor_type(in.number<uint32_t>()), in.number<uint64_t>(), 0};
-  tensor.bytes = named(std::string("type ") + tensor.type->name, [&] { return bytes_of(tensor.shape, *tensor.type); });
+  tensor.bytes = bytes_of(tensor.shape, *tensor.type);
   return tensor;
 }
 
