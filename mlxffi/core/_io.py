@@ -107,6 +107,8 @@ def _require_arrays(function: str, arrays: Mapping[Any, Any]) -> None:
     for name, value in arrays.items():
         if not isinstance(name, str) or not isinstance(value, array):
             raise OperationError(f"[{function}] arrays: expected arrays by str, got {value!r} by {name!r}")
+        if "\0" in name:
+            raise ArgumentError(f"[{function}] arrays: expected names without NUL characters, got {name!r}")
 
 
 def save_gguf(file: File, arrays: dict[str, array], metadata: dict[str, Any] | None = None) -> None:
@@ -218,23 +220,28 @@ def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], Meta
 
 def _load_safetensors(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], Metadata]:
     with reading(file, ".safetensors") as path:
-        found: tuple[dict[str, array], dict[str, str]] = abi.load_safetensors(path, stream)
-        arrays, metadata = _with_nul(path, stream) or found
+        arrays, metadata = _with_nul(path, stream) or abi.load_safetensors(path, stream)
     return arrays, lambda: metadata
 
 
 def _with_nul(path: str, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, str]] | None:
     """What a safetensors file holds where its names or metadata have a NUL, which ends a name in C; else None.
 
-    It is one that C has read, so its header is right. C reads a copy with other names.
+    C reads a copy with other names, and tells what else is wrong with a file.
     """
+    if not os.path.isfile(path):
+        return None
     with open(path, "rb") as file:
-        header = file.read(int.from_bytes(file.read(8), "little"))
+        size = int.from_bytes(file.read(8), "little")
+        header = file.read(size) if size < os.path.getsize(path) else b""
         if rb"\u0000" not in header:
             return None
         import json  # for such files only
 
-        described = json.loads(header)
+        try:
+            described = dict(json.loads(header))
+        except (TypeError, ValueError, RecursionError):
+            return None
         metadata = described.pop("__metadata__", {})
         plain = json.dumps(dict(enumerate(described.values()))).encode()
         with temporary(".safetensors") as path:

@@ -67,8 +67,9 @@ int mlx_load_gguf(mlx_io_gguf *gguf, const char *file, const mlx_stream s);
  * `res_1`: receives the result; the caller owns it and frees it with
  * mlx_map_string_to_string_free().
  * The stream decides the device; the result is computed when it is evaluated.
- * Returns 0, or 1 after an error: the stream is not open and good, its header is not valid, or it
- * is shorter than the header says, or a bad argument.
+ * Returns 0, or 1 after an error: the stream is not open and good, its header is not valid, names a
+ * dtype that MLX does not have or has a name with a NUL, or it is shorter than the header says, or
+ * a bad argument.
  */
 int mlx_load_safetensors_reader(
     mlx_map_string_to_array *res_0,
@@ -86,8 +87,9 @@ int mlx_load_safetensors_reader(
  * `res_1`: receives the result; the caller owns it and frees it with
  * mlx_map_string_to_string_free().
  * The stream decides the device; the result is computed when it is evaluated.
- * Returns 0, or 1 after an error: the file cannot be opened, its header is not valid, or it is
- * shorter than the header says, or a bad argument.
+ * Returns 0, or 1 after an error: the file cannot be opened, its header is not valid, names a dtype
+ * that MLX does not have or has a name with a NUL, or it is shorter than the header says, or a bad
+ * argument.
  */
 int mlx_load_safetensors(
     mlx_map_string_to_array *res_0,
@@ -127,10 +129,10 @@ int mlx_save_gguf(const char *file, mlx_io_gguf gguf);
 /**
  * Evaluate the named arrays in `param` and write them in safetensors format to `in_stream`, with
  * the text metadata `metadata` (which may have no entries). All writing is done when the function
- * returns. Every dtype but float64 can be written.
+ * returns.
  *
- * Returns 0, or 1 after an error: the stream is not open and good, an array is of dtype float64, or
- * the evaluation fails, or a bad argument.
+ * Returns 0, or 1 after an error: the stream is not open and good, or the evaluation fails, or a
+ * bad argument.
  */
 int mlx_save_safetensors_writer(
     mlx_io_writer in_stream,
@@ -140,10 +142,10 @@ int mlx_save_safetensors_writer(
 /**
  * Evaluate the named arrays in `param` and write them to the safetensors file `file`, with the text
  * metadata `metadata` (which may have no entries), replacing what was there. The suffix
- * .safetensors is appended to the name where it is missing. Every dtype but float64 can be written.
+ * .safetensors is appended to the name where it is missing.
  *
- * Returns 0, or 1 after an error: the file cannot be opened for writing, an array is of dtype
- * float64, or the evaluation fails, or a bad argument.
+ * Returns 0, or 1 after an error: the file cannot be opened for writing, or the evaluation fails,
+ * or a bad argument.
  */
 int mlx_save_safetensors(
     const char *file,

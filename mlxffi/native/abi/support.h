@@ -16,5 +16,6 @@
 #include "linear.h"
 #include "metal_capture.h"
 #include "numbers.h"
+#include "safetensors/safetensors.h"
 #include "shapeless.h"
 #include "transforms.h"

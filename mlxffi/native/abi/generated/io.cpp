@@ -17,11 +17,11 @@ extern "C" int mlx_load_gguf(mlx_io_gguf *gguf, const char *file, const mlx_stre
 }
 
 extern "C" int mlx_load_safetensors_reader(mlx_map_string_to_array *res_0, mlx_map_string_to_string *res_1, mlx_io_reader in_stream, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mx::load_safetensors(get(in_stream, "in_stream"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, read_safetensors(get(in_stream, "in_stream"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_load_safetensors(mlx_map_string_to_array *res_0, mlx_map_string_to_string *res_1, const char *file, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, with_file(text(file, "file"), [&] { return mx::load_safetensors(text(file, "file"), stream_of(s, "s")); })); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, with_file(text(file, "file"), [&] { return read_safetensors(text(file, "file"), stream_of(s, "s")); })); });
 }
 
 extern "C" int mlx_save_writer(mlx_io_writer out_stream, const mlx_array a) {
@@ -37,9 +37,9 @@ extern "C" int mlx_save_gguf(const char *file, mlx_io_gguf gguf) {
 }
 
 extern "C" int mlx_save_safetensors_writer(mlx_io_writer in_stream, const mlx_map_string_to_array param, const mlx_map_string_to_string metadata) {
-  return guarded(__func__, [&] { evaluating([&] { mx::save_safetensors(get(in_stream, "in_stream"), get(param, "param"), get(metadata, "metadata")); }); });
+  return guarded(__func__, [&] { evaluating([&] { write_safetensors(get(in_stream, "in_stream"), get(param, "param"), get(metadata, "metadata")); }); });
 }
 
 extern "C" int mlx_save_safetensors(const char *file, const mlx_map_string_to_array param, const mlx_map_string_to_string metadata) {
-  return guarded(__func__, [&] { with_file(text(file, "file"), [&] { return mx::save_safetensors(text(file, "file"), get(param, "param"), get(metadata, "metadata")); }); });
+  return guarded(__func__, [&] { with_file(text(file, "file"), [&] { return write_safetensors(text(file, "file"), get(param, "param"), get(metadata, "metadata")); }); });
 }

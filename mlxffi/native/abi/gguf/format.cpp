@@ -1,6 +1,5 @@
 #include "format.h"
 
-#include <algorithm>
 #include <stdexcept>
 
 #include "blocks.h"
@@ -120,12 +119,6 @@ uint64_t alignment_of(const Metadata& metadata) {
     throw std::runtime_error(std::string("metadata `") + alignment_key + "`: expected a power of two as uint32");
   }
   return alignment;
-}
-
-std::string shown(const std::string& name) {
-  std::string text = name.substr(0, 64);
-  std::replace_if(text.begin(), text.end(), [](char c) { return c < 32 || c > 126; }, '?');
-  return "`" + text + (name.size() > text.size() ? "...`" : "`");
 }
 
 } // namespace mlxc::gguf

@@ -55,9 +55,6 @@ struct Tensor {
   uint64_t bytes;
 };
 
-// A name of a file in a message: mangled files have names of any length and any bytes.
-std::string shown(const std::string& name);
-
 using Metadata = std::map<std::string, mx::GGUFMetaData>;
 
 // Of what tensors start at a multiple: 32, or what the metadata says. Throws std::runtime_error for no power of two.

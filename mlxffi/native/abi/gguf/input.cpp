@@ -12,7 +12,7 @@ Input::Input(const std::string& file) : stream_(file, std::ios::binary) {
   std::error_code problem;
   size_ = std::filesystem::file_size(file, problem);
   if (problem || !stream_) {
-    throw std::runtime_error("[load_gguf] Failed to open file " + file);
+    throw std::invalid_argument("[load_gguf] Failed to open file " + file);
   }
 }
 

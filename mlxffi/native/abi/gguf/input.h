@@ -9,7 +9,7 @@ namespace mlxc::gguf {
 
 class Input {
  public:
-  // Throws std::runtime_error for what is no file that can be read.
+  // Throws std::invalid_argument for what is no file that can be read.
   explicit Input(const std::string& file);
 
   uint64_t size() const {
