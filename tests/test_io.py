@@ -59,7 +59,8 @@ def test_a_percent_sign_in_a_name_is_nothing_special(tmp_path):
 
 
 def test_safetensors_come_back_with_their_metadata(tmp_path):
-    arrays = {f"w.{dtype}": sample(dtype) for dtype in [*DTYPES, "float64"]} | {"é": m.Array(1.5), "empty": m.zeros([0, 2])}
+    arrays = {f"w.{dtype}": sample(dtype) for dtype in [*DTYPES, "float64"]}
+    arrays |= {"é": m.Array(1.5), "empty": m.zeros([0, 2])}
     metadata = {"format": "mlx", "schlüssel": "wert %s"}
     io.save_safetensors(tmp_path / "w.safetensors", arrays, metadata)
     found, strings = io.load_safetensors(tmp_path / "w.safetensors")
