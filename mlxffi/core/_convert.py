@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError, OperationError, RangeError
+from .._exporters import capsule_of
 from . import _dtype
 from ._binding import abi, native, operation
 from ._device import cpu
@@ -253,7 +254,7 @@ def _imported(value: Any) -> array:
         return abi.view(_imported(value.view("uint16")), _dtype.bfloat16)
     # numpy's own elements come as a buffer or not at all.
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array_interface__"):
-        return native.from_capsule(_capsule(value))
+        return native.from_capsule(capsule_of(value))
     if hasattr(value, "__array__"):
         exported = value.__array__()
         found = _from_buffer(exported)
@@ -272,23 +273,6 @@ def _refused(found: object) -> array:
 def _is_bfloat16(value: Any) -> bool:
     """Whether it is numpy's array or scalar of ml_dtypes' bfloat16, which have no buffer."""
     return str(getattr(value, "dtype", "")) == "bfloat16" and hasattr(value, "view") and hasattr(value, "__array__")
-
-
-# Devices whose memory the CPU reads, as DLPack numbers them: its own, and memory pinned or managed by CUDA or ROCm.
-READABLE = {1, 3, 11, 13}
-
-
-def _capsule(value: Any) -> Any:
-    device = value.__dlpack_device__() if hasattr(value, "__dlpack_device__") else (1, 0)
-    options: dict[str, Any] = {} if int(device[0]) in READABLE else {"dl_device": (1, 0)}
-    try:
-        return value.__dlpack__(max_version=(1, 0), **options)
-    except TypeError:
-        if options:
-            found = f"DLPack device type {int(device[0])}; copy it to the CPU first"
-            raise ArgumentError(f"value: expected memory that the CPU reads, got {found}") from None
-    # An exporter from before DLPack 1.0.
-    return value.__dlpack__()
 
 
 # --- memory ---

@@ -155,8 +155,16 @@ static bool is_readable(int device) {
   return device == 1 || device == 3 || device == 11 || device == 13;
 }
 
+/* Complex numbers of two doubles, which become those of two floats. */
+static bool is_wide_complex(DLDataType type) {
+  return type.code == 5 && type.bits == 128 && type.lanes == 1;
+}
+
 /* The dtype of elements, or -1 for others. */
 static int dtype_of_elements(DLDataType type) {
+  if (is_wide_complex(type)) {
+    return MLX_COMPLEX64;
+  }
   for (int dtype = 0; dtype < DTYPES && type.lanes == 1; dtype++) {
     if (code_of(dtype) == type.code && 8 * mlx_dtype_size((mlx_dtype)dtype) == type.bits) {
       return dtype;
@@ -190,9 +198,19 @@ static char *elements_in_rows(const DLTensor *tensor, size_t count, size_t size)
   return memory;
 }
 
+/* Doubles as floats, in their place. */
+static void narrow(char *memory, size_t count) {
+  for (size_t i = 0; i < 2 * count; i++) {
+    double number;
+    memcpy(&number, memory + i * sizeof number, sizeof number);
+    float narrowed = (float)number;
+    memcpy(memory + i * sizeof narrowed, &narrowed, sizeof narrowed);
+  }
+}
+
 static PyObject *array_of_tensor(const DLTensor *tensor, int dtype) {
   int shape[MOST_INTS];
-  size_t count = 1, size = mlx_dtype_size((mlx_dtype)dtype);
+  size_t count = 1, size = tensor->dtype.bits / 8;
   for (int i = 0; i < tensor->ndim && i < MOST_INTS; i++) {
     shape[i] = (int)tensor->shape[i];
     count *= (size_t)tensor->shape[i];
@@ -200,6 +218,9 @@ static PyObject *array_of_tensor(const DLTensor *tensor, int dtype) {
   char *memory = elements_in_rows(tensor, count, size);
   if (!memory) {
     return PyErr_NoMemory();
+  }
+  if (is_wide_complex(tensor->dtype)) {
+    narrow(memory, count);
   }
   mlx_array made = mlx_array_new_data(memory, shape, tensor->ndim, (mlx_dtype)dtype);
   PyMem_Free(memory);
