@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ArgumentError, OperationError, RangeError
+from .._errors import ArgumentError, OperationError, RangeError, SizeError
 from .._exporters import capsule_of
 from . import _dtype
 from ._binding import abi, native, operation
@@ -293,7 +293,7 @@ def _from_buffer(value: Any) -> array | None:
     if not kind:
         return None
     if max(view.shape or (), default=0) >= 2**31:
-        raise ArgumentError(f"value: expected axes of at most {2**31 - 1} elements, got shape {list(view.shape or ())}")
+        raise SizeError(f"value: expected axes of at most {2**31 - 1} elements, got shape {list(view.shape or ())}")
     data: Any = view.tobytes()
     if swapped:
         data = _native_order(data, size // 2 if kind == "c" else size)

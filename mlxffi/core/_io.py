@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
-from .._errors import ArgumentError, OperationError
+from .._errors import ArgumentError, Error, OperationError
 from .._files import copy_file, reading, temporary, writing
 from .._process import require_no_fork
 from ._array import array
@@ -180,6 +180,8 @@ def load(
     if not by_path and not _is_binary(file):
         raise ArgumentError("[load] Input must be a file-like object opened in binary mode, or string")
     kind = format
+    if kind is not None and not isinstance(kind, str):
+        raise TypeError(f"load(): format: expected a str, got {type(kind).__name__}")
     if kind is None:
         _, dot, kind = (os.fspath(file) if by_path else str(file.name)).rpartition(".")  # type: ignore[arg-type,union-attr]
         if not dot:
@@ -213,9 +215,18 @@ def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], Meta
     with archive:
         found = {}
         for name in archive.namelist():
-            with archive.open(name) as entry:
+            with archive.open(name) as entry, _named(name):
                 found[name.removesuffix(".npy")] = _load_npy(entry, stream)[0]
     return found, dict
+
+
+@contextmanager
+def _named(entry: str) -> Iterator[None]:
+    """Says of which entry of an archive an error tells."""
+    try:
+        yield
+    except Error as error:
+        raise type(error)(f"[load_npz] {entry}: {error}") from None
 
 
 def _load_safetensors(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], Metadata]:

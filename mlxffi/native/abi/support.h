@@ -15,6 +15,7 @@
 #include "custom_kernels.h"
 #include "linear.h"
 #include "metal_capture.h"
+#include "npy.h"
 #include "numbers.h"
 #include "safetensors/safetensors.h"
 #include "shapeless.h"

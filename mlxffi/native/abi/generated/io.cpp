@@ -5,11 +5,11 @@
 using namespace mlxc;
 
 extern "C" int mlx_load_reader(mlx_array *res, mlx_io_reader in_stream, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::load(get(in_stream, "in_stream"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, read_npy(get(in_stream, "in_stream"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_load(mlx_array *res, const char *file, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, with_file(text(file, "file"), [&] { return mx::load(text(file, "file"), stream_of(s, "s")); })); });
+  return guarded(__func__, [&] { require(res); put(res, with_file(text(file, "file"), [&] { return read_npy(text(file, "file"), stream_of(s, "s")); })); });
 }
 
 extern "C" int mlx_load_gguf(mlx_io_gguf *gguf, const char *file, const mlx_stream s) {

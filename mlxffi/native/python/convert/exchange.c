@@ -228,7 +228,11 @@ static PyObject *array_of_tensor(const DLTensor *tensor, int dtype) {
 }
 
 static bool has_fitting_axes(const DLTensor *tensor) {
-  bool fits = tensor->ndim >= 0 && tensor->ndim <= MOST_INTS;
+  return tensor->ndim >= 0 && tensor->ndim <= MOST_INTS;
+}
+
+static bool has_fitting_sizes(const DLTensor *tensor) {
+  bool fits = true;
   for (int i = 0; i < tensor->ndim && fits; i++) {
     fits = tensor->shape[i] >= 0 && tensor->shape[i] <= INT32_MAX;
   }
@@ -247,7 +251,11 @@ static PyObject *from_capsule(PyObject *module, PyObject *capsule) {
   }
   int dtype = tensor ? dtype_of_elements(tensor->dtype) : -1;
   if (tensor && dtype >= 0 && is_readable(tensor->device.device_type) && has_fitting_axes(tensor)) {
-    return array_of_tensor(tensor, dtype);
+    if (has_fitting_sizes(tensor)) {
+      return array_of_tensor(tensor, dtype);
+    }
+    raise_error(MLXFFI_ERROR_OVERFLOW, "value: expected axes of at most 2147483647 elements");
+    return NULL;
   }
   if (!tensor) {
     snprintf(text, sizeof text, "value: expected a DLPack capsule that nobody has taken");
@@ -255,7 +263,7 @@ static PyObject *from_capsule(PyObject *module, PyObject *capsule) {
     snprintf(text, sizeof text, "value: expected memory that the CPU reads, got DLPack device type %d; copy it to the CPU first",
              tensor->device.device_type);
   } else {
-    snprintf(text, sizeof text, "value: expected elements of one of MLX's dtypes on at most %d axes of 32 bits, got %d bits of kind %d",
+    snprintf(text, sizeof text, "value: expected elements of one of MLX's dtypes on at most %d axes, got %d bits of kind %d",
              MOST_INTS, tensor->dtype.bits, tensor->dtype.code);
   }
   raise_error(MLXFFI_ERROR_INVALID_ARGUMENT, text);
