@@ -30,6 +30,7 @@ def main() -> int:
     names = options.sets or list(sets.SETS)
     made = {path: data for name in names for path, data in files(name).items()}
     made[FOLDER / "classes.json"] = prototypes()
+    made[FOLDER / "runners/c/classes.h"] = classes.c_table().encode()
     if options.check:
         return compare(made)
     for path, data in made.items():

@@ -82,7 +82,9 @@ class Case:
     files: dict[str, Array] = field(default_factory=dict)
 
     def needs(self) -> list[str]:
-        return sorted({step.call for step in self.program.steps if step.call.startswith("mlxffi_")})
+        called = {step.call for step in self.program.steps}
+        called |= {"mlx_vmap" for transform in self.transforms if transform["kind"] == "vmap"}
+        return sorted(called - classes.plain())
 
     def tolerance(self, dtype: str) -> dict[str, float]:
         if dtype not in TOLERANCES:

@@ -10,6 +10,7 @@ from .program import Case
 SETS: dict[str, Callable[[], list[Case]]] = {
     "operations": elementwise.cases,
     "transforms": transforms.cases,
+    "losses": lambda: [], "optimizers": lambda: [], "lora": lambda: [], "quantized": lambda: [],
     "records": records.cases,
     "adapters": adapters.cases,
 }
