@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import adapters, elementwise, indexing, products, randomness, records, reductions, shaping, transformed, transforms
+from . import adapters, elementwise, indexing, lora, losses, optimizers, products, quantized, randomness, records
+from . import reductions, shaping, transformed, transforms
 from .program import Case
 
 
@@ -16,7 +17,13 @@ def operations() -> list[Case]:
 SETS: dict[str, Callable[[], list[Case]]] = {
     "operations": operations,
     "transforms": transforms.cases,
-    "losses": lambda: [], "optimizers": lambda: [], "lora": lambda: [], "quantized": lambda: [],
+    "losses": losses.cases,
+    "optimizers": optimizers.cases,
+    "lora": lora.cases,
+    "quantized": quantized.cases,
     "records": records.cases,
     "adapters": adapters.cases,
 }
+
+# Functions that no case calls, and why.
+LEFT_OUT = {"mlx_gather_qqmm": "MLX computes it on GPUs alone"}

@@ -76,6 +76,29 @@ def norm_l2(x: Array, axes: Ints | None, keepdims: bool) -> Array:
     return np.asarray(np.sqrt(np.sum(np.abs(x) ** 2, None if axes is None else tuple(axes), keepdims=keepdims)))
 
 
+def inverse(a: Array) -> Array:
+    """Of any precision, which numpy's is not: Gauss and Jordan, with the largest of each column as pivot."""
+    if a.ndim > 2:
+        return np.stack([inverse(each) for each in a])
+    size = len(a)
+    both = np.concatenate([a, np.eye(size, dtype=a.dtype)], 1)
+    for i in range(size):
+        pivot = i + int(np.argmax(np.abs(both[i:, i])))
+        both[[i, pivot]] = both[[pivot, i]]
+        both[i] /= both[i, i]
+        for j in range(size):
+            both[j] -= both[j, i] * both[i] if i != j else 0
+    return both[:, size:]
+
+
+def determinant(a: Array) -> Array:
+    """Along the first row."""
+    if len(a) == 1:
+        return np.asarray(a[0, 0])
+    minors = [np.delete(a[1:], i, 1) for i in range(len(a))]
+    return np.asarray(sum((-1) ** i * a[0, i] * determinant(minor) for i, minor in enumerate(minors)))
+
+
 def triangle(a: Array, upper: bool) -> Array:
     return np.triu(a) if upper else np.tril(a)
 
@@ -111,16 +134,16 @@ REFERENCE |= {
     "mlx_linalg_cholesky": cholesky,
     "mlx_linalg_cholesky_inv": cholesky_inverse,
     "mlx_linalg_cross": cross,
-    "mlx_linalg_det": np.linalg.det,
+    "mlx_linalg_det": determinant,
     "mlx_linalg_slogdet": lambda a: list(np.linalg.slogdet(a)),
     "mlx_linalg_eigvals": lambda a: np.linalg.eigvals(a).astype(np.complex128),
     "mlx_linalg_eigvalsh": np.linalg.eigvalsh,
     "mlx_linalg_eig": lambda a: [each.astype(np.complex128) for each in np.linalg.eig(a)],
     "mlx_linalg_eigh": lambda a, triangle: list(np.linalg.eigh(a, triangle)),
-    "mlx_linalg_inv": np.linalg.inv,
+    "mlx_linalg_inv": inverse,
     "mlx_linalg_pinv": np.linalg.pinv,
     "mlx_linalg_tri_inv": lambda a, upper: np.linalg.inv(triangle(a, upper)),
-    "mlx_linalg_solve": np.linalg.solve,
+    "mlx_linalg_solve": lambda a, b: inverse(a) @ b,
     "mlx_linalg_solve_triangular": lambda a, b, upper: np.linalg.solve(triangle(a, upper), b),
     "mlx_linalg_lu": lu,
     "mlx_linalg_lu_factor": lu_factor,
