@@ -15,7 +15,7 @@ def problems(value, schema, root):
     found = []
     if "type" in schema and not isinstance(value, TYPES[schema["type"]]):
         return [f"{value!r} is no {schema['type']}"]
-    if "const" in schema and value != schema["const"] or "enum" in schema and value not in schema["enum"]:
+    if ("const" in schema and value != schema["const"]) or ("enum" in schema and value not in schema["enum"]):
         found.append(f"{value!r} is not allowed")
     if "pattern" in schema and not re.search(schema["pattern"], value):
         found.append(f"{value!r} does not match {schema['pattern']}")

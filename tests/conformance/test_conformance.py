@@ -33,7 +33,11 @@ def runner(tmp_path_factory):
     script = (RUNNER / "run.sh").read_text().replace('"$build/runner" "$@"', f'cp "$build/runner" {program}')
     script = script.replace('$(cd "$(dirname "$0")" && pwd)', str(RUNNER))
     built = subprocess.run(
-        ["bash", "-c", script], env={"PYTHON": sys.executable, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
+        ["bash", "-c", script],
+        env={"PYTHON": sys.executable, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert built.returncode == 0, built.stderr
     return program

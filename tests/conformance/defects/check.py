@@ -31,7 +31,10 @@ def main(names: list[str]) -> int:
 
 
 def tell(defect: dict[str, str], what: str) -> bool:
-    print(f"{'caught' if what else 'NOT CAUGHT'}: {defect['name']} ({defect['what']}){': ' + what if what else ''}", flush=True)
+    print(
+        f"{'caught' if what else 'NOT CAUGHT'}: {defect['name']} ({defect['what']}){': ' + what if what else ''}",
+        flush=True,
+    )
     return bool(what)
 
 
@@ -59,7 +62,9 @@ class Compiler:
             _edit(copy / file, old, new)
         changed = {file: self._compiled(copy / file, copy / file) for file, _, _ in edits}
         objects = {**self.objects, **changed}.values()
-        subprocess.run(["cc", *objects, *_config("--libs"), "-ldl", "-lm", "-pthread", "-o", copy / "runner"], check=True)
+        subprocess.run(
+            ["cc", *objects, *_config("--libs"), "-ldl", "-lm", "-pthread", "-o", copy / "runner"], check=True
+        )
         command = [copy / "runner", FOLDER]
         return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=LIMIT, check=False)
 
