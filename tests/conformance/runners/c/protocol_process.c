@@ -134,7 +134,11 @@ int protocol_child(const char *id) {
   static const struct {
     const char *id;
     int (*run)(void);
-  } children[] = {{"error-no-return", jump_and_go_on}, {"fork-child", fork_and_compute}, {"exit-alive", exit_with_everything}};
+  } children[] = {
+      {"error-no-return", jump_and_go_on},
+      {"fork-child", fork_and_compute},
+      {"exit-alive", exit_with_everything},
+  };
   alarm(HANGS);
   for (size_t i = 0; i < sizeof children / sizeof *children; i++) {
     if (strcmp(children[i].id, id) == 0) {
