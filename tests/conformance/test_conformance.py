@@ -154,6 +154,14 @@ def test_the_runner_uses_only_the_headers_of_the_library():
         assert {name for name in includes if not (RUNNER / name).exists()} <= {"mlx/c/mlx.h"}, path.name
 
 
+def test_the_runner_calls_by_name_what_mlx_c_has_not():
+    """So that it can be linked to an mlx-c, over which it leaves out what needs more."""
+    functions = json.loads((ROOT / "include/mlxffi/abi.json").read_text())["functions"]
+    newer = {row["name"] for row in functions if row["since"] != "mlx-c"}
+    for path in RUNNER.glob("*.c"):
+        assert not newer & set(re.findall(r"\b(mlx\w*)\(", path.read_text())), path.name
+
+
 def test_the_readers_of_the_runner_are_small():
     assert max(len((RUNNER / name).read_text().splitlines()) for name in ("json.c", "tensors.c")) < 200
 
