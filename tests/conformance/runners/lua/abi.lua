@@ -1,6 +1,6 @@
 -- The C ABI in LuaJIT: the declarations, the library, and the one place that turns a status into an error.
 --
--- CONFORMANCE_INCLUDE names the folder of the headers, CONFORMANCE_LIBRARY the library (run.sh sets both).
+-- CONFORMANCE_INCLUDE names the folder of the headers, CONFORMANCE_LIBRARY the library, as run.sh sets them.
 local ffi = require("ffi")
 
 -- What the C compiler makes of our headers, less what it brings in from the system's.

@@ -1,5 +1,6 @@
 -- The interpreter of the cases that are data: README.md of the suite says what a case is.
 local ffi = require("ffi")
+local contracts = require("contracts")
 local handles = require("handles")
 local json = require("json")
 local mlx = require("mlx")
@@ -133,11 +134,12 @@ local transforms = {
     return function(inputs) return (select(2, gradient(inputs))) end
   end,
   vmap = function(fn, t) return mlx.vmap(fn, t.in_axes, t.out_axes) end,
-  checkpoint = mlx.checkpoint,
+  checkpoint = function(fn) return mlx.checkpoint(fn) end,
   compile = function(fn, t) return mlx.compile(fn, t.shapeless) end,
 }
 
 local function outputs_of(case, file)
+  if not case.steps then return { contracts[case.contract.name](case.contract.arguments, file) } end
   local fn, twice = program(case, file), false
   for _, transform in ipairs(case.transforms or {}) do
     fn = transforms[transform.kind](fn, transform, file)
@@ -170,8 +172,16 @@ local function wrong(outputs, case, file)
   return first
 end
 
---- A function of the library that the case needs and that is not there, or nil.
+--- The version of MLX that the library is for.
+function cases.version()
+  local text = handles.String()
+  check(C.mlx_version(text))
+  return ffi.string(C.mlx_string_data(text))
+end
+
+--- A function that the case needs and that is not there, or nil.
 function cases.missing(case)
+  if not case.steps and not contracts[case.contract.name] then return case.contract.name end
   local names = {}
   for _, name in ipairs(case.needs or {}) do names[#names + 1] = name end
   for _, step in ipairs(case.steps or {}) do names[#names + 1] = step.call end

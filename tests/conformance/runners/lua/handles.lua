@@ -86,7 +86,7 @@ function array.__index:shape()
 end
 
 function array.__index:dtype()
-  return C.mlx_array_dtype(self)
+  return tonumber(C.mlx_array_dtype(self)) -- an enum of C is no key of a table
 end
 
 --- Compute the array, on the thread that owns its stream.
