@@ -46,15 +46,10 @@ local function keep(fn)
   return payload
 end
 
--- A vector that C keeps, for the length of a callback.
-local function borrowed(pointer)
-  return ffi.gc(handles.Vector(pointer), nil)
-end
-
 local function run(res, payload, ...)
   local arrays = {}
   for i = 1, select("#", ...) do
-    arrays[i] = handles.unpack(borrowed((select(i, ...))))
+    arrays[i] = handles.unpack(handles.borrowed(handles.Vector, (select(i, ...))))
   end
   local outputs = handles.pack(registry[key(payload)].fn(unpack(arrays)))
   local status = C.mlx_vector_array_set(res, outputs)

@@ -20,6 +20,11 @@ local function owner(kind, metatable)
   return ffi.metatype("mlx_" .. kind, metatable)
 end
 
+--- The handle at an address, which somebody else owns.
+function handles.borrowed(ctype, address)
+  return ffi.gc(ctype(ffi.cast("void *", address)), nil)
+end
+
 local array = { __index = {} }
 local Array = owner("array", array)
 local Vector = owner("vector_array", { __index = {} })
@@ -89,8 +94,12 @@ function array.__index:dtype()
   return tonumber(C.mlx_array_dtype(self)) -- an enum of C is no key of a table
 end
 
---- Compute the array, on the thread that owns its stream.
+ffi.cdef("int getpid(void);")
+local process = ffi.C.getpid()
+
+--- Compute the array, on the thread that owns its stream. MLX's threads do not exist in a forked child: it would wait for ever.
 function array.__index:eval()
+  if ffi.C.getpid() ~= process then error("MLX cannot compute in a forked process", 0) end
   check(C.mlx_array_eval(self))
   return self
 end
@@ -98,15 +107,13 @@ end
 --- The number of an array of one element.
 function array.__index:item()
   local res = ffi.new("double[1]")
-  check(C.mlx_array_item_float64(res, self))
+  check(C.mlx_array_item_float64(res, self:eval()))
   return res[0]
 end
 
 --- The elements in row-major order, as a string of bytes.
 function array.__index:bytes()
-  local rows = Array()
-  check(C.mlx_contiguous(rows, self, false, handles.stream()))
-  check(C.mlx_array_eval(rows)) -- data has an address only then
+  local rows = handles.ops.contiguous(self, false):eval() -- data has an address only then
   local bytes = ffi.string(C.mlx_array_data_uint8(rows), C.mlx_array_nbytes(rows))
   rows:free()
   return bytes

@@ -1,0 +1,43 @@
+//! Operations: each builds a node, which is computed when it is needed.
+
+use super::array::{Array, Dtype};
+use super::error::Result;
+use super::ffi::*;
+
+macro_rules! operations {
+    ($($name:ident($($array:ident)* $(; $value:ident: $kind:ty)*) is $function:ident)*) => {
+        impl Array {
+            $(pub fn $name(&self $(, $array: &Array)* $(, $value: $kind)*) -> Result<Array> {
+                Array::given(|res, s| unsafe { $function(res, self.raw() $(, $array.raw())* $(, $value)*, s) })
+            })*
+        }
+    };
+}
+
+operations! {
+    add(other) is mlx_add
+    subtract(other) is mlx_subtract
+    multiply(other) is mlx_multiply
+    divide(other) is mlx_divide
+    matmul(other) is mlx_matmul
+    square() is mlx_square
+    exp() is mlx_exp
+    transpose() is mlx_transpose
+    inverse() is mlx_linalg_inv
+    expand_dims(; axis: i32) is mlx_expand_dims
+    squeeze(; axis: i32) is mlx_squeeze_axis
+    sum(; keepdims: bool) is mlx_sum
+    mean(; keepdims: bool) is mlx_mean
+    logsumexp(; axis: i32; keepdims: bool) is mlx_logsumexp_axis
+    take_along_axis(indices; axis: i32) is mlx_take_along_axis
+}
+
+impl Array {
+    pub fn astype(&self, dtype: Dtype) -> Result<Array> {
+        Array::given(|res, s| unsafe { mlx_astype(res, self.raw(), dtype as i32, s) })
+    }
+
+    pub fn reshape(&self, shape: &[i32]) -> Result<Array> {
+        Array::given(|res, s| unsafe { mlx_reshape(res, self.raw(), shape.as_ptr(), shape.len(), s) })
+    }
+}
