@@ -135,22 +135,24 @@ local transforms = {
   end,
   vmap = function(fn, t) return mlx.vmap(fn, t.in_axes, t.out_axes) end,
   checkpoint = function(fn) return mlx.checkpoint(fn) end,
-  compile = function(fn, t) return mlx.compile(fn, t.shapeless) end,
+  compile = function(fn, t)
+    local fast = mlx.compile(fn, t.shapeless)
+    return function(inputs)
+      fast(inputs)
+      return fast(inputs)
+    end
+  end,
 }
 
 local function outputs_of(case, file)
-  if not case.steps then return { contracts[case.contract.name](case.contract.arguments, file) } end
-  local fn, twice = program(case, file), false
+  if not case.steps then return contracts[case.contract.name](case.contract.arguments, file) end
+  local fn = program(case, file)
   for _, transform in ipairs(case.transforms or {}) do
     fn = transforms[transform.kind](fn, transform, file)
-    twice = twice or transform.kind == "compile"
   end
-  local inputs, rounds = arrays(case.inputs, file), {}
-  for round = 1, twice and 2 or 1 do
-    rounds[round] = {}
-    for i, array in ipairs(fn(inputs)) do rounds[round][i] = tensors.of(array) end
-  end
-  return rounds
+  local outputs = {}
+  for i, array in ipairs(fn(arrays(case.inputs, file))) do outputs[i] = tensors.of(array) end
+  return outputs
 end
 
 local function difference(outputs, expected, file)
@@ -179,28 +181,26 @@ function cases.version()
   return ffi.string(C.mlx_string_data(text))
 end
 
---- A function that the case needs and that is not there, or nil.
+--- Why a case is left out, or nil: what it needs and is not there.
 function cases.missing(case)
-  if not case.steps and not contracts[case.contract.name] then return case.contract.name end
+  local contract = case.contract and not case.steps and case.contract.name
+  if contract and not contracts[contract] then return "there is no " .. contract end
   local names = {}
   for _, name in ipairs(case.needs or {}) do names[#names + 1] = name end
   for _, step in ipairs(case.steps or {}) do names[#names + 1] = step.call end
   for _, name in ipairs(names) do
-    if not pcall(function() return C[name] end) then return name end
+    if not pcall(function() return C[name] end) then return "there is no " .. name end
   end
 end
 
 --- Nil if the case is right, else what is wrong.
 function cases.run(case, file)
-  local done, rounds = pcall(outputs_of, case, file)
+  local done, outputs = pcall(outputs_of, case, file)
   if case.outcome == "error" then
     return done and "got outputs, right is an error" or nil
   end
-  if not done then return ("got the error %q, right are outputs"):format(tostring(rounds)) end
-  for _, outputs in ipairs(rounds) do
-    local text = wrong(outputs, case, file)
-    if text then return text end
-  end
+  if not done then return ("got the error %q, right are outputs"):format(tostring(outputs)) end
+  return wrong(outputs, case, file)
 end
 
 return cases

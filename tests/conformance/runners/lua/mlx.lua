@@ -6,7 +6,24 @@ local handles = require("handles")
 local C, call = abi.C, closures.call
 local Vector, pack, take, ops = handles.Vector, handles.pack, handles.take, handles.ops
 
-local mlx = { C = C, array = handles.array, float = handles.float, ops = ops, sweep = closures.sweep }
+local mlx = { C = C, array = handles.array, float = handles.float, ops = ops }
+
+--- How many objects of C++ of a kind ("payload", "mlx_array", ...; nil: of all) are alive when the collector is through.
+-- A function that the registry forgets may have held the last reference to the next one: hence until nothing changes.
+function mlx.live(kind)
+  handles.stream() -- it stays, and counts
+  local before, now
+  repeat
+    before = now
+    collectgarbage()
+    closures.sweep()
+    now = tonumber(C.mlxffi_live_total())
+  until now == before
+  for i = 0, kind and tonumber(C.mlxffi_live_kinds()) - 1 or -1 do
+    if ffi.string(C.mlxffi_live_kind(i)) == kind then return tonumber(C.mlxffi_live_objects(i)) end
+  end
+  return now
+end
 
 -- --- derivatives ---
 

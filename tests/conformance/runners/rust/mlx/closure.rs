@@ -7,7 +7,8 @@
 //! 4. A function may run no times, once or many times, one run inside another: hence `Fn`, and not `FnMut`. C keeps it in a
 //!    graph for as long as it likes: hence `'static`.
 //! 5. C runs the destructor on whichever thread drops the last copy, while what a function captures (arrays, `Rc`) belongs
-//!    to its own thread. So the destructor only queues it there: that thread drops it at its next closure.
+//!    to its own thread. So the destructor only queues it there: that thread drops it at its next closure, or by `sweep`,
+//!    which is for the end of a thread, too.
 
 use std::collections::HashMap;
 use std::os::raw::{c_int, c_void};

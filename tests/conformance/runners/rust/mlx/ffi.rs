@@ -156,6 +156,17 @@ extern "C" {
         size: usize,
         stream: mlx_stream,
     ) -> c_int;
+    pub fn mlx_slice(
+        res: *mut mlx_array,
+        a: mlx_array,
+        start: *const c_int,
+        start_size: usize,
+        stop: *const c_int,
+        stop_size: usize,
+        strides: *const c_int,
+        strides_size: usize,
+        stream: mlx_stream,
+    ) -> c_int;
     pub fn mlx_take_along_axis(
         res: *mut mlx_array,
         a: mlx_array,

@@ -40,4 +40,12 @@ impl Array {
     pub fn reshape(&self, shape: &[i32]) -> Result<Array> {
         Array::given(|res, s| unsafe { mlx_reshape(res, self.raw(), shape.as_ptr(), shape.len(), s) })
     }
+
+    /// The elements from `start` up to `stop`, `strides` apart, along each axis.
+    pub fn slice(&self, start: &[i32], stop: &[i32], strides: &[i32]) -> Result<Array> {
+        let (from, to, by) = (start.as_ptr(), stop.as_ptr(), strides.as_ptr());
+        Array::given(|res, s| unsafe {
+            mlx_slice(res, self.raw(), from, start.len(), to, stop.len(), by, strides.len(), s)
+        })
+    }
 }
