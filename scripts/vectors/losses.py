@@ -1,0 +1,208 @@
+"""Losses and their gradients, also of extreme logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .formula import Term, written
+from .program import Case, Program
+from .tensors import Array, F, I
+
+REDUCTIONS = ("none", "sum", "mean")
+KERNEL = {"rtol": 2e-5, "atol": 2e-6}
+
+
+# --- what is right ---
+
+
+def log_softmax(x: Array) -> Array:
+    shifted = x - x.max(-1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)))
+
+
+def cross_entropy(x: Array, targets: Array, counts: Array, smoothing: float) -> tuple[Array, Array]:
+    """The loss of each row, and its gradient; 0 where `counts` is."""
+    logs, classes = log_softmax(x), x.shape[-1]
+    target = np.arange(classes) == targets[..., None]
+    wanted = (1 - smoothing) * target + smoothing / classes
+    with np.errstate(invalid="ignore"):
+        loss = -np.where(wanted > 0, wanted * logs, 0).sum(-1)
+    return np.where(counts != 0, loss * counts, 0), np.where(counts[..., None] != 0, (np.exp(logs) - wanted) * counts[..., None], 0)
+
+
+def divergence(kind: str, q: Array, p: Array, temperature: float) -> tuple[Array, Array, Array]:
+    """KL or JS of each row, and its gradients."""
+    log_q, log_p = log_softmax(q / temperature), log_softmax(p / temperature)
+
+    def kl(a: Array, b: Array) -> Array:
+        with np.errstate(invalid="ignore"):
+            terms = np.where(np.exp(a) > 0, np.exp(a) * (a - b), 0)
+        return np.asarray(terms.sum(-1, keepdims=True))
+
+    probability_q, probability_p = np.exp(log_q), np.exp(log_p)
+    if kind == "kl":
+        loss = kl(log_p, log_q)
+        with np.errstate(invalid="ignore"):
+            of_p = np.where(probability_p > 0, probability_p * (log_p - log_q - loss), 0)
+        return loss[..., 0], (probability_q - probability_p) / temperature, of_p / temperature
+    with np.errstate(divide="ignore"):
+        log_m = np.logaddexp(log_q, log_p) - np.log(2)
+    loss = (kl(log_p, log_m) + kl(log_q, log_m)) / 2
+
+    def gradient(logs: Array) -> Array:
+        with np.errstate(invalid="ignore"):
+            return np.where(np.exp(logs) > 0, np.exp(logs) * (logs - log_m - kl(logs, log_m)), 0) / (2 * temperature)
+
+    return loss[..., 0], gradient(log_q), gradient(log_p)
+
+
+def reduced(loss: Array, gradients: list[Array], reduction: str, total: float) -> list[Array]:
+    """Loss and gradients along a cotangent of ones."""
+    if reduction == "none":
+        return [loss, *gradients]
+    divisor = total if reduction == "mean" else 1
+    return [np.asarray(loss.sum() / divisor), *(each / divisor for each in gradients)]
+
+
+# --- cases ---
+
+INF = np.inf
+ROWS = {
+    "moderate": [[1, 2, 3, 4], [0.5, -1, 0, 2], [0, 0, 0, 0]],
+    "large": [[1e4, -1e4, 0, 1], [1e4, 1e4, 1e4, 1e4], [-3e4, -3e4, -3e4, -2.9e4]],
+    "apart": [[100, 0, -100, 50], [-88, 0, 88, 0], [0, 0, 0, -200]],
+    "infinite": [[-INF, 1, 2, 3], [0, -INF, -INF, 1], [0, 1, 2, -INF]],
+}  # fmt: skip
+TARGETS = np.array([3, 0, 1], np.int32)
+
+
+def cases() -> list[Case]:
+    found = [case for name in ROWS for dtype in ("float32", "float16", "bfloat16") for case in _extreme(name, dtype) if _fits(name, dtype)]
+    return found + _options() + _divergences() + _composed()
+
+
+def _fits(name: str, dtype: str) -> bool:
+    return dtype == "float32" or name in ("moderate", "infinite")
+
+
+def _rows(name: str, dtype: str = "float32") -> Array:
+    from .tensors import dtype_of
+
+    return np.array(ROWS[name]).astype(dtype_of(dtype))
+
+
+def _loss_case(name: str, logits: Array, targets: Array, counts: Array, options: dict[str, Any], ignored: Array | None = None) -> Case:
+    """Cross-entropy and its gradient for the logits, along ones."""
+    reduction, smoothing = options.get("reduction", "none"), options.get("label_smoothing", 0.0)
+    loss, gradient = cross_entropy(logits.astype(np.float64), targets, counts, smoothing)
+    right = reduced(loss, [gradient], reduction, counts.sum())
+    program = Program([logits], [targets])
+    weights = None
+    if "weights" in options:
+        weights = program.capture(options["weights"])
+    args = [0, 1, weights, options.get("ignore_index"), smoothing, REDUCTIONS.index(reduction)]
+    program.outputs = program.calls("mlxffi_cross_entropy", *args)
+    values = {"logits": 0, "targets": 1, **({} if weights is None else {"weights": weights})}
+    contract = {"name": "cross_entropy", "arguments": {"values": values, **{k: v for k, v in options.items() if k != "weights"}}}
+    return _along_ones(name, program, right, contract)
+
+
+def _along_ones(name: str, program: Program, right: list[Array], contract: dict[str, Any]) -> Case:
+    dtype = program.inputs[0].dtype
+    known = [right[0].astype(np.float32), *(each.astype(dtype) for each in right[1:])]
+    ones = {"kind": "vjp", "cotangents": [np.ones(known[0].shape, np.float32)]}
+    return Case(name, program, [ones], known=[known], contract=contract, **(KERNEL if dtype == np.float32 else HALF))
+
+
+HALF = {"rtol": 1e-2, "atol": 1e-3}
+
+
+def _extreme(name: str, dtype: str) -> list[Case]:
+    logits = _rows(name, dtype)
+    targets = np.array([3, 0, 1], np.int32)
+    return [_loss_case(f"cross_entropy/{name}/{dtype}", logits, targets, np.ones(3), {})]
+
+
+def _options() -> list[Case]:
+    logits = _rows("moderate")
+    weights = np.array([1, 0.5, 0], np.float32)
+    mask = np.array([True, False, True])
+    options: dict[str, tuple[Array, dict[str, Any]]] = {
+        "mean": (np.ones(3), {"reduction": "mean"}),
+        "sum": (np.ones(3), {"reduction": "sum"}),
+        "smoothed": (np.ones(3), {"label_smoothing": 0.125, "reduction": "mean"}),
+        "weighted": (weights, {"weights": weights, "reduction": "mean"}),
+        "masked": (mask.astype(float), {"weights": mask, "reduction": "mean"}),
+        "ignored": (np.array([1.0, 0, 1]), {"ignore_index": 0, "reduction": "mean"}),
+    }
+    found = [_loss_case(f"cross_entropy/{name}", logits, TARGETS, counts, given) for name, (counts, given) in options.items()]
+    # What does not count has neither loss nor gradient, whatever its logits.
+    bad = logits.copy()
+    bad[1] = np.nan
+    masked = _loss_case("cross_entropy/masked_nan", bad, TARGETS, mask.astype(float), {"weights": mask, "reduction": "mean"})
+    refused = Program([logits], [np.zeros(2, np.int32)])
+    refused.outputs = refused.calls("mlxffi_cross_entropy", 0, 1, None, None, 0.0, 0)
+    return [*found, masked, Case("cross_entropy/shapes_differ", refused, outcome="error")]
+
+
+def _divergences() -> list[Case]:
+    found = []
+    pairs = {"moderate": ("moderate", "apart"), "alike": ("moderate", "moderate"), "large": ("large", "apart")}
+    for kind in ("kl", "js"):
+        for name, (first, second) in pairs.items():
+            for temperature in (1.0, 2.0) if name == "moderate" else (1.0,):
+                found.append(_divergence_case(kind, name, _rows(first), _rows(second), temperature, "none"))
+        found.append(_divergence_case(kind, "mean", _rows("moderate"), _rows("apart"), 1.0, "mean"))
+        found.append(_divergence_case(kind, "teacher_impossible", _rows("moderate"), _rows("infinite"), 1.0, "none"))
+    return found
+
+
+def _divergence_case(kind: str, name: str, q: Array, p: Array, temperature: float, reduction: str) -> Case:
+    loss, of_q, _ = divergence(kind, q.astype(np.float64), p.astype(np.float64), temperature)
+    right = reduced(loss, [of_q, np.zeros_like(of_q)], reduction, len(q))
+    program = Program([q, p])
+    program.outputs = program.calls(f"mlxffi_{kind}_div_loss", 0, 1, temperature, False, REDUCTIONS.index(reduction))
+    arguments = {"values": {"logits_q": 0, "logits_p": 1}, "temperature": temperature, "reduction": reduction}
+    contract = {"name": f"{kind}_div_loss", "arguments": arguments}
+    return _along_ones(f"{kind}_div_loss/{name}/{temperature:g}", program, right, contract)
+
+
+# --- of plain operations, which every mlx-c has ---
+
+
+def _rows_of_loss(x: Term, targets: Term) -> Term:
+    picked = x.call("take_along_axis", targets.call("expand_dims", -1), -1).call("squeeze_axis", -1)
+    return x.call("logsumexp_axis", -1, False) - picked
+
+
+def _composed() -> list[Case]:
+    """As the Go port composes them."""
+    found = []
+    for name in ROWS:
+        program = written(lambda x, t: [_rows_of_loss(x, t).call("mean", False)], [_rows(name)], [TARGETS])
+        loss, gradient = cross_entropy(_rows(name).astype(np.float64), TARGETS, np.ones(3), 0)
+        arguments = {"values": {"logits": 0, "targets": 1}, "reduction": "mean"}
+        contract = {"name": "cross_entropy", "arguments": arguments}
+        case = _along_ones(f"composed/cross_entropy/{name}", program, reduced(loss, [gradient], "mean", 3), contract)
+        if name == "large":
+            # Of exp(x - logsumexp(x)), float32 has three digits left at 1e4: what the fused loss avoids.
+            case.rtol = case.atol = 1e-3
+        found.append(case)
+    mask = np.array([[1, 1, 0], [1, 0, 0]], np.float32)
+    x, targets = F(2, 3, 5), I(2, 3, high=5)
+
+    def masked(x: Term, t: Term, m: Term) -> list[Term]:
+        return [(_rows_of_loss(x, t) * m).call("sum", False) / m.call("sum", False)]
+
+    loss, gradient = cross_entropy(x.astype(np.float64), targets, mask, 0)
+    contract = {"name": "cross_entropy", "arguments": {"values": {"logits": 0, "targets": 1, "weights": 2}, "reduction": "mean"}}
+    found.append(_along_ones("composed/masked_cross_entropy", written(masked, [x], [targets, mask]), reduced(loss, [gradient], "mean", mask.sum()), contract))
+    y = F(2, 3, salt=1)
+    error = F(2, 3).astype(np.float64) - y
+    mse = written(lambda a, b: [(a - b).call("square").call("mean", False)], [F(2, 3), y])
+    right = [np.asarray((error**2).mean()), error / 3, -error / 3]
+    found.append(_along_ones("composed/mse", mse, right, {"name": "mse", "arguments": {"values": {"prediction": 0, "target": 1}}}))
+    return found
