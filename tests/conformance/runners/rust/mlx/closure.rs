@@ -37,13 +37,18 @@ thread_local! {
 // Payloads by thread, as addresses: on other threads they are not touched.
 static DEAD: Mutex<Option<HashMap<u64, Vec<usize>>>> = Mutex::new(None);
 
-/// Drop the functions of this thread that C is done with.
+/// Drop the functions of this thread that C is done with. One may have held the last closure of another.
 pub fn sweep() {
-    let thread = THREAD.with(|&thread| thread);
-    let dead = DEAD.lock().unwrap().as_mut().and_then(|queues| queues.remove(&thread));
-    for address in dead.into_iter().flatten() {
-        drop(unsafe { Box::from_raw(address as *mut Payload) });
+    while let Some(addresses) = dead() {
+        for address in addresses {
+            drop(unsafe { Box::from_raw(address as *mut Payload) });
+        }
     }
+}
+
+fn dead() -> Option<Vec<usize>> {
+    let thread = THREAD.with(|&thread| thread);
+    DEAD.lock().unwrap().as_mut()?.remove(&thread)
 }
 
 extern "C" fn drop_payload(payload: *mut c_void) {
