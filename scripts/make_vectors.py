@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Make the vectors of tests/conformance for the installed MLX; every value is checked against the library.
 
-usage: python scripts/make_vectors.py [--check] [SET ...]
+usage: python scripts/make_vectors.py [--check | --again] [SET ...]
 
-With --check the files are made in memory and compared byte for byte with those that are there.
+A version's sets are frozen: what is there is replaced with --again alone, and only as long as no release has it. With
+--check the files are made in memory and compared byte for byte with those that are there.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ FOLDER = ROOT / "tests/conformance"
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    parser.add_argument("--again", action="store_true", help="replace what is frozen")
     parser.add_argument("sets", nargs="*", metavar="SET", help="only these sets")
     options = parser.parse_args()
     names = options.sets or list(sets.SETS)
@@ -33,6 +35,8 @@ def main() -> int:
     made[FOLDER / "runners/c/classes.h"] = classes.c_table().encode()
     if options.check:
         return compare(made)
+    if (FOLDER / "vectors" / write.version() / "FROZEN").exists() and not options.again:
+        raise SystemExit(f"the sets of {write.version()} are frozen; --again replaces them")
     for path, data in made.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

@@ -74,7 +74,9 @@ def letters_of(types: list[str]) -> str | None:
 
 def prototypes() -> dict[str, list[str]]:
     """The C types of each class that a function has."""
-    return {letters: [kind for letter in letters for kind in TYPES[letter]] for letters in sorted({*functions().values()})}
+    return {
+        letters: [kind for letter in letters for kind in TYPES[letter]] for letters in sorted({*functions().values()})
+    }
 
 
 # By letter: what the C runner passes, of argument number {i}.

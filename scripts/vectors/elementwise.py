@@ -69,7 +69,7 @@ SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.5], np.float32)
 def nan_to_num(x: Array, nan: float, positive: float | None, negative: float | None) -> Array:
     largest = float(np.finfo(np.float32).max)
     positive, negative = largest if positive is None else positive, -largest if negative is None else negative
-    return np.nan_to_num(x, nan=nan, posinf=positive, neginf=negative)
+    return np.asarray(np.nan_to_num(x, nan=nan, posinf=positive, neginf=negative))
 
 
 def fp8_values() -> Array:
@@ -86,7 +86,7 @@ def to_fp8(x: Array) -> Array:
     values = fp8_values()
     codes = [c for c in range(256) if not np.isnan(values[c]) and c != 128]
     nearest = [min(codes, key=lambda c: (abs(values[c] - each), c & 1)) for each in np.ravel(x)]
-    return np.array(nearest, np.uint8).reshape(x.shape)
+    return np.asarray(np.array(nearest, np.uint8).reshape(x.shape))
 
 
 REFERENCE |= {f"mlx_{name}": function for name, (function, _, _) in UNARY.items()}
@@ -97,7 +97,9 @@ REFERENCE |= {
     "mlx_conjugate": np.conjugate,
     "mlx_real": lambda x: np.real(x).astype(np.float64),
     "mlx_imag": lambda x: np.imag(x).astype(np.float64),
-    "mlx_clip": lambda x, low, high: np.minimum(np.maximum(x, -np.inf if low is None else low), np.inf if high is None else high),
+    "mlx_clip": lambda x, low, high: np.minimum(
+        np.maximum(x, -np.inf if low is None else low), np.inf if high is None else high
+    ),
     "mlx_where": np.where,
     "mlx_round": np.round,
     "mlx_nan_to_num": nan_to_num,

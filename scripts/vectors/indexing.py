@@ -42,6 +42,10 @@ def scatter(function: Callable[[Array, Array], Any]) -> Callable[..., Array]:
     return scattered
 
 
+def scatter_single(function: Callable[[Array, Array], Any]) -> Callable[..., Array]:
+    return lambda x, indices, updates, axis: scatter(function)(x, [indices], updates, [axis])
+
+
 def along(function: Callable[[Array, Array], Any]) -> Callable[..., Array]:
     """Values put along an axis, one after the other."""
 
@@ -66,9 +70,8 @@ WAYS: dict[str, Callable[[Array, Array], Any]] = {
     "": lambda old, new: new, "_add": np.add, "_max": np.maximum, "_min": np.minimum, "_prod": np.multiply,
 }  # fmt: skip
 
-for _name, _way in WAYS.items():
-    REFERENCE[f"mlx_scatter{_name}"] = scatter(_way)
-    REFERENCE[f"mlx_scatter{_name}_single"] = lambda x, i, u, axis, f=scatter(_way): f(x, [i], u, [axis])
+REFERENCE |= {f"mlx_scatter{name}": scatter(way) for name, way in WAYS.items()}
+REFERENCE |= {f"mlx_scatter{name}_single": scatter_single(way) for name, way in WAYS.items()}
 REFERENCE |= {
     "mlx_gather": gather,
     "mlx_gather_single": lambda x, indices, axis, sizes: gather(x, [indices], [axis], sizes),

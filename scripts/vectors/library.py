@@ -9,7 +9,8 @@ import numpy as np
 
 import mlxffi
 from mlxffi import Array as Handle
-from mlxffi import ffi, lib
+from mlxffi import ffi as ffi
+from mlxffi import lib as lib
 from mlxffi._handles import own_array
 
 from .program import Case, Program
@@ -67,7 +68,10 @@ def run(program: Program, values: list[Handle]) -> list[Handle]:
 
 def call(name: str, letters: str, args: Sequence[Any], values: Sequence[Handle]) -> list[Handle]:
     """One call: the arrays that it gives."""
-    given, passed, results, keep = iter(args), [], [], []
+    given = iter(args)
+    passed: list[Any] = []
+    results: list[Any] = []
+    keep: list[Any] = []
     for letter in letters:
         if letter in "AV":
             kind = "mlx_array *" if letter == "A" else "mlx_vector_array *"
@@ -128,18 +132,22 @@ def _taken(letter: str, result: Any) -> list[Handle]:
 # --- transforms ---
 
 
+def joined(lists: tuple[Sequence[Handle], Sequence[Handle]]) -> list[Handle]:
+    return [*lists[0], *lists[1]]
+
+
 def _vjp(function: Function, transform: dict[str, Any]) -> Function:
     cotangents = [to_library(each) for each in transform["cotangents"]]
-    return lambda arrays: sum(map(list, mlxffi.vjp(function, arrays, cotangents)), [])
+    return lambda arrays: joined(mlxffi.vjp(function, arrays, cotangents))
 
 
 def _jvp(function: Function, transform: dict[str, Any]) -> Function:
     tangents = [to_library(each) for each in transform["tangents"]]
-    return lambda arrays: sum(map(list, mlxffi.jvp(function, arrays, tangents)), [])
+    return lambda arrays: joined(mlxffi.jvp(function, arrays, tangents))
 
 
 def _value_and_grad(function: Function, transform: dict[str, Any]) -> Function:
-    return lambda arrays: sum(map(list, mlxffi.value_and_grad(function, *transform["argnums"])(*arrays)), [])
+    return lambda arrays: joined(mlxffi.value_and_grad(function, *transform["argnums"])(*arrays))
 
 
 def _grad(function: Function, transform: dict[str, Any]) -> Function:

@@ -18,8 +18,8 @@ CLOSE: dict[str, Any] = {"rtol": 2e-5, "atol": 2e-5}
 
 def parts() -> dict[str, Array]:
     return {
-        "x": F(3, IN), "a": F(IN, RANK, salt=1), "b": F(RANK, OUT, salt=2), "weight": F(OUT, IN, salt=3), "bias": F(OUT, salt=4),
-        "m": F(OUT, low=1, high=3, salt=5),
+        "x": F(3, IN), "a": F(IN, RANK, salt=1), "b": F(RANK, OUT, salt=2), "weight": F(OUT, IN, salt=3),
+        "bias": F(OUT, salt=4), "m": F(OUT, low=1, high=3, salt=5),
     }  # fmt: skip
 
 
@@ -70,7 +70,11 @@ def cases() -> list[Case]:
         Case("lora/gradients", written(lora, [x, a, b], [w]), along, contract=contract, **CLOSE),
         Case("lora/bias", written(lora_with_bias, [x, a, b], [w, bias]), along, **CLOSE),
         Case("lora/at_the_start", written(lora, [x, a, zero], [w]), along, contract=contract, **CLOSE),
-        Case("lora/fused", written(fused, [a, b, w]), contract={"name": "lora_fuse", "arguments": {"values": {"a": 0, "b": 1, "weight": 2}, "scale": SCALE}}),
+        Case(
+            "lora/fused",
+            written(fused, [a, b, w]),
+            contract={"name": "lora_fuse", "arguments": {"values": {"a": 0, "b": 1, "weight": 2}, "scale": SCALE}},
+        ),
         Case("lora/kernel", _kernel(x, a, b, w), along, **CLOSE),
         *_dora_cases(p, along),
         Case("dora/fused", written(fused_dora, [a, b, m, w]), rtol=1e-5, atol=1e-5),
@@ -93,7 +97,14 @@ def _dora_cases(p: dict[str, Array], along: list[dict[str, Any]]) -> list[Case]:
     constant = Case("", written(dora_of_size, inputs, [*captured, size]), along)
     return [
         Case("dora/forward", written(dora, inputs, captured), contract=contract, **CLOSE),
-        Case("dora/gradients", written(dora, inputs, captured), along, known=reference.expected(constant), contract=contract, **CLOSE),
+        Case(
+            "dora/gradients",
+            written(dora, inputs, captured),
+            along,
+            known=reference.expected(constant),
+            contract=contract,
+            **CLOSE,
+        ),
     ]
 
 

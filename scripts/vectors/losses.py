@@ -11,7 +11,7 @@ from .program import Case, Program
 from .tensors import Array, F, I
 
 REDUCTIONS = ("none", "sum", "mean")
-KERNEL = {"rtol": 2e-5, "atol": 2e-6}
+KERNEL: dict[str, Any] = {"rtol": 2e-5, "atol": 2e-6}
 
 
 # --- what is right ---
@@ -30,7 +30,9 @@ def cross_entropy(x: Array, targets: Array, counts: Array, smoothing: float) -> 
     wanted = (1 - smoothing) * target + smoothing / classes
     with np.errstate(invalid="ignore"):
         loss = -np.where(wanted > 0, wanted * logs, 0).sum(-1)
-    return np.where(counts != 0, loss * counts, 0), np.where(counts[..., None] != 0, (np.exp(logs) - wanted) * counts[..., None], 0)
+    return np.where(counts != 0, loss * counts, 0), np.where(
+        counts[..., None] != 0, (np.exp(logs) - wanted) * counts[..., None], 0
+    )
 
 
 def divergence(kind: str, q: Array, p: Array, temperature: float) -> tuple[Array, Array, Array]:
@@ -80,7 +82,13 @@ TARGETS = np.array([3, 0, 1], np.int32)
 
 
 def cases() -> list[Case]:
-    found = [case for name in ROWS for dtype in ("float32", "float16", "bfloat16") for case in _extreme(name, dtype) if _fits(name, dtype)]
+    found = [
+        case
+        for name in ROWS
+        for dtype in ("float32", "float16", "bfloat16")
+        for case in _extreme(name, dtype)
+        if _fits(name, dtype)
+    ]
     return found + _options() + _divergences() + _composed()
 
 
@@ -94,7 +102,9 @@ def _rows(name: str, dtype: str = "float32") -> Array:
     return np.array(ROWS[name]).astype(dtype_of(dtype))
 
 
-def _loss_case(name: str, logits: Array, targets: Array, counts: Array, options: dict[str, Any], ignored: Array | None = None) -> Case:
+def _loss_case(
+    name: str, logits: Array, targets: Array, counts: Array, options: dict[str, Any], ignored: Array | None = None
+) -> Case:
     """Cross-entropy and its gradient for the logits, along ones."""
     reduction, smoothing = options.get("reduction", "none"), options.get("label_smoothing", 0.0)
     loss, gradient = cross_entropy(logits.astype(np.float64), targets, counts, smoothing)
@@ -106,7 +116,10 @@ def _loss_case(name: str, logits: Array, targets: Array, counts: Array, options:
     args = [0, 1, weights, options.get("ignore_index"), smoothing, REDUCTIONS.index(reduction)]
     program.outputs = program.calls("mlxffi_cross_entropy", *args)
     values = {"logits": 0, "targets": 1, **({} if weights is None else {"weights": weights})}
-    contract = {"name": "cross_entropy", "arguments": {"values": values, **{k: v for k, v in options.items() if k != "weights"}}}
+    contract = {
+        "name": "cross_entropy",
+        "arguments": {"values": values, **{k: v for k, v in options.items() if k != "weights"}},
+    }
     return _along_ones(name, program, right, contract)
 
 
@@ -117,7 +130,7 @@ def _along_ones(name: str, program: Program, right: list[Array], contract: dict[
     return Case(name, program, [ones], known=[known], contract=contract, **(KERNEL if dtype == np.float32 else HALF))
 
 
-HALF = {"rtol": 1e-2, "atol": 1e-3}
+HALF: dict[str, Any] = {"rtol": 1e-2, "atol": 1e-3}
 
 
 def _extreme(name: str, dtype: str) -> list[Case]:
@@ -138,11 +151,15 @@ def _options() -> list[Case]:
         "masked": (mask.astype(float), {"weights": mask, "reduction": "mean"}),
         "ignored": (np.array([1.0, 0, 1]), {"ignore_index": 0, "reduction": "mean"}),
     }
-    found = [_loss_case(f"cross_entropy/{name}", logits, TARGETS, counts, given) for name, (counts, given) in options.items()]
+    found = [
+        _loss_case(f"cross_entropy/{name}", logits, TARGETS, counts, given) for name, (counts, given) in options.items()
+    ]
     # What does not count has neither loss nor gradient, whatever its logits.
     bad = logits.copy()
     bad[1] = np.nan
-    masked = _loss_case("cross_entropy/masked_nan", bad, TARGETS, mask.astype(float), {"weights": mask, "reduction": "mean"})
+    masked = _loss_case(
+        "cross_entropy/masked_nan", bad, TARGETS, mask.astype(float), {"weights": mask, "reduction": "mean"}
+    )
     refused = Program([logits], [np.zeros(2, np.int32)])
     refused.outputs = refused.calls("mlxffi_cross_entropy", 0, 1, None, None, 0.0, 0)
     return [*found, masked, Case("cross_entropy/shapes_differ", refused, outcome="error")]
@@ -198,11 +215,25 @@ def _composed() -> list[Case]:
         return [(_rows_of_loss(x, t) * m).call("sum", False) / m.call("sum", False)]
 
     loss, gradient = cross_entropy(x.astype(np.float64), targets, mask, 0)
-    contract = {"name": "cross_entropy", "arguments": {"values": {"logits": 0, "targets": 1, "weights": 2}, "reduction": "mean"}}
-    found.append(_along_ones("composed/masked_cross_entropy", written(masked, [x], [targets, mask]), reduced(loss, [gradient], "mean", mask.sum()), contract))
+    contract = {
+        "name": "cross_entropy",
+        "arguments": {"values": {"logits": 0, "targets": 1, "weights": 2}, "reduction": "mean"},
+    }
+    found.append(
+        _along_ones(
+            "composed/masked_cross_entropy",
+            written(masked, [x], [targets, mask]),
+            reduced(loss, [gradient], "mean", mask.sum()),
+            contract,
+        )
+    )
     y = F(2, 3, salt=1)
     error = F(2, 3).astype(np.float64) - y
     mse = written(lambda a, b: [(a - b).call("square").call("mean", False)], [F(2, 3), y])
     right = [np.asarray((error**2).mean()), error / 3, -error / 3]
-    found.append(_along_ones("composed/mse", mse, right, {"name": "mse", "arguments": {"values": {"prediction": 0, "target": 1}}}))
+    found.append(
+        _along_ones(
+            "composed/mse", mse, right, {"name": "mse", "arguments": {"values": {"prediction": 0, "target": 1}}}
+        )
+    )
     return found

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import classes
 from .program import Case, Program
-from .tensors import Array
 
 
 class Calls:

@@ -147,7 +147,10 @@ def cases() -> list[Case]:
 
 def gradients() -> list[Array]:
     """None is near 0, where sign and root magnify."""
-    return [F(*SHAPE, low=0.5, high=2.5, salt=3 + i) * np.where(F(*SHAPE, salt=i) < 0, -1, 1).astype(np.float32) for i in range(STEPS)]
+    return [
+        F(*SHAPE, low=0.5, high=2.5, salt=3 + i) * np.where(F(*SHAPE, salt=i) < 0, -1, 1).astype(np.float32)
+        for i in range(STEPS)
+    ]
 
 
 def _case(name: str, kind: str, update: Update, options: dict[str, Any], shapes: Sequence[tuple[int, int]]) -> Case:

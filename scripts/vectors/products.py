@@ -1,9 +1,8 @@
-"""Matrix products, convolutions, and the layers of mlx/c/fast.h."""
+"""Matrix products, and the layers of mlx/c/fast.h."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,61 +11,6 @@ from .operation import Calls
 from .program import REFERENCE, Case
 from .tensors import Array, F, I
 
-Ints = Sequence[int]
-
-
-# --- convolutions, channels last ---
-
-
-def conv(x: Array, w: Array, stride: Ints, low: Ints, high: Ints, spacing: Ints, gaps: Ints, groups: int, flip: bool) -> Array:
-    axes = x.ndim - 2
-    stride, low, high, spacing, gaps = (_each(values, axes, i in (1, 2)) for i, values in enumerate((stride, low, high, spacing, gaps)))
-    w = np.flip(w, tuple(range(1, axes + 1))) if flip else w
-    x = _padded(_spread(x, gaps), low, high)
-    sizes = [(n - d * (k - 1) - 1) // s + 1 for n, k, d, s in zip(x.shape[1:-1], w.shape[1:-1], spacing, stride, strict=True)]
-    made = np.zeros((x.shape[0], *sizes, w.shape[0]))
-    inputs, outputs = w.shape[-1], w.shape[0] // groups
-    for at in np.ndindex(*sizes):
-        window = x[(slice(None), *(slice(a * s, a * s + d * (k - 1) + 1, d) for a, s, d, k in zip(at, stride, spacing, w.shape[1:-1], strict=True)))]
-        for g in range(groups):
-            part, kernel = window[..., g * inputs : (g + 1) * inputs], w[g * outputs : (g + 1) * outputs]
-            made[(slice(None), *at, slice(g * outputs, (g + 1) * outputs))] = np.tensordot(part, kernel, (range(1, axes + 2), range(1, axes + 2)))
-    return made
-
-
-def _each(values: Ints, axes: int, zero: bool) -> list[int]:
-    values = list(values) or [0 if zero else 1]
-    return values * axes if len(values) == 1 else values
-
-
-def _spread(x: Array, gaps: Ints) -> Array:
-    made = np.zeros((x.shape[0], *((n - 1) * g + 1 for n, g in zip(x.shape[1:-1], gaps, strict=True)), x.shape[-1]))
-    made[(slice(None), *(slice(None, None, g) for g in gaps))] = x
-    return made
-
-
-def _padded(x: Array, low: Ints, high: Ints) -> Array:
-    return np.pad(x, [(0, 0), *zip(low, high, strict=True), (0, 0)])
-
-
-def conv_of(axes: int) -> Any:
-    def convolved(x: Array, w: Array, *numbers: int) -> Array:
-        stride, padding, spacing = (numbers[i * axes : (i + 1) * axes] for i in range(3))
-        return conv(x, w, stride, padding, padding, spacing, [1], numbers[-1], False)
-
-    return convolved
-
-
-def conv_transpose_of(axes: int) -> Any:
-    def convolved(x: Array, w: Array, *numbers: int) -> Array:
-        stride, padding, spacing, more = (numbers[i * axes : (i + 1) * axes] for i in range(4))
-        low = [d * (k - 1) - p for d, k, p in zip(spacing, w.shape[1:-1], padding, strict=True)]
-        high = [each + extra for each, extra in zip(low, more, strict=True)]
-        return conv(x, w, [1], low, high, spacing, stride, numbers[-1], True)
-
-    return convolved
-
-
 # --- products ---
 
 
@@ -74,7 +18,7 @@ def gather_mm(a: Array, b: Array, left: Array | None, right: Array | None, _sort
     a, b = a.reshape(-1, *a.shape[-2:]), b.reshape(-1, *b.shape[-2:])
     left = np.arange(len(a)) if left is None else left
     right = np.arange(len(b)) if right is None else right
-    return np.matmul(a[left], b[right])
+    return np.asarray(np.matmul(a[left], b[right]))
 
 
 def block_masked_mm(a: Array, b: Array, size: int, out: Array | None, left: Array | None, right: Array | None) -> Array:
@@ -82,7 +26,7 @@ def block_masked_mm(a: Array, b: Array, size: int, out: Array | None, left: Arra
         if mask is None:
             return x
         whole = np.repeat(np.repeat(mask, size, -2), size, -1)[..., : x.shape[-2], : x.shape[-1]]
-        return x * whole
+        return np.asarray(x * whole)
 
     return masked(masked(a, left) @ masked(b, right), out)
 
@@ -111,7 +55,9 @@ def rms_norm(x: Array, weight: Array | None, eps: float) -> Array:
     return np.asarray(x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * (1 if weight is None else weight))
 
 
-def rope(x: Array, dims: int, traditional: bool, base: float | None, scale: float, offset: Any, freqs: Array | None) -> Array:
+def rope(
+    x: Array, dims: int, traditional: bool, base: float | None, scale: float, offset: Any, freqs: Array | None
+) -> Array:
     half = dims // 2
     waves = freqs if base is None else base ** (2 * np.arange(half) / dims)
     offset = np.asarray(offset).reshape(-1, *[1] * (x.ndim - 2)) if np.ndim(offset) else np.asarray(offset)
@@ -129,7 +75,11 @@ def attention(q: Array, k: Array, v: Array, scale: float, mode: str, mask: Array
         mask = np.tri(q.shape[2], k.shape[2], k.shape[2] - q.shape[2]).astype(bool)
     if mask is not None:
         scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
-    more = np.zeros_like(scores[..., :1]) - np.inf if sinks is None else np.broadcast_to(sinks[:, None, None], scores[..., :1].shape)
+    more = (
+        np.zeros_like(scores[..., :1]) - np.inf
+        if sinks is None
+        else np.broadcast_to(sinks[:, None, None], scores[..., :1].shape)
+    )
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     total = weights.sum(-1, keepdims=True) + np.exp(more - scores.max(-1, keepdims=True))
     return np.asarray(weights / total @ v)
@@ -141,7 +91,9 @@ def cross_entropy(logits: Array, targets: Array) -> Array:
     return np.asarray(np.log(np.exp(logits - top[..., None]).sum(-1)) + top - picked)
 
 
-def gated_delta(q: Array, k: Array, v: Array, gates: Array, beta: Array, state: Array | None, mask: Array | None) -> list[Array]:
+def gated_delta(
+    q: Array, k: Array, v: Array, gates: Array, beta: Array, state: Array | None, mask: Array | None
+) -> list[Array]:
     batch, steps, heads, size = v.shape
     q, k = (np.repeat(each, heads // each.shape[2], 2) for each in (q, k))
     state = np.zeros((batch, heads, size, q.shape[-1])) if state is None else state
@@ -171,7 +123,6 @@ REFERENCE |= {
     "mlx_block_masked_mm": block_masked_mm,
     "mlx_segmented_mm": segmented_mm,
     "mlx_hadamard_transform": hadamard,
-    "mlx_conv_general": conv,
     "mlx_fast_layer_norm": layer_norm,
     "mlx_fast_rms_norm": rms_norm,
     "mlx_fast_rope": rope,
@@ -182,19 +133,20 @@ REFERENCE |= {
     "mlx_fast_gated_delta_update": gated_delta,
     "mlxffi_rms_norm": rms_norm,
     "mlxffi_rope": rope,
-    "mlxffi_attention": lambda q, k, v, scale, causal, mask: attention(q, k, v, scale, "causal" if causal else "", mask, None),
+    "mlxffi_attention": lambda q, k, v, scale, causal, mask: attention(
+        q, k, v, scale, "causal" if causal else "", mask, None
+    ),
     "mlxffi_swiglu": lambda gate, up: gate / (1 + np.exp(-gate)) * up,
-    "mlxffi_geglu": lambda gate, up: gate * (1 + np.tanh(math.sqrt(2 / math.pi) * (gate + 0.044715 * gate**3))) / 2 * up,
+    "mlxffi_geglu": lambda gate, up: (
+        gate * (1 + np.tanh(math.sqrt(2 / math.pi) * (gate + 0.044715 * gate**3))) / 2 * up
+    ),
     "mlxffi_lora_linear": lambda x, w, a, b, scale: x @ w.T + scale * (x @ a @ b),
 }
-REFERENCE |= {f"mlx_conv{axes}d": conv_of(axes) for axes in (1, 2, 3)}
-REFERENCE |= {f"mlx_conv_transpose{axes}d": conv_transpose_of(axes) for axes in (1, 2, 3)}
 
 
 def cases() -> list[Case]:
     calls = Calls()
     _products(calls)
-    _convolutions(calls)
     _layers(calls)
     _fused(calls)
     return calls.cases
@@ -228,19 +180,6 @@ def _products(calls: Calls) -> None:
     calls.add("mlx_segmented_mm", F(3, 6), F(6, 2, salt=1), np.array([[0, 2], [2, 6], [3, 3]], np.uint32))
     calls.add("mlx_hadamard_transform", F(2, 8), None)
     calls.add("mlx_hadamard_transform", F(2, 4), 0.5)
-
-
-def _convolutions(calls: Calls) -> None:
-    calls.add("mlx_conv1d", F(2, 7, 4), F(6, 3, 4, salt=1), 2, 1, 1, 1)
-    calls.add("mlx_conv1d", F(2, 7, 4), F(6, 3, 2, salt=1), 1, 0, 2, 2)
-    calls.add("mlx_conv2d", F(1, 5, 4, 2), F(3, 3, 2, 2, salt=1), 2, 1, 1, 0, 1, 2, 1)
-    calls.add("mlx_conv3d", F(1, 3, 4, 3, 1), F(2, 2, 2, 2, 1, salt=1), 1, 2, 1, 0, 1, 0, 1, 1, 1, 1)
-    calls.refused("mlx_conv2d", F(1, 5, 4, 2), F(3, 3, 2, 3), 1, 1, 0, 0, 1, 1, 1)
-    calls.add("mlx_conv_general", F(1, 6, 2), F(2, 3, 2, salt=1), [2], [1], [0], [1], [2], 1, True)
-    calls.add("mlx_conv_general", F(1, 4, 5, 2), F(2, 2, 3, 1, salt=1), [], [0, 1], [1, 0], [1, 1], [1, 2], 2, False)
-    calls.add("mlx_conv_transpose1d", F(2, 4, 3), F(2, 3, 3, salt=1), 2, 1, 1, 1, 1)
-    calls.add("mlx_conv_transpose2d", F(1, 3, 3, 2), F(2, 2, 3, 2, salt=1), 2, 1, 0, 1, 1, 1, 1, 0, 1)
-    calls.add("mlx_conv_transpose3d", F(1, 2, 2, 2, 1), F(1, 2, 2, 2, 1, salt=1), 1, 2, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1)
 
 
 def _layers(calls: Calls) -> None:

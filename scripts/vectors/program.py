@@ -40,7 +40,7 @@ class Program:
     outputs: list[int] = field(default_factory=list)
 
     def input(self, value: Array) -> int:
-        assert not self.captured and not self.steps, "inputs come first"
+        assert not [*self.captured, *self.steps], "inputs come first"
         self.inputs.append(value)
         return len(self.inputs) - 1
 

@@ -31,7 +31,16 @@ def scale_values(scales: Array, mode: str) -> Array:
     return np.asarray(fp8_values()[scales] if mode == "nvfp4" else 2.0 ** (scales.astype(np.float64) - 127))
 
 
-def dequantize(w: Array, scales: Array, biases: Array | None, group: int | None, bits: int | None, mode: str, factor: Array | None = None, _dtype: Any = None) -> Array:
+def dequantize(
+    w: Array,
+    scales: Array,
+    biases: Array | None,
+    group: int | None,
+    bits: int | None,
+    mode: str,
+    factor: Array | None = None,
+    _dtype: Any = None,
+) -> Array:
     group, bits = group or MODES[mode][0], bits or MODES[mode][1]
     codes = unpack(w, bits)
     grouped = codes.reshape(*codes.shape[:-1], -1, group)
@@ -87,19 +96,36 @@ def exact(rows: int, columns: int, mode: str, salt: int = 0) -> Array:
     return np.asarray(values.reshape(rows, columns)).astype(np.float32)
 
 
-def product(x: Array, w: Array, scales: Array, biases: Array | None, turn: bool, group: int | None, bits: int | None, mode: str) -> Array:
+def product(
+    x: Array, w: Array, scales: Array, biases: Array | None, turn: bool, group: int | None, bits: int | None, mode: str
+) -> Array:
     matrix = dequantize(w, scales, biases, group, bits, mode)
-    return np.matmul(x, np.swapaxes(matrix, -1, -2) if turn else matrix)
+    return np.asarray(np.matmul(x, np.swapaxes(matrix, -1, -2) if turn else matrix))
 
 
-def gather_product(x: Array, w: Array, scales: Array, biases: Array | None, left: Array | None, right: Array | None, turn: bool, group: int | None, bits: int | None, mode: str, *_rest: Any) -> Array:
+def gather_product(
+    x: Array,
+    w: Array,
+    scales: Array,
+    biases: Array | None,
+    left: Array | None,
+    right: Array | None,
+    turn: bool,
+    group: int | None,
+    bits: int | None,
+    mode: str,
+    *_rest: Any,
+) -> Array:
     matrix = dequantize(w, scales, biases, group, bits, mode)
     matrix = np.swapaxes(matrix, -1, -2) if turn else matrix
     x = x.reshape(-1, *x.shape[-2:])
-    return np.matmul(x[np.arange(len(x)) if left is None else left], matrix[np.arange(len(matrix)) if right is None else right])
+    x = x if left is None else x[left]
+    return np.asarray(np.matmul(x, matrix if right is None else matrix[right]))
 
 
-def both_quantized(x: Array, w: Array, scales: Array | None, group: int | None, bits: int | None, mode: str, *_factors: Any) -> Array:
+def both_quantized(
+    x: Array, w: Array, scales: Array | None, group: int | None, bits: int | None, mode: str, *_factors: Any
+) -> Array:
     """Of an `x` that its mode holds exactly."""
     return product(x, w, np.asarray(scales), None, True, group, bits, mode)
 
@@ -136,8 +162,12 @@ def _affine_cases(calls: Calls) -> None:
             w, scales, biases = _packed(F(4, 128), group, bits, "affine")
             calls.add("mlx_dequantize", w, scales, biases, group, bits, "affine", None, None, dtypes=["float32"])
             if group == 64:
-                calls.add("mlx_quantized_matmul", F(2, 128, salt=1), w, scales, biases, True, group, bits, "affine", **CLOSE)
-                calls.add("mlx_quantized_matmul", F(2, 4, salt=1), w, scales, biases, False, group, bits, "affine", **CLOSE)
+                calls.add(
+                    "mlx_quantized_matmul", F(2, 128, salt=1), w, scales, biases, True, group, bits, "affine", **CLOSE
+                )
+                calls.add(
+                    "mlx_quantized_matmul", F(2, 4, salt=1), w, scales, biases, False, group, bits, "affine", **CLOSE
+                )
         # Codes times a power of two: what numpy and the library round is the same.
         levels = grid((2, 64), "float32", 0, 2**bits - 1, 2)
         levels[:, 0], levels[:, 1] = 0, 2**bits - 1
@@ -147,7 +177,20 @@ def _affine_cases(calls: Calls) -> None:
     stack = [np.stack([each, each[::-1]]) for each in (w, scales, biases)]
     right = np.array([1, 0, 1], np.uint32)
     calls.add("mlx_gather_qmm", F(3, 1, 64, salt=1), *stack, None, right, True, 64, 4, "affine", False, **CLOSE)
-    calls.add("mlx_gather_qmm_global_scale", F(3, 1, 64, salt=1), *stack, None, right, True, 64, 4, "affine", None, False, **CLOSE)
+    calls.add(
+        "mlx_gather_qmm_global_scale",
+        F(3, 1, 64, salt=1),
+        *stack,
+        None,
+        right,
+        True,
+        64,
+        4,
+        "affine",
+        None,
+        False,
+        **CLOSE,
+    )
 
 
 CLOSE: dict[str, Any] = {"dtypes": ["float32"], "rtol": 1e-5, "atol": 1e-4}

@@ -52,7 +52,7 @@ def unit(shape: Ints, key: Array) -> Array:
 
 
 def uniform(low: Array, high: Array, shape: Ints, _dtype: str, key: Array) -> Array:
-    return low + (high - low) * unit(shape, key)
+    return np.asarray(low + (high - low) * unit(shape, key))
 
 
 def normal(shape: Ints, key: Array) -> Array:
@@ -83,12 +83,12 @@ def categorical(logits: Array, axis: int, shape: Ints, key: Array) -> Array:
     """The class whose logit and Gumbel noise add up to most."""
     rest = np.moveaxis(logits, axis, -1)
     noisy = rest + gumbel([*shape, rest.shape[-1]], key)
-    return np.argmax(noisy, -1).astype(np.uint32)
+    return np.asarray(np.argmax(noisy, -1)).astype(np.uint32)
 
 
 def categorical_samples(logits: Array, axis: int, count: int, key: Array) -> Array:
     noise = gumbel([*logits.shape, count], key)
-    return np.argmax(logits[..., None] + noise, axis).astype(np.uint32)
+    return np.asarray(np.argmax(logits[..., None] + noise, axis)).astype(np.uint32)
 
 
 REFERENCE |= {
@@ -101,18 +101,27 @@ REFERENCE |= {
     "mlx_random_bernoulli": lambda p, shape, key: unit(shape, key) < p,
     "mlx_random_gumbel": lambda shape, dtype, key: gumbel(shape, key),
     "mlx_random_normal": lambda shape, dtype, loc, scale, key: loc + scale * normal(shape, key),
-    "mlx_random_normal_broadcast": lambda shape, dtype, loc, scale, key: (0 if loc is None else loc)
-    + (1 if scale is None else scale) * normal(shape, key),
+    "mlx_random_normal_broadcast": lambda shape, dtype, loc, scale, key: (
+        (0 if loc is None else loc) + (1 if scale is None else scale) * normal(shape, key)
+    ),
     "mlx_random_laplace": laplace,
     "mlx_random_truncated_normal": truncated,
     "mlx_random_randint": lambda low, high, shape, dtype, key: np.floor(uniform(low, high, shape, dtype, key)),
-    "mlx_random_permutation_arange": lambda count, key: np.argsort(bits([count], 4, key), kind="stable").astype(np.uint32),
-    "mlx_random_permutation": lambda x, axis, key: np.take(x, np.argsort(bits([x.shape[axis]], 4, key), kind="stable"), axis),
-    "mlx_random_categorical": lambda logits, axis, key: categorical(logits, axis, np.moveaxis(logits, axis, -1).shape[:-1], key),
+    "mlx_random_permutation_arange": lambda count, key: np.argsort(bits([count], 4, key), kind="stable").astype(
+        np.uint32
+    ),
+    "mlx_random_permutation": lambda x, axis, key: np.take(
+        x, np.argsort(bits([x.shape[axis]], 4, key), kind="stable"), axis
+    ),
+    "mlx_random_categorical": lambda logits, axis, key: categorical(
+        logits, axis, np.moveaxis(logits, axis, -1).shape[:-1], key
+    ),
     "mlx_random_categorical_shape": lambda logits, axis, shape, key: categorical(logits, axis, shape, key),
     "mlx_random_categorical_num_samples": categorical_samples,
     # The covariance of every case is 0: its factor may have either sign.
-    "mlx_random_multivariate_normal": lambda mean, cov, shape, dtype, key: np.broadcast_to(mean, [*shape, mean.shape[-1]]),
+    "mlx_random_multivariate_normal": lambda mean, cov, shape, dtype, key: np.broadcast_to(
+        mean, [*shape, mean.shape[-1]]
+    ),
 }
 
 

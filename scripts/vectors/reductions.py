@@ -15,8 +15,9 @@ Axis = Any
 
 
 def logsumexp(x: Array, axis: Axis, keepdims: bool) -> Array:
-    return np.asarray(np.logaddexp.reduce(x, axis=axis, keepdims=keepdims) if not isinstance(axis, tuple) else
-                      np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)))  # fmt: skip
+    top = np.max(x, axis=axis, keepdims=True)
+    total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return np.asarray(total if keepdims else np.squeeze(total, axis))
 
 
 def softmax(x: Array, axis: Axis, _precise: bool) -> Array:
@@ -77,7 +78,7 @@ def _of_spread(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
     )
 
 
-def scan(function: Callable[..., Any]) -> Callable[..., Array]:
+def scan(function: np.ufunc) -> Callable[..., Array]:
     """A running reduction; exclusive ones start with what changes nothing."""
 
     def scanned(x: Array, axis: int, reverse: bool, inclusive: bool, *_dtype: Any) -> Array:
@@ -92,7 +93,13 @@ def scan(function: Callable[..., Any]) -> Callable[..., Array]:
 
 
 IDENTITY: dict[Any, float] = {np.add: 0, np.multiply: 1, np.maximum: -np.inf, np.minimum: np.inf, np.logaddexp: -np.inf}
-SCANS = {"cumsum": np.add, "cumprod": np.multiply, "cummax": np.maximum, "cummin": np.minimum, "logcumsumexp": np.logaddexp}
+SCANS = {
+    "cumsum": np.add,
+    "cumprod": np.multiply,
+    "cummax": np.maximum,
+    "cummin": np.minimum,
+    "logcumsumexp": np.logaddexp,
+}
 
 
 def topk(x: Array, k: int, axis: int | None = None) -> Array:
@@ -123,7 +130,7 @@ def _references() -> dict[str, Callable[..., Any]]:
         found |= {f"mlx_{name}{kind}": _of_spread(function, kind) for name, function in SPREADS.items()}
     for name, function in (("argmax", np.argmax), ("argmin", np.argmin)):
         found[f"mlx_{name}_axis"] = _arg(function)
-        found[f"mlx_{name}"] = lambda x, keep, f=_arg(function): f(x, None, keep)
+        found[f"mlx_{name}"] = _of_reduction(_arg(function), "")
     return found | {f"mlx_{name}": scan(function) for name, function in SCANS.items()}
 
 

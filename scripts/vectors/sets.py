@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import adapters, elementwise, indexing, lora, losses, optimizers, products, quantized, randomness, records
-from . import reductions, shaping, transformed, transforms
+from . import (
+    adapters,
+    convolutions,
+    elementwise,
+    indexing,
+    lora,
+    losses,
+    optimizers,
+    products,
+    quantized,
+    randomness,
+    records,
+    reductions,
+    shaping,
+    transformed,
+    transforms,
+)
 from .program import Case
 
 
 def operations() -> list[Case]:
-    modules = (elementwise, reductions, shaping, indexing, products, transformed, randomness)
+    modules = (elementwise, reductions, shaping, indexing, products, convolutions, transformed, randomness)
     return [case for module in modules for case in module.cases()]
 
 

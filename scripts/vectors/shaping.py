@@ -56,7 +56,9 @@ def pad(x: Array, axes: Ints, low: Ints, high: Ints, value: Array, mode: str) ->
 
 def as_strided(x: Array, shape: Ints, strides: Ints, offset: int) -> Array:
     flat = np.ravel(x)
-    places = offset + sum(np.arange(n).reshape([-1] + [1] * (len(shape) - 1 - i)) * strides[i] for i, n in enumerate(shape))
+    places = offset + sum(
+        np.arange(n).reshape([-1] + [1] * (len(shape) - 1 - i)) * strides[i] for i, n in enumerate(shape)
+    )
     return np.asarray(flat[places])
 
 

@@ -12,7 +12,7 @@ from .operation import Calls
 from .program import REFERENCE, Case
 from .tensors import Array, F
 
-NORMS = ("backward", "ortho", "forward")
+NORMS: Any = ("backward", "ortho", "forward")
 Ints = Sequence[int]
 
 
@@ -24,7 +24,17 @@ def _many(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x, sizes, axes, norm: function(x, list(sizes) or None, list(axes), NORMS[norm])
 
 
-def stft(x: Array, size: int, hop: int | None, width: int | None, window: Array | None, center: bool, mode: str, norm: int, one: bool | None) -> Array:
+def stft(
+    x: Array,
+    size: int,
+    hop: int | None,
+    width: int | None,
+    window: Array | None,
+    center: bool,
+    mode: str,
+    norm: int,
+    one: bool | None,
+) -> Array:
     hop, window = hop or size // 4, np.ones(width or size) if window is None else window
     before = (size - len(window)) // 2
     window = np.pad(window, (before, size - len(window) - before))
@@ -35,7 +45,17 @@ def stft(x: Array, size: int, hop: int | None, width: int | None, window: Array 
     return np.asarray(transform(frames, norm=NORMS[norm]).T)
 
 
-def istft(x: Array, size: int | None, hop: int | None, width: int | None, window: Array | None, center: bool, norm: int, one: bool | None, length: int | None) -> Array:
+def istft(
+    x: Array,
+    size: int | None,
+    hop: int | None,
+    width: int | None,
+    window: Array | None,
+    center: bool,
+    norm: int,
+    one: bool | None,
+    length: int | None,
+) -> Array:
     size = size or 2 * (x.shape[0] - 1)
     hop, window = hop or size // 4, np.ones(width or size) if window is None else window
     frames = np.fft.irfft(x.T, size, norm=NORMS[norm]) * window
@@ -69,7 +89,14 @@ def lu(a: Array) -> list[Array]:
 
 
 def norm(x: Array, order: Any, axes: Ints | None, keepdims: bool) -> Array:
-    return np.asarray(np.linalg.norm(x, {"f": "fro"}.get(order, order), None if axes is None else tuple(axes) if len(axes) > 1 else axes[0], keepdims))
+    return np.asarray(
+        np.linalg.norm(
+            x,
+            {"f": "fro"}.get(order, order),
+            None if axes is None else tuple(axes) if len(axes) > 1 else axes[0],
+            keepdims,
+        )
+    )
 
 
 def norm_l2(x: Array, axes: Ints | None, keepdims: bool) -> Array:

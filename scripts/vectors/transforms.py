@@ -15,7 +15,9 @@ Transform = dict[str, Any]
 
 def single(call: str, *args: Any, gives: int | None = None) -> Program:
     """A program of one call: of arrays, floats are inputs and the rest is captured."""
-    arrays = [each for arg in args for each in (arg if isinstance(arg, list) else [arg]) if isinstance(each, np.ndarray)]
+    arrays = [
+        each for arg in args for each in (arg if isinstance(arg, list) else [arg]) if isinstance(each, np.ndarray)
+    ]
     program, places = Program(), {}
     for each in sorted(arrays, key=lambda x: x.dtype.kind not in "fc"):
         places[id(each)] = program.input(each) if each.dtype.kind in "fc" else program.capture(each)
@@ -61,7 +63,10 @@ def _reducing() -> dict[str, Program]:
     found |= {name: single(f"mlx_{name}_axis", distinct(2, 4), 1, True) for name in ("max", "min")}
     found |= {name: single(f"mlx_{name}_axis", x, 1, False, 1) for name in ("var", "std")}
     found |= {name: single(f"mlx_{name}", x, 1, False, True) for name in ("cumsum", "cumprod", "logcumsumexp")}
-    return found | {"sort": single("mlx_sort_axis", distinct(2, 4), 1), "topk": single("mlx_topk_axis", distinct(2, 4), 1, 1)}
+    return found | {
+        "sort": single("mlx_sort_axis", distinct(2, 4), 1),
+        "topk": single("mlx_topk_axis", distinct(2, 4), 1, 1),
+    }
 
 
 def _shaping() -> dict[str, Program]:
@@ -114,7 +119,19 @@ def _multiplying() -> dict[str, Program]:
 
 
 # Derivatives of these are of order one alone in MLX, or their differences take too long here.
-FIRST_ORDER = {"attention", "conv2d", "conv1d", "inv", "solve", "det", "cross_entropy", "lora_linear", "swiglu", "topk", "sort"}
+FIRST_ORDER = {
+    "attention",
+    "conv2d",
+    "conv1d",
+    "inv",
+    "solve",
+    "det",
+    "cross_entropy",
+    "lora_linear",
+    "swiglu",
+    "topk",
+    "sort",
+}
 FORWARD_MISSING: set[str] = set()
 UNMAPPED: set[str] = set()
 
@@ -137,7 +154,10 @@ def tangents(program: Program) -> Transform:
 def twice(program: Program) -> list[Transform]:
     """The gradient of the gradient, along cotangents of the outputs and of the gradients."""
     shapes = [np.shape(each) for each in [*outputs_of(program), *program.inputs]]
-    return [cotangents(program), {"kind": "vjp", "cotangents": [F(*shape, salt=11 + i) for i, shape in enumerate(shapes)]}]
+    return [
+        cotangents(program),
+        {"kind": "vjp", "cotangents": [F(*shape, salt=11 + i) for i, shape in enumerate(shapes)]},
+    ]
 
 
 def mapped(program: Program) -> tuple[Program, Transform]:
@@ -204,7 +224,9 @@ def stopped() -> Program:
     """The sum of x times x that is held constant."""
     program = Program()
     x = program.input(F(3))
-    program.outputs = [program.call("mlx_sum", program.call("mlx_multiply", x, program.call("mlx_stop_gradient", x)), False)]
+    program.outputs = [
+        program.call("mlx_sum", program.call("mlx_multiply", x, program.call("mlx_stop_gradient", x)), False)
+    ]
     return program
 
 
@@ -219,7 +241,10 @@ def value_and_grad(*argnums: int) -> Transform:
 def _composed() -> list[Case]:
     checkpoint, compiled = {"kind": "checkpoint"}, {"kind": "compile", "shapeless": False}
     along: Transform = {"kind": "jvp", "tangents": [F(3, salt=2), F(3, salt=3)]}
-    rows, flat = {"kind": "vmap", "in_axes": [0, -1], "out_axes": [0]}, {"kind": "vmap", "in_axes": [1, 0], "out_axes": [1]}
+    rows, flat = (
+        {"kind": "vmap", "in_axes": [0, -1], "out_axes": [0]},
+        {"kind": "vmap", "in_axes": [1, 0], "out_axes": [1]},
+    )
     two = Program([F(2, 3), F(3, salt=1)], [], polynomial().steps, polynomial().outputs)
     both = Program([F(3, 2), F(2, 3, salt=1)], [], polynomial().steps, polynomial().outputs)
     rows_of_gradients = {"kind": "vmap", "in_axes": [0, -1], "out_axes": [0, 0]}
@@ -257,8 +282,10 @@ def _refused() -> list[Case]:
         "vjp/cotangent_shape": (polynomial(), wrong),
         "vjp/no_cotangent": (polynomial(), {"kind": "vjp", "cotangents": []}),
         "jvp/tangents_too_few": (polynomial(), few),
-        "vmap/sizes_differ": (Program([F(2, 3), F(3, 3)], [], polynomial().steps, polynomial().outputs),
-                              {"kind": "vmap", "in_axes": [0, 0], "out_axes": [0]}),
+        "vmap/sizes_differ": (
+            Program([F(2, 3), F(3, 3)], [], polynomial().steps, polynomial().outputs),
+            {"kind": "vmap", "in_axes": [0, 0], "out_axes": [0]},
+        ),
         "vmap/no_such_axis": (polynomial(), {"kind": "vmap", "in_axes": [3, -1], "out_axes": [0]}),
         "vmap/nothing_mapped": (polynomial(), {"kind": "vmap", "in_axes": [-1, -1], "out_axes": [0]}),
     }

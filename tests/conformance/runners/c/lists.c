@@ -38,6 +38,10 @@ mlx_vector_array pair_of(mlx_array one, mlx_array other) {
   return pair;
 }
 
+mlx_array floats_of(const float *numbers, const int *shape, int dims) {
+  return mlx_array_new_data(numbers, shape, dims, MLX_FLOAT32);
+}
+
 double number_at(const mlx_vector_array from, size_t place) {
   double number = NAN;
   mlx_array one = mlx_array_new();

@@ -14,6 +14,9 @@ int append_places(mlx_vector_array to, const mlx_vector_array from, const json *
 mlx_vector_array list_of(mlx_array one);
 mlx_vector_array pair_of(mlx_array one, mlx_array other);
 
+/* A new array of floats, which are copied: the caller's buffer may change at once. */
+mlx_array floats_of(const float *numbers, const int *shape, int dims);
+
 /* The number in a vector at a place, evaluated; NaN after an error. */
 double number_at(const mlx_vector_array from, size_t place);
 

@@ -1,6 +1,14 @@
 /* The conformance suite, run by a program that knows nothing but libmlxc's headers: see ../../README.md.
  *
- * usage: runner FOLDER [--expect FILE] [NAME ...] */
+ *     runner FOLDER [--expect FILE] [NAME ...]
+ *
+ * To be read in this order by who writes a binding in C:
+ *   errors.c    the error handler, and functions by name
+ *   lists.c     arrays and vectors: who frees what
+ *   call.c      any operation, by the letters of its parameters (classes.h is made)
+ *   program.c   closures and transforms
+ *   probe.c, protocol_*.c   callbacks, handles, errors, threads, dtypes, processes: one rule of the guide a function
+ * What remains reads files (json.c, tensors.c), compares (compare.c), counts (report.c), and batches (contracts.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,7 +72,7 @@ static bool case_right(const json *about, const tensors *set, char *message) {
   bool fine, error = strcmp(json_text(about, "outcome"), "error") == 0;
   if (status != 0 || error) {
     fine = status != 0 && error;
-    snprintf(message, MAX_MESSAGE, status ? "error: %.480s" : "got outputs, right is an error%s", status ? last_error() : "");
+    snprintf(message, MAX_MESSAGE, status != 0 ? "error: %.480s" : "got outputs, right is an error", last_error());
   } else {
     fine = is_one_of(got, json_get(about, "expected"), set, message);
   }

@@ -115,7 +115,8 @@ typedef int (*vmap_function)(mlx_closure *, const mlx_closure, const int *, size
 
 static int make_vmap(mlx_closure *res, const mlx_closure below, const json *transform) {
   int in[MAX_NUMBERS], out[MAX_NUMBERS];
-  size_t in_count = ints_of(in, json_get(transform, "in_axes")), out_count = ints_of(out, json_get(transform, "out_axes"));
+  size_t in_count = ints_of(in, json_get(transform, "in_axes"));
+  size_t out_count = ints_of(out, json_get(transform, "out_axes"));
   vmap_function make = (vmap_function)find_function("mlx_vmap"); /* which mlx-c has not */
   return make == NULL || make(res, below, in, in_count, out, out_count);
 }
@@ -124,10 +125,10 @@ static int make_vmap(mlx_closure *res, const mlx_closure below, const json *tran
 static int apply_made(const char *kind, const function *f, const json *transform, mlx_vector_array *res,
                       const mlx_vector_array inputs) {
   mlx_closure below = closure_below(f), made = {NULL};
-  bool compile = strcmp(kind, "compile") == 0;
-  int status = compile                              ? mlx_compile(&made, below, json_get(transform, "shapeless")->number != 0)
-               : strcmp(kind, "checkpoint") == 0 ? mlx_checkpoint(&made, below)
-                                                    : make_vmap(&made, below, transform);
+  bool compile = strcmp(kind, "compile") == 0, checkpoint = strcmp(kind, "checkpoint") == 0;
+  int status = compile      ? mlx_compile(&made, below, json_get(transform, "shapeless")->number != 0)
+               : checkpoint ? mlx_checkpoint(&made, below)
+                            : make_vmap(&made, below, transform);
   mlx_closure_free(below);
   mlx_vector_array first = {NULL};
   status = status || (compile && mlx_closure_apply(&first, made, inputs)) || mlx_closure_apply(res, made, inputs);

@@ -22,7 +22,8 @@ void expect(const char *what, bool right) {
 
 void expect_number(const char *what, double got, double right) {
   if (!(fabs(got - right) <= 1e-5 * (1 + fabs(right))) && problem[0] == 0) {
-    snprintf(problem, sizeof problem, "%.200s: got %g, right is %g (last error: %.200s)", what, got, right, last_error());
+    snprintf(problem, sizeof problem, "%.200s: got %g, right is %g (last error: %.200s)", what, got, right,
+             last_error());
   }
 }
 

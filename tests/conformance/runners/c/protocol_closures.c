@@ -86,7 +86,7 @@ static void compile_runs_once(void) {
   apply_compiled(compiled, mlx_array_new_float32(3), 9);
   apply_compiled(compiled, mlx_array_new_float32(4), 16);
   expect_number("runs for one shape", p.calls, 1);
-  apply_compiled(compiled, mlx_array_new_data(two, shape, 1, MLX_FLOAT32), 0);
+  apply_compiled(compiled, floats_of(two, shape, 1), 0);
   expect_number("runs for two shapes", p.calls, 2);
   mlx_closure_free(compiled);
   expect_number("destructor calls", p.freed, 1);

@@ -136,7 +136,8 @@ static mlx_dtype dtype_of_product(bool same) {
   mlx_stream stream = mlx_default_cpu_stream_new();
   mlx_array array = mlx_array_new_data(dtypes[10].two, NULL, 0, MLX_BFLOAT16), scalar = mlx_array_new_float32(2);
   mlx_array made = mlx_array_new();
-  int status = (same && mlx_astype(&scalar, scalar, MLX_BFLOAT16, stream)) || mlx_multiply(&made, array, scalar, stream);
+  int status = same && mlx_astype(&scalar, scalar, MLX_BFLOAT16, stream);
+  status = status || mlx_multiply(&made, array, scalar, stream);
   mlx_dtype dtype = status == 0 ? mlx_array_dtype(made) : MLX_BOOL;
   mlx_array_free(array);
   mlx_array_free(scalar);

@@ -123,7 +123,11 @@ static void error_fresh(void) {
 }
 
 const protocol_case error_cases[] = {
-    {"status-of-build", status_of_build}, {"status-of-eval", status_of_eval}, {"empty-handle-passed", empty_handle_passed},
-    {"error-percent", error_percent},     {"error-threads", error_threads},   {"error-fresh", error_fresh},
+    {"status-of-build", status_of_build},
+    {"status-of-eval", status_of_eval},
+    {"empty-handle-passed", empty_handle_passed},
+    {"error-percent", error_percent},
+    {"error-threads", error_threads},
+    {"error-fresh", error_fresh},
     {NULL, NULL},
 };

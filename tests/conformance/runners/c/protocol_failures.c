@@ -117,6 +117,10 @@ static void outputs_empty(void) {
 }
 
 const protocol_case failure_cases[] = {
-    {"fails-at-first", fails_at_first},   {"fails-at-second", fails_at_second}, {"fails-backward", fails_backward},
-    {"fails-nested", fails_nested},       {"outputs-empty", outputs_empty},     {NULL, NULL},
+    {"fails-at-first", fails_at_first},
+    {"fails-at-second", fails_at_second},
+    {"fails-backward", fails_backward},
+    {"fails-nested", fails_nested},
+    {"outputs-empty", outputs_empty},
+    {NULL, NULL},
 };

@@ -8,7 +8,7 @@
 static mlx_array two_numbers(void) {
   static const float numbers[] = {1, 2};
   static const int shape[] = {2};
-  return mlx_array_new_data(numbers, shape, 1, MLX_FLOAT32);
+  return floats_of(numbers, shape, 1);
 }
 
 static void outputs_wrong(void) {
@@ -147,6 +147,10 @@ static void captured(void) {
 }
 
 const protocol_case gradient_cases[] = {
-    {"outputs-wrong", outputs_wrong},     {"gradients-too-few", gradients_too_few}, {"argnums-order", argnums_order},
-    {"argnums-refused", argnums_refused}, {"captured-constant", captured},          {NULL, NULL},
+    {"outputs-wrong", outputs_wrong},
+    {"gradients-too-few", gradients_too_few},
+    {"argnums-order", argnums_order},
+    {"argnums-refused", argnums_refused},
+    {"captured-constant", captured},
+    {NULL, NULL},
 };

@@ -14,7 +14,7 @@ static void data_copied(void) {
   static const int shape[] = {3};
   float numbers[] = {1, 2, 3};
   mlx_stream stream = mlx_default_cpu_stream_new();
-  mlx_array made = mlx_array_new_data(numbers, shape, 1, MLX_FLOAT32), sum = mlx_array_new();
+  mlx_array made = floats_of(numbers, shape, 1), sum = mlx_array_new();
   expect("a sum is built", mlx_sum(&sum, made, false, stream) == 0);
   memset(numbers, 0, sizeof numbers);
   expect_number("sum", item(sum), 6);
@@ -40,7 +40,7 @@ static void views(void) {
   static const float numbers[] = {1, 2, 3, 4, 5, 6}, turned[] = {1, 4, 2, 5, 3, 6}, stepped[] = {1, 3, 4, 6};
   static const int shape[] = {2, 3}, start[] = {0, 0}, steps[] = {1, 2};
   mlx_stream stream = mlx_default_cpu_stream_new();
-  mlx_array made = mlx_array_new_data(numbers, shape, 2, MLX_FLOAT32), view = mlx_array_new();
+  mlx_array made = floats_of(numbers, shape, 2), view = mlx_array_new();
   expect("transpose", mlx_transpose(&view, made, stream) == 0);
   expect_elements("an element of the transposed", view, turned, 6);
   expect("slice", mlx_slice(&view, made, start, 2, shape, 2, steps, 2, stream) == 0);
@@ -54,7 +54,7 @@ static void handle_replaced(void) {
   static const float numbers[] = {1, 2};
   static const int two[] = {2};
   mlx_stream stream = mlx_default_cpu_stream_new();
-  mlx_array three = mlx_array_new_float32(3), res = mlx_array_new_float32(1), pair = mlx_array_new_data(numbers, two, 1, MLX_FLOAT32);
+  mlx_array three = mlx_array_new_float32(3), res = mlx_array_new_float32(1), pair = floats_of(numbers, two, 1);
   const void *place = res.ctx;
   expect("a result goes under a handle", mlx_square(&res, three, stream) == 0);
   expect("the handle keeps its ctx", res.ctx == place);
@@ -118,6 +118,11 @@ static void hot_loop(void) {
 }
 
 const protocol_case handle_cases[] = {
-    {"data-copied", data_copied}, {"views", views},       {"handle-replaced", handle_replaced}, {"shared-handle", shared_handle},
-    {"free-empty", free_empty},   {"hot-loop", hot_loop}, {NULL, NULL},
+    {"data-copied", data_copied},
+    {"views", views},
+    {"handle-replaced", handle_replaced},
+    {"shared-handle", shared_handle},
+    {"free-empty", free_empty},
+    {"hot-loop", hot_loop},
+    {NULL, NULL},
 };

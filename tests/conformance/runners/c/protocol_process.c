@@ -12,7 +12,7 @@
 #include "probe.h"
 #include "protocol.h"
 
-enum { OWN_STATUS = 7, HANGS = 20 };
+enum { OWN_STATUS = 7, HANGS = 10 };
 
 static const int first[] = {0};
 
@@ -30,7 +30,7 @@ static bool jumps_out(void) {
   static const float numbers[] = {1, 2, 3};
   static const int two[] = {2}, three[] = {3};
   mlx_stream stream = mlx_default_cpu_stream_new();
-  mlx_array a = mlx_array_new_data(numbers, two, 1, MLX_FLOAT32), b = mlx_array_new_data(numbers, three, 1, MLX_FLOAT32);
+  mlx_array a = floats_of(numbers, two, 1), b = floats_of(numbers, three, 1);
   mlx_array res = mlx_array_new();
   if (setjmp(back) != 0) {
     return true;
@@ -75,7 +75,7 @@ static int evaluate(mlx_array array) {
 /* In the forked child: what computes is refused, the rest works. */
 static int after_fork(mlx_array square) {
   mlx_array seven = mlx_array_new_float32(7), copy = mlx_array_new();
-  alarm(HANGS);
+  alarm(HANGS / 2);
   bool refused = evaluate(square) == 1 && strstr(last_error(), "forked child") != NULL;
   bool works = mlx_array_set(&copy, seven) == 0 && mlx_array_size(copy) == 1;
   return refused && works ? OWN_STATUS : 1;
@@ -134,7 +134,11 @@ int protocol_child(const char *id) {
   static const struct {
     const char *id;
     int (*run)(void);
-  } children[] = {{"error-no-return", jump_and_go_on}, {"fork-child", fork_and_compute}, {"exit-alive", exit_with_everything}};
+  } children[] = {
+      {"error-no-return", jump_and_go_on},
+      {"fork-child", fork_and_compute},
+      {"exit-alive", exit_with_everything},
+  };
   alarm(HANGS);
   for (size_t i = 0; i < sizeof children / sizeof *children; i++) {
     if (strcmp(children[i].id, id) == 0) {
