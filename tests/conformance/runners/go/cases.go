@@ -69,24 +69,20 @@ func (file tensorFile) arrays(names []string) []*mlx.Array {
 	return res
 }
 
-// program is the function that the steps of a case are.
-func (c *testCase) program(file tensorFile) function {
-	captured := file.arrays(c.Captured)
-	return func(inputs []*mlx.Array) []*mlx.Array {
-		values := slices.Concat(inputs, captured)
-		for _, s := range c.Steps {
-			results := call(s, values)
-			if len(results) != s.Gives {
-				panic(&mlx.Error{Text: fmt.Sprintf("%s gives %d arrays, %d are right", s.Call, len(results), s.Gives)})
-			}
-			values = append(values, results...)
+// steps makes of the values of a case what it returns.
+func (c *testCase) steps(values []*mlx.Array) []*mlx.Array {
+	for _, s := range c.Steps {
+		results := call(s, values)
+		if len(results) != s.Gives {
+			panic(&mlx.Error{Text: fmt.Sprintf("%s gives %d arrays, %d are right", s.Call, len(results), s.Gives)})
 		}
-		outputs := make([]*mlx.Array, len(c.Returns))
-		for i, value := range c.Returns {
-			outputs[i] = values[value]
-		}
-		return outputs
+		values = append(values, results...)
 	}
+	outputs := make([]*mlx.Array, len(c.Returns))
+	for i, value := range c.Returns {
+		outputs[i] = values[value]
+	}
+	return outputs
 }
 
 // derived gives a function of what a derivative gives, which panics where it fails.
@@ -129,15 +125,13 @@ func (t transform) of(fn function, file tensorFile) function {
 	panic(&mlx.Error{Text: "this runner has no transform " + t.Kind})
 }
 
-func (c *testCase) outputs(file tensorFile) []tensor {
-	if c.Steps == nil {
-		return contracts[c.Contract.Name](c.Contract.Arguments, file)
-	}
-	fn := c.program(file)
+// outputs are those of the transforms of a function of the inputs and what is captured.
+func (c *testCase) outputs(file tensorFile, body function) (outputs []tensor) {
+	captured := file.arrays(c.Captured)
+	fn := func(inputs []*mlx.Array) []*mlx.Array { return body(slices.Concat(inputs, captured)) }
 	for _, t := range c.Transforms {
 		fn = t.of(fn, file)
 	}
-	var outputs []tensor
 	for _, array := range fn(file.arrays(c.Inputs)) {
 		outputs = append(outputs, tensorOf(array))
 	}
@@ -156,10 +150,9 @@ func difference(outputs []tensor, expected []output, file tensorFile) string {
 	return ""
 }
 
-// run says what is wrong with a case, and "" where nothing is.
-func (c *testCase) run(file tensorFile) string {
+func (c *testCase) wrong(file tensorFile, of func() []tensor) string {
 	var outputs []tensor
-	err := mlx.Try(func() { outputs = c.outputs(file) })
+	err := mlx.Try(func() { outputs = of() })
 	if c.Outcome == "error" {
 		if err == nil {
 			return "got outputs, right is an error"
@@ -177,4 +170,17 @@ func (c *testCase) run(file tensorFile) string {
 		return ""
 	}
 	return texts[0]
+}
+
+// run says what is wrong with a case, and "" where nothing is.
+func (c *testCase) run(file tensorFile) string {
+	if c.Steps == nil {
+		return c.wrong(file, func() []tensor { return contracts[c.Contract.Name](c.Contract.Arguments, file) })
+	}
+	if ours := c.Contract.beside(); ours != nil {
+		if text := c.wrong(file, func() []tensor { return c.outputs(file, ours) }); text != "" {
+			return "by the contract: " + text
+		}
+	}
+	return c.wrong(file, func() []tensor { return c.outputs(file, c.steps) })
 }

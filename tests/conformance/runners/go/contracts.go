@@ -121,3 +121,36 @@ func adapter(arguments json.RawMessage, file tensorFile) []tensor {
 	}
 	return found
 }
+
+// beside is a function of ours of the numbered values of a case, which stands beside its steps; nil where there is none.
+func (c *contract) beside() function {
+	var given struct {
+		Values struct {
+			Logits, Targets, Prediction, Target int
+			Weights                             *int
+		}
+		Reduction      string
+		LabelSmoothing *float64 `json:"label_smoothing"`
+		IgnoreIndex    *int     `json:"ignore_index"`
+	}
+	if c == nil || json.Unmarshal(c.Arguments, &given) != nil {
+		return nil
+	}
+	at := given.Values
+	mean := given.Reduction == "mean" && given.LabelSmoothing == nil && given.IgnoreIndex == nil
+	switch {
+	case c.Name == "mse":
+		return single(func(x []*mlx.Array) *mlx.Array { return mlx.MSELoss(x[at.Prediction], x[at.Target]) })
+	case c.Name == "cross_entropy" && mean && at.Weights == nil:
+		return single(func(x []*mlx.Array) *mlx.Array { return mlx.CrossEntropyLoss(x[at.Logits], x[at.Targets]) })
+	case c.Name == "cross_entropy" && mean:
+		return single(func(x []*mlx.Array) *mlx.Array {
+			return mlx.MaskedCrossEntropyLoss(x[at.Logits], x[at.Targets], x[*at.Weights])
+		})
+	}
+	return nil
+}
+
+func single(fn func([]*mlx.Array) *mlx.Array) function {
+	return func(values []*mlx.Array) []*mlx.Array { return []*mlx.Array{fn(values)} }
+}

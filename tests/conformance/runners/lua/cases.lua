@@ -82,15 +82,9 @@ local function call(step, values)
   return vector and handles.take(vector) or results
 end
 
--- The function that the steps of a case are.
-local function program(case, file)
-  local captured = {}
-  for i, name in ipairs(case.captured or {}) do captured[i] = tensors.array(file[name]) end
-  return function(inputs)
-    local values = {}
-    for _, list in ipairs({ inputs, captured }) do
-      for _, array in ipairs(list) do values[#values + 1] = array end
-    end
+-- What the steps of a case make of its values.
+local function steps(case)
+  return function(values)
     for _, step in ipairs(case.steps) do
       local results = call(step, values)
       if #results ~= step.gives then
@@ -144,9 +138,10 @@ local transforms = {
   end,
 }
 
-local function outputs_of(case, file)
-  if not case.steps then return contracts[case.contract.name](case.contract.arguments, file) end
-  local fn = program(case, file)
+-- `body` computes of the inputs and what is captured.
+local function outputs_of(case, file, body)
+  local captured = arrays(case.captured, file)
+  local fn = function(inputs) return body(joined({ unpack(inputs) }, captured)) end
   for _, transform in ipairs(case.transforms or {}) do
     fn = transforms[transform.kind](fn, transform, file)
   end
@@ -193,14 +188,25 @@ function cases.missing(case)
   end
 end
 
---- Nil if the case is right, else what is wrong.
-function cases.run(case, file)
-  local done, outputs = pcall(outputs_of, case, file)
+local function run(case, file, outputs, ...)
+  local done, got = pcall(outputs, case, file, ...)
   if case.outcome == "error" then
     return done and "got outputs, right is an error" or nil
   end
-  if not done then return ("got the error %q, right are outputs"):format(tostring(outputs)) end
-  return wrong(outputs, case, file)
+  if not done then return ("got the error %q, right are outputs"):format(tostring(got)) end
+  return wrong(got, case, file)
+end
+
+local function of_contract(case, file)
+  return contracts[case.contract.name](case.contract.arguments, file)
+end
+
+--- Nil if the case is right, else what is wrong.
+function cases.run(case, file)
+  if not case.steps then return run(case, file, of_contract) end
+  local ours = contracts.beside(case.contract)
+  local text = ours and run(case, file, outputs_of, ours)
+  return text and "by the contract: " .. text or run(case, file, outputs_of, steps(case))
 end
 
 return cases

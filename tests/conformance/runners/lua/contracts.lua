@@ -1,6 +1,7 @@
 -- What a port does in its own language, by the names of the suite's contracts.
 local ffi = require("ffi")
 local handles = require("handles")
+local mlx = require("mlx")
 local tensors = require("tensors")
 local C = require("abi").C
 local ops = handles.ops
@@ -76,6 +77,28 @@ function contracts.adapter(arguments, file)
   for i, name in ipairs(kind.names) do found[i] = file[arguments.file[name:format(arguments.layer)]] end
   local scale = tensors.of(handles.float(kind.scale(config)))
   return { kind.factor(found[1]), kind.factor(found[2]), scale, found[3] }
+end
+
+-- By name: a function of ours of the numbered values of a case, or nil where it has not the contract's options.
+local functions = {}
+
+function functions.cross_entropy(arguments)
+  local at = arguments.values
+  if arguments.reduction ~= "mean" or arguments.label_smoothing or arguments.ignore_index then return nil end
+  return function(values)
+    return { mlx.cross_entropy(values[at.logits + 1], values[at.targets + 1], at.weights and values[at.weights + 1]) }
+  end
+end
+
+function functions.mse(arguments)
+  local at = arguments.values
+  return function(values) return { mlx.mse(values[at.prediction + 1], values[at.target + 1]) } end
+end
+
+--- The function of ours that stands beside the steps of a case, or nil.
+function contracts.beside(contract)
+  local of = contract and functions[contract.name]
+  return of and of(contract.arguments)
 end
 
 return contracts

@@ -109,17 +109,15 @@ end
 
 -- --- losses ---
 
---- The mean cross-entropy of logits [..., classes] and targets [...], in nats.
-function mlx.cross_entropy(logits, targets)
-  local picked = ops.squeeze_axis(ops.take_along_axis(logits, ops.expand_dims(targets, -1), -1), -1)
-  return ops.mean(ops.logsumexp_axis(logits, -1, false) - picked, false)
-end
+local nothing = handles.Array()
 
---- The same over the positions where `mask` [...] is 1.
-function mlx.masked_cross_entropy(logits, targets, mask)
-  local picked = ops.squeeze_axis(ops.take_along_axis(logits, ops.expand_dims(targets, -1), -1), -1)
-  local losses = (ops.logsumexp_axis(logits, -1, false) - picked) * mask
-  return ops.sum(losses, false) / ops.sum(mask, false)
+--- The mean cross-entropy of logits [..., classes] and targets [...], in nats, by one kernel; with `mask` [...], of the
+-- positions where that is 1.
+function mlx.cross_entropy(logits, targets, mask)
+  local res, ignored = handles.Array(), ffi.new("mlx_optional_int")
+  local mean, stream = C.MLXFFI_REDUCTION_MEAN, handles.stream()
+  abi.check(C.mlxffi_cross_entropy(res, logits, targets, mask or nothing, ignored, 0, mean, stream))
+  return res
 end
 
 --- The mean of the squared differences.

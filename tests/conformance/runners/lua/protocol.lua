@@ -56,13 +56,19 @@ cases["closure-freed-before-use"] = function()
 end
 
 cases["destructor-once"] = function()
-  local before = mlx.live("payload")
-  local closure, light = closures.new(square), handles.Closure()
+  local before, closure, light = mlx.live("payload"), nil, handles.Closure()
+  local kept = setmetatable({ {} }, { __mode = "v" })
+  do
+    local captured = kept[1]
+    closure = closures.new(function(inputs) return captured and square(inputs) end)
+  end
   check(C.mlx_checkpoint(light, closure))
   closure:free()
   equal(mlx.live("payload"), before + 1, "while it is used")
+  if not kept[1] then error("the function went while it was used") end
   light:free()
   equal(mlx.live("payload"), before, "after its last user")
+  if kept[1] then error("the function stays after its last user") end
 end
 
 cases["checkpoint-runs-twice"] = function()

@@ -17,10 +17,8 @@ local function arguments(list)
   while i <= #list do
     if list[i] == "--expect" then
       i = i + 1
-      for line in content(list[i]):gmatch("[^\n]+") do
-        local name = line:match("^%s*([^#%s]+)")
-        if name then expected[name] = true end
-      end
+      -- A comment is nobody's name.
+      for line in content(list[i]):gmatch("[^\n]+") do expected[line] = true end
     else
       prefixes[#prefixes + 1] = list[i]
     end

@@ -26,23 +26,28 @@ fn arrays(names: &Json, file: &File) -> mlx::Result<Vec<Array>> {
     names.list().iter().map(|name| file[name.text()].array()).collect()
 }
 
-/// The function that the steps of a case are.
-fn program(case: &Rc<Json>, file: &File) -> mlx::Result<Function> {
-    let (case, captured) = (case.clone(), arrays(case.get("captured"), file)?);
-    Ok(Rc::new(move |inputs| {
-        let mut values: Vec<Array> = inputs.iter().chain(&captured).cloned().collect();
-        for step in case.get("steps").list() {
-            let results = call(step, &values)?;
-            let gives = step.get("gives").number() as usize;
-            if results.len() != gives {
-                let name = step.get("call").text();
-                return Err(Error::Mlx(format!("{} gives {} arrays, {} are right", name, results.len(), gives)));
-            }
-            values.extend(results);
+// What the steps of a case make of its values.
+fn steps(case: &Json, mut values: Vec<Array>) -> mlx::Result<Vec<Array>> {
+    for step in case.get("steps").list() {
+        let results = call(step, &values)?;
+        let gives = step.get("gives").number() as usize;
+        if results.len() != gives {
+            let name = step.get("call").text();
+            return Err(Error::Mlx(format!("{} gives {} arrays, {} are right", name, results.len(), gives)));
         }
-        Ok(case.get("returns").integers().into_iter().map(|place| values[place as usize].clone()).collect())
-    }))
+        values.extend(results);
+    }
+    Ok(case.get("returns").integers().into_iter().map(|place| values[place as usize].clone()).collect())
 }
+
+// What the function of ours beside the steps makes of them.
+fn ours(case: &Json, values: Vec<Array>) -> mlx::Result<Vec<Array>> {
+    let contract = case.get("contract");
+    let function = contracts::beside(contract).expect("a function of ours");
+    Ok(vec![function(contract.get("arguments").get("values"), &values)?])
+}
+
+type Body = fn(&Json, Vec<Array>) -> mlx::Result<Vec<Array>>;
 
 fn joined((mut first, second): (Vec<Array>, Vec<Array>)) -> Vec<Array> {
     first.extend(second);
@@ -97,17 +102,21 @@ fn transformed(function: Function, transform: &Json, file: &File) -> mlx::Result
     })
 }
 
-fn outputs(case: &Rc<Json>, file: &File) -> mlx::Result<Vec<Tensor>> {
-    if case.get("steps").is_null() {
-        let contract = case.get("contract");
-        let function = contracts::find(contract.get("name").text()).expect("a contract that is not missing");
-        return function(contract.get("arguments"), file);
-    }
-    let mut function = program(case, file)?;
+// `body` computes of the inputs and what is captured.
+fn outputs(case: &Rc<Json>, file: &File, body: Body) -> mlx::Result<Vec<Tensor>> {
+    let (about, captured) = (case.clone(), arrays(case.get("captured"), file)?);
+    let values = move |inputs: &[Array]| inputs.iter().chain(&captured).cloned().collect();
+    let mut function: Function = Rc::new(move |inputs| body(&about, values(inputs)));
     for transform in case.get("transforms").list() {
         function = transformed(function, transform, file)?;
     }
     function(&arrays(case.get("inputs"), file)?)?.iter().map(Tensor::of).collect()
+}
+
+fn of_contract(case: &Json, file: &File) -> mlx::Result<Vec<Tensor>> {
+    let contract = case.get("contract");
+    let function = contracts::find(contract.get("name").text()).expect("a contract that is not missing");
+    function(contract.get("arguments"), file)
 }
 
 fn difference(outputs: &[Tensor], expected: &Json, file: &File) -> Option<String> {
@@ -122,9 +131,8 @@ fn difference(outputs: &[Tensor], expected: &Json, file: &File) -> Option<String
     })
 }
 
-/// None if the case is right, else what is wrong.
-pub fn run(case: &Rc<Json>, file: &File) -> Option<String> {
-    let outputs = match (outputs(case, file), case.get("outcome").text()) {
+fn wrong(outputs: mlx::Result<Vec<Tensor>>, case: &Json, file: &File) -> Option<String> {
+    let outputs = match (outputs, case.get("outcome").text()) {
         (Ok(_), "error") => return Some("got outputs, right is an error".into()),
         (Err(_), "error") => return None,
         (Err(error), _) => return Some(format!("got the error {:?}, right are outputs", error.to_string())),
@@ -132,4 +140,13 @@ pub fn run(case: &Rc<Json>, file: &File) -> Option<String> {
     };
     let all: Vec<_> = case.get("expected").list().iter().map(|right| difference(&outputs, right, file)).collect();
     if all.iter().any(Option::is_none) { None } else { all.into_iter().next().flatten() }
+}
+
+/// None if the case is right, else what is wrong.
+pub fn run(case: &Rc<Json>, file: &File) -> Option<String> {
+    if case.get("steps").is_null() {
+        return wrong(of_contract(case, file), case, file);
+    }
+    let beside = contracts::beside(case.get("contract")).and_then(|_| wrong(outputs(case, file, ours), case, file));
+    beside.map(|text| format!("by the contract: {}", text)).or_else(|| wrong(outputs(case, file, steps), case, file))
 }

@@ -61,3 +61,30 @@ fn adapter(arguments: &Json, file: &File) -> mlx::Result<Vec<Tensor>> {
     let outputs = [Some(a), Some(b), Some(Array::scalar(scale as f32)?), array(m)?];
     outputs.iter().flatten().map(Tensor::of).collect()
 }
+
+/// A function of ours of the numbered values of a case, which stands beside its steps.
+pub fn beside(contract: &Json) -> Option<fn(&Json, &[Array]) -> mlx::Result<Array>> {
+    let arguments = contract.get("arguments");
+    let plain = arguments.get("label_smoothing").is_null() && arguments.get("ignore_index").is_null();
+    match (contract.get("name").text(), arguments.get("reduction").text()) {
+        ("cross_entropy", "mean") if plain => Some(cross_entropy),
+        ("mse", _) => Some(mse),
+        _ => None,
+    }
+}
+
+fn place(at: &Json, name: &str) -> usize {
+    at.get(name).number() as usize
+}
+
+fn cross_entropy(at: &Json, values: &[Array]) -> mlx::Result<Array> {
+    let (logits, targets) = (&values[place(at, "logits")], &values[place(at, "targets")]);
+    match at.get("weights") {
+        Json::Null => mlx::losses::cross_entropy(logits, targets),
+        _ => mlx::losses::masked_cross_entropy(logits, targets, &values[place(at, "weights")]),
+    }
+}
+
+fn mse(at: &Json, values: &[Array]) -> mlx::Result<Array> {
+    mlx::losses::mse(&values[place(at, "prediction")], &values[place(at, "target")])
+}

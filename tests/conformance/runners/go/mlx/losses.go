@@ -1,19 +1,21 @@
 package mlx
 
-// negativeLogLikelihood is the cross-entropy at each position, in nats.
-func negativeLogLikelihood(logits, targets *Array) *Array {
-	picked := Squeeze(TakeAlongAxis(logits, ExpandDims(targets, -1), -1), -1)
-	return Subtract(LogSumExp(logits, -1, false), picked)
-}
+/*
+#include "trampolines.h"
+*/
+import "C"
 
-// CrossEntropyLoss is the mean cross-entropy of logits [..., classes] and targets [...], in nats.
+// CrossEntropyLoss is the mean cross-entropy of logits [..., classes] and targets [...], in nats, by one kernel.
 func CrossEntropyLoss(logits, targets *Array) *Array {
-	return MeanAll(negativeLogLikelihood(logits, targets))
+	return MaskedCrossEntropyLoss(logits, targets, &Array{})
 }
 
 // MaskedCrossEntropyLoss is the same over the positions where mask [...] is 1.
 func MaskedCrossEntropyLoss(logits, targets, mask *Array) *Array {
-	return Divide(SumAll(Mul(negativeLogLikelihood(logits, targets), mask)), SumAll(mask))
+	return op(func(res *C.mlx_array, s C.mlx_stream) C.int {
+		ignored, mean := C.mlx_optional_int{}, C.mlxffi_reduction(C.MLXFFI_REDUCTION_MEAN)
+		return C.mlxffi_cross_entropy(res, logits.handle, targets.handle, mask.handle, ignored, 0, mean, s)
+	}, logits, targets, mask)
 }
 
 // MSELoss is the mean of the squared differences.

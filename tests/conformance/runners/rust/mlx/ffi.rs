@@ -39,6 +39,14 @@ handles! {
     mlx_closure_value_and_grad freed by mlx_closure_value_and_grad_free
 }
 
+#[repr(C)]
+pub struct mlx_optional_int {
+    pub value: c_int,
+    pub has_value: bool,
+}
+
+pub const MLXFFI_REDUCTION_MEAN: c_int = 2;
+
 /// What C calls for a closure: a place for outputs, inputs that stay C's, and the payload.
 pub type Callback = extern "C" fn(*mut mlx_vector_array, mlx_vector_array, *mut c_void) -> c_int;
 /// The same for a gradient of one's own: primals, cotangents, outputs.
@@ -130,25 +138,14 @@ extern "C" {
     pub fn mlx_add(res: *mut mlx_array, a: mlx_array, b: mlx_array, stream: mlx_stream) -> c_int;
     pub fn mlx_subtract(res: *mut mlx_array, a: mlx_array, b: mlx_array, stream: mlx_stream) -> c_int;
     pub fn mlx_multiply(res: *mut mlx_array, a: mlx_array, b: mlx_array, stream: mlx_stream) -> c_int;
-    pub fn mlx_divide(res: *mut mlx_array, a: mlx_array, b: mlx_array, stream: mlx_stream) -> c_int;
     pub fn mlx_matmul(res: *mut mlx_array, a: mlx_array, b: mlx_array, stream: mlx_stream) -> c_int;
     pub fn mlx_square(res: *mut mlx_array, a: mlx_array, stream: mlx_stream) -> c_int;
-    pub fn mlx_exp(res: *mut mlx_array, a: mlx_array, stream: mlx_stream) -> c_int;
     pub fn mlx_transpose(res: *mut mlx_array, a: mlx_array, stream: mlx_stream) -> c_int;
     pub fn mlx_linalg_inv(res: *mut mlx_array, a: mlx_array, stream: mlx_stream) -> c_int;
     pub fn mlx_astype(res: *mut mlx_array, a: mlx_array, dtype: c_int, stream: mlx_stream) -> c_int;
     pub fn mlx_contiguous(res: *mut mlx_array, a: mlx_array, any_order: bool, stream: mlx_stream) -> c_int;
-    pub fn mlx_expand_dims(res: *mut mlx_array, a: mlx_array, axis: c_int, stream: mlx_stream) -> c_int;
-    pub fn mlx_squeeze_axis(res: *mut mlx_array, a: mlx_array, axis: c_int, stream: mlx_stream) -> c_int;
     pub fn mlx_sum(res: *mut mlx_array, a: mlx_array, keepdims: bool, stream: mlx_stream) -> c_int;
     pub fn mlx_mean(res: *mut mlx_array, a: mlx_array, keepdims: bool, stream: mlx_stream) -> c_int;
-    pub fn mlx_logsumexp_axis(
-        res: *mut mlx_array,
-        a: mlx_array,
-        axis: c_int,
-        keepdims: bool,
-        stream: mlx_stream,
-    ) -> c_int;
     pub fn mlx_reshape(
         res: *mut mlx_array,
         a: mlx_array,
@@ -167,11 +164,14 @@ extern "C" {
         strides_size: usize,
         stream: mlx_stream,
     ) -> c_int;
-    pub fn mlx_take_along_axis(
+    pub fn mlxffi_cross_entropy(
         res: *mut mlx_array,
-        a: mlx_array,
-        indices: mlx_array,
-        axis: c_int,
+        logits: mlx_array,
+        targets: mlx_array,
+        weights: mlx_array,
+        ignore_index: mlx_optional_int,
+        label_smoothing: f64,
+        reduction: c_int,
         stream: mlx_stream,
     ) -> c_int;
     pub fn mlx_load(res: *mut mlx_array, file: *const c_char, stream: mlx_stream) -> c_int;

@@ -18,18 +18,12 @@ operations! {
     add(other) is mlx_add
     subtract(other) is mlx_subtract
     multiply(other) is mlx_multiply
-    divide(other) is mlx_divide
     matmul(other) is mlx_matmul
     square() is mlx_square
-    exp() is mlx_exp
     transpose() is mlx_transpose
     inverse() is mlx_linalg_inv
-    expand_dims(; axis: i32) is mlx_expand_dims
-    squeeze(; axis: i32) is mlx_squeeze_axis
     sum(; keepdims: bool) is mlx_sum
     mean(; keepdims: bool) is mlx_mean
-    logsumexp(; axis: i32; keepdims: bool) is mlx_logsumexp_axis
-    take_along_axis(indices; axis: i32) is mlx_take_along_axis
 }
 
 impl Array {
