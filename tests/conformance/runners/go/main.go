@@ -154,8 +154,8 @@ func (r *report) run(folder string) error {
 }
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == "--child" {
-		os.Exit(child(os.Args[2]))
+	if len(os.Args) == 4 && os.Args[2] == "--child" {
+		os.Exit(child(os.Args[3]))
 	}
 	if len(os.Args) < 2 {
 		fmt.Fprintln(os.Stderr, "usage: runner FOLDER [--expect FILE] [NAME...]")

@@ -125,7 +125,7 @@ const ownStatus = 7
 func exitAlive(p *probe) {
 	self, err := os.Executable()
 	p.equal("the program", err, nil)
-	command := exec.Command(self, "--child", "exit-alive")
+	command := exec.Command(self, "", "--child", "exit-alive")
 	output, _ := command.CombinedOutput()
 	p.equal("what it writes", string(output), "")
 	p.equal("its status", command.ProcessState.ExitCode(), ownStatus)

@@ -91,6 +91,8 @@ func outputsWrong(p *probe) {
 	p.equal("an error of a value that is no scalar", err != nil, true)
 	_, _, err = mlx.VJP(square, one, nil)
 	p.equal("an error of a cotangent too few", err != nil, true)
+	_, _, err = mlx.VJP(square, one, []*mlx.Array{x, x})
+	p.equal("an error of a cotangent too many", err != nil, true)
 	_, _, err = mlx.VJP(square, one, scalars(1))
 	p.equal("an error of a cotangent of another shape", err != nil, true)
 	_, _, err = mlx.JVP(square, one, []*mlx.Array{x, x})

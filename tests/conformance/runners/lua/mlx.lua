@@ -36,9 +36,18 @@ local function derivative(c_function)
   end
 end
 
---- vjp(fn, primals, cotangents) -> outputs, a gradient for each primal
-mlx.vjp = derivative(C.mlx_vjp)
---- jvp(fn, primals, tangents) -> outputs, their tangents
+local vjp = derivative(C.mlx_vjp)
+
+--- The outputs of `fn`, and a gradient for each primal. MLX would ignore cotangents that are left over.
+function mlx.vjp(fn, primals, cotangents)
+  local outputs, gradients = vjp(fn, primals, cotangents)
+  if #cotangents > #outputs then
+    error(("[vjp] cotangents: one for each of %d outputs is required, got %d"):format(#outputs, #cotangents), 0)
+  end
+  return outputs, gradients
+end
+
+--- jvp(fn, primals, tangents): the outputs of `fn`, and the tangent of each.
 mlx.jvp = derivative(C.mlx_jvp)
 
 -- Where the gradient of each position of `argnums` stands among those that C gives: in ascending order.

@@ -158,6 +158,7 @@ cases["outputs-wrong"] = function()
   local x = float({ 1, 2 })
   fails(nil, mlx.value_and_grad(square, { 0 }), { x })
   fails(nil, mlx.vjp, square, { x }, {})
+  fails("[vjp]", mlx.vjp, square, { x }, { x, x })
   fails(nil, mlx.jvp, square, { x }, { x, x })
   fails(nil, mlx.vjp, square, { x }, { float(1) })
 end

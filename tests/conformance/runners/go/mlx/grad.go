@@ -6,6 +6,7 @@ package mlx
 import "C"
 
 import (
+	"fmt"
 	"runtime"
 	"slices"
 	"unsafe"
@@ -13,9 +14,13 @@ import (
 
 // VJP gives the outputs of fn and, for each primal, the derivative of the sum of outputs times cotangents.
 func VJP(fn func([]*Array) []*Array, primals, cotangents []*Array) (outputs, vjps []*Array, err error) {
-	return derivative(fn, primals, cotangents, func(a, b *C.mlx_vector_array, f C.mlx_closure, x, dx C.mlx_vector_array) C.int {
+	outputs, vjps, err = derivative(fn, primals, cotangents, func(a, b *C.mlx_vector_array, f C.mlx_closure, x, dx C.mlx_vector_array) C.int {
 		return C.mlx_vjp(a, b, f, x, dx)
 	})
+	if wanted, got := len(outputs), len(cotangents); err == nil && got > wanted { // which MLX ignores
+		return nil, nil, &Error{fmt.Sprintf("[VJP] cotangents: one for each of %d outputs is required, got %d", wanted, got)}
+	}
+	return
 }
 
 // JVP gives the outputs of fn and the tangent of each.

@@ -138,6 +138,9 @@ impl Array {
 /// Another handle of the same array.
 impl Clone for Array {
     fn clone(&self) -> Array {
+        if self.raw().ctx.is_null() {
+            return Array::empty();
+        }
         Array::given(|res, _| unsafe { mlx_array_set(res, self.raw()) }).expect("a handle of an array that is there")
     }
 }

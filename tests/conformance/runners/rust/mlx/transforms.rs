@@ -2,7 +2,7 @@
 
 use super::array::Array;
 use super::closure::{closure, custom, pack, unpack, FunctionResult};
-use super::error::Result;
+use super::error::{Error, Result};
 use super::ffi::*;
 use super::handle::Owned;
 
@@ -12,14 +12,20 @@ fn taken((first, second): (Owned<mlx_vector_array>, Owned<mlx_vector_array>)) ->
     Ok((unpack(first.raw())?, unpack(second.raw())?))
 }
 
-/// The outputs, and a gradient for each primal.
+/// The outputs, and a gradient for each primal. MLX would ignore cotangents that are left over.
 pub fn vjp(
     function: impl Fn(&[Array]) -> FunctionResult + 'static,
     primals: &[Array],
     cotangents: &[Array],
 ) -> Result<Pair> {
-    let (function, primals, cotangents) = (closure(function)?, pack(primals)?, pack(cotangents)?);
-    taken(Owned::two(|a, b| unsafe { mlx_vjp(a, b, function.raw(), primals.raw(), cotangents.raw()) })?)
+    let (function, primals, packed) = (closure(function)?, pack(primals)?, pack(cotangents)?);
+    let call = |a, b| unsafe { mlx_vjp(a, b, function.raw(), primals.raw(), packed.raw()) };
+    let (outputs, gradients) = taken(Owned::two(call)?)?;
+    let (wanted, got) = (outputs.len(), cotangents.len());
+    if got > wanted {
+        return Err(Error::Mlx(format!("[vjp] cotangents: one for each of {} outputs is required, got {}", wanted, got)));
+    }
+    Ok((outputs, gradients))
 }
 
 /// The outputs, and the tangent of each.

@@ -107,6 +107,7 @@ fn outputs_wrong() -> Outcome {
     let x = vector(&[1.0, 2.0])?;
     fails("", mlx::value_and_grad(square, &[0])?.apply(&[x.clone()]))?;
     fails("", mlx::vjp(square, &[x.clone()], &[]))?;
+    fails("[vjp]", mlx::vjp(square, &[x.clone()], &[x.clone(), x.clone()]))?;
     fails("", mlx::jvp(square, &[x.clone()], &[x.clone(), x.clone()]))?;
     fails("", mlx::vjp(square, &[x], &scalars(&[1.0])?))
 }
