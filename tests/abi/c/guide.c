@@ -1,0 +1,90 @@
+/* What docs/ownership.md and docs/porting.md say and no other program shows. */
+#include "check.h"
+
+static void test_data_is_copied(void) {
+  float data[2] = {1, 2};
+  const int shape[1] = {2};
+  mlx_array a = mlx_array_new_data(data, shape, 1, MLX_FLOAT32);
+  data[0] = data[1] = 0;
+  IS(a, "1 2");
+  drop(a);
+}
+
+/* The elements of a transposed array lie by its strides; those of a contiguous one in its order. */
+static void test_strided_data(void) {
+  mlx_array a = floats("1 2 3; 4 5 6"), b = mlx_array_new();
+  OK(mlx_transpose(&b, a, cpu));
+  OK(mlx_array_eval(b));
+  CHECK_INT(1, mlx_array_strides(b)[0]);
+  CHECK_INT(3, mlx_array_strides(b)[1]);
+  CHECK_CLOSE(2, mlx_array_data_float32(b)[1], 0);
+  OK(mlx_contiguous(&b, b, false, cpu));
+  OK(mlx_array_eval(b));
+  CHECK_CLOSE(4, mlx_array_data_float32(b)[1], 0);
+  drop(a);
+  drop(b);
+}
+
+static void test_scalars_promote(void) {
+  mlx_array a = typed("1 2", MLX_BFLOAT16), two = mlx_array_new_float32(2), res = mlx_array_new();
+  OK(mlx_multiply(&res, a, two, cpu));
+  CHECK_INT(MLX_FLOAT32, mlx_array_dtype(res));
+  OK(mlx_astype(&two, two, mlx_array_dtype(a), cpu));
+  OK(mlx_multiply(&res, a, two, cpu));
+  CHECK_INT(MLX_BFLOAT16, mlx_array_dtype(res));
+  drop(a);
+  drop(two);
+  drop(res);
+}
+
+/* What is evaluated together with an array that there is no memory for is computed then, or later. */
+static void test_beside(mlx_array impossible) {
+  for (int first = 0; first < 2; first++) {
+    mlx_array a = floats("1 2"), sum = mlx_array_new(), after = mlx_array_new();
+    OK(mlx_add(&sum, a, a, cpu));
+    OK(mlx_add(&after, sum, a, cpu));
+    mlx_vector_array both = mlx_vector_array_new_value(first ? impossible : after);
+    OK(mlx_vector_array_append_value(both, first ? after : impossible));
+    FAILS(mlx_eval(both));
+    FAILS(mlx_async_eval(both));
+    IS(sum, "2 4");
+    IS(after, "3 6");
+    drop(a);
+    drop(sum);
+    drop(after);
+    drop_vector(both);
+  }
+}
+
+/* More memory than there are addresses: an error where the array is computed, or made from more elements than can be
+ * counted. The library goes on working. */
+static void test_impossible_allocation(void) {
+  const int many[3] = {1 << 16, 1 << 16, 1 << 16}, too_many[3] = {1 << 20, 1 << 20, 1 << 20};
+  mlx_array one = mlx_array_new_float32(1), res = mlx_array_new(), dense = mlx_array_new();
+  OK(mlx_zeros(&res, many, 3, MLX_FLOAT32, cpu));
+  OK(mlx_add(&dense, res, one, cpu));
+  for (int i = 0; i < 2; i++) {
+    FAILS(mlx_array_eval(dense));
+    CHECK_HAS("no memory for an array of 1125899906842624 bytes", last_error);
+  }
+  test_beside(dense);
+  FAILS(mlx_zeros(&res, too_many, 3, MLX_FLOAT32, cpu));
+  CHECK_HAS("`shape`", last_error);
+  OK(mlx_add(&res, one, one, cpu));
+  IS(res, ": 2");
+  drop(one);
+  drop(res);
+  drop(dense);
+}
+
+int main(void) {
+  begin();
+  test_data_is_copied();
+  test_strided_data();
+  group("data");
+  test_scalars_promote();
+  group("scalars");
+  test_impossible_allocation();
+  group("memory");
+  return end();
+}
