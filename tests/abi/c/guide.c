@@ -1,5 +1,8 @@
 /* What docs/ownership.md and docs/porting.md say and no other program shows. */
+#include <pthread.h>
+
 #include "check.h"
+#include "mlxffi/mlxffi.h"
 
 static void test_data_is_copied(void) {
   float data[2] = {1, 2};
@@ -77,6 +80,58 @@ static void test_impossible_allocation(void) {
   drop(dense);
 }
 
+static void *add_on_own_stream(void *arg) {
+  mlx_stream here = mlxffi_default_stream();
+  mlx_array one = mlx_array_new_float32(1), sum = mlx_array_new();
+  float value = 0;
+  OK(mlx_add(&sum, one, one, here));
+  OK(mlx_array_item_float32(&value, sum));
+  *(float *)arg += value;
+  drop(one);
+  drop(sum);
+  OK(mlx_stream_free(here));
+  return NULL;
+}
+
+static void test_default_stream_handle(void) {
+  pthread_t id;
+  float total = 0;
+  add_on_own_stream(&total);
+  CHECK_INT(0, pthread_create(&id, NULL, add_on_own_stream, &total));
+  CHECK_INT(0, pthread_join(id, NULL));
+  CHECK_CLOSE(4, total, 0);
+}
+
+static bool is_there(mlx_stream wanted) {
+  mlx_stream all[64] = {{NULL}};
+  size_t count = 0;
+  bool found = false;
+  OK(mlxffi_get_streams(all, 64, &count));
+  for (size_t i = 0; i < count && i < 64; i++) {
+    found = found || mlx_stream_equal(all[i], wanted);
+    OK(mlx_stream_free(all[i]));
+  }
+  return found;
+}
+
+static void test_get_streams(void) {
+  size_t before = 0, after = 0;
+  mlx_stream one[1] = {{NULL}};
+  mlx_device dev = mlx_device_new_type(MLX_CPU, 0);
+  CHECK(is_there(cpu));
+  OK(mlxffi_get_streams(NULL, 0, &before));
+  mlx_stream own = mlx_stream_new_device(dev);
+  OK(mlxffi_get_streams(one, 1, &after));
+  CHECK_INT(before + 1, after);
+  CHECK(one[0].ctx != NULL && is_there(own));
+  FAILS(mlxffi_get_streams(NULL, 1, &after));
+  CHECK_HAS("`streams`", last_error);
+  FAILS(mlxffi_get_streams(one, 1, NULL));
+  OK(mlx_stream_free(one[0]));
+  OK(mlx_stream_free(own));
+  OK(mlx_device_free(dev));
+}
+
 int main(void) {
   begin();
   test_data_is_copied();
@@ -86,5 +141,8 @@ int main(void) {
   group("scalars");
   test_impossible_allocation();
   group("memory");
+  test_default_stream_handle();
+  test_get_streams();
+  group("streams");
   return end();
 }
