@@ -79,12 +79,26 @@ def libdir() -> list[str]:
     return [str(Path(prefix) / "lib" if prefix else _loader.LIBRARIES)]
 
 
+def tracelib() -> list[str]:
+    """The library to preload (LD_PRELOAD) for a trace of a program's calls, in the file that MLXFFI_TRACE names."""
+    if not _loader.TRACER.exists():
+        raise ImportError("calls are traced on Linux alone, over mlxffi's own libmlxc")
+    return [str(_loader.TRACER)]
+
+
 def version() -> list[str]:
     """The version of MLX that libmlxc was built for."""
     return [_loader.build_info().MLX_VERSION or _loaded_version()]
 
 
-ANSWERS = {"cflags": cflags, "libs": libs, "includedir": includedir, "libdir": libdir, "version": version}
+ANSWERS = {
+    "cflags": cflags,
+    "libs": libs,
+    "includedir": includedir,
+    "libdir": libdir,
+    "version": version,
+    "tracelib": tracelib,
+}
 
 
 def _loaded_version() -> str:

@@ -22,6 +22,7 @@ from generator import (
     emit_ops,
     emit_reference,
     emit_stubs,
+    emit_trace,
     table,
 )
 
@@ -47,6 +48,7 @@ FOLDERS: Emitters = {
     "docs": emit_reference.documents,
     "mlxffi/native/abi/generated": emit_cpp.render_all,
     "mlxffi/native/cffi/generated": emit_cffi.render_all,
+    "mlxffi/native/trace/generated": emit_trace.render_additions,
     "mlxffi/native/python/generated": native_rows,
     "mlxffi": python_modules,
     "mlxffi/core/generated": emit_core.render_all,
@@ -61,6 +63,7 @@ GOLDEN: Emitters = {
     "tests/generator/golden/cffi": emit_cffi.render_all,
     "tests/generator/golden/dispatch": emit_dispatch.render_all,
     "tests/generator/golden/ops": emit_ops.render_all,
+    "tests/generator/golden/trace": emit_trace.render_all,
     "tests/generator/golden/core": emit_core.render_all,
 }
 

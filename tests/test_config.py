@@ -90,7 +90,7 @@ def test_answers_come_on_one_line_in_the_order_asked(site):
 def test_nothing_asked_is_an_error(site):
     result = site.python("-m", "mlxffi", "config")
     assert result.returncode == 2
-    assert "expected at least one of --cflags, --libs, --includedir, --libdir, --version" in result.stderr
+    assert "expected at least one of --cflags, --libs, --includedir, --libdir, --version, --tracelib" in result.stderr
 
 
 def test_all_but_libs_work_without_a_backend(site):

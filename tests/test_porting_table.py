@@ -46,7 +46,7 @@ def test_each_c_function_exists(name):
 
 @pytest.fixture(scope="module")
 def missing():
-    """The Python names that nothing has. Modules that make objects of C when they are imported do so before the test."""
+    """The Python names that nothing has. Modules that make objects when they are imported do so before the test."""
     return [name for name in {*names(2), *names(3)} - {"mlx.optimizers"} if not is_there(name)]
 
 
