@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import build_ffi
 import pytest
 from environment import MLX, Site, home
+
+import build_ffi
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -93,7 +94,10 @@ def test_answers_come_on_one_line_in_the_order_asked(site):
 def test_nothing_asked_is_an_error(site):
     result = site.python("-m", "mlxffi", "config")
     assert result.returncode == 2
-    assert "expected at least one of --cflags, --libs, --includedir, --libdir, --version, --tracelib, --librarypath" in result.stderr
+    assert (
+        "expected at least one of --cflags, --libs, --includedir, --libdir, --version, --tracelib, --librarypath"
+        in result.stderr
+    )
 
 
 def test_all_but_libs_work_without_a_backend(site):

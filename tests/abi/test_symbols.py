@@ -74,13 +74,13 @@ def test_type_agrees_with_the_abi(row):
     """The same typedef with a new name has the same size, and the same members by name and type."""
     copy = re.sub(rf"\b{row['name']}(_?)\b", rf"copy_{row['name']}\1", row["decl"])
     copy = re.sub(r"\bMLX_", "COPY_MLX_", copy)
-    checks = [f"_Static_assert(sizeof({row['name']}) == sizeof(copy_{row['name']}), \"size\");"]
+    checks = [f'_Static_assert(sizeof({row["name"]}) == sizeof(copy_{row["name"]}), "size");']
     members = re.findall(r"\bMLX_\w+", row["decl"])
     checks += [f'_Static_assert((int){name} == (int)COPY_{name}, "{name}");' for name in members]
     if "struct" in row["decl"]:
         fields = re.findall(r"(\w+);", row["decl"].partition("{")[2])
         checks += [
-            f"_Static_assert(offsetof({row['name']}, {field}) == offsetof(copy_{row['name']}, {field}), \"{field}\");"
+            f'_Static_assert(offsetof({row["name"]}, {field}) == offsetof(copy_{row["name"]}, {field}), "{field}");'
             for field in fields
         ]
     includes = f'#include <stddef.h>\n#include <stdio.h>\n#include "mlx/c/{row["header"]}"\n'
