@@ -17,6 +17,7 @@ from generator import (
     emit_cffi,
     emit_core,
     emit_cpp,
+    emit_declarations,
     emit_dispatch,
     emit_headers,
     emit_ops,
@@ -42,9 +43,14 @@ def native_rows(api: list[table.Header], banner: str) -> dict[str, str]:
     return emit_dispatch.render_all(api, banner) | emit_abi.render_all(api, banner)
 
 
+def data_files(api: list[table.Header], banner: str) -> dict[str, str]:
+    """What programs read of the ABI, beside the headers."""
+    return emit_reference.json_files(api, banner) | emit_declarations.render_all(api, banner)
+
+
 FOLDERS: Emitters = {
     "include/mlx/c": emit_headers.render_all,
-    "include/mlxffi": emit_reference.json_files,
+    "include/mlxffi": data_files,
     "docs": emit_reference.documents,
     "mlxffi/native/abi/generated": emit_cpp.render_all,
     "mlxffi/native/cffi/generated": emit_cffi.render_all,

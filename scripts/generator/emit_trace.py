@@ -23,10 +23,14 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
 
 def render_additions(headers: list[Header], banner: str) -> dict[str, str]:
     """The same with the functions of include/mlxffi."""
-    files = {path.name: path.read_text(encoding="utf-8") for path in sorted(ADDITIONS.glob("*.h"))}
-    added = [(name, prototype(text)) for name, code in files.items() for text in _prototypes(code)]
-    calls = [_forwarded(row) if name in SILENT else _traced(row) for name, row in added]
+    calls = [_forwarded(row) if name in SILENT else _traced(row) for name, row in added()]
     return render_all(headers, banner) | {"additions.cpp": _file(calls, banner)}
+
+
+def added() -> list[tuple[str, Function]]:
+    """The functions of include/mlxffi, each with the name of its header."""
+    files = {path.name: path.read_text(encoding="utf-8") for path in sorted(ADDITIONS.glob("*.h"))}
+    return [(name, prototype(text)) for name, code in files.items() for text in _prototypes(code)]
 
 
 def _prototypes(code: str) -> list[str]:
