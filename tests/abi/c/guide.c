@@ -13,6 +13,19 @@ static void test_data_is_copied(void) {
   drop(a);
 }
 
+static void count_call(void *calls) {
+  ++*(int *)calls;
+}
+
+/* The buffer was handed over, whatever becomes of the call. */
+static void test_data_of_a_failing_call(void) {
+  float data[2] = {1, 2};
+  const int shape[1] = {-2};
+  int calls = 0;
+  REJECTS(mlx_array_new_data_managed_payload(data, shape, 1, MLX_FLOAT32, &calls, count_call).ctx == NULL);
+  CHECK_INT(1, calls);
+}
+
 /* The elements of a transposed array lie by its strides; those of a contiguous one in its order. */
 static void test_strided_data(void) {
   mlx_array a = floats("1 2 3; 4 5 6"), b = mlx_array_new();
@@ -80,6 +93,59 @@ static void test_impossible_allocation(void) {
   drop(dense);
 }
 
+/* ---- gradients of what is captured ------------------------------------ */
+
+/* sum(x * captured) */
+static int times_captured(mlx_vector_array *res, const mlx_vector_array in, void *captured) {
+  mlx_array x = at(in, 0);
+  OK(mlx_multiply(&x, x, *(mlx_array *)captured, cpu));
+  OK(mlx_sum(&x, x, false, cpu));
+  OK(mlx_vector_array_set_value(res, x));
+  drop(x);
+  return 0;
+}
+
+static void free_captured(void *captured) {
+  drop(*(mlx_array *)captured);
+  free(captured);
+}
+
+/* times_captured(constant), checkpointed or not, where what it captures is the argument of this function. */
+static int of_captured(mlx_vector_array *res, const mlx_vector_array in, void *checkpointed) {
+  mlx_array *w = (mlx_array *)malloc(sizeof *w);
+  *w = at(in, 0);
+  mlx_closure fun = mlx_closure_new_func_payload(times_captured, w, free_captured);
+  mlx_vector_array constant = take(1, floats("3 4"));
+  if (*(bool *)checkpointed) {
+    OK(mlx_checkpoint(&fun, fun));
+  }
+  OK(mlx_closure_apply(res, fun, constant));
+  OK(mlx_closure_free(fun));
+  drop_vector(constant);
+  return 0;
+}
+
+static void test_captured_by_checkpoint(void) {
+  const int argnums[1] = {0};
+  for (int i = 0; i < 2; i++) {
+    bool checkpointed = i == 1;
+    mlx_closure fun = mlx_closure_new_func_payload(of_captured, &checkpointed, NULL);
+    mlx_closure_value_and_grad gradient = {NULL};
+    mlx_vector_array in = take(1, floats("1 2")), values = {NULL}, grads = {NULL};
+    OK(mlx_value_and_grad(&gradient, fun, argnums, 1));
+    OK(mlx_closure_value_and_grad_apply(&values, &grads, gradient, in));
+    IS_AT(values, 0, ": 11");
+    IS_AT(grads, 0, checkpointed ? "0 0" : "3 4");
+    OK(mlx_closure_free(fun));
+    OK(mlx_closure_value_and_grad_free(gradient));
+    drop_vector(in);
+    drop_vector(values);
+    drop_vector(grads);
+  }
+}
+
+/* ---- streams ---------------------------------------------------------- */
+
 static void *add_on_own_stream(void *arg) {
   mlx_stream here = mlxffi_default_stream();
   mlx_array one = mlx_array_new_float32(1), sum = mlx_array_new();
@@ -135,12 +201,15 @@ static void test_get_streams(void) {
 int main(void) {
   begin();
   test_data_is_copied();
+  test_data_of_a_failing_call();
   test_strided_data();
   group("data");
   test_scalars_promote();
   group("scalars");
   test_impossible_allocation();
   group("memory");
+  test_captured_by_checkpoint();
+  group("captured arrays");
   test_default_stream_handle();
   test_get_streams();
   group("streams");
