@@ -72,9 +72,9 @@ def abi():
 @pytest.mark.parametrize("document", DOCS)
 def test_names_of_functions_are_those_of_the_headers(document):
     """A function that a text names, without a star or another placeholder, is declared."""
-    declared = "".join(path.read_text() for path in (ROOT / "include").rglob("*.h"))
+    declared = set(re.findall(r"\w+", "".join(path.read_text() for path in (ROOT / "include").rglob("*.h"))))
     named = set(re.findall(r"`(mlx(?:ffi)?_[a-z0-9_]+)(?:\(\w*\))?`", TEXT[document]))
-    assert {name for name in named if not re.search(rf"\b{name}\b", declared)} <= {"mlxffi_blas", "mlx_lm"}
+    assert named - declared <= {"mlxffi_blas", "mlx_lm"}
 
 
 @pytest.mark.parametrize("document", DOCS)

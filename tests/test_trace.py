@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,16 @@ def test_without_the_variable_nothing_is_in_the_way(tmp_path):
 def test_a_preloaded_library_without_the_variable_writes_nothing(programs, tmp_path):
     subprocess.run([programs / "one"], env={"LD_PRELOAD": config("--tracelib")[0]}, check=True, cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_call_can_be_traced_that_is_told(tmp_path):
+    site = Site(tmp_path / "site")
+    shutil.rmtree(site.copy("mlxffi") / "lib/trace")
+    site.environ["MLXFFI_TRACE"] = str(tmp_path / "trace")
+    result = site.python("-c", "import mlxffi; print(mlxffi.Array(2.0).item())")
+    assert (result.returncode, result.stdout) == (0, "2.0\n")
+    assert "RuntimeWarning: MLXFFI_TRACE: calls are traced on Linux alone; nothing is written" in result.stderr
+    assert not (tmp_path / "trace").exists()
 
 
 # --- diff ---

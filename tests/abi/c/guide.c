@@ -82,6 +82,7 @@ static void test_impossible_allocation(void) {
   for (int i = 0; i < 2; i++) {
     FAILS(mlx_array_eval(dense));
     CHECK_HAS("no memory for an array of 1125899906842624 bytes", last_error);
+    CHECK_INT(MLXFFI_ERROR_BAD_ALLOC, mlxffi_last_error_kind());
   }
   test_beside(dense);
   FAILS(mlx_zeros(&res, too_many, 3, MLX_FLOAT32, cpu));
