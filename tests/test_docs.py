@@ -91,7 +91,7 @@ ELSEWHERE = {
     "python3 -m venv .venv && . .venv/bin/activate": "tests/test_readme.py::test_ci_runs_it_before_all_else",
     "pip install -e '.[cpu]'": "tests/test_readme.py::test_ci_runs_it_before_all_else",
     "scripts/test.sh": "tests/test_readme.py::test_ci_runs_it_before_all_else",
-    "pip install -e '.[cpu,tune]'": "tests/test_readme.py::test_the_check_on_a_bare_debian_runs_it",
+    "pip install -e '.[cpu,tune]'": "tests/test_docs.py::test_extras_that_are_shown_are_what_tests_install",
     "python -m mlxffi run -m mlx_lm lora --train ...": "tests/core/test_lm.py::test_fine_tuning_is_alike",
 }
 PROGRAM = 'import sys, mlx.core as mx\nassert mx.__name__ == "mlxffi.core", mx.__name__\nprint(*sys.argv[1:])\n'
@@ -163,6 +163,15 @@ def test_commands_that_run_elsewhere_are_shown(command, reference):
     blocks = BLOCK.findall("".join(TEXT.values()))
     assert command in [line for language, _, text in blocks if language == "sh" for line in commands(text)]
     assert is_test(reference)
+
+
+def test_extras_that_are_shown_are_what_tests_install():
+    """But for other backends, which replace this one: `test` has what the others have."""
+    project = (ROOT / "pyproject.toml").read_text()
+    installed = {"cpu", *re.search(r"^test = \[\s+\"mlxffi\[([\w,]+)\]", project, re.M)[1].split(",")}
+    shown = set(",".join(re.findall(r"'\.\[([\w,]+)\]'", "".join(TEXT.values()))).split(","))
+    assert {"cpu", "tune"} <= shown
+    assert shown - installed <= {"cuda12", "cuda13", "metal", "test", "dev"}
 
 
 def test_scripts_that_are_named_are_there():
