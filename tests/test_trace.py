@@ -30,7 +30,7 @@ def config(*flags):
 def programs(tmp_path_factory):
     """The programs, compiled, by name."""
     folder = tmp_path_factory.mktemp("programs")
-    for name in ("one", "two"):
+    for name in ("one", "two", "long"):
         flags = ["-pthread", *config("--cflags", "--libs"), "-lm"]
         subprocess.run(["cc", PROGRAMS / f"{name}.c", *flags, "-o", folder / name], check=True)
     return folder
@@ -92,13 +92,35 @@ print(mx.grad(lambda x: x * x)(mx.array(3.0)).item())
 
 def test_calls_of_python_are_traced(tmp_path):
     site = Site(tmp_path / "site")
-    site.environ["MLXFFI_TRACE"] = str(tmp_path / "%p.txt")
+    site.environ["MLXFFI_TRACE"] = str(tmp_path / "trace")
     assert site.output(PYTHON).split() == ["6.0", "True", "6.0"]
-    (trace,) = tmp_path.glob("*.txt")
-    text = trace.read_text()
-    assert trace.stem.isdigit()
+    text = (tmp_path / "trace").read_text()
     assert re.search(r"^\[0\]   mlx_square\(res=array#\d+, a=array#\d+, s=\S+\) = 0", text, re.M)
     assert re.search(r"^\[0\] mlx_closure_value_and_grad_apply\(.*\) = 0", text, re.M)
+
+
+STARTS = """
+import subprocess, sys, mlxffi
+mlxffi.lib.mlx_random_seed(2)
+subprocess.run([sys.executable, "-S", "-c", "import mlxffi; mlxffi.lib.mlx_random_seed(3)"], check=True)
+mlxffi.lib.mlx_random_seed(4)
+"""
+
+
+@pytest.mark.parametrize("suffix", ["", ".jsonl"])
+def test_a_program_that_is_started_has_a_trace_of_its_own(tmp_path, suffix):
+    site = Site(tmp_path / "site")
+    site.environ["MLXFFI_TRACE"] = str(tmp_path / f"trace{suffix}")
+    site.output(STARTS)
+    first, started = sorted(tmp_path.glob("trace*"), key=lambda path: len(path.name))
+    assert re.fullmatch(rf"trace\.\d+{suffix}", started.name)
+    seeds = [re.findall(r"\bseed\b\W+(\d+)", path.read_text()) for path in (first, started)]
+    assert seeds == [["2", "4"], ["3"]]
+
+
+def test_an_error_of_any_length_is_passed_on(programs, tmp_path):
+    lines = traced(programs / "long", tmp_path / "trace")
+    assert lines[-1].startswith('[0] _mlx_error(file="long.c", line=1, text="' + "0" * 4999 + '7")')
 
 
 def test_without_the_variable_nothing_is_in_the_way(tmp_path):

@@ -1,9 +1,9 @@
 #include "trace.h"
 
 #include <dlfcn.h>
-#include <stdarg.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -40,24 +40,30 @@ struct File {
   std::mutex lock;
 };
 
-// MLXFFI_TRACE with `%p` as the number of the process.
+constexpr std::string_view json_suffix = ".jsonl";
+
+bool is_json(const std::string& name) {
+  return name.size() > json_suffix.size() && name.compare(name.size() - json_suffix.size(), json_suffix.size(), json_suffix) == 0;
+}
+
+// MLXFFI_TRACE; in a program that a traced one started, which has it too, with the number of the process.
 std::string file_name() {
-  const char* given = std::getenv("MLXFFI_TRACE");
-  std::string name = given ? given : "";
-  if (auto place = name.find("%p"); place != std::string::npos) {
-    name.replace(place, 2, std::to_string(getpid()));
+  const char *given = std::getenv("MLXFFI_TRACE"), *first = std::getenv("MLXFFI_TRACE_PROCESS");
+  std::string name = given ? given : "", process = std::to_string(getpid());
+  if (!name.empty() && first && process != first) {
+    name.insert(name.size() - (is_json(name) ? json_suffix.size() : 0), "." + process);
   }
   return name;
 }
 
 File* open_file() {
-  static constexpr std::string_view suffix = ".jsonl";
   auto* made = new File; // never closed: threads may outlive the destructors of statics
   auto name = file_name();
-  made->json = name.size() > suffix.size() && name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0;
-  if (!name.empty() && !(made->stream = std::fopen(name.c_str(), "w"))) {
+  made->json = is_json(name);
+  if (!name.empty() && !(made->stream = std::fopen(name.c_str(), "we"))) {
     std::perror(("mlxffi: MLXFFI_TRACE: " + name).c_str());
   }
+  setenv("MLXFFI_TRACE_PROCESS", std::to_string(getpid()).c_str(), 0);
   return made;
 }
 
@@ -181,6 +187,15 @@ std::string last_number_of(const char* kind, void* handle) {
   return text;
 }
 
+std::string formatted(const char* format, va_list arguments) {
+  va_list measured;
+  va_copy(measured, arguments);
+  std::vector<char> text(1 + std::max(0, std::vsnprintf(nullptr, 0, format, measured)));
+  va_end(measured);
+  std::vsnprintf(text.data(), text.size(), format, arguments);
+  return text.data();
+}
+
 // --- calls ---
 
 Call::Call(const char* name, std::vector<Argument> arguments) : name_(name), arguments_(std::move(arguments)) {
@@ -229,11 +244,10 @@ Call::~Call() {
 
 extern "C" void _mlx_error(const char* place, const int line, const char* format, ...) {
   static const auto real = trace::find(_mlx_error, "_mlx_error");
-  char text[4096];
   va_list arguments;
   va_start(arguments, format);
-  std::vsnprintf(text, sizeof text, format ? format : "(no message)", arguments);
+  auto text = trace::formatted(format ? format : "(no message)", arguments);
   va_end(arguments);
-  trace::Call call("_mlx_error", {trace::value("file", place), trace::value("line", line), trace::value("text", static_cast<const char*>(text))});
-  real(place, line, "%s", text);
+  trace::Call call("_mlx_error", {trace::value("file", place), trace::value("line", line), trace::value("text", text.c_str())});
+  real(place, line, "%s", text.c_str());
 }

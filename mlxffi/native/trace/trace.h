@@ -4,6 +4,8 @@
 // came of it afterwards.
 #pragma once
 
+#include <stdarg.h>
+
 #include <functional>
 #include <string>
 #include <type_traits>
@@ -29,6 +31,7 @@ Function* find(Function*, const char* name) {
 
 std::string word(const std::string& text); // a name, which JSON has in quotes
 std::string quoted(const char* text);
+std::string formatted(const char* format, va_list arguments);
 std::string number(double value);
 std::string number_of(const char* kind, void* handle, bool fresh = false);
 std::string last_number_of(const char* kind, void* handle); // of one that goes, whose address may come again
