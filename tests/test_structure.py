@@ -32,7 +32,7 @@ BINDING = [
     "__init__",
 ]
 FLOORS = {
-    "": [*GROUND, *BINDING, "core", "compat tuner", "_config _doctor _run", "__main__"],
+    "": [*GROUND, *BINDING, "core", "compat tuner", "_config _doctor _run _trace", "__main__"],
     "core": [
         "_binding",
         "_dtype _marshal",
@@ -59,7 +59,7 @@ FLOORS = {
         "__main__",
         "__init__",
     ],
-    "native": ["blas", "kernels", "abi", "cffi python"],
+    "native": ["blas", "kernels", "abi", "cffi python trace"],
     "native/python": [
         "configuration errors native",
         "objects",
