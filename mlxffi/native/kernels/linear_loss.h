@@ -109,7 +109,9 @@ class LinearLoss : public Fused, public std::enable_shared_from_this<LinearLoss>
   Arrays chunk(const Arrays& inputs, int begin, int end, const Arrays& after) const;
   std::vector<Arrays> over_chunks(const Arrays& inputs, const Body& body) const;
   std::vector<HeadRows> rows_of(const Arrays& inputs) const;
-  void over_chunks(const std::vector<HeadRows>& heads, const std::vector<int64_t>& rows, const std::function<void(Chunk&)>& body) const;
+  Arrays chunk_memory(const std::vector<HeadRows>& heads, int64_t rows) const;
+  void over_chunks(
+      const std::vector<HeadRows>& heads, Arrays memory, const std::vector<int64_t>& rows, const std::function<void(Chunk&)>& body) const;
   void losses_of(
       const std::vector<HeadRows>& heads, const RowLoss& loss, Chunk& chunk, bool gradients,
       const std::function<void(int64_t, double)>& put) const;

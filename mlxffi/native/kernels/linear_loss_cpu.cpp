@@ -86,20 +86,27 @@ std::vector<HeadRows> LinearLoss::rows_of(const Arrays& inputs) const {
   return heads;
 }
 
-void LinearLoss::over_chunks(const std::vector<HeadRows>& heads, const std::vector<int64_t>& rows, const std::function<void(Chunk&)>& body) const {
-  int64_t all = rows.size(), classes = heads[0].classes();
-  int64_t step = std::min(all, rows_at_once(chunk_on_cpu, classes * static_cast<int64_t>(sizeof(float))));
-  Chunk chunk;
+// Memory for the hidden states and the logits of a chunk, head by head. It is had before any thread computes, where
+// an error for want of it can still be raised.
+Arrays LinearLoss::chunk_memory(const std::vector<HeadRows>& heads, int64_t rows) const {
+  int64_t step = std::min(rows, rows_at_once(chunk_on_cpu, heads[0].classes() * static_cast<int64_t>(sizeof(float))));
   Arrays memory;
-  auto floats = [&](int64_t columns) {
-    memory.push_back(mx::array({static_cast<int>(step), static_cast<int>(columns)}, mx::float32, nullptr, {}));
-    allocate(memory.back());
-    return memory.back().data<float>();
-  };
   for (auto& head : heads) {
-    chunk.hidden.push_back(floats(head.features()));
-    chunk.logits.push_back(floats(classes));
+    for (int64_t columns : {head.features(), head.classes()}) {
+      memory.emplace_back(mx::Shape{static_cast<int>(step), static_cast<int>(columns)}, mx::float32, nullptr, Arrays{});
+      allocate(memory.back());
+    }
   }
+  return memory;
+}
+
+void LinearLoss::over_chunks(
+    const std::vector<HeadRows>& heads, Arrays memory, const std::vector<int64_t>& rows, const std::function<void(Chunk&)>& body) const {
+  Chunk chunk;
+  for (size_t i = 0; i < memory.size(); i++) {
+    (i % 2 ? chunk.logits : chunk.hidden).push_back(memory[i].data<float>());
+  }
+  int64_t all = rows.size(), step = memory[0].shape(0);
   for (int64_t begin = 0; begin < all; begin += step) {
     chunk.rows.assign(rows.begin() + begin, rows.begin() + std::min(begin + step, all));
     for (size_t i = 0; i < heads.size(); i++) {
@@ -142,14 +149,14 @@ void LinearLoss::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   auto heads = rows_of(inputs);
   auto loss = on_cpu(others(inputs), heads[0].classes());
   int64_t rows = inputs[0].shape(0);
-  on_stream(stream(), [=, self = shared_from_this()] {
+  on_stream(stream(), [=, self = shared_from_this(), memory = chunk_memory(heads, rows)] {
     for (int64_t row = 0; row < rows; row++) {
       losses.put(row, 0);
     }
     for (auto& gradient : kept) {
       gradient.clear();
     }
-    self->over_chunks(heads, counted(loss, rows), [&](Chunk& chunk) {
+    self->over_chunks(heads, memory, counted(loss, rows), [&](Chunk& chunk) {
       self->losses_of(heads, loss, chunk, !kept.empty(), [&](int64_t i, double value) { losses.put(chunk.rows[i], value); });
       for (size_t i = 0; i < kept.size(); i++) {
         heads[i].back(chunk.logits[i], chunk.rows.size(), chunk.hidden[i]);
@@ -198,11 +205,11 @@ void LinearLoss::eval_parameters(mx::Stream s, const Arrays& inputs, Arrays& out
   auto counts = loss.counts;
   loss.counts = [=](int64_t row) { return counts(row) && cotangents.number(row) != 0; };
   int64_t rows = inputs[0].shape(0);
-  on_stream(s, [=, self = shared_from_this()] {
+  on_stream(s, [=, self = shared_from_this(), memory = chunk_memory(heads, rows)] {
     for (auto& sum : sums) {
       sum.clear();
     }
-    self->over_chunks(heads, counted(loss, rows), [&](Chunk& chunk) {
+    self->over_chunks(heads, memory, counted(loss, rows), [&](Chunk& chunk) {
       self->losses_of(heads, loss, chunk, true, [](int64_t, double) {});
       auto sum = sums.begin();
       for (size_t i = 0; i < self->learning(); i++) {
