@@ -76,7 +76,9 @@ def test_second_order_forward_mode_and_vmap():
     require_close(m.jvp(lambda v: [m.matmul(*v)], [a, b], [a, b])[1][0], 2 * x @ y, 1e-5)
     require_close(m.vmap(lambda v: [m.matmul(v[0], b)], in_axes=[0])([a])[0], x @ y, 3e-6)
     mapped = m.vmap(lambda v: [m.matmul(v[0], v[1])], in_axes=[-1, 1])
-    require_close(mapped([a, m.reshape(b, [200, 4, 25])])[0], np.stack([x @ y[:, i * 25 : i * 25 + 25] for i in range(4)]), 3e-6)
+    require_close(
+        mapped([a, m.reshape(b, [200, 4, 25])])[0], np.stack([x @ y[:, i * 25 : i * 25 + 25] for i in range(4)]), 3e-6
+    )
 
 
 PROGRAM = """
