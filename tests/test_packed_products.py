@@ -49,7 +49,10 @@ EDGES = [(1, 32, 1), (1, 4128, 33), (2, 1056, 129), (5, 96, 8), (97, 1600, 200),
 def test_every_size_and_dtype_with_gradients(sizes, transpose, dtype):
     rows, inner, outer = sizes if transpose else (sizes[0], sizes[2], sizes[1])
     of_x, of_w = shapes(transpose, rows, inner, outer)
-    (x, values), (arguments, numbers) = array_of(np.random.default_rng(1).normal(size=of_x), dtype), packed(of_w, AFFINE, dtype)
+    (x, values), (arguments, numbers) = (
+        array_of(np.random.default_rng(1).normal(size=of_x), dtype),
+        packed(of_w, AFFINE, dtype),
+    )
     g, cotangent = array_of(np.random.default_rng(2).normal(size=(rows, outer)), dtype)
     (found,), (gradient,) = m.vjp(lambda v: [product(v[0], arguments, AFFINE, transpose)], [x], [g])
     assert found.dtype == gradient.dtype == x.dtype
@@ -57,8 +60,16 @@ def test_every_size_and_dtype_with_gradients(sizes, transpose, dtype):
     require_close(gradient, wanted(cotangent, numbers, not transpose), ERROR[dtype])
 
 
-BATCHES = [((64,), (40, 64)), ((2, 3, 64), (40, 64)), ((2, 3, 64), (2, 40, 64)), ((1, 3, 64), (4, 40, 64)),
-           ((4, 3, 64), (1, 40, 64)), ((5, 1, 2, 64), (3, 40, 64)), ((3, 64), (2, 40, 64)), ((64,), (2, 40, 64))]  # fmt: skip
+BATCHES = [
+    ((64,), (40, 64)),
+    ((2, 3, 64), (40, 64)),
+    ((2, 3, 64), (2, 40, 64)),
+    ((1, 3, 64), (4, 40, 64)),
+    ((4, 3, 64), (1, 40, 64)),
+    ((5, 1, 2, 64), (3, 40, 64)),
+    ((3, 64), (2, 40, 64)),
+    ((64,), (2, 40, 64)),
+]
 
 
 @pytest.mark.parametrize(("of_x", "of_w"), BATCHES)

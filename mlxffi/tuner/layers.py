@@ -11,7 +11,6 @@ D = scale * (its factors' product), LoRA changes W by D, and DoRA by g (W + D) -
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias

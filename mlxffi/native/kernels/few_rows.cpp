@@ -22,7 +22,7 @@ class RightMatrix {
       : terms_(b.shape(0)),
         columns_(b.shape(1)),
         element_(element_of(b.dtype())),
-        by_columns_(b.strides()[0] == 1 && b.strides()[1] != 1),
+        by_columns_(b.strides()[0] == 1 && (b.strides()[1] != 1 || columns_ == 1)),
         stride_(b.strides()[by_columns_ ? 1 : 0]),
         data_(b.data<char>()) {
     if (!by_columns_ && b.strides()[1] != 1) {

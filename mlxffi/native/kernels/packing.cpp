@@ -39,7 +39,7 @@ const Table& byte_scales(Mode mode) {
 
 // What a thread needs while it unpacks; kept, since fresh memory would cost more than what is done with it.
 struct Scratch {
-  std::vector<char> numbers, rows;
+  std::vector<char> numbers, scale_rows, bias_rows;
   std::vector<float> scales, biases;
 };
 
@@ -49,6 +49,9 @@ Scratch& scratch() {
 }
 
 const float* widened(const void* from, mx::Dtype dtype, int64_t count, std::vector<float>& to) {
+  if (dtype == mx::float32) {
+    return static_cast<const float*>(from);
+  }
   to.resize(std::max<size_t>(to.size(), count));
   row_kernels().layers.widen[static_cast<int>(element_of(dtype))](from, to.data(), count);
   return to.data();
@@ -119,11 +122,11 @@ void PackedMatrices::unpack_groups(int64_t row, int64_t first_group, int64_t cou
     return static_cast<const char*>(rows.row(row, copy)) + first_group * bytes;
   };
   auto numbers = group(numbers_, kept.numbers, packing_.group_size * packing_.bits / 8);
-  auto scales = group(scales_, kept.rows, packing_.affine() ? mx::size_of(dtype_) : 1);
+  auto scales = group(scales_, kept.scale_rows, packing_.affine() ? mx::size_of(dtype_) : 1);
   PackedGroups packed{reinterpret_cast<const uint8_t*>(numbers), nullptr, nullptr, count, packing_.group_size};
   if (packing_.affine()) {
     packed.scales = widened(scales, dtype_, count, kept.scales);
-    packed.biases = widened(group(*biases_, kept.rows, mx::size_of(dtype_)), dtype_, count, kept.biases);
+    packed.biases = widened(group(*biases_, kept.bias_rows, mx::size_of(dtype_)), dtype_, count, kept.biases);
   } else {
     packed.scales = from_bytes(scales, packing_.mode, count, kept.scales);
   }

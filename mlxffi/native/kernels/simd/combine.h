@@ -43,7 +43,7 @@ void combine_rows(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_
 }
 
 template <class E>
-void combine(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_stride, bool add) {
+void combine_block(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_stride, bool add) {
   auto left = static_cast<const float*>(a.data);
   int64_t i = 0;
   for (; i + 4 <= a.count; i += 4) {
@@ -51,6 +51,18 @@ void combine(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_strid
   }
   for (; i < a.count; i++) {
     combine_rows<E, 1>({left + i * a.stride, a.stride, 1}, b, size, out + i * out_stride, out_stride, add);
+  }
+}
+
+// Long sums by parts, lest rounding grow with their length.
+template <class E>
+void combine(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_stride, bool add) {
+  constexpr int64_t step = 256;
+  auto left = static_cast<const float*>(a.data);
+  auto right = static_cast<const typename E::Stored*>(b.data);
+  for (int64_t k = 0; k < b.count; k += step) {
+    int64_t count = b.count - k < step ? b.count - k : step;
+    combine_block<E>({left + k, a.stride, a.count}, {right + k * b.stride, b.stride, count}, size, out, out_stride, add || k);
   }
 }
 

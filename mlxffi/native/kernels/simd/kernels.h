@@ -23,7 +23,7 @@
   }
 #define MLXFFI_PRODUCT_KERNELS                                                                                       \
   {                                                                                                                 \
-    {unpack<Whole<1>>, unpack<Whole<2>>, unpack<Whole<3>>, unpack<Whole<4>>, unpack<Whole<5>>, unpack<Whole<6>>,    \
+    {unpack<Whole<1>>, unpack<Whole<2>>, unpack<Whole<3>>, unpack<Whole4>, unpack<Whole<5>>, unpack<Whole<6>>,      \
      unpack<Whole<7>>, unpack<Whole<8>>, unpack<Float4>, unpack<Float8>},                                           \
         {dots<Float32>, dots<Float16>, dots<BFloat16>}, {combine<Float32>, combine<Float16>, combine<BFloat16>}     \
   }

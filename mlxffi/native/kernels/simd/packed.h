@@ -52,18 +52,39 @@ MLXFFI_INLINE Words picked(const uint8_t* from, const uint8_t* bytes) {
 #endif
 }
 
-// One of 16 values for each word, by its lowest 4 bits.
-MLXFFI_INLINE Vector<float> looked_up(Words codes, const float* values) {
+// What codes of 4 bits stand for: the 16 numbers in one vector, or in an array.
 #if defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 64
-  return bits_as<Vector<float>>(_mm512_permutexvar_ps(bits_as<__m512i>(codes), read_as<__m512>(values)));
+constexpr bool has_lookup = true;
+using Sixteen = Vector<float>;
+
+MLXFFI_INLINE Sixteen sixteen(const float* levels, float scale, float bias) {
+  return read_as<Sixteen>(levels) * scale + bias;
+}
+// By the lowest 4 bits of each word.
+MLXFFI_INLINE Vector<float> looked_up(Words codes, const Sixteen& values) {
+  return bits_as<Vector<float>>(_mm512_permutexvar_ps(bits_as<__m512i>(codes), bits_as<__m512>(values)));
+}
 #else
-  Vector<float> result;
-  for (int i = 0; i < lanes<float>; i++) {
-    result[i] = values[codes[i] & 15];
+constexpr bool has_lookup = false;
+struct Sixteen {
+  float values[16];
+};
+
+MLXFFI_INLINE Sixteen sixteen(const float* levels, float scale, float bias) {
+  Sixteen result;
+  for (int i = 0; i < 16; i++) {
+    result.values[i] = levels[i] * scale + bias;
   }
   return result;
-#endif
 }
+MLXFFI_INLINE Vector<float> looked_up(Words codes, const Sixteen& table) {
+  Vector<float> result;
+  for (int i = 0; i < lanes<float>; i++) {
+    result[i] = table.values[codes[i] & 15];
+  }
+  return result;
+}
+#endif
 
 template <int bits>
 struct Whole {
@@ -76,17 +97,21 @@ struct Whole {
   }
 };
 
+inline constexpr float whole_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 inline constexpr float small_floats[16] = {0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6};
 
-struct Float4 {
+template <const float* levels>
+struct Looked {
   static constexpr int width = 4;
-  Vector<float> scale;
+  Sixteen table;
 
-  MLXFFI_INLINE Float4(float scale, const float*) : scale(all(scale)) {}
+  MLXFFI_INLINE Looked(float scale, const float* bias) : table(sixteen(levels, scale, *bias)) {}
   MLXFFI_INLINE Vector<float> operator()(Words codes) const {
-    return looked_up(codes, small_floats) * scale;
+    return looked_up(codes, table);
   }
 };
+using Whole4 = std::conditional_t<has_lookup, Looked<whole_numbers>, Whole<4>>;
+using Float4 = Looked<small_floats>;
 
 // A half has the same exponents, and more: its value is 2^-8 of what it stands for.
 struct Float8 {
