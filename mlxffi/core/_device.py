@@ -34,7 +34,7 @@ class DeviceType(enum.Enum):
 
     __str__ = __repr__
 
-    def __reduce_ex__(self, _: Any) -> str | tuple[Any, ...]:
+    def __reduce_ex__(self, _: Any) -> Any:
         return _pickles.reduced(self, self.name)
 
     def __eq__(self, arg: object, /) -> bool:

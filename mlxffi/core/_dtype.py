@@ -130,7 +130,7 @@ class DtypeCategory(enum.Enum):
 
     __str__ = __repr__
 
-    def __reduce_ex__(self, _: Any) -> str | tuple[Any, ...]:
+    def __reduce_ex__(self, _: Any) -> Any:
         return _pickles.reduced(self, self.name)
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from .._errors import ArgumentError, Error, OperationError
 from .._files import copy_file, reading, temporary, writing
@@ -15,6 +15,9 @@ from .._process import require_no_fork
 from ._array import array
 from ._binding import abi, native
 from ._device import StreamOrDevice
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
 
 __all__ = [
     "load", "save", "save_gguf", "save_safetensors", "savez", "savez_compressed",
@@ -213,20 +216,15 @@ def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], Meta
     except (OSError, zipfile.BadZipFile) as error:
         raise ArgumentError(f"[load_npz] file: expected a zip archive, got {file!r} ({error})") from error
     with archive:
-        found = {}
-        for name in archive.namelist():
-            with archive.open(name) as entry, _named(name):
-                found[name.removesuffix(".npy")] = _load_npy(entry, stream)[0]
-    return found, dict
+        return {name.removesuffix(".npy"): _entry(archive, name, stream) for name in archive.namelist()}, dict
 
 
-@contextmanager
-def _named(entry: str) -> Iterator[None]:
-    """Says of which entry of an archive an error tells."""
-    try:
-        yield
-    except Error as error:
-        raise type(error)(f"[load_npz] {entry}: {error}") from None
+def _entry(archive: ZipFile, name: str, stream: StreamOrDevice) -> array:
+    with archive.open(name) as entry:
+        try:
+            return _load_npy(entry, stream)[0]
+        except Error as error:
+            raise type(error)(f"[load_npz] {name}: {error}") from None
 
 
 def _load_safetensors(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], Metadata]:

@@ -1,6 +1,8 @@
 """Safetensors with float64 and with names that C cannot hold, and the names and kinds of files, in both layers."""
 
+import io as standard
 import json
+import re
 import struct
 
 import numpy as np
@@ -142,3 +144,96 @@ def test_any_header_is_gone_through(tmp_path_factory, names, other, escaped, ind
         return  # halves of a pair are no JSON for MLX; a NUL may not be in names
     found = io.load_safetensors(write(tmp_path_factory.mktemp("header"), text, struct.pack("<d", 0.1)))[0]
     assert {name: array.tolist() for name, array in found.items()} == {name: [0.1] for name in names}
+
+
+# --- npy and npz ---
+
+READ = {
+    "float64": np.arange(3.0), "complex64": np.arange(3).astype(np.complex64), "scalar": np.array(2.5, np.float32),
+    "columns": np.asfortranarray(np.arange(24).reshape(2, 3, 4)), "big-endian": np.arange(3, dtype=">f4"),
+    "empty": np.zeros((0, 3), np.float32), "bool": np.array([True, False]), "half": np.arange(3, dtype=np.float16),
+    "big-endian integers": np.arange(3, dtype=">i8"), "a column": np.asfortranarray(np.arange(3)),
+}  # fmt: skip
+LACKED = {
+    "O": np.array([1, "a"], dtype=object), "U2": np.array(["ab"]), "S2": np.array([b"ab"]), "c16": np.zeros(2, "c16"),
+    "f16": np.zeros(2, np.longdouble), "M8[D]": np.array(["2020"], "M8[D]"), "('a', '<f4')": np.zeros(2, [("a", "f4")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READ)
+def test_npy_files_of_numpy(tmp_path, name):
+    array = READ[name]
+    np.save(tmp_path / "a.npy", array)
+    np.savez(tmp_path / "a.npz", x=array)
+    file = standard.BytesIO((tmp_path / "a.npy").read_bytes())
+    loaded = [mx.load(tmp_path / "a.npy"), mx.load(file, "npy"), mx.load(str(tmp_path / "a.npz"))["x"]]
+    for found in (*loaded, io.load(tmp_path / "a.npy")):
+        assert (found.dtype.name, found.shape) == (array.dtype.newbyteorder("=").name, array.shape)
+        assert found.tolist() == array.tolist()
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize != 16, reason="the name of long double differs")
+@pytest.mark.parametrize("dtype", LACKED)
+def test_npy_files_of_what_mlx_lacks(tmp_path, dtype):
+    """MLX names the first three letters of a dtype, and no entry."""
+    np.save(tmp_path / "a.npy", LACKED[dtype])
+    np.savez(tmp_path / "a.npz", good=np.ones(2), bad=LACKED[dtype])
+    named = re.escape(dtype)
+    for load in (lambda: mx.load(tmp_path / "a.npy"), lambda: io.load(tmp_path / "a.npy")):
+        with pytest.raises(ValueError, match=rf"a dtype of MLX, got .*{named}"):
+            load()
+    with pytest.raises(ValueError, match=rf"bad\.npy: .* a dtype of MLX, got .*{named}"):
+        mx.load(tmp_path / "a.npz")
+
+
+# --- names and file objects ---
+
+SAVED = {"npy": mx.save, "npz": mx.savez, "safetensors": mx.save_safetensors, "gguf": mx.save_gguf}
+
+
+def saved(kind, folder):
+    path = folder / f"a.{kind}"
+    SAVED[kind](path, {"x": mx.arange(3)} if kind in ("safetensors", "gguf") else mx.arange(3))
+    return path
+
+
+def numbers_in(found):
+    return (next(iter(found.values())) if isinstance(found, dict) else found).tolist()
+
+
+@pytest.mark.parametrize("kind", SAVED)
+def test_names_that_end_oddly(tmp_path, kind):
+    content = saved(kind, tmp_path).read_bytes()
+    for name in (f".{kind}", f"a.b.{kind}", f"ü €.{kind}", f"{kind}.{kind}"):
+        (tmp_path / name).write_bytes(content)
+        for file in (tmp_path / name, str(tmp_path / name)):
+            assert numbers_in(mx.load(file)) == [0, 1, 2]
+    for name in (f"b.{kind.upper()}", f"b.{kind}.", f"b.{kind} ", f"b.{kind}.bak", "plain"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=r"\[load\] (Unknown file format|Could not infer file format)"):
+            mx.load(tmp_path / name)
+        assert numbers_in(mx.load(tmp_path / name, format=kind)) == [0, 1, 2]
+    for bad, error in ((f".{kind}", ValueError), (kind.upper(), ValueError), (3, TypeError)):
+        with pytest.raises(error, match="format"):
+            mx.load(tmp_path / "plain", format=bad)
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "safetensors"])
+def test_a_file_object_is_read_from_where_it_stands(tmp_path, kind):
+    """MLX reads the header from there, and the elements of .npy from other places."""
+    content = saved(kind, tmp_path).read_bytes()
+    file = standard.BytesIO(b"junk" + content)
+    file.seek(4)
+    assert numbers_in(mx.load(file, kind)) == [0, 1, 2]
+    with pytest.raises(AttributeError, match="name"):
+        mx.load(standard.BytesIO(content))
+
+
+@pytest.mark.parametrize("kind", SAVED)
+def test_a_suffix_that_is_missing_is_appended(tmp_path, kind):
+    value = {"x": mx.arange(3)} if kind in ("safetensors", "gguf") else mx.arange(3)
+    for name in ("plain", f"b.{kind.upper()}", f"b.{kind}.bak", kind, "dot."):
+        SAVED[kind](str(tmp_path / name), value)
+        assert (tmp_path / f"{name}.{kind}").is_file()
+    with pytest.raises((ValueError, AttributeError)):
+        SAVED[kind](bytes(tmp_path / "bytes"), value)

@@ -157,6 +157,14 @@ def test_metadata_of_every_type(tmp_path):
             assert found[key].tolist() == flat[key].tolist() == wanted
 
 
+def test_a_text_with_a_nul_is_refused_by_its_key(tmp_path):
+    """C would end it there."""
+    path = write(tmp_path, files.file_of({}, {"words": (["text"], ["a", "b\0c"])}))
+    for load in (mx.load, io.load_gguf):
+        with pytest.raises(RuntimeError, match=r"metadata `words`: .* without NUL characters, got `b\?c`"):
+            load(path)
+
+
 def test_metadata_that_nobody_asked_for_is_not_made(tmp_path, monkeypatch):
     from mlxffi.core import _io
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "header.h"
 #include "safetensors.h"
 
