@@ -13,7 +13,8 @@
 #include "probe.h"
 #include "protocol.h"
 
-enum { OWN_STATUS = 7, HANGS = 10 };
+/* The seconds after which a process hangs: alarm() ends it. */
+enum { OWN_STATUS = 7, HANGS = 60, FORKED_HANGS = 10 };
 
 static const int first[] = {0};
 
@@ -76,7 +77,7 @@ static int evaluate(mlx_array array) {
 /* In the forked child: what computes is refused, the rest works. */
 static int after_fork(mlx_array square) {
   mlx_array seven = mlx_array_new_float32(7), copy = mlx_array_new();
-  alarm(HANGS / 2);
+  alarm(FORKED_HANGS);
   bool refused = evaluate(square) == 1 && strstr(last_error(), "forked child") != NULL;
   bool works = mlx_array_set(&copy, seven) == 0 && mlx_array_size(copy) == 1;
   return refused && works ? OWN_STATUS : 1;
