@@ -46,7 +46,7 @@ compiler() {
 
 runner() {
   if [ ! -x "$suite/runners/$1/run.sh" ]; then
-    echo "usage: scripts/conformance.sh [$(basename -a "$suite"/runners/* | tr '\n' '|')vectors|defects|standin]..." >&2
+    echo "usage: scripts/conformance.sh [$(basename -a "$suite"/runners/*/ | tr '\n' '|')vectors|defects|standin]..." >&2
     return 2
   fi
   compiler "$1" && PYTHON=$python "$suite/runners/$1/run.sh" "$suite"
@@ -72,7 +72,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 interpreter
 # shellcheck disable=SC2046
-[ $# -gt 0 ] || set -- $(basename -a "$suite"/runners/*) vectors defects standin
+[ $# -gt 0 ] || set -- $(basename -a "$suite"/runners/*/) vectors defects standin
 for each in "$@"; do
   echo "== $each"
   part "$each"
