@@ -46,7 +46,7 @@ compiler() {
 
 runner() {
   if [ ! -x "$suite/runners/$1/run.sh" ]; then
-    echo "usage: scripts/conformance.sh [$(basename -a "$suite"/runners/*/ | tr '\n' '|')vectors|defects|standin]..." >&2
+    echo "there is no $1: $(basename -a "$suite"/runners/*/ | tr '\n' ' ')vectors defects standin" >&2
     return 2
   fi
   compiler "$1" && PYTHON=$python "$suite/runners/$1/run.sh" "$suite"
