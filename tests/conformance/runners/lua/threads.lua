@@ -37,7 +37,8 @@ local function string_at_top(state)
   return ffi.string(ffi.C.lua_tolstring(state, -1, nil))
 end
 
---- Start a chunk of Lua on a thread of its own, with `argument`, a number; `join` waits and gives what it returned, as text.
+--- Start a chunk of Lua on a thread of its own, with `argument`, a number; `join` waits and gives what it returned,
+-- as text.
 function threads.start(chunk, argument)
   local state = ffi.C.luaL_newstate()
   ffi.C.luaL_openlibs(state)
