@@ -26,39 +26,37 @@ def log_softmax(x: Array) -> Array:
 def cross_entropy(x: Array, targets: Array, counts: Array, smoothing: float) -> tuple[Array, Array]:
     """The loss of each row, and its gradient; 0 where `counts` is."""
     logs, classes = log_softmax(x), x.shape[-1]
-    target = np.arange(classes) == targets[..., None]
-    wanted = (1 - smoothing) * target + smoothing / classes
+    wanted = (1 - smoothing) * (np.arange(classes) == targets[..., None]) + smoothing / classes
+    loss, gradient = -expectation(wanted, logs)[..., 0], np.exp(logs) - wanted
+    counts = np.broadcast_to(counts, loss.shape)
+    return np.where(counts != 0, loss * counts, 0), np.where(counts[..., None] != 0, gradient * counts[..., None], 0)
+
+
+def expectation(probability: Array, of: Array) -> Array:
+    """The sum over a row of probabilities times values; a probability of 0 contributes 0."""
+    return np.asarray(weighted(probability, of).sum(-1, keepdims=True))
+
+
+def weighted(probability: Array, values: Array) -> Array:
     with np.errstate(invalid="ignore"):
-        loss = -np.where(wanted > 0, wanted * logs, 0).sum(-1)
-    return np.where(counts != 0, loss * counts, 0), np.where(
-        counts[..., None] != 0, (np.exp(logs) - wanted) * counts[..., None], 0
-    )
+        return np.where(probability > 0, probability * values, 0)
 
 
-def divergence(kind: str, q: Array, p: Array, temperature: float) -> tuple[Array, Array, Array]:
-    """KL or JS of each row, and its gradients."""
+def divergence(kind: str, q: Array, p: Array, temperature: float) -> list[Array]:
+    """KL or JS of each row, and its gradients by q and by p."""
     log_q, log_p = log_softmax(q / temperature), log_softmax(p / temperature)
-
-    def kl(a: Array, b: Array) -> Array:
-        with np.errstate(invalid="ignore"):
-            terms = np.where(np.exp(a) > 0, np.exp(a) * (a - b), 0)
-        return np.asarray(terms.sum(-1, keepdims=True))
-
-    probability_q, probability_p = np.exp(log_q), np.exp(log_p)
-    if kind == "kl":
-        loss = kl(log_p, log_q)
-        with np.errstate(invalid="ignore"):
-            of_p = np.where(probability_p > 0, probability_p * (log_p - log_q - loss), 0)
-        return loss[..., 0], (probability_q - probability_p) / temperature, of_p / temperature
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         log_m = np.logaddexp(log_q, log_p) - np.log(2)
-    loss = (kl(log_p, log_m) + kl(log_q, log_m)) / 2
+        q_to_m, p_to_m, p_to_q = log_q - log_m, log_p - log_m, log_p - log_q
+    q, p = np.exp(log_q), np.exp(log_p)
 
-    def gradient(logs: Array) -> Array:
-        with np.errstate(invalid="ignore"):
-            return np.where(np.exp(logs) > 0, np.exp(logs) * (logs - log_m - kl(logs, log_m)), 0) / (2 * temperature)
+    def gradient(probability: Array, distance: Array) -> Array:
+        return weighted(probability, distance - expectation(probability, distance)) / temperature
 
-    return loss[..., 0], gradient(log_q), gradient(log_p)
+    if kind == "kl":
+        return [expectation(p, p_to_q)[..., 0], (q - p) / temperature, gradient(p, p_to_q)]
+    loss = (expectation(p, p_to_m) + expectation(q, q_to_m)) / 2
+    return [loss[..., 0], gradient(q, q_to_m) / 2, gradient(p, p_to_m) / 2]
 
 
 def reduced(loss: Array, gradients: list[Array], reduction: str, total: float) -> list[Array]:
@@ -166,25 +164,29 @@ def _options() -> list[Case]:
 
 
 def _divergences() -> list[Case]:
-    found = []
-    pairs = {"moderate": ("moderate", "apart"), "alike": ("moderate", "moderate"), "large": ("large", "apart")}
-    for kind in ("kl", "js"):
-        for name, (first, second) in pairs.items():
-            for temperature in (1.0, 2.0) if name == "moderate" else (1.0,):
-                found.append(_divergence_case(kind, name, _rows(first), _rows(second), temperature, "none"))
-        found.append(_divergence_case(kind, "mean", _rows("moderate"), _rows("apart"), 1.0, "mean"))
-        found.append(_divergence_case(kind, "teacher_impossible", _rows("moderate"), _rows("infinite"), 1.0, "none"))
-    return found
+    moderate, apart = _rows("moderate"), _rows("apart")
+    pairs: dict[str, tuple[Array, Array, dict[str, Any]]] = {
+        "moderate": (moderate, apart, {}),
+        "temperature": (moderate, apart, {"temperature": 2.0}),
+        "mean": (moderate, apart, {"reduction": "mean"}),
+        "teacher_gradient": (moderate, moderate[::-1].copy(), {"teacher_gradient": True, "temperature": 2.0}),
+        "alike": (moderate, moderate, {}),
+        "large": (_rows("large"), apart, {}),
+        "teacher_impossible": (moderate, _rows("infinite"), {}),
+    }
+    return [_divergence_case(kind, name, *pair) for kind in ("kl", "js") for name, pair in pairs.items()]
 
 
-def _divergence_case(kind: str, name: str, q: Array, p: Array, temperature: float, reduction: str) -> Case:
-    loss, of_q, _ = divergence(kind, q.astype(np.float64), p.astype(np.float64), temperature)
-    right = reduced(loss, [of_q, np.zeros_like(of_q)], reduction, len(q))
+def _divergence_case(kind: str, name: str, q: Array, p: Array, options: dict[str, Any]) -> Case:
+    given = {"temperature": 1.0, "teacher_gradient": False, "reduction": "none", **options}
+    loss, of_q, of_p = divergence(kind, q.astype(np.float64), p.astype(np.float64), given["temperature"])
+    gradients = [of_q, of_p if given["teacher_gradient"] else np.zeros_like(of_p)]
+    right = reduced(loss, gradients, given["reduction"], len(q))
     program = Program([q, p])
-    program.outputs = program.calls(f"mlxffi_{kind}_div_loss", 0, 1, temperature, False, REDUCTIONS.index(reduction))
-    arguments = {"values": {"logits_q": 0, "logits_p": 1}, "temperature": temperature, "reduction": reduction}
-    contract = {"name": f"{kind}_div_loss", "arguments": arguments}
-    return _along_ones(f"{kind}_div_loss/{name}/{temperature:g}", program, right, contract)
+    args = [given["temperature"], given["teacher_gradient"], REDUCTIONS.index(given["reduction"])]
+    program.outputs = program.calls(f"mlxffi_{kind}_div_loss", 0, 1, *args)
+    contract = {"name": f"{kind}_div_loss", "arguments": {"values": {"logits_q": 0, "logits_p": 1}, **given}}
+    return _along_ones(f"{kind}_div_loss/{name}", program, right, contract)
 
 
 # --- of plain operations, which every mlx-c has ---

@@ -80,7 +80,6 @@ class Case:
     known: list[list[Array]] | None = None
     # Tensors that arguments of a contract name.
     files: dict[str, Array] = field(default_factory=dict)
-    problem: str = ""
 
     def needs(self) -> list[str]:
         called = {step.call for step in self.program.steps}

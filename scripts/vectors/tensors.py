@@ -51,9 +51,20 @@ def I(*shape: int, low: int = 0, high: int = 64, salt: int = 0, dtype: str = "in
     return grid(shape, dtype, low, high, salt)
 
 
+# What is smaller, where numbers are about 1, is the noise of sums that would be 0: it differs from machine to machine.
+NOISE = 2.0**-40
+
+
+def quiet(values: Array) -> Array:
+    """The same without noise."""
+    if values.dtype.kind == "c":
+        return np.asarray(quiet(values.real) + 1j * quiet(values.imag))
+    return np.asarray(np.where(np.abs(values) < NOISE, 0, values)) if values.dtype.kind == "f" else values
+
+
 def bits(values: Array, keep: int = 20) -> Array:
     """Float64 with the upper bits of each significand alone: what noise of differences cannot change."""
-    values = np.asarray(values, np.float64)
+    values = quiet(np.asarray(values, np.float64))
     mantissa, exponent = np.frexp(values)
     rounded = np.ldexp(np.round(mantissa * 2.0**keep), exponent - keep)
     return np.asarray(np.where(np.isfinite(values), rounded, values))

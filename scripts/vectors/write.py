@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from .program import Case, widened
 from .tensors import Array, encode
 
 SCHEMA = 1
+# From a label and tensors to the names under which they are kept.
+Keep = Callable[[str, list[Array]], list[str]]
 
 
 def version() -> str:
@@ -25,63 +28,74 @@ def version() -> str:
 
 def rendered(name: str, version: str, cases: list[Case]) -> dict[str, bytes]:
     """By file name: what a set consists of."""
-    tensors: dict[str, Array] = {}
-    lines = [json.dumps(record(case, tensors), separators=(", ", ": ")) for case in cases]
-    problems = [f"{case.name}: {problem}" for case in cases if (problem := case.problem)]
-    if problems:
-        raise SystemExit("\n".join(problems))
     names = [case.name for case in cases]
     assert len(set(names)) == len(names), sorted({each for each in names if names.count(each) > 1})
+    right = {case.name: _right(case) for case in cases}
+    problems = [f"{case.name}: {problem}" for case in cases if (problem := _problem(case, right[case.name]))]
+    if problems:
+        raise SystemExit("\n".join(problems))
+    tensors: dict[str, Array] = {}
+    lines = [json.dumps(record(case, right[case.name], tensors), separators=(", ", ": ")) for case in cases]
     head = f'{{"schema": {SCHEMA}, "set": "{name}", "version": "{version}", "cases": [\n'
     text = head + ",\n".join(lines) + "\n]}\n"
     return {f"{name}.json": text.encode(), f"{name}.safetensors": encode(tensors)}
 
 
-def record(case: Case, tensors: dict[str, Array]) -> dict[str, Any]:
-    """A case as JSON has it; its tensors go into `tensors`."""
-
-    def keep(label: str, value: Array) -> str:
-        tensors[f"{case.name}/{label}"] = value
-        return f"{case.name}/{label}"
-
-    program, lists = case.program, [] if case.outcome == "error" else _expected(case)
-    found: dict[str, Any] = {"name": case.name, "outcome": case.outcome}
-    if case.needs():
-        found["needs"] = case.needs()
-    if program.steps:
-        found["inputs"] = [keep(str(i), value) for i, value in enumerate(program.inputs)]
-        found["captured"] = [keep(f"captured{i}", value) for i, value in enumerate(program.captured)]
-        found["steps"] = [step.record() for step in program.steps]
-        found["returns"] = program.outputs
-        found["transforms"] = [_transform(i, each, keep) for i, each in enumerate(case.transforms)]
-    found["expected"] = [
-        [
-            {"tensor": keep(f"={'' if i == 0 else f'{i}.'}{j}", value), **case.tolerance(value.dtype.name)}
-            for j, value in enumerate(each)
-        ]
-        for i, each in enumerate(lists)
-    ]
-    if case.contract:
-        found["contract"] = case.contract
-        tensors.update(case.files)
-    case.problem = _problem(case, lists)
-    return found
-
-
-def _expected(case: Case) -> list[list[Array]]:
+def _right(case: Case) -> list[list[Array]]:
+    if case.outcome == "error":
+        return []
     try:
         return reference.expected(case)
     except Exception as error:
         raise RuntimeError(f"{case.name}: numpy cannot compute it") from error
 
 
-def _transform(place: int, transform: dict[str, Any], keep: Any) -> dict[str, Any]:
+# --- records ---
+
+
+def record(case: Case, right: list[list[Array]], tensors: dict[str, Array]) -> dict[str, Any]:
+    """A case as JSON has it; its tensors go into `tensors`."""
+
+    def keep(label: str, values: list[Array]) -> list[str]:
+        tensors.update({f"{case.name}/{label}{i}": value for i, value in enumerate(values)})
+        return [f"{case.name}/{label}{i}" for i in range(len(values))]
+
+    found: dict[str, Any] = {"name": case.name, "outcome": case.outcome}
+    if case.needs():
+        found["needs"] = case.needs()
+    if case.program.steps:
+        found |= _program(case, keep)
+    found["expected"] = [
+        _outputs(case, values, keep("=" if i == 0 else f"={i}.", values)) for i, values in enumerate(right)
+    ]
+    if case.contract:
+        found["contract"] = case.contract
+        tensors.update(case.files)
+    return found
+
+
+def _program(case: Case, keep: Keep) -> dict[str, Any]:
+    program = case.program
     return {
-        key: [keep(f"{key}{place}.{i}", each) for i, each in enumerate(value)]
-        if key in ("cotangents", "tangents")
-        else value
-        for key, value in transform.items()
+        "inputs": keep("", program.inputs),
+        "captured": keep("captured", program.captured),
+        "steps": [step.record() for step in program.steps],
+        "returns": program.outputs,
+        "transforms": [_transform(i, each, keep) for i, each in enumerate(case.transforms)],
     }
+
+
+def _transform(place: int, transform: dict[str, Any], keep: Keep) -> dict[str, Any]:
+    """A transform, with names for the tensors that it has."""
+    arrays = ("cotangents", "tangents")
+    return {key: keep(f"{key}{place}.", value) if key in arrays else value for key, value in transform.items()}
+
+
+def _outputs(case: Case, values: list[Array], names: list[str]) -> list[dict[str, Any]]:
+    return [{"tensor": name, **case.tolerance(value.dtype.name)} for name, value in zip(names, values, strict=True)]
+
+
+# --- checks ---
 
 
 def _problem(case: Case, lists: list[list[Array]]) -> str:

@@ -1,5 +1,6 @@
 /* What ends a process, or might: each in a child. */
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,23 +106,29 @@ static void fork_child(void) {
 
 /* ---- exit ---- */
 
-static void *wait_for_ever(void *gradient) {
+/* A thread that has computed, and is still there at the end. */
+static void *compute_and_stay(void *computed) {
+  probe p = {.body = square};
+  mlx_closure_value_and_grad gradient = probe_gradient(&p, first, 1);
   mlx_vector_array x = list_of(mlx_array_new_float32(3)), values = {NULL}, gradients = {NULL};
-  mlx_closure_value_and_grad_apply(&values, &gradients, *(mlx_closure_value_and_grad *)gradient, x);
+  mlx_closure_value_and_grad_apply(&values, &gradients, gradient, x);
+  mlx_eval(gradients);
+  sem_post(computed);
   pause();
   return NULL;
 }
 
 static int exit_with_everything(void) {
   static probe p = {.body = square};
-  static mlx_closure_value_and_grad gradient;
+  static sem_t computed;
   pthread_t thread;
   mlx_closure closure = probe_closure(&p), compiled = {NULL}, checkpoint = {NULL};
   mlx_vector_array x = list_of(mlx_array_new_float32(3)), a = {NULL}, b = {NULL}, c = {NULL};
-  gradient = probe_gradient(&p, first, 1);
   bool made = mlx_compile(&compiled, closure, false) == 0 && mlx_checkpoint(&checkpoint, closure) == 0 &&
               mlx_closure_apply(&a, compiled, x) == 0 && mlx_vjp(&b, &c, checkpoint, x, x) == 0;
-  pthread_create(&thread, NULL, wait_for_ever, &gradient);
+  sem_init(&computed, 0, 0);
+  pthread_create(&thread, NULL, compute_and_stay, &computed);
+  sem_wait(&computed);
   mlx_async_eval(a);
   return made ? OWN_STATUS : 1;
 }
