@@ -8,7 +8,8 @@
 -- 4. What the function raises is kept, the callback returns 1, and `check` raises the same object at the caller.
 -- 5. C's destructor may run on whichever thread drops the last copy, and no Lua may run on another thread than its
 --    state's. So the destructor is a C function: the payload is a semaphore, the destructor sem_post. The registry is
---    swept of posted payloads whenever it gets a new one.
+--    swept of posted payloads whenever it gets a new one. (macOS has no semaphores without a name: there,
+--    dispatch_semaphore_signal is such a function.)
 -- 6. A machine-code trace must not call a C function that calls back: what does is kept from the compiler with
 --    jit.off.
 local ffi = require("ffi")

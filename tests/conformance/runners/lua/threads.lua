@@ -28,7 +28,6 @@ local function start(argument)
   result = done and tostring(found) or "error: " .. tostring(found)
   return nil
 end
-jit.off()
 anchor = ffi.cast("void *(*)(void *)", start)
 return tonumber(ffi.cast("intptr_t", anchor))
 ]]
