@@ -199,17 +199,29 @@ def _rows_of_loss(x: Term, targets: Term) -> Term:
 
 def _composed() -> list[Case]:
     """As the Go port composes them."""
-    found = []
-    for name in ROWS:
-        program = written(lambda x, t: [_rows_of_loss(x, t).call("mean", False)], [_rows(name)], [TARGETS])
-        loss, gradient = cross_entropy(_rows(name).astype(np.float64), TARGETS, np.ones(3), 0)
-        arguments = {"values": {"logits": 0, "targets": 1}, "reduction": "mean"}
-        contract = {"name": "cross_entropy", "arguments": arguments}
-        case = _along_ones(f"composed/cross_entropy/{name}", program, reduced(loss, [gradient], "mean", 3), contract)
-        if name == "large":
-            # Of exp(x - logsumexp(x)), float32 has three digits left at 1e4: what the fused loss avoids.
-            case.rtol = case.atol = 1e-3
-        found.append(case)
+    return [*map(_composed_cross_entropy, ROWS), _composed_masked(), _composed_mse()]
+
+
+def _contract(name: str, options: dict[str, Any], **values: int) -> dict[str, Any]:
+    return {"name": name, "arguments": {"values": values, **options}}
+
+
+MEAN = {"reduction": "mean"}
+
+
+def _composed_cross_entropy(name: str) -> Case:
+    program = written(lambda x, t: [_rows_of_loss(x, t).call("mean", False)], [_rows(name)], [TARGETS])
+    loss, gradient = cross_entropy(_rows(name).astype(np.float64), TARGETS, np.ones(3), 0)
+    right = reduced(loss, [gradient], "mean", 3)
+    contract = _contract("cross_entropy", MEAN, logits=0, targets=1)
+    case = _along_ones(f"composed/cross_entropy/{name}", program, right, contract)
+    if name == "large":
+        # Of exp(x - logsumexp(x)), float32 has three digits left at 1e4: what the fused loss avoids.
+        case.rtol = case.atol = 1e-3
+    return case
+
+
+def _composed_masked() -> Case:
     mask = np.array([[1, 1, 0], [1, 0, 0]], np.float32)
     x, targets = F(2, 3, 5), I(2, 3, high=5)
 
@@ -217,25 +229,14 @@ def _composed() -> list[Case]:
         return [(_rows_of_loss(x, t) * m).call("sum", False) / m.call("sum", False)]
 
     loss, gradient = cross_entropy(x.astype(np.float64), targets, mask, 0)
-    contract = {
-        "name": "cross_entropy",
-        "arguments": {"values": {"logits": 0, "targets": 1, "weights": 2}, "reduction": "mean"},
-    }
-    found.append(
-        _along_ones(
-            "composed/masked_cross_entropy",
-            written(masked, [x], [targets, mask]),
-            reduced(loss, [gradient], "mean", mask.sum()),
-            contract,
-        )
-    )
-    y = F(2, 3, salt=1)
-    error = F(2, 3).astype(np.float64) - y
-    mse = written(lambda a, b: [(a - b).call("square").call("mean", False)], [F(2, 3), y])
+    right = reduced(loss, [gradient], "mean", mask.sum())
+    contract = _contract("cross_entropy", MEAN, logits=0, targets=1, weights=2)
+    return _along_ones("composed/masked_cross_entropy", written(masked, [x], [targets, mask]), right, contract)
+
+
+def _composed_mse() -> Case:
+    x, y = F(2, 3), F(2, 3, salt=1)
+    error = x.astype(np.float64) - y
+    program = written(lambda a, b: [(a - b).call("square").call("mean", False)], [x, y])
     right = [np.asarray((error**2).mean()), error / 3, -error / 3]
-    found.append(
-        _along_ones(
-            "composed/mse", mse, right, {"name": "mse", "arguments": {"values": {"prediction": 0, "target": 1}}}
-        )
-    )
-    return found
+    return _along_ones("composed/mse", program, right, _contract("mse", {}, prediction=0, target=1))

@@ -1,4 +1,4 @@
-"""Plant one defect at a time in a copy of the C runner: the suite must catch each.
+"""Plant one defect at a time in a copy of the C runner: the suite must catch each, by the case that is about it.
 
 usage: python tests/conformance/defects/check.py [NAME ...]
 """
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).resolve().parents[1]
 SOURCES = FOLDER / "runners/c"
@@ -25,26 +26,20 @@ def main(names: list[str]) -> int:
     wanted = [each for each in defects if not names or each["name"] in names]
     with tempfile.TemporaryDirectory() as scratch:
         compiler = Compiler(Path(scratch))
-        missed = [each["name"] for each in wanted if not tell(each, caught(compiler, each))]
-    print(f"{len(wanted) - len(missed)} of {len(wanted)}")
-    return bool(missed)
+        caught = [is_caught(compiler, each) for each in wanted]
+    print(f"{sum(caught)} of {len(wanted)}")
+    return sum(caught) != len(wanted)
 
 
-def tell(defect: dict[str, str], what: str) -> bool:
-    print(
-        f"{'caught' if what else 'NOT CAUGHT'}: {defect['name']} ({defect['what']}){': ' + what if what else ''}",
-        flush=True,
-    )
-    return bool(what)
-
-
-def caught(compiler: Compiler, defect: dict[str, list[list[str]]]) -> str:
-    """The first case that fails for a defect, and how many do; nothing when none does."""
+def is_caught(compiler: Compiler, defect: dict[str, Any]) -> bool:
+    """Whether the case fails that is about the defect; of a defect that ends the process, whether that ends."""
     ran = compiler.run(defect["edits"])
     failed = [line.split(": ")[1] for line in ran.stdout.splitlines() if line.startswith("failed: ")]
-    if failed:
-        return f"{failed[0]}" + (f" and {len(failed) - 1} more" if failed[1:] else "")
-    return f"the runner ended with {ran.returncode}" if ran.returncode else ""
+    finished = " of " in "".join(ran.stdout.splitlines()[-1:])
+    caught = defect["by"] in failed if defect["by"] else not finished
+    by = f"{defect['by']}, {len(failed)} cases in all" if failed else f"the runner ended with {ran.returncode}"
+    print(f"{'caught' if caught else 'NOT CAUGHT'}: {defect['name']}, {defect['what']} ({by})", flush=True)
+    return caught
 
 
 class Compiler:

@@ -104,10 +104,10 @@ static int read_parameters(parameter *x, const char *letters, const json *args, 
   return 0;
 }
 
-static int call_by_class(any_function function, const char *letters, parameter *x) {
+static int call_by_class(any_function called, const char *letters, parameter *x) {
 #define CLASS(class_, types, arguments) \
   if (strcmp(letters, class_) == 0) {   \
-    return ((int(*) types)function)arguments; \
+    return ((int(*) types)called)arguments; \
   }
 #include "classes.h"
 #undef CLASS
@@ -139,10 +139,10 @@ static void free_parameters(parameter *x) {
 
 int call_step(const json *step, mlx_vector_array values) {
   const char *letters = json_text(step, "class");
-  any_function function = find_function(json_text(step, "call"));
+  any_function called = find_function(json_text(step, "call"));
   parameter *x = calloc(MAX_PARAMETERS, sizeof *x);
-  int status = function == NULL || read_parameters(x, letters, json_get(step, "args"), values) ||
-               call_by_class(function, letters, x) || take_results(x, letters, values);
+  int status = called == NULL || read_parameters(x, letters, json_get(step, "args"), values) ||
+               call_by_class(called, letters, x) || take_results(x, letters, values);
   free_parameters(x);
   return status;
 }
