@@ -13,7 +13,7 @@ from test_conformance import FOLDER, broken_copy, cases, protocol
 
 RUNNERS = FOLDER / "runners"
 # What each language cannot express; the runner says why.
-LEFT_OUT = {"go": {"fork-child"}, "lua": {"thread-gradients"}, "rust": set()}
+LEFT_OUT = {"go": {"protocol/fork-child"}, "lua": {"protocol/thread-gradients"}, "rust": set()}
 NOT_INSTALLED = 77
 
 

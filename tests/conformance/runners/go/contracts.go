@@ -122,7 +122,8 @@ func adapter(arguments json.RawMessage, file tensorFile) []tensor {
 	return found
 }
 
-// beside is a function of ours of the numbered values of a case, which stands beside its steps; nil where there is none.
+// beside is a function of ours of the numbered values of a case, which stands beside its steps; nil where there is
+// none.
 func (c *contract) beside() function {
 	var given struct {
 		Values struct {

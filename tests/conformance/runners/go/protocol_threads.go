@@ -61,8 +61,8 @@ func together(n int, work func(i int)) {
 
 func cpu() C.mlx_device { return C.mlx_device_new_type(C.MLX_CPU, 0) }
 
-// The stream is one of the thread's own, as the default stream is that MLX gives a thread; this package gives all threads
-// another one.
+// The stream is one of the thread's own, as the default stream is that MLX gives a thread; this package gives all
+// threads another one.
 func threadDefault(p *probe) {
 	twoThreads(func(first, second thread) {
 		var nine *mlx.Array

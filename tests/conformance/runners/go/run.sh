@@ -4,7 +4,9 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 version=$(go env GOVERSION 2>/dev/null) || { echo "go is not installed" >&2; exit 77; }
-case "$version" in go1.[0-9].*|go1.1[0-9]*|go1.2[0-3]*) echo "go 1.24 is needed, $version is installed" >&2; exit 77 ;; esac
+case "$version" in
+  go1.[0-9].* | go1.1[0-9]* | go1.2[0-3]*) echo "go 1.24 is needed, $version is installed" >&2 && exit 77 ;;
+esac
 config() { "${PYTHON:-python3}" -m mlxffi config "$1"; }
 CGO_CFLAGS="-O1 $(config --cflags)"
 CGO_LDFLAGS=$(config --libs)

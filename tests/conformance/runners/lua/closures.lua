@@ -1,14 +1,17 @@
 -- Lua functions as C closures.
 --
--- 1. `keep` puts the function into the registry under the address of a payload, and C gets a closure with that payload.
--- 2. LuaJIT has room for a few hundred callbacks in a process, and never frees one by itself: there is one C function per kind
---    of closure, made here and kept for ever, which finds the Lua function by the payload.
+-- 1. `keep` puts the function into the registry under the address of a payload, and C gets a closure with that
+--    payload.
+-- 2. LuaJIT has room for a few hundred callbacks in a process, and never frees one by itself: there is one C function
+--    per kind of closure, made here and kept for ever, which finds the Lua function by the payload.
 -- 3. A callback cannot take a struct by value, but a struct of one pointer is passed as that pointer: it takes those.
 -- 4. What the function raises is kept, the callback returns 1, and `check` raises the same object at the caller.
--- 5. C's destructor may run on whichever thread drops the last copy, and no Lua may run on another thread than its state's.
---    So the destructor is a C function: the payload is a semaphore, the destructor sem_post. The registry is swept of
---    posted payloads whenever it gets a new one.
--- 6. A machine-code trace must not call a C function that calls back: what does is kept from the compiler with jit.off.
+-- 5. C's destructor may run on whichever thread drops the last copy, and no Lua may run on another thread than its
+--    state's. So the destructor is a C function: the payload is a semaphore, the destructor sem_post. The registry is
+--    swept of posted payloads whenever it gets a new one. (macOS has no semaphores without a name: there,
+--    dispatch_semaphore_signal is such a function.)
+-- 6. A machine-code trace must not call a C function that calls back: what does is kept from the compiler with
+--    jit.off.
 local ffi = require("ffi")
 local abi = require("abi")
 local handles = require("handles")

@@ -46,7 +46,11 @@ end
 local kinds = {
   {
     fits = function(config) return config.peft_type end,
-    names = { "base_model.model.%s.lora_A.weight", "base_model.model.%s.lora_B.weight", "base_model.model.%s.lora_magnitude_vector" },
+    names = {
+      "base_model.model.%s.lora_A.weight",
+      "base_model.model.%s.lora_B.weight",
+      "base_model.model.%s.lora_magnitude_vector",
+    },
     factor = transposed,
     scale = function(config) return config.lora_alpha / (config.use_rslora and math.sqrt(config.r) or config.r) end,
   },

@@ -1,8 +1,9 @@
 -- Handles, and arrays in particular: who owns what.
 --
--- A handle is a struct of one pointer. Made by LuaJIT (`Array()`), it is freed when the collector finds it, or at once by
--- `free`; what a C function returns by value is not freed by itself, and becomes an owner's only when it is copied into one.
--- The collector sees 8 bytes of each array, not the megabytes behind it: long loops free, or call collectgarbage().
+-- A handle is a struct of one pointer. Made by LuaJIT (`Array()`), it is freed when the collector finds it, or at
+-- once by `free`; what a C function returns by value is not freed by itself, and becomes an owner's only when it is
+-- copied into one. The collector sees 8 bytes of each array, not the megabytes behind it: long loops free, or call
+-- collectgarbage().
 local ffi = require("ffi")
 local abi = require("abi")
 local C, check = abi.C, abi.check
@@ -97,7 +98,8 @@ end
 ffi.cdef("int getpid(void);")
 local process = ffi.C.getpid()
 
---- Compute the array, on the thread that owns its stream. MLX's threads do not exist in a forked child: it would wait for ever.
+--- Compute the array, on the thread that owns its stream. MLX's threads do not exist in a forked child: it would wait
+-- for ever.
 function array.__index:eval()
   if ffi.C.getpid() ~= process then error("MLX cannot compute in a forked process", 0) end
   check(C.mlx_array_eval(self))
@@ -140,7 +142,8 @@ function handles.stream()
   return default
 end
 
--- `ops.add(a, b)` is mlx_add: a result, the arguments in their order, and the stream. A list stands for a pointer and a count.
+-- `ops.add(a, b)` is mlx_add: a result, the arguments in their order, and the stream. A list stands for a pointer and
+-- a count.
 local function expand(value, ...)
   if type(value) == "table" then
     return ffi.new("int[?]", #value, value), #value, ...

@@ -8,8 +8,9 @@ local Vector, pack, take, ops = handles.Vector, handles.pack, handles.take, hand
 
 local mlx = { C = C, array = handles.array, float = handles.float, ops = ops }
 
---- How many objects of C++ of a kind ("payload", "mlx_array", ...; nil: of all) are alive when the collector is through.
--- A function that the registry forgets may have held the last reference to the next one: hence until nothing changes.
+--- How many objects of C++ of a kind ("payload", "mlx_array", ...; nil: of all) are alive when the collector is
+-- through. A function that the registry forgets may have held the last reference to the next one: hence until
+-- nothing changes.
 function mlx.live(kind)
   handles.stream() -- it stays, and counts
   local before, now
@@ -62,7 +63,8 @@ local function ranks(argnums, n)
   return found
 end
 
---- The outputs of `fn`, and the gradients of its first with respect to the arguments at `argnums` (from 0), in their order.
+--- The outputs of `fn`, and the gradients of its first with respect to the arguments at `argnums` (from 0), in their
+-- order.
 function mlx.value_and_grad(fn, argnums)
   local closure, gradient = closures.new(fn), handles.ClosureValueAndGrad()
   local positions = ffi.new("int[?]", #argnums, argnums)

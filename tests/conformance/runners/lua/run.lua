@@ -57,7 +57,8 @@ local function without_leaks(run, ...)
   return ("%d objects are alive afterwards, %d were before"):format(after, before)
 end
 
--- Run those of a list of cases that were asked for: `left_out_for` says why one is left out, `run` what is wrong with it.
+-- Run those of a list of cases that were asked for: `left_out_for` says why one is left out, `run` what is wrong with
+-- it.
 local function run_set(set, list, name_of, left_out_for, run)
   local before_right, before_total = right, total
   for _, case in ipairs(list) do

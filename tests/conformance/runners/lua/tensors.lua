@@ -28,8 +28,9 @@ end
 local formats = {
   [C.MLX_BOOL] = { "BOOL" }, [C.MLX_UINT8] = { "U8" }, [C.MLX_UINT16] = { "U16" }, [C.MLX_UINT32] = { "U32" },
   [C.MLX_UINT64] = { "U64" }, [C.MLX_INT8] = { "I8" }, [C.MLX_INT16] = { "I16" }, [C.MLX_INT32] = { "I32" },
-  [C.MLX_INT64] = { "I64" }, [C.MLX_FLOAT16] = { "F16", "uint16_t", half }, [C.MLX_FLOAT32] = { "F32", "float", itself },
-  [C.MLX_FLOAT64] = { "F64", "double", itself }, [C.MLX_BFLOAT16] = { "BF16", "uint16_t", bfloat },
+  [C.MLX_INT64] = { "I64" },
+  [C.MLX_FLOAT16] = { "F16", "uint16_t", half }, [C.MLX_BFLOAT16] = { "BF16", "uint16_t", bfloat },
+  [C.MLX_FLOAT32] = { "F32", "float", itself }, [C.MLX_FLOAT64] = { "F64", "double", itself },
   [C.MLX_COMPLEX64] = { "C64", "float", itself },
 }
 local dtypes = {}
@@ -46,8 +47,8 @@ function tensors.read(path)
   local found = {}
   for name, entry in pairs(json.read(content:sub(9, 8 + size))) do
     if name ~= "__metadata__" then
-      local from, to = entry.data_offsets[1], entry.data_offsets[2]
-      found[name] = { dtype = dtypes[entry.dtype], shape = entry.shape, bytes = content:sub(9 + size + from, 8 + size + to) }
+      local bytes = content:sub(9 + size + entry.data_offsets[1], 8 + size + entry.data_offsets[2])
+      found[name] = { dtype = dtypes[entry.dtype], shape = entry.shape, bytes = bytes }
     end
   end
   return found

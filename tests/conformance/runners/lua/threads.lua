@@ -28,7 +28,6 @@ local function start(argument)
   result = done and tostring(found) or "error: " .. tostring(found)
   return nil
 end
-jit.off()
 anchor = ffi.cast("void *(*)(void *)", start)
 return tonumber(ffi.cast("intptr_t", anchor))
 ]]
@@ -37,7 +36,8 @@ local function string_at_top(state)
   return ffi.string(ffi.C.lua_tolstring(state, -1, nil))
 end
 
---- Start a chunk of Lua on a thread of its own, with `argument`, a number; `join` waits and gives what it returned, as text.
+--- Start a chunk of Lua on a thread of its own, with `argument`, a number; `join` waits and gives what it returned,
+-- as text.
 function threads.start(chunk, argument)
   local state = ffi.C.luaL_newstate()
   ffi.C.luaL_openlibs(state)

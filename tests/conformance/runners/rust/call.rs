@@ -32,7 +32,8 @@ struct Optional<T> {
     has_value: bool,
 }
 
-// What a call's parameters get, one after the other: a method for each letter of a class. What they point at stays here.
+// What a call's parameters get, one after the other: a method for each letter of a class. What they point at stays
+// here.
 struct Arguments<'a> {
     values: &'a [Array],
     given: std::slice::Iter<'a, Json>,
@@ -92,7 +93,11 @@ impl<'a> Arguments<'a> {
     fn n(&mut self) -> *const c_int {
         let list = self.next();
         self.ints.push(list.integers().into_iter().map(|n| n as c_int).collect());
-        if list.is_null() { std::ptr::null() } else { self.ints.last().map_or(std::ptr::null(), |ints| ints.as_ptr()) }
+        if list.is_null() {
+            std::ptr::null()
+        } else {
+            self.ints.last().map_or(std::ptr::null(), |ints| ints.as_ptr())
+        }
     }
 
     fn N(&mut self) -> usize {
@@ -190,7 +195,8 @@ macro_rules! classes {
         fn call_class(function: *mut c_void, class: &str, x: &mut Arguments) -> Option<c_int> {
             $(if class == concat!($(stringify!($letter)),*) {
                 // SAFETY: the suite says that the function has the parameters of its class.
-                let function: extern "C" fn($(parameter!($letter)),*) -> c_int = unsafe { std::mem::transmute(function) };
+                type Function = extern "C" fn($(parameter!($letter)),*) -> c_int;
+                let function: Function = unsafe { std::mem::transmute(function) };
                 return Some(function($(x.$letter()),*));
             })*
             None

@@ -139,7 +139,11 @@ fn wrong(outputs: mlx::Result<Vec<Tensor>>, case: &Json, file: &File) -> Option<
         (Ok(outputs), _) => outputs,
     };
     let all: Vec<_> = case.get("expected").list().iter().map(|right| difference(&outputs, right, file)).collect();
-    if all.iter().any(Option::is_none) { None } else { all.into_iter().next().flatten() }
+    if all.iter().any(Option::is_none) {
+        None
+    } else {
+        all.into_iter().next().flatten()
+    }
 }
 
 /// None if the case is right, else what is wrong.

@@ -31,35 +31,64 @@ fn batch(arguments: &Json, _: &File) -> mlx::Result<Vec<Tensor>> {
         let (offset, length) = (record.get("offset").number() as usize, tokens.len().min(width));
         (1..width).map(|t| (offset <= t && t < length) as u8).collect()
     };
-    let mask = Tensor { dtype: Dtype::Bool, shape: shape.clone(), bytes: records.iter().zip(&tokens).flat_map(counts).collect() };
+    let mask = Tensor {
+        dtype: Dtype::Bool,
+        shape: shape.clone(),
+        bytes: records.iter().zip(&tokens).flat_map(counts).collect(),
+    };
     Ok(vec![shifted(0), shifted(1), mask])
+}
+
+/// A kind of adapter file: the names of its tensors, whether its factors lie the other way round, and its scale.
+struct Kind {
+    names: [&'static str; 3],
+    turned: bool,
+    scale: f64,
+}
+
+const PEFT: [&str; 3] = [
+    "base_model.model.PATH.lora_A.weight",
+    "base_model.model.PATH.lora_B.weight",
+    "base_model.model.PATH.lora_magnitude_vector",
+];
+const PLAIN: [&str; 3] = ["PATH.lora_a", "PATH.lora_b", "PATH.m"];
+
+fn kind(config: &Json) -> Kind {
+    let number = |name| config.get(name).number();
+    let lora = config.get("lora_parameters");
+    if !config.get("peft_type").is_null() {
+        let stabilized = config.get("use_rslora") == &Json::Bool(true);
+        let rank = if stabilized { number("r").sqrt() } else { number("r") };
+        return Kind { names: PEFT, turned: true, scale: number("lora_alpha") / rank };
+    }
+    if !config.get("lora_layers").is_null() {
+        return Kind { names: PLAIN, turned: true, scale: number("alpha") / number("rank") };
+    }
+    let scale = match lora.get("scale") {
+        Json::Null => lora.get("alpha").number() / lora.get("rank").number(),
+        scale => scale.number(),
+    };
+    Kind { names: PLAIN, turned: false, scale }
 }
 
 /// The adapter of a layer, as `x a b scale` takes it: a, b, scale, and the magnitudes of DoRA.
 fn adapter(arguments: &Json, file: &File) -> mlx::Result<Vec<Tensor>> {
-    let (config, layer, names) = (arguments.get("config"), arguments.get("layer").text(), arguments.get("file"));
-    let number = |name| config.get(name).number();
-    let peft = !config.get("peft_type").is_null();
-    let array = |name: &str| match names.get(&if peft { format!("base_model.model.{}.{}", layer, name) } else { format!("{}.{}", layer, name) }) {
-        Json::Text(name) => file[name.as_str()].array().map(Some),
-        _ => Ok(None),
+    let kind = kind(arguments.get("config"));
+    let tensor = |name: &str| {
+        let name = name.replace("PATH", arguments.get("layer").text());
+        file.get(arguments.get("file").get(&name).text()).map(Tensor::array).transpose()
     };
-    let [a, b, m] = if peft { ["lora_A.weight", "lora_B.weight", "lora_magnitude_vector"] } else { ["lora_a", "lora_b", "m"] };
-    let (a, b) = (array(a)?.expect("a factor"), array(b)?.expect("a factor"));
-    let lora = config.get("lora_parameters");
-    let (turned, scale) = if peft {
-        let rank = number("r");
-        (true, number("lora_alpha") / if config.get("use_rslora") == &Json::Bool(true) { rank.sqrt() } else { rank })
-    } else if !config.get("lora_layers").is_null() {
-        (true, number("alpha") / number("rank"))
-    } else if !lora.get("scale").is_null() {
-        (false, lora.get("scale").number())
-    } else {
-        (false, lora.get("alpha").number() / lora.get("rank").number())
+    let factor = |name| {
+        let given = tensor(name)?.expect("a factor of the adapter");
+        if kind.turned {
+            given.transpose()
+        } else {
+            Ok(given)
+        }
     };
-    let (a, b) = if turned { (a.transpose()?, b.transpose()?) } else { (a, b) };
-    let outputs = [Some(a), Some(b), Some(Array::scalar(scale as f32)?), array(m)?];
-    outputs.iter().flatten().map(Tensor::of).collect()
+    let [a, b, m] = kind.names;
+    let found = [Some(factor(a)?), Some(factor(b)?), Some(Array::scalar(kind.scale as f32)?), tensor(m)?];
+    found.iter().flatten().map(Tensor::of).collect()
 }
 
 /// A function of ours of the numbered values of a case, which stands beside its steps.

@@ -9,9 +9,8 @@ build=${CONFORMANCE_BUILD:-$(mktemp -d)}
 libs=$("${PYTHON:-python3}" -m mlxffi config --libs)
 link=()
 for flag in $libs; do link+=(-C "link-arg=$flag"); done
-flags=(--edition 2021 -O -D warnings)
 [ -x "$build/runner" ] || {
-  rustc "${flags[@]}" --crate-type rlib --crate-name mlx "$here/mlx/lib.rs" -o "$build/libmlx.rlib"
-  rustc "${flags[@]}" --extern "mlx=$build/libmlx.rlib" "$here/main.rs" "${link[@]}" -o "$build/runner"
+  rustc --edition 2021 --crate-type rlib --crate-name mlx "$here/mlx/lib.rs" -o "$build/libmlx.rlib"
+  rustc --edition 2021 --extern "mlx=$build/libmlx.rlib" "$here/main.rs" "${link[@]}" -o "$build/runner"
 }
 "$build/runner" "$@"

@@ -61,7 +61,9 @@ impl Tensor {
         }
         match self.dtype {
             Dtype::Float16 => each(&self.bytes, |bytes| half(u16::from_le_bytes(bytes))),
-            Dtype::Bfloat16 => each(&self.bytes, |bytes: [u8; 2]| f32::from_le_bytes([0, 0, bytes[0], bytes[1]]) as f64),
+            Dtype::Bfloat16 => {
+                each(&self.bytes, |bytes: [u8; 2]| f32::from_le_bytes([0, 0, bytes[0], bytes[1]]) as f64)
+            }
             Dtype::Float32 | Dtype::Complex64 => each(&self.bytes, |bytes| f32::from_le_bytes(bytes) as f64),
             Dtype::Float64 => each(&self.bytes, f64::from_le_bytes),
             _ => Vec::new(),
@@ -105,5 +107,9 @@ fn half(bits: u16) -> f64 {
         31 => f64::NAN,
         _ => (1.0 + fraction / 1024.0) * 2f64.powi(exponent - 15),
     };
-    if bits >> 15 == 1 { -size } else { size }
+    if bits >> 15 == 1 {
+        -size
+    } else {
+        size
+    }
 }

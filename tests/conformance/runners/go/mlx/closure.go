@@ -17,8 +17,8 @@ import (
 //
 //  1. The function goes into cgo's registry of handles. The payload of the C closure is its key, never a Go pointer.
 //  2. C calls the trampoline of the closure's kind, on the goroutine and the thread that called C.
-//  3. The status is failure until the outputs are in place. A panic is kept for the thread, and check re-raises it when C++
-//     has returned: a Go panic cannot unwind C++ frames.
+//  3. The status is failure until the outputs are in place. A panic is kept for the thread, and check re-raises it
+//     when C++ has returned: a Go panic cannot unwind C++ frames.
 //  4. When the last copy of the closure dies, on whichever thread, goDrop takes the function out of the registry.
 //
 // A closure that C keeps in a graph (Checkpoint, CustomVJP) holds its function until then. A GradFn's holds it

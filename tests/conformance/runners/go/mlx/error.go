@@ -2,22 +2,23 @@
 //
 // # Errors
 //
-// An operation that fails panics with an *Error, so that expressions read as such. VJP, JVP and GradFn.Apply, which run a
-// whole function, return it as their error; Try does so for any code. Every other panic of a function under a transform
-// goes on at the caller of the transform with the same value, and never through C++.
+// An operation that fails panics with an *Error, so that expressions read as such. VJP, JVP and GradFn.Apply, which
+// run a whole function, return it as their error; Try does so for any code. Every other panic of a function under a
+// transform goes on at the caller of the transform with the same value, and never through C++.
 //
 // # Threads
 //
 // Goroutines move between the threads of the system, and MLX's streams and errors belong to those. Each call of C is
-// therefore locked to its thread until its error is read, and every thread has one and the same default stream: one of
-// mlx_stream_new_thread_unsafe, on which one goroutine at a time evaluates. An array may be built on one goroutine
-// and evaluated on another. What several goroutines use at once is to be evaluated before: evaluation changes a graph.
-// A function under a transform builds its arrays on its own goroutine, since tracing belongs to the thread, too.
+// therefore locked to its thread until its error is read, and every thread has one and the same default stream: one
+// of mlx_stream_new_thread_unsafe, on which one goroutine at a time evaluates. An array may be built on one goroutine
+// and evaluated on another. What several goroutines use at once is to be evaluated before: evaluation changes a
+// graph. A function under a transform builds its arrays on its own goroutine, since tracing belongs to the thread,
+// too.
 //
 // # Memory
 //
-// The collector frees an Array that nothing refers to; it sees 8 bytes of each and not the megabytes behind it, so that
-// loops over large arrays call Free.
+// The collector frees an Array that nothing refers to; it sees 8 bytes of each and not the megabytes behind it, so
+// that loops over large arrays call Free.
 package mlx
 
 /*

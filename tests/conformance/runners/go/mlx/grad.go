@@ -14,7 +14,7 @@ import (
 
 // VJP gives the outputs of fn and, for each primal, the derivative of the sum of outputs times cotangents.
 func VJP(fn func([]*Array) []*Array, primals, cotangents []*Array) (outputs, vjps []*Array, err error) {
-	outputs, vjps, err = derivative(fn, primals, cotangents, func(a, b *C.mlx_vector_array, f C.mlx_closure, x, dx C.mlx_vector_array) C.int {
+	outputs, vjps, err = derivative(fn, primals, cotangents, func(a, b *vector, f C.mlx_closure, x, dx vector) C.int {
 		return C.mlx_vjp(a, b, f, x, dx)
 	})
 	if wanted, got := len(outputs), len(cotangents); err == nil && got > wanted { // which MLX ignores
@@ -25,28 +25,32 @@ func VJP(fn func([]*Array) []*Array, primals, cotangents []*Array) (outputs, vjp
 
 // JVP gives the outputs of fn and the tangent of each.
 func JVP(fn func([]*Array) []*Array, primals, tangents []*Array) (outputs, jvps []*Array, err error) {
-	return derivative(fn, primals, tangents, func(a, b *C.mlx_vector_array, f C.mlx_closure, x, dx C.mlx_vector_array) C.int {
+	return derivative(fn, primals, tangents, func(a, b *vector, f C.mlx_closure, x, dx vector) C.int {
 		return C.mlx_jvp(a, b, f, x, dx)
 	})
 }
 
-type derivativeCall func(a, b *C.mlx_vector_array, f C.mlx_closure, x, dx C.mlx_vector_array) C.int
+type vector = C.mlx_vector_array
 
-func derivative(fn func([]*Array) []*Array, points, directions []*Array, call derivativeCall) (outputs, derivatives []*Array, err error) {
+func derivative(
+	fn func([]*Array) []*Array,
+	points, directions []*Array,
+	call func(a, b *vector, f C.mlx_closure, x, dx vector) C.int,
+) (outputs, derivatives []*Array, err error) {
 	err = Try(func() {
 		function := C.closure_of(registered(ofOne(fn)))
 		defer C.mlx_closure_free(function)
 		x, dx := pack(points), pack(directions)
 		defer C.mlx_vector_array_free(x)
 		defer C.mlx_vector_array_free(dx)
-		outputs, derivatives = pair(func(a, b *C.mlx_vector_array) C.int { return call(a, b, function, x, dx) })
+		outputs, derivatives = pair(func(a, b *vector) C.int { return call(a, b, function, x, dx) })
 	})
 	return
 }
 
 // pair gives the arrays of two vectors that a call of C makes.
-func pair(call func(a, b *C.mlx_vector_array) C.int) (first, second []*Array) {
-	var a, b C.mlx_vector_array
+func pair(call func(a, b *vector) C.int) (first, second []*Array) {
+	var a, b vector
 	must(func() C.int { return call(&a, &b) })
 	defer C.mlx_vector_array_free(a)
 	defer C.mlx_vector_array_free(b)
@@ -61,8 +65,8 @@ type GradFn struct {
 	cleanup  runtime.Cleanup
 }
 
-// ValueAndGrad makes a GradFn for the arguments at argnums (default: the first; -1 is the last). The first output of fn is a
-// scalar.
+// ValueAndGrad makes a GradFn for the arguments at argnums (default: the first; -1 is the last). The first output of
+// fn is a scalar.
 func ValueAndGrad(fn func([]*Array) []*Array, argnums ...int) *GradFn {
 	if len(argnums) == 0 {
 		argnums = []int{0}
@@ -86,7 +90,7 @@ func (g *GradFn) Apply(inputs ...*Array) (values, grads []*Array, err error) {
 		packed := pack(inputs)
 		defer C.mlx_vector_array_free(packed)
 		var ascending []*Array
-		values, ascending = pair(func(a, b *C.mlx_vector_array) C.int {
+		values, ascending = pair(func(a, b *vector) C.int {
 			return C.mlx_closure_value_and_grad_apply(a, b, g.handle, packed)
 		})
 		grads = inOrder(ascending, g.argnums, len(inputs))
@@ -115,16 +119,16 @@ func (g *GradFn) Free() {
 	g.handle.ctx = nil
 }
 
-// Checkpoint makes fn a function that is computed once more for its gradients, instead of keeping what they need. Only its
-// arguments get gradients, and nothing that fn captures.
+// Checkpoint makes fn a function that is computed once more for its gradients, instead of keeping what they need.
+// Only its arguments get gradients, and nothing that fn captures.
 func Checkpoint(fn func([]*Array) []*Array) func([]*Array) []*Array {
 	function := C.closure_of(registered(ofOne(fn)))
 	defer C.mlx_closure_free(function)
 	return made(func(res *C.mlx_closure) C.int { return C.mlx_checkpoint(res, function) })
 }
 
-// Compile makes fn a function that is traced once on each thread for each combination of shapes and dtypes; if shapeless,
-// of dtypes.
+// Compile makes fn a function that is traced once on each thread for each combination of shapes and dtypes; if
+// shapeless, of dtypes.
 func Compile(fn func([]*Array) []*Array, shapeless bool) func([]*Array) []*Array {
 	function := C.closure_of(registered(ofOne(fn)))
 	defer C.mlx_closure_free(function)
@@ -136,13 +140,17 @@ func Vmap(fn func([]*Array) []*Array, inAxes, outAxes []int) func([]*Array) []*A
 	function := C.closure_of(registered(ofOne(fn)))
 	defer C.mlx_closure_free(function)
 	ins, outs := cInts(inAxes), cInts(outAxes)
+	in, out := unsafe.SliceData(ins), unsafe.SliceData(outs)
 	return made(func(res *C.mlx_closure) C.int {
-		return C.mlx_vmap(res, function, unsafe.SliceData(ins), C.size_t(len(ins)), unsafe.SliceData(outs), C.size_t(len(outs)))
+		return C.mlx_vmap(res, function, in, C.size_t(len(ins)), out, C.size_t(len(outs)))
 	})
 }
 
 // CustomVJP gives fn a gradient of its own: rule gives one for each primal.
-func CustomVJP(fn func([]*Array) []*Array, rule func(primals, cotangents, outputs []*Array) []*Array) func([]*Array) []*Array {
+func CustomVJP(
+	fn func([]*Array) []*Array,
+	rule func(primals, cotangents, outputs []*Array) []*Array,
+) func([]*Array) []*Array {
 	function := C.closure_of(registered(ofOne(fn)))
 	defer C.mlx_closure_free(function)
 	custom := C.custom_of(registered(func(lists ...[]*Array) []*Array { return rule(lists[0], lists[1], lists[2]) }))

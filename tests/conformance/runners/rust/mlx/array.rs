@@ -31,24 +31,28 @@ pub enum Dtype {
 impl Dtype {
     pub const ALL: [Dtype; 14] = {
         use Dtype::*;
-        [
-            Bool, Uint8, Uint16, Uint32, Uint64, Int8, Int16, Int32, Int64, Float16, Float32, Float64, Bfloat16,
-            Complex64,
-        ]
+        [Bool, Uint8, Uint16, Uint32, Uint64, Int8, Int16, Int32, Int64, Float16, Float32, Float64, Bfloat16, Complex64]
     };
 }
 
 /// An array of this thread.
 ///
-/// Neither `Send` nor `Sync`: an array that is not evaluated is a node of a graph that evaluation changes, clones of it are
-/// the same node, and only the thread that owns the graph's streams can evaluate it. What travels is `Evaluated`.
+/// Neither `Send` nor `Sync`: an array that is not evaluated is a node of a graph that evaluation changes, clones of
+/// it are the same node, and only the thread that owns the graph's streams can evaluate it. What travels is
+/// `Evaluated`.
 pub struct Array(Owned<mlx_array>);
 
 impl Array {
     /// An array of bytes, row by row, which are copied.
     pub fn from_bytes(bytes: &[u8], shape: &[i32], dtype: Dtype) -> Result<Array> {
         Array::given(|res, _| unsafe {
-            mlx_array_set_data(res, bytes.as_ptr() as *const c_void, shape.as_ptr(), shape.len() as c_int, dtype as c_int)
+            mlx_array_set_data(
+                res,
+                bytes.as_ptr() as *const c_void,
+                shape.as_ptr(),
+                shape.len() as c_int,
+                dtype as c_int,
+            )
         })
     }
 

@@ -2,13 +2,13 @@
 //!
 //! 1. The payload is a box with the function; C owns it and gives it back to `drop_payload`, once.
 //! 2. C calls a trampoline with a place for outputs, inputs that stay C's, and the payload.
-//! 3. The status is failure until the function has returned and its outputs are in place. An error and a panic are kept for
-//!    this thread, and `check` gives them to the caller of C: a panic never unwinds through C++.
-//! 4. A function may run no times, once or many times, one run inside another: hence `Fn`, and not `FnMut`. C keeps it in a
-//!    graph for as long as it likes: hence `'static`.
-//! 5. C runs the destructor on whichever thread drops the last copy, while what a function captures (arrays, `Rc`) belongs
-//!    to its own thread. So the destructor only queues it there: that thread drops it at its next closure, or by `sweep`,
-//!    which is for the end of a thread, too.
+//! 3. The status is failure until the function has returned and its outputs are in place. An error and a panic are
+//!    kept for this thread, and `check` gives them to the caller of C: a panic never unwinds through C++.
+//! 4. A function may run no times, once or many times, one run inside another: hence `Fn`, and not `FnMut`. C keeps
+//!    it in a graph for as long as it likes: hence `'static`.
+//! 5. C runs the destructor on whichever thread drops the last copy, while what a function captures (arrays, `Rc`)
+//!    belongs to its own thread. So the destructor only queues it there: that thread drops it at its next closure, or
+//!    by `sweep`, which is for the end of a thread, too.
 
 use std::collections::HashMap;
 use std::os::raw::{c_int, c_void};

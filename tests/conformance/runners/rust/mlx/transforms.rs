@@ -23,7 +23,8 @@ pub fn vjp(
     let (outputs, gradients) = taken(Owned::two(call)?)?;
     let (wanted, got) = (outputs.len(), cotangents.len());
     if got > wanted {
-        return Err(Error::Mlx(format!("[vjp] cotangents: one for each of {} outputs is required, got {}", wanted, got)));
+        let text = format!("[vjp] cotangents: one for each of {} outputs is required, got {}", wanted, got);
+        return Err(Error::Mlx(text));
     }
     Ok((outputs, gradients))
 }
@@ -45,10 +46,7 @@ pub struct GradFn {
 }
 
 /// The gradients of the first output, a scalar, with respect to the arguments at `argnums`; -1 is the last.
-pub fn value_and_grad(
-    function: impl Fn(&[Array]) -> FunctionResult + 'static,
-    argnums: &[i32],
-) -> Result<GradFn> {
+pub fn value_and_grad(function: impl Fn(&[Array]) -> FunctionResult + 'static, argnums: &[i32]) -> Result<GradFn> {
     let function = closure(function)?;
     let handle =
         Owned::given(|res| unsafe { mlx_value_and_grad(res, function.raw(), argnums.as_ptr(), argnums.len()) })?;

@@ -119,7 +119,11 @@ fn gradients_too_few() -> Outcome {
         let rule = move |primals: &[Array], _: &[Array], _: &[Array]| Ok(vec![primals[0].clone(); count]);
         let function = mlx::custom_vjp(product, rule)?;
         let result = mlx::vjp(move |inputs| Ok(function.apply(inputs)?), &inputs, &scalars(&[1.0])?);
-        if count == 2 { result.map(drop)? } else { fails("", result)? }
+        if count == 2 {
+            result.map(drop)?
+        } else {
+            fails("", result)?
+        }
     }
     Ok(())
 }

@@ -81,7 +81,17 @@ fn compile_runs_once() -> Outcome {
 fn compile_after_failure() -> Outcome {
     let (runs, function) = counted();
     let seen = runs.clone();
-    let fast = mlx::compile(move |inputs| if seen.get() == 0 { seen.set(1); Err("once".into()) } else { function(inputs) }, false)?;
+    let fast = mlx::compile(
+        move |inputs| {
+            if seen.get() == 0 {
+                seen.set(1);
+                Err("once".into())
+            } else {
+                function(inputs)
+            }
+        },
+        false,
+    )?;
     fails("once", fast.apply(&scalars(&[2.0])?))?;
     equal("the square", item(&fast.apply(&scalars(&[2.0])?)?)?, 4.0)?;
     equal("traces", runs.get(), 2)
