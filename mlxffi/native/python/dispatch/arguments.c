@@ -213,6 +213,12 @@ bool match_likes(Value *values, const char *letters) {
   return true;
 }
 
+bool take_key(Value *value) {
+  value->made = PyObject_CallNoArgs(told.next_key);
+  value->array.ctx = array_of(value->made);
+  return value->array.ctx;
+}
+
 bool own(Value *value) {
   mlx_array made = {0};
   if (value->owned || !value->array.ctx) {
@@ -233,10 +239,10 @@ bool read_value(Value *value, char letter, PyObject *object) {
   value->made = NULL;
   switch (letter) {
     case 'a':
-    case 'r':
     case '=':
       return read_array(value, object);
     case 'A':
+    case 'r':
       value->array.ctx = NULL;
       return !value->given || read_array(value, object);
     case 'l':

@@ -61,6 +61,8 @@ typedef struct {
 /* False, without an exception, for what is not read as it lies. */
 bool read_value(Value *value, char letter, PyObject *object);
 bool match_likes(Value *values, const char *letters);
+/* The thread's next key of random numbers; false after an exception. */
+bool take_key(Value *value);
 void free_values(Value *values, const char *letters, int count);
 
 bool read_int32(int *target, PyObject *object);

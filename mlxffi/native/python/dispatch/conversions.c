@@ -164,9 +164,7 @@ static bool to_key(Value *value, const Place *place) {
   if (value->given) {
     return to_array(value, place);
   }
-  value->made = PyObject_CallNoArgs(told.next_key);
-  value->array.ctx = array_of(value->made);
-  return value->array.ctx;
+  return take_key(value);
 }
 
 static bool to_vector(Value *value, const Place *place) {
@@ -349,7 +347,7 @@ static bool converted_value(Value *value, char letter, const Place *place) {
 
 static bool convert_value(Value *value, const AbiRow *row, int number, PyObject *object) {
   char letter = row->row.letters[number];
-  if (letter != 'l' && read_value(value, letter, object)) {
+  if (letter != 'l' && letter != 'r' && read_value(value, letter, object)) {
     return true;
   }
   value->object = object;

@@ -99,7 +99,7 @@ static bool place(const Operation *self, PyObject **places, PyObject *const *arg
 static PyObject *call_row(const Operation *self, PyObject *const *places, PyObject *const *rest, int rest_count) {
   Value values[MOST_PARAMETERS];
   const char *letters = self->row.row.letters;
-  bool read = true, likes = false;
+  bool read = true, likes = false, keyed = true;
   int count = 0;
   for (; count < self->parameters && read; count++) {
     read = read_value(&values[count], letters[count], places[count]);
@@ -110,8 +110,13 @@ static PyObject *call_row(const Operation *self, PyObject *const *places, PyObje
     values[count].count = rest_count;
   }
   PyObject *result = left_to_python;
-  if (read && (!likes || match_likes(values, letters))) {
-    result = self->row.row.call(values);
+  bool fit = read && (!likes || match_likes(values, letters));
+  /* Last, for it must not be taken twice. */
+  for (int i = 0; fit && keyed && i < count; i++) {
+    keyed = letters[i] != 'r' || values[i].given || take_key(&values[i]);
+  }
+  if (fit) {
+    result = keyed ? self->row.row.call(values) : NULL;
   }
   free_values(values, letters, count);
   return result;
