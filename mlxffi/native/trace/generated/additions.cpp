@@ -123,6 +123,24 @@ extern "C" int mlxffi_js_div_loss(mlx_array *res, const mlx_array logits_q, cons
   return call.status(real(res, logits_q, logits_p, temperature, teacher_gradient, reduction, s));
 }
 
+extern "C" int mlxffi_linear_cross_entropy(mlx_array *res, const mlx_array hidden, const mlxffi_head *head, const mlx_array targets, const mlx_array weights, mlx_optional_int ignore_index, double label_smoothing, double z_loss, mlxffi_reduction reduction, const mlx_stream s) {
+  static const auto real = trace::find(mlxffi_linear_cross_entropy, "mlxffi_linear_cross_entropy");
+  trace::Call call("mlxffi_linear_cross_entropy", {trace::slot("res", "array", res), trace::handle("hidden", "array", hidden.ctx), trace::value("head", head), trace::handle("targets", "array", targets.ctx), trace::handle("weights", "array", weights.ctx), trace::optional("ignore_index", ignore_index), trace::value("label_smoothing", label_smoothing), trace::value("z_loss", z_loss), trace::value("reduction", reduction), trace::handle("s", "stream", s.ctx)});
+  return call.status(real(res, hidden, head, targets, weights, ignore_index, label_smoothing, z_loss, reduction, s));
+}
+
+extern "C" int mlxffi_linear_kl_div_loss(mlx_array *res, const mlx_array hidden_q, const mlxffi_head *head_q, const mlx_array hidden_p, const mlxffi_head *head_p, double temperature, bool teacher_gradient, mlxffi_reduction reduction, const mlx_stream s) {
+  static const auto real = trace::find(mlxffi_linear_kl_div_loss, "mlxffi_linear_kl_div_loss");
+  trace::Call call("mlxffi_linear_kl_div_loss", {trace::slot("res", "array", res), trace::handle("hidden_q", "array", hidden_q.ctx), trace::value("head_q", head_q), trace::handle("hidden_p", "array", hidden_p.ctx), trace::value("head_p", head_p), trace::value("temperature", temperature), trace::value("teacher_gradient", teacher_gradient), trace::value("reduction", reduction), trace::handle("s", "stream", s.ctx)});
+  return call.status(real(res, hidden_q, head_q, hidden_p, head_p, temperature, teacher_gradient, reduction, s));
+}
+
+extern "C" int mlxffi_linear_js_div_loss(mlx_array *res, const mlx_array hidden_q, const mlxffi_head *head_q, const mlx_array hidden_p, const mlxffi_head *head_p, double temperature, bool teacher_gradient, mlxffi_reduction reduction, const mlx_stream s) {
+  static const auto real = trace::find(mlxffi_linear_js_div_loss, "mlxffi_linear_js_div_loss");
+  trace::Call call("mlxffi_linear_js_div_loss", {trace::slot("res", "array", res), trace::handle("hidden_q", "array", hidden_q.ctx), trace::value("head_q", head_q), trace::handle("hidden_p", "array", hidden_p.ctx), trace::value("head_p", head_p), trace::value("temperature", temperature), trace::value("teacher_gradient", teacher_gradient), trace::value("reduction", reduction), trace::handle("s", "stream", s.ctx)});
+  return call.status(real(res, hidden_q, head_q, hidden_p, head_p, temperature, teacher_gradient, reduction, s));
+}
+
 extern "C" size_t mlxffi_live_kinds() {
   static const auto real = trace::find(mlxffi_live_kinds, "mlxffi_live_kinds");
   return real();
