@@ -59,6 +59,12 @@ def test_a_case_that_is_expected_to_fail_counts_as_right(run, tmp_path):
     assert "unexpected pass: batch/one" in result.stdout
 
 
+def test_a_folder_that_cannot_be_read_is_told(run, tmp_path):
+    result = run(tmp_path)
+    assert result.returncode == 2
+    assert str(tmp_path) in result.stderr
+
+
 # Mistakes of a binding: the file of the LuaJIT runner, what stands there, what takes its place, the case that tells.
 MISTAKES = {
     "wrong-loss": ("mlx.lua", "ops.mean(ops.square(", "ops.sum(ops.square(", "composed/mse"),

@@ -89,8 +89,13 @@ local function run_protocol(path)
   run_set("protocol", json.read(content(path)), name_of, left_out_for, function(case) return protocol.run(case.id) end)
 end
 
-run_vectors(("%s/vectors/%s"):format(folder, cases.version()))
-run_protocol(folder .. "/protocol.json")
-if left_out > 0 then print("left out: " .. left_out) end
-print(("%d of %d"):format(right, total))
-os.exit(right == total and 0 or 1, true)
+local function main()
+  run_vectors(("%s/vectors/%s"):format(folder, cases.version()))
+  run_protocol(folder .. "/protocol.json")
+  if left_out > 0 then print("left out: " .. left_out) end
+  print(("%d of %d"):format(right, total))
+end
+
+local done, raised = pcall(main)
+if not done then io.stderr:write(tostring(raised), "\n") end
+os.exit(not done and 2 or right == total and 0 or 1, true)

@@ -54,9 +54,12 @@ impl Report {
     }
 }
 
+fn content(path: &str) -> Outcome<String> {
+    Ok(read_to_string(path).map_err(|error| format!("{}: {}", path, error))?)
+}
+
 fn read_json(path: &str) -> Outcome<Json> {
-    let text = read_to_string(path).map_err(|error| format!("{}: {}", path, error))?;
-    Ok(Json::read(&text)?)
+    Ok(Json::read(&content(path)?)?)
 }
 
 /// What is wrong with a case, if only with what it leaves behind.
@@ -69,12 +72,11 @@ fn without_leaks(run: impl FnOnce() -> Option<String>) -> Option<String> {
 }
 
 fn run_vectors(report: &mut Report, path: &str) -> Outcome<()> {
-    let frozen = read_to_string(format!("{}/FROZEN", path))?;
+    let frozen = content(&format!("{}/FROZEN", path))?;
     let sets = frozen.split_whitespace().filter_map(|word| word.strip_suffix(".json"));
     for set in sets {
         let file = tensors::read(&format!("{}/{}.safetensors", path, set))?;
-        let mut content = read_json(&format!("{}/{}.json", path, set))?;
-        let cases = content.take("cases");
+        let cases = read_json(&format!("{}/{}.json", path, set))?.take("cases");
         report.set(set, |report| {
             for case in cases.into_iter().map(Rc::new) {
                 let name = case.get("name").text();
@@ -90,9 +92,9 @@ fn run_vectors(report: &mut Report, path: &str) -> Outcome<()> {
 }
 
 fn run_protocol(report: &mut Report, folder: &str) -> Outcome<()> {
-    let content = read_json(&format!("{}/protocol.json", folder))?;
+    let cases = read_json(&format!("{}/protocol.json", folder))?;
     report.set("protocol", |report| {
-        for case in content.list() {
+        for case in cases.list() {
             let id = case.get("id").text();
             let name = format!("protocol/{}", id);
             match (cases::missing(case), protocol::find(id)) {
@@ -106,15 +108,16 @@ fn run_protocol(report: &mut Report, folder: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn main() -> Outcome<()> {
+// The exit status.
+fn run() -> Outcome<i32> {
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().ok_or("usage: runner FOLDER [--expect FILE] [NAME...]")?;
     let mut report = Report::default();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--child" => exit(protocol::child(&arguments.next().unwrap_or_default())),
+            "--child" => return Ok(protocol::child(&arguments.next().unwrap_or_default())),
             "--expect" => {
-                let text = read_to_string(arguments.next().ok_or("--expect names a file")?)?;
+                let text = content(&arguments.next().ok_or("--expect names a file")?)?;
                 report.expected = text.lines().map(str::to_string).collect(); // a comment is nobody's name
             }
             _ => report.prefixes.push(argument),
@@ -126,5 +129,12 @@ fn main() -> Outcome<()> {
         println!("left out: {}", report.left_out);
     }
     println!("{} of {}", report.right, report.total);
-    exit((report.right != report.total) as i32)
+    Ok((report.right != report.total) as i32)
+}
+
+fn main() {
+    exit(run().unwrap_or_else(|error| {
+        eprintln!("{}", error);
+        2
+    }))
 }
