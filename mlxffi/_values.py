@@ -17,6 +17,7 @@ from . import dtype as dtypes
 from ._arguments import as_own
 from ._errors import ArgumentError
 from ._ffi import check, ffi, graph, lib, taken_text
+from ._garbage import look_at_memory
 from ._process import require_no_fork
 from .dtype import LETTERS
 
@@ -29,6 +30,7 @@ def computed(array: Array, function: str) -> Array:
     require_no_fork(function)
     own = as_own(array)
     check(lib.glue_array_eval(own._h))
+    look_at_memory()
     return own
 
 

@@ -13,6 +13,7 @@ from ._arguments import ArrayLike, arrays_in, as_arrays, integers
 from ._closures import Closure, Held, arrays_of, run, trace
 from ._errors import ArgumentError, RangeError
 from ._ffi import check, ffi, graph, lib, plain_mlxc
+from ._garbage import look_at_memory
 from ._handles import Owner, handles, pack_arrays, pack_each, take_arrays
 from ._process import require_no_fork
 from ._registry import keep
@@ -65,12 +66,14 @@ def eval(*arrays: Array) -> None:
     """
     require_no_fork("eval")
     check(lib.glue_eval(pack_arrays(arrays)))
+    look_at_memory()
 
 
 def async_eval(*arrays: Array) -> None:
     """Start to compute arrays without waiting for them."""
     require_no_fork("async_eval")
     check(lib.glue_async_eval(pack_arrays(arrays)))
+    look_at_memory()
 
 
 # --- which arrays are being differentiated ---

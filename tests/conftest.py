@@ -76,8 +76,7 @@ def nothing_leaks(request):
     if CPYTHON:
         assert after == before
     else:  # what was garbage before may have gone meanwhile
-        later = live_objects()
-        assert {kind: number for kind, number in later.items() if number > before.get(kind, 0)} == {}
+        assert {kind: number for kind, number in after.items() if number > before.get(kind, 0)} == {}
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ PACKAGE = ROOT / "mlxffi"
 GROUND = ["native _build_info _native _abi _mlxc _graph _backend _errors", "_live _loader _process _files"]
 BINDING = [
     "_ffi dtype",
-    "_handles _registry",
+    "_garbage _registry",
+    "_handles",
     "_arguments _containers device",
     "_ops",
     "_closures _memory memory",
