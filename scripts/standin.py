@@ -24,10 +24,6 @@ import build_ffi  # noqa: E402
 # The flat layer's tests, less what speaks about the checkout and not about the build, and how precise our kernels are.
 # mlxffi.core and what stands on it are tested over our own library only.
 NOT_FOR_MLXC = ["config", "fused_kernels", "generated", "loader", "quickstart", "readme", "structure"]
-FOR_MLXC = ["tests/abi", "tests/core", "tests/tuner"]
-NOT_FOR_MLXC += [f"tests/test_{name}.py" for name in ("loader", "config", "structure", "generated", "quickstart")]
-# How precise our own kernels are.
-NOT_FOR_MLXC.append("tests/test_fused_kernels.py")
 FOR_MLXC = ["tests/abi/test_glue.py"]
 
 
