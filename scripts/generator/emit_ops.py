@@ -91,7 +91,7 @@ class PythonFunction:
     def __init__(self, function: Function):
         self.function = function
         self.name = function.name.removeprefix("mlx_").removeprefix(f"{function.header}_")
-        self.possible = function.returns == "int" and "kernel" not in function.name
+        self.possible = function.returns == "int"
         self.outs = [param for param in function.params if param.type in ("mlx_array *", "mlx_vector_array *")]
         self.arrays = [param for param in function.params if param.type == "const mlx_array"]
         self.signature: list[tuple[str, str]] = []
