@@ -16,11 +16,7 @@ from __future__ import annotations
 
 import re
 
-from .table import Function, Header, Param, functions
-
-GRAPH = {"ops", "fft", "linalg", "random", "fast", "distributed"}
-CALLS = {"transforms", "transforms_impl", "compile", "export", "io", "memory", "stream", "device", "closure", "version"}
-CALLS |= {"metal", "cuda", "distributed_group"}
+from .table import Function, Header, Param, handles
 
 OPTIONAL = {
     "mlx_optional_int": "int",
@@ -34,22 +30,21 @@ PLAIN = re.compile(r"(const )?(u?int\d+_t|uintptr_t|int|size_t|bool|float|double
 
 def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     """The prototypes (for the cdef) and definitions of both halves, by file name."""
-    handles = {type_.name for header in headers for type_ in header.types if type_.is_handle}
+    known = handles(headers)
     texts = {}
     for half in ("graph", "calls"):
-        rows = [Glue(function, handles, half) for function in functions(headers) if _half(function) == half]
+        found = [function for header in headers for function in header.functions if _half(header, function) == half]
+        rows = [Glue(function, known, half) for function in found]
         rows = [row for row in rows if row.possible]
         texts[f"{half}.h"] = _file(banner, "\n".join(_guarded(row.function, f"{row.head};") for row in rows))
         texts[f"{half}.c"] = _file(banner, "\n\n".join(_guarded(row.function, row.definition()) for row in rows))
     return texts
 
 
-def _half(function: Function) -> str:
+def _half(header: Header, function: Function) -> str:
     if function.guard:
         return ""
-    if function.header == "array":
-        return "calls" if function.waits else "graph"
-    return "graph" if function.header in GRAPH else "calls" if function.header in CALLS else ""
+    return "calls" if header.glue and function.waits else header.glue
 
 
 def _guarded(function: Function, text: str) -> str:

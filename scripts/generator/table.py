@@ -10,7 +10,7 @@ has
   nullable  names of the parameters that may be empty
   added     true for what MLX has and mlx-c's list lacks
   value     true where an int result is a value and no status
-  waits     true for what evaluates or waits, in a header whose other functions do neither
+  waits     true for what evaluates or waits, in a header whose other functions (`glue` is "graph") do neither
   evaluates true for what may evaluate: its C++ stands in `evaluating` (see guards.h)
   nothing   true where a status of 2 says that there is nothing, which is no error
   runs      true for what calls functions of the program before it returns
@@ -20,7 +20,8 @@ has
   core      the signature of mlx.core's function that is this call (see emit_core.py)
   doc       what it computes; errors: what makes it fail
 
-A file's `also` names, by Python module, what the header's generated module takes from a handwritten one.
+A file's `also` names, by Python module, what the header's generated module takes from a handwritten one; its `glue`
+says which half of the cffi glue its functions stand in (see emit_cffi.py), where they do.
 
 checks.py compares the rows with their prototypes and with each other.
 """
@@ -128,6 +129,7 @@ class Header:
     name: str
     about: str = ""
     raw: str = ""
+    glue: str = ""
     also: dict[str, list[str]] = field(default_factory=dict)
     types: list[Type] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
@@ -150,12 +152,18 @@ def functions(headers: list[Header]) -> list[Function]:
     return [function for header in headers for function in header.functions]
 
 
+def handles(headers: list[Header]) -> set[str]:
+    """The names of the handle types of all headers."""
+    return {type_.name for header in headers for type_ in header.types if type_.is_handle}
+
+
 def _header(folder: Path, name: str) -> Header:
     header = Header(name)
     for path in sorted(folder.glob(f"{name}.toml")) or sorted(folder.glob(f"{name}_[0-9]*.toml")):
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         header.about = data.get("about", header.about)
         header.raw += data.get("raw", "")
+        header.glue = data.get("glue", header.glue)
         header.also |= data.get("also", {})
         header.types += [_type(row, path.stem) for row in data.get("type", [])]
         header.functions += [_function(row, name, path.stem) for row in data.get("function", [])]

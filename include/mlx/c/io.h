@@ -47,6 +47,7 @@ int mlx_load(mlx_array *res, const char *file, const mlx_stream s);
  * (which ends in .weight), with .scales and .biases beside it; other quantised types become
  * float16. Metadata becomes arrays, strings or lists of strings.
  *
+ * `gguf`: receives the result; the caller owns it and frees it with mlx_io_gguf_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: the file cannot be opened or is not a valid GGUF file, or a bad
  * argument.
