@@ -63,13 +63,15 @@ def _module(header: Header, banner: str) -> str:
     also = "".join(f"from .{module} import {', '.join(names)}\n" for module, names in header.also.items())
     likes = [name for name in ("ArrayLike", "DtypeLike") if re.search(rf"\b{name}\b", body)]
     ffi = [name for name in ("ffi", "graph", "last_error") if re.search(rf"\b{name}[.(]", body)]
+    owning = [name for name in ("own_array", "take_arrays") if f" {name}(" in body]
     # The class of arrays stands on the operations of ops.h; whoever takes another module alone needs it.
     above = header.name != "ops"
     imports = (
         f"{MYPY}\nfrom __future__ import annotations\n\n"
         f"{sequence}from typing import TYPE_CHECKING\n\n"
         "from . import _handles\n"
-        f"{helpers}from ._ffi import {', '.join(ffi)}\n{ARRAY.lstrip() if above else ''}{also}\n"
+        f"{helpers}from ._ffi import {', '.join(ffi)}\n"
+        f"from ._handles import {', '.join(owning)}\n{ARRAY.lstrip() if above else ''}{also}\n"
         f"if TYPE_CHECKING:\n    from ._arguments import {', '.join(likes)}\n{'' if above else ARRAY}"
         "    from .device import Stream\n"
     )
@@ -222,14 +224,18 @@ class PythonFunction:
 
     def _call(self) -> list[str]:
         glue = "graph.glue_" + self.function.name.removeprefix("mlx_")
+        if self.function.is_unary:
+            array = self.arguments[0]
+            here = ["if stream is None:", f"    return own_array({glue}_here({array}))"]
+            return [*here, f"return own_array({glue}({array}, stream._h))"]
         if len(self.outs) == 1:
             take = "take_arrays" if self.outs[0].type == "mlx_vector_array *" else "own_array"
-            return [f"return _handles.{take}({self._wrapped(glue, self.arguments)})"]
+            return [f"return {take}({self._wrapped(glue, self.arguments)})"]
         if not self.outs:
             return [f"if {self._wrapped(glue, self.arguments)}:", "    raise last_error()"]
         slots = [f'_{out.name} = ffi.new("intptr_t *")' for out in self.outs]
         call = self._wrapped(glue, [f"_{out.name}" for out in self.outs] + self.arguments)
-        owned = ", ".join(f"_handles.own_array(_{out.name}[0])" for out in self.outs)
+        owned = ", ".join(f"own_array(_{out.name}[0])" for out in self.outs)
         return [*slots, f"if {call}:", "    raise last_error()", f"return {owned}"]
 
     @staticmethod

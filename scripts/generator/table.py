@@ -121,6 +121,12 @@ class Function:
     def by_hand(self) -> bool:
         return self.cpp == "@hand"
 
+    @property
+    def is_unary(self) -> bool:
+        """Whether it makes an array of one array, on a stream."""
+        types = [param.type for param in self.params]
+        return types == ["mlx_array *", "const mlx_array", "const mlx_stream"] and not self.nullable
+
 
 @dataclass
 class Header:
