@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 
-from ._ffi import check, ffi, lib
+from ._ffi import lib, read
 
 # Whether what is dead waits for the collector.
 WAITS = sys.implementation.name != "cpython"
@@ -40,6 +40,4 @@ def look_at_memory() -> None:
 
 
 def _active() -> int:
-    found = ffi.new("size_t *")
-    check(lib.mlx_get_active_memory(found))
-    return int(found[0])
+    return int(read("size_t", lib.mlx_get_active_memory))

@@ -12,7 +12,7 @@ from threading import local
 from ._arguments import ArrayLike, arrays_in, as_arrays, integers
 from ._closures import Closure, Held, arrays_of, run, trace
 from ._errors import ArgumentError, RangeError
-from ._ffi import check, ffi, graph, lib, plain_mlxc
+from ._ffi import check, graph, handle, lib, plain_mlxc, pointer, read
 from ._garbage import look_at_memory
 from ._handles import Owner, handles, pack_arrays, pack_each, take_arrays
 from ._process import require_no_fork
@@ -126,14 +126,12 @@ def _at(arrays: list[Array], numbers: Sequence[int] | None) -> list[Array]:
 
 def _gradient_around(*lists: Sequence[Array]) -> list[Array]:
     """Those of the third list that the first gets a gradient from around the second."""
-    vectors = [ffi.new("mlx_vector_array *", [ffi.cast("void *", vector)]) for vector in pack_each(*lists)]
-    found = ffi.new("mlx_vector_array *")
+    vectors = [handle("mlx_vector_array", vector) for vector in pack_each(*lists)]
     try:
-        check(lib.mlxffi_array_gradient_around(found, *(vector[0] for vector in vectors)))
-        return take_arrays(int(ffi.cast("intptr_t", found.ctx)))
+        return take_arrays(pointer(read("mlx_vector_array", lib.mlxffi_array_gradient_around, *vectors)))
     finally:
         for vector in vectors:
-            lib.mlx_vector_array_free(vector[0])
+            lib.mlx_vector_array_free(vector)
 
 
 def _refuse(captured: list[Array]) -> None:
