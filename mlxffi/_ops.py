@@ -160,6 +160,7 @@ __all__ = [
     "max_axis",
     "maximum",
     "mean",
+    "mean_all",
     "mean_axes",
     "mean_axis",
     "median",
@@ -252,6 +253,7 @@ __all__ = [
     "stop_gradient",
     "subtract",
     "sum",
+    "sum_all",
     "sum_axes",
     "sum_axis",
     "swapaxes",
@@ -2465,6 +2467,9 @@ def mean(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) 
     return own_array(graph.glue_mean(a._h, keepdims, 0 if stream is None else stream._h))
 
 
+mean_all = mean
+
+
 def median(
     a: ArrayLike,
     axes: int | Sequence[int],
@@ -4204,6 +4209,9 @@ def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     if type(a) is not _handles.array_class:
         a = as_array(a)
     return own_array(graph.glue_sum(a._h, keepdims, 0 if stream is None else stream._h))
+
+
+sum_all = sum
 
 
 def swapaxes(a: ArrayLike, axis1: int, axis2: int, *, stream: Stream | None = None) -> Array:

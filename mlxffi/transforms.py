@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from threading import local
+from typing import NoReturn
 
 from ._arguments import ArrayLike, arrays_in, as_arrays, integers
 from ._closures import Closure, Held, arrays_of, run, trace
@@ -39,6 +40,21 @@ ListFunction = Callable[[list["Array"]], Sequence["Array"]]
 
 
 LARGEST = 2**31 - 1
+
+
+class _Reusable:
+    """A native function that a Python object keeps, and whose handle goes with `free`."""
+
+    __slots__ = ("__weakref__", "_native")
+    _native: _NativeFunction | None
+
+    @staticmethod
+    def _freed(what: str) -> NoReturn:
+        raise ArgumentError(f"{what} has been freed; make a new one")
+
+    def free(self) -> None:
+        """Free the native function with its graphs; calling it afterwards is an error, freeing it again is not."""
+        self._native = None
 
 
 class _NativeFunction(Owner):
@@ -204,11 +220,10 @@ class _NativeGradFn(_NativeFunction):
     _free = lib.glue_closure_value_and_grad_free
 
 
-class GradFn:
+class GradFn(_Reusable):
     """A function that computes values and gradients; made by `value_and_grad`, called any number of times."""
 
-    __slots__ = ("__weakref__", "_count", "_native", "_ranks")
-    _native: _NativeGradFn | None
+    __slots__ = ("_count", "_ranks")
 
     def __init__(self, fn: ListFunction, argnums: Sequence[int]):
         # C gives gradients in ascending order of the arguments; these are the places of those asked for.
@@ -235,19 +250,12 @@ class GradFn:
 
         Source: C mlx_closure_value_and_grad_apply; the Go port's GradFn.Apply.
         """
-        # Held here, for the function may free its own GradFn.
-        made = self._native
-        if made is None:
-            raise ArgumentError("[GradFn.apply] this GradFn has been freed; make a new one with value_and_grad()")
+        made = self._native or self._freed("[GradFn.apply] this GradFn")  # held: the function may free its own
         both = run(graph.glue_run_value_and_grad, made._h, arrays_in(inputs))
         values, grads = both[: -self._count], both[-self._count :]
         return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
     __call__ = apply
-
-    def free(self) -> None:
-        """Free the native function; calling it afterwards is an error, freeing it again is not."""
-        self._native = None
 
     def __enter__(self) -> GradFn:
         return self
@@ -421,11 +429,10 @@ def _axes(name: str, numbers: list[int], for_all: bool, arrays: Sequence[Array],
     return numbers
 
 
-class CompiledFunction:
+class CompiledFunction(_Reusable):
     """A function that is traced once for each kind of input and then runs as one graph; made by `compile`."""
 
-    __slots__ = ("__weakref__", "_native")
-    _native: _NativeFunction | None
+    __slots__ = ()
 
     def __init__(self, fn: ListFunction, shapeless: bool):
         held = Held(fn)
@@ -433,14 +440,8 @@ class CompiledFunction:
             self._native = _NativeFunction(lib.glue_compile(closure, shapeless), held)
 
     def __call__(self, inputs: Sequence[ArrayLike]) -> list[Array]:
-        made = self._native
-        if made is None:
-            raise ArgumentError("[compile] this compiled function has been freed; compile it again")
+        made = self._native or self._freed("[compile] this compiled function")
         return run(graph.glue_run_closure, made._h, arrays_in(inputs))
-
-    def free(self) -> None:
-        """Free the native function with its graphs; calling it afterwards is an error, freeing it again is not."""
-        self._native = None
 
 
 def compile(fn: ListFunction, shapeless: bool = False) -> CompiledFunction:

@@ -24,7 +24,7 @@ BINDING = [
     "_closures _memory memory",
     "_convert _dlpack _indexing _values",
     "array",
-    "fast fft fused kernels linalg losses random reductions transforms",
+    "fast fft fused kernels linalg losses random transforms",
     "export graphs io",
     "_api",
     "__init__",

@@ -54,7 +54,8 @@ def _module(header: Header, banner: str) -> str:
     functions = [function for function in functions if function.possible]
     body = "\n\n\n".join(function.text() for function in functions)
     borrowed = [name for names in header.also.values() for name in names]
-    public = sorted([*(function.name for function in functions), *borrowed], key=_sort_key)
+    names_here = [name for function in functions for name in (function.name, function.function.alias) if name]
+    public = sorted([*names_here, *borrowed], key=_sort_key)
     names = "".join(f'    "{name}",\n' for name in public)
     about = f'"""The operations of mlx/c/{header.name}.h, one function each.\n\n{banner}\n"""'
     wanted = [name for name in HELPERS if re.search(rf"\b{name}\(", body)]
@@ -165,7 +166,8 @@ class PythonFunction:
 
     def text(self) -> str:
         lines = [*self._match_arrays(), *self.before, *self._call()]
-        return f"{self._head()}\n{self._docstring()}\n" + "\n".join(f"    {line}" for line in lines)
+        alias = f"\n\n\n{self.function.alias} = {self.name}" if self.function.alias else ""
+        return f"{self._head()}\n{self._docstring()}\n" + "\n".join(f"    {line}" for line in lines) + alias
 
     def _head(self) -> str:
         named = enumerate(self.signature)

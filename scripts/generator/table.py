@@ -17,6 +17,7 @@ has
   thread    `caller` where the call is about what belongs to the calling thread
   guard     a macro without which the header does not declare the function
   defaults  Python defaults of parameters, where they are not those of scripts/generator/emit_ops.py
+  alias     another name that the flat layer has for it
   core      the signature of mlx.core's function that is this call (see emit_core.py)
   doc       what it computes; errors: what makes it fail
 
@@ -59,8 +60,8 @@ NAMESPACES = {
 
 # What a function's row may have beside its prototype and description.
 KEYS = {
-    "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "nothing", "runs", "thread", "defaults", "core",
-    "doc", "errors",
+    "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "nothing", "runs", "thread", "defaults", "alias",
+    "core", "doc", "errors",
 }  # fmt: skip
 
 
@@ -113,6 +114,7 @@ class Function:
     runs: bool = False
     thread: str = "any"
     defaults: dict[str, str] = field(default_factory=dict, hash=False)
+    alias: str = ""
     core: str = ""
     doc: str = ""
     errors: str = ""
