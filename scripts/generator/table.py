@@ -60,8 +60,8 @@ NAMESPACES = {
 
 # What a function's row may have beside its prototype and description.
 KEYS = {
-    "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "nothing", "runs", "thread", "defaults", "alias",
-    "core", "doc", "errors",
+    "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "nothing", "runs", "thread", "defaults",
+    "alias", "core", "doc", "errors",
 }  # fmt: skip
 
 
