@@ -41,7 +41,7 @@ extern "C" int mlx_flip(mlx_array *res, const mlx_array a, const mlx_stream s) {
 }
 
 extern "C" int mlx_gather_qmm_global_scale(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales, const mlx_array biases, const mlx_array lhs_indices, const mlx_array rhs_indices, bool transpose, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::gather_qmm(transpose ? get(x, "x") : with_elements(get(x, "x"), "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), maybe(lhs_indices), maybe(rhs_indices), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale), sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxffi::gather_qmm(transpose ? get(x, "x") : with_elements(get(x, "x"), "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), maybe(lhs_indices), maybe(rhs_indices), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale), sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_qqmm(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales_w, const mlx_array lhs_indices, const mlx_array rhs_indices, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale_x, const mlx_array global_scale_w, bool sorted_indices, const mlx_stream s) {
