@@ -10,8 +10,6 @@ from pathlib import Path
 from . import _backend, _loader
 
 ABOUT = "Print what a compiler needs to build a program over the C ABI; what is asked for comes on one line."
-# A program calls nothing in the BLAS bridge, and is to keep it all the same.
-KEEP_BRIDGE = ["-Wl,--push-state,--no-as-needed", "-lmlxffi_blas", "-Wl,--pop-state"]
 # Old dtags make the rpaths serve what libmlxc depends on; what that lacks here (a GPU driver) need not stop the linker.
 DEPENDENCIES = ["-Wl,--disable-new-dtags,--allow-shlib-undefined"]
 RPATH = "-Wl,-rpath,"
@@ -55,14 +53,13 @@ def cflags() -> list[str]:
 def libs() -> list[str]:
     """Flags for linking, with the rpaths that let a program run as it is."""
     info, folders = _loader.build_info(), libdir()
-    flags = [f"-L{folders[0]}"]
+    flags = [f"-L{folders[0]}", "-lmlxc", *(DEPENDENCIES if _loader.LINUX else [])]
     if not info.MLXC_PREFIX:
         folders.append(str(_backend.find(info.MLX_VERSION).library.parent))
         openblas = _loader.openblas()
-        if openblas and _loader.bridge_wanted() and not _loader.bridge_missing():
-            flags += KEEP_BRIDGE
+        if openblas and _loader.bridge_wanted():
             folders.append(str(openblas.parent))
-    return [*flags, "-lmlxc", *(DEPENDENCIES if _loader.LINUX else []), *(f"{RPATH}{folder}" for folder in folders)]
+    return [*flags, *(f"{RPATH}{folder}" for folder in folders)]
 
 
 def includedir() -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _handles
 from ._arguments import as_own, text
-from ._ffi import check, ffi, last_error, lib
+from ._ffi import check, ffi, freed, handle, lib, pointer, read
 from ._files import path_of
 
 if TYPE_CHECKING:
@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     from .array import Array
 
 END = 2  # what an iterator answers behind its last entry
-
-
-def pointer(handle: Any) -> int:
-    """A C handle as the integer that glue functions take."""
-    return int(ffi.cast("intptr_t", handle.ctx))
-
-
-def handle(kind: str, pointer: int) -> Any:
-    """An integer as the C handle that plain functions take."""
-    return ffi.new(f"{kind} *", [ffi.cast("void *", pointer)])[0]
 
 
 def decoded(string: Any) -> str:
@@ -43,81 +33,75 @@ def path_text(path: Any) -> bytes:
 
 
 @contextmanager
+def fresh(kind: str) -> Iterator[Any]:
+    """A new container, freed at the end."""
+    with freed(kind) as slot:
+        slot[0] = getattr(lib, f"{kind}_new")()
+        yield slot[0]
+
+
+@contextmanager
 def array_map(arrays: Mapping[str, ArrayLike]) -> Iterator[int]:
     """A map from names to arrays."""
-    made = lib.mlx_map_string_to_array_new()
-    try:
+    with fresh("mlx_map_string_to_array") as made:
         for name, value in arrays.items():
             array = as_own(value)
             check(lib.mlx_map_string_to_array_insert(made, text(name, "name"), handle("mlx_array", array._h)))
         yield pointer(made)
-    finally:
-        lib.mlx_map_string_to_array_free(made)
 
 
 @contextmanager
 def string_map(strings: Mapping[str, str]) -> Iterator[int]:
     """A map from keys to strings."""
-    made = lib.mlx_map_string_to_string_new()
-    try:
+    with fresh("mlx_map_string_to_string") as made:
         for key, value in strings.items():
             check(lib.mlx_map_string_to_string_insert(made, text(key, "metadata"), text(value, f"metadata[{key!r}]")))
         yield pointer(made)
-    finally:
-        lib.mlx_map_string_to_string_free(made)
 
 
 @contextmanager
 def string_list(strings: Sequence[str], name: str) -> Iterator[int]:
     """A list of strings."""
-    made = lib.mlx_vector_string_new()
-    try:
+    with fresh("mlx_vector_string") as made:
         for string in strings:
             check(lib.mlx_vector_string_append_value(made, text(string, name)))
         yield pointer(made)
-    finally:
-        lib.mlx_vector_string_free(made)
 
 
 # --- out of C ---
 
 
+def _entries(kind: str, source: int, value: Any) -> Iterator[str]:
+    """The keys of a map that somebody else frees; each time the slot has its value."""
+    key = ffi.new("char **")
+    iterator = getattr(lib, f"{kind}_iterator_new")(handle(kind, source))
+    try:
+        while (status := getattr(lib, f"{kind}_iterator_next")(key, value, iterator)) != END:
+            check(status)
+            yield decoded(key[0])
+    finally:
+        getattr(lib, f"{kind}_iterator_free")(iterator)
+
+
 def arrays_of_map(source: int) -> dict[str, Array]:
     """The entries of a map of arrays that somebody else frees."""
-    iterator = lib.mlx_map_string_to_array_iterator_new(handle("mlx_map_string_to_array", source))
-    key, value = ffi.new("char **"), ffi.new("mlx_array *")
-    arrays = {}
-    try:
-        while (status := lib.mlx_map_string_to_array_iterator_next(key, value, iterator)) != END:
-            check(status)
-            arrays[decoded(key[0])] = _handles.own_array(pointer(value))
-            value.ctx = ffi.NULL
-    finally:
-        lib.mlx_array_free(value[0])
-        lib.mlx_map_string_to_array_iterator_free(iterator)
-    return arrays
+    with freed("mlx_array") as value:
+        return {key: taken_array(value) for key in _entries("mlx_map_string_to_array", source, value)}
+
+
+def taken_array(slot: Any) -> Array:
+    """The array in a slot, which no longer owns it."""
+    found, slot.ctx = pointer(slot), ffi.NULL
+    return _handles.own_array(found)
 
 
 def strings_of_map(source: int) -> dict[str, str]:
     """The entries of a map of strings that somebody else frees."""
-    iterator = lib.mlx_map_string_to_string_iterator_new(handle("mlx_map_string_to_string", source))
-    key, value = ffi.new("char **"), ffi.new("char **")
-    strings = {}
-    try:
-        while (status := lib.mlx_map_string_to_string_iterator_next(key, value, iterator)) != END:
-            check(status)
-            strings[decoded(key[0])] = decoded(value[0])
-    finally:
-        lib.mlx_map_string_to_string_iterator_free(iterator)
-    return strings
+    value = ffi.new("char **")
+    return {key: decoded(value[0]) for key in _entries("mlx_map_string_to_string", source, value)}
 
 
 def strings_of_list(source: Any) -> list[str]:
     """The elements of a list of strings that somebody else frees."""
-    element = ffi.new("char **")
-    strings = []
-    for index in range(lib.mlx_vector_string_size(source)):
-        if lib.mlx_vector_string_get(element, source, index):
-            raise last_error()
-        strings.append(decoded(element[0]))
-    return strings
+    places = range(lib.mlx_vector_string_size(source))
+    return [decoded(read("char *", lib.mlx_vector_string_get, source, place)) for place in places]

@@ -7,6 +7,8 @@ which would end the process: errors are read from the calling thread's last erro
 from __future__ import annotations
 
 import atexit
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -72,14 +74,42 @@ def check(status: int) -> None:
         raise last_error()
 
 
+# --- handles and slots ---
+
+
+def pointer(handle: Any) -> int:
+    """A C handle as the integer that glue functions take."""
+    return int(ffi.cast("intptr_t", handle.ctx))
+
+
+def handle(kind: str, pointer: int) -> Any:
+    """An integer as the C handle that plain functions take."""
+    return ffi.new(f"{kind} *", [ffi.cast("void *", pointer)])[0]
+
+
+def read(kind: str, function: Callable[..., int], *arguments: Any) -> Any:
+    """The value of some C type that a function writes to where its first argument points."""
+    slot = ffi.new(f"{kind} *")
+    check(function(slot, *arguments))
+    return slot[0]
+
+
+@contextmanager
+def freed(kind: str) -> Iterator[Any]:
+    """A slot for a handle of some kind, which is freed at the end."""
+    slot = ffi.new(f"{kind} *")
+    try:
+        yield slot
+    finally:
+        getattr(lib, f"{kind}_free")(slot[0])
+
+
 # --- texts ---
 
 
 def mlx_version() -> str:
     """The version of the libmlx that is loaded."""
-    text = ffi.new("mlx_string *")
-    check(lib.mlx_version(text))
-    return taken_text(text[0])
+    return taken_text(read("mlx_string", lib.mlx_version))
 
 
 def taken_text(string: Any) -> str:

@@ -6,13 +6,12 @@ the constructor of its `Owner`. Vectors live for the length of a call.
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._errors import ArgumentError
 from ._ffi import ffi, graph, last_error
+from ._garbage import WAITS, count_array
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 HANDLES = ffi.typeof("intptr_t[]")
 # Most vectors are read by one call into a buffer of this size.
 FEW = 8
-
-# PyPy's collector runs when memory grows, and knows of C's what it is told: about so many bytes beside the elements.
-_weigh = importlib.import_module("__pypy__").add_memory_pressure if sys.implementation.name == "pypy" else None
-WEIGHT = 400
 
 # The class that owns arrays, and which those are of that have been closed. They have no values before array.py, above,
 # sets them: look them up when they are needed, do not import them by name.
@@ -63,8 +58,8 @@ def own_array(handle: int) -> Array:
         raise last_error()
     array: Array = _new(array_class)
     array._h = handle
-    if _weigh:
-        _weigh(WEIGHT + graph.glue_array_nbytes(handle))
+    if WAITS:
+        count_array()
     return array
 
 
@@ -77,8 +72,8 @@ def own_arrays(handles: Any, count: int) -> list[Any]:
             raise _error_instead_of(handles[later] for later in range(place + 1, count))
         array = _new(array_class)  # as own_array has it, without the call
         array._h = handle
-        if _weigh:
-            _weigh(WEIGHT + graph.glue_array_nbytes(handle))
+        if WAITS:
+            count_array()
         arrays.append(array)
     return arrays
 

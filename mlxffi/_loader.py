@@ -105,18 +105,9 @@ def openblas() -> Path | None:
     return path if path.exists() else None
 
 
-def bridge_missing() -> str:
-    """What the bridge lacks, as a sentence that says what to do; "" where it can be had."""
-    if openblas() is None:
-        return "scipy-openblas32 is not installed; pip install scipy-openblas32"
-    if not BRIDGE.exists():
-        return f"mlxffi was built without scipy-openblas32; {_rebuild()}"
-    return ""
-
-
 def _load_bridge() -> str:
     """Load OpenBLAS and the bridge to it, or warn and say what keeps them away."""
-    reason = bridge_missing()
+    reason = "" if openblas() else "scipy-openblas32 is not installed; pip install scipy-openblas32"
     if not reason and "mlx.core" in sys.modules:
         reason = "mlx.core was imported first, and libmlx had bound its own BLAS by then; import mlxffi before mlx.core"
     try:

@@ -18,6 +18,7 @@ from . import _handles, _registry
 from . import dtype as dtypes
 from ._errors import Error, SizeError
 from ._ffi import ffi, graph, lib
+from ._garbage import look_at_memory
 from .dtype import Dtype
 
 if TYPE_CHECKING:
@@ -108,3 +109,4 @@ def adopt(data: Any, shape: Sequence[int], dtype: Dtype, owner: object) -> Array
         return _handles.own_array(lib.glue_array_adopt(pointer, list(shape), len(shape), dtype.number, key))
     finally:
         _registry.drain()
+        look_at_memory()

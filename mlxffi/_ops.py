@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from . import _handles
 from ._arguments import as_array, as_arrays, as_pair, dtype_number, handles, integers, text
 from ._ffi import ffi, graph, last_error
+from ._handles import own_array, take_arrays
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike, DtypeLike
@@ -159,6 +160,7 @@ __all__ = [
     "max_axis",
     "maximum",
     "mean",
+    "mean_all",
     "mean_axes",
     "mean_axis",
     "median",
@@ -251,6 +253,7 @@ __all__ = [
     "stop_gradient",
     "subtract",
     "sum",
+    "sum_all",
     "sum_axes",
     "sum_axis",
     "swapaxes",
@@ -296,7 +299,9 @@ def abs(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_abs(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_abs_here(a._h))
+    return own_array(graph.glue_abs(a._h, stream._h))
 
 
 def add(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -307,7 +312,7 @@ def add(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_add(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_add(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def addmm(
@@ -327,7 +332,7 @@ def addmm(
     C: mlx_addmm.
     """
     c, a, b = as_arrays(c, a, b)
-    return _handles.own_array(graph.glue_addmm(c._h, a._h, b._h, alpha, beta, 0 if stream is None else stream._h))
+    return own_array(graph.glue_addmm(c._h, a._h, b._h, alpha, beta, 0 if stream is None else stream._h))
 
 
 def all_axes(
@@ -346,7 +351,7 @@ def all_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_all_axes(
+    return own_array(graph.glue_all_axes(
         a._h,
         axes,
         len(axes),
@@ -363,7 +368,7 @@ def all_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_all_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_all_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def all(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -375,7 +380,7 @@ def all(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_all(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_all(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def allclose(
@@ -396,7 +401,7 @@ def allclose(
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_allclose(
+    return own_array(graph.glue_allclose(
         a._h,
         b._h,
         rtol,
@@ -422,7 +427,7 @@ def any_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_any_axes(
+    return own_array(graph.glue_any_axes(
         a._h,
         axes,
         len(axes),
@@ -440,7 +445,7 @@ def any_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_any_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_any_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def any(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -452,7 +457,7 @@ def any(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_any(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_any(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def arange(start: float, stop: float, step: float, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -464,7 +469,7 @@ def arange(start: float, stop: float, step: float, dtype: DtypeLike, *, stream: 
 
     C: mlx_arange.
     """
-    return _handles.own_array(graph.glue_arange(
+    return own_array(graph.glue_arange(
         start,
         stop,
         step,
@@ -481,7 +486,9 @@ def arccos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_arccos(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_arccos_here(a._h))
+    return own_array(graph.glue_arccos(a._h, stream._h))
 
 
 def arccosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -492,7 +499,9 @@ def arccosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_arccosh(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_arccosh_here(a._h))
+    return own_array(graph.glue_arccosh(a._h, stream._h))
 
 
 def arcsin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -503,7 +512,9 @@ def arcsin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_arcsin(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_arcsin_here(a._h))
+    return own_array(graph.glue_arcsin(a._h, stream._h))
 
 
 def arcsinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -514,7 +525,9 @@ def arcsinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_arcsinh(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_arcsinh_here(a._h))
+    return own_array(graph.glue_arcsinh(a._h, stream._h))
 
 
 def arctan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -526,7 +539,9 @@ def arctan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_arctan(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_arctan_here(a._h))
+    return own_array(graph.glue_arctan(a._h, stream._h))
 
 
 def arctan2(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -538,7 +553,7 @@ def arctan2(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_arctan2(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_arctan2(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def arctanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -550,7 +565,9 @@ def arctanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_arctanh(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_arctanh_here(a._h))
+    return own_array(graph.glue_arctanh(a._h, stream._h))
 
 
 def argmax_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -562,7 +579,7 @@ def argmax_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_argmax_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_argmax_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def argmax(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -575,7 +592,7 @@ def argmax(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_argmax(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_argmax(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def argmin_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -587,7 +604,7 @@ def argmin_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_argmin_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_argmin_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def argmin(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -600,7 +617,7 @@ def argmin(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_argmin(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_argmin(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def argpartition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | None = None) -> Array:
@@ -613,7 +630,7 @@ def argpartition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | Non
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_argpartition_axis(a._h, kth, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_argpartition_axis(a._h, kth, axis, 0 if stream is None else stream._h))
 
 
 def argpartition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Array:
@@ -626,7 +643,7 @@ def argpartition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_argpartition(a._h, kth, 0 if stream is None else stream._h))
+    return own_array(graph.glue_argpartition(a._h, kth, 0 if stream is None else stream._h))
 
 
 def argsort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -637,7 +654,7 @@ def argsort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_argsort_axis(a._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_argsort_axis(a._h, axis, 0 if stream is None else stream._h))
 
 
 def argsort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -648,7 +665,9 @@ def argsort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_argsort(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_argsort_here(a._h))
+    return own_array(graph.glue_argsort(a._h, stream._h))
 
 
 def array_equal(a: ArrayLike, b: ArrayLike, equal_nan: bool = False, *, stream: Stream | None = None) -> Array:
@@ -660,7 +679,7 @@ def array_equal(a: ArrayLike, b: ArrayLike, equal_nan: bool = False, *, stream: 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_array_equal(a._h, b._h, equal_nan, 0 if stream is None else stream._h))
+    return own_array(graph.glue_array_equal(a._h, b._h, equal_nan, 0 if stream is None else stream._h))
 
 
 def as_strided(
@@ -682,7 +701,7 @@ def as_strided(
         a = as_array(a)
     shape = integers(shape)
     strides = integers(strides)
-    return _handles.own_array(graph.glue_as_strided(
+    return own_array(graph.glue_as_strided(
         a._h,
         shape,
         len(shape),
@@ -702,7 +721,7 @@ def astype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_astype(a._h, dtype_number(dtype), 0 if stream is None else stream._h))
+    return own_array(graph.glue_astype(a._h, dtype_number(dtype), 0 if stream is None else stream._h))
 
 
 def atleast_1d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -713,7 +732,9 @@ def atleast_1d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_atleast_1d(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_atleast_1d_here(a._h))
+    return own_array(graph.glue_atleast_1d(a._h, stream._h))
 
 
 def atleast_2d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -724,7 +745,9 @@ def atleast_2d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_atleast_2d(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_atleast_2d_here(a._h))
+    return own_array(graph.glue_atleast_2d(a._h, stream._h))
 
 
 def atleast_3d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -735,7 +758,9 @@ def atleast_3d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_atleast_3d(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_atleast_3d_here(a._h))
+    return own_array(graph.glue_atleast_3d(a._h, stream._h))
 
 
 def bartlett(M: int, *, stream: Stream | None = None) -> Array:
@@ -744,7 +769,7 @@ def bartlett(M: int, *, stream: Stream | None = None) -> Array:
 
     C: mlx_bartlett.
     """
-    return _handles.own_array(graph.glue_bartlett(M, 0 if stream is None else stream._h))
+    return own_array(graph.glue_bartlett(M, 0 if stream is None else stream._h))
 
 
 def bitwise_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -755,7 +780,7 @@ def bitwise_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_bitwise_and(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_bitwise_and(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def bitwise_invert(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -766,7 +791,9 @@ def bitwise_invert(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_bitwise_invert(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_bitwise_invert_here(a._h))
+    return own_array(graph.glue_bitwise_invert(a._h, stream._h))
 
 
 def bitwise_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -777,7 +804,7 @@ def bitwise_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_bitwise_or(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_bitwise_or(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def bitwise_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -788,7 +815,7 @@ def bitwise_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_bitwise_xor(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_bitwise_xor(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def blackman(M: int, *, stream: Stream | None = None) -> Array:
@@ -797,7 +824,7 @@ def blackman(M: int, *, stream: Stream | None = None) -> Array:
 
     C: mlx_blackman.
     """
-    return _handles.own_array(graph.glue_blackman(M, 0 if stream is None else stream._h))
+    return own_array(graph.glue_blackman(M, 0 if stream is None else stream._h))
 
 
 def block_masked_mm(
@@ -820,7 +847,7 @@ def block_masked_mm(
     C: mlx_block_masked_mm.
     """
     a, b, mask_out, mask_lhs, mask_rhs = as_arrays(a, b, mask_out, mask_lhs, mask_rhs)
-    return _handles.own_array(graph.glue_block_masked_mm(
+    return own_array(graph.glue_block_masked_mm(
         a._h,
         b._h,
         block_size,
@@ -838,7 +865,7 @@ def broadcast_arrays(inputs: Sequence[ArrayLike], *, stream: Stream | None = Non
     C: mlx_broadcast_arrays.
     """
     inputs = as_arrays(*inputs)
-    return _handles.take_arrays(graph.glue_broadcast_arrays(
+    return take_arrays(graph.glue_broadcast_arrays(
         handles(inputs),
         len(inputs),
         0 if stream is None else stream._h,
@@ -854,7 +881,7 @@ def broadcast_to(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | N
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_broadcast_to(
+    return own_array(graph.glue_broadcast_to(
         a._h,
         shape,
         len(shape),
@@ -870,7 +897,9 @@ def ceil(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_ceil(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_ceil_here(a._h))
+    return own_array(graph.glue_ceil(a._h, stream._h))
 
 
 def clip(
@@ -887,7 +916,7 @@ def clip(
     C: mlx_clip.
     """
     a, a_min, a_max = as_arrays(a, a_min, a_max)
-    return _handles.own_array(graph.glue_clip(
+    return own_array(graph.glue_clip(
         a._h,
         0 if a_min is None else a_min._h,
         0 if a_max is None else a_max._h,
@@ -902,7 +931,7 @@ def concatenate_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream |
     C: mlx_concatenate_axis.
     """
     arrays = as_arrays(*arrays)
-    return _handles.own_array(graph.glue_concatenate_axis(
+    return own_array(graph.glue_concatenate_axis(
         handles(arrays),
         len(arrays),
         axis,
@@ -917,7 +946,7 @@ def concatenate(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) ->
     C: mlx_concatenate.
     """
     arrays = as_arrays(*arrays)
-    return _handles.own_array(graph.glue_concatenate(
+    return own_array(graph.glue_concatenate(
         handles(arrays),
         len(arrays),
         0 if stream is None else stream._h,
@@ -932,7 +961,9 @@ def conjugate(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_conjugate(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_conjugate_here(a._h))
+    return own_array(graph.glue_conjugate(a._h, stream._h))
 
 
 def contiguous(a: ArrayLike, allow_col_major: bool = False, *, stream: Stream | None = None) -> Array:
@@ -945,7 +976,7 @@ def contiguous(a: ArrayLike, allow_col_major: bool = False, *, stream: Stream | 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_contiguous(a._h, allow_col_major, 0 if stream is None else stream._h))
+    return own_array(graph.glue_contiguous(a._h, allow_col_major, 0 if stream is None else stream._h))
 
 
 def conv1d(
@@ -968,7 +999,7 @@ def conv1d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    return _handles.own_array(graph.glue_conv1d(
+    return own_array(graph.glue_conv1d(
         input._h,
         weight._h,
         stride,
@@ -1002,7 +1033,7 @@ def conv2d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    return _handles.own_array(graph.glue_conv2d(
+    return own_array(graph.glue_conv2d(
         input._h,
         weight._h,
         stride_0,
@@ -1042,7 +1073,7 @@ def conv3d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    return _handles.own_array(graph.glue_conv3d(
+    return own_array(graph.glue_conv3d(
         input._h,
         weight._h,
         stride_0,
@@ -1089,7 +1120,7 @@ def conv_general(
     padding_hi = integers(padding_hi)
     kernel_dilation = integers(kernel_dilation)
     input_dilation = integers(input_dilation)
-    return _handles.own_array(graph.glue_conv_general(
+    return own_array(graph.glue_conv_general(
         input._h,
         weight._h,
         stride,
@@ -1129,7 +1160,7 @@ def conv_transpose1d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    return _handles.own_array(graph.glue_conv_transpose1d(
+    return own_array(graph.glue_conv_transpose1d(
         input._h,
         weight._h,
         stride,
@@ -1167,7 +1198,7 @@ def conv_transpose2d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    return _handles.own_array(graph.glue_conv_transpose2d(
+    return own_array(graph.glue_conv_transpose2d(
         input._h,
         weight._h,
         stride_0,
@@ -1213,7 +1244,7 @@ def conv_transpose3d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    return _handles.own_array(graph.glue_conv_transpose3d(
+    return own_array(graph.glue_conv_transpose3d(
         input._h,
         weight._h,
         stride_0,
@@ -1241,7 +1272,9 @@ def copy(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_copy(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_copy_here(a._h))
+    return own_array(graph.glue_copy(a._h, stream._h))
 
 
 def cos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1252,7 +1285,9 @@ def cos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_cos(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_cos_here(a._h))
+    return own_array(graph.glue_cos(a._h, stream._h))
 
 
 def cosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1263,7 +1298,9 @@ def cosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_cosh(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_cosh_here(a._h))
+    return own_array(graph.glue_cosh(a._h, stream._h))
 
 
 def cummax(
@@ -1283,7 +1320,7 @@ def cummax(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_cummax(
+    return own_array(graph.glue_cummax(
         a._h,
         axis,
         reverse,
@@ -1309,7 +1346,7 @@ def cummin(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_cummin(
+    return own_array(graph.glue_cummin(
         a._h,
         axis,
         reverse,
@@ -1334,7 +1371,7 @@ def cumprod(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_cumprod(
+    return own_array(graph.glue_cumprod(
         a._h,
         axis,
         reverse,
@@ -1359,7 +1396,7 @@ def cumsum(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_cumsum(
+    return own_array(graph.glue_cumsum(
         a._h,
         axis,
         reverse,
@@ -1376,7 +1413,9 @@ def degrees(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_degrees(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_degrees_here(a._h))
+    return own_array(graph.glue_degrees(a._h, stream._h))
 
 
 def depends(inputs: Sequence[ArrayLike], dependencies: Sequence[ArrayLike]) -> list[Array]:
@@ -1388,7 +1427,7 @@ def depends(inputs: Sequence[ArrayLike], dependencies: Sequence[ArrayLike]) -> l
     """
     inputs = as_arrays(*inputs)
     dependencies = as_arrays(*dependencies)
-    return _handles.take_arrays(graph.glue_depends(
+    return take_arrays(graph.glue_depends(
         handles(inputs),
         len(inputs),
         handles(dependencies),
@@ -1421,7 +1460,7 @@ def dequantize(
     if global_scale is not None and type(global_scale) is not _handles.array_class:
         global_scale = as_array(global_scale)
     w, scales, biases = as_arrays(w, scales, biases)
-    return _handles.own_array(graph.glue_dequantize(
+    return own_array(graph.glue_dequantize(
         w._h,
         scales._h,
         0 if biases is None else biases._h,
@@ -1447,7 +1486,7 @@ def diag(a: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_diag(a._h, k, 0 if stream is None else stream._h))
+    return own_array(graph.glue_diag(a._h, k, 0 if stream is None else stream._h))
 
 
 def diagonal(
@@ -1467,7 +1506,7 @@ def diagonal(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_diagonal(a._h, offset, axis1, axis2, 0 if stream is None else stream._h))
+    return own_array(graph.glue_diagonal(a._h, offset, axis1, axis2, 0 if stream is None else stream._h))
 
 
 def divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1478,7 +1517,7 @@ def divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_divide(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_divide(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
@@ -1492,7 +1531,7 @@ def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.take_arrays(graph.glue_divmod(a._h, b._h, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_divmod(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array:
@@ -1506,7 +1545,7 @@ def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | N
     C: mlx_einsum.
     """
     operands = as_arrays(*operands)
-    return _handles.own_array(graph.glue_einsum(
+    return own_array(graph.glue_einsum(
         text(subscripts, "subscripts"),
         handles(operands),
         len(operands),
@@ -1522,7 +1561,7 @@ def equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_equal(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_equal(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def erf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1533,7 +1572,9 @@ def erf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_erf(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_erf_here(a._h))
+    return own_array(graph.glue_erf(a._h, stream._h))
 
 
 def erfinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1544,7 +1585,9 @@ def erfinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_erfinv(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_erfinv_here(a._h))
+    return own_array(graph.glue_erfinv(a._h, stream._h))
 
 
 def exp(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1555,7 +1598,9 @@ def exp(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_exp(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_exp_here(a._h))
+    return own_array(graph.glue_exp(a._h, stream._h))
 
 
 def expand_dims_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -1568,7 +1613,7 @@ def expand_dims_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream 
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_expand_dims_axes(
+    return own_array(graph.glue_expand_dims_axes(
         a._h,
         axes,
         len(axes),
@@ -1584,7 +1629,7 @@ def expand_dims(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_expand_dims(a._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_expand_dims(a._h, axis, 0 if stream is None else stream._h))
 
 
 def expm1(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1595,7 +1640,9 @@ def expm1(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_expm1(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_expm1_here(a._h))
+    return own_array(graph.glue_expm1(a._h, stream._h))
 
 
 def eye(n: int, m: int, k: int = 0, dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
@@ -1605,7 +1652,7 @@ def eye(n: int, m: int, k: int = 0, dtype: DtypeLike = "float32", *, stream: Str
 
     C: mlx_eye.
     """
-    return _handles.own_array(graph.glue_eye(n, m, k, dtype_number(dtype), 0 if stream is None else stream._h))
+    return own_array(graph.glue_eye(n, m, k, dtype_number(dtype), 0 if stream is None else stream._h))
 
 
 def flatten(a: ArrayLike, start_axis: int = 0, end_axis: int = -1, *, stream: Stream | None = None) -> Array:
@@ -1617,7 +1664,7 @@ def flatten(a: ArrayLike, start_axis: int = 0, end_axis: int = -1, *, stream: St
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_flatten(a._h, start_axis, end_axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_flatten(a._h, start_axis, end_axis, 0 if stream is None else stream._h))
 
 
 def floor(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1628,7 +1675,9 @@ def floor(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_floor(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_floor_here(a._h))
+    return own_array(graph.glue_floor(a._h, stream._h))
 
 
 def floor_divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1641,7 +1690,7 @@ def floor_divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) ->
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_floor_divide(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_floor_divide(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def from_fp8(x: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -1653,7 +1702,7 @@ def from_fp8(x: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) ->
     """
     if type(x) is not _handles.array_class:
         x = as_array(x)
-    return _handles.own_array(graph.glue_from_fp8(x._h, dtype_number(dtype), 0 if stream is None else stream._h))
+    return own_array(graph.glue_from_fp8(x._h, dtype_number(dtype), 0 if stream is None else stream._h))
 
 
 def full(shape: int | Sequence[int], vals: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -1665,7 +1714,7 @@ def full(shape: int | Sequence[int], vals: ArrayLike, dtype: DtypeLike, *, strea
     if type(vals) is not _handles.array_class:
         vals = as_array(vals)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_full(
+    return own_array(graph.glue_full(
         shape,
         len(shape),
         vals._h,
@@ -1684,7 +1733,7 @@ def full_like(a: ArrayLike, vals: ArrayLike, dtype: DtypeLike, *, stream: Stream
         vals = as_array(vals)
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_full_like(
+    return own_array(graph.glue_full_like(
         a._h,
         vals._h,
         dtype_number(dtype),
@@ -1713,7 +1762,7 @@ def gather(
     indices = as_arrays(*indices)
     axes = integers(axes)
     slice_sizes = integers(slice_sizes)
-    return _handles.own_array(graph.glue_gather(
+    return own_array(graph.glue_gather(
         a._h,
         handles(indices),
         len(indices),
@@ -1745,7 +1794,7 @@ def gather_single(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     slice_sizes = integers(slice_sizes)
-    return _handles.own_array(graph.glue_gather_single(
+    return own_array(graph.glue_gather_single(
         a._h,
         indices._h,
         axis,
@@ -1780,7 +1829,7 @@ def gather_mm(
         rhs_indices = as_array(rhs_indices)
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_gather_mm(
+    return own_array(graph.glue_gather_mm(
         a._h,
         b._h,
         0 if lhs_indices is None else lhs_indices._h,
@@ -1821,7 +1870,7 @@ def gather_qmm(
     if rhs_indices is not None and type(rhs_indices) is not _handles.array_class:
         rhs_indices = as_array(rhs_indices)
     x, w, scales, biases = as_arrays(x, w, scales, biases)
-    return _handles.own_array(graph.glue_gather_qmm(
+    return own_array(graph.glue_gather_qmm(
         x._h,
         w._h,
         scales._h,
@@ -1848,7 +1897,7 @@ def greater(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_greater(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_greater(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def greater_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1860,7 +1909,7 @@ def greater_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_greater_equal(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_greater_equal(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def hadamard_transform(a: ArrayLike, scale: float | None = None, *, stream: Stream | None = None) -> Array:
@@ -1873,7 +1922,7 @@ def hadamard_transform(a: ArrayLike, scale: float | None = None, *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_hadamard_transform(
+    return own_array(graph.glue_hadamard_transform(
         a._h,
         0.0 if scale is None else scale,
         scale is not None,
@@ -1887,7 +1936,7 @@ def hamming(M: int, *, stream: Stream | None = None) -> Array:
 
     C: mlx_hamming.
     """
-    return _handles.own_array(graph.glue_hamming(M, 0 if stream is None else stream._h))
+    return own_array(graph.glue_hamming(M, 0 if stream is None else stream._h))
 
 
 def hanning(M: int, *, stream: Stream | None = None) -> Array:
@@ -1896,7 +1945,7 @@ def hanning(M: int, *, stream: Stream | None = None) -> Array:
 
     C: mlx_hanning.
     """
-    return _handles.own_array(graph.glue_hanning(M, 0 if stream is None else stream._h))
+    return own_array(graph.glue_hanning(M, 0 if stream is None else stream._h))
 
 
 def identity(n: int, dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
@@ -1904,7 +1953,7 @@ def identity(n: int, dtype: DtypeLike = "float32", *, stream: Stream | None = No
 
     C: mlx_identity.
     """
-    return _handles.own_array(graph.glue_identity(n, dtype_number(dtype), 0 if stream is None else stream._h))
+    return own_array(graph.glue_identity(n, dtype_number(dtype), 0 if stream is None else stream._h))
 
 
 def imag(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1915,7 +1964,9 @@ def imag(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_imag(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_imag_here(a._h))
+    return own_array(graph.glue_imag(a._h, stream._h))
 
 
 def inner(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1928,7 +1979,7 @@ def inner(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_inner(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_inner(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def isclose(
@@ -1948,7 +1999,7 @@ def isclose(
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_isclose(
+    return own_array(graph.glue_isclose(
         a._h,
         b._h,
         rtol,
@@ -1966,7 +2017,9 @@ def isfinite(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_isfinite(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_isfinite_here(a._h))
+    return own_array(graph.glue_isfinite(a._h, stream._h))
 
 
 def isinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1977,7 +2030,9 @@ def isinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_isinf(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_isinf_here(a._h))
+    return own_array(graph.glue_isinf(a._h, stream._h))
 
 
 def isnan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1988,7 +2043,9 @@ def isnan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_isnan(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_isnan_here(a._h))
+    return own_array(graph.glue_isnan(a._h, stream._h))
 
 
 def isneginf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1999,7 +2056,9 @@ def isneginf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_isneginf(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_isneginf_here(a._h))
+    return own_array(graph.glue_isneginf(a._h, stream._h))
 
 
 def isposinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2010,7 +2069,9 @@ def isposinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_isposinf(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_isposinf_here(a._h))
+    return own_array(graph.glue_isposinf(a._h, stream._h))
 
 
 def kron(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2022,7 +2083,7 @@ def kron(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_kron(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_kron(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def left_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2034,7 +2095,7 @@ def left_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_left_shift(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_left_shift(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def less(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2046,7 +2107,7 @@ def less(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_less(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_less(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def less_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2058,7 +2119,7 @@ def less_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_less_equal(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_less_equal(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def linspace(
@@ -2075,7 +2136,7 @@ def linspace(
 
     C: mlx_linspace.
     """
-    return _handles.own_array(graph.glue_linspace(
+    return own_array(graph.glue_linspace(
         start,
         stop,
         num,
@@ -2093,7 +2154,9 @@ def log(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_log(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_log_here(a._h))
+    return own_array(graph.glue_log(a._h, stream._h))
 
 
 def log10(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2105,7 +2168,9 @@ def log10(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_log10(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_log10_here(a._h))
+    return own_array(graph.glue_log10(a._h, stream._h))
 
 
 def log1p(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2117,7 +2182,9 @@ def log1p(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_log1p(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_log1p_here(a._h))
+    return own_array(graph.glue_log1p(a._h, stream._h))
 
 
 def log2(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2129,7 +2196,9 @@ def log2(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_log2(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_log2_here(a._h))
+    return own_array(graph.glue_log2(a._h, stream._h))
 
 
 def logaddexp(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2141,7 +2210,7 @@ def logaddexp(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_logaddexp(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_logaddexp(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def logcumsumexp(
@@ -2161,7 +2230,7 @@ def logcumsumexp(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_logcumsumexp(
+    return own_array(graph.glue_logcumsumexp(
         a._h,
         axis,
         reverse,
@@ -2178,7 +2247,7 @@ def logical_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_logical_and(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_logical_and(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def logical_not(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2188,7 +2257,9 @@ def logical_not(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_logical_not(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_logical_not_here(a._h))
+    return own_array(graph.glue_logical_not(a._h, stream._h))
 
 
 def logical_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2199,7 +2270,7 @@ def logical_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_logical_or(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_logical_or(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def logsumexp_axes(
@@ -2219,7 +2290,7 @@ def logsumexp_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_logsumexp_axes(
+    return own_array(graph.glue_logsumexp_axes(
         a._h,
         axes,
         len(axes),
@@ -2237,7 +2308,7 @@ def logsumexp_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: S
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_logsumexp_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_logsumexp_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def logsumexp(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2249,7 +2320,7 @@ def logsumexp(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = N
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_logsumexp(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_logsumexp(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def masked_scatter(a: ArrayLike, mask: ArrayLike, src: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2265,7 +2336,7 @@ def masked_scatter(a: ArrayLike, mask: ArrayLike, src: ArrayLike, *, stream: Str
         mask = as_array(mask)
     if type(a) is not type(src) or type(a) is not _handles.array_class:
         a, src = as_pair(a, src)
-    return _handles.own_array(graph.glue_masked_scatter(
+    return own_array(graph.glue_masked_scatter(
         a._h,
         mask._h,
         src._h,
@@ -2283,7 +2354,7 @@ def matmul(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_matmul(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_matmul(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def max_axes(
@@ -2303,7 +2374,7 @@ def max_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_max_axes(
+    return own_array(graph.glue_max_axes(
         a._h,
         axes,
         len(axes),
@@ -2321,7 +2392,7 @@ def max_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_max_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_max_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def max(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2333,7 +2404,7 @@ def max(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_max(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_max(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def maximum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2344,7 +2415,7 @@ def maximum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_maximum(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_maximum(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def mean_axes(
@@ -2363,7 +2434,7 @@ def mean_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_mean_axes(
+    return own_array(graph.glue_mean_axes(
         a._h,
         axes,
         len(axes),
@@ -2381,7 +2452,7 @@ def mean_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_mean_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_mean_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def mean(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2393,7 +2464,10 @@ def mean(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_mean(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_mean(a._h, keepdims, 0 if stream is None else stream._h))
+
+
+mean_all = mean
 
 
 def median(
@@ -2412,7 +2486,7 @@ def median(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_median(
+    return own_array(graph.glue_median(
         a._h,
         axes,
         len(axes),
@@ -2437,7 +2511,7 @@ def meshgrid(
     C: mlx_meshgrid.
     """
     arrays = as_arrays(*arrays)
-    return _handles.take_arrays(graph.glue_meshgrid(
+    return take_arrays(graph.glue_meshgrid(
         handles(arrays),
         len(arrays),
         sparse,
@@ -2463,7 +2537,7 @@ def min_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_min_axes(
+    return own_array(graph.glue_min_axes(
         a._h,
         axes,
         len(axes),
@@ -2481,7 +2555,7 @@ def min_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_min_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_min_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def min(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2493,7 +2567,7 @@ def min(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_min(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_min(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def minimum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2504,7 +2578,7 @@ def minimum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_minimum(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_minimum(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def moveaxis(a: ArrayLike, source: int, destination: int, *, stream: Stream | None = None) -> Array:
@@ -2515,7 +2589,7 @@ def moveaxis(a: ArrayLike, source: int, destination: int, *, stream: Stream | No
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_moveaxis(a._h, source, destination, 0 if stream is None else stream._h))
+    return own_array(graph.glue_moveaxis(a._h, source, destination, 0 if stream is None else stream._h))
 
 
 def multiply(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2526,7 +2600,7 @@ def multiply(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_multiply(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_multiply(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def nan_to_num(
@@ -2545,7 +2619,7 @@ def nan_to_num(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_nan_to_num(
+    return own_array(graph.glue_nan_to_num(
         a._h,
         nan,
         0.0 if posinf is None else posinf,
@@ -2563,7 +2637,9 @@ def negative(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_negative(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_negative_here(a._h))
+    return own_array(graph.glue_negative(a._h, stream._h))
 
 
 def not_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2574,7 +2650,7 @@ def not_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_not_equal(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_not_equal(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def number_of_elements(
@@ -2595,7 +2671,7 @@ def number_of_elements(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_number_of_elements(
+    return own_array(graph.glue_number_of_elements(
         a._h,
         axes,
         len(axes),
@@ -2612,7 +2688,7 @@ def ones(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: St
     C: mlx_ones.
     """
     shape = integers(shape)
-    return _handles.own_array(graph.glue_ones(
+    return own_array(graph.glue_ones(
         shape,
         len(shape),
         dtype_number(dtype),
@@ -2627,7 +2703,9 @@ def ones_like(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_ones_like(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_ones_like_here(a._h))
+    return own_array(graph.glue_ones_like(a._h, stream._h))
 
 
 def outer(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2638,7 +2716,7 @@ def outer(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_outer(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_outer(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def pad(
@@ -2664,7 +2742,7 @@ def pad(
     axes = integers(axes)
     low_pad_size = integers(low_pad_size)
     high_pad_size = integers(high_pad_size)
-    return _handles.own_array(graph.glue_pad(
+    return own_array(graph.glue_pad(
         a._h,
         axes,
         len(axes),
@@ -2695,7 +2773,7 @@ def pad_symmetric(
     """
     if type(a) is not type(pad_value) or type(a) is not _handles.array_class:
         a, pad_value = as_pair(a, pad_value)
-    return _handles.own_array(graph.glue_pad_symmetric(
+    return own_array(graph.glue_pad_symmetric(
         a._h,
         pad_width,
         pad_value._h,
@@ -2713,7 +2791,7 @@ def partition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | None =
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_partition_axis(a._h, kth, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_partition_axis(a._h, kth, axis, 0 if stream is None else stream._h))
 
 
 def partition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Array:
@@ -2725,7 +2803,7 @@ def partition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_partition(a._h, kth, 0 if stream is None else stream._h))
+    return own_array(graph.glue_partition(a._h, kth, 0 if stream is None else stream._h))
 
 
 def power(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2737,7 +2815,7 @@ def power(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_power(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_power(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def prod_axes(
@@ -2757,7 +2835,7 @@ def prod_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_prod_axes(
+    return own_array(graph.glue_prod_axes(
         a._h,
         axes,
         len(axes),
@@ -2775,7 +2853,7 @@ def prod_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_prod_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_prod_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def prod(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2787,7 +2865,7 @@ def prod(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_prod(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_prod(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def put_along_axis(
@@ -2810,7 +2888,7 @@ def put_along_axis(
         indices = as_array(indices)
     if type(a) is not type(values) or type(a) is not _handles.array_class:
         a, values = as_pair(a, values)
-    return _handles.own_array(graph.glue_put_along_axis(
+    return own_array(graph.glue_put_along_axis(
         a._h,
         indices._h,
         values._h,
@@ -2846,7 +2924,7 @@ def qqmm(
     if global_scale_w is not None and type(global_scale_w) is not _handles.array_class:
         global_scale_w = as_array(global_scale_w)
     x, w, w_scales = as_arrays(x, w, w_scales)
-    return _handles.own_array(graph.glue_qqmm(
+    return own_array(graph.glue_qqmm(
         x._h,
         w._h,
         0 if w_scales is None else w_scales._h,
@@ -2883,7 +2961,7 @@ def quantize(
         global_scale = as_array(global_scale)
     if type(w) is not _handles.array_class:
         w = as_array(w)
-    return _handles.take_arrays(graph.glue_quantize(
+    return take_arrays(graph.glue_quantize(
         w._h,
         0 if group_size is None else group_size,
         group_size is not None,
@@ -2917,7 +2995,7 @@ def quantized_matmul(
     C: mlx_quantized_matmul.
     """
     x, w, scales, biases = as_arrays(x, w, scales, biases)
-    return _handles.own_array(graph.glue_quantized_matmul(
+    return own_array(graph.glue_quantized_matmul(
         x._h,
         w._h,
         scales._h,
@@ -2940,7 +3018,9 @@ def radians(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_radians(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_radians_here(a._h))
+    return own_array(graph.glue_radians(a._h, stream._h))
 
 
 def real(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2951,7 +3031,9 @@ def real(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_real(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_real_here(a._h))
+    return own_array(graph.glue_real(a._h, stream._h))
 
 
 def reciprocal(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2962,7 +3044,9 @@ def reciprocal(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_reciprocal(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_reciprocal_here(a._h))
+    return own_array(graph.glue_reciprocal(a._h, stream._h))
 
 
 def remainder(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2975,7 +3059,7 @@ def remainder(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_remainder(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_remainder(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def repeat_axis(arr: ArrayLike, repeats: int, axis: int, *, stream: Stream | None = None) -> Array:
@@ -2987,7 +3071,7 @@ def repeat_axis(arr: ArrayLike, repeats: int, axis: int, *, stream: Stream | Non
     """
     if type(arr) is not _handles.array_class:
         arr = as_array(arr)
-    return _handles.own_array(graph.glue_repeat_axis(arr._h, repeats, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_repeat_axis(arr._h, repeats, axis, 0 if stream is None else stream._h))
 
 
 def repeat(arr: ArrayLike, repeats: int, *, stream: Stream | None = None) -> Array:
@@ -2998,7 +3082,7 @@ def repeat(arr: ArrayLike, repeats: int, *, stream: Stream | None = None) -> Arr
     """
     if type(arr) is not _handles.array_class:
         arr = as_array(arr)
-    return _handles.own_array(graph.glue_repeat(arr._h, repeats, 0 if stream is None else stream._h))
+    return own_array(graph.glue_repeat(arr._h, repeats, 0 if stream is None else stream._h))
 
 
 def reshape(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -3010,7 +3094,7 @@ def reshape(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None =
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_reshape(a._h, shape, len(shape), 0 if stream is None else stream._h))
+    return own_array(graph.glue_reshape(a._h, shape, len(shape), 0 if stream is None else stream._h))
 
 
 def right_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3022,7 +3106,7 @@ def right_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_right_shift(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_right_shift(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def roll_axis(a: ArrayLike, shift: int | Sequence[int], axis: int, *, stream: Stream | None = None) -> Array:
@@ -3034,7 +3118,7 @@ def roll_axis(a: ArrayLike, shift: int | Sequence[int], axis: int, *, stream: St
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shift = integers(shift)
-    return _handles.own_array(graph.glue_roll_axis(
+    return own_array(graph.glue_roll_axis(
         a._h,
         shift,
         len(shift),
@@ -3061,7 +3145,7 @@ def roll_axes(
         a = as_array(a)
     shift = integers(shift)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_roll_axes(
+    return own_array(graph.glue_roll_axes(
         a._h,
         shift,
         len(shift),
@@ -3081,7 +3165,7 @@ def roll(a: ArrayLike, shift: int | Sequence[int], *, stream: Stream | None = No
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shift = integers(shift)
-    return _handles.own_array(graph.glue_roll(a._h, shift, len(shift), 0 if stream is None else stream._h))
+    return own_array(graph.glue_roll(a._h, shift, len(shift), 0 if stream is None else stream._h))
 
 
 def round(a: ArrayLike, decimals: int = 0, *, stream: Stream | None = None) -> Array:
@@ -3093,7 +3177,7 @@ def round(a: ArrayLike, decimals: int = 0, *, stream: Stream | None = None) -> A
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_round(a._h, decimals, 0 if stream is None else stream._h))
+    return own_array(graph.glue_round(a._h, decimals, 0 if stream is None else stream._h))
 
 
 def rsqrt(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3104,7 +3188,9 @@ def rsqrt(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_rsqrt(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_rsqrt_here(a._h))
+    return own_array(graph.glue_rsqrt(a._h, stream._h))
 
 
 def scatter(
@@ -3128,7 +3214,7 @@ def scatter(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_scatter(
+    return own_array(graph.glue_scatter(
         a._h,
         handles(indices),
         len(indices),
@@ -3160,7 +3246,7 @@ def scatter_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    return _handles.own_array(graph.glue_scatter_single(
+    return own_array(graph.glue_scatter_single(
         a._h,
         indices._h,
         updates._h,
@@ -3190,7 +3276,7 @@ def scatter_add(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_scatter_add(
+    return own_array(graph.glue_scatter_add(
         a._h,
         handles(indices),
         len(indices),
@@ -3222,7 +3308,7 @@ def scatter_add_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    return _handles.own_array(graph.glue_scatter_add_single(
+    return own_array(graph.glue_scatter_add_single(
         a._h,
         indices._h,
         updates._h,
@@ -3251,7 +3337,7 @@ def scatter_add_axis(
         indices = as_array(indices)
     if type(a) is not type(values) or type(a) is not _handles.array_class:
         a, values = as_pair(a, values)
-    return _handles.own_array(graph.glue_scatter_add_axis(
+    return own_array(graph.glue_scatter_add_axis(
         a._h,
         indices._h,
         values._h,
@@ -3281,7 +3367,7 @@ def scatter_max(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_scatter_max(
+    return own_array(graph.glue_scatter_max(
         a._h,
         handles(indices),
         len(indices),
@@ -3313,7 +3399,7 @@ def scatter_max_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    return _handles.own_array(graph.glue_scatter_max_single(
+    return own_array(graph.glue_scatter_max_single(
         a._h,
         indices._h,
         updates._h,
@@ -3343,7 +3429,7 @@ def scatter_min(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_scatter_min(
+    return own_array(graph.glue_scatter_min(
         a._h,
         handles(indices),
         len(indices),
@@ -3375,7 +3461,7 @@ def scatter_min_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    return _handles.own_array(graph.glue_scatter_min_single(
+    return own_array(graph.glue_scatter_min_single(
         a._h,
         indices._h,
         updates._h,
@@ -3405,7 +3491,7 @@ def scatter_prod(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_scatter_prod(
+    return own_array(graph.glue_scatter_prod(
         a._h,
         handles(indices),
         len(indices),
@@ -3437,7 +3523,7 @@ def scatter_prod_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    return _handles.own_array(graph.glue_scatter_prod_single(
+    return own_array(graph.glue_scatter_prod_single(
         a._h,
         indices._h,
         updates._h,
@@ -3459,7 +3545,7 @@ def segmented_mm(a: ArrayLike, b: ArrayLike, segments: ArrayLike, *, stream: Str
         segments = as_array(segments)
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_segmented_mm(
+    return own_array(graph.glue_segmented_mm(
         a._h,
         b._h,
         segments._h,
@@ -3475,7 +3561,9 @@ def sigmoid(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_sigmoid(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_sigmoid_here(a._h))
+    return own_array(graph.glue_sigmoid(a._h, stream._h))
 
 
 def sign(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3486,7 +3574,9 @@ def sign(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_sign(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_sign_here(a._h))
+    return own_array(graph.glue_sign(a._h, stream._h))
 
 
 def sin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3497,7 +3587,9 @@ def sin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_sin(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_sin_here(a._h))
+    return own_array(graph.glue_sin(a._h, stream._h))
 
 
 def sinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3507,7 +3599,9 @@ def sinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_sinh(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_sinh_here(a._h))
+    return own_array(graph.glue_sinh(a._h, stream._h))
 
 
 def slice(
@@ -3530,7 +3624,7 @@ def slice(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    return _handles.own_array(graph.glue_slice(
+    return own_array(graph.glue_slice(
         a._h,
         start,
         len(start),
@@ -3563,7 +3657,7 @@ def slice_dynamic(
         a = as_array(a)
     axes = integers(axes)
     slice_size = integers(slice_size)
-    return _handles.own_array(graph.glue_slice_dynamic(
+    return own_array(graph.glue_slice_dynamic(
         a._h,
         start._h,
         axes,
@@ -3597,7 +3691,7 @@ def slice_update(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    return _handles.own_array(graph.glue_slice_update(
+    return own_array(graph.glue_slice_update(
         src._h,
         update._h,
         start,
@@ -3631,7 +3725,7 @@ def slice_update_dynamic(
     if type(src) is not type(update) or type(src) is not _handles.array_class:
         src, update = as_pair(src, update)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_slice_update_dynamic(
+    return own_array(graph.glue_slice_update_dynamic(
         src._h,
         update._h,
         start._h,
@@ -3664,7 +3758,7 @@ def slice_update_add(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    return _handles.own_array(graph.glue_slice_update_add(
+    return own_array(graph.glue_slice_update_add(
         src._h,
         update._h,
         start,
@@ -3700,7 +3794,7 @@ def slice_update_max(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    return _handles.own_array(graph.glue_slice_update_max(
+    return own_array(graph.glue_slice_update_max(
         src._h,
         update._h,
         start,
@@ -3736,7 +3830,7 @@ def slice_update_min(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    return _handles.own_array(graph.glue_slice_update_min(
+    return own_array(graph.glue_slice_update_min(
         src._h,
         update._h,
         start,
@@ -3772,7 +3866,7 @@ def slice_update_prod(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    return _handles.own_array(graph.glue_slice_update_prod(
+    return own_array(graph.glue_slice_update_prod(
         src._h,
         update._h,
         start,
@@ -3802,7 +3896,7 @@ def softmax_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_softmax_axes(
+    return own_array(graph.glue_softmax_axes(
         a._h,
         axes,
         len(axes),
@@ -3821,7 +3915,7 @@ def softmax_axis(a: ArrayLike, axis: int, precise: bool = False, *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_softmax_axis(a._h, axis, precise, 0 if stream is None else stream._h))
+    return own_array(graph.glue_softmax_axis(a._h, axis, precise, 0 if stream is None else stream._h))
 
 
 def softmax(a: ArrayLike, precise: bool = False, *, stream: Stream | None = None) -> Array:
@@ -3833,7 +3927,7 @@ def softmax(a: ArrayLike, precise: bool = False, *, stream: Stream | None = None
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_softmax(a._h, precise, 0 if stream is None else stream._h))
+    return own_array(graph.glue_softmax(a._h, precise, 0 if stream is None else stream._h))
 
 
 def sort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -3844,7 +3938,7 @@ def sort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_sort_axis(a._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_sort_axis(a._h, axis, 0 if stream is None else stream._h))
 
 
 def sort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3855,7 +3949,9 @@ def sort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_sort(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_sort_here(a._h))
+    return own_array(graph.glue_sort(a._h, stream._h))
 
 
 def split(a: ArrayLike, num_splits: int, axis: int, *, stream: Stream | None = None) -> list[Array]:
@@ -3866,7 +3962,7 @@ def split(a: ArrayLike, num_splits: int, axis: int, *, stream: Stream | None = N
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.take_arrays(graph.glue_split(a._h, num_splits, axis, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_split(a._h, num_splits, axis, 0 if stream is None else stream._h))
 
 
 def split_sections(
@@ -3886,7 +3982,7 @@ def split_sections(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     indices = integers(indices)
-    return _handles.take_arrays(graph.glue_split_sections(
+    return take_arrays(graph.glue_split_sections(
         a._h,
         indices,
         len(indices),
@@ -3903,7 +3999,9 @@ def sqrt(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_sqrt(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_sqrt_here(a._h))
+    return own_array(graph.glue_sqrt(a._h, stream._h))
 
 
 def square(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3913,7 +4011,9 @@ def square(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_square(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_square_here(a._h))
+    return own_array(graph.glue_square(a._h, stream._h))
 
 
 def squeeze_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -3925,7 +4025,7 @@ def squeeze_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | No
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_squeeze_axes(a._h, axes, len(axes), 0 if stream is None else stream._h))
+    return own_array(graph.glue_squeeze_axes(a._h, axes, len(axes), 0 if stream is None else stream._h))
 
 
 def squeeze_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -3936,7 +4036,7 @@ def squeeze_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_squeeze_axis(a._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_squeeze_axis(a._h, axis, 0 if stream is None else stream._h))
 
 
 def squeeze(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3946,7 +4046,9 @@ def squeeze(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_squeeze(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_squeeze_here(a._h))
+    return own_array(graph.glue_squeeze(a._h, stream._h))
 
 
 def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None = None) -> Array:
@@ -3956,7 +4058,7 @@ def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None 
     C: mlx_stack_axis.
     """
     arrays = as_arrays(*arrays)
-    return _handles.own_array(graph.glue_stack_axis(
+    return own_array(graph.glue_stack_axis(
         handles(arrays),
         len(arrays),
         axis,
@@ -3971,7 +4073,7 @@ def stack(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array
     C: mlx_stack.
     """
     arrays = as_arrays(*arrays)
-    return _handles.own_array(graph.glue_stack(handles(arrays), len(arrays), 0 if stream is None else stream._h))
+    return own_array(graph.glue_stack(handles(arrays), len(arrays), 0 if stream is None else stream._h))
 
 
 def std_axes(
@@ -3992,7 +4094,7 @@ def std_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_std_axes(
+    return own_array(graph.glue_std_axes(
         a._h,
         axes,
         len(axes),
@@ -4019,7 +4121,7 @@ def std_axis(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_std_axis(a._h, axis, keepdims, ddof, 0 if stream is None else stream._h))
+    return own_array(graph.glue_std_axis(a._h, axis, keepdims, ddof, 0 if stream is None else stream._h))
 
 
 def std(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream | None = None) -> Array:
@@ -4032,7 +4134,7 @@ def std(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream |
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_std(a._h, keepdims, ddof, 0 if stream is None else stream._h))
+    return own_array(graph.glue_std(a._h, keepdims, ddof, 0 if stream is None else stream._h))
 
 
 def stop_gradient(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4043,7 +4145,9 @@ def stop_gradient(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_stop_gradient(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_stop_gradient_here(a._h))
+    return own_array(graph.glue_stop_gradient(a._h, stream._h))
 
 
 def subtract(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4054,7 +4158,7 @@ def subtract(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_subtract(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_subtract(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def sum_axes(
@@ -4074,7 +4178,7 @@ def sum_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_sum_axes(
+    return own_array(graph.glue_sum_axes(
         a._h,
         axes,
         len(axes),
@@ -4092,7 +4196,7 @@ def sum_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_sum_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_sum_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -4104,7 +4208,10 @@ def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_sum(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_sum(a._h, keepdims, 0 if stream is None else stream._h))
+
+
+sum_all = sum
 
 
 def swapaxes(a: ArrayLike, axis1: int, axis2: int, *, stream: Stream | None = None) -> Array:
@@ -4115,7 +4222,7 @@ def swapaxes(a: ArrayLike, axis1: int, axis2: int, *, stream: Stream | None = No
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_swapaxes(a._h, axis1, axis2, 0 if stream is None else stream._h))
+    return own_array(graph.glue_swapaxes(a._h, axis1, axis2, 0 if stream is None else stream._h))
 
 
 def take_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -4129,7 +4236,7 @@ def take_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | N
         indices = as_array(indices)
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_take_axis(a._h, indices._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_take_axis(a._h, indices._h, axis, 0 if stream is None else stream._h))
 
 
 def take(a: ArrayLike, indices: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4143,7 +4250,7 @@ def take(a: ArrayLike, indices: ArrayLike, *, stream: Stream | None = None) -> A
         indices = as_array(indices)
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_take(a._h, indices._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_take(a._h, indices._h, 0 if stream is None else stream._h))
 
 
 def take_along_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -4158,7 +4265,7 @@ def take_along_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stre
         indices = as_array(indices)
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_take_along_axis(
+    return own_array(graph.glue_take_along_axis(
         a._h,
         indices._h,
         axis,
@@ -4174,7 +4281,9 @@ def tan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_tan(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_tan_here(a._h))
+    return own_array(graph.glue_tan(a._h, stream._h))
 
 
 def tanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4185,7 +4294,9 @@ def tanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_tanh(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_tanh_here(a._h))
+    return own_array(graph.glue_tanh(a._h, stream._h))
 
 
 def tensordot(
@@ -4207,7 +4318,7 @@ def tensordot(
         a, b = as_pair(a, b)
     axes_a = integers(axes_a)
     axes_b = integers(axes_b)
-    return _handles.own_array(graph.glue_tensordot(
+    return own_array(graph.glue_tensordot(
         a._h,
         b._h,
         axes_a,
@@ -4227,7 +4338,7 @@ def tensordot_axis(a: ArrayLike, b: ArrayLike, axis: int, *, stream: Stream | No
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_tensordot_axis(a._h, b._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_tensordot_axis(a._h, b._h, axis, 0 if stream is None else stream._h))
 
 
 def tile(arr: ArrayLike, reps: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -4240,7 +4351,7 @@ def tile(arr: ArrayLike, reps: int | Sequence[int], *, stream: Stream | None = N
     if type(arr) is not _handles.array_class:
         arr = as_array(arr)
     reps = integers(reps)
-    return _handles.own_array(graph.glue_tile(arr._h, reps, len(reps), 0 if stream is None else stream._h))
+    return own_array(graph.glue_tile(arr._h, reps, len(reps), 0 if stream is None else stream._h))
 
 
 def to_fp8(x: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4252,7 +4363,9 @@ def to_fp8(x: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(x) is not _handles.array_class:
         x = as_array(x)
-    return _handles.own_array(graph.glue_to_fp8(x._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_to_fp8_here(x._h))
+    return own_array(graph.glue_to_fp8(x._h, stream._h))
 
 
 def topk_axis(a: ArrayLike, k: int, axis: int, *, stream: Stream | None = None) -> Array:
@@ -4263,7 +4376,7 @@ def topk_axis(a: ArrayLike, k: int, axis: int, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_topk_axis(a._h, k, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_topk_axis(a._h, k, axis, 0 if stream is None else stream._h))
 
 
 def topk(a: ArrayLike, k: int, *, stream: Stream | None = None) -> Array:
@@ -4274,7 +4387,7 @@ def topk(a: ArrayLike, k: int, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_topk(a._h, k, 0 if stream is None else stream._h))
+    return own_array(graph.glue_topk(a._h, k, 0 if stream is None else stream._h))
 
 
 def trace(
@@ -4294,7 +4407,7 @@ def trace(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_trace(
+    return own_array(graph.glue_trace(
         a._h,
         offset,
         axis1,
@@ -4313,7 +4426,7 @@ def transpose_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | 
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_transpose_axes(
+    return own_array(graph.glue_transpose_axes(
         a._h,
         axes,
         len(axes),
@@ -4328,7 +4441,9 @@ def transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_transpose(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_transpose_here(a._h))
+    return own_array(graph.glue_transpose(a._h, stream._h))
 
 
 def tri(n: int, m: int, k: int = 0, type: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
@@ -4337,7 +4452,7 @@ def tri(n: int, m: int, k: int = 0, type: DtypeLike = "float32", *, stream: Stre
 
     C: mlx_tri.
     """
-    return _handles.own_array(graph.glue_tri(n, m, k, dtype_number(type), 0 if stream is None else stream._h))
+    return own_array(graph.glue_tri(n, m, k, dtype_number(type), 0 if stream is None else stream._h))
 
 
 def tril(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
@@ -4348,7 +4463,7 @@ def tril(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
     """
     if type(x) is not _handles.array_class:
         x = as_array(x)
-    return _handles.own_array(graph.glue_tril(x._h, k, 0 if stream is None else stream._h))
+    return own_array(graph.glue_tril(x._h, k, 0 if stream is None else stream._h))
 
 
 def triu(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
@@ -4359,7 +4474,7 @@ def triu(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
     """
     if type(x) is not _handles.array_class:
         x = as_array(x)
-    return _handles.own_array(graph.glue_triu(x._h, k, 0 if stream is None else stream._h))
+    return own_array(graph.glue_triu(x._h, k, 0 if stream is None else stream._h))
 
 
 def unflatten(a: ArrayLike, axis: int, shape: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -4371,7 +4486,7 @@ def unflatten(a: ArrayLike, axis: int, shape: int | Sequence[int], *, stream: St
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_unflatten(
+    return own_array(graph.glue_unflatten(
         a._h,
         axis,
         shape,
@@ -4398,7 +4513,7 @@ def var_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_var_axes(
+    return own_array(graph.glue_var_axes(
         a._h,
         axes,
         len(axes),
@@ -4425,7 +4540,7 @@ def var_axis(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_var_axis(a._h, axis, keepdims, ddof, 0 if stream is None else stream._h))
+    return own_array(graph.glue_var_axis(a._h, axis, keepdims, ddof, 0 if stream is None else stream._h))
 
 
 def var(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream | None = None) -> Array:
@@ -4438,7 +4553,7 @@ def var(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream |
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_var(a._h, keepdims, ddof, 0 if stream is None else stream._h))
+    return own_array(graph.glue_var(a._h, keepdims, ddof, 0 if stream is None else stream._h))
 
 
 def view(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -4450,7 +4565,7 @@ def view(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_view(a._h, dtype_number(dtype), 0 if stream is None else stream._h))
+    return own_array(graph.glue_view(a._h, dtype_number(dtype), 0 if stream is None else stream._h))
 
 
 def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4464,7 +4579,7 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, *, stream: Stream | 
         condition = as_array(condition)
     if type(x) is not type(y) or type(x) is not _handles.array_class:
         x, y = as_pair(x, y)
-    return _handles.own_array(graph.glue_where(condition._h, x._h, y._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_where(condition._h, x._h, y._h, 0 if stream is None else stream._h))
 
 
 def zeros(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
@@ -4474,7 +4589,7 @@ def zeros(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: S
     C: mlx_zeros.
     """
     shape = integers(shape)
-    return _handles.own_array(graph.glue_zeros(
+    return own_array(graph.glue_zeros(
         shape,
         len(shape),
         dtype_number(dtype),
@@ -4489,7 +4604,9 @@ def zeros_like(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_zeros_like(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_zeros_like_here(a._h))
+    return own_array(graph.glue_zeros_like(a._h, stream._h))
 
 
 def count_nonzero_axes(
@@ -4508,7 +4625,7 @@ def count_nonzero_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_count_nonzero_axes(
+    return own_array(graph.glue_count_nonzero_axes(
         a._h,
         axes,
         len(axes),
@@ -4525,7 +4642,7 @@ def count_nonzero_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, strea
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_count_nonzero_axis(
+    return own_array(graph.glue_count_nonzero_axis(
         a._h,
         axis,
         keepdims,
@@ -4541,7 +4658,7 @@ def count_nonzero(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_count_nonzero(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_count_nonzero(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def cumprod_dtype(
@@ -4562,7 +4679,7 @@ def cumprod_dtype(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_cumprod_dtype(
+    return own_array(graph.glue_cumprod_dtype(
         a._h,
         axis,
         reverse,
@@ -4591,7 +4708,7 @@ def cumsum_dtype(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_cumsum_dtype(
+    return own_array(graph.glue_cumsum_dtype(
         a._h,
         axis,
         reverse,
@@ -4611,7 +4728,7 @@ def diff(a: ArrayLike, n: int = 1, axis: int = -1, *, stream: Stream | None = No
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_diff(a._h, n, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_diff(a._h, n, axis, 0 if stream is None else stream._h))
 
 
 def flip_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -4624,7 +4741,7 @@ def flip_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None 
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_flip_axes(a._h, axes, len(axes), 0 if stream is None else stream._h))
+    return own_array(graph.glue_flip_axes(a._h, axes, len(axes), 0 if stream is None else stream._h))
 
 
 def flip_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -4635,7 +4752,7 @@ def flip_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_flip_axis(a._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_flip_axis(a._h, axis, 0 if stream is None else stream._h))
 
 
 def flip(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4646,7 +4763,9 @@ def flip(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_flip(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_flip_here(a._h))
+    return own_array(graph.glue_flip(a._h, stream._h))
 
 
 def gather_qmm_global_scale(
@@ -4685,7 +4804,7 @@ def gather_qmm_global_scale(
     if global_scale is not None and type(global_scale) is not _handles.array_class:
         global_scale = as_array(global_scale)
     x, w, scales, biases = as_arrays(x, w, scales, biases)
-    return _handles.own_array(graph.glue_gather_qmm_global_scale(
+    return own_array(graph.glue_gather_qmm_global_scale(
         x._h,
         w._h,
         scales._h,
@@ -4740,7 +4859,7 @@ def gather_qqmm(
     if global_scale_w is not None and type(global_scale_w) is not _handles.array_class:
         global_scale_w = as_array(global_scale_w)
     x, w, scales_w = as_arrays(x, w, scales_w)
-    return _handles.own_array(graph.glue_gather_qqmm(
+    return own_array(graph.glue_gather_qqmm(
         x._h,
         w._h,
         0 if scales_w is None else scales_w._h,
@@ -4773,7 +4892,7 @@ def linspace_endpoint(
 
     C: mlx_linspace_endpoint.
     """
-    return _handles.own_array(graph.glue_linspace_endpoint(
+    return own_array(graph.glue_linspace_endpoint(
         start,
         stop,
         num,
@@ -4791,7 +4910,7 @@ def logical_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_logical_xor(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_logical_xor(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def matrix_transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4801,7 +4920,9 @@ def matrix_transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_matrix_transpose(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_matrix_transpose_here(a._h))
+    return own_array(graph.glue_matrix_transpose(a._h, stream._h))
 
 
 def minmax_axes(
@@ -4833,7 +4954,7 @@ def minmax_axes(
         0 if stream is None else stream._h,
     ):
         raise last_error()
-    return _handles.own_array(_res_0[0]), _handles.own_array(_res_1[0])
+    return own_array(_res_0[0]), own_array(_res_1[0])
 
 
 def minmax_axis(
@@ -4862,7 +4983,7 @@ def minmax_axis(
         0 if stream is None else stream._h,
     ):
         raise last_error()
-    return _handles.own_array(_res_0[0]), _handles.own_array(_res_1[0])
+    return own_array(_res_0[0]), own_array(_res_1[0])
 
 
 def minmax(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -4884,7 +5005,7 @@ def minmax(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None
         0 if stream is None else stream._h,
     ):
         raise last_error()
-    return _handles.own_array(_res_0[0]), _handles.own_array(_res_1[0])
+    return own_array(_res_0[0]), own_array(_res_1[0])
 
 
 def ones_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -4894,7 +5015,7 @@ def ones_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = N
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_ones_like_dtype(
+    return own_array(graph.glue_ones_like_dtype(
         a._h,
         dtype_number(dtype),
         0 if stream is None else stream._h,
@@ -4908,7 +5029,9 @@ def positive(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_positive(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_positive_here(a._h))
+    return own_array(graph.glue_positive(a._h, stream._h))
 
 
 def searchsorted(
@@ -4927,7 +5050,7 @@ def searchsorted(
     """
     if type(sorted_sequence) is not type(values) or type(sorted_sequence) is not _handles.array_class:
         sorted_sequence, values = as_pair(sorted_sequence, values)
-    return _handles.own_array(graph.glue_searchsorted(
+    return own_array(graph.glue_searchsorted(
         sorted_sequence._h,
         values._h,
         text(side, "side"),
@@ -4942,7 +5065,9 @@ def trunc(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_trunc(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_trunc_here(a._h))
+    return own_array(graph.glue_trunc(a._h, stream._h))
 
 
 def unique(
@@ -4967,7 +5092,7 @@ def unique(
     C: mlx_unique.
     """
     a, fill_value = as_arrays(a, fill_value)
-    return _handles.take_arrays(graph.glue_unique(
+    return take_arrays(graph.glue_unique(
         a._h,
         size,
         return_index,
@@ -4987,7 +5112,7 @@ def unstack_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> li
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.take_arrays(graph.glue_unstack_axis(a._h, axis, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_unstack_axis(a._h, axis, 0 if stream is None else stream._h))
 
 
 def unstack(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
@@ -4998,7 +5123,7 @@ def unstack(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.take_arrays(graph.glue_unstack(a._h, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_unstack(a._h, 0 if stream is None else stream._h))
 
 
 def vecdot(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None = None) -> Array:
@@ -5011,7 +5136,7 @@ def vecdot(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_vecdot(a._h, b._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_vecdot(a._h, b._h, axis, 0 if stream is None else stream._h))
 
 
 def zeros_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -5021,7 +5146,7 @@ def zeros_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_zeros_like_dtype(
+    return own_array(graph.glue_zeros_like_dtype(
         a._h,
         dtype_number(dtype),
         0 if stream is None else stream._h,

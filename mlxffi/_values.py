@@ -16,7 +16,8 @@ from . import _memory, _ops
 from . import dtype as dtypes
 from ._arguments import as_own
 from ._errors import ArgumentError
-from ._ffi import check, ffi, graph, lib, taken_text
+from ._ffi import check, ffi, graph, handle, lib, taken_text
+from ._garbage import look_at_memory
 from ._process import require_no_fork
 from .dtype import LETTERS
 
@@ -29,6 +30,7 @@ def computed(array: Array, function: str) -> Array:
     require_no_fork(function)
     own = as_own(array)
     check(lib.glue_array_eval(own._h))
+    look_at_memory()
     return own
 
 
@@ -89,8 +91,7 @@ def nested(numbers: list[Any], shape: Sequence[int]) -> Any:
 def text_of(array: Array) -> str:
     """The elements and the dtype of an array as MLX writes them for Python."""
     own = computed(array, "str")
-    string = ffi.new("mlx_string *", [ffi.cast("void *", lib.glue_array_tostring(own._h))])[0]
-    text = taken_text(string).replace("array(", "Array(", 1)
+    text = taken_text(handle("mlx_string", lib.glue_array_tostring(own._h))).replace("array(", "Array(", 1)
     # MLX capitalises them only after somebody has imported mlx.core.
     return text.replace("true", "True").replace("false", "False") if own.dtype is dtypes.bool_ else text
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from . import _convert, _dlpack, _handles, _indexing, _memory, _ops, _values
 from . import dtype as dtypes
 from ._arguments import NOT_HELD, ArrayLike, as_own
-from ._ffi import address, check, ffi, graph, last_error, lib
+from ._ffi import address, check, ffi, graph, handle, last_error, lib
 from ._handles import own_array
 from ._process import require_no_fork
 from .dtype import Dtype, DtypeLike
@@ -183,7 +183,7 @@ class Array:
     def detach(self) -> Array:
         """Compute it and let go of the graph that computed it; returns itself."""
         array = _values.computed(self, "detach")
-        check(lib.mlxffi_array_detach(ffi.new("mlx_array *", [ffi.cast("void *", array._h)])[0]))
+        check(lib.mlxffi_array_detach(handle("mlx_array", array._h)))
         return self
 
     def item(self) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import _handles
 from ._errors import ArgumentError
-from ._ffi import check, ffi, lib
+from ._ffi import check, handle, lib, read
 
 __all__ = ["Device", "Stream", "default_device", "default_stream", "set_default_device", "set_default_stream"]
 
@@ -25,16 +25,13 @@ class Device(_handles.Owner):
     @property
     def type(self) -> str:
         """ "cpu" or "gpu"."""
-        number = ffi.new("mlx_device_type *")
-        check(lib.mlx_device_get_type(number, lib_device(self)))
-        return "cpu" if number[0] == lib.MLX_CPU else "gpu"
+        number = read("mlx_device_type", lib.mlx_device_get_type, handle("mlx_device", self._h))
+        return "cpu" if number == lib.MLX_CPU else "gpu"
 
     @property
     def index(self) -> int:
         """Its number among the devices of its type."""
-        number = ffi.new("int *")
-        check(lib.glue_device_get_index(number, self._h))
-        return int(number[0])
+        return int(read("int", lib.glue_device_get_index, self._h))
 
     def __repr__(self) -> str:
         return f"Device({self.type!r}, {self.index})"
@@ -44,11 +41,6 @@ class Device(_handles.Owner):
 
     def __hash__(self) -> int:
         return hash((self.type, self.index))
-
-
-def lib_device(device: Device) -> object:
-    """The device as the plain C functions take it."""
-    return ffi.new("mlx_device *", [ffi.cast("void *", device._h)])[0]
 
 
 class Stream(_handles.Owner):
@@ -69,9 +61,7 @@ class Stream(_handles.Owner):
     @property
     def index(self) -> int:
         """Its number in the process."""
-        number = ffi.new("int *")
-        check(lib.glue_stream_get_index(number, self._h))
-        return int(number[0])
+        return int(read("int", lib.glue_stream_get_index, self._h))
 
     def synchronize(self) -> None:
         """Wait until everything queued on it is done."""
@@ -110,15 +100,11 @@ def set_default_stream(stream: Stream) -> None:
 
 def is_available(device: Device) -> bool:
     """Whether a device is there."""
-    found = ffi.new("bool *")
-    check(lib.glue_device_is_available(found, device._h))
-    return bool(found[0])
+    return bool(read("bool", lib.glue_device_is_available, device._h))
 
 
 def device_count(type: str) -> int:
     """How many devices of a type, "cpu" or "gpu", there are."""
     if type not in TYPES:
         raise ArgumentError(f"type: expected 'cpu' or 'gpu', got {type!r}")
-    count = ffi.new("int *")
-    check(lib.glue_device_count(count, TYPES[type]))
-    return int(count[0])
+    return int(read("int", lib.glue_device_count, TYPES[type]))

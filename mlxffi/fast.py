@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from . import _handles
 from ._arguments import as_array, as_arrays, text
 from ._ffi import graph
+from ._handles import own_array, take_arrays
 from .array import Array
 from .kernels import cuda_kernel, metal_kernel
 
@@ -49,7 +50,7 @@ def layer_norm(
     C: mlx_fast_layer_norm.
     """
     x, weight, bias = as_arrays(x, weight, bias)
-    return _handles.own_array(graph.glue_fast_layer_norm(
+    return own_array(graph.glue_fast_layer_norm(
         x._h,
         0 if weight is None else weight._h,
         0 if bias is None else bias._h,
@@ -66,7 +67,7 @@ def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stre
     C: mlx_fast_rms_norm.
     """
     x, weight = as_arrays(x, weight)
-    return _handles.own_array(graph.glue_fast_rms_norm(
+    return own_array(graph.glue_fast_rms_norm(
         x._h,
         0 if weight is None else weight._h,
         eps,
@@ -95,7 +96,7 @@ def rope(
     C: mlx_fast_rope.
     """
     x, freqs = as_arrays(x, freqs)
-    return _handles.own_array(graph.glue_fast_rope(
+    return own_array(graph.glue_fast_rope(
         x._h,
         dims,
         traditional,
@@ -132,7 +133,7 @@ def rope_dynamic(
     if type(offset) is not _handles.array_class:
         offset = as_array(offset)
     x, freqs = as_arrays(x, freqs)
-    return _handles.own_array(graph.glue_fast_rope_dynamic(
+    return own_array(graph.glue_fast_rope_dynamic(
         x._h,
         dims,
         traditional,
@@ -166,7 +167,7 @@ def scaled_dot_product_attention(
     C: mlx_fast_scaled_dot_product_attention.
     """
     queries, keys, values, mask_arr, sinks = as_arrays(queries, keys, values, mask_arr, sinks)
-    return _handles.own_array(graph.glue_fast_scaled_dot_product_attention(
+    return own_array(graph.glue_fast_scaled_dot_product_attention(
         queries._h,
         keys._h,
         values._h,
@@ -189,7 +190,7 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, stream: Stream | Non
         targets = as_array(targets)
     if type(logits) is not _handles.array_class:
         logits = as_array(logits)
-    return _handles.own_array(graph.glue_fast_cross_entropy(
+    return own_array(graph.glue_fast_cross_entropy(
         logits._h,
         targets._h,
         0 if stream is None else stream._h,
@@ -226,7 +227,7 @@ def gated_delta_update(
         beta,
         initial_state,
     ) = as_arrays(queries, keys, values, gates, beta, initial_state)
-    return _handles.take_arrays(graph.glue_fast_gated_delta_update(
+    return take_arrays(graph.glue_fast_gated_delta_update(
         queries._h,
         keys._h,
         values._h,
@@ -261,7 +262,7 @@ def scaled_dot_product_attention_fused(
     C: mlx_fast_scaled_dot_product_attention_fused.
     """
     queries, keys, values, mask_arr, sinks = as_arrays(queries, keys, values, mask_arr, sinks)
-    return _handles.own_array(graph.glue_fast_scaled_dot_product_attention_fused(
+    return own_array(graph.glue_fast_scaled_dot_product_attention_fused(
         queries._h,
         keys._h,
         values._h,

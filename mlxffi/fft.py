@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from . import _handles
 from ._arguments import as_array, as_arrays, fft_norm, integers, text
 from ._ffi import graph
+from ._handles import own_array
 from .array import Array
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def fft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_fft_fft(
+    return own_array(graph.glue_fft_fft(
         a._h,
         n,
         axis,
@@ -78,7 +79,7 @@ def fft2(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_fft_fft2(
+    return own_array(graph.glue_fft_fft2(
         a._h,
         n,
         len(n),
@@ -95,7 +96,7 @@ def fftfreq(n: int, d: float = 1.0, *, stream: Stream | None = None) -> Array:
 
     C: mlx_fft_fftfreq.
     """
-    return _handles.own_array(graph.glue_fft_fftfreq(n, d, 0 if stream is None else stream._h))
+    return own_array(graph.glue_fft_fftfreq(n, d, 0 if stream is None else stream._h))
 
 
 def fftn(
@@ -116,7 +117,7 @@ def fftn(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_fft_fftn(
+    return own_array(graph.glue_fft_fftn(
         a._h,
         n,
         len(n),
@@ -136,7 +137,7 @@ def fftshift(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None =
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_fft_fftshift(a._h, axes, len(axes), 0 if stream is None else stream._h))
+    return own_array(graph.glue_fft_fftshift(a._h, axes, len(axes), 0 if stream is None else stream._h))
 
 
 def ifft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stream | None = None) -> Array:
@@ -148,7 +149,7 @@ def ifft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Str
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_fft_ifft(
+    return own_array(graph.glue_fft_ifft(
         a._h,
         n,
         axis,
@@ -176,7 +177,7 @@ def ifft2(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_fft_ifft2(
+    return own_array(graph.glue_fft_ifft2(
         a._h,
         n,
         len(n),
@@ -206,7 +207,7 @@ def ifftn(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_fft_ifftn(
+    return own_array(graph.glue_fft_ifftn(
         a._h,
         n,
         len(n),
@@ -226,7 +227,7 @@ def ifftshift(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None 
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_fft_ifftshift(a._h, axes, len(axes), 0 if stream is None else stream._h))
+    return own_array(graph.glue_fft_ifftshift(a._h, axes, len(axes), 0 if stream is None else stream._h))
 
 
 def irfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stream | None = None) -> Array:
@@ -239,7 +240,7 @@ def irfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: St
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_fft_irfft(
+    return own_array(graph.glue_fft_irfft(
         a._h,
         n,
         axis,
@@ -268,7 +269,7 @@ def irfft2(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_fft_irfft2(
+    return own_array(graph.glue_fft_irfft2(
         a._h,
         n,
         len(n),
@@ -299,7 +300,7 @@ def irfftn(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_fft_irfftn(
+    return own_array(graph.glue_fft_irfftn(
         a._h,
         n,
         len(n),
@@ -320,7 +321,7 @@ def rfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Str
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_fft_rfft(
+    return own_array(graph.glue_fft_rfft(
         a._h,
         n,
         axis,
@@ -349,7 +350,7 @@ def rfft2(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_fft_rfft2(
+    return own_array(graph.glue_fft_rfft2(
         a._h,
         n,
         len(n),
@@ -366,7 +367,7 @@ def rfftfreq(n: int, d: float = 1.0, *, stream: Stream | None = None) -> Array:
 
     C: mlx_fft_rfftfreq.
     """
-    return _handles.own_array(graph.glue_fft_rfftfreq(n, d, 0 if stream is None else stream._h))
+    return own_array(graph.glue_fft_rfftfreq(n, d, 0 if stream is None else stream._h))
 
 
 def rfftn(
@@ -389,7 +390,7 @@ def rfftn(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_fft_rfftn(
+    return own_array(graph.glue_fft_rfftn(
         a._h,
         n,
         len(n),
@@ -425,7 +426,7 @@ def istft(
     C: mlx_fft_istft.
     """
     stft_matrix, window = as_arrays(stft_matrix, window)
-    return _handles.own_array(graph.glue_fft_istft(
+    return own_array(graph.glue_fft_istft(
         stft_matrix._h,
         0 if n_fft is None else n_fft,
         n_fft is not None,
@@ -469,7 +470,7 @@ def stft(
     C: mlx_fft_stft.
     """
     x, window = as_arrays(x, window)
-    return _handles.own_array(graph.glue_fft_stft(
+    return own_array(graph.glue_fft_stft(
         x._h,
         n_fft,
         0 if hop_length is None else hop_length,

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, TypeAlias
 
 from ._arguments import as_own, text
-from ._containers import handle
-from ._ffi import check, ffi, lib
+from ._containers import fresh
+from ._ffi import check, freed, handle, lib
 from ._handles import pack_arrays
 from .array import Array
 
@@ -54,16 +54,12 @@ def print_graph(
 
 def _written(write: Callable[..., int], outputs: Sequence[Array], names: Mapping[str, Array]) -> str:
     """What a C function writes about a graph."""
-    namer = lib.mlx_node_namer_new()
-    vector = ffi.new("mlx_vector_array *", [ffi.cast("void *", pack_arrays(outputs))])[0]
-    try:
+    with fresh("mlx_node_namer") as namer, freed("mlx_vector_array") as vector:
+        vector[0] = handle("mlx_vector_array", pack_arrays(outputs))
         for name, named in names.items():
             array = as_own(named)
             check(lib.mlx_node_namer_set_name(namer, handle("mlx_array", array._h), text(name, "names")))
-        return _captured(lambda file: write(file, namer, vector))
-    finally:
-        lib.mlx_vector_array_free(vector)
-        lib.mlx_node_namer_free(namer)
+        return _captured(lambda file: write(file, namer, vector[0]))
 
 
 def _captured(write: Callable[[Any], int]) -> str:

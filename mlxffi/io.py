@@ -8,8 +8,7 @@ from, and is written through one; what it raises arrives as the same object.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from . import _handles
@@ -18,14 +17,14 @@ from ._containers import (
     array_map,
     arrays_of_map,
     decoded,
-    handle,
-    pointer,
+    fresh,
     string_list,
     string_map,
     strings_of_list,
     strings_of_map,
+    taken_array,
 )
-from ._ffi import check, ffi, lib
+from ._ffi import check, ffi, freed, handle, lib, pointer
 from ._files import reading, writing
 from ._handles import Owner
 from ._process import require_no_fork
@@ -69,8 +68,8 @@ def save(file: File, array: ArrayLike) -> None:
     """
     require_no_fork("save")
     value = as_own(array)
-    with _written(file, ".npy") as path:
-        check(lib.glue_save(path, value._h))
+    with writing(file, ".npy") as path:
+        check(lib.glue_save(text(path, "file"), value._h))
 
 
 def load(file: File, *, stream: Stream | None = None) -> Array:
@@ -84,8 +83,8 @@ def load(file: File, *, stream: Stream | None = None) -> Array:
 
     Source: C mlx_load.
     """
-    with _read(file, ".npy") as path:
-        return _handles.own_array(lib.glue_load(path, handle_of(stream)))
+    with reading(file, ".npy") as path:
+        return _handles.own_array(lib.glue_load(text(path, "file"), handle_of(stream)))
 
 
 # --- safetensors ---
@@ -105,8 +104,8 @@ def save_safetensors(file: File, arrays: Mapping[str, ArrayLike], metadata: Mapp
     Source: C mlx_save_safetensors.
     """
     require_no_fork("save_safetensors")
-    with array_map(arrays) as values, string_map(metadata or {}) as strings, _written(file, ".safetensors") as path:
-        check(lib.glue_save_safetensors(path, values, strings))
+    with array_map(arrays) as values, string_map(metadata or {}) as strings, writing(file, ".safetensors") as path:
+        check(lib.glue_save_safetensors(text(path, "file"), values, strings))
 
 
 def load_safetensors(file: File, *, stream: Stream | None = None) -> tuple[dict[str, Array], dict[str, str]]:
@@ -124,14 +123,11 @@ def load_safetensors(file: File, *, stream: Stream | None = None) -> tuple[dict[
 
     Source: C mlx_load_safetensors.
     """
-    maps = ffi.new("intptr_t[2]")
-    with _read(file, ".safetensors") as path:
-        check(lib.glue_load_safetensors(maps, maps + 1, path, handle_of(stream)))
-    try:
-        return arrays_of_map(maps[0]), strings_of_map(maps[1])
-    finally:
-        lib.mlx_map_string_to_array_free(handle("mlx_map_string_to_array", maps[0]))
-        lib.mlx_map_string_to_string_free(handle("mlx_map_string_to_string", maps[1]))
+    with freed("mlx_map_string_to_array") as arrays, freed("mlx_map_string_to_string") as metadata:
+        with reading(file, ".safetensors") as path:
+            slots = [ffi.cast("intptr_t *", slot) for slot in (arrays, metadata)]
+            check(lib.glue_load_safetensors(slots[0], slots[1], text(path, "file"), handle_of(stream)))
+        return arrays_of_map(pointer(arrays)), strings_of_map(pointer(metadata))
 
 
 # --- GGUF ---
@@ -169,19 +165,19 @@ class GGUFMetadata(Owner):
 
 
 def _gguf_array(contents: Any, key: bytes) -> Array | None:
-    with _slot("mlx_array") as slot:
+    with freed("mlx_array") as slot:
         status = lib.mlx_io_gguf_get_metadata_array(slot, contents, key)
-        return None if _missing(status) else _handles.own_array(_given_up(slot))
+        return None if _missing(status) else taken_array(slot)
 
 
 def _gguf_string(contents: Any, key: bytes) -> str | None:
-    with _slot("mlx_string") as slot:
+    with freed("mlx_string") as slot:
         status = lib.mlx_io_gguf_get_metadata_string(slot, contents, key)
         return None if _missing(status) else decoded(lib.mlx_string_data(slot[0]))
 
 
 def _gguf_strings(contents: Any, key: bytes) -> list[str] | None:
-    with _slot("mlx_vector_string") as slot:
+    with freed("mlx_vector_string") as slot:
         status = lib.mlx_io_gguf_get_metadata_vector_string(slot, contents, key)
         return None if _missing(status) else strings_of_list(slot[0])
 
@@ -191,23 +187,6 @@ def _missing(status: int) -> bool:
         return True
     check(status)
     return False
-
-
-@contextmanager
-def _slot(kind: str) -> Iterator[Any]:
-    """A slot for a result, freed at the end."""
-    slot = ffi.new(f"{kind} *")
-    try:
-        yield slot
-    finally:
-        getattr(lib, f"{kind}_free")(slot[0])
-
-
-def _given_up(slot: Any) -> int:
-    """The handle in a slot, which no longer owns it."""
-    found = pointer(slot)
-    slot.ctx = ffi.NULL
-    return found
 
 
 def save_gguf(file: File, arrays: Mapping[str, ArrayLike], metadata: Mapping[str, GGUFValue] | None = None) -> None:
@@ -225,17 +204,14 @@ def save_gguf(file: File, arrays: Mapping[str, ArrayLike], metadata: Mapping[str
     Source: C mlx_save_gguf.
     """
     require_no_fork("save_gguf")
-    contents = lib.mlx_io_gguf_new()
-    try:
+    with fresh("mlx_io_gguf") as contents:
         for name, value in arrays.items():
             array = as_own(value)
             check(lib.mlx_io_gguf_set_array(contents, text(name, "name"), handle("mlx_array", array._h)))
         for key, value in (metadata or {}).items():
             _set_metadata(contents, text(key, "metadata"), value)
-        with _written(file, ".gguf") as path:
-            check(lib.glue_save_gguf(path, pointer(contents)))
-    finally:
-        lib.mlx_io_gguf_free(contents)
+        with writing(file, ".gguf") as path:
+            check(lib.glue_save_gguf(text(path, "file"), pointer(contents)))
 
 
 def _set_metadata(contents: Any, key: bytes, value: Any) -> None:
@@ -269,31 +245,16 @@ def load_gguf(file: File, *, stream: Stream | None = None) -> tuple[dict[str, Ar
 
     Source: C mlx_load_gguf.
     """
-    with _read(file, ".gguf") as path:
-        metadata = GGUFMetadata(lib.glue_load_gguf(path, handle_of(stream)))
+    with reading(file, ".gguf") as path:
+        metadata = GGUFMetadata(lib.glue_load_gguf(text(path, "file"), handle_of(stream)))
     contents = handle("mlx_io_gguf", metadata._h)
-    with _slot("mlx_vector_string") as keys:
+    with freed("mlx_vector_string") as keys:
         check(lib.mlx_io_gguf_get_keys(keys, contents))
         names = strings_of_list(keys[0])
     return {name: _gguf_entry(contents, name) for name in names}, metadata
 
 
 def _gguf_entry(contents: Any, name: str) -> Array:
-    with _slot("mlx_array") as slot:
+    with freed("mlx_array") as slot:
         check(lib.mlx_io_gguf_get_array(slot, contents, text(name, "name")))
-        return _handles.own_array(_given_up(slot))
-
-
-# --- paths and file objects ---
-
-
-@contextmanager
-def _read(file: File, suffix: str) -> Iterator[bytes]:
-    with reading(file, suffix) as path:
-        yield text(path, "file")
-
-
-@contextmanager
-def _written(file: File, suffix: str) -> Iterator[bytes]:
-    with writing(file, suffix) as path:
-        yield text(path, "file")
+        return taken_array(slot)

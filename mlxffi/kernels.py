@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from . import _handles
 from . import dtype as dtypes
 from ._arguments import as_array, handle_of, handles, integers, text
-from ._containers import handle, string_list
+from ._containers import string_list
 from ._errors import ArgumentError
-from ._ffi import check, graph, lib
+from ._ffi import check, graph, handle, lib
 from .array import Array
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from . import _handles
 from ._arguments import as_array, as_pair, integers, text
 from ._ffi import ffi, graph, last_error
+from ._handles import own_array, take_arrays
 from .array import Array
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def cholesky(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None)
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_linalg_cholesky(a._h, upper, 0 if stream is None else stream._h))
+    return own_array(graph.glue_linalg_cholesky(a._h, upper, 0 if stream is None else stream._h))
 
 
 def cholesky_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None) -> Array:
@@ -66,7 +67,7 @@ def cholesky_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = N
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_linalg_cholesky_inv(a._h, upper, 0 if stream is None else stream._h))
+    return own_array(graph.glue_linalg_cholesky_inv(a._h, upper, 0 if stream is None else stream._h))
 
 
 def cross(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None = None) -> Array:
@@ -77,7 +78,7 @@ def cross(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None =
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_linalg_cross(a._h, b._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_linalg_cross(a._h, b._h, axis, 0 if stream is None else stream._h))
 
 
 def eig(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -93,7 +94,7 @@ def eig(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
     _res_1 = ffi.new("intptr_t *")
     if graph.glue_linalg_eig(_res_0, _res_1, a._h, 0 if stream is None else stream._h):
         raise last_error()
-    return _handles.own_array(_res_0[0]), _handles.own_array(_res_1[0])
+    return own_array(_res_0[0]), own_array(_res_1[0])
 
 
 def eigh(a: ArrayLike, UPLO: str = "L", *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -116,7 +117,7 @@ def eigh(a: ArrayLike, UPLO: str = "L", *, stream: Stream | None = None) -> tupl
         0 if stream is None else stream._h,
     ):
         raise last_error()
-    return _handles.own_array(_res_0[0]), _handles.own_array(_res_1[0])
+    return own_array(_res_0[0]), own_array(_res_1[0])
 
 
 def eigvals(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -127,7 +128,9 @@ def eigvals(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_linalg_eigvals(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_linalg_eigvals_here(a._h))
+    return own_array(graph.glue_linalg_eigvals(a._h, stream._h))
 
 
 def eigvalsh(a: ArrayLike, UPLO: str = "L", *, stream: Stream | None = None) -> Array:
@@ -139,7 +142,7 @@ def eigvalsh(a: ArrayLike, UPLO: str = "L", *, stream: Stream | None = None) -> 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_linalg_eigvalsh(
+    return own_array(graph.glue_linalg_eigvalsh(
         a._h,
         text(UPLO, "UPLO"),
         0 if stream is None else stream._h,
@@ -154,7 +157,9 @@ def inv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_linalg_inv(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_linalg_inv_here(a._h))
+    return own_array(graph.glue_linalg_inv(a._h, stream._h))
 
 
 def lu(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
@@ -167,7 +172,7 @@ def lu(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.take_arrays(graph.glue_linalg_lu(a._h, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_linalg_lu(a._h, 0 if stream is None else stream._h))
 
 
 def lu_factor(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -189,7 +194,7 @@ def lu_factor(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Arr
         0 if stream is None else stream._h,
     ):
         raise last_error()
-    return _handles.own_array(_res_0[0]), _handles.own_array(_res_1[0])
+    return own_array(_res_0[0]), own_array(_res_1[0])
 
 
 def norm(
@@ -212,7 +217,7 @@ def norm(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axis = None if axis is None else integers(axis)
-    return _handles.own_array(graph.glue_linalg_norm(
+    return own_array(graph.glue_linalg_norm(
         a._h,
         ord,
         ffi.NULL if axis is None else axis,
@@ -241,7 +246,7 @@ def norm_matrix(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axis = None if axis is None else integers(axis)
-    return _handles.own_array(graph.glue_linalg_norm_matrix(
+    return own_array(graph.glue_linalg_norm_matrix(
         a._h,
         text(ord, "ord"),
         ffi.NULL if axis is None else axis,
@@ -267,7 +272,7 @@ def norm_l2(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axis = None if axis is None else integers(axis)
-    return _handles.own_array(graph.glue_linalg_norm_l2(
+    return own_array(graph.glue_linalg_norm_l2(
         a._h,
         ffi.NULL if axis is None else axis,
         0 if axis is None else len(axis),
@@ -284,7 +289,9 @@ def pinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_linalg_pinv(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_linalg_pinv_here(a._h))
+    return own_array(graph.glue_linalg_pinv(a._h, stream._h))
 
 
 def qr(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -299,7 +306,7 @@ def qr(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
     _res_1 = ffi.new("intptr_t *")
     if graph.glue_linalg_qr(_res_0, _res_1, a._h, 0 if stream is None else stream._h):
         raise last_error()
-    return _handles.own_array(_res_0[0]), _handles.own_array(_res_1[0])
+    return own_array(_res_0[0]), own_array(_res_1[0])
 
 
 def solve(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -311,7 +318,7 @@ def solve(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_linalg_solve(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_linalg_solve(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def solve_triangular(a: ArrayLike, b: ArrayLike, upper: bool = False, *, stream: Stream | None = None) -> Array:
@@ -323,7 +330,7 @@ def solve_triangular(a: ArrayLike, b: ArrayLike, upper: bool = False, *, stream:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_linalg_solve_triangular(
+    return own_array(graph.glue_linalg_solve_triangular(
         a._h,
         b._h,
         upper,
@@ -341,7 +348,7 @@ def svd(a: ArrayLike, compute_uv: bool = True, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.take_arrays(graph.glue_linalg_svd(a._h, compute_uv, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_linalg_svd(a._h, compute_uv, 0 if stream is None else stream._h))
 
 
 def tri_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None) -> Array:
@@ -353,7 +360,7 @@ def tri_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_linalg_tri_inv(a._h, upper, 0 if stream is None else stream._h))
+    return own_array(graph.glue_linalg_tri_inv(a._h, upper, 0 if stream is None else stream._h))
 
 
 def det(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -364,7 +371,9 @@ def det(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_linalg_det(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_linalg_det_here(a._h))
+    return own_array(graph.glue_linalg_det(a._h, stream._h))
 
 
 def slogdet(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -380,4 +389,4 @@ def slogdet(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array
     _res_1 = ffi.new("intptr_t *")
     if graph.glue_linalg_slogdet(_res_0, _res_1, a._h, 0 if stream is None else stream._h):
         raise last_error()
-    return _handles.own_array(_res_0[0]), _handles.own_array(_res_1[0])
+    return own_array(_res_0[0]), own_array(_res_1[0])

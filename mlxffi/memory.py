@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from . import _live
-from ._ffi import check, ffi, lib, plain_mlxc
+from ._ffi import check, ffi, lib, plain_mlxc, read
 
 
 def live_handles() -> dict[str, int]:
@@ -26,20 +25,18 @@ def _kind(number: int) -> str:
     return name.removeprefix("mlx_")
 
 
-def _read(function: Callable[..., int], *arguments: int) -> int:
-    result: Any = ffi.new("size_t *")
-    check(function(result, *arguments))
-    return int(result[0])
+def _bytes(function: Callable[..., int], *arguments: int) -> int:
+    return int(read("size_t", function, *arguments))
 
 
 def active_memory() -> int:
     """Bytes in use by arrays."""
-    return _read(lib.mlx_get_active_memory)
+    return _bytes(lib.mlx_get_active_memory)
 
 
 def peak_memory() -> int:
     """The most bytes that were in use since the start or the last reset."""
-    return _read(lib.mlx_get_peak_memory)
+    return _bytes(lib.mlx_get_peak_memory)
 
 
 def reset_peak_memory() -> None:
@@ -49,7 +46,7 @@ def reset_peak_memory() -> None:
 
 def cache_memory() -> int:
     """Bytes that MLX keeps for reuse."""
-    return _read(lib.mlx_get_cache_memory)
+    return _bytes(lib.mlx_get_cache_memory)
 
 
 def clear_cache() -> None:
@@ -59,19 +56,19 @@ def clear_cache() -> None:
 
 def memory_limit() -> int:
     """The guideline, in bytes, for how much memory evaluation uses."""
-    return _read(lib.mlx_get_memory_limit)
+    return _bytes(lib.mlx_get_memory_limit)
 
 
 def set_memory_limit(limit: int) -> int:
     """Set the memory guideline in bytes; returns the one before."""
-    return _read(lib.mlx_set_memory_limit, limit)
+    return _bytes(lib.mlx_set_memory_limit, limit)
 
 
 def set_cache_limit(limit: int) -> int:
     """Set in bytes how much memory is kept for reuse (0: none); returns the limit before."""
-    return _read(lib.mlx_set_cache_limit, limit)
+    return _bytes(lib.mlx_set_cache_limit, limit)
 
 
 def set_wired_limit(limit: int) -> int:
     """Set in bytes how much memory stays resident (Metal); returns the limit before."""
-    return _read(lib.mlx_set_wired_limit, limit)
+    return _bytes(lib.mlx_set_wired_limit, limit)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from . import _handles
 from ._arguments import as_array, as_arrays, as_pair, dtype_number, integers
 from ._ffi import ffi, graph, last_error
+from ._handles import own_array
 from .array import Array
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def bernoulli(
     if type(p) is not _handles.array_class:
         p = as_array(p)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_random_bernoulli(
+    return own_array(graph.glue_random_bernoulli(
         p._h,
         shape,
         len(shape),
@@ -85,7 +86,7 @@ def bits(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_random_bits(
+    return own_array(graph.glue_random_bits(
         shape,
         len(shape),
         width,
@@ -114,7 +115,7 @@ def categorical_shape(
     if type(logits) is not _handles.array_class:
         logits = as_array(logits)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_random_categorical_shape(
+    return own_array(graph.glue_random_categorical_shape(
         logits._h,
         axis,
         shape,
@@ -143,7 +144,7 @@ def categorical_num_samples(
         key = as_array(key)
     if type(logits_) is not _handles.array_class:
         logits_ = as_array(logits_)
-    return _handles.own_array(graph.glue_random_categorical_num_samples(
+    return own_array(graph.glue_random_categorical_num_samples(
         logits_._h,
         axis,
         num_samples,
@@ -169,7 +170,7 @@ def categorical(
         key = as_array(key)
     if type(logits) is not _handles.array_class:
         logits = as_array(logits)
-    return _handles.own_array(graph.glue_random_categorical(
+    return own_array(graph.glue_random_categorical(
         logits._h,
         axis,
         0 if key is None else key._h,
@@ -193,7 +194,7 @@ def gumbel(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_random_gumbel(
+    return own_array(graph.glue_random_gumbel(
         shape,
         len(shape),
         dtype_number(dtype),
@@ -207,7 +208,7 @@ def key(seed: int) -> Array:
 
     C: mlx_random_key.
     """
-    return _handles.own_array(graph.glue_random_key(seed))
+    return own_array(graph.glue_random_key(seed))
 
 
 def laplace(
@@ -228,7 +229,7 @@ def laplace(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_random_laplace(
+    return own_array(graph.glue_random_laplace(
         shape,
         len(shape),
         dtype_number(dtype),
@@ -261,7 +262,7 @@ def multivariate_normal(
     if type(mean) is not type(cov) or type(mean) is not _handles.array_class:
         mean, cov = as_pair(mean, cov)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_random_multivariate_normal(
+    return own_array(graph.glue_random_multivariate_normal(
         mean._h,
         cov._h,
         shape,
@@ -292,7 +293,7 @@ def normal_broadcast(
         key = as_array(key)
     loc, scale = as_arrays(loc, scale)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_random_normal_broadcast(
+    return own_array(graph.glue_random_normal_broadcast(
         shape,
         len(shape),
         dtype_number(dtype),
@@ -321,7 +322,7 @@ def normal(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_random_normal(
+    return own_array(graph.glue_random_normal(
         shape,
         len(shape),
         dtype_number(dtype),
@@ -348,7 +349,7 @@ def permutation(
         key = as_array(key)
     if type(x) is not _handles.array_class:
         x = as_array(x)
-    return _handles.own_array(graph.glue_random_permutation(
+    return own_array(graph.glue_random_permutation(
         x._h,
         axis,
         0 if key is None else key._h,
@@ -364,7 +365,7 @@ def permutation_arange(x: int, key: ArrayLike | None = None, *, stream: Stream |
     """
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
-    return _handles.own_array(graph.glue_random_permutation_arange(
+    return own_array(graph.glue_random_permutation_arange(
         x,
         0 if key is None else key._h,
         0 if stream is None else stream._h,
@@ -392,7 +393,7 @@ def randint(
     if type(low) is not type(high) or type(low) is not _handles.array_class:
         low, high = as_pair(low, high)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_random_randint(
+    return own_array(graph.glue_random_randint(
         low._h,
         high._h,
         shape,
@@ -421,7 +422,7 @@ def split_num(key: ArrayLike, num: int = 2, *, stream: Stream | None = None) -> 
     """
     if type(key) is not _handles.array_class:
         key = as_array(key)
-    return _handles.own_array(graph.glue_random_split_num(key._h, num, 0 if stream is None else stream._h))
+    return own_array(graph.glue_random_split_num(key._h, num, 0 if stream is None else stream._h))
 
 
 def split(key: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -436,7 +437,7 @@ def split(key: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array
     _res_1 = ffi.new("intptr_t *")
     if graph.glue_random_split(_res_0, _res_1, key._h, 0 if stream is None else stream._h):
         raise last_error()
-    return _handles.own_array(_res_0[0]), _handles.own_array(_res_1[0])
+    return own_array(_res_0[0]), own_array(_res_1[0])
 
 
 def truncated_normal(
@@ -459,7 +460,7 @@ def truncated_normal(
     if type(lower) is not type(upper) or type(lower) is not _handles.array_class:
         lower, upper = as_pair(lower, upper)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_random_truncated_normal(
+    return own_array(graph.glue_random_truncated_normal(
         lower._h,
         upper._h,
         shape,
@@ -490,7 +491,7 @@ def uniform(
     if type(low) is not type(high) or type(low) is not _handles.array_class:
         low, high = as_pair(low, high)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_random_uniform(
+    return own_array(graph.glue_random_uniform(
         low._h,
         high._h,
         shape,

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from threading import local
+from typing import NoReturn
 
 from ._arguments import ArrayLike, arrays_in, as_arrays, integers
 from ._closures import Closure, Held, arrays_of, run, trace
 from ._errors import ArgumentError, RangeError
-from ._ffi import check, ffi, graph, lib, plain_mlxc
+from ._ffi import check, graph, handle, lib, plain_mlxc, pointer, read
+from ._garbage import look_at_memory
 from ._handles import Owner, handles, pack_arrays, pack_each, take_arrays
 from ._process import require_no_fork
 from ._registry import keep
@@ -40,6 +42,21 @@ ListFunction = Callable[[list["Array"]], Sequence["Array"]]
 LARGEST = 2**31 - 1
 
 
+class _Reusable:
+    """A native function that a Python object keeps, and whose handle goes with `free`."""
+
+    __slots__ = ("__weakref__", "_native")
+    _native: _NativeFunction | None
+
+    @staticmethod
+    def _freed(what: str) -> NoReturn:
+        raise ArgumentError(f"{what} has been freed; make a new one")
+
+    def free(self) -> None:
+        """Free the native function with its graphs; calling it afterwards is an error, freeing it again is not."""
+        self._native = None
+
+
 class _NativeFunction(Owner):
     """A C closure, and the Python function below it where that is kept for reuse.
 
@@ -65,12 +82,14 @@ def eval(*arrays: Array) -> None:
     """
     require_no_fork("eval")
     check(lib.glue_eval(pack_arrays(arrays)))
+    look_at_memory()
 
 
 def async_eval(*arrays: Array) -> None:
     """Start to compute arrays without waiting for them."""
     require_no_fork("async_eval")
     check(lib.glue_async_eval(pack_arrays(arrays)))
+    look_at_memory()
 
 
 # --- which arrays are being differentiated ---
@@ -123,14 +142,12 @@ def _at(arrays: list[Array], numbers: Sequence[int] | None) -> list[Array]:
 
 def _gradient_around(*lists: Sequence[Array]) -> list[Array]:
     """Those of the third list that the first gets a gradient from around the second."""
-    vectors = [ffi.new("mlx_vector_array *", [ffi.cast("void *", vector)]) for vector in pack_each(*lists)]
-    found = ffi.new("mlx_vector_array *")
+    vectors = [handle("mlx_vector_array", vector) for vector in pack_each(*lists)]
     try:
-        check(lib.mlxffi_array_gradient_around(found, *(vector[0] for vector in vectors)))
-        return take_arrays(int(ffi.cast("intptr_t", found.ctx)))
+        return take_arrays(pointer(read("mlx_vector_array", lib.mlxffi_array_gradient_around, *vectors)))
     finally:
         for vector in vectors:
-            lib.mlx_vector_array_free(vector[0])
+            lib.mlx_vector_array_free(vector)
 
 
 def _refuse(captured: list[Array]) -> None:
@@ -203,11 +220,10 @@ class _NativeGradFn(_NativeFunction):
     _free = lib.glue_closure_value_and_grad_free
 
 
-class GradFn:
+class GradFn(_Reusable):
     """A function that computes values and gradients; made by `value_and_grad`, called any number of times."""
 
-    __slots__ = ("__weakref__", "_count", "_native", "_ranks")
-    _native: _NativeGradFn | None
+    __slots__ = ("_count", "_ranks")
 
     def __init__(self, fn: ListFunction, argnums: Sequence[int]):
         # C gives gradients in ascending order of the arguments; these are the places of those asked for.
@@ -234,19 +250,12 @@ class GradFn:
 
         Source: C mlx_closure_value_and_grad_apply; the Go port's GradFn.Apply.
         """
-        # Held here, for the function may free its own GradFn.
-        made = self._native
-        if made is None:
-            raise ArgumentError("[GradFn.apply] this GradFn has been freed; make a new one with value_and_grad()")
+        made = self._native or self._freed("[GradFn.apply] this GradFn")  # held: the function may free its own
         both = run(graph.glue_run_value_and_grad, made._h, arrays_in(inputs))
         values, grads = both[: -self._count], both[-self._count :]
         return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
     __call__ = apply
-
-    def free(self) -> None:
-        """Free the native function; calling it afterwards is an error, freeing it again is not."""
-        self._native = None
 
     def __enter__(self) -> GradFn:
         return self
@@ -420,11 +429,10 @@ def _axes(name: str, numbers: list[int], for_all: bool, arrays: Sequence[Array],
     return numbers
 
 
-class CompiledFunction:
+class CompiledFunction(_Reusable):
     """A function that is traced once for each kind of input and then runs as one graph; made by `compile`."""
 
-    __slots__ = ("__weakref__", "_native")
-    _native: _NativeFunction | None
+    __slots__ = ()
 
     def __init__(self, fn: ListFunction, shapeless: bool):
         held = Held(fn)
@@ -432,14 +440,8 @@ class CompiledFunction:
             self._native = _NativeFunction(lib.glue_compile(closure, shapeless), held)
 
     def __call__(self, inputs: Sequence[ArrayLike]) -> list[Array]:
-        made = self._native
-        if made is None:
-            raise ArgumentError("[compile] this compiled function has been freed; compile it again")
+        made = self._native or self._freed("[compile] this compiled function")
         return run(graph.glue_run_closure, made._h, arrays_in(inputs))
-
-    def free(self) -> None:
-        """Free the native function with its graphs; calling it afterwards is an error, freeing it again is not."""
-        self._native = None
 
 
 def compile(fn: ListFunction, shapeless: bool = False) -> CompiledFunction:

@@ -5,10 +5,10 @@
 #        scripts/check_fresh.sh --commands      (only print what it takes from README)
 #
 # The Debian gets what README names for apt-get and a copy of HEAD; README's commands run there with an empty environment.
-# --quick runs fewer tests. Needs root and apt. Of this machine's settings the Debian gets those that lead to the package
-# indices (apt's, pip's, proxies, certificates), but no local folder of packages.
+# --quick runs fewer tests. debian.sh says what this needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/debian.sh
 
 # What depends most on the interpreter, the compiler and what is installed.
 QUICK="tests/test_{readme,exit,exceptions,lifetime,loader,config,transforms}.py tests/abi/test_{symbols,glue}.py
@@ -27,51 +27,6 @@ apt_packages() {
   sed -n '0,/apt-get install/s/.*`apt-get install \([^`]*\)`.*/\1/p' README.md | grep .
 }
 
-# Runs commands as root of the folder $root; mounts and processes go when they end.
-inside() {
-  local proxies=() name
-  for name in {http,https,no}_proxy {HTTP,HTTPS,NO}_PROXY; do
-    [ -z "${!name:-}" ] || proxies+=("$name=${!name}")
-  done
-  # shellcheck disable=SC2016
-  unshare --mount --pid --fork --kill-child bash -ec '
-    mount -t proc proc "$0/proc"; mount --rbind /dev "$0/dev"; chroot "$0" "$@"' "$root" \
-    /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "${proxies[@]}" \
-    bash -ec "cd /root/mlxffi; $1" </dev/null
-}
-
-# One of pip's settings, wherever it is set, less what lies in local folders.
-pip_setting() {
-  python3 -m pip config list | sed -n "s/^[a-z:]*\.$1='\(.*\)'\$/\1/p" | tail -n 1 | xargs -n 1 |
-    sed '/^file:/d' | xargs
-}
-
-# What leads to the package indices, and what saves waiting for the disk.
-carry_settings() {
-  local key value certificates
-  apt-config dump Acquire >"$root/etc/apt/apt.conf.d/99machine"
-  cp -L /etc/resolv.conf "$root/etc/resolv.conf"
-  echo "[global]" >"$root/etc/pip.conf"
-  for key in index-url extra-index-url trusted-host proxy timeout default-timeout; do
-    value=$(pip_setting "$key")
-    [ -z "$value" ] || echo "$key = $value" >>"$root/etc/pip.conf"
-  done
-  echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/machine"
-  # Under a name that Debian's own package of certificates does not write to.
-  certificates=$(pip_setting cert)
-  cp -L "${certificates:-/etc/ssl/certs/ca-certificates.crt}" "$root/etc/certificates"
-  echo "cert = /etc/certificates" >>"$root/etc/pip.conf"
-}
-
-make_debian() {
-  local mirror
-  # shellcheck disable=SC2016
-  mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1) &&
-    debootstrap --variant=minbase "$1" "$root" "$mirror" && carry_settings &&
-    mkdir "$root/root/mlxffi" && git archive HEAD | tar -x -C "$root/root/mlxffi" &&
-    inside "apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get install -q -y $packages"
-}
-
 # Runs a step with its output in the log, and adds to the verdict how it went.
 step() {
   local name=$1 start=$SECONDS status=0
@@ -82,16 +37,17 @@ step() {
 }
 
 check() {
-  local root=$work/$1 log=$work/$1.log verdict=$1 status=0
+  local debian=$work/$1 log=$work/$1.log verdict=$1 status=0
   {
-    step "apt-get" make_debian "$1" &&
+    step "apt-get" make_debian "$1" "$packages" && mkdir "$debian/root/mlxffi" &&
+      git archive HEAD | tar -x -C "$debian/root/mlxffi" &&
       verdict+="; $(inside 'python3 -V; echo g++; g++ -dumpfullversion' | xargs)" &&
-      step "install" inside "$install" &&
-      step "tests" inside "$tests ${quick:+${QUICK//$'\n'/}}"
+      step "install" inside "cd mlxffi; $install" &&
+      step "tests" inside "cd mlxffi; $tests ${quick:+${QUICK//$'\n'/}}"
   } || status=1
   sed -n 's/^skipped /  &/p' "$log"
   echo "$verdict: $(grep -E '^[0-9]+ (passed|failed).* in ' "$log" | tail -n 1)"
-  rm -rf --one-file-system "$root"
+  rm -rf --one-file-system "$debian"
   return $status
 }
 
@@ -100,7 +56,6 @@ tests=$(commands_under Tests)
 packages=$(apt_packages)
 [ "${1:-}" != --commands ] || { printf '%s\n' "$packages" "$install" "$tests"; exit; }
 [ "${1:-}" != --quick ] || { quick=yes; shift; }
-command -v debootstrap >/dev/null || { apt-get update -qq; apt-get install -y -qq debootstrap >/dev/null; }
 failed=0
 [ $# -gt 0 ] || set -- bookworm trixie
 for release; do

@@ -34,3 +34,10 @@ environment() {
   "$python" -m pip install -q --upgrade pip || return 1
   "$python" -m pip install -q -e "$root[$extras]"
 }
+
+# The tests of the flat layer, by their paths in the checkout, less those that speak of what an installed flat layer has
+# not beside it: the checkout, and programs on mlxffi.core.
+flat_tests() {
+  (cd "$root" && ls tests/test_*.py tests/abi/test_glue.py |
+    grep -vE '_(config|docs|generated|loader|porting_table|quickstart|readme|structure|trace)\.py')
+}

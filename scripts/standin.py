@@ -27,10 +27,6 @@ import build_ffi  # noqa: E402
 # mlxffi.core and what stands on it are tested over our own library only.
 NOT_FOR_MLXC = ["config", "docs", "fused_kernels", "generated", "loader", "porting_table", "quickstart", "readme"]
 NOT_FOR_MLXC += ["structure", "trace"]
-FOR_MLXC = ["tests/abi", "tests/core", "tests/tuner"]
-NOT_FOR_MLXC += [f"tests/test_{name}.py" for name in ("loader", "config", "structure", "generated", "quickstart")]
-# How precise our own kernels are.
-NOT_FOR_MLXC.append("tests/test_fused_kernels.py")
 FOR_MLXC = ["tests/abi/test_glue.py"]
 
 

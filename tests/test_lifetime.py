@@ -11,7 +11,7 @@ import pytest
 from helpers import counts_references, needs_own_mlxc
 
 import mlxffi as m
-from mlxffi import Array, memory
+from mlxffi import Array, lib, memory
 
 SOAK = Path(__file__).resolve().parents[1] / "scripts/soak.py"
 
@@ -222,6 +222,31 @@ def test_traces_of_a_living_thread_die_with_the_function():
     assert memory.active_memory() == before
     done.set()
     thread.join()
+
+
+@needs_own_mlxc
+def test_dead_arrays_do_not_wait_in_ever_larger_numbers():
+    """Also where nothing counts references: the collector comes in time without being called."""
+    a, most = Array(1.0), 0
+    kind = list(memory.live_handles()).index("array")
+    for _ in range(30):
+        for _ in range(10_000):
+            a + a
+        most = max(most, lib.mlxffi_live_objects(kind))
+    assert most < 200_000
+
+
+@pytest.mark.parametrize("make", ["computed", "from_memory"])
+def test_memory_of_dead_arrays_does_not_pile_up(make):
+    size, most, bound = 1 << 22, 0, memory.active_memory() + 3 * (1 << 28)
+    data = bytes(4 * size)
+    for _ in range(80):
+        if make == "computed":
+            m.eval(m.zeros([size], "float32"))
+        else:
+            Array(memoryview(data).cast("f"))
+        most = max(most, memory.active_memory())
+    assert most < bound
 
 
 def test_memory_stays_flat_over_calls_and_failures():

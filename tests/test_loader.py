@@ -308,13 +308,6 @@ def test_openblas_is_not_installed(site):
 
 
 @linux
-def test_built_without_openblas(site):
-    site.copy("mlxffi", "libmlxffi_blas.so")
-    message = warning_of(site, "\nimport mlxffi")
-    assert message.startswith(f"{SLOW}mlxffi was built without scipy-openblas32; install it anew: pip install ")
-
-
-@linux
 def test_openblas_that_does_not_load(site):
     site.remove("scipy_openblas32")
     library = site.folder / "scipy_openblas32/lib/libscipy_openblas.so"

@@ -9,7 +9,6 @@ USES = {
     "random": "m.key(0).shape",
     "fast": "m.rope",
     "fused": "m.swiglu([1.0], [2.0]).tolist()",
-    "reductions": "m.sum_all([1.0]).item()",
     "losses": "m.mse_loss([1.0], [2.0]).item()",
     "transforms": "m.vjp(lambda x: x, [1.0], [1.0])",
     "io": "m.save",

@@ -20,13 +20,14 @@ GROUND = [
 ]
 BINDING = [
     "_ffi dtype",
-    "_handles _registry",
+    "_garbage _registry",
+    "_handles",
     "_arguments _containers device",
     "_ops",
     "_closures _memory memory",
     "_convert _dlpack _indexing _values",
     "array",
-    "fast fft fused kernels linalg losses random reductions transforms",
+    "fast fft fused kernels linalg losses random transforms",
     "export graphs io",
     "_api",
     "__init__",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .. import _ops
 from .._arguments import as_array, in_kind
 from .._errors import ArgumentError
-from .._ffi import check, ffi, graph, plain_mlxc
+from .._ffi import graph, plain_mlxc, read
 from ..array import Array
 from . import _checks, _kernels, reference
 from .linear import Head as Head
@@ -146,9 +146,7 @@ def _require_some(name: str, mask: Array) -> None:
 
 def _is_known(array: Array) -> bool:
     """Whether an array has its values already; the stand-ins for arguments that transforms trace with have none."""
-    known = ffi.new("bool *")
-    check(graph.glue_array_is_available(known, array._h))
-    return bool(known[0])
+    return bool(read("bool", graph.glue_array_is_available, array._h))
 
 
 # --- divergences ---

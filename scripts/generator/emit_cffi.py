@@ -10,17 +10,16 @@ guard, so that a build against an mlx-c that lacks the function leaves it out.
   optional number   its value and whether there is one
   several results   written through intptr_t pointers; the return value is the status
   two vectors       of `calls`: one vector with the arrays of both, 0 after an error
+
+What makes an array of one array has a second function, glue_<name>_here, which is on the default stream: CPython passes
+a single argument without a tuple, which takes a tenth of such a call's time.
 """
 
 from __future__ import annotations
 
 import re
 
-from .table import Function, Header, Param, functions
-
-GRAPH = {"ops", "fft", "linalg", "random", "fast", "distributed"}
-CALLS = {"transforms", "transforms_impl", "compile", "export", "io", "memory", "stream", "device", "closure", "version"}
-CALLS |= {"metal", "cuda", "distributed_group"}
+from .table import Function, Header, Param, handles
 
 OPTIONAL = {
     "mlx_optional_int": "int",
@@ -34,22 +33,21 @@ PLAIN = re.compile(r"(const )?(u?int\d+_t|uintptr_t|int|size_t|bool|float|double
 
 def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     """The prototypes (for the cdef) and definitions of both halves, by file name."""
-    handles = {type_.name for header in headers for type_ in header.types if type_.is_handle}
+    known = handles(headers)
     texts = {}
     for half in ("graph", "calls"):
-        rows = [Glue(function, handles, half) for function in functions(headers) if _half(function) == half]
+        found = [function for header in headers for function in header.functions if _half(header, function) == half]
+        rows = [Glue(function, known, half) for function in found]
         rows = [row for row in rows if row.possible]
-        texts[f"{half}.h"] = _file(banner, "\n".join(_guarded(row.function, f"{row.head};") for row in rows))
+        texts[f"{half}.h"] = _file(banner, "\n".join(_guarded(row.function, row.prototypes()) for row in rows))
         texts[f"{half}.c"] = _file(banner, "\n\n".join(_guarded(row.function, row.definition()) for row in rows))
     return texts
 
 
-def _half(function: Function) -> str:
+def _half(header: Header, function: Function) -> str:
     if function.guard:
         return ""
-    if function.header == "array":
-        return "calls" if function.waits else "graph"
-    return "graph" if function.header in GRAPH else "calls" if function.header in CALLS else ""
+    return "calls" if header.glue and function.waits else header.glue
 
 
 def _guarded(function: Function, text: str) -> str:
@@ -93,13 +91,27 @@ class Glue:
     def head(self) -> str:
         gives_handle = self.single or self.joined or self._returns_handle
         returns = "intptr_t" if gives_handle else "int" if self.function.returns in ENUMS else self.function.returns
-        name = "glue_" + self.function.name.lstrip("_").removeprefix("mlx_")
-        return f"static {returns}{'' if returns.endswith('*') else ' '}{name}({', '.join(self.params) or 'void'})"
+        space = "" if returns.endswith("*") else " "
+        return f"static {returns}{space}{self._name}({', '.join(self.params) or 'void'})"
+
+    def prototypes(self) -> str:
+        return f"{self.head};\n{self._head_here};" if self.function.is_unary else f"{self.head};"
+
+    @property
+    def _name(self) -> str:
+        return "glue_" + self.function.name.lstrip("_").removeprefix("mlx_")
+
+    @property
+    def _head_here(self) -> str:
+        return f"static intptr_t {self._name}_here({self.params[0]})"
 
     def definition(self) -> str:
         hold = ["HOLD;"] if self.half == "graph" else []
         lines = "".join(f"  {line}\n" for line in [*hold, *self.before, *self._call(), *self.after, *self._result()])
-        return f"{self.head} {{\n{lines}}}"
+        text = f"{self.head} {{\n{lines}}}"
+        if not self.function.is_unary:
+            return text
+        return f"{text}\n\n{self._head_here} {{\n  return {self._name}({self.function.params[1].name}, 0);\n}}"
 
     def _call(self) -> list[str]:
         call = f"{self.function.name}({', '.join(self.arguments)})"

@@ -13,13 +13,16 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     types = [f"{type_.c};" for header in headers for type_ in header.types]
     types.sort(key=lambda text: "enum" not in text)  # structs have members of them
     rows = [*functions(headers), *(row for _, row in added())]
-    return {"mlxc.cdef": "\n".join([f"/* {banner} */", *types, *_enums(), *map(_prototype, rows)]) + "\n"}
+    return {"mlxc.cdef": "\n".join([f"/* {banner} */", *types, *_types(), *map(_prototype, rows)]) + "\n"}
 
 
-def _enums() -> list[str]:
+def _types() -> list[str]:
     """The types of include/mlxffi."""
     texts = (path.read_text(encoding="utf-8") for path in sorted(ADDITIONS.glob("*.h")))
-    return [" ".join(found.split()) for text in texts for found in re.findall(r"^typedef enum .*?;", text, re.M | re.S)]
+    found = [
+        " ".join(one.split()) for text in texts for one in re.findall(r"^typedef \w+ \w+ \{[^}]*\}[^;]*;", text, re.M)
+    ]
+    return sorted(found, key=lambda text: "enum" not in text)
 
 
 def _prototype(function: Function) -> str:

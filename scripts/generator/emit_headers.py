@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 
-from .table import Function, Header, Param, Type
+from .table import Function, Header, Param, Type, handles
 
 WIDTH = 100
 STANDARD = {
@@ -20,13 +20,14 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     """The text of every header, by file name."""
     owner = {type_.name: header.name for header in headers for type_ in header.types}
     owner |= {"float16_t": "half", "bfloat16_t": "half"}
-    texts = {f"{header.name}.h": _render(header, owner, banner) for header in headers}
+    known = handles(headers)
+    texts = {f"{header.name}.h": _render(header, owner, known, banner) for header in headers}
     texts["mlx.h"] = _umbrella(headers, banner)
     return texts
 
 
-def _render(header: Header, owner: dict[str, str], banner: str) -> str:
-    body = [_type(type_) for type_ in header.types] + [_function(function) for function in header.functions]
+def _render(header: Header, owner: dict[str, str], known: set[str], banner: str) -> str:
+    body = [_type(type_) for type_ in header.types] + [_function(function, known) for function in header.functions]
     text = "\n\n".join(body)
     guard = f"MLX_C_{header.name.upper()}_H"
     parts = [f"/* {banner} */", f"#ifndef {guard}\n#define {guard}", _comment(header.about, indent="")]
@@ -63,8 +64,8 @@ def _type(type_: Type) -> str:
     return f"{_comment(type_.doc)}\n{declared};"
 
 
-def _function(function: Function) -> str:
-    text = f"{_comment(function.doc, _notes(function))}\n{_prototype(function)}"
+def _function(function: Function, known: set[str]) -> str:
+    text = f"{_comment(function.doc, _notes(function, known))}\n{_prototype(function)}"
     if function.guard:
         text = f"#ifdef {function.guard}\n{text}\n#endif"
     return text
@@ -79,26 +80,23 @@ def _prototype(function: Function) -> str:
     return f"{returns}{function.name}(\n    " + ",\n    ".join(params) + ");"
 
 
-def _notes(function: Function) -> list[str]:
+def _notes(function: Function, known: set[str]) -> list[str]:
     """The lines on ownership and errors that follow from the signature alone."""
     notes = []
-    if function.cpp not in ("@free", "@set"):
-        notes += [_slot(param.type, param.name) for param in function.params if _is_slot(function, param)]
+    if function.returns == "int" and function.cpp not in ("@free", "@set"):
+        notes += [_slot(param) for param in function.params if param.is_writable and _handle(param) in known]
     if any(param.type == "const mlx_stream" for param in function.params):
         notes.append("The stream decides the device; the result is computed when it is evaluated.")
     notes.append(_returns(function))
     return [note for note in notes if note]
 
 
-def _is_slot(function: Function, param: Param) -> bool:
-    return function.returns == "int" and bool(re.fullmatch(r"mlx_(?!io_)\w+ \*", param.type))
+def _handle(param: Param) -> str:
+    return param.type.removesuffix(" *")
 
 
-def _slot(type_: str, name: str) -> str:
-    handle = type_.removesuffix(" *")
-    if handle in ("mlx_complex64_t", "mlx_device_type"):
-        return ""
-    return f"`{name}`: receives the result; the caller owns it and frees it with {handle}_free()."
+def _slot(param: Param) -> str:
+    return f"`{param.name}`: receives the result; the caller owns it and frees it with {_handle(param)}_free()."
 
 
 def _returns(function: Function) -> str:

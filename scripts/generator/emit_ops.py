@@ -54,7 +54,8 @@ def _module(header: Header, banner: str) -> str:
     functions = [function for function in functions if function.possible]
     body = "\n\n\n".join(function.text() for function in functions)
     borrowed = [name for names in header.also.values() for name in names]
-    public = sorted([*(function.name for function in functions), *borrowed], key=_sort_key)
+    names_here = [name for function in functions for name in (function.name, function.function.alias) if name]
+    public = sorted([*names_here, *borrowed], key=_sort_key)
     names = "".join(f'    "{name}",\n' for name in public)
     about = f'"""The operations of mlx/c/{header.name}.h, one function each.\n\n{banner}\n"""'
     wanted = [name for name in HELPERS if re.search(rf"\b{name}\(", body)]
@@ -63,13 +64,15 @@ def _module(header: Header, banner: str) -> str:
     also = "".join(f"from .{module} import {', '.join(names)}\n" for module, names in header.also.items())
     likes = [name for name in ("ArrayLike", "DtypeLike") if re.search(rf"\b{name}\b", body)]
     ffi = [name for name in ("ffi", "graph", "last_error") if re.search(rf"\b{name}[.(]", body)]
+    owning = [name for name in ("own_array", "take_arrays") if f" {name}(" in body]
     # The class of arrays stands on the operations of ops.h; whoever takes another module alone needs it.
     above = header.name != "ops"
     imports = (
         f"{MYPY}\nfrom __future__ import annotations\n\n"
         f"{sequence}from typing import TYPE_CHECKING\n\n"
         "from . import _handles\n"
-        f"{helpers}from ._ffi import {', '.join(ffi)}\n{ARRAY.lstrip() if above else ''}{also}\n"
+        f"{helpers}from ._ffi import {', '.join(ffi)}\n"
+        f"from ._handles import {', '.join(owning)}\n{ARRAY.lstrip() if above else ''}{also}\n"
         f"if TYPE_CHECKING:\n    from ._arguments import {', '.join(likes)}\n{'' if above else ARRAY}"
         "    from .device import Stream\n"
     )
@@ -91,7 +94,7 @@ class PythonFunction:
     def __init__(self, function: Function):
         self.function = function
         self.name = function.name.removeprefix("mlx_").removeprefix(f"{function.header}_")
-        self.possible = function.returns == "int" and "kernel" not in function.name
+        self.possible = function.returns == "int"
         self.outs = [param for param in function.params if param.type in ("mlx_array *", "mlx_vector_array *")]
         self.arrays = [param for param in function.params if param.type == "const mlx_array"]
         self.signature: list[tuple[str, str]] = []
@@ -163,7 +166,8 @@ class PythonFunction:
 
     def text(self) -> str:
         lines = [*self._match_arrays(), *self.before, *self._call()]
-        return f"{self._head()}\n{self._docstring()}\n" + "\n".join(f"    {line}" for line in lines)
+        alias = f"\n\n\n{self.function.alias} = {self.name}" if self.function.alias else ""
+        return f"{self._head()}\n{self._docstring()}\n" + "\n".join(f"    {line}" for line in lines) + alias
 
     def _head(self) -> str:
         named = enumerate(self.signature)
@@ -222,14 +226,18 @@ class PythonFunction:
 
     def _call(self) -> list[str]:
         glue = "graph.glue_" + self.function.name.removeprefix("mlx_")
+        if self.function.is_unary:
+            array = self.arguments[0]
+            here = ["if stream is None:", f"    return own_array({glue}_here({array}))"]
+            return [*here, f"return own_array({glue}({array}, stream._h))"]
         if len(self.outs) == 1:
             take = "take_arrays" if self.outs[0].type == "mlx_vector_array *" else "own_array"
-            return [f"return _handles.{take}({self._wrapped(glue, self.arguments)})"]
+            return [f"return {take}({self._wrapped(glue, self.arguments)})"]
         if not self.outs:
             return [f"if {self._wrapped(glue, self.arguments)}:", "    raise last_error()"]
         slots = [f'_{out.name} = ffi.new("intptr_t *")' for out in self.outs]
         call = self._wrapped(glue, [f"_{out.name}" for out in self.outs] + self.arguments)
-        owned = ", ".join(f"_handles.own_array(_{out.name}[0])" for out in self.outs)
+        owned = ", ".join(f"own_array(_{out.name}[0])" for out in self.outs)
         return [*slots, f"if {call}:", "    raise last_error()", f"return {owned}"]
 
     @staticmethod

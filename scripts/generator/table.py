@@ -10,19 +10,21 @@ has
   nullable  names of the parameters that may be empty
   added     true for what MLX has and mlx-c's list lacks
   value     true where an int result is a value and no status
-  waits     true for what evaluates or waits, in a header whose other functions do neither
+  waits     true for what evaluates or waits, in a header whose other functions (`glue` is "graph") do neither
   evaluates true for what may evaluate: its C++ stands in `evaluating` (see guards.h)
   nothing   true where a status of 2 says that there is nothing, which is no error
   runs      true for what calls functions of the program before it returns
   thread    `caller` where the call is about what belongs to the calling thread
   guard     a macro without which the header does not declare the function
   defaults  Python defaults of parameters, where they are not those of scripts/generator/emit_ops.py
+  alias     another name that the flat layer has for it
   core      the signature of mlx.core's function that is this call (see emit_core.py)
   composed  true where that makes more than one call of its arguments: the row of C is in native/python/ops
   python    its description there, where that of C does not do: a sentence, and lines about arguments
   doc       what it computes; errors: what makes it fail
 
-A file's `also` names, by Python module, what the header's generated module takes from a handwritten one.
+A file's `also` names, by Python module, what the header's generated module takes from a handwritten one; its `glue`
+says which half of the cffi glue its functions stand in (see emit_cffi.py), where they do.
 
 checks.py compares the rows with their prototypes and with each other.
 """
@@ -60,8 +62,8 @@ NAMESPACES = {
 
 # What a function's row may have beside its prototype and description.
 KEYS = {
-    "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "nothing", "runs", "thread", "defaults", "core",
-    "composed", "python", "doc", "errors",
+    "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "nothing", "runs", "thread", "defaults",
+    "alias", "core", "composed", "python", "doc", "errors",
 }  # fmt: skip
 
 
@@ -124,6 +126,7 @@ class Function:
     runs: bool = False
     thread: str = "any"
     defaults: dict[str, str] = field(default_factory=dict, hash=False)
+    alias: str = ""
     core: str = ""
     composed: bool = False
     python: str = ""
@@ -134,6 +137,12 @@ class Function:
     def by_hand(self) -> bool:
         return self.cpp == "@hand"
 
+    @property
+    def is_unary(self) -> bool:
+        """Whether it makes an array of one array, on a stream."""
+        types = [param.type for param in self.params]
+        return types == ["mlx_array *", "const mlx_array", "const mlx_stream"] and not self.nullable
+
 
 @dataclass
 class Header:
@@ -142,6 +151,7 @@ class Header:
     name: str
     about: str = ""
     raw: str = ""
+    glue: str = ""
     also: dict[str, list[str]] = field(default_factory=dict)
     types: list[Type] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
@@ -169,12 +179,18 @@ def functions(headers: list[Header]) -> list[Function]:
     return [function for header in headers for function in header.functions]
 
 
+def handles(headers: list[Header]) -> set[str]:
+    """The names of the handle types of all headers."""
+    return {type_.name for header in headers for type_ in header.types if type_.is_handle}
+
+
 def _header(folder: Path, name: str) -> Header:
     header = Header(name)
     for path in sorted(folder.glob(f"{name}.toml")) or sorted(folder.glob(f"{name}_[0-9]*.toml")):
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         header.about = data.get("about", header.about)
         header.raw += data.get("raw", "")
+        header.glue = data.get("glue", header.glue)
         header.also |= data.get("also", {})
         header.types += [_type(row, path.stem) for row in data.get("type", [])]
         header.functions += [_function(row, name, path.stem) for row in data.get("function", [])]

@@ -1,4 +1,4 @@
-"""Makes tiny models of mlx_lm with random weights, a tokenizer trained on Python's manual, and data to tune on.
+"""Makes tiny models of mlx_lm with random weights, a tokenizer, and data to tune on from Python's manual.
 
 usage: python lm_models.py FOLDER
 """
@@ -13,6 +13,8 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 TEXT = [pydoc_data.topics.topics[name] for name in sorted(pydoc_data.topics.topics)[:20]]
+# What the tokenizer is trained on: unlike the manual, the same in every Python.
+LICENSE = (Path(__file__).resolve().parents[2] / "LICENSE").read_text(encoding="utf-8")
 VOCABULARY = 512
 SHARED = {
     "hidden_size": 64,
@@ -49,7 +51,7 @@ def tokenizer():
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY, special_tokens=["<s>", "</s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
     )
-    made.train_from_iterator(TEXT, trainer)
+    made.train_from_iterator([LICENSE], trainer)
     return made
 
 

@@ -18,7 +18,7 @@ from mlxffi.tuner.models.functional import FunctionalModel
 from mlxffi.tuner.models.generate import generate, sampler, stream
 from mlxffi.tuner.models.load import load_model, load_parameters
 
-PROMPT = "The assert statement is a convenient way to insert debugging assertions into a program:\n\n"
+PROMPT = "The software is provided as is"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_tokens_are_mlx_lms(name, folder):
     real_model, real_tokenizer = mlx_lm.load(str(folder / name))
     said = [piece.token for piece in mlx_lm.stream_generate(real_model, real_tokenizer, PROMPT, max_tokens=40)]
     assert generate(model, tokens, PROMPT, max_tokens=40).tokens == said
-    assert len(set(said)) > 1  # how many depends on the tokenizer, which is trained on this Python's own manual
+    assert len(set(said)) > 2
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.8, "top_p": 0.9, "seed": 3}])

@@ -49,6 +49,7 @@ int mlx_load(mlx_array *res, const char *file, const mlx_stream s);
  * BF16 become bfloat16; F32, F16, F64 and integers keep their dtype. Metadata becomes arrays,
  * strings or lists of strings. All of the file is read at once; `s` is not used.
  *
+ * `gguf`: receives the result; the caller owns it and frees it with mlx_io_gguf_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: the file cannot be opened, is no GGUF file of version 2 or 3,
  * does not hold what its header says, or has a tensor of another type; the text names it, or a bad

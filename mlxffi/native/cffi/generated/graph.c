@@ -345,6 +345,10 @@ static intptr_t glue_abs(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_abs_here(intptr_t a) {
+  return glue_abs(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_add
@@ -466,6 +470,10 @@ static intptr_t glue_arccos(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_arccos_here(intptr_t a) {
+  return glue_arccos(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_arccosh
@@ -476,6 +484,10 @@ static intptr_t glue_arccosh(intptr_t a, intptr_t s) {
   mlx_arccosh(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_arccosh_here(intptr_t a) {
+  return glue_arccosh(a, 0);
 }
 #endif
 
@@ -488,6 +500,10 @@ static intptr_t glue_arcsin(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_arcsin_here(intptr_t a) {
+  return glue_arcsin(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_arcsinh
@@ -499,6 +515,10 @@ static intptr_t glue_arcsinh(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_arcsinh_here(intptr_t a) {
+  return glue_arcsinh(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_arctan
@@ -509,6 +529,10 @@ static intptr_t glue_arctan(intptr_t a, intptr_t s) {
   mlx_arctan(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_arctan_here(intptr_t a) {
+  return glue_arctan(a, 0);
 }
 #endif
 
@@ -531,6 +555,10 @@ static intptr_t glue_arctanh(intptr_t a, intptr_t s) {
   mlx_arctanh(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_arctanh_here(intptr_t a) {
+  return glue_arctanh(a, 0);
 }
 #endif
 
@@ -620,6 +648,10 @@ static intptr_t glue_argsort(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_argsort_here(intptr_t a) {
+  return glue_argsort(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_array_equal
@@ -664,6 +696,10 @@ static intptr_t glue_atleast_1d(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_atleast_1d_here(intptr_t a) {
+  return glue_atleast_1d(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_atleast_2d
@@ -675,6 +711,10 @@ static intptr_t glue_atleast_2d(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_atleast_2d_here(intptr_t a) {
+  return glue_atleast_2d(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_atleast_3d
@@ -685,6 +725,10 @@ static intptr_t glue_atleast_3d(intptr_t a, intptr_t s) {
   mlx_atleast_3d(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_atleast_3d_here(intptr_t a) {
+  return glue_atleast_3d(a, 0);
 }
 #endif
 
@@ -718,6 +762,10 @@ static intptr_t glue_bitwise_invert(intptr_t a, intptr_t s) {
   mlx_bitwise_invert(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_bitwise_invert_here(intptr_t a) {
+  return glue_bitwise_invert(a, 0);
 }
 #endif
 
@@ -800,6 +848,10 @@ static intptr_t glue_ceil(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_ceil_here(intptr_t a) {
+  return glue_ceil(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_clip
@@ -851,6 +903,10 @@ static intptr_t glue_conjugate(intptr_t a, intptr_t s) {
   mlx_conjugate(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_conjugate_here(intptr_t a) {
+  return glue_conjugate(a, 0);
 }
 #endif
 
@@ -951,6 +1007,10 @@ static intptr_t glue_copy(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_copy_here(intptr_t a) {
+  return glue_copy(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_cos
@@ -962,6 +1022,10 @@ static intptr_t glue_cos(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_cos_here(intptr_t a) {
+  return glue_cos(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_cosh
@@ -972,6 +1036,10 @@ static intptr_t glue_cosh(intptr_t a, intptr_t s) {
   mlx_cosh(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_cosh_here(intptr_t a) {
+  return glue_cosh(a, 0);
 }
 #endif
 
@@ -1027,6 +1095,10 @@ static intptr_t glue_degrees(intptr_t a, intptr_t s) {
   mlx_degrees(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_degrees_here(intptr_t a) {
+  return glue_degrees(a, 0);
 }
 #endif
 
@@ -1135,6 +1207,10 @@ static intptr_t glue_erf(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_erf_here(intptr_t a) {
+  return glue_erf(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_erfinv
@@ -1146,6 +1222,10 @@ static intptr_t glue_erfinv(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_erfinv_here(intptr_t a) {
+  return glue_erfinv(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_exp
@@ -1156,6 +1236,10 @@ static intptr_t glue_exp(intptr_t a, intptr_t s) {
   mlx_exp(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_exp_here(intptr_t a) {
+  return glue_exp(a, 0);
 }
 #endif
 
@@ -1190,6 +1274,10 @@ static intptr_t glue_expm1(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_expm1_here(intptr_t a) {
+  return glue_expm1(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_eye
@@ -1222,6 +1310,10 @@ static intptr_t glue_floor(intptr_t a, intptr_t s) {
   mlx_floor(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_floor_here(intptr_t a) {
+  return glue_floor(a, 0);
 }
 #endif
 
@@ -1392,6 +1484,10 @@ static intptr_t glue_imag(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_imag_here(intptr_t a) {
+  return glue_imag(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_inner
@@ -1425,6 +1521,10 @@ static intptr_t glue_isfinite(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_isfinite_here(intptr_t a) {
+  return glue_isfinite(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_isinf
@@ -1435,6 +1535,10 @@ static intptr_t glue_isinf(intptr_t a, intptr_t s) {
   mlx_isinf(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_isinf_here(intptr_t a) {
+  return glue_isinf(a, 0);
 }
 #endif
 
@@ -1447,6 +1551,10 @@ static intptr_t glue_isnan(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_isnan_here(intptr_t a) {
+  return glue_isnan(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_isneginf
@@ -1458,6 +1566,10 @@ static intptr_t glue_isneginf(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_isneginf_here(intptr_t a) {
+  return glue_isneginf(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_isposinf
@@ -1468,6 +1580,10 @@ static intptr_t glue_isposinf(intptr_t a, intptr_t s) {
   mlx_isposinf(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_isposinf_here(intptr_t a) {
+  return glue_isposinf(a, 0);
 }
 #endif
 
@@ -1535,6 +1651,10 @@ static intptr_t glue_log(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_log_here(intptr_t a) {
+  return glue_log(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_log10
@@ -1545,6 +1665,10 @@ static intptr_t glue_log10(intptr_t a, intptr_t s) {
   mlx_log10(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_log10_here(intptr_t a) {
+  return glue_log10(a, 0);
 }
 #endif
 
@@ -1557,6 +1681,10 @@ static intptr_t glue_log1p(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_log1p_here(intptr_t a) {
+  return glue_log1p(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_log2
@@ -1567,6 +1695,10 @@ static intptr_t glue_log2(intptr_t a, intptr_t s) {
   mlx_log2(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_log2_here(intptr_t a) {
+  return glue_log2(a, 0);
 }
 #endif
 
@@ -1611,6 +1743,10 @@ static intptr_t glue_logical_not(intptr_t a, intptr_t s) {
   mlx_logical_not(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_logical_not_here(intptr_t a) {
+  return glue_logical_not(a, 0);
 }
 #endif
 
@@ -1869,6 +2005,10 @@ static intptr_t glue_negative(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_negative_here(intptr_t a) {
+  return glue_negative(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_not_equal
@@ -1912,6 +2052,10 @@ static intptr_t glue_ones_like(intptr_t a, intptr_t s) {
   mlx_ones_like(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_ones_like_here(intptr_t a) {
+  return glue_ones_like(a, 0);
 }
 #endif
 
@@ -2067,6 +2211,10 @@ static intptr_t glue_radians(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_radians_here(intptr_t a) {
+  return glue_radians(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_real
@@ -2078,6 +2226,10 @@ static intptr_t glue_real(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_real_here(intptr_t a) {
+  return glue_real(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_reciprocal
@@ -2088,6 +2240,10 @@ static intptr_t glue_reciprocal(intptr_t a, intptr_t s) {
   mlx_reciprocal(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_reciprocal_here(intptr_t a) {
+  return glue_reciprocal(a, 0);
 }
 #endif
 
@@ -2198,6 +2354,10 @@ static intptr_t glue_rsqrt(intptr_t a, intptr_t s) {
   mlx_rsqrt(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_rsqrt_here(intptr_t a) {
+  return glue_rsqrt(a, 0);
 }
 #endif
 
@@ -2362,6 +2522,10 @@ static intptr_t glue_sigmoid(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_sigmoid_here(intptr_t a) {
+  return glue_sigmoid(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_sign
@@ -2372,6 +2536,10 @@ static intptr_t glue_sign(intptr_t a, intptr_t s) {
   mlx_sign(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_sign_here(intptr_t a) {
+  return glue_sign(a, 0);
 }
 #endif
 
@@ -2384,6 +2552,10 @@ static intptr_t glue_sin(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_sin_here(intptr_t a) {
+  return glue_sin(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_sinh
@@ -2394,6 +2566,10 @@ static intptr_t glue_sinh(intptr_t a, intptr_t s) {
   mlx_sinh(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_sinh_here(intptr_t a) {
+  return glue_sinh(a, 0);
 }
 #endif
 
@@ -2538,6 +2714,10 @@ static intptr_t glue_sort(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_sort_here(intptr_t a) {
+  return glue_sort(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_split
@@ -2571,6 +2751,10 @@ static intptr_t glue_sqrt(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_sqrt_here(intptr_t a) {
+  return glue_sqrt(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_square
@@ -2581,6 +2765,10 @@ static intptr_t glue_square(intptr_t a, intptr_t s) {
   mlx_square(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_square_here(intptr_t a) {
+  return glue_square(a, 0);
 }
 #endif
 
@@ -2614,6 +2802,10 @@ static intptr_t glue_squeeze(intptr_t a, intptr_t s) {
   mlx_squeeze(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_squeeze_here(intptr_t a) {
+  return glue_squeeze(a, 0);
 }
 #endif
 
@@ -2688,6 +2880,10 @@ static intptr_t glue_stop_gradient(intptr_t a, intptr_t s) {
   mlx_stop_gradient(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_stop_gradient_here(intptr_t a) {
+  return glue_stop_gradient(a, 0);
 }
 #endif
 
@@ -2788,6 +2984,10 @@ static intptr_t glue_tan(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_tan_here(intptr_t a) {
+  return glue_tan(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_tanh
@@ -2798,6 +2998,10 @@ static intptr_t glue_tanh(intptr_t a, intptr_t s) {
   mlx_tanh(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_tanh_here(intptr_t a) {
+  return glue_tanh(a, 0);
 }
 #endif
 
@@ -2842,6 +3046,10 @@ static intptr_t glue_to_fp8(intptr_t x, intptr_t s) {
   mlx_to_fp8(&res, (mlx_array){(void *)x}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_to_fp8_here(intptr_t x) {
+  return glue_to_fp8(x, 0);
 }
 #endif
 
@@ -2897,6 +3105,10 @@ static intptr_t glue_transpose(intptr_t a, intptr_t s) {
   mlx_transpose(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_transpose_here(intptr_t a) {
+  return glue_transpose(a, 0);
 }
 #endif
 
@@ -3019,6 +3231,10 @@ static intptr_t glue_zeros_like(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_zeros_like_here(intptr_t a) {
+  return glue_zeros_like(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_count_nonzero_axes
@@ -3128,6 +3344,10 @@ static intptr_t glue_flip(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_flip_here(intptr_t a) {
+  return glue_flip(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_gather_qmm_global_scale
@@ -3183,6 +3403,10 @@ static intptr_t glue_matrix_transpose(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_matrix_transpose_here(intptr_t a) {
+  return glue_matrix_transpose(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_minmax_axes
@@ -3235,6 +3459,10 @@ static intptr_t glue_positive(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_positive_here(intptr_t a) {
+  return glue_positive(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_searchsorted
@@ -3256,6 +3484,10 @@ static intptr_t glue_trunc(intptr_t a, intptr_t s) {
   mlx_trunc(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_trunc_here(intptr_t a) {
+  return glue_trunc(a, 0);
 }
 #endif
 
@@ -3899,6 +4131,10 @@ static intptr_t glue_linalg_eigvals(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_linalg_eigvals_here(intptr_t a) {
+  return glue_linalg_eigvals(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_linalg_eigvalsh
@@ -3920,6 +4156,10 @@ static intptr_t glue_linalg_inv(intptr_t a, intptr_t s) {
   mlx_linalg_inv(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_linalg_inv_here(intptr_t a) {
+  return glue_linalg_inv(a, 0);
 }
 #endif
 
@@ -3986,6 +4226,10 @@ static intptr_t glue_linalg_pinv(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_linalg_pinv_here(intptr_t a) {
+  return glue_linalg_pinv(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_linalg_qr
@@ -4050,6 +4294,10 @@ static intptr_t glue_linalg_det(intptr_t a, intptr_t s) {
   mlx_linalg_det(&res, (mlx_array){(void *)a}, s_handle);
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_linalg_det_here(intptr_t a) {
+  return glue_linalg_det(a, 0);
 }
 #endif
 

@@ -125,6 +125,7 @@ static int glue_array_is_col_contiguous(bool *res, intptr_t arr);
 #endif
 #ifndef MLXFFI_LACKS_mlx_abs
 static intptr_t glue_abs(intptr_t a, intptr_t s);
+static intptr_t glue_abs_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_add
 static intptr_t glue_add(intptr_t a, intptr_t b, intptr_t s);
@@ -158,24 +159,30 @@ static intptr_t glue_arange(double start, double stop, double step, int dtype, i
 #endif
 #ifndef MLXFFI_LACKS_mlx_arccos
 static intptr_t glue_arccos(intptr_t a, intptr_t s);
+static intptr_t glue_arccos_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_arccosh
 static intptr_t glue_arccosh(intptr_t a, intptr_t s);
+static intptr_t glue_arccosh_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_arcsin
 static intptr_t glue_arcsin(intptr_t a, intptr_t s);
+static intptr_t glue_arcsin_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_arcsinh
 static intptr_t glue_arcsinh(intptr_t a, intptr_t s);
+static intptr_t glue_arcsinh_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_arctan
 static intptr_t glue_arctan(intptr_t a, intptr_t s);
+static intptr_t glue_arctan_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_arctan2
 static intptr_t glue_arctan2(intptr_t a, intptr_t b, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_arctanh
 static intptr_t glue_arctanh(intptr_t a, intptr_t s);
+static intptr_t glue_arctanh_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_argmax_axis
 static intptr_t glue_argmax_axis(intptr_t a, int axis, bool keepdims, intptr_t s);
@@ -200,6 +207,7 @@ static intptr_t glue_argsort_axis(intptr_t a, int axis, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_argsort
 static intptr_t glue_argsort(intptr_t a, intptr_t s);
+static intptr_t glue_argsort_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_array_equal
 static intptr_t glue_array_equal(intptr_t a, intptr_t b, bool equal_nan, intptr_t s);
@@ -212,12 +220,15 @@ static intptr_t glue_astype(intptr_t a, int dtype, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_atleast_1d
 static intptr_t glue_atleast_1d(intptr_t a, intptr_t s);
+static intptr_t glue_atleast_1d_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_atleast_2d
 static intptr_t glue_atleast_2d(intptr_t a, intptr_t s);
+static intptr_t glue_atleast_2d_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_atleast_3d
 static intptr_t glue_atleast_3d(intptr_t a, intptr_t s);
+static intptr_t glue_atleast_3d_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_bartlett
 static intptr_t glue_bartlett(int M, intptr_t s);
@@ -227,6 +238,7 @@ static intptr_t glue_bitwise_and(intptr_t a, intptr_t b, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_bitwise_invert
 static intptr_t glue_bitwise_invert(intptr_t a, intptr_t s);
+static intptr_t glue_bitwise_invert_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_bitwise_or
 static intptr_t glue_bitwise_or(intptr_t a, intptr_t b, intptr_t s);
@@ -248,6 +260,7 @@ static intptr_t glue_broadcast_to(intptr_t a, const int *shape, size_t shape_num
 #endif
 #ifndef MLXFFI_LACKS_mlx_ceil
 static intptr_t glue_ceil(intptr_t a, intptr_t s);
+static intptr_t glue_ceil_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_clip
 static intptr_t glue_clip(intptr_t a, intptr_t a_min, intptr_t a_max, intptr_t s);
@@ -260,6 +273,7 @@ static intptr_t glue_concatenate(const intptr_t *arrays, size_t arrays_num, intp
 #endif
 #ifndef MLXFFI_LACKS_mlx_conjugate
 static intptr_t glue_conjugate(intptr_t a, intptr_t s);
+static intptr_t glue_conjugate_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_contiguous
 static intptr_t glue_contiguous(intptr_t a, bool allow_col_major, intptr_t s);
@@ -287,12 +301,15 @@ static intptr_t glue_conv_transpose3d(intptr_t input, intptr_t weight, int strid
 #endif
 #ifndef MLXFFI_LACKS_mlx_copy
 static intptr_t glue_copy(intptr_t a, intptr_t s);
+static intptr_t glue_copy_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_cos
 static intptr_t glue_cos(intptr_t a, intptr_t s);
+static intptr_t glue_cos_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_cosh
 static intptr_t glue_cosh(intptr_t a, intptr_t s);
+static intptr_t glue_cosh_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_cummax
 static intptr_t glue_cummax(intptr_t a, int axis, bool reverse, bool inclusive, intptr_t s);
@@ -308,6 +325,7 @@ static intptr_t glue_cumsum(intptr_t a, int axis, bool reverse, bool inclusive, 
 #endif
 #ifndef MLXFFI_LACKS_mlx_degrees
 static intptr_t glue_degrees(intptr_t a, intptr_t s);
+static intptr_t glue_degrees_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_depends
 static intptr_t glue_depends(const intptr_t *inputs, size_t inputs_num, const intptr_t *dependencies, size_t dependencies_num);
@@ -335,12 +353,15 @@ static intptr_t glue_equal(intptr_t a, intptr_t b, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_erf
 static intptr_t glue_erf(intptr_t a, intptr_t s);
+static intptr_t glue_erf_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_erfinv
 static intptr_t glue_erfinv(intptr_t a, intptr_t s);
+static intptr_t glue_erfinv_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_exp
 static intptr_t glue_exp(intptr_t a, intptr_t s);
+static intptr_t glue_exp_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_expand_dims_axes
 static intptr_t glue_expand_dims_axes(intptr_t a, const int *axes, size_t axes_num, intptr_t s);
@@ -350,6 +371,7 @@ static intptr_t glue_expand_dims(intptr_t a, int axis, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_expm1
 static intptr_t glue_expm1(intptr_t a, intptr_t s);
+static intptr_t glue_expm1_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_eye
 static intptr_t glue_eye(int n, int m, int k, int dtype, intptr_t s);
@@ -359,6 +381,7 @@ static intptr_t glue_flatten(intptr_t a, int start_axis, int end_axis, intptr_t 
 #endif
 #ifndef MLXFFI_LACKS_mlx_floor
 static intptr_t glue_floor(intptr_t a, intptr_t s);
+static intptr_t glue_floor_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_floor_divide
 static intptr_t glue_floor_divide(intptr_t a, intptr_t b, intptr_t s);
@@ -404,6 +427,7 @@ static intptr_t glue_identity(int n, int dtype, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_imag
 static intptr_t glue_imag(intptr_t a, intptr_t s);
+static intptr_t glue_imag_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_inner
 static intptr_t glue_inner(intptr_t a, intptr_t b, intptr_t s);
@@ -413,18 +437,23 @@ static intptr_t glue_isclose(intptr_t a, intptr_t b, double rtol, double atol, b
 #endif
 #ifndef MLXFFI_LACKS_mlx_isfinite
 static intptr_t glue_isfinite(intptr_t a, intptr_t s);
+static intptr_t glue_isfinite_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_isinf
 static intptr_t glue_isinf(intptr_t a, intptr_t s);
+static intptr_t glue_isinf_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_isnan
 static intptr_t glue_isnan(intptr_t a, intptr_t s);
+static intptr_t glue_isnan_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_isneginf
 static intptr_t glue_isneginf(intptr_t a, intptr_t s);
+static intptr_t glue_isneginf_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_isposinf
 static intptr_t glue_isposinf(intptr_t a, intptr_t s);
+static intptr_t glue_isposinf_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_kron
 static intptr_t glue_kron(intptr_t a, intptr_t b, intptr_t s);
@@ -443,15 +472,19 @@ static intptr_t glue_linspace(double start, double stop, int num, int dtype, int
 #endif
 #ifndef MLXFFI_LACKS_mlx_log
 static intptr_t glue_log(intptr_t a, intptr_t s);
+static intptr_t glue_log_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_log10
 static intptr_t glue_log10(intptr_t a, intptr_t s);
+static intptr_t glue_log10_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_log1p
 static intptr_t glue_log1p(intptr_t a, intptr_t s);
+static intptr_t glue_log1p_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_log2
 static intptr_t glue_log2(intptr_t a, intptr_t s);
+static intptr_t glue_log2_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_logaddexp
 static intptr_t glue_logaddexp(intptr_t a, intptr_t b, intptr_t s);
@@ -464,6 +497,7 @@ static intptr_t glue_logical_and(intptr_t a, intptr_t b, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_logical_not
 static intptr_t glue_logical_not(intptr_t a, intptr_t s);
+static intptr_t glue_logical_not_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_logical_or
 static intptr_t glue_logical_or(intptr_t a, intptr_t b, intptr_t s);
@@ -533,6 +567,7 @@ static intptr_t glue_nan_to_num(intptr_t a, float nan, float posinf, bool has_po
 #endif
 #ifndef MLXFFI_LACKS_mlx_negative
 static intptr_t glue_negative(intptr_t a, intptr_t s);
+static intptr_t glue_negative_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_not_equal
 static intptr_t glue_not_equal(intptr_t a, intptr_t b, intptr_t s);
@@ -545,6 +580,7 @@ static intptr_t glue_ones(const int *shape, size_t shape_num, int dtype, intptr_
 #endif
 #ifndef MLXFFI_LACKS_mlx_ones_like
 static intptr_t glue_ones_like(intptr_t a, intptr_t s);
+static intptr_t glue_ones_like_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_outer
 static intptr_t glue_outer(intptr_t a, intptr_t b, intptr_t s);
@@ -587,12 +623,15 @@ static intptr_t glue_quantized_matmul(intptr_t x, intptr_t w, intptr_t scales, i
 #endif
 #ifndef MLXFFI_LACKS_mlx_radians
 static intptr_t glue_radians(intptr_t a, intptr_t s);
+static intptr_t glue_radians_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_real
 static intptr_t glue_real(intptr_t a, intptr_t s);
+static intptr_t glue_real_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_reciprocal
 static intptr_t glue_reciprocal(intptr_t a, intptr_t s);
+static intptr_t glue_reciprocal_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_remainder
 static intptr_t glue_remainder(intptr_t a, intptr_t b, intptr_t s);
@@ -623,6 +662,7 @@ static intptr_t glue_round(intptr_t a, int decimals, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_rsqrt
 static intptr_t glue_rsqrt(intptr_t a, intptr_t s);
+static intptr_t glue_rsqrt_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_scatter
 static intptr_t glue_scatter(intptr_t a, const intptr_t *indices, size_t indices_num, intptr_t updates, const int *axes, size_t axes_num, intptr_t s);
@@ -662,15 +702,19 @@ static intptr_t glue_segmented_mm(intptr_t a, intptr_t b, intptr_t segments, int
 #endif
 #ifndef MLXFFI_LACKS_mlx_sigmoid
 static intptr_t glue_sigmoid(intptr_t a, intptr_t s);
+static intptr_t glue_sigmoid_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_sign
 static intptr_t glue_sign(intptr_t a, intptr_t s);
+static intptr_t glue_sign_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_sin
 static intptr_t glue_sin(intptr_t a, intptr_t s);
+static intptr_t glue_sin_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_sinh
 static intptr_t glue_sinh(intptr_t a, intptr_t s);
+static intptr_t glue_sinh_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_slice
 static intptr_t glue_slice(intptr_t a, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, intptr_t s);
@@ -710,6 +754,7 @@ static intptr_t glue_sort_axis(intptr_t a, int axis, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_sort
 static intptr_t glue_sort(intptr_t a, intptr_t s);
+static intptr_t glue_sort_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_split
 static intptr_t glue_split(intptr_t a, int num_splits, int axis, intptr_t s);
@@ -719,9 +764,11 @@ static intptr_t glue_split_sections(intptr_t a, const int *indices, size_t indic
 #endif
 #ifndef MLXFFI_LACKS_mlx_sqrt
 static intptr_t glue_sqrt(intptr_t a, intptr_t s);
+static intptr_t glue_sqrt_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_square
 static intptr_t glue_square(intptr_t a, intptr_t s);
+static intptr_t glue_square_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_squeeze_axes
 static intptr_t glue_squeeze_axes(intptr_t a, const int *axes, size_t axes_num, intptr_t s);
@@ -731,6 +778,7 @@ static intptr_t glue_squeeze_axis(intptr_t a, int axis, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_squeeze
 static intptr_t glue_squeeze(intptr_t a, intptr_t s);
+static intptr_t glue_squeeze_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_stack_axis
 static intptr_t glue_stack_axis(const intptr_t *arrays, size_t arrays_num, int axis, intptr_t s);
@@ -749,6 +797,7 @@ static intptr_t glue_std(intptr_t a, bool keepdims, int ddof, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_stop_gradient
 static intptr_t glue_stop_gradient(intptr_t a, intptr_t s);
+static intptr_t glue_stop_gradient_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_subtract
 static intptr_t glue_subtract(intptr_t a, intptr_t b, intptr_t s);
@@ -776,9 +825,11 @@ static intptr_t glue_take_along_axis(intptr_t a, intptr_t indices, int axis, int
 #endif
 #ifndef MLXFFI_LACKS_mlx_tan
 static intptr_t glue_tan(intptr_t a, intptr_t s);
+static intptr_t glue_tan_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_tanh
 static intptr_t glue_tanh(intptr_t a, intptr_t s);
+static intptr_t glue_tanh_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_tensordot
 static intptr_t glue_tensordot(intptr_t a, intptr_t b, const int *axes_a, size_t axes_a_num, const int *axes_b, size_t axes_b_num, intptr_t s);
@@ -791,6 +842,7 @@ static intptr_t glue_tile(intptr_t arr, const int *reps, size_t reps_num, intptr
 #endif
 #ifndef MLXFFI_LACKS_mlx_to_fp8
 static intptr_t glue_to_fp8(intptr_t x, intptr_t s);
+static intptr_t glue_to_fp8_here(intptr_t x);
 #endif
 #ifndef MLXFFI_LACKS_mlx_topk_axis
 static intptr_t glue_topk_axis(intptr_t a, int k, int axis, intptr_t s);
@@ -806,6 +858,7 @@ static intptr_t glue_transpose_axes(intptr_t a, const int *axes, size_t axes_num
 #endif
 #ifndef MLXFFI_LACKS_mlx_transpose
 static intptr_t glue_transpose(intptr_t a, intptr_t s);
+static intptr_t glue_transpose_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_tri
 static intptr_t glue_tri(int n, int m, int k, int type, intptr_t s);
@@ -839,6 +892,7 @@ static intptr_t glue_zeros(const int *shape, size_t shape_num, int dtype, intptr
 #endif
 #ifndef MLXFFI_LACKS_mlx_zeros_like
 static intptr_t glue_zeros_like(intptr_t a, intptr_t s);
+static intptr_t glue_zeros_like_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_count_nonzero_axes
 static intptr_t glue_count_nonzero_axes(intptr_t a, const int *axes, size_t axes_num, bool keepdims, intptr_t s);
@@ -869,6 +923,7 @@ static intptr_t glue_flip_axis(intptr_t a, int axis, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_flip
 static intptr_t glue_flip(intptr_t a, intptr_t s);
+static intptr_t glue_flip_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_gather_qmm_global_scale
 static intptr_t glue_gather_qmm_global_scale(intptr_t x, intptr_t w, intptr_t scales, intptr_t biases, intptr_t lhs_indices, intptr_t rhs_indices, bool transpose, int group_size, bool has_group_size, int bits, bool has_bits, const char *mode, intptr_t global_scale, bool sorted_indices, intptr_t s);
@@ -884,6 +939,7 @@ static intptr_t glue_logical_xor(intptr_t a, intptr_t b, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_matrix_transpose
 static intptr_t glue_matrix_transpose(intptr_t a, intptr_t s);
+static intptr_t glue_matrix_transpose_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_minmax_axes
 static int glue_minmax_axes(intptr_t *res_0, intptr_t *res_1, intptr_t a, const int *axes, size_t axes_num, bool keepdims, intptr_t s);
@@ -899,12 +955,14 @@ static intptr_t glue_ones_like_dtype(intptr_t a, int dtype, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_positive
 static intptr_t glue_positive(intptr_t a, intptr_t s);
+static intptr_t glue_positive_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_searchsorted
 static intptr_t glue_searchsorted(intptr_t sorted_sequence, intptr_t values, const char *side, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_trunc
 static intptr_t glue_trunc(intptr_t a, intptr_t s);
+static intptr_t glue_trunc_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_unique
 static intptr_t glue_unique(intptr_t a, int size, bool return_index, bool return_inverse, bool return_counts, intptr_t fill_value, intptr_t s);
@@ -1097,12 +1155,14 @@ static int glue_linalg_eigh(intptr_t *res_0, intptr_t *res_1, intptr_t a, const 
 #endif
 #ifndef MLXFFI_LACKS_mlx_linalg_eigvals
 static intptr_t glue_linalg_eigvals(intptr_t a, intptr_t s);
+static intptr_t glue_linalg_eigvals_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_linalg_eigvalsh
 static intptr_t glue_linalg_eigvalsh(intptr_t a, const char *UPLO, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_linalg_inv
 static intptr_t glue_linalg_inv(intptr_t a, intptr_t s);
+static intptr_t glue_linalg_inv_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_linalg_lu
 static intptr_t glue_linalg_lu(intptr_t a, intptr_t s);
@@ -1121,6 +1181,7 @@ static intptr_t glue_linalg_norm_l2(intptr_t a, const int *axis, size_t axis_num
 #endif
 #ifndef MLXFFI_LACKS_mlx_linalg_pinv
 static intptr_t glue_linalg_pinv(intptr_t a, intptr_t s);
+static intptr_t glue_linalg_pinv_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_linalg_qr
 static int glue_linalg_qr(intptr_t *res_0, intptr_t *res_1, intptr_t a, intptr_t s);
@@ -1139,6 +1200,7 @@ static intptr_t glue_linalg_tri_inv(intptr_t a, bool upper, intptr_t s);
 #endif
 #ifndef MLXFFI_LACKS_mlx_linalg_det
 static intptr_t glue_linalg_det(intptr_t a, intptr_t s);
+static intptr_t glue_linalg_det_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_linalg_slogdet
 static int glue_linalg_slogdet(intptr_t *res_0, intptr_t *res_1, intptr_t a, intptr_t s);

@@ -66,6 +66,10 @@ static intptr_t glue_negative(intptr_t a, intptr_t s) {
   glue_stream_done(s, s_handle);
   return (intptr_t)res.ctx;
 }
+
+static intptr_t glue_negative_here(intptr_t a) {
+  return glue_negative(a, 0);
+}
 #endif
 
 #ifndef MLXFFI_LACKS_mlx_add

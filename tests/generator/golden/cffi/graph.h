@@ -23,6 +23,7 @@ static int glue_map_string_to_array_insert(intptr_t map, const char *key, intptr
 #endif
 #ifndef MLXFFI_LACKS_mlx_negative
 static intptr_t glue_negative(intptr_t a, intptr_t s);
+static intptr_t glue_negative_here(intptr_t a);
 #endif
 #ifndef MLXFFI_LACKS_mlx_add
 static intptr_t glue_add(intptr_t a, intptr_t b, intptr_t s);

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from . import _handles
 from ._arguments import as_array, as_arrays, as_pair, dtype_number, handles, integers, text
 from ._ffi import ffi, graph, last_error
+from ._handles import own_array, take_arrays
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike, DtypeLike
@@ -46,7 +47,9 @@ def negative(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_negative(a._h, 0 if stream is None else stream._h))
+    if stream is None:
+        return own_array(graph.glue_negative_here(a._h))
+    return own_array(graph.glue_negative(a._h, stream._h))
 
 
 def add(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -56,7 +59,7 @@ def add(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.own_array(graph.glue_add(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_add(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def addmm(
@@ -73,7 +76,7 @@ def addmm(
     C: mlx_addmm.
     """
     c, a, b = as_arrays(c, a, b)
-    return _handles.own_array(graph.glue_addmm(c._h, a._h, b._h, alpha, beta, 0 if stream is None else stream._h))
+    return own_array(graph.glue_addmm(c._h, a._h, b._h, alpha, beta, 0 if stream is None else stream._h))
 
 
 def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
@@ -83,7 +86,7 @@ def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return _handles.take_arrays(graph.glue_divmod(a._h, b._h, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_divmod(a._h, b._h, 0 if stream is None else stream._h))
 
 
 def frexp(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -97,7 +100,7 @@ def frexp(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
     _res_1 = ffi.new("intptr_t *")
     if graph.glue_frexp(_res_0, _res_1, a._h, 0 if stream is None else stream._h):
         raise last_error()
-    return _handles.own_array(_res_0[0]), _handles.own_array(_res_1[0])
+    return own_array(_res_0[0]), own_array(_res_1[0])
 
 
 def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None = None) -> Array:
@@ -106,7 +109,7 @@ def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None 
     C: mlx_stack_axis.
     """
     arrays = as_arrays(*arrays)
-    return _handles.own_array(graph.glue_stack_axis(
+    return own_array(graph.glue_stack_axis(
         handles(arrays),
         len(arrays),
         axis,
@@ -122,7 +125,7 @@ def reshape(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None =
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shape = integers(shape)
-    return _handles.own_array(graph.glue_reshape(a._h, shape, len(shape), 0 if stream is None else stream._h))
+    return own_array(graph.glue_reshape(a._h, shape, len(shape), 0 if stream is None else stream._h))
 
 
 def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -132,7 +135,7 @@ def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_sum(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_sum(a._h, keepdims, 0 if stream is None else stream._h))
 
 
 def sum_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -142,7 +145,7 @@ def sum_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return _handles.own_array(graph.glue_sum_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_sum_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
 
 
 def sum_axes(
@@ -159,7 +162,7 @@ def sum_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return _handles.own_array(graph.glue_sum_axes(
+    return own_array(graph.glue_sum_axes(
         a._h,
         axes,
         len(axes),
@@ -183,7 +186,7 @@ def conv2d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    return _handles.own_array(graph.glue_conv2d(
+    return own_array(graph.glue_conv2d(
         input._h,
         weight._h,
         stride_0,
@@ -207,7 +210,7 @@ def quantize(
     C: mlx_quantize.
     """
     w, scale = as_arrays(w, scale)
-    return _handles.own_array(graph.glue_quantize(
+    return own_array(graph.glue_quantize(
         w._h,
         0 if bits is None else bits,
         bits is not None,
@@ -225,7 +228,7 @@ def zeros(shape: int | Sequence[int], dtype: DtypeLike, *, stream: Stream | None
     C: mlx_zeros.
     """
     shape = integers(shape)
-    return _handles.own_array(graph.glue_zeros(
+    return own_array(graph.glue_zeros(
         shape,
         len(shape),
         dtype_number(dtype),
@@ -248,7 +251,7 @@ def roll(
         a = as_array(a)
     shift = integers(shift)
     axes = None if axes is None else integers(axes)
-    return _handles.own_array(graph.glue_roll(
+    return own_array(graph.glue_roll(
         a._h,
         shift,
         len(shift),
@@ -264,7 +267,7 @@ def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | N
     C: mlx_einsum.
     """
     operands = as_arrays(*operands)
-    return _handles.own_array(graph.glue_einsum(
+    return own_array(graph.glue_einsum(
         text(subscripts, "subscripts"),
         handles(operands),
         len(operands),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from . import _handles
 from ._arguments import as_arrays
 from ._ffi import graph
+from ._handles import own_array
 from .array import Array
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stre
     C: mlx_fast_rms_norm.
     """
     x, weight = as_arrays(x, weight)
-    return _handles.own_array(graph.glue_fast_rms_norm(
+    return own_array(graph.glue_fast_rms_norm(
         x._h,
         0 if weight is None else weight._h,
         eps,
