@@ -287,7 +287,7 @@ def clip(
     C: mlx_clip.
     """
     a, a_min, a_max = as_arrays(a, a_min, a_max)
-    return _handles.own_array(graph.glue_clip(
+    return own_array(graph.glue_clip(
         a._h,
         0 if a_min is None else a_min._h,
         0 if a_max is None else a_max._h,

@@ -152,6 +152,12 @@ extern "C" int mlx_einsum(mlx_array *res, const char *subscripts, const mlx_vect
   return call.status(real(res, subscripts, operands, s));
 }
 
+extern "C" int mlx_clip(mlx_array *res, const mlx_array a, const mlx_array a_min, const mlx_array a_max, const mlx_stream s) {
+  static const auto real = trace::find(mlx_clip, "mlx_clip");
+  trace::Call call("mlx_clip", {trace::slot("res", "array", res), trace::handle("a", "array", a.ctx), trace::handle("a_min", "array", a_min.ctx), trace::handle("a_max", "array", a_max.ctx), trace::handle("s", "stream", s.ctx)});
+  return call.status(real(res, a, a_min, a_max, s));
+}
+
 extern "C" int mlx_fast_rms_norm(mlx_array *res, const mlx_array x, const mlx_array weight, float eps, const mlx_stream s) {
   static const auto real = trace::find(mlx_fast_rms_norm, "mlx_fast_rms_norm");
   trace::Call call("mlx_fast_rms_norm", {trace::slot("res", "array", res), trace::handle("x", "array", x.ctx), trace::handle("weight", "array", weight.ctx), trace::value("eps", eps), trace::handle("s", "stream", s.ctx)});
