@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from .. import core as mx
 from .._errors import ArgumentError
 from ..fused import lora_linear
+from ..losses import Head
 
 Node: TypeAlias = "dict[str, Any]"
 Kind: TypeAlias = Literal["linear", "embedding", "switch"]
@@ -105,6 +106,17 @@ def _linear(node: Node, x: mx.array, kind: Kind, training: bool) -> mx.array:
         else:
             out = mx.addmm(out, hidden, up, alpha=_scale(adapter)).astype(y.dtype)
     return out + node["bias"] if "bias" in node else out
+
+
+def head(node: Node) -> Head | None:
+    """An output layer as losses that need no logits take it; None for one with adapters."""
+    if node.get("adapters"):
+        return None
+    if not is_quantized(node):
+        return Head(node["weight"], bias=node.get("bias"))
+    scheme = quantization_of(node)
+    packed = node["weight"], node["scales"], node.get("biases")
+    return Head(*packed, node.get("bias"), scheme.group_size, scheme.bits, scheme.mode)
 
 
 def embedding(node: Node, ids: mx.array, *, training: bool = False) -> mx.array:
