@@ -78,10 +78,9 @@ def test_batches(of_x, of_w):
     require_close(product(x, arguments, AFFINE), wanted(values, numbers, True), ERROR["float32"])
 
 
-@pytest.mark.parametrize("of_x", [(0, 64), (2, 0, 64)])
-def test_no_rows(of_x):
+def test_an_empty_batch():
     arguments, _ = packed((40, 64), AFFINE)
-    assert as_numpy(product(m.zeros(of_x), arguments, AFFINE)).shape == (*of_x[:-1], 40)
+    assert as_numpy(product(m.zeros([0, 3, 64]), arguments, AFFINE)).shape == (0, 3, 40)
 
 
 def test_operands_may_lie_anywhere():

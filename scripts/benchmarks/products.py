@@ -50,7 +50,7 @@ class Program:
             return None
         line = self._process.stdout.readline()
         found: Any = json.loads(line) if line else None
-        return tuple(found) if found else None  # type: ignore[return-value]
+        return tuple(found) if found else None
 
 
 def _measured(programs: dict[str, Program], case: tuple[str, int, int, int]) -> dict[str, tuple[float, float]]:
@@ -60,7 +60,7 @@ def _measured(programs: dict[str, Program], case: tuple[str, int, int, int]) -> 
         for name, program in programs.items():
             seconds = program.seconds(case)
             found[name] += [seconds] if seconds else []
-    return {name: tuple(map(statistics.median, zip(*times, strict=True))) for name, times in found.items() if times}  # type: ignore[misc]
+    return {name: tuple(map(statistics.median, zip(*times, strict=True))) for name, times in found.items() if times}
 
 
 def main() -> None:

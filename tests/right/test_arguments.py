@@ -1,6 +1,7 @@
 """Arguments that mlx.core takes without a word, or refuses without a clear one: each with the right outcome."""
 
 import json
+import math
 import struct
 
 import numpy as np
@@ -105,3 +106,35 @@ def test_a_backslash_before_u0000_is_no_nul(tmp_path):
     path = str(tmp_path / "backslash.safetensors")
     mx.save_safetensors(path, {"a\\u0000": mx.array([1.0])})
     assert list(mx.load(path)) == ["a\\u0000"]
+
+
+# --- packed matrices ---
+
+
+def waves(*shape):
+    return mx.sin(mx.arange(math.prod(shape), dtype=mx.float32)).reshape(shape)
+
+
+def test_each_packed_matrix_of_a_batch_multiplies():
+    w, x = waves(3, 40, 64), waves(5, 64)
+    packed = mx.quantize(w)
+    wanted = mx.dequantize(*packed).swapaxes(-1, -2)
+    for rows in (x, x[0]):
+        found = mx.quantized_matmul(rows, *packed)
+        np.testing.assert_allclose(np.array(found), np.array(rows) @ np.array(wanted), atol=1e-4)
+
+
+@pytest.mark.skipif(mx.default_device() != mx.cpu, reason="what a GPU reads is MLX's")
+def test_no_packed_matrix_gives_no_number():
+    packed, x = mx.quantize(waves(3, 40, 64)), mx.ones((2, 1, 64))
+    found = np.array(mx.gather_qmm(x, *packed, rhs_indices=mx.array([2, 3])))
+    assert np.isfinite(found[0]).all()
+    assert np.isnan(found[1]).all()
+
+
+@pytest.mark.skipif(mx.default_device() != mx.cpu, reason="a GPU rounds as MLX does")
+def test_packed_numbers_are_rounded_once():
+    words, *groups = mx.quantize(waves(40, 64), bits=8)
+    halves = [one.astype(mx.bfloat16) for one in groups]
+    exact = mx.dequantize(words, *(one.astype(mx.float32) for one in halves), bits=8)
+    assert mx.array_equal(mx.dequantize(words, *halves, bits=8), exact.astype(mx.bfloat16))

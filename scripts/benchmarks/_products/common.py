@@ -30,7 +30,8 @@ def cases() -> list[tuple[str, int, int, int]]:
 def operands(rows: int, terms: int, columns: int) -> tuple[Any, Any]:
     """x [rows, terms] and weight [columns, terms], float32."""
     rng = np.random.default_rng(0)
-    return tuple(rng.standard_normal(shape, dtype=np.float32) for shape in ((rows, terms), (columns, terms)))
+    x, weight = (rng.standard_normal(shape, dtype=np.float32) for shape in ((rows, terms), (columns, terms)))
+    return x, weight
 
 
 def _cpu_seconds() -> float:
