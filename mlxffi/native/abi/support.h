@@ -8,6 +8,7 @@
 #include "containers.h"
 #include "derivatives/draws.h"
 #include "derivatives/transforms.h"
+#include "exporter.h"
 #include "guards.h"
 #include "half_products.h"
 #include "io_streams.h"
