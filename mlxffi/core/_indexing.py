@@ -1,8 +1,8 @@
 """`array[key]` and `array[key] = value`.
 
 Ints, slices and None take a strided part of the array; arrays of positions then pick from it on their axes. The picked
-axes come where the arrays stand if these are neighbours, and else first. Positions in arrays are not checked, as they
-may not be computed yet.
+axes come where the arrays stand if these are neighbours, and else first. Positions in arrays are checked by libmlxc
+(bounds.h).
 """
 
 from __future__ import annotations

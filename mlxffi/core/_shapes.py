@@ -11,6 +11,7 @@ from ._arguments import ArrayLike, as_array
 from ._array import array
 from ._binding import abi, operation
 from ._device import StreamOrDevice
+from ._indexing import position_of
 from ._marshal import integers, many, require_array, sizes
 from .generated import ops
 
@@ -120,7 +121,8 @@ def _take_one(a: array, index: Any, axis: int | None, stream: StreamOrDevice) ->
     if not a.size:
         raise ArgumentError("[take] Cannot do a non-empty take from an array with zero elements.")
     start, stop, strides = [0] * a.ndim, list(a.shape), [1] * a.ndim
-    start[axis], stop[axis] = index, index + 1
+    start[axis] = position_of(index, a.shape[axis], axis)
+    stop[axis] = start[axis] + 1
     return abi.squeeze_axis(abi.slice(a, start, stop, strides, stream), axis, stream)
 
 

@@ -41,6 +41,7 @@ KNOWN = {
     "right": lambda case, named: (
         case.name in ("linalg.eig", "linalg.cholesky")
         or (case.name in ("power", "pow") and any(map(is_complex, case.args)))
+        or (case.name == "take" and case.args[1:2] == (-1,))
         or (case.name == "linalg.norm" and "int" in str(getattr(case.args[0], "dtype", "")))
     ),
 }

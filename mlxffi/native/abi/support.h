@@ -5,6 +5,7 @@
 #include <mlx/version.h>
 
 #include "arrays.h"
+#include "bounds.h"
 #include "containers.h"
 #include "derivatives/draws.h"
 #include "derivatives/transforms.h"

@@ -95,7 +95,7 @@ static PyObject *as_strided(Value *v) {
 static PyObject *take_one(Value *v, int position) {
   mlx_array a = v[0].array, part = {0}, made = {0};
   int ndim = (int)mlx_array_ndim(a), axis = (int)v[2].integer, start[MOST_INTS] = {0}, stop[MOST_INTS], step[MOST_INTS];
-  if (!v[2].given || ndim > MOST_INTS || axis < -ndim || axis >= ndim || !mlx_array_size(a) || position == INT32_MAX) {
+  if (!v[2].given || ndim > MOST_INTS || axis < -ndim || axis >= ndim || !mlx_array_size(a)) {
     return left_to_python;
   }
   for (int i = 0; i < ndim; i++) {
@@ -103,8 +103,11 @@ static PyObject *take_one(Value *v, int position) {
     step[i] = 1;
   }
   axis += axis < 0 ? ndim : 0;
-  start[axis] = position;
-  stop[axis] = position + 1;
+  if (position < -stop[axis] || position >= stop[axis]) {
+    return left_to_python;
+  }
+  start[axis] = position < 0 ? position + stop[axis] : position;
+  stop[axis] = start[axis] + 1;
   if (mlx_slice(&part, a, start, (size_t)ndim, stop, (size_t)ndim, step, (size_t)ndim, v[3].stream) == 0) {
     mlx_squeeze_axis(&made, part, axis, v[3].stream);
     mlx_array_free(part);
