@@ -34,7 +34,7 @@ def _sizes(arguments: tuple[Any, ...], name: str) -> Sequence[int]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (bool, native.ArrayOwner)):
+    if isinstance(value, native.ArrayOwner):
         raise TypeError
     return value
 
