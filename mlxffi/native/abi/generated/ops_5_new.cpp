@@ -17,7 +17,7 @@ extern "C" int mlx_count_nonzero(mlx_array *res, const mlx_array a, bool keepdim
 }
 
 extern "C" int mlx_cumprod_dtype(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, mlx_optional_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::cumprod(get(a, "a"), axis, reverse, inclusive, optional_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::cumprod(get(a, "a"), axis, reverse, inclusive, optional_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cumsum_dtype(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, mlx_optional_dtype dtype, const mlx_stream s) {
