@@ -120,6 +120,8 @@ def full(
     Args:
       dtype: of a Python number, where it can hold the number's kind; an array keeps its own.
     """
+    if not isinstance(dtype, Dtype | None):
+        raise TypeError(f"full(): dtype: expected a Dtype, got {type(dtype).__name__}")
     value = as_array(vals, dtype)
     return abi.full(integers(shape), value, value.dtype, stream)
 
@@ -211,9 +213,12 @@ def _no_shapes() -> tuple[int, ...]:
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise TypeError(f"expected a sequence of ints, got {value!r}")
-    return tuple(operator.index(size) for size in value)
+    if isinstance(value, (list, tuple)):
+        try:
+            return tuple(operator.index(size) for size in value)
+        except TypeError:
+            pass
+    raise ArgumentError(f"[broadcast_shapes] shapes: expected sequences of ints, got {value!r}")
 
 
 def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
