@@ -160,7 +160,9 @@ def test_an_extension_that_takes_arrays_of_mlx_is_refused_with_a_sentence(tmp_pa
     (tmp_path / "fast_sums.abi3.so").write_bytes(b"\x7fELF libmlx.so\0 nb_internals\0")
     (tmp_path / "plain_sums.abi3.so").write_bytes(b"\x7fELF libmlx.so\0")
     (tmp_path / "program.py").write_text(
-        "for name in ('fast_sums', 'plain_sums'):\n    try: __import__(name)\n    except ImportError as error: print(error)\n"
+        "for name in ('fast_sums', 'plain_sums'):\n"
+        "    try: __import__(name)\n"
+        "    except ImportError as error: print(error)\n"
     )
     done = python("-m", "mlxffi", "run", "program.py", cwd=tmp_path)
     refused, unreadable = done.stdout.splitlines()

@@ -12,27 +12,30 @@ namespace mlxc {
 // A read one past the end gets the last element, as it gets what is there in MLX: programs rely on it. A write is an error.
 enum class Access { read, write };
 
+// Indices that are not those that were given live here, until the end of the call in which they are an argument.
+using Changed = std::optional<mx::array>;
+
 // Indices of places along an axis.
-mx::array bounded(const mx::array& indices, mlxffi::PlacesOnAxis places, int axis, Access access, mx::StreamOrDevice s);
+const mx::array& bounded(const mx::array& indices, mlxffi::PlacesOnAxis places, int axis, Access access, const mx::StreamOrDevice& s, Changed&& changed = {});
 
 // Indices into the elements of an array, in order.
-mx::array into_elements(const mx::array& a, const mx::array& indices, mx::StreamOrDevice s);
+const mx::array& into_elements(const mx::array& a, const mx::array& indices, const mx::StreamOrDevice& s, Changed&& changed = {});
 
 // Indices into one axis of an array.
-mx::array into_axis(const mx::array& a, const mx::array& indices, int axis, Access access, mx::StreamOrDevice s);
+const mx::array& into_axis(const mx::array& a, const mx::array& indices, int axis, Access access, const mx::StreamOrDevice& s, Changed&& changed = {});
 
 // The same, of an array of the same rank, as MLX requires of them.
-inline mx::array along_axis(const mx::array& a, const mx::array& indices, int axis, Access access, mx::StreamOrDevice s) {
-  return a.ndim() == indices.ndim() ? into_axis(a, indices, axis, access, s) : indices;
+inline const mx::array& along_axis(const mx::array& a, const mx::array& indices, int axis, Access access, const mx::StreamOrDevice& s, Changed&& changed = {}) {
+  return a.ndim() == indices.ndim() ? into_axis(a, indices, axis, access, s, std::move(changed)) : indices;
 }
 
 // The first places of blocks in an array, along some of its axes: of blocks of these sizes; of updates.
-Arrays of_slices(const mx::array& a, Arrays indices, const std::vector<int>& axes, const mx::Shape& sizes, mx::StreamOrDevice s);
-Arrays of_updates(const mx::array& a, Arrays indices, const std::vector<int>& axes, const mx::array& updates, mx::StreamOrDevice s);
-inline mx::array of_slices(const mx::array& a, const mx::array& indices, int axis, const mx::Shape& sizes, mx::StreamOrDevice s) {
+const Arrays& of_slices(const mx::array& a, const Arrays& indices, const std::vector<int>& axes, const mx::Shape& sizes, const mx::StreamOrDevice& s, Arrays&& changed = {});
+const Arrays& of_updates(const mx::array& a, const Arrays& indices, const std::vector<int>& axes, const mx::array& updates, const mx::StreamOrDevice& s, Arrays&& changed = {});
+inline mx::array of_slices(const mx::array& a, const mx::array& indices, int axis, const mx::Shape& sizes, const mx::StreamOrDevice& s) {
   return of_slices(a, Arrays{indices}, std::vector<int>{axis}, sizes, s)[0];
 }
-inline mx::array of_updates(const mx::array& a, const mx::array& indices, int axis, const mx::array& updates, mx::StreamOrDevice s) {
+inline mx::array of_updates(const mx::array& a, const mx::array& indices, int axis, const mx::array& updates, const mx::StreamOrDevice& s) {
   return of_updates(a, Arrays{indices}, std::vector<int>{axis}, updates, s)[0];
 }
 
