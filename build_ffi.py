@@ -4,6 +4,7 @@ setuptools calls `BuildExt` (see pyproject.toml). What it makes, in this order:
 
   mlxffi/lib/libmlxc.so         the C ABI over libmlx, from mlxffi/native/abi, and the losses, from native/kernels
   mlxffi/lib/libmlxffi_blas.so  the BLAS bridge, from mlxffi/native/blas (Linux)
+  mlxffi/lib/trace/libmlxc.so   what MLXFFI_TRACE puts in front of libmlxc, from mlxffi/native/trace (Linux)
   mlxffi/_mlxc.abi3.so          every C function, and the calls that evaluate, wait or call back
   mlxffi/_graph.abi3.so         the calls that build graph nodes, which keep the GIL, and transforms in one call each
   mlxffi/_native.abi3.so        what mlxffi.core stands on, in plain C
@@ -172,6 +173,12 @@ def compile_objects(room: str, include: Path, folder: Path) -> list[str]:
         compile_cxx(shared, folder / "precompiled.h.gch", [*flags, "-x", "c++-header"])
         flags = [f"-I{folder}", "-include", "precompiled.h", *flags]
 
+    return compile_room(room, folder, flags)
+
+
+def compile_room(room: str, folder: Path, flags: list[str]) -> list[str]:
+    """Compile each C++ file of a room into a folder."""
+
     def compile_one(source: Path) -> str:
         target = folder / f"{source.parent.name}_{source.stem}.o"
         compile_cxx(source, target, flags)
@@ -209,6 +216,15 @@ def build_libmlxc(target: Path, scratch: Path, inplace: bool, exports: str = "ex
     fresh = target.with_suffix(".new")
     run([*CXX, *EXTRA_FLAGS, *objects, *link, f"-L{mlx / 'lib'}", "-lmlx", "-o", str(fresh)])
     fresh.replace(target)
+
+
+def build_tracer(target: Path, scratch: Path) -> None:
+    """Link what writes down each call and passes it on to libmlxc, in whose place it is loaded."""
+    folder = scratch / "trace"
+    for made in (folder, target.parent):
+        made.mkdir(parents=True, exist_ok=True)
+    objects = compile_room("trace", folder, [f"-I{ROOT / 'include'}", f"-I{NATIVE / 'trace'}", "-O0"])
+    run([*CXX, *EXTRA_FLAGS, *objects, "-shared", "-Wl,-soname,libmlxc.so", "-ldl", "-o", str(target)])
 
 
 def build_blas_bridge(target: Path, inplace: bool) -> None:
@@ -251,6 +267,8 @@ class BuildExt(build_ext):  # type: ignore[misc]
         if not MACOS:
             build_blas_bridge(folder / "libmlxffi_blas.so", bool(self.inplace))
         build_libmlxc(folder / f"libmlxc.{SUFFIX}", self.scratch, bool(self.inplace))
+        if not MACOS:
+            build_tracer(folder / "trace/libmlxc.so", self.scratch)
         write_package_files(self.target, folder)
 
     def build_extension(self, ext: Extension) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import _config, _doctor, _run
+from . import _config, _doctor, _run, _trace
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _run.run(given[1:])
     parser = argparse.ArgumentParser(prog="python -m mlxffi", description="Tools around mlxffi.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (_config, _doctor, _run):
+    for command in (_config, _doctor, _run, _trace):
         command.add_parser(commands)
     options = parser.parse_args(given)
     status: int = options.run(options)

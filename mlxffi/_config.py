@@ -14,6 +14,7 @@ ABOUT = "Print what a compiler needs to build a program over the C ABI; what is 
 KEEP_BRIDGE = ["-Wl,--push-state,--no-as-needed", "-lmlxffi_blas", "-Wl,--pop-state"]
 # Old dtags make the rpaths serve what libmlxc depends on; what that lacks here (a GPU driver) need not stop the linker.
 DEPENDENCIES = ["-Wl,--disable-new-dtags,--allow-shlib-undefined"]
+RPATH = "-Wl,-rpath,"
 EXAMPLE = """
 example: gcc program.c $(python -m mlxffi config --cflags --libs) -o program
 pkg-config and CMake find their files in pkgconfig and cmake/mlxc of --libdir.
@@ -61,7 +62,7 @@ def libs() -> list[str]:
         if openblas and _loader.bridge_wanted() and not _loader.bridge_missing():
             flags += KEEP_BRIDGE
             folders.append(str(openblas.parent))
-    return [*flags, "-lmlxc", *(DEPENDENCIES if _loader.LINUX else []), *(f"-Wl,-rpath,{folder}" for folder in folders)]
+    return [*flags, "-lmlxc", *(DEPENDENCIES if _loader.LINUX else []), *(f"{RPATH}{folder}" for folder in folders)]
 
 
 def includedir() -> list[str]:
@@ -79,12 +80,32 @@ def libdir() -> list[str]:
     return [str(Path(prefix) / "lib" if prefix else _loader.LIBRARIES)]
 
 
+def tracelib() -> list[str]:
+    """The library to preload (LD_PRELOAD) for a trace of a program's calls, in the file that MLXFFI_TRACE names."""
+    if not _loader.TRACER.exists():
+        raise ImportError("calls are traced on Linux alone, over mlxffi's own libmlxc")
+    return [str(_loader.TRACER)]
+
+
+def librarypath() -> list[str]:
+    """What LD_LIBRARY_PATH is to hold for a copy of libmlxc, or a link to it, that lies elsewhere."""
+    return [":".join(flag.removeprefix(RPATH) for flag in libs() if flag.startswith(RPATH))]
+
+
 def version() -> list[str]:
     """The version of MLX that libmlxc was built for."""
     return [_loader.build_info().MLX_VERSION or _loaded_version()]
 
 
-ANSWERS = {"cflags": cflags, "libs": libs, "includedir": includedir, "libdir": libdir, "version": version}
+ANSWERS = {
+    "cflags": cflags,
+    "libs": libs,
+    "includedir": includedir,
+    "libdir": libdir,
+    "version": version,
+    "tracelib": tracelib,
+    "librarypath": librarypath,
+}
 
 
 def _loaded_version() -> str:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import _ops
 from ._errors import ArgumentError, OutOfMemoryError
+from ._exporters import CPU as CPU
+from ._exporters import READABLE, capsule_of, unreadable
 from ._ffi import ffi, graph, lib
 from ._memory import DTYPES, adopt, from_bytes
 from ._values import computed, copy_of
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
 # DLPack's numbers for kinds of elements; "V" stands for bfloat16.
 KINDS = {0: "i", 1: "u", 2: "f", 4: "V", 5: "c", 6: "b"}
 CODES = {kind: code for code, kind in KINDS.items()}
-# Devices whose memory the CPU reads: its own, and memory pinned or managed by CUDA or ROCm.
-CPU = (1, 0)
-READABLE = {1, 3, 11, 13}
 READ_ONLY, COPIED = 1, 2
 
 
@@ -49,7 +48,7 @@ def from_exporter(value: Any) -> Array:
       TypeError: MLX has no such elements.
     """
     is_valid = _python("PyCapsule_IsValid", ctypes.c_int, ctypes.py_object, ctypes.c_char_p)
-    capsule = _capsule(value)
+    capsule = capsule_of(value)
     for name, structure in ((b"dltensor_versioned", "DLManagedTensorVersioned *"), (b"dltensor", "DLManagedTensor *")):
         if is_valid(capsule, name):
             return _from_tensor(ffi.cast(structure, pointer_in(capsule, name)).dl_tensor, capsule)
@@ -62,27 +61,9 @@ def pointer_in(capsule: Any, name: bytes) -> int:
     return address
 
 
-def _capsule(value: Any) -> Any:
-    device = value.__dlpack_device__() if hasattr(value, "__dlpack_device__") else CPU
-    options: dict[str, Any] = {} if int(device[0]) in READABLE else {"dl_device": CPU}
-    try:
-        return value.__dlpack__(max_version=(1, 0), **options)
-    except TypeError:
-        if options:
-            raise _unreadable(int(device[0])) from None
-    # An exporter from before DLPack 1.0.
-    return value.__dlpack__()
-
-
-def _unreadable(device: int) -> ArgumentError:
-    return ArgumentError(
-        f"value: expected memory that the CPU reads, got DLPack device type {device}; copy it to the CPU first"
-    )
-
-
 def _from_tensor(tensor: Any, owner: object) -> Array:
     if tensor.device.device_type not in READABLE:
-        raise _unreadable(tensor.device.device_type)
+        raise unreadable(tensor.device.device_type)
     shape = list(tensor.shape[0 : tensor.ndim]) if tensor.ndim else []
     strides = _row_order(shape)
     if tensor.strides and tensor.ndim:

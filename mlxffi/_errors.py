@@ -26,18 +26,18 @@ class OperationError(Error, RuntimeError):
     """Anything else that went wrong in MLX."""
 
 
-class TooLargeError(Error, OverflowError):
-    """A size of a result that does not fit into 32 bits."""
+class SizeError(Error, OverflowError):
+    """A size is past the 31 bits in which MLX counts an axis."""
 
 
-class UnknownKindError(ArgumentError, RangeError, OperationError):
+class UnknownKindError(ArgumentError, RangeError, OperationError, SizeError):
     """An error of somebody else's mlx-c, which tells a text and no kind: every handler for a kind catches it."""
 
 
 # The numbers of mlxffi/error.h, and one for an error whose kind nobody tells.
-UNTOLD = 6
+UNTOLD = 5
 KINDS: dict[int, type[Error]] = {
-    1: ArgumentError, 2: RangeError, 3: OutOfMemoryError, 4: OperationError, 5: TooLargeError, UNTOLD: UnknownKindError
+    1: ArgumentError, 2: RangeError, 3: OutOfMemoryError, 4: OperationError, UNTOLD: UnknownKindError, 6: SizeError
 }  # fmt: skip
 
 # What a message leaves open: how to mend it.

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).absolute().parent
 LIBRARIES = PACKAGE / "lib"
 LIBMLXC = LIBRARIES / ("libmlxc.dylib" if _backend.MACOS else "libmlxc.so")
+# Writes down each call and passes it on to libmlxc.
+TRACER = LIBRARIES / "trace" / LIBMLXC.name
 BRIDGE = LIBRARIES / "libmlxffi_blas.so"
 NO_CFFI = "cffi, which mlxffi stands on, is not installed; pip install cffi"
 GPU = 1  # MLX_GPU of mlx/c/device.h
@@ -163,12 +165,20 @@ def _load_libmlxc(found: _backend.Backend) -> None:
     import ctypes
 
     try:
-        library = load_library(LIBMLXC)
+        library = load_library(TRACER if _traced() else LIBMLXC)
     except OSError as error:
         raise unloadable(error) from error
     count = ctypes.c_int()
     if found.cuda and (library.mlx_device_count(ctypes.byref(count), GPU) or not count.value):
         raise ImportError(_backend.without_gpu(found))
+
+
+def _traced() -> bool:
+    """Whether MLXFFI_TRACE asks for a trace of all calls, which libmlxc itself knows nothing of."""
+    wanted = bool(os.environ.get("MLXFFI_TRACE"))
+    if wanted and not TRACER.exists():
+        _warn("MLXFFI_TRACE: calls are traced on Linux alone; nothing is written")
+    return wanted and TRACER.exists()
 
 
 def unloadable(error: Exception) -> ImportError:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _handles, _registry
 from . import dtype as dtypes
-from ._errors import ArgumentError, Error
+from ._errors import Error, SizeError
 from ._ffi import ffi, graph, lib
 from .dtype import Dtype
 
@@ -101,7 +101,7 @@ def from_bytes(data: Any, shape: Sequence[int], kind: str, size: int) -> Array:
 def adopt(data: Any, shape: Sequence[int], dtype: Dtype, owner: object) -> Array:
     """An Array over memory in row order that `owner` keeps alive. `data` is a pointer, or what has a buffer."""
     if any(size > LARGEST_AXIS for size in shape):
-        raise ArgumentError(f"value: expected axes of at most {LARGEST_AXIS} elements, got shape {list(shape)}")
+        raise SizeError(f"value: expected axes of at most {LARGEST_AXIS} elements, got shape {list(shape)}")
     pointer = data if isinstance(data, ffi.CData) else ffi.from_buffer(data)
     key = _registry.keep((pointer, owner))
     try:

@@ -19,6 +19,13 @@ from . import compat
 
 USAGE = "usage: python -m mlxffi run [-m module | script] [args ...]"
 
+# What a function of nanobind says of arguments that it does not know.
+FOREIGN = ("incompatible function arguments", "Invoked with types:", f"{compat.NAME}.array")
+FOREIGN_HINT = (
+    "mlxffi: extensions that were compiled against mlx.core know its arrays alone: "
+    "run this program with mlx.core itself, or hand them numpy arrays"
+)
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to those of `python -m mlxffi`, for its help: `run` takes its arguments as they are."""
@@ -91,6 +98,8 @@ def _hide_own_frames() -> None:
         if places:
             traceback = frames[places[-1]].tb_next
         show(kind, error.with_traceback(traceback), traceback)
+        if kind is TypeError and all(part in str(error) for part in FOREIGN):
+            print(FOREIGN_HINT, file=sys.stderr)
 
     sys.excepthook = shown
 

@@ -29,6 +29,9 @@ def install() -> None:
             "call mlxffi.compat.install() before anything imports mlx"
         )
     sys.modules[NAME] = core
+    for kind in vars(core).values():
+        if isinstance(kind, type) and kind.__module__ == core.__name__:
+            kind.__module__ = NAME  # by which pickles name it
     for name in SUBMODULES:
         sys.modules[f"{NAME}.{name}"] = getattr(core, name)
     _parent().core = core  # type: ignore[attr-defined]

@@ -96,11 +96,11 @@ def save_safetensors(file: File, arrays: Mapping[str, ArrayLike], metadata: Mapp
 
     Args:
       file: a path, to which .safetensors is appended where it does not end so, or a binary file object.
-      arrays: arrays by name, of any dtype but float64; they are evaluated.
+      arrays: arrays by name; they are evaluated.
       metadata: strings by key.
 
     Raises:
-      RuntimeError: the path cannot be written, or an array is float64.
+      RuntimeError: the path cannot be written.
 
     Source: C mlx_save_safetensors.
     """
@@ -119,7 +119,8 @@ def load_safetensors(file: File, *, stream: Stream | None = None) -> tuple[dict[
       (arrays, metadata): arrays by name, and strings by key.
 
     Raises:
-      RuntimeError: the file cannot be opened or is no safetensors file.
+      RuntimeError: the file cannot be opened, is no safetensors file, or has a dtype that MLX does not have or a name
+        with a NUL.
 
     Source: C mlx_load_safetensors.
     """
@@ -214,12 +215,12 @@ def save_gguf(file: File, arrays: Mapping[str, ArrayLike], metadata: Mapping[str
 
     Args:
       file: a path, to which .gguf is appended where it does not end so, or a binary file object.
-      arrays: arrays by name, of dtype float32, float16, int8, int16 or int32.
+      arrays: arrays by name, of dtype float32, float16, bfloat16, float64, int8, int16, int32 or int64.
       metadata: by key an Array (a scalar or a vector), a string or a list of strings.
 
     Raises:
-      ValueError: the format cannot hold an array or an entry.
-      RuntimeError: the path cannot be written.
+      ValueError: the format cannot hold the dtype of an entry.
+      RuntimeError: the path cannot be written, or the format cannot hold an array.
 
     Source: C mlx_save_gguf.
     """
@@ -252,6 +253,9 @@ def _set_metadata(contents: Any, key: bytes, value: Any) -> None:
 def load_gguf(file: File, *, stream: Stream | None = None) -> tuple[dict[str, Array], GGUFMetadata]:
     """Read the named arrays and the metadata of a GGUF file.
 
+    Tensors of the types Q4_0, Q4_1 and Q8_0 are packed weights with .scales and .biases beside them, other quantised
+    ones are decoded to float16, or to float32 where a number does not fit; MXFP4 and BF16 are bfloat16.
+
     Args:
       file: a path or a binary file object.
 
@@ -259,7 +263,9 @@ def load_gguf(file: File, *, stream: Stream | None = None) -> tuple[dict[str, Ar
       (arrays, metadata): arrays by name, and what looks up metadata by key.
 
     Raises:
-      RuntimeError: the file cannot be opened or is no GGUF file.
+      ValueError: the file cannot be opened.
+      RuntimeError: it is no GGUF file, does not hold what its header says or has a tensor of a type that is not read;
+        the message names it.
 
     Source: C mlx_load_gguf.
     """

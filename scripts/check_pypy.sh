@@ -51,7 +51,7 @@ make_debian() {
 }
 
 # What speaks of the checkout, of CPython's mlx and of mlxffi.core is not tested here.
-IGNORED='config|generated|loader|quickstart|readme|structure'
+IGNORED='config|docs|generated|loader|porting_table|quickstart|readme|structure|trace'
 
 test_there() {
   rm -rf "$debian/root/tree" && mkdir -p "$debian/root/tree"

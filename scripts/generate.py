@@ -17,11 +17,13 @@ from generator import (
     emit_cffi,
     emit_core,
     emit_cpp,
+    emit_declarations,
     emit_dispatch,
     emit_headers,
     emit_ops,
     emit_reference,
     emit_stubs,
+    emit_trace,
     table,
 )
 
@@ -41,12 +43,18 @@ def native_rows(api: list[table.Header], banner: str) -> dict[str, str]:
     return emit_dispatch.render_all(api, banner) | emit_abi.render_all(api, banner)
 
 
+def data_files(api: list[table.Header], banner: str) -> dict[str, str]:
+    """What programs read of the ABI, beside the headers."""
+    return emit_reference.json_files(api, banner) | emit_declarations.render_all(api, banner)
+
+
 FOLDERS: Emitters = {
     "include/mlx/c": emit_headers.render_all,
-    "include/mlxffi": emit_reference.json_files,
+    "include/mlxffi": data_files,
     "docs": emit_reference.documents,
     "mlxffi/native/abi/generated": emit_cpp.render_all,
     "mlxffi/native/cffi/generated": emit_cffi.render_all,
+    "mlxffi/native/trace/generated": emit_trace.render_additions,
     "mlxffi/native/python/generated": native_rows,
     "mlxffi": python_modules,
     "mlxffi/core/generated": emit_core.render_all,
@@ -61,6 +69,7 @@ GOLDEN: Emitters = {
     "tests/generator/golden/cffi": emit_cffi.render_all,
     "tests/generator/golden/dispatch": emit_dispatch.render_all,
     "tests/generator/golden/ops": emit_ops.render_all,
+    "tests/generator/golden/trace": emit_trace.render_all,
     "tests/generator/golden/core": emit_core.render_all,
 }
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from gpu import behaviour, timing, values
+from gpu import behaviour, linear, timing, values
 
 import mlxffi
 
@@ -54,6 +54,7 @@ def main() -> int:
         timing.mlx(bench)
         check_times(verdicts, bench)
         check_memory(verdicts, bench)
+        linear.compare(options.rows, options.classes)
         if not options.no_torch:
             timing.torch(bench)
     print("all hold" if not verdicts.failed else f"{verdicts.failed} do not hold")
@@ -65,6 +66,7 @@ def check_values(verdicts: Verdicts) -> None:
     print("--- ce: cross-entropy, I: ignore_index, W: weights, S: smoothing ---")
     values.check_all(verdicts.report)
     behaviour.check_all(verdicts.report)
+    linear.check_all(verdicts.report)
     values.check_many(verdicts.report)
 
 

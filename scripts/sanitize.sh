@@ -24,7 +24,7 @@ export UBSAN_OPTIONS=print_stacktrace=1
 # libmlx keeps caches and thread pools until the process ends; what it allocated itself is not ours to free.
 suppress_libmlx() {
   printf 'leak:libmlx.so\nleak:libgomp\n' >"$work/lsan.txt"
-  export ASAN_OPTIONS=detect_odr_violation=0:detect_leaks=1
+  export ASAN_OPTIONS=detect_odr_violation=0:detect_leaks=1:allocator_may_return_null=1
   export LSAN_OPTIONS=suppressions=$work/lsan.txt:print_suppressions=0
 }
 

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Make a stand-in for an installed mlx-c: our headers and library in a prefix, everything named mlxffi_* left out.
 
-usage: python scripts/standin.py [--prefix FOLDER] [--test]
+usage: python scripts/standin.py [--prefix FOLDER] [--mlx-c] [--test]
 
-With --test, mlxffi is built against it (MLXFFI_MLXC_PREFIX) into a folder of its own, and the tests run on that build.
+With --mlx-c, functions that MLX has and mlx-c lacks are left out as well. With --test, mlxffi is built against it
+(MLXFFI_MLXC_PREFIX) into a folder of its own, and the tests run on that build.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -23,7 +25,8 @@ import build_ffi  # noqa: E402
 
 # The flat layer's tests, less what speaks about the checkout and not about the build, and how precise our kernels are.
 # mlxffi.core and what stands on it are tested over our own library only.
-NOT_FOR_MLXC = ["config", "fused_kernels", "generated", "loader", "quickstart", "readme", "structure"]
+NOT_FOR_MLXC = ["config", "docs", "fused_kernels", "generated", "loader", "porting_table", "quickstart", "readme"]
+NOT_FOR_MLXC += ["structure", "trace"]
 FOR_MLXC = ["tests/abi", "tests/core", "tests/tuner"]
 NOT_FOR_MLXC += [f"tests/test_{name}.py" for name in ("loader", "config", "structure", "generated", "quickstart")]
 # How precise our own kernels are.
@@ -34,21 +37,31 @@ FOR_MLXC = ["tests/abi/test_glue.py"]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prefix", type=Path, help="where to put include/ and lib/ (default: a temporary folder)")
+    parser.add_argument("--mlx-c", action="store_true", help="leave out what mlx-c lacks, too")
     parser.add_argument("--test", action="store_true", help="build mlxffi against it and run the tests")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         prefix = (options.prefix or Path(scratch) / "prefix").resolve()
-        make(prefix)
+        make(prefix, exports_of_mlxc(Path(scratch)) if options.mlx_c else "exports_plain.map")
         print(f"stand-in for mlx-c in {prefix}")
         return run_tests(prefix, Path(scratch) / "site") if options.test else 0
 
 
-def make(prefix: Path) -> None:
+def exports_of_mlxc(scratch: Path) -> str:
+    """The path of a map of what mlx-c exports."""
+    table = json.loads((ROOT / "include/mlxffi/abi.json").read_text(encoding="utf-8"))
+    names = "".join(f"{row['name']};\n" for row in table["functions"] if row["since"] == "mlx-c")
+    path = scratch / "exports.map"
+    path.write_text(f"{{ global:\n{names}local: *; }};\n", encoding="utf-8")
+    return str(path)
+
+
+def make(prefix: Path, exports: str = "exports_plain.map") -> None:
     """Fill a prefix with include/mlx/c and lib/libmlxc, without our additions."""
     shutil.copytree(ROOT / "include/mlx/c", prefix / "include/mlx/c", dirs_exist_ok=True)
     (prefix / "lib").mkdir(parents=True, exist_ok=True)
     library = prefix / "lib" / f"libmlxc.{build_ffi.SUFFIX}"
-    build_ffi.build_libmlxc(library, ROOT / "build/native", inplace=True, exports="exports_plain.map")
+    build_ffi.build_libmlxc(library, ROOT / "build/native", inplace=True, exports=exports)
 
 
 def run_tests(prefix: Path, site: Path) -> int:

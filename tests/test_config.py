@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from environment import MLX, Site
+from environment import MLX, Site, home
+
+import build_ffi
+
+ROOT = Path(__file__).resolve().parents[1]
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="for rpaths and the BLAS bridge of Linux")
 CLEAN = {"PATH": "/usr/local/bin:/usr/bin:/bin"}  # no LD_LIBRARY_PATH
@@ -90,7 +94,10 @@ def test_answers_come_on_one_line_in_the_order_asked(site):
 def test_nothing_asked_is_an_error(site):
     result = site.python("-m", "mlxffi", "config")
     assert result.returncode == 2
-    assert "expected at least one of --cflags, --libs, --includedir, --libdir, --version" in result.stderr
+    assert (
+        "expected at least one of --cflags, --libs, --includedir, --libdir, --version, --tracelib, --librarypath"
+        in result.stderr
+    )
 
 
 def test_all_but_libs_work_without_a_backend(site):
@@ -236,6 +243,33 @@ def test_library_elsewhere_finds_what_it_needs(site, opens, tmp_path, place):
     elsewhere = tmp_path / "elsewhere.so"
     place(elsewhere, f"{library}/libmlxc.so")
     assert output(opens, elsewhere) == "64 1"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """libmlxc and the bridge as a wheel has them: they look for others beside the folder in which they lie."""
+    folder = tmp_path_factory.mktemp("wheel") / "mlxffi/lib"
+    folder.mkdir(parents=True)
+    build_ffi.build_blas_bridge(folder / "libmlxffi_blas.so", inplace=False)
+    build_ffi.build_libmlxc(folder / "libmlxc.so", ROOT / "build/native", inplace=False)
+    for package in ("mlx", "scipy_openblas32"):
+        (folder.parents[1] / package).symlink_to(home(package) / package)
+    return folder / "libmlxc.so"
+
+
+@linux
+def test_library_of_a_wheel_that_lies_elsewhere(installed, site, opens, tmp_path):
+    """The dynamic linker says what it misses, and `config` what to set."""
+    assert output(opens, installed) == "64 1"
+    elsewhere = tmp_path / "elsewhere.so"
+    elsewhere.symlink_to(installed)
+    refused = subprocess.run([opens, elsewhere], capture_output=True, text=True, env=CLEAN, check=False)
+    missing = r"libmlx\w*\.so: cannot open shared object file: No such file or directory\n"
+    assert (refused.returncode, bool(re.fullmatch(missing, refused.stdout))) == (1, True)
+    (path,) = config(site, "--librarypath")
+    assert output("env", f"LD_LIBRARY_PATH={path}", opens, elsewhere) == "64 1"
+    shutil.copy(installed, tmp_path / "copy.so")
+    assert output("env", f"LD_LIBRARY_PATH={path}", opens, tmp_path / "copy.so") == "64 1"
 
 
 needs_pkg_config = pytest.mark.skipif(not shutil.which("pkg-config"), reason="pkg-config is not installed")

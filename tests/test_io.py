@@ -59,7 +59,8 @@ def test_a_percent_sign_in_a_name_is_nothing_special(tmp_path):
 
 
 def test_safetensors_come_back_with_their_metadata(tmp_path):
-    arrays = {f"w.{dtype}": sample(dtype) for dtype in DTYPES} | {"é": m.Array(1.5), "empty": m.zeros([0, 2])}
+    arrays = {f"w.{dtype}": sample(dtype) for dtype in [*DTYPES, "float64"]}
+    arrays |= {"é": m.Array(1.5), "empty": m.zeros([0, 2])}
     metadata = {"format": "mlx", "schlüssel": "wert %s"}
     io.save_safetensors(tmp_path / "w.safetensors", arrays, metadata)
     found, strings = io.load_safetensors(tmp_path / "w.safetensors")
@@ -71,11 +72,6 @@ def test_safetensors_come_back_with_their_metadata(tmp_path):
 def test_safetensors_without_arrays_and_metadata(tmp_path):
     io.save_safetensors(tmp_path / "w.safetensors", {})
     assert io.load_safetensors(tmp_path / "w.safetensors") == ({}, {})
-
-
-def test_safetensors_refuse_float64(tmp_path):
-    with pytest.raises(RuntimeError, match=r"\[save_safetensors\] received invalid dtype"):
-        io.save_safetensors(tmp_path / "w.safetensors", {"x": sample("float64")})
 
 
 def test_lists_and_numbers_are_arrays_too(tmp_path):
@@ -99,9 +95,11 @@ def test_names_and_metadata_must_be_strings(arrays, metadata, message, tmp_path)
 
 # --- gguf ---
 
+GGUF_DTYPES = ["float32", "float16", "bfloat16", "float64", "int8", "int16", "int32", "int64"]
+
 
 def test_gguf_comes_back_with_its_metadata(tmp_path):
-    arrays = {dtype: sample(dtype) for dtype in ("float32", "float16", "int8", "int16", "int32")}
+    arrays = {dtype: sample(dtype) for dtype in GGUF_DTYPES}
     metadata = {"name": "mlx", "words": ["a", "b"], "number": m.Array(3.5), "list": m.Array([1, 2, 3])}
     io.save_gguf(tmp_path / "w.gguf", arrays, metadata)
     found, values = io.load_gguf(tmp_path / "w.gguf")
@@ -121,8 +119,8 @@ def test_gguf_metadata_that_is_not_there(tmp_path):
 
 
 def test_gguf_refuses_dtypes_that_it_cannot_hold(tmp_path):
-    with pytest.raises(RuntimeError, match=r"\[save_gguf\] dtype float64 is not supported"):
-        io.save_gguf(tmp_path / "w.gguf", {"x": sample("float64")})
+    with pytest.raises(RuntimeError, match=r"\[save_gguf\] tensor `x`: dtype uint32 is not supported"):
+        io.save_gguf(tmp_path / "w.gguf", {"x": sample("uint32")})
 
 
 # --- file objects ---
@@ -208,7 +206,7 @@ def test_a_file_cut_short_is_an_error(name, tmp_path):
     file = standard.BytesIO()
     save(file)
     whole = file.getvalue()
-    (tmp_path / "short").write_bytes(whole[: len(whole) - 4])
+    (tmp_path / "short").write_bytes(whole[: len(whole) - 16])
     with pytest.raises(m.Error):
         load(tmp_path / "short").tolist()
 

@@ -263,9 +263,7 @@ def test_kernels_agree_with_the_reference(dtype):
     pairs = [(m.kl_div_loss, reference.kl_div_loss), (m.js_div_loss, reference.js_div_loss)]
     for ours, other in pairs:
         for options in ({}, {"temperature": 2.0, "teacher_gradient": True, "reduction": "mean"}):
-            found, expected = (
-                with_gradients(lambda v, f=f, o=options: [f(*v, **o)], [q, p]) for f in (ours, other)
-            )
+            found, expected = (with_gradients(lambda v, f=f, o=options: [f(*v, **o)], [q, p]) for f in (ours, other))
             for one, two in zip(found, expected, strict=True):
                 np.testing.assert_allclose(one, two, rtol=2e-2 if dtype == "bfloat16" else 4e-3, atol=1e-5)
     options = {"weights": weights, "ignore_index": 0, "label_smoothing": 0.1, "reduction": "mean"}

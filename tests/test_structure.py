@@ -14,7 +14,10 @@ PACKAGE = ROOT / "mlxffi"
 # The floors of each room from the ground up, by the names of its files and folders (in C, a header and its source are
 # one). An arrow goes to the same floor or a lower one; among those of one floor, and in a room without floors, there is
 # no circle.
-GROUND = ["native _build_info _native _abi _mlxc _graph _backend _errors", "_live _loader _process _files"]
+GROUND = [
+    "native _build_info _native _abi _mlxc _graph _backend _errors",
+    "_live _loader _process _exporters _files _pickles",
+]
 BINDING = [
     "_ffi dtype",
     "_handles _registry",
@@ -29,7 +32,7 @@ BINDING = [
     "__init__",
 ]
 FLOORS = {
-    "": [*GROUND, *BINDING, "core", "compat tuner", "_config _doctor _run", "__main__"],
+    "": [*GROUND, *BINDING, "core", "compat tuner", "_config _doctor _run _trace", "__main__"],
     "core": [
         "_binding",
         "_dtype _marshal",
@@ -56,7 +59,7 @@ FLOORS = {
         "__main__",
         "__init__",
     ],
-    "native": ["blas", "kernels", "abi", "cffi python"],
+    "native": ["blas", "kernels", "abi", "cffi python trace"],
     "native/python": [
         "configuration errors native",
         "objects",

@@ -22,7 +22,8 @@ typedef enum mlxffi_error_kind_ {
   MLXFFI_ERROR_OUT_OF_RANGE,
   MLXFFI_ERROR_BAD_ALLOC,
   MLXFFI_ERROR_OTHER,
-  MLXFFI_ERROR_OVERFLOW
+  /* 5 is free for bindings, which may stand on an mlx-c that tells no kind. */
+  MLXFFI_ERROR_OVERFLOW = 6
 } mlxffi_error_kind;
 
 /** The kind of the last error of this thread; MLXFFI_ERROR_NONE when there was none since mlxffi_clear_error(). */

@@ -88,6 +88,76 @@ int mlxffi_js_div_loss(
     mlxffi_reduction reduction,
     const mlx_stream s);
 
+/**
+ * An output layer: logits = hidden weight^T + bias, or soft_cap tanh(that / soft_cap).
+ *
+ * `weight`: floating point [classes, features]; or uint32, as mlx_quantize() packs it, with `scales` and, in mode
+ * "affine", `biases`. A packed weight gets no gradient.
+ * `scales`, `biases`, `bias` [classes]: may be empty handles.
+ * `group_size`, `bits`, `mode`: of a packed weight; a NULL mode is "affine".
+ * `soft_cap`: 0 for none.
+ * The caller keeps the handles; what a loss needs of them it holds itself.
+ */
+typedef struct mlxffi_head_ {
+  mlx_array weight;
+  mlx_array scales;
+  mlx_array biases;
+  mlx_array bias;
+  int group_size;
+  int bits;
+  const char *mode;
+  double soft_cap;
+} mlxffi_head;
+
+/**
+ * mlxffi_cross_entropy() of the logits of an output layer, which are made some rows at a time and never stored whole.
+ *
+ * `hidden`: floating point [..., features].
+ * `z_loss`: 0 or more: z_loss logsumexp(logits)^2 is added to each loss that counts.
+ * Where a function that calls it is being differentiated, the gradient of `hidden` is made from the same logits as the
+ * losses; that of `weight`, if it is asked for, from logits that are made again.
+ */
+int mlxffi_linear_cross_entropy(
+    mlx_array *res,
+    const mlx_array hidden,
+    const mlxffi_head *head,
+    const mlx_array targets,
+    const mlx_array weights /* may be null */,
+    mlx_optional_int ignore_index,
+    double label_smoothing,
+    double z_loss,
+    mlxffi_reduction reduction,
+    const mlx_stream s);
+
+/**
+ * mlxffi_kl_div_loss() of the logits of a student's and a teacher's output layer, neither stored whole.
+ *
+ * `hidden_q`, `hidden_p`: floating point, of one shape but for the features.
+ * `head_q`, `head_p`: with as many classes.
+ */
+int mlxffi_linear_kl_div_loss(
+    mlx_array *res,
+    const mlx_array hidden_q,
+    const mlxffi_head *head_q,
+    const mlx_array hidden_p,
+    const mlxffi_head *head_p,
+    double temperature,
+    bool teacher_gradient,
+    mlxffi_reduction reduction,
+    const mlx_stream s);
+
+/** mlxffi_js_div_loss() likewise. */
+int mlxffi_linear_js_div_loss(
+    mlx_array *res,
+    const mlx_array hidden_q,
+    const mlxffi_head *head_q,
+    const mlx_array hidden_p,
+    const mlxffi_head *head_p,
+    double temperature,
+    bool teacher_gradient,
+    mlxffi_reduction reduction,
+    const mlx_stream s);
+
 #ifdef __cplusplus
 }
 #endif

@@ -7,6 +7,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from .. import _pickles
 from .._errors import ArgumentError
 from . import _at, _convert, _dtype, _indexing, _numpy, _printing
 from ._at import ArrayAt
@@ -134,10 +135,12 @@ class array(Operators, Methods):
 
     def __setstate__(self, arg: tuple[Any, int], /) -> None:
         dtype = _dtype.DTYPES[arg[1]]
-        made = _convert.from_value(arg[0])
-        self._become(made.view(dtype) if dtype is _dtype.bfloat16 else made.astype(dtype))
+        made = _convert.from_value(arg[0], None if dtype is _dtype.bfloat16 else dtype)
+        self._become(made.view(dtype) if dtype is _dtype.bfloat16 else made)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if type(self).__module__ == "mlxffi.core":
+            return _pickles.array, self.__getstate__()
         return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
 
     # --- for other libraries ---

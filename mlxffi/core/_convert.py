@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ArgumentError, OperationError, RangeError
+from .._errors import ArgumentError, OperationError, RangeError, SizeError
+from .._exporters import capsule_of
 from . import _dtype
 from ._binding import abi, native, operation
 from ._device import cpu
@@ -253,7 +254,7 @@ def _imported(value: Any) -> array:
         return abi.view(_imported(value.view("uint16")), _dtype.bfloat16)
     # numpy's own elements come as a buffer or not at all.
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array_interface__"):
-        return native.from_capsule(_capsule(value))
+        return native.from_capsule(capsule_of(value))
     if hasattr(value, "__array__"):
         exported = value.__array__()
         found = _from_buffer(exported)
@@ -274,23 +275,6 @@ def _is_bfloat16(value: Any) -> bool:
     return str(getattr(value, "dtype", "")) == "bfloat16" and hasattr(value, "view") and hasattr(value, "__array__")
 
 
-# Devices whose memory the CPU reads, as DLPack numbers them: its own, and memory pinned or managed by CUDA or ROCm.
-READABLE = {1, 3, 11, 13}
-
-
-def _capsule(value: Any) -> Any:
-    device = value.__dlpack_device__() if hasattr(value, "__dlpack_device__") else (1, 0)
-    options: dict[str, Any] = {} if int(device[0]) in READABLE else {"dl_device": (1, 0)}
-    try:
-        return value.__dlpack__(max_version=(1, 0), **options)
-    except TypeError:
-        if options:
-            found = f"DLPack device type {int(device[0])}; copy it to the CPU first"
-            raise ArgumentError(f"value: expected memory that the CPU reads, got {found}") from None
-    # An exporter from before DLPack 1.0.
-    return value.__dlpack__()
-
-
 # --- memory ---
 
 # What the letters of `struct` and memoryview are; "V" is the kind of bfloat16.
@@ -309,7 +293,7 @@ def _from_buffer(value: Any) -> array | None:
     if not kind:
         return None
     if max(view.shape or (), default=0) >= 2**31:
-        raise ArgumentError(f"value: expected axes of at most {2**31 - 1} elements, got shape {list(view.shape or ())}")
+        raise SizeError(f"value: expected axes of at most {2**31 - 1} elements, got shape {list(view.shape or ())}")
     data: Any = view.tobytes()
     if swapped:
         data = _native_order(data, size // 2 if kind == "c" else size)

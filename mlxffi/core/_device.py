@@ -7,6 +7,7 @@ import functools
 import itertools
 from typing import Any, TypeAlias
 
+from .. import _pickles
 from .._errors import RangeError
 from ._binding import abi, native
 from .generated.device import default_device as default_device
@@ -32,6 +33,9 @@ class DeviceType(enum.Enum):
         return f"DeviceType.{self.name}"
 
     __str__ = __repr__
+
+    def __reduce_ex__(self, _: Any) -> Any:
+        return _pickles.reduced(self, self.name)
 
     def __eq__(self, arg: object, /) -> bool:
         return self is arg or (type(arg) is Device and arg.type is self)

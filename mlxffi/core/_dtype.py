@@ -7,6 +7,7 @@ import functools
 import itertools
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .. import _pickles
 from .._errors import ArgumentError
 from ._binding import native
 
@@ -69,8 +70,8 @@ class Dtype:
     def __eq__(self, arg: object, /) -> bool:
         return self is arg
 
-    def __reduce__(self) -> str:
-        return "bool_" if self.name == "bool" else self.name
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return _pickles.reduced(self, "bool_" if self.name == "bool" else self.name)
 
 
 def _made(number: int, name: str, size: int, kind: str) -> Dtype:
@@ -128,6 +129,9 @@ class DtypeCategory(enum.Enum):
         return f"DtypeCategory.{self.name}"
 
     __str__ = __repr__
+
+    def __reduce_ex__(self, _: Any) -> Any:
+        return _pickles.reduced(self, self.name)
 
 
 DtypeCategory.__module__ = "mlxffi.core"

@@ -7,14 +7,17 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
-from .._errors import ArgumentError, OperationError
+from .._errors import ArgumentError, Error, OperationError
 from .._files import copy_file, reading, temporary, writing
 from .._process import require_no_fork
 from ._array import array
 from ._binding import abi, native
 from ._device import StreamOrDevice
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
 
 __all__ = [
     "load", "save", "save_gguf", "save_safetensors", "savez", "savez_compressed",
@@ -22,6 +25,8 @@ __all__ = [
 
 
 File: TypeAlias = "BinaryIO | str | Path"
+# What makes the metadata of a file where somebody asks for it.
+Metadata: TypeAlias = "Callable[[], dict[str, Any]]"
 
 
 # --- saving ---
@@ -105,6 +110,8 @@ def _require_arrays(function: str, arrays: Mapping[Any, Any]) -> None:
     for name, value in arrays.items():
         if not isinstance(name, str) or not isinstance(value, array):
             raise OperationError(f"[{function}] arrays: expected arrays by str, got {value!r} by {name!r}")
+        if "\0" in name:
+            raise ArgumentError(f"[{function}] arrays: expected names without NUL characters, got {name!r}")
 
 
 def save_gguf(file: File, arrays: dict[str, array], metadata: dict[str, Any] | None = None) -> None:
@@ -176,6 +183,8 @@ def load(
     if not by_path and not _is_binary(file):
         raise ArgumentError("[load] Input must be a file-like object opened in binary mode, or string")
     kind = format
+    if kind is not None and not isinstance(kind, str):
+        raise TypeError(f"load(): format: expected a str, got {type(kind).__name__}")
     if kind is None:
         _, dot, kind = (os.fspath(file) if by_path else str(file.name)).rpartition(".")  # type: ignore[arg-type,union-attr]
         if not dot:
@@ -185,7 +194,7 @@ def load(
     if return_metadata and kind in ("npy", "npz"):
         raise ArgumentError(f"[load] metadata not supported for format {kind}")
     arrays, metadata = READERS[kind](file, stream)
-    return (arrays, metadata) if return_metadata else arrays
+    return (arrays, metadata()) if return_metadata else arrays
 
 
 def _is_binary(file: Any) -> bool:
@@ -194,12 +203,12 @@ def _is_binary(file: Any) -> bool:
     return all(hasattr(file, name) for name in ("read", "seek", "tell"))
 
 
-def _load_npy(file: Any, stream: StreamOrDevice) -> tuple[array, None]:
+def _load_npy(file: Any, stream: StreamOrDevice) -> tuple[array, Metadata]:
     with reading(file, ".npy") as path:
-        return abi.load(path, stream), None
+        return abi.load(path, stream), dict
 
 
-def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], None]:
+def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], Metadata]:
     import zipfile  # for archives only
 
     try:
@@ -207,31 +216,41 @@ def _load_npz(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], None
     except (OSError, zipfile.BadZipFile) as error:
         raise ArgumentError(f"[load_npz] file: expected a zip archive, got {file!r} ({error})") from error
     with archive:
-        found = {}
-        for name in archive.namelist():
-            with archive.open(name) as entry:
-                found[name.removesuffix(".npy")] = _load_npy(entry, stream)[0]
-    return found, None
+        return {name.removesuffix(".npy"): _entry(archive, name, stream) for name in archive.namelist()}, dict
 
 
-def _load_safetensors(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, str]]:
+def _entry(archive: ZipFile, name: str, stream: StreamOrDevice) -> array:
+    with archive.open(name) as entry:
+        try:
+            return _load_npy(entry, stream)[0]
+        except Error as error:
+            raise type(error)(f"[load_npz] {name}: {error}") from None
+
+
+def _load_safetensors(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], Metadata]:
     with reading(file, ".safetensors") as path:
-        found: tuple[dict[str, array], dict[str, str]] = abi.load_safetensors(path, stream)
-        return _with_nul(path, stream) or found
+        arrays, metadata = _with_nul(path, stream) or abi.load_safetensors(path, stream)
+    return arrays, lambda: metadata
 
 
 def _with_nul(path: str, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, str]] | None:
     """What a safetensors file holds where its names or metadata have a NUL, which ends a name in C; else None.
 
-    It is one that C has read, so its header is right. C reads a copy with other names.
+    C reads a copy with other names, and tells what else is wrong with a file.
     """
+    if not os.path.isfile(path):
+        return None
     with open(path, "rb") as file:
-        header = file.read(int.from_bytes(file.read(8), "little"))
+        size = int.from_bytes(file.read(8), "little")
+        header = file.read(size) if size < os.path.getsize(path) else b""
         if rb"\u0000" not in header:
             return None
         import json  # for such files only
 
-        described = json.loads(header)
+        try:
+            described = dict(json.loads(header))
+        except (TypeError, ValueError, RecursionError):
+            return None
         metadata = described.pop("__metadata__", {})
         plain = json.dumps(dict(enumerate(described.values()))).encode()
         with temporary(".safetensors") as path:
@@ -242,13 +261,13 @@ def _with_nul(path: str, stream: StreamOrDevice) -> tuple[dict[str, array], dict
     return {name: arrays[str(number)] for number, name in enumerate(described)}, metadata
 
 
-def _load_gguf(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], dict[str, Any]]:
+def _load_gguf(file: Any, stream: StreamOrDevice) -> tuple[dict[str, array], Metadata]:
     if not isinstance(file, (str, os.PathLike)):
         raise ArgumentError("[load_gguf] Input must be a string")
     with reading(file, ".gguf") as path:
         contents = abi.load_gguf(path, stream)
     arrays = {name: abi.io_gguf_get_array(contents, name) for name in abi.io_gguf_get_keys(contents)}
-    return arrays, {key: _metadata(contents, key) for key in abi.io_gguf_get_metadata_keys(contents)}
+    return arrays, lambda: {key: _metadata(contents, key) for key in abi.io_gguf_get_metadata_keys(contents)}
 
 
 def _metadata(contents: native.Handle, key: str) -> array | str | list[str]:
@@ -259,7 +278,7 @@ def _metadata(contents: native.Handle, key: str) -> array | str | list[str]:
     return abi.io_gguf_get_metadata_vector_string(contents, key)
 
 
-READERS: dict[str, Callable[[Any, StreamOrDevice], tuple[Any, Any]]] = {
+READERS: dict[str, Callable[[Any, StreamOrDevice], tuple[Any, Metadata]]] = {
     "npy": _load_npy,
     "npz": _load_npz,
     "safetensors": _load_safetensors,

@@ -14,6 +14,8 @@ from .._errors import ArgumentError
 from .._ffi import check, ffi, graph, plain_mlxc
 from ..array import Array
 from . import _checks, _kernels, reference
+from .linear import Head as Head
+from .linear import linear_cross_entropy, linear_js_div_loss, linear_kl_div_loss
 
 if TYPE_CHECKING:
     from .._arguments import ArrayLike
@@ -24,6 +26,9 @@ __all__ = [
     "cross_entropy_loss",
     "js_div_loss",
     "kl_div_loss",
+    "linear_cross_entropy",
+    "linear_js_div_loss",
+    "linear_kl_div_loss",
     "masked_cross_entropy_loss",
     "mse_loss",
 ]

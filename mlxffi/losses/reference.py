@@ -33,6 +33,7 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     reduction: str = "none",
     stream: Stream | None = None,
+    z_loss: float = 0.0,
 ) -> Array:
     """logsumexp(x) - (1 - smoothing) x[target] - smoothing mean(x), for each target, weighted and reduced."""
     counted = _counted(targets, weights, ignore_index, stream)
@@ -40,6 +41,9 @@ def cross_entropy(
         # A row that does not count may hold anything, NaN too: it is out of the way before anything is computed.
         logits = _ops.where(_ops.expand_dims(counted, -1, stream=stream), logits, 0.0, stream=stream)
     losses = _cross_entropies(logits, targets, label_smoothing, stream)
+    if z_loss:
+        sums = _ops.logsumexp_axis(widened(logits, stream), -1, stream=stream)
+        losses = _ops.add(losses, _ops.multiply(_ops.square(sums, stream=stream), z_loss, stream=stream), stream=stream)
     shares = _ops.ones_like(losses, stream=stream)
     if weights is not None:
         shares = _ops.astype(weights, losses.dtype, stream=stream)

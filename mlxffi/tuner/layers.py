@@ -11,7 +11,6 @@ D = scale * (its factors' product), LoRA changes W by D, and DoRA by g (W + D) -
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -19,6 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from .. import core as mx
 from .._errors import ArgumentError
 from ..fused import lora_linear
+from ..losses import Head
 
 Node: TypeAlias = "dict[str, Any]"
 Kind: TypeAlias = Literal["linear", "embedding", "switch"]
@@ -106,6 +106,17 @@ def _linear(node: Node, x: mx.array, kind: Kind, training: bool) -> mx.array:
         else:
             out = mx.addmm(out, hidden, up, alpha=_scale(adapter)).astype(y.dtype)
     return out + node["bias"] if "bias" in node else out
+
+
+def head(node: Node) -> Head | None:
+    """An output layer as losses that need no logits take it; None for one with adapters."""
+    if node.get("adapters"):
+        return None
+    if not is_quantized(node):
+        return Head(node["weight"], bias=node.get("bias"))
+    scheme = quantization_of(node)
+    packed = node["weight"], node["scales"], node.get("biases")
+    return Head(*packed, node.get("bias"), scheme.group_size, scheme.bits, scheme.mode)
 
 
 def embedding(node: Node, ids: mx.array, *, training: bool = False) -> mx.array:
@@ -385,9 +396,6 @@ def requantized(node: Node, weight: mx.array) -> Node:
 # --- products with weights, by the fastest way that the device has ---
 
 
-# From so many rows on, unpacking a weight costs less on a CPU than it saves.
-UNPACKED_ROWS = 8
-
 HALF = (mx.float16, mx.bfloat16)
 
 
@@ -406,13 +414,9 @@ def packed_product(
     Returns:
       [..., out].
     """
-    if not _on_cpu() or math.prod(x.shape[:-1]) < UNPACKED_ROWS:
-        return mx.quantized_matmul(x, weight, scales, biases, **options)
     # Packed weights get no gradient, also where they are arguments of a checkpoint.
     offsets = None if biases is None else mx.stop_gradient(biases)
-    unpacked = mx.dequantize(mx.stop_gradient(weight), mx.stop_gradient(scales), offsets, **options)
-    dtype = x.dtype if biases is None else mx.result_type(x, scales)
-    return x.astype(dtype) @ unpacked.astype(dtype).swapaxes(-1, -2)
+    return mx.quantized_matmul(x, mx.stop_gradient(weight), mx.stop_gradient(scales), offsets, **options)
 
 
 def chosen_product(x: mx.array, weight: mx.array, indices: mx.array, sorted_indices: bool) -> mx.array:

@@ -8,31 +8,58 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._errors import ArgumentError
-from ..core import array, stop_gradient
-from ..losses import cross_entropy, js_div_loss, kl_div_loss
+from ..core import array, stop_gradient, where
+from ..losses import (
+    Head,
+    cross_entropy,
+    js_div_loss,
+    kl_div_loss,
+    linear_cross_entropy,
+    linear_js_div_loss,
+    linear_kl_div_loss,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .datasets.examples import Batch
     from .models.functional import Tunable
 
-__all__ = ["DistillationLoss", "cross_entropy", "default_loss", "js_div_loss", "kl_div_loss"]
+__all__ = ["CrossEntropyLoss", "DistillationLoss", "cross_entropy", "default_loss", "js_div_loss", "kl_div_loss"]
 
 
-def default_loss(logits: array, batch: Batch) -> tuple[array, array]:
-    """Cross-entropy of a batch's targets.
+class CrossEntropyLoss:
+    """Cross-entropy of a batch's targets."""
 
-    Args:
-      logits: floating point [batch, width - 1, vocabulary].
-      batch: whose weights tell the targets.
+    def __call__(self, logits: array, batch: Batch) -> tuple[array, array]:
+        """The loss by the logits.
 
-    Returns:
-      (sum, count): the sum of the losses, in nats, and the number of targets, each float32 [].
-    """
-    total = cross_entropy(logits, batch.tokens[:, 1:], weights=batch.weights, reduction="sum")
-    return total, batch.weights.sum()
+        Args:
+          logits: floating point [batch, width - 1, vocabulary].
+          batch: whose weights tell the targets.
+
+        Returns:
+          (sum, count): the sum of the losses, in nats, and the number of targets, each float32 [].
+        """
+        total = cross_entropy(logits, batch.tokens[:, 1:], weights=batch.weights, reduction="sum")
+        return total, batch.weights.sum()
+
+    def of_hidden(self, hidden: array, head: Head, batch: Batch) -> tuple[array, array]:
+        """The loss by what the output layer gets, [batch, width - 1, features], without the logits in memory."""
+        targets = where(batch.weights == 0, NO_TARGET, batch.tokens[:, 1:])
+        total = linear_cross_entropy(
+            hidden, head, targets, weights=batch.weights, ignore_index=NO_TARGET, reduction="sum"
+        )
+        return total, batch.weights.sum()
 
 
-DIVERGENCES = {"kl": kl_div_loss, "js": js_div_loss}
+# Of positions with this target nothing is computed.
+NO_TARGET = -1
+
+default_loss = CrossEntropyLoss()
+
+# By kind: over logits, and over hidden states.
+DIVERGENCES = {"kl": (kl_div_loss, linear_kl_div_loss), "js": (js_div_loss, linear_js_div_loss)}
 
 
 class DistillationLoss:
@@ -58,19 +85,34 @@ class DistillationLoss:
             raise ArgumentError(f"temperature: expected a finite number above 0, got {temperature!r}")
         if not 0 <= weight <= 1:
             raise ArgumentError(f"weight: expected a number from 0 to 1, got {weight!r}")
-        self._teacher, self._divergence = teacher, DIVERGENCES[kind]
+        self._teacher, (self._divergence, self._linear_divergence) = teacher, DIVERGENCES[kind]
         self._temperature, self._weight = temperature, weight
 
     def __call__(self, logits: array, batch: Batch) -> tuple[array, array]:
-        """See `default_loss`."""
-        total, count = self._distance(logits, batch), batch.weights.sum()
-        if self._weight == 1:
-            return total, count
-        return self._weight * total + (1 - self._weight) * default_loss(logits, batch)[0], count
-
-    def _distance(self, logits: array, batch: Batch) -> array:
-        segments = None if batch.segments is None else batch.segments[:, :-1]
+        """See `CrossEntropyLoss`."""
         teacher = self._teacher
-        wanted = stop_gradient(teacher.logits(teacher.trainable(), batch.tokens[:, :-1], segments=segments))
-        rows: array = self._divergence(logits, wanted, temperature=self._temperature)
-        return self._temperature**2 * (rows * batch.weights).sum()
+        wanted = stop_gradient(teacher.logits(teacher.trainable(), batch.tokens[:, :-1], segments=_segments(batch)))
+        rows = self._divergence(logits, wanted, temperature=self._temperature)
+        return self._mixed(rows, batch, lambda: default_loss(logits, batch))
+
+    def of_hidden(self, hidden: array, head: Head, batch: Batch) -> tuple[array, array] | None:
+        """See `CrossEntropyLoss`; None where the teacher does not give what its output layer gets."""
+        teacher = self._teacher
+        of_teacher = getattr(teacher, "hidden", None)
+        found = of_teacher and of_teacher(teacher.trainable(), batch.tokens[:, :-1], segments=_segments(batch))
+        if found is None:
+            return None
+        wanted, its_head = found
+        rows = self._linear_divergence(hidden, head, stop_gradient(wanted), its_head, temperature=self._temperature)
+        return self._mixed(rows, batch, lambda: default_loss.of_hidden(hidden, head, batch))
+
+    def _mixed(self, rows: array, batch: Batch, plain: Callable[[], tuple[array, array]]) -> tuple[array, array]:
+        distance = self._temperature**2 * (rows * batch.weights).sum()
+        if self._weight == 1:
+            return distance, batch.weights.sum()
+        total, count = plain()
+        return self._weight * distance + (1 - self._weight) * total, count
+
+
+def _segments(batch: Batch) -> array | None:
+    return None if batch.segments is None else batch.segments[:, :-1]

@@ -145,6 +145,11 @@ def load(folder: Path = TABLE, names: tuple[str, ...] = HEADERS) -> list[Header]
     return [_header(folder, name) for name in names]
 
 
+def prototype(c: str) -> Function:
+    """What a prototype says by itself."""
+    return _function({"c": c}, "", "")
+
+
 def functions(headers: list[Header]) -> list[Function]:
     """All functions of all headers, in order."""
     return [function for header in headers for function in header.functions]

@@ -1,5 +1,6 @@
 """Every function of the C ABI, called with bad arguments, gives an error; none ends the process or hangs."""
 
+import json
 import re
 import subprocess
 import sys
@@ -71,6 +72,16 @@ def test_every_error_has_a_text(outcomes):
     assert names_of(o for o in outcomes if bool(o.text) != (o.kind != 0) and not o.ended) == []
     assert names_of(o for o in outcomes if o.told == "error" and not o.text) == []
     assert names_of(o for o in outcomes if o.told in ("ok", "nothing") and o.kind) == []
+
+
+def test_no_other_status_comes(outcomes):
+    """Than those of abi.json."""
+    words = {0: "ok", 1: "error", 2: "nothing"}
+    described = json.loads((Path(__file__).resolve().parents[2] / "include/mlxffi/abi.json").read_text())["functions"]
+    told = {row["name"]: {words[status] for status in row["status"]} for row in described if row["status"]}
+    came = [o for o in outcomes if o.case.function in told and not o.ended]
+    assert len(came) > 3000
+    assert names_of(o for o in came if o.told not in told[o.case.function]) == []
 
 
 def test_the_argument_at_fault_is_named(outcomes):

@@ -14,6 +14,7 @@ INCLUDE = ROOT / "include"
 ABI = json.loads((Path(__file__).parent / "mlxc-abi.json").read_text())
 NAMES = [function["name"] for function in ABI["functions"]]
 HEADERS = sorted(path.relative_to(INCLUDE) for folder in ("mlx/c", "mlxffi") for path in (INCLUDE / folder).glob("*.h"))
+HALVES = {f"mlx_array_{what}_{half}" for what in ("item", "data") for half in ("float16", "bfloat16")}
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{INCLUDE}", "-fsyntax-only"]
 
 
@@ -74,13 +75,13 @@ def test_type_agrees_with_the_abi(row):
     """The same typedef with a new name has the same size, and the same members by name and type."""
     copy = re.sub(rf"\b{row['name']}(_?)\b", rf"copy_{row['name']}\1", row["decl"])
     copy = re.sub(r"\bMLX_", "COPY_MLX_", copy)
-    checks = [f"_Static_assert(sizeof({row['name']}) == sizeof(copy_{row['name']}), \"size\");"]
+    checks = [f'_Static_assert(sizeof({row["name"]}) == sizeof(copy_{row["name"]}), "size");']
     members = re.findall(r"\bMLX_\w+", row["decl"])
     checks += [f'_Static_assert((int){name} == (int)COPY_{name}, "{name}");' for name in members]
     if "struct" in row["decl"]:
         fields = re.findall(r"(\w+);", row["decl"].partition("{")[2])
         checks += [
-            f"_Static_assert(offsetof({row['name']}, {field}) == offsetof(copy_{row['name']}, {field}), \"{field}\");"
+            f'_Static_assert(offsetof({row["name"]}, {field}) == offsetof(copy_{row["name"]}, {field}), "{field}");'
             for field in fields
         ]
     includes = f'#include <stddef.h>\n#include <stdio.h>\n#include "mlx/c/{row["header"]}"\n'
@@ -104,6 +105,22 @@ def test_header_is_plain_enough_for_binding_generators(header):
     text = re.sub(r"#ifndef MLX_NO_OBJECTS.*?#endif", "", text, flags=re.S)
     for construct in ("inline", "__attribute__", "__bf16", "_Float16", "__fp16", "static "):
         assert construct not in text
+
+
+def test_declarations_are_those_of_the_headers():
+    """mlxc.cdef after the headers: a second declaration compiles where it says the same; and none is missing."""
+    text = (INCLUDE / "mlxffi/mlxc.cdef").read_text()
+    functions = re.findall(r"^(?!typedef|/).*?(\w+)\(.*\);$", text, re.M)
+    assert len(functions) == len(set(functions))
+    assert set(functions) == {name for name in dir(lib) if re.match(r"_?mlx", name) and is_function(name)} | HALVES
+    again = "".join(f"{line}\n" for line in text.splitlines() if not line.startswith("typedef") and "FILE" not in line)
+    again = re.sub(r"^.*\b(mlx_export_to_dot|mlx_print_graph)\(.*\n", "", again, flags=re.M)
+    result = compile_text('#include "mlx/c/mlx.h"\n#include "mlxffi/mlxffi.h"\n' + again, "-std=c11")
+    assert result.returncode == 0, result.stderr
+
+
+def is_function(name):
+    return ffi.typeof(getattr(lib, name)).kind == "function"
 
 
 def test_every_function_has_a_comment_of_its_own():

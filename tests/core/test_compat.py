@@ -132,6 +132,18 @@ def test_endings(name, script, tmp_path):
     alike(["-m", "script"], cwd=tmp_path)
 
 
+def test_what_an_extension_made_for_mlx_says_is_explained(script):
+    code = """
+        import mlx.core as mx
+        kind = type(mx.array(1))
+        raise TypeError("f(): incompatible function arguments. The following argument types are supported:\\n"
+            f"    1. f(x: array) -> array\\n\\nInvoked with types: {kind.__module__}.{kind.__name__}")
+    """
+    done = python("-m", "mlxffi", "run", str(script(code)))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("mlxffi: extensions that were compiled against mlx.core")
+
+
 def test_missing_programs(tmp_path):
     alike([str(tmp_path / "nothing.py")])
     alike(["-m", "there_is_no_such_module"])

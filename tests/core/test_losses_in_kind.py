@@ -17,6 +17,8 @@ LOSSES = {
     "masked": ([LOGITS], lambda x, of: losses.masked_cross_entropy_loss(x, of([0, 2]), of([1.0, 0.0]))),
     "kl_div_loss": ([LOGITS], lambda x, of: losses.kl_div_loss(x, of(TEACHER), reduction="sum")),
     "js_div_loss": ([LOGITS], lambda x, of: losses.js_div_loss(x, of(TEACHER), temperature=2.0, reduction="mean")),
+    "linear_cross_entropy": ([LOGITS], lambda x, of: losses.linear_cross_entropy(x, of(TEACHER), of([0, 1]))),
+    "linear_kl_div_loss": ([LOGITS], lambda x, of: losses.linear_kl_div_loss(x, of(TEACHER), of(TEACHER), of(LOGITS))),
     "mse_loss": ([LOGITS], lambda x, of: losses.mse_loss(x, of(TEACHER))),
     "rms_norm": ([LOGITS], lambda x, of: fused.rms_norm(x, of([1.0, 2.0, 3.0]), 1e-5)),
     "rope": ([HEADS], lambda x, of: fused.rope(x, 2)),

@@ -14,7 +14,6 @@ import mlxffi.core as ours
 ours.random.seed(0)
 
 
-
 def is_complex(argument):
     return isinstance(argument, complex) or getattr(argument, "dtype", "") == "complex64"
 

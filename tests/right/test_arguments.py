@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 
+import mlxffi as m
 import mlxffi.core as mx
 
 # --- places ---
@@ -50,6 +51,40 @@ def test_times_of_numpy_are_refused_by_name(value):
 
 def test_a_range_up_to_a_float_of_numpy():
     assert mx.arange(np.float64(3)).tolist() == [0, 1, 2]
+
+
+# --- sizes ---
+
+LONG = np.broadcast_to(np.uint8(1), (2**31, 0))
+
+
+class LongCapsule:
+    def __dlpack__(self, **options):
+        return LONG.__dlpack__(**options)
+
+
+@pytest.mark.parametrize("make", [mx.array, mx.asarray, mx.from_dlpack])
+def test_axes_past_31_bits_are_overflows(make):
+    for value in (LONG, np.broadcast_to(np.float32(1), (0, 2**31)), LongCapsule()):
+        with pytest.raises(OverflowError, match="axes of at most 2147483647 elements"):
+            make(value)
+    with pytest.raises(OverflowError, match="2147483647"):
+        m.Array(LONG)
+
+
+def test_results_past_31_bits_are_overflows():
+    half, row = mx.zeros((0, 2**30)), mx.broadcast_to(mx.array(1, mx.uint8), (2**20, 2**20))
+    for work in (
+        lambda: mx.concatenate([half, half], axis=1),
+        lambda: mx.repeat(half, 2, axis=1),
+        lambda: mx.tile(half, (1, 2)),
+        lambda: mx.pad(half, ((0, 0), (2**30, 0))),
+        row.flatten,
+    ):
+        with pytest.raises(OverflowError, match="outside the supported range"):
+            work()
+    with pytest.raises(OverflowError, match="outside the supported range"):
+        m.concatenate_axis([m.zeros([0, 2**30])] * 2, 1)
 
 
 # --- files ---

@@ -31,6 +31,21 @@ def test_an_asynchronous_failure_is_told_and_stays():
             read()
 
 
+@pytest.mark.skipif(mx.default_device() != mx.cpu, reason="about the memory of CPUs")
+def test_an_array_without_memory_is_an_error():
+    """Of more bytes than there are addresses."""
+    x, y = mx.ones((2,)), mx.zeros((1 << 16, 1 << 16, 1 << 16)) + 1
+    z = x + x
+    for _ in range(2):
+        with pytest.raises(MemoryError, match=r"\[malloc\] there is no memory for an array of 1125899906842624 bytes"):
+            mx.eval(z, y)
+    assert z.tolist() == [2.0, 2.0]
+    flat = mlxffi.add(mlxffi.zeros([1 << 16] * 3), 1)
+    for kind in (MemoryError, mlxffi.Error):
+        with pytest.raises(kind, match="no memory"):
+            flat.eval()
+
+
 def test_a_matrix_that_is_computed_lets_go_of_its_graph():
     before = mlxffi.memory.live_handles()
     x = mx.linalg.inv(mx.eye(2) * 2)

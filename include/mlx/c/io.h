@@ -43,12 +43,15 @@ int mlx_load(mlx_array *res, const char *file, const mlx_stream s);
 
 /**
  * Read the arrays and the metadata of the GGUF file `file` into `gguf`, replacing its contents.
- * Tensors of the types Q4_0, Q4_1 and Q8_0 become three arrays: packed weights under their own name
- * (which ends in .weight), with .scales and .biases beside it; other quantised types become
- * float16. Metadata becomes arrays, strings or lists of strings.
+ * Tensors of the types Q4_0, Q4_1 and Q8_0 become three arrays: packed weights under their own
+ * name, with .scales and .biases beside it (in place of .weight at its end). Q5_0, Q5_1, Q2_K to
+ * Q6_K, IQ4_NL and IQ4_XS become float16, or float32 where a number does not fit that; MXFP4 and
+ * BF16 become bfloat16; F32, F16, F64 and integers keep their dtype. Metadata becomes arrays,
+ * strings or lists of strings. All of the file is read at once; `s` is not used.
  *
  * The stream decides the device; the result is computed when it is evaluated.
- * Returns 0, or 1 after an error: the file cannot be opened or is not a valid GGUF file, or a bad
+ * Returns 0, or 1 after an error: the file cannot be opened, is no GGUF file of version 2 or 3,
+ * does not hold what its header says, or has a tensor of another type; the text names it, or a bad
  * argument.
  */
 int mlx_load_gguf(mlx_io_gguf *gguf, const char *file, const mlx_stream s);
@@ -64,8 +67,9 @@ int mlx_load_gguf(mlx_io_gguf *gguf, const char *file, const mlx_stream s);
  * `res_1`: receives the result; the caller owns it and frees it with
  * mlx_map_string_to_string_free().
  * The stream decides the device; the result is computed when it is evaluated.
- * Returns 0, or 1 after an error: the stream is not open and good, its header is not valid, or it
- * is shorter than the header says, or a bad argument.
+ * Returns 0, or 1 after an error: the stream is not open and good, its header is not valid, names a
+ * dtype that MLX does not have or has a name with a NUL, or it is shorter than the header says, or
+ * a bad argument.
  */
 int mlx_load_safetensors_reader(
     mlx_map_string_to_array *res_0,
@@ -83,8 +87,9 @@ int mlx_load_safetensors_reader(
  * `res_1`: receives the result; the caller owns it and frees it with
  * mlx_map_string_to_string_free().
  * The stream decides the device; the result is computed when it is evaluated.
- * Returns 0, or 1 after an error: the file cannot be opened, its header is not valid, or it is
- * shorter than the header says, or a bad argument.
+ * Returns 0, or 1 after an error: the file cannot be opened, its header is not valid, names a dtype
+ * that MLX does not have or has a name with a NUL, or it is shorter than the header says, or a bad
+ * argument.
  */
 int mlx_load_safetensors(
     mlx_map_string_to_array *res_0,
@@ -113,8 +118,8 @@ int mlx_save(const char *file, const mlx_array a);
 /**
  * Write the arrays and the metadata in `gguf` to `file` in GGUF format, replacing what was there.
  * The suffix .gguf is appended to the name where it is missing. Arrays may be of dtype float32,
- * float16, int8, int16 or int32; metadata arrays must be scalars or contiguous vectors with at
- * least one element.
+ * float16, bfloat16, float64, int8, int16, int32 or int64 and have up to 8 axes; metadata arrays
+ * are scalars or vectors of any dtype but float16, bfloat16 and complex64.
  *
  * Returns 0, or 1 after an error: the file cannot be written, or an array or metadata entry has a
  * dtype or shape that the format cannot hold, or a bad argument.
@@ -124,10 +129,10 @@ int mlx_save_gguf(const char *file, mlx_io_gguf gguf);
 /**
  * Evaluate the named arrays in `param` and write them in safetensors format to `in_stream`, with
  * the text metadata `metadata` (which may have no entries). All writing is done when the function
- * returns. Every dtype but float64 can be written.
+ * returns.
  *
- * Returns 0, or 1 after an error: the stream is not open and good, an array is of dtype float64, or
- * the evaluation fails, or a bad argument.
+ * Returns 0, or 1 after an error: the stream is not open and good, or the evaluation fails, or a
+ * bad argument.
  */
 int mlx_save_safetensors_writer(
     mlx_io_writer in_stream,
@@ -137,10 +142,10 @@ int mlx_save_safetensors_writer(
 /**
  * Evaluate the named arrays in `param` and write them to the safetensors file `file`, with the text
  * metadata `metadata` (which may have no entries), replacing what was there. The suffix
- * .safetensors is appended to the name where it is missing. Every dtype but float64 can be written.
+ * .safetensors is appended to the name where it is missing.
  *
- * Returns 0, or 1 after an error: the file cannot be opened for writing, an array is of dtype
- * float64, or the evaluation fails, or a bad argument.
+ * Returns 0, or 1 after an error: the file cannot be opened for writing, or the evaluation fails,
+ * or a bad argument.
  */
 int mlx_save_safetensors(
     const char *file,

@@ -33,4 +33,10 @@ std::vector<std::string> texts(const char* const* data, size_t size) {
   return strings;
 }
 
+std::string shown(const std::string& name) {
+  std::string text = name.substr(0, 64);
+  std::replace_if(text.begin(), text.end(), [](char c) { return c < 32 || c > 126; }, '?');
+  return "`" + text + (name.size() > text.size() ? "...`" : "`");
+}
+
 } // namespace mlxc

@@ -177,6 +177,9 @@ std::vector<Object<Handle>> elements(const Handle* data, size_t size) {
   return objects;
 }
 
+// A name out of a file in a message: mangled files have names of any length and any bytes.
+std::string shown(const std::string& name);
+
 std::vector<std::string> texts(const char* const* data, size_t size);
 
 template <class Value>

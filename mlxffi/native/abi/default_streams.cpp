@@ -1,4 +1,4 @@
-// The default stream's handle, and default streams that may not exist yet.
+// The default stream's handle, default streams that may not exist yet, and which streams there are.
 #include "convert.h"
 
 namespace mlxc {
@@ -36,4 +36,18 @@ extern "C" int mlx_peek_default_stream(mlx_stream* stream, mlx_device dev) {
     }
   });
   return failed ? failed : there ? 0 : 2;
+}
+
+extern "C" int mlxffi_get_streams(mlx_stream* streams, size_t room, size_t* count) {
+  return guarded(__func__, [&] {
+    auto all = mx::get_streams();
+    require(count);
+    if (room && !streams) {
+      throw BadArgument("streams", "expected a place for each of " + std::to_string(room) + " streams, got NULL");
+    }
+    for (size_t i = 0; i < std::min(room, all.size()); i++) {
+      put(&streams[i], all[i]);
+    }
+    *count = all.size();
+  });
 }

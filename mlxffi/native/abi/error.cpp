@@ -102,10 +102,10 @@ void report_current(const char* function) noexcept {
     report(MLXFFI_ERROR_INVALID_ARGUMENT, error.what());
   } catch (const std::out_of_range& error) {
     report(MLXFFI_ERROR_OUT_OF_RANGE, error.what());
-  } catch (const std::overflow_error& error) {
-    report(MLXFFI_ERROR_OVERFLOW, error.what());
   } catch (const std::bad_alloc& error) {
     report(MLXFFI_ERROR_BAD_ALLOC, error.what());
+  } catch (const std::overflow_error& error) {
+    report(MLXFFI_ERROR_OVERFLOW, error.what());
   } catch (const std::exception& error) {
     report(MLXFFI_ERROR_OTHER, error.what());
   } catch (...) {

@@ -100,7 +100,7 @@ template <class Call>
 auto evaluating(Call&& call) {
   try {
     return call();
-  } catch (const std::runtime_error&) {
+  } catch (const std::exception&) {
     forget_lost_tasks();
     throw;
   }

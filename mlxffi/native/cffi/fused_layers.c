@@ -76,6 +76,28 @@ static intptr_t glue_fused_js_div_loss(intptr_t q, intptr_t p, double temperatur
   return (intptr_t)res.ctx;
 }
 
+static intptr_t glue_fused_linear_cross_entropy(intptr_t hidden, intptr_t head, intptr_t targets, intptr_t weights, int ignored, bool has_ignored, double smoothing, double z_loss, int reduction, intptr_t s) {
+  HOLD;
+  mlx_array res = {0};
+  mlx_optional_int index = {ignored, has_ignored};
+  mlxffi_linear_cross_entropy(&res, ARRAY(hidden), (const mlxffi_head *)head, ARRAY(targets), ARRAY(weights), index, smoothing, z_loss, reduction, glue_stream(s));
+  return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_fused_linear_kl_div_loss(intptr_t q, intptr_t head_q, intptr_t p, intptr_t head_p, double temperature, bool teacher_gradient, int reduction, intptr_t s) {
+  HOLD;
+  mlx_array res = {0};
+  mlxffi_linear_kl_div_loss(&res, ARRAY(q), (const mlxffi_head *)head_q, ARRAY(p), (const mlxffi_head *)head_p, temperature, teacher_gradient, reduction, glue_stream(s));
+  return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_fused_linear_js_div_loss(intptr_t q, intptr_t head_q, intptr_t p, intptr_t head_p, double temperature, bool teacher_gradient, int reduction, intptr_t s) {
+  HOLD;
+  mlx_array res = {0};
+  mlxffi_linear_js_div_loss(&res, ARRAY(q), (const mlxffi_head *)head_q, ARRAY(p), (const mlxffi_head *)head_p, temperature, teacher_gradient, reduction, glue_stream(s));
+  return (intptr_t)res.ctx;
+}
+
 static intptr_t glue_fused_lora_linear(intptr_t x, intptr_t weight, intptr_t a, intptr_t b, float scale, intptr_t s) {
   HOLD;
   mlx_array res = {0};

@@ -7,5 +7,8 @@ intptr_t glue_fused_geglu(intptr_t gate, intptr_t up, intptr_t s);
 intptr_t glue_fused_cross_entropy(intptr_t logits, intptr_t targets, intptr_t weights, int ignored, bool has_ignored, double smoothing, int reduction, intptr_t s);
 intptr_t glue_fused_kl_div_loss(intptr_t q, intptr_t p, double temperature, bool teacher_gradient, int reduction, intptr_t s);
 intptr_t glue_fused_js_div_loss(intptr_t q, intptr_t p, double temperature, bool teacher_gradient, int reduction, intptr_t s);
+intptr_t glue_fused_linear_cross_entropy(intptr_t hidden, intptr_t head, intptr_t targets, intptr_t weights, int ignored, bool has_ignored, double smoothing, double z_loss, int reduction, intptr_t s);
+intptr_t glue_fused_linear_kl_div_loss(intptr_t q, intptr_t head_q, intptr_t p, intptr_t head_p, double temperature, bool teacher_gradient, int reduction, intptr_t s);
+intptr_t glue_fused_linear_js_div_loss(intptr_t q, intptr_t head_q, intptr_t p, intptr_t head_p, double temperature, bool teacher_gradient, int reduction, intptr_t s);
 intptr_t glue_fused_lora_linear(intptr_t x, intptr_t weight, intptr_t a, intptr_t b, float scale, intptr_t s);
 #endif

@@ -3,31 +3,11 @@
 #include <cstring>
 
 #include "gpu.h"
-#include "row_access.h"
+#include "targets.h"
 
 namespace mlxffi {
 
 namespace {
-
-// What the kernels know as "no class": behind every row.
-constexpr int64_t no_class = std::numeric_limits<int64_t>::max();
-
-// The targets as the kernels read them.
-class Targets {
- public:
-  Targets(const mx::array& targets, std::optional<int> ignored) : numbers_(targets), ignored_(ignored) {}
-  bool ignored(int64_t row) const {
-    return ignored_ && numbers_.integer(row) == *ignored_;
-  }
-  int64_t at(int64_t row) const {
-    int64_t target = numbers_.integer(row);
-    return target < 0 ? no_class : target;
-  }
-
- private:
-  NumbersOf numbers_;
-  std::optional<int> ignored_;
-};
 
 mx::array flat(const mx::array& array, mx::Stream s) {
   return mx::flatten(mx::atleast_1d(array, s), s);
@@ -76,7 +56,7 @@ class CrossEntropyGradient : public Fused {
   Arrays composed(const Arrays& inputs) const override {
     return {composed_cross_entropy_gradient(inputs[0], inputs[1], inputs[2], options_, where())};
   }
-  Arrays on_gpu(const Arrays& inputs) const override;
+  Arrays as_graph(const Arrays& inputs) const override;
   std::shared_ptr<Fused> again() const override {
     return std::make_shared<CrossEntropyGradient>(where(), options_);
   }
@@ -107,7 +87,7 @@ void CrossEntropyGradient::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
-Arrays CrossEntropyGradient::on_gpu(const Arrays& inputs) const {
+Arrays CrossEntropyGradient::as_graph(const Arrays& inputs) const {
   auto cotangent = flat(without_ignored(inputs[2], inputs[1], options_, where()), where());
   auto targets = targets_for_gpu(inputs[1], options_, where());
   auto smoothing = static_cast<float>(options_.smoothing);
@@ -145,7 +125,7 @@ class CrossEntropy : public Fused {
   Arrays composed(const Arrays& inputs) const override {
     return {composed_cross_entropy(inputs[0], inputs[1], options_, where())};
   }
-  Arrays on_gpu(const Arrays& inputs) const override;
+  Arrays as_graph(const Arrays& inputs) const override;
   std::shared_ptr<Fused> again() const override {
     return std::make_shared<CrossEntropy>(where(), options_);
   }
@@ -173,7 +153,7 @@ void CrossEntropy::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
-Arrays CrossEntropy::on_gpu(const Arrays& inputs) const {
+Arrays CrossEntropy::as_graph(const Arrays& inputs) const {
   auto batch = batch_of(inputs[0]);
   auto results = gpu::cross_entropy_forward(
       as_rows(inputs[0], where()), targets_for_gpu(inputs[1], options_, where()), static_cast<float>(options_.smoothing), where());

@@ -55,7 +55,7 @@ class DivergenceGradient : public Fused {
   Arrays composed(const Arrays& inputs) const override {
     return composed_divergence_gradients(inputs[0], inputs[1], inputs[2], options_, where());
   }
-  Arrays on_gpu(const Arrays& inputs) const override;
+  Arrays as_graph(const Arrays& inputs) const override;
   std::shared_ptr<Fused> again() const override {
     return std::make_shared<DivergenceGradient>(where(), options_);
   }
@@ -92,7 +92,7 @@ void DivergenceGradient::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
-Arrays DivergenceGradient::on_gpu(const Arrays& inputs) const {
+Arrays DivergenceGradient::as_graph(const Arrays& inputs) const {
   Arrays rows;
   for (size_t i = 3; i < inputs.size(); i++) {
     rows.push_back(mx::reshape(inputs[i], {-1}, where()));
@@ -134,7 +134,7 @@ class Divergence : public Fused {
   Arrays composed(const Arrays& inputs) const override {
     return {composed_divergence(inputs[0], inputs[1], options_, where())};
   }
-  Arrays on_gpu(const Arrays& inputs) const override;
+  Arrays as_graph(const Arrays& inputs) const override;
   std::shared_ptr<Fused> again() const override {
     return std::make_shared<Divergence>(where(), options_);
   }
@@ -163,7 +163,7 @@ void Divergence::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
-Arrays Divergence::on_gpu(const Arrays& inputs) const {
+Arrays Divergence::as_graph(const Arrays& inputs) const {
   auto results = gpu::divergence_forward(
       gpu_kind(options_), as_rows(inputs[0], where()), as_rows(inputs[1], where()), static_cast<float>(options_.temperature), where());
   auto batch = batch_of(inputs[0]);

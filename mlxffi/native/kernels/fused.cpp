@@ -47,10 +47,10 @@ mx::array batched(const mx::array& input, int axis, int size, mx::Stream s) {
 } // namespace
 
 Arrays Fused::apply(std::shared_ptr<Fused> operation, const Arrays& inputs) {
-  if (operation->stream().device == mx::Device::cpu) {
+  if (operation->is_node()) {
     return mx::array::make_arrays(operation->output_shapes(inputs), operation->output_dtypes(inputs), operation, inputs);
   }
-  auto fun = [operation](const Arrays& given) { return operation->on_gpu(given); };
+  auto fun = [operation](const Arrays& given) { return operation->as_graph(given); };
   auto vjp = [operation](const Arrays& primals, const Arrays& cotangents, const Arrays& outputs) {
     std::vector<int> every(primals.size());
     std::iota(every.begin(), every.end(), 0);
@@ -61,6 +61,14 @@ Arrays Fused::apply(std::shared_ptr<Fused> operation, const Arrays& inputs) {
   };
   auto vmap = [operation](const Arrays& given, const std::vector<int>& axes) { return operation->vmap(given, axes); };
   return mx::custom_function(fun, vjp, jvp, vmap)(inputs);
+}
+
+bool Fused::is_node() const {
+  return where().device == mx::Device::cpu;
+}
+
+void Fused::eval_cpu(const Arrays&, Arrays&) {
+  throw std::logic_error(std::string("[") + name() + "] this operation is a graph of others and has no evaluation");
 }
 
 void Fused::eval_gpu(const Arrays&, Arrays&) {

@@ -22,6 +22,7 @@ class Fused : public mx::Primitive {
   // The arrays that this operation makes of its inputs.
   static Arrays apply(std::shared_ptr<Fused> operation, const Arrays& inputs);
 
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
   void eval_gpu(const Arrays& inputs, Arrays& outputs) override;
   Arrays jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) override;
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays& outputs) override;
@@ -31,8 +32,10 @@ class Fused : public mx::Primitive {
   virtual std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const = 0;
   // The same outputs by MLX's operations, less those that nobody differentiates, which come last.
   virtual Arrays composed(const Arrays& inputs) const = 0;
-  // What gpu.h builds; by default the composed form.
-  virtual Arrays on_gpu(const Arrays& inputs) const {
+  // Whether it is a node of the graph with an evaluation of its own: on a CPU, unless it says otherwise.
+  virtual bool is_node() const;
+  // The graph that it is elsewhere, which gpu.h builds; by default the composed form.
+  virtual Arrays as_graph(const Arrays& inputs) const {
     return composed(inputs);
   }
   // The same operation as a new object, where one more batch axis in front of all inputs changes nothing else. NULL, the

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "few_rows.h"
 #include "products.h"
 #include "row_access.h"
 
@@ -162,6 +163,9 @@ mx::array with_batch(const mx::array& matrices, mx::Shape batch, mx::Stream s) {
 
 mx::array matmul(const mx::array& a, const mx::array& b, mx::StreamOrDevice s) {
   auto stream = mx::to_stream(s);
+  if (has_few_rows(a, b, stream)) {
+    return few_rows_matmul(a, b, stream);
+  }
   if (!is_fused(a, b, stream)) {
     return mx::matmul(a, b, stream);
   }

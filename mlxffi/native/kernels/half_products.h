@@ -1,4 +1,4 @@
-// Matrix products of half precision, by way of float32.
+// Matrix products, by the fastest way that the CPU has.
 #pragma once
 
 #include "fused.h"
@@ -6,7 +6,7 @@
 namespace mlxffi {
 
 // MLX's matmul. On a CPU MLX multiplies float16 and bfloat16 element by element; here large products of them are made by
-// the BLAS, in float32, and rounded once.
+// the BLAS, in float32, and rounded once. Few rows have kernels of their own in any precision.
 mx::array matmul(const mx::array& a, const mx::array& b, mx::StreamOrDevice s);
 
 } // namespace mlxffi

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "layer_rows.h"
+#include "product_rows.h"
 
 namespace mlxffi {
 
@@ -55,6 +56,7 @@ struct RowKernels {
   DivergenceForward kl[element_count], js[element_count];
   DivergenceBackward kl_gradient[element_count], js_gradient[element_count];
   LayerKernels layers;
+  ProductKernels products;
 };
 
 // The best that this CPU runs. MLXFFI_SIMD=baseline|avx2|avx512 asks for another, to test and to measure it; throws

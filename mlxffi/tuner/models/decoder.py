@@ -1,8 +1,8 @@
 """Llama, Mistral, Qwen2, Qwen3 and Gemma 3 as one function of a parameter tree.
 
-Read `logits` first: embedding, blocks, norm, output layer. A block is attention and an MLP, each behind a norm and
-beside a residual connection. Nothing here has state, so gradients, compilation and adapters ask nothing of the decoder:
-a linear layer is `layers.linear` of a node of the tree, whatever that node holds.
+Read `hidden` first: embedding, blocks, norm; `logits` adds the output layer. A block is attention and an MLP, each
+behind a norm and beside a residual connection. Nothing here has state, so gradients, compilation and adapters ask
+nothing of the decoder: a linear layer is `layers.linear` of a node of the tree, whatever that node holds.
 
 Shapes: batch B, length T of this call, keys K (those cached before included), heads H, heads of keys G, features of a
 head D, hidden size C, vocabulary V.
@@ -55,10 +55,35 @@ def logits(
     Raises:
       ValueError: both segments and a cache are given.
     """
+    x = hidden(config, parameters, tokens, segments=segments, training=training, checkpoint=checkpoint, cache=cache)
+    node = output_layer(config, parameters)
+    return (as_linear if config.tied else linear)(node, x, training=training)
+
+
+def output_layer(config: DecoderConfig, parameters: Tree) -> Tree:
+    """The node that makes logits of hidden states: that of the embedding where the two are tied."""
+    root = _root(config, parameters)
+    return root["model"]["embed_tokens"] if config.tied else root["lm_head"]
+
+
+def hidden(
+    config: DecoderConfig,
+    parameters: Tree,
+    tokens: mx.array,
+    *,
+    segments: mx.array | None = None,
+    training: bool = False,
+    checkpoint: bool = False,
+    cache: Sequence[KVCache] | None = None,
+) -> mx.array:
+    """What the output layer gets: see `logits`.
+
+    Returns:
+      floating point [B, T, C].
+    """
     if segments is not None and cache is not None:
         raise ArgumentError("[logits] segments: packed rows are read whole, without a cache; got both")
-    root = parameters if config.branch is None else parameters[config.branch]
-    model, length = root["model"], tokens.shape[1]
+    model, length = _root(config, parameters)["model"], tokens.shape[1]
     x = embedding(model["embed_tokens"], tokens, training=training)  # [B, T, C]
     if config.gemma:
         x = x * _embedding_scale(config).astype(x.dtype)
@@ -70,15 +95,16 @@ def logits(
         if window not in masks:
             masks[window] = _mask(length, kept, window, segments)
         x = run(config, layer, node, x, positions, masks[window], cache[layer] if cache else None, training)
-    x = _norm(config, model["norm"], x)
-    if config.tied:
-        return as_linear(model["embed_tokens"], x, training=training)
-    return linear(root["lm_head"], x, training=training)
+    return _norm(config, model["norm"], x)
 
 
 def new_cache(config: DecoderConfig) -> list[KVCache]:
     """An empty cache for each block."""
     return [KVCache(config.window(layer)) for layer in range(config.num_layers)]
+
+
+def _root(config: DecoderConfig, parameters: Tree) -> Tree:
+    return parameters if config.branch is None else parameters[config.branch]
 
 
 # --- what tokens see ---

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from ... import core as mx
 from ..._errors import ArgumentError
-from .. import lora
+from ...losses import Head
+from .. import layers, lora
+from ..layers import Node
 from ..trees import Tree, flatten, merged, unflatten
 
 Wanted: TypeAlias = "Callable[[str, mx.array], bool] | Iterable[str]"
@@ -56,6 +58,18 @@ class Tunable(Protocol):
         ...
 
 
+class Halves(NamedTuple):
+    """A model's function in two.
+
+    Args:
+      hidden: like the function itself, but gives the hidden states that the output layer gets.
+      output_layer: from the parameters to the node of that layer.
+    """
+
+    hidden: Callable[..., mx.array]
+    output_layer: Callable[[Tree], Node]
+
+
 class FunctionalModel:
     """Parameters, and a function of them that gives logits.
 
@@ -70,6 +84,7 @@ class FunctionalModel:
         everything below them, too. None: all but quantized layers.
       fused: whether `forward` gets plain parameters, unpacked and with the adapter fused into them, inside of what is
         differentiated. That suits functions which do not use `mlxffi.tuner.layers`; it costs a matrix for each weight.
+      halves: the function in two, with which training never stores the logits; None where there are none.
       new_cache: gives an empty cache for generation.
       vocab_size: how many tokens the model knows; others are refused before they are computed with. None: unknown.
     """
@@ -82,12 +97,14 @@ class FunctionalModel:
         trainable: Wanted | None = None,
         *,
         fused: bool = False,
+        halves: Halves | None = None,
         new_cache: Callable[[], Any] | None = None,
         vocab_size: int | None = None,
     ):
         if adapter is not None and trainable is not None:
             raise ArgumentError("[FunctionalModel] trainable: with an adapter, it alone is trained; got both")
         self._base, self._forward, self._fused, self._new_cache = parameters, forward, fused, new_cache
+        self._halves = halves
         self.vocab_size = vocab_size
         self._config = None if adapter is None else adapter.config
         self._trained: Tree = _chosen(parameters, trainable) if adapter is None else adapter.parameters
@@ -125,16 +142,43 @@ class FunctionalModel:
         checkpoint: bool = False,
     ) -> mx.array:
         """The logits for the token that follows each token, as a function of the trained parameters; see `Tunable`."""
+        options = self._options(segments, training, checkpoint)
+        return self._run(self._forward, self._with(trained), tokens, options)
+
+    def hidden(
+        self,
+        trained: Tree,
+        tokens: mx.array,
+        *,
+        segments: mx.array | None = None,
+        training: bool = False,
+        checkpoint: bool = False,
+    ) -> tuple[mx.array, Head] | None:
+        """What the output layer gets, and that layer, for losses that need no logits; see `Tunable.logits`.
+
+        Returns:
+          (floating point [batch, positions, width], the layer); None where the layer is trained itself, or unknown.
+        """
+        if self._halves is None or self._config is None or self._fused:
+            return None
+        parameters = self._with(trained)
+        head = layers.head(self._halves.output_layer(parameters))
+        if head is None:
+            return None
+        options = self._options(segments, training, checkpoint)
+        return self._run(self._halves.hidden, parameters, tokens, options), head
+
+    def _options(self, segments: mx.array | None, training: bool, checkpoint: bool) -> dict[str, Any]:
         options: dict[str, Any] = {"segments": segments} if segments is not None else {}
         if checkpoint:
             options["checkpoint"] = True
         if training and "training" in self._keywords:
             options["training"] = True
-        return self._run(self._with(trained), tokens, options)
+        return options
 
     def __call__(self, tokens: mx.array, cache: Any = None) -> mx.array:
         """The logits for the token that follows each token, with the parameters as they are now."""
-        return self._run(self.parameters(), tokens, {} if cache is None else {"cache": cache})
+        return self._run(self._forward, self.parameters(), tokens, {} if cache is None else {"cache": cache})
 
     def new_cache(self) -> Any:
         """An empty cache for generation; None where the function has none."""
@@ -149,11 +193,13 @@ class FunctionalModel:
             return lora.fuse(self._base, adapter, dequantize=True)
         return lora.attach(self._base, adapter)
 
-    def _run(self, parameters: Tree, tokens: mx.array, options: dict[str, Any]) -> mx.array:
+    def _run(
+        self, forward: Callable[..., mx.array], parameters: Tree, tokens: mx.array, options: dict[str, Any]
+    ) -> mx.array:
         for name in options:
             if name not in self._keywords:
                 raise ArgumentError(f"[logits] {name}: the model's function takes no such argument")
-        return self._forward(parameters, tokens, **options)
+        return forward(parameters, tokens, **options)
 
 
 def require_same_paths(own: Tree, trained: Tree) -> None:

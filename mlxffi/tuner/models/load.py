@@ -23,7 +23,7 @@ from ..lora.targets import OUTPUT_LAYER
 from ..trees import Tree, flatten
 from . import decoder
 from .config import SEEING, TEXT_BRANCH, TEXT_PART, DecoderConfig, text_part
-from .functional import FunctionalModel, Wanted
+from .functional import FunctionalModel, Halves, Wanted
 from .tokenizer import Tokenizer
 from .weights import INDEX, as_parameters, quantizations, read_arrays
 
@@ -59,6 +59,7 @@ def decoder_model(
         partial(decoder.logits, config),
         adapter,
         trainable,
+        halves=Halves(partial(decoder.hidden, config), partial(decoder.output_layer, config)),
         new_cache=partial(decoder.new_cache, config),
         vocab_size=config.vocab_size,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from ... import core as mx
 from ..._errors import ArgumentError
@@ -127,10 +127,21 @@ def make_score(model: Tunable, loss: Loss, compile: bool) -> Score:
 def _loss(
     model: Tunable, loss: Loss, trained: Tree, batch: Batch, *, training: bool = False, checkpoint: bool = False
 ) -> tuple[mx.array, mx.array]:
-    segments = None if batch.segments is None else batch.segments[:, :-1]
-    logits = model.logits(trained, batch.tokens[:, :-1], segments=segments, training=training, checkpoint=checkpoint)
-    total, count = loss(logits, batch)
+    options: dict[str, Any] = {"segments": None if batch.segments is None else batch.segments[:, :-1]}
+    options |= {"training": training, "checkpoint": checkpoint}
+    found = _loss_of_hidden(model, loss, trained, batch, options)
+    total, count = found or loss(model.logits(trained, batch.tokens[:, :-1], **options), batch)
     return total.astype(mx.float32), count.astype(mx.float32)
+
+
+def _loss_of_hidden(
+    model: Tunable, loss: Loss, trained: Tree, batch: Batch, options: dict[str, Any]
+) -> tuple[mx.array, mx.array] | None:
+    """The loss without logits; None where model or loss knows no such way."""
+    of_hidden, hidden = getattr(loss, "of_hidden", None), getattr(model, "hidden", None)
+    both = of_hidden and hidden and hidden(trained, batch.tokens[:, :-1], **options)
+    found: tuple[mx.array, mx.array] | None = of_hidden(*both, batch) if of_hidden and both else None
+    return found
 
 
 def _gradients(

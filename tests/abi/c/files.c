@@ -88,12 +88,14 @@ static void test_safetensors(void) {
   put_array(arrays, "weight", floats("1 2; 3 4"));
   put_array(arrays, "half", typed("0.5 -1", MLX_BFLOAT16));
   put_array(arrays, "index", typed("7", MLX_UINT32));
+  put_array(arrays, "wide \"F64\"", typed("0.1 1e300", MLX_FLOAT64));
   OK(mlx_map_string_to_string_insert(meta, "format", "mlx \"quoted\""));
   OK(mlx_save_safetensors(temp("w.safetensors"), arrays, meta));
   OK(mlx_load_safetensors(&got, &got_meta, temp("w.safetensors"), cpu));
   check_entry(got, "weight", MLX_FLOAT32, "1 2; 3 4");
   check_entry(got, "half", MLX_BFLOAT16, "2: 0.5 -1");
   check_entry(got, "index", MLX_UINT32, "1: 7");
+  check_entry(got, "wide \"F64\"", MLX_FLOAT64, "2: 0.1 1e300");
   OK(mlx_map_string_to_string_get(&text, got_meta, "format"));
   CHECK_STR("mlx \"quoted\"", text);
   OK(mlx_map_string_to_array_free(arrays));

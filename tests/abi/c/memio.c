@@ -140,9 +140,10 @@ static void test_unread_array(void) {
 static void save_map(buffer *b) {
   mlx_map_string_to_array arrays = mlx_map_string_to_array_new();
   mlx_map_string_to_string meta = mlx_map_string_to_string_new();
-  mlx_array a = floats("1 2 3"), h = typed("5 6", MLX_FLOAT16);
+  mlx_array a = floats("1 2 3"), h = typed("5 6", MLX_FLOAT16), d = typed("0.1 0.2", MLX_FLOAT64);
   OK(mlx_map_string_to_array_insert(arrays, "a", a));
   OK(mlx_map_string_to_array_insert(arrays, "h", h));
+  OK(mlx_map_string_to_array_insert(arrays, "d", d));
   OK(mlx_map_string_to_string_insert(meta, "made", "here"));
   mlx_io_writer writer = mlx_io_writer_new(b, vtable());
   OK(mlx_save_safetensors_writer(writer, arrays, meta));
@@ -151,6 +152,7 @@ static void save_map(buffer *b) {
   OK(mlx_map_string_to_string_free(meta));
   drop(a);
   drop(h);
+  drop(d);
 }
 
 static void test_safetensors(void) {
@@ -169,6 +171,9 @@ static void test_safetensors(void) {
   IS(a, "1 2 3");
   OK(mlx_map_string_to_array_get(&a, arrays, "h"));
   IS(a, "5 6");
+  OK(mlx_map_string_to_array_get(&a, arrays, "d"));
+  CHECK_INT(MLX_FLOAT64, mlx_array_dtype(a));
+  IS(a, "0.1 0.2");
   OK(mlx_map_string_to_string_get(&text, meta, "made"));
   CHECK_STR("here", text);
   drop(a);

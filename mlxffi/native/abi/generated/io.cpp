@@ -5,23 +5,23 @@
 using namespace mlxc;
 
 extern "C" int mlx_load_reader(mlx_array *res, mlx_io_reader in_stream, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::load(get(in_stream, "in_stream"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, read_npy(get(in_stream, "in_stream"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_load(mlx_array *res, const char *file, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, with_file(text(file, "file"), [&] { return mx::load(text(file, "file"), stream_of(s, "s")); })); });
+  return guarded(__func__, [&] { require(res); put(res, with_file(text(file, "file"), [&] { return read_npy(text(file, "file"), stream_of(s, "s")); })); });
 }
 
 extern "C" int mlx_load_gguf(mlx_io_gguf *gguf, const char *file, const mlx_stream s) {
-  return guarded(__func__, [&] { require(gguf); put(gguf, with_file(text(file, "file"), [&] { return mx::load_gguf(text(file, "file"), stream_of(s, "s")); })); });
+  return guarded(__func__, [&] { require(gguf); put(gguf, with_file(text(file, "file"), [&] { return read_gguf(text(file, "file"), stream_of(s, "s")); })); });
 }
 
 extern "C" int mlx_load_safetensors_reader(mlx_map_string_to_array *res_0, mlx_map_string_to_string *res_1, mlx_io_reader in_stream, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mx::load_safetensors(get(in_stream, "in_stream"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, read_safetensors(get(in_stream, "in_stream"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_load_safetensors(mlx_map_string_to_array *res_0, mlx_map_string_to_string *res_1, const char *file, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, with_file(text(file, "file"), [&] { return mx::load_safetensors(text(file, "file"), stream_of(s, "s")); })); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, with_file(text(file, "file"), [&] { return read_safetensors(text(file, "file"), stream_of(s, "s")); })); });
 }
 
 extern "C" int mlx_save_writer(mlx_io_writer out_stream, const mlx_array a) {
@@ -33,13 +33,13 @@ extern "C" int mlx_save(const char *file, const mlx_array a) {
 }
 
 extern "C" int mlx_save_gguf(const char *file, mlx_io_gguf gguf) {
-  return guarded(__func__, [&] { with_file(text(file, "file"), [&] { return mx::save_gguf(text(file, "file"), get(gguf, "gguf").first, get(gguf, "gguf").second); }); });
+  return guarded(__func__, [&] { with_file(text(file, "file"), [&] { return write_gguf(text(file, "file"), get(gguf, "gguf")); }); });
 }
 
 extern "C" int mlx_save_safetensors_writer(mlx_io_writer in_stream, const mlx_map_string_to_array param, const mlx_map_string_to_string metadata) {
-  return guarded(__func__, [&] { evaluating([&] { mx::save_safetensors(get(in_stream, "in_stream"), get(param, "param"), get(metadata, "metadata")); }); });
+  return guarded(__func__, [&] { evaluating([&] { write_safetensors(get(in_stream, "in_stream"), get(param, "param"), get(metadata, "metadata")); }); });
 }
 
 extern "C" int mlx_save_safetensors(const char *file, const mlx_map_string_to_array param, const mlx_map_string_to_string metadata) {
-  return guarded(__func__, [&] { with_file(text(file, "file"), [&] { return mx::save_safetensors(text(file, "file"), get(param, "param"), get(metadata, "metadata")); }); });
+  return guarded(__func__, [&] { with_file(text(file, "file"), [&] { return write_safetensors(text(file, "file"), get(param, "param"), get(metadata, "metadata")); }); });
 }

@@ -145,7 +145,7 @@ extern "C" int mlx_quantize(mlx_vector_array *res, const mlx_array w, mlx_option
 }
 
 extern "C" int mlx_quantized_matmul(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales, const mlx_array biases, bool transpose, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::quantized_matmul(transpose ? get(x, "x") : with_elements(get(x, "x"), "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxffi::quantized_matmul(transpose ? get(x, "x") : with_elements(get(x, "x"), "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_radians(mlx_array *res, const mlx_array a, const mlx_stream s) {

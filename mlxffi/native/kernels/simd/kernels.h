@@ -1,11 +1,14 @@
 // The table of kernels that a file gets for the instruction set that it is compiled for.
 #pragma once
 
+#include "combine.h"
 #include "cross_entropy.h"
+#include "dots.h"
 #include "gate.h"
 #include "js.h"
 #include "kl.h"
 #include "norm.h"
+#include "packed.h"
 #include "rotation.h"
 #include "softmax.h"
 
@@ -18,9 +21,15 @@
         MLXFFI_FOR_ELEMENTS(swiglu_gradient), MLXFFI_FOR_ELEMENTS(geglu_gradient), softmax, softmax_gradient,       \
         MLXFFI_FOR_ELEMENTS(widen), MLXFFI_FOR_ELEMENTS(narrow), dot, add_scaled                                    \
   }
+#define MLXFFI_PRODUCT_KERNELS                                                                                       \
+  {                                                                                                                 \
+    {unpack<Whole<1>>, unpack<Whole<2>>, unpack<Whole<3>>, unpack<Whole4>, unpack<Whole<5>>, unpack<Whole<6>>,      \
+     unpack<Whole<7>>, unpack<Whole<8>>, unpack<Float4>, unpack<Float8>},                                           \
+        {dots<Float32>, dots<Float16>, dots<BFloat16>}, {combine<Float32>, combine<Float16>, combine<BFloat16>}     \
+  }
 #define MLXFFI_ROW_KERNELS(name)                                                                                   \
   {                                                                                                                \
     name, MLXFFI_FOR_ELEMENTS(cross_entropy), MLXFFI_FOR_ELEMENTS(cross_entropy_gradient), MLXFFI_FOR_ELEMENTS(kl), \
         MLXFFI_FOR_ELEMENTS(js), MLXFFI_FOR_ELEMENTS(kl_gradient), MLXFFI_FOR_ELEMENTS(js_gradient),               \
-        MLXFFI_LAYER_KERNELS                                                                                       \
+        MLXFFI_LAYER_KERNELS, MLXFFI_PRODUCT_KERNELS                                                               \
   }

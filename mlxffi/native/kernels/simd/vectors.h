@@ -18,6 +18,12 @@
 // Vectors stay in registers where everything that takes them is part of one loop.
 #define MLXFFI_INLINED __attribute__((always_inline))
 #define MLXFFI_INLINE inline MLXFFI_INLINED
+// Before a loop of a few rounds over vectors that are to stay in registers.
+#if defined(__clang__)
+#define MLXFFI_UNROLLED _Pragma("unroll")
+#else
+#define MLXFFI_UNROLLED _Pragma("GCC unroll 16")
+#endif
 
 namespace mlxffi {
 namespace {
@@ -83,7 +89,7 @@ MLXFFI_INLINE Halves to_bfloat16(Vector<float> values) {
   return __builtin_convertvector(values != values ? (bits >> 16) | 64u : rounded, Halves);
 }
 
-#if defined(__F16C__) && MLXFFI_VECTOR_BYTES == 64
+#if defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 64
 
 MLXFFI_INLINE Vector<float> from_float16(Halves halves) {
   return bits_as<Vector<float>>(_mm512_cvtph_ps(bits_as<__m256i>(halves)));
@@ -93,7 +99,7 @@ MLXFFI_INLINE Halves to_float16(Vector<float> values) {
   return bits_as<Halves>(_mm512_cvtps_ph(bits_as<__m512>(values), _MM_FROUND_TO_NEAREST_INT));
 }
 
-#elif defined(__F16C__) && MLXFFI_VECTOR_BYTES == 32
+#elif defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 32
 
 MLXFFI_INLINE Vector<float> from_float16(Halves halves) {
   return bits_as<Vector<float>>(_mm256_cvtph_ps(bits_as<__m128i>(halves)));

@@ -155,8 +155,16 @@ static bool is_readable(int device) {
   return device == 1 || device == 3 || device == 11 || device == 13;
 }
 
+/* Complex numbers of two doubles, which become those of two floats. */
+static bool is_wide_complex(DLDataType type) {
+  return type.code == 5 && type.bits == 128 && type.lanes == 1;
+}
+
 /* The dtype of elements, or -1 for others. */
 static int dtype_of_elements(DLDataType type) {
+  if (is_wide_complex(type)) {
+    return MLX_COMPLEX64;
+  }
   for (int dtype = 0; dtype < DTYPES && type.lanes == 1; dtype++) {
     if (code_of(dtype) == type.code && 8 * mlx_dtype_size((mlx_dtype)dtype) == type.bits) {
       return dtype;
@@ -190,9 +198,19 @@ static char *elements_in_rows(const DLTensor *tensor, size_t count, size_t size)
   return memory;
 }
 
+/* Doubles as floats, in their place. */
+static void narrow(char *memory, size_t count) {
+  for (size_t i = 0; i < 2 * count; i++) {
+    double number;
+    memcpy(&number, memory + i * sizeof number, sizeof number);
+    float narrowed = (float)number;
+    memcpy(memory + i * sizeof narrowed, &narrowed, sizeof narrowed);
+  }
+}
+
 static PyObject *array_of_tensor(const DLTensor *tensor, int dtype) {
   int shape[MOST_INTS];
-  size_t count = 1, size = mlx_dtype_size((mlx_dtype)dtype);
+  size_t count = 1, size = tensor->dtype.bits / 8;
   for (int i = 0; i < tensor->ndim && i < MOST_INTS; i++) {
     shape[i] = (int)tensor->shape[i];
     count *= (size_t)tensor->shape[i];
@@ -201,13 +219,20 @@ static PyObject *array_of_tensor(const DLTensor *tensor, int dtype) {
   if (!memory) {
     return PyErr_NoMemory();
   }
+  if (is_wide_complex(tensor->dtype)) {
+    narrow(memory, count);
+  }
   mlx_array made = mlx_array_new_data(memory, shape, tensor->ndim, (mlx_dtype)dtype);
   PyMem_Free(memory);
   return one(made);
 }
 
 static bool has_fitting_axes(const DLTensor *tensor) {
-  bool fits = tensor->ndim >= 0 && tensor->ndim <= MOST_INTS;
+  return tensor->ndim >= 0 && tensor->ndim <= MOST_INTS;
+}
+
+static bool has_fitting_sizes(const DLTensor *tensor) {
+  bool fits = true;
   for (int i = 0; i < tensor->ndim && fits; i++) {
     fits = tensor->shape[i] >= 0 && tensor->shape[i] <= INT32_MAX;
   }
@@ -226,7 +251,11 @@ static PyObject *from_capsule(PyObject *module, PyObject *capsule) {
   }
   int dtype = tensor ? dtype_of_elements(tensor->dtype) : -1;
   if (tensor && dtype >= 0 && is_readable(tensor->device.device_type) && has_fitting_axes(tensor)) {
-    return array_of_tensor(tensor, dtype);
+    if (has_fitting_sizes(tensor)) {
+      return array_of_tensor(tensor, dtype);
+    }
+    raise_error(MLXFFI_ERROR_OVERFLOW, "value: expected axes of at most 2147483647 elements");
+    return NULL;
   }
   if (!tensor) {
     snprintf(text, sizeof text, "value: expected a DLPack capsule that nobody has taken");
@@ -234,7 +263,7 @@ static PyObject *from_capsule(PyObject *module, PyObject *capsule) {
     snprintf(text, sizeof text, "value: expected memory that the CPU reads, got DLPack device type %d; copy it to the CPU first",
              tensor->device.device_type);
   } else {
-    snprintf(text, sizeof text, "value: expected elements of one of MLX's dtypes on at most %d axes of 32 bits, got %d bits of kind %d",
+    snprintf(text, sizeof text, "value: expected elements of one of MLX's dtypes on at most %d axes, got %d bits of kind %d",
              MOST_INTS, tensor->dtype.bits, tensor->dtype.code);
   }
   raise_error(MLXFFI_ERROR_INVALID_ARGUMENT, text);

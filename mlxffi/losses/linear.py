@@ -1,0 +1,210 @@
+"""Losses over the logits of an output layer, which are made some rows at a time and never stored whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import _handles, _ops
+from .._arguments import as_array, handle_of, in_kind, text
+from .._ffi import ffi, graph, plain_mlxc
+from ..array import Array
+from . import _checks, reference
+
+if TYPE_CHECKING:
+    from .._arguments import ArrayLike
+    from ..device import Stream
+
+__all__ = ["Head", "linear_cross_entropy", "linear_js_div_loss", "linear_kl_div_loss"]
+
+
+@dataclass(frozen=True)
+class Head:
+    """An output layer: logits = hidden weight^T + bias, or soft_cap tanh(that / soft_cap).
+
+    Args:
+      weight: floating point [classes, features]; or uint32, packed as `quantize` does it, which gets no gradient.
+      scales, biases: of a packed weight; `biases` in mode "affine" only.
+      bias: floating point [classes].
+      group_size, bits, mode: of a packed weight.
+      soft_cap: finite, above 0; 0 for none.
+    """
+
+    weight: ArrayLike
+    scales: ArrayLike | None = None
+    biases: ArrayLike | None = None
+    bias: ArrayLike | None = None
+    group_size: int = 64
+    bits: int = 4
+    mode: str = "affine"
+    soft_cap: float = 0.0
+
+
+@in_kind
+def linear_cross_entropy(
+    hidden: ArrayLike,
+    weight: ArrayLike | Head,
+    targets: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "none",
+    stream: Stream | None = None,
+) -> Array:
+    """`cross_entropy` of the logits of an output layer.
+
+    The gradient of `hidden` is made from the same logits as the losses where the call is being differentiated; that of
+    the weight from logits that are made again.
+
+    Args:
+      hidden: floating point [..., features].
+      weight: [classes, features], or a `Head`.
+      targets: integers [...], each in 0..classes-1; the loss of any other is NaN.
+      weights, ignore_index, label_smoothing, reduction: as in `cross_entropy`.
+      z_loss: 0 or more; z_loss logsumexp(logits)^2 is added to each loss that counts.
+
+    Returns:
+      [...] or a scalar: float32, or float64 for float64 logits.
+
+    Raises:
+      ValueError: a shape, a dtype or an option is not as above.
+
+    Source: Wijmans et al. 2024 (Cut your losses in large-vocabulary language models); z-loss, Chowdhery et al. 2022,
+    section 5. C mlxffi_linear_cross_entropy; docs/losses.md.
+    """
+    x, goal, factors = as_array(hidden), as_array(targets), None if weights is None else as_array(weights)
+    _checks.require_index("linear_cross_entropy", ignore_index)
+    _checks.require_reduction("linear_cross_entropy", reduction)
+    if plain_mlxc:
+        logits = _logits(x, _head(weight), stream)
+        return reference.cross_entropy(
+            logits, goal, factors, ignore_index, label_smoothing, reduction, stream, z_loss=z_loss
+        )
+    own = _Struct(weight)
+    options = ignore_index or 0, ignore_index is not None, label_smoothing, z_loss, _checks.REDUCTIONS[reduction]
+    found = graph.glue_fused_linear_cross_entropy(
+        x._h, own.address, goal._h, handle_of(factors), *options, handle_of(stream)
+    )
+    return _handles.own_array(found)
+
+
+@in_kind
+def linear_kl_div_loss(
+    hidden_q: ArrayLike,
+    weight_q: ArrayLike | Head,
+    hidden_p: ArrayLike,
+    weight_p: ArrayLike | Head,
+    *,
+    temperature: float = 1.0,
+    reduction: str = "none",
+    teacher_gradient: bool = False,
+    stream: Stream | None = None,
+) -> Array:
+    """`kl_div_loss` of the logits of a student's and a teacher's output layer.
+
+    Args:
+      hidden_q, hidden_p: floating point [..., features], of one shape but for the features.
+      weight_q, weight_p: [classes, features], or a `Head`, with as many classes.
+      temperature, reduction, teacher_gradient: as in `kl_div_loss`.
+
+    Returns:
+      [...] or a scalar: float32, or float64 for float64 logits.
+
+    Raises:
+      ValueError: a shape, a dtype or an option is not as above.
+
+    Source: as of `kl_div_loss`. C mlxffi_linear_kl_div_loss; docs/losses.md.
+    """
+    options = temperature, reduction, teacher_gradient, stream
+    return _divergence("kl", hidden_q, weight_q, hidden_p, weight_p, *options)
+
+
+@in_kind
+def linear_js_div_loss(
+    hidden_q: ArrayLike,
+    weight_q: ArrayLike | Head,
+    hidden_p: ArrayLike,
+    weight_p: ArrayLike | Head,
+    *,
+    temperature: float = 1.0,
+    reduction: str = "none",
+    teacher_gradient: bool = False,
+    stream: Stream | None = None,
+) -> Array:
+    """`js_div_loss` of the logits of a student's and a teacher's output layer.
+
+    Args:
+      hidden_q, hidden_p: floating point [..., features], of one shape but for the features.
+      weight_q, weight_p: [classes, features], or a `Head`, with as many classes.
+      temperature, reduction, teacher_gradient: as in `js_div_loss`.
+
+    Returns:
+      [...] or a scalar: float32, or float64 for float64 logits.
+
+    Raises:
+      ValueError: a shape, a dtype or an option is not as above.
+
+    Source: as of `js_div_loss`. C mlxffi_linear_js_div_loss; docs/losses.md.
+    """
+    options = temperature, reduction, teacher_gradient, stream
+    return _divergence("js", hidden_q, weight_q, hidden_p, weight_p, *options)
+
+
+def _divergence(
+    kind: str,
+    hidden_q: ArrayLike,
+    weight_q: ArrayLike | Head,
+    hidden_p: ArrayLike,
+    weight_p: ArrayLike | Head,
+    temperature: float,
+    reduction: str,
+    teacher_gradient: bool,
+    stream: Stream | None,
+) -> Array:
+    _checks.require_reduction(f"linear_{kind}_div_loss", reduction)
+    q, p = as_array(hidden_q), as_array(hidden_p)
+    if plain_mlxc:
+        composed: Any = reference.kl_div_loss if kind == "kl" else reference.js_div_loss
+        both = _logits(q, _head(weight_q), stream), _logits(p, _head(weight_p), stream)
+        found: Array = composed(*both, temperature, reduction, teacher_gradient, stream)
+        return found
+    glue = graph.glue_fused_linear_kl_div_loss if kind == "kl" else graph.glue_fused_linear_js_div_loss
+    student, teacher = _Struct(weight_q), _Struct(weight_p)
+    options = temperature, teacher_gradient, _checks.REDUCTIONS[reduction], handle_of(stream)
+    return _handles.own_array(glue(q._h, student.address, p._h, teacher.address, *options))
+
+
+def _head(weight: ArrayLike | Head) -> Head:
+    return weight if isinstance(weight, Head) else Head(weight)
+
+
+class _Struct:
+    """An mlxffi_head, which lives as long as this object, with the arrays in it."""
+
+    def __init__(self, weight: ArrayLike | Head):
+        head = _head(weight)
+        parts = {name: getattr(head, name) for name in ("weight", "scales", "biases", "bias")}
+        self._arrays = {name: as_array(part) for name, part in parts.items() if part is not None}
+        self._mode = ffi.new("char[]", text(head.mode, "mode"))
+        handles = {name: [ffi.cast("void *", array._h)] for name, array in self._arrays.items()}
+        options = {"group_size": head.group_size, "bits": head.bits, "mode": self._mode, "soft_cap": head.soft_cap}
+        self._struct = ffi.new("mlxffi_head *", {**handles, **options})
+        self.address = int(ffi.cast("intptr_t", self._struct))
+
+
+def _logits(hidden: Array, head: Head, stream: Stream | None) -> Array:
+    """The logits whole: over somebody else's mlx-c, which has no such loss."""
+    weight = as_array(head.weight)
+    if head.scales is not None:
+        rest = None if head.biases is None else as_array(head.biases)
+        options = head.group_size, head.bits, head.mode
+        weight = _ops.dequantize(weight, as_array(head.scales), rest, *options, stream=stream)
+    logits = _ops.matmul(hidden, _ops.transpose(weight, stream=stream), stream=stream)
+    if head.bias is not None:
+        logits = _ops.add(logits, as_array(head.bias), stream=stream)
+    if not head.soft_cap:
+        return logits
+    capped = _ops.tanh(_ops.divide(logits, head.soft_cap, stream=stream), stream=stream)
+    return _ops.multiply(capped, head.soft_cap, stream=stream)

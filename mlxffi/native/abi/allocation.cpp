@@ -1,0 +1,56 @@
+// An allocation that fails is an error. MLX's allocator for CPUs gives a null pointer then, and its kernels write there.
+#include <algorithm>
+
+#include "handles.h"
+
+#ifndef __APPLE__ // where the allocator is Metal's
+
+namespace mlxc {
+
+namespace {
+
+using mx::allocator::Allocator;
+using mx::allocator::Buffer;
+
+// A table of virtual functions as the C++ ABI of Linux lays it out: two words before the first function.
+constexpr size_t before = 2, functions = 7;
+using Malloc = Buffer (*)(Allocator*, size_t);
+
+struct NoMemory : std::bad_alloc {
+  explicit NoMemory(size_t size) : text("[malloc] there is no memory for an array of " + std::to_string(size) + " bytes") {}
+  const char* what() const noexcept override {
+    return text.c_str();
+  }
+  std::string text;
+};
+
+Malloc original;
+void* table[before + functions];
+
+Buffer checked_malloc(Allocator* allocator, size_t size) {
+  auto buffer = original(allocator, size);
+  if (size && !buffer.ptr()) {
+    throw NoMemory(size);
+  }
+  return buffer;
+}
+
+// `malloc` is the first of Allocator's virtual functions. CUDA's allocator throws by itself.
+bool check_allocations() {
+  if (!mx::cu::is_available()) {
+    auto& functions_of = reinterpret_cast<void**&>(mx::allocator::allocator());
+    std::copy_n(functions_of - before, before + functions, table);
+    original = reinterpret_cast<Malloc>(table[before]);
+    table[before] = reinterpret_cast<void*>(checked_malloc);
+    functions_of = table + before;
+  }
+  return true;
+}
+
+[[maybe_unused]] const bool checked = check_allocations();
+
+} // namespace
+
+} // namespace mlxc
+
+#endif

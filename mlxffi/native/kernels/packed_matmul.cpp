@@ -1,0 +1,135 @@
+#include "packed_matmul.h"
+
+#include "float_rows.h"
+#include "packed_product.h"
+#include "products.h"
+#include "recycled.h"
+
+namespace mlxffi {
+
+namespace {
+
+// x (..., m, k), packed matrices (n, k) or (..., n, k) with the same batch -> (..., m, n); without `transpose` the matrices
+// are (k, n).
+class PackedMatmul : public Fused {
+ public:
+  PackedMatmul(mx::Stream s, Packing packing, bool transpose) : Fused(s), packing_(packing), transpose_(transpose) {}
+
+  const char* name() const override {
+    return "FusedQuantizedMatmul";
+  }
+  bool is_equivalent(const Primitive& other) const override {
+    auto& same = static_cast<const PackedMatmul&>(other);
+    return packing_ == same.packing_ && transpose_ == same.transpose_;
+  }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    auto shape = inputs[0].shape();
+    shape.back() = transpose_ ? inputs[1].shape(-2) : inputs[2].shape(-1) * packing_.group_size;
+    return {shape};
+  }
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
+  Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays& outputs) override {
+    Arrays results;
+    for (int argnum : argnums) {
+      results.push_back(argnum ? composed(primals)[0].primitive().vjp(primals, cotangents, {argnum}, outputs)[0]
+                               : with(primals, 0, cotangents[0], !transpose_));
+    }
+    return results;
+  }
+  // The product is linear in x, and in scales and biases together.
+  Arrays jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) override;
+  std::pair<Arrays, std::vector<int>> vmap(const Arrays& inputs, const std::vector<int>& axes) override;
+
+ protected:
+  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
+    return {inputs[0].dtype()};
+  }
+  Arrays composed(const Arrays& inputs) const override {
+    return {mx::quantized_matmul(
+        inputs[0], inputs[1], inputs[2], packing_.biases(inputs), transpose_, packing_.group_size, packing_.bits, packing_.name(), where())};
+  }
+  std::shared_ptr<Fused> again() const override {
+    return std::make_shared<PackedMatmul>(where(), packing_, transpose_);
+  }
+
+ private:
+  mx::array with(Arrays inputs, int place, const mx::array& value, bool transpose) const {
+    inputs[place].overwrite_descriptor(value);
+    return apply(std::make_shared<PackedMatmul>(where(), packing_, transpose), inputs)[0];
+  }
+
+  Packing packing_;
+  bool transpose_;
+};
+
+void PackedMatmul::eval_cpu(const Arrays& inputs, Arrays& outputs) {
+  auto& out = outputs[0];
+  allocate(out);
+  if (out.size() == 0) {
+    return;
+  }
+  PackedMatrices w(inputs[1], inputs[2], packing_.biases(inputs), packing_);
+  auto data = out.data<char>();
+  auto dtype = out.dtype();
+  int64_t rows = out.size() / out.shape(-1), count = w.count();
+  on_stream(stream(), [=, x = FloatRows(inputs[0]), transpose = transpose_]() mutable {
+    std::vector<Segment> segments;
+    for (int64_t i = 0; i < count; i++) {
+      segments.push_back({i, {i * (rows / count), (i + 1) * (rows / count)}});
+    }
+    PackedProduct{w, transpose, x.data(), data, dtype, nullptr}.run(segments);
+  });
+}
+
+Arrays PackedMatmul::jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) {
+  std::optional<mx::array> of_x, scales, biases;
+  for (size_t i = 0; i < argnums.size(); i++) {
+    if (argnums[i] == 1 || (argnums[i] && !packing_.affine())) {
+      throw std::invalid_argument("[quantized_matmul] packed numbers have no tangents");
+    }
+    (argnums[i] == 0 ? of_x : argnums[i] == 2 ? scales : biases) = tangents[i];
+  }
+  std::optional<mx::array> sum;
+  if (of_x) {
+    sum = with(primals, 0, *of_x, transpose_);
+  }
+  if (scales || biases) {
+    auto groups = primals;
+    groups[2] = scales ? *scales : mx::zeros_like(primals[2], where());
+    groups[3] = biases ? *biases : mx::zeros_like(primals[3], where());
+    auto part = apply(again(), groups)[0];
+    sum = sum ? mx::add(*sum, part, where()) : part;
+  }
+  return {*sum};
+}
+
+// Rows that are mapped are more rows.
+std::pair<Arrays, std::vector<int>> PackedMatmul::vmap(const Arrays& inputs, const std::vector<int>& axes) {
+  bool rows_alone = std::all_of(axes.begin() + 1, axes.end(), [](int axis) { return axis < 0; });
+  if (rows_alone && inputs[1].ndim() == 2) {
+    return {{with(inputs, 0, mx::moveaxis(inputs[0], axes[0], 0, where()), transpose_)}, {0}};
+  }
+  return Fused::vmap(inputs, axes);
+}
+
+} // namespace
+
+mx::array quantized_matmul(
+    const mx::array& x, const mx::array& w, const mx::array& scales, const std::optional<mx::array>& biases, bool transpose,
+    std::optional<int> group_size, std::optional<int> bits, const std::string& mode, mx::StreamOrDevice s) {
+  auto stream = mx::to_stream(s);
+  if (w.ndim() > 2 && (x.ndim() == 1 || x.ndim() == 2)) {
+    // Here MLX takes the first matrix alone.
+    auto batch = mx::expand_dims(x, x.ndim() == 1 ? std::vector<int>{0, 1} : std::vector<int>{0}, stream);
+    auto product = mlxffi::quantized_matmul(batch, w, scales, biases, transpose, group_size, bits, mode, stream);
+    return x.ndim() == 1 ? mx::squeeze(product, -2, stream) : product;
+  }
+  auto own = mx::quantized_matmul(x, w, scales, biases, transpose, group_size, bits, mode, stream);
+  if (!has_kernels(stream) || !has_products() || w.size() == 0) {
+    return own;
+  }
+  auto [size, width, kind, turned] = static_cast<const mx::QuantizedMatmul&>(own.primitive()).state();
+  return Fused::apply(std::make_shared<PackedMatmul>(stream, Packing{size, width, kind}, turned), own.inputs())[0];
+}
+
+} // namespace mlxffi

@@ -1,0 +1,136 @@
+#include "packing.h"
+
+#include <array>
+#include <cstring>
+
+namespace mlxffi {
+
+namespace {
+
+using Mode = mx::QuantizationMode;
+using Table = std::array<float, 256>;
+
+// Powers of 2, the smallest of them below what is normal.
+Table powers() {
+  Table table;
+  for (uint32_t code = 0; code < 256; code++) {
+    uint32_t bits = code ? code << 23 : 1u << 22;
+    std::memcpy(&table[code], &bits, sizeof(float));
+  }
+  return table;
+}
+
+Table small_floats() {
+  Table table;
+  std::array<uint8_t, 256> codes;
+  for (int code = 0; code < 256; code++) {
+    codes[code] = code;
+  }
+  const float one = 1;
+  row_kernels().products.unpack[static_cast<int>(Codes::float8)]({codes.data(), &one, nullptr, 1, 256}, table.data());
+  return table;
+}
+
+// What a byte means as the scale of a group of floats.
+const Table& byte_scales(Mode mode) {
+  static const Table exponents = powers(), floats = small_floats();
+  return mode == Mode::Nvfp4 ? floats : exponents;
+}
+
+// What a thread needs while it unpacks; kept, since fresh memory would cost more than what is done with it.
+struct Scratch {
+  std::vector<char> numbers, scale_rows, bias_rows;
+  std::vector<float> scales, biases;
+};
+
+Scratch& scratch() {
+  thread_local Scratch the_scratch;
+  return the_scratch;
+}
+
+const float* widened(const void* from, mx::Dtype dtype, int64_t count, std::vector<float>& to) {
+  if (dtype == mx::float32) {
+    return static_cast<const float*>(from);
+  }
+  to.resize(std::max<size_t>(to.size(), count));
+  row_kernels().layers.widen[static_cast<int>(element_of(dtype))](from, to.data(), count);
+  return to.data();
+}
+
+const float* from_bytes(const void* from, Mode mode, int64_t count, std::vector<float>& to) {
+  auto& table = byte_scales(mode);
+  auto codes = static_cast<const uint8_t*>(from);
+  to.resize(std::max<size_t>(to.size(), count));
+  for (int64_t i = 0; i < count; i++) {
+    to[i] = table[codes[i]];
+  }
+  return to.data();
+}
+
+} // namespace
+
+Packing Packing::of(const std::string& mode, std::optional<int> group_size, std::optional<int> bits) {
+  static const std::pair<const char*, Packing> defaults[] = {
+      {"affine", {64, 4, Mode::Affine}}, {"mxfp4", {32, 4, Mode::Mxfp4}}, {"mxfp8", {32, 8, Mode::Mxfp8}}, {"nvfp4", {16, 4, Mode::Nvfp4}}};
+  for (auto& [name, packing] : defaults) {
+    if (mode == name) {
+      return {group_size.value_or(packing.group_size), bits.value_or(packing.bits), packing.mode};
+    }
+  }
+  throw std::invalid_argument("mode: expected affine, mxfp4, mxfp8 or nvfp4, got \"" + mode + "\"");
+}
+
+std::string Packing::name() const {
+  switch (mode) {
+    case Mode::Mxfp4:
+      return "mxfp4";
+    case Mode::Mxfp8:
+      return "mxfp8";
+    case Mode::Nvfp4:
+      return "nvfp4";
+    default:
+      return "affine";
+  }
+}
+
+Codes Packing::codes() const {
+  return affine() ? static_cast<Codes>(bits - 1) : bits == 8 ? Codes::float8 : Codes::float4;
+}
+
+PackedMatrices::PackedMatrices(const mx::array& numbers, const mx::array& scales, const std::optional<mx::array>& biases, Packing packing)
+    : packing_(packing),
+      numbers_(numbers),
+      scales_(scales),
+      biases_(biases ? std::optional(RowsOf(*biases)) : std::nullopt),
+      dtype_(scales.dtype()),
+      rows_(numbers.shape(-2)),
+      groups_(scales.shape(-1)),
+      dense_(numbers.flags().row_contiguous && scales.flags().row_contiguous && (!biases || biases->flags().row_contiguous)) {}
+
+void PackedMatrices::unpack(int64_t matrix, Range rows, Range columns, float* out) const {
+  int64_t first = columns.begin / packing_.group_size, groups = columns.size() / packing_.group_size;
+  // Rows of groups that all lie side by side are one.
+  int64_t together = dense_ && groups == groups_ ? rows.size() : 1;
+  for (int64_t row = rows.begin; row < rows.end; row += together, out += together * columns.size()) {
+    unpack_groups(matrix * rows_ + row, first, together * groups, out);
+  }
+}
+
+void PackedMatrices::unpack_groups(int64_t row, int64_t first_group, int64_t count, float* out) const {
+  auto& kept = scratch();
+  auto group = [&](const RowsOf& rows, std::vector<char>& copy, int64_t bytes) {
+    return static_cast<const char*>(rows.row(row, copy)) + first_group * bytes;
+  };
+  auto numbers = group(numbers_, kept.numbers, packing_.group_size * packing_.bits / 8);
+  auto scales = group(scales_, kept.scale_rows, packing_.affine() ? mx::size_of(dtype_) : 1);
+  PackedGroups packed{reinterpret_cast<const uint8_t*>(numbers), nullptr, nullptr, count, packing_.group_size};
+  if (packing_.affine()) {
+    packed.scales = widened(scales, dtype_, count, kept.scales);
+    packed.biases = widened(group(*biases_, kept.bias_rows, mx::size_of(dtype_)), dtype_, count, kept.biases);
+  } else {
+    packed.scales = from_bytes(scales, packing_.mode, count, kept.scales);
+  }
+  row_kernels().products.unpack[static_cast<int>(packing_.codes())](packed, out);
+}
+
+} // namespace mlxffi

@@ -1,0 +1,73 @@
+// How numbers are packed, and matrices of such numbers as a kernel reads them.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <mlx/mlx.h>
+#include <mlx/primitives.h>
+
+#include "row_access.h"
+
+namespace mlxffi {
+
+// As mlx::core::quantize packs: each group of numbers beside each other has a scale and, in affine mode, a bias.
+struct Packing {
+  int group_size, bits;
+  mx::QuantizationMode mode;
+
+  bool operator==(const Packing&) const = default;
+  // What the name of a mode says, with MLX's defaults.
+  static Packing of(const std::string& mode, std::optional<int> group_size, std::optional<int> bits);
+  bool affine() const {
+    return mode == mx::QuantizationMode::Affine;
+  }
+  // The mode's name in MLX.
+  std::string name() const;
+  Codes codes() const;
+  // Of the inputs of an operation that begin with others, packed numbers and scales: the biases after them.
+  std::optional<mx::array> biases(const std::vector<mx::array>& inputs, size_t place = 3) const {
+    return affine() ? std::optional(inputs[place]) : std::nullopt;
+  }
+};
+
+struct Range {
+  int64_t begin, end;
+  int64_t size() const {
+    return end - begin;
+  }
+};
+
+// Packed matrices (..., rows, columns), of any strides.
+class PackedMatrices {
+ public:
+  // Packed numbers, scales and, in affine mode, biases.
+  PackedMatrices(const mx::array& numbers, const mx::array& scales, const std::optional<mx::array>& biases, Packing packing);
+
+  int64_t rows() const {
+    return rows_;
+  }
+  int64_t columns() const {
+    return groups_ * packing_.group_size;
+  }
+  int64_t count() const {
+    return numbers_.count() / rows_;
+  }
+  const Packing& packing() const {
+    return packing_;
+  }
+  // Some rows of one matrix, of these some columns (whole groups), side by side in float32.
+  void unpack(int64_t matrix, Range rows, Range columns, float* out) const;
+
+ private:
+  void unpack_groups(int64_t row, int64_t first_group, int64_t count, float* out) const;
+
+  Packing packing_;
+  RowsOf numbers_, scales_;
+  std::optional<RowsOf> biases_;
+  mx::Dtype dtype_;
+  int64_t rows_, groups_;
+  bool dense_;
+};
+
+} // namespace mlxffi

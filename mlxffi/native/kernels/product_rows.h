@@ -1,0 +1,38 @@
+// The arithmetic of products with few rows and of packed weights, in the manner of rows.h.
+#pragma once
+
+#include <cstdint>
+
+namespace mlxffi {
+
+// What the codes of packed weights stand for: whole numbers of 1 to 8 bits, floats of 4 bits (e2m1) or 8 (e4m3).
+enum class Codes { whole1, whole2, whole3, whole4, whole5, whole6, whole7, whole8, float4, float8 };
+inline constexpr int codes_count = 10;
+
+// `groups` groups of `group_size` codes, which lie side by side from the lowest bit of the first byte on. A number is
+// its code times the scale of its group, plus the bias, which floats have not.
+struct PackedGroups {
+  const uint8_t* codes;
+  const float *scales, *biases;
+  int64_t groups, group_size;
+};
+using Unpack = void (*)(PackedGroups, float* out);
+
+// Rows of `size` elements, `stride` elements apart.
+struct RowBlock {
+  const void* data;
+  int64_t stride, count;
+};
+// out[i * out_stride + j] is the dot product of row i of a (float32) and row j of b (of an Element).
+using Dots = void (*)(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_stride);
+// Row i of out, of `size` columns, is the sum of all rows of b (of an Element), each times its number in row i of a
+// (float32): added to what is there, or in its place.
+using Combine = void (*)(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_stride, bool add);
+
+struct ProductKernels {
+  Unpack unpack[codes_count];
+  Dots dots[3];
+  Combine combine[3];
+};
+
+} // namespace mlxffi

@@ -1,0 +1,180 @@
+"""What the documents claim is held by a test that exists, and what they show runs as it stands there."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+GUIDE = ["docs/porting.md", "docs/ownership.md"]
+TEXT = {name: (ROOT / name).read_text() for name in DOCS}
+RULE = re.compile(r"^- \*\*([a-z0-9-]+)\*\*: (.*?)(?=\n- \*\*|\n\n|\Z)", re.M | re.S)
+RULES = [(name, text) for document in GUIDE for name, text in RULE.findall(TEXT[document])]
+REFERENCE = re.compile(r"\[((?:tests/[\w./:]+(?:,\s+)?)+)\]")
+REFERENCES = sorted(
+    {(name, ref) for name in DOCS for list_ in REFERENCE.findall(TEXT[name]) for ref in re.split(r",\s+", list_)}
+)
+
+
+def is_test(reference):
+    """Whether PATH, or PATH::NAME, is there: a test of Python, or a part of a C program that its main function runs."""
+    path, _, name = reference.partition("::")
+    if not name:
+        return (ROOT / path).exists()
+    text = (ROOT / path).read_text()
+    if path.endswith(".py"):
+        return bool(re.search(rf"^def {name}\(", text, re.M))
+    return bool(re.search(rf"^static \w+ {name}\(", text, re.M)) and bool(re.search(rf"^ +{name}\(", text, re.M))
+
+
+# --- claims ---
+
+
+@pytest.mark.parametrize(("document", "reference"), REFERENCES)
+def test_each_claim_points_at_a_test(document, reference):
+    assert is_test(reference)
+
+
+def test_a_reference_to_nothing_would_be_noticed():
+    assert not is_test("tests/test_docs.py::test_that_is_not_there")
+    assert not is_test("tests/abi/c/guide.c::test_that_is_not_there")
+
+
+def test_each_rule_has_a_name_of_its_own_and_a_test():
+    names = [name for name, _ in RULES]
+    assert len(names) > 70
+    assert sorted(set(names)) == sorted(names)
+    assert [name for name, text in RULES if not re.search(REFERENCE.pattern + r"$", text.strip())] == []
+
+
+def test_each_kind_of_handle_is_in_the_table():
+    table = TEXT["docs/ownership.md"].split("## Each kind of handle")[1].split("\n- **")[0]
+    frees = {row["name"] for row in abi() if row["name"].endswith("_free")}
+    patterns = [name.replace("*", r"\w*") for name in re.findall(r"`(\w[\w*]*_free)`", table)]
+    kinds = re.findall(r"`(mlx_\w+)`", table)
+    told = {name for name in frees if any(re.fullmatch(pattern, name) for pattern in patterns)}
+    told |= {name for name in frees if name.removesuffix("_free") in kinds}
+    assert frees - told == {f"mlx_fast_{kind}_kernel_config_free" for kind in ("cuda", "metal")}
+    assert "their `_config`" in table
+
+
+def abi():
+    return json.loads((ROOT / "include/mlxffi/abi.json").read_text())["functions"]
+
+
+@pytest.mark.parametrize("document", DOCS)
+def test_names_of_functions_are_those_of_the_headers(document):
+    """A function that a text names, without a star or another placeholder, is declared."""
+    declared = set(re.findall(r"\w+", "".join(path.read_text() for path in (ROOT / "include").rglob("*.h"))))
+    named = set(re.findall(r"`(mlx(?:ffi)?_[a-z0-9_]+)(?:\(\w*\))?`", TEXT[document]))
+    assert named - declared <= {"mlxffi_blas", "mlx_lm"}
+
+
+@pytest.mark.parametrize("document", DOCS)
+def test_links_lead_somewhere(document):
+    links = re.findall(r"\]\(([^)#:]+)\)", TEXT[document])
+    assert [link for link in links if not ((ROOT / document).parent / link).exists()] == []
+
+
+# --- what is shown ---
+
+BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.M | re.S)
+# Commands that other tests run: with what, the names of models and data in capitals.
+ELSEWHERE = {
+    "python3 -m venv .venv && . .venv/bin/activate": "tests/test_readme.py::test_ci_runs_it_before_all_else",
+    "pip install -e '.[cpu]'": "tests/test_readme.py::test_ci_runs_it_before_all_else",
+    "scripts/test.sh": "tests/test_readme.py::test_ci_runs_it_before_all_else",
+    "pip install -e '.[cpu,tune]'": "tests/test_docs.py::test_extras_that_are_shown_are_what_tests_install",
+    "python -m mlxffi run -m mlx_lm lora --train ...": "tests/core/test_lm.py::test_fine_tuning_is_alike",
+}
+PROGRAM = 'import sys, mlx.core as mx\nassert mx.__name__ == "mlxffi.core", mx.__name__\nprint(*sys.argv[1:])\n'
+LORA = "import sys, mlxffi.tuner.cli; sys.exit(mlxffi.tuner.cli.main())"
+NEEDS = {"lua": "luajit", "c": "cc", "swig": "swig"}
+
+
+class Page:
+    """The blocks of a document, run in order in one folder, where the package's commands are."""
+
+    def __init__(self, document, folder):
+        self.blocks = BLOCK.findall(TEXT[document])
+        self.folder = folder
+        commands = folder / "bin"
+        commands.mkdir()
+        for name, words in {"python": [], "mlxffi-lora": ["-c", LORA]}.items():
+            (commands / name).write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, *words])} "$@"\n')
+            (commands / name).chmod(0o755)
+        self.environ = {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+    def run(self):
+        """All but the programs of languages that are not installed, whose tools it returns."""
+        printed, missing, there = None, [], True
+        for language, name, text in self.blocks:
+            if name:
+                (self.folder / name).write_text(text)
+                there = bool(shutil.which(NEEDS[language]))
+                missing += [] if there else [NEEDS[language]]
+            elif language == "python":
+                there, printed = True, self.output(sys.executable, "-c", text)
+            elif language == "sh" and there:
+                printed = "".join(self.output("sh", "-ec", line) for line in commands(text) if line not in ELSEWHERE)
+            elif language == "text" and there:
+                assert printed == text
+        return missing
+
+    def output(self, *command):
+        options = {"capture_output": True, "text": True, "timeout": 300, "check": False}
+        result = subprocess.run(command, cwd=self.folder, env=self.environ, **options)
+        assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+        return result.stdout
+
+
+def commands(text):
+    return [line for line in (re.sub(r"\s+#.*", "", line).strip() for line in text.splitlines()) if line]
+
+
+@pytest.mark.leaks
+@pytest.mark.parametrize("document", ["README.md", "docs/abi.md", "docs/tuner.md", *GUIDE])
+def test_what_is_shown_runs(document, tmp_path):
+    if "MODEL" in TEXT[document]:
+        write_what_it_names(tmp_path)
+    missing = Page(document, tmp_path).run()
+    if missing:
+        pytest.skip(f"{' and '.join(missing)} not installed: all else in {document} runs")
+
+
+def write_what_it_names(folder):
+    """MODEL, DATA and train.py."""
+    sys.path[:0] = [str(ROOT / "tests/tuner"), str(ROOT / "tests/core")]
+    end_to_end = pytest.importorskip("end_to_end", reason="transformers is not installed")
+    end_to_end.write_random_model(folder / "MODEL")
+    end_to_end.write_data(folder / "DATA")
+    (folder / "train.py").write_text(PROGRAM)
+
+
+@pytest.mark.parametrize(("command", "reference"), ELSEWHERE.items())
+def test_commands_that_run_elsewhere_are_shown(command, reference):
+    blocks = BLOCK.findall("".join(TEXT.values()))
+    assert command in [line for language, _, text in blocks if language == "sh" for line in commands(text)]
+    assert is_test(reference)
+
+
+def test_extras_that_are_shown_are_what_tests_install():
+    """But for other backends, which replace this one: `test` has what the others have."""
+    project = (ROOT / "pyproject.toml").read_text()
+    installed = {"cpu", *re.search(r"^test = \[\s+\"mlxffi\[([\w,]+)\]", project, re.M)[1].split(",")}
+    shown = set(",".join(re.findall(r"'\.\[([\w,]+)\]'", "".join(TEXT.values()))).split(","))
+    assert {"cpu", "tune"} <= shown
+    assert shown - installed <= {"cuda12", "cuda13", "metal", "test", "dev"}
+
+
+def test_scripts_that_are_named_are_there():
+    named = {name for text in TEXT.values() for name in re.findall(r"`(scripts/[\w/]+\.(?:py|sh))", text)}
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists()] == []
