@@ -149,11 +149,14 @@ def run(command: list[str]) -> None:
         raise SystemExit(f"{shlex.join(command)}\n{result.stdout}{result.stderr}")
 
 
-def compile_cxx(source: Path, target: Path, flags: list[str]) -> None:
-    """Compile one C++ file, unless its object is newer than everything that it was made of."""
+def compile_cxx(source: Path, target: Path, flags: list[str], header: Path | None = None) -> None:
+    """Compile one C++ file, unless its object is newer than everything that it was made of.
+
+    With a precompiled header the compiler names that alone, without the files in it.
+    """
     made_of = target.with_suffix(".d")
     if target.exists() and made_of.exists():
-        parts = made_of.read_text().partition(":")[2].replace("\\\n", " ").split()
+        parts = made_of.read_text().partition(":")[2].replace("\\\n", " ").split() + ([str(header)] if header else [])
         if all(Path(part).exists() and os.stat(part).st_mtime <= target.stat().st_mtime for part in parts):
             return
     run([*CXX, *CXXFLAGS, *flags, "-MMD", "-MF", str(made_of), "-c", str(source), "-o", str(target)])
@@ -170,18 +173,18 @@ def compile_objects(room: str, include: Path, folder: Path) -> list[str]:
         shared = folder / "precompiled.h"
         if not shared.exists():
             shared.write_text('#include "support.h"\n' if room == "abi" else '#include "fused.h"\n')
-        compile_cxx(shared, folder / "precompiled.h.gch", [*flags, "-x", "c++-header"])
-        flags = [f"-I{folder}", "-include", "precompiled.h", *flags]
-
+        header = folder / "precompiled.h.gch"
+        compile_cxx(shared, header, [*flags, "-x", "c++-header"])
+        return compile_room(room, folder, [f"-I{folder}", "-include", "precompiled.h", *flags], header)
     return compile_room(room, folder, flags)
 
 
-def compile_room(room: str, folder: Path, flags: list[str]) -> list[str]:
+def compile_room(room: str, folder: Path, flags: list[str], header: Path | None = None) -> list[str]:
     """Compile each C++ file of a room into a folder."""
 
     def compile_one(source: Path) -> str:
         target = folder / f"{source.parent.name}_{source.stem}.o"
-        compile_cxx(source, target, flags)
+        compile_cxx(source, target, flags, header)
         return str(target)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -1752,8 +1752,8 @@ def gather(
     """Copies slices of size `slice_sizes` out of `a`, starting at the positions in `indices`. The i-th array in
     `indices` holds start positions along the i-th of the `axes_num` axes in `axes`, and on the other axes a slice
     starts at 0; `slice_sizes` has one entry per axis of `a`. The index arrays are broadcast together and the result
-    has that shape followed by `slice_sizes`, with the dtype of `a`. Negative indices count from the end; indices
-    that lead outside `a` are not caught.
+    has that shape followed by `slice_sizes`, with the dtype of `a`. Negative indices count from the end; they must
+    lie within `a`.
 
     C: mlx_gather.
     """
@@ -1784,8 +1784,8 @@ def gather_single(
 ) -> Array:
     """Copies slices of size `slice_sizes` out of `a`, starting at the positions in `indices` along `axis`. On the
     other axes a slice starts at 0; `slice_sizes` has one entry per axis of `a`. The result has the shape of
-    `indices` followed by `slice_sizes`, with the dtype of `a`. Negative indices count from the end; indices that
-    lead outside `a` are not caught.
+    `indices` followed by `slice_sizes`, with the dtype of `a`. Negative indices count from the end; they must lie
+    within `a`.
 
     C: mlx_gather_single.
     """
@@ -1818,8 +1818,8 @@ def gather_mm(
     the two are broadcast together and the result has that shape followed by (M, N), with the dtype promoted from
     `a` and `b`. An empty handle means the matrices in order (indices shaped like the batch axes), and if both are
     empty this is `mlx_matmul`; a 1-D operand counts as a row or column. `sorted_indices` true promises ascending
-    indices, which may permit a faster computation (a wrong promise can give wrong results); indices that are
-    negative or too large are not caught and lead to wrong results.
+    indices, which may permit a faster computation (a wrong promise can give wrong results); indices must lie within
+    the batch.
 
     C: mlx_gather_mm.
     """
@@ -2878,8 +2878,8 @@ def put_along_axis(
 ) -> Array:
     """Write `values` into `a` along `axis` at the positions in `indices`, giving a new array. `indices` is an
     integer array of the rank of `a`, broadcast with it on all axes but `axis`; `values` is broadcast to the
-    resulting shape of the indices and converted to the dtype of `a`. Negative indices count from the end and are
-    not range-checked; of several writes to one position an unspecified one stays. Shape and dtype are those of `a`;
+    resulting shape of the indices and converted to the dtype of `a`. Negative indices count from the end and must
+    lie within it; of several writes to one position an unspecified one stays. Shape and dtype are those of `a`;
     indices of a non-integer dtype fail at evaluation.
 
     C: mlx_put_along_axis.
@@ -3206,7 +3206,7 @@ def scatter(
     `updates` has the shape I followed by one size per axis of `a`, that is for each position a block whose low
     corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and where blocks
     overlap an unspecified one stays. The result has the shape and dtype of `a`, to which `updates` is converted;
-    negative indices count from the end and none are range-checked.
+    negative indices count from the end and must lie within `a`.
 
     C: mlx_scatter.
     """
@@ -3237,8 +3237,8 @@ def scatter_single(
     `indices` is an integer array of shape I that indexes `axis` (non-negative). `updates` has the shape I followed
     by one size per axis of `a`, that is for each index a block whose low corner lies at that index on `axis` and at
     0 elsewhere; sizes must not exceed those of `a`, and where blocks overlap an unspecified one stays. The result
-    has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the end and none
-    are range-checked.
+    has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the end and must
+    lie within `a`.
 
     C: mlx_scatter_single.
     """
@@ -3268,7 +3268,7 @@ def scatter_add(
     `updates` has the shape I followed by one size per axis of `a`, that is for each position a block whose low
     corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and overlapping
     blocks all contribute. The result has the shape and dtype of `a`, to which `updates` is converted; negative
-    indices count from the end and none are range-checked.
+    indices count from the end and must lie within `a`.
 
     C: mlx_scatter_add.
     """
@@ -3299,8 +3299,7 @@ def scatter_add_single(
     is an integer array of shape I that indexes `axis` (non-negative). `updates` has the shape I followed by one
     size per axis of `a`, that is for each index a block whose low corner lies at that index on `axis` and at 0
     elsewhere; sizes must not exceed those of `a`, and overlapping blocks all contribute. The result has the shape
-    and dtype of `a`, to which `updates` is converted; negative indices count from the end and none are range-
-    checked.
+    and dtype of `a`, to which `updates` is converted; negative indices count from the end and must lie within `a`.
 
     C: mlx_scatter_add_single.
     """
@@ -3327,7 +3326,7 @@ def scatter_add_axis(
 ) -> Array:
     """Add `values` to `a` along `axis` at the positions in `indices`, giving a new array. `indices` is an integer
     array of the rank of `a`, broadcast with it on all axes but `axis`; `values` is broadcast to the resulting shape
-    of the indices and converted to the dtype of `a`. Negative indices count from the end and are not range-checked;
+    of the indices and converted to the dtype of `a`. Negative indices count from the end and must lie within it;
     repeated positions accumulate. Shape and dtype are those of `a`; indices of a non-integer dtype fail at
     evaluation.
 
@@ -3359,7 +3358,7 @@ def scatter_max(
     other to a shape I. `updates` has the shape I followed by one size per axis of `a`, that is for each position a
     block whose low corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and
     overlapping blocks all take part. The result has the shape and dtype of `a`, to which `updates` is converted;
-    negative indices count from the end and none are range-checked.
+    negative indices count from the end and must lie within `a`.
 
     C: mlx_scatter_max.
     """
@@ -3390,8 +3389,8 @@ def scatter_max_single(
     array. `indices` is an integer array of shape I that indexes `axis` (non-negative). `updates` has the shape I
     followed by one size per axis of `a`, that is for each index a block whose low corner lies at that index on
     `axis` and at 0 elsewhere; sizes must not exceed those of `a`, and overlapping blocks all take part. The result
-    has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the end and none
-    are range-checked.
+    has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the end and must
+    lie within `a`.
 
     C: mlx_scatter_max_single.
     """
@@ -3421,7 +3420,7 @@ def scatter_min(
     other to a shape I. `updates` has the shape I followed by one size per axis of `a`, that is for each position a
     block whose low corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and
     overlapping blocks all take part. The result has the shape and dtype of `a`, to which `updates` is converted;
-    negative indices count from the end and none are range-checked.
+    negative indices count from the end and must lie within `a`.
 
     C: mlx_scatter_min.
     """
@@ -3452,8 +3451,8 @@ def scatter_min_single(
     array. `indices` is an integer array of shape I that indexes `axis` (non-negative). `updates` has the shape I
     followed by one size per axis of `a`, that is for each index a block whose low corner lies at that index on
     `axis` and at 0 elsewhere; sizes must not exceed those of `a`, and overlapping blocks all take part. The result
-    has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the end and none
-    are range-checked.
+    has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the end and must
+    lie within `a`.
 
     C: mlx_scatter_min_single.
     """
@@ -3483,7 +3482,7 @@ def scatter_prod(
     shape I. `updates` has the shape I followed by one size per axis of `a`, that is for each position a block whose
     low corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and overlapping
     blocks all contribute. The result has the shape and dtype of `a`, to which `updates` is converted; negative
-    indices count from the end and none are range-checked.
+    indices count from the end and must lie within `a`.
 
     C: mlx_scatter_prod.
     """
@@ -3514,8 +3513,7 @@ def scatter_prod_single(
     `indices` is an integer array of shape I that indexes `axis` (non-negative). `updates` has the shape I followed
     by one size per axis of `a`, that is for each index a block whose low corner lies at that index on `axis` and at
     0 elsewhere; sizes must not exceed those of `a`, and overlapping blocks all contribute. The result has the shape
-    and dtype of `a`, to which `updates` is converted; negative indices count from the end and none are range-
-    checked.
+    and dtype of `a`, to which `updates` is converted; negative indices count from the end and must lie within `a`.
 
     C: mlx_scatter_prod_single.
     """
@@ -3537,7 +3535,7 @@ def segmented_mm(a: ArrayLike, b: ArrayLike, segments: ArrayLike, *, stream: Str
     array of shape (..., 2) of start and end positions (end excluded) on the inner axis; each pair gives the product
     of those columns of `a` and those rows of `b`, which must be equally many (unchecked). The result has shape
     (..., M, N) and the dtype promoted from `a` and `b`; an empty segment gives zeros. Positions must lie within the
-    inner axis and are not range-checked.
+    inner axis and must lie within it.
 
     C: mlx_segmented_mm.
     """
@@ -3647,7 +3645,7 @@ def slice_dynamic(
     """Take a block of fixed size from `a` at a position held in an array. `start` is an integer array with one
     entry for each of the `axes_num` axes `axes` (a scalar for one axis); on the other axes the block starts at 0.
     `slice_size` holds the size of the block for every axis of `a` and is the shape of the result, whose dtype is
-    that of `a`. Start values are not range-checked: the block must lie inside `a`.
+    that of `a`. The block must lie inside `a`.
 
     C: mlx_slice_dynamic.
     """
@@ -3715,8 +3713,8 @@ def slice_update_dynamic(
     """Write `update` into a block of `src` at a position held in an array, giving a new array. `start` is an
     integer array with one entry for each of the `axes_num` axes `axes` (a scalar for one axis). On those axes the
     block has the size of `update`, aligned from the last axis and 1 where it has none; on the others `update` is
-    broadcast to the whole axis, and its rank must not exceed that of `src`. Shape and dtype are those of `src`;
-    start values are not range-checked, so the block must lie inside `src`.
+    broadcast to the whole axis, and its rank must not exceed that of `src`. Shape and dtype are those of `src`; the
+    block must lie inside `src`.
 
     C: mlx_slice_update_dynamic.
     """
@@ -4228,7 +4226,7 @@ def swapaxes(a: ArrayLike, axis1: int, axis2: int, *, stream: Stream | None = No
 def take_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
     """Gather slices of `a` at the positions in `indices` along `axis`. `indices` is an integer array of any shape,
     which replaces `axis` in the shape of the result; the dtype is that of `a`. A negative `axis` counts from the
-    end. Negative indices count from the end and are not range-checked.
+    end. Negative indices count from the end and must lie within it.
 
     C: mlx_take_axis.
     """
@@ -4241,8 +4239,8 @@ def take_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | N
 
 def take(a: ArrayLike, indices: ArrayLike, *, stream: Stream | None = None) -> Array:
     """Gather elements of the flattened `a` at the positions in `indices`. `indices` is an integer array of any
-    shape, which is the shape of the result; the dtype is that of `a`. Negative indices count from the end and are
-    not range-checked.
+    shape, which is the shape of the result; the dtype is that of `a`. Negative indices count from the end and must
+    lie within it.
 
     C: mlx_take.
     """
@@ -4256,8 +4254,8 @@ def take(a: ArrayLike, indices: ArrayLike, *, stream: Stream | None = None) -> A
 def take_along_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
     """Gather values of `a` along `axis` at the positions in `indices`. `indices` is an integer array of the rank of
     `a`; on all axes but `axis` the two are broadcast, and the result has the size of `indices` on `axis` and the
-    dtype of `a`. Negative indices count from the end and are not range-checked; indices of a non-integer dtype fail
-    at evaluation.
+    dtype of `a`. Negative indices count from the end and must lie within it; indices of a non-integer dtype fail at
+    evaluation.
 
     C: mlx_take_along_axis.
     """

@@ -1,5 +1,6 @@
-"""Graphs deeper than the stack: MLX walks graphs by recursion, and would end the process."""
+"""Graphs deeper than the stack: MLX walks some of them by recursion, and would end the process."""
 
+import io
 import subprocess
 import sys
 import threading
@@ -20,7 +21,13 @@ TRANSFORMS = {
     "custom_vjp": lambda fn, x: m.custom_vjp(fn, lambda primals, cotangents, outputs: primals)([x]),
     "vmap": lambda fn, x: m.vmap(fn)([m.reshape(x, [1])]),
     "compile": lambda fn, x: m.compile(fn)([x]),
+    "compiled grad": lambda fn, x: m.compile(lambda inputs: m.grad(fn)(*inputs))([x]),
+    "grad of compiled": lambda fn, x: m.grad(m.compile(fn))(x),
 }
+DEPTH = 20_000
+
+# A file of a function names the stream of the thread that computes first: here the main one, on which it is read.
+m.eval(m.negative(Array(1.0)))
 
 
 def chain(length):
@@ -35,18 +42,11 @@ def chain(length):
 
 
 def on_small_stack(work):
-    """What `work` returns or raises on a thread with a stack of one megabyte."""
-
-    def run():
-        try:
-            found.append(work())
-        except Exception as error:
-            found.append(error.with_traceback(None))
-
+    """What `work` returns on a thread with a stack of one megabyte."""
     found = []
     before = threading.stack_size(1 << 20)
     try:
-        thread = threading.Thread(target=run)
+        thread = threading.Thread(target=lambda: found.append(work()))
         thread.start()
         thread.join()
     finally:
@@ -55,29 +55,39 @@ def on_small_stack(work):
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
-def test_a_graph_too_deep_for_the_stack_is_refused(name):
-    error = on_small_stack(lambda: TRANSFORMS[name](chain(20_000), Array(1.0)))
-    assert isinstance(error, (m.Error, RuntimeError))
-    assert "operations deep, and this thread's stack has room for" in str(error)
+def test_a_graph_deeper_than_the_stack(name):
+    found = on_small_stack(lambda: TRANSFORMS[name](chain(DEPTH), Array(3.0))[0].item())
+    assert found == {"grad": 1.0, "compiled grad": 1.0, "grad of compiled": 1.0}.get(name, 3.0)
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
-def test_a_graph_as_deep_as_is_allowed_is_no_danger(name):
-    """Just below what the message of the refusal names, MLX's recursion fits."""
-    refusal = str(on_small_stack(lambda: TRANSFORMS[name](chain(20_000), Array(1.0))))
-    room = int(refusal.partition("has room for ")[2].partition(":")[0])
-    found = on_small_stack(lambda: TRANSFORMS[name](chain(room - 100), Array(1.0))[0].size)
-    assert found == 1
+def test_a_deep_graph_is_exported_and_imported(tmp_path):
+    path = str(tmp_path / "deep.mlxfn")
+    on_small_stack(lambda: m.export_function(path, chain(DEPTH), [Array(3.0)]))
+    assert m.import_function(path)([Array(3.0)])[0].item() == 3.0
 
 
-def test_a_thread_with_a_larger_stack_takes_deeper_graphs():
-    before = threading.stack_size(64 << 20)
-    found = []
-    thread = threading.Thread(target=lambda: found.append(m.grad(chain(20_000))(Array(1.0))[0].item()))
-    thread.start()
-    thread.join()
-    threading.stack_size(before)
-    assert found == [1.0]
+def test_a_deep_graph_is_drawn():
+    dot = io.StringIO()
+    on_small_stack(lambda: m.export_to_dot(dot, chain(DEPTH)([Array(3.0)])))
+    assert dot.getvalue().count("Negative") >= DEPTH
+
+
+def test_an_exporter_goes_on_after_a_function_that_failed(tmp_path):
+    calls = []
+
+    def fn(x):
+        calls.append(x[0].shape)
+        if len(calls) == 1:
+            raise KeyError("once")
+        return [m.negative(x[0])]
+
+    path = str(tmp_path / "failed.mlxfn")
+    with m.exporter(path, fn) as exporter:
+        with pytest.raises(KeyError, match="once"):
+            exporter([Array(1.0)])
+        exporter([Array(1.0)])
+    assert calls == [(), ()]
+    assert m.import_function(path)([Array(3.0)])[0].item() == -3.0
 
 
 def test_no_depth_ends_the_process():
@@ -87,10 +97,7 @@ def test_no_depth_ends_the_process():
         "    for _ in range(200_000): x = [m.negative(x[0])]\n"
         "    return x\n"
         "x = m.Array(1.0)\n"
-        "for transform in (lambda: m.grad(deep)(x), lambda: m.compile(deep)([x])):\n"
-        "    try: transform()\n"
-        "    except m.Error: print('refused')\n"
-        "print(deep([x])[0].item())\n"
+        "print(deep([x])[0].item(), m.grad(deep)(x)[0].item(), m.compile(deep)([x])[0].item())\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
-    assert (result.returncode, result.stderr, result.stdout.splitlines()[-1]) == (0, "", "1.0")
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "1.0 1.0 1.0\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import weakref
 from collections.abc import Callable, Mapping
@@ -145,6 +144,8 @@ def _tell(
 ) -> None:
     """Call a function with each part of a trace."""
     described, constants = abi.export_describe(native.closure(traced, True), *inputs, bool(shapeless))
+    import json  # Who exports to a callback alone needs it.
+
     for part in json.loads(described):
         callback({key: _value(value, constants) for key, value in part.items()})
 

@@ -42,17 +42,21 @@ class Transformed:
     __doc__ = FORWARDED_DOC
 
     __slots__ = ("__weakref__", "_fun")
-    _fun: Callable[..., Any]
 
     def __init__(self, fun: Callable[..., Any], name: str):
         if not callable(fun):
             raise TypeError(f"{name}(): fun: expected a callable, got {type(fun).__name__}")
-        self._fun = fun
+        # No annotation of the class: those of the function are asked for.
+        self._fun: Callable[..., Any] = fun
 
     def __getattr__(self, name: str) -> Any:
         # Copies and pickles ask for what is not set yet.
         if name in ("_fun", "__wrapped__"):
             raise AttributeError(name)
+        if name == "__signature__":
+            import inspect  # Who asks has it.
+
+            return inspect.signature(self._fun)
         return getattr(self._fun, name)
 
     def __repr__(self) -> str:

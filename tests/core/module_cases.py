@@ -57,7 +57,19 @@ INEXACT |= {f"linalg.{name}" for name in ("eig", "eigvals", "svd", "pinv")} | {"
 # Kernels of our own (docs/fused.md), which sum in another order than MLX's operations and round half types once.
 INEXACT |= {"fast.layer_norm", "fast.rms_norm", "fast.rope", "fast.scaled_dot_product_attention"}
 # Sums of halves and of integers in wider types (docs/differences.md).
-INEXACT |= {"cumsum", "cumulative_sum", "logaddexp", "logcumsumexp", "logsumexp", "mean", "softmax", "std", "var"}
+INEXACT |= {
+    "cumprod",
+    "cumsum",
+    "cumulative_prod",
+    "cumulative_sum",
+    "logaddexp",
+    "logcumsumexp",
+    "logsumexp",
+    "mean",
+    "softmax",
+    "std",
+    "var",
+}
 
 # --- fft ---
 

@@ -166,3 +166,20 @@ def test_usage():
         assert done.returncode == status
         assert "usage: python -m mlxffi run" in done.stdout + done.stderr
     assert "run" in python("-m", "mlxffi", "--help").stdout
+
+
+def test_an_extension_that_takes_arrays_of_mlx_is_refused_with_a_sentence(tmp_path):
+    (tmp_path / "fast_sums.abi3.so").write_bytes(b"\x7fELF libmlx.so\0 nb_internals\0")
+    (tmp_path / "plain_sums.abi3.so").write_bytes(b"\x7fELF libmlx.so\0")
+    (tmp_path / "program.py").write_text(
+        "for name in ('fast_sums', 'plain_sums'):\n"
+        "    try: __import__(name)\n"
+        "    except ImportError as error: print(error)\n"
+    )
+    done = python("-m", "mlxffi", "run", "program.py", cwd=tmp_path)
+    refused, unreadable = done.stdout.splitlines()
+    assert refused == (
+        "fast_sums is compiled against mlx.core's C++ arrays (nanobind), which mlxffi.core has not: "
+        "run the program without mlxffi"
+    )
+    assert "plain_sums.abi3.so" in unreadable

@@ -22,7 +22,6 @@ def is_complex(argument):
 #   keywords   mlx.core refuses names that its stub has
 #   strict     mlxffi refuses what mlx.core computes from memory that is not there
 #   order      both arguments are wrong, and the other one is named
-#   length     C++'s length_error, a ValueError there, is a RuntimeError here
 #   loose      an array of several elements where a number belongs
 #   right      what mlx.core gets wrong: docs/differences.md
 KNOWN = {
@@ -30,16 +29,14 @@ KNOWN = {
     "strict": lambda case, named: (
         case.name == "as_strided" and len(case.args) == 3 and len(case.args[1]) != len(case.args[2])
     ),
-    "order": lambda case, named: case.name == "where" and case.args[0] in ("x", None),
-    "length": lambda case, named: (
-        case.name in ("argmin", "argmax") and case.args[0].shape == () and named.get("keepdims")
-    ),
+    "order": lambda case, named: case.name == "where" and case.args[:1] in (("x",), (None,)),
     "loose": lambda case, named: (
         case.name == "nan_to_num" and len(case.args) > 1 and not isinstance(case.args[1], float)
     ),
     "right": lambda case, named: (
         case.name in ("linalg.eig", "linalg.cholesky")
         or (case.name in ("power", "pow") and any(map(is_complex, case.args)))
+        or (case.name == "take" and -1 in (*case.args[1:2], named.get("indices")))
         or (case.name == "linalg.norm" and "int" in str(getattr(case.args[0], "dtype", "")))
     ),
 }

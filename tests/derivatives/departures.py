@@ -14,7 +14,6 @@ DEPARTURES: dict[tuple[str, str], str] = {
     ("stop_gradient", "forward"): "that is what it is for: its differences are those of the identity",
     **{("linalg.svd", check): VECTORS for check in SECOND},
     **{("fast.rope", check): NARROW for check in ("forward", "reverse", "vmap")},
-    **{("fast.attention", check): NARROW for check in ("forward", *SECOND)},
     **{(operation, check): ONCE for operation in ("at.multiply", "at.divide") for check in SECOND},
 }
 

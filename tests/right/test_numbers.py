@@ -95,9 +95,62 @@ def test_long_sums_do_not_stick(shape):
     assert (gradient.shape, gradient.max().item()) == (shape, 2.0**-22)
 
 
+# Rows, columns, both; few columns and many, a few rows over.
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((20_001, 3), 0), ((3, 20_001, 5), 1), ((17_001, 1030), 0), ((2, 3, 17_000, 70), 2), ((20_000, 2, 3), (0, 2)),
+     ((200, 4, 300), (0, 2)), ((200, 300, 4), (0, 1)), ((5, 200, 300), (1, 2)), ((17_000, 1), -2)],
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16])
+def test_long_sums_along_any_axes(shape, axis, dtype):
+    x = mx.array(np.random.default_rng(0).normal(size=shape) + 0.5, dtype=dtype)
+    exact = np.array(x.astype(mx.float32)).astype(np.float64)
+    tolerance = {mx.float32: 2e-7, mx.float16: 1e-3, mx.bfloat16: 8e-3}[dtype]
+    for given in (x, mx.swapaxes(mx.contiguous(mx.swapaxes(x, 0, -1)), 0, -1)):
+        for function, expected in ((mx.sum, exact.sum(axis)), (mx.mean, exact.mean(axis)), (mx.var, exact.var(axis))):
+            found = function(given, axis=axis)
+            assert found.dtype == dtype
+            np.testing.assert_allclose(
+                np.array(found.astype(mx.float32)), expected, rtol=tolerance, atol=tolerance * 10
+            )
+    assert mx.sum(x, axis=axis, keepdims=True).shape == exact.sum(axis, keepdims=True).shape
+
+
+def test_long_statistics_do_not_stick():
+    x = mx.full((2**21, 2), 0.3)
+    exact = float(np.float32(0.3))
+    np.testing.assert_allclose(np.array(mx.sum(x, axis=0)), exact * 2**21, rtol=1e-7)
+    np.testing.assert_allclose(mx.std(mx.concatenate([x, -x])).item(), exact, rtol=1e-6)
+    np.testing.assert_allclose(mx.var(x, axis=0, ddof=1).tolist(), [0, 0], atol=1e-12)
+    np.testing.assert_allclose(mx.linalg.norm(x).item(), exact * 2**11, rtol=1e-6)
+    np.testing.assert_allclose(np.array(mx.linalg.norm(x, ord=1, axis=0)), exact * 2**21, rtol=1e-7)
+    np.testing.assert_allclose(mx.linalg.norm(x, ord="fro").item(), exact * 2**11, rtol=1e-6)
+    doubled = mx.vmap(lambda x: mx.sum(x, axis=0))(mx.stack([x, 2 * x]))
+    np.testing.assert_allclose(np.array(doubled), [[exact * 2**21] * 2, [exact * 2**22] * 2], rtol=1e-7)
+    tangent = mx.jvp(lambda x: mx.sum(x, axis=0), [x], [x])[1][0]
+    np.testing.assert_allclose(np.array(tangent), exact * 2**21, rtol=1e-7)
+
+
+def test_the_gradient_of_a_bias_does_not_stick():
+    weights = mx.full((2**21, 2), 0.3)
+    gradient = mx.grad(lambda bias: (weights * bias).sum())(mx.ones((2,)))
+    np.testing.assert_allclose(np.array(gradient), float(np.float32(0.3)) * 2**21, rtol=1e-7)
+
+
+def test_long_running_sums_do_not_stick():
+    x = mx.full((2**20,), 1.0001)
+    exact = float(np.float32(1.0001))
+    np.testing.assert_allclose(mx.cumsum(x)[-1].item(), exact * 2**20, rtol=1e-7)
+    np.testing.assert_allclose(mx.cumsum(x, reverse=True)[0].item(), exact * 2**20, rtol=1e-7)
+    x = mx.full((2**15,), 1.0001)
+    np.testing.assert_allclose(mx.cumprod(x)[-1].item(), exact**2**15, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("dtype", "expected"), [(mx.float16, 5000), (mx.bfloat16, 4992)])
 def test_half_sums_do_not_stick(dtype, expected):
     assert mx.cumsum(mx.ones((5000,), dtype=dtype))[-1].item() == expected
+    grown = mx.cumprod(mx.full((256,), 1.01, dtype=dtype))[-1].item()
+    np.testing.assert_allclose(grown, mx.array(1.01, dtype=dtype).item() ** 256, rtol=4e-3)
     places = mx.zeros((5000,), dtype=mx.int32)
     assert mx.zeros((1,), dtype=dtype).at[places].add(mx.ones((5000,), dtype=dtype)).item() == expected
 
@@ -143,6 +196,50 @@ def test_normalisation_of_float64():
     np.testing.assert_allclose(np.array(found), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("masked", ["", "causal", "bool", "added", "sinks"])
+def test_attention_of_float64(masked):
+    rng = np.random.default_rng(0)
+    q, k, v = rng.normal(size=(2, 4, 5, 8)), rng.normal(size=(2, 2, 7, 8)), rng.normal(size=(2, 2, 7, 3))
+    mask, options = np.zeros((5, 7)), {}
+    if masked == "causal":
+        mask, options = np.where(np.arange(7) <= np.arange(2, 7)[:, None], 0, -np.inf), {"mask": "causal"}
+    elif masked in ("bool", "added"):
+        seen = rng.normal(size=(5, 7)) > -1
+        mask = np.where(seen, 0, -np.inf) if masked == "bool" else rng.normal(size=(5, 7))
+        options = {"mask": mx.array(seen) if masked == "bool" else wide(mask)}
+    extra = np.zeros((2, 4, 5, 0))
+    if masked == "sinks":
+        sinks = rng.normal(size=4)
+        extra, options = np.broadcast_to(sinks[:, None, None], (2, 4, 5, 1)), {"sinks": wide(sinks)}
+    scores = q @ k.repeat(2, axis=1).swapaxes(-1, -2) * 0.25 + mask
+    weights = np.exp(np.concatenate([scores, extra], axis=-1))
+    weights = (weights / weights.sum(-1, keepdims=True))[..., :7]
+    found = mx.fast.scaled_dot_product_attention(wide(q), wide(k), wide(v), scale=0.25, **options)
+    np.testing.assert_allclose(np.array(found), weights @ v.repeat(2, axis=1), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("traditional", [False, True])
+def test_rotations_of_float64(traditional):
+    x = np.random.default_rng(0).normal(size=(1, 2, 5, 8))
+    angles = (np.arange(5) + 300)[:, None] * 10000.0 ** (-np.arange(4) / 4)
+    pairs = (slice(0, None, 2), slice(1, None, 2)) if traditional else (slice(0, 4), slice(4, 8))
+    first, second = (x[..., pair] for pair in pairs)
+    expected = np.empty_like(x)
+    expected[..., pairs[0]] = first * np.cos(angles) - second * np.sin(angles)
+    expected[..., pairs[1]] = first * np.sin(angles) + second * np.cos(angles)
+    found = mx.fast.rope(wide(x), 8, traditional=traditional, base=10000.0, scale=1.0, offset=300)
+    np.testing.assert_allclose(np.array(found), expected, rtol=1e-11, atol=1e-13)
+
+
+def test_the_determinant_of_float64():
+    a = np.random.default_rng(0).normal(size=(3, 5, 5))
+    np.testing.assert_allclose(np.array(mx.linalg.det(wide(a))), np.linalg.det(a), rtol=1e-12)
+    x = wide(a[0])
+    step = mx.zeros((5, 5), dtype=mx.float64).at[1, 2].add(1e-6)
+    slope = (mx.linalg.det(x + step) - mx.linalg.det(x - step)).item() / 2e-6
+    np.testing.assert_allclose(mx.grad(mx.linalg.det)(x)[1, 2].item(), slope, rtol=1e-7)
+
+
 # --- statistics ---
 
 
@@ -164,6 +261,11 @@ def test_integers_do_not_wrap():
     assert not mx.allclose(mx.array([-(2**31)]), mx.array([2**31 - 1])).item()
     np.testing.assert_allclose(mx.linalg.norm(mx.array([2**20, 2**20])).item(), 2**20.5, rtol=1e-6)
     np.testing.assert_allclose(mx.linalg.norm(mx.array([200, 200], dtype=mx.uint8)).item(), 200 * 2**0.5, rtol=1e-6)
+
+
+def test_the_norm_of_halves():
+    assert mx.linalg.norm(mx.array([300.0, 400.0], dtype=mx.float16)).item() == 500
+    assert mx.linalg.norm(mx.array([[300.0, 400.0]], dtype=mx.float16), ord=2, axis=1).tolist() == [500]
 
 
 def test_complex_powers_of_zero():

@@ -265,3 +265,36 @@ def noting(w, seen):
     seen.append("called")
     time.sleep(0.01)
     return w**2
+
+
+# --- graphs ---
+
+
+def test_a_graph_of_any_depth(tmp_path):
+    def deep(x):
+        for _ in range(50_000):
+            x = -x
+        return x
+
+    x, path = mx.array(3.0), str(tmp_path / "deep.mlxfn")
+    assert mx.grad(deep)(x).item() == 1
+    assert mx.vmap(deep)(mx.array([3.0])).tolist() == [3]
+    assert mx.compile(deep)(x).item() == 3
+    mx.export_function(path, deep, x)
+    assert mx.import_function(path)(x)[0].item() == 3
+
+
+def test_an_exporter_goes_on_after_a_function_that_failed(tmp_path):
+    failures = [KeyError("once")]
+
+    def f(x):
+        if failures:
+            raise failures.pop()
+        return -x
+
+    path = str(tmp_path / "f.mlxfn")
+    with mx.exporter(path, f) as export:
+        with pytest.raises(KeyError, match="once"):
+            export(mx.array(1.0))
+        export(mx.array(1.0))
+    assert mx.import_function(path)(mx.array(3.0))[0].item() == -3

@@ -1262,14 +1262,15 @@ int mlx_full_like(
  * array in `indices` holds start positions along the i-th of the `axes_num` axes in `axes`, and on
  * the other axes a slice starts at 0; `slice_sizes` has one entry per axis of `a`. The index arrays
  * are broadcast together and the result has that shape followed by `slice_sizes`, with the dtype of
- * `a`. Negative indices count from the end; indices that lead outside `a` are not caught.
+ * `a`. Negative indices count from the end; they must lie within `a`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: the numbers of index arrays and `axes` differ or exceed the rank
  * of `a`, an axis is negative, too large or repeated, `slice_sizes` has not one entry per axis of
  * `a` or one of them is negative or larger than its axis, the index arrays do not broadcast, or one
- * is not of an integer dtype, or a bad argument.
+ * is not of an integer dtype, or an index that is computed already, on a CPU, lies outside, or a
+ * bad argument.
  */
 int mlx_gather(
     mlx_array *res,
@@ -1285,13 +1286,13 @@ int mlx_gather(
  * Copies slices of size `slice_sizes` out of `a`, starting at the positions in `indices` along
  * `axis`. On the other axes a slice starts at 0; `slice_sizes` has one entry per axis of `a`. The
  * result has the shape of `indices` followed by `slice_sizes`, with the dtype of `a`. Negative
- * indices count from the end; indices that lead outside `a` are not caught.
+ * indices count from the end; they must lie within `a`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `axis` is negative or too large, `slice_sizes` has not one entry
  * per axis of `a` or one of them is negative or larger than its axis, or `indices` is not of an
- * integer dtype, or a bad argument.
+ * integer dtype, or an index that is computed already, on a CPU, lies outside, or a bad argument.
  */
 int mlx_gather_single(
     mlx_array *res,
@@ -1309,14 +1310,13 @@ int mlx_gather_single(
  * N), with the dtype promoted from `a` and `b`. An empty handle means the matrices in order
  * (indices shaped like the batch axes), and if both are empty this is `mlx_matmul`; a 1-D operand
  * counts as a row or column. `sorted_indices` true promises ascending indices, which may permit a
- * faster computation (a wrong promise can give wrong results); indices that are negative or too
- * large are not caught and lead to wrong results.
+ * faster computation (a wrong promise can give wrong results); indices must lie within the batch.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `a` or `b` is 0-D, their inner dimensions differ, the indices do
  * not broadcast or are not of an integer dtype, or the promoted dtype is not real floating point,
- * or a bad argument.
+ * or an index that is computed already, on a CPU, lies outside, or a bad argument.
  */
 int mlx_gather_mm(
     mlx_array *res,
@@ -2201,14 +2201,15 @@ int mlx_prod(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream 
  * Write `values` into `a` along `axis` at the positions in `indices`, giving a new array. `indices`
  * is an integer array of the rank of `a`, broadcast with it on all axes but `axis`; `values` is
  * broadcast to the resulting shape of the indices and converted to the dtype of `a`. Negative
- * indices count from the end and are not range-checked; of several writes to one position an
+ * indices count from the end and must lie within it; of several writes to one position an
  * unspecified one stays. Shape and dtype are those of `a`; indices of a non-integer dtype fail at
  * evaluation.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: the ranks of `a` and `indices` differ, `axis` is out of range, or
- * the shapes do not broadcast, or a bad argument.
+ * the shapes do not broadcast, or an index that is computed already, on a CPU, lies outside, or a
+ * bad argument.
  */
 int mlx_put_along_axis(
     mlx_array *res,
@@ -2476,13 +2477,14 @@ int mlx_rsqrt(mlx_array *res, const mlx_array a, const mlx_stream s);
  * for each position a block whose low corner lies at the indices on `axes` and at 0 elsewhere;
  * sizes must not exceed those of `a`, and where blocks overlap an unspecified one stays. The result
  * has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the
- * end and none are range-checked.
+ * end and must lie within `a`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `axes_num` differs from the number of index arrays, an axis is
  * negative, out of range or given twice, an index array is not of an integer dtype, or the shape of
- * `updates` does not fit or has blocks of no elements, or a bad argument.
+ * `updates` does not fit or has blocks of no elements, or an index that is computed already, on a
+ * CPU, lies outside, or a bad argument.
  */
 int mlx_scatter(
     mlx_array *res,
@@ -2499,13 +2501,13 @@ int mlx_scatter(
  * the shape I followed by one size per axis of `a`, that is for each index a block whose low corner
  * lies at that index on `axis` and at 0 elsewhere; sizes must not exceed those of `a`, and where
  * blocks overlap an unspecified one stays. The result has the shape and dtype of `a`, to which
- * `updates` is converted; negative indices count from the end and none are range-checked.
+ * `updates` is converted; negative indices count from the end and must lie within `a`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `axis` is negative or out of range, `indices` is not of an
- * integer dtype, or the shape of `updates` does not fit or has blocks of no elements, or a bad
- * argument.
+ * integer dtype, or the shape of `updates` does not fit or has blocks of no elements, or an index
+ * that is computed already, on a CPU, lies outside, or a bad argument.
  */
 int mlx_scatter_single(
     mlx_array *res,
@@ -2522,13 +2524,14 @@ int mlx_scatter_single(
  * for each position a block whose low corner lies at the indices on `axes` and at 0 elsewhere;
  * sizes must not exceed those of `a`, and overlapping blocks all contribute. The result has the
  * shape and dtype of `a`, to which `updates` is converted; negative indices count from the end and
- * none are range-checked.
+ * must lie within `a`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `axes_num` differs from the number of index arrays, an axis is
  * negative, out of range or given twice, an index array is not of an integer dtype, or the shape of
- * `updates` does not fit or has blocks of no elements, or a bad argument.
+ * `updates` does not fit or has blocks of no elements, or an index that is computed already, on a
+ * CPU, lies outside, or a bad argument.
  */
 int mlx_scatter_add(
     mlx_array *res,
@@ -2545,13 +2548,13 @@ int mlx_scatter_add(
  * the shape I followed by one size per axis of `a`, that is for each index a block whose low corner
  * lies at that index on `axis` and at 0 elsewhere; sizes must not exceed those of `a`, and
  * overlapping blocks all contribute. The result has the shape and dtype of `a`, to which `updates`
- * is converted; negative indices count from the end and none are range-checked.
+ * is converted; negative indices count from the end and must lie within `a`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `axis` is negative or out of range, `indices` is not of an
- * integer dtype, or the shape of `updates` does not fit or has blocks of no elements, or a bad
- * argument.
+ * integer dtype, or the shape of `updates` does not fit or has blocks of no elements, or an index
+ * that is computed already, on a CPU, lies outside, or a bad argument.
  */
 int mlx_scatter_add_single(
     mlx_array *res,
@@ -2565,13 +2568,14 @@ int mlx_scatter_add_single(
  * Add `values` to `a` along `axis` at the positions in `indices`, giving a new array. `indices` is
  * an integer array of the rank of `a`, broadcast with it on all axes but `axis`; `values` is
  * broadcast to the resulting shape of the indices and converted to the dtype of `a`. Negative
- * indices count from the end and are not range-checked; repeated positions accumulate. Shape and
- * dtype are those of `a`; indices of a non-integer dtype fail at evaluation.
+ * indices count from the end and must lie within it; repeated positions accumulate. Shape and dtype
+ * are those of `a`; indices of a non-integer dtype fail at evaluation.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: the ranks of `a` and `indices` differ, `axis` is out of range, or
- * the shapes do not broadcast, or a bad argument.
+ * the shapes do not broadcast, or an index that is computed already, on a CPU, lies outside, or a
+ * bad argument.
  */
 int mlx_scatter_add_axis(
     mlx_array *res,
@@ -2588,13 +2592,14 @@ int mlx_scatter_add_axis(
  * axis of `a`, that is for each position a block whose low corner lies at the indices on `axes` and
  * at 0 elsewhere; sizes must not exceed those of `a`, and overlapping blocks all take part. The
  * result has the shape and dtype of `a`, to which `updates` is converted; negative indices count
- * from the end and none are range-checked.
+ * from the end and must lie within `a`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `axes_num` differs from the number of index arrays, an axis is
  * negative, out of range or given twice, an index array is not of an integer dtype, or the shape of
- * `updates` does not fit or has blocks of no elements, or a bad argument.
+ * `updates` does not fit or has blocks of no elements, or an index that is computed already, on a
+ * CPU, lies outside, or a bad argument.
  */
 int mlx_scatter_max(
     mlx_array *res,
@@ -2611,13 +2616,13 @@ int mlx_scatter_max(
  * negative). `updates` has the shape I followed by one size per axis of `a`, that is for each index
  * a block whose low corner lies at that index on `axis` and at 0 elsewhere; sizes must not exceed
  * those of `a`, and overlapping blocks all take part. The result has the shape and dtype of `a`, to
- * which `updates` is converted; negative indices count from the end and none are range-checked.
+ * which `updates` is converted; negative indices count from the end and must lie within `a`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `axis` is negative or out of range, `indices` is not of an
- * integer dtype, or the shape of `updates` does not fit or has blocks of no elements, or a bad
- * argument.
+ * integer dtype, or the shape of `updates` does not fit or has blocks of no elements, or an index
+ * that is computed already, on a CPU, lies outside, or a bad argument.
  */
 int mlx_scatter_max_single(
     mlx_array *res,
@@ -2634,13 +2639,14 @@ int mlx_scatter_max_single(
  * axis of `a`, that is for each position a block whose low corner lies at the indices on `axes` and
  * at 0 elsewhere; sizes must not exceed those of `a`, and overlapping blocks all take part. The
  * result has the shape and dtype of `a`, to which `updates` is converted; negative indices count
- * from the end and none are range-checked.
+ * from the end and must lie within `a`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `axes_num` differs from the number of index arrays, an axis is
  * negative, out of range or given twice, an index array is not of an integer dtype, or the shape of
- * `updates` does not fit or has blocks of no elements, or a bad argument.
+ * `updates` does not fit or has blocks of no elements, or an index that is computed already, on a
+ * CPU, lies outside, or a bad argument.
  */
 int mlx_scatter_min(
     mlx_array *res,
@@ -2657,13 +2663,13 @@ int mlx_scatter_min(
  * negative). `updates` has the shape I followed by one size per axis of `a`, that is for each index
  * a block whose low corner lies at that index on `axis` and at 0 elsewhere; sizes must not exceed
  * those of `a`, and overlapping blocks all take part. The result has the shape and dtype of `a`, to
- * which `updates` is converted; negative indices count from the end and none are range-checked.
+ * which `updates` is converted; negative indices count from the end and must lie within `a`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `axis` is negative or out of range, `indices` is not of an
- * integer dtype, or the shape of `updates` does not fit or has blocks of no elements, or a bad
- * argument.
+ * integer dtype, or the shape of `updates` does not fit or has blocks of no elements, or an index
+ * that is computed already, on a CPU, lies outside, or a bad argument.
  */
 int mlx_scatter_min_single(
     mlx_array *res,
@@ -2680,13 +2686,14 @@ int mlx_scatter_min_single(
  * axis of `a`, that is for each position a block whose low corner lies at the indices on `axes` and
  * at 0 elsewhere; sizes must not exceed those of `a`, and overlapping blocks all contribute. The
  * result has the shape and dtype of `a`, to which `updates` is converted; negative indices count
- * from the end and none are range-checked.
+ * from the end and must lie within `a`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `axes_num` differs from the number of index arrays, an axis is
  * negative, out of range or given twice, an index array is not of an integer dtype, or the shape of
- * `updates` does not fit or has blocks of no elements, or a bad argument.
+ * `updates` does not fit or has blocks of no elements, or an index that is computed already, on a
+ * CPU, lies outside, or a bad argument.
  */
 int mlx_scatter_prod(
     mlx_array *res,
@@ -2703,13 +2710,13 @@ int mlx_scatter_prod(
  * has the shape I followed by one size per axis of `a`, that is for each index a block whose low
  * corner lies at that index on `axis` and at 0 elsewhere; sizes must not exceed those of `a`, and
  * overlapping blocks all contribute. The result has the shape and dtype of `a`, to which `updates`
- * is converted; negative indices count from the end and none are range-checked.
+ * is converted; negative indices count from the end and must lie within `a`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `axis` is negative or out of range, `indices` is not of an
- * integer dtype, or the shape of `updates` does not fit or has blocks of no elements, or a bad
- * argument.
+ * integer dtype, or the shape of `updates` does not fit or has blocks of no elements, or an index
+ * that is computed already, on a CPU, lies outside, or a bad argument.
  */
 int mlx_scatter_prod_single(
     mlx_array *res,
@@ -2724,13 +2731,13 @@ int mlx_scatter_prod_single(
  * an integer array of shape (..., 2) of start and end positions (end excluded) on the inner axis;
  * each pair gives the product of those columns of `a` and those rows of `b`, which must be equally
  * many (unchecked). The result has shape (..., M, N) and the dtype promoted from `a` and `b`; an
- * empty segment gives zeros. Positions must lie within the inner axis and are not range-checked.
+ * empty segment gives zeros. Positions must lie within the inner axis and must lie within it.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `a` or `b` is not 2-D or has no elements, their inner axes
  * differ, the promoted dtype is not real floating, or `segments` is not an integer array whose last
- * axis has size 2, or a bad argument.
+ * axis has size 2, or an index that is computed already, on a CPU, lies outside, or a bad argument.
  */
 int mlx_segmented_mm(
     mlx_array *res,
@@ -2806,14 +2813,14 @@ int mlx_slice(
  * Take a block of fixed size from `a` at a position held in an array. `start` is an integer array
  * with one entry for each of the `axes_num` axes `axes` (a scalar for one axis); on the other axes
  * the block starts at 0. `slice_size` holds the size of the block for every axis of `a` and is the
- * shape of the result, whose dtype is that of `a`. Start values are not range-checked: the block
- * must lie inside `a`.
+ * shape of the result, whose dtype is that of `a`. The block must lie inside `a`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `start` is not of an integer dtype or does not have `axes_num`
  * entries, an axis is out of range or given twice, or `slice_size` does not have one entry per axis
- * of `a` or has one that is negative or larger than the axis, or a bad argument.
+ * of `a` or has one that is negative or larger than the axis, or an index that is computed already,
+ * on a CPU, lies outside, or a bad argument.
  */
 int mlx_slice_dynamic(
     mlx_array *res,
@@ -2856,14 +2863,14 @@ int mlx_slice_update(
  * is an integer array with one entry for each of the `axes_num` axes `axes` (a scalar for one
  * axis). On those axes the block has the size of `update`, aligned from the last axis and 1 where
  * it has none; on the others `update` is broadcast to the whole axis, and its rank must not exceed
- * that of `src`. Shape and dtype are those of `src`; start values are not range-checked, so the
- * block must lie inside `src`.
+ * that of `src`. Shape and dtype are those of `src`; the block must lie inside `src`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `start` is not of an integer dtype or does not have `axes_num`
  * entries, an axis is out of range or given twice, or `update` has more axes than `src`, is larger
- * on one or does not broadcast, or a bad argument.
+ * on one or does not broadcast, or an index that is computed already, on a CPU, lies outside, or a
+ * bad argument.
  */
 int mlx_slice_update_dynamic(
     mlx_array *res,
@@ -3276,12 +3283,13 @@ int mlx_swapaxes(mlx_array *res, const mlx_array a, int axis1, int axis2, const 
 /**
  * Gather slices of `a` at the positions in `indices` along `axis`. `indices` is an integer array of
  * any shape, which replaces `axis` in the shape of the result; the dtype is that of `a`. A negative
- * `axis` counts from the end. Negative indices count from the end and are not range-checked.
+ * `axis` counts from the end. Negative indices count from the end and must lie within it.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `axis` is out of range, `indices` is not of an integer dtype, or
- * `indices` is not empty while the axis has size 0, or a bad argument.
+ * `indices` is not empty while the axis has size 0, or an index that is computed already, on a CPU,
+ * lies outside, or a bad argument.
  */
 int mlx_take_axis(
     mlx_array *res,
@@ -3293,25 +3301,27 @@ int mlx_take_axis(
 /**
  * Gather elements of the flattened `a` at the positions in `indices`. `indices` is an integer array
  * of any shape, which is the shape of the result; the dtype is that of `a`. Negative indices count
- * from the end and are not range-checked.
+ * from the end and must lie within it.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `indices` is not of an integer dtype, or it is not empty while
- * `a` has no elements, or a bad argument.
+ * `a` has no elements, or an index that is computed already, on a CPU, lies outside, or a bad
+ * argument.
  */
 int mlx_take(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_stream s);
 
 /**
  * Gather values of `a` along `axis` at the positions in `indices`. `indices` is an integer array of
  * the rank of `a`; on all axes but `axis` the two are broadcast, and the result has the size of
- * `indices` on `axis` and the dtype of `a`. Negative indices count from the end and are not range-
- * checked; indices of a non-integer dtype fail at evaluation.
+ * `indices` on `axis` and the dtype of `a`. Negative indices count from the end and must lie within
+ * it; indices of a non-integer dtype fail at evaluation.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: the ranks differ, `axis` is out of range, the shapes do not
- * broadcast, or there are indices into an axis of size 0, or a bad argument.
+ * broadcast, or there are indices into an axis of size 0, or an index that is computed already, on
+ * a CPU, lies outside, or a bad argument.
  */
 int mlx_take_along_axis(
     mlx_array *res,

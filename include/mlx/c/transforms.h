@@ -95,8 +95,7 @@ int mlx_eval(const mlx_vector_array outputs);
  * `res_0`: receives the result; the caller owns it and frees it with mlx_vector_array_free().
  * `res_1`: receives the result; the caller owns it and frees it with mlx_vector_array_free().
  * Returns 0, or 1 after an error: the number or the shapes of `tangents` differ from those of
- * `primals`, `fun` fails or builds a graph too deep for the thread's stack, or an operation has no
- * forward derivative, or a bad argument.
+ * `primals`, `fun` fails, or an operation has no forward derivative, or a bad argument.
  */
 int mlx_jvp(
     mlx_vector_array *res_0,
@@ -133,8 +132,7 @@ int mlx_value_and_grad(
  * `res_0`: receives the result; the caller owns it and frees it with mlx_vector_array_free().
  * `res_1`: receives the result; the caller owns it and frees it with mlx_vector_array_free().
  * Returns 0, or 1 after an error: the number or the shapes of `cotangents` do not fit the outputs,
- * `fun` fails or builds a graph too deep for the thread's stack, or an operation has no gradient,
- * or a bad argument.
+ * `fun` fails, or an operation has no gradient, or a bad argument.
  */
 int mlx_vjp(
     mlx_vector_array *res_0,

@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "derivatives/transforms.h"
+#include "graph_depth.h"
 #include "shapeless.h"
 #include "trace.h"
 #include "transforms.h"
@@ -186,7 +187,7 @@ struct Traced {
   Arrays operator()(const Arrays& tracers) const {
     auto outputs = (*fun)(tracers);
     Tracing::check_captured(tracers, outputs);
-    return outputs;
+    return Graph::is_deep(outputs) ? throw Graph(tracers, outputs) : outputs;
   }
 };
 
@@ -223,7 +224,13 @@ class Compiled {
     Tracing tracing(number_, inputs);
     ShapelessTrace any_shape(variant_.shapeless);
     auto given = placeholders(inputs);
-    return std::make_shared<const Trace>(given, optimised_(given), variant_.shapeless);
+    Arrays outputs;
+    try {
+      outputs = optimised_(given);
+    } catch (const Graph& graph) {
+      graph.walk([&] { outputs = mx::detail::compile(Function(graph), number_, variant_.shapeless)(given); });
+    }
+    return std::make_shared<const Trace>(given, outputs, variant_.shapeless);
   }
 
   const std::uintptr_t number_;

@@ -94,6 +94,12 @@ void report_current(const char* function) noexcept {
     report(error.kind, error.what());
   } catch (const std::invalid_argument& error) {
     report(MLXFFI_ERROR_INVALID_ARGUMENT, error.what());
+  } catch (const std::length_error& error) {
+    report(MLXFFI_ERROR_INVALID_ARGUMENT, error.what());
+  } catch (const std::domain_error& error) {
+    report(MLXFFI_ERROR_INVALID_ARGUMENT, error.what());
+  } catch (const std::range_error& error) {
+    report(MLXFFI_ERROR_INVALID_ARGUMENT, error.what());
   } catch (const std::out_of_range& error) {
     report(MLXFFI_ERROR_OUT_OF_RANGE, error.what());
   } catch (const std::bad_alloc& error) {

@@ -28,6 +28,10 @@ auto fallible(std::pair<First, Second> results) {
   return std::pair<First, Second>{all[0], all[1]};
 }
 
+// The same array, which is checked when it is computed: `check` throws what reading it then raises. On a CPU stream.
+using Check = std::function<void(const mx::array&)>;
+mx::array checked(const mx::array& a, Check check, mx::Stream s);
+
 // Triangular factors, whose diagonal must be positive: else the matrix was not positive definite.
 mx::array positive_factors(const mx::array& factors);
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <sstream>
 
+#include "exporter.h"
 #include "convert.h"
 #include "mlx/export.h"
 
@@ -168,7 +169,11 @@ extern "C" int mlxffi_export_describe(
       before = ",";
       describe(part);
     };
-    exporting([&] { mx::export_function(mx::ExportCallback(told), get(fun, "fun"), get(args, "args"), get(kwargs, "kwargs"), shapeless); });
+    auto &given = get(args, "args");
+    auto &named = get(kwargs, "kwargs");
+    exporting(get(fun, "fun"), given, named, shapeless, [&](const KwargsFunction& graph) {
+      mx::export_function(mx::ExportCallback(told), graph, given, named, shapeless);
+    });
     out << ']';
     put(arrays, parts, std::pair(std::move(found), out.str()));
   });

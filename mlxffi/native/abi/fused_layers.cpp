@@ -2,6 +2,7 @@
 #include <mlxffi/fused.h>
 
 #include "attention.h"
+#include "numbers.h"
 #include "gate.h"
 #include "kernel_arguments.h"
 #include "lora.h"
@@ -72,9 +73,13 @@ extern "C" int mlxffi_attention(
     if (given && causal) {
       throw BadArgument("mask", "expected no array beside causal, got " + described(*given));
     }
+    auto &q = get(queries, "queries"), &k = get(keys, "keys"), &v = get(values, "values");
+    if (numbers::is_wide(q, k) || v.dtype() == mx::float64) {
+      put(res, numbers::attention(q, k, v, scale, causal ? "causal" : "", given, std::nullopt, false, kernel_stream(s)));
+      return;
+    }
     auto masking = given ? mlxffi::Masking::array : causal ? mlxffi::Masking::causal : mlxffi::Masking::none;
-    auto result = mlxffi::attention(get(queries, "queries"), get(keys, "keys"), get(values, "values"), {scale, masking}, given, kernel_stream(s));
-    put(res, result);
+    put(res, mlxffi::attention(q, k, v, {scale, masking}, given, kernel_stream(s)));
   });
 }
 

@@ -1,16 +1,20 @@
-// How deep a graph is, and how deep one may be: MLX walks graphs by recursion, and where the stack ends the process dies.
+// How deep a graph is, and walks over graphs of any depth: MLX walks some by recursion, and where the stack ends the
+// process dies.
+#include "graph_depth.h"
+
 #include <pthread.h>
 
 #include <algorithm>
-
-#include "transforms.h"
+#include <exception>
+#include <system_error>
 
 namespace mlxc {
 
 namespace {
 
-// For what else is on the stack while MLX walks.
-constexpr size_t reserve = 64 * 1024;
+// What one level of a graph takes on the stack while MLX walks through it (bytes; twice what was measured on x86-64),
+// and what else is there meanwhile.
+constexpr size_t frame = 512, reserve = 512 * 1024;
 
 // The lowest address of this thread's stack.
 char* stack_end() {
@@ -30,8 +34,7 @@ char* stack_end() {
 
 size_t stack_left() {
   thread_local char* end = stack_end();
-  size_t left = static_cast<char*>(__builtin_frame_address(0)) - end;
-  return left > reserve ? left - reserve : 0;
+  return static_cast<char*>(__builtin_frame_address(0)) - end;
 }
 
 // An array on the way down from the outputs: the next of its inputs to visit, and its height as far as it is known.
@@ -66,71 +69,64 @@ size_t height_of(const mx::array& output, Heights& heights) {
   }
 }
 
-// The longest chain of arrays from an output back to an input or a constant.
-size_t depth(const Arrays& outputs, const Arrays& inputs) {
+// The stack for a walk over the longest chain of arrays from an output back to an input or a constant.
+size_t stack_for(const Arrays& outputs) {
   Heights heights;
-  for (auto& input : inputs) {
-    heights.emplace(input.id(), 0);
-  }
   size_t deepest = 0;
   for (auto& output : outputs) {
     if (heights.try_emplace(output.id(), 0).second) {
       deepest = std::max(deepest, height_of(output, heights));
     }
   }
-  return deepest;
+  return deepest * frame + reserve;
 }
 
-// The steps of a graph that is walked without remembering what was visited, and beside how many inputs.
-constexpr size_t few_steps = 256, few_inputs = 16;
-
-bool is_among(const mx::array& node, const Arrays& arrays) {
-  return std::any_of(arrays.begin(), arrays.end(), [&](auto& array) { return array.id() == node.id(); });
-}
-
-// Whether all ways from the outputs back to an input or a constant have so few steps together that none is too deep:
-// most graphs of a function are that small, and heights would cost as much as the function.
-bool is_small(const Arrays& outputs, const Arrays& inputs) {
-  const mx::array* waiting[few_steps];
-  size_t count = 0, steps = 0;
-  if (inputs.size() > few_inputs) {
-    return false;
-  }
-  auto add = [&](const Arrays& arrays) {
-    for (auto& array : arrays) {
-      if (++steps > few_steps) {
-        return false;
-      }
-      if (!is_among(array, inputs)) {
-        waiting[count++] = &array;
-      }
+// Makes the call on a thread with a stack of that size, and waits for it.
+void with_stack(size_t size, const std::function<void()>& call) {
+  struct Work {
+    const std::function<void()>& call;
+    std::exception_ptr failure;
+  } work{call, nullptr};
+  auto run = [](void* given) -> void* {
+    auto& work = *static_cast<Work*>(given);
+    try {
+      work.call();
+    } catch (...) {
+      work.failure = std::current_exception();
     }
-    return true;
+    return nullptr;
   };
-  bool small = add(outputs);
-  while (small && count) {
-    small = add(waiting[--count]->inputs());
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, (size + 0xffff) & ~size_t(0xffff));
+  pthread_t thread;
+  int failed = pthread_create(&thread, &attributes, run, &work);
+  pthread_attr_destroy(&attributes);
+  if (failed) {
+    throw std::system_error(failed, std::generic_category(), "a thread with a stack of " + std::to_string(size) + " bytes for a deep graph");
   }
-  return small;
+  pthread_join(thread, nullptr);
+  if (work.failure) {
+    std::rethrow_exception(work.failure);
+  }
 }
 
 } // namespace
 
-Function shallow(Function fun, size_t frame) {
-  return [fun = shared(std::move(fun)), frame](const Arrays& inputs) {
-    auto outputs = (*fun)(inputs);
-    size_t most = stack_left() / frame;
-    if (most >= few_steps && is_small(outputs, inputs)) {
-      return outputs;
-    }
-    size_t levels = depth(outputs, inputs);
-    if (levels > most) {
-      throw std::runtime_error(
-          "the graph of the function is " + std::to_string(levels) + " operations deep, and this thread's stack has room for " +
-          std::to_string(most) + ": evaluate parts of the computation on their own, or use a thread with a larger stack");
-    }
-    return outputs;
-  };
+Graph::Graph(const Arrays& inputs, const Arrays& outputs)
+    : trace_(std::make_shared<const Trace>(inputs, outputs, false)), stack_(stack_for(outputs)) {}
+
+bool Graph::is_deep(const Arrays& outputs) {
+  return stack_for(outputs) > stack_left();
+}
+
+void Graph::walk(const std::function<void()>& call) const {
+  stack_ > stack_left() ? with_stack(stack_, call) : call();
+}
+
+void walking(const Arrays& outputs, const std::function<void()>& walk) {
+  size_t stack = stack_for(outputs);
+  stack > stack_left() ? with_stack(stack, walk) : walk();
 }
 
 } // namespace mlxc

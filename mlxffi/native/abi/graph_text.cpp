@@ -1,7 +1,7 @@
 // Graphs as text, written to a C file.
 #include <cstdio>
 
-#include "convert.h"
+#include "graph_depth.h"
 #include "mlxffi/export.h"
 
 using namespace mlxc;
@@ -22,7 +22,7 @@ void write(FILE* os, const std::string& text) {
 extern "C" int mlx_export_to_dot(FILE* os, const mlx_node_namer namer, const mlx_vector_array outputs) {
   return guarded(__func__, [&] {
     std::ostringstream text;
-    mx::export_to_dot(text, get(namer, "namer"), get(outputs, "outputs"));
+    walking(get(outputs, "outputs"), [&] { mx::export_to_dot(text, get(namer, "namer"), get(outputs, "outputs")); });
     write(os, text.str());
   });
 }
@@ -35,7 +35,7 @@ extern "C" int mlxffi_export_dot(mlx_string* dot, const mlx_vector_array outputs
       namer.set_name(array, name);
     }
     std::ostringstream text;
-    mx::export_to_dot(text, namer, get(outputs, "outputs"));
+    walking(get(outputs, "outputs"), [&] { mx::export_to_dot(text, namer, get(outputs, "outputs")); });
     put(dot, text.str());
   });
 }
@@ -43,7 +43,7 @@ extern "C" int mlxffi_export_dot(mlx_string* dot, const mlx_vector_array outputs
 extern "C" int mlx_print_graph(FILE* os, const mlx_node_namer namer, const mlx_vector_array outputs) {
   return guarded(__func__, [&] {
     std::ostringstream text;
-    mx::print_graph(text, get(namer, "namer"), get(outputs, "outputs"));
+    walking(get(outputs, "outputs"), [&] { mx::print_graph(text, get(namer, "namer"), get(outputs, "outputs")); });
     write(os, text.str());
   });
 }

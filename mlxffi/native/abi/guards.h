@@ -4,7 +4,6 @@
 // check. None evaluates anything.
 #pragma once
 
-#include "composing.h"
 #include "convert.h"
 
 namespace mlxc {
@@ -105,15 +104,6 @@ auto evaluating(Call&& call) {
     forget_lost_tasks();
     throw;
   }
-}
-
-// --- exporting ---
-
-// Traces what is written for others to run: with MLX's own operations alone.
-template <class Call>
-void exporting(Call&& call) {
-  mlxffi::Composing composing;
-  call();
 }
 
 // --- devices and files ---

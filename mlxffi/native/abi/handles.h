@@ -34,6 +34,7 @@ using CustomVmap = std::function<std::pair<Arrays, std::vector<int>>(const Array
 struct KernelConfig;
 template <class Map>
 struct MapIterator;
+class Exporter;
 class Reader;
 class Writer;
 
@@ -64,7 +65,7 @@ class Writer;
   ROW(mlx_io_reader, std::shared_ptr<Reader>)                    \
   ROW(mlx_io_writer, std::shared_ptr<Writer>)                    \
   ROW(mlx_io_gguf, mx::GGUFLoad)                                 \
-  ROW(mlx_function_exporter, mx::FunctionExporter)               \
+  ROW(mlx_function_exporter, Exporter)                           \
   ROW(mlx_imported_function, mx::ImportedFunction)               \
   ROW(mlx_fast_cuda_kernel_config, KernelConfig)                 \
   ROW(mlx_fast_cuda_kernel, mx::fast::CustomKernelFunction)      \

@@ -6,6 +6,7 @@
 #include "derivatives/rules.h"
 #include "derivatives/transforms.h"
 #include "evaluation.h"
+#include "numbers.h"
 
 namespace mlxc::linear {
 
@@ -127,7 +128,14 @@ mx::array pinv(const mx::array& a, mx::StreamOrDevice s) {
 }
 
 mx::array det(const mx::array& a, mx::StreamOrDevice s) {
-  auto fun = [s](const Arrays& in) -> Arrays { return {fallible(mx::linalg::det(in[0], s))}; };
+  auto fun = [s](const Arrays& in) -> Arrays {
+    auto plain = mx::linalg::det(in[0], s);
+    if (plain.dtype() != mx::float64) {
+      return {fallible(plain)};
+    }
+    auto [sign, log] = fallible(mx::linalg::slogdet(in[0], s));
+    return {mx::multiply(sign, numbers::exp(log, s), s)};
+  };
   auto forward = [s](const Arrays& in, const Arrays& tangents, const std::vector<int>&) -> Arrays {
     return {mx::multiply(linear::det(in[0], s), trace_of_product(linear::inv(in[0], s), tangents[0], s), s)};
   };

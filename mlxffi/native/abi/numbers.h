@@ -25,11 +25,21 @@ mx::array softmax(const mx::array& a, std::vector<int> axes, bool precise, mx::S
 mx::array logsumexp(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s);
 mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s);
 mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, std::optional<mx::Dtype> dtype, mx::StreamOrDevice s);
+mx::array cumprod(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s);
+mx::array cumprod(const mx::array& a, int axis, bool reverse, bool inclusive, std::optional<mx::Dtype> dtype, mx::StreamOrDevice s);
 mx::array logcumsumexp(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s);
 mx::array sum(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s);
 mx::array mean(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s);
 mx::array var(const mx::array& a, std::vector<int> axes, bool keepdims, int ddof, mx::StreamOrDevice s);
 mx::array stddev(const mx::array& a, std::vector<int> axes, bool keepdims, int ddof, mx::StreamOrDevice s);
+
+// Norms, of halves in float32.
+mx::array l2_norm(const mx::array& a, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s);
+mx::array norm(const mx::array& a, double ord, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s);
+mx::array norm(const mx::array& a, const std::string& ord, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s);
+
+// Attention of float64, in float64.
+mx::array attention(const mx::array& queries, const mx::array& keys, const mx::array& values, float scale, const std::string& mask_mode, const std::optional<mx::array>& mask, const std::optional<mx::array>& sinks, bool force_fused, mx::StreamOrDevice s);
 
 // Integers as float32, so that they do not wrap.
 mx::array widened(const mx::array& a, mx::StreamOrDevice s);

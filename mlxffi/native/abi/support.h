@@ -5,9 +5,11 @@
 #include <mlx/version.h>
 
 #include "arrays.h"
+#include "bounds.h"
 #include "containers.h"
 #include "derivatives/draws.h"
 #include "derivatives/transforms.h"
+#include "exporter.h"
 #include "gguf/gguf.h"
 #include "guards.h"
 #include "half_products.h"

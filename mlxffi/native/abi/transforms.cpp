@@ -57,7 +57,7 @@ CustomVmap checked_vmap(CustomVmap fun, OutputCount count) {
 } // namespace
 
 Function non_empty(Function fun) {
-  return [fun = shared(shallow(std::move(fun), jvp_frame))](const Arrays& inputs) {
+  return [fun = shared(std::move(fun))](const Arrays& inputs) {
     if (inputs.empty()) {
       throw std::invalid_argument("the function of a transform takes at least 1 array, got 0");
     }

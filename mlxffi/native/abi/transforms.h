@@ -5,21 +5,12 @@
 
 namespace mlxc {
 
-// What one level of a graph takes on the stack while MLX walks through it by recursion (bytes; a third on top of what
-// was measured on x86-64). A compiled function's graph takes the most.
-constexpr size_t vjp_frame = 112;
-constexpr size_t jvp_frame = 176;
-constexpr size_t compile_frame = 264;
-
 // A function for lambdas to capture: MLX copies the functions that it is given more than once, and each copy would copy
 // everything below it.
 template <class Fun>
 std::shared_ptr<const Fun> shared(Fun fun) {
   return std::make_shared<const Fun>(std::move(fun));
 }
-
-// The function, whose graph must not be so deep that a walk with frames of that size overflows the thread's stack.
-Function shallow(Function fun, size_t frame);
 
 // The function, which must take and return at least one array.
 Function non_empty(Function fun);

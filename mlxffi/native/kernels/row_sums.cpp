@@ -11,9 +11,6 @@ namespace mlxffi {
 
 namespace {
 
-// Elements that are made float32 at once.
-constexpr int64_t block_size = 4096;
-
 class LogSumExpRows : public Fused {
  public:
   using Fused::Fused;
@@ -67,75 +64,6 @@ class LogSumExpRows : public Fused {
     auto shift = mx::where(mx::isinf(log_sum, s), mx::array(0, log_sum.dtype()), log_sum, s);
     auto scaled = mx::subtract(mx::astype(x, log_sum.dtype(), s), mx::expand_dims(shift, -1, s), s);
     return x.dtype() == mx::float64 ? wide(Wide::exp, scaled, s) : mx::exp(scaled, s);
-  }
-};
-
-// Sums of parts of a row, so that neighbours do not wait for each other.
-double sum_of(const float* row, int64_t size) {
-  constexpr int lanes = 8;
-  double sums[lanes] = {};
-  int64_t i = 0;
-  for (; i + lanes <= size; i += lanes) {
-    for (int lane = 0; lane < lanes; lane++) {
-      sums[lane] += row[i + lane];
-    }
-  }
-  for (; i < size; i++) {
-    sums[0] += row[i];
-  }
-  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
-}
-
-class SumRows : public Fused {
- public:
-  using Fused::Fused;
-
-  const char* name() const override {
-    return "FusedSum";
-  }
-  bool is_equivalent(const Primitive&) const override {
-    return true;
-  }
-  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {batch_of(inputs[0])};
-  }
-  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    RowsOf rows(inputs[0]);
-    NumbersTo sums(outputs[0]);
-    auto widen = row_kernels().layers.widen[static_cast<int>(element_of(inputs[0].dtype()))];
-    over_rows(stream(), rows.count(), rows.length(), [=, length = rows.length(), item = inputs[0].itemsize()](int64_t begin, int64_t end) {
-      std::vector<char> scratch;
-      std::vector<float> block(std::min(length, block_size));
-      for (int64_t i = begin; i < end; i++) {
-        auto row = static_cast<const char*>(rows.row(i, scratch));
-        double sum = 0;
-        for (int64_t first = 0; first < length; first += block_size) {
-          int64_t count = std::min(block_size, length - first);
-          widen(row + first * item, block.data(), count);
-          sum += sum_of(block.data(), count);
-        }
-        sums.put(i, sum);
-      }
-    });
-  }
-  Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>&, const Arrays&) override {
-    auto s = where();
-    auto each = mx::astype(mx::expand_dims(cotangents[0], -1, s), primals[0].dtype(), s);
-    return {mx::broadcast_to(each, primals[0].shape(), s)};
-  }
-  Arrays jvp(const Arrays&, const Arrays& tangents, const std::vector<int>&) override {
-    return apply(std::make_shared<SumRows>(where()), tangents);
-  }
-
- protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays&) const override {
-    return {mx::float32};
-  }
-  Arrays composed(const Arrays& inputs) const override {
-    return {mx::sum(mx::astype(inputs[0], mx::float32, where()), -1, false, where())};
-  }
-  std::shared_ptr<Fused> again() const override {
-    return std::make_shared<SumRows>(where());
   }
 };
 
@@ -198,10 +126,6 @@ class SoftmaxRows : public Fused {
 };
 
 } // namespace
-
-mx::array sum_rows(const mx::array& rows, mx::Stream s) {
-  return mx::astype(Fused::apply(std::make_shared<SumRows>(s), {rows})[0], rows.dtype(), s);
-}
 
 mx::array softmax_rows(const mx::array& rows, mx::Stream s) {
   return Fused::apply(std::make_shared<SoftmaxRows>(s), {rows})[0];

@@ -1,4 +1,4 @@
-// Sums over rows, and what is made of them, with sums in double.
+// What is made of the sums of rows, with sums in double.
 #pragma once
 
 #include <mlx/array.h>
@@ -7,9 +7,6 @@
 namespace mlxffi {
 
 namespace mx = mlx::core;
-
-// The sums of the rows of a float32, float16 or bfloat16 array, in double, in its own type. On a CPU stream.
-mx::array sum_rows(const mx::array& rows, mx::Stream s);
 
 // exp(x) / sum(exp(x)) of the rows of a float32, float16 or bfloat16 array, in float32, in its own type. On a CPU stream.
 mx::array softmax_rows(const mx::array& rows, mx::Stream s);

@@ -1,6 +1,9 @@
 #include "take.h"
 
+#include <algorithm>
 #include <cstring>
+
+#include <mlx/dtype_utils.h>
 
 #include "fused.h"
 #include "row_access.h"
@@ -71,7 +74,60 @@ void TakeSlices::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
+class ClampIndices : public Fused {
+ public:
+  ClampIndices(mx::Stream s, PlacesOnAxis places) : Fused(s), places_(places) {}
+
+  const char* name() const override {
+    return "FusedClampIndices";
+  }
+  bool is_equivalent(const Primitive& other) const override {
+    auto& places = static_cast<const ClampIndices&>(other).places_;
+    return places_.count == places.count && places_.from_end == places.from_end;
+  }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return {inputs[0].shape()};
+  }
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
+
+ protected:
+  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
+    return {inputs[0].dtype()};
+  }
+  Arrays composed(const Arrays& inputs) const override {
+    return inputs;
+  }
+  std::shared_ptr<Fused> again() const override {
+    return std::make_shared<ClampIndices>(where(), places_);
+  }
+
+ private:
+  PlacesOnAxis places_;
+};
+
+void ClampIndices::eval_cpu(const Arrays& inputs, Arrays& outputs) {
+  Places at(inputs[0], 0);
+  bool dense = inputs[0].flags().row_contiguous;
+  outputs[0].set_data(mx::allocator::malloc(outputs[0].nbytes()));
+  mx::dispatch_int_types(inputs[0].dtype(), "indices", [&](auto type) {
+    using Value = MLX_GET_TYPE(type);
+    auto from = inputs[0].data<Value>();
+    auto to = outputs[0].data<Value>();
+    on_stream(stream(), [=, size = static_cast<int64_t>(outputs[0].size()), places = places_] {
+      for (int64_t i = 0; i < size; i++) {
+        Value index = from[dense ? i : at[i]];
+        int64_t place = std::clamp<int64_t>(places.of(index), 0, places.count - 1);
+        to[i] = static_cast<Value>(index < 0 ? place - places.from_end : place);
+      }
+    });
+  });
+}
+
 } // namespace
+
+mx::array clamp_indices(const mx::array& indices, PlacesOnAxis places, mx::Stream s) {
+  return Fused::apply(std::make_shared<ClampIndices>(s, places), {indices})[0];
+}
 
 mx::array take_slices(const mx::array& a, const mx::array& indices, int axis, mx::Stream s) {
   return Fused::apply(std::make_shared<TakeSlices>(s, axis), {a, indices})[0];

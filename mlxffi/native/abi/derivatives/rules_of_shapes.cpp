@@ -1,6 +1,7 @@
 // Operations that move, repeat or order elements.
 #include "derivatives/rules.h"
 #include "numbers.h"
+#include "numbers.h"
 
 namespace mlxc {
 
@@ -130,12 +131,30 @@ Mapped map_depends(const Node& node, const Arrays& inputs, const std::vector<int
   return {mx::depends(values, others), {axes.begin(), axes.begin() + count}};
 }
 
+// MLX's, but that of a number that stands for many, whose gradients are added up as sum() does.
+Arrays reverse_broadcast(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums) {
+  auto& input = node.inputs[0];
+  auto& cotangent = cotangents[0];
+  std::vector<int> axes;
+  int added = static_cast<int>(cotangent.ndim()) - static_cast<int>(input.ndim());
+  for (int axis = 0; axis < static_cast<int>(cotangent.ndim()); axis++) {
+    if (axis < added || input.shape(axis - added) != cotangent.shape(axis)) {
+      axes.push_back(axis);
+    }
+  }
+  if (axes.empty() || argnums != std::vector<int>{0}) {
+    return node.output.primitive().vjp(node.inputs, cotangents, argnums, node.output.outputs());
+  }
+  return {mx::reshape(numbers::sum(cotangent, axes, true, node.stream()), input.shape(), node.stream())};
+}
+
 } // namespace
 
 RuleList rules_of_shapes() {
   return {
       {"ExpandDims", nullptr, nullptr, map_expand_dims},
       {"AsStrided", nullptr, nullptr, map_as_strided},
+      {"Broadcast", reverse_broadcast},
       {"Full", reverse_full, forward_linear},
       {"Gather", reverse_gather, nullptr, nullptr},
       {"GatherAxis", reverse_gather_axis, nullptr, nullptr},

@@ -5,11 +5,11 @@
 using namespace mlxc;
 
 extern "C" int mlx_compile(mlx_closure *res, const mlx_closure fun, bool shapeless) {
-  return guarded(__func__, [&] { require(res); put(res, compiled(shallow(get(fun, "fun"), compile_frame), shapeless)); });
+  return guarded(__func__, [&] { require(res); put(res, compiled(get(fun, "fun"), shapeless)); });
 }
 
 extern "C" int mlx_detail_compile(mlx_closure *res, const mlx_closure fun, uintptr_t fun_id, bool shapeless, const uint64_t *constants, size_t constants_num) {
-  return guarded(__func__, [&] { require(res); put(res, compiled(shallow(get(fun, "fun"), compile_frame), fun_id, shapeless, ListU64(constants, constants_num, "constants"))); });
+  return guarded(__func__, [&] { require(res); put(res, compiled(get(fun, "fun"), fun_id, shapeless, ListU64(constants, constants_num, "constants"))); });
 }
 
 extern "C" int mlx_detail_compile_clear_cache() {

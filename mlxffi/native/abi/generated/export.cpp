@@ -5,15 +5,15 @@
 using namespace mlxc;
 
 extern "C" int mlx_export_function(const char *file, const mlx_closure fun, const mlx_vector_array args, bool shapeless) {
-  return guarded(__func__, [&] { exporting([&] { mx::export_function(text(file, "file"), get(fun, "fun"), get(args, "args"), shapeless); }); });
+  return guarded(__func__, [&] { Exporter(text(file, "file"), positional(get(fun, "fun")), shapeless)(get(args, "args")); });
 }
 
 extern "C" int mlx_export_function_kwargs(const char *file, const mlx_closure_kwargs fun, const mlx_vector_array args, const mlx_map_string_to_array kwargs, bool shapeless) {
-  return guarded(__func__, [&] { exporting([&] { mx::export_function(text(file, "file"), get(fun, "fun"), get(args, "args"), get(kwargs, "kwargs"), shapeless); }); });
+  return guarded(__func__, [&] { Exporter(text(file, "file"), get(fun, "fun"), shapeless)(get(args, "args"), get(kwargs, "kwargs")); });
 }
 
 extern "C" mlx_function_exporter mlx_function_exporter_new(const char *file, const mlx_closure fun, bool shapeless) {
-  return made<mlx_function_exporter>(__func__, [&] { return mx::exporter(text(file, "file"), get(fun, "fun"), shapeless); });
+  return made<mlx_function_exporter>(__func__, [&] { return Exporter(text(file, "file"), positional(get(fun, "fun")), shapeless); });
 }
 
 extern "C" int mlx_function_exporter_free(mlx_function_exporter xfunc) {
@@ -22,11 +22,11 @@ extern "C" int mlx_function_exporter_free(mlx_function_exporter xfunc) {
 }
 
 extern "C" int mlx_function_exporter_apply(const mlx_function_exporter xfunc, const mlx_vector_array args) {
-  return guarded(__func__, [&] { exporting([&] { get(xfunc, "xfunc")(get(args, "args")); }); });
+  return guarded(__func__, [&] { get(xfunc, "xfunc")(get(args, "args")); });
 }
 
 extern "C" int mlx_function_exporter_apply_kwargs(const mlx_function_exporter xfunc, const mlx_vector_array args, const mlx_map_string_to_array kwargs) {
-  return guarded(__func__, [&] { exporting([&] { get(xfunc, "xfunc")(get(args, "args"), get(kwargs, "kwargs")); }); });
+  return guarded(__func__, [&] { get(xfunc, "xfunc")(get(args, "args"), get(kwargs, "kwargs")); });
 }
 
 extern "C" mlx_imported_function mlx_imported_function_new(const char *file) {
@@ -47,7 +47,7 @@ extern "C" int mlx_imported_function_apply_kwargs(mlx_vector_array *res, const m
 }
 
 extern "C" int mlx_export_function_kwargs_metadata(const char *file, const mlx_closure_kwargs fun, const mlx_vector_array args, const mlx_map_string_to_array kwargs, bool shapeless, const char *metadata) {
-  return guarded(__func__, [&] { exporting([&] { mx::export_function(text(file, "file"), get(fun, "fun"), get(args, "args"), get(kwargs, "kwargs"), shapeless, text(metadata, "metadata")); }); });
+  return guarded(__func__, [&] { Exporter(text(file, "file"), get(fun, "fun"), shapeless, text(metadata, "metadata"))(get(args, "args"), get(kwargs, "kwargs")); });
 }
 
 extern "C" int mlx_function_exporter_close(mlx_function_exporter xfunc) {
@@ -55,7 +55,7 @@ extern "C" int mlx_function_exporter_close(mlx_function_exporter xfunc) {
 }
 
 extern "C" mlx_function_exporter mlx_function_exporter_new_kwargs(const char *file, const mlx_closure_kwargs fun, bool shapeless, const char *metadata) {
-  return made<mlx_function_exporter>(__func__, [&] { return mx::exporter(text(file, "file"), get(fun, "fun"), shapeless, text(metadata, "metadata")); });
+  return made<mlx_function_exporter>(__func__, [&] { return Exporter(text(file, "file"), get(fun, "fun"), shapeless, text(metadata, "metadata")); });
 }
 
 extern "C" int mlx_imported_function_metadata(mlx_string *metadata, const mlx_imported_function xfunc) {

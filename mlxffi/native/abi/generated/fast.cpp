@@ -125,7 +125,7 @@ extern "C" int mlx_fast_rope_dynamic(mlx_array *res, const mlx_array x, int dims
 }
 
 extern "C" int mlx_fast_scaled_dot_product_attention(mlx_array *res, const mlx_array queries, const mlx_array keys, const mlx_array values, float scale, const char *mask_mode, const mlx_array mask_arr, const mlx_array sinks, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::fast::scaled_dot_product_attention(get(queries, "queries"), get(keys, "keys"), get(values, "values"), scale, text(mask_mode, "mask_mode"), maybe(mask_arr), maybe(sinks), false, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::attention(get(queries, "queries"), get(keys, "keys"), get(values, "values"), scale, text(mask_mode, "mask_mode"), maybe(mask_arr), maybe(sinks), false, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_fast_cross_entropy(mlx_array *res, const mlx_array logits, const mlx_array targets, const mlx_stream s) {
@@ -137,7 +137,7 @@ extern "C" int mlx_fast_gated_delta_update(mlx_vector_array *res, const mlx_arra
 }
 
 extern "C" int mlx_fast_scaled_dot_product_attention_fused(mlx_array *res, const mlx_array queries, const mlx_array keys, const mlx_array values, float scale, const char *mask_mode, const mlx_array mask_arr, const mlx_array sinks, bool force_fused, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::fast::scaled_dot_product_attention(get(queries, "queries"), get(keys, "keys"), get(values, "values"), scale, text(mask_mode, "mask_mode"), maybe(mask_arr), maybe(sinks), force_fused, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::attention(get(queries, "queries"), get(keys, "keys"), get(values, "values"), scale, text(mask_mode, "mask_mode"), maybe(mask_arr), maybe(sinks), force_fused, stream_of(s, "s"))); });
 }
 
 extern "C" mlx_fast_metal_kernel mlx_fast_metal_kernel_new_math_mode(const char *name, const mlx_vector_string input_names, const mlx_vector_string output_names, const char *source, const char *header, bool ensure_row_contiguous, bool atomic_outputs, mlx_fast_math_mode math_mode) {

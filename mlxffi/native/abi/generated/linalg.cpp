@@ -45,15 +45,15 @@ extern "C" int mlx_linalg_lu_factor(mlx_array *res_0, mlx_array *res_1, const ml
 }
 
 extern "C" int mlx_linalg_norm(mlx_array *res, const mlx_array a, double ord, const int *axis, size_t axis_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::linalg::norm(numbers::widened(dense(get(a, "a"), stream_of(s, "s")), stream_of(s, "s")), ord, maybe_list(axis, axis_num, "axis"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::norm(dense(get(a, "a"), stream_of(s, "s")), ord, maybe_list(axis, axis_num, "axis"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_norm_matrix(mlx_array *res, const mlx_array a, const char *ord, const int *axis, size_t axis_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::linalg::norm(numbers::widened(dense(get(a, "a"), stream_of(s, "s")), stream_of(s, "s")), text(ord, "ord"), maybe_list(axis, axis_num, "axis"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::norm(dense(get(a, "a"), stream_of(s, "s")), text(ord, "ord"), maybe_list(axis, axis_num, "axis"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_norm_l2(mlx_array *res, const mlx_array a, const int *axis, size_t axis_num, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::linalg::norm(numbers::widened(dense(get(a, "a"), stream_of(s, "s")), stream_of(s, "s")), maybe_list(axis, axis_num, "axis"), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::l2_norm(dense(get(a, "a"), stream_of(s, "s")), maybe_list(axis, axis_num, "axis"), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_pinv(mlx_array *res, const mlx_array a, const mlx_stream s) {

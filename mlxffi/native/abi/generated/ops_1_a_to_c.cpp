@@ -241,7 +241,7 @@ extern "C" int mlx_cummin(mlx_array *res, const mlx_array a, int axis, bool reve
 }
 
 extern "C" int mlx_cumprod(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::cumprod(get(a, "a"), axis, reverse, inclusive, std::nullopt, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::cumprod(get(a, "a"), axis, reverse, inclusive, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cumsum(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s) {

@@ -93,19 +93,19 @@ extern "C" int mlx_full_like(mlx_array *res, const mlx_array a, const mlx_array 
 }
 
 extern "C" int mlx_gather(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const int *axes, size_t axes_num, const int *slice_sizes, size_t slice_sizes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::gather(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), extents(List(slice_sizes, slice_sizes_num, "slice_sizes"), "slice_sizes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::gather(get(a, "a"), of_slices(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), extents(List(slice_sizes, slice_sizes_num, "slice_sizes"), "slice_sizes"), stream_of(s, "s")), List(axes, axes_num, "axes"), List(slice_sizes, slice_sizes_num, "slice_sizes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_single(mlx_array *res, const mlx_array a, const mlx_array indices, int axis, const int *slice_sizes, size_t slice_sizes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::gather(get(a, "a"), get(indices, "indices"), axis, extents(List(slice_sizes, slice_sizes_num, "slice_sizes"), "slice_sizes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::gather(get(a, "a"), of_slices(get(a, "a"), get(indices, "indices"), axis, extents(List(slice_sizes, slice_sizes_num, "slice_sizes"), "slice_sizes"), stream_of(s, "s")), axis, List(slice_sizes, slice_sizes_num, "slice_sizes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_mm(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_array lhs_indices, const mlx_array rhs_indices, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::gather_mm(get(a, "a"), get(b, "b"), maybe(lhs_indices), maybe(rhs_indices), sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::gather_mm(get(a, "a"), get(b, "b"), into_matrices(get(a, "a"), maybe(lhs_indices), stream_of(s, "s")), into_matrices(get(b, "b"), maybe(rhs_indices), stream_of(s, "s")), sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_qmm(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales, const mlx_array biases, const mlx_array lhs_indices, const mlx_array rhs_indices, bool transpose, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mlxffi::gather_qmm(transpose ? get(x, "x") : with_elements(get(x, "x"), "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), maybe(lhs_indices), maybe(rhs_indices), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), std::nullopt, sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxffi::gather_qmm(transpose ? get(x, "x") : with_elements(get(x, "x"), "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), into_matrices(get(x, "x"), maybe(lhs_indices), stream_of(s, "s")), into_matrices(get(w, "w"), maybe(rhs_indices), stream_of(s, "s")), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), std::nullopt, sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_greater(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {

@@ -133,7 +133,7 @@ extern "C" int mlx_prod(mlx_array *res, const mlx_array a, bool keepdims, const 
 }
 
 extern "C" int mlx_put_along_axis(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array values, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::put_along_axis(get(a, "a"), get(indices, "indices"), get(values, "values"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::put_along_axis(get(a, "a"), along_axis(get(a, "a"), get(indices, "indices"), axis, Access::write, stream_of(s, "s")), get(values, "values"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_qqmm(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array w_scales, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale_x, const mlx_array global_scale_w, const mlx_stream s) {

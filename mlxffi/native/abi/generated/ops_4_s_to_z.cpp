@@ -5,51 +5,51 @@
 using namespace mlxc;
 
 extern "C" int mlx_scatter(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), axis, blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_add(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::scatter_add(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::scatter_add(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_add_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::scatter_add(get(a, "a"), {get(indices, "indices")}, blocks(get(updates, "updates"), get(a, "a")), numbers::one_axis(axis), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::scatter_add(get(a, "a"), {of_updates(get(a, "a"), get(indices, "indices"), axis, blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s"))}, get(updates, "updates"), numbers::one_axis(axis), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_add_axis(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array values, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::scatter_add_axis(get(a, "a"), get(indices, "indices"), get(values, "values"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::scatter_add_axis(get(a, "a"), along_axis(get(a, "a"), get(indices, "indices"), axis, Access::write, stream_of(s, "s")), get(values, "values"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_max(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_max(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_max(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_max_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_max(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_max(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), axis, blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_min(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_min(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_min(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_min_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_min(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_min(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), axis, blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_prod(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_prod(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_prod(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_prod_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_prod(get(a, "a"), get(indices, "indices"), blocks(get(updates, "updates"), get(a, "a")), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::scatter_prod(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), axis, blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_segmented_mm(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_array segments, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::segmented_mm(matrices(get(a, "a"), "a"), right_matrix(get(b, "b"), get(a, "a")), get(segments, "segments"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::segmented_mm(matrices(get(a, "a"), "a"), right_matrix(get(b, "b"), get(a, "a")), bounded(get(segments, "segments"), {int64_t(get(a, "a").shape(-1)) + 1, 0}, 1, Access::write, stream_of(s, "s")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sigmoid(mlx_array *res, const mlx_array a, const mlx_stream s) {
@@ -73,7 +73,7 @@ extern "C" int mlx_slice(mlx_array *res, const mlx_array a, const int *start, si
 }
 
 extern "C" int mlx_slice_dynamic(mlx_array *res, const mlx_array a, const mlx_array start, const int *axes, size_t axes_num, const int *slice_size, size_t slice_size_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::slice(get(a, "a"), get(start, "start"), List(axes, axes_num, "axes"), extents(List(slice_size, slice_size_num, "slice_size"), "slice_size"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::slice(get(a, "a"), block_of_slice(get(a, "a"), get(start, "start"), List(axes, axes_num, "axes"), extents(List(slice_size, slice_size_num, "slice_size"), "slice_size"), stream_of(s, "s")), List(axes, axes_num, "axes"), List(slice_size, slice_size_num, "slice_size"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update(mlx_array *res, const mlx_array src, const mlx_array update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
@@ -81,7 +81,7 @@ extern "C" int mlx_slice_update(mlx_array *res, const mlx_array src, const mlx_a
 }
 
 extern "C" int mlx_slice_update_dynamic(mlx_array *res, const mlx_array src, const mlx_array update, const mlx_array start, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::slice_update(get(src, "src"), fitting(get(update, "update"), get(src, "src")), get(start, "start"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::slice_update(get(src, "src"), fitting(get(update, "update"), get(src, "src")), block_of_update(get(src, "src"), get(start, "start"), List(axes, axes_num, "axes"), get(update, "update"), stream_of(s, "s")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update_add(mlx_array *res, const mlx_array src, const mlx_array update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
@@ -193,15 +193,15 @@ extern "C" int mlx_swapaxes(mlx_array *res, const mlx_array a, int axis1, int ax
 }
 
 extern "C" int mlx_take_axis(mlx_array *res, const mlx_array a, const mlx_array indices, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mlxc::take(get(a, "a"), get(indices, "indices"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxc::take(get(a, "a"), into_axis(get(a, "a"), get(indices, "indices"), axis, Access::read, stream_of(s, "s")), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_take(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::take(get(a, "a"), get(indices, "indices"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::take(get(a, "a"), into_elements(get(a, "a"), get(indices, "indices"), stream_of(s, "s")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_take_along_axis(mlx_array *res, const mlx_array a, const mlx_array indices, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::take_along_axis(get(a, "a"), indices_into(get(a, "a"), get(indices, "indices"), axis), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::take_along_axis(get(a, "a"), along_axis(get(a, "a"), indices_into(get(a, "a"), get(indices, "indices"), axis), axis, Access::read, stream_of(s, "s")), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_tan(mlx_array *res, const mlx_array a, const mlx_stream s) {

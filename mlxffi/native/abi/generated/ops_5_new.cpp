@@ -17,7 +17,7 @@ extern "C" int mlx_count_nonzero(mlx_array *res, const mlx_array a, bool keepdim
 }
 
 extern "C" int mlx_cumprod_dtype(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, mlx_optional_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::cumprod(get(a, "a"), axis, reverse, inclusive, optional_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::cumprod(get(a, "a"), axis, reverse, inclusive, optional_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_cumsum_dtype(mlx_array *res, const mlx_array a, int axis, bool reverse, bool inclusive, mlx_optional_dtype dtype, const mlx_stream s) {
@@ -41,11 +41,11 @@ extern "C" int mlx_flip(mlx_array *res, const mlx_array a, const mlx_stream s) {
 }
 
 extern "C" int mlx_gather_qmm_global_scale(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales, const mlx_array biases, const mlx_array lhs_indices, const mlx_array rhs_indices, bool transpose, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mlxffi::gather_qmm(transpose ? get(x, "x") : with_elements(get(x, "x"), "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), maybe(lhs_indices), maybe(rhs_indices), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale), sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxffi::gather_qmm(transpose ? get(x, "x") : with_elements(get(x, "x"), "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), into_matrices(get(x, "x"), maybe(lhs_indices), stream_of(s, "s")), into_matrices(get(w, "w"), maybe(rhs_indices), stream_of(s, "s")), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale), sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_qqmm(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales_w, const mlx_array lhs_indices, const mlx_array rhs_indices, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale_x, const mlx_array global_scale_w, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::gather_qqmm(get(x, "x"), with_elements(get(w, "w"), "w"), scales_of(get(w, "w"), maybe(scales_w), {optional_of(group_size), optional_of(bits), text(mode, "mode")}, "scales_w"), maybe(lhs_indices), maybe(rhs_indices), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x), maybe(global_scale_w), sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::gather_qqmm(get(x, "x"), with_elements(get(w, "w"), "w"), scales_of(get(w, "w"), maybe(scales_w), {optional_of(group_size), optional_of(bits), text(mode, "mode")}, "scales_w"), into_matrices(get(x, "x"), maybe(lhs_indices), stream_of(s, "s")), into_matrices(get(w, "w"), maybe(rhs_indices), stream_of(s, "s")), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x), maybe(global_scale_w), sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linspace_endpoint(mlx_array *res, double start, double stop, int num, bool endpoint, mlx_dtype dtype, const mlx_stream s) {

@@ -17,7 +17,7 @@ extern "C" int mlx_eval(const mlx_vector_array outputs) {
 }
 
 extern "C" int mlx_jvp(mlx_vector_array *res_0, mlx_vector_array *res_1, const mlx_closure fun, const mlx_vector_array primals, const mlx_vector_array tangents) {
-  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mlxc::jvp(shallow(get(fun, "fun"), jvp_frame), get(primals, "primals"), get(tangents, "tangents"))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mlxc::jvp(get(fun, "fun"), get(primals, "primals"), get(tangents, "tangents"))); });
 }
 
 extern "C" int mlx_value_and_grad(mlx_closure_value_and_grad *res, const mlx_closure fun, const int *argnums, size_t argnums_num) {
@@ -25,7 +25,7 @@ extern "C" int mlx_value_and_grad(mlx_closure_value_and_grad *res, const mlx_clo
 }
 
 extern "C" int mlx_vjp(mlx_vector_array *res_0, mlx_vector_array *res_1, const mlx_closure fun, const mlx_vector_array primals, const mlx_vector_array cotangents) {
-  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mlxc::vjp(shallow(get(fun, "fun"), vjp_frame), get(primals, "primals"), get(cotangents, "cotangents"))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mlxc::vjp(get(fun, "fun"), get(primals, "primals"), get(cotangents, "cotangents"))); });
 }
 
 extern "C" int mlx_vmap(mlx_closure *res, const mlx_closure fun, const int *in_axes, size_t in_axes_num, const int *out_axes, size_t out_axes_num) {

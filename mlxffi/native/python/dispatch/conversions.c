@@ -76,13 +76,9 @@ static bool to_number(Value *value, const Place *place) {
   return true;
 }
 
-/* A bool, or an int that can be one. */
 static bool to_flag(Value *value, const Place *place) {
-  PyObject *whole = PyNumber_Index(value->object);
-  long number = whole ? PyLong_AsLong(whole) : -1;
-  Py_XDECREF(whole);
-  value->flag = number == 1;
-  return number == 0 || number == 1 || refuse_type(place, "a bool", value->object);
+  value->flag = value->object == Py_True;
+  return value->flag || value->object == Py_False || refuse_type(place, "a bool", value->object);
 }
 
 /* --- lists --- */

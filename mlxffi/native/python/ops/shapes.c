@@ -144,6 +144,13 @@ static bool may_take(mlx_array a, int axis) {
   return true;
 }
 
+/* The same of a position. */
+static bool is_within(mlx_array a, int axis, int64_t position) {
+  int at = axis < 0 ? axis + (int)mlx_array_ndim(a) : axis, size = mlx_array_shape(a)[at];
+  return (position >= -size && position < size) ||
+         refused(MLXFFI_ERROR_OUT_OF_RANGE, "[take] indices: expected positions from %d to %d on axis %d, got %lld", -size, size - 1, at, (long long)position) != NULL;
+}
+
 /* One position takes its axis away: a slice of one element. */
 static mlx_array taken(mlx_array a, int position, int axis, mlx_stream stream) {
   mlx_array part = {0}, made = {0};
@@ -152,6 +159,7 @@ static mlx_array taken(mlx_array a, int position, int axis, mlx_stream stream) {
   if (!room(&bounds, 3 * ndim)) {
     return made;
   }
+  position += position < 0 ? mlx_array_shape(a)[at] : 0;
   int *starts = bounds.ints, *stops = starts + ndim, *steps = stops + ndim;
   for (int i = 0; i < ndim; i++) {
     starts[i] = i == at ? position : 0;
@@ -175,10 +183,8 @@ static PyObject *take_one(Value *v) {
     return PyErr_Format(PyExc_TypeError, "indices: expected an int or an array, got %R", Py_TYPE(v[1].object));
   }
   mlx_array a = flattened(v[0].array, &axis, &flat, &v[2], v[3].stream), made = {0};
-  bool read = a.ctx ? may_take(a, axis) && convert_object(&position, 'i', "take", "indices", v[1].object) : true;
-  if (read && a.ctx && position.integer == INT32_MAX) {
-    read = refused(MLXFFI_ERROR_OUT_OF_RANGE, "[take] indices: expected less than 2**31 - 1") != NULL;
-  } else if (read && a.ctx) {
+  bool read = !a.ctx || (may_take(a, axis) && convert_object(&position, 'i', "take", "indices", v[1].object) && is_within(a, axis, position.integer));
+  if (read && a.ctx) {
     made = taken(a, (int)position.integer, axis, v[3].stream);
   }
   mlx_array_free(flat);

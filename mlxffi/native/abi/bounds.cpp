@@ -1,0 +1,223 @@
+#include "bounds.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+
+#include "composing.h"
+#include "evaluation.h"
+#include "fused.h"
+
+namespace mlxc {
+
+namespace {
+
+using mlxffi::PlacesOnAxis;
+
+struct Range {
+  int64_t least = std::numeric_limits<int64_t>::max(), most = std::numeric_limits<int64_t>::min();
+};
+
+// Where positions count the same from both ends, the least and the greatest index say all.
+template <class Value>
+Range range_of_indices(const Value* data, size_t size) {
+  Value least = data[0], most = data[0];
+  for (size_t i = 1; i < size; i++) {
+    least = std::min(least, data[i]);
+    most = std::max(most, data[i]);
+  }
+  // What has no place among 64 bits with a sign lies beyond all.
+  bool is_beyond = most > 0 && static_cast<uint64_t>(most) > static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+  return {static_cast<int64_t>(least), is_beyond ? std::numeric_limits<int64_t>::max() : static_cast<int64_t>(most)};
+}
+
+// The places that the elements of an array say, each once: axes along which it repeats are left out.
+template <class Value>
+void extend(Range& range, const mx::array& a, const Value* data, PlacesOnAxis places, size_t axis = 0) {
+  if (axis == a.ndim()) {
+    int64_t place = places.of(*data);
+    range = {std::min(range.least, place), std::max(range.most, place)};
+    return;
+  }
+  int64_t stride = a.strides(axis), size = stride ? a.shape(axis) : 1;
+  for (int64_t i = 0; i < size; i++) {
+    extend(range, a, data + i * stride, places, axis + 1);
+  }
+}
+
+template <class Value>
+Range range_of(const mx::array& a, const Value* data, PlacesOnAxis places) {
+  if (places.from_end == places.count && a.flags().contiguous) {
+    auto [least, most] = range_of_indices(data, a.data_size());
+    // Negative ones as the places that they say, but for those that fall short of all.
+    bool is_inside = least >= -places.count && most < places.count;
+    return is_inside ? Range{0, 0} : Range{least < -places.count ? least + places.count : 0, most};
+  }
+  Range range;
+  extend(range, a, data, places);
+  return range;
+}
+
+Range range_of(const mx::array& a, PlacesOnAxis places) {
+  Range range;
+  mx::dispatch_int_types(a.dtype(), "indices", [&](auto type) { range = range_of(a, a.data<MLX_GET_TYPE(type)>(), places); });
+  return range;
+}
+
+void check(Range range, PlacesOnAxis places, int axis) {
+  if (range.least < 0 || range.most >= places.count) {
+    throw std::out_of_range(
+        "[indices] expected positions from " + std::to_string(-places.from_end) + " to " + std::to_string(places.count - 1) +
+        " on axis " + std::to_string(axis) + ", got " + std::to_string(range.least < 0 ? range.least - places.from_end : range.most));
+  }
+}
+
+bool checks_all() {
+  static const char* setting = std::getenv("MLXFFI_CHECK");
+  static const bool all = setting && *setting && std::strcmp(setting, "0");
+  return all;
+}
+
+bool is_known(const mx::array& indices) {
+  return !indices.is_tracer() && (indices.status() == mx::array::Status::available || indices.is_available());
+}
+
+bool is_on_cpu(const mx::StreamOrDevice& s) {
+  static const bool has_gpu = mx::device_count(mx::Device::gpu) > 0;
+  return !has_gpu || mx::to_stream(s).device == mx::Device::cpu;
+}
+
+// Whether indices that are known want clamping.
+bool known_bounds(const mx::array& indices, PlacesOnAxis places, int axis, Access access) {
+  auto range = range_of(indices, places);
+  bool is_past = access == Access::read && range.most == places.count && !checks_all();
+  check({range.least, range.most - is_past}, places, axis);
+  return is_past;
+}
+
+int counted_axis(const mx::array& a, int axis) {
+  return axis < 0 ? axis + static_cast<int>(a.ndim()) : axis;
+}
+
+bool has_axis(const mx::array& a, int axis) {
+  return axis >= 0 && axis < static_cast<int>(a.ndim());
+}
+
+// The size of a block along an axis of `a`; of an update, whose last axes are the block's.
+int64_t extent(const mx::array&, const mx::Shape& sizes, int axis) {
+  return axis < static_cast<int>(sizes.size()) ? sizes[axis] : 1;
+}
+int64_t extent(const mx::array& a, const mx::array& updates, int axis) {
+  int place = static_cast<int>(updates.ndim()) - static_cast<int>(a.ndim()) + axis;
+  return place >= 0 ? updates.shape(place) : 1;
+}
+
+template <class Blocks>
+const Arrays& blocks_within(const mx::array& a, const Arrays& indices, const std::vector<int>& axes, const Blocks& blocks, Access access, const mx::StreamOrDevice& s, Arrays& changed) {
+  for (size_t i = 0; i < indices.size() && i < axes.size(); i++) {
+    int axis = counted_axis(a, axes[i]);
+    if (!has_axis(a, axis)) {
+      continue;
+    }
+    Changed other;
+    auto& within = bounded(indices[i], {a.shape(axis) - extent(a, blocks, axis) + 1, a.shape(axis)}, axis, access, s, std::move(other));
+    if (&within != &indices[i]) {
+      changed = changed.empty() ? indices : changed;
+      changed[i] = within;
+    }
+  }
+  return changed.empty() ? indices : changed;
+}
+
+// The numbers of a list, each as an array.
+Arrays numbers_of(const mx::array& list, mx::StreamOrDevice s) {
+  if (list.size() == 1) {
+    return {list};
+  }
+  if (!is_known(list) || list.ndim() != 1) {
+    return mx::split(mx::reshape(list, {-1}, s), static_cast<int>(list.size()), s);
+  }
+  Arrays numbers;
+  mx::dispatch_int_types(list.dtype(), "start", [&](auto type) {
+    for (size_t i = 0; i < list.size(); i++) {
+      numbers.push_back(mx::array({list.data<MLX_GET_TYPE(type)>()[i * list.strides(0)]}, list.dtype()));
+    }
+  });
+  return numbers;
+}
+
+// Each number of `start` by itself: they have bounds of their own.
+template <class Blocks>
+mx::array block_within(const mx::array& a, const mx::array& start, const std::vector<int>& axes, const Blocks& blocks, Access access, mx::StreamOrDevice s) {
+  bool is_checked = is_on_cpu(s) || checks_all();
+  if (!is_checked || axes.empty() || start.size() != axes.size() || !mx::issubdtype(start.dtype(), mx::integer)) {
+    return start;
+  }
+  auto parts = numbers_of(start, s);
+  bool changed = false;
+  for (size_t i = 0; i < axes.size(); i++) {
+    int axis = counted_axis(a, axes[i]);
+    if (has_axis(a, axis)) {
+      auto part = bounded(parts[i], {a.shape(axis) - extent(a, blocks, axis) + 1, 0}, axis, access, s);
+      changed = changed || part.id() != parts[i].id();
+      parts[i] = part;
+    }
+  }
+  return !changed ? start : parts.size() == 1 ? parts[0] : mx::concatenate(parts, s);
+}
+
+} // namespace
+
+const mx::array& bounded(const mx::array& indices, PlacesOnAxis places, int axis, Access access, const mx::StreamOrDevice& s, Changed&& changed) {
+  bool on_cpu = is_on_cpu(s);
+  if (!indices.size() || places.count <= 0 || !mx::issubdtype(indices.dtype(), mx::integer) || (!on_cpu && !checks_all())) {
+    return indices;
+  }
+  if (on_cpu && is_known(indices)) {
+    return known_bounds(indices, places, axis, access) ? changed.emplace(mlxffi::clamp_indices(indices, places, mx::to_stream(s))) : indices;
+  }
+  if (mlxffi::Composing::active()) {
+    return indices;
+  }
+  if (!checks_all()) {
+    return changed.emplace(mlxffi::clamp_indices(indices, places, mx::to_stream(s)));
+  }
+  // What comes after a check that failed is computed all the same.
+  auto cpu = mx::default_stream(mx::Device::cpu);
+  auto check_all = [places, axis](const mx::array& a) { check(range_of(a, places), places, axis); };
+  return changed.emplace(mlxffi::clamp_indices(checked(indices, check_all, cpu), places, cpu));
+}
+
+const mx::array& into_elements(const mx::array& a, const mx::array& indices, const mx::StreamOrDevice& s, Changed&& changed) {
+  auto size = static_cast<int64_t>(a.size());
+  return bounded(indices, {size, size}, 0, Access::read, s, std::move(changed));
+}
+
+const mx::array& into_axis(const mx::array& a, const mx::array& indices, int axis, Access access, const mx::StreamOrDevice& s, Changed&& changed) {
+  int place = counted_axis(a, axis);
+  return has_axis(a, place) ? bounded(indices, {a.shape(place), a.shape(place)}, place, access, s, std::move(changed)) : indices;
+}
+
+const Arrays& of_slices(const mx::array& a, const Arrays& indices, const std::vector<int>& axes, const mx::Shape& sizes, const mx::StreamOrDevice& s, Arrays&& changed) {
+  return blocks_within(a, indices, axes, sizes, Access::read, s, changed);
+}
+
+const Arrays& of_updates(const mx::array& a, const Arrays& indices, const std::vector<int>& axes, const mx::array& updates, const mx::StreamOrDevice& s, Arrays&& changed) {
+  return blocks_within(a, indices, axes, updates, Access::write, s, changed);
+}
+
+mx::array block_of_slice(const mx::array& a, const mx::array& start, const std::vector<int>& axes, const mx::Shape& sizes, mx::StreamOrDevice s) {
+  return block_within(a, start, axes, sizes, Access::read, s);
+}
+
+mx::array block_of_update(const mx::array& a, const mx::array& start, const std::vector<int>& axes, const mx::array& update, mx::StreamOrDevice s) {
+  return block_within(a, start, axes, update, Access::write, s);
+}
+
+std::optional<mx::array> into_matrices(const mx::array& a, const std::optional<mx::array>& indices, mx::StreamOrDevice s) {
+  int64_t count = a.ndim() > 2 && a.shape(-1) && a.shape(-2) ? a.size() / (int64_t(a.shape(-1)) * a.shape(-2)) : 1;
+  return indices ? std::optional(bounded(*indices, {count, 0}, 0, Access::read, s)) : indices;
+}
+
+} // namespace mlxc

@@ -1,0 +1,76 @@
+#include "exporter.h"
+
+#include <map>
+
+#include "composing.h"
+#include "graph_depth.h"
+
+namespace mlxc {
+
+namespace {
+
+// Positional arrays, then the named ones in the order of their names.
+Arrays all_of(const Arrays& args, const ArrayMap& named) {
+  Arrays all = args;
+  for (auto& [name, array] : std::map<std::string, mx::array>(named.begin(), named.end())) {
+    all.push_back(array);
+  }
+  return all;
+}
+
+} // namespace
+
+KwargsFunction positional(Function fun) {
+  return [fun = std::move(fun)](const Arrays& args, const ArrayMap& named) {
+    if (!named.empty()) {
+      throw std::invalid_argument("[export_function] the function takes no named arrays, got " + std::to_string(named.size()));
+    }
+    return fun(args);
+  };
+}
+
+void exporting(const KwargsFunction& fun, const Arrays& args, const ArrayMap& named, bool shapeless, const std::function<void(const KwargsFunction&)>& write) {
+  mlxffi::Composing composing;
+  auto traced = [&](const Arrays& args, const ArrayMap& named) -> Arrays { throw Graph(all_of(args, named), fun(args, named)); };
+  try {
+    mx::export_function(mx::ExportCallback([](auto&) {}), KwargsFunction(traced), args, named, shapeless);
+  } catch (const Graph& graph) {
+    auto same = [&](const Arrays& args, const ArrayMap& named) { return graph(all_of(args, named)); };
+    graph.walk([&] { write(same); });
+  }
+}
+
+Exporter::Exporter(const std::string& file, KwargsFunction fun, bool shapeless, const std::string& metadata)
+    : fun_(std::move(fun)),
+      traced_(std::make_shared<KwargsFunction>()),
+      shapeless_(shapeless),
+      writer_(mx::exporter(file, KwargsFunction([traced = traced_](auto& args, auto& named) { return (*traced)(args, named); }), shapeless, metadata)) {}
+
+void Exporter::operator()(const Arrays& args, const ArrayMap& named) {
+  tracing_ = true;
+  auto finish = [&] {
+    tracing_ = false;
+    if (closing_) {
+      writer_.close();
+    }
+  };
+  try {
+    exporting(fun_, args, named, shapeless_, [&](const KwargsFunction& graph) {
+      *traced_ = graph;
+      writer_(args, named);
+    });
+  } catch (...) {
+    finish();
+    throw;
+  }
+  finish();
+}
+
+void Exporter::close() {
+  closing_ = tracing_;
+  if (!tracing_) {
+    writer_.close();
+  }
+}
+
+} // namespace mlxc

@@ -1,0 +1,34 @@
+// Functions written for others to run: with MLX's own operations alone, and graphs of any depth.
+#pragma once
+
+#include <mlx/export_impl.h>
+
+#include "handles.h"
+
+namespace mlxc {
+
+// A writer of several traces of one function to a file. A function that fails leaves it as it was.
+class Exporter {
+ public:
+  Exporter(const std::string& file, KwargsFunction fun, bool shapeless, const std::string& metadata = "");
+
+  void operator()(const Arrays& args, const ArrayMap& named = {});
+  // In the function itself: when its trace is written.
+  void close();
+
+ private:
+  KwargsFunction fun_;
+  // What MLX traces, in place of the function: its graph.
+  std::shared_ptr<KwargsFunction> traced_;
+  bool shapeless_;
+  bool tracing_ = false, closing_ = false;
+  mx::FunctionExporter writer_;
+};
+
+// The function as one of positional arrays alone.
+KwargsFunction positional(Function fun);
+
+// Traces the function, and calls `write` with its graph as a function, on a thread that has the stack to walk it.
+void exporting(const KwargsFunction& fun, const Arrays& args, const ArrayMap& named, bool shapeless, const std::function<void(const KwargsFunction&)>& write);
+
+} // namespace mlxc
