@@ -10,8 +10,13 @@ has an aim; the status is 0 where all hold. docs/gpu.md holds what it printed la
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
+# Before MLX reads it: float32 is to be float32, not TF32.
+os.environ.setdefault("MLX_ENABLE_TF32", "0")
+
+# isort: split
 from gpu import behaviour, linear, timing, values
 
 import mlxffi
