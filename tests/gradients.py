@@ -432,8 +432,7 @@ _SECOND = ("fwd fwd", "fwd rev", "rev fwd", "rev rev")
 _FAULTS = [
     (_ALL, "Not implemented for Eig.", "linalg.eig linalg.eigvals"),
     (_ALL, "Not implemented for LUF", "linalg.lu linalg.lu_factor"),
-    (_FORWARD, "No JVP wrt the quantized matrix", "quantized_matmul"),
-    (_FORWARD, "GatherQMM::jvp NYI", "gather_qmm gather_qmm_global_scale"),
+    (_FORWARD, "[gather_qmm] packed matrices have no tangents", "gather_qmm gather_qmm_global_scale"),
     (("rev rev",), "Cannot unflatten", "gather_qmm gather_qmm_global_scale"),
     (_SECOND, "[scatter_prod] has first derivatives alone", "scatter_prod_single scatter_prod"),
 ]

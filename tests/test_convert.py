@@ -314,7 +314,9 @@ def test_the_exporter_of_a_buffer_is_let_go_of_once():
 def test_a_buffer_that_cannot_be_adopted_is_let_go_of_once():
     source, deaths = watched((4,))
     assert "shape" in message(ValueError, _memory.adopt, source, [-1], dtypes.float32, source)
-    assert "at most 2147483647 elements" in message(ValueError, _memory.adopt, source, [2**31], dtypes.float32, source)
+    assert "at most 2147483647 elements" in message(
+        OverflowError, _memory.adopt, source, [2**31], dtypes.float32, source
+    )
     del source
     assert deaths == [1]
 

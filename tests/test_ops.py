@@ -80,8 +80,8 @@ def outcome(call):
 
 
 ROUNDED = {
-    "cos", "cumsum", "erf", "erfinv", "exp", "layer_norm", "logaddexp", "logcumsumexp", "logsumexp", "mean", "rms_norm",
-    "sigmoid", "sin", "softmax", "std", "var",
+    "attention", "cos", "cumsum", "det", "erf", "erfinv", "exp", "layer_norm", "logaddexp", "logcumsumexp",
+    "logsumexp", "mean", "packed", "rms_norm", "sigmoid", "sin", "softmax", "std", "var",
 }  # fmt: skip
 # What MLX's rounding makes of each type; of float64, that of float32.
 ROUNDING = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 1e-6, "float64": 1e-5, "complex64": 1e-6}
@@ -381,8 +381,9 @@ def test_quantization():
     require_same(
         lambda: m.quantized_matmul(ours(x), *m.quantize(ours(w)), True),
         lambda: mx.quantized_matmul(theirs(x), *mx.quantize(theirs(w)), transpose=True),
+        "packed",
     )
-    require_same(lambda: m.dequantize(*m.quantize(ours(w))), lambda: mx.dequantize(*mx.quantize(theirs(w))))
+    require_same(lambda: m.dequantize(*m.quantize(ours(w))), lambda: mx.dequantize(*mx.quantize(theirs(w))), "packed")
 
 
 DRAWS = {

@@ -18,7 +18,9 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
 
 def _types() -> list[str]:
     """The types of include/mlxffi."""
-    texts = (path.read_text(encoding="utf-8") for path in sorted(ADDITIONS.glob("*.h")))
+    texts = (
+        re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.S) for path in sorted(ADDITIONS.glob("*.h"))
+    )
     found = [
         " ".join(one.split()) for text in texts for one in re.findall(r"^typedef \w+ \w+ \{[^}]*\}[^;]*;", text, re.M)
     ]

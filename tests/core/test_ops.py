@@ -36,7 +36,7 @@ KNOWN = {
     "right": lambda case, named: (
         case.name in ("linalg.eig", "linalg.cholesky")
         or (case.name in ("power", "pow") and any(map(is_complex, case.args)))
-        or (case.name == "take" and -1 in (*case.args[1:2], named.get("indices")))
+        or (case.name == "take" and isinstance((*case.args, named.get("indices"))[1], int))
         or (case.name == "linalg.norm" and "int" in str(getattr(case.args[0], "dtype", "")))
     ),
 }

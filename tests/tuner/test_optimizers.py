@@ -61,7 +61,8 @@ def test_parameters_are_those_of_mlx_optimizers_to_the_bit(case, dtype):
     for step in range(4):
         their_params = theirs.apply_gradients(arrays(values(100 + step), dtype, mlx_core), their_params)
     wanted = {path: (str(item.dtype), item.tolist()) for path, item in tree_flatten(their_params)}
-    if (case[0], dtype) == ("Adafactor", "bfloat16"):  # mlx.core's means of bfloat16 are rounded at each addition
+    # mlx.core rounds means and products of bfloat16 at each addition.
+    if dtype == "bfloat16" and case[0] in ("Adafactor", "Muon"):
         for path, (kind, numbers) in plain(params).items():
             assert kind == wanted[path][0]
             np.testing.assert_allclose(numbers, wanted[path][1], rtol=2**-7, atol=2**-6, err_msg=path)

@@ -1,5 +1,6 @@
 // An allocation that fails is an error. MLX's allocator for CPUs gives a null pointer then, and its kernels write there.
 #include <algorithm>
+#include <cstdlib>
 
 #include "handles.h"
 
@@ -27,7 +28,19 @@ struct NoMemory : std::bad_alloc {
 Malloc original;
 void* table[before + functions];
 
+// From here on memory is asked for first: MLX counts what it did not get as in use.
+constexpr size_t large = size_t(1) << 26;
+
+bool is_there(size_t size) {
+  void* volatile memory = std::malloc(size + sizeof(size_t));
+  std::free(memory);
+  return memory != nullptr;
+}
+
 Buffer checked_malloc(Allocator* allocator, size_t size) {
+  if (size >= large && !is_there(size)) {
+    throw NoMemory(size);
+  }
   auto buffer = original(allocator, size);
   if (size && !buffer.ptr()) {
     throw NoMemory(size);

@@ -361,6 +361,10 @@ static PyObject *broadcast_shapes(Value *v) {
   }
   for (int i = 0; i < v[0].count && fit; i++) {
     fit = convert_object(other, 'n', "broadcast_shapes", "shapes", v[0].items[i]);
+    if (!fit && PyErr_ExceptionMatches(PyExc_TypeError)) {
+      PyErr_Clear();
+      refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[broadcast_shapes] shapes: expected sequences of ints, got %R", v[0].items[i]);
+    }
     if (fit && other->count > shape->count) {
       Value *shorter = shape;
       shape = other;
