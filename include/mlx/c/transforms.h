@@ -127,11 +127,11 @@ int mlx_value_and_grad(
  * outputs, `res_1` one gradient per primal, of its shape and dtype: the derivative with respect to
  * it of the sum of outputs times `cotangents`. `cotangents` holds one array per output, of its
  * shape; outputs that are the direct result of a stop-gradient operation may be left out together.
- * Primals that do not matter get zeros.
+ * More arrays than outputs are ignored, as in MLX. Primals that do not matter get zeros.
  *
  * `res_0`: receives the result; the caller owns it and frees it with mlx_vector_array_free().
  * `res_1`: receives the result; the caller owns it and frees it with mlx_vector_array_free().
- * Returns 0, or 1 after an error: the number or the shapes of `cotangents` do not fit the outputs,
+ * Returns 0, or 1 after an error: `cotangents` are too few or of other shapes than the outputs,
  * `fun` fails, or an operation has no gradient, or a bad argument.
  */
 int mlx_vjp(
