@@ -12,6 +12,7 @@ A complex number counts as two real ones; MLX's cotangents then are those of the
 
 import contextlib
 import itertools
+import os
 import subprocess
 import sys
 import threading
@@ -82,6 +83,15 @@ def check_path(fn, args, path, tolerance=TOLERANCE["float64"]):
         for mode in path[:-1]:
             fn, name = DERIVATIVES[mode](fn, point, rng), f"{NAMES[mode]} of {name}"
         CHECKS[path[-1]](fn, point, rng, f"{NAMES[path[-1]]} of {name}", tolerance)
+
+
+def computed(program, **environ):
+    """The numbers, by line, that a program prints in a process with these variables."""
+    environment = {**os.environ, **environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return [np.array(line.split(), np.float64) for line in result.stdout.splitlines()]
 
 
 def error_of(call, kind=mlxffi.Error):

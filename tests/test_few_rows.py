@@ -1,11 +1,8 @@
 """Products of a few rows with a matrix on the CPU: every dtype, layout, size and transform."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from helpers import computed
 from losses_oracle import array_of, as_numpy, require_close
 
 import mlxffi as m
@@ -93,18 +90,10 @@ for dtype in ("float32", "float16", "bfloat16"):
 """
 
 
-def computed(**environ):
-    environment = {**os.environ, **environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
-    command = [sys.executable, "-c", PROGRAM]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    return [np.array(line.split(), np.float64) for line in result.stdout.splitlines()]
-
-
 def test_every_instruction_set_and_number_of_threads_gives_the_same():
-    expected = computed()
+    expected = computed(PROGRAM)
     for settings in ({"MLXFFI_NUM_THREADS": "1"}, {"MLXFFI_NUM_THREADS": "7"}):
-        for one, other in zip(computed(**settings), expected, strict=True):
+        for one, other in zip(computed(PROGRAM, **settings), expected, strict=True):
             np.testing.assert_array_equal(one, other)
-    for one, other in zip(computed(MLXFFI_SIMD="baseline"), expected, strict=True):
+    for one, other in zip(computed(PROGRAM, MLXFFI_SIMD="baseline"), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=8e-3 * np.abs(other).max())

@@ -1,13 +1,10 @@
 """The fused layers under every transform, from memory of every shape, on several threads, and what they refuse."""
 
-import os
-import subprocess
-import sys
 import threading
 
 import numpy as np
 import pytest
-from helpers import check_grads, error_of, needs_own_mlxc
+from helpers import check_grads, computed, error_of, needs_own_mlxc
 from losses_oracle import CPU, array_of, as_numpy, require_close
 
 import mlxffi as m
@@ -262,22 +259,14 @@ for dtype in ("float32", "bfloat16"):
 """
 
 
-def computed(**environ):
-    environment = {**os.environ, **environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
-    command = [sys.executable, "-c", PROGRAM]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    return [np.array(line.split(), np.float64) for line in result.stdout.splitlines()]
-
-
 @needs_own_mlxc
 def test_every_instruction_set_and_number_of_threads_gives_the_same():
-    expected = computed()
+    expected = computed(PROGRAM)
     for settings in ({"MLXFFI_NUM_THREADS": "1"}, {"MLXFFI_NUM_THREADS": "7"}):
-        for one, other in zip(computed(**settings), expected, strict=True):
+        for one, other in zip(computed(PROGRAM, **settings), expected, strict=True):
             np.testing.assert_array_equal(one, other)
     for settings in ({"MLXFFI_SIMD": "baseline"}, {"MLXFFI_BLAS": "reference"}):
-        for one, other in zip(computed(**settings), expected, strict=True):
+        for one, other in zip(computed(PROGRAM, **settings), expected, strict=True):
             np.testing.assert_allclose(one, other, rtol=0, atol=2e-2 * np.abs(other).max())
 
 

@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from helpers import check_grads, error_of, needs_own_mlxc
+from helpers import check_grads, computed, error_of, needs_own_mlxc
 from losses_oracle import CPU, WIDE, array_of, as_numpy, cross_entropy, js, kl, require_close
 
 import mlxffi as m
@@ -356,21 +356,14 @@ for dtype in ("float32", "float16", "bfloat16", "float64"):
 """
 
 
-def computed(**environ):
-    command, environment = [sys.executable, "-c", PROGRAM], {**os.environ, **environ}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    return [np.array(line.split(), np.float64) for line in result.stdout.splitlines()]
-
-
 @needs_own_mlxc
 def test_every_instruction_set_and_number_of_threads_gives_the_same():
-    expected = computed()
+    expected = computed(PROGRAM)
     for count in ("1", "3", "16"):
-        for one, other in zip(computed(MLXFFI_NUM_THREADS=count), expected, strict=True):
+        for one, other in zip(computed(PROGRAM, MLXFFI_NUM_THREADS=count), expected, strict=True):
             np.testing.assert_array_equal(one, other)
     for name in instruction_sets():
-        for one, other in zip(computed(MLXFFI_SIMD=name), expected, strict=True):
+        for one, other in zip(computed(PROGRAM, MLXFFI_SIMD=name), expected, strict=True):
             np.testing.assert_allclose(one, other, rtol=8e-3, atol=2e-6)
 
 

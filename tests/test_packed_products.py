@@ -1,12 +1,8 @@
 """Products with packed matrices on the CPU: right for every scheme, shape, dtype, layout and transform."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from helpers import error_of
+from helpers import computed, error_of
 from losses_oracle import CPU, array_of, as_numpy, require_close
 from packing_oracle import SCHEMES, packed
 
@@ -190,19 +186,11 @@ for scheme in SCHEMES[::2]:
 """
 
 
-def computed(**environ):
-    environment = {**os.environ, **environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
-    command = [sys.executable, "-c", PROGRAM]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    return [np.array(line.split(), np.float64) for line in result.stdout.splitlines()]
-
-
 def test_every_instruction_set_and_number_of_threads_gives_the_same():
-    expected = computed()
+    expected = computed(PROGRAM)
     for settings in ({"MLXFFI_NUM_THREADS": "1"}, {"MLXFFI_NUM_THREADS": "7"}):
-        for one, other in zip(computed(**settings), expected, strict=True):
+        for one, other in zip(computed(PROGRAM, **settings), expected, strict=True):
             np.testing.assert_array_equal(one, other)
     for settings in ({"MLXFFI_SIMD": "baseline"}, {"MLXFFI_BLAS": "reference"}):
-        for one, other in zip(computed(**settings), expected, strict=True):
+        for one, other in zip(computed(PROGRAM, **settings), expected, strict=True):
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())

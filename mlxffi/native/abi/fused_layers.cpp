@@ -13,13 +13,6 @@ namespace mlxc {
 
 namespace {
 
-const mx::array& floating(const mx::array& array, const char* argument) {
-  if (!mx::issubdtype(array.dtype(), mx::floating) || array.ndim() == 0) {
-    throw BadArgument(argument, "expected floating point of one axis or more, got " + described(array));
-  }
-  return array;
-}
-
 int gated(const char* function, mlxffi::Gate activation, mlx_array* res, const mlx_array gate, const mlx_array up, const mlx_stream s) {
   return guarded(function, [&] {
     require(res);

@@ -8,6 +8,9 @@ namespace mlxc {
 // An array's dtype and shape, for messages.
 std::string described(const mx::array& array);
 
+// Floating point of one axis or more.
+const mx::array& floating(const mx::array& array, const char* argument);
+
 // The stream of a kernel. Where the environment asks for what cannot be, that is said here and not by a thread that
 // computes.
 mx::Stream kernel_stream(mlx_stream s);

@@ -8,13 +8,6 @@ namespace mlxc {
 
 namespace {
 
-const mx::array& checked_hidden(const mx::array& hidden, const char* argument) {
-  if (!mx::issubdtype(hidden.dtype(), mx::floating) || hidden.ndim() == 0) {
-    throw BadArgument(argument, "expected floating point of one axis or more, got " + described(hidden));
-  }
-  return hidden;
-}
-
 void check_packed(const mlxffi::Head& head, const mx::array& hidden, const char* argument) {
   int width = hidden.shape(-1);
   bool fits = head.weight.dtype() == mx::uint32 && head.group_size > 0 && head.bits > 0 &&
@@ -64,7 +57,7 @@ int linear_divergence(
   return guarded(function, [&] {
     require(res);
     auto stream = kernel_stream(s);
-    auto &q = checked_hidden(get(hidden_q, "hidden_q"), "hidden_q"), &p = checked_hidden(get(hidden_p, "hidden_p"), "hidden_p");
+    auto &q = floating(get(hidden_q, "hidden_q"), "hidden_q"), &p = floating(get(hidden_p, "hidden_p"), "hidden_p");
     auto student = head_of(head_q, q, "head_q"), teacher = head_of(head_p, p, "head_p");
     if (mlxffi::batch_of(p) != mlxffi::batch_of(q)) {
       throw BadArgument("hidden_p", "expected the shape of hidden_q but for the last axis, " + printed(q.shape()) + ", got " + printed(p.shape()));
@@ -90,7 +83,7 @@ extern "C" int mlxffi_linear_cross_entropy(
   return guarded(__func__, [&] {
     require(res);
     auto stream = kernel_stream(s);
-    auto& x = checked_hidden(get(hidden, "hidden"), "hidden");
+    auto& x = floating(get(hidden, "hidden"), "hidden");
     auto layer = head_of(head, x, "head");
     auto& goal = checked_targets(get(targets, "targets"), x, "hidden");
     auto factors = maybe(weights);

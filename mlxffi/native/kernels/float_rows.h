@@ -23,15 +23,8 @@ class FloatRows {
     if (own_) {
       return own_;
     }
-    int64_t length = rows_.length();
-    auto to = copy_->get(rows_.count() * length);
-    auto widen = row_kernels().layers.widen[static_cast<int>(element_)];
-    parallel_rows(rows_.count(), length, [&](int64_t begin, int64_t end) {
-      std::vector<char> scratch;
-      for (int64_t i = begin; i < end; i++) {
-        widen(rows_.row(i, scratch), to + i * length, length);
-      }
-    });
+    auto to = copy_->get(rows_.count() * rows_.length());
+    widen_rows(rows_, element_, [](int64_t row) { return row; }, rows_.count(), to);
     return to;
   }
 

@@ -19,6 +19,8 @@ std::vector<int> floating(const Arrays& primals, const std::vector<int>& argnums
   return found;
 }
 
+} // namespace
+
 Arrays chosen(const Arrays& arrays, const std::vector<int>& places) {
   Arrays result;
   for (int place : places) {
@@ -34,7 +36,6 @@ Arrays replaced(Arrays arrays, const std::vector<int>& places, const Arrays& val
   return arrays;
 }
 
-// The mapped axis first; an input without one is repeated along it, which takes no memory.
 mx::array batched(const mx::array& input, int axis, int size, mx::Stream s) {
   if (axis >= 0) {
     return mx::moveaxis(input, axis, 0, s);
@@ -43,8 +44,6 @@ mx::array batched(const mx::array& input, int axis, int size, mx::Stream s) {
   shape.insert(shape.begin(), size);
   return mx::broadcast_to(mx::expand_dims(input, 0, s), shape, s);
 }
-
-} // namespace
 
 Arrays Fused::apply(std::shared_ptr<Fused> operation, const Arrays& inputs) {
   if (operation->is_node()) {

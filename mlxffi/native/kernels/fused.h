@@ -51,6 +51,13 @@ class Fused : public mx::Primitive {
   }
 };
 
+// The arrays at some places, and all arrays with these replaced.
+Arrays chosen(const Arrays& arrays, const std::vector<int>& places);
+Arrays replaced(Arrays arrays, const std::vector<int>& places, const Arrays& values);
+
+// The mapped axis first; an input without one is repeated along it, which takes no memory.
+mx::array batched(const mx::array& input, int axis, int size, mx::Stream s);
+
 // Whether graphs on a stream get kernels of our own, not the composed forms.
 bool has_kernels(mx::Stream s);
 

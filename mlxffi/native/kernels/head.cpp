@@ -14,25 +14,11 @@ namespace {
 constexpr int64_t tile_bytes = 8 << 20;
 constexpr int64_t least_tile = 256;
 
-// Rows of another dtype, or of other strides, to float32 side by side.
-void widen_rows(const RowsOf& rows, Element element, const std::function<int64_t(int64_t)>& row, int64_t count, float* out) {
-  auto widen = row_kernels().layers.widen[static_cast<int>(element)];
-  parallel_rows(count, rows.length(), [&](int64_t begin, int64_t end) {
-    std::vector<char> scratch;
-    for (int64_t i = begin; i < end; i++) {
-      widen(rows.row(row(i), scratch), out + i * rows.length(), rows.length());
-    }
-  });
-}
-
-mx::QuantizationMode mode_named(const std::string& name) {
-  using Mode = mx::QuantizationMode;
-  for (auto mode : {Mode::Affine, Mode::Mxfp4, Mode::Mxfp8, Mode::Nvfp4}) {
-    if (Packing{0, 0, mode}.name() == name) {
-      return mode;
-    }
+Packing packing_of(const Head& head) {
+  if (auto found = Packing::find(head.mode, head.group_size, head.bits)) {
+    return *found;
   }
-  throw std::invalid_argument("[head] mode: expected affine, mxfp4, mxfp8 or nvfp4, got " + name);
+  throw std::invalid_argument("[head] mode: expected affine, mxfp4, mxfp8 or nvfp4, got " + head.mode);
 }
 
 } // namespace
@@ -41,12 +27,8 @@ HeadLayout::HeadLayout(const Head& head)
     : packed(head.scales.has_value()),
       shifted(head.biases.has_value()),
       biased(head.bias.has_value()),
-      group_size(head.group_size),
-      bits(head.bits),
-      mode(head.mode),
-      soft_cap(head.soft_cap) {
-  mode_named(mode);
-}
+      packing(packing_of(head)),
+      soft_cap(head.soft_cap) {}
 
 void append(std::vector<mx::array>& inputs, const mx::array& hidden, const Head& head, mx::Stream s) {
   bool bytes = head.scales && head.scales->dtype() == mx::uint8;
@@ -70,7 +52,7 @@ mx::array logits_of(const std::vector<mx::array>& inputs, int first, const HeadL
     }
     auto scales = mx::stop_gradient(inputs[next++], s);
     auto biases = head.shifted ? std::optional(mx::stop_gradient(inputs[next++], s)) : std::nullopt;
-    return mlxffi::quantized_matmul(hidden, inputs[first + 1], scales, biases, true, head.group_size, head.bits, head.mode, s);
+    return mlxffi::quantized_matmul(hidden, inputs[first + 1], scales, biases, true, head.packing.group_size, head.packing.bits, head.packing.name(), s);
   };
   auto logits = product();
   if (head.biased) {
@@ -90,7 +72,7 @@ HeadRows::HeadRows(const std::vector<mx::array>& inputs, int first, const HeadLa
   features_ = inputs[first].shape(1);
   if (head.packed) {
     auto biases = head.shifted ? std::optional(inputs[first + 3]) : std::nullopt;
-    packed_.emplace(weight, inputs[first + 2], biases, Packing{head.group_size, head.bits, mode_named(head.mode)});
+    packed_.emplace(weight, inputs[first + 2], biases, head.packing);
   } else if (weight.dtype() == mx::float32 && weight.flags().row_contiguous) {
     weight_ = weight.data<float>();
   } else {

@@ -26,8 +26,7 @@ struct Head {
 // bias where there are any.
 struct HeadLayout {
   bool packed, shifted, biased;
-  int group_size, bits;
-  std::string mode;
+  Packing packing;
   double soft_cap;
 
   explicit HeadLayout(const Head& head);

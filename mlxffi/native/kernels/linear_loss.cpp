@@ -11,12 +11,6 @@ mx::array scaled(const mx::array& gradient, const mx::array& cotangent, mx::Stre
   return mx::where(mx::equal(factor, mx::array(0, factor.dtype()), s), mx::array(0, gradient.dtype()), product, s);
 }
 
-// The rows of a mapped array one after the other, in the order of the map; one that is not mapped once for each.
-mx::array with_rows_of(const mx::array& input, int axis, int size, mx::Stream s) {
-  auto mapped = axis >= 0 ? mx::moveaxis(input, axis, 0, s) : mx::repeat(mx::expand_dims(input, 0, s), size, 0, s);
-  return mx::flatten(mapped, 0, 1, s);
-}
-
 // The loss's inputs, the cotangent and the gradient that was kept -> the gradient of the hidden states at `place`.
 class LinearLossGradient : public Fused {
  public:
@@ -38,7 +32,7 @@ class LinearLossGradient : public Fused {
   }
   Arrays composed(const Arrays& inputs) const override {
     Arrays given(inputs.begin(), inputs.end() - 2);
-    auto fun = [&](const Arrays& hidden) { return loss_->composed(with(given, {place_}, hidden)); };
+    auto fun = [&](const Arrays& hidden) { return loss_->composed(replaced(given, {place_}, hidden)); };
     return mx::vjp(fun, {inputs[place_]}, {inputs[inputs.size() - 2]}).second;
   }
   Arrays as_graph(const Arrays& inputs) const override {
@@ -86,8 +80,8 @@ class LinearLossParameters : public Fused {
   Arrays composed(const Arrays& inputs) const override {
     Arrays given(inputs.begin(), inputs.end() - 1);
     auto places = loss_->parameters();
-    auto fun = [&](const Arrays& values) { return loss_->composed(with(given, places, values)); };
-    return mx::vjp(fun, at(given, places), {inputs.back()}).second;
+    auto fun = [&](const Arrays& values) { return loss_->composed(replaced(given, places, values)); };
+    return mx::vjp(fun, chosen(given, places), {inputs.back()}).second;
   }
   Arrays as_graph(const Arrays& inputs) const override {
     return loss_->parameter_gradients({inputs.begin(), inputs.end() - 1}, inputs.back());
@@ -98,21 +92,6 @@ class LinearLossParameters : public Fused {
 };
 
 } // namespace
-
-Arrays with(Arrays inputs, const std::vector<int>& places, const Arrays& values) {
-  for (size_t i = 0; i < places.size(); i++) {
-    inputs[places[i]] = values[i];
-  }
-  return inputs;
-}
-
-Arrays at(const Arrays& inputs, const std::vector<int>& places) {
-  Arrays result;
-  for (int place : places) {
-    result.push_back(inputs[place]);
-  }
-  return result;
-}
 
 // The places of the hidden states whose gradients the losses come with.
 std::vector<int> LinearLoss::kept() const {
@@ -197,8 +176,8 @@ Arrays LinearLoss::as_graph(const Arrays& inputs) const {
     if (places.empty()) {
       return composed(part);
     }
-    auto fun = [&](const Arrays& hidden) { return composed(with(part, places, hidden)); };
-    auto [values, gradients] = mx::vjp(fun, at(part, places), {mx::ones({end - begin}, sums_dtype(part[0]), where())});
+    auto fun = [&](const Arrays& hidden) { return composed(replaced(part, places, hidden)); };
+    auto [values, gradients] = mx::vjp(fun, chosen(part, places), {mx::ones({end - begin}, sums_dtype(part[0]), where())});
     values.insert(values.end(), gradients.begin(), gradients.end());
     return values;
   });
@@ -213,8 +192,8 @@ Arrays LinearLoss::parameter_gradients(const Arrays& inputs, const mx::array& co
   auto places = parameters();
   Arrays sums;
   over_chunks(inputs, [&](const Arrays& part, int begin, int end) {
-    auto fun = [&](const Arrays& given) { return composed(with(part, places, given)); };
-    auto gradients = mx::vjp(fun, at(part, places), {mx::slice(cotangent, {begin}, {end}, where())}).second;
+    auto fun = [&](const Arrays& given) { return composed(replaced(part, places, given)); };
+    auto gradients = mx::vjp(fun, chosen(part, places), {mx::slice(cotangent, {begin}, {end}, where())}).second;
     for (size_t i = 0; i < sums.size(); i++) {
       gradients[i] = mx::add(sums[i], gradients[i], where());
     }
@@ -237,7 +216,7 @@ Arrays LinearLoss::vjp(const Arrays& primals, const Arrays& cotangents, const st
   inputs.push_back(cotangents[0]);
   auto of_parameters = parameters();
   if (!of_parameters.empty()) {
-    results = with(results, of_parameters, Fused::apply(std::make_shared<LinearLossParameters>(where(), shared_from_this()), inputs));
+    results = replaced(results, of_parameters, Fused::apply(std::make_shared<LinearLossParameters>(where(), shared_from_this()), inputs));
   }
   auto places = kept();
   for (size_t i = 0; i < places.size(); i++) {
@@ -245,7 +224,7 @@ Arrays LinearLoss::vjp(const Arrays& primals, const Arrays& cotangents, const st
     results[places[i]] = Fused::apply(std::make_shared<LinearLossGradient>(where(), shared_from_this(), places[i]), inputs)[0];
     inputs.pop_back();
   }
-  return at(results, argnums);
+  return chosen(results, argnums);
 }
 
 // One more batch axis makes more rows, where it is not one of the heads'.
@@ -259,7 +238,7 @@ std::pair<Arrays, std::vector<int>> LinearLoss::vmap(const Arrays& inputs, const
   }
   Arrays flat;
   for (size_t i = 0; i < inputs.size(); i++) {
-    flat.push_back(has_rows(static_cast<int>(i)) ? with_rows_of(inputs[i], axes[i], size, where()) : inputs[i]);
+    flat.push_back(has_rows(static_cast<int>(i)) ? mx::flatten(batched(inputs[i], axes[i], size, where()), 0, 1, where()) : inputs[i]);
   }
   auto outputs = Fused::apply(shared_from_this(), flat);
   for (auto& output : outputs) {

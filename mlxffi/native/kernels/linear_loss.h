@@ -120,8 +120,4 @@ class LinearLoss : public Fused, public std::enable_shared_from_this<LinearLoss>
   bool keeps_, node_;
 };
 
-// The inputs with those at `places` replaced, and those alone.
-Arrays with(Arrays inputs, const std::vector<int>& places, const Arrays& values);
-Arrays at(const Arrays& inputs, const std::vector<int>& places);
-
 } // namespace mlxffi

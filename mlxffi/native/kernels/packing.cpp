@@ -69,13 +69,20 @@ const float* from_bytes(const void* from, Mode mode, int64_t count, std::vector<
 
 } // namespace
 
-Packing Packing::of(const std::string& mode, std::optional<int> group_size, std::optional<int> bits) {
+std::optional<Packing> Packing::find(const std::string& mode, std::optional<int> group_size, std::optional<int> bits) {
   static const std::pair<const char*, Packing> defaults[] = {
       {"affine", {64, 4, Mode::Affine}}, {"mxfp4", {32, 4, Mode::Mxfp4}}, {"mxfp8", {32, 8, Mode::Mxfp8}}, {"nvfp4", {16, 4, Mode::Nvfp4}}};
   for (auto& [name, packing] : defaults) {
     if (mode == name) {
-      return {group_size.value_or(packing.group_size), bits.value_or(packing.bits), packing.mode};
+      return Packing{group_size.value_or(packing.group_size), bits.value_or(packing.bits), packing.mode};
     }
+  }
+  return std::nullopt;
+}
+
+Packing Packing::of(const std::string& mode, std::optional<int> group_size, std::optional<int> bits) {
+  if (auto found = find(mode, group_size, bits)) {
+    return *found;
   }
   throw std::invalid_argument("mode: expected affine, mxfp4, mxfp8 or nvfp4, got \"" + mode + "\"");
 }

@@ -17,7 +17,9 @@ struct Packing {
   mx::QuantizationMode mode;
 
   bool operator==(const Packing&) const = default;
-  // What the name of a mode says, with MLX's defaults.
+  // What the name of a mode says, with MLX's defaults; nothing for a name that is none.
+  static std::optional<Packing> find(const std::string& mode, std::optional<int> group_size, std::optional<int> bits);
+  // The same, but throws for such a name.
   static Packing of(const std::string& mode, std::optional<int> group_size, std::optional<int> bits);
   bool affine() const {
     return mode == mx::QuantizationMode::Affine;

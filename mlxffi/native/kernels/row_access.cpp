@@ -153,6 +153,16 @@ void parallel_rows(int64_t count, int64_t length, const std::function<void(int64
   parallel_for(count, std::max({int64_t(1), least_work / length, count / (16 * thread_count())}), body);
 }
 
+void widen_rows(const RowsOf& rows, Element element, const std::function<int64_t(int64_t)>& row, int64_t count, float* out) {
+  auto widen = row_kernels().layers.widen[static_cast<int>(element)];
+  parallel_rows(count, rows.length(), [&](int64_t begin, int64_t end) {
+    std::vector<char> scratch;
+    for (int64_t i = begin; i < end; i++) {
+      widen(rows.row(row(i), scratch), out + i * rows.length(), rows.length());
+    }
+  });
+}
+
 void over_rows(mx::Stream stream, int64_t count, int64_t length, std::function<void(int64_t, int64_t)> body) {
   if (count > 0) {
     on_stream(stream, [=, body = std::move(body)] { parallel_rows(count, length, body); });

@@ -84,6 +84,9 @@ class NumbersTo {
 // Allocates a result of an input's shape and dtype: in the input's own memory where nobody needs that any more.
 void allocate_like(const mx::array& input, mx::array& result);
 
+// Rows `row(0)`, `row(1)` ... as float32, side by side, over threads.
+void widen_rows(const RowsOf& rows, Element element, const std::function<int64_t(int64_t)>& row, int64_t count, float* out);
+
 // Runs a task on the stream of a primitive.
 void on_stream(mx::Stream stream, std::function<void()> task);
 
