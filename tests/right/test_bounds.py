@@ -79,6 +79,27 @@ def test_indices_of_every_type_from_both_ends(dtype, later):
     np.testing.assert_array_equal(np.array(found), X[values])
 
 
+INTEGERS = [mx.int8, mx.int16, mx.int32, mx.int64, mx.uint8, mx.uint16, mx.uint32, mx.uint64]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_one_index_outside_is_found_wherever_it_stands(dtype):
+    info, size = np.iinfo(str(dtype).removeprefix("mlx.core.")), 50
+    for wrong in {int(info.min), -size - 1, size + 1, int(info.max) - size, int(info.max) - size + 1, int(info.max)}:
+        if info.min <= wrong <= info.max and not -size <= wrong < size:
+            for place in (0, 70, 199):
+                indices = np.arange(200, dtype=info.dtype) % size
+                indices[place] = wrong
+                with pytest.raises(IndexError, match=r"\[indices\]"):
+                    mx.arange(size)[mx.array(indices)]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_many_indices_from_both_ends(dtype):
+    values = np.arange(200) % 50 - (25 if dtype in INTEGERS[:4] else 0)
+    np.testing.assert_array_equal(np.array(mx.arange(50)[mx.array(values).astype(dtype)]), values % 50)
+
+
 def test_a_read_one_past_the_end_gets_the_last():
     assert mx.array(X)[mx.array([0, 3])].tolist() == [0, 2]
     with pytest.raises(IndexError, match="got 3"):
