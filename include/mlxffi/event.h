@@ -36,7 +36,8 @@ int mlxffi_event_record(mlxffi_event *event, mlx_stream stream);
 /**
  * Wait until the work before `event` is done. Any thread may call it, as often as it likes.
  *
- * Returns 0, or 1 after an error: work that was under way on the stream failed before the event. Waiting again says so again.
+ * Returns 0, or 1 after an error: work before the event failed, and no evaluation or synchronization has told of that
+ * before. Waiting again says so again.
  */
 int mlxffi_event_wait(mlxffi_event event);
 
@@ -50,7 +51,7 @@ int mlxffi_event_is_done(bool *res, mlxffi_event event);
 
 /**
  * Let `stream` go on only when the work before `event` is done: what is handed to it from now on is computed after that.
- * The calling thread, which must own `stream`, does not wait.
+ * The calling thread, which must own `stream`, does not wait. Where that work fails, whoever next waits for `stream` is told.
  *
  * Returns 0, or 1 after an error.
  */

@@ -250,25 +250,40 @@ static void test_failed_work(void) {
   OK(mlx_stream_free(own));
 }
 
-/* Looking does not take the error away from who waits, and a stream that waited computes. */
-static void test_failed_work_that_others_wait_for(void) {
+static void test_looking_leaves_the_error(void) {
   gated g;
-  mlx_stream own = own_stream(), second = own_stream();
-  mlx_array b = floats("1 2"), res = {NULL};
+  mlx_stream own = own_stream();
   mlxffi_event event = {NULL};
   mlx_array a = fail_before(&event, &g, own);
-  OK(mlxffi_event_stream_wait(event, second));
   open_gate(&g);
   while (!is_done(event)) {
   }
   FAILS(mlxffi_event_wait(event));
+  CHECK_HAS("a file behind a gate", last_error);
+  OK(mlxffi_event_free(event));
+  drop(a);
+  OK(mlx_stream_free(own));
+}
+
+static void test_streams_hand_an_error_on(void) {
+  gated g;
+  mlx_stream first = own_stream(), second = own_stream();
+  mlx_array b = floats("1 2"), res = {NULL};
+  mlxffi_event event = {NULL};
+  mlx_array a = fail_before(&event, &g, first);
+  OK(mlxffi_event_stream_wait(event, second));
+  mlxffi_event after = recorded(second);
+  open_gate(&g);
+  FAILS(mlxffi_event_wait(after));
+  CHECK_HAS("a file behind a gate", last_error);
   OK(mlx_square(&res, b, second));
   IS(res, "1 4");
   OK(mlxffi_event_free(event));
+  OK(mlxffi_event_free(after));
   drop(a);
   drop(b);
   drop(res);
-  OK(mlx_stream_free(own));
+  OK(mlx_stream_free(first));
   OK(mlx_stream_free(second));
 }
 
@@ -306,7 +321,8 @@ int main(void) {
   test_a_stream_waits();
   group("streams");
   test_failed_work();
-  test_failed_work_that_others_wait_for();
+  test_looking_leaves_the_error();
+  test_streams_hand_an_error_on();
   test_bad_arguments();
   group("errors");
   return end();
