@@ -140,7 +140,7 @@ def commands(text):
 
 
 @pytest.mark.leaks
-@pytest.mark.parametrize("document", ["README.md", "docs/abi.md", "docs/tuner.md", *GUIDE])
+@pytest.mark.parametrize("document", [document for document in DOCS if BLOCK.search(TEXT[document])])
 def test_what_is_shown_runs(document, tmp_path):
     if "MODEL" in TEXT[document]:
         write_what_it_names(tmp_path)

@@ -7,6 +7,7 @@
 
 #include "mlxffi/array.h"
 #include "mlxffi/error.h"
+#include "mlxffi/event.h"
 #include "mlxffi/export.h"
 #include "mlxffi/fused.h"
 #include "mlxffi/losses.h"

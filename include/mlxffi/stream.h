@@ -23,7 +23,7 @@ mlx_stream mlxffi_default_stream(void);
  * `count`: receives how many streams there are, also where that is more than `room`.
  * Returns 0, or 1 after an error.
  */
-int mlxffi_get_streams(mlx_stream *streams, size_t room, size_t *count);
+int mlxffi_get_streams(mlx_stream *streams /* may be null */, size_t room, size_t *count);
 
 #ifdef __cplusplus
 }

@@ -8,9 +8,9 @@ gets handles of its own.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from . import table
+from .additions import added
 from .emit_core import CoreFunction
 from .table import Function, Header, Param
 
@@ -18,8 +18,7 @@ HEADERS = {"ops", "fft", "linalg", "random", "fast", "memory", "metal", "cuda", 
 HEADERS |= {"distributed", "distributed_group", "export", "compile", "version"}
 # Of arrays, the objects in objects/array.c know most themselves.
 ARRAY = {"mlx_array_tostring", "mlx_array_eval"}
-OURS = Path(__file__).resolve().parents[2] / "include" / "mlxffi"
-OUR_HEADERS = ("array.h", "export.h", "fused.h", "losses.h", "random.h", "stream.h")
+OUR_HEADERS = {"array.h", "export.h", "fused.h", "losses.h", "random.h"}
 # These build graph nodes only, or read what lies there; the others give up the GIL.
 GRAPH = {"ops", "fft", "linalg", "random", "fast", "distributed", "device", "stream", "ours", "io_types"}
 WAITING = {"mlx_synchronize", "mlx_synchronize_default", "mlxffi_export_describe"}
@@ -141,27 +140,13 @@ def render_stub(headers: list[Header], banner: str) -> dict[str, str]:
 
 def _rows(headers: list[Header]) -> list[AbiRow]:
     found = [row for row in table.functions(headers) if row.header in HEADERS or row.name in ARRAY]
-    rows = [AbiRow(row) for row in found + _ours()]
+    rows = [AbiRow(row) for row in found + [row for row in added() if row.part in OUR_HEADERS]]
     rows = [row for row in rows if row.possible]
     names = [row.name for row in rows]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise SystemExit(f"two functions of the ABI would have one name: {sorted(twice)}")
     return rows
-
-
-def _ours() -> list[Function]:
-    """Our additions, which headers written by hand declare."""
-    made = []
-    for name in OUR_HEADERS:
-        text = re.sub(r"/\* may be null \*/", "MAYBE_NULL", (OURS / name).read_text(encoding="utf-8"))
-        text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
-        for prototype in re.findall(r"^(?:int|mlx_\w+) mlxffi_\w+\([^)]*\);", text, flags=re.M):
-            nullable = re.findall(r"(\w+) MAYBE_NULL", prototype)
-            c = " ".join(prototype.replace("MAYBE_NULL", "").rstrip(";").split())
-            row = {"c": c.replace("( ", "(").replace(" )", ")").replace(" ,", ","), "nullable": nullable}
-            made.append(table._function(row, "ours", name))
-    return made
 
 
 class AbiRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .emit_trace import ADDITIONS, added
+from .additions import FOLDER, added
 from .table import Function, Header, functions
 
 
@@ -12,14 +12,14 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
     """Types, then functions. No comment, no directive, and no type but of C and stdint.h, bool and size_t."""
     types = [f"{type_.c};" for header in headers for type_ in header.types]
     types.sort(key=lambda text: "enum" not in text)  # structs have members of them
-    rows = [*functions(headers), *(row for _, row in added())]
+    rows = [*functions(headers), *added()]
     return {"mlxc.cdef": "\n".join([f"/* {banner} */", *types, *_types(), *map(_prototype, rows)]) + "\n"}
 
 
 def _types() -> list[str]:
     """The types of include/mlxffi."""
     texts = (
-        re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.S) for path in sorted(ADDITIONS.glob("*.h"))
+        re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.S) for path in sorted(FOLDER.glob("*.h"))
     )
     found = [
         " ".join(one.split()) for text in texts for one in re.findall(r"^typedef \w+ \w+ \{[^}]*\}[^;]*;", text, re.M)

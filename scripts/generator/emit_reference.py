@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from .additions import added
 from .departures import DEPARTURES, HEADERS
 from .table import Function, Header, Param, functions
 
@@ -46,18 +47,18 @@ def documents(headers: list[Header], banner: str) -> dict[str, str]:
 
 def _described(headers: list[Header]) -> list[dict[str, Any]]:
     handles = {type_.name for header in headers for type_ in header.types if type_.is_handle or "map_ctx" in type_.c}
-    return [_describe(function, handles) for function in functions(headers)]
+    return [_describe(function, handles | {"mlxffi_event"}) for function in [*functions(headers), *added()]]
 
 
 def _describe(function: Function, handles: set[str]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "name": function.name,
-        "header": f"mlx/c/{function.header}.h",
+        "header": f"mlxffi/{function.part}" if function.header == "ours" else f"mlx/c/{function.header}.h",
         "since": "mlxffi" if function.added else "mlx-c",
         "returns": function.returns,
         "parameters": [_parameter(function, param, handles) for param in function.params],
         "status": _status(function),
-        "thread": "owner" if function.evaluates or function.waits else function.thread,
+        "thread": function.thread or ("owner" if function.evaluates or function.waits else "any"),
         "blocks": function.evaluates or function.waits or "with_file" in function.cpp,
         "calls_back": function.runs,
     }
@@ -89,7 +90,7 @@ def _ownership(function: Function, param: Param, handles: set[str]) -> str:
     if param.type.removesuffix(" *") in handles and param.type.endswith("*"):
         return "result"
     if re.fullmatch(r"(void|char) \*|void \(\*\)\(void \*\)|mlx_io_vtable", param.type):
-        return "handed over"
+        return "handed over" if any(other.name in ("dtor", "vtable") for other in function.params) else "borrowed"
     if re.fullmatch(r"(?!const |FILE).* \*|.*\*\*", param.type):
         return "out"
     if "(*" in param.text or param.type.endswith("_func"):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from .table import Function, Header, Param, functions, prototype
+from .additions import added
+from .table import Function, Header, Param, functions
 
-ADDITIONS = Path(__file__).resolve().parents[2] / "include/mlxffi"
 # What asks for the last error or the counts of objects is passed on without a trace, which asks for them itself.
 SILENT = ("error.h", "memory.h", "stream.h")
 
@@ -23,19 +22,8 @@ def render_all(headers: list[Header], banner: str) -> dict[str, str]:
 
 def render_additions(headers: list[Header], banner: str) -> dict[str, str]:
     """The same with the functions of include/mlxffi."""
-    calls = [_forwarded(row) if name in SILENT else _traced(row) for name, row in added()]
+    calls = [_forwarded(row) if row.part in SILENT else _traced(row) for row in added()]
     return render_all(headers, banner) | {"additions.cpp": _file(calls, banner)}
-
-
-def added() -> list[tuple[str, Function]]:
-    """The functions of include/mlxffi, each with the name of its header."""
-    files = {path.name: path.read_text(encoding="utf-8") for path in sorted(ADDITIONS.glob("*.h"))}
-    return [(name, prototype(text)) for name, code in files.items() for text in _prototypes(code)]
-
-
-def _prototypes(code: str) -> list[str]:
-    found = re.findall(r"^([\w ]+?\*? ?mlxffi_\w+\([^;{]*\));", re.sub(r"/\*.*?\*/", "", code, flags=re.S), re.M)
-    return [" ".join(text.split()) for text in found]
 
 
 def _file(calls: list[str], banner: str) -> str:
@@ -113,7 +101,8 @@ def _one(param: Param, function: Function) -> str:
     if type_.startswith("mlx_optional_"):
         return f'trace::optional("{name}", {name})'
     if _is_handle(type_):
-        return f'trace::{"freed" if function.cpp == "@free" else "handle"}("{name}", "{_kind(type_)}", {name}.ctx)'
+        shown = "freed" if function.name.endswith("_free") else "handle"
+        return f'trace::{shown}("{name}", "{_kind(type_)}", {name}.ctx)'
     if type_.endswith("*") and _is_handle(type_.removesuffix("*").strip()):
         return f'trace::slot("{name}", "{_kind(type_)}", {name})'
     if "(" in type_ or type_.endswith("_func") or param.type in GIVEN:
@@ -127,7 +116,7 @@ _PLAIN = re.compile(r"mlx_(dtype|complex64_t|optional_\w+|\w+_norm|\w+_mode|devi
 
 
 def _is_handle(type_: str) -> bool:
-    return type_.startswith("mlx_") and "*" not in type_ and not _PLAIN.fullmatch(type_)
+    return type_ == "mlxffi_event" or (type_.startswith("mlx_") and "*" not in type_ and not _PLAIN.fullmatch(type_))
 
 
 def _kind(type_: str) -> str:

@@ -14,7 +14,7 @@ has
   evaluates true for what may evaluate: its C++ stands in `evaluating` (see guards.h)
   nothing   true where a status of 2 says that there is nothing, which is no error
   runs      true for what calls functions of the program before it returns
-  thread    `caller` where the call is about what belongs to the calling thread
+  thread    `caller` where the call is about what belongs to the calling thread; it goes before what `waits` says
   guard     a macro without which the header does not declare the function
   defaults  Python defaults of parameters, where they are not those of scripts/generator/emit_ops.py
   alias     another name that the flat layer has for it
@@ -124,7 +124,7 @@ class Function:
     guard: str = ""
     nothing: bool = False
     runs: bool = False
-    thread: str = "any"
+    thread: str = ""
     defaults: dict[str, str] = field(default_factory=dict, hash=False)
     alias: str = ""
     core: str = ""
@@ -169,9 +169,9 @@ def load(folder: Path = TABLE, names: tuple[str, ...] = HEADERS) -> list[Header]
     return [_header(folder, name) for name in names]
 
 
-def prototype(c: str) -> Function:
-    """What a prototype says by itself."""
-    return _function({"c": c}, "", "")
+def addition(row: dict[str, Any], header: str) -> Function:
+    """A function of a header in include/mlxffi."""
+    return _function(row, "ours", header)
 
 
 def functions(headers: list[Header]) -> list[Function]:

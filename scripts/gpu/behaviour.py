@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 import mlxffi
-from mlxffi import Array, losses
+from mlxffi import Array, ffi, lib, losses
+from mlxffi._ffi import handle
 from mlxffi.losses import reference
 
 Loss = Callable[..., Array]
@@ -42,6 +44,7 @@ def check_all(report: Report) -> None:
         "KL: a teacher's probability above 0 where the student's is 0 is infinite; rows without any are NaN",
         _infinite(),
     )
+    report("events: a stream waits for another, and a thread for both", _waits_in_turn())
 
 
 def _logits(dtype: str, seed: int) -> Array:
@@ -164,3 +167,25 @@ def _infinite() -> bool:
     student[1], teacher[1] = -np.inf, -np.inf
     values = np.array(losses.kl_div_loss(Array(student), Array(teacher)))
     return bool(values[0] == np.inf and np.isnan(values[1]) and values[2] == 0)
+
+
+def _waits_in_turn(rounds: int = 20) -> bool:
+    """Whether the first stream's products are done when the second stream, which waited for them, is."""
+    first, second = mlxffi.Stream(), mlxffi.Stream()
+    product = factor = mlxffi.full((2048, 2048), Array(1e-3), "float32")
+    for _ in range(rounds):
+        product = mlxffi.matmul(product, factor, stream=first)
+    mlxffi.async_eval(product)
+    events, done = ffi.new("mlxffi_event[2]"), ffi.new("bool *")
+    failed = [lib.mlxffi_event_record(events, _stream(first))]
+    failed += [lib.mlxffi_event_stream_wait(events[0], _stream(second))]
+    failed += [lib.mlxffi_event_record(events + 1, _stream(second))]
+    with ThreadPoolExecutor(1) as other:
+        failed += [other.submit(lib.mlxffi_event_wait, events[1]).result()]
+    failed += [lib.mlxffi_event_is_done(done, events[0])]
+    failed += [lib.mlxffi_event_free(event) for event in events]
+    return not any(failed) and bool(done[0])
+
+
+def _stream(stream: mlxffi.Stream) -> Any:
+    return handle("mlx_stream", stream._h)

@@ -23,7 +23,7 @@ def library():
 
 
 def test_every_function_is_described():
-    declared = {name for name in dir(lib) if re.match(r"_?mlx_", name) and not name.isupper()}
+    declared = {name for name in dir(lib) if re.match(r"_?mlx(ffi)?_", name) and not name.isupper()}
     functions = {name for name in declared if ffi.typeof(getattr(lib, name)).kind == "function"}
     assert functions == set(FUNCTIONS) - HALF
 

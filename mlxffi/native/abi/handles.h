@@ -34,6 +34,7 @@ using CustomVmap = std::function<std::pair<Arrays, std::vector<int>>(const Array
 struct KernelConfig;
 template <class Map>
 struct MapIterator;
+class Event;
 class Exporter;
 class Reader;
 class Writer;
@@ -71,7 +72,8 @@ class Writer;
   ROW(mlx_fast_cuda_kernel, mx::fast::CustomKernelFunction)      \
   ROW(mlx_fast_metal_kernel_config, KernelConfig)                \
   ROW(mlx_fast_metal_kernel, mx::fast::CustomKernelFunction)     \
-  ROW(mlx_node_namer, mx::NodeNamer)
+  ROW(mlx_node_namer, mx::NodeNamer)                             \
+  ROW(mlxffi_event, std::shared_ptr<Event>)
 
 enum class Kind {
 #define MLXC_ROW(handle, object) handle##_kind,

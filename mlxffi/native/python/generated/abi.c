@@ -3277,22 +3277,6 @@ static PyObject *abi_random_next(Value *v) {
   return Py_BuildValue("(NN)", one(res_0), one(res_1));
 }
 
-static PyObject *abi_default_stream(Value *v) {
-  (void)v;
-  mlx_stream result = mlxffi_default_stream();
-  return new_stream(result);
-}
-
-static PyObject *abi_get_streams(Value *v) {
-  mlx_stream streams = {0};
-  size_t count = {0};
-  int failed = mlxffi_get_streams(&streams, (size_t)v[0].integer, &count);
-  if (failed) {
-    return failed_call();
-  }
-  return Py_BuildValue("(NN)", new_stream(streams), PyLong_FromSize_t(count));
-}
-
 const AbiRow abi_rows[] = {
   {{"array_tostring", "a", abi_array_tostring}, "arr"},
   {{"array_eval", "a", abi_array_eval}, "arr"},
@@ -3775,7 +3759,5 @@ const AbiRow abi_rows[] = {
   {{"kl_div_loss", "aafbis", abi_kl_div_loss}, "logits_q,logits_p,temperature,teacher_gradient,reduction,s"},
   {{"js_div_loss", "aafbis", abi_js_div_loss}, "logits_q,logits_p,temperature,teacher_gradient,reduction,s"},
   {{"random_next", "as", abi_random_next}, "before,s"},
-  {{"default_stream", "", abi_default_stream}, ""},
-  {{"get_streams", "u", abi_get_streams}, "room"},
   {{NULL, NULL, NULL}, NULL},
 };

@@ -57,6 +57,42 @@ extern "C" void mlxffi_fail_after(size_t calls) {
   real(calls);
 }
 
+extern "C" mlxffi_event mlxffi_event_new() {
+  static const auto real = trace::find(mlxffi_event_new, "mlxffi_event_new");
+  trace::Call call("mlxffi_event_new", {});
+  return call.made("mlxffi_event", real());
+}
+
+extern "C" int mlxffi_event_record(mlxffi_event *event, mlx_stream stream) {
+  static const auto real = trace::find(mlxffi_event_record, "mlxffi_event_record");
+  trace::Call call("mlxffi_event_record", {trace::slot("event", "mlxffi_event", event), trace::handle("stream", "stream", stream.ctx)});
+  return call.status(real(event, stream));
+}
+
+extern "C" int mlxffi_event_wait(mlxffi_event event) {
+  static const auto real = trace::find(mlxffi_event_wait, "mlxffi_event_wait");
+  trace::Call call("mlxffi_event_wait", {trace::handle("event", "mlxffi_event", event.ctx)});
+  return call.status(real(event));
+}
+
+extern "C" int mlxffi_event_is_done(bool *res, mlxffi_event event) {
+  static const auto real = trace::find(mlxffi_event_is_done, "mlxffi_event_is_done");
+  trace::Call call("mlxffi_event_is_done", {trace::out("res", res), trace::handle("event", "mlxffi_event", event.ctx)});
+  return call.status(real(res, event));
+}
+
+extern "C" int mlxffi_event_stream_wait(mlxffi_event event, mlx_stream stream) {
+  static const auto real = trace::find(mlxffi_event_stream_wait, "mlxffi_event_stream_wait");
+  trace::Call call("mlxffi_event_stream_wait", {trace::handle("event", "mlxffi_event", event.ctx), trace::handle("stream", "stream", stream.ctx)});
+  return call.status(real(event, stream));
+}
+
+extern "C" int mlxffi_event_free(mlxffi_event event) {
+  static const auto real = trace::find(mlxffi_event_free, "mlxffi_event_free");
+  trace::Call call("mlxffi_event_free", {trace::freed("event", "mlxffi_event", event.ctx)});
+  return call.status(real(event));
+}
+
 extern "C" int mlxffi_export_describe(mlx_string *parts, mlx_vector_array *arrays, const mlx_closure_kwargs fun, const mlx_vector_array args, const mlx_map_string_to_array kwargs, bool shapeless) {
   static const auto real = trace::find(mlxffi_export_describe, "mlxffi_export_describe");
   trace::Call call("mlxffi_export_describe", {trace::slot("parts", "string", parts), trace::slot("arrays", "vector_array", arrays), trace::handle("fun", "closure_kwargs", fun.ctx), trace::handle("args", "vector_array", args.ctx), trace::handle("kwargs", "map_string_to_array", kwargs.ctx), trace::value("shapeless", shapeless)});
