@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 # Before MLX reads it: float32 is to be float32, not TF32.
 os.environ.setdefault("MLX_ENABLE_TF32", "0")
 
 # isort: split
-from gpu.training import CASES, DECODERS, MODEL_06B, losses_of, speed
+from gpu.training import CASES, DECODERS, MODEL_06B, ROWS, Row, Speed, losses_of, speed
 
 import mlxffi.core as mx
 from mlxffi.tuner.distributed import World
@@ -36,9 +39,13 @@ def main() -> int:
     parser.add_argument("--no-timing", action="store_true")
     parser.add_argument("--only", nargs="*", help="which runs to compare, such as llama-lora; all by default")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--time", choices=ROWS, help="time one step, and print it as JSON")
     options = parser.parse_args()
     if options.child:
         print(json.dumps([World().size, losses_of("llama", "lora", mx.gpu)]))
+        return 0
+    if options.time:
+        print(json.dumps(speed(MODEL_06B, ROWS[options.time])._asdict()))
         return 0
     print(f"fine-tuning on {mx.default_device()}, {mx.device_info()['device_name']}")
     failed = 0
@@ -82,13 +89,33 @@ def _child(environment: dict[str, str]) -> subprocess.Popen[str]:
 
 
 def print_speed() -> None:
-    """Tokens a second of a LoRA step, and the peak of memory."""
-    for options in ({}, {"grad_checkpoint": True}):
-        found = speed(MODEL_06B, batch=4, length=1024, **options)
-        print(
-            f"LoRA, 28 layers, width 1024, bfloat16, batch 4 x 1024{', checkpointed' if options else ''}: "
-            f"{found.milliseconds:.1f} ms a step, {found.tokens:,.0f} tokens a second, peak {found.peak / 1e9:.1f} GB"
-        )
+    """Milliseconds and peak of each row's step, here and in PyTorch, in turns and each in a process of its own."""
+    print(f"{'bfloat16, 28 layers, width 1,024':34}{'mlxffi.tuner':>22}{'torch.compile':>22}{'times':>8}{'memory':>8}")
+    for name, row in ROWS.items():
+        ours = _told([__file__, "--time", name], Speed._fields)
+        theirs = None if row.checkpoint or row.case == "4-bit" else _told(_torch(row), ("milliseconds", "peak"))
+        ratios = theirs and "".join(f"{ours[key] / theirs[key]:8.2f}" for key in ("milliseconds", "peak"))
+        print(f"{name:34}{_cell(ours)}{_cell(theirs)}{ratios or ''}", flush=True)
+
+
+def _torch(row: Row) -> list[str]:
+    script = Path(__file__).parent / "gpu" / "torch_step.py"
+    full = ["--full"] if row.case == "full" else []
+    return [str(script), json.dumps(MODEL_06B), str(row.batch), str(row.length), *full]
+
+
+def _told(command: list[str], keys: Sequence[str]) -> dict[str, float]:
+    """What a process printed in its last line, as JSON; NaN for what it did not."""
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
+    if done.returncode:
+        print(*done.stderr.splitlines()[-3:], sep="\n")
+        return dict.fromkeys(keys, math.nan)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _cell(found: dict[str, float] | None) -> str:
+    return f"{found['milliseconds']:9.1f} ms {found['peak'] / 1e9:6.1f} GB" if found else f"{'':22}"
 
 
 if __name__ == "__main__":

@@ -94,18 +94,22 @@ def _linear(node: Node, x: mx.array, kind: Kind, training: bool) -> mx.array:
     adapters = node.get("adapters", ())
     if kind == "linear" and len(adapters) == 1 and _is_plain(node, adapters[0], x, training):
         only = adapters[0]
-        out: mx.array = lora_linear(x, node["weight"], only["lora_a"], only["lora_b"], _scale(only))
+        a, b = only["lora_a"].astype(x.dtype), only["lora_b"].astype(x.dtype)
+        out: mx.array = lora_linear(x, node["weight"], a, b, _scale(only))
         return out + node["bias"] if "bias" in node else out
+    shape, x = x.shape, x.reshape(-1, x.shape[-1])  # one axis of rows: gradients of factors are no sums over a batch
     out = y = _product(node, x)
     for adapter in adapters:
-        down, up = factors(adapter, kind)
+        # Factors, which are small, become what activations are, not the other way round.
+        down, up = (factor.astype(y.dtype) for factor in factors(adapter, kind))
         hidden = _dropped(x, adapter, training) @ down
         if "m" in adapter:
             change = _rescaled(y, _scale(adapter) * (hidden @ up), gain(dense_weight(node), adapter, kind))
             out = out + change.astype(y.dtype)
         else:
-            out = mx.addmm(out, hidden, up, alpha=_scale(adapter)).astype(y.dtype)
-    return out + node["bias"] if "bias" in node else out
+            out = mx.addmm(out, hidden, up, alpha=_scale(adapter))
+    out = out + node["bias"] if "bias" in node else out
+    return out.reshape(*shape[:-1], out.shape[-1])
 
 
 def head(node: Node) -> Head | None:
@@ -180,10 +184,9 @@ def switch_linear(
 
 
 def _is_plain(node: Node, adapter: Node, x: mx.array, training: bool) -> bool:
-    """Whether one kernel has this layer: LoRA beside a dense weight, without dropout, all in one dtype."""
-    if is_quantized(node) or "m" in adapter or (training and adapter["scaling"].dropout):
-        return False
-    return {x.dtype, adapter["lora_a"].dtype, adapter["lora_b"].dtype} == {node["weight"].dtype}
+    """Whether one kernel has this layer: LoRA beside a dense weight of the input's dtype, without dropout."""
+    has_more = is_quantized(node) or "m" in adapter or (training and adapter["scaling"].dropout)
+    return not has_more and x.dtype == node["weight"].dtype
 
 
 def _product(node: Node, x: mx.array) -> mx.array:

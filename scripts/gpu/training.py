@@ -15,7 +15,7 @@ from mlxffi.tuner.losses import default_loss
 from mlxffi.tuner.models import DecoderConfig, FunctionalModel, decoder_model, random_parameters
 from mlxffi.tuner.optimizers import Adam
 from mlxffi.tuner.trainer import Callback, TrainingArgs, TrainReport, train
-from mlxffi.tuner.trainer.step import initial_state, make_step
+from mlxffi.tuner.trainer.step import initial_state, make_step, packed, packing_of
 from mlxffi.tuner.trees import Tree, map_paths
 
 SMALL = {
@@ -118,25 +118,51 @@ def _quantized(parameters: Tree) -> Tree:
     return packed(parameters)
 
 
-def speed(config: dict[str, Any], batch: int, length: int, **options: Any) -> Speed:
-    """How fast the trainer's step is, in bfloat16, with an adapter of rank 8 in all layers."""
+class Row(NamedTuple):
+    """A step that is timed: tokens of a batch, whether weights are 4-bit ones or trained themselves, and how."""
+
+    batch: int
+    length: int
+    case: str = "lora"
+    checkpoint: bool = False
+
+
+ROWS = {
+    "LoRA, 4 x 1,024": Row(4, 1024),
+    "LoRA, 4 x 1,024, checkpointed": Row(4, 1024, checkpoint=True),
+    "LoRA, 1 x 8,192": Row(1, 8192),
+    "LoRA, 1 x 32,768, checkpointed": Row(1, 32768, checkpoint=True),
+    "4-bit base, 4 x 1,024": Row(4, 1024, "4-bit"),
+    "full, 4 x 1,024": Row(4, 1024, "full"),
+}
+
+
+def speed(config: dict[str, Any], row: Row) -> Speed:
+    """How fast the trainer's step is, in bfloat16, with an adapter of rank 8 in all layers or on all weights."""
     mx.set_default_device(mx.gpu)
     architecture = DecoderConfig.from_dict({key: value for key, value in config.items() if key != "sliding_window"})
-    parameters = random_parameters(architecture, mx.random.key(0))
-    parameters = map_paths(lambda _, item: item.astype(mx.bfloat16), parameters)
-    adapter = lora.create_adapter(parameters, lora.LoRAConfig(rank=8))
-    model, optimizer, world = decoder_model(architecture, parameters, adapter), Adam(1e-4), World()
-    step = make_step(model, optimizer, default_loss, TrainingArgs(**options), world)
-    state = initial_state(model, optimizer, 0, world)
-    mx.eval(parameters, state)
+    model, optimizer, world = _large_model(architecture, row.case), Adam(1e-4), World()
+    step = make_step(model, optimizer, default_loss, TrainingArgs(grad_checkpoint=row.checkpoint), world)
+    state = packed(initial_state(model, optimizer, 0, world), packing_of(model, optimizer))
+    mx.eval(model.parameters(), state)
     mx.reset_peak_memory()
     times = []
-    for _ in range(12):
-        tokens = mx.random.randint(0, architecture.vocab_size, (batch, length + 1))
+    for _ in range(10):
+        tokens = mx.random.randint(0, architecture.vocab_size, (row.batch, row.length + 1))
         mx.eval(tokens)
         start = time.perf_counter()
-        state, metrics = step(state, Batch(tokens, mx.ones([batch, length])), True)
+        state, metrics = step(state, Batch(tokens, mx.ones([row.batch, row.length])), True)
         mx.eval(state, metrics)
         times.append(time.perf_counter() - start)
-    median = statistics.median(times[2:])
-    return Speed(median * 1e3, batch * length / median, mx.get_peak_memory())
+    median = statistics.median(times[3:])
+    return Speed(median * 1e3, row.batch * row.length / median, mx.get_peak_memory())
+
+
+def _large_model(architecture: DecoderConfig, case: str) -> FunctionalModel:
+    parameters = random_parameters(architecture, mx.random.key(0))
+    parameters = map_paths(lambda _, item: item.astype(mx.bfloat16), parameters)
+    if case == "full":
+        return decoder_model(architecture, parameters)
+    parameters = _quantized(parameters) if case == "4-bit" else parameters
+    mx.eval(parameters)
+    return decoder_model(architecture, parameters, lora.create_adapter(parameters, lora.LoRAConfig(rank=8)))

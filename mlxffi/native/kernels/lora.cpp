@@ -30,10 +30,17 @@ void over_row_blocks(int64_t count, const std::function<void(int64_t, int64_t)>&
   parallel_for(count, row_block(count), body);
 }
 
-// The same by single operations.
+// The same by single operations. Rows are one axis, so that no gradient of a factor is a sum over a batch; the scale is
+// that of the smaller factor. GPUs add up within a product.
 mx::array composed_lora(const Arrays& inputs, float scale, mx::Stream s) {
-  auto low = mx::multiply(mlxffi::matmul(inputs[0], inputs[2], s), mx::array(scale, inputs[0].dtype()), s);
-  return mx::add(mlxffi::matmul(inputs[0], mx::transpose(inputs[1], s), s), mlxffi::matmul(low, inputs[3], s), s);
+  auto &given = inputs[0], &a = inputs[2];
+  auto shape = batch_of(given);
+  shape.push_back(inputs[1].shape(0));
+  auto x = mx::reshape(given, {-1, given.shape(-1)}, s);
+  auto b = mx::multiply(inputs[3], mx::array(scale, inputs[3].dtype()), s);
+  auto y = mlxffi::matmul(x, mx::transpose(inputs[1], s), s), low = mlxffi::matmul(x, a, s);
+  auto sum = s.device == mx::Device::gpu ? mx::addmm(y, low, b, 1, 1, s) : mx::add(y, mlxffi::matmul(low, b, s), s);
+  return mx::reshape(sum, shape, s);
 }
 
 class Lora : public Fused {

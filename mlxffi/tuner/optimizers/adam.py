@@ -14,6 +14,8 @@ from .base import ArrayOptimizer, LearningRate, Moments, Rule, scalars, zeros
 class _Adam(ArrayOptimizer):
     """What Adam and AdamW share."""
 
+    elementwise = True
+
     learning_rate: LearningRate
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8

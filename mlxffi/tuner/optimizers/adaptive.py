@@ -24,6 +24,8 @@ class Adagrad(ArrayOptimizer):
     Source: Duchi et al. 2011, Adaptive subgradient methods.
     """
 
+    elementwise = True
+
     learning_rate: LearningRate
     eps: float = 1e-8
 
@@ -55,6 +57,8 @@ class RMSprop(ArrayOptimizer):
 
     Source: Tieleman and Hinton 2012, Neural networks for machine learning, lecture 6.5.
     """
+
+    elementwise = True
 
     learning_rate: LearningRate
     alpha: float = 0.99
@@ -92,6 +96,8 @@ class AdaDelta(ArrayOptimizer):
 
     Source: Zeiler 2012, ADADELTA.
     """
+
+    elementwise = True
 
     learning_rate: LearningRate
     rho: float = 0.9

@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from ... import core as mx
 from ..._errors import ArgumentError
@@ -34,6 +34,9 @@ Rule: TypeAlias = "Callable[[array, array, Moments], tuple[array, Moments]]"
 
 class Optimizer(ABC):
     """How parameters follow from gradients. Optimizers may be shared: all that changes is in the state."""
+
+    # Whether what becomes of a number follows from its own gradient and moments alone, so that arrays may be joined.
+    elementwise: ClassVar[bool] = False
 
     @abstractmethod
     def init(self, params: Tree) -> State:

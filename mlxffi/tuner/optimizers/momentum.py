@@ -28,6 +28,8 @@ class SGD(ArrayOptimizer):
     Source: Sutskever et al. 2013, On the importance of initialization and momentum in deep learning.
     """
 
+    elementwise = True
+
     learning_rate: LearningRate
     momentum: float = 0.0
     weight_decay: float = 0.0
@@ -71,6 +73,8 @@ class Lion(ArrayOptimizer):
 
     Source: Chen et al. 2023, Symbolic discovery of optimization algorithms.
     """
+
+    elementwise = True
 
     learning_rate: LearningRate
     betas: tuple[float, float] = (0.9, 0.99)

@@ -14,12 +14,24 @@ from ..distributed import World
 from ..files import PathLike, locked
 from ..losses import default_loss
 from ..models.functional import Tunable
-from ..trees import flatten
+from ..trees import Tree, flatten
 from .args import TrainingArgs
 from .callbacks import Callback, SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport, tell
 from .checkpoint import STATE_FILE, Checkpoint, Progress, Saver, Writer, read_checkpoint, writer_for
 from .data import Data, TrainSet, ValidSet
-from .step import Loss, Metrics, Optimizer, initial_state, make_apply, make_score, make_step, mean_loss
+from .step import (
+    Loss,
+    Metrics,
+    Optimizer,
+    initial_state,
+    make_apply,
+    make_score,
+    make_step,
+    mean_loss,
+    packed,
+    packing_of,
+    unpacked,
+)
 
 
 def train(
@@ -93,7 +105,8 @@ class _Run:
         self._step = make_step(model, optimizer, loss, args, world)
         self._apply = make_apply(optimizer, args, world)
         self._score = make_score(model, loss, args.compile)
-        self._state = initial_state(model, optimizer, args.seed, world)
+        self._packing = packing_of(model, optimizer)
+        self._state = packed(initial_state(model, optimizer, args.seed, world), self._packing)
         self._progress = Progress()
         # Why this process wants to stop, and why all of them do.
         self._wish: str | None = None
@@ -109,11 +122,12 @@ class _Run:
     def begin(self, resumed: Path | None) -> None:
         """Take up the state in a file, or validate the model as it came."""
         if resumed is not None:
-            checkpoint = read_checkpoint(resumed, self._state, self._args, self._world)
-            self._state, self._progress = checkpoint.state, checkpoint.progress
+            fresh = unpacked(self._state, self._packing)
+            checkpoint = read_checkpoint(resumed, fresh, self._args, self._world)
+            self._state, self._progress = packed(checkpoint.state, self._packing), checkpoint.progress
             self._data.restore(checkpoint.position)
             self._saver.is_done(self._progress.iteration)
-        self._model.update(self._state.trained)
+        self._model.update(self._trained())
         mx.eval(self._model.parameters(), self._state)
         size = sum(item.size for item in flatten(self._state.trained).values())
         self._tell("on_start", StartReport(self._args, self._progress.iteration, size))
@@ -166,12 +180,13 @@ class _Run:
         iteration = self._progress.iteration + 1
         due = iteration % args.grad_accumulation_steps == 0
         self._state, results = self._step(self._state, batch, due)
-        self._model.update(self._state.trained)
+        trained = self._trained()
+        self._model.update(trained)
         mx.async_eval(self._state, results)
         self._progress.iteration = iteration
         before, self._pending = self._pending, (iteration, results, due)
         self._read(before)
-        self._tell("on_step", StepReport(iteration, self._state.trained, results, due))
+        self._tell("on_step", StepReport(iteration, trained, results, due))
         keep_cache_below(args.clear_cache_threshold)
 
     def _catch_up(self) -> None:
@@ -201,7 +216,7 @@ class _Run:
     def _close_window(self) -> None:
         """Update with the gradients of fewer batches than a window has."""
         self._state, norm, applied = self._apply(self._state)
-        self._model.update(self._state.trained)
+        self._model.update(self._trained())
         self._saver.forget_parameters()
         self._validated = -1
         self._progress.grad_norm = norm.item()
@@ -246,12 +261,12 @@ class _Run:
         self._catch_up()
         start, progress = time.perf_counter(), self._progress
         batches = self._data.validation()
-        found = mean_loss(self._score, self._state.trained, batches, self._args.val_batches, self._world)
+        found = mean_loss(self._score, self._trained(), batches, self._args.val_batches, self._world)
         seconds = time.perf_counter() - start
         progress.val_loss, self._validated = found, progress.iteration
         is_best = found is not None and self._judge(found)
         if is_best:
-            self._saver.best(self._state.trained)
+            self._saver.best(self._trained())
         val_loss = math.nan if found is None else found
         self._tell("on_val_report", ValReport(progress.iteration, val_loss, seconds, is_best))
         self._agree()
@@ -271,13 +286,17 @@ class _Run:
     def _save(self) -> None:
         self._catch_up()
         self._saver.state(self._checkpoint())
-        files = self._saver.parameters(self._progress.iteration, self._state.trained)
+        files = self._saver.parameters(self._progress.iteration, self._trained())
         if files:
             self._tell("on_save", SaveReport(self._progress.iteration, files))
         self._agree()
 
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(self._state, self._progress, self._data.position())
+        return Checkpoint(unpacked(self._state, self._packing), self._progress, self._data.position())
+
+    def _trained(self) -> Tree:
+        """The parameters as the model has them."""
+        return self._packing.tree(self._state.trained)
 
     # --- callbacks ---
 

@@ -19,8 +19,9 @@ from ..losses import default_loss
 from ..models.checkpointing import random_numbers_from
 from ..models.functional import Tunable
 from ..optimizers.base import clip_grad_norm, working_dtype
-from ..trees import Tree, flatten, map_paths, tree_map
+from ..trees import Tree, flatten, refilled, tree_map
 from .args import TrainingArgs
+from .packing import Packing
 
 # From logits and a batch to the sum of its losses and the number of its targets, each float32 [].
 Loss: TypeAlias = Callable[[mx.array, Batch], tuple[mx.array, mx.array]]
@@ -55,10 +56,10 @@ class Window(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that a step reads and replaces.
+    """All that a step reads and replaces; while a run trains, in packed form.
 
     Args:
-      trained: the parameters, as the model's `trainable()` gives them.
+      trained: the parameters, as the model's `trainable()` gives them; packed, arrays by name.
       optimizer: its state.
       random: the key that dropout draws from, uint32 [2].
       window: None right after an update.
@@ -86,18 +87,35 @@ Score: TypeAlias = Callable[[Tree, Batch], mx.array]
 
 def initial_state(model: Tunable, optimizer: Optimizer, seed: int, world: World) -> State:
     """The state before the first step: parameters those of the writing process, keys of dropout everybody's own."""
-    trained = _tree_like(model.trainable(), world.from_writer(flatten(model.trainable())))
+    trained = refilled(model.trainable(), world.from_writer(flatten(model.trainable())))
     keys = mx.random.split(mx.random.key(seed), world.size)
     return State(trained, optimizer.init(flatten(trained)), keys[world.rank], None)
 
 
+def packing_of(model: Tunable, optimizer: Optimizer) -> Packing:
+    """How the parameters lie while they are trained with this optimizer."""
+    return Packing(model.trainable(), whole=not getattr(optimizer, "elementwise", False))
+
+
+def packed(state: State, packing: Packing) -> State:
+    """A state as steps take it."""
+    window = state.window and state.window._replace(gradients=packing.pack(state.window.gradients))
+    return State(packing.pack(flatten(state.trained)), packing.pack_moments(state.optimizer), state.random, window)
+
+
+def unpacked(state: State, packing: Packing) -> State:
+    """The state of which `packed` gave the packed form."""
+    window = state.window and state.window._replace(gradients=packing.unpack(state.window.gradients))
+    return State(packing.tree(state.trained), packing.unpack_moments(state.optimizer), state.random, window)
+
+
 def make_step(model: Tunable, optimizer: Optimizer, loss: Loss, args: TrainingArgs, world: World) -> Step:
-    """A function of (state, batch, whether an update is due) to the new state and `Metrics` as float32 [4]."""
-    apply = _make_apply(optimizer, args, world)
+    """A function of (packed state, batch, whether an update is due) to the new state and `Metrics` as float32 [4]."""
+    apply, packing = _make_apply(optimizer, args, world), packing_of(model, optimizer)
 
     def step(state: State, batch: Batch, due: bool) -> tuple[State, mx.array]:
         with random_numbers_from(state.random):
-            total, count, gradients = _gradients(model, loss, args, state.trained, batch)
+            total, count, gradients = _gradients(model, loss, args, packing, state.trained, batch)
             random = mx.random.state[0]
         window = _added(state.window, gradients, mx.where(mx.isfinite(total), count, mx.nan), args)
         state = state._replace(random=random, window=window)
@@ -110,7 +128,7 @@ def make_step(model: Tunable, optimizer: Optimizer, loss: Loss, args: TrainingAr
 
 
 def make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply:
-    """The update of a window that ends before its time: from a state to (state, gradient norm, whether applied)."""
+    """The update of a window that ends early: from a packed state to (state, gradient norm, whether applied)."""
     apply = _make_apply(optimizer, args, world)
     return mx.compile(apply) if args.compile else apply
 
@@ -145,13 +163,13 @@ def _loss_of_hidden(
 
 
 def _gradients(
-    model: Tunable, loss: Loss, args: TrainingArgs, trained: Tree, batch: Batch
+    model: Tunable, loss: Loss, args: TrainingArgs, packing: Packing, trained: Gradients, batch: Batch
 ) -> tuple[mx.array, mx.array, Gradients]:
-    def of_flat(parameters: Gradients) -> tuple[mx.array, mx.array]:
-        tree = _tree_like(trained, parameters)
+    def of_packed(parameters: Gradients) -> tuple[mx.array, mx.array]:
+        tree = packing.tree(parameters)
         return _loss(model, loss, tree, batch, training=True, checkpoint=args.grad_checkpoint)
 
-    (total, count), gradients = mx.value_and_grad(of_flat)(flatten(trained))
+    (total, count), gradients = mx.value_and_grad(of_packed)(trained)
     return total, count, gradients
 
 
@@ -168,7 +186,7 @@ def _make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply
     def apply(state: State) -> tuple[State, mx.array, mx.array]:
         assert state.window is not None
         gradients, targets = _of_all(state.window, world)
-        parameters = flatten(state.trained)
+        parameters = state.trained
         share = mx.where(targets == 0, 0, 1 / targets)
         means = {path: (gradients[path] * share).astype(working_dtype(item)) for path, item in parameters.items()}
         means, norm = clip_grad_norm(means, NO_LIMIT if args.max_grad_norm is None else args.max_grad_norm)
@@ -178,8 +196,7 @@ def _make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply
         trained, made = tree_map(
             lambda new, old: mx.where(applied, new, old), (trained, made), (parameters, state.optimizer)
         )
-        state = State(_tree_like(state.trained, trained), made, state.random, None)
-        return state, norm, applied.astype(mx.float32)
+        return State(trained, made, state.random, None), norm, applied.astype(mx.float32)
 
     return apply
 
@@ -188,11 +205,6 @@ def _of_all(window: Window, world: World) -> Window:
     found = world.summed({**window.gradients, "": window.targets})
     targets = found.pop("")
     return Window(found, targets)
-
-
-def _tree_like(tree: Tree, arrays: Gradients) -> Tree:
-    """A tree with the arrays of these paths in the places of its own."""
-    return map_paths(lambda path, _: arrays[path], tree)
 
 
 # --- evaluation ---

@@ -14,13 +14,13 @@ from mlxffi.tuner.losses import default_loss
 from mlxffi.tuner.models import load_model
 from mlxffi.tuner.optimizers import Adam
 from mlxffi.tuner.trainer import TrainingArgs
-from mlxffi.tuner.trainer.step import initial_state, make_step
+from mlxffi.tuner.trainer.step import initial_state, make_step, packed, packing_of
 
 folder = Path(sys.argv[1])
 model = load_model(folder / "model", folder / "adapter")[0]
 optimizer, args, world = Adam(RATE, bias_correction=True), TrainingArgs(), World()
 step = make_step(model, optimizer, default_loss, args, world)
-state = initial_state(model, optimizer, args.seed, world)
+state = packed(initial_state(model, optimizer, args.seed, world), packing_of(model, optimizer))
 
 
 def train(tokens: Any) -> float:

@@ -1,0 +1,84 @@
+"""How the parameters of a run lie while it trains: small ones of a dtype one behind the other, in one array.
+
+An adapter is hundreds of small arrays. What an update does to each of their numbers costs next to nothing, but each
+operation on each array is a node of the graph, and on a GPU a kernel. Packed, an update is a few operations; gradients
+arrive packed, too, since `split` gives them so, and travel between processes as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+
+from ... import core as mx
+from ..trees import Tree, flatten, taken_apart
+
+# Numbers of an array from which on it is left by itself: there, the copy would cost more than the operations.
+LARGE = 2**20
+
+Arrays = dict[str, mx.array]
+
+
+class Packing:
+    """Which arrays of a tree lie together, and where.
+
+    Args:
+      tree: of parameters.
+      whole: leave every array by itself, for optimizers that look at more than a number at a time.
+    """
+
+    def __init__(self, tree: Tree, whole: bool = False):
+        self._refilled = taken_apart(tree)[1]
+        self._shapes = {path: item.shape for path, item in flatten(tree).items()}
+        # The paths in each array of a packed tree, by its name there.
+        self._parts: dict[str, list[str]] = {}
+        for path, item in flatten(tree).items():
+            alone = whole or item.size >= LARGE
+            self._parts.setdefault(path if alone else f"packed {item.dtype.name}", []).append(path)
+
+    def pack(self, arrays: Arrays) -> Arrays:
+        """The arrays of a tree by path, packed."""
+        return {name: self._joined(name, arrays) for name in self._parts}
+
+    def unpack(self, packed: Arrays) -> Arrays:
+        """The arrays by path of what `pack` gave, or of what was computed from it number by number."""
+        found = dict(pair for name in self._parts for pair in self._parted(name, packed[name]))
+        return {path: found[path] for path in self._shapes}
+
+    def tree(self, packed: Arrays) -> Tree:
+        """The tree of what `pack` gave."""
+        return self._refilled(list(self.unpack(packed).values()))
+
+    def pack_moments(self, state: Tree) -> Tree:
+        """An optimizer's state, in which moments are arrays by path, packed."""
+        return self._of_moments(self.pack, state)
+
+    def unpack_moments(self, state: Tree) -> Tree:
+        """The state of which `pack_moments` gave the packed form."""
+        return self._of_moments(self.unpack, state)
+
+    def _of_moments(self, change: Callable[[Arrays], Arrays], state: Tree) -> Tree:
+        if list(self._parts) == list(self._shapes):
+            return state
+        return {name: item if isinstance(item, mx.array) else change(item) for name, item in state.items()}
+
+    def _joined(self, name: str, arrays: Arrays) -> mx.array:
+        parts = self._parts[name]
+        return arrays[name] if parts == [name] else mx.concatenate([arrays[path].reshape(-1) for path in parts])
+
+    def _parted(self, name: str, array: mx.array) -> Iterator[tuple[str, mx.array]]:
+        parts = self._parts[name]
+        if parts == [name]:
+            return iter([(name, array)])
+        pieces = _split(array, [math.prod(self._shapes[path]) for path in parts])
+        return ((path, piece.reshape(self._shapes[path])) for path, piece in zip(parts, pieces, strict=True))
+
+
+def _split(array: mx.array, sizes: list[int]) -> list[mx.array]:
+    """Pieces of a vector of these sizes, whose gradients are joined again: MLX writes each into zeros, and adds up."""
+    ends = list(accumulate(sizes[:-1]))
+    split = mx.custom_function(lambda whole: mx.split(whole, ends))
+    split.vjp(lambda _, gradients, __: mx.concatenate(gradients))
+    pieces: list[mx.array] = split(array)
+    return pieces
