@@ -400,6 +400,8 @@ def requantized(node: Node, weight: mx.array) -> Node:
 
 
 HALF = (mx.float16, mx.bfloat16)
+# From how many rows on a GPU unpacks a weight to multiply by it.
+MANY_ROWS = 128
 
 
 def packed_product(
@@ -419,7 +421,13 @@ def packed_product(
     """
     # Packed weights get no gradient, also where they are arguments of a checkpoint.
     offsets = None if biases is None else mx.stop_gradient(biases)
-    return mx.quantized_matmul(x, mx.stop_gradient(weight), mx.stop_gradient(scales), offsets, **options)
+    packed = mx.stop_gradient(weight), mx.stop_gradient(scales), offsets
+    if on_cpu() or x.size < MANY_ROWS * x.shape[-1]:
+        return mx.quantized_matmul(x, *packed, **options)
+    # MLX's products of packed weights on GPUs are made for few rows. Unpacked weights are not kept for the gradient.
+    product = mx.checkpoint(lambda x: x @ mx.dequantize(*packed, **options).astype(x.dtype).swapaxes(-1, -2))
+    found: mx.array = product(x)
+    return found
 
 
 def chosen_product(x: mx.array, weight: mx.array, indices: mx.array, sorted_indices: bool) -> mx.array:
@@ -435,11 +443,12 @@ def chosen_product(x: mx.array, weight: mx.array, indices: mx.array, sorted_indi
       [..., rows, out].
     """
     dtype = mx.result_type(x, weight)
-    if dtype in HALF and _on_cpu():
+    if dtype in HALF and on_cpu():
         # There, MLX has it in float32 only.
         x, weight = x.astype(mx.float32), weight.astype(mx.float32)
     return mx.gather_mm(x, weight, rhs_indices=indices, sorted_indices=sorted_indices).astype(dtype)
 
 
-def _on_cpu() -> bool:
+def on_cpu() -> bool:
+    """Whether the CPU computes what names no device."""
     return mx.default_device() == mx.cpu
