@@ -36,12 +36,12 @@ def test_the_module_is_the_program():
         [sys.executable, "-m", "mlxffi.tuner", "--train"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("mlxffi-lora: model: expected a folder with config.json, or owner/name on the Hub, got None")
+    assert done.stderr.startswith("mlxffi-lora: model: expected a folder with config.json, or owner/name")
 
 
 MISTAKES = {
     "nothing to do": ({"train": None}, "train, test: expected one of them"),
-    "no such model": ({"model": "nowhere"}, "model: expected a folder with config.json, or owner/name on the Hub, got 'nowhere'"),
+    "no such model": ({"model": "nowhere"}, "config.json, or owner/name on the Hub, got 'nowhere'"),
     "no such data": ({"data": "nowhere"}, "nowhere: expected a file of records, a folder of such, or owner/name"),
     "weights of none": ({"data": ["data:0", "data:1"]}, "weight of data: expected a finite number above 0, got 0.0"),
     "some weights": ({"data": ["data:1", "data"]}, "data: expected a weight for each of 2 or for none"),

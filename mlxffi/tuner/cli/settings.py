@@ -49,7 +49,7 @@ class Job:
     train: bool = setting(False, "train")
     data: Sources = field(
         default="data",
-        metadata={"help": "folder with train, valid and test, file to train on, or name on the Hub; or several of them"},
+        metadata={"help": "folder with train, valid and test, file to train on, or name on the Hub; or several"},
     )
     fine_tune_type: str = setting("lora", "what is trained: low-rank factors, or all of a block", choices=KINDS)
     optimizer: str = setting("adam", "optimizer", choices=tuple(BY_NAME))

@@ -47,6 +47,7 @@ def about(dataset: object) -> list[str]:
 class _Records:
     """What datasets over one sequence of records share."""
 
+    # What users call the form of the records.
     form = "records"
 
     def __init__(self, data: Sequence[Record], tokenizer: Tokenizer):

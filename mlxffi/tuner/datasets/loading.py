@@ -81,9 +81,7 @@ def _concatenated(datasets: list[Dataset]) -> Dataset:
 def _loaded(path: str, tokenizer: Tokenizer, config: DatasetConfig) -> Dataset:
     check = FieldCheck(config)
     records = stored(path, check, config)
-    dataset = dataset_of(check.kind, records, tokenizer, config)
-    dataset.form = FORMS[check.kind].name
-    return dataset
+    return dataset_of(check.kind, records, tokenizer, config)
 
 
 # --- of records ---
@@ -124,8 +122,15 @@ def dataset_of(
         raise ArgumentError(
             f"{place_of(data, 0)}: these records are {FORMS[kind].name}, which are learnt with --loss (dpo, kto, ...)"
         )
-    if kind in CONVERTED:
-        return _of_converted(kind, data, tokenizer, config)
+    made = _of_converted if kind in CONVERTED else _of_own
+    dataset = made(kind, data, tokenizer, config)
+    dataset.form = FORMS[kind].name
+    return dataset
+
+
+def _of_own(
+    kind: str, data: Sequence[Record], tokenizer: Tokenizer, config: DatasetConfig
+) -> TextDataset | ChatDataset | CompletionsDataset:
     if kind == "completions":
         keys = config.prompt_feature, config.completion_feature
         return CompletionsDataset(data, tokenizer, *keys, mask_prompt=config.mask_prompt)

@@ -59,6 +59,12 @@ class WeightedDataset(ConcatenatedDataset):
         return [count / len(self) for count in self._counts]
 
     @property
+    def about(self) -> list[str]:
+        """A line for each file, with the share of an epoch that it has beside others of its dataset."""
+        pairs = zip(self._data, self.shares, strict=True)
+        return [f"{line}; {share:.0%} of an epoch" for data, share in pairs for line in about(data)]
+
+    @property
     def fingerprint(self) -> str:
         """That of the datasets and their shares."""
         return f"{self._counts} {super().fingerprint}"

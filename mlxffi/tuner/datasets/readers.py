@@ -49,9 +49,8 @@ def stored(path: PathLike, check: Callable[[Record], None], config: DatasetConfi
     if format == ".jsonl" and not compression:
         return Records(path, check, max_record_bytes=config.max_record_bytes, **limits)
     with opened(str(path)) as file:
-        stream = DECOMPRESSORS[compression](file)
-        records = READERS[format](stream, str(path), config.max_record_bytes)
         try:
+            records = READERS[format](DECOMPRESSORS[compression](file), str(path), config.max_record_bytes)
             return Copied(path, records, check, **limits)
         except _unreadable() as error:
             kind = compression or format
@@ -59,10 +58,16 @@ def stored(path: PathLike, check: Callable[[Record], None], config: DatasetConfi
 
 
 def suffixes_of(name: str) -> tuple[str, str]:
-    """The format of a file and its compression ("" for none), by its name."""
+    """The format of a file and its compression ("" for none), by its name.
+
+    Raises:
+      ValueError: it is a Parquet file that was compressed once more.
+    """
     path = Path(name)
     compression = path.suffix if path.suffix in DECOMPRESSORS else ""
     inner = path.with_suffix("").suffix if compression else path.suffix
+    if inner == ".parquet" and compression:
+        raise ArgumentError(f"{name}: expected a Parquet file as it is, which is compressed within, got {compression}")
     return (inner if inner in READERS else ".jsonl"), compression
 
 
@@ -105,7 +110,7 @@ def _array(file: io.BufferedReader, path: str, limit: int) -> Numbered:
         if piece is None:
             return
         text = piece.strip(JSON_SPACE)
-        start = line + piece.partition(text)[0].count(b"\n")
+        start = line + piece[: len(piece) - len(piece.lstrip(JSON_SPACE))].count(b"\n")
         with placed(f"{path}:{start}"):
             record = None if is_empty and is_last and not text else parsed(text)
         if record is not None:

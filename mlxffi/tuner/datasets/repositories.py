@@ -19,7 +19,7 @@ from .readers import DECOMPRESSORS, READERS
 Files: TypeAlias = "dict[str, list[str]]"
 
 WORDS = {"train": ("train",), "valid": ("valid", "validation", "val", "dev"), "test": ("test",)}
-SUFFIXES = [f"{format}{compression}" for format in READERS for compression in DECOMPRESSORS]
+SUFFIXES = [f"{format}{packed}" for format in READERS for packed in DECOMPRESSORS if format != ".parquet" or not packed]
 README = "README.md"
 
 
