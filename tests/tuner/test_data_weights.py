@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tuner_helpers import ByteTokenizer, message_of, write_jsonl
 
+import mlxffi.core as mx
 from mlxffi.tuner.datasets import (
     CacheDataset,
     Source,
@@ -193,14 +194,22 @@ def test_slices_of_splits(tmp_path):
 # --- the command line ---
 
 
-def test_a_run_of_two_files_goes_on_to_the_bit(tmp_path):
-    write_random_model(tmp_path / "model")
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    # The state of random numbers, which is made when it is first used, is no leak of the test that does.
+    mx.random.seed(0)
+    folder = tmp_path_factory.mktemp("weights") / "model"
+    write_random_model(folder)
+    return folder
+
+
+def test_a_run_of_two_files_goes_on_to_the_bit(tmp_path, model):
     for letter in "ab":
         write_jsonl(tmp_path / f"{letter}.jsonl", texts(letter, 6))
     (tmp_path / "c.yaml").write_text(
         f"data:\n  - path: {tmp_path / 'a.jsonl'}\n    weight: 0.7\n  - path: {tmp_path / 'b.jsonl'}\n    weight: 0.3\n"
     )
-    same = {"model": tmp_path / "model", "train": True, "batch_size": 2, "steps_per_report": 1, "learning_rate": 0.01}
+    same = {"model": model, "train": True, "batch_size": 2, "steps_per_report": 1, "learning_rate": 0.01}
     words = {"data": [f"{tmp_path / 'a.jsonl'}:0.7", f"{tmp_path / 'b.jsonl'}:0.3"]}
     out, _ = command(*options(**same, **words, iters=8, adapter_path=tmp_path / "one"))
     assert f"{tmp_path / 'a.jsonl'}: 6 records, texts; 67% of an epoch" in out

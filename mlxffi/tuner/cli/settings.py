@@ -219,7 +219,7 @@ def _sources(value: Any) -> Any:
     if not isinstance(value, (str, list)) or not all(isinstance(item, (str, dict)) for item in value):
         return UNREADABLE
     sources_of(value)
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
+    return value[0] if len(value) == 1 and isinstance(value[0], str) else value
 
 
 READERS: dict[str, Callable[[Any], Any]] = {

@@ -92,10 +92,13 @@ def _missing(choice: Choice, folder: Path) -> list[str]:
     except ArgumentError:  # another subset is there
         found = {}
     lacks = [f"{split} files" for split, files in found.items() if not files] if found else ["files of records"]
-    for files in found.values():
-        counts = {int(match[1]) for name in files if (match := re.search(r"-of-(\d+)", name))}
-        lacks += [f"parts of {files[0]}"] * (len(counts) == 1 and len(files) < max(counts))
-    return lacks
+    return [*lacks, *(f"parts of {files[0]}" for files in found.values() if 0 < len(files) < _parts_told(files))]
+
+
+def _parts_told(files: list[str]) -> int:
+    """How many parts a split has by the names of its files (train-00000-of-00002); 0 where they do not say."""
+    counts = {int(match[1]) for name in files if (match := re.search(r"-of-(\d+)", name))}
+    return counts.pop() if len(counts) == 1 else 0
 
 
 def _chosen(choice: Choice, names: Sequence[str], readme: Path | None) -> Files:
@@ -110,7 +113,12 @@ def _chosen(choice: Choice, names: Sequence[str], readme: Path | None) -> Files:
     if found is None:
         there = ", ".join(sorted(subsets)) or "none"
         raise ArgumentError(f"{choice.repo}: subset: expected one of {there}, got {choice.subset!r}")
-    return {split: files for split, files in found.items() if split in choice.splits}
+    wanted = {split: files for split, files in found.items() if split in choice.splits}
+    if found and not wanted:
+        raise ArgumentError(
+            f"{choice.repo}: expected one of {', '.join(sorted(choice.splits))}, got {', '.join(found)}"
+        )
+    return wanted
 
 
 def _by_folders(names: Iterable[str]) -> dict[str, Files]:
