@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -55,28 +56,41 @@ def repo_of(text: str, kind: str) -> Repo | None:
     return Repo(kind, match[1], match[2] or "main")
 
 
-def model_folder(repo: Repo) -> Path:
+def model_folder(repo: Repo, weights: bool = True) -> Path:
     """The folder of a model, with all that it needs.
+
+    Args:
+      repo: the model.
+      weights: whether they are needed, too.
 
     Raises:
       OSError, RuntimeError: it is not in the cache and cannot be fetched; the message says why.
     """
-    return folder_of(repo, missing_of_model, lambda names, _: [name for name in names if MODEL_FILE.fullmatch(name)])
+
+    def wanted(names: Sequence[str], _: object) -> list[str]:
+        there = [name for name in names if MODEL_FILE.fullmatch(name)]
+        return there if weights else [name for name in there if "safetensors" not in name]
+
+    return folder_of(repo, partial(missing_of_model, weights=weights), wanted)
 
 
-def missing_of_model(folder: Path) -> list[str]:
-    """What a folder lacks to be a model."""
-    weights = ["model.safetensors"]
-    if (folder / INDEX).is_file():
-        index = read_json(folder / INDEX)
-        places = index.get("weight_map") if isinstance(index, dict) else None
-        weights = sorted(set(map(str, places.values()))) if isinstance(places, dict) else []
-    elif any(folder.glob("model*.safetensors")):
-        weights = []
-    found = [name for name in ("config.json", *weights) if not (folder / name).is_file()]
+def missing_of_model(folder: Path, weights: bool = True) -> list[str]:
+    """What a folder lacks to be a model, or the rest of one."""
+    found = [
+        name for name in ("config.json", *(_weights_of(folder) if weights else ())) if not (folder / name).is_file()
+    ]
     if not any(all((folder / name).is_file() for name in names) for names in TOKENIZERS):
         found.append("tokenizer.json")
     return found
+
+
+def _weights_of(folder: Path) -> list[str]:
+    """The files that the weights of a model should be in."""
+    if not (folder / INDEX).is_file():
+        return sorted(path.name for path in folder.glob("model*.safetensors")) or ["model.safetensors"]
+    index = read_json(folder / INDEX)
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    return sorted(set(map(str, places.values()))) if isinstance(places, dict) else []
 
 
 # --- the cache ---

@@ -123,6 +123,24 @@ def test_alpaca_as_messages(more, text):
     assert written({**ALPACA, **more}) == text
 
 
+@pytest.mark.parametrize(
+    ("mask", "text"),
+    [
+        (False, "<user>a</><assistant>b</><user>q</><assistant>r</>"),
+        (True, "r</>"),
+        ("assistant", "b</>|r</>"),
+    ],
+)
+def test_answers_of_a_history_are_turns_of_the_assistant(mask, text):
+    assert learnt({**ALPACA, "history": [["a", "b"]]}, mask) == text
+
+
+@pytest.mark.parametrize("mask", [True, "assistant"])
+def test_of_prompts_and_completions_only_these_are_learnt(mask):
+    turns = [*MESSAGES, {"role": U, "content": "s"}]
+    assert learnt({"prompt": turns, "completion": [{"role": A, "content": "t"}]}, mask) == "t</>"
+
+
 def test_alpaca_for_a_model_without_a_template():
     record = {**ALPACA, "input": "i", "system": "s", "history": [["a", "b"]]}
     before = "### Instruction:\na\n\n### Response:\nb\n\n### Instruction:\nq\n\n### Input:\ni\n\n### Response:\n"

@@ -15,10 +15,11 @@ from ..._errors import ArgumentError
 from .. import checks
 from ..datasets import CacheDataset, DatasetConfig, Example
 from ..datasets.examples import targets_of
-from ..datasets.fields import MaskPrompt, Record
+from ..datasets.fields import MaskPrompt
 from ..datasets.forms import FORMS, PREFERENCES, Converted, FieldCheck, counted, half_of
 from ..datasets.loading import create_dataset, dataset_of
 from ..datasets.readers import stored
+from ..datasets.records import Stored
 from ..datasets.sources import files_of, sources_of
 from ..models import Tokenizer
 from .engine import located
@@ -42,46 +43,51 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     checks.count("data", "max_seq_length", arguments.max_seq_length, 2)
     mask: MaskPrompt = "assistant" if arguments.mask_assistant else arguments.mask_prompt
     config = DatasetConfig(mask_prompt=mask)
-    tokenizer = Tokenizer.from_directory(located(arguments.model)) if arguments.model else None
+    tokenizer = Tokenizer.from_directory(located(arguments.model, weights=False)) if arguments.model else None
     splits = [files_of(source, ("train", "valid", "test")) for source in sources_of(arguments.data)]
     files = [file for found in splits for paths in found.values() for file in paths]
-    return partial(_show, [_read(file, config) for file in files], tokenizer, config, arguments.max_seq_length)
+    return partial(_show, [_understood(file, config, tokenizer) for file in files], arguments.max_seq_length)
 
 
-class Read(NamedTuple):
-    """The records of a file and their form."""
+class Understood(NamedTuple):
+    """What is understood of a file.
 
-    records: Any
-    kind: str
+    Args:
+      about: lines on its records.
+      datasets: by a title what is learnt, where there is a tokenizer.
+    """
+
+    about: list[str]
+    datasets: dict[str, CacheDataset]
 
 
-def _read(path: str, config: DatasetConfig) -> Read:
+def _understood(path: str, config: DatasetConfig, tokenizer: Tokenizer | None) -> Understood:
     check = FieldCheck(config)
-    return Read(stored(path, check, config), check.kind)
+    records = stored(path, check, config)
+    about = [f"{path}: {counted(len(records))}, {FORMS[check.kind].name}"]
+    if check.kind == "labelled":
+        good = sum(str(record["label"]).lower() == "true" for record in records)
+        about.append(f"labels: {good:,} true, {len(records) - good:,} false")
+    return Understood(about, {} if tokenizer is None else _datasets(check.kind, records, config, tokenizer))
 
 
-def _show(found: list[Read], tokenizer: Tokenizer | None, config: DatasetConfig, most: int) -> None:
-    for read in found:
-        print(f"{read.records.path}: {counted(len(read.records))}, {FORMS[read.kind].name}")
-        if read.kind == "labelled":
-            good = sum(str(record["label"]).lower() == "true" for record in read.records)
-            print(f"labels: {good:,} true, {len(read.records) - good:,} false")
-        if tokenizer is not None:
-            for title, dataset in _datasets(read, tokenizer, config):
-                _show_tokens(title, dataset, tokenizer, most)
-
-
-def _datasets(read: Read, tokenizer: Tokenizer, config: DatasetConfig) -> Iterator[tuple[str, CacheDataset]]:
+def _datasets(kind: str, records: Stored, config: DatasetConfig, tokenizer: Tokenizer) -> dict[str, CacheDataset]:
     """What is learnt of a file; of preferences, each half by its name."""
-    if read.kind not in PREFERENCES:
-        yield "", CacheDataset(dataset_of(read.kind, read.records, tokenizer, config))
-        return
-    for name in ("chosen", "rejected") if read.kind == "preference" else ("completion",):
-        half: Callable[[Record, DatasetConfig], Record] = partial(half_of, name)
-        yield name, CacheDataset(create_dataset(Converted(read.records, half, config), tokenizer, config))
+    if kind not in PREFERENCES:
+        return {"": CacheDataset(dataset_of(kind, records, tokenizer, config))}
+    names = ("chosen", "rejected") if kind == "preference" else (config.completion_feature,)
+    halves = {name: Converted(records, partial(half_of, name), config) for name in names}
+    return {name: CacheDataset(create_dataset(half, tokenizer, config)) for name, half in halves.items()}
 
 
-def _show_tokens(title: str, dataset: CacheDataset, tokenizer: Tokenizer, most: int) -> None:
+def _show(found: list[Understood], most: int) -> None:
+    for about, datasets in found:
+        print("\n".join(about))
+        for title, dataset in datasets.items():
+            _show_tokens(title, dataset, most)
+
+
+def _show_tokens(title: str, dataset: CacheDataset, most: int) -> None:
     lengths, learnt = [], 0
     for index in range(len(dataset)):
         example = dataset[index]
@@ -97,7 +103,7 @@ def _show_tokens(title: str, dataset: CacheDataset, tokenizer: Tokenizer, most: 
     print("\n".join(histogram(lengths)))
     first = dataset[0]
     print(f"first record, {dataset.where(0)}: {len(first.tokens):,} tokens, what is not learnt {_how_marked()}")
-    _print_parts(list(_parts(first, tokenizer, most)))
+    _print_parts(list(_parts(first, dataset.tokenizer, most)))
     print()
 
 
@@ -106,9 +112,9 @@ def histogram(lengths: list[int]) -> list[str]:
     powers = [length.bit_length() for length in lengths]
     counts = {power: powers.count(power) for power in range(min(powers), max(powers) + 1)}
     width = len(f"{2 ** max(powers) - 1:,}")
-    bars = {power: "#" * -(-count * BAR // max(counts.values())) for power, count in counts.items()}
+    bars = {power: "#" * -(-count * BAR // max(counts.values())) + " " * (count > 0) for power, count in counts.items()}
     return [
-        f"  {2 ** (power - 1):>{width},} to {2**power - 1:>{width},} | {bars[power]} {count:,}"
+        f"  {2 ** (power - 1):>{width},} to {2**power - 1:>{width},} | {bars[power]}{count:,}"
         for power, count in counts.items()
     ]
 
@@ -116,7 +122,7 @@ def histogram(lengths: list[int]) -> list[str]:
 # --- a record ---
 
 
-def _parts(example: Example, tokenizer: Tokenizer, most: int) -> Iterator[tuple[bool, str]]:
+def _parts(example: Example, tokenizer: Any, most: int) -> Iterator[tuple[bool, str]]:
     """The text of a record in pieces, and whether each is learnt."""
     length = min(len(example.tokens), most)
     pairs = zip(targets_of(example, length), example.tokens, strict=False)
@@ -139,4 +145,6 @@ def _print_parts(parts: list[tuple[bool, str]]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console().print(Text.assemble(*((text, "bold" if is_learnt else "dim") for is_learnt, text in parts)))
+    Console().print(
+        Text.assemble(*((text, "bold" if is_learnt else "dim") for is_learnt, text in parts)), soft_wrap=True
+    )

@@ -85,8 +85,13 @@ def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = 
     return OwnBase(folder)
 
 
-def located(path: str | None, trust_remote_code: bool = False) -> Path:
+def located(path: str | None, trust_remote_code: bool = False, weights: bool = True) -> Path:
     """The folder of a model: a path, or owner/name or owner/name@revision on the Hub.
+
+    Args:
+      path: one of these.
+      trust_remote_code: refused for models of the Hub.
+      weights: whether they are needed of such a model.
 
     Raises:
       OSError, RuntimeError: there is none, or it is not in the cache of the Hub and cannot be fetched.
@@ -99,7 +104,7 @@ def located(path: str | None, trust_remote_code: bool = False) -> Path:
     if repo is None or folder.exists():
         raise FileNotFoundError(f"model: expected a folder with config.json, or owner/name on the Hub, got {path!r}")
     hub.require_no_code(repo, trust_remote_code)
-    return hub.model_folder(repo)
+    return hub.model_folder(repo, weights)
 
 
 def _is_ours(config: Any) -> bool:

@@ -311,6 +311,11 @@ class CacheDataset:
         return fingerprint_of(self._data)
 
     @property
+    def tokenizer(self) -> Any:
+        """That of the dataset, None where it has none of its own."""
+        return getattr(self._data, "tokenizer", None)
+
+    @property
     def draws(self) -> Any:
         """Which records an epoch has, where the dataset says so (`WeightedDataset`); None: each of them once."""
         return getattr(self._data, "draws", None)
