@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tuner_helpers import ByteTokenizer, message_of, targets, trained_tokenizer, write_jsonl
+from tuner_helpers import TEMPLATE, ByteTokenizer, message_of, targets, trained_tokenizer, write_jsonl
 
 from mlxffi.tuner.datasets import CacheDataset, DatasetConfig, create_dataset, load_dataset
 
@@ -37,6 +37,13 @@ def written(record, tokenizer=BYTES):
     return tokenizer.decode(CacheDataset(create_dataset([record], tokenizer))[0].tokens)
 
 
+def targets_of_text(messages, template):
+    tokenizer = trained_tokenizer(template)
+    config = DatasetConfig(mask_prompt="assistant")
+    example = CacheDataset(create_dataset([{"messages": messages}], tokenizer, config))[0]
+    return tokenizer.decode([token for token, wanted in zip(example.tokens, example.mask, strict=True) if wanted])
+
+
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_learnt_alike_with_every_mask(form, mask, tmp_path):
@@ -54,6 +61,26 @@ def test_every_form_has_the_tokens_that_transformers_gives_its_messages(form):
     tokenizer = trained_tokenizer()
     wanted = tokenizer.apply_chat_template(MESSAGES, tokenize=True, return_dict=False)
     assert list(CacheDataset(create_dataset([FORMS[form]], tokenizer))[0].tokens) == list(wanted)
+
+
+def test_turns_of_weight_0_are_read_and_not_learnt():
+    """As in OpenAI's fine-tuning files."""
+    turns = [*MESSAGES, {"role": U, "content": "s"}, {"role": A, "content": "t", "weight": 0}]
+    assert learnt({"messages": turns}, "assistant") == "r</>"
+    assert learnt({"messages": [{**turn, "weight": 1} for turn in turns]}, "assistant") == "r</>|t</>"
+    generation = TEMPLATE.replace(
+        "{{ message.content }}</s>", "{% generation %}{{ message.content }}</s>{% endgeneration %}"
+    )
+    assert "t</s>" not in targets_of_text(turns, generation)
+    message = message_of(lambda: learnt({"messages": [{**turn, "weight": 0} for turn in turns]}, "assistant"))
+    assert "expected at least one message of the role 'assistant' whose weight is not 0, got none" in message
+    turns = [
+        {"from": "human", "value": "q"},
+        {**TURN, "value": "x", "weight": 0},
+        {"from": "human", "value": "q"},
+        TURN,
+    ]
+    assert learnt({"conversations": turns}, "assistant") == "r</>"
 
 
 # --- ShareGPT ---

@@ -145,11 +145,17 @@ def test_a_path_with_a_colon_that_is_there(tmp_path):
         (["a:1", "b"], "data: expected a weight for each of 2 or for none, got none for b"),
         ("a:-1", "[data] weight of a: expected a finite number above 0, got -1.0"),
         ([{"path": "a", "weight": "x"}], "[data] weight of a: expected a finite number above 0, got 'x'"),
+        ([{"path": "a", "subset": 1}], "data: subset: expected a name, got 1"),
+        ([{"path": "a", "splits": "b"}], "data: splits: expected some of train, valid, test by name, got 'b'"),
+        (
+            [{"path": "a", "splits": {"eval": "b"}}],
+            "data: splits: expected some of train, valid, test by name, got {'e",
+        ),
         ([{"file": "a"}], "data: expected path, weight, subset, splits, the path at least, got {'file': 'a'}"),
     ],
 )
 def test_sources_that_are_none(data, reason):
-    assert message_of(lambda: sources_of(data)) == reason
+    assert message_of(lambda: sources_of(data)).startswith(reason)
 
 
 def test_splits_of_several_sources(tmp_path):

@@ -151,10 +151,10 @@ def _system(record: Record) -> list[Record]:
 def _message(turn: Record) -> Record:
     if "role" in turn:
         return {**turn, "role": ROLES[turn["role"]]}
-    role, said = ROLES[turn["from"]], turn["value"]
+    said, more = turn["value"], {"weight": turn["weight"]} if "weight" in turn else {}
     if turn["from"] == "function_call":
-        return {"role": role, "content": "", "tool_calls": _calls(said, "value")}
-    return {"role": role, "content": said}
+        more["tool_calls"], said = _calls(said, "value"), ""
+    return {"role": ROLES[turn["from"]], "content": said, **more}
 
 
 def _calls(text: str, path: str) -> list[Record]:

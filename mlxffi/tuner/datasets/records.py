@@ -14,6 +14,7 @@ import json
 import os
 import stat
 import tempfile
+import weakref
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
@@ -164,6 +165,7 @@ class Copied(Stored):
         super().__init__(path)
         self._bounds.append(0)
         self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
         digest = hashlib.blake2b(digest_size=16)
         for number, record in records:
             with placed(f"{self.path}:{number}"):

@@ -90,9 +90,7 @@ def _source(item: Any) -> Source:
         unknown = sorted(str(key) for key in item if key not in Source._fields)
         if unknown or not isinstance(item.get("path"), str):
             raise ArgumentError(f"data: expected {', '.join(Source._fields)}, the path at least, got {dict(item)!r}")
-        return _weighted(item["path"], item.get("weight"))._replace(
-            **{key: item[key] for key in ("subset", "splits") if item.get(key) is not None}
-        )
+        return _weighted(item["path"], item.get("weight"))._replace(**_parts(item))
     name = os.fspath(item)
     path, colon, weight = name.rpartition(":")
     if not colon or os.path.exists(name):
@@ -103,6 +101,16 @@ def _source(item: Any) -> Source:
         if isinstance(error, ArgumentError):
             raise
         return Source(name)
+
+
+def _parts(item: Mapping[str, Any]) -> dict[str, Any]:
+    found = {key: item[key] for key in ("subset", "splits") if item.get(key) is not None}
+    if not isinstance(found.get("subset", ""), str):
+        raise ArgumentError(f"data: subset: expected a name, got {found['subset']!r}")
+    splits = found.get("splits", {})
+    if not isinstance(splits, Mapping) or not set(splits) <= set(WORDS):
+        raise ArgumentError(f"data: splits: expected some of {', '.join(WORDS)} by name, got {splits!r}")
+    return found
 
 
 def _weighted(path: str, weight: Any) -> Source:
