@@ -52,6 +52,7 @@ FLOORS = {
     ],
     "tuner": [
         "checks files trees",
+        "hub",
         "layers optimizers schedules",
         "datasets lora",
         "losses models",

@@ -55,4 +55,4 @@ def options(**values):
     for name, value in values.items():
         yield f"--{name.replace('_', '-')}"
         if value is not True:
-            yield value
+            yield from value if isinstance(value, list) else [value]

@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("words", [[], ["fuse"], ["generate"], ["report"]])
+@pytest.mark.parametrize("words", [[], ["data"], ["fuse"], ["generate"], ["report"]])
 def test_every_command_has_a_help_text(words, capsys):
     with pytest.raises(SystemExit) as end:
         entry([*words, "--help"])
@@ -36,15 +36,15 @@ def test_the_module_is_the_program():
         [sys.executable, "-m", "mlxffi.tuner", "--train"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("mlxffi-lora: model: expected a folder with config.json, got None")
+    assert done.stderr.startswith("mlxffi-lora: model: expected a folder with config.json, or owner/name")
 
 
 MISTAKES = {
     "nothing to do": ({"train": None}, "train, test: expected one of them"),
-    "no such model": ({"model": "nowhere"}, "model: expected a folder with config.json, got 'nowhere'"),
-    "a model that would be downloaded": ({"model": "Qwen/Qwen3-0.6b"}, "nothing is downloaded"),
-    "no such data": ({"data": "nowhere"}, "nowhere: expected a jsonl file or a folder"),
-    "data that would be downloaded": ({"data": "hf:wikisql"}, "nothing is downloaded"),
+    "no such model": ({"model": "nowhere"}, "config.json, or owner/name on the Hub, got 'nowhere'"),
+    "no such data": ({"data": "nowhere"}, "nowhere: expected a file of records, a folder of such, or owner/name"),
+    "weights of none": ({"data": ["data:0", "data:1"]}, "weight of data: expected a finite number above 0, got 0.0"),
+    "some weights": ({"data": ["data:1", "data"]}, "data: expected a weight for each of 2 or for none"),
     "a YAML file that is not there": ({"config": "nowhere.yaml"}, "nowhere.yaml"),
     "too few records": ({"batch_size": 500}, "500"),
     "a run to resume that is not there": ({"resume": True}, "resume: expected training_state.safetensors"),
@@ -82,7 +82,10 @@ CONFIGURED = {
     "lr_schedule: {name: cosine}": "[build_schedule]",
     "optimizer_config: {adam: {momentum: 1}}": "momentum",
     "optimizer_config: {adam: {learning_rate: 1}}": "optimizer_config.adam: expected arguments other than",
-    "hf_dataset: {path: wikisql}": "hf_dataset: nothing is downloaded",
+    "hf_dataset: {name: wikisql}": "hf_dataset: expected chat_feature, completion_feature, config, path, ",
+    "hf_dataset: wikisql": "hf_dataset: expected a mapping, got 'wikisql'",
+    "data: [{weight: 1}]": "data: expected path, weight, subset, splits, the path at least, got {'weight': 1}",
+    "data: 7": "data: expected a path, or a list of paths, each perhaps with path and weight, got 7",
     "itres: 5": "unknown settings: itres",
 }
 

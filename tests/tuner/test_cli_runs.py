@@ -89,7 +89,8 @@ def test_a_run_may_begin_with_an_adapter_of_peft(folder, tmp_path):
 def test_a_test_without_an_adapter_is_one_of_the_model(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     where = {"model": folder / "model", "data": folder / "data", "max_seq_length": 64}
-    told = re.compile(r"Test loss (\d+\.\d+), Test ppl (\d+\.\d+) \(the model without an adapter\)\.\n")
+    line = r"Test loss (\d+\.\d+), Test ppl (\d+\.\d+) \(the model without an adapter\)\.\n"
+    told = re.compile(rf".*test\.jsonl: 4 records, texts\n{line}")
     loss, perplexity = map(float, told.fullmatch(command(*options(test=True, **where))[0]).groups())
     assert perplexity == pytest.approx(math.exp(loss), rel=1e-3)
     # One that was named has to be there.

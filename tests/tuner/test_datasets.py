@@ -321,7 +321,8 @@ def test_a_message_may_have_parts_or_calls_of_tools_for_content():
 def test_a_first_record_without_any_field_is_refused(tmp_path):
     path = write_jsonl(tmp_path / "data.jsonl", [{"Text": "a", "prompt": "b"}])
     assert message_of(lambda: load_dataset(path, BYTES)) == (
-        f"{path}:1: expected the fields prompt and completion, messages, or text, got 'Text', 'prompt'"
+        f"{path}:1: expected the fields prompt and completion, messages, text, conversations (ShareGPT), instruction "
+        "and output (Alpaca), got 'Text', 'prompt'"
     )
     assert message_of(lambda: create_dataset([{}], BYTES)).endswith("got none")
     assert message_of(lambda: create_dataset([["text"]], BYTES)) == "record 0: expected an object, got a list"
@@ -338,7 +339,7 @@ def test_a_text_has_no_prompt(tmp_path, mask_prompt):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"kind": "json"}, "kind: expected auto, completions, chat, text, got 'json'"),
+        ({"kind": "json"}, "kind: expected auto, completions, chat, text, sharegpt, alpaca, got 'json'"),
         ({"mask_prompt": "user"}, "mask_prompt: expected False, True or 'assistant', got 'user'"),
         ({"max_file_bytes": 0}, "max_file_bytes: expected an int of at least 1, got 0"),
         ({"max_record_bytes": -1}, "max_record_bytes: expected an int of at least 1, got -1"),
@@ -380,14 +381,14 @@ def test_paths_that_lead_nowhere(tmp_path):
     assert "expected train.jsonl, valid.jsonl or test.jsonl in it" in message_of(
         lambda: load_dataset(tmp_path, BYTES), FileNotFoundError
     )
-    for path in (tmp_path / "missing", "mlx-community/WikiSQL"):
-        message = message_of(lambda path=path: load_dataset(path, BYTES), FileNotFoundError)
-        assert message.startswith(f"{path}: expected a jsonl file or a folder of such")
+    message = message_of(lambda: load_dataset(tmp_path / "missing", BYTES), FileNotFoundError)
+    assert message.startswith(f"{tmp_path / 'missing'}: expected a file of records, a folder of such, or owner/name")
     (tmp_path / "train.jsonl").symlink_to(tmp_path / "missing")
     message = message_of(lambda: load_dataset(tmp_path, BYTES), FileNotFoundError)
     assert message.endswith(f"No such file or directory: '{tmp_path / 'train.jsonl'}'")
-    for name in ("hf:a/b", "hf://a/b"):
-        assert f"got {name!r}: nothing is downloaded" in message_of(lambda name=name: load_dataset(name, BYTES))
+    for name in ("hf:a", "hf://a/b"):
+        message = message_of(lambda name=name: load_dataset(name, BYTES), FileNotFoundError)
+        assert message.startswith(f"{name}: expected a file of records")
 
 
 def test_datasets_need_no_other_library():

@@ -92,7 +92,7 @@ def test_every_stage_has_what_the_one_before_it_left(folder, kind):
     adapted = command(*options(**at, test=True, adapter_path=folder / whole))[0]
     command("fuse", *options(model=at["model"], adapter_path=folder / whole, save_path=folder / f"{kind}-fused"))
     fused = command(*options(**{**at, "model": folder / f"{kind}-fused"}, test=True, adapter_path=""))[0]
-    assert re.fullmatch(r"Test loss \d\.\d+, Test ppl \d+\.\d+\.\n", adapted)
+    assert re.fullmatch(r".*test\.jsonl: 16 records, texts\nTest loss \d\.\d+, Test ppl \d+\.\d+\.\n", adapted)
     assert adapted == fused
     model, tokenizer, _ = load_model(folder / "base", folder / whole)
     again = load_model(folder / f"{kind}-fused")[0]

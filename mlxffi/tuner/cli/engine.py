@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from ... import compat
 from ..._errors import ArgumentError
-from .. import lora
+from .. import hub, lora
 from ..checks import MissingLibraryError, required
 from ..files import read_json
 from ..layers import Survival
@@ -70,7 +70,7 @@ def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = 
     """A model from a Hugging Face directory.
 
     Args:
-      path: the folder.
+      path: the folder, or a name on the Hub.
       engine: "own", "mlx_lm", or "auto": mlx_lm's where it is installed and ours has not this architecture.
       trust_remote_code: let mlx_lm run code that comes with a tokenizer.
 
@@ -78,13 +78,33 @@ def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = 
       FileNotFoundError: the folder or a file in it is missing.
       ValueError: a file is not as it should be, or the architecture is unknown.
     """
-    folder = Path(path or "")
-    if not path or not folder.is_dir():
-        raise FileNotFoundError(f"model: expected a folder with config.json, got {path!r}; nothing is downloaded")
+    folder = located(path, trust_remote_code)
     config = read_json(folder / "config.json")
     if engine == "mlx_lm" or (engine == "auto" and not _is_ours(config) and importlib.util.find_spec("mlx_lm")):
         return MlxLmBase(folder, trust_remote_code)
     return OwnBase(folder)
+
+
+def located(path: str | None, trust_remote_code: bool = False, weights: bool = True) -> Path:
+    """The folder of a model: a path, or owner/name or owner/name@revision on the Hub.
+
+    Args:
+      path: one of these.
+      trust_remote_code: refused for models of the Hub.
+      weights: whether they are needed of such a model.
+
+    Raises:
+      OSError, RuntimeError: there is none, or it is not in the cache of the Hub and cannot be fetched.
+      ValueError: code of the Hub is to be trusted.
+    """
+    folder = Path(path or "")
+    if path and folder.is_dir():
+        return folder
+    repo = hub.repo_of(path or "", "model")
+    if repo is None or folder.exists():
+        raise FileNotFoundError(f"model: expected a folder with config.json, or owner/name on the Hub, got {path!r}")
+    hub.require_no_code(repo, trust_remote_code)
+    return hub.model_folder(repo, weights)
 
 
 def _is_ours(config: Any) -> bool:

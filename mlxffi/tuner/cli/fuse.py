@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import lora
 from ..files import read_json
-from .engine import Fused, load_base
+from .engine import Fused, load_base, located
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     """Load the model and the adapter."""
     path = Path(arguments.adapter_path)
     if arguments.export_peft:
-        config = read_json(Path(arguments.model, "config.json"))
+        config = read_json(located(arguments.model) / "config.json")
         return partial(_export, lora.read_adapter(path), arguments.export_peft, arguments.model, _is_tied(config))
     target = Path(arguments.save_path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

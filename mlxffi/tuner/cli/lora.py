@@ -12,7 +12,8 @@ from typing import Any
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
-from ..datasets import CacheDataset, DatasetConfig, Splits, iterate_batches, load_dataset
+from ..datasets import CacheDataset, DatasetConfig, Source, Splits, iterate_batches, load_dataset, sources_of
+from ..datasets.sources import FEATURES, source_of_mlx_lm
 from ..distributed import World
 from ..lora import peft
 from ..lora.config import from_mlx_lm
@@ -40,7 +41,7 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     _require_sense(job)
     optimizer = optimizer_of(job)
     base = load_base(job.model, job.engine, job.trust_remote_code)
-    splits = load_dataset(job.data, base.tokenizer, _dataset_config(job), _wanted_splits(settings))
+    splits = load_dataset(_sources(job), base.tokenizer, _dataset_config(job), _wanted_splits(settings))
     _require_splits(job, splits)
     mx.random.seed(training.seed)
     model = _model(job, base)
@@ -55,6 +56,8 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
 
 def _work(settings: Settings, base: Base, model: Model, optimizer: Optimizer, splits: Splits, loss: Any) -> None:
     job, training = settings.job, settings.training
+    for line in [line for split in splits if split is not None for line in split.about]:
+        say(line)
     if splits.train is not None and job.train:
         say(str(base.size(model)))
         train(
@@ -91,8 +94,6 @@ def _require_sense(job: Job) -> None:
         raise ArgumentError("mask_prompt, mask_assistant: expected one of them, got both")
     if job.num_layers == 0:
         raise ArgumentError("num_layers: expected how many of the last blocks are fine-tuned, or -1 for all, got 0")
-    if job.hf_dataset is not None:
-        raise ArgumentError("hf_dataset: nothing is downloaded; put jsonl files in a folder and name it as data")
     if job.resume and job.resume_adapter_file:
         raise ArgumentError("resume, resume_adapter_file: expected one of them, got both")
     if job.resume and not Path(job.adapter_path, STATE_FILE).is_file():
@@ -120,21 +121,20 @@ def _wanted_splits(settings: Settings) -> list[str]:
 
 
 def _require_splits(job: Job, splits: Splits) -> None:
+    paths = ", ".join(source.path for source in _sources(job))
     for name, wanted in {"train": job.train, "test": job.test}.items():
         if wanted and getattr(splits, name) is None:
-            raise FileNotFoundError(
-                f"{job.data}: {name} was asked for: expected {name}.jsonl in this folder, found none"
-            )
+            raise FileNotFoundError(f"{paths}: {name} was asked for: expected {name}.jsonl in this folder, found none")
+
+
+def _sources(job: Job) -> list[Source]:
+    return sources_of(job.data) if job.hf_dataset is None else [source_of_mlx_lm(job.hf_dataset)]
 
 
 def _dataset_config(job: Job) -> DatasetConfig:
-    return DatasetConfig(
-        mask_prompt="assistant" if job.mask_assistant else job.mask_prompt,
-        text_feature=job.text_feature,
-        chat_feature=job.chat_feature,
-        prompt_feature=job.prompt_feature,
-        completion_feature=job.completion_feature,
-    )
+    features = {name: getattr(job, name) for name in FEATURES}
+    features |= {name: value for name, value in (job.hf_dataset or {}).items() if name in FEATURES}
+    return DatasetConfig(mask_prompt="assistant" if job.mask_assistant else job.mask_prompt, **features)
 
 
 # --- what trains ---

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from ..._errors import ArgumentError
 from ..checks import required
+from ..datasets.sources import Sources, sources_of
 from ..optimizers import BY_NAME
 from ..trainer import TrainingArgs
 
@@ -27,7 +28,7 @@ UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
 def setting(default: Any, about: str, **more: Any) -> Any:
-    """A field of `Job`: its default, its help, and `choices` or `short`, a second option, where it has them."""
+    """A field of `Job`: its default, its help, and where it has them `choices` or `short`, a second option."""
     return field(default=default, metadata={"help": about, **more})
 
 
@@ -46,7 +47,10 @@ class Job:
 
     model: str | None = setting(None, "folder of the model: config.json, safetensors, tokenizer.json")
     train: bool = setting(False, "train")
-    data: str = setting("data", "folder with train.jsonl, valid.jsonl and test.jsonl, or one such file")
+    data: Sources = field(
+        default="data",
+        metadata={"help": "folder with train, valid and test, file to train on, or name on the Hub; or several"},
+    )
     fine_tune_type: str = setting("lora", "what is trained: low-rank factors, or all of a block", choices=KINDS)
     optimizer: str = setting("adam", "optimizer", choices=tuple(BY_NAME))
     mask_prompt: bool = setting(False, "train on completions only, not on prompts")
@@ -75,7 +79,7 @@ class Job:
     )
     lr_schedule: dict[str, Any] | None = field(default=None, metadata=in_file("name, arguments, warmup, warmup_init"))
     optimizer_config: dict[str, Any] = field(default_factory=dict, metadata=in_file("arguments of optimizers by name"))
-    hf_dataset: object = field(default=None, metadata=in_file("not supported: data comes from local files"))
+    hf_dataset: dict[str, Any] | None = field(default=None, metadata=in_file("a dataset of the Hub, as mlx_lm has it"))
     text_feature: str = field(default="text", metadata=in_file("field of a record that holds a text"))
     chat_feature: str = field(default="messages", metadata=in_file("field of a record that holds a chat"))
     prompt_feature: str = field(default="prompt", metadata=in_file("field of a record that holds a prompt"))
@@ -142,13 +146,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if option.kind == "bool":
             parser.add_argument(*flags, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=about)
         else:
-            parser.add_argument(
-                *flags,
-                default=argparse.SUPPRESS,
-                help=about,
-                metavar=_metavar(option),
-                type=partial(_parsed, option),
-            )
+            # Several values are read together, by `settings_of`.
+            form = {"nargs": "+"} if option.kind == "Sources" else {"type": partial(_parsed, option)}
+            parser.add_argument(*flags, default=argparse.SUPPRESS, help=about, metavar=_metavar(option), **form)
 
 
 def _metavar(option: Option) -> str:
@@ -187,7 +187,12 @@ def checked(option: Option, value: Any) -> Any:
 
 
 UNREADABLE = object()
-IN_WORDS = {"Bytes": "a size such as 2GB", "bool": "true or false", "dict[str, Any]": "a mapping"}
+IN_WORDS = {
+    "Sources": "a path, or a list of paths, each perhaps with path and weight",
+    "Bytes": "a size such as 2GB",
+    "bool": "true or false",
+    "dict[str, Any]": "a mapping",
+}
 
 
 def _int(value: Any) -> Any:
@@ -210,10 +215,18 @@ def _bytes(value: Any) -> Any:
     return int(float(match[1]) * UNITS[match[2]]) if match and not isinstance(value, bool) else UNREADABLE
 
 
+def _sources(value: Any) -> Any:
+    if not isinstance(value, (str, list)) or not all(isinstance(item, (str, dict)) for item in value):
+        return UNREADABLE
+    sources_of(value)
+    return value[0] if len(value) == 1 and isinstance(value[0], str) else value
+
+
 READERS: dict[str, Callable[[Any], Any]] = {
     "int": _int,
     "float": _float,
     "Bytes": _bytes,
+    "Sources": _sources,
     "bool": lambda value: value if isinstance(value, bool) else UNREADABLE,
     "str": lambda value: value if isinstance(value, str) else UNREADABLE,
     "dict[str, Any]": lambda value: value if isinstance(value, dict) else UNREADABLE,
@@ -281,6 +294,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         except ArgumentError as error:
             raise ArgumentError(f"{os.fspath(path or '')}: {error}") from None
     values.update(given)
+    values["data"] = checked(table["data"], values["data"])
     return Settings(_made(Job, values), _made(TrainingArgs, values), values)
 
 

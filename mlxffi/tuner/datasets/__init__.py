@@ -1,4 +1,4 @@
-"""Datasets: records of jsonl files, as tokens and targets, in batches.
+"""Datasets: records of files, as tokens and targets, in batches.
 
 train, valid, test = load_dataset("data", tokenizer, DatasetConfig(mask_prompt=True))
 for batch in iterate_batches(train, batch_size=4, max_seq_length=2048, loop=True, seed=0): ...
@@ -17,7 +17,9 @@ from .kinds import (
     TextDataset,
 )
 from .loading import Splits, create_dataset, load_dataset
+from .mixtures import WeightedDataset
 from .records import Records
+from .sources import Source, sources_of
 from .tokenizers import Tokenizer
 
 __all__ = [
@@ -32,11 +34,14 @@ __all__ = [
     "Example",
     "Member",
     "Records",
+    "Source",
     "Splits",
     "TextDataset",
     "Tokenizer",
+    "WeightedDataset",
     "collated",
     "create_dataset",
     "iterate_batches",
     "load_dataset",
+    "sources_of",
 ]

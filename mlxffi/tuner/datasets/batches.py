@@ -36,7 +36,7 @@ class Batches(Iterator[Batch]):
     def __init__(self, dataset: Examples | Dataset, settings: Settings, vocab_size: int | None = None):
         self._dataset: Any = CacheDataset(dataset) if isinstance(dataset, Dataset) else dataset
         self._settings, self._vocab_size = settings, vocab_size
-        self._plan = Plan(len(dataset), self._length, settings)
+        self._plan = Plan(len(dataset), self._length, settings, getattr(self._dataset, "draws", None))
         self._window, self._given = Window(), 0
         # The batches of the window and what they leave over, once planned.
         self._planned: tuple[list[list[Row]], tuple[int, ...]] | None = None
@@ -155,7 +155,7 @@ def iterate_batches(
     window: int = 64,
     vocab_size: int | None = None,
 ) -> Batches:
-    """The batches of a dataset, each record in one of them per epoch.
+    """The batches of a dataset, each record in one of them per epoch (of a WeightedDataset, as often as it is drawn).
 
     Args:
       dataset: a CacheDataset, any other dataset (whose Examples are then cached), or a list of Examples.

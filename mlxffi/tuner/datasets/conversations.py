@@ -64,18 +64,20 @@ class Conversation:
         return self._border(start)
 
     def _assistant_mask(self) -> bytes:
-        """1 for what stands in the assistant's turns, their end included: what a model has to say of its own."""
+        """1 for what stands in the assistant's turns, their end included, less those of weight 0 (as OpenAI has it)."""
         turns = [index for index in range(len(self._messages)) if self._is_assistant(index)]
-        if not turns:
-            raise ArgumentError("expected at least one message of the role 'assistant', got none")
+        learnt = {index for index in turns if self._messages[index].get("weight") != 0}
+        if not learnt:
+            which = " whose weight is not 0" if turns else ""
+            raise ArgumentError(f"expected at least one message of the role 'assistant'{which}, got none")
         told = assistant_mask(self._tokenizer, self._messages, self._tools)
-        if told is not None and any(told) and len(told) == len(self.tokens):
+        if told is not None and any(told) and len(told) == len(self.tokens) and len(learnt) == len(turns):
             return bytes(told)
         mask, ends = bytearray(len(self.tokens)), {-1: 0}
         for turn in turns:
             start, ends[turn], last = self._turn(turn, ends)
             first = self._border(start)
-            mask[first:last] = b"\1" * (last - first)
+            mask[first:last] = bytes([turn in learnt]) * (last - first)
         return bytes(mask)
 
     def _is_assistant(self, index: int) -> bool:

@@ -1,9 +1,8 @@
-"""Which fields records have: found from the first record, then required of every one."""
+"""What is required of the fields of records, and what a configuration may say of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -13,6 +12,7 @@ from .. import checks
 Record: TypeAlias = "dict[str, Any]"
 MaskPrompt: TypeAlias = "bool | Literal['assistant']"
 
+KINDS = ("completions", "chat", "text", "sharegpt", "alpaca")
 MAX_FILE_BYTES = 1 << 40
 MAX_RECORD_BYTES = 16 << 20
 
@@ -22,8 +22,7 @@ class DatasetConfig:
     """What records look like, and which of their tokens are targets.
 
     Args:
-      kind: "text", "chat" or "completions"; "auto" takes the first of completions, chat and text whose fields the
-        first record has.
+      kind: the form of the records, one of `KINDS`; "auto" takes that of the first record.
       mask_prompt: False: every token is a target. True: only the completion, or a conversation's last message.
         "assistant": every turn of the assistant. Texts have no prompt.
       text_feature: the field of a text.
@@ -47,8 +46,8 @@ class DatasetConfig:
     max_record_bytes: int = MAX_RECORD_BYTES
 
     def __post_init__(self) -> None:
-        if self.kind not in ("auto", *CHECKS):
-            raise ArgumentError(f"[DatasetConfig] kind: expected auto, {', '.join(CHECKS)}, got {self.kind!r}")
+        if self.kind not in ("auto", *KINDS):
+            raise ArgumentError(f"[DatasetConfig] kind: expected auto, {', '.join(KINDS)}, got {self.kind!r}")
         require_mask_prompt("DatasetConfig", self.mask_prompt)
         for name in ("max_file_bytes", "max_record_bytes"):
             checks.count("DatasetConfig", name, getattr(self, name), 1)
@@ -60,64 +59,27 @@ def require_mask_prompt(function: str, mask_prompt: MaskPrompt) -> None:
         raise ArgumentError(f"[{function}] mask_prompt: expected False, True or 'assistant', got {mask_prompt!r}")
 
 
-class FieldCheck:
-    """Requires of every record it is called with what the first of them had.
-
-    Raises:
-      ValueError: a record lacks a field, or has another type in it; the message begins with the field.
-    """
-
-    def __init__(self, config: DatasetConfig):
-        self._config = config
-        self.kind = config.kind
-
-    def __call__(self, record: Any) -> None:
-        if not isinstance(record, dict):
-            raise ArgumentError(f"expected an object, got {json_name(record)}")
-        if self.kind == "auto":
-            self.kind = kind_of(record, self._config)
-        CHECKS[self.kind](record, self._config)
-
-
-def kind_of(record: Record, config: DatasetConfig) -> str:
-    """What a record is: "completions", "chat" or "text".
-
-    Raises:
-      ValueError: it has the fields of none.
-    """
-    # Tables have null for what a record lacks.
-    given = {field for field, value in record.items() if value is not None}
-    if {config.prompt_feature, config.completion_feature} <= given:
-        return "completions"
-    if config.chat_feature in given:
-        return "chat"
-    if config.text_feature in given:
-        return "text"
-    fields = f"{config.prompt_feature} and {config.completion_feature}, {config.chat_feature}, or {config.text_feature}"
-    raise ArgumentError(f"expected the fields {fields}, got {', '.join(map(repr, record)) or 'none'}")
-
-
 # --- the fields of each kind ---
 
 
 def check_text(record: Record, text_key: str) -> None:
     """Raise unless a record has a text."""
-    _require_string(record, text_key)
+    require_string(record, text_key)
 
 
 def check_completion(record: Record, prompt_key: str, completion_key: str) -> None:
     """Raise unless a record has a prompt and its completion, each a text or a list of messages."""
     for key in (prompt_key, completion_key):
         if isinstance(record.get(key), list):
-            _check_messages(record, key)
+            check_messages(record, key)
         else:
-            _require_string(record, key)
+            require_string(record, key)
     tools_of(record)
 
 
 def check_chat(record: Record, chat_key: str) -> None:
     """Raise unless a record has a conversation."""
-    _check_messages(record, chat_key)
+    check_messages(record, chat_key)
     tools_of(record)
 
 
@@ -133,42 +95,53 @@ def tools_of(record: Record) -> list[Any] | None:
             record = {"tools": json.loads(tools) if tools.strip() else None}
         except (ValueError, RecursionError):
             raise ArgumentError(f"tools: expected a list of objects, or the JSON of one, got {tools[:80]!r}") from None
-    _require_objects(record, "tools", required=False)
+    require_objects(record, "tools", required=False)
     found: list[Any] | None = record.get("tools")
     return found
 
 
-def _check_messages(record: Record, key: str) -> None:
-    _require_objects(record, key)
-    if not record[key]:
+def messages_of(record: Record, key: str) -> list[Record]:
+    """The messages of a record, which may stand there, as in a table of texts, as the JSON text of a list.
+
+    Raises:
+      ValueError: it has other than a list of objects, or none in it.
+    """
+    text = record.get(key)
+    if isinstance(text, str) and text.lstrip().startswith("["):
+        try:
+            record = {key: json.loads(text)}
+        except (ValueError, RecursionError) as error:
+            raise ArgumentError(f"{key}: expected a list of objects, or the JSON of one: {error}") from None
+    require_objects(record, key)
+    found: list[Record] = record[key]
+    if not found:
         raise ArgumentError(f"{key}: expected at least one message, got an empty list")
-    for index, message in enumerate(record[key]):
-        _require_string(message, "role", f"{key}[{index}].")
-        _check_content(message, f"{key}[{index}].")
+    return found
 
 
-def _check_content(message: Record, path: str) -> None:
-    """Content is a text or a list of parts that are texts; next to calls of tools there may be none."""
+def check_messages(record: Record, key: str) -> None:
+    """Raise unless a record has messages, each with a role and something said."""
+    for index, message in enumerate(messages_of(record, key)):
+        require_string(message, "role", f"{key}[{index}].")
+        check_content(message, f"{key}[{index}].")
+
+
+def check_content(message: Record, path: str) -> None:
+    """Raise unless a message has content, a text or a list of parts that are texts, or calls of tools without any."""
     content = message.get("content")
     if isinstance(content, list):
-        _require_objects(message, "content", path)
+        require_objects(message, "content", path)
         for index, part in enumerate(content):
             if part.get("type", "text") != "text":
                 found = f"{path}content[{index}]: expected a part of the type 'text', got {part['type']!r}"
                 raise ArgumentError(f"{found}; nothing else is learnt")
-            _require_string(part, "text", f"{path}content[{index}].")
+            require_string(part, "text", f"{path}content[{index}].")
     elif content is not None or not message.get("tool_calls"):
-        _require_string(message, "content", path)
+        require_string(message, "content", path)
 
 
-CHECKS: dict[str, Callable[[Record, DatasetConfig], None]] = {
-    "completions": lambda record, config: check_completion(record, config.prompt_feature, config.completion_feature),
-    "chat": lambda record, config: check_chat(record, config.chat_feature),
-    "text": lambda record, config: check_text(record, config.text_feature),
-}
-
-
-def _require_string(record: Record, field: str, path: str = "") -> None:
+def require_string(record: Record, field: str, path: str = "") -> None:
+    """Raise unless a field is a text."""
     if not isinstance(record.get(field), str):
         raise ArgumentError(f"{path}{field}: expected a string, got {_found(record, field)}")
     require_characters(f"{path}{field}", record[field])
@@ -188,7 +161,8 @@ def half_of_a_pair(error: UnicodeEncodeError) -> str:
     return f"expected characters, got half of a surrogate pair, \\u{ord(error.object[error.start]):04x}"
 
 
-def _require_objects(record: Record, field: str, path: str = "", required: bool = True) -> None:
+def require_objects(record: Record, field: str, path: str = "", required: bool = True) -> None:
+    """Raise unless a field is a list of objects, or lacks and may do so."""
     found = record.get(field)
     if found is None and not required:
         return

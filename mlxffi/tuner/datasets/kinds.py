@@ -17,9 +17,11 @@ from .fields import (
     check_chat,
     check_completion,
     check_text,
+    messages_of,
     require_mask_prompt,
     tools_of,
 )
+from .forms import counted
 from .records import fingerprint_of, place_of, placed
 from .tokenizers import Tokenizer, has_template
 
@@ -37,8 +39,16 @@ class Dataset(Protocol):
         ...
 
 
+def about(dataset: object) -> list[str]:
+    """What a dataset says of its files, a line for each."""
+    return list(getattr(dataset, "about", []))
+
+
 class _Records:
     """What datasets over one sequence of records share."""
+
+    # What users call the form of the records.
+    form = "records"
 
     def __init__(self, data: Sequence[Record], tokenizer: Tokenizer):
         self._data = data
@@ -53,6 +63,11 @@ class _Records:
     def where(self, index: int) -> str:
         """Where a record came from, for errors."""
         return place_of(self._data, index)
+
+    @property
+    def about(self) -> list[str]:
+        """What was understood of the file: its records and their form."""
+        return [f"{getattr(self._data, 'path', 'data')}: {counted(len(self))}, {self.form}"]
 
     @property
     def fingerprint(self) -> str:
@@ -120,7 +135,8 @@ class ChatDataset(_Records):
           ValueError: the record has no conversation, the chat template fails, or it does not show where turns end.
         """
         check_chat(record, self.chat_key)
-        return Conversation(self.tokenizer, record[self.chat_key], tools_of(record)).example(self.mask_prompt)
+        conversation = Conversation(self.tokenizer, messages_of(record, self.chat_key), tools_of(record))
+        return conversation.example(self.mask_prompt)
 
 
 class CompletionsDataset(_Records):
@@ -225,6 +241,11 @@ class ConcatenatedDataset:
         return place_of(self._data[part], inner)
 
     @property
+    def about(self) -> list[str]:
+        """A line for each file."""
+        return [line for dataset in self._data for line in about(dataset)]
+
+    @property
     def fingerprint(self) -> str:
         """As the datasets have it."""
         return "; ".join(map(fingerprint_of, self._data))
@@ -288,6 +309,21 @@ class CacheDataset:
     def fingerprint(self) -> str:
         """That of the dataset."""
         return fingerprint_of(self._data)
+
+    @property
+    def tokenizer(self) -> Any:
+        """That of the dataset, None where it has none of its own."""
+        return getattr(self._data, "tokenizer", None)
+
+    @property
+    def draws(self) -> Any:
+        """Which records an epoch has, where the dataset says so (`WeightedDataset`); None: each of them once."""
+        return getattr(self._data, "draws", None)
+
+    @property
+    def about(self) -> list[str]:
+        """A line for each file."""
+        return about(self._data)
 
     def _made(self, index: int) -> Example:
         with placed(self.where(index)):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..._errors import ArgumentError
-from ..files import PathLike
-from .fields import DatasetConfig, FieldCheck, Record
-from .kinds import CacheDataset, ChatDataset, CompletionsDataset, TextDataset
-from .records import Records, place_of, placed
-from .tokenizers import Tokenizer
+from .fields import DatasetConfig, Record
+from .forms import CONVERTED, FORMS, PREFERENCES, Converted, FieldCheck
+from .kinds import CacheDataset, ChatDataset, CompletionsDataset, ConcatenatedDataset, Dataset, TextDataset
+from .mixtures import WeightedDataset, sliced
+from .readers import stored
+from .records import place_of, placed
+from .repositories import Files
+from .sources import Source, Sources, Split, files_of, sources_of
+from .tokenizers import Tokenizer, has_template
 
 
 class Splits(NamedTuple):
@@ -24,18 +26,20 @@ class Splits(NamedTuple):
 
 
 def load_dataset(
-    path: PathLike,
+    path: Sources,
     tokenizer: Tokenizer,
     config: DatasetConfig | None = None,
     splits: Collection[str] = Splits._fields,
 ) -> Splits:
-    """The datasets of a jsonl file, or of a folder with train.jsonl, valid.jsonl and test.jsonl.
+    """The datasets of files, and of folders with one for each split, such as train.jsonl or valid.parquet.
 
     Every record is checked here, in one pass through each file, and tokenized when it is first used. Files may exceed
-    the memory: records are read from them as they are needed, so they must not change meanwhile.
+    the memory: records are read as they are needed, from jsonl files themselves, which must not change meanwhile, and
+    of other files from a copy in a temporary file.
 
     Args:
-      path: the file, whose records are to train on, or the folder, in which any of the three may lack.
+      path: a file, whose records are to train on; a folder, in which any of the splits may lack; or several of both,
+        with weights or without, as `sources_of` takes them. Weights are shares of what is trained on.
       tokenizer: makes the tokens.
       config: which fields records have, and which tokens are targets; None: the defaults.
       splits: which of the three files to read.
@@ -44,29 +48,40 @@ def load_dataset(
       FileNotFoundError: there is no such file or folder, or the folder has none of the three.
       ValueError: a record is not as it should be; the message names the file, the line, and the field.
     """
-    config, name = config or DatasetConfig(), os.fspath(path)
-    if name.startswith("hf:"):
-        raise ArgumentError(f"[load_dataset] path: expected a file or folder, got {name!r}: nothing is downloaded")
-    if not os.path.exists(name):
-        raise FileNotFoundError(f"{name}: expected a jsonl file or a folder of such; nothing is downloaded by its name")
-    if not os.path.isdir(name):
-        return Splits(_loaded(name, tokenizer, config), None, None)
-    files = [Path(name, f"{split}.jsonl") for split in Splits._fields]
-    if not any(map(os.path.lexists, files)):
-        raise FileNotFoundError(f"{name}: expected train.jsonl, valid.jsonl or test.jsonl in it, got none of them")
-    wanted = [file.stem in splits and os.path.lexists(file) for file in files]
-    return Splits(
-        *(
-            _loaded(str(file), tokenizer, config) if is_read else None
-            for file, is_read in zip(files, wanted, strict=True)
-        )
+    given = [(source, files_of(source, splits)) for source in sources_of(path)]
+    config = config or DatasetConfig()
+    found = {name: _split(name, given, tokenizer, config) for name in Splits._fields if name in splits}
+    return Splits(*(found.get(name) for name in Splits._fields))
+
+
+def _split(name: str, given: list[tuple[Source, Files]], tokenizer: Tokenizer, config: DatasetConfig) -> Any:
+    """A split of all sources that have it; None where none has."""
+    loaded = [(source.weight, _part(source.split(name), files, tokenizer, config)) for source, files in given]
+    datasets = [dataset for _, dataset in loaded if dataset is not None]
+    weights = [weight for weight, dataset in loaded if dataset is not None and weight is not None]
+    if not datasets:
+        return None
+    if name == "train" and len(datasets) == len(weights) > 1:
+        return CacheDataset(WeightedDataset(datasets, weights))
+    return CacheDataset(_concatenated(datasets))
+
+
+def _part(split: Split, files: Files, tokenizer: Tokenizer, config: DatasetConfig) -> Dataset | None:
+    if split.name not in files:
+        return None
+    return sliced(
+        _concatenated([_loaded(file, tokenizer, config) for file in files[split.name]]), split.begin, split.end
     )
 
 
-def _loaded(path: str, tokenizer: Tokenizer, config: DatasetConfig) -> CacheDataset:
+def _concatenated(datasets: list[Dataset]) -> Dataset:
+    return datasets[0] if len(datasets) == 1 else ConcatenatedDataset(datasets)
+
+
+def _loaded(path: str, tokenizer: Tokenizer, config: DatasetConfig) -> Dataset:
     check = FieldCheck(config)
-    records = Records(path, check, max_bytes=config.max_file_bytes, max_record_bytes=config.max_record_bytes)
-    return CacheDataset(dataset_of(check.kind, records, tokenizer, config))
+    records = stored(path, check, config)
+    return dataset_of(check.kind, records, tokenizer, config)
 
 
 # --- of records ---
@@ -98,7 +113,24 @@ def create_dataset(
 def dataset_of(
     kind: str, data: Sequence[Record], tokenizer: Tokenizer, config: DatasetConfig
 ) -> TextDataset | ChatDataset | CompletionsDataset:
-    """The dataset for records of a kind that were checked."""
+    """The dataset for records of a form that were checked.
+
+    Raises:
+      ValueError: they are preferences, or texts that are to have their prompts masked.
+    """
+    if kind in PREFERENCES:
+        raise ArgumentError(
+            f"{place_of(data, 0)}: these records are {FORMS[kind].name}, which are learnt with --loss (dpo, kto, ...)"
+        )
+    made = _of_converted if kind in CONVERTED else _of_own
+    dataset = made(kind, data, tokenizer, config)
+    dataset.form = FORMS[kind].name
+    return dataset
+
+
+def _of_own(
+    kind: str, data: Sequence[Record], tokenizer: Tokenizer, config: DatasetConfig
+) -> TextDataset | ChatDataset | CompletionsDataset:
     if kind == "completions":
         keys = config.prompt_feature, config.completion_feature
         return CompletionsDataset(data, tokenizer, *keys, mask_prompt=config.mask_prompt)
@@ -108,3 +140,14 @@ def dataset_of(
         place = place_of(data, 0)
         raise ArgumentError(f"{place}: {config.text_feature}: a text has no prompt to mask, got mask_prompt")
     return TextDataset(data, tokenizer, config.text_feature)
+
+
+def _of_converted(
+    kind: str, data: Sequence[Record], tokenizer: Tokenizer, config: DatasetConfig
+) -> ChatDataset | CompletionsDataset:
+    is_plain = kind == "alpaca" and not has_template(tokenizer)
+    records = Converted(data, CONVERTED["plain alpaca" if is_plain else kind], config)
+    if not is_plain:
+        return ChatDataset(records, tokenizer, mask_prompt=config.mask_prompt)
+    keys = config.prompt_feature, config.completion_feature
+    return CompletionsDataset(records, tokenizer, *keys, mask_prompt=config.mask_prompt)

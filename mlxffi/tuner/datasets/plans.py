@@ -18,6 +18,7 @@ from ..._errors import ArgumentError
 from .. import checks
 
 Row: TypeAlias = "list[int]"
+Draws: TypeAlias = "Callable[[int | None, int], array[int]]"
 
 
 @dataclass(frozen=True)
@@ -70,18 +71,19 @@ class Plan:
       records: how many there are.
       length_of: how many tokens a record has.
       settings: how to make batches.
+      draws: the records of an epoch, as many as there are, by seed and epoch; None: each of them once.
 
     Raises:
       ValueError: there are fewer records than a batch has to have.
     """
 
-    def __init__(self, records: int, length_of: Callable[[int], int], settings: Settings):
+    def __init__(self, records: int, length_of: Callable[[int], int], settings: Settings, draws: Draws | None = None):
         least = settings.batch_size if settings.loop or settings.drop_last else 1
         if records < least:
             raise ArgumentError(
                 f"[iterate_batches] dataset: expected at least {least} records for a batch, got {records}"
             )
-        self._records, self._length_of, self._settings = records, length_of, settings
+        self._records, self._length_of, self._settings, self._draws = records, length_of, settings, draws
         self._order: tuple[int, Sequence[int]] = (-1, ())
 
     def batches(self, window: Window) -> tuple[list[list[Row]], tuple[int, ...]]:
@@ -110,6 +112,8 @@ class Plan:
         """The records of a window itself, in the epoch's order."""
         if self._order[0] != window.epoch:
             order = array("q", range(self._records))
+            if self._draws is not None:
+                order = self._draws(self._settings.seed, window.epoch)
             if self._settings.seed is not None:
                 self._random(window.epoch).shuffle(order)
             self._order = (window.epoch, order)

@@ -1,8 +1,8 @@
-"""Records of a jsonl file of any size: all are checked at the beginning, each is read again when it is needed.
+"""Records of a file of any size: all are checked at the beginning, each is read again when it is needed.
 
-What stays in memory is where each line begins. One line is one record, an object in JSON, in which NaN and Infinity
-may stand for numbers; an object that says a key twice is refused, because one of its values would be lost. Blank lines
-are passed over.
+Those of a jsonl file are read from it; others from a copy as such. What stays in memory is where each line begins. One
+line is one record, an object in JSON, in which NaN and Infinity may stand for numbers; an object that says a key twice
+is refused, because one of its values would be lost. Blank lines are passed over.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import io
 import json
 import os
 import stat
+import tempfile
+import weakref
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO, NoReturn, overload
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn, overload
 
 from ..._errors import ArgumentError, OperationError
 from ..files import PathLike
@@ -26,7 +28,57 @@ BOM = b"\xef\xbb\xbf"
 JSON_SPACE = b" \t\r\n"
 
 
-class Records(Sequence[Record]):
+class Stored(Sequence[Record]):
+    """Records that stand somewhere as lines of JSON, and are read from there as they are needed.
+
+    Args:
+      path: of the file that they came from.
+    """
+
+    fingerprint: str
+
+    def __init__(self, path: PathLike):
+        self.path = os.fspath(path)
+        # Where each line begins, and the last one ends.
+        self._bounds = array("q")
+        # The first record of each run that stands on consecutive lines, and the line of that record.
+        self._runs, self._run_lines = array("q"), array("q")
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        index = range(len(self))[index]
+        return parsed(self._bytes(self._bounds[index], self._bounds[index + 1]))
+
+    def where(self, index: int) -> str:
+        """The file and line of a record."""
+        run = bisect_right(self._runs, index) - 1
+        return f"{self.path}:{self._run_lines[run] + index - self._runs[run]}"
+
+    def _bytes(self, start: int, end: int) -> bytes:
+        raise NotImplementedError
+
+    def _note_line(self, line: int) -> None:
+        """The next record begins on this line."""
+        if not self._runs or line != self._run_lines[-1] + len(self) - self._runs[-1]:
+            self._runs.append(len(self))
+            self._run_lines.append(line)
+
+    def _finish(self, digest: hashlib.blake2b) -> None:
+        # The same for files of the same bytes, and for no others.
+        self.fingerprint = digest.hexdigest()
+        if not self:
+            raise ArgumentError(f"{self.path}: expected at least one record, got an empty file")
+
+
+class Records(Stored):
     """The records of a jsonl file, in its order.
 
     Args:
@@ -50,70 +102,110 @@ class Records(Sequence[Record]):
         max_bytes: int = MAX_FILE_BYTES,
         max_record_bytes: int = MAX_RECORD_BYTES,
     ):
-        self.path = os.fspath(path)
+        super().__init__(path)
         self._max_bytes, self._max_record_bytes = max_bytes, max_record_bytes
-        # Where each line begins, and the last one ends.
-        self._bounds = array("q")
-        # How many records stand before each blank line.
-        self._blank = array("q")
         digest = hashlib.blake2b(digest_size=16)
-        with _opened(self.path) as file:
+        with opened(self.path) as file:
             self._version = _version(file)
             self._read(file, check, digest)
-        # The same for files of the same bytes, and for no others.
-        self.fingerprint = digest.hexdigest()
-        if not self:
-            raise ArgumentError(f"{self.path}: expected at least one record, got an empty file")
+        self._finish(digest)
 
-    def __len__(self) -> int:
-        return len(self._bounds) - 1
-
-    @overload
-    def __getitem__(self, index: int) -> Record: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Record]: ...
-    def __getitem__(self, index: int | slice) -> Record | list[Record]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(len(self))[index]]
-        index = range(len(self))[index]
-        with _opened(self.path) as file:
+    def _bytes(self, start: int, end: int) -> bytes:
+        with opened(self.path) as file:
             if _version(file) != self._version:
                 raise OperationError(f"{self.path}: the file has changed since it was opened as a dataset")
-            file.seek(self._bounds[index])
-            return parsed(file.read(self._bounds[index + 1] - self._bounds[index]))
+            file.seek(start)
+            return file.read(end - start)
 
-    def where(self, index: int) -> str:
-        """The file and line of a record."""
-        return f"{self.path}:{index + 1 + bisect_right(self._blank, index)}"
-
-    def _read(self, file: BinaryIO, check: Callable[[Record], None], digest: hashlib.blake2b) -> None:
+    def _read(self, file: io.BufferedReader, check: Callable[[Record], None], digest: hashlib.blake2b) -> None:
         file.seek(len(BOM) if file.read(len(BOM)) == BOM else 0)
         self._bounds.append(file.tell())
+        number = 0
         while line := file.readline(min(self._max_record_bytes, self._max_bytes - self._bounds[-1]) + 1):
             digest.update(line)
-            with placed(self.where(len(self))):
+            number += 1
+            is_record = bool(line.strip(JSON_SPACE))
+            with placed(f"{self.path}:{number}"):
                 self._require_room(line)
-                if line.strip(JSON_SPACE):
+                if is_record:
                     check(parsed(line))
-            if line.strip(JSON_SPACE):
+            if is_record:
+                self._note_line(number)
                 self._bounds.append(self._bounds[-1] + len(line))
-            else:
-                # It belongs to what stands before it, which does not mind.
-                self._blank.append(len(self))
+            else:  # belongs to what stands before it, which does not mind
                 self._bounds[-1] += len(line)
 
     def _require_room(self, line: bytes) -> None:
-        if self._bounds[-1] + len(line) > self._max_bytes:
-            raise ArgumentError(f"expected a file of at most {self._max_bytes} bytes, got more (max_file_bytes)")
-        if len(line) > self._max_record_bytes:
-            limit = self._max_record_bytes
-            raise ArgumentError(f"expected a line of at most {limit} bytes, got a longer one (max_record_bytes)")
+        require_room(self._bounds[-1] + len(line), self._max_bytes)
+        require_short(len(line), self._max_record_bytes)
+
+
+class Copied(Stored):
+    """Records of any other file, as lines of JSON in a temporary file, which goes when they do.
+
+    Args:
+      path: of the file that they come from.
+      records: each with its line there.
+      check: as for `Records`.
+      max_bytes: more are refused, counted in the temporary file.
+
+    Raises:
+      ValueError: there are no records, too many bytes of them, or one is refused by `check`.
+      OSError: there is no room for the temporary file.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        records: Iterable[tuple[int, Record]],
+        check: Callable[[Record], None] = lambda record: None,
+        *,
+        max_bytes: int = MAX_FILE_BYTES,
+    ):
+        super().__init__(path)
+        self._bounds.append(0)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        digest = hashlib.blake2b(digest_size=16)
+        for number, record in records:
+            with placed(f"{self.path}:{number}"):
+                line = _written(record)
+                require_room(self._bounds[-1] + len(line), max_bytes)
+                check(record)
+            self._file.write(line)
+            digest.update(line)
+            self._note_line(number)
+            self._bounds.append(self._bounds[-1] + len(line))
+        self._file.flush()
+        self._finish(digest)
+
+    def _bytes(self, start: int, end: int) -> bytes:
+        return os.pread(self._file.fileno(), end - start, start)
+
+
+def _written(record: Record) -> bytes:
+    try:
+        return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    except RecursionError as error:
+        raise ArgumentError(_reason(error)) from None
+
+
+def require_room(size: int, limit: int) -> None:
+    """Raise where a file has more bytes than it may have."""
+    if size > limit:
+        raise ArgumentError(f"expected a file of at most {limit} bytes, got more (max_file_bytes)")
+
+
+def require_short(size: int, limit: int, name: str = "a line") -> None:
+    """Raise where a record is written in more bytes than it may have."""
+    if size > limit:
+        raise ArgumentError(f"expected {name} of at most {limit} bytes, got a longer one (max_record_bytes)")
 
 
 # --- files ---
 
 
-def _opened(path: str) -> BinaryIO:
+def opened(path: str) -> io.BufferedReader:
     """A regular file to be read; whatever else there is at the path, this does not wait for it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -131,7 +223,7 @@ def _refuse_file(path: str) -> NoReturn:
     raise ArgumentError(f"{path}: expected a regular file, got a folder, device, pipe or socket")
 
 
-def _version(file: io.IOBase | BinaryIO) -> tuple[int, ...]:
+def _version(file: io.BufferedReader) -> tuple[int, ...]:
     """What is another when a file has been replaced or written to."""
     status = os.fstat(file.fileno())
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
@@ -146,8 +238,9 @@ def parsed(line: bytes) -> Record:
     Raises:
       ValueError: the line is no UTF-8, no JSON, or no object.
     """
+    text = text_of(line)
     try:
-        value = DECODER.decode(line.decode("utf-8"))
+        value = DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise ArgumentError(_reason(error)) from None
     if not isinstance(value, dict):
@@ -155,6 +248,18 @@ def parsed(line: bytes) -> Record:
     if b"\\ud" in line or b"\\uD" in line:
         _require_characters(value)
     return value
+
+
+def text_of(line: bytes) -> str:
+    """A line as text.
+
+    Raises:
+      ValueError: it is no UTF-8.
+    """
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ArgumentError(_reason(error)) from None
 
 
 def _require_characters(record: Record) -> None:
@@ -173,7 +278,10 @@ def _reason(error: ValueError | RecursionError) -> str:
     if isinstance(error, UnicodeEncodeError):
         return half_of_a_pair(error)
     if isinstance(error, json.JSONDecodeError):
-        return f"expected JSON, got what cannot be read as such at column {error.pos + 1}: {error.msg}"
+        place = f"column {error.pos + 1}"
+        if "\n" in error.doc.rstrip():
+            place = f"line {error.lineno} of the record, column {error.colno}"
+        return f"expected JSON, got what cannot be read as such at {place}: {error.msg}"
     if isinstance(error, RecursionError):
         return "expected JSON, got lists or objects nested too deeply"
     return f"expected JSON, got what cannot be read as such: {error}"

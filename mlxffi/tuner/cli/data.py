@@ -1,0 +1,150 @@
+"""Show what is understood of data: their form, how long records are, and which tokens of the first are learnt."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from ..._errors import ArgumentError
+from .. import checks
+from ..datasets import CacheDataset, DatasetConfig, Example
+from ..datasets.examples import targets_of
+from ..datasets.fields import MaskPrompt
+from ..datasets.forms import FORMS, PREFERENCES, Converted, FieldCheck, counted, half_of
+from ..datasets.loading import create_dataset, dataset_of
+from ..datasets.readers import stored
+from ..datasets.records import Stored
+from ..datasets.sources import files_of, sources_of
+from ..models import Tokenizer
+from .engine import located
+
+BAR = 40
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("data", nargs="+", metavar="DATA", help="files, folders or names on the Hub")
+    parser.add_argument("--model", help="folder or name of a model, whose tokenizer counts and shows tokens")
+    parser.add_argument("--max-seq-length", type=int, default=2048, help="where records are cut (default: 2048)")
+    parser.add_argument("--mask-prompt", action="store_true", help="learn completions only")
+    parser.add_argument("--mask-assistant", action="store_true", help="learn the assistant's turns only")
+
+
+def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
+    """Check all records, and load the tokenizer."""
+    if arguments.mask_prompt and arguments.mask_assistant:
+        raise ArgumentError("mask_prompt, mask_assistant: expected one of them, got both")
+    checks.count("data", "max_seq_length", arguments.max_seq_length, 2)
+    mask: MaskPrompt = "assistant" if arguments.mask_assistant else arguments.mask_prompt
+    config = DatasetConfig(mask_prompt=mask)
+    tokenizer = Tokenizer.from_directory(located(arguments.model, weights=False)) if arguments.model else None
+    splits = [files_of(source, ("train", "valid", "test")) for source in sources_of(arguments.data)]
+    files = [file for found in splits for paths in found.values() for file in paths]
+    return partial(_show, [_understood(file, config, tokenizer) for file in files], arguments.max_seq_length)
+
+
+class Understood(NamedTuple):
+    """What is understood of a file.
+
+    Args:
+      about: lines on its records.
+      datasets: by a title what is learnt, where there is a tokenizer.
+    """
+
+    about: list[str]
+    datasets: dict[str, CacheDataset]
+
+
+def _understood(path: str, config: DatasetConfig, tokenizer: Tokenizer | None) -> Understood:
+    check = FieldCheck(config)
+    records = stored(path, check, config)
+    about = [f"{path}: {counted(len(records))}, {FORMS[check.kind].name}"]
+    if check.kind == "labelled":
+        good = sum(str(record["label"]).lower() == "true" for record in records)
+        about.append(f"labels: {good:,} true, {len(records) - good:,} false")
+    return Understood(about, {} if tokenizer is None else _datasets(check.kind, records, config, tokenizer))
+
+
+def _datasets(kind: str, records: Stored, config: DatasetConfig, tokenizer: Tokenizer) -> dict[str, CacheDataset]:
+    """What is learnt of a file; of preferences, each half by its name."""
+    if kind not in PREFERENCES:
+        return {"": CacheDataset(dataset_of(kind, records, tokenizer, config))}
+    names = ("chosen", "rejected") if kind == "preference" else (config.completion_feature,)
+    halves = {name: Converted(records, partial(half_of, name), config) for name in names}
+    return {name: CacheDataset(create_dataset(half, tokenizer, config)) for name, half in halves.items()}
+
+
+def _show(found: list[Understood], most: int) -> None:
+    for about, datasets in found:
+        print("\n".join(about))
+        for title, dataset in datasets.items():
+            _show_tokens(title, dataset, most)
+
+
+def _show_tokens(title: str, dataset: CacheDataset, most: int) -> None:
+    lengths, learnt = [], 0
+    for index in range(len(dataset)):
+        example = dataset[index]
+        lengths.append(len(example.tokens))
+        learnt += sum(targets_of(example, min(len(example.tokens), most)))
+    if title:
+        print(f"{title}:")
+    cut = sum(length > most for length in lengths)
+    print(
+        f"{sum(lengths):,} tokens, {learnt:,} of them learnt; {min(lengths):,} to {max(lengths):,} a record, median "
+        f"{statistics.median_low(lengths):,}; {counted(cut)} cut at {most:,} (--max-seq-length)"
+    )
+    print("\n".join(histogram(lengths)))
+    first = dataset[0]
+    print(f"first record, {dataset.where(0)}: {len(first.tokens):,} tokens, what is not learnt {_how_marked()}")
+    _print_parts(list(_parts(first, dataset.tokenizer, most)))
+    print()
+
+
+def histogram(lengths: list[int]) -> list[str]:
+    """Lines of a chart: how many lengths lie between two powers of 2."""
+    powers = [length.bit_length() for length in lengths]
+    counts = {power: powers.count(power) for power in range(min(powers), max(powers) + 1)}
+    width = len(f"{2 ** max(powers) - 1:,}")
+    bars = {power: "#" * -(-count * BAR // max(counts.values())) + " " * (count > 0) for power, count in counts.items()}
+    return [
+        f"  {2 ** (power - 1):>{width},} to {2**power - 1:>{width},} | {bars[power]}{count:,}"
+        for power, count in counts.items()
+    ]
+
+
+# --- a record ---
+
+
+def _parts(example: Example, tokenizer: Any, most: int) -> Iterator[tuple[bool, str]]:
+    """The text of a record in pieces, and whether each is learnt."""
+    length = min(len(example.tokens), most)
+    pairs = zip(targets_of(example, length), example.tokens, strict=False)
+    for is_learnt, group in groupby(pairs, key=lambda pair: pair[0]):
+        yield bool(is_learnt), tokenizer.decode([token for _, token in group])
+
+
+def _is_rich() -> bool:
+    return sys.stdout.isatty() and importlib.util.find_spec("rich") is not None
+
+
+def _how_marked() -> str:
+    return "is dim" if _is_rich() else "stands in [[ ]]"
+
+
+def _print_parts(parts: list[tuple[bool, str]]) -> None:
+    if not _is_rich():
+        print("".join(text if is_learnt else f"[[{text}]]" for is_learnt, text in parts))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console().print(
+        Text.assemble(*((text, "bold" if is_learnt else "dim") for is_learnt, text in parts)), soft_wrap=True
+    )
