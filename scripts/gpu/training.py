@@ -98,10 +98,9 @@ def _model(config: dict[str, Any], case: str) -> FunctionalModel:
         parameters = random_parameters(architecture, mx.random.key(0))
         mx.random.seed(1)
         adapter = lora.create_adapter(parameters, lora.LoRAConfig(use_dora=case == "dora", scale=8.0))
+        parameters = _quantized(parameters) if case == "4-bit" else parameters
         mx.eval(parameters, adapter.parameters)
-    if case == "full":
-        return decoder_model(architecture, parameters)
-    return decoder_model(architecture, _quantized(parameters) if case == "4-bit" else parameters, adapter)
+    return decoder_model(architecture, parameters, None if case == "full" else adapter)
 
 
 def _quantized(parameters: Tree) -> Tree:
