@@ -352,6 +352,9 @@ class ClosedArray(Array):
 
     __slots__ = ()
 
+    def __new__(cls, *_: object) -> ClosedArray:
+        raise _handles.closed_error()
+
     @property
     def _h(self) -> int:  # type: ignore[override]
         raise _handles.closed_error()
