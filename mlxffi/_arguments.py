@@ -79,9 +79,9 @@ def in_kind(function: Callable[P, Array]) -> Callable[P, Any]:
     @functools.wraps(function)
     def call(*arguments: P.args, **named: P.kwargs) -> Any:
         result = function(*arguments, **named)
-        kinds = (type(value) for value in [*arguments, *named.values()] if hasattr(type(value), "_share"))
+        kinds = (type(value) for value in [*arguments, *named.values()] if hasattr(type(value), "_mlxffi_share"))
         kind: Any = next(kinds, _handles.array_class)
-        return result if issubclass(kind, _handles.array_class) else kind._own(result._share())
+        return result if issubclass(kind, _handles.array_class) else kind._own(result._mlxffi_share())
 
     return call
 

@@ -90,8 +90,8 @@ def handles(arrays: Sequence[Array]) -> list[int]:
     try:
         return [arrays[0]._h] if len(arrays) == 1 else [array._h for array in arrays]
     except AttributeError:
-        stranger = next(array for array in arrays if not hasattr(array, "_h"))
-        raise TypeError(f"expected Arrays, got {type(stranger).__name__}") from None
+        strangers = (type(array).__name__ for array in arrays if not hasattr(array, "_h"))
+        raise TypeError(f"expected Arrays with a value, got {next(strangers)}") from None
 
 
 def pack_arrays(arrays: Sequence[Array]) -> int:
@@ -153,6 +153,9 @@ class Owner:
         raise TypeError(f"a {type(self).__name__} has one owner and can be neither copied nor pickled")
 
     def __del__(self) -> None:
-        handle = getattr(self, self._slot, 0)
-        if handle:
-            type(self)._free(handle)
+        try:
+            handle = getattr(self, self._slot)
+            delattr(self, self._slot)  # as Array.__del__ does, and why
+        except AttributeError:
+            return
+        type(self)._free(handle)
