@@ -17,6 +17,10 @@ settings.load_profile("mlxffi")
 
 CPYTHON = sys.implementation.name == "cpython"
 
+# What PyPy finalizes may hold what is finalized next, one link for each call of the collector. Hypothesis leaves such
+# chains: its dead arrays go after 24 calls (PyPy 7.3.19, 400 examples). What leaks stays.
+COLLECTIONS = 40
+
 # Shells start background jobs with SIGINT ignored, which processes that tests start would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -75,8 +79,8 @@ def nothing_leaks(request):
     gc.enable()
     if CPYTHON:
         assert after == before
-    else:  # what was garbage before may have gone meanwhile, and what is garbage now may refer to more of it
-        assert not grown(before, after) or not grown(before, live_objects())
+    else:  # what was garbage before may have gone meanwhile
+        assert not grown(before, after) or any(not grown(before, live_objects()) for _ in range(COLLECTIONS))
 
 
 def grown(before, after):
