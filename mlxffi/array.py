@@ -109,7 +109,7 @@ class Array:
         """A new handle to the same values, which the caller owns."""
         return graph.glue_array_set(self._h)
 
-    # The free function is bound at definition: at interpreter exit the module's names may be gone. Those who died in one
+    # The free function is bound at definition: at interpreter exit the module's names may be gone. What dies in one
     # cycle with this object may use it after its end, which is an AttributeError then.
     def __del__(self, _free: Callable[[int], int] = graph.glue_array_free) -> None:
         try:

@@ -8,7 +8,7 @@ from, and is written through one; what it raises arrives as the same object.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from . import _handles
@@ -134,10 +134,7 @@ def load_safetensors(file: File, *, stream: Stream | None = None) -> tuple[dict[
 
 
 class GGUFMetadata(Owner):
-    """The metadata of a GGUF file, looked up by key: an Array, a string or a list of strings.
-
-    The keys cannot be listed, because the C ABI cannot.
-    """
+    """The metadata of a GGUF file, looked up by key: an Array, a string or a list of strings."""
 
     __slots__ = ("_gguf",)
     _slot = "_gguf"
@@ -167,6 +164,13 @@ class GGUFMetadata(Owner):
 
     def __contains__(self, key: str) -> bool:
         return self.get(key) is not None
+
+    def keys(self) -> list[str]:
+        """All keys, in no particular order; only mlxffi's own libmlxc can list them.
+
+        Source: C mlx_io_gguf_get_metadata_keys.
+        """
+        return _gguf_strings_of(lib.mlx_io_gguf_get_metadata_keys, handle("mlx_io_gguf", self._gguf))
 
 
 def _gguf_array(contents: Any, key: bytes) -> Array | None:
@@ -253,10 +257,15 @@ def load_gguf(file: File, *, stream: Stream | None = None) -> tuple[dict[str, Ar
     with reading(file, ".gguf") as path:
         metadata = GGUFMetadata(path, stream)
     contents = handle("mlx_io_gguf", metadata._gguf)
-    with freed("mlx_vector_string") as keys:
-        check(lib.mlx_io_gguf_get_keys(keys, contents))
-        names = strings_of_list(keys[0])
+    names = _gguf_strings_of(lib.mlx_io_gguf_get_keys, contents)
     return {name: _gguf_entry(contents, name) for name in names}, metadata
+
+
+def _gguf_strings_of(read: Callable[..., int], contents: Any) -> list[str]:
+    """The names that a C function lists."""
+    with freed("mlx_vector_string") as names:
+        check(read(names, contents))
+        return strings_of_list(names[0])
 
 
 def _gguf_entry(contents: Any, name: str) -> Array:

@@ -67,20 +67,27 @@ def nothing_leaks(request):
 
     A test that is about garbage on purpose is marked `leaks`.
     """
-    if request.node.get_closest_marker("leaks"):
+    if not CPYTHON or request.node.get_closest_marker("leaks"):
         yield
         return
-    if CPYTHON:
-        gc.collect()
-        gc.disable()
+    gc.collect()
+    gc.disable()
     before = live_objects()
     yield
     after = live_objects()
     gc.enable()
+    assert after == before
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_leaks_from_a_file():
+    """The same for all tests of a file where the collector has to be called, which takes longer than most tests."""
     if CPYTHON:
-        assert after == before
-    else:  # what was garbage before may have gone meanwhile
-        assert not grown(before, after) or any(not grown(before, live_objects()) for _ in range(COLLECTIONS))
+        yield
+        return
+    before = live_objects()
+    yield  # what was garbage before may have gone meanwhile
+    assert any(not grown(before, live_objects()) for _ in range(COLLECTIONS))
 
 
 def grown(before, after):
