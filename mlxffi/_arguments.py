@@ -12,6 +12,7 @@ from . import dtype as dtypes
 from ._errors import ArgumentError
 from ._ffi import graph
 from ._handles import handles
+from .device import Stream
 from .dtype import DtypeLike
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "handles",
     "in_kind",
     "integers",
+    "stream_of",
     "text",
 ]
 
@@ -58,9 +60,14 @@ def as_own(value: ArrayLike) -> Array:
     return _handles.own_array(graph.glue_array_set(array._h))
 
 
-def handle_of(value: Any) -> int:
-    """The handle of an Array or a stream; 0, which stands for none, for None."""
+def handle_of(value: Array | None) -> int:
+    """The handle of an Array; 0, which stands for none, for None."""
     return 0 if value is None else value._h
+
+
+def stream_of(stream: Stream | None) -> int:
+    """The handle of a stream; 0, which stands for the default one, for None."""
+    return 0 if stream is None else Stream.handle_in(stream, "stream")
 
 
 def in_kind(function: Callable[P, Array]) -> Callable[P, Any]:
@@ -72,9 +79,9 @@ def in_kind(function: Callable[P, Array]) -> Callable[P, Any]:
     @functools.wraps(function)
     def call(*arguments: P.args, **named: P.kwargs) -> Any:
         result = function(*arguments, **named)
-        kinds = (type(value) for value in [*arguments, *named.values()] if hasattr(type(value), "_share"))
+        kinds = (type(value) for value in [*arguments, *named.values()] if hasattr(type(value), "_mlxffi_share"))
         kind: Any = next(kinds, _handles.array_class)
-        return result if issubclass(kind, _handles.array_class) else kind._own(result._share())
+        return result if issubclass(kind, _handles.array_class) else kind._own(result._mlxffi_share())
 
     return call
 

@@ -47,12 +47,12 @@ def from_value(value: Any, dtype: Dtype | None) -> int:
     """
     if type(value) in NUMBERS:
         return _from_numbers([value], [], dtype or _dtype_of([value]))
-    if hasattr(type(value), "_share"):  # an array of this layer or of mlxffi.core
-        made = _handles.own_array(value._share())
-        return (made if dtype is None else _ops.astype(made, dtype))._share()
+    if hasattr(type(value), "_mlxffi_share"):  # an array of this layer or of mlxffi.core
+        made = _handles.own_array(value._mlxffi_share())
+        return (made if dtype is None else _ops.astype(made, dtype))._mlxffi_share()
     if isinstance(value, (list, tuple)):
         return _from_list(value, dtype)
-    return _computed(_from_foreign(value), dtype)._share()
+    return _computed(_from_foreign(value), dtype)._mlxffi_share()
 
 
 def _computed(array: Array, dtype: Dtype | None) -> Array:
@@ -147,7 +147,7 @@ def _from_list(value: Sequence[Any], dtype: Dtype | None) -> int:
         return _from_numbers(leaves, shape, dtype or _dtype_of(leaves))
     if kinds <= NUMBERS | {list, tuple}:
         raise _ragged("numbers and rows side by side")
-    return _stacked(value, dtype)._share()
+    return _stacked(value, dtype)._mlxffi_share()
 
 
 def _leaves(value: Sequence[Any]) -> tuple[list[int], list[Any]]:

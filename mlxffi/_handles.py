@@ -7,7 +7,7 @@ the constructor of its `Owner`. Vectors live for the length of a call.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ._errors import ArgumentError
 from ._ffi import ffi, graph, last_error
@@ -87,7 +87,11 @@ def _error_instead_of(handles: Iterable[int]) -> Exception:
 
 def handles(arrays: Sequence[Array]) -> list[int]:
     """The handles of arrays, for a call that holds the GIL and takes a list."""
-    return [arrays[0]._h] if len(arrays) == 1 else [array._h for array in arrays]
+    try:
+        return [arrays[0]._h] if len(arrays) == 1 else [array._h for array in arrays]
+    except AttributeError:
+        strangers = (type(array).__name__ for array in arrays if not hasattr(array, "_h"))
+        raise TypeError(f"expected Arrays with a value, got {next(strangers)}") from None
 
 
 def pack_arrays(arrays: Sequence[Array]) -> int:
@@ -113,16 +117,30 @@ def pack_each(*lists: Sequence[Array]) -> list[int]:
 
 
 class Owner:
-    """The owner of a handle of another kind; `_free` is the C function that frees it when the object dies."""
+    """The owner of a handle of another kind; `_free` is the C function that frees it when the object dies.
 
-    __slots__ = ("__weakref__", "_h")
-    _h: int
+    Each class has its handle under a name of its own, `_slot`: C would take one of another kind for what it expects.
+    """
+
+    __slots__ = ("__weakref__",)
+    _slot: ClassVar[str]
     _free: Callable[[int], Any]
 
     def __init__(self, handle: int):
         if not handle:
             raise last_error()
-        self._h = handle
+        if hasattr(self, self._slot):  # others may be using the one that it has
+            type(self)._free(handle)
+            raise TypeError(f"this {type(self).__name__} has been made already")
+        setattr(self, self._slot, handle)
+
+    @classmethod
+    def handle_in(cls, value: object, name: str) -> int:
+        """The handle of an argument, which must be an object of this class."""
+        if not isinstance(value, cls):
+            raise TypeError(f"{name}: expected a {cls.__name__}, got {type(value).__name__}")
+        handle: int = getattr(value, cls._slot)
+        return handle
 
     @classmethod
     def _own(cls, handle: int) -> Self:
@@ -131,7 +149,13 @@ class Owner:
         Owner.__init__(owner, handle)
         return owner
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} has one owner and can be neither copied nor pickled")
+
     def __del__(self) -> None:
-        handle = getattr(self, "_h", 0)
-        if handle:
-            type(self)._free(handle)
+        try:
+            handle = getattr(self, self._slot)
+            delattr(self, self._slot)  # as Array.__del__ does, and why
+        except AttributeError:
+            return
+        type(self)._free(handle)

@@ -136,7 +136,8 @@ def load_library(path: Path | None, mode: int = os.RTLD_LOCAL) -> ctypes.CDLL:
     """Load a shared library, or get the one that is loaded already."""
     import ctypes  # here, for CPython 3.12 refuses it in a subinterpreter, which is to get our sentence instead
 
-    return ctypes.CDLL(str(path), mode)
+    # PyPy closes a library with its object, and libmlxc, which sits in libmlx's tables, must never be unloaded.
+    return ctypes.CDLL(str(path), mode | os.RTLD_NODELETE)
 
 
 def _load_libmlx(found: _backend.Backend, built_for: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array as arrays
 import importlib
+import math
 import re
 import struct
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _handles, _registry
 from . import dtype as dtypes
-from ._errors import Error, SizeError
+from ._errors import ArgumentError, Error, SizeError
 from ._ffi import ffi, graph, lib
 from ._garbage import look_at_memory
 from .dtype import Dtype
@@ -44,8 +45,10 @@ def unknown_elements(found: str) -> UnknownElementsError:
 
 def from_row_order(data: bytes, shape: Sequence[int], dtype: str) -> Array:
     """An Array with a copy of elements in row order, as a pickle has them."""
-    number = dtypes.of(dtype).number
-    return _handles.own_array(graph.glue_array_copy_data(data, list(shape), len(shape), number))
+    kind, wanted = dtypes.of(dtype), math.prod(shape) * dtypes.of(dtype).size
+    if len(data) != wanted:
+        raise ArgumentError(f"data: expected {wanted} bytes for {kind.name}{list(shape)}, got {len(data)}")
+    return _handles.own_array(graph.glue_array_copy_data(data, list(shape), len(shape), kind.number))
 
 
 def from_buffer(value: Any) -> Array | None:

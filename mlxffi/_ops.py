@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import _handles
-from ._arguments import as_array, as_arrays, as_pair, dtype_number, handles, integers, text
+from ._arguments import as_array, as_arrays, as_pair, dtype_number, handles, integers, stream_of, text
 from ._ffi import ffi, graph, last_error
 from ._handles import own_array, take_arrays
 
@@ -301,7 +301,7 @@ def abs(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_abs_here(a._h))
-    return own_array(graph.glue_abs(a._h, stream._h))
+    return own_array(graph.glue_abs(a._h, stream_of(stream)))
 
 
 def add(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -312,7 +312,7 @@ def add(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_add(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_add(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def addmm(
@@ -332,7 +332,14 @@ def addmm(
     C: mlx_addmm.
     """
     c, a, b = as_arrays(c, a, b)
-    return own_array(graph.glue_addmm(c._h, a._h, b._h, alpha, beta, 0 if stream is None else stream._h))
+    return own_array(graph.glue_addmm(
+        c._h,
+        a._h,
+        b._h,
+        alpha,
+        beta,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def all_axes(
@@ -356,7 +363,7 @@ def all_axes(
         axes,
         len(axes),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -368,7 +375,12 @@ def all_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_all_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_all_axis(
+        a._h,
+        axis,
+        keepdims,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def all(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -380,7 +392,7 @@ def all(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_all(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_all(a._h, keepdims, 0 if stream is None else stream_of(stream)))
 
 
 def allclose(
@@ -407,7 +419,7 @@ def allclose(
         rtol,
         atol,
         equal_nan,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -432,7 +444,7 @@ def any_axes(
         axes,
         len(axes),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -445,7 +457,12 @@ def any_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_any_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_any_axis(
+        a._h,
+        axis,
+        keepdims,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def any(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -457,7 +474,7 @@ def any(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_any(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_any(a._h, keepdims, 0 if stream is None else stream_of(stream)))
 
 
 def arange(start: float, stop: float, step: float, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -474,7 +491,7 @@ def arange(start: float, stop: float, step: float, dtype: DtypeLike, *, stream: 
         stop,
         step,
         dtype_number(dtype),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -488,7 +505,7 @@ def arccos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_arccos_here(a._h))
-    return own_array(graph.glue_arccos(a._h, stream._h))
+    return own_array(graph.glue_arccos(a._h, stream_of(stream)))
 
 
 def arccosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -501,7 +518,7 @@ def arccosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_arccosh_here(a._h))
-    return own_array(graph.glue_arccosh(a._h, stream._h))
+    return own_array(graph.glue_arccosh(a._h, stream_of(stream)))
 
 
 def arcsin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -514,7 +531,7 @@ def arcsin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_arcsin_here(a._h))
-    return own_array(graph.glue_arcsin(a._h, stream._h))
+    return own_array(graph.glue_arcsin(a._h, stream_of(stream)))
 
 
 def arcsinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -527,7 +544,7 @@ def arcsinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_arcsinh_here(a._h))
-    return own_array(graph.glue_arcsinh(a._h, stream._h))
+    return own_array(graph.glue_arcsinh(a._h, stream_of(stream)))
 
 
 def arctan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -541,7 +558,7 @@ def arctan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_arctan_here(a._h))
-    return own_array(graph.glue_arctan(a._h, stream._h))
+    return own_array(graph.glue_arctan(a._h, stream_of(stream)))
 
 
 def arctan2(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -553,7 +570,7 @@ def arctan2(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_arctan2(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_arctan2(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def arctanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -567,7 +584,7 @@ def arctanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_arctanh_here(a._h))
-    return own_array(graph.glue_arctanh(a._h, stream._h))
+    return own_array(graph.glue_arctanh(a._h, stream_of(stream)))
 
 
 def argmax_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -579,7 +596,12 @@ def argmax_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_argmax_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_argmax_axis(
+        a._h,
+        axis,
+        keepdims,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def argmax(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -592,7 +614,7 @@ def argmax(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_argmax(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_argmax(a._h, keepdims, 0 if stream is None else stream_of(stream)))
 
 
 def argmin_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -604,7 +626,12 @@ def argmin_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_argmin_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_argmin_axis(
+        a._h,
+        axis,
+        keepdims,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def argmin(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -617,7 +644,7 @@ def argmin(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_argmin(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_argmin(a._h, keepdims, 0 if stream is None else stream_of(stream)))
 
 
 def argpartition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | None = None) -> Array:
@@ -630,7 +657,12 @@ def argpartition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | Non
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_argpartition_axis(a._h, kth, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_argpartition_axis(
+        a._h,
+        kth,
+        axis,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def argpartition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Array:
@@ -643,7 +675,7 @@ def argpartition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_argpartition(a._h, kth, 0 if stream is None else stream._h))
+    return own_array(graph.glue_argpartition(a._h, kth, 0 if stream is None else stream_of(stream)))
 
 
 def argsort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -654,7 +686,7 @@ def argsort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_argsort_axis(a._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_argsort_axis(a._h, axis, 0 if stream is None else stream_of(stream)))
 
 
 def argsort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -667,7 +699,7 @@ def argsort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_argsort_here(a._h))
-    return own_array(graph.glue_argsort(a._h, stream._h))
+    return own_array(graph.glue_argsort(a._h, stream_of(stream)))
 
 
 def array_equal(a: ArrayLike, b: ArrayLike, equal_nan: bool = False, *, stream: Stream | None = None) -> Array:
@@ -679,7 +711,12 @@ def array_equal(a: ArrayLike, b: ArrayLike, equal_nan: bool = False, *, stream: 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_array_equal(a._h, b._h, equal_nan, 0 if stream is None else stream._h))
+    return own_array(graph.glue_array_equal(
+        a._h,
+        b._h,
+        equal_nan,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def as_strided(
@@ -708,7 +745,7 @@ def as_strided(
         strides,
         len(strides),
         offset,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -721,7 +758,11 @@ def astype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_astype(a._h, dtype_number(dtype), 0 if stream is None else stream._h))
+    return own_array(graph.glue_astype(
+        a._h,
+        dtype_number(dtype),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def atleast_1d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -734,7 +775,7 @@ def atleast_1d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_atleast_1d_here(a._h))
-    return own_array(graph.glue_atleast_1d(a._h, stream._h))
+    return own_array(graph.glue_atleast_1d(a._h, stream_of(stream)))
 
 
 def atleast_2d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -747,7 +788,7 @@ def atleast_2d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_atleast_2d_here(a._h))
-    return own_array(graph.glue_atleast_2d(a._h, stream._h))
+    return own_array(graph.glue_atleast_2d(a._h, stream_of(stream)))
 
 
 def atleast_3d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -760,7 +801,7 @@ def atleast_3d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_atleast_3d_here(a._h))
-    return own_array(graph.glue_atleast_3d(a._h, stream._h))
+    return own_array(graph.glue_atleast_3d(a._h, stream_of(stream)))
 
 
 def bartlett(M: int, *, stream: Stream | None = None) -> Array:
@@ -769,7 +810,7 @@ def bartlett(M: int, *, stream: Stream | None = None) -> Array:
 
     C: mlx_bartlett.
     """
-    return own_array(graph.glue_bartlett(M, 0 if stream is None else stream._h))
+    return own_array(graph.glue_bartlett(M, 0 if stream is None else stream_of(stream)))
 
 
 def bitwise_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -780,7 +821,7 @@ def bitwise_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_bitwise_and(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_bitwise_and(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def bitwise_invert(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -793,7 +834,7 @@ def bitwise_invert(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_bitwise_invert_here(a._h))
-    return own_array(graph.glue_bitwise_invert(a._h, stream._h))
+    return own_array(graph.glue_bitwise_invert(a._h, stream_of(stream)))
 
 
 def bitwise_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -804,7 +845,7 @@ def bitwise_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_bitwise_or(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_bitwise_or(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def bitwise_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -815,7 +856,7 @@ def bitwise_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_bitwise_xor(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_bitwise_xor(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def blackman(M: int, *, stream: Stream | None = None) -> Array:
@@ -824,7 +865,7 @@ def blackman(M: int, *, stream: Stream | None = None) -> Array:
 
     C: mlx_blackman.
     """
-    return own_array(graph.glue_blackman(M, 0 if stream is None else stream._h))
+    return own_array(graph.glue_blackman(M, 0 if stream is None else stream_of(stream)))
 
 
 def block_masked_mm(
@@ -854,7 +895,7 @@ def block_masked_mm(
         0 if mask_out is None else mask_out._h,
         0 if mask_lhs is None else mask_lhs._h,
         0 if mask_rhs is None else mask_rhs._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -868,7 +909,7 @@ def broadcast_arrays(inputs: Sequence[ArrayLike], *, stream: Stream | None = Non
     return take_arrays(graph.glue_broadcast_arrays(
         handles(inputs),
         len(inputs),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -885,7 +926,7 @@ def broadcast_to(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | N
         a._h,
         shape,
         len(shape),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -899,7 +940,7 @@ def ceil(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_ceil_here(a._h))
-    return own_array(graph.glue_ceil(a._h, stream._h))
+    return own_array(graph.glue_ceil(a._h, stream_of(stream)))
 
 
 def clip(
@@ -920,7 +961,7 @@ def clip(
         a._h,
         0 if a_min is None else a_min._h,
         0 if a_max is None else a_max._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -935,7 +976,7 @@ def concatenate_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream |
         handles(arrays),
         len(arrays),
         axis,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -949,7 +990,7 @@ def concatenate(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) ->
     return own_array(graph.glue_concatenate(
         handles(arrays),
         len(arrays),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -963,7 +1004,7 @@ def conjugate(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_conjugate_here(a._h))
-    return own_array(graph.glue_conjugate(a._h, stream._h))
+    return own_array(graph.glue_conjugate(a._h, stream_of(stream)))
 
 
 def contiguous(a: ArrayLike, allow_col_major: bool = False, *, stream: Stream | None = None) -> Array:
@@ -976,7 +1017,11 @@ def contiguous(a: ArrayLike, allow_col_major: bool = False, *, stream: Stream | 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_contiguous(a._h, allow_col_major, 0 if stream is None else stream._h))
+    return own_array(graph.glue_contiguous(
+        a._h,
+        allow_col_major,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def conv1d(
@@ -1006,7 +1051,7 @@ def conv1d(
         padding,
         dilation,
         groups,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1043,7 +1088,7 @@ def conv2d(
         dilation_0,
         dilation_1,
         groups,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1086,7 +1131,7 @@ def conv3d(
         dilation_1,
         dilation_2,
         groups,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1135,7 +1180,7 @@ def conv_general(
         len(input_dilation),
         groups,
         flip,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1168,7 +1213,7 @@ def conv_transpose1d(
         dilation,
         output_padding,
         groups,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1210,7 +1255,7 @@ def conv_transpose2d(
         output_padding_0,
         output_padding_1,
         groups,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1260,7 +1305,7 @@ def conv_transpose3d(
         output_padding_1,
         output_padding_2,
         groups,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1274,7 +1319,7 @@ def copy(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_copy_here(a._h))
-    return own_array(graph.glue_copy(a._h, stream._h))
+    return own_array(graph.glue_copy(a._h, stream_of(stream)))
 
 
 def cos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1287,7 +1332,7 @@ def cos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_cos_here(a._h))
-    return own_array(graph.glue_cos(a._h, stream._h))
+    return own_array(graph.glue_cos(a._h, stream_of(stream)))
 
 
 def cosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1300,7 +1345,7 @@ def cosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_cosh_here(a._h))
-    return own_array(graph.glue_cosh(a._h, stream._h))
+    return own_array(graph.glue_cosh(a._h, stream_of(stream)))
 
 
 def cummax(
@@ -1325,7 +1370,7 @@ def cummax(
         axis,
         reverse,
         inclusive,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1351,7 +1396,7 @@ def cummin(
         axis,
         reverse,
         inclusive,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1376,7 +1421,7 @@ def cumprod(
         axis,
         reverse,
         inclusive,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1401,7 +1446,7 @@ def cumsum(
         axis,
         reverse,
         inclusive,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1415,7 +1460,7 @@ def degrees(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_degrees_here(a._h))
-    return own_array(graph.glue_degrees(a._h, stream._h))
+    return own_array(graph.glue_degrees(a._h, stream_of(stream)))
 
 
 def depends(inputs: Sequence[ArrayLike], dependencies: Sequence[ArrayLike]) -> list[Array]:
@@ -1472,7 +1517,7 @@ def dequantize(
         0 if global_scale is None else global_scale._h,
         0 if dtype is None else dtype_number(dtype),
         dtype is not None,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1486,7 +1531,7 @@ def diag(a: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_diag(a._h, k, 0 if stream is None else stream._h))
+    return own_array(graph.glue_diag(a._h, k, 0 if stream is None else stream_of(stream)))
 
 
 def diagonal(
@@ -1506,7 +1551,13 @@ def diagonal(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_diagonal(a._h, offset, axis1, axis2, 0 if stream is None else stream._h))
+    return own_array(graph.glue_diagonal(
+        a._h,
+        offset,
+        axis1,
+        axis2,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1517,7 +1568,7 @@ def divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_divide(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_divide(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
@@ -1531,7 +1582,7 @@ def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return take_arrays(graph.glue_divmod(a._h, b._h, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_divmod(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array:
@@ -1549,7 +1600,7 @@ def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | N
         text(subscripts, "subscripts"),
         handles(operands),
         len(operands),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1561,7 +1612,7 @@ def equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_equal(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_equal(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def erf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1574,7 +1625,7 @@ def erf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_erf_here(a._h))
-    return own_array(graph.glue_erf(a._h, stream._h))
+    return own_array(graph.glue_erf(a._h, stream_of(stream)))
 
 
 def erfinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1587,7 +1638,7 @@ def erfinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_erfinv_here(a._h))
-    return own_array(graph.glue_erfinv(a._h, stream._h))
+    return own_array(graph.glue_erfinv(a._h, stream_of(stream)))
 
 
 def exp(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1600,7 +1651,7 @@ def exp(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_exp_here(a._h))
-    return own_array(graph.glue_exp(a._h, stream._h))
+    return own_array(graph.glue_exp(a._h, stream_of(stream)))
 
 
 def expand_dims_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -1617,7 +1668,7 @@ def expand_dims_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream 
         a._h,
         axes,
         len(axes),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1629,7 +1680,7 @@ def expand_dims(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_expand_dims(a._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_expand_dims(a._h, axis, 0 if stream is None else stream_of(stream)))
 
 
 def expm1(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1642,7 +1693,7 @@ def expm1(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_expm1_here(a._h))
-    return own_array(graph.glue_expm1(a._h, stream._h))
+    return own_array(graph.glue_expm1(a._h, stream_of(stream)))
 
 
 def eye(n: int, m: int, k: int = 0, dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
@@ -1652,7 +1703,13 @@ def eye(n: int, m: int, k: int = 0, dtype: DtypeLike = "float32", *, stream: Str
 
     C: mlx_eye.
     """
-    return own_array(graph.glue_eye(n, m, k, dtype_number(dtype), 0 if stream is None else stream._h))
+    return own_array(graph.glue_eye(
+        n,
+        m,
+        k,
+        dtype_number(dtype),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def flatten(a: ArrayLike, start_axis: int = 0, end_axis: int = -1, *, stream: Stream | None = None) -> Array:
@@ -1664,7 +1721,12 @@ def flatten(a: ArrayLike, start_axis: int = 0, end_axis: int = -1, *, stream: St
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_flatten(a._h, start_axis, end_axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_flatten(
+        a._h,
+        start_axis,
+        end_axis,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def floor(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1677,7 +1739,7 @@ def floor(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_floor_here(a._h))
-    return own_array(graph.glue_floor(a._h, stream._h))
+    return own_array(graph.glue_floor(a._h, stream_of(stream)))
 
 
 def floor_divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1690,7 +1752,7 @@ def floor_divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) ->
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_floor_divide(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_floor_divide(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def from_fp8(x: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -1702,7 +1764,11 @@ def from_fp8(x: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) ->
     """
     if type(x) is not _handles.array_class:
         x = as_array(x)
-    return own_array(graph.glue_from_fp8(x._h, dtype_number(dtype), 0 if stream is None else stream._h))
+    return own_array(graph.glue_from_fp8(
+        x._h,
+        dtype_number(dtype),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def full(shape: int | Sequence[int], vals: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -1719,7 +1785,7 @@ def full(shape: int | Sequence[int], vals: ArrayLike, dtype: DtypeLike, *, strea
         len(shape),
         vals._h,
         dtype_number(dtype),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1737,7 +1803,7 @@ def full_like(a: ArrayLike, vals: ArrayLike, dtype: DtypeLike, *, stream: Stream
         a._h,
         vals._h,
         dtype_number(dtype),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1770,7 +1836,7 @@ def gather(
         len(axes),
         slice_sizes,
         len(slice_sizes),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1800,7 +1866,7 @@ def gather_single(
         axis,
         slice_sizes,
         len(slice_sizes),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1835,7 +1901,7 @@ def gather_mm(
         0 if lhs_indices is None else lhs_indices._h,
         0 if rhs_indices is None else rhs_indices._h,
         sorted_indices,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1884,7 +1950,7 @@ def gather_qmm(
         bits is not None,
         text(mode, "mode"),
         sorted_indices,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1897,7 +1963,7 @@ def greater(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_greater(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_greater(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def greater_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1909,7 +1975,7 @@ def greater_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_greater_equal(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_greater_equal(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def hadamard_transform(a: ArrayLike, scale: float | None = None, *, stream: Stream | None = None) -> Array:
@@ -1926,7 +1992,7 @@ def hadamard_transform(a: ArrayLike, scale: float | None = None, *, stream: Stre
         a._h,
         0.0 if scale is None else scale,
         scale is not None,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -1936,7 +2002,7 @@ def hamming(M: int, *, stream: Stream | None = None) -> Array:
 
     C: mlx_hamming.
     """
-    return own_array(graph.glue_hamming(M, 0 if stream is None else stream._h))
+    return own_array(graph.glue_hamming(M, 0 if stream is None else stream_of(stream)))
 
 
 def hanning(M: int, *, stream: Stream | None = None) -> Array:
@@ -1945,7 +2011,7 @@ def hanning(M: int, *, stream: Stream | None = None) -> Array:
 
     C: mlx_hanning.
     """
-    return own_array(graph.glue_hanning(M, 0 if stream is None else stream._h))
+    return own_array(graph.glue_hanning(M, 0 if stream is None else stream_of(stream)))
 
 
 def identity(n: int, dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
@@ -1953,7 +2019,11 @@ def identity(n: int, dtype: DtypeLike = "float32", *, stream: Stream | None = No
 
     C: mlx_identity.
     """
-    return own_array(graph.glue_identity(n, dtype_number(dtype), 0 if stream is None else stream._h))
+    return own_array(graph.glue_identity(
+        n,
+        dtype_number(dtype),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def imag(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1966,7 +2036,7 @@ def imag(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_imag_here(a._h))
-    return own_array(graph.glue_imag(a._h, stream._h))
+    return own_array(graph.glue_imag(a._h, stream_of(stream)))
 
 
 def inner(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1979,7 +2049,7 @@ def inner(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_inner(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_inner(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def isclose(
@@ -2005,7 +2075,7 @@ def isclose(
         rtol,
         atol,
         equal_nan,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2019,7 +2089,7 @@ def isfinite(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_isfinite_here(a._h))
-    return own_array(graph.glue_isfinite(a._h, stream._h))
+    return own_array(graph.glue_isfinite(a._h, stream_of(stream)))
 
 
 def isinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2032,7 +2102,7 @@ def isinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_isinf_here(a._h))
-    return own_array(graph.glue_isinf(a._h, stream._h))
+    return own_array(graph.glue_isinf(a._h, stream_of(stream)))
 
 
 def isnan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2045,7 +2115,7 @@ def isnan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_isnan_here(a._h))
-    return own_array(graph.glue_isnan(a._h, stream._h))
+    return own_array(graph.glue_isnan(a._h, stream_of(stream)))
 
 
 def isneginf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2058,7 +2128,7 @@ def isneginf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_isneginf_here(a._h))
-    return own_array(graph.glue_isneginf(a._h, stream._h))
+    return own_array(graph.glue_isneginf(a._h, stream_of(stream)))
 
 
 def isposinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2071,7 +2141,7 @@ def isposinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_isposinf_here(a._h))
-    return own_array(graph.glue_isposinf(a._h, stream._h))
+    return own_array(graph.glue_isposinf(a._h, stream_of(stream)))
 
 
 def kron(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2083,7 +2153,7 @@ def kron(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_kron(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_kron(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def left_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2095,7 +2165,7 @@ def left_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_left_shift(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_left_shift(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def less(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2107,7 +2177,7 @@ def less(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_less(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_less(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def less_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2119,7 +2189,7 @@ def less_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_less_equal(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_less_equal(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def linspace(
@@ -2141,7 +2211,7 @@ def linspace(
         stop,
         num,
         dtype_number(dtype),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2156,7 +2226,7 @@ def log(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_log_here(a._h))
-    return own_array(graph.glue_log(a._h, stream._h))
+    return own_array(graph.glue_log(a._h, stream_of(stream)))
 
 
 def log10(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2170,7 +2240,7 @@ def log10(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_log10_here(a._h))
-    return own_array(graph.glue_log10(a._h, stream._h))
+    return own_array(graph.glue_log10(a._h, stream_of(stream)))
 
 
 def log1p(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2184,7 +2254,7 @@ def log1p(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_log1p_here(a._h))
-    return own_array(graph.glue_log1p(a._h, stream._h))
+    return own_array(graph.glue_log1p(a._h, stream_of(stream)))
 
 
 def log2(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2198,7 +2268,7 @@ def log2(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_log2_here(a._h))
-    return own_array(graph.glue_log2(a._h, stream._h))
+    return own_array(graph.glue_log2(a._h, stream_of(stream)))
 
 
 def logaddexp(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2210,7 +2280,7 @@ def logaddexp(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_logaddexp(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_logaddexp(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def logcumsumexp(
@@ -2235,7 +2305,7 @@ def logcumsumexp(
         axis,
         reverse,
         inclusive,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2247,7 +2317,7 @@ def logical_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_logical_and(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_logical_and(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def logical_not(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2259,7 +2329,7 @@ def logical_not(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_logical_not_here(a._h))
-    return own_array(graph.glue_logical_not(a._h, stream._h))
+    return own_array(graph.glue_logical_not(a._h, stream_of(stream)))
 
 
 def logical_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2270,7 +2340,7 @@ def logical_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_logical_or(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_logical_or(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def logsumexp_axes(
@@ -2295,7 +2365,7 @@ def logsumexp_axes(
         axes,
         len(axes),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2308,7 +2378,12 @@ def logsumexp_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: S
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_logsumexp_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_logsumexp_axis(
+        a._h,
+        axis,
+        keepdims,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def logsumexp(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2320,7 +2395,7 @@ def logsumexp(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = N
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_logsumexp(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_logsumexp(a._h, keepdims, 0 if stream is None else stream_of(stream)))
 
 
 def masked_scatter(a: ArrayLike, mask: ArrayLike, src: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2340,7 +2415,7 @@ def masked_scatter(a: ArrayLike, mask: ArrayLike, src: ArrayLike, *, stream: Str
         a._h,
         mask._h,
         src._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2354,7 +2429,7 @@ def matmul(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_matmul(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_matmul(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def max_axes(
@@ -2379,7 +2454,7 @@ def max_axes(
         axes,
         len(axes),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2392,7 +2467,12 @@ def max_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_max_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_max_axis(
+        a._h,
+        axis,
+        keepdims,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def max(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2404,7 +2484,7 @@ def max(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_max(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_max(a._h, keepdims, 0 if stream is None else stream_of(stream)))
 
 
 def maximum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2415,7 +2495,7 @@ def maximum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_maximum(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_maximum(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def mean_axes(
@@ -2439,7 +2519,7 @@ def mean_axes(
         axes,
         len(axes),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2452,7 +2532,12 @@ def mean_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_mean_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_mean_axis(
+        a._h,
+        axis,
+        keepdims,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def mean(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2464,7 +2549,7 @@ def mean(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_mean(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_mean(a._h, keepdims, 0 if stream is None else stream_of(stream)))
 
 
 mean_all = mean
@@ -2491,7 +2576,7 @@ def median(
         axes,
         len(axes),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2516,7 +2601,7 @@ def meshgrid(
         len(arrays),
         sparse,
         text(indexing, "indexing"),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2542,7 +2627,7 @@ def min_axes(
         axes,
         len(axes),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2555,7 +2640,12 @@ def min_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_min_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_min_axis(
+        a._h,
+        axis,
+        keepdims,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def min(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2567,7 +2657,7 @@ def min(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_min(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_min(a._h, keepdims, 0 if stream is None else stream_of(stream)))
 
 
 def minimum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2578,7 +2668,7 @@ def minimum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_minimum(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_minimum(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def moveaxis(a: ArrayLike, source: int, destination: int, *, stream: Stream | None = None) -> Array:
@@ -2589,7 +2679,12 @@ def moveaxis(a: ArrayLike, source: int, destination: int, *, stream: Stream | No
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_moveaxis(a._h, source, destination, 0 if stream is None else stream._h))
+    return own_array(graph.glue_moveaxis(
+        a._h,
+        source,
+        destination,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def multiply(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2600,7 +2695,7 @@ def multiply(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_multiply(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_multiply(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def nan_to_num(
@@ -2626,7 +2721,7 @@ def nan_to_num(
         posinf is not None,
         0.0 if neginf is None else neginf,
         neginf is not None,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2639,7 +2734,7 @@ def negative(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_negative_here(a._h))
-    return own_array(graph.glue_negative(a._h, stream._h))
+    return own_array(graph.glue_negative(a._h, stream_of(stream)))
 
 
 def not_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2650,7 +2745,7 @@ def not_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_not_equal(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_not_equal(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def number_of_elements(
@@ -2677,7 +2772,7 @@ def number_of_elements(
         len(axes),
         inverted,
         dtype_number(dtype),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2692,7 +2787,7 @@ def ones(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: St
         shape,
         len(shape),
         dtype_number(dtype),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2705,7 +2800,7 @@ def ones_like(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_ones_like_here(a._h))
-    return own_array(graph.glue_ones_like(a._h, stream._h))
+    return own_array(graph.glue_ones_like(a._h, stream_of(stream)))
 
 
 def outer(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2716,7 +2811,7 @@ def outer(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_outer(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_outer(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def pad(
@@ -2752,7 +2847,7 @@ def pad(
         len(high_pad_size),
         pad_value._h,
         text(mode, "mode"),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2778,7 +2873,7 @@ def pad_symmetric(
         pad_width,
         pad_value._h,
         text(mode, "mode"),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2791,7 +2886,12 @@ def partition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | None =
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_partition_axis(a._h, kth, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_partition_axis(
+        a._h,
+        kth,
+        axis,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def partition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Array:
@@ -2803,7 +2903,7 @@ def partition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_partition(a._h, kth, 0 if stream is None else stream._h))
+    return own_array(graph.glue_partition(a._h, kth, 0 if stream is None else stream_of(stream)))
 
 
 def power(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2815,7 +2915,7 @@ def power(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_power(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_power(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def prod_axes(
@@ -2840,7 +2940,7 @@ def prod_axes(
         axes,
         len(axes),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2853,7 +2953,12 @@ def prod_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_prod_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_prod_axis(
+        a._h,
+        axis,
+        keepdims,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def prod(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2865,7 +2970,7 @@ def prod(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_prod(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_prod(a._h, keepdims, 0 if stream is None else stream_of(stream)))
 
 
 def put_along_axis(
@@ -2893,7 +2998,7 @@ def put_along_axis(
         indices._h,
         values._h,
         axis,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2935,7 +3040,7 @@ def qqmm(
         text(mode, "mode"),
         0 if global_scale_x is None else global_scale_x._h,
         0 if global_scale_w is None else global_scale_w._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -2969,7 +3074,7 @@ def quantize(
         bits is not None,
         text(mode, "mode"),
         0 if global_scale is None else global_scale._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3006,7 +3111,7 @@ def quantized_matmul(
         0 if bits is None else bits,
         bits is not None,
         text(mode, "mode"),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3020,7 +3125,7 @@ def radians(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_radians_here(a._h))
-    return own_array(graph.glue_radians(a._h, stream._h))
+    return own_array(graph.glue_radians(a._h, stream_of(stream)))
 
 
 def real(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3033,7 +3138,7 @@ def real(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_real_here(a._h))
-    return own_array(graph.glue_real(a._h, stream._h))
+    return own_array(graph.glue_real(a._h, stream_of(stream)))
 
 
 def reciprocal(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3046,7 +3151,7 @@ def reciprocal(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_reciprocal_here(a._h))
-    return own_array(graph.glue_reciprocal(a._h, stream._h))
+    return own_array(graph.glue_reciprocal(a._h, stream_of(stream)))
 
 
 def remainder(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3059,7 +3164,7 @@ def remainder(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_remainder(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_remainder(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def repeat_axis(arr: ArrayLike, repeats: int, axis: int, *, stream: Stream | None = None) -> Array:
@@ -3071,7 +3176,12 @@ def repeat_axis(arr: ArrayLike, repeats: int, axis: int, *, stream: Stream | Non
     """
     if type(arr) is not _handles.array_class:
         arr = as_array(arr)
-    return own_array(graph.glue_repeat_axis(arr._h, repeats, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_repeat_axis(
+        arr._h,
+        repeats,
+        axis,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def repeat(arr: ArrayLike, repeats: int, *, stream: Stream | None = None) -> Array:
@@ -3082,7 +3192,7 @@ def repeat(arr: ArrayLike, repeats: int, *, stream: Stream | None = None) -> Arr
     """
     if type(arr) is not _handles.array_class:
         arr = as_array(arr)
-    return own_array(graph.glue_repeat(arr._h, repeats, 0 if stream is None else stream._h))
+    return own_array(graph.glue_repeat(arr._h, repeats, 0 if stream is None else stream_of(stream)))
 
 
 def reshape(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -3094,7 +3204,12 @@ def reshape(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None =
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shape = integers(shape)
-    return own_array(graph.glue_reshape(a._h, shape, len(shape), 0 if stream is None else stream._h))
+    return own_array(graph.glue_reshape(
+        a._h,
+        shape,
+        len(shape),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def right_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3106,7 +3221,7 @@ def right_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_right_shift(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_right_shift(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def roll_axis(a: ArrayLike, shift: int | Sequence[int], axis: int, *, stream: Stream | None = None) -> Array:
@@ -3123,7 +3238,7 @@ def roll_axis(a: ArrayLike, shift: int | Sequence[int], axis: int, *, stream: St
         shift,
         len(shift),
         axis,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3151,7 +3266,7 @@ def roll_axes(
         len(shift),
         axes,
         len(axes),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3165,7 +3280,12 @@ def roll(a: ArrayLike, shift: int | Sequence[int], *, stream: Stream | None = No
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shift = integers(shift)
-    return own_array(graph.glue_roll(a._h, shift, len(shift), 0 if stream is None else stream._h))
+    return own_array(graph.glue_roll(
+        a._h,
+        shift,
+        len(shift),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def round(a: ArrayLike, decimals: int = 0, *, stream: Stream | None = None) -> Array:
@@ -3177,7 +3297,7 @@ def round(a: ArrayLike, decimals: int = 0, *, stream: Stream | None = None) -> A
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_round(a._h, decimals, 0 if stream is None else stream._h))
+    return own_array(graph.glue_round(a._h, decimals, 0 if stream is None else stream_of(stream)))
 
 
 def rsqrt(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3190,7 +3310,7 @@ def rsqrt(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_rsqrt_here(a._h))
-    return own_array(graph.glue_rsqrt(a._h, stream._h))
+    return own_array(graph.glue_rsqrt(a._h, stream_of(stream)))
 
 
 def scatter(
@@ -3221,7 +3341,7 @@ def scatter(
         updates._h,
         axes,
         len(axes),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3251,7 +3371,7 @@ def scatter_single(
         indices._h,
         updates._h,
         axis,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3283,7 +3403,7 @@ def scatter_add(
         updates._h,
         axes,
         len(axes),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3312,7 +3432,7 @@ def scatter_add_single(
         indices._h,
         updates._h,
         axis,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3341,7 +3461,7 @@ def scatter_add_axis(
         indices._h,
         values._h,
         axis,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3373,7 +3493,7 @@ def scatter_max(
         updates._h,
         axes,
         len(axes),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3403,7 +3523,7 @@ def scatter_max_single(
         indices._h,
         updates._h,
         axis,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3435,7 +3555,7 @@ def scatter_min(
         updates._h,
         axes,
         len(axes),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3465,7 +3585,7 @@ def scatter_min_single(
         indices._h,
         updates._h,
         axis,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3497,7 +3617,7 @@ def scatter_prod(
         updates._h,
         axes,
         len(axes),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3526,7 +3646,7 @@ def scatter_prod_single(
         indices._h,
         updates._h,
         axis,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3547,7 +3667,7 @@ def segmented_mm(a: ArrayLike, b: ArrayLike, segments: ArrayLike, *, stream: Str
         a._h,
         b._h,
         segments._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3561,7 +3681,7 @@ def sigmoid(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_sigmoid_here(a._h))
-    return own_array(graph.glue_sigmoid(a._h, stream._h))
+    return own_array(graph.glue_sigmoid(a._h, stream_of(stream)))
 
 
 def sign(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3574,7 +3694,7 @@ def sign(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_sign_here(a._h))
-    return own_array(graph.glue_sign(a._h, stream._h))
+    return own_array(graph.glue_sign(a._h, stream_of(stream)))
 
 
 def sin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3587,7 +3707,7 @@ def sin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_sin_here(a._h))
-    return own_array(graph.glue_sin(a._h, stream._h))
+    return own_array(graph.glue_sin(a._h, stream_of(stream)))
 
 
 def sinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3599,7 +3719,7 @@ def sinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_sinh_here(a._h))
-    return own_array(graph.glue_sinh(a._h, stream._h))
+    return own_array(graph.glue_sinh(a._h, stream_of(stream)))
 
 
 def slice(
@@ -3630,7 +3750,7 @@ def slice(
         len(stop),
         strides,
         len(strides),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3662,7 +3782,7 @@ def slice_dynamic(
         len(axes),
         slice_size,
         len(slice_size),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3698,7 +3818,7 @@ def slice_update(
         len(stop),
         strides,
         len(strides),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3729,7 +3849,7 @@ def slice_update_dynamic(
         start._h,
         axes,
         len(axes),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3765,7 +3885,7 @@ def slice_update_add(
         len(stop),
         strides,
         len(strides),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3801,7 +3921,7 @@ def slice_update_max(
         len(stop),
         strides,
         len(strides),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3837,7 +3957,7 @@ def slice_update_min(
         len(stop),
         strides,
         len(strides),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3873,7 +3993,7 @@ def slice_update_prod(
         len(stop),
         strides,
         len(strides),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3899,7 +4019,7 @@ def softmax_axes(
         axes,
         len(axes),
         precise,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3913,7 +4033,12 @@ def softmax_axis(a: ArrayLike, axis: int, precise: bool = False, *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_softmax_axis(a._h, axis, precise, 0 if stream is None else stream._h))
+    return own_array(graph.glue_softmax_axis(
+        a._h,
+        axis,
+        precise,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def softmax(a: ArrayLike, precise: bool = False, *, stream: Stream | None = None) -> Array:
@@ -3925,7 +4050,7 @@ def softmax(a: ArrayLike, precise: bool = False, *, stream: Stream | None = None
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_softmax(a._h, precise, 0 if stream is None else stream._h))
+    return own_array(graph.glue_softmax(a._h, precise, 0 if stream is None else stream_of(stream)))
 
 
 def sort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -3936,7 +4061,7 @@ def sort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_sort_axis(a._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_sort_axis(a._h, axis, 0 if stream is None else stream_of(stream)))
 
 
 def sort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3949,7 +4074,7 @@ def sort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_sort_here(a._h))
-    return own_array(graph.glue_sort(a._h, stream._h))
+    return own_array(graph.glue_sort(a._h, stream_of(stream)))
 
 
 def split(a: ArrayLike, num_splits: int, axis: int, *, stream: Stream | None = None) -> list[Array]:
@@ -3960,7 +4085,12 @@ def split(a: ArrayLike, num_splits: int, axis: int, *, stream: Stream | None = N
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return take_arrays(graph.glue_split(a._h, num_splits, axis, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_split(
+        a._h,
+        num_splits,
+        axis,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def split_sections(
@@ -3985,7 +4115,7 @@ def split_sections(
         indices,
         len(indices),
         axis,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -3999,7 +4129,7 @@ def sqrt(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_sqrt_here(a._h))
-    return own_array(graph.glue_sqrt(a._h, stream._h))
+    return own_array(graph.glue_sqrt(a._h, stream_of(stream)))
 
 
 def square(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4011,7 +4141,7 @@ def square(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_square_here(a._h))
-    return own_array(graph.glue_square(a._h, stream._h))
+    return own_array(graph.glue_square(a._h, stream_of(stream)))
 
 
 def squeeze_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -4023,7 +4153,12 @@ def squeeze_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | No
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_squeeze_axes(a._h, axes, len(axes), 0 if stream is None else stream._h))
+    return own_array(graph.glue_squeeze_axes(
+        a._h,
+        axes,
+        len(axes),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def squeeze_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -4034,7 +4169,7 @@ def squeeze_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Ar
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_squeeze_axis(a._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_squeeze_axis(a._h, axis, 0 if stream is None else stream_of(stream)))
 
 
 def squeeze(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4046,7 +4181,7 @@ def squeeze(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_squeeze_here(a._h))
-    return own_array(graph.glue_squeeze(a._h, stream._h))
+    return own_array(graph.glue_squeeze(a._h, stream_of(stream)))
 
 
 def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None = None) -> Array:
@@ -4060,7 +4195,7 @@ def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None 
         handles(arrays),
         len(arrays),
         axis,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4071,7 +4206,11 @@ def stack(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array
     C: mlx_stack.
     """
     arrays = as_arrays(*arrays)
-    return own_array(graph.glue_stack(handles(arrays), len(arrays), 0 if stream is None else stream._h))
+    return own_array(graph.glue_stack(
+        handles(arrays),
+        len(arrays),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def std_axes(
@@ -4098,7 +4237,7 @@ def std_axes(
         len(axes),
         keepdims,
         ddof,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4119,7 +4258,13 @@ def std_axis(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_std_axis(a._h, axis, keepdims, ddof, 0 if stream is None else stream._h))
+    return own_array(graph.glue_std_axis(
+        a._h,
+        axis,
+        keepdims,
+        ddof,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def std(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream | None = None) -> Array:
@@ -4132,7 +4277,7 @@ def std(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream |
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_std(a._h, keepdims, ddof, 0 if stream is None else stream._h))
+    return own_array(graph.glue_std(a._h, keepdims, ddof, 0 if stream is None else stream_of(stream)))
 
 
 def stop_gradient(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4145,7 +4290,7 @@ def stop_gradient(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_stop_gradient_here(a._h))
-    return own_array(graph.glue_stop_gradient(a._h, stream._h))
+    return own_array(graph.glue_stop_gradient(a._h, stream_of(stream)))
 
 
 def subtract(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4156,7 +4301,7 @@ def subtract(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_subtract(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_subtract(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def sum_axes(
@@ -4181,7 +4326,7 @@ def sum_axes(
         axes,
         len(axes),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4194,7 +4339,12 @@ def sum_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_sum_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_sum_axis(
+        a._h,
+        axis,
+        keepdims,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -4206,7 +4356,7 @@ def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_sum(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_sum(a._h, keepdims, 0 if stream is None else stream_of(stream)))
 
 
 sum_all = sum
@@ -4220,7 +4370,7 @@ def swapaxes(a: ArrayLike, axis1: int, axis2: int, *, stream: Stream | None = No
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_swapaxes(a._h, axis1, axis2, 0 if stream is None else stream._h))
+    return own_array(graph.glue_swapaxes(a._h, axis1, axis2, 0 if stream is None else stream_of(stream)))
 
 
 def take_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -4234,7 +4384,12 @@ def take_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | N
         indices = as_array(indices)
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_take_axis(a._h, indices._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_take_axis(
+        a._h,
+        indices._h,
+        axis,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def take(a: ArrayLike, indices: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4248,7 +4403,7 @@ def take(a: ArrayLike, indices: ArrayLike, *, stream: Stream | None = None) -> A
         indices = as_array(indices)
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_take(a._h, indices._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_take(a._h, indices._h, 0 if stream is None else stream_of(stream)))
 
 
 def take_along_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -4267,7 +4422,7 @@ def take_along_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stre
         a._h,
         indices._h,
         axis,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4281,7 +4436,7 @@ def tan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_tan_here(a._h))
-    return own_array(graph.glue_tan(a._h, stream._h))
+    return own_array(graph.glue_tan(a._h, stream_of(stream)))
 
 
 def tanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4294,7 +4449,7 @@ def tanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_tanh_here(a._h))
-    return own_array(graph.glue_tanh(a._h, stream._h))
+    return own_array(graph.glue_tanh(a._h, stream_of(stream)))
 
 
 def tensordot(
@@ -4323,7 +4478,7 @@ def tensordot(
         len(axes_a),
         axes_b,
         len(axes_b),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4336,7 +4491,12 @@ def tensordot_axis(a: ArrayLike, b: ArrayLike, axis: int, *, stream: Stream | No
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_tensordot_axis(a._h, b._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_tensordot_axis(
+        a._h,
+        b._h,
+        axis,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def tile(arr: ArrayLike, reps: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -4349,7 +4509,12 @@ def tile(arr: ArrayLike, reps: int | Sequence[int], *, stream: Stream | None = N
     if type(arr) is not _handles.array_class:
         arr = as_array(arr)
     reps = integers(reps)
-    return own_array(graph.glue_tile(arr._h, reps, len(reps), 0 if stream is None else stream._h))
+    return own_array(graph.glue_tile(
+        arr._h,
+        reps,
+        len(reps),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def to_fp8(x: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4363,7 +4528,7 @@ def to_fp8(x: ArrayLike, *, stream: Stream | None = None) -> Array:
         x = as_array(x)
     if stream is None:
         return own_array(graph.glue_to_fp8_here(x._h))
-    return own_array(graph.glue_to_fp8(x._h, stream._h))
+    return own_array(graph.glue_to_fp8(x._h, stream_of(stream)))
 
 
 def topk_axis(a: ArrayLike, k: int, axis: int, *, stream: Stream | None = None) -> Array:
@@ -4374,7 +4539,7 @@ def topk_axis(a: ArrayLike, k: int, axis: int, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_topk_axis(a._h, k, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_topk_axis(a._h, k, axis, 0 if stream is None else stream_of(stream)))
 
 
 def topk(a: ArrayLike, k: int, *, stream: Stream | None = None) -> Array:
@@ -4385,7 +4550,7 @@ def topk(a: ArrayLike, k: int, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_topk(a._h, k, 0 if stream is None else stream._h))
+    return own_array(graph.glue_topk(a._h, k, 0 if stream is None else stream_of(stream)))
 
 
 def trace(
@@ -4411,7 +4576,7 @@ def trace(
         axis1,
         axis2,
         dtype_number(dtype),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4428,7 +4593,7 @@ def transpose_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | 
         a._h,
         axes,
         len(axes),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4441,7 +4606,7 @@ def transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_transpose_here(a._h))
-    return own_array(graph.glue_transpose(a._h, stream._h))
+    return own_array(graph.glue_transpose(a._h, stream_of(stream)))
 
 
 def tri(n: int, m: int, k: int = 0, type: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
@@ -4450,7 +4615,13 @@ def tri(n: int, m: int, k: int = 0, type: DtypeLike = "float32", *, stream: Stre
 
     C: mlx_tri.
     """
-    return own_array(graph.glue_tri(n, m, k, dtype_number(type), 0 if stream is None else stream._h))
+    return own_array(graph.glue_tri(
+        n,
+        m,
+        k,
+        dtype_number(type),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def tril(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
@@ -4461,7 +4632,7 @@ def tril(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
     """
     if type(x) is not _handles.array_class:
         x = as_array(x)
-    return own_array(graph.glue_tril(x._h, k, 0 if stream is None else stream._h))
+    return own_array(graph.glue_tril(x._h, k, 0 if stream is None else stream_of(stream)))
 
 
 def triu(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
@@ -4472,7 +4643,7 @@ def triu(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
     """
     if type(x) is not _handles.array_class:
         x = as_array(x)
-    return own_array(graph.glue_triu(x._h, k, 0 if stream is None else stream._h))
+    return own_array(graph.glue_triu(x._h, k, 0 if stream is None else stream_of(stream)))
 
 
 def unflatten(a: ArrayLike, axis: int, shape: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -4489,7 +4660,7 @@ def unflatten(a: ArrayLike, axis: int, shape: int | Sequence[int], *, stream: St
         axis,
         shape,
         len(shape),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4517,7 +4688,7 @@ def var_axes(
         len(axes),
         keepdims,
         ddof,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4538,7 +4709,13 @@ def var_axis(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_var_axis(a._h, axis, keepdims, ddof, 0 if stream is None else stream._h))
+    return own_array(graph.glue_var_axis(
+        a._h,
+        axis,
+        keepdims,
+        ddof,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def var(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream | None = None) -> Array:
@@ -4551,7 +4728,7 @@ def var(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream |
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_var(a._h, keepdims, ddof, 0 if stream is None else stream._h))
+    return own_array(graph.glue_var(a._h, keepdims, ddof, 0 if stream is None else stream_of(stream)))
 
 
 def view(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -4563,7 +4740,11 @@ def view(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Arr
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_view(a._h, dtype_number(dtype), 0 if stream is None else stream._h))
+    return own_array(graph.glue_view(
+        a._h,
+        dtype_number(dtype),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4577,7 +4758,12 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, *, stream: Stream | 
         condition = as_array(condition)
     if type(x) is not type(y) or type(x) is not _handles.array_class:
         x, y = as_pair(x, y)
-    return own_array(graph.glue_where(condition._h, x._h, y._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_where(
+        condition._h,
+        x._h,
+        y._h,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def zeros(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
@@ -4591,7 +4777,7 @@ def zeros(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: S
         shape,
         len(shape),
         dtype_number(dtype),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4604,7 +4790,7 @@ def zeros_like(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_zeros_like_here(a._h))
-    return own_array(graph.glue_zeros_like(a._h, stream._h))
+    return own_array(graph.glue_zeros_like(a._h, stream_of(stream)))
 
 
 def count_nonzero_axes(
@@ -4628,7 +4814,7 @@ def count_nonzero_axes(
         axes,
         len(axes),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4644,7 +4830,7 @@ def count_nonzero_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, strea
         a._h,
         axis,
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4656,7 +4842,11 @@ def count_nonzero(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_count_nonzero(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_count_nonzero(
+        a._h,
+        keepdims,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def cumprod_dtype(
@@ -4684,7 +4874,7 @@ def cumprod_dtype(
         inclusive,
         0 if dtype is None else dtype_number(dtype),
         dtype is not None,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4713,7 +4903,7 @@ def cumsum_dtype(
         inclusive,
         0 if dtype is None else dtype_number(dtype),
         dtype is not None,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4726,7 +4916,7 @@ def diff(a: ArrayLike, n: int = 1, axis: int = -1, *, stream: Stream | None = No
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_diff(a._h, n, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_diff(a._h, n, axis, 0 if stream is None else stream_of(stream)))
 
 
 def flip_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -4739,7 +4929,12 @@ def flip_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None 
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_flip_axes(a._h, axes, len(axes), 0 if stream is None else stream._h))
+    return own_array(graph.glue_flip_axes(
+        a._h,
+        axes,
+        len(axes),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def flip_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -4750,7 +4945,7 @@ def flip_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_flip_axis(a._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_flip_axis(a._h, axis, 0 if stream is None else stream_of(stream)))
 
 
 def flip(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4763,7 +4958,7 @@ def flip(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_flip_here(a._h))
-    return own_array(graph.glue_flip(a._h, stream._h))
+    return own_array(graph.glue_flip(a._h, stream_of(stream)))
 
 
 def gather_qmm_global_scale(
@@ -4817,7 +5012,7 @@ def gather_qmm_global_scale(
         text(mode, "mode"),
         0 if global_scale is None else global_scale._h,
         sorted_indices,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4871,7 +5066,7 @@ def gather_qqmm(
         0 if global_scale_x is None else global_scale_x._h,
         0 if global_scale_w is None else global_scale_w._h,
         sorted_indices,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4896,7 +5091,7 @@ def linspace_endpoint(
         num,
         endpoint,
         dtype_number(dtype),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -4908,7 +5103,7 @@ def logical_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_logical_xor(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_logical_xor(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def matrix_transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4920,7 +5115,7 @@ def matrix_transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_matrix_transpose_here(a._h))
-    return own_array(graph.glue_matrix_transpose(a._h, stream._h))
+    return own_array(graph.glue_matrix_transpose(a._h, stream_of(stream)))
 
 
 def minmax_axes(
@@ -4949,7 +5144,7 @@ def minmax_axes(
         axes,
         len(axes),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ):
         raise last_error()
     return own_array(_res_0[0]), own_array(_res_1[0])
@@ -4978,7 +5173,7 @@ def minmax_axis(
         a._h,
         axis,
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ):
         raise last_error()
     return own_array(_res_0[0]), own_array(_res_1[0])
@@ -5000,7 +5195,7 @@ def minmax(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None
         _res_1,
         a._h,
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ):
         raise last_error()
     return own_array(_res_0[0]), own_array(_res_1[0])
@@ -5016,7 +5211,7 @@ def ones_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = N
     return own_array(graph.glue_ones_like_dtype(
         a._h,
         dtype_number(dtype),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -5029,7 +5224,7 @@ def positive(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_positive_here(a._h))
-    return own_array(graph.glue_positive(a._h, stream._h))
+    return own_array(graph.glue_positive(a._h, stream_of(stream)))
 
 
 def searchsorted(
@@ -5052,7 +5247,7 @@ def searchsorted(
         sorted_sequence._h,
         values._h,
         text(side, "side"),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -5065,7 +5260,7 @@ def trunc(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_trunc_here(a._h))
-    return own_array(graph.glue_trunc(a._h, stream._h))
+    return own_array(graph.glue_trunc(a._h, stream_of(stream)))
 
 
 def unique(
@@ -5097,7 +5292,7 @@ def unique(
         return_inverse,
         return_counts,
         0 if fill_value is None else fill_value._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -5110,7 +5305,7 @@ def unstack_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> li
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return take_arrays(graph.glue_unstack_axis(a._h, axis, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_unstack_axis(a._h, axis, 0 if stream is None else stream_of(stream)))
 
 
 def unstack(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
@@ -5121,7 +5316,7 @@ def unstack(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return take_arrays(graph.glue_unstack(a._h, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_unstack(a._h, 0 if stream is None else stream_of(stream)))
 
 
 def vecdot(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None = None) -> Array:
@@ -5134,7 +5329,7 @@ def vecdot(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None 
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_vecdot(a._h, b._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_vecdot(a._h, b._h, axis, 0 if stream is None else stream_of(stream)))
 
 
 def zeros_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -5147,5 +5342,5 @@ def zeros_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = 
     return own_array(graph.glue_zeros_like_dtype(
         a._h,
         dtype_number(dtype),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))

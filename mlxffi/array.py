@@ -105,14 +105,16 @@ class Array:
         array._h = handle
         return array
 
-    def _share(self) -> int:
+    def _mlxffi_share(self) -> int:
         """A new handle to the same values, which the caller owns."""
         return graph.glue_array_set(self._h)
 
-    # The free function is bound at definition: at interpreter exit the module's names may be gone.
+    # The free function is bound at definition: at interpreter exit the module's names may be gone. What dies in one
+    # cycle with this object may use it after its end, which is an AttributeError then.
     def __del__(self, _free: Callable[[int], int] = graph.glue_array_free) -> None:
         try:
             handle = self._h
+            del self._h
         except AttributeError:  # made by `object.__new__` alone
             return
         _free(handle)
@@ -344,7 +346,7 @@ class Array:
         return format(_values.one(self, "format"), spec) if spec else str(self)
 
 
-_HANDLE = vars(Array)["_h"].__get__
+_SLOT = vars(Array)["_h"]
 
 
 class ClosedArray(Array):
@@ -352,12 +354,20 @@ class ClosedArray(Array):
 
     __slots__ = ()
 
+    def __new__(cls, *_: object) -> ClosedArray:
+        raise _handles.closed_error()
+
     @property
     def _h(self) -> int:  # type: ignore[override]
         raise _handles.closed_error()
 
-    def __del__(self, _free: Callable[[int], int] = graph.glue_array_free, _handle: Any = _HANDLE) -> None:
-        _free(_handle(self))
+    def __del__(self, _free: Callable[[int], int] = graph.glue_array_free, _slot: Any = _SLOT) -> None:
+        try:
+            handle = _slot.__get__(self)
+            _slot.__delete__(self)
+        except AttributeError:
+            return
+        _free(handle)
 
     def close(self) -> None:
         """Nothing is left to do."""

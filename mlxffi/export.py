@@ -65,7 +65,9 @@ def _with_names(fn: ExportedFunction) -> ExportedFunction:
 class FunctionExporter(Owner):
     """A file that takes several traces of one function; made by `exporter`, used as a context manager."""
 
-    __slots__ = ("_closed", "_held")
+    __slots__ = ("_closed", "_exporter", "_held")
+    _slot = "_exporter"
+    _exporter: int
     _free = lib.glue_function_exporter_free
 
     def __init__(self, path: Any, fn: ExportedFunction, shapeless: bool):
@@ -86,7 +88,7 @@ class FunctionExporter(Owner):
             raise ArgumentError("[exporter] this exporter has been closed; all traces belong inside its `with` block")
         arrays = as_arrays(*inputs)
         with array_map(named) as names:
-            check(call(lib.glue_function_exporter_apply_kwargs, self._h, pack_arrays(arrays), names))
+            check(call(lib.glue_function_exporter_apply_kwargs, self._exporter, pack_arrays(arrays), names))
 
     def __enter__(self) -> FunctionExporter:
         return self
@@ -97,7 +99,7 @@ class FunctionExporter(Owner):
     def close(self) -> None:
         """End the file. The handle stays until nobody uses it any more."""
         self._closed = True
-        check_status(lib.glue_function_exporter_close(self._h))
+        check_status(lib.glue_function_exporter_close(self._exporter))
 
 
 def exporter(path: Any, fn: ExportedFunction, shapeless: bool = False) -> FunctionExporter:
@@ -119,10 +121,15 @@ def exporter(path: Any, fn: ExportedFunction, shapeless: bool = False) -> Functi
 
 
 class ImportedFunction(Owner):
-    """A function read from a file; made by `import_function`."""
+    """A function read from a file, which `import_function` describes."""
 
-    __slots__ = ()
+    __slots__ = ("_function",)
+    _slot = "_function"
+    _function: int
     _free = lib.glue_imported_function_free
+
+    def __init__(self, path: Any):
+        super().__init__(lib.glue_imported_function_new(path_text(path)))
 
     def __call__(self, inputs: Sequence[ArrayLike], **named: ArrayLike) -> list[Array]:
         """Run the trace that fits the inputs.
@@ -135,7 +142,7 @@ class ImportedFunction(Owner):
         """
         arrays = as_arrays(*inputs)
         with array_map(named) as names:
-            vector = call(lib.glue_imported_function_apply_kwargs, self._h, pack_arrays(arrays), names)
+            vector = call(lib.glue_imported_function_apply_kwargs, self._function, pack_arrays(arrays), names)
             check(not vector)
             return take_arrays(vector)
 
@@ -151,4 +158,4 @@ def import_function(path: Any) -> ImportedFunction:
 
     Source: C mlx_imported_function_new.
     """
-    return ImportedFunction(lib.glue_imported_function_new(path_text(path)))
+    return ImportedFunction(path)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _handles
-from ._arguments import as_array, as_arrays, text
+from ._arguments import as_array, as_arrays, stream_of, text
 from ._ffi import graph
 from ._handles import own_array, take_arrays
 from .array import Array
@@ -55,7 +55,7 @@ def layer_norm(
         0 if weight is None else weight._h,
         0 if bias is None else bias._h,
         eps,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -71,7 +71,7 @@ def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stre
         x._h,
         0 if weight is None else weight._h,
         eps,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -105,7 +105,7 @@ def rope(
         scale,
         offset,
         0 if freqs is None else freqs._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -142,7 +142,7 @@ def rope_dynamic(
         scale,
         offset._h,
         0 if freqs is None else freqs._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -175,7 +175,7 @@ def scaled_dot_product_attention(
         text(mask_mode, "mask_mode"),
         0 if mask_arr is None else mask_arr._h,
         0 if sinks is None else sinks._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -193,7 +193,7 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, stream: Stream | Non
     return own_array(graph.glue_fast_cross_entropy(
         logits._h,
         targets._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -235,7 +235,7 @@ def gated_delta_update(
         beta._h,
         0 if initial_state is None else initial_state._h,
         0 if mask is None else mask._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -271,5 +271,5 @@ def scaled_dot_product_attention_fused(
         0 if mask_arr is None else mask_arr._h,
         0 if sinks is None else sinks._h,
         force_fused,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import _handles
-from ._arguments import as_array, as_arrays, fft_norm, integers, text
+from ._arguments import as_array, as_arrays, fft_norm, integers, stream_of, text
 from ._ffi import graph
 from ._handles import own_array
 from .array import Array
@@ -56,7 +56,7 @@ def fft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stre
         n,
         axis,
         fft_norm(norm),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -86,7 +86,7 @@ def fft2(
         axes,
         len(axes),
         fft_norm(norm),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -96,7 +96,7 @@ def fftfreq(n: int, d: float = 1.0, *, stream: Stream | None = None) -> Array:
 
     C: mlx_fft_fftfreq.
     """
-    return own_array(graph.glue_fft_fftfreq(n, d, 0 if stream is None else stream._h))
+    return own_array(graph.glue_fft_fftfreq(n, d, 0 if stream is None else stream_of(stream)))
 
 
 def fftn(
@@ -124,7 +124,7 @@ def fftn(
         axes,
         len(axes),
         fft_norm(norm),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -137,7 +137,12 @@ def fftshift(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None =
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_fft_fftshift(a._h, axes, len(axes), 0 if stream is None else stream._h))
+    return own_array(graph.glue_fft_fftshift(
+        a._h,
+        axes,
+        len(axes),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def ifft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stream | None = None) -> Array:
@@ -154,7 +159,7 @@ def ifft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Str
         n,
         axis,
         fft_norm(norm),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -184,7 +189,7 @@ def ifft2(
         axes,
         len(axes),
         fft_norm(norm),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -214,7 +219,7 @@ def ifftn(
         axes,
         len(axes),
         fft_norm(norm),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -227,7 +232,12 @@ def ifftshift(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None 
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_fft_ifftshift(a._h, axes, len(axes), 0 if stream is None else stream._h))
+    return own_array(graph.glue_fft_ifftshift(
+        a._h,
+        axes,
+        len(axes),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def irfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stream | None = None) -> Array:
@@ -245,7 +255,7 @@ def irfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: St
         n,
         axis,
         fft_norm(norm),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -276,7 +286,7 @@ def irfft2(
         axes,
         len(axes),
         fft_norm(norm),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -307,7 +317,7 @@ def irfftn(
         axes,
         len(axes),
         fft_norm(norm),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -326,7 +336,7 @@ def rfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Str
         n,
         axis,
         fft_norm(norm),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -357,7 +367,7 @@ def rfft2(
         axes,
         len(axes),
         fft_norm(norm),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -367,7 +377,7 @@ def rfftfreq(n: int, d: float = 1.0, *, stream: Stream | None = None) -> Array:
 
     C: mlx_fft_rfftfreq.
     """
-    return own_array(graph.glue_fft_rfftfreq(n, d, 0 if stream is None else stream._h))
+    return own_array(graph.glue_fft_rfftfreq(n, d, 0 if stream is None else stream_of(stream)))
 
 
 def rfftn(
@@ -397,7 +407,7 @@ def rfftn(
         axes,
         len(axes),
         fft_norm(norm),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -441,7 +451,7 @@ def istft(
         onesided is not None,
         0 if length is None else length,
         length is not None,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -483,5 +493,5 @@ def stft(
         fft_norm(norm),
         False if onesided is None else onesided,
         onesided is not None,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _handles, _ops
-from ._arguments import as_array, handle_of, in_kind
+from ._arguments import as_array, handle_of, in_kind, stream_of
 from ._ffi import graph, plain_mlxc
 from .array import Array
 
@@ -33,7 +33,7 @@ def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stre
     Source: Zhang and Sennrich 2019. C: mlxffi_rms_norm.
     """
     x, weight = as_array(x), _maybe(weight)
-    return _handles.own_array(graph.glue_fused_rms_norm(x._h, handle_of(weight), eps, handle_of(stream)))
+    return _handles.own_array(graph.glue_fused_rms_norm(x._h, handle_of(weight), eps, stream_of(stream)))
 
 
 @in_kind
@@ -61,7 +61,7 @@ def rope(
     """
     x, first, freqs = as_array(x), as_array(offset), _maybe(freqs)
     options = (dims, traditional, 0.0 if base is None else base, base is not None, scale)
-    return _handles.own_array(graph.glue_fused_rope(x._h, *options, first._h, handle_of(freqs), handle_of(stream)))
+    return _handles.own_array(graph.glue_fused_rope(x._h, *options, first._h, handle_of(freqs), stream_of(stream)))
 
 
 @in_kind
@@ -89,7 +89,7 @@ def attention(
     Source: Vaswani et al. 2017; Dao 2023 for the backward pass. C: mlxffi_attention.
     """
     q, k, v, mask = as_array(q), as_array(k), as_array(v), _maybe(mask)
-    options = scale, causal, handle_of(mask), handle_of(stream)
+    options = scale, causal, handle_of(mask), stream_of(stream)
     return _handles.own_array(graph.glue_fused_attention(q._h, k._h, v._h, *options))
 
 
@@ -105,7 +105,7 @@ def swiglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> A
     gate, up = as_array(gate), as_array(up)
     if plain_mlxc:
         return _ops.multiply(_ops.multiply(gate, _ops.sigmoid(gate, stream=stream), stream=stream), up, stream=stream)
-    return _handles.own_array(graph.glue_fused_swiglu(gate._h, up._h, handle_of(stream)))
+    return _handles.own_array(graph.glue_fused_swiglu(gate._h, up._h, stream_of(stream)))
 
 
 @in_kind
@@ -123,7 +123,7 @@ def geglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> Ar
         factor = _ops.add(cubic, GELU, stream=stream)
         share = _ops.sigmoid(_ops.multiply(gate, factor, stream=stream), stream=stream)
         return _ops.multiply(_ops.multiply(gate, share, stream=stream), up, stream=stream)
-    return _handles.own_array(graph.glue_fused_geglu(gate._h, up._h, handle_of(stream)))
+    return _handles.own_array(graph.glue_fused_geglu(gate._h, up._h, stream_of(stream)))
 
 
 @in_kind
@@ -143,7 +143,7 @@ def lora_linear(
         low = _ops.multiply(_ops.matmul(x, a, stream=stream), scale, stream=stream)
         whole = _ops.matmul(x, _ops.transpose(weight, stream=stream), stream=stream)
         return _ops.add(whole, _ops.matmul(low, b, stream=stream), stream=stream)
-    return _handles.own_array(graph.glue_fused_lora_linear(x._h, weight._h, a._h, b._h, scale, handle_of(stream)))
+    return _handles.own_array(graph.glue_fused_lora_linear(x._h, weight._h, a._h, b._h, scale, stream_of(stream)))
 
 
 def _maybe(value: ArrayLike | None) -> Array | None:

@@ -8,11 +8,11 @@ from, and is written through one; what it raises arrives as the same object.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from . import _handles
-from ._arguments import as_own, handle_of, text
+from ._arguments import as_own, stream_of, text
 from ._containers import (
     array_map,
     arrays_of_map,
@@ -84,7 +84,7 @@ def load(file: File, *, stream: Stream | None = None) -> Array:
     Source: C mlx_load.
     """
     with reading(file, ".npy") as path:
-        return _handles.own_array(lib.glue_load(text(path, "file"), handle_of(stream)))
+        return _handles.own_array(lib.glue_load(text(path, "file"), stream_of(stream)))
 
 
 # --- safetensors ---
@@ -126,7 +126,7 @@ def load_safetensors(file: File, *, stream: Stream | None = None) -> tuple[dict[
     with freed("mlx_map_string_to_array") as arrays, freed("mlx_map_string_to_string") as metadata:
         with reading(file, ".safetensors") as path:
             slots = [ffi.cast("intptr_t *", slot) for slot in (arrays, metadata)]
-            check(lib.glue_load_safetensors(slots[0], slots[1], text(path, "file"), handle_of(stream)))
+            check(lib.glue_load_safetensors(slots[0], slots[1], text(path, "file"), stream_of(stream)))
         return arrays_of_map(pointer(arrays)), strings_of_map(pointer(metadata))
 
 
@@ -134,12 +134,14 @@ def load_safetensors(file: File, *, stream: Stream | None = None) -> tuple[dict[
 
 
 class GGUFMetadata(Owner):
-    """The metadata of a GGUF file, looked up by key: an Array, a string or a list of strings.
+    """The metadata of a GGUF file, looked up by key: an Array, a string or a list of strings."""
 
-    The keys cannot be listed, because the C ABI cannot.
-    """
+    __slots__ = ("_gguf",)
+    _slot = "_gguf"
+    _gguf: int
 
-    __slots__ = ()
+    def __init__(self, path: str, stream: Stream | None = None):
+        super().__init__(lib.glue_load_gguf(text(path, "file"), stream_of(stream)))
 
     @staticmethod
     def _free(contents: int) -> None:
@@ -147,7 +149,7 @@ class GGUFMetadata(Owner):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value under a key, or a default where there is none."""
-        contents, name = handle("mlx_io_gguf", self._h), text(key, "key")
+        contents, name = handle("mlx_io_gguf", self._gguf), text(key, "key")
         for read in (_gguf_array, _gguf_string, _gguf_strings):
             value = read(contents, name)
             if value is not None:
@@ -162,6 +164,13 @@ class GGUFMetadata(Owner):
 
     def __contains__(self, key: str) -> bool:
         return self.get(key) is not None
+
+    def keys(self) -> list[str]:
+        """All keys, in no particular order; only mlxffi's own libmlxc can list them.
+
+        Source: C mlx_io_gguf_get_metadata_keys.
+        """
+        return _gguf_strings_of(lib.mlx_io_gguf_get_metadata_keys, handle("mlx_io_gguf", self._gguf))
 
 
 def _gguf_array(contents: Any, key: bytes) -> Array | None:
@@ -246,12 +255,17 @@ def load_gguf(file: File, *, stream: Stream | None = None) -> tuple[dict[str, Ar
     Source: C mlx_load_gguf.
     """
     with reading(file, ".gguf") as path:
-        metadata = GGUFMetadata(lib.glue_load_gguf(text(path, "file"), handle_of(stream)))
-    contents = handle("mlx_io_gguf", metadata._h)
-    with freed("mlx_vector_string") as keys:
-        check(lib.mlx_io_gguf_get_keys(keys, contents))
-        names = strings_of_list(keys[0])
+        metadata = GGUFMetadata(path, stream)
+    contents = handle("mlx_io_gguf", metadata._gguf)
+    names = _gguf_strings_of(lib.mlx_io_gguf_get_keys, contents)
     return {name: _gguf_entry(contents, name) for name in names}, metadata
+
+
+def _gguf_strings_of(read: Callable[..., int], contents: Any) -> list[str]:
+    """The names that a C function lists."""
+    with freed("mlx_vector_string") as names:
+        check(read(names, contents))
+        return strings_of_list(names[0])
 
 
 def _gguf_entry(contents: Any, name: str) -> Array:

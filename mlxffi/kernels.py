@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _handles
 from . import dtype as dtypes
-from ._arguments import as_array, handle_of, handles, integers, text
+from ._arguments import as_array, handles, integers, stream_of, text
 from ._containers import string_list
 from ._errors import ArgumentError
 from ._ffi import check, graph, handle, lib
@@ -29,7 +29,9 @@ TemplateValue = Any
 class Kernel(_handles.Owner):
     """A kernel of one backend: what `cuda_kernel` and `metal_kernel` have in common."""
 
-    __slots__ = ("input_names", "name", "output_names")
+    __slots__ = ("_kernel", "input_names", "name", "output_names")
+    _slot = "_kernel"
+    _kernel: int
     _backend: ClassVar[str]
 
     def __init__(
@@ -97,8 +99,9 @@ class Kernel(_handles.Owner):
             if init_value is not None:
                 configure("set_init_value", init_value)
             configure("set_verbose", verbose)
-            options = configure.settings, handle_of(stream)
-            return _handles.take_arrays(_call(self._backend, "apply")(self._h, handles(arrays), len(arrays), *options))
+            options = configure.settings, stream_of(stream)
+            vector = _call(self._backend, "apply")(self._kernel, handles(arrays), len(arrays), *options)
+            return _handles.take_arrays(vector)
 
     @classmethod
     def _free(cls, kernel: int) -> None:

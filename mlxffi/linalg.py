@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import _handles
-from ._arguments import as_array, as_pair, integers, text
+from ._arguments import as_array, as_pair, integers, stream_of, text
 from ._ffi import ffi, graph, last_error
 from ._handles import own_array, take_arrays
 from .array import Array
@@ -55,7 +55,7 @@ def cholesky(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None)
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_linalg_cholesky(a._h, upper, 0 if stream is None else stream._h))
+    return own_array(graph.glue_linalg_cholesky(a._h, upper, 0 if stream is None else stream_of(stream)))
 
 
 def cholesky_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None) -> Array:
@@ -67,7 +67,11 @@ def cholesky_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = N
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_linalg_cholesky_inv(a._h, upper, 0 if stream is None else stream._h))
+    return own_array(graph.glue_linalg_cholesky_inv(
+        a._h,
+        upper,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def cross(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None = None) -> Array:
@@ -78,7 +82,12 @@ def cross(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None =
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_linalg_cross(a._h, b._h, axis, 0 if stream is None else stream._h))
+    return own_array(graph.glue_linalg_cross(
+        a._h,
+        b._h,
+        axis,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def eig(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -92,7 +101,12 @@ def eig(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
         a = as_array(a)
     _res_0 = ffi.new("intptr_t *")
     _res_1 = ffi.new("intptr_t *")
-    if graph.glue_linalg_eig(_res_0, _res_1, a._h, 0 if stream is None else stream._h):
+    if graph.glue_linalg_eig(
+        _res_0,
+        _res_1,
+        a._h,
+        0 if stream is None else stream_of(stream),
+    ):
         raise last_error()
     return own_array(_res_0[0]), own_array(_res_1[0])
 
@@ -114,7 +128,7 @@ def eigh(a: ArrayLike, UPLO: str = "L", *, stream: Stream | None = None) -> tupl
         _res_1,
         a._h,
         text(UPLO, "UPLO"),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ):
         raise last_error()
     return own_array(_res_0[0]), own_array(_res_1[0])
@@ -130,7 +144,7 @@ def eigvals(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_linalg_eigvals_here(a._h))
-    return own_array(graph.glue_linalg_eigvals(a._h, stream._h))
+    return own_array(graph.glue_linalg_eigvals(a._h, stream_of(stream)))
 
 
 def eigvalsh(a: ArrayLike, UPLO: str = "L", *, stream: Stream | None = None) -> Array:
@@ -145,7 +159,7 @@ def eigvalsh(a: ArrayLike, UPLO: str = "L", *, stream: Stream | None = None) -> 
     return own_array(graph.glue_linalg_eigvalsh(
         a._h,
         text(UPLO, "UPLO"),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -159,7 +173,7 @@ def inv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_linalg_inv_here(a._h))
-    return own_array(graph.glue_linalg_inv(a._h, stream._h))
+    return own_array(graph.glue_linalg_inv(a._h, stream_of(stream)))
 
 
 def lu(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
@@ -172,7 +186,7 @@ def lu(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return take_arrays(graph.glue_linalg_lu(a._h, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_linalg_lu(a._h, 0 if stream is None else stream_of(stream)))
 
 
 def lu_factor(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -191,7 +205,7 @@ def lu_factor(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Arr
         _res_0,
         _res_1,
         a._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ):
         raise last_error()
     return own_array(_res_0[0]), own_array(_res_1[0])
@@ -223,7 +237,7 @@ def norm(
         ffi.NULL if axis is None else axis,
         0 if axis is None else len(axis),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -252,7 +266,7 @@ def norm_matrix(
         ffi.NULL if axis is None else axis,
         0 if axis is None else len(axis),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -277,7 +291,7 @@ def norm_l2(
         ffi.NULL if axis is None else axis,
         0 if axis is None else len(axis),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -291,7 +305,7 @@ def pinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_linalg_pinv_here(a._h))
-    return own_array(graph.glue_linalg_pinv(a._h, stream._h))
+    return own_array(graph.glue_linalg_pinv(a._h, stream_of(stream)))
 
 
 def qr(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -304,7 +318,12 @@ def qr(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
         a = as_array(a)
     _res_0 = ffi.new("intptr_t *")
     _res_1 = ffi.new("intptr_t *")
-    if graph.glue_linalg_qr(_res_0, _res_1, a._h, 0 if stream is None else stream._h):
+    if graph.glue_linalg_qr(
+        _res_0,
+        _res_1,
+        a._h,
+        0 if stream is None else stream_of(stream),
+    ):
         raise last_error()
     return own_array(_res_0[0]), own_array(_res_1[0])
 
@@ -318,7 +337,7 @@ def solve(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_linalg_solve(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_linalg_solve(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def solve_triangular(a: ArrayLike, b: ArrayLike, upper: bool = False, *, stream: Stream | None = None) -> Array:
@@ -334,7 +353,7 @@ def solve_triangular(a: ArrayLike, b: ArrayLike, upper: bool = False, *, stream:
         a._h,
         b._h,
         upper,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -348,7 +367,7 @@ def svd(a: ArrayLike, compute_uv: bool = True, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return take_arrays(graph.glue_linalg_svd(a._h, compute_uv, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_linalg_svd(a._h, compute_uv, 0 if stream is None else stream_of(stream)))
 
 
 def tri_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None) -> Array:
@@ -360,7 +379,7 @@ def tri_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_linalg_tri_inv(a._h, upper, 0 if stream is None else stream._h))
+    return own_array(graph.glue_linalg_tri_inv(a._h, upper, 0 if stream is None else stream_of(stream)))
 
 
 def det(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -373,7 +392,7 @@ def det(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_linalg_det_here(a._h))
-    return own_array(graph.glue_linalg_det(a._h, stream._h))
+    return own_array(graph.glue_linalg_det(a._h, stream_of(stream)))
 
 
 def slogdet(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -387,6 +406,11 @@ def slogdet(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array
         a = as_array(a)
     _res_0 = ffi.new("intptr_t *")
     _res_1 = ffi.new("intptr_t *")
-    if graph.glue_linalg_slogdet(_res_0, _res_1, a._h, 0 if stream is None else stream._h):
+    if graph.glue_linalg_slogdet(
+        _res_0,
+        _res_1,
+        a._h,
+        0 if stream is None else stream_of(stream),
+    ):
         raise last_error()
     return own_array(_res_0[0]), own_array(_res_1[0])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import _handles
-from ._arguments import as_array, as_arrays, as_pair, dtype_number, integers
+from ._arguments import as_array, as_arrays, as_pair, dtype_number, integers, stream_of
 from ._ffi import ffi, graph, last_error
 from ._handles import own_array
 from .array import Array
@@ -66,7 +66,7 @@ def bernoulli(
         shape,
         len(shape),
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -91,7 +91,7 @@ def bits(
         len(shape),
         width,
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -121,7 +121,7 @@ def categorical_shape(
         shape,
         len(shape),
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -149,7 +149,7 @@ def categorical_num_samples(
         axis,
         num_samples,
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -174,7 +174,7 @@ def categorical(
         logits._h,
         axis,
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -199,7 +199,7 @@ def gumbel(
         len(shape),
         dtype_number(dtype),
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -236,7 +236,7 @@ def laplace(
         loc,
         scale,
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -269,7 +269,7 @@ def multivariate_normal(
         len(shape),
         dtype_number(dtype),
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -300,7 +300,7 @@ def normal_broadcast(
         0 if loc is None else loc._h,
         0 if scale is None else scale._h,
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -329,7 +329,7 @@ def normal(
         loc,
         scale,
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -353,7 +353,7 @@ def permutation(
         x._h,
         axis,
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -368,7 +368,7 @@ def permutation_arange(x: int, key: ArrayLike | None = None, *, stream: Stream |
     return own_array(graph.glue_random_permutation_arange(
         x,
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -400,7 +400,7 @@ def randint(
         len(shape),
         dtype_number(dtype),
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -422,7 +422,11 @@ def split_num(key: ArrayLike, num: int = 2, *, stream: Stream | None = None) -> 
     """
     if type(key) is not _handles.array_class:
         key = as_array(key)
-    return own_array(graph.glue_random_split_num(key._h, num, 0 if stream is None else stream._h))
+    return own_array(graph.glue_random_split_num(
+        key._h,
+        num,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def split(key: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -435,7 +439,12 @@ def split(key: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array
         key = as_array(key)
     _res_0 = ffi.new("intptr_t *")
     _res_1 = ffi.new("intptr_t *")
-    if graph.glue_random_split(_res_0, _res_1, key._h, 0 if stream is None else stream._h):
+    if graph.glue_random_split(
+        _res_0,
+        _res_1,
+        key._h,
+        0 if stream is None else stream_of(stream),
+    ):
         raise last_error()
     return own_array(_res_0[0]), own_array(_res_1[0])
 
@@ -467,7 +476,7 @@ def truncated_normal(
         len(shape),
         dtype_number(dtype),
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -498,5 +507,5 @@ def uniform(
         len(shape),
         dtype_number(dtype),
         0 if key is None else key._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))

@@ -63,7 +63,9 @@ class _NativeFunction(Owner):
     Whoever calls it holds it, so that it outlives a call that frees the transform it belongs to.
     """
 
-    __slots__ = ("held",)
+    __slots__ = ("closure", "held")
+    _slot = "closure"
+    closure: int
     _free = lib.glue_closure_free
 
     def __init__(self, handle: int, held: Held | None = None):
@@ -251,7 +253,7 @@ class GradFn(_Reusable):
         Source: C mlx_closure_value_and_grad_apply; the Go port's GradFn.Apply.
         """
         made = self._native or self._freed("[GradFn.apply] this GradFn")  # held: the function may free its own
-        both = run(graph.glue_run_value_and_grad, made._h, arrays_in(inputs))
+        both = run(graph.glue_run_value_and_grad, made.closure, arrays_in(inputs))
         values, grads = both[: -self._count], both[-self._count :]
         return values, grads if self._ranks is None else [grads[rank] for rank in self._ranks]
 
@@ -331,7 +333,7 @@ def checkpoint(fn: ListFunction) -> Callable[[Sequence[ArrayLike]], list[Array]]
     def checkpointed(inputs: Sequence[ArrayLike]) -> list[Array]:
         arrays = as_arrays(*inputs)
         transformed = _NativeFunction(lib.glue_new_checkpoint(keep(checked)))
-        return run(graph.glue_run_closure, transformed._h, arrays)
+        return run(graph.glue_run_closure, transformed.closure, arrays)
 
     return checkpointed
 
@@ -379,7 +381,7 @@ def custom_function(
         arrays = as_arrays(*inputs)
         keys = [0 if rule is None else keep(rule) for rule in rules]
         transformed = _NativeFunction(lib.glue_new_custom_function(keep(fn), *keys))
-        return run(graph.glue_run_closure, transformed._h, arrays)
+        return run(graph.glue_run_closure, transformed.closure, arrays)
 
     return customised
 
@@ -441,7 +443,7 @@ class CompiledFunction(_Reusable):
 
     def __call__(self, inputs: Sequence[ArrayLike]) -> list[Array]:
         made = self._native or self._freed("[compile] this compiled function")
-        return run(graph.glue_run_closure, made._h, arrays_in(inputs))
+        return run(graph.glue_run_closure, made.closure, arrays_in(inputs))
 
 
 def compile(fn: ListFunction, shapeless: bool = False) -> CompiledFunction:

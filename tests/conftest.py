@@ -17,6 +17,10 @@ settings.load_profile("mlxffi")
 
 CPYTHON = sys.implementation.name == "cpython"
 
+# What PyPy finalizes may hold what is finalized next, one link for each call of the collector. Hypothesis leaves such
+# chains: its dead arrays go after 24 calls (PyPy 7.3.19, 400 examples). What leaks stays.
+COLLECTIONS = 40
+
 # Shells start background jobs with SIGINT ignored, which processes that tests start would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -63,20 +67,27 @@ def nothing_leaks(request):
 
     A test that is about garbage on purpose is marked `leaks`.
     """
-    if request.node.get_closest_marker("leaks"):
+    if not CPYTHON or request.node.get_closest_marker("leaks"):
         yield
         return
-    if CPYTHON:
-        gc.collect()
-        gc.disable()
+    gc.collect()
+    gc.disable()
     before = live_objects()
     yield
     after = live_objects()
     gc.enable()
+    assert after == before
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_leaks_from_a_file():
+    """The same for all tests of a file where the collector has to be called, which takes longer than most tests."""
     if CPYTHON:
-        assert after == before
-    else:  # what was garbage before may have gone meanwhile, and what is garbage now may refer to more of it
-        assert not grown(before, after) or not grown(before, live_objects())
+        yield
+        return
+    before = live_objects()
+    yield  # what was garbage before may have gone meanwhile
+    assert any(not grown(before, live_objects()) for _ in range(COLLECTIONS))
 
 
 def grown(before, after):

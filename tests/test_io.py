@@ -4,7 +4,7 @@ import io as standard
 
 import numpy as np
 import pytest
-from helpers import error_of
+from helpers import error_of, needs_own_mlxc
 
 import mlxffi as m
 from mlxffi import io
@@ -107,6 +107,15 @@ def test_gguf_comes_back_with_its_metadata(tmp_path):
     assert found.keys() == arrays.keys()
     assert (values["name"], values["words"], values["number"].item()) == ("mlx", ["a", "b"], 3.5)
     assert values["list"].tolist() == [1, 2, 3]
+
+
+@needs_own_mlxc
+def test_gguf_metadata_lists_its_keys(tmp_path):
+    metadata = {"name": "mlx", "words": ["a", "b"], "number": m.Array(3.5)}
+    io.save_gguf(tmp_path / "w.gguf", {"x": sample()}, metadata)
+    _, values = io.load_gguf(tmp_path / "w.gguf")
+    assert sorted(values.keys()) == sorted(metadata)
+    assert dict(values)["words"] == ["a", "b"]
 
 
 def test_gguf_metadata_that_is_not_there(tmp_path):

@@ -76,7 +76,7 @@ class Unlaunched(kernels.MetalKernel):
     _free = staticmethod(lambda handle: None)  # there is nothing behind the handle
 
     def __init__(self, handle):
-        self._h = handle
+        self._kernel = handle
         self.name, self.input_names, self.output_names = "scaled", ("a", "b"), ("out",)
 
 

@@ -23,3 +23,8 @@ USES = {
 def test_module_alone(name):
     status, _, errors = run_python(f"import mlxffi.{name} as m\n{USES[name]}")
     assert status == 0, errors
+
+
+def test_a_collection_between_the_libraries_and_the_modules_unloads_nothing():
+    code = "import gc; from mlxffi import _loader; _loader.load(); gc.collect(); gc.collect(); "
+    assert run_python(code + "import mlxffi; print(mlxffi.Array(1).item())") == (0, "1\n", "")

@@ -4,7 +4,9 @@ Python that runs in the middle of a call, and other threads, may do to an array 
 result or an exception.
 """
 
+import contextlib
 import copy
+import gc
 import pickle
 import sys
 import threading
@@ -184,6 +186,123 @@ def test_a_method_called_on_something_else_is_an_error_at_most(name, other):
             method(other, *arguments)
         except Exception as error:
             error.__traceback__ = None
+
+
+# --- handles of other kinds ---
+
+OTHERS = {"Stream": m.default_stream, "Device": m.default_device}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_handle_of_another_kind_is_never_an_arrays(kind):
+    other, a = OTHERS[kind](), Array(ROWS)
+    for call in (lambda: m.eval(other), lambda: m.async_eval(other), lambda: m.print_graph([other])):
+        with pytest.raises(TypeError, match=f"expected Arrays with a value, got {kind}"):
+            call()
+    for name in METHODS:
+        for arguments in ([], [a], [0, a]):
+            with contextlib.suppress(Exception):
+                getattr(Array, name)(other, *arguments)
+    for attribute in ("shape", "dtype", "ndim", "size", "nbytes"):
+        with pytest.raises(AttributeError):
+            getattr(Array, attribute).__get__(other)
+
+
+@pytest.mark.parametrize("stranger", [Array(1.0), m.default_device(), 5, "cpu"], ids=lambda value: type(value).__name__)
+def test_a_stream_is_a_stream(stranger):
+    kind = type(stranger).__name__
+    for call in (
+        lambda: m.add(Array(1.0), Array(2.0), stream=stranger), lambda: m.negative(Array(1.0), stream=stranger),
+        lambda: fft.fft(Array([1.0]), 1, 0, stream=stranger), lambda: m.fused.swiglu([1.0], [1.0], stream=stranger),
+        lambda: m.set_default_stream(stranger), lambda: io.load("a.npy", stream=stranger),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=f"stream: expected a Stream, got {kind}"):
+            call()
+
+
+@pytest.mark.parametrize("stranger", [Array(1.0), m.default_stream(), 5, "cpu"], ids=lambda value: type(value).__name__)
+def test_a_device_is_a_device(stranger):
+    kind = type(stranger).__name__
+    for call in (m.Stream, m.default_stream, m.set_default_device, m.device.is_available):
+        with pytest.raises(TypeError, match=f"device: expected a Device, got {kind}"):
+            call(stranger)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps], ids=lambda function: function.__name__)
+def test_what_owns_a_handle_stays_its_one_owner(copied, tmp_path):
+    io.save_gguf(tmp_path / "a.gguf", {"a": Array([1.0])})
+    m.export_function(tmp_path / "f", lambda x: x, [Array(1.0)])
+    owners = [m.Device("cpu"), m.Stream(), io.load_gguf(tmp_path / "a.gguf")[1], m.import_function(tmp_path / "f")]
+    for owner in owners:
+        with pytest.raises(TypeError, match=f"a {type(owner).__name__} has one owner"):
+            copied(owner)
+
+
+def test_an_owner_is_made_once():
+    device = m.Device("cpu")
+    with pytest.raises(TypeError, match="this Device has been made already"):
+        device.__init__("cpu", 1)
+    assert device == m.Device("cpu", 0)
+
+
+@pytest.mark.parametrize("make", [m.export.ImportedFunction, io.GGUFMetadata])
+def test_a_number_is_no_handle(make):
+    with pytest.raises(TypeError):
+        make(5)
+
+
+@pytest.mark.leaks
+def test_what_dies_in_one_cycle_with_an_object_may_use_it_after_its_end():
+    ended = []
+
+    class Late:
+        def __init__(self, *owners):
+            self.me, self.owners = self, owners
+
+        def __del__(self):
+            for owner in self.owners:
+                with contextlib.suppress(AttributeError, TypeError, m.Error):
+                    m.eval(owner)
+                with contextlib.suppress(AttributeError):
+                    repr(owner)
+            ended.append(len(self.owners))
+
+    closed = Array(ROWS)
+    closed.close()
+    # Before and after: the collector takes those first that were made first.
+    device, array, closed_too = m.Device("cpu"), Array(ROWS), closed
+    late = [Late(array, device, closed_too) for _ in range(2)]
+    late[0].others, late[1].others = late, late
+    del device, array, closed, closed_too, late
+    gc.collect()
+    gc.collect()
+    assert ended == [3, 3]
+
+
+def test_an_object_that_was_ended_by_hand_is_not_freed_twice():
+    for owner in (Array(ROWS), m.Device("cpu"), m.Stream()):
+        owner.__del__()
+        owner.__del__()
+    closed = Array(ROWS)
+    closed.close()
+    closed.__del__()
+
+
+def test_a_closed_array_is_made_by_closing():
+    array = Array(1.0)
+    array.close()
+    with pytest.raises(ValueError, match="has been closed"):
+        type(array)(1.0)
+
+
+@pytest.mark.parametrize(
+    "state", [(b"", (2**31 - 1,), "float32"), (b"abc", (1,), "float32"), (b"abcd", (-1,), "float32"),
+              (b"abcd" * 4, (2**16,) * 4, "float32")]
+)  # fmt: skip
+def test_a_pickle_holds_as_many_bytes_as_its_shape_says(state):
+    make, _ = Array([1.0]).__reduce__()
+    with pytest.raises(ValueError, match=r"data: expected -?\d+ bytes for float32"):
+        make(*state)
 
 
 # --- other threads ---

@@ -77,8 +77,8 @@ def from_foreign(value: Any, dtype: Dtype | None = None) -> array:
     if hasattr(value, "__mlx_array__"):
         made = value.__mlx_array__()
         return from_value(made, dtype) if isinstance(made, native.ArrayOwner) else from_foreign(made, dtype)
-    if hasattr(type(value), "_share"):
-        return from_value(native.adopt(value._share()), dtype)
+    if hasattr(type(value), "_mlxffi_share"):
+        return from_value(native.adopt(value._mlxffi_share()), dtype)
     found = _imported(value)
     dtype = dtype or (_dtype.float32 if found.dtype is _dtype.float64 else found.dtype)
     if found.dtype is not dtype:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import _handles
-from .._arguments import handle_of
+from .._arguments import handle_of, stream_of
 from .._ffi import graph
 from ._checks import REDUCTIONS
 
@@ -24,7 +24,7 @@ def cross_entropy(
     stream: Stream | None,
 ) -> Array:
     ignored = ignore_index or 0, ignore_index is not None
-    options = *ignored, label_smoothing, REDUCTIONS[reduction], handle_of(stream)
+    options = *ignored, label_smoothing, REDUCTIONS[reduction], stream_of(stream)
     return _handles.own_array(graph.glue_fused_cross_entropy(logits._h, targets._h, handle_of(weights), *options))
 
 
@@ -37,4 +37,4 @@ def js_div_loss(q: Array, p: Array, temperature: float, *options: Any) -> Array:
 
 
 def _divergence(reduction: str, teacher_gradient: bool, stream: Stream | None) -> tuple[bool, int, int]:
-    return teacher_gradient, REDUCTIONS[reduction], handle_of(stream)
+    return teacher_gradient, REDUCTIONS[reduction], stream_of(stream)

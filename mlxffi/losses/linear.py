@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import _handles, _ops
-from .._arguments import as_array, handle_of, in_kind, text
+from .._arguments import as_array, handle_of, in_kind, stream_of, text
 from .._ffi import ffi, graph, plain_mlxc
 from ..array import Array
 from . import _checks, reference
@@ -85,7 +85,7 @@ def linear_cross_entropy(
     own = _Struct(weight)
     options = ignore_index or 0, ignore_index is not None, label_smoothing, z_loss, _checks.REDUCTIONS[reduction]
     found = graph.glue_fused_linear_cross_entropy(
-        x._h, own.address, goal._h, handle_of(factors), *options, handle_of(stream)
+        x._h, own.address, goal._h, handle_of(factors), *options, stream_of(stream)
     )
     return _handles.own_array(found)
 
@@ -172,7 +172,7 @@ def _divergence(
         return found
     glue = graph.glue_fused_linear_kl_div_loss if kind == "kl" else graph.glue_fused_linear_js_div_loss
     student, teacher = _Struct(weight_q), _Struct(weight_p)
-    options = temperature, teacher_gradient, _checks.REDUCTIONS[reduction], handle_of(stream)
+    options = temperature, teacher_gradient, _checks.REDUCTIONS[reduction], stream_of(stream)
     return _handles.own_array(glue(q._h, student.address, p._h, teacher.address, *options))
 
 

@@ -91,7 +91,7 @@ class DistillationLoss:
     def __call__(self, logits: array, batch: Batch) -> tuple[array, array]:
         """See `CrossEntropyLoss`."""
         teacher = self._teacher
-        wanted = stop_gradient(teacher.logits(teacher.trainable(), batch.tokens[:, :-1], segments=_segments(batch)))
+        wanted = stop_gradient(teacher.logits(teacher.trainable(), batch.inputs, segments=batch.input_segments))
         rows = self._divergence(logits, wanted, temperature=self._temperature)
         return self._mixed(rows, batch, lambda: default_loss(logits, batch))
 
@@ -99,7 +99,7 @@ class DistillationLoss:
         """See `CrossEntropyLoss`; None where the teacher does not give what its output layer gets."""
         teacher = self._teacher
         of_teacher = getattr(teacher, "hidden", None)
-        found = of_teacher and of_teacher(teacher.trainable(), batch.tokens[:, :-1], segments=_segments(batch))
+        found = of_teacher and of_teacher(teacher.trainable(), batch.inputs, segments=batch.input_segments)
         if found is None:
             return None
         wanted, its_head = found
@@ -112,7 +112,3 @@ class DistillationLoss:
             return distance, batch.weights.sum()
         total, count = plain()
         return self._weight * distance + (1 - self._weight) * total, count
-
-
-def _segments(batch: Batch) -> array | None:
-    return None if batch.segments is None else batch.segments[:, :-1]

@@ -85,7 +85,7 @@ def _sort_key(name: str) -> list[str]:
 
 
 ARRAY = "    from .array import Array\n"
-HELPERS = ["as_array", "as_arrays", "as_pair", "dtype_number", "fft_norm", "handles", "integers", "text"]
+HELPERS = ["as_array", "as_arrays", "as_pair", "dtype_number", "fft_norm", "handles", "integers", "stream_of", "text"]
 
 
 class PythonFunction:
@@ -138,7 +138,7 @@ class PythonFunction:
             self.arguments += [f"handles({name})", f"len({name})"]
         elif kind == "const mlx_stream":
             self.stream = True
-            self.arguments.append("0 if stream is None else stream._h")
+            self.arguments.append("0 if stream is None else stream_of(stream)")
         elif kind in OPTIONALS:
             python, empty = OPTIONALS[kind]
             self._add(name, f"{python} | None")
@@ -229,7 +229,7 @@ class PythonFunction:
         if self.function.is_unary:
             array = self.arguments[0]
             here = ["if stream is None:", f"    return own_array({glue}_here({array}))"]
-            return [*here, f"return own_array({glue}({array}, stream._h))"]
+            return [*here, f"return own_array({glue}({array}, stream_of(stream)))"]
         if len(self.outs) == 1:
             take = "take_arrays" if self.outs[0].type == "mlx_vector_array *" else "own_array"
             return [f"return {take}({self._wrapped(glue, self.arguments)})"]

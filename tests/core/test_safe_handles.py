@@ -251,7 +251,7 @@ def test_arrays_cross_without_a_copy_and_keep_their_graphs():
 
 def test_a_shared_handle_belongs_to_its_receiver():
     a = mx.array([1.0, 2.0])
-    handle = a._share()
+    handle = a._mlxffi_share()
     b = mx.array._own(handle)
     a += 1
     assert b.tolist() == [1, 2]

@@ -65,6 +65,16 @@ class Batch(NamedTuple):
     weights: mx.array
     segments: mx.array | None = None
 
+    @property
+    def inputs(self) -> mx.array:
+        """The tokens that the model reads: int32 [batch, width - 1]."""
+        return self.tokens[:, :-1]
+
+    @property
+    def input_segments(self) -> mx.array | None:
+        """The segments of those: int32 [batch, width - 1]."""
+        return None if self.segments is None else self.segments[:, :-1]
+
 
 # --- rows of one width, and which of their tokens are targets ---
 

@@ -145,10 +145,9 @@ def make_score(model: Tunable, loss: Loss, compile: bool) -> Score:
 def _loss(
     model: Tunable, loss: Loss, trained: Tree, batch: Batch, *, training: bool = False, checkpoint: bool = False
 ) -> tuple[mx.array, mx.array]:
-    options: dict[str, Any] = {"segments": None if batch.segments is None else batch.segments[:, :-1]}
-    options |= {"training": training, "checkpoint": checkpoint}
+    options: dict[str, Any] = {"segments": batch.input_segments, "training": training, "checkpoint": checkpoint}
     found = _loss_of_hidden(model, loss, trained, batch, options)
-    total, count = found or loss(model.logits(trained, batch.tokens[:, :-1], **options), batch)
+    total, count = found or loss(model.logits(trained, batch.inputs, **options), batch)
     return total.astype(mx.float32), count.astype(mx.float32)
 
 
@@ -157,7 +156,7 @@ def _loss_of_hidden(
 ) -> tuple[mx.array, mx.array] | None:
     """The loss without logits; None where model or loss knows no such way."""
     of_hidden, hidden = getattr(loss, "of_hidden", None), getattr(model, "hidden", None)
-    both = of_hidden and hidden and hidden(trained, batch.tokens[:, :-1], **options)
+    both = of_hidden and hidden and hidden(trained, batch.inputs, **options)
     found: tuple[mx.array, mx.array] | None = of_hidden(*both, batch) if of_hidden and both else None
     return found
 

@@ -253,7 +253,7 @@ static PyMemberDef members[] = {
 
 static PyMethodDef methods[] = {
   {"_own", owner_own, METH_O | METH_CLASS, "An instance that owns a handle, given as an int; 0 stands for an error, which is raised."},
-  {"_share", owner_share, METH_NOARGS, "A new handle of the same array as an int, which the receiver owns."},
+  {"_mlxffi_share", owner_share, METH_NOARGS, "A new handle of the same array as an int, which the receiver owns."},
   {"_become", owner_become, METH_O, "The array itself, with the value of another one."},
   {NULL, NULL, 0, NULL},
 };

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import _handles
-from ._arguments import as_array, as_arrays, as_pair, dtype_number, handles, integers, text
+from ._arguments import as_array, as_arrays, as_pair, dtype_number, handles, integers, stream_of, text
 from ._ffi import ffi, graph, last_error
 from ._handles import own_array, take_arrays
 
@@ -49,7 +49,7 @@ def negative(a: ArrayLike, *, stream: Stream | None = None) -> Array:
         a = as_array(a)
     if stream is None:
         return own_array(graph.glue_negative_here(a._h))
-    return own_array(graph.glue_negative(a._h, stream._h))
+    return own_array(graph.glue_negative(a._h, stream_of(stream)))
 
 
 def add(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -59,7 +59,7 @@ def add(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_add(a._h, b._h, 0 if stream is None else stream._h))
+    return own_array(graph.glue_add(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def addmm(
@@ -76,7 +76,14 @@ def addmm(
     C: mlx_addmm.
     """
     c, a, b = as_arrays(c, a, b)
-    return own_array(graph.glue_addmm(c._h, a._h, b._h, alpha, beta, 0 if stream is None else stream._h))
+    return own_array(graph.glue_addmm(
+        c._h,
+        a._h,
+        b._h,
+        alpha,
+        beta,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
@@ -86,7 +93,7 @@ def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return take_arrays(graph.glue_divmod(a._h, b._h, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_divmod(a._h, b._h, 0 if stream is None else stream_of(stream)))
 
 
 def frexp(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
@@ -98,7 +105,7 @@ def frexp(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
         a = as_array(a)
     _res_0 = ffi.new("intptr_t *")
     _res_1 = ffi.new("intptr_t *")
-    if graph.glue_frexp(_res_0, _res_1, a._h, 0 if stream is None else stream._h):
+    if graph.glue_frexp(_res_0, _res_1, a._h, 0 if stream is None else stream_of(stream)):
         raise last_error()
     return own_array(_res_0[0]), own_array(_res_1[0])
 
@@ -113,7 +120,7 @@ def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None 
         handles(arrays),
         len(arrays),
         axis,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -125,7 +132,12 @@ def reshape(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None =
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shape = integers(shape)
-    return own_array(graph.glue_reshape(a._h, shape, len(shape), 0 if stream is None else stream._h))
+    return own_array(graph.glue_reshape(
+        a._h,
+        shape,
+        len(shape),
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -135,7 +147,7 @@ def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_sum(a._h, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_sum(a._h, keepdims, 0 if stream is None else stream_of(stream)))
 
 
 def sum_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -145,7 +157,12 @@ def sum_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_sum_axis(a._h, axis, keepdims, 0 if stream is None else stream._h))
+    return own_array(graph.glue_sum_axis(
+        a._h,
+        axis,
+        keepdims,
+        0 if stream is None else stream_of(stream),
+    ))
 
 
 def sum_axes(
@@ -167,7 +184,7 @@ def sum_axes(
         axes,
         len(axes),
         keepdims,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -192,7 +209,7 @@ def conv2d(
         stride_0,
         stride_1,
         groups,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -218,7 +235,7 @@ def quantize(
         0 if scale is None else scale._h,
         0 if dtype is None else dtype_number(dtype),
         dtype is not None,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -232,7 +249,7 @@ def zeros(shape: int | Sequence[int], dtype: DtypeLike, *, stream: Stream | None
         shape,
         len(shape),
         dtype_number(dtype),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -257,7 +274,7 @@ def roll(
         len(shift),
         ffi.NULL if axes is None else axes,
         0 if axes is None else len(axes),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -271,7 +288,7 @@ def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | N
         text(subscripts, "subscripts"),
         handles(operands),
         len(operands),
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))
 
 
@@ -291,5 +308,5 @@ def clip(
         a._h,
         0 if a_min is None else a_min._h,
         0 if a_max is None else a_max._h,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _handles
-from ._arguments import as_arrays
+from ._arguments import as_arrays, stream_of
 from ._ffi import graph
 from ._handles import own_array
 from .array import Array
@@ -34,5 +34,5 @@ def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stre
         x._h,
         0 if weight is None else weight._h,
         eps,
-        0 if stream is None else stream._h,
+        0 if stream is None else stream_of(stream),
     ))

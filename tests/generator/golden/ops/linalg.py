@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _handles
-from ._arguments import as_array
+from ._arguments import as_array, stream_of
 from ._ffi import graph
 from ._handles import take_arrays
 from .array import Array
@@ -31,4 +31,4 @@ def svd(a: ArrayLike, compute_uv: bool = True, *, stream: Stream | None = None) 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return take_arrays(graph.glue_linalg_svd(a._h, compute_uv, 0 if stream is None else stream._h))
+    return take_arrays(graph.glue_linalg_svd(a._h, compute_uv, 0 if stream is None else stream_of(stream)))
