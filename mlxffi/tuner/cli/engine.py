@@ -15,6 +15,7 @@ from ..._errors import ArgumentError
 from .. import lora
 from ..checks import MissingLibraryError, required
 from ..files import read_json
+from ..gguf.header import is_gguf
 from ..layers import Survival
 from ..models import DecoderConfig, FunctionalModel, ModuleModel, Tokenizer, decoder_model, last_blocks
 from ..models.load import adapted, load_parameters, save_model, write_model
@@ -67,10 +68,10 @@ class Fused(NamedTuple):
 
 
 def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = False) -> Base:
-    """A model from a Hugging Face directory.
+    """A model from a Hugging Face directory, or from a GGUF file, which is a model of our decoder.
 
     Args:
-      path: the folder.
+      path: the folder or file.
       engine: "own", "mlx_lm", or "auto": mlx_lm's where it is installed and ours has not this architecture.
       trust_remote_code: let mlx_lm run code that comes with a tokenizer.
 
@@ -79,8 +80,10 @@ def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = 
       ValueError: a file is not as it should be, or the architecture is unknown.
     """
     folder = Path(path or "")
+    if is_gguf(folder) and engine != "mlx_lm":
+        return OwnBase(folder)
     if not path or not folder.is_dir():
-        raise FileNotFoundError(f"model: expected a folder with config.json, got {path!r}; nothing is downloaded")
+        raise FileNotFoundError(f"model: expected a folder with config.json or a GGUF file, got {path!r}; nothing is downloaded")
     config = read_json(folder / "config.json")
     if engine == "mlx_lm" or (engine == "auto" and not _is_ours(config) and importlib.util.find_spec("mlx_lm")):
         return MlxLmBase(folder, trust_remote_code)

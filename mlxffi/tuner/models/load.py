@@ -17,6 +17,8 @@ from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
 from ..files import PathLike, read_json, write_arrays, write_json
+from ..gguf.header import is_gguf
+from ..gguf.load import load_parameters as load_gguf
 from ..layers import dims
 from ..lora import formats
 from ..lora.targets import OUTPUT_LAYER
@@ -71,10 +73,10 @@ def decoder_model(
 def load_model(
     path: PathLike, adapter_path: PathLike | None = None
 ) -> tuple[FunctionalModel, Tokenizer, dict[str, Any]]:
-    """A model from a Hugging Face directory.
+    """A model from a Hugging Face directory or a GGUF file.
 
     Args:
-      path: a folder with config.json, safetensors files, and what `Tokenizer.from_directory` reads.
+      path: a folder with config.json, safetensors files, and what `Tokenizer.from_directory` reads; or a file.
       adapter_path: a folder with an adapter for it, or with parameters of its own that were trained.
 
     Returns:
@@ -93,7 +95,12 @@ def load_model(
 
 
 def load_parameters(path: PathLike) -> tuple[dict[str, Any], DecoderConfig, Tree]:
-    """What config.json of a folder holds, the decoder that it describes, and its parameters, evaluated."""
+    """What config.json of a folder holds, the decoder that it describes, and its parameters, evaluated.
+
+    For a GGUF file, a config.json is made of its metadata.
+    """
+    if is_gguf(path):
+        return load_gguf(path)
     folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: expected a folder with a model, found none")
@@ -243,6 +250,8 @@ def _write_arrays(folder: Path, arrays: Mapping[str, mx.array], shard_bytes: int
 
 
 def _copy_companions(source: Path, folder: Path) -> None:
+    if source.is_file():
+        Tokenizer.from_directory(source).save(folder)
     for file in sorted(file for pattern in COMPANIONS for file in source.glob(pattern)):
         copy = folder / file.relative_to(source)
         copy.parent.mkdir(exist_ok=True)
