@@ -6,6 +6,7 @@ Source: llama.cpp's keys (gguf-py's constants.py), and how its models use them.
 from __future__ import annotations
 
 import math
+import struct
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -62,13 +63,21 @@ def config_from(metadata: Mapping[str, Any], vocabulary: int, tensors: Mapping[s
     _require_neutral(name, stated)
     found = {"model_type": FAMILIES[name], "architectures": [CLASSES[FAMILIES[name]]], "vocab_size": vocabulary}
     found["head_dim"] = stated["embedding_length"] // stated["attention.head_count"]
-    found |= {ours: stated[key] for ours, key in (WHOLE | NUMBERS).items() if key in stated}
+    found |= {ours: _shortest(stated[key]) for ours, key in (WHOLE | NUMBERS).items() if key in stated}
     found["attention_bias"] = "blk.0.attn_q.bias" in tensors
     found["attention_output_bias"] = "blk.0.attn_output.bias" in tensors
     found["mlp_bias"] = "blk.0.ffn_gate.bias" in tensors
     found["tie_word_embeddings"] = "output.weight" not in tensors
     found |= _gemma(stated) if name == "gemma3" else {}
     return found | _scaling_from(stated) | _special_ids(metadata)
+
+
+def _shortest(value: Any) -> Any:
+    """A number of float32 as its makers wrote it: by the fewest digits that tell it."""
+    if not isinstance(value, float):
+        return value
+    written = (float(f"{value:.{digits}g}") for digits in (6, 7, 8))
+    return next((found for found in written if struct.pack("<f", found) == struct.pack("<f", value)), value)
 
 
 def _require_neutral(name: str, stated: Mapping[str, Any]) -> None:

@@ -39,7 +39,7 @@ def _q8_0(groups: mx.array) -> list[mx.array]:
     scale = groups.abs().max(-1, keepdims=True) / 127
     scaled = groups * _inverse(scale)
     # Halves away from zero; the sum of a half in float32 would carry the number just below it up.
-    whole = scaled.abs().floor()
+    whole = mx.floor(scaled.abs())
     rounded = mx.sign(scaled) * (whole + (scaled.abs() - whole >= 0.5))
     return [_half(scale), rounded.astype(mx.int8).view(mx.uint8)]
 

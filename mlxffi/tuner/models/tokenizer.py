@@ -10,7 +10,7 @@ from typing import Any
 from ..._errors import ArgumentError
 from ..checks import required
 from ..datasets.fields import require_characters
-from ..files import PathLike, read_json
+from ..files import PathLike, read_json, write_json
 from ..gguf.header import is_gguf
 from ..gguf.tokenizer import tokenizer_parts
 from . import chat_template, vocabularies
@@ -157,6 +157,19 @@ class Tokenizer:
         found = self.backend_tokenizer.encode(text, add_special_tokens=False)
         mask = {"assistant_masks": _inside(found.offsets, spans)} if return_assistant_tokens_mask else {}
         return {"input_ids": found.ids, **mask} if return_dict else found.ids
+
+    def save(self, folder: PathLike) -> None:
+        """Write what `from_directory` reads into a folder: tokenizer.json, tokenizer_config.json, and the ends of a text
+        in generation_config.json."""
+        target = Path(folder)
+        self.backend_tokenizer.save(str(target / "tokenizer.json"))
+        templates = [{"name": name, "template": text} for name, text in self._templates.items()]
+        only = self._templates["default"] if list(self._templates) == ["default"] else templates
+        about = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+        write_json(
+            target / "tokenizer_config.json", {**about, **self.special_tokens, **({"chat_template": only} if only else {})}
+        )
+        write_json(target / "generation_config.json", {"eos_token_id": sorted(self.eos_token_ids)})
 
     def _special_id(self, role: str) -> int | None:
         token = self.special_tokens.get(role)
