@@ -15,10 +15,11 @@ from ..._errors import ArgumentError
 from .. import lora
 from ..checks import MissingLibraryError, required
 from ..files import read_json
+from ..gguf.export import export_model
 from ..gguf.header import is_gguf
 from ..layers import Survival
 from ..models import DecoderConfig, FunctionalModel, ModuleModel, Tokenizer, decoder_model, last_blocks
-from ..models.load import adapted, load_parameters, save_model, write_model
+from ..models.load import adapted, config_of, load_parameters, save_model, write_model
 from ..trees import flatten
 
 Model: TypeAlias = "FunctionalModel | ModuleModel"
@@ -61,10 +62,12 @@ class Fused(NamedTuple):
     Args:
       write: writes it to a new folder.
       survival: what is left of the adapter in weights that were quantized again; None where there are none.
+      export: writes it to a GGUF file of a type.
     """
 
     write: Callable[[Path], None]
     survival: Survival | None
+    export: Callable[[Path, str], None]
 
 
 def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = False) -> Base:
@@ -83,7 +86,9 @@ def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = 
     if is_gguf(folder) and engine != "mlx_lm":
         return OwnBase(folder)
     if not path or not folder.is_dir():
-        raise FileNotFoundError(f"model: expected a folder with config.json or a GGUF file, got {path!r}; nothing is downloaded")
+        raise FileNotFoundError(
+            f"model: expected a folder with config.json or a GGUF file, got {path!r}; nothing is downloaded"
+        )
     config = read_json(folder / "config.json")
     if engine == "mlx_lm" or (engine == "auto" and not _is_ours(config) and importlib.util.find_spec("mlx_lm")):
         return MlxLmBase(folder, trust_remote_code)
@@ -136,7 +141,12 @@ class OwnBase:
         adapters = [] if adapter is None else [adapter]
         survival = None if dequantize else lora.survival(parameters, *adapters)
         fused = lora.fuse(parameters, *adapters, dequantize=dequantize)
-        return Fused(lambda target: save_model(target, fused, self.config, self.folder), survival)
+        config = config_of(self.config, fused)
+        return Fused(
+            lambda target: save_model(target, fused, self.config, self.folder),
+            survival,
+            lambda target, kind: export_model(target, fused, config, self.tokenizer, kind),
+        )
 
     def _model(self, adapter: lora.Adapter | None) -> Model:
         return decoder_model(self.architecture, self.parameters, adapter)
@@ -193,5 +203,11 @@ class MlxLmBase:
         quantization = ("quantization", "quantization_config") if dequantize else ()
         config = {name: value for name, value in self._config.items() if name not in quantization}
         return Fused(
-            lambda target: write_model(target, flatten(self.module.parameters()), config, self._folder), survival
+            lambda target: write_model(target, flatten(self.module.parameters()), config, self._folder),
+            survival,
+            _refuse_export,
         )
+
+
+def _refuse_export(target: Path, kind: str) -> None:
+    raise ArgumentError("export_gguf: expected a model of this package's decoder, got one that runs through mlx_lm")

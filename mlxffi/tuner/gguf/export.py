@@ -72,7 +72,9 @@ def _tensor(value: mx.array, kind: str) -> Tensor:
 def _tell_unpacked(kind: str, tensors: Mapping[str, Tensor]) -> None:
     odd = [name for name, tensor in tensors.items() if kind in PACKED and tensor.kind == "F16"]
     if odd:
-        warnings.warn(f"{len(odd)} tensors are F16, whose width is no multiple of {GROUP}: {', '.join(odd)}", stacklevel=3)
+        warnings.warn(
+            f"{len(odd)} tensors are F16, whose width is no multiple of {GROUP}: {', '.join(odd)}", stacklevel=3
+        )
 
 
 def export_adapter(path: PathLike, adapter: Adapter, decoder: DecoderConfig) -> None:

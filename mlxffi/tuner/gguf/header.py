@@ -61,7 +61,9 @@ def read_header(path: PathLike) -> Header:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _read(_Cursor(data))
         except (struct.error, ValueError, KeyError) as error:
-            raise ArgumentError(f"{os.fspath(path)}: expected a GGUF file, got one that cannot be read: {error}") from None
+            raise ArgumentError(
+                f"{os.fspath(path)}: expected a GGUF file, got one that cannot be read: {error}"
+            ) from None
 
 
 class _Cursor:

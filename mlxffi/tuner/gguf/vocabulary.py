@@ -27,7 +27,9 @@ def metadata_of(tokenizer: Tokenizer, size: int) -> dict[str, Any]:
     if model["type"] != "BPE":
         raise ArgumentError(f"tokenizer: GGUF files of these families have BPE, got {model['type']}")
     if tokenizer.vocab_size > size:
-        raise ArgumentError(f"tokenizer: expected at most {size} tokens, as the embedding has, got {tokenizer.vocab_size}")
+        raise ArgumentError(
+            f"tokenizer: expected at most {size} tokens, as the embedding has, got {tokenizer.vocab_size}"
+        )
     pieces = model["byte_fallback"] or not stated["pre_tokenizer"]
     about = _pieces(tokenizer, model, size) if pieces else _bytes(tokenizer, model, stated, size)
     about |= {f"{name}_token_id": number for name, number in _special_ids(tokenizer).items()}
@@ -110,7 +112,10 @@ def _ends_added(tokenizer: Tokenizer) -> dict[str, bool]:
 
 def _special_ids(tokenizer: Tokenizer) -> dict[str, int]:
     """Tokens by their roles, and another than the end of a text that ends turns."""
-    known = {name: tokenizer.backend_tokenizer.token_to_id(tokenizer.special_tokens.get(role, "")) for name, role in ROLES.items()}
+    known = {
+        name: tokenizer.backend_tokenizer.token_to_id(tokenizer.special_tokens.get(role, ""))
+        for name, role in ROLES.items()
+    }
     found = {**known, "eos": tokenizer.eos_token_id}
     others = sorted(tokenizer.eos_token_ids - {tokenizer.eos_token_id})
     found |= {"eot": others[0]} if others else {}

@@ -52,7 +52,7 @@ def write_gguf(path: PathLike, metadata: Mapping[str, Any], tensors: Mapping[str
             offset += _padded(tensor.nbytes)
         _pad(file)
         for tensor in tensors.values():
-            file.write(memoryview(encoded(*tensor)))
+            file.write(bytes(encoded(*tensor)))
             _pad(file)
 
 

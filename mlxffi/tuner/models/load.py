@@ -178,7 +178,7 @@ def save_model(
       parameters: a tree without adapters beside its layers (`lora.fuse` puts them in).
       config: what config.json held; what it says of quantization and of a tied embedding follows the parameters.
       tokenizer_files_from: a model's folder whose tokenizer and generation settings are copied, and those arrays that
-        are none of the decoder's: what sees in a model that does.
+        are none of the decoder's: what sees in a model that does; or a GGUF file, whose tokenizer is written.
       shard_bytes: a file of weights is no larger, unless a single array is.
 
     Raises:
@@ -189,7 +189,7 @@ def save_model(
     carried = sorted({name.partition(".adapters.")[0] for name in arrays if ".adapters." in name})
     if carried:
         raise ArgumentError(f"[save_model] parameters: adapters must be fused; {', '.join(carried)} carry some")
-    write_model(path, arrays, _config_of(config, parameters), tokenizer_files_from, shard_bytes=shard_bytes)
+    write_model(path, arrays, config_of(config, parameters), tokenizer_files_from, shard_bytes=shard_bytes)
 
 
 def write_model(
@@ -203,7 +203,9 @@ def write_model(
     """`save_model` of arrays by name, with a config.json as it is to be."""
     with _new_folder(Path(path).resolve()) as folder:
         _write_arrays(folder, arrays, shard_bytes)
-        if tokenizer_files_from is not None:
+        if tokenizer_files_from is not None and is_gguf(tokenizer_files_from):
+            Tokenizer.from_directory(tokenizer_files_from).save(folder)
+        elif tokenizer_files_from is not None:
             _copy_companions(Path(tokenizer_files_from), folder)
         write_json(folder / "config.json", config)
 
@@ -250,16 +252,14 @@ def _write_arrays(folder: Path, arrays: Mapping[str, mx.array], shard_bytes: int
 
 
 def _copy_companions(source: Path, folder: Path) -> None:
-    if source.is_file():
-        Tokenizer.from_directory(source).save(folder)
     for file in sorted(file for pattern in COMPANIONS for file in source.glob(pattern)):
         copy = folder / file.relative_to(source)
         copy.parent.mkdir(exist_ok=True)
         shutil.copyfile(file, copy)
 
 
-def _config_of(config: Mapping[str, Any], parameters: Tree) -> dict[str, Any]:
-    """What config.json says of a model with these parameters."""
+def config_of(config: Mapping[str, Any], parameters: Tree) -> dict[str, Any]:
+    """What config.json says of a model with these parameters, made of what it said."""
     left = {key: value for key, value in config.items() if key not in ("quantization", "quantization_config")}
     if isinstance(left.get(TEXT_PART), dict):
         left[TEXT_PART] = dict(left[TEXT_PART])

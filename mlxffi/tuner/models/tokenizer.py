@@ -159,15 +159,15 @@ class Tokenizer:
         return {"input_ids": found.ids, **mask} if return_dict else found.ids
 
     def save(self, folder: PathLike) -> None:
-        """Write what `from_directory` reads into a folder: tokenizer.json, tokenizer_config.json, and the ends of a text
-        in generation_config.json."""
+        """Write what `from_directory` reads into a folder; generation_config.json has the ends of a text."""
         target = Path(folder)
         self.backend_tokenizer.save(str(target / "tokenizer.json"))
         templates = [{"name": name, "template": text} for name, text in self._templates.items()]
         only = self._templates["default"] if list(self._templates) == ["default"] else templates
         about = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
         write_json(
-            target / "tokenizer_config.json", {**about, **self.special_tokens, **({"chat_template": only} if only else {})}
+            target / "tokenizer_config.json",
+            {**about, **self.special_tokens, **({"chat_template": only} if only else {})},
         )
         write_json(target / "generation_config.json", {"eos_token_id": sorted(self.eos_token_ids)})
 

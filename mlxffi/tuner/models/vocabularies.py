@@ -1,5 +1,4 @@
-"""Backends of `tokenizers` out of vocabularies that are no tokenizer.json: of GGUF files, of SentencePiece, and pairs of
-vocab.json and merges.txt."""
+"""Backends of `tokenizers` out of vocabularies of GGUF files, of SentencePiece, and of vocab.json and merges.txt."""
 
 from __future__ import annotations
 
@@ -168,7 +167,9 @@ def _write_spaces(library: Any, backend: Any, prefix: bool) -> None:
     before = [library.normalizers.Prepend(SPACE)] if prefix else []
     backend.normalizer = library.normalizers.Sequence([*before, replace])
     after = [decoders.Strip(" ", 1, 0)] if prefix else []
-    backend.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *after])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *after]
+    )
 
 
 def _merges(tokens: Tokens, scores: Sequence[float]) -> list[tuple[str, str]]:
@@ -275,7 +276,9 @@ def _from_sentencepiece(path: Path, about: Mapping[str, Any], added: Mapping[int
     scores = [piece.score for piece in model.pieces]
     prefix = model.normalizer_spec.add_dummy_prefix and about.get("add_prefix_space") is not False
     if model.trainer_spec.model_type == model.trainer_spec.BPE:
-        spaced = [text.replace(SPACE, " ") if kind == Kind.USER_DEFINED else text for text, kind in zip(*tokens, strict=True)]
+        spaced = [
+            text.replace(SPACE, " ") if kind == Kind.USER_DEFINED else text for text, kind in zip(*tokens, strict=True)
+        ]
         backend = sentencepiece_bpe(_with_added(Tokens(spaced, tokens.kinds), added), scores, prefix)
     else:
         backend = _unigram(_with_added(tokens, added), scores, model, prefix)
