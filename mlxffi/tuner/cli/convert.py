@@ -10,10 +10,10 @@ from typing import Any
 
 from ... import core as mx
 from ..._errors import ArgumentError
-from ..gguf.export import export_model
-from ..gguf.header import SUFFIX
 from ..models import Tokenizer, quantizing
 from ..models.config import text_part
+from ..models.gguf.export import export_model
+from ..models.gguf.header import SUFFIX
 from ..models.load import config_of, load_parameters, save_model
 from ..trees import Tree
 from .fuse import add_gguf_type

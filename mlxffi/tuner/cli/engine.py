@@ -15,10 +15,10 @@ from ..._errors import ArgumentError
 from .. import lora
 from ..checks import MissingLibraryError, required
 from ..files import read_json
-from ..gguf.export import export_model
-from ..gguf.header import is_gguf
 from ..layers import Survival
 from ..models import DecoderConfig, FunctionalModel, ModuleModel, Tokenizer, decoder_model, last_blocks
+from ..models.gguf.export import export_model
+from ..models.gguf.header import is_gguf
 from ..models.load import adapted, config_of, load_parameters, save_model, write_model
 from ..trees import flatten
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from .. import lora
 from ..files import read_json
-from ..gguf.blocks import SIZES
-from ..gguf.export import export_adapter
-from ..gguf.header import is_gguf
+from ..models.gguf.blocks import SIZES
+from ..models.gguf.export import export_adapter
+from ..models.gguf.header import is_gguf
 from ..models.load import load_parameters
 from .engine import Fused, load_base
 

@@ -17,8 +17,6 @@ from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
 from ..files import PathLike, read_json, write_arrays, write_json
-from ..gguf.header import is_gguf
-from ..gguf.load import load_parameters as load_gguf
 from ..layers import dims
 from ..lora import formats
 from ..lora.targets import OUTPUT_LAYER
@@ -26,6 +24,8 @@ from ..trees import Tree, flatten
 from . import decoder
 from .config import SEEING, TEXT_BRANCH, TEXT_PART, DecoderConfig, text_part
 from .functional import FunctionalModel, Halves, Wanted
+from .gguf.header import is_gguf
+from .gguf.load import load_parameters as load_gguf
 from .tokenizer import Tokenizer
 from .weights import INDEX, as_parameters, quantizations, read_arrays
 

@@ -11,9 +11,9 @@ from ..._errors import ArgumentError
 from ..checks import required
 from ..datasets.fields import require_characters
 from ..files import PathLike, read_json, write_json
-from ..gguf.header import is_gguf
-from ..gguf.tokenizer import tokenizer_parts
 from . import chat_template, vocabularies
+from .gguf.header import is_gguf
+from .gguf.tokenizer import tokenizer_parts
 
 
 class Tokenizer:

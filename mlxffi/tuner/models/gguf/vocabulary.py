@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..._errors import ArgumentError
-from ..models.tokenizer import Tokenizer
-from ..models.vocabularies import SPACE, SPLITS, Kind, patterns_of
+from ...._errors import ArgumentError
+from ..vocabularies import SPACE, SPLITS, Kind, patterns_of
 from .tokenizer import PREFIX, ROLES, TEMPLATE, TEMPLATES
+
+if TYPE_CHECKING:
+    from ..tokenizer import Tokenizer
 
 
 def metadata_of(tokenizer: Tokenizer, size: int) -> dict[str, Any]:

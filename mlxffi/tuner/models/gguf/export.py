@@ -5,20 +5,22 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ... import core as mx
-from ..._errors import ArgumentError
-from ..files import PathLike
-from ..layers import Node, dequantized, factors
-from ..lora.adapter import Adapter, map_layers
-from ..lora.targets import is_embedding
-from ..models.config import DecoderConfig
-from ..models.tokenizer import Tokenizer
-from ..trees import Tree, flatten
+from .... import core as mx
+from ...._errors import ArgumentError
+from ...files import PathLike
+from ...layers import Node, dequantized, factors
+from ...lora.adapter import Adapter, map_layers
+from ...lora.targets import is_embedding
+from ...trees import Tree, flatten
+from ..config import DecoderConfig
 from . import architecture, names, vocabulary
 from .blocks import GROUP, PACKED, SIZES
 from .write import Tensor, write_gguf
+
+if TYPE_CHECKING:
+    from ..tokenizer import Tokenizer
 
 # What llama.cpp calls a file whose matrices have a type.
 FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "BF16": 32}

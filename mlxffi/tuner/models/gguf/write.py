@@ -6,8 +6,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any, BinaryIO, NamedTuple
 
-from ... import core as mx
-from ..files import PathLike, replaced
+from .... import core as mx
+from ...files import PathLike, replaced
 from .blocks import GROUP, SIZES, encoded
 from .header import LIST, MAGIC, NUMBERS, TENSOR_TYPES, TEXT
 

@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ..._errors import ArgumentError
-from ..files import PathLike
-from ..models import vocabularies
-from ..models.vocabularies import Kind, Tokens
+from ...._errors import ArgumentError
+from ...files import PathLike
+from .. import vocabularies
+from ..vocabularies import Kind, Tokens
 from .header import read_header
 
 PREFIX = "tokenizer.ggml."

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from ... import core as mx
-from ..._errors import ArgumentError
-from ..files import PathLike
-from ..models.config import DecoderConfig
-from ..models.weights import as_parameters
-from ..trees import Tree, flatten
+from .... import core as mx
+from ...._errors import ArgumentError
+from ...files import PathLike
+from ...trees import Tree, flatten
+from ..config import DecoderConfig
+from ..weights import as_parameters
 from . import architecture, names
 from .header import read_header
 

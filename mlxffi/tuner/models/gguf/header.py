@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..._errors import ArgumentError
-from ..files import PathLike
+from ...._errors import ArgumentError
+from ...files import PathLike
 
 MAGIC = b"GGUF"
 SUFFIX = ".gguf"

@@ -11,8 +11,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from ..._errors import ArgumentError
-from ..models.config import SLIDING, DecoderConfig, text_part
+from ...._errors import ArgumentError
+from ..config import SLIDING, DecoderConfig, text_part
 
 # The family of config.json by llama.cpp's name of an architecture, and back.
 FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gemma3": "gemma3_text"}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ... import core as mx
+from .... import core as mx
 
 GROUP = 32
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ... import core as mx
-from ..models.config import DecoderConfig
+from .... import core as mx
+from ..config import DecoderConfig
 from .architecture import ARCHITECTURES
 
 # Layers outside of blocks, and in them, by their names in GGUF files.
