@@ -220,7 +220,7 @@ def from_files(folder: Path, about: Mapping[str, Any]) -> Any:
       FileNotFoundError: neither is there.
       ValueError: a file is not as it should be; the message names it.
     """
-    added = _added(folder, about)
+    added = Added(_added(folder, about), _special(about))
     if (folder / "tokenizer.model").is_file():
         return _from_sentencepiece(folder / "tokenizer.model", about, added)
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
@@ -229,6 +229,21 @@ def from_files(folder: Path, about: Mapping[str, Any]) -> Any:
         f"{folder / 'tokenizer.json'}: no such file; the tokenizer is read from it, or from tokenizer.model, or from "
         "vocab.json and merges.txt"
     )
+
+
+class Added(NamedTuple):
+    """What is known of tokens beside a vocabulary: some by id, and texts that are tokens whatever stands around them."""
+
+    by_id: Mapping[int, tuple[str, Kind]]
+    special: frozenset[str]
+
+
+def _special(about: Mapping[str, Any]) -> frozenset[str]:
+    """The tokens that have a role in tokenizer_config.json."""
+    roles = [value for name, value in about.items() if name.endswith("_token")]
+    stated = [*roles, *(about.get("additional_special_tokens") or [])]
+    texts = (value.get("content") if isinstance(value, dict) else value for value in stated)
+    return frozenset(text for text in texts if isinstance(text, str))
 
 
 def _added(folder: Path, about: Mapping[str, Any]) -> dict[int, tuple[str, Kind]]:
@@ -243,17 +258,21 @@ def _added(folder: Path, about: Mapping[str, Any]) -> dict[int, tuple[str, Kind]
     return {**{number: (text, Kind.CONTROL) for text, number in older.items()}, **found}
 
 
-def _with_added(tokens: Tokens, added: Mapping[int, tuple[str, Kind]]) -> Tokens:
-    texts, kinds = list(tokens.texts), list(tokens.kinds)
-    for number in sorted(added):
+def _with_added(tokens: Tokens, added: Added) -> Tokens:
+    texts = list(tokens.texts)
+    kinds = [
+        Kind.CONTROL if text in added.special and kind == Kind.NORMAL else kind
+        for text, kind in zip(*tokens, strict=True)
+    ]
+    for number in sorted(added.by_id):
         while len(texts) <= number:
             kinds.append(Kind.UNUSED)
             texts.append(f"[PAD{len(texts)}]")
-        texts[number], kinds[number] = added[number]
+        texts[number], kinds[number] = added.by_id[number]
     return Tokens(texts, kinds)
 
 
-def _from_pair(folder: Path, about: Mapping[str, Any], added: Mapping[int, tuple[str, Kind]]) -> Any:
+def _from_pair(folder: Path, about: Mapping[str, Any], added: Added) -> Any:
     ids = read_json(folder / "vocab.json")
     lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
     merges = [line.rstrip("\r") for line in lines if line.strip() and not line.startswith("#version")]
@@ -266,7 +285,7 @@ def _from_pair(folder: Path, about: Mapping[str, Any], added: Mapping[int, tuple
     return _ended(byte_level(tokens, merges, splits), about, adds_bos=False)
 
 
-def _from_sentencepiece(path: Path, about: Mapping[str, Any], added: Mapping[int, tuple[str, Kind]]) -> Any:
+def _from_sentencepiece(path: Path, about: Mapping[str, Any], added: Added) -> Any:
     model = required("sentencepiece.sentencepiece_model_pb2", "sentencepiece").ModelProto()
     try:
         model.ParseFromString(path.read_bytes())
