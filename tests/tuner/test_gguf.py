@@ -54,7 +54,7 @@ def test_blocks_are_those_of_gguf_py(kind):
 
 @given(st.lists(st.floats(-8, 8, width=16), min_size=32, max_size=32))
 def test_blocks_of_any_numbers(numbers):
-    values = np.array([numbers], np.float32)
+    values = np.array([numbers], np.float32) + 0.0  # of 0 and -0, either may be the least
     for kind in ("Q8_0", "Q4_0", "Q4_1"):
         expected = gguf.quants.quantize(values, gguf.GGMLQuantizationType[kind])
         assert bytes(encoded(mx.array(values), kind)) == expected.tobytes()
@@ -236,6 +236,8 @@ def test_the_ends_of_turns_are_found(tmp_path):
         ("tokenizer.ggml.model", "t5", "tokenizer.ggml.model: expected gpt2 or llama, got 't5'"),
         ("tokenizer.ggml.pre", "chameleon", "tokenizer.ggml.pre: expected one of gpt-2, default"),
         ("tokenizer.ggml.merges", ["a", "b"], "merges: expected pairs of tokens"),
+        ("tokenizer.ggml.merges", [1], "tokenizer.ggml.merges: expected a list of str"),
+        ("llama.rope.scaling.factor", -2.0, "factor: expected a positive number, got -2.0"),
         ("tokenizer.ggml.tokens", [], "tokenizer.ggml.tokens: expected the vocabulary"),
         ("tokenizer.ggml.token_type", [1, 2], "tokenizer.ggml.token_type: expected one for each of 512 tokens, got 2"),
         ("tokenizer.ggml.eos_token_id", 4000, "tokenizer.ggml.eos_token_id: expected an id below 512, got 4000"),
@@ -308,6 +310,9 @@ def test_widths_that_make_no_blocks_are_float16(tmp_path):
 def test_tokenizers_that_llama_cpp_lacks(tmp_path):
     words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"</s>": 0, "a": 1}, "</s>"))
     assert "have BPE, got WordLevel" in refused(tmp_path, CONFIGS["qwen3"], Tokenizer(words, {"eos_token": "</s>"}))
+    odd = bytes_tokenizer()
+    odd.backend_tokenizer.normalizer = tokenizers.normalizers.Lowercase()
+    assert "changes no text before it splits it; got Lowercase" in refused(tmp_path, CONFIGS["qwen3"], odd)
     odd = bytes_tokenizer()
     odd.backend_tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     assert "no name for this way to split texts: None" in refused(tmp_path, CONFIGS["qwen3"], odd)

@@ -78,8 +78,14 @@ def test_files_that_are_wrong_are_named(tmp_path):
     folder = write_pair(tmp_path / "m")
     ids = json.loads((folder / "vocab.json").read_text())
     (folder / "vocab.json").write_text(json.dumps({**ids, "odd": 4000}))
-    assert "vocab.json: expected the ids 0 to 512, each once" in message_of(lambda: Tokenizer.from_directory(folder))
+    assert "vocab.json: expected ids from 0 on by token, each once" in message_of(
+        lambda: Tokenizer.from_directory(folder)
+    )
     (folder / "vocab.json").write_text(json.dumps(ids))
+    for added, message in (({"<x>": 10**9}, "added tokens: expected ids near the 512"), ([1], "expected ids by token")):
+        (folder / "added_tokens.json").write_text(json.dumps(added))
+        assert message in message_of(lambda: Tokenizer.from_directory(folder))
+    (folder / "added_tokens.json").unlink()
     (folder / "merges.txt").write_text("#version: 0.2\nnever seen\n")
     assert "merges: expected pairs of tokens" in message_of(lambda: Tokenizer.from_directory(folder))
     (folder / "tokenizer.model").write_bytes(b"nothing of the kind")

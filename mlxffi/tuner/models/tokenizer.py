@@ -11,7 +11,7 @@ from ..._errors import ArgumentError
 from ..checks import required
 from ..datasets.fields import require_characters
 from ..files import PathLike, read_json, write_json
-from . import chat_template, vocabularies
+from . import chat_template, tokenizer_files
 from .gguf.header import is_gguf
 from .gguf.tokenizer import tokenizer_parts
 
@@ -239,7 +239,7 @@ def _optional_json(path: Path) -> dict[str, Any]:
 def _backend(folder: Path, about: Mapping[str, Any]) -> Any:
     path = folder / "tokenizer.json"
     if not path.is_file():
-        return vocabularies.from_files(folder, about)
+        return tokenizer_files.from_files(folder, about)
     tokenizers = required("tokenizers", "tune")
     try:
         backend = tokenizers.Tokenizer.from_file(str(path))

@@ -1,16 +1,14 @@
-"""Backends of `tokenizers` out of vocabularies of GGUF files, of SentencePiece, and of vocab.json and merges.txt."""
+"""Backends of `tokenizers` out of vocabularies: byte-level BPE by the way it splits texts, and SentencePiece's."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..._errors import ArgumentError
 from ..checks import required
-from ..files import read_json
 
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
 
@@ -132,7 +130,7 @@ def byte_level(tokens: Tokens, merges: Iterable[str], splits: Splits) -> Any:
     letters = library.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False, trim_offsets=False)
     backend.pre_tokenizer = library.pre_tokenizers.Sequence([*parts, letters])
     backend.decoder = library.decoders.ByteLevel()
-    _add(library, backend, tokens)
+    add_tokens(library, backend, tokens)
     return backend
 
 
@@ -148,8 +146,8 @@ def sentencepiece_bpe(tokens: Tokens, scores: Sequence[float], prefix: bool) -> 
     unknown = next(iter(tokens.of_kind(Kind.UNKNOWN)), None)
     options = {"unk_token": unknown, "fuse_unk": True, "byte_fallback": bool(tokens.of_kind(Kind.BYTE))}
     backend = library.Tokenizer(_bpe(library, tokens, _merges(tokens, scores), **options))
-    _write_spaces(library, backend, prefix)
-    _add(library, backend, tokens)
+    write_spaces(library, backend, prefix)
+    add_tokens(library, backend, tokens)
     return backend
 
 
@@ -161,7 +159,7 @@ def _bpe(library: Any, tokens: Tokens, pairs: list[Any], **options: Any) -> Any:
         raise ArgumentError(f"merges: expected pairs of tokens whose merged texts are tokens, too: {error}") from None
 
 
-def _write_spaces(library: Any, backend: Any, prefix: bool) -> None:
+def write_spaces(library: Any, backend: Any, prefix: bool) -> None:
     """Spaces are letters; one may be put before a text, and taken away again."""
     replace, decoders = library.normalizers.Replace(" ", SPACE), library.decoders
     before = [library.normalizers.Prepend(SPACE)] if prefix else []
@@ -186,7 +184,7 @@ def _merges(tokens: Tokens, scores: Sequence[float]) -> list[tuple[str, str]]:
     return found
 
 
-def _add(library: Any, backend: Any, tokens: Tokens) -> None:
+def add_tokens(library: Any, backend: Any, tokens: Tokens) -> None:
     """What is found in a text before it is split: what controls, which is not told, and what its makers defined."""
     for special, kinds in ((True, (Kind.CONTROL, Kind.UNKNOWN)), (False, (Kind.USER_DEFINED,))):
         found = [library.AddedToken(text, normalized=False, special=special) for text in tokens.of_kind(*kinds) if text]
@@ -206,128 +204,7 @@ def with_ends(backend: Any, bos: str | None, eos: str | None) -> Any:
     return backend
 
 
-# --- files ---
-
-
-def from_files(folder: Path, about: Mapping[str, Any]) -> Any:
-    """A backend of a folder without tokenizer.json: of tokenizer.model, or of vocab.json and merges.txt.
-
-    Args:
-      folder: with the files.
-      about: what tokenizer_config.json says.
-
-    Raises:
-      FileNotFoundError: neither is there.
-      ValueError: a file is not as it should be; the message names it.
-    """
-    added = Added(_added(folder, about), _special(about))
-    if (folder / "tokenizer.model").is_file():
-        return _from_sentencepiece(folder / "tokenizer.model", about, added)
-    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        return _from_pair(folder, about, added)
-    raise FileNotFoundError(
-        f"{folder / 'tokenizer.json'}: no such file; the tokenizer is read from it, or from tokenizer.model, or from "
-        "vocab.json and merges.txt"
-    )
-
-
-class Added(NamedTuple):
-    """What is known of tokens beside a vocabulary: some by id, and texts that are tokens whatever stands around them."""
-
-    by_id: Mapping[int, tuple[str, Kind]]
-    special: frozenset[str]
-
-
-def _special(about: Mapping[str, Any]) -> frozenset[str]:
-    """The tokens that have a role in tokenizer_config.json."""
-    roles = [value for name, value in about.items() if name.endswith("_token")]
-    stated = [*roles, *(about.get("additional_special_tokens") or [])]
-    texts = (value.get("content") if isinstance(value, dict) else value for value in stated)
-    return frozenset(text for text in texts if isinstance(text, str))
-
-
-def _added(folder: Path, about: Mapping[str, Any]) -> dict[int, tuple[str, Kind]]:
-    """Tokens beside a vocabulary, by id."""
-    listed = about.get("added_tokens_decoder") or {}
-    found = {
-        int(number): (token["content"], Kind.CONTROL if token.get("special") else Kind.USER_DEFINED)
-        for number, token in listed.items()
-    }
-    path = folder / "added_tokens.json"
-    older = read_json(path) if path.is_file() else {}
-    return {**{number: (text, Kind.CONTROL) for text, number in older.items()}, **found}
-
-
-def _with_added(tokens: Tokens, added: Added) -> Tokens:
-    texts = list(tokens.texts)
-    kinds = [
-        Kind.CONTROL if text in added.special and kind == Kind.NORMAL else kind
-        for text, kind in zip(*tokens, strict=True)
-    ]
-    for number in sorted(added.by_id):
-        while len(texts) <= number:
-            kinds.append(Kind.UNUSED)
-            texts.append(f"[PAD{len(texts)}]")
-        texts[number], kinds[number] = added.by_id[number]
-    return Tokens(texts, kinds)
-
-
-def _from_pair(folder: Path, about: Mapping[str, Any], added: Added) -> Any:
-    ids = read_json(folder / "vocab.json")
-    lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
-    merges = [line.rstrip("\r") for line in lines if line.strip() and not line.startswith("#version")]
-    texts = sorted(ids, key=lambda text: ids[text])
-    if [ids[text] for text in texts] != list(range(len(texts))):
-        raise ArgumentError(f"{folder / 'vocab.json'}: expected the ids 0 to {len(texts) - 1}, each once")
-    tokens = _with_added(Tokens(texts, [Kind.NORMAL] * len(texts)), added)
-    # Of the families whose tokenizers come as such a pair, Qwen's alone splits in another way than GPT-2's.
-    splits = SPLITS["qwen2" if "qwen" in str(about.get("tokenizer_class")).lower() else "gpt-2"]
-    return _ended(byte_level(tokens, merges, splits), about, adds_bos=False)
-
-
-def _from_sentencepiece(path: Path, about: Mapping[str, Any], added: Added) -> Any:
-    model = required("sentencepiece.sentencepiece_model_pb2", "sentencepiece").ModelProto()
-    try:
-        model.ParseFromString(path.read_bytes())
-    except Exception as error:  # protobuf's own class
-        raise ArgumentError(f"{path}: expected a model of SentencePiece, got what is none: {error}") from None
-    tokens = Tokens([piece.piece for piece in model.pieces], [piece.type for piece in model.pieces])
-    scores = [piece.score for piece in model.pieces]
-    prefix = model.normalizer_spec.add_dummy_prefix and about.get("add_prefix_space") is not False
-    if model.trainer_spec.model_type == model.trainer_spec.BPE:
-        spaced = [
-            text.replace(SPACE, " ") if kind == Kind.USER_DEFINED else text for text, kind in zip(*tokens, strict=True)
-        ]
-        backend = sentencepiece_bpe(_with_added(Tokens(spaced, tokens.kinds), added), scores, prefix)
-    else:
-        backend = _unigram(_with_added(tokens, added), scores, model, prefix)
-    return _ended(backend, about, adds_bos=True)
-
-
-def _unigram(tokens: Tokens, scores: Sequence[float], model: Any, prefix: bool) -> Any:
-    """A backend that takes the likeliest of all ways to divide a text into pieces."""
-    library = required("tokenizers", "tune")
-    scored = [*scores, *[0.0] * (len(tokens.texts) - len(scores))]
-    vocabulary = list(zip(tokens.texts, scored, strict=True))
-    unknown = next((number for number, kind in enumerate(tokens.kinds) if kind == Kind.UNKNOWN), None)
-    backend = library.Tokenizer(library.models.Unigram(vocabulary, unknown, bool(tokens.of_kind(Kind.BYTE))))
-    _write_spaces(library, backend, prefix)
-    if model.normalizer_spec.precompiled_charsmap:
-        table = library.normalizers.Precompiled(model.normalizer_spec.precompiled_charsmap)
-        backend.normalizer = library.normalizers.Sequence([table, backend.normalizer])
-    _add(library, backend, tokens)
-    return backend
-
-
-def _ended(backend: Any, about: Mapping[str, Any], adds_bos: bool) -> Any:
-    """The backend with what tokenizer_config.json puts around a text."""
-
-    def token(role: str, default: bool) -> str | None:
-        stated = about.get(f"add_{role}_token")
-        found = about.get(f"{role}_token") if (default if stated is None else stated) else None
-        return found.get("content") if isinstance(found, dict) else found
-
-    return with_ends(backend, token("bos", adds_bos), token("eos", False))
+# --- what a backend says of itself ---
 
 
 def patterns_of(backend: Any) -> tuple[str, ...] | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...._errors import ArgumentError
 from ..config import SLIDING, DecoderConfig, text_part
+from ..rope import SCALING, positive_number
 
 # The family of config.json by llama.cpp's name of an architecture, and back.
 FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gemma3": "gemma3_text"}
@@ -82,11 +83,11 @@ def _shortest(value: Any) -> Any:
 
 def _require_neutral(name: str, stated: Mapping[str, Any]) -> None:
     foreign = [f"{name}.{key}" for key in FOREIGN if stated.get(key)]
-    width, heads = stated.get("embedding_length"), stated.get("attention.head_count")
-    for key, value in (("embedding_length", width), ("attention.head_count", heads)):
+    for key in ("embedding_length", "attention.head_count", "block_count", "feed_forward_length"):
+        value = stated.get(key)
         if not isinstance(value, int) or value < 1:
             raise ArgumentError(f"{name}.{key}: expected an integer of at least 1, got {value!r}")
-    head = stated.get("attention.key_length", (width or 0) // (heads or 1))
+    head = stated.get("attention.key_length", stated["embedding_length"] // stated["attention.head_count"])
     foreign += [
         f"{name}.{key}" for key in ("attention.value_length", "rope.dimension_count") if stated.get(key, head) != head
     ]
@@ -111,7 +112,8 @@ def _gemma(stated: Mapping[str, Any]) -> dict[str, Any]:
 
 def _scaling_from(stated: Mapping[str, Any]) -> dict[str, Any]:
     """`rope_scaling`, where positions are scaled."""
-    factor = stated.get("rope.scaling.factor", stated.get("rope.scale_linear", 1.0))
+    found = stated.get("rope.scaling.factor", stated.get("rope.scale_linear", 1.0))
+    factor = positive_number({"factor": found or 1.0}, "factor", SCALING)
     kind = stated.get("rope.scaling.type", "linear")
     if kind == "none" or (kind == "linear" and factor == 1):
         return {}
@@ -134,6 +136,8 @@ def scaled_by(factors: list[float], config: Mapping[str, Any]) -> dict[str, Any]
     context = config.get("max_position_embeddings", LLAMA3["original_max_position_embeddings"])
     rope = {"rope_type": "llama3", "factor": max(factors), **LLAMA3}
     candidate = {**config, "rope_scaling": rope}
+    if len(factors) != config["head_dim"] // 2:
+        raise ArgumentError(f"{FREQUENCIES}: expected {config['head_dim'] // 2} numbers, got {len(factors)}")
     if all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(_factors(candidate), factors, strict=True)):
         return candidate
     same = {"short_factor": factors, "long_factor": factors, "attention_factor": 1.0}

@@ -43,8 +43,8 @@ def load_parameters(path: PathLike) -> tuple[dict[str, Any], DecoderConfig, Tree
 
 
 def _decoder(metadata: Mapping[str, Any], arrays: dict[str, mx.array]) -> tuple[dict[str, Any], DecoderConfig, Tree]:
-    if "token_embd.weight" not in arrays:
-        raise ArgumentError("expected a model, got a file without token_embd.weight")
+    if "token_embd.weight" not in arrays or arrays["token_embd.weight"].ndim != 2:
+        raise ArgumentError("expected a model, got a file without a matrix token_embd.weight")
     config = architecture.config_from(metadata, arrays["token_embd.weight"].shape[0], arrays)
     factors = arrays.pop(architecture.FREQUENCIES, None)
     if factors is not None:

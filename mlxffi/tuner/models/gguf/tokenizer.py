@@ -41,13 +41,25 @@ def tokenizer_parts(path: PathLike) -> tuple[Any, dict[str, str], dict[str, str]
 
 
 def _tokens(about: Mapping[str, Any]) -> Tokens:
-    texts = about.get("tokens")
-    if not isinstance(texts, list) or not texts or not isinstance(texts[0], str):
+    texts = _listed(about, "tokens", str, [])
+    if not texts:
         raise ArgumentError(f"{PREFIX}tokens: expected the vocabulary, got none")
-    kinds = about.get("token_type", [Kind.NORMAL] * len(texts))
-    if len(kinds) != len(texts):
-        raise ArgumentError(f"{PREFIX}token_type: expected one for each of {len(texts)} tokens, got {len(kinds)}")
-    return Tokens(texts, kinds)
+    return Tokens(texts, _for_each(about, "token_type", int, [Kind.NORMAL] * len(texts)))
+
+
+def _listed(about: Mapping[str, Any], name: str, kind: type, default: list[Any]) -> list[Any]:
+    found = about.get(name, default)
+    if not isinstance(found, list) or not all(isinstance(item, kind) for item in found):
+        raise ArgumentError(f"{PREFIX}{name}: expected a list of {kind.__name__}, got another value")
+    return found
+
+
+def _for_each(about: Mapping[str, Any], name: str, kind: type, default: list[Any]) -> list[Any]:
+    """A list with an item for each token."""
+    found = _listed(about, name, kind, default)
+    if len(found) != len(default):
+        raise ArgumentError(f"{PREFIX}{name}: expected one for each of {len(default)} tokens, got {len(found)}")
+    return found
 
 
 def _text(about: Mapping[str, Any], tokens: Tokens, name: str) -> str | None:
@@ -63,11 +75,10 @@ def _backend(about: Mapping[str, Any], tokens: Tokens, special: Mapping[str, str
     kind = about.get("model")
     if kind == "gpt2":
         splits = vocabularies.splits_named(about.get("pre", "default"))
-        backend, adds_bos = vocabularies.byte_level(tokens, about.get("merges", []), splits), splits.adds_bos
+        merges = _listed(about, "merges", str, [])
+        backend, adds_bos = vocabularies.byte_level(tokens, merges, splits), splits.adds_bos
     elif kind == "llama":
-        scores = about.get("scores", [0.0] * len(tokens.texts))
-        if len(scores) != len(tokens.texts):
-            raise ArgumentError(f"{PREFIX}scores: expected {len(tokens.texts)} scores, got {len(scores)}")
+        scores = _for_each(about, "scores", float, [0.0] * len(tokens.texts))
         backend = vocabularies.sentencepiece_bpe(tokens, scores, about.get("add_space_prefix", True))
         adds_bos = True
     else:
@@ -78,13 +89,14 @@ def _backend(about: Mapping[str, Any], tokens: Tokens, special: Mapping[str, str
 
 
 def _templates(metadata: Mapping[str, Any]) -> dict[str, str]:
-    found = {name: metadata.get(f"{TEMPLATE}.{name}") for name in metadata.get(TEMPLATES, [])}
+    names = metadata.get(TEMPLATES, [])
+    found = {name: metadata.get(f"{TEMPLATE}.{name}") for name in (names if isinstance(names, list) else [])}
     found["default"] = metadata.get(TEMPLATE)
     return {name: text for name, text in found.items() if isinstance(text, str)}
 
 
 def _ends(about: Mapping[str, Any], tokens: Tokens) -> list[int]:
-    stated = [about[f"{name}_token_id"] for name in ENDS if f"{name}_token_id" in about]
+    stated = [about[key] for name in ENDS if isinstance(about.get(key := f"{name}_token_id"), int)]
     texts = zip(tokens.texts, tokens.kinds, strict=True)
     return [*stated, *(number for number, (text, kind) in enumerate(texts) if _ends_turns(text, kind))]
 

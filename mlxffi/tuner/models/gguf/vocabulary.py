@@ -32,20 +32,26 @@ def metadata_of(tokenizer: Tokenizer, size: int) -> dict[str, Any]:
         raise ArgumentError(
             f"tokenizer: expected at most {size} tokens, as the embedding has, got {tokenizer.vocab_size}"
         )
-    pieces = model["byte_fallback"] or not stated["pre_tokenizer"]
+    _require_letters(stated["normalizer"])
+    pieces = model.get("byte_fallback") or not stated["pre_tokenizer"]
     about = _pieces(tokenizer, model, size) if pieces else _bytes(tokenizer, model, stated, size)
     about |= {f"{name}_token_id": number for name, number in _special_ids(tokenizer).items()}
     return {**{f"{PREFIX}{key}": value for key, value in about.items()}, **_templates(tokenizer)}
 
 
+def _require_letters(normalizer: Mapping[str, Any] | None) -> None:
+    """Raise where a text is changed before it is split, but for spaces and the form of Unicode."""
+    parts = [] if normalizer is None else normalizer.get("normalizers", [normalizer])
+    odd = [part["type"] for part in parts if part["type"] not in ("NFC", "Prepend", "Replace")]
+    if odd:
+        raise ArgumentError(f"tokenizer: llama.cpp changes no text before it splits it; got {', '.join(odd)}")
+
+
 def _bytes(tokenizer: Tokenizer, model: Mapping[str, Any], stated: Mapping[str, Any], size: int) -> dict[str, Any]:
     """Of a tokenizer whose letters are bytes."""
-    patterns = patterns_of(tokenizer.backend_tokenizer)
-    found = [
-        name
-        for name, splits in SPLITS.items()
-        if splits.patterns == patterns and splits.ignore_merges in (model.get("ignore_merges", False), False)
-    ]
+    patterns, ignores = patterns_of(tokenizer.backend_tokenizer), model.get("ignore_merges", False)
+    # Without merges that are ignored, the families that ignore them find the same tokens all the same.
+    found = [name for name, splits in SPLITS.items() if splits.patterns == patterns and splits.ignore_merges >= ignores]
     if not found:
         raise ArgumentError(f"tokenizer: llama.cpp has no name for this way to split texts: {patterns}")
     texts, kinds = _tokens(tokenizer, stated, size, model)
@@ -100,16 +106,15 @@ def _kind(text: str | None, added: Mapping[str, Any] | None, model: Mapping[str,
         return Kind.UNKNOWN
     if added is not None:
         return Kind.CONTROL if added["special"] else Kind.USER_DEFINED
-    is_byte = model["byte_fallback"] and len(text) == 6 and text.startswith("<0x") and text.endswith(">")
+    is_byte = model.get("byte_fallback") and len(text) == 6 and text.startswith("<0x") and text.endswith(">")
     return Kind.BYTE if is_byte else Kind.NORMAL
 
 
 def _ends_added(tokenizer: Tokenizer) -> dict[str, bool]:
     """Whether a text gets a beginning and an end of its own."""
     bare, whole = (tokenizer.encode("a", add_special_tokens=added) for added in (False, True))
-    begins = whole[: len(whole) - len(bare)] == [tokenizer.bos_token_id]
-    ends = len(whole) > len(bare) and whole[-1] == tokenizer.eos_token_id
-    return {"add_bos_token": begins or whole[:1] == [tokenizer.bos_token_id] != bare[:1], "add_eos_token": ends}
+    begins = whole[0] != bare[0] and whole[0] == tokenizer.bos_token_id
+    return {"add_bos_token": begins, "add_eos_token": whole[-1] != bare[-1] and whole[-1] == tokenizer.eos_token_id}
 
 
 def _special_ids(tokenizer: Tokenizer) -> dict[str, int]:
