@@ -1,6 +1,8 @@
 """The table of adapters and their readers in docs/tuner.md: each cell is a bound that holds, or a refusal."""
 
 import re
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +49,14 @@ CELLS = [
 def test_the_table_has_every_kind_and_reader():
     assert {kind for kind, _, _ in CELLS} == KINDS.keys()
     assert set(READERS) == READ.keys()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def libraries():
+    """Imported before it is seen whether a test leaks: what an import keeps of its callers' frames would count."""
+    for name in ("mlx_lm.tuner.utils", "torch", "transformers.models.qwen2.modeling_qwen2", "peft"):
+        with suppress(ImportError):
+            import_module(name)
 
 
 @pytest.fixture(scope="module")

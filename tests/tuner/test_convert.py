@@ -54,6 +54,20 @@ def test_the_bytes_are_mlx_lms(folder, tmp_path, way):
     assert bool(found) == ("quantize" in WAYS[way])
 
 
+def test_group_sizes_that_mlx_lm_leaves_open(folder, tmp_path):
+    """Its recipes write null where no group size is asked for."""
+    convert = pytest.importorskip("mlx_lm.convert").convert
+    convert(str(folder / "model"), str(tmp_path / "theirs"), quantize=True, quant_predicate="mixed_3_6")
+    words = {"quantize": True, "quant_predicate": "mixed_3_6"}
+    command("convert", *options(model=folder / "model", mlx_path=tmp_path / "ours", **words))
+    assert '"group_size": null' in (tmp_path / "theirs/config.json").read_text()
+    theirs, ours = arrays(tmp_path / "theirs"), arrays(tmp_path / "ours")
+    assert all(bytes(ours[name]) == bytes(value) for name, value in theirs.items())
+    found, expected = (quantizations(load_parameters(tmp_path / name)[2]) for name in ("ours", "theirs"))
+    assert found == expected
+    assert found["model.layers.0.self_attn.q_proj"] == Quantization(64, 3)
+
+
 def test_unpacked_weights_are_mlx_lms_but_for_one_rounding(folder, tmp_path):
     convert = pytest.importorskip("mlx_lm.convert").convert
     command("convert", *options(model=folder / "model", mlx_path=tmp_path / "packed", quantize=True))

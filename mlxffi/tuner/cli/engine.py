@@ -87,7 +87,7 @@ def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = 
         return OwnBase(folder)
     if not path or not folder.is_dir():
         raise FileNotFoundError(
-            f"model: expected a folder with config.json or a GGUF file, got {path!r}; nothing is downloaded"
+            f"model: expected a folder with config.json, got {path!r}; nothing is downloaded"
         )
     config = read_json(folder / "config.json")
     if engine == "mlx_lm" or (engine == "auto" and not _is_ours(config) and importlib.util.find_spec("mlx_lm")):
