@@ -114,7 +114,7 @@ def by_peft(parameters, adapter, folder):
     lora.export_peft(adapter, folder / "a", str(folder / "m"))
     with torch.no_grad():
         return by_token(
-            peft.PeftModel.from_pretrained(base, str(folder / "a")).eval()(torch.tensor([TOKENS])).logits[0, -1]
+            peft.PeftModel.from_pretrained(base, str(folder / "a")).eval()(torch.tensor([TOKENS])).logits[0, -1].numpy()
         )
 
 
