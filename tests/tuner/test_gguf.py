@@ -172,6 +172,9 @@ def test_a_model_of_blocks_is_tuned_and_fused(mixed, tmp_path):
     assert "1 of type Q5_0" in err
     command("fuse", *options(**shared, dequantize=True, save_path=tmp_path / "fused"))
     command("fuse", *options(**shared, export_gguf=tmp_path / "fused.gguf", gguf_type="F16"))
+    command("fuse", *options(**shared, export_peft=tmp_path / "peft"))
+    assert (tmp_path / "peft/adapter_model.safetensors").is_file()
+    command(*options(train=True, resume=True, data=tmp_path / "data", **shared, **{**run, "iters": 4}))
     ids = bytes_tokenizer().encode("A list of")
     with pytest.warns(UserWarning, match="Q5_0"):
         adapted = load_model(path, tmp_path / "a")[0]
