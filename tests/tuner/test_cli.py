@@ -36,7 +36,7 @@ def test_the_module_is_the_program():
         [sys.executable, "-m", "mlxffi.tuner", "--train"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("mlxffi-lora: model: expected a folder with config.json, or owner/name")
+    assert done.stderr.startswith("mlxffi-lora: model: expected a folder with config.json, a GGUF file, or owner/name")
 
 
 MISTAKES = {

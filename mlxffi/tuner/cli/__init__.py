@@ -17,10 +17,11 @@ from typing import Any
 
 from ..._errors import Error
 from ..checks import MissingLibraryError
-from . import data, fuse, generate, lora, report
+from . import convert, data, fuse, generate, lora, report
 
 PROGRAM = "mlxffi-lora"
-COMMANDS: dict[str, ModuleType] = {"data": data, "fuse": fuse, "generate": generate, "report": report}
+MODULES = (convert, data, fuse, generate, report)
+COMMANDS: dict[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 # What tells in a sentence what is wrong; anything else is a defect, and its traceback is wanted.
 TOLD = (Error, OSError, MissingLibraryError)
 

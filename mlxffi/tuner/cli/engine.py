@@ -17,7 +17,9 @@ from ..checks import MissingLibraryError, required
 from ..files import read_json
 from ..layers import Survival
 from ..models import DecoderConfig, FunctionalModel, ModuleModel, Tokenizer, decoder_model, last_blocks
-from ..models.load import adapted, load_parameters, save_model, write_model
+from ..models.gguf.export import export_model
+from ..models.gguf.header import is_gguf
+from ..models.load import adapted, config_of, load_parameters, save_model, write_model
 from ..trees import flatten
 
 Model: TypeAlias = "FunctionalModel | ModuleModel"
@@ -60,17 +62,19 @@ class Fused(NamedTuple):
     Args:
       write: writes it to a new folder.
       survival: what is left of the adapter in weights that were quantized again; None where there are none.
+      export: writes it to a GGUF file of a type.
     """
 
     write: Callable[[Path], None]
     survival: Survival | None
+    export: Callable[[Path, str], None]
 
 
 def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = False) -> Base:
-    """A model from a Hugging Face directory.
+    """A model from a Hugging Face directory, or from a GGUF file, which is a model of our decoder.
 
     Args:
-      path: the folder, or a name on the Hub.
+      path: the folder or file, or a name on the Hub.
       engine: "own", "mlx_lm", or "auto": mlx_lm's where it is installed and ours has not this architecture.
       trust_remote_code: let mlx_lm run code that comes with a tokenizer.
 
@@ -79,6 +83,10 @@ def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = 
       ValueError: a file is not as it should be, or the architecture is unknown.
     """
     folder = located(path, trust_remote_code)
+    if is_gguf(folder):
+        if engine == "mlx_lm":
+            raise ArgumentError(f"model: mlx_lm's engine expected a folder with config.json, got a GGUF file: {folder}")
+        return OwnBase(folder)
     config = read_json(folder / "config.json")
     if engine == "mlx_lm" or (engine == "auto" and not _is_ours(config) and importlib.util.find_spec("mlx_lm")):
         return MlxLmBase(folder, trust_remote_code)
@@ -86,7 +94,7 @@ def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = 
 
 
 def located(path: str | None, trust_remote_code: bool = False, weights: bool = True) -> Path:
-    """The folder of a model: a path, or owner/name or owner/name@revision on the Hub.
+    """The folder or GGUF file of a model: a path, or owner/name or owner/name@revision on the Hub.
 
     Args:
       path: one of these.
@@ -98,11 +106,13 @@ def located(path: str | None, trust_remote_code: bool = False, weights: bool = T
       ValueError: code of the Hub is to be trusted.
     """
     folder = Path(path or "")
-    if path and folder.is_dir():
+    if path and (folder.is_dir() or is_gguf(folder)):
         return folder
     repo = hub.repo_of(path or "", "model")
     if repo is None or folder.exists():
-        raise FileNotFoundError(f"model: expected a folder with config.json, or owner/name on the Hub, got {path!r}")
+        raise FileNotFoundError(
+            f"model: expected a folder with config.json, a GGUF file, or owner/name on the Hub, got {path!r}"
+        )
     hub.require_no_code(repo, trust_remote_code)
     return hub.model_folder(repo, weights)
 
@@ -153,7 +163,12 @@ class OwnBase:
         adapters = [] if adapter is None else [adapter]
         survival = None if dequantize else lora.survival(parameters, *adapters)
         fused = lora.fuse(parameters, *adapters, dequantize=dequantize)
-        return Fused(lambda target: save_model(target, fused, self.config, self.folder), survival)
+        config = config_of(self.config, fused)
+        return Fused(
+            lambda target: save_model(target, fused, self.config, self.folder),
+            survival,
+            lambda target, kind: export_model(target, fused, config, self.tokenizer, kind),
+        )
 
     def _model(self, adapter: lora.Adapter | None) -> Model:
         return decoder_model(self.architecture, self.parameters, adapter)
@@ -210,5 +225,11 @@ class MlxLmBase:
         quantization = ("quantization", "quantization_config") if dequantize else ()
         config = {name: value for name, value in self._config.items() if name not in quantization}
         return Fused(
-            lambda target: write_model(target, flatten(self.module.parameters()), config, self._folder), survival
+            lambda target: write_model(target, flatten(self.module.parameters()), config, self._folder),
+            survival,
+            _refuse_export,
         )
+
+
+def _refuse_export(target: Path, kind: str) -> None:
+    raise ArgumentError("export_gguf: expected a model of this package's decoder, got one that runs through mlx_lm")

@@ -1,4 +1,4 @@
-"""Fuse an adapter into the weights of its model, and write the model, or export the adapter for PEFT."""
+"""Fuse an adapter into the weights of its model, and write the model, as a folder or as GGUF; or export the adapter."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from typing import Any
 
 from .. import lora
 from ..files import read_json
+from ..models.gguf.blocks import SIZES
+from ..models.gguf.export import export_adapter
+from ..models.gguf.header import is_gguf
+from ..models.load import load_parameters
 from .engine import Fused, load_base, located
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("--model", required=True, help="folder of the model")
+    parser.add_argument("--model", required=True, help="folder or GGUF file of the model")
     parser.add_argument("--adapter-path", default="adapters", help="folder of the adapter (default: adapters)")
     parser.add_argument(
         "--save-path", default="fused_model", help="folder for the fused model, new or empty (default: fused_model)"
@@ -24,15 +28,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--export-peft", metavar="FOLDER", help="write the adapter as PEFT reads it into this folder, and fuse nothing"
     )
+    parser.add_argument(
+        "--export-gguf",
+        metavar="FILE",
+        help="write the fused model as llama.cpp reads it into this file, and no folder",
+    )
+    add_gguf_type(parser)
+    parser.add_argument(
+        "--export-gguf-lora", metavar="FILE", help="write the adapter for llama.cpp's --lora, and fuse nothing"
+    )
     parser.add_argument("--engine", choices=("auto", "own", "mlx_lm"), default="auto", help="whose model is fused")
     parser.add_argument("--trust-remote-code", action="store_true", help="let mlx_lm run code of a tokenizer")
+
+
+def add_gguf_type(parser: argparse.ArgumentParser) -> None:
+    """The option for the type of matrices in a GGUF file."""
+    parser.add_argument(
+        "--gguf-type", choices=tuple(SIZES), default="F16", help="type of the matrices in a GGUF file (default: F16)"
+    )
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     """Load the model and the adapter."""
     path = Path(arguments.adapter_path)
+    if arguments.export_gguf_lora:
+        _, architecture, _ = load_parameters(located(arguments.model))
+        return partial(
+            _write, lambda file: export_adapter(file, lora.read_adapter(path), architecture), arguments.export_gguf_lora
+        )
+    if arguments.export_gguf:
+        fused = load_base(arguments.model, arguments.engine, arguments.trust_remote_code).fused(path, True)
+        return partial(_write, lambda file: fused.export(file, arguments.gguf_type), arguments.export_gguf)
     if arguments.export_peft:
-        config = read_json(located(arguments.model) / "config.json")
+        found = located(arguments.model, weights=False)
+        config = load_parameters(found)[0] if is_gguf(found) else read_json(found / "config.json")
         return partial(_export, lora.read_adapter(path), arguments.export_peft, arguments.model, _is_tied(config))
     target = Path(arguments.save_path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -52,6 +81,11 @@ def _fuse(fused: Fused, target: Path) -> None:
     print(f"fused model in {target}")
     if fused.survival is not None:
         print(f"its weights were quantized again: {fused.survival}; --dequantize keeps all of it")
+
+
+def _write(export: Callable[[Path], None], file: str) -> None:
+    export(Path(file))
+    print(f"written: {file}")
 
 
 def _export(adapter: lora.Adapter, folder: str, model: str, tied: bool) -> None:

@@ -17,7 +17,7 @@ from .engine import load_base
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("--model", required=True, help="folder of the model")
+    parser.add_argument("--model", required=True, help="folder or GGUF file of the model")
     parser.add_argument("--adapter-path", help="folder of an adapter for it")
     parser.add_argument("-p", "--prompt", default="-", help="the prompt; - reads it from the standard input (default)")
     parser.add_argument("--system-prompt", help="what a chat begins with")

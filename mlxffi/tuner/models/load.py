@@ -24,6 +24,8 @@ from ..trees import Tree, flatten
 from . import decoder
 from .config import SEEING, TEXT_BRANCH, TEXT_PART, DecoderConfig, text_part
 from .functional import FunctionalModel, Halves, Wanted
+from .gguf.header import is_gguf
+from .gguf.load import load_parameters as load_gguf
 from .tokenizer import Tokenizer
 from .weights import INDEX, as_parameters, quantizations, read_arrays
 
@@ -71,10 +73,10 @@ def decoder_model(
 def load_model(
     path: PathLike, adapter_path: PathLike | None = None
 ) -> tuple[FunctionalModel, Tokenizer, dict[str, Any]]:
-    """A model from a Hugging Face directory.
+    """A model from a Hugging Face directory or a GGUF file.
 
     Args:
-      path: a folder with config.json, safetensors files, and what `Tokenizer.from_directory` reads.
+      path: a folder with config.json, safetensors files, and what `Tokenizer.from_directory` reads; or a file.
       adapter_path: a folder with an adapter for it, or with parameters of its own that were trained.
 
     Returns:
@@ -93,7 +95,12 @@ def load_model(
 
 
 def load_parameters(path: PathLike) -> tuple[dict[str, Any], DecoderConfig, Tree]:
-    """What config.json of a folder holds, the decoder that it describes, and its parameters, evaluated."""
+    """What config.json of a folder holds, the decoder that it describes, and its parameters, evaluated.
+
+    For a GGUF file, a config.json is made of its metadata.
+    """
+    if is_gguf(path):
+        return load_gguf(path)
     folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: expected a folder with a model, found none")
@@ -171,7 +178,7 @@ def save_model(
       parameters: a tree without adapters beside its layers (`lora.fuse` puts them in).
       config: what config.json held; what it says of quantization and of a tied embedding follows the parameters.
       tokenizer_files_from: a model's folder whose tokenizer and generation settings are copied, and those arrays that
-        are none of the decoder's: what sees in a model that does.
+        are none of the decoder's: what sees in a model that does; or a GGUF file, whose tokenizer is written.
       shard_bytes: a file of weights is no larger, unless a single array is.
 
     Raises:
@@ -182,7 +189,7 @@ def save_model(
     carried = sorted({name.partition(".adapters.")[0] for name in arrays if ".adapters." in name})
     if carried:
         raise ArgumentError(f"[save_model] parameters: adapters must be fused; {', '.join(carried)} carry some")
-    write_model(path, arrays, _config_of(config, parameters), tokenizer_files_from, shard_bytes=shard_bytes)
+    write_model(path, arrays, config_of(config, parameters), tokenizer_files_from, shard_bytes=shard_bytes)
 
 
 def write_model(
@@ -196,7 +203,9 @@ def write_model(
     """`save_model` of arrays by name, with a config.json as it is to be."""
     with _new_folder(Path(path).resolve()) as folder:
         _write_arrays(folder, arrays, shard_bytes)
-        if tokenizer_files_from is not None:
+        if tokenizer_files_from is not None and is_gguf(tokenizer_files_from):
+            Tokenizer.from_directory(tokenizer_files_from).save(folder)
+        elif tokenizer_files_from is not None:
             _copy_companions(Path(tokenizer_files_from), folder)
         write_json(folder / "config.json", config)
 
@@ -249,8 +258,8 @@ def _copy_companions(source: Path, folder: Path) -> None:
         shutil.copyfile(file, copy)
 
 
-def _config_of(config: Mapping[str, Any], parameters: Tree) -> dict[str, Any]:
-    """What config.json says of a model with these parameters."""
+def config_of(config: Mapping[str, Any], parameters: Tree) -> dict[str, Any]:
+    """What config.json says of a model with these parameters, made of what it said."""
     left = {key: value for key, value in config.items() if key not in ("quantization", "quantization_config")}
     if isinstance(left.get(TEXT_PART), dict):
         left[TEXT_PART] = dict(left[TEXT_PART])

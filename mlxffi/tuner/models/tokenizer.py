@@ -10,8 +10,10 @@ from typing import Any
 from ..._errors import ArgumentError
 from ..checks import required
 from ..datasets.fields import require_characters
-from ..files import PathLike, read_json
-from . import chat_template
+from ..files import PathLike, read_json, write_json
+from . import chat_template, tokenizer_files
+from .gguf.header import is_gguf
+from .gguf.tokenizer import tokenizer_parts
 
 
 class Tokenizer:
@@ -53,20 +55,23 @@ class Tokenizer:
 
     @staticmethod
     def from_directory(path: PathLike) -> Tokenizer:
-        """The tokenizer of a model's directory.
+        """The tokenizer of a model's directory, or of a GGUF file.
 
-        It is in tokenizer.json; tokenizer_config.json has special tokens, else special_tokens_map.json, and a chat
+        It is in tokenizer.json, else in tokenizer.model (SentencePiece) or in vocab.json and merges.txt;
+        tokenizer_config.json has special tokens, else special_tokens_map.json, and a chat
         template, which may also stand in chat_template.jinja and additional_chat_templates/*.jinja;
         generation_config.json and config.json tell what else ends a text.
 
         Raises:
-          FileNotFoundError: there is no tokenizer.json.
+          FileNotFoundError: there is none of these files.
           ValueError: a file or a field of it cannot be read; the message names it.
         """
+        if is_gguf(path):
+            return Tokenizer(*tokenizer_parts(path))
         folder = Path(path)
         about = _optional_json(folder / "tokenizer_config.json")
         special = _special_tokens({**_optional_json(folder / "special_tokens_map.json"), **about})
-        return Tokenizer(_backend(folder), special, _templates(folder, about), _eos_ids(folder))
+        return Tokenizer(_backend(folder, about), special, _templates(folder, about), _eos_ids(folder))
 
     @property
     def vocab_size(self) -> int:
@@ -78,6 +83,11 @@ class Tokenizer:
     def chat_template(self) -> str | None:
         """The chat template for conversations without tools."""
         return self._templates.get("default")
+
+    @property
+    def chat_templates(self) -> dict[str, str]:
+        """The chat templates by name."""
+        return dict(self._templates)
 
     @property
     def has_chat_template(self) -> bool:
@@ -148,6 +158,19 @@ class Tokenizer:
         mask = {"assistant_masks": _inside(found.offsets, spans)} if return_assistant_tokens_mask else {}
         return {"input_ids": found.ids, **mask} if return_dict else found.ids
 
+    def save(self, folder: PathLike) -> None:
+        """Write what `from_directory` reads into a folder; generation_config.json has the ends of a text."""
+        target = Path(folder)
+        self.backend_tokenizer.save(str(target / "tokenizer.json"))
+        templates = [{"name": name, "template": text} for name, text in self._templates.items()]
+        only = self._templates["default"] if list(self._templates) == ["default"] else templates
+        about = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+        write_json(
+            target / "tokenizer_config.json",
+            {**about, **self.special_tokens, **({"chat_template": only} if only else {})},
+        )
+        write_json(target / "generation_config.json", {"eos_token_id": sorted(self.eos_token_ids)})
+
     def _special_id(self, role: str) -> int | None:
         token = self.special_tokens.get(role)
         if token is None:
@@ -213,10 +236,10 @@ def _optional_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _backend(folder: Path) -> Any:
+def _backend(folder: Path, about: Mapping[str, Any]) -> Any:
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; the tokenizer is read from it")
+        return tokenizer_files.from_files(folder, about)
     tokenizers = required("tokenizers", "tune")
     try:
         backend = tokenizers.Tokenizer.from_file(str(path))

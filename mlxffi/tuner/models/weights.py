@@ -180,10 +180,13 @@ def _scaled(wanted: Mapping[str, Shape], given: Mapping[str, mx.array]) -> list[
 def _quantization_of(layer: str, arrays: Mapping[str, mx.array], width: int, stated: Mapping[str, Any]) -> Quantization:
     """How a layer is quantized: as config.json says for it, else as the shapes tell, in the mode of the whole."""
     own = stated.get(layer)
-    if isinstance(own, Mapping):
-        if not all(isinstance(own.get(name), int) and own[name] > 0 for name in ("group_size", "bits")):
-            raise ArgumentError(f"config.json: quantization: {layer}: expected group_size and bits, got {own!r}")
-        return Quantization(own["group_size"], own["bits"], own.get("mode", "affine"))
+    own = own if isinstance(own, Mapping) else {}
+    # mlx_lm writes null for what was not asked for, and means the mode's default.
+    given = [own[name] for name in ("group_size", "bits") if own.get(name) is not None]
+    if not all(isinstance(number, int) and number > 0 for number in given) or (own and not given):
+        raise ArgumentError(f"config.json: quantization: {layer}: expected group_size and bits, got {own!r}")
+    if len(given) == 2:
+        return Quantization(given[0], given[1], own.get("mode", "affine"))
     scales, weight = arrays[f"{layer}.scales"], arrays[f"{layer}.weight"]
     # Shapes that are no matrices, or do not divide the width, give numbers which do not give these shapes again.
     groups, packed = (max(1, *value.shape[-1:], 1) for value in (scales, weight))

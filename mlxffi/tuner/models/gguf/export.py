@@ -1,0 +1,120 @@
+"""Models and adapters as GGUF files that llama.cpp loads."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .... import core as mx
+from ...._errors import ArgumentError
+from ...files import PathLike
+from ...layers import Node, dequantized, factors
+from ...lora.adapter import Adapter, map_layers
+from ...lora.targets import is_embedding
+from ...trees import Tree, flatten
+from ..config import DecoderConfig
+from . import architecture, names, vocabulary
+from .blocks import GROUP, PACKED, SIZES
+from .write import Tensor, write_gguf
+
+if TYPE_CHECKING:
+    from ..tokenizer import Tokenizer
+
+# What llama.cpp calls a file whose matrices have a type.
+FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "BF16": 32}
+QUANTIZATION_VERSION = 2
+
+
+def export_model(
+    path: PathLike, parameters: Tree, config: Mapping[str, Any], tokenizer: Tokenizer, kind: str = "F16"
+) -> None:
+    """Write a model as a GGUF file.
+
+    Matrices have the type that is asked for, but for F16 where a width is no multiple of 32; all else is F32. The
+    blocks of Q8_0, Q4_0 and Q4_1 are those of llama.cpp's own rule.
+
+    Args:
+      path: of the file.
+      parameters: a tree without adapters; quantized layers are unpacked.
+      config: what config.json says of it.
+      tokenizer: its own.
+      kind: "F32", "F16", "BF16", "Q8_0", "Q4_0" or "Q4_1".
+
+    Raises:
+      ValueError: llama.cpp has no such model, tokenizer or type; the message says why.
+    """
+    if kind not in SIZES:
+        raise ArgumentError(f"[export_model] kind: expected one of {', '.join(SIZES)}, got {kind!r}")
+    decoder = DecoderConfig.from_dict(config)
+    metadata = {
+        **architecture.metadata_of(config, decoder),
+        "general.type": "model",
+        "general.name": Path(path).stem,
+        "general.file_type": FILE_TYPES[kind],
+        **({"general.quantization_version": QUANTIZATION_VERSION} if kind in PACKED else {}),
+        **vocabulary.metadata_of(tokenizer, decoder.vocab_size),
+    }
+    root = parameters if decoder.branch is None else parameters[decoder.branch]
+    dense = flatten(map_layers(lambda _, node: dequantized(node), root))
+    tensors = {name: _tensor(value, kind) for name, value in names.to_gguf(dense, decoder).items()}
+    if (frequencies := architecture.frequency_factors(config, decoder)) is not None:
+        tensors[architecture.FREQUENCIES] = Tensor(mx.array(frequencies), "F32")
+    _tell_unpacked(kind, tensors)
+    write_gguf(path, metadata, tensors)
+
+
+def _tensor(value: mx.array, kind: str) -> Tensor:
+    if value.ndim == 1:
+        return Tensor(value, "F32")
+    return Tensor(value, "F16" if kind in PACKED and value.shape[-1] % GROUP else kind)
+
+
+def _tell_unpacked(kind: str, tensors: Mapping[str, Tensor]) -> None:
+    odd = [name for name, tensor in tensors.items() if kind in PACKED and tensor.kind == "F16"]
+    if odd:
+        warnings.warn(
+            f"{len(odd)} tensors are F16, whose width is no multiple of {GROUP}: {', '.join(odd)}", stacklevel=3
+        )
+
+
+def export_adapter(path: PathLike, adapter: Adapter, decoder: DecoderConfig) -> None:
+    """Write a LoRA adapter as a GGUF file, which llama.cpp's `--lora` puts beside the model's own.
+
+    Args:
+      path: of the file.
+      adapter: LoRA of linear layers.
+      decoder: of the model that it is for.
+
+    Raises:
+      ValueError: it is DoRA, or adapts an embedding.
+    """
+    layers = adapter.layers()
+    odd = sorted(layer for layer, parts in layers.items() if "m" in parts or is_embedding(layer))
+    if odd:
+        raise ArgumentError(
+            f"[export_adapter] adapter: llama.cpp has LoRA of linear layers only, neither DoRA nor embeddings; got "
+            f"{', '.join(odd)}; fuse --export-gguf writes the model with the adapter in it"
+        )
+    ranks = {layer: parts["lora_a"].shape[-1] for layer, parts in layers.items()}
+    alpha = float(adapter.config.alphas(list(layers))[0])
+    metadata = {
+        "general.architecture": architecture.ARCHITECTURES[decoder.family],
+        "general.type": "adapter",
+        "adapter.type": "lora",
+        "adapter.lora.alpha": alpha,
+    }
+    tensors: dict[str, Tensor] = {}
+    for layer, parts in layers.items():
+        tensors |= _factors(layer.removeprefix(f"{decoder.branch}."), parts, alpha / ranks[layer], decoder)
+    write_gguf(path, metadata, tensors)
+
+
+def _factors(layer: str, parts: Node, scale: float, decoder: DecoderConfig) -> dict[str, Tensor]:
+    """The factors of a layer, for a program that multiplies their product by a scale."""
+    down, up = factors(parts, "linear")
+    up = up.swapaxes(-1, -2) * (parts["scaling"].scale / scale)
+    up = names.permuted(up, names.rotated_heads(layer, decoder))
+    name = f"{names.llama_cpp(layer, decoder)}.weight"
+    return {f"{name}.lora_a": Tensor(down.swapaxes(-1, -2), "F32"), f"{name}.lora_b": Tensor(up, "F32")}

@@ -1,0 +1,109 @@
+"""Which layers of a model get how many bits: all the same, mlx_lm's mixed recipes, or rules by patterns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeAlias
+
+from ... import core as mx
+from ..._errors import ArgumentError
+from ..layers import Node, Quantization, dequantized, dims, is_quantized, quantized
+from ..lora.adapter import map_layers
+from ..lora.targets import layers_of
+from ..trees import Tree, tree_map
+
+# How a layer is to be quantized by its path; None for not at all.
+Choice: TypeAlias = Callable[[str], "Quantization | None"]
+
+# Group size and bits where none are asked for.
+DEFAULTS = {"affine": (64, 4), "mxfp4": (32, 4), "nvfp4": (16, 4), "mxfp8": (32, 8)}
+# Low and high bits of mlx_lm's recipes.
+RECIPES = {"mixed_2_6": (2, 6), "mixed_3_4": (3, 4), "mixed_3_6": (3, 6), "mixed_4_6": (4, 6)}
+
+
+class Rule(NamedTuple):
+    """Layers whose path a pattern is found in, and how they are quantized; None for not at all."""
+
+    pattern: re.Pattern[str]
+    scheme: Quantization | None
+
+
+def scheme_of(mode: str = "affine", group_size: int | None = None, bits: int | None = None) -> Quantization:
+    """A way to quantize, with the mode's defaults for what is not given."""
+    usual_group, usual_bits = DEFAULTS[mode]
+    return Quantization(group_size or usual_group, bits or usual_bits, mode)
+
+
+def rule_of(text: str, usual: Quantization) -> Rule:
+    """A rule as the command line writes it.
+
+    Args:
+      text: PATTERN=BITS, PATTERN=BITS:GROUP_SIZE or PATTERN=none.
+      usual: has the mode, and the group size where none is given.
+
+    Raises:
+      ValueError: it has another form.
+    """
+    pattern, _, wanted = text.rpartition("=")
+    found = re.fullmatch(r"none|(\d+)(?::(\d+))?", wanted)
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ArgumentError(f"q_rule: {pattern!r} is no regular expression: {error}") from None
+    if not pattern or found is None:
+        raise ArgumentError(f"q_rule: expected PATTERN=BITS, PATTERN=BITS:GROUP_SIZE or PATTERN=none, got {text!r}")
+    if wanted == "none":
+        return Rule(compiled, None)
+    return Rule(compiled, Quantization(int(found[2] or usual.group_size), int(found[1]), usual.mode))
+
+
+def by_rules(rules: Iterable[Rule], usual: Quantization) -> Choice:
+    """What the first rule says whose pattern is found in a path, else the usual."""
+    listed = list(rules)
+    return lambda path: next((rule.scheme for rule in listed if rule.pattern.search(path)), usual)
+
+
+def by_recipe(name: str, parameters: Tree, group_size: int) -> Choice:
+    """One of mlx_lm's mixed recipes: more bits for the output layer, and for values and down projections in places.
+
+    Source: mlx_lm.convert, `mixed_quant_predicate_builder`.
+    """
+    low, high = (Quantization(group_size, bits) for bits in RECIPES[name])
+    numbers = [int(found[1]) for path, _ in layers_of(parameters) if (found := re.search(r"layers\.(\d+)\.", path))]
+    count = max(numbers, default=-1) + 1
+
+    def choice(path: str) -> Quantization:
+        found = re.search(r"layers\.(\d+)\.", path)
+        index = int(found[1]) if found else 0
+        outer = index < count // 8 or index >= 7 * count // 8
+        wanted = ("v_proj" in path or "down_proj" in path) and (outer or (index - count // 8) % 3 == 2)
+        return high if wanted or "lm_head" in path else low
+
+    return choice
+
+
+def quantized_parameters(parameters: Tree, choice: Choice, group_size: int) -> Tree:
+    """A tree whose dense layers are quantized, but for those whose width is no multiple of a group size.
+
+    Args:
+      parameters: the tree.
+      choice: how, by the layer's path.
+      group_size: the usual one.
+    """
+
+    def made(path: str, node: Node) -> Node:
+        scheme = None if is_quantized(node) or dims(node)[-1] % group_size else choice(path)
+        return node if scheme is None else quantized(node, scheme)
+
+    return map_layers(made, parameters)
+
+
+def dequantized_parameters(parameters: Tree) -> Tree:
+    """A tree whose quantized layers are unpacked."""
+    return map_layers(lambda _, node: dequantized(node), parameters)
+
+
+def cast(parameters: Tree, dtype: mx.Dtype) -> Tree:
+    """A tree whose floating-point arrays have another dtype."""
+    return tree_map(lambda value: value.astype(dtype) if mx.issubdtype(value.dtype, mx.floating) else value, parameters)
