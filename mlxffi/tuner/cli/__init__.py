@@ -52,8 +52,8 @@ def _run(program: str, prepare: Callable[[], Callable[[], None]]) -> int:
         work()
     except TOLD as error:
         return _tell(program, error, 1)
-    except KeyboardInterrupt:
-        return _tell(program, "interrupted", 130)
+    except KeyboardInterrupt as error:
+        return _tell(program, str(error) or "interrupted", 130)
     return 0
 
 

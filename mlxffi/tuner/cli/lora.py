@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,19 @@ from ..lora import peft
 from ..lora.config import from_mlx_lm
 from ..losses import DistillationLoss, default_loss
 from ..optimizers import Optimizer, by_name
-from ..schedules import build_schedule
+from ..schedules import Schedule, build_schedule
 from ..trainer import STATE_FILE, Callback, TrainingArgs, evaluate, train
 from ..trainer.checkpoint import Writer, read_checkpoint
 from ..trainer.console import console
 from ..trainer.data import Data
 from ..trainer.metrics import METRICS_FILE, PLOT_FILE, LossPlot, MetricsFile
+from ..trainer.rates import find_learning_rate
 from ..trainer.step import initial_state
 from ..trainer.trackers import require_trackers, trackers
 from ..trees import Tree, differences, flatten, kinds, unflatten
 from .engine import Base, Model, load_base
 from .settings import Job, Settings, add_arguments, settings_of
+from .stopping import INTERRUPTED, Interruption, TimeLimit, how_to_go_on
 
 __all__ = ["add_arguments", "prepare"]
 
@@ -36,8 +39,10 @@ __all__ = ["add_arguments", "prepare"]
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     """Check all settings, and load the model and the data."""
     settings = settings_of(vars(arguments))
+    _require_sense(settings.job)
+    if settings.job.find_lr:
+        settings = settings._replace(job=replace(settings.job, train=True, resume=False, test=False))
     job, training = settings.job, settings.training
-    _require_sense(job)
     optimizer = optimizer_of(job)
     base = load_base(job.model, job.engine, job.trust_remote_code)
     splits = load_dataset(job.data, base.tokenizer, _dataset_config(job), _wanted_splits(settings))
@@ -50,29 +55,46 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
         data = Data(splits.train, splits.valid, training, World())
         if job.resume:
             _require_resumable(model, optimizer, data, settings)
-    return partial(_work, settings, base, model, optimizer, splits, loss)
+        if job.find_lr:
+            return partial(_find_rate, settings, model, splits.train, loss)
+    go_on = how_to_go_on("mlxffi-lora", vars(arguments))
+    return partial(_work, settings, base, model, optimizer, splits, loss, go_on)
 
 
-def _work(settings: Settings, base: Base, model: Model, optimizer: Optimizer, splits: Splits, loss: Any) -> None:
+def _work(
+    settings: Settings, base: Base, model: Model, optimizer: Optimizer, splits: Splits, loss: Any, go_on: str
+) -> None:
     job, training = settings.job, settings.training
     if splits.train is not None and job.train:
         say(str(base.size(model)))
-        train(
-            model,
-            optimizer,
-            splits.train,
-            splits.valid,
-            training,
-            loss=loss,
-            folder=job.adapter_path,
-            resume=job.resume,
-            callbacks=_callbacks(settings),
-            write=writer(settings, model),
-        )
+        interruption = Interruption()
+        with interruption.caught():
+            result = train(
+                model,
+                optimizer,
+                splits.train,
+                splits.valid,
+                training,
+                loss=loss,
+                folder=job.adapter_path,
+                resume=job.resume,
+                callbacks=_callbacks(settings, interruption),
+                write=writer(settings, model),
+            )
+        if result.stop == INTERRUPTED:
+            raise KeyboardInterrupt(f"{INTERRUPTED} and saved; to go on: {go_on}")
+        if result.stop is not None and job.time_limit is not None:
+            say(f"to go on: {go_on}")
     if splits.test is not None and job.test:
         found = test_loss(model, splits.test, job.test_batches, training)
         whose = "" if job.train or not job.adapter_path or _is_adapted(job) else " (the model without an adapter)"
         say(f"Test loss {found:.3f}, Test ppl {math.exp(found):.3f}{whose}.")
+
+
+def _find_rate(settings: Settings, model: Model, train_set: Any, loss: Any) -> None:
+    job = settings.job
+    say(f"trying learning rates for {job.optimizer} ...")
+    say(str(find_learning_rate(model, partial(optimizer_of, job), train_set, settings.training, loss=loss)))
 
 
 def say(text: str) -> None:
@@ -85,7 +107,7 @@ def say(text: str) -> None:
 
 
 def _require_sense(job: Job) -> None:
-    if not (job.train or job.test):
+    if not (job.train or job.test or job.find_lr):
         raise ArgumentError("train, test: expected one of them at least, or both; got none")
     if job.mask_prompt and job.mask_assistant:
         raise ArgumentError("mask_prompt, mask_assistant: expected one of them, got both")
@@ -140,9 +162,10 @@ def _dataset_config(job: Job) -> DatasetConfig:
 # --- what trains ---
 
 
-def optimizer_of(job: Job) -> Optimizer:
-    """The optimizer with its learning rate or schedule."""
-    rate = job.learning_rate if job.lr_schedule is None else build_schedule(job.lr_schedule)
+def optimizer_of(job: Job, schedule: Schedule | None = None) -> Optimizer:
+    """The optimizer with its learning rate or schedule, or with another schedule."""
+    stated = job.learning_rate if job.lr_schedule is None else build_schedule(job.lr_schedule)
+    rate = stated if schedule is None else schedule
     options = job.optimizer_config.get(job.optimizer) or {}
     if not isinstance(options, Mapping) or "learning_rate" in options:
         raise ArgumentError(
@@ -236,11 +259,12 @@ def _loss(job: Job, base: Base) -> Any:
 # --- what is told and written ---
 
 
-def _callbacks(settings: Settings) -> list[Callback]:
+def _callbacks(settings: Settings, interruption: Interruption) -> list[Callback]:
     job, folder = settings.job, Path(settings.job.adapter_path)
+    found: list[Callback] = [interruption, *([] if job.time_limit is None else [TimeLimit(job.time_limit)])]
     if not World().is_writer:
-        return []
-    found = [console(), MetricsFile(folder / METRICS_FILE)]
+        return found
+    found += [console(), MetricsFile(folder / METRICS_FILE)]
     if job.plot:
         found.append(LossPlot(folder / METRICS_FILE, folder / PLOT_FILE))
     if job.report_to:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ..._errors import ArgumentError
 from ..checks import required
@@ -24,6 +24,8 @@ KINDS = ("lora", "dora", "full")
 # The adapter_config.json and the YAML files of mlx_lm call these fields of TrainingArgs otherwise.
 RENAMED = {"steps_per_save": "save_every"}
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+Minutes: TypeAlias = float
 
 
 def setting(default: Any, about: str, **more: Any) -> Any:
@@ -63,6 +65,10 @@ class Job:
     config: str | None = setting(None, "YAML file with settings by name", short="-c")
     report_to: str | None = setting(None, "also report to tensorboard, wandb or swanlab; several with commas")
     project_name: str | None = setting(None, "name of the project in these reports")
+    time_limit: Minutes | None = field(
+        default=None, metadata={"help": "stop in good order after so many minutes, or a time such as 1h30m"}
+    )
+    find_lr: bool = setting(False, "try learning rates in the place of training, and suggest one; nothing is written")
     plot: bool = setting(False, "draw the loss curve into loss.png in the adapter path")
     engine: str = setting("auto", "whose model runs: mlxffi's own, or mlx_lm's", choices=("auto", "own", "mlx_lm"))
     trust_remote_code: bool = setting(False, "let mlx_lm run code that comes with a tokenizer")
@@ -187,7 +193,12 @@ def checked(option: Option, value: Any) -> Any:
 
 
 UNREADABLE = object()
-IN_WORDS = {"Bytes": "a size such as 2GB", "bool": "true or false", "dict[str, Any]": "a mapping"}
+IN_WORDS = {
+    "Bytes": "a size such as 2GB",
+    "Minutes": "a time above 0 such as 90, 90m or 1h30m",
+    "bool": "true or false",
+    "dict[str, Any]": "a mapping",
+}
 
 
 def _int(value: Any) -> Any:
@@ -205,6 +216,16 @@ def _float(value: Any) -> Any:
         return UNREADABLE
 
 
+def _minutes(value: Any) -> Any:
+    """Minutes; a number without a unit is one of them."""
+    number = _float(value)
+    if number is not UNREADABLE:
+        return number if 0 < number < float("inf") else UNREADABLE
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", str(value).strip())
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    return hours * 60 + minutes + seconds / 60 or UNREADABLE
+
+
 def _bytes(value: Any) -> Any:
     match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG]?)B?", str(value).strip().upper())
     return int(float(match[1]) * UNITS[match[2]]) if match and not isinstance(value, bool) else UNREADABLE
@@ -214,6 +235,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "int": _int,
     "float": _float,
     "Bytes": _bytes,
+    "Minutes": _minutes,
     "bool": lambda value: value if isinstance(value, bool) else UNREADABLE,
     "str": lambda value: value if isinstance(value, str) else UNREADABLE,
     "dict[str, Any]": lambda value: value if isinstance(value, dict) else UNREADABLE,

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from ... import core as mx
@@ -14,10 +15,10 @@ from ..distributed import World
 from ..files import PathLike, locked
 from ..losses import default_loss
 from ..models.functional import Tunable
-from ..trees import flatten
+from ..trees import Tree, flatten
 from .args import TrainingArgs
 from .callbacks import Callback, SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport, tell
-from .checkpoint import STATE_FILE, Checkpoint, Progress, Saver, Writer, read_checkpoint, writer_for
+from .checkpoint import ADAPTER_FILE, STATE_FILE, Checkpoint, Progress, Saver, Writer, read_checkpoint, writer_for
 from .data import Data, TrainSet, ValidSet
 from .step import Loss, Metrics, Optimizer, initial_state, make_apply, make_score, make_step, mean_loss
 
@@ -60,8 +61,9 @@ def train(
     if resume and folder is None:
         raise ArgumentError("resume: expected a folder with the state of a run, got none")
     world = World()
-    saver = Saver(None if folder is None else Path(folder), args, world, write or writer_for(model))
     data = Data(train_set, valid_set, args, world, getattr(model, "vocab_size", None))
+    args = replace(args, iters=data.iterations())
+    saver = Saver(None if folder is None else Path(folder), args, world, write or writer_for(model))
     run = _Run(model, optimizer, data, args, world, loss, saver, callbacks)
     lock = locked(folder) if folder is not None and world.is_writer else nullcontext()
     try:
@@ -101,6 +103,8 @@ class _Run:
         # The last step, if its metrics have not been read yet: iteration, metrics, whether it ended a window.
         self._pending: tuple[int, mx.array, bool] | None = None
         self._validated = -1
+        # The parameters of the best validation, where the run is to end with them.
+        self._best: Tree | None = None
         # Whether a loss since the last report was not finite.
         self._not_finite = False
 
@@ -110,7 +114,7 @@ class _Run:
         """Take up the state in a file, or validate the model as it came."""
         if resumed is not None:
             checkpoint = read_checkpoint(resumed, self._state, self._args, self._world)
-            self._state, self._progress = checkpoint.state, checkpoint.progress
+            self._state, self._progress, self._best = checkpoint.state, checkpoint.progress, checkpoint.best
             self._data.restore(checkpoint.position)
             self._saver.is_done(self._progress.iteration)
         self._model.update(self._state.trained)
@@ -148,6 +152,7 @@ class _Run:
         if self._stop is None and self._validated != self._progress.iteration:
             self._validate()
         self._save()
+        self._take_best()
         result = self._result()
         self._tell("on_end", result)
         return result
@@ -234,6 +239,7 @@ class _Run:
             trained_tokens=progress.trained_tokens,
             skipped_steps=progress.skipped,
             peak_memory=mx.get_peak_memory() / 1e9,
+            seconds=progress.seconds,
         )
         progress.loss = progress.targets = progress.seconds = 0.0
         progress.batches = progress.skipped = 0
@@ -252,8 +258,10 @@ class _Run:
         is_best = found is not None and self._judge(found)
         if is_best:
             self._saver.best(self._state.trained)
+            self._best = self._state.trained if self._args.save_best else None
+        lost = round(self._world.totals([self._data.without_targets])[0])
         val_loss = math.nan if found is None else found
-        self._tell("on_val_report", ValReport(progress.iteration, val_loss, seconds, is_best))
+        self._tell("on_val_report", ValReport(progress.iteration, val_loss, seconds, is_best, lost))
         self._agree()
 
     def _judge(self, val_loss: float) -> bool:
@@ -276,8 +284,17 @@ class _Run:
             self._tell("on_save", SaveReport(self._progress.iteration, files))
         self._agree()
 
+    def _take_best(self) -> None:
+        """Let the model have the parameters of the best validation, and their file under the name of the last ones."""
+        if self._best is None:
+            return
+        self._model.update(self._best)
+        files = self._saver.best(self._best, ADAPTER_FILE)
+        if files:
+            self._tell("on_save", SaveReport(self._progress.best_iteration or 0, files))
+
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(self._state, self._progress, self._data.position())
+        return Checkpoint(self._state, self._progress, self._data.position(), self._best)
 
     # --- callbacks ---
 
