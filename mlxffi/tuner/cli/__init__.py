@@ -17,10 +17,17 @@ from typing import Any
 
 from ..._errors import Error
 from ..checks import MissingLibraryError
-from . import fuse, generate, lora, report
+from . import chat, fuse, generate, lora, merge, perplexity, report
 
 PROGRAM = "mlxffi-lora"
-COMMANDS: dict[str, ModuleType] = {"fuse": fuse, "generate": generate, "report": report}
+COMMANDS: dict[str, ModuleType] = {
+    "chat": chat,
+    "fuse": fuse,
+    "generate": generate,
+    "merge": merge,
+    "perplexity": perplexity,
+    "report": report,
+}
 # What tells in a sentence what is wrong; anything else is a defect, and its traceback is wanted.
 TOLD = (Error, OSError, MissingLibraryError)
 

@@ -19,10 +19,12 @@ from .adapter import (
 )
 from .config import LoRAConfig
 from .files import export_peft, load_adapter, load_full, load_into, read_adapter, save_adapter, save_full
+from .merging import Merged, merge
 
 __all__ = [
     "Adapter",
     "LoRAConfig",
+    "Merged",
     "TrainableParameters",
     "attach",
     "create_adapter",
@@ -33,6 +35,7 @@ __all__ = [
     "load_adapter",
     "load_full",
     "load_into",
+    "merge",
     "read_adapter",
     "save_adapter",
     "save_full",

@@ -248,6 +248,14 @@ class KVCache:
         """What has to be evaluated before the graph behind it can be freed."""
         return [held for held in (self._keys, self._values) if held is not None]
 
+    def is_trimmable(self) -> bool:
+        """Whether the latest tokens can be taken back: none has been dropped."""
+        return self.kept == self.length
+
+    def trim(self, count: int) -> None:
+        """Take the latest tokens back; the next ones take their places."""
+        self.length, self.kept = self.length - count, self.kept - count
+
     def extended(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
         """All keys and values that the next tokens may see, theirs included.
 
