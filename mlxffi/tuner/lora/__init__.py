@@ -19,6 +19,7 @@ from .adapter import (
 )
 from .config import LoRAConfig
 from .files import export_peft, load_adapter, load_full, load_into, read_adapter, save_adapter, save_full
+from .initial import create_from_weights, since
 from .merging import Merged, merge
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "TrainableParameters",
     "attach",
     "create_adapter",
+    "create_from_weights",
     "detach",
     "dora_gains",
     "export_peft",
@@ -39,6 +41,7 @@ __all__ = [
     "read_adapter",
     "save_adapter",
     "save_full",
+    "since",
     "survival",
     "trainable_parameters",
     "unfuse",

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import checks, layers
-from ..layers import Kind, Node
+from ..layers import Kind
 from ..trees import unflatten
 from .adapter import Adapter
 from .config import LoRAConfig
+from .initial import Factors, kind_of_factors, named
 from .targets import is_embedding
 
 METHODS = ("linear", "ties")
-
-# Factors as a layer multiplies its input by them: down [..., in, rank], up [..., rank, out].
-Factors: TypeAlias = "tuple[mx.array, mx.array]"
 
 
 class Merged(NamedTuple):
@@ -73,7 +71,8 @@ def merge(
         _require_shapes(path, found)
         whole = _ties(found, density) if method == "ties" else _beside(found)
         factors, squares = _of_rank(whole, checks.count("merge", "rank", wanted, 1))
-        made |= {f"{path}.{name}": item for name, item in _named(path, factors).items()}
+        kind: Kind = "switch" if whole[0].ndim == 3 else "embedding" if is_embedding(path) else "linear"
+        made |= {f"{path}.{name}": item for name, item in named(kind, factors).items()}
         kept, total = kept + squares[0], total + squares[1]
     config = LoRAConfig(rank=wanted, scale=1.0, keys=tuple(by_layer))
     return Merged(Adapter(unflatten(made), config), kept / total if total else 1.0)
@@ -102,25 +101,13 @@ def _require_shapes(path: str, found: Sequence[Factors]) -> None:
 # --- factors ---
 
 
-def _kind(path: str, adapter: Mapping[str, mx.array]) -> Kind:
-    return "switch" if adapter["lora_a"].ndim == 3 else "embedding" if is_embedding(path) else "linear"
-
-
 def _updates(adapter: Adapter, weight: float) -> dict[str, Factors]:
     """The factors of each layer, float32, which multiply to weight * scale * (the adapter's product)."""
     found = {}
     for path, node in adapter.layers().items():
-        down, up = (item.astype(mx.float32) for item in layers.factors(node, _kind(path, node)))
+        down, up = (item.astype(mx.float32) for item in layers.factors(node, kind_of_factors(path, node)))
         found[path] = down, weight * node["scaling"].scale * up
     return found
-
-
-def _named(path: str, factors: Factors) -> Node:
-    """Factors as adapters keep them."""
-    down, up = factors
-    if down.ndim == 3:
-        return {"lora_a": down.swapaxes(-1, -2), "lora_b": up.swapaxes(-1, -2)}
-    return {"lora_a": up.T, "lora_b": down.T} if is_embedding(path) else {"lora_a": down, "lora_b": up}
 
 
 def _beside(found: Sequence[Factors]) -> Factors:
