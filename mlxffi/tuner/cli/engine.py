@@ -29,15 +29,15 @@ class Base(Protocol):
     tokenizer: Any
     vocabulary: int
 
-    def with_new_adapter(self, config: lora.LoRAConfig) -> Model:
-        """The model with a new adapter, which is trained."""
+    def with_new_adapter(self, config: lora.LoRAConfig, noise: float = 0.0) -> Model:
+        """The model with a new adapter, which is trained, with noise in its embeddings; see `decoder_model`."""
         ...
 
     def with_trained(self, path: Path) -> Model:
         """The model with what an adapter folder holds."""
         ...
 
-    def with_last_blocks(self, count: int) -> Model:
+    def with_last_blocks(self, count: int, noise: float = 0.0) -> Model:
         """The model, whose last blocks are trained themselves; all of them where `count` is not above 0."""
         ...
 
@@ -104,20 +104,23 @@ class OwnBase:
         self.tokenizer = Tokenizer.from_directory(folder)
         self.vocabulary = self.architecture.vocab_size
 
-    def with_new_adapter(self, config: lora.LoRAConfig) -> Model:
+    def with_new_adapter(self, config: lora.LoRAConfig, noise: float = 0.0) -> Model:
         """See `Base`."""
-        return self._model(lora.create_adapter(self.parameters, config))
+        if config.init_lora_weights is True:
+            return self._model(lora.create_adapter(self.parameters, config), noise)
+        adapter, negative = lora.create_from_weights(self.parameters, config)
+        return decoder_model(self.architecture, lora.attach(self.parameters, negative), adapter, noise=noise)
 
     def with_trained(self, path: Path) -> Model:
         """See `Base`."""
         return decoder_model(*adapted(self.architecture, self.parameters, path))
 
-    def with_last_blocks(self, count: int) -> Model:
+    def with_last_blocks(self, count: int, noise: float = 0.0) -> Model:
         """See `Base`."""
         wanted = (
             last_blocks(self.parameters, min(count, self.architecture.num_layers)) if count > 0 else ["model.layers"]
         )
-        return decoder_model(self.architecture, self.parameters, trainable=wanted)
+        return decoder_model(self.architecture, self.parameters, trainable=wanted, noise=noise)
 
     def plain(self) -> Model:
         """See `Base`."""
@@ -135,8 +138,8 @@ class OwnBase:
         fused = lora.fuse(parameters, *adapters, dequantize=dequantize)
         return Fused(lambda target: save_model(target, fused, self.config, self.folder), survival)
 
-    def _model(self, adapter: lora.Adapter | None) -> Model:
-        return decoder_model(self.architecture, self.parameters, adapter)
+    def _model(self, adapter: lora.Adapter | None, noise: float = 0.0) -> Model:
+        return decoder_model(self.architecture, self.parameters, adapter, noise=noise)
 
 
 class MlxLmBase:
@@ -155,8 +158,15 @@ class MlxLmBase:
         self._config: Mapping[str, Any] = read_json(folder / "config.json")
         self.vocabulary = int(self._config.get("vocab_size", 0))
 
-    def with_new_adapter(self, config: lora.LoRAConfig) -> Model:
+    def with_new_adapter(self, config: lora.LoRAConfig, noise: float = 0.0) -> Model:
         """See `Base`."""
+        wanted = {
+            "neftune_noise_alpha": noise,
+            "init_lora_weights": config.init_lora_weights is not True,
+            "modules_to_save": config.modules_to_save,
+            "bias": config.bias != "none",
+        }
+        _require_none(wanted)
         self.module.freeze()
         self._adapters.linear_to_lora_layers(self.module, config.num_layers, config, config.use_dora)
         return ModuleModel(self.module)
@@ -167,8 +177,9 @@ class MlxLmBase:
         self._adapters.load_adapters(self.module, path)
         return ModuleModel(self.module)
 
-    def with_last_blocks(self, count: int) -> Model:
+    def with_last_blocks(self, count: int, noise: float = 0.0) -> Model:
         """See `Base`."""
+        _require_none({"neftune_noise_alpha": noise})
         self.module.freeze()
         for block in self.module.layers[-max(count, 0) :]:
             block.unfreeze()
@@ -192,3 +203,10 @@ class MlxLmBase:
         return Fused(
             lambda target: write_model(target, flatten(self.module.parameters()), config, self._folder), survival
         )
+
+
+def _require_none(wanted: Mapping[str, Any]) -> None:
+    """Raise where something is asked for that only this package's decoder does."""
+    name = next((name for name, value in wanted.items() if value), None)
+    if name is not None:
+        raise ArgumentError(f"{name}: expected with our own decoder (engine own), got it with a model of mlx_lm")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from .. import lora
 from ..datasets import CacheDataset, DatasetConfig, Splits, iterate_batches, load_dataset
 from ..distributed import World
 from ..lora import peft
-from ..lora.config import from_mlx_lm
+from ..lora.config import PEFT_NAMES, from_mlx_lm
 from ..losses import DistillationLoss, default_loss
-from ..optimizers import Optimizer, by_name
+from ..optimizers import Optimizer, by_name, lora_plus
 from ..schedules import Schedule, build_schedule
 from ..trainer import STATE_FILE, Callback, TrainingArgs, evaluate, train
 from ..trainer.checkpoint import Writer, read_checkpoint
@@ -111,6 +111,10 @@ def _require_sense(job: Job) -> None:
         raise ArgumentError("train, test: expected one of them at least, or both; got none")
     if job.mask_prompt and job.mask_assistant:
         raise ArgumentError("mask_prompt, mask_assistant: expected one of them, got both")
+    if not 0 <= job.neftune_noise_alpha < math.inf:
+        raise ArgumentError(f"neftune_noise_alpha: expected a number of at least 0, got {job.neftune_noise_alpha}")
+    if job.loraplus_lr_ratio is not None and job.fine_tune_type == "full":
+        raise ArgumentError("loraplus_lr_ratio: expected with an adapter, got it with fine_tune_type full")
     if job.num_layers == 0:
         raise ArgumentError("num_layers: expected how many of the last blocks are fine-tuned, or -1 for all, got 0")
     if job.hf_dataset is not None:
@@ -171,6 +175,8 @@ def optimizer_of(job: Job, schedule: Schedule | None = None) -> Optimizer:
         raise ArgumentError(
             f"optimizer_config.{job.optimizer}: expected arguments other than learning_rate by name, got {options!r}"
         )
+    if job.loraplus_lr_ratio is not None:
+        return lora_plus(job.optimizer, rate, job.loraplus_lr_ratio, **options)
     return by_name(job.optimizer, rate, **options)
 
 
@@ -180,18 +186,22 @@ def lora_config(job: Job) -> lora.LoRAConfig:
     Raises:
       ValueError: `lora_parameters` has an unknown key, or a value is out of its range.
     """
-    known = {"rank", "scale", "alpha", "dropout", "rslora", "keys"}
+    known = {*(entry.name for entry in fields(lora.LoRAConfig)), *PEFT_NAMES} - {"num_layers"}
     unknown = sorted(str(key) for key in job.lora_parameters if key not in known)
     if unknown:
         raise ArgumentError(f"lora_parameters: expected {', '.join(sorted(known))}, got {', '.join(unknown)}")
-    return from_mlx_lm(job.lora_parameters, num_layers=job.num_layers, use_dora=job.fine_tune_type == "dora")
+    given = dict(job.lora_parameters)
+    options = {"use_dora": bool(given.pop("use_dora", False)) or job.fine_tune_type == "dora"}
+    # Patterns of PEFT choose blocks themselves.
+    blocks = -1 if given.get("target_modules") is not None else job.num_layers
+    return from_mlx_lm(given, num_layers=blocks, **options)
 
 
 def _model(job: Job, base: Base) -> Model:
     if not job.train:
         return base.with_trained(Path(job.adapter_path)) if _is_adapted(job) else base.plain()
-    full = job.fine_tune_type == "full"
-    model = base.with_last_blocks(job.num_layers) if full else base.with_new_adapter(lora_config(job))
+    full, noise = job.fine_tune_type == "full", job.neftune_noise_alpha
+    model = base.with_last_blocks(job.num_layers, noise) if full else base.with_new_adapter(lora_config(job), noise)
     if job.resume_adapter_file:
         model.update(started_from(job.resume_adapter_file, model.trainable(), None if full else lora_config(job)))
     return model
@@ -277,12 +287,16 @@ def writer(settings: Settings, model: Model) -> Writer:
     job = settings.job
     full = job.fine_tune_type == "full"
     config = None if full else lora_config(job)
+    # Weights that lack what the factors began with are in no file: the change since then is written.
+    start = None if config is None or config.init_lora_weights is True else lora.Adapter(model.trainable(), config)
 
     def write(path: Path, trained: Tree) -> None:
         if config is None:
             lora.save_full(path.parent, trained, extra=settings.by_name, name=path.name)
-        else:
-            lora.save_adapter(path.parent, lora.Adapter(trained, config), extra=settings.by_name, name=path.name)
+            return
+        adapter = lora.Adapter(trained, config)
+        changed = adapter if start is None else lora.since(adapter, start)
+        lora.save_adapter(path.parent, changed, extra=settings.by_name, name=path.name)
 
     return write
 

@@ -72,6 +72,8 @@ class Job:
     plot: bool = setting(False, "draw the loss curve into loss.png in the adapter path")
     engine: str = setting("auto", "whose model runs: mlxffi's own, or mlx_lm's", choices=("auto", "own", "mlx_lm"))
     trust_remote_code: bool = setting(False, "let mlx_lm run code that comes with a tokenizer")
+    loraplus_lr_ratio: float | None = setting(None, "how many times larger the learning rate of lora_b is (LoRA+)")
+    neftune_noise_alpha: float = setting(0.0, "noise in embeddings while training (NEFTune); 0 for none")
     distill_from: str | None = setting(None, "folder of a teacher, whose predictions the model learns")
     distill_loss: str = setting("kl", "divergence from the teacher", choices=("kl", "js"))
     distill_temperature: float = setting(1.0, "temperature of teacher and student")

@@ -11,9 +11,9 @@ from ..._errors import ArgumentError
 from .. import layers
 from ..layers import Kind, Node
 from ..trees import Tree, unflatten
-from .adapter import Adapter
+from .adapter import Adapter, adapted_layers, trained_whole
 from .config import LoRAConfig
-from .targets import chosen, is_embedding, kind_of, layers_of, require_choice
+from .targets import is_embedding, kind_of
 
 # Factors as a layer multiplies its input by them: down [..., in, rank], up [..., rank, out].
 Factors: TypeAlias = "tuple[mx.array, mx.array]"
@@ -34,22 +34,22 @@ def create_from_weights(parameters: Tree, config: LoRAConfig) -> tuple[Adapter, 
 
     Source: Meng et al. 2024, PiSSA; Büyükakyüz 2024, OLoRA.
     """
-    nodes = dict(layers_of(parameters))
-    choice = chosen({path: kind_of(path, node) or "linear" for path, node in nodes.items()}, config)
-    begun, negative = {}, {}
-    for path in require_choice(choice, nodes):
-        kind = kind_of(path, nodes[path]) or "linear"
-        down, up = _begun(path, nodes[path], config)
+    nodes = adapted_layers(parameters, config)
+    begun: dict[str, mx.array] = {}
+    negative: dict[str, mx.array] = {}
+    for path, node in nodes.items():
+        kind = kind_of(path, node) or "linear"
+        down, up = _begun(path, node, config)
         begun |= _at(path, named(kind, (down, up)))
         negative |= _at(path, named(kind, (down, -up)))
     mx.eval(begun, negative)
-    frozen = replace(config, dropout=0.0)
-    return Adapter(unflatten(begun), config), Adapter(unflatten(negative), frozen)
+    begun |= trained_whole(parameters, config, nodes)
+    return Adapter(unflatten(begun), config), Adapter(unflatten(negative), replace(config, dropout=0.0))
 
 
 def since(adapter: Adapter, start: Adapter) -> Adapter:
     """An adapter of twice the rank, which changes weights by what an adapter was trained to since its start."""
-    before, made = start.layers(), {}
+    before, made = start.layers(), adapter.whole()
     for path, node in adapter.layers().items():
         kind = kind_of_factors(path, node)
         pairs = [layers.factors(node, kind), layers.factors(before[path], kind)]

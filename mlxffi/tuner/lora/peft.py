@@ -16,6 +16,7 @@ from typing import Any
 from ... import core as mx
 from ..._errors import ArgumentError
 from ..trees import flatten
+from . import fit
 from .adapter import Adapter
 from .beside import Beside
 from .config import LoRAConfig
@@ -173,9 +174,12 @@ def tensors(adapter: Adapter) -> dict[str, mx.array]:
     problems = list(_unknown_to_peft(adapter))
     if problems:
         raise ArgumentError("\n  ".join(["[export_peft] PEFT has no such adapters:", *problems]))
-    found = {}
+    nodes, found = adapter.layers(), {}
     for path, array in flatten(adapter.parameters).items():
         layer, _, part = path.rpartition(".")
+        if part not in fit.PARTS:
+            found[f"{PREFIX}{layer}{'.base_layer' if layer in nodes else ''}.{part}"] = array
+            continue
         found[f"{PREFIX}{layer}.{_name(layer, part)}"] = array if part == "m" else mx.contiguous(array.T)
     return found
 
@@ -205,7 +209,8 @@ def settings(adapter: Adapter, base_model_name: str | None, task_type: str | Non
         "task_type": task_type,
         "base_model_name_or_path": base_model_name,
         "inference_mode": True,
-        "bias": "none",
+        "bias": config.bias,
+        "modules_to_save": None if config.modules_to_save is None else list(config.modules_to_save),
         "fan_in_fan_out": False,
         "init_lora_weights": True,
         "r": config.rank,
@@ -217,6 +222,15 @@ def settings(adapter: Adapter, base_model_name: str | None, task_type: str | Non
         "alpha_pattern": alphas,
         **(_as_chosen(config) if config.target_modules is not None else _as_found(paths)),
     }
+
+
+def untied(arrays: dict[str, mx.array], about: dict[str, Any]) -> tuple[dict[str, mx.array], dict[str, Any]]:
+    """Tensors and configuration of a model whose embedding is its output layer, too: PEFT trains the two apart."""
+    table = next((name for name in arrays if is_embedding(name.removesuffix(".weight"))), None)
+    if table is None:
+        return arrays, about
+    saved = [*about["modules_to_save"], *([] if OUTPUT_LAYER in about["modules_to_save"] else [OUTPUT_LAYER])]
+    return {**arrays, f"{PREFIX}{OUTPUT_LAYER}.weight": arrays[table]}, {**about, "modules_to_save": saved}
 
 
 def _as_chosen(config: LoRAConfig) -> dict[str, Any]:
