@@ -219,7 +219,9 @@ def unfuse(fused: Tree, adapter: Adapter, gains: dict[str, mx.array] | None = No
     """
     factors = adapter.layers()
     if adapter.whole():
-        raise ArgumentError(f"[unfuse] adapter: expected factors alone; {next(iter(adapter.whole()))} is lost in the model")
+        raise ArgumentError(
+            f"[unfuse] adapter: expected factors alone; {next(iter(adapter.whole()))} is lost in the model"
+        )
     fit.require("unfuse", factors, dict(layers_of(fused)), adapter.config)
     missing = [path for path in factors if adapter.config.use_dora and path not in (gains or {})]
     if missing:

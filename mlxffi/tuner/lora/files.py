@@ -36,7 +36,8 @@ def save_adapter(
 ) -> None:
     """Write `adapters.safetensors` and `adapter_config.json`, as mlx-lm reads them.
 
-    mlx-lm has one rank and one scale for all layers: it refuses to read an adapter that has patterns for them.
+    mlx-lm has one rank and one scale for all layers, and factors alone: it refuses to read an adapter that has
+    patterns, or parameters of the model beside its factors. Fused, it reads their model.
 
     Args:
       folder: is made if it is not there. Each file is the old one or the new one, whole, at any moment.
@@ -46,11 +47,8 @@ def save_adapter(
       name: of the file of tensors: mlx-lm numbers those that it keeps, `0000100_adapters.safetensors`.
     """
     config = adapter.config
-    nodes, whole = adapter.layers(), adapter.whole()
-    settings = {**(extra or {}), **_mlx_lm_settings(config, list(nodes))}
-    arrays = {formats.file_path(path, nodes) if path in whole else path: value for path, value in
-              flatten(adapter.parameters).items()}  # fmt: skip
-    _save(Path(folder), name, arrays, settings, metadata)
+    settings = {**(extra or {}), **_mlx_lm_settings(config, list(adapter.layers()))}
+    _save(Path(folder), name, flatten(adapter.parameters), settings, metadata)
 
 
 def save_full(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -35,9 +35,6 @@ NAMES = {
 }
 PEFT_KEYS = ("peft_type", "r", "lora_alpha", "target_modules")
 GO_KEYS = ("lora_layers", "rank", "alpha")
-
-# The layer itself in mlx_lm's adapted layers.
-INNER = "linear"
 
 # Go's defaults, and mlx-lm's for configurations that lack a value.
 GO_RANK, GO_ALPHA_BY_RANK = 8, 2
@@ -96,7 +93,7 @@ def read(path: PathLike) -> Stored:
     config = _mlx_lm_config(folder / CONFIG, settings, grouped, "mlxffi" in metadata)
     if config is None or (config.modules_to_save is None and config.bias == "none"):
         return Stored(file, writer, config, grouped, [])
-    whole = {model_path(path): arrays.pop(path) for path in list(arrays) if path.rpartition(".")[2] not in PARTS}
+    whole = {path: arrays.pop(path) for path in list(arrays) if path.rpartition(".")[2] not in PARTS}
     return Stored(file, writer, config, _grouped(arrays), [], whole=whole)
 
 
@@ -163,18 +160,6 @@ def stamp(settings: Mapping[str, Any]) -> dict[str, str]:
     found = {name: given.get(name) for name in ("rank", "scale", "alpha")} if isinstance(given, dict) else {}
     found["fine_tune_type"] = settings.get("fine_tune_type")
     return {name: str(value) for name, value in found.items() if value is not None}
-
-
-def file_path(path: str, adapted: Container[str]) -> str:
-    """The path of a parameter in mlx_lm's files, where an adapted layer is one inside of another."""
-    layer, _, name = path.rpartition(".")
-    return f"{layer}.{INNER}.{name}" if layer in adapted else path
-
-
-def model_path(path: str) -> str:
-    """The path in the model of a parameter of a file."""
-    layer, _, name = path.rpartition(".")
-    return f"{layer.removesuffix(f'.{INNER}')}.{name}"
 
 
 def _grouped(arrays: Mapping[str, mx.array]) -> dict[str, dict[str, mx.array]]:

@@ -41,7 +41,8 @@ def create_from_weights(parameters: Tree, config: LoRAConfig) -> tuple[Adapter, 
         kind = kind_of(path, node) or "linear"
         down, up = _begun(path, node, config)
         begun |= _at(path, named(kind, (down, up)))
-        negative |= _at(path, named(kind, (down, -up)))
+        # Arrays of its own, as a compiled step must not capture what is its input.
+        negative |= _at(path, named(kind, (down + 0, -up)))
     mx.eval(begun, negative)
     begun |= trained_whole(parameters, config, nodes)
     return Adapter(unflatten(begun), config), Adapter(unflatten(negative), replace(config, dropout=0.0))
