@@ -3,11 +3,13 @@
 import json
 from collections import Counter
 
+import mlx.core as real
 import numpy as np
 import pytest
 import training
 from end_to_end import command, options, write_data, write_random_model
 from lora_cases import wide
+from mlx_lm.tuner.utils import load_adapters
 from model_cases import config_dict, numbers, ours, theirs, tokens
 from tuner_helpers import message_of
 
@@ -38,6 +40,11 @@ def llama(**changes):
 def logits(config, parameters, adapter=None, training=False, **options):
     model = decoder_model(config, parameters, adapter, **options)
     return np.array(model.logits(model.trainable(), mx.array(IDS), training=training))
+
+
+def by_name(parameters):
+    """The arrays of a tree, as numpy's."""
+    return {path: np.array(item) for path, item in flatten(parameters).items()}
 
 
 def moved(adapter, seed=3):
@@ -154,7 +161,7 @@ def test_expert_layers_and_embeddings_begin_so_too(start):
 @pytest.mark.parametrize("options", [{"scale": 2.5}, {"alpha": 6.0, "rank_pattern": {"down_proj": 3}}])
 def test_what_is_written_is_the_change_since_the_start(scheme, options, tmp_path):
     """As LoRA of twice the rank for the weights as they are, quantized or not."""
-    _, config, parameters = llama()
+    about_model, config, parameters = llama()
     if scheme is not None:
         parameters = lora.adapter.map_layers(lambda path, node: layers.quantized(node, scheme), parameters)
     about = LoRAConfig(rank=4, keys=KEYS, init_lora_weights="pissa", **options)
@@ -167,6 +174,9 @@ def test_what_is_written_is_the_change_since_the_start(scheme, options, tmp_path
     np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6 * max(1, abs(wanted).max()))
     stored = json.loads((tmp_path / "adapter_config.json").read_text())["lora_parameters"]
     assert stored["rank"] == 8
+    if scheme is None and "scale" in options:
+        model = load_adapters(theirs(about_model, by_name(parameters)), str(tmp_path))
+        np.testing.assert_allclose(np.array(model(real.array(IDS))), wanted, rtol=0, atol=1e-4)
 
 
 def test_starts_that_cannot_be_are_named():
@@ -201,9 +211,6 @@ SAVED = {
 
 @pytest.mark.parametrize("name", SAVED)
 def test_parameters_that_are_trained_are_written_and_read(name, tmp_path):
-    import mlx.core as real
-    from mlx_lm.tuner.utils import load_adapters
-
     about, config, parameters = llama()
     adapter = moved(create_adapter(parameters, LoRAConfig(rank=4, scale=2.0, keys=KEYS, **SAVED[name])))
     assert adapter.whole()
@@ -218,12 +225,11 @@ def test_parameters_that_are_trained_are_written_and_read(name, tmp_path):
     }
     assert factors_alone.layers().keys() == again.layers().keys()
     # mlx_lm has no such adapters, and reads the model that they are fused into.
-    arrays = {path: np.array(item) for path, item in flatten(parameters).items()}
     with pytest.raises(ValueError, match="not an adapter parameter"):
-        load_adapters(theirs(about, arrays), str(tmp_path / "ours"))
+        load_adapters(theirs(about, by_name(parameters)), str(tmp_path / "ours"))
     fused = lora.fuse(parameters, adapter)
     np.testing.assert_allclose(logits(config, fused), wanted, rtol=0, atol=1e-5)
-    model = theirs(about, {path: np.array(item) for path, item in flatten(fused).items()})
+    model = theirs(about, by_name(fused))
     np.testing.assert_allclose(np.array(model(real.array(IDS))), wanted, rtol=0, atol=1e-4)
     # By PEFT's names, as we read them
     lora.export_peft(again, tmp_path / "peft")
@@ -401,3 +407,28 @@ def test_mistakes_are_told_before_anything_is_written(folder, tmp_path):
         _, err = command(*options(train=True, **where, **given), status=2)
         assert message in err
     assert not (tmp_path / "a").exists()
+
+
+def test_parts_of_blocks_stay_as_they_are(folder, tmp_path):
+    (tmp_path / "c.yaml").write_text("freeze: [layers.0, mlp, q_proj]\n")
+    where = {"model": folder / "model", "data": folder / "data", "adapter_path": tmp_path / "a"}
+    given = {**where, "iters": 2, "max_seq_length": 64, "learning_rate": 0.01, "num_layers": -1, "train": True}
+    full = {"fine_tune_type": "full", "config": tmp_path / "c.yaml"}
+    command(*options(**given, **full))
+    before, after = (
+        mx.load(str(path)) for path in (folder / "model/model.safetensors", tmp_path / "a/adapters.safetensors")
+    )
+    others = [path for path in before if "mlp" not in path and "q_proj" not in path]
+    assert {path for path in others if path.startswith("model.layers.1")} == set(after)
+    assert all((np.array(after[path]) != np.array(before[path])).any() for path in after)
+    for text, message in [
+        ("freeze: [layers.7]", "freeze: expected names of parts that are trained else, got 'layers.7'"),
+        ("freeze: [model]", "freeze: expected something to be left to train, got model"),
+        ("freeze: mlp", "freeze: expected a list of names, got 'mlp'"),
+    ]:
+        (tmp_path / "c.yaml").write_text(text)
+        _, err = command(*options(**given, **full), status=2)
+        assert message in err
+    (tmp_path / "c.yaml").write_text("freeze: [mlp]")
+    _, err = command(*options(**given, config=tmp_path / "c.yaml"), status=2)
+    assert "freeze: expected with fine_tune_type full, got it with lora" in err

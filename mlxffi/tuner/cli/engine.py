@@ -6,7 +6,7 @@ Both give the same things: a tokenizer, and models to train, to evaluate and to 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -16,6 +16,7 @@ from .. import lora
 from ..checks import MissingLibraryError, required
 from ..files import read_json
 from ..layers import Survival
+from ..lora.adapter import is_in
 from ..models import DecoderConfig, FunctionalModel, ModuleModel, Tokenizer, decoder_model, last_blocks
 from ..models.load import adapted, load_parameters, save_model, write_model
 from ..trees import flatten
@@ -37,8 +38,17 @@ class Base(Protocol):
         """The model with what an adapter folder holds."""
         ...
 
-    def with_last_blocks(self, count: int, noise: float = 0.0) -> Model:
-        """The model, whose last blocks are trained themselves; all of them where `count` is not above 0."""
+    def with_last_blocks(self, count: int, noise: float = 0.0, frozen: Sequence[str] = ()) -> Model:
+        """The model, whose last blocks are trained themselves; all of them where `count` is not above 0.
+
+        Args:
+          count: how many.
+          noise: in its embeddings; see `decoder_model`.
+          frozen: paths, or ends of paths, of parts of these blocks that are not trained.
+
+        Raises:
+          ValueError: a name is none of a part, or nothing is left to train.
+        """
         ...
 
     def plain(self) -> Model:
@@ -115,11 +125,13 @@ class OwnBase:
         """See `Base`."""
         return decoder_model(*adapted(self.architecture, self.parameters, path))
 
-    def with_last_blocks(self, count: int, noise: float = 0.0) -> Model:
+    def with_last_blocks(self, count: int, noise: float = 0.0, frozen: Sequence[str] = ()) -> Model:
         """See `Base`."""
         wanted = (
             last_blocks(self.parameters, min(count, self.architecture.num_layers)) if count > 0 else ["model.layers"]
         )
+        if frozen:
+            wanted = _left(flatten(self.parameters), wanted, frozen)
         return decoder_model(self.architecture, self.parameters, trainable=wanted, noise=noise)
 
     def plain(self) -> Model:
@@ -177,9 +189,9 @@ class MlxLmBase:
         self._adapters.load_adapters(self.module, path)
         return ModuleModel(self.module)
 
-    def with_last_blocks(self, count: int, noise: float = 0.0) -> Model:
+    def with_last_blocks(self, count: int, noise: float = 0.0, frozen: Sequence[str] = ()) -> Model:
         """See `Base`."""
-        _require_none({"neftune_noise_alpha": noise})
+        _require_none({"neftune_noise_alpha": noise, "freeze": frozen})
         self.module.freeze()
         for block in self.module.layers[-max(count, 0) :]:
             block.unfreeze()
@@ -203,6 +215,18 @@ class MlxLmBase:
         return Fused(
             lambda target: write_model(target, flatten(self.module.parameters()), config, self._folder), survival
         )
+
+
+def _left(paths: Iterable[str], wanted: Sequence[str], frozen: Sequence[str]) -> list[str]:
+    """The paths below the wanted ones that are in none of the frozen parts."""
+    known = [path for path in paths if any(path.startswith(f"{start}.") for start in wanted)]
+    lost = next((name for name in frozen if not any(is_in(path, (name,)) for path in known)), None)
+    if lost is not None:
+        raise ArgumentError(f"freeze: expected names of parts that are trained else, got {lost!r}")
+    found = [path for path in known if not is_in(path, tuple(frozen))]
+    if not found:
+        raise ArgumentError(f"freeze: expected something to be left to train, got {', '.join(frozen)}")
+    return found
 
 
 def _require_none(wanted: Mapping[str, Any]) -> None:

@@ -113,6 +113,10 @@ def _require_sense(job: Job) -> None:
         raise ArgumentError("mask_prompt, mask_assistant: expected one of them, got both")
     if not 0 <= job.neftune_noise_alpha < math.inf:
         raise ArgumentError(f"neftune_noise_alpha: expected a number of at least 0, got {job.neftune_noise_alpha}")
+    if job.freeze and job.fine_tune_type != "full":
+        raise ArgumentError(
+            f"freeze: expected with fine_tune_type full, got it with {job.fine_tune_type}, which has keys"
+        )
     if job.loraplus_lr_ratio is not None and job.fine_tune_type == "full":
         raise ArgumentError("loraplus_lr_ratio: expected with an adapter, got it with fine_tune_type full")
     if job.num_layers == 0:
@@ -201,7 +205,10 @@ def _model(job: Job, base: Base) -> Model:
     if not job.train:
         return base.with_trained(Path(job.adapter_path)) if _is_adapted(job) else base.plain()
     full, noise = job.fine_tune_type == "full", job.neftune_noise_alpha
-    model = base.with_last_blocks(job.num_layers, noise) if full else base.with_new_adapter(lora_config(job), noise)
+    if full:
+        model = base.with_last_blocks(job.num_layers, noise, job.freeze)
+    else:
+        model = base.with_new_adapter(lora_config(job), noise)
     if job.resume_adapter_file:
         model.update(started_from(job.resume_adapter_file, model.trainable(), None if full else lora_config(job)))
     return model

@@ -83,6 +83,9 @@ class Job:
     )
     lr_schedule: dict[str, Any] | None = field(default=None, metadata=in_file("name, arguments, warmup, warmup_init"))
     optimizer_config: dict[str, Any] = field(default_factory=dict, metadata=in_file("arguments of optimizers by name"))
+    freeze: list[str] = field(
+        default_factory=list, metadata=in_file("names of parts that are not trained with fine_tune_type full")
+    )
     hf_dataset: object = field(default=None, metadata=in_file("not supported: data comes from local files"))
     text_feature: str = field(default="text", metadata=in_file("field of a record that holds a text"))
     chat_feature: str = field(default="messages", metadata=in_file("field of a record that holds a chat"))
@@ -200,7 +203,12 @@ IN_WORDS = {
     "Minutes": "a time above 0 such as 90, 90m or 1h30m",
     "bool": "true or false",
     "dict[str, Any]": "a mapping",
+    "list[str]": "a list of names",
 }
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) and name for name in value)
 
 
 def _int(value: Any) -> Any:
@@ -240,6 +248,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "Minutes": _minutes,
     "bool": lambda value: value if isinstance(value, bool) else UNREADABLE,
     "str": lambda value: value if isinstance(value, str) else UNREADABLE,
+    "list[str]": lambda value: value if _is_names(value) else UNREADABLE,
     "dict[str, Any]": lambda value: value if isinstance(value, dict) else UNREADABLE,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -44,6 +45,8 @@ class Interruption(Callback):
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.is_wanted = True
+        # Not print, which a signal may have come into.
+        os.write(2, b"\nstopping after this step; Ctrl-C once more stops at once\n")
         signal.signal(number, signal.default_int_handler)
 
 

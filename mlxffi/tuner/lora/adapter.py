@@ -100,14 +100,14 @@ def trained_whole(parameters: Tree, config: LoRAConfig, adapted: Container[str])
     """
     wanted = config.modules_to_save or ()
     dense = map_layers(lambda path, node: layers.dequantized(node) if matches(path, wanted) else node, parameters)
-    found = {path: value for path, value in paths(dense) if _is_in(path, wanted)}
-    lost = next((name for name in wanted if not any(_is_in(path, (name,)) for path in found)), None)
+    found = {path: value for path, value in paths(dense) if is_in(path, wanted)}
+    lost = next((name for name in wanted if not any(is_in(path, (name,)) for path in found)), None)
     if lost is not None:
         raise ArgumentError(f"[LoRAConfig] modules_to_save: expected names of the model's modules, got {lost!r}")
     return found | _biases(parameters, config, adapted)
 
 
-def _is_in(path: str, modules: tuple[str, ...]) -> bool:
+def is_in(path: str, modules: tuple[str, ...]) -> bool:
     """Whether a parameter is one of a module, whose path may be an end of one."""
     parents = [path[: match.start()] for match in re.finditer(r"\.", path)]
     return any(matches(parent, modules) for parent in parents)
