@@ -236,6 +236,7 @@ def test_parameters_that_are_trained_are_written_and_read(name, tmp_path):
     np.testing.assert_allclose(logits(*adapted(config, parameters, tmp_path / "peft")), wanted, rtol=0, atol=1e-6)
 
 
+@pytest.mark.leaks
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("name", [*SAVED, "pissa", "patterns"])
 def test_peft_computes_the_same(name, tied, tmp_path):

@@ -1,11 +1,12 @@
 """Which learning rate: a short run whose rate grows with each step, and where its loss falls fastest.
 
+Batches differ more than a step changes, so each loss is set against that of the same batch before the first step.
+
 Source: Smith 2017, Cyclical learning rates, section 3.3.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -17,9 +18,9 @@ from ..models.functional import Tunable
 from ..schedules import Schedule, exponential_decay
 from .args import TrainingArgs
 from .data import Data, TrainSet
-from .step import Loss, Metrics, Optimizer, initial_state, make_step
+from .step import Loss, Metrics, Optimizer, initial_state, make_score, make_step
 
-# How much of a smoothed loss is that of the steps before, and by how many times the lowest one it may grow.
+# How much of a smoothed change is that of the steps before, and to how many times the first loss it may grow.
 SMOOTHING, DIVERGED = 0.9, 4.0
 # What counts as a fall, as a part of the loss.
 LEAST_FALL = 1e-5
@@ -31,7 +32,8 @@ class RateTest(NamedTuple):
 
     Args:
       rates: in ascending order.
-      losses: mean over targets, in nats, smoothed: of the step that was made with each rate.
+      losses: mean over targets, in nats, of the step that was made with each rate: that of the model before the first
+        step in the mean over all batches, and the smoothed change since.
       suggestion: the rate at which the loss falls fastest.
       lowest: the rate of the lowest loss, beyond which training is no longer stable.
     """
@@ -82,34 +84,39 @@ def find_learning_rate(
     factor = positive("find_learning_rate", "highest", highest) / positive("find_learning_rate", "lowest", lowest)
     growth = factor ** (1 / (steps - 1))
     optimizer = optimizer_at(exponential_decay(lowest, growth))
-    found = list(_smoothed(_losses(model, optimizer, train_set, args, loss, steps)))
+    found = _smoothed(_losses(model, optimizer, train_set, args, loss, steps))
     return _judged([lowest * growth**step for step in range(len(found))], found)
 
 
 def _losses(
     model: Tunable, optimizer: Optimizer, train_set: TrainSet, args: TrainingArgs, loss: Loss, steps: int
-) -> Iterator[float]:
+) -> Iterator[tuple[float, float]]:
+    """The loss of each step, and what it was on the same batch before the first one."""
     world = World()
     data = Data(train_set, None, args, world, getattr(model, "vocab_size", None))
     step, state = make_step(model, optimizer, loss, args, world), initial_state(model, optimizer, args.seed, world)
+    score, first = make_score(model, loss, args.compile), state.trained
     for _ in range(steps):
-        state, results = step(state, data.next(), True)
+        batch = data.next()
+        before = score(first, batch)
+        state, results = step(state, batch, True)
         metrics = Metrics(*results.tolist())
-        total, targets = world.totals([metrics.loss, metrics.targets])
+        total, targets, at_first = world.totals([metrics.loss, metrics.targets, before[0].item()])
         if targets:
-            yield total / targets
+            yield total / targets, at_first / targets
 
 
-def _smoothed(losses: Iterator[float]) -> Iterator[float]:
-    """Moving averages without the bias of their beginning, up to where the loss diverges."""
-    average, least = 0.0, math.inf
-    for number, loss in enumerate(losses, 1):
-        average = SMOOTHING * average + (1 - SMOOTHING) * loss
-        found = average / (1 - SMOOTHING**number)
-        if not found < DIVERGED * least:
-            return
-        least = min(least, found)
-        yield found
+def _smoothed(losses: Iterator[tuple[float, float]]) -> list[float]:
+    """Moving averages of what has changed, without the bias of their beginning, up to where the loss diverges."""
+    changes: list[float] = []
+    average = total = 0.0
+    for number, (loss, before) in enumerate(losses, 1):
+        average, total = SMOOTHING * average + (1 - SMOOTHING) * (loss - before), total + before
+        change = average / (1 - SMOOTHING**number)
+        if not change < (DIVERGED - 1) * total / number:
+            break
+        changes.append(change)
+    return [total / number + change for change in changes] if changes else []
 
 
 def _judged(rates: list[float], losses: list[float]) -> RateTest:
