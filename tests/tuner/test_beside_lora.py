@@ -205,6 +205,7 @@ SAVED = {
     "embedding and head": {"modules_to_save": ("embed_tokens", "lm_head")},
     "norm": {"modules_to_save": ("model.norm", "input_layernorm")},
     "biases": {"bias": "all"},
+    "tokens": {"trainable_token_indices": (3, 500, 7), "modules_to_save": ("norm",)},
     "biases of layers": {"bias": "lora_only", "modules_to_save": ("lm_head",)},
 }
 
@@ -433,3 +434,27 @@ def test_parts_of_blocks_stay_as_they_are(folder, tmp_path):
     (tmp_path / "c.yaml").write_text("freeze: [mlp]")
     _, err = command(*options(**given, config=tmp_path / "c.yaml"), status=2)
     assert "freeze: expected with fine_tune_type full, got it with lora" in err
+
+
+@pytest.mark.parametrize("scheme", [None, layers.Quantization(32, 4, "affine")])
+def test_rows_of_tokens_are_trained_alone(scheme):
+    config, parameters = training.decoder()
+    if scheme is not None:
+        packed = layers.quantized(parameters["model"]["embed_tokens"], scheme)
+        parameters = {**parameters, "model": {**parameters["model"], "embed_tokens": packed}}
+    table = np.array(layers.dense_weight(parameters["model"]["embed_tokens"]))
+    adapter = create_adapter(parameters, LoRAConfig(rank=2, keys=("self_attn.q_proj",), trainable_token_indices=(9, 2)))
+    model = decoder_model(config, parameters, adapter)
+    train(model, AdamW(0.01), training.batches(2), args=TrainingArgs(iters=3))
+    after = np.array(model.parameters()["model"]["embed_tokens"]["weight"])
+    assert sorted(np.flatnonzero((after != table).any(axis=1))) == [2, 9]
+    rows = model.trainable()["model"]["embed_tokens"]["token_rows"]
+    np.testing.assert_array_equal(after[[9, 2]], np.array(rows))
+
+
+@pytest.mark.parametrize("indices", [(1, 1), (99,), (0, 23)])
+def test_tokens_that_have_no_row_are_named(indices):
+    _, parameters = training.decoder()
+    about = LoRAConfig(keys=("self_attn.q_proj",), trainable_token_indices=indices)
+    message = message_of(lambda: create_adapter(parameters, about))
+    assert "trainable_token_indices: expected different tokens below 23" in message

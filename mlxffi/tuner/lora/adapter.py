@@ -18,7 +18,10 @@ from ..layers import Kind, Node, dims, is_quantized
 from ..trees import Tree, merged, paths, unflatten
 from . import fit
 from .config import LoRAConfig
-from .targets import chosen, kind_of, layers_of, matches, require_choice
+from .targets import chosen, is_embedding, kind_of, layers_of, matches, require_choice
+
+# The name of rows of an embedding that are trained themselves.
+ROWS = "token_rows"
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,20 @@ def trained_whole(parameters: Tree, config: LoRAConfig, adapted: Container[str])
     lost = next((name for name in wanted if not any(is_in(path, (name,)) for path in found)), None)
     if lost is not None:
         raise ArgumentError(f"[LoRAConfig] modules_to_save: expected names of the model's modules, got {lost!r}")
-    return found | _biases(parameters, config, adapted)
+    return found | _rows(parameters, config) | _biases(parameters, config, adapted)
+
+
+def _rows(parameters: Tree, config: LoRAConfig) -> dict[str, mx.array]:
+    """The rows of the embedding that are trained, under a name of their own."""
+    indices = config.trainable_token_indices
+    if indices is None:
+        return {}
+    path, node = next(((path, node) for path, node in layers_of(parameters) if is_embedding(path)), ("", {}))
+    entries = dims(node)[0] if path else 0
+    if len(set(indices)) < len(indices) or max(indices) >= entries or matches(path, config.modules_to_save):
+        wanted = f"different tokens below {entries}, of an embedding that is not in modules_to_save"
+        raise ArgumentError(f"[LoRAConfig] trainable_token_indices: expected {wanted}, got {list(indices)}")
+    return {f"{path}.{ROWS}": layers.dense_weight(node)[mx.array(indices)]}
 
 
 def is_in(path: str, modules: tuple[str, ...]) -> bool:
@@ -118,6 +134,17 @@ def _biases(parameters: Tree, config: LoRAConfig, adapted: Container[str]) -> di
         return {}
     found = {path: value for path, value in paths(parameters) if path.endswith(".bias")}
     return {path: value for path, value in found.items() if config.bias == "all" or path.rpartition(".")[0] in adapted}
+
+
+def with_rows(parameters: Tree, whole: Mapping[str, mx.array], config: LoRAConfig) -> dict[str, mx.array]:
+    """What is trained itself, with the whole embedding in the place of its rows."""
+    found = dict(whole)
+    for path in [path for path in whole if path.endswith(f".{ROWS}")]:
+        layer = path.removesuffix(f".{ROWS}")
+        weight = mx.array(layers.dense_weight(dict(layers_of(parameters))[layer]))
+        weight[mx.array(config.trainable_token_indices)] = found.pop(path).astype(weight.dtype)
+        found[f"{layer}.weight"] = weight
+    return found
 
 
 def replaced(parameters: Tree, arrays: Mapping[str, mx.array]) -> Tree:
@@ -157,8 +184,10 @@ def attach(base: Tree, *adapters: Adapter) -> Tree:
             carried.setdefault(path, list(nodes[path].get("adapters", ()))).append(factors)
     # Tuples, which `merged` takes as a whole.
     made = merged(base, unflatten({f"{path}.adapters": tuple(found) for path, found in carried.items()}))
-    whole = {path: value for adapter in adapters for path, value in adapter.whole().items()}
-    return replaced(made, whole) if whole else made
+    for adapter in adapters:
+        whole = adapter.whole()
+        made = replaced(made, with_rows(made, whole, adapter.config)) if whole else made
+    return made
 
 
 def detach(tree: Tree) -> Tree:

@@ -47,6 +47,7 @@ class LoRAConfig:
       init_lora_weights: how the factors begin: True, so that they change nothing; "pissa" with the largest singular
         values of each weight, "olora" with the beginning of its QR decomposition, which the weight then lacks.
       modules_to_save: paths, or ends of paths, of parts of the model whose parameters are trained themselves.
+      trainable_token_indices: tokens whose rows of the embedding are trained themselves, and no others.
       bias: which biases are trained: "none", "lora_only" for those of adapted layers, or "all".
 
     Raises:
@@ -69,6 +70,7 @@ class LoRAConfig:
     alpha_pattern: Mapping[str, float] = field(default_factory=dict, hash=False)
     init_lora_weights: bool | str = True
     modules_to_save: tuple[str, ...] | None = None
+    trainable_token_indices: tuple[int, ...] | None = None
     bias: str = "none"
 
     def __post_init__(self) -> None:
@@ -78,7 +80,8 @@ class LoRAConfig:
         for name in ("target_modules", "exclude_modules"):
             value = getattr(self, name)
             _set(self, name, _pattern(name, value) if isinstance(value, str) else _names(name, value))
-        _set(self, "layers_to_transform", _indices(self.layers_to_transform))
+        for name in ("layers_to_transform", "trainable_token_indices"):
+            _set(self, name, _indices(name, getattr(self, name)))
         _require_patterns(self)
         _require_choices(self)
         _require_one_way(self)
@@ -192,12 +195,12 @@ def _pattern(name: str, value: str) -> str:
     return value
 
 
-def _indices(value: Any) -> tuple[int, ...] | None:
+def _indices(name: str, value: Any) -> tuple[int, ...] | None:
     if value is None:
         return None
     found = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     for index in found:
-        checks.count("LoRAConfig", "layers_to_transform", index, 0)
+        checks.count("LoRAConfig", name, index, 0)
     return found or None
 
 

@@ -118,8 +118,9 @@ def _mlx_lm_settings(config: LoRAConfig, paths: list[str]) -> dict[str, Any]:
         given |= {"scale": config.scale_of(""), **({} if config.alpha is None else {"alpha": config.alpha})}
     if config.rslora:
         given["rslora"] = True
-    if config.modules_to_save is not None:
-        given["modules_to_save"] = list(config.modules_to_save)
+    for name in ("modules_to_save", "trainable_token_indices"):
+        if getattr(config, name) is not None:
+            given[name] = list(getattr(config, name))
     if config.bias != "none":
         given["bias"] = config.bias
     keys = config.keys if config.target_modules is None else tuple(paths)

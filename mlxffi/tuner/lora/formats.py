@@ -91,7 +91,7 @@ def read(path: PathLike) -> Stored:
         parts = {path: _turned(part) for path, part in grouped.items()}
         return Stored(file, writer, _go_config(folder / CONFIG, settings, parts), parts, [])
     config = _mlx_lm_config(folder / CONFIG, settings, grouped, "mlxffi" in metadata)
-    if config is None or (config.modules_to_save is None and config.bias == "none"):
+    if config is None or not (config.modules_to_save or config.trainable_token_indices or config.bias != "none"):
         return Stored(file, writer, config, grouped, [])
     whole = {path: arrays.pop(path) for path in list(arrays) if path.rpartition(".")[2] not in PARTS}
     return Stored(file, writer, config, _grouped(arrays), [], whole=whole)
@@ -187,7 +187,7 @@ def _mlx_lm_config(
     if given.get("scale") is None and given.get("alpha") is None:
         raise ArgumentError(f"{path}: lora_parameters: expected a scale, which mlx_lm requires, too; got none")
     names = [*("rank", "scale", "alpha", "rslora", "dropout", "keys", "rank_pattern", "alpha_pattern")]
-    names += ["modules_to_save", "bias"] if is_ours else []
+    names += ["modules_to_save", "trainable_token_indices", "bias"] if is_ours else []
     # An empty list of keys, or none, means all.
     parameters = {name: given[name] for name in names if given.get(name) not in (None, [])}
     if "keys" not in parameters and not is_ours:
