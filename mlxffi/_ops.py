@@ -351,13 +351,15 @@ def all_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_all_axes(
-        a._h,
-        axes,
-        len(axes),
-        keepdims,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_all_axes(
+            a._h,
+            axes,
+            len(axes),
+            keepdims,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def all_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -401,14 +403,16 @@ def allclose(
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_allclose(
-        a._h,
-        b._h,
-        rtol,
-        atol,
-        equal_nan,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_allclose(
+            a._h,
+            b._h,
+            rtol,
+            atol,
+            equal_nan,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def any_axes(
@@ -427,13 +431,15 @@ def any_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_any_axes(
-        a._h,
-        axes,
-        len(axes),
-        keepdims,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_any_axes(
+            a._h,
+            axes,
+            len(axes),
+            keepdims,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def any_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -469,13 +475,15 @@ def arange(start: float, stop: float, step: float, dtype: DtypeLike, *, stream: 
 
     C: mlx_arange.
     """
-    return own_array(graph.glue_arange(
-        start,
-        stop,
-        step,
-        dtype_number(dtype),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_arange(
+            start,
+            stop,
+            step,
+            dtype_number(dtype),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def arccos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -701,15 +709,17 @@ def as_strided(
         a = as_array(a)
     shape = integers(shape)
     strides = integers(strides)
-    return own_array(graph.glue_as_strided(
-        a._h,
-        shape,
-        len(shape),
-        strides,
-        len(strides),
-        offset,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_as_strided(
+            a._h,
+            shape,
+            len(shape),
+            strides,
+            len(strides),
+            offset,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def astype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -847,15 +857,17 @@ def block_masked_mm(
     C: mlx_block_masked_mm.
     """
     a, b, mask_out, mask_lhs, mask_rhs = as_arrays(a, b, mask_out, mask_lhs, mask_rhs)
-    return own_array(graph.glue_block_masked_mm(
-        a._h,
-        b._h,
-        block_size,
-        0 if mask_out is None else mask_out._h,
-        0 if mask_lhs is None else mask_lhs._h,
-        0 if mask_rhs is None else mask_rhs._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_block_masked_mm(
+            a._h,
+            b._h,
+            block_size,
+            0 if mask_out is None else mask_out._h,
+            0 if mask_lhs is None else mask_lhs._h,
+            0 if mask_rhs is None else mask_rhs._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def broadcast_arrays(inputs: Sequence[ArrayLike], *, stream: Stream | None = None) -> list[Array]:
@@ -865,11 +877,13 @@ def broadcast_arrays(inputs: Sequence[ArrayLike], *, stream: Stream | None = Non
     C: mlx_broadcast_arrays.
     """
     inputs = as_arrays(*inputs)
-    return take_arrays(graph.glue_broadcast_arrays(
-        handles(inputs),
-        len(inputs),
-        0 if stream is None else stream._h,
-    ))
+    return take_arrays(
+        graph.glue_broadcast_arrays(
+            handles(inputs),
+            len(inputs),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def broadcast_to(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -881,12 +895,14 @@ def broadcast_to(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | N
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shape = integers(shape)
-    return own_array(graph.glue_broadcast_to(
-        a._h,
-        shape,
-        len(shape),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_broadcast_to(
+            a._h,
+            shape,
+            len(shape),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def ceil(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -916,12 +932,14 @@ def clip(
     C: mlx_clip.
     """
     a, a_min, a_max = as_arrays(a, a_min, a_max)
-    return own_array(graph.glue_clip(
-        a._h,
-        0 if a_min is None else a_min._h,
-        0 if a_max is None else a_max._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_clip(
+            a._h,
+            0 if a_min is None else a_min._h,
+            0 if a_max is None else a_max._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def concatenate_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None = None) -> Array:
@@ -931,12 +949,14 @@ def concatenate_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream |
     C: mlx_concatenate_axis.
     """
     arrays = as_arrays(*arrays)
-    return own_array(graph.glue_concatenate_axis(
-        handles(arrays),
-        len(arrays),
-        axis,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_concatenate_axis(
+            handles(arrays),
+            len(arrays),
+            axis,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def concatenate(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array:
@@ -946,11 +966,13 @@ def concatenate(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) ->
     C: mlx_concatenate.
     """
     arrays = as_arrays(*arrays)
-    return own_array(graph.glue_concatenate(
-        handles(arrays),
-        len(arrays),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_concatenate(
+            handles(arrays),
+            len(arrays),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def conjugate(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -999,15 +1021,17 @@ def conv1d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    return own_array(graph.glue_conv1d(
-        input._h,
-        weight._h,
-        stride,
-        padding,
-        dilation,
-        groups,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_conv1d(
+            input._h,
+            weight._h,
+            stride,
+            padding,
+            dilation,
+            groups,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def conv2d(
@@ -1033,18 +1057,20 @@ def conv2d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    return own_array(graph.glue_conv2d(
-        input._h,
-        weight._h,
-        stride_0,
-        stride_1,
-        padding_0,
-        padding_1,
-        dilation_0,
-        dilation_1,
-        groups,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_conv2d(
+            input._h,
+            weight._h,
+            stride_0,
+            stride_1,
+            padding_0,
+            padding_1,
+            dilation_0,
+            dilation_1,
+            groups,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def conv3d(
@@ -1073,21 +1099,23 @@ def conv3d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    return own_array(graph.glue_conv3d(
-        input._h,
-        weight._h,
-        stride_0,
-        stride_1,
-        stride_2,
-        padding_0,
-        padding_1,
-        padding_2,
-        dilation_0,
-        dilation_1,
-        dilation_2,
-        groups,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_conv3d(
+            input._h,
+            weight._h,
+            stride_0,
+            stride_1,
+            stride_2,
+            padding_0,
+            padding_1,
+            padding_2,
+            dilation_0,
+            dilation_1,
+            dilation_2,
+            groups,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def conv_general(
@@ -1120,23 +1148,25 @@ def conv_general(
     padding_hi = integers(padding_hi)
     kernel_dilation = integers(kernel_dilation)
     input_dilation = integers(input_dilation)
-    return own_array(graph.glue_conv_general(
-        input._h,
-        weight._h,
-        stride,
-        len(stride),
-        padding_lo,
-        len(padding_lo),
-        padding_hi,
-        len(padding_hi),
-        kernel_dilation,
-        len(kernel_dilation),
-        input_dilation,
-        len(input_dilation),
-        groups,
-        flip,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_conv_general(
+            input._h,
+            weight._h,
+            stride,
+            len(stride),
+            padding_lo,
+            len(padding_lo),
+            padding_hi,
+            len(padding_hi),
+            kernel_dilation,
+            len(kernel_dilation),
+            input_dilation,
+            len(input_dilation),
+            groups,
+            flip,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def conv_transpose1d(
@@ -1160,16 +1190,18 @@ def conv_transpose1d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    return own_array(graph.glue_conv_transpose1d(
-        input._h,
-        weight._h,
-        stride,
-        padding,
-        dilation,
-        output_padding,
-        groups,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_conv_transpose1d(
+            input._h,
+            weight._h,
+            stride,
+            padding,
+            dilation,
+            output_padding,
+            groups,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def conv_transpose2d(
@@ -1198,20 +1230,22 @@ def conv_transpose2d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    return own_array(graph.glue_conv_transpose2d(
-        input._h,
-        weight._h,
-        stride_0,
-        stride_1,
-        padding_0,
-        padding_1,
-        dilation_0,
-        dilation_1,
-        output_padding_0,
-        output_padding_1,
-        groups,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_conv_transpose2d(
+            input._h,
+            weight._h,
+            stride_0,
+            stride_1,
+            padding_0,
+            padding_1,
+            dilation_0,
+            dilation_1,
+            output_padding_0,
+            output_padding_1,
+            groups,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def conv_transpose3d(
@@ -1244,24 +1278,26 @@ def conv_transpose3d(
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
         input, weight = as_pair(input, weight)
-    return own_array(graph.glue_conv_transpose3d(
-        input._h,
-        weight._h,
-        stride_0,
-        stride_1,
-        stride_2,
-        padding_0,
-        padding_1,
-        padding_2,
-        dilation_0,
-        dilation_1,
-        dilation_2,
-        output_padding_0,
-        output_padding_1,
-        output_padding_2,
-        groups,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_conv_transpose3d(
+            input._h,
+            weight._h,
+            stride_0,
+            stride_1,
+            stride_2,
+            padding_0,
+            padding_1,
+            padding_2,
+            dilation_0,
+            dilation_1,
+            dilation_2,
+            output_padding_0,
+            output_padding_1,
+            output_padding_2,
+            groups,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def copy(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1320,13 +1356,15 @@ def cummax(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_cummax(
-        a._h,
-        axis,
-        reverse,
-        inclusive,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_cummax(
+            a._h,
+            axis,
+            reverse,
+            inclusive,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def cummin(
@@ -1346,13 +1384,15 @@ def cummin(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_cummin(
-        a._h,
-        axis,
-        reverse,
-        inclusive,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_cummin(
+            a._h,
+            axis,
+            reverse,
+            inclusive,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def cumprod(
@@ -1371,13 +1411,15 @@ def cumprod(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_cumprod(
-        a._h,
-        axis,
-        reverse,
-        inclusive,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_cumprod(
+            a._h,
+            axis,
+            reverse,
+            inclusive,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def cumsum(
@@ -1396,13 +1438,15 @@ def cumsum(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_cumsum(
-        a._h,
-        axis,
-        reverse,
-        inclusive,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_cumsum(
+            a._h,
+            axis,
+            reverse,
+            inclusive,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def degrees(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1427,12 +1471,14 @@ def depends(inputs: Sequence[ArrayLike], dependencies: Sequence[ArrayLike]) -> l
     """
     inputs = as_arrays(*inputs)
     dependencies = as_arrays(*dependencies)
-    return take_arrays(graph.glue_depends(
-        handles(inputs),
-        len(inputs),
-        handles(dependencies),
-        len(dependencies),
-    ))
+    return take_arrays(
+        graph.glue_depends(
+            handles(inputs),
+            len(inputs),
+            handles(dependencies),
+            len(dependencies),
+        )
+    )
 
 
 def dequantize(
@@ -1460,20 +1506,22 @@ def dequantize(
     if global_scale is not None and type(global_scale) is not _handles.array_class:
         global_scale = as_array(global_scale)
     w, scales, biases = as_arrays(w, scales, biases)
-    return own_array(graph.glue_dequantize(
-        w._h,
-        scales._h,
-        0 if biases is None else biases._h,
-        0 if group_size is None else group_size,
-        group_size is not None,
-        0 if bits is None else bits,
-        bits is not None,
-        text(mode, "mode"),
-        0 if global_scale is None else global_scale._h,
-        0 if dtype is None else dtype_number(dtype),
-        dtype is not None,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_dequantize(
+            w._h,
+            scales._h,
+            0 if biases is None else biases._h,
+            0 if group_size is None else group_size,
+            group_size is not None,
+            0 if bits is None else bits,
+            bits is not None,
+            text(mode, "mode"),
+            0 if global_scale is None else global_scale._h,
+            0 if dtype is None else dtype_number(dtype),
+            dtype is not None,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def diag(a: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
@@ -1545,12 +1593,14 @@ def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | N
     C: mlx_einsum.
     """
     operands = as_arrays(*operands)
-    return own_array(graph.glue_einsum(
-        text(subscripts, "subscripts"),
-        handles(operands),
-        len(operands),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_einsum(
+            text(subscripts, "subscripts"),
+            handles(operands),
+            len(operands),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1613,12 +1663,14 @@ def expand_dims_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream 
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_expand_dims_axes(
-        a._h,
-        axes,
-        len(axes),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_expand_dims_axes(
+            a._h,
+            axes,
+            len(axes),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def expand_dims(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -1714,13 +1766,15 @@ def full(shape: int | Sequence[int], vals: ArrayLike, dtype: DtypeLike, *, strea
     if type(vals) is not _handles.array_class:
         vals = as_array(vals)
     shape = integers(shape)
-    return own_array(graph.glue_full(
-        shape,
-        len(shape),
-        vals._h,
-        dtype_number(dtype),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_full(
+            shape,
+            len(shape),
+            vals._h,
+            dtype_number(dtype),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def full_like(a: ArrayLike, vals: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
@@ -1733,12 +1787,14 @@ def full_like(a: ArrayLike, vals: ArrayLike, dtype: DtypeLike, *, stream: Stream
         vals = as_array(vals)
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_full_like(
-        a._h,
-        vals._h,
-        dtype_number(dtype),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_full_like(
+            a._h,
+            vals._h,
+            dtype_number(dtype),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def gather(
@@ -1762,16 +1818,18 @@ def gather(
     indices = as_arrays(*indices)
     axes = integers(axes)
     slice_sizes = integers(slice_sizes)
-    return own_array(graph.glue_gather(
-        a._h,
-        handles(indices),
-        len(indices),
-        axes,
-        len(axes),
-        slice_sizes,
-        len(slice_sizes),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_gather(
+            a._h,
+            handles(indices),
+            len(indices),
+            axes,
+            len(axes),
+            slice_sizes,
+            len(slice_sizes),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def gather_single(
@@ -1794,14 +1852,16 @@ def gather_single(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     slice_sizes = integers(slice_sizes)
-    return own_array(graph.glue_gather_single(
-        a._h,
-        indices._h,
-        axis,
-        slice_sizes,
-        len(slice_sizes),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_gather_single(
+            a._h,
+            indices._h,
+            axis,
+            slice_sizes,
+            len(slice_sizes),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def gather_mm(
@@ -1829,14 +1889,16 @@ def gather_mm(
         rhs_indices = as_array(rhs_indices)
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_gather_mm(
-        a._h,
-        b._h,
-        0 if lhs_indices is None else lhs_indices._h,
-        0 if rhs_indices is None else rhs_indices._h,
-        sorted_indices,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_gather_mm(
+            a._h,
+            b._h,
+            0 if lhs_indices is None else lhs_indices._h,
+            0 if rhs_indices is None else rhs_indices._h,
+            sorted_indices,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def gather_qmm(
@@ -1870,22 +1932,24 @@ def gather_qmm(
     if rhs_indices is not None and type(rhs_indices) is not _handles.array_class:
         rhs_indices = as_array(rhs_indices)
     x, w, scales, biases = as_arrays(x, w, scales, biases)
-    return own_array(graph.glue_gather_qmm(
-        x._h,
-        w._h,
-        scales._h,
-        0 if biases is None else biases._h,
-        0 if lhs_indices is None else lhs_indices._h,
-        0 if rhs_indices is None else rhs_indices._h,
-        transpose,
-        0 if group_size is None else group_size,
-        group_size is not None,
-        0 if bits is None else bits,
-        bits is not None,
-        text(mode, "mode"),
-        sorted_indices,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_gather_qmm(
+            x._h,
+            w._h,
+            scales._h,
+            0 if biases is None else biases._h,
+            0 if lhs_indices is None else lhs_indices._h,
+            0 if rhs_indices is None else rhs_indices._h,
+            transpose,
+            0 if group_size is None else group_size,
+            group_size is not None,
+            0 if bits is None else bits,
+            bits is not None,
+            text(mode, "mode"),
+            sorted_indices,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def greater(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -1922,12 +1986,14 @@ def hadamard_transform(a: ArrayLike, scale: float | None = None, *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_hadamard_transform(
-        a._h,
-        0.0 if scale is None else scale,
-        scale is not None,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_hadamard_transform(
+            a._h,
+            0.0 if scale is None else scale,
+            scale is not None,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def hamming(M: int, *, stream: Stream | None = None) -> Array:
@@ -1999,14 +2065,16 @@ def isclose(
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_isclose(
-        a._h,
-        b._h,
-        rtol,
-        atol,
-        equal_nan,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_isclose(
+            a._h,
+            b._h,
+            rtol,
+            atol,
+            equal_nan,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def isfinite(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2136,13 +2204,15 @@ def linspace(
 
     C: mlx_linspace.
     """
-    return own_array(graph.glue_linspace(
-        start,
-        stop,
-        num,
-        dtype_number(dtype),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_linspace(
+            start,
+            stop,
+            num,
+            dtype_number(dtype),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def log(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2230,13 +2300,15 @@ def logcumsumexp(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_logcumsumexp(
-        a._h,
-        axis,
-        reverse,
-        inclusive,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_logcumsumexp(
+            a._h,
+            axis,
+            reverse,
+            inclusive,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def logical_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2290,13 +2362,15 @@ def logsumexp_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_logsumexp_axes(
-        a._h,
-        axes,
-        len(axes),
-        keepdims,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_logsumexp_axes(
+            a._h,
+            axes,
+            len(axes),
+            keepdims,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def logsumexp_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2336,12 +2410,14 @@ def masked_scatter(a: ArrayLike, mask: ArrayLike, src: ArrayLike, *, stream: Str
         mask = as_array(mask)
     if type(a) is not type(src) or type(a) is not _handles.array_class:
         a, src = as_pair(a, src)
-    return own_array(graph.glue_masked_scatter(
-        a._h,
-        mask._h,
-        src._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_masked_scatter(
+            a._h,
+            mask._h,
+            src._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def matmul(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2374,13 +2450,15 @@ def max_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_max_axes(
-        a._h,
-        axes,
-        len(axes),
-        keepdims,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_max_axes(
+            a._h,
+            axes,
+            len(axes),
+            keepdims,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def max_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2434,13 +2512,15 @@ def mean_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_mean_axes(
-        a._h,
-        axes,
-        len(axes),
-        keepdims,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_mean_axes(
+            a._h,
+            axes,
+            len(axes),
+            keepdims,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def mean_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2486,13 +2566,15 @@ def median(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_median(
-        a._h,
-        axes,
-        len(axes),
-        keepdims,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_median(
+            a._h,
+            axes,
+            len(axes),
+            keepdims,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def meshgrid(
@@ -2511,13 +2593,15 @@ def meshgrid(
     C: mlx_meshgrid.
     """
     arrays = as_arrays(*arrays)
-    return take_arrays(graph.glue_meshgrid(
-        handles(arrays),
-        len(arrays),
-        sparse,
-        text(indexing, "indexing"),
-        0 if stream is None else stream._h,
-    ))
+    return take_arrays(
+        graph.glue_meshgrid(
+            handles(arrays),
+            len(arrays),
+            sparse,
+            text(indexing, "indexing"),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def min_axes(
@@ -2537,13 +2621,15 @@ def min_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_min_axes(
-        a._h,
-        axes,
-        len(axes),
-        keepdims,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_min_axes(
+            a._h,
+            axes,
+            len(axes),
+            keepdims,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def min_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2619,15 +2705,17 @@ def nan_to_num(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_nan_to_num(
-        a._h,
-        nan,
-        0.0 if posinf is None else posinf,
-        posinf is not None,
-        0.0 if neginf is None else neginf,
-        neginf is not None,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_nan_to_num(
+            a._h,
+            nan,
+            0.0 if posinf is None else posinf,
+            posinf is not None,
+            0.0 if neginf is None else neginf,
+            neginf is not None,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def negative(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2671,14 +2759,16 @@ def number_of_elements(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_number_of_elements(
-        a._h,
-        axes,
-        len(axes),
-        inverted,
-        dtype_number(dtype),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_number_of_elements(
+            a._h,
+            axes,
+            len(axes),
+            inverted,
+            dtype_number(dtype),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def ones(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
@@ -2688,12 +2778,14 @@ def ones(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: St
     C: mlx_ones.
     """
     shape = integers(shape)
-    return own_array(graph.glue_ones(
-        shape,
-        len(shape),
-        dtype_number(dtype),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_ones(
+            shape,
+            len(shape),
+            dtype_number(dtype),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def ones_like(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -2742,18 +2834,20 @@ def pad(
     axes = integers(axes)
     low_pad_size = integers(low_pad_size)
     high_pad_size = integers(high_pad_size)
-    return own_array(graph.glue_pad(
-        a._h,
-        axes,
-        len(axes),
-        low_pad_size,
-        len(low_pad_size),
-        high_pad_size,
-        len(high_pad_size),
-        pad_value._h,
-        text(mode, "mode"),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_pad(
+            a._h,
+            axes,
+            len(axes),
+            low_pad_size,
+            len(low_pad_size),
+            high_pad_size,
+            len(high_pad_size),
+            pad_value._h,
+            text(mode, "mode"),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def pad_symmetric(
@@ -2773,13 +2867,15 @@ def pad_symmetric(
     """
     if type(a) is not type(pad_value) or type(a) is not _handles.array_class:
         a, pad_value = as_pair(a, pad_value)
-    return own_array(graph.glue_pad_symmetric(
-        a._h,
-        pad_width,
-        pad_value._h,
-        text(mode, "mode"),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_pad_symmetric(
+            a._h,
+            pad_width,
+            pad_value._h,
+            text(mode, "mode"),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def partition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | None = None) -> Array:
@@ -2835,13 +2931,15 @@ def prod_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_prod_axes(
-        a._h,
-        axes,
-        len(axes),
-        keepdims,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_prod_axes(
+            a._h,
+            axes,
+            len(axes),
+            keepdims,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def prod_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -2888,13 +2986,15 @@ def put_along_axis(
         indices = as_array(indices)
     if type(a) is not type(values) or type(a) is not _handles.array_class:
         a, values = as_pair(a, values)
-    return own_array(graph.glue_put_along_axis(
-        a._h,
-        indices._h,
-        values._h,
-        axis,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_put_along_axis(
+            a._h,
+            indices._h,
+            values._h,
+            axis,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def qqmm(
@@ -2924,19 +3024,21 @@ def qqmm(
     if global_scale_w is not None and type(global_scale_w) is not _handles.array_class:
         global_scale_w = as_array(global_scale_w)
     x, w, w_scales = as_arrays(x, w, w_scales)
-    return own_array(graph.glue_qqmm(
-        x._h,
-        w._h,
-        0 if w_scales is None else w_scales._h,
-        0 if group_size is None else group_size,
-        group_size is not None,
-        0 if bits is None else bits,
-        bits is not None,
-        text(mode, "mode"),
-        0 if global_scale_x is None else global_scale_x._h,
-        0 if global_scale_w is None else global_scale_w._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_qqmm(
+            x._h,
+            w._h,
+            0 if w_scales is None else w_scales._h,
+            0 if group_size is None else group_size,
+            group_size is not None,
+            0 if bits is None else bits,
+            bits is not None,
+            text(mode, "mode"),
+            0 if global_scale_x is None else global_scale_x._h,
+            0 if global_scale_w is None else global_scale_w._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def quantize(
@@ -2961,16 +3063,18 @@ def quantize(
         global_scale = as_array(global_scale)
     if type(w) is not _handles.array_class:
         w = as_array(w)
-    return take_arrays(graph.glue_quantize(
-        w._h,
-        0 if group_size is None else group_size,
-        group_size is not None,
-        0 if bits is None else bits,
-        bits is not None,
-        text(mode, "mode"),
-        0 if global_scale is None else global_scale._h,
-        0 if stream is None else stream._h,
-    ))
+    return take_arrays(
+        graph.glue_quantize(
+            w._h,
+            0 if group_size is None else group_size,
+            group_size is not None,
+            0 if bits is None else bits,
+            bits is not None,
+            text(mode, "mode"),
+            0 if global_scale is None else global_scale._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def quantized_matmul(
@@ -2995,19 +3099,21 @@ def quantized_matmul(
     C: mlx_quantized_matmul.
     """
     x, w, scales, biases = as_arrays(x, w, scales, biases)
-    return own_array(graph.glue_quantized_matmul(
-        x._h,
-        w._h,
-        scales._h,
-        0 if biases is None else biases._h,
-        transpose,
-        0 if group_size is None else group_size,
-        group_size is not None,
-        0 if bits is None else bits,
-        bits is not None,
-        text(mode, "mode"),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_quantized_matmul(
+            x._h,
+            w._h,
+            scales._h,
+            0 if biases is None else biases._h,
+            transpose,
+            0 if group_size is None else group_size,
+            group_size is not None,
+            0 if bits is None else bits,
+            bits is not None,
+            text(mode, "mode"),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def radians(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3118,13 +3224,15 @@ def roll_axis(a: ArrayLike, shift: int | Sequence[int], axis: int, *, stream: St
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shift = integers(shift)
-    return own_array(graph.glue_roll_axis(
-        a._h,
-        shift,
-        len(shift),
-        axis,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_roll_axis(
+            a._h,
+            shift,
+            len(shift),
+            axis,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def roll_axes(
@@ -3145,14 +3253,16 @@ def roll_axes(
         a = as_array(a)
     shift = integers(shift)
     axes = integers(axes)
-    return own_array(graph.glue_roll_axes(
-        a._h,
-        shift,
-        len(shift),
-        axes,
-        len(axes),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_roll_axes(
+            a._h,
+            shift,
+            len(shift),
+            axes,
+            len(axes),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def roll(a: ArrayLike, shift: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -3214,15 +3324,17 @@ def scatter(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    return own_array(graph.glue_scatter(
-        a._h,
-        handles(indices),
-        len(indices),
-        updates._h,
-        axes,
-        len(axes),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_scatter(
+            a._h,
+            handles(indices),
+            len(indices),
+            updates._h,
+            axes,
+            len(axes),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def scatter_single(
@@ -3246,13 +3358,15 @@ def scatter_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    return own_array(graph.glue_scatter_single(
-        a._h,
-        indices._h,
-        updates._h,
-        axis,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_scatter_single(
+            a._h,
+            indices._h,
+            updates._h,
+            axis,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def scatter_add(
@@ -3276,15 +3390,17 @@ def scatter_add(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    return own_array(graph.glue_scatter_add(
-        a._h,
-        handles(indices),
-        len(indices),
-        updates._h,
-        axes,
-        len(axes),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_scatter_add(
+            a._h,
+            handles(indices),
+            len(indices),
+            updates._h,
+            axes,
+            len(axes),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def scatter_add_single(
@@ -3307,13 +3423,15 @@ def scatter_add_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    return own_array(graph.glue_scatter_add_single(
-        a._h,
-        indices._h,
-        updates._h,
-        axis,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_scatter_add_single(
+            a._h,
+            indices._h,
+            updates._h,
+            axis,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def scatter_add_axis(
@@ -3336,13 +3454,15 @@ def scatter_add_axis(
         indices = as_array(indices)
     if type(a) is not type(values) or type(a) is not _handles.array_class:
         a, values = as_pair(a, values)
-    return own_array(graph.glue_scatter_add_axis(
-        a._h,
-        indices._h,
-        values._h,
-        axis,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_scatter_add_axis(
+            a._h,
+            indices._h,
+            values._h,
+            axis,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def scatter_max(
@@ -3366,15 +3486,17 @@ def scatter_max(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    return own_array(graph.glue_scatter_max(
-        a._h,
-        handles(indices),
-        len(indices),
-        updates._h,
-        axes,
-        len(axes),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_scatter_max(
+            a._h,
+            handles(indices),
+            len(indices),
+            updates._h,
+            axes,
+            len(axes),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def scatter_max_single(
@@ -3398,13 +3520,15 @@ def scatter_max_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    return own_array(graph.glue_scatter_max_single(
-        a._h,
-        indices._h,
-        updates._h,
-        axis,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_scatter_max_single(
+            a._h,
+            indices._h,
+            updates._h,
+            axis,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def scatter_min(
@@ -3428,15 +3552,17 @@ def scatter_min(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    return own_array(graph.glue_scatter_min(
-        a._h,
-        handles(indices),
-        len(indices),
-        updates._h,
-        axes,
-        len(axes),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_scatter_min(
+            a._h,
+            handles(indices),
+            len(indices),
+            updates._h,
+            axes,
+            len(axes),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def scatter_min_single(
@@ -3460,13 +3586,15 @@ def scatter_min_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    return own_array(graph.glue_scatter_min_single(
-        a._h,
-        indices._h,
-        updates._h,
-        axis,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_scatter_min_single(
+            a._h,
+            indices._h,
+            updates._h,
+            axis,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def scatter_prod(
@@ -3490,15 +3618,17 @@ def scatter_prod(
         a, updates = as_pair(a, updates)
     indices = as_arrays(*indices)
     axes = integers(axes)
-    return own_array(graph.glue_scatter_prod(
-        a._h,
-        handles(indices),
-        len(indices),
-        updates._h,
-        axes,
-        len(axes),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_scatter_prod(
+            a._h,
+            handles(indices),
+            len(indices),
+            updates._h,
+            axes,
+            len(axes),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def scatter_prod_single(
@@ -3521,13 +3651,15 @@ def scatter_prod_single(
         indices = as_array(indices)
     if type(a) is not type(updates) or type(a) is not _handles.array_class:
         a, updates = as_pair(a, updates)
-    return own_array(graph.glue_scatter_prod_single(
-        a._h,
-        indices._h,
-        updates._h,
-        axis,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_scatter_prod_single(
+            a._h,
+            indices._h,
+            updates._h,
+            axis,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def segmented_mm(a: ArrayLike, b: ArrayLike, segments: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3543,12 +3675,14 @@ def segmented_mm(a: ArrayLike, b: ArrayLike, segments: ArrayLike, *, stream: Str
         segments = as_array(segments)
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_segmented_mm(
-        a._h,
-        b._h,
-        segments._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_segmented_mm(
+            a._h,
+            b._h,
+            segments._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def sigmoid(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -3622,16 +3756,18 @@ def slice(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    return own_array(graph.glue_slice(
-        a._h,
-        start,
-        len(start),
-        stop,
-        len(stop),
-        strides,
-        len(strides),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_slice(
+            a._h,
+            start,
+            len(start),
+            stop,
+            len(stop),
+            strides,
+            len(strides),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def slice_dynamic(
@@ -3655,15 +3791,17 @@ def slice_dynamic(
         a = as_array(a)
     axes = integers(axes)
     slice_size = integers(slice_size)
-    return own_array(graph.glue_slice_dynamic(
-        a._h,
-        start._h,
-        axes,
-        len(axes),
-        slice_size,
-        len(slice_size),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_slice_dynamic(
+            a._h,
+            start._h,
+            axes,
+            len(axes),
+            slice_size,
+            len(slice_size),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def slice_update(
@@ -3689,17 +3827,19 @@ def slice_update(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    return own_array(graph.glue_slice_update(
-        src._h,
-        update._h,
-        start,
-        len(start),
-        stop,
-        len(stop),
-        strides,
-        len(strides),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_slice_update(
+            src._h,
+            update._h,
+            start,
+            len(start),
+            stop,
+            len(stop),
+            strides,
+            len(strides),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def slice_update_dynamic(
@@ -3723,14 +3863,16 @@ def slice_update_dynamic(
     if type(src) is not type(update) or type(src) is not _handles.array_class:
         src, update = as_pair(src, update)
     axes = integers(axes)
-    return own_array(graph.glue_slice_update_dynamic(
-        src._h,
-        update._h,
-        start._h,
-        axes,
-        len(axes),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_slice_update_dynamic(
+            src._h,
+            update._h,
+            start._h,
+            axes,
+            len(axes),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def slice_update_add(
@@ -3756,17 +3898,19 @@ def slice_update_add(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    return own_array(graph.glue_slice_update_add(
-        src._h,
-        update._h,
-        start,
-        len(start),
-        stop,
-        len(stop),
-        strides,
-        len(strides),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_slice_update_add(
+            src._h,
+            update._h,
+            start,
+            len(start),
+            stop,
+            len(stop),
+            strides,
+            len(strides),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def slice_update_max(
@@ -3792,17 +3936,19 @@ def slice_update_max(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    return own_array(graph.glue_slice_update_max(
-        src._h,
-        update._h,
-        start,
-        len(start),
-        stop,
-        len(stop),
-        strides,
-        len(strides),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_slice_update_max(
+            src._h,
+            update._h,
+            start,
+            len(start),
+            stop,
+            len(stop),
+            strides,
+            len(strides),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def slice_update_min(
@@ -3828,17 +3974,19 @@ def slice_update_min(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    return own_array(graph.glue_slice_update_min(
-        src._h,
-        update._h,
-        start,
-        len(start),
-        stop,
-        len(stop),
-        strides,
-        len(strides),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_slice_update_min(
+            src._h,
+            update._h,
+            start,
+            len(start),
+            stop,
+            len(stop),
+            strides,
+            len(strides),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def slice_update_prod(
@@ -3864,17 +4012,19 @@ def slice_update_prod(
     start = integers(start)
     stop = integers(stop)
     strides = integers(strides)
-    return own_array(graph.glue_slice_update_prod(
-        src._h,
-        update._h,
-        start,
-        len(start),
-        stop,
-        len(stop),
-        strides,
-        len(strides),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_slice_update_prod(
+            src._h,
+            update._h,
+            start,
+            len(start),
+            stop,
+            len(stop),
+            strides,
+            len(strides),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def softmax_axes(
@@ -3894,13 +4044,15 @@ def softmax_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_softmax_axes(
-        a._h,
-        axes,
-        len(axes),
-        precise,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_softmax_axes(
+            a._h,
+            axes,
+            len(axes),
+            precise,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def softmax_axis(a: ArrayLike, axis: int, precise: bool = False, *, stream: Stream | None = None) -> Array:
@@ -3980,13 +4132,15 @@ def split_sections(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     indices = integers(indices)
-    return take_arrays(graph.glue_split_sections(
-        a._h,
-        indices,
-        len(indices),
-        axis,
-        0 if stream is None else stream._h,
-    ))
+    return take_arrays(
+        graph.glue_split_sections(
+            a._h,
+            indices,
+            len(indices),
+            axis,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def sqrt(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4056,12 +4210,14 @@ def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None 
     C: mlx_stack_axis.
     """
     arrays = as_arrays(*arrays)
-    return own_array(graph.glue_stack_axis(
-        handles(arrays),
-        len(arrays),
-        axis,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_stack_axis(
+            handles(arrays),
+            len(arrays),
+            axis,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def stack(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array:
@@ -4092,14 +4248,16 @@ def std_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_std_axes(
-        a._h,
-        axes,
-        len(axes),
-        keepdims,
-        ddof,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_std_axes(
+            a._h,
+            axes,
+            len(axes),
+            keepdims,
+            ddof,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def std_axis(
@@ -4176,13 +4334,15 @@ def sum_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_sum_axes(
-        a._h,
-        axes,
-        len(axes),
-        keepdims,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_sum_axes(
+            a._h,
+            axes,
+            len(axes),
+            keepdims,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def sum_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -4263,12 +4423,14 @@ def take_along_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stre
         indices = as_array(indices)
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_take_along_axis(
-        a._h,
-        indices._h,
-        axis,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_take_along_axis(
+            a._h,
+            indices._h,
+            axis,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def tan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4316,15 +4478,17 @@ def tensordot(
         a, b = as_pair(a, b)
     axes_a = integers(axes_a)
     axes_b = integers(axes_b)
-    return own_array(graph.glue_tensordot(
-        a._h,
-        b._h,
-        axes_a,
-        len(axes_a),
-        axes_b,
-        len(axes_b),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_tensordot(
+            a._h,
+            b._h,
+            axes_a,
+            len(axes_a),
+            axes_b,
+            len(axes_b),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def tensordot_axis(a: ArrayLike, b: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
@@ -4405,14 +4569,16 @@ def trace(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_trace(
-        a._h,
-        offset,
-        axis1,
-        axis2,
-        dtype_number(dtype),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_trace(
+            a._h,
+            offset,
+            axis1,
+            axis2,
+            dtype_number(dtype),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def transpose_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -4424,12 +4590,14 @@ def transpose_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | 
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_transpose_axes(
-        a._h,
-        axes,
-        len(axes),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_transpose_axes(
+            a._h,
+            axes,
+            len(axes),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4484,13 +4652,15 @@ def unflatten(a: ArrayLike, axis: int, shape: int | Sequence[int], *, stream: St
     if type(a) is not _handles.array_class:
         a = as_array(a)
     shape = integers(shape)
-    return own_array(graph.glue_unflatten(
-        a._h,
-        axis,
-        shape,
-        len(shape),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_unflatten(
+            a._h,
+            axis,
+            shape,
+            len(shape),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def var_axes(
@@ -4511,14 +4681,16 @@ def var_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_var_axes(
-        a._h,
-        axes,
-        len(axes),
-        keepdims,
-        ddof,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_var_axes(
+            a._h,
+            axes,
+            len(axes),
+            keepdims,
+            ddof,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def var_axis(
@@ -4587,12 +4759,14 @@ def zeros(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: S
     C: mlx_zeros.
     """
     shape = integers(shape)
-    return own_array(graph.glue_zeros(
-        shape,
-        len(shape),
-        dtype_number(dtype),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_zeros(
+            shape,
+            len(shape),
+            dtype_number(dtype),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def zeros_like(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -4623,13 +4797,15 @@ def count_nonzero_axes(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axes = integers(axes)
-    return own_array(graph.glue_count_nonzero_axes(
-        a._h,
-        axes,
-        len(axes),
-        keepdims,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_count_nonzero_axes(
+            a._h,
+            axes,
+            len(axes),
+            keepdims,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def count_nonzero_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -4640,12 +4816,14 @@ def count_nonzero_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, strea
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_count_nonzero_axis(
-        a._h,
-        axis,
-        keepdims,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_count_nonzero_axis(
+            a._h,
+            axis,
+            keepdims,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def count_nonzero(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
@@ -4677,15 +4855,17 @@ def cumprod_dtype(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_cumprod_dtype(
-        a._h,
-        axis,
-        reverse,
-        inclusive,
-        0 if dtype is None else dtype_number(dtype),
-        dtype is not None,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_cumprod_dtype(
+            a._h,
+            axis,
+            reverse,
+            inclusive,
+            0 if dtype is None else dtype_number(dtype),
+            dtype is not None,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def cumsum_dtype(
@@ -4706,15 +4886,17 @@ def cumsum_dtype(
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_cumsum_dtype(
-        a._h,
-        axis,
-        reverse,
-        inclusive,
-        0 if dtype is None else dtype_number(dtype),
-        dtype is not None,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_cumsum_dtype(
+            a._h,
+            axis,
+            reverse,
+            inclusive,
+            0 if dtype is None else dtype_number(dtype),
+            dtype is not None,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def diff(a: ArrayLike, n: int = 1, axis: int = -1, *, stream: Stream | None = None) -> Array:
@@ -4802,23 +4984,25 @@ def gather_qmm_global_scale(
     if global_scale is not None and type(global_scale) is not _handles.array_class:
         global_scale = as_array(global_scale)
     x, w, scales, biases = as_arrays(x, w, scales, biases)
-    return own_array(graph.glue_gather_qmm_global_scale(
-        x._h,
-        w._h,
-        scales._h,
-        0 if biases is None else biases._h,
-        0 if lhs_indices is None else lhs_indices._h,
-        0 if rhs_indices is None else rhs_indices._h,
-        transpose,
-        0 if group_size is None else group_size,
-        group_size is not None,
-        0 if bits is None else bits,
-        bits is not None,
-        text(mode, "mode"),
-        0 if global_scale is None else global_scale._h,
-        sorted_indices,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_gather_qmm_global_scale(
+            x._h,
+            w._h,
+            scales._h,
+            0 if biases is None else biases._h,
+            0 if lhs_indices is None else lhs_indices._h,
+            0 if rhs_indices is None else rhs_indices._h,
+            transpose,
+            0 if group_size is None else group_size,
+            group_size is not None,
+            0 if bits is None else bits,
+            bits is not None,
+            text(mode, "mode"),
+            0 if global_scale is None else global_scale._h,
+            sorted_indices,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def gather_qqmm(
@@ -4857,22 +5041,24 @@ def gather_qqmm(
     if global_scale_w is not None and type(global_scale_w) is not _handles.array_class:
         global_scale_w = as_array(global_scale_w)
     x, w, scales_w = as_arrays(x, w, scales_w)
-    return own_array(graph.glue_gather_qqmm(
-        x._h,
-        w._h,
-        0 if scales_w is None else scales_w._h,
-        0 if lhs_indices is None else lhs_indices._h,
-        0 if rhs_indices is None else rhs_indices._h,
-        0 if group_size is None else group_size,
-        group_size is not None,
-        0 if bits is None else bits,
-        bits is not None,
-        text(mode, "mode"),
-        0 if global_scale_x is None else global_scale_x._h,
-        0 if global_scale_w is None else global_scale_w._h,
-        sorted_indices,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_gather_qqmm(
+            x._h,
+            w._h,
+            0 if scales_w is None else scales_w._h,
+            0 if lhs_indices is None else lhs_indices._h,
+            0 if rhs_indices is None else rhs_indices._h,
+            0 if group_size is None else group_size,
+            group_size is not None,
+            0 if bits is None else bits,
+            bits is not None,
+            text(mode, "mode"),
+            0 if global_scale_x is None else global_scale_x._h,
+            0 if global_scale_w is None else global_scale_w._h,
+            sorted_indices,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def linspace_endpoint(
@@ -4890,14 +5076,16 @@ def linspace_endpoint(
 
     C: mlx_linspace_endpoint.
     """
-    return own_array(graph.glue_linspace_endpoint(
-        start,
-        stop,
-        num,
-        endpoint,
-        dtype_number(dtype),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_linspace_endpoint(
+            start,
+            stop,
+            num,
+            endpoint,
+            dtype_number(dtype),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def logical_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -5013,11 +5201,13 @@ def ones_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = N
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_ones_like_dtype(
-        a._h,
-        dtype_number(dtype),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_ones_like_dtype(
+            a._h,
+            dtype_number(dtype),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def positive(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -5048,12 +5238,14 @@ def searchsorted(
     """
     if type(sorted_sequence) is not type(values) or type(sorted_sequence) is not _handles.array_class:
         sorted_sequence, values = as_pair(sorted_sequence, values)
-    return own_array(graph.glue_searchsorted(
-        sorted_sequence._h,
-        values._h,
-        text(side, "side"),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_searchsorted(
+            sorted_sequence._h,
+            values._h,
+            text(side, "side"),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def trunc(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -5090,15 +5282,17 @@ def unique(
     C: mlx_unique.
     """
     a, fill_value = as_arrays(a, fill_value)
-    return take_arrays(graph.glue_unique(
-        a._h,
-        size,
-        return_index,
-        return_inverse,
-        return_counts,
-        0 if fill_value is None else fill_value._h,
-        0 if stream is None else stream._h,
-    ))
+    return take_arrays(
+        graph.glue_unique(
+            a._h,
+            size,
+            return_index,
+            return_inverse,
+            return_counts,
+            0 if fill_value is None else fill_value._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def unstack_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> list[Array]:
@@ -5144,8 +5338,10 @@ def zeros_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_zeros_like_dtype(
-        a._h,
-        dtype_number(dtype),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_zeros_like_dtype(
+            a._h,
+            dtype_number(dtype),
+            0 if stream is None else stream._h,
+        )
+    )

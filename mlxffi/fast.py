@@ -50,13 +50,15 @@ def layer_norm(
     C: mlx_fast_layer_norm.
     """
     x, weight, bias = as_arrays(x, weight, bias)
-    return own_array(graph.glue_fast_layer_norm(
-        x._h,
-        0 if weight is None else weight._h,
-        0 if bias is None else bias._h,
-        eps,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fast_layer_norm(
+            x._h,
+            0 if weight is None else weight._h,
+            0 if bias is None else bias._h,
+            eps,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stream | None = None) -> Array:
@@ -67,12 +69,14 @@ def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stre
     C: mlx_fast_rms_norm.
     """
     x, weight = as_arrays(x, weight)
-    return own_array(graph.glue_fast_rms_norm(
-        x._h,
-        0 if weight is None else weight._h,
-        eps,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fast_rms_norm(
+            x._h,
+            0 if weight is None else weight._h,
+            eps,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def rope(
@@ -96,17 +100,19 @@ def rope(
     C: mlx_fast_rope.
     """
     x, freqs = as_arrays(x, freqs)
-    return own_array(graph.glue_fast_rope(
-        x._h,
-        dims,
-        traditional,
-        0.0 if base is None else base,
-        base is not None,
-        scale,
-        offset,
-        0 if freqs is None else freqs._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fast_rope(
+            x._h,
+            dims,
+            traditional,
+            0.0 if base is None else base,
+            base is not None,
+            scale,
+            offset,
+            0 if freqs is None else freqs._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def rope_dynamic(
@@ -133,17 +139,19 @@ def rope_dynamic(
     if type(offset) is not _handles.array_class:
         offset = as_array(offset)
     x, freqs = as_arrays(x, freqs)
-    return own_array(graph.glue_fast_rope_dynamic(
-        x._h,
-        dims,
-        traditional,
-        0.0 if base is None else base,
-        base is not None,
-        scale,
-        offset._h,
-        0 if freqs is None else freqs._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fast_rope_dynamic(
+            x._h,
+            dims,
+            traditional,
+            0.0 if base is None else base,
+            base is not None,
+            scale,
+            offset._h,
+            0 if freqs is None else freqs._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def scaled_dot_product_attention(
@@ -167,16 +175,18 @@ def scaled_dot_product_attention(
     C: mlx_fast_scaled_dot_product_attention.
     """
     queries, keys, values, mask_arr, sinks = as_arrays(queries, keys, values, mask_arr, sinks)
-    return own_array(graph.glue_fast_scaled_dot_product_attention(
-        queries._h,
-        keys._h,
-        values._h,
-        scale,
-        text(mask_mode, "mask_mode"),
-        0 if mask_arr is None else mask_arr._h,
-        0 if sinks is None else sinks._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fast_scaled_dot_product_attention(
+            queries._h,
+            keys._h,
+            values._h,
+            scale,
+            text(mask_mode, "mask_mode"),
+            0 if mask_arr is None else mask_arr._h,
+            0 if sinks is None else sinks._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -190,11 +200,13 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, stream: Stream | Non
         targets = as_array(targets)
     if type(logits) is not _handles.array_class:
         logits = as_array(logits)
-    return own_array(graph.glue_fast_cross_entropy(
-        logits._h,
-        targets._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fast_cross_entropy(
+            logits._h,
+            targets._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def gated_delta_update(
@@ -227,16 +239,18 @@ def gated_delta_update(
         beta,
         initial_state,
     ) = as_arrays(queries, keys, values, gates, beta, initial_state)
-    return take_arrays(graph.glue_fast_gated_delta_update(
-        queries._h,
-        keys._h,
-        values._h,
-        gates._h,
-        beta._h,
-        0 if initial_state is None else initial_state._h,
-        0 if mask is None else mask._h,
-        0 if stream is None else stream._h,
-    ))
+    return take_arrays(
+        graph.glue_fast_gated_delta_update(
+            queries._h,
+            keys._h,
+            values._h,
+            gates._h,
+            beta._h,
+            0 if initial_state is None else initial_state._h,
+            0 if mask is None else mask._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def scaled_dot_product_attention_fused(
@@ -262,14 +276,16 @@ def scaled_dot_product_attention_fused(
     C: mlx_fast_scaled_dot_product_attention_fused.
     """
     queries, keys, values, mask_arr, sinks = as_arrays(queries, keys, values, mask_arr, sinks)
-    return own_array(graph.glue_fast_scaled_dot_product_attention_fused(
-        queries._h,
-        keys._h,
-        values._h,
-        scale,
-        text(mask_mode, "mask_mode"),
-        0 if mask_arr is None else mask_arr._h,
-        0 if sinks is None else sinks._h,
-        force_fused,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fast_scaled_dot_product_attention_fused(
+            queries._h,
+            keys._h,
+            values._h,
+            scale,
+            text(mask_mode, "mask_mode"),
+            0 if mask_arr is None else mask_arr._h,
+            0 if sinks is None else sinks._h,
+            force_fused,
+            0 if stream is None else stream._h,
+        )
+    )

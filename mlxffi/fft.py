@@ -51,13 +51,15 @@ def fft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stre
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_fft_fft(
-        a._h,
-        n,
-        axis,
-        fft_norm(norm),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fft_fft(
+            a._h,
+            n,
+            axis,
+            fft_norm(norm),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def fft2(
@@ -79,15 +81,17 @@ def fft2(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return own_array(graph.glue_fft_fft2(
-        a._h,
-        n,
-        len(n),
-        axes,
-        len(axes),
-        fft_norm(norm),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fft_fft2(
+            a._h,
+            n,
+            len(n),
+            axes,
+            len(axes),
+            fft_norm(norm),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def fftfreq(n: int, d: float = 1.0, *, stream: Stream | None = None) -> Array:
@@ -117,15 +121,17 @@ def fftn(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return own_array(graph.glue_fft_fftn(
-        a._h,
-        n,
-        len(n),
-        axes,
-        len(axes),
-        fft_norm(norm),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fft_fftn(
+            a._h,
+            n,
+            len(n),
+            axes,
+            len(axes),
+            fft_norm(norm),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def fftshift(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -149,13 +155,15 @@ def ifft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Str
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_fft_ifft(
-        a._h,
-        n,
-        axis,
-        fft_norm(norm),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fft_ifft(
+            a._h,
+            n,
+            axis,
+            fft_norm(norm),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def ifft2(
@@ -177,15 +185,17 @@ def ifft2(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return own_array(graph.glue_fft_ifft2(
-        a._h,
-        n,
-        len(n),
-        axes,
-        len(axes),
-        fft_norm(norm),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fft_ifft2(
+            a._h,
+            n,
+            len(n),
+            axes,
+            len(axes),
+            fft_norm(norm),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def ifftn(
@@ -207,15 +217,17 @@ def ifftn(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return own_array(graph.glue_fft_ifftn(
-        a._h,
-        n,
-        len(n),
-        axes,
-        len(axes),
-        fft_norm(norm),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fft_ifftn(
+            a._h,
+            n,
+            len(n),
+            axes,
+            len(axes),
+            fft_norm(norm),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def ifftshift(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
@@ -240,13 +252,15 @@ def irfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: St
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_fft_irfft(
-        a._h,
-        n,
-        axis,
-        fft_norm(norm),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fft_irfft(
+            a._h,
+            n,
+            axis,
+            fft_norm(norm),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def irfft2(
@@ -269,15 +283,17 @@ def irfft2(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return own_array(graph.glue_fft_irfft2(
-        a._h,
-        n,
-        len(n),
-        axes,
-        len(axes),
-        fft_norm(norm),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fft_irfft2(
+            a._h,
+            n,
+            len(n),
+            axes,
+            len(axes),
+            fft_norm(norm),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def irfftn(
@@ -300,15 +316,17 @@ def irfftn(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return own_array(graph.glue_fft_irfftn(
-        a._h,
-        n,
-        len(n),
-        axes,
-        len(axes),
-        fft_norm(norm),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fft_irfftn(
+            a._h,
+            n,
+            len(n),
+            axes,
+            len(axes),
+            fft_norm(norm),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def rfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stream | None = None) -> Array:
@@ -321,13 +339,15 @@ def rfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Str
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_fft_rfft(
-        a._h,
-        n,
-        axis,
-        fft_norm(norm),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fft_rfft(
+            a._h,
+            n,
+            axis,
+            fft_norm(norm),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def rfft2(
@@ -350,15 +370,17 @@ def rfft2(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return own_array(graph.glue_fft_rfft2(
-        a._h,
-        n,
-        len(n),
-        axes,
-        len(axes),
-        fft_norm(norm),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fft_rfft2(
+            a._h,
+            n,
+            len(n),
+            axes,
+            len(axes),
+            fft_norm(norm),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def rfftfreq(n: int, d: float = 1.0, *, stream: Stream | None = None) -> Array:
@@ -390,15 +412,17 @@ def rfftn(
         a = as_array(a)
     n = integers(n)
     axes = integers(axes)
-    return own_array(graph.glue_fft_rfftn(
-        a._h,
-        n,
-        len(n),
-        axes,
-        len(axes),
-        fft_norm(norm),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fft_rfftn(
+            a._h,
+            n,
+            len(n),
+            axes,
+            len(axes),
+            fft_norm(norm),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def istft(
@@ -426,23 +450,25 @@ def istft(
     C: mlx_fft_istft.
     """
     stft_matrix, window = as_arrays(stft_matrix, window)
-    return own_array(graph.glue_fft_istft(
-        stft_matrix._h,
-        0 if n_fft is None else n_fft,
-        n_fft is not None,
-        0 if hop_length is None else hop_length,
-        hop_length is not None,
-        0 if win_length is None else win_length,
-        win_length is not None,
-        0 if window is None else window._h,
-        center,
-        fft_norm(norm),
-        False if onesided is None else onesided,
-        onesided is not None,
-        0 if length is None else length,
-        length is not None,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fft_istft(
+            stft_matrix._h,
+            0 if n_fft is None else n_fft,
+            n_fft is not None,
+            0 if hop_length is None else hop_length,
+            hop_length is not None,
+            0 if win_length is None else win_length,
+            win_length is not None,
+            0 if window is None else window._h,
+            center,
+            fft_norm(norm),
+            False if onesided is None else onesided,
+            onesided is not None,
+            0 if length is None else length,
+            length is not None,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def stft(
@@ -470,18 +496,20 @@ def stft(
     C: mlx_fft_stft.
     """
     x, window = as_arrays(x, window)
-    return own_array(graph.glue_fft_stft(
-        x._h,
-        n_fft,
-        0 if hop_length is None else hop_length,
-        hop_length is not None,
-        0 if win_length is None else win_length,
-        win_length is not None,
-        0 if window is None else window._h,
-        center,
-        text(pad_mode, "pad_mode"),
-        fft_norm(norm),
-        False if onesided is None else onesided,
-        onesided is not None,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_fft_stft(
+            x._h,
+            n_fft,
+            0 if hop_length is None else hop_length,
+            hop_length is not None,
+            0 if win_length is None else win_length,
+            win_length is not None,
+            0 if window is None else window._h,
+            center,
+            text(pad_mode, "pad_mode"),
+            fft_norm(norm),
+            False if onesided is None else onesided,
+            onesided is not None,
+            0 if stream is None else stream._h,
+        )
+    )

@@ -142,11 +142,13 @@ def eigvalsh(a: ArrayLike, UPLO: str = "L", *, stream: Stream | None = None) -> 
     """
     if type(a) is not _handles.array_class:
         a = as_array(a)
-    return own_array(graph.glue_linalg_eigvalsh(
-        a._h,
-        text(UPLO, "UPLO"),
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_linalg_eigvalsh(
+            a._h,
+            text(UPLO, "UPLO"),
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def inv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -217,14 +219,16 @@ def norm(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axis = None if axis is None else integers(axis)
-    return own_array(graph.glue_linalg_norm(
-        a._h,
-        ord,
-        ffi.NULL if axis is None else axis,
-        0 if axis is None else len(axis),
-        keepdims,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_linalg_norm(
+            a._h,
+            ord,
+            ffi.NULL if axis is None else axis,
+            0 if axis is None else len(axis),
+            keepdims,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def norm_matrix(
@@ -246,14 +250,16 @@ def norm_matrix(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axis = None if axis is None else integers(axis)
-    return own_array(graph.glue_linalg_norm_matrix(
-        a._h,
-        text(ord, "ord"),
-        ffi.NULL if axis is None else axis,
-        0 if axis is None else len(axis),
-        keepdims,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_linalg_norm_matrix(
+            a._h,
+            text(ord, "ord"),
+            ffi.NULL if axis is None else axis,
+            0 if axis is None else len(axis),
+            keepdims,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def norm_l2(
@@ -272,13 +278,15 @@ def norm_l2(
     if type(a) is not _handles.array_class:
         a = as_array(a)
     axis = None if axis is None else integers(axis)
-    return own_array(graph.glue_linalg_norm_l2(
-        a._h,
-        ffi.NULL if axis is None else axis,
-        0 if axis is None else len(axis),
-        keepdims,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_linalg_norm_l2(
+            a._h,
+            ffi.NULL if axis is None else axis,
+            0 if axis is None else len(axis),
+            keepdims,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def pinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
@@ -330,12 +338,14 @@ def solve_triangular(a: ArrayLike, b: ArrayLike, upper: bool = False, *, stream:
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
         a, b = as_pair(a, b)
-    return own_array(graph.glue_linalg_solve_triangular(
-        a._h,
-        b._h,
-        upper,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_linalg_solve_triangular(
+            a._h,
+            b._h,
+            upper,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def svd(a: ArrayLike, compute_uv: bool = True, *, stream: Stream | None = None) -> list[Array]:

@@ -61,13 +61,15 @@ def bernoulli(
     if type(p) is not _handles.array_class:
         p = as_array(p)
     shape = integers(shape)
-    return own_array(graph.glue_random_bernoulli(
-        p._h,
-        shape,
-        len(shape),
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_bernoulli(
+            p._h,
+            shape,
+            len(shape),
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def bits(
@@ -86,13 +88,15 @@ def bits(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     shape = integers(shape)
-    return own_array(graph.glue_random_bits(
-        shape,
-        len(shape),
-        width,
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_bits(
+            shape,
+            len(shape),
+            width,
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def categorical_shape(
@@ -115,14 +119,16 @@ def categorical_shape(
     if type(logits) is not _handles.array_class:
         logits = as_array(logits)
     shape = integers(shape)
-    return own_array(graph.glue_random_categorical_shape(
-        logits._h,
-        axis,
-        shape,
-        len(shape),
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_categorical_shape(
+            logits._h,
+            axis,
+            shape,
+            len(shape),
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def categorical_num_samples(
@@ -144,13 +150,15 @@ def categorical_num_samples(
         key = as_array(key)
     if type(logits_) is not _handles.array_class:
         logits_ = as_array(logits_)
-    return own_array(graph.glue_random_categorical_num_samples(
-        logits_._h,
-        axis,
-        num_samples,
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_categorical_num_samples(
+            logits_._h,
+            axis,
+            num_samples,
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def categorical(
@@ -170,12 +178,14 @@ def categorical(
         key = as_array(key)
     if type(logits) is not _handles.array_class:
         logits = as_array(logits)
-    return own_array(graph.glue_random_categorical(
-        logits._h,
-        axis,
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_categorical(
+            logits._h,
+            axis,
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def gumbel(
@@ -194,13 +204,15 @@ def gumbel(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     shape = integers(shape)
-    return own_array(graph.glue_random_gumbel(
-        shape,
-        len(shape),
-        dtype_number(dtype),
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_gumbel(
+            shape,
+            len(shape),
+            dtype_number(dtype),
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def key(seed: int) -> Array:
@@ -229,15 +241,17 @@ def laplace(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     shape = integers(shape)
-    return own_array(graph.glue_random_laplace(
-        shape,
-        len(shape),
-        dtype_number(dtype),
-        loc,
-        scale,
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_laplace(
+            shape,
+            len(shape),
+            dtype_number(dtype),
+            loc,
+            scale,
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def multivariate_normal(
@@ -262,15 +276,17 @@ def multivariate_normal(
     if type(mean) is not type(cov) or type(mean) is not _handles.array_class:
         mean, cov = as_pair(mean, cov)
     shape = integers(shape)
-    return own_array(graph.glue_random_multivariate_normal(
-        mean._h,
-        cov._h,
-        shape,
-        len(shape),
-        dtype_number(dtype),
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_multivariate_normal(
+            mean._h,
+            cov._h,
+            shape,
+            len(shape),
+            dtype_number(dtype),
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def normal_broadcast(
@@ -293,15 +309,17 @@ def normal_broadcast(
         key = as_array(key)
     loc, scale = as_arrays(loc, scale)
     shape = integers(shape)
-    return own_array(graph.glue_random_normal_broadcast(
-        shape,
-        len(shape),
-        dtype_number(dtype),
-        0 if loc is None else loc._h,
-        0 if scale is None else scale._h,
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_normal_broadcast(
+            shape,
+            len(shape),
+            dtype_number(dtype),
+            0 if loc is None else loc._h,
+            0 if scale is None else scale._h,
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def normal(
@@ -322,15 +340,17 @@ def normal(
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
     shape = integers(shape)
-    return own_array(graph.glue_random_normal(
-        shape,
-        len(shape),
-        dtype_number(dtype),
-        loc,
-        scale,
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_normal(
+            shape,
+            len(shape),
+            dtype_number(dtype),
+            loc,
+            scale,
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def permutation(
@@ -349,12 +369,14 @@ def permutation(
         key = as_array(key)
     if type(x) is not _handles.array_class:
         x = as_array(x)
-    return own_array(graph.glue_random_permutation(
-        x._h,
-        axis,
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_permutation(
+            x._h,
+            axis,
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def permutation_arange(x: int, key: ArrayLike | None = None, *, stream: Stream | None = None) -> Array:
@@ -365,11 +387,13 @@ def permutation_arange(x: int, key: ArrayLike | None = None, *, stream: Stream |
     """
     if key is not None and type(key) is not _handles.array_class:
         key = as_array(key)
-    return own_array(graph.glue_random_permutation_arange(
-        x,
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_permutation_arange(
+            x,
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def randint(
@@ -393,15 +417,17 @@ def randint(
     if type(low) is not type(high) or type(low) is not _handles.array_class:
         low, high = as_pair(low, high)
     shape = integers(shape)
-    return own_array(graph.glue_random_randint(
-        low._h,
-        high._h,
-        shape,
-        len(shape),
-        dtype_number(dtype),
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_randint(
+            low._h,
+            high._h,
+            shape,
+            len(shape),
+            dtype_number(dtype),
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def seed(seed: int) -> None:
@@ -460,15 +486,17 @@ def truncated_normal(
     if type(lower) is not type(upper) or type(lower) is not _handles.array_class:
         lower, upper = as_pair(lower, upper)
     shape = integers(shape)
-    return own_array(graph.glue_random_truncated_normal(
-        lower._h,
-        upper._h,
-        shape,
-        len(shape),
-        dtype_number(dtype),
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_truncated_normal(
+            lower._h,
+            upper._h,
+            shape,
+            len(shape),
+            dtype_number(dtype),
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )
 
 
 def uniform(
@@ -491,12 +519,14 @@ def uniform(
     if type(low) is not type(high) or type(low) is not _handles.array_class:
         low, high = as_pair(low, high)
     shape = integers(shape)
-    return own_array(graph.glue_random_uniform(
-        low._h,
-        high._h,
-        shape,
-        len(shape),
-        dtype_number(dtype),
-        0 if key is None else key._h,
-        0 if stream is None else stream._h,
-    ))
+    return own_array(
+        graph.glue_random_uniform(
+            low._h,
+            high._h,
+            shape,
+            len(shape),
+            dtype_number(dtype),
+            0 if key is None else key._h,
+            0 if stream is None else stream._h,
+        )
+    )

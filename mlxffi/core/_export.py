@@ -19,7 +19,6 @@ __all__ = [
 ]  # fmt: skip
 
 
-
 def _inputs(function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[list[array], dict[str, array]]:
     """Positional and named arrays, given as such or as one tuple and/or one dict.
 

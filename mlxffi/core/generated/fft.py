@@ -24,7 +24,7 @@ __all__ = [
 
 
 @signature("fft_fft")
-def fft(a: array, n: int | None = None, axis: int = -1, norm: str = 'backward', stream: StreamOrDevice = None) -> array:
+def fft(a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: StreamOrDevice = None) -> array:
     """The discrete Fourier transform along an axis.
 
     Args:
@@ -38,7 +38,7 @@ def fft2(
     a: array,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = [-2, -1],
-    norm: str = 'backward',
+    norm: str = "backward",
     stream: StreamOrDevice = None,
 ) -> array:
     """The transform along two axes.
@@ -60,7 +60,7 @@ def fftn(
     a: array,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
-    norm: str = 'backward',
+    norm: str = "backward",
     stream: StreamOrDevice = None,
 ) -> array:
     """The transform along several axes.
@@ -85,7 +85,7 @@ def ifft(
     a: array,
     n: int | None = None,
     axis: int = -1,
-    norm: str = 'backward',
+    norm: str = "backward",
     stream: StreamOrDevice = None,
 ) -> array:
     """The inverse of `fft`.
@@ -101,7 +101,7 @@ def ifft2(
     a: array,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = [-2, -1],
-    norm: str = 'backward',
+    norm: str = "backward",
     stream: StreamOrDevice = None,
 ) -> array:
     """The inverse of `fft2`.
@@ -117,7 +117,7 @@ def ifftn(
     a: array,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
-    norm: str = 'backward',
+    norm: str = "backward",
     stream: StreamOrDevice = None,
 ) -> array:
     """The inverse of `fftn`.
@@ -142,7 +142,7 @@ def irfft(
     a: array,
     n: int | None = None,
     axis: int = -1,
-    norm: str = 'backward',
+    norm: str = "backward",
     stream: StreamOrDevice = None,
 ) -> array:
     """The inverse of `rfft`, with real results.
@@ -158,7 +158,7 @@ def irfft2(
     a: array,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = [-2, -1],
-    norm: str = 'backward',
+    norm: str = "backward",
     stream: StreamOrDevice = None,
 ) -> array:
     """The inverse of `rfft2`.
@@ -175,7 +175,7 @@ def irfftn(
     a: array,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
-    norm: str = 'backward',
+    norm: str = "backward",
     stream: StreamOrDevice = None,
 ) -> array:
     """The inverse of `rfftn`.
@@ -192,7 +192,7 @@ def rfft(
     a: array,
     n: int | None = None,
     axis: int = -1,
-    norm: str = 'backward',
+    norm: str = "backward",
     stream: StreamOrDevice = None,
 ) -> array:
     """The transform of real numbers along an axis, up to the middle of its symmetric result.
@@ -208,7 +208,7 @@ def rfft2(
     a: array,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = [-2, -1],
-    norm: str = 'backward',
+    norm: str = "backward",
     stream: StreamOrDevice = None,
 ) -> array:
     """The transform of real numbers along two axes; see `rfft`.
@@ -230,7 +230,7 @@ def rfftn(
     a: array,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
-    norm: str = 'backward',
+    norm: str = "backward",
     stream: StreamOrDevice = None,
 ) -> array:
     """The transform of real numbers along several axes.
@@ -249,7 +249,7 @@ def istft(
     win_length: int | None = None,
     window: array | None = None,
     center: bool = True,
-    norm: str = 'backward',
+    norm: str = "backward",
     onesided: bool | None = None,
     length: int | None = None,
     stream: StreamOrDevice = None,
@@ -269,8 +269,8 @@ def stft(
     win_length: int | None = None,
     window: array | None = None,
     center: bool = True,
-    pad_mode: str = 'reflect',
-    norm: str = 'backward',
+    pad_mode: str = "reflect",
+    norm: str = "backward",
     onesided: bool | None = None,
     stream: StreamOrDevice = None,
 ) -> array:

@@ -45,7 +45,7 @@ def eig(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]:
 
 
 @signature("linalg_eigh")
-def eigh(a: array, UPLO: str = 'L', *, stream: StreamOrDevice = None) -> tuple[array, array]:
+def eigh(a: array, UPLO: str = "L", *, stream: StreamOrDevice = None) -> tuple[array, array]:
     """Compute the eigenvalues and eigenvectors of a symmetric or Hermitian matrix."""
 
 
@@ -55,7 +55,7 @@ def eigvals(a: array, *, stream: StreamOrDevice = None) -> array:
 
 
 @signature("linalg_eigvalsh")
-def eigvalsh(a: array, UPLO: str = 'L', *, stream: StreamOrDevice = None) -> array:
+def eigvalsh(a: array, UPLO: str = "L", *, stream: StreamOrDevice = None) -> array:
     """Compute the eigenvalues of a symmetric or Hermitian matrix."""
 
 

@@ -120,12 +120,20 @@ def _beside(found: Sequence[Factors]) -> Factors:
 
 def _of_rank(factors: Factors, rank: int) -> tuple[Factors, tuple[float, float]]:
     """Factors of a rank, and the squares of the product's entries that are kept, and of all."""
-    squares = (1.0, 1.0)
     if factors[0].shape[-1] > rank:
         factors, squares = _truncated(factors, rank)
+    else:
+        squares = (_squares(factors),) * 2
     down, up = factors
     missing, none = rank - down.shape[-1], [(0, 0)] * (down.ndim - 2)
     return (mx.pad(down, [*none, (0, 0), (0, missing)]), mx.pad(up, [*none, (0, missing), (0, 0)])), squares
+
+
+def _squares(factors: Factors) -> float:
+    """The sum of the squares of a product's entries, without the product."""
+    down, up = factors
+    found: float = ((down.swapaxes(-1, -2) @ down) * (up @ up.swapaxes(-1, -2))).sum().item()
+    return found
 
 
 def _truncated(factors: Factors, rank: int) -> tuple[Factors, tuple[float, float]]:
