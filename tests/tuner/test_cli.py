@@ -77,7 +77,7 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(name, folder, monkeypa
 
 CONFIGURED = {
     "lora_parameters: {rank: 0}": "rank: expected",
-    "lora_parameters: {ranks: 8}": "lora_parameters: expected alpha, dropout, keys, rank, rslora, scale, got ranks",
+    "lora_parameters: {ranks: 8}": "use_rslora, got ranks",
     "lora_parameters: {keys: [self_attn.p_proj]}": "self_attn.p_proj",
     "lr_schedule: {name: cosine}": "[build_schedule]",
     "optimizer_config: {adam: {momentum: 1}}": "momentum",

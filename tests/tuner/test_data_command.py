@@ -136,7 +136,10 @@ def test_ordinary_training_refuses_preferences(tmp_path, model):
     [
         (["--mask-prompt", "--mask-assistant"], "mask_prompt, mask_assistant: expected one of them, got both"),
         (["--max-seq-length", "1"], "[data] max_seq_length: expected an int of at least 2, got 1"),
-        (["--model", "nowhere"], "model: expected a folder with config.json, a GGUF file, or owner/name on the Hub, got 'nowhere'"),
+        (
+            ["--model", "nowhere"],
+            "model: expected a folder with config.json, a GGUF file, or owner/name on the Hub, got 'nowhere'",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path, words, reason):

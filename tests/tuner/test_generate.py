@@ -15,8 +15,9 @@ import mlxffi.core as mx
 from mlxffi.tuner.models import decoder
 from mlxffi.tuner.models import generate as generation
 from mlxffi.tuner.models.functional import FunctionalModel
-from mlxffi.tuner.models.generate import generate, sampler, stream
+from mlxffi.tuner.models.generate import generate, stream
 from mlxffi.tuner.models.load import load_model, load_parameters
+from mlxffi.tuner.models.sampling import sampler
 
 PROMPT = "The software is provided as is"
 

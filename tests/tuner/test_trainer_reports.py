@@ -4,13 +4,14 @@ import io
 import json
 import sys
 
+import numpy as np
 import pytest
 import training
 
 from mlxffi.tuner.optimizers import SGD
 from mlxffi.tuner.trainer import Callback, Stop, TrainingArgs, train
 from mlxffi.tuner.trainer.console import PlainConsole, RichConsole, console
-from mlxffi.tuner.trainer.metrics import METRICS_FILE, LossPlot, MetricsFile, plot_losses, read_metrics
+from mlxffi.tuner.trainer.metrics import METRICS_FILE, LossPlot, MetricsFile, _draw, plot_losses, read_metrics
 from mlxffi.tuner.trainer.trackers import trackers
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -85,7 +86,8 @@ def test_a_line_that_is_no_report_is_named(line, tmp_path):
 def test_a_plain_table_has_a_line_for_each_report():
     stream, told = io.StringIO(), training.Recorder()
     run([console(stream), told])
-    head, columns, *rows, end = stream.getvalue().splitlines()
+    head, columns, *rows = stream.getvalue().splitlines()
+    rows, end = rows[:6], rows[6:]
     assert head == "992 parameters are trained, in 6 iterations"
     assert columns.split("  ")[-1].strip() == "peak GB"
     assert [int(row.split()[0]) for row in rows] == [0, 2, 3, 4, 6, 6]
@@ -93,7 +95,16 @@ def test_a_plain_table_has_a_line_for_each_report():
     width = columns.index("val loss") + len("val loss")
     assert rows[0][:width].split()[-1] == f"{told.val[0].val_loss:.4f}"
     assert len(rows[1].split()) == 6
-    assert end.startswith(f"6 iterations, {told.train[-1].trained_tokens} tokens; the best validation loss was ")
+    assert end[0] == f"6 iterations, {told.train[-1].trained_tokens} tokens"
+    losses, best = [report.train_loss for report in told.train], min(report.val_loss for report in told.val)
+    first, last, least = (f"{loss:.4f}" for loss in (losses[0], losses[-1], min(losses)))
+    assert end[1] == f"  train loss      {first} at first, {last} at last, {least} at best"
+    assert f"{best:.4f} at best, after iteration " in end[2]
+    assert [line.split("  ")[1] for line in end[3:]] == ["tokens/s", "peak memory"]
+    rate = sum(report.tokens_per_second * report.seconds for report in told.train) / sum(
+        report.seconds for report in told.train
+    )
+    assert end[3].split()[-1] == f"{rate:,.0f}"
 
 
 def test_a_table_tells_of_saves_stops_and_skipped_updates(tmp_path):
@@ -106,6 +117,7 @@ def test_a_table_tells_of_saves_stops_and_skipped_updates(tmp_path):
     assert "1 updates were left out" in stream.getvalue()
     assert f"saved to {tmp_path}" in stream.getvalue()
     assert "4 iterations (it is late)" in stream.getvalue()
+    assert f"  files           {tmp_path / 'adapters.safetensors'} and 1 more beside it" in stream.getvalue()
 
 
 class Terminal(io.StringIO):
@@ -123,6 +135,7 @@ def test_a_terminal_shows_a_bar_and_the_same_table():
     for line in plain.getvalue().splitlines()[:2]:
         assert line in terminal.getvalue()
     assert "6/6" in terminal.getvalue()
+    assert shown._bar.live.refresh_per_second == 1
 
 
 @pytest.mark.leaks
@@ -157,6 +170,21 @@ def test_the_loss_curve_is_drawn(tmp_path):
     metrics.write_text("")
     with pytest.raises(ValueError, match="expected reports with losses, got none"):
         plot_losses(metrics, picture)
+
+
+@pytest.mark.leaks
+def test_a_curve_has_whole_iterations_and_marks_the_best(monkeypatch):
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    curve = [(1, 4.0), (2, 3.0), (3, 5.0)]
+    _draw(axes, training=curve, validation=curve[:2])
+    raw, smooth, validation, best = axes.lines
+    assert [list(line.get_ydata()) for line in (raw, validation, best)] == [[4, 3, 5], [4, 3], [3]]
+    assert (list(best.get_xdata()), best.get_marker()) == ([2], "*")
+    weights = 0.8 ** np.arange(3)[::-1]
+    assert smooth.get_ydata()[-1] == pytest.approx(np.average([4, 3, 5], weights=weights))
+    assert all(tick == round(tick) for tick in axes.get_xticks())
 
 
 def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):

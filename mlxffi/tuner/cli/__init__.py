@@ -17,10 +17,10 @@ from typing import Any
 
 from ..._errors import Error
 from ..checks import MissingLibraryError
-from . import convert, data, fuse, generate, lora, report
+from . import chat, convert, data, fuse, generate, lora, merge, perplexity, report
 
 PROGRAM = "mlxffi-lora"
-MODULES = (convert, data, fuse, generate, report)
+MODULES = (chat, convert, data, fuse, generate, merge, perplexity, report)
 COMMANDS: dict[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 # What tells in a sentence what is wrong; anything else is a defect, and its traceback is wanted.
 TOLD = (Error, OSError, MissingLibraryError)
@@ -53,8 +53,8 @@ def _run(program: str, prepare: Callable[[], Callable[[], None]]) -> int:
         work()
     except TOLD as error:
         return _tell(program, error, 1)
-    except KeyboardInterrupt:
-        return _tell(program, "interrupted", 130)
+    except KeyboardInterrupt as error:
+        return _tell(program, str(error) or "interrupted", 130)
     return 0
 
 

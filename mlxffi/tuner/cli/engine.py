@@ -6,7 +6,7 @@ Both give the same things: a tokenizer, and models to train, to evaluate and to 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -16,6 +16,7 @@ from .. import hub, lora
 from ..checks import MissingLibraryError, required
 from ..files import read_json
 from ..layers import Survival
+from ..lora.adapter import is_in
 from ..models import DecoderConfig, FunctionalModel, ModuleModel, Tokenizer, decoder_model, last_blocks
 from ..models.gguf.export import export_model
 from ..models.gguf.header import is_gguf
@@ -31,16 +32,25 @@ class Base(Protocol):
     tokenizer: Any
     vocabulary: int
 
-    def with_new_adapter(self, config: lora.LoRAConfig) -> Model:
-        """The model with a new adapter, which is trained."""
+    def with_new_adapter(self, config: lora.LoRAConfig, noise: float = 0.0) -> Model:
+        """The model with a new adapter, which is trained, with noise in its embeddings; see `decoder_model`."""
         ...
 
     def with_trained(self, path: Path) -> Model:
         """The model with what an adapter folder holds."""
         ...
 
-    def with_last_blocks(self, count: int) -> Model:
-        """The model, whose last blocks are trained themselves; all of them where `count` is not above 0."""
+    def with_last_blocks(self, count: int, noise: float = 0.0, frozen: Sequence[str] = ()) -> Model:
+        """The model, whose last blocks are trained themselves; all of them where `count` is not above 0.
+
+        Args:
+          count: how many.
+          noise: in its embeddings; see `decoder_model`.
+          frozen: paths, or ends of paths, of parts of these blocks that are not trained.
+
+        Raises:
+          ValueError: a name is none of a part, or nothing is left to train.
+        """
         ...
 
     def plain(self) -> Model:
@@ -134,20 +144,25 @@ class OwnBase:
         self.tokenizer = Tokenizer.from_directory(folder)
         self.vocabulary = self.architecture.vocab_size
 
-    def with_new_adapter(self, config: lora.LoRAConfig) -> Model:
+    def with_new_adapter(self, config: lora.LoRAConfig, noise: float = 0.0) -> Model:
         """See `Base`."""
-        return self._model(lora.create_adapter(self.parameters, config))
+        if config.init_lora_weights is True:
+            return self._model(lora.create_adapter(self.parameters, config), noise)
+        adapter, negative = lora.create_from_weights(self.parameters, config)
+        return decoder_model(self.architecture, lora.attach(self.parameters, negative), adapter, noise=noise)
 
     def with_trained(self, path: Path) -> Model:
         """See `Base`."""
         return decoder_model(*adapted(self.architecture, self.parameters, path))
 
-    def with_last_blocks(self, count: int) -> Model:
+    def with_last_blocks(self, count: int, noise: float = 0.0, frozen: Sequence[str] = ()) -> Model:
         """See `Base`."""
         wanted = (
             last_blocks(self.parameters, min(count, self.architecture.num_layers)) if count > 0 else ["model.layers"]
         )
-        return decoder_model(self.architecture, self.parameters, trainable=wanted)
+        if frozen:
+            wanted = _left(flatten(self.parameters), wanted, frozen)
+        return decoder_model(self.architecture, self.parameters, trainable=wanted, noise=noise)
 
     def plain(self) -> Model:
         """See `Base`."""
@@ -170,8 +185,8 @@ class OwnBase:
             lambda target, kind: export_model(target, fused, config, self.tokenizer, kind),
         )
 
-    def _model(self, adapter: lora.Adapter | None) -> Model:
-        return decoder_model(self.architecture, self.parameters, adapter)
+    def _model(self, adapter: lora.Adapter | None, noise: float = 0.0) -> Model:
+        return decoder_model(self.architecture, self.parameters, adapter, noise=noise)
 
 
 class MlxLmBase:
@@ -190,8 +205,16 @@ class MlxLmBase:
         self._config: Mapping[str, Any] = read_json(folder / "config.json")
         self.vocabulary = int(self._config.get("vocab_size", 0))
 
-    def with_new_adapter(self, config: lora.LoRAConfig) -> Model:
+    def with_new_adapter(self, config: lora.LoRAConfig, noise: float = 0.0) -> Model:
         """See `Base`."""
+        wanted = {
+            "neftune_noise_alpha": noise,
+            "init_lora_weights": config.init_lora_weights is not True,
+            "modules_to_save": config.modules_to_save,
+            "bias": config.bias != "none",
+            "trainable_token_indices": config.trainable_token_indices,
+        }
+        _require_none(wanted)
         self.module.freeze()
         self._adapters.linear_to_lora_layers(self.module, config.num_layers, config, config.use_dora)
         return ModuleModel(self.module)
@@ -202,8 +225,9 @@ class MlxLmBase:
         self._adapters.load_adapters(self.module, path)
         return ModuleModel(self.module)
 
-    def with_last_blocks(self, count: int) -> Model:
+    def with_last_blocks(self, count: int, noise: float = 0.0, frozen: Sequence[str] = ()) -> Model:
         """See `Base`."""
+        _require_none({"neftune_noise_alpha": noise, "freeze": frozen})
         self.module.freeze()
         for block in self.module.layers[-max(count, 0) :]:
             block.unfreeze()
@@ -233,3 +257,22 @@ class MlxLmBase:
 
 def _refuse_export(target: Path, kind: str) -> None:
     raise ArgumentError("export_gguf: expected a model of this package's decoder, got one that runs through mlx_lm")
+
+
+def _left(paths: Iterable[str], wanted: Sequence[str], frozen: Sequence[str]) -> list[str]:
+    """The paths below the wanted ones that are in none of the frozen parts."""
+    known = [path for path in paths if any(path.startswith(f"{start}.") for start in wanted)]
+    lost = next((name for name in frozen if not any(is_in(path, (name,)) for path in known)), None)
+    if lost is not None:
+        raise ArgumentError(f"freeze: expected names of parts that are trained else, got {lost!r}")
+    found = [path for path in known if not is_in(path, tuple(frozen))]
+    if not found:
+        raise ArgumentError(f"freeze: expected something to be left to train, got {', '.join(frozen)}")
+    return found
+
+
+def _require_none(wanted: Mapping[str, Any]) -> None:
+    """Raise where something is asked for that only this package's decoder does."""
+    name = next((name for name, value in wanted.items() if value), None)
+    if name is not None:
+        raise ArgumentError(f"{name}: expected with our own decoder (engine own), got it with a model of mlx_lm")

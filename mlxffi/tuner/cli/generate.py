@@ -1,71 +1,184 @@
-"""Let a model, with or without an adapter, go on from a prompt."""
+"""Let a model, with or without an adapter, go on from a prompt, or from each of a file."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..._errors import ArgumentError
 from ..datasets.examples import require_ids
 from ..datasets.tokenizers import templated
-from ..models.generate import generate, prompt_ids, require_options
-from .engine import load_base
+from ..models.generate import Generation, Session, prompt_ids
+from ..models.sampling import Options
+from .engine import Base, Model, load_base
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("--model", required=True, help="folder or GGUF file of the model")
-    parser.add_argument("--adapter-path", help="folder of an adapter for it")
     parser.add_argument("-p", "--prompt", default="-", help="the prompt; - reads it from the standard input (default)")
+    parser.add_argument("--prompts", metavar="FILE", help="a file of prompts: a line each, in .jsonl a JSON value")
+    parser.add_argument("--ignore-chat-template", action="store_true", help="take prompts as they are")
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each text, a line each")
+    parser.add_argument("--quiet", action="store_true", help="print the text and nothing else")
+    add_shared_arguments(parser)
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of all commands in which a model writes."""
+    add_model_arguments(parser)
     parser.add_argument("--system-prompt", help="what a chat begins with")
-    parser.add_argument("--ignore-chat-template", action="store_true", help="take the prompt as it is")
     parser.add_argument("-m", "--max-tokens", type=int, default=256, help="at most so many tokens (default: 256)")
     parser.add_argument("--temp", type=float, default=0.0, help="temperature; 0 takes the likeliest token (default)")
     parser.add_argument("--top-p", type=float, default=1.0, help="draw from what has this probability (default: 1)")
     parser.add_argument("--top-k", type=int, default=0, help="draw from so many tokens; 0 for all (default)")
+    about = "draw from what has at least this part of the likeliest one's probability (default: 0)"
+    parser.add_argument("--min-p", type=float, default=0.0, help=about)
+    about = "make tokens that were there before less likely; 1 for none (default)"
+    parser.add_argument("--repetition-penalty", type=float, default=1.0, help=about)
+    about = "how many tokens count as those before (default: 20)"
+    parser.add_argument("--repetition-context-size", type=int, default=20, help=about)
+    about = "a text that ends the output and is not printed; may be given several times"
+    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help=about)
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say which model runs."""
+    parser.add_argument("--model", required=True, help="folder or GGUF file of the model, or its name on the Hub")
+    parser.add_argument("--adapter-path", help="folder of an adapter for it")
     parser.add_argument("--engine", choices=("auto", "own", "mlx_lm"), default="auto", help="whose model runs")
     parser.add_argument("--trust-remote-code", action="store_true", help="let mlx_lm run code of a tokenizer")
-    parser.add_argument("--quiet", action="store_true", help="print the text only, no figures")
+
+
+def load(arguments: argparse.Namespace) -> tuple[Base, Model]:
+    """The model that options name, with its adapter."""
+    base = load_base(arguments.model, arguments.engine, arguments.trust_remote_code)
+    return base, base.with_trained(Path(arguments.adapter_path)) if arguments.adapter_path else base.plain()
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    """How options say that texts are generated."""
+    names = ("max_tokens", "top_p", "top_k", "min_p", "repetition_penalty", "repetition_context_size", "seed")
+    given = {name: getattr(arguments, name) for name in names}
+    return Options(temperature=arguments.temp, stop=tuple(arguments.stop), **given)
+
+
+def system_messages(arguments: argparse.Namespace) -> list[dict[str, str]]:
+    """What a chat begins with."""
+    return [{"role": "system", "content": arguments.system_prompt}] if arguments.system_prompt else []
+
+
+class Prompt(NamedTuple):
+    """A prompt: where it is from, and its tokens."""
+
+    place: str
+    tokens: list[int]
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
-    """Load the model, and read the prompt."""
-    base = load_base(arguments.model, arguments.engine, arguments.trust_remote_code)
-    model = base.with_trained(Path(arguments.adapter_path)) if arguments.adapter_path else base.plain()
-    prompt = sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
-    tokens = _tokens(base.tokenizer, prompt, arguments)
-    require_ids(tokens, model.vocab_size)
-    options = {
-        "max_tokens": arguments.max_tokens,
-        "temperature": arguments.temp,
-        "top_p": arguments.top_p,
-        "top_k": arguments.top_k,
-        "seed": arguments.seed,
-    }
-    require_options(**options)
-    return partial(_generate, model, base.tokenizer, tokens, options, arguments.quiet)
+    """Load the model, and encode the prompts."""
+    options = options_of(arguments)
+    if arguments.prompts and arguments.prompt != "-":
+        raise ArgumentError("prompt, prompts: expected one of them, got both")
+    base, model = load(arguments)
+    found = list(_prompts(arguments, base.tokenizer))
+    for prompt in found:
+        require_ids(prompt.tokens, model.vocab_size)
+    write = _write_json if arguments.json else _write_quiet if arguments.quiet else _write
+    return partial(_generate, Session(model, base.tokenizer), found, options, write)
 
 
-def _tokens(tokenizer: Any, prompt: str, arguments: argparse.Namespace) -> list[int]:
+# --- prompts ---
+
+
+def _prompts(arguments: argparse.Namespace, tokenizer: Any) -> Iterator[Prompt]:
+    if not arguments.prompts:
+        text = sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
+        yield Prompt("", _tokens(tokenizer, text, arguments))
+        return
+    lines = Path(arguments.prompts).read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
+        place = f"{arguments.prompts}:{number}"
+        if line.strip():
+            prompt = _of_json(place, line) if arguments.prompts.endswith(".jsonl") else line
+            yield Prompt(place, _tokens(tokenizer, prompt, arguments, place))
+
+
+def _of_json(place: str, line: str) -> Any:
+    """A text, or messages, of a line of JSON: itself, or the field `prompt` or `messages` of an object."""
+    try:
+        found = json.loads(line)
+    except (json.JSONDecodeError, RecursionError):
+        found = None
+    if isinstance(found, dict):
+        found = found.get("prompt", found.get("messages"))
+    is_chat = isinstance(found, list) and found and all(isinstance(message, dict) for message in found)
+    if not (is_chat or isinstance(found, str)):
+        raise ArgumentError(f"{place}: expected a text, or an object with prompt or messages, got {line[:80]!r}")
+    return found
+
+
+def _tokens(
+    tokenizer: Any, prompt: str | Sequence[Mapping[str, Any]], arguments: argparse.Namespace, place: str = "prompt"
+) -> list[int]:
     """The prompt's tokens: as a chat, where the tokenizer has a template for one."""
-    if arguments.ignore_chat_template or not tokenizer.has_chat_template:
-        return prompt_ids(tokenizer, prompt)
-    system = [{"role": "system", "content": arguments.system_prompt}] if arguments.system_prompt else []
-    messages = [*system, {"role": "user", "content": prompt}]
-    return prompt_ids(tokenizer, templated(tokenizer, messages, None, add_generation_prompt=True))
+    if isinstance(prompt, str):
+        if arguments.ignore_chat_template or not tokenizer.has_chat_template:
+            return prompt_ids(tokenizer, prompt)
+        prompt = [*system_messages(arguments), {"role": "user", "content": prompt}]
+    if not tokenizer.has_chat_template:
+        raise ArgumentError(f"{place}: messages need a chat template, and the tokenizer has none")
+    return prompt_ids(tokenizer, templated(tokenizer, prompt, None, add_generation_prompt=True))
 
 
-def _generate(model: Any, tokenizer: Any, tokens: list[int], options: dict[str, Any], quiet: bool) -> None:
-    found = generate(model, tokenizer, tokens, tell=_say, **options)
+# --- texts ---
+
+
+def _generate(
+    session: Session, prompts: Sequence[Prompt], options: Options, write: Callable[[Session, Prompt, Options], None]
+) -> None:
+    for prompt in prompts:
+        write(session, prompt, options)
+
+
+def _write(session: Session, prompt: Prompt, options: Options) -> None:
+    """The text, as it is made, and how long it took."""
+    if prompt.place:
+        print(f"== {prompt.place}")
+    found = session.generate(prompt.tokens, options, say)
+    print(f"\nprompt: {found.prompt_tokens} tokens, {found.prompt_tokens_per_second:.1f} a second")
+    print(f"text: {len(found.tokens)} tokens, {found.tokens_per_second:.1f} a second ({found.finish_reason})")
+
+
+def _write_quiet(session: Session, prompt: Prompt, options: Options) -> None:
+    session.generate(prompt.tokens, options, say)
     print()
-    if not quiet:
-        print(f"prompt: {found.prompt_tokens} tokens, {found.prompt_tokens_per_second:.1f} a second")
-        print(f"text: {len(found.tokens)} tokens, {found.tokens_per_second:.1f} a second ({found.finish_reason})")
 
 
-def _say(text: str) -> None:
+def _write_json(session: Session, prompt: Prompt, options: Options) -> None:
+    found = session.generate(prompt.tokens, options)
+    place = {"prompt": prompt.place} if prompt.place else {}
+    print(json.dumps({**place, **as_json(found)}), flush=True)
+
+
+def as_json(found: Generation) -> dict[str, Any]:
+    """A text, and what is known of it, as JSON has it."""
+    return {
+        "text": found.text,
+        "tokens": found.tokens,
+        "finish_reason": found.finish_reason,
+        "prompt_tokens": found.prompt_tokens,
+        "generated_tokens": len(found.tokens),
+        "prompt_tokens_per_second": found.prompt_tokens_per_second,
+        "tokens_per_second": found.tokens_per_second,
+    }
+
+
+def say(text: str) -> None:
+    """Print a part of a text at once."""
     print(text, end="", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,20 +17,22 @@ from ..datasets import CacheDataset, DatasetConfig, Source, Splits, iterate_batc
 from ..datasets.sources import FEATURES, source_of_mlx_lm
 from ..distributed import World
 from ..lora import peft
-from ..lora.config import from_mlx_lm
+from ..lora.config import PEFT_NAMES, from_mlx_lm
 from ..losses import DistillationLoss, default_loss
-from ..optimizers import Optimizer, by_name
-from ..schedules import build_schedule
+from ..optimizers import Optimizer, by_name, lora_plus
+from ..schedules import Schedule, build_schedule
 from ..trainer import STATE_FILE, Callback, TrainingArgs, evaluate, train
 from ..trainer.checkpoint import Writer, read_checkpoint
 from ..trainer.console import console
 from ..trainer.data import Data
 from ..trainer.metrics import METRICS_FILE, PLOT_FILE, LossPlot, MetricsFile
+from ..trainer.rates import find_learning_rate
 from ..trainer.step import initial_state
 from ..trainer.trackers import require_trackers, trackers
 from ..trees import Tree, differences, flatten, kinds, unflatten
 from .engine import Base, Model, load_base
 from .settings import Job, Settings, add_arguments, settings_of
+from .stopping import INTERRUPTED, Interruption, TimeLimit, how_to_go_on
 
 __all__ = ["add_arguments", "prepare"]
 
@@ -37,8 +40,10 @@ __all__ = ["add_arguments", "prepare"]
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     """Check all settings, and load the model and the data."""
     settings = settings_of(vars(arguments))
+    _require_sense(settings.job)
+    if settings.job.find_lr:
+        settings = settings._replace(job=replace(settings.job, train=True, resume=False, test=False))
     job, training = settings.job, settings.training
-    _require_sense(job)
     optimizer = optimizer_of(job)
     base = load_base(job.model, job.engine, job.trust_remote_code)
     splits = load_dataset(_sources(job), base.tokenizer, _dataset_config(job), _wanted_splits(settings))
@@ -51,31 +56,48 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
         data = Data(splits.train, splits.valid, training, World())
         if job.resume:
             _require_resumable(model, optimizer, data, settings)
-    return partial(_work, settings, base, model, optimizer, splits, loss)
+        if job.find_lr:
+            return partial(_find_rate, settings, model, splits.train, loss)
+    go_on = how_to_go_on("mlxffi-lora", vars(arguments))
+    return partial(_work, settings, base, model, optimizer, splits, loss, go_on)
 
 
-def _work(settings: Settings, base: Base, model: Model, optimizer: Optimizer, splits: Splits, loss: Any) -> None:
+def _work(
+    settings: Settings, base: Base, model: Model, optimizer: Optimizer, splits: Splits, loss: Any, go_on: str
+) -> None:
     job, training = settings.job, settings.training
     for line in [line for split in splits if split is not None for line in split.about]:
         say(line)
     if splits.train is not None and job.train:
         say(str(base.size(model)))
-        train(
-            model,
-            optimizer,
-            splits.train,
-            splits.valid,
-            training,
-            loss=loss,
-            folder=job.adapter_path,
-            resume=job.resume,
-            callbacks=_callbacks(settings),
-            write=writer(settings, model),
-        )
+        interruption = Interruption()
+        with interruption.caught():
+            result = train(
+                model,
+                optimizer,
+                splits.train,
+                splits.valid,
+                training,
+                loss=loss,
+                folder=job.adapter_path,
+                resume=job.resume,
+                callbacks=_callbacks(settings, interruption),
+                write=writer(settings, model),
+            )
+        if result.stop == INTERRUPTED:
+            raise KeyboardInterrupt(f"{INTERRUPTED} and saved; to go on: {go_on}")
+        if result.stop is not None and job.time_limit is not None:
+            say(f"to go on: {go_on}")
     if splits.test is not None and job.test:
         found = test_loss(model, splits.test, job.test_batches, training)
         whose = "" if job.train or not job.adapter_path or _is_adapted(job) else " (the model without an adapter)"
         say(f"Test loss {found:.3f}, Test ppl {math.exp(found):.3f}{whose}.")
+
+
+def _find_rate(settings: Settings, model: Model, train_set: Any, loss: Any) -> None:
+    job = settings.job
+    say(f"trying learning rates for {job.optimizer} ...")
+    say(str(find_learning_rate(model, partial(optimizer_of, job), train_set, settings.training, loss=loss)))
 
 
 def say(text: str) -> None:
@@ -88,10 +110,18 @@ def say(text: str) -> None:
 
 
 def _require_sense(job: Job) -> None:
-    if not (job.train or job.test):
+    if not (job.train or job.test or job.find_lr):
         raise ArgumentError("train, test: expected one of them at least, or both; got none")
     if job.mask_prompt and job.mask_assistant:
         raise ArgumentError("mask_prompt, mask_assistant: expected one of them, got both")
+    if not 0 <= job.neftune_noise_alpha < math.inf:
+        raise ArgumentError(f"neftune_noise_alpha: expected a number of at least 0, got {job.neftune_noise_alpha}")
+    if job.freeze and job.fine_tune_type != "full":
+        raise ArgumentError(
+            f"freeze: expected with fine_tune_type full, got it with {job.fine_tune_type}, which has keys"
+        )
+    if job.loraplus_lr_ratio is not None and job.fine_tune_type == "full":
+        raise ArgumentError("loraplus_lr_ratio: expected with an adapter, got it with fine_tune_type full")
     if job.num_layers == 0:
         raise ArgumentError("num_layers: expected how many of the last blocks are fine-tuned, or -1 for all, got 0")
     if job.resume and job.resume_adapter_file:
@@ -140,14 +170,17 @@ def _dataset_config(job: Job) -> DatasetConfig:
 # --- what trains ---
 
 
-def optimizer_of(job: Job) -> Optimizer:
-    """The optimizer with its learning rate or schedule."""
-    rate = job.learning_rate if job.lr_schedule is None else build_schedule(job.lr_schedule)
+def optimizer_of(job: Job, schedule: Schedule | None = None) -> Optimizer:
+    """The optimizer with its learning rate or schedule, or with another schedule."""
+    stated = job.learning_rate if job.lr_schedule is None else build_schedule(job.lr_schedule)
+    rate = stated if schedule is None else schedule
     options = job.optimizer_config.get(job.optimizer) or {}
     if not isinstance(options, Mapping) or "learning_rate" in options:
         raise ArgumentError(
             f"optimizer_config.{job.optimizer}: expected arguments other than learning_rate by name, got {options!r}"
         )
+    if job.loraplus_lr_ratio is not None:
+        return lora_plus(job.optimizer, rate, job.loraplus_lr_ratio, **options)
     return by_name(job.optimizer, rate, **options)
 
 
@@ -157,18 +190,25 @@ def lora_config(job: Job) -> lora.LoRAConfig:
     Raises:
       ValueError: `lora_parameters` has an unknown key, or a value is out of its range.
     """
-    known = {"rank", "scale", "alpha", "dropout", "rslora", "keys"}
+    known = {*(entry.name for entry in fields(lora.LoRAConfig)), *PEFT_NAMES} - {"num_layers"}
     unknown = sorted(str(key) for key in job.lora_parameters if key not in known)
     if unknown:
         raise ArgumentError(f"lora_parameters: expected {', '.join(sorted(known))}, got {', '.join(unknown)}")
-    return from_mlx_lm(job.lora_parameters, num_layers=job.num_layers, use_dora=job.fine_tune_type == "dora")
+    given = dict(job.lora_parameters)
+    options = {"use_dora": bool(given.pop("use_dora", False)) or job.fine_tune_type == "dora"}
+    # Patterns of PEFT choose blocks themselves.
+    blocks = -1 if given.get("target_modules") is not None else job.num_layers
+    return from_mlx_lm(given, num_layers=blocks, **options)
 
 
 def _model(job: Job, base: Base) -> Model:
     if not job.train:
         return base.with_trained(Path(job.adapter_path)) if _is_adapted(job) else base.plain()
-    full = job.fine_tune_type == "full"
-    model = base.with_last_blocks(job.num_layers) if full else base.with_new_adapter(lora_config(job))
+    full, noise = job.fine_tune_type == "full", job.neftune_noise_alpha
+    if full:
+        model = base.with_last_blocks(job.num_layers, noise, job.freeze)
+    else:
+        model = base.with_new_adapter(lora_config(job), noise)
     if job.resume_adapter_file:
         model.update(started_from(job.resume_adapter_file, model.trainable(), None if full else lora_config(job)))
     return model
@@ -236,11 +276,12 @@ def _loss(job: Job, base: Base) -> Any:
 # --- what is told and written ---
 
 
-def _callbacks(settings: Settings) -> list[Callback]:
+def _callbacks(settings: Settings, interruption: Interruption) -> list[Callback]:
     job, folder = settings.job, Path(settings.job.adapter_path)
+    found: list[Callback] = [interruption, *([] if job.time_limit is None else [TimeLimit(job.time_limit)])]
     if not World().is_writer:
-        return []
-    found = [console(), MetricsFile(folder / METRICS_FILE)]
+        return found
+    found += [console(), MetricsFile(folder / METRICS_FILE)]
     if job.plot:
         found.append(LossPlot(folder / METRICS_FILE, folder / PLOT_FILE))
     if job.report_to:
@@ -253,12 +294,16 @@ def writer(settings: Settings, model: Model) -> Writer:
     job = settings.job
     full = job.fine_tune_type == "full"
     config = None if full else lora_config(job)
+    # Weights that lack what the factors began with are in no file: the change since then is written.
+    start = None if config is None or config.init_lora_weights is True else lora.Adapter(model.trainable(), config)
 
     def write(path: Path, trained: Tree) -> None:
         if config is None:
             lora.save_full(path.parent, trained, extra=settings.by_name, name=path.name)
-        else:
-            lora.save_adapter(path.parent, lora.Adapter(trained, config), extra=settings.by_name, name=path.name)
+            return
+        adapter = lora.Adapter(trained, config)
+        changed = adapter if start is None else lora.since(adapter, start)
+        lora.save_adapter(path.parent, changed, extra=settings.by_name, name=path.name)
 
     return write
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ..._errors import ArgumentError
 from ..checks import required
@@ -25,6 +25,8 @@ KINDS = ("lora", "dora", "full")
 # The adapter_config.json and the YAML files of mlx_lm call these fields of TrainingArgs otherwise.
 RENAMED = {"steps_per_save": "save_every"}
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+Minutes: TypeAlias = float
 
 
 def setting(default: Any, about: str, **more: Any) -> Any:
@@ -67,9 +69,15 @@ class Job:
     config: str | None = setting(None, "YAML file with settings by name", short="-c")
     report_to: str | None = setting(None, "also report to tensorboard, wandb or swanlab; several with commas")
     project_name: str | None = setting(None, "name of the project in these reports")
+    time_limit: Minutes | None = field(
+        default=None, metadata={"help": "stop in good order after so many minutes, or a time such as 1h30m"}
+    )
+    find_lr: bool = setting(False, "try learning rates in the place of training, and suggest one; nothing is written")
     plot: bool = setting(False, "draw the loss curve into loss.png in the adapter path")
     engine: str = setting("auto", "whose model runs: mlxffi's own, or mlx_lm's", choices=("auto", "own", "mlx_lm"))
     trust_remote_code: bool = setting(False, "let mlx_lm run code that comes with a tokenizer")
+    loraplus_lr_ratio: float | None = setting(None, "how many times larger the learning rate of lora_b is (LoRA+)")
+    neftune_noise_alpha: float = setting(0.0, "noise in embeddings while training (NEFTune); 0 for none")
     distill_from: str | None = setting(None, "folder of a teacher, whose predictions the model learns")
     distill_loss: str = setting("kl", "divergence from the teacher", choices=("kl", "js"))
     distill_temperature: float = setting(1.0, "temperature of teacher and student")
@@ -79,6 +87,9 @@ class Job:
     )
     lr_schedule: dict[str, Any] | None = field(default=None, metadata=in_file("name, arguments, warmup, warmup_init"))
     optimizer_config: dict[str, Any] = field(default_factory=dict, metadata=in_file("arguments of optimizers by name"))
+    freeze: list[str] = field(
+        default_factory=list, metadata=in_file("names of parts that are not trained with fine_tune_type full")
+    )
     hf_dataset: dict[str, Any] | None = field(default=None, metadata=in_file("a dataset of the Hub, as mlx_lm has it"))
     text_feature: str = field(default="text", metadata=in_file("field of a record that holds a text"))
     chat_feature: str = field(default="messages", metadata=in_file("field of a record that holds a chat"))
@@ -190,9 +201,15 @@ UNREADABLE = object()
 IN_WORDS = {
     "Sources": "a path, or a list of paths, each perhaps with path and weight",
     "Bytes": "a size such as 2GB",
+    "Minutes": "a time above 0 such as 90, 90m or 1h30m",
     "bool": "true or false",
     "dict[str, Any]": "a mapping",
+    "list[str]": "a list of names",
 }
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) and name for name in value)
 
 
 def _int(value: Any) -> Any:
@@ -208,6 +225,16 @@ def _float(value: Any) -> Any:
         return float(value)
     except ValueError:
         return UNREADABLE
+
+
+def _minutes(value: Any) -> Any:
+    """Minutes; a number without a unit is one of them."""
+    number = _float(value)
+    if number is not UNREADABLE:
+        return number if 0 < number < float("inf") else UNREADABLE
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", str(value).strip())
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    return hours * 60 + minutes + seconds / 60 or UNREADABLE
 
 
 def _bytes(value: Any) -> Any:
@@ -227,8 +254,10 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "float": _float,
     "Bytes": _bytes,
     "Sources": _sources,
+    "Minutes": _minutes,
     "bool": lambda value: value if isinstance(value, bool) else UNREADABLE,
     "str": lambda value: value if isinstance(value, str) else UNREADABLE,
+    "list[str]": lambda value: value if _is_names(value) else UNREADABLE,
     "dict[str, Any]": lambda value: value if isinstance(value, dict) else UNREADABLE,
 }
 

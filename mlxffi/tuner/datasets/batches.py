@@ -30,7 +30,7 @@ class Batches(Iterator[Batch]):
     """What `iterate_batches` gives.
 
     `truncated` is the number of Examples so far that were cut off at `max_seq_length`, and `without_targets` of those
-    which have no target since; the first of each is warned of.
+    which have no target, cut off or not; the first of each that was cut off is warned of.
     """
 
     def __init__(self, dataset: Examples | Dataset, settings: Settings, vocab_size: int | None = None):
@@ -41,6 +41,7 @@ class Batches(Iterator[Batch]):
         # The batches of the window and what they leave over, once planned.
         self._planned: tuple[list[list[Row]], tuple[int, ...]] | None = None
         self.truncated = self.without_targets = 0
+        self._has_warned_of_lost = False
 
     @property
     def epoch(self) -> int:
@@ -62,6 +63,21 @@ class Batches(Iterator[Batch]):
         self._note_truncated(examples)
         most, packed = self._settings.max_seq_length, self._settings.pack
         return collated([[examples[record] for record in row] for row in own], most, packed)
+
+    def count(self, epochs: int) -> int:
+        """How many batches hold `epochs` times as many rows as the dataset makes; rows are packed to tell."""
+        size, rows = self._settings.batch_size, epochs * len(self._dataset)
+        return self._count_packed(epochs) if self._settings.pack else -(-rows // size)
+
+    def _count_packed(self, epochs: int) -> int:
+        count, window = 0, Window()
+        while True:
+            batches, left = self._plan.batches(window)
+            count += len(batches)
+            following = self._plan.after(window, left)
+            if following is None or following.epoch == epochs:
+                return count + bool(left)
+            window = following
 
     def state(self) -> dict[str, Any]:
         """Where the next batch stands, for `restore` of other Batches of the same dataset and settings; it is JSON."""
@@ -130,11 +146,14 @@ class Batches(Iterator[Batch]):
     def _note_truncated(self, examples: Mapping[int, Example]) -> None:
         most = self._settings.max_seq_length
         longer = [record for record, example in examples.items() if len(example.tokens) > most]
-        lost = [record for record in longer if not any(targets_of(examples[record], most))]
-        if lost and not self.without_targets:
-            place = place_of(self._dataset, lost[0])
+        lengths = {record: min(len(example.tokens), most) for record, example in examples.items()}
+        empty = [record for record, length in lengths.items() if not any(targets_of(examples[record], length))]
+        lost = next((record for record in empty if record in longer), None)
+        if lost is not None and not self._has_warned_of_lost:
+            place = place_of(self._dataset, lost)
             warnings.warn(f"{place}: no target is left of what max_seq_length={most} cuts off", stacklevel=3)
-        self.without_targets += len(lost)
+            self._has_warned_of_lost = True
+        self.without_targets += len(empty)
         if longer and not self.truncated:
             found = f"{place_of(self._dataset, longer[0])}: {len(examples[longer[0]].tokens)} tokens"
             warnings.warn(f"{found} are cut off at max_seq_length={most}, as are all longer records", stacklevel=3)

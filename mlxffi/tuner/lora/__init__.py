@@ -19,13 +19,17 @@ from .adapter import (
 )
 from .config import LoRAConfig
 from .files import export_peft, load_adapter, load_full, load_into, read_adapter, save_adapter, save_full
+from .initial import create_from_weights, since
+from .merging import Merged, merge
 
 __all__ = [
     "Adapter",
     "LoRAConfig",
+    "Merged",
     "TrainableParameters",
     "attach",
     "create_adapter",
+    "create_from_weights",
     "detach",
     "dora_gains",
     "export_peft",
@@ -33,9 +37,11 @@ __all__ = [
     "load_adapter",
     "load_full",
     "load_into",
+    "merge",
     "read_adapter",
     "save_adapter",
     "save_full",
+    "since",
     "survival",
     "trainable_parameters",
     "unfuse",

@@ -6,7 +6,8 @@ Nothing here changes a tree in place: each function gives a new one, which share
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +18,10 @@ from ..layers import Kind, Node, dims, is_quantized
 from ..trees import Tree, merged, paths, unflatten
 from . import fit
 from .config import LoRAConfig
-from .targets import chosen, kind_of, layers_of, require_choice
+from .targets import chosen, is_embedding, kind_of, layers_of, matches, require_choice
+
+# The name of rows of an embedding that are trained themselves.
+ROWS = "token_rows"
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Adapter:
     """What is trained, and how it is used.
 
     Args:
-      parameters: a tree whose paths are those of adapter files: a layer's path, then `lora_a`, `lora_b`, or `m`.
+      parameters: a tree whose paths are those of adapter files: a layer's path, then `lora_a`, `lora_b`, or `m`; and
+        parameters of the model that are trained themselves, by their own paths.
       config: rank, scale, and so on.
     """
 
@@ -37,10 +42,16 @@ class Adapter:
         found: dict[str, Node] = {}
         for path, value in paths(self.parameters):
             layer, _, name = path.rpartition(".")
+            if name not in fit.PARTS:
+                continue
             if layer not in found:
                 found[layer] = {"scaling": self.config.scaling(layer)}
             found[layer][name] = value
         return found
+
+    def whole(self) -> dict[str, mx.array]:
+        """The parameters of the model that are trained themselves, by path."""
+        return {path: value for path, value in paths(self.parameters) if path.rpartition(".")[2] not in fit.PARTS}
 
 
 # --- making ---
@@ -60,15 +71,89 @@ def create_adapter(parameters: Tree, config: LoRAConfig) -> Adapter:
     Raises:
       ValueError: no layer of the tree is chosen, or a key of the configuration matches none.
     """
+    made = {
+        path: new_factors(node, _kind(path, node), config.rank_of(path), config.use_dora)
+        for path, node in adapted_layers(parameters, config).items()
+    }
+    factors = {f"{path}.{name}": value for path, part in made.items() for name, value in part.items()}
+    return Adapter(unflatten(factors | trained_whole(parameters, config, made)), config)
+
+
+def adapted_layers(parameters: Tree, config: LoRAConfig) -> dict[str, Node]:
+    """The layers of a tree that a configuration chooses, by path.
+
+    Raises:
+      ValueError: there is none, or a key of the configuration matches none.
+    """
     nodes = dict(layers_of(parameters))
-    choice = chosen({path: kind_of(path, node) or "linear" for path, node in nodes.items()}, config)
-    made = {}
-    for path in require_choice(choice, nodes):
-        node, kind = nodes[path], kind_of(path, nodes[path]) or "linear"
-        made[path] = new_factors(node, kind, config.rank_of(path), config.use_dora)
-    return Adapter(
-        unflatten({f"{path}.{name}": value for path, part in made.items() for name, value in part.items()}), config
-    )
+    choice = chosen({path: _kind(path, node) for path, node in nodes.items()}, config)
+    return {path: nodes[path] for path in require_choice(choice, nodes)}
+
+
+def trained_whole(parameters: Tree, config: LoRAConfig, adapted: Container[str]) -> dict[str, mx.array]:
+    """The parameters of a tree that a configuration trains themselves, unpacked, by path.
+
+    Args:
+      parameters: the tree.
+      config: whose `modules_to_save` and `bias` say which.
+      adapted: the paths of the layers with factors.
+
+    Raises:
+      ValueError: the model has no module of a name.
+    """
+    wanted = config.modules_to_save or ()
+    dense = map_layers(lambda path, node: layers.dequantized(node) if matches(path, wanted) else node, parameters)
+    found = {path: value for path, value in paths(dense) if is_in(path, wanted)}
+    lost = next((name for name in wanted if not any(is_in(path, (name,)) for path in found)), None)
+    if lost is not None:
+        raise ArgumentError(f"[LoRAConfig] modules_to_save: expected names of the model's modules, got {lost!r}")
+    return found | _rows(parameters, config) | _biases(parameters, config, adapted)
+
+
+def _rows(parameters: Tree, config: LoRAConfig) -> dict[str, mx.array]:
+    """The rows of the embedding that are trained, under a name of their own."""
+    indices = config.trainable_token_indices
+    if indices is None:
+        return {}
+    path, node = next(((path, node) for path, node in layers_of(parameters) if is_embedding(path)), ("", {}))
+    entries = dims(node)[0] if path else 0
+    if len(set(indices)) < len(indices) or max(indices) >= entries or matches(path, config.modules_to_save):
+        wanted = f"different tokens below {entries}, of an embedding that is not in modules_to_save"
+        raise ArgumentError(f"[LoRAConfig] trainable_token_indices: expected {wanted}, got {list(indices)}")
+    return {f"{path}.{ROWS}": layers.dense_weight(node)[mx.array(indices)]}
+
+
+def is_in(path: str, modules: tuple[str, ...]) -> bool:
+    """Whether a parameter is one of a module, whose path may be an end of one."""
+    parents = [path[: match.start()] for match in re.finditer(r"\.", path)]
+    return any(matches(parent, modules) for parent in parents)
+
+
+def _biases(parameters: Tree, config: LoRAConfig, adapted: Container[str]) -> dict[str, mx.array]:
+    if config.bias == "none":
+        return {}
+    found = {path: value for path, value in paths(parameters) if path.endswith(".bias")}
+    return {path: value for path, value in found.items() if config.bias == "all" or path.rpartition(".")[0] in adapted}
+
+
+def with_rows(parameters: Tree, whole: Mapping[str, mx.array], config: LoRAConfig) -> dict[str, mx.array]:
+    """What is trained itself, with the whole embedding in the place of its rows."""
+    found = dict(whole)
+    for path in [path for path in whole if path.endswith(f".{ROWS}")]:
+        layer = path.removesuffix(f".{ROWS}")
+        weight = mx.array(layers.dense_weight(dict(layers_of(parameters))[layer]))
+        weight[mx.array(config.trainable_token_indices)] = found.pop(path).astype(weight.dtype)
+        found[f"{layer}.weight"] = weight
+    return found
+
+
+def replaced(parameters: Tree, arrays: Mapping[str, mx.array]) -> Tree:
+    """The tree with other arrays in the places of its own by path; layers whose weight is one of them are unpacked."""
+
+    def dense(path: str, node: Node) -> Node:
+        return layers.dequantized(node) if f"{path}.weight" in arrays else node
+
+    return merged(map_layers(dense, parameters), unflatten(dict(arrays)))
 
 
 def new_factors(node: Node, kind: Kind, rank: int, use_dora: bool) -> dict[str, mx.array]:
@@ -98,7 +183,11 @@ def attach(base: Tree, *adapters: Adapter) -> Tree:
         for path, factors in adapter.layers().items():
             carried.setdefault(path, list(nodes[path].get("adapters", ()))).append(factors)
     # Tuples, which `merged` takes as a whole.
-    return merged(base, unflatten({f"{path}.adapters": tuple(found) for path, found in carried.items()}))
+    made = merged(base, unflatten({f"{path}.adapters": tuple(found) for path, found in carried.items()}))
+    for adapter in adapters:
+        whole = adapter.whole()
+        made = replaced(made, with_rows(made, whole, adapter.config)) if whole else made
+    return made
 
 
 def detach(tree: Tree) -> Tree:
@@ -158,6 +247,10 @@ def unfuse(fused: Tree, adapter: Adapter, gains: dict[str, mx.array] | None = No
       ValueError: the adapter does not fit, or is DoRA and gains are missing.
     """
     factors = adapter.layers()
+    if adapter.whole():
+        raise ArgumentError(
+            f"[unfuse] adapter: expected factors alone; {next(iter(adapter.whole()))} is lost in the model"
+        )
     fit.require("unfuse", factors, dict(layers_of(fused)), adapter.config)
     missing = [path for path in factors if adapter.config.use_dora and path not in (gains or {})]
     if missing:

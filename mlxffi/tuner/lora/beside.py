@@ -7,13 +7,13 @@ with factors, changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ... import core as mx
 from .. import layers
 from ..layers import Node
-from ..trees import Tree, flatten, merged, unflatten
-from .adapter import map_layers
+from ..trees import Tree, flatten
+from .adapter import replaced
 from .config import LoRAConfig
 from .targets import OUTPUT_LAYER, is_embedding, layers_of
 
@@ -49,7 +49,7 @@ def put_into(parameters: Tree, beside: Beside, config: LoRAConfig) -> tuple[Tree
     found: dict[str, mx.array] = {}
     problems = [*_put_weights(beside, known, nodes, found), *_put_tokens(beside, nodes, found)]
     problems += _put_biases(beside, config, nodes, found)
-    return (_replaced(parameters, found) if found else parameters), problems
+    return (replaced(parameters, found) if found else parameters), problems
 
 
 def _put_weights(
@@ -100,10 +100,3 @@ def _fits(layer: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     """Whether a parameter may have a shape: that of the tree's, or one for another number of tokens."""
     resizable = is_embedding(layer) or layer.rpartition(".")[2] == OUTPUT_LAYER
     return shape == wanted or (resizable and len(shape) == len(wanted) and shape[1:] == wanted[1:])
-
-
-def _replaced(parameters: Tree, arrays: Mapping[str, mx.array]) -> Tree:
-    def dense(path: str, node: Any) -> Any:
-        return layers.dequantized(node) if f"{path}.weight" in arrays else node
-
-    return merged(map_layers(dense, parameters), unflatten(arrays))

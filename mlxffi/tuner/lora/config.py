@@ -14,6 +14,10 @@ from .. import checks
 from ..layers import Scaling
 
 ALL_LINEAR = "all-linear"
+INITIALISATIONS = (True, "pissa", "olora")
+BIASES = ("none", "all", "lora_only")
+# Our names by PEFT's, where they differ.
+PEFT_NAMES = {"r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout", "use_rslora": "rslora"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,11 @@ class LoRAConfig:
       rank_pattern: ranks of layers that have another, by regular expressions for the ends of their paths; the first
         that matches counts.
       alpha_pattern: the same for alpha.
+      init_lora_weights: how the factors begin: True, so that they change nothing; "pissa" with the largest singular
+        values of each weight, "olora" with the beginning of its QR decomposition, which the weight then lacks.
+      modules_to_save: paths, or ends of paths, of parts of the model whose parameters are trained themselves.
+      trainable_token_indices: tokens whose rows of the embedding are trained themselves, and no others.
+      bias: which biases are trained: "none", "lora_only" for those of adapted layers, or "all".
 
     Raises:
       ValueError: a value is outside of its range, or two exclude each other; the message names them.
@@ -59,16 +68,22 @@ class LoRAConfig:
     layers_pattern: tuple[str, ...] | None = None
     rank_pattern: Mapping[str, int] = field(default_factory=dict, hash=False)
     alpha_pattern: Mapping[str, float] = field(default_factory=dict, hash=False)
+    init_lora_weights: bool | str = True
+    modules_to_save: tuple[str, ...] | None = None
+    trainable_token_indices: tuple[int, ...] | None = None
+    bias: str = "none"
 
     def __post_init__(self) -> None:
         _require_numbers(self)
-        for name in ("keys", "layers_pattern"):
+        for name in ("keys", "layers_pattern", "modules_to_save"):
             _set(self, name, _names(name, getattr(self, name)))
         for name in ("target_modules", "exclude_modules"):
             value = getattr(self, name)
             _set(self, name, _pattern(name, value) if isinstance(value, str) else _names(name, value))
-        _set(self, "layers_to_transform", _indices(self.layers_to_transform))
+        for name in ("layers_to_transform", "trainable_token_indices"):
+            _set(self, name, _indices(name, getattr(self, name)))
         _require_patterns(self)
+        _require_choices(self)
         _require_one_way(self)
 
     def rank_of(self, path: str) -> int:
@@ -106,10 +121,11 @@ def from_mlx_lm(parameters: Mapping[str, Any], **options: Any) -> LoRAConfig:
     A warning tells where the two disagree.
 
     Args:
-      parameters: `rank`, `scale`, `dropout`, `keys`, and what else `LoRAConfig` knows; None stands for its default.
+      parameters: `rank`, `scale`, `dropout`, `keys`, and what else `LoRAConfig` knows, also by PEFT's names; None
+        stands for its default.
       options: what does not stand in `lora_parameters`.
     """
-    given = {name: value for name, value in parameters.items() if value is not None}
+    given = {PEFT_NAMES.get(name, name): value for name, value in parameters.items() if value is not None}
     found = LoRAConfig(**given, **options)
     if "scale" not in given or math.isclose(found.scale, found.scale_of(""), rel_tol=1e-6):
         return found
@@ -149,6 +165,15 @@ def _require_numbers(config: LoRAConfig) -> None:
         raise ArgumentError("[LoRAConfig] rslora: the scale is alpha / sqrt(rank), so alpha must be given; got None")
 
 
+def _require_choices(config: LoRAConfig) -> None:
+    for name, choices in (("init_lora_weights", INITIALISATIONS), ("bias", BIASES)):
+        if getattr(config, name) not in choices:
+            wanted = ", ".join(map(str, choices))
+            raise ArgumentError(f"[LoRAConfig] {name}: expected one of {wanted}, got {getattr(config, name)!r}")
+    if config.use_dora and config.init_lora_weights is not True:
+        raise ArgumentError(f"[LoRAConfig] init_lora_weights: {config.init_lora_weights} goes with LoRA, not with DoRA")
+
+
 def _names(name: str, value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
@@ -170,12 +195,12 @@ def _pattern(name: str, value: str) -> str:
     return value
 
 
-def _indices(value: Any) -> tuple[int, ...] | None:
+def _indices(name: str, value: Any) -> tuple[int, ...] | None:
     if value is None:
         return None
     found = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     for index in found:
-        checks.count("LoRAConfig", "layers_to_transform", index, 0)
+        checks.count("LoRAConfig", name, index, 0)
     return found or None
 
 

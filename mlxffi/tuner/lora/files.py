@@ -15,7 +15,7 @@ from ..files import PathLike, write_arrays, write_json
 from ..layers import Kind
 from ..trees import Tree, flatten, merged, unflatten
 from . import fit, formats, peft
-from .adapter import Adapter
+from .adapter import Adapter, trained_whole
 from .beside import put_into
 from .config import LoRAConfig
 from .targets import OUTPUT_LAYER, chosen, is_embedding, kind_of, layers_of
@@ -36,7 +36,8 @@ def save_adapter(
 ) -> None:
     """Write `adapters.safetensors` and `adapter_config.json`, as mlx-lm reads them.
 
-    mlx-lm has one rank and one scale for all layers: it refuses to read an adapter that has patterns for them.
+    mlx-lm has one rank and one scale for all layers, and factors alone: it refuses to read an adapter that has
+    patterns, or parameters of the model beside its factors. Fused, it reads their model.
 
     Args:
       folder: is made if it is not there. Each file is the old one or the new one, whole, at any moment.
@@ -89,9 +90,11 @@ def export_peft(
             f"[export_peft] {embeddings[0]}: this embedding is the output layer, too; an adapter changes both uses "
             "here, and in PEFT the input only"
         )
-    tensors = peft.tensors(adapter)
+    tensors, settings = peft.tensors(adapter), peft.settings(adapter, base_model_name, task_type)
+    if tied:
+        tensors, settings = peft.untied(tensors, settings)
     write_arrays(Path(folder) / peft.TENSORS, tensors, {"format": "pt"})
-    write_json(Path(folder) / formats.CONFIG, peft.settings(adapter, base_model_name, task_type))
+    write_json(Path(folder) / formats.CONFIG, settings)
 
 
 def _save(
@@ -115,6 +118,11 @@ def _mlx_lm_settings(config: LoRAConfig, paths: list[str]) -> dict[str, Any]:
         given |= {"scale": config.scale_of(""), **({} if config.alpha is None else {"alpha": config.alpha})}
     if config.rslora:
         given["rslora"] = True
+    for name in ("modules_to_save", "trainable_token_indices"):
+        if getattr(config, name) is not None:
+            given[name] = list(getattr(config, name))
+    if config.bias != "none":
+        given["bias"] = config.bias
     keys = config.keys if config.target_modules is None else tuple(paths)
     if keys is not None:
         given["keys"] = list(keys)
@@ -140,7 +148,8 @@ def read_adapter(path: PathLike) -> Adapter:
     found = [*stored.strays, *fit.problems_within(stored.parts, config)]
     found += [f"{path}: stands beside the factors, and needs a tree (load_into)" for path in chain(*stored.beside)]
     fit.raise_all(str(stored.file), found)
-    return _adapter(stored.parts, sorted(stored.parts, key=_numerically), config)
+    whole = {path: stored.whole[path] for path in sorted(stored.whole, key=_numerically)}
+    return _adapter(stored.parts, sorted(stored.parts, key=_numerically), whole, config)
 
 
 def load_adapter(path: PathLike, parameters: Tree, *, strict: bool = True) -> Adapter:
@@ -173,7 +182,9 @@ def load_into(path: PathLike, parameters: Tree, *, strict: bool = True) -> tuple
     parameters, problems = put_into(parameters, stored.beside, config)
     dims = {path: (layers.dims(node), kind_of(path, node) or "linear") for path, node in layers_of(parameters)}
     require_untied(stored, dims)
-    return parameters, _fitted(stored, config, dims, problems, strict)
+    wanted = trained_whole(parameters, config, stored.parts)
+    problems += fit.differences(stored.whole, wanted)
+    return parameters, _fitted(stored, config, dims, problems, list(wanted), strict)
 
 
 def require_untied(stored: formats.Stored, names: Iterable[str]) -> None:
@@ -186,7 +197,9 @@ def require_untied(stored: formats.Stored, names: Iterable[str]) -> None:
         )
 
 
-def _fitted(stored: formats.Stored, config: LoRAConfig, dims: Dims, problems: list[str], strict: bool) -> Adapter:
+def _fitted(
+    stored: formats.Stored, config: LoRAConfig, dims: Dims, problems: list[str], whole: list[str], strict: bool
+) -> Adapter:
     parts = (
         {fit.known(layer, dims): part for layer, part in stored.parts.items()}
         if stored.writer == "go"
@@ -196,7 +209,8 @@ def _fitted(stored: formats.Stored, config: LoRAConfig, dims: Dims, problems: li
     if strict:
         found += _choice_problems(parts, dims, config)
     fit.raise_all(str(stored.file), found)
-    return _adapter(parts, [path for path in dims if path in parts], config)
+    beside = {path: stored.whole[path] for path in whole}
+    return _adapter(parts, [path for path in dims if path in parts], beside, config)
 
 
 def load_full(path: PathLike, parameters: Tree) -> Tree:
@@ -222,10 +236,12 @@ def _read(path: PathLike) -> tuple[formats.Stored, LoRAConfig]:
     return stored, stored.config
 
 
-def _adapter(parts: Mapping[str, Mapping[str, mx.array]], order: list[str], config: LoRAConfig) -> Adapter:
+def _adapter(
+    parts: Mapping[str, Mapping[str, mx.array]], order: list[str], whole: dict[str, mx.array], config: LoRAConfig
+) -> Adapter:
     """An adapter in the order in which it is made, which files do not keep: sums over it are the same to the bit."""
-    names = [(layer, name) for layer in order for name in (*fit.FACTORS, fit.MAGNITUDES) if name in parts[layer]]
-    return Adapter(unflatten({f"{layer}.{name}": parts[layer][name] for layer, name in names}), config)
+    names = [(layer, name) for layer in order for name in fit.PARTS if name in parts[layer]]
+    return Adapter(unflatten({f"{layer}.{name}": parts[layer][name] for layer, name in names} | whole), config)
 
 
 def _numerically(path: str) -> list[tuple[int, str]]:

@@ -14,6 +14,7 @@ from .targets import kind_of
 
 FACTORS = ("lora_a", "lora_b")
 MAGNITUDES = "m"
+PARTS = (*FACTORS, MAGNITUDES)
 
 # The axis that is the rank, by how many axes a factor has: expert layers have theirs the other way round.
 RANK_AXES = {"lora_a": {2: 1, 3: 1}, "lora_b": {2: 0, 3: 2}}

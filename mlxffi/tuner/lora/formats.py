@@ -11,6 +11,7 @@ import re
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ... import core as mx
@@ -19,6 +20,7 @@ from ..files import PathLike, read_json
 from . import peft
 from .beside import NOTHING, Beside
 from .config import LoRAConfig, from_mlx_lm
+from .fit import PARTS
 
 CONFIG = "adapter_config.json"
 TENSORS = "adapters.safetensors"
@@ -49,6 +51,7 @@ class Stored(NamedTuple):
       parts: arrays by name (`lora_a`, ...) by the layer's path; whole parameters by name likewise.
       strays: a line for each tensor that is no part of an adapter by its name.
       beside: what PEFT stores beside factors.
+      whole: parameters of the model by path that we store beside factors.
     """
 
     file: Path
@@ -57,6 +60,7 @@ class Stored(NamedTuple):
     parts: dict[str, dict[str, mx.array]]
     strays: list[str]
     beside: Beside = NOTHING
+    whole: Mapping[str, mx.array] = MappingProxyType({})
 
     def arrays(self) -> dict[str, mx.array]:
         """The arrays by their whole names."""
@@ -86,7 +90,11 @@ def read(path: PathLike) -> Stored:
     if writer == "go":
         parts = {path: _turned(part) for path, part in grouped.items()}
         return Stored(file, writer, _go_config(folder / CONFIG, settings, parts), parts, [])
-    return Stored(file, writer, _mlx_lm_config(folder / CONFIG, settings, grouped, "mlxffi" in metadata), grouped, [])
+    config = _mlx_lm_config(folder / CONFIG, settings, grouped, "mlxffi" in metadata)
+    if config is None or not (config.modules_to_save or config.trainable_token_indices or config.bias != "none"):
+        return Stored(file, writer, config, grouped, [])
+    whole = {path: arrays.pop(path) for path in list(arrays) if path.rpartition(".")[2] not in PARTS}
+    return Stored(file, writer, config, _grouped(arrays), [], whole=whole)
 
 
 # --- files ---
@@ -178,7 +186,8 @@ def _mlx_lm_config(
         raise ArgumentError(f"{path}: lora_parameters: expected an object, got {given!r}")
     if given.get("scale") is None and given.get("alpha") is None:
         raise ArgumentError(f"{path}: lora_parameters: expected a scale, which mlx_lm requires, too; got none")
-    names = ("rank", "scale", "alpha", "rslora", "dropout", "keys", "rank_pattern", "alpha_pattern")
+    names = [*("rank", "scale", "alpha", "rslora", "dropout", "keys", "rank_pattern", "alpha_pattern")]
+    names += ["modules_to_save", "trainable_token_indices", "bias"] if is_ours else []
     # An empty list of keys, or none, means all.
     parameters = {name: given[name] for name in names if given.get(name) not in (None, [])}
     if "keys" not in parameters and not is_ours:

@@ -95,7 +95,7 @@ def load_adapters(model: Module, path: PathLike, *, strict: bool = True) -> Modu
     require_untied(stored, found)
     parameters = model.parameters()
     changed, problems = put_into(parameters, stored.beside, stored.config)
-    if problems or changed is not parameters:
+    if problems or stored.whole or changed is not parameters:
         raise ArgumentError(f"{path}: has weights or biases beside factors, which our own decoder reads (engine own)")
     if stored.writer == "go":
         arrays = {fit.known(name, found): array for name, array in arrays.items()}

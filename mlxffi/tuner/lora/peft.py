@@ -16,7 +16,8 @@ from typing import Any
 from ... import core as mx
 from ..._errors import ArgumentError
 from ..trees import flatten
-from .adapter import Adapter
+from . import fit
+from .adapter import ROWS, Adapter, is_in
 from .beside import Beside
 from .config import LoRAConfig
 from .targets import OUTPUT_LAYER, is_embedding
@@ -173,9 +174,15 @@ def tensors(adapter: Adapter) -> dict[str, mx.array]:
     problems = list(_unknown_to_peft(adapter))
     if problems:
         raise ArgumentError("\n  ".join(["[export_peft] PEFT has no such adapters:", *problems]))
-    found = {}
+    nodes, found = adapter.layers(), {}
     for path, array in flatten(adapter.parameters).items():
         layer, _, part = path.rpartition(".")
+        if part == ROWS:
+            found[f"{PREFIX}{layer}{TOKENS}"] = array
+            continue
+        if part not in fit.PARTS:
+            found[f"{PREFIX}{layer}{'.base_layer' if layer in nodes else ''}.{part}"] = array
+            continue
         found[f"{PREFIX}{layer}.{_name(layer, part)}"] = array if part == "m" else mx.contiguous(array.T)
     return found
 
@@ -205,7 +212,9 @@ def settings(adapter: Adapter, base_model_name: str | None, task_type: str | Non
         "task_type": task_type,
         "base_model_name_or_path": base_model_name,
         "inference_mode": True,
-        "bias": "none",
+        "bias": config.bias,
+        "modules_to_save": _saved_modules(adapter) or None,
+        "trainable_token_indices": _indices_of(adapter),
         "fan_in_fan_out": False,
         "init_lora_weights": True,
         "r": config.rank,
@@ -217,6 +226,27 @@ def settings(adapter: Adapter, base_model_name: str | None, task_type: str | Non
         "alpha_pattern": alphas,
         **(_as_chosen(config) if config.target_modules is not None else _as_found(paths)),
     }
+
+
+def _saved_modules(adapter: Adapter) -> list[str]:
+    """The modules that are trained themselves by whole paths: PEFT takes what merely ends in a name, too."""
+    names = adapter.config.modules_to_save or ()
+    return list(dict.fromkeys(path.rpartition(".")[0] for path in adapter.whole() if is_in(path, names)))
+
+
+def _indices_of(adapter: Adapter) -> dict[str, list[int]] | None:
+    """The tokens whose rows are trained, by the name of the embedding."""
+    tables = [path.split(".")[-2] for path in adapter.whole() if path.endswith(f".{ROWS}")]
+    return {table: list(adapter.config.trainable_token_indices or ()) for table in tables} or None
+
+
+def untied(arrays: dict[str, mx.array], about: dict[str, Any]) -> tuple[dict[str, mx.array], dict[str, Any]]:
+    """Tensors and configuration of a model whose embedding is its output layer, too: PEFT trains the two apart."""
+    table = next((name for name in arrays if is_embedding(name.removesuffix(".weight"))), None)
+    if table is None:
+        return arrays, about
+    saved = [*about["modules_to_save"], OUTPUT_LAYER]
+    return {**arrays, f"{PREFIX}{OUTPUT_LAYER}.weight": arrays[table]}, {**about, "modules_to_save": saved}
 
 
 def _as_chosen(config: LoRAConfig) -> dict[str, Any]:

@@ -84,6 +84,7 @@ def chosen(layers: Mapping[str, Kind], config: LoRAConfig, blocks: Sequence[str]
       config: says which.
       blocks: names of lists of blocks, unless the configuration has a `layers_pattern`.
     """
+    layers = {path: kind for path, kind in layers.items() if not matches(path, config.modules_to_save)}
     if config.target_modules is not None:
         return _as_peft(layers, config)
     return _as_mlx_lm(layers, config, config.layers_pattern or blocks)
@@ -135,16 +136,16 @@ def _as_peft(layers: Mapping[str, Kind], config: LoRAConfig) -> Choice:
     if targets == ALL_LINEAR:
         paths = [path for path, kind in layers.items() if kind == "linear" and path.split(".")[-1] != OUTPUT_LAYER]
     else:
-        paths = [path for path in layers if _matches(path, targets) and _transformed(path, config)]
+        paths = [path for path in layers if matches(path, targets) and _transformed(path, config)]
     unmatched = (
-        [name for name in targets if not any(_matches(path, (name,)) for path in layers)]
+        [name for name in targets if not any(matches(path, (name,)) for path in layers)]
         if isinstance(targets, tuple)
         else []
     )
-    return Choice([path for path in paths if not _matches(path, excluded)], unmatched)
+    return Choice([path for path in paths if not matches(path, excluded)], unmatched)
 
 
-def _matches(path: str, wanted: str | tuple[str, ...] | None) -> bool:
+def matches(path: str, wanted: str | tuple[str, ...] | None) -> bool:
     """Whether a pattern matches a whole path, or a path is or ends with one of several names."""
     if wanted is None:
         return False

@@ -35,6 +35,7 @@ def logits(
     training: bool = False,
     checkpoint: bool = False,
     cache: Sequence[KVCache] | None = None,
+    noise: float = 0.0,
 ) -> mx.array:
     """The logits for the token that follows each token.
 
@@ -48,6 +49,8 @@ def logits(
       training: whether dropout of adapters is active.
       checkpoint: compute each block again for the gradient instead of keeping what it computed.
       cache: from `new_cache`: the tokens are the next ones after those it has seen.
+      noise: in training, embeddings are moved by uniform noise in +-noise / sqrt(T C), from `mlxffi.core.random`'s
+        state (Jain et al. 2023, NEFTune, where it is alpha).
 
     Returns:
       floating point [B, T, V].
@@ -55,7 +58,8 @@ def logits(
     Raises:
       ValueError: both segments and a cache are given.
     """
-    x = hidden(config, parameters, tokens, segments=segments, training=training, checkpoint=checkpoint, cache=cache)
+    options = {"training": training, "checkpoint": checkpoint, "noise": noise}
+    x = hidden(config, parameters, tokens, segments=segments, cache=cache, **options)  # type: ignore[arg-type]
     node = output_layer(config, parameters)
     return (as_linear if config.tied else linear)(node, x, training=training)
 
@@ -75,6 +79,7 @@ def hidden(
     training: bool = False,
     checkpoint: bool = False,
     cache: Sequence[KVCache] | None = None,
+    noise: float = 0.0,
 ) -> mx.array:
     """What the output layer gets: see `logits`.
 
@@ -87,6 +92,8 @@ def hidden(
     x = embedding(model["embed_tokens"], tokens, training=training)  # [B, T, C]
     if config.gemma:
         x = x * _embedding_scale(config).astype(x.dtype)
+    if training and noise:
+        x = _noisy(x, noise)
     positions = _positions(segments, cache)
     masks: dict[int | None, Mask] = {}  # by window: blocks of a type share theirs
     run = checkpointed(_block) if checkpoint and cache is None else _block
@@ -224,6 +231,12 @@ def _embedding_scale(config: DecoderConfig) -> mx.array:
     return mx.array(math.sqrt(config.hidden_size), dtype=mx.bfloat16)
 
 
+def _noisy(x: mx.array, alpha: float) -> mx.array:
+    """[B, T, C] with uniform noise."""
+    bound = alpha / math.sqrt(x.shape[1] * x.shape[2])
+    return x + mx.random.uniform(-bound, bound, x.shape).astype(x.dtype)
+
+
 # --- keys and values of the tokens so far ---
 
 
@@ -249,6 +262,14 @@ class KVCache:
     def state(self) -> list[mx.array]:
         """What has to be evaluated before the graph behind it can be freed."""
         return [held for held in (self._keys, self._values) if held is not None]
+
+    def is_trimmable(self) -> bool:
+        """Whether the latest tokens can be taken back: none has been dropped."""
+        return self.kept == self.length
+
+    def trim(self, count: int) -> None:
+        """Take the latest tokens back; the next ones take their places."""
+        self.length, self.kept = self.length - count, self.kept - count
 
     def extended(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
         """All keys and values that the next tokens may see, theirs included.

@@ -159,7 +159,7 @@ class FunctionalModel:
         Returns:
           (floating point [batch, positions, width], the layer); None where the layer is trained itself, or unknown.
         """
-        if self._halves is None or self._config is None or self._fused:
+        if self._halves is None or self._config is None or self._fused or lora.Adapter(trained, self._config).whole():
             return None
         parameters = self._with(trained)
         head = layers.head(self._halves.output_layer(parameters))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple, Protocol
 
 from ... import core as mx
-from ..._errors import ArgumentError
 from ..datasets.examples import require_ids
+from .sampling import Options, StopStrings, penalized, require
 from .tokenizer import TextStream, Tokenizer
 
 # As many tokens of a prompt are read at once: the room for attention scores grows with their number.
@@ -41,9 +42,9 @@ class Generation(NamedTuple):
     """A generated text.
 
     Args:
-      text: without the prompt and the token that ended it.
+      text: without the prompt and the token or the stop string that ended it.
       tokens: with that.
-      finish_reason: "stop" where a token ended it, else "length".
+      finish_reason: "stop" where a token or a stop string ended it, else "length".
       prompt_tokens: the prompt's length.
       prompt_seconds: until the first token was there.
       seconds: for the rest of the tokens.
@@ -75,101 +76,140 @@ def generate(
     tell: Callable[[str], object] = lambda text: None,
     **options: Any,
 ) -> Generation:
-    """A text that follows a prompt; see `stream`, whose options it takes, too.
+    """A text that follows a prompt; see `stream`.
 
     Args:
       tell: is called with each part of the text as soon as it is there.
     """
-    ids = prompt_ids(tokenizer, prompt)
-    start = first = time.perf_counter()
-    pieces: list[Piece] = []
-    for piece in stream(model, tokenizer, ids, **options):
-        if not pieces:
-            first = time.perf_counter()
-        pieces.append(piece)
-        tell(piece.text)
-    end = time.perf_counter()
-    text, tokens = "".join(piece.text for piece in pieces), [piece.token for piece in pieces]
-    return Generation(text, tokens, pieces[-1].finish_reason or "length", len(ids), first - start, end - first)
+    return Session(model, tokenizer).generate(prompt, Options(**options), tell)
 
 
-def stream(
-    model: Generator,
-    tokenizer: Tokenizer,
-    prompt: str | Sequence[int],
-    *,
-    max_tokens: int = 256,
-    temperature: float = 0.0,
-    top_p: float = 1.0,
-    top_k: int = 0,
-    seed: int = 0,
-) -> Iterator[Piece]:
+def stream(model: Generator, tokenizer: Tokenizer, prompt: str | Sequence[int], **options: Any) -> Iterator[Piece]:
     """Pieces of a text that follows a prompt, as they are generated.
 
     Args:
       model: a `FunctionalModel` or `ModuleModel`.
       tokenizer: the model's.
       prompt: a text, or its tokens.
-      max_tokens: at most so many are generated; at least 1.
-      temperature: by which logits are divided before a token is drawn; 0 takes the likeliest.
-      top_p: draw from the likeliest tokens that have this probability together, 0 < top_p <= 1.
-      top_k: draw from so many of the likeliest tokens; 0: from all.
-      seed: of the draws.
+      options: those of `Options`.
 
     Raises:
       ValueError: an option is out of its range, the prompt is empty, or has a token that the model does not know.
     """
-    ids = prompt_ids(tokenizer, prompt)
-    require_ids(ids, getattr(model, "vocab_size", None))
-    require_options(max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k)
-    draw = sampler(temperature, top_p, top_k)
-    return _pieces(tokenizer, _tokens(model, ids, draw, mx.random.key(seed)), max_tokens)
-
-
-def require_options(*, max_tokens: int, temperature: float, top_p: float, top_k: int, seed: int = 0) -> None:
-    """Raise ValueError unless options are as `stream` requires them."""
-    _require(max_tokens >= 1, "max_tokens", "at least 1", max_tokens)
-    _require_sampling(temperature, top_p, top_k)
+    return Session(model, tokenizer).stream(prompt, Options(**options))
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str | Sequence[int]) -> list[int]:
     """The tokens of a prompt."""
     ids = tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
-    _require(bool(ids), "prompt", "at least one token", prompt)
+    require(bool(ids), "prompt", "at least one token", prompt)
     return ids
 
 
-def _pieces(tokenizer: Tokenizer, tokens: Iterator[int], max_tokens: int) -> Iterator[Piece]:
-    told = TextStream(tokenizer)
-    for count, token in enumerate(tokens, 1):
-        if token in tokenizer.eos_token_ids:
-            yield Piece(told.finish(), token, "stop")
-            return
-        text = told.add(token)
-        if count == max_tokens:
-            yield Piece(text + told.finish(), token, "length")
-            return
-        yield Piece(text, token, None)
+class Session:
+    """A model that remembers what it has read: of a prompt that begins as the last text did, it reads the rest only.
 
+    Args:
+      model: a `FunctionalModel` or `ModuleModel`.
+      tokenizer: the model's.
+    """
 
-def _tokens(
-    model: Generator, ids: list[int], draw: Callable[[mx.array, mx.array], mx.array], key: mx.array
-) -> Iterator[int]:
-    """Tokens without end. The next one is being computed while the caller has the last."""
-    cache = model.new_cache()
-    last = mx.array([ids], dtype=mx.int32)
-    if cache is not None:
-        last = _read(model, last, cache)
-    key, now = mx.random.split(key)
-    token = draw(model(last, cache)[:, -1], now)  # [1]
-    while True:
-        # Without a cache, everything is read again.
-        last = token[:, None] if cache is not None else mx.concatenate([last, token[:, None]], axis=1)
-        key, now = mx.random.split(key)
-        following = draw(model(last, cache)[:, -1], now)
-        mx.async_eval(token, following)
-        yield int(token.item())
-        token = following
+    def __init__(self, model: Generator, tokenizer: Tokenizer):
+        self._model, self._tokenizer = model, tokenizer
+        self._cache = model.new_cache()
+        # The tokens whose keys and values the cache holds.
+        self._read: list[int] = []
+
+    def generate(
+        self, prompt: str | Sequence[int], options: Options, tell: Callable[[str], object] = lambda text: None
+    ) -> Generation:
+        """A text that follows a prompt; see the function `generate`."""
+        ids = prompt_ids(self._tokenizer, prompt)
+        start = first = time.perf_counter()
+        pieces: list[Piece] = []
+        for piece in self.stream(ids, options):
+            if not pieces:
+                first = time.perf_counter()
+            pieces.append(piece)
+            tell(piece.text)
+        end = time.perf_counter()
+        text, tokens = "".join(piece.text for piece in pieces), [piece.token for piece in pieces]
+        return Generation(text, tokens, pieces[-1].finish_reason or "length", len(ids), first - start, end - first)
+
+    def stream(self, prompt: str | Sequence[int], options: Options) -> Iterator[Piece]:
+        """Pieces of a text that follows a prompt; see the function `stream`."""
+        ids = prompt_ids(self._tokenizer, prompt)
+        require_ids(ids, getattr(self._model, "vocab_size", None))
+        return self._pieces(self._tokens(ids, options), options)
+
+    def _pieces(self, tokens: Iterator[int], options: Options) -> Iterator[Piece]:
+        told, stop = TextStream(self._tokenizer), StopStrings(options.stop)
+        for count, token in enumerate(tokens, 1):
+            is_end = token in self._tokenizer.eos_token_ids
+            is_last = is_end or count == options.max_tokens
+            text = "" if is_end else told.add(token)
+            text, is_stopped = stop.add(text + told.finish() if is_last else text)
+            if is_stopped or is_last:
+                reason = "stop" if is_stopped or is_end else "length"
+                yield Piece(text if is_stopped else text + stop.rest(), token, reason)
+                return
+            yield Piece(text, token, None)
+
+    # --- tokens ---
+
+    def _tokens(self, ids: list[int], options: Options) -> Iterator[int]:
+        """Tokens without end. The next one is being computed while the caller has the last."""
+        try:
+            yield from self._following(ids, options)
+        except GeneratorExit:
+            raise
+        except BaseException:
+            # In the middle of a token, nobody knows what the cache holds.
+            self._forget()
+            raise
+
+    def _following(self, ids: list[int], options: Options) -> Iterator[int]:
+        draw, size = options.sampler(), options.repetition_context_size
+        key, recent = mx.random.key(options.seed), mx.array(ids[-size:], dtype=mx.int32)
+        last = self._begun(ids)
+        token: mx.array | None = None
+        while True:
+            logits = self._model(last, self._cache)[:, -1]
+            if options.repetition_penalty != 1:
+                logits = penalized(logits, recent, options.repetition_penalty)
+            key, now = mx.random.split(key)
+            following = draw(logits, now)  # [1]
+            if token is not None:
+                mx.async_eval(token, following)
+                self._read.append(int(token.item()))
+                yield self._read[-1]
+            token = following
+            recent = mx.concatenate([recent, token])[-size:]
+            # Without a cache, everything is read again.
+            last = token[:, None] if self._cache is not None else mx.concatenate([last, token[:, None]], axis=1)
+
+    def _begun(self, ids: list[int]) -> mx.array:
+        """Let the cache read what it lacks of a prompt but its last token; what the model is to be called with."""
+        if self._cache is None:
+            return mx.array([ids], dtype=mx.int32)
+        self._keep(len([*takewhile(lambda pair: pair[0] == pair[1], zip(self._read, ids[:-1], strict=False))]))
+        prompt = mx.array([ids[len(self._read) :]], dtype=mx.int32)
+        last = _read(self._model, prompt, self._cache)
+        self._read = list(ids)
+        return last
+
+    def _keep(self, count: int) -> None:
+        """Let the cache hold the first so many of the tokens that it has read, or none where it cannot go back."""
+        excess = len(self._read) - count
+        if excess and all(block.is_trimmable() for block in self._cache):
+            for block in self._cache:
+                block.trim(excess)
+            self._read = self._read[:count]
+        elif excess:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._cache, self._read = self._model.new_cache(), []
 
 
 def _read(model: Generator, prompt: mx.array, cache: Any) -> mx.array:
@@ -180,44 +220,3 @@ def _read(model: Generator, prompt: mx.array, cache: Any) -> mx.array:
         # Logits of the prompt are never asked for, so they are never computed.
         mx.eval([block.state for block in cache])
     return prompt[:, -1:]
-
-
-# --- drawing ---
-
-
-def sampler(temperature: float, top_p: float = 1.0, top_k: int = 0) -> Callable[[mx.array, mx.array], mx.array]:
-    """A function of logits [batch, vocabulary] and a key that draws int32 [batch]; see `stream` for its options."""
-    _require_sampling(temperature, top_p, top_k)
-
-    def draw(logits: mx.array, key: mx.array) -> mx.array:
-        if temperature == 0:
-            return mx.argmax(logits, axis=-1).astype(mx.int32)
-        scaled = logits.astype(mx.float32) / temperature
-        if 0 < top_k < logits.shape[-1]:
-            least = mx.topk(scaled, top_k, axis=-1).min(axis=-1, keepdims=True)
-            scaled = mx.where(scaled < least, -mx.inf, scaled)
-        if top_p < 1:
-            scaled = _nucleus(scaled, top_p)
-        return mx.random.categorical(scaled, key=key).astype(mx.int32)
-
-    return draw
-
-
-def _nucleus(logits: mx.array, top_p: float) -> mx.array:
-    """Logits of the likeliest tokens that have a probability together; the others at -inf. Holtzman et al. 2020."""
-    order = mx.argsort(-logits, axis=-1)
-    probabilities = mx.softmax(mx.take_along_axis(logits, order, axis=-1), axis=-1)
-    before = mx.cumsum(probabilities, axis=-1) - probabilities  # of the likelier ones
-    kept = mx.put_along_axis(mx.zeros(logits.shape, dtype=mx.bool_), order, before < top_p, axis=-1)
-    return mx.where(kept, logits, -mx.inf)
-
-
-def _require_sampling(temperature: float, top_p: float, top_k: int) -> None:
-    _require(temperature >= 0, "temperature", "0 or more", temperature)
-    _require(0 < top_p <= 1, "top_p", "0 < top_p <= 1", top_p)
-    _require(top_k >= 0, "top_k", "0 or more", top_k)
-
-
-def _require(holds: bool, name: str, what: str, got: Any) -> None:
-    if not holds:
-        raise ArgumentError(f"[generate] {name}: expected {what}, got {got!r}")

@@ -54,14 +54,16 @@ def decoder_model(
     parameters: Tree,
     adapter: lora.Adapter | None = None,
     trainable: Wanted | None = None,
+    *,
+    noise: float = 0.0,
 ) -> FunctionalModel:
-    """A decoder as a model to train; see `FunctionalModel`."""
+    """A decoder as a model to train, with noise in its embeddings; see `FunctionalModel` and `decoder.logits`."""
     return FunctionalModel(
         parameters,
-        partial(decoder.logits, config),
+        partial(decoder.logits, config, noise=noise),
         adapter,
         trainable,
-        halves=Halves(partial(decoder.hidden, config), partial(decoder.output_layer, config)),
+        halves=Halves(partial(decoder.hidden, config, noise=noise), partial(decoder.output_layer, config)),
         new_cache=partial(decoder.new_cache, config),
         vocab_size=config.vocab_size,
     )

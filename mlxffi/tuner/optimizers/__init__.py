@@ -13,6 +13,7 @@ import dataclasses
 from typing import Any
 
 from ..._errors import ArgumentError
+from .. import checks
 from .adam import Adam, Adamax, AdamW
 from .adaptive import AdaDelta, Adafactor, Adagrad, RMSprop
 from .base import ArrayOptimizer, LearningRate, MultiOptimizer, Optimizer, State, clip_grad_norm
@@ -36,6 +37,7 @@ __all__ = [
     "State",
     "by_name",
     "clip_grad_norm",
+    "lora_plus",
 ]
 
 BY_NAME: dict[str, type[ArrayOptimizer]] = {
@@ -62,3 +64,26 @@ def by_name(name: str, learning_rate: LearningRate | None, **options: Any) -> Op
         if option not in known[1:]:
             raise ArgumentError(f"[optimizers] {name} has no option {option!r}; it has {', '.join(known[1:])}")
     return BY_NAME[name](learning_rate, **options)
+
+
+def lora_plus(name: str, learning_rate: LearningRate, ratio: float, **options: Any) -> Optimizer:
+    """The optimizer of a name, in which the second factors of adapters (`lora_b`) have a learning rate of their own.
+
+    Args:
+      name, options: as in `by_name`.
+      learning_rate: of all other parameters.
+      ratio: by which that of second factors is larger; above 0.
+
+    Source: Hayou, Ghosh and Yu 2024, LoRA+.
+    """
+    checks.positive("lora_plus", "ratio", ratio)
+    larger = _times(learning_rate, ratio)
+    both = [by_name(name, rate, **options) for rate in (learning_rate, larger)]
+    return MultiOptimizer(both, [lambda path, _: not path.endswith("lora_b")])
+
+
+def _times(rate: LearningRate, factor: float) -> LearningRate:
+    if callable(rate):
+        schedule = rate
+        return lambda step: factor * schedule(step)
+    return factor * rate

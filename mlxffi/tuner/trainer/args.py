@@ -28,6 +28,7 @@ class TrainingArgs:
 
     batch_size: int = _argument(4, "records in a batch, in all processes together", least=1)
     iters: int = _argument(100, "iterations: batches to train on", least=1)
+    epochs: int | None = _argument(None, "passes over the training records, in the place of iters", least=1)
     val_batches: int = _argument(25, "batches of the validation set to evaluate; -1 for all, 0 for none", least=-1)
     steps_per_report: int = _argument(10, "iterations between reports of the loss", least=1)
     steps_per_eval: int = _argument(200, "iterations between validations", least=1)
@@ -44,6 +45,7 @@ class TrainingArgs:
     )
     early_stop: int = _argument(0, "validations without a better loss after which to stop; 0 never", least=0)
     early_stop_delta: float = _argument(0.0, "by how much, in nats per token, a better loss is lower", least=0)
+    save_best: bool = _argument(False, "end with the parameters of the best validation instead of the last ones")
     seed: int = _argument(0, "seed of the order of records and of dropout", least=0)
     pack: bool = _argument(False, "pack several records into a row, where each sees only itself")
     compile: bool = _argument(True, "trace the training step once for each width of batches and run it as one graph")

@@ -64,6 +64,7 @@ class TrainReport:
       trained_tokens: targets since the run began.
       skipped_steps: updates that were left out: their gradient was not finite, or there was no target.
       peak_memory: the most memory in use by arrays so far, in 1e9 bytes.
+      seconds: that the iterations took, without validations and saves.
     """
 
     iteration: int
@@ -75,6 +76,7 @@ class TrainReport:
     trained_tokens: int
     skipped_steps: int
     peak_memory: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,14 @@ class ValReport:
       val_loss: mean over targets, in nats; NaN where there were none.
       val_time: seconds that it took.
       best: whether no validation before was as good.
+      without_targets: records of it in which nothing is to be learnt, in all processes.
     """
 
     iteration: int
     val_loss: float
     val_time: float
     best: bool
+    without_targets: int = 0
 
 
 @dataclass(frozen=True)

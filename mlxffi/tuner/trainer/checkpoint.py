@@ -28,7 +28,9 @@ STATE_FILE = "training_state.safetensors"
 FORMAT = {"format": "mlxffi.training", "version": "1"}
 
 # A run that goes on under others of these would be another run; the batches look after theirs.
-SAME = ("grad_accumulation_steps",)
+SAME = ("grad_accumulation_steps", "save_best")
+# What those of them were that a state of an earlier version does not tell.
+OLDER = {"save_best": False}
 
 
 TYPES: dict[str, Any] = {
@@ -92,11 +94,13 @@ class Checkpoint:
       state: parameters and what else a step replaces.
       progress: how far the run is.
       position: in the data, as `state()` of the batches gives it.
+      best: the parameters of the best validation, where the run is to end with them.
     """
 
     state: State
     progress: Progress
     position: Any
+    best: Tree | None = None
 
 
 # --- writing ---
@@ -118,6 +122,8 @@ def _gathered(checkpoint: Checkpoint, world: World) -> tuple[dict[str, mx.array]
         **_prefixed("optimizer", flatten(state.optimizer)),
         "random": world.gathered(state.random),
     }
+    if checkpoint.best is not None:
+        arrays |= _prefixed("best", flatten(checkpoint.best))
     if state.window is not None:
         summed = world.summed({**_prefixed("gradients", state.window.gradients), "targets": state.window.targets})
         arrays |= _prefixed("window", summed)
@@ -151,15 +157,17 @@ def read_checkpoint(path: PathLike, fresh: State, args: TrainingArgs, world: Wor
     name = os.fspath(path)
     _require_same(name, about["args"], asdict(args))
     keys = arrays.pop("random", mx.zeros([0, 2], mx.uint32))
-    wanted = _wanted(fresh, any(path.startswith("window.") for path in arrays))
+    has_best = any(path.startswith("best.") for path in arrays)
+    wanted = _wanted(fresh, any(path.startswith("window.") for path in arrays), has_best)
     wrong = differences(kinds(arrays), wanted)
     if wrong:
         raise ArgumentError("\n  ".join([f"{name}: the state is not of this model and optimizer:", *wrong]))
     state, progress = _state(fresh, arrays, _key(name, keys, world), world), about["progress"]
-    mx.eval(state)
+    best = map_paths(lambda path, _: arrays[f"best.{path}"], fresh.trained) if has_best else None
+    mx.eval(state, best)
     if not world.is_writer:
         progress.loss = progress.targets = 0.0
-    return Checkpoint(state, progress, about["position"])
+    return Checkpoint(state, progress, about["position"], best)
 
 
 def _read(path: PathLike) -> tuple[dict[str, mx.array], dict[str, Any]]:
@@ -193,15 +201,18 @@ def _object(key: str, text: str | None) -> dict[str, Any]:
 
 
 def _require_same(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    changed = [f"{key} was {then.get(key)}, not {now[key]}" for key in SAME if then.get(key) != now[key]]
+    before = {key: then.get(key, OLDER.get(key)) for key in SAME}
+    changed = [f"{key} was {before[key]}, not {now[key]}" for key in SAME if before[key] != now[key]]
     if changed:
         raise ArgumentError(f"{name}: the run can only go on as it began: {'; '.join(changed)}")
 
 
-def _wanted(fresh: State, in_window: bool) -> dict[str, str]:
+def _wanted(fresh: State, in_window: bool, has_best: bool) -> dict[str, str]:
     """Dtypes and shapes of the arrays that are to be there, by name."""
     trained = flatten(fresh.trained)
     found = kinds({**_prefixed("trained", trained), **_prefixed("optimizer", flatten(fresh.optimizer))})
+    if has_best:
+        found |= kinds(_prefixed("best", trained))
     if in_window:
         found |= {f"window.gradients.{path}": f"float32 {list(item.shape)}" for path, item in trained.items()}
         found["window.targets"] = "float32 []"
@@ -287,7 +298,9 @@ class Saver:
         self._parameters_of = iteration
         return files
 
-    def best(self, trained: Tree) -> None:
-        """Write the parameters of the best validation."""
-        if self._folder is not None and self._world.is_writer:
-            self._write(self._folder / BEST_FILE, trained)
+    def best(self, trained: Tree, name: str = BEST_FILE) -> tuple[Path, ...]:
+        """Write the parameters of the best validation; which files were written."""
+        if self._folder is None or not self._world.is_writer:
+            return ()
+        self._write(self._folder / name, trained)
+        return (self._folder / name,)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 from .callbacks import Callback, SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport
@@ -32,6 +34,7 @@ class PlainConsole(Callback):
 
     def __init__(self, stream: TextIO):
         self._stream = stream
+        self._summary = Summary()
 
     def say(self, text: str, style: str = "") -> None:
         """Print a line."""
@@ -56,25 +59,57 @@ class PlainConsole(Callback):
         }
         skipped = f"  {report.skipped_steps} updates were left out" if report.skipped_steps else ""
         self.say(_row(cells) + skipped, "yellow" if skipped else "")
+        self._summary.trained.append(report)
 
     def on_val_report(self, report: ValReport) -> None:
         """Print a line of the table."""
         row = _row({"iter": str(report.iteration), "val loss": f"{report.val_loss:.4f}"})
-        self.say(f"{row}  in {report.val_time:.1f} s{', the best so far' if report.best else ''}", "cyan")
+        lost = f"; {report.without_targets} records without targets" if report.without_targets else ""
+        self.say(f"{row}  in {report.val_time:.1f} s{', the best so far' if report.best else ''}{lost}", "cyan")
+        self._summary.validated.append(report)
 
     def on_save(self, report: SaveReport) -> None:
         """Print where to."""
+        self._summary.files |= dict.fromkeys(map(str, report.files))
         self.say(f"{report.iteration:7} saved to {report.files[-1]}", "dim")
 
     def on_end(self, result: TrainResult) -> None:
-        """Print how it ended."""
-        best = (
-            ""
-            if result.best_val_loss is None
-            else (f"; the best validation loss was {result.best_val_loss:.4f}, after iteration {result.best_iteration}")
-        )
+        """Print how it ended, as a table."""
         why = f" ({result.stop})" if result.stop else ""
-        self.say(f"{result.iteration} iterations{why}, {result.trained_tokens:,} tokens{best}", "bold")
+        self.say(f"{result.iteration} iterations{why}, {result.trained_tokens:,} tokens", "bold")
+        for name, value in self._summary.lines(result):
+            self.say(f"  {name:<16}{value}")
+
+
+class Summary:
+    """What a run, or the part of it since it was resumed, came to; filled by its reports."""
+
+    def __init__(self) -> None:
+        self.trained: list[TrainReport] = []
+        self.validated: list[ValReport] = []
+        # Paths in the order in which they were written first.
+        self.files: dict[str, None] = {}
+
+    def lines(self, result: TrainResult) -> Iterator[tuple[str, str]]:
+        """The lines of a table: what, and how much."""
+        losses = [report.train_loss for report in self.trained if math.isfinite(report.train_loss)]
+        if losses:
+            yield "train loss", f"{losses[0]:.4f} at first, {losses[-1]:.4f} at last, {min(losses):.4f} at best"
+        if self.validated and result.best_val_loss is not None:
+            first, last = self.validated[0].val_loss, self.validated[-1].val_loss
+            best = f"{result.best_val_loss:.4f} at best, after iteration {result.best_iteration}"
+            yield "validation loss", f"{first:.4f} at first, {last:.4f} at last, {best}"
+        if self.trained:
+            yield "tokens/s", f"{self._speed():,.0f}"
+            yield "peak memory", f"{max(report.peak_memory for report in self.trained):.3f} GB"
+        if self.files:
+            path, *more = self.files
+            yield "files", f"{path}{f' and {len(more)} more beside it' if more else ''}"
+
+    def _speed(self) -> float:
+        """Targets per second of training."""
+        tokens = sum(report.tokens_per_second * report.seconds for report in self.trained)
+        return tokens / sum(report.seconds for report in self.trained)
 
 
 def _row(cells: dict[str, str]) -> str:
@@ -99,7 +134,8 @@ class RichConsole(PlainConsole):
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
         columns = ("training", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(file=self._stream), transient=True)
+        # Once a second.
+        self._bar = Progress(*columns, console=Console(file=self._stream), transient=True, refresh_per_second=1)
         self._task = self._bar.add_task("", total=report.args.iters, completed=report.iteration)
         self._bar.start()
         super().on_start(report)

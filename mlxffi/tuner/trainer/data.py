@@ -48,6 +48,10 @@ class FixedBatches(Iterator[Batch]):
         self._given += 1
         return found
 
+    def count(self, epochs: int) -> int:
+        """How many batches hold all of them `epochs` times."""
+        return epochs * len(self._batches)
+
     def state(self) -> dict[str, int]:
         """How many batches were given."""
         return {"batches": self._given}
@@ -87,6 +91,7 @@ class Data:
     ):
         self._args, self._world, self._vocab_size = args, world, vocab_size
         self._source = self._train_source(train_set)
+        self._validation: Any = None
         # Records are tokenized once, not for each validation.
         self._valid_set: Any = CacheDataset(valid_set) if isinstance(valid_set, Dataset) else valid_set
 
@@ -102,6 +107,21 @@ class Data:
         """Let `next` go on from a position."""
         self._source.restore(position)
 
+    def iterations(self) -> int:
+        """How many iterations the run has: `iters`, or as many as `epochs` passes over the records.
+
+        Raises:
+          ValueError: `epochs` of a source that does not know how many batches make one.
+        """
+        if self._args.epochs is None:
+            return self._args.iters
+        if not hasattr(self._source, "count"):
+            raise ArgumentError(
+                "epochs: expected records or a list of batches, got a source without an end; give iters"
+            )
+        found: int = self._source.count(self._args.epochs)
+        return found
+
     @property
     def validates(self) -> bool:
         """Whether there is something to validate on."""
@@ -109,8 +129,15 @@ class Data:
 
     def validation(self) -> Iterable[Batch]:
         """The batches of a validation: the same in the same order each time, the last with what is left."""
-        found: Iterable[Batch] = self._valid_set
-        return found if _holds_batches(self._valid_set) else self._batches(self._valid_set, loop=False)
+        has_batches = _holds_batches(self._valid_set)
+        self._validation = self._valid_set if has_batches else self._batches(self._valid_set, loop=False)
+        found: Iterable[Batch] = self._validation
+        return found
+
+    @property
+    def without_targets(self) -> int:
+        """How many records of the last validation had no target; 0 where batches were given."""
+        return getattr(self._validation, "without_targets", 0)
 
     def _train_source(self, train_set: Any) -> Source:
         if isinstance(train_set, Source):

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from ... import core as mx
@@ -17,7 +18,7 @@ from ..models.functional import Tunable
 from ..trees import Tree, flatten
 from .args import TrainingArgs
 from .callbacks import Callback, SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport, tell
-from .checkpoint import STATE_FILE, Checkpoint, Progress, Saver, Writer, read_checkpoint, writer_for
+from .checkpoint import ADAPTER_FILE, STATE_FILE, Checkpoint, Progress, Saver, Writer, read_checkpoint, writer_for
 from .data import Data, TrainSet, ValidSet
 from .step import (
     Loss,
@@ -72,8 +73,9 @@ def train(
     if resume and folder is None:
         raise ArgumentError("resume: expected a folder with the state of a run, got none")
     world = World()
-    saver = Saver(None if folder is None else Path(folder), args, world, write or writer_for(model))
     data = Data(train_set, valid_set, args, world, getattr(model, "vocab_size", None))
+    args = replace(args, iters=data.iterations())
+    saver = Saver(None if folder is None else Path(folder), args, world, write or writer_for(model))
     run = _Run(model, optimizer, data, args, world, loss, saver, callbacks)
     lock = locked(folder) if folder is not None and world.is_writer else nullcontext()
     try:
@@ -114,6 +116,8 @@ class _Run:
         # The last step, if its metrics have not been read yet: iteration, metrics, whether it ended a window.
         self._pending: tuple[int, mx.array, bool] | None = None
         self._validated = -1
+        # The parameters of the best validation, where the run is to end with them.
+        self._best: Tree | None = None
         # Whether a loss since the last report was not finite.
         self._not_finite = False
 
@@ -125,6 +129,7 @@ class _Run:
             fresh = unpacked(self._state, self._packing)
             checkpoint = read_checkpoint(resumed, fresh, self._args, self._world)
             self._state, self._progress = packed(checkpoint.state, self._packing), checkpoint.progress
+            self._best = checkpoint.best
             self._data.restore(checkpoint.position)
             self._saver.is_done(self._progress.iteration)
         self._model.update(self._trained())
@@ -162,6 +167,7 @@ class _Run:
         if self._stop is None and self._validated != self._progress.iteration:
             self._validate()
         self._save()
+        self._take_best()
         result = self._result()
         self._tell("on_end", result)
         return result
@@ -249,6 +255,7 @@ class _Run:
             trained_tokens=progress.trained_tokens,
             skipped_steps=progress.skipped,
             peak_memory=mx.get_peak_memory() / 1e9,
+            seconds=progress.seconds,
         )
         progress.loss = progress.targets = progress.seconds = 0.0
         progress.batches = progress.skipped = 0
@@ -266,9 +273,12 @@ class _Run:
         progress.val_loss, self._validated = found, progress.iteration
         is_best = found is not None and self._judge(found)
         if is_best:
-            self._saver.best(self._trained())
+            trained = self._trained()
+            self._saver.best(trained)
+            self._best = trained if self._args.save_best else None
+        lost = round(self._world.totals([self._data.without_targets])[0])
         val_loss = math.nan if found is None else found
-        self._tell("on_val_report", ValReport(progress.iteration, val_loss, seconds, is_best))
+        self._tell("on_val_report", ValReport(progress.iteration, val_loss, seconds, is_best, lost))
         self._agree()
 
     def _judge(self, val_loss: float) -> bool:
@@ -291,8 +301,17 @@ class _Run:
             self._tell("on_save", SaveReport(self._progress.iteration, files))
         self._agree()
 
+    def _take_best(self) -> None:
+        """Let the model have the parameters of the best validation, and their file under the name of the last ones."""
+        if self._best is None:
+            return
+        self._model.update(self._best)
+        files = self._saver.best(self._best, ADAPTER_FILE)
+        if files:
+            self._tell("on_save", SaveReport(self._progress.best_iteration or 0, files))
+
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(unpacked(self._state, self._packing), self._progress, self._data.position())
+        return Checkpoint(unpacked(self._state, self._packing), self._progress, self._data.position(), self._best)
 
     def _trained(self) -> Tree:
         """The parameters as the model has them."""

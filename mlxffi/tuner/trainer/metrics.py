@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..._errors import ArgumentError
 from ..checks import required
@@ -86,6 +86,9 @@ def _item(path: PathLike, number: int, line: str) -> dict[str, Any]:
 
 PLOT_FILE = "loss.png"
 
+# Losses by iteration.
+Curve: TypeAlias = "list[tuple[int, float]]"
+
 
 class LossPlot(Callback):
     """Draws the loss curve after each validation and at the end, from what a `MetricsFile` before it has written.
@@ -128,25 +131,36 @@ def plot_losses(metrics: PathLike, path: PathLike) -> None:
     if not any(curve for curve in curves.values()):
         raise ArgumentError(f"{metrics}: expected reports with losses, got none")
     figure = required("matplotlib.figure", "plot").Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    for name, curve in curves.items():
-        if curve:
-            axes.plot(*zip(*curve, strict=True), label=name, marker="o" if name == "validation" else None)
-    _mark_best(axes, curves["validation"])
-    axes.set(xlabel="iteration", ylabel="loss in nats per token", title="Loss")
-    axes.grid(alpha=0.3)
-    axes.legend()
+    _draw(figure.subplots(), **curves)
     with replaced(path) as beside:
         figure.savefig(beside, format="png", dpi=120)
 
 
-def _curve(lines: list[dict[str, Any]], event: str, field: str) -> list[tuple[int, float]]:
+def _curve(lines: list[dict[str, Any]], event: str, field: str) -> Curve:
     return [
         (line["iteration"], line[field]) for line in lines if line["event"] == event and line.get(field) is not None
     ]
 
 
-def _mark_best(axes: Any, curve: list[tuple[int, float]]) -> None:
-    if curve:
-        iteration, loss = min(curve, key=lambda point: point[1])
-        axes.annotate(f"{loss:.3f}", (iteration, loss), textcoords="offset points", xytext=(0, 8), ha="center")
+def _draw(axes: Any, training: Curve, validation: Curve) -> None:
+    if training:
+        axes.plot(*zip(*training, strict=True), color="tab:blue", alpha=0.3)
+        axes.plot(*zip(*smoothed(training), strict=True), color="tab:blue", label="training, smoothed")
+    if validation:
+        axes.plot(*zip(*validation, strict=True), color="tab:orange", marker="o", label="validation")
+        iteration, loss = min(validation, key=lambda point: point[1])
+        axes.plot(iteration, loss, color="tab:red", marker="*", markersize=14, linestyle="", label="best validation")
+        axes.annotate(f"{loss:.3f}", (iteration, loss), textcoords="offset points", xytext=(0, 10), ha="center")
+    axes.set(xlabel="iteration", ylabel="loss in nats per token", title="Loss")
+    axes.xaxis.set_major_locator(required("matplotlib.ticker", "plot").MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend()
+
+
+def smoothed(curve: Curve) -> Curve:
+    """A curve's moving averages, each with the weight 0.8 for those before it, without the bias of their beginning."""
+    found, average = [], 0.0
+    for number, (iteration, loss) in enumerate(curve, 1):
+        average = 0.8 * average + 0.2 * loss
+        found.append((iteration, average / (1 - 0.8**number)))
+    return found

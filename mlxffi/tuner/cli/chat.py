@@ -1,0 +1,74 @@
+"""Talk with a model: a line is a turn; Ctrl-C stops an answer, /reset begins anew, and Ctrl-D ends."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from ..._errors import ArgumentError
+from ..datasets.tokenizers import templated
+from ..models.generate import Session
+from ..models.sampling import Options
+from .generate import add_shared_arguments, load, options_of, say, system_messages
+
+RESET = "/reset"
+
+Messages = list[dict[str, str]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    add_shared_arguments(parser)
+
+
+def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
+    """Load the model."""
+    options = options_of(arguments)
+    base, model = load(arguments)
+    if not base.tokenizer.has_chat_template:
+        raise ArgumentError(
+            f"{arguments.model}: a chat needs a chat template, and the tokenizer has none; see generate"
+        )
+    return partial(_chat, Session(model, base.tokenizer), base.tokenizer, system_messages(arguments), options)
+
+
+def _chat(session: Session, tokenizer: Any, system: Messages, options: Options) -> None:
+    """Answer turn by turn; the session reads what is new in each."""
+    messages = list(system)
+    for turn, line in enumerate(_lines()):
+        if line == RESET:
+            messages = list(system)
+            continue
+        messages.append({"role": "user", "content": line})
+        tokens = templated(tokenizer, messages, None, add_generation_prompt=True)
+        # Other draws for each turn.
+        text = _answer(session, tokens, replace(options, seed=options.seed + turn))
+        messages.append({"role": "assistant", "content": text})
+
+
+def _lines() -> Iterator[str]:
+    """What is typed, without empty lines."""
+    while True:
+        try:
+            line = input("> " if sys.stdin.isatty() else "").strip()
+        except EOFError:
+            return
+        if line:
+            yield line
+
+
+def _answer(session: Session, tokens: list[int], options: Options) -> str:
+    """Print an answer; Ctrl-C ends it where it is."""
+    told: list[str] = []
+    try:
+        for piece in session.stream(tokens, options):
+            told.append(piece.text)
+            say(piece.text)
+    except KeyboardInterrupt:
+        pass
+    print()
+    return "".join(told)

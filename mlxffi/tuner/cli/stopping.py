@@ -1,0 +1,96 @@
+"""What ends a training run before its time, in good order: Ctrl-C, and a limit of time; and how to go on then."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from shlex import join
+from types import FrameType
+from typing import Any
+
+from ..trainer import Callback, StartReport, StepReport, Stop, ValReport
+
+INTERRUPTED = "interrupted"
+
+
+class Interruption(Callback):
+    """Ends a run after the step that Ctrl-C comes in; a second Ctrl-C ends it at once."""
+
+    def __init__(self) -> None:
+        self.is_wanted = False
+
+    def on_step(self, report: StepReport) -> Stop | None:
+        """Stop if Ctrl-C came."""
+        return Stop(INTERRUPTED) if self.is_wanted else None
+
+    def on_val_report(self, report: ValReport) -> Stop | None:
+        """Stop if Ctrl-C came."""
+        return Stop(INTERRUPTED) if self.is_wanted else None
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Within the block, the first Ctrl-C is a wish; in a thread that gets no signals, nothing changes."""
+        try:
+            before = signal.signal(signal.SIGINT, self._note)
+        except ValueError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.is_wanted = True
+        # Not print, which a signal may have come into.
+        os.write(2, b"\nstopping after this step; Ctrl-C once more stops at once\n")
+        signal.signal(number, signal.default_int_handler)
+
+
+class TimeLimit(Callback):
+    """Ends a run after the step in which its time is up.
+
+    Args:
+      minutes: how long, from the start of this process's part of the run.
+    """
+
+    def __init__(self, minutes: float):
+        self._seconds = minutes * 60
+        self._start = 0.0
+
+    def on_start(self, report: StartReport) -> None:
+        """Look at the clock."""
+        self._start = time.monotonic()
+
+    def on_step(self, report: StepReport) -> Stop | None:
+        """Stop if the time is up."""
+        return self._judge()
+
+    def on_val_report(self, report: ValReport) -> Stop | None:
+        """Stop if the time is up."""
+        return self._judge()
+
+    def _judge(self) -> Stop | None:
+        is_up = time.monotonic() - self._start >= self._seconds
+        return Stop(f"the time limit of {self._seconds / 60:g} minutes is up") if is_up else None
+
+
+def how_to_go_on(program: str, given: Mapping[str, Any]) -> str:
+    """The command that resumes a run.
+
+    Args:
+      program: the name of the command.
+      given: the options with which the run was started, by name.
+    """
+    kept = {name: value for name, value in given.items() if name not in ("resume", "resume_adapter_file")}
+    return join([program, *(word for name, value in kept.items() for word in _words(name, value)), "--resume"])
+
+
+def _words(name: str, value: Any) -> list[str]:
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{option}" if value else f"--no-{option}"]
+    return [f"--{option}", str(value)]
