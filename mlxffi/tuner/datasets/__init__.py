@@ -5,7 +5,7 @@ for batch in iterate_batches(train, batch_size=4, max_seq_length=2048, loop=True
 """
 
 from .batches import Batches, iterate_batches
-from .examples import Batch, Example, collated
+from .examples import Batch, Example, ExampleGroup, collated
 from .fields import DatasetConfig
 from .kinds import (
     CacheDataset,
@@ -17,6 +17,7 @@ from .kinds import (
     TextDataset,
 )
 from .loading import Splits, create_dataset, load_dataset
+from .preferences import LabelledDataset, PreferenceDataset
 from .records import Records
 from .tokenizers import Tokenizer
 
@@ -30,7 +31,10 @@ __all__ = [
     "Dataset",
     "DatasetConfig",
     "Example",
+    "ExampleGroup",
+    "LabelledDataset",
     "Member",
+    "PreferenceDataset",
     "Records",
     "Splits",
     "TextDataset",

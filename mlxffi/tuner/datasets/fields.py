@@ -23,13 +23,15 @@ class DatasetConfig:
 
     Args:
       kind: "text", "chat" or "completions"; "auto" takes the first of completions, chat and text whose fields the
-        first record has.
+        first record has. "preference": a chosen and a rejected completion; "labelled": one, and whether it is good.
       mask_prompt: False: every token is a target. True: only the completion, or a conversation's last message.
         "assistant": every turn of the assistant. Texts have no prompt.
       text_feature: the field of a text.
       chat_feature: the field of a conversation, a list of {"role": ..., "content": ...}.
       prompt_feature: the field of a prompt.
       completion_feature: the field of its completion.
+      chosen_feature, rejected_feature: the fields of the completions of a preference.
+      label_feature: the field that says whether a completion is good.
       max_file_bytes: larger files are refused. Records are read when they are needed, so files may exceed the memory.
       max_record_bytes: longer lines are refused before they are read.
 
@@ -43,6 +45,9 @@ class DatasetConfig:
     chat_feature: str = "messages"
     prompt_feature: str = "prompt"
     completion_feature: str = "completion"
+    chosen_feature: str = "chosen"
+    rejected_feature: str = "rejected"
+    label_feature: str = "label"
     max_file_bytes: int = MAX_FILE_BYTES
     max_record_bytes: int = MAX_RECORD_BYTES
 
@@ -108,11 +113,34 @@ def check_text(record: Record, text_key: str) -> None:
 def check_completion(record: Record, prompt_key: str, completion_key: str) -> None:
     """Raise unless a record has a prompt and its completion, each a text or a list of messages."""
     for key in (prompt_key, completion_key):
-        if isinstance(record.get(key), list):
-            _check_messages(record, key)
-        else:
-            _require_string(record, key)
+        _check_said(record, key)
     tools_of(record)
+
+
+def check_preference(record: Record, prompt_key: str, chosen_key: str, rejected_key: str) -> None:
+    """Raise unless a record has two completions, both texts or both lists of messages, and any prompt is one, too."""
+    for key in (*([] if record.get(prompt_key) is None else [prompt_key]), chosen_key, rejected_key):
+        _check_said(record, key)
+    if isinstance(record[chosen_key], str) != isinstance(record[rejected_key], str):
+        kinds = f"{json_name(record[chosen_key])} and {json_name(record[rejected_key])}"
+        raise ArgumentError(f"{chosen_key}, {rejected_key}: expected two strings or two lists, got {kinds}")
+    tools_of(record)
+
+
+def check_labelled(record: Record, prompt_key: str, completion_key: str, label_key: str) -> None:
+    """Raise unless a record has a prompt, its completion, and whether that is good: true or false, or 1 or 0."""
+    check_completion(record, prompt_key, completion_key)
+    if type(record.get(label_key)) not in (bool, int) or record[label_key] not in (0, 1):
+        found = record[label_key] if type(record.get(label_key)) is int else _found(record, label_key)
+        raise ArgumentError(f"{label_key}: expected true or false, got {found}")
+
+
+def _check_said(record: Record, key: str) -> None:
+    """Raise unless a field has a text or a list of messages."""
+    if isinstance(record.get(key), list):
+        _check_messages(record, key)
+    else:
+        _require_string(record, key)
 
 
 def check_chat(record: Record, chat_key: str) -> None:
@@ -165,6 +193,12 @@ CHECKS: dict[str, Callable[[Record, DatasetConfig], None]] = {
     "completions": lambda record, config: check_completion(record, config.prompt_feature, config.completion_feature),
     "chat": lambda record, config: check_chat(record, config.chat_feature),
     "text": lambda record, config: check_text(record, config.text_feature),
+    "preference": lambda record, config: check_preference(
+        record, config.prompt_feature, config.chosen_feature, config.rejected_feature
+    ),
+    "labelled": lambda record, config: check_labelled(
+        record, config.prompt_feature, config.completion_feature, config.label_feature
+    ),
 }
 
 

@@ -11,6 +11,7 @@ from ..._errors import ArgumentError
 from ..files import PathLike
 from .fields import DatasetConfig, FieldCheck, Record
 from .kinds import CacheDataset, ChatDataset, CompletionsDataset, TextDataset
+from .preferences import LabelledDataset, PreferenceDataset
 from .records import Records, place_of, placed
 from .tokenizers import Tokenizer
 
@@ -99,6 +100,10 @@ def dataset_of(
     kind: str, data: Sequence[Record], tokenizer: Tokenizer, config: DatasetConfig
 ) -> TextDataset | ChatDataset | CompletionsDataset:
     """The dataset for records of a kind that were checked."""
+    if kind == "preference":
+        return PreferenceDataset(data, tokenizer, config.prompt_feature, config.chosen_feature, config.rejected_feature)
+    if kind == "labelled":
+        return LabelledDataset(data, tokenizer, config.prompt_feature, config.completion_feature, config.label_feature)
     if kind == "completions":
         keys = config.prompt_feature, config.completion_feature
         return CompletionsDataset(data, tokenizer, *keys, mask_prompt=config.mask_prompt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 from .callbacks import Callback, SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport
@@ -55,12 +56,13 @@ class PlainConsole(Callback):
             "peak GB": f"{report.peak_memory:.3f}",
         }
         skipped = f"  {report.skipped_steps} updates were left out" if report.skipped_steps else ""
-        self.say(_row(cells) + skipped, "yellow" if skipped else "")
+        self.say(_row(cells) + skipped + _figures(report.figures), "yellow" if skipped else "")
 
     def on_val_report(self, report: ValReport) -> None:
         """Print a line of the table."""
         row = _row({"iter": str(report.iteration), "val loss": f"{report.val_loss:.4f}"})
-        self.say(f"{row}  in {report.val_time:.1f} s{', the best so far' if report.best else ''}", "cyan")
+        best = ", the best so far" if report.best else ""
+        self.say(f"{row}  in {report.val_time:.1f} s{best}{_figures(report.figures)}", "cyan")
 
     def on_save(self, report: SaveReport) -> None:
         """Print where to."""
@@ -75,6 +77,11 @@ class PlainConsole(Callback):
         )
         why = f" ({result.stop})" if result.stop else ""
         self.say(f"{result.iteration} iterations{why}, {result.trained_tokens:,} tokens{best}", "bold")
+
+
+def _figures(figures: Mapping[str, float]) -> str:
+    """What a loss reports besides, below the line that it belongs to."""
+    return "\n" + " " * 8 + "  ".join(f"{name} {value:.4g}" for name, value in figures.items()) if figures else ""
 
 
 def _row(cells: dict[str, str]) -> str:

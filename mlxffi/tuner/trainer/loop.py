@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 
 from ... import core as mx
@@ -17,9 +18,20 @@ from ..models.functional import Tunable
 from ..trees import flatten
 from .args import TrainingArgs
 from .callbacks import Callback, SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport, tell
-from .checkpoint import STATE_FILE, Checkpoint, Progress, Saver, Writer, read_checkpoint, writer_for
+from .checkpoint import STATE_FILE, Checkpoint, Progress, Saver, Writer, read_checkpoint, settings_of, writer_for
 from .data import Data, TrainSet, ValidSet
-from .step import Loss, Metrics, Optimizer, initial_state, make_apply, make_score, make_step, mean_loss
+from .step import (
+    Loss,
+    Metrics,
+    Optimizer,
+    added,
+    evaluation,
+    figures_of,
+    initial_state,
+    make_apply,
+    make_score,
+    make_step,
+)
 
 
 def train(
@@ -43,7 +55,8 @@ def train(
       train_set: examples, or batches in an order of their own; see `Data`.
       valid_set: the same for validations: before the first step, at intervals, and after the last update.
       args: how to train.
-      loss: gives the sum of a batch's losses and the number of its targets.
+      loss: gives the sum of a batch's losses and the number of its targets, or groups; one of preferences compares
+        with the parameters that the model has at the beginning of the run, which its state keeps.
       folder: for adapters.safetensors, its numbered copies, those of the best validation, and the state of the run.
         Nothing is written without it.
       resume: go on from the state of the run in `folder`.
@@ -88,12 +101,12 @@ class _Run:
         saver: Saver,
         callbacks: Sequence[Callback],
     ):
-        self._model, self._data, self._args, self._world = model, data, args, world
+        self._model, self._data, self._args, self._world, self._loss = model, data, args, world, loss
         self._saver, self._callbacks = saver, callbacks
         self._step = make_step(model, optimizer, loss, args, world)
         self._apply = make_apply(optimizer, args, world)
         self._score = make_score(model, loss, args.compile)
-        self._state = initial_state(model, optimizer, args.seed, world)
+        self._state = initial_state(model, optimizer, args.seed, world, loss)
         self._progress = Progress()
         # Why this process wants to stop, and why all of them do.
         self._wish: str | None = None
@@ -109,7 +122,7 @@ class _Run:
     def begin(self, resumed: Path | None) -> None:
         """Take up the state in a file, or validate the model as it came."""
         if resumed is not None:
-            checkpoint = read_checkpoint(resumed, self._state, self._args, self._world)
+            checkpoint = read_checkpoint(resumed, self._state, self._args, self._world, settings_of(self._loss))
             self._state, self._progress = checkpoint.state, checkpoint.progress
             self._data.restore(checkpoint.position)
             self._saver.is_done(self._progress.iteration)
@@ -185,7 +198,7 @@ class _Run:
         if step is None:
             return
         iteration, results, due = step
-        metrics, progress = Metrics(*results.tolist()), self._progress
+        metrics, progress = Metrics.of(results), self._progress
         is_finite = math.isfinite(metrics.loss)
         if self._args.nan_guard == "raise" and not (is_finite and math.isfinite(metrics.norm)):
             raise _not_finite(iteration, metrics)
@@ -193,6 +206,8 @@ class _Run:
         if is_finite:
             progress.loss += metrics.loss
             progress.targets += metrics.targets
+            progress.tokens += metrics.tokens
+            progress.sums = added(progress.sums, metrics.sums)
         self._not_finite |= not is_finite
         if due:
             progress.grad_norm = metrics.norm
@@ -218,25 +233,26 @@ class _Run:
     def _report(self) -> None:
         self._catch_up()
         progress = self._progress
-        loss, targets = self._world.totals([progress.loss, progress.targets])
+        sums = [progress.loss, progress.targets, progress.tokens, *progress.sums]
+        loss, targets, tokens, *rest = self._world.totals(sums)
         is_last = self._stop is not None or progress.iteration >= self._args.iters
         if not targets and (self._world.any(self._not_finite) or (is_last and not progress.trained_tokens)):
             raise _nothing_learned(progress)
         self._not_finite = False
-        progress.trained_tokens += round(targets)
+        progress.trained_tokens += round(tokens)
         report = TrainReport(
             iteration=progress.iteration,
             train_loss=loss / targets if targets else math.nan,
             learning_rate=float(self._state.optimizer["learning_rate"].item()),
             grad_norm=progress.grad_norm,
             iterations_per_second=progress.batches / progress.seconds,
-            tokens_per_second=targets / progress.seconds,
+            tokens_per_second=tokens / progress.seconds,
             trained_tokens=progress.trained_tokens,
             skipped_steps=progress.skipped,
             peak_memory=mx.get_peak_memory() / 1e9,
+            figures=figures_of(self._loss, rest),
         )
-        progress.loss = progress.targets = progress.seconds = 0.0
-        progress.batches = progress.skipped = 0
+        progress.begin_interval()
         self._tell("on_train_report", report)
         self._agree()
 
@@ -245,15 +261,16 @@ class _Run:
             return
         self._catch_up()
         start, progress = time.perf_counter(), self._progress
-        batches = self._data.validation()
-        found = mean_loss(self._score, self._state.trained, batches, self._args.val_batches, self._world)
+        batches = islice(self._data.validation(), None if self._args.val_batches < 0 else self._args.val_batches)
+        state = self._state
+        found = evaluation(self._score, self._loss, state.trained, state.reference, batches, self._world)
         seconds = time.perf_counter() - start
-        progress.val_loss, self._validated = found, progress.iteration
-        is_best = found is not None and self._judge(found)
+        progress.val_loss, self._validated = found.loss, progress.iteration
+        is_best = found.loss is not None and self._judge(found.loss)
         if is_best:
-            self._saver.best(self._state.trained)
-        val_loss = math.nan if found is None else found
-        self._tell("on_val_report", ValReport(progress.iteration, val_loss, seconds, is_best))
+            self._saver.best(state.trained)
+        val_loss = math.nan if found.loss is None else found.loss
+        self._tell("on_val_report", ValReport(progress.iteration, val_loss, seconds, is_best, found.figures))
         self._agree()
 
     def _judge(self, val_loss: float) -> bool:
@@ -277,7 +294,7 @@ class _Run:
         self._agree()
 
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(self._state, self._progress, self._data.position())
+        return Checkpoint(self._state, self._progress, self._data.position(), settings_of(self._loss))
 
     # --- callbacks ---
 

@@ -19,8 +19,9 @@ METRICS_FILE = "metrics.jsonl"
 class MetricsFile(Callback):
     """Writes each report of training and validation as a line, at once.
 
-    A line is an object with `event` ("train" or "val") and the fields of `TrainReport` or `ValReport`; numbers that are
-    not finite are null. A run that is resumed goes on behind the lines up to where it is resumed.
+    A line is an object with `event` ("train" or "val") and the fields of `TrainReport` or `ValReport`, figures by their
+    own names; numbers that are not finite are null. A run that is resumed goes on behind the lines up to where it is
+    resumed.
 
     Args:
       path: of the file.
@@ -38,15 +39,16 @@ class MetricsFile(Callback):
 
     def on_train_report(self, report: TrainReport) -> None:
         """Write a line."""
-        self._append({"event": "train", **asdict(report)})
+        self._append("train", asdict(report))
 
     def on_val_report(self, report: ValReport) -> None:
         """Write a line."""
-        self._append({"event": "val", **asdict(report)})
+        self._append("val", asdict(report))
 
-    def _append(self, item: dict[str, Any]) -> None:
+    def _append(self, event: str, values: dict[str, Any]) -> None:
+        figures = values.pop("figures")
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(_line(item))
+            file.write(_line({"event": event, **values, **figures}))
 
 
 def _line(item: dict[str, Any]) -> str:
@@ -133,7 +135,8 @@ def plot_losses(metrics: PathLike, path: PathLike) -> None:
         if curve:
             axes.plot(*zip(*curve, strict=True), label=name, marker="o" if name == "validation" else None)
     _mark_best(axes, curves["validation"])
-    axes.set(xlabel="iteration", ylabel="loss in nats per token", title="Loss")
+    of_pairs = any("rewards/margins" in line for line in lines)
+    axes.set(xlabel="iteration", ylabel=f"loss{'' if of_pairs else ' in nats per token'}", title="Loss")
     axes.grid(alpha=0.3)
     axes.legend()
     with replaced(path) as beside:
