@@ -171,11 +171,13 @@ class CompletionsDataset(_Records):
     def plain(self, prompt: str, completion: str) -> Example:
         """The tokens of texts, one behind the other, without a chat template."""
         tokens, before = list(self.tokenizer.encode(prompt + completion)), self.tokenizer.encode(prompt)
-        common = next((i for i, (a, b) in enumerate(zip(tokens, before, strict=False)) if a != b), len(before))
         end = self.tokenizer.eos_token_id
         if end is not None and tokens[-1:] != [end]:
             tokens.append(end)
-        return Example(tokens, min(common, len(tokens)) if self.mask_prompt else 0)
+        # The end is a target, though a tokenizer may write one behind the prompt alone, too.
+        most = min(len(before), len(tokens) - (end is not None))
+        common = next((index for index in range(most) if tokens[index] != before[index]), most)
+        return Example(tokens, common if self.mask_prompt else 0)
 
 
 def as_messages(said: Said, role: str) -> list[Record]:

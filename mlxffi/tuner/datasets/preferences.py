@@ -60,7 +60,8 @@ class PreferenceDataset(CompletionsDataset):
 class LabelledDataset(CompletionsDataset):
     """Completions that are good or bad, as groups of two Examples: behind its prompt, the completion and another one.
 
-    The other is that of a record nearby with another prompt: KTO measures by it how far a model has moved on the whole.
+    The other is that of the last record before it with another prompt: KTO measures by it how far a model has moved on
+    the whole.
 
     Args:
       data: records.
@@ -84,9 +85,9 @@ class LabelledDataset(CompletionsDataset):
     def __getitem__(self, index: int) -> Labelled:  # type: ignore[override]
         index = range(len(self))[index]
         record = self._data[index]
-        following = (self._data[(index + step) % len(self)] for step in range(1, NEARBY + 1))
-        others = (other for other in following if other[self.prompt_key] != record[self.prompt_key])
-        return Labelled(record, next(others, self._data[(index + 1) % len(self)]))
+        before = (self._data[(index - step) % len(self)] for step in range(1, NEARBY + 1))
+        others = (other for other in before if other[self.prompt_key] != record[self.prompt_key])
+        return Labelled(record, next(others, self._data[(index - 1) % len(self)]))
 
     def process(self, record: Labelled) -> ExampleGroup:  # type: ignore[override]
         """The tokens of a record's own completion and of the other one, each behind its prompt.
