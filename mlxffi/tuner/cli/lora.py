@@ -96,6 +96,7 @@ def _require_sense(job: Job, training: TrainingArgs) -> None:
         raise ArgumentError("mask_prompt, mask_assistant: expected one of them, got both")
     if job.num_layers == 0:
         raise ArgumentError("num_layers: expected how many of the last blocks are fine-tuned, or -1 for all, got 0")
+    preference_options(job)
     if job.loss != "cross_entropy":
         _require_alone(job, training)
     if job.hf_dataset is not None:
