@@ -14,7 +14,7 @@ from training import Recorder, arrays
 
 from mlxffi.tuner.datasets import Example, ExampleGroup
 from mlxffi.tuner.distributed import World
-from mlxffi.tuner.optimizers import AdamW
+from mlxffi.tuner.optimizers import SGD, AdamW
 from mlxffi.tuner.preferences import BY_NAME
 from mlxffi.tuner.trainer import Callback, Stop, TrainingArgs, train
 
@@ -73,7 +73,7 @@ def preferred(kind):
         for index, item in enumerate(training.examples(7))
     ]
     settings = TrainingArgs(**{**SHARED, "iters": 6, "steps_per_eval": 6, "grad_accumulation_steps": 2})
-    train(model, AdamW(0.02), records, records, settings, loss=BY_NAME[kind](), callbacks=[told])
+    train(model, SGD(0.5), records, records, settings, loss=BY_NAME[kind](), callbacks=[told])
     return {
         "train": [[report.train_loss, report.trained_tokens, *report.figures.values()] for report in told.train],
         "val": [[report.val_loss, *report.figures.values()] for report in told.val],
