@@ -53,7 +53,7 @@ class PreferenceLoss:
         "logps/rejected",
     )
 
-    def __init__(self, beta: float, **options: float):
+    def __init__(self, beta: float = 0.1, **options: float):
         _require_above_zero("beta", beta)
         self._beta = beta
         self.settings: Mapping[str, Any] = {"loss": self.name, "beta": beta, **options}
@@ -97,10 +97,15 @@ class PreferenceLoss:
 
         Args:
           sums: those of any number of batches, added up.
+
+        Returns:
+          also "left_out", how many records had no target left in a sequence, where there are such.
         """
+        *sums, left_out = sums
         means = (total / count if count else math.nan for total, count in zip(sums[::2], sums[1::2], strict=True))
         found = dict(zip(self.reported, means, strict=True))
-        return {**found, "rewards/margins": found["rewards/chosen"] - found["rewards/rejected"]}
+        found["rewards/margins"] = found["rewards/chosen"] - found["rewards/rejected"]
+        return {**found, "left_out": left_out} if left_out else found
 
     def _targets(self, batch: Batch) -> array:
         """The targets whose log-probabilities are needed, int32 [rows, width - 1]."""
@@ -135,7 +140,8 @@ class PairLoss(PreferenceLoss):
             likelihood = self._mean_of_chosen(tokens, batch)
             losses, reported = losses - self._likelihood * likelihood, [*reported, -likelihood]
         total, count = mx.where(is_whole, losses, 0).sum(), is_whole.sum()
-        return total, count, _summed(*((values, is_whole) for values in reported))
+        left_out = (_halves(groups.lengths)[0] > 0).sum() - count
+        return total, count, _summed(left_out, *((values, is_whole) for values in reported))
 
     def _losses(self, chosen: array, rejected: array, chosen_length: array, rejected_length: array) -> array:
         """The loss of each pair, float32 [pairs], by scores and lengths of completions, each float32 [pairs]."""
@@ -330,7 +336,8 @@ class KTOLoss(PreferenceLoss):
         rewards = self._beta * ratios
         reported = (rewards, good), (rewards, bad), ((gains > 0).astype(mx.float32), there), (logps, good), (logps, bad)
         whole = mx.broadcast_to(divergence, logps.shape), there
-        return mx.where(there, losses, 0).sum(), there.sum(), _summed(*reported, whole)
+        left_out = (groups.lengths > 0).sum() - there.sum()
+        return mx.where(there, losses, 0).sum(), there.sum(), _summed(left_out, *reported, whole)
 
 
 BY_NAME: dict[str, type[PreferenceLoss]] = {
@@ -360,9 +367,10 @@ def _sums(tokens: array, batch: Batch) -> array:
     return (tokens * batch.weights).sum(axis=1)
 
 
-def _summed(*items: tuple[array, array]) -> array:
-    """Sums of values where they count, each with how many those are."""
-    return mx.stack([part for values, mask in items for part in (mx.where(mask, values, 0).sum(), mask.sum())])
+def _summed(left_out: array, *items: tuple[array, array]) -> array:
+    """Sums of values where they count, each with how many those are; and how many records were left out."""
+    sums = [part for values, mask in items for part in (mx.where(mask, values, 0).sum(), mask.sum())]
+    return mx.stack([*sums, left_out])
 
 
 # --- groups ---

@@ -25,6 +25,7 @@ from mlxffi.tuner.preferences import BY_NAME
 from mlxffi.tuner.trainer import TrainingArgs
 from mlxffi.tuner.trainer.step import initial_state, make_step
 
+from ._tuner_steps.common import VOCABULARY
 from .tuner import CONFIG
 
 ROUNDS, WARM, PAIRS, LENGTH, PROMPT = 12, 3, 2, 129, 32
@@ -33,7 +34,7 @@ BASE = "cross_entropy"
 
 def batch() -> Any:
     """Pairs of random tokens."""
-    rows = np.random.default_rng(1).integers(0, CONFIG["vocab_size"], (PAIRS, 2, LENGTH)).tolist()
+    rows = np.random.default_rng(1).integers(0, VOCABULARY, (PAIRS, 2, LENGTH)).tolist()
     groups = [ExampleGroup(tuple(Example(row, PROMPT) for row in pair), bool(i % 2)) for i, pair in enumerate(rows)]
     return collated_groups(groups, LENGTH, 2)
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from .table import Function, Header, Param, functions
 
 WIDTH = 120
-BODIES = '# All else is C (see _binding.signature).\n# mypy: disable-error-code="empty-body"'
+BODIES = "# All else is C (see _binding.signature).\n# mypy: disable-error-code=\"empty-body\""
 MODULES = ("ops", "linalg", "fast", "fft", "random", "distributed", "device", "memory", "metal", "cuda")
 # By C type of a parameter: what Python takes.
 ANNOTATIONS = {

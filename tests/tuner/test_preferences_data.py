@@ -244,6 +244,12 @@ def test_groups_are_not_packed():
         next(iterate_batches(groups((3, 5)), 1, 64, pack=True))
 
 
+def test_records_have_as_many_sequences():
+    mixed = [*groups((2, 2)), Example([1, 2, 3])]
+    with pytest.raises(ValueError, match="dataset: expected 2 sequences in each record"):
+        next(iterate_batches(mixed, 2, 64))
+
+
 def test_ids_of_both_sequences_are_looked_at():
     wrong = ExampleGroup((Example([1, 2], 1), Example([1, 99], 1)))
     with pytest.raises(ValueError, match="record 0: tokens: the tokenizer gives the id 99"):

@@ -74,17 +74,13 @@ class Batches(Iterator[Batch]):
 
     def _collated(self, rows: list[list[Any]]) -> Batch:
         most, packed = self._settings.max_seq_length, self._settings.pack
-        if self._sequences is None:
+        # An empty batch cannot tell what the other processes have.
+        like = next((row[0] for row in rows if row), None) or self._example(0)
+        if not isinstance(like, ExampleGroup):
             return collated(rows, most, packed)
         if packed:
             raise ArgumentError("[iterate_batches] pack: expected single sequences, got records of several to compare")
-        return collated_groups([row[0] if row else None for row in rows], most, self._sequences)
-
-    @cached_property
-    def _sequences(self) -> int | None:
-        """How many sequences a record has, None where records are no groups; an empty batch cannot tell."""
-        first = self._example(0)
-        return len(first.sequences) if isinstance(first, ExampleGroup) else None
+        return collated_groups([row[0] if row else None for row in rows], most, len(like.sequences))
 
     def state(self) -> dict[str, Any]:
         """Where the next batch stands, for `restore` of other Batches of the same dataset and settings; it is JSON."""

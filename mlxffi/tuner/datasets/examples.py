@@ -150,7 +150,13 @@ def collated_groups(groups: Sequence[ExampleGroup | None], max_seq_length: int, 
       groups: None for one without tokens, which fills a batch up.
       max_seq_length: as of `collated`.
       sequences: how many a group has.
+
+    Raises:
+      ValueError: one is no group, or has another number of sequences.
     """
+    for item in groups:
+        if item is not None and len(sequences_of(item)) != sequences:
+            raise ArgumentError(f"[iterate_batches] dataset: expected {sequences} sequences in each record")
     rows = [[] if group is None else [group.sequences[place]] for place in range(sequences) for group in groups]
     lengths = array("i", [sum(min(len(example.tokens), max_seq_length) for example in row) for row in rows])
     labels = array("f", [group is not None and group.label for group in groups])
