@@ -19,7 +19,7 @@ from ..losses import default_loss
 from ..models.checkpointing import random_numbers_from
 from ..models.functional import Tunable
 from ..optimizers.base import clip_grad_norm, working_dtype
-from ..trees import Tree, flatten, map_paths, tree_map
+from ..trees import Tree, flatten, map_paths, merged, tree_map
 from .args import TrainingArgs
 
 # From logits and a batch to the sum of its losses and the number of what they are of, targets or groups of sequences,
@@ -277,13 +277,14 @@ def evaluate_from(
     """`evaluate` with what a loss reports besides.
 
     Args:
-      reference: parameters like the model's `trainable()`, as they were; None where the loss does not ask for them.
+      reference: those of the model's `trainable()` parameters that were others; None where the loss does not ask.
 
     Raises:
       ValueError: as of `evaluate`.
     """
-    score = make_score(model, loss, compile)
-    found = evaluation(score, loss, model.trainable(), reference, islice(batches, _most(num_batches)), World())
+    score, trained = make_score(model, loss, compile), model.trainable()
+    reference = None if reference is None else merged(trained, reference)
+    found = evaluation(score, loss, trained, reference, islice(batches, _most(num_batches)), World())
     if found.loss is None:
         raise ArgumentError("evaluate: expected batches with a target, got none")
     return found
