@@ -10,12 +10,13 @@ from training import Recorder, arrays
 
 import mlxffi.core as mx
 from mlxffi.tuner import lora
-from mlxffi.tuner.datasets import Example, ExampleGroup
+from mlxffi.tuner.datasets import Example, ExampleGroup, iterate_batches
 from mlxffi.tuner.models import decoder_model
 from mlxffi.tuner.optimizers import SGD, AdamW
 from mlxffi.tuner.preferences import BY_NAME, CPOLoss, DPOLoss, ORPOLoss
 from mlxffi.tuner.trainer import STATE_FILE, Callback, Stop, TrainingArgs, evaluate, evaluate_from, train
 from mlxffi.tuner.trainer.checkpoint import read_reference
+from mlxffi.tuner.trainer.trackers import Tracker
 from mlxffi.tuner.trees import flatten, map_paths
 
 FIGURES = ["rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins"]
@@ -170,7 +171,6 @@ def test_a_window_of_batches_is_one_batch(kind):
 def test_a_validation_is_a_mean_over_records():
     model, start = adapted(), adapted().trainable()
     run(model, DPOLoss(), iters=5)
-    from mlxffi.tuner.datasets import iterate_batches
 
     def of(size):
         return evaluate_from(model, start, iterate_batches(groups(5), size, 64, seed=None), loss=DPOLoss())
@@ -187,6 +187,25 @@ def test_targets_are_records_and_tokens_are_told_as_such():
     assert [step.targets for step in told.steps] == [3, 3, 3]
     assert told.train[0].trained_tokens == sum(step.tokens for step in told.steps)
     assert told.train[0].trained_tokens == sum(len(e.tokens) - 1 for group in groups() for e in group.sequences)
+
+
+def test_trackers_get_figures_by_name():
+    logged = {}
+
+    class Kept(Tracker):
+        def log(self, values, iteration):
+            logged.update(values)
+
+        def close(self):
+            pass
+
+    told, records = Recorder(), groups()
+    train(adapted(), AdamW(0.01), records, records, TrainingArgs(iters=2), loss=DPOLoss(), callbacks=[told, Kept()])
+    for event, report in (("train", told.train[-1]), ("val", told.val[-1])):
+        assert set(report.figures) >= set(FIGURES)
+        for name, value in report.figures.items():
+            assert logged[f"{event}/{name}"] == value
+    assert not any("figures" in name for name in logged)
 
 
 # --- the command line ---
