@@ -150,11 +150,14 @@ def test_what_is_shown_runs(document, tmp_path):
 
 
 def write_what_it_names(folder):
-    """MODEL, DATA and train.py."""
+    """MODEL, DATA, PREFERENCES and train.py."""
     sys.path[:0] = [str(ROOT / "tests/tuner"), str(ROOT / "tests/core")]
     end_to_end = pytest.importorskip("end_to_end", reason="transformers is not installed")
     end_to_end.write_random_model(folder / "MODEL")
     end_to_end.write_data(folder / "DATA")
+    (folder / "PREFERENCES").mkdir()
+    pair = {"prompt": "The statement is", "chosen": " right.", "rejected": " wrong."}
+    (folder / "PREFERENCES/train.jsonl").write_text(f"{json.dumps(pair)}\n" * 4)
     (folder / "train.py").write_text(PROGRAM)
 
 

@@ -56,7 +56,7 @@ FLOORS = {
         "layers optimizers schedules",
         "datasets lora",
         "losses models",
-        "distributed trainer",
+        "distributed preferences trainer",
         "cli",
         "__main__",
         "__init__",

@@ -12,8 +12,10 @@ from pathlib import Path
 import training
 from training import Recorder, arrays
 
+from mlxffi.tuner.datasets import Example, ExampleGroup
 from mlxffi.tuner.distributed import World
-from mlxffi.tuner.optimizers import AdamW
+from mlxffi.tuner.optimizers import SGD, AdamW
+from mlxffi.tuner.preferences import BY_NAME
 from mlxffi.tuner.trainer import Callback, Stop, TrainingArgs, train
 
 SHARED = {"batch_size": 4, "steps_per_report": 3, "steps_per_eval": 4, "steps_per_save": 5}
@@ -63,6 +65,22 @@ def run(folder, seed, callbacks=(), resume=False, **args):
     }
 
 
+def preferred(kind):
+    """What a run of preferences tells: of 7 records, so that a validation's last batch does not go round."""
+    model, told = training.model(), Recorder()
+    records = [
+        ExampleGroup((Example(item.tokens, 1), Example(item.tokens[::-1], 1)), index % 2 == 0)
+        for index, item in enumerate(training.examples(7))
+    ]
+    settings = TrainingArgs(**{**SHARED, "iters": 6, "steps_per_eval": 6, "grad_accumulation_steps": 2})
+    train(model, SGD(0.5), records, records, settings, loss=BY_NAME[kind](), callbacks=[told])
+    return {
+        "train": [[report.train_loss, report.trained_tokens, *report.figures.values()] for report in told.train],
+        "val": [[report.val_loss, *report.figures.values()] for report in told.val],
+        "parameters": {path: item.tolist() for path, item in arrays(model).items()},
+    }
+
+
 def main(folder):
     world = World()
     facts = {"whole": run(folder / f"whole{world.size}", world.rank, **STOPPED)}
@@ -71,6 +89,7 @@ def main(folder):
     if world.is_writer:
         shutil.copytree(folder / f"stopped{world.size}", folder / f"moved{world.size}")
     facts["resumed"] = run(folder / f"stopped{world.size}", world.rank, resume=True, **STOPPED)
+    facts |= {kind: preferred(kind) for kind in ("dpo", "kto")}
     (folder / f"{world.size}.{world.rank}.json").write_text(json.dumps(facts))
 
 

@@ -150,7 +150,7 @@ def test_a_batch_without_targets_changes_nothing():
     found, told = trained([good[0], empty, good[2]], AdamW(0.01), steps_per_report=3)
     assert_close(found, trained([good[0], good[2]], AdamW(0.01))[0], rtol=0, atol=0)
     assert told.train[0].skipped_steps == 1
-    assert told.steps[1] == (0, 0, 0, 0)
+    assert told.steps[1] == (0, 0, 0, 0, 0, ())
 
 
 @pytest.mark.parametrize("steps_per_report", [1, 2, 4])

@@ -47,12 +47,14 @@ def facts(tmp_path_factory):
     return {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
 
 
-@pytest.mark.parametrize("part", ["whole", "stopped", "resumed"])
+@pytest.mark.parametrize("part", ["whole", "stopped", "resumed", "dpo", "kto"])
 @pytest.mark.parametrize("rank", [0, 1])
 def test_two_processes_reach_the_losses_of_one(part, rank, facts):
     one, two = facts["1.0"][part], facts[f"2.{rank}"][part]
-    np.testing.assert_allclose(two["train"], one["train"], rtol=1e-5)
-    np.testing.assert_allclose(two["val"], one["val"], rtol=1e-5)
+    # Rewards are small differences of sums of log-probabilities.
+    near = {"rtol": 1e-5, "atol": 5e-5 if part in ("dpo", "kto") else 0}
+    np.testing.assert_allclose(two["train"], one["train"], **near)
+    np.testing.assert_allclose(two["val"], one["val"], **near)
     for path, item in one["parameters"].items():
         np.testing.assert_allclose(two["parameters"][path], item, rtol=1e-4, atol=1e-5, err_msg=path)
 

@@ -89,7 +89,7 @@ def _quantized(arguments: argparse.Namespace, parameters: Tree) -> Tree:
     return quantizing.quantized_parameters(parameters, choice, usual.group_size)
 
 
-def _save(target: Path, parameters: Tree, config: Mapping[str, Any], source: str) -> None:
+def _save(target: Path, parameters: Tree, config: Mapping[str, Any], source: Path) -> None:
     save_model(target, parameters, config, source)
     print(f"model in {target}")
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from ..._errors import ArgumentError
 from .. import checks
 from ..datasets import CacheDataset, DatasetConfig, Example
-from ..datasets.examples import targets_of
-from ..datasets.fields import MaskPrompt
+from ..datasets.examples import sequences_of, targets_of
+from ..datasets.fields import MaskPrompt, label_of
 from ..datasets.forms import FORMS, PREFERENCES, Converted, FieldCheck, counted, half_of
 from ..datasets.loading import create_dataset, dataset_of
 from ..datasets.readers import stored
@@ -66,7 +66,7 @@ def _understood(path: str, config: DatasetConfig, tokenizer: Tokenizer | None) -
     records = stored(path, check, config)
     about = [f"{path}: {counted(len(records))}, {FORMS[check.kind].name}"]
     if check.kind == "labelled":
-        good = sum(str(record["label"]).lower() == "true" for record in records)
+        good = sum(bool(label_of(record[config.label_feature])) for record in records)
         about.append(f"labels: {good:,} true, {len(records) - good:,} false")
     return Understood(about, {} if tokenizer is None else _datasets(check.kind, records, config, tokenizer))
 
@@ -75,7 +75,7 @@ def _datasets(kind: str, records: Stored, config: DatasetConfig, tokenizer: Toke
     """What is learnt of a file; of preferences, each half by its name."""
     if kind not in PREFERENCES:
         return {"": CacheDataset(dataset_of(kind, records, tokenizer, config))}
-    names = ("chosen", "rejected") if kind == "preference" else (config.completion_feature,)
+    names = (config.chosen_feature, config.rejected_feature) if kind == "preference" else (config.completion_feature,)
     halves = {name: Converted(records, partial(half_of, name), config) for name in names}
     return {name: CacheDataset(create_dataset(half, tokenizer, config)) for name, half in halves.items()}
 
@@ -90,7 +90,7 @@ def _show(found: list[Understood], most: int) -> None:
 def _show_tokens(title: str, dataset: CacheDataset, most: int) -> None:
     lengths, learnt = [], 0
     for index in range(len(dataset)):
-        example = dataset[index]
+        (example,) = sequences_of(dataset[index])
         lengths.append(len(example.tokens))
         learnt += sum(targets_of(example, min(len(example.tokens), most)))
     if title:
@@ -101,7 +101,7 @@ def _show_tokens(title: str, dataset: CacheDataset, most: int) -> None:
         f"{statistics.median_low(lengths):,}; {counted(cut)} cut at {most:,} (--max-seq-length)"
     )
     print("\n".join(histogram(lengths)))
-    first = dataset[0]
+    (first,) = sequences_of(dataset[0])
     print(f"first record, {dataset.where(0)}: {len(first.tokens):,} tokens, what is not learnt {_how_marked()}")
     _print_parts(list(_parts(first, dataset.tokenizer, most)))
     print()

@@ -7,22 +7,26 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
-from ..datasets import CacheDataset, DatasetConfig, Source, Splits, iterate_batches, load_dataset, sources_of
+from ..datasets import Batches, CacheDataset, DatasetConfig, Source, Splits, iterate_batches, load_dataset, sources_of
 from ..datasets.sources import FEATURES, source_of_mlx_lm
 from ..distributed import World
 from ..lora import peft
 from ..lora.config import PEFT_NAMES, from_mlx_lm
 from ..losses import DistillationLoss, default_loss
 from ..optimizers import Optimizer, by_name, lora_plus
+from ..preferences import BY_NAME as PREFERENCES
+from ..preferences import PreferenceLoss
 from ..schedules import Schedule, build_schedule
-from ..trainer import STATE_FILE, Callback, TrainingArgs, evaluate, train
-from ..trainer.checkpoint import Writer, read_checkpoint
+from ..trainer import STATE_FILE, Callback, TrainingArgs, evaluate, evaluate_from, train
+from ..trainer.checkpoint import Writer, read_checkpoint, read_reference
+from ..trainer.checkpoint import settings_of as settings_of_loss
 from ..trainer.console import console
 from ..trainer.data import Data
 from ..trainer.metrics import METRICS_FILE, PLOT_FILE, LossPlot, MetricsFile
@@ -40,7 +44,7 @@ __all__ = ["add_arguments", "prepare"]
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     """Check all settings, and load the model and the data."""
     settings = settings_of(vars(arguments))
-    _require_sense(settings.job)
+    _require_sense(settings.job, settings.training)
     if settings.job.find_lr:
         settings = settings._replace(job=replace(settings.job, train=True, resume=False, test=False))
     job, training = settings.job, settings.training
@@ -51,11 +55,13 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     mx.random.seed(training.seed)
     model = _model(job, base)
     loss = _loss(job, base)
+    if not job.train and needs_reference(loss):
+        read_reference(Path(job.adapter_path, STATE_FILE))
     if splits.train is not None and job.train:
         # Raises where there are too few records for a batch.
         data = Data(splits.train, splits.valid, training, World())
         if job.resume:
-            _require_resumable(model, optimizer, data, settings)
+            _require_resumable(model, optimizer, data, settings, loss)
         if job.find_lr:
             return partial(_find_rate, settings, model, splits.train, loss)
     go_on = how_to_go_on("mlxffi-lora", vars(arguments))
@@ -89,9 +95,8 @@ def _work(
         if result.stop is not None and job.time_limit is not None:
             say(f"to go on: {go_on}")
     if splits.test is not None and job.test:
-        found = test_loss(model, splits.test, job.test_batches, training)
         whose = "" if job.train or not job.adapter_path or _is_adapted(job) else " (the model without an adapter)"
-        say(f"Test loss {found:.3f}, Test ppl {math.exp(found):.3f}{whose}.")
+        say(f"{tested(model, splits.test, job, training, loss)}{whose}.")
 
 
 def _find_rate(settings: Settings, model: Model, train_set: Any, loss: Any) -> None:
@@ -109,7 +114,7 @@ def say(text: str) -> None:
 # --- what is checked ---
 
 
-def _require_sense(job: Job) -> None:
+def _require_sense(job: Job, training: TrainingArgs) -> None:
     if not (job.train or job.test or job.find_lr):
         raise ArgumentError("train, test: expected one of them at least, or both; got none")
     if job.mask_prompt and job.mask_assistant:
@@ -124,6 +129,9 @@ def _require_sense(job: Job) -> None:
         raise ArgumentError("loraplus_lr_ratio: expected with an adapter, got it with fine_tune_type full")
     if job.num_layers == 0:
         raise ArgumentError("num_layers: expected how many of the last blocks are fine-tuned, or -1 for all, got 0")
+    preference_options(job)
+    if job.loss != "cross_entropy":
+        _require_alone(job, training)
     if job.resume and job.resume_adapter_file:
         raise ArgumentError("resume, resume_adapter_file: expected one of them, got both")
     if job.resume and not Path(job.adapter_path, STATE_FILE).is_file():
@@ -132,13 +140,21 @@ def _require_sense(job: Job) -> None:
         require_trackers(job.report_to)
 
 
-def _require_resumable(model: Model, optimizer: Optimizer, data: Data, settings: Settings) -> None:
-    """Raise unless the state of the last run is one of this model, this optimizer and these data."""
+def _require_alone(job: Job, training: TrainingArgs) -> None:
+    """Raise where something is asked for that losses of preferences do not go with."""
+    others = {"distill_from": job.distill_from, "mask_assistant": job.mask_assistant, "pack": training.pack}
+    wrong = next((name for name, value in others.items() if value), None)
+    if wrong is not None:
+        raise ArgumentError(f"{wrong}: expected with loss cross_entropy, got it with {job.loss}")
+
+
+def _require_resumable(model: Model, optimizer: Optimizer, data: Data, settings: Settings, loss: Any) -> None:
+    """Raise unless the state of the last run is one of this model, this optimizer, this loss and these data."""
     world, training = World(), settings.training
     path = Path(settings.job.adapter_path, STATE_FILE)
     try:
-        fresh = initial_state(model, optimizer, training.seed, world)
-        data.restore(read_checkpoint(path, fresh, training, world).position)
+        fresh = initial_state(model, optimizer, training.seed, world, loss)
+        data.restore(read_checkpoint(path, fresh, training, world, settings_of_loss(loss)).position)
     except ArgumentError as error:
         raise ArgumentError(f"resume: {error}") from None
 
@@ -164,7 +180,8 @@ def _sources(job: Job) -> list[Source]:
 def _dataset_config(job: Job) -> DatasetConfig:
     features = {name: getattr(job, name) for name in FEATURES}
     features |= {name: value for name, value in (job.hf_dataset or {}).items() if name in FEATURES}
-    return DatasetConfig(mask_prompt="assistant" if job.mask_assistant else job.mask_prompt, **features)
+    kind = {"cross_entropy": "auto", "kto": "labelled"}.get(job.loss, "preference")
+    return DatasetConfig(kind, "assistant" if job.mask_assistant else job.mask_prompt, **features)
 
 
 # --- what trains ---
@@ -260,7 +277,35 @@ def _factors_from(path: Path, config: lora.LoRAConfig) -> dict[str, mx.array]:
     return flatten(adapter.parameters)
 
 
+# What losses call the options for them.
+OF_LOSSES = {
+    "beta": "beta",
+    "label_smoothing": "label_smoothing",
+    "cpo_alpha": "alpha",
+    "simpo_gamma": "gamma",
+    "desirable_weight": "desirable_weight",
+    "undesirable_weight": "undesirable_weight",
+}
+
+
+def preference_options(job: Job) -> dict[str, float]:
+    """The arguments of a job's loss that were given.
+
+    Raises:
+      ValueError: there is one that the loss does not have.
+    """
+    given = {name: getattr(job, name) for name in OF_LOSSES if getattr(job, name) is not None}
+    for name in given:
+        takers = [kind for kind, loss in PREFERENCES.items() if OF_LOSSES[name] in signature(loss).parameters]
+        if job.loss not in takers:
+            raise ArgumentError(f"{name}: expected with loss {' or '.join(takers)}, got it with {job.loss}")
+    return {OF_LOSSES[name]: value for name, value in given.items()}
+
+
 def _loss(job: Job, base: Base) -> Any:
+    options = preference_options(job)
+    if job.loss != "cross_entropy":
+        return PREFERENCES[job.loss](**options)
     if job.distill_from is None:
         return default_loss
     teacher = load_base(job.distill_from, job.engine, job.trust_remote_code)
@@ -308,10 +353,26 @@ def writer(settings: Settings, model: Model) -> Writer:
     return write
 
 
-def test_loss(model: Model, dataset: CacheDataset, batches: int, training: TrainingArgs) -> float:
-    """The mean loss per target of a test set, in nats."""
+def needs_reference(loss: Any) -> bool:
+    """Whether a loss compares with the model as it was when the run began."""
+    return isinstance(loss, PreferenceLoss) and loss.needs_reference
+
+
+def tested(model: Model, dataset: CacheDataset, job: Job, training: TrainingArgs, loss: Any) -> str:
+    """What a test set comes to, as a line."""
+    batches, most = test_batches(model, dataset, training), job.test_batches
+    if not isinstance(loss, PreferenceLoss):
+        found = evaluate(model, batches, most, compile=training.compile)
+        return f"Test loss {found:.3f}, Test ppl {math.exp(found):.3f}"
+    reference = read_reference(Path(job.adapter_path, STATE_FILE)) if loss.needs_reference else None
+    mean, figures = evaluate_from(model, reference, batches, most, loss=loss, compile=training.compile)
+    return ", ".join([f"Test loss {mean:.3f}", *(f"{name} {value:.3f}" for name, value in figures.items())])
+
+
+def test_batches(model: Model, dataset: CacheDataset, training: TrainingArgs) -> Batches:
+    """The batches of a test set."""
     world = World()
-    found = iterate_batches(
+    return iterate_batches(
         dataset,
         training.batch_size,
         training.max_seq_length,
@@ -320,4 +381,3 @@ def test_loss(model: Model, dataset: CacheDataset, batches: int, training: Train
         world=world.size,
         vocab_size=model.vocab_size,
     )
-    return evaluate(model, found, batches, compile=training.compile)

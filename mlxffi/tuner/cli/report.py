@@ -10,11 +10,13 @@ from typing import Any
 
 from ..trainer.metrics import METRICS_FILE, plot_losses, read_metrics
 
-# What a line of metrics.jsonl calls the columns.
+# What a line of metrics.jsonl calls the columns; those of preferences only where a line has them.
 COLUMNS = {
     "iteration": "iter",
     "train_loss": "train loss",
     "val_loss": "val loss",
+    "rewards/accuracies": "accuracy",
+    "rewards/margins": "margin",
     "tokens_per_second": "tokens/s",
     "learning_rate": "lr",
     "grad_norm": "grad norm",
@@ -35,9 +37,10 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
 
 
 def _show(lines: list[dict[str, Any]], metrics: Path, plot: str | None) -> None:
-    _print_row(COLUMNS.values())
+    shown = [name for name in COLUMNS if "/" not in name or any(name in line for line in lines)]
+    _print_row(COLUMNS[name] for name in shown)
     for line in lines:
-        _print_row(_cell(line.get(name)) for name in COLUMNS)
+        _print_row(_cell(line.get(name)) for name in shown)
     losses = [(line["val_loss"], line["iteration"]) for line in lines if line.get("val_loss") is not None]
     if losses:
         best, iteration = min(losses)

@@ -19,9 +19,11 @@ from ..._errors import ArgumentError
 from ..checks import required
 from ..datasets.sources import Sources, sources_of
 from ..optimizers import BY_NAME
+from ..preferences import BY_NAME as PREFERENCES
 from ..trainer import TrainingArgs
 
 KINDS = ("lora", "dora", "full")
+LOSSES = ("cross_entropy", *PREFERENCES)
 # The adapter_config.json and the YAML files of mlx_lm call these fields of TrainingArgs otherwise.
 RENAMED = {"steps_per_save": "save_every"}
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -78,6 +80,13 @@ class Job:
     trust_remote_code: bool = setting(False, "let mlx_lm run code that comes with a tokenizer")
     loraplus_lr_ratio: float | None = setting(None, "how many times larger the learning rate of lora_b is (LoRA+)")
     neftune_noise_alpha: float = setting(0.0, "noise in embeddings while training (NEFTune); 0 for none")
+    loss: str = setting("cross_entropy", "what is minimized: that of texts, or one of preferences", choices=LOSSES)
+    beta: float | None = setting(None, "of preferences: what a difference of log-probabilities counts; 0.1, simpo 2.0")
+    label_smoothing: float | None = setting(None, "of dpo, cpo, simpo: how likely it is that a preference is wrong; 0")
+    cpo_alpha: float | None = setting(None, "of cpo: weight of the likelihood of what was chosen; 1.0")
+    simpo_gamma: float | None = setting(None, "of simpo: the margin that is aimed at; 0.5")
+    desirable_weight: float | None = setting(None, "of kto: weight of good completions; 1.0")
+    undesirable_weight: float | None = setting(None, "of kto: weight of bad completions; 1.0")
     distill_from: str | None = setting(None, "folder of a teacher, whose predictions the model learns")
     distill_loss: str = setting("kl", "divergence from the teacher", choices=("kl", "js"))
     distill_temperature: float = setting(1.0, "temperature of teacher and student")
@@ -95,6 +104,9 @@ class Job:
     chat_feature: str = field(default="messages", metadata=in_file("field of a record that holds a chat"))
     prompt_feature: str = field(default="prompt", metadata=in_file("field of a record that holds a prompt"))
     completion_feature: str = field(default="completion", metadata=in_file("field of a record that holds what follows"))
+    chosen_feature: str = field(default="chosen", metadata=in_file("field that holds the better completion"))
+    rejected_feature: str = field(default="rejected", metadata=in_file("field that holds the worse completion"))
+    label_feature: str = field(default="label", metadata=in_file("field that tells whether a completion is good"))
 
 
 class Settings(NamedTuple):

@@ -5,7 +5,7 @@ for batch in iterate_batches(train, batch_size=4, max_seq_length=2048, loop=True
 """
 
 from .batches import Batches, iterate_batches
-from .examples import Batch, Example, collated
+from .examples import Batch, Example, ExampleGroup, collated
 from .fields import DatasetConfig
 from .kinds import (
     CacheDataset,
@@ -18,6 +18,7 @@ from .kinds import (
 )
 from .loading import Splits, create_dataset, load_dataset
 from .mixtures import WeightedDataset
+from .preferences import LabelledDataset, PreferenceDataset
 from .records import Records
 from .sources import Source, sources_of
 from .tokenizers import Tokenizer
@@ -32,7 +33,10 @@ __all__ = [
     "Dataset",
     "DatasetConfig",
     "Example",
+    "ExampleGroup",
+    "LabelledDataset",
     "Member",
+    "PreferenceDataset",
     "Records",
     "Source",
     "Splits",

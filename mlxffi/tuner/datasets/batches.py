@@ -9,7 +9,17 @@ from functools import cached_property
 from typing import Any, NoReturn, Protocol
 
 from ..._errors import ArgumentError
-from .examples import Batch, Example, as_example, collated, require_ids, targets_of
+from .examples import (
+    Batch,
+    Example,
+    ExampleGroup,
+    as_example,
+    collated,
+    collated_groups,
+    require_ids,
+    sequences_of,
+    targets_of,
+)
 from .kinds import CacheDataset, Dataset
 from .plans import Plan, Row, Settings, Window
 from .records import fingerprint_of, place_of, placed
@@ -61,8 +71,17 @@ class Batches(Iterator[Batch]):
         self._given += 1
         self._require_known(examples)
         self._note_truncated(examples)
+        return self._collated([[examples[record] for record in row] for row in own])
+
+    def _collated(self, rows: list[list[Any]]) -> Batch:
         most, packed = self._settings.max_seq_length, self._settings.pack
-        return collated([[examples[record] for record in row] for row in own], most, packed)
+        # An empty batch cannot tell what the other processes have.
+        like = next((row[0] for row in rows if row), None) or self._example(0)
+        if not isinstance(like, ExampleGroup):
+            return collated(rows, most, packed)
+        if packed:
+            raise ArgumentError("[iterate_batches] pack: expected single sequences, got records of several to compare")
+        return collated_groups([row[0] if row else None for row in rows], most, len(like.sequences))
 
     def count(self, epochs: int) -> int:
         """How many batches hold `epochs` times as many rows as the dataset makes; rows are packed to tell."""
@@ -121,7 +140,7 @@ class Batches(Iterator[Batch]):
 
     # --- Examples ---
 
-    def _example(self, record: int) -> Example:
+    def _example(self, record: int) -> Example | ExampleGroup:
         if isinstance(self._dataset, CacheDataset):
             return self._dataset[record]
         with placed(place_of(self._dataset, record)):
@@ -130,24 +149,24 @@ class Batches(Iterator[Batch]):
     def _length(self, record: int) -> int:
         if isinstance(self._dataset, CacheDataset):
             return self._dataset.itemlen(record)
-        return len(self._example(record).tokens)
+        return _longest(self._example(record))
 
     def _own(self, rows: list[Row]) -> list[Row]:
         """This process's rows of a batch; where the last ones do not go round, the other processes have empty ones."""
         rank, world = self._settings.rank, self._settings.world
         return rows[rank::world] + [[]] * (rank >= len(rows) % world > 0)
 
-    def _require_known(self, examples: Mapping[int, Example]) -> None:
+    def _require_known(self, examples: Mapping[int, Example | ExampleGroup]) -> None:
         """Raise where a token has no row in the model's embedding, which would be read beyond its end."""
-        for record, example in examples.items() if self._vocab_size is not None else ():
+        for record, item in examples.items() if self._vocab_size is not None else ():
             with placed(place_of(self._dataset, record)):
-                require_ids(example.tokens, self._vocab_size)
+                for example in sequences_of(item):
+                    require_ids(example.tokens, self._vocab_size)
 
-    def _note_truncated(self, examples: Mapping[int, Example]) -> None:
+    def _note_truncated(self, examples: Mapping[int, Example | ExampleGroup]) -> None:
         most = self._settings.max_seq_length
-        longer = [record for record, example in examples.items() if len(example.tokens) > most]
-        lengths = {record: min(len(example.tokens), most) for record, example in examples.items()}
-        empty = [record for record, length in lengths.items() if not any(targets_of(examples[record], length))]
+        longer = [record for record, item in examples.items() if _longest(item) > most]
+        empty = [record for record, item in examples.items() if _is_lost(item, most)]
         lost = next((record for record in empty if record in longer), None)
         if lost is not None and not self._has_warned_of_lost:
             place = place_of(self._dataset, lost)
@@ -155,9 +174,18 @@ class Batches(Iterator[Batch]):
             self._has_warned_of_lost = True
         self.without_targets += len(empty)
         if longer and not self.truncated:
-            found = f"{place_of(self._dataset, longer[0])}: {len(examples[longer[0]].tokens)} tokens"
+            found = f"{place_of(self._dataset, longer[0])}: {_longest(examples[longer[0]])} tokens"
             warnings.warn(f"{found} are cut off at max_seq_length={most}, as are all longer records", stacklevel=3)
         self.truncated += len(longer)
+
+
+def _longest(item: Example | ExampleGroup) -> int:
+    return max(len(example.tokens) for example in sequences_of(item))
+
+
+def _is_lost(item: Example | ExampleGroup, most: int) -> bool:
+    """Whether a sequence has no target among its first tokens."""
+    return not all(any(targets_of(example, min(most, len(example.tokens)))) for example in sequences_of(item))
 
 
 def iterate_batches(

@@ -120,7 +120,7 @@ class Conversation:
         start = self._start(messages, before, end, loosely)
         if start is None:
             return None
-        cut = _common(alone, 0, before, 0) if messages else 0
+        cut = common(alone, 0, before, 0) if messages else 0
         said = self._overlap(alone[cut:], start)
         if said.covers(alone[cut:]):
             return start, start + said.length, self._border(start + said.length)
@@ -153,7 +153,7 @@ class Conversation:
         if isinstance(content, str) and content:
             # Where something more said makes a difference.
             more = self._written([*messages[:-1], {**last, "content": f"{content.rstrip()}\N{BLACK SQUARE}"}], False)
-            end = _common(written, 0, more, 0)
+            end = common(written, 0, more, 0)
         called = [call.get("function", call) for call in calls if isinstance(call, Mapping)]
         names = [str(call.get("name")) for call in called if isinstance(call, Mapping)]
         return max([end, *(written.rfind(name) + len(name) for name in names if name in written)])
@@ -166,14 +166,14 @@ class Conversation:
 
     def _overlap(self, piece: str, at: int) -> Overlap:
         """The longest part of a piece that stands at a place of the text; one that ends the piece comes first."""
-        best = Overlap(0, _common(piece, 0, self._text, at))
+        best = Overlap(0, common(piece, 0, self._text, at))
         for size in (32, 4, 1):
             probe = self._text[at : at + size]
             cut = piece.find(probe) if probe else -1
             while cut >= 0:
                 if self._text.startswith(piece[cut:], at):
                     return Overlap(cut, len(piece) - cut)
-                length = _common(piece, cut, self._text, at)
+                length = common(piece, cut, self._text, at)
                 best = max(best, Overlap(cut, length), key=lambda found: found.length)
                 cut = piece.find(probe, cut + 1)
         return best
@@ -234,7 +234,7 @@ class Overlap(NamedTuple):
         return self.cut < spoken <= self.cut + self.length
 
 
-def _common(a: str, i: int, b: str, j: int) -> int:
+def common(a: str, i: int, b: str, j: int) -> int:
     """How many characters two texts have in common from these places on."""
     low, high = 0, min(len(a) - i, len(b) - j)
     while low < high:

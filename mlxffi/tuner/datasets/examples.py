@@ -24,12 +24,35 @@ class Example(NamedTuple):
     mask: Sequence[int] | None = None
 
 
-def as_example(item: Any) -> Example:
-    """An Example of what stands for one: an Example, the pair (tokens, offset), or tokens alone.
+class ExampleGroup(NamedTuple):
+    """The sequences of a record that a loss compares: a chosen and a rejected one, for instance.
+
+    Args:
+      sequences: as many as the other groups of a dataset have.
+      label: whether the first is desirable, where records say so.
+    """
+
+    sequences: tuple[Example, ...]
+    label: bool = True
+
+
+def sequences_of(item: Example | ExampleGroup) -> tuple[Example, ...]:
+    """The sequences of a group; of an Example, itself."""
+    return item.sequences if isinstance(item, ExampleGroup) else (item,)
+
+
+def as_example(item: Any) -> Example | ExampleGroup:
+    """An Example of what stands for one: an Example, the pair (tokens, offset), or tokens alone; or a group of such.
 
     Raises:
       ValueError: it has no tokens, an offset below 0, or a mask of another length.
     """
+    if isinstance(item, ExampleGroup):
+        return ExampleGroup(tuple(map(_single, item.sequences)), bool(item.label))
+    return _single(item)
+
+
+def _single(item: Any) -> Example:
     pair = isinstance(item, tuple) and item and hasattr(item[0], "__len__")
     tokens, offset, mask = Example(*item) if pair else Example(item)
     if not len(tokens):
@@ -52,6 +75,22 @@ def require_ids(tokens: Sequence[int], vocab_size: int | None) -> None:
         )
 
 
+class Groups(NamedTuple):
+    """What a batch knows of the groups in it. Its rows are the first sequences of all groups, then the second ones.
+
+    Args:
+      lengths: int32 [rows]: how many tokens each row has without padding.
+      labels: float32 [groups]: 1 for desirable, else 0.
+      reference: float32 [rows]: log-probabilities of a row's targets by a reference; None until a loss has asked it.
+      divergence: float32 []: how far the model is from the reference on the whole; None for losses without it.
+    """
+
+    lengths: mx.array
+    labels: mx.array
+    reference: mx.array | None = None
+    divergence: mx.array | None = None
+
+
 class Batch(NamedTuple):
     """Examples of one width.
 
@@ -59,11 +98,13 @@ class Batch(NamedTuple):
       tokens: int32 [batch, width]; the model reads all but the last and is asked for all but the first.
       weights: float32 [batch, width - 1]: 1 where `tokens[:, 1:]` is a target, else 0 (prompt, padding).
       segments: int32 [batch, width] where rows hold several documents: 1, 2, ... for each, 0 for padding; else None.
+      groups: where rows belong to groups; else None.
     """
 
     tokens: mx.array
     weights: mx.array
     segments: mx.array | None = None
+    groups: Groups | None = None
 
     @property
     def inputs(self) -> mx.array:
@@ -110,6 +151,26 @@ def collated(rows: Sequence[Sequence[Example]], max_seq_length: int, segments: b
         numbers.extend(array("i", [0]) * padding)
     weights = _matrix(targets, "B", len(rows)).astype(mx.float32)
     return Batch(_matrix(tokens, "i", len(rows)), weights, _matrix(numbers, "i", len(rows)) if segments else None)
+
+
+def collated_groups(groups: Sequence[ExampleGroup | None], max_seq_length: int, sequences: int) -> Batch:
+    """Groups as a batch; see `Groups`.
+
+    Args:
+      groups: None for one without tokens, which fills a batch up.
+      max_seq_length: as of `collated`.
+      sequences: how many a group has.
+
+    Raises:
+      ValueError: one is no group, or has another number of sequences.
+    """
+    for item in groups:
+        if item is not None and len(sequences_of(item)) != sequences:
+            raise ArgumentError(f"[iterate_batches] dataset: expected {sequences} sequences in each record")
+    rows = [[] if group is None else [group.sequences[place]] for place in range(sequences) for group in groups]
+    lengths = array("i", [sum(min(len(example.tokens), max_seq_length) for example in row) for row in rows])
+    labels = array("f", [group is not None and group.label for group in groups])
+    return collated(rows, max_seq_length)._replace(groups=Groups(mx.array(lengths), mx.array(labels)))
 
 
 def _width(longest: int, most: int) -> int:

@@ -12,7 +12,7 @@ from .. import checks
 Record: TypeAlias = "dict[str, Any]"
 MaskPrompt: TypeAlias = "bool | Literal['assistant']"
 
-KINDS = ("completions", "chat", "text", "sharegpt", "alpaca")
+KINDS = ("completions", "chat", "text", "sharegpt", "alpaca", "preference", "labelled")
 MAX_FILE_BYTES = 1 << 40
 MAX_RECORD_BYTES = 16 << 20
 
@@ -29,6 +29,8 @@ class DatasetConfig:
       chat_feature: the field of a conversation, a list of {"role": ..., "content": ...}.
       prompt_feature: the field of a prompt.
       completion_feature: the field of its completion.
+      chosen_feature, rejected_feature: the fields of the completions of a preference.
+      label_feature: the field that says whether a completion is good.
       max_file_bytes: larger files are refused. Records are read when they are needed, so files may exceed the memory.
       max_record_bytes: longer lines are refused before they are read.
 
@@ -42,6 +44,9 @@ class DatasetConfig:
     chat_feature: str = "messages"
     prompt_feature: str = "prompt"
     completion_feature: str = "completion"
+    chosen_feature: str = "chosen"
+    rejected_feature: str = "rejected"
+    label_feature: str = "label"
     max_file_bytes: int = MAX_FILE_BYTES
     max_record_bytes: int = MAX_RECORD_BYTES
 
@@ -70,11 +75,40 @@ def check_text(record: Record, text_key: str) -> None:
 def check_completion(record: Record, prompt_key: str, completion_key: str) -> None:
     """Raise unless a record has a prompt and its completion, each a text or a list of messages."""
     for key in (prompt_key, completion_key):
-        if isinstance(record.get(key), list):
-            check_messages(record, key)
-        else:
-            require_string(record, key)
+        check_said(record, key)
     tools_of(record)
+
+
+def check_preference(record: Record, prompt_key: str, chosen_key: str, rejected_key: str) -> None:
+    """Raise unless a record has two completions, both texts or both lists of messages, and any prompt is one, too."""
+    for key in (*([] if record.get(prompt_key) is None else [prompt_key]), chosen_key, rejected_key):
+        check_said(record, key)
+    if isinstance(record[chosen_key], str) != isinstance(record[rejected_key], str):
+        kinds = f"{json_name(record[chosen_key])} and {json_name(record[rejected_key])}"
+        raise ArgumentError(f"{chosen_key}, {rejected_key}: expected two strings or two lists, got {kinds}")
+    tools_of(record)
+
+
+def check_labelled(record: Record, prompt_key: str, completion_key: str, label_key: str) -> None:
+    """Raise unless a record has a prompt, its completion, and whether that is good: true or false, or 1 or 0."""
+    check_completion(record, prompt_key, completion_key)
+    if label_of(record.get(label_key)) is None:
+        found = record[label_key] if type(record.get(label_key)) in (int, str) else _found(record, label_key)
+        raise ArgumentError(f"{label_key}: expected true or false, got {found}")
+
+
+def label_of(value: Any) -> bool | None:
+    """Whether a completion is good, by its label, which in a table of texts is a text; None: it is no label."""
+    name = str(value).lower() if isinstance(value, (bool, str)) else value if type(value) is int else None
+    return {"true": True, "false": False, 1: True, 0: False}.get(name)
+
+
+def check_said(record: Record, key: str) -> None:
+    """Raise unless a field has a text or a list of messages."""
+    if isinstance(record.get(key), list):
+        check_messages(record, key)
+    else:
+        require_string(record, key)
 
 
 def check_chat(record: Record, chat_key: str) -> None:

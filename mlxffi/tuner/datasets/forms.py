@@ -16,8 +16,11 @@ from .fields import (
     check_chat,
     check_completion,
     check_content,
+    check_labelled,
+    check_preference,
     check_text,
     json_name,
+    label_of,
     messages_of,
     require_string,
     tools_of,
@@ -211,26 +214,11 @@ def _section(title: str, text: str | None) -> str:
 # --- preferences ---
 
 
-def _check_preference(record: Record, config: DatasetConfig) -> None:
-    for key in ("chosen", "rejected"):
-        _check_said(record, key)
-    if record.get(config.prompt_feature) is not None:
-        _check_said(record, config.prompt_feature)
-
-
-def _check_said(record: Record, key: str) -> None:
-    check_completion(record, key, key)
-
-
-def _is_label(value: Any) -> bool:
-    # In a table of texts they are texts.
-    return isinstance(value, bool) or (isinstance(value, str) and value.lower() in ("true", "false"))
-
-
-def _check_labelled(record: Record, config: DatasetConfig) -> None:
-    check_completion(record, config.prompt_feature, config.completion_feature)
-    if not _is_label(record.get("label")):
-        raise ArgumentError(f"label: expected true or false, got {json_name(record.get('label'))}")
+def _is_labelled(record: Record, config: DatasetConfig) -> bool:
+    # A number may mean anything.
+    label = record.get(config.label_feature)
+    has_both = _has(record, config.prompt_feature, config.completion_feature)
+    return has_both and isinstance(label, bool | str) and label_of(label) is not None
 
 
 def half_of(name: str, record: Record, config: DatasetConfig) -> Record:
@@ -249,10 +237,10 @@ def half_of(name: str, record: Record, config: DatasetConfig) -> Record:
 FORMS: dict[str, Form] = {
     "labelled": Form(
         "completions with a label (KTO)",
-        lambda record, config: (
-            _has(record, config.prompt_feature, config.completion_feature) and _is_label(record.get("label"))
+        _is_labelled,
+        lambda record, config: check_labelled(
+            record, config.prompt_feature, config.completion_feature, config.label_feature
         ),
-        _check_labelled,
     ),
     "completions": Form(
         "prompts and completions",
@@ -265,7 +253,11 @@ FORMS: dict[str, Form] = {
         lambda record, config: check_chat(record, config.chat_feature),
     ),
     "preference": Form(
-        "preferences (chosen, rejected)", lambda record, config: _has(record, "chosen", "rejected"), _check_preference
+        "preferences (chosen, rejected)",
+        lambda record, config: _has(record, config.chosen_feature, config.rejected_feature),
+        lambda record, config: check_preference(
+            record, config.prompt_feature, config.chosen_feature, config.rejected_feature
+        ),
     ),
     "sharegpt": Form(
         "ShareGPT",

@@ -6,11 +6,11 @@ import itertools
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from ..._errors import ArgumentError, RangeError
 from .conversations import Conversation
-from .examples import Example, as_example
+from .examples import Example, ExampleGroup, as_example, sequences_of
 from .fields import (
     MaskPrompt,
     Record,
@@ -24,6 +24,9 @@ from .fields import (
 from .forms import counted
 from .records import fingerprint_of, place_of, placed
 from .tokenizers import Tokenizer, has_template
+
+# A text, or messages.
+Said: TypeAlias = "str | list[Record]"
 
 
 @runtime_checkable
@@ -171,23 +174,30 @@ class CompletionsDataset(_Records):
           ValueError: a field lacks, the chat template fails, or it does not show where turns end.
         """
         check_completion(record, self.prompt_key, self.completion_key)
-        prompt, completion = record[self.prompt_key], record[self.completion_key]
+        return self.example(record[self.prompt_key], record[self.completion_key], tools_of(record))
+
+    def example(self, prompt: Said, completion: Said, tools: list[Any] | None) -> Example:
+        """The tokens of a prompt and its completion."""
         if isinstance(prompt, str) and isinstance(completion, str) and not has_template(self.tokenizer):
-            return self._plain(prompt, completion)
-        asked, said = _messages(prompt, "user"), _messages(completion, "assistant")
-        conversation = Conversation(self.tokenizer, [*asked, *said], tools_of(record))
+            return self.plain(prompt, completion)
+        asked, said = as_messages(prompt, "user"), as_messages(completion, "assistant")
+        conversation = Conversation(self.tokenizer, [*asked, *said], tools)
         return conversation.example(bool(self.mask_prompt), len(asked))
 
-    def _plain(self, prompt: str, completion: str) -> Example:
+    def plain(self, prompt: str, completion: str) -> Example:
+        """The tokens of texts, one behind the other, without a chat template."""
         tokens, before = list(self.tokenizer.encode(prompt + completion)), self.tokenizer.encode(prompt)
-        common = next((i for i, (a, b) in enumerate(zip(tokens, before, strict=False)) if a != b), len(before))
         end = self.tokenizer.eos_token_id
         if end is not None and tokens[-1:] != [end]:
             tokens.append(end)
-        return Example(tokens, min(common, len(tokens)) if self.mask_prompt else 0)
+        # The end is a target, though a tokenizer may write one behind the prompt alone, too.
+        most = min(len(before), len(tokens) - (end is not None))
+        common = next((index for index in range(most) if tokens[index] != before[index]), most)
+        return Example(tokens, common if self.mask_prompt else 0)
 
 
-def _messages(said: str | list[Record], role: str) -> list[Record]:
+def as_messages(said: Said, role: str) -> list[Record]:
+    """What is said as messages: a text is one of a role."""
     return [{"role": role, "content": said}] if isinstance(said, str) else said
 
 
@@ -283,20 +293,20 @@ class CacheDataset:
             raise ArgumentError(f"[CacheDataset] data: expected a dataset with process, got {type(data).__name__}")
         self._data = data
         self._max_tokens = max_tokens
-        self._kept: dict[int, Example] = {}
+        self._kept: dict[int, Example | ExampleGroup] = {}
         self._kept_tokens = 0
         self._lengths = array("q", [-1]) * len(data)
 
     def __len__(self) -> int:
         return len(self._data)
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> Example | ExampleGroup:
         index = range(len(self))[index]
         found = self._kept.get(index)
         return self._made(index) if found is None else found
 
     def itemlen(self, index: int) -> int:
-        """How many tokens an Example has."""
+        """How many tokens an Example has, of a group the longest."""
         if self._lengths[index] < 0:
             self[index]
         return self._lengths[index]
@@ -325,18 +335,24 @@ class CacheDataset:
         """A line for each file."""
         return about(self._data)
 
-    def _made(self, index: int) -> Example:
+    def _made(self, index: int) -> Example | ExampleGroup:
         with placed(self.where(index)):
             made = _compact(self._data.process(self._data[index]))
-        self._lengths[index] = len(made.tokens)
+        self._lengths[index] = max(_lengths(made))
         self._kept[index] = made
-        self._kept_tokens += len(made.tokens)
+        self._kept_tokens += sum(_lengths(made))
         while self._kept_tokens > self._max_tokens:
-            self._kept_tokens -= len(self._kept.pop(next(iter(self._kept))).tokens)
+            self._kept_tokens -= sum(_lengths(self._kept.pop(next(iter(self._kept)))))
         return made
 
 
-def _compact(item: Any) -> Example:
+def _lengths(item: Example | ExampleGroup) -> list[int]:
+    return [len(example.tokens) for example in sequences_of(item)]
+
+
+def _compact(item: Any) -> Example | ExampleGroup:
     """An Example in a few bytes a token, which batches can copy as they are."""
-    example = as_example(item)
-    return example._replace(tokens=array("i", example.tokens))
+    found = as_example(item)
+    if isinstance(found, ExampleGroup):
+        return found._replace(sequences=tuple(_compact(example) for example in found.sequences))  # type: ignore[misc]
+    return found._replace(tokens=array("i", found.tokens))

@@ -10,6 +10,7 @@ from .fields import DatasetConfig, Record
 from .forms import CONVERTED, FORMS, PREFERENCES, Converted, FieldCheck
 from .kinds import CacheDataset, ChatDataset, CompletionsDataset, ConcatenatedDataset, Dataset, TextDataset
 from .mixtures import WeightedDataset, sliced
+from .preferences import LabelledDataset, PreferenceDataset
 from .readers import stored
 from .records import place_of, placed
 from .repositories import Files
@@ -116,9 +117,9 @@ def dataset_of(
     """The dataset for records of a form that were checked.
 
     Raises:
-      ValueError: they are preferences, or texts that are to have their prompts masked.
+      ValueError: they are preferences, which were not asked for, or texts that are to have their prompts masked.
     """
-    if kind in PREFERENCES:
+    if kind in PREFERENCES and config.kind != kind:
         raise ArgumentError(
             f"{place_of(data, 0)}: these records are {FORMS[kind].name}, which are learnt with --loss (dpo, kto, ...)"
         )
@@ -131,6 +132,10 @@ def dataset_of(
 def _of_own(
     kind: str, data: Sequence[Record], tokenizer: Tokenizer, config: DatasetConfig
 ) -> TextDataset | ChatDataset | CompletionsDataset:
+    if kind == "preference":
+        return PreferenceDataset(data, tokenizer, config.prompt_feature, config.chosen_feature, config.rejected_feature)
+    if kind == "labelled":
+        return LabelledDataset(data, tokenizer, config.prompt_feature, config.completion_feature, config.label_feature)
     if kind == "completions":
         keys = config.prompt_feature, config.completion_feature
         return CompletionsDataset(data, tokenizer, *keys, mask_prompt=config.mask_prompt)

@@ -118,7 +118,15 @@ def _weighted(path: str, weight: Any) -> Source:
 
 
 # Fields of records, by which mlx_lm's settings call them.
-FEATURES = ("text_feature", "chat_feature", "prompt_feature", "completion_feature")
+FEATURES = (
+    "text_feature",
+    "chat_feature",
+    "prompt_feature",
+    "completion_feature",
+    "chosen_feature",
+    "rejected_feature",
+    "label_feature",
+)
 
 
 def source_of_mlx_lm(about: Mapping[str, Any]) -> Source:

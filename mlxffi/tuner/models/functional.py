@@ -159,11 +159,12 @@ class FunctionalModel:
         Returns:
           (floating point [batch, positions, width], the layer); None where the layer is trained itself, or unknown.
         """
-        if self._halves is None or self._config is None or self._fused or lora.Adapter(trained, self._config).whole():
+        if self._halves is None or self._fused:
             return None
         parameters = self._with(trained)
-        head = layers.head(self._halves.output_layer(parameters))
-        if head is None:
+        node = self._halves.output_layer(parameters)
+        head = layers.head(node)
+        if head is None or _share_arrays(node, trained):
             return None
         options = self._options(segments, training, checkpoint)
         return self._run(self._halves.hidden, parameters, tokens, options), head
@@ -200,6 +201,11 @@ class FunctionalModel:
             if name not in self._keywords:
                 raise ArgumentError(f"[logits] {name}: the model's function takes no such argument")
         return forward(parameters, tokens, **options)
+
+
+def _share_arrays(tree: Tree, other: Tree) -> bool:
+    known = {id(item) for item in flatten(other).values()}
+    return any(id(item) in known for item in flatten(tree).values())
 
 
 def require_same_paths(own: Tree, trained: Tree) -> None:

@@ -5,13 +5,14 @@ from .callbacks import Callback, SaveReport, StartReport, StepReport, Stop, Trai
 from .checkpoint import ADAPTER_FILE, BEST_FILE, STATE_FILE, write_parameters
 from .data import FixedBatches, Source
 from .loop import train
-from .step import evaluate
+from .step import Evaluation, evaluate, evaluate_from
 
 __all__ = [
     "ADAPTER_FILE",
     "BEST_FILE",
     "STATE_FILE",
     "Callback",
+    "Evaluation",
     "FixedBatches",
     "SaveReport",
     "Source",
@@ -23,6 +24,7 @@ __all__ = [
     "TrainingArgs",
     "ValReport",
     "evaluate",
+    "evaluate_from",
     "train",
     "write_parameters",
 ]

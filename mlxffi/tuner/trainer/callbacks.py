@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class StepReport:
     Args:
       iteration: from 1.
       trained: the parameters after it, a tree.
-      results: float32 [4]; see `metrics`.
+      results: float32 [5 or more]; see `metrics`.
       updated: whether the batch ended a window, so that parameters were updated.
     """
 
@@ -47,7 +47,7 @@ class StepReport:
     @property
     def metrics(self) -> Metrics:
         """Sum of losses, targets, and gradient norm of this process's batch and the update."""
-        return Metrics(*self.results.tolist())
+        return Metrics.of(self.results)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class TrainReport:
 
     Args:
       iteration: the last one that is in it.
-      train_loss: mean over targets, in nats; NaN where there were none.
+      train_loss: mean over targets, or over groups of sequences where the loss is one of such, in nats; NaN where
+        there were none.
       learning_rate: at the last update.
       grad_norm: of the last update's gradient (mean over targets), before it was scaled down.
       iterations_per_second: without validations and saves.
@@ -65,6 +66,7 @@ class TrainReport:
       skipped_steps: updates that were left out: their gradient was not finite, or there was no target.
       peak_memory: the most memory in use by arrays so far, in 1e9 bytes.
       seconds: that the iterations took, without validations and saves.
+      figures: what the loss reports besides, by name: means over the same batches.
     """
 
     iteration: int
@@ -77,6 +79,7 @@ class TrainReport:
     skipped_steps: int
     peak_memory: float
     seconds: float
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,11 @@ class ValReport:
 
     Args:
       iteration: how many iterations were done; 0 before the first.
-      val_loss: mean over targets, in nats; NaN where there were none.
+      val_loss: mean over targets or groups, as `TrainReport.train_loss`; NaN where there were none.
       val_time: seconds that it took.
       best: whether no validation before was as good.
       without_targets: records of it in which nothing is to be learnt, in all processes.
+      figures: what the loss reports besides, by name.
     """
 
     iteration: int
@@ -96,6 +100,7 @@ class ValReport:
     val_time: float
     best: bool
     without_targets: int = 0
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What a run leaves in its folder: parameters, and its state in one file, whole or not there, from which it goes on.
 
 The state holds the parameters, the optimizer's state, the keys of dropout, a window of gradients that is still open,
-and, as JSON among the metadata, the progress and the position in the data. With several processes it holds the sums
-over them.
+the parameters that a loss compares with, and, as JSON among the metadata, the progress and the position in the data.
+With several processes it holds the sums over them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,7 +20,7 @@ from ..distributed import World
 from ..files import PathLike, write_arrays
 from ..lora import Adapter, save_adapter
 from ..models.functional import Tunable
-from ..trees import Tree, differences, flatten, kind, kinds, map_paths
+from ..trees import Tree, differences, flatten, kind, kinds, map_paths, unflatten
 from .args import TrainingArgs
 from .step import State, Window
 
@@ -38,6 +38,7 @@ TYPES: dict[str, Any] = {
     "float": float,
     "float | None": (float, type(None)),
     "int | None": (int, type(None)),
+    "list[float]": list,
 }
 
 
@@ -48,7 +49,7 @@ class Progress:
     Args:
       iteration: iterations done.
       trained_tokens: targets up to the last report, in all processes.
-      loss, targets: sums since the last report, in this process.
+      loss, targets, tokens, sums: sums since the last report, in this process; see `Metrics`.
       batches, skipped: iterations, and updates left out, since the last report.
       seconds: spent on iterations since the last report.
       grad_norm: of the last update.
@@ -61,6 +62,8 @@ class Progress:
     trained_tokens: int = 0
     loss: float = 0.0
     targets: float = 0.0
+    tokens: float = 0.0
+    sums: list[float] = field(default_factory=list)
     batches: int = 0
     skipped: int = 0
     seconds: float = 0.0
@@ -70,6 +73,17 @@ class Progress:
     best_iteration: int | None = None
     worse: int = 0
 
+    def begin_interval(self) -> None:
+        """Forget what has been reported."""
+        self.forget_sums()
+        self.seconds = 0.0
+        self.batches = self.skipped = 0
+
+    def forget_sums(self) -> None:
+        """Forget the sums since the last report, in this process."""
+        self.loss = self.targets = self.tokens = 0.0
+        self.sums = [0.0] * len(self.sums)
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Progress:
         """The progress of which `values` has the fields.
@@ -77,7 +91,7 @@ class Progress:
         Raises:
           ValueError: a field is missing, unknown, or of another type; the message names it.
         """
-        types = {field.name: str(field.type) for field in fields(cls)}
+        types = {entry.name: str(entry.type) for entry in fields(cls)}
         for name in sorted(types.keys() ^ values.keys()):
             raise ArgumentError(f"progress.{name}: {'expected a number, got none' if name in types else 'unknown'}")
         for name, wanted in types.items():
@@ -95,12 +109,19 @@ class Checkpoint:
       progress: how far the run is.
       position: in the data, as `state()` of the batches gives it.
       best: the parameters of the best validation, where the run is to end with them.
+      loss: the settings of the loss.
     """
 
     state: State
     progress: Progress
     position: Any
+    loss: Mapping[str, Any]
     best: Tree | None = None
+
+
+def settings_of(loss: Any) -> Mapping[str, Any]:
+    """What has to be the same where a run with a loss goes on; nothing for losses that do not say."""
+    return getattr(loss, "settings", {})
 
 
 # --- writing ---
@@ -111,6 +132,7 @@ def write_checkpoint(path: PathLike, checkpoint: Checkpoint, args: TrainingArgs,
     arrays, progress = _gathered(checkpoint, world)
     if world.is_writer:
         about = {"progress": asdict(progress), "position": checkpoint.position, "args": asdict(args)}
+        about["loss"] = dict(checkpoint.loss)
         write_arrays(path, arrays, {**FORMAT, **{name: json.dumps(item) for name, item in about.items()}})
 
 
@@ -121,6 +143,7 @@ def _gathered(checkpoint: Checkpoint, world: World) -> tuple[dict[str, mx.array]
         **_prefixed("trained", flatten(state.trained)),
         **_prefixed("optimizer", flatten(state.optimizer)),
         "random": world.gathered(state.random),
+        **_prefixed("reference", flatten(state.reference or {})),
     }
     if checkpoint.best is not None:
         arrays |= _prefixed("best", flatten(checkpoint.best))
@@ -129,8 +152,9 @@ def _gathered(checkpoint: Checkpoint, world: World) -> tuple[dict[str, mx.array]
         arrays |= _prefixed("window", summed)
     # Here, as each process has to take its part.
     mx.eval(arrays)
-    loss, targets = world.totals([checkpoint.progress.loss, checkpoint.progress.targets])
-    return arrays, Progress(**{**asdict(checkpoint.progress), "loss": loss, "targets": targets})
+    mine = checkpoint.progress
+    loss, targets, tokens, *sums = world.totals([mine.loss, mine.targets, mine.tokens, *mine.sums])
+    return arrays, replace(mine, loss=loss, targets=targets, tokens=tokens, sums=sums)
 
 
 def _prefixed(name: str, arrays: Mapping[str, mx.array]) -> dict[str, mx.array]:
@@ -140,7 +164,9 @@ def _prefixed(name: str, arrays: Mapping[str, mx.array]) -> dict[str, mx.array]:
 # --- reading ---
 
 
-def read_checkpoint(path: PathLike, fresh: State, args: TrainingArgs, world: World) -> Checkpoint:
+def read_checkpoint(
+    path: PathLike, fresh: State, args: TrainingArgs, world: World, loss: Mapping[str, Any]
+) -> Checkpoint:
     """The state of a run.
 
     Args:
@@ -148,6 +174,7 @@ def read_checkpoint(path: PathLike, fresh: State, args: TrainingArgs, world: Wor
       fresh: the state of that run as it was at its beginning: which parameters, which optimizer.
       args: how the run goes on; what decides which batches make which updates must be as it was.
       world: where it has more or fewer processes than before, dropout differs from then on.
+      loss: the settings of the loss.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -155,7 +182,8 @@ def read_checkpoint(path: PathLike, fresh: State, args: TrainingArgs, world: Wor
     """
     arrays, about = _read(path)
     name = os.fspath(path)
-    _require_same(name, about["args"], asdict(args))
+    of_args = [{key: values.get(key, OLDER.get(key)) for key in SAME} for values in (about["args"], asdict(args))]
+    _require_same(name, {**of_args[0], **about["loss"]}, {**of_args[1], **loss})
     keys = arrays.pop("random", mx.zeros([0, 2], mx.uint32))
     has_best = any(path.startswith("best.") for path in arrays)
     wanted = _wanted(fresh, any(path.startswith("window.") for path in arrays), has_best)
@@ -166,8 +194,21 @@ def read_checkpoint(path: PathLike, fresh: State, args: TrainingArgs, world: Wor
     best = map_paths(lambda path, _: arrays[f"best.{path}"], fresh.trained) if has_best else None
     mx.eval(state, best)
     if not world.is_writer:
-        progress.loss = progress.targets = 0.0
-    return Checkpoint(state, progress, about["position"], best)
+        progress.forget_sums()
+    return Checkpoint(state, progress, about["position"], loss, best)
+
+
+def read_reference(path: PathLike) -> Tree:
+    """The parameters with which a run began, from its state, which keeps them where the loss compares with them.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no state of a run, or none that has them.
+    """
+    found = {name.partition(".")[2]: item for name, item in _read(path)[0].items() if name.startswith("reference.")}
+    if not found:
+        raise ArgumentError(f"{path}: expected a state with the parameters that the run began with, got one without")
+    return unflatten(found)
 
 
 def _read(path: PathLike) -> tuple[dict[str, mx.array], dict[str, Any]]:
@@ -183,7 +224,7 @@ def _read(path: PathLike) -> tuple[dict[str, mx.array], dict[str, Any]]:
         found = {key: metadata.get(key) for key in FORMAT}
         raise ArgumentError(f"{name}: expected a training state with the metadata {FORMAT}, got {found}")
     try:
-        about = {key: _object(key, metadata.get(key)) for key in ("progress", "position", "args")}
+        about = {key: _object(key, metadata.get(key)) for key in ("progress", "position", "args", "loss")}
         return arrays, {**about, "progress": Progress.from_json(about["progress"])}
     except ArgumentError as error:
         raise ArgumentError(f"{name}: in the metadata: {error}") from None
@@ -201,8 +242,8 @@ def _object(key: str, text: str | None) -> dict[str, Any]:
 
 
 def _require_same(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    before = {key: then.get(key, OLDER.get(key)) for key in SAME}
-    changed = [f"{key} was {before[key]}, not {now[key]}" for key in SAME if before[key] != now[key]]
+    differing = [key for key in sorted({*then, *now}) if then.get(key) != now.get(key)]
+    changed = [f"{key} was {then.get(key)}, not {now.get(key)}" for key in differing]
     if changed:
         raise ArgumentError(f"{name}: the run can only go on as it began: {'; '.join(changed)}")
 
@@ -211,6 +252,7 @@ def _wanted(fresh: State, in_window: bool, has_best: bool) -> dict[str, str]:
     """Dtypes and shapes of the arrays that are to be there, by name."""
     trained = flatten(fresh.trained)
     found = kinds({**_prefixed("trained", trained), **_prefixed("optimizer", flatten(fresh.optimizer))})
+    found |= kinds(_prefixed("reference", flatten(fresh.reference or {})))
     if has_best:
         found |= kinds(_prefixed("best", trained))
     if in_window:
@@ -238,6 +280,7 @@ def _state(fresh: State, arrays: Mapping[str, mx.array], key: mx.array, world: W
         map_paths(lambda path, _: arrays[f"optimizer.{path}"], fresh.optimizer),
         key,
         window,
+        None if fresh.reference is None else map_paths(lambda path, _: arrays[f"reference.{path}"], fresh.reference),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
 from .callbacks import Callback, SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport
@@ -58,14 +58,15 @@ class PlainConsole(Callback):
             "peak GB": f"{report.peak_memory:.3f}",
         }
         skipped = f"  {report.skipped_steps} updates were left out" if report.skipped_steps else ""
-        self.say(_row(cells) + skipped, "yellow" if skipped else "")
+        self.say(_row(cells) + skipped + _figures(report.figures), "yellow" if skipped else "")
         self._summary.trained.append(report)
 
     def on_val_report(self, report: ValReport) -> None:
         """Print a line of the table."""
         row = _row({"iter": str(report.iteration), "val loss": f"{report.val_loss:.4f}"})
+        best = ", the best so far" if report.best else ""
         lost = f"; {report.without_targets} records without targets" if report.without_targets else ""
-        self.say(f"{row}  in {report.val_time:.1f} s{', the best so far' if report.best else ''}{lost}", "cyan")
+        self.say(f"{row}  in {report.val_time:.1f} s{best}{lost}{_figures(report.figures)}", "cyan")
         self._summary.validated.append(report)
 
     def on_save(self, report: SaveReport) -> None:
@@ -110,6 +111,11 @@ class Summary:
         """Targets per second of training."""
         tokens = sum(report.tokens_per_second * report.seconds for report in self.trained)
         return tokens / sum(report.seconds for report in self.trained)
+
+
+def _figures(figures: Mapping[str, float]) -> str:
+    """What a loss reports besides, below the line that it belongs to."""
+    return "\n" + " " * 8 + "  ".join(f"{name} {value:.4g}" for name, value in figures.items()) if figures else ""
 
 
 def _row(cells: dict[str, str]) -> str:

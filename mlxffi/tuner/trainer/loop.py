@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from ... import core as mx
@@ -18,17 +19,29 @@ from ..models.functional import Tunable
 from ..trees import Tree, flatten
 from .args import TrainingArgs
 from .callbacks import Callback, SaveReport, StartReport, StepReport, TrainReport, TrainResult, ValReport, tell
-from .checkpoint import ADAPTER_FILE, STATE_FILE, Checkpoint, Progress, Saver, Writer, read_checkpoint, writer_for
+from .checkpoint import (
+    ADAPTER_FILE,
+    STATE_FILE,
+    Checkpoint,
+    Progress,
+    Saver,
+    Writer,
+    read_checkpoint,
+    settings_of,
+    writer_for,
+)
 from .data import Data, TrainSet, ValidSet
 from .step import (
     Loss,
     Metrics,
     Optimizer,
+    added,
+    evaluation,
+    figures_of,
     initial_state,
     make_apply,
     make_score,
     make_step,
-    mean_loss,
     packed,
     packing_of,
     unpacked,
@@ -56,7 +69,8 @@ def train(
       train_set: examples, or batches in an order of their own; see `Data`.
       valid_set: the same for validations: before the first step, at intervals, and after the last update.
       args: how to train.
-      loss: gives the sum of a batch's losses and the number of its targets.
+      loss: gives the sum of a batch's losses and the number of its targets, or groups; one of preferences compares
+        with the parameters that the model has at the beginning of the run, which its state keeps.
       folder: for adapters.safetensors, its numbered copies, those of the best validation, and the state of the run.
         Nothing is written without it.
       resume: go on from the state of the run in `folder`.
@@ -102,13 +116,13 @@ class _Run:
         saver: Saver,
         callbacks: Sequence[Callback],
     ):
-        self._model, self._data, self._args, self._world = model, data, args, world
+        self._model, self._data, self._args, self._world, self._loss = model, data, args, world, loss
         self._saver, self._callbacks = saver, callbacks
         self._step = make_step(model, optimizer, loss, args, world)
         self._apply = make_apply(optimizer, args, world)
         self._score = make_score(model, loss, args.compile)
         self._packing = packing_of(model, optimizer)
-        self._state = packed(initial_state(model, optimizer, args.seed, world), self._packing)
+        self._state = packed(initial_state(model, optimizer, args.seed, world, loss), self._packing)
         self._progress = Progress()
         # Why this process wants to stop, and why all of them do.
         self._wish: str | None = None
@@ -127,7 +141,7 @@ class _Run:
         """Take up the state in a file, or validate the model as it came."""
         if resumed is not None:
             fresh = unpacked(self._state, self._packing)
-            checkpoint = read_checkpoint(resumed, fresh, self._args, self._world)
+            checkpoint = read_checkpoint(resumed, fresh, self._args, self._world, settings_of(self._loss))
             self._state, self._progress = packed(checkpoint.state, self._packing), checkpoint.progress
             self._best = checkpoint.best
             self._data.restore(checkpoint.position)
@@ -206,7 +220,7 @@ class _Run:
         if step is None:
             return
         iteration, results, due = step
-        metrics, progress = Metrics(*results.tolist()), self._progress
+        metrics, progress = Metrics.of(results), self._progress
         is_finite = math.isfinite(metrics.loss)
         if self._args.nan_guard == "raise" and not (is_finite and math.isfinite(metrics.norm)):
             raise _not_finite(iteration, metrics)
@@ -214,6 +228,8 @@ class _Run:
         if is_finite:
             progress.loss += metrics.loss
             progress.targets += metrics.targets
+            progress.tokens += metrics.tokens
+            progress.sums = added(progress.sums, metrics.sums)
         self._not_finite |= not is_finite
         if due:
             progress.grad_norm = metrics.norm
@@ -239,26 +255,27 @@ class _Run:
     def _report(self) -> None:
         self._catch_up()
         progress = self._progress
-        loss, targets = self._world.totals([progress.loss, progress.targets])
+        sums = [progress.loss, progress.targets, progress.tokens, *progress.sums]
+        loss, targets, tokens, *rest = self._world.totals(sums)
         is_last = self._stop is not None or progress.iteration >= self._args.iters
         if not targets and (self._world.any(self._not_finite) or (is_last and not progress.trained_tokens)):
             raise _nothing_learned(progress)
         self._not_finite = False
-        progress.trained_tokens += round(targets)
+        progress.trained_tokens += round(tokens)
         report = TrainReport(
             iteration=progress.iteration,
             train_loss=loss / targets if targets else math.nan,
             learning_rate=float(self._state.optimizer["learning_rate"].item()),
             grad_norm=progress.grad_norm,
             iterations_per_second=progress.batches / progress.seconds,
-            tokens_per_second=targets / progress.seconds,
+            tokens_per_second=tokens / progress.seconds,
             trained_tokens=progress.trained_tokens,
             skipped_steps=progress.skipped,
             peak_memory=mx.get_peak_memory() / 1e9,
             seconds=progress.seconds,
+            figures=figures_of(self._loss, rest),
         )
-        progress.loss = progress.targets = progress.seconds = 0.0
-        progress.batches = progress.skipped = 0
+        progress.begin_interval()
         self._tell("on_train_report", report)
         self._agree()
 
@@ -267,18 +284,19 @@ class _Run:
             return
         self._catch_up()
         start, progress = time.perf_counter(), self._progress
-        batches = self._data.validation()
-        found = mean_loss(self._score, self._trained(), batches, self._args.val_batches, self._world)
+        batches = islice(self._data.validation(), None if self._args.val_batches < 0 else self._args.val_batches)
+        trained, reference = self._trained(), self._state.reference
+        compared = None if reference is None else self._packing.tree(reference)
+        found = evaluation(self._score, self._loss, trained, compared, batches, self._world)
         seconds = time.perf_counter() - start
-        progress.val_loss, self._validated = found, progress.iteration
-        is_best = found is not None and self._judge(found)
+        progress.val_loss, self._validated = found.loss, progress.iteration
+        is_best = found.loss is not None and self._judge(found.loss)
         if is_best:
-            trained = self._trained()
             self._saver.best(trained)
             self._best = trained if self._args.save_best else None
         lost = round(self._world.totals([self._data.without_targets])[0])
-        val_loss = math.nan if found is None else found
-        self._tell("on_val_report", ValReport(progress.iteration, val_loss, seconds, is_best, lost))
+        val_loss = math.nan if found.loss is None else found.loss
+        self._tell("on_val_report", ValReport(progress.iteration, val_loss, seconds, is_best, lost, found.figures))
         self._agree()
 
     def _judge(self, val_loss: float) -> bool:
@@ -311,7 +329,8 @@ class _Run:
             self._tell("on_save", SaveReport(self._progress.best_iteration or 0, files))
 
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(unpacked(self._state, self._packing), self._progress, self._data.position(), self._best)
+        state = unpacked(self._state, self._packing)
+        return Checkpoint(state, self._progress, self._data.position(), settings_of(self._loss), self._best)
 
     def _trained(self) -> Tree:
         """The parameters as the model has them."""

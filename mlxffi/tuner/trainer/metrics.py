@@ -19,8 +19,9 @@ METRICS_FILE = "metrics.jsonl"
 class MetricsFile(Callback):
     """Writes each report of training and validation as a line, at once.
 
-    A line is an object with `event` ("train" or "val") and the fields of `TrainReport` or `ValReport`; numbers that are
-    not finite are null. A run that is resumed goes on behind the lines up to where it is resumed.
+    A line is an object with `event` ("train" or "val") and the fields of `TrainReport` or `ValReport`, figures by their
+    own names; numbers that are not finite are null. A run that is resumed goes on behind the lines up to where it is
+    resumed.
 
     Args:
       path: of the file.
@@ -38,15 +39,16 @@ class MetricsFile(Callback):
 
     def on_train_report(self, report: TrainReport) -> None:
         """Write a line."""
-        self._append({"event": "train", **asdict(report)})
+        self._append("train", asdict(report))
 
     def on_val_report(self, report: ValReport) -> None:
         """Write a line."""
-        self._append({"event": "val", **asdict(report)})
+        self._append("val", asdict(report))
 
-    def _append(self, item: dict[str, Any]) -> None:
+    def _append(self, event: str, values: dict[str, Any]) -> None:
+        figures = values.pop("figures")
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(_line(item))
+            file.write(_line({"event": event, **values, **figures}))
 
 
 def _line(item: dict[str, Any]) -> str:
@@ -131,7 +133,8 @@ def plot_losses(metrics: PathLike, path: PathLike) -> None:
     if not any(curve for curve in curves.values()):
         raise ArgumentError(f"{metrics}: expected reports with losses, got none")
     figure = required("matplotlib.figure", "plot").Figure(figsize=(8, 5), layout="constrained")
-    _draw(figure.subplots(), **curves)
+    of_pairs = any("rewards/margins" in line for line in lines)
+    _draw(figure.subplots(), f"loss{'' if of_pairs else ' in nats per token'}", **curves)
     with replaced(path) as beside:
         figure.savefig(beside, format="png", dpi=120)
 
@@ -142,7 +145,7 @@ def _curve(lines: list[dict[str, Any]], event: str, field: str) -> Curve:
     ]
 
 
-def _draw(axes: Any, training: Curve, validation: Curve) -> None:
+def _draw(axes: Any, label: str, training: Curve, validation: Curve) -> None:
     if training:
         axes.plot(*zip(*training, strict=True), color="tab:blue", alpha=0.3)
         axes.plot(*zip(*smoothed(training), strict=True), color="tab:blue", label="training, smoothed")
@@ -151,7 +154,7 @@ def _draw(axes: Any, training: Curve, validation: Curve) -> None:
         iteration, loss = min(validation, key=lambda point: point[1])
         axes.plot(iteration, loss, color="tab:red", marker="*", markersize=14, linestyle="", label="best validation")
         axes.annotate(f"{loss:.3f}", (iteration, loss), textcoords="offset points", xytext=(0, 10), ha="center")
-    axes.set(xlabel="iteration", ylabel="loss in nats per token", title="Loss")
+    axes.set(xlabel="iteration", ylabel=label, title="Loss")
     axes.xaxis.set_major_locator(required("matplotlib.ticker", "plot").MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()

@@ -9,11 +9,11 @@ from typing import NamedTuple
 from ..._errors import ArgumentError
 from ..checks import count
 from ..datasets.batches import Examples
-from ..datasets.examples import Batch, Example, as_example, collated, require_ids
+from ..datasets.examples import Batch, Example, as_example, collated, require_ids, sequences_of
 from ..distributed import World
 from ..losses import default_loss
 from ..models.functional import Tunable
-from .step import make_score, mean_loss
+from .step import evaluation, make_score
 
 
 class Perplexity(NamedTuple):
@@ -56,7 +56,8 @@ def perplexity(model: Tunable, texts: Examples, *, window: int = 2048, stride: i
     stride = require_stride(window, stride)
     counts: list[int] = []
     batches = _batches(model, texts, window, stride, counts)
-    loss = mean_loss(make_score(model, default_loss, compile=True), model.trainable(), batches, -1, World())
+    score = make_score(model, default_loss, compile=True)
+    loss = evaluation(score, default_loss, model.trainable(), None, batches, World()).loss
     if loss is None:
         raise ArgumentError(f"[perplexity] texts: expected one with a target, got none in {len(counts)}")
     texts_with = sum(number > 0 for number in counts)
@@ -74,8 +75,7 @@ def require_stride(window: int, stride: int | None) -> int:
 
 def _batches(model: Tunable, texts: Examples, window: int, stride: int, counts: list[int]) -> Iterator[Batch]:
     """A batch for each window; the number of targets of each text is appended to a list."""
-    for index in range(len(texts)):
-        example = as_example(texts[index])
+    for example in (each for index in range(len(texts)) for each in sequences_of(as_example(texts[index]))):
         require_ids(example.tokens, getattr(model, "vocab_size", None))
         counts.append(0)
         for part in windows(example, window, stride):

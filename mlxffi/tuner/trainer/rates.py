@@ -94,14 +94,14 @@ def _losses(
     """The loss of each step, and what it was on the same batch before the first one."""
     world = World()
     data = Data(train_set, None, args, world, getattr(model, "vocab_size", None))
-    fresh = initial_state(model, optimizer, args.seed, world)
+    fresh = initial_state(model, optimizer, args.seed, world, loss)
     score, first = make_score(model, loss, args.compile), fresh.trained
     step, state = make_step(model, optimizer, loss, args, world), packed(fresh, packing_of(model, optimizer))
     for _ in range(steps):
         batch = data.next()
-        before = score(first, batch)
+        before = score(first, batch, fresh.reference)
         state, results = step(state, batch, True)
-        metrics = Metrics(*results.tolist())
+        metrics = Metrics.of(results)
         total, targets, at_first = world.totals([metrics.loss, metrics.targets, before[0].item()])
         if targets:
             yield total / targets, at_first / targets

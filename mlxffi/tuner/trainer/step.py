@@ -7,7 +7,7 @@ these were spread over processes. What is not finite makes the update be left ou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -19,12 +19,13 @@ from ..losses import default_loss
 from ..models.checkpointing import random_numbers_from
 from ..models.functional import Tunable
 from ..optimizers.base import clip_grad_norm, working_dtype
-from ..trees import Tree, flatten, refilled, tree_map
+from ..trees import Tree, flatten, merged, refilled, tree_map
 from .args import TrainingArgs
 from .packing import Packing
 
-# From logits and a batch to the sum of its losses and the number of its targets, each float32 [].
-Loss: TypeAlias = Callable[[mx.array, Batch], tuple[mx.array, mx.array]]
+# From logits and a batch to the sum of its losses and the number of what they are of, targets or groups of sequences,
+# each float32 []. A third array, float32 [n], has the sums of which its method `figures` makes numbers to report.
+Loss: TypeAlias = Callable[[mx.array, Batch], "tuple[mx.array, ...]"]
 Gradients: TypeAlias = dict[str, mx.array]
 
 # A norm that no gradient exceeds.
@@ -48,7 +49,7 @@ class Window(NamedTuple):
 
     Args:
       gradients: sums over targets, by path.
-      targets: float32 []: how many; NaN after a loss that was not finite.
+      targets: float32 []: how many (of whatever the loss counts); NaN after a loss that was not finite.
     """
 
     gradients: Gradients
@@ -63,33 +64,53 @@ class State(NamedTuple):
       optimizer: its state.
       random: the key that dropout draws from, uint32 [2].
       window: None right after an update.
+      reference: the parameters at the beginning of the run, for losses that compare with them; else None.
     """
 
     trained: Tree
     optimizer: Tree
     random: mx.array
     window: Window | None
+    reference: Tree | None = None
 
 
 class Metrics(NamedTuple):
-    """What a step tells, as numbers: sum of losses, targets, norm of the update's gradient, whether it was applied."""
+    """What a step tells, as numbers.
+
+    Args:
+      loss: the sum of losses.
+      targets: how many they are, in what the loss counts.
+      norm: of the update's gradient.
+      applied: whether the update was applied.
+      tokens: how many targets the batch has.
+      sums: what the loss makes figures of.
+    """
 
     loss: float
     targets: float
     norm: float
     applied: float
+    tokens: float
+    sums: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, results: mx.array) -> Metrics:
+        """The metrics of a step's results, for which it waits."""
+        loss, targets, norm, applied, tokens, *sums = results.tolist()
+        return cls(loss, targets, norm, applied, tokens, tuple(sums))
 
 
 Step: TypeAlias = Callable[[State, Batch, bool], tuple[State, mx.array]]
 Apply: TypeAlias = Callable[[State], tuple[State, mx.array, mx.array]]
-Score: TypeAlias = Callable[[Tree, Batch], mx.array]
+Score: TypeAlias = "Callable[[Tree, Batch, Tree | None], mx.array]"
 
 
-def initial_state(model: Tunable, optimizer: Optimizer, seed: int, world: World) -> State:
+def initial_state(model: Tunable, optimizer: Optimizer, seed: int, world: World, loss: Loss = default_loss) -> State:
     """The state before the first step: parameters those of the writing process, keys of dropout everybody's own."""
     trained = refilled(model.trainable(), world.from_writer(flatten(model.trainable())))
     keys = mx.random.split(mx.random.key(seed), world.size)
-    return State(trained, optimizer.init(flatten(trained)), keys[world.rank], None)
+    reference = trained if getattr(loss, "needs_reference", False) else None
+    return State(trained, optimizer.init(flatten(trained)), keys[world.rank], None, reference)
 
 
 def packing_of(model: Tunable, optimizer: Optimizer) -> Packing:
@@ -100,29 +121,35 @@ def packing_of(model: Tunable, optimizer: Optimizer) -> Packing:
 def packed(state: State, packing: Packing) -> State:
     """A state as steps take it."""
     window = state.window and state.window._replace(gradients=packing.pack(state.window.gradients))
-    return State(packing.pack(flatten(state.trained)), packing.pack_moments(state.optimizer), state.random, window)
+    trained, moments = packing.pack(flatten(state.trained)), packing.pack_moments(state.optimizer)
+    reference = None if state.reference is None else packing.pack(flatten(state.reference))
+    return State(trained, moments, state.random, window, reference)
 
 
 def unpacked(state: State, packing: Packing) -> State:
     """The state of which `packed` gave the packed form."""
     window = state.window and state.window._replace(gradients=packing.unpack(state.window.gradients))
-    return State(packing.tree(state.trained), packing.unpack_moments(state.optimizer), state.random, window)
+    reference = None if state.reference is None else packing.tree(state.reference)
+    return State(packing.tree(state.trained), packing.unpack_moments(state.optimizer), state.random, window, reference)
 
 
 def make_step(model: Tunable, optimizer: Optimizer, loss: Loss, args: TrainingArgs, world: World) -> Step:
-    """A function of (packed state, batch, whether an update is due) to the new state and `Metrics` as float32 [4]."""
+    """A function of (packed state, batch, whether an update is due) to the new state and `Metrics`, float32."""
     apply, packing = _make_apply(optimizer, args, world), packing_of(model, optimizer)
 
     def step(state: State, batch: Batch, due: bool) -> tuple[State, mx.array]:
+        reference = None if state.reference is None else packing.tree(state.reference)
+        batch = _prepared(model, loss, packing.tree(state.trained), batch, reference)
         with random_numbers_from(state.random):
-            total, count, gradients = _gradients(model, loss, args, packing, state.trained, batch)
+            (total, count, *sums), gradients = _gradients(model, loss, args, packing, state.trained, batch)
             random = mx.random.state[0]
         window = _added(state.window, gradients, mx.where(mx.isfinite(total), count, mx.nan), args)
         state = state._replace(random=random, window=window)
         norm = applied = mx.zeros([])
         if due:
             state, norm, applied = apply(state)
-        return state, mx.stack([total, count, norm, applied])
+        found = mx.stack([total, count, norm, applied, batch.weights.sum()])
+        return state, mx.concatenate([found, *sums])
 
     return mx.compile(step) if args.compile else step
 
@@ -134,42 +161,52 @@ def make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply:
 
 
 def make_score(model: Tunable, loss: Loss, compile: bool) -> Score:
-    """A function of (parameters, batch) to the sum of losses without dropout and the targets, float32 [2]."""
+    """A function of (parameters, batch, reference) to the sum of losses without dropout, the number of what they are
+    of, and what the loss makes figures of, float32 [2 + sums].
+    """
 
-    def score(trained: Tree, batch: Batch) -> mx.array:
-        return mx.stack(_loss(model, loss, trained, batch))
+    def score(trained: Tree, batch: Batch, reference: Tree | None) -> mx.array:
+        total, count, *sums = _loss(model, loss, trained, _prepared(model, loss, trained, batch, reference))
+        return mx.concatenate([mx.stack([total, count]), *sums])
 
     return mx.compile(score) if compile else score
 
 
+def _prepared(model: Tunable, loss: Loss, trained: Tree, batch: Batch, reference: Tree | None) -> Batch:
+    """A batch with what a loss needs to know of it and gives no gradient."""
+    prepared = getattr(loss, "prepared", None)
+    found: Batch = batch if prepared is None else prepared(model, trained, reference, batch)
+    return found
+
+
 def _loss(
     model: Tunable, loss: Loss, trained: Tree, batch: Batch, *, training: bool = False, checkpoint: bool = False
-) -> tuple[mx.array, mx.array]:
+) -> tuple[mx.array, ...]:
     options: dict[str, Any] = {"segments": batch.input_segments, "training": training, "checkpoint": checkpoint}
     found = _loss_of_hidden(model, loss, trained, batch, options)
-    total, count = found or loss(model.logits(trained, batch.inputs, **options), batch)
-    return total.astype(mx.float32), count.astype(mx.float32)
+    found = found or loss(model.logits(trained, batch.inputs, **options), batch)
+    return tuple(item.astype(mx.float32) for item in found)
 
 
 def _loss_of_hidden(
     model: Tunable, loss: Loss, trained: Tree, batch: Batch, options: dict[str, Any]
-) -> tuple[mx.array, mx.array] | None:
+) -> tuple[mx.array, ...] | None:
     """The loss without logits; None where model or loss knows no such way."""
     of_hidden, hidden = getattr(loss, "of_hidden", None), getattr(model, "hidden", None)
     both = of_hidden and hidden and hidden(trained, batch.inputs, **options)
-    found: tuple[mx.array, mx.array] | None = of_hidden(*both, batch) if of_hidden and both else None
+    found: tuple[mx.array, ...] | None = of_hidden(*both, batch) if of_hidden and both else None
     return found
 
 
 def _gradients(
     model: Tunable, loss: Loss, args: TrainingArgs, packing: Packing, trained: Gradients, batch: Batch
-) -> tuple[mx.array, mx.array, Gradients]:
-    def of_packed(parameters: Gradients) -> tuple[mx.array, mx.array]:
+) -> tuple[tuple[mx.array, ...], Gradients]:
+    def of_packed(parameters: Gradients) -> tuple[mx.array, ...]:
         tree = packing.tree(parameters)
         return _loss(model, loss, tree, batch, training=True, checkpoint=args.grad_checkpoint)
 
-    (total, count), gradients = mx.value_and_grad(of_packed)(trained)
-    return total, count, gradients
+    found: tuple[tuple[mx.array, ...], Gradients] = mx.value_and_grad(of_packed)(trained)
+    return found
 
 
 def _added(window: Window | None, gradients: Gradients, count: mx.array, args: TrainingArgs) -> Window:
@@ -195,7 +232,8 @@ def _make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply
         trained, made = tree_map(
             lambda new, old: mx.where(applied, new, old), (trained, made), (parameters, state.optimizer)
         )
-        return State(trained, made, state.random, None), norm, applied.astype(mx.float32)
+        state = state._replace(trained=trained, optimizer=made, window=None)
+        return state, norm, applied.astype(mx.float32)
 
     return apply
 
@@ -209,42 +247,91 @@ def _of_all(window: Window, world: World) -> Window:
 # --- evaluation ---
 
 
+class Evaluation(NamedTuple):
+    """What batches come to.
+
+    Args:
+      loss: the mean, None where there was nothing to take it of.
+      figures: what the loss reports besides, by name.
+    """
+
+    loss: float | None
+    figures: Mapping[str, float]
+
+
 def evaluate(
     model: Tunable, batches: Iterable[Batch], num_batches: int = -1, *, loss: Loss = default_loss, compile: bool = True
 ) -> float:
-    """The mean loss per target, in nats.
+    """The mean loss per target, in nats; for a loss of groups of sequences, per group.
 
     Args:
       model: evaluated with its own parameters, without dropout.
       batches: this process's, once through.
       num_batches: how many of them to take; -1 for all.
-      loss: gives sums and counts, as `default_loss` does.
+      loss: gives sums and counts, as `default_loss` does; one without a reference, or with one of its own.
       compile: trace the model once for each width and run it as one graph.
 
     Raises:
-      ValueError: there is no batch, or no target in any.
+      ValueError: there is no batch, or no target in any, or the loss needs to know how the model was.
     """
-    found = mean_loss(make_score(model, loss, compile), model.trainable(), batches, num_batches, World())
-    if found is None:
+    if getattr(loss, "needs_reference", False):
+        raise ArgumentError("evaluate: loss: expected one that needs no reference; evaluate_from takes one")
+    found = evaluate_from(model, None, batches, num_batches, loss=loss, compile=compile).loss
+    assert found is not None
+    return found
+
+
+def evaluate_from(
+    model: Tunable,
+    reference: Tree | None,
+    batches: Iterable[Batch],
+    num_batches: int = -1,
+    *,
+    loss: Loss,
+    compile: bool = True,
+) -> Evaluation:
+    """`evaluate` with what a loss reports besides.
+
+    Args:
+      reference: those of the model's `trainable()` parameters that were others; None where the loss does not ask.
+
+    Raises:
+      ValueError: as of `evaluate`.
+    """
+    score, trained = make_score(model, loss, compile), model.trainable()
+    reference = None if reference is None else merged(trained, reference)
+    found = evaluation(score, loss, trained, reference, islice(batches, _most(num_batches)), World())
+    if found.loss is None:
         raise ArgumentError("evaluate: expected batches with a target, got none")
     return found
 
 
-def mean_loss(score: Score, trained: Tree, batches: Iterable[Batch], num_batches: int, world: World) -> float | None:
-    """`evaluate` with a function and parameters, None without a target; its processes wait for each other."""
-    total = count = 0.0
+def evaluation(
+    score: Score, loss: Loss, trained: Tree, reference: Tree | None, batches: Iterable[Batch], world: World
+) -> Evaluation:
+    """What batches come to by a function of parameters; processes wait for each other."""
+    sums: list[float] = []
     running: list[mx.array] = []
-    for batch in islice(batches, None if num_batches < 0 else num_batches):
-        running.append(score(trained, batch))
+    for batch in batches:
+        running.append(score(trained, batch, reference))
         mx.async_eval(running[-1])
         if len(running) > 1:
-            total, count = _plus(total, count, running.pop(0))
+            sums = added(sums, running.pop(0).tolist())
     for result in running:
-        total, count = _plus(total, count, result)
-    total, count = world.totals([total, count])
-    return total / count if count else None
+        sums = added(sums, result.tolist())
+    total, count, *rest = world.totals(sums or [0.0, 0.0])
+    return Evaluation(total / count if count else None, figures_of(loss, rest))
 
 
-def _plus(total: float, count: float, result: mx.array) -> tuple[float, float]:
-    loss, targets = result.tolist()
-    return total + loss, count + targets
+def figures_of(loss: Loss, sums: Sequence[float]) -> Mapping[str, float]:
+    """What a loss makes of its sums: numbers to report, by name; nothing where it has none."""
+    return loss.figures(sums) if sums else {}  # type: ignore[attr-defined]
+
+
+def added(sums: Sequence[float], more: Sequence[float]) -> list[float]:
+    """Sums with more added; of nothing yet, what is added."""
+    return [a + b for a, b in zip(sums or [0.0] * len(more), more, strict=True)]
+
+
+def _most(num_batches: int) -> int | None:
+    return None if num_batches < 0 else num_batches

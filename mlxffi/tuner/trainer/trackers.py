@@ -78,8 +78,8 @@ class Tracker(Callback):
 
 
 def _numbers(kind: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for name, value in values.items():
-        if name not in ("iteration", "best"):
+    for name, value in {**values, **values["figures"]}.items():
+        if name not in ("iteration", "best", "figures"):
             yield f"{kind}/{name.removeprefix(f'{kind}_')}", value
 
 
