@@ -93,4 +93,4 @@ def _words(name: str, value: Any) -> list[str]:
     option = name.replace("_", "-")
     if isinstance(value, bool):
         return [f"--{option}" if value else f"--no-{option}"]
-    return [f"--{option}", str(value)]
+    return [f"--{option}", *map(str, value if isinstance(value, list) else [value])]
