@@ -432,6 +432,18 @@ def test_doctor_where_nothing_was_built(site):
     assert "has not been built; install it anew" in problem
 
 
+@linux
+def test_doctor_without_a_compiler(site, tmp_path):
+    """It says what is missing, and that compiled functions work all the same."""
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    site.environ |= {"PATH": str(tmp_path), "TMPDIR": str(tmp_path)}
+    status, report, problems = doctor(site)
+    assert (status, problems) == (0, [])
+    assert report["g++"].startswith("not found: compiled functions run ")
+    assert report["g++"].endswith(" apt-get install g++")
+    assert report["compile"] == "a function of three operations runs and gives 2"
+
+
 def test_doctor_sees_an_mlx_of_another_version(site):
     site.wheel("mlx", "0.33.0")
     status, _, problems = doctor(site)
