@@ -119,6 +119,16 @@ def test_every_page_is_on_the_site():
     assert {f"docs/{name}" for name in listed} == set(DOCS[1:])
 
 
+def test_the_site_is_built_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocstrings", reason="mkdocstrings is not installed")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path / "site")]
+    environ = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    result = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
+    assert 'id="mlxffi.transforms.value_and_grad"' in (tmp_path / "site/reference/flat.html").read_text()
+    assert "mlx_value_and_grad" in (tmp_path / "site/abi_functions.html").read_text()
+
+
 def test_the_picture_shows_the_table():
     """Each figure that is drawn is one that README's table has."""
     drawn = re.findall(r'class="n">([\d.,]+)<', (ROOT / "docs/img/step.svg").read_text())
