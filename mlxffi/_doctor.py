@@ -113,7 +113,7 @@ def _compiler() -> tuple[str, str]:
         return f"{text.partition(chr(10))[0]} in {path}", ""
     if not _loader.LINUX:
         return "not needed", ""
-    return "not found: compiled functions run on the CPU, but their operations are not fused; apt-get install g++", ""
+    return "not found: functions run on the CPU as they are, where they would be compiled; apt-get install g++", ""
 
 
 def _compiled() -> tuple[str, str]:

@@ -340,12 +340,20 @@ def test_arrays_have_the_buffer_protocol(dtype):
         assert view.tolist() == array.tolist()
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0, 4)])
+def test_numpy_sees_the_shape_of_what_has_no_elements(shape):
+    assert np.asarray(m.zeros(list(shape))).shape == shape
+
+
 @buffers
 def test_a_buffer_is_for_reading_and_in_row_order():
     with pytest.raises((TypeError, BufferError)):
         ctypes.c_char.from_buffer(Array([1.0]))
     with pytest.raises(BufferError, match=r"a memoryview cannot hold bfloat16; use numpy"):
         memoryview(Array([1.0], "bfloat16"))
+    assert memoryview(Array([], "int32")).shape == (0,)
+    with pytest.raises(BufferError, match=r"a memoryview without elements cannot have the shape \[0, 3\]; use numpy"):
+        memoryview(m.zeros([0, 3]))
     assert io.BytesIO().write(m.transpose(Array([[1, 2], [3, 4]]))) == 16
     assert memoryview(m.transpose(Array([[1, 2], [3, 4]]))).tolist() == [[1, 3], [2, 4]]
     assert memoryview(Array([])).tolist() == []
