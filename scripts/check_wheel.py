@@ -133,7 +133,8 @@ def build_release(folder: Path) -> Path:
     sdist, repaired = folder.with_name("sdist"), folder.with_name("repaired")
     output(sys.executable, "-m", "build", "-q", "--sdist", "-o", sdist, ROOT, cwd=folder.parent)
     wheel = build(folder, only(sdist, "*.tar.gz"))
-    command = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["cibuildwheel"][SYSTEM]["repair-wheel-command"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["cibuildwheel"]
+    command = settings["linux"]["repair-wheel-command"]
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     output("env", f"PATH={tools}", *shlex.split(command.format(dest_dir=repaired, wheel=wheel)), cwd=folder)
     return only(repaired, "*.whl")
