@@ -113,7 +113,20 @@ def _compiler() -> tuple[str, str]:
         return f"{text.partition(chr(10))[0]} in {path}", ""
     if not _loader.LINUX:
         return "not needed", ""
-    return "not found", "MLX compiles fused kernels for the CPU with g++, which is not found; apt-get install g++"
+    return "not found: functions run on the CPU as they are, where they would be compiled; apt-get install g++", ""
+
+
+def _compiled() -> tuple[str, str]:
+    """Runs a function whose operations MLX makes one kernel of, where it can."""
+    from . import _api
+
+    function = _api.compile(lambda inputs: [_api.exp(_api.sin(inputs[0])) + 1])
+    try:
+        value = function([_api.Array([0.0])])[0].tolist()
+    except RuntimeError as error:
+        remedy = "reinstall g++ and the C++ headers (apt-get install --reinstall g++), or set MLX_DISABLE_COMPILE=1"
+        return "fails", f"MLX cannot build the kernel of a compiled function ({_first_line(error)}); {remedy}"
+    return f"a function of three operations runs and gives {value[0]:g}", ""
 
 
 CHECKS = {
@@ -125,6 +138,7 @@ CHECKS = {
     "device": _device,
     "BLAS": _blas,
     "g++": _compiler,
+    "compile": _compiled,
 }
 
 
@@ -141,6 +155,10 @@ def _native() -> ModuleType:
 def _succeed(native: ModuleType, status: int) -> None:
     if status:
         raise RuntimeError(f"MLX fails: {native.error_text()}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _version_of(distribution: str) -> str:

@@ -81,8 +81,16 @@ def build_info() -> ModuleType:
     try:
         from . import _build_info
     except ImportError as error:
-        raise ImportError(f"mlxffi in {PACKAGE} has not been built; {_rebuild()}") from error
+        hidden = _hidden_copy()
+        hides = f" and hides the one installed in {hidden}; run from another folder, or" if hidden else ";"
+        raise ImportError(f"mlxffi in {PACKAGE} has not been built{hides} {_rebuild()}") from error
     return _build_info
+
+
+def _hidden_copy() -> Path | None:
+    """A built mlxffi that is found later on the path than this one, as a copy is from inside the checkout."""
+    folders = (Path(entry).absolute() / PACKAGE.name for entry in sys.path)
+    return next((path for path in folders if path != PACKAGE and (path / "_build_info.py").exists()), None)
 
 
 # --- the BLAS ---

@@ -152,9 +152,20 @@ def _require_copy(copy: bool | None, what: str) -> None:
 
 
 def memory_of(array: Array) -> memoryview:
-    """The elements of an array in row order, with their shape."""
+    """The elements of an array in row order, with their shape: its own memory where they lie so, else a copy.
+
+    Raises:
+      BufferError: a memoryview cannot hold such elements, or have such a shape; numpy then asks for `__array__`.
+    """
     letter = LETTERS.get(array.dtype.name)
     if letter is None:
         raise BufferError(f"a memoryview cannot hold {array.dtype.name}; use numpy")
-    flat: Any = memoryview(bytes_of(array))
-    return flat.cast(letter, array.shape) if array.size else flat.cast(letter)  # type: ignore[no-any-return]
+    if not array.size and array.ndim > 1:
+        raise BufferError(f"a memoryview without elements cannot have the shape {list(array.shape)}; use numpy")
+    if not array.size:
+        return memoryview(b"").cast(letter)  # type: ignore[call-overload, no-any-return]
+    rows = computed(_ops.contiguous(array), "buffer")
+    # What is made of the pointer keeps the array.
+    data = ffi.gc(graph.glue_array_data(rows._h), lambda _, kept=rows: None)
+    flat: Any = memoryview(ffi.buffer(data, rows.nbytes)).toreadonly()
+    return flat.cast(letter, array.shape)  # type: ignore[no-any-return]

@@ -315,7 +315,7 @@ class Array:
     if sys.version_info >= (3, 12):  # before, a class of Python has no buffer; numpy lends memory
 
         def __buffer__(self, flags: int) -> memoryview:
-            """Its elements in row order, read-only."""
+            """Its elements in row order, read-only; its own memory where they lie so."""
             return _values.memory_of(as_own(self))
 
     def __dlpack__(

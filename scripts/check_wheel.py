@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Build the wheel, look into it, and try it in a fresh environment of every CPython that this machine has.
 
-usage: python scripts/check_wheel.py [--wheel FILE] [--backend mlx-cuda-13] | --pythons
+usage: python scripts/check_wheel.py [--wheel FILE | --release] [--backend mlx-cuda-13] | --pythons
+
+--release does what the workflow of a release does (.github/workflows/wheels.yml), with this machine's compiler: the
+wheel is built from the sdist and made a manylinux wheel, without libmlx, by pyproject.toml's command (extra release).
 
 With --backend, that wheel takes the place of mlx-cpu (without its dependencies, which are gigabytes): mlxffi must work
 with it, or refuse in one sentence that says why and what to do.
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -21,9 +25,16 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).resolve().parent.parent
 MLX = "0.32.4"
-TAG = f"cp310-abi3-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+SYSTEM, _, MACHINE = sysconfig.get_platform().replace("-", "_").replace(".", "_").partition("_")
+# A wheel that was just built, or one for every Linux from a version of glibc on.
+TAG = rf"-cp310-abi3-(?:{SYSTEM}|manylinux_\d+_\d+)_{MACHINE}\.whl"
 RELEASED = range(10, 15)  # CPython 3.10 to 3.14: those missing here are told; newer ones are tried where they are found
 
 # What a wheel has beside the Python modules and headers of the checkout.
@@ -71,6 +82,7 @@ class Failure(Exception):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--wheel", type=Path, help="check this one instead of building it")
+    parser.add_argument("--release", action="store_true", help="build it as a release is built")
     parser.add_argument("--backend", default="mlx-cpu", help="the backend's wheel (default: mlx-cpu)")
     parser.add_argument("--pythons", action="store_true", help="only tell which CPythons this machine has")
     options = parser.parse_args()
@@ -81,7 +93,8 @@ def main() -> int:
                 print(f"{major}.{minor} {path}")
             return 0
         try:
-            wheel = (options.wheel or build(folder / "wheel")).resolve()
+            made = build_release if options.release else build
+            wheel = (options.wheel or made(folder / "wheel")).resolve()
             check_contents(wheel)
         except Failure as failure:
             print(f"wheel: FAILED, {failure}")
@@ -108,14 +121,31 @@ def output(*command: object, cwd: Path) -> str:
 # --- the wheel ---
 
 
-def build(folder: Path) -> Path:
-    """Build the wheel, which must be the only one."""
+def build(folder: Path, source: Path = ROOT) -> Path:
+    """Build the wheel, from the checkout or from an sdist."""
     folder.mkdir()
-    output(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT, cwd=folder)
-    wheels = list(folder.glob("*.whl"))
-    if len(wheels) != 1:
-        raise Failure(f"expected one wheel, got {sorted(path.name for path in wheels)}")
-    return wheels[0]
+    output(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, source, cwd=folder)
+    return only(folder, "*.whl")
+
+
+def build_release(folder: Path) -> Path:
+    """Build the sdist, the wheel from it, and of that the one for every Linux."""
+    sdist, repaired = folder.with_name("sdist"), folder.with_name("repaired")
+    output(sys.executable, "-m", "build", "-q", "--sdist", "-o", sdist, ROOT, cwd=folder.parent)
+    wheel = build(folder, only(sdist, "*.tar.gz"))
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["cibuildwheel"]
+    command = settings["linux"]["repair-wheel-command"]
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    output("env", f"PATH={tools}", *shlex.split(command.format(dest_dir=repaired, wheel=wheel)), cwd=folder)
+    return only(repaired, "*.whl")
+
+
+def only(folder: Path, pattern: str) -> Path:
+    """The one file of that name in a folder."""
+    files = list(folder.glob(pattern))
+    if len(files) != 1:
+        raise Failure(f"expected one {pattern}, got {sorted(path.name for path in files)}")
+    return files[0]
 
 
 def expected_files() -> set[str]:
@@ -127,10 +157,11 @@ def expected_files() -> set[str]:
 
 def check_contents(wheel: Path) -> None:
     """Compare a wheel's tag and files with what they must be."""
-    if not wheel.name.endswith(f"-{TAG}.whl"):
-        raise Failure(f"expected the tag {TAG}, got {wheel.name}")
+    if not re.search(f"{TAG}$", wheel.name):
+        raise Failure(f"expected a name that ends in {TAG}, got {wheel.name}")
     with zipfile.ZipFile(wheel) as archive:
-        files = {name for name in archive.namelist() if ".dist-info/" not in name}
+        # auditwheel writes the folders, too.
+        files = {name for name in archive.namelist() if ".dist-info/" not in name and not name.endswith("/")}
         leaky = [name for name in files if str(ROOT).encode() in archive.read(name)]
     expected = expected_files()
     if files != expected:

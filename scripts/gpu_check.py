@@ -4,7 +4,7 @@
 usage: python scripts/gpu_check.py [--rows N] [--classes N] [--no-torch] [--only values|timing]
 
 Needs mlxffi over an MLX with a GPU (mlx-cuda-13 or mlx-metal). Prints what it finds, with a verdict on each line that
-has an aim; the status is 0 where all hold. docs/gpu.md holds what it printed last.
+has an aim; the status is 0 where all hold. docs/logs holds what it printed last.
 """
 
 from __future__ import annotations

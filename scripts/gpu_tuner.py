@@ -4,7 +4,7 @@
 usage: python scripts/gpu_tuner.py [--processes N] [--no-timing]
 
 Needs mlxffi over an MLX with a GPU. Prints a line for each check with its verdict; the status is 0 where all hold.
-docs/gpu.md holds what it printed last.
+docs/logs holds what it printed last.
 """
 
 from __future__ import annotations

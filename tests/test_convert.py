@@ -200,8 +200,11 @@ def test_a_dtype_converts_numpy_arrays():
 
 @needs_capsules
 def test_numpy_shares_the_memory_of_an_array_and_cannot_write_to_it():
-    array = m.transpose(Array([[1.0, 2, 3], [4, 5, 6]])).eval()
-    view = np.asarray(array)
+    rows = Array([[1.0, 2, 3], [4, 5, 6]])
+    assert np.shares_memory(np.asarray(rows), np.from_dlpack(rows))
+    assert not np.asarray(rows).flags.writeable
+    array = m.transpose(rows).eval()
+    view = array.__array__()  # from CPython 3.12 on, np.asarray asks for a buffer, whose elements are in row order
     assert view.ctypes.data == int(ffi.cast("intptr_t", graph.glue_array_data(array._h)))
     assert view.strides == (4, 12)
     assert not view.flags.writeable
@@ -340,12 +343,29 @@ def test_arrays_have_the_buffer_protocol(dtype):
         assert view.tolist() == array.tolist()
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0, 4)])
+def test_numpy_sees_the_shape_of_what_has_no_elements(shape):
+    assert np.asarray(m.zeros(list(shape))).shape == shape
+
+
+@buffers
+def test_a_buffer_outlives_the_array():
+    array = Array([1, 2])
+    view = memoryview(array)
+    array[0] = 9
+    del array
+    assert view.tolist() == [1, 2]
+
+
 @buffers
 def test_a_buffer_is_for_reading_and_in_row_order():
     with pytest.raises((TypeError, BufferError)):
         ctypes.c_char.from_buffer(Array([1.0]))
     with pytest.raises(BufferError, match=r"a memoryview cannot hold bfloat16; use numpy"):
         memoryview(Array([1.0], "bfloat16"))
+    assert memoryview(Array([], "int32")).shape == (0,)
+    with pytest.raises(BufferError, match=r"a memoryview without elements cannot have the shape \[0, 3\]; use numpy"):
+        memoryview(m.zeros([0, 3]))
     assert io.BytesIO().write(m.transpose(Array([[1, 2], [3, 4]]))) == 16
     assert memoryview(m.transpose(Array([[1, 2], [3, 4]]))).tolist() == [[1, 3], [2, 4]]
     assert memoryview(Array([])).tolist() == []

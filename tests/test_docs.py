@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+DOCS = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+# They are read in the repository and are no part of the site.
+PAPERS = ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
 GUIDE = ["docs/porting.md", "docs/ownership.md"]
-TEXT = {name: (ROOT / name).read_text() for name in DOCS}
+TEXT = {name: (ROOT / name).read_text() for name in [*DOCS, *PAPERS]}
 RULE = re.compile(r"^- \*\*([a-z0-9-]+)\*\*: (.*?)(?=\n- \*\*|\n\n|\Z)", re.M | re.S)
 RULES = [(name, text) for document in GUIDE for name, text in RULE.findall(TEXT[document])]
 REFERENCE = re.compile(r"\[((?:tests/[\w./:]+(?:,\s+)?)+)\]")
@@ -69,7 +71,7 @@ def abi():
     return json.loads((ROOT / "include/mlxffi/abi.json").read_text())["functions"]
 
 
-@pytest.mark.parametrize("document", DOCS)
+@pytest.mark.parametrize("document", TEXT)
 def test_names_of_functions_are_those_of_the_headers(document):
     """A function that a text names, without a star or another placeholder, is declared."""
     declared = set(re.findall(r"\w+", "".join(path.read_text() for path in (ROOT / "include").rglob("*.h"))))
@@ -77,10 +79,61 @@ def test_names_of_functions_are_those_of_the_headers(document):
     assert named - declared <= {"mlxffi_blas", "mlx_lm"}
 
 
-@pytest.mark.parametrize("document", DOCS)
+@pytest.mark.parametrize("document", TEXT)
 def test_links_lead_somewhere(document):
-    links = re.findall(r"\]\(([^)#:]+)\)", TEXT[document])
-    assert [link for link in links if not ((ROOT / document).parent / link).exists()] == []
+    links = re.findall(r"\]\(([^):]+)\)", TEXT[document])
+    assert [link for link in links if not leads_somewhere(document, link)] == []
+
+
+def leads_somewhere(document, link):
+    """Whether a file is there, and in a page the heading that is named."""
+    name, _, heading = link.partition("#")
+    path = (ROOT / document).parent / name if name else ROOT / document
+    return path.exists() and (not heading or heading in headings(path.read_text()))
+
+
+def headings(text):
+    """The names by which links find a page's headings, which a site and GitHub make alike of plain words."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_a_link_to_nothing_would_be_noticed():
+    assert leads_somewhere("README.md", "docs/index.md#install")
+    assert not leads_somewhere("README.md", "docs/index.md#no-such-heading")
+    assert not leads_somewhere("README.md", "docs/no_such_page.md")
+
+
+def test_pages_link_to_pages():
+    """What stands outside of docs/ is not on the site."""
+    links = {(name, link) for name in DOCS[1:] for link in re.findall(r"\]\(([^):]+)\)", TEXT[name])}
+    assert [(name, link) for name, link in links if not inside_docs(name, link)] == []
+
+
+def inside_docs(document, link):
+    return ((ROOT / document).parent / link.partition("#")[0]).resolve().is_relative_to(ROOT / "docs")
+
+
+def test_every_page_is_on_the_site():
+    listed = set(re.findall(r"^ +- .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M))
+    assert {f"docs/{name}" for name in listed} == set(DOCS[1:])
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocstrings", reason="mkdocstrings is not installed")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path / "site")]
+    environ = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    result = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
+    assert 'id="mlxffi.transforms.value_and_grad"' in (tmp_path / "site/reference/flat.html").read_text()
+    assert "mlx_value_and_grad" in (tmp_path / "site/abi_functions.html").read_text()
+
+
+def test_the_picture_shows_the_table():
+    """Each figure that is drawn is one that README's table has."""
+    drawn = re.findall(r'class="n">([\d.,]+)<', (ROOT / "docs/img/step.svg").read_text())
+    table = TEXT["README.md"].split("## What it measures")[1].split("\n## ")[0]
+    assert drawn == re.findall(r"^\| [^|]+ \| ([\d.,]+) \|", table, re.M)
 
 
 # --- what is shown ---
@@ -96,6 +149,8 @@ ELSEWHERE = {
 }
 PROGRAM = 'import sys, mlx.core as mx\nassert mx.__name__ == "mlxffi.core", mx.__name__\nprint(*sys.argv[1:])\n'
 LORA = "import sys, mlxffi.tuner.cli; sys.exit(mlxffi.tuner.cli.main())"
+# CONTRIBUTING's are a developer's, and what CI does.
+SHOWN = [name for name in DOCS if re.search(r"^```(python|sh|c|lua)", TEXT[name], re.M)]
 NEEDS = {"lua": "luajit", "c": "cc", "swig": "swig"}
 
 
@@ -140,17 +195,18 @@ def commands(text):
 
 
 @pytest.mark.leaks
-@pytest.mark.parametrize("document", [document for document in DOCS if BLOCK.search(TEXT[document])])
+@pytest.mark.parametrize("document", SHOWN)
 def test_what_is_shown_runs(document, tmp_path):
+    (tmp_path / "train.py").write_text(PROGRAM)
     if "MODEL" in TEXT[document]:
-        write_what_it_names(tmp_path)
+        write_model_and_data(tmp_path)
     missing = Page(document, tmp_path).run()
     if missing:
         pytest.skip(f"{' and '.join(missing)} not installed: all else in {document} runs")
 
 
-def write_what_it_names(folder):
-    """MODEL, DATA, PREFERENCES and train.py."""
+def write_model_and_data(folder):
+    """MODEL, DATA and PREFERENCES, as the pages call them."""
     sys.path[:0] = [str(ROOT / "tests/tuner"), str(ROOT / "tests/core")]
     end_to_end = pytest.importorskip("end_to_end", reason="transformers is not installed")
     end_to_end.write_random_model(folder / "MODEL")
@@ -158,7 +214,6 @@ def write_what_it_names(folder):
     (folder / "PREFERENCES").mkdir()
     pair = {"prompt": "The statement is", "chosen": " right.", "rejected": " wrong."}
     (folder / "PREFERENCES/train.jsonl").write_text(f"{json.dumps(pair)}\n" * 4)
-    (folder / "train.py").write_text(PROGRAM)
 
 
 @pytest.mark.parametrize(("command", "reference"), ELSEWHERE.items())

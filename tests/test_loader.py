@@ -208,6 +208,18 @@ def test_not_built_in_a_checkout(site):
     assert site.refusal().endswith(f"has not been built; build it: pip install -e '{site.folder}[cpu]'")
 
 
+def test_not_built_in_front_of_a_copy_that_is(site, tmp_path):
+    """As in the checkout, where a copy is installed: the folder of the program comes first."""
+    package = site.copy("mlxffi", "_build_info.py", "*.so", "lib")
+    (site.folder / "build_ffi.py").touch()
+    other = Site(tmp_path / "other")
+    message = site.refusal(f"import sys; sys.path.append({str(other.folder)!r}); import mlxffi")
+    assert message == (
+        f"mlxffi in {package} has not been built and hides the one installed in {other.folder / 'mlxffi'}; "
+        f"run from another folder, or build it: pip install -e '{site.folder}[cpu]'"
+    )
+
+
 def test_native_modules_are_gone(site):
     site.copy("mlxffi", "_mlxc*.so")
     message = site.refusal("import mlxffi; mlxffi.Array")

@@ -70,10 +70,13 @@ def _write_tokenizer(folder: Path) -> None:
 
 
 def run(command: list[str], folder: Path) -> dict[str, Any] | None:
-    """What a program measured; None where its libraries are not installed."""
+    """What a program measured; None where its libraries are not installed.
+
+    It runs in a folder of its own: in a checkout that was not built, `-m` would take that for an installed mlxffi.
+    """
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "PYTHONPATH": str(SCRIPTS)}
     done = subprocess.run(
-        [*command, str(folder), str(STEPS)], capture_output=True, text=True, check=False, env=environment
+        [*command, str(folder), str(STEPS)], capture_output=True, text=True, check=False, env=environment, cwd=folder
     )
     if done.returncode and "ModuleNotFoundError" in done.stderr:
         return None

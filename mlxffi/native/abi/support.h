@@ -4,6 +4,7 @@
 #include <mlx/compile_impl.h>
 #include <mlx/version.h>
 
+#include "previous_mlx.h"
 #include "arrays.h"
 #include "bounds.h"
 #include "containers.h"

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <mlx/device.h>
+#include <mlx/version.h>
 
 namespace mlxffi {
 
@@ -93,7 +94,12 @@ void allocate(mx::array& array) {
     return;
   }
   Piece piece = store().take(array.nbytes());
-  array.set_data(mx::allocator::Data(piece.buffer, [piece](mx::allocator::Buffer) { store().put(piece); }));
+  auto give_back = [piece](mx::allocator::Buffer) { store().put(piece); };
+#if MLX_VERSION_NUMERIC < 32004
+  array.set_data(piece.buffer, give_back);
+#else
+  array.set_data(mx::allocator::Data(piece.buffer, give_back));
+#endif
 }
 
 } // namespace mlxffi

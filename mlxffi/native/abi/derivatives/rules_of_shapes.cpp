@@ -92,12 +92,16 @@ Arrays forward_sort(const Node& node, const Arrays& tangents, const std::vector<
 
 // An inverse real transform of an odd length, which MLX takes for one less when it differentiates.
 Arrays reverse_fft(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums) {
-  auto [axes, inverse, real, odd] = node.state<mx::FFT>();
-  if (!(inverse && real && odd)) {
+  // The state of the release before has three parts, without the one that says whether the length is odd.
+  auto state = node.state<mx::FFT>();
+  auto& axes = std::get<0>(state);
+  int last = axes.back();
+  bool inverse_real = std::get<1>(state) && std::get<2>(state);
+  if (!inverse_real || node.output.shape(last) % 2 == 0) {
     return node.output.primitive().vjp(node.inputs, cotangents, argnums, {node.output});
   }
   auto s = node.stream();
-  int last = axes.back(), half = node.inputs[0].shape(last);
+  int half = node.inputs[0].shape(last);
   std::vector<int> over(axes.begin(), axes.end());
   auto spectrum = mx::fft::rfftn(cotangents[0], over, mx::fft::FFTNorm::Forward, s);
   mx::Shape shape(spectrum.ndim(), 1);
