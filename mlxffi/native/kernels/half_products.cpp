@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "few_rows.h"
+#include "pair_product.h"
 #include "products.h"
 #include "row_access.h"
 
@@ -16,6 +17,10 @@ constexpr int64_t least_rows = 4, least_multiplications = 32768;
 
 // Memory that nobody needs to be 0.
 using Floats = std::unique_ptr<float[]>;
+using Copy = std::unique_ptr<uint16_t[]>;
+
+// Rows and columns of a matrix that are copied at once where it lies the other way.
+constexpr int64_t copied_rows = 64, copied_columns = 64;
 
 // The matrices of an array (..., rows, columns), to be read as float32.
 class HalfMatrices {
@@ -66,9 +71,40 @@ class HalfMatrices {
     parallel_rows(lines, length, [&](int64_t begin, int64_t end) { widen(index, begin, end, &result[begin * length]); });
     return result;
   }
+  // One matrix as it is, with rows whose numbers can be read in pairs; in `copy` where it is not so in memory.
+  HalfMatrix in_pairs(int64_t index, Copy& copy) const {
+    bool readable = stride_ == 1 && columns_ % 2 == 0;
+    return readable ? HalfMatrix{numbers(index), row_stride_} : copied(index, columns_ + columns_ % 2, copy);
+  }
+  // One matrix, or its columns as rows where side() says so.
+  HalfMatrix lines(int64_t index, Copy& copy) const {
+    if (stride_ == 1 || row_stride_ == 1) {
+      return {numbers(index), stride_ == 1 ? row_stride_ : stride_};
+    }
+    return copied(index, columns_, copy);
+  }
 
  private:
   static constexpr int64_t item = 2;
+
+  const uint16_t* numbers(int64_t index) const {
+    return reinterpret_cast<const uint16_t*>(data_) + places_[index];
+  }
+  HalfMatrix copied(int64_t index, int64_t pitch, Copy& copy) const {
+    copy.reset(new uint16_t[rows_ * pitch]);
+    auto from = numbers(index);
+    auto to = copy.get();
+    parallel_for(rows_, copied_rows, [=, this](int64_t begin, int64_t end) {
+      for (int64_t first = 0; first < pitch; first += copied_columns) {
+        for (int64_t row = begin; row < end; row++) {
+          for (int64_t i = first; i < std::min(first + copied_columns, pitch); i++) {
+            to[row * pitch + i] = i < columns_ ? from[row * row_stride_ + i * stride_] : 0;
+          }
+        }
+      }
+    });
+    return {to, pitch};
+  }
 
   Places places_;
   const char* data_;
@@ -130,15 +166,28 @@ void multiply(const HalfMatrices& a, const HalfMatrices& b, int64_t index, char*
   });
 }
 
+// The same without widening.
+void multiply_pairs(const HalfMatrices& a, const HalfMatrices& b, int64_t index, char* out, Narrow narrow) {
+  int64_t m = a.rows(), n = b.columns();
+  Copy of_a, of_b;
+  auto right = b.lines(index, of_b);
+  pair_product(m, n, a.columns(), a.in_pairs(index, of_a), right, of_b ? Side::as_is : b.side(), [=](Range rows, Range columns, const float* sums, int64_t stride) {
+    for (int64_t row = rows.begin; row < rows.end; row++, sums += stride) {
+      narrow(sums, out + ((index * m + row) * n + columns.begin) * 2, columns.size(), 1);
+    }
+  });
+}
+
 void HalfMatmul::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   HalfMatrices a(inputs[0]), b(inputs[1]);
   outputs[0].set_data(mx::allocator::malloc(outputs[0].nbytes()));
   auto out = outputs[0].data<char>();
   auto narrow = row_kernels().layers.narrow[static_cast<int>(element_of(outputs[0].dtype()))];
+  auto multiplied = outputs[0].dtype() == mx::bfloat16 && has_pair_product() ? multiply_pairs : multiply;
   on_stream(stream(), [=] {
     parallel_for(a.count(), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i++) {
-        multiply(a, b, i, out, narrow);
+        multiplied(a, b, i, out, narrow);
       }
     });
   });
