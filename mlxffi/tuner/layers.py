@@ -180,10 +180,12 @@ def switch_linear(
 
 
 def _is_plain(node: Node, adapter: Node, x: mx.array, training: bool) -> bool:
-    """Whether one kernel has this layer: LoRA beside a dense weight, without dropout, all in one dtype."""
+    """Whether one kernel has this layer: LoRA beside a dense weight of the dtype of x, without dropout."""
     if is_quantized(node) or "m" in adapter or (training and adapter["scaling"].dropout):
         return False
-    return {x.dtype, adapter["lora_a"].dtype, adapter["lora_b"].dtype} == {node["weight"].dtype}
+    factors = {adapter["lora_a"].dtype, adapter["lora_b"].dtype}
+    wide = factors == {mx.float32} and x.dtype in HALF
+    return bool(x.dtype == node["weight"].dtype and (wide or factors == {x.dtype}))
 
 
 def _product(node: Node, x: mx.array) -> mx.array:

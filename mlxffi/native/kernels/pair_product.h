@@ -17,8 +17,8 @@ struct HalfMatrix {
 // Whether this CPU has such instructions.
 bool has_pair_product();
 
-// Takes some rows and columns of a product: row i of the sums is `stride` after the one before.
-using PutSums = std::function<void(Range rows, Range columns, const float* sums, int64_t stride)>;
+// Takes some rows and columns of a product, and may change the sums in place: rows of them are `stride` apart.
+using PutSums = std::function<void(Range rows, Range columns, float* sums, int64_t stride)>;
 
 // Gives a op(b), where a is m x k and op(b) k x n, to `put`, part by part and from several threads; the parts do not depend
 // on how many these are. A row of `a` of an odd length has a 0 behind it.
