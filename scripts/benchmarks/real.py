@@ -30,15 +30,10 @@ TORCH = os.environ.get("TORCH_PYTHON", sys.executable)
 # The first of a task is what the others are compared with.
 OURS, TORCHS = ("mlxffi", sys.executable, "ours"), ("torch", TORCH, "torch_peft")
 LLAMA = ("llama.cpp", TORCH, "llama")
-TASKS = {
-    **dict.fromkeys(STEPS, [(OURS, "float32"), (OURS, "bfloat16"), (OURS, "4-bit"), (TORCHS, "float32"), (TORCHS, "bfloat16")]),
-    "decode": [
-        (OURS, "float32"), (OURS, "bfloat16"), (OURS, "4-bit"), (TORCHS, "float32"), (TORCHS, "bfloat16"),
-        (LLAMA, "F16.gguf"), (LLAMA, "Q4_1.gguf"),
-    ],
-    "decode adapted": [(OURS, "float32"), (OURS, "bfloat16"), (OURS, "4-bit")],
-}  # fmt: skip
-TASKS["prompt"] = TASKS["decode"]
+OWN = [(OURS, "float32"), (OURS, "bfloat16"), (OURS, "4-bit")]
+TRAINERS = [*OWN, (TORCHS, "float32"), (TORCHS, "bfloat16")]
+WRITERS = [*TRAINERS, (LLAMA, "F16.gguf"), (LLAMA, "Q4_1.gguf")]
+TASKS = {**{name: TRAINERS for name in STEPS}, "decode": WRITERS, "decode adapted": OWN, "prompt": WRITERS}
 NAMES = {name: f"LoRA step, {rows} x {length} tokens, ms" for name, (rows, length) in STEPS.items()}
 NAMES |= {"decode": "decoding, ms a token", "decode adapted": "decoding with the adapter beside, ms a token"}
 NAMES |= {"prompt": f"a prompt of {PROMPT} tokens, ms a token"}
@@ -76,7 +71,8 @@ def main() -> None:
         contestants = [Contestant(*pair) for pair in TASKS[task]]
         rounds = [{who: who.run(folder, task) for who in contestants} for _ in range(ROUNDS)]
         print(f"\n{NAMES[task]}; {described()}, threads {THREADS}; median of {ROUNDS} x {REPEATS}")
-        print(f"{'':20} {'clock':>9} {'threads':>9} {'ratio':>6} {'process MB':>11} {'arrays MB':>10} {'losses apart':>13}")
+        columns = f"{'process MB':>11} {'arrays MB':>10} {'losses apart':>13}"
+        print(f"{'':20} {'clock':>9} {'threads':>9} {'ratio':>6} {columns}")
         for row in _rows(contestants, rounds):
             print(row, flush=True)
 
@@ -86,7 +82,7 @@ def _rows(contestants: list[Contestant], rounds: list[dict[Contestant, Any]]) ->
     base = _medians([found[contestants[0]] for found in rounds])[1]
     for who in contestants:
         found = [one[who] for one in rounds if one[who]]
-        yield f"{str(who):20} " + (_row(found, base, first) if found else "not installed")
+        yield f"{who!s:20} " + (_row(found, base, first) if found else "not installed")
 
 
 def _medians(found: list[dict[str, Any]]) -> tuple[float, float]:

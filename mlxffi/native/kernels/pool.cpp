@@ -160,8 +160,9 @@ bool within_parallel() {
 
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   if (count <= grain || thread_count() == 1) {
-    if (count > 0) {
-      body(0, count);
+    // In the parts that several threads would have: what a BLAS gives may depend on them.
+    for (int64_t begin = 0; begin < count; begin += grain) {
+      body(begin, std::min(begin + grain, count));
     }
     return;
   }

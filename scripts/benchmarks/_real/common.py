@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def batches(rows: int, length: int) -> list[Any]:
 
 def train(step: Callable[[Any], float], peak: Callable[[], int] | None = None) -> None:
     """Time steps, each of which takes tokens and gives its loss; `peak`: bytes of arrays, where they are counted."""
-    found = [timed(lambda tokens=tokens: step(tokens)) for tokens in batches(*STEPS[TASK])]
+    found = [timed(partial(step, tokens)) for tokens in batches(*STEPS[TASK])]
     report([times for times, _ in found[WARMUPS:]], losses=[loss for _, loss in found], arrays=peak and peak())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import xllamacpp
@@ -22,7 +23,7 @@ def _server() -> Any:
 
 def _of_a_token(generate: Callable[[int, int], None]) -> tuple[float, float]:
     """Without what reading the prompt takes."""
-    short, long = (common.timed(lambda n=n: generate(common.CONTEXT, n))[0] for n in (1, 1 + common.GENERATED))
+    short, long = (common.timed(partial(generate, common.CONTEXT, n))[0] for n in (1, 1 + common.GENERATED))
     wall, cpu = ((b - a) / common.GENERATED for a, b in zip(short, long, strict=True))
     return wall, cpu
 

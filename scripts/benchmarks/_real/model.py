@@ -23,8 +23,8 @@ TEXT = Path(__file__).parents[3] / "docs"
 PACKED = {"group_size": 32, "bits": 4}
 NAMES = {
     "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
-    "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm", "token_embd": "embed_tokens",
+    "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj", "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm", "token_embd": "embed_tokens",
     "output_norm": "norm",
 }  # fmt: skip
 FIELDS = {
@@ -65,13 +65,15 @@ def _download(cache: Path, file: Path) -> None:
 def _convert(cache: Path, packed: dict[str, mx.array], metadata: dict[str, Any]) -> None:
     config = _config(metadata)
     dense = _dense(packed)
-    halves = {name: value.astype(mx.float16 if value.ndim > 1 else mx.float32) for name, value in dense.items()}
-    mx.save_gguf(str(cache / "F16.gguf"), halves, {**metadata, "general.file_type": mx.array(1, dtype=mx.uint32)})
+    matrices = {name: value.astype(mx.float16 if value.ndim > 1 else mx.float32) for name, value in dense.items()}
+    mx.save_gguf(str(cache / "F16.gguf"), matrices, {**metadata, "general.file_type": mx.array(1, dtype=mx.uint32)})
     parameters = _renamed(dense, config)
     for dtype in (mx.float32, mx.bfloat16):
         folder = cache / str(dtype).rpartition(".")[2]
         write_model(folder, {name: value.astype(dtype) for name, value in parameters.items()}, config)
-    write_model(cache / "4-bit", _renamed(packed, config), {**config, "quantization": PACKED})
+    # As mlx_lm has such models: of one dtype. The file's norms of float32 would make all that follows float32.
+    halves = {name: value if value.dtype == mx.uint32 else value.astype(mx.bfloat16) for name, value in packed.items()}
+    write_model(cache / "4-bit", _renamed(halves, config), {**config, "quantization": PACKED})
     for name in ("float32", "bfloat16", "4-bit"):
         _write_tokenizer(cache / name, metadata)
     mx.random.seed(1)

@@ -12,12 +12,10 @@ from benchmarks._real import common
 from benchmarks._tuner_steps.torch_step import torch_step
 
 
-@torch.no_grad()
 def _prompt(model: Any) -> None:
     model(input_ids=torch.from_numpy(common.text_tokens()[None, : common.PROMPT]), logits_to_keep=1)
 
 
-@torch.no_grad()
 def _decode(model: Any) -> None:
     known = model(input_ids=torch.from_numpy(common.text_tokens()[None, : common.CONTEXT]), use_cache=True)
 
@@ -36,10 +34,12 @@ def main() -> None:
     if common.TASK in common.STEPS:
         model = PeftModel.from_pretrained(model, common.FOLDER.parent / "peft", is_trainable=True)
         common.train(torch_step(model))
-    elif common.TASK == "prompt":
-        common.repeat(lambda: _prompt(model), common.PROMPT)
-    else:
-        _decode(model)
+        return
+    with torch.no_grad():
+        if common.TASK == "prompt":
+            common.repeat(lambda: _prompt(model), common.PROMPT)
+        else:
+            _decode(model)
 
 
 if __name__ == "__main__":
