@@ -134,7 +134,8 @@ def lora_linear(
 
     Args:
       x: floating point [..., in].
-      weight: [out, in]; a: [in, rank]; b: [rank, out]; of the dtype of x.
+      weight: [out, in], of the dtype of x.
+      a, b: [in, rank] and [rank, out], of the dtype of x or, beside half precision, float32.
 
     Source: Hu et al. 2021. C: mlxffi_lora_linear.
     """
@@ -142,7 +143,7 @@ def lora_linear(
     if plain_mlxc:
         low = _ops.multiply(_ops.matmul(x, a, stream=stream), scale, stream=stream)
         whole = _ops.matmul(x, _ops.transpose(weight, stream=stream), stream=stream)
-        return _ops.add(whole, _ops.matmul(low, b, stream=stream), stream=stream)
+        return _ops.astype(_ops.add(whole, _ops.matmul(low, b, stream=stream), stream=stream), x.dtype, stream=stream)
     return _handles.own_array(graph.glue_fused_lora_linear(x._h, weight._h, a._h, b._h, scale, stream_of(stream)))
 
 

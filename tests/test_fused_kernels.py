@@ -271,3 +271,20 @@ def test_lora_linear(batch, features, rank, out, dtype):
         dtype,
         4 * MATRIX_ERROR[dtype] if "16" in dtype else MATRIX_ERROR[dtype],
     )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("batch", [(1,), (3, 2), (2, 300)])
+@pytest.mark.parametrize(("features", "rank", "out"), [(1, 1, 1), (12, 2, 7), (65, 8, 97), (200, 4, 200)])
+def test_lora_linear_with_factors_of_float32_beside_half_precision(batch, features, rank, out, dtype):
+    rng = np.random.default_rng(rank)
+    shapes = (*batch, features), (out, features)
+    (x, wide_x), (weight, wide_weight) = (array_of(rng.normal(size=s), dtype) for s in shapes)
+    (a, wide_a), (b, wide_b) = (array_of(rng.normal(size=s) / features) for s in ((features, rank), (rank, out)))
+    g, cotangent = array_of(rng.normal(size=(*batch, out)), dtype)
+    (found,), gradients = m.vjp(lambda v: [fused.lora_linear(v[0], weight, v[1], v[2], 1.5)], [x, a, b], [g])
+    assert [array.dtype.name for array in (found, *gradients)] == [dtype, dtype, "float32", "float32"]
+    require_close(found, oracle.lora_linear(wide_x, wide_weight, wide_a, wide_b, 1.5), ERROR[dtype])
+    of_x, _, of_a, of_b = oracle.lora_linear_gradients(wide_x, wide_weight, wide_a, wide_b, 1.5, cotangent)
+    for one, other, error in zip(gradients, (of_x, of_a, of_b), (ERROR[dtype], 1e-5, 1e-5), strict=True):
+        require_close(one, other, error)

@@ -1,7 +1,8 @@
-"""Matrix products of half precision on the CPU, by way of float32: rounded once, from any memory, under transforms."""
+"""Matrix products of half precision on the CPU: sums of float32, rounded once; from any memory, under transforms."""
 
 import numpy as np
 import pytest
+from helpers import computed
 from losses_oracle import CPU, array_of, as_numpy, require_close
 
 import mlxffi as m
@@ -10,6 +11,8 @@ ERROR = {"float16": 1e-3, "bfloat16": 8e-3}
 # Shapes of both factors; the last two are too small to be worth it, and stay with MLX.
 SHAPES = [
     ((64, 48), (48, 33)),
+    ((45, 1025), (1025, 65)),
+    ((270, 33), (33, 31)),
     ((2, 3, 50, 40), (40, 70)),
     ((2, 3, 40, 40), (3, 40, 40)),
     ((1, 50, 30), (4, 30, 60)),
@@ -62,7 +65,7 @@ def test_products_and_gradients(shapes, dtype):
 
 @pytest.mark.parametrize("left", VIEWS)
 @pytest.mark.parametrize("right", VIEWS)
-@pytest.mark.parametrize("shapes", SHAPES[:6])
+@pytest.mark.parametrize("shapes", SHAPES[:8])
 def test_factors_may_lie_anywhere(shapes, left, right):
     (a, _), (b, _) = factors(shapes, "bfloat16")
     found = m.matmul(VIEWS[left](a), VIEWS[right](b))
@@ -75,12 +78,18 @@ def test_products_are_rounded_once():
     assert as_numpy(m.matmul(ones, one)).tolist() == [[4096.0] * 8] * 8
 
 
-def test_infinities_and_nan():
-    a, b = (array for array, _ in factors([(16, 64), (64, 64)], "float16"))
-    spoilt = m.concatenate_axis([m.slice(a, [0, 0], [15, 64], [1, 1]), m.add(m.zeros([1, 64], "float16"), np.inf)], 0)
-    found = as_numpy(m.matmul(spoilt, m.abs(b)))
-    assert np.isinf(found[15]).all()
-    assert np.isfinite(found[:15]).all()
+@pytest.mark.parametrize("dtype", ERROR)
+@pytest.mark.parametrize("terms", [64, 65])
+def test_infinities_and_nan(dtype, terms):
+    a, b = (array for array, _ in factors([(40, terms), (terms, 640)], dtype))
+    rows = [m.slice(a, [0, 0], [39, terms], [1, 1]), m.add(m.zeros([1, terms], dtype), np.inf)]
+    found = as_numpy(m.matmul(m.concatenate_axis(rows, 0), m.abs(b)))
+    assert np.isposinf(found[39]).all()
+    assert np.isfinite(found[:39]).all()
+    assert np.isnan(as_numpy(m.matmul(m.concatenate_axis(rows, 0), m.zeros([terms, 640], dtype)))[39]).all()
+
+
+def test_what_leaves_the_range_of_float16_is_infinite():
     large = m.matmul(m.full([16, 64], 1e4, "float16"), m.full([64, 64], 1e2, "float16"))
     assert np.isinf(as_numpy(large)).all()
 
@@ -125,3 +134,24 @@ def test_what_is_exported_has_mlx_own_product(tmp_path):
     (a, x), (b, y) = factors([(40, 30), (30, 40)], "float16")
     m.export_function(tmp_path / "product", lambda v: [m.matmul(*v)], [a, b])
     require_close(m.import_function(tmp_path / "product")([a, b])[0], x @ y, 1e-3)
+
+
+PROGRAM = """
+import numpy as np
+from test_half_products import SHAPES, VIEWS, factors
+import mlxffi as m
+for dtype in ("float16", "bfloat16"):
+    for shapes in SHAPES[:6]:
+        (a, _), (b, _) = factors(shapes, dtype)
+        for view in VIEWS.values():
+            print(*np.array(m.astype(m.matmul(a, view(b)), "float32").tolist()).ravel())
+"""
+
+
+def test_every_instruction_set_and_number_of_threads_gives_the_same():
+    expected = computed(PROGRAM)
+    for settings in ({"MLXFFI_NUM_THREADS": "1"}, {"MLXFFI_NUM_THREADS": "7"}):
+        for one, other in zip(computed(PROGRAM, **settings), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+    for one, other in zip(computed(PROGRAM, MLXFFI_SIMD="baseline"), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=8e-3 * np.abs(other).max())

@@ -130,6 +130,18 @@ def test_more_rows_than_a_chunk_has(dtype):
 
 
 @needs_own_mlxc
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_of_odd_sizes(dtype):
+    (h, w, b), (hidden, weight, bias), targets = problem(45, 33, 6001, dtype)
+    c, cotangent = array_of(RNG.normal(size=45))
+    loss = lambda v: [m.linear_cross_entropy(v[0], Head(w, bias=b, soft_cap=9.0), m.Array(targets))]  # noqa: E731
+    right = expected_cross_entropy(hidden, weight, bias, targets, cotangent, cap=9.0)
+    values, gradients = m.vjp(loss, [h], [c])
+    for found, wanted in zip([*values, *gradients], right[:2], strict=True):
+        require_near(found, wanted, ERROR[dtype])
+
+
+@needs_own_mlxc
 def test_logits_are_never_in_memory():
     classes, rows = 60_000, 1024
     hidden, weight = m.random.normal([rows, 8]), m.random.normal([classes, 8])

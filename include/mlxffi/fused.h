@@ -74,9 +74,10 @@ int mlxffi_swiglu(mlx_array *res, const mlx_array gate, const mlx_array up, cons
 int mlxffi_geglu(mlx_array *res, const mlx_array gate, const mlx_array up, const mlx_stream s);
 
 /**
- * x weight^T + scale (x a) b, a linear layer with a low-rank addition; all of one dtype.
+ * x weight^T + scale (x a) b, a linear layer with a low-rank addition.
  *
- * `x`: [..., in]; `weight`: [out, in]; `a`: [in, rank]; `b`: [rank, out].
+ * `x`: [..., in]; `weight`: [out, in], of the dtype of x; `a`: [in, rank]; `b`: [rank, out], of that dtype or, beside
+ * half precision, float32.
  */
 int mlxffi_lora_linear(
     mlx_array *res,

@@ -94,8 +94,7 @@ def _linear(node: Node, x: mx.array, kind: Kind, training: bool) -> mx.array:
     adapters = node.get("adapters", ())
     if kind == "linear" and len(adapters) == 1 and _is_plain(node, adapters[0], x, training):
         only = adapters[0]
-        a, b = only["lora_a"].astype(x.dtype), only["lora_b"].astype(x.dtype)
-        out: mx.array = lora_linear(x, node["weight"], a, b, _scale(only))
+        out: mx.array = lora_linear(x, node["weight"], only["lora_a"], only["lora_b"], _scale(only))
         return out + node["bias"] if "bias" in node else out
     shape, x = x.shape, x.reshape(-1, x.shape[-1])  # one axis of rows: gradients of factors are no sums over a batch
     out = y = _product(node, x)
@@ -184,9 +183,12 @@ def switch_linear(
 
 
 def _is_plain(node: Node, adapter: Node, x: mx.array, training: bool) -> bool:
-    """Whether one kernel has this layer: LoRA beside a dense weight of the input's dtype, without dropout."""
-    has_more = is_quantized(node) or "m" in adapter or (training and adapter["scaling"].dropout)
-    return not has_more and x.dtype == node["weight"].dtype
+    """Whether one kernel has this layer: LoRA beside a dense weight of the dtype of x, without dropout."""
+    if is_quantized(node) or "m" in adapter or (training and adapter["scaling"].dropout):
+        return False
+    factors = {adapter["lora_a"].dtype, adapter["lora_b"].dtype}
+    wide = factors == {mx.float32} and x.dtype in HALF
+    return bool(x.dtype == node["weight"].dtype and (wide or factors == {x.dtype}))
 
 
 def _product(node: Node, x: mx.array) -> mx.array:

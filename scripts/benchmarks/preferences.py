@@ -23,7 +23,7 @@ from mlxffi.tuner.models import DecoderConfig, decoder_model, random_parameters
 from mlxffi.tuner.optimizers import Adam
 from mlxffi.tuner.preferences import BY_NAME
 from mlxffi.tuner.trainer import TrainingArgs
-from mlxffi.tuner.trainer.step import initial_state, make_step
+from mlxffi.tuner.trainer.step import first_state, make_step
 
 from ._tuner_steps.common import VOCABULARY
 from .tuner import CONFIG
@@ -46,7 +46,7 @@ def stepper(loss: Any, given: Any) -> Callable[[], None]:
     model = decoder_model(config, parameters, lora.create_adapter(parameters, lora.LoRAConfig(rank=8)))
     optimizer, args, world = Adam(1e-4), TrainingArgs(), World()
     step = make_step(model, optimizer, loss, args, world)
-    state = initial_state(model, optimizer, 0, world, loss)
+    state = first_state(model, optimizer, 0, world, loss)
 
     def train() -> None:
         nonlocal state

@@ -15,7 +15,7 @@ from mlxffi.tuner.losses import default_loss
 from mlxffi.tuner.models import DecoderConfig, FunctionalModel, decoder_model, random_parameters
 from mlxffi.tuner.optimizers import Adam
 from mlxffi.tuner.trainer import Callback, TrainingArgs, TrainReport, train
-from mlxffi.tuner.trainer.step import initial_state, make_step, packed, packing_of
+from mlxffi.tuner.trainer.step import first_state, make_step
 from mlxffi.tuner.trees import Tree, map_paths
 
 SMALL = {
@@ -144,7 +144,7 @@ def speed(config: dict[str, Any], row: Row) -> Speed:
     architecture = DecoderConfig.from_dict({key: value for key, value in config.items() if key != "sliding_window"})
     model, optimizer, world = _large_model(architecture, row.case), Adam(1e-4), World()
     step = make_step(model, optimizer, default_loss, TrainingArgs(grad_checkpoint=row.checkpoint), world)
-    state = packed(initial_state(model, optimizer, 0, world), packing_of(model, optimizer))
+    state = first_state(model, optimizer, 0, world)
     mx.eval(model.parameters(), state)
     mx.reset_peak_memory()
     times = []

@@ -26,8 +26,9 @@ int gated(const char* function, mlxffi::Gate activation, mlx_array* res, const m
 }
 
 // A matrix of x's dtype with so many rows.
-const mx::array& factor(const mx::array& array, const mx::array& x, int rows, const char* argument) {
-  if (array.ndim() != 2 || array.dtype() != x.dtype() || array.shape(0) != rows) {
+const mx::array& factor(const mx::array& array, const mx::array& x, int rows, const char* argument, bool may_be_wider) {
+  bool fits = array.dtype() == x.dtype() || (may_be_wider && array.dtype() == mx::float32 && x.itemsize() == 2);
+  if (array.ndim() != 2 || !fits || array.shape(0) != rows) {
     auto wanted = printed(x.dtype()) + " (" + std::to_string(rows) + ", ...)";
     throw BadArgument(argument, "expected " + wanted + ", got " + described(array));
   }
@@ -89,9 +90,9 @@ extern "C" int mlxffi_lora_linear(
   return guarded(__func__, [&] {
     require(res);
     auto& input = floating(get(x, "x"), "x");
-    auto& down = factor(get(a, "a"), input, input.shape(-1), "a");
-    auto& up = factor(get(b, "b"), input, down.shape(1), "b");
-    auto& base = factor(get(weight, "weight"), input, up.shape(1), "weight");
+    auto& down = factor(get(a, "a"), input, input.shape(-1), "a", true);
+    auto& up = factor(get(b, "b"), input, down.shape(1), "b", true);
+    auto& base = factor(get(weight, "weight"), input, up.shape(1), "weight", false);
     if (base.shape(1) != input.shape(-1)) {
       throw BadArgument("weight", "expected as many columns as x has features, " + printed(input.shape()) + ", got " + described(base));
     }

@@ -1,80 +1,15 @@
 #include "half_products.h"
 
-#include <memory>
-
 #include "few_rows.h"
+#include "half_matrices.h"
 #include "products.h"
-#include "row_access.h"
 
 namespace mlxffi {
 
 namespace {
 
-// Rows of a result that are worked on at once, and multiplications from which the way through float32 pays.
-constexpr int64_t row_block = 128;
+// Rows, columns and multiplications from which these ways pay.
 constexpr int64_t least_rows = 4, least_multiplications = 32768;
-
-// Memory that nobody needs to be 0.
-using Floats = std::unique_ptr<float[]>;
-
-// The matrices of an array (..., rows, columns), to be read as float32.
-class HalfMatrices {
- public:
-  explicit HalfMatrices(const mx::array& array)
-      : places_(array, 2),
-        data_(array.data<char>()),
-        widen_(row_kernels().layers.widen[static_cast<int>(element_of(array.dtype()))]),
-        rows_(array.shape(-2)),
-        columns_(array.shape(-1)),
-        row_stride_(array.strides()[array.ndim() - 2]),
-        stride_(array.strides().back()) {}
-
-  int64_t count() const {
-    return places_.size();
-  }
-  int64_t rows() const {
-    return rows_;
-  }
-  int64_t columns() const {
-    return columns_;
-  }
-  // How the matrix comes out of widened(): its columns as rows where only these lie side by side.
-  Side side() const {
-    return stride_ != 1 && row_stride_ == 1 ? Side::transposed : Side::as_is;
-  }
-  // Lines (rows, or columns as rows) `begin` to `end` of one matrix, side by side.
-  void widen(int64_t index, int64_t begin, int64_t end, float* to) const {
-    bool by_rows = side() == Side::as_is;
-    int64_t length = by_rows ? columns_ : rows_, step = by_rows ? row_stride_ : stride_, stride = by_rows ? stride_ : 1;
-    for (int64_t line = begin; line < end; line++) {
-      auto from = data_ + (places_[index] + line * step) * item;
-      float* row = to + (line - begin) * length;
-      if (stride == 1) {
-        widen_(from, row, length);
-      } else {
-        for (int64_t i = 0; i < length; i++) {
-          widen_(from + i * stride * item, row + i, 1);
-        }
-      }
-    }
-  }
-  // All of one matrix.
-  Floats widened(int64_t index) const {
-    Floats result(new float[rows_ * columns_]);
-    bool by_rows = side() == Side::as_is;
-    int64_t lines = by_rows ? rows_ : columns_, length = by_rows ? columns_ : rows_;
-    parallel_rows(lines, length, [&](int64_t begin, int64_t end) { widen(index, begin, end, &result[begin * length]); });
-    return result;
-  }
-
- private:
-  static constexpr int64_t item = 2;
-
-  Places places_;
-  const char* data_;
-  Widen widen_;
-  int64_t rows_, columns_, row_stride_, stride_;
-};
 
 // a (..., m, k), b (..., k, n) with the same batch -> their products.
 class HalfMatmul : public Fused {
@@ -111,34 +46,20 @@ class HalfMatmul : public Fused {
   }
 };
 
-// One product; `a` is widened block by block where its rows lie side by side.
-void multiply(const HalfMatrices& a, const HalfMatrices& b, int64_t index, char* out, Narrow narrow) {
-  int64_t m = a.rows(), k = a.columns(), n = b.columns();
-  auto right = b.widened(index);
-  Matrix right_matrix{right.get(), b.side() == Side::as_is ? n : k};
-  bool by_blocks = a.side() == Side::as_is;
-  auto whole = by_blocks ? Floats() : a.widened(index);
-  parallel_for(m, row_block, [&](int64_t begin, int64_t end) {
-    int64_t count = end - begin;
-    Floats left(by_blocks ? new float[count * k] : nullptr), product_rows(new float[count * n]);
-    if (by_blocks) {
-      a.widen(index, begin, end, left.get());
-    }
-    Matrix left_matrix = by_blocks ? Matrix{left.get(), k} : Matrix{whole.get() + begin, m};
-    product(count, n, k, 1, left_matrix, a.side(), right_matrix, b.side(), 0, product_rows.get(), n);
-    narrow(product_rows.get(), out + ((index * m + begin) * n) * 2, count * n, 1);
-  });
-}
-
 void HalfMatmul::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   HalfMatrices a(inputs[0]), b(inputs[1]);
   outputs[0].set_data(mx::allocator::malloc(outputs[0].nbytes()));
-  auto out = outputs[0].data<char>();
+  auto out = outputs[0].data<uint16_t>();
   auto narrow = row_kernels().layers.narrow[static_cast<int>(element_of(outputs[0].dtype()))];
+  int64_t m = a.rows(), n = b.columns();
   on_stream(stream(), [=] {
     parallel_for(a.count(), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i++) {
-        multiply(a, b, i, out, narrow);
+        half_product(a, b, i, [=](Range rows, Range columns, const float* sums, int64_t stride) {
+          for (int64_t row = rows.begin; row < rows.end; row++, sums += stride) {
+            narrow(sums, out + (i * m + row) * n + columns.begin, columns.size(), 1);
+          }
+        });
       }
     });
   });

@@ -13,12 +13,28 @@ namespace {
 // Bytes of a tile of a widened weight: it stays in the cache of the CPU's last level from its making to its product.
 constexpr int64_t tile_bytes = 8 << 20;
 constexpr int64_t least_tile = 256;
+// Classes whose gradients are multiplied at once where the products are those of pairs.
+constexpr int64_t pair_tile = 4096;
 
 Packing packing_of(const Head& head) {
   if (auto found = Packing::find(head.mode, head.group_size, head.bits)) {
     return *found;
   }
   throw std::invalid_argument("[head] mode: expected affine, mxfp4, mxfp8 or nvfp4, got " + head.mode);
+}
+
+// Rows of float32 as bfloat16, `pitch` numbers apart; behind an odd number of them there is a 0.
+HalfMatrix narrowed(Matrix from, int64_t rows, int64_t size, std::vector<uint16_t>& to) {
+  int64_t pitch = size + size % 2;
+  to.resize(rows * pitch);
+  auto narrow = row_kernels().layers.narrow[static_cast<int>(Element::bfloat16)];
+  parallel_rows(rows, size, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+      narrow(from.data + i * from.stride, &to[i * pitch], size, 1);
+      to[(i + 1) * pitch - 1] = size % 2 ? 0 : to[(i + 1) * pitch - 1];
+    }
+  });
+  return {to.data(), pitch};
 }
 
 } // namespace
@@ -77,6 +93,9 @@ HeadRows::HeadRows(const std::vector<mx::array>& inputs, int first, const HeadLa
     weight_ = weight.data<float>();
   } else {
     rows_.emplace(weight);
+    if (weight.dtype() == mx::bfloat16 && weight.flags().row_contiguous && has_pair_product()) {
+      pairs_ = {reinterpret_cast<const uint16_t*>(weight.data<char>()), features_};
+    }
   }
   if (head.biased) {
     auto& bias = inputs[first + head.size() - 1];
@@ -112,9 +131,13 @@ void HeadRows::over_tiles(const std::function<void(Matrix, int64_t, int64_t)>& b
 }
 
 void HeadRows::logits(const float* hidden, int64_t rows, float* out) const {
-  over_tiles([&](Matrix weight, int64_t begin, int64_t count) {
-    product(rows, count, features_, 1, {hidden, features_}, Side::as_is, weight, Side::transposed, 0, out + begin, classes_);
-  });
+  if (pairs_.data) {
+    logits_by_pairs(hidden, rows, out);
+  } else {
+    over_tiles([&](Matrix weight, int64_t begin, int64_t count) {
+      product(rows, count, features_, 1, {hidden, features_}, Side::as_is, weight, Side::transposed, 0, out + begin, classes_);
+    });
+  }
   if (!bias_ && !soft_cap_) {
     return;
   }
@@ -131,7 +154,34 @@ void HeadRows::logits(const float* hidden, int64_t rows, float* out) const {
   });
 }
 
+void HeadRows::logits_by_pairs(const float* hidden, int64_t rows, float* out) const {
+  std::vector<uint16_t> halves;
+  auto left = narrowed({hidden, features_}, rows, features_, halves);
+  pair_product(rows, classes_, features_, left, pairs_, Side::transposed, [&](Range of_rows, Range columns, const float* sums, int64_t stride) {
+    for (int64_t row = of_rows.begin; row < of_rows.end; row++, sums += stride) {
+      std::copy(sums, sums + columns.size(), out + row * classes_ + columns.begin);
+    }
+  });
+}
+
+void HeadRows::back_by_pairs(const float* gradients, int64_t rows, float* out) const {
+  std::fill(out, out + rows * features_, 0.0f);
+  std::vector<uint16_t> halves;
+  in_parts(classes_, pair_tile, [&](Range classes) {
+    auto left = narrowed({gradients + classes.begin, classes_}, rows, classes.size(), halves);
+    HalfMatrix right{pairs_.data + classes.begin * features_, features_};
+    pair_product(rows, features_, classes.size(), left, right, Side::as_is, [&](Range of_rows, Range columns, const float* sums, int64_t stride) {
+      for (int64_t row = of_rows.begin; row < of_rows.end; row++, sums += stride) {
+        row_kernels().layers.accumulate(sums, out + row * features_ + columns.begin, columns.size(), 1);
+      }
+    });
+  });
+}
+
 void HeadRows::back(const float* gradients, int64_t rows, float* out) const {
+  if (pairs_.data) {
+    return back_by_pairs(gradients, rows, out);
+  }
   over_tiles([&](Matrix weight, int64_t begin, int64_t count) {
     float before = begin ? 1 : 0;
     product(rows, features_, count, 1, {gradients + begin, classes_}, Side::as_is, weight, Side::as_is, before, out, features_);

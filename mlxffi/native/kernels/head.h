@@ -5,6 +5,7 @@
 #include <string>
 
 #include "packing.h"
+#include "pair_product.h"
 #include "products.h"
 
 namespace mlxffi {
@@ -68,12 +69,16 @@ class HeadRows {
   // Calls body(rows of the weight in float32, the first one's number, how many).
   void over_tiles(const std::function<void(Matrix, int64_t, int64_t)>& body) const;
   void widen(int64_t begin, int64_t end, float* out) const;
+  void logits_by_pairs(const float* hidden, int64_t rows, float* out) const;
+  void back_by_pairs(const float* gradients, int64_t rows, float* out) const;
 
   RowsOf hidden_;
   Element element_;
   int64_t classes_, features_;
   double soft_cap_;
   const float* weight_;
+  // The weight of bfloat16 that is multiplied in pairs; no data for others.
+  HalfMatrix pairs_{nullptr, 0};
   std::optional<RowsOf> rows_;
   std::optional<PackedMatrices> packed_;
   std::optional<RowsOf> bias_;

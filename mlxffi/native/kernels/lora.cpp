@@ -3,10 +3,11 @@
 //   dx = g weight + u a^T,  da = x^T u,  db = scale (x a)^T g.
 #include "lora.h"
 
+#include "few_rows.h"
+#include "float_rows.h"
+#include "half_matrices.h"
 #include "half_products.h"
-#include "products.h"
 #include "recycled.h"
-#include "row_access.h"
 
 namespace mlxffi {
 
@@ -31,16 +32,44 @@ void over_row_blocks(int64_t count, const std::function<void(int64_t, int64_t)>&
 }
 
 // The same by single operations. Rows are one axis, so that no gradient of a factor is a sum over a batch; the scale is
-// that of the smaller factor. GPUs add up within a product.
+// that of the smaller factor. GPUs add up within a product, with factors of the dtype of x.
 mx::array composed_lora(const Arrays& inputs, float scale, mx::Stream s) {
-  auto &given = inputs[0], &a = inputs[2];
-  auto shape = batch_of(given);
+  bool on_gpu = s.device == mx::Device::gpu;
+  auto shape = batch_of(inputs[0]);
   shape.push_back(inputs[1].shape(0));
-  auto x = mx::reshape(given, {-1, given.shape(-1)}, s);
-  auto b = mx::multiply(inputs[3], mx::array(scale, inputs[3].dtype()), s);
+  auto x = mx::reshape(inputs[0], {-1, inputs[0].shape(-1)}, s);
+  auto a = inputs[2], b = mx::multiply(inputs[3], mx::array(scale, inputs[3].dtype()), s);
+  if (on_gpu) {
+    a = mx::astype(a, x.dtype(), s);
+    b = mx::astype(b, x.dtype(), s);
+  }
   auto y = mlxffi::matmul(x, mx::transpose(inputs[1], s), s), low = mlxffi::matmul(x, a, s);
-  auto sum = s.device == mx::Device::gpu ? mx::addmm(y, low, b, 1, 1, s) : mx::add(y, mlxffi::matmul(low, b, s), s);
-  return mx::reshape(sum, shape, s);
+  auto sum = on_gpu ? mx::addmm(y, low, b, 1, 1, s) : mx::add(y, mlxffi::matmul(low, b, s), s);
+  return mx::reshape(mx::astype(sum, x.dtype(), s), shape, s);
+}
+
+// A product of half precision plus scale times that of low [rows, rank] and b, rounded once.
+struct HalfSum {
+  Matrix low, b;
+  Side b_side;
+  int64_t rank;
+  float scale;
+  void* out;
+  Narrow narrow;
+
+  void add(const HalfMatrices& left, const HalfMatrices& right) const {
+    half_product(left, right, 0, [&](Range rows, Range columns, float* sums, int64_t stride) {
+      Matrix part{b.data + columns.begin * (b_side == Side::as_is ? 1 : b.stride), b.stride};
+      product(rows.size(), columns.size(), rank, scale, rows_from(low, rows.begin), Side::as_is, part, b_side, 1, sums, stride);
+      for (int64_t row = rows.begin; row < rows.end; row++, sums += stride) {
+        narrow(sums, static_cast<uint16_t*>(out) + row * right.columns() + columns.begin, columns.size(), 1);
+      }
+    });
+  }
+};
+
+Narrow narrow_to(const mx::array& array) {
+  return row_kernels().layers.narrow[static_cast<int>(element_of(array.dtype()))];
 }
 
 class Lora : public Fused {
@@ -77,7 +106,11 @@ class LoraGradient : public Lora {
 
  protected:
   std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return std::vector<mx::Dtype>(wants_x_ ? 3 : 2, inputs[0].dtype());
+    std::vector<mx::Dtype> dtypes{mx::float32, mx::float32};
+    if (wants_x_) {
+      dtypes.push_back(inputs[0].dtype());
+    }
+    return dtypes;
   }
   Arrays composed(const Arrays& inputs) const override {
     auto fun = [&](const Arrays& values) { return Arrays{composed_lora({values[2], inputs[1], values[0], values[1]}, scale_, where())}; };
@@ -93,21 +126,29 @@ void LoraGradient::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   for (auto& output : outputs) {
     allocate(output);
   }
-  auto x = matrix_of(inputs[0]), weight = matrix_of(inputs[1]), a = matrix_of(inputs[2]), b = matrix_of(inputs[3]);
-  auto g = matrix_of(inputs[4]), low = matrix_of(inputs[5]);
+  auto a = matrix_of(inputs[2]), b = matrix_of(inputs[3]), low = matrix_of(inputs[5]);
   int64_t rows = inputs[0].shape(0), in = inputs[2].shape(0), rank = inputs[2].shape(1), out = inputs[3].shape(1);
-  auto to_a = outputs[0].data<float>(), to_b = outputs[1].data<float>(), to_x = wants_x_ ? outputs[2].data<float>() : nullptr;
-  on_stream(stream(), [=, scale = scale_] {
+  auto to_a = outputs[0].data<float>(), to_b = outputs[1].data<float>();
+  bool of_halves = inputs[0].dtype() != mx::float32;
+  auto to_x = wants_x_ ? outputs[2].data<float>() : nullptr;
+  auto weight = matrix_of(inputs[1]);
+  HalfMatrices half_g(inputs[4]), half_weight(inputs[1]);
+  on_stream(stream(), [=, scale = scale_, narrow = narrow_to(inputs[0]), of_x = FloatRows(inputs[0]), of_g = FloatRows(inputs[4])]() mutable {
+    Matrix x{of_x.data(), in}, g{of_g.data(), out};
     std::vector<float> storage(rows * rank);
     Matrix u{storage.data(), rank};
     over_row_blocks(rows, [&](int64_t begin, int64_t end) {
-      int64_t count = end - begin;
-      product(count, rank, out, scale, rows_from(g, begin), Side::as_is, b, Side::transposed, 0, &storage[begin * rank], rank);
-      if (to_x) {
+      product(end - begin, rank, out, scale, rows_from(g, begin), Side::as_is, b, Side::transposed, 0, &storage[begin * rank], rank);
+    });
+    if (to_x && of_halves) {
+      HalfSum{u, a, Side::transposed, rank, 1, to_x, narrow}.add(half_g, half_weight);
+    } else if (to_x) {
+      over_row_blocks(rows, [&](int64_t begin, int64_t end) {
+        int64_t count = end - begin;
         product(count, in, out, 1, rows_from(g, begin), Side::as_is, weight, Side::as_is, 0, to_x + begin * in, in);
         product(count, in, rank, 1, rows_from(u, begin), Side::as_is, a, Side::transposed, 1, to_x + begin * in, in);
-      }
-    });
+      });
+    }
     parallel_for(2, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i++) {
         i == 0 ? product(in, rank, rows, 1, x, Side::transposed, u, Side::as_is, 0, to_a, rank)
@@ -117,7 +158,7 @@ void LoraGradient::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
-// x [rows, in], weight, a, b, all dense -> the sum, and x a for the gradient.
+// x [rows, in], weight, a, b, all dense -> the sum, and x a for the gradient, in float32.
 class LoraLinear : public Lora {
  public:
   using Lora::Lora;
@@ -132,15 +173,23 @@ class LoraLinear : public Lora {
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     allocate(outputs[0]);
     allocate(outputs[1]);
-    auto x = matrix_of(inputs[0]), weight = matrix_of(inputs[1]), a = matrix_of(inputs[2]), b = matrix_of(inputs[3]);
-    int64_t rows = inputs[0].shape(0), in = inputs[0].shape(1), out = inputs[1].shape(0), rank = inputs[2].shape(1);
+    auto a = matrix_of(inputs[2]), b = matrix_of(inputs[3]);
+    int64_t rows = inputs[0].shape(0), in = inputs[0].shape(1), rank = inputs[2].shape(1), out = inputs[1].shape(0);
     auto to = outputs[0].data<float>(), low = outputs[1].data<float>();
-    on_stream(stream(), [=, scale = scale_] {
+    bool of_halves = inputs[0].dtype() != mx::float32;
+    auto weight = matrix_of(inputs[1]);
+    HalfMatrices half_x(inputs[0]), half_weight(inputs[1]);
+    on_stream(stream(), [=, scale = scale_, narrow = narrow_to(inputs[0]), floats = FloatRows(inputs[0])]() mutable {
+      Matrix left{floats.data(), in};
+      over_row_blocks(rows, [&](int64_t begin, int64_t end) {
+        product(end - begin, rank, in, 1, rows_from(left, begin), Side::as_is, a, Side::as_is, 0, low + begin * rank, rank);
+      });
+      if (of_halves) {
+        return HalfSum{{low, rank}, b, Side::as_is, rank, scale, to, narrow}.add(half_x, half_weight.transposed());
+      }
       over_row_blocks(rows, [&](int64_t begin, int64_t end) {
         int64_t count = end - begin;
-        auto part = rows_from(x, begin);
-        product(count, out, in, 1, part, Side::as_is, weight, Side::transposed, 0, to + begin * out, out);
-        product(count, rank, in, 1, part, Side::as_is, a, Side::as_is, 0, low + begin * rank, rank);
+        product(count, out, in, 1, rows_from(left, begin), Side::as_is, weight, Side::transposed, 0, to + begin * out, out);
         product(count, out, rank, scale, {low + begin * rank, rank}, Side::as_is, b, Side::as_is, 1, to + begin * out, out);
       });
     });
@@ -161,21 +210,28 @@ class LoraLinear : public Lora {
   }
 
  protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays&) const override {
-    return {mx::float32, mx::float32};
+  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
+    return {inputs[0].dtype(), mx::float32};
   }
   Arrays composed(const Arrays& inputs) const override {
     return {composed_lora(inputs, scale_, where())};
   }
 };
 
+// Of a few rows the low-rank part is small: their product with the weight goes the fastest way.
+constexpr int64_t few = 8;
+
+// x and weight of one dtype, a and b of float32.
 bool is_fused(const Arrays& inputs, mx::Stream s) {
-  for (auto& input : inputs) {
-    if (input.dtype() != mx::float32 || input.size() == 0) {
-      return false;
-    }
+  auto dtype = inputs[0].dtype();
+  bool known = dtype == mx::float32 || dtype == mx::float16 || dtype == mx::bfloat16;
+  bool dtypes = known && inputs[1].dtype() == dtype && inputs[2].dtype() == mx::float32 && inputs[3].dtype() == mx::float32;
+  bool filled = std::all_of(inputs.begin(), inputs.end(), [](auto& input) { return input.size() > 0; });
+  if (!dtypes || !filled || !has_kernels(s) || !has_products()) {
+    return false;
   }
-  return has_kernels(s) && has_products();
+  int64_t rows = inputs[0].size() / inputs[0].shape(-1);
+  return rows > few || !has_few_rows(inputs[0], mx::transpose(inputs[1], s), s);
 }
 
 } // namespace

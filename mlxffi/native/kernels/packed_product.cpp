@@ -17,15 +17,6 @@ constexpr int64_t inner_block = 1024, narrow_inner_block = 256;
 // Multiplications that are worth a thread.
 constexpr int64_t least_work = 65536;
 
-// Calls body(range) for parts of at most `step` of a length; a last part of less than half a step joins the one before.
-template <class Body>
-void in_parts(int64_t length, int64_t step, Body body) {
-  for (int64_t begin = 0, end; begin < length; begin = end) {
-    end = length - begin < step + step / 2 ? length : begin + step;
-    body(Range{begin, end});
-  }
-}
-
 } // namespace
 
 void PackedProduct::run(const std::vector<Segment>& segments) const {

@@ -7,6 +7,7 @@
 #include <mlx/mlx.h>
 #include <mlx/primitives.h>
 
+#include "ranges.h"
 #include "row_access.h"
 
 namespace mlxffi {
@@ -30,13 +31,6 @@ struct Packing {
   // Of the inputs of an operation that begin with others, packed numbers and scales: the biases after them.
   std::optional<mx::array> biases(const std::vector<mx::array>& inputs, size_t place = 3) const {
     return affine() ? std::optional(inputs[place]) : std::nullopt;
-  }
-};
-
-struct Range {
-  int64_t begin, end;
-  int64_t size() const {
-    return end - begin;
   }
 };
 

@@ -29,10 +29,29 @@ using Dots = void (*)(RowBlock a, RowBlock b, int64_t size, float* out, int64_t 
 // (float32): added to what is there, or in its place.
 using Combine = void (*)(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_stride, bool add);
 
+// Columns of a panel: for each pair of neighbouring terms of a product, the two bfloat16 numbers of each column in a word.
+// Where there is no further column or term, there are zeros. A panel begins with a cache line.
+inline constexpr int64_t pair_columns = 32;
+// Makes a panel of rows of up to `pair_columns` numbers, one row for each term.
+using PackRows = void (*)(RowBlock rows, int64_t columns, uint32_t* panel);
+// Makes a panel of up to `pair_columns` columns that lie as rows of `terms` numbers.
+using PackColumns = void (*)(RowBlock columns, int64_t terms, uint32_t* panel);
+// out[i * out_stride + j] is the product of row i of a (bfloat16, 2 * pairs terms) and column j of a panel: added to what
+// is there, or in its place.
+using MultiplyPairs = void (*)(RowBlock a, const uint32_t* panel, int64_t pairs, float* out, int64_t out_stride, bool add);
+
+// NULL where the CPU has no instructions for it.
+struct PairKernels {
+  PackRows pack_rows;
+  PackColumns pack_columns;
+  MultiplyPairs multiply;
+};
+
 struct ProductKernels {
   Unpack unpack[codes_count];
   Dots dots[3];
   Combine combine[3];
+  PairKernels pairs;
 };
 
 } // namespace mlxffi

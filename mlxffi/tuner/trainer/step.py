@@ -113,6 +113,11 @@ def initial_state(model: Tunable, optimizer: Optimizer, seed: int, world: World,
     return State(trained, optimizer.init(flatten(trained)), keys[world.rank], None, reference)
 
 
+def first_state(model: Tunable, optimizer: Optimizer, seed: int, world: World, loss: Loss = default_loss) -> State:
+    """`initial_state` as steps take it."""
+    return packed(initial_state(model, optimizer, seed, world, loss), packing_of(model, optimizer))
+
+
 def packing_of(model: Tunable, optimizer: Optimizer) -> Packing:
     """How the parameters lie while they are trained with this optimizer."""
     return Packing(model.trainable(), whole=not getattr(optimizer, "elementwise", False))

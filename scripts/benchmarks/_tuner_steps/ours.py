@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +12,29 @@ from benchmarks._tuner_steps.common import RATE, measure
 from mlxffi.tuner.datasets import Batch
 from mlxffi.tuner.distributed import World
 from mlxffi.tuner.losses import default_loss
-from mlxffi.tuner.models import load_model
+from mlxffi.tuner.models import FunctionalModel, load_model
 from mlxffi.tuner.optimizers import Adam
 from mlxffi.tuner.trainer import TrainingArgs
-from mlxffi.tuner.trainer.step import initial_state, make_step, packed, packing_of
-
-folder = Path(sys.argv[1])
-model = load_model(folder / "model", folder / "adapter")[0]
-optimizer, args, world = Adam(RATE, bias_correction=True), TrainingArgs(), World()
-step = make_step(model, optimizer, default_loss, args, world)
-state = packed(initial_state(model, optimizer, args.seed, world), packing_of(model, optimizer))
+from mlxffi.tuner.trainer.step import first_state, make_step
 
 
-def train(tokens: Any) -> float:
-    """One step, as the trainer does it."""
-    global state
-    found = mx.array(tokens, dtype=mx.int32)
-    state, metrics = step(state, Batch(found, mx.ones([found.shape[0], found.shape[1] - 1])), True)
-    mx.eval(state, metrics)
-    loss, count, *_ = metrics.tolist()
-    return float(loss / count)
+def trainer_step(model: FunctionalModel) -> Callable[[Any], float]:
+    """One step with tokens, as the trainer does it, which gives its loss."""
+    optimizer, args, world = Adam(RATE, bias_correction=True), TrainingArgs(), World()
+    step = make_step(model, optimizer, default_loss, args, world)
+    state = first_state(model, optimizer, args.seed, world)
+
+    def train(tokens: Any) -> float:
+        nonlocal state
+        found = mx.array(tokens, dtype=mx.int32)
+        state, metrics = step(state, Batch(found, mx.ones([found.shape[0], found.shape[1] - 1])), True)
+        mx.eval(state, metrics)
+        loss, count, *_ = metrics.tolist()
+        return float(loss / count)
+
+    return train
 
 
-measure(train, mx.get_peak_memory)
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    measure(trainer_step(load_model(folder / "model", folder / "adapter")[0]), mx.get_peak_memory)

@@ -25,7 +25,7 @@
   {                                                                                                                 \
     {unpack<Whole<1>>, unpack<Whole<2>>, unpack<Whole<3>>, unpack<Whole4>, unpack<Whole<5>>, unpack<Whole<6>>,      \
      unpack<Whole<7>>, unpack<Whole<8>>, unpack<Float4>, unpack<Float8>},                                           \
-        {dots<Float32>, dots<Float16>, dots<BFloat16>}, {combine<Float32>, combine<Float16>, combine<BFloat16>}     \
+        {dots<Float32>, dots<Float16>, dots<BFloat16>}, {combine<Float32>, combine<Float16>, combine<BFloat16>}, {} \
   }
 #define MLXFFI_ROW_KERNELS(name)                                                                                   \
   {                                                                                                                \

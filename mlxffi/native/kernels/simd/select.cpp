@@ -23,6 +23,9 @@ std::vector<const RowKernels*> runnable() {
   }
   if (has_avx2 && has_avx512) {
     found.push_back(&avx512_kernels);
+    if (__builtin_cpu_supports("avx512bf16")) {
+      found.push_back(&avx512bf16_kernels());
+    }
   }
 #endif
   return found;

@@ -9,6 +9,7 @@ extern const RowKernels baseline_kernels;
 #if defined(__x86_64__)
 extern const RowKernels avx2_kernels;
 extern const RowKernels avx512_kernels;
+const RowKernels& avx512bf16_kernels();
 #endif
 
 } // namespace mlxffi
