@@ -93,7 +93,7 @@ def check_labelled(record: Record, prompt_key: str, completion_key: str, label_k
     """Raise unless a record has a prompt, its completion, and whether that is good: true or false, or 1 or 0."""
     check_completion(record, prompt_key, completion_key)
     if label_of(record.get(label_key)) is None:
-        found = record[label_key] if type(record.get(label_key)) in (int, str) else _found(record, label_key)
+        found = record[label_key] if type(record.get(label_key)) is int else _found(record, label_key)
         raise ArgumentError(f"{label_key}: expected true or false, got {found}")
 
 
