@@ -1,9 +1,9 @@
 """How the parameters of a run lie while it trains: small ones of a dtype one behind the other, in one array.
 
 An adapter is hundreds of small arrays. What an update does to each of their numbers costs next to nothing, but each
-operation on each array is a node of the graph, and on a GPU a kernel. Packed, an update is a few operations, and gradients
-travel between processes as they are. What is differentiated are the single arrays: of `split`, each gradient would be
-written into zeros, and all added up.
+operation on each array is a node of the graph, and on a GPU a kernel. Packed, an update is a few operations, and
+gradients travel between processes as they are. What is differentiated are the single arrays: of `split`, each gradient
+would be written into zeros, and all added up.
 """
 
 from __future__ import annotations
