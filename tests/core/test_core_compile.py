@@ -269,20 +269,6 @@ def test_threads_share_a_compiled_function():
     assert all(values == [constant, 2 * constant] for constant, values in found)
 
 
-def test_an_operation_with_several_outputs_may_be_there_twice():
-    """MLX's own compile loses one of them, and raises."""
-    x, ends = ours.arange(10.0), [3, 5]
-
-    def both(x):
-        slopes = ours.grad(lambda y: sum((piece**2).sum() for piece in ours.split(y, ends)))(x)
-        return [slopes, *ours.split(x, ends)]
-
-    compiled = ours.compile(both)
-    for scale in (1.0, 2.0):
-        for found, wanted in zip(compiled(x * scale), both(x * scale), strict=True):
-            assert found.tolist() == wanted.tolist()
-
-
 def test_a_function_that_raises_an_index_error_runs_once():
     calls = []
 
