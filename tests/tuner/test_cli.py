@@ -82,7 +82,7 @@ CONFIGURED = {
     "lr_schedule: {name: cosine}": "[build_schedule]",
     "optimizer_config: {adam: {momentum: 1}}": "momentum",
     "optimizer_config: {adam: {learning_rate: 1}}": "optimizer_config.adam: expected arguments other than",
-    "hf_dataset: {name: wikisql}": "hf_dataset: expected chat_feature, chosen_feature, completion_feature, config, ",
+    "hf_dataset: {name: wikisql}": "hf_dataset: expected chat_feature, chosen_feature, completion_feature, ",
     "hf_dataset: wikisql": "hf_dataset: expected a mapping, got 'wikisql'",
     "data: [{weight: 1}]": "data: expected path, weight, subset, splits, the path at least, got {'weight': 1}",
     "data: 7": "data: expected a path, or a list of paths, each perhaps with path and weight, got 7",

@@ -179,8 +179,7 @@ def test_a_curve_has_whole_iterations_and_marks_the_best(monkeypatch):
 
     axes = Figure().subplots()
     curve = [(1, 4.0), (2, 3.0), (3, 5.0)]
-    _draw(axes, "loss in nats", training=curve, validation=curve[:2])
-    assert axes.get_ylabel() == "loss in nats"
+    _draw(axes, "loss", training=curve, validation=curve[:2])
     raw, smooth, validation, best = axes.lines
     assert [list(line.get_ydata()) for line in (raw, validation, best)] == [[4, 3, 5], [4, 3], [3]]
     assert (list(best.get_xdata()), best.get_marker()) == ([2], "*")
