@@ -1,6 +1,5 @@
 """The commands in which a model writes or reads texts: generate, chat, perplexity."""
 
-import gzip
 import io
 import json
 import sys
@@ -170,18 +169,3 @@ def test_mistakes_of_perplexity(folder, tmp_path):
     given = options(model=folder / "model", window=8, stride=8)
     _, err = command("perplexity", tmp_path / "t.txt", *given, status=2)
     assert "stride: expected fewer tokens than a window has, 8, got 8" in err
-    (tmp_path / "t.txt").write_bytes(b"\xff")
-    _, err = command("perplexity", tmp_path / "t.txt", *options(model=folder / "model"), status=2)
-    assert "t.txt: expected a text in UTF-8, or a suffix of records" in err
-
-
-def test_the_perplexity_of_records_in_files_of_every_kind(folder, tmp_path):
-    record = {"prompt": "One", "completion": " two three"}
-    (tmp_path / "t.json").write_text(json.dumps([record]))
-    (tmp_path / "t.csv").write_text("prompt,completion\nOne, two three\n")
-    (tmp_path / "t.jsonl.gz").write_bytes(gzip.compress(json.dumps(record).encode()))
-    write_jsonl(tmp_path / "t.jsonl", [record])
-    given = list(options(model=folder / "model", mask_prompt=True))
-    told = {command("perplexity", path, *given)[0] for path in sorted(tmp_path.glob("t.*"))}
-    assert len(told) == 1
-    assert "of 1 text" in told.pop()

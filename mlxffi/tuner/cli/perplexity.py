@@ -1,4 +1,4 @@
-"""How well a model predicts a text, or the records of a file."""
+"""How well a model predicts a text, or the records of a jsonl file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..._errors import ArgumentError
 from ..datasets import DatasetConfig, Example, load_dataset
-from ..datasets.readers import holds_records
 from ..trainer.perplexity import perplexity, require_stride
 from .engine import Model
 from .generate import add_model_arguments, load
@@ -19,7 +17,7 @@ from .generate import add_model_arguments, load
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("file", help="records in a file that --data takes, such as .jsonl; else one text")
+    parser.add_argument("file", help="a .jsonl file of records, else one text")
     add_model_arguments(parser)
     parser.add_argument("--mask-prompt", action="store_true", help="count completions only, not prompts")
     parser.add_argument("--window", type=int, default=2048, help="tokens that are read at once (default: 2048)")
@@ -37,12 +35,9 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
 
 
 def _texts(file: str, tokenizer: Any, mask_prompt: bool) -> Any:
-    if holds_records(file):
+    if file.endswith(".jsonl"):
         return load_dataset(file, tokenizer, DatasetConfig(mask_prompt=mask_prompt)).train
-    try:
-        return [Example(tokenizer.encode(Path(file).read_text(encoding="utf-8")))]
-    except UnicodeDecodeError as error:
-        raise ArgumentError(f"{file}: expected a text in UTF-8, or a suffix of records: {error}") from None
+    return [Example(tokenizer.encode(Path(file).read_text(encoding="utf-8")))]
 
 
 def _tell(model: Model, texts: Any, window: int, stride: int, as_json: bool) -> None:

@@ -71,11 +71,6 @@ def suffixes_of(name: str) -> tuple[str, str]:
     return (inner if inner in READERS else ".jsonl"), compression
 
 
-def holds_records(name: str) -> bool:
-    """Whether a file has a suffix of files of records, by its name."""
-    return Path(name).suffix in ({*READERS, *DECOMPRESSORS} - {""})
-
-
 def _unreadable() -> tuple[type[Exception], ...]:
     """What readers and decompressors raise for bytes that are none of theirs."""
     zstandard, arrow = sys.modules.get("zstandard"), sys.modules.get("pyarrow")
