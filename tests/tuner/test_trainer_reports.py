@@ -118,7 +118,7 @@ def test_a_table_tells_of_saves_stops_and_skipped_updates(tmp_path):
     assert "1 updates were left out" in stream.getvalue()
     assert f"saved to {tmp_path}" in stream.getvalue()
     assert "4 iterations (it is late)" in stream.getvalue()
-    assert f"  files           {tmp_path / 'adapters.safetensors'} and 1 more beside it" in stream.getvalue()
+    assert f"  files           {tmp_path / 'adapters.safetensors'}, and a copy for each save: 1" in stream.getvalue()
 
 
 class Terminal(io.StringIO):
