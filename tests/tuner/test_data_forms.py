@@ -244,7 +244,7 @@ TURN = {"from": "gpt", "value": "r"}
         (CHOSEN, {**CHOSEN, "chosen": 1}, "chosen: expected a string, got a number"),
         (CHOSEN, {"prompt": "q", "chosen": "a"}, "rejected: expected a string, got no such field"),
         (LABELLED, {**LABELLED, "label": None}, "label: expected true or false, got null"),
-        (LABELLED, {**LABELLED, "label": 1}, "label: expected true or false, got a number"),
+        (LABELLED, {**LABELLED, "label": 2}, "label: expected true or false, got 2"),
         (SHAREGPT, ALPACA, "conversations: expected a list of objects, got no such field"),
         (ALPACA, SHAREGPT, "instruction: expected a string, got no such field"),
     ],
