@@ -405,6 +405,10 @@ def test_mistakes_are_told_before_anything_is_written(folder, tmp_path):
         ({"loraplus_lr_ratio": 0}, "ratio: expected a finite number above 0, got 0.0"),
         ({"loraplus_lr_ratio": 2, "fine_tune_type": "full"}, "loraplus_lr_ratio: expected with an adapter"),
         ({"config": folder / "pissa.yaml", "fine_tune_type": "dora"}, "pissa goes with LoRA, not with DoRA"),
+        (
+            {"config": folder / "pissa.yaml", "resume_adapter_file": "x"},
+            "resume_adapter_file, init_lora_weights: expected one of them, got both",
+        ),
     ]:
         _, err = command(*options(train=True, **where, **given), status=2)
         assert message in err

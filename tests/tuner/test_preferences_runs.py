@@ -282,6 +282,23 @@ def test_whatever_is_trained_is_tested_later(folder, tmp_path, more):
     assert lines(tmp_path / "a", "val")[0]["val_loss"] == pytest.approx(np.log(2), rel=1e-6)
 
 
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_what_begins_with_a_part_of_the_weights_is_tested_later(folder, tmp_path, start):
+    """The state has the factors that the run began with, the file what changed since then."""
+    config = tmp_path / "c.yaml"
+    config.write_text(f"lora_parameters: {{rank: 4, scale: 20.0, dropout: 0.0, init_lora_weights: {start}}}\n")
+    out, _ = tune(folder, tmp_path / "a", loss="dpo", test=True, config=config)
+    where = {"model": folder / "model", "data": folder / "pairs", "adapter_path": tmp_path / "a"}
+    again, _ = command(*options(test=True, batch_size=4, loss="dpo", **where))
+    assert again.splitlines()[-1] == out.splitlines()[-1]
+    # That of another run is refused, before anything is done.
+    config.write_text("lora_parameters: {rank: 3, scale: 20.0, dropout: 0.0}\n")
+    tune(folder, tmp_path / "b", loss="dpo", iters=1, config=config)
+    (tmp_path / "b" / STATE_FILE).replace(tmp_path / "a" / STATE_FILE)
+    out, err = command(*options(test=True, batch_size=4, loss="dpo", **where), status=2)
+    assert (out, "the run did not begin with what is tested" in err) == ("", True)
+
+
 def test_a_run_is_resumed_by_command(folder, tmp_path):
     (tmp_path / "c.yaml").write_text("loss: dpo\nbeta: 0.3\nlabel_smoothing: 0.1\n")
     more = {"config": tmp_path / "c.yaml", "steps_per_eval": 4}

@@ -56,7 +56,7 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     model = _model(job, base)
     loss = _loss(job, base)
     if not job.train and needs_reference(loss):
-        read_reference(Path(job.adapter_path, STATE_FILE))
+        reference_for(model, job)
     if splits.train is not None and job.train:
         # Raises where there are too few records for a batch.
         data = Data(splits.train, splits.valid, training, World())
@@ -132,6 +132,8 @@ def _require_sense(job: Job, training: TrainingArgs) -> None:
     preference_options(job)
     if job.loss != "cross_entropy":
         _require_alone(job, training)
+    if job.resume_adapter_file and job.fine_tune_type != "full" and lora_config(job).init_lora_weights is not True:
+        raise ArgumentError("resume_adapter_file, init_lora_weights: expected one of them, got both")
     if job.resume and job.resume_adapter_file:
         raise ArgumentError("resume, resume_adapter_file: expected one of them, got both")
     if job.resume and not Path(job.adapter_path, STATE_FILE).is_file():
@@ -364,9 +366,30 @@ def tested(model: Model, dataset: CacheDataset, job: Job, training: TrainingArgs
     if not isinstance(loss, PreferenceLoss):
         found = evaluate(model, batches, most, compile=training.compile)
         return f"Test loss {found:.3f}, Test ppl {math.exp(found):.3f}"
-    reference = read_reference(Path(job.adapter_path, STATE_FILE)) if loss.needs_reference else None
+    reference = reference_for(model, job) if loss.needs_reference else None
     mean, figures = evaluate_from(model, reference, batches, most, loss=loss, compile=training.compile)
     return ", ".join([f"Test loss {mean:.3f}", *(f"{name} {value:.3f}" for name, value in figures.items())])
+
+
+def reference_for(model: Model, job: Job) -> Tree:
+    """The parameters with which the run in the adapter path began, as the model has them.
+
+    Raises:
+      FileNotFoundError: there is no state of a run.
+      ValueError: it has none, or those of another adapter; the message names each that differs.
+    """
+    path, known = Path(job.adapter_path, STATE_FILE), kinds(flatten(model.trainable()))
+    found = read_reference(path)
+    # Files have factors that began with a part of each weight as their change since then.
+    forms = [found, lora.begun(found)]
+    wrong = [differences(have, {name: known[name] for name in have if name in known}) for have in map(_kinds, forms)]
+    if all(wrong):
+        raise ArgumentError("\n  ".join([f"{path}: the run did not begin with what is tested:", *wrong[0]]))
+    return forms[0] if not wrong[0] else forms[1]
+
+
+def _kinds(tree: Tree) -> dict[str, str]:
+    return kinds(flatten(tree))
 
 
 def test_batches(model: Model, dataset: CacheDataset, training: TrainingArgs) -> Batches:
