@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from ..._errors import ArgumentError
 from ..datasets.examples import require_ids
 from ..datasets.tokenizers import templated
+from ..files import read_text
 from ..models.generate import Generation, Session, prompt_ids
 from ..models.sampling import Options
 from .engine import Base, Model, load_base
@@ -101,7 +102,7 @@ def _prompts(arguments: argparse.Namespace, tokenizer: Any) -> Iterator[Prompt]:
         text = sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
         yield Prompt("", _tokens(tokenizer, text, arguments))
         return
-    lines = Path(arguments.prompts).read_text(encoding="utf-8").splitlines()
+    lines = read_text(arguments.prompts).splitlines()
     for number, line in enumerate(lines, 1):
         place = f"{arguments.prompts}:{number}"
         if line.strip():
