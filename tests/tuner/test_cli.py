@@ -41,7 +41,7 @@ def test_the_module_is_the_program():
 
 MISTAKES = {
     "nothing to do": ({"train": None}, "train, test: expected one of them"),
-    "no such model": ({"model": "nowhere"}, "config.json, or owner/name on the Hub, got 'nowhere'"),
+    "no such model": ({"model": "nowhere"}, "config.json, a GGUF file, or owner/name on the Hub, got 'nowhere'"),
     "no such data": ({"data": "nowhere"}, "nowhere: expected a file of records, a folder of such, or owner/name"),
     "weights of none": ({"data": ["data:0", "data:1"]}, "weight of data: expected a finite number above 0, got 0.0"),
     "some weights": ({"data": ["data:1", "data"]}, "data: expected a weight for each of 2 or for none"),
@@ -82,7 +82,7 @@ CONFIGURED = {
     "lr_schedule: {name: cosine}": "[build_schedule]",
     "optimizer_config: {adam: {momentum: 1}}": "momentum",
     "optimizer_config: {adam: {learning_rate: 1}}": "optimizer_config.adam: expected arguments other than",
-    "hf_dataset: {name: wikisql}": "hf_dataset: expected chat_feature, completion_feature, config, path, ",
+    "hf_dataset: {name: wikisql}": "hf_dataset: expected chat_feature, chosen_feature, completion_feature, config, ",
     "hf_dataset: wikisql": "hf_dataset: expected a mapping, got 'wikisql'",
     "data: [{weight: 1}]": "data: expected path, weight, subset, splits, the path at least, got {'weight': 1}",
     "data: 7": "data: expected a path, or a list of paths, each perhaps with path and weight, got 7",
