@@ -51,7 +51,7 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     optimizer = optimizer_of(job)
     base = load_base(job.model, job.engine, job.trust_remote_code)
     splits = load_dataset(_sources(job), base.tokenizer, _dataset_config(job), _wanted_splits(settings))
-    _require_splits(job, splits)
+    _require_splits(settings, splits)
     mx.random.seed(training.seed)
     model = _model(job, base)
     loss = _loss(job, base)
@@ -168,11 +168,15 @@ def _wanted_splits(settings: Settings) -> list[str]:
     return [name for name, is_wanted in wanted.items() if is_wanted]
 
 
-def _require_splits(job: Job, splits: Splits) -> None:
+def _require_splits(settings: Settings, splits: Splits) -> None:
+    job, training = settings.job, settings.training
     paths = ", ".join(source.path for source in _sources(job))
     for name, wanted in {"train": job.train, "test": job.test}.items():
         if wanted and getattr(splits, name) is None:
             raise FileNotFoundError(f"{paths}: {name} was asked for: expected {name}.jsonl in this folder, found none")
+    idle = next((name for name in ("save_best", "early_stop") if getattr(training, name)), None)
+    if idle is not None and job.train and splits.valid is None:
+        raise ArgumentError(f"{idle}: expected validations (valid.jsonl, and val_batches other than 0), got none")
 
 
 def _sources(job: Job) -> list[Source]:
@@ -226,11 +230,22 @@ def _model(job: Job, base: Base) -> Model:
     full, noise = job.fine_tune_type == "full", job.neftune_noise_alpha
     if full:
         model = base.with_last_blocks(job.num_layers, noise, job.freeze)
+        _require_dense(model)
     else:
         model = base.with_new_adapter(lora_config(job), noise)
     if job.resume_adapter_file:
         model.update(started_from(job.resume_adapter_file, model.trainable(), None if full else lora_config(job)))
     return model
+
+
+def _require_dense(model: Model) -> None:
+    trained = flatten(model.trainable()).items()
+    packed = next((path for path, item in trained if not mx.issubdtype(item.dtype, mx.floating)), None)
+    if packed is not None:
+        raise ArgumentError(
+            f"fine_tune_type: expected weights that are not quantized for full, got {packed}; convert --dequantize "
+            "unpacks them"
+        )
 
 
 def _is_adapted(job: Job) -> bool:
