@@ -386,6 +386,24 @@ def test_a_run_goes_on_to_the_bit_and_its_files_are_the_model(name, folder, tmp_
     assert out.splitlines()[-1].startswith("Test loss ")
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "message"),
+    [
+        ("init_lora_weights: pissa", "init_lora_weights: olora", "init_lora_weights was pissa, not olora"),
+        ("init_lora_weights: pissa", "dropout: 0.1", "init_lora_weights was pissa, not True"),
+        ("scale: 20.0", "scale: 10.0", "scale was 20.0, not 10.0"),
+    ],
+)
+def test_a_run_goes_on_with_what_its_factors_mean(then, now, message, folder, tmp_path):
+    config, given = tmp_path / "c.yaml", {"iters": 1, "max_seq_length": 64, "train": True}
+    given |= {"model": folder / "model", "data": folder / "data", "adapter_path": tmp_path / "a", "config": config}
+    config.write_text(f"lora_parameters: {{rank: 4, {then}}}\n")
+    command(*options(**given))
+    config.write_text(f"lora_parameters: {{rank: 4, {now}}}\n")
+    _, err = command(*options(**{**given, "iters": 2}, resume=True), status=2)
+    assert f"the run can only go on as it began: {message}\n" in err
+
+
 def test_a_run_begins_with_what_was_trained_beside_factors(folder, tmp_path):
     tune(folder, tmp_path / "first", "saved", iters=2)
     tune(folder, tmp_path / "second", "saved", iters=1, resume_adapter_file=tmp_path / "first")

@@ -26,7 +26,7 @@ from ..preferences import PreferenceLoss
 from ..schedules import Schedule, build_schedule
 from ..trainer import STATE_FILE, Callback, TrainingArgs, evaluate, evaluate_from, train
 from ..trainer.checkpoint import Writer, read_checkpoint, read_reference
-from ..trainer.checkpoint import settings_of as settings_of_loss
+from ..trainer.checkpoint import settings_of as settings_of_run
 from ..trainer.console import console
 from ..trainer.data import Data
 from ..trainer.metrics import METRICS_FILE, PLOT_FILE, LossPlot, MetricsFile
@@ -156,7 +156,7 @@ def _require_resumable(model: Model, optimizer: Optimizer, data: Data, settings:
     path = Path(settings.job.adapter_path, STATE_FILE)
     try:
         fresh = initial_state(model, optimizer, training.seed, world, loss)
-        data.restore(read_checkpoint(path, fresh, training, world, settings_of_loss(loss)).position)
+        data.restore(read_checkpoint(path, fresh, training, world, settings_of_run(model, loss)).position)
     except ArgumentError as error:
         raise ArgumentError(f"resume: {error}") from None
 
