@@ -149,6 +149,14 @@ def test_tools_reach_the_template():
 # --- labels ---
 
 
+def test_messages_without_a_template_are_told(tmp_path):
+    pair = {"prompt": [{"role": "user", "content": "a"}], "chosen": [assistant("b")], "rejected": [assistant("c")]}
+    path = write_jsonl(tmp_path / "train.jsonl", [pair])
+    data = load_dataset(path, PLAIN, DatasetConfig(kind="preference")).train
+    error = error_of(lambda: data[0], ValueError)
+    assert str(error) == f"{path}:1: messages need a chat template, and the tokenizer has none"
+
+
 def labelled(*prompts):
     return [{"prompt": p, "completion": f"c{i}", "label": i % 2 == 0} for i, p in enumerate(prompts)]
 
