@@ -81,6 +81,19 @@ def write_json(path: PathLike, value: Any) -> None:
         beside.write_text(json.dumps(value, indent=4, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def read_text(path: PathLike) -> str:
+    """The text in a file.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is not UTF-8; the message names the file.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"{os.fspath(path)}: expected a text in UTF-8, got other bytes: {error}") from None
+
+
 def read_json(path: PathLike) -> Any:
     """The value in a JSON file.
 

@@ -16,6 +16,7 @@ from .. import core as mx
 from .._errors import ArgumentError
 from ..core import array
 from ..losses import Head, cross_entropy, linear_cross_entropy
+from . import checks
 from .distributed import World
 from .losses import NO_TARGET
 
@@ -54,8 +55,7 @@ class PreferenceLoss:
     )
 
     def __init__(self, beta: float = 0.1, **options: float):
-        _require_above_zero("beta", beta)
-        self._beta = beta
+        self._beta = checks.positive(self.name, "beta", beta)
         self.settings: Mapping[str, Any] = {"loss": self.name, "beta": beta, **options}
 
     def prepared(self, model: Tunable, trained: Tree, reference: Tree | None, batch: Batch) -> Batch:
@@ -220,7 +220,8 @@ class CPOLoss(PairLoss):
     reported = (*PreferenceLoss.reported, "nll_loss")
 
     def __init__(self, beta: float = 0.1, alpha: float = 1.0, label_smoothing: float = 0.0):
-        super().__init__(beta, alpha=_at_least_zero("alpha", alpha), label_smoothing=_smoothing(label_smoothing))
+        alpha = checks.non_negative(self.name, "alpha", alpha)
+        super().__init__(beta, alpha=alpha, label_smoothing=_smoothing(label_smoothing))
         self._likelihood, self._smoothing = alpha, label_smoothing
         self.reported = CPOLoss.reported if alpha else PreferenceLoss.reported
 
@@ -246,7 +247,8 @@ class SimPOLoss(PairLoss):
     is_averaged = True
 
     def __init__(self, beta: float = 2.0, gamma: float = 0.5, label_smoothing: float = 0.0):
-        super().__init__(beta, gamma=_at_least_zero("gamma", gamma), label_smoothing=_smoothing(label_smoothing))
+        gamma = checks.non_negative(self.name, "gamma", gamma)
+        super().__init__(beta, gamma=gamma, label_smoothing=_smoothing(label_smoothing))
         self._gamma, self._smoothing = gamma, label_smoothing
 
     def _losses(self, chosen: array, rejected: array, chosen_length: array, rejected_length: array) -> array:
@@ -310,7 +312,9 @@ class KTOLoss(PreferenceLoss):
 
     def __init__(self, beta: float = 0.1, desirable_weight: float = 1.0, undesirable_weight: float = 1.0):
         weights = {"desirable_weight": desirable_weight, "undesirable_weight": undesirable_weight}
-        super().__init__(beta, **{name: _at_least_zero(name, weight) for name, weight in weights.items()})
+        for name, weight in weights.items():
+            checks.non_negative(self.name, name, weight)
+        super().__init__(beta, **weights)
         self._desirable, self._undesirable = desirable_weight, undesirable_weight
 
     def prepared(self, model: Tunable, trained: Tree, reference: Tree | None, batch: Batch) -> Batch:
@@ -426,17 +430,6 @@ def _log_odds(logp: array) -> array:
     """log(p / (1 - p)); a probability of 1, whose odds are infinite, counts as the largest below it."""
     logp = mx.minimum(logp, -LEAST)
     return logp - mx.log(-mx.expm1(logp))
-
-
-def _require_above_zero(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise ArgumentError(f"{name}: expected a finite number above 0, got {value!r}")
-
-
-def _at_least_zero(name: str, value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise ArgumentError(f"{name}: expected a finite number of 0 or more, got {value!r}")
-    return value
 
 
 def _smoothing(value: float) -> float:

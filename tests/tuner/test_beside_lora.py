@@ -386,6 +386,24 @@ def test_a_run_goes_on_to_the_bit_and_its_files_are_the_model(name, folder, tmp_
     assert out.splitlines()[-1].startswith("Test loss ")
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "message"),
+    [
+        ("init_lora_weights: pissa", "init_lora_weights: olora", "init_lora_weights was pissa, not olora"),
+        ("init_lora_weights: pissa", "dropout: 0.1", "init_lora_weights was pissa, not True"),
+        ("scale: 20.0", "scale: 10.0", "scale was 20.0, not 10.0"),
+    ],
+)
+def test_a_run_goes_on_with_what_its_factors_mean(then, now, message, folder, tmp_path):
+    config, given = tmp_path / "c.yaml", {"iters": 1, "max_seq_length": 64, "train": True}
+    given |= {"model": folder / "model", "data": folder / "data", "adapter_path": tmp_path / "a", "config": config}
+    config.write_text(f"lora_parameters: {{rank: 4, {then}}}\n")
+    command(*options(**given))
+    config.write_text(f"lora_parameters: {{rank: 4, {now}}}\n")
+    _, err = command(*options(**{**given, "iters": 2}, resume=True), status=2)
+    assert f"the run can only go on as it began: {message}\n" in err
+
+
 def test_a_run_begins_with_what_was_trained_beside_factors(folder, tmp_path):
     tune(folder, tmp_path / "first", "saved", iters=2)
     tune(folder, tmp_path / "second", "saved", iters=1, resume_adapter_file=tmp_path / "first")
@@ -405,6 +423,10 @@ def test_mistakes_are_told_before_anything_is_written(folder, tmp_path):
         ({"loraplus_lr_ratio": 0}, "ratio: expected a finite number above 0, got 0.0"),
         ({"loraplus_lr_ratio": 2, "fine_tune_type": "full"}, "loraplus_lr_ratio: expected with an adapter"),
         ({"config": folder / "pissa.yaml", "fine_tune_type": "dora"}, "pissa goes with LoRA, not with DoRA"),
+        (
+            {"config": folder / "pissa.yaml", "resume_adapter_file": "x"},
+            "resume_adapter_file, init_lora_weights: expected one of them, got both",
+        ),
     ]:
         _, err = command(*options(train=True, **where, **given), status=2)
         assert message in err

@@ -39,6 +39,14 @@ def test_the_module_is_the_program():
     assert done.stderr.startswith("mlxffi-lora: model: expected a folder with config.json, a GGUF file, or owner/name")
 
 
+def test_quantized_weights_are_not_trained_themselves(folder, tmp_path):
+    command("convert", *options(model=folder / "model", mlx_path=tmp_path / "packed", quantize=True, q_group_size=32))
+    where = {"model": tmp_path / "packed", "data": folder / "data", "adapter_path": tmp_path / "a"}
+    _, err = command(*options(train=True, fine_tune_type="full", num_layers=1, **where), status=2)
+    assert "fine_tune_type: expected weights that are not quantized for full, got model.layers.1." in err
+    assert not (tmp_path / "a").exists()
+
+
 MISTAKES = {
     "nothing to do": ({"train": None}, "train, test: expected one of them"),
     "no such model": ({"model": "nowhere"}, "config.json, a GGUF file, or owner/name on the Hub, got 'nowhere'"),
@@ -49,6 +57,7 @@ MISTAKES = {
     "too few records": ({"batch_size": 500}, "500"),
     "a run to resume that is not there": ({"resume": True}, "resume: expected training_state.safetensors"),
     "an adapter to start from that is not there": ({"resume_adapter_file": "x.safetensors"}, "found none"),
+    "a best one without validations": ({"save_best": True, "val_batches": 0}, "save_best: expected validations"),
     "two ways to go on": ({"resume": True, "resume_adapter_file": "x"}, "expected one of them, got both"),
     "no such tracker": ({"report_to": "abacus"}, "report_to: expected some of"),
     "no such teacher": ({"distill_from": "nowhere"}, "got 'nowhere'"),
@@ -82,7 +91,7 @@ CONFIGURED = {
     "lr_schedule: {name: cosine}": "[build_schedule]",
     "optimizer_config: {adam: {momentum: 1}}": "momentum",
     "optimizer_config: {adam: {learning_rate: 1}}": "optimizer_config.adam: expected arguments other than",
-    "hf_dataset: {name: wikisql}": "hf_dataset: expected chat_feature, chosen_feature, completion_feature, ",
+    "hf_dataset: {name: wikisql}": "hf_dataset: expected chat_feature, chosen_feature, completion_feature, config, ",
     "hf_dataset: wikisql": "hf_dataset: expected a mapping, got 'wikisql'",
     "data: [{weight: 1}]": "data: expected path, weight, subset, splits, the path at least, got {'weight': 1}",
     "data: 7": "data: expected a path, or a list of paths, each perhaps with path and weight, got 7",

@@ -160,11 +160,18 @@ def test_the_perplexity_of_a_text_and_of_records(folder, tmp_path):
     )
     assert whole["texts"] == masked["texts"] == 2
     assert 0 < masked["targets"] < whole["targets"]
+    (tmp_path / "t.csv").write_text("prompt,completion\nOne, two three\na, b\n")
+    found = json.loads(command("perplexity", tmp_path / "t.csv", *options(model=folder / "model", json=True))[0])
+    assert found == whole
 
 
 def test_mistakes_of_perplexity(folder, tmp_path):
     _, err = command("perplexity", tmp_path / "nowhere", *options(model=folder / "model"), status=2)
     assert "nowhere" in err
+    (tmp_path / "t.bin").write_bytes(b"\xff")
+    for words in (["perplexity", tmp_path / "t.bin"], ["generate", "--prompts", tmp_path / "t.bin"]):
+        _, err = command(*words, *options(model=folder / "model"), status=2)
+        assert "t.bin: expected a text in UTF-8, got other bytes" in err
     (tmp_path / "t.txt").write_text("One two three")
     given = options(model=folder / "model", window=8, stride=8)
     _, err = command("perplexity", tmp_path / "t.txt", *given, status=2)

@@ -103,9 +103,9 @@ PREFERENCES["whole, and the prompt"] = {"prompt": "a", **PREFERENCES["whole"]}
 
 
 @pytest.mark.parametrize("form", PREFERENCES)
-def test_both_answers_of_preferences_are_shown(tmp_path, model, form):
+def test_both_answers_of_preferences_are_shown_as_they_are_learnt(tmp_path, model, form):
     path = write_jsonl(tmp_path / "a.jsonl", [PREFERENCES[form]])
-    lines = shown(path, "--model", model, "--mask-prompt")
+    lines = shown(path, "--model", model)
     assert lines[:2] == [f"{path}: 1 record, preferences (chosen, rejected)", "chosen:"]
     text = "\n".join(lines)
     for answer in "bc":
@@ -113,12 +113,23 @@ def test_both_answers_of_preferences_are_shown(tmp_path, model, form):
 
 
 def test_labels_are_counted(tmp_path, model):
-    records = [{"prompt": "a", "completion": "b", "label": label} for label in (True, False, True)]
+    records = [{"prompt": prompt, "completion": "b", "label": prompt != "d"} for prompt in "acd"]
     path = write_jsonl(tmp_path / "a.jsonl", records)
-    assert shown(path, "--model", model)[:2] == [
+    lines = shown(path, "--model", model)
+    assert lines[:3] == [
         f"{path}: 3 records, completions with a label (KTO)",
         "labels: 2 true, 1 false",
+        "completion:",
     ]
+    # The completion of another record, which the loss reads, too, is none of this one.
+    assert "\n".join(lines).count("]]b</s>") == 1
+
+
+def test_what_two_answers_begin_with_is_not_learnt(tmp_path, model):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"chosen": "one two", "rejected": "one three"}])
+    text = "\n".join(shown(path, "--model", model))
+    assert "[[one]] two</s>" in text
+    assert "[[one]] three</s>" in text
 
 
 def test_ordinary_training_refuses_preferences(tmp_path, model):

@@ -21,7 +21,6 @@ from mlxffi.tuner.datasets import (
     create_dataset,
     load_dataset,
 )
-from mlxffi.tuner.datasets.fields import KINDS as FORMS
 
 BYTES = ByteTokenizer()
 TEXT = {"text": "to be"}
@@ -340,7 +339,10 @@ def test_a_text_has_no_prompt(tmp_path, mask_prompt):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"kind": "json"}, f"kind: expected auto, {', '.join(FORMS)}, got 'json'"),
+        (
+            {"kind": "json"},
+            "kind: expected auto, completions, chat, text, sharegpt, alpaca, preference, labelled, got 'json'",
+        ),
         ({"mask_prompt": "user"}, "mask_prompt: expected False, True or 'assistant', got 'user'"),
         ({"max_file_bytes": 0}, "max_file_bytes: expected an int of at least 1, got 0"),
         ({"max_record_bytes": -1}, "max_record_bytes: expected an int of at least 1, got -1"),

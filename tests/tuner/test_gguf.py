@@ -346,6 +346,16 @@ def test_adapters_that_llama_cpp_lacks(tmp_path, keys):
     assert keys[0] in message
 
 
+def test_what_is_trained_beside_factors_is_not_lost_on_the_way_to_llama_cpp(tmp_path):
+    _, parameters = model(CONFIGS["qwen3"])
+    adapter = lora.create_adapter(parameters, lora.LoRAConfig(modules_to_save=("norm",)))
+    lora.save_adapter(tmp_path / "adapter", adapter)
+    where = options(model=tmp_path / "no model", adapter_path=tmp_path / "adapter")
+    _, err = command("fuse", *where, "--export-gguf-lora", tmp_path / "a.gguf", status=2)
+    assert "parameters beside the factors; got model.norm.weight" in err
+    assert not (tmp_path / "a.gguf").exists()
+
+
 def test_mlx_lm_has_no_gguf_files(files):
     _, err = command("generate", *options(model=files / "qwen3", engine="mlx_lm", prompt="a"), status=2)
     assert "expected a folder with config.json" in err

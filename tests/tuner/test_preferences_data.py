@@ -149,6 +149,14 @@ def test_tools_reach_the_template():
 # --- labels ---
 
 
+def test_messages_without_a_template_are_told(tmp_path):
+    pair = {"prompt": [{"role": "user", "content": "a"}], "chosen": [assistant("b")], "rejected": [assistant("c")]}
+    path = write_jsonl(tmp_path / "train.jsonl", [pair])
+    data = load_dataset(path, PLAIN, DatasetConfig(kind="preference")).train
+    error = error_of(lambda: data[0], ValueError)
+    assert str(error) == f"{path}:1: messages need a chat template, and the tokenizer has none"
+
+
 def labelled(*prompts):
     return [{"prompt": p, "completion": f"c{i}", "label": i % 2 == 0} for i, p in enumerate(prompts)]
 
@@ -166,9 +174,10 @@ def test_a_labelled_completion_has_that_of_another_prompt_beside_it():
     assert {asked for asked, _ in texts(found[1])} == {"q"}
 
 
-def test_labels_may_be_numbers():
-    data = create_dataset([{"prompt": "p", "completion": "c", "label": 0}], PLAIN, DatasetConfig(kind="labelled"))
-    assert data.process(data[0]).label is False
+@pytest.mark.parametrize(("label", "is_good"), [(0, False), (1, True), ("0", False), ("1", True), ("FALSE", False)])
+def test_labels_may_be_numbers_and_in_tables_texts(label, is_good):
+    data = create_dataset([{"prompt": "p", "completion": "c", "label": label}], PLAIN, DatasetConfig(kind="labelled"))
+    assert data.process(data[0]).label is is_good
 
 
 # --- what is refused ---
@@ -187,7 +196,7 @@ def test_labels_may_be_numbers():
             "chosen, rejected: expected two strings or two lists, got a string and a list",
         ),
         ("labelled", {"prompt": "p", "completion": "c"}, "label: expected true or false, got no such field"),
-        ("labelled", {"prompt": "p", "completion": "c", "label": "yes"}, "label: expected true or false, got a string"),
+        ("labelled", {"prompt": "p", "completion": "c", "label": "yes"}, "label: expected true or false, got 'yes'"),
         ("labelled", {"prompt": "p", "completion": "c", "label": 2}, "label: expected true or false, got 2"),
         ("labelled", {"completion": "c", "label": True}, "prompt: expected a string, got no such field"),
     ],

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -271,21 +272,45 @@ def test_the_command_line_teaches_a_preference(folder, tmp_path, kind):
     assert "accuracy      margin" in command("report", "--adapter-path", tmp_path / "a")[0]
 
 
-def in_a_process(**given):
-    """What a command prints in a process of its own: in this one, mlx.core may be loaded already."""
-    words = [str(word) for word in options(**given)]
-    return subprocess.run(
-        [sys.executable, "-m", "mlxffi.tuner", *words], capture_output=True, text=True, check=True
-    ).stdout
+def in_a_process(*words):
+    """Like `command`, where nothing has loaded the real mlx.core, beside which the models of mlx_lm would not run."""
+    given = [sys.executable, "-m", "mlxffi.tuner", *map(str, words)]
+    done = subprocess.run(given, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("more", [{"fine_tune_type": "full", "num_layers": 1}, {"engine": "mlx_lm"}])
-def test_whatever_is_trained_is_tested_later(folder, tmp_path, more):
-    where = {"model": folder / "model", "data": folder / "pairs", "adapter_path": tmp_path / "a", **more}
-    out = in_a_process(train=True, test=True, loss="dpo", **{**RUN, "iters": 3}, **where)
-    again = in_a_process(test=True, batch_size=4, loss="dpo", **where)
+NO_MLX_LM = pytest.mark.skipif(find_spec("mlx_lm") is None, reason="mlx_lm is missing")
+MODELS = [
+    ({"fine_tune_type": "full", "num_layers": 1}, command),
+    pytest.param({"engine": "mlx_lm"}, in_a_process, marks=NO_MLX_LM),
+]
+
+
+@pytest.mark.parametrize(("more", "tell"), MODELS)
+def test_whatever_is_trained_is_tested_later(folder, tmp_path, more, tell):
+    where = {"model": folder / "model", "data": folder / "pairs", "adapter_path": tmp_path / "a", "loss": "dpo", **more}
+    out, _ = tell(*options(train=True, test=True, **where, **{**RUN, "iters": 3}))
+    again, _ = tell(*options(test=True, batch_size=4, **where))
     assert again.splitlines()[-1] == out.splitlines()[-1]
     assert lines(tmp_path / "a", "val")[0]["val_loss"] == pytest.approx(np.log(2), rel=1e-6)
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_what_begins_with_a_part_of_the_weights_is_tested_later(folder, tmp_path, start):
+    """The state has the factors that the run began with, the file what changed since then."""
+    config = tmp_path / "c.yaml"
+    config.write_text(f"lora_parameters: {{rank: 4, scale: 20.0, dropout: 0.0, init_lora_weights: {start}}}\n")
+    out, _ = tune(folder, tmp_path / "a", loss="dpo", test=True, config=config)
+    where = {"model": folder / "model", "data": folder / "pairs", "adapter_path": tmp_path / "a"}
+    again, _ = command(*options(test=True, batch_size=4, loss="dpo", **where))
+    assert again.splitlines()[-1] == out.splitlines()[-1]
+    # That of another run is refused, before anything is done.
+    config.write_text("lora_parameters: {rank: 3, scale: 20.0, dropout: 0.0}\n")
+    tune(folder, tmp_path / "b", loss="dpo", iters=1, config=config)
+    (tmp_path / "b" / STATE_FILE).replace(tmp_path / "a" / STATE_FILE)
+    out, err = command(*options(test=True, batch_size=4, loss="dpo", **where), status=2)
+    assert (out, "the run did not begin with what is tested" in err) == ("", True)
 
 
 def test_a_run_is_resumed_by_command(folder, tmp_path):

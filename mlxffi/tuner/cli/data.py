@@ -7,6 +7,7 @@ import importlib.util
 import statistics
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -16,10 +17,9 @@ from .. import checks
 from ..datasets import CacheDataset, DatasetConfig, Example
 from ..datasets.examples import sequences_of, targets_of
 from ..datasets.fields import MaskPrompt, label_of
-from ..datasets.forms import FORMS, PREFERENCES, Converted, FieldCheck, counted, half_of
-from ..datasets.loading import create_dataset, dataset_of
+from ..datasets.forms import FORMS, PREFERENCES, FieldCheck, counted
+from ..datasets.loading import dataset_of
 from ..datasets.readers import stored
-from ..datasets.records import Stored
 from ..datasets.sources import files_of, sources_of
 from ..models import Tokenizer
 from .engine import located
@@ -54,11 +54,13 @@ class Understood(NamedTuple):
 
     Args:
       about: lines on its records.
-      datasets: by a title what is learnt, where there is a tokenizer.
+      titles: of the sequences of a record to show; "" for the only one.
+      dataset: what is learnt, where there is a tokenizer.
     """
 
     about: list[str]
-    datasets: dict[str, CacheDataset]
+    titles: list[str]
+    dataset: CacheDataset | None
 
 
 def _understood(path: str, config: DatasetConfig, tokenizer: Tokenizer | None) -> Understood:
@@ -68,29 +70,35 @@ def _understood(path: str, config: DatasetConfig, tokenizer: Tokenizer | None) -
     if check.kind == "labelled":
         good = sum(bool(label_of(record[config.label_feature])) for record in records)
         about.append(f"labels: {good:,} true, {len(records) - good:,} false")
-    return Understood(about, {} if tokenizer is None else _datasets(check.kind, records, config, tokenizer))
+    if tokenizer is None:
+        return Understood(about, [], None)
+    # Preferences are shown as the losses for them learn them.
+    asked = replace(config, kind=check.kind) if check.kind in PREFERENCES else config
+    return Understood(
+        about, _titles(check.kind, config), CacheDataset(dataset_of(check.kind, records, tokenizer, asked))
+    )
 
 
-def _datasets(kind: str, records: Stored, config: DatasetConfig, tokenizer: Tokenizer) -> dict[str, CacheDataset]:
-    """What is learnt of a file; of preferences, each half by its name."""
-    if kind not in PREFERENCES:
-        return {"": CacheDataset(dataset_of(kind, records, tokenizer, config))}
-    names = (config.chosen_feature, config.rejected_feature) if kind == "preference" else (config.completion_feature,)
-    halves = {name: Converted(records, partial(half_of, name), config) for name in names}
-    return {name: CacheDataset(create_dataset(half, tokenizer, config)) for name, half in halves.items()}
+def _titles(kind: str, config: DatasetConfig) -> list[str]:
+    """Of the sequences of a record to show. The second of a labelled one is another record's completion."""
+    if kind == "preference":
+        return [config.chosen_feature, config.rejected_feature]
+    return [config.completion_feature if kind == "labelled" else ""]
 
 
 def _show(found: list[Understood], most: int) -> None:
-    for about, datasets in found:
+    for about, titles, dataset in found:
         print("\n".join(about))
-        for title, dataset in datasets.items():
-            _show_tokens(title, dataset, most)
+        for place, title in enumerate(titles):
+            assert dataset is not None
+            _show_tokens(title, place, dataset, most)
 
 
-def _show_tokens(title: str, dataset: CacheDataset, most: int) -> None:
+def _show_tokens(title: str, place: int, dataset: CacheDataset, most: int) -> None:
+    """Show what is learnt of the sequences that stand at one place in their records."""
     lengths, learnt = [], 0
     for index in range(len(dataset)):
-        (example,) = sequences_of(dataset[index])
+        example = sequences_of(dataset[index])[place]
         lengths.append(len(example.tokens))
         learnt += sum(targets_of(example, min(len(example.tokens), most)))
     if title:
@@ -101,7 +109,7 @@ def _show_tokens(title: str, dataset: CacheDataset, most: int) -> None:
         f"{statistics.median_low(lengths):,}; {counted(cut)} cut at {most:,} (--max-seq-length)"
     )
     print("\n".join(histogram(lengths)))
-    (first,) = sequences_of(dataset[0])
+    first = sequences_of(dataset[0])[place]
     print(f"first record, {dataset.where(0)}: {len(first.tokens):,} tokens, what is not learnt {_how_marked()}")
     _print_parts(list(_parts(first, dataset.tokenizer, most)))
     print()

@@ -11,7 +11,7 @@ from typing import Any
 from .. import lora
 from ..files import read_json
 from ..models.gguf.blocks import SIZES
-from ..models.gguf.export import export_adapter
+from ..models.gguf.export import export_adapter, require_exportable
 from ..models.gguf.header import is_gguf
 from ..models.load import load_parameters
 from .engine import Fused, load_base, located
@@ -52,10 +52,10 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     """Load the model and the adapter."""
     path = Path(arguments.adapter_path)
     if arguments.export_gguf_lora:
+        adapter = lora.read_adapter(path)
+        require_exportable(adapter)
         _, architecture, _ = load_parameters(located(arguments.model))
-        return partial(
-            _write, lambda file: export_adapter(file, lora.read_adapter(path), architecture), arguments.export_gguf_lora
-        )
+        return partial(_write, lambda file: export_adapter(file, adapter, architecture), arguments.export_gguf_lora)
     if arguments.export_gguf:
         fused = load_base(arguments.model, arguments.engine, arguments.trust_remote_code).fused(path, True)
         return partial(_export_gguf, fused, arguments.export_gguf, arguments.gguf_type)

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from ..._errors import ArgumentError
 from ..datasets.examples import require_ids
+from ..datasets.records import placed
 from ..datasets.tokenizers import templated
+from ..files import read_text
 from ..models.generate import Generation, Session, prompt_ids
 from ..models.sampling import Options
 from .engine import Base, Model, load_base
@@ -101,7 +103,7 @@ def _prompts(arguments: argparse.Namespace, tokenizer: Any) -> Iterator[Prompt]:
         text = sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
         yield Prompt("", _tokens(tokenizer, text, arguments))
         return
-    lines = Path(arguments.prompts).read_text(encoding="utf-8").splitlines()
+    lines = read_text(arguments.prompts).splitlines()
     for number, line in enumerate(lines, 1):
         place = f"{arguments.prompts}:{number}"
         if line.strip():
@@ -131,9 +133,8 @@ def _tokens(
         if arguments.ignore_chat_template or not tokenizer.has_chat_template:
             return prompt_ids(tokenizer, prompt)
         prompt = [*system_messages(arguments), {"role": "user", "content": prompt}]
-    if not tokenizer.has_chat_template:
-        raise ArgumentError(f"{place}: messages need a chat template, and the tokenizer has none")
-    return prompt_ids(tokenizer, templated(tokenizer, prompt, None, add_generation_prompt=True))
+    with placed(place):
+        return prompt_ids(tokenizer, templated(tokenizer, prompt, None, add_generation_prompt=True))
 
 
 # --- texts ---

@@ -26,7 +26,7 @@ from ..preferences import PreferenceLoss
 from ..schedules import Schedule, build_schedule
 from ..trainer import STATE_FILE, Callback, TrainingArgs, evaluate, evaluate_from, train
 from ..trainer.checkpoint import Writer, read_checkpoint, read_reference
-from ..trainer.checkpoint import settings_of as settings_of_loss
+from ..trainer.checkpoint import settings_of as settings_of_run
 from ..trainer.console import console
 from ..trainer.data import Data
 from ..trainer.metrics import METRICS_FILE, PLOT_FILE, LossPlot, MetricsFile
@@ -51,12 +51,12 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     optimizer = optimizer_of(job)
     base = load_base(job.model, job.engine, job.trust_remote_code)
     splits = load_dataset(_sources(job), base.tokenizer, _dataset_config(job), _wanted_splits(settings))
-    _require_splits(job, splits)
+    _require_splits(settings, splits)
     mx.random.seed(training.seed)
     model = _model(job, base)
     loss = _loss(job, base)
     if not job.train and needs_reference(loss):
-        read_reference(Path(job.adapter_path, STATE_FILE))
+        reference_for(model, job)
     if splits.train is not None and job.train:
         # Raises where there are too few records for a batch.
         data = Data(splits.train, splits.valid, training, World())
@@ -132,6 +132,8 @@ def _require_sense(job: Job, training: TrainingArgs) -> None:
     preference_options(job)
     if job.loss != "cross_entropy":
         _require_alone(job, training)
+    if job.resume_adapter_file and job.fine_tune_type != "full" and lora_config(job).init_lora_weights is not True:
+        raise ArgumentError("resume_adapter_file, init_lora_weights: expected one of them, got both")
     if job.resume and job.resume_adapter_file:
         raise ArgumentError("resume, resume_adapter_file: expected one of them, got both")
     if job.resume and not Path(job.adapter_path, STATE_FILE).is_file():
@@ -154,7 +156,7 @@ def _require_resumable(model: Model, optimizer: Optimizer, data: Data, settings:
     path = Path(settings.job.adapter_path, STATE_FILE)
     try:
         fresh = initial_state(model, optimizer, training.seed, world, loss)
-        data.restore(read_checkpoint(path, fresh, training, world, settings_of_loss(loss)).position)
+        data.restore(read_checkpoint(path, fresh, training, world, settings_of_run(model, loss)).position)
     except ArgumentError as error:
         raise ArgumentError(f"resume: {error}") from None
 
@@ -166,11 +168,15 @@ def _wanted_splits(settings: Settings) -> list[str]:
     return [name for name, is_wanted in wanted.items() if is_wanted]
 
 
-def _require_splits(job: Job, splits: Splits) -> None:
+def _require_splits(settings: Settings, splits: Splits) -> None:
+    job, training = settings.job, settings.training
     paths = ", ".join(source.path for source in _sources(job))
     for name, wanted in {"train": job.train, "test": job.test}.items():
         if wanted and getattr(splits, name) is None:
             raise FileNotFoundError(f"{paths}: {name} was asked for: expected {name}.jsonl in this folder, found none")
+    idle = next((name for name in ("save_best", "early_stop") if getattr(training, name)), None)
+    if idle is not None and job.train and splits.valid is None:
+        raise ArgumentError(f"{idle}: expected validations (valid.jsonl, and val_batches other than 0), got none")
 
 
 def _sources(job: Job) -> list[Source]:
@@ -224,11 +230,22 @@ def _model(job: Job, base: Base) -> Model:
     full, noise = job.fine_tune_type == "full", job.neftune_noise_alpha
     if full:
         model = base.with_last_blocks(job.num_layers, noise, job.freeze)
+        _require_dense(model)
     else:
         model = base.with_new_adapter(lora_config(job), noise)
     if job.resume_adapter_file:
         model.update(started_from(job.resume_adapter_file, model.trainable(), None if full else lora_config(job)))
     return model
+
+
+def _require_dense(model: Model) -> None:
+    trained = flatten(model.trainable()).items()
+    packed = next((path for path, item in trained if not mx.issubdtype(item.dtype, mx.floating)), None)
+    if packed is not None:
+        raise ArgumentError(
+            f"fine_tune_type: expected weights that are not quantized for full, got {packed}; convert --dequantize "
+            "unpacks them"
+        )
 
 
 def _is_adapted(job: Job) -> bool:
@@ -364,9 +381,30 @@ def tested(model: Model, dataset: CacheDataset, job: Job, training: TrainingArgs
     if not isinstance(loss, PreferenceLoss):
         found = evaluate(model, batches, most, compile=training.compile)
         return f"Test loss {found:.3f}, Test ppl {math.exp(found):.3f}"
-    reference = read_reference(Path(job.adapter_path, STATE_FILE)) if loss.needs_reference else None
+    reference = reference_for(model, job) if loss.needs_reference else None
     mean, figures = evaluate_from(model, reference, batches, most, loss=loss, compile=training.compile)
     return ", ".join([f"Test loss {mean:.3f}", *(f"{name} {value:.3f}" for name, value in figures.items())])
+
+
+def reference_for(model: Model, job: Job) -> Tree:
+    """The parameters with which the run in the adapter path began, as the model has them.
+
+    Raises:
+      FileNotFoundError: there is no state of a run.
+      ValueError: it has none, or those of another adapter; the message names each that differs.
+    """
+    path, known = Path(job.adapter_path, STATE_FILE), kinds(flatten(model.trainable()))
+    found = read_reference(path)
+    # Files have factors that began with a part of each weight as their change since then.
+    forms = [found, lora.begun(found)]
+    wrong = [differences(have, {name: known[name] for name in have if name in known}) for have in map(_kinds, forms)]
+    if all(wrong):
+        raise ArgumentError("\n  ".join([f"{path}: the run did not begin with what is tested:", *wrong[0]]))
+    return forms[0] if not wrong[0] else forms[1]
+
+
+def _kinds(tree: Tree) -> dict[str, str]:
+    return kinds(flatten(tree))
 
 
 def test_batches(model: Model, dataset: CacheDataset, training: TrainingArgs) -> Batches:

@@ -1,4 +1,4 @@
-"""How well a model predicts a text, or the records of a jsonl file."""
+"""How well a model predicts a text, or the records of a file."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import argparse
 import json
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ..datasets import DatasetConfig, Example, load_dataset
+from ..datasets.repositories import SUFFIXES
+from ..files import read_text
 from ..trainer.perplexity import perplexity, require_stride
 from .engine import Model
 from .generate import add_model_arguments, load
@@ -17,7 +18,7 @@ from .generate import add_model_arguments, load
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("file", help="a .jsonl file of records, else one text")
+    parser.add_argument("file", help="records as for training (.jsonl, .json, .csv, .parquet), else one text")
     add_model_arguments(parser)
     parser.add_argument("--mask-prompt", action="store_true", help="count completions only, not prompts")
     parser.add_argument("--window", type=int, default=2048, help="tokens that are read at once (default: 2048)")
@@ -35,9 +36,9 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
 
 
 def _texts(file: str, tokenizer: Any, mask_prompt: bool) -> Any:
-    if file.endswith(".jsonl"):
+    if file.endswith(tuple(SUFFIXES)):
         return load_dataset(file, tokenizer, DatasetConfig(mask_prompt=mask_prompt)).train
-    return [Example(tokenizer.encode(Path(file).read_text(encoding="utf-8")))]
+    return [Example(tokenizer.encode(read_text(file)))]
 
 
 def _tell(model: Model, texts: Any, window: int, stride: int, as_json: bool) -> None:

@@ -122,7 +122,6 @@ class Batch(NamedTuple):
 
 # Few widths, so that few shapes have to be compiled; one more than a multiple, because targets are one to the left.
 PAD_TO = 32
-BLANK = bytes(1)
 
 
 def collated(rows: Sequence[Sequence[Example]], max_seq_length: int, segments: bool = False) -> Batch:

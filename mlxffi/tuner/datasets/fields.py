@@ -93,14 +93,14 @@ def check_labelled(record: Record, prompt_key: str, completion_key: str, label_k
     """Raise unless a record has a prompt, its completion, and whether that is good: true or false, or 1 or 0."""
     check_completion(record, prompt_key, completion_key)
     if label_of(record.get(label_key)) is None:
-        found = record[label_key] if type(record.get(label_key)) is int else _found(record, label_key)
+        found = repr(record[label_key]) if type(record.get(label_key)) in (int, str) else _found(record, label_key)
         raise ArgumentError(f"{label_key}: expected true or false, got {found}")
 
 
 def label_of(value: Any) -> bool | None:
     """Whether a completion is good, by its label, which in a table of texts is a text; None: it is no label."""
-    name = str(value).lower() if isinstance(value, (bool, str)) else value if type(value) is int else None
-    return {"true": True, "false": False, 1: True, 0: False}.get(name)
+    name = str(value).lower() if isinstance(value, (bool, int, str)) else ""
+    return {"true": True, "false": False, "1": True, "0": False}.get(name)
 
 
 def check_said(record: Record, key: str) -> None:

@@ -20,7 +20,6 @@ from .fields import (
     check_preference,
     check_text,
     json_name,
-    label_of,
     messages_of,
     require_string,
     tools_of,
@@ -65,7 +64,7 @@ class FieldCheck:
 
     def _explained(self, record: Record, error: ArgumentError) -> ArgumentError:
         other = _first_fit(record, self._config)
-        if other in (None, self.kind):
+        if other in (None, self.kind) or self._config.kind != "auto":
             return error
         wanted = FORMS[self.kind].name
         return ArgumentError(
@@ -216,19 +215,8 @@ def _section(title: str, text: str | None) -> str:
 
 def _is_labelled(record: Record, config: DatasetConfig) -> bool:
     # A number may mean anything.
-    label = record.get(config.label_feature)
-    has_both = _has(record, config.prompt_feature, config.completion_feature)
-    return has_both and isinstance(label, bool | str) and label_of(label) is not None
-
-
-def half_of(name: str, record: Record, config: DatasetConfig) -> Record:
-    """One of the answers of a record that was checked, behind its prompt, in a form that is learnt."""
-    said, prompt = record[name], record.get(config.prompt_feature)
-    if prompt is None:
-        return {config.text_feature: said} if isinstance(said, str) else {config.chat_feature: said}
-    if isinstance(said, list) and said[0]["role"] != "assistant":  # begins with the prompt
-        return {config.chat_feature: said}
-    return {config.prompt_feature: prompt, config.completion_feature: said}
+    label = str(record.get(config.label_feature)).lower()
+    return _has(record, config.prompt_feature, config.completion_feature) and label in ("true", "false")
 
 
 # --- the table ---

@@ -40,7 +40,8 @@ class Tokenizer(Protocol):
 
 def has_template(tokenizer: Tokenizer) -> bool:
     """Whether a tokenizer has a chat template; of one that does not say, it is taken for granted."""
-    return getattr(tokenizer, "chat_template", True) not in (None, "", {}, [])
+    said: bool | None = getattr(tokenizer, "has_chat_template", None)
+    return getattr(tokenizer, "chat_template", True) not in (None, "", {}, []) if said is None else said
 
 
 def templated(
@@ -55,6 +56,8 @@ def templated(
     Raises:
       ValueError: there is no template, or it fails on these messages.
     """
+    if not has_template(tokenizer):
+        raise ArgumentError("messages need a chat template, and the tokenizer has none")
     options: dict[str, Any] = {"tools": tools, "add_generation_prompt": add_generation_prompt, "tokenize": tokenize}
     try:
         found = tokenizer.apply_chat_template(messages, **options)

@@ -19,7 +19,7 @@ from .adapter import (
 )
 from .config import LoRAConfig
 from .files import export_peft, load_adapter, load_full, load_into, read_adapter, save_adapter, save_full
-from .initial import create_from_weights, since
+from .initial import begun, create_from_weights, since
 from .merging import Merged, merge
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Merged",
     "TrainableParameters",
     "attach",
+    "begun",
     "create_adapter",
     "create_from_weights",
     "detach",

@@ -35,17 +35,17 @@ def create_from_weights(parameters: Tree, config: LoRAConfig) -> tuple[Adapter, 
     Source: Meng et al. 2024, PiSSA; Büyükakyüz 2024, OLoRA.
     """
     nodes = adapted_layers(parameters, config)
-    begun: dict[str, mx.array] = {}
+    starts: dict[str, mx.array] = {}
     negative: dict[str, mx.array] = {}
     for path, node in nodes.items():
         kind = kind_of(path, node) or "linear"
         down, up = _begun(path, node, config)
-        begun |= _at(path, named(kind, (down, up)))
+        starts |= _at(path, named(kind, (down, up)))
         # Arrays of its own, as a compiled step must not capture what is its input.
         negative |= _at(path, named(kind, (down + 0, -up)))
-    mx.eval(begun, negative)
-    begun |= trained_whole(parameters, config, nodes)
-    return Adapter(unflatten(begun), config), Adapter(unflatten(negative), replace(config, dropout=0.0))
+    mx.eval(starts, negative)
+    starts |= trained_whole(parameters, config, nodes)
+    return Adapter(unflatten(starts), config), Adapter(unflatten(negative), replace(config, dropout=0.0))
 
 
 def since(adapter: Adapter, start: Adapter) -> Adapter:
@@ -58,6 +58,12 @@ def since(adapter: Adapter, start: Adapter) -> Adapter:
         both = mx.concatenate([down, first_down], axis=-1), mx.concatenate([up, -first_up], axis=-2)
         made |= _at(path, named(kind, both))
     return Adapter(unflatten(made), _doubled(adapter.config, list(before)))
+
+
+def begun(trained: Tree) -> Tree:
+    """What `since` makes of parameters at their start: they change nothing."""
+    start = Adapter(trained, LoRAConfig())
+    return since(start, start).parameters
 
 
 def _doubled(config: LoRAConfig, paths: list[str]) -> LoRAConfig:

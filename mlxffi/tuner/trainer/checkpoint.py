@@ -29,8 +29,6 @@ FORMAT = {"format": "mlxffi.training", "version": "1"}
 
 # A run that goes on under others of these would be another run; the batches look after theirs.
 SAME = ("grad_accumulation_steps", "save_best")
-# What those of them were that a state of an earlier version does not tell.
-OLDER = {"save_best": False}
 
 
 TYPES: dict[str, Any] = {
@@ -109,19 +107,25 @@ class Checkpoint:
       progress: how far the run is.
       position: in the data, as `state()` of the batches gives it.
       best: the parameters of the best validation, where the run is to end with them.
-      loss: the settings of the loss.
+      settings: of the adapter and the loss; see `settings_of`.
     """
 
     state: State
     progress: Progress
     position: Any
-    loss: Mapping[str, Any]
+    settings: Mapping[str, Any]
     best: Tree | None = None
 
 
-def settings_of(loss: Any) -> Mapping[str, Any]:
-    """What has to be the same where a run with a loss goes on; nothing for losses that do not say."""
-    return getattr(loss, "settings", {})
+def settings_of(model: Tunable, loss: Any) -> dict[str, Any]:
+    """What has to be the same where a run goes on, as far as model and loss say so.
+
+    The shapes of factors do not tell how they are scaled, nor what they began with.
+    """
+    adapter: Adapter | None = getattr(model, "adapter", None)
+    names = ("scale", "alpha", "rslora", "alpha_pattern", "init_lora_weights")
+    of_adapter = {} if adapter is None else {name: getattr(adapter.config, name) for name in names}
+    return {**of_adapter, **getattr(loss, "settings", {})}
 
 
 # --- writing ---
@@ -132,7 +136,7 @@ def write_checkpoint(path: PathLike, checkpoint: Checkpoint, args: TrainingArgs,
     arrays, progress = _gathered(checkpoint, world)
     if world.is_writer:
         about = {"progress": asdict(progress), "position": checkpoint.position, "args": asdict(args)}
-        about["loss"] = dict(checkpoint.loss)
+        about["settings"] = dict(checkpoint.settings)
         write_arrays(path, arrays, {**FORMAT, **{name: json.dumps(item) for name, item in about.items()}})
 
 
@@ -165,7 +169,7 @@ def _prefixed(name: str, arrays: Mapping[str, mx.array]) -> dict[str, mx.array]:
 
 
 def read_checkpoint(
-    path: PathLike, fresh: State, args: TrainingArgs, world: World, loss: Mapping[str, Any]
+    path: PathLike, fresh: State, args: TrainingArgs, world: World, settings: Mapping[str, Any]
 ) -> Checkpoint:
     """The state of a run.
 
@@ -174,7 +178,7 @@ def read_checkpoint(
       fresh: the state of that run as it was at its beginning: which parameters, which optimizer.
       args: how the run goes on; what decides which batches make which updates must be as it was.
       world: where it has more or fewer processes than before, dropout differs from then on.
-      loss: the settings of the loss.
+      settings: of the adapter and the loss; see `settings_of`.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -182,8 +186,8 @@ def read_checkpoint(
     """
     arrays, about = _read(path)
     name = os.fspath(path)
-    of_args = [{key: values.get(key, OLDER.get(key)) for key in SAME} for values in (about["args"], asdict(args))]
-    _require_same(name, {**of_args[0], **about["loss"]}, {**of_args[1], **loss})
+    of_args = [{key: values.get(key) for key in SAME} for values in (about["args"], asdict(args))]
+    _require_same(name, {**of_args[0], **about["settings"]}, {**of_args[1], **settings})
     keys = arrays.pop("random", mx.zeros([0, 2], mx.uint32))
     has_best = any(path.startswith("best.") for path in arrays)
     wanted = _wanted(fresh, any(path.startswith("window.") for path in arrays), has_best)
@@ -195,7 +199,7 @@ def read_checkpoint(
     mx.eval(state, best)
     if not world.is_writer:
         progress.forget_sums()
-    return Checkpoint(state, progress, about["position"], loss, best)
+    return Checkpoint(state, progress, about["position"], settings, best)
 
 
 def read_reference(path: PathLike) -> Tree:
@@ -224,7 +228,7 @@ def _read(path: PathLike) -> tuple[dict[str, mx.array], dict[str, Any]]:
         found = {key: metadata.get(key) for key in FORMAT}
         raise ArgumentError(f"{name}: expected a training state with the metadata {FORMAT}, got {found}")
     try:
-        about = {key: _object(key, metadata.get(key)) for key in ("progress", "position", "args", "loss")}
+        about = {key: _object(key, metadata.get(key)) for key in ("progress", "position", "args", "settings")}
         return arrays, {**about, "progress": Progress.from_json(about["progress"])}
     except ArgumentError as error:
         raise ArgumentError(f"{name}: in the metadata: {error}") from None

@@ -141,7 +141,7 @@ class _Run:
         """Take up the state in a file, or validate the model as it came."""
         if resumed is not None:
             fresh = unpacked(self._state, self._packing)
-            checkpoint = read_checkpoint(resumed, fresh, self._args, self._world, settings_of(self._loss))
+            checkpoint = read_checkpoint(resumed, fresh, self._args, self._world, settings_of(self._model, self._loss))
             self._state, self._progress = packed(checkpoint.state, self._packing), checkpoint.progress
             self._best = checkpoint.best
             self._data.restore(checkpoint.position)
@@ -330,7 +330,8 @@ class _Run:
 
     def _checkpoint(self) -> Checkpoint:
         state = unpacked(self._state, self._packing)
-        return Checkpoint(state, self._progress, self._data.position(), settings_of(self._loss), self._best)
+        settings = settings_of(self._model, self._loss)
+        return Checkpoint(state, self._progress, self._data.position(), settings, self._best)
 
     def _trained(self) -> Tree:
         """The parameters as the model has them."""

@@ -94,15 +94,10 @@ def export_adapter(path: PathLike, adapter: Adapter, decoder: DecoderConfig) -> 
       decoder: of the model that it is for.
 
     Raises:
-      ValueError: it is DoRA, or adapts an embedding.
+      ValueError: as of `require_exportable`.
     """
+    require_exportable(adapter)
     layers = adapter.layers()
-    odd = sorted(layer for layer, parts in layers.items() if "m" in parts or is_embedding(layer))
-    if odd:
-        raise ArgumentError(
-            f"[export_adapter] adapter: llama.cpp has LoRA of linear layers only, neither DoRA nor embeddings; got "
-            f"{', '.join(odd)}; fuse --export-gguf writes the model with the adapter in it"
-        )
     ranks = {layer: parts["lora_a"].shape[-1] for layer, parts in layers.items()}
     alpha = float(adapter.config.alphas(list(layers))[0])
     metadata = {
@@ -115,6 +110,18 @@ def export_adapter(path: PathLike, adapter: Adapter, decoder: DecoderConfig) -> 
     for layer, parts in layers.items():
         tensors |= _factors(layer.removeprefix(f"{decoder.branch}."), parts, alpha / ranks[layer], decoder)
     write_gguf(path, metadata, tensors)
+
+
+def require_exportable(adapter: Adapter) -> None:
+    """Raise ValueError where an adapter is DoRA, adapts an embedding, or has parameters of the model themselves."""
+    layers = adapter.layers().items()
+    odd = sorted([*(path for path, parts in layers if "m" in parts or is_embedding(path)), *adapter.whole()])
+    if odd:
+        raise ArgumentError(
+            f"[export_adapter] adapter: llama.cpp has LoRA of linear layers only, neither DoRA nor embeddings nor "
+            f"parameters beside the factors; got {', '.join(odd)}; fuse --export-gguf writes the model with the "
+            "adapter in it"
+        )
 
 
 def _factors(layer: str, parts: Node, scale: float, decoder: DecoderConfig) -> dict[str, Tensor]:
