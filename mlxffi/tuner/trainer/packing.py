@@ -50,15 +50,6 @@ class Packing:
         """The tree of what `pack` gave."""
         return self._refilled(list(self.unpack(packed).values()))
 
-    def fixed(self, packed: Arrays) -> Tree:
-        """`tree`, for what asks for no gradient: by slices.
-
-        Beside the pieces of `tree` in one compiled step: two equal splits, of which each uses other pieces, make MLX's
-        compile fail (RangeError, _Map_base::at, in 0.32.4).
-        """
-        found = dict(pair for name in self._parts for pair in self._sliced(name, packed[name]))
-        return self._refilled([found[path] for path in self._shapes])
-
     def pack_moments(self, state: Tree) -> Tree:
         """An optimizer's state, in which moments are arrays by path, packed."""
         return self._of_moments(self.pack, state)
@@ -82,16 +73,6 @@ class Packing:
             return iter([(name, array)])
         pieces = _split(array, [math.prod(self._shapes[path]) for path in parts])
         return ((path, piece.reshape(self._shapes[path])) for path, piece in zip(parts, pieces, strict=True))
-
-    def _sliced(self, name: str, array: mx.array) -> Iterator[tuple[str, mx.array]]:
-        parts = self._parts[name]
-        if parts == [name]:
-            yield name, array
-            return
-        ends = accumulate(math.prod(self._shapes[path]) for path in parts)
-        for path, end in zip(parts, ends, strict=True):
-            shape = self._shapes[path]
-            yield path, array[end - math.prod(shape) : end].reshape(shape)
 
 
 def _split(array: mx.array, sizes: list[int]) -> list[mx.array]:

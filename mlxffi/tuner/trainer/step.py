@@ -143,8 +143,8 @@ def make_step(model: Tunable, optimizer: Optimizer, loss: Loss, args: TrainingAr
     apply, packing = _make_apply(optimizer, args, world), packing_of(model, optimizer)
 
     def step(state: State, batch: Batch, due: bool) -> tuple[State, mx.array]:
-        reference = None if state.reference is None else packing.fixed(state.reference)
-        batch = _prepared(model, loss, packing.fixed(state.trained), batch, reference)
+        reference = None if state.reference is None else packing.tree(state.reference)
+        batch = _prepared(model, loss, packing.tree(state.trained), batch, reference)
         with random_numbers_from(state.random):
             (total, count, *sums), gradients = _gradients(model, loss, args, packing, state.trained, batch)
             random = mx.random.state[0]
