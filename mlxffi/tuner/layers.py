@@ -11,7 +11,7 @@ D = scale * (its factors' product), LoRA changes W by D, and DoRA by g (W + D) -
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -295,17 +295,24 @@ class Survival(NamedTuple):
         return f"{share:.0%} of what the adapter changes is left, beside an error of {error:.2f} times its size"
 
 
-def surviving(adapted: Iterable[tuple[Node, Kind]]) -> Survival | None:
-    """What is left of the adapters of quantized nodes where they are fused and quantized again; None without such."""
+def surviving(
+    adapted: Iterable[tuple[Node, Kind]], rounded: Callable[[mx.array], mx.array] | None = None
+) -> Survival | None:
+    """What is left of adapters that are fused into weights which are quantized then; None without such.
+
+    Args:
+      adapted: nodes and their kinds.
+      rounded: what a fused weight comes to; None where quantized nodes are quantized again as they were.
+    """
     sums = [0.0, 0.0, 0.0]
-    quantized_ones = [(node, kind) for node, kind in adapted if is_quantized(node) and node.get("adapters")]
-    for node, kind in quantized_ones:
+    lossy = [(node, kind) for node, kind in adapted if node.get("adapters") and (rounded or is_quantized(node))]
+    for node, kind in lossy:
         weight, wanted = dense_weight(node).astype(mx.float32), adapted_weight(node, kind)
-        found = dense_weight(requantized(node, wanted)).astype(mx.float32)
+        found = rounded(wanted) if rounded else dense_weight(requantized(node, wanted)).astype(mx.float32)
         change = wanted.astype(mx.float32) - weight
         products = ((found - weight) * change).sum(), change.square().sum(), (found - weight - change).square().sum()
         sums = [before + product.item() for before, product in zip(sums, products, strict=True)]
-    return Survival(*sums) if quantized_ones else None
+    return Survival(*sums) if lossy else None
 
 
 def row_norms(weight: mx.array) -> mx.array:

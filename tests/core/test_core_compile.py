@@ -267,3 +267,15 @@ def test_threads_share_a_compiled_function():
         thread.join()
     assert len(found) == 80
     assert all(values == [constant, 2 * constant] for constant, values in found)
+
+
+def test_a_function_that_raises_an_index_error_runs_once():
+    calls = []
+
+    def fails(x):
+        calls.append(x)
+        raise IndexError("mine")
+
+    with pytest.raises(IndexError, match="mine"):
+        ours.compile(fails)(ours.ones([2]))
+    assert len(calls) == 1

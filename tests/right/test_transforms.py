@@ -298,3 +298,17 @@ def test_an_exporter_goes_on_after_a_function_that_failed(tmp_path):
             export(mx.array(1.0))
         export(mx.array(1.0))
     assert mx.import_function(path)(mx.array(3.0))[0].item() == -3
+
+
+def test_an_operation_with_several_outputs_may_be_there_twice():
+    """MLX's own compile loses one of them, and raises."""
+    x, ends = mx.arange(10.0), [3, 5]
+
+    def both(x):
+        slopes = mx.grad(lambda y: sum((piece**2).sum() for piece in mx.split(y, ends)))(x)
+        return [slopes, *mx.split(x, ends)]
+
+    compiled = mx.compile(both)
+    for scale in (1.0, 2.0):
+        for found, wanted in zip(compiled(x * scale), both(x * scale), strict=True):
+            assert found.tolist() == wanted.tolist()

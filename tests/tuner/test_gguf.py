@@ -1,6 +1,7 @@
 """GGUF files: what gguf-py writes is read, what is written is what gguf-py reads, and broken files are named."""
 
 import json
+import re
 import struct
 
 import gguf
@@ -17,8 +18,8 @@ import mlxffi.core as mx
 from mlxffi.tuner import lora
 from mlxffi.tuner.models import DecoderConfig, Tokenizer, load_model, load_parameters, random_parameters
 from mlxffi.tuner.models.gguf import architecture, vocabulary
-from mlxffi.tuner.models.gguf.blocks import encoded
-from mlxffi.tuner.models.gguf.export import export_adapter, export_model
+from mlxffi.tuner.models.gguf.blocks import PACKED, encoded
+from mlxffi.tuner.models.gguf.export import export_adapter, export_model, rounded
 from mlxffi.tuner.models.gguf.header import is_gguf, read_header
 from mlxffi.tuner.models.gguf.write import Tensor, write_gguf
 from mlxffi.tuner.models.weights import quantizations
@@ -50,6 +51,17 @@ def test_blocks_are_those_of_gguf_py(kind):
     values[3] = np.round(values[3] * 4) / 4  # halves
     expected = gguf.quants.quantize(values, gguf.GGMLQuantizationType[kind])
     assert np.array_equal(np.array(encoded(mx.array(values), kind)), expected.reshape(-1).view(np.uint8))
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_what_blocks_come_to_is_what_gguf_py_reads(kind):
+    values = np.random.default_rng(0).normal(size=(16, 64)).astype(np.float32)
+    type = gguf.GGMLQuantizationType[kind]
+    expected = gguf.quants.dequantize(gguf.quants.quantize(values, type), type)
+    np.testing.assert_allclose(np.array(rounded(mx.array(values), kind)), expected, rtol=1e-6)
+    # A width that has no blocks is that of F16.
+    odd = values[:, :48]
+    assert np.array_equal(np.array(rounded(mx.array(odd), kind)), odd.astype(np.float16).astype(np.float32))
 
 
 @given(st.lists(st.floats(-8, 8, width=16), min_size=32, max_size=32))
@@ -172,6 +184,9 @@ def test_a_model_of_blocks_is_tuned_and_fused(mixed, tmp_path):
     assert "1 of type Q5_0" in err
     command("fuse", *options(**shared, dequantize=True, save_path=tmp_path / "fused"))
     command("fuse", *options(**shared, export_gguf=tmp_path / "fused.gguf", gguf_type="F16"))
+    told, _ = command("fuse", *options(**shared, export_gguf=tmp_path / "packed.gguf", gguf_type="Q4_0"))
+    left = r"quantized to Q4_0: \d+% of what the adapter changes is left, .*; --gguf-type F16 keeps all of it"
+    assert re.search(left, told)
     command("fuse", *options(**shared, export_peft=tmp_path / "peft"))
     assert (tmp_path / "peft/adapter_model.safetensors").is_file()
     command(*options(train=True, resume=True, data=tmp_path / "data", **shared, **{**run, "iters": 4}))

@@ -46,15 +46,6 @@ def test_a_large_array_stays_by_itself(monkeypatch):
     same(found.unpack(packed), flatten(tree()))
 
 
-def test_gradients_are_those_of_the_arrays():
-    wanted = mx.grad(lambda p: sum((item**3).sum() for item in p.values()))(flatten(tree()))
-    found = Packing(tree())
-    packed = mx.grad(lambda p: sum((item**3).sum() for item in flatten(found.tree(p)).values()))(
-        found.pack(flatten(tree()))
-    )
-    same(found.unpack(packed), wanted)
-
-
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16, mx.float16])
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_updates_are_the_same_to_the_bit(name, dtype):

@@ -118,7 +118,7 @@ def test_a_table_tells_of_saves_stops_and_skipped_updates(tmp_path):
     assert "1 updates were left out" in stream.getvalue()
     assert f"saved to {tmp_path}" in stream.getvalue()
     assert "4 iterations (it is late)" in stream.getvalue()
-    assert f"  files           {tmp_path / 'adapters.safetensors'} and 1 more beside it" in stream.getvalue()
+    assert f"  files           {tmp_path / 'adapters.safetensors'}, and a copy for each save: 1" in stream.getvalue()
 
 
 class Terminal(io.StringIO):
@@ -179,7 +179,7 @@ def test_a_curve_has_whole_iterations_and_marks_the_best(monkeypatch):
 
     axes = Figure().subplots()
     curve = [(1, 4.0), (2, 3.0), (3, 5.0)]
-    _draw(axes, training=curve, validation=curve[:2])
+    _draw(axes, "loss", training=curve, validation=curve[:2])
     raw, smooth, validation, best = axes.lines
     assert [list(line.get_ydata()) for line in (raw, validation, best)] == [[4, 3, 5], [4, 3], [3]]
     assert (list(best.get_xdata()), best.get_marker()) == ([2], "*")

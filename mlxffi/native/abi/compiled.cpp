@@ -151,10 +151,23 @@ class Tracing {
   }
   ~Tracing() {
     innermost_ = outer_;
-    mx::detail::compile_erase(mx::detail::compile_cache(), number_);
+    forget();
   }
   Tracing(const Tracing&) = delete;
   Tracing& operator=(const Tracing&) = delete;
+
+  // Called with what the function gave: whether it is wanted as it is.
+  static bool is_wanted_plain() {
+    innermost_->is_traced_ = true;
+    return innermost_->wants_plain_;
+  }
+  bool is_traced() const {
+    return is_traced_;
+  }
+  void want_plain() {
+    forget();
+    wants_plain_ = true;
+  }
 
   static bool active(std::uintptr_t number) {
     auto* tracing = innermost_;
@@ -177,7 +190,12 @@ class Tracing {
   const std::uintptr_t number_;
   const Ids inputs_;
   Tracing* const outer_;
+  bool is_traced_ = false, wants_plain_ = false;
   static inline thread_local Tracing* innermost_ = nullptr;
+
+  void forget() const {
+    mx::detail::compile_erase(mx::detail::compile_cache(), number_);
+  }
 };
 
 // The function as MLX traces it; where compilation is off, MLX gives it back as it is.
@@ -187,7 +205,7 @@ struct Traced {
   Arrays operator()(const Arrays& tracers) const {
     auto outputs = (*fun)(tracers);
     Tracing::check_captured(tracers, outputs);
-    return Graph::is_deep(outputs) ? throw Graph(tracers, outputs) : outputs;
+    return Tracing::is_wanted_plain() || Graph::is_deep(outputs) ? throw Graph(tracers, outputs) : outputs;
   }
 };
 
@@ -229,8 +247,24 @@ class Compiled {
       outputs = optimised_(given);
     } catch (const Graph& graph) {
       graph.walk([&] { outputs = mx::detail::compile(Function(graph), number_, variant_.shapeless)(given); });
+    } catch (const std::out_of_range&) {
+      // MLX's own: it looks for an output that it has dropped, of an operation with several that is there twice.
+      if (!tracing.is_traced()) {
+        throw;
+      }
+      outputs = plain(tracing, given);
     }
     return std::make_shared<const Trace>(given, outputs, variant_.shapeless);
+  }
+
+  // What the function gives, traced again, without MLX's optimisation.
+  Arrays plain(Tracing& tracing, const Arrays& given) const {
+    tracing.want_plain();
+    try {
+      return optimised_(given);
+    } catch (const Graph& graph) {
+      return graph(given);
+    }
   }
 
   const std::uintptr_t number_;

@@ -159,15 +159,15 @@ bool within_parallel() {
 }
 
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
-  if (count <= grain || thread_count() == 1) {
-    // The same parts as on several threads: a BLAS rounds a product otherwise than its halves.
-    for (int64_t begin = 0; begin < count; begin += grain) {
-      body(begin, std::min(begin + grain, count));
+  if (count <= grain) {
+    if (count > 0) {
+      body(0, count);
     }
     return;
   }
   Loop loop{count, grain, body};
-  pool().run(loop);
+  // One thread works on the same parts as several do: a BLAS rounds a product otherwise than its halves.
+  thread_count() == 1 ? loop.work() : pool().run(loop);
 }
 
 } // namespace mlxffi

@@ -30,7 +30,7 @@ BAR = 40
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("data", nargs="+", metavar="DATA", help="files, folders or names on the Hub")
-    parser.add_argument("--model", help="folder or name of a model, whose tokenizer counts and shows tokens")
+    parser.add_argument("--model", help="folder, GGUF file or name of a model, whose tokenizer counts and shows tokens")
     parser.add_argument("--max-seq-length", type=int, default=2048, help="where records are cut (default: 2048)")
     parser.add_argument("--mask-prompt", action="store_true", help="learn completions only")
     parser.add_argument("--mask-assistant", action="store_true", help="learn the assistant's turns only")

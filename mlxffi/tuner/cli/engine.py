@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -18,7 +19,8 @@ from ..files import read_json
 from ..layers import Survival
 from ..lora.adapter import is_in
 from ..models import DecoderConfig, FunctionalModel, ModuleModel, Tokenizer, decoder_model, last_blocks
-from ..models.gguf.export import export_model
+from ..models.gguf.blocks import PACKED
+from ..models.gguf.export import export_model, rounded
 from ..models.gguf.header import is_gguf
 from ..models.load import adapted, config_of, load_parameters, save_model, write_model
 from ..trees import flatten
@@ -72,12 +74,12 @@ class Fused(NamedTuple):
     Args:
       write: writes it to a new folder.
       survival: what is left of the adapter in weights that were quantized again; None where there are none.
-      export: writes it to a GGUF file of a type.
+      export: writes it to a GGUF file of a type, and tells what is left of the adapter in one that is packed.
     """
 
     write: Callable[[Path], None]
     survival: Survival | None
-    export: Callable[[Path, str], None]
+    export: Callable[[Path, str], Survival | None]
 
 
 def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = False) -> Base:
@@ -178,12 +180,12 @@ class OwnBase:
         adapters = [] if adapter is None else [adapter]
         survival = None if dequantize else lora.survival(parameters, *adapters)
         fused = lora.fuse(parameters, *adapters, dequantize=dequantize)
-        config = config_of(self.config, fused)
-        return Fused(
-            lambda target: save_model(target, fused, self.config, self.folder),
-            survival,
-            lambda target, kind: export_model(target, fused, config, self.tokenizer, kind),
-        )
+
+        def export(target: Path, kind: str) -> Survival | None:
+            export_model(target, fused, config_of(self.config, fused), self.tokenizer, kind)
+            return lora.survival(parameters, *adapters, rounded=partial(rounded, kind=kind)) if kind in PACKED else None
+
+        return Fused(lambda target: save_model(target, fused, self.config, self.folder), survival, export)
 
     def _model(self, adapter: lora.Adapter | None, noise: float = 0.0) -> Model:
         return decoder_model(self.architecture, self.parameters, adapter, noise=noise)
@@ -255,7 +257,7 @@ class MlxLmBase:
         )
 
 
-def _refuse_export(target: Path, kind: str) -> None:
+def _refuse_export(target: Path, kind: str) -> Survival | None:
     raise ArgumentError("export_gguf: expected a model of this package's decoder, got one that runs through mlx_lm")
 
 

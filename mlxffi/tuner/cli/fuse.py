@@ -58,7 +58,7 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
         return partial(_write, lambda file: export_adapter(file, adapter, architecture), arguments.export_gguf_lora)
     if arguments.export_gguf:
         fused = load_base(arguments.model, arguments.engine, arguments.trust_remote_code).fused(path, True)
-        return partial(_write, lambda file: fused.export(file, arguments.gguf_type), arguments.export_gguf)
+        return partial(_export_gguf, fused, arguments.export_gguf, arguments.gguf_type)
     if arguments.export_peft:
         found = located(arguments.model, weights=False)
         config = load_parameters(found)[0] if is_gguf(found) else read_json(found / "config.json")
@@ -86,6 +86,13 @@ def _fuse(fused: Fused, target: Path) -> None:
 def _write(export: Callable[[Path], None], file: str) -> None:
     export(Path(file))
     print(f"written: {file}")
+
+
+def _export_gguf(fused: Fused, file: str, kind: str) -> None:
+    survival = fused.export(Path(file), kind)
+    print(f"written: {file}")
+    if survival is not None:
+        print(f"its weights were quantized to {kind}: {survival}; --gguf-type F16 keeps all of it")
 
 
 def _export(adapter: lora.Adapter, folder: str, model: str, tied: bool) -> None:

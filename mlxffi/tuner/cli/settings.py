@@ -49,7 +49,7 @@ def _default_lora() -> dict[str, Any]:
 class Job:
     """What a job is about: the model, the data, and what the trainer need not know."""
 
-    model: str | None = setting(None, "folder of the model: config.json, safetensors, tokenizer.json")
+    model: str | None = setting(None, "folder or GGUF file of the model, or its name on the Hub")
     train: bool = setting(False, "train")
     data: Sources = field(
         default="data",

@@ -216,9 +216,18 @@ def fuse(base: Tree, *adapters: Adapter, dequantize: bool = False) -> Tree:
     return map_layers(fused, attach(base, *adapters))
 
 
-def survival(base: Tree, *adapters: Adapter) -> layers.Survival | None:
-    """What is left of adapters after `fuse` where it quantizes weights again; None where it does not."""
-    return layers.surviving((node, _kind(path, node)) for path, node in layers_of(attach(base, *adapters)))
+def survival(
+    base: Tree, *adapters: Adapter, rounded: Callable[[mx.array], mx.array] | None = None
+) -> layers.Survival | None:
+    """What is left of adapters after `fuse` where it quantizes weights again; None where it does not.
+
+    Args:
+      base: the tree without them.
+      adapters: for it.
+      rounded: what a fused weight comes to where it is quantized in another way.
+    """
+    nodes = layers_of(attach(base, *adapters))
+    return layers.surviving(((node, _kind(path, node)) for path, node in nodes), rounded)
 
 
 def dora_gains(base: Tree, adapter: Adapter) -> dict[str, mx.array]:

@@ -104,8 +104,8 @@ class Summary:
             yield "tokens/s", f"{self._speed():,.0f}"
             yield "peak memory", f"{max(report.peak_memory for report in self.trained):.3f} GB"
         if self.files:
-            path, *more = self.files
-            yield "files", f"{path}{f' and {len(more)} more beside it' if more else ''}"
+            path, *copies = self.files
+            yield "files", f"{path}{f', and a copy for each save: {len(copies)}' if copies else ''}"
 
     def _speed(self) -> float:
         """Targets per second of training."""

@@ -1,8 +1,9 @@
 """How the parameters of a run lie while it trains: small ones of a dtype one behind the other, in one array.
 
 An adapter is hundreds of small arrays. What an update does to each of their numbers costs next to nothing, but each
-operation on each array is a node of the graph, and on a GPU a kernel. Packed, an update is a few operations; gradients
-arrive packed, too, since `split` gives them so, and travel between processes as they are.
+operation on each array is a node of the graph, and on a GPU a kernel. Packed, an update is a few operations, and
+gradients travel between processes as they are. What is differentiated are the single arrays: of `split`, each gradient
+would be written into zeros, and all added up.
 """
 
 from __future__ import annotations
@@ -71,14 +72,6 @@ class Packing:
         parts = self._parts[name]
         if parts == [name]:
             return iter([(name, array)])
-        pieces = _split(array, [math.prod(self._shapes[path]) for path in parts])
+        ends = list(accumulate(math.prod(self._shapes[path]) for path in parts[:-1]))
+        pieces = mx.split(array, ends)
         return ((path, piece.reshape(self._shapes[path])) for path, piece in zip(parts, pieces, strict=True))
-
-
-def _split(array: mx.array, sizes: list[int]) -> list[mx.array]:
-    """Pieces of a vector of these sizes, whose gradients are joined again: MLX writes each into zeros, and adds up."""
-    ends = list(accumulate(sizes[:-1]))
-    split = mx.custom_function(lambda whole: mx.split(whole, ends))
-    split.vjp(lambda _, gradients, __: mx.concatenate(gradients))
-    pieces: list[mx.array] = split(array)
-    return pieces

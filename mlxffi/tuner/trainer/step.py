@@ -143,12 +143,13 @@ def make_step(model: Tunable, optimizer: Optimizer, loss: Loss, args: TrainingAr
     apply, packing = _make_apply(optimizer, args, world), packing_of(model, optimizer)
 
     def step(state: State, batch: Batch, due: bool) -> tuple[State, mx.array]:
+        trained = packing.tree(state.trained)
         reference = None if state.reference is None else packing.tree(state.reference)
-        batch = _prepared(model, loss, packing.tree(state.trained), batch, reference)
+        batch = _prepared(model, loss, trained, batch, reference)
         with random_numbers_from(state.random):
-            (total, count, *sums), gradients = _gradients(model, loss, args, packing, state.trained, batch)
+            (total, count, *sums), gradients = _gradients(model, loss, args, trained, batch)
             random = mx.random.state[0]
-        window = _added(state.window, gradients, mx.where(mx.isfinite(total), count, mx.nan), args)
+        window = _added(state.window, packing.pack(gradients), mx.where(mx.isfinite(total), count, mx.nan), args)
         state = state._replace(random=random, window=window)
         norm = applied = mx.zeros([])
         if due:
@@ -204,13 +205,13 @@ def _loss_of_hidden(
 
 
 def _gradients(
-    model: Tunable, loss: Loss, args: TrainingArgs, packing: Packing, trained: Gradients, batch: Batch
+    model: Tunable, loss: Loss, args: TrainingArgs, trained: Tree, batch: Batch
 ) -> tuple[tuple[mx.array, ...], Gradients]:
-    def of_packed(parameters: Gradients) -> tuple[mx.array, ...]:
-        tree = packing.tree(parameters)
+    def of_flat(parameters: Gradients) -> tuple[mx.array, ...]:
+        tree = refilled(trained, parameters)
         return _loss(model, loss, tree, batch, training=True, checkpoint=args.grad_checkpoint)
 
-    found: tuple[tuple[mx.array, ...], Gradients] = mx.value_and_grad(of_packed)(trained)
+    found: tuple[tuple[mx.array, ...], Gradients] = mx.value_and_grad(of_flat)(flatten(trained))
     return found
 
 

@@ -35,6 +35,26 @@ def encoded(value: mx.array, kind: str) -> mx.array:
         return mx.concatenate(BLOCKS[kind](groups), axis=-1).reshape(-1)
 
 
+def rounded(value: mx.array, kind: str) -> mx.array:
+    """An array's numbers as they come back from blocks.
+
+    Args:
+      value: floating point [..., width], the width a multiple of 32.
+      kind: Q8_0, Q4_0 or Q4_1.
+
+    Returns:
+      float32, of the shape of the value.
+    """
+    with mx.stream(mx.cpu):
+        scale, *least, packed = BLOCKS[kind](value.astype(mx.float32).reshape(-1, GROUP))
+        if kind == "Q8_0":
+            whole = packed.view(mx.int8).astype(mx.float32)
+        else:
+            whole = mx.concatenate([packed & 15, packed >> 4], axis=-1).astype(mx.float32) - 8 * (kind == "Q4_0")
+        start = least[0].view(mx.float16).astype(mx.float32) if least else 0
+        return (whole * scale.view(mx.float16).astype(mx.float32) + start).reshape(value.shape)
+
+
 def _q8_0(groups: mx.array) -> list[mx.array]:
     scale = groups.abs().max(-1, keepdims=True) / 127
     scaled = groups * _inverse(scale)

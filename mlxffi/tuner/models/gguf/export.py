@@ -15,7 +15,7 @@ from ...lora.adapter import Adapter, map_layers
 from ...lora.targets import is_embedding
 from ...trees import Tree, flatten
 from ..config import DecoderConfig
-from . import architecture, names, vocabulary
+from . import architecture, blocks, names, vocabulary
 from .blocks import GROUP, PACKED, SIZES
 from .write import Tensor, write_gguf
 
@@ -69,6 +69,12 @@ def _tensor(value: mx.array, kind: str) -> Tensor:
     if value.ndim == 1:
         return Tensor(value, "F32")
     return Tensor(value, "F16" if kind in PACKED and value.shape[-1] % GROUP else kind)
+
+
+def rounded(value: mx.array, kind: str) -> mx.array:
+    """A matrix as a file of packed type has it: float32, of the shape of the value."""
+    tensor = _tensor(value, kind)
+    return value.astype(mx.float16).astype(mx.float32) if tensor.kind == "F16" else blocks.rounded(value, kind)
 
 
 def _tell_unpacked(kind: str, tensors: Mapping[str, Tensor]) -> None:
