@@ -108,6 +108,16 @@ def test_whole_parameters_have_a_copy_as_reference():
 
 
 @pytest.mark.parametrize("kind", sorted(BY_NAME))
+def test_a_compiled_step_of_whole_parameters_is_that_of_one_by_one(kind):
+    """KTO reads the parameters twice in a step, where they lie in one array."""
+    compiled, plain = (
+        run(training.model(), BY_NAME[kind](), optimizer=SGD(0.1), iters=4, compile=is_compiled)
+        for is_compiled in (True, False)
+    )
+    assert [report.val_loss for report in compiled.val] == pytest.approx([report.val_loss for report in plain.val])
+
+
+@pytest.mark.parametrize("kind", sorted(BY_NAME))
 def test_accuracy_rises(kind):
     model = adapted()
     told = run(model, BY_NAME[kind](), iters=80, optimizer=AdamW(0.03))
