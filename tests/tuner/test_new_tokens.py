@@ -7,6 +7,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 from end_to_end import command, options, write_random_model
+from gguf_cases import LlamaCpp
 from lm_models import tokenizer as bare_tokenizer
 from tuner_helpers import message_of
 
@@ -83,6 +84,14 @@ def test_rows_of_new_tokens_begin_as_the_mean():
 
 def tokenizer():
     return Tokenizer(bare_tokenizer(), {"eos_token": "</s>"})
+
+
+def test_a_vocabulary_with_gaps_is_refused():
+    tokenizers = pytest.importorskip("tokenizers")
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 3, "c": 2}, unk_token="a"))
+    found = Tokenizer(backend, {"eos_token": "b"})
+    message = message_of(lambda: found.add_tokens(["<tool>"]))
+    assert message == "add_tokens: expected a vocabulary without gaps, got one in which 3 is taken"
 
 
 def test_a_new_token_is_one(folder):
@@ -180,13 +189,27 @@ def test_what_cannot_have_new_tokens_is_named(folder, tmp_path):
     assert message == "add_tokens: expected with our own decoder (engine own), got it with a model of mlx_lm"
 
 
-def test_gguf_has_no_new_tokens(folder, tmp_path):
-    model, adapter = folder / "model", folder / "adapter"
-    given = {"model": model, "adapter_path": adapter, "export_gguf": tmp_path / "f.gguf"}
-    assert "export_gguf: expected an adapter without add_tokens" in command("fuse", *options(**given), status=2)[1]
-    assert not (tmp_path / "f.gguf").exists()
-    config, _, parameters = load_parameters(model)
-    export_model(tmp_path / "m.gguf", parameters, config, Tokenizer.from_directory(model), "F32")
-    given = {"model": tmp_path / "m.gguf", "adapter_path": adapter, "prompt": "a"}
+def test_llama_cpp_reads_the_fused_model(folder, tmp_path):
+    pytest.importorskip("xllamacpp")
+    model, _, _ = load_model(folder / "model", folder / "adapter")
+    text = "a<tool>b</tool>"
+    ids = [66, 512, 67, 513]
+    given = np.array(model(mx.array([ids])), np.float64)[0, -1]
+    expected = given - np.log(np.exp(given - given.max()).sum()) - given.max()
+    file = tmp_path / "m.gguf"
+    where = {"model": folder / "model", "adapter_path": folder / "adapter"}
+    command("fuse", *options(**where, export_gguf=file, gguf_type="F32"))
+    assert Tokenizer.from_directory(file).encode(text) == ids
+    found = LlamaCpp(file)
+    assert found.tokens(text) == ids
+    read = found.log_probabilities(ids)
+    assert {512, 513} <= read.keys()
+    assert max(abs(expected[token] - value) for token, value in read.items()) < 1e-4
+
+
+def test_a_gguf_file_gets_no_new_tokens(folder, tmp_path):
+    config, _, parameters = load_parameters(folder / "model")
+    export_model(tmp_path / "m.gguf", parameters, config, Tokenizer.from_directory(folder / "model"), "F32")
+    given = {"model": tmp_path / "m.gguf", "adapter_path": folder / "adapter", "prompt": "a"}
     message = command("generate", *options(**given), status=2)[1]
     assert "add_tokens: expected a model in a folder (convert makes one), got" in message

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..._errors import ArgumentError
 from .. import lora
 from ..files import read_json
 from ..lora.formats import added_tokens
@@ -59,8 +58,6 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
         _, architecture, _ = load_parameters(located(arguments.model))
         return partial(_write, lambda file: export_adapter(file, adapter, architecture), arguments.export_gguf_lora)
     if arguments.export_gguf:
-        if added_tokens(path):
-            raise ArgumentError("export_gguf: expected an adapter without add_tokens; fuse it into a folder instead")
         fused = load_base(arguments.model, arguments.engine, arguments.trust_remote_code).fused(path, True)
         return partial(_export_gguf, fused, arguments.export_gguf, arguments.gguf_type)
     if arguments.export_peft:

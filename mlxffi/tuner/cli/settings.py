@@ -167,7 +167,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if metadata.get("file_only"):
             continue
         flags = [*filter(None, [metadata.get("short")]), f"--{option.name.replace('_', '-')}"]
-        default = "none" if option.default is None else str(option.default).lower()
+        default = "none" if option.default in (None, []) else str(option.default).lower()
         about = f"{metadata['help']} (default: {default})".replace("%", "%%")
         if option.kind == "bool":
             parser.add_argument(*flags, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=about)

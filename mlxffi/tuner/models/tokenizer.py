@@ -168,7 +168,7 @@ class Tokenizer:
           their ids, which are consecutive.
 
         Raises:
-          ValueError: one is a token already, stands twice, or is no text.
+          ValueError: one is a token already, stands twice, or is no text; or ids of the vocabulary have gaps.
         """
         for token in tokens:
             require_characters("[add_tokens] tokens", token)
@@ -179,9 +179,13 @@ class Tokenizer:
             raise ArgumentError(
                 f"add_tokens: expected different texts that the vocabulary does not have, got {wrong!r}"
             )
-        added = required("tokenizers", "tune").AddedToken
+        added, taken = required("tokenizers", "tune").AddedToken, max(self.backend_tokenizer.get_vocab().values())
         self.backend_tokenizer.add_tokens([added(token, normalized=False) for token in tokens])
-        return [self.backend_tokenizer.token_to_id(token) for token in tokens]
+        ids = [self.backend_tokenizer.token_to_id(token) for token in tokens]
+        # The library counts the tokens that there are.
+        if ids[0] <= taken:
+            raise ArgumentError(f"add_tokens: expected a vocabulary without gaps, got one in which {ids[0]} is taken")
+        return ids
 
     def save(self, folder: PathLike) -> None:
         """Write what `from_directory` reads into a folder; generation_config.json has the ends of a text."""
