@@ -119,7 +119,8 @@ def _rows(parameters: Tree, config: LoRAConfig) -> dict[str, mx.array]:
         is_odd = not indices or len(set(indices)) < len(indices) or max(indices) >= entries
         if is_odd or matches(path, config.modules_to_save):
             wanted = f"different tokens below {entries}, of an embedding that is not in modules_to_save"
-            raise ArgumentError(f"[LoRAConfig] trainable_token_indices: expected {wanted}, got {list(indices)}")
+            got = f"{list(indices)} of {path!r}"
+            raise ArgumentError(f"[LoRAConfig] trainable_token_indices: expected {wanted}, got {got}")
         found[f"{path}.{ROWS}"] = layers.dense_weight(nodes[path])[mx.array(indices)]
     return found
 
