@@ -60,8 +60,8 @@ TEMPLATES = {
         "<a>{% generation %}{{ m.content }}<e>{% endgeneration %}\n"
         "{% else %}<u>{{ m.content }}\n{% endif %}{% endfor %}"
     ),
-}
-REWRITES = "{% for m in messages %}{{ m.content if loop.last else m.content | upper }}<e>{% endfor %}"  # fmt: skip
+}  # fmt: skip
+REWRITES = "{% for m in messages %}{{ m.content if loop.last else m.content | upper }}<e>{% endfor %}"
 SPECIAL = ["<b>", "<e>", "<s>", "<u>", "<a>", "<t>", "</t>", "<call>", "</call>"]
 
 
