@@ -27,12 +27,13 @@ def write_data(folder, start=0, counts=(64, 16, 16)):
         start += count
 
 
-def write_random_model(folder):
+def write_random_model(folder, **changes):
     """A model directory with random weights."""
     import mlxffi.core as mx
     from mlxffi.tuner.models import DecoderConfig, random_parameters, save_model
 
-    save_model(folder, random_parameters(DecoderConfig.from_dict(CONFIG), mx.random.key(5)), CONFIG)
+    config = {**CONFIG, **changes}
+    save_model(folder, random_parameters(DecoderConfig.from_dict(config), mx.random.key(5)), config)
     tokenizer().save(str(folder / "tokenizer.json"))
     about = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(about))

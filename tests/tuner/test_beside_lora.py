@@ -480,3 +480,11 @@ def test_tokens_that_have_no_row_are_named(indices):
     about = LoRAConfig(keys=("self_attn.q_proj",), trainable_token_indices=indices)
     message = message_of(lambda: create_adapter(parameters, about))
     assert "trainable_token_indices: expected different tokens below 23" in message
+
+
+def test_a_table_that_is_not_there_is_named():
+    _, parameters = training.decoder()
+    about = LoRAConfig(keys=("self_attn.q_proj",), trainable_token_indices={"head": [1]})
+    assert "got [1] of 'head'" in message_of(lambda: create_adapter(parameters, about))
+    message = message_of(lambda: LoRAConfig(trainable_token_indices={"lm_head": [-1]}))
+    assert "trainable_token_indices['lm_head']: expected" in message

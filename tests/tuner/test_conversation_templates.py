@@ -1,11 +1,14 @@
 """Targets in the chat templates that there are: families differ in what they write of the last turn, and in ends."""
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 from tuner_helpers import message_of
 
 from mlxffi.tuner.datasets import ChatDataset
+from mlxffi.tuner.datasets.conversations import Conversation
 from mlxffi.tuner.models import Tokenizer
 
 # Each is what its family does, on a few lines.
@@ -58,6 +61,7 @@ TEMPLATES = {
         "{% else %}<u>{{ m.content }}\n{% endif %}{% endfor %}"
     ),
 }  # fmt: skip
+REWRITES = "{% for m in messages %}{{ m.content if loop.last else m.content | upper }}<e>{% endfor %}"
 SPECIAL = ["<b>", "<e>", "<s>", "<u>", "<a>", "<t>", "</t>", "<call>", "</call>"]
 
 
@@ -70,7 +74,7 @@ def made():
     backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = tokenizers.decoders.ByteLevel()
     backend.add_special_tokens(SPECIAL)
-    return lambda name: Tokenizer(backend, {"eos_token": "<e>"}, {"default": TEMPLATES[name]})
+    return lambda name: Tokenizer(backend, {"eos_token": "<e>"}, {"default": TEMPLATES.get(name, REWRITES)})
 
 
 def chat(*said):
@@ -117,6 +121,39 @@ def test_the_assistants_turns(made, name, tools):
     assert asked == [ENDS[name][0], last]
 
 
+TEXT = (Path(__file__).resolve().parents[2] / "docs/tuner.md").read_text(encoding="utf-8")
+HEAD, _, *ROWS = re.search(r"\| chat template like.*?(?=\n\n)", TEXT, re.S)[0].splitlines()
+NAMES = {"any with marks": "marked", "any that rewrites": "rewrites"}
+MASKS = {"`--mask-prompt`": True, "`--mask-assistant`": "assistant"}
+CELLS = [
+    (NAMES.get(family, family.lower()), mask, cell)
+    for family, _, *cells in ([cell.strip() for cell in row.strip("|").split("|")] for row in ROWS)
+    for mask, cell in zip([name.strip() for name in HEAD.strip("|").split("|")][2:], cells, strict=True)
+]
+# Without a request to reply, the prompt has no beginning of one.
+LAST_MESSAGE = {name: ends[-1] for name, ends in ENDS.items()} | {"marked": "<a>three<e>"}
+
+
+def test_the_table_of_masks_has_every_template():
+    assert {name for name, _, _ in CELLS} == {*TEMPLATES, "rewrites"}
+    assert {mask for _, mask, _ in CELLS} == MASKS.keys()
+
+
+@pytest.mark.parametrize("tools", [None, TOOLS])
+@pytest.mark.parametrize(("name", "mask", "cell"), CELLS)
+def test_the_table_of_masks(made, name, mask, cell, tools, monkeypatch):
+    rendered, start = [], Conversation._start
+    monkeypatch.setattr(Conversation, "_start", lambda *given, **more: rendered.append(given) or start(*given, **more))
+    messages = chat("question", "one\ntwo", "question", "three")
+    if cell.startswith("refused"):
+        message = message_of(lambda: targets(made(name), messages, MASKS[mask], tools=tools))
+        assert message.startswith(re.fullmatch("refused: `(.+)`", cell)[1])
+        return
+    expected = ENDS[name] if MASKS[mask] == "assistant" else [LAST_MESSAGE[name]]
+    assert targets(made(name), messages, MASKS[mask], tools=tools) == expected
+    assert cell == ("by renderings" if rendered else "by `{% generation %}`")
+
+
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_turns_that_look_like_others(made, name):
     """Texts with the template's own signs in them, and equal ones one after the other."""
@@ -142,13 +179,7 @@ def test_a_call_of_a_tool_is_said_by_the_assistant(made, content):
 
 
 def test_a_turn_that_cannot_be_told_is_named(made):
-    tokenizer = made("qwen")
-    tokenizer = Tokenizer(
-        tokenizer.backend_tokenizer,
-        {"eos_token": "<e>"},
-        {"default": "{% for m in messages %}{{ m.content if loop.last else m.content | upper }}<e>{% endfor %}"},
-    )
-    message = message_of(lambda: targets(tokenizer, chat("a", "said", "b", "c")))
+    message = message_of(lambda: targets(made("rewrites"), chat("a", "said", "b", "c")))
     assert message.startswith("the chat template writes the first 2 of these 4 messages differently")
 
 

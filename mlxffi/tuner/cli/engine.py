@@ -18,11 +18,13 @@ from ..checks import MissingLibraryError, required
 from ..files import read_json
 from ..layers import Survival
 from ..lora.adapter import is_in
+from ..lora.formats import added_tokens
 from ..models import DecoderConfig, FunctionalModel, ModuleModel, Tokenizer, decoder_model, last_blocks
 from ..models.gguf.blocks import PACKED
 from ..models.gguf.export import export_model, rounded
 from ..models.gguf.header import is_gguf
 from ..models.load import adapted, config_of, load_parameters, save_model, write_model
+from ..models.new_tokens import with_new_tokens
 from ..trees import flatten
 
 Model: TypeAlias = "FunctionalModel | ModuleModel"
@@ -33,6 +35,17 @@ class Base(Protocol):
 
     tokenizer: Any
     vocabulary: int
+
+    def add_tokens(self, tokens: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """Let the model and its tokenizer have new tokens; see `with_new_tokens`.
+
+        Returns:
+          their ids by the name of each layer that has rows for them.
+
+        Raises:
+          ValueError: one is a token already, or the model is none that can have more.
+        """
+        ...
 
     def with_new_adapter(self, config: lora.LoRAConfig, noise: float = 0.0) -> Model:
         """The model with a new adapter, which is trained, with noise in its embeddings; see `decoder_model`."""
@@ -145,6 +158,17 @@ class OwnBase:
         self.config, self.architecture, self.parameters = load_parameters(folder)
         self.tokenizer = Tokenizer.from_directory(folder)
         self.vocabulary = self.architecture.vocab_size
+        self._added: list[str] = []
+
+    def add_tokens(self, tokens: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """See `Base`."""
+        if is_gguf(self.folder):
+            raise ArgumentError(f"add_tokens: expected a model in a folder (convert makes one), got {self.folder}")
+        self.architecture, self.parameters, tables = with_new_tokens(
+            self.architecture, self.parameters, self.tokenizer, tokens
+        )
+        self._added, self.vocabulary = [*tokens], self.architecture.vocab_size
+        return tables
 
     def with_new_adapter(self, config: lora.LoRAConfig, noise: float = 0.0) -> Model:
         """See `Base`."""
@@ -155,7 +179,14 @@ class OwnBase:
 
     def with_trained(self, path: Path) -> Model:
         """See `Base`."""
+        self._prepare(path)
         return decoder_model(*adapted(self.architecture, self.parameters, path))
+
+    def _prepare(self, path: Path) -> None:
+        """Let the model have the tokens that an adapter folder was trained with."""
+        tokens = added_tokens(path)
+        if tokens != self._added:
+            self.add_tokens(tokens)
 
     def with_last_blocks(self, count: int, noise: float = 0.0, frozen: Sequence[str] = ()) -> Model:
         """See `Base`."""
@@ -176,6 +207,7 @@ class OwnBase:
 
     def fused(self, path: Path, dequantize: bool) -> Fused:
         """See `Base`."""
+        self._prepare(path)
         _, parameters, adapter = adapted(self.architecture, self.parameters, path)
         adapters = [] if adapter is None else [adapter]
         survival = None if dequantize else lora.survival(parameters, *adapters)
@@ -185,7 +217,10 @@ class OwnBase:
             export_model(target, fused, config_of(self.config, fused), self.tokenizer, kind)
             return lora.survival(parameters, *adapters, rounded=partial(rounded, kind=kind)) if kind in PACKED else None
 
-        return Fused(lambda target: save_model(target, fused, self.config, self.folder), survival, export)
+        tokenizer = self.tokenizer if self._added else None
+        return Fused(
+            lambda target: save_model(target, fused, self.config, self.folder, tokenizer=tokenizer), survival, export
+        )
 
     def _model(self, adapter: lora.Adapter | None, noise: float = 0.0) -> Model:
         return decoder_model(self.architecture, self.parameters, adapter, noise=noise)
@@ -207,6 +242,11 @@ class MlxLmBase:
         self._config: Mapping[str, Any] = read_json(folder / "config.json")
         self.vocabulary = int(self._config.get("vocab_size", 0))
 
+    def add_tokens(self, tokens: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """See `Base`."""
+        _require_none({"add_tokens": tokens})
+        return {}
+
     def with_new_adapter(self, config: lora.LoRAConfig, noise: float = 0.0) -> Model:
         """See `Base`."""
         wanted = {
@@ -223,6 +263,7 @@ class MlxLmBase:
 
     def with_trained(self, path: Path) -> Model:
         """See `Base`."""
+        self.add_tokens(added_tokens(path))
         self.module.freeze()
         self._adapters.load_adapters(self.module, path)
         return ModuleModel(self.module)
@@ -245,6 +286,7 @@ class MlxLmBase:
 
     def fused(self, path: Path, dequantize: bool) -> Fused:
         """See `Base`."""
+        self.add_tokens(added_tokens(path))
         self._adapters.load_adapters(self.module, path)
         survival = None if dequantize else self._adapters.survival(self.module)
         self._adapters.fuse_model(self.module, dequantize)

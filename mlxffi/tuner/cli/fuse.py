@@ -10,10 +10,11 @@ from typing import Any
 
 from .. import lora
 from ..files import read_json
+from ..lora.formats import added_tokens
 from ..models.gguf.blocks import SIZES
 from ..models.gguf.export import export_adapter, require_exportable
 from ..models.gguf.header import is_gguf
-from ..models.load import load_parameters
+from ..models.load import copy_companions, load_parameters
 from .engine import Fused, load_base, located
 
 
@@ -62,7 +63,7 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     if arguments.export_peft:
         found = located(arguments.model, weights=False)
         config = load_parameters(found)[0] if is_gguf(found) else read_json(found / "config.json")
-        return partial(_export, lora.read_adapter(path), arguments.export_peft, arguments.model, _is_tied(config))
+        return partial(_export, path, lora.read_adapter(path), arguments, _is_tied(config))
     target = Path(arguments.save_path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"save_path: expected a new or empty folder, got one that has something in it: {target}")
@@ -95,6 +96,9 @@ def _export_gguf(fused: Fused, file: str, kind: str) -> None:
         print(f"its weights were quantized to {kind}: {survival}; --gguf-type F16 keeps all of it")
 
 
-def _export(adapter: lora.Adapter, folder: str, model: str, tied: bool) -> None:
-    lora.export_peft(adapter, folder, model, tied=tied)
+def _export(path: Path, adapter: lora.Adapter, arguments: argparse.Namespace, tied: bool) -> None:
+    folder = Path(arguments.export_peft)
+    lora.export_peft(adapter, folder, arguments.model, tied=tied)
+    if added_tokens(path):
+        copy_companions(path, folder)
     print(f"PEFT adapter in {folder}")

@@ -19,6 +19,8 @@ from ..datasets.sources import FEATURES, source_of_mlx_lm
 from ..distributed import World
 from ..lora import peft
 from ..lora.config import PEFT_NAMES, from_mlx_lm
+from ..lora.formats import added_tokens
+from ..lora.targets import matches
 from ..losses import DistillationLoss, default_loss
 from ..optimizers import Optimizer, by_name, lora_plus
 from ..preferences import BY_NAME as PREFERENCES
@@ -50,6 +52,8 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     job, training = settings.job, settings.training
     optimizer = optimizer_of(job)
     base = load_base(job.model, job.engine, job.trust_remote_code)
+    settings = _with_tokens(settings, base)
+    job = settings.job
     splits = load_dataset(_sources(job), base.tokenizer, _dataset_config(job), _wanted_splits(settings))
     _require_splits(settings, splits)
     mx.random.seed(training.seed)
@@ -88,7 +92,7 @@ def _work(
                 folder=job.adapter_path,
                 resume=job.resume,
                 callbacks=_callbacks(settings, interruption),
-                write=writer(settings, model),
+                write=writer(settings, model, base.tokenizer if job.add_tokens else None),
             )
         if result.stop == INTERRUPTED:
             raise KeyboardInterrupt(f"{INTERRUPTED} and saved; to go on: {go_on}")
@@ -125,6 +129,8 @@ def _require_sense(job: Job, training: TrainingArgs) -> None:
         raise ArgumentError(
             f"freeze: expected with fine_tune_type full, got it with {job.fine_tune_type}, which has keys"
         )
+    if job.add_tokens:
+        _require_adapter_for_tokens(job)
     if job.loraplus_lr_ratio is not None and job.fine_tune_type == "full":
         raise ArgumentError("loraplus_lr_ratio: expected with an adapter, got it with fine_tune_type full")
     if job.num_layers == 0:
@@ -140,6 +146,13 @@ def _require_sense(job: Job, training: TrainingArgs) -> None:
         raise FileNotFoundError(f"resume: expected {STATE_FILE} of a run in {job.adapter_path}, found none")
     if job.report_to:
         require_trackers(job.report_to)
+
+
+def _require_adapter_for_tokens(job: Job) -> None:
+    if job.fine_tune_type == "full":
+        raise ArgumentError("add_tokens: expected with an adapter, got it with fine_tune_type full")
+    if job.lora_parameters.get("trainable_token_indices") is not None:
+        raise ArgumentError("add_tokens, trainable_token_indices: expected one of them, got both")
 
 
 def _require_alone(job: Job, training: TrainingArgs) -> None:
@@ -222,6 +235,24 @@ def lora_config(job: Job) -> lora.LoRAConfig:
     # Patterns of PEFT choose blocks themselves.
     blocks = -1 if given.get("target_modules") is not None else job.num_layers
     return from_mlx_lm(given, num_layers=blocks, **options)
+
+
+def _with_tokens(settings: Settings, base: Base) -> Settings:
+    """The settings with the rows of new tokens as what is trained, too; the model gets these tokens."""
+    job = settings.job
+    start = job.resume_adapter_file
+    if job.resume or (not job.train and _is_adapted(job)):
+        start = job.adapter_path
+    tokens = job.add_tokens if start is None else added_tokens(start)
+    if job.train and tokens != job.add_tokens:
+        raise ArgumentError(f"add_tokens: expected those of {start}, which are {tokens}, got {job.add_tokens}")
+    tables = base.add_tokens(tokens) if tokens else {}
+    if not tables or not job.train:
+        return settings
+    saved = lora_config(job).modules_to_save
+    rows = {name: ids for name, ids in tables.items() if not matches(name, saved)}
+    wanted = {**job.lora_parameters, "trainable_token_indices": rows or None}
+    return settings._replace(job=replace(job, lora_parameters=wanted))
 
 
 def _model(job: Job, base: Base) -> Model:
@@ -351,8 +382,14 @@ def _callbacks(settings: Settings, interruption: Interruption) -> list[Callback]
     return found
 
 
-def writer(settings: Settings, model: Model) -> Writer:
-    """What writes trained parameters as mlx_lm's adapter folders have them, with all settings in the configuration."""
+def writer(settings: Settings, model: Model, tokenizer: Any = None) -> Writer:
+    """What writes trained parameters as mlx_lm's adapter folders have them, with all settings in the configuration.
+
+    Args:
+      settings: of the job.
+      model: that is trained.
+      tokenizer: stands beside them where it is not the model's own.
+    """
     job = settings.job
     full = job.fine_tune_type == "full"
     config = None if full else lora_config(job)
@@ -366,6 +403,8 @@ def writer(settings: Settings, model: Model) -> Writer:
         adapter = lora.Adapter(trained, config)
         changed = adapter if start is None else lora.since(adapter, start)
         lora.save_adapter(path.parent, changed, extra=settings.by_name, name=path.name)
+        if tokenizer is not None:
+            tokenizer.save(path.parent)
 
     return write
 

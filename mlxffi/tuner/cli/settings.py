@@ -91,6 +91,9 @@ class Job:
     distill_loss: str = setting("kl", "divergence from the teacher", choices=("kl", "js"))
     distill_temperature: float = setting(1.0, "temperature of teacher and student")
     distill_weight: float = setting(1.0, "weight of the divergence; the rest, up to 1, is cross-entropy's")
+    add_tokens: list[str] = field(
+        default_factory=list, metadata={"help": "new tokens, whose rows of the embedding are trained with the adapter"}
+    )
     lora_parameters: dict[str, Any] = field(
         default_factory=_default_lora, metadata=in_file("rank, scale, dropout, ...")
     )
@@ -164,13 +167,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if metadata.get("file_only"):
             continue
         flags = [*filter(None, [metadata.get("short")]), f"--{option.name.replace('_', '-')}"]
-        default = "none" if option.default is None else str(option.default).lower()
+        default = "none" if option.default in (None, []) else str(option.default).lower()
         about = f"{metadata['help']} (default: {default})".replace("%", "%%")
         if option.kind == "bool":
             parser.add_argument(*flags, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=about)
         else:
             # Several values are read together, by `settings_of`.
-            form = {"nargs": "+"} if option.kind == "Sources" else {"type": partial(_parsed, option)}
+            form = {"nargs": "+"} if option.kind in ("Sources", "list[str]") else {"type": partial(_parsed, option)}
             parser.add_argument(*flags, default=argparse.SUPPRESS, help=about, metavar=_metavar(option), **form)
 
 
@@ -335,7 +338,8 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         except ArgumentError as error:
             raise ArgumentError(f"{os.fspath(path or '')}: {error}") from None
     values.update(given)
-    values["data"] = checked(table["data"], values["data"])
+    for name in ("data", "add_tokens"):
+        values[name] = checked(table[name], values[name])
     return Settings(_made(Job, values), _made(TrainingArgs, values), values)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -111,16 +111,28 @@ def trained_whole(parameters: Tree, config: LoRAConfig, adapted: Container[str])
 
 
 def _rows(parameters: Tree, config: LoRAConfig) -> dict[str, mx.array]:
-    """The rows of the embedding that are trained, under a name of their own."""
-    indices = config.trainable_token_indices
-    if indices is None:
+    """The rows of embeddings that are trained, under a name of their own."""
+    nodes = dict(layers_of(parameters))
+    found = {}
+    for path, indices in row_places(nodes, config).items():
+        entries = dims(nodes[path])[0] if path in nodes else 0
+        is_odd = not indices or len(set(indices)) < len(indices) or max(indices) >= entries
+        if is_odd or matches(path, config.modules_to_save):
+            wanted = f"different tokens below {entries}, of an embedding that is not in modules_to_save"
+            got = f"{list(indices)} of {path!r}"
+            raise ArgumentError(f"[LoRAConfig] trainable_token_indices: expected {wanted}, got {got}")
+        found[f"{path}.{ROWS}"] = layers.dense_weight(nodes[path])[mx.array(indices)]
+    return found
+
+
+def row_places(names: Iterable[str], config: LoRAConfig) -> dict[str, tuple[int, ...]]:
+    """The tokens whose rows are trained, by the path of the layer that has them among layers by their paths."""
+    stated, known = config.trainable_token_indices, list(names)
+    if stated is None:
         return {}
-    path, node = next(((path, node) for path, node in layers_of(parameters) if is_embedding(path)), ("", {}))
-    entries = dims(node)[0] if path else 0
-    if len(set(indices)) < len(indices) or max(indices) >= entries or matches(path, config.modules_to_save):
-        wanted = f"different tokens below {entries}, of an embedding that is not in modules_to_save"
-        raise ArgumentError(f"[LoRAConfig] trainable_token_indices: expected {wanted}, got {list(indices)}")
-    return {f"{path}.{ROWS}": layers.dense_weight(node)[mx.array(indices)]}
+    if not isinstance(stated, Mapping):
+        return {next(filter(is_embedding, known), ""): stated}
+    return {next((path for path in known if matches(path, (name,))), name): rows for name, rows in stated.items()}
 
 
 def is_in(path: str, modules: tuple[str, ...]) -> bool:
@@ -140,9 +152,9 @@ def with_rows(parameters: Tree, whole: Mapping[str, mx.array], config: LoRAConfi
     """What is trained itself, with the whole embedding in the place of its rows."""
     found = dict(whole)
     for path in [path for path in whole if path.endswith(f".{ROWS}")]:
-        layer = path.removesuffix(f".{ROWS}")
-        weight = mx.array(layers.dense_weight(dict(layers_of(parameters))[layer]))
-        weight[mx.array(config.trainable_token_indices)] = found.pop(path).astype(weight.dtype)
+        layer, nodes = path.removesuffix(f".{ROWS}"), dict(layers_of(parameters))
+        weight = mx.array(layers.dense_weight(nodes[layer]))
+        weight[mx.array(row_places(nodes, config)[layer])] = found.pop(path).astype(weight.dtype)
         found[f"{layer}.weight"] = weight
     return found
 

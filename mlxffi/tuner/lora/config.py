@@ -47,7 +47,8 @@ class LoRAConfig:
       init_lora_weights: how the factors begin: True, so that they change nothing; "pissa" with the largest singular
         values of each weight, "olora" with the beginning of its QR decomposition, which the weight then lacks.
       modules_to_save: paths, or ends of paths, of parts of the model whose parameters are trained themselves.
-      trainable_token_indices: tokens whose rows of the embedding are trained themselves, and no others.
+      trainable_token_indices: tokens whose rows of the embedding are trained themselves, and no others; or, as PEFT has
+        it, tokens by the names of the embedding and the output layer.
       bias: which biases are trained: "none", "lora_only" for those of adapted layers, or "all".
 
     Raises:
@@ -70,7 +71,7 @@ class LoRAConfig:
     alpha_pattern: Mapping[str, float] = field(default_factory=dict, hash=False)
     init_lora_weights: bool | str = True
     modules_to_save: tuple[str, ...] | None = None
-    trainable_token_indices: tuple[int, ...] | None = None
+    trainable_token_indices: tuple[int, ...] | Mapping[str, tuple[int, ...]] | None = field(default=None, hash=False)
     bias: str = "none"
 
     def __post_init__(self) -> None:
@@ -80,8 +81,8 @@ class LoRAConfig:
         for name in ("target_modules", "exclude_modules"):
             value = getattr(self, name)
             _set(self, name, _pattern(name, value) if isinstance(value, str) else _names(name, value))
-        for name in ("layers_to_transform", "trainable_token_indices"):
-            _set(self, name, _indices(name, getattr(self, name)))
+        _set(self, "layers_to_transform", _indices("layers_to_transform", self.layers_to_transform))
+        _set(self, "trainable_token_indices", _rows(self.trainable_token_indices))
         _require_patterns(self)
         _require_choices(self)
         _require_one_way(self)
@@ -202,6 +203,15 @@ def _indices(name: str, value: Any) -> tuple[int, ...] | None:
     for index in found:
         checks.count("LoRAConfig", name, index, 0)
     return found or None
+
+
+def _rows(value: Any) -> Any:
+    """Tokens, or tokens by the name of a layer."""
+    name = "trainable_token_indices"
+    if not isinstance(value, Mapping):
+        return _indices(name, value)
+    _names(name, value)
+    return {layer: _indices(f"{name}[{layer!r}]", rows) or () for layer, rows in value.items()}
 
 
 def _require_patterns(config: LoRAConfig) -> None:

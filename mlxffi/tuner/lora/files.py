@@ -119,8 +119,8 @@ def _mlx_lm_settings(config: LoRAConfig, paths: list[str]) -> dict[str, Any]:
     if config.rslora:
         given["rslora"] = True
     for name in ("modules_to_save", "trainable_token_indices"):
-        if getattr(config, name) is not None:
-            given[name] = list(getattr(config, name))
+        if (value := getattr(config, name)) is not None:
+            given[name] = dict(value) if isinstance(value, Mapping) else list(value)
     if config.bias != "none":
         given["bias"] = config.bias
     keys = config.keys if config.target_modules is None else tuple(paths)

@@ -97,6 +97,19 @@ def read(path: PathLike) -> Stored:
     return Stored(file, writer, config, _grouped(arrays), [], whole=whole)
 
 
+def added_tokens(path: PathLike) -> list[str]:
+    """The tokens that the model of an adapter directory got before it was trained.
+
+    Raises:
+      ValueError: adapter_config.json is not what it should be.
+    """
+    file = (Path(path).parent if Path(path).suffix == ".safetensors" else Path(path)) / CONFIG
+    found = (_read_config(file).get("add_tokens") if file.exists() else None) or []
+    if not isinstance(found, list) or not all(isinstance(token, str) for token in found):
+        raise ArgumentError(f"{file}: add_tokens: expected a list of texts, got {found!r}")
+    return found
+
+
 # --- files ---
 
 

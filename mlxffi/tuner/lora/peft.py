@@ -17,7 +17,7 @@ from ... import core as mx
 from ..._errors import ArgumentError
 from ..trees import flatten
 from . import fit
-from .adapter import ROWS, Adapter, is_in
+from .adapter import ROWS, Adapter, is_in, row_places
 from .beside import Beside
 from .config import LoRAConfig
 from .targets import OUTPUT_LAYER, is_embedding
@@ -236,8 +236,9 @@ def _saved_modules(adapter: Adapter) -> list[str]:
 
 def _indices_of(adapter: Adapter) -> dict[str, list[int]] | None:
     """The tokens whose rows are trained, by the name of the embedding."""
-    tables = [path.split(".")[-2] for path in adapter.whole() if path.endswith(f".{ROWS}")]
-    return {table: list(adapter.config.trainable_token_indices or ()) for table in tables} or None
+    tables = [path.removesuffix(f".{ROWS}") for path in adapter.whole() if path.endswith(f".{ROWS}")]
+    places = row_places(tables, adapter.config)
+    return {table.split(".")[-1]: list(places[table]) for table in tables} or None
 
 
 def untied(arrays: dict[str, mx.array], about: dict[str, Any]) -> tuple[dict[str, mx.array], dict[str, Any]]:

@@ -26,10 +26,9 @@ from .config import SEEING, TEXT_BRANCH, TEXT_PART, DecoderConfig, text_part
 from .functional import FunctionalModel, Halves, Wanted
 from .gguf.header import is_gguf
 from .gguf.load import load_parameters as load_gguf
+from .new_tokens import EMBEDDING, with_new_tokens
 from .tokenizer import Tokenizer
 from .weights import INDEX, as_parameters, quantizations, read_arrays
-
-EMBEDDING = "embed_tokens"
 
 # A file of weights is no larger, unless a single array is.
 SHARD_BYTES = 5 * 10**9
@@ -93,6 +92,8 @@ def load_model(
     tokenizer = Tokenizer.from_directory(folder)
     if adapter_path is None:
         return decoder_model(architecture, parameters), tokenizer, config
+    if tokens := formats.added_tokens(adapter_path):
+        architecture, parameters, _ = with_new_tokens(architecture, parameters, tokenizer, tokens)
     return decoder_model(*adapted(architecture, parameters, Path(adapter_path))), tokenizer, config
 
 
@@ -171,6 +172,7 @@ def save_model(
     config: Mapping[str, Any],
     tokenizer_files_from: PathLike | None = None,
     *,
+    tokenizer: Tokenizer | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Write a model as a Hugging Face directory, which appears when it is complete.
@@ -181,6 +183,7 @@ def save_model(
       config: what config.json held; what it says of quantization and of a tied embedding follows the parameters.
       tokenizer_files_from: a model's folder whose tokenizer and generation settings are copied, and those arrays that
         are none of the decoder's: what sees in a model that does; or a GGUF file, whose tokenizer is written.
+      tokenizer: with other tokens than these files have; its tokenizer.json is written in the place of theirs.
       shard_bytes: a file of weights is no larger, unless a single array is.
 
     Raises:
@@ -191,7 +194,8 @@ def save_model(
     carried = sorted({name.partition(".adapters.")[0] for name in arrays if ".adapters." in name})
     if carried:
         raise ArgumentError(f"[save_model] parameters: adapters must be fused; {', '.join(carried)} carry some")
-    write_model(path, arrays, config_of(config, parameters), tokenizer_files_from, shard_bytes=shard_bytes)
+    about = config_of(config, parameters)
+    write_model(path, arrays, about, tokenizer_files_from, tokenizer=tokenizer, shard_bytes=shard_bytes)
 
 
 def write_model(
@@ -200,6 +204,7 @@ def write_model(
     config: Mapping[str, Any],
     tokenizer_files_from: PathLike | None = None,
     *,
+    tokenizer: Tokenizer | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """`save_model` of arrays by name, with a config.json as it is to be."""
@@ -208,7 +213,9 @@ def write_model(
         if tokenizer_files_from is not None and is_gguf(tokenizer_files_from):
             Tokenizer.from_directory(tokenizer_files_from).save(folder)
         elif tokenizer_files_from is not None:
-            _copy_companions(Path(tokenizer_files_from), folder)
+            copy_companions(Path(tokenizer_files_from), folder)
+        if tokenizer is not None:
+            tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
         write_json(folder / "config.json", config)
 
 
@@ -253,7 +260,8 @@ def _write_arrays(folder: Path, arrays: Mapping[str, mx.array], shard_bytes: int
     write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
 
 
-def _copy_companions(source: Path, folder: Path) -> None:
+def copy_companions(source: Path, folder: Path) -> None:
+    """Copy what belongs to a model beside its weights and config.json."""
     for file in sorted(file for pattern in COMPANIONS for file in source.glob(pattern)):
         copy = folder / file.relative_to(source)
         copy.parent.mkdir(exist_ok=True)

@@ -158,6 +158,35 @@ class Tokenizer:
         mask = {"assistant_masks": _inside(found.offsets, spans)} if return_assistant_tokens_mask else {}
         return {"input_ids": found.ids, **mask} if return_dict else found.ids
 
+    def add_tokens(self, tokens: Sequence[str]) -> list[int]:
+        """Let texts be tokens of their own.
+
+        Args:
+          tokens: texts that are no tokens yet.
+
+        Returns:
+          their ids, which are consecutive.
+
+        Raises:
+          ValueError: one is a token already, stands twice, or is no text; or ids of the vocabulary have gaps.
+        """
+        for token in tokens:
+            require_characters("[add_tokens] tokens", token)
+        odd = next((token for token in tokens if not token.strip() or tokens.count(token) > 1), None)
+        known = next((token for token in tokens if self.backend_tokenizer.token_to_id(token) is not None), None)
+        wrong = known if odd is None else odd
+        if wrong is not None or not tokens:
+            raise ArgumentError(
+                f"add_tokens: expected different texts that the vocabulary does not have, got {wrong!r}"
+            )
+        added, taken = required("tokenizers", "tune").AddedToken, max(self.backend_tokenizer.get_vocab().values())
+        self.backend_tokenizer.add_tokens([added(token, normalized=False) for token in tokens])
+        ids = [self.backend_tokenizer.token_to_id(token) for token in tokens]
+        # The library counts the tokens that there are.
+        if ids[0] <= taken:
+            raise ArgumentError(f"add_tokens: expected a vocabulary without gaps, got one in which {ids[0]} is taken")
+        return ids
+
     def save(self, folder: PathLike) -> None:
         """Write what `from_directory` reads into a folder; generation_config.json has the ends of a text."""
         target = Path(folder)
