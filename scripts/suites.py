@@ -75,8 +75,8 @@ class Place:
             with tarfile.open(self.folder / f"{name}.tar.gz") as archive:
                 wanted = [one for one in archive if one.name.startswith(f"{name}/{suite.tests}")]
                 # Debian 12's Python has no such filter.
-            archive.extraction_filter = getattr(tarfile, "data_filter", None)
-            archive.extractall(self.folder, wanted)
+                archive.extraction_filter = getattr(tarfile, "data_filter", None)
+                archive.extractall(self.folder, wanted)
         return self.folder / name, suite.tests
 
     def outcomes(self, name: str, library: str) -> dict[str, str]:
