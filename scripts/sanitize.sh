@@ -71,7 +71,7 @@ build_copy() {
   git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$work/tree" || return 1
   ln -s "$root/build/sanitized" "$work/tree/build/sanitized"
   cd "$work/tree" || return 1
-  MLXFFI_CFLAGS="$sanitizers" "$python" -c 'from setuptools import setup; setup()' -q build_ext --inplace \
+  MLXFFI_CFLAGS="$sanitizers" "$python" setup.py -q build_ext --inplace \
     >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; return 1; }
 }
 

@@ -302,3 +302,15 @@ def test_normal_numbers_of_a_far_interval(low, high):
     density = [math.exp((a * a - x * x) / 2) / math.sqrt(2 * math.pi) for x in (a, b)]
     weight = (math.erfc(a / 2**0.5) - math.erfc(b / 2**0.5)) / 2 * math.exp(a * a / 2)
     np.testing.assert_allclose(size.mean(), (density[0] - density[1]) / weight, rtol=2e-3)
+
+
+@pytest.mark.parametrize("rows", [2, 33, 100])
+def test_a_row_of_a_product_alone_and_beside_others(rows):
+    rng = np.random.default_rng(rows)
+    x, w = (rng.normal(size=shape).astype(np.float32) for shape in ((rows, 256), (256, 64)))
+    whole = np.array(mx.array(x) @ mx.array(w))
+    exact, sizes = x.astype(np.float64) @ w, np.abs(x) @ np.abs(w)
+    for row in range(rows):
+        alone = np.array(mx.array(x[row : row + 1]) @ mx.array(w))[0]
+        for found in (alone, whole[row]):
+            assert (np.abs(found - exact[row]) < 1e-6 * sizes[row]).all()
