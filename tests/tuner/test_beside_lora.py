@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from importlib.metadata import version
 
 import mlx.core as real
 import numpy as np
@@ -225,9 +226,10 @@ def test_parameters_that_are_trained_are_written_and_read(name, tmp_path):
         path: item.shape for path, item in flatten(adapter.parameters).items()
     }
     assert factors_alone.layers().keys() == again.layers().keys()
-    # mlx_lm has no such adapters, and reads the model that they are fused into.
-    with pytest.raises(ValueError, match="not an adapter parameter"):
-        load_adapters(theirs(about, by_name(parameters)), str(tmp_path / "ours"))
+    # mlx_lm has no such adapters (before 0.32, which CPython 3.10 gets, it does not refuse them), and reads the fused model.
+    if version("mlx_lm") >= "0.32":
+        with pytest.raises(ValueError, match="not an adapter parameter"):
+            load_adapters(theirs(about, by_name(parameters)), str(tmp_path / "ours"))
     fused = lora.fuse(parameters, adapter)
     np.testing.assert_allclose(logits(config, fused), wanted, rtol=0, atol=1e-5)
     model = theirs(about, by_name(fused))
