@@ -94,6 +94,15 @@ def computed(program, **environ):
     return [np.array(line.split(), np.float64) for line in result.stdout.splitlines()]
 
 
+def computed_by_any_number_of_threads(program):
+    """The numbers that a program prints, which are the same to the bit for any number of threads."""
+    expected = computed(program)
+    for count in ("1", "7"):
+        for one, other in zip(computed(program, MLXFFI_NUM_THREADS=count), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+    return expected
+
+
 def error_of(call, kind=mlxffi.Error):
     """What a call raises, without the frames that it came through: these would keep arrays alive."""
     try:

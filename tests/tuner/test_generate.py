@@ -10,6 +10,7 @@ import pytest
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from lm_models import MODELS, tokenizer, write_model
+from tuner_helpers import Parrot
 
 import mlxffi.core as mx
 from mlxffi.tuner.models import decoder
@@ -81,30 +82,15 @@ def test_pieces_make_the_text(folder):
     assert told.tokens_per_second > 0
 
 
-class Parrot:
-    """A model that says what it was told to, whatever it is given."""
-
-    def __init__(self, *said):
-        self.said = iter(said)
-
-    def new_cache(self):
-        return None
-
-    def __call__(self, tokens, cache=None):
-        logits = np.zeros((*tokens.shape, 512), np.float32)
-        logits[..., next(self.said, 5)] = 9
-        return mx.array(logits)
-
-
 def test_a_token_that_ends_a_text_is_not_told(folder):
     _, tokens, _ = load_model(folder / "llama")
     said = tokens.encode("Hé!")
-    told = generate(Parrot(*said, tokens.eos_token_id), tokens, "x", max_tokens=50)
+    told = generate(Parrot([*said, tokens.eos_token_id]), tokens, "x", max_tokens=50)
     assert told.text == "Hé!"
     assert told.tokens == [*said, tokens.eos_token_id]
     assert told.finish_reason == "stop"
     # A character that was cut short is told at the end.
-    assert generate(Parrot(*tokens.encode("é")[:1]), tokens, "x", max_tokens=1).text == "\N{REPLACEMENT CHARACTER}"
+    assert generate(Parrot(tokens.encode("é")[:1]), tokens, "x", max_tokens=1).text == "\N{REPLACEMENT CHARACTER}"
 
 
 # --- drawing ---
@@ -155,10 +141,10 @@ def test_tokens_are_drawn_with_their_probabilities(options, expected):
 def test_options_out_of_range_are_named(options, message, folder):
     _, tokens, _ = load_model(folder / "llama")
     with pytest.raises(ValueError, match=re.escape(f"[generate] {message}")):
-        stream(Parrot(), tokens, "x", **options)
+        stream(Parrot([]), tokens, "x", **options)
 
 
 def test_an_empty_prompt_is_refused(folder):
     _, tokens, _ = load_model(folder / "llama")
     with pytest.raises(ValueError, match="prompt: expected at least one token, got ''"):
-        generate(Parrot(), tokens, "")
+        generate(Parrot([]), tokens, "")

@@ -9,6 +9,7 @@ import pytest
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from lm_models import MODELS, tokenizer, write_model
+from tuner_helpers import Parrot
 
 import mlxffi.core as mx
 from mlxffi.tuner.models import FunctionalModel, Tokenizer
@@ -25,21 +26,6 @@ def folder(tmp_path_factory):
     for name in ("llama", "gemma3_text"):
         write_model(made / name, MODELS[name], tokenizer())
     return made
-
-
-class Parrot:
-    """A model that says what it was told to, whatever it is given."""
-
-    def __init__(self, said):
-        self.said = iter(said)
-
-    def new_cache(self):
-        return None
-
-    def __call__(self, tokens, cache=None):
-        logits = np.zeros((*tokens.shape, 512), np.float32)
-        logits[..., next(self.said, 5)] = 9
-        return mx.array(logits)
 
 
 # --- stop strings ---

@@ -3,7 +3,10 @@
 import functools
 import json
 
+import numpy as np
 from helpers import error_of
+
+import mlxffi.core as mx
 
 TEMPLATE = (
     "{% if tools %}<s>tools: {{ tools | length }}\n{% endif %}"
@@ -69,3 +72,18 @@ def write_jsonl(path, records):
 def message_of(call, kind=ValueError):
     """The message of the error that a call raises."""
     return str(error_of(call, kind))
+
+
+class Parrot:
+    """A model that says what it was told to, whatever it is given."""
+
+    def __init__(self, said):
+        self.said = iter(said)
+
+    def new_cache(self):
+        return None
+
+    def __call__(self, tokens, cache=None):
+        logits = np.zeros((*tokens.shape, 512), np.float32)
+        logits[..., next(self.said, 5)] = 9
+        return mx.array(logits)
