@@ -9,16 +9,15 @@ which counts as their CPU time), REAL_TASKS which tasks, by names with commas.
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ._machine import described
+from ._processes import measured
 from ._real.common import PROMPT, REPEATS, STEPS
 from ._real.model import prepared
 
@@ -50,17 +49,9 @@ class Contestant(NamedTuple):
 
     def run(self, folder: Path, task: str) -> dict[str, Any] | None:
         """What it measured; None where its libraries are not installed."""
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-        environment |= {"OMP_NUM_THREADS": THREADS, "MLXFFI_NUM_THREADS": THREADS}
-        environment["PYTHONPATH"] = str(Path(__file__).parents[1])
         _, interpreter, program = self.library
         command = [interpreter, "-m", f"{PROGRAMS}.{program}", str(folder / self.model), task]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if done.returncode and "ModuleNotFoundError" in done.stderr:
-            return None
-        if done.returncode:
-            raise SystemExit(f"{' '.join(command)}:\n{done.stderr}")
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        found: dict[str, Any] | None = measured(command, folder, OMP_NUM_THREADS=THREADS, MLXFFI_NUM_THREADS=THREADS)
         return found
 
 

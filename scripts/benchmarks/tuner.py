@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -20,8 +19,9 @@ import mlxffi.core as mx
 from mlxffi.tuner import lora
 from mlxffi.tuner.models import DecoderConfig, random_parameters, save_model
 
+from ._processes import measured
+
 STEPS, ROUNDS = 8, 3
-SCRIPTS = Path(__file__).parents[1]
 PROGRAMS = "benchmarks._tuner_steps"
 TORCH = os.environ.get("TORCH_PYTHON", sys.executable)
 CONFIG = {
@@ -70,19 +70,8 @@ def _write_tokenizer(folder: Path) -> None:
 
 
 def run(command: list[str], folder: Path) -> dict[str, Any] | None:
-    """What a program measured; None where its libraries are not installed.
-
-    It runs in a folder of its own: in a checkout that was not built, `-m` would take that for an installed mlxffi.
-    """
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "PYTHONPATH": str(SCRIPTS)}
-    done = subprocess.run(
-        [*command, str(folder), str(STEPS)], capture_output=True, text=True, check=False, env=environment, cwd=folder
-    )
-    if done.returncode and "ModuleNotFoundError" in done.stderr:
-        return None
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}:\n{done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    """What a program measured; None where its libraries are not installed."""
+    found: dict[str, Any] | None = measured([*command, str(folder), str(STEPS)], folder)
     return found
 
 
