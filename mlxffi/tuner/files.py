@@ -69,6 +69,18 @@ def _lock(folder: PathLike, descriptor: int) -> None:
         warnings.warn(f"{os.fspath(folder)}: the folder cannot be locked against other runs: {error}", stacklevel=4)
 
 
+def is_taken(folder: PathLike) -> bool:
+    """Whether a path is there and is no empty folder."""
+    target = Path(folder)
+    return target.exists() and (not target.is_dir() or any(target.iterdir()))
+
+
+def require_free(argument: str, folder: PathLike) -> None:
+    """Raise FileExistsError unless a folder, which an argument names, is new or empty."""
+    if is_taken(folder):
+        raise FileExistsError(f"{argument}: expected a new or empty folder, got one that has something in it: {folder}")
+
+
 def write_arrays(path: PathLike, arrays: Mapping[str, mx.array], metadata: Mapping[str, str] | None = None) -> None:
     """Write named arrays, and texts by key, as a safetensors file."""
     with replaced(path) as beside:

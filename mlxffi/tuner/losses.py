@@ -46,7 +46,7 @@ class CrossEntropyLoss:
 
     def of_hidden(self, hidden: array, head: Head, batch: Batch) -> tuple[array, array]:
         """The loss by what the output layer gets, [batch, width - 1, features], without the logits in memory."""
-        targets = where(batch.weights == 0, NO_TARGET, batch.tokens[:, 1:])
+        targets = targets_where(batch.weights, batch)
         total = linear_cross_entropy(
             hidden, head, targets, weights=batch.weights, ignore_index=NO_TARGET, reduction="sum"
         )
@@ -55,6 +55,17 @@ class CrossEntropyLoss:
 
 # Of positions with this target nothing is computed.
 NO_TARGET = -1
+
+
+def targets_where(wanted: array, batch: Batch) -> array:
+    """The tokens to predict where a number is not 0, and NO_TARGET elsewhere: int32 [batch, width - 1].
+
+    Args:
+      wanted: [batch, width - 1].
+      batch: whose tokens they are.
+    """
+    return where(wanted == 0, NO_TARGET, batch.tokens[:, 1:])
+
 
 default_loss = CrossEntropyLoss()
 

@@ -9,6 +9,7 @@ their number, so that batches, windows and processes weigh what their records do
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,7 +19,7 @@ from ..core import array
 from ..losses import Head, cross_entropy, linear_cross_entropy
 from . import checks
 from .distributed import World
-from .losses import NO_TARGET
+from .losses import NO_TARGET, targets_where
 
 if TYPE_CHECKING:
     from .datasets.examples import Batch, Groups
@@ -31,7 +32,7 @@ __all__ = ["BY_NAME", "CPOLoss", "DPOLoss", "IPOLoss", "KTOLoss", "ORPOLoss", "P
 Found: TypeAlias = tuple[array, array, array]
 
 
-class PreferenceLoss:
+class PreferenceLoss(ABC):
     """What the losses of preferences share.
 
     Args:
@@ -109,11 +110,11 @@ class PreferenceLoss:
 
     def _targets(self, batch: Batch) -> array:
         """The targets whose log-probabilities are needed, int32 [rows, width - 1]."""
-        return _targets(batch, batch.weights)
+        return targets_where(batch.weights, batch)
 
+    @abstractmethod
     def _of_tokens(self, tokens: array, batch: Batch) -> Found:
         """The loss by the log-probabilities of targets, [rows, width - 1], 0 where there is none."""
-        raise NotImplementedError
 
 
 # --- two completions ---
@@ -143,9 +144,9 @@ class PairLoss(PreferenceLoss):
         left_out = (_halves(groups.lengths)[0] > 0).sum() - count
         return total, count, _summed(left_out, *((values, is_whole) for values in reported))
 
+    @abstractmethod
     def _losses(self, chosen: array, rejected: array, chosen_length: array, rejected_length: array) -> array:
         """The loss of each pair, float32 [pairs], by scores and lengths of completions, each float32 [pairs]."""
-        raise NotImplementedError
 
     def _covered(self, batch: Batch) -> array:
         """Which tokens of the chosen rows the likelihood covers, float32 [pairs, width - 1]."""
@@ -156,7 +157,17 @@ class PairLoss(PreferenceLoss):
         return (_halves(tokens)[0] * covered).sum(axis=1) / mx.maximum(covered.sum(axis=1), 1)
 
 
-class DPOLoss(PairLoss):
+class SigmoidLoss(PairLoss):
+    """The base of losses of beta times how far the scores of two completions are apart, beyond a margin."""
+
+    _smoothing = 0.0
+    _margin = 0.0
+
+    def _losses(self, chosen: array, rejected: array, chosen_length: array, rejected_length: array) -> array:
+        return _sigmoid_loss(self._beta * (chosen - rejected - self._margin), self._smoothing)
+
+
+class DPOLoss(SigmoidLoss):
     """Direct preference optimization; with label smoothing, conservative DPO.
 
     Args:
@@ -175,9 +186,6 @@ class DPOLoss(PairLoss):
     def __init__(self, beta: float = 0.1, label_smoothing: float = 0.0):
         super().__init__(beta, label_smoothing=_smoothing(label_smoothing))
         self._smoothing = label_smoothing
-
-    def _losses(self, chosen: array, rejected: array, chosen_length: array, rejected_length: array) -> array:
-        return _sigmoid_loss(self._beta * (chosen - rejected), self._smoothing)
 
 
 class IPOLoss(PairLoss):
@@ -202,7 +210,7 @@ class IPOLoss(PairLoss):
         return (chosen / chosen_length - rejected / rejected_length - 1 / (2 * self._beta)) ** 2
 
 
-class CPOLoss(PairLoss):
+class CPOLoss(SigmoidLoss):
     """Contrastive preference optimization: DPO without a reference, and the likelihood of what was chosen.
 
     Args:
@@ -225,11 +233,8 @@ class CPOLoss(PairLoss):
         self._likelihood, self._smoothing = alpha, label_smoothing
         self.reported = CPOLoss.reported if alpha else PreferenceLoss.reported
 
-    def _losses(self, chosen: array, rejected: array, chosen_length: array, rejected_length: array) -> array:
-        return _sigmoid_loss(self._beta * (chosen - rejected), self._smoothing)
 
-
-class SimPOLoss(PairLoss):
+class SimPOLoss(SigmoidLoss):
     """Simple preference optimization: mean log-probabilities, apart by a margin.
 
     Args:
@@ -249,11 +254,7 @@ class SimPOLoss(PairLoss):
     def __init__(self, beta: float = 2.0, gamma: float = 0.5, label_smoothing: float = 0.0):
         gamma = checks.non_negative(self.name, "gamma", gamma)
         super().__init__(beta, gamma=gamma, label_smoothing=_smoothing(label_smoothing))
-        self._gamma, self._smoothing = gamma, label_smoothing
-
-    def _losses(self, chosen: array, rejected: array, chosen_length: array, rejected_length: array) -> array:
-        margins = chosen - rejected - self._gamma / self._beta
-        return _sigmoid_loss(self._beta * margins, self._smoothing)
+        self._margin, self._smoothing = gamma / beta, label_smoothing
 
 
 class ORPOLoss(PairLoss):
@@ -284,7 +285,7 @@ class ORPOLoss(PairLoss):
         return (mx.arange(batch.weights.shape[1]) < lengths[:, None] - 1).astype(mx.float32)
 
     def _targets(self, batch: Batch) -> array:
-        return _targets(batch, mx.concatenate([self._covered(batch), _halves(batch.weights)[1]]))
+        return targets_where(mx.concatenate([self._covered(batch), _halves(batch.weights)[1]]), batch)
 
 
 # --- one completion ---
@@ -354,16 +355,12 @@ BY_NAME: dict[str, type[PreferenceLoss]] = {
 
 def _tokens(model: Tunable, parameters: Tree, batch: Batch) -> array:
     """The log-probabilities of targets by a model without dropout, [rows, width - 1], 0 where there is none."""
-    targets, tokens = _targets(batch, batch.weights), batch.tokens[:, :-1]
+    targets, tokens = targets_where(batch.weights, batch), batch.inputs
     hidden: Callable[..., tuple[array, Head] | None] | None = getattr(model, "hidden", None)
     found = None if hidden is None else hidden(parameters, tokens)
     if found:
         return mx.negative(linear_cross_entropy(found[0], found[1], targets, ignore_index=NO_TARGET))
     return mx.negative(cross_entropy(model.logits(parameters, tokens), targets, ignore_index=NO_TARGET))
-
-
-def _targets(batch: Batch, wanted: array) -> array:
-    return mx.where(wanted == 0, NO_TARGET, batch.tokens[:, 1:])
 
 
 def _sums(tokens: array, batch: Batch) -> array:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import lora
-from ..files import read_json
+from ..files import read_json, require_free
 from ..lora.formats import added_tokens
 from ..models.gguf.blocks import SIZES
 from ..models.gguf.export import export_adapter, require_exportable
@@ -65,8 +65,7 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
         config = load_parameters(found)[0] if is_gguf(found) else read_json(found / "config.json")
         return partial(_export, path, lora.read_adapter(path), arguments, _is_tied(config))
     target = Path(arguments.save_path)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FileExistsError(f"save_path: expected a new or empty folder, got one that has something in it: {target}")
+    require_free("save_path", target)
     base = load_base(arguments.model, arguments.engine, arguments.trust_remote_code)
     return partial(_fuse, base.fused(path, arguments.dequantize), target)
 

@@ -33,7 +33,7 @@ from ..trainer.console import console
 from ..trainer.data import Data
 from ..trainer.metrics import METRICS_FILE, PLOT_FILE, LossPlot, MetricsFile
 from ..trainer.rates import find_learning_rate
-from ..trainer.step import initial_state
+from ..trainer.step import initial_state, needs_reference
 from ..trainer.trackers import require_trackers, trackers
 from ..trees import Tree, differences, flatten, kinds, unflatten
 from .engine import Base, Model, load_base
@@ -409,18 +409,13 @@ def writer(settings: Settings, model: Model, tokenizer: Any = None) -> Writer:
     return write
 
 
-def needs_reference(loss: Any) -> bool:
-    """Whether a loss compares with the model as it was when the run began."""
-    return isinstance(loss, PreferenceLoss) and loss.needs_reference
-
-
 def tested(model: Model, dataset: CacheDataset, job: Job, training: TrainingArgs, loss: Any) -> str:
     """What a test set comes to, as a line."""
     batches, most = test_batches(model, dataset, training), job.test_batches
     if not isinstance(loss, PreferenceLoss):
         found = evaluate(model, batches, most, compile=training.compile)
         return f"Test loss {found:.3f}, Test ppl {math.exp(found):.3f}"
-    reference = reference_for(model, job) if loss.needs_reference else None
+    reference = reference_for(model, job) if needs_reference(loss) else None
     mean, figures = evaluate_from(model, reference, batches, most, loss=loss, compile=training.compile)
     return ", ".join([f"Test loss {mean:.3f}", *(f"{name} {value:.3f}" for name, value in figures.items())])
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
+from ..files import require_free
 from ..lora.merging import METHODS
 from ..trees import flatten
 
@@ -28,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     """Read the adapters and merge them."""
     target = Path(arguments.save_path)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FileExistsError(f"save_path: expected a new or empty folder, got one that has something in it: {target}")
+    require_free("save_path", target)
     parts = [_part(text) for text in arguments.adapters]
     adapters, weights = [lora.read_adapter(path) for path, _ in parts], [weight for _, weight in parts]
     merged = lora.merge(adapters, weights, arguments.method, density=arguments.density, rank=arguments.rank)

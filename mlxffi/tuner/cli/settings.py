@@ -21,6 +21,7 @@ from ..datasets.sources import Sources, sources_of
 from ..optimizers import BY_NAME
 from ..preferences import BY_NAME as PREFERENCES
 from ..trainer import TrainingArgs
+from ..trainer.args import setting
 
 KINDS = ("lora", "dora", "full")
 LOSSES = ("cross_entropy", *PREFERENCES)
@@ -29,11 +30,6 @@ RENAMED = {"steps_per_save": "save_every"}
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 Minutes: TypeAlias = float
-
-
-def setting(default: Any, about: str, **more: Any) -> Any:
-    """A field of `Job`: its default, its help, and where it has them `choices` or `short`, a second option."""
-    return field(default=default, metadata={"help": about, **more})
 
 
 def in_file(about: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import os
 import stat
 import tempfile
 import weakref
+from abc import abstractmethod
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
@@ -62,8 +63,9 @@ class Stored(Sequence[Record]):
         run = bisect_right(self._runs, index) - 1
         return f"{self.path}:{self._run_lines[run] + index - self._runs[run]}"
 
+    @abstractmethod
     def _bytes(self, start: int, end: int) -> bytes:
-        raise NotImplementedError
+        """What stands between two places."""
 
     def _note_line(self, line: int) -> None:
         """The next record begins on this line."""

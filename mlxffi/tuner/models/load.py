@@ -16,7 +16,7 @@ from typing import Any
 from ... import core as mx
 from ..._errors import ArgumentError
 from .. import lora
-from ..files import PathLike, read_json, write_arrays, write_json
+from ..files import PathLike, is_taken, read_json, write_arrays, write_json
 from ..layers import dims
 from ..lora import formats
 from ..lora.targets import OUTPUT_LAYER
@@ -232,7 +232,7 @@ def _what_sees(config: Mapping[str, Any], source: PathLike | None) -> dict[str, 
 @contextmanager
 def _new_folder(target: Path) -> Iterator[Path]:
     """A folder to write to, which takes the place of a new or empty one once the block has ended well."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if is_taken(target):
         raise FileExistsError(f"{target}: a model is written to a new or empty folder; this is there already")
     beside = target.with_name(f".{os.getpid()}.{target.name}")
     beside.mkdir(parents=True)

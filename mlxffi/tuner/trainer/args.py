@@ -13,8 +13,10 @@ Bytes: TypeAlias = int
 NAN_GUARDS = ("raise", "skip")
 
 
-def _argument(default: Any, about: str, **more: Any) -> Any:
-    """A field: its default, its help, and `choices`, or the smallest value (`least`) or one `above` the smallest."""
+def setting(default: Any, about: str, **more: Any) -> Any:
+    """A field: its default, its help, and `choices`, the smallest value (`least`), one that it is `above`, or `short`,
+    a second option of the command line.
+    """
     return field(default=default, metadata={"help": about, **more})
 
 
@@ -26,29 +28,29 @@ class TrainingArgs:
       ValueError: a value is outside of its range; the message names the field.
     """
 
-    batch_size: int = _argument(4, "records in a batch, in all processes together", least=1)
-    iters: int = _argument(100, "iterations: batches to train on", least=1)
-    epochs: int | None = _argument(None, "passes over the training records, in the place of iters", least=1)
-    val_batches: int = _argument(25, "batches of the validation set to evaluate; -1 for all, 0 for none", least=-1)
-    steps_per_report: int = _argument(10, "iterations between reports of the loss", least=1)
-    steps_per_eval: int = _argument(200, "iterations between validations", least=1)
-    steps_per_save: int = _argument(100, "iterations between saves", least=1)
-    max_seq_length: int = _argument(2048, "longest sequence in tokens; the rest of a record is cut off", least=2)
-    grad_checkpoint: bool = _argument(False, "compute blocks again in the backward pass, which takes less memory")
-    grad_accumulation_steps: int = _argument(1, "batches whose gradients make one update", least=1)
+    batch_size: int = setting(4, "records in a batch, in all processes together", least=1)
+    iters: int = setting(100, "iterations: batches to train on", least=1)
+    epochs: int | None = setting(None, "passes over the training records, in the place of iters", least=1)
+    val_batches: int = setting(25, "batches of the validation set to evaluate; -1 for all, 0 for none", least=-1)
+    steps_per_report: int = setting(10, "iterations between reports of the loss", least=1)
+    steps_per_eval: int = setting(200, "iterations between validations", least=1)
+    steps_per_save: int = setting(100, "iterations between saves", least=1)
+    max_seq_length: int = setting(2048, "longest sequence in tokens; the rest of a record is cut off", least=2)
+    grad_checkpoint: bool = setting(False, "compute blocks again in the backward pass, which takes less memory")
+    grad_accumulation_steps: int = setting(1, "batches whose gradients make one update", least=1)
     clear_cache_threshold: Bytes = field(
         default=0, metadata={"help": "free memory kept for reuse where it exceeds this; 0 never", "least": 0}
     )
-    max_grad_norm: float | None = _argument(None, "norm to which larger gradients are scaled down", above=0)
-    nan_guard: str = _argument(
+    max_grad_norm: float | None = setting(None, "norm to which larger gradients are scaled down", above=0)
+    nan_guard: str = setting(
         "raise", "after leaving out an update that is not finite: stop with an error, or go on", choices=NAN_GUARDS
     )
-    early_stop: int = _argument(0, "validations without a better loss after which to stop; 0 never", least=0)
-    early_stop_delta: float = _argument(0.0, "by how much, in nats per token, a better loss is lower", least=0)
-    save_best: bool = _argument(False, "end with the parameters of the best validation instead of the last ones")
-    seed: int = _argument(0, "seed of the order of records and of dropout", least=0)
-    pack: bool = _argument(False, "pack several records into a row, where each sees only itself")
-    compile: bool = _argument(True, "trace the training step once for each width of batches and run it as one graph")
+    early_stop: int = setting(0, "validations without a better loss after which to stop; 0 never", least=0)
+    early_stop_delta: float = setting(0.0, "by how much, in nats per token, a better loss is lower", least=0)
+    save_best: bool = setting(False, "end with the parameters of the best validation instead of the last ones")
+    seed: int = setting(0, "seed of the order of records and of dropout", least=0)
+    pack: bool = setting(False, "pack several records into a row, where each sees only itself")
+    compile: bool = setting(True, "trace the training step once for each width of batches and run it as one graph")
 
     def __post_init__(self) -> None:
         for entry in self.__dataclass_fields__.values():

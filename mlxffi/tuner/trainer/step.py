@@ -105,11 +105,16 @@ Apply: TypeAlias = Callable[[State], tuple[State, mx.array, mx.array]]
 Score: TypeAlias = "Callable[[Tree, Batch, Tree | None], mx.array]"
 
 
+def needs_reference(loss: Loss) -> bool:
+    """Whether a loss compares with the model as it was when the run began."""
+    return bool(getattr(loss, "needs_reference", False))
+
+
 def initial_state(model: Tunable, optimizer: Optimizer, seed: int, world: World, loss: Loss = default_loss) -> State:
     """The state before the first step: parameters those of the writing process, keys of dropout everybody's own."""
     trained = refilled(model.trainable(), world.from_writer(flatten(model.trainable())))
     keys = mx.random.split(mx.random.key(seed), world.size)
-    reference = trained if getattr(loss, "needs_reference", False) else None
+    reference = trained if needs_reference(loss) else None
     return State(trained, optimizer.init(flatten(trained)), keys[world.rank], None, reference)
 
 
@@ -280,7 +285,7 @@ def evaluate(
     Raises:
       ValueError: there is no batch, or no target in any, or the loss needs to know how the model was.
     """
-    if getattr(loss, "needs_reference", False):
+    if needs_reference(loss):
         raise ArgumentError("evaluate: loss: expected one that needs no reference; evaluate_from takes one")
     found = evaluate_from(model, None, batches, num_batches, loss=loss, compile=compile).loss
     assert found is not None
