@@ -14,24 +14,33 @@ local function half(bits)
 end
 
 local word = ffi.new("union { uint32_t bits; float number; }")
+local double = ffi.new("union { uint64_t bits; uint32_t words[2]; double number; }")
+
+-- A NaN with a sign and other bits than 0 / 0 would be read as a value of another type, so the bits are looked at.
+local function single(bits)
+  word.bits = bits
+  return bit.band(bits, 0x7fffffff) > 0x7f800000 and 0 / 0 or word.number
+end
 
 local function bfloat(bits)
-  word.bits = bit.lshift(bits, 16)
-  return word.number
+  return single(bit.lshift(bits, 16))
 end
 
-local function itself(number)
-  return number
+local function wide(bits)
+  double.bits = bits
+  local high = bit.band(double.words[1], 0x7fffffff)
+  local is_nan = high > 0x7ff00000 or (high == 0x7ff00000 and double.words[0] ~= 0)
+  return is_nan and 0 / 0 or double.number
 end
 
--- By dtype: its name in safetensors, and for what can be a little off, the C type and the number of an element.
+-- By dtype: its name in safetensors, and for what can be a little off, the C type of an element's bits and its number.
 local formats = {
   [C.MLX_BOOL] = { "BOOL" }, [C.MLX_UINT8] = { "U8" }, [C.MLX_UINT16] = { "U16" }, [C.MLX_UINT32] = { "U32" },
   [C.MLX_UINT64] = { "U64" }, [C.MLX_INT8] = { "I8" }, [C.MLX_INT16] = { "I16" }, [C.MLX_INT32] = { "I32" },
   [C.MLX_INT64] = { "I64" },
   [C.MLX_FLOAT16] = { "F16", "uint16_t", half }, [C.MLX_BFLOAT16] = { "BF16", "uint16_t", bfloat },
-  [C.MLX_FLOAT32] = { "F32", "float", itself }, [C.MLX_FLOAT64] = { "F64", "double", itself },
-  [C.MLX_COMPLEX64] = { "C64", "float", itself },
+  [C.MLX_FLOAT32] = { "F32", "uint32_t", single }, [C.MLX_FLOAT64] = { "F64", "uint64_t", wide },
+  [C.MLX_COMPLEX64] = { "C64", "uint32_t", single },
 }
 local dtypes = {}
 for dtype, format in pairs(formats) do
