@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLES = (ROOT / "docs/porting.md").read_text().split("## From the seeds' names")[1].split("\n## ")[0]
+TABLES = (ROOT / "docs/porting.md").read_text().split("## From Go and Rust names")[1].split("\n## ")[0]
 ROWS = [re.findall(r"(?<=\|)[^|]+(?=\|)", line) for line in TABLES.splitlines() if re.match(r"\| (?!Go|Rust)", line)]
 ABI = json.loads((ROOT / "include/mlxffi/abi.json").read_text())
 
