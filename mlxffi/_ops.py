@@ -292,8 +292,15 @@ __all__ = [
 
 
 def abs(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Absolute value of each element. The shape is that of `a`. The dtype is that of `a`, except that complex64
-    gives the magnitude as float32; the most negative value of a signed integer type stays as it is.
+    """Absolute value of each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a`, except that complex64 gives the magnitude as float32; the
+      most negative value of a signed integer type stays as it is.
 
     C: mlx_abs.
     """
@@ -305,8 +312,19 @@ def abs(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def add(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Element-wise sum of `a` and `b`. The operands broadcast against each other and the dtype is promoted from
-    both; integers wrap around on overflow, and for bool the sum is the logical or.
+    """Element-wise sum of `a` and `b`.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other and the dtype is promoted from both; integers wrap around on
+      overflow, and for bool the sum is the logical or.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
 
     C: mlx_add.
     """
@@ -324,10 +342,24 @@ def addmm(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Computes `alpha` * (`a` @ `b`) + `beta` * `c` in one operation. `a` and `b` follow the rules of `mlx_matmul`
-    (batch axes broadcast, a 1-D operand is a row for `a` and a column for `b`); `c` must broadcast to the shape of
-    that product, which is the shape of the result. The dtype is promoted from all three arrays and must be floating
-    point or complex.
+    """Computes `alpha` * (`a` @ `b`) + `beta` * `c` in one operation.
+
+    Args:
+      c: what is added to the product; broadcasts to its shape.
+      a: [..., M, K].
+      b: [..., K, N].
+      alpha: the factor of the product.
+      beta: the factor of `c`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `a` and `b` follow the rules of `matmul` (batch axes broadcast, a 1-D operand is a row for `a` and a column
+      for `b`); `c` must broadcast to the shape of that product, which is the shape of the result. The dtype is
+      promoted from all three arrays and must be floating point or complex.
+
+    Raises:
+      Error: `a` or `b` is 0-D, their inner dimensions differ, the batch axes do not broadcast, `c` does not
+        broadcast to the shape of the product, or the promoted dtype is an integer type or bool.
 
     C: mlx_addmm.
     """
@@ -349,9 +381,22 @@ def all_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Tests along the `axes_num` axes in `axes` whether every element is nonzero. The result is bool; reduced axes
-    are removed, or kept with size 1 when `keepdims` is true. An empty `axes` reduces nothing and tests each element
-    by itself. NaN counts as nonzero, and a reduction over no elements gives true.
+    """Tests along the `axes_num` axes in `axes` whether every element is nonzero.
+
+    No `axes` reduces nothing and tests each element by itself. NaN counts as nonzero, and a reduction over no
+    elements gives true.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool; reduced axes are removed, or kept with size 1 when `keepdims` is true.
+
+    Raises:
+      Error: an axis is out of range or appears twice.
 
     C: mlx_all_axes.
     """
@@ -368,8 +413,21 @@ def all_axes(
 
 
 def all_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Tests along `axis` whether every element is nonzero. The result is bool; the reduced axis is removed, or kept
-    with size 1 when `keepdims` is true. NaN counts as nonzero, and a reduction over no elements gives true.
+    """Tests along `axis` whether every element is nonzero.
+
+    NaN counts as nonzero, and a reduction over no elements gives true.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool; the reduced axis is removed, or kept with size 1 when `keepdims` is true.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_all_axis.
     """
@@ -384,9 +442,17 @@ def all_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
 
 
 def all(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Tests over the whole array whether every element is nonzero. The result is a bool scalar (0-D), or an array
-    with the rank of `a` and all sizes 1 when `keepdims` is true. NaN counts as nonzero, and an empty array gives
-    true.
+    """Tests over the whole array whether every element is nonzero.
+
+    NaN counts as nonzero, and an empty array gives true.
+
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a bool scalar (0-D), or an array with the rank of `a` and all sizes 1 when `keepdims` is true.
 
     C: mlx_all.
     """
@@ -404,10 +470,23 @@ def allclose(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Tests whether all elements of `a` and `b` are equal within a tolerance. An element counts as close when |a -
-    b| <= `atol` + `rtol` * |b| (not symmetric in `a` and `b`), or when both are the same infinity; NaNs are close
-    to each other only when `equal_nan` is true. The operands broadcast against each other and the result is a bool
-    scalar.
+    """Tests whether all elements of `a` and `b` are equal within a tolerance.
+
+    Args:
+      a: the array.
+      b: what `a` is compared with.
+      rtol: the relative tolerance, of `b`.
+      atol: the absolute tolerance.
+      equal_nan: whether NaN equals NaN.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      An element counts as close when |a - b| <= `atol` + `rtol` * |b| (not symmetric in `a` and `b`), or when both
+      are the same infinity; NaNs are close to each other only when `equal_nan` is true. The operands broadcast
+      against each other and the result is a bool scalar.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
 
     C: mlx_allclose.
     """
@@ -430,9 +509,22 @@ def any_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Tests along the `axes_num` axes in `axes` whether at least one element is nonzero. The result is bool;
-    reduced axes are removed, or kept with size 1 when `keepdims` is true. An empty `axes` reduces nothing and tests
-    each element by itself. NaN counts as nonzero, and a reduction over no elements gives false.
+    """Tests along the `axes_num` axes in `axes` whether at least one element is nonzero.
+
+    No `axes` reduces nothing and tests each element by itself. NaN counts as nonzero, and a reduction over no
+    elements gives false.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool; reduced axes are removed, or kept with size 1 when `keepdims` is true.
+
+    Raises:
+      Error: an axis is out of range or appears twice.
 
     C: mlx_any_axes.
     """
@@ -449,9 +541,21 @@ def any_axes(
 
 
 def any_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Tests along `axis` whether at least one element is nonzero. The result is bool; the reduced axis is removed,
-    or kept with size 1 when `keepdims` is true. NaN counts as nonzero, and a reduction over no elements gives
-    false.
+    """Tests along `axis` whether at least one element is nonzero.
+
+    NaN counts as nonzero, and a reduction over no elements gives false.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool; the reduced axis is removed, or kept with size 1 when `keepdims` is true.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_any_axis.
     """
@@ -466,9 +570,17 @@ def any_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
 
 
 def any(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Tests over the whole array whether at least one element is nonzero. The result is a bool scalar (0-D), or an
-    array with the rank of `a` and all sizes 1 when `keepdims` is true. NaN counts as nonzero, and an empty array
-    gives false.
+    """Tests over the whole array whether at least one element is nonzero.
+
+    NaN counts as nonzero, and an empty array gives false.
+
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a bool scalar (0-D), or an array with the rank of `a` and all sizes 1 when `keepdims` is true.
 
     C: mlx_any.
     """
@@ -478,11 +590,26 @@ def any(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
 
 
 def arange(start: float, stop: float, step: float, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
-    """Evenly spaced values `start`, `start` + `step`, ... up to but excluding `stop`. The result is 1-D of dtype
-    `dtype` with ceil((`stop` - `start`) / `step`) elements, or empty when `step` leads away from `stop`. For an
-    integer `dtype` the first two values are truncated toward zero and their difference is the step that is used (a
-    fractional `step` below 1 can thus repeat one value), while the length still follows from the untruncated
-    arguments.
+    """Evenly spaced values `start`, `start` + `step`, ... up to but excluding `stop`.
+
+    For an integer `dtype` the first two values are truncated toward zero and their difference is the step that is
+    used (a fractional `step` below 1 can thus repeat one value), while the length still follows from the
+    untruncated arguments.
+
+    Args:
+      start: the first value.
+      stop: the end, which is left out.
+      step: the difference between neighbours.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is 1-D of dtype `dtype` with ceil((`stop` - `start`) / `step`) elements, or empty when `step` leads
+      away from `stop`.
+
+    Raises:
+      Error: `step` is 0, an argument is NaN or the range is infinite, the length does not fit an int, or `dtype` is
+        bool.
 
     C: mlx_arange.
     """
@@ -496,8 +623,17 @@ def arange(start: float, stop: float, step: float, dtype: DtypeLike, *, stream: 
 
 
 def arccos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Inverse cosine of each element, in radians in [0, pi]. The shape is that of `a`. The dtype is that of `a` for
-    floating point and complex input; integers and bool give float32. Real input outside [-1, 1] gives NaN.
+    """Inverse cosine of each element, in radians in [0, pi].
+
+    Real input outside [-1, 1] gives NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool
+      give float32.
 
     C: mlx_arccos.
     """
@@ -509,8 +645,17 @@ def arccos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def arccosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Inverse hyperbolic cosine of each element. The shape is that of `a`. The dtype is that of `a` for floating
-    point and complex input; integers and bool give float32. Real input below 1 gives NaN.
+    """Inverse hyperbolic cosine of each element.
+
+    Real input below 1 gives NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool
+      give float32.
 
     C: mlx_arccosh.
     """
@@ -522,8 +667,17 @@ def arccosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def arcsin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Inverse sine of each element, in radians in [-pi/2, pi/2]. The shape is that of `a`. The dtype is that of `a`
-    for floating point and complex input; integers and bool give float32. Real input outside [-1, 1] gives NaN.
+    """Inverse sine of each element, in radians in [-pi/2, pi/2].
+
+    Real input outside [-1, 1] gives NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool
+      give float32.
 
     C: mlx_arcsin.
     """
@@ -535,8 +689,15 @@ def arcsin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def arcsinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Inverse hyperbolic sine of each element. The shape is that of `a`. The dtype is that of `a` for floating
-    point and complex input; integers and bool give float32.
+    """Inverse hyperbolic sine of each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool
+      give float32.
 
     C: mlx_arcsinh.
     """
@@ -548,9 +709,17 @@ def arcsinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def arctan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Inverse tangent of each element, in radians in [-pi/2, pi/2]. The shape is that of `a`. The dtype is that of
-    `a` for floating point and complex input; integers and bool give float32. Use `mlx_arctan2` to keep the quadrant
-    of a quotient.
+    """Inverse tangent of each element, in radians in [-pi/2, pi/2].
+
+    Use `arctan2` to keep the quadrant of a quotient.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool
+      give float32.
 
     C: mlx_arctan.
     """
@@ -562,9 +731,21 @@ def arctan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def arctan2(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Angle in radians, in [-pi, pi], of the point with ordinate `a` and abscissa `b`, element-wise. The signs of
-    both operands select the quadrant. The operands broadcast against each other; the dtype is promoted from both,
-    with integers and bool giving float32.
+    """Angle in radians, in [-pi, pi], of the point with ordinate `a` and abscissa `b`, element-wise.
+
+    The signs of both operands select the quadrant.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other; the dtype is promoted from both, with integers and bool giving
+      float32.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast, or an operand is complex.
 
     C: mlx_arctan2.
     """
@@ -574,9 +755,17 @@ def arctan2(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
 
 
 def arctanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Inverse hyperbolic tangent of each element. The shape is that of `a`. The dtype is that of `a` for floating
-    point and complex input; integers and bool give float32. For real input, -1 and 1 give infinities and values
-    beyond them NaN.
+    """Inverse hyperbolic tangent of each element.
+
+    For real input, -1 and 1 give infinities and values beyond them NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool
+      give float32.
 
     C: mlx_arctanh.
     """
@@ -588,9 +777,23 @@ def arctanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def argmax_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Index of the largest element along `axis`. The result is uint32 and has the shape of `a` with that axis
-    removed, or kept with size 1 when `keepdims` is true. Of equal elements the one with the lowest index wins, and
-    a NaN takes precedence over every number; complex values compare by real part, then imaginary part.
+    """Index of the largest element along `axis`.
+
+    Of equal elements the one with the lowest index wins, and a NaN takes precedence over every number; complex
+    values compare by real part, then imaginary part.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is uint32 and has the shape of `a` with that axis removed, or kept with size 1 when `keepdims` is
+      true.
+
+    Raises:
+      Error: `axis` is out of range or `a` has no elements.
 
     C: mlx_argmax_axis.
     """
@@ -605,10 +808,21 @@ def argmax_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stre
 
 
 def argmax(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Index of the largest element of the whole array, counted in its row-major flattening. The result is a uint32
-    scalar (0-D), or an array with the rank of `a` and all sizes 1 when `keepdims` is true. Of equal elements the
-    one with the lowest index wins, and a NaN takes precedence over every number; complex values compare by real
-    part, then imaginary part.
+    """Index of the largest element of the whole array, counted in its row-major flattening.
+
+    Of equal elements the one with the lowest index wins, and a NaN takes precedence over every number; complex
+    values compare by real part, then imaginary part.
+
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a uint32 scalar (0-D), or an array with the rank of `a` and all sizes 1 when `keepdims` is true.
+
+    Raises:
+      Error: `a` has no elements.
 
     C: mlx_argmax.
     """
@@ -618,9 +832,23 @@ def argmax(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None
 
 
 def argmin_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Index of the smallest element along `axis`. The result is uint32 and has the shape of `a` with that axis
-    removed, or kept with size 1 when `keepdims` is true. Of equal elements the one with the lowest index wins, and
-    a NaN takes precedence over every number; complex values compare by real part, then imaginary part.
+    """Index of the smallest element along `axis`.
+
+    Of equal elements the one with the lowest index wins, and a NaN takes precedence over every number; complex
+    values compare by real part, then imaginary part.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is uint32 and has the shape of `a` with that axis removed, or kept with size 1 when `keepdims` is
+      true.
+
+    Raises:
+      Error: `axis` is out of range or `a` has no elements.
 
     C: mlx_argmin_axis.
     """
@@ -635,10 +863,21 @@ def argmin_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stre
 
 
 def argmin(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Index of the smallest element of the whole array, counted in its row-major flattening. The result is a uint32
-    scalar (0-D), or an array with the rank of `a` and all sizes 1 when `keepdims` is true. Of equal elements the
-    one with the lowest index wins, and a NaN takes precedence over every number; complex values compare by real
-    part, then imaginary part.
+    """Index of the smallest element of the whole array, counted in its row-major flattening.
+
+    Of equal elements the one with the lowest index wins, and a NaN takes precedence over every number; complex
+    values compare by real part, then imaginary part.
+
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a uint32 scalar (0-D), or an array with the rank of `a` and all sizes 1 when `keepdims` is true.
+
+    Raises:
+      Error: `a` has no elements.
 
     C: mlx_argmin.
     """
@@ -648,10 +887,22 @@ def argmin(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None
 
 
 def argpartition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | None = None) -> Array:
-    """Indices that partition `a` along `axis` around its `kth` smallest element. Taken along that axis, they put at
-    position `kth` the element which a full sort would put there, no larger elements before it and no smaller ones
-    after it. A negative `kth` counts from the end of that order, NaNs sort last, and the order within each of the
-    two parts is unspecified. The result is uint32 with the shape of `a`.
+    """Indices that partition `a` along `axis` around its `kth` smallest element.
+
+    Taken along that axis, they put at position `kth` the element which a full sort would put there, no larger
+    elements before it and no smaller ones after it.
+
+    Args:
+      a: the array.
+      kth: the position that gets its element as in a full sort; counted from the end if negative.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is uint32 with the shape of `a`.
+
+    Raises:
+      Error: `axis` or `kth` is out of range.
 
     C: mlx_argpartition_axis.
     """
@@ -666,10 +917,21 @@ def argpartition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | Non
 
 
 def argpartition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Array:
-    """Indices that partition the row-major flattening of `a` around its `kth` smallest element. They put at
-    position `kth` the element which a full sort would put there, no larger elements before it and no smaller ones
-    after it. A negative `kth` counts from the end of that order, NaNs sort last, and the order within each of the
-    two parts is unspecified. The result is 1-D, of dtype uint32, with as many elements as `a`.
+    """Indices that partition the row-major flattening of `a` around its `kth` smallest element.
+
+    They put at position `kth` the element which a full sort would put there, no larger elements before it and no
+    smaller ones after it.
+
+    Args:
+      a: the array.
+      kth: the position that gets its element as in a full sort; counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is 1-D, of dtype uint32, with as many elements as `a`.
+
+    Raises:
+      Error: `kth` is out of range.
 
     C: mlx_argpartition.
     """
@@ -679,8 +941,20 @@ def argpartition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Arr
 
 
 def argsort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
-    """Indices that sort `a` along `axis` in ascending order. The result is uint32 with the shape of `a`. NaNs sort
-    last; complex values compare by real part, then imaginary part.
+    """Indices that sort `a` along `axis` in ascending order.
+
+    NaNs sort last; complex values compare by real part, then imaginary part.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is uint32 with the shape of `a`.
+
+    Raises:
+      Error: `axis` is out of range (always so for a 0-D array).
 
     C: mlx_argsort_axis.
     """
@@ -690,8 +964,16 @@ def argsort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Ar
 
 
 def argsort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Indices that sort the row-major flattening of `a` in ascending order. The result is 1-D, of dtype uint32,
-    with as many elements as `a`. NaNs sort last; complex values compare by real part, then imaginary part.
+    """Indices that sort the row-major flattening of `a` in ascending order.
+
+    NaNs sort last; complex values compare by real part, then imaginary part.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is 1-D, of dtype uint32, with as many elements as `a`.
 
     C: mlx_argsort.
     """
@@ -703,9 +985,19 @@ def argsort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def array_equal(a: ArrayLike, b: ArrayLike, equal_nan: bool = False, *, stream: Stream | None = None) -> Array:
-    """Tests whether `a` and `b` have the same shape and equal elements. There is no broadcasting: different shapes
-    give false, not an error. Different dtypes are compared after promotion, and NaNs are equal to each other only
-    when `equal_nan` is true. The result is a bool scalar.
+    """Tests whether `a` and `b` have the same shape and equal elements.
+
+    There is no broadcasting: different shapes give false, not an error.
+
+    Args:
+      a: the array.
+      b: what `a` is compared with.
+      equal_nan: whether NaN equals NaN.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Different dtypes are compared after promotion, and NaNs are equal to each other only when `equal_nan` is true.
+      The result is a bool scalar.
 
     C: mlx_array_equal.
     """
@@ -727,10 +1019,23 @@ def as_strided(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """View of the elements of `a` under an explicit shape and strides. Element (i, j, ...) of the result is element
-    `offset` + i * `strides`[0] + j * `strides`[1] + ... of the row-major flattening of `a` (copied to that layout
-    first if needed); strides and offset count elements, and strides may be 0, negative or overlapping. The result
-    has the dtype of `a`.
+    """View of the elements of `a` under an explicit shape and strides.
+
+    Args:
+      a: the array.
+      shape: the shape of the result.
+      strides: the step along each axis, in elements.
+      offset: the first element, counted in elements of the memory.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Element (i, j, ...) of the result is element `offset` + i * `strides`[0] + j * `strides`[1] + ... of the row-
+      major flattening of `a` (copied to that layout first if needed); strides and offset count elements, and
+      strides may be 0, negative or overlapping. The result has the dtype of `a`.
+
+    Raises:
+      Error: a size in `shape` is negative, `strides` has another length than `shape`, or an element would lie
+        outside `a`.
 
     C: mlx_as_strided.
     """
@@ -750,9 +1055,17 @@ def as_strided(
 
 
 def astype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
-    """Converts each element of `a` to `dtype`. The shape is that of `a`. Floating point to integer truncates toward
-    zero (values that do not fit have no defined result), integer to a narrower integer keeps the low bits, to bool
-    gives true for every nonzero value (NaN included), and complex to real drops the imaginary part.
+    """Converts each element of `a` to `dtype`.
+
+    Args:
+      a: the array.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. Floating point to integer truncates toward zero (values that do not fit have no
+      defined result), integer to a narrower integer keeps the low bits, to bool gives true for every nonzero value
+      (NaN included), and complex to real drops the imaginary part.
 
     C: mlx_astype.
     """
@@ -766,8 +1079,14 @@ def astype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> A
 
 
 def atleast_1d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Gives `a` at least one axis. A 0-D array becomes shape (1), any other array is returned unchanged; the dtype
-    is that of `a`.
+    """Gives `a` at least one axis.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      A 0-D array becomes shape (1), any other array is returned unchanged; the dtype is that of `a`.
 
     C: mlx_atleast_1d.
     """
@@ -779,8 +1098,15 @@ def atleast_1d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def atleast_2d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Gives `a` at least two axes. A 0-D array becomes shape (1, 1) and a 1-D array of n elements (1, n), any other
-    array is returned unchanged; the dtype is that of `a`.
+    """Gives `a` at least two axes.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      A 0-D array becomes shape (1, 1) and a 1-D array of n elements (1, n), any other array is returned unchanged;
+      the dtype is that of `a`.
 
     C: mlx_atleast_2d.
     """
@@ -792,8 +1118,15 @@ def atleast_2d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def atleast_3d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Gives `a` at least three axes. A 0-D array becomes shape (1, 1, 1), a 1-D array of n elements (1, n, 1) and a
-    2-D array of shape (m, n) becomes (m, n, 1), any other array is returned unchanged; the dtype is that of `a`.
+    """Gives `a` at least three axes.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      A 0-D array becomes shape (1, 1, 1), a 1-D array of n elements (1, n, 1) and a 2-D array of shape (m, n)
+      becomes (m, n, 1), any other array is returned unchanged; the dtype is that of `a`.
 
     C: mlx_atleast_3d.
     """
@@ -805,8 +1138,14 @@ def atleast_3d(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def bartlett(M: int, *, stream: Stream | None = None) -> Array:
-    """Bartlett (triangular) window with the `M` values 1 - |2 n / (M - 1) - 1|, which is 0 at both ends. The result
-    is 1-D float32 of length `M`; it is empty for `M` < 1 and holds a single 1 for `M` = 1.
+    """Bartlett (triangular) window with the `M` values 1 - |2 n / (M - 1) - 1|, which is 0 at both ends.
+
+    Args:
+      M: the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is 1-D float32 of length `M`; it is empty for `M` < 1 and holds a single 1 for `M` = 1.
 
     C: mlx_bartlett.
     """
@@ -814,8 +1153,21 @@ def bartlett(M: int, *, stream: Stream | None = None) -> Array:
 
 
 def bitwise_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Bitwise and of `a` and `b`, element-wise. The operands broadcast against each other and the dtype is promoted
-    from both. For bool this is the logical and.
+    """Bitwise and of `a` and `b`, element-wise.
+
+    For bool this is the logical and.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other and the dtype is promoted from both.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast, or the promoted dtype is neither an integer type nor bool
+        (uint64 with a signed type promotes to float32 and so fails).
 
     C: mlx_bitwise_and.
     """
@@ -825,8 +1177,17 @@ def bitwise_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
 
 
 def bitwise_invert(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Flips every bit of each element. The shape is that of `a`. The dtype is that of `a`; bool is negated
-    logically.
+    """Flips every bit of each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a`; bool is negated logically.
+
+    Raises:
+      Error: `a` is neither of an integer dtype nor bool.
 
     C: mlx_bitwise_invert.
     """
@@ -838,8 +1199,21 @@ def bitwise_invert(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def bitwise_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Bitwise or of `a` and `b`, element-wise. The operands broadcast against each other and the dtype is promoted
-    from both. For bool this is the logical or.
+    """Bitwise or of `a` and `b`, element-wise.
+
+    For bool this is the logical or.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other and the dtype is promoted from both.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast, or the promoted dtype is neither an integer type nor bool
+        (uint64 with a signed type promotes to float32 and so fails).
 
     C: mlx_bitwise_or.
     """
@@ -849,8 +1223,21 @@ def bitwise_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
 
 
 def bitwise_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Bitwise exclusive or of `a` and `b`, element-wise. The operands broadcast against each other and the dtype is
-    promoted from both. For bool this is the logical exclusive or.
+    """Bitwise exclusive or of `a` and `b`, element-wise.
+
+    For bool this is the logical exclusive or.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other and the dtype is promoted from both.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast, or the promoted dtype is neither an integer type nor bool
+        (uint64 with a signed type promotes to float32 and so fails).
 
     C: mlx_bitwise_xor.
     """
@@ -860,8 +1247,14 @@ def bitwise_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
 
 
 def blackman(M: int, *, stream: Stream | None = None) -> Array:
-    """Blackman window with the `M` values 0.42 - 0.5 cos(2 pi n / (M - 1)) + 0.08 cos(4 pi n / (M - 1)). The result
-    is 1-D float32 of length `M`; it is empty for `M` < 1 and holds a single 1 for `M` = 1.
+    """Blackman window with the `M` values 0.42 - 0.5 cos(2 pi n / (M - 1)) + 0.08 cos(4 pi n / (M - 1)).
+
+    Args:
+      M: the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is 1-D float32 of length `M`; it is empty for `M` < 1 and holds a single 1 for `M` = 1.
 
     C: mlx_blackman.
     """
@@ -879,11 +1272,29 @@ def block_masked_mm(
     stream: Stream | None = None,
 ) -> Array:
     """Matrix product of `a` and `b` that masks square blocks of side `block_size` (32 or 64) in the operands and
-    the result. `a` is (..., M, K) and `b` is (..., K, N); with the sizes divided by `block_size` and rounded up to
-    m, k, n, `mask_lhs` is (..., m, k), `mask_rhs` (..., k, n) and `mask_out` (..., m, n), each broadcastable to
-    that. A bool mask leaves out the blocks where it is false, a mask of another dtype multiplies the blocks by its
-    values; an empty handle means no mask of that kind, and without any mask this is `mlx_matmul`. The result is
-    (..., M, N), with the dtype promoted from `a` and `b`.
+    the result.
+
+    `a` is (..., M, K) and `b` is (..., K, N); with the sizes divided by `block_size` and rounded up to m, k, n,
+    `mask_lhs` is (..., m, k), `mask_rhs` (..., k, n) and `mask_out` (..., m, n), each broadcastable to that. A bool
+    mask leaves out the blocks where it is false, a mask of another dtype multiplies the blocks by its values; None
+    means no mask of that kind, and without any mask this is `matmul`.
+
+    Args:
+      a: [..., M, K] floating point.
+      b: [..., K, N] floating point.
+      block_size: 32 or 64: rows and columns of a block.
+      mask_out: [..., M blocks, N blocks], a factor or bool for each block of the result; None: 1.
+      mask_lhs: the same for the blocks of `a`.
+      mask_rhs: the same for the blocks of `b`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is (..., M, N), with the dtype promoted from `a` and `b`.
+
+    Raises:
+      Error: the inner dimensions differ, the batch axes or a mask do not broadcast, `a` or `b` is 0-D, the promoted
+        dtype is not floating point (complex works only without masks), or there is a mask and `block_size` is
+        neither 32 nor 64.
 
     C: mlx_block_masked_mm.
     """
@@ -900,8 +1311,19 @@ def block_masked_mm(
 
 
 def broadcast_arrays(inputs: Sequence[ArrayLike], *, stream: Stream | None = None) -> list[Array]:
-    """Broadcasts all arrays of `inputs` to their common shape. The result holds one array per input, in the same
-    order, each with the common shape and its own dtype. An empty `inputs` gives an empty vector.
+    """Broadcasts all arrays of `inputs` to their common shape.
+
+    No `inputs` gives an empty vector.
+
+    Args:
+      inputs: the arrays.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result holds one array per input, in the same order, each with the common shape and its own dtype.
+
+    Raises:
+      Error: the shapes do not broadcast together.
 
     C: mlx_broadcast_arrays.
     """
@@ -914,8 +1336,21 @@ def broadcast_arrays(inputs: Sequence[ArrayLike], *, stream: Stream | None = Non
 
 
 def broadcast_to(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None = None) -> Array:
-    """Broadcasts `a` to the shape `shape`. Axes of size 1 and missing leading axes are repeated, without copying
-    the data. The result has the dtype of `a`.
+    """Broadcasts `a` to the shape `shape`.
+
+    Axes of size 1 and missing leading axes are repeated, without copying the data.
+
+    Args:
+      a: the array.
+      shape: the shape of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: `a` does not broadcast to `shape` (it also may not have more axes), a dimension in `shape` is negative,
+        or there are 2^59 elements or more.
 
     C: mlx_broadcast_to.
     """
@@ -931,8 +1366,17 @@ def broadcast_to(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | N
 
 
 def ceil(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Rounds each element up to the nearest integer. The shape is that of `a`. The dtype is that of `a`; integers
-    and bool come back unchanged.
+    """Rounds each element up to the nearest integer.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a`; integers and bool come back unchanged.
+
+    Raises:
+      Error: `a` is complex.
 
     C: mlx_ceil.
     """
@@ -950,9 +1394,22 @@ def clip(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Limits each element of `a` to the range from `a_min` to `a_max`. Both bounds broadcast against `a`, and the
-    dtype is promoted from all that are given. An empty handle leaves that side unbounded, but only one of the two
-    may be empty. Where `a_min` exceeds `a_max` the result is `a_max`; NaN stays NaN.
+    """Limits each element of `a` to the range from `a_min` to `a_max`.
+
+    None leaves that side unbounded, but only one of the two may be empty.
+
+    Args:
+      a: the array.
+      a_min: the bound, which broadcasts to `a`; None: no bound, for one of the two.
+      a_max: the bound, which broadcasts to `a`; None: no bound, for one of the two.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Both bounds broadcast against `a`, and the dtype is promoted from all that are given. Where `a_min` exceeds
+      `a_max` the result is `a_max`; NaN stays NaN.
+
+    Raises:
+      Error: both `a_min` and `a_max` are empty or the shapes do not broadcast.
 
     C: mlx_clip.
     """
@@ -966,8 +1423,19 @@ def clip(
 
 
 def concatenate_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None = None) -> Array:
-    """Joins `arrays` along the existing axis `axis`. All arrays need the same rank and, on the other axes, the same
-    sizes; the size of the result along `axis` is the sum of theirs. The dtype is promoted from all arrays.
+    """Joins `arrays` along the existing axis `axis`.
+
+    Args:
+      arrays: the arrays.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      All arrays need the same rank and, on the other axes, the same sizes; the size of the result along `axis` is
+      the sum of theirs. The dtype is promoted from all arrays.
+
+    Raises:
+      Error: `arrays` is empty, `axis` is out of range, or ranks or sizes do not match.
 
     C: mlx_concatenate_axis.
     """
@@ -981,8 +1449,17 @@ def concatenate_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream |
 
 
 def concatenate(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array:
-    """Joins the row-major flattenings of `arrays` into one 1-D array. The shapes may be anything, 0-D included; the
-    dtype is promoted from all arrays.
+    """Joins the row-major flattenings of `arrays` into one 1-D array.
+
+    Args:
+      arrays: the arrays.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shapes may be anything, 0-D included; the dtype is promoted from all arrays.
+
+    Raises:
+      Error: `arrays` is empty.
 
     C: mlx_concatenate.
     """
@@ -995,8 +1472,14 @@ def concatenate(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) ->
 
 
 def conjugate(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Complex conjugate of each element. The shape is that of `a`. The dtype is that of `a`; real input comes back
-    unchanged.
+    """Complex conjugate of each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a`; real input comes back unchanged.
 
     C: mlx_conjugate.
     """
@@ -1008,10 +1491,18 @@ def conjugate(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def contiguous(a: ArrayLike, allow_col_major: bool = False, *, stream: Stream | None = None) -> Array:
-    """Lays out the elements of `a` contiguously in memory. The result is row-major, so that its raw data can be
-    read in order without looking at strides; with `allow_col_major` true an array that is contiguous in column-
-    major order is left as it is. Shape, dtype and values are those of `a`, and data that already fit are shared
-    instead of copied.
+    """Lays out the elements of `a` contiguously in memory.
+
+    Shape, dtype and values are those of `a`, and data that already fit are shared instead of copied.
+
+    Args:
+      a: the array.
+      allow_col_major: whether a column-major layout may stay.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is row-major, so that its raw data can be read in order without looking at strides; with
+      `allow_col_major` true an array that is contiguous in column-major order is left as it is.
 
     C: mlx_contiguous.
     """
@@ -1034,11 +1525,30 @@ def conv1d(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """1-D convolution over channels-last input. `input` is (N, L, C_in), `weight` is (C_out, K, C_in / `groups`)
-    and the result is (N, L_out, C_out), with L_out = floor((size + 2 * padding - dilation * (kernel - 1) - 1) /
-    stride) + 1. `padding` zeros are added at both ends (a negative value crops), `dilation` spaces the kernel taps
-    and `groups` splits the channels into independent convolutions. The kernel is not flipped (cross-correlation)
-    and the dtype is promoted from both arrays.
+    """1-D convolution over channels-last input.
+
+    `padding` zeros are added at both ends (a negative value crops), `dilation` spaces the kernel taps and `groups`
+    splits the channels into independent convolutions.
+
+    Args:
+      input: [N, L, C_in].
+      weight: [C_out, K, C_in / groups].
+      stride: the step of the kernel.
+      padding: zeros added on both sides.
+      dilation: the spacing of the kernel's elements.
+      groups: into how many independent groups the channels are split.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `input` is (N, L, C_in), `weight` is (C_out, K, C_in / `groups`) and the result is (N, L_out, C_out), with
+      L_out = floor((size + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1. The kernel is not flipped
+      (cross-correlation) and the dtype is promoted from both arrays.
+
+    Raises:
+      Error: `input` is not floating point, `input` and `weight` differ in rank or the rank does not suit the
+        operation, the channels do not fit each other or `groups`, a stride, a dilation or `groups` is not positive
+        or so large that a size does not fit an int, `weight` has no elements, or the padded input is smaller than
+        the dilated kernel.
 
     C: mlx_conv1d.
     """
@@ -1068,11 +1578,33 @@ def conv2d(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """2-D convolution over channels-last input. `input` is (N, H, W, C_in), `weight` is (C_out, KH, KW, C_in /
-    `groups`) and the result is (N, H_out, W_out, C_out), where each spatial size becomes floor((size + 2 * padding
-    - dilation * (kernel - 1) - 1) / stride) + 1. `stride_*`, `padding_*` (zeros at both ends, a negative value
-    crops) and `dilation_*` (spacing of the kernel taps) are given per spatial axis, suffix _0 for H and _1 for W.
-    The kernel is not flipped (cross-correlation) and the dtype is promoted from both arrays.
+    """2-D convolution over channels-last input.
+
+    `stride_*`, `padding_*` (zeros at both ends, a negative value crops) and `dilation_*` (spacing of the kernel
+    taps) are given per spatial axis, suffix _0 for H and _1 for W.
+
+    Args:
+      input: [N, H, W, C_in].
+      weight: [C_out, KH, KW, C_in / groups].
+      stride_0: the step of the kernel along the first spatial axis.
+      stride_1: the step along the second.
+      padding_0: zeros added on both sides of the first spatial axis.
+      padding_1: zeros on both sides of the second.
+      dilation_0: the spacing of the kernel's elements along the first spatial axis.
+      dilation_1: the spacing along the second.
+      groups: into how many independent groups the channels are split.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `input` is (N, H, W, C_in), `weight` is (C_out, KH, KW, C_in / `groups`) and the result is (N, H_out, W_out,
+      C_out), where each spatial size becomes floor((size + 2 * padding - dilation * (kernel - 1) - 1) / stride) +
+      1. The kernel is not flipped (cross-correlation) and the dtype is promoted from both arrays.
+
+    Raises:
+      Error: `input` is not floating point, `input` and `weight` differ in rank or the rank does not suit the
+        operation, the channels do not fit each other or `groups`, a stride, a dilation or `groups` is not positive
+        or so large that a size does not fit an int, `weight` has no elements, or the padded input is smaller than
+        the dilated kernel.
 
     C: mlx_conv2d.
     """
@@ -1108,11 +1640,36 @@ def conv3d(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """3-D convolution over channels-last input. `input` is (N, D, H, W, C_in), `weight` is (C_out, KD, KH, KW, C_in
-    / `groups`) and the result is (N, D_out, H_out, W_out, C_out), where each spatial size becomes floor((size + 2 *
-    padding - dilation * (kernel - 1) - 1) / stride) + 1. `stride_*`, `padding_*` (zeros at both ends, a negative
-    value crops) and `dilation_*` (spacing of the kernel taps) are given per spatial axis, suffix _0 for D, _1 for H
-    and _2 for W. The kernel is not flipped (cross-correlation) and the dtype is promoted from both arrays.
+    """3-D convolution over channels-last input.
+
+    `stride_*`, `padding_*` (zeros at both ends, a negative value crops) and `dilation_*` (spacing of the kernel
+    taps) are given per spatial axis, suffix _0 for D, _1 for H and _2 for W.
+
+    Args:
+      input: [N, D, H, W, C_in].
+      weight: [C_out, KD, KH, KW, C_in / groups].
+      stride_0: the step of the kernel along the first spatial axis.
+      stride_1: the step along the second.
+      stride_2: the step along the third.
+      padding_0: zeros added on both sides of the first spatial axis.
+      padding_1: zeros on both sides of the second.
+      padding_2: zeros on both sides of the third.
+      dilation_0: the spacing of the kernel's elements along the first spatial axis.
+      dilation_1: the spacing along the second.
+      dilation_2: the spacing along the third.
+      groups: into how many independent groups the channels are split.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `input` is (N, D, H, W, C_in), `weight` is (C_out, KD, KH, KW, C_in / `groups`) and the result is (N, D_out,
+      H_out, W_out, C_out), where each spatial size becomes floor((size + 2 * padding - dilation * (kernel - 1) - 1)
+      / stride) + 1. The kernel is not flipped (cross-correlation) and the dtype is promoted from both arrays.
+
+    Raises:
+      Error: `input` is not floating point, `input` and `weight` differ in rank or the rank does not suit the
+        operation, the channels do not fit each other or `groups`, a stride, a dilation or `groups` is not positive
+        or so large that a size does not fit an int, `weight` has no elements, or the padded input is smaller than
+        the dilated kernel.
 
     C: mlx_conv3d.
     """
@@ -1149,12 +1706,34 @@ def conv_general(
     stream: Stream | None = None,
 ) -> Array:
     """Convolution over 1 to 3 spatial axes with separate low and high padding, input dilation and optional kernel
-    flip. `input` is (N, spatial..., C_in), `weight` is (C_out, kernel..., C_in / `groups`) and the result is (N,
-    spatial..., C_out), with the dtype promoted from both. Each list holds one value per spatial axis, a single
-    value for all of them, or nothing for the default (1 for `stride`, `kernel_dilation` and `input_dilation`, 0 for
-    `padding_lo` and `padding_hi`); `input_dilation` d puts d - 1 zeros between neighbouring input elements before
-    the padding, and negative padding crops. `flip` true reverses the kernel along its spatial axes (a true
-    convolution).
+    flip.
+
+    Each list holds one value per spatial axis, a single value for all of them, or nothing for the default (1 for
+    `stride`, `kernel_dilation` and `input_dilation`, 0 for `padding_lo` and `padding_hi`); `input_dilation` d puts
+    d - 1 zeros between neighbouring input elements before the padding, and negative padding crops. `flip` true
+    reverses the kernel along its spatial axes (a true convolution).
+
+    Args:
+      input: [N, spatial..., C_in].
+      weight: [C_out, kernel..., C_in / groups].
+      stride: the step of the kernel.
+      padding_lo: zeros before each spatial axis.
+      padding_hi: zeros after each spatial axis.
+      kernel_dilation: the spacing of the kernel's elements.
+      input_dilation: the spacing of the input's elements.
+      groups: into how many independent groups the channels are split.
+      flip: whether to reverse the kernel along its spatial axes.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `input` is (N, spatial..., C_in), `weight` is (C_out, kernel..., C_in / `groups`) and the result is (N,
+      spatial..., C_out), with the dtype promoted from both.
+
+    Raises:
+      Error: `input` is not floating point, `input` and `weight` differ in rank or the rank does not suit the
+        operation, the channels do not fit each other or `groups`, a stride, a dilation or `groups` is not positive
+        or so large that a size does not fit an int, `weight` has no elements, the padded input is smaller than the
+        dilated kernel, or a list has another length than 0, 1 and the number of spatial axes.
 
     C: mlx_conv_general.
     """
@@ -1196,10 +1775,30 @@ def conv_transpose1d(
     stream: Stream | None = None,
 ) -> Array:
     """1-D transposed convolution over channels-last input: each input element adds a copy of the kernel scaled by
-    it to the output, at intervals of `stride`. `input` is (N, L, C_in), `weight` is (C_out, K, C_in / `groups`) and
-    the result is (N, L_out, C_out), with L_out = (size - 1) * stride - 2 * padding + dilation * (kernel - 1) +
-    output_padding + 1. `padding` trims both ends of the output, `output_padding` extends its far end and `dilation`
-    spaces the kernel taps. The dtype is promoted from both arrays.
+    it to the output, at intervals of `stride`.
+
+    `padding` trims both ends of the output, `output_padding` extends its far end and `dilation` spaces the kernel
+    taps.
+
+    Args:
+      input: [N, L, C_in].
+      weight: [C_out, K, C_in / groups].
+      stride: the step of the kernel.
+      padding: what is cut off both ends of the result.
+      dilation: the spacing of the kernel's elements.
+      output_padding: elements added at the end of each spatial axis of the result.
+      groups: into how many independent groups the channels are split.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `input` is (N, L, C_in), `weight` is (C_out, K, C_in / `groups`) and the result is (N, L_out, C_out), with
+      L_out = (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1. The dtype is
+      promoted from both arrays.
+
+    Raises:
+      Error: `input` is not floating point, `input` and `weight` differ in rank or the rank does not suit the
+        operation, the channels do not fit each other or `groups`, a stride, a dilation or `groups` is not positive
+        or so large that a size does not fit an int, `weight` has no elements, or an output size comes out below 1.
 
     C: mlx_conv_transpose1d.
     """
@@ -1233,11 +1832,34 @@ def conv_transpose2d(
     stream: Stream | None = None,
 ) -> Array:
     """2-D transposed convolution over channels-last input: each input element adds a copy of the kernel scaled by
-    it to the output, at intervals of the stride. `input` is (N, H, W, C_in), `weight` is (C_out, KH, KW, C_in /
-    `groups`) and the result is (N, H_out, W_out, C_out), where each spatial size becomes (size - 1) * stride - 2 *
-    padding + dilation * (kernel - 1) + output_padding + 1. `padding_*` trims both ends of the output,
-    `output_padding_*` extends its far end, `dilation_*` spaces the kernel taps and `stride_*` the copies, each per
-    spatial axis, suffix _0 for H and _1 for W. The dtype is promoted from both arrays.
+    it to the output, at intervals of the stride.
+
+    `padding_*` trims both ends of the output, `output_padding_*` extends its far end, `dilation_*` spaces the
+    kernel taps and `stride_*` the copies, each per spatial axis, suffix _0 for H and _1 for W.
+
+    Args:
+      input: [N, H, W, C_in].
+      weight: [C_out, KH, KW, C_in / groups].
+      stride_0: the step of the kernel along the first spatial axis.
+      stride_1: the step along the second.
+      padding_0: what is cut off both ends of the first spatial axis of the result.
+      padding_1: what is cut off both ends of the second.
+      dilation_0: the spacing of the kernel's elements along the first spatial axis.
+      dilation_1: the spacing along the second.
+      output_padding_0: elements added at the end of the first spatial axis of the result.
+      output_padding_1: elements added at the end of the second.
+      groups: into how many independent groups the channels are split.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `input` is (N, H, W, C_in), `weight` is (C_out, KH, KW, C_in / `groups`) and the result is (N, H_out, W_out,
+      C_out), where each spatial size becomes (size - 1) * stride - 2 * padding + dilation * (kernel - 1) +
+      output_padding + 1. The dtype is promoted from both arrays.
+
+    Raises:
+      Error: `input` is not floating point, `input` and `weight` differ in rank or the rank does not suit the
+        operation, the channels do not fit each other or `groups`, a stride, a dilation or `groups` is not positive
+        or so large that a size does not fit an int, `weight` has no elements, or an output size comes out below 1.
 
     C: mlx_conv_transpose2d.
     """
@@ -1279,11 +1901,38 @@ def conv_transpose3d(
     stream: Stream | None = None,
 ) -> Array:
     """3-D transposed convolution over channels-last input: each input element adds a copy of the kernel scaled by
-    it to the output, at intervals of the stride. `input` is (N, D, H, W, C_in), `weight` is (C_out, KD, KH, KW,
-    C_in / `groups`) and the result is (N, D_out, H_out, W_out, C_out), where each spatial size becomes (size - 1) *
-    stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1. `padding_*` trims both ends of the output,
-    `output_padding_*` extends its far end, `dilation_*` spaces the kernel taps and `stride_*` the copies, each per
-    spatial axis, suffix _0 for D, _1 for H and _2 for W. The dtype is promoted from both arrays.
+    it to the output, at intervals of the stride.
+
+    `padding_*` trims both ends of the output, `output_padding_*` extends its far end, `dilation_*` spaces the
+    kernel taps and `stride_*` the copies, each per spatial axis, suffix _0 for D, _1 for H and _2 for W.
+
+    Args:
+      input: [N, D, H, W, C_in].
+      weight: [C_out, KD, KH, KW, C_in / groups].
+      stride_0: the step of the kernel along the first spatial axis.
+      stride_1: the step along the second.
+      stride_2: the step along the third.
+      padding_0: what is cut off both ends of the first spatial axis of the result.
+      padding_1: what is cut off both ends of the second.
+      padding_2: what is cut off both ends of the third.
+      dilation_0: the spacing of the kernel's elements along the first spatial axis.
+      dilation_1: the spacing along the second.
+      dilation_2: the spacing along the third.
+      output_padding_0: elements added at the end of the first spatial axis of the result.
+      output_padding_1: elements added at the end of the second.
+      output_padding_2: elements added at the end of the third.
+      groups: into how many independent groups the channels are split.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `input` is (N, D, H, W, C_in), `weight` is (C_out, KD, KH, KW, C_in / `groups`) and the result is (N, D_out,
+      H_out, W_out, C_out), where each spatial size becomes (size - 1) * stride - 2 * padding + dilation * (kernel -
+      1) + output_padding + 1. The dtype is promoted from both arrays.
+
+    Raises:
+      Error: `input` is not floating point, `input` and `weight` differ in rank or the rank does not suit the
+        operation, the channels do not fit each other or `groups`, a stride, a dilation or `groups` is not positive
+        or so large that a size does not fit an int, `weight` has no elements, or an output size comes out below 1.
 
     C: mlx_conv_transpose3d.
     """
@@ -1310,8 +1959,17 @@ def conv_transpose3d(
 
 
 def copy(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """New array with the shape, dtype and values of `a`. As arrays are immutable it may share its memory with `a`,
-    strides included; use `mlx_contiguous` to force a row-major layout.
+    """New array with the shape, dtype and values of `a`.
+
+    As arrays are immutable it may share its memory with `a`, strides included; use `contiguous` to force a row-
+    major layout.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape and dtype are those of `a`.
 
     C: mlx_copy.
     """
@@ -1323,8 +1981,15 @@ def copy(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def cos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Cosine of each element, taken in radians. The shape is that of `a`. The dtype is that of `a` for floating
-    point and complex input; integers and bool give float32.
+    """Cosine of each element, taken in radians.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool
+      give float32.
 
     C: mlx_cos.
     """
@@ -1336,8 +2001,15 @@ def cos(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def cosh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Hyperbolic cosine of each element. The shape is that of `a`. The dtype is that of `a` for floating point and
-    complex input; integers and bool give float32.
+    """Hyperbolic cosine of each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool
+      give float32.
 
     C: mlx_cosh.
     """
@@ -1356,10 +2028,24 @@ def cummax(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Running maximum along `axis`. `reverse` true runs from the end of the axis. With `inclusive` true element i
-    covers the elements up to and including i, otherwise only those before it, starting from the lowest value of the
-    dtype (-infinity for floating point). The result has the shape and dtype of `a`; NaN carries on to all later
-    elements.
+    """Running maximum along `axis`.
+
+    `reverse` true runs from the end of the axis. With `inclusive` true element i covers the elements up to and
+    including i, otherwise only those before it, starting from the lowest value of the dtype (-infinity for floating
+    point).
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      reverse: whether to start from the end.
+      inclusive: whether each result includes the element at its place.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`; NaN carries on to all later elements.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_cummax.
     """
@@ -1382,10 +2068,24 @@ def cummin(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Running minimum along `axis`. `reverse` true runs from the end of the axis. With `inclusive` true element i
-    covers the elements up to and including i, otherwise only those before it, starting from the highest value of
-    the dtype (infinity for floating point). The result has the shape and dtype of `a`; NaN carries on to all later
-    elements.
+    """Running minimum along `axis`.
+
+    `reverse` true runs from the end of the axis. With `inclusive` true element i covers the elements up to and
+    including i, otherwise only those before it, starting from the highest value of the dtype (infinity for floating
+    point).
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      reverse: whether to start from the end.
+      inclusive: whether each result includes the element at its place.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`; NaN carries on to all later elements.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_cummin.
     """
@@ -1408,9 +2108,23 @@ def cumprod(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Running product along `axis`. `reverse` true runs from the end of the axis. With `inclusive` true element i
-    covers the elements up to and including i, otherwise only those before it, starting from 1. The result has the
-    shape and dtype of `a`; integers wrap around on overflow.
+    """Running product along `axis`.
+
+    `reverse` true runs from the end of the axis. With `inclusive` true element i covers the elements up to and
+    including i, otherwise only those before it, starting from 1.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      reverse: whether to start from the end.
+      inclusive: whether each result includes the element at its place.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`; integers wrap around on overflow.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_cumprod.
     """
@@ -1433,9 +2147,23 @@ def cumsum(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Running sum along `axis`. `reverse` true runs from the end of the axis. With `inclusive` true element i
-    covers the elements up to and including i, otherwise only those before it, starting from 0. The result has the
-    shape of `a` and its dtype, except that bool gives int32; integers wrap around on overflow.
+    """Running sum along `axis`.
+
+    `reverse` true runs from the end of the axis. With `inclusive` true element i covers the elements up to and
+    including i, otherwise only those before it, starting from 0.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      reverse: whether to start from the end.
+      inclusive: whether each result includes the element at its place.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `a` and its dtype, except that bool gives int32; integers wrap around on overflow.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_cumsum.
     """
@@ -1451,8 +2179,15 @@ def cumsum(
 
 
 def degrees(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Converts each element from radians to degrees. The shape is that of `a`. The dtype is that of `a` for
-    floating point and complex input; integers and bool give float32.
+    """Converts each element from radians to degrees.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool
+      give float32.
 
     C: mlx_degrees.
     """
@@ -1464,9 +2199,20 @@ def degrees(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def depends(inputs: Sequence[ArrayLike], dependencies: Sequence[ArrayLike]) -> list[Array]:
-    """Makes the evaluation of `inputs` wait for `dependencies`. The result holds one array per array of `inputs`,
-    in the same order and with the same shape, dtype and values; evaluating any of them evaluates all of
-    `dependencies` first. An empty `dependencies` adds no condition.
+    """Makes the evaluation of `inputs` wait for `dependencies`.
+
+    No `dependencies` adds no condition.
+
+    Args:
+      inputs: the arrays.
+      dependencies: what has to be computed first.
+
+    Returns:
+      The result holds one array per array of `inputs`, in the same order and with the same shape, dtype and values;
+      evaluating any of them evaluates all of `dependencies` first.
+
+    Raises:
+      Error: `inputs` has no elements.
 
     C: mlx_depends.
     """
@@ -1492,13 +2238,34 @@ def dequantize(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Expands the packed low-bit matrix `w` with its `scales` (and `biases`) to real numbers. `mode` is "affine"
-    (value = scale * q + bias per group, `biases` required), "mxfp4", "mxfp8" or "nvfp4" (uint8 `scales`, `biases`
-    must be an empty handle); without a value `group_size` is 64 for affine, 32 for the mx modes and 16 for nvfp4,
-    and `bits` is 4, for mxfp8 8. `global_scale`, allowed only for nvfp4, is a float32 scalar that multiplies all
-    values by `global_scale` / 2688, and an empty handle means no such factor. `w` is uint32 with at least two axes;
-    the result has its shape with the last axis expanded to 32 / `bits` times its size, and the dtype `dtype` or by
-    default that promoted from `scales` and `biases` for affine, float32 with `global_scale` and bfloat16 otherwise.
+    """Expands the packed low-bit matrix `w` with its `scales` (and `biases`) to real numbers.
+
+    `mode` is "affine" (value = scale * q + bias per group, `biases` required), "mxfp4", "mxfp8" or "nvfp4" (uint8
+    `scales`, `biases` must be None); without a value `group_size` is 64 for affine, 32 for the mx modes and 16 for
+    nvfp4, and `bits` is 4, for mxfp8 8. `global_scale`, allowed only for nvfp4, is a float32 scalar that multiplies
+    all values by `global_scale` / 2688, and None means no such factor.
+
+    Args:
+      w: the quantized matrix, as `quantize` returns it.
+      scales: the scales of the groups, as `quantize` returns them.
+      biases: the biases of the groups, for the mode "affine".
+      group_size: how many numbers share a scale; None: the mode's default.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      global_scale: a float32 scalar, for the mode "nvfp4"; None: no such factor.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `w` is uint32 with at least two axes; the result has its shape with the last axis expanded to 32 / `bits`
+      times its size, and the dtype `dtype` or by default that promoted from `scales` and `biases` for affine,
+      float32 with `global_scale` and bfloat16 otherwise.
+
+    Raises:
+      Error: `mode` is unknown, `group_size` or `bits` do not suit it or the shapes of `w`, `scales` and `biases`,
+        `w` is not uint32 or is less than 2-D, `scales` have the wrong dtype, `biases` are missing or not allowed,
+        `global_scale` is not allowed or not a float32 scalar, `dtype` is not floating point, or `w` or `scales` has
+        no elements.
 
     C: mlx_dequantize.
     """
@@ -1523,9 +2290,21 @@ def dequantize(
 
 def diag(a: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
     """Extracts the `k`-th diagonal of a 2-D array, or builds a square matrix with a 1-D array on its `k`-th
-    diagonal. A positive `k` is above the main diagonal, a negative one below. A 1-D array of n elements gives shape
-    (n + |k|, n + |k|), zero elsewhere; a 2-D array gives 1-D, empty when the diagonal lies outside. The dtype is
-    that of `a`.
+    diagonal.
+
+    A positive `k` is above the main diagonal, a negative one below. A 1-D array of n elements gives shape (n + |k|,
+    n + |k|), zero elsewhere; a 2-D array gives 1-D, empty when the diagonal lies outside.
+
+    Args:
+      a: the array.
+      k: which diagonal, positive above the main one.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is that of `a`.
+
+    Raises:
+      Error: `a` is neither 1-D nor 2-D.
 
     C: mlx_diag.
     """
@@ -1542,10 +2321,23 @@ def diagonal(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Diagonal with the given `offset` of the planes spanned by `axis1` and `axis2`. `axis1` counts rows and
-    `axis2` columns; a positive `offset` is above the main diagonal, a negative one below. The result has the shape
-    of `a` without these two axes and with the diagonal as its new last axis, which has size 0 when the diagonal
-    lies outside; the dtype is that of `a`.
+    """Diagonal with the given `offset` of the planes spanned by `axis1` and `axis2`.
+
+    `axis1` counts rows and `axis2` columns; a positive `offset` is above the main diagonal, a negative one below.
+
+    Args:
+      a: the array.
+      offset: which diagonal, positive above the main one.
+      axis1: the first of the two axes.
+      axis2: the second of the two axes.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `a` without these two axes and with the diagonal as its new last axis, which has
+      size 0 when the diagonal lies outside; the dtype is that of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes, an axis is out of range, or `axis1` and `axis2` are the same.
 
     C: mlx_diagonal.
     """
@@ -1561,8 +2353,21 @@ def diagonal(
 
 
 def divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Element-wise true quotient `a` / `b`. The operands broadcast against each other; the dtype is promoted from
-    both, with integers and bool giving float32. Division by zero gives an infinity or NaN.
+    """Element-wise true quotient `a` / `b`.
+
+    Division by zero gives an infinity or NaN.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other; the dtype is promoted from both, with integers and bool giving
+      float32.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
 
     C: mlx_divide.
     """
@@ -1572,11 +2377,23 @@ def divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array
 
 
 def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
-    """Element-wise floored quotient and the matching remainder of `a` by `b`. `res` becomes a vector of the two
-    arrays floor(`a` / `b`) and `a` - floor(`a` / `b`) * `b`; the remainder has the sign of `b`. The operands
-    broadcast against each other and both results have the dtype promoted from them (integers stay integers).
+    """Element-wise floored quotient and the matching remainder of `a` by `b`.
+
     Floating point division by zero gives an infinity or NaN; integer division by zero, and of the most negative
     value by -1, is undefined and can end the process during evaluation on the CPU.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The results are the two arrays floor(`a` / `b`) and `a` - floor(`a` / `b`) * `b`; the remainder has the sign
+      of `b`. The operands broadcast against each other and both results have the dtype promoted from them (integers
+      stay integers).
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast, or an operand is complex.
 
     C: mlx_divmod.
     """
@@ -1586,12 +2403,26 @@ def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[
 
 
 def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array:
-    """Sum of products of the arrays in `operands` over labelled axes, as described by `subscripts`. `subscripts`
-    gives each operand one letter per axis, separated by commas, and after "->" the letters of the result (without
-    "->": those that occur once, in alphabetical order); letters left out are summed over, a letter repeated in one
-    operand takes its diagonal, "..." stands for the remaining, broadcast axes, and spaces are ignored. Axes with
-    the same letter must have the same size or size 1. The dtype follows from promoting all operands; contractions
-    that become matrix products reject integer dtypes.
+    """Sum of products of the arrays in `operands` over labelled axes, as described by `subscripts`.
+
+    Axes with the same letter must have the same size or size 1. The dtype follows from promoting all operands;
+    contractions that become matrix products reject integer dtypes.
+
+    Args:
+      subscripts: the subscripts of the operands, and after "->" those of the result.
+      operands: the arrays, one for each term of the subscripts.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `subscripts` gives each operand one letter per axis, separated by commas, and after "->" the letters of the
+      result (without "->": those that occur once, in alphabetical order); letters left out are summed over, a
+      letter repeated in one operand takes its diagonal, "..." stands for the remaining, broadcast axes, and spaces
+      are ignored.
+
+    Raises:
+      Error: `operands` is empty or their number differs from that in `subscripts`, `subscripts` is malformed,
+        repeats a letter in the result or names one there that no operand has, the number of letters or the sizes do
+        not fit the operands, or a matrix product of integer or bool operands is needed.
 
     C: mlx_einsum.
     """
@@ -1605,8 +2436,20 @@ def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | N
 
 
 def equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Tests element-wise whether `a` equals `b`. The result is bool with the broadcast shape; different dtypes are
-    compared after promotion. NaN equals nothing, not even itself.
+    """Tests element-wise whether `a` equals `b`.
+
+    NaN equals nothing, not even itself.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the broadcast shape; different dtypes are compared after promotion.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
 
     C: mlx_equal.
     """
@@ -1616,8 +2459,17 @@ def equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def erf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, of each element. The shape is that
-    of `a`. The dtype is that of `a` for floating point input; integers and bool give float32.
+    """Error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, of each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point input; integers and bool give float32.
+
+    Raises:
+      Error: `a` is complex.
 
     C: mlx_erf.
     """
@@ -1629,8 +2481,18 @@ def erf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def erfinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Inverse of the error function for each element. The shape is that of `a`. The dtype is that of `a` for
-    floating point input; integers and bool give float32. -1 and 1 give infinities, values beyond them NaN.
+    """Inverse of the error function for each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point input; integers and bool give float32.
+      -1 and 1 give infinities, values beyond them NaN.
+
+    Raises:
+      Error: `a` is complex.
 
     C: mlx_erfinv.
     """
@@ -1642,8 +2504,15 @@ def erfinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def exp(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Exponential of each element. The shape is that of `a`. The dtype is that of `a` for floating point and
-    complex input; integers and bool give float32.
+    """Exponential of each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool
+      give float32.
 
     C: mlx_exp.
     """
@@ -1655,9 +2524,19 @@ def exp(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def expand_dims_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
-    """Inserts axes of size 1 at the `axes_num` positions in `axes`. The positions refer to the axes of the result,
-    which has `axes_num` axes more than `a`; negative ones count from its end and their order does not matter. The
-    dtype is that of `a`; an empty `axes` changes nothing.
+    """Inserts axes of size 1 at the `axes_num` positions in `axes`.
+
+    Args:
+      a: the array.
+      axes: where the new axes are in the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The positions refer to the axes of the result, which has `axes_num` axes more than `a`; negative ones count
+      from its end and their order does not matter. The dtype is that of `a`; no `axes` changes nothing.
+
+    Raises:
+      Error: a position is out of range or appears twice.
 
     C: mlx_expand_dims_axes.
     """
@@ -1673,8 +2552,19 @@ def expand_dims_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream 
 
 
 def expand_dims(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
-    """Inserts an axis of size 1 at the position `axis`. The position refers to the axes of the result, which has
-    one axis more than `a`; a negative one counts from its end. The dtype is that of `a`.
+    """Inserts an axis of size 1 at the position `axis`.
+
+    Args:
+      a: the array.
+      axis: where the new axes are in the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The position refers to the axes of the result, which has one axis more than `a`; a negative one counts from
+      its end. The dtype is that of `a`.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_expand_dims.
     """
@@ -1684,8 +2574,17 @@ def expand_dims(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Arr
 
 
 def expm1(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Computes exp(x) - 1 for each element x, accurately also for x near 0. The shape is that of `a`. The dtype is
-    that of `a` for floating point input; integers and bool give float32.
+    """Computes exp(x) - 1 for each element x, accurately also for x near 0.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point input; integers and bool give float32.
+
+    Raises:
+      Error: `a` is complex.
 
     C: mlx_expm1.
     """
@@ -1697,9 +2596,22 @@ def expm1(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def eye(n: int, m: int, k: int = 0, dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
-    """Matrix of `n` rows and `m` columns with ones on its `k`-th diagonal and zeros elsewhere. A positive `k` is
-    above the main diagonal, a negative one below; a diagonal outside the matrix leaves all zeros. The dtype is
-    `dtype`.
+    """Matrix of `n` rows and `m` columns with ones on its `k`-th diagonal and zeros elsewhere.
+
+    A positive `k` is above the main diagonal, a negative one below; a diagonal outside the matrix leaves all zeros.
+
+    Args:
+      n: the number of rows.
+      m: the number of columns.
+      k: which diagonal, positive above the main one.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is `dtype`.
+
+    Raises:
+      Error: `n` or `m` is negative.
 
     C: mlx_eye.
     """
@@ -1713,9 +2625,22 @@ def eye(n: int, m: int, k: int = 0, dtype: DtypeLike = "float32", *, stream: Str
 
 
 def flatten(a: ArrayLike, start_axis: int = 0, end_axis: int = -1, *, stream: Stream | None = None) -> Array:
-    """Merges the axes from `start_axis` to `end_axis`, both included, into one. Values beyond the first or last
-    axis are limited to it, so 0 and -1 flatten everything; a 0-D array becomes shape (1). Elements keep their row-
-    major order and the dtype is that of `a`.
+    """Merges the axes from `start_axis` to `end_axis`, both included, into one.
+
+    Values beyond the first or last axis are limited to it, so 0 and -1 flatten everything; a 0-D array becomes
+    shape (1).
+
+    Args:
+      a: the array.
+      start_axis: the first axis that is merged.
+      end_axis: the last axis that is merged.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Elements keep their row-major order and the dtype is that of `a`.
+
+    Raises:
+      Error: `start_axis` lies after `end_axis`.
 
     C: mlx_flatten.
     """
@@ -1730,8 +2655,17 @@ def flatten(a: ArrayLike, start_axis: int = 0, end_axis: int = -1, *, stream: St
 
 
 def floor(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Rounds each element down to the nearest integer. The shape is that of `a`. The dtype is that of `a`; integers
-    and bool come back unchanged.
+    """Rounds each element down to the nearest integer.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a`; integers and bool come back unchanged.
+
+    Raises:
+      Error: `a` is complex.
 
     C: mlx_floor.
     """
@@ -1743,10 +2677,22 @@ def floor(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def floor_divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Element-wise quotient `a` / `b` rounded toward negative infinity. The operands broadcast against each other
-    and the dtype is promoted from both (integers stay integers; complex quotients are not rounded). Floating point
-    division by zero gives an infinity or NaN, integer division by zero gives no meaningful value (0 on the CPU),
-    and the most negative integer divided by -1 can end the process during evaluation on the CPU.
+    """Element-wise quotient `a` / `b` rounded toward negative infinity.
+
+    Floating point division by zero gives an infinity or NaN, integer division by zero gives no meaningful value (0
+    on the CPU), and the most negative integer divided by -1 can end the process during evaluation on the CPU.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other and the dtype is promoted from both (integers stay integers; complex
+      quotients are not rounded).
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
 
     C: mlx_floor_divide.
     """
@@ -1757,8 +2703,21 @@ def floor_divide(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) ->
 
 def from_fp8(x: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
     """Decodes 8-bit floating point numbers in E4M3 format (4 exponent and 3 mantissa bits, largest value 448, no
-    infinities). `x` holds their bits as uint8; the result has the shape of `x` and the dtype `dtype`, which should
-    be float16, bfloat16 or float32. The codes 0x7f and 0xff give NaN.
+    infinities).
+
+    The codes 0x7f and 0xff give NaN.
+
+    Args:
+      x: uint8, the bits of E4M3 numbers.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `x` holds their bits as uint8; the result has the shape of `x` and the dtype `dtype`, which should be float16,
+      bfloat16 or float32.
+
+    Raises:
+      Error: `x` is not uint8 or `dtype` is not floating point.
 
     C: mlx_from_fp8.
     """
@@ -1772,8 +2731,22 @@ def from_fp8(x: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) ->
 
 
 def full(shape: int | Sequence[int], vals: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
-    """Array of shape `shape` and dtype `dtype` filled with `vals`. `vals` is usually a scalar but may be any array
-    that broadcasts to `shape`; it is converted to `dtype`.
+    """Array of shape `shape` and dtype `dtype` filled with `vals`.
+
+    `vals` is usually a scalar but may be any array that broadcasts to `shape`; it is converted to `dtype`.
+
+    Args:
+      shape: the shape of the result.
+      vals: the fill value, which broadcasts to the shape.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is `shape`, the dtype `dtype`.
+
+    Raises:
+      Error: `vals` does not broadcast to `shape`, a dimension in `shape` is negative, or there are 2^59 elements or
+        more.
 
     C: mlx_full.
     """
@@ -1790,8 +2763,22 @@ def full(shape: int | Sequence[int], vals: ArrayLike, dtype: DtypeLike, *, strea
 
 
 def full_like(a: ArrayLike, vals: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
-    """Array with the shape of `a` and dtype `dtype` filled with `vals`. `vals` is usually a scalar but may be any
-    array that broadcasts to that shape; it is converted to `dtype`. Of `a` only the shape matters.
+    """Array with the shape of `a` and dtype `dtype` filled with `vals`.
+
+    `vals` is usually a scalar but may be any array that broadcasts to that shape; it is converted to `dtype`. Of
+    `a` only the shape matters.
+
+    Args:
+      a: the array.
+      vals: the fill value, which broadcasts to the shape.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`, the dtype `dtype`.
+
+    Raises:
+      Error: `vals` does not broadcast to the shape of `a`.
 
     C: mlx_full_like.
     """
@@ -1815,11 +2802,28 @@ def gather(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Copies slices of size `slice_sizes` out of `a`, starting at the positions in `indices`. The i-th array in
-    `indices` holds start positions along the i-th of the `axes_num` axes in `axes`, and on the other axes a slice
-    starts at 0; `slice_sizes` has one entry per axis of `a`. The index arrays are broadcast together and the result
-    has that shape followed by `slice_sizes`, with the dtype of `a`. Negative indices count from the end; they must
-    lie within `a`.
+    """Copies slices of size `slice_sizes` out of `a`, starting at the positions in `indices`.
+
+    The i-th array in `indices` holds start positions along the i-th of `axes`, and on the other axes a slice starts
+    at 0; `slice_sizes` has one entry per axis of `a`. Negative indices count from the end; they must lie within
+    `a`.
+
+    Args:
+      a: the array.
+      indices: integers, an array for each of `axes`, which broadcast together.
+      axes: the axes, counted from the end if negative.
+      slice_sizes: the size of each slice along each axis of `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The index arrays are broadcast together and the result has that shape followed by `slice_sizes`, with the
+      dtype of `a`.
+
+    Raises:
+      Error: the numbers of index arrays and `axes` differ or exceed the rank of `a`, an axis is negative, too large
+        or repeated, `slice_sizes` has not one entry per axis of `a` or one of them is negative or larger than its
+        axis, the index arrays do not broadcast, or one is not of an integer dtype, or an index that is computed
+        already, on a CPU, lies outside.
 
     C: mlx_gather.
     """
@@ -1848,10 +2852,25 @@ def gather_single(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Copies slices of size `slice_sizes` out of `a`, starting at the positions in `indices` along `axis`. On the
-    other axes a slice starts at 0; `slice_sizes` has one entry per axis of `a`. The result has the shape of
-    `indices` followed by `slice_sizes`, with the dtype of `a`. Negative indices count from the end; they must lie
-    within `a`.
+    """Copies slices of size `slice_sizes` out of `a`, starting at the positions in `indices` along `axis`.
+
+    On the other axes a slice starts at 0; `slice_sizes` has one entry per axis of `a`. Negative indices count from
+    the end; they must lie within `a`.
+
+    Args:
+      a: the array.
+      indices: integers.
+      axis: the axis, counted from the end if negative.
+      slice_sizes: the size of each slice along each axis of `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `indices` followed by `slice_sizes`, with the dtype of `a`.
+
+    Raises:
+      Error: `axis` is negative or too large, `slice_sizes` has not one entry per axis of `a` or one of them is
+        negative or larger than its axis, or `indices` is not of an integer dtype, or an index that is computed
+        already, on a CPU, lies outside.
 
     C: mlx_gather_single.
     """
@@ -1880,12 +2899,26 @@ def gather_mm(
     stream: Stream | None = None,
 ) -> Array:
     """Matrix products of selected matrices of `a` (..., M, K) with selected matrices of `b` (..., K, N).
-    `lhs_indices` and `rhs_indices` choose matrices by their number in the row-major flattening of the batch axes;
-    the two are broadcast together and the result has that shape followed by (M, N), with the dtype promoted from
-    `a` and `b`. An empty handle means the matrices in order (indices shaped like the batch axes), and if both are
-    empty this is `mlx_matmul`; a 1-D operand counts as a row or column. `sorted_indices` true promises ascending
-    indices, which may permit a faster computation (a wrong promise can give wrong results); indices must lie within
-    the batch.
+
+    Args:
+      a: [..., M, K].
+      b: [..., K, N].
+      lhs_indices: integers: the matrices of the first operand; None: all in order.
+      rhs_indices: integers: the matrices of the second operand; None: all in order.
+      sorted_indices: whether the indices are ascending, which may be faster.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `lhs_indices` and `rhs_indices` choose matrices by their number in the row-major flattening of the batch axes;
+      the two are broadcast together and the result has that shape followed by (M, N), with the dtype promoted from
+      `a` and `b`. None means the matrices in order (indices shaped like the batch axes), and if both are empty this
+      is `matmul`; a 1-D operand counts as a row or column. `sorted_indices` true promises ascending indices, which
+      may permit a faster computation (a wrong promise can give wrong results); indices must lie within the batch.
+
+    Raises:
+      Error: `a` or `b` is 0-D, their inner dimensions differ, the indices do not broadcast or are not of an integer
+        dtype, or the promoted dtype is not real floating point, or an index that is computed already, on a CPU,
+        lies outside.
 
     C: mlx_gather_mm.
     """
@@ -1920,14 +2953,37 @@ def gather_qmm(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Matrix products of selected matrices of `x` with selected quantized matrices of `w`. The matrices are chosen
-    by `lhs_indices` for `x` and `rhs_indices` for `w`, by their number in the row-major flattening of the batch
-    axes; the two are broadcast together, an empty handle means the matrices in order, and `sorted_indices` true
-    promises ascending indices, which may permit a faster computation. `transpose` true multiplies by the transpose
-    of the quantized matrix, giving (indices..., M, N) for `x` (..., M, K) and a matrix of N rows and K columns
-    before packing; `w`, `scales`, `biases` (an empty handle except for "affine"), `group_size`, `bits` and `mode`
-    are as in `mlx_dequantize`, with the same defaults. The dtype is promoted from `x`, `scales` and `biases` for
-    affine and that of `x` for the other modes.
+    """Matrix products of selected matrices of `x` with selected quantized matrices of `w`.
+
+    The matrices are chosen by `lhs_indices` for `x` and `rhs_indices` for `w`, by their number in the row-major
+    flattening of the batch axes; the two are broadcast together, None means the matrices in order, and
+    `sorted_indices` true promises ascending indices, which may permit a faster computation. `transpose` true
+    multiplies by the transpose of the quantized matrix, giving (indices..., M, N) for `x` (..., M, K) and a matrix
+    of N rows and K columns before packing; `w`, `scales`, `biases` (None except for "affine"), `group_size`, `bits`
+    and `mode` are as in `dequantize`, with the same defaults.
+
+    Args:
+      x: [..., M, K] floating point.
+      w: the quantized matrix, as `quantize` returns it.
+      scales: the scales of the groups, as `quantize` returns them.
+      biases: the biases of the groups, for the mode "affine".
+      lhs_indices: integers: the matrices of the first operand; None: all in order.
+      rhs_indices: integers: the matrices of the second operand; None: all in order.
+      transpose: whether to multiply by the transpose of `w`.
+      group_size: how many numbers share a scale; None: the mode's default.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      sorted_indices: whether the indices are ascending, which may be faster.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is promoted from `x`, `scales` and `biases` for affine and that of `x` for the other modes.
+
+    Raises:
+      Error: `mode` is unknown, `group_size` or `bits` do not suit it or the shapes, `w` is not uint32, `scales`
+        have the wrong dtype, `biases` are missing or not allowed, `x` is less than 2-D or its last axis does not
+        fit the matrix, the dtype is not real floating point, the indices do not broadcast or are not of an integer
+        dtype, or `w` or `scales`, or without `transpose` `x`, has no elements.
 
     C: mlx_gather_qmm.
     """
@@ -1955,9 +3011,20 @@ def gather_qmm(
 
 
 def greater(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Tests element-wise whether `a` > `b`. The result is bool with the broadcast shape; different dtypes are
-    compared after promotion. Complex values compare by real part, then imaginary part; a comparison of a real NaN
-    with anything is false.
+    """Tests element-wise whether `a` > `b`.
+
+    Complex values compare by real part, then imaginary part; a comparison of a real NaN with anything is false.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the broadcast shape; different dtypes are compared after promotion.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
 
     C: mlx_greater.
     """
@@ -1967,9 +3034,20 @@ def greater(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
 
 
 def greater_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Tests element-wise whether `a` >= `b`. The result is bool with the broadcast shape; different dtypes are
-    compared after promotion. Complex values compare by real part, then imaginary part; a comparison of a real NaN
-    with anything is false.
+    """Tests element-wise whether `a` >= `b`.
+
+    Complex values compare by real part, then imaginary part; a comparison of a real NaN with anything is false.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the broadcast shape; different dtypes are compared after promotion.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
 
     C: mlx_greater_equal.
     """
@@ -1980,9 +3058,21 @@ def greater_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -
 
 def hadamard_transform(a: ArrayLike, scale: float | None = None, *, stream: Stream | None = None) -> Array:
     """Multiplies each vector along the last axis of `a` by the Hadamard matrix of its size n, times `scale`.
-    Without a value `scale` is 1 / sqrt(n), which makes the transform orthonormal. n must be m * 2^k with m one of
-    1, 12, 20, 28. The shape is that of `a`, which should be float16, bfloat16 or float32, and so is the dtype;
-    integers give float32 and complex input loses its imaginary part.
+
+    Without a value `scale` is 1 / sqrt(n), which makes the transform orthonormal. N must be m * 2^k with m one of
+    1, 12, 20, 28.
+
+    Args:
+      a: the array.
+      scale: the factor of the result; None: 1 / sqrt(size of the last axis).
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`, which should be float16, bfloat16 or float32, and so is the dtype; integers give
+      float32 and complex input loses its imaginary part.
+
+    Raises:
+      Error: the last axis has another number of elements, `a` has no elements, or its dtype is float64.
 
     C: mlx_hadamard_transform.
     """
@@ -1997,8 +3087,14 @@ def hadamard_transform(a: ArrayLike, scale: float | None = None, *, stream: Stre
 
 
 def hamming(M: int, *, stream: Stream | None = None) -> Array:
-    """Hamming window with the `M` values 0.54 - 0.46 cos(2 pi n / (M - 1)). The result is 1-D float32 of length
-    `M`; it is empty for `M` < 1 and holds a single 1 for `M` = 1.
+    """Hamming window with the `M` values 0.54 - 0.46 cos(2 pi n / (M - 1)).
+
+    Args:
+      M: the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is 1-D float32 of length `M`; it is empty for `M` < 1 and holds a single 1 for `M` = 1.
 
     C: mlx_hamming.
     """
@@ -2006,8 +3102,14 @@ def hamming(M: int, *, stream: Stream | None = None) -> Array:
 
 
 def hanning(M: int, *, stream: Stream | None = None) -> Array:
-    """Hann window with the `M` values 0.5 - 0.5 cos(2 pi n / (M - 1)), which is 0 at both ends. The result is 1-D
-    float32 of length `M`; it is empty for `M` < 1 and holds a single 1 for `M` = 1.
+    """Hann window with the `M` values 0.5 - 0.5 cos(2 pi n / (M - 1)), which is 0 at both ends.
+
+    Args:
+      M: the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is 1-D float32 of length `M`; it is empty for `M` < 1 and holds a single 1 for `M` = 1.
 
     C: mlx_hanning.
     """
@@ -2015,7 +3117,18 @@ def hanning(M: int, *, stream: Stream | None = None) -> Array:
 
 
 def identity(n: int, dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
-    """Square matrix of `n` rows with ones on the main diagonal and zeros elsewhere. The dtype is `dtype`.
+    """Square matrix of `n` rows with ones on the main diagonal and zeros elsewhere.
+
+    Args:
+      n: the number of rows and columns.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is `dtype`.
+
+    Raises:
+      Error: `n` is negative.
 
     C: mlx_identity.
     """
@@ -2027,8 +3140,16 @@ def identity(n: int, dtype: DtypeLike = "float32", *, stream: Stream | None = No
 
 
 def imag(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Imaginary part of each element. The shape is that of `a`. complex64 gives float32; real input gives zeros of
-    its own dtype.
+    """Imaginary part of each element.
+
+    The shape is that of `a`. Complex64 gives float32; real input gives zeros of its own dtype.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`; complex64 gives float32, and real input zeros of its own dtype.
 
     C: mlx_imag.
     """
@@ -2040,10 +3161,23 @@ def imag(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def inner(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Inner products of the vectors along the last axes of `a` and `b`. The result has the shape of `a` without its
-    last axis followed by that of `b` without its last axis, so two 1-D arrays give a scalar; nothing is conjugated.
-    If one operand is 0-D this is `mlx_multiply`. The dtype is promoted from both and must be floating point or
-    complex unless one is 0-D.
+    """Inner products of the vectors along the last axes of `a` and `b`.
+
+    If one operand is 0-D this is `multiply`.
+
+    Args:
+      a: an operand.
+      b: an operand.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `a` without its last axis followed by that of `b` without its last axis, so two
+      1-D arrays give a scalar; nothing is conjugated. The dtype is promoted from both and must be floating point or
+      complex unless one is 0-D.
+
+    Raises:
+      Error: the last axes differ in size, or the promoted dtype is an integer type or bool and neither operand is
+        0-D.
 
     C: mlx_inner.
     """
@@ -2061,9 +3195,23 @@ def isclose(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Tests element-wise whether `a` and `b` are equal within a tolerance. An element counts as close when |a - b|
-    <= `atol` + `rtol` * |b| (not symmetric in `a` and `b`), or when both are the same infinity; NaNs are close to
-    each other only when `equal_nan` is true. The result is bool with the broadcast shape.
+    """Tests element-wise whether `a` and `b` are equal within a tolerance.
+
+    Args:
+      a: the array.
+      b: what `a` is compared with.
+      rtol: the relative tolerance, of `b`.
+      atol: the absolute tolerance.
+      equal_nan: whether NaN equals NaN.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      An element counts as close when |a - b| <= `atol` + `rtol` * |b| (not symmetric in `a` and `b`), or when both
+      are the same infinity; NaNs are close to each other only when `equal_nan` is true. The result is bool with the
+      broadcast shape.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
 
     C: mlx_isclose.
     """
@@ -2080,8 +3228,15 @@ def isclose(
 
 
 def isfinite(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Tests whether each element is neither infinite nor NaN. The result is bool with the shape of `a`; a complex
-    value is finite when both parts are, and integers always are.
+    """Tests whether each element is neither infinite nor NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the shape of `a`; a complex value is finite when both parts are, and integers always
+      are.
 
     C: mlx_isfinite.
     """
@@ -2093,8 +3248,15 @@ def isfinite(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def isinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Tests whether each element is positive or negative infinity. The result is bool with the shape of `a`; a
-    complex value counts when one of its parts is infinite, and integers never do.
+    """Tests whether each element is positive or negative infinity.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the shape of `a`; a complex value counts when one of its parts is infinite, and
+      integers never do.
 
     C: mlx_isinf.
     """
@@ -2106,8 +3268,15 @@ def isinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def isnan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Tests whether each element is NaN. The result is bool with the shape of `a`; a complex value counts when one
-    of its parts is NaN, and integers never do.
+    """Tests whether each element is NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the shape of `a`; a complex value counts when one of its parts is NaN, and integers
+      never do.
 
     C: mlx_isnan.
     """
@@ -2119,8 +3288,15 @@ def isnan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def isneginf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Tests whether each element is negative infinity. The result is bool with the shape of `a`; a complex value
-    counts only when its real part is -infinity and its imaginary part 0, and integers never do.
+    """Tests whether each element is negative infinity.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the shape of `a`; a complex value counts only when its real part is -infinity and its
+      imaginary part 0, and integers never do.
 
     C: mlx_isneginf.
     """
@@ -2132,8 +3308,15 @@ def isneginf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def isposinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Tests whether each element is positive infinity. The result is bool with the shape of `a`; a complex value
-    counts only when its real part is +infinity and its imaginary part 0, and integers never do.
+    """Tests whether each element is positive infinity.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the shape of `a`; a complex value counts only when its real part is +infinity and its
+      imaginary part 0, and integers never do.
 
     C: mlx_isposinf.
     """
@@ -2145,9 +3328,16 @@ def isposinf(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def kron(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Kronecker product: `b` scaled by each element of `a`, the copies arranged as the elements of `a` are. If the
-    ranks differ, the lower one is extended by leading axes of size 1; each size of the result is the product of
-    those of the operands. The dtype is promoted from both.
+    """Kronecker product: `b` scaled by each element of `a`, the copies arranged as the elements of `a` are.
+
+    Args:
+      a: an operand.
+      b: an operand.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      If the ranks differ, the lower one is extended by leading axes of size 1; each size of the result is the
+      product of those of the operands. The dtype is promoted from both.
 
     C: mlx_kron.
     """
@@ -2157,9 +3347,21 @@ def kron(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def left_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Shifts the bits of `a` to the left by `b` places, element-wise. The operands broadcast against each other;
-    the dtype is promoted from both, and bool gives uint8. Counts that are negative or not below the width of the
-    dtype give no meaningful value.
+    """Shifts the bits of `a` to the left by `b` places, element-wise.
+
+    Counts that are negative or not below the width of the dtype give no meaningful value.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other; the dtype is promoted from both, and bool gives uint8.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast, or the promoted dtype is neither an integer type nor bool
+        (uint64 with a signed type promotes to float32 and so fails).
 
     C: mlx_left_shift.
     """
@@ -2169,9 +3371,20 @@ def left_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> A
 
 
 def less(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Tests element-wise whether `a` < `b`. The result is bool with the broadcast shape; different dtypes are
-    compared after promotion. Complex values compare by real part, then imaginary part; a comparison of a real NaN
-    with anything is false.
+    """Tests element-wise whether `a` < `b`.
+
+    Complex values compare by real part, then imaginary part; a comparison of a real NaN with anything is false.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the broadcast shape; different dtypes are compared after promotion.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
 
     C: mlx_less.
     """
@@ -2181,9 +3394,20 @@ def less(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def less_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Tests element-wise whether `a` <= `b`. The result is bool with the broadcast shape; different dtypes are
-    compared after promotion. Complex values compare by real part, then imaginary part; a comparison of a real NaN
-    with anything is false.
+    """Tests element-wise whether `a` <= `b`.
+
+    Complex values compare by real part, then imaginary part; a comparison of a real NaN with anything is false.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the broadcast shape; different dtypes are compared after promotion.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
 
     C: mlx_less_equal.
     """
@@ -2200,9 +3424,22 @@ def linspace(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """`num` evenly spaced values from `start` to `stop`, both included. The result is 1-D of dtype `dtype`; for
-    `num` = 1 it holds only `start`. For an integer `dtype` the values are computed in float32 and then truncated
-    toward zero.
+    """`num` evenly spaced values from `start` to `stop`, both included.
+
+    For an integer `dtype` the values are computed in float32 and then truncated toward zero.
+
+    Args:
+      start: the first value.
+      stop: the last value.
+      num: how many.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is 1-D of dtype `dtype`; for `num` = 1 it holds only `start`.
+
+    Raises:
+      Error: `num` is negative.
 
     C: mlx_linspace.
     """
@@ -2216,9 +3453,17 @@ def linspace(
 
 
 def log(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Natural logarithm of each element. The shape is that of `a`. The dtype is that of `a` for floating point and
-    complex input; integers and bool give float32. Real input gives -infinity for 0 and NaN below 0; complex input
-    gives the principal value.
+    """Natural logarithm of each element.
+
+    Real input gives -infinity for 0 and NaN below 0; complex input gives the principal value.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool
+      give float32.
 
     C: mlx_log.
     """
@@ -2230,9 +3475,17 @@ def log(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def log10(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Logarithm to base 10 of each element. The shape is that of `a`. The dtype is that of `a` for floating point
-    and complex input; integers and bool give float32. Real input gives -infinity for 0 and NaN below 0; complex
-    input gives the principal value.
+    """Logarithm to base 10 of each element.
+
+    Real input gives -infinity for 0 and NaN below 0; complex input gives the principal value.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool
+      give float32.
 
     C: mlx_log10.
     """
@@ -2244,9 +3497,17 @@ def log10(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def log1p(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Computes log(1 + x) for each element x, accurately also for x near 0. The shape is that of `a`. The dtype is
-    that of `a` for floating point and complex input; integers and bool give float32. Real input gives -infinity for
-    -1 and NaN below.
+    """Computes log(1 + x) for each element x, accurately also for x near 0.
+
+    Real input gives -infinity for -1 and NaN below.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool
+      give float32.
 
     C: mlx_log1p.
     """
@@ -2258,9 +3519,17 @@ def log1p(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def log2(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Logarithm to base 2 of each element. The shape is that of `a`. The dtype is that of `a` for floating point
-    and complex input; integers and bool give float32. Real input gives -infinity for 0 and NaN below 0; complex
-    input gives the principal value.
+    """Logarithm to base 2 of each element.
+
+    Real input gives -infinity for 0 and NaN below 0; complex input gives the principal value.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool
+      give float32.
 
     C: mlx_log2.
     """
@@ -2272,9 +3541,21 @@ def log2(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def logaddexp(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Computes log(exp(`a`) + exp(`b`)) element-wise, without overflow in between. The operands broadcast against
-    each other; the dtype is promoted from both, with integers and bool giving float32. Two -infinities give
-    -infinity.
+    """Computes log(exp(`a`) + exp(`b`)) element-wise, without overflow in between.
+
+    Two -infinities give -infinity.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other; the dtype is promoted from both, with integers and bool giving
+      float32.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
 
     C: mlx_logaddexp.
     """
@@ -2291,10 +3572,24 @@ def logcumsumexp(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Logarithm of the running sum of the exponentials along `axis`, computed without overflow. `reverse` true runs
-    from the end of the axis. With `inclusive` true element i covers the elements up to and including i, otherwise
-    only those before it, starting from -infinity. The result has the shape of `a` and its dtype, except that
-    integers and bool give float32; NaN carries on to all later elements.
+    """Logarithm of the running sum of the exponentials along `axis`, computed without overflow.
+
+    `reverse` true runs from the end of the axis. With `inclusive` true element i covers the elements up to and
+    including i, otherwise only those before it, starting from -infinity.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      reverse: whether to start from the end.
+      inclusive: whether each result includes the element at its place.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `a` and its dtype, except that integers and bool give float32; NaN carries on to
+      all later elements.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_logcumsumexp.
     """
@@ -2310,8 +3605,18 @@ def logcumsumexp(
 
 
 def logical_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Tests element-wise whether both `a` and `b` are nonzero. The result is bool with the broadcast shape; NaN
-    counts as nonzero.
+    """Tests element-wise whether both `a` and `b` are nonzero.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the broadcast shape; NaN counts as nonzero.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
 
     C: mlx_logical_and.
     """
@@ -2321,7 +3626,14 @@ def logical_and(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
 
 
 def logical_not(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Tests whether each element is zero. The result is bool with the shape of `a`; NaN counts as nonzero.
+    """Tests whether each element is zero.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the shape of `a`; NaN counts as nonzero.
 
     C: mlx_logical_not.
     """
@@ -2333,8 +3645,18 @@ def logical_not(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def logical_or(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Tests element-wise whether `a` or `b` (or both) is nonzero. The result is bool with the broadcast shape; NaN
-    counts as nonzero.
+    """Tests element-wise whether `a` or `b` (or both) is nonzero.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the broadcast shape; NaN counts as nonzero.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
 
     C: mlx_logical_or.
     """
@@ -2351,9 +3673,21 @@ def logsumexp_axes(
     stream: Stream | None = None,
 ) -> Array:
     """Logarithm of the sum of the exponentials along the `axes_num` axes in `axes`, computed without overflow.
-    Reduced axes are removed, or kept with size 1 when `keepdims` is true; an empty `axes` reduces nothing. The
-    dtype is that of `a` for floating point and complex input; integers and bool give float32. -infinity everywhere
-    gives -infinity.
+
+    Reduced axes are removed, or kept with size 1 when `keepdims` is true; no `axes` reduces nothing.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is that of `a` for floating point and complex input; integers and bool give float32. -infinity
+      everywhere gives -infinity.
+
+    Raises:
+      Error: `a` has no elements, or an axis is out of range or appears twice.
 
     C: mlx_logsumexp_axes.
     """
@@ -2370,9 +3704,22 @@ def logsumexp_axes(
 
 
 def logsumexp_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Logarithm of the sum of the exponentials along `axis`, computed without overflow. The reduced axis is
-    removed, or kept with size 1 when `keepdims` is true. The dtype is that of `a` for floating point and complex
-    input; integers and bool give float32. -infinity everywhere gives -infinity.
+    """Logarithm of the sum of the exponentials along `axis`, computed without overflow.
+
+    The reduced axis is removed, or kept with size 1 when `keepdims` is true.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is that of `a` for floating point and complex input; integers and bool give float32. -infinity
+      everywhere gives -infinity.
+
+    Raises:
+      Error: `a` has no elements or `axis` is out of range.
 
     C: mlx_logsumexp_axis.
     """
@@ -2387,9 +3734,20 @@ def logsumexp_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: S
 
 
 def logsumexp(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Logarithm of the sum of the exponentials of all elements, computed without overflow. The result is a scalar
-    (0-D), or an array with the rank of `a` and all sizes 1 when `keepdims` is true. The dtype is that of `a` for
-    floating point and complex input; integers and bool give float32. -infinity everywhere gives -infinity.
+    """Logarithm of the sum of the exponentials of all elements, computed without overflow.
+
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a scalar (0-D), or an array with the rank of `a` and all sizes 1 when `keepdims` is true. The
+      dtype is that of `a` for floating point and complex input; integers and bool give float32. -infinity
+      everywhere gives -infinity.
+
+    Raises:
+      Error: `a` has no elements.
 
     C: mlx_logsumexp.
     """
@@ -2399,11 +3757,25 @@ def logsumexp(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = N
 
 
 def masked_scatter(a: ArrayLike, mask: ArrayLike, src: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Replace the elements of `a` selected by the boolean array `mask` with successive values of `src`. The shape
-    of `mask` equals the leading axes of `a`; each true entry selects the sub-array over the remaining axes. `src`
-    holds one sub-array per true entry, taken in row-major order, and is broadcast over those remaining axes; a
-    `src` without the counting axis, such as a scalar, is used for every selected position. The result has the shape
-    and dtype of `a`; surplus entries of `src` are ignored, and too few make the evaluation fail.
+    """Replace the elements of `a` selected by the boolean array `mask` with successive values of `src`.
+
+    The shape of `mask` equals the leading axes of `a`; each true entry selects the sub-array over the remaining
+    axes. `src` holds one sub-array per true entry, taken in row-major order, and is broadcast over those remaining
+    axes; a `src` without the counting axis, such as a scalar, is used for every selected position.
+
+    Args:
+      a: the array.
+      mask: bool; where values are written.
+      src: as many values as the mask has true elements, or more.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`; surplus entries of `src` are ignored, and too few make the
+      evaluation fail.
+
+    Raises:
+      Error: `mask` is not bool, its shape is not a prefix of the shape of `a`, `src` cannot be broadcast to the
+        selected sub-arrays, or `src` has no elements while `mask` has some.
 
     C: mlx_masked_scatter.
     """
@@ -2420,10 +3792,21 @@ def masked_scatter(a: ArrayLike, mask: ArrayLike, src: ArrayLike, *, stream: Str
 
 
 def matmul(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the matrix product of `a` and `b`. The last two axes are the matrices and the axes before them are
-    broadcast; a 1-D `a` is treated as a row and a 1-D `b` as a column, and the axis added for that is dropped from
-    the result. The result has the dtype promoted from both inputs, which must be floating or complex: two integer
-    arrays are rejected.
+    """Compute the matrix product of `a` and `b`.
+
+    Args:
+      a: [..., M, K].
+      b: [..., K, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The last two axes are the matrices and the axes before them are broadcast; a 1-D `a` is treated as a row and a
+      1-D `b` as a column, and the axis added for that is dropped from the result. The result has the dtype promoted
+      from both inputs, which must be floating or complex: two integer arrays are rejected.
+
+    Raises:
+      Error: an input is a scalar, the inner dimensions differ, the leading axes do not broadcast, or the promoted
+        dtype is an integer type or bool.
 
     C: mlx_matmul.
     """
@@ -2439,10 +3822,23 @@ def max_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Take the maximum of `a` over the `axes_num` axes `axes`. Negative axes count from the end; with `axes_num` 0
-    the values of `a` are returned unchanged. `keepdims` keeps reduced axes with size 1; otherwise they are removed.
-    The result has the dtype of `a`; NaN propagates and complex values are ordered by real part, then imaginary
-    part.
+    """Take the maximum of `a` over `axes`.
+
+    Negative axes count from the end; with no `axes` the values of `a` are returned unchanged. `keepdims` keeps
+    reduced axes with size 1; otherwise they are removed.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`; NaN propagates and complex values are ordered by real part, then imaginary
+      part.
+
+    Raises:
+      Error: an axis in `axes` is out of range or given twice, or a reduced axis has size 0.
 
     C: mlx_max_axes.
     """
@@ -2459,9 +3855,22 @@ def max_axes(
 
 
 def max_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Take the maximum of `a` along `axis`, which counts from the end if negative. `keepdims` keeps the reduced
-    axis with size 1; otherwise it is removed. The result has the dtype of `a`; NaN propagates and complex values
-    are ordered by real part, then imaginary part.
+    """Take the maximum of `a` along `axis`, which counts from the end if negative.
+
+    `keepdims` keeps the reduced axis with size 1; otherwise it is removed.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`; NaN propagates and complex values are ordered by real part, then imaginary
+      part.
+
+    Raises:
+      Error: `axis` is out of range, or a reduced axis has size 0.
 
     C: mlx_max_axis.
     """
@@ -2476,9 +3885,19 @@ def max_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
 
 
 def max(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Take the maximum of all elements of `a`. The result is a scalar, or with `keepdims` an array of the rank of
-    `a` with every axis of size 1. The result has the dtype of `a`; NaN propagates and complex values are ordered by
-    real part, then imaginary part.
+    """Take the maximum of all elements of `a`.
+
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a scalar, or with `keepdims` an array of the rank of `a` with every axis of size 1. The result
+      has the dtype of `a`; NaN propagates and complex values are ordered by real part, then imaginary part.
+
+    Raises:
+      Error: `a` has an axis of size 0.
 
     C: mlx_max.
     """
@@ -2488,8 +3907,18 @@ def max(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
 
 
 def maximum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Take the larger of `a` and `b` element by element. The inputs are broadcast and the result has the dtype
-    promoted from both; a NaN in either input gives NaN.
+    """Take the larger of `a` and `b` element by element.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and the result has the dtype promoted from both; a NaN in either input gives NaN.
+
+    Raises:
+      Error: the shapes do not broadcast.
 
     C: mlx_maximum.
     """
@@ -2505,9 +3934,22 @@ def mean_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the arithmetic mean of `a` over the `axes_num` axes `axes`. Negative axes count from the end; with
-    `axes_num` 0 the values of `a` are returned unchanged. `keepdims` keeps reduced axes with size 1; otherwise they
-    are removed. Integers and bool give float32; other dtypes are kept; the mean of zero elements is NaN.
+    """Compute the arithmetic mean of `a` over `axes`.
+
+    Negative axes count from the end; with no `axes` the values of `a` are returned unchanged. `keepdims` keeps
+    reduced axes with size 1; otherwise they are removed.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept; the mean of zero elements is NaN.
+
+    Raises:
+      Error: an axis in `axes` is out of range or given twice.
 
     C: mlx_mean_axes.
     """
@@ -2524,9 +3966,21 @@ def mean_axes(
 
 
 def mean_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Compute the arithmetic mean of `a` along `axis`, which counts from the end if negative. `keepdims` keeps the
-    reduced axis with size 1; otherwise it is removed. Integers and bool give float32; other dtypes are kept; the
-    mean of zero elements is NaN.
+    """Compute the arithmetic mean of `a` along `axis`, which counts from the end if negative.
+
+    `keepdims` keeps the reduced axis with size 1; otherwise it is removed.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept; the mean of zero elements is NaN.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_mean_axis.
     """
@@ -2541,9 +3995,16 @@ def mean_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream
 
 
 def mean(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Compute the arithmetic mean of all elements of `a`. The result is a scalar, or with `keepdims` an array of
-    the rank of `a` with every axis of size 1. Integers and bool give float32; other dtypes are kept; the mean of
-    zero elements is NaN.
+    """Compute the arithmetic mean of all elements of `a`.
+
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a scalar, or with `keepdims` an array of the rank of `a` with every axis of size 1. Integers and
+      bool give float32; other dtypes are kept; the mean of zero elements is NaN.
 
     C: mlx_mean.
     """
@@ -2562,9 +4023,21 @@ def median(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the median of `a` over the `axes_num` axes `axes`. For an even number of elements it is the mean of
-    the two middle values; NaN propagates. Negative axes count from the end and `keepdims` keeps reduced axes with
-    size 1, otherwise they are removed. Integers and bool give float32; other dtypes are kept.
+    """Compute the median of `a` over `axes`.
+
+    For an even number of elements it is the mean of the two middle values; NaN propagates.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
+
+    Raises:
+      Error: `axes_num` is 0, an axis in `axes` is out of range or given twice, or a reduced axis has size 0.
 
     C: mlx_median.
     """
@@ -2587,11 +4060,24 @@ def meshgrid(
     *,
     stream: Stream | None = None,
 ) -> list[Array]:
-    """Expand the arrays in `arrays` into coordinate grids, one output per input and in the same order. Each input
-    counts as a 1-D list of coordinates (a scalar has one, a higher-rank array is flattened), and output k keeps the
-    dtype of input k. `indexing` is "ij", where axis k of the grid runs along input k, or "xy", where the first two
-    axes are swapped. With `sparse` each output keeps size 1 on the axes that belong to other inputs instead of
-    being expanded to the full grid.
+    """Expand the arrays in `arrays` into coordinate grids, one output per input and in the same order.
+
+    Each input counts as a 1-D list of coordinates (a scalar has one, a higher-rank array is flattened), and output
+    k keeps the dtype of input k. `indexing` is "ij", where axis k of the grid runs along input k, or "xy", where
+    the first two axes are swapped. With `sparse` each output keeps size 1 on the axes that belong to other inputs
+    instead of being expanded to the full grid.
+
+    Args:
+      arrays: the arrays.
+      sparse: whether outputs keep size 1 along the axes of the other inputs.
+      indexing: "xy" or "ij".
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      A grid for each array, in its dtype.
+
+    Raises:
+      Error: `indexing` is neither "ij" nor "xy".
 
     C: mlx_meshgrid.
     """
@@ -2612,10 +4098,23 @@ def min_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Take the minimum of `a` over the `axes_num` axes `axes`. Negative axes count from the end; with `axes_num` 0
-    the values of `a` are returned unchanged. `keepdims` keeps reduced axes with size 1; otherwise they are removed.
-    The result has the dtype of `a`; NaN propagates and complex values are ordered by real part, then imaginary
-    part.
+    """Take the minimum of `a` over `axes`.
+
+    Negative axes count from the end; with no `axes` the values of `a` are returned unchanged. `keepdims` keeps
+    reduced axes with size 1; otherwise they are removed.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`; NaN propagates and complex values are ordered by real part, then imaginary
+      part.
+
+    Raises:
+      Error: an axis in `axes` is out of range or given twice, or a reduced axis has size 0.
 
     C: mlx_min_axes.
     """
@@ -2632,9 +4131,22 @@ def min_axes(
 
 
 def min_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Take the minimum of `a` along `axis`, which counts from the end if negative. `keepdims` keeps the reduced
-    axis with size 1; otherwise it is removed. The result has the dtype of `a`; NaN propagates and complex values
-    are ordered by real part, then imaginary part.
+    """Take the minimum of `a` along `axis`, which counts from the end if negative.
+
+    `keepdims` keeps the reduced axis with size 1; otherwise it is removed.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`; NaN propagates and complex values are ordered by real part, then imaginary
+      part.
+
+    Raises:
+      Error: `axis` is out of range, or a reduced axis has size 0.
 
     C: mlx_min_axis.
     """
@@ -2649,9 +4161,19 @@ def min_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
 
 
 def min(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Take the minimum of all elements of `a`. The result is a scalar, or with `keepdims` an array of the rank of
-    `a` with every axis of size 1. The result has the dtype of `a`; NaN propagates and complex values are ordered by
-    real part, then imaginary part.
+    """Take the minimum of all elements of `a`.
+
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a scalar, or with `keepdims` an array of the rank of `a` with every axis of size 1. The result
+      has the dtype of `a`; NaN propagates and complex values are ordered by real part, then imaginary part.
+
+    Raises:
+      Error: `a` has an axis of size 0.
 
     C: mlx_min.
     """
@@ -2661,8 +4183,18 @@ def min(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
 
 
 def minimum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Take the smaller of `a` and `b` element by element. The inputs are broadcast and the result has the dtype
-    promoted from both; a NaN in either input gives NaN.
+    """Take the smaller of `a` and `b` element by element.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and the result has the dtype promoted from both; a NaN in either input gives NaN.
+
+    Raises:
+      Error: the shapes do not broadcast.
 
     C: mlx_minimum.
     """
@@ -2672,8 +4204,21 @@ def minimum(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Arra
 
 
 def moveaxis(a: ArrayLike, source: int, destination: int, *, stream: Stream | None = None) -> Array:
-    """Move the axis `source` of `a` to position `destination`; the other axes keep their order. Negative positions
-    count from the end. The result has the dtype of `a`.
+    """Move the axis `source` of `a` to position `destination`; the other axes keep their order.
+
+    Negative positions count from the end.
+
+    Args:
+      a: the array.
+      source: the axis to move.
+      destination: where it goes.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: `source` or `destination` is out of range.
 
     C: mlx_moveaxis.
     """
@@ -2688,8 +4233,19 @@ def moveaxis(a: ArrayLike, source: int, destination: int, *, stream: Stream | No
 
 
 def multiply(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Multiply `a` and `b` element by element. The inputs are broadcast and the result has the dtype promoted from
-    both; for two bool arrays this is a logical and.
+    """Multiply `a` and `b` element by element.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and the result has the dtype promoted from both; for two bool arrays this is a
+      logical and.
+
+    Raises:
+      Error: the shapes do not broadcast.
 
     C: mlx_multiply.
     """
@@ -2706,9 +4262,23 @@ def nan_to_num(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Replace NaN and infinite elements of `a` by finite numbers. NaN becomes `nan`; positive and negative infinity
-    become `posinf` and `neginf`, which default to the largest and the lowest finite value of the dtype. Shape and
-    dtype are those of `a`; integer and bool arrays are returned as they are.
+    """Replace NaN and infinite elements of `a` by finite numbers.
+
+    NaN becomes `nan`; positive and negative infinity become `posinf` and `neginf`, which default to the largest and
+    the lowest finite value of the dtype.
+
+    Args:
+      a: the array.
+      nan: what takes the place of NaN.
+      posinf: what takes the place of infinity; None: the largest finite value.
+      neginf: what takes the place of -infinity; None: the lowest finite value.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`; integer and bool arrays are returned as they are.
+
+    Raises:
+      Error: `a` is complex and `posinf` or `neginf` has no value.
 
     C: mlx_nan_to_num.
     """
@@ -2726,7 +4296,17 @@ def nan_to_num(
 
 
 def negative(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Negate `a` element by element. Shape and dtype are those of `a`; unsigned values wrap around.
+    """Negate `a` element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`; unsigned values wrap around.
+
+    Raises:
+      Error: `a` is bool.
 
     C: mlx_negative.
     """
@@ -2738,8 +4318,20 @@ def negative(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def not_equal(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Test element by element whether `a` differs from `b`. The inputs are broadcast and compared in their promoted
-    dtype; the result is bool. NaN differs from everything, itself included.
+    """Test element by element whether `a` differs from `b`.
+
+    NaN differs from everything, itself included.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and compared in their promoted dtype; the result is bool.
+
+    Raises:
+      Error: the shapes do not broadcast.
 
     C: mlx_not_equal.
     """
@@ -2757,9 +4349,23 @@ def number_of_elements(
     stream: Stream | None = None,
 ) -> Array:
     """Compute the product of the sizes of the `axes_num` axes `axes` of `a` as a scalar array of dtype `dtype`.
+
     With `inverted` the reciprocal of that product is given, which needs a floating `dtype`. Unlike a size computed
-    on the host, the value follows the actual shape where a function is traced without fixed shapes. With `axes_num`
-    0 the product is 1; axes are expected to be in range, negative ones counting from the end.
+    on the host, the value follows the actual shape where a function is traced without fixed shapes. With no `axes`
+    the product is 1; axes are expected to be in range, negative ones counting from the end.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      inverted: whether to give 1 / the number.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      A scalar of dtype `dtype`.
+
+    Raises:
+      Error: an axis is out of range.
 
     C: mlx_number_of_elements.
     """
@@ -2777,8 +4383,20 @@ def number_of_elements(
 
 
 def ones(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
-    """Create an array filled with ones, of the shape given by the `shape_num` sizes in `shape` and of dtype
-    `dtype`. `shape_num` 0 gives a scalar.
+    """Create an array filled with ones, of the shape `shape` and of dtype `dtype`.
+
+    No `shape` gives a scalar.
+
+    Args:
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is `shape`, the dtype `dtype`.
+
+    Raises:
+      Error: a size is negative, or there are 2^59 elements or more.
 
     C: mlx_ones.
     """
@@ -2794,6 +4412,13 @@ def ones(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: St
 def ones_like(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """Create an array filled with ones with the shape and dtype of `a`.
 
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape and dtype are those of `a`.
+
     C: mlx_ones_like.
     """
     if type(a) is not _handles.array_class:
@@ -2804,8 +4429,16 @@ def ones_like(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def outer(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the outer product of `a` and `b`, both flattened first. Entry (i, j) of the 2-D result is a[i] *
-    b[j]; the shape is (number of elements of `a`, number of elements of `b`) and the dtype is promoted from both.
+    """Compute the outer product of `a` and `b`, both flattened first.
+
+    Args:
+      a: an operand.
+      b: an operand.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Entry (i, j) of the 2-D result is a[i] * b[j]; the shape is (number of elements of `a`, number of elements of
+      `b`) and the dtype is promoted from both.
 
     C: mlx_outer.
     """
@@ -2824,11 +4457,28 @@ def pad(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Extend `a` at both ends of the `axes_num` axes `axes`. Axis axes[i] gets low_pad_size[i] entries in front and
-    high_pad_size[i] behind; the three lists have the same length and negative axes count from the end. `mode` is
-    "constant" (new entries are the scalar array `pad_value`, converted to the dtype of `a`), "edge" (they repeat
-    the border), "reflect" (they mirror `a` about the border element, which is not repeated) or "symmetric" (they
-    mirror it, border element included). The result has the dtype of `a`.
+    """Extend `a` at both ends of the `axes_num` axes `axes`.
+
+    Axis axes[i] gets low_pad_size[i] entries in front and high_pad_size[i] behind; the three lists have the same
+    length and negative axes count from the end.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      low_pad_size: elements added before each of `axes`.
+      high_pad_size: elements added after each of `axes`.
+      pad_value: a scalar, for the mode "constant".
+      mode: "constant", "edge", "reflect" or "symmetric".
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `mode` is "constant" (new entries are the scalar array `pad_value`, converted to the dtype of `a`), "edge"
+      (they repeat the border), "reflect" (they mirror `a` about the border element, which is not repeated) or
+      "symmetric" (they mirror it, border element included). The result has the dtype of `a`.
+
+    Raises:
+      Error: the lists differ in length, an axis is out of range, a pad size is negative, `mode` is unknown, or
+        `pad_value` has not exactly one element.
 
     C: mlx_pad.
     """
@@ -2859,10 +4509,22 @@ def pad_symmetric(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Extend `a` by `pad_width` entries at both ends of every axis. `mode` is "constant" (new entries are the
-    scalar array `pad_value`, converted to the dtype of `a`), "edge" (they repeat the border), "reflect" (they
-    mirror `a` about the border element, which is not repeated) or "symmetric" (they mirror it, border element
-    included). The result has the dtype of `a`.
+    """Extend `a` by `pad_width` entries at both ends of every axis.
+
+    Args:
+      a: the array.
+      pad_width: elements added on both sides of every axis.
+      pad_value: a scalar, for the mode "constant".
+      mode: "constant", "edge", "reflect" or "symmetric".
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `mode` is "constant" (new entries are the scalar array `pad_value`, converted to the dtype of `a`), "edge"
+      (they repeat the border), "reflect" (they mirror `a` about the border element, which is not repeated) or
+      "symmetric" (they mirror it, border element included). The result has the dtype of `a`.
+
+    Raises:
+      Error: `pad_width` is negative, `mode` is unknown, or `pad_value` has not exactly one element.
 
     C: mlx_pad_symmetric.
     """
@@ -2879,8 +4541,21 @@ def pad_symmetric(
 
 def partition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | None = None) -> Array:
     """Reorder `a` along `axis` so that the element at position `kth` is the one a full sort would put there, with
-    no larger element before it and no smaller one behind. The order on both sides of it is unspecified. Negative
-    `kth` and `axis` count from the end; shape and dtype are those of `a`.
+    no larger element before it and no smaller one behind.
+
+    The order on both sides of it is unspecified.
+
+    Args:
+      a: the array.
+      kth: the position that gets its element as in a full sort; counted from the end if negative.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Negative `kth` and `axis` count from the end; shape and dtype are those of `a`.
+
+    Raises:
+      Error: `axis` or `kth` is out of range.
 
     C: mlx_partition_axis.
     """
@@ -2896,8 +4571,20 @@ def partition_axis(a: ArrayLike, kth: int, axis: int, *, stream: Stream | None =
 
 def partition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Array:
     """Flatten `a` and reorder it so that the element at position `kth` is the one a full sort would put there, with
-    no larger element before it and no smaller one behind. The order on both sides of it is unspecified. A negative
-    `kth` counts from the end; the result is 1-D with the dtype of `a`.
+    no larger element before it and no smaller one behind.
+
+    The order on both sides of it is unspecified.
+
+    Args:
+      a: the array.
+      kth: the position that gets its element as in a full sort; counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      A negative `kth` counts from the end; the result is 1-D with the dtype of `a`.
+
+    Raises:
+      Error: `kth` is out of range.
 
     C: mlx_partition.
     """
@@ -2907,9 +4594,21 @@ def partition(a: ArrayLike, kth: int, *, stream: Stream | None = None) -> Array:
 
 
 def power(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Raise `a` to the power `b` element by element. The inputs are broadcast and the result has the dtype promoted
-    from both. With integer inputs a negative exponent gives no useful value; a negative base with a fractional
-    exponent gives NaN.
+    """Raise `a` to the power `b` element by element.
+
+    With integer inputs a negative exponent gives no useful value; a negative base with a fractional exponent gives
+    NaN.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and the result has the dtype promoted from both.
+
+    Raises:
+      Error: the shapes do not broadcast.
 
     C: mlx_power.
     """
@@ -2925,10 +4624,23 @@ def prod_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Multiply the elements of `a` over the `axes_num` axes `axes`. Negative axes count from the end; with
-    `axes_num` 0 the values of `a` are returned unchanged. `keepdims` keeps reduced axes with size 1; otherwise they
-    are removed. Signed integers narrower than 32 bits and bool give int32, unsigned ones uint32; other dtypes are
-    kept and integers wrap around; the product of no elements is 1.
+    """Multiply the elements of `a` over `axes`.
+
+    Negative axes count from the end; with no `axes` the values of `a` are returned unchanged. `keepdims` keeps
+    reduced axes with size 1; otherwise they are removed.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Signed integers narrower than 32 bits and bool give int32, unsigned ones uint32; other dtypes are kept and
+      integers wrap around; the product of no elements is 1.
+
+    Raises:
+      Error: an axis in `axes` is out of range or given twice.
 
     C: mlx_prod_axes.
     """
@@ -2945,9 +4657,22 @@ def prod_axes(
 
 
 def prod_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Multiply the elements of `a` along `axis`, which counts from the end if negative. `keepdims` keeps the
-    reduced axis with size 1; otherwise it is removed. Signed integers narrower than 32 bits and bool give int32,
-    unsigned ones uint32; other dtypes are kept and integers wrap around; the product of no elements is 1.
+    """Multiply the elements of `a` along `axis`, which counts from the end if negative.
+
+    `keepdims` keeps the reduced axis with size 1; otherwise it is removed.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Signed integers narrower than 32 bits and bool give int32, unsigned ones uint32; other dtypes are kept and
+      integers wrap around; the product of no elements is 1.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_prod_axis.
     """
@@ -2962,9 +4687,17 @@ def prod_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream
 
 
 def prod(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Multiply all elements of `a`. The result is a scalar, or with `keepdims` an array of the rank of `a` with
-    every axis of size 1. Signed integers narrower than 32 bits and bool give int32, unsigned ones uint32; other
-    dtypes are kept and integers wrap around; the product of no elements is 1.
+    """Multiply all elements of `a`.
+
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a scalar, or with `keepdims` an array of the rank of `a` with every axis of size 1. Signed
+      integers narrower than 32 bits and bool give int32, unsigned ones uint32; other dtypes are kept and integers
+      wrap around; the product of no elements is 1.
 
     C: mlx_prod.
     """
@@ -2981,11 +4714,26 @@ def put_along_axis(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Write `values` into `a` along `axis` at the positions in `indices`, giving a new array. `indices` is an
-    integer array of the rank of `a`, broadcast with it on all axes but `axis`; `values` is broadcast to the
-    resulting shape of the indices and converted to the dtype of `a`. Negative indices count from the end and must
-    lie within it; of several writes to one position an unspecified one stays. Shape and dtype are those of `a`;
-    indices of a non-integer dtype fail at evaluation.
+    """Write `values` into `a` along `axis` at the positions in `indices`, giving a new array.
+
+    Negative indices count from the end and must lie within it; of several writes to one position an unspecified one
+    stays.
+
+    Args:
+      a: the array.
+      indices: integers.
+      values: the values, which broadcast to the indices.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `indices` is an integer array of the rank of `a`, broadcast with it on all axes but `axis`; `values` is
+      broadcast to the resulting shape of the indices and converted to the dtype of `a`. Shape and dtype are those
+      of `a`; indices of a non-integer dtype fail at evaluation.
+
+    Raises:
+      Error: the ranks of `a` and `indices` differ, `axis` is out of range, or the shapes do not broadcast, or an
+        index that is computed already, on a CPU, lies outside.
 
     C: mlx_put_along_axis.
     """
@@ -3015,12 +4763,32 @@ def qqmm(
     stream: Stream | None = None,
 ) -> Array:
     """Multiply `x` by the transpose of `w` with both operands quantized: `x` on the fly, and `w` likewise if it is
-    a floating matrix (N, K), unless it is already packed as uint32 by mlx_quantize, when `w_scales` must hold its
-    scales (an empty handle otherwise). `mode` names the scheme, usually "nvfp4" or "mxfp8"; `group_size` and `bits`
-    without a value are the defaults of that mode (16 and 4 for "nvfp4", 32 and 8 for "mxfp8"). `global_scale_x` and
-    `global_scale_w` are float32 scalars for "nvfp4" only, given both or left empty both for no extra scale; the
-    result replaces the last axis of `x` by N and has the dtype of `x`. The CPU backend evaluates only a single row
-    of `x` with a packed `w`.
+    a floating matrix (N, K), unless it is already packed as uint32 by quantize, when `w_scales` must hold its
+    scales (None otherwise).
+
+    `mode` names the scheme, usually "nvfp4" or "mxfp8"; `group_size` and `bits` without a value are the defaults of
+    that mode (16 and 4 for "nvfp4", 32 and 8 for "mxfp8"). The CPU backend evaluates only a single row of `x` with
+    a packed `w`.
+
+    Args:
+      x: [..., M, K] floating point.
+      w: [..., N, K] floating point, or a quantized matrix.
+      w_scales: the scales of a quantized `w`.
+      group_size: how many numbers share a scale; None: the mode's default.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      global_scale_x: that of `x`.
+      global_scale_w: that of `w`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `global_scale_x` and `global_scale_w` are float32 scalars for "nvfp4" only, given both or left empty both for
+      no extra scale; the result replaces the last axis of `x` by N and has the dtype of `x`.
+
+    Raises:
+      Error: `mode` is unknown, `x` is not of a real floating dtype (float64 excluded), `w` is not 2-D, has no
+        elements or is packed without `w_scales` of the shape that goes with it, the inner dimensions differ, or a
+        global scale is given alone or for a mode other than "nvfp4".
 
     C: mlx_qqmm.
     """
@@ -3053,12 +4821,28 @@ def quantize(
     *,
     stream: Stream | None = None,
 ) -> list[Array]:
-    """Quantize the rows of `w` along the last axis, in groups of `group_size` elements of `bits` bits each. For
-    mode "affine" the result is three arrays: the packed uint32 values, scales and biases, the latter two of the
-    dtype of `w`; for "mxfp4", "mxfp8" and "nvfp4" it is two: the packed values and uint8 scales. `group_size` and
-    `bits` without a value are 64 and 4 ("affine"), 32 and 4 ("mxfp4"), 32 and 8 ("mxfp8") or 16 and 4 ("nvfp4");
-    "affine" also accepts groups of 32, 64 or 128 and 1, 2, 3, 4, 5, 6 or 8 bits. `global_scale` is an optional
-    float32 scalar for "nvfp4" that is factored out of the scales; an empty handle stands for no such scale.
+    """Quantize the rows of `w` along the last axis, in groups of `group_size` elements of `bits` bits each.
+
+    `group_size` and `bits` without a value are 64 and 4 ("affine"), 32 and 4 ("mxfp4"), 32 and 8 ("mxfp8") or 16
+    and 4 ("nvfp4"); "affine" also accepts groups of 32, 64 or 128 and 1, 2, 3, 4, 5, 6 or 8 bits. `global_scale` is
+    an optional float32 scalar for "nvfp4" that is factored out of the scales; None stands for no such scale.
+
+    Args:
+      w: [..., N] floating point.
+      group_size: how many numbers share a scale; None: the mode's default.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      global_scale: a float32 scalar, for the mode "nvfp4"; None: no such factor.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      For mode "affine" the result is three arrays: the packed uint32 values, scales and biases, the latter two of
+      the dtype of `w`; for "mxfp4", "mxfp8" and "nvfp4" it is two: the packed values and uint8 scales.
+
+    Raises:
+      Error: `mode` is unknown, `w` has fewer than two axes or no real floating dtype, `group_size` or `bits` does
+        not fit the mode, the last axis is not a multiple of the group size, or `global_scale` is given for a mode
+        other than "nvfp4", is not a scalar or not float32.
 
     C: mlx_quantize.
     """
@@ -3090,12 +4874,32 @@ def quantized_matmul(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Multiply `x` by a matrix that mlx_quantize packed into `w`, `scales` and `biases`. With `transpose` the
-    product is x @ w^T, so `w` holds one row per output feature; otherwise it is x @ w. `biases` is needed for mode
-    "affine" and must be an empty handle for the other modes; `group_size` and `bits` must be those used for packing
-    and without a value are the defaults of `mode` (64 and 4 for "affine", 32 and 4 for "mxfp4", 32 and 8 for
-    "mxfp8", 16 and 4 for "nvfp4"). Leading axes are broadcast; the result has the dtype promoted from `x`, `scales`
-    and `biases` for "affine", and of `x` for the other modes.
+    """Multiply `x` by a matrix that quantize packed into `w`, `scales` and `biases`.
+
+    With `transpose` the product is x @ w^T, so `w` holds one row per output feature; otherwise it is x @ w.
+    `biases` is needed for mode "affine" and must be None for the other modes; `group_size` and `bits` must be those
+    used for packing and without a value are the defaults of `mode` (64 and 4 for "affine", 32 and 4 for "mxfp4", 32
+    and 8 for "mxfp8", 16 and 4 for "nvfp4").
+
+    Args:
+      x: [..., M, K] floating point.
+      w: the quantized matrix, as `quantize` returns it.
+      scales: the scales of the groups, as `quantize` returns them.
+      biases: the biases of the groups, for the mode "affine".
+      transpose: whether to multiply by the transpose of `w`.
+      group_size: how many numbers share a scale; None: the mode's default.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Leading axes are broadcast; the result has the dtype promoted from `x`, `scales` and `biases` for "affine",
+      and of `x` for the other modes.
+
+    Raises:
+      Error: `mode` is unknown, `biases` is missing for "affine" or given for another mode, `w` is not uint32, the
+        shapes of `w`, `scales` and `x` do not fit together, the dtypes are not real floating, or `w` or `scales`,
+        or without `transpose` `x`, has no elements.
 
     C: mlx_quantized_matmul.
     """
@@ -3116,8 +4920,14 @@ def quantized_matmul(
 
 
 def radians(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Convert `a` from degrees to radians element by element. Integers and bool give float32; other dtypes are
-    kept.
+    """Convert `a` from degrees to radians element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
 
     C: mlx_radians.
     """
@@ -3129,8 +4939,14 @@ def radians(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def real(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Take the real part of `a` element by element. Complex arrays give float32; other arrays are returned as they
-    are.
+    """Take the real part of `a` element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Complex arrays give float32; other arrays are returned as they are.
 
     C: mlx_real.
     """
@@ -3142,8 +4958,14 @@ def real(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def reciprocal(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute 1 / a element by element. Integers and bool give float32; other dtypes are kept, and zero gives
-    infinity.
+    """Compute 1 / a element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept, and zero gives infinity.
 
     C: mlx_reciprocal.
     """
@@ -3155,10 +4977,20 @@ def reciprocal(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def remainder(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the remainder of the floored division of `a` by `b` element by element. A nonzero result has the sign
-    of `b`. The inputs are broadcast and the result has the dtype promoted from both; a floating zero divisor gives
-    NaN, an integer one no meaningful value, and the most negative integer by -1 can end the process during
-    evaluation on the CPU.
+    """Compute the remainder of the floored division of `a` by `b` element by element.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      A nonzero result has the sign of `b`. The inputs are broadcast and the result has the dtype promoted from
+      both; a floating zero divisor gives NaN, an integer one no meaningful value, and the most negative integer by
+      -1 can end the process during evaluation on the CPU.
+
+    Raises:
+      Error: the shapes do not broadcast or the promoted dtype is complex.
 
     C: mlx_remainder.
     """
@@ -3169,8 +5001,20 @@ def remainder(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Ar
 
 def repeat_axis(arr: ArrayLike, repeats: int, axis: int, *, stream: Stream | None = None) -> Array:
     """Repeat every element of `arr` along `axis` `repeats` times in place, so that copies stand next to each other.
-    The size of `axis` is multiplied by `repeats`, which may be 0; a negative `axis` counts from the end. The result
-    has the dtype of `arr`.
+
+    The size of `axis` is multiplied by `repeats`, which may be 0; a negative `axis` counts from the end.
+
+    Args:
+      arr: the array.
+      repeats: how often each element is repeated.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `arr`.
+
+    Raises:
+      Error: `axis` is out of range or `repeats` is negative.
 
     C: mlx_repeat_axis.
     """
@@ -3185,8 +5029,18 @@ def repeat_axis(arr: ArrayLike, repeats: int, axis: int, *, stream: Stream | Non
 
 
 def repeat(arr: ArrayLike, repeats: int, *, stream: Stream | None = None) -> Array:
-    """Flatten `arr` and repeat every element `repeats` times, so that copies stand next to each other. The 1-D
-    result has `repeats` times as many elements as `arr` and its dtype; `repeats` may be 0.
+    """Flatten `arr` and repeat every element `repeats` times, so that copies stand next to each other.
+
+    Args:
+      arr: the array.
+      repeats: how often each element is repeated.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The 1-D result has `repeats` times as many elements as `arr` and its dtype; `repeats` may be 0.
+
+    Raises:
+      Error: `repeats` is negative.
 
     C: mlx_repeat.
     """
@@ -3196,8 +5050,21 @@ def repeat(arr: ArrayLike, repeats: int, *, stream: Stream | None = None) -> Arr
 
 
 def reshape(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None = None) -> Array:
-    """Give `a` the shape of the `shape_num` sizes in `shape`, with the elements kept in row-major order. One size
-    may be -1 and is then deduced from the number of elements. The result has the dtype of `a`.
+    """Give `a` the shape of `shape`, with the elements kept in row-major order.
+
+    One size may be -1 and is then deduced from the number of elements.
+
+    Args:
+      a: the array.
+      shape: the shape of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: more than one size is -1, the numbers of elements differ, or a -1 cannot be deduced because another
+        size is 0.
 
     C: mlx_reshape.
     """
@@ -3213,9 +5080,20 @@ def reshape(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None =
 
 
 def right_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Shift the bits of `a` to the right by `b` positions element by element. The inputs are broadcast and the
-    result has the dtype promoted from both, uint8 for two bool arrays. Signed values are shifted arithmetically; a
-    shift that is negative or not less than the width has no meaningful result.
+    """Shift the bits of `a` to the right by `b` positions element by element.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and the result has the dtype promoted from both, uint8 for two bool arrays. Signed
+      values are shifted arithmetically; a shift that is negative or not less than the width has no meaningful
+      result.
+
+    Raises:
+      Error: the shapes do not broadcast or an input is neither of an integer dtype nor bool.
 
     C: mlx_right_shift.
     """
@@ -3225,8 +5103,21 @@ def right_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
 
 
 def roll_axis(a: ArrayLike, shift: int | Sequence[int], axis: int, *, stream: Stream | None = None) -> Array:
-    """Shift the elements of `a` cyclically along `axis`. The shift is the sum of the `shift_num` values in `shift`;
-    positive moves towards higher indices. A negative `axis` counts from the end; shape and dtype are those of `a`.
+    """Shift the elements of `a` cyclically along `axis`.
+
+    The shift is the sum of the `shift_num` values in `shift`; positive moves towards higher indices.
+
+    Args:
+      a: the array.
+      shift: how many places, toward the end if positive.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      A negative `axis` counts from the end; shape and dtype are those of `a`.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_roll_axis.
     """
@@ -3249,10 +5140,22 @@ def roll_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Shift the elements of `a` cyclically along each of the `axes_num` axes `axes`. Axis axes[i] is rolled by
-    shift[i], positive towards higher indices, so `shift` needs at least as many entries as `axes`; surplus ones are
-    ignored and an axis given twice is rolled twice. Negative axes count from the end; shape and dtype are those of
-    `a`.
+    """Shift the elements of `a` cyclically along each of the `axes_num` axes `axes`.
+
+    Axis axes[i] is rolled by shift[i], positive towards higher indices, so `shift` needs at least as many entries
+    as `axes`; surplus ones are ignored and an axis given twice is rolled twice.
+
+    Args:
+      a: the array.
+      shift: how many places, toward the end if positive.
+      axes: the axes, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Negative axes count from the end; shape and dtype are those of `a`.
+
+    Raises:
+      Error: an axis is out of range or `shift_num` is less than `axes_num`.
 
     C: mlx_roll_axes.
     """
@@ -3271,9 +5174,17 @@ def roll_axes(
 
 
 def roll(a: ArrayLike, shift: int | Sequence[int], *, stream: Stream | None = None) -> Array:
-    """Shift the elements of `a` cyclically in row-major order, as if flattened and reshaped back. The shift is the
-    sum of the `shift_num` values in `shift`; positive moves towards later positions. Shape and dtype are those of
-    `a`.
+    """Shift the elements of `a` cyclically in row-major order, as if flattened and reshaped back.
+
+    The shift is the sum of the `shift_num` values in `shift`; positive moves towards later positions.
+
+    Args:
+      a: the array.
+      shift: how many places, toward the end if positive.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`.
 
     C: mlx_roll.
     """
@@ -3289,9 +5200,18 @@ def roll(a: ArrayLike, shift: int | Sequence[int], *, stream: Stream | None = No
 
 
 def round(a: ArrayLike, decimals: int = 0, *, stream: Stream | None = None) -> Array:
-    """Round `a` to `decimals` decimal places element by element. Ties go to the even neighbour; a negative
-    `decimals` rounds to tens, hundreds and so on. Shape and dtype are those of `a`; integers change only for a
-    negative `decimals`, and complex values are rounded in both parts.
+    """Round `a` to `decimals` decimal places element by element.
+
+    Ties go to the even neighbour; a negative `decimals` rounds to tens, hundreds and so on.
+
+    Args:
+      a: the array.
+      decimals: digits after the decimal point; before it if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`; integers change only for a negative `decimals`, and complex values are
+      rounded in both parts.
 
     C: mlx_round.
     """
@@ -3301,8 +5221,16 @@ def round(a: ArrayLike, decimals: int = 0, *, stream: Stream | None = None) -> A
 
 
 def rsqrt(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute 1 / sqrt(a) element by element. Integers and bool give float32; other dtypes are kept. Zero gives
-    infinity and a negative real value NaN.
+    """Compute 1 / sqrt(a) element by element.
+
+    Zero gives infinity and a negative real value NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
 
     C: mlx_rsqrt.
     """
@@ -3321,12 +5249,28 @@ def scatter(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Write the blocks of `updates` into `a` at positions given by `indices`, as a new array. `indices` holds one
-    integer array per entry of the `axes_num` axes `axes` (non-negative), broadcast against each other to a shape I.
-    `updates` has the shape I followed by one size per axis of `a`, that is for each position a block whose low
-    corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and where blocks
-    overlap an unspecified one stays. The result has the shape and dtype of `a`, to which `updates` is converted;
-    negative indices count from the end and must lie within `a`.
+    """Write the blocks of `updates` into `a` at positions given by `indices`, as a new array.
+
+    `indices` holds one integer array per entry of the `axes_num` axes `axes` (non-negative), broadcast against each
+    other to a shape I. `updates` has the shape I followed by one size per axis of `a`, that is for each position a
+    block whose low corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and
+    where blocks overlap an unspecified one stays.
+
+    Args:
+      a: the array.
+      indices: integers, an array for each of `axes`, which broadcast together.
+      updates: the values that are written.
+      axes: the axes, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the
+      end and must lie within `a`.
+
+    Raises:
+      Error: `axes_num` differs from the number of index arrays, an axis is negative, out of range or given twice,
+        an index array is not of an integer dtype, or the shape of `updates` does not fit or has blocks of no
+        elements, or an index that is computed already, on a CPU, lies outside.
 
     C: mlx_scatter.
     """
@@ -3354,11 +5298,25 @@ def scatter_single(
     stream: Stream | None = None,
 ) -> Array:
     """Write the blocks of `updates` into `a` at positions along one axis given by `indices`, as a new array.
+
     `indices` is an integer array of shape I that indexes `axis` (non-negative). `updates` has the shape I followed
     by one size per axis of `a`, that is for each index a block whose low corner lies at that index on `axis` and at
-    0 elsewhere; sizes must not exceed those of `a`, and where blocks overlap an unspecified one stays. The result
-    has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the end and must
-    lie within `a`.
+    0 elsewhere; sizes must not exceed those of `a`, and where blocks overlap an unspecified one stays.
+
+    Args:
+      a: the array.
+      indices: integers.
+      updates: the values that are written.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the
+      end and must lie within `a`.
+
+    Raises:
+      Error: `axis` is negative or out of range, `indices` is not of an integer dtype, or the shape of `updates`
+        does not fit or has blocks of no elements, or an index that is computed already, on a CPU, lies outside.
 
     C: mlx_scatter_single.
     """
@@ -3383,12 +5341,28 @@ def scatter_add(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Add the blocks of `updates` to `a` at positions given by `indices`, as a new array. `indices` holds one
-    integer array per entry of the `axes_num` axes `axes` (non-negative), broadcast against each other to a shape I.
-    `updates` has the shape I followed by one size per axis of `a`, that is for each position a block whose low
-    corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and overlapping
-    blocks all contribute. The result has the shape and dtype of `a`, to which `updates` is converted; negative
-    indices count from the end and must lie within `a`.
+    """Add the blocks of `updates` to `a` at positions given by `indices`, as a new array.
+
+    `indices` holds one integer array per entry of the `axes_num` axes `axes` (non-negative), broadcast against each
+    other to a shape I. `updates` has the shape I followed by one size per axis of `a`, that is for each position a
+    block whose low corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and
+    overlapping blocks all contribute.
+
+    Args:
+      a: the array.
+      indices: integers, an array for each of `axes`, which broadcast together.
+      updates: the values that are written.
+      axes: the axes, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the
+      end and must lie within `a`.
+
+    Raises:
+      Error: `axes_num` differs from the number of index arrays, an axis is negative, out of range or given twice,
+        an index array is not of an integer dtype, or the shape of `updates` does not fit or has blocks of no
+        elements, or an index that is computed already, on a CPU, lies outside.
 
     C: mlx_scatter_add.
     """
@@ -3415,11 +5389,26 @@ def scatter_add_single(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Add the blocks of `updates` to `a` at positions along one axis given by `indices`, as a new array. `indices`
-    is an integer array of shape I that indexes `axis` (non-negative). `updates` has the shape I followed by one
-    size per axis of `a`, that is for each index a block whose low corner lies at that index on `axis` and at 0
-    elsewhere; sizes must not exceed those of `a`, and overlapping blocks all contribute. The result has the shape
-    and dtype of `a`, to which `updates` is converted; negative indices count from the end and must lie within `a`.
+    """Add the blocks of `updates` to `a` at positions along one axis given by `indices`, as a new array.
+
+    `indices` is an integer array of shape I that indexes `axis` (non-negative). `updates` has the shape I followed
+    by one size per axis of `a`, that is for each index a block whose low corner lies at that index on `axis` and at
+    0 elsewhere; sizes must not exceed those of `a`, and overlapping blocks all contribute.
+
+    Args:
+      a: the array.
+      indices: integers.
+      updates: the values that are written.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the
+      end and must lie within `a`.
+
+    Raises:
+      Error: `axis` is negative or out of range, `indices` is not of an integer dtype, or the shape of `updates`
+        does not fit or has blocks of no elements, or an index that is computed already, on a CPU, lies outside.
 
     C: mlx_scatter_add_single.
     """
@@ -3444,11 +5433,25 @@ def scatter_add_axis(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Add `values` to `a` along `axis` at the positions in `indices`, giving a new array. `indices` is an integer
-    array of the rank of `a`, broadcast with it on all axes but `axis`; `values` is broadcast to the resulting shape
-    of the indices and converted to the dtype of `a`. Negative indices count from the end and must lie within it;
-    repeated positions accumulate. Shape and dtype are those of `a`; indices of a non-integer dtype fail at
-    evaluation.
+    """Add `values` to `a` along `axis` at the positions in `indices`, giving a new array.
+
+    Negative indices count from the end and must lie within it; repeated positions accumulate.
+
+    Args:
+      a: the array.
+      indices: integers.
+      values: the values, which broadcast to the indices.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `indices` is an integer array of the rank of `a`, broadcast with it on all axes but `axis`; `values` is
+      broadcast to the resulting shape of the indices and converted to the dtype of `a`. Shape and dtype are those
+      of `a`; indices of a non-integer dtype fail at evaluation.
+
+    Raises:
+      Error: the ranks of `a` and `indices` differ, `axis` is out of range, or the shapes do not broadcast, or an
+        index that is computed already, on a CPU, lies outside.
 
     C: mlx_scatter_add_axis.
     """
@@ -3474,11 +5477,27 @@ def scatter_max(
     stream: Stream | None = None,
 ) -> Array:
     """Take the maximum with the blocks of `updates` in `a` at positions given by `indices`, as a new array.
+
     `indices` holds one integer array per entry of the `axes_num` axes `axes` (non-negative), broadcast against each
     other to a shape I. `updates` has the shape I followed by one size per axis of `a`, that is for each position a
     block whose low corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and
-    overlapping blocks all take part. The result has the shape and dtype of `a`, to which `updates` is converted;
-    negative indices count from the end and must lie within `a`.
+    overlapping blocks all take part.
+
+    Args:
+      a: the array.
+      indices: integers, an array for each of `axes`, which broadcast together.
+      updates: the values that are written.
+      axes: the axes, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the
+      end and must lie within `a`.
+
+    Raises:
+      Error: `axes_num` differs from the number of index arrays, an axis is negative, out of range or given twice,
+        an index array is not of an integer dtype, or the shape of `updates` does not fit or has blocks of no
+        elements, or an index that is computed already, on a CPU, lies outside.
 
     C: mlx_scatter_max.
     """
@@ -3506,11 +5525,26 @@ def scatter_max_single(
     stream: Stream | None = None,
 ) -> Array:
     """Take the maximum with the blocks of `updates` in `a` at positions along one axis given by `indices`, as a new
-    array. `indices` is an integer array of shape I that indexes `axis` (non-negative). `updates` has the shape I
-    followed by one size per axis of `a`, that is for each index a block whose low corner lies at that index on
-    `axis` and at 0 elsewhere; sizes must not exceed those of `a`, and overlapping blocks all take part. The result
-    has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the end and must
-    lie within `a`.
+    array.
+
+    `indices` is an integer array of shape I that indexes `axis` (non-negative). `updates` has the shape I followed
+    by one size per axis of `a`, that is for each index a block whose low corner lies at that index on `axis` and at
+    0 elsewhere; sizes must not exceed those of `a`, and overlapping blocks all take part.
+
+    Args:
+      a: the array.
+      indices: integers.
+      updates: the values that are written.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the
+      end and must lie within `a`.
+
+    Raises:
+      Error: `axis` is negative or out of range, `indices` is not of an integer dtype, or the shape of `updates`
+        does not fit or has blocks of no elements, or an index that is computed already, on a CPU, lies outside.
 
     C: mlx_scatter_max_single.
     """
@@ -3536,11 +5570,27 @@ def scatter_min(
     stream: Stream | None = None,
 ) -> Array:
     """Take the minimum with the blocks of `updates` in `a` at positions given by `indices`, as a new array.
+
     `indices` holds one integer array per entry of the `axes_num` axes `axes` (non-negative), broadcast against each
     other to a shape I. `updates` has the shape I followed by one size per axis of `a`, that is for each position a
     block whose low corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and
-    overlapping blocks all take part. The result has the shape and dtype of `a`, to which `updates` is converted;
-    negative indices count from the end and must lie within `a`.
+    overlapping blocks all take part.
+
+    Args:
+      a: the array.
+      indices: integers, an array for each of `axes`, which broadcast together.
+      updates: the values that are written.
+      axes: the axes, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the
+      end and must lie within `a`.
+
+    Raises:
+      Error: `axes_num` differs from the number of index arrays, an axis is negative, out of range or given twice,
+        an index array is not of an integer dtype, or the shape of `updates` does not fit or has blocks of no
+        elements, or an index that is computed already, on a CPU, lies outside.
 
     C: mlx_scatter_min.
     """
@@ -3568,11 +5618,26 @@ def scatter_min_single(
     stream: Stream | None = None,
 ) -> Array:
     """Take the minimum with the blocks of `updates` in `a` at positions along one axis given by `indices`, as a new
-    array. `indices` is an integer array of shape I that indexes `axis` (non-negative). `updates` has the shape I
-    followed by one size per axis of `a`, that is for each index a block whose low corner lies at that index on
-    `axis` and at 0 elsewhere; sizes must not exceed those of `a`, and overlapping blocks all take part. The result
-    has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the end and must
-    lie within `a`.
+    array.
+
+    `indices` is an integer array of shape I that indexes `axis` (non-negative). `updates` has the shape I followed
+    by one size per axis of `a`, that is for each index a block whose low corner lies at that index on `axis` and at
+    0 elsewhere; sizes must not exceed those of `a`, and overlapping blocks all take part.
+
+    Args:
+      a: the array.
+      indices: integers.
+      updates: the values that are written.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the
+      end and must lie within `a`.
+
+    Raises:
+      Error: `axis` is negative or out of range, `indices` is not of an integer dtype, or the shape of `updates`
+        does not fit or has blocks of no elements, or an index that is computed already, on a CPU, lies outside.
 
     C: mlx_scatter_min_single.
     """
@@ -3597,12 +5662,28 @@ def scatter_prod(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Multiply the blocks of `updates` into `a` at positions given by `indices`, as a new array. `indices` holds
-    one integer array per entry of the `axes_num` axes `axes` (non-negative), broadcast against each other to a
-    shape I. `updates` has the shape I followed by one size per axis of `a`, that is for each position a block whose
-    low corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and overlapping
-    blocks all contribute. The result has the shape and dtype of `a`, to which `updates` is converted; negative
-    indices count from the end and must lie within `a`.
+    """Multiply the blocks of `updates` into `a` at positions given by `indices`, as a new array.
+
+    `indices` holds one integer array per entry of the `axes_num` axes `axes` (non-negative), broadcast against each
+    other to a shape I. `updates` has the shape I followed by one size per axis of `a`, that is for each position a
+    block whose low corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and
+    overlapping blocks all contribute.
+
+    Args:
+      a: the array.
+      indices: integers, an array for each of `axes`, which broadcast together.
+      updates: the values that are written.
+      axes: the axes, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the
+      end and must lie within `a`.
+
+    Raises:
+      Error: `axes_num` differs from the number of index arrays, an axis is negative, out of range or given twice,
+        an index array is not of an integer dtype, or the shape of `updates` does not fit or has blocks of no
+        elements, or an index that is computed already, on a CPU, lies outside.
 
     C: mlx_scatter_prod.
     """
@@ -3630,10 +5711,25 @@ def scatter_prod_single(
     stream: Stream | None = None,
 ) -> Array:
     """Multiply the blocks of `updates` into `a` at positions along one axis given by `indices`, as a new array.
+
     `indices` is an integer array of shape I that indexes `axis` (non-negative). `updates` has the shape I followed
     by one size per axis of `a`, that is for each index a block whose low corner lies at that index on `axis` and at
-    0 elsewhere; sizes must not exceed those of `a`, and overlapping blocks all contribute. The result has the shape
-    and dtype of `a`, to which `updates` is converted; negative indices count from the end and must lie within `a`.
+    0 elsewhere; sizes must not exceed those of `a`, and overlapping blocks all contribute.
+
+    Args:
+      a: the array.
+      indices: integers.
+      updates: the values that are written.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`, to which `updates` is converted; negative indices count from the
+      end and must lie within `a`.
+
+    Raises:
+      Error: `axis` is negative or out of range, `indices` is not of an integer dtype, or the shape of `updates`
+        does not fit or has blocks of no elements, or an index that is computed already, on a CPU, lies outside.
 
     C: mlx_scatter_prod_single.
     """
@@ -3651,11 +5747,25 @@ def scatter_prod_single(
 
 
 def segmented_mm(a: ArrayLike, b: ArrayLike, segments: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Multiply `a` (M, K) and `b` (K, N) separately over segments of their common axis. `segments` is an integer
-    array of shape (..., 2) of start and end positions (end excluded) on the inner axis; each pair gives the product
-    of those columns of `a` and those rows of `b`, which must be equally many (unchecked). The result has shape
-    (..., M, N) and the dtype promoted from `a` and `b`; an empty segment gives zeros. Positions must lie within the
-    inner axis and must lie within it.
+    """Multiply `a` (M, K) and `b` (K, N) separately over segments of their common axis.
+
+    `segments` is an integer array of shape (..., 2) of start and end positions (end excluded) on the inner axis;
+    each pair gives the product of those columns of `a` and those rows of `b`, which must be equally many
+    (unchecked). Positions must lie within the inner axis and must lie within it.
+
+    Args:
+      a: [..., M, K] floating point.
+      b: [..., K, N] floating point.
+      segments: [..., 2] unsigned integers: the first index of each segment and the one after its last.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has shape (..., M, N) and the dtype promoted from `a` and `b`; an empty segment gives zeros.
+
+    Raises:
+      Error: `a` or `b` is not 2-D or has no elements, their inner axes differ, the promoted dtype is not real
+        floating, or `segments` is not an integer array whose last axis has size 2, or an index that is computed
+        already, on a CPU, lies outside.
 
     C: mlx_segmented_mm.
     """
@@ -3672,8 +5782,17 @@ def segmented_mm(a: ArrayLike, b: ArrayLike, segments: ArrayLike, *, stream: Str
 
 
 def sigmoid(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the logistic function 1 / (1 + exp(-a)) element by element. Integers and bool give float32; other
-    dtypes are kept.
+    """Compute the logistic function 1 / (1 + exp(-a)) element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
+
+    Raises:
+      Error: `a` is complex.
 
     C: mlx_sigmoid.
     """
@@ -3685,8 +5804,16 @@ def sigmoid(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def sign(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the sign of `a` element by element: -1, 0 or 1. Complex values are divided by their magnitude, and 0
-    gives 0. Shape and dtype are those of `a`.
+    """Compute the sign of `a` element by element: -1, 0 or 1.
+
+    Complex values are divided by their magnitude, and 0 gives 0.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`.
 
     C: mlx_sign.
     """
@@ -3698,8 +5825,14 @@ def sign(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def sin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the sine of `a`, in radians, element by element. Integers and bool give float32; other dtypes are
-    kept.
+    """Compute the sine of `a`, in radians, element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
 
     C: mlx_sin.
     """
@@ -3711,7 +5844,14 @@ def sin(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def sinh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the hyperbolic sine of `a` element by element. Integers and bool give float32; other dtypes are kept.
+    """Compute the hyperbolic sine of `a` element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
 
     C: mlx_sinh.
     """
@@ -3730,10 +5870,25 @@ def slice(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Take a strided sub-array of `a`. `start`, `stop` and `strides` hold one entry per axis of `a`: axis i takes
-    the indices start[i], start[i] + strides[i], ... up to but excluding stop[i]. Negative starts and stops count
-    from the end and out-of-range ones are clamped; a negative stride walks the axis backwards (a stop below minus
-    the size then includes element 0) and a stride must not be 0. The result has the dtype of `a`.
+    """Take a strided sub-array of `a`.
+
+    `start`, `stop` and `strides` hold one entry per axis of `a`: axis i takes the indices start[i], start[i] +
+    strides[i], ... up to but excluding stop[i]. Negative starts and stops count from the end and out-of-range ones
+    are clamped; a negative stride walks the axis backwards (a stop below minus the size then includes element 0)
+    and a stride must not be 0.
+
+    Args:
+      a: the array.
+      start: the first index along each axis.
+      stop: the index after the last along each axis.
+      strides: the step along each axis.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: `start`, `stop` or `strides` does not have one entry per axis of `a`, or a stride is 0.
 
     C: mlx_slice.
     """
@@ -3762,10 +5917,26 @@ def slice_dynamic(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Take a block of fixed size from `a` at a position held in an array. `start` is an integer array with one
-    entry for each of the `axes_num` axes `axes` (a scalar for one axis); on the other axes the block starts at 0.
-    `slice_size` holds the size of the block for every axis of `a` and is the shape of the result, whose dtype is
-    that of `a`. The block must lie inside `a`.
+    """Take a block of fixed size from `a` at a position held in an array.
+
+    `start` is an integer array with one entry for each of the `axes_num` axes `axes` (a scalar for one axis); on
+    the other axes the block starts at 0. The block must lie inside `a`.
+
+    Args:
+      a: the array.
+      start: integers [number of axes]: the first index along each of `axes`.
+      axes: the axes, counted from the end if negative.
+      slice_size: the shape of the slice.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `slice_size` holds the size of the block for every axis of `a` and is the shape of the result, whose dtype is
+      that of `a`.
+
+    Raises:
+      Error: `start` is not of an integer dtype or does not have `axes_num` entries, an axis is out of range or
+        given twice, or `slice_size` does not have one entry per axis of `a` or has one that is negative or larger
+        than the axis, or an index that is computed already, on a CPU, lies outside.
 
     C: mlx_slice_dynamic.
     """
@@ -3795,12 +5966,28 @@ def slice_update(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Write `update` into a strided sub-array of `src`, giving a new array. `start`, `stop` and `strides` hold one
-    entry per axis of `src`: axis i takes the indices start[i], start[i] + strides[i], ... up to but excluding
-    stop[i]. Negative starts and stops count from the end and out-of-range ones are clamped; a negative stride walks
-    the axis backwards (a stop below minus the size then includes element 0) and a stride must not be 0. `update` is
-    broadcast to the shape of the sub-array and converted to the dtype of `src`; shape and dtype of the result are
-    those of `src`.
+    """Write `update` into a strided sub-array of `src`, giving a new array.
+
+    `start`, `stop` and `strides` hold one entry per axis of `src`: axis i takes the indices start[i], start[i] +
+    strides[i], ... up to but excluding stop[i]. Negative starts and stops count from the end and out-of-range ones
+    are clamped; a negative stride walks the axis backwards (a stop below minus the size then includes element 0)
+    and a stride must not be 0.
+
+    Args:
+      src: the values that are written.
+      update: the values that are written, which broadcast to the slice.
+      start: the first index along each axis.
+      stop: the index after the last along each axis.
+      strides: the step along each axis.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `update` is broadcast to the shape of the sub-array and converted to the dtype of `src`; shape and dtype of
+      the result are those of `src`.
+
+    Raises:
+      Error: `start`, `stop` or `strides` does not have one entry per axis of `src`, `update` does not broadcast to
+        the sub-array, or a stride is 0.
 
     C: mlx_slice_update.
     """
@@ -3830,11 +6017,26 @@ def slice_update_dynamic(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Write `update` into a block of `src` at a position held in an array, giving a new array. `start` is an
-    integer array with one entry for each of the `axes_num` axes `axes` (a scalar for one axis). On those axes the
-    block has the size of `update`, aligned from the last axis and 1 where it has none; on the others `update` is
-    broadcast to the whole axis, and its rank must not exceed that of `src`. Shape and dtype are those of `src`; the
-    block must lie inside `src`.
+    """Write `update` into a block of `src` at a position held in an array, giving a new array.
+
+    `start` is an integer array with one entry for each of the `axes_num` axes `axes` (a scalar for one axis). On
+    those axes the block has the size of `update`, aligned from the last axis and 1 where it has none; on the others
+    `update` is broadcast to the whole axis, and its rank must not exceed that of `src`.
+
+    Args:
+      src: the values that are written.
+      update: the values that are written, which broadcast to the slice.
+      start: integers [number of axes]: the first index along each of `axes`.
+      axes: the axes, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `src`; the block must lie inside `src`.
+
+    Raises:
+      Error: `start` is not of an integer dtype or does not have `axes_num` entries, an axis is out of range or
+        given twice, or `update` has more axes than `src`, is larger on one or does not broadcast, or an index that
+        is computed already, on a CPU, lies outside.
 
     C: mlx_slice_update_dynamic.
     """
@@ -3862,12 +6064,28 @@ def slice_update_add(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Add `update` to a strided sub-array of `src`, giving a new array. `start`, `stop` and `strides` hold one
-    entry per axis of `src`: axis i takes the indices start[i], start[i] + strides[i], ... up to but excluding
-    stop[i]. Negative starts and stops count from the end and out-of-range ones are clamped; a negative stride walks
-    the axis backwards (a stop below minus the size then includes element 0) and a stride must not be 0. `update` is
-    broadcast to the shape of the sub-array and converted to the dtype of `src`; shape and dtype of the result are
-    those of `src`.
+    """Add `update` to a strided sub-array of `src`, giving a new array.
+
+    `start`, `stop` and `strides` hold one entry per axis of `src`: axis i takes the indices start[i], start[i] +
+    strides[i], ... up to but excluding stop[i]. Negative starts and stops count from the end and out-of-range ones
+    are clamped; a negative stride walks the axis backwards (a stop below minus the size then includes element 0)
+    and a stride must not be 0.
+
+    Args:
+      src: the values that are written.
+      update: the values that are written, which broadcast to the slice.
+      start: the first index along each axis.
+      stop: the index after the last along each axis.
+      strides: the step along each axis.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `update` is broadcast to the shape of the sub-array and converted to the dtype of `src`; shape and dtype of
+      the result are those of `src`.
+
+    Raises:
+      Error: `start`, `stop` or `strides` does not have one entry per axis of `src`, `update` does not broadcast to
+        the sub-array, or a stride is 0.
 
     C: mlx_slice_update_add.
     """
@@ -3898,12 +6116,28 @@ def slice_update_max(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Take the maximum with `update` in a strided sub-array of `src`, giving a new array. `start`, `stop` and
-    `strides` hold one entry per axis of `src`: axis i takes the indices start[i], start[i] + strides[i], ... up to
-    but excluding stop[i]. Negative starts and stops count from the end and out-of-range ones are clamped; a
-    negative stride walks the axis backwards (a stop below minus the size then includes element 0) and a stride must
-    not be 0. `update` is broadcast to the shape of the sub-array and converted to the dtype of `src`; shape and
-    dtype of the result are those of `src`.
+    """Take the maximum with `update` in a strided sub-array of `src`, giving a new array.
+
+    `start`, `stop` and `strides` hold one entry per axis of `src`: axis i takes the indices start[i], start[i] +
+    strides[i], ... up to but excluding stop[i]. Negative starts and stops count from the end and out-of-range ones
+    are clamped; a negative stride walks the axis backwards (a stop below minus the size then includes element 0)
+    and a stride must not be 0.
+
+    Args:
+      src: the values that are written.
+      update: the values that are written, which broadcast to the slice.
+      start: the first index along each axis.
+      stop: the index after the last along each axis.
+      strides: the step along each axis.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `update` is broadcast to the shape of the sub-array and converted to the dtype of `src`; shape and dtype of
+      the result are those of `src`.
+
+    Raises:
+      Error: `start`, `stop` or `strides` does not have one entry per axis of `src`, `update` does not broadcast to
+        the sub-array, or a stride is 0.
 
     C: mlx_slice_update_max.
     """
@@ -3934,12 +6168,28 @@ def slice_update_min(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Take the minimum with `update` in a strided sub-array of `src`, giving a new array. `start`, `stop` and
-    `strides` hold one entry per axis of `src`: axis i takes the indices start[i], start[i] + strides[i], ... up to
-    but excluding stop[i]. Negative starts and stops count from the end and out-of-range ones are clamped; a
-    negative stride walks the axis backwards (a stop below minus the size then includes element 0) and a stride must
-    not be 0. `update` is broadcast to the shape of the sub-array and converted to the dtype of `src`; shape and
-    dtype of the result are those of `src`.
+    """Take the minimum with `update` in a strided sub-array of `src`, giving a new array.
+
+    `start`, `stop` and `strides` hold one entry per axis of `src`: axis i takes the indices start[i], start[i] +
+    strides[i], ... up to but excluding stop[i]. Negative starts and stops count from the end and out-of-range ones
+    are clamped; a negative stride walks the axis backwards (a stop below minus the size then includes element 0)
+    and a stride must not be 0.
+
+    Args:
+      src: the values that are written.
+      update: the values that are written, which broadcast to the slice.
+      start: the first index along each axis.
+      stop: the index after the last along each axis.
+      strides: the step along each axis.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `update` is broadcast to the shape of the sub-array and converted to the dtype of `src`; shape and dtype of
+      the result are those of `src`.
+
+    Raises:
+      Error: `start`, `stop` or `strides` does not have one entry per axis of `src`, `update` does not broadcast to
+        the sub-array, or a stride is 0.
 
     C: mlx_slice_update_min.
     """
@@ -3970,12 +6220,28 @@ def slice_update_prod(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Multiply `update` into a strided sub-array of `src`, giving a new array. `start`, `stop` and `strides` hold
-    one entry per axis of `src`: axis i takes the indices start[i], start[i] + strides[i], ... up to but excluding
-    stop[i]. Negative starts and stops count from the end and out-of-range ones are clamped; a negative stride walks
-    the axis backwards (a stop below minus the size then includes element 0) and a stride must not be 0. `update` is
-    broadcast to the shape of the sub-array and converted to the dtype of `src`; shape and dtype of the result are
-    those of `src`.
+    """Multiply `update` into a strided sub-array of `src`, giving a new array.
+
+    `start`, `stop` and `strides` hold one entry per axis of `src`: axis i takes the indices start[i], start[i] +
+    strides[i], ... up to but excluding stop[i]. Negative starts and stops count from the end and out-of-range ones
+    are clamped; a negative stride walks the axis backwards (a stop below minus the size then includes element 0)
+    and a stride must not be 0.
+
+    Args:
+      src: the values that are written.
+      update: the values that are written, which broadcast to the slice.
+      start: the first index along each axis.
+      stop: the index after the last along each axis.
+      strides: the step along each axis.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `update` is broadcast to the shape of the sub-array and converted to the dtype of `src`; shape and dtype of
+      the result are those of `src`.
+
+    Raises:
+      Error: `start`, `stop` or `strides` does not have one entry per axis of `src`, `update` does not broadcast to
+        the sub-array, or a stride is 0.
 
     C: mlx_slice_update_prod.
     """
@@ -4004,10 +6270,22 @@ def softmax_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute exp(a) / sum(exp(a)) over the `axes_num` axes `axes`, so that the values over those axes add up to 1.
-    `precise` makes low-precision inputs accumulate in float32. Negative axes count from the end. Integer and bool
-    inputs give float32 when `axes` is only the last axis and otherwise are converted back to their own dtype, which
-    loses the result; other dtypes are kept.
+    """Compute exp(a) / sum(exp(a)) over `axes`, so that the values over those axes add up to 1.
+
+    `precise` makes low-precision inputs accumulate in float32.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      precise: float16 and bfloat16 are computed in float32 with either value.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integer and bool inputs give float32 when `axes` is only the last axis and otherwise are converted back to
+      their own dtype, which loses the result; other dtypes are kept.
+
+    Raises:
+      Error: an axis in `axes` is out of range or given twice.
 
     C: mlx_softmax_axes.
     """
@@ -4024,10 +6302,22 @@ def softmax_axes(
 
 
 def softmax_axis(a: ArrayLike, axis: int, precise: bool = False, *, stream: Stream | None = None) -> Array:
-    """Compute exp(a) / sum(exp(a)) along `axis`, so that the values along it add up to 1. `precise` makes low-
-    precision inputs accumulate in float32. A negative `axis` counts from the end. Integer and bool inputs give
-    float32 when `axis` is the last one and otherwise are converted back to their own dtype, which loses the result;
-    other dtypes are kept.
+    """Compute exp(a) / sum(exp(a)) along `axis`, so that the values along it add up to 1.
+
+    `precise` makes low-precision inputs accumulate in float32.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      precise: float16 and bfloat16 are computed in float32 with either value.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integer and bool inputs give float32 when `axis` is the last one and otherwise are converted back to their own
+      dtype, which loses the result; other dtypes are kept.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_softmax_axis.
     """
@@ -4042,9 +6332,18 @@ def softmax_axis(a: ArrayLike, axis: int, precise: bool = False, *, stream: Stre
 
 
 def softmax(a: ArrayLike, precise: bool = False, *, stream: Stream | None = None) -> Array:
-    """Compute exp(a) / sum(exp(a)) over all elements of `a`, so that all values add up to 1. `precise` makes low-
-    precision inputs accumulate in float32. The shape and dtype are those of `a`; integer and bool inputs should be
-    converted to a floating dtype first, since results are converted back to their own dtype.
+    """Compute exp(a) / sum(exp(a)) over all elements of `a`, so that all values add up to 1.
+
+    `precise` makes low-precision inputs accumulate in float32.
+
+    Args:
+      a: the array.
+      precise: float16 and bfloat16 are computed in float32 with either value.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape and dtype are those of `a`; integer and bool inputs should be converted to a floating dtype first,
+      since results are converted back to their own dtype.
 
     C: mlx_softmax.
     """
@@ -4054,8 +6353,19 @@ def softmax(a: ArrayLike, precise: bool = False, *, stream: Stream | None = None
 
 
 def sort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
-    """Sort `a` in ascending order along `axis`. A negative `axis` counts from the end. NaN comes last and complex
-    values are ordered by real part, then imaginary part; shape and dtype are those of `a`.
+    """Sort `a` in ascending order along `axis`.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      NaN comes last and complex values are ordered by real part, then imaginary part; shape and dtype are those of
+      `a`.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_sort_axis.
     """
@@ -4065,8 +6375,14 @@ def sort_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array
 
 
 def sort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Sort all elements of `a` in ascending order into a 1-D array. NaN comes last and complex values are ordered
-    by real part, then imaginary part; the dtype is that of `a`.
+    """Sort all elements of `a` in ascending order into a 1-D array.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      NaN comes last and complex values are ordered by real part, then imaginary part; the dtype is that of `a`.
 
     C: mlx_sort.
     """
@@ -4078,8 +6394,19 @@ def sort(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def split(a: ArrayLike, num_splits: int, axis: int, *, stream: Stream | None = None) -> list[Array]:
-    """Split `a` along `axis` into `num_splits` parts of equal size. A negative `axis` counts from the end. The
-    parts have the dtype of `a`.
+    """Split `a` along `axis` into `num_splits` parts of equal size.
+
+    Args:
+      a: the array.
+      num_splits: how many parts of equal size.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The parts have the dtype of `a`.
+
+    Raises:
+      Error: `axis` is out of range, `num_splits` is not positive, or it does not divide the size of the axis.
 
     C: mlx_split.
     """
@@ -4100,10 +6427,23 @@ def split_sections(
     *,
     stream: Stream | None = None,
 ) -> list[Array]:
-    """Split `a` along `axis` before each of the `indices_num` positions in `indices`. The result has `indices_num`
-    + 1 parts: part i runs from indices[i-1] to indices[i], the first from 0 and the last to the end. Negative
-    positions count from the end, positions past it are clamped, and a part whose end lies before its start is
-    empty. The parts have the dtype of `a`.
+    """Split `a` along `axis` before each of the `indices_num` positions in `indices`.
+
+    Negative positions count from the end, positions past it are clamped, and a part whose end lies before its start
+    is empty.
+
+    Args:
+      a: the array.
+      indices: where the parts begin, without the first.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has `indices_num` + 1 parts: part i runs from indices[i-1] to indices[i], the first from 0 and the
+      last to the end. The parts have the dtype of `a`.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_split_sections.
     """
@@ -4120,8 +6460,16 @@ def split_sections(
 
 
 def sqrt(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the square root of `a` element by element. Integers and bool give float32; other dtypes are kept. A
-    negative real value gives NaN.
+    """Compute the square root of `a` element by element.
+
+    A negative real value gives NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
 
     C: mlx_sqrt.
     """
@@ -4133,7 +6481,14 @@ def sqrt(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def square(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute a * a element by element. Shape and dtype are those of `a`; integers wrap around.
+    """Compute a * a element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`; integers wrap around.
 
     C: mlx_square.
     """
@@ -4145,8 +6500,20 @@ def square(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def squeeze_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
-    """Remove the `axes_num` axes `axes` of size 1 from `a`. Negative axes count from the end; with `axes_num` 0 `a`
-    is returned unchanged. The result has the dtype of `a`.
+    """Remove the `axes_num` axes `axes` of size 1 from `a`.
+
+    Negative axes count from the end; with no `axes` `a` is returned unchanged.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: an axis is out of range, given twice or not of size 1.
 
     C: mlx_squeeze_axes.
     """
@@ -4162,8 +6529,18 @@ def squeeze_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | No
 
 
 def squeeze_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
-    """Remove the axis `axis` of size 1 from `a`. A negative `axis` counts from the end. The result has the dtype of
-    `a`.
+    """Remove the axis `axis` of size 1 from `a`.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: `axis` is out of range or not of size 1.
 
     C: mlx_squeeze_axis.
     """
@@ -4173,7 +6550,14 @@ def squeeze_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Ar
 
 
 def squeeze(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Remove every axis of size 1 from `a`. The result has the dtype of `a`.
+    """Remove every axis of size 1 from `a`.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
 
     C: mlx_squeeze.
     """
@@ -4185,8 +6569,19 @@ def squeeze(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None = None) -> Array:
-    """Join the arrays in `arrays` along a new axis. `axis` is the position of the new axis in the result, negative
-    counting from the end; its size is the number of arrays. The result has the dtype promoted from all arrays.
+    """Join the arrays in `arrays` along a new axis.
+
+    Args:
+      arrays: the arrays.
+      axis: where the new axis is in the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `axis` is the position of the new axis in the result, negative counting from the end; its size is the number
+      of arrays. The result has the dtype promoted from all arrays.
+
+    Raises:
+      Error: `arrays` is empty, the shapes differ, or `axis` is out of range.
 
     C: mlx_stack_axis.
     """
@@ -4200,8 +6595,17 @@ def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None 
 
 
 def stack(arrays: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array:
-    """Join the arrays in `arrays` along a new first axis, whose size is the number of arrays. The result has the
-    dtype promoted from all arrays.
+    """Join the arrays in `arrays` along a new first axis, whose size is the number of arrays.
+
+    Args:
+      arrays: the arrays.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype promoted from all arrays.
+
+    Raises:
+      Error: `arrays` is empty or the shapes differ.
 
     C: mlx_stack.
     """
@@ -4221,10 +6625,23 @@ def std_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the standard deviation of `a` over the `axes_num` axes `axes`. Negative axes count from the end.
-    `keepdims` keeps reduced axes with size 1; otherwise they are removed. The sum of squared deviations from the
-    mean is divided by N - `ddof`, N being the number of elements reduced and greater than `ddof`; integers, bool
-    and complex64 give float32, other dtypes are kept.
+    """Compute the standard deviation of `a` over `axes`.
+
+    `keepdims` keeps reduced axes with size 1; otherwise they are removed.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      ddof: what is subtracted from the number of elements in the divisor.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The sum of squared deviations from the mean is divided by N - `ddof`, N being the number of elements reduced
+      and greater than `ddof`; integers, bool and complex64 give float32, other dtypes are kept.
+
+    Raises:
+      Error: an axis in `axes` is out of range or given twice.
 
     C: mlx_std_axes.
     """
@@ -4249,10 +6666,23 @@ def std_axis(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the standard deviation of `a` along `axis`, which counts from the end if negative. `keepdims` keeps
-    the reduced axis with size 1; otherwise it is removed. The sum of squared deviations from the mean is divided by
-    N - `ddof`, N being the number of elements reduced and greater than `ddof`; integers, bool and complex64 give
-    float32, other dtypes are kept.
+    """Compute the standard deviation of `a` along `axis`, which counts from the end if negative.
+
+    `keepdims` keeps the reduced axis with size 1; otherwise it is removed.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      ddof: what is subtracted from the number of elements in the divisor.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The sum of squared deviations from the mean is divided by N - `ddof`, N being the number of elements reduced
+      and greater than `ddof`; integers, bool and complex64 give float32, other dtypes are kept.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_std_axis.
     """
@@ -4268,10 +6698,18 @@ def std_axis(
 
 
 def std(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream | None = None) -> Array:
-    """Compute the standard deviation of all elements of `a`. The result is a scalar, or with `keepdims` an array of
-    the rank of `a` with every axis of size 1. The sum of squared deviations from the mean is divided by N - `ddof`,
-    N being the number of elements reduced and greater than `ddof`; integers, bool and complex64 give float32, other
-    dtypes are kept.
+    """Compute the standard deviation of all elements of `a`.
+
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      ddof: what is subtracted from the number of elements in the divisor.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a scalar, or with `keepdims` an array of the rank of `a` with every axis of size 1. The sum of
+      squared deviations from the mean is divided by N - `ddof`, N being the number of elements reduced and greater
+      than `ddof`; integers, bool and complex64 give float32, other dtypes are kept.
 
     C: mlx_std.
     """
@@ -4282,7 +6720,14 @@ def std(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream |
 
 def stop_gradient(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """Return `a` unchanged but treat it as a constant in automatic differentiation, so no gradient flows through
-    it. Shape and dtype are those of `a`.
+    it.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`.
 
     C: mlx_stop_gradient.
     """
@@ -4294,8 +6739,18 @@ def stop_gradient(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def subtract(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Subtract `b` from `a` element by element. The inputs are broadcast and the result has the dtype promoted from
-    both; unsigned values wrap around.
+    """Subtract `b` from `a` element by element.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and the result has the dtype promoted from both; unsigned values wrap around.
+
+    Raises:
+      Error: the shapes do not broadcast.
 
     C: mlx_subtract.
     """
@@ -4311,10 +6766,23 @@ def sum_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Sum the elements of `a` over the `axes_num` axes `axes`. Negative axes count from the end; with `axes_num` 0
-    the values of `a` are returned unchanged. `keepdims` keeps reduced axes with size 1; otherwise they are removed.
-    Signed integers narrower than 32 bits and bool give int32, unsigned ones uint32; other dtypes are kept and
-    integers wrap around; the sum of no elements is 0.
+    """Sum the elements of `a` over `axes`.
+
+    Negative axes count from the end; with no `axes` the values of `a` are returned unchanged. `keepdims` keeps
+    reduced axes with size 1; otherwise they are removed.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Signed integers narrower than 32 bits and bool give int32, unsigned ones uint32; other dtypes are kept and
+      integers wrap around; the sum of no elements is 0.
+
+    Raises:
+      Error: an axis in `axes` is out of range or given twice.
 
     C: mlx_sum_axes.
     """
@@ -4331,9 +6799,22 @@ def sum_axes(
 
 
 def sum_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Sum the elements of `a` along `axis`, which counts from the end if negative. `keepdims` keeps the reduced
-    axis with size 1; otherwise it is removed. Signed integers narrower than 32 bits and bool give int32, unsigned
-    ones uint32; other dtypes are kept and integers wrap around; the sum of no elements is 0.
+    """Sum the elements of `a` along `axis`, which counts from the end if negative.
+
+    `keepdims` keeps the reduced axis with size 1; otherwise it is removed.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Signed integers narrower than 32 bits and bool give int32, unsigned ones uint32; other dtypes are kept and
+      integers wrap around; the sum of no elements is 0.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_sum_axis.
     """
@@ -4348,9 +6829,17 @@ def sum_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream 
 
 
 def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Sum all elements of `a`. The result is a scalar, or with `keepdims` an array of the rank of `a` with every
-    axis of size 1. Signed integers narrower than 32 bits and bool give int32, unsigned ones uint32; other dtypes
-    are kept and integers wrap around; the sum of no elements is 0.
+    """Sum all elements of `a`.
+
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a scalar, or with `keepdims` an array of the rank of `a` with every axis of size 1. Signed
+      integers narrower than 32 bits and bool give int32, unsigned ones uint32; other dtypes are kept and integers
+      wrap around; the sum of no elements is 0.
 
     C: mlx_sum.
     """
@@ -4363,8 +6852,19 @@ sum_all = sum
 
 
 def swapaxes(a: ArrayLike, axis1: int, axis2: int, *, stream: Stream | None = None) -> Array:
-    """Exchange the axes `axis1` and `axis2` of `a`. Negative axes count from the end. The result has the dtype of
-    `a`.
+    """Exchange the axes `axis1` and `axis2` of `a`.
+
+    Args:
+      a: the array.
+      axis1: the first of the two axes.
+      axis2: the second of the two axes.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: an axis is out of range.
 
     C: mlx_swapaxes.
     """
@@ -4374,9 +6874,23 @@ def swapaxes(a: ArrayLike, axis1: int, axis2: int, *, stream: Stream | None = No
 
 
 def take_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
-    """Gather slices of `a` at the positions in `indices` along `axis`. `indices` is an integer array of any shape,
-    which replaces `axis` in the shape of the result; the dtype is that of `a`. A negative `axis` counts from the
-    end. Negative indices count from the end and must lie within it.
+    """Gather slices of `a` at the positions in `indices` along `axis`.
+
+    Negative indices count from the end and must lie within it.
+
+    Args:
+      a: the array.
+      indices: integers [...].
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `indices` is an integer array of any shape, which replaces `axis` in the shape of the result; the dtype is
+      that of `a`.
+
+    Raises:
+      Error: `axis` is out of range, `indices` is not of an integer dtype, or `indices` is not empty while the axis
+        has size 0, or an index that is computed already, on a CPU, lies outside.
 
     C: mlx_take_axis.
     """
@@ -4393,9 +6907,21 @@ def take_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | N
 
 
 def take(a: ArrayLike, indices: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Gather elements of the flattened `a` at the positions in `indices`. `indices` is an integer array of any
-    shape, which is the shape of the result; the dtype is that of `a`. Negative indices count from the end and must
-    lie within it.
+    """Gather elements of the flattened `a` at the positions in `indices`.
+
+    Negative indices count from the end and must lie within it.
+
+    Args:
+      a: the array.
+      indices: integers [...].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `indices` is an integer array of any shape, which is the shape of the result; the dtype is that of `a`.
+
+    Raises:
+      Error: `indices` is not of an integer dtype, or it is not empty while `a` has no elements, or an index that is
+        computed already, on a CPU, lies outside.
 
     C: mlx_take.
     """
@@ -4407,10 +6933,23 @@ def take(a: ArrayLike, indices: ArrayLike, *, stream: Stream | None = None) -> A
 
 
 def take_along_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
-    """Gather values of `a` along `axis` at the positions in `indices`. `indices` is an integer array of the rank of
-    `a`; on all axes but `axis` the two are broadcast, and the result has the size of `indices` on `axis` and the
-    dtype of `a`. Negative indices count from the end and must lie within it; indices of a non-integer dtype fail at
-    evaluation.
+    """Gather values of `a` along `axis` at the positions in `indices`.
+
+    Negative indices count from the end and must lie within it; indices of a non-integer dtype fail at evaluation.
+
+    Args:
+      a: the array.
+      indices: integers.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `indices` is an integer array of the rank of `a`; on all axes but `axis` the two are broadcast, and the result
+      has the size of `indices` on `axis` and the dtype of `a`.
+
+    Raises:
+      Error: the ranks differ, `axis` is out of range, the shapes do not broadcast, or there are indices into an
+        axis of size 0, or an index that is computed already, on a CPU, lies outside.
 
     C: mlx_take_along_axis.
     """
@@ -4427,8 +6966,14 @@ def take_along_axis(a: ArrayLike, indices: ArrayLike, axis: int, *, stream: Stre
 
 
 def tan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the tangent of `a`, in radians, element by element. Integers and bool give float32; other dtypes are
-    kept.
+    """Compute the tangent of `a`, in radians, element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
 
     C: mlx_tan.
     """
@@ -4440,8 +6985,14 @@ def tan(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def tanh(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the hyperbolic tangent of `a` element by element. Integers and bool give float32; other dtypes are
-    kept.
+    """Compute the hyperbolic tangent of `a` element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
 
     C: mlx_tanh.
     """
@@ -4460,10 +7011,25 @@ def tensordot(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Contract `a` and `b` over pairs of axes: axes_a[i] of `a` with axes_b[i] of `b`. `axes_a` and `axes_b` have
-    the same length and paired axes the same size; negative axes count from the end, and empty lists give the outer
-    product. The result has the dtype promoted from both, which must be floating or complex; its axes are the
-    remaining axes of `a` followed by those of `b`.
+    """Contract `a` and `b` over pairs of axes: axes_a[i] of `a` with axes_b[i] of `b`.
+
+    `axes_a` and `axes_b` have the same length and paired axes the same size; negative axes count from the end, and
+    empty lists give the outer product.
+
+    Args:
+      a: an operand.
+      b: an operand.
+      axes_a: the axes of `a` that are summed over.
+      axes_b: those of `b`, in the same order.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype promoted from both, which must be floating or complex; its axes are the remaining
+      axes of `a` followed by those of `b`.
+
+    Raises:
+      Error: the lists differ in length, an axis is out of range, the paired sizes differ, or the promoted dtype is
+        an integer type or bool.
 
     C: mlx_tensordot.
     """
@@ -4484,8 +7050,20 @@ def tensordot(
 
 def tensordot_axis(a: ArrayLike, b: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
     """Contract the last `axis` axes of `a` with the first `axis` axes of `b`, in order. 0 gives the outer product.
-    The result has the dtype promoted from both, which must be floating or complex; its axes are the remaining axes
-    of `a` followed by those of `b`.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype promoted from both, which must be floating or complex; its axes are the remaining
+      axes of `a` followed by those of `b`.
+
+    Raises:
+      Error: `axis` is negative or exceeds the rank of `a` or `b`, the paired sizes differ, or the promoted dtype is
+        an integer type or bool.
 
     C: mlx_tensordot_axis.
     """
@@ -4500,9 +7078,21 @@ def tensordot_axis(a: ArrayLike, b: ArrayLike, axis: int, *, stream: Stream | No
 
 
 def tile(arr: ArrayLike, reps: int | Sequence[int], *, stream: Stream | None = None) -> Array:
-    """Repeat the whole of `arr` along its axes, reps[i] times for axis i. The `reps_num` entries of `reps` and the
-    shape of `arr` are aligned at the last axis, the shorter padded with 1 in front, so a longer `reps` adds axes. A
-    count may be 0. The result has the dtype of `arr`.
+    """Repeat the whole of `arr` along its axes, reps[i] times for axis i.
+
+    The `reps_num` entries of `reps` and the shape of `arr` are aligned at the last axis, the shorter padded with 1
+    in front, so a longer `reps` adds axes. A count may be 0.
+
+    Args:
+      arr: the array.
+      reps: how often the array is repeated along each axis.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `arr`.
+
+    Raises:
+      Error: a count is negative.
 
     C: mlx_tile.
     """
@@ -4518,9 +7108,20 @@ def tile(arr: ArrayLike, reps: int | Sequence[int], *, stream: Stream | None = N
 
 
 def to_fp8(x: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Convert `x` to 8-bit floating point in the E4M3 format, stored as uint8. Values are rounded to nearest and
-    saturate at 448 in magnitude; mlx_from_fp8 converts back. Convert float64 input to float32 first. The result has
-    the shape of `x`.
+    """Convert `x` to 8-bit floating point in the E4M3 format, stored as uint8.
+
+    Values are rounded to nearest and saturate at 448 in magnitude; from_fp8 converts back. Convert float64 input to
+    float32 first.
+
+    Args:
+      x: floating point.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `x`.
+
+    Raises:
+      Error: `x` is not of a real floating dtype.
 
     C: mlx_to_fp8.
     """
@@ -4532,8 +7133,19 @@ def to_fp8(x: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def topk_axis(a: ArrayLike, k: int, axis: int, *, stream: Stream | None = None) -> Array:
-    """Select the `k` largest elements of `a` along `axis`. The result has size `k` on `axis`, in unspecified order,
-    and the dtype of `a`; NaN counts as largest. A negative `axis` counts from the end.
+    """Select the `k` largest elements of `a` along `axis`.
+
+    Args:
+      a: the array.
+      k: how many of the largest elements.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has size `k` on `axis`, in unspecified order, and the dtype of `a`; NaN counts as largest.
+
+    Raises:
+      Error: `axis` is out of range or `k` is negative or larger than the axis.
 
     C: mlx_topk_axis.
     """
@@ -4543,8 +7155,18 @@ def topk_axis(a: ArrayLike, k: int, axis: int, *, stream: Stream | None = None) 
 
 
 def topk(a: ArrayLike, k: int, *, stream: Stream | None = None) -> Array:
-    """Select the `k` largest elements of the flattened `a`. The 1-D result has `k` elements, in unspecified order,
-    and the dtype of `a`; NaN counts as largest.
+    """Select the `k` largest elements of the flattened `a`.
+
+    Args:
+      a: the array.
+      k: how many of the largest elements.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The 1-D result has `k` elements, in unspecified order, and the dtype of `a`; NaN counts as largest.
+
+    Raises:
+      Error: `k` is negative or larger than the number of elements.
 
     C: mlx_topk.
     """
@@ -4562,9 +7184,22 @@ def trace(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Sum the elements of a diagonal of `a`, computed and returned in dtype `dtype`. The diagonal lies in the
-    planes of `axis1` and `axis2`, shifted by `offset` (positive towards higher indices of `axis2`); both axes are
-    removed from the result, and a diagonal outside the array gives 0.
+    """Sum the elements of a diagonal of `a`, computed and returned in dtype `dtype`.
+
+    Args:
+      a: the array.
+      offset: which diagonal, positive above the main one.
+      axis1: the first of the two axes.
+      axis2: the second of the two axes.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The diagonal lies in the planes of `axis1` and `axis2`, shifted by `offset` (positive towards higher indices
+      of `axis2`); both axes are removed from the result, and a diagonal outside the array gives 0.
+
+    Raises:
+      Error: `a` has fewer than two axes, an axis is out of range, or the two axes are the same.
 
     C: mlx_trace.
     """
@@ -4581,8 +7216,20 @@ def trace(
 
 
 def transpose_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
-    """Permute the axes of `a`: axis i of the result is axis axes[i] of `a`. `axes` lists every axis once; negative
-    axes count from the end. The result has the dtype of `a`.
+    """Permute the axes of `a`: axis i of the result is axis axes[i] of `a`.
+
+    `axes` lists every axis once; negative axes count from the end.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: `axes` does not list each axis of `a` exactly once.
 
     C: mlx_transpose_axes.
     """
@@ -4598,7 +7245,14 @@ def transpose_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | 
 
 
 def transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Reverse the order of the axes of `a`. The result has the dtype of `a`.
+    """Reverse the order of the axes of `a`.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
 
     C: mlx_transpose.
     """
@@ -4610,8 +7264,22 @@ def transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def tri(n: int, m: int, k: int = 0, type: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
-    """Create an `n` by `m` matrix of dtype `type` with ones on and below a diagonal and zeros above it. The
-    diagonal is shifted by `k`, positive to the right.
+    """Create an `n` by `m` matrix of dtype `type` with ones on and below a diagonal and zeros above it.
+
+    The diagonal is shifted by `k`, positive to the right.
+
+    Args:
+      n: the number of rows.
+      m: the number of columns.
+      k: which diagonal, positive above the main one.
+      type: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      [n, m], of dtype `type`.
+
+    Raises:
+      Error: `n` or `m` is negative.
 
     C: mlx_tri.
     """
@@ -4625,8 +7293,20 @@ def tri(n: int, m: int, k: int = 0, type: DtypeLike = "float32", *, stream: Stre
 
 
 def tril(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
-    """Keep the lower triangle of the last two axes of `x` and set everything above it to 0. `k` shifts the last
-    diagonal kept, positive to the right. Shape and dtype are those of `x`.
+    """Keep the lower triangle of the last two axes of `x` and set everything above it to 0.
+
+    `k` shifts the last diagonal kept, positive to the right.
+
+    Args:
+      x: the array.
+      k: which diagonal, positive above the main one.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `x`.
+
+    Raises:
+      Error: `x` has fewer than two axes.
 
     C: mlx_tril.
     """
@@ -4636,8 +7316,20 @@ def tril(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
 
 
 def triu(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
-    """Keep the upper triangle of the last two axes of `x` and set everything below it to 0. `k` shifts the first
-    diagonal kept, positive to the right. Shape and dtype are those of `x`.
+    """Keep the upper triangle of the last two axes of `x` and set everything below it to 0.
+
+    `k` shifts the first diagonal kept, positive to the right.
+
+    Args:
+      x: the array.
+      k: which diagonal, positive above the main one.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `x`.
+
+    Raises:
+      Error: `x` has fewer than two axes.
 
     C: mlx_triu.
     """
@@ -4647,8 +7339,21 @@ def triu(x: ArrayLike, k: int = 0, *, stream: Stream | None = None) -> Array:
 
 
 def unflatten(a: ArrayLike, axis: int, shape: int | Sequence[int], *, stream: Stream | None = None) -> Array:
-    """Replace `axis` of `a` by the `shape_num` sizes in `shape`, whose product must be the size of the axis. One
-    size may be -1 and is then deduced. A negative `axis` counts from the end; the result has the dtype of `a`.
+    """Replace `axis` of `a` by `shape`, whose product must be the size of the axis.
+
+    One size may be -1 and is then deduced.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      shape: the shape of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      A negative `axis` counts from the end; the result has the dtype of `a`.
+
+    Raises:
+      Error: `axis` is out of range, `shape` is empty or has a -1 beside a 0, or the sizes do not fit the axis.
 
     C: mlx_unflatten.
     """
@@ -4672,10 +7377,23 @@ def var_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the variance of `a` over the `axes_num` axes `axes`. Negative axes count from the end. `keepdims`
-    keeps reduced axes with size 1; otherwise they are removed. The sum of squared deviations from the mean is
-    divided by N - `ddof`, N being the number of elements reduced and greater than `ddof`; integers, bool and
-    complex64 give float32, other dtypes are kept.
+    """Compute the variance of `a` over `axes`.
+
+    `keepdims` keeps reduced axes with size 1; otherwise they are removed.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      ddof: what is subtracted from the number of elements in the divisor.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The sum of squared deviations from the mean is divided by N - `ddof`, N being the number of elements reduced
+      and greater than `ddof`; integers, bool and complex64 give float32, other dtypes are kept.
+
+    Raises:
+      Error: an axis in `axes` is out of range or given twice.
 
     C: mlx_var_axes.
     """
@@ -4700,10 +7418,23 @@ def var_axis(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the variance of `a` along `axis`, which counts from the end if negative. `keepdims` keeps the reduced
-    axis with size 1; otherwise it is removed. The sum of squared deviations from the mean is divided by N - `ddof`,
-    N being the number of elements reduced and greater than `ddof`; integers, bool and complex64 give float32, other
-    dtypes are kept.
+    """Compute the variance of `a` along `axis`, which counts from the end if negative.
+
+    `keepdims` keeps the reduced axis with size 1; otherwise it is removed.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      ddof: what is subtracted from the number of elements in the divisor.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The sum of squared deviations from the mean is divided by N - `ddof`, N being the number of elements reduced
+      and greater than `ddof`; integers, bool and complex64 give float32, other dtypes are kept.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_var_axis.
     """
@@ -4719,10 +7450,18 @@ def var_axis(
 
 
 def var(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream | None = None) -> Array:
-    """Compute the variance of all elements of `a`. The result is a scalar, or with `keepdims` an array of the rank
-    of `a` with every axis of size 1. The sum of squared deviations from the mean is divided by N - `ddof`, N being
-    the number of elements reduced and greater than `ddof`; integers, bool and complex64 give float32, other dtypes
-    are kept.
+    """Compute the variance of all elements of `a`.
+
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      ddof: what is subtracted from the number of elements in the divisor.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a scalar, or with `keepdims` an array of the rank of `a` with every axis of size 1. The sum of
+      squared deviations from the mean is divided by N - `ddof`, N being the number of elements reduced and greater
+      than `ddof`; integers, bool and complex64 give float32, other dtypes are kept.
 
     C: mlx_var.
     """
@@ -4732,9 +7471,22 @@ def var(a: ArrayLike, keepdims: bool = False, ddof: int = 0, *, stream: Stream |
 
 
 def view(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
-    """Reinterpret the bytes of `a` as dtype `dtype`. Where the item size changes the last axis is rescaled: it
-    grows for smaller items and shrinks for larger ones, and then its size in bytes must be a multiple of the new
-    item size. The values are not converted.
+    """Reinterpret the bytes of `a` as dtype `dtype`.
+
+    Where the item size changes the last axis is rescaled: it grows for smaller items and shrinks for larger ones,
+    and then its size in bytes must be a multiple of the new item size. The values are not converted.
+
+    Args:
+      a: the array.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      An array of dtype `dtype` over the same bytes.
+
+    Raises:
+      Error: `a` is a scalar and the item sizes differ, or the last axis does not hold a whole number of items of
+        the new size.
 
     C: mlx_view.
     """
@@ -4748,9 +7500,21 @@ def view(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Arr
 
 
 def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Choose elements from `x` where `condition` is true and from `y` elsewhere. The three arrays are broadcast; a
-    `condition` of another dtype than bool counts as true where it is nonzero. The result has the dtype promoted
-    from `x` and `y`.
+    """Choose elements from `x` where `condition` is true and from `y` elsewhere.
+
+    The three arrays are broadcast; a `condition` of another dtype than bool counts as true where it is nonzero.
+
+    Args:
+      condition: bool, or what is compared with 0.
+      x: taken where `condition` holds.
+      y: taken elsewhere.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype promoted from `x` and `y`.
+
+    Raises:
+      Error: the shapes do not broadcast.
 
     C: mlx_where.
     """
@@ -4767,8 +7531,20 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, *, stream: Stream | 
 
 
 def zeros(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
-    """Create an array filled with zeros, of the shape given by the `shape_num` sizes in `shape` and of dtype
-    `dtype`. `shape_num` 0 gives a scalar.
+    """Create an array filled with zeros, of the shape `shape` and of dtype `dtype`.
+
+    No `shape` gives a scalar.
+
+    Args:
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is `shape`, the dtype `dtype`.
+
+    Raises:
+      Error: a size is negative, or there are 2^59 elements or more.
 
     C: mlx_zeros.
     """
@@ -4783,6 +7559,13 @@ def zeros(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: S
 
 def zeros_like(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """Create an array filled with zeros with the shape and dtype of `a`.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape and dtype are those of `a`.
 
     C: mlx_zeros_like.
     """
@@ -4800,9 +7583,22 @@ def count_nonzero_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Count the nonzero elements of `a` over the `axes_num` axes `axes`. Negative axes count from the end; with
-    `axes_num` 0 each element is tested on its own, giving 0 or 1. `keepdims` keeps reduced axes with size 1;
-    otherwise they are removed. The result is int32; NaN counts as nonzero.
+    """Count the nonzero elements of `a` over `axes`.
+
+    Negative axes count from the end; with no `axes` each element is tested on its own, giving 0 or 1. `keepdims`
+    keeps reduced axes with size 1; otherwise they are removed.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is int32; NaN counts as nonzero.
+
+    Raises:
+      Error: an axis in `axes` is out of range or given twice.
 
     C: mlx_count_nonzero_axes.
     """
@@ -4819,8 +7615,21 @@ def count_nonzero_axes(
 
 
 def count_nonzero_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Count the nonzero elements of `a` along `axis`, which counts from the end if negative. `keepdims` keeps the
-    reduced axis with size 1; otherwise it is removed. The result is int32; NaN counts as nonzero.
+    """Count the nonzero elements of `a` along `axis`, which counts from the end if negative.
+
+    `keepdims` keeps the reduced axis with size 1; otherwise it is removed.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is int32; NaN counts as nonzero.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_count_nonzero_axis.
     """
@@ -4835,8 +7644,16 @@ def count_nonzero_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, strea
 
 
 def count_nonzero(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
-    """Count the nonzero elements of `a`. The result is a scalar, or with `keepdims` an array of the rank of `a`
-    with every axis of size 1. The result is int32; NaN counts as nonzero.
+    """Count the nonzero elements of `a`.
+
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a scalar, or with `keepdims` an array of the rank of `a` with every axis of size 1. The result
+      is int32; NaN counts as nonzero.
 
     C: mlx_count_nonzero.
     """
@@ -4858,10 +7675,23 @@ def cumprod_dtype(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the running product of `a` along `axis`, in dtype `dtype`. `reverse` runs from the end of the axis
-    towards its start; `inclusive` false leaves the element itself out of its own result, so that the first result
-    is 1. `a` is converted to `dtype` first; without a value the dtype of `a` is kept. The shape is that of `a`, and
-    a negative `axis` counts from the end.
+    """Compute the running product of `a` along `axis`, in dtype `dtype`.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      reverse: whether to start from the end.
+      inclusive: whether each result includes the element at its place.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `reverse` runs from the end of the axis towards its start; `inclusive` false leaves the element itself out of
+      its own result, so that the first result is 1. `a` is converted to `dtype` first; without a value the dtype of
+      `a` is kept. The shape is that of `a`, and a negative `axis` counts from the end.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_cumprod_dtype.
     """
@@ -4887,10 +7717,24 @@ def cumsum_dtype(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the running sum of `a` along `axis`, in dtype `dtype`. `reverse` runs from the end of the axis
-    towards its start; `inclusive` false leaves the element itself out of its own result, so that the first result
-    is 0. `a` is converted to `dtype` first; without a value the dtype of `a` is kept, and bool is summed as int32
-    in either case. The shape is that of `a`, and a negative `axis` counts from the end.
+    """Compute the running sum of `a` along `axis`, in dtype `dtype`.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      reverse: whether to start from the end.
+      inclusive: whether each result includes the element at its place.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `reverse` runs from the end of the axis towards its start; `inclusive` false leaves the element itself out of
+      its own result, so that the first result is 0. `a` is converted to `dtype` first; without a value the dtype of
+      `a` is kept, and bool is summed as int32 in either case. The shape is that of `a`, and a negative `axis`
+      counts from the end.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_cumsum_dtype.
     """
@@ -4908,9 +7752,21 @@ def cumsum_dtype(
 
 
 def diff(a: ArrayLike, n: int = 1, axis: int = -1, *, stream: Stream | None = None) -> Array:
-    """Compute the `n`-th difference of neighbouring elements of `a` along `axis`. Each step replaces x[i] by x[i+1]
-    - x[i] and shortens the axis by one, down to size 0; `n` 0 returns `a`. A negative `axis` counts from the end.
-    The result has the dtype of `a`: unsigned values wrap around and bool gives whether neighbours differ.
+    """Compute the `n`-th difference of neighbouring elements of `a` along `axis`.
+
+    Each step replaces x[i] by x[i+1] - x[i] and shortens the axis by one, down to size 0; `n` 0 returns `a`.
+
+    Args:
+      a: the array.
+      n: how often differences are taken.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`: unsigned values wrap around and bool gives whether neighbours differ.
+
+    Raises:
+      Error: `n` is negative or `axis` is out of range.
 
     C: mlx_diff.
     """
@@ -4920,9 +7776,20 @@ def diff(a: ArrayLike, n: int = 1, axis: int = -1, *, stream: Stream | None = No
 
 
 def flip_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
-    """Reverse the order of the elements of `a` along each of the `axes_num` axes `axes`. Negative axes count from
-    the end and an axis given twice is reversed once; with `axes_num` 0 nothing is reversed. Shape and dtype are
-    those of `a`.
+    """Reverse the order of the elements of `a` along each of the `axes_num` axes `axes`.
+
+    Negative axes count from the end and an axis given twice is reversed once; with no `axes` nothing is reversed.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`.
+
+    Raises:
+      Error: an axis is out of range.
 
     C: mlx_flip_axes.
     """
@@ -4938,8 +7805,18 @@ def flip_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None 
 
 
 def flip_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array:
-    """Reverse the order of the elements of `a` along `axis`. A negative `axis` counts from the end. Shape and dtype
-    are those of `a`.
+    """Reverse the order of the elements of `a` along `axis`.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_flip_axis.
     """
@@ -4949,8 +7826,14 @@ def flip_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> Array
 
 
 def flip(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Reverse the order of the elements of `a` along every axis. Shape and dtype are those of `a`; a scalar stays
-    as it is.
+    """Reverse the order of the elements of `a` along every axis.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`; a scalar stays as it is.
 
     C: mlx_flip.
     """
@@ -4979,14 +7862,38 @@ def gather_qmm_global_scale(
 ) -> Array:
     """Multiply matrices picked from `x` by quantized matrices picked from a stack, with an extra scale per matrix:
     for each pair of entries of `lhs_indices` and `rhs_indices` (integer arrays, broadcast against each other to the
-    leading shape of the result) the matrices at those positions of the flattened stacks of `x` and `w`, an empty
-    handle standing for all matrices of that operand in order. `w`, `scales` and `biases` come from mlx_quantize
-    (`biases` for mode "affine" only, otherwise an empty handle), `group_size` and `bits` without a value are the
-    defaults of `mode` (64 and 4 for "affine", 32 and 4 for "mxfp4", 32 and 8 for "mxfp8", 16 and 4 for "nvfp4"),
-    and with `transpose` the product is x @ w^T, else x @ w. `global_scale` is a float32 array with one entry per
-    matrix of `w`, for mode "nvfp4" on a GPU, or an empty handle for none; `sorted_indices` promises that
-    `rhs_indices` is ascending, which may be faster. The dtype is that of `x`, for "affine" promoted from `x`,
-    `scales` and `biases`.
+    leading shape of the result) the matrices at those positions of the flattened stacks of `x` and `w`, None
+    standing for all matrices of that operand in order.
+
+    `w`, `scales` and `biases` come from quantize (`biases` for mode "affine" only, otherwise None), `group_size`
+    and `bits` without a value are the defaults of `mode` (64 and 4 for "affine", 32 and 4 for "mxfp4", 32 and 8 for
+    "mxfp8", 16 and 4 for "nvfp4"), and with `transpose` the product is x @ w^T, else x @ w. `global_scale` is a
+    float32 array with one entry per matrix of `w`, for mode "nvfp4" on a GPU, or None for none; `sorted_indices`
+    promises that `rhs_indices` is ascending, which may be faster.
+
+    Args:
+      x: [..., M, K] floating point.
+      w: the quantized matrix, as `quantize` returns it.
+      scales: the scales of the groups, as `quantize` returns them.
+      biases: the biases of the groups, for the mode "affine".
+      lhs_indices: integers: the matrices of the first operand; None: all in order.
+      rhs_indices: integers: the matrices of the second operand; None: all in order.
+      transpose: whether to multiply by the transpose of `w`.
+      group_size: how many numbers share a scale; None: the mode's default.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      global_scale: a float32 scalar, for the mode "nvfp4"; None: no such factor.
+      sorted_indices: whether the indices are ascending, which may be faster.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is that of `x`, for "affine" promoted from `x`, `scales` and `biases`.
+
+    Raises:
+      Error: `mode` is unknown, `biases` is missing for "affine" or given for another mode, the indices are not of
+        an integer dtype or do not broadcast, the shapes do not fit together, `x` has fewer than two axes, `w` or
+        `scales`, or without `transpose` `x`, has no elements, or `global_scale` is given for a mode other than
+        "nvfp4", is not of the required shape, or the computation is on the CPU.
 
     C: mlx_gather_qmm_global_scale.
     """
@@ -5033,13 +7940,35 @@ def gather_qqmm(
 ) -> Array:
     """Multiply matrices picked from `x` by the transpose of matrices picked from `w`, with both operands quantized:
     for each pair of entries of `lhs_indices` and `rhs_indices` (integer arrays, broadcast against each other to the
-    leading shape of the result) the matrices at those positions of the flattened stacks, an empty handle standing
-    for all matrices of that operand in order. `x` is quantized on the fly, and `w` likewise unless it is packed as
-    uint32 by mlx_quantize: then `scales_w` must hold its scales, otherwise it is an empty handle. `group_size` and
-    `bits` without a value are the defaults of `mode` (usually "nvfp4", 16 and 4, or "mxfp8", 32 and 8);
-    `global_scale_x` and `global_scale_w` are optional float32 scales for "nvfp4", empty handles meaning none.
-    `sorted_indices` promises that `rhs_indices` is ascending, which may be faster; the result has the dtype of `x`,
-    and the CPU backend cannot evaluate it.
+    leading shape of the result) the matrices at those positions of the flattened stacks, None standing for all
+    matrices of that operand in order.
+
+    `x` is quantized on the fly, and `w` likewise unless it is packed as uint32 by quantize: then `scales_w` must
+    hold its scales, otherwise it is None. `group_size` and `bits` without a value are the defaults of `mode`
+    (usually "nvfp4", 16 and 4, or "mxfp8", 32 and 8); `global_scale_x` and `global_scale_w` are optional float32
+    scales for "nvfp4", None meaning none.
+
+    Args:
+      x: [..., M, K] floating point.
+      w: [..., N, K] floating point, or a quantized matrix.
+      scales_w: the scales of a quantized `w`.
+      lhs_indices: integers: the matrices of the first operand; None: all in order.
+      rhs_indices: integers: the matrices of the second operand; None: all in order.
+      group_size: how many numbers share a scale; None: the mode's default.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      global_scale_x: that of `x`.
+      global_scale_w: that of `w`.
+      sorted_indices: whether the indices are ascending, which may be faster.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `sorted_indices` promises that `rhs_indices` is ascending, which may be faster; the result has the dtype of
+      `x`, and the CPU backend cannot evaluate it.
+
+    Raises:
+      Error: `mode` is unknown, `w` has no elements, the indices are not of an integer dtype or do not broadcast,
+        the shapes do not fit together, or `w` is packed and `scales_w` is not of the shape that goes with it.
 
     C: mlx_gather_qqmm.
     """
@@ -5079,9 +8008,24 @@ def linspace_endpoint(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Create `num` evenly spaced values from `start` to `stop` in dtype `dtype`. With `endpoint` the last value is
-    `stop`; otherwise the interval is divided into `num` steps and `stop` is left out. The result is 1-D; `num` 0
-    gives an empty array, and `num` 1 just `start`. For an integer `dtype` the values are truncated.
+    """Create `num` evenly spaced values from `start` to `stop` in dtype `dtype`.
+
+    With `endpoint` the last value is `stop`; otherwise the interval is divided into `num` steps and `stop` is left
+    out. For an integer `dtype` the values are truncated.
+
+    Args:
+      start: the first value.
+      stop: the last value.
+      num: how many.
+      endpoint: whether `stop` is included.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is 1-D; `num` 0 gives an empty array, and `num` 1 just `start`.
+
+    Raises:
+      Error: `num` is negative.
 
     C: mlx_linspace_endpoint.
     """
@@ -5096,8 +8040,18 @@ def linspace_endpoint(
 
 
 def logical_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the exclusive or of the truth values of `a` and `b` element by element. The inputs are broadcast and
-    nonzero counts as true; the result is bool.
+    """Compute the exclusive or of the truth values of `a` and `b` element by element.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and nonzero counts as true; the result is bool.
+
+    Raises:
+      Error: the shapes do not broadcast.
 
     C: mlx_logical_xor.
     """
@@ -5107,7 +8061,17 @@ def logical_xor(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
 
 
 def matrix_transpose(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Exchange the last two axes of `a`; the leading axes stay. The result has the dtype of `a`.
+    """Exchange the last two axes of `a`; the leading axes stay.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes.
 
     C: mlx_matrix_transpose.
     """
@@ -5125,10 +8089,22 @@ def minmax_axes(
     *,
     stream: Stream | None = None,
 ) -> tuple[Array, Array]:
-    """Find the minimum (`res_0`) and maximum (`res_1`) of `a` over the `axes_num` axes `axes`. Negative axes count
-    from the end; with `axes_num` 0 both are `a` unchanged. `keepdims` keeps reduced axes with size 1; otherwise
-    they are removed. Both have the dtype of `a`; NaN propagates and complex values are ordered by real part, then
-    imaginary part.
+    """Find the minimum (the first result) and maximum (the second result) of `a` over `axes`.
+
+    `keepdims` keeps reduced axes with size 1; otherwise they are removed.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Negative axes count from the end; with no `axes` both are `a` unchanged. Both have the dtype of `a`; NaN
+      propagates and complex values are ordered by real part, then imaginary part.
+
+    Raises:
+      Error: an axis in `axes` is out of range or given twice, or a reduced axis has size 0.
 
     C: mlx_minmax_axes.
     """
@@ -5157,9 +8133,22 @@ def minmax_axis(
     *,
     stream: Stream | None = None,
 ) -> tuple[Array, Array]:
-    """Find the minimum (`res_0`) and maximum (`res_1`) of `a` along `axis`, which counts from the end if negative.
-    `keepdims` keeps the reduced axis with size 1; otherwise it is removed. Both have the dtype of `a`; NaN
-    propagates and complex values are ordered by real part, then imaginary part.
+    """Find the minimum (the first result) and maximum (the second result) of `a` along `axis`, which counts from
+    the end if negative.
+
+    `keepdims` keeps the reduced axis with size 1; otherwise it is removed.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Both have the dtype of `a`; NaN propagates and complex values are ordered by real part, then imaginary part.
+
+    Raises:
+      Error: `axis` is out of range, or the axis has size 0.
 
     C: mlx_minmax_axis.
     """
@@ -5180,9 +8169,19 @@ def minmax_axis(
 
 
 def minmax(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> tuple[Array, Array]:
-    """Find the minimum (`res_0`) and maximum (`res_1`) of all elements of `a`. Both are scalars, or with `keepdims`
-    arrays of the rank of `a` with every axis of size 1. Both have the dtype of `a`; NaN propagates and complex
-    values are ordered by real part, then imaginary part.
+    """Find the minimum (the first result) and maximum (the second result) of all elements of `a`.
+
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Both are scalars, or with `keepdims` arrays of the rank of `a` with every axis of size 1. Both have the dtype
+      of `a`; NaN propagates and complex values are ordered by real part, then imaginary part.
+
+    Raises:
+      Error: `a` has no elements.
 
     C: mlx_minmax.
     """
@@ -5204,6 +8203,14 @@ def minmax(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None
 def ones_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
     """Create an array filled with ones with the shape of `a` and of dtype `dtype`.
 
+    Args:
+      a: the array.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`, the dtype `dtype`.
+
     C: mlx_ones_like_dtype.
     """
     if type(a) is not _handles.array_class:
@@ -5216,7 +8223,14 @@ def ones_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = N
 
 
 def positive(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Return `a` unchanged, as the unary plus does. Shape and dtype are those of `a`, bool included.
+    """Return `a` unchanged, as the unary plus does.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`, bool included.
 
     C: mlx_positive.
     """
@@ -5235,9 +8249,23 @@ def searchsorted(
     stream: Stream | None = None,
 ) -> Array:
     """Find where each element of `values` would be inserted into the ascending 1-D array `sorted_sequence` to keep
-    it sorted. `side` is "left" for the first such position, before equal elements, or "right" for the last, behind
-    them. The inputs are compared in their promoted dtype, NaN as largest; the result is uint32 with the shape of
-    `values`. The order of `sorted_sequence` is not checked.
+    it sorted.
+
+    `side` is "left" for the first such position, before equal elements, or "right" for the last, behind them. The
+    order of `sorted_sequence` is not checked.
+
+    Args:
+      sorted_sequence: [N], ascending.
+      values: [...], the values to insert.
+      side: "left" for the first position, "right" for the one after the last equal element.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are compared in their promoted dtype, NaN as largest; the result is uint32 with the shape of
+      `values`.
+
+    Raises:
+      Error: `sorted_sequence` is not 1-D or `side` is neither "left" nor "right".
 
     C: mlx_searchsorted.
     """
@@ -5252,7 +8280,17 @@ def searchsorted(
 
 
 def trunc(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Round `a` towards zero element by element. Shape and dtype are those of `a`; integers and bool are unchanged.
+    """Round `a` towards zero element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`; integers and bool are unchanged.
+
+    Raises:
+      Error: `a` is complex.
 
     C: mlx_trunc.
     """
@@ -5273,14 +8311,30 @@ def unique(
     *,
     stream: Stream | None = None,
 ) -> list[Array]:
-    """Collect the sorted distinct elements of the flattened `a` in a list of fixed length `size`. The result is a
-    vector of the values (dtype of `a`) and then, in this order and only as far as requested: with `return_index`
-    the position of the first occurrence of each value in the flattened `a` (uint32), with `return_inverse` the
-    place of every element of `a` in the value list (uint32, shape of `a`), with `return_counts` the number of
-    occurrences (int32). If there are more than `size` distinct values, the largest are dropped and their inverse
-    entries are clamped to the last place; if there are fewer, the list is filled up with `fill_value`, or with the
-    smallest element of `a` if that is an empty handle, with the index of that smallest element and count 0. Every
-    NaN counts as distinct.
+    """Collect the sorted distinct elements of the flattened `a` in a list of fixed length `size`.
+
+    If there are more than `size` distinct values, the largest are dropped and their inverse entries are clamped to
+    the last place; if there are fewer, the list is filled up with `fill_value`, or with the smallest element of `a`
+    if that is None, with the index of that smallest element and count 0. Every NaN counts as distinct.
+
+    Args:
+      a: the array.
+      size: how many values the result has.
+      return_index: whether to return the first index of each value, too.
+      return_inverse: whether to return the number of the value of each element, too.
+      return_counts: whether to return how often each value occurs, too.
+      fill_value: what fills the result if there are fewer values; None: the smallest.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a vector of the values (dtype of `a`) and then, in this order and only as far as requested: with
+      `return_index` the position of the first occurrence of each value in the flattened `a` (uint32), with
+      `return_inverse` the place of every element of `a` in the value list (uint32, shape of `a`), with
+      `return_counts` the number of occurrences (int32).
+
+    Raises:
+      Error: `size` is negative, `fill_value` does not have exactly one element, or `a` is empty and `size` is not 0
+        while `fill_value` is None.
 
     C: mlx_unique.
     """
@@ -5297,9 +8351,19 @@ def unique(
 
 
 def unstack_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> list[Array]:
-    """Split `a` along `axis` into its slices, with that axis removed. The vector has one array per position of the
-    axis, in order, each with the dtype of `a`; it is empty for an axis of size 0. A negative `axis` counts from the
-    end.
+    """Split `a` along `axis` into its slices, with that axis removed.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The list has one array per position of the axis, in order, each with the dtype of `a`; it is empty for an axis
+      of size 0.
+
+    Raises:
+      Error: `axis` is out of range.
 
     C: mlx_unstack_axis.
     """
@@ -5309,8 +8373,18 @@ def unstack_axis(a: ArrayLike, axis: int, *, stream: Stream | None = None) -> li
 
 
 def unstack(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
-    """Split `a` along its first axis into its slices, with that axis removed. The vector has one array per position
-    of the axis, in order, each with the dtype of `a`; it is empty for an axis of size 0.
+    """Split `a` along its first axis into its slices, with that axis removed.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The list has one array per position of the axis, in order, each with the dtype of `a`; it is empty for an axis
+      of size 0.
+
+    Raises:
+      Error: `a` is a scalar.
 
     C: mlx_unstack.
     """
@@ -5320,10 +8394,24 @@ def unstack(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
 
 
 def vecdot(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None = None) -> Array:
-    """Sum the products of `a` and `b` along `axis`, with `a` conjugated if complex. The inputs are broadcast, but
-    their sizes on `axis` must already be equal; a negative `axis` counts from the end and needs inputs of the same
-    rank. `axis` is removed from the result, whose dtype is promoted from both and then treated as by mlx_sum
-    (narrow integers and bool become int32 or uint32).
+    """Sum the products of `a` and `b` along `axis`, with `a` conjugated if complex.
+
+    The inputs are broadcast, but their sizes on `axis` must already be equal; a negative `axis` counts from the end
+    and needs inputs of the same rank.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `axis` is removed from the result, whose dtype is promoted from both and then treated as by sum (narrow
+      integers and bool become int32 or uint32).
+
+    Raises:
+      Error: an input is a scalar, `axis` is out of range for one of the inputs, or negative while the ranks differ,
+        the sizes on it differ, or the shapes do not broadcast.
 
     C: mlx_vecdot.
     """
@@ -5334,6 +8422,14 @@ def vecdot(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None 
 
 def zeros_like_dtype(a: ArrayLike, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
     """Create an array filled with zeros with the shape of `a` and of dtype `dtype`.
+
+    Args:
+      a: the array.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`, the dtype `dtype`.
 
     C: mlx_zeros_like_dtype.
     """

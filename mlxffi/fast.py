@@ -42,10 +42,24 @@ def layer_norm(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Normalise `x` along its last axis: (x - mean) / sqrt(variance + `eps`), times `weight`, plus `bias`. `weight`
-    and `bias` are vectors of the size of that axis; an empty `weight` means 1, an empty `bias` 0. The result has
-    the shape of `x`; its dtype is promoted from `x`, `weight` and (with a `weight`) `bias`, and is that of `x`
-    without a `weight`.
+    """Normalise `x` along its last axis: (x - mean) / sqrt(variance + `eps`), times `weight`, plus `bias`.
+
+    `weight` and `bias` are vectors of the size of that axis; no `weight` means 1, no `bias` 0.
+
+    Args:
+      x: floating point [..., features].
+      weight: [features]; None: ones.
+      bias: [features]; None: none.
+      eps: what is added to the mean square or the variance.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `x`; its dtype is promoted from `x`, `weight` and (with a `weight`) `bias`, and is
+      that of `x` without a `weight`.
+
+    Raises:
+      Error: `x` has no axes, the resulting dtype is not a real floating-point one, or `weight` or `bias` is not a
+        vector of the size of the last axis.
 
     C: mlx_fast_layer_norm.
     """
@@ -60,9 +74,22 @@ def layer_norm(
 
 
 def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stream | None = None) -> Array:
-    """Divide `x` along its last axis by its root mean square: x / sqrt(mean(x^2) + `eps`), times `weight`. `weight`
-    is a vector of the size of that axis; an empty `weight` means 1. The result has the shape of `x` and the dtype
-    promoted from `x` and `weight`.
+    """Divide `x` along its last axis by its root mean square: x / sqrt(mean(x^2) + `eps`), times `weight`.
+
+    `weight` is a vector of the size of that axis; no `weight` means 1.
+
+    Args:
+      x: floating point [..., features].
+      weight: [features]; None: ones.
+      eps: what is added to the mean square or the variance.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `x` and the dtype promoted from `x` and `weight`.
+
+    Raises:
+      Error: `x` has no axes, the resulting dtype is not a real floating-point one, or `weight` is not a vector of
+        the size of the last axis.
 
     C: mlx_fast_rms_norm.
     """
@@ -86,12 +113,31 @@ def rope(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Rotate pairs of features by angles that grow with the position (rotary position embedding). Positions are
-    axis -2 of `x`, the features its last axis, of which the first `dims` are rotated and the others kept; pairs are
-    neighbours (2i, 2i+1) with `traditional`, else (i, i + `dims`/2). Pair i at position p is rotated by (p +
-    `offset`) * `scale` / w_i, where the wavelength w_i is `base`^(2i/`dims`), or `freqs`[i] if `freqs` (a vector of
-    `dims`/2 values) is given; exactly one of the two must be: either `base.has_value` is false or `freqs` is an
-    empty handle. The result has the shape and dtype of `x`.
+    """Rotate pairs of features by angles that grow with the position (rotary position embedding).
+
+    Positions are axis -2 of `x`, the features its last axis, of which the first `dims` are rotated and the others
+    kept; pairs are neighbours (2i, 2i+1) with `traditional`, else (i, i + `dims`/2). Pair i at position p is
+    rotated by (p + `offset`) * `scale` / w_i, where the wavelength w_i is `base`^(2i/`dims`), or `freqs`[i] if
+    `freqs` (a vector of `dims`/2 values) is given; exactly one of the two must be: either `base` is None or `freqs`
+    is None.
+
+    Args:
+      x: floating point [B, ..., L, D].
+      dims: how many features of each head are rotated; even.
+      traditional: whether neighbours are rotated together, instead of halves.
+      base: the base of the angles; None where `freqs` are given.
+      scale: the factor of the positions.
+      offset: the position of the first row; an array has one for each batch.
+      freqs: [dims / 2], the wavelengths instead of `base`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `x`.
+
+    Raises:
+      Error: `x` has fewer than 3 axes or is not of a real floating-point dtype, `dims` is odd, not positive or
+        larger than the last axis, both or neither of `base` and `freqs` are given, or `freqs` is not a vector of
+        `dims`/2 values.
 
     C: mlx_fast_rope.
     """
@@ -120,13 +166,32 @@ def rope_dynamic(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Rotate pairs of features by angles that grow with the position (rotary position embedding). Positions are
-    axis -2 of `x`, the features its last axis, of which the first `dims` are rotated and the others kept; pairs are
-    neighbours (2i, 2i+1) with `traditional`, else (i, i + `dims`/2). Pair i at position p is rotated by (p +
-    `offset`) * `scale` / w_i with `offset` an integer array: one value for all, or a vector with one value per
-    entry of axis 0 of `x`; where the wavelength w_i is `base`^(2i/`dims`), or `freqs`[i] if `freqs` (a vector of
-    `dims`/2 values) is given; exactly one of the two must be: either `base.has_value` is false or `freqs` is an
-    empty handle. The result has the shape and dtype of `x`.
+    """Rotate pairs of features by angles that grow with the position (rotary position embedding).
+
+    Positions are axis -2 of `x`, the features its last axis, of which the first `dims` are rotated and the others
+    kept; pairs are neighbours (2i, 2i+1) with `traditional`, else (i, i + `dims`/2). Pair i at position p is
+    rotated by (p + `offset`) * `scale` / w_i with `offset` an integer array: one value for all, or a vector with
+    one value per entry of axis 0 of `x`; where the wavelength w_i is `base`^(2i/`dims`), or `freqs`[i] if `freqs`
+    (a vector of `dims`/2 values) is given; exactly one of the two must be: either `base` is None or `freqs` is
+    None.
+
+    Args:
+      x: floating point [B, ..., L, D].
+      dims: how many features of each head are rotated; even.
+      traditional: whether neighbours are rotated together, instead of halves.
+      base: the base of the angles; None where `freqs` are given.
+      scale: the factor of the positions.
+      offset: the position of the first row; an array has one for each batch.
+      freqs: [dims / 2], the wavelengths instead of `base`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `x`.
+
+    Raises:
+      Error: `x` has fewer than 3 axes or is not of a real floating-point dtype, `dims` is odd, not positive or
+        larger than the last axis, both or neither of `base` and `freqs` are given, `freqs` is not a vector of
+        `dims`/2 values, or `offset` is not an integer array of one value or of one value per entry of axis 0.
 
     C: mlx_fast_rope_dynamic.
     """
@@ -157,12 +222,32 @@ def scaled_dot_product_attention(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute softmax(`scale` * Q K^T + mask) V for all heads. `queries` has the shape (B, Hq, Lq, D), `keys` (B,
-    Hk, Lk, D) and `values` (B, Hk, Lk, Dv), with Hq a multiple of Hk (groups of query heads share a key head); the
-    result is (B, Hq, Lq, Dv), of the dtype promoted from the three. `mask_mode` is "causal" (query i sees the keys
-    up to i + Lk - Lq; `mask_arr` must be empty), or "" or "array", where `mask_arr` is used if it is not an empty
-    handle: broadcastable to (B, Hq, Lq, Lk), either bool (true: may be seen) or added to the scores. `sinks` holds
-    one extra score per query head that takes part in the softmax but adds no value; an empty handle means none.
+    """Compute softmax(`scale` * Q K^T + mask) V for all heads.
+
+    `mask_mode` is "causal" (query i sees the keys up to i + Lk - Lq; `mask_arr` must be empty), or "" or "array",
+    where `mask_arr` is used if it is not None: broadcastable to (B, Hq, Lq, Lk), either bool (true: may be seen) or
+    added to the scores. `sinks` holds one extra score per query head that takes part in the softmax but adds no
+    value; None means none.
+
+    Args:
+      queries: [B, query heads, L, D].
+      keys: [B, key heads, S, D].
+      values: [B, key heads, S, Dv].
+      scale: the factor of the scores.
+      mask_mode: "", "array" or "causal".
+      mask_arr: [..., L, S], bool or added to the scores.
+      sinks: [query heads], one more score for each head's softmax.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `queries` has the shape (B, Hq, Lq, D), `keys` (B, Hk, Lk, D) and `values` (B, Hk, Lk, Dv), with Hq a multiple
+      of Hk (groups of query heads share a key head); the result is (B, Hq, Lq, Dv), of the dtype promoted from the
+      three.
+
+    Raises:
+      Error: an input is not of rank 4 or not of a real floating-point dtype, shapes or head counts do not fit,
+        `mask_mode` is unknown, `mask_mode` is "causal" and `mask_arr` is given, the mask has more than 4 axes, does
+        not broadcast or is of a dtype that does not promote to the result's, or `sinks` is not of shape (Hq).
 
     C: mlx_fast_scaled_dot_product_attention.
     """
@@ -180,9 +265,22 @@ def scaled_dot_product_attention(
 
 
 def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the cross-entropy logsumexp(`logits`) - `logits`[target] over the last axis. `targets` holds class
-    indices, of an integer dtype and of the shape of `logits` without its last axis; that is also the shape of the
-    result, of dtype float32. Indices must be between 0 and the size of the last axis less one: this is not checked.
+    """Compute the cross-entropy logsumexp(`logits`) - `logits`[target] over the last axis.
+
+    Indices must be between 0 and the size of the last axis less one: this is not checked.
+
+    Args:
+      logits: [..., classes], unnormalised.
+      targets: integers [...], the classes.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `targets` holds class indices, of an integer dtype and of the shape of `logits` without its last axis; that is
+      also the shape of the result, of dtype float32.
+
+    Raises:
+      Error: `logits` has no axes or is not of a real floating-point dtype, `targets` is not of an integer dtype, or
+        the shapes do not fit.
 
     C: mlx_fast_cross_entropy.
     """
@@ -209,11 +307,30 @@ def gated_delta_update(
     stream: Stream | None = None,
 ) -> list[Array]:
     """Run a gated delta rule over time: the outputs (B, T, Hv, Dv) and the final state (B, Hv, Dv, Dk), of dtype
-    float32. `res` gets these two. Per step the state S becomes g * S, then S + beta * (v - S k) k^T, and the output
-    is S q. `queries` and `keys` are (B, T, Hk, Dk), `values` (B, T, Hv, Dv), `gates` (the decay g, between 0 and 1)
+    float32.
+
+    The results are these two. Per step the state S becomes g * S, then S + beta * (v - S k) k^T, and the output is
+    S q. `queries` and `keys` are (B, T, Hk, Dk), `values` (B, T, Hv, Dv), `gates` (the decay g, between 0 and 1)
     and `beta` (B, T, Hv), all real floating-point, with Hv a multiple of Hk; outputs have the dtype of `queries`
-    when all agree. An empty `initial_state` (B, Hv, Dv, Dk) means zeros; where `mask` (B, T) is false the state is
-    kept and the output is 0, an empty `mask` means true everywhere.
+    when all agree. No `initial_state` (B, Hv, Dv, Dk) means zeros; where `mask` (B, T) is false the state is kept
+    and the output is 0, no `mask` means true everywhere.
+
+    Args:
+      queries: [B, T, key heads, key width].
+      keys: [B, T, key heads, key width].
+      values: [B, T, value heads, value width].
+      gates: [B, T, value heads], the decay, in 0..1.
+      beta: [B, T, value heads], the strength of each update.
+      initial_state: [B, value heads, value width, key width]; None: zeros.
+      mask: bool [B, T]; where false, the state is kept and the output is 0.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The outputs [B, T, value heads, value width] and the final state [B, value heads, value width, key width],
+      float32.
+
+    Raises:
+      Error: the shapes do not fit.
 
     C: mlx_fast_gated_delta_update.
     """
@@ -251,13 +368,35 @@ def scaled_dot_product_attention_fused(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute softmax(`scale` * Q K^T + mask) V for all heads. `queries` has the shape (B, Hq, Lq, D), `keys` (B,
-    Hk, Lk, D) and `values` (B, Hk, Lk, Dv), with Hq a multiple of Hk (groups of query heads share a key head); the
-    result is (B, Hq, Lq, Dv), of the dtype promoted from the three. `mask_mode` is "causal" (query i sees the keys
-    up to i + Lk - Lq; `mask_arr` must be empty), or "" or "array", where `mask_arr` is used if it is not an empty
-    handle: broadcastable to (B, Hq, Lq, Lk), either bool (true: may be seen) or added to the scores. `sinks` holds
-    one extra score per query head that takes part in the softmax but adds no value; an empty handle means none;
-    with `force_fused` it is an error if no fused kernel serves the case, otherwise plain operations take its place.
+    """Compute softmax(`scale` * Q K^T + mask) V for all heads.
+
+    `mask_mode` is "causal" (query i sees the keys up to i + Lk - Lq; `mask_arr` must be empty), or "" or "array",
+    where `mask_arr` is used if it is not None: broadcastable to (B, Hq, Lq, Lk), either bool (true: may be seen) or
+    added to the scores. `sinks` holds one extra score per query head that takes part in the softmax but adds no
+    value; None means none; with `force_fused` it is an error if no fused kernel serves the case, otherwise plain
+    operations take its place.
+
+    Args:
+      queries: [B, query heads, L, D].
+      keys: [B, key heads, S, D].
+      values: [B, key heads, S, Dv].
+      scale: the factor of the scores.
+      mask_mode: "", "array" or "causal".
+      mask_arr: [..., L, S], bool or added to the scores.
+      sinks: [query heads], one more score for each head's softmax.
+      force_fused: whether to fail instead of composing operations.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `queries` has the shape (B, Hq, Lq, D), `keys` (B, Hk, Lk, D) and `values` (B, Hk, Lk, Dv), with Hq a multiple
+      of Hk (groups of query heads share a key head); the result is (B, Hq, Lq, Dv), of the dtype promoted from the
+      three.
+
+    Raises:
+      Error: an input is not of rank 4 or not of a real floating-point dtype, shapes or head counts do not fit,
+        `mask_mode` is unknown, `mask_mode` is "causal" and `mask_arr` is given, the mask has more than 4 axes, does
+        not broadcast or is of a dtype that does not promote to the result's, `sinks` is not of shape (Hq), or
+        `force_fused` is set and no fused kernel serves the case (on a CPU there is none).
 
     C: mlx_fast_scaled_dot_product_attention_fused.
     """

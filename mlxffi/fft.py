@@ -43,9 +43,23 @@ __all__ = [
 
 
 def fft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stream | None = None) -> Array:
-    """Compute the discrete Fourier transform of `a` along `axis`. `n` is the length of the transform: the axis is
-    cropped or padded with zeros at its end to `n`. `norm` says where the factor 1/n goes. The result is complex64,
-    with size `n` on that axis.
+    """Compute the discrete Fourier transform of `a` along `axis`.
+
+    `n` is the length of the transform: the axis is cropped or padded with zeros at its end to `n`. `norm` says
+    where the factor 1/n goes.
+
+    Args:
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut, or padded with zeros.
+      axis: the axis, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `n` on that axis.
+
+    Raises:
+      Error: `n` is less than 1, or `axis` is out of range.
 
     C: mlx_fft_fft.
     """
@@ -69,9 +83,24 @@ def fft2(
     stream: Stream | None = None,
 ) -> Array:
     """Compute the two-dimensional discrete Fourier transform of `a` over `axes` (usually the last two; their number
-    is not checked). `n` and `axes` have the same number of elements: axis `axes`[i] is cropped or padded with zeros
-    at its end to `n`[i]. `norm` says where the factor 1/n goes. The result is complex64, with size `n`[i] on axis
-    `axes`[i]; without axes `a` is returned unchanged.
+    is not checked).
+
+    `n` and `axes` have the same number of elements: axis `axes`[i] is cropped or padded with zeros at its end to
+    `n`[i]. `norm` says where the factor 1/n goes.
+
+    Args:
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut, or padded with zeros.
+      axes: the axes, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `n`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `n` and `axes` differ in number, an entry of `n` is less than 1, or an axis is out of range or
+        repeated.
 
     C: mlx_fft_fft2.
     """
@@ -91,8 +120,19 @@ def fft2(
 
 
 def fftfreq(n: int, d: float = 1.0, *, stream: Stream | None = None) -> Array:
-    """Compute the frequencies that belong to the elements of `mlx_fft_fft` of length `n` for samples `d` apart: 0,
-    1, ..., then the negative ones up to -1, divided by `n` * `d`. The result is a float32 vector of size `n`.
+    """Compute the frequencies that belong to the elements of `fft` of length `n` for samples `d` apart: 0, 1, ...,
+    then the negative ones up to -1, divided by `n` * `d`.
+
+    Args:
+      n: the number of points.
+      d: the distance of samples.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a float32 vector of size `n`.
+
+    Raises:
+      Error: `n` is less than 1 or `d` is 0.
 
     C: mlx_fft_fftfreq.
     """
@@ -107,9 +147,24 @@ def fftn(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the n-dimensional discrete Fourier transform of `a` over `axes`. `n` and `axes` have the same number
-    of elements: axis `axes`[i] is cropped or padded with zeros at its end to `n`[i]. `norm` says where the factor
-    1/n goes. The result is complex64, with size `n`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+    """Compute the n-dimensional discrete Fourier transform of `a` over `axes`.
+
+    `n` and `axes` have the same number of elements: axis `axes`[i] is cropped or padded with zeros at its end to
+    `n`[i]. `norm` says where the factor 1/n goes.
+
+    Args:
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut, or padded with zeros.
+      axes: the axes, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `n`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `n` and `axes` differ in number, an entry of `n` is less than 1, or an axis is out of range or
+        repeated.
 
     C: mlx_fft_fftn.
     """
@@ -129,8 +184,20 @@ def fftn(
 
 
 def fftshift(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
-    """Roll `a` along each of `axes` by half of its size (rounded down), which brings frequency 0 to the middle. The
-    result has the shape and dtype of `a`. Without axes `a` is returned unchanged.
+    """Roll `a` along each of `axes` by half of its size (rounded down), which brings frequency 0 to the middle.
+
+    Without axes `a` is returned unchanged.
+
+    Args:
+      a: the array, of any dtype.
+      axes: the axes, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`.
+
+    Raises:
+      Error: an axis is out of range.
 
     C: mlx_fft_fftshift.
     """
@@ -146,9 +213,23 @@ def fftshift(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None =
 
 
 def ifft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stream | None = None) -> Array:
-    """Compute the inverse discrete Fourier transform of `a` along `axis`. `n` is the length of the transform: the
-    axis is cropped or padded with zeros at its end to `n`. `norm` says where the factor 1/n goes. The result is
-    complex64, with size `n` on that axis.
+    """Compute the inverse discrete Fourier transform of `a` along `axis`.
+
+    `n` is the length of the transform: the axis is cropped or padded with zeros at its end to `n`. `norm` says
+    where the factor 1/n goes.
+
+    Args:
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut, or padded with zeros.
+      axis: the axis, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `n` on that axis.
+
+    Raises:
+      Error: `n` is less than 1, or `axis` is out of range.
 
     C: mlx_fft_ifft.
     """
@@ -172,9 +253,24 @@ def ifft2(
     stream: Stream | None = None,
 ) -> Array:
     """Compute the two-dimensional inverse discrete Fourier transform of `a` over `axes` (usually the last two;
-    their number is not checked). `n` and `axes` have the same number of elements: axis `axes`[i] is cropped or
-    padded with zeros at its end to `n`[i]. `norm` says where the factor 1/n goes. The result is complex64, with
-    size `n`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+    their number is not checked).
+
+    `n` and `axes` have the same number of elements: axis `axes`[i] is cropped or padded with zeros at its end to
+    `n`[i]. `norm` says where the factor 1/n goes.
+
+    Args:
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut, or padded with zeros.
+      axes: the axes, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `n`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `n` and `axes` differ in number, an entry of `n` is less than 1, or an axis is out of range or
+        repeated.
 
     C: mlx_fft_ifft2.
     """
@@ -201,10 +297,24 @@ def ifftn(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the n-dimensional inverse discrete Fourier transform of `a` over `axes`. `n` and `axes` have the same
-    number of elements: axis `axes`[i] is cropped or padded with zeros at its end to `n`[i]. `norm` says where the
-    factor 1/n goes. The result is complex64, with size `n`[i] on axis `axes`[i]; without axes `a` is returned
-    unchanged.
+    """Compute the n-dimensional inverse discrete Fourier transform of `a` over `axes`.
+
+    `n` and `axes` have the same number of elements: axis `axes`[i] is cropped or padded with zeros at its end to
+    `n`[i]. `norm` says where the factor 1/n goes.
+
+    Args:
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut, or padded with zeros.
+      axes: the axes, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `n`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `n` and `axes` differ in number, an entry of `n` is less than 1, or an axis is out of range or
+        repeated.
 
     C: mlx_fft_ifftn.
     """
@@ -224,8 +334,20 @@ def ifftn(
 
 
 def ifftshift(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
-    """Undo `mlx_fft_fftshift`: roll `a` along each of `axes` back by half of its size (rounded down). The result
-    has the shape and dtype of `a`. Without axes `a` is returned unchanged.
+    """Undo `fftshift`: roll `a` along each of `axes` back by half of its size (rounded down).
+
+    Without axes `a` is returned unchanged.
+
+    Args:
+      a: the array, of any dtype.
+      axes: the axes, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`.
+
+    Raises:
+      Error: an axis is out of range.
 
     C: mlx_fft_ifftshift.
     """
@@ -241,10 +363,24 @@ def ifftshift(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None 
 
 
 def irfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stream | None = None) -> Array:
-    """Compute the inverse of `mlx_fft_rfft`: the real signal of length `n` whose non-negative frequencies along
-    `axis` are in `a`. The axis is first cropped or padded with zeros to `n`/2 + 1 (rounded down). `norm` says where
-    the factor 1/n goes. The result is float32, with size `n` on that axis; give `n` explicitly to get odd lengths
-    back.
+    """Compute the inverse of `rfft`: the real signal of length `n` whose non-negative frequencies along `axis` are
+    in `a`.
+
+    The axis is first cropped or padded with zeros to `n`/2 + 1 (rounded down). `norm` says where the factor 1/n
+    goes.
+
+    Args:
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut, or padded with zeros.
+      axis: the axis, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is float32, with size `n` on that axis; give `n` explicitly to get odd lengths back.
+
+    Raises:
+      Error: `n` is less than 1, or `axis` is out of range.
 
     C: mlx_fft_irfft.
     """
@@ -267,11 +403,26 @@ def irfft2(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the inverse of `mlx_fft_rfft2`: the real array of sizes `n` over `axes` whose spectrum is `a`, which
-    holds only the non-negative frequencies on the last entry of `axes` (usually the last two; their number is not
-    checked). `n` and `axes` have the same number of elements; the axes of `a` are cropped or padded with zeros to
-    `n`, the last one to half of it (rounded down) plus 1. `norm` says where the factor 1/n goes. The result is
-    float32, with size `n`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+    """Compute the inverse of `rfft2`: the real array of sizes `n` over `axes` whose spectrum is `a`, which holds
+    only the non-negative frequencies on the last entry of `axes` (usually the last two; their number is not
+    checked).
+
+    `n` and `axes` have the same number of elements; the axes of `a` are cropped or padded with zeros to `n`, the
+    last one to half of it (rounded down) plus 1. `norm` says where the factor 1/n goes.
+
+    Args:
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut, or padded with zeros.
+      axes: the axes, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is float32, with size `n`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `n` and `axes` differ in number, an entry of `n` is less than 1, or an axis is out of range or
+        repeated.
 
     C: mlx_fft_irfft2.
     """
@@ -298,11 +449,25 @@ def irfftn(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the inverse of `mlx_fft_rfftn`: the real array of sizes `n` over `axes` whose spectrum is `a`, which
-    holds only the non-negative frequencies on the last entry of `axes`. `n` and `axes` have the same number of
-    elements; the axes of `a` are cropped or padded with zeros to `n`, the last one to half of it (rounded down)
-    plus 1. `norm` says where the factor 1/n goes. The result is float32, with size `n`[i] on axis `axes`[i];
-    without axes `a` is returned unchanged.
+    """Compute the inverse of `rfftn`: the real array of sizes `n` over `axes` whose spectrum is `a`, which holds
+    only the non-negative frequencies on the last entry of `axes`.
+
+    `n` and `axes` have the same number of elements; the axes of `a` are cropped or padded with zeros to `n`, the
+    last one to half of it (rounded down) plus 1. `norm` says where the factor 1/n goes.
+
+    Args:
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut, or padded with zeros.
+      axes: the axes, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is float32, with size `n`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `n` and `axes` differ in number, an entry of `n` is less than 1, or an axis is out of range or
+        repeated.
 
     C: mlx_fft_irfftn.
     """
@@ -322,10 +487,24 @@ def irfftn(
 
 
 def rfft(a: ArrayLike, n: int, axis: int, norm: str = "backward", *, stream: Stream | None = None) -> Array:
-    """Compute the discrete Fourier transform of the real array `a` along `axis`, non-negative frequencies only. `n`
-    is the length of the transform: the axis is cropped or padded with zeros at its end to `n`. `norm` says where
-    the factor 1/n goes. The result is complex64, with size `n`/2 + 1 (rounded down) on that axis; of a complex `a`
-    only the real part is used.
+    """Compute the discrete Fourier transform of the real array `a` along `axis`, non-negative frequencies only.
+
+    `n` is the length of the transform: the axis is cropped or padded with zeros at its end to `n`. `norm` says
+    where the factor 1/n goes.
+
+    Args:
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut, or padded with zeros.
+      axis: the axis, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `n`/2 + 1 (rounded down) on that axis; of a complex `a` only the real part
+      is used.
+
+    Raises:
+      Error: `n` is less than 1, or `axis` is out of range.
 
     C: mlx_fft_rfft.
     """
@@ -349,10 +528,25 @@ def rfft2(
     stream: Stream | None = None,
 ) -> Array:
     """Compute the two-dimensional discrete Fourier transform of the real array `a` over `axes`, with non-negative
-    frequencies only on the last entry of `axes` (usually the last two; their number is not checked). `n` and `axes`
-    have the same number of elements: axis `axes`[i] is cropped or padded with zeros at its end to `n`[i]. `norm`
-    says where the factor 1/n goes. The result is complex64, with size `n`[i] on axis `axes`[i] but, for the last
-    entry, half of it (rounded down) plus 1; without axes `a` is returned unchanged.
+    frequencies only on the last entry of `axes` (usually the last two; their number is not checked).
+
+    `n` and `axes` have the same number of elements: axis `axes`[i] is cropped or padded with zeros at its end to
+    `n`[i]. `norm` says where the factor 1/n goes.
+
+    Args:
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut, or padded with zeros.
+      axes: the axes, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `n`[i] on axis `axes`[i] but, for the last entry, half of it (rounded down)
+      plus 1; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `n` and `axes` differ in number, an entry of `n` is less than 1, or an axis is out of range or
+        repeated.
 
     C: mlx_fft_rfft2.
     """
@@ -372,8 +566,19 @@ def rfft2(
 
 
 def rfftfreq(n: int, d: float = 1.0, *, stream: Stream | None = None) -> Array:
-    """Compute the frequencies that belong to the elements of `mlx_fft_rfft` of length `n` for samples `d` apart: 0,
-    1, ..., divided by `n` * `d`. The result is a float32 vector of size `n`/2 + 1 (rounded down).
+    """Compute the frequencies that belong to the elements of `rfft` of length `n` for samples `d` apart: 0, 1, ...,
+    divided by `n` * `d`.
+
+    Args:
+      n: the number of points.
+      d: the distance of samples.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a float32 vector of size `n`/2 + 1 (rounded down).
+
+    Raises:
+      Error: `n` is less than 1 or `d` is 0.
 
     C: mlx_fft_rfftfreq.
     """
@@ -389,10 +594,25 @@ def rfftn(
     stream: Stream | None = None,
 ) -> Array:
     """Compute the n-dimensional discrete Fourier transform of the real array `a` over `axes`, with non-negative
-    frequencies only on the last entry of `axes`. `n` and `axes` have the same number of elements: axis `axes`[i] is
-    cropped or padded with zeros at its end to `n`[i]. `norm` says where the factor 1/n goes. The result is
-    complex64, with size `n`[i] on axis `axes`[i] but, for the last entry, half of it (rounded down) plus 1; without
-    axes `a` is returned unchanged.
+    frequencies only on the last entry of `axes`.
+
+    `n` and `axes` have the same number of elements: axis `axes`[i] is cropped or padded with zeros at its end to
+    `n`[i]. `norm` says where the factor 1/n goes.
+
+    Args:
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut, or padded with zeros.
+      axes: the axes, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `n`[i] on axis `axes`[i] but, for the last entry, half of it (rounded down)
+      plus 1; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `n` and `axes` differ in number, an entry of `n` is less than 1, or an axis is out of range or
+        repeated.
 
     C: mlx_fft_rfftn.
     """
@@ -425,13 +645,33 @@ def istft(
     stream: Stream | None = None,
 ) -> Array:
     """Rebuild a signal from its short-time Fourier transform: invert every frame, add the frames up where they
-    overlap, and divide by the summed squares of the window. `stft_matrix` has the shape (..., frequencies, frames),
-    with non-negative frequencies only unless `onesided` is given as false; `n_fft` defaults to 2 * (frequencies -
-    1), or to the number of frequencies if not one-sided. The defaults are `n_fft`/4 for `hop_length` (samples
-    between frames) and, for `window`, ones of length `win_length`, which defaults to `n_fft` and is ignored if a
-    `window` is given; a shorter window is centred in the frame with zeros around. With `center`, the half frame
-    that `mlx_fft_stft` added at the start (and, without `length`, also at the end) is removed; `length` cuts the
-    result or pads it with zeros; it is float32, of shape (..., length).
+    overlap, and divide by the summed squares of the window.
+
+    `stft_matrix` has the shape (..., frequencies, frames), with non-negative frequencies only unless `onesided` is
+    given as false; `n_fft` defaults to 2 * (frequencies - 1), or to the number of frequencies if not one-sided. The
+    defaults are `n_fft`/4 for `hop_length` (samples between frames) and, for `window`, ones of length `win_length`,
+    which defaults to `n_fft` and is ignored if a `window` is given; a shorter window is centred in the frame with
+    zeros around.
+
+    Args:
+      stft_matrix: complex [..., frequencies, frames].
+      n_fft: points of a frame.
+      hop_length: samples between frames; None: a quarter of `n_fft`.
+      win_length: points of the window; None: `n_fft`.
+      window: the weights of a frame's points.
+      center: whether frames are centred, with padding at both ends.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      onesided: whether only the frequencies that are not negative are given; None: for real input.
+      length: samples of the result; None: all.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      With `center`, the half frame that `stft` added at the start (and, without `length`, also at the end) is
+      removed; `length` cuts the result or pads it with zeros; it is float32, of shape (..., length).
+
+    Raises:
+      Error: `stft_matrix` has fewer than two axes, `n_fft` or `hop_length` is less than 1, `length` is negative, or
+        the window is not a vector or is longer than `n_fft`.
 
     C: mlx_fft_istft.
     """
@@ -469,13 +709,35 @@ def stft(
     stream: Stream | None = None,
 ) -> Array:
     """Compute the short-time Fourier transform of the last axis of `x`: cut it into overlapping frames of length
-    `n_fft`, multiply each by `window`, and transform it. The defaults are `n_fft`/4 for `hop_length` (samples
-    between frames) and, for `window`, ones of length `win_length`, which defaults to `n_fft` and is ignored if a
-    `window` is given; a shorter window is centred in the frame with zeros around. With `center`, the signal is
-    first extended by `n_fft`/2 (rounded down) on both ends, by the rule `pad_mode` ("reflect", "constant" or
-    "edge"); `onesided` keeps the non-negative frequencies only and defaults to true for real and false for complex
-    `x` (given as true, only the real part of a complex `x` is used). The result is complex64, of shape (...,
-    frequencies, frames), with `n_fft`/2 + 1 (rounded down) or `n_fft` frequencies.
+    `n_fft`, multiply each by `window`, and transform it.
+
+    The defaults are `n_fft`/4 for `hop_length` (samples between frames) and, for `window`, ones of length
+    `win_length`, which defaults to `n_fft` and is ignored if a `window` is given; a shorter window is centred in
+    the frame with zeros around. With `center`, the signal is first extended by `n_fft`/2 (rounded down) on both
+    ends, by the rule `pad_mode` ("reflect", "constant" or "edge"); `onesided` keeps the non-negative frequencies
+    only and defaults to true for real and false for complex `x` (given as true, only the real part of a complex `x`
+    is used).
+
+    Args:
+      x: real or complex [..., samples].
+      n_fft: points of a frame.
+      hop_length: samples between frames; None: a quarter of `n_fft`.
+      win_length: points of the window; None: `n_fft`.
+      window: the weights of a frame's points.
+      center: whether frames are centred, with padding at both ends.
+      pad_mode: how the ends are padded: "constant", "edge" or "reflect".
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      onesided: whether only the frequencies that are not negative are given; None: for real input.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, of shape (..., frequencies, frames), with `n_fft`/2 + 1 (rounded down) or `n_fft`
+      frequencies.
+
+    Raises:
+      Error: `x` has no axes or is shorter than a frame (after the extension), `n_fft` or `hop_length` is less than
+        1 (the default hop is 0 for an `n_fft` below 4), the window is not a vector or is longer than `n_fft`, or
+        `center` is set and `pad_mode` is unknown.
 
     C: mlx_fft_stft.
     """

@@ -47,9 +47,22 @@ __all__ = [
 
 def cholesky(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None) -> Array:
     """Compute the Cholesky factor of a symmetric positive definite matrix: lower triangular L with `a` = L L^T, or
-    with `upper` the upper triangular U with `a` = U^T U. Only that triangle of `a` is read. The result has the
-    shape and dtype of `a`. A matrix that is not positive definite is an error at evaluation, of its index in the
-    batch.
+    with `upper` the upper triangular U with `a` = U^T U.
+
+    Only that triangle of `a` is read. A matrix that is not positive definite is an error at evaluation, of its
+    index in the batch.
+
+    Args:
+      a: floating point [..., N, N].
+      upper: whether the triangle is the upper one.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or is not float32 or float64, or the stream is not on the
+        CPU.
 
     C: mlx_linalg_cholesky.
     """
@@ -60,8 +73,21 @@ def cholesky(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None)
 
 def cholesky_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None) -> Array:
     """Compute the inverse of a matrix whose Cholesky factor is `a`: of L L^T for a lower triangular `a`, or with
-    `upper` of U^T U for an upper triangular one. Only that triangle of `a` is read. The result has the shape and
-    dtype of `a`. A zero on the diagonal is an error at evaluation.
+    `upper` of U^T U for an upper triangular one.
+
+    Only that triangle of `a` is read. A zero on the diagonal is an error at evaluation.
+
+    Args:
+      a: floating point [..., N, N].
+      upper: whether the triangle is the upper one.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square, has no rows or is not float32 or float64, or the stream is
+        not on the CPU.
 
     C: mlx_linalg_cholesky_inv.
     """
@@ -75,8 +101,20 @@ def cholesky_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = N
 
 
 def cross(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None = None) -> Array:
-    """Compute the cross product of the vectors along `axis` of `a` and `b`. That axis has size 2 or 3 (2: the third
-    component is 0), in the result always 3; the other axes are broadcast. The dtype is promoted from both.
+    """Compute the cross product of the vectors along `axis` of `a` and `b`.
+
+    Args:
+      a: vectors of 2 or 3 numbers along `axis`.
+      b: vectors of 2 or 3 numbers along `axis`.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      That axis has size 2 or 3 (2: the third component is 0), in the result always 3; the other axes are broadcast.
+      The dtype is promoted from both.
+
+    Raises:
+      Error: `axis` is out of range or of a size other than 2 or 3, or the other axes do not broadcast.
 
     C: mlx_linalg_cross.
     """
@@ -91,9 +129,19 @@ def cross(a: ArrayLike, b: ArrayLike, axis: int = -1, *, stream: Stream | None =
 
 
 def eig(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
-    """Compute the eigenvalues and eigenvectors of a general square matrix. `res_0` gets the eigenvalues (..., n),
-    in no particular order, `res_1` the eigenvectors (..., n, n) of length 1 as columns in the same order; both are
-    complex64.
+    """Compute the eigenvalues and eigenvectors of a general square matrix.
+
+    Args:
+      a: floating point [..., N, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The first result is the eigenvalues (..., n), in no particular order, the second result the eigenvectors (...,
+      n, n) of length 1 as columns in the same order; both are complex64.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or is not float32 or float64 or complex64, or the stream is
+        not on the CPU.
 
     C: mlx_linalg_eig.
     """
@@ -112,10 +160,24 @@ def eig(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
 
 
 def eigh(a: ArrayLike, UPLO: str = "L", *, stream: Stream | None = None) -> tuple[Array, Array]:
-    """Compute the eigenvalues and eigenvectors of a symmetric or Hermitian matrix. `UPLO` names the triangle that
-    is read, "L" for the lower or "U" for the upper one; other strings are not rejected. `res_0` gets the
-    eigenvalues (..., n), in ascending order and real (float32 for a complex64 `a`, else the dtype of `a`), `res_1`
-    the orthonormal eigenvectors (..., n, n) as columns in the same order, of the dtype of `a`.
+    """Compute the eigenvalues and eigenvectors of a symmetric or Hermitian matrix.
+
+    `UPLO` names the triangle that is read, "L" for the lower or "U" for the upper one; other strings are not
+    rejected.
+
+    Args:
+      a: floating point [..., N, N].
+      UPLO: "L" or "U": the triangle that is read.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The first result is the eigenvalues (..., n), in ascending order and real (float32 for a complex64 `a`, else
+      the dtype of `a`), the second result the orthonormal eigenvectors (..., n, n) as columns in the same order, of
+      the dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or is not float32 or float64 or complex64, or the stream is
+        not on the CPU.
 
     C: mlx_linalg_eigh.
     """
@@ -135,8 +197,18 @@ def eigh(a: ArrayLike, UPLO: str = "L", *, stream: Stream | None = None) -> tupl
 
 
 def eigvals(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the eigenvalues of a general square matrix. The result is complex64, of shape (..., n), in no
-    particular order.
+    """Compute the eigenvalues of a general square matrix.
+
+    Args:
+      a: floating point [..., N, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, of shape (..., n), in no particular order.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or is not float32 or float64 or complex64, or the stream is
+        not on the CPU.
 
     C: mlx_linalg_eigvals.
     """
@@ -148,9 +220,23 @@ def eigvals(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def eigvalsh(a: ArrayLike, UPLO: str = "L", *, stream: Stream | None = None) -> Array:
-    """Compute the eigenvalues of a symmetric or Hermitian matrix. `UPLO` names the triangle that is read, "L" for
-    the lower or "U" for the upper one; other strings are not rejected. The result has the shape (..., n), in
-    ascending order, and is real: float32 for a complex64 `a`, else the dtype of `a`.
+    """Compute the eigenvalues of a symmetric or Hermitian matrix.
+
+    `UPLO` names the triangle that is read, "L" for the lower or "U" for the upper one; other strings are not
+    rejected.
+
+    Args:
+      a: floating point [..., N, N].
+      UPLO: "L" or "U": the triangle that is read.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape (..., n), in ascending order, and is real: float32 for a complex64 `a`, else the
+      dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or is not float32 or float64 or complex64, or the stream is
+        not on the CPU.
 
     C: mlx_linalg_eigvalsh.
     """
@@ -164,8 +250,20 @@ def eigvalsh(a: ArrayLike, UPLO: str = "L", *, stream: Stream | None = None) -> 
 
 
 def inv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the inverse of a square matrix. The result has the shape and dtype of `a`. A singular matrix is an
-    error at evaluation.
+    """Compute the inverse of a square matrix.
+
+    A singular matrix is an error at evaluation.
+
+    Args:
+      a: floating point [..., N, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square, has no rows or is not float32 or float64, or the stream is
+        not on the CPU.
 
     C: mlx_linalg_inv.
     """
@@ -178,9 +276,22 @@ def inv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 def lu(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
     """Factorise an m x n matrix into a row permutation P, a lower triangular matrix L and an upper triangular one
-    U. `res` gets these three. With k the smaller of m and n, L has the shape (..., m, k) and ones on its diagonal,
-    U (..., k, n), both of the dtype of `a`; P is uint32 of shape (..., m), and row i of `a` is row P[i] of the
-    product L U. A singular matrix is no error.
+    U.
+
+    A singular matrix is no error.
+
+    Args:
+      a: floating point [..., M, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The results are these three. With k the smaller of m and n, L has the shape (..., m, k) and ones on its
+      diagonal, U (..., k, n), both of the dtype of `a`; P is uint32 of shape (..., m), and row i of `a` is row P[i]
+      of the product L U.
+
+    Raises:
+      Error: `a` has fewer than two axes, has no rows or no columns, or is not float32 or float64, or the stream is
+        not on the CPU.
 
     C: mlx_linalg_lu.
     """
@@ -191,9 +302,21 @@ def lu(a: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
 
 def lu_factor(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
     """Factorise an m x n matrix into lower and upper triangular matrices with row exchanges, in packed form.
-    `res_0` gets a matrix of the shape and dtype of `a` with U on and above the diagonal and L (whose diagonal of
-    ones is left out) below it; `res_1` gets the exchanges, uint32 of shape (..., min(m, n)): row i was exchanged
-    with row `res_1`[i], in ascending order of i, counted from 0. A singular matrix is no error.
+
+    A singular matrix is no error.
+
+    Args:
+      a: floating point [..., M, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The first result is a matrix of the shape and dtype of `a` with U on and above the diagonal and L (whose
+      diagonal of ones is left out) below it; the second is the exchanges, uint32 of shape (..., min(m, n)): row i
+      was exchanged with row the second result[i], in ascending order of i, counted from 0.
+
+    Raises:
+      Error: `a` has fewer than two axes, has no rows or no columns, or is not float32 or float64, or the stream is
+        not on the CPU.
 
     C: mlx_linalg_lu_factor.
     """
@@ -219,12 +342,27 @@ def norm(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the vector or matrix norm of order `ord` of `a`. `axis` names the one or two axes that are reduced (a
-    vector or a matrix norm); with a NULL `axis` `a` must have one or two axes, and all are reduced. With `keepdims`
-    reduced axes stay with size 1. For vectors, 0 counts the elements that are not 0, infinity and -infinity give
-    the largest and smallest absolute value, other orders p give (sum_i |a_i|^p)^(1/p); for matrices, 1 and -1 give
-    the largest and smallest absolute column sum, infinity and -infinity row sum, 2 and -2 singular value (which
-    needs a CPU stream); the dtype is that of `a`, float32 for integers.
+    """Compute the vector or matrix norm of order `ord` of `a`.
+
+    `axis` names the one or two axes that are reduced (a vector or a matrix norm); without `axis` `a` must have one
+    or two axes, and all are reduced. With `keepdims` reduced axes stay with size 1.
+
+    Args:
+      a: the array.
+      ord: the order of the norm.
+      axis: one axis for a vector, two for a matrix; None: all of them.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      For vectors, 0 counts the elements that are not 0, infinity and -infinity give the largest and smallest
+      absolute value, other orders p give (sum_i |a_i|^p)^(1/p); for matrices, 1 and -1 give the largest and
+      smallest absolute column sum, infinity and -infinity row sum, 2 and -2 singular value (which needs a CPU
+      stream); the dtype is that of `a`, float32 for integers.
+
+    Raises:
+      Error: more than two axes or none are to be reduced, an axis is out of range, or `ord` is not one of those for
+        matrices.
 
     C: mlx_linalg_norm.
     """
@@ -250,10 +388,23 @@ def norm_matrix(
     stream: Stream | None = None,
 ) -> Array:
     """Compute the matrix norm named `ord` of `a`: "fro" or "f" for the Frobenius norm (root of the sum of squared
-    absolute values), "nuc" for the nuclear norm (sum of the singular values, which needs a CPU stream). `axis`
-    names the two axes of the matrices, rows first; with a NULL `axis` `a` must have two axes. With `keepdims`
-    reduced axes stay with size 1. The dtype is that of `a`, float32 for integers and for the Frobenius norm of
-    complex64.
+    absolute values), "nuc" for the nuclear norm (sum of the singular values, which needs a CPU stream).
+
+    `axis` names the two axes of the matrices, rows first; without `axis` `a` must have two axes. With `keepdims`
+    reduced axes stay with size 1.
+
+    Args:
+      a: the array.
+      ord: the order of the norm.
+      axis: one axis for a vector, two for a matrix; None: all of them.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is that of `a`, float32 for integers and for the Frobenius norm of complex64.
+
+    Raises:
+      Error: the number of axes is not two, an axis is out of range, or `ord` is another string.
 
     C: mlx_linalg_norm_matrix.
     """
@@ -277,9 +428,22 @@ def norm_l2(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the root of the sum of squared absolute values of `a`. `axis` names the one or two axes that are
-    reduced (a vector or a matrix norm); with a NULL `axis` all axes of `a` are reduced, whatever their number. With
-    `keepdims` reduced axes stay with size 1. The dtype is that of `a`, float32 for integers and complex64.
+    """Compute the root of the sum of squared absolute values of `a`.
+
+    `axis` names the one or two axes that are reduced (a vector or a matrix norm); without `axis` all axes of `a`
+    are reduced, whatever their number. With `keepdims` reduced axes stay with size 1.
+
+    Args:
+      a: the array.
+      axis: one axis for a vector, two for a matrix; None: all of them.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is that of `a`, float32 for integers and complex64.
+
+    Raises:
+      Error: `axis` names more than two axes, or one that is out of range.
 
     C: mlx_linalg_norm_l2.
     """
@@ -297,7 +461,17 @@ def norm_l2(
 
 def pinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """Compute the Moore-Penrose pseudo-inverse of an m x n matrix, from its singular value decomposition; singular
-    values that are zero up to rounding are left out. The result has the shape (..., n, m) and the dtype of `a`.
+    values that are zero up to rounding are left out.
+
+    Args:
+      a: floating point [..., M, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape (..., n, m) and the dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes or is not float32 or float64, or the stream is not on the CPU.
 
     C: mlx_linalg_pinv.
     """
@@ -309,8 +483,18 @@ def pinv(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def qr(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
-    """Factorise an m x n matrix into Q, with orthonormal columns, and an upper triangular R. With k the smaller of
-    m and n, `res_0` gets Q of shape (..., m, k), `res_1` gets R of shape (..., k, n), both of the dtype of `a`.
+    """Factorise an m x n matrix into Q, with orthonormal columns, and an upper triangular R.
+
+    Args:
+      a: floating point [..., M, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      With k the smaller of m and n, the first result is Q of shape (..., m, k), the second is R of shape (..., k,
+      n), both of the dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes or is not float32 or float64, or the stream is not on the CPU.
 
     C: mlx_linalg_qr.
     """
@@ -329,9 +513,22 @@ def qr(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
 
 
 def solve(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Solve the linear equations `a` x = `b` for x. `a` holds square matrices (..., n, n); `b` holds right-hand
-    sides (..., n, k) with the same batch axes, or is a single vector (n) if `a` is a single matrix. The result has
-    the shape of `b` and the dtype promoted from both. A singular matrix is an error at evaluation.
+    """Solve the linear equations `a` x = `b` for x.
+
+    `a` holds square matrices (..., n, n); `b` holds right-hand sides (..., n, k) with the same batch axes, or is a
+    single vector (n) if `a` is a single matrix. A singular matrix is an error at evaluation.
+
+    Args:
+      a: floating point [..., N, N].
+      b: [N] or [..., N, K], the right-hand sides.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `b` and the dtype promoted from both.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or has no rows, the shapes do not fit, `a` is not float32 or
+        float64 or the promoted dtype is neither, or the stream is not on the CPU.
 
     C: mlx_linalg_solve.
     """
@@ -342,8 +539,23 @@ def solve(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 def solve_triangular(a: ArrayLike, b: ArrayLike, upper: bool = False, *, stream: Stream | None = None) -> Array:
     """Solve the linear equations `a` x = `b` for x with a lower triangular `a`, or with `upper` an upper triangular
-    one. The other triangle of `a` is taken as zero. `b` is a vector (n) or holds right-hand sides (..., n, k);
-    batch axes are broadcast, and the dtype is promoted from both. A zero on the diagonal is an error at evaluation.
+    one.
+
+    The other triangle of `a` is taken as zero. A zero on the diagonal is an error at evaluation.
+
+    Args:
+      a: floating point [..., N, N].
+      b: [N] or [..., N, K], the right-hand sides.
+      upper: whether the triangle is the upper one.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `b` is a vector (n) or holds right-hand sides (..., n, k); batch axes are broadcast, and the dtype is promoted
+      from both.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or has no rows, the shapes do not fit, `a` is not float32 or
+        float64 or the promoted dtype is neither, or the stream is not on the CPU.
 
     C: mlx_linalg_solve_triangular.
     """
@@ -358,10 +570,21 @@ def solve_triangular(a: ArrayLike, b: ArrayLike, upper: bool = False, *, stream:
 
 
 def svd(a: ArrayLike, compute_uv: bool = True, *, stream: Stream | None = None) -> list[Array]:
-    """Compute the singular value decomposition of an m x n matrix. With `compute_uv`, `res` gets three arrays U
-    (..., m, m), S (..., min(m, n)) and Vt (..., n, n), such that `a` is the product of the first columns of U, the
-    diagonal matrix of S, and the first rows of Vt; without it, `res` gets S alone. S is in descending order and
-    real (float32 for a complex64 `a`); U and Vt have the dtype of `a`.
+    """Compute the singular value decomposition of an m x n matrix.
+
+    Args:
+      a: floating point [..., M, N].
+      compute_uv: whether to return U and Vt, too.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      With `compute_uv`, the results are three arrays U (..., m, m), S (..., min(m, n)) and Vt (..., n, n), such
+      that `a` is the product of the first columns of U, the diagonal matrix of S, and the first rows of Vt; without
+      it, the results are S alone. S is in descending order and real (float32 for a complex64 `a`); U and Vt have
+      the dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes or is not float32 or float64 or complex64, or the stream is not on the CPU.
 
     C: mlx_linalg_svd.
     """
@@ -371,9 +594,21 @@ def svd(a: ArrayLike, compute_uv: bool = True, *, stream: Stream | None = None) 
 
 
 def tri_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None) -> Array:
-    """Compute the inverse of a lower triangular matrix, or with `upper` of an upper triangular one. The other
-    triangle of `a` is taken as zero, and is zero in the result, which has the shape and dtype of `a`. A zero on the
-    diagonal is an error at evaluation.
+    """Compute the inverse of a lower triangular matrix, or with `upper` of an upper triangular one.
+
+    A zero on the diagonal is an error at evaluation.
+
+    Args:
+      a: floating point [..., N, N].
+      upper: whether the triangle is the upper one.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The other triangle of `a` is taken as zero, and is zero in the result, which has the shape and dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square, has no rows or is not float32 or float64, or the stream is
+        not on the CPU.
 
     C: mlx_linalg_tri_inv.
     """
@@ -383,8 +618,18 @@ def tri_inv(a: ArrayLike, upper: bool = False, *, stream: Stream | None = None) 
 
 
 def det(a: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Compute the determinant of a square matrix. The result has the batch axes of `a` and its dtype, float32 for
-    integers.
+    """Compute the determinant of a square matrix.
+
+    Args:
+      a: floating point [..., N, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the batch axes of `a` and its dtype, float32 for integers.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or is complex, or has matrices larger than 3 x 3 of dtype
+        float16 or bfloat16.
 
     C: mlx_linalg_det.
     """
@@ -397,8 +642,19 @@ def det(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 def slogdet(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
     """Compute the sign and the logarithm of the absolute value of the determinant of a square matrix, which does
-    not overflow where the determinant would. `res_0` gets the sign (1, -1 or 0), `res_1` the logarithm; a singular
-    matrix gives 0 and -infinity. Both have the batch axes of `a` and its dtype, float32 for integers.
+    not overflow where the determinant would.
+
+    Args:
+      a: floating point [..., N, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The first result is the sign (1, -1 or 0), the second result the logarithm; a singular matrix gives 0 and
+      -infinity. Both have the batch axes of `a` and its dtype, float32 for integers.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or is complex, or has matrices larger than 3 x 3 of dtype
+        float16 or bfloat16.
 
     C: mlx_linalg_slogdet.
     """

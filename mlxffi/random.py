@@ -50,9 +50,22 @@ def bernoulli(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Draw truth values that are true with probability `p`. `p` is of a real floating-point dtype and broadcast to
-    `shape`; the result is bool, of shape `shape`. Probabilities below 0 count as 0, above 1 as 1. An empty `key`
-    takes the next one from the calling thread's default generator.
+    """Draw truth values that are true with probability `p`.
+
+    Probabilities below 0 count as 0, above 1 as 1.
+
+    Args:
+      p: probabilities, in 0..1.
+      shape: the shape of the result.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `p` is of a real floating-point dtype and broadcast to `shape`; the result is bool, of shape `shape`.
+
+    Raises:
+      Error: `p` is not of a real floating-point dtype or does not broadcast to `shape`, or `key` is not a uint32
+        array of shape (2).
 
     C: mlx_random_bernoulli.
     """
@@ -77,9 +90,19 @@ def bits(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Draw uniformly distributed random integers of `width` bytes. The result has the shape `shape` and the dtype
-    uint8, uint16 or uint32 for a `width` of 1, 2 or 4. An empty `key` takes the next one from the calling thread's
-    default generator.
+    """Draw uniformly distributed random integers of `width` bytes.
+
+    Args:
+      shape: the shape of the result.
+      width: bytes of a number: 1, 2 or 4.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape `shape` and the dtype uint8, uint16 or uint32 for a `width` of 1, 2 or 4.
+
+    Raises:
+      Error: `width` is not 1, 2 or 4, a size is negative, or `key` is not a uint32 array of shape (2).
 
     C: mlx_random_bits.
     """
@@ -103,10 +126,21 @@ def categorical_shape(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Draw class indices of the given shape from the distributions in `logits`. `logits` are unnormalised log-
-    probabilities of the classes along `axis`; the result holds class indices, of dtype uint32 and of shape `shape`,
-    to which the shape of `logits` without `axis` is broadcast. An empty `key` takes the next one from the calling
-    thread's default generator.
+    """Draw class indices of the given shape from the distributions in `logits`.
+
+    Args:
+      logits: [..., classes], unnormalised.
+      axis: the axis, counted from the end if negative.
+      shape: the shape of the result.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `logits` are unnormalised log-probabilities of the classes along `axis`; the result holds class indices, of
+      dtype uint32 and of shape `shape`, to which the shape of `logits` without `axis` is broadcast.
+
+    Raises:
+      Error: `axis` is out of range, `shape` does not fit the logits, or `key` is not a uint32 array of shape (2).
 
     C: mlx_random_categorical_shape.
     """
@@ -133,10 +167,21 @@ def categorical_num_samples(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Draw `num_samples` class indices from each of the distributions in `logits_`. `logits_` are unnormalised log-
-    probabilities of the classes along `axis`; the result holds class indices, of dtype uint32 and of the shape of
-    `logits_` without `axis`, followed by a last axis of size `num_samples`. An empty `key` takes the next one from
-    the calling thread's default generator.
+    """Draw `num_samples` class indices from each of the distributions in `logits_`.
+
+    Args:
+      logits_: [..., classes], unnormalised log-probabilities along `axis`.
+      axis: the axis, counted from the end if negative.
+      num_samples: how many to draw from each distribution.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `logits_` are unnormalised log-probabilities of the classes along `axis`; the result holds class indices, of
+      dtype uint32 and of the shape of `logits_` without `axis`, followed by a last axis of size `num_samples`.
+
+    Raises:
+      Error: `axis` is out of range, `num_samples` is less than 1, or `key` is not a uint32 array of shape (2).
 
     C: mlx_random_categorical_num_samples.
     """
@@ -160,9 +205,20 @@ def categorical(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Draw one class index from each of the distributions in `logits`. `logits` are unnormalised log-probabilities
-    of the classes along `axis`; the result holds class indices, of dtype uint32 and of the shape of `logits`
-    without `axis`. An empty `key` takes the next one from the calling thread's default generator.
+    """Draw one class index from each of the distributions in `logits`.
+
+    Args:
+      logits: [..., classes], unnormalised.
+      axis: the axis, counted from the end if negative.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `logits` are unnormalised log-probabilities of the classes along `axis`; the result holds class indices, of
+      dtype uint32 and of the shape of `logits` without `axis`.
+
+    Raises:
+      Error: `axis` is out of range, or `key` is not a uint32 array of shape (2).
 
     C: mlx_random_categorical.
     """
@@ -185,9 +241,19 @@ def gumbel(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Draw from the standard Gumbel distribution: -log(-log(u)) for uniform u. The result has the shape `shape` and
-    the dtype `dtype` (float16, bfloat16 or float32). An empty `key` takes the next one from the calling thread's
-    default generator.
+    """Draw from the standard Gumbel distribution: -log(-log(u)) for uniform u.
+
+    Args:
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape `shape` and the dtype `dtype` (float16, bfloat16 or float32).
+
+    Raises:
+      Error: `dtype` is not one of these, a size is negative, or `key` is not a uint32 array of shape (2).
 
     C: mlx_random_gumbel.
     """
@@ -204,7 +270,13 @@ def gumbel(
 
 
 def key(seed: int) -> Array:
-    """Make a key from a seed. The result is a uint32 array of shape (2), the upper and the lower half of `seed`.
+    """Make a key from a seed.
+
+    Args:
+      seed: any integer of 64 bits.
+
+    Returns:
+      The result is a uint32 array of shape (2), the upper and the lower half of `seed`.
 
     C: mlx_random_key.
     """
@@ -220,9 +292,21 @@ def laplace(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Draw from the Laplace distribution with the centre `loc` and the scale `scale`. The result has the shape
-    `shape` and the dtype `dtype` (float16, bfloat16 or float32). An empty `key` takes the next one from the calling
-    thread's default generator.
+    """Draw from the Laplace distribution with the centre `loc` and the scale `scale`.
+
+    Args:
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      loc: the mean.
+      scale: the standard deviation, or the width of the distribution.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape `shape` and the dtype `dtype` (float16, bfloat16 or float32).
+
+    Raises:
+      Error: `dtype` is not one of these, a size is negative, or `key` is not a uint32 array of shape (2).
 
     C: mlx_random_laplace.
     """
@@ -250,10 +334,25 @@ def multivariate_normal(
     stream: Stream | None = None,
 ) -> Array:
     """Draw vectors from normal distributions with mean `mean` (..., n) and covariance matrix `cov` (..., n, n),
-    which must be symmetric and positive semi-definite (not checked). The batch axes of both are broadcast to
-    `shape`, or to each other if `shape` has no element; the result has these axes followed by n, and the dtype
-    `dtype`, which must be float32. It rests on a singular value decomposition and so needs a CPU stream. An empty
-    `key` takes the next one from the calling thread's default generator.
+    which must be symmetric and positive semi-definite (not checked).
+
+    It rests on a singular value decomposition and so needs a CPU stream.
+
+    Args:
+      mean: [..., N], the means.
+      cov: [..., N, N], symmetric and positive semi-definite.
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The batch axes of both are broadcast to `shape`, or to each other if `shape` has no element; the result has
+      these axes followed by n, and the dtype `dtype`, which must be float32.
+
+    Raises:
+      Error: `dtype` is not float32, `mean` has no axes or `cov` fewer than two, their sizes do not fit, the batch
+        axes do not broadcast, the stream is not on the CPU, or `key` is not a uint32 array of shape (2).
 
     C: mlx_random_multivariate_normal.
     """
@@ -282,10 +381,25 @@ def normal_broadcast(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Draw from normal distributions with the means `loc` and the standard deviations `scale`, which are arrays. An
-    empty `loc` means 0, an empty `scale` 1; both are cast to `dtype` (float16, bfloat16 or float32, or complex64)
-    and broadcast with `shape`, which gives the shape of the result. For complex64 real and imaginary part have half
-    of the variance each. An empty `key` takes the next one from the calling thread's default generator.
+    """Draw from normal distributions with the means `loc` and the standard deviations `scale`, which are arrays.
+
+    For complex64 real and imaginary part have half of the variance each.
+
+    Args:
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      loc: the mean.
+      scale: the standard deviation, or the width of the distribution.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      No `loc` means 0, no `scale` 1; both are cast to `dtype` (float16, bfloat16 or float32, or complex64) and
+      broadcast with `shape`, which gives the shape of the result.
+
+    Raises:
+      Error: `dtype` is not one of these, the shapes do not broadcast, a size is negative, or `key` is not a uint32
+        array of shape (2).
 
     C: mlx_random_normal_broadcast.
     """
@@ -313,9 +427,22 @@ def normal(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Draw from the normal distribution with the mean `loc` and the standard deviation `scale`. The result has the
-    shape `shape` and the dtype `dtype` (float16, bfloat16 or float32, or complex64, where real and imaginary part
-    have half of the variance each). An empty `key` takes the next one from the calling thread's default generator.
+    """Draw from the normal distribution with the mean `loc` and the standard deviation `scale`.
+
+    Args:
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      loc: the mean.
+      scale: the standard deviation, or the width of the distribution.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape `shape` and the dtype `dtype` (float16, bfloat16 or float32, or complex64, where real
+      and imaginary part have half of the variance each).
+
+    Raises:
+      Error: `dtype` is not one of these, a size is negative, or `key` is not a uint32 array of shape (2).
 
     C: mlx_random_normal.
     """
@@ -340,8 +467,19 @@ def permutation(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Put the slices of `x` along `axis` into random order; each slice moves as a whole. The result has the shape
-    and dtype of `x`. An empty `key` takes the next one from the calling thread's default generator.
+    """Put the slices of `x` along `axis` into random order; each slice moves as a whole.
+
+    Args:
+      x: the array.
+      axis: the axis, counted from the end if negative.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `x`.
+
+    Raises:
+      Error: `axis` is out of range, or `key` is not a uint32 array of shape (2).
 
     C: mlx_random_permutation.
     """
@@ -358,8 +496,18 @@ def permutation(
 
 
 def permutation_arange(x: int, key: ArrayLike | None = None, *, stream: Stream | None = None) -> Array:
-    """Draw a random order of the integers 0 to `x` - 1. The result is a uint32 vector of size `x`. An empty `key`
-    takes the next one from the calling thread's default generator.
+    """Draw a random order of the integers 0 to `x` - 1.
+
+    Args:
+      x: how many integers, from 0 on.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a uint32 vector of size `x`.
+
+    Raises:
+      Error: `x` is negative, or `key` is not a uint32 array of shape (2).
 
     C: mlx_random_permutation_arange.
     """
@@ -381,10 +529,24 @@ def randint(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Draw integers uniformly between `low` (included) and `high` (excluded). Both are broadcast to `shape`, the
-    shape of the result, which has the integer dtype `dtype` (or bool). Bounds below 2^23 give MLX's numbers, others
-    are drawn from 64 random bits, so that each value may occur; where `high` <= `low` the result is `low`. An empty
-    `key` takes the next one from the calling thread's default generator.
+    """Draw integers uniformly between `low` (included) and `high` (excluded).
+
+    Args:
+      low: the lower bound, included; broadcasts to the shape.
+      high: the upper bound, excluded; broadcasts to the shape.
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Both are broadcast to `shape`, the shape of the result, which has the integer dtype `dtype` (or bool). Bounds
+      below 2^23 give MLX's numbers, others are drawn from 64 random bits, so that each value may occur; where
+      `high` <= `low` the result is `low`.
+
+    Raises:
+      Error: `dtype` is neither integer nor bool, `low` or `high` does not broadcast to `shape`, or `key` is not a
+        uint32 array of shape (2).
 
     C: mlx_random_randint.
     """
@@ -405,8 +567,13 @@ def randint(
 
 
 def seed(seed: int) -> None:
-    """Restart the default generator of the calling thread from `seed`. The functions that get an empty `key` then
-    give the same numbers in the same order again. Without it the generator starts from the time.
+    """Restart the default generator of the calling thread from `seed`.
+
+    The functions that get no `key` then give the same numbers in the same order again. Without it the generator
+    starts from the time.
+
+    Args:
+      seed: any integer of 64 bits.
 
     C: mlx_random_seed.
     """
@@ -415,8 +582,20 @@ def seed(seed: int) -> None:
 
 
 def split_num(key: ArrayLike, num: int = 2, *, stream: Stream | None = None) -> Array:
-    """Make `num` new independent keys from `key`. The result is a uint32 array of shape (`num`, 2), one key per
-    row. Do not use `key` itself any more, since equal keys give equal numbers.
+    """Make `num` new independent keys from `key`.
+
+    Do not use `key` itself any more, since equal keys give equal numbers.
+
+    Args:
+      key: uint32 [2].
+      num: how many.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a uint32 array of shape (`num`, 2), one key per row.
+
+    Raises:
+      Error: `num` is negative, or `key` is not a uint32 array of shape (2).
 
     C: mlx_random_split_num.
     """
@@ -430,8 +609,19 @@ def split_num(key: ArrayLike, num: int = 2, *, stream: Stream | None = None) -> 
 
 
 def split(key: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
-    """Make two new independent keys, `res_0` and `res_1`, from `key`. Both are uint32 arrays of shape (2). Do not
-    use `key` itself any more, since equal keys give equal numbers.
+    """Make two new independent keys, the first result and the second result, from `key`.
+
+    Do not use `key` itself any more, since equal keys give equal numbers.
+
+    Args:
+      key: uint32 [2].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Both are uint32 arrays of shape (2).
+
+    Raises:
+      Error: `key` is not a uint32 array of shape (2).
 
     C: mlx_random_split.
     """
@@ -458,9 +648,23 @@ def truncated_normal(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Draw from the standard normal distribution restricted to the range from `lower` to `upper`. Both are
-    broadcast to `shape`, the shape of the result, which has the dtype `dtype` (float16, bfloat16 or float32). An
-    empty `key` takes the next one from the calling thread's default generator.
+    """Draw from the standard normal distribution restricted to the range from `lower` to `upper`.
+
+    Args:
+      lower: the lower bound, which broadcasts to the shape.
+      upper: the upper bound, which broadcasts to the shape.
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Both are broadcast to `shape`, the shape of the result, which has the dtype `dtype` (float16, bfloat16 or
+      float32).
+
+    Raises:
+      Error: `dtype` is not one of these, `lower` or `upper` does not broadcast to `shape`, or `key` is not a uint32
+        array of shape (2).
 
     C: mlx_random_truncated_normal.
     """
@@ -489,9 +693,23 @@ def uniform(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Draw numbers uniformly between `low` (included) and `high` (excluded). Both are broadcast to `shape`, the
-    shape of the result, which has the dtype `dtype` (float16, bfloat16 or float32). An empty `key` takes the next
-    one from the calling thread's default generator.
+    """Draw numbers uniformly between `low` (included) and `high` (excluded).
+
+    Args:
+      low: the lower bound, included; broadcasts to the shape.
+      high: the upper bound, excluded; broadcasts to the shape.
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Both are broadcast to `shape`, the shape of the result, which has the dtype `dtype` (float16, bfloat16 or
+      float32).
+
+    Raises:
+      Error: `dtype` is not one of these, `low` or `high` does not broadcast to `shape`, a size is negative, or
+        `key` is not a uint32 array of shape (2).
 
     C: mlx_random_uniform.
     """

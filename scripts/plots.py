@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 LOGS, IMAGES = ROOT / "docs/logs", ROOT / "docs/img"
 WIDTH, LEFT, LONGEST = 760, 200, 470
 STYLE = (
-    "text{font:14px system-ui,sans-serif;fill:#24292f}.h{font-weight:600}.n{fill:#57606a}.o{fill:#8c959f}.m{fill:#3f51b5}"
-    ".l{fill:#9fa8da}@media(prefers-color-scheme:dark){text{fill:#e6edf3}.n{fill:#9da7b3}.o{fill:#6e7681}.m{fill:#8c9eff}"
-    ".l{fill:#4a5599}}"
+    "text{font:14px system-ui,sans-serif;fill:#24292f}.h{font-weight:600}.n{fill:#57606a}.o{fill:#8c959f}"
+    ".m{fill:#3f51b5}.l{fill:#9fa8da}@media(prefers-color-scheme:dark){text{fill:#e6edf3}.n{fill:#9da7b3}"
+    ".o{fill:#6e7681}.m{fill:#8c9eff}.l{fill:#4a5599}}"
 )
 
 

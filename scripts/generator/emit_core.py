@@ -23,6 +23,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .docstrings import Docstring, about_parameter, errors_of, rest_of, result_of, sentences
 from .table import Function, Header, Param, functions
 
 WIDTH = 120
@@ -131,14 +132,29 @@ class CoreFunction:
 
     def text(self) -> str:
         name = self.row.name.removeprefix("mlx_")
-        return "\n".join([f'@signature("{name}")', self._head(), *self._doc()])
+        return "\n".join([f'@signature("{name}")', self._head(), self._doc()])
 
-    def _doc(self) -> list[str]:
-        sentence, *told = self.row.python.splitlines() or [_sentence(self.row.doc)]
-        about = f'"""{sentence}'
-        lines = textwrap.wrap(about + '"""' * (not told), WIDTH - 4, break_long_words=False)
-        lines += ["", "Args:", *(f"  {line}" for line in told), '"""'] if told else []
-        return [f"    {line}".rstrip() for line in lines]
+    def _doc(self) -> str:
+        sentence, told = self._told()
+        last = self.variants[-1]
+        returns = told.pop("returns", "") or self._renamed(result_of(last))
+        arguments = [(name, told.get(name) or about_parameter(self.row, name, core=True)) for name in self.given]
+        rest = "" if self.row.python or self._numbered() else self._renamed(rest_of(last))
+        return Docstring(sentence, rest, arguments, returns, self._renamed(errors_of(last))).text(WIDTH - 4)
+
+    def _told(self) -> tuple[str, dict[str, str]]:
+        """The sentence, and what the row says of parameters."""
+        sentence, *lines = self.row.python.splitlines() or [sentences(self.row.doc)[0]]
+        whole = re.sub(r"\n  +", " ", "\n".join(lines)).splitlines()
+        return sentence, dict(line.split(": ", maxsplit=1) for line in whole)
+
+    def _numbered(self) -> bool:
+        return any(is_numbered(param, name) for param in self.row.params for name in self.given)
+
+    def _renamed(self, text: str) -> str:
+        """A text about C's parameters, with Python's names."""
+        names = self.names(self.variants[-1].params)
+        return re.sub(r"`(\w+)`", lambda found: f"`{names.get(found[1], found[1])}`", text)
 
     # --- the signature ---
 
@@ -212,10 +228,3 @@ def _given(arguments: ast.arguments) -> dict[str, Given]:
 def outs_of(row: Function) -> list[Param]:
     """The parameters through which results come."""
     return [param for param in row.params if param.result]
-
-
-def _sentence(doc: str) -> str:
-    """The first sentence of a description."""
-    text = " ".join(doc.split()).replace("\\", "\\\\")
-    first = re.split(r"(?<=[^.\s]\.)\s(?=[A-Z`])", text)[0]
-    return re.sub(rf"\bmlx_(({'|'.join(MODULES)})_)?", "", first)

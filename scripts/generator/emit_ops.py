@@ -6,8 +6,8 @@ One function for one C function, by the C name less its prefix; arrays first, th
 from __future__ import annotations
 
 import re
-import textwrap
 
+from .docstrings import Docstring, about_parameter, errors_of, rest_of, result_of, sentences
 from .table import Function, Header, Param
 
 MODULES = {"ops": "_ops", "fft": "fft", "linalg": "linalg", "random": "random", "fast": "fast"}
@@ -197,10 +197,12 @@ class PythonFunction:
         return kinds[0] if len(kinds) == 1 else f"tuple[{', '.join(kinds)}]"
 
     def _docstring(self) -> str:
-        text = " ".join(self.function.doc.split()).replace("\\", "\\\\")
-        lines = textwrap.wrap(f'"""{text}', WIDTH - 4, break_long_words=False)
-        source = f"C: {self.function.name}."
-        return "\n".join(f"    {line}" for line in [*lines, "", source, '"""']).replace("    \n", "\n")
+        row = self.function
+        names = [name for name, _ in self.signature] + ["stream"] * self.stream
+        arguments = [(name, about_parameter(row, name)) for name in names]
+        result = result_of(row) if self.outs else ""
+        parts = sentences(row.doc)[0], rest_of(row), arguments, result, errors_of(row), f"C: {row.name}."
+        return Docstring(*parts).text(WIDTH - 4)
 
     def _match_arrays(self) -> list[str]:
         names = [param.name for param in self.arrays]

@@ -20,8 +20,10 @@ has
   alias     another name that the flat layer has for it
   core      the signature of mlx.core's function that is this call (see emit_core.py)
   composed  true where that makes more than one call of its arguments: the row of C is in native/python/ops
-  python    its description there, where that of C does not do: a sentence, and lines about arguments
+  python    its description there, where that of C does not do: a sentence, and lines `name: text` about arguments
+            and about what it `returns`
   doc       what it computes; errors: what makes it fail
+  returns   what Python gets, where no sentence of `doc` tells that of the result
 
 A file's `also` names, by Python module, what the header's generated module takes from a handwritten one; its `glue`
 says which half of the cffi glue its functions stand in (see emit_cffi.py), where they do.
@@ -34,6 +36,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +66,7 @@ NAMESPACES = {
 # What a function's row may have beside its prototype and description.
 KEYS = {
     "cpp", "nullable", "added", "value", "waits", "evaluates", "guard", "nothing", "runs", "thread", "defaults",
-    "alias", "core", "composed", "python", "doc", "errors",
+    "alias", "core", "composed", "python", "doc", "errors", "returns",
 }  # fmt: skip
 
 
@@ -132,6 +135,7 @@ class Function:
     python: str = ""
     doc: str = ""
     errors: str = ""
+    returns_what: str = ""
 
     @property
     def by_hand(self) -> bool:
@@ -167,6 +171,13 @@ class TableError(SystemExit):
 def load(folder: Path = TABLE, names: tuple[str, ...] = HEADERS) -> list[Header]:
     """Read the tables of some headers, in the order of mlx.h."""
     return [_header(folder, name) for name in names]
+
+
+@cache
+def parameters() -> dict[str, str]:
+    """What docstrings say of parameters, by the keys that parameters.toml explains."""
+    texts = tomllib.loads((TABLE / "parameters.toml").read_text(encoding="utf-8"))
+    return {key: text for keys, text in texts.items() for key in keys.split(",")}
 
 
 def addition(row: dict[str, Any], header: str) -> Function:
@@ -213,7 +224,8 @@ def _function(row: dict[str, Any], header: str, part: str) -> Function:
     if not found:
         raise TableError(part, row["c"], "is no prototype in C")
     params = () if found[3] == "void" else tuple(_param(text, part, found[2]) for text in _split(found[3]))
-    rest = {key: value for key, value in row.items() if key not in ("c", "nullable")}
+    rest = {key: value for key, value in row.items() if key not in ("c", "nullable", "returns")}
+    rest["returns_what"] = row.get("returns", "")
     nullable = frozenset(row.get("nullable", ()))
     return Function(row["c"], found[2], found[1].strip(), params, header, part, nullable=nullable, **rest)
 

@@ -17,4 +17,10 @@ __all__ = [
 
 @signature("cuda_is_available")
 def is_available() -> bool:
-    """Tell whether the library has the CUDA backend and can use it."""
+    """Tell whether the library has the CUDA backend and can use it.
+
+    The function exists on every platform.
+
+    Returns:
+      Whether CUDA can be used.
+    """

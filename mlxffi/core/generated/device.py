@@ -22,20 +22,52 @@ __all__ = [
 
 @signature("get_default_device")
 def default_device() -> Device:
-    """Get the device that is used where none is named."""
+    """Get the device that is used where none is named.
+
+    At start it is the GPU if the library has a GPU backend with a device, otherwise the CPU.
+
+    Returns:
+      The device.
+    """
 
 
 @signature("set_default_device")
 def set_default_device(device: Device | DeviceType) -> None:
-    """Choose the device that is used where none is named."""
+    """Choose the device that is used where none is named.
+
+    The setting holds for the whole process, all threads included; an index without a device is not refused here but
+    fails when it is used.
+
+    Args:
+      device: the device.
+
+    Raises:
+      Error: this process has no such device.
+    """
 
 
 @signature("device_is_available")
 def is_available(device: Device | DeviceType) -> bool:
-    """Tell whether a device exists and can be used: its index is below the count of its type."""
+    """Tell whether a device exists and can be used: its index is below the count of its type.
+
+    Args:
+      device: the device.
+
+    Returns:
+      Whether it can be used.
+    """
 
 
 @signature("device_count")
 def device_count(device_type: DeviceType) -> int:
-    """Get the number of usable devices of a type: 1 for the CPU, 0 for the GPU where there is no GPU backend or no
-    GPU."""
+    """Get the number of usable devices of a type: 1 for the CPU, 0 for the GPU where there is no GPU backend or no GPU.
+
+    Args:
+      device_type: CPU or GPU.
+
+    Returns:
+      The number of devices.
+
+    Raises:
+      Error: `device_type` is no `device_type`.
+    """

@@ -27,22 +27,71 @@ __all__ = [
 
 @signature("distributed_all_gather")
 def all_gather(x: ArrayLike, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
-    """Join the arrays `x` of all processes along axis 0, in order of rank; a scalar becomes a vector."""
+    """Join the arrays `x` of all processes along axis 0, in order of rank; a scalar becomes a vector.
+
+    No `group` means the global group, as `init` makes it when it is not strict. In a group of one process `x` is
+    returned unchanged.
+
+    Args:
+      x: the array.
+      group: the processes; None: all.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      All processes pass the same shape and dtype; the result has the dtype of `x` and `size` times its first axis, on
+      every process.
+    """
 
 
 @signature("distributed_all_max")
 def all_max(x: ArrayLike, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
-    """Compute the elementwise maximum of the arrays `x` of all processes."""
+    """Compute the elementwise maximum of the arrays `x` of all processes.
+
+    No `group` means the global group, as `init` makes it when it is not strict. In a group of one process `x` is
+    returned unchanged.
+
+    Args:
+      x: the array.
+      group: the processes; None: all.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      All processes pass the same shape and dtype, which are also those of the result, on every process.
+    """
 
 
 @signature("distributed_all_min")
 def all_min(x: ArrayLike, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
-    """Compute the elementwise minimum of the arrays `x` of all processes."""
+    """Compute the elementwise minimum of the arrays `x` of all processes.
+
+    No `group` means the global group, as `init` makes it when it is not strict. In a group of one process `x` is
+    returned unchanged.
+
+    Args:
+      x: the array.
+      group: the processes; None: all.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      All processes pass the same shape and dtype, which are also those of the result, on every process.
+    """
 
 
 @signature("distributed_all_sum")
 def all_sum(x: ArrayLike, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
-    """Compute the elementwise sum of the arrays `x` of all processes."""
+    """Compute the elementwise sum of the arrays `x` of all processes.
+
+    No `group` means the global group, as `init` makes it when it is not strict. In a group of one process `x` is
+    returned unchanged.
+
+    Args:
+      x: the array.
+      group: the processes; None: all.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      All processes pass the same shape and dtype, which are also those of the result, on every process.
+    """
 
 
 @signature("distributed_recv")
@@ -55,20 +104,86 @@ def recv(
     stream: StreamOrDevice = None,
 ) -> array:
     """Receive an array of shape `shape` and dtype `dtype` from the process with the rank `src`, which has to send one
-    of exactly that shape and dtype."""
+    of exactly that shape and dtype.
+
+    No `group` means the global group, as `init` makes it when it is not strict.
+
+    Args:
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      src: the rank of the sender.
+      group: the processes; None: all.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      It is received when the result is evaluated.
+
+    Raises:
+      Error: the group has only one process, or `src` is not a rank of the group; with the ring backend also, at
+        evaluation, when `src` is not a direct neighbour.
+    """
 
 
 @signature("distributed_recv_like")
 def recv_like(x: ArrayLike, src: int, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
     """Receive an array of the shape and dtype of `x` from the process with the rank `src`, which has to send one of
-    exactly that shape and dtype."""
+    exactly that shape and dtype.
+
+    No `group` means the global group, as `init` makes it when it is not strict.
+
+    Args:
+      x: the array.
+      src: the rank of the sender.
+      group: the processes; None: all.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Only the shape and dtype of `x` are used. It is received when the result is evaluated.
+
+    Raises:
+      Error: the group has only one process, or `src` is not a rank of the group; with the ring backend also, at
+        evaluation, when `src` is not a direct neighbour.
+    """
 
 
 @signature("distributed_send")
 def send(x: ArrayLike, dst: int, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
-    """Send `x` to the process with the rank `dst`."""
+    """Send `x` to the process with the rank `dst`.
+
+    No `group` means the global group, as `init` makes it when it is not strict.
+
+    Args:
+      x: the array.
+      dst: the rank of the receiver.
+      group: the processes; None: all.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result stands for `x`, with its shape and dtype: the array is sent when the result is evaluated, so it has to
+      be evaluated or used.
+
+    Raises:
+      Error: the group has only one process, or `dst` is not a rank of the group; with the ring backend also, at
+        evaluation, when `dst` is not a direct neighbour.
+    """
 
 
 @signature("distributed_sum_scatter")
 def sum_scatter(x: ArrayLike, *, group: Group | None = None, stream: StreamOrDevice = None) -> array:
-    """Compute the elementwise sum of the arrays `x` of all processes and give each process its share."""
+    """Compute the elementwise sum of the arrays `x` of all processes and give each process its share.
+
+    No `group` means the global group, as `init` makes it when it is not strict. In a group of one process `x` is
+    returned unchanged.
+
+    Args:
+      x: the array.
+      group: the processes; None: all.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The sum is cut along axis 0 into as many equal parts as there are processes, and the process of rank r gets part
+      r; the dtype is that of `x`, which all processes pass with the same shape.
+
+    Raises:
+      Error: the size of axis 0 is not divisible by the number of processes, or (in a group of several) `x` has no axes.
+    """

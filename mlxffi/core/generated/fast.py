@@ -30,16 +30,42 @@ def layer_norm(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Normalise `x` along its last axis: (x - mean) / sqrt(variance + `eps`), times `weight`, plus `bias`."""
+    """Normalise `x` along its last axis: (x - mean) / sqrt(variance + `eps`), times `weight`, plus `bias`.
+
+    `weight` and `bias` are vectors of the size of that axis; no `weight` means 1, no `bias` 0.
+
+    Args:
+      x: floating point [..., features].
+      weight: [features]; None: ones.
+      bias: [features]; None: none.
+      eps: what is added to the mean square or the variance.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `x`; its dtype is promoted from `x`, `weight` and (with a `weight`) `bias`, and is
+      that of `x` without a `weight`.
+
+    Raises:
+      Error: `x` has no axes, the resulting dtype is not a real floating-point one, or `weight` or `bias` is not a
+        vector of the size of the last axis.
+    """
 
 
 @signature("fast_cross_entropy")
 def cross_entropy(logits: array, targets: array, *, stream: StreamOrDevice = None) -> array:
-    """Cross-entropies of class indices, in one read of the logits on CPUs and float32 throughout.
+    """Cross-entropy of class indices, reading the logits once on a CPU and computing in float32.
 
     Args:
-      logits: floating point [..., classes].
+      logits: floating point [..., classes], unnormalised.
       targets: integers [...]; negative ones count from the last class.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      float32 [...], in nats.
+
+    Raises:
+      Error: `logits` has no axes or is not of a real floating-point dtype, `targets` is not of an integer dtype, or the
+        shapes do not fit.
     """
 
 
@@ -55,4 +81,28 @@ def gated_delta_update(
     stream: StreamOrDevice = None,
 ) -> list[array]:
     """Run a gated delta rule over time: the outputs (B, T, Hv, Dv) and the final state (B, Hv, Dv, Dk), of dtype
-    float32."""
+    float32.
+
+    The results are these two. Per step the state S becomes g * S, then S + beta * (v - S k) k^T, and the output is S q.
+    `q` and `k` are (B, T, Hk, Dk), `v` (B, T, Hv, Dv), `gamma` (the decay g, between 0 and 1) and `beta` (B, T, Hv),
+    all real floating-point, with Hv a multiple of Hk; outputs have the dtype of `q` when all agree. No `initial_state`
+    (B, Hv, Dv, Dk) means zeros; where `mask` (B, T) is false the state is kept and the output is 0, no `mask` means
+    true everywhere.
+
+    Args:
+      q: [B, T, key heads, key width].
+      k: [B, T, key heads, key width].
+      v: [B, T, value heads, value width].
+      gamma: [B, T, value heads], the decay, in 0..1.
+      beta: [B, T, value heads], the strength of each update.
+      initial_state: [B, value heads, value width, key width]; None: zeros.
+      mask: bool [B, T]; where false, the state is kept and the output is 0.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The outputs [B, T, value heads, value width] and the final state [B, value heads, value width, key width],
+      float32.
+
+    Raises:
+      Error: the shapes do not fit.
+    """

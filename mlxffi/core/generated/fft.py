@@ -28,8 +28,17 @@ def fft(a: array, n: int | None = None, axis: int = -1, norm: str = 'backward', 
     """The discrete Fourier transform along an axis.
 
     Args:
-      n: how many points: the input is cut or filled up with zeros; None takes its size.
-      norm: "backward", "ortho" or "forward": which of the two directions is divided by n.
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut or padded with zeros. None: its size.
+      axis: the axis, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `n` on that axis.
+
+    Raises:
+      Error: `n` is less than 1, or `axis` is out of range.
     """
 
 
@@ -41,18 +50,39 @@ def fft2(
     norm: str = 'backward',
     stream: StreamOrDevice = None,
 ) -> array:
-    """The transform along two axes.
+    """The discrete Fourier transform along two axes.
 
     Args:
-      s: how many points along each axis; None takes the sizes. axes: None is all of them.
-      norm: "backward", "ortho" or "forward": which of the two directions is divided by the number of points.
+      a: the array, of any dtype.
+      s: points along each axis; the input is cut or padded with zeros. None: its sizes.
+      axes: the axes; None: all.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `s`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `s` and `axes` differ in number, an entry of `s` is less than 1, or an axis is out of range or repeated.
     """
 
 
 @signature("fft_fftfreq")
 def fftfreq(n: int, d: float = 1.0, stream: StreamOrDevice = None) -> array:
     """Compute the frequencies that belong to the elements of `fft` of length `n` for samples `d` apart: 0, 1, ..., then
-    the negative ones up to -1, divided by `n` * `d`."""
+    the negative ones up to -1, divided by `n` * `d`.
+
+    Args:
+      n: the number of points.
+      d: the distance of samples.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a float32 vector of size `n`.
+
+    Raises:
+      Error: `n` is less than 1 or `d` is 0.
+    """
 
 
 @signature("fft_fftn")
@@ -63,20 +93,37 @@ def fftn(
     norm: str = 'backward',
     stream: StreamOrDevice = None,
 ) -> array:
-    """The transform along several axes.
+    """The discrete Fourier transform along several axes.
 
     Args:
-      s: how many points along each axis; None takes the sizes. axes: None is all of them.
-      norm: "backward", "ortho" or "forward": which of the two directions is divided by the number of points.
+      a: the array, of any dtype.
+      s: points along each axis; the input is cut or padded with zeros. None: its sizes.
+      axes: the axes; None: all.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `s`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `s` and `axes` differ in number, an entry of `s` is less than 1, or an axis is out of range or repeated.
     """
 
 
 @signature("fft_fftshift")
 def fftshift(a: array, axes: int | Sequence[int] | None = None, stream: StreamOrDevice = None) -> array:
-    """The results of a transform in the order of their frequencies, along axes (None: all).
+    """Move frequency 0 to the middle of each axis.
 
     Args:
-      axes: None is all of them.
+      a: the array, of any dtype.
+      axes: the axes; None: all.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`.
+
+    Raises:
+      Error: an axis is out of range.
     """
 
 
@@ -91,8 +138,17 @@ def ifft(
     """The inverse of `fft`.
 
     Args:
-      n: how many points: the input is cut or filled up with zeros; None takes its size.
-      norm: "backward", "ortho" or "forward": which of the two directions is divided by n.
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut or padded with zeros. None: its size.
+      axis: the axis, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `n` on that axis.
+
+    Raises:
+      Error: `n` is less than 1, or `axis` is out of range.
     """
 
 
@@ -107,8 +163,17 @@ def ifft2(
     """The inverse of `fft2`.
 
     Args:
-      s: how many points along each axis; None takes the sizes. axes: None is all of them.
-      norm: "backward", "ortho" or "forward": which of the two directions is divided by the number of points.
+      a: the array, of any dtype.
+      s: points along each axis; the input is cut or padded with zeros. None: its sizes.
+      axes: the axes; None: all.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `s`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `s` and `axes` differ in number, an entry of `s` is less than 1, or an axis is out of range or repeated.
     """
 
 
@@ -123,8 +188,17 @@ def ifftn(
     """The inverse of `fftn`.
 
     Args:
-      s: how many points along each axis; None takes the sizes. axes: None is all of them.
-      norm: "backward", "ortho" or "forward": which of the two directions is divided by the number of points.
+      a: the array, of any dtype.
+      s: points along each axis; the input is cut or padded with zeros. None: its sizes.
+      axes: the axes; None: all.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `s`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `s` and `axes` differ in number, an entry of `s` is less than 1, or an axis is out of range or repeated.
     """
 
 
@@ -133,7 +207,15 @@ def ifftshift(a: array, axes: int | Sequence[int] | None = None, stream: StreamO
     """The inverse of `fftshift`.
 
     Args:
-      axes: None is all of them.
+      a: the array, of any dtype.
+      axes: the axes; None: all.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`.
+
+    Raises:
+      Error: an axis is out of range.
     """
 
 
@@ -148,8 +230,17 @@ def irfft(
     """The inverse of `rfft`, with real results.
 
     Args:
-      n: how many points: the input is cut or filled up with zeros; None takes its size twice, less 2.
-      norm: "backward", "ortho" or "forward": which of the two directions is divided by n.
+      a: the array, of any dtype.
+      n: points of the result along the axis; None: twice the size of the input, less 2.
+      axis: the axis, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is float32, with size `n` on that axis; give `n` explicitly to get odd lengths back.
+
+    Raises:
+      Error: `n` is less than 1, or `axis` is out of range.
     """
 
 
@@ -164,9 +255,17 @@ def irfft2(
     """The inverse of `rfft2`.
 
     Args:
-      s: how many points along each axis; None takes the sizes, of the last axis twice, less 2.
-      axes: None is all of them.
-      norm: "backward", "ortho" or "forward": which of the two directions is divided by the number of points.
+      a: the array, of any dtype.
+      s: points of the result along each axis; None: the sizes of the input, for the last axis twice the size, less 2.
+      axes: the axes; None: all.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is float32, with size `s`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `s` and `axes` differ in number, an entry of `s` is less than 1, or an axis is out of range or repeated.
     """
 
 
@@ -181,9 +280,17 @@ def irfftn(
     """The inverse of `rfftn`.
 
     Args:
-      s: how many points along each axis; None takes the sizes, of the last axis twice, less 2.
-      axes: None is all of them.
-      norm: "backward", "ortho" or "forward": which of the two directions is divided by the number of points.
+      a: the array, of any dtype.
+      s: points of the result along each axis; None: the sizes of the input, for the last axis twice the size, less 2.
+      axes: the axes; None: all.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is float32, with size `s`[i] on axis `axes`[i]; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `s` and `axes` differ in number, an entry of `s` is less than 1, or an axis is out of range or repeated.
     """
 
 
@@ -195,11 +302,21 @@ def rfft(
     norm: str = 'backward',
     stream: StreamOrDevice = None,
 ) -> array:
-    """The transform of real numbers along an axis, up to the middle of its symmetric result.
+    """The discrete Fourier transform of real numbers along an axis, without the redundant negative frequencies.
 
     Args:
-      n: how many points: the input is cut or filled up with zeros; None takes its size.
-      norm: "backward", "ortho" or "forward": which of the two directions is divided by n.
+      a: the array, of any dtype.
+      n: points along the axis; the input is cut or padded with zeros. None: its size.
+      axis: the axis, counted from the end if negative.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `n`/2 + 1 (rounded down) on that axis; of a complex `a` only the real part is
+      used.
+
+    Raises:
+      Error: `n` is less than 1, or `axis` is out of range.
     """
 
 
@@ -211,18 +328,40 @@ def rfft2(
     norm: str = 'backward',
     stream: StreamOrDevice = None,
 ) -> array:
-    """The transform of real numbers along two axes; see `rfft`.
+    """The discrete Fourier transform of real numbers along two axes; see `rfft`.
 
     Args:
-      s: how many points along each axis; None takes the sizes. axes: None is all of them.
-      norm: "backward", "ortho" or "forward": which of the two directions is divided by the number of points.
+      a: the array, of any dtype.
+      s: points along each axis; the input is cut or padded with zeros. None: its sizes.
+      axes: the axes; None: all.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `s`[i] on axis `axes`[i] but, for the last entry, half of it (rounded down)
+      plus 1; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `s` and `axes` differ in number, an entry of `s` is less than 1, or an axis is out of range or repeated.
     """
 
 
 @signature("fft_rfftfreq")
 def rfftfreq(n: int, d: float = 1.0, stream: StreamOrDevice = None) -> array:
     """Compute the frequencies that belong to the elements of `rfft` of length `n` for samples `d` apart: 0, 1, ...,
-    divided by `n` * `d`."""
+    divided by `n` * `d`.
+
+    Args:
+      n: the number of points.
+      d: the distance of samples.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a float32 vector of size `n`/2 + 1 (rounded down).
+
+    Raises:
+      Error: `n` is less than 1 or `d` is 0.
+    """
 
 
 @signature("fft_rfftn")
@@ -233,11 +372,21 @@ def rfftn(
     norm: str = 'backward',
     stream: StreamOrDevice = None,
 ) -> array:
-    """The transform of real numbers along several axes.
+    """The discrete Fourier transform of real numbers along several axes; see `rfft`.
 
     Args:
-      s: how many points along each axis; None takes the sizes. axes: None is all of them.
-      norm: "backward", "ortho" or "forward": which of the two directions is divided by the number of points.
+      a: the array, of any dtype.
+      s: points along each axis; the input is cut or padded with zeros. None: its sizes.
+      axes: the axes; None: all.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, with size `s`[i] on axis `axes`[i] but, for the last entry, half of it (rounded down)
+      plus 1; without axes `a` is returned unchanged.
+
+    Raises:
+      Error: `s` and `axes` differ in number, an entry of `s` is less than 1, or an axis is out of range or repeated.
     """
 
 
@@ -254,10 +403,27 @@ def istft(
     length: int | None = None,
     stream: StreamOrDevice = None,
 ) -> array:
-    """The signal of which `stft` made transforms; see there. `length` is that of the signal.
+    """The signal whose short-time Fourier transform is given: the inverse of `stft`.
 
     Args:
-      length: of the signal; the others are as in `stft`.
+      stft_matrix: complex [..., frequencies, frames].
+      n_fft: points of a frame.
+      hop_length: samples between frames; None: a quarter of `n_fft`.
+      win_length: points of the window; None: `n_fft`.
+      window: the weights of a frame's points.
+      center: whether frames are centred, with padding at both ends.
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      onesided: whether only the frequencies that are not negative are given; None: for real input.
+      length: samples of the result; None: all.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      With `center`, the half frame that `stft` added at the start (and, without `length`, also at the end) is removed;
+      `length` cuts the result or pads it with zeros; it is float32, of shape (..., length).
+
+    Raises:
+      Error: `stft_matrix` has fewer than two axes, `n_fft` or `hop_length` is less than 1, `length` is negative, or the
+        window is not a vector or is longer than `n_fft`.
     """
 
 
@@ -274,11 +440,26 @@ def stft(
     onesided: bool | None = None,
     stream: StreamOrDevice = None,
 ) -> array:
-    """The transforms of windows that slide along the last axis.
+    """The short-time Fourier transform: transforms of overlapping windows along the last axis.
 
     Args:
-      n_fft: points of a transform; hop_length: the distance of windows (None: a quarter of that).
-      win_length: points of a window (None: `n_fft`); window: its weights (None: a Hann window).
-      center: fill up both ends, so that windows are centred on their points, as `pad_mode` says.
-      onesided: leave out what symmetry tells; None does so for real input.
+      x: real or complex [..., samples].
+      n_fft: points of a frame.
+      hop_length: samples between frames; None: a quarter of `n_fft`.
+      win_length: points of the window; None: `n_fft`.
+      window: [win_length], the weights of a window's points; None: a Hann window.
+      center: whether windows are centred on their points, with both ends padded as `pad_mode` says.
+      pad_mode: how the ends are padded: "constant", "edge" or "reflect".
+      norm: "backward", "ortho" or "forward": which direction is divided by the number of points.
+      onesided: whether only the frequencies that are not negative are given; None: for real input.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, of shape (..., frequencies, frames), with `n_fft`/2 + 1 (rounded down) or `n_fft`
+      frequencies.
+
+    Raises:
+      Error: `x` has no axes or is shorter than a frame (after the extension), `n_fft` or `hop_length` is less than 1
+        (the default hop is 0 for an `n_fft` below 4), the window is not a vector or is longer than `n_fft`, or `center`
+        is set and `pad_mode` is unknown.
     """

@@ -25,88 +25,332 @@ __all__ = [
 @signature("linalg_cholesky")
 def cholesky(a: array, upper: bool = False, *, stream: StreamOrDevice = None) -> array:
     """Compute the Cholesky factor of a symmetric positive definite matrix: lower triangular L with `a` = L L^T, or with
-    `upper` the upper triangular U with `a` = U^T U."""
+    `upper` the upper triangular U with `a` = U^T U.
+
+    Only that triangle of `a` is read. A matrix that is not positive definite is an error at evaluation, of its index in
+    the batch.
+
+    Args:
+      a: floating point [..., N, N].
+      upper: whether the triangle is the upper one.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or is not float32 or float64, or the stream is not on the CPU.
+    """
 
 
 @signature("linalg_cholesky_inv")
 def cholesky_inv(a: array, upper: bool = False, *, stream: StreamOrDevice = None) -> array:
     """Compute the inverse of a matrix whose Cholesky factor is `a`: of L L^T for a lower triangular `a`, or with
-    `upper` of U^T U for an upper triangular one."""
+    `upper` of U^T U for an upper triangular one.
+
+    Only that triangle of `a` is read. A zero on the diagonal is an error at evaluation.
+
+    Args:
+      a: floating point [..., N, N].
+      upper: whether the triangle is the upper one.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square, has no rows or is not float32 or float64, or the stream is not
+        on the CPU.
+    """
 
 
 @signature("linalg_cross")
 def cross(a: array, b: array, axis: int = -1, *, stream: StreamOrDevice = None) -> array:
-    """Compute the cross product of the vectors along `axis` of `a` and `b`."""
+    """Compute the cross product of the vectors along `axis` of `a` and `b`.
+
+    Args:
+      a: vectors of 2 or 3 numbers along `axis`.
+      b: vectors of 2 or 3 numbers along `axis`.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      That axis has size 2 or 3 (2: the third component is 0), in the result always 3; the other axes are broadcast. The
+      dtype is promoted from both.
+
+    Raises:
+      Error: `axis` is out of range or of a size other than 2 or 3, or the other axes do not broadcast.
+    """
 
 
 @signature("linalg_eig")
 def eig(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]:
-    """Compute the eigenvalues and eigenvectors of a general square matrix."""
+    """Compute the eigenvalues and eigenvectors of a general square matrix.
+
+    Args:
+      a: floating point [..., N, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The first result is the eigenvalues (..., n), in no particular order, the second result the eigenvectors (..., n,
+      n) of length 1 as columns in the same order; both are complex64.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or is not float32 or float64 or complex64, or the stream is not
+        on the CPU.
+    """
 
 
 @signature("linalg_eigh")
 def eigh(a: array, UPLO: str = 'L', *, stream: StreamOrDevice = None) -> tuple[array, array]:
-    """Compute the eigenvalues and eigenvectors of a symmetric or Hermitian matrix."""
+    """Compute the eigenvalues and eigenvectors of a symmetric or Hermitian matrix.
+
+    `UPLO` names the triangle that is read, "L" for the lower or "U" for the upper one; other strings are not rejected.
+
+    Args:
+      a: floating point [..., N, N].
+      UPLO: "L" or "U": the triangle that is read.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The first result is the eigenvalues (..., n), in ascending order and real (float32 for a complex64 `a`, else the
+      dtype of `a`), the second result the orthonormal eigenvectors (..., n, n) as columns in the same order, of the
+      dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or is not float32 or float64 or complex64, or the stream is not
+        on the CPU.
+    """
 
 
 @signature("linalg_eigvals")
 def eigvals(a: array, *, stream: StreamOrDevice = None) -> array:
-    """Compute the eigenvalues of a general square matrix."""
+    """Compute the eigenvalues of a general square matrix.
+
+    Args:
+      a: floating point [..., N, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is complex64, of shape (..., n), in no particular order.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or is not float32 or float64 or complex64, or the stream is not
+        on the CPU.
+    """
 
 
 @signature("linalg_eigvalsh")
 def eigvalsh(a: array, UPLO: str = 'L', *, stream: StreamOrDevice = None) -> array:
-    """Compute the eigenvalues of a symmetric or Hermitian matrix."""
+    """Compute the eigenvalues of a symmetric or Hermitian matrix.
+
+    `UPLO` names the triangle that is read, "L" for the lower or "U" for the upper one; other strings are not rejected.
+
+    Args:
+      a: floating point [..., N, N].
+      UPLO: "L" or "U": the triangle that is read.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape (..., n), in ascending order, and is real: float32 for a complex64 `a`, else the dtype of
+      `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or is not float32 or float64 or complex64, or the stream is not
+        on the CPU.
+    """
 
 
 @signature("linalg_inv")
 def inv(a: array, *, stream: StreamOrDevice = None) -> array:
-    """Compute the inverse of a square matrix."""
+    """Compute the inverse of a square matrix.
+
+    A singular matrix is an error at evaluation.
+
+    Args:
+      a: floating point [..., N, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square, has no rows or is not float32 or float64, or the stream is not
+        on the CPU.
+    """
 
 
 @signature("linalg_lu")
 def lu(a: array, *, stream: StreamOrDevice = None) -> tuple[array, ...]:
-    """Factorise an m x n matrix into a row permutation P, a lower triangular matrix L and an upper triangular one U."""
+    """Factorise an m x n matrix into a row permutation P, a lower triangular matrix L and an upper triangular one U.
+
+    A singular matrix is no error.
+
+    Args:
+      a: floating point [..., M, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The results are these three. With k the smaller of m and n, L has the shape (..., m, k) and ones on its diagonal,
+      U (..., k, n), both of the dtype of `a`; P is uint32 of shape (..., m), and row i of `a` is row P[i] of the
+      product L U.
+
+    Raises:
+      Error: `a` has fewer than two axes, has no rows or no columns, or is not float32 or float64, or the stream is not
+        on the CPU.
+    """
 
 
 @signature("linalg_lu_factor")
 def lu_factor(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]:
-    """Factorise an m x n matrix into lower and upper triangular matrices with row exchanges, in packed form."""
+    """Factorise an m x n matrix into lower and upper triangular matrices with row exchanges, in packed form.
+
+    A singular matrix is no error.
+
+    Args:
+      a: floating point [..., M, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The first result is a matrix of the shape and dtype of `a` with U on and above the diagonal and L (whose diagonal
+      of ones is left out) below it; the second is the exchanges, uint32 of shape (..., min(m, n)): row i was exchanged
+      with row the second result[i], in ascending order of i, counted from 0.
+
+    Raises:
+      Error: `a` has fewer than two axes, has no rows or no columns, or is not float32 or float64, or the stream is not
+        on the CPU.
+    """
 
 
 @signature("linalg_pinv")
 def pinv(a: array, *, stream: StreamOrDevice = None) -> array:
     """Compute the Moore-Penrose pseudo-inverse of an m x n matrix, from its singular value decomposition; singular
-    values that are zero up to rounding are left out."""
+    values that are zero up to rounding are left out.
+
+    Args:
+      a: floating point [..., M, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape (..., n, m) and the dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes or is not float32 or float64, or the stream is not on the CPU.
+    """
 
 
 @signature("linalg_qr")
 def qr(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]:
-    """Factorise an m x n matrix into Q, with orthonormal columns, and an upper triangular R."""
+    """Factorise an m x n matrix into Q, with orthonormal columns, and an upper triangular R.
+
+    Args:
+      a: floating point [..., M, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      With k the smaller of m and n, the first result is Q of shape (..., m, k), the second is R of shape (..., k, n),
+      both of the dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes or is not float32 or float64, or the stream is not on the CPU.
+    """
 
 
 @signature("linalg_solve")
 def solve(a: array, b: array, *, stream: StreamOrDevice = None) -> array:
-    """Solve the linear equations `a` x = `b` for x."""
+    """Solve the linear equations `a` x = `b` for x.
+
+    `a` holds square matrices (..., n, n); `b` holds right-hand sides (..., n, k) with the same batch axes, or is a
+    single vector (n) if `a` is a single matrix. A singular matrix is an error at evaluation.
+
+    Args:
+      a: floating point [..., N, N].
+      b: [N] or [..., N, K], the right-hand sides.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `b` and the dtype promoted from both.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or has no rows, the shapes do not fit, `a` is not float32 or
+        float64 or the promoted dtype is neither, or the stream is not on the CPU.
+    """
 
 
 @signature("linalg_solve_triangular")
 def solve_triangular(a: array, b: array, *, upper: bool = False, stream: StreamOrDevice = None) -> array:
     """Solve the linear equations `a` x = `b` for x with a lower triangular `a`, or with `upper` an upper triangular
-    one."""
+    one.
+
+    The other triangle of `a` is taken as zero. A zero on the diagonal is an error at evaluation.
+
+    Args:
+      a: floating point [..., N, N].
+      b: [N] or [..., N, K], the right-hand sides.
+      upper: whether the triangle is the upper one.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `b` is a vector (n) or holds right-hand sides (..., n, k); batch axes are broadcast, and the dtype is promoted
+      from both.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or has no rows, the shapes do not fit, `a` is not float32 or
+        float64 or the promoted dtype is neither, or the stream is not on the CPU.
+    """
 
 
 @signature("linalg_tri_inv")
 def tri_inv(a: array, upper: bool = False, *, stream: StreamOrDevice = None) -> array:
-    """Compute the inverse of a lower triangular matrix, or with `upper` of an upper triangular one."""
+    """Compute the inverse of a lower triangular matrix, or with `upper` of an upper triangular one.
+
+    A zero on the diagonal is an error at evaluation.
+
+    Args:
+      a: floating point [..., N, N].
+      upper: whether the triangle is the upper one.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The other triangle of `a` is taken as zero, and is zero in the result, which has the shape and dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square, has no rows or is not float32 or float64, or the stream is not
+        on the CPU.
+    """
 
 
 @signature("linalg_det")
 def det(a: array, *, stream: StreamOrDevice = None) -> array:
-    """Compute the determinant of a square matrix."""
+    """Compute the determinant of a square matrix.
+
+    Args:
+      a: floating point [..., N, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the batch axes of `a` and its dtype, float32 for integers.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or is complex, or has matrices larger than 3 x 3 of dtype
+        float16 or bfloat16.
+    """
 
 
 @signature("linalg_slogdet")
 def slogdet(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]:
     """Compute the sign and the logarithm of the absolute value of the determinant of a square matrix, which does not
-    overflow where the determinant would."""
+    overflow where the determinant would.
+
+    Args:
+      a: floating point [..., N, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The first result is the sign (1, -1 or 0), the second result the logarithm; a singular matrix gives 0 and
+      -infinity. Both have the batch axes of `a` and its dtype, float32 for integers.
+
+    Raises:
+      Error: `a` has fewer than two axes, is not square or is complex, or has matrices larger than 3 x 3 of dtype
+        float16 or bfloat16.
+    """

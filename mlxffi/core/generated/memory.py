@@ -18,45 +18,101 @@ __all__ = [
 
 @signature("clear_cache")
 def clear_cache() -> None:
-    """Give the cached memory back to the system."""
+    """Give the cached memory back to the system.
+
+    Memory that arrays use is not touched.
+    """
 
 
 @signature("get_active_memory")
 def get_active_memory() -> int:
-    """Get the number of bytes that living arrays (and computations under way) use."""
+    """Get the number of bytes that living arrays (and computations under way) use.
+
+    Memory kept for reuse is not counted; see `get_cache_memory`.
+
+    Returns:
+      Bytes.
+    """
 
 
 @signature("get_cache_memory")
 def get_cache_memory() -> int:
-    """Get the number of bytes that arrays have released and the allocator keeps for reuse."""
+    """Get the number of bytes that arrays have released and the allocator keeps for reuse.
+
+    Returns:
+      Bytes.
+    """
 
 
 @signature("get_memory_limit")
 def get_memory_limit() -> int:
-    """Get the memory limit in bytes; see `set_memory_limit`."""
+    """Get the memory limit in bytes; see `set_memory_limit`.
+
+    Returns:
+      Bytes.
+    """
 
 
 @signature("get_peak_memory")
 def get_peak_memory() -> int:
-    """Get the largest active memory in bytes since the start, or since the last `reset_peak_memory`."""
+    """Get the largest active memory in bytes since the start, or since the last `reset_peak_memory`.
+
+    Returns:
+      Bytes.
+    """
 
 
 @signature("reset_peak_memory")
 def reset_peak_memory() -> None:
-    """Set the peak that `get_peak_memory` tells back to 0."""
+    """Set the peak that `get_peak_memory` tells back to 0.
+
+    Recording goes on from there.
+    """
 
 
 @signature("set_cache_limit")
 def set_cache_limit(limit: int) -> int:
     """Set the number of bytes that the allocator may keep for reuse to `limit` and get the former limit. 0 turns the
-    cache off."""
+    cache off.
+
+    The initial limit depends on the backend; a cache that is too large shrinks at the next allocations, not at once.
+
+    Args:
+      limit: bytes.
+
+    Returns:
+      The former limit, in bytes.
+    """
 
 
 @signature("set_memory_limit")
 def set_memory_limit(limit: int) -> int:
-    """Set the number of bytes that computations should stay below to `limit` and get the former limit."""
+    """Set the number of bytes that computations should stay below to `limit` and get the former limit.
+
+    It is a guideline: near the limit the library frees cached memory and waits for running work before it allocates
+    more, and an allocation beyond it still succeeds where the system has memory. The initial limit depends on the
+    backend and the machine.
+
+    Args:
+      limit: bytes.
+
+    Returns:
+      The former limit, in bytes.
+    """
 
 
 @signature("set_wired_limit")
 def set_wired_limit(limit: int) -> int:
-    """Set the number of bytes that are kept resident for the GPU to `limit` and get the former limit."""
+    """Set the number of bytes that are kept resident for the GPU to `limit` and get the former limit.
+
+    It matters with Metal (macOS 15 or newer) only; elsewhere nothing happens and `res` is 0. Initially it is 0.
+
+    Args:
+      limit: bytes.
+
+    Returns:
+      The former limit, in bytes.
+
+    Raises:
+      Error: `limit` is above what the system allows (Metal).
+    """

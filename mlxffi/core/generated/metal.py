@@ -17,4 +17,8 @@ __all__ = [
 
 @signature("metal_is_available")
 def is_available() -> bool:
-    """Tell whether the library has the Metal backend and can use it."""
+    """Tell whether the library has the Metal backend and can use it.
+
+    Returns:
+      Whether Metal can be used.
+    """

@@ -46,12 +46,34 @@ __all__ = [
 
 @signature("abs")
 def abs(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Absolute value of each element."""
+    """Absolute value of each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a`, except that complex64 gives the magnitude as float32; the most
+      negative value of a signed integer type stays as it is.
+    """
 
 
 @signature("add")
 def add(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Element-wise sum of `a` and `b`."""
+    """Element-wise sum of `a` and `b`.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other and the dtype is promoted from both; integers wrap around on overflow,
+      and for bool the sum is the logical or.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
+    """
 
 
 @signature("addmm")
@@ -65,7 +87,25 @@ def addmm(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Computes `alpha` * (`a` @ `b`) + `beta` * `c` in one operation."""
+    """Computes `alpha` * (`a` @ `b`) + `beta` * `c` in one operation.
+
+    Args:
+      c: what is added to the product; broadcasts to its shape.
+      a: [..., M, K].
+      b: [..., K, N].
+      alpha: the factor of the product.
+      beta: the factor of `c`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `a` and `b` follow the rules of `matmul` (batch axes broadcast, a 1-D operand is a row for `a` and a column for
+      `b`); `c` must broadcast to the shape of that product, which is the shape of the result. The dtype is promoted
+      from all three arrays and must be floating point or complex.
+
+    Raises:
+      Error: `a` or `b` is 0-D, their inner dimensions differ, the batch axes do not broadcast, `c` does not broadcast
+        to the shape of the product, or the promoted dtype is an integer type or bool.
+    """
 
 
 @signature("all")
@@ -77,7 +117,20 @@ def all(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Tests over the whole array whether every element is nonzero."""
+    """Test whether all elements along axes are nonzero; NaN counts as nonzero.
+
+    Args:
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      bool; true for no elements.
+
+    Raises:
+      Error: an axis is out of range or appears twice.
+    """
 
 
 @signature("allclose")
@@ -91,7 +144,24 @@ def allclose(
     equal_nan: bool = False,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Tests whether all elements of `a` and `b` are equal within a tolerance."""
+    """Tests whether all elements of `a` and `b` are equal within a tolerance.
+
+    Args:
+      a: the array.
+      b: what `a` is compared with.
+      rtol: the relative tolerance, of `b`.
+      atol: the absolute tolerance.
+      equal_nan: whether NaN equals NaN.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      An element counts as close when |a - b| <= `atol` + `rtol` * |b| (not symmetric in `a` and `b`), or when both are
+      the same infinity; NaNs are close to each other only when `equal_nan` is true. The operands broadcast against each
+      other and the result is a bool scalar.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
+    """
 
 
 @signature("any")
@@ -103,67 +173,222 @@ def any(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Tests over the whole array whether at least one element is nonzero."""
+    """Test whether any element along axes is nonzero; NaN counts as nonzero.
+
+    Args:
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      bool; false for no elements.
+
+    Raises:
+      Error: an axis is out of range or appears twice.
+    """
 
 
 @signature("arccos")
 def arccos(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Inverse cosine of each element, in radians in [0, pi]."""
+    """Inverse cosine of each element, in radians in [0, pi].
+
+    Real input outside [-1, 1] gives NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool give
+      float32.
+    """
 
 
 @signature("arccosh")
 def arccosh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Inverse hyperbolic cosine of each element."""
+    """Inverse hyperbolic cosine of each element.
+
+    Real input below 1 gives NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool give
+      float32.
+    """
 
 
 @signature("arcsin")
 def arcsin(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Inverse sine of each element, in radians in [-pi/2, pi/2]."""
+    """Inverse sine of each element, in radians in [-pi/2, pi/2].
+
+    Real input outside [-1, 1] gives NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool give
+      float32.
+    """
 
 
 @signature("arcsinh")
 def arcsinh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Inverse hyperbolic sine of each element."""
+    """Inverse hyperbolic sine of each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool give
+      float32.
+    """
 
 
 @signature("arctan")
 def arctan(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Inverse tangent of each element, in radians in [-pi/2, pi/2]."""
+    """Inverse tangent of each element, in radians in [-pi/2, pi/2].
+
+    Use `arctan2` to keep the quadrant of a quotient.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool give
+      float32.
+    """
 
 
 @signature("arctan2")
 def arctan2(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Angle in radians, in [-pi, pi], of the point with ordinate `a` and abscissa `b`, element-wise."""
+    """Angle in radians, in [-pi, pi], of the point with ordinate `a` and abscissa `b`, element-wise.
+
+    The signs of both operands select the quadrant.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other; the dtype is promoted from both, with integers and bool giving float32.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast, or an operand is complex.
+    """
 
 
 @signature("arctanh")
 def arctanh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Inverse hyperbolic tangent of each element."""
+    """Inverse hyperbolic tangent of each element.
+
+    For real input, -1 and 1 give infinities and values beyond them NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool give
+      float32.
+    """
 
 
 @signature("argmax")
 def argmax(a: array, /, axis: int | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
-    """Index of the largest element of the whole array, counted in its row-major flattening."""
+    """The index of the largest element along an axis, the first of equal ones; NaN counts as the largest.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative; None: all elements, in row order.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      uint32.
+
+    Raises:
+      Error: `axis` is out of range or `a` has no elements.
+    """
 
 
 @signature("argmin")
 def argmin(a: array, /, axis: int | None = None, keepdims: bool = False, *, stream: StreamOrDevice = None) -> array:
-    """Index of the smallest element of the whole array, counted in its row-major flattening."""
+    """The index of the smallest element along an axis, the first of equal ones; NaN counts as the smallest.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative; None: all elements, in row order.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      uint32.
+
+    Raises:
+      Error: `axis` is out of range or `a` has no elements.
+    """
 
 
 @signature("argpartition")
 def argpartition(a: array, /, kth: int, axis: int = -1, *, stream: StreamOrDevice = None) -> array:
-    """Indices that partition the row-major flattening of `a` around its `kth` smallest element."""
+    """Indices that partition `a` around its `kth` smallest element along an axis.
+
+    Args:
+      a: the array.
+      kth: the position that gets its element as in a full sort; counted from the end if negative.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      uint32, of the shape of `a`.
+
+    Raises:
+      Error: `axis` or `kth` is out of range.
+    """
 
 
 @signature("argsort")
 def argsort(a: array, /, axis: int = -1, *, stream: StreamOrDevice = None) -> array:
-    """Indices that sort the row-major flattening of `a` in ascending order."""
+    """Indices that sort `a` along an axis; equal elements keep their order.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      uint32, of the shape of `a`.
+
+    Raises:
+      Error: `axis` is out of range (always so for a 0-D array).
+    """
 
 
 @signature("array_equal")
 def array_equal(a: ArrayLike, b: ArrayLike, equal_nan: bool = False, stream: StreamOrDevice = None) -> array:
-    """Tests whether `a` and `b` have the same shape and equal elements."""
+    """Tests whether `a` and `b` have the same shape and equal elements.
+
+    There is no broadcasting: different shapes give false, not an error.
+
+    Args:
+      a: the array.
+      b: what `a` is compared with.
+      equal_nan: whether NaN equals NaN.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Different dtypes are compared after promotion, and NaNs are equal to each other only when `equal_nan` is true. The
+      result is a bool scalar.
+    """
 
 
 @signature("as_strided")
@@ -176,74 +401,181 @@ def as_strided(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """A view of the elements of `a` in row order, under another shape and strides, counted in elements.
+    """A view of the elements of `a` in row order, with another shape and strides.
 
     Args:
-      shape: None takes that of `a`.
-      strides: None takes those of a row-major array of the shape.
+      a: the array.
+      shape: the shape; None: that of `a`.
+      strides: the step along each axis, in elements; None: those of a row-major array of the shape.
+      offset: the first element, counted in elements of the memory.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Element (i, j, ...) of the result is element `offset` + i * `strides`[0] + j * `strides`[1] + ... of the row-major
+      flattening of `a` (copied to that layout first if needed); strides and offset count elements, and strides may be
+      0, negative or overlapping. The result has the dtype of `a`.
+
+    Raises:
+      Error: a size in `shape` is negative, `strides` has another length than `shape`, or an element would lie outside
+        `a`.
     """
 
 
 @signature("astype")
 def astype(a: array, /, dtype: Dtype, *, stream: StreamOrDevice = None) -> array:
-    """Converts each element of `a` to `dtype`."""
+    """Converts each element of `a` to `dtype`.
+
+    Args:
+      a: the array.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. Floating point to integer truncates toward zero (values that do not fit have no defined
+      result), integer to a narrower integer keeps the low bits, to bool gives true for every nonzero value (NaN
+      included), and complex to real drops the imaginary part.
+    """
 
 
 @signature("atleast_1d")
 def atleast_1d(*arys: ArrayLike, stream: StreamOrDevice = None) -> array | list[array]:
-    """Arrays with one axis or more.
+    """Arrays with at least one axis.
 
     Args:
-      arys: the result is an array for one, else a list.
+      arys: the arrays.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      An array for one argument, else a list of arrays.
     """
 
 
 @signature("atleast_2d")
 def atleast_2d(*arys: ArrayLike, stream: StreamOrDevice = None) -> array | list[array]:
-    """Arrays with two axes or more.
+    """Arrays with at least two axes.
 
     Args:
-      arys: the result is an array for one, else a list.
+      arys: the arrays.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      An array for one argument, else a list of arrays.
     """
 
 
 @signature("atleast_3d")
 def atleast_3d(*arys: ArrayLike, stream: StreamOrDevice = None) -> array | list[array]:
-    """Arrays with three axes or more.
+    """Arrays with at least three axes.
 
     Args:
-      arys: the result is an array for one, else a list.
+      arys: the arrays.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      An array for one argument, else a list of arrays.
     """
 
 
 @signature("bartlett")
 def bartlett(M: int, *, stream: StreamOrDevice = None) -> array:
-    """Bartlett (triangular) window with the `M` values 1 - |2 n / (M - 1) - 1|, which is 0 at both ends."""
+    """Bartlett (triangular) window with the `M` values 1 - |2 n / (M - 1) - 1|, which is 0 at both ends.
+
+    Args:
+      M: the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is 1-D float32 of length `M`; it is empty for `M` < 1 and holds a single 1 for `M` = 1.
+    """
 
 
 @signature("bitwise_and")
 def bitwise_and(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Bitwise and of `a` and `b`, element-wise."""
+    """Bitwise and of `a` and `b`, element-wise.
+
+    For bool this is the logical and.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other and the dtype is promoted from both.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast, or the promoted dtype is neither an integer type nor bool
+        (uint64 with a signed type promotes to float32 and so fails).
+    """
 
 
 @signature("bitwise_invert")
 def bitwise_invert(a: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Flips every bit of each element."""
+    """Flips every bit of each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a`; bool is negated logically.
+
+    Raises:
+      Error: `a` is neither of an integer dtype nor bool.
+    """
 
 
 @signature("bitwise_or")
 def bitwise_or(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Bitwise or of `a` and `b`, element-wise."""
+    """Bitwise or of `a` and `b`, element-wise.
+
+    For bool this is the logical or.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other and the dtype is promoted from both.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast, or the promoted dtype is neither an integer type nor bool
+        (uint64 with a signed type promotes to float32 and so fails).
+    """
 
 
 @signature("bitwise_xor")
 def bitwise_xor(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Bitwise exclusive or of `a` and `b`, element-wise."""
+    """Bitwise exclusive or of `a` and `b`, element-wise.
+
+    For bool this is the logical exclusive or.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other and the dtype is promoted from both.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast, or the promoted dtype is neither an integer type nor bool
+        (uint64 with a signed type promotes to float32 and so fails).
+    """
 
 
 @signature("blackman")
 def blackman(M: int, *, stream: StreamOrDevice = None) -> array:
-    """Blackman window with the `M` values 0.42 - 0.5 cos(2 pi n / (M - 1)) + 0.08 cos(4 pi n / (M - 1))."""
+    """Blackman window with the `M` values 0.42 - 0.5 cos(2 pi n / (M - 1)) + 0.08 cos(4 pi n / (M - 1)).
+
+    Args:
+      M: the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is 1-D float32 of length `M`; it is empty for `M` < 1 and holds a single 1 for `M` = 1.
+    """
 
 
 @signature("block_masked_mm")
@@ -259,46 +591,148 @@ def block_masked_mm(
     stream: StreamOrDevice = None,
 ) -> array:
     """Matrix product of `a` and `b` that masks square blocks of side `block_size` (32 or 64) in the operands and the
-    result."""
+    result.
+
+    `a` is (..., M, K) and `b` is (..., K, N); with the sizes divided by `block_size` and rounded up to m, k, n,
+    `mask_lhs` is (..., m, k), `mask_rhs` (..., k, n) and `mask_out` (..., m, n), each broadcastable to that. A bool
+    mask leaves out the blocks where it is false, a mask of another dtype multiplies the blocks by its values; None
+    means no mask of that kind, and without any mask this is `matmul`.
+
+    Args:
+      a: [..., M, K] floating point.
+      b: [..., K, N] floating point.
+      block_size: 32 or 64: rows and columns of a block.
+      mask_out: [..., M blocks, N blocks], a factor or bool for each block of the result; None: 1.
+      mask_lhs: the same for the blocks of `a`.
+      mask_rhs: the same for the blocks of `b`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is (..., M, N), with the dtype promoted from `a` and `b`.
+
+    Raises:
+      Error: the inner dimensions differ, the batch axes or a mask do not broadcast, `a` or `b` is 0-D, the promoted
+        dtype is not floating point (complex works only without masks), or there is a mask and `block_size` is neither
+        32 nor 64.
+    """
 
 
 @signature("broadcast_arrays")
 def broadcast_arrays(*arrays: ArrayLike, stream: StreamOrDevice = None) -> list[array]:
-    """Arrays, broadcast to the shape that they have together."""
+    """Arrays, broadcast to their common shape.
+
+    Args:
+      arrays: the arrays.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Arrays of that shape, each with its own dtype.
+
+    Raises:
+      Error: the shapes do not broadcast together.
+    """
 
 
 @signature("broadcast_to")
 def broadcast_to(a: ArrayLike, /, shape: Sequence[int], *, stream: StreamOrDevice = None) -> array:
-    """Broadcasts `a` to the shape `shape`."""
+    """Broadcasts `a` to the shape `shape`.
+
+    Axes of size 1 and missing leading axes are repeated, without copying the data.
+
+    Args:
+      a: the array.
+      shape: the shape of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: `a` does not broadcast to `shape` (it also may not have more axes), a dimension in `shape` is negative, or
+        there are 2^59 elements or more.
+    """
 
 
 @signature("ceil")
 def ceil(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Rounds each element up to the nearest integer."""
+    """Rounds each element up to the nearest integer.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a`; integers and bool come back unchanged.
+
+    Raises:
+      Error: `a` is complex.
+    """
 
 
 @signature("clip")
 def clip(a: array, /, a_min: ArrayLike | None, a_max: ArrayLike | None, *, stream: StreamOrDevice = None) -> array:
-    """`a` with elements below `a_min` raised to it and those above `a_max` lowered to it.
+    """`a`, with elements below `a_min` raised to it and those above `a_max` lowered to it.
 
     Args:
-      a_min, a_max: None is no limit; one of them has to be there.
+      a: the array.
+      a_min: the bound, which broadcasts to `a`; None: no bound, for one of the two.
+      a_max: the bound, which broadcasts to `a`; None: no bound, for one of the two.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Both bounds broadcast against `a`, and the dtype is promoted from all that are given. Where `a_min` exceeds
+      `a_max` the result is `a_max`; NaN stays NaN.
+
+    Raises:
+      Error: both `a_min` and `a_max` are empty or the shapes do not broadcast.
     """
 
 
 @signature("concatenate")
 def concatenate(arrays: Sequence[array], axis: int = 0, *, stream: StreamOrDevice = None) -> array:
-    """Joins the row-major flattenings of `arrays` into one 1-D array."""
+    """Arrays joined along an axis.
+
+    Args:
+      arrays: the arrays.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is promoted from all arrays.
+
+    Raises:
+      Error: `arrays` is empty, `axis` is out of range, or ranks or sizes do not match.
+    """
 
 
 @signature("conjugate")
 def conjugate(a: ArrayLike, *, stream: StreamOrDevice = None) -> array:
-    """Complex conjugate of each element."""
+    """Complex conjugate of each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a`; real input comes back unchanged.
+    """
 
 
 @signature("contiguous")
 def contiguous(a: array, /, allow_col_major: bool = False, *, stream: StreamOrDevice = None) -> array:
-    """Lays out the elements of `a` contiguously in memory."""
+    """Lays out the elements of `a` contiguously in memory.
+
+    Shape, dtype and values are those of `a`, and data that already fit are shared instead of copied.
+
+    Args:
+      a: the array.
+      allow_col_major: whether a column-major layout may stay.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is row-major, so that its raw data can be read in order without looking at strides; with
+      `allow_col_major` true an array that is contiguous in column-major order is left as it is.
+    """
 
 
 @signature("conv1d")
@@ -313,7 +747,31 @@ def conv1d(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """1-D convolution over channels-last input."""
+    """1-D convolution over channels-last input.
+
+    `padding` zeros are added at both ends (a negative value crops), `dilation` spaces the kernel taps and `groups`
+    splits the channels into independent convolutions.
+
+    Args:
+      input: [N, L, C_in].
+      weight: [C_out, K, C_in / groups].
+      stride: the step of the kernel.
+      padding: zeros added on both sides.
+      dilation: the spacing of the kernel's elements.
+      groups: into how many independent groups the channels are split.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `input` is (N, L, C_in), `weight` is (C_out, K, C_in / `groups`) and the result is (N, L_out, C_out), with L_out =
+      floor((size + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1. The kernel is not flipped (cross-
+      correlation) and the dtype is promoted from both arrays.
+
+    Raises:
+      Error: `input` is not floating point, `input` and `weight` differ in rank or the rank does not suit the operation,
+        the channels do not fit each other or `groups`, a stride, a dilation or `groups` is not positive or so large
+        that a size does not fit an int, `weight` has no elements, or the padded input is smaller than the dilated
+        kernel.
+    """
 
 
 @signature("conv2d")
@@ -328,7 +786,28 @@ def conv2d(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """2-D convolution over channels-last input."""
+    """2-D convolution over channels-last input.
+
+    Args:
+      input: [N, H, W, C_in].
+      weight: [C_out, KH, KW, C_in / groups].
+      stride: the step of the kernel.
+      padding: zeros added on both sides.
+      dilation: the spacing of the kernel's elements.
+      groups: into how many independent groups the channels are split.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `input` is (N, H, W, C_in), `weight` is (C_out, KH, KW, C_in / `groups`) and the result is (N, H_out, W_out,
+      C_out), where each spatial size becomes floor((size + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1.
+      The kernel is not flipped (cross-correlation) and the dtype is promoted from both arrays.
+
+    Raises:
+      Error: `input` is not floating point, `input` and `weight` differ in rank or the rank does not suit the operation,
+        the channels do not fit each other or `groups`, a stride, a dilation or `groups` is not positive or so large
+        that a size does not fit an int, `weight` has no elements, or the padded input is smaller than the dilated
+        kernel.
+    """
 
 
 @signature("conv3d")
@@ -343,7 +822,28 @@ def conv3d(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """3-D convolution over channels-last input."""
+    """3-D convolution over channels-last input.
+
+    Args:
+      input: [N, D, H, W, C_in].
+      weight: [C_out, KD, KH, KW, C_in / groups].
+      stride: the step of the kernel.
+      padding: zeros added on both sides.
+      dilation: the spacing of the kernel's elements.
+      groups: into how many independent groups the channels are split.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `input` is (N, D, H, W, C_in), `weight` is (C_out, KD, KH, KW, C_in / `groups`) and the result is (N, D_out,
+      H_out, W_out, C_out), where each spatial size becomes floor((size + 2 * padding - dilation * (kernel - 1) - 1) /
+      stride) + 1. The kernel is not flipped (cross-correlation) and the dtype is promoted from both arrays.
+
+    Raises:
+      Error: `input` is not floating point, `input` and `weight` differ in rank or the rank does not suit the operation,
+        the channels do not fit each other or `groups`, a stride, a dilation or `groups` is not positive or so large
+        that a size does not fit an int, `weight` has no elements, or the padded input is smaller than the dilated
+        kernel.
+    """
 
 
 @signature("conv_general")
@@ -361,11 +861,28 @@ def conv_general(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """The convolution of channels-last input over any number of axes.
+    """A convolution of channels-last input over any number of axes.
 
     Args:
+      input: [N, spatial..., C_in].
+      weight: [C_out, kernel..., C_in / groups].
+      stride: the step of the kernel, an int or one for each axis.
       padding: zeros on both sides, or a pair of those before and those after; each an int or one for each axis.
-      flip: reverse the kernel along its axes.
+      kernel_dilation: the spacing of the kernel's elements.
+      input_dilation: the spacing of the input's elements.
+      groups: into how many independent groups the channels are split.
+      flip: whether to reverse the kernel along its spatial axes.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `input` is (N, spatial..., C_in), `weight` is (C_out, kernel..., C_in / `groups`) and the result is (N,
+      spatial..., C_out), with the dtype promoted from both.
+
+    Raises:
+      Error: `input` is not floating point, `input` and `weight` differ in rank or the rank does not suit the operation,
+        the channels do not fit each other or `groups`, a stride, a dilation or `groups` is not positive or so large
+        that a size does not fit an int, `weight` has no elements, the padded input is smaller than the dilated kernel,
+        or a list has another length than 0, 1 and the number of spatial axes.
     """
 
 
@@ -383,7 +900,30 @@ def conv_transpose1d(
     stream: StreamOrDevice = None,
 ) -> array:
     """1-D transposed convolution over channels-last input: each input element adds a copy of the kernel scaled by it to
-    the output, at intervals of `stride`."""
+    the output, at intervals of `stride`.
+
+    `padding` trims both ends of the output, `output_padding` extends its far end and `dilation` spaces the kernel taps.
+
+    Args:
+      input: [N, L, C_in].
+      weight: [C_out, K, C_in / groups].
+      stride: the step of the kernel.
+      padding: what is cut off both ends of the result.
+      dilation: the spacing of the kernel's elements.
+      output_padding: elements added at the end of each spatial axis of the result.
+      groups: into how many independent groups the channels are split.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `input` is (N, L, C_in), `weight` is (C_out, K, C_in / `groups`) and the result is (N, L_out, C_out), with L_out =
+      (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1. The dtype is promoted from both
+      arrays.
+
+    Raises:
+      Error: `input` is not floating point, `input` and `weight` differ in rank or the rank does not suit the operation,
+        the channels do not fit each other or `groups`, a stride, a dilation or `groups` is not positive or so large
+        that a size does not fit an int, `weight` has no elements, or an output size comes out below 1.
+    """
 
 
 @signature("conv_transpose2d")
@@ -400,7 +940,28 @@ def conv_transpose2d(
     stream: StreamOrDevice = None,
 ) -> array:
     """2-D transposed convolution over channels-last input: each input element adds a copy of the kernel scaled by it to
-    the output, at intervals of the stride."""
+    the output, at intervals of the stride.
+
+    Args:
+      input: [N, H, W, C_in].
+      weight: [C_out, KH, KW, C_in / groups].
+      stride: the step of the kernel.
+      padding: what is cut off both ends of the result.
+      dilation: the spacing of the kernel's elements.
+      output_padding: elements added at the end of each spatial axis of the result.
+      groups: into how many independent groups the channels are split.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `input` is (N, H, W, C_in), `weight` is (C_out, KH, KW, C_in / `groups`) and the result is (N, H_out, W_out,
+      C_out), where each spatial size becomes (size - 1) * stride - 2 * padding + dilation * (kernel - 1) +
+      output_padding + 1. The dtype is promoted from both arrays.
+
+    Raises:
+      Error: `input` is not floating point, `input` and `weight` differ in rank or the rank does not suit the operation,
+        the channels do not fit each other or `groups`, a stride, a dilation or `groups` is not positive or so large
+        that a size does not fit an int, `weight` has no elements, or an output size comes out below 1.
+    """
 
 
 @signature("conv_transpose3d")
@@ -417,17 +978,56 @@ def conv_transpose3d(
     stream: StreamOrDevice = None,
 ) -> array:
     """3-D transposed convolution over channels-last input: each input element adds a copy of the kernel scaled by it to
-    the output, at intervals of the stride."""
+    the output, at intervals of the stride.
+
+    Args:
+      input: [N, D, H, W, C_in].
+      weight: [C_out, KD, KH, KW, C_in / groups].
+      stride: the step of the kernel.
+      padding: what is cut off both ends of the result.
+      dilation: the spacing of the kernel's elements.
+      output_padding: elements added at the end of each spatial axis of the result.
+      groups: into how many independent groups the channels are split.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `input` is (N, D, H, W, C_in), `weight` is (C_out, KD, KH, KW, C_in / `groups`) and the result is (N, D_out,
+      H_out, W_out, C_out), where each spatial size becomes (size - 1) * stride - 2 * padding + dilation * (kernel - 1)
+      + output_padding + 1. The dtype is promoted from both arrays.
+
+    Raises:
+      Error: `input` is not floating point, `input` and `weight` differ in rank or the rank does not suit the operation,
+        the channels do not fit each other or `groups`, a stride, a dilation or `groups` is not positive or so large
+        that a size does not fit an int, `weight` has no elements, or an output size comes out below 1.
+    """
 
 
 @signature("cos")
 def cos(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Cosine of each element, taken in radians."""
+    """Cosine of each element, taken in radians.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool give
+      float32.
+    """
 
 
 @signature("cosh")
 def cosh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Hyperbolic cosine of each element."""
+    """Hyperbolic cosine of each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool give
+      float32.
+    """
 
 
 @signature("cummax")
@@ -440,11 +1040,20 @@ def cummax(
     inclusive: bool = True,
     stream: StreamOrDevice = None,
 ) -> array:
-    """The largest of the elements up to each along an axis.
+    """The largest element so far along an axis.
 
     Args:
-      axis: None flattens first.
-      reverse: from the end; inclusive: with the element itself.
+      a: the array.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      reverse: whether to start from the end.
+      inclusive: whether each result includes the element at its place.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`; NaN carries on to all later elements.
+
+    Raises:
+      Error: `axis` is out of range.
     """
 
 
@@ -458,11 +1067,20 @@ def cummin(
     inclusive: bool = True,
     stream: StreamOrDevice = None,
 ) -> array:
-    """The smallest of the elements up to each along an axis.
+    """The smallest element so far along an axis.
 
     Args:
-      axis: None flattens first.
-      reverse: from the end; inclusive: with the element itself.
+      a: the array.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      reverse: whether to start from the end.
+      inclusive: whether each result includes the element at its place.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`; NaN carries on to all later elements.
+
+    Raises:
+      Error: `axis` is out of range.
     """
 
 
@@ -477,11 +1095,21 @@ def cumprod(
     dtype: Dtype | None = None,
     stream: StreamOrDevice = None,
 ) -> array:
-    """The products of the elements up to each along an axis.
+    """The cumulative product along an axis.
 
     Args:
-      axis: None flattens first.
-      reverse: from the end; inclusive: with the element itself; dtype: of the results.
+      a: the array.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      reverse: whether to start from the end.
+      inclusive: whether each result includes the element at its place.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape and dtype of `a`; integers wrap around on overflow.
+
+    Raises:
+      Error: `axis` is out of range.
     """
 
 
@@ -496,17 +1124,36 @@ def cumsum(
     dtype: Dtype | None = None,
     stream: StreamOrDevice = None,
 ) -> array:
-    """The sums of the elements up to each along an axis.
+    """The cumulative sum along an axis.
 
     Args:
-      axis: None flattens first.
-      reverse: from the end; inclusive: with the element itself; dtype: of the results.
+      a: the array.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      reverse: whether to start from the end.
+      inclusive: whether each result includes the element at its place.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `a` and its dtype, except that bool gives int32; integers wrap around on overflow.
+
+    Raises:
+      Error: `axis` is out of range.
     """
 
 
 @signature("degrees")
 def degrees(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Converts each element from radians to degrees."""
+    """Converts each element from radians to degrees.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool give
+      float32.
+    """
 
 
 @signature("dequantize")
@@ -523,62 +1170,218 @@ def dequantize(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Expands the packed low-bit matrix `w` with its `scales` (and `biases`) to real numbers."""
+    """Expands the packed low-bit matrix `w` with its `scales` (and `biases`) to real numbers.
+
+    `mode` is "affine" (value = scale * q + bias per group, `biases` required), "mxfp4", "mxfp8" or "nvfp4" (uint8
+    `scales`, `biases` must be None); without a value `group_size` is 64 for affine, 32 for the mx modes and 16 for
+    nvfp4, and `bits` is 4, for mxfp8 8. `global_scale`, allowed only for nvfp4, is a float32 scalar that multiplies all
+    values by `global_scale` / 2688, and None means no such factor.
+
+    Args:
+      w: the quantized matrix, as `quantize` returns it.
+      scales: the scales of the groups, as `quantize` returns them.
+      biases: the biases of the groups, for the mode "affine".
+      group_size: how many numbers share a scale; None: the mode's default.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      global_scale: a float32 scalar, for the mode "nvfp4"; None: no such factor.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `w` is uint32 with at least two axes; the result has its shape with the last axis expanded to 32 / `bits` times
+      its size, and the dtype `dtype` or by default that promoted from `scales` and `biases` for affine, float32 with
+      `global_scale` and bfloat16 otherwise.
+
+    Raises:
+      Error: `mode` is unknown, `group_size` or `bits` do not suit it or the shapes of `w`, `scales` and `biases`, `w`
+        is not uint32 or is less than 2-D, `scales` have the wrong dtype, `biases` are missing or not allowed,
+        `global_scale` is not allowed or not a float32 scalar, `dtype` is not floating point, or `w` or `scales` has no
+        elements.
+    """
 
 
 @signature("diag")
 def diag(a: array, /, k: int = 0, *, stream: StreamOrDevice = None) -> array:
-    """Extracts the `k`-th diagonal of a 2-D array, or builds a square matrix with a 1-D array on its `k`-th
-    diagonal."""
+    """Extracts the `k`-th diagonal of a 2-D array, or builds a square matrix with a 1-D array on its `k`-th diagonal.
+
+    A positive `k` is above the main diagonal, a negative one below. A 1-D array of n elements gives shape (n + |k|, n +
+    |k|), zero elsewhere; a 2-D array gives 1-D, empty when the diagonal lies outside.
+
+    Args:
+      a: the array.
+      k: which diagonal, positive above the main one.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is that of `a`.
+
+    Raises:
+      Error: `a` is neither 1-D nor 2-D.
+    """
 
 
 @signature("diagonal")
 def diagonal(a: array, offset: int = 0, axis1: int = 0, axis2: int = 1, stream: StreamOrDevice = None) -> array:
-    """Diagonal with the given `offset` of the planes spanned by `axis1` and `axis2`."""
+    """Diagonal with the given `offset` of the planes spanned by `axis1` and `axis2`.
+
+    `axis1` counts rows and `axis2` columns; a positive `offset` is above the main diagonal, a negative one below.
+
+    Args:
+      a: the array.
+      offset: which diagonal, positive above the main one.
+      axis1: the first of the two axes.
+      axis2: the second of the two axes.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `a` without these two axes and with the diagonal as its new last axis, which has size
+      0 when the diagonal lies outside; the dtype is that of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes, an axis is out of range, or `axis1` and `axis2` are the same.
+    """
 
 
 @signature("divide")
 def divide(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Element-wise true quotient `a` / `b`."""
+    """Element-wise true quotient `a` / `b`.
+
+    Division by zero gives an infinity or NaN.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other; the dtype is promoted from both, with integers and bool giving float32.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
+    """
 
 
 @signature("divmod")
 def divmod(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> list[array]:
-    """Element-wise floored quotient and the matching remainder of `a` by `b`."""
+    """Element-wise floored quotient and the matching remainder of `a` by `b`.
+
+    Floating point division by zero gives an infinity or NaN; integer division by zero, and of the most negative value
+    by -1, is undefined and can end the process during evaluation on the CPU.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The results are the two arrays floor(`a` / `b`) and `a` - floor(`a` / `b`) * `b`; the remainder has the sign of
+      `b`. The operands broadcast against each other and both results have the dtype promoted from them (integers stay
+      integers).
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast, or an operand is complex.
+    """
 
 
 @signature("equal")
 def equal(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Tests element-wise whether `a` equals `b`."""
+    """Tests element-wise whether `a` equals `b`.
+
+    NaN equals nothing, not even itself.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the broadcast shape; different dtypes are compared after promotion.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
+    """
 
 
 @signature("erf")
 def erf(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, of each element."""
+    """Error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, of each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point input; integers and bool give float32.
+
+    Raises:
+      Error: `a` is complex.
+    """
 
 
 @signature("erfinv")
 def erfinv(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Inverse of the error function for each element."""
+    """Inverse of the error function for each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point input; integers and bool give float32. -1
+      and 1 give infinities, values beyond them NaN.
+
+    Raises:
+      Error: `a` is complex.
+    """
 
 
 @signature("exp")
 def exp(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Exponential of each element."""
+    """Exponential of each element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool give
+      float32.
+    """
 
 
 @signature("expand_dims")
 def expand_dims(a: array, /, axis: int | Sequence[int], *, stream: StreamOrDevice = None) -> array:
-    """`a` with new axes of size 1 at the positions `axis` of the result.
+    """`a` with new axes of size 1.
 
     Args:
-      axis: the positions of the new axes in the result.
+      a: the array.
+      axis: where the new axes are in the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The position refers to the axes of the result, which has one axis more than `a`; a negative one counts from its
+      end. The dtype is that of `a`.
+
+    Raises:
+      Error: `axis` is out of range.
     """
 
 
 @signature("expm1")
 def expm1(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Computes exp(x) - 1 for each element x, accurately also for x near 0."""
+    """Computes exp(x) - 1 for each element x, accurately also for x near 0.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point input; integers and bool give float32.
+
+    Raises:
+      Error: `a` is complex.
+    """
 
 
 @signature("eye")
@@ -590,32 +1393,100 @@ def eye(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """An `n` by `m` (None: `n`) matrix of zeros with ones on the diagonal `k`.
+    """A matrix of zeros with ones on a diagonal.
 
     Args:
-      m: None takes `n`.
+      n: the number of rows.
+      m: the number of columns; None: `n`.
+      k: which diagonal, positive above the main one.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      [n, m], of dtype `dtype`.
+
+    Raises:
+      Error: `n` or `m` is negative.
     """
 
 
 @signature("flatten")
 def flatten(a: array, /, start_axis: int = 0, end_axis: int = -1, *, stream: StreamOrDevice = None) -> array:
-    """Merges the axes from `start_axis` to `end_axis`, both included, into one."""
+    """Merges the axes from `start_axis` to `end_axis`, both included, into one.
+
+    Values beyond the first or last axis are limited to it, so 0 and -1 flatten everything; a 0-D array becomes shape
+    (1).
+
+    Args:
+      a: the array.
+      start_axis: the first axis that is merged.
+      end_axis: the last axis that is merged.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Elements keep their row-major order and the dtype is that of `a`.
+
+    Raises:
+      Error: `start_axis` lies after `end_axis`.
+    """
 
 
 @signature("floor")
 def floor(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Rounds each element down to the nearest integer."""
+    """Rounds each element down to the nearest integer.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a`; integers and bool come back unchanged.
+
+    Raises:
+      Error: `a` is complex.
+    """
 
 
 @signature("floor_divide")
 def floor_divide(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Element-wise quotient `a` / `b` rounded toward negative infinity."""
+    """Element-wise quotient `a` / `b` rounded toward negative infinity.
+
+    Floating point division by zero gives an infinity or NaN, integer division by zero gives no meaningful value (0 on
+    the CPU), and the most negative integer divided by -1 can end the process during evaluation on the CPU.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other and the dtype is promoted from both (integers stay integers; complex
+      quotients are not rounded).
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
+    """
 
 
 @signature("from_fp8")
 def from_fp8(x: array, dtype: Dtype | None = bfloat16, *, stream: StreamOrDevice = None) -> array:
     """Decodes 8-bit floating point numbers in E4M3 format (4 exponent and 3 mantissa bits, largest value 448, no
-    infinities)."""
+    infinities).
+
+    The codes 0x7f and 0xff give NaN.
+
+    Args:
+      x: uint8, the bits of E4M3 numbers.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `x` holds their bits as uint8; the result has the shape of `x` and the dtype `dtype`, which should be float16,
+      bfloat16 or float32.
+
+    Raises:
+      Error: `x` is not uint8 or `dtype` is not floating point.
+    """
 
 
 @signature("full")
@@ -626,10 +1497,20 @@ def full(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """An array of a shape, filled with `vals`, which is broadcast.
+    """An array filled with `vals`, which broadcasts to the shape.
 
     Args:
-      dtype: of a Python number, where it can hold the number's kind; an array keeps its own.
+      shape: the shape of the result.
+      vals: the fill value, which broadcasts to the shape.
+      dtype: the dtype for a Python number, if it can hold that kind of number; an array keeps its own.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      [*shape].
+
+    Raises:
+      Error: `vals` does not broadcast to `shape`, a dimension in `shape` is negative, or there are 2^59 elements or
+        more.
     """
 
 
@@ -638,7 +1519,16 @@ def full_like(a: array, vals: ArrayLike, dtype: Dtype | None = None, *, stream: 
     """An array of the shape of `a`, filled with `vals`.
 
     Args:
-      dtype: None takes that of `a`.
+      a: the array.
+      vals: the fill value, which broadcasts to the shape.
+      dtype: the dtype of the result; None: that of `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`.
+
+    Raises:
+      Error: `vals` does not broadcast to the shape of `a`.
     """
 
 
@@ -653,47 +1543,166 @@ def gather_mm(
     sorted_indices: bool = False,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Matrix products of selected matrices of `a` (..., M, K) with selected matrices of `b` (..., K, N)."""
+    """Matrix products of selected matrices of `a` (..., M, K) with selected matrices of `b` (..., K, N).
+
+    Args:
+      a: [..., M, K].
+      b: [..., K, N].
+      lhs_indices: integers: the matrices of the first operand; None: all in order.
+      rhs_indices: integers: the matrices of the second operand; None: all in order.
+      sorted_indices: whether the indices are ascending, which may be faster.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `lhs_indices` and `rhs_indices` choose matrices by their number in the row-major flattening of the batch axes; the
+      two are broadcast together and the result has that shape followed by (M, N), with the dtype promoted from `a` and
+      `b`. None means the matrices in order (indices shaped like the batch axes), and if both are empty this is
+      `matmul`; a 1-D operand counts as a row or column. `sorted_indices` true promises ascending indices, which may
+      permit a faster computation (a wrong promise can give wrong results); indices must lie within the batch.
+
+    Raises:
+      Error: `a` or `b` is 0-D, their inner dimensions differ, the indices do not broadcast or are not of an integer
+        dtype, or the promoted dtype is not real floating point, or an index that is computed already, on a CPU, lies
+        outside.
+    """
 
 
 @signature("greater")
 def greater(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Tests element-wise whether `a` > `b`."""
+    """Tests element-wise whether `a` > `b`.
+
+    Complex values compare by real part, then imaginary part; a comparison of a real NaN with anything is false.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the broadcast shape; different dtypes are compared after promotion.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
+    """
 
 
 @signature("greater_equal")
 def greater_equal(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Tests element-wise whether `a` >= `b`."""
+    """Tests element-wise whether `a` >= `b`.
+
+    Complex values compare by real part, then imaginary part; a comparison of a real NaN with anything is false.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the broadcast shape; different dtypes are compared after promotion.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
+    """
 
 
 @signature("hadamard_transform")
 def hadamard_transform(a: array, scale: float | None = None, stream: StreamOrDevice = None) -> array:
-    """Multiplies each vector along the last axis of `a` by the Hadamard matrix of its size n, times `scale`."""
+    """Multiplies each vector along the last axis of `a` by the Hadamard matrix of its size n, times `scale`.
+
+    Without a value `scale` is 1 / sqrt(n), which makes the transform orthonormal. N must be m * 2^k with m one of 1,
+    12, 20, 28.
+
+    Args:
+      a: the array.
+      scale: the factor of the result; None: 1 / sqrt(size of the last axis).
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`, which should be float16, bfloat16 or float32, and so is the dtype; integers give float32
+      and complex input loses its imaginary part.
+
+    Raises:
+      Error: the last axis has another number of elements, `a` has no elements, or its dtype is float64.
+    """
 
 
 @signature("hamming")
 def hamming(M: int, *, stream: StreamOrDevice = None) -> array:
-    """Hamming window with the `M` values 0.54 - 0.46 cos(2 pi n / (M - 1))."""
+    """Hamming window with the `M` values 0.54 - 0.46 cos(2 pi n / (M - 1)).
+
+    Args:
+      M: the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is 1-D float32 of length `M`; it is empty for `M` < 1 and holds a single 1 for `M` = 1.
+    """
 
 
 @signature("hanning")
 def hanning(M: int, *, stream: StreamOrDevice = None) -> array:
-    """Hann window with the `M` values 0.5 - 0.5 cos(2 pi n / (M - 1)), which is 0 at both ends."""
+    """Hann window with the `M` values 0.5 - 0.5 cos(2 pi n / (M - 1)), which is 0 at both ends.
+
+    Args:
+      M: the number of points.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is 1-D float32 of length `M`; it is empty for `M` < 1 and holds a single 1 for `M` = 1.
+    """
 
 
 @signature("identity")
 def identity(n: int, dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
-    """Square matrix of `n` rows with ones on the main diagonal and zeros elsewhere."""
+    """Square matrix of `n` rows with ones on the main diagonal and zeros elsewhere.
+
+    Args:
+      n: the number of rows and columns.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is `dtype`.
+
+    Raises:
+      Error: `n` is negative.
+    """
 
 
 @signature("imag")
 def imag(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Imaginary part of each element."""
+    """Imaginary part of each element.
+
+    The shape is that of `a`. Complex64 gives float32; real input gives zeros of its own dtype.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`; complex64 gives float32, and real input zeros of its own dtype.
+    """
 
 
 @signature("inner")
 def inner(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
-    """Inner products of the vectors along the last axes of `a` and `b`."""
+    """Inner products of the vectors along the last axes of `a` and `b`.
+
+    If one operand is 0-D this is `multiply`.
+
+    Args:
+      a: an operand.
+      b: an operand.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `a` without its last axis followed by that of `b` without its last axis, so two 1-D
+      arrays give a scalar; nothing is conjugated. The dtype is promoted from both and must be floating point or complex
+      unless one is 0-D.
+
+    Raises:
+      Error: the last axes differ in size, or the promoted dtype is an integer type or bool and neither operand is 0-D.
+    """
 
 
 @signature("isclose")
@@ -707,77 +1716,249 @@ def isclose(
     equal_nan: bool = False,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Tests element-wise whether `a` and `b` are equal within a tolerance."""
+    """Tests element-wise whether `a` and `b` are equal within a tolerance.
+
+    Args:
+      a: the array.
+      b: what `a` is compared with.
+      rtol: the relative tolerance, of `b`.
+      atol: the absolute tolerance.
+      equal_nan: whether NaN equals NaN.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      An element counts as close when |a - b| <= `atol` + `rtol` * |b| (not symmetric in `a` and `b`), or when both are
+      the same infinity; NaNs are close to each other only when `equal_nan` is true. The result is bool with the
+      broadcast shape.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
+    """
 
 
 @signature("isfinite")
 def isfinite(a: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Tests whether each element is neither infinite nor NaN."""
+    """Tests whether each element is neither infinite nor NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the shape of `a`; a complex value is finite when both parts are, and integers always are.
+    """
 
 
 @signature("isinf")
 def isinf(a: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Tests whether each element is positive or negative infinity."""
+    """Tests whether each element is positive or negative infinity.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the shape of `a`; a complex value counts when one of its parts is infinite, and integers
+      never do.
+    """
 
 
 @signature("isnan")
 def isnan(a: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Tests whether each element is NaN."""
+    """Tests whether each element is NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the shape of `a`; a complex value counts when one of its parts is NaN, and integers never
+      do.
+    """
 
 
 @signature("isneginf")
 def isneginf(a: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Tests whether each element is negative infinity."""
+    """Tests whether each element is negative infinity.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the shape of `a`; a complex value counts only when its real part is -infinity and its
+      imaginary part 0, and integers never do.
+    """
 
 
 @signature("isposinf")
 def isposinf(a: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Tests whether each element is positive infinity."""
+    """Tests whether each element is positive infinity.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the shape of `a`; a complex value counts only when its real part is +infinity and its
+      imaginary part 0, and integers never do.
+    """
 
 
 @signature("kron")
 def kron(a: array, b: array, *, stream: StreamOrDevice = None) -> array:
-    """Kronecker product: `b` scaled by each element of `a`, the copies arranged as the elements of `a` are."""
+    """Kronecker product: `b` scaled by each element of `a`, the copies arranged as the elements of `a` are.
+
+    Args:
+      a: an operand.
+      b: an operand.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      If the ranks differ, the lower one is extended by leading axes of size 1; each size of the result is the product
+      of those of the operands. The dtype is promoted from both.
+    """
 
 
 @signature("left_shift")
 def left_shift(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Shifts the bits of `a` to the left by `b` places, element-wise."""
+    """Shifts the bits of `a` to the left by `b` places, element-wise.
+
+    Counts that are negative or not below the width of the dtype give no meaningful value.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other; the dtype is promoted from both, and bool gives uint8.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast, or the promoted dtype is neither an integer type nor bool
+        (uint64 with a signed type promotes to float32 and so fails).
+    """
 
 
 @signature("less")
 def less(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Tests element-wise whether `a` < `b`."""
+    """Tests element-wise whether `a` < `b`.
+
+    Complex values compare by real part, then imaginary part; a comparison of a real NaN with anything is false.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the broadcast shape; different dtypes are compared after promotion.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
+    """
 
 
 @signature("less_equal")
 def less_equal(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Tests element-wise whether `a` <= `b`."""
+    """Tests element-wise whether `a` <= `b`.
+
+    Complex values compare by real part, then imaginary part; a comparison of a real NaN with anything is false.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the broadcast shape; different dtypes are compared after promotion.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
+    """
 
 
 @signature("log")
 def log(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Natural logarithm of each element."""
+    """Natural logarithm of each element.
+
+    Real input gives -infinity for 0 and NaN below 0; complex input gives the principal value.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool give
+      float32.
+    """
 
 
 @signature("log10")
 def log10(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Logarithm to base 10 of each element."""
+    """Logarithm to base 10 of each element.
+
+    Real input gives -infinity for 0 and NaN below 0; complex input gives the principal value.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool give
+      float32.
+    """
 
 
 @signature("log1p")
 def log1p(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Computes log(1 + x) for each element x, accurately also for x near 0."""
+    """Computes log(1 + x) for each element x, accurately also for x near 0.
+
+    Real input gives -infinity for -1 and NaN below.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool give
+      float32.
+    """
 
 
 @signature("log2")
 def log2(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Logarithm to base 2 of each element."""
+    """Logarithm to base 2 of each element.
+
+    Real input gives -infinity for 0 and NaN below 0; complex input gives the principal value.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`. The dtype is that of `a` for floating point and complex input; integers and bool give
+      float32.
+    """
 
 
 @signature("logaddexp")
 def logaddexp(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Computes log(exp(`a`) + exp(`b`)) element-wise, without overflow in between."""
+    """Computes log(exp(`a`) + exp(`b`)) element-wise, without overflow in between.
+
+    Two -infinities give -infinity.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The operands broadcast against each other; the dtype is promoted from both, with integers and bool giving float32.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
+    """
 
 
 @signature("logcumsumexp")
@@ -790,27 +1971,69 @@ def logcumsumexp(
     inclusive: bool = True,
     stream: StreamOrDevice = None,
 ) -> array:
-    """The logarithms of the sums of the exponentials up to each element along an axis.
+    """The logarithm of the cumulative sum of exponentials along an axis.
 
     Args:
-      axis: None flattens first.
-      reverse: from the end; inclusive: with the element itself.
+      a: the array.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      reverse: whether to start from the end.
+      inclusive: whether each result includes the element at its place.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `a` and its dtype, except that integers and bool give float32; NaN carries on to all
+      later elements.
+
+    Raises:
+      Error: `axis` is out of range.
     """
 
 
 @signature("logical_and")
 def logical_and(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Tests element-wise whether both `a` and `b` are nonzero."""
+    """Tests element-wise whether both `a` and `b` are nonzero.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the broadcast shape; NaN counts as nonzero.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
+    """
 
 
 @signature("logical_not")
 def logical_not(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Tests whether each element is zero."""
+    """Tests whether each element is zero.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the shape of `a`; NaN counts as nonzero.
+    """
 
 
 @signature("logical_or")
 def logical_or(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Tests element-wise whether `a` or `b` (or both) is nonzero."""
+    """Tests element-wise whether `a` or `b` (or both) is nonzero.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is bool with the broadcast shape; NaN counts as nonzero.
+
+    Raises:
+      Error: the shapes of `a` and `b` do not broadcast.
+    """
 
 
 @signature("logsumexp")
@@ -822,12 +2045,40 @@ def logsumexp(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Logarithm of the sum of the exponentials of all elements, computed without overflow."""
+    """The logarithm of the sum of exponentials along axes, without overflow.
+
+    Args:
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is that of `a`; integers and bool give float32.
+
+    Raises:
+      Error: `a` has no elements, or an axis is out of range or appears twice.
+    """
 
 
 @signature("matmul")
 def matmul(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
-    """Compute the matrix product of `a` and `b`."""
+    """Compute the matrix product of `a` and `b`.
+
+    Args:
+      a: [..., M, K].
+      b: [..., K, N].
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The last two axes are the matrices and the axes before them are broadcast; a 1-D `a` is treated as a row and a 1-D
+      `b` as a column, and the axis added for that is dropped from the result. The result has the dtype promoted from
+      both inputs, which must be floating or complex: two integer arrays are rejected.
+
+    Raises:
+      Error: an input is a scalar, the inner dimensions differ, the leading axes do not broadcast, or the promoted dtype
+        is an integer type or bool.
+    """
 
 
 @signature("max")
@@ -839,12 +2090,37 @@ def max(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Take the maximum of all elements of `a`."""
+    """The largest element along axes; NaN propagates.
+
+    Args:
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is that of `a`.
+
+    Raises:
+      Error: an axis in `axis` is out of range or given twice, or a reduced axis has size 0.
+    """
 
 
 @signature("maximum")
 def maximum(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Take the larger of `a` and `b` element by element."""
+    """Take the larger of `a` and `b` element by element.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and the result has the dtype promoted from both; a NaN in either input gives NaN.
+
+    Raises:
+      Error: the shapes do not broadcast.
+    """
 
 
 @signature("mean")
@@ -856,7 +2132,20 @@ def mean(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Compute the arithmetic mean of all elements of `a`."""
+    """The arithmetic mean along axes.
+
+    Args:
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept. The mean of no elements is NaN.
+
+    Raises:
+      Error: an axis in `axis` is out of range or given twice.
+    """
 
 
 @signature("median")
@@ -868,10 +2157,19 @@ def median(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """The middle values along axes.
+    """The median along axes.
 
     Args:
-      axis: None is all of them.
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
+
+    Raises:
+      Error: `axes_num` is 0, an axis in `axis` is out of range or given twice, or a reduced axis has size 0.
     """
 
 
@@ -882,11 +2180,20 @@ def meshgrid(
     indexing: str = 'xy',
     stream: StreamOrDevice = None,
 ) -> tuple[array, ...]:
-    """The coordinates of a grid over the values of each array.
+    """Coordinate grids over the values of each array.
 
     Args:
-      sparse: leave axes of size 1 along which they do not vary.
-      indexing: "xy" lets the first two arrays run along the second and the first axis, "ij" each along its own.
+      arrays: the arrays.
+      sparse: whether outputs keep size 1 along the axes of the other inputs.
+      indexing: "xy" lets the first array run along the second axis and the second along the first, "ij" each along its
+        own.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      A grid for each array, in its dtype.
+
+    Raises:
+      Error: `indexing` is neither "ij" nor "xy".
     """
 
 
@@ -899,22 +2206,75 @@ def min(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Take the minimum of all elements of `a`."""
+    """The smallest element along axes; NaN propagates.
+
+    Args:
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is that of `a`.
+
+    Raises:
+      Error: an axis in `axis` is out of range or given twice, or a reduced axis has size 0.
+    """
 
 
 @signature("minimum")
 def minimum(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Take the smaller of `a` and `b` element by element."""
+    """Take the smaller of `a` and `b` element by element.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and the result has the dtype promoted from both; a NaN in either input gives NaN.
+
+    Raises:
+      Error: the shapes do not broadcast.
+    """
 
 
 @signature("moveaxis")
 def moveaxis(a: array, /, source: int, destination: int, *, stream: StreamOrDevice = None) -> array:
-    """Move the axis `source` of `a` to position `destination`; the other axes keep their order."""
+    """Move the axis `source` of `a` to position `destination`; the other axes keep their order.
+
+    Negative positions count from the end.
+
+    Args:
+      a: the array.
+      source: the axis to move.
+      destination: where it goes.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: `source` or `destination` is out of range.
+    """
 
 
 @signature("multiply")
 def multiply(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Multiply `a` and `b` element by element."""
+    """Multiply `a` and `b` element by element.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and the result has the dtype promoted from both; for two bool arrays this is a logical
+      and.
+
+    Raises:
+      Error: the shapes do not broadcast.
+    """
 
 
 @signature("nan_to_num")
@@ -926,22 +2286,78 @@ def nan_to_num(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Replace NaN and infinite elements of `a` by finite numbers."""
+    """Replace NaN and infinite elements of `a` by finite numbers.
+
+    NaN becomes `nan`; positive and negative infinity become `posinf` and `neginf`, which default to the largest and the
+    lowest finite value of the dtype.
+
+    Args:
+      a: the array.
+      nan: what takes the place of NaN.
+      posinf: what takes the place of infinity; None: the largest finite value.
+      neginf: what takes the place of -infinity; None: the lowest finite value.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`; integer and bool arrays are returned as they are.
+
+    Raises:
+      Error: `a` is complex and `posinf` or `neginf` has no value.
+    """
 
 
 @signature("negative")
 def negative(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Negate `a` element by element."""
+    """Negate `a` element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`; unsigned values wrap around.
+
+    Raises:
+      Error: `a` is bool.
+    """
 
 
 @signature("not_equal")
 def not_equal(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Test element by element whether `a` differs from `b`."""
+    """Test element by element whether `a` differs from `b`.
+
+    NaN differs from everything, itself included.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and compared in their promoted dtype; the result is bool.
+
+    Raises:
+      Error: the shapes do not broadcast.
+    """
 
 
 @signature("ones")
 def ones(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
-    """Create an array filled with ones, of the shape given by the `shape_num` sizes in `shape` and of dtype `dtype`."""
+    """Create an array filled with ones, of the shape `shape` and of dtype `dtype`.
+
+    No `shape` gives a scalar.
+
+    Args:
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is `shape`, the dtype `dtype`.
+
+    Raises:
+      Error: a size is negative, or there are 2^59 elements or more.
+    """
 
 
 @signature("ones_like")
@@ -949,13 +2365,28 @@ def ones_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevice
     """Ones in the shape of `a`.
 
     Args:
-      dtype: None takes that of `a`.
+      a: the array.
+      dtype: the dtype of the result; None: that of `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`.
     """
 
 
 @signature("outer")
 def outer(a: array, b: array, /, *, stream: StreamOrDevice = None) -> array:
-    """Compute the outer product of `a` and `b`, both flattened first."""
+    """Compute the outer product of `a` and `b`, both flattened first.
+
+    Args:
+      a: an operand.
+      b: an operand.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Entry (i, j) of the 2-D result is a[i] * b[j]; the shape is (number of elements of `a`, number of elements of `b`)
+      and the dtype is promoted from both.
+    """
 
 
 @signature("pad")
@@ -967,24 +2398,60 @@ def pad(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """`a` with more elements before and after those along each axis.
+    """`a` with elements added before and after those along each axis.
 
     Args:
+      a: the array.
       pad_width: how many: an int for all, (before, after) for all axes, or one such pair for each axis.
-      mode: "constant" takes `constant_values`, "edge" the outermost element, "reflect" and "symmetric" the elements
-        in reverse order without and with the outermost.
+      mode: "constant" adds `constant_values`, "edge" repeats the outermost element, "reflect" and "symmetric" mirror
+        the elements without and with the outermost.
+      constant_values: a scalar, for the mode "constant".
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is that of `a`.
+
+    Raises:
+      Error: the lists differ in length, an axis is out of range, a pad size is negative, `mode` is unknown, or
+        `pad_value` has not exactly one element.
     """
 
 
 @signature("partition")
 def partition(a: array, /, kth: int, axis: int = -1, *, stream: StreamOrDevice = None) -> array:
-    """Flatten `a` and reorder it so that the element at position `kth` is the one a full sort would put there, with no
-    larger element before it and no smaller one behind."""
+    """`a`, reordered along an axis so that smaller elements come before the `kth` smallest and larger ones after it.
+
+    Args:
+      a: the array.
+      kth: the position that gets its element as in a full sort; counted from the end if negative.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape and dtype are those of `a`.
+
+    Raises:
+      Error: `axis` or `kth` is out of range.
+    """
 
 
 @signature("power")
 def power(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Raise `a` to the power `b` element by element."""
+    """Raise `a` to the power `b` element by element.
+
+    With integer inputs a negative exponent gives no useful value; a negative base with a fractional exponent gives NaN.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and the result has the dtype promoted from both.
+
+    Raises:
+      Error: the shapes do not broadcast.
+    """
 
 
 @signature("prod")
@@ -996,7 +2463,20 @@ def prod(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Multiply all elements of `a`."""
+    """The product of the elements along axes.
+
+    Args:
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Signed integers narrower than 32 bits and bool give int32, unsigned ones uint32; other dtypes are kept.
+
+    Raises:
+      Error: an axis in `axis` is out of range or given twice.
+    """
 
 
 @signature("put_along_axis")
@@ -1012,7 +2492,18 @@ def put_along_axis(
     """`a` with `values` at indices along an axis.
 
     Args:
-      axis: None puts into all of `a` in row order.
+      a: the array.
+      indices: integers, with as many axes as `a`.
+      values: the values, which broadcast to the indices.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape and dtype are those of `a`.
+
+    Raises:
+      Error: the ranks of `a` and `indices` differ, `axis` is out of range, or the shapes do not broadcast, or an index
+        that is computed already, on a CPU, lies outside.
     """
 
 
@@ -1030,8 +2521,33 @@ def qqmm(
     stream: StreamOrDevice = None,
 ) -> array:
     """Multiply `x` by the transpose of `w` with both operands quantized: `x` on the fly, and `w` likewise if it is a
-    floating matrix (N, K), unless it is already packed as uint32 by quantize, when `w_scales` must hold its scales (an
-    empty handle otherwise)."""
+    floating matrix (N, K), unless it is already packed as uint32 by quantize, when `w_scales` must hold its scales
+    (None otherwise).
+
+    `mode` names the scheme, usually "nvfp4" or "mxfp8"; `group_size` and `bits` without a value are the defaults of
+    that mode (16 and 4 for "nvfp4", 32 and 8 for "mxfp8"). The CPU backend evaluates only a single row of `x` with a
+    packed `w`.
+
+    Args:
+      x: [..., M, K] floating point.
+      w: [..., N, K] floating point, or a quantized matrix.
+      scales: the scales of the groups, as `quantize` returns them.
+      group_size: how many numbers share a scale; None: the mode's default.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      global_scale_x: that of `x`.
+      global_scale_w: that of `w`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `global_scale_x` and `global_scale_w` are float32 scalars for "nvfp4" only, given both or left empty both for no
+      extra scale; the result replaces the last axis of `x` by N and has the dtype of `x`.
+
+    Raises:
+      Error: `mode` is unknown, `x` is not of a real floating dtype (float64 excluded), `w` is not 2-D, has no elements
+        or is packed without `scales` of the shape that goes with it, the inner dimensions differ, or a global scale is
+        given alone or for a mode other than "nvfp4".
+    """
 
 
 @signature("quantize")
@@ -1045,7 +2561,29 @@ def quantize(
     global_scale: array | None = None,
     stream: StreamOrDevice = None,
 ) -> list[array]:
-    """Quantize the rows of `w` along the last axis, in groups of `group_size` elements of `bits` bits each."""
+    """Quantize the rows of `w` along the last axis, in groups of `group_size` elements of `bits` bits each.
+
+    `group_size` and `bits` without a value are 64 and 4 ("affine"), 32 and 4 ("mxfp4"), 32 and 8 ("mxfp8") or 16 and 4
+    ("nvfp4"); "affine" also accepts groups of 32, 64 or 128 and 1, 2, 3, 4, 5, 6 or 8 bits. `global_scale` is an
+    optional float32 scalar for "nvfp4" that is factored out of the scales; None stands for no such scale.
+
+    Args:
+      w: [..., N] floating point.
+      group_size: how many numbers share a scale; None: the mode's default.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      global_scale: a float32 scalar, for the mode "nvfp4"; None: no such factor.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      For mode "affine" the result is three arrays: the packed uint32 values, scales and biases, the latter two of the
+      dtype of `w`; for "mxfp4", "mxfp8" and "nvfp4" it is two: the packed values and uint8 scales.
+
+    Raises:
+      Error: `mode` is unknown, `w` has fewer than two axes or no real floating dtype, `group_size` or `bits` does not
+        fit the mode, the last axis is not a multiple of the group size, or `global_scale` is given for a mode other
+        than "nvfp4", is not a scalar or not float32.
+    """
 
 
 @signature("quantized_matmul")
@@ -1062,42 +2600,147 @@ def quantized_matmul(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Multiply `x` by a matrix that quantize packed into `w`, `scales` and `biases`."""
+    """Multiply `x` by a matrix that quantize packed into `w`, `scales` and `biases`.
+
+    With `transpose` the product is x @ w^T, so `w` holds one row per output feature; otherwise it is x @ w. `biases` is
+    needed for mode "affine" and must be None for the other modes; `group_size` and `bits` must be those used for
+    packing and without a value are the defaults of `mode` (64 and 4 for "affine", 32 and 4 for "mxfp4", 32 and 8 for
+    "mxfp8", 16 and 4 for "nvfp4").
+
+    Args:
+      x: [..., M, K] floating point.
+      w: the quantized matrix, as `quantize` returns it.
+      scales: the scales of the groups, as `quantize` returns them.
+      biases: the biases of the groups, for the mode "affine".
+      transpose: whether to multiply by the transpose of `w`.
+      group_size: how many numbers share a scale; None: the mode's default.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Leading axes are broadcast; the result has the dtype promoted from `x`, `scales` and `biases` for "affine", and of
+      `x` for the other modes.
+
+    Raises:
+      Error: `mode` is unknown, `biases` is missing for "affine" or given for another mode, `w` is not uint32, the
+        shapes of `w`, `scales` and `x` do not fit together, the dtypes are not real floating, or `w` or `scales`, or
+        without `transpose` `x`, has no elements.
+    """
 
 
 @signature("radians")
 def radians(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Convert `a` from degrees to radians element by element."""
+    """Convert `a` from degrees to radians element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
+    """
 
 
 @signature("real")
 def real(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Take the real part of `a` element by element."""
+    """Take the real part of `a` element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Complex arrays give float32; other arrays are returned as they are.
+    """
 
 
 @signature("reciprocal")
 def reciprocal(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Compute 1 / a element by element."""
+    """Compute 1 / a element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept, and zero gives infinity.
+    """
 
 
 @signature("remainder")
 def remainder(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Compute the remainder of the floored division of `a` by `b` element by element."""
+    """Compute the remainder of the floored division of `a` by `b` element by element.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      A nonzero result has the sign of `b`. The inputs are broadcast and the result has the dtype promoted from both; a
+      floating zero divisor gives NaN, an integer one no meaningful value, and the most negative integer by -1 can end
+      the process during evaluation on the CPU.
+
+    Raises:
+      Error: the shapes do not broadcast or the promoted dtype is complex.
+    """
 
 
 @signature("repeat")
 def repeat(array: array, repeats: int, axis: int | None = None, *, stream: StreamOrDevice = None) -> array:
-    """Flatten `arr` and repeat every element `repeats` times, so that copies stand next to each other."""
+    """Each element repeated `repeats` times along an axis.
+
+    Args:
+      array: the array.
+      repeats: how often each element is repeated.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is that of the array.
+
+    Raises:
+      Error: `axis` is out of range or `repeats` is negative.
+    """
 
 
 @signature("reshape")
 def reshape(a: array, /, shape: Sequence[int], *, stream: StreamOrDevice = None) -> array:
-    """Give `a` the shape of the `shape_num` sizes in `shape`, with the elements kept in row-major order."""
+    """Give `a` the shape of `shape`, with the elements kept in row-major order.
+
+    One size may be -1 and is then deduced from the number of elements.
+
+    Args:
+      a: the array.
+      shape: the shape of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: more than one size is -1, the numbers of elements differ, or a -1 cannot be deduced because another size is
+        0.
+    """
 
 
 @signature("right_shift")
 def right_shift(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Shift the bits of `a` to the right by `b` positions element by element."""
+    """Shift the bits of `a` to the right by `b` positions element by element.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and the result has the dtype promoted from both, uint8 for two bool arrays. Signed values
+      are shifted arithmetically; a shift that is negative or not less than the width has no meaningful result.
+
+    Raises:
+      Error: the shapes do not broadcast or an input is neither of an integer dtype nor bool.
+    """
 
 
 @signature("roll")
@@ -1109,46 +2752,133 @@ def roll(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """`a` with its elements moved on by `shift` along axes, and those beyond the end back to the front.
+    """`a` with its elements moved by `shift` along axes; those beyond the end come back at the front.
 
     Args:
-      axis: None flattens first.
+      a: the array.
+      shift: how many places, toward the end if positive.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Negative axes count from the end; shape and dtype are those of `a`.
+
+    Raises:
+      Error: an axis is out of range or `shift_num` is less than `axes_num`.
     """
 
 
 @signature("round")
 def round(a: ArrayLike, /, decimals: int = 0, stream: StreamOrDevice = None) -> array:
-    """Round `a` to `decimals` decimal places element by element."""
+    """Round `a` to `decimals` decimal places element by element.
+
+    Ties go to the even neighbour; a negative `decimals` rounds to tens, hundreds and so on.
+
+    Args:
+      a: the array.
+      decimals: digits after the decimal point; before it if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`; integers change only for a negative `decimals`, and complex values are rounded
+      in both parts.
+    """
 
 
 @signature("rsqrt")
 def rsqrt(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Compute 1 / sqrt(a) element by element."""
+    """Compute 1 / sqrt(a) element by element.
+
+    Zero gives infinity and a negative real value NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
+    """
 
 
 @signature("segmented_mm")
 def segmented_mm(a: array, b: array, /, segments: array, *, stream: StreamOrDevice = None) -> array:
-    """Multiply `a` (M, K) and `b` (K, N) separately over segments of their common axis."""
+    """Multiply `a` (M, K) and `b` (K, N) separately over segments of their common axis.
+
+    `segments` is an integer array of shape (..., 2) of start and end positions (end excluded) on the inner axis; each
+    pair gives the product of those columns of `a` and those rows of `b`, which must be equally many (unchecked).
+    Positions must lie within the inner axis and must lie within it.
+
+    Args:
+      a: [..., M, K] floating point.
+      b: [..., K, N] floating point.
+      segments: [..., 2] unsigned integers: the first index of each segment and the one after its last.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has shape (..., M, N) and the dtype promoted from `a` and `b`; an empty segment gives zeros.
+
+    Raises:
+      Error: `a` or `b` is not 2-D or has no elements, their inner axes differ, the promoted dtype is not real floating,
+        or `segments` is not an integer array whose last axis has size 2, or an index that is computed already, on a
+        CPU, lies outside.
+    """
 
 
 @signature("sigmoid")
 def sigmoid(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Compute the logistic function 1 / (1 + exp(-a)) element by element."""
+    """Compute the logistic function 1 / (1 + exp(-a)) element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
+
+    Raises:
+      Error: `a` is complex.
+    """
 
 
 @signature("sign")
 def sign(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Compute the sign of `a` element by element: -1, 0 or 1."""
+    """Compute the sign of `a` element by element: -1, 0 or 1.
+
+    Complex values are divided by their magnitude, and 0 gives 0.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`.
+    """
 
 
 @signature("sin")
 def sin(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Compute the sine of `a`, in radians, element by element."""
+    """Compute the sine of `a`, in radians, element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
+    """
 
 
 @signature("sinh")
 def sinh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Compute the hyperbolic sine of `a` element by element."""
+    """Compute the hyperbolic sine of `a` element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
+    """
 
 
 @signature("slice_dynamic")
@@ -1160,7 +2890,27 @@ def slice(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Take a block of fixed size from `a` at a position held in an array."""
+    """Take a block of fixed size from `a` at a position held in an array.
+
+    `start_indices` is an integer array with one entry for each of the `axes_num` axes `axes` (a scalar for one axis);
+    on the other axes the block starts at 0. The block must lie inside `a`.
+
+    Args:
+      a: the array.
+      start_indices: integers [number of axes]: the first index along each of `axes`.
+      axes: the axes, counted from the end if negative.
+      slice_size: the shape of the slice.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `slice_size` holds the size of the block for every axis of `a` and is the shape of the result, whose dtype is that
+      of `a`.
+
+    Raises:
+      Error: `start_indices` is not of an integer dtype or does not have `axes_num` entries, an axis is out of range or
+        given twice, or `slice_size` does not have one entry per axis of `a` or has one that is negative or larger than
+        the axis, or an index that is computed already, on a CPU, lies outside.
+    """
 
 
 @signature("slice_update_dynamic")
@@ -1172,7 +2922,27 @@ def slice_update(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Write `update` into a block of `src` at a position held in an array, giving a new array."""
+    """Write `update` into a block of `src` at a position held in an array, giving a new array.
+
+    `start_indices` is an integer array with one entry for each of the `axes_num` axes `axes` (a scalar for one axis).
+    On those axes the block has the size of `update`, aligned from the last axis and 1 where it has none; on the others
+    `update` is broadcast to the whole axis, and its rank must not exceed that of `a`.
+
+    Args:
+      a: the array.
+      update: the values that are written, which broadcast to the slice.
+      start_indices: integers [number of axes]: the first index along each of `axes`.
+      axes: the axes, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`; the block must lie inside `a`.
+
+    Raises:
+      Error: `start_indices` is not of an integer dtype or does not have `axes_num` entries, an axis is out of range or
+        given twice, or `update` has more axes than `a`, is larger on one or does not broadcast, or an index that is
+        computed already, on a CPU, lies outside.
+    """
 
 
 @signature("softmax")
@@ -1184,12 +2954,37 @@ def softmax(
     precise: bool = False,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Compute exp(a) / sum(exp(a)) over all elements of `a`, so that all values add up to 1."""
+    """exp(a) divided by its sum along axes, so that results sum to 1.
+
+    Args:
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      precise: float16 and bfloat16 are computed in float32 with either value.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape and dtype are those of `a`.
+
+    Raises:
+      Error: an axis in `axis` is out of range or given twice.
+    """
 
 
 @signature("sort")
 def sort(a: array, /, axis: int = -1, *, stream: StreamOrDevice = None) -> array:
-    """Sort all elements of `a` in ascending order into a 1-D array."""
+    """`a`, sorted along an axis; NaN comes last.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape and dtype are those of `a`.
+
+    Raises:
+      Error: `axis` is out of range.
+    """
 
 
 @signature("split")
@@ -1201,31 +2996,82 @@ def split(
     *,
     stream: StreamOrDevice = None,
 ) -> list[array]:
-    """The parts of `a` along an axis: so many equal ones, or those between indices.
+    """The parts of `a` along an axis, either of equal size or between given indices.
 
     Args:
-      indices_or_sections: how many equal parts, or the indices between them.
+      a: the array.
+      indices_or_sections: how many equal parts, or the indices between parts.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The parts, in order, in the dtype of `a`.
+
+    Raises:
+      Error: `axis` is out of range, `indices_or_sections` is not positive, or it does not divide the size of the axis.
     """
 
 
 @signature("sqrt")
 def sqrt(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Compute the square root of `a` element by element."""
+    """Compute the square root of `a` element by element.
+
+    A negative real value gives NaN.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
+    """
 
 
 @signature("square")
 def square(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Compute a * a element by element."""
+    """Compute a * a element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`; integers wrap around.
+    """
 
 
 @signature("squeeze")
 def squeeze(a: array, /, axis: int | Sequence[int] | None = None, *, stream: StreamOrDevice = None) -> array:
-    """Remove every axis of size 1 from `a`."""
+    """`a` without axes of size 1.
+
+    Args:
+      a: the array.
+      axis: axes of size 1; None: all of them.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is that of `a`.
+
+    Raises:
+      Error: an axis is out of range, given twice or not of size 1.
+    """
 
 
 @signature("stack")
 def stack(arrays: Sequence[array], axis: int = 0, *, stream: StreamOrDevice = None) -> array:
-    """Join the arrays in `arrays` along a new first axis, whose size is the number of arrays."""
+    """Arrays of equal shape joined along a new axis.
+
+    Args:
+      arrays: the arrays.
+      axis: where the new axis is in the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is promoted from all arrays.
+
+    Raises:
+      Error: `arrays` is empty, the shapes differ, or `axis` is out of range.
+    """
 
 
 @signature("std")
@@ -1238,17 +3084,51 @@ def std(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Compute the standard deviation of all elements of `a`."""
+    """The standard deviation along axes: the root of the sum of squared deviations over N - `ddof`.
+
+    Args:
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      keepdims: whether reduced axes stay, with size 1.
+      ddof: what is subtracted from the number of elements in the divisor.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers, bool and complex64 give float32; other dtypes are kept.
+
+    Raises:
+      Error: an axis in `axis` is out of range or given twice.
+    """
 
 
 @signature("stop_gradient")
 def stop_gradient(a: array, /, *, stream: StreamOrDevice = None) -> array:
-    """Return `a` unchanged but treat it as a constant in automatic differentiation, so no gradient flows through it."""
+    """Return `a` unchanged but treat it as a constant in automatic differentiation, so no gradient flows through it.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`.
+    """
 
 
 @signature("subtract")
 def subtract(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Subtract `b` from `a` element by element."""
+    """Subtract `b` from `a` element by element.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and the result has the dtype promoted from both; unsigned values wrap around.
+
+    Raises:
+      Error: the shapes do not broadcast.
+    """
 
 
 @signature("sum")
@@ -1260,12 +3140,38 @@ def sum(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Sum all elements of `a`."""
+    """The sum of the elements along axes.
+
+    Args:
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Signed integers narrower than 32 bits and bool give int32, unsigned ones uint32; other dtypes are kept.
+
+    Raises:
+      Error: an axis in `axis` is out of range or given twice.
+    """
 
 
 @signature("swapaxes")
 def swapaxes(a: array, /, axis1: int, axis2: int, *, stream: StreamOrDevice = None) -> array:
-    """Exchange the axes `axis1` and `axis2` of `a`."""
+    """Exchange the axes `axis1` and `axis2` of `a`.
+
+    Args:
+      a: the array.
+      axis1: the first of the two axes.
+      axis2: the second of the two axes.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: an axis is out of range.
+    """
 
 
 @signature("take")
@@ -1273,52 +3179,141 @@ def take(a: array, /, indices: int | array, axis: int | None = None, *, stream: 
     """The elements of `a` at indices along an axis.
 
     Args:
-      indices: one int takes the axis away.
-      axis: None takes from all of `a` in row order.
+      a: the array.
+      indices: integers [...]; a single int removes the axis.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The indices' shape takes the place of the axis; the dtype is that of `a`.
+
+    Raises:
+      Error: `axis` is out of range, `indices` is not of an integer dtype, or `indices` is not empty while the axis has
+        size 0, or an index that is computed already, on a CPU, lies outside.
     """
 
 
 @signature("take_along_axis")
 def take_along_axis(a: array, /, indices: array, axis: int | None = -1, *, stream: StreamOrDevice = None) -> array:
-    """The elements of `a` at indices along an axis, row by row.
+    """The elements of `a` at indices along an axis, one index for each position of the other axes.
 
     Args:
-      axis: None takes from all of `a` in row order.
+      a: the array.
+      indices: integers, with as many axes as `a`.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `indices` is an integer array of the rank of `a`; on all axes but `axis` the two are broadcast, and the result has
+      the size of `indices` on `axis` and the dtype of `a`.
+
+    Raises:
+      Error: the ranks differ, `axis` is out of range, the shapes do not broadcast, or there are indices into an axis of
+        size 0, or an index that is computed already, on a CPU, lies outside.
     """
 
 
 @signature("tan")
 def tan(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Compute the tangent of `a`, in radians, element by element."""
+    """Compute the tangent of `a`, in radians, element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
+    """
 
 
 @signature("tanh")
 def tanh(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Compute the hyperbolic tangent of `a` element by element."""
+    """Compute the hyperbolic tangent of `a` element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers and bool give float32; other dtypes are kept.
+    """
 
 
 @signature("tensordot")
 def tensordot(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, stream: StreamOrDevice = None) -> array:
-    """The sums of the products of two arrays over axes.
+    """Sums of products of two arrays over axes.
 
     Args:
-      axes: how many of the last of `a` and the first of `b`, or a list of those of `a` and one of those of `b`.
+      a: an operand.
+      b: an operand.
+      axes: how many of the last axes of `a` and the first of `b`, or a list of axes of `a` and one of axes of `b`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype promoted from both, which must be floating or complex; its axes are the remaining axes of
+      `a` followed by those of `b`.
+
+    Raises:
+      Error: the lists differ in length, an axis is out of range, the paired sizes differ, or the promoted dtype is an
+        integer type or bool.
     """
 
 
 @signature("tile")
 def tile(a: array, reps: int | Sequence[int], /, *, stream: StreamOrDevice = None) -> array:
-    """Repeat the whole of `arr` along its axes, reps[i] times for axis i."""
+    """Repeat the whole of `arr` along its axes, reps[i] times for axis i.
+
+    The `reps_num` entries of `reps` and the shape of `a` are aligned at the last axis, the shorter padded with 1 in
+    front, so a longer `reps` adds axes. A count may be 0.
+
+    Args:
+      a: the array.
+      reps: how often the array is repeated along each axis.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: a count is negative.
+    """
 
 
 @signature("to_fp8")
 def to_fp8(x: array, *, stream: StreamOrDevice = None) -> array:
-    """Convert `x` to 8-bit floating point in the E4M3 format, stored as uint8."""
+    """Convert `x` to 8-bit floating point in the E4M3 format, stored as uint8.
+
+    Values are rounded to nearest and saturate at 448 in magnitude; from_fp8 converts back. Convert float64 input to
+    float32 first.
+
+    Args:
+      x: floating point.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape of `x`.
+
+    Raises:
+      Error: `x` is not of a real floating dtype.
+    """
 
 
 @signature("topk")
 def topk(a: array, /, k: int, axis: int = -1, *, stream: StreamOrDevice = None) -> array:
-    """Select the `k` largest elements of the flattened `a`."""
+    """The `k` largest elements along an axis, in no particular order.
+
+    Args:
+      a: the array.
+      k: how many of the largest elements.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The axis has size `k`; the dtype is that of `a`.
+
+    Raises:
+      Error: `axis` is out of range or `k` is negative or larger than the axis.
+    """
 
 
 @signature("trace")
@@ -1332,10 +3327,21 @@ def trace(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """The sums of the diagonals over two axes.
+    """The sum of the diagonal over two axes.
 
     Args:
-      dtype: None takes that of `a` (bool: int32).
+      a: the array.
+      offset: which diagonal, positive above the main one.
+      axis1: the first of the two axes.
+      axis2: the second of the two axes.
+      dtype: the dtype of the result; None: that of `a` (for bool: int32).
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The two axes are removed.
+
+    Raises:
+      Error: `a` has fewer than two axes, an axis is out of range, or the two axes are the same.
     """
 
 
@@ -1344,7 +3350,12 @@ def transpose(a: array, /, axes: Sequence[int] | None = None, *, stream: StreamO
     """`a` with its axes in another order.
 
     Args:
-      axes: their new order; None reverses them.
+      a: the array.
+      axes: the new order of the axes; None: reversed.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
     """
 
 
@@ -1357,26 +3368,79 @@ def tri(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """An `n` by `m` (None: `n`) matrix of ones on and below the diagonal `k`, and zeros above it.
+    """A matrix of ones on and below a diagonal, and zeros above it.
 
     Args:
-      m: None takes `n`; dtype: None is float32.
+      n: the number of rows.
+      m: the number of columns; None: `n`.
+      k: which diagonal, positive above the main one.
+      dtype: the dtype of the result; None: float32.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      [n, m].
+
+    Raises:
+      Error: `n` or `m` is negative.
     """
 
 
 @signature("tril")
 def tril(x: array, k: int = 0, *, stream: StreamOrDevice = None) -> array:
-    """Keep the lower triangle of the last two axes of `x` and set everything above it to 0."""
+    """Keep the lower triangle of the last two axes of `x` and set everything above it to 0.
+
+    `k` shifts the last diagonal kept, positive to the right.
+
+    Args:
+      x: the array.
+      k: which diagonal, positive above the main one.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `x`.
+
+    Raises:
+      Error: `x` has fewer than two axes.
+    """
 
 
 @signature("triu")
 def triu(x: array, k: int = 0, *, stream: StreamOrDevice = None) -> array:
-    """Keep the upper triangle of the last two axes of `x` and set everything below it to 0."""
+    """Keep the upper triangle of the last two axes of `x` and set everything below it to 0.
+
+    `k` shifts the first diagonal kept, positive to the right.
+
+    Args:
+      x: the array.
+      k: which diagonal, positive above the main one.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `x`.
+
+    Raises:
+      Error: `x` has fewer than two axes.
+    """
 
 
 @signature("unflatten")
 def unflatten(a: array, /, axis: int, shape: Sequence[int], *, stream: StreamOrDevice = None) -> array:
-    """Replace `axis` of `a` by the `shape_num` sizes in `shape`, whose product must be the size of the axis."""
+    """Replace `axis` of `a` by `shape`, whose product must be the size of the axis.
+
+    One size may be -1 and is then deduced.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      shape: the shape of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      A negative `axis` counts from the end; the result has the dtype of `a`.
+
+    Raises:
+      Error: `axis` is out of range, `shape` is empty or has a -1 beside a 0, or the sizes do not fit the axis.
+    """
 
 
 @signature("var")
@@ -1389,23 +3453,79 @@ def var(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Compute the variance of all elements of `a`."""
+    """The variance along axes: the sum of squared deviations over N - `ddof`.
+
+    Args:
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      keepdims: whether reduced axes stay, with size 1.
+      ddof: what is subtracted from the number of elements in the divisor.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Integers, bool and complex64 give float32; other dtypes are kept.
+
+    Raises:
+      Error: an axis in `axis` is out of range or given twice.
+    """
 
 
 @signature("view")
 def view(a: ArrayLike, dtype: Dtype, stream: StreamOrDevice = None) -> array:
-    """Reinterpret the bytes of `a` as dtype `dtype`."""
+    """Reinterpret the bytes of `a` as dtype `dtype`.
+
+    Where the item size changes the last axis is rescaled: it grows for smaller items and shrinks for larger ones, and
+    then its size in bytes must be a multiple of the new item size. The values are not converted.
+
+    Args:
+      a: the array.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      An array of dtype `dtype` over the same bytes.
+
+    Raises:
+      Error: `a` is a scalar and the item sizes differ, or the last axis does not hold a whole number of items of the
+        new size.
+    """
 
 
 @signature("where")
 def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """The elements of `x` where `condition` holds, and those of `y` elsewhere."""
+    """The elements of `x` where `condition` holds, and those of `y` elsewhere.
+
+    Args:
+      condition: bool, or what is compared with 0.
+      x: taken where `condition` holds.
+      y: taken elsewhere.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype promoted from `x` and `y`.
+
+    Raises:
+      Error: the shapes do not broadcast.
+    """
 
 
 @signature("zeros")
 def zeros(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
-    """Create an array filled with zeros, of the shape given by the `shape_num` sizes in `shape` and of dtype
-    `dtype`."""
+    """Create an array filled with zeros, of the shape `shape` and of dtype `dtype`.
+
+    No `shape` gives a scalar.
+
+    Args:
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is `shape`, the dtype `dtype`.
+
+    Raises:
+      Error: a size is negative, or there are 2^59 elements or more.
+    """
 
 
 @signature("zeros_like")
@@ -1413,7 +3533,12 @@ def zeros_like(a: array, /, dtype: Dtype | None = None, *, stream: StreamOrDevic
     """Zeros in the shape of `a`.
 
     Args:
-      dtype: None takes that of `a`.
+      a: the array.
+      dtype: the dtype of the result; None: that of `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape is that of `a`.
     """
 
 
@@ -1426,17 +3551,57 @@ def count_nonzero(
     keepdims: bool = False,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Count the nonzero elements of `a`."""
+    """The number of nonzero elements along axes; NaN counts as nonzero.
+
+    Args:
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      int32.
+
+    Raises:
+      Error: an axis in `axis` is out of range or given twice.
+    """
 
 
 @signature("diff")
 def diff(a: array, /, n: int = 1, axis: int = -1, *, stream: StreamOrDevice = None) -> array:
-    """Compute the `n`-th difference of neighbouring elements of `a` along `axis`."""
+    """Compute the `n`-th difference of neighbouring elements of `a` along `axis`.
+
+    Each step replaces x[i] by x[i+1] - x[i] and shortens the axis by one, down to size 0; `n` 0 returns `a`.
+
+    Args:
+      a: the array.
+      n: how often differences are taken.
+      axis: the axis, counted from the end if negative; None: the flattened array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`: unsigned values wrap around and bool gives whether neighbours differ.
+
+    Raises:
+      Error: `n` is negative or `axis` is out of range.
+    """
 
 
 @signature("flip")
 def flip(a: array, /, axis: int | Sequence[int] | None = None, *, stream: StreamOrDevice = None) -> array:
-    """Reverse the order of the elements of `a` along every axis."""
+    """`a` with the order of elements reversed along axes.
+
+    Args:
+      a: the array.
+      axis: the axes to reverse; None: all.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The shape and dtype are those of `a`.
+
+    Raises:
+      Error: an axis is out of range.
+    """
 
 
 @signature("gather_qmm_global_scale")
@@ -1459,8 +3624,39 @@ def gather_qmm(
 ) -> array:
     """Multiply matrices picked from `x` by quantized matrices picked from a stack, with an extra scale per matrix: for
     each pair of entries of `lhs_indices` and `rhs_indices` (integer arrays, broadcast against each other to the leading
-    shape of the result) the matrices at those positions of the flattened stacks of `x` and `w`, an empty handle
-    standing for all matrices of that operand in order."""
+    shape of the result) the matrices at those positions of the flattened stacks of `x` and `w`, None standing for all
+    matrices of that operand in order.
+
+    `w`, `scales` and `biases` come from quantize (`biases` for mode "affine" only, otherwise None), `group_size` and
+    `bits` without a value are the defaults of `mode` (64 and 4 for "affine", 32 and 4 for "mxfp4", 32 and 8 for
+    "mxfp8", 16 and 4 for "nvfp4"), and with `transpose` the product is x @ w^T, else x @ w. `global_scale` is a float32
+    array with one entry per matrix of `w`, for mode "nvfp4" on a GPU, or None for none; `sorted_indices` promises that
+    `rhs_indices` is ascending, which may be faster.
+
+    Args:
+      x: [..., M, K] floating point.
+      w: the quantized matrix, as `quantize` returns it.
+      scales: the scales of the groups, as `quantize` returns them.
+      biases: the biases of the groups, for the mode "affine".
+      lhs_indices: integers: the matrices of the first operand; None: all in order.
+      rhs_indices: integers: the matrices of the second operand; None: all in order.
+      transpose: whether to multiply by the transpose of `w`.
+      group_size: how many numbers share a scale; None: the mode's default.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      global_scale: a float32 scalar, for the mode "nvfp4"; None: no such factor.
+      sorted_indices: whether the indices are ascending, which may be faster.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The dtype is that of `x`, for "affine" promoted from `x`, `scales` and `biases`.
+
+    Raises:
+      Error: `mode` is unknown, `biases` is missing for "affine" or given for another mode, the indices are not of an
+        integer dtype or do not broadcast, the shapes do not fit together, `x` has fewer than two axes, `w` or `scales`,
+        or without `transpose` `x`, has no elements, or `global_scale` is given for a mode other than "nvfp4", is not of
+        the required shape, or the computation is on the CPU.
+    """
 
 
 @signature("gather_qqmm")
@@ -1482,8 +3678,36 @@ def gather_qqmm(
 ) -> array:
     """Multiply matrices picked from `x` by the transpose of matrices picked from `w`, with both operands quantized: for
     each pair of entries of `lhs_indices` and `rhs_indices` (integer arrays, broadcast against each other to the leading
-    shape of the result) the matrices at those positions of the flattened stacks, an empty handle standing for all
-    matrices of that operand in order."""
+    shape of the result) the matrices at those positions of the flattened stacks, None standing for all matrices of that
+    operand in order.
+
+    `x` is quantized on the fly, and `w` likewise unless it is packed as uint32 by quantize: then `scales` must hold its
+    scales, otherwise it is None. `group_size` and `bits` without a value are the defaults of `mode` (usually "nvfp4",
+    16 and 4, or "mxfp8", 32 and 8); `global_scale_x` and `global_scale_w` are optional float32 scales for "nvfp4", None
+    meaning none.
+
+    Args:
+      x: [..., M, K] floating point.
+      w: [..., N, K] floating point, or a quantized matrix.
+      scales: the scales of the groups, as `quantize` returns them.
+      lhs_indices: integers: the matrices of the first operand; None: all in order.
+      rhs_indices: integers: the matrices of the second operand; None: all in order.
+      group_size: how many numbers share a scale; None: the mode's default.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      global_scale_x: that of `x`.
+      global_scale_w: that of `w`.
+      sorted_indices: whether the indices are ascending, which may be faster.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `sorted_indices` promises that `rhs_indices` is ascending, which may be faster; the result has the dtype of `x`,
+      and the CPU backend cannot evaluate it.
+
+    Raises:
+      Error: `mode` is unknown, `w` has no elements, the indices are not of an integer dtype or do not broadcast, the
+        shapes do not fit together, or `w` is packed and `scales` is not of the shape that goes with it.
+    """
 
 
 @signature("linspace_endpoint")
@@ -1495,17 +3719,58 @@ def linspace(
     dtype: Dtype | None = float32,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Create `num` evenly spaced values from `start` to `stop` in dtype `dtype`."""
+    """Create `num` evenly spaced values from `start` to `stop` in dtype `dtype`.
+
+    With `endpoint` the last value is `stop`; otherwise the interval is divided into `num` steps and `stop` is left out.
+    For an integer `dtype` the values are truncated.
+
+    Args:
+      start: the first value.
+      stop: the last value.
+      num: how many.
+      endpoint: whether `stop` is included.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is 1-D; `num` 0 gives an empty array, and `num` 1 just `start`.
+
+    Raises:
+      Error: `num` is negative.
+    """
 
 
 @signature("logical_xor")
 def logical_xor(a: ArrayLike, b: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """Compute the exclusive or of the truth values of `a` and `b` element by element."""
+    """Compute the exclusive or of the truth values of `a` and `b` element by element.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are broadcast and nonzero counts as true; the result is bool.
+
+    Raises:
+      Error: the shapes do not broadcast.
+    """
 
 
 @signature("matrix_transpose")
 def matrix_transpose(a: array, /, *, stream: StreamOrDevice = None) -> array:
-    """Exchange the last two axes of `a`; the leading axes stay."""
+    """Exchange the last two axes of `a`; the leading axes stay.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the dtype of `a`.
+
+    Raises:
+      Error: `a` has fewer than two axes.
+    """
 
 
 @signature("minmax")
@@ -1517,12 +3782,33 @@ def minmax(
     *,
     stream: StreamOrDevice = None,
 ) -> tuple[array, ...]:
-    """Find the minimum (`res_0`) and maximum (`res_1`) of all elements of `a`."""
+    """The smallest and the largest element along axes; NaN propagates.
+
+    Args:
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Both, in the dtype of `a`.
+
+    Raises:
+      Error: an axis in `axis` is out of range or given twice, or a reduced axis has size 0.
+    """
 
 
 @signature("positive")
 def positive(a: array, /, *, stream: StreamOrDevice = None) -> array:
-    """Return `a` unchanged, as the unary plus does."""
+    """Return `a` unchanged, as the unary plus does.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`, bool included.
+    """
 
 
 @signature("searchsorted")
@@ -1535,12 +3821,39 @@ def searchsorted(
     stream: StreamOrDevice = None,
 ) -> array:
     """Find where each element of `values` would be inserted into the ascending 1-D array `sorted_sequence` to keep it
-    sorted."""
+    sorted.
+
+    `side` is "left" for the first such position, before equal elements, or "right" for the last, behind them. The order
+    of `sorted_sequence` is not checked.
+
+    Args:
+      sorted_sequence: [N], ascending.
+      values: [...], the values to insert.
+      side: "left" for the first position, "right" for the one after the last equal element.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The inputs are compared in their promoted dtype, NaN as largest; the result is uint32 with the shape of `values`.
+
+    Raises:
+      Error: `sorted_sequence` is not 1-D or `side` is neither "left" nor "right".
+    """
 
 
 @signature("trunc")
 def trunc(a: array, /, *, stream: StreamOrDevice = None) -> array:
-    """Round `a` towards zero element by element."""
+    """Round `a` towards zero element by element.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Shape and dtype are those of `a`; integers and bool are unchanged.
+
+    Raises:
+      Error: `a` is complex.
+    """
 
 
 @signature("unique")
@@ -1555,20 +3868,65 @@ def unique(
     *,
     stream: StreamOrDevice = None,
 ) -> array | tuple[array, ...]:
-    """The `size` first different values of `a` in ascending order.
+    """The smallest `size` distinct values of `a`, in ascending order.
 
     Args:
-      return_index: also where each stands first; return_inverse: also which of them each element is; return_counts:
-      also how often each occurs.
-      fill_value: what stands behind them where there are fewer; None is the smallest value.
+      a: the array.
+      size: how many values the result has.
+      return_index: whether to return the first index of each value, too.
+      return_inverse: whether to return the number of the value of each element, too.
+      return_counts: whether to return how often each value occurs, too.
+      fill_value: what fills the result if there are fewer values; None: the smallest.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a vector of the values (dtype of `a`) and then, in this order and only as far as requested: with
+      `return_index` the position of the first occurrence of each value in the flattened `a` (uint32), with
+      `return_inverse` the place of every element of `a` in the value list (uint32, shape of `a`), with `return_counts`
+      the number of occurrences (int32).
+
+    Raises:
+      Error: `size` is negative, `fill_value` does not have exactly one element, or `a` is empty and `size` is not 0
+        while `fill_value` is None.
     """
 
 
 @signature("unstack_axis")
 def unstack(x: array, /, *, axis: int = 0, stream: StreamOrDevice = None) -> tuple[array, ...]:
-    """Split `a` along `axis` into its slices, with that axis removed."""
+    """Split `a` along `axis` into its slices, with that axis removed.
+
+    Args:
+      x: the array.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The list has one array per position of the axis, in order, each with the dtype of `x`; it is empty for an axis of
+      size 0.
+
+    Raises:
+      Error: `axis` is out of range.
+    """
 
 
 @signature("vecdot")
 def vecdot(a: array, b: array, /, *, axis: int = -1, stream: StreamOrDevice = None) -> array:
-    """Sum the products of `a` and `b` along `axis`, with `a` conjugated if complex."""
+    """Sum the products of `a` and `b` along `axis`, with `a` conjugated if complex.
+
+    The inputs are broadcast, but their sizes on `axis` must already be equal; a negative `axis` counts from the end and
+    needs inputs of the same rank.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      axis: the axis, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      `axis` is removed from the result, whose dtype is promoted from both and then treated as by sum (narrow integers
+      and bool become int32 or uint32).
+
+    Raises:
+      Error: an input is a scalar, `axis` is out of range for one of the inputs, or negative while the ranks differ, the
+        sizes on it differ, or the shapes do not broadcast.
+    """

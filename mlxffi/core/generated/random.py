@@ -32,12 +32,32 @@ def gumbel(
     key: array | None = None,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Numbers of the standard Gumbel distribution."""
+    """Numbers from the standard Gumbel distribution.
+
+    Args:
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape `shape` and the dtype `dtype` (float16, bfloat16 or float32).
+
+    Raises:
+      Error: `dtype` is not one of these, a size is negative, or `key` is not a uint32 array of shape (2).
+    """
 
 
 @signature("random_key")
 def key(seed: int) -> array:
-    """Make a key from a seed."""
+    """Make a key from a seed.
+
+    Args:
+      seed: any integer of 64 bits.
+
+    Returns:
+      The result is a uint32 array of shape (2), the upper and the lower half of `seed`.
+    """
 
 
 @signature("random_laplace")
@@ -49,7 +69,22 @@ def laplace(
     key: array | None = None,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Numbers of the Laplace distribution around `loc` with the width `scale`."""
+    """Numbers from the Laplace distribution.
+
+    Args:
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      loc: the mean.
+      scale: the standard deviation, or the width of the distribution.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result has the shape `shape` and the dtype `dtype` (float16, bfloat16 or float32).
+
+    Raises:
+      Error: `dtype` is not one of these, a size is negative, or `key` is not a uint32 array of shape (2).
+    """
 
 
 @signature("random_multivariate_normal")
@@ -61,7 +96,24 @@ def multivariate_normal(
     key: array | None = None,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Vectors of the joint normal distribution of a mean and a covariance."""
+    """Vectors from a multivariate normal distribution.
+
+    Args:
+      mean: [..., N], the means.
+      cov: [..., N, N], symmetric and positive semi-definite.
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The batch axes of both are broadcast to `shape`, or to each other if `shape` has no element; the result has these
+      axes followed by n, and the dtype `dtype`, which must be float32.
+
+    Raises:
+      Error: `dtype` is not float32, `mean` has no axes or `cov` fewer than two, their sizes do not fit, the batch axes
+        do not broadcast, the stream is not on the CPU, or `key` is not a uint32 array of shape (2).
+    """
 
 
 @signature("random_randint")
@@ -73,12 +125,44 @@ def randint(
     key: array | None = None,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Integers from `low` up to `high` and without it, which are broadcast to the shape."""
+    """Integers from `low` (included) to `high` (excluded), which broadcast to the shape.
+
+    Args:
+      low: the lower bound, included; broadcasts to the shape.
+      high: the upper bound, excluded; broadcasts to the shape.
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Both are broadcast to `shape`, the shape of the result, which has the integer dtype `dtype` (or bool). Bounds
+      below 2^23 give MLX's numbers, others are drawn from 64 random bits, so that each value may occur; where `high` <=
+      `low` the result is `low`.
+
+    Raises:
+      Error: `dtype` is neither integer nor bool, `low` or `high` does not broadcast to `shape`, or `key` is not a
+        uint32 array of shape (2).
+    """
 
 
 @signature("random_split_num")
 def split(key: array, num: int = 2, stream: StreamOrDevice = None) -> array:
-    """Make `num` new independent keys from `key`."""
+    """Make `num` new independent keys from `key`.
+
+    Do not use `key` itself any more, since equal keys give equal numbers.
+
+    Args:
+      key: uint32 [2].
+      num: how many.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      The result is a uint32 array of shape (`num`, 2), one key per row.
+
+    Raises:
+      Error: `num` is negative, or `key` is not a uint32 array of shape (2).
+    """
 
 
 @signature("random_uniform")
@@ -90,4 +174,21 @@ def uniform(
     key: array | None = None,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Numbers of the uniform distribution from `low` up to `high`, which are broadcast to the shape."""
+    """Uniform numbers from `low` (included) to `high` (excluded), which broadcast to the shape.
+
+    Args:
+      low: the lower bound, included; broadcasts to the shape.
+      high: the upper bound, excluded; broadcasts to the shape.
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      key: uint32 [2]; None: the next key of the calling thread's generator.
+      stream: where it runs; None: the default stream.
+
+    Returns:
+      Both are broadcast to `shape`, the shape of the result, which has the dtype `dtype` (float16, bfloat16 or
+      float32).
+
+    Raises:
+      Error: `dtype` is not one of these, `low` or `high` does not broadcast to `shape`, a size is negative, or `key` is
+        not a uint32 array of shape (2).
+    """

@@ -23,4 +23,11 @@ __all__ = [
 
 @signature("fast_rms_norm")
 def rms_norm(x: array, weight: array | None, eps: float, *, stream: StreamOrDevice = None) -> array:
-    """An array that may be absent, without a default."""
+    """An array that may be absent, without a default.
+
+    Args:
+      x: floating point [..., features].
+      weight: [features]; None: ones.
+      eps: what is added to the mean square or the variance.
+      stream: where it runs; None: the default stream.
+    """

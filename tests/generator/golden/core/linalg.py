@@ -23,4 +23,10 @@ __all__ = [
 
 @signature("linalg_svd")
 def svd(a: array, /, compute_uv: bool = True, *, stream: StreamOrDevice = None) -> tuple[array, ...]:
-    """A tuple as result."""
+    """A tuple as result.
+
+    Args:
+      a: floating point [..., M, N].
+      compute_uv: whether to return U and Vt, too.
+      stream: where it runs; None: the default stream.
+    """

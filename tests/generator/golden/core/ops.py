@@ -28,12 +28,28 @@ __all__ = [
 
 @signature("negative")
 def negative(a: ArrayLike, /, *, stream: StreamOrDevice = None) -> array:
-    """One array."""
+    """One array.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+    """
 
 
 @signature("add")
 def add(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> array:
-    """Two arrays that promote each other."""
+    """Two arrays that promote each other.
+
+    Another sentence.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Raises:
+      Error: the shapes do not broadcast.
+    """
 
 
 @signature("addmm")
@@ -47,27 +63,59 @@ def addmm(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Several arrays, scalars and an expression of its own."""
+    """Several arrays, scalars and an expression of its own.
+
+    Args:
+      c: what is added to the product; broadcasts to its shape.
+      a: [..., M, K].
+      b: [..., K, N].
+      alpha: the factor of the product.
+      beta: the factor of `c`.
+      stream: where it runs; None: the default stream.
+    """
 
 
 @signature("divmod")
 def divmod(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> list[array]:
-    """A list as result."""
+    """A list as result.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+    """
 
 
 @signature("frexp")
 def frexp(a: array, *, stream: StreamOrDevice = None) -> tuple[array, array]:
-    """Two results."""
+    """Two results.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+    """
 
 
 @signature("stack_axis")
 def stack(arrays: Sequence[array], axis: int = 0, *, stream: StreamOrDevice = None) -> array:
-    """Several arrays in one parameter, and a C++ name of another kind."""
+    """Several arrays in one parameter, and a C++ name of another kind.
+
+    Args:
+      arrays: the arrays.
+      axis: where the new axis is in the result.
+      stream: where it runs; None: the default stream.
+    """
 
 
 @signature("reshape")
 def reshape(a: array, /, shape: int | Sequence[int], *, stream: StreamOrDevice = None) -> array:
-    """A list of numbers, which may be one."""
+    """A list of numbers, which may be one.
+
+    Args:
+      a: the array.
+      shape: the shape of the result.
+      stream: where it runs; None: the default stream.
+    """
 
 
 @signature("sum")
@@ -79,7 +127,14 @@ def sum(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """An axis chooses among three functions: all."""
+    """An axis chooses among three functions: all.
+
+    Args:
+      a: the array.
+      axis: one axis or several, counted from the end if negative; None: all.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+    """
 
 
 @signature("conv2d")
@@ -92,7 +147,15 @@ def conv2d(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Numbers of one parameter."""
+    """Numbers of one parameter.
+
+    Args:
+      input: [N, H, W, C_in].
+      weight: [C_out, KH, KW, C_in / groups].
+      stride: the step of the kernel.
+      groups: into how many independent groups the channels are split.
+      stream: where it runs; None: the default stream.
+    """
 
 
 @signature("quantize")
@@ -106,17 +169,38 @@ def quantize(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """What may be absent: a number, an array, a dtype; and a text."""
+    """What may be absent: a number, an array, a dtype; and a text.
+
+    Args:
+      w: [..., N] floating point.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      scale: the factor of the scores.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+    """
 
 
 @signature("zeros")
 def zeros(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
-    """No array, and a dtype with a default of its own."""
+    """No array, and a dtype with a default of its own.
+
+    Args:
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+    """
 
 
 @signature("einsum")
 def einsum(subscripts: str, operands: Sequence[array], *, stream: StreamOrDevice = None) -> array:
-    """C++ by hand, all else generated."""
+    """C++ by hand, all else generated.
+
+    Args:
+      subscripts: the subscripts of the operands, and after "->" those of the result.
+      operands: the arrays, one for each term of the subscripts.
+      stream: where it runs; None: the default stream.
+    """
 
 
 @signature("clip")
@@ -124,5 +208,8 @@ def clip(a: array, /, a_min: ArrayLike | None, a_max: ArrayLike | None, *, strea
     """The elements of `a` between two limits.
 
     Args:
-      a_min, a_max: None is no limit.
+      a: the array.
+      a_min: the bound, which broadcasts to `a`; None: no bound, for one of the two.
+      a_max: the bound, which broadcasts to `a`; None: no bound, for one of the two.
+      stream: where it runs; None: the default stream.
     """

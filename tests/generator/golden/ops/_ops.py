@@ -43,6 +43,10 @@ __all__ = [
 def negative(a: ArrayLike, *, stream: Stream | None = None) -> Array:
     """One array.
 
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
+
     C: mlx_negative.
     """
     if type(a) is not _handles.array_class:
@@ -53,7 +57,17 @@ def negative(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def add(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> Array:
-    """Two arrays that promote each other. Another sentence.
+    """Two arrays that promote each other.
+
+    Another sentence.
+
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
+    Raises:
+      Error: the shapes do not broadcast.
 
     C: mlx_add.
     """
@@ -73,6 +87,14 @@ def addmm(
 ) -> Array:
     """Several arrays, scalars and an expression of its own.
 
+    Args:
+      c: what is added to the product; broadcasts to its shape.
+      a: [..., M, K].
+      b: [..., K, N].
+      alpha: the factor of the product.
+      beta: the factor of `c`.
+      stream: where it runs; None: the default stream.
+
     C: mlx_addmm.
     """
     c, a, b = as_arrays(c, a, b)
@@ -89,6 +111,11 @@ def addmm(
 def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[Array]:
     """A list as result.
 
+    Args:
+      a: the array.
+      b: the second operand, which broadcasts with `a`.
+      stream: where it runs; None: the default stream.
+
     C: mlx_divmod.
     """
     if type(a) is not type(b) or type(a) is not _handles.array_class:
@@ -98,6 +125,10 @@ def divmod(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> list[
 
 def frexp(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
     """Two results.
+
+    Args:
+      a: the array.
+      stream: where it runs; None: the default stream.
 
     C: mlx_frexp.
     """
@@ -113,6 +144,11 @@ def frexp(a: ArrayLike, *, stream: Stream | None = None) -> tuple[Array, Array]:
 def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None = None) -> Array:
     """Several arrays in one parameter, and a C++ name of another kind.
 
+    Args:
+      arrays: the arrays.
+      axis: where the new axis is in the result.
+      stream: where it runs; None: the default stream.
+
     C: mlx_stack_axis.
     """
     arrays = as_arrays(*arrays)
@@ -126,6 +162,11 @@ def stack_axis(arrays: Sequence[ArrayLike], axis: int, *, stream: Stream | None 
 
 def reshape(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None = None) -> Array:
     """A list of numbers, which may be one.
+
+    Args:
+      a: the array.
+      shape: the shape of the result.
+      stream: where it runs; None: the default stream.
 
     C: mlx_reshape.
     """
@@ -143,6 +184,11 @@ def reshape(a: ArrayLike, shape: int | Sequence[int], *, stream: Stream | None =
 def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
     """An axis chooses among three functions: all.
 
+    Args:
+      a: the array.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
+
     C: mlx_sum.
     """
     if type(a) is not _handles.array_class:
@@ -152,6 +198,12 @@ def sum(a: ArrayLike, keepdims: bool = False, *, stream: Stream | None = None) -
 
 def sum_axis(a: ArrayLike, axis: int, keepdims: bool = False, *, stream: Stream | None = None) -> Array:
     """One of them.
+
+    Args:
+      a: the array.
+      axis: the axis, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
 
     C: mlx_sum_axis.
     """
@@ -173,6 +225,12 @@ def sum_axes(
     stream: Stream | None = None,
 ) -> Array:
     """Some of them.
+
+    Args:
+      a: the array.
+      axes: the axes, counted from the end if negative.
+      keepdims: whether reduced axes stay, with size 1.
+      stream: where it runs; None: the default stream.
 
     C: mlx_sum_axes.
     """
@@ -199,6 +257,14 @@ def conv2d(
 ) -> Array:
     """Numbers of one parameter.
 
+    Args:
+      input: [N, H, W, C_in].
+      weight: [C_out, KH, KW, C_in / groups].
+      stride_0: the step of the kernel along the first spatial axis.
+      stride_1: the step along the second.
+      groups: into how many independent groups the channels are split.
+      stream: where it runs; None: the default stream.
+
     C: mlx_conv2d.
     """
     if type(input) is not type(weight) or type(input) is not _handles.array_class:
@@ -224,6 +290,14 @@ def quantize(
 ) -> Array:
     """What may be absent: a number, an array, a dtype; and a text.
 
+    Args:
+      w: [..., N] floating point.
+      bits: bits of a number; None: the mode's default.
+      mode: "affine", "mxfp4", "mxfp8" or "nvfp4".
+      scale: the factor of the scores.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
+
     C: mlx_quantize.
     """
     w, scale = as_arrays(w, scale)
@@ -241,6 +315,11 @@ def quantize(
 
 def zeros(shape: int | Sequence[int], dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
     """No array, and a dtype with a default of its own.
+
+    Args:
+      shape: the shape of the result.
+      dtype: the dtype of the result.
+      stream: where it runs; None: the default stream.
 
     C: mlx_zeros.
     """
@@ -262,6 +341,12 @@ def roll(
 ) -> Array:
     """A list that may be absent, a default of its own, and not in mlx-c's list; no function of mlx.core.
 
+    Args:
+      a: the array.
+      shift: how many places, toward the end if positive.
+      axes: the axes, counted from the end if negative.
+      stream: where it runs; None: the default stream.
+
     C: mlx_roll.
     """
     if type(a) is not _handles.array_class:
@@ -280,6 +365,11 @@ def roll(
 
 def einsum(subscripts: str, operands: Sequence[ArrayLike], *, stream: Stream | None = None) -> Array:
     """C++ by hand, all else generated.
+
+    Args:
+      subscripts: the subscripts of the operands, and after "->" those of the result.
+      operands: the arrays, one for each term of the subscripts.
+      stream: where it runs; None: the default stream.
 
     C: mlx_einsum.
     """
@@ -300,6 +390,12 @@ def clip(
     stream: Stream | None = None,
 ) -> Array:
     """More than one call, described in words of its own.
+
+    Args:
+      a: the array.
+      a_min: the bound, which broadcasts to `a`; None: no bound, for one of the two.
+      a_max: the bound, which broadcasts to `a`; None: no bound, for one of the two.
+      stream: where it runs; None: the default stream.
 
     C: mlx_clip.
     """

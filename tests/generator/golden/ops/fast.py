@@ -27,6 +27,12 @@ __all__ = [
 def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stream | None = None) -> Array:
     """An array that may be absent, without a default.
 
+    Args:
+      x: floating point [..., features].
+      weight: [features]; None: ones.
+      eps: what is added to the mean square or the variance.
+      stream: where it runs; None: the default stream.
+
     C: mlx_fast_rms_norm.
     """
     x, weight = as_arrays(x, weight)

@@ -27,6 +27,11 @@ __all__ = [
 def svd(a: ArrayLike, compute_uv: bool = True, *, stream: Stream | None = None) -> list[Array]:
     """A tuple as result.
 
+    Args:
+      a: floating point [..., M, N].
+      compute_uv: whether to return U and Vt, too.
+      stream: where it runs; None: the default stream.
+
     C: mlx_linalg_svd.
     """
     if type(a) is not _handles.array_class:
