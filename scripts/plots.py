@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw docs/img/*.svg from what benchmarks printed, which docs/logs/bench_*.txt keep.
+"""Draw docs/img/*.svg from what benchmarks printed: files in docs/logs, or a table of a page.
 
 usage: python scripts/plots.py [--check]
 """
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).resolve().parents[1]
-LOGS, IMAGES = ROOT / "docs/logs", ROOT / "docs/img"
+DOCS = ROOT / "docs"
 WIDTH, LEFT, LONGEST = 760, 200, 470
 STYLE = (
     "text{font:14px system-ui,sans-serif;fill:#24292f}.h{font-weight:600}.n{fill:#57606a}.o{fill:#8c959f}"
@@ -78,17 +78,28 @@ def dispatch(text: str) -> Chart:
     return Chart("Time of a call, relative to mlx.core = 1", bars, (("m", "mlxffi.core"), ("l", "mlxffi")))
 
 
-def real(text: str) -> Chart:
-    """CPU time of a real model, by `bench.py real`."""
+TASKS = ["LoRA step, 4 x 128 tokens", "decoding, per token", "prompt of 512 tokens, per token"]
+
+
+def real(page: str) -> Chart:
+    """CPU time of a real model, by the table of docs/performance.md that has `bench.py real`'s figures."""
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
     bars: list[Bar | str] = []
-    for part in re.split(r"\n(?=\S.*, threads \d)", text)[1:]:
-        bars.append(part.partition(";")[0].strip())
-        for name, (_, milliseconds, *_) in rows_of(part, 4).items():
-            bars.append(Bar(name, milliseconds, _number(milliseconds), "m" if name.startswith("mlxffi") else "o"))
-    return Chart("SmolLM2-135M, CPU time on one thread (shorter is better)", bars)
+    for task in TASKS:
+        index = next(index for index, row in enumerate(rows) if row[0] == task)
+        head = next(row for row in reversed(rows[:index]) if row[0] == "")
+        bars.append(task)
+        for name, shown in zip(head[1:], rows[index][1:], strict=True):
+            colour = "m" if name.startswith("mlxffi") else "o"
+            bars += [Bar(name, float(shown.replace(",", "")), shown, colour)] if shown else []
+    return Chart("SmolLM2-135M, CPU time in ms on one thread (shorter is better)", bars)
 
 
-CHARTS = {"step": ("tuner", step), "dispatch": ("dispatch", dispatch), "real": ("real", real)}
+CHARTS = {
+    "step": ("logs/bench_tuner.txt", step),
+    "dispatch": ("logs/bench_dispatch.txt", dispatch),
+    "real": ("performance.md", real),
+}
 
 
 def _number(value: float) -> str:
@@ -154,8 +165,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a picture is out of date")
     options = parser.parse_args()
     stale = []
-    for name, (benchmark, chart) in CHARTS.items():
-        text, path = drawn(chart((LOGS / f"bench_{benchmark}.txt").read_text())), IMAGES / f"{name}.svg"
+    for name, (source, chart) in CHARTS.items():
+        text, path = drawn(chart((DOCS / source).read_text())), DOCS / f"img/{name}.svg"
         if not options.check:
             path.write_text(text)
         elif not path.exists() or path.read_text() != text:

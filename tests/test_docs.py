@@ -131,11 +131,20 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     assert "mlx_value_and_grad" in (tmp_path / "site/abi_functions.html").read_text()
 
 
-def test_the_picture_shows_the_table():
-    """Each figure that is drawn is one that README's table has."""
+def test_pictures_are_those_of_the_figures():
+    """README's has the figures of its table; all are what scripts/plots.py draws."""
     drawn = re.findall(r'class="n">([\d.,]+)<', (ROOT / "docs/img/step.svg").read_text())
     table = TEXT["README.md"].split("## How fast it is")[1].split("\n## ")[0]
     assert drawn == re.findall(r"^\| [^|]+ \| ([\d.,]+) \|", table, re.M)
+    subprocess.run([sys.executable, ROOT / "scripts/plots.py", "--check"], check=True)
+
+
+def test_the_table_of_calls_is_what_was_printed():
+    printed = re.findall(r"[\d.]+", (ROOT / "docs/logs/bench_dispatch.txt").read_text())
+    rows = re.findall(r"^\| .*\d\.\d\d \|$", TEXT["docs/dropin.md"].split("## What a call costs")[1], re.M)
+    figures = [cell for row in rows for cell in re.findall(r"\| ([\d.]+)(?= \|)", row)]
+    assert len(figures) > 30
+    assert [figure for figure in figures if figure not in printed] == []
 
 
 # --- what is shown ---
