@@ -237,7 +237,14 @@ class Array:
             raise last_error()
 
     def astype(self, dtype: DtypeLike, *, stream: Stream | None = None) -> Array:
-        """Its values in another dtype."""
+        """Convert to another dtype.
+
+        Args:
+          dtype: the dtype of the result.
+
+        Returns:
+          The values, rounded or truncated where the dtype requires it.
+        """
         return _ops.astype(self, dtype, stream=stream)
 
     # --- operators; `a += b` makes a new array and gives it the name `a` ---

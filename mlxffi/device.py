@@ -82,17 +82,28 @@ class Stream(_handles.Owner):
 
 
 def default_device() -> Device:
-    """The device on which operations run that name no stream."""
+    """The device for operations that are given no stream."""
     return Device._own(lib.glue_get_default_device())
 
 
 def set_default_device(device: Device) -> None:
-    """Choose the device on which operations run that name no stream."""
+    """Choose the device for operations that are given no stream.
+
+    Args:
+      device: the device, for all threads.
+    """
     check(lib.glue_set_default_device(Device.handle_in(device, "device")))
 
 
 def default_stream(device: Device | None = None) -> Stream:
-    """The calling thread's default stream of a device (None: of the default device)."""
+    """The calling thread's default stream of a device.
+
+    Args:
+      device: the device; None: the default device.
+
+    Returns:
+      The stream.
+    """
     device = default_device() if device is None else device
     return Stream._own(lib.glue_get_default_stream(Device.handle_in(device, "device")))
 
@@ -103,12 +114,26 @@ def set_default_stream(stream: Stream) -> None:
 
 
 def is_available(device: Device) -> bool:
-    """Whether a device is there."""
+    """Whether a device exists.
+
+    Args:
+      device: the device.
+
+    Returns:
+      True if it can be used.
+    """
     return bool(read("bool", lib.glue_device_is_available, Device.handle_in(device, "device")))
 
 
 def device_count(type: str) -> int:
-    """How many devices of a type, "cpu" or "gpu", there are."""
+    """The number of devices of a type.
+
+    Args:
+      type: "cpu" or "gpu".
+
+    Returns:
+      The number; 0 if there is no such backend.
+    """
     if type not in TYPES:
         raise ArgumentError(f"type: expected 'cpu' or 'gpu', got {type!r}")
     return int(read("int", lib.glue_device_count, TYPES[type]))

@@ -112,6 +112,9 @@ def exporter(path: Any, fn: ExportedFunction, shapeless: bool = False) -> Functi
       fn: from a list of Arrays, and named Arrays, to a list of Arrays.
       shapeless: let each trace serve all sizes of the same ranks.
 
+    Returns:
+      The exporter, a context manager; call it with inputs to add a trace.
+
     Raises:
       RuntimeError: the file cannot be written.
 
@@ -152,6 +155,9 @@ def import_function(path: Any) -> ImportedFunction:
 
     Args:
       path: of the file; it is not needed afterwards.
+
+    Returns:
+      A function of a list of Arrays, and of named Arrays, that returns a list of Arrays.
 
     Raises:
       RuntimeError: the file cannot be opened, or is not one that a compatible MLX wrote.

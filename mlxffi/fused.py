@@ -26,9 +26,10 @@ def rms_norm(x: ArrayLike, weight: ArrayLike | None, eps: float, *, stream: Stre
     Args:
       x: floating point [..., features].
       weight: [features], or None for 1.
+      eps: added to the mean square.
 
     Returns:
-      The dtype and shape of x, where the weight has its dtype.
+      [..., features], in the dtype of x if the weight has it.
 
     Source: Zhang and Sennrich 2019. C: mlxffi_rms_norm.
     """
@@ -48,14 +49,20 @@ def rope(
     freqs: ArrayLike | None = None,
     stream: Stream | None = None,
 ) -> Array:
-    """Pairs of the first `dims` features turned by scale * position / base^(2 i / dims) radians.
+    """Rotary position embedding: rotate pairs of the first `dims` features by scale * position / base^(2 i / dims)
+    radians.
 
     Args:
       x: floating point [..., positions, features].
       dims: even, up to the number of features.
-      traditional: neighbours are a pair, not features `dims`/2 apart.
-      base: or None, where `freqs` [dims/2] stand for its powers.
+      traditional: whether neighbours form a pair, instead of features `dims`/2 apart.
+      base: the base of the angles; None if `freqs` are given.
+      scale: the factor of positions.
       offset: the first position, an integer, or one for each element of axis 0.
+      freqs: [dims/2], used instead of the powers of `base`.
+
+    Returns:
+      The shape and dtype of x.
 
     Source: Su et al. 2021. C: mlxffi_rope.
     """
@@ -79,9 +86,10 @@ def attention(
 
     Args:
       q: floating point [batch, heads, positions, features].
-      k, v: [batch, heads, positions, features] with as many heads, or a divisor of that.
-      causal: a query sees keys up to its own position; the last query sees all.
-      mask: booleans (True is seen) or numbers to add, broadcast to [batch, heads, positions, positions].
+      k, v: [batch, key heads, positions, features]; the number of key heads divides the number of heads.
+      scale: the factor of the scores.
+      causal: whether a query attends only to keys up to its own position; the last query attends to all.
+      mask: bool (True: attend) or numbers to add, broadcast to [batch, heads, positions, positions].
 
     Returns:
       [batch, heads, positions, features of v].
@@ -98,7 +106,10 @@ def swiglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> A
     """silu(gate) * up, where silu(x) = x / (1 + exp(-x)).
 
     Args:
-      gate, up: floating point, of one shape and dtype.
+      gate, up: floating point, of the same shape and dtype.
+
+    Returns:
+      The shape and dtype of the inputs.
 
     Source: Shazeer 2020. C: mlxffi_swiglu.
     """
@@ -113,7 +124,10 @@ def geglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> Ar
     """gelu(gate) * up, where gelu(x) = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2.
 
     Args:
-      gate, up: floating point, of one shape and dtype.
+      gate, up: floating point, of the same shape and dtype.
+
+    Returns:
+      The shape and dtype of the inputs.
 
     Source: Shazeer 2020. C: mlxffi_geglu.
     """
@@ -130,12 +144,16 @@ def geglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> Ar
 def lora_linear(
     x: ArrayLike, weight: ArrayLike, a: ArrayLike, b: ArrayLike, scale: float, *, stream: Stream | None = None
 ) -> Array:
-    """x weight^T + scale (x a) b: a linear layer with a low-rank addition.
+    """x weight^T + scale (x a) b: a linear layer with a low-rank update.
 
     Args:
       x: floating point [..., in].
       weight: [out, in], of the dtype of x.
-      a, b: [in, rank] and [rank, out], of the dtype of x or, beside half precision, float32.
+      a, b: [in, rank] and [rank, out], of the dtype of x, or float32 if x has half precision.
+      scale: the factor of the update.
+
+    Returns:
+      [..., out], in the dtype of x.
 
     Source: Hu et al. 2021. C: mlxffi_lora_linear.
     """

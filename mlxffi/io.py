@@ -78,6 +78,9 @@ def load(file: File, *, stream: Stream | None = None) -> Array:
     Args:
       file: a path or a binary file object.
 
+    Returns:
+      The array, in the file's dtype.
+
     Raises:
       RuntimeError: the file cannot be opened or is no .npy file of a known dtype.
 
@@ -148,7 +151,15 @@ class GGUFMetadata(Owner):
         lib.mlx_io_gguf_free(handle("mlx_io_gguf", contents))
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value under a key, or a default where there is none."""
+        """The value of a key.
+
+        Args:
+          key: the name.
+          default: what is returned if the key is missing.
+
+        Returns:
+          An Array, a string or a list of strings.
+        """
         contents, name = handle("mlx_io_gguf", self._gguf), text(key, "key")
         for read in (_gguf_array, _gguf_string, _gguf_strings):
             value = read(contents, name)

@@ -154,6 +154,9 @@ def cuda_kernel(
       ensure_row_contiguous: copy inputs that are not row-contiguous first; otherwise the source uses their strides.
       shared_memory: bytes of dynamic shared memory per block.
 
+    Returns:
+      The kernel; call it to launch it.
+
     Raises:
       ValueError: there is no output name.
       RuntimeError: the CUDA backend is missing.
@@ -182,6 +185,9 @@ def metal_kernel(
       header: code in front of the function.
       ensure_row_contiguous: copy inputs that are not row-contiguous first; otherwise the source uses their strides.
       atomic_outputs: declare the outputs as atomic types.
+
+    Returns:
+      The kernel; call it to launch it.
 
     Raises:
       ValueError: there is no output name.

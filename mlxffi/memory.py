@@ -60,15 +60,36 @@ def memory_limit() -> int:
 
 
 def set_memory_limit(limit: int) -> int:
-    """Set the memory guideline in bytes; returns the one before."""
+    """Set how many bytes of memory evaluation should stay below; a guideline.
+
+    Args:
+      limit: bytes.
+
+    Returns:
+      The former limit, in bytes.
+    """
     return _bytes(lib.mlx_set_memory_limit, limit)
 
 
 def set_cache_limit(limit: int) -> int:
-    """Set in bytes how much memory is kept for reuse (0: none); returns the limit before."""
+    """Set how many bytes MLX keeps for reuse.
+
+    Args:
+      limit: bytes; 0 keeps none.
+
+    Returns:
+      The former limit, in bytes.
+    """
     return _bytes(lib.mlx_set_cache_limit, limit)
 
 
 def set_wired_limit(limit: int) -> int:
-    """Set in bytes how much memory stays resident (Metal); returns the limit before."""
+    """Set how many bytes stay resident for the GPU (Metal only).
+
+    Args:
+      limit: bytes.
+
+    Returns:
+      The former limit, in bytes.
+    """
     return _bytes(lib.mlx_set_wired_limit, limit)

@@ -88,7 +88,11 @@ def eval(*arrays: Array) -> None:
 
 
 def async_eval(*arrays: Array) -> None:
-    """Start to compute arrays without waiting for them."""
+    """Start computing arrays without waiting for them.
+
+    Args:
+      arrays: any number of Arrays.
+    """
     require_no_fork("async_eval")
     check(lib.glue_async_eval(pack_arrays(arrays)))
     look_at_memory()
@@ -286,7 +290,15 @@ def value_and_grad(fn: ListFunction, *argnums: int) -> GradFn:
 
 
 def grad(fn: ListFunction, *argnums: int) -> Callable[..., list[Array]]:
-    """A function that computes the gradients of the first output of `fn` alone; see `value_and_grad`."""
+    """Make a function that computes only the gradients of the first output of `fn`; see `value_and_grad`.
+
+    Args:
+      fn: from a list of Arrays to a list of Arrays, the first of them a scalar.
+      argnums: positions of the arguments to differentiate; none: the first.
+
+    Returns:
+      A function of Arrays that returns a list of gradients, in the order of `argnums`.
+    """
     differentiated = value_and_grad(fn, *argnums)
 
     def gradients(*inputs: ArrayLike) -> list[Array]:

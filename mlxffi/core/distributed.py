@@ -43,12 +43,22 @@ class Group:
         Args:
           color: what the processes of a new group have in common.
           key: orders the ranks in it; a negative one stands for the rank here.
+
+        Returns:
+          The group of this process.
         """
         return Group._own(abi.distributed_group_split(self, color, key))
 
 
 def is_available(backend: str = "any") -> bool:
-    """Whether a backend ("any", "mpi", "nccl", "jaccl" or "ring") was built in; "any": one of them."""
+    """Whether a backend was built in.
+
+    Args:
+      backend: "any", "mpi", "nccl", "jaccl" or "ring"; "any" means at least one of the others.
+
+    Returns:
+      True if it was.
+    """
     return abi.distributed_is_available(backend)
 
 
@@ -64,6 +74,9 @@ def init(
       strict: raise where no backend can be started, instead of giving a group of one.
       backend: "any", "mpi", "nccl", "jaccl" or "ring".
       all_gather_factory: makes, of rank and size, the gathering of bytes that "jaccl" connects with.
+
+    Returns:
+      The group; one process alone if no backend can be started.
 
     Raises:
       RuntimeError: `strict`, and there is no backend or no configuration for it.

@@ -20,9 +20,17 @@ MATH_MODES = {"safe": 0, "relaxed": 1, "fast": 2}
 
 
 def rms_norm(x: array, weight: array | None, eps: float, *, stream: StreamOrDevice = None) -> array:
-    """Divide `x` along its last axis by its root mean square: x / sqrt(mean(x^2) + `eps`), times `weight`.
+    """RMSNorm along the last axis: x / sqrt(mean(x^2) + `eps`), times `weight`.
 
-    Source: docs/fused.md.
+    Args:
+      x: floating point [..., features].
+      weight: [features]; None: ones.
+      eps: added to the mean square.
+
+    Returns:
+      The shape of `x`.
+
+    Source: Zhang and Sennrich 2019; docs/fused.md.
     """
     return abi.rms_norm(x, weight, eps, stream)
 
@@ -38,12 +46,21 @@ def rope(
     freqs: array | None = None,
     stream: StreamOrDevice = None,
 ) -> array:
-    """`a` with pairs of its first `dims` features rotated by angles that grow with the position on axis -2.
+    """Rotary position embedding: rotate pairs of the first `dims` features by angles that grow with the position.
 
     Args:
-      traditional: pair neighbours, not those `dims`/2 apart.
-      base: of the frequencies, or None where `freqs` gives them.
-      scale: of the positions; offset: the first position, or an array of one for each element of axis 0.
+      a: floating point [..., positions, features].
+      dims: how many features are rotated; even.
+      traditional: whether neighbours form a pair, instead of features `dims`/2 apart.
+      base: the base of the angles; None if `freqs` are given.
+      scale: the factor of positions.
+      offset: the first position, or an array of one for each element of axis 0.
+      freqs: [dims/2], the wavelengths instead of powers of `base`.
+
+    Returns:
+      The shape and dtype of `a`.
+
+    Source: Su et al. 2021; docs/fused.md.
     """
     return abi.rope(a, dims, traditional, base, scale, as_array(offset), freqs, stream)
 
@@ -59,12 +76,20 @@ def scaled_dot_product_attention(
     force_fused: bool = False,
     stream: StreamOrDevice = None,
 ) -> array:
-    """softmax(`scale` * `q` @ `k`^T + mask) @ `v`, all of shape (batch, heads, positions, features).
+    """Attention: softmax(`scale` * `q` @ `k`^T + mask) @ `v`.
 
     Args:
-      mask: "causal", booleans (True takes part) or numbers to add; it is broadcast.
-      sinks: one logit for each head, which takes part in the softmax alone.
-      force_fused: fail where no fused kernel can do it.
+      q: floating point [batch, heads, positions, features].
+      k, v: [batch, key heads, positions, features]; the number of key heads divides the number of heads.
+      scale: the factor of the scores.
+      mask: "causal", bool (True: attend) or numbers to add, which broadcast to [batch, heads, positions, positions].
+      sinks: [heads], one more logit for each head's softmax.
+      force_fused: whether to fail if no fused kernel fits.
+
+    Returns:
+      [batch, heads, positions, features of v].
+
+    Source: Vaswani et al. 2017; docs/fused.md.
     """
     mode, given = "", None if isinstance(mask, str) else mask
     if isinstance(mask, str):
@@ -180,10 +205,20 @@ def metal_kernel(
     atomic_outputs: bool = False,
     compile_options: Any = None,
 ) -> Any:
-    """A kernel of Metal source: the body of a function, whose signature is generated.
+    """A kernel from Metal source: the body of a function, whose signature is generated.
 
     Args:
+      name: the kernel's name.
+      input_names: names of the inputs in the source.
+      output_names: names of the outputs in the source.
+      source: the body of the function.
+      header: what goes before the function, such as includes and helpers.
+      ensure_row_contiguous: whether to copy inputs that are not row-major.
+      atomic_outputs: whether outputs are atomics.
       compile_options: a dict; "math_mode" may be "safe", "relaxed" or "fast".
+
+    Returns:
+      A function that launches the kernel and returns a list of arrays.
     """
     mode = dict(compile_options or {}).get("math_mode", "safe")
     if mode not in MATH_MODES:
@@ -201,10 +236,19 @@ def cuda_kernel(
     ensure_row_contiguous: bool = True,
     shared_memory: int = 0,
 ) -> Any:
-    """A kernel of CUDA source: the body of a function, whose signature is generated.
+    """A kernel from CUDA source: the body of a function, whose signature is generated.
 
     Args:
+      name: the kernel's name.
+      input_names: names of the inputs in the source.
+      output_names: names of the outputs in the source.
+      source: the body of the function.
+      header: what goes before the function, such as includes and helpers.
+      ensure_row_contiguous: whether to copy inputs that are not row-major.
       shared_memory: bytes of dynamic shared memory for each block.
+
+    Returns:
+      A function that launches the kernel and returns a list of arrays.
     """
     options = (source, header, ensure_row_contiguous, shared_memory)
     return _Kernel("cuda", "new", name, input_names, output_names, *options)
@@ -225,7 +269,24 @@ def precompiled_cuda_kernel(
     ensure_row_contiguous: bool = False,
     stream: StreamOrDevice = None,
 ) -> list[array]:
-    """Run a kernel of PTX or cubin code on arrays and `scalars` (bools, ints, floats)."""
+    """Run a kernel of PTX or cubin code.
+
+    Args:
+      name: the name of the function in the code.
+      compiled_source: the code.
+      inputs: the arrays it reads.
+      output_shapes: one shape for each output.
+      output_dtypes: one dtype for each output.
+      scalars: bools, ints and floats, passed after the arrays.
+      grid: the number of threads along three dimensions.
+      threadgroup: threads of a block along three dimensions.
+      shared_memory: bytes of dynamic shared memory for each block.
+      init_value: what fills the outputs before the kernel runs; None: nothing.
+      ensure_row_contiguous: whether to copy inputs that are not row-major.
+
+    Returns:
+      The outputs.
+    """
     launch = _Launch("cuda", output_shapes, output_dtypes, grid, threadgroup, init_value)
     for value in scalars:
         launch.set(f"add_scalar_arg_{_kind('scalars', value, bool, int, float)}", value)

@@ -20,11 +20,16 @@ def norm(
     *,
     stream: StreamOrDevice = None,
 ) -> array:
-    """A norm of vectors along one axis, or of matrices along two.
+    """The norm of vectors along one axis, or of matrices along two.
 
     Args:
-      ord: None is the root of the sum of squares; a number p, "fro" and "nuc" are as in numpy.
-      axis: None takes all axes of a vector or matrix, and flattens what has more (`ord` None only).
+      a: the array.
+      ord: a number p, "fro" or "nuc", as in numpy; None: the root of the sum of squares.
+      axis: one axis or two; None: all axes of a vector or matrix, or the flattened array if `ord` is None.
+      keepdims: whether reduced axes stay, with size 1.
+
+    Returns:
+      The dtype of `a`, or float32 for integers.
     """
     if ord is None:
         return abi.linalg_norm_l2(a, axis, keepdims, stream)
@@ -36,8 +41,12 @@ def norm(
 def svd(a: array, compute_uv: bool = True, *, stream: StreamOrDevice = None) -> Any:
     """The singular value decomposition of matrices.
 
+    Args:
+      a: floating point [..., M, N].
+      compute_uv: whether to compute U and V, too.
+
     Returns:
-      U, S and the transpose of V, or S alone where `compute_uv` is False.
+      U, S and the transpose of V; only S if `compute_uv` is False.
     """
     parts = tuple(abi.linalg_svd(a, compute_uv, stream))
     return parts if compute_uv else parts[0]

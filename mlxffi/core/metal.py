@@ -11,7 +11,11 @@ from .generated.metal import is_available as is_available
 
 
 def start_capture(path: str) -> None:
-    """Start to record the work of the GPU into a .gputrace document; nothing happens without Metal."""
+    """Start recording the GPU's work; does nothing without Metal.
+
+    Args:
+      path: the .gputrace document to write.
+    """
     if not isinstance(path, str):
         raise TypeError(f"path: expected a str, got {type(path).__name__}")
     if is_available():
@@ -56,19 +60,40 @@ def get_cache_memory() -> int:
 
 
 def set_memory_limit(limit: int) -> int:
-    """Deprecated: `set_memory_limit` of the package."""
+    """Deprecated: `set_memory_limit` of the package.
+
+    Args:
+      limit: bytes.
+
+    Returns:
+      The former limit, in bytes.
+    """
     _deprecated("set_memory_limit")
     return memory.set_memory_limit(limit)
 
 
 def set_cache_limit(limit: int) -> int:
-    """Deprecated: `set_cache_limit` of the package."""
+    """Deprecated: `set_cache_limit` of the package.
+
+    Args:
+      limit: bytes.
+
+    Returns:
+      The former limit, in bytes.
+    """
     _deprecated("set_cache_limit")
     return memory.set_cache_limit(limit)
 
 
 def set_wired_limit(limit: int) -> int:
-    """Deprecated: `set_wired_limit` of the package."""
+    """Deprecated: `set_wired_limit` of the package.
+
+    Args:
+      limit: bytes.
+
+    Returns:
+      The former limit, in bytes.
+    """
     _deprecated("set_wired_limit")
     return memory.set_wired_limit(limit)
 

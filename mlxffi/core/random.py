@@ -65,7 +65,11 @@ def __getattr__(arg: str, /) -> Any:
 
 
 def seed(seed: int) -> None:
-    """Begin this thread's sequence of keys anew."""
+    """Restart the calling thread's random numbers.
+
+    Args:
+      seed: an integer of 64 bits.
+    """
     _state._set(key(seed))
 
 
@@ -84,7 +88,18 @@ def normal(
     key: array | None = None,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Numbers of the normal distribution around `loc` (None: 0) with the deviation `scale` (None: 1)."""
+    """Normally distributed numbers.
+
+    Args:
+      shape: the shape of the result.
+      dtype: the dtype of the result; None: float32.
+      loc: the mean, which broadcasts to the shape; None: 0.
+      scale: the standard deviation, which broadcasts to the shape; None: 1.
+      key: uint32 [2]; None: the thread's next key.
+
+    Returns:
+      [*shape].
+    """
     dtype = float32 if dtype is None else dtype
     middle = None if loc is None else abi.astype(as_array(loc), dtype, stream)
     width = None if scale is None else abi.astype(as_array(scale), dtype, stream)
@@ -97,7 +112,16 @@ def bernoulli(
     key: array | None = None,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Booleans that are true with the probability `p`; `shape` None takes that of `p`."""
+    """Random booleans.
+
+    Args:
+      p: the probability of True, in 0..1.
+      shape: the shape of the result; None: that of `p`.
+      key: uint32 [2]; None: the thread's next key.
+
+    Returns:
+      bool [*shape].
+    """
     p = as_array(p)
     return abi.random_bernoulli(p, p.shape if shape is None else shape, _key(key), stream)
 
@@ -110,7 +134,18 @@ def truncated_normal(
     key: array | None = None,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Numbers of the normal distribution between two bounds; `shape` None takes that of the bounds."""
+    """Numbers from the standard normal distribution between two bounds.
+
+    Args:
+      lower: the lower bound, which broadcasts to the shape.
+      upper: the upper bound, which broadcasts to the shape.
+      shape: the shape of the result; None: that of the bounds.
+      dtype: the dtype of the result; None: float32.
+      key: uint32 [2]; None: the thread's next key.
+
+    Returns:
+      [*shape].
+    """
     lower, upper, dtype = as_array(lower), as_array(upper), float32 if dtype is None else dtype
     if shape is None:
         shape = abi.add(lower, upper, stream).shape
@@ -125,13 +160,20 @@ def categorical(
     key: array | None = None,
     stream: StreamOrDevice = None,
 ) -> array:
-    """Classes, drawn with the probabilities of which `logits` are the logarithms along an axis.
+    """Class indices, drawn from categorical distributions.
 
     Args:
-      shape: of the result, to which the other axes are broadcast; num_samples: how many draws for each distribution.
+      logits: unnormalised log-probabilities along `axis`.
+      axis: the axis of the classes.
+      shape: the shape of the result, to which the other axes broadcast.
+      num_samples: how many to draw from each distribution, along a new last axis.
+      key: uint32 [2]; None: the thread's next key.
+
+    Returns:
+      uint32.
 
     Raises:
-      ValueError: both are given.
+      ValueError: both `shape` and `num_samples` are given.
     """
     if shape is not None and num_samples is not None:
         raise ArgumentError("[categorical] At most one of shape or num_samples can be specified.")
@@ -144,7 +186,16 @@ def categorical(
 
 
 def permutation(x: int | array, axis: int = 0, key: array | None = None, stream: StreamOrDevice = None) -> array:
-    """The parts of an array along an axis, or the numbers up to `x`, in random order."""
+    """A random permutation of an array along an axis, or of the integers below a number.
+
+    Args:
+      x: the array, or the number.
+      axis: the axis that is permuted.
+      key: uint32 [2]; None: the thread's next key.
+
+    Returns:
+      The shape and dtype of the array, or uint32 [x].
+    """
     if isinstance(x, array):
         return abi.random_permutation(x, axis, _key(key), stream)
     return abi.random_permutation_arange(x, _key(key), stream)

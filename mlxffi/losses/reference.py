@@ -35,7 +35,20 @@ def cross_entropy(
     stream: Stream | None = None,
     z_loss: float = 0.0,
 ) -> Array:
-    """logsumexp(x) - (1 - smoothing) x[target] - smoothing mean(x), for each target, weighted and reduced."""
+    """logsumexp(x) - (1 - smoothing) x[target] - smoothing mean(x) for each target, weighted and reduced, in nats.
+
+    Args:
+      logits: floating point [..., classes], unnormalised.
+      targets: integers [...].
+      weights: numbers or bool [...], the weight of each target; None: 1.
+      ignore_index: targets with this value do not count.
+      label_smoothing: 0..1.
+      reduction: "none", "sum" or "mean".
+      z_loss: the factor of logsumexp(x)^2, which is added.
+
+    Returns:
+      [...] or a scalar: float32, or float64 for float64 logits.
+    """
     counted = _counted(targets, weights, ignore_index, stream)
     if counted is not None:
         # A row that does not count may hold anything, NaN too: it is out of the way before anything is computed.
@@ -103,7 +116,18 @@ def kl_div_loss(
     teacher_gradient: bool = False,
     stream: Stream | None = None,
 ) -> Array:
-    """sum(p (log p - log q)) over the last axis, reduced."""
+    """KL(p || q) = sum(p (log p - log q)) over the last axis, in nats.
+
+    Args:
+      logits_q: floating point [..., classes], the student.
+      logits_p: the same, the teacher.
+      temperature: divides both.
+      reduction: "none", "sum" or "mean".
+      teacher_gradient: whether the teacher gets a gradient.
+
+    Returns:
+      [...] or a scalar: float32, or float64 for float64 logits.
+    """
     log_q, log_p = _logarithms(logits_q, logits_p, temperature, teacher_gradient, stream)
     return _reduced(_divergence(log_p, log_q, stream), reduction, stream)
 
@@ -116,7 +140,18 @@ def js_div_loss(
     teacher_gradient: bool = False,
     stream: Stream | None = None,
 ) -> Array:
-    """(KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2 over the last axis, reduced."""
+    """(KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2 over the last axis, in nats.
+
+    Args:
+      logits_q: floating point [..., classes], the student.
+      logits_p: the same, the teacher.
+      temperature: divides both.
+      reduction: "none", "sum" or "mean".
+      teacher_gradient: whether the teacher gets a gradient.
+
+    Returns:
+      [...] or a scalar: float32, or float64 for float64 logits.
+    """
     log_q, log_p = _logarithms(logits_q, logits_p, temperature, teacher_gradient, stream)
     middle = _ops.subtract(_ops.logaddexp(log_q, log_p, stream=stream), math.log(2), stream=stream)
     both = _ops.add(_divergence(log_p, middle, stream), _divergence(log_q, middle, stream), stream=stream)
