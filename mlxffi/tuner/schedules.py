@@ -32,17 +32,27 @@ Schedule: TypeAlias = "Callable[[array], array]"
 
 
 def constant(value: float) -> Schedule:
-    """The same rate at every step."""
+    """A schedule with the same rate at every step.
+
+    Args:
+      value: the rate.
+
+    Returns:
+      The schedule.
+    """
     rate = checks.finite("constant", "value", value)
     return lambda step: mx.full(_at(step).shape, rate, mx.float32)
 
 
 def exponential_decay(init: float, decay_rate: float) -> Schedule:
-    """init * decay_rate^step.
+    """A schedule of init * decay_rate^step.
 
     Args:
       init: the rate of step 0.
-      decay_rate: the factor of every step, at least 0.
+      decay_rate: the factor per step, at least 0.
+
+    Returns:
+      The schedule.
     """
     checks.finite("exponential_decay", "init", init)
     checks.non_negative("exponential_decay", "decay_rate", decay_rate)
@@ -50,12 +60,15 @@ def exponential_decay(init: float, decay_rate: float) -> Schedule:
 
 
 def step_decay(init: float, decay_rate: float, step_size: int) -> Schedule:
-    """init * decay_rate^floor(step / step_size).
+    """A schedule of init * decay_rate^floor(step / step_size).
 
     Args:
       init: the rate of the first `step_size` steps.
-      decay_rate: the factor between one stair and the next, at least 0.
-      step_size: the steps on each stair, at least 1.
+      decay_rate: the factor from one stair to the next, at least 0.
+      step_size: steps per stair, at least 1.
+
+    Returns:
+      The schedule.
     """
     checks.finite("step_decay", "init", init)
     checks.non_negative("step_decay", "decay_rate", decay_rate)
@@ -64,12 +77,15 @@ def step_decay(init: float, decay_rate: float, step_size: int) -> Schedule:
 
 
 def cosine_decay(init: float, decay_steps: int, end: float = 0.0) -> Schedule:
-    """end + (init - end) (1 + cos(pi step / decay_steps)) / 2, and `end` after `decay_steps`.
+    """A schedule of end + (init - end) (1 + cos(pi step / decay_steps)) / 2, and `end` after `decay_steps`.
 
     Args:
       init: the rate of step 0.
-      decay_steps: the steps from `init` to `end`, at least 1.
-      end: the rate from then on.
+      decay_steps: steps from `init` to `end`, at least 1.
+      end: the rate after that.
+
+    Returns:
+      The schedule.
 
     Source: Loshchilov and Hutter 2017, SGDR, without restarts.
     """
@@ -85,12 +101,15 @@ def cosine_decay(init: float, decay_steps: int, end: float = 0.0) -> Schedule:
 
 
 def linear_schedule(init: float, end: float, steps: int) -> Schedule:
-    """On a line from `init` at step 0 to `end` at step `steps`, and `end` from then on.
+    """A schedule that is linear from `init` at step 0 to `end` at step `steps`, and then stays at `end`.
 
     Args:
       init: the rate of step 0.
       end: the rate of step `steps`.
       steps: at least 1.
+
+    Returns:
+      The schedule.
     """
     checks.finite("linear_schedule", "init", init)
     checks.finite("linear_schedule", "end", end)
@@ -99,11 +118,14 @@ def linear_schedule(init: float, end: float, steps: int) -> Schedule:
 
 
 def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
-    """One schedule after the other: each begins anew, with its step 0, at its boundary.
+    """One schedule after another; each starts with its own step 0 at its boundary.
 
     Args:
       schedules: at least one.
-      boundaries: the steps at which the second, the third, ... of the schedules begin.
+      boundaries: the steps at which the second, third, ... schedule starts.
+
+    Returns:
+      The schedule.
     """
     parts, starts = list(schedules), list(boundaries)
     if not parts or len(parts) != len(starts) + 1:
@@ -124,14 +146,17 @@ def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> 
 
 
 def warm_up(schedule: Schedule, steps: int, init: float = 0.0) -> Schedule:
-    """On a line from `init` at step 0 to the schedule's first rate at step `steps`; after that, the schedule.
+    """A linear warm-up from `init` at step 0 to the schedule's first rate at step `steps`, followed by the schedule.
 
     As in mlx-lm, the schedule's step 0 is step `steps + 1`, so that its first rate holds for two steps.
 
     Args:
-      schedule: what follows.
+      schedule: what follows the warm-up.
       steps: at least 1.
       init: the rate of step 0.
+
+    Returns:
+      The schedule.
     """
     checks.count("warm_up", "steps", steps, 1)
     checks.finite("warm_up", "init", init)
@@ -163,11 +188,14 @@ KEYS = ("name", "arguments", "warmup", "warmup_init")
 
 
 def build_schedule(config: Mapping[str, Any]) -> Schedule:
-    """The schedule that a configuration describes, in mlx-lm's form.
+    """The schedule described by a configuration in mlx-lm's form.
 
     Args:
-      config: `name`, one of those in this module; `arguments`, a list of numbers in the order in which the function of
-        that name takes them; `warmup`, the steps of a warm-up before it (0: none); `warmup_init`, where it begins (0).
+      config: `name`, one of those in this module; `arguments`, the list of that function's arguments; `warmup`, the
+        steps of a warm-up before it (0: none); `warmup_init`, where the warm-up starts (0).
+
+    Returns:
+      The schedule.
 
     Raises:
       ValueError: a key is missing or unknown, or its value is not as above; the message names it.

@@ -38,7 +38,7 @@ class Adapter:
     config: LoRAConfig
 
     def layers(self) -> dict[str, Node]:
-        """The factors of each layer by its path, as an adapted node has them."""
+        """The factors of each layer, by path."""
         found: dict[str, Node] = {}
         for path, value in paths(self.parameters):
             layer, _, name = path.rpartition(".")
@@ -50,7 +50,7 @@ class Adapter:
         return found
 
     def whole(self) -> dict[str, mx.array]:
-        """The parameters of the model that are trained themselves, by path."""
+        """The parameters of the model that are trained directly, by path."""
         return {path: value for path, value in paths(self.parameters) if path.rpartition(".")[2] not in fit.PARTS}
 
 
@@ -58,18 +58,18 @@ class Adapter:
 
 
 def create_adapter(parameters: Tree, config: LoRAConfig) -> Adapter:
-    """A new adapter, which changes nothing yet.
+    """Make a new adapter, which changes nothing yet.
 
     Args:
       parameters: the tree to adapt.
       config: which layers, and how.
 
     Returns:
-      float32 factors: the one that takes the input uniform in +-1/sqrt(its width), from `mlxffi.core.random`'s state;
-      the other 0. For DoRA also magnitudes: the norms of the weights' rows.
+      float32 factors: `lora_a` uniform in +-1/sqrt(input width), drawn from `mlxffi.core.random`'s state, and `lora_b`
+      0. DoRA also has magnitudes: the norms of the weights' rows.
 
     Raises:
-      ValueError: no layer of the tree is chosen, or a key of the configuration matches none.
+      ValueError: the configuration selects no layer, or one of its keys matches none.
     """
     made = {
         path: new_factors(node, _kind(path, node), config.rank_of(path), config.use_dora)
@@ -80,7 +80,14 @@ def create_adapter(parameters: Tree, config: LoRAConfig) -> Adapter:
 
 
 def adapted_layers(parameters: Tree, config: LoRAConfig) -> dict[str, Node]:
-    """The layers of a tree that a configuration chooses, by path.
+    """The layers that a configuration selects.
+
+    Args:
+      parameters: the tree.
+      config: which layers.
+
+    Returns:
+      Nodes by path.
 
     Raises:
       ValueError: there is none, or a key of the configuration matches none.
@@ -91,12 +98,15 @@ def adapted_layers(parameters: Tree, config: LoRAConfig) -> dict[str, Node]:
 
 
 def trained_whole(parameters: Tree, config: LoRAConfig, adapted: Container[str]) -> dict[str, mx.array]:
-    """The parameters of a tree that a configuration trains themselves, unpacked, by path.
+    """The parameters that a configuration trains directly, dequantized.
 
     Args:
       parameters: the tree.
-      config: whose `modules_to_save` and `bias` say which.
+      config: its `modules_to_save`, `trainable_token_indices` and `bias` select them.
       adapted: the paths of the layers with factors.
+
+    Returns:
+      Arrays by path.
 
     Raises:
       ValueError: the model has no module of a name.
@@ -126,7 +136,15 @@ def _rows(parameters: Tree, config: LoRAConfig) -> dict[str, mx.array]:
 
 
 def row_places(names: Iterable[str], config: LoRAConfig) -> dict[str, tuple[int, ...]]:
-    """The tokens whose rows are trained, by the path of the layer that has them among layers by their paths."""
+    """The tokens whose embedding rows are trained.
+
+    Args:
+      names: the paths of the model's layers.
+      config: its `trainable_token_indices` select them.
+
+    Returns:
+      Token ids by the path of the layer.
+    """
     stated, known = config.trainable_token_indices, list(names)
     if stated is None:
         return {}
@@ -136,7 +154,15 @@ def row_places(names: Iterable[str], config: LoRAConfig) -> dict[str, tuple[int,
 
 
 def is_in(path: str, modules: tuple[str, ...]) -> bool:
-    """Whether a parameter is one of a module, whose path may be an end of one."""
+    """Whether a parameter belongs to one of some modules.
+
+    Args:
+      path: the parameter's path.
+      modules: paths of modules, or ends of paths.
+
+    Returns:
+      True if it does.
+    """
     parents = [path[: match.start()] for match in re.finditer(r"\.", path)]
     return any(matches(parent, modules) for parent in parents)
 
@@ -149,7 +175,16 @@ def _biases(parameters: Tree, config: LoRAConfig, adapted: Container[str]) -> di
 
 
 def with_rows(parameters: Tree, whole: Mapping[str, mx.array], config: LoRAConfig) -> dict[str, mx.array]:
-    """What is trained itself, with the whole embedding in the place of its rows."""
+    """Directly trained parameters, with whole embeddings instead of their trained rows.
+
+    Args:
+      parameters: the tree.
+      whole: the trained parameters by path.
+      config: says which rows they are.
+
+    Returns:
+      Arrays by path.
+    """
     found = dict(whole)
     for path in [path for path in whole if path.endswith(f".{ROWS}")]:
         layer, nodes = path.removesuffix(f".{ROWS}"), dict(layers_of(parameters))
@@ -160,7 +195,15 @@ def with_rows(parameters: Tree, whole: Mapping[str, mx.array], config: LoRAConfi
 
 
 def replaced(parameters: Tree, arrays: Mapping[str, mx.array]) -> Tree:
-    """The tree with other arrays in the places of its own by path; layers whose weight is one of them are unpacked."""
+    """The tree with some arrays replaced; layers whose weight is replaced are dequantized.
+
+    Args:
+      parameters: the tree.
+      arrays: the new arrays by path.
+
+    Returns:
+      A new tree.
+    """
 
     def dense(path: str, node: Node) -> Node:
         return layers.dequantized(node) if f"{path}.weight" in arrays else node
@@ -169,7 +212,17 @@ def replaced(parameters: Tree, arrays: Mapping[str, mx.array]) -> Tree:
 
 
 def new_factors(node: Node, kind: Kind, rank: int, use_dora: bool) -> dict[str, mx.array]:
-    """The factors, for DoRA also the magnitudes, with which a layer does what it does without."""
+    """Factors, for DoRA with magnitudes, that do not change a layer yet.
+
+    Args:
+      node: the layer.
+      kind: its kind.
+      rank: at least 1.
+      use_dora: whether to add magnitudes.
+
+    Returns:
+      float32 arrays by name.
+    """
     shapes = fit.shapes(layers.dims(node), kind, rank, use_dora)
     inputs = layers.dims(node)[0 if kind == "embedding" else -1]
     bound = 1 / math.sqrt(inputs)
@@ -183,7 +236,14 @@ def new_factors(node: Node, kind: Kind, rank: int, use_dora: bool) -> dict[str, 
 
 
 def attach(base: Tree, *adapters: Adapter) -> Tree:
-    """The tree in which adapted nodes carry the factors of adapters, besides those that they carry already.
+    """The tree with the factors of adapters added to its nodes, besides those they have already.
+
+    Args:
+      base: the tree.
+      adapters: for that tree.
+
+    Returns:
+      A new tree, which shares its arrays.
 
     Raises:
       ValueError: factors fit no layer of the base; the message names each.
@@ -203,7 +263,14 @@ def attach(base: Tree, *adapters: Adapter) -> Tree:
 
 
 def detach(tree: Tree) -> Tree:
-    """The tree without any adapters."""
+    """The tree without any adapters.
+
+    Args:
+      tree: with adapters or without.
+
+    Returns:
+      A new tree, which shares its arrays.
+    """
     return map_layers(lambda path, node: _bare(node), tree)
 
 
@@ -211,12 +278,15 @@ def detach(tree: Tree) -> Tree:
 
 
 def fuse(base: Tree, *adapters: Adapter, dequantize: bool = False) -> Tree:
-    """The tree in which adapters, given or attached, are part of the weights.
+    """Merge adapters, given or attached, into the weights.
 
     Args:
       base: the tree that they adapt.
-      adapters: each changes the weights of the base by what it was trained to, whatever the others do.
-      dequantize: unpack all quantized weights; else fused ones are quantized again, each as it was.
+      adapters: each is applied to the weights of the base, whatever the others do.
+      dequantize: whether to dequantize all weights; otherwise fused ones are quantized again, each as it was.
+
+    Returns:
+      A new tree.
     """
 
     def fused(path: str, node: Node) -> Node:
@@ -231,19 +301,26 @@ def fuse(base: Tree, *adapters: Adapter, dequantize: bool = False) -> Tree:
 def survival(
     base: Tree, *adapters: Adapter, rounded: Callable[[mx.array], mx.array] | None = None
 ) -> layers.Survival | None:
-    """What is left of adapters after `fuse` where it quantizes weights again; None where it does not.
+    """How much of adapters is left after `fuse` quantizes weights again.
 
     Args:
-      base: the tree without them.
-      adapters: for it.
-      rounded: what a fused weight comes to where it is quantized in another way.
+      base: the tree without the adapters.
+      adapters: for that tree.
+      rounded: what a fused weight becomes if it is quantized in another way.
+
+    Returns:
+      The shares, or None if nothing is quantized.
     """
     nodes = layers_of(attach(base, *adapters))
     return layers.surviving(((node, _kind(path, node)) for path, node in nodes), rounded)
 
 
 def dora_gains(base: Tree, adapter: Adapter) -> dict[str, mx.array]:
-    """What DoRA multiplies the rows of each layer's updated weight by: what `unfuse` needs to undo it.
+    """The factors by which DoRA multiplies the rows of each layer's updated weight; `unfuse` needs them.
+
+    Args:
+      base: the tree without the adapter.
+      adapter: for that tree.
 
     Returns:
       float32 [..., out] by the layer's path; none for LoRA.
@@ -257,12 +334,15 @@ def dora_gains(base: Tree, adapter: Adapter) -> dict[str, mx.array]:
 
 
 def unfuse(fused: Tree, adapter: Adapter, gains: dict[str, mx.array] | None = None) -> Tree:
-    """The tree as it was before `fuse`, but for rounding (for quantized weights: but for quantizing them twice).
+    """Undo `fuse`, up to rounding (for quantized weights, up to quantizing them twice).
 
     Args:
       fused: a tree with the adapter in its weights.
-      adapter: one of those that were fused; DoRA must have been the only one in its layers.
-      gains: for DoRA, what `dora_gains` gave for the base: the norms that it removes cannot be told from its result.
+      adapter: one of those that were fused; in its layers, DoRA must have been the only one.
+      gains: for DoRA, what `dora_gains` returned for the base.
+
+    Returns:
+      A new tree.
 
     Raises:
       ValueError: the adapter does not fit, or is DoRA and gains are missing.
@@ -292,7 +372,16 @@ def unfuse(fused: Tree, adapter: Adapter, gains: dict[str, mx.array] | None = No
 
 
 def map_layers(function: Callable[[str, Node], Node], tree: Tree, start: str = "") -> Tree:
-    """The tree with what a function gives for the path and node of each layer that can be adapted."""
+    """Apply a function to each layer that can be adapted.
+
+    Args:
+      function: from a layer's path and node to a new node.
+      tree: the parameters.
+      start: the path of the tree itself.
+
+    Returns:
+      A new tree.
+    """
     if isinstance(tree, dict):
         if start and kind_of(start, tree):
             return function(start, tree)
@@ -332,11 +421,14 @@ class TrainableParameters(NamedTuple):
 
 
 def trainable_parameters(parameters: Tree, trained: Tree) -> TrainableParameters:
-    """Count the parameters of a tree, and those that are trained; as text, it is mlx-lm's line.
+    """Count parameters, and those that are trained; `str` of the result is mlx-lm's line.
 
     Args:
       parameters: all, with or without adapters attached.
       trained: those of the adapter, or those of the tree that are trained.
+
+    Returns:
+      The numbers.
     """
     return TrainableParameters(sum(value.size for _, value in paths(trained)), _size(parameters))
 

@@ -88,12 +88,26 @@ class LoRAConfig:
         _require_one_way(self)
 
     def rank_of(self, path: str) -> int:
-        """The rank of a layer's factors."""
+        """The rank of a layer's factors.
+
+        Args:
+          path: the layer's path.
+
+        Returns:
+          The rank, at least 1.
+        """
         rank: int = _matched(self.rank_pattern, path, self.rank)
         return rank
 
     def scale_of(self, path: str) -> float:
-        """By what a layer's factors' product is multiplied."""
+        """The factor of a layer's update.
+
+        Args:
+          path: the layer's path.
+
+        Returns:
+          The scale.
+        """
         alpha: float | None = _matched(self.alpha_pattern, path, self.alpha)
         if alpha is None:
             return self.scale
@@ -101,9 +115,15 @@ class LoRAConfig:
         return alpha / (math.sqrt(rank) if self.rslora else rank)
 
     def alphas(self, paths: Iterable[str]) -> tuple[float, dict[str, float]]:
-        """alpha, and those of layers that have another, by which alpha / rank is each layer's scale.
+        """The default alpha, and the alphas of layers that differ, such that each layer's scale is alpha / rank.
 
-        A scale that does not depend on the rank means another alpha for each rank.
+        A scale that does not depend on the rank needs another alpha for each rank.
+
+        Args:
+          paths: the layers' paths.
+
+        Returns:
+          The default, and the others by path.
         """
         if self.alpha is not None:
             return self.alpha, dict(self.alpha_pattern)
@@ -112,19 +132,28 @@ class LoRAConfig:
         return usual, {path: alpha for path, alpha in found.items() if alpha != usual}
 
     def scaling(self, path: str) -> Scaling:
-        """What goes with a layer's factors."""
+        """The scale and dropout of a layer.
+
+        Args:
+          path: the layer's path.
+
+        Returns:
+          Both.
+        """
         return Scaling(self.scale_of(path), self.dropout)
 
 
 def from_mlx_lm(parameters: Mapping[str, Any], **options: Any) -> LoRAConfig:
-    """The configuration that mlx-lm's `lora_parameters` mean, in which `scale` counts where `alpha` stands beside it.
-
-    A warning tells where the two disagree.
+    """The configuration that mlx-lm's `lora_parameters` mean: `scale` takes precedence over `alpha`, with a warning if
+    they disagree.
 
     Args:
-      parameters: `rank`, `scale`, `dropout`, `keys`, and what else `LoRAConfig` knows, also by PEFT's names; None
-        stands for its default.
-      options: what does not stand in `lora_parameters`.
+      parameters: `rank`, `scale`, `dropout`, `keys`, and whatever else `LoRAConfig` has, also under PEFT's names; None
+        means the default.
+      options: what is not in `lora_parameters`.
+
+    Returns:
+      The configuration.
     """
     given = {PEFT_NAMES.get(name, name): value for name, value in parameters.items() if value is not None}
     found = LoRAConfig(**given, **options)

@@ -36,15 +36,15 @@ def save_adapter(
 ) -> None:
     """Write `adapters.safetensors` and `adapter_config.json`, as mlx-lm reads them.
 
-    mlx-lm has one rank and one scale for all layers, and factors alone: it refuses to read an adapter that has
-    patterns, or parameters of the model beside its factors. Fused, it reads their model.
+    mlx-lm supports one rank and one scale for all layers, and only factors: it refuses adapters that have patterns or
+    other trained parameters, but reads their fused models.
 
     Args:
-      folder: is made if it is not there. Each file is the old one or the new one, whole, at any moment.
-      adapter: to write.
-      extra: more entries of the configuration, such as the options of the training run; ours take precedence.
-      metadata: more texts for the file of tensors.
-      name: of the file of tensors: mlx-lm numbers those that it keeps, `0000100_adapters.safetensors`.
+      folder: created if it does not exist; each file is replaced atomically.
+      adapter: the adapter to write.
+      extra: more entries of the configuration, such as options of the run; ours take precedence.
+      metadata: more strings for the file of tensors.
+      name: the name of the file of tensors; mlx-lm numbers those that it keeps, as in `0000100_adapters.safetensors`.
     """
     config = adapter.config
     settings = {**(extra or {}), **_mlx_lm_settings(config, list(adapter.layers()))}
@@ -59,7 +59,15 @@ def save_full(
     metadata: Mapping[str, str] | None = None,
     name: str = formats.TENSORS,
 ) -> None:
-    """Write trained parameters themselves (`fine_tune_type` "full") in the form of `save_adapter`."""
+    """Write directly trained parameters (`fine_tune_type` "full") in the form of `save_adapter`.
+
+    Args:
+      folder: created if it does not exist.
+      parameters: the tree to write.
+      extra: more entries of the configuration.
+      metadata: more strings for the file of tensors.
+      name: the name of the file of tensors.
+    """
     _save(Path(folder), name, flatten(parameters), {**(extra or {}), "fine_tune_type": "full"}, metadata)
 
 
@@ -71,18 +79,18 @@ def export_peft(
     task_type: str | None = "CAUSAL_LM",
     tied: bool = False,
 ) -> None:
-    """Write an adapter as PEFT does: `adapter_model.safetensors` and its own `adapter_config.json`.
+    """Write an adapter in PEFT's format: `adapter_model.safetensors` and `adapter_config.json`.
 
     Args:
-      adapter: LoRA or DoRA of linear layers; LoRA of embeddings, which it tells by their names.
-      folder: is made if it is not there.
-      base_model_name: what PEFT loads the model by.
-      task_type: which of PEFT's model classes.
-      tied: whether the model's embedding is its output layer, too: an adapter of it changes both uses here, and in PEFT
-        the input only, so it is refused.
+      adapter: LoRA or DoRA of linear layers, or LoRA of embeddings, which are recognised by name.
+      folder: created if it does not exist.
+      base_model_name: the name by which PEFT loads the model.
+      task_type: PEFT's class of models.
+      tied: whether the model's embedding is also its output layer; adapters of it change both here, but only the input
+        in PEFT, so they are refused.
 
     Raises:
-      ValueError: PEFT has no such adapter: of expert layers, or DoRA of embeddings.
+      ValueError: PEFT has no such adapter, as for expert layers or DoRA of embeddings.
     """
     embeddings = [path for path in adapter.layers() if is_embedding(path)]
     if tied and embeddings:
@@ -134,10 +142,13 @@ def _mlx_lm_settings(config: LoRAConfig, paths: list[str]) -> dict[str, Any]:
 
 
 def read_adapter(path: PathLike) -> Adapter:
-    """The adapter in a directory, or in a file of tensors beside an `adapter_config.json`, without a model to fit it.
+    """Read an adapter without a model to check it against.
+
+    Args:
+      path: a folder, or a file of tensors next to an `adapter_config.json`.
 
     Returns:
-      In our orientation, with the paths that the file has.
+      The adapter, in our orientation, with the paths that the file has.
 
     Raises:
       FileNotFoundError: there is none.
@@ -153,13 +164,17 @@ def read_adapter(path: PathLike) -> Adapter:
 
 
 def load_adapter(path: PathLike, parameters: Tree, *, strict: bool = True) -> Adapter:
-    """The adapter in a directory, or in a file of tensors beside an `adapter_config.json`, for a tree of parameters.
+    """Read an adapter for a tree of parameters.
 
     Args:
-      path: written by us or mlx-lm, PEFT, or the Go port.
+      path: a folder, or a file of tensors next to an `adapter_config.json`, written by mlxffi, mlx-lm, PEFT or the Go
+        port.
       parameters: the tree that it is for.
-      strict: whether all layers that the configuration chooses must be there, and no other; else those that are there
+      strict: whether exactly the layers that the configuration selects must be there; otherwise those that are there
         are adapted, each whole.
+
+    Returns:
+      The adapter.
 
     Raises:
       FileNotFoundError: there is none.
@@ -173,10 +188,18 @@ def load_adapter(path: PathLike, parameters: Tree, *, strict: bool = True) -> Ad
 
 
 def load_into(path: PathLike, parameters: Tree, *, strict: bool = True) -> tuple[Tree, Adapter]:
-    """`load_adapter`, and the tree with what PEFT stores beside it: weights, biases, and rows of embeddings.
+    """Read an adapter, and apply what PEFT stores besides it: weights, biases, and rows of embeddings.
 
     A tree without an output layer of its own has none that could stay what it was, as PEFT lets it: factors of its
     embedding are refused. `models.load_model` gives it one.
+
+    Args:
+      path: as for `load_adapter`.
+      parameters: the tree that it is for.
+      strict: as for `load_adapter`.
+
+    Returns:
+      The tree, changed where the adapter requires it, and the adapter.
     """
     stored, config = _read(path)
     parameters, problems = put_into(parameters, stored.beside, config)
@@ -188,7 +211,15 @@ def load_into(path: PathLike, parameters: Tree, *, strict: bool = True) -> tuple
 
 
 def require_untied(stored: formats.Stored, names: Iterable[str]) -> None:
-    """Raise where PEFT adapts an embedding, as input only, which is the output layer, too."""
+    """Check that PEFT did not adapt, as input only, an embedding that is also the output layer.
+
+    Args:
+      stored: what the files have.
+      names: paths of the model's layers.
+
+    Raises:
+      ValueError: it did.
+    """
     tied = [path for path in stored.parts if is_embedding(path)]
     if stored.writer == "peft" and tied and not any(name.rpartition(".")[2] == OUTPUT_LAYER for name in names):
         raise ArgumentError(

@@ -33,7 +33,7 @@ Rule: TypeAlias = "Callable[[array, array, Moments], tuple[array, Moments]]"
 
 
 class Optimizer(ABC):
-    """How parameters follow from gradients. Optimizers may be shared: all that changes is in the state."""
+    """How parameters are updated from gradients. Optimizers can be shared: everything that changes is in the state."""
 
     # Whether what becomes of a number follows from its own gradient and moments alone, so that arrays may be joined.
     elementwise: ClassVar[bool] = False
@@ -58,8 +58,9 @@ class Optimizer(ABC):
         """The parameters and the state after a step.
 
         Args:
-          grads: a tree with the paths of `params`. Where there is None, or nothing, the parameter and its moments stay.
-          state: of `init` or the last `update`.
+          grads: a tree with the paths of `params`. Where it has None or nothing, the parameter and its moments do not
+            change.
+          state: from `init` or the last `update`.
           params: the tree that the state was made for.
 
         Returns:
@@ -70,11 +71,14 @@ class Optimizer(ABC):
         """
 
     def load_state(self, arrays: Mapping[str, array], params: Tree) -> State:
-        """The state whose `flatten` was written to a file.
+        """Restore a state from the arrays of its `flatten`, as a file has them.
 
         Args:
           arrays: by path, such as `m.layers.0.weight`.
           params: the parameters that the state belongs to.
+
+        Returns:
+          The state.
 
         Raises:
           ValueError: an array is missing, unknown, or of another shape or dtype than `init(params)` has; the message
@@ -97,7 +101,7 @@ class Optimizer(ABC):
 
 @dataclass(frozen=True)
 class ArrayOptimizer(Optimizer):
-    """An optimizer that is a rule for one array, followed for each."""
+    """An optimizer that applies one rule to each array separately."""
 
     learning_rate: LearningRate | None
 
@@ -107,20 +111,37 @@ class ArrayOptimizer(Optimizer):
 
     @abstractmethod
     def moments(self, parameter: array) -> Moments:
-        """What is remembered of a parameter from step to step, as it is before the first."""
+        """The moments of a parameter before the first step.
+
+        Args:
+          parameter: floating point, any shape.
+
+        Returns:
+          Arrays by name.
+        """
 
     @abstractmethod
     def rule(self, step: array, rate: array, dtype: Dtype) -> Rule:
-        """The step of a parameter of a dtype, with all that such parameters share computed already.
+        """The update rule for parameters of one dtype, with everything they share computed already.
 
         Args:
           step: uint64 [], counted from 1.
           rate: float32 [].
-          dtype: of the gradient, the parameter and its moments, as the rule gets them; never float16.
+          dtype: of the gradient, the parameter and its moments; never float16.
+
+        Returns:
+          A function from gradient, parameter and moments to the new parameter and moments.
         """
 
     def rate(self, step: array) -> array:
-        """The learning rate, float32 [], of the step after `step` steps."""
+        """The learning rate of a step.
+
+        Args:
+          step: uint64 [], counted from 0.
+
+        Returns:
+          float32 [].
+        """
         rate = self.learning_rate
         found = rate(step) if callable(rate) else rate
         if not isinstance(found, array):
@@ -181,7 +202,14 @@ class ArrayOptimizer(Optimizer):
 
 
 def working_dtype(parameter: array) -> Dtype:
-    """The dtype of a parameter's moments and of all arithmetic with it."""
+    """The dtype in which a parameter's moments are kept and its update is computed.
+
+    Args:
+      parameter: floating point, any shape.
+
+    Returns:
+      float32 for float16, else the parameter's dtype.
+    """
     return mx.float32 if parameter.dtype == mx.float16 else parameter.dtype
 
 
@@ -189,7 +217,15 @@ SCALARS = ("step", "learning_rate")
 
 
 def gradients_of(owner: str, grads: Tree, arrays: Mapping[str, array]) -> dict[str, array]:
-    """The gradients by path that have elements, each for one of the arrays and of its shape.
+    """The gradients that have elements, by path; each must have the path and shape of a parameter.
+
+    Args:
+      owner: the optimizer's name, for errors.
+      grads: a tree of arrays, with None or nothing where there is no gradient.
+      arrays: the parameters by path.
+
+    Returns:
+      Arrays by path.
 
     Raises:
       ValueError: one is not; the message names its path.
@@ -222,19 +258,44 @@ def _leaves(tree: Tree, start: str, found: list[tuple[str, Any]]) -> list[tuple[
 
 
 def require_state(owner: str, state: State, *names: str) -> None:
-    """Raise ArgumentError where a state lacks one of these names."""
+    """Check that a state has these entries.
+
+    Args:
+      owner: the optimizer's name, for errors.
+      state: the state.
+      names: the entries.
+
+    Raises:
+      ValueError: one is missing.
+    """
     for name in names:
         if name not in state:
             raise ArgumentError(f"[{owner}.update] state: expected {name}, as init gives it, got {', '.join(state)}")
 
 
 def scalars(dtype: Dtype, *values: float) -> list[array]:
-    """Numbers as arrays of a dtype."""
+    """Numbers as arrays of a dtype.
+
+    Args:
+      dtype: the dtype.
+      values: the numbers.
+
+    Returns:
+      Arrays of shape [].
+    """
     return [mx.array(value, dtype) for value in values]
 
 
 def zeros(parameter: array, *names: str) -> Moments:
-    """Moments that are 0, of the shape and dtype of a parameter."""
+    """Moments of 0, with the shape and dtype of a parameter.
+
+    Args:
+      parameter: any array.
+      names: the moments' names.
+
+    Returns:
+      Arrays by name.
+    """
     return {name: mx.zeros_like(parameter) for name in names}
 
 
@@ -242,7 +303,7 @@ def zeros(parameter: array, *names: str) -> Moments:
 
 
 def clip_grad_norm(grads: Tree, max_norm: float) -> tuple[Tree, array]:
-    """Gradients scaled down, all by one factor, so that their common norm is at most `max_norm`.
+    """Scale gradients down by one factor, so that their total norm is at most `max_norm`.
 
     Squares are added in float32 whatever the gradients' dtypes, in the tree's order.
 
