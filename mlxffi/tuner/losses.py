@@ -32,11 +32,11 @@ class CrossEntropyLoss:
     """Cross-entropy of a batch's targets."""
 
     def __call__(self, logits: array, batch: Batch) -> tuple[array, array]:
-        """The loss by the logits.
+        """The loss of logits.
 
         Args:
           logits: floating point [batch, width - 1, vocabulary].
-          batch: whose weights tell the targets.
+          batch: its weights select the targets.
 
         Returns:
           (sum, count): the sum of the losses, in nats, and the number of targets, each float32 [].
@@ -45,7 +45,16 @@ class CrossEntropyLoss:
         return total, batch.weights.sum()
 
     def of_hidden(self, hidden: array, head: Head, batch: Batch) -> tuple[array, array]:
-        """The loss by what the output layer gets, [batch, width - 1, features], without the logits in memory."""
+        """The loss of hidden states, without the logits in memory.
+
+        Args:
+          hidden: floating point [batch, width - 1, features].
+          head: the output layer.
+          batch: its weights select the targets.
+
+        Returns:
+          The sum of the losses, in nats, and the number of targets, each float32 [].
+        """
         targets = targets_where(batch.weights, batch)
         total = linear_cross_entropy(
             hidden, head, targets, weights=batch.weights, ignore_index=NO_TARGET, reduction="sum"
@@ -74,13 +83,13 @@ DIVERGENCES = {"kl": (kl_div_loss, linear_kl_div_loss), "js": (js_div_loss, line
 
 
 class DistillationLoss:
-    """How far a model's predictions are from those of a teacher, which gets no gradient, mixed with cross-entropy.
+    """The divergence of a model's predictions from a teacher's, mixed with cross-entropy; the teacher gets no gradient.
 
     Args:
       teacher: a model of the same vocabulary.
       kind: "kl", KL(teacher || student), or "js".
-      temperature: both logits are divided by it, and the divergence is multiplied by its square, so that gradients
-        keep their size; above 0.
+      temperature: both logits are divided by it, and the divergence is multiplied by its square, so that gradients keep
+        their size; above 0.
       weight: of the divergence, 0..1; the rest of 1 is cross-entropy's.
 
     Raises:
@@ -107,7 +116,16 @@ class DistillationLoss:
         return self._mixed(rows, batch, lambda: default_loss(logits, batch))
 
     def of_hidden(self, hidden: array, head: Head, batch: Batch) -> tuple[array, array] | None:
-        """See `CrossEntropyLoss`; None where the teacher does not give what its output layer gets."""
+        """The loss of hidden states, without the logits in memory.
+
+        Args:
+          hidden: floating point [batch, width - 1, features].
+          head: the output layer.
+          batch: its weights select the targets.
+
+        Returns:
+          The sum of the losses, in nats, and the number of targets, each float32 [].
+        """
         teacher = self._teacher
         of_teacher = getattr(teacher, "hidden", None)
         found = of_teacher and of_teacher(teacher.trainable(), batch.inputs, segments=batch.input_segments)

@@ -60,16 +60,19 @@ class PreferenceLoss(ABC):
         self.settings: Mapping[str, Any] = {"loss": self.name, "beta": beta, **options}
 
     def prepared(self, model: Tunable, trained: Tree, reference: Tree | None, batch: Batch) -> Batch:
-        """A batch with what the loss has to know of the reference.
+        """Add what the loss needs from the reference to a batch.
 
         Args:
-          model: the model in hand.
+          model: the model being trained.
           trained: its parameters, a tree like `trainable()`.
-          reference: those it had at the beginning of the run.
+          reference: the parameters at the start of the run.
           batch: of groups.
 
+        Returns:
+          The batch.
+
         Raises:
-          ValueError: the batch has no groups, or the loss needs a reference, and there is none.
+          ValueError: the batch has no groups, or the loss needs a reference and there is none.
         """
         groups = _groups(batch)
         if not self.needs_reference:
@@ -89,7 +92,16 @@ class PreferenceLoss(ABC):
         return self._of_tokens(-cross_entropy(logits, targets, ignore_index=NO_TARGET), batch)
 
     def of_hidden(self, hidden: array, head: Head, batch: Batch) -> Found:
-        """The loss by what the output layer gets, without the logits in memory."""
+        """The loss of hidden states, without the logits in memory.
+
+        Args:
+          hidden: floating point [rows, width - 1, features].
+          head: the output layer.
+          batch: as `prepared` returned it.
+
+        Returns:
+          As for logits.
+        """
         targets = self._targets(batch)
         return self._of_tokens(-linear_cross_entropy(hidden, head, targets, ignore_index=NO_TARGET), batch)
 
@@ -319,7 +331,18 @@ class KTOLoss(PreferenceLoss):
         self._desirable, self._undesirable = desirable_weight, undesirable_weight
 
     def prepared(self, model: Tunable, trained: Tree, reference: Tree | None, batch: Batch) -> Batch:
-        """See `PreferenceLoss`; the batch without the completions of others, which get no gradient."""
+        """Add what the loss needs from the reference, and remove the completions of other records, which get no
+        gradient.
+
+        Args:
+          model: the model being trained.
+          trained: its parameters, a tree like `trainable()`.
+          reference: the parameters at the start of the run.
+          batch: of groups.
+
+        Returns:
+          The batch.
+        """
         own, others = _split(batch)
         own, others = (super(KTOLoss, self).prepared(model, trained, reference, part) for part in (own, others))
         ratios = _sums(_tokens(model, trained, others), others) - _reference(self.name, _groups(others))

@@ -84,7 +84,14 @@ class Batches(Iterator[Batch]):
         return collated_groups([row[0] if row else None for row in rows], most, len(like.sequences))
 
     def count(self, epochs: int) -> int:
-        """How many batches hold `epochs` times as many rows as the dataset makes; rows are packed to tell."""
+        """The number of batches in some epochs; with packing, rows are packed to find out.
+
+        Args:
+          epochs: at least 1.
+
+        Returns:
+          The number.
+        """
         size, rows = self._settings.batch_size, epochs * len(self._dataset)
         return self._count_packed(epochs) if self._settings.pack else -(-rows // size)
 
@@ -104,10 +111,13 @@ class Batches(Iterator[Batch]):
         return {**window, "given": self._given, "settings": self._fixed()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state()` was taken: the batches that follow are the same.
+        """Continue from a state: the batches that follow are the same.
+
+        Args:
+          state: from `state()`.
 
         Raises:
-          ValueError: the state is none, or one of another number of records or of other settings; nothing changes.
+          ValueError: the state is not one, or belongs to another number of records or other settings; nothing changes.
         """
         window, given = self._checked(state)
         before = self._window, self._given, self._planned

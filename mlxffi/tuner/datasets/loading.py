@@ -32,22 +32,25 @@ def load_dataset(
     config: DatasetConfig | None = None,
     splits: Collection[str] = Splits._fields,
 ) -> Splits:
-    """The datasets of files, and of folders with one for each split, such as train.jsonl or valid.parquet.
+    """Load the datasets in files, or in folders with a file for each split, such as train.jsonl or valid.parquet.
 
-    Every record is checked here, in one pass through each file, and tokenized when it is first used. Files may exceed
-    the memory: records are read as they are needed, from jsonl files themselves, which must not change meanwhile, and
-    of other files from a copy in a temporary file.
+    Every record is checked once when the files are opened, and tokenized when it is first used. Files may be larger
+    than memory: records are read as needed, either from the jsonl file itself, which must not change meanwhile, or from
+    a copy in a temporary file.
 
     Args:
-      path: a file, whose records are to train on; a folder, in which any of the splits may lack; or several of both,
-        with weights or without, as `sources_of` takes them. Weights are shares of what is trained on.
-      tokenizer: makes the tokens.
+      path: a file, whose records are for training; a folder, in which splits may be missing; or several of both, with
+        weights or without, as `sources_of` takes them. Weights are shares of the training data.
+      tokenizer: the model's.
       config: which fields records have, and which tokens are targets; None: the defaults.
       splits: which of the three files to read.
 
+    Returns:
+      The datasets; None for a split without a file.
+
     Raises:
       FileNotFoundError: there is no such file or folder, or the folder has none of the three.
-      ValueError: a record is not as it should be; the message names the file, the line, and the field.
+      ValueError: a record is not valid; the message names the file, the line and the field.
     """
     given = [(source, files_of(source, splits)) for source in sources_of(path)]
     config = config or DatasetConfig()
@@ -91,15 +94,18 @@ def _loaded(path: str, tokenizer: Tokenizer, config: DatasetConfig) -> Dataset:
 def create_dataset(
     data: Sequence[Record], tokenizer: Tokenizer, config: DatasetConfig | None = None
 ) -> TextDataset | ChatDataset | CompletionsDataset:
-    """The dataset for records, each of which is checked.
+    """Make a dataset of records, each of which is checked.
 
     Args:
-      data: records of one kind, which is that of the first.
-      tokenizer: makes the tokens.
+      data: records of one kind, that of the first.
+      tokenizer: the model's.
       config: which fields records have, and which tokens are targets; None: the defaults.
 
+    Returns:
+      The dataset.
+
     Raises:
-      ValueError: there are no records, one is not as the first, or texts are to have their prompts masked.
+      ValueError: there are no records, one differs from the first, or texts are to have their prompts masked.
     """
     config = config or DatasetConfig()
     check = FieldCheck(config)
@@ -114,10 +120,20 @@ def create_dataset(
 def dataset_of(
     kind: str, data: Sequence[Record], tokenizer: Tokenizer, config: DatasetConfig
 ) -> TextDataset | ChatDataset | CompletionsDataset:
-    """The dataset for records of a form that were checked.
+    """Make a dataset of records that were checked already.
+
+    Args:
+      kind: the form of the records.
+      data: the records.
+      tokenizer: the model's.
+      config: which fields records have, and which tokens are targets.
+
+    Returns:
+      The dataset.
 
     Raises:
-      ValueError: they are preferences, which were not asked for, or texts that are to have their prompts masked.
+      ValueError: the records are preferences, which the configuration does not ask for, or texts that are to have their
+        prompts masked.
     """
     if kind in PREFERENCES and config.kind != kind:
         raise ArgumentError(

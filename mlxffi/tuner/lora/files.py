@@ -245,7 +245,14 @@ def _fitted(
 
 
 def load_full(path: PathLike, parameters: Tree) -> Tree:
-    """A tree with the parameters of a directory whose `fine_tune_type` is "full" in their places.
+    """The tree with the parameters in a folder whose `fine_tune_type` is "full".
+
+    Args:
+      path: the folder.
+      parameters: the tree that they are for.
+
+    Returns:
+      A new tree.
 
     Raises:
       FileNotFoundError: there is none.

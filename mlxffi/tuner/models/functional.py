@@ -30,7 +30,11 @@ class Tunable(Protocol):
         ...
 
     def update(self, trained: Tree) -> None:
-        """Put trained parameters (a tree like `trainable()`) in the places of the model's own."""
+        """Replace the model's trained parameters.
+
+        Args:
+          trained: a tree like `trainable()`.
+        """
         ...
 
     def logits(
@@ -42,15 +46,15 @@ class Tunable(Protocol):
         training: bool = False,
         checkpoint: bool = False,
     ) -> mx.array:
-        """The logits for the token that follows each token, as a function of the trained parameters.
+        """Logits of the next token at each position, as a function of the trained parameters.
 
         Args:
           trained: a tree like `trainable()`.
           tokens: int32 [batch, positions].
-          segments: int32 [batch, positions], where several documents were packed into a row: tokens see those of
-            their own segment only, and each segment's positions begin at 0.
+          segments: int32 [batch, positions], if rows contain several packed documents: tokens attend only to their own
+            segment, and positions start at 0 in each.
           training: whether dropout is active; it draws from `mlxffi.core.random`'s state.
-          checkpoint: compute each block again in the backward pass, instead of keeping what it computed.
+          checkpoint: whether to recompute each block in the backward pass instead of keeping its intermediate values.
 
         Returns:
           floating point [batch, positions, vocabulary].
@@ -120,14 +124,17 @@ class FunctionalModel:
         return self._trained
 
     def parameters(self) -> Tree:
-        """All parameters; those of an adapter stand in the nodes that they adapt."""
+        """All parameters; those of an adapter are in the nodes that it adapts."""
         return self._with(self._trained)
 
     def update(self, trained: Tree) -> None:
-        """Put trained parameters (a tree like `trainable()`) in the places of the model's own.
+        """Replace the model's trained parameters.
+
+        Args:
+          trained: a tree like `trainable()`.
 
         Raises:
-          ValueError: the paths are others.
+          ValueError: the paths differ.
         """
         require_same_paths(self._trained, trained)
         self._trained = merged(self._trained, trained)
@@ -141,7 +148,18 @@ class FunctionalModel:
         training: bool = False,
         checkpoint: bool = False,
     ) -> mx.array:
-        """The logits for the token that follows each token, as a function of the trained parameters; see `Tunable`."""
+        """Logits of the next token at each position, as a function of the trained parameters; see `Tunable.logits`.
+
+        Args:
+          trained: a tree like `trainable()`.
+          tokens: int32 [batch, positions].
+          segments: int32 [batch, positions]; None: one document per row.
+          training: whether dropout is active.
+          checkpoint: whether to recompute blocks in the backward pass.
+
+        Returns:
+          floating point [batch, positions, vocabulary].
+        """
         options = self._options(segments, training, checkpoint)
         return self._run(self._forward, self._with(trained), tokens, options)
 
@@ -154,10 +172,17 @@ class FunctionalModel:
         training: bool = False,
         checkpoint: bool = False,
     ) -> tuple[mx.array, Head] | None:
-        """What the output layer gets, and that layer, for losses that need no logits; see `Tunable.logits`.
+        """The input of the output layer, and that layer, for losses that do not need logits.
+
+        Args:
+          trained: a tree like `trainable()`.
+          tokens: int32 [batch, positions].
+          segments: int32 [batch, positions]; None: one document per row.
+          training: whether dropout is active.
+          checkpoint: whether to recompute blocks in the backward pass.
 
         Returns:
-          (floating point [batch, positions, width], the layer); None where the layer is trained itself, or unknown.
+          Floating point [batch, positions, width] and the layer; None if the layer itself is trained, or unknown.
         """
         if self._halves is None or self._fused:
             return None
@@ -182,7 +207,7 @@ class FunctionalModel:
         return self._run(self._forward, self.parameters(), tokens, {} if cache is None else {"cache": cache})
 
     def new_cache(self) -> Any:
-        """An empty cache for generation; None where the function has none."""
+        """An empty cache for generation; None if the function has none."""
         return None if self._new_cache is None else self._new_cache()
 
     def _with(self, trained: Tree) -> Tree:
@@ -209,14 +234,29 @@ def _share_arrays(tree: Tree, other: Tree) -> bool:
 
 
 def require_same_paths(own: Tree, trained: Tree) -> None:
-    """Check that a tree has the paths of a model's trained parameters."""
+    """Check that a tree has the paths of a model's trained parameters.
+
+    Args:
+      own: the model's.
+      trained: the tree to check.
+
+    Raises:
+      ValueError: the paths differ.
+    """
     others = flatten(own).keys() ^ flatten(trained).keys()
     if others:
         raise ArgumentError(f"[update] trained: expected the paths of trainable(); these differ: {sorted(others)}")
 
 
 def last_blocks(parameters: Tree, count: int) -> list[str]:
-    """The paths of the last blocks of a model: the items of lists called `layers`.
+    """The paths of a model's last blocks, which are the items of its lists called `layers`.
+
+    Args:
+      parameters: the tree.
+      count: how many blocks, at least 1.
+
+    Returns:
+      Paths.
 
     Raises:
       ValueError: there are fewer.

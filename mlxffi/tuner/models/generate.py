@@ -21,7 +21,8 @@ class Generator(Protocol):
 
     def __call__(self, tokens: mx.array, cache: Any = None) -> mx.array: ...
 
-    def new_cache(self) -> Any: ...
+    def new_cache(self) -> Any:
+        """An empty cache; None if the model has none."""
 
 
 class Piece(NamedTuple):
@@ -76,16 +77,23 @@ def generate(
     tell: Callable[[str], object] = lambda text: None,
     **options: Any,
 ) -> Generation:
-    """A text that follows a prompt; see `stream`.
+    """Generate a continuation of a prompt; see `stream`.
 
     Args:
-      tell: is called with each part of the text as soon as it is there.
+      model: a `FunctionalModel` or `ModuleModel`.
+      tokenizer: the model's.
+      prompt: a text, or its tokens.
+      tell: called with each part of the text as it is generated.
+      options: those of `Options`.
+
+    Returns:
+      The text, its tokens, and timings.
     """
     return Session(model, tokenizer).generate(prompt, Options(**options), tell)
 
 
 def stream(model: Generator, tokenizer: Tokenizer, prompt: str | Sequence[int], **options: Any) -> Iterator[Piece]:
-    """Pieces of a text that follows a prompt, as they are generated.
+    """Generate a continuation of a prompt piece by piece.
 
     Args:
       model: a `FunctionalModel` or `ModuleModel`.
@@ -93,21 +101,35 @@ def stream(model: Generator, tokenizer: Tokenizer, prompt: str | Sequence[int], 
       prompt: a text, or its tokens.
       options: those of `Options`.
 
+    Yields:
+      A piece per token.
+
     Raises:
-      ValueError: an option is out of its range, the prompt is empty, or has a token that the model does not know.
+      ValueError: an option is out of range, the prompt is empty, or it has a token that the model does not know.
     """
     return Session(model, tokenizer).stream(prompt, Options(**options))
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str | Sequence[int]) -> list[int]:
-    """The tokens of a prompt."""
+    """The tokens of a prompt.
+
+    Args:
+      tokenizer: the model's.
+      prompt: a text, or its tokens.
+
+    Returns:
+      Token ids, at least one.
+
+    Raises:
+      ValueError: there is none.
+    """
     ids = tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
     require(bool(ids), "prompt", "at least one token", prompt)
     return ids
 
 
 class Session:
-    """A model that remembers what it has read: of a prompt that begins as the last text did, it reads the rest only.
+    """A model that keeps its cache: if a prompt begins like the previous text, only the rest is processed.
 
     Args:
       model: a `FunctionalModel` or `ModuleModel`.
@@ -123,7 +145,16 @@ class Session:
     def generate(
         self, prompt: str | Sequence[int], options: Options, tell: Callable[[str], object] = lambda text: None
     ) -> Generation:
-        """A text that follows a prompt; see the function `generate`."""
+        """Generate a continuation of a prompt; see the function `generate`.
+
+        Args:
+          prompt: a text, or its tokens.
+          options: how to generate.
+          tell: called with each part of the text as it is generated.
+
+        Returns:
+          The text, its tokens, and timings.
+        """
         ids = prompt_ids(self._tokenizer, prompt)
         start = first = time.perf_counter()
         pieces: list[Piece] = []
@@ -137,7 +168,15 @@ class Session:
         return Generation(text, tokens, pieces[-1].finish_reason or "length", len(ids), first - start, end - first)
 
     def stream(self, prompt: str | Sequence[int], options: Options) -> Iterator[Piece]:
-        """Pieces of a text that follows a prompt; see the function `stream`."""
+        """Generate a continuation piece by piece; see the function `stream`.
+
+        Args:
+          prompt: a text, or its tokens.
+          options: how to generate.
+
+        Yields:
+          A piece per token.
+        """
         ids = prompt_ids(self._tokenizer, prompt)
         require_ids(ids, getattr(self._model, "vocab_size", None))
         return self._pieces(self._tokens(ids, options), options)

@@ -56,7 +56,18 @@ def decoder_model(
     *,
     noise: float = 0.0,
 ) -> FunctionalModel:
-    """A decoder as a model to train, with noise in its embeddings; see `FunctionalModel` and `decoder.logits`."""
+    """A decoder as a model to train.
+
+    Args:
+      config: the architecture.
+      parameters: the tree.
+      adapter: what is trained, if given; see `FunctionalModel`.
+      trainable: which parameters are trained without an adapter; see `FunctionalModel`.
+      noise: NEFTune's alpha; 0: no noise.
+
+    Returns:
+      The model.
+    """
     return FunctionalModel(
         parameters,
         partial(decoder.logits, config, noise=noise),
@@ -74,14 +85,14 @@ def decoder_model(
 def load_model(
     path: PathLike, adapter_path: PathLike | None = None
 ) -> tuple[FunctionalModel, Tokenizer, dict[str, Any]]:
-    """A model from a Hugging Face directory or a GGUF file.
+    """Load a model from a Hugging Face directory or a GGUF file.
 
     Args:
-      path: a folder with config.json, safetensors files, and what `Tokenizer.from_directory` reads; or a file.
-      adapter_path: a folder with an adapter for it, or with parameters of its own that were trained.
+      path: a folder with config.json, safetensors files and tokenizer files, or a GGUF file.
+      adapter_path: a folder with an adapter for it, or with directly trained parameters.
 
     Returns:
-      (the model, its tokenizer, what config.json holds); what is trained is the adapter where there is one.
+      The model, its tokenizer, and the contents of config.json; the adapter, if there is one, is what is trained.
 
     Raises:
       FileNotFoundError: the folder or a file in it is missing.
@@ -98,9 +109,19 @@ def load_model(
 
 
 def load_parameters(path: PathLike) -> tuple[dict[str, Any], DecoderConfig, Tree]:
-    """What config.json of a folder holds, the decoder that it describes, and its parameters, evaluated.
+    """Load configuration and parameters from a Hugging Face directory or a GGUF file.
 
-    For a GGUF file, a config.json is made of its metadata.
+    For a GGUF file, the configuration is made from its metadata.
+
+    Args:
+      path: the folder or file.
+
+    Returns:
+      The contents of config.json, the architecture, and the evaluated parameters.
+
+    Raises:
+      FileNotFoundError: there is no such folder or file.
+      ValueError: a file is not valid; the message names it.
     """
     if is_gguf(path):
         return load_gguf(path)
@@ -126,9 +147,17 @@ def _has_output_layer(arrays: Mapping[str, mx.array]) -> bool:
 def adapted(
     architecture: DecoderConfig, parameters: Tree, path: Path
 ) -> tuple[DecoderConfig, Tree, lora.Adapter | None]:
-    """A decoder with the adapter in a folder; or with parameters that were trained themselves in their places.
+    """Load what was trained for a model: an adapter, or parameters that replace the model's own.
 
-    Where PEFT adapted or replaced an embedding that is the output layer, too, or only that layer, the two part.
+    If PEFT adapted or replaced an embedding that is also the output layer, or only that layer, the two are separated.
+
+    Args:
+      architecture: the model's.
+      parameters: the model's.
+      path: the folder with the adapter.
+
+    Returns:
+      The architecture, the parameters, and the adapter, if there is one.
     """
     stored = formats.read(path)
     if stored.config is None:
@@ -175,19 +204,19 @@ def save_model(
     tokenizer: Tokenizer | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """Write a model as a Hugging Face directory, which appears when it is complete.
+    """Write a model as a Hugging Face directory, which appears only when it is complete.
 
     Args:
-      path: the folder; it may be there if it is empty.
-      parameters: a tree without adapters beside its layers (`lora.fuse` puts them in).
-      config: what config.json held; what it says of quantization and of a tied embedding follows the parameters.
-      tokenizer_files_from: a model's folder whose tokenizer and generation settings are copied, and those arrays that
-        are none of the decoder's: what sees in a model that does; or a GGUF file, whose tokenizer is written.
-      tokenizer: with other tokens than these files have; its tokenizer.json is written in the place of theirs.
-      shard_bytes: a file of weights is no larger, unless a single array is.
+      path: the folder; it must be new or empty.
+      parameters: a tree without adapters (`lora.fuse` merges them).
+      config: the original config.json; quantization and tied embeddings are updated from the parameters.
+      tokenizer_files_from: the model's folder, from which the tokenizer, generation settings, and arrays that do not
+        belong to the decoder (a vision tower) are copied; or a GGUF file, whose tokenizer is written.
+      tokenizer: a tokenizer with other tokens, whose tokenizer.json is written instead.
+      shard_bytes: the maximum size of a file of weights, unless a single array is larger.
 
     Raises:
-      FileExistsError: the folder is there and not empty.
+      FileExistsError: the folder is not empty.
       ValueError: a layer carries an adapter.
     """
     arrays = {**_what_sees(config, tokenizer_files_from), **flatten(parameters)}
@@ -207,7 +236,16 @@ def write_model(
     tokenizer: Tokenizer | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """`save_model` of arrays by name, with a config.json as it is to be."""
+    """Write arrays as a Hugging Face directory, with config.json as given; see `save_model`.
+
+    Args:
+      path: the folder; it must be new or empty.
+      arrays: by name.
+      config: the contents of config.json.
+      tokenizer_files_from: as for `save_model`.
+      tokenizer: as for `save_model`.
+      shard_bytes: as for `save_model`.
+    """
     with _new_folder(Path(path).resolve()) as folder:
         _write_arrays(folder, arrays, shard_bytes)
         if tokenizer_files_from is not None and is_gguf(tokenizer_files_from):
@@ -261,7 +299,12 @@ def _write_arrays(folder: Path, arrays: Mapping[str, mx.array], shard_bytes: int
 
 
 def copy_companions(source: Path, folder: Path) -> None:
-    """Copy what belongs to a model beside its weights and config.json."""
+    """Copy a model's files other than weights and config.json.
+
+    Args:
+      source: the model's folder.
+      folder: where they go.
+    """
     for file in sorted(file for pattern in COMPANIONS for file in source.glob(pattern)):
         copy = folder / file.relative_to(source)
         copy.parent.mkdir(exist_ok=True)
@@ -269,7 +312,15 @@ def copy_companions(source: Path, folder: Path) -> None:
 
 
 def config_of(config: Mapping[str, Any], parameters: Tree) -> dict[str, Any]:
-    """What config.json says of a model with these parameters, made of what it said."""
+    """A config.json updated for changed parameters.
+
+    Args:
+      config: the original contents.
+      parameters: the new parameters.
+
+    Returns:
+      The new contents.
+    """
     left = {key: value for key, value in config.items() if key not in ("quantization", "quantization_config")}
     if isinstance(left.get(TEXT_PART), dict):
         left[TEXT_PART] = dict(left[TEXT_PART])

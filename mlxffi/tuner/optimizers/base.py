@@ -134,10 +134,10 @@ class ArrayOptimizer(Optimizer):
         """
 
     def rate(self, step: array) -> array:
-        """The learning rate of a step.
+        """The learning rate of the next step.
 
         Args:
-          step: uint64 [], counted from 0.
+          step: uint64 [], the steps done.
 
         Returns:
           float32 [].

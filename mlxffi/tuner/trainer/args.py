@@ -14,8 +14,15 @@ NAN_GUARDS = ("raise", "skip")
 
 
 def setting(default: Any, about: str, **more: Any) -> Any:
-    """A field: its default, its help, and `choices`, the smallest value (`least`), one that it is `above`, or `short`,
-    a second option of the command line.
+    """A field with its default, help text and constraints.
+
+    Args:
+      default: the default value.
+      about: the help text.
+      more: `choices`, the smallest value (`least`), a bound (`above`), or `short`, a second option of the command line.
+
+    Returns:
+      The dataclass field.
     """
     return field(default=default, metadata={"help": about, **more})
 

@@ -153,35 +153,88 @@ class Stop(Exception):
 
 
 class Callback:
-    """The base of callbacks, which do nothing. Every process calls its own; any may return or raise `Stop`.
+    """The base of callbacks, whose methods do nothing. Every process calls its own; any of them may return or raise
+    `Stop`.
 
-    Where several processes train, a wish to stop holds for all of them from the next report, validation or save on.
+    If several processes train, a stop takes effect in all of them at the next report, validation or save.
     """
 
     def on_start(self, report: StartReport) -> Stop | None:
-        """The run begins; nothing has been computed yet."""
+        """Called when the run begins, before anything is computed.
+
+        Args:
+          report: how the run begins.
+
+        Returns:
+          None, or `Stop` to end the run.
+        """
 
     def on_step(self, report: StepReport) -> Stop | None:
-        """A batch is being trained on; the report waits for its results only where they are read."""
+        """Called after each batch is queued; reading the report's metrics waits for its results.
+
+        Args:
+          report: about the batch.
+
+        Returns:
+          None, or `Stop` to end the run.
+        """
 
     def on_train_report(self, report: TrainReport) -> Stop | None:
-        """`steps_per_report` iterations are done, or all."""
+        """Called every `steps_per_report` iterations, and at the end.
+
+        Args:
+          report: about the iterations since the last one.
+
+        Returns:
+          None, or `Stop` to end the run.
+        """
 
     def on_val_report(self, report: ValReport) -> Stop | None:
-        """The validation set has been evaluated."""
+        """Called after each validation.
+
+        Args:
+          report: its results.
+
+        Returns:
+          None, or `Stop` to end the run.
+        """
 
     def on_save(self, report: SaveReport) -> Stop | None:
-        """Files have been written; only the process that wrote them calls this."""
+        """Called after files were written, only in the process that wrote them.
+
+        Args:
+          report: which files.
+
+        Returns:
+          None, or `Stop` to end the run.
+        """
 
     def on_exception(self, error: BaseException) -> None:
-        """Something was raised, interrupts included; afterwards it reaches the caller of `train`."""
+        """Called with any exception, including interrupts, before it reaches the caller of `train`.
+
+        Args:
+          error: the exception.
+        """
 
     def on_end(self, result: TrainResult) -> None:
-        """The run has ended in good order."""
+        """Called when the run has ended without an exception.
+
+        Args:
+          result: how it ended.
+        """
 
 
 def tell(callbacks: Sequence[Callback], event: str, report: Any) -> str | None:
-    """Call a method of all callbacks; the reason of the first that asks to stop."""
+    """Call a method of all callbacks.
+
+    Args:
+      callbacks: whom to call.
+      event: the method's name.
+      report: its argument.
+
+    Returns:
+      The reason of the first that asks to stop, or None.
+    """
     reasons = [_reason(getattr(callback, event), report) for callback in callbacks]
     return next((reason for reason in reasons if reason is not None), None)
 

@@ -61,28 +61,31 @@ def train(
     callbacks: Sequence[Callback] = (),
     write: Writer | None = None,
 ) -> TrainResult:
-    """Train a model, which has the trained parameters after each step, whatever ends the run.
+    """Train a model; it has the trained parameters after each step, however the run ends.
 
     Args:
       model: its `trainable()` parameters are trained.
       optimizer: pure functions `init` and `update`.
-      train_set: examples, or batches in an order of their own; see `Data`.
-      valid_set: the same for validations: before the first step, at intervals, and after the last update.
+      train_set: examples, or batches with an order of their own; see `Data`.
+      valid_set: the same for validation, before the first step, at intervals, and after the last update.
       args: how to train.
-      loss: gives the sum of a batch's losses and the number of its targets, or groups; one of preferences compares
-        with the parameters that the model has at the beginning of the run, which its state keeps.
-      folder: for adapters.safetensors, its numbered copies, those of the best validation, and the state of the run.
-        Nothing is written without it.
-      resume: go on from the state of the run in `folder`.
-      callbacks: are told what happens, and may ask to stop.
-      write: writes the trained parameters to a path; None for `save_adapter` where the model has an adapter, and else
-        for the parameters by path.
+      loss: returns the sum of a batch's losses and the number of its targets, or groups. Losses of preferences compare
+        with the parameters at the start of the run, which its state keeps.
+      folder: for adapters.safetensors, its numbered copies, the best adapter, and the state of the run; None writes
+        nothing.
+      resume: whether to continue from the state in `folder`.
+      callbacks: observe the run, and may stop it.
+      write: writes the trained parameters to a path; None: `save_adapter` if the model has an adapter, else the
+        parameters by path.
+
+    Returns:
+      How the run ended.
 
     Raises:
       FileNotFoundError: there is no state to resume from.
       ValueError: it is the state of another run, or there are too few examples for a batch.
-      RuntimeError: an update was not finite, and was left out, and `args.nan_guard` is "raise"; or no batch since the
-        last report had a finite loss, or none at all a target; or another run writes into the folder.
+      RuntimeError: an update was not finite and was skipped, and `args.nan_guard` is "raise"; no batch since the last
+        report had a finite loss, or none had a target; or another run writes to the folder.
     """
     if resume and folder is None:
         raise ArgumentError("resume: expected a folder with the state of a run, got none")
@@ -388,6 +391,10 @@ def wired_memory() -> Iterator[None]:
 
 
 def keep_cache_below(threshold: int) -> None:
-    """Give memory that is kept for reuse back where it is more than a number of bytes; 0 stands for no limit."""
+    """Release cached memory if there is more than a threshold.
+
+    Args:
+      threshold: bytes; 0: no limit.
+    """
     if 0 < threshold < mx.get_cache_memory():
         mx.clear_cache()
