@@ -39,5 +39,5 @@ environment() {
 # not beside it: the checkout, and programs on mlxffi.core.
 flat_tests() {
   (cd "$root" && ls tests/test_*.py tests/abi/test_glue.py |
-    grep -vE '_(config|docs|generated|loader|porting_table|quickstart|readme|structure|trace)\.py')
+    grep -vE '_(config|docs|docstrings|generated|loader|porting_table|quickstart|readme|structure|trace)\.py')
 }

@@ -42,11 +42,16 @@ def arange(
 
 @operation("arange", _places)
 def arange(*args: Any, stream: StreamOrDevice = None, **kwargs: Any) -> array:
-    """Evenly spaced numbers from `start`, or 0, up to `stop` and without it.
+    """Evenly spaced numbers from `start` (or 0) up to `stop`, which is excluded.
 
     Args:
+      args, kwargs: `stop`, or `start` and `stop`; then `step` (1) and `dtype` (float32 if a number is a float, else
+        int32, or int64 if a number needs it).
       step: the distance; None is 1.
       dtype: None takes float32 where a number is a float, else int32, or int64 where a number needs it.
+
+    Returns:
+      [N].
     """
     return abi.arange(*_range(*_by_place(args, kwargs)), stream)
 
@@ -96,13 +101,18 @@ def _range_dtype(numbers: Sequence[int | float]) -> Dtype:
 
 @operation("asarray")
 def asarray(a: Any, dtype: Dtype | None = None, *, copy: bool | None = None) -> array:
-    """An array of a number, a nested list, an array or another library's array.
+    """Convert a number, a nested list, an array or another library's array to an array.
 
     Args:
-      copy: True makes a copy in any case; False forbids one.
+      a: what to convert.
+      dtype: the dtype of the result; None: that of the input.
+      copy: True always copies, False never does; None copies if necessary.
+
+    Returns:
+      The array.
 
     Raises:
-      ValueError: `copy` is False and there is no way without.
+      ValueError: `copy` is False and a copy is necessary.
     """
     if a is None:
         raise TypeError("a: expected a number, a list or an array, got None")
@@ -117,7 +127,14 @@ def asarray(a: Any, dtype: Dtype | None = None, *, copy: bool | None = None) -> 
 
 @operation("from_dlpack")
 def from_dlpack(x: Any, /, *, copy: bool | None = None) -> array:
-    """An array of an object with `__dlpack__`, whose memory is copied.
+    """Convert an object with `__dlpack__` to an array; the memory is copied.
+
+    Args:
+      x: the object.
+      copy: False requires shared memory.
+
+    Returns:
+      The array.
 
     Raises:
       ValueError: `copy` is False and the memory cannot be shared.

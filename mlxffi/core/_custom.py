@@ -94,9 +94,15 @@ class _Checkpointed(Transformed):
 
 
 def checkpoint(fun: Callable[P, R]) -> Callable[P, R]:
-    """The same function, whose intermediate values are computed again for the gradient instead of being kept.
+    """The same function, whose intermediate values are recomputed for the gradient instead of being kept.
 
-    Gradients flow to the arrays among the arguments only, not to those that `fun` captures.
+    Gradients flow only to arrays among the arguments, not to those that `fun` captures.
+
+    Args:
+      fun: takes and returns trees of arrays.
+
+    Returns:
+      A function like `fun`.
     """
     return _Checkpointed(fun)
 

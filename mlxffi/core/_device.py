@@ -138,7 +138,14 @@ def _device(value: Any, name: str = "device") -> Device:
 
 
 def device_info(d: Device | DeviceType | None = None) -> dict[str, str | int]:
-    """What the backend tells about a device (None: the default one); empty where there is no such device."""
+    """What the backend reports about a device.
+
+    Args:
+      d: the device; None: the default device.
+
+    Returns:
+      Values by name; empty if there is no such device.
+    """
     device = default_device() if d is None else _device(d, "d")
     if device.type is not cpu and not device_count(device.type):
         return {}
@@ -165,7 +172,14 @@ def _info_value(info: native.Handle, key: str) -> str | int:
 
 
 def default_stream(device: Device | DeviceType) -> Stream:
-    """The calling thread's default stream of a device."""
+    """The calling thread's default stream of a device.
+
+    Args:
+      device: the device.
+
+    Returns:
+      The stream.
+    """
     on = _device(device)
     if on.index >= max(device_count(on.type), 1):
         raise RangeError(f"device: expected one that this process has, got {on!r}")
@@ -180,17 +194,38 @@ def set_default_stream(stream: Stream) -> None:
 
 
 def new_stream(device: Device | DeviceType) -> Stream:
-    """A new stream on a device, for the calling thread."""
+    """Make a stream on a device for the calling thread.
+
+    Args:
+      device: the device.
+
+    Returns:
+      The stream.
+    """
     return abi.stream_new_device(device)
 
 
 def new_thread_local_stream(device: Device | DeviceType) -> ThreadLocalStream:
-    """A new stream on a device for each thread that uses it."""
+    """Make a stream on a device for each thread that uses it.
+
+    Args:
+      device: the device.
+
+    Returns:
+      The stream.
+    """
     return ThreadLocalStream._on(_device(device))
 
 
 def new_thread_unsafe_stream(device: Device | DeviceType) -> Stream:
-    """A new stream on a device that every thread may use, one at a time; callers see to that."""
+    """Make a stream on a device that any thread may use, but only one at a time; the caller must ensure that.
+
+    Args:
+      device: the device.
+
+    Returns:
+      The stream.
+    """
     return abi.stream_new_thread_unsafe(device)
 
 
@@ -224,5 +259,12 @@ class StreamContext(native.ContextOwner):
 
 
 def stream(s: Stream | ThreadLocalStream | Device | DeviceType) -> StreamContext:
-    """A `with` block in which a stream or device is the default."""
+    """A `with` block in which a stream or device is the default.
+
+    Args:
+      s: the stream or device.
+
+    Returns:
+      The context manager.
+    """
     return StreamContext(s)

@@ -161,7 +161,15 @@ _KINDS = {
 
 
 def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool:
-    """Whether a dtype or category lies in another one."""
+    """Whether a dtype or category belongs to another one.
+
+    Args:
+      arg1: a dtype or category.
+      arg2: a dtype or category.
+
+    Returns:
+      True if it does.
+    """
     if not isinstance(arg1, (Dtype, DtypeCategory)):
         raise ArgumentError("[issubdtype] Received invalid type for first input.")
     if not isinstance(arg2, (Dtype, DtypeCategory)):
@@ -175,11 +183,15 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
 
 
 def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
-    """Whether a dtype is of a kind, as the array API standard names them.
+    """Whether a dtype is of a kind, by the names of the array API standard.
 
     Args:
+      dtype: the dtype.
       kind: a Dtype, "bool", "signed integer", "unsigned integer", "integral", "real floating", "complex floating" or
-        "numeric", or a tuple of such.
+        "numeric", or a tuple of these.
+
+    Returns:
+      True if it is.
     """
     of(dtype)
     # A loop: a generator for any() costs more than all of it.
@@ -237,10 +249,16 @@ def _dtype_of(value: Any, function: str) -> Dtype:
 
 
 def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
-    """The dtype in which arrays and dtypes meet.
+    """The dtype to which arrays and dtypes are promoted together.
+
+    Args:
+      arrays_and_dtypes: at least one.
+
+    Returns:
+      The dtype.
 
     Raises:
-      ValueError: there is none, or something else among them.
+      ValueError: there is none, or an argument is neither.
     """
     if not arrays_and_dtypes:
         raise ArgumentError("[result_type] At least one array or dtype is required.")
@@ -251,7 +269,15 @@ def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
 
 
 def can_cast(from_: array | Dtype, to: Dtype) -> bool:
-    """Whether promotion takes a dtype, or that of an array, to another one."""
+    """Whether type promotion converts one dtype to another.
+
+    Args:
+      from_: a dtype, or an array with that dtype.
+      to: a dtype.
+
+    Returns:
+      True if it does.
+    """
     a, b = _dtype_of(from_, "can_cast"), of(to, "to")
     if (a.kind == "u" and b.kind == "i") or (a.kind in "bui" and b.kind in "fc"):
         return b.kind in "fc" or b.size > a.size

@@ -171,7 +171,10 @@ def exporter(
       file: the path.
       fun: as for `export_function`.
       shapeless: let each trace serve all sizes of the same ranks.
-      metadata: a text that is kept in the file.
+      metadata: a string that is kept in the file.
+
+    Returns:
+      The exporter, a context manager.
     """
     return FunctionExporter._open(_path("exporter", file), _traced("exporter", fun), shapeless, metadata)
 

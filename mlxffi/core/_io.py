@@ -47,19 +47,21 @@ def save(file: File, arr: array) -> None:
 
 
 def savez(file: File, *args: array, **kwargs: array) -> None:
-    """Write arrays into an uncompressed .npz archive, those without a name as arr_0, arr_1 and so on.
+    """Write arrays to an uncompressed .npz archive; those without a name are arr_0, arr_1 and so on.
 
     Args:
-      file: a path, to which .npz is appended where it does not end so, or a binary file object.
+      file: a path, to which .npz is appended if it does not end so, or a binary file object.
+      args, kwargs: the arrays.
     """
     _save_archive(file, args, kwargs, compressed=False)
 
 
 def savez_compressed(file: File, *args: array, **kwargs: array) -> None:
-    """Write arrays into a compressed .npz archive, those without a name as arr_0, arr_1 and so on.
+    """Write arrays to a compressed .npz archive; those without a name are arr_0, arr_1 and so on.
 
     Args:
-      file: a path, to which .npz is appended where it does not end so, or a binary file object.
+      file: a path, to which .npz is appended if it does not end so, or a binary file object.
+      args, kwargs: the arrays.
     """
     _save_archive(file, args, kwargs, compressed=True)
 

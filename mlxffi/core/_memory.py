@@ -24,7 +24,13 @@ __all__ = [
 
 
 def get_array_buffer_size(*args: Any) -> int:
-    """The bytes of the buffers behind the arrays in trees, each buffer counted once.
+    """The size of the buffers behind arrays; shared buffers count once.
+
+    Args:
+      args: trees of arrays.
+
+    Returns:
+      Bytes.
 
     Raises:
       ValueError: an array has not been evaluated.

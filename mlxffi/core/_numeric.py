@@ -18,12 +18,28 @@ __all__ = [
 
 
 def einsum(subscripts: str, *operands: Any, stream: StreamOrDevice = None) -> array:
-    """The sum of products that subscripts such as "ij,jk->ik" describe."""
+    """The sum of products that subscripts describe, such as "ij,jk->ik".
+
+    Args:
+      subscripts: those of the operands, and after "->" those of the result.
+      operands: the arrays.
+
+    Returns:
+      The dtype is promoted from all operands.
+    """
     return abi.einsum(subscripts, [as_array(value) for value in operands], stream)
 
 
 def einsum_path(subscripts: str, *operands: Any) -> Any:
-    """In which order `einsum` contracts operands: a list of tuples of positions, and a summary to print."""
+    """The order in which `einsum` contracts operands.
+
+    Args:
+      subscripts: as for `einsum`.
+      operands: the arrays.
+
+    Returns:
+      A list of tuples of positions, and a summary to print.
+    """
     numbers, summary = abi.einsum_path(subscripts, [as_array(value) for value in operands])
     return _contractions(numbers), summary
 
@@ -43,17 +59,28 @@ def _contractions(numbers: list[int]) -> list[tuple[int, ...]]:
 
 @signature("convolve")
 def convolve(a: array, v: array, /, mode: str = "full", *, stream: StreamOrDevice = None) -> array:
-    """The convolution of two vectors.
+    """The discrete convolution of two vectors.
 
     Args:
-      mode: "full" has all overlaps, "same" as many elements as the longer one, "valid" the complete overlaps.
+      a: [N].
+      v: [M].
+      mode: "full" returns all overlaps, "same" as many elements as the longer vector, "valid" only complete overlaps.
+
+    Returns:
+      A vector.
     """
 
 
 @signature("broadcast_shapes")
 def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
-    """The shape to which shapes broadcast together.
+    """The shape to which shapes broadcast.
+
+    Args:
+      shapes: any number of shapes.
+
+    Returns:
+      The shape.
 
     Raises:
-      ValueError: they do not.
+      ValueError: they do not broadcast.
     """

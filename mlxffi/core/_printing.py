@@ -95,7 +95,14 @@ class _PrintOptionsContext:
 
 
 def printoptions(precision: int = DEFAULT) -> _PrintOptionsContext:
-    """A `with` block in which arrays are printed with another precision."""
+    """A `with` block in which arrays are printed with another precision.
+
+    Args:
+      precision: digits after the decimal point.
+
+    Returns:
+      The context manager.
+    """
     made = _new(_PrintOptionsContext)
     made._precision = precision if type(precision) is int else PrintOptions(precision).precision
     return made

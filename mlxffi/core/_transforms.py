@@ -317,7 +317,16 @@ def grad(
     argnums: int | Sequence[int] | None = None,
     argnames: str | Sequence[str] = [],
 ) -> Callable[P, Any]:
-    """A function that computes the gradients of `fun`, which returns a scalar array; see `value_and_grad`."""
+    """A function that computes only the gradients of a function; see `value_and_grad`.
+
+    Args:
+      fun: returns a scalar array.
+      argnums: positions of the arguments to differentiate; None: the first, if there are no `argnames`.
+      argnames: names of keyword arguments to differentiate.
+
+    Returns:
+      A function that returns gradients, as trees like the arguments.
+    """
     return _Grad(fun, argnums, argnames)
 
 
@@ -382,12 +391,15 @@ def _places(name: str, axes: Any, tree: Any, arrays: list[array], extra: int = 0
 
 
 def vmap(fun: Callable[P, R], in_axes: object = 0, out_axes: object = 0) -> Callable[P, R]:
-    """A function over one more axis than `fun`: the loop over it is part of each operation.
+    """A function like `fun` over one more axis of its arrays; each operation handles the whole axis at once.
 
     Args:
       fun: takes and returns trees of arrays.
-      in_axes: the axis to loop over: an int for all arrays, or a tree of ints and None (no axis) whose leaves stand
+      in_axes: the axis to map over: an int for all arrays, or a tree of ints and None (not mapped) whose leaves stand
         for branches of the tuple of arguments.
-      out_axes: where the axis is in the result, in the same form.
+      out_axes: where the axis is in the results, in the same form.
+
+    Returns:
+      A function like `fun`.
     """
     return _Vmapped(fun, in_axes, out_axes)

@@ -1,0 +1,96 @@
+"""Docstrings of public functions name each argument, and say what comes back."""
+
+import inspect
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import mlxffi
+import mlxffi.core
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = "".join(path.read_text() for path in sorted((ROOT / "docs/reference").glob("*.md")))
+MODULES = [
+    *re.findall(r"^::: ([\w.]+)$", REFERENCE, re.M),
+    *("mlxffi.graphs", "mlxffi.kernels", "mlxffi.losses.reference", "mlxffi.tuner.layers"),
+    *("mlxffi.tuner.losses", "mlxffi.tuner.preferences"),
+]
+CORE = ["fast", "fft", "linalg", "random", "distributed", "metal"]
+# Every operation has it, and it means the same.
+UNDERSTOOD = {"self", "cls", "stream"}
+
+
+def functions():
+    """All by their full names."""
+    found = {}
+    for name in MODULES:
+        found |= public(import_module(name), getattr(import_module(name), "__all__", None))
+    found |= {f"mlxffi.{name}": getattr(mlxffi, name) for name in mlxffi.__all__}
+    found |= of_core(mlxffi.core)
+    for name in CORE:
+        found |= of_core(getattr(mlxffi.core, name))
+    return {name: made for name, made in found.items() if hasattr(made, "__name__") and not inspect.isclass(made)}
+
+
+def public(module, names):
+    """The functions of a module, and the methods of its classes that have a docstring of their own or no base's."""
+    found = {}
+    for name, value in vars(module).items():
+        if name.startswith("_") or (names and name not in names) or getattr(value, "__module__", "") != module.__name__:
+            continue
+        members = vars(value).items() if inspect.isclass(value) else ()
+        found |= {f"{module.__name__}.{name}": value}
+        found |= {f"{module.__name__}.{name}.{key}": item for key, item in members if not key.startswith("_")}
+    return found
+
+
+def of_core(module):
+    """What mlx.core has too: the functions that a part of mlxffi.core defines."""
+    named = {name: getattr(module, name) for name in dir(module) if not name.startswith("_")}
+    return {
+        f"{module.__name__}.{name}": value
+        for name, value in named.items()
+        if getattr(value, "__module__", "").startswith("mlxffi.core") and name != "as_array"
+    }
+
+
+FUNCTIONS = functions()
+
+
+def lacks(function):
+    """What a docstring does not tell."""
+    text, signature = inspect.getdoc(function) or "", inspect.signature(function)
+    arguments = [name for name in signature.parameters if name not in UNDERSTOOD]
+    told = {name.strip(" *") for names in re.findall(r"^ +([\w*, ]+): ", text, re.M) for name in names.split(",")}
+    returns = signature.return_annotation not in ("None", "NoReturn", None, inspect.Signature.empty)
+    missing = [] if text else ["a docstring"]
+    missing += [name for name in arguments if name not in told]
+    return missing + (["Returns"] if arguments and returns and not re.search(r"^(Returns|Yields):", text, re.M) else [])
+
+
+def test_there_are_many():
+    assert len(FUNCTIONS) > 700
+
+
+@pytest.mark.parametrize("module", ["mlxffi._ops", "mlxffi.core", "mlxffi.losses", "mlxffi.tuner.trainer.loop"])
+def test_functions_are_found(module):
+    assert any(name.startswith(f"{module}.") for name in FUNCTIONS)
+
+
+def test_each_argument_and_result_is_described():
+    found = {name: lacks(function) for name, function in FUNCTIONS.items()}
+    assert {name: missing for name, missing in found.items() if missing} == {}
+
+
+def test_a_docstring_that_lacks_something_would_be_noticed():
+    def scaled(x: float, factor: float) -> float:
+        """A product.
+
+        Args:
+          x: a number.
+        """
+        return x * factor
+
+    assert lacks(scaled) == ["factor", "Returns"]
