@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "".join(path.read_text() for path in sorted((ROOT / "docs/reference").glob("*.md")))
 MODULES = [
     *re.findall(r"^::: ([\w.]+)$", REFERENCE, re.M),
-    *("mlxffi.graphs", "mlxffi.kernels", "mlxffi.losses.reference", "mlxffi.tuner.layers"),
+    *("mlxffi.graphs", "mlxffi.kernels", "mlxffi.losses.reference"),
     *("mlxffi.tuner.losses", "mlxffi.tuner.preferences"),
 ]
 CORE = ["fast", "fft", "linalg", "random", "distributed", "metal"]
@@ -31,7 +31,12 @@ def functions():
     found |= of_core(mlxffi.core)
     for name in CORE:
         found |= of_core(getattr(mlxffi.core, name))
-    return {name: made for name, made in found.items() if hasattr(made, "__name__") and not inspect.isclass(made)}
+    return {name: made for name, made in found.items() if is_function(made)}
+
+
+def is_function(value):
+    """Also an operation of mlxffi.core, which is an object of C; no class, no instance of one."""
+    return callable(value) and hasattr(value, "__name__") and not inspect.isclass(value)
 
 
 def public(module, names):

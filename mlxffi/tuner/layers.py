@@ -112,14 +112,7 @@ def _linear(node: Node, x: mx.array, kind: Kind, training: bool) -> mx.array:
 
 
 def head(node: Node) -> Head | None:
-    """An output layer in the form that losses of hidden states take.
-
-    Args:
-      node: the layer.
-
-    Returns:
-      The layer; None if it has adapters.
-    """
+    """An output layer as losses that need no logits take it; None for one with adapters."""
     if node.get("adapters"):
         return None
     if not is_quantized(node):
@@ -242,31 +235,15 @@ def factors(adapter: Node, kind: Kind) -> tuple[mx.array, mx.array]:
 
 
 def update(adapter: Node, kind: Kind) -> mx.array:
-    """What LoRA adds to a weight: scale * (product of the factors).
-
-    Args:
-      adapter: `lora_a` and `lora_b`.
-      kind: of the layer.
-
-    Returns:
-      [..., out, in].
-    """
+    """What LoRA adds to a weight: scale * (the factors' product), [..., out, in]."""
     down, up = factors(adapter, kind)
     return (_scale(adapter) * up.swapaxes(-1, -2)) @ down.swapaxes(-1, -2)
 
 
 def gain(weight: mx.array, adapter: Node, kind: Kind) -> mx.array:
-    """The factor by which DoRA multiplies each row of an updated weight: its magnitude divided by the row's norm.
+    """By what DoRA multiplies each row of an updated weight: its magnitude by the row's norm, [..., out].
 
     The norm gets no gradient.
-
-    Args:
-      weight: [..., out, in], without the adapter.
-      adapter: the factors and `m`.
-      kind: of the layer.
-
-    Returns:
-      [..., out].
 
     Source: Liu et al. 2024 (DoRA), sections 4.1 and 4.3.
     """
@@ -274,15 +251,7 @@ def gain(weight: mx.array, adapter: Node, kind: Kind) -> mx.array:
 
 
 def adapted_weight(node: Node, kind: Kind) -> mx.array:
-    """A node's dequantized weight with the changes of its adapters.
-
-    Args:
-      node: the layer.
-      kind: of the layer.
-
-    Returns:
-      [..., out, in], in the dtype of the weight.
-    """
+    """A node's weight, unpacked, with what its adapters change; in the dtype of the weight."""
     weight = dense_weight(node)
     changed = weight.astype(mx.float32)
     for adapter in node.get("adapters", ()):
@@ -294,16 +263,13 @@ def adapted_weight(node: Node, kind: Kind) -> mx.array:
 
 
 def without_adapter(node: Node, adapter: Node, kind: Kind, gains: mx.array | None = None) -> mx.array:
-    """A node's dequantized weight as it was before an adapter was fused into it, up to rounding.
+    """A node's weight, unpacked, as it was before an adapter was fused into it, but for rounding.
 
     Args:
       node: with the fused weight.
       adapter: was fused into it; one with magnitudes as the only one.
       kind: of the layer.
       gains: for an adapter with magnitudes, what `gain` gave for the weight without it: [..., out].
-
-    Returns:
-      [..., out, in], in the dtype of the weight.
     """
     weight = dense_weight(node)
     if gains is None:
@@ -332,14 +298,11 @@ class Survival(NamedTuple):
 def surviving(
     adapted: Iterable[tuple[Node, Kind]], rounded: Callable[[mx.array], mx.array] | None = None
 ) -> Survival | None:
-    """How much of adapters is left when they are fused into weights that are quantized then.
+    """What is left of adapters that are fused into weights which are quantized then; None without such.
 
     Args:
       adapted: nodes and their kinds.
-      rounded: what a fused weight becomes; None: quantized nodes are quantized again as they were.
-
-    Returns:
-      The shares, or None if nothing is quantized.
+      rounded: what a fused weight comes to; None where quantized nodes are quantized again as they were.
     """
     sums = [0.0, 0.0, 0.0]
     lossy = [(node, kind) for node, kind in adapted if node.get("adapters") and (rounded or is_quantized(node))]
@@ -353,14 +316,7 @@ def surviving(
 
 
 def row_norms(weight: mx.array) -> mx.array:
-    """The 2-norms of a weight's rows.
-
-    Args:
-      weight: [..., out, in].
-
-    Returns:
-      float32 [..., out].
-    """
+    """The 2-norms of a weight's rows: float32 [..., out]."""
     return mx.linalg.norm(weight.astype(mx.float32), axis=-1)
 
 
@@ -384,25 +340,12 @@ def _scale(adapter: Node) -> float:
 
 
 def is_quantized(node: Mapping[str, Any]) -> bool:
-    """Whether a node's weight is quantized.
-
-    Args:
-      node: the layer.
-
-    Returns:
-      True if it is.
-    """
+    """Whether a node's weight is packed."""
     return "scales" in node
 
 
 def quantization_of(node: Mapping[str, Any]) -> Quantization:
     """How a node's weight is quantized.
-
-    Args:
-      node: a quantized layer.
-
-    Returns:
-      Its scheme.
 
     Raises:
       ValueError: the node does not say.
@@ -414,14 +357,7 @@ def quantization_of(node: Mapping[str, Any]) -> Quantization:
 
 
 def dims(node: Mapping[str, Any]) -> tuple[int, ...]:
-    """The shape of a node's weight when it is not quantized.
-
-    Args:
-      node: the layer.
-
-    Returns:
-      [..., out, in].
-    """
+    """The shape of a node's weight as it is when it is not packed: [..., out, in]."""
     shape: tuple[int, ...] = node["weight"].shape
     if not is_quantized(node):
         return shape
@@ -429,14 +365,7 @@ def dims(node: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def dense_weight(node: Node) -> mx.array:
-    """A node's weight, dequantized if necessary.
-
-    Args:
-      node: the layer.
-
-    Returns:
-      [..., out, in].
-    """
+    """A node's weight, unpacked if it is quantized: [..., out, in]."""
     if not is_quantized(node):
         weight: mx.array = node["weight"]
         return weight
@@ -444,14 +373,7 @@ def dense_weight(node: Node) -> mx.array:
 
 
 def dequantized(node: Node) -> Node:
-    """A node with its weight dequantized.
-
-    Args:
-      node: the layer.
-
-    Returns:
-      A new node, or the same if it is not quantized.
-    """
+    """A node with its weight unpacked."""
     if not is_quantized(node):
         return node
     rest = {key: value for key, value in node.items() if key not in (*PACKED, "quantization")}
@@ -464,9 +386,6 @@ def quantized(node: Node, quantization: Quantization) -> Node:
     Args:
       node: a dense one, or one that is quantized already, perhaps in another way.
       quantization: how.
-
-    Returns:
-      A new node.
 
     Raises:
       ValueError: the width is no multiple of the group size, or MLX knows no such scheme.
@@ -481,9 +400,6 @@ def requantized(node: Node, weight: mx.array) -> Node:
     Args:
       node: a dense or quantized one.
       weight: floating point [..., out, in], not packed.
-
-    Returns:
-      A new node.
     """
     dense = {**dequantized(node), "weight": weight}
     return quantized(dense, quantization_of(node)) if is_quantized(node) else dense
