@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-WIDTH, LEFT, LONGEST = 760, 200, 470
+WIDTH, LEFT, LONGEST = 540, 196, 280
 STYLE = (
     "text{font:14px system-ui,sans-serif;fill:#24292f}.h{font-weight:600}.n{fill:#57606a}.o{fill:#8c959f}"
     ".m{fill:#3f51b5}.l{fill:#9fa8da}@media(prefers-color-scheme:dark){text{fill:#e6edf3}.n{fill:#9da7b3}"

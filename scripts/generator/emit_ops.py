@@ -57,7 +57,7 @@ def _module(header: Header, banner: str) -> str:
     names_here = [name for function in functions for name in (function.name, function.function.alias) if name]
     public = sorted([*names_here, *borrowed], key=_sort_key)
     names = "".join(f'    "{name}",\n' for name in public)
-    about = f'"""The operations of mlx/c/{header.name}.h, one function each.\n\n{banner}\n"""'
+    about = f'"""The operations of mlx/c/{header.name}.h, one function each."""\n\n# {banner}'
     wanted = [name for name in HELPERS if re.search(rf"\b{name}\(", body)]
     helpers = f"from ._arguments import {', '.join(wanted)}\n" if wanted else ""
     sequence = "from collections.abc import Sequence\n" if "Sequence[" in body else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import groupby
 from typing import Any
 
 from .additions import added
@@ -11,19 +12,26 @@ from .departures import DEPARTURES, HEADERS
 from .table import Function, Header, Param, functions
 
 THREADS = {
-    "any": "any thread may call it; handles that it changes are the caller's alone meanwhile",
-    "caller": "it is about what belongs to the calling thread",
-    "owner": "it computes: a thread that owns the streams of what is computed calls it",
+    "any": "any thread may call it; no other thread may use a handle while the call changes it",
+    "caller": "it concerns the calling thread",
+    "owner": "it evaluates: call it on a thread that owns the streams of what is evaluated",
 }
 OWNERSHIP = {
     "value": "a plain value",
     "borrowed": "the caller keeps it; it need not outlive the call",
-    "result": "a handle that the caller owns afterwards; one that is there keeps its ctx and gets the new content",
-    "out": "a place for a plain value, or for a pointer that the library keeps",
-    "consumed": "the handle is dead after the call",
-    "kept": "a function that stays valid as long as what is made of it",
-    "handed over": "the library keeps it and destroys it through `dtor`",
+    "result": "a handle that the caller owns afterwards; an existing one keeps its ctx and gets new content",
+    "out": "a place for a plain value, or for a pointer that the library owns",
+    "consumed": "the handle must not be used after the call",
+    "kept": "a function that must stay valid as long as anything made from it",
+    "handed over": "the library takes it over and destroys it through `dtor`",
 }
+
+
+ABOUT = """The functions by header, with the first sentence of their documentation; the headers have the rest. For each
+parameter the table says who owns it (`?`: it may be empty or NULL), then what is returned (a status of 0, 1 or 2, or a
+type), which thread may call the function, whether it blocks, and whether mlx-c has it or only mlxffi.
+[The C ABI](abi.md) has the guarantees."""
+HEAD = ["| function | parameters | returns | thread | blocks | since |", "|---|---|---|---|---|---|"]
 
 
 def json_files(headers: list[Header], banner: str) -> dict[str, str]:
@@ -35,13 +43,14 @@ def json_files(headers: list[Header], banner: str) -> dict[str, str]:
 
 
 def documents(headers: list[Header], banner: str) -> dict[str, str]:
-    """The table of docs/abi_functions.md."""
-    rows = [_row(described) for described in _described(headers)]
+    """docs/abi_functions.md: a table for each header."""
+    about = {f"mlx/c/{header.name}.h": " ".join(header.about.split()) for header in headers}
+    docs = {function.name: function.doc for function in functions(headers)}
     words = [f"- **{word}**: {meaning}." for word, meaning in {**OWNERSHIP, **THREADS}.items()]
-    text = [f"<!-- {banner} -->", "# The C ABI, function by function", "What it means stands in [abi.md](abi.md)."]
-    text += ["\n".join(words)]
-    head = ["| function | parameters | status | thread | blocks | since |", "|---|---|---|---|---|---|"]
-    text += ["\n".join([*head, *rows])]
+    text = [f"<!-- {banner} -->", "# Every C function", ABOUT, "\n".join(words)]
+    for header, rows in groupby(_described(headers), key=lambda row: str(row["header"])):
+        text += [f"## {header}", *filter(None, [about.get(header, "")])]
+        text += ["\n".join([*HEAD, *(_row(row, docs.get(row["name"], "")) for row in rows)])]
     return {"abi_functions.md": "\n\n".join(text) + "\n"}
 
 
@@ -105,12 +114,14 @@ def _is_nullable(function: Function, param: Param) -> bool:
     return param.name in function.nullable or function.cpp == "@free" or param.name in ("dtor", "payload")
 
 
-def _row(described: dict[str, Any]) -> str:
+def _row(described: dict[str, Any], doc: str) -> str:
     parameters = ", ".join(
         f"{row['name']}{'?' if row['nullable'] else ''}: {row['ownership']}" for row in described["parameters"]
     )
+    sentence = re.split(r"(?<=[^.\s]\.)\s(?=[A-Z`])", " ".join(doc.split()))[0].replace("|", "\\|")
+    function = f"`{described['name']}`" + (f"<br>{sentence}" if sentence else "")
     status = ", ".join(map(str, described["status"])) or described["returns"].replace("|", "")
     blocks = "yes" if described["blocks"] else "calls back" if described["calls_back"] else ""
     departures = "".join(f"; {row['edition']}: {row['how']}" for row in described.get("departures", []))
-    cells = [f"`{described['name']}`", parameters, status, described["thread"], blocks, described["since"] + departures]
+    cells = [function, parameters, status, described["thread"], blocks, described["since"] + departures]
     return f"| {' | '.join(cells)} |"
