@@ -1,4 +1,4 @@
-"""`Array`, the one type that everything here takes and returns."""
+"""`Array`, the type that all functions take and return."""
 
 from __future__ import annotations
 
@@ -73,19 +73,19 @@ def _divmod(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
 class Array:
     """An n-dimensional array of one dtype, computed when it is needed.
 
-    The values of an array never change under anybody else: assigning to a part of it gives this object new values.
+    An array's values never change under anyone else: assigning to a part of it gives this object new values.
 
     Args:
       value: a number, a nested list of numbers and Arrays, an array of mlxffi or mlxffi.core, whose values it shares, a
         numpy array or scalar, or anything with the buffer protocol, `__dlpack__` or `__array__`. On Metal an array may
         share the memory of such an object, which must not change while the array is in use; on CPU and CUDA it is
         copied.
-      dtype: a Dtype or its name; None takes that of the value (Python numbers: bool, int32 or the wider type that they
-        need, float32, complex64; complex128 becomes complex64).
+      dtype: a Dtype or its name; None: that of the value (Python numbers: bool, int32 or the wider type they need,
+        float32, complex64; complex128 becomes complex64).
 
     Raises:
-      TypeError: no array can be made of the value.
       ValueError: rows differ in length, or a number does not fit in the dtype.
+      TypeError: the value cannot be converted.
     """
 
     # The handle stays the same as long as the object lives: what it holds changes (`__setitem__`, `close`), and whoever
@@ -357,7 +357,8 @@ _SLOT = vars(Array)["_h"]
 
 
 class ClosedArray(Array):
-    """What `Array.close` makes of an Array: its handle stays, for others may be using it, but cannot be reached."""
+    """What `Array.close` turns an Array into: its handle stays, because others may be using it, but cannot be reached.
+    """
 
     __slots__ = ()
 

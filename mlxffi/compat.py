@@ -1,4 +1,4 @@
-"""`mlxffi.core` in the place of `mlx.core`, for one process."""
+"""`mlxffi.core` instead of `mlx.core`, for one process."""
 
 from __future__ import annotations
 

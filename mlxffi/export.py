@@ -1,4 +1,4 @@
-"""Traced functions in files, to be run again in another process, or by any program that links MLX.
+"""Functions traced to files, which another process, or any program that links MLX, can run.
 
 A function takes a list of Arrays, and named Arrays by keyword, and returns a non-empty list of Arrays. Arrays that it
 captures are written as constants. A trace serves inputs of its shapes and dtypes; one file holds several.

@@ -1,4 +1,4 @@
-"""Parts of a transformer's layers, forward and backward as one kernel each on CPUs: mlxffi/fused.h, docs/fused.md."""
+"""Fused layers of transformers, on CPUs one kernel forward and one backward: mlxffi/fused.h, docs/fused.md."""
 
 from __future__ import annotations
 

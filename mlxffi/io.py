@@ -1,8 +1,8 @@
 """Arrays in files: .npy for one array, .safetensors and .gguf for named arrays with metadata.
 
-A file is a path or a binary file object. Out of a path, arrays are read lazily, when they are evaluated: the file must
-stay unchanged until then. A file object is read to its end at once, into a temporary file that the arrays are read
-from, and is written through one; what it raises arrives as the same object.
+A file is a path or a binary file object. From a path, arrays are read lazily when they are evaluated, and the file must
+not change until then. A file object is read to its end immediately, into a temporary file, and is written through one.
+An exception that it raises reaches the caller as the same object.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Function transforms over flat lists of arrays: derivatives, checkpoints, custom rules, vectorisation, compilation.
 
 A function under a transform takes one list of Arrays and returns a non-empty list (or tuple) of Arrays. Transforms
-nest to any depth, and what the function raises arrives at the caller as the same object (_closures.py tells the way).
+nest to any depth, and an exception that the function raises reaches the caller as the same object (see _closures.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Losses: forward and backward as one kernel each, in float32 for half-precision inputs.
 
-Shapes and dtypes are checked before anything is computed; a message names the argument, what was required and what
-came. `reference` has the same losses composed of MLX's operations.
+Shapes and dtypes are checked before anything is computed; error messages name the argument, what was required and what
+was given. `reference` has the same losses composed of MLX's operations.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Losses over the logits of an output layer, which are made some rows at a time and never stored whole."""
+"""Losses of hidden states and an output layer, whose logits are computed a few rows at a time and never all stored."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Head:
     """An output layer: logits = hidden weight^T + bias, or soft_cap tanh(that / soft_cap).
 
     Args:
-      weight: floating point [classes, features]; or uint32, packed as `quantize` does it, which gets no gradient.
-      scales, biases: of a packed weight; `biases` in mode "affine" only.
+      weight: floating point [classes, features]; or uint32, quantized as by `quantize`, which gets no gradient.
+      scales, biases: of a quantized weight; `biases` only for the mode "affine".
       bias: floating point [classes].
-      group_size, bits, mode: of a packed weight.
-      soft_cap: finite, above 0; 0 for none.
+      group_size, bits, mode: of a quantized weight.
+      soft_cap: finite, above 0; 0: none.
     """
 
     weight: ArrayLike

@@ -1,6 +1,6 @@
-"""Learning rates by step: a schedule is a function from a step, counted from 0, to the rate of that step.
+"""Learning rate schedules: functions from a step, counted from 0, to the learning rate of that step.
 
-Schedules take a Python int or an array of any real dtype and give float32 of its shape. They are pure and may be
+Schedules take a Python int or an array of any real dtype and return float32 of its shape. They are pure and can be
 compiled.
 """
 

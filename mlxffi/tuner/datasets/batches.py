@@ -1,4 +1,4 @@
-"""Batches of a dataset, in an order of their own that can be taken up again where it was left."""
+"""Batches of a dataset, in an order that can be resumed."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Examples(Protocol):
 
 
 class Batches(Iterator[Batch]):
-    """What `iterate_batches` gives.
+    """The batches that `iterate_batches` returns.
 
-    `truncated` is the number of Examples so far that were cut off at `max_seq_length`, and `without_targets` of those
-    which have no target, cut off or not; the first of each that was cut off is warned of.
+    `truncated` is the number of Examples so far that were truncated at `max_seq_length`, and `without_targets` the
+    number that have no target. A warning names the first of each that was truncated.
     """
 
     def __init__(self, dataset: Examples | Dataset, settings: Settings, vocab_size: int | None = None):

@@ -1,4 +1,4 @@
-"""Datasets of records, in memory or in the files of this machine, as a configuration says."""
+"""Datasets of records, in memory or in local files, as a configuration describes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .tokenizers import Tokenizer, has_template
 
 
 class Splits(NamedTuple):
-    """What to train on, to validate with and to test with; None where there is no such file."""
+    """Datasets for training, validation and testing; None for a split without a file."""
 
     train: CacheDataset | None
     valid: CacheDataset | None

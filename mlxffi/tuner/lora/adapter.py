@@ -1,6 +1,6 @@
-"""Adapters beside a tree of parameters: made, put into it, fused with it, and taken out again.
+"""Adapters for a tree of parameters: make, attach, fuse and unfuse them.
 
-Nothing here changes a tree in place: each function gives a new one, which shares all arrays that stay.
+Nothing here changes a tree in place: each function returns a new one, which shares all arrays that stay the same.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ ROWS = "token_rows"
 
 @dataclass(frozen=True)
 class Adapter:
-    """What is trained, and how it is used.
+    """What is trained, and how it is applied.
 
     Args:
-      parameters: a tree whose paths are those of adapter files: a layer's path, then `lora_a`, `lora_b`, or `m`; and
-        parameters of the model that are trained themselves, by their own paths.
+      parameters: a tree with the paths of adapter files: a layer's path, then `lora_a`, `lora_b` or `m`; and directly
+        trained parameters of the model, by their own paths.
       config: rank, scale, and so on.
     """
 
@@ -407,8 +407,8 @@ class TrainableParameters(NamedTuple):
     """Numbers of parameters.
 
     Args:
-      trained: those that are trained.
-      total: those of the model without its adapters, where a quantized weight counts as what it stands for.
+      trained: how many are trained.
+      total: how many the model has without adapters; a quantized weight counts with its original size.
     """
 
     trained: int

@@ -1,4 +1,4 @@
-"""What an adapter is: rank, scale, dropout, LoRA or DoRA, and which layers it adapts."""
+"""The configuration of adapters: rank, scale, dropout, LoRA or DoRA, and which layers they adapt."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ PEFT_NAMES = {"r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout", "us
 
 @dataclass(frozen=True)
 class LoRAConfig:
-    """A LoRA or DoRA adapter.
+    """The configuration of a LoRA or DoRA adapter.
 
-    Layers are chosen as mlx-lm does (`keys`, `num_layers`) or as PEFT does (`target_modules` and what follows it).
+    Layers are selected as in mlx-lm (`keys`, `num_layers`) or as in PEFT (`target_modules` and the fields after it).
 
     Args:
-      rank: of the factors.
-      scale: multiplies the factors' product.
-      alpha: where given, the scale is alpha / rank instead.
-      rslora: the scale is alpha / sqrt(rank) (rank-stabilised; Kalajdzievski 2023); needs `alpha`.
+      rank: the rank of the factors.
+      scale: the factor of the update.
+      alpha: if given, the scale is alpha / rank instead.
+      rslora: whether the scale is alpha / sqrt(rank) (rank-stabilised; Kalajdzievski 2023); needs `alpha`.
       dropout: the probability, 0 <= p < 1, with which inputs of the factors are dropped in training.
-      use_dora: learn each row's magnitude, too (DoRA; Liu et al. 2024).
-      num_layers: only the last so many blocks are adapted; all where it is below 0, or more than there are.
-      keys: layers by their path inside of a block (`self_attn.q_proj`), or by their whole path (`lm_head`), which is
-        chosen wherever it stands. None: all linear, expert and embedding layers of the blocks.
-      target_modules: paths, or ends of paths, of layers; or a regular expression for whole paths; or "all-linear":
-        all linear layers but the output layer.
-      exclude_modules: the same form; layers that are not adapted all the same.
+      use_dora: whether to train each row's magnitude, too (DoRA; Liu et al. 2024).
+      num_layers: adapt only the last so many blocks; all if negative, or larger than their number.
+      keys: paths of layers within a block (`self_attn.q_proj`), or whole paths (`lm_head`), which are selected
+        anywhere. None: all linear, expert and embedding layers of the blocks.
+      target_modules: paths of layers, or ends of paths; or a regular expression for whole paths; or "all-linear": all
+        linear layers except the output layer.
+      exclude_modules: layers that are not adapted, in the same form.
       layers_to_transform: numbers of the blocks that are adapted; needs a list as `target_modules`.
       layers_pattern: names of the lists of blocks.
-      rank_pattern: ranks of layers that have another, by regular expressions for the ends of their paths; the first
-        that matches counts.
+      rank_pattern: other ranks, by regular expressions for the ends of layers' paths; the first that matches applies.
       alpha_pattern: the same for alpha.
-      init_lora_weights: how the factors begin: True, so that they change nothing; "pissa" with the largest singular
-        values of each weight, "olora" with the beginning of its QR decomposition, which the weight then lacks.
-      modules_to_save: paths, or ends of paths, of parts of the model whose parameters are trained themselves.
-      trainable_token_indices: tokens whose rows of the embedding are trained themselves, and no others; or, as PEFT has
-        it, tokens by the names of the embedding and the output layer.
-      bias: which biases are trained: "none", "lora_only" for those of adapted layers, or "all".
+      init_lora_weights: how the factors are initialised: True, so that their product is 0; "pissa" with the largest
+        singular values of each weight; "olora" with the start of its QR decomposition. For the latter two, the initial
+        product is subtracted from the layer's output.
+      modules_to_save: paths, or ends of paths, of parts of the model that are trained in full.
+      trainable_token_indices: tokens whose embedding rows are trained; or, as in PEFT, tokens by the names of the
+        embedding and the output layer.
+      bias: which biases are trained: "none", "lora_only" (those of adapted layers) or "all".
 
     Raises:
-      ValueError: a value is outside of its range, or two exclude each other; the message names them.
+      ValueError: a value is out of range, or two exclude each other; the message names them.
     """
 
     rank: int = 8

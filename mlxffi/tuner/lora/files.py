@@ -1,4 +1,4 @@
-"""Adapters in files: written as mlx-lm's directories are, or as PEFT's; read from those and the Go port's, strictly."""
+"""Adapter files: written in the formats of mlx-lm and PEFT; those and the Go port's are read, and checked strictly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the trainer asks of a model, and any function of a parameter tree as such a model."""
+"""What the trainer needs from a model, and a model made from any function of a parameter tree."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class Tunable(Protocol):
 
 
 class Halves(NamedTuple):
-    """A model's function in two.
+    """A model's function in two halves.
 
     Args:
-      hidden: like the function itself, but gives the hidden states that the output layer gets.
+      hidden: like the function itself, but returns the input of the output layer.
       output_layer: from the parameters to the node of that layer.
     """
 
@@ -75,22 +75,23 @@ class Halves(NamedTuple):
 
 
 class FunctionalModel:
-    """Parameters, and a function of them that gives logits.
+    """Parameters, and a function of them that returns logits.
 
-    What is trained is an adapter, or a part of the parameters.
+    Either an adapter or a part of the parameters is trained.
 
     Args:
       parameters: a tree.
-      forward: `forward(parameters, tokens, *, segments, training, checkpoint, cache)` gives the logits. It may lack any
-        of the keywords: without `training` it has no dropout; asking for another that it lacks is an error.
-      adapter: is trained, and the parameters stay as they are.
-      trainable: without an adapter, the parameters to train: a predicate over (path, array), or paths, which stand for
-        everything below them, too. None: all but quantized layers.
-      fused: whether `forward` gets plain parameters, unpacked and with the adapter fused into them, inside of what is
-        differentiated. That suits functions which do not use `mlxffi.tuner.layers`; it costs a matrix for each weight.
-      halves: the function in two, with which training never stores the logits; None where there are none.
-      new_cache: gives an empty cache for generation.
-      vocab_size: how many tokens the model knows; others are refused before they are computed with. None: unknown.
+      forward: `forward(parameters, tokens, *, segments, training, checkpoint, cache)` returns logits. Any of the
+        keywords may be missing: without `training` there is no dropout, and using another one that is missing is an
+        error.
+      adapter: if given, the adapter is trained and the parameters do not change.
+      trainable: without an adapter, the parameters to train: a predicate over (path, array), or paths, which include
+        everything below them. None: all except quantized layers.
+      fused: whether `forward` gets plain parameters, dequantized and with the adapter merged into them, inside the
+        gradient. This is for functions that do not use `mlxffi.tuner.layers`; it costs a matrix per weight.
+      halves: the function in two halves, with which training never stores the logits; None if there are none.
+      new_cache: returns an empty cache for generation.
+      vocab_size: how many tokens the model knows; others are refused. None: unknown.
     """
 
     def __init__(

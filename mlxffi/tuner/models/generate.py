@@ -1,4 +1,4 @@
-"""Text from a model, token by token."""
+"""Text generation, token by token."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREFILL = 512
 
 
 class Generator(Protocol):
-    """What generation asks of a model."""
+    """What generation needs from a model."""
 
     def __call__(self, tokens: mx.array, cache: Any = None) -> mx.array: ...
 
@@ -26,12 +26,12 @@ class Generator(Protocol):
 
 
 class Piece(NamedTuple):
-    """What one token adds.
+    """What one token adds to a text.
 
     Args:
-      text: whole characters, perhaps none yet.
-      token: its id.
-      finish_reason: with the last token "stop" or "length", else None.
+      text: whole characters; may be empty.
+      token: the token's id.
+      finish_reason: "stop" or "length" for the last token, else None.
     """
 
     text: str
@@ -43,12 +43,12 @@ class Generation(NamedTuple):
     """A generated text.
 
     Args:
-      text: without the prompt and the token or the stop string that ended it.
-      tokens: with that.
-      finish_reason: "stop" where a token or a stop string ended it, else "length".
-      prompt_tokens: the prompt's length.
-      prompt_seconds: until the first token was there.
-      seconds: for the rest of the tokens.
+      text: the text without the prompt and without the token or stop string that ended it.
+      tokens: the tokens, including those.
+      finish_reason: "stop" if a token or a stop string ended it, else "length".
+      prompt_tokens: the length of the prompt.
+      prompt_seconds: time until the first token.
+      seconds: time for the other tokens.
     """
 
     text: str

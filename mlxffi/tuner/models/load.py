@@ -1,4 +1,4 @@
-"""Models from Hugging Face directories, and back."""
+"""Loading models from Hugging Face directories, and saving them."""
 
 from __future__ import annotations
 

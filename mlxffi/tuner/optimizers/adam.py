@@ -1,4 +1,4 @@
-"""Adam and its kin: a mean of the gradients over one of their size."""
+"""Adam and its variants: a mean of the gradients, divided by a mean of their size."""
 
 from __future__ import annotations
 

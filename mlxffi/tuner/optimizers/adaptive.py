@@ -1,4 +1,4 @@
-"""Rates of their own for each element, from the squares of its gradients: Adagrad, RMSprop, AdaDelta, Adafactor."""
+"""Optimizers with a rate for each element, from its squared gradients: Adagrad, RMSprop, AdaDelta, Adafactor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an optimizer is: a configuration that never changes, and two pure functions over trees of arrays.
+"""The interface of optimizers: a configuration that never changes, and two pure functions over trees of arrays.
 
     init(params)                -> state
     update(grads, state, params) -> (params, state)
@@ -6,8 +6,8 @@
     state = {"step": uint64 [], "learning_rate": float32 [], "<moment>": a tree like params, ...}
 
 All arithmetic is in the parameter's dtype, as in mlx.optimizers: parameters and moments keep it, and the scalars of a
-formula are rounded to it. They are made once for each dtype of a step, not for each array. Parameters of float16 are
-another matter: squares of gradients leave its range at both ends, so moments and arithmetic are float32 for them.
+formula are rounded to it. They are made once per step for each dtype, not for each array. float16 is the exception:
+squares of gradients leave its range at both ends, so moments and arithmetic are float32.
 """
 
 from __future__ import annotations
@@ -329,14 +329,14 @@ Filter: TypeAlias = "Callable[[str, array], bool]"
 
 @dataclass(frozen=True)
 class MultiOptimizer(Optimizer):
-    """Each parameter follows the first optimizer whose filter wants it, or the last one.
+    """Several optimizers; each parameter uses the first one whose filter accepts it, or else the last one.
 
     Its state has the `step` and the `learning_rate` of the first optimizer, and the states of all as `states`.
 
     Args:
       optimizers: at least one.
-      filters: for each optimizer but the last, whether it is for a parameter, from its path and the parameter itself.
-        What a filter says must not depend on the parameter's values, which change.
+      filters: for each optimizer but the last, a predicate over a parameter's path and the parameter. Its result must
+        not depend on the parameter's values, which change.
     """
 
     optimizers: Sequence[Optimizer]

@@ -1,4 +1,4 @@
-"""What a training run can be told. The help of the command line is made from the fields."""
+"""The settings of a training run. The help of the command line is made from the fields."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def setting(default: Any, about: str, **more: Any) -> Any:
 
 @dataclass(frozen=True)
 class TrainingArgs:
-    """How to train. Iterations, and all intervals in them, count batches, of which several may make one update.
+    """How to train. Iterations and intervals count batches, of which several may make one update.
 
     Raises:
-      ValueError: a value is outside of its range; the message names the field.
+      ValueError: a value is out of range; the message names the field.
     """
 
     batch_size: int = setting(4, "records in a batch, in all processes together", least=1)

@@ -1,4 +1,4 @@
-"""What a run tells at its turning points, what it tells this to, and how these ask it to stop."""
+"""Reports of a run, the callbacks that get them, and how these stop it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .step import Metrics
 
 @dataclass(frozen=True)
 class StartReport:
-    """A run begins.
+    """The start of a run.
 
     Args:
       args: how it trains.
-      iteration: how many iterations were done before: 0, or where it was resumed.
+      iteration: iterations done before: 0, or where it was resumed.
       parameters: how many numbers are trained.
     """
 
@@ -30,13 +30,13 @@ class StartReport:
 
 @dataclass(frozen=True)
 class StepReport:
-    """A batch has been trained on, or will have been: reading `metrics` waits for that.
+    """One batch of training; reading `metrics` waits for its results.
 
     Args:
-      iteration: from 1.
+      iteration: the iteration, from 1.
       trained: the parameters after it, a tree.
       results: float32 [5 or more]; see `metrics`.
-      updated: whether the batch ended a window, so that parameters were updated.
+      updated: whether parameters were updated after this batch.
     """
 
     iteration: int
@@ -52,21 +52,21 @@ class StepReport:
 
 @dataclass(frozen=True)
 class TrainReport:
-    """The training since the last such report, in all processes together.
+    """Training since the last such report, over all processes.
 
     Args:
-      iteration: the last one that is in it.
-      train_loss: mean over targets, or over groups of sequences where the loss is one of such, in nats; NaN where
-        there were none.
-      learning_rate: at the last update.
-      grad_norm: of the last update's gradient (mean over targets), before it was scaled down.
-      iterations_per_second: without validations and saves.
+      iteration: the last iteration included.
+      train_loss: the mean over targets, or over groups of sequences if the loss is one of groups, in nats; NaN if there
+        were none.
+      learning_rate: the rate of the last update.
+      grad_norm: the norm of the last update's gradient (mean over targets), before clipping.
+      iterations_per_second: not counting validations and saves.
       tokens_per_second: targets per second.
-      trained_tokens: targets since the run began.
-      skipped_steps: updates that were left out: their gradient was not finite, or there was no target.
-      peak_memory: the most memory in use by arrays so far, in 1e9 bytes.
-      seconds: that the iterations took, without validations and saves.
-      figures: what the loss reports besides, by name: means over the same batches.
+      trained_tokens: targets since the start of the run.
+      skipped_steps: updates that were skipped because the gradient was not finite or there was no target.
+      peak_memory: the peak of memory used by arrays so far, in 1e9 bytes.
+      seconds: the time of the iterations, not counting validations and saves.
+      figures: other metrics that the loss reports, by name: means over the same batches.
     """
 
     iteration: int
@@ -87,12 +87,12 @@ class ValReport:
     """A validation.
 
     Args:
-      iteration: how many iterations were done; 0 before the first.
-      val_loss: mean over targets or groups, as `TrainReport.train_loss`; NaN where there were none.
-      val_time: seconds that it took.
-      best: whether no validation before was as good.
-      without_targets: records of it in which nothing is to be learnt, in all processes.
-      figures: what the loss reports besides, by name.
+      iteration: iterations done; 0 before the first.
+      val_loss: the mean over targets or groups, as in `TrainReport.train_loss`; NaN if there were none.
+      val_time: how long it took, in seconds.
+      best: whether no earlier validation was as good.
+      without_targets: records without targets, in all processes.
+      figures: other metrics that the loss reports, by name.
     """
 
     iteration: int
@@ -108,8 +108,8 @@ class SaveReport:
     """Files were written.
 
     Args:
-      iteration: whose parameters are in them.
-      files: their paths.
+      iteration: the iteration whose parameters were saved.
+      files: the paths of the files.
     """
 
     iteration: int
@@ -121,12 +121,12 @@ class TrainResult:
     """How a run ended.
 
     Args:
-      iteration: how many iterations were done.
+      iteration: iterations done.
       trained_tokens: targets, in all processes.
-      val_loss: of the last validation, None where there was none.
-      best_val_loss: the lowest one.
-      best_iteration: after how many iterations it was.
-      stop: the reason why it ended before all iterations were done, else None.
+      val_loss: the loss of the last validation; None if there was none.
+      best_val_loss: the lowest validation loss.
+      best_iteration: after how many iterations it was reached.
+      stop: why the run ended early; None if it did not.
     """
 
     iteration: int
@@ -141,7 +141,7 @@ class TrainResult:
 
 
 class Stop(Exception):
-    """A wish to end the run in good order; callbacks return or raise it.
+    """A request to end the run in an orderly way; callbacks return or raise it.
 
     Args:
       reason: a sentence for `TrainResult.stop`.
