@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # CPython 3.12 and newer: a generator under contextlib.contextmanager that turns one exception into another leaves a
 # reference cycle behind (the first exception, its traceback, the generator's frame, whose f_back is the frame of
-# __exit__, whose local is that exception). What the frames of the block hold, big arrays too, stays until the garbage
-# collector runs. CPython 3.11 and older free it at once, and so does every version with a class that has __exit__.
+# __exit__, whose local is that exception). Everything that the frames of the block hold, including large arrays, stays
+# alive until the garbage collector runs. CPython 3.11 and older free it immediately, and so does every version if a
+# class with __exit__ is used instead.
 #
-# usage: findings/contextmanager-keeps-frames.sh [python...]      (default: python3); fails where that has changed
+# usage: findings/contextmanager-keeps-frames.sh [python...]      (default: python3); exits with 1 if this has changed
 set -euo pipefail
 [ $# -gt 0 ] || set -- python3
 for python; do

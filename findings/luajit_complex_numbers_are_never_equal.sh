@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# LuaJIT 2.1: two complex numbers are unequal whatever they are, and so is a complex number and the same number of Lua;
-# there is no error. Their parts compare as numbers do. Exits with 1 where that has changed.
+# LuaJIT 2.1: two complex numbers always compare as unequal, and so do a complex number and the same Lua number; there
+# is no error. Their parts compare as numbers do. Exits with 1 if this has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

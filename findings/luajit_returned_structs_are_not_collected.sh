@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# LuaJIT 2.1: a struct that a C function returns has the methods of its metatype, but not its __gc, which only what
-# ffi.new or the type's own constructor makes gets. A handle that a constructor of C returns leaks, though one that
-# looks the same and was made in Lua does not. Copied into a struct that Lua makes, it is freed. Exits with 1 where that
-# has changed.
+# LuaJIT 2.1: a struct returned by a C function has the methods of its metatype, but not its __gc, which only structs
+# made by ffi.new or the type's own constructor get. So a handle that a C constructor returns leaks, although it looks
+# the same as one made in Lua. Copied into a struct made in Lua, it is freed. Exits with 1 if this has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

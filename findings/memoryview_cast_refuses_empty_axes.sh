@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# CPython 3.10 to 3.13: a memoryview may have an axis of length 0 (numpy makes one of an array of shape (0, 3)), but
-# memoryview.cast() refuses to make it. So a class of Python that exports its memory by __buffer__ (3.12 and newer) cannot
-# export an empty array of several axes; one that hands out the flat view instead loses its shape in numpy.asarray().
-# Exits with 1 where that has changed.
+# CPython 3.10 to 3.13: a memoryview can have an axis of length 0 (numpy makes one from an array of shape (0, 3)), but
+# memoryview.cast() refuses to make one. So a Python class that exports its memory through __buffer__ (3.12 and newer)
+# cannot export an empty array with several axes, and if it exports a flat view instead, numpy.asarray() loses the
+# shape. Exits with 1 if this has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

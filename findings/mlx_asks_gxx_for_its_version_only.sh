@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# MLX 0.32.4 on a Linux CPU: where no g++ is found, mx.compile gives back the function as it is, which gives the right values and
-# runs anew at each call. Where a g++ answers `--version` and cannot compile (its cc1plus or the C++ headers are missing, as
-# in slim images), the compiled function fails when it is evaluated.
-# Exits with 1 where that has changed.
+# MLX 0.32.4 on a Linux CPU: if there is no g++, mx.compile returns the function itself, which gives the right values
+# and runs again at each call. If there is a g++ that answers `--version` but cannot compile (its cc1plus or the C++
+# headers are missing, as in slim images), the compiled function fails when it is evaluated. Exits with 1 if this has
+# changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

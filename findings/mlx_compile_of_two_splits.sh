@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# MLX 0.32.4: a compiled function that has a gradient of split and the same split beside it raises an IndexError that
-# speaks of a map. Either by itself compiles, and both together run without compile. Exits with 1 where that has changed.
+# MLX 0.32.4: a compiled function with both a split and the gradient of that split raises an IndexError about a map.
+# Each of them alone compiles, and both together run without compile. Exits with 1 if this has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

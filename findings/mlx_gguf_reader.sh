@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# MLX 0.32.4 reads GGUF files that the gguf package wrote: every odd block of 32 of a Q4_K tensor with the scale of the
-# block before, a bfloat16 tensor as float16 (1e38 becomes inf), and of a file with an MXFP4 tensor neither that nor what
-# comes after it, without an error. Exits with 1 where that has changed.
+# MLX 0.32.4 misreads GGUF files written by the gguf package: it decodes every odd block of 32 of a Q4_K tensor with the
+# scale of the block before, reads a bfloat16 tensor as float16 (1e38 becomes inf), and silently skips an MXFP4 tensor
+# with everything after it. Exits with 1 if this has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# MLX 0.32.4: grad puts traced arrays into the caller's own dict while the function runs. Where the function raises, they
-# stay there: the caller's parameters are other objects afterwards. Exits with 1 where that has changed.
+# MLX 0.32.4: grad puts traced arrays into the caller's own dict while the function runs. If the function raises, they
+# stay there: afterwards the caller's parameters are different objects. Exits with 1 if this has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

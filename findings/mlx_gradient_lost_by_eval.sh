@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# MLX 0.32.4: evaluating the value of an inner gradient inside a function that is itself differentiated loses its graph,
-# and the outer gradient is 0 without a word. Exits with 1 where that has changed.
+# MLX 0.32.4: evaluating the value of an inner gradient inside a function that is itself being differentiated loses its
+# graph, and the outer gradient is silently 0. Exits with 1 if this has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# mlx_lm 0.32.2 writes the kinds of tokens into GGUF files as a list of uint32, where llama.cpp has int32: its build in
-# xllamacpp 2026.10.11549 loads no such file (invalid gguf type for tokenizer.ggml.token_type), and does with int32. A
-# byte-level tokenizer is called llama there, which is SentencePiece, with one score for all tokens and no merges. Exits
-# with 1 where that has changed.
+# mlx_lm 0.32.2 writes token types to GGUF files as a list of uint32, but llama.cpp expects int32: its build in
+# xllamacpp 2026.10.11549 refuses such files (invalid gguf type for tokenizer.ggml.token_type), and accepts them with
+# int32. mlx_lm also labels a byte-level tokenizer as llama, which means SentencePiece, with the same score for all
+# tokens and no merges. Exits with 1 if this has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# MLX 0.32.4: mx.load of a binary file object that does not stand at its start takes the header of the .npy file that
-# starts there, and the elements from other places: wrong numbers without an error. numpy reads what is there. Exits with
-# 1 where that has changed.
+# MLX 0.32.4: given a binary file object that is not at its start, mx.load reads the header of the .npy file that starts
+# there, but the elements from other offsets: wrong numbers without an error. numpy reads them correctly. Exits with 1
+# if this has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

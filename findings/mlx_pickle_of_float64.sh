@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# MLX 0.32.4: a pickle of a float64 array holds all its digits and its dtype, and what is read from it is a float32 array.
-# Exits with 1 where that has changed.
+# MLX 0.32.4: a pickle of a float64 array has all its digits and its dtype, but loads as a float32 array. Exits with 1
+# if this has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# MLX 0.32.4: save_gguf writes general.alignment as it is told to, and the tensors at multiples of 32 all the same. What
-# was loaded from a file with another alignment and is saved again cannot be read. Exits with 1 where that has changed.
+# MLX 0.32.4: save_gguf writes the general.alignment that it is given, but still puts tensors at multiples of 32. A file
+# that was loaded with another alignment and saved again cannot be read. Exits with 1 if this has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# MLX 0.32.4 adds up float32 on a CPU in float32, a few sums side by side: the sum of 16 million numbers is 9 % low, that
-# of 64 million ones is 2^24. Exits with 1 where that has changed.
+# MLX 0.32.4 sums float32 on a CPU in float32, with a few partial sums side by side: the sum of 16 million numbers is 9
+# % too low, and that of 64 million ones is 2^24. Exits with 1 if this has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# MLX 0.32.4: vjp takes more cotangents than there are outputs, of any shape, and ignores those that are left over. One
-# too few, or a tangent too many for jvp, is an error. Exits with 1 where that has changed.
+# MLX 0.32.4: vjp accepts more cotangents than there are outputs, of any shape, and ignores the extra ones. One too few,
+# or one tangent too many for jvp, is an error. Exits with 1 if this has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Buffers in PyPy 7.3.19 (Python 3.11) are not what they are in CPython 3.11: `memoryview.tobytes()` of a transposed numpy
-# array gives its memory as it lies and not its elements in row order, and memoryview() calls a Python class's __buffer__,
-# which PEP 688 gives to CPython 3.12 and newer.
+# Buffers in PyPy 7.3.19 (Python 3.11) differ from CPython 3.11: `memoryview.tobytes()` of a transposed numpy array
+# returns its memory in storage order instead of its elements in row order, and memoryview() calls the __buffer__ method
+# of Python classes, which PEP 688 introduced in CPython 3.12.
 #
-# usage: findings/pypy-buffers.sh [pypy3]      (default: pypy3 on the path); exits with 1 where that has changed
+# usage: findings/pypy-buffers.sh [pypy3]      (default: pypy3 on the path); exits with 1 if this has changed
 set -euo pipefail
 pypy=${1:-pypy3}
 command -v "$pypy" >/dev/null || { echo "needs PyPy 3.11, and $pypy is not here; name one" >&2; exit 2; }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# PyPy 7.3.19 takes half of the processor's largest cache for its nursery, which is 240 MB where a server has 480 MB. Until
-# that is full nothing that is dead is found: objects with __del__ wait in millions, weak references to dead objects stay,
-# and what they own outside of PyPy's heap piles up. __pypy__.add_memory_pressure() hardly helps: it hastens only the
-# collection that follows when the nursery is full. gc.collect() does.
+# PyPy 7.3.19 makes its nursery half as large as the processor's largest cache, which is 240 MB on a server with 480 MB.
+# Until it is full, no dead object is found: objects with __del__ pile up by the million, weak references to dead
+# objects stay, and so does everything that they own outside of PyPy's heap. __pypy__.add_memory_pressure() hardly
+# helps, because it only hastens the collection that follows when the nursery is full. gc.collect() does help.
 #
-# usage: findings/pypy-nursery.sh [pypy3]      (default: pypy3 on the path); exits with 1 where that has changed
+# usage: findings/pypy-nursery.sh [pypy3]      (default: pypy3 on the path); exits with 1 if this has changed
 # (PYPY_GC_NURSERY stands in for the large cache, so that every machine shows the same.)
 set -euo pipefail
 pypy=${1:-pypy3}

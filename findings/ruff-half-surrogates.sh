@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# ruff 0.17.6, rule PT014: two different halves of surrogate pairs in a parametrize are "duplicate test cases", and its
-# unsafe fix removes the second, a test that was not run before it.
+# ruff 0.17.6, rule PT014: two different lone surrogates in a parametrize are reported as "duplicate test cases", and
+# the unsafe fix removes the second, which is a different test.
 #
-# usage: findings/ruff-half-surrogates.sh      (fails where that has changed)
+# usage: findings/ruff-half-surrogates.sh      (exits with 1 if this has changed)
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # torch 2.13.0: the imaginary part of a conjugate is a view that is negated when it is read. Its __dlpack__ exports the
-# memory as it is (a conjugate it refuses), so numpy.from_dlpack reads the other sign without an error. Exits with 1 where
-# that has changed.
+# memory unchanged (for a conjugate it raises an error), so numpy.from_dlpack reads the wrong sign without an error.
+# Exits with 1 if this has changed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# TRL 1.16.0, DPOTrainer.evaluate: rewards are means of the means of batches, so of three records in batches of two the
-# last one counts twice as much as each of the others. eval_loss is the mean over records, whatever the batches.
+# TRL 1.16.0, DPOTrainer.evaluate: rewards are means of batch means, so with three records in batches of two the
+# last one counts twice as much as the others. eval_loss is the mean over records for any batch size.
 #
 #   eval_rewards/margins  batches of 1: -0.2896  batches of 2: -0.4053  batches of 3: -0.2896
 #
-# usage: findings/trl_dpo_evaluates_by_batches.sh      (fails where that has changed)
+# usage: findings/trl_dpo_evaluates_by_batches.sh      (exits with 1 if this has changed)
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# zstandard 0.25.0: of a file that was cut off, `zstandard.open` and `ZstdDecompressor().stream_reader` read what is there
-# and then report the end of the file, without an error; gzip, bz2 and lzma of Python raise EOFError for theirs. A data
-# set of 30,000 lines that was half downloaded is thus one of fewer lines. `decompressobj()` tells it: its `eof` is False.
+# zstandard 0.25.0: for a truncated file, `zstandard.open` and `ZstdDecompressor().stream_reader` return what is there
+# and then report the end of the file, without an error; Python's gzip, bz2 and lzma raise EOFError. So a data set of
+# 30,000 lines that was only half downloaded looks like one with fewer lines. `decompressobj()` can tell: its `eof` is
+# False.
 #
-# usage: findings/zstandard_reads_half_files_without_an_error.sh [python]      (default: python3); fails where that has
-# changed
+# usage: findings/zstandard_reads_half_files_without_an_error.sh [python]      (default: python3); exits with 1 if this
+# has changed
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
