@@ -380,7 +380,7 @@ def all_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Tests along the `axes_num` axes in `axes` whether every element is nonzero.
+    """Tests along `axes` whether every element is nonzero.
 
     No `axes` reduces nothing and tests each element by itself. NaN counts as nonzero, and a reduction over no
     elements gives true.
@@ -508,7 +508,7 @@ def any_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Tests along the `axes_num` axes in `axes` whether at least one element is nonzero.
+    """Tests along `axes` whether at least one element is nonzero.
 
     No `axes` reduces nothing and tests each element by itself. NaN counts as nonzero, and a reduction over no
     elements gives false.
@@ -2523,7 +2523,7 @@ def exp(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def expand_dims_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
-    """Inserts axes of size 1 at the `axes_num` positions in `axes`.
+    """Inserts axes of size 1 at the positions in `axes`.
 
     Args:
       a: the array.
@@ -2531,7 +2531,7 @@ def expand_dims_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream 
       stream: where it runs; None: the default stream.
 
     Returns:
-      The positions refer to the axes of the result, which has `axes_num` axes more than `a`; negative ones count
+      The positions refer to the axes of the result, which has len(`axes`) axes more than `a`; negative ones count
       from its end and their order does not matter. The dtype is that of `a`; no `axes` changes nothing.
 
     Raises:
@@ -3671,7 +3671,7 @@ def logsumexp_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Logarithm of the sum of the exponentials along the `axes_num` axes in `axes`, computed without overflow.
+    """Logarithm of the sum of the exponentials along `axes`, computed without overflow.
 
     Reduced axes are removed, or kept with size 1 when `keepdims` is true; no `axes` reduces nothing.
 
@@ -4036,7 +4036,7 @@ def median(
       Integers and bool give float32; other dtypes are kept.
 
     Raises:
-      Error: `axes_num` is 0, an axis in `axes` is out of range or given twice, or a reduced axis has size 0.
+      Error: `axes` is empty, an axis in `axes` is out of range or given twice, or a reduced axis has size 0.
 
     C: mlx_median.
     """
@@ -4347,7 +4347,7 @@ def number_of_elements(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Compute the product of the sizes of the `axes_num` axes `axes` of `a` as a scalar array of dtype `dtype`.
+    """Compute the product of the sizes of `axes` of `a` as a scalar array of dtype `dtype`.
 
     With `inverted` the reciprocal of that product is given, which needs a floating `dtype`. Unlike a size computed
     on the host, the value follows the actual shape where a function is traced without fixed shapes. With no `axes`
@@ -4382,7 +4382,7 @@ def number_of_elements(
 
 
 def ones(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
-    """Create an array filled with ones, of the shape `shape` and of dtype `dtype`.
+    """Create an array filled with ones, of the shape given by `shape` and of dtype `dtype`.
 
     No `shape` gives a scalar.
 
@@ -4456,7 +4456,7 @@ def pad(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Extend `a` at both ends of the `axes_num` axes `axes`.
+    """Extend `a` at both ends of `axes`.
 
     Axis axes[i] gets low_pad_size[i] entries in front and high_pad_size[i] behind; the three lists have the same
     length and negative axes count from the end.
@@ -5104,7 +5104,7 @@ def right_shift(a: ArrayLike, b: ArrayLike, *, stream: Stream | None = None) -> 
 def roll_axis(a: ArrayLike, shift: int | Sequence[int], axis: int, *, stream: Stream | None = None) -> Array:
     """Shift the elements of `a` cyclically along `axis`.
 
-    The shift is the sum of the `shift_num` values in `shift`; positive moves towards higher indices.
+    The shift is the sum of the values in `shift`; positive moves towards higher indices.
 
     Args:
       a: the array.
@@ -5139,7 +5139,7 @@ def roll_axes(
     *,
     stream: Stream | None = None,
 ) -> Array:
-    """Shift the elements of `a` cyclically along each of the `axes_num` axes `axes`.
+    """Shift the elements of `a` cyclically along each of `axes`.
 
     Axis axes[i] is rolled by shift[i], positive towards higher indices, so `shift` needs at least as many entries
     as `axes`; surplus ones are ignored and an axis given twice is rolled twice.
@@ -5154,7 +5154,7 @@ def roll_axes(
       Negative axes count from the end; shape and dtype are those of `a`.
 
     Raises:
-      Error: an axis is out of range or `shift_num` is less than `axes_num`.
+      Error: an axis is out of range or len(`shift`) is less than len(`axes`).
 
     C: mlx_roll_axes.
     """
@@ -5175,7 +5175,7 @@ def roll_axes(
 def roll(a: ArrayLike, shift: int | Sequence[int], *, stream: Stream | None = None) -> Array:
     """Shift the elements of `a` cyclically in row-major order, as if flattened and reshaped back.
 
-    The shift is the sum of the `shift_num` values in `shift`; positive moves towards later positions.
+    The shift is the sum of the values in `shift`; positive moves towards later positions.
 
     Args:
       a: the array.
@@ -5250,10 +5250,10 @@ def scatter(
 ) -> Array:
     """Write the blocks of `updates` into `a` at positions given by `indices`, as a new array.
 
-    `indices` holds one integer array per entry of the `axes_num` axes `axes` (non-negative), broadcast against each
-    other to a shape I. `updates` has the shape I followed by one size per axis of `a`, that is for each position a
-    block whose low corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and
-    where blocks overlap an unspecified one stays.
+    `indices` holds one integer array per entry of `axes` (non-negative), broadcast against each other to a shape I.
+    `updates` has the shape I followed by one size per axis of `a`, that is for each position a block whose low
+    corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and where blocks
+    overlap an unspecified one stays.
 
     Args:
       a: the array.
@@ -5267,7 +5267,7 @@ def scatter(
       end and must lie within `a`.
 
     Raises:
-      Error: `axes_num` differs from the number of index arrays, an axis is negative, out of range or given twice,
+      Error: len(`axes`) differs from the number of index arrays, an axis is negative, out of range or given twice,
         an index array is not of an integer dtype, or the shape of `updates` does not fit or has blocks of no
         elements, or an index that is computed already, on a CPU, lies outside.
 
@@ -5342,10 +5342,10 @@ def scatter_add(
 ) -> Array:
     """Add the blocks of `updates` to `a` at positions given by `indices`, as a new array.
 
-    `indices` holds one integer array per entry of the `axes_num` axes `axes` (non-negative), broadcast against each
-    other to a shape I. `updates` has the shape I followed by one size per axis of `a`, that is for each position a
-    block whose low corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and
-    overlapping blocks all contribute.
+    `indices` holds one integer array per entry of `axes` (non-negative), broadcast against each other to a shape I.
+    `updates` has the shape I followed by one size per axis of `a`, that is for each position a block whose low
+    corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and overlapping
+    blocks all contribute.
 
     Args:
       a: the array.
@@ -5359,7 +5359,7 @@ def scatter_add(
       end and must lie within `a`.
 
     Raises:
-      Error: `axes_num` differs from the number of index arrays, an axis is negative, out of range or given twice,
+      Error: len(`axes`) differs from the number of index arrays, an axis is negative, out of range or given twice,
         an index array is not of an integer dtype, or the shape of `updates` does not fit or has blocks of no
         elements, or an index that is computed already, on a CPU, lies outside.
 
@@ -5477,10 +5477,10 @@ def scatter_max(
 ) -> Array:
     """Take the maximum with the blocks of `updates` in `a` at positions given by `indices`, as a new array.
 
-    `indices` holds one integer array per entry of the `axes_num` axes `axes` (non-negative), broadcast against each
-    other to a shape I. `updates` has the shape I followed by one size per axis of `a`, that is for each position a
-    block whose low corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and
-    overlapping blocks all take part.
+    `indices` holds one integer array per entry of `axes` (non-negative), broadcast against each other to a shape I.
+    `updates` has the shape I followed by one size per axis of `a`, that is for each position a block whose low
+    corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and overlapping
+    blocks all take part.
 
     Args:
       a: the array.
@@ -5494,7 +5494,7 @@ def scatter_max(
       end and must lie within `a`.
 
     Raises:
-      Error: `axes_num` differs from the number of index arrays, an axis is negative, out of range or given twice,
+      Error: len(`axes`) differs from the number of index arrays, an axis is negative, out of range or given twice,
         an index array is not of an integer dtype, or the shape of `updates` does not fit or has blocks of no
         elements, or an index that is computed already, on a CPU, lies outside.
 
@@ -5570,10 +5570,10 @@ def scatter_min(
 ) -> Array:
     """Take the minimum with the blocks of `updates` in `a` at positions given by `indices`, as a new array.
 
-    `indices` holds one integer array per entry of the `axes_num` axes `axes` (non-negative), broadcast against each
-    other to a shape I. `updates` has the shape I followed by one size per axis of `a`, that is for each position a
-    block whose low corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and
-    overlapping blocks all take part.
+    `indices` holds one integer array per entry of `axes` (non-negative), broadcast against each other to a shape I.
+    `updates` has the shape I followed by one size per axis of `a`, that is for each position a block whose low
+    corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and overlapping
+    blocks all take part.
 
     Args:
       a: the array.
@@ -5587,7 +5587,7 @@ def scatter_min(
       end and must lie within `a`.
 
     Raises:
-      Error: `axes_num` differs from the number of index arrays, an axis is negative, out of range or given twice,
+      Error: len(`axes`) differs from the number of index arrays, an axis is negative, out of range or given twice,
         an index array is not of an integer dtype, or the shape of `updates` does not fit or has blocks of no
         elements, or an index that is computed already, on a CPU, lies outside.
 
@@ -5663,10 +5663,10 @@ def scatter_prod(
 ) -> Array:
     """Multiply the blocks of `updates` into `a` at positions given by `indices`, as a new array.
 
-    `indices` holds one integer array per entry of the `axes_num` axes `axes` (non-negative), broadcast against each
-    other to a shape I. `updates` has the shape I followed by one size per axis of `a`, that is for each position a
-    block whose low corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and
-    overlapping blocks all contribute.
+    `indices` holds one integer array per entry of `axes` (non-negative), broadcast against each other to a shape I.
+    `updates` has the shape I followed by one size per axis of `a`, that is for each position a block whose low
+    corner lies at the indices on `axes` and at 0 elsewhere; sizes must not exceed those of `a`, and overlapping
+    blocks all contribute.
 
     Args:
       a: the array.
@@ -5680,7 +5680,7 @@ def scatter_prod(
       end and must lie within `a`.
 
     Raises:
-      Error: `axes_num` differs from the number of index arrays, an axis is negative, out of range or given twice,
+      Error: len(`axes`) differs from the number of index arrays, an axis is negative, out of range or given twice,
         an index array is not of an integer dtype, or the shape of `updates` does not fit or has blocks of no
         elements, or an index that is computed already, on a CPU, lies outside.
 
@@ -5918,8 +5918,8 @@ def slice_dynamic(
 ) -> Array:
     """Take a block of fixed size from `a` at a position held in an array.
 
-    `start` is an integer array with one entry for each of the `axes_num` axes `axes` (a scalar for one axis); on
-    the other axes the block starts at 0. The block must lie inside `a`.
+    `start` is an integer array with one entry for each of `axes` (a scalar for one axis); on the other axes the
+    block starts at 0. The block must lie inside `a`.
 
     Args:
       a: the array.
@@ -5933,7 +5933,7 @@ def slice_dynamic(
       that of `a`.
 
     Raises:
-      Error: `start` is not of an integer dtype or does not have `axes_num` entries, an axis is out of range or
+      Error: `start` is not of an integer dtype or does not have len(`axes`) entries, an axis is out of range or
         given twice, or `slice_size` does not have one entry per axis of `a` or has one that is negative or larger
         than the axis, or an index that is computed already, on a CPU, lies outside.
 
@@ -6018,9 +6018,9 @@ def slice_update_dynamic(
 ) -> Array:
     """Write `update` into a block of `src` at a position held in an array, giving a new array.
 
-    `start` is an integer array with one entry for each of the `axes_num` axes `axes` (a scalar for one axis). On
-    those axes the block has the size of `update`, aligned from the last axis and 1 where it has none; on the others
-    `update` is broadcast to the whole axis, and its rank must not exceed that of `src`.
+    `start` is an integer array with one entry for each of `axes` (a scalar for one axis). On those axes the block
+    has the size of `update`, aligned from the last axis and 1 where it has none; on the others `update` is
+    broadcast to the whole axis, and its rank must not exceed that of `src`.
 
     Args:
       src: the values that are written.
@@ -6033,7 +6033,7 @@ def slice_update_dynamic(
       Shape and dtype are those of `src`; the block must lie inside `src`.
 
     Raises:
-      Error: `start` is not of an integer dtype or does not have `axes_num` entries, an axis is out of range or
+      Error: `start` is not of an integer dtype or does not have len(`axes`) entries, an axis is out of range or
         given twice, or `update` has more axes than `src`, is larger on one or does not broadcast, or an index that
         is computed already, on a CPU, lies outside.
 
@@ -6426,7 +6426,7 @@ def split_sections(
     *,
     stream: Stream | None = None,
 ) -> list[Array]:
-    """Split `a` along `axis` before each of the `indices_num` positions in `indices`.
+    """Split `a` along `axis` before each of the positions in `indices`.
 
     Negative positions count from the end, positions past it are clamped, and a part whose end lies before its start
     is empty.
@@ -6438,7 +6438,7 @@ def split_sections(
       stream: where it runs; None: the default stream.
 
     Returns:
-      The result has `indices_num` + 1 parts: part i runs from indices[i-1] to indices[i], the first from 0 and the
+      The result has len(`indices`) + 1 parts: part i runs from indices[i-1] to indices[i], the first from 0 and the
       last to the end. The parts have the dtype of `a`.
 
     Raises:
@@ -6499,7 +6499,7 @@ def square(a: ArrayLike, *, stream: Stream | None = None) -> Array:
 
 
 def squeeze_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
-    """Remove the `axes_num` axes `axes` of size 1 from `a`.
+    """Remove `axes` of size 1 from `a`.
 
     Negative axes count from the end; with no `axes` `a` is returned unchanged.
 
@@ -7079,8 +7079,8 @@ def tensordot_axis(a: ArrayLike, b: ArrayLike, axis: int, *, stream: Stream | No
 def tile(arr: ArrayLike, reps: int | Sequence[int], *, stream: Stream | None = None) -> Array:
     """Repeat the whole of `arr` along its axes, reps[i] times for axis i.
 
-    The `reps_num` entries of `reps` and the shape of `arr` are aligned at the last axis, the shorter padded with 1
-    in front, so a longer `reps` adds axes. A count may be 0.
+    The entries of `reps` and the shape of `arr` are aligned at the last axis, the shorter padded with 1 in front,
+    so a longer `reps` adds axes. A count may be 0.
 
     Args:
       arr: the array.
@@ -7530,7 +7530,7 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, *, stream: Stream | 
 
 
 def zeros(shape: int | Sequence[int], dtype: DtypeLike = "float32", *, stream: Stream | None = None) -> Array:
-    """Create an array filled with zeros, of the shape `shape` and of dtype `dtype`.
+    """Create an array filled with zeros, of the shape given by `shape` and of dtype `dtype`.
 
     No `shape` gives a scalar.
 
@@ -7775,7 +7775,7 @@ def diff(a: ArrayLike, n: int = 1, axis: int = -1, *, stream: Stream | None = No
 
 
 def flip_axes(a: ArrayLike, axes: int | Sequence[int], *, stream: Stream | None = None) -> Array:
-    """Reverse the order of the elements of `a` along each of the `axes_num` axes `axes`.
+    """Reverse the order of the elements of `a` along each of `axes`.
 
     Negative axes count from the end and an axis given twice is reversed once; with no `axes` nothing is reversed.
 

@@ -105,7 +105,7 @@ def set_memory_limit(limit: int) -> int:
 def set_wired_limit(limit: int) -> int:
     """Set the number of bytes that are kept resident for the GPU to `limit` and get the former limit.
 
-    It matters with Metal (macOS 15 or newer) only; elsewhere nothing happens and `res` is 0. Initially it is 0.
+    It matters with Metal (macOS 15 or newer) only; elsewhere nothing happens and the result is 0. Initially it is 0.
 
     Args:
       limit: bytes.

@@ -2169,7 +2169,7 @@ def median(
       Integers and bool give float32; other dtypes are kept.
 
     Raises:
-      Error: `axes_num` is 0, an axis in `axis` is out of range or given twice, or a reduced axis has size 0.
+      Error: `axis` is empty, an axis in `axis` is out of range or given twice, or a reduced axis has size 0.
     """
 
 
@@ -2343,7 +2343,7 @@ def not_equal(a: ArrayLike, b: ArrayLike, stream: StreamOrDevice = None) -> arra
 
 @signature("ones")
 def ones(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
-    """Create an array filled with ones, of the shape `shape` and of dtype `dtype`.
+    """Create an array filled with ones, of the shape given by `shape` and of dtype `dtype`.
 
     No `shape` gives a scalar.
 
@@ -2764,7 +2764,7 @@ def roll(
       Negative axes count from the end; shape and dtype are those of `a`.
 
     Raises:
-      Error: an axis is out of range or `shift_num` is less than `axes_num`.
+      Error: an axis is out of range or len(`shift`) is less than len(`axis`).
     """
 
 
@@ -2892,8 +2892,8 @@ def slice(
 ) -> array:
     """Take a block of fixed size from `a` at a position held in an array.
 
-    `start_indices` is an integer array with one entry for each of the `axes_num` axes `axes` (a scalar for one axis);
-    on the other axes the block starts at 0. The block must lie inside `a`.
+    `start_indices` is an integer array with one entry for each of `axes` (a scalar for one axis); on the other axes the
+    block starts at 0. The block must lie inside `a`.
 
     Args:
       a: the array.
@@ -2907,7 +2907,7 @@ def slice(
       of `a`.
 
     Raises:
-      Error: `start_indices` is not of an integer dtype or does not have `axes_num` entries, an axis is out of range or
+      Error: `start_indices` is not of an integer dtype or does not have len(`axes`) entries, an axis is out of range or
         given twice, or `slice_size` does not have one entry per axis of `a` or has one that is negative or larger than
         the axis, or an index that is computed already, on a CPU, lies outside.
     """
@@ -2924,9 +2924,9 @@ def slice_update(
 ) -> array:
     """Write `update` into a block of `src` at a position held in an array, giving a new array.
 
-    `start_indices` is an integer array with one entry for each of the `axes_num` axes `axes` (a scalar for one axis).
-    On those axes the block has the size of `update`, aligned from the last axis and 1 where it has none; on the others
-    `update` is broadcast to the whole axis, and its rank must not exceed that of `a`.
+    `start_indices` is an integer array with one entry for each of `axes` (a scalar for one axis). On those axes the
+    block has the size of `update`, aligned from the last axis and 1 where it has none; on the others `update` is
+    broadcast to the whole axis, and its rank must not exceed that of `a`.
 
     Args:
       a: the array.
@@ -2939,7 +2939,7 @@ def slice_update(
       Shape and dtype are those of `a`; the block must lie inside `a`.
 
     Raises:
-      Error: `start_indices` is not of an integer dtype or does not have `axes_num` entries, an axis is out of range or
+      Error: `start_indices` is not of an integer dtype or does not have len(`axes`) entries, an axis is out of range or
         given twice, or `update` has more axes than `a`, is larger on one or does not broadcast, or an index that is
         computed already, on a CPU, lies outside.
     """
@@ -3263,8 +3263,8 @@ def tensordot(a: array, b: array, /, axes: int | list[Sequence[int]] = 2, *, str
 def tile(a: array, reps: int | Sequence[int], /, *, stream: StreamOrDevice = None) -> array:
     """Repeat the whole of `arr` along its axes, reps[i] times for axis i.
 
-    The `reps_num` entries of `reps` and the shape of `a` are aligned at the last axis, the shorter padded with 1 in
-    front, so a longer `reps` adds axes. A count may be 0.
+    The entries of `reps` and the shape of `a` are aligned at the last axis, the shorter padded with 1 in front, so a
+    longer `reps` adds axes. A count may be 0.
 
     Args:
       a: the array.
@@ -3511,7 +3511,7 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /, *, stream: Stream
 
 @signature("zeros")
 def zeros(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: StreamOrDevice = None) -> array:
-    """Create an array filled with zeros, of the shape `shape` and of dtype `dtype`.
+    """Create an array filled with zeros, of the shape given by `shape` and of dtype `dtype`.
 
     No `shape` gives a scalar.
 
