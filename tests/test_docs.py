@@ -13,6 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from mlxffi.tuner.cli.lora import lora_config
+from mlxffi.tuner.cli.settings import read_yaml, settings_of
+from mlxffi.tuner.datasets import DatasetConfig
+from mlxffi.tuner.datasets.forms import FieldCheck
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 # They are read in the repository and are no part of the site.
@@ -255,9 +260,6 @@ def blocks_of(wanted):
 
 @pytest.mark.parametrize("text", blocks_of("json"))
 def test_records_that_are_shown_are_read(text):
-    from mlxffi.tuner.datasets import DatasetConfig
-    from mlxffi.tuner.datasets.forms import FieldCheck
-
     for line in text.splitlines():
         FieldCheck(DatasetConfig())(json.loads(line))
 
@@ -265,9 +267,6 @@ def test_records_that_are_shown_are_read(text):
 @pytest.mark.parametrize("text", blocks_of("yaml"))
 def test_settings_that_are_shown_are_read(text, tmp_path):
     pytest.importorskip("yaml", reason="PyYAML is not installed")
-    from mlxffi.tuner.cli.lora import lora_config
-    from mlxffi.tuner.cli.settings import read_yaml, settings_of
-
     (tmp_path / "settings.yaml").write_text(text)
     given = read_yaml(str(tmp_path / "settings.yaml"))
     assert given
