@@ -33,7 +33,7 @@ tools() {
 # pip of this machine, for the other.
 arm64_pip() {
   "$python" -m pip "$@" -q --only-binary=:all: --implementation cp --python-version 3.11 \
-    --platform manylinux_2_{35,34,31,28,27,26,24,17}_aarch64 --platform manylinux2014_aarch64
+    --platform=manylinux_2_{35,34,31,28,27,26,24,17}_aarch64 --platform=manylinux2014_aarch64
 }
 
 build() {
@@ -86,6 +86,11 @@ python_tests() {
   local status=0
   [ $# -gt 0 ] || set -- $(some_tests | sed 's|^|tree/|')
   checkout_in "$debian/root/tree"
+  cp "$work"/wheel/*.whl "$debian/root"
+  inside "PYTHONPATH=tree/scripts python3 -c '
+from check_wheel import Path, check_contents
+check_contents(Path(\"$(basename "$work"/wheel/*.whl)\"))'"
+  echo "wheel: ok, $(basename "$work"/wheel/*.whl)"
   inside "python3 -m mlxffi doctor"
   inside "python3 -m pytest -p no:cacheprovider ${*@Q}" || status=$?
   echo "arm64 under qemu-user, $(inside 'python3 --version'): $([ $status = 0 ] && echo passed || echo "FAILED with status $status")"

@@ -57,12 +57,16 @@ def main() -> int:
 
 def check_declarations() -> Iterator[str]:
     """Compare what the preprocessor leaves for both systems."""
-    here = build_ffi.abi_cdef()
+    here = tokens(build_ffi.abi_cdef())
     build_ffi.CC = [*ZIG, "cc", *TARGET]
-    there = build_ffi.abi_cdef()
-    print(f"declarations: {len(re.findall(r';', there))} for macOS")
+    there = tokens(build_ffi.abi_cdef())
+    print(f"declarations: {there.count(';')} for macOS")
     if here != there:
         yield "the declarations for cffi differ from those on Linux"
+
+
+def tokens(declarations: str) -> list[str]:
+    return re.findall(r"\w+|[^\s\w]", declarations)
 
 
 def check_metal() -> Iterator[str]:
