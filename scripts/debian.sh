@@ -1,4 +1,5 @@
-# Sourced by the scripts that test in a bare Debian made with debootstrap: the folder $debian.
+# Sourced by the scripts that test in a Debian made with debootstrap: the folder $debian. Where that is of another
+# architecture, $emulator is the qemu-user that runs its programs.
 #
 # Needs root and apt. Of this machine's settings the Debian gets those that lead to the package indices (apt's, pip's,
 # proxies, certificates), but no local folder of packages.
@@ -10,20 +11,46 @@ inside() {
     [ -z "${!name:-}" ] || proxies+=("$name=${!name}")
   done
   # shellcheck disable=SC2016
-  unshare --mount --pid --fork --kill-child bash -ec '
-    mount -t proc proc "$0/proc"; mount --rbind /dev "$0/dev"; chroot "$0" "$@"' "$debian" \
+  emulator=${emulator:-} unshare --mount --pid --fork --kill-child ${emulator:+--user --map-root-user} bash -ec '
+    mount -t proc proc "$0/proc"; mount --rbind /dev "$0/dev"; register_emulator "$0/proc"; chroot "$0" "$@"' "$debian" \
     /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "${proxies[@]}" \
-    bash -ec "cd /root; $1" </dev/null
+    ${QEMU_CPU:+QEMU_CPU="$QEMU_CPU"} bash -ec "cd /root; $1" </dev/null
 }
+
+# Tells the kernel what programs of arm64 look like; in a namespace of its own, the rest of the machine does not see it.
+register_emulator() {
+  [ -n "${emulator:-}" ] || return 0
+  local same='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+  local header='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
+  mount -t binfmt_misc binfmt_misc "$1/sys/fs/binfmt_misc"
+  echo ":arm64:M::$header:$same:$emulator:F" >"$1/sys/fs/binfmt_misc/register"
+}
+export -f register_emulator
 
 # Makes a Debian of a release with some packages.
 make_debian() {
+  bootstrap "$1" && carry_settings && inside "apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get install -q -y $2"
+}
+
+# Unpacks a Debian of a release and an architecture, with some packages (A,B), and runs nothing of it.
+unpack_debian() {
+  local package
+  bootstrap "$1" --foreign --arch "$2" --include "$3"
+  for package in "$debian"/var/cache/apt/archives/*.deb; do dpkg-deb -x "$package" "$debian"; done
+  echo root:x:0:0:root:/root:/bin/bash >"$debian/etc/passwd"
+}
+
+bootstrap() {
   local mirror
   command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq debootstrap >/dev/null; }
   # shellcheck disable=SC2016
   mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1) &&
-    debootstrap --variant=minbase "$1" "$debian" "$mirror" && carry_settings &&
-    inside "apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get install -q -y $2"
+    debootstrap --variant=minbase "${@:2}" "$1" "$debian" "$mirror"
+}
+
+# Copies the checkout into a folder, without what is built.
+checkout_in() {
+  mkdir -p "$1" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -p -t "$1"
 }
 
 # What leads to the package indices, and what saves waiting for the disk.

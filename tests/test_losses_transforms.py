@@ -367,6 +367,26 @@ def test_every_instruction_set_and_number_of_threads_gives_the_same():
             np.testing.assert_allclose(one, other, rtol=8e-3, atol=2e-6)
 
 
+SUMS = """
+import numpy as np
+import mlxffi as m
+pair = [m.Array(values) for values in (np.random.default_rng(4).normal(size=(2, 20, 5000)) * 3).astype("float32")]
+for loss in (m.kl_div_loss, m.js_div_loss):
+    for gradient in m.vjp(lambda v: [loss(*v, teacher_gradient=True)], pair, [m.ones([20])])[1]:
+        values = np.array(gradient.tolist())
+        print(*values.sum(-1))
+        print(*np.abs(values).sum(-1))
+"""
+
+
+@needs_own_mlxc
+def test_gradients_of_a_row_add_up_to_zero_with_every_instruction_set():
+    for name in instruction_sets():
+        lines = computed(SUMS, MLXFFI_SIMD=name)
+        for total, size in zip(lines[::2], lines[1::2], strict=True):
+            assert (np.abs(total) < 1e-7 + 3e-6 * size).all(), name
+
+
 def instruction_sets():
     """Those that this CPU has, from the message that names them."""
     return refusal(MLXFFI_SIMD="abacus").partition("one of ")[2].partition(" on this CPU")[0].split(", ")

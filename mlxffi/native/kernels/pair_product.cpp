@@ -45,7 +45,7 @@ void pair_product(int64_t m, int64_t n, int64_t k, HalfMatrix a, HalfMatrix b, S
       auto sums = sum_memory.get(rows.size() * pair_columns);
       in_parts(k, inner_block, [&, rows = rows, columns = columns](Range terms) {
         int64_t pairs = (terms.size() + 1) / 2;
-        auto panel = reinterpret_cast<uint32_t*>(panel_memory.get(pairs * pair_columns));
+        auto panel = reinterpret_cast<uint32_t*>(panel_memory.get((pairs + pairs % 2) * pair_columns));
         pack(b, b_side, terms, columns, panel);
         RowBlock left{a.data + rows.begin * a.stride + terms.begin, a.stride, rows.size()};
         row_kernels().products.pairs.multiply(left, panel, pairs, sums, pair_columns, terms.begin > 0);

@@ -29,8 +29,9 @@ using Dots = void (*)(RowBlock a, RowBlock b, int64_t size, float* out, int64_t 
 // (float32): added to what is there, or in its place.
 using Combine = void (*)(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_stride, bool add);
 
-// Columns of a panel: for each pair of neighbouring terms of a product, the two bfloat16 numbers of each column in a word.
-// Where there is no further column or term, there are zeros. A panel begins with a cache line.
+// Columns of a panel, which has a word for each column and each pair of neighbouring terms of a product, and one more for
+// each column where the pairs are odd. In which order is up to the kernels; where there is no further column or term,
+// there are zeros. A panel begins with a cache line.
 inline constexpr int64_t pair_columns = 32;
 // Makes a panel of rows of up to `pair_columns` numbers, one row for each term.
 using PackRows = void (*)(RowBlock rows, int64_t columns, uint32_t* panel);

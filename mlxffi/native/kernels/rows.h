@@ -59,8 +59,8 @@ struct RowKernels {
   ProductKernels products;
 };
 
-// The best that this CPU runs. MLXFFI_SIMD=baseline|avx2|avx512|avx512bf16 asks for another, to test and to measure it; throws
-// std::invalid_argument where that is not a name or the CPU cannot run it.
+// The best that this CPU runs. MLXFFI_SIMD=baseline|avx2|avx512|avx512bf16|neonbf16 asks for another, to test and to measure it;
+// throws std::invalid_argument where that is not a name or the CPU cannot run it.
 const RowKernels& row_kernels();
 
 } // namespace mlxffi

@@ -6,7 +6,6 @@
 namespace mlxffi {
 namespace {
 
-constexpr int64_t block = 2048;
 
 // Ask for the cache line of another row that stands where this one is read.
 MLXFFI_INLINE void fetch(const void* next, int64_t offset) {
@@ -16,9 +15,10 @@ MLXFFI_INLINE void fetch(const void* next, int64_t offset) {
 }
 
 // The sums of body(i, count) over a row, for each vector of `count` elements at i. The vectors of a block are added up
-// lane by lane, the blocks in double: rounding does not grow with the length of a row.
+// lane by lane, the blocks in double: rounding does not grow with the length of a row, nor as vectors get shorter.
 template <class T, int sums, class Body>
 MLXFFI_INLINE void accumulate(int64_t size, double* totals, Body body) {
+  constexpr int64_t block = 128 * lanes<T>;
   for (int64_t start = 0; start < size; start += block) {
     int64_t end = size - start < block ? size : start + block, i = start;
     Vector<T> parts[sums] = {};

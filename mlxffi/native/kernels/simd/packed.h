@@ -42,6 +42,8 @@ MLXFFI_INLINE Words picked(const uint8_t* from, const uint8_t* bytes) {
 #elif defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 32
   auto sixteen = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
   return bits_as<Words>(_mm256_shuffle_epi8(sixteen, read_as<__m256i>(bytes)));
+#elif defined(__aarch64__)
+  return bits_as<Words>(vqtbl1q_u8(vld1q_u8(from), vld1q_u8(bytes)));
 #else
   Words result;
   for (int i = 0; i < lanes<float>; i++) {

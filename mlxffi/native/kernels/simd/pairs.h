@@ -2,12 +2,7 @@
 #pragma once
 
 #include "../product_rows.h"
-
-#if defined(__clang__)
-#define MLXFFI_PAIRS_UNROLLED _Pragma("unroll")
-#else
-#define MLXFFI_PAIRS_UNROLLED _Pragma("GCC unroll 16")
-#endif
+#include "unrolled.h"
 
 namespace mlxffi {
 namespace {
@@ -87,13 +82,13 @@ inline __m512 add_pairs(__m512 sums, __m512i a, __m512i b) {
 template <int rows>
 void pair_tile(const uint16_t* a, int64_t stride, const uint32_t* panel, int64_t pairs, float* out, int64_t out_stride, bool add) {
   __m512 sums[rows][2];
-  MLXFFI_PAIRS_UNROLLED for (int i = 0; i < rows; i++) {
+  MLXFFI_UNROLLED for (int i = 0; i < rows; i++) {
     sums[i][0] = add ? _mm512_loadu_ps(out + i * out_stride) : _mm512_setzero_ps();
     sums[i][1] = add ? _mm512_loadu_ps(out + i * out_stride + words) : _mm512_setzero_ps();
   }
   for (int64_t k = 0; k < pairs; k++, panel += pair_columns) {
     auto left = _mm512_load_si512(panel), right = _mm512_load_si512(panel + words);
-    MLXFFI_PAIRS_UNROLLED for (int i = 0; i < rows; i++) {
+    MLXFFI_UNROLLED for (int i = 0; i < rows; i++) {
       int pair;
       __builtin_memcpy(&pair, a + i * stride + 2 * k, sizeof(pair));
       auto all = _mm512_set1_epi32(pair);
@@ -101,7 +96,7 @@ void pair_tile(const uint16_t* a, int64_t stride, const uint32_t* panel, int64_t
       sums[i][1] = add_pairs(sums[i][1], all, right);
     }
   }
-  MLXFFI_PAIRS_UNROLLED for (int i = 0; i < rows; i++) {
+  MLXFFI_UNROLLED for (int i = 0; i < rows; i++) {
     _mm512_storeu_ps(out + i * out_stride, sums[i][0]);
     _mm512_storeu_ps(out + i * out_stride + words, sums[i][1]);
   }

@@ -6,9 +6,30 @@
 
 #include "tables.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
 namespace mlxffi {
 
 namespace {
+
+#if defined(__aarch64__)
+bool has_bfloat16() {
+#if defined(__linux__)
+  constexpr unsigned long bfloat16 = 1 << 14;  // HWCAP2_BF16, which older headers lack
+  return getauxval(AT_HWCAP2) & bfloat16;
+#elif defined(__APPLE__)
+  int found = 0;
+  size_t size = sizeof(found);
+  return !sysctlbyname("hw.optional.arm.FEAT_BF16", &found, &size, nullptr, 0) && found;
+#else
+  return false;
+#endif
+}
+#endif
 
 // What this CPU can run, the best last.
 std::vector<const RowKernels*> runnable() {
@@ -26,6 +47,10 @@ std::vector<const RowKernels*> runnable() {
     if (__builtin_cpu_supports("avx512bf16")) {
       found.push_back(&avx512bf16_kernels());
     }
+  }
+#elif defined(__aarch64__)
+  if (has_bfloat16()) {
+    found.push_back(&neonbf16_kernels());
   }
 #endif
   return found;

@@ -11,19 +11,17 @@
 #include <limits>
 #include <type_traits>
 
+#include "unrolled.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 // Vectors stay in registers where everything that takes them is part of one loop.
 #define MLXFFI_INLINED __attribute__((always_inline))
 #define MLXFFI_INLINE inline MLXFFI_INLINED
-// Before a loop of a few rounds over vectors that are to stay in registers.
-#if defined(__clang__)
-#define MLXFFI_UNROLLED _Pragma("unroll")
-#else
-#define MLXFFI_UNROLLED _Pragma("GCC unroll 16")
-#endif
 
 namespace mlxffi {
 namespace {
@@ -107,6 +105,16 @@ MLXFFI_INLINE Vector<float> from_float16(Halves halves) {
 
 MLXFFI_INLINE Halves to_float16(Vector<float> values) {
   return bits_as<Halves>(_mm256_cvtps_ph(bits_as<__m256>(values), _MM_FROUND_TO_NEAREST_INT));
+}
+
+#elif defined(__aarch64__)
+
+MLXFFI_INLINE Vector<float> from_float16(Halves halves) {
+  return bits_as<Vector<float>>(vcvt_f32_f16(bits_as<float16x4_t>(halves)));
+}
+
+MLXFFI_INLINE Halves to_float16(Vector<float> values) {
+  return bits_as<Halves>(vcvt_f16_f32(bits_as<float32x4_t>(values)));
 }
 
 #else

@@ -1,0 +1,39 @@
+// The kernels for AArch64 CPUs that multiply matrices of bfloat16 numbers: those for every CPU, and products.
+#include "tables.h"
+
+#if defined(__aarch64__)
+
+#include <arm_neon.h>
+
+#include <cstring>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("bf16"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("arch=armv8.2-a+bf16")
+#endif
+
+#include "neon_pairs.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+namespace mlxffi {
+
+const RowKernels& neonbf16_kernels() {
+  static const RowKernels kernels = [] {
+    auto result = baseline_kernels;
+    result.name = "neonbf16";
+    result.products.pairs = {pack_rows, pack_columns, multiply_pairs};
+    return result;
+  }();
+  return kernels;
+}
+
+} // namespace mlxffi
+
+#endif
