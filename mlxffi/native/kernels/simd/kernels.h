@@ -4,6 +4,7 @@
 #include "combine.h"
 #include "cross_entropy.h"
 #include "dots.h"
+#include "elementwise.h"
 #include "gate.h"
 #include "js.h"
 #include "kl.h"
@@ -31,5 +32,5 @@
   {                                                                                                                \
     name, MLXFFI_FOR_ELEMENTS(cross_entropy), MLXFFI_FOR_ELEMENTS(cross_entropy_gradient), MLXFFI_FOR_ELEMENTS(kl), \
         MLXFFI_FOR_ELEMENTS(js), MLXFFI_FOR_ELEMENTS(kl_gradient), MLXFFI_FOR_ELEMENTS(js_gradient),               \
-        MLXFFI_LAYER_KERNELS, MLXFFI_PRODUCT_KERNELS                                                               \
+        MLXFFI_LAYER_KERNELS, MLXFFI_PRODUCT_KERNELS, {kernel_of, conversion_of}                                   \
   }
