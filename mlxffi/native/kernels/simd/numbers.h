@@ -54,7 +54,7 @@ MLXFFI_INLINE Doubles exp_of(Doubles x) {
   return power_of(x).value();
 }
 MLXFFI_INLINE Doubles expm1_of(Doubles x) {
-  return power_of(x).less_one();
+  return x == 0 ? x : power_of(x).less_one();
 }
 MLXFFI_INLINE Doubles sigmoid_of(Doubles x) {
   return 1 / (1 + exp_of(-x));
