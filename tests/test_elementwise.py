@@ -228,3 +228,48 @@ def test_every_instruction_set_and_number_of_threads_gives_the_same():
     expected = computed_by_any_number_of_threads(PROGRAM)
     for one, other in zip(computed(PROGRAM, MLXFFI_SIMD="baseline"), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-7)
+
+
+# --- reductions ---
+
+REDUCTIONS = ["sum", "prod", "max", "min"]
+AXES = [None, 0, 1, 2, (0, 1), (1, 2), (0, 2)]
+
+
+@pytest.mark.parametrize("axes", AXES)
+@pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.parametrize("shape", [(5, 1033, 7), (3, 41, 2100), (2, 70000, 1), (1, 67, 301)])
+def test_reductions(name, shape, axes):
+    x = np.random.default_rng(0).uniform(0.99, 1.01, shape).astype(np.float32)
+    x[0, 0, 0] = 1.5
+    found = np.array(getattr(mx, name)(mx.array(x), axis=axes))
+    expected = getattr(np, name)(x.astype(np.float64), axis=axes)
+    np.testing.assert_allclose(found, expected, rtol=0 if name in ("max", "min") else 2e-5 if name == "prod" else 1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint32"])
+def test_reductions_of_integers_wrap(dtype):
+    x = np.random.default_rng(0).integers(0, 2**31 - 1, (37, 1025)).astype(dtype)
+    a = mx.array(x)
+    for axis in (0, 1, None):
+        np.testing.assert_array_equal(np.array(mx.sum(a, axis=axis)), x.sum(axis, dtype=dtype))
+        np.testing.assert_array_equal(np.array(mx.max(a, axis=axis)), x.max(axis))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sums_of_halves_are_rounded_once(dtype):
+    ones = mx.ones((33, 4097), dtype=getattr(mx, dtype))
+    for axis, expected in [(0, 33), (1, 4097), (None, 33 * 4097)]:
+        expected = mx.array(float(min(expected, 65504 * 4))).astype(ones.dtype).astype(mx.float32).item()
+        assert np.unique(np.array(mx.sum(ones, axis=axis).astype(mx.float32))).tolist() == [expected]
+
+
+def test_nan_is_an_extreme_and_truth_is_found():
+    x = np.zeros((40, 1000), np.float32)
+    x[7, 999] = np.nan
+    for name in ("max", "min"):
+        assert np.flatnonzero(np.isnan(np.array(getattr(mx, name)(mx.array(x), axis=1)))).tolist() == [7]
+        assert np.isnan(getattr(mx, name)(mx.array(x)).item())
+    truth = mx.array(np.isnan(x))
+    assert np.flatnonzero(np.array(mx.any(truth, axis=0))).tolist() == [999]
+    assert mx.all(mx.logical_not(truth), axis=1).sum().item() == 39

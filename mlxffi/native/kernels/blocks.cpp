@@ -362,11 +362,14 @@ void Blocks::allocate_outputs(const Arrays& inputs, const mx::array* pattern, Ar
     if (reuse(inputs, pattern, i, out)) {
       continue;
     }
-    if (!pattern || pattern->flags().row_contiguous) {
-      allocate(out);
-    } else {
-      auto size = pattern->data_size();
+    auto size = pattern ? pattern->data_size() : out.size();
+    if (size < out.size()) {
       out.set_data(mx::allocator::malloc(size * out.itemsize()), size, pattern->strides(), pattern->flags());
+      continue;
+    }
+    allocate(out);
+    if (pattern) {
+      out.copy_shared_buffer(out, pattern->strides(), pattern->flags(), size);
     }
   }
 }

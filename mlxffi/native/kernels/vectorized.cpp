@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "blocks.h"
+#include "folds.h"
 
 namespace mlxffi {
 
@@ -15,11 +16,14 @@ namespace {
 // Numbers from which on our kernels are worth their preparation.
 constexpr size_t least_size = 4096;
 
+// Computes outputs on a stream; false where it cannot with inputs that lie as these do.
+using Evaluation = std::function<bool(const Arrays& inputs, Arrays& outputs, mx::Stream s)>;
+
 // What MLX's primitive is in all but its evaluation.
 class Vectorized : public mx::Primitive {
  public:
-  Vectorized(std::shared_ptr<mx::Primitive> plain, std::shared_ptr<const Blocks> blocks)
-      : Primitive(plain->stream()), plain_(std::move(plain)), blocks_(std::move(blocks)) {}
+  Vectorized(std::shared_ptr<mx::Primitive> plain, Evaluation evaluation)
+      : Primitive(plain->stream()), plain_(std::move(plain)), evaluation_(std::move(evaluation)) {}
 
   const char* name() const override {
     return "Vectorized";
@@ -33,7 +37,9 @@ class Vectorized : public mx::Primitive {
     for (auto& output : outputs) {
       output.primitive_ptr() = plain_;
     }
-    Blocks::run(blocks_, inputs, outputs, stream());
+    if (!evaluation_(inputs, outputs, stream())) {
+      plain_->eval_cpu(inputs, outputs);
+    }
   }
   void eval_gpu(const Arrays& inputs, Arrays& outputs) override {
     plain_->eval_gpu(inputs, outputs);
@@ -53,11 +59,18 @@ class Vectorized : public mx::Primitive {
 
  private:
   std::shared_ptr<mx::Primitive> plain_;
-  std::shared_ptr<const Blocks> blocks_;
+  Evaluation evaluation_;
 };
 
-// The computation of one operation; NULL where there is no kernel for it.
-std::shared_ptr<const Blocks> blocks_of(const mx::array& node) {
+Evaluation by_blocks(std::shared_ptr<const Blocks> blocks) {
+  return [blocks = std::move(blocks)](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    Blocks::run(blocks, inputs, outputs, s);
+    return true;
+  };
+}
+
+// That of one operation on several numbers at the same place; none where there is no kernel for it.
+Evaluation elementwise(const mx::array& node) {
   auto blocks = std::make_shared<Blocks>();
   std::vector<Blocks::Value> from;
   for (auto& input : node.inputs()) {
@@ -68,15 +81,32 @@ std::shared_ptr<const Blocks> blocks_of(const mx::array& node) {
     return nullptr;
   }
   blocks->output(*result);
-  return blocks;
+  return by_blocks(blocks);
+}
+
+Evaluation reduction(const mx::array& node) {
+  auto& reduce = static_cast<const mx::Reduce&>(node.primitive());
+  auto found = Fold::of(reduce, node.inputs()[0].dtype(), node.dtype());
+  if (!found) {
+    return nullptr;
+  }
+  return [fold = *found, axes = reduce.state().second](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return mlxffi::fold(fold, axes, inputs[0], outputs[0], s);
+  };
+}
+
+Evaluation evaluation_of(const mx::array& node) {
+  auto& primitive = node.primitive();
+  if (typeid(primitive) == typeid(mx::Reduce)) {
+    return node.inputs()[0].size() >= least_size ? reduction(node) : nullptr;
+  }
+  return node.size() >= least_size ? elementwise(node) : nullptr;
 }
 
 void vectorize(const mx::array& node) {
   auto& primitive = node.primitive_ptr();
-  if (node.size() >= least_size && primitive->device() == mx::Device::cpu) {
-    if (auto blocks = blocks_of(node)) {
-      primitive = std::make_shared<Vectorized>(primitive, blocks);
-    }
+  if (auto evaluation = evaluation_of(node); evaluation && primitive->device() == mx::Device::cpu) {
+    primitive = std::make_shared<Vectorized>(primitive, std::move(evaluation));
   }
 }
 
@@ -178,7 +208,7 @@ std::shared_ptr<mx::Primitive> vectorized(std::shared_ptr<mx::Primitive> primiti
     return primitive;
   }
   auto blocks = blocks_of(static_cast<const mx::Compiled&>(*primitive));
-  return blocks ? std::make_shared<Vectorized>(primitive, blocks) : primitive;
+  return blocks ? std::make_shared<Vectorized>(primitive, by_blocks(blocks)) : primitive;
 }
 
 } // namespace mlxffi
