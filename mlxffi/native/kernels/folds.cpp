@@ -55,11 +55,15 @@ class Widened {
 } // namespace
 
 std::optional<Fold> Fold::of(const mx::Reduce& reduce, mx::Dtype from, mx::Dtype to) {
+  auto operation = operation_of(reduce, from);
+  return operation && from == to ? Fold::by(*operation, from) : std::nullopt;
+}
+
+std::optional<Fold> Fold::by(Operation operation, mx::Dtype from) {
   bool half = from == mx::float16 || from == mx::bfloat16;
   auto computed = half ? mx::float32 : from;
   auto& numbers = row_kernels().numbers;
-  auto operation = operation_of(reduce, from);
-  auto kernel = operation && from == to ? numbers.of(*operation, computed.val()) : nullptr;
+  auto kernel = numbers.of(operation, computed.val());
   if (!kernel) {
     return std::nullopt;
   }
@@ -72,7 +76,6 @@ Fold Fold::of_wide() const {
   return {kernel, nullptr, nullptr, wide, wide};
 }
 
-// The fold of numbers that lie side by side, as one that is computed with.
 void Fold::fold_row(const char* data, int64_t length, char* out) const {
   int64_t width = 1;
   while (width < most_width && 2 * width <= length) {
@@ -127,6 +130,73 @@ void Fold::run(const char* data, int64_t outer, int64_t length, int64_t inner, c
     const void* in[] = {to};
     narrow(in, out, outer * inner);
   }
+}
+
+std::optional<FoldToPlace> FoldToPlace::of(const mx::ArgReduce& reduce, mx::Dtype from) {
+  bool largest = reduce.state().first == mx::ArgReduce::ArgMax, half = from == mx::float16 || from == mx::bfloat16;
+  auto fold = Fold::by(largest ? Operation::Maximum : Operation::Minimum, from);
+  auto equal = row_kernels().numbers.of(Operation::Equal, (half ? mx::float32 : from).val());
+  return fold ? std::optional(FoldToPlace{*fold, equal, largest}) : std::nullopt;
+}
+
+namespace {
+
+// Nothing is larger or smaller than a NaN.
+template <class T>
+uint32_t place_by_comparison(const void* row, int64_t length, bool largest) {
+  auto numbers = static_cast<const T*>(row);
+  int64_t best = 0;
+  for (int64_t i = 1; i < length; i++) {
+    best = (largest ? numbers[i] > numbers[best] : numbers[i] < numbers[best]) ? i : best;
+  }
+  return best;
+}
+
+} // namespace
+
+uint32_t FoldToPlace::place_among_nan(const char* row, int64_t length) const {
+  if (fold.wide == sizeof(double)) {
+    return place_by_comparison<double>(row, length, largest);
+  }
+  std::vector<float> wide(fold.widen ? length : 0);
+  if (fold.widen) {
+    const void* in[] = {row};
+    fold.widen(in, wide.data(), length);
+  }
+  return place_by_comparison<float>(fold.widen ? static_cast<const void*>(wide.data()) : row, length, largest);
+}
+
+uint32_t FoldToPlace::place(const char* row, int64_t length) const {
+  char extremes[most_width * 8], hits[most_width];
+  int64_t width = std::min(length, most_width);
+  fold.fold_row(row, length, extremes);
+  for (int64_t i = 1; i < width; i++) {
+    std::memcpy(extremes + i * fold.wide, extremes, fold.wide);
+  }
+  Widened widened(fold);
+  for (int64_t begin = 0; begin < length; begin += width) {
+    int64_t count = std::min(width, length - begin);
+    const void* in[] = {widened(row + begin * fold.stored, count), extremes};
+    equal(in, hits, count);
+    if (auto found = std::memchr(hits, 1, count)) {
+      return begin + (static_cast<char*>(found) - hits);
+    }
+  }
+  return place_among_nan(row, length);
+}
+
+bool FoldToPlace::run(int axis, const mx::array& a, mx::array& out, mx::Stream s) const {
+  int64_t length = a.shape(axis);
+  if (!a.flags().row_contiguous || axis + 1 != static_cast<int>(a.ndim()) || length < 32) {
+    return false;
+  }
+  allocate(out);
+  over_rows(s, a.size() / length, length, [=, *this, data = a.data<char>(), to = out.data<uint32_t>()](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++) {
+      to[row] = place(data + row * length * fold.stored, length);
+    }
+  });
+  return true;
 }
 
 bool fold(const Fold& fold, const std::vector<int>& axes, const mx::array& a, mx::array& out, mx::Stream s) {

@@ -95,10 +95,24 @@ Evaluation reduction(const mx::array& node) {
   };
 }
 
+Evaluation place(const mx::array& node) {
+  auto& reduce = static_cast<const mx::ArgReduce&>(node.primitive());
+  auto found = FoldToPlace::of(reduce, node.inputs()[0].dtype());
+  if (!found) {
+    return nullptr;
+  }
+  return [fold = *found, axis = reduce.state().second](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return fold.run(axis, inputs[0], outputs[0], s);
+  };
+}
+
 Evaluation evaluation_of(const mx::array& node) {
   auto& primitive = node.primitive();
   if (typeid(primitive) == typeid(mx::Reduce)) {
     return node.inputs()[0].size() >= least_size ? reduction(node) : nullptr;
+  }
+  if (typeid(primitive) == typeid(mx::ArgReduce)) {
+    return node.inputs()[0].size() >= least_size ? place(node) : nullptr;
   }
   return node.size() >= least_size ? elementwise(node) : nullptr;
 }
