@@ -1,10 +1,12 @@
-// An allocation that fails is an error. MLX's allocator for CPUs gives a null pointer then, and its kernels write there.
+// What MLX's allocator for CPUs lacks. An allocation that fails is an error: it gives a null pointer then, and its kernels
+// write there. Large arrays get large pages.
 #include <algorithm>
 #include <cstdlib>
 
 #include "handles.h"
 
 #ifndef __APPLE__ // where the allocator is Metal's
+#include <sys/mman.h>
 
 namespace mlxc {
 
@@ -37,6 +39,17 @@ bool is_there(size_t size) {
   return memory != nullptr;
 }
 
+// From here on memory is asked for in pages of 2 MB where the system has them, as numpy does: the first touch of small
+// pages takes longer than most kernels take to fill them.
+constexpr size_t many_pages = size_t(1) << 22, page_size = 4096;
+
+void ask_for_large_pages(void* memory, size_t size) {
+#ifdef MADV_HUGEPAGE
+  auto begin = (reinterpret_cast<uintptr_t>(memory) + page_size - 1) / page_size * page_size;
+  madvise(reinterpret_cast<void*>(begin), size - page_size, MADV_HUGEPAGE);
+#endif
+}
+
 Buffer checked_malloc(Allocator* allocator, size_t size) {
   if (size >= large && !is_there(size)) {
     throw NoMemory(size);
@@ -44,6 +57,9 @@ Buffer checked_malloc(Allocator* allocator, size_t size) {
   auto buffer = original(allocator, size);
   if (size && !buffer.ptr()) {
     throw NoMemory(size);
+  }
+  if (size >= many_pages) {
+    ask_for_large_pages(buffer.raw_ptr(), size);
   }
   return buffer;
 }

@@ -11,6 +11,7 @@
 #include "composing.h"
 #include "derivatives/tracing.h"
 #include "guards.h"
+#include "vectorized.h"
 
 namespace mlxc {
 
@@ -251,10 +252,12 @@ mx::array positive_factors(const mx::array& factors) {
 }
 
 void evaluate(const Arrays& outputs) {
+  mlxffi::use_kernels(outputs);
   may_fail() ? evaluate_or_undo(outputs) : mx::eval(outputs);
 }
 
 void evaluate_soon(const Arrays& outputs) {
+  mlxffi::use_kernels(outputs);
   may_fail() ? evaluate_or_undo(outputs) : mx::async_eval(outputs);
 }
 

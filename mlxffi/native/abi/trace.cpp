@@ -5,6 +5,8 @@
 
 #include "mlx/primitives.h"
 
+#include "vectorized.h"
+
 namespace mlxc {
 
 namespace {
@@ -64,7 +66,7 @@ Trace::Trace(const Arrays& inputs, const Arrays& outputs, bool shapeless) : shap
 }
 
 void Trace::number(const mx::array& made_by_step, Numbers& numbers) {
-  Step step{made_by_step.primitive_ptr(), {}, {}, {}};
+  Step step{mlxffi::vectorized(made_by_step.primitive_ptr()), {}, {}, {}};
   for (auto& input : made_by_step.inputs()) {
     step.inputs.push_back(numbers.at(input.id()));
   }

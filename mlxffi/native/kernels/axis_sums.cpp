@@ -11,22 +11,6 @@ namespace {
 // Elements that are made float32 at once.
 constexpr int64_t block_size = 4096;
 
-// Sums of parts of a row, so that neighbours do not wait for each other.
-double sum_of(const float* row, int64_t size) {
-  constexpr int lanes = 8;
-  double sums[lanes] = {};
-  int64_t i = 0;
-  for (; i + lanes <= size; i += lanes) {
-    for (int lane = 0; lane < lanes; lane++) {
-      sums[lane] += row[i + lane];
-    }
-  }
-  for (; i < size; i++) {
-    sums[0] += row[i];
-  }
-  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
-}
-
 // Numbers of one type as float32: those that are it already where they are.
 class Widened {
  public:
@@ -56,9 +40,7 @@ void add_rows(const Widened& widened, const char* data, int64_t rows, int64_t st
   int64_t width = sums.size();
   for (int64_t row = 0; row < rows; row++) {
     const float* numbers = widened(data + row * stride * widened.item(), width, block);
-    for (int64_t i = 0; i < width; i++) {
-      sums[i] += numbers[i];
-    }
+    row_kernels().layers.add_to_sums(numbers, sums.data(), width);
   }
 }
 
@@ -156,7 +138,7 @@ void SumAxis::eval_rows(const mx::array& a, mx::array& out) {
       double sum = 0;
       for (int64_t first = 0; first < length; first += block_size) {
         int64_t count = std::min(block_size, length - first);
-        sum += sum_of(widened(row + first * widened.item(), count, block), count);
+        sum += row_kernels().layers.sum(widened(row + first * widened.item(), count, block), count);
       }
       sums.put(i, sum);
     }

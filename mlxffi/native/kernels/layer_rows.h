@@ -37,6 +37,9 @@ using Narrow = void (*)(const float* from, void* to, int64_t size, float factor)
 using Dot = float (*)(const float* a, const float* b, int64_t size);
 // to += from * factor.
 using Accumulate = void (*)(const float* from, float* to, int64_t size, float factor);
+// The sum of numbers, in double; and numbers that are added to as many such sums.
+using Sum = double (*)(const float* numbers, int64_t size);
+using AddToSums = void (*)(const float* numbers, double* sums, int64_t size);
 
 struct LayerKernels {
   NormForward norm[4];
@@ -51,6 +54,8 @@ struct LayerKernels {
   Narrow narrow[4];
   Dot dot;
   Accumulate accumulate;
+  Sum sum;
+  AddToSums add_to_sums;
 };
 
 } // namespace mlxffi

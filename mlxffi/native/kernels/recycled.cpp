@@ -39,11 +39,7 @@ void advise(Piece piece, int advice) {
 }
 
 Piece fresh(size_t size) {
-  Piece piece{mx::allocator::allocator().malloc(size), size};
-#ifdef MADV_HUGEPAGE
-  advise(piece, MADV_HUGEPAGE);
-#endif
-  return piece;
+  return {mx::allocator::allocator().malloc(size), size};
 }
 
 class Store {

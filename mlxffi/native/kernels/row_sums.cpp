@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "fused.h"
+#include "recycled.h"
 #include "row_access.h"
 #include "rows.h"
 #include "wide.h"
@@ -82,7 +83,7 @@ class SoftmaxRows : public Fused {
   }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     RowsOf rows(inputs[0]);
-    outputs[0].set_data(mx::allocator::malloc(outputs[0].nbytes()));
+    allocate(outputs[0]);
     auto out = outputs[0].data<char>();
     int64_t length = rows.length(), stride = length * outputs[0].itemsize();
     auto& layers = row_kernels().layers;

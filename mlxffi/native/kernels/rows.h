@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "elementwise_rows.h"
 #include "layer_rows.h"
 #include "product_rows.h"
 
@@ -57,6 +58,7 @@ struct RowKernels {
   DivergenceBackward kl_gradient[element_count], js_gradient[element_count];
   LayerKernels layers;
   ProductKernels products;
+  NumberKernels numbers;
 };
 
 // The best that this CPU runs. MLXFFI_SIMD=baseline|avx2|avx512|avx512bf16|neonbf16 asks for another, to test and to measure it;

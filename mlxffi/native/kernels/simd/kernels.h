@@ -4,6 +4,7 @@
 #include "combine.h"
 #include "cross_entropy.h"
 #include "dots.h"
+#include "elementwise.h"
 #include "gate.h"
 #include "js.h"
 #include "kl.h"
@@ -11,6 +12,7 @@
 #include "packed.h"
 #include "rotation.h"
 #include "softmax.h"
+#include "sums.h"
 
 #define MLXFFI_FOR_ELEMENTS(kernel) \
   { kernel<Float32>, kernel<Float16>, kernel<BFloat16>, kernel<Float64> }
@@ -19,7 +21,7 @@
     MLXFFI_FOR_ELEMENTS(norm), MLXFFI_FOR_ELEMENTS(norm_gradient), MLXFFI_FOR_ELEMENTS(norm_weight),                \
         MLXFFI_FOR_ELEMENTS(rotate), MLXFFI_FOR_ELEMENTS(swiglu), MLXFFI_FOR_ELEMENTS(geglu),                       \
         MLXFFI_FOR_ELEMENTS(swiglu_gradient), MLXFFI_FOR_ELEMENTS(geglu_gradient), softmax, softmax_gradient,       \
-        MLXFFI_FOR_ELEMENTS(widen), MLXFFI_FOR_ELEMENTS(narrow), dot, add_scaled                                    \
+        MLXFFI_FOR_ELEMENTS(widen), MLXFFI_FOR_ELEMENTS(narrow), dot, add_scaled, sum, add_to_sums                  \
   }
 #define MLXFFI_PRODUCT_KERNELS                                                                                       \
   {                                                                                                                 \
@@ -31,5 +33,5 @@
   {                                                                                                                \
     name, MLXFFI_FOR_ELEMENTS(cross_entropy), MLXFFI_FOR_ELEMENTS(cross_entropy_gradient), MLXFFI_FOR_ELEMENTS(kl), \
         MLXFFI_FOR_ELEMENTS(js), MLXFFI_FOR_ELEMENTS(kl_gradient), MLXFFI_FOR_ELEMENTS(js_gradient),               \
-        MLXFFI_LAYER_KERNELS, MLXFFI_PRODUCT_KERNELS                                                               \
+        MLXFFI_LAYER_KERNELS, MLXFFI_PRODUCT_KERNELS, {kernel_of, conversion_of}                                   \
   }

@@ -48,16 +48,22 @@ MLXFFI_INLINE Vector<T> first(Vector<T> values, int count) {
   return values;
 }
 
-// Calls body(i, count) for each vector of `count` elements at i.
-template <class T, class Body>
-MLXFFI_INLINE void each(int64_t size, Body body) {
+// Calls body(i, count) for each part of `step` elements at i, and for the rest.
+template <int step, class Body>
+MLXFFI_INLINE void each_part(int64_t size, Body body) {
   int64_t i = 0;
-  for (; i + lanes<T> <= size; i += lanes<T>) {
-    body(i, lanes<T>);
+  for (; i + step <= size; i += step) {
+    body(i, step);
   }
   if (i < size) {
     body(i, static_cast<int>(size - i));
   }
+}
+
+// The same for each vector.
+template <class T, class Body>
+MLXFFI_INLINE void each(int64_t size, Body body) {
+  each_part<lanes<T>>(size, body);
 }
 
 template <class E>

@@ -143,6 +143,51 @@ MLXFFI_INLINE Halves to_float16(Vector<float> values) {
 
 #endif
 
+// --- what the operators lack ---
+
+#if defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 64
+
+MLXFFI_INLINE Vector<double> root(Vector<double> x) {
+  return bits_as<Vector<double>>(_mm512_sqrt_pd(bits_as<__m512d>(x)));
+}
+MLXFFI_INLINE Vector<float> root(Vector<float> x) {
+  return bits_as<Vector<float>>(_mm512_sqrt_ps(bits_as<__m512>(x)));
+}
+MLXFFI_INLINE bool any_of(Vector<int64_t> mask) {
+  return _mm512_movepi64_mask(bits_as<__m512i>(mask)) != 0;
+}
+
+#elif defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 32
+
+MLXFFI_INLINE Vector<double> root(Vector<double> x) {
+  return bits_as<Vector<double>>(_mm256_sqrt_pd(bits_as<__m256d>(x)));
+}
+MLXFFI_INLINE Vector<float> root(Vector<float> x) {
+  return bits_as<Vector<float>>(_mm256_sqrt_ps(bits_as<__m256>(x)));
+}
+MLXFFI_INLINE bool any_of(Vector<int64_t> mask) {
+  return _mm256_movemask_pd(bits_as<__m256d>(mask)) != 0;
+}
+
+#else
+
+template <class V>
+MLXFFI_INLINE V root(V x) {
+  for (size_t i = 0; i < sizeof(V) / sizeof(x[0]); i++) {
+    x[i] = std::sqrt(x[i]);
+  }
+  return x;
+}
+MLXFFI_INLINE bool any_of(Vector<int64_t> mask) {
+  int64_t any = 0;
+  for (int i = 0; i < lanes<double>; i++) {
+    any |= mask[i];
+  }
+  return any != 0;
+}
+
+#endif
+
 // --- elements ---
 
 // What an array holds (Stored), what is computed with it (Lane), and the way between the two.

@@ -1,0 +1,392 @@
+#include "blocks.h"
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+
+#include <mlx/backend/common/utils.h>
+
+#include "pool.h"
+#include "recycled.h"
+#include "row_access.h"
+#include "rows.h"
+
+namespace mlxffi {
+
+namespace {
+
+using Table = std::unordered_map<std::string_view, Operation>;
+
+const Table& operations() {
+  static const Table table = {
+#define MLXFFI_NAMED(name, ...) {#name, Operation::name},
+      MLXFFI_FOR_FUNCTIONS(MLXFFI_NAMED) MLXFFI_FOR_FUNCTIONS_OF_TWO(MLXFFI_NAMED) MLXFFI_FOR_ARITHMETIC(MLXFFI_NAMED)
+          MLXFFI_FOR_COMPARISONS(MLXFFI_NAMED){"Select", Operation::Select}
+#undef MLXFFI_NAMED
+  };
+  return table;
+}
+
+bool is_half(mx::Dtype dtype) {
+  return dtype == mx::float16 || dtype == mx::bfloat16;
+}
+
+mx::Dtype computed(mx::Dtype dtype) {
+  return is_half(dtype) ? mx::float32 : dtype;
+}
+
+NumbersKernel conversion(mx::Dtype from, mx::Dtype to) {
+  return row_kernels().numbers.conversion(from.val(), to.val());
+}
+
+} // namespace
+
+int Blocks::add_register(int item) {
+  items_.push_back(item);
+  return static_cast<int>(items_.size()) - 1;
+}
+
+int Blocks::add_step(NumbersKernel kernel, std::vector<int> from, int item) {
+  int to = add_register(item);
+  steps_.push_back({kernel, std::move(from), to});
+  return to;
+}
+
+Blocks::Value Blocks::input(mx::Dtype dtype) {
+  int stored = add_register(dtype.size());
+  values_.push_back({dtype, stored, is_half(dtype) ? -1 : stored});
+  return inputs_++;
+}
+
+int Blocks::wide(Value value) {
+  auto& known = values_[value];
+  if (known.wide < 0) {
+    known.wide = add_step(conversion(known.dtype, mx::float32), {known.stored}, mx::float32.size());
+  }
+  return known.wide;
+}
+
+Blocks::Value Blocks::rounded(int wide, mx::Dtype dtype) {
+  int stored = is_half(dtype) ? add_step(conversion(mx::float32, dtype), {wide}, dtype.size()) : wide;
+  values_.push_back({dtype, stored, is_half(dtype) ? -1 : wide});
+  return static_cast<int>(values_.size()) - 1;
+}
+
+std::optional<Blocks::Value> Blocks::converted(Value from, mx::Dtype to) {
+  auto source = computed(values_[from].dtype), target = computed(to);
+  if (values_[from].dtype == to) {
+    return from;
+  }
+  if (source == target) {
+    return rounded(wide(from), to);
+  }
+  auto kernel = conversion(source, target);
+  return kernel ? std::optional(rounded(add_step(kernel, {wide(from)}, target.size()), to)) : std::nullopt;
+}
+
+std::optional<Blocks::Value> Blocks::apply(std::string_view operation, const std::vector<Value>& from, mx::Dtype to) {
+  if (operation == "AsType") {
+    return converted(from[0], to);
+  }
+  auto found = operations().find(operation);
+  if (found == operations().end()) {
+    return std::nullopt;
+  }
+  bool chooses = found->second == Operation::Select;
+  auto dtype = values_[from.back()].dtype;
+  auto kernel = row_kernels().numbers.of(found->second, (chooses ? dtype : computed(dtype)).val());
+  if (!kernel) {
+    return std::nullopt;
+  }
+  std::vector<int> registers;
+  for (Value value : from) {
+    registers.push_back(chooses ? values_[value].stored : wide(value));
+  }
+  if (!chooses) {
+    return rounded(add_step(kernel, registers, computed(to).size()), to);
+  }
+  int stored = add_step(kernel, registers, to.size());
+  values_.push_back({to, stored, is_half(to) ? -1 : stored});
+  return static_cast<int>(values_.size()) - 1;
+}
+
+void Blocks::output(Value value) {
+  outputs_.push_back(values_[value].stored);
+}
+
+// --- where inputs stand ---
+
+namespace {
+
+// How many numbers a block has, and how many are worth a thread of their own.
+constexpr int64_t block_size = 2048, least_work = 16384;
+
+// The steps from one number to the next along each axis of the output: none along axes that are broadcast.
+std::vector<int64_t> broadcast_strides(const mx::array& input, const mx::Shape& shape) {
+  std::vector<int64_t> strides(shape.size());
+  size_t before = shape.size() - input.ndim();
+  for (size_t i = 0; i < input.ndim(); i++) {
+    strides[before + i] = input.shape(i) == 1 ? 0 : input.strides()[i];
+  }
+  return strides;
+}
+
+// Axes as few as there can be, and for each input its steps along them.
+struct Axes {
+  std::vector<int64_t> sizes;
+  std::vector<std::vector<int64_t>> strides;
+
+  // One axis of as many numbers as the memory of the inputs has that are more than one number.
+  Axes(const Arrays& inputs, int64_t size) : sizes{size} {
+    for (auto& input : inputs) {
+      strides.push_back({input.data_size() == 1 ? 0 : 1});
+    }
+  }
+  Axes(const Arrays& inputs, const mx::Shape& shape) : strides(inputs.size()) {
+    std::vector<std::vector<int64_t>> all;
+    for (auto& input : inputs) {
+      all.push_back(broadcast_strides(input, shape));
+    }
+    for (size_t axis = 0; axis < shape.size(); axis++) {
+      if (shape[axis] != 1) {
+        add(shape[axis], axis, all);
+      }
+    }
+    if (sizes.empty()) {
+      *this = Axes(inputs, 1);
+    }
+  }
+
+  // Whether an input's numbers lie side by side in the order of the output, or are one number.
+  bool is_dense(size_t input) const {
+    int64_t expected = 1;
+    for (size_t axis = sizes.size(); axis-- > 0; expected *= sizes[axis]) {
+      if (strides[input][axis] != expected) {
+        return false;
+      }
+    }
+    return true;
+  }
+  bool is_one(size_t input) const {
+    return std::all_of(strides[input].begin(), strides[input].end(), [](int64_t stride) { return stride == 0; });
+  }
+
+ private:
+  void add(int64_t size, size_t axis, const std::vector<std::vector<int64_t>>& all) {
+    bool joins = !sizes.empty();
+    for (size_t i = 0; i < all.size() && joins; i++) {
+      joins = strides[i].back() == all[i][axis] * size;
+    }
+    sizes.resize(sizes.size() + !joins, 1);
+    sizes.back() *= size;
+    for (size_t i = 0; i < all.size(); i++) {
+      strides[i].resize(sizes.size());
+      strides[i].back() = all[i][axis];
+    }
+  }
+};
+
+// The array like which all inputs lie that are more than one number; NULL where they lie otherwise.
+const mx::array* pattern_of(const Arrays& inputs, const mx::Shape& shape) {
+  const mx::array* pattern = nullptr;
+  for (auto& input : inputs) {
+    if (input.data_size() == 1) {
+      continue;
+    }
+    bool alike = input.flags().contiguous && input.shape() == shape;
+    if (!alike || (pattern && (input.strides() != pattern->strides() || input.data_size() != pattern->data_size()))) {
+      return nullptr;
+    }
+    pattern = &input;
+  }
+  return pattern;
+}
+
+template <class T>
+void copy_strided(const char* from, int64_t stride, int64_t count, char* to) {
+  auto source = reinterpret_cast<const T*>(from);
+  auto target = reinterpret_cast<T*>(to);
+  if (stride == 0) {
+    std::fill_n(target, count, *source);
+  } else if (stride == 1) {
+    std::memcpy(target, source, count * sizeof(T));
+  } else {
+    for (int64_t i = 0; i < count; i++) {
+      target[i] = source[i * stride];
+    }
+  }
+}
+
+void copy_strided(const char* from, int64_t stride, int64_t count, int item, char* to) {
+  switch (item) {
+    case 1:
+      return copy_strided<uint8_t>(from, stride, count, to);
+    case 2:
+      return copy_strided<uint16_t>(from, stride, count, to);
+    case 4:
+      return copy_strided<uint32_t>(from, stride, count, to);
+    default:
+      return copy_strided<uint64_t>(from, stride, count, to);
+  }
+}
+
+// The numbers of an input from place `begin` on, to where they lie side by side.
+void gather(const Axes& axes, size_t input, const char* data, int item, int64_t begin, int64_t count, char* to) {
+  auto& strides = axes.strides[input];
+  int64_t length = axes.sizes.back();
+  for (int64_t done = 0; done < count;) {
+    int64_t column = (begin + done) % length, row = (begin + done) / length, part = std::min(length - column, count - done);
+    int64_t offset = column * strides.back();
+    for (size_t axis = axes.sizes.size() - 1; axis-- > 0;) {
+      offset += row % axes.sizes[axis] * strides[axis];
+      row /= axes.sizes[axis];
+    }
+    copy_strided(data + offset * item, strides.back(), part, item, to + done * item);
+    done += part;
+  }
+}
+
+} // namespace
+
+// --- the run ---
+
+struct Blocks::Task {
+  std::shared_ptr<const Blocks> blocks;
+  Axes axes;
+  int64_t size;
+  std::vector<const char*> inputs;
+  std::vector<char*> outputs;
+
+  void operator()() const;
+
+  class Worker;
+};
+
+// What one thread does of a task, with memory of its own for a block of each register.
+class Blocks::Task::Worker {
+ public:
+  explicit Worker(const Task& task) : task_(task), blocks_(*task.blocks), now_(blocks_.items_.size()) {
+    static thread_local std::vector<char> memory;
+    memory.resize(std::max(memory.size(), now_.size() * register_bytes));
+    memory_ = memory.data();
+    for (int i = 0; i < blocks_.inputs_; i++) {
+      if (task_.axes.is_one(i)) {
+        copy_strided(task_.inputs[i], 0, block_size, blocks_.items_[i], own(i));
+      }
+    }
+  }
+
+  void run(int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; block++) {
+      run_block(block * block_size, std::min(block_size, task_.size - block * block_size));
+    }
+  }
+
+ private:
+  static constexpr int64_t register_bytes = block_size * 8;
+
+  char* own(int place) const {
+    return memory_ + place * register_bytes;
+  }
+
+  const char* source(int i, int64_t begin, int64_t count) const {
+    int item = blocks_.items_[i];
+    if (task_.axes.is_dense(i)) {
+      return task_.inputs[i] + begin * item;
+    }
+    if (!task_.axes.is_one(i)) {
+      gather(task_.axes, i, task_.inputs[i], item, begin, count, own(i));
+    }
+    return own(i);
+  }
+
+  // An output's memory, for the register that it is; else that of this thread.
+  char* target(int place, int64_t begin) const {
+    auto& outputs = blocks_.outputs_;
+    auto found = std::find(outputs.begin(), outputs.end(), place);
+    return found == outputs.end() ? own(place) : task_.outputs[found - outputs.begin()] + begin * blocks_.items_[place];
+  }
+
+  void run_block(int64_t begin, int64_t count) {
+    for (int i = 0; i < blocks_.inputs_; i++) {
+      now_[i] = source(i, begin, count);
+    }
+    for (auto& step : blocks_.steps_) {
+      const void* in[3];
+      for (size_t i = 0; i < step.from.size(); i++) {
+        in[i] = now_[step.from[i]];
+      }
+      char* out = target(step.to, begin);
+      step.kernel(in, out, count);
+      now_[step.to] = out;
+    }
+    for (size_t i = 0; i < blocks_.outputs_.size(); i++) {
+      int place = blocks_.outputs_[i], item = blocks_.items_[place];
+      char* out = task_.outputs[i] + begin * item;
+      if (now_[place] != out) {
+        std::memcpy(out, now_[place], count * item);
+      }
+    }
+  }
+
+  const Task& task_;
+  const Blocks& blocks_;
+  char* memory_;
+  std::vector<const char*> now_;
+};
+
+void Blocks::Task::operator()() const {
+  int64_t count = (size + block_size - 1) / block_size;
+  int64_t grain = std::max(least_work / block_size, count / (16 * thread_count()));
+  parallel_for(count, grain, [this](int64_t begin, int64_t end) { Worker(*this).run(begin, end); });
+}
+
+// The memory of an input may become that of what the last step makes: nothing reads the input after that.
+bool Blocks::reuse(const Arrays& inputs, const mx::array* pattern, size_t index, mx::array& out) const {
+  if (steps_.empty() || steps_.back().to != outputs_[index]) {
+    return false;
+  }
+  for (auto& input : inputs) {
+    bool lies_alike = pattern ? input.data_size() == pattern->data_size() : input.flags().row_contiguous;
+    if (lies_alike && input.shape() == out.shape() && mx::is_donatable(input, out)) {
+      out.copy_shared_buffer(input);
+      return true;
+    }
+  }
+  return false;
+}
+
+void Blocks::allocate_outputs(const Arrays& inputs, const mx::array* pattern, Arrays& outputs) const {
+  for (size_t i = 0; i < outputs.size(); i++) {
+    auto& out = outputs[i];
+    if (reuse(inputs, pattern, i, out)) {
+      continue;
+    }
+    auto size = pattern ? pattern->data_size() : out.size();
+    if (size < out.size()) {
+      out.set_data(mx::allocator::malloc(size * out.itemsize()), size, pattern->strides(), pattern->flags());
+      continue;
+    }
+    allocate(out);
+    if (pattern) {
+      out.copy_shared_buffer(out, pattern->strides(), pattern->flags(), size);
+    }
+  }
+}
+
+void Blocks::run(std::shared_ptr<const Blocks> blocks, const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+  auto& shape = outputs[0].shape();
+  auto* pattern = pattern_of(inputs, shape);
+  int64_t size = pattern ? pattern->data_size() : outputs[0].size();
+  Task task{blocks, pattern ? Axes(inputs, size) : Axes(inputs, shape), size, {}, {}};
+  for (auto& input : inputs) {
+    task.inputs.push_back(input.data<char>());
+  }
+  blocks->allocate_outputs(inputs, pattern, outputs);
+  for (auto& output : outputs) {
+    task.outputs.push_back(output.data<char>());
+  }
+  on_stream(s, std::move(task));
+}
+
+} // namespace mlxffi

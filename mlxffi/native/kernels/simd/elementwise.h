@@ -1,0 +1,414 @@
+// The kernels of elementwise operations and of conversions between types.
+#pragma once
+
+#include "../elementwise_rows.h"
+#include "numbers.h"
+#include "softmax.h"
+
+namespace mlxffi {
+namespace {
+
+// --- numbers of any type ---
+
+template <class T>
+MLXFFI_INLINE Vector<T> get(const T* from, int count) {
+  if (count == lanes<T>) {
+    return read_as<Vector<T>>(from);
+  }
+  Vector<T> part{};
+  __builtin_memcpy(&part, from, count * sizeof(T));
+  return part;
+}
+
+// A vector, or as many of its first bytes as there is room for.
+template <class V>
+MLXFFI_INLINE void put(void* to, V values, int64_t bytes = sizeof(V)) {
+  if (bytes == sizeof(V)) {
+    __builtin_memcpy(to, &values, sizeof(V));
+  } else {
+    __builtin_memcpy(to, &values, bytes);
+  }
+}
+
+template <class T>
+struct IntegersOf;
+template <>
+struct IntegersOf<float> {
+  using Type = int32_t;
+};
+template <>
+struct IntegersOf<double> {
+  using Type = int64_t;
+};
+
+template <class T>
+constexpr bool is_real = std::is_floating_point_v<T>;
+
+// Integers wrap around: they are added and multiplied without a sign.
+template <class T>
+struct WrappingOf {
+  using Type = std::make_unsigned_t<T>;
+};
+template <>
+struct WrappingOf<float> {
+  using Type = float;
+};
+template <>
+struct WrappingOf<double> {
+  using Type = double;
+};
+
+template <class T>
+MLXFFI_INLINE auto word(Vector<T> x) {
+  return bits_as<Vector<typename IntegersOf<T>::Type>>(x);
+}
+
+// --- arithmetic ---
+
+#define MLXFFI_ARITHMETIC(name, condition, ...)       \
+  struct name {                                       \
+    template <class T>                                \
+    static constexpr bool has() {                     \
+      return condition;                               \
+    }                                                 \
+    template <class T>                                \
+    MLXFFI_INLINE static Vector<T> of(__VA_ARGS__);   \
+  };                                                  \
+  template <class T>                                  \
+  MLXFFI_INLINE Vector<T> name::of(__VA_ARGS__)
+
+#define MLXFFI_OF_ONE Vector<T> x
+#define MLXFFI_OF_TWO Vector<T> x, Vector<T> y
+
+template <class T>
+using Wrapping = Vector<typename WrappingOf<T>::Type>;
+
+MLXFFI_ARITHMETIC(Add, true, MLXFFI_OF_TWO) {
+  return bits_as<Vector<T>>(bits_as<Wrapping<T>>(x) + bits_as<Wrapping<T>>(y));
+}
+MLXFFI_ARITHMETIC(Subtract, true, MLXFFI_OF_TWO) {
+  return bits_as<Vector<T>>(bits_as<Wrapping<T>>(x) - bits_as<Wrapping<T>>(y));
+}
+MLXFFI_ARITHMETIC(Multiply, true, MLXFFI_OF_TWO) {
+  return bits_as<Vector<T>>(bits_as<Wrapping<T>>(x) * bits_as<Wrapping<T>>(y));
+}
+MLXFFI_ARITHMETIC(Negative, true, MLXFFI_OF_ONE) {
+  return bits_as<Vector<T>>(-bits_as<Wrapping<T>>(x));
+}
+MLXFFI_ARITHMETIC(Square, true, MLXFFI_OF_ONE) {
+  return Multiply::of<T>(x, x);
+}
+MLXFFI_ARITHMETIC(Divide, is_real<T>, MLXFFI_OF_TWO) {
+  return x / y;
+}
+// A NaN on either side is the result, as in MLX.
+MLXFFI_ARITHMETIC(Maximum, true, MLXFFI_OF_TWO) {
+  return (x > y) | (x != x) ? x : y;
+}
+MLXFFI_ARITHMETIC(Minimum, true, MLXFFI_OF_TWO) {
+  return (x < y) | (x != x) ? x : y;
+}
+MLXFFI_ARITHMETIC(Abs, std::is_signed_v<T>, MLXFFI_OF_ONE) {
+  if constexpr (is_real<T>) {
+    return bits_as<Vector<T>>(word<T>(x) & ~word<T>(all(T(-0.0))));
+  } else {
+    return x < 0 ? Negative::of<T>(x) : x;
+  }
+}
+MLXFFI_ARITHMETIC(Sign, std::is_signed_v<T>, MLXFFI_OF_ONE) {
+  return x < 0 ? all(T(-1)) : x > 0 ? all(T(1)) : all(T(0));
+}
+MLXFFI_ARITHMETIC(Sqrt, is_real<T>, MLXFFI_OF_ONE) {
+  return root(x);
+}
+MLXFFI_ARITHMETIC(Rsqrt, is_real<T>, MLXFFI_OF_ONE) {
+  return 1 / root(x);
+}
+// To the nearest integer, ties to even: adding what leaves no digits after the point.
+MLXFFI_ARITHMETIC(Round, is_real<T>, MLXFFI_OF_ONE) {
+  constexpr T whole = sizeof(T) == 4 ? T(0x1p23) : T(0x1p52);
+  auto size = Abs::of<T>(x);
+  Vector<T> near = size < whole ? (size + whole) - whole : size;
+  return bits_as<Vector<T>>(word<T>(near) | (word<T>(x) & word<T>(all(T(-0.0)))));
+}
+MLXFFI_ARITHMETIC(Floor, is_real<T>, MLXFFI_OF_ONE) {
+  auto near = Round::of<T>(x);
+  return near > x ? near - 1 : near;
+}
+MLXFFI_ARITHMETIC(Ceil, is_real<T>, MLXFFI_OF_ONE) {
+  Vector<T> near = Round::of<T>(x), up = near < x ? near + 1 : near;
+  return bits_as<Vector<T>>(word<T>(up) | (word<T>(x) & word<T>(all(T(-0.0)))));
+}
+MLXFFI_ARITHMETIC(BitwiseAnd, !is_real<T>, MLXFFI_OF_TWO) {
+  return x & y;
+}
+MLXFFI_ARITHMETIC(BitwiseOr, !is_real<T>, MLXFFI_OF_TWO) {
+  return x | y;
+}
+MLXFFI_ARITHMETIC(BitwiseXor, !is_real<T>, MLXFFI_OF_TWO) {
+  return x ^ y;
+}
+MLXFFI_ARITHMETIC(BitwiseInvert, !is_real<T>, MLXFFI_OF_ONE) {
+  return ~x;
+}
+// Of bools, which are bytes of 0 and 1.
+MLXFFI_ARITHMETIC(LogicalAnd, (std::is_same_v<T, uint8_t>), MLXFFI_OF_TWO) {
+  return x & y;
+}
+MLXFFI_ARITHMETIC(LogicalOr, (std::is_same_v<T, uint8_t>), MLXFFI_OF_TWO) {
+  return x | y;
+}
+MLXFFI_ARITHMETIC(LogicalNot, (std::is_same_v<T, uint8_t>), MLXFFI_OF_ONE) {
+  return x ^ 1;
+}
+
+// --- comparisons ---
+
+#define MLXFFI_COMPARISON(name, expression)       \
+  struct name {                                   \
+    template <class V>                            \
+    MLXFFI_INLINE static auto of(V x, V y) {      \
+      return expression;                          \
+    }                                             \
+  };
+MLXFFI_COMPARISON(Equal, x == y)
+MLXFFI_COMPARISON(NaNEqual, (x == y) | ((x != x) & (y != y)))
+MLXFFI_COMPARISON(NotEqual, x != y)
+MLXFFI_COMPARISON(Greater, x > y)
+MLXFFI_COMPARISON(GreaterEqual, x >= y)
+MLXFFI_COMPARISON(Less, x < y)
+MLXFFI_COMPARISON(LessEqual, x <= y)
+
+// --- loops ---
+
+template <class F, class T, class... Values>
+MLXFFI_INLINE Vector<T> call(const void* const* in, int64_t i, int count, Values... values) {
+  if constexpr (requires { F::template of<T>(values...); }) {
+    return F::template of<T>(values...);
+  } else {
+    return call<F, T>(in, i, count, values..., get(static_cast<const T*>(in[sizeof...(values)]) + i, count));
+  }
+}
+
+template <class F, class T>
+void arithmetic(const void* const* in, void* out, int64_t size) {
+  auto to = static_cast<T*>(out);
+  each<T>(size, [&](int64_t i, int count) MLXFFI_INLINED {
+    put(to + i, call<F, T>(in, i, count, get(static_cast<const T*>(in[0]) + i, count)), count * sizeof(T));
+  });
+}
+
+template <class T, int count = lanes<T>>
+using BytesFor = typename VectorOf<int8_t, count>::Type;
+
+template <class F, class T>
+void comparison(const void* const* in, void* out, int64_t size) {
+  auto a = static_cast<const T*>(in[0]), b = static_cast<const T*>(in[1]);
+  auto to = static_cast<int8_t*>(out);
+  each<T>(size, [&](int64_t i, int count) MLXFFI_INLINED {
+    put(to + i, __builtin_convertvector(F::of(get(a + i, count), get(b + i, count)), BytesFor<T>) & 1, count);
+  });
+}
+
+template <class T>
+void select(const void* const* in, void* out, int64_t size) {
+  auto condition = static_cast<const int8_t*>(in[0]);
+  auto a = static_cast<const T*>(in[1]), b = static_cast<const T*>(in[2]);
+  auto to = static_cast<T*>(out);
+  each<T>(size, [&](int64_t i, int count) MLXFFI_INLINED {
+    BytesFor<T> bytes{};
+    __builtin_memcpy(&bytes, condition + i, count);
+    auto chosen = __builtin_convertvector(bytes, Vector<std::make_signed_t<T>>) != 0;
+    put(to + i, chosen ? get(a + i, count) : get(b + i, count), count * sizeof(T));
+  });
+}
+
+// Half a vector of floats at a time, as a vector of doubles.
+using Singles = VectorOf<float, MLXFFI_VECTOR_BYTES / 2>::Type;
+
+MLXFFI_INLINE Doubles get_wide(const void* from, int64_t i, int count) {
+  Singles singles{};
+  __builtin_memcpy(&singles, static_cast<const float*>(from) + i, count * sizeof(float));
+  return __builtin_convertvector(singles, Doubles);
+}
+
+template <auto function>
+void function_of_floats(const void* const* in, void* out, int64_t size) {
+  auto to = static_cast<float*>(out);
+  each<double>(size, [&](int64_t i, int count) MLXFFI_INLINED {
+    Doubles result;
+    if constexpr (std::is_invocable_v<decltype(function), Doubles>) {
+      result = function(get_wide(in[0], i, count));
+    } else {
+      result = function(get_wide(in[0], i, count), get_wide(in[1], i, count));
+    }
+    put(to + i, __builtin_convertvector(result, Singles), count * sizeof(float));
+  });
+}
+
+// --- conversions ---
+
+template <class T, int count>
+using Numbers = typename VectorOf<T, count * sizeof(T)>::Type;
+
+// Floats become short integers by way of int32, as in C: what such a type does not hold wraps around.
+template <class From, class To, int count>
+MLXFFI_INLINE Numbers<To, count> converted(Numbers<From, count> x) {
+  if constexpr (is_real<From> && !is_real<To> && sizeof(To) < 4) {
+    return __builtin_convertvector(__builtin_convertvector(x, Numbers<int32_t, count>), Numbers<To, count>);
+  } else {
+    return __builtin_convertvector(x, Numbers<To, count>);
+  }
+}
+
+template <class From, class To>
+void convert(const void* const* in, void* out, int64_t size) {
+  constexpr int step = MLXFFI_VECTOR_BYTES / (sizeof(From) > sizeof(To) ? sizeof(From) : sizeof(To));
+  auto from = static_cast<const From*>(in[0]);
+  auto to = static_cast<To*>(out);
+  each_part<step>(size, [&](int64_t i, int count) MLXFFI_INLINED {
+    Numbers<From, step> source{};
+    __builtin_memcpy(&source, from + i, count * sizeof(From));
+    put(to + i, converted<From, To, step>(source), count * sizeof(To));
+  });
+}
+
+template <class From>
+void to_bool(const void* const* in, void* out, int64_t size) {
+  auto from = static_cast<const From*>(in[0]);
+  auto to = static_cast<int8_t*>(out);
+  each<From>(size, [&](int64_t i, int count) MLXFFI_INLINED {
+    put(to + i, __builtin_convertvector(get(from + i, count) != 0, BytesFor<From>) & 1, count);
+  });
+}
+
+template <class E>
+void widen_half(const void* const* in, void* out, int64_t size) {
+  widen<E>(in[0], static_cast<float*>(out), size);
+}
+template <class E>
+void narrow_half(const void* const* in, void* out, int64_t size) {
+  auto from = static_cast<const float*>(in[0]);
+  auto to = static_cast<typename E::Stored*>(out);
+  each<float>(size, [&](int64_t i, int count) MLXFFI_INLINED { store<E>(to + i, load<Float32>(from + i, count), count); });
+}
+
+// --- the tables ---
+
+// What `make` gives for a zero of the type; NULL where numbers of it have no vectors of their own.
+template <class Make>
+NumbersKernel of_type(TypeOfNumbers type, Make make) {
+  switch (type) {
+    case TypeOfNumbers::bool_:
+    case TypeOfNumbers::uint8:
+      return make(uint8_t());
+    case TypeOfNumbers::uint16:
+      return make(uint16_t());
+    case TypeOfNumbers::uint32:
+      return make(uint32_t());
+    case TypeOfNumbers::uint64:
+      return make(uint64_t());
+    case TypeOfNumbers::int8:
+      return make(int8_t());
+    case TypeOfNumbers::int16:
+      return make(int16_t());
+    case TypeOfNumbers::int32:
+      return make(int32_t());
+    case TypeOfNumbers::int64:
+      return make(int64_t());
+    case TypeOfNumbers::float32:
+      return make(float());
+    case TypeOfNumbers::float64:
+      return make(double());
+    default:
+      return nullptr;
+  }
+}
+
+template <class F>
+struct ArithmeticOf {
+  template <class T>
+  NumbersKernel operator()(T) const {
+    if constexpr (F::template has<T>()) {
+      return arithmetic<F, T>;
+    } else {
+      return nullptr;
+    }
+  }
+};
+
+template <class F>
+NumbersKernel comparison_of(TypeOfNumbers type) {
+  return of_type(type, [](auto zero) -> NumbersKernel { return comparison<F, decltype(zero)>; });
+}
+
+// Halves are chosen as the words that they are.
+NumbersKernel select_of(TypeOfNumbers type) {
+  if (type == TypeOfNumbers::float16 || type == TypeOfNumbers::bfloat16) {
+    return select<uint16_t>;
+  }
+  return of_type(type, [](auto zero) -> NumbersKernel {
+    using T = decltype(zero);
+    if constexpr (is_real<T>) {
+      return select<std::make_unsigned_t<typename IntegersOf<T>::Type>>;
+    } else {
+      return select<std::make_unsigned_t<T>>;
+    }
+  });
+}
+
+NumbersKernel kernel_of(Operation operation, TypeOfNumbers type) {
+  bool is_float = type == TypeOfNumbers::float32, is_bool = type == TypeOfNumbers::bool_;
+  bool is_logical = operation >= Operation::LogicalAnd && operation <= Operation::LogicalNot;
+  switch (operation) {
+#define MLXFFI_FUNCTION(name, function) \
+  case Operation::name:                 \
+    return is_float ? function_of_floats<numbers::function##_of> : nullptr;
+    MLXFFI_FOR_FUNCTIONS(MLXFFI_FUNCTION)
+    MLXFFI_FOR_FUNCTIONS_OF_TWO(MLXFFI_FUNCTION)
+#undef MLXFFI_FUNCTION
+#define MLXFFI_CASE(name) \
+  case Operation::name:   \
+    return is_bool == is_logical ? of_type(type, ArithmeticOf<name>()) : nullptr;
+    MLXFFI_FOR_ARITHMETIC(MLXFFI_CASE)
+#undef MLXFFI_CASE
+#define MLXFFI_CASE(name) \
+  case Operation::name:   \
+    return comparison_of<name>(type);
+    MLXFFI_FOR_COMPARISONS(MLXFFI_CASE)
+#undef MLXFFI_CASE
+    default:
+      return select_of(type);
+  }
+}
+
+template <class From>
+NumbersKernel conversion_from(TypeOfNumbers to) {
+  if (to == TypeOfNumbers::bool_) {
+    return to_bool<From>;
+  }
+  return of_type(to, [](auto zero) -> NumbersKernel {
+    using To = decltype(zero);
+    // What such a type holds and these do not, C's conversions treat otherwise than those of vectors.
+    constexpr bool differs = is_real<From> && !is_real<To> && (sizeof(To) == 8 || std::is_same_v<To, uint32_t>);
+    if constexpr (differs) {
+      return nullptr;
+    } else {
+      return convert<From, To>;
+    }
+  });
+}
+
+NumbersKernel conversion_of(TypeOfNumbers from, TypeOfNumbers to) {
+  bool to_float = to == TypeOfNumbers::float32, from_float = from == TypeOfNumbers::float32;
+  if (from == TypeOfNumbers::float16 || from == TypeOfNumbers::bfloat16) {
+    return !to_float ? nullptr : from == TypeOfNumbers::float16 ? widen_half<Float16> : widen_half<BFloat16>;
+  }
+  if (to == TypeOfNumbers::float16 || to == TypeOfNumbers::bfloat16) {
+    return !from_float ? nullptr : to == TypeOfNumbers::float16 ? narrow_half<Float16> : narrow_half<BFloat16>;
+  }
+  return of_type(from, [to](auto zero) { return conversion_from<decltype(zero)>(to); });
+}
+
+} // namespace
+} // namespace mlxffi

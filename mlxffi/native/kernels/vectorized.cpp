@@ -1,0 +1,228 @@
+#include "vectorized.h"
+
+#include <algorithm>
+#include <array>
+#include <typeinfo>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "blocks.h"
+#include "folds.h"
+
+namespace mlxffi {
+
+namespace {
+
+// Numbers from which on our kernels are worth their preparation.
+constexpr size_t least_size = 4096;
+
+// Computes outputs on a stream; false where it cannot with inputs that lie as these do.
+using Evaluation = std::function<bool(const Arrays& inputs, Arrays& outputs, mx::Stream s)>;
+
+// What MLX's primitive is in all but its evaluation.
+class Vectorized : public mx::Primitive {
+ public:
+  Vectorized(std::shared_ptr<mx::Primitive> plain, Evaluation evaluation)
+      : Primitive(plain->stream()), plain_(std::move(plain)), evaluation_(std::move(evaluation)) {}
+
+  const char* name() const override {
+    return "Vectorized";
+  }
+  bool is_equivalent(const Primitive& other) const override {
+    return this == &other;
+  }
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    // A graph that is kept, as inside a transform, has MLX's primitive again.
+    auto itself = outputs[0].primitive_ptr();
+    for (auto& output : outputs) {
+      output.primitive_ptr() = plain_;
+    }
+    if (!evaluation_(inputs, outputs, stream())) {
+      plain_->eval_cpu(inputs, outputs);
+    }
+  }
+  void eval_gpu(const Arrays& inputs, Arrays& outputs) override {
+    plain_->eval_gpu(inputs, outputs);
+  }
+  Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays& outputs) override {
+    return plain_->vjp(primals, cotangents, argnums, outputs);
+  }
+  Arrays jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) override {
+    return plain_->jvp(primals, tangents, argnums);
+  }
+  std::pair<Arrays, std::vector<int>> vmap(const Arrays& inputs, const std::vector<int>& axes) override {
+    return plain_->vmap(inputs, axes);
+  }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return plain_->output_shapes(inputs);
+  }
+
+ private:
+  std::shared_ptr<mx::Primitive> plain_;
+  Evaluation evaluation_;
+};
+
+Evaluation by_blocks(std::shared_ptr<const Blocks> blocks) {
+  return [blocks = std::move(blocks)](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    Blocks::run(blocks, inputs, outputs, s);
+    return true;
+  };
+}
+
+// That of one operation on several numbers at the same place; none where there is no kernel for it.
+Evaluation elementwise(const mx::array& node) {
+  auto blocks = std::make_shared<Blocks>();
+  std::vector<Blocks::Value> from;
+  for (auto& input : node.inputs()) {
+    from.push_back(blocks->input(input.dtype()));
+  }
+  auto result = blocks->apply(node.primitive().name(), from, node.dtype());
+  if (!result) {
+    return nullptr;
+  }
+  blocks->output(*result);
+  return by_blocks(blocks);
+}
+
+Evaluation reduction(const mx::array& node) {
+  auto& reduce = static_cast<const mx::Reduce&>(node.primitive());
+  auto found = Fold::of(reduce, node.inputs()[0].dtype(), node.dtype());
+  if (!found) {
+    return nullptr;
+  }
+  return [fold = *found, axes = reduce.state().second](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return mlxffi::fold(fold, axes, inputs[0], outputs[0], s);
+  };
+}
+
+Evaluation place(const mx::array& node) {
+  auto& reduce = static_cast<const mx::ArgReduce&>(node.primitive());
+  auto found = FoldToPlace::of(reduce, node.inputs()[0].dtype());
+  if (!found) {
+    return nullptr;
+  }
+  return [fold = *found, axis = reduce.state().second](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return fold.run(axis, inputs[0], outputs[0], s);
+  };
+}
+
+Evaluation evaluation_of(const mx::array& node) {
+  auto& primitive = node.primitive();
+  if (typeid(primitive) == typeid(mx::Reduce)) {
+    return node.inputs()[0].size() >= least_size ? reduction(node) : nullptr;
+  }
+  if (typeid(primitive) == typeid(mx::ArgReduce)) {
+    return node.inputs()[0].size() >= least_size ? place(node) : nullptr;
+  }
+  return node.size() >= least_size ? elementwise(node) : nullptr;
+}
+
+void vectorize(const mx::array& node) {
+  auto& primitive = node.primitive_ptr();
+  if (auto evaluation = evaluation_of(node); evaluation && primitive->device() == mx::Device::cpu) {
+    primitive = std::make_shared<Vectorized>(primitive, std::move(evaluation));
+  }
+}
+
+// The nodes of a graph that a walk has met: most graphs that are evaluated are small.
+class Met {
+ public:
+  // Whether this is the first time.
+  bool add(std::uintptr_t id) {
+    auto end = few_.begin() + count_;
+    if (std::find(few_.begin(), end, id) != end) {
+      return false;
+    }
+    if (count_ < few_.size()) {
+      few_[count_++] = id;
+      return true;
+    }
+    return many_.insert(id).second;
+  }
+
+ private:
+  std::array<std::uintptr_t, 16> few_;
+  size_t count_ = 0;
+  std::unordered_set<std::uintptr_t> many_;
+};
+
+// --- the tape of fused operations ---
+
+// MLX keeps it to itself; an explicit instantiation may name what is private.
+template <class Part, const Arrays mx::Compiled::*member>
+struct Opened {
+  friend const Arrays& part_of(Part, const mx::Compiled& compiled) {
+    return compiled.*member;
+  }
+};
+struct Inputs {
+  friend const Arrays& part_of(Inputs, const mx::Compiled& compiled);
+};
+struct Outputs {
+  friend const Arrays& part_of(Outputs, const mx::Compiled& compiled);
+};
+struct Tape {
+  friend const Arrays& part_of(Tape, const mx::Compiled& compiled);
+};
+template struct Opened<Inputs, &mx::Compiled::inputs_>;
+template struct Opened<Outputs, &mx::Compiled::outputs_>;
+template struct Opened<Tape, &mx::Compiled::tape_>;
+
+// The same computation in blocks; NULL where there is no kernel for one of its steps.
+std::shared_ptr<const Blocks> blocks_of(const mx::Compiled& compiled) {
+  auto blocks = std::make_shared<Blocks>();
+  std::unordered_map<std::uintptr_t, Blocks::Value> values;
+  for (auto& input : part_of(Inputs(), compiled)) {
+    values.emplace(input.id(), blocks->input(input.dtype()));
+  }
+  for (auto& node : part_of(Tape(), compiled)) {
+    std::vector<Blocks::Value> from;
+    for (auto& input : node.inputs()) {
+      from.push_back(values.at(input.id()));
+    }
+    std::string_view name = node.primitive().name();
+    // Inputs of a block stand for the whole shape of the output already.
+    auto value = name == "Broadcast" ? from[0] : blocks->apply(name, from, node.dtype());
+    if (!value || !node.siblings().empty()) {
+      return nullptr;
+    }
+    values.emplace(node.id(), *value);
+  }
+  for (auto& output : part_of(Outputs(), compiled)) {
+    blocks->output(values.at(output.id()));
+  }
+  return blocks;
+}
+
+} // namespace
+
+void use_kernels(const Arrays& outputs) {
+  std::vector<const mx::array*> open;
+  Met met;
+  auto meet = [&](const mx::array& node) {
+    if (node.status() == mx::array::Status::unscheduled && node.has_primitive() && met.add(node.id())) {
+      open.push_back(&node);
+    }
+  };
+  for (auto& output : outputs) {
+    meet(output);
+  }
+  while (!open.empty()) {
+    auto& node = *open.back();
+    open.pop_back();
+    vectorize(node);
+    for (auto& input : node.inputs()) {
+      meet(input);
+    }
+  }
+}
+
+std::shared_ptr<mx::Primitive> vectorized(std::shared_ptr<mx::Primitive> primitive) {
+  if (typeid(*primitive) != typeid(mx::Compiled) || primitive->device() != mx::Device::cpu) {
+    return primitive;
+  }
+  auto blocks = blocks_of(static_cast<const mx::Compiled&>(*primitive));
+  return blocks ? std::make_shared<Vectorized>(primitive, by_blocks(blocks)) : primitive;
+}
+
+} // namespace mlxffi

@@ -1,0 +1,18 @@
+// MLX's elementwise operations, computed by kernels of our own.
+//
+// Graphs are built, differentiated, mapped, simplified and exported with MLX's primitives. Only when they are evaluated
+// do these kernels take the place of what MLX would run: vectors and threads, where MLX goes number by number.
+#pragma once
+
+#include "fused.h"
+
+namespace mlxffi {
+
+// Has our kernels compute what they can of the graphs of arrays that are about to be evaluated.
+void use_kernels(const Arrays& outputs);
+
+// A primitive of MLX's that several operations were fused into, evaluated by our kernels; the primitive itself where they
+// lack one of the operations.
+std::shared_ptr<mx::Primitive> vectorized(std::shared_ptr<mx::Primitive> primitive);
+
+} // namespace mlxffi

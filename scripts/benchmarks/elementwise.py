@@ -1,0 +1,148 @@
+"""Elementwise operations, reductions, casts and lookups: mlxffi.core, mlx.core, numpy and, where installed, PyTorch.
+
+All run in one process, in turns. `memory` is what the cores take to copy as many bytes as the operation reads and writes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+# First: the BLAS bridge must come before libmlx binds its BLAS.
+from mlxffi import core
+
+# isort: split
+import mlx.core as mx
+import numpy as np
+
+from ._machine import described
+
+ROUNDS = 7
+SIZES = {"16 M": (1 << 24, 1), "256 K": (1 << 18, 8), "1 K": (1 << 10, 200)}
+
+# What is computed of arrays `x` and `y` of a module that names functions as numpy does. "half" has bfloat16 inputs.
+Work = Callable[[Any, Any, Any], Any]
+UNARY = ("exp expm1 log log2 log10 log1p sin cos tan sinh cosh tanh arcsin arccos arctan arcsinh arctanh sqrt rsqrt square abs "
+         "negative floor ceil round sign sigmoid erf").split()  # fmt: skip
+BINARY = "add subtract multiply divide power maximum minimum arctan2 logaddexp equal greater less_equal".split()
+TORCH_NAMES = {"equal": "eq", "greater": "gt", "less_equal": "le", "power": "pow"}
+
+
+def _named(name: str, count: int) -> Work:
+    def work(module: Any, x: Any, y: Any) -> Any:
+        if module is np and name in ("rsqrt", "sigmoid", "erf"):
+            return {"rsqrt": lambda: 1 / np.sqrt(x), "sigmoid": lambda: 1 / (1 + np.exp(-x))}[name]()
+        function = getattr(module, TORCH_NAMES.get(name, name) if module.__name__ == "torch" else name)
+        return function(x) if count == 1 else function(x, y)
+
+    return work
+
+
+def _cast(dtype: str) -> Work:
+    def work(module: Any, x: Any, y: Any) -> Any:
+        if module.__name__ == "torch":
+            return x.to(getattr(module, dtype))
+        return x.astype(getattr(module, dtype))
+
+    return work
+
+
+def _softmax(module: Any, x: Any, y: Any) -> Any:
+    if module is np:
+        e = np.exp(x - x.max(-1, keepdims=True))
+        return e / e.sum(-1, keepdims=True)
+    return module.softmax(x, -1)
+
+
+def works() -> dict[str, Work]:
+    """The rows by name."""
+    rows: dict[str, Work] = {name: _named(name, 1) for name in UNARY} | {name: _named(name, 2) for name in BINARY}
+    rows |= {f"to {dtype}": _cast(dtype) for dtype in ("float16", "bfloat16", "int32", "uint8")}
+    rows["softmax"] = _softmax
+    rows["where"] = lambda module, x, y: module.where(x > y, x, y)
+    for name in ("sum", "mean", "max", "argmax"):
+        rows[f"{name} of all"] = lambda module, x, y, name=name: getattr(x, name)()
+        rows[f"{name} of rows"] = lambda module, x, y, name=name: getattr(x, name)(-1)
+        if name != "argmax":
+            rows[f"{name} of columns"] = lambda module, x, y, name=name: getattr(x, name)(0)
+    rows["row + column"] = lambda module, x, y: x + x[:, :1]
+    rows["times a row"] = lambda module, x, y: x * x[0]
+    rows["transposed + 1"] = lambda module, x, y: x.T + 1
+    rows["cumsum"] = lambda module, x, y: module.cumsum(x, 1)
+    rows["sort"] = lambda module, x, y: np.sort(x, -1) if module is np else module.sort(x, -1)
+    return rows
+
+
+def contestants(name: str, size: int, half: bool) -> dict[str, Callable[[], object]]:
+    """What each library does for a row."""
+    work = works()[name]
+    columns = min(size, 1024)
+    numbers = np.random.default_rng(0).uniform(0.05, 0.95, (2, size // columns, columns)).astype(np.float32)
+    found: dict[str, Callable[[], object]] = {}
+    for label, module in (("mlxffi", core), ("mlx.core", mx)):
+        dtype = module.bfloat16 if half else module.float32
+        x, y = (module.array(part).astype(dtype) for part in numbers)
+        module.eval(x, y)
+        found[label] = lambda module=module, x=x, y=y: module.eval(work(module, x, y))
+    if not half:
+        found["numpy"] = lambda: work(np, *numbers)
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        a, b = (torch.tensor(part).to(torch.bfloat16 if half else torch.float32) for part in numbers)
+        found["torch"] = lambda: work(torch, a, b)
+    return found
+
+
+def _seconds(run: Callable[[], object], times: int) -> tuple[float, float]:
+    start, cpu = time.perf_counter(), time.process_time()
+    for _ in range(times):
+        run()
+    return (time.perf_counter() - start) / times, (time.process_time() - cpu) / times
+
+
+def measured(found: dict[str, Callable[[], object]], times: int) -> dict[str, tuple[float, float]]:
+    """The medians of the rounds, by the clock and of all threads; a library without the operation is left out."""
+    taken: dict[str, list[tuple[float, float]]] = {}
+    for label, run in found.items():
+        try:
+            run()
+            taken[label] = []
+        except (AttributeError, TypeError, KeyError):
+            pass
+    for _ in range(ROUNDS):
+        for label, seconds in taken.items():
+            seconds.append(_seconds(found[label], times))
+    return {label: tuple(map(statistics.median, zip(*seconds, strict=True))) for label, seconds in taken.items()}  # type: ignore[misc]
+
+
+def memory_time(size: int, times: int) -> float:
+    """The seconds of copying as many float32 on all cores, to memory that is there already."""
+    cores = len(os.sched_getaffinity(0))
+    source, target = np.ones(size, np.float32), np.zeros(size, np.float32)
+    parts = list(zip(np.array_split(source, cores), np.array_split(target, cores), strict=True))
+    with ThreadPoolExecutor(cores) as pool:
+        copy = lambda: list(pool.map(lambda part: np.copyto(part[1], part[0]), parts))  # noqa: E731
+        return measured({"copy": copy}, times)["copy"][0]
+
+
+def main() -> None:
+    """Print microseconds by the clock / of all threads, and how many times ours the others take by the clock."""
+    print(f"{described()}; us by the clock / of all threads; in brackets the clock as a multiple of mlxffi's; medians of {ROUNDS} in turns")
+    for label, (size, times) in SIZES.items():
+        for half in (False, True):
+            print(f"--- {label} {'bfloat16' if half else 'float32'}; copying float32: {memory_time(size, times) * 1e6:.0f} us")
+            for name in works():
+                found = measured(contestants(name, size, half), times)
+                ours = found.get("mlxffi", (float("nan"),))[0]
+                parts = [f"{who} {wall * 1e6:.1f} / {cpu * 1e6:.1f} ({wall / ours:.2f})" for who, (wall, cpu) in found.items()]
+                print(f"{name:18}" + "   ".join(parts), flush=True)
+
+
+if __name__ == "__main__":
+    main()

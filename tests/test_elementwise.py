@@ -1,0 +1,288 @@
+"""Elementwise operations of large arrays on the CPU: values, types, layouts, and what compiled functions compute."""
+
+import math
+
+import numpy as np
+import pytest
+from helpers import computed, computed_by_any_number_of_threads
+
+from mlxffi import core as mx
+
+# Odd, so that the last block and the last vector are parts of one.
+SIZE = 3 * 4096 + 37
+SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 1e-38, 3.4e38, -3.4e38, 88.7, -87.4, -103.9, 1e30, 0.5]
+special_functions = {
+    "erf": np.vectorize(math.erf),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "arctan2": np.arctan2,
+    "logaddexp": np.logaddexp,
+}
+FUNCTIONS = (
+    "exp expm1 sigmoid sinh cosh tanh log log2 log10 log1p arcsinh arccosh arctanh sin cos tan arctan arcsin arccos erf "
+    "sqrt rsqrt square abs negative floor ceil round sign"
+).split()
+OF_TWO = "add subtract multiply divide maximum minimum power arctan2 logaddexp".split()
+COMPARISONS = "equal not_equal greater greater_equal less less_equal".split()
+INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+
+
+def floats(seed=0, size=SIZE):
+    """Numbers of every size and near 0 and 1, and those that functions treat in another way."""
+    rng = np.random.default_rng(seed)
+    parts = [rng.normal(size=size // 3), rng.normal(size=size // 3) * 10.0 ** rng.integers(-30, 30, size // 3)]
+    parts.append(rng.uniform(-1.2, 1.2, size - sum(map(len, parts)) - len(SPECIAL)))
+    numbers = np.concatenate([*parts, SPECIAL]).astype(np.float32)
+    return rng.permutation(numbers)
+
+
+# Where results near 0 are differences, and where two roundings make one operation.
+ULPS = {"logaddexp": 2, "rsqrt": 1.5}
+
+
+def require_ulps(found, expected, ulps):
+    """Within so many of the last digit of float32, and of what numpy says of NaN, infinities and the sign of 0."""
+    with np.errstate(over="ignore"):
+        nearest = expected.astype(np.float32)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(nearest))
+    np.testing.assert_array_equal(np.signbit(found[~np.isnan(found)]), np.signbit(nearest[~np.isnan(found)]))
+    finite = np.isfinite(nearest) & np.isfinite(found)
+    np.testing.assert_array_equal(found[~finite & ~np.isnan(found)], nearest[~finite & ~np.isnan(found)])
+    gap = np.abs(found[finite].astype(np.float64) - expected[finite])
+    assert (gap / np.spacing(np.abs(nearest[finite])).astype(np.float64)).max() <= ulps
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_to_the_last_digit(name):
+    x = floats()
+    with np.errstate(all="ignore"):
+        expected = special_functions.get(name, getattr(np, name, None))(x.astype(np.float64))
+    if name == "sign":
+        expected = np.nan_to_num(expected)  # as MLX has it
+    require_ulps(np.array(getattr(mx, name)(mx.array(x))), expected, ULPS.get(name, 0.51))
+
+
+@pytest.mark.parametrize("name", OF_TWO)
+def test_functions_of_two_to_the_last_digit(name):
+    x, y = floats(1), floats(2)
+    if name == "power":
+        y = np.where(np.arange(SIZE) % 3, y, np.round(y))
+    with np.errstate(all="ignore"):
+        expected = special_functions.get(name, getattr(np, name))(x.astype(np.float64), y.astype(np.float64))
+    found = np.array(getattr(mx, name)(mx.array(x), mx.array(y)))
+    if name in ("maximum", "minimum"):  # of two zeros, either
+        found, expected = found + 0, expected + 0
+    require_ulps(found, expected, ULPS.get(name, 0.51))
+
+
+def test_powers_of_special_numbers():
+    x, y = (part.ravel().astype(np.float32) for part in np.meshgrid([*SPECIAL, 2, -2, -8], [*SPECIAL, 2, 3, -3, 1 / 3]))
+    times = 4096 // len(x) + 1
+    with np.errstate(all="ignore"):
+        expected = np.power(x.astype(np.float64), y.astype(np.float64))
+    found = np.array(mx.power(mx.array(np.tile(x, times)), mx.array(np.tile(y, times))))
+    require_ulps(found, np.tile(expected, times), 0.51)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", ["exp", "tanh", "erf", "sqrt", "add", "multiply", "maximum", "power"])
+def test_halves_are_rounded_once(name, dtype):
+    of_two = name in OF_TWO
+    x, y = (mx.array(floats(seed)).astype(getattr(mx, dtype)) for seed in (1, 2))
+    if of_two:
+        wide = getattr(mx, name)(x.astype(mx.float32), y.astype(mx.float32))
+        found = getattr(mx, name)(x, y)
+    else:
+        wide, found = getattr(mx, name)(x.astype(mx.float32)), getattr(mx, name)(x)
+    assert found.dtype == x.dtype
+    np.testing.assert_array_equal(np.array(found.astype(mx.float32)), np.array(wide.astype(x.dtype).astype(mx.float32)))
+
+
+@pytest.mark.parametrize("dtype", [*INTEGERS, "bool_", "float64"])
+def test_other_types(dtype):
+    kind = np.dtype(dtype.rstrip("_"))
+    rng = np.random.default_rng(0)
+    if kind.kind in "iu":
+        x, y = rng.integers(np.iinfo(kind).min, np.iinfo(kind).max, (2, SIZE), dtype=kind, endpoint=True)
+        y[: SIZE // 2] = x[: SIZE // 2]
+    else:
+        x, y = (part.astype(kind) for part in (rng.normal(size=(2, SIZE)) if kind.kind == "f" else rng.integers(0, 2, (2, SIZE))))
+    names = [*COMPARISONS, "maximum", "minimum"]
+    names += ["logical_and", "logical_or"] if kind.kind == "b" else ["add", "subtract", "multiply"]
+    with mx.stream(mx.cpu), np.errstate(over="ignore"):
+        a, b = mx.array(x, dtype=getattr(mx, dtype)), mx.array(y, dtype=getattr(mx, dtype))
+        for name in names:
+            np.testing.assert_array_equal(np.array(getattr(mx, name)(a, b)), getattr(np, name)(x, y), err_msg=name)
+        for name in {"b": ["logical_not"], "i": ["negative", "abs", "square"], "u": ["square"], "f": ["negative", "abs", "sqrt"]}[kind.kind]:
+            with np.errstate(invalid="ignore"):
+                np.testing.assert_array_equal(np.array(getattr(mx, name)(a)), getattr(np, name)(x), err_msg=name)
+        chosen = mx.where(mx.array(x != y), a, b)
+        np.testing.assert_array_equal(np.array(chosen), np.where(x != y, x, y))
+
+
+@pytest.mark.parametrize("source", [*INTEGERS, "bool_", "float32", "float64", "float16"])
+@pytest.mark.parametrize("target", [*INTEGERS, "bool_", "float32", "float64", "float16"])
+def test_conversions(source, target):
+    kind = np.dtype(source.rstrip("_"))
+    numbers = np.random.default_rng(0).uniform(0, 1.9 if kind.kind == "b" else 126, SIZE)
+    numbers = np.round(numbers * 8) / 8  # as float16 has them
+    x = (numbers if kind.kind in "bu" or target.startswith("u") else numbers * 2 - 126).astype(kind)
+    with mx.stream(mx.cpu):
+        found = np.array(mx.array(x, dtype=getattr(mx, source)).astype(getattr(mx, target)))
+    np.testing.assert_array_equal(found, x.astype(target.rstrip("_")))
+
+
+LAYOUTS = {
+    "transposed": lambda x: x.T,
+    "every second": lambda x: x[:, ::2],
+    "backwards": lambda x: x[::-1, ::-1],
+    "a part": lambda x: x[1:, 3:],
+    "permuted": lambda x: x[:120, :126].reshape(30, 4, 9, 14).transpose(2, 0, 3, 1),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+def test_any_layout(layout, dtype):
+    x = np.round(np.random.default_rng(0).normal(size=(123, 131)) * 2).astype(np.float32)
+    y = np.ascontiguousarray(LAYOUTS[layout](x))
+    view = LAYOUTS[layout](mx.array(x).astype(getattr(mx, dtype)))
+    for found, expected in [(view + 1, y + 1), (view * view, y * y), (view - mx.array(y).astype(view.dtype), y - y)]:
+        expected = expected.astype(np.int8) if dtype == "int8" else expected
+        np.testing.assert_array_equal(np.array(found.astype(mx.float32)), expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("shapes", [((70, 80), (80,)), ((70, 80), (70, 1)), ((4096, 3), (3,)), ((1, 90), (90, 1)), ((5, 1, 33, 40), (7, 1, 40)), ((9000,), ())])
+def test_broadcast(shapes):
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
+    np.testing.assert_array_equal(np.array(mx.array(x) + mx.array(y)), x + y)
+    np.testing.assert_array_equal(np.array(mx.array(y) - mx.array(x)), y - x)
+
+
+def test_results_take_the_memory_of_what_nobody_needs():
+    x = mx.array(floats())
+    expected = -np.abs(np.array(x)) + 1
+    np.testing.assert_array_equal(np.array(-mx.abs(x) + 1), expected)
+    np.testing.assert_array_equal(np.array(-mx.abs(x) + 1), expected)
+
+
+def test_gradients_are_those_of_mlx():
+    x = np.random.default_rng(0).uniform(0.1, 0.9, SIZE).astype(np.float32)
+
+    def loss(a):
+        y = mx.exp(a) * mx.sin(a)
+        mx.eval(y)  # the graph is kept
+        return mx.sum(y + mx.power(a, 3))
+
+    wide = x.astype(np.float64)
+    expected = np.exp(wide) * (np.sin(wide) + np.cos(wide)) + 3 * wide**2
+    np.testing.assert_allclose(np.array(mx.grad(loss)(mx.array(x))), expected, rtol=1e-6)
+    second = mx.grad(lambda a: mx.sum(mx.grad(loss)(a)))(mx.array(x))
+    np.testing.assert_allclose(np.array(second), 2 * np.exp(wide) * np.cos(wide) + 6 * wide, rtol=2e-6)
+    tangent = mx.jvp(lambda a: mx.exp(a), [mx.array(x)], [mx.ones(SIZE)])[1][0]
+    np.testing.assert_allclose(np.array(tangent), np.exp(wide), rtol=1e-6)
+
+
+# --- compiled functions ---
+
+
+def chain(x, y):
+    """Several results, constants, a comparison, a choice and a cast."""
+    gate = x * mx.sigmoid(x) * y
+    low = mx.maximum(gate, -0.5).astype(mx.bfloat16) * 2
+    return mx.where(gate > 0, mx.exp(-gate), gate), low, (x + y).astype(mx.int32)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("shapes", [((3,), (3,)), ((5000,), ()), ((90, 80), (80,)), ((33, 1), (1, 200)), ((0, 4), (4,))])
+def test_compiled_functions_give_what_the_function_gives(shapes, dtype):
+    rng = np.random.default_rng(0)
+    x, y = (mx.array(rng.normal(size=shape).astype(np.float32)).astype(getattr(mx, dtype)) for shape in shapes)
+    # MLX's own functions, which small arrays keep, round halves at every step.
+    error = 3e-7 if dtype == "float32" else 2e-2
+    for found, expected in zip(mx.compile(chain)(x, y), chain(x, y), strict=True):
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(np.array(found.astype(mx.float32)), np.array(expected.astype(mx.float32)), rtol=error, atol=error)
+
+
+def test_one_shapeless_trace_serves_all_shapes():
+    compiled = mx.compile(chain, shapeless=True)
+    for shape in [(3,), (70,), (5000,)]:
+        x = mx.array(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+        for found, expected in zip(compiled(x, x), chain(x, x), strict=True):
+            np.testing.assert_allclose(np.array(found.astype(mx.float32)), np.array(expected.astype(mx.float32)), rtol=3e-7)
+
+
+PROGRAM = """
+import numpy as np
+from mlxffi import core as mx
+x = mx.array(np.random.default_rng(0).normal(size=(301, 211)).astype(np.float32))
+results = [mx.exp(x), x.T + 1, x * x[0], mx.compile(lambda a: mx.tanh(a) * a + a[:1])(x), x.astype(mx.bfloat16) * 3]
+for result in results:
+    print(*np.array(result.astype(mx.float32)).ravel().tolist())
+"""
+
+
+def test_every_instruction_set_and_number_of_threads_gives_the_same():
+    expected = computed_by_any_number_of_threads(PROGRAM)
+    for one, other in zip(computed(PROGRAM, MLXFFI_SIMD="baseline"), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-7)
+
+
+# --- reductions ---
+
+REDUCTIONS = ["sum", "prod", "max", "min"]
+AXES = [None, 0, 1, 2, (0, 1), (1, 2), (0, 2)]
+
+
+@pytest.mark.parametrize("axes", AXES)
+@pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.parametrize("shape", [(5, 1033, 7), (3, 41, 2100), (2, 70000, 1), (1, 67, 301)])
+def test_reductions(name, shape, axes):
+    x = np.random.default_rng(0).uniform(0.99, 1.01, shape).astype(np.float32)
+    x[0, 0, 0] = 1.5
+    found = np.array(getattr(mx, name)(mx.array(x), axis=axes))
+    expected = getattr(np, name)(x.astype(np.float64), axis=axes)
+    np.testing.assert_allclose(found, expected, rtol=0 if name in ("max", "min") else 2e-5 if name == "prod" else 4e-6)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint32"])
+def test_reductions_of_integers_wrap(dtype):
+    x = np.random.default_rng(0).integers(0, 2**31 - 1, (37, 1025)).astype(dtype)
+    a = mx.array(x)
+    for axis in (0, 1, None):
+        np.testing.assert_array_equal(np.array(mx.sum(a, axis=axis)), x.sum(axis, dtype=dtype))
+        np.testing.assert_array_equal(np.array(mx.max(a, axis=axis)), x.max(axis))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sums_of_halves_are_rounded_once(dtype):
+    ones = mx.ones((33, 4097), dtype=getattr(mx, dtype))
+    for axis, expected in [(0, 33), (1, 4097), (None, 33 * 4097)]:
+        expected = mx.array(float(min(expected, 65504 * 4))).astype(ones.dtype).astype(mx.float32).item()
+        assert np.unique(np.array(mx.sum(ones, axis=axis).astype(mx.float32))).tolist() == [expected]
+
+
+def test_nan_is_an_extreme_and_truth_is_found():
+    x = np.zeros((40, 1000), np.float32)
+    x[7, 999] = np.nan
+    for name in ("max", "min"):
+        assert np.flatnonzero(np.isnan(np.array(getattr(mx, name)(mx.array(x), axis=1)))).tolist() == [7]
+        assert np.isnan(getattr(mx, name)(mx.array(x)).item())
+        assert np.array(getattr(mx, f"arg{name}")(mx.array(x), axis=1))[7] == 0
+    truth = mx.array(np.isnan(x))
+    assert np.flatnonzero(np.array(mx.any(truth, axis=0))).tolist() == [999]
+    assert mx.all(mx.logical_not(truth), axis=1).sum().item() == 39
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "int32", "uint8", "float64"])
+def test_places_of_extremes(dtype):
+    x = np.random.default_rng(0).integers(0, 100, (41, 1300)).astype(np.float32)
+    with mx.stream(mx.cpu):
+        a = mx.array(x).astype(getattr(mx, dtype))
+        for view, values in [(a, x), (a.T, x.T)]:
+            for axis in (0, 1):
+                np.testing.assert_array_equal(np.array(mx.argmax(view, axis=axis)), values.argmax(axis))
+                np.testing.assert_array_equal(np.array(mx.argmin(view, axis=axis)), values.argmin(axis))
+        assert mx.argmax(a).item() == x.argmax()
