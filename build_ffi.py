@@ -27,8 +27,8 @@ import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from cffi import FFI
 from setuptools import Extension
 from setuptools.command.build_ext import build_ext
 
@@ -39,6 +39,9 @@ PYTHON = NATIVE / "python"
 MACOS = sys.platform == "darwin"
 SUFFIX = "dylib" if MACOS else "so"
 CPYTHON = sys.implementation.name == "cpython"
+# Whether this Python has no GIL. The limited API does not cover it, so that it gets modules of its own.
+FREE_THREADS = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+LIMITED = CPYTHON and not FREE_THREADS
 CXX = shlex.split(os.environ.get("CXX", "c++"))
 CC = shlex.split(os.environ.get("CC", "cc"))
 # For sanitizers: MLXFFI_CFLAGS="-fsanitize=address -g".
@@ -61,6 +64,12 @@ def prefix() -> Path | None:
 def has_native() -> bool:
     """Whether this build has mlxffi.core: it is an extension of CPython's over our own libmlxc."""
     return CPYTHON and not prefix() and not os.environ.get("MLXFFI_FLAT")
+
+
+def modules() -> list[str]:
+    """The extension modules of this build. There is no cffi for CPython 3.13 without a GIL."""
+    flat = [] if FREE_THREADS and sys.version_info < (3, 14) else ["mlxffi._mlxc", "mlxffi._graph"]
+    return [*flat, *(["mlxffi._native"] if has_native() else [])]
 
 
 def mlx_folder() -> Path:
@@ -123,8 +132,10 @@ def glue_cdef(headers: list[str], defines: list[str]) -> str:
     return declarations(prelude + source, ("native/cffi/",), defines).replace("static ", "")
 
 
-def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
+def builder(name: str) -> tuple[Any, list[tuple[str, str]]]:
     """The cffi builder of `_mlxc` or `_graph`, and the macros that its C code needs."""
+    from cffi import FFI  # here, for a build of mlxffi.core alone does without
+
     cdef = abi_cdef()
     defines = lacking(cdef) + (["-DMLXFFI_PLAIN_MLXC"] if prefix() else [])
     ffi = FFI()
@@ -169,6 +180,8 @@ def compile_objects(room: str, include: Path, folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     folders = [NATIVE / "kernels"] + ([ROOT / "include", NATIVE / "abi"] if room == "abi" else [])
     flags = [*(f"-I{path}" for path in folders), f"-isystem{include}"]
+    if room == "abi" and FREE_THREADS:
+        flags.append("-DMLXFFI_FREE_THREADS")
     if not MACOS:
         shared = folder / "precompiled.h"
         if not shared.exists():
@@ -246,12 +259,11 @@ class BuildExt(build_ext):  # type: ignore[misc]
 
     def run(self) -> None:
         self.target = ROOT / "mlxffi" if self.inplace else Path(self.build_lib).resolve() / "mlxffi"
-        self.scratch = ROOT / "build" / ("sanitized" if EXTRA_FLAGS else "native")
+        self.scratch = ROOT / "build" / (("sanitized" if EXTRA_FLAGS else "native") + ("-free-threads" if FREE_THREADS else ""))
         self.build_temp = str(self.scratch)
         if not self.inplace:
             self.forget_last_wheel()
-        if not has_native():
-            self.extensions: list[Extension] = [ext for ext in self.extensions if ext.name != "mlxffi._native"]
+        self.extensions: list[Extension] = [ext for ext in self.extensions if ext.name in modules()]
         write_build_info(self.target / "_build_info.py")
         if not prefix():
             self.build_libraries(self.target / "lib")
@@ -283,8 +295,8 @@ class BuildExt(build_ext):  # type: ignore[misc]
         ext.sources = [str(source) for source in sources]
         ext.depends = [str(path) for place in (CFFI, PYTHON, ROOT / "include") for path in place.rglob("*.[ch]")]
         ext.depends.append(str(self.target / "_build_info.py"))
-        ext.py_limited_api = CPYTHON
-        ext.define_macros = [*([("Py_LIMITED_API", "0x030A0000")] if CPYTHON else []), *macros]
+        ext.py_limited_api = LIMITED
+        ext.define_macros = [*([("Py_LIMITED_API", "0x030A0000")] if LIMITED else []), *macros]
         ext.include_dirs = [str(folder) for folder in [*include_folders(), CFFI, PYTHON]]
         ext.libraries, ext.library_dirs = ["mlxc"], [str(libraries)]
         ext.extra_compile_args = ["-O2", "-g0", "-fvisibility=hidden", *EXTRA_FLAGS]
