@@ -27,8 +27,8 @@ import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
+from cffi import FFI
 from setuptools import Extension
 from setuptools.command.build_ext import build_ext
 
@@ -64,12 +64,6 @@ def prefix() -> Path | None:
 def has_native() -> bool:
     """Whether this build has mlxffi.core: it is an extension of CPython's over our own libmlxc."""
     return CPYTHON and not prefix() and not os.environ.get("MLXFFI_FLAT")
-
-
-def modules() -> list[str]:
-    """The extension modules of this build. There is no cffi for CPython 3.13 without a GIL."""
-    flat = [] if FREE_THREADS and sys.version_info < (3, 14) else ["mlxffi._mlxc", "mlxffi._graph"]
-    return [*flat, *(["mlxffi._native"] if has_native() else [])]
 
 
 def mlx_folder() -> Path:
@@ -132,10 +126,8 @@ def glue_cdef(headers: list[str], defines: list[str]) -> str:
     return declarations(prelude + source, ("native/cffi/",), defines).replace("static ", "")
 
 
-def builder(name: str) -> tuple[Any, list[tuple[str, str]]]:
+def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
     """The cffi builder of `_mlxc` or `_graph`, and the macros that its C code needs."""
-    from cffi import FFI  # here, for a build of mlxffi.core alone does without
-
     cdef = abi_cdef()
     defines = lacking(cdef) + (["-DMLXFFI_PLAIN_MLXC"] if prefix() else [])
     ffi = FFI()
@@ -263,7 +255,8 @@ class BuildExt(build_ext):  # type: ignore[misc]
         self.build_temp = str(self.scratch)
         if not self.inplace:
             self.forget_last_wheel()
-        self.extensions: list[Extension] = [ext for ext in self.extensions if ext.name in modules()]
+        if not has_native():
+            self.extensions: list[Extension] = [ext for ext in self.extensions if ext.name != "mlxffi._native"]
         write_build_info(self.target / "_build_info.py")
         if not prefix():
             self.build_libraries(self.target / "lib")

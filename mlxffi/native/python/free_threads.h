@@ -10,11 +10,11 @@
 /* No other thread changes an object between these two. */
 #ifdef Py_GIL_DISABLED
 #define FREE_THREADS true
-#define LOCK(object) Py_BEGIN_CRITICAL_SECTION(object)
-#define UNLOCK Py_END_CRITICAL_SECTION()
+#define LOCK(object) Py_BEGIN_CRITICAL_SECTION(object);
+#define UNLOCK Py_END_CRITICAL_SECTION();
 #else
 #define FREE_THREADS false
-#define LOCK(object) {
+#define LOCK(object) { (void)(object);
 #define UNLOCK }
 #endif
 
