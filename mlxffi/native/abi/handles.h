@@ -109,11 +109,23 @@ Cell<Object<Handle>>& cell(Handle handle) {
   return *static_cast<Cell<Object<Handle>>*>(handle.ctx);
 }
 
-// How many objects of a kind are alive.
-inline std::atomic<size_t> live[static_cast<size_t>(Kind::count)];
+// How many objects of a kind are alive. Without a GIL each thread counts in one of several places, which add up: to count
+// in one place it would wait for the others.
+#ifdef MLXFFI_FREE_THREADS
+inline constexpr size_t places = 16;
+inline std::atomic<size_t> threads{0};
+inline thread_local const size_t place = threads.fetch_add(1, std::memory_order_relaxed) % places;
+#else
+inline constexpr size_t places = 1, place = 0;
+#endif
+
+struct alignas(64) Counts {
+  std::atomic<size_t> of[static_cast<size_t>(Kind::count)];
+};
+inline Counts alive[places];
 
 inline std::atomic<size_t>& counter(Kind kind) {
-  return live[static_cast<size_t>(kind)];
+  return alive[place].of[static_cast<size_t>(kind)];
 }
 
 template <class Handle, class Value>
