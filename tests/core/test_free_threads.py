@@ -24,7 +24,7 @@ def test_the_gil_stays_off():
 
 def test_threads_differentiate_by_one_tree():
     """Each finds its own tracers in the tree or a copy of it, never those of others, which end up in no result."""
-    tree = {"w": mx.array([1.0, 2.0]), "more": [mx.array(3.0), (mx.array(4.0), "name")]}
+    tree = {"w": mx.array([1.0, 2.0]), "more": [mx.array(3.0), (mx.array(4.0), [])]}
     mx.eval(tree)
     before = tree["w"], tree["more"], *tree["more"][:1], tree["more"][1]
 
@@ -99,17 +99,6 @@ def test_a_list_of_arrays_is_read_while_others_change_it():
                 arrays.pop()
             else:
                 assert mx.stack(arrays).size in range(4, 4 + THREADS)
-
-    assert together(work, THREADS) == []
-
-
-def test_one_context_serves_threads():
-    context = mx.stream(mx.cpu)
-
-    def work(number):
-        for _ in range(ROUNDS):
-            with context:
-                assert mx.array([1.0, 2.0]).sum().item() == 3.0
 
     assert together(work, THREADS) == []
 

@@ -4,6 +4,8 @@
  * On PyPy nothing keeps the GIL: there a lock does it, which HOLD takes for the function that it stands in. What calls back
  * stands in LETTING_GO, which lets other threads go on for that long. */
 
+#include "mlx/c/mlx.h"
+
 #ifdef PYPY_VERSION
 
 #include <pthread.h>
