@@ -39,6 +39,9 @@ PYTHON = NATIVE / "python"
 MACOS = sys.platform == "darwin"
 SUFFIX = "dylib" if MACOS else "so"
 CPYTHON = sys.implementation.name == "cpython"
+# Whether this Python has no GIL. The limited API does not cover it, so that it gets modules of its own.
+FREE_THREADS = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+LIMITED = CPYTHON and not FREE_THREADS
 CXX = shlex.split(os.environ.get("CXX", "c++"))
 CC = shlex.split(os.environ.get("CC", "cc"))
 # For sanitizers: MLXFFI_CFLAGS="-fsanitize=address -g".
@@ -169,6 +172,8 @@ def compile_objects(room: str, include: Path, folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     folders = [NATIVE / "kernels"] + ([ROOT / "include", NATIVE / "abi"] if room == "abi" else [])
     flags = [*(f"-I{path}" for path in folders), f"-isystem{include}"]
+    if room == "abi" and FREE_THREADS:
+        flags.append("-DMLXFFI_FREE_THREADS")
     if not MACOS:
         shared = folder / "precompiled.h"
         if not shared.exists():
@@ -246,7 +251,7 @@ class BuildExt(build_ext):  # type: ignore[misc]
 
     def run(self) -> None:
         self.target = ROOT / "mlxffi" if self.inplace else Path(self.build_lib).resolve() / "mlxffi"
-        self.scratch = ROOT / "build" / ("sanitized" if EXTRA_FLAGS else "native")
+        self.scratch = ROOT / "build" / (("sanitized" if EXTRA_FLAGS else "native") + ("-free-threads" if FREE_THREADS else ""))
         self.build_temp = str(self.scratch)
         if not self.inplace:
             self.forget_last_wheel()
@@ -283,8 +288,8 @@ class BuildExt(build_ext):  # type: ignore[misc]
         ext.sources = [str(source) for source in sources]
         ext.depends = [str(path) for place in (CFFI, PYTHON, ROOT / "include") for path in place.rglob("*.[ch]")]
         ext.depends.append(str(self.target / "_build_info.py"))
-        ext.py_limited_api = CPYTHON
-        ext.define_macros = [*([("Py_LIMITED_API", "0x030A0000")] if CPYTHON else []), *macros]
+        ext.py_limited_api = LIMITED
+        ext.define_macros = [*([("Py_LIMITED_API", "0x030A0000")] if LIMITED else []), *macros]
         ext.include_dirs = [str(folder) for folder in [*include_folders(), CFFI, PYTHON]]
         ext.libraries, ext.library_dirs = ["mlxc"], [str(libraries)]
         ext.extra_compile_args = ["-O2", "-g0", "-fvisibility=hidden", *EXTRA_FLAGS]

@@ -34,8 +34,10 @@ class Held:
 def keep(value: object) -> int:
     """A new key for an object, which lives until C drops the key; for a `Held`, which lives as long as its owner."""
     drain()
-    key = next(_keys)
-    _entries[key] = weakref.ref(value) if type(value) is Held else value
+    entry = weakref.ref(value) if type(value) is Held else value
+    # Without a GIL two threads may count to the same number.
+    while _entries.setdefault(key := next(_keys), entry) is not entry:
+        pass
     return key
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Build the wheel, look into it, and try it in a fresh environment of every CPython that this machine has.
+"""Build the wheel, look into it, and try it in a fresh environment of every CPython that this machine has and that it is
+for: those with a GIL, or one without.
 
 usage: python scripts/check_wheel.py [--wheel FILE | --release] [--backend mlx-cuda-13] | --pythons
 
@@ -22,7 +23,7 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 if sys.version_info >= (3, 11):
@@ -33,13 +34,13 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 MLX = "0.32.4"
 SYSTEM, _, MACHINE = sysconfig.get_platform().replace("-", "_").replace(".", "_").partition("_")
-# A wheel that was just built, or one for every Linux from a version of glibc on.
-TAG = rf"-cp310-abi3-(?:{SYSTEM}|manylinux_\d+_\d+)_{MACHINE}\.whl"
+# A wheel that was just built, or one for every Linux from a version of glibc on. Without a GIL it is for one CPython.
+TAG = rf"-(?:cp310-abi3|cp3(?P<minor>\d+)-cp\d+t)-(?:{SYSTEM}|manylinux_\d+_\d+)_{MACHINE}\.whl"
 RELEASED = range(10, 15)  # CPython 3.10 to 3.14: those missing here are told; newer ones are tried where they are found
 
 # What a wheel has beside the Python modules and headers of the checkout.
 BUILT = """
-_build_info.py _native.abi3.so _graph.abi3.so _mlxc.abi3.so py.typed
+_build_info.py _native.SUFFIX _graph.SUFFIX _mlxc.SUFFIX py.typed
 lib/libmlxc.so lib/libmlxffi_blas.so lib/trace/libmlxc.so lib/pkgconfig/mlxc.pc lib/pkgconfig/mlxffi_blas.pc
 lib/cmake/mlxc/mlxc-config.cmake lib/cmake/mlxc/mlxc-config-version.cmake
 """
@@ -148,22 +149,31 @@ def only(folder: Path, pattern: str) -> Path:
     return files[0]
 
 
-def expected_files() -> set[str]:
+def without_gil(wheel: Path) -> int | None:
+    """The minor version of the CPython without a GIL that a wheel is for; None where it is for those with one."""
+    tag = re.search(f"{TAG}$", wheel.name)
+    if not tag:
+        raise Failure(f"expected a name that ends in {TAG}, got {wheel.name}")
+    return int(tag["minor"]) if tag["minor"] else None
+
+
+def expected_files(wheel: Path) -> set[str]:
     """What the wheel must have, apart from its dist-info: nothing more and nothing less."""
+    minor = without_gil(wheel)
+    multiarch = sysconfig.get_config_var("MULTIARCH") or "darwin"
+    built = BUILT.replace("SUFFIX", "abi3.so" if minor is None else f"cpython-3{minor}t-{multiarch}.so")
     modules = {path.relative_to(ROOT) for pattern in ("*.py", "*.pyi") for path in (ROOT / "mlxffi").rglob(pattern)}
     headers = {Path("mlxffi") / path.relative_to(ROOT) for path in (ROOT / "include").rglob("*") if path.is_file()}
-    return {path.as_posix() for path in modules | headers} | {f"mlxffi/{name}" for name in BUILT.split()}
+    return {path.as_posix() for path in modules | headers} | {f"mlxffi/{name}" for name in built.split()}
 
 
 def check_contents(wheel: Path) -> None:
     """Compare a wheel's tag and files with what they must be."""
-    if not re.search(f"{TAG}$", wheel.name):
-        raise Failure(f"expected a name that ends in {TAG}, got {wheel.name}")
+    expected = expected_files(wheel)
     with zipfile.ZipFile(wheel) as archive:
         # auditwheel writes the folders, too.
         files = {name for name in archive.namelist() if ".dist-info/" not in name and not name.endswith("/")}
         leaky = [name for name in files if str(ROOT).encode() in archive.read(name)]
-    expected = expected_files()
     if files != expected:
         raise Failure(f"missing: {sorted(expected - files)}; too much: {sorted(files - expected)} (stale build/lib.*?)")
     if leaky:
@@ -175,10 +185,11 @@ def check_contents(wheel: Path) -> None:
 
 def try_all(wheel: Path, backend: str, folder: Path) -> int:
     """Try the wheel with each CPython and print a verdict for each."""
-    found = pythons(folder)
+    free = without_gil(wheel)
+    found = pythons(folder) if free is None else pythons(folder, "CPythont", (free,))
     failed = 0
-    for version in sorted({(3, minor) for minor in RELEASED} | set(found)):
-        name = f"CPython {version[0]}.{version[1]}"
+    for version in sorted({(3, minor) for minor in RELEASED if free in (None, minor)} | set(found)):
+        name = f"CPython {version[0]}.{version[1]}{'' if free is None else 't'}"
         if version not in found:
             print(f"{name}: skipped, this machine has none")
             continue
@@ -192,13 +203,15 @@ def try_all(wheel: Path, backend: str, folder: Path) -> int:
     return 1 if failed or not found else 0
 
 
-def pythons(folder: Path) -> dict[tuple[int, int], Path]:
+def pythons(
+    folder: Path, kind: str = "CPython", minors: Sequence[int] = range(RELEASED[0], 100)
+) -> dict[tuple[int, int], Path]:
     """A CPython of each minor version; what does not run, as a shim without a version behind it, does not count."""
     found: dict[tuple[int, int], Path] = {}
     for path in candidates():
         result = run(path, "-c", IDENTITY, cwd=folder)
         words = result.stdout.split()
-        if result.returncode == 0 and words[0] == "CPython" and words[1] == "3" and int(words[2]) >= RELEASED[0]:
+        if result.returncode == 0 and words[:2] == [kind, "3"] and int(words[2]) in minors:
             found.setdefault((3, int(words[2])), path)
     return found
 
@@ -206,7 +219,8 @@ def pythons(folder: Path) -> dict[tuple[int, int], Path]:
 def candidates() -> Iterator[Path]:
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     yield from sorted(versions.glob("3.*/bin/python3"), reverse=True)
-    names = ["python3", *(f"python3.{minor}" for minor in range(RELEASED[0], RELEASED[-1] + 10))]
+    minors = range(RELEASED[0], RELEASED[-1] + 10)
+    names = ["python3", *(f"python3.{minor}{kind}" for minor in minors for kind in ("", "t"))]
     yield from (Path(path) for name in names if (path := shutil.which(name)))
     yield Path(sys.executable)
 

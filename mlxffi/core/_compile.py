@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from threading import get_ident
+from threading import Lock, get_ident
 from typing import Any, ParamSpec, TypeVar
 
 from . import _trees
@@ -33,18 +33,47 @@ _epoch = 0
 # --- traces ---
 
 
+class _Forms:
+    """The form of results, which is their structure and how many arrays they have: one for all inputs, or by their
+    signature where that differs."""
+
+    __slots__ = ("_learning", "_results", "_shapeless", "uniform")
+
+    def __init__(self, shapeless: bool):
+        self._shapeless, self._learning = shapeless, Lock()
+        self.uniform: Any = NOTHING
+        self._results: dict[Any, Any] = {}
+
+    def learn(self, form: Any, signature: Any) -> None:
+        with self._learning:
+            first = not self._results
+            self._results[self._sized(signature)] = form
+            alike = first or (self.uniform is not NOTHING and _same(self.uniform, form))
+            self.uniform = form if alike else NOTHING
+
+    def find(self, arrays: list[array]) -> Any:
+        uniform = self.uniform  # read once: another thread may learn
+        return self._results[self._sized(_signature(arrays))] if uniform is NOTHING else uniform
+
+    def _sized(self, signature: Any) -> Any:
+        if not self._shapeless:
+            return signature
+        return tuple((dtype, len(shape)) for dtype, shape in signature)
+
+
 class _Body:
     """The function as C calls it: from flat arrays to flat arrays. It knows nothing of the trace that it belongs to."""
 
-    __slots__ = ("__weakref__", "_arguments", "_count", "_fun", "_inputs", "_outputs", "fresh")
+    __slots__ = ("__weakref__", "_arguments", "_count", "_fun", "_inputs", "_outputs", "forms", "fresh")
 
-    def __init__(self, fun: Callable[..., Any], args: Any, kwargs: Any, inputs: Any, outputs: Any):
+    def __init__(self, fun: Callable[..., Any], args: Any, kwargs: Any, inputs: Any, outputs: Any, shapeless: bool):
         arrays: list[array] = []
         self._fun, self._arguments = fun, _trees.split((args, kwargs), arrays)
         self._count = len(arrays)
         self._inputs, self._outputs = inputs, outputs
-        # By thread: the form of the result, and what it was traced for, where this call has run the function.
-        self.fresh: dict[int, tuple[Any, Any]] = {}
+        self.forms = _Forms(shapeless)
+        # By thread: the form of the result, where this call has run the function.
+        self.fresh: dict[int, Any] = {}
 
     def __call__(self, given: list[array]) -> list[array]:
         args, kwargs = _trees.joined(self._arguments, given)
@@ -62,7 +91,9 @@ class _Body:
         finally:
             if tracers:
                 _put_back(self._inputs, tracers, copies, originals)
-        self.fresh[get_ident()] = (form, _signature(given))
+        self.fresh[get_ident()] = form
+        # Before C gives the trace to others.
+        self.forms.learn(form, _signature(given))
         return found
 
 
@@ -85,14 +116,10 @@ def _signature(arrays: list[array]) -> Any:
 class _Trace:
     """The compiled function for one key."""
 
-    __slots__ = ("_body", "_epoch", "_native", "_results", "_shapeless", "_uniform")
+    __slots__ = ("_body", "_epoch", "_native", "_shapeless")
 
     def __init__(self, body: _Body, shapeless: bool):
         self._body, self._shapeless, self._epoch = body, shapeless, -1
-        # The form of results, which is their structure and how many arrays they have: one for all inputs, or by their
-        # signature where that differs.
-        self._uniform: Any = NOTHING
-        self._results: dict[Any, Any] = {}
 
     def __call__(self, arrays: list[array]) -> tuple[list[array], Any]:
         """The outputs, and the form of the result, which the first of them belong to."""
@@ -101,29 +128,11 @@ class _Trace:
             self._native = abi.compile(native.closure(weakref.ref(self._body)), self._shapeless)
             self._epoch = _epoch
         outputs = native.apply(self._native, arrays)
-        known = self._uniform is not NOTHING and not self._body.fresh
-        return outputs, self._uniform if known else self._form(arrays)
-
-    def _form(self, arrays: list[array]) -> Any:
-        fresh = self._body.fresh.pop(get_ident(), None)
-        if fresh is not None:
-            return self._learn(*fresh)
-        if self._uniform is not NOTHING:
-            return self._uniform
-        return self._results[self._sized(_signature(arrays))]
-
-    def _learn(self, form: Any, signature: Any) -> Any:
-        if not self._results or (self._uniform is not NOTHING and _same(self._uniform, form)):
-            self._uniform = form
-        else:
-            self._uniform = NOTHING
-        self._results[self._sized(signature)] = form
-        return form
-
-    def _sized(self, signature: Any) -> Any:
-        if not self._shapeless:
-            return signature
-        return tuple((dtype, len(shape)) for dtype, shape in signature)
+        fresh, forms = self._body.fresh, self._body.forms
+        uniform, form = forms.uniform, fresh and fresh.pop(get_ident(), None)
+        if form:
+            return outputs, form
+        return outputs, forms.find(arrays) if uniform is NOTHING else uniform
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -160,7 +169,8 @@ class _Compiled(Transformed):
         return outputs[0] if structure is _trees.ARRAY else _trees.joined(structure, outputs)
 
     def _trace(self, args: Any, kwargs: Any) -> _Trace:
-        return _Trace(_Body(self._fun, args, kwargs, self._inputs, self._outputs), self._shapeless)
+        body = _Body(self._fun, args, kwargs, self._inputs, self._outputs, self._shapeless)
+        return _Trace(body, self._shapeless)
 
 
 def compile(

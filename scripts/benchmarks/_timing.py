@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -24,3 +25,26 @@ def in_turns(contestants: Mapping[str, Callable[[], object]], rounds: int) -> di
             run()
             times[name].append(time.perf_counter() - start)
     return {name: statistics.median(found[1:]) for name, found in times.items()}
+
+
+def repeated(call: Callable[[], object], times: int) -> Callable[[], None]:
+    """The call in a loop of its own, so that the loop costs both sides the same."""
+
+    def run() -> None:
+        for _ in range(times):
+            call()
+
+    return run
+
+
+def on_threads(call: Callable[[], object], times: int, threads: int) -> Callable[[], None]:
+    """The call on several threads at once, `times` calls on each."""
+
+    def run() -> None:
+        workers = [threading.Thread(target=repeated(call, times)) for _ in range(threads)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+    return run

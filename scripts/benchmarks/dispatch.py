@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -15,34 +14,11 @@ from mlxffi import Array, core
 import mlx.core as mx
 
 from ._rows import Call, Row, in_core
-from ._timing import in_turns
+from ._timing import in_turns, on_threads, repeated
 from ._transform_rows import transforms
 
 ROUNDS = 15
 WIDTH, BATCH, LAYERS = 256, 64, 4
-
-
-def repeated(call: Callable[[], object], times: int) -> Callable[[], None]:
-    """The call in a loop of its own, so that the loop costs both sides the same."""
-
-    def run() -> None:
-        for _ in range(times):
-            call()
-
-    return run
-
-
-def on_threads(call: Callable[[], object], times: int, threads: int) -> Callable[[], None]:
-    """The call on several threads at once, `times` calls on each."""
-
-    def run() -> None:
-        workers = [threading.Thread(target=repeated(call, times)) for _ in range(threads)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-
-    return run
 
 
 # --- the contestants: the same work for each library ---

@@ -74,12 +74,24 @@ def _body(function: Function) -> str:
         if not outs:
             return f"return guarded(__func__, [&] {{ {expression}; }});"
         slots = ", ".join(outs)
-        return f"return guarded(__func__, [&] {{ require({slots}); put({slots}, {expression}); }});"
+        bound, expression = _read_once(expression, inputs)
+        return f"return guarded(__func__, [&] {{ require({slots}); {bound}put({slots}, {expression}); }});"
     if function.returns.startswith("mlx_") and function.returns != "mlx_dtype":
         return f"return made<{function.returns}>(__func__, [&] {{ return {expression}; }});"
     fallback = FALLBACKS.get(function.returns, "nullptr")
     returns = _cxx(function.returns)
     return f"return value_or<{returns}>({fallback}, __func__, [&]() -> {returns} {{ return {expression}; }});"
+
+
+def _read_once(expression: str, inputs: list[Param]) -> tuple[str, str]:
+    """Arrays that an expression reads several times, bound to names: other threads may put others under their handles."""
+    bound = ""
+    for param in inputs:
+        text = f'get({param.name}, "{param.name}")'
+        if param.type == "const mlx_array" and expression.count(text) > 1:
+            bound += f"auto&& {param.name}_ = {text}; "
+            expression = expression.replace(text, f"{param.name}_")
+    return bound, expression
 
 
 def _outs_and_inputs(function: Function) -> tuple[list[str], list[Param]]:

@@ -87,14 +87,13 @@ const Arrays& evaluated(const Arrays& arrays) {
   return arrays;
 }
 
-std::string text_of(mx::array& array) {
+std::string text_of(const mx::array& array) {
   evaluate({array});
   return printed(array);
 }
 
-void wait(mx::array& array) {
-  evaluated(array);
-  array.wait();
+void wait(const mx::array& array) {
+  mx::array(evaluated(array)).wait();
 }
 
 } // namespace mlxc
@@ -111,7 +110,7 @@ extern "C" mlx_array mlx_array_new_data_managed_payload(void* data, const int* s
 
 extern "C" int mlxffi_array_detach(const mlx_array arr) {
   return guarded(__func__, [&] {
-    auto& array = get(arr, "arr");
+    auto array = get(arr, "arr");
     wait(array);
     array.detach();
   });
@@ -119,7 +118,7 @@ extern "C" int mlxffi_array_detach(const mlx_array arr) {
 
 extern "C" int mlxffi_array_data(const void** data, const mlx_array arr) {
   return guarded(__func__, [&] {
-    auto& array = get(arr, "arr");
+    auto array = get(arr, "arr");
     wait(array);
     put(data, array.size() ? static_cast<const void*>(array.data<char>()) : nullptr);
   });

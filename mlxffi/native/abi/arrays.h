@@ -13,9 +13,9 @@ namespace mlxc {
 mx::array copied(const void* data, const int* shape, int dim, mx::Dtype dtype);
 mx::array as_strided(const mx::array& a, const mx::Shape& shape, const mx::Strides& strides, size_t offset, mx::StreamOrDevice s);
 int dim_of(const mx::array& array, int dim);
-void wait(mx::array& array);
+void wait(const mx::array& array);
 
-std::string text_of(mx::array& array);
+std::string text_of(const mx::array& array);
 
 // The arrays, all of which must have been evaluated.
 const Arrays& evaluated(const Arrays& arrays);
@@ -46,7 +46,7 @@ To converted(const From& value) {
 }
 
 template <class Value>
-Value item(mx::array& array) {
+Value item(const mx::array& array) {
   if (array.size() != 1) {
     throw BadArgument("arr", "expected an array of one element, got shape " + printed(array.shape()));
   }
@@ -58,7 +58,7 @@ Value item(mx::array& array) {
 
 // Elements as they lie there, whatever their dtype: programs read them through a pointer of one type for all.
 template <class Value>
-const Value* data(mx::array& array) {
+const Value* data(const mx::array& array) {
   wait(array);
   return array.size() ? reinterpret_cast<const Value*>(array.data<char>()) : nullptr;
 }

@@ -29,7 +29,7 @@ Object<Handle> take(Scoped<Handle>& slot) {
   if (!slot.handle.ctx) {
     throw std::runtime_error(std::string("the callback succeeded but left its ") + Traits<Handle>::name + " empty");
   }
-  return std::move(get(slot.handle, "res"));
+  return std::move(cell(slot.handle).object);
 }
 
 template <class Fun>

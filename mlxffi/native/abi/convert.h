@@ -156,7 +156,7 @@ inline void release(mlx_stream stream) {
 
 // What mlx_*_set copies.
 template <class Handle>
-Object<Handle>& source(Handle handle, const char* argument) {
+decltype(auto) source(Handle handle, const char* argument) {
   return get(handle, argument);
 }
 

@@ -16,8 +16,8 @@ namespace {
 int gated(const char* function, mlxffi::Gate activation, mlx_array* res, const mlx_array gate, const mlx_array up, const mlx_stream s) {
   return guarded(function, [&] {
     require(res);
-    auto& g = floating(get(gate, "gate"), "gate");
-    auto& u = get(up, "up");
+    auto g = floating(get(gate, "gate"), "gate");
+    auto u = get(up, "up");
     if (u.shape() != g.shape() || u.dtype() != g.dtype()) {
       throw BadArgument("up", "expected the shape and dtype of gate, " + described(g) + ", got " + described(u));
     }
@@ -67,7 +67,7 @@ extern "C" int mlxffi_attention(
     if (given && causal) {
       throw BadArgument("mask", "expected no array beside causal, got " + described(*given));
     }
-    auto &q = get(queries, "queries"), &k = get(keys, "keys"), &v = get(values, "values");
+    auto q = get(queries, "queries"), k = get(keys, "keys"), v = get(values, "values");
     if (numbers::is_wide(q, k) || v.dtype() == mx::float64) {
       put(res, numbers::attention(q, k, v, scale, causal ? "causal" : "", given, std::nullopt, false, kernel_stream(s)));
       return;
@@ -89,10 +89,10 @@ extern "C" int mlxffi_lora_linear(
     mlx_array* res, const mlx_array x, const mlx_array weight, const mlx_array a, const mlx_array b, float scale, const mlx_stream s) {
   return guarded(__func__, [&] {
     require(res);
-    auto& input = floating(get(x, "x"), "x");
-    auto& down = factor(get(a, "a"), input, input.shape(-1), "a", true);
-    auto& up = factor(get(b, "b"), input, down.shape(1), "b", true);
-    auto& base = factor(get(weight, "weight"), input, up.shape(1), "weight", false);
+    auto input = floating(get(x, "x"), "x");
+    auto down = factor(get(a, "a"), input, input.shape(-1), "a", true);
+    auto up = factor(get(b, "b"), input, down.shape(1), "b", true);
+    auto base = factor(get(weight, "weight"), input, up.shape(1), "weight", false);
     if (base.shape(1) != input.shape(-1)) {
       throw BadArgument("weight", "expected as many columns as x has features, " + printed(input.shape()) + ", got " + described(base));
     }

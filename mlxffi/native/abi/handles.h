@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "c_abi.h"
+#include "cell.h"
 #include "error.h"
 #include "mlx/graph_utils.h"
 #include "mlx/mlx.h"
@@ -103,34 +104,51 @@ inline constexpr bool is_handle<Type, std::void_t<typename Traits<Type>::Object>
 template <class Handle>
 using Object = typename Traits<Handle>::Object;
 
-// How many objects of a kind are alive.
-inline std::atomic<size_t> live[static_cast<size_t>(Kind::count)];
+template <class Handle>
+Cell<Object<Handle>>& cell(Handle handle) {
+  return *static_cast<Cell<Object<Handle>>*>(handle.ctx);
+}
+
+// How many objects of a kind are alive. Without a GIL each thread counts in one of several places, which add up: to count
+// in one place it would wait for the others.
+#ifdef MLXFFI_FREE_THREADS
+inline constexpr size_t places = 16;
+inline std::atomic<size_t> threads{0};
+inline thread_local const size_t place = threads.fetch_add(1, std::memory_order_relaxed) % places;
+#else
+inline constexpr size_t places = 1, place = 0;
+#endif
+
+struct alignas(64) Counts {
+  std::atomic<size_t> of[static_cast<size_t>(Kind::count)];
+};
+inline Counts alive[places];
 
 inline std::atomic<size_t>& counter(Kind kind) {
-  return live[static_cast<size_t>(kind)];
+  return alive[place].of[static_cast<size_t>(kind)];
 }
 
 template <class Handle, class Value>
 void* own(Value&& value) {
-  auto* object = new Object<Handle>(std::forward<Value>(value));
+  auto* made = new Cell<Object<Handle>>{Object<Handle>(std::forward<Value>(value))};
   counter(Traits<Handle>::kind).fetch_add(1, std::memory_order_relaxed);
-  return object;
+  return made;
 }
 
 template <class Handle>
 void release(Handle handle) {
   if (handle.ctx) {
-    delete static_cast<Object<Handle>*>(handle.ctx);
+    delete &cell(handle);
     counter(Traits<Handle>::kind).fetch_sub(1, std::memory_order_relaxed);
   }
 }
 
 template <class Handle>
-Object<Handle>& get(Handle handle, const char* argument) {
+decltype(auto) get(Handle handle, const char* argument) {
   if (!handle.ctx) {
     throw BadArgument(argument, std::string("expected an ") + Traits<Handle>::name + ", got an empty handle (ctx is NULL)");
   }
-  return *static_cast<Object<Handle>*>(handle.ctx);
+  return cell(handle).read();
 }
 
 // An argument that may be empty.
@@ -139,7 +157,7 @@ std::optional<Object<Handle>> maybe(Handle handle) {
   if (!handle.ctx) {
     return std::nullopt;
   }
-  return *static_cast<Object<Handle>*>(handle.ctx);
+  return cell(handle).read();
 }
 
 // Every result slot must be there before anything is done for it.
@@ -164,8 +182,7 @@ void put(Handle* slot, Value&& value) {
   }
   if (slot->ctx) {
     static_assert(std::is_nothrow_move_assignable_v<Object<Handle>>);
-    Object<Handle> complete(std::forward<Value>(value));
-    *static_cast<Object<Handle>*>(slot->ctx) = std::move(complete);
+    cell(*slot).write(Object<Handle>(std::forward<Value>(value)));
   } else {
     slot->ctx = own<Handle>(std::forward<Value>(value));
   }
@@ -210,7 +227,7 @@ class Scoped {
   // Into a slot, whose object, if it has one, gets the new value.
   void move_into(Handle* slot) noexcept {
     if (slot->ctx) {
-      *static_cast<Object<Handle>*>(slot->ctx) = std::move(*static_cast<Object<Handle>*>(handle.ctx));
+      cell(*slot).write(std::move(cell(handle).object));
     } else {
       std::swap(slot->ctx, handle.ctx);
     }

@@ -57,7 +57,7 @@ int linear_divergence(
   return guarded(function, [&] {
     require(res);
     auto stream = kernel_stream(s);
-    auto &q = floating(get(hidden_q, "hidden_q"), "hidden_q"), &p = floating(get(hidden_p, "hidden_p"), "hidden_p");
+    auto q = floating(get(hidden_q, "hidden_q"), "hidden_q"), p = floating(get(hidden_p, "hidden_p"), "hidden_p");
     auto student = head_of(head_q, q, "head_q"), teacher = head_of(head_p, p, "head_p");
     if (mlxffi::batch_of(p) != mlxffi::batch_of(q)) {
       throw BadArgument("hidden_p", "expected the shape of hidden_q but for the last axis, " + printed(q.shape()) + ", got " + printed(p.shape()));
@@ -83,9 +83,9 @@ extern "C" int mlxffi_linear_cross_entropy(
   return guarded(__func__, [&] {
     require(res);
     auto stream = kernel_stream(s);
-    auto& x = floating(get(hidden, "hidden"), "hidden");
+    auto x = floating(get(hidden, "hidden"), "hidden");
     auto layer = head_of(head, x, "head");
-    auto& goal = checked_targets(get(targets, "targets"), x, "hidden");
+    auto goal = checked_targets(get(targets, "targets"), x, "hidden");
     auto factors = maybe(weights);
     if (factors) {
       check_weights(*factors, goal);

@@ -1,6 +1,18 @@
 // The live-object counters of mlxffi/memory.h.
 #include "handles.h"
 
+namespace {
+
+size_t living(size_t kind) {
+  size_t total = 0;
+  for (auto& counts : mlxc::alive) {
+    total += counts.of[kind].load(std::memory_order_relaxed);
+  }
+  return total;
+}
+
+} // namespace
+
 extern "C" size_t mlxffi_live_kinds(void) {
   return static_cast<size_t>(mlxc::Kind::count);
 }
@@ -15,13 +27,13 @@ extern "C" const char* mlxffi_live_kind(size_t kind) {
 }
 
 extern "C" size_t mlxffi_live_objects(size_t kind) {
-  return kind < mlxffi_live_kinds() ? mlxc::live[kind].load(std::memory_order_relaxed) : 0;
+  return kind < mlxffi_live_kinds() ? living(kind) : 0;
 }
 
 extern "C" size_t mlxffi_live_total(void) {
   size_t total = 0;
-  for (auto& count : mlxc::live) {
-    total += count.load(std::memory_order_relaxed);
+  for (size_t kind = 0; kind < mlxffi_live_kinds(); kind++) {
+    total += living(kind);
   }
   return total;
 }

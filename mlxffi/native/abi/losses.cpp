@@ -27,8 +27,8 @@ int divergence(
   return guarded(function, [&] {
     require(res);
     auto stream = kernel_stream(s);
-    auto& q = checked_logits(get(logits_q, "logits_q"), "logits_q");
-    auto& p = get(logits_p, "logits_p");
+    auto q = checked_logits(get(logits_q, "logits_q"), "logits_q");
+    auto p = get(logits_p, "logits_p");
     if (p.shape() != q.shape() || p.dtype() != q.dtype()) {
       throw BadArgument("logits_p", "expected the shape and dtype of logits_q, " + described(q) + ", got " + described(p));
     }
@@ -56,8 +56,8 @@ extern "C" int mlxffi_cross_entropy(
   return guarded(__func__, [&] {
     require(res);
     auto stream = kernel_stream(s);
-    auto& x = checked_logits(get(logits, "logits"), "logits");
-    auto& goal = checked_targets(get(targets, "targets"), x, "logits");
+    auto x = checked_logits(get(logits, "logits"), "logits");
+    auto goal = checked_targets(get(targets, "targets"), x, "logits");
     auto factors = maybe(weights);
     if (factors) {
       check_weights(*factors, goal);

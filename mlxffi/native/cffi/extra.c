@@ -53,11 +53,12 @@ static int glue_array_assign(intptr_t arr, intptr_t src) {
 /* The number of axes; where that is within `capacity`, their sizes. */
 static size_t glue_array_sizes(int *sizes, size_t capacity, intptr_t arr) {
   HOLD;
-  mlx_array array = {(void *)arr};
+  mlx_array array = glue_own(arr);
   size_t ndim = mlx_array_ndim(array);
   if (ndim && ndim <= capacity) {
     memcpy(sizes, mlx_array_shape(array), ndim * sizeof *sizes);
   }
+  glue_let_go(array);
   return ndim;
 }
 

@@ -1,7 +1,10 @@
 /* What only builds graph nodes never waits and never calls back: on CPython its module keeps the GIL, which cffi would give
  * up around every call, so that no other thread changes what it reads. The two macros are the only place where it does.
+ * Where CPython has no GIL, a handle is read as a whole (native/abi/cell.h); what reads one twice has a handle of its own.
  * On PyPy nothing keeps the GIL: there a lock does it, which HOLD takes for the function that it stands in. What calls back
  * stands in LETTING_GO, which lets other threads go on for that long. */
+
+#include "mlx/c/mlx.h"
 
 #ifdef PYPY_VERSION
 
@@ -40,4 +43,16 @@ static inline void let_go(int *unused) {
 #define Py_BEGIN_ALLOW_THREADS {
 #define Py_END_ALLOW_THREADS }
 
+#endif
+
+#ifdef Py_GIL_DISABLED
+static inline mlx_array glue_own(intptr_t arr) {
+  mlx_array own = {0};
+  mlx_array_set(&own, (mlx_array){(void *)arr});
+  return own;
+}
+#define glue_let_go mlx_array_free
+#else
+#define glue_own(arr) ((mlx_array){(void *)(arr)})
+#define glue_let_go(array) (void)(array)
 #endif

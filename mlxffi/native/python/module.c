@@ -27,6 +27,9 @@ PyMODINIT_FUNC PyInit__native(void) {
   for (size_t i = 0; done && i < sizeof parts / sizeof *parts; i++) {
     done = parts[i](made);
   }
+#ifdef Py_GIL_DISABLED
+  done = done && !PyUnstable_Module_SetGIL(made, Py_MOD_GIL_NOT_USED);
+#endif
   if (!done) {
     Py_CLEAR(made);
   }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "configuration.h"
+#include "free_threads.h"
 #include "mlx/c/mlx.h"
 #include "mlxffi/mlxffi.h"
 
@@ -41,7 +42,8 @@ typedef struct {
   PyObject_HEAD
   mlx_array array; /* empty before there is a value */
   PyObject *weakrefs;
-  bool updated; /* in place, since it was made */
+  struct Loan *loan; /* see transforms/loans.c */
+  bool updated;      /* in place, since it was made */
 } ArrayOwner;
 
 /* The base of all classes of arrays. */
@@ -63,6 +65,18 @@ bool replace(PyObject *object, mlx_array made);
 
 /* A handle of one's own; an empty one after an error, which is raised. */
 mlx_array own_handle(mlx_array array);
+
+/* The handle of an array between these two, whose content does not change meanwhile: with a GIL, as long as no code of
+ * Python runs; without one it is a handle of one's own. Empty after an exception where that could not be made. */
+static inline mlx_array hold(mlx_array array) {
+  return FREE_THREADS && array.ctx ? own_handle(array) : array;
+}
+
+static inline void let_go(mlx_array held) {
+  if (FREE_THREADS) {
+    mlx_array_free(held);
+  }
+}
 
 PyObject *int_tuple(const int *values, Py_ssize_t count);
 
@@ -113,7 +127,7 @@ void take_back_buffer(PyObject *self, Buffer *view);
 
 bool init_parts(PyObject *module);
 
-/* The array of a part, and its key; false, without an exception, where it has none. All are lent. */
+/* The array of a part, and its key; false, without an exception, where it has none. All are new references. */
 bool part_array(PyObject *object, PyObject **array);
 bool read_part(PyObject *object, PyObject **array, PyObject **key);
 PyObject *new_part(PyObject *array, PyObject *key);
@@ -173,6 +187,7 @@ bool init_trees(PyObject *module);
 /* --- transforms/loans.c --- */
 
 bool init_loans(PyObject *module);
+void end_loan(struct Loan *loan);
 
 /* --- transforms/closures.c --- */
 

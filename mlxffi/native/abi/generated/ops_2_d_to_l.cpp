@@ -93,19 +93,19 @@ extern "C" int mlx_full_like(mlx_array *res, const mlx_array a, const mlx_array 
 }
 
 extern "C" int mlx_gather(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const int *axes, size_t axes_num, const int *slice_sizes, size_t slice_sizes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::gather(get(a, "a"), of_slices(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), extents(List(slice_sizes, slice_sizes_num, "slice_sizes"), "slice_sizes"), stream_of(s, "s")), List(axes, axes_num, "axes"), List(slice_sizes, slice_sizes_num, "slice_sizes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, mx::gather(a_, of_slices(a_, get(indices, "indices"), List(axes, axes_num, "axes"), extents(List(slice_sizes, slice_sizes_num, "slice_sizes"), "slice_sizes"), stream_of(s, "s")), List(axes, axes_num, "axes"), List(slice_sizes, slice_sizes_num, "slice_sizes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_single(mlx_array *res, const mlx_array a, const mlx_array indices, int axis, const int *slice_sizes, size_t slice_sizes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::gather(get(a, "a"), of_slices(get(a, "a"), get(indices, "indices"), axis, extents(List(slice_sizes, slice_sizes_num, "slice_sizes"), "slice_sizes"), stream_of(s, "s")), axis, List(slice_sizes, slice_sizes_num, "slice_sizes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, mx::gather(a_, of_slices(a_, get(indices, "indices"), axis, extents(List(slice_sizes, slice_sizes_num, "slice_sizes"), "slice_sizes"), stream_of(s, "s")), axis, List(slice_sizes, slice_sizes_num, "slice_sizes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_mm(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_array lhs_indices, const mlx_array rhs_indices, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::gather_mm(get(a, "a"), get(b, "b"), into_matrices(get(a, "a"), maybe(lhs_indices), stream_of(s, "s")), into_matrices(get(b, "b"), maybe(rhs_indices), stream_of(s, "s")), sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); auto&& b_ = get(b, "b"); put(res, mx::gather_mm(a_, b_, into_matrices(a_, maybe(lhs_indices), stream_of(s, "s")), into_matrices(b_, maybe(rhs_indices), stream_of(s, "s")), sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_gather_qmm(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales, const mlx_array biases, const mlx_array lhs_indices, const mlx_array rhs_indices, bool transpose, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mlxffi::gather_qmm(transpose ? get(x, "x") : with_elements(get(x, "x"), "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), into_matrices(get(x, "x"), maybe(lhs_indices), stream_of(s, "s")), into_matrices(get(w, "w"), maybe(rhs_indices), stream_of(s, "s")), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), std::nullopt, sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& x_ = get(x, "x"); auto&& w_ = get(w, "w"); put(res, mlxffi::gather_qmm(transpose ? x_ : with_elements(x_, "x"), with_elements(w_, "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), into_matrices(x_, maybe(lhs_indices), stream_of(s, "s")), into_matrices(w_, maybe(rhs_indices), stream_of(s, "s")), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), std::nullopt, sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_greater(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
@@ -229,5 +229,5 @@ extern "C" int mlx_logsumexp_axis(mlx_array *res, const mlx_array a, int axis, b
 }
 
 extern "C" int mlx_logsumexp(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::logsumexp(get(a, "a"), numbers::every_axis(get(a, "a")), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, numbers::logsumexp(a_, numbers::every_axis(a_), keepdims, stream_of(s, "s"))); });
 }

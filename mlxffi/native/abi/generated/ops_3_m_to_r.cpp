@@ -5,7 +5,7 @@
 using namespace mlxc;
 
 extern "C" int mlx_masked_scatter(mlx_array *res, const mlx_array a, const mlx_array mask, const mlx_array src, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::masked_scatter(get(a, "a"), get(mask, "mask"), values_for(get(mask, "mask"), get(src, "src")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& mask_ = get(mask, "mask"); put(res, mx::masked_scatter(get(a, "a"), mask_, values_for(mask_, get(src, "src")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_matmul(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
@@ -37,7 +37,7 @@ extern "C" int mlx_mean_axis(mlx_array *res, const mlx_array a, int axis, bool k
 }
 
 extern "C" int mlx_mean(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::mean(dense(get(a, "a"), stream_of(s, "s")), numbers::every_axis(get(a, "a")), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, numbers::mean(dense(a_, stream_of(s, "s")), numbers::every_axis(a_), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_median(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool keepdims, const mlx_stream s) {
@@ -85,7 +85,7 @@ extern "C" int mlx_not_equal(mlx_array *res, const mlx_array a, const mlx_array 
 }
 
 extern "C" int mlx_number_of_elements(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool inverted, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::number_of_elements(get(a, "a"), axes_of(get(a, "a"), List(axes, axes_num, "axes"), "axes"), inverted, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, mx::number_of_elements(a_, axes_of(a_, List(axes, axes_num, "axes"), "axes"), inverted, dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_ones(mlx_array *res, const int *shape, size_t shape_num, mlx_dtype dtype, const mlx_stream s) {
@@ -133,11 +133,11 @@ extern "C" int mlx_prod(mlx_array *res, const mlx_array a, bool keepdims, const 
 }
 
 extern "C" int mlx_put_along_axis(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array values, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::put_along_axis(get(a, "a"), along_axis(get(a, "a"), get(indices, "indices"), axis, Access::write, stream_of(s, "s")), get(values, "values"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, mx::put_along_axis(a_, along_axis(a_, get(indices, "indices"), axis, Access::write, stream_of(s, "s")), get(values, "values"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_qqmm(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array w_scales, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale_x, const mlx_array global_scale_w, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::qqmm(get(x, "x"), with_elements(get(w, "w"), "w"), scales_of(get(w, "w"), maybe(w_scales), {optional_of(group_size), optional_of(bits), text(mode, "mode")}, "w_scales"), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x), maybe(global_scale_w), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& w_ = get(w, "w"); put(res, mx::qqmm(get(x, "x"), with_elements(w_, "w"), scales_of(w_, maybe(w_scales), {optional_of(group_size), optional_of(bits), text(mode, "mode")}, "w_scales"), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x), maybe(global_scale_w), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_quantize(mlx_vector_array *res, const mlx_array w, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale, const mlx_stream s) {
@@ -145,7 +145,7 @@ extern "C" int mlx_quantize(mlx_vector_array *res, const mlx_array w, mlx_option
 }
 
 extern "C" int mlx_quantized_matmul(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales, const mlx_array biases, bool transpose, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mlxffi::quantized_matmul(transpose ? get(x, "x") : with_elements(get(x, "x"), "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& x_ = get(x, "x"); put(res, mlxffi::quantized_matmul(transpose ? x_ : with_elements(x_, "x"), with_elements(get(w, "w"), "w"), with_elements(get(scales, "scales"), "scales"), maybe(biases), transpose, positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_radians(mlx_array *res, const mlx_array a, const mlx_stream s) {

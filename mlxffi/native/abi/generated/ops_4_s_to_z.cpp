@@ -5,51 +5,51 @@
 using namespace mlxc;
 
 extern "C" int mlx_scatter(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); auto&& updates_ = get(updates, "updates"); put(res, mx::scatter(a_, of_updates(a_, get(indices, "indices"), List(axes, axes_num, "axes"), blocks(updates_, a_), stream_of(s, "s")), updates_, List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), axis, blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); auto&& updates_ = get(updates, "updates"); put(res, mx::scatter(a_, of_updates(a_, get(indices, "indices"), axis, blocks(updates_, a_), stream_of(s, "s")), updates_, axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_add(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::scatter_add(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); auto&& updates_ = get(updates, "updates"); put(res, numbers::scatter_add(a_, of_updates(a_, get(indices, "indices"), List(axes, axes_num, "axes"), blocks(updates_, a_), stream_of(s, "s")), updates_, List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_add_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::scatter_add(get(a, "a"), {of_updates(get(a, "a"), get(indices, "indices"), axis, blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s"))}, get(updates, "updates"), numbers::one_axis(axis), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); auto&& updates_ = get(updates, "updates"); put(res, numbers::scatter_add(a_, {of_updates(a_, get(indices, "indices"), axis, blocks(updates_, a_), stream_of(s, "s"))}, updates_, numbers::one_axis(axis), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_add_axis(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array values, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::scatter_add_axis(get(a, "a"), along_axis(get(a, "a"), get(indices, "indices"), axis, Access::write, stream_of(s, "s")), get(values, "values"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, numbers::scatter_add_axis(a_, along_axis(a_, get(indices, "indices"), axis, Access::write, stream_of(s, "s")), get(values, "values"), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_max(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_max(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); auto&& updates_ = get(updates, "updates"); put(res, mx::scatter_max(a_, of_updates(a_, get(indices, "indices"), List(axes, axes_num, "axes"), blocks(updates_, a_), stream_of(s, "s")), updates_, List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_max_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_max(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), axis, blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); auto&& updates_ = get(updates, "updates"); put(res, mx::scatter_max(a_, of_updates(a_, get(indices, "indices"), axis, blocks(updates_, a_), stream_of(s, "s")), updates_, axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_min(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_min(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); auto&& updates_ = get(updates, "updates"); put(res, mx::scatter_min(a_, of_updates(a_, get(indices, "indices"), List(axes, axes_num, "axes"), blocks(updates_, a_), stream_of(s, "s")), updates_, List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_min_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_min(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), axis, blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); auto&& updates_ = get(updates, "updates"); put(res, mx::scatter_min(a_, of_updates(a_, get(indices, "indices"), axis, blocks(updates_, a_), stream_of(s, "s")), updates_, axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_prod(mlx_array *res, const mlx_array a, const mlx_vector_array indices, const mlx_array updates, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_prod(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), List(axes, axes_num, "axes"), blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); auto&& updates_ = get(updates, "updates"); put(res, mx::scatter_prod(a_, of_updates(a_, get(indices, "indices"), List(axes, axes_num, "axes"), blocks(updates_, a_), stream_of(s, "s")), updates_, List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_scatter_prod_single(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_array updates, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::scatter_prod(get(a, "a"), of_updates(get(a, "a"), get(indices, "indices"), axis, blocks(get(updates, "updates"), get(a, "a")), stream_of(s, "s")), get(updates, "updates"), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); auto&& updates_ = get(updates, "updates"); put(res, mx::scatter_prod(a_, of_updates(a_, get(indices, "indices"), axis, blocks(updates_, a_), stream_of(s, "s")), updates_, axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_segmented_mm(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_array segments, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::segmented_mm(matrices(get(a, "a"), "a"), right_matrix(get(b, "b"), get(a, "a")), bounded(get(segments, "segments"), {int64_t(get(a, "a").shape(-1)) + 1, 0}, 1, Access::write, stream_of(s, "s")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, mx::segmented_mm(matrices(a_, "a"), right_matrix(get(b, "b"), a_), bounded(get(segments, "segments"), {int64_t(a_.shape(-1)) + 1, 0}, 1, Access::write, stream_of(s, "s")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sigmoid(mlx_array *res, const mlx_array a, const mlx_stream s) {
@@ -69,35 +69,35 @@ extern "C" int mlx_sinh(mlx_array *res, const mlx_array a, const mlx_stream s) {
 }
 
 extern "C" int mlx_slice(mlx_array *res, const mlx_array a, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::slice(get(a, "a"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(a, "a"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, mx::slice(a_, List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(a_, List(strides, strides_num, "strides")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_dynamic(mlx_array *res, const mlx_array a, const mlx_array start, const int *axes, size_t axes_num, const int *slice_size, size_t slice_size_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::slice(get(a, "a"), block_of_slice(get(a, "a"), get(start, "start"), List(axes, axes_num, "axes"), extents(List(slice_size, slice_size_num, "slice_size"), "slice_size"), stream_of(s, "s")), List(axes, axes_num, "axes"), List(slice_size, slice_size_num, "slice_size"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, mx::slice(a_, block_of_slice(a_, get(start, "start"), List(axes, axes_num, "axes"), extents(List(slice_size, slice_size_num, "slice_size"), "slice_size"), stream_of(s, "s")), List(axes, axes_num, "axes"), List(slice_size, slice_size_num, "slice_size"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update(mlx_array *res, const mlx_array src, const mlx_array update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::slice_update(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& src_ = get(src, "src"); put(res, mx::slice_update(src_, get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(src_, List(strides, strides_num, "strides")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update_dynamic(mlx_array *res, const mlx_array src, const mlx_array update, const mlx_array start, const int *axes, size_t axes_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::slice_update(get(src, "src"), fitting(get(update, "update"), get(src, "src")), block_of_update(get(src, "src"), get(start, "start"), List(axes, axes_num, "axes"), get(update, "update"), stream_of(s, "s")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& src_ = get(src, "src"); auto&& update_ = get(update, "update"); put(res, mx::slice_update(src_, fitting(update_, src_), block_of_update(src_, get(start, "start"), List(axes, axes_num, "axes"), update_, stream_of(s, "s")), List(axes, axes_num, "axes"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update_add(mlx_array *res, const mlx_array src, const mlx_array update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::slice_update_add(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& src_ = get(src, "src"); put(res, mx::slice_update_add(src_, get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(src_, List(strides, strides_num, "strides")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update_max(mlx_array *res, const mlx_array src, const mlx_array update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::slice_update_max(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& src_ = get(src, "src"); put(res, mx::slice_update_max(src_, get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(src_, List(strides, strides_num, "strides")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update_min(mlx_array *res, const mlx_array src, const mlx_array update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::slice_update_min(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& src_ = get(src, "src"); put(res, mx::slice_update_min(src_, get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(src_, List(strides, strides_num, "strides")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update_prod(mlx_array *res, const mlx_array src, const mlx_array update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::slice_update_prod(get(src, "src"), get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(get(src, "src"), List(strides, strides_num, "strides")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& src_ = get(src, "src"); put(res, mx::slice_update_prod(src_, get(update, "update"), List(start, start_num, "start"), List(stop, stop_num, "stop"), steps(src_, List(strides, strides_num, "strides")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_softmax_axes(mlx_array *res, const mlx_array a, const int *axes, size_t axes_num, bool precise, const mlx_stream s) {
@@ -109,7 +109,7 @@ extern "C" int mlx_softmax_axis(mlx_array *res, const mlx_array a, int axis, boo
 }
 
 extern "C" int mlx_softmax(mlx_array *res, const mlx_array a, bool precise, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::softmax(get(a, "a"), numbers::every_axis(get(a, "a")), precise, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, numbers::softmax(a_, numbers::every_axis(a_), precise, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_sort_axis(mlx_array *res, const mlx_array a, int axis, const mlx_stream s) {
@@ -165,7 +165,7 @@ extern "C" int mlx_std_axis(mlx_array *res, const mlx_array a, int axis, bool ke
 }
 
 extern "C" int mlx_std(mlx_array *res, const mlx_array a, bool keepdims, int ddof, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::stddev(dense(get(a, "a"), stream_of(s, "s")), numbers::every_axis(get(a, "a")), keepdims, ddof, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, numbers::stddev(dense(a_, stream_of(s, "s")), numbers::every_axis(a_), keepdims, ddof, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_stop_gradient(mlx_array *res, const mlx_array a, const mlx_stream s) {
@@ -185,7 +185,7 @@ extern "C" int mlx_sum_axis(mlx_array *res, const mlx_array a, int axis, bool ke
 }
 
 extern "C" int mlx_sum(mlx_array *res, const mlx_array a, bool keepdims, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::sum(dense(get(a, "a"), stream_of(s, "s")), numbers::every_axis(get(a, "a")), keepdims, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, numbers::sum(dense(a_, stream_of(s, "s")), numbers::every_axis(a_), keepdims, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_swapaxes(mlx_array *res, const mlx_array a, int axis1, int axis2, const mlx_stream s) {
@@ -193,15 +193,15 @@ extern "C" int mlx_swapaxes(mlx_array *res, const mlx_array a, int axis1, int ax
 }
 
 extern "C" int mlx_take_axis(mlx_array *res, const mlx_array a, const mlx_array indices, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mlxc::take(get(a, "a"), into_axis(get(a, "a"), get(indices, "indices"), axis, Access::read, stream_of(s, "s")), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, mlxc::take(a_, into_axis(a_, get(indices, "indices"), axis, Access::read, stream_of(s, "s")), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_take(mlx_array *res, const mlx_array a, const mlx_array indices, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::take(get(a, "a"), into_elements(get(a, "a"), get(indices, "indices"), stream_of(s, "s")), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, mx::take(a_, into_elements(a_, get(indices, "indices"), stream_of(s, "s")), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_take_along_axis(mlx_array *res, const mlx_array a, const mlx_array indices, int axis, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::take_along_axis(get(a, "a"), along_axis(get(a, "a"), indices_into(get(a, "a"), get(indices, "indices"), axis), axis, Access::read, stream_of(s, "s")), axis, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, mx::take_along_axis(a_, along_axis(a_, indices_into(a_, get(indices, "indices"), axis), axis, Access::read, stream_of(s, "s")), axis, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_tan(mlx_array *res, const mlx_array a, const mlx_stream s) {
@@ -273,7 +273,7 @@ extern "C" int mlx_var_axis(mlx_array *res, const mlx_array a, int axis, bool ke
 }
 
 extern "C" int mlx_var(mlx_array *res, const mlx_array a, bool keepdims, int ddof, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::var(dense(get(a, "a"), stream_of(s, "s")), numbers::every_axis(get(a, "a")), keepdims, ddof, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, numbers::var(dense(a_, stream_of(s, "s")), numbers::every_axis(a_), keepdims, ddof, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_view(mlx_array *res, const mlx_array a, mlx_dtype dtype, const mlx_stream s) {

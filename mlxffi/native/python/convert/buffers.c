@@ -20,9 +20,9 @@ static int dtype_of(const char *format, Py_ssize_t itemsize) {
 }
 
 /* What a view has by a name, which is made once. */
-static PyObject *attribute(PyObject *view, const char *name, PyObject **interned) {
-  *interned = *interned ? *interned : PyUnicode_InternFromString(name);
-  return *interned ? PyObject_GetAttr(view, *interned) : NULL;
+static PyObject *attribute(PyObject *view, const char *name, PyObject **place) {
+  PyObject *wanted = interned(place, name);
+  return wanted ? PyObject_GetAttr(view, wanted) : NULL;
 }
 
 static bool read_found(PyObject *found, Value *value, char letter) {

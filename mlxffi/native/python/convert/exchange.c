@@ -273,8 +273,8 @@ static PyObject *from_capsule(PyObject *module, PyObject *capsule) {
 /* Whether it exports its memory itself. */
 static bool is_exporter(PyObject *object) {
   static PyObject *name;
-  name = name ? name : PyUnicode_InternFromString("__dlpack__");
-  PyObject *found = name ? PyObject_GetAttr(object, name) : NULL;
+  PyObject *wanted = interned(&name, "__dlpack__");
+  PyObject *found = wanted ? PyObject_GetAttr(object, wanted) : NULL;
   PyErr_Clear();
   Py_XDECREF(found);
   return found != NULL;

@@ -35,6 +35,27 @@ static PyObject *item_of(PyObject *sequence, Py_ssize_t i) {
   return PyList_Check(sequence) ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i);
 }
 
+/* A list or tuple that no other thread changes: where there is no GIL, lists of its own; NULL after an exception. */
+static PyObject *settled(PyObject *object) {
+  Py_ssize_t size = length_of(object);
+  if (!FREE_THREADS || size < 0) {
+    return Py_NewRef(object);
+  }
+  PyObject *list = PyList_Check(object) ? PyList_GetSlice(object, 0, size) : PyList_New(size);
+  if (!list || Py_EnterRecursiveCall(": a list is too deep, or contains itself")) {
+    Py_XDECREF(list);
+    return NULL;
+  }
+  for (Py_ssize_t i = 0; list && i < PyList_Size(list); i++) {
+    PyObject *item = settled(PyList_Check(object) ? PyList_GetItem(list, i) : PyTuple_GetItem(object, i));
+    if (!item || PyList_SetItem(list, i, item)) {
+      Py_CLEAR(list);
+    }
+  }
+  Py_LeaveRecursiveCall();
+  return list;
+}
+
 static void note_int(Contents *contents, PyObject *object) {
   int overflow;
   int64_t value = PyLong_AsLongLongAndOverflow(object, &overflow);
@@ -270,8 +291,7 @@ static bool from_contents(mlx_array *made, const Contents *contents, PyObject *l
   return true;
 }
 
-/* Whether this is such a list; the array is empty after an exception. */
-static bool from_list(mlx_array *made, PyObject *list, int dtype) {
+static bool from_settled_list(mlx_array *made, PyObject *list, int dtype) {
   Contents contents = {0};
   bool sized = read_sizes(&contents, list);
   if (sized) {
@@ -279,6 +299,14 @@ static bool from_list(mlx_array *made, PyObject *list, int dtype) {
   }
   bool read = !sized || from_contents(made, &contents, list, dtype);
   free_sizes(&contents);
+  return read;
+}
+
+/* Whether this is such a list; the array is empty after an exception. */
+static bool from_list(mlx_array *made, PyObject *object, int dtype) {
+  PyObject *list = settled(object);
+  bool read = !list || from_settled_list(made, list, dtype);
+  Py_XDECREF(list);
   return read;
 }
 

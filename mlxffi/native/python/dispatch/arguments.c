@@ -33,11 +33,8 @@ static bool read_flag(bool *target, PyObject *object) {
   return object == Py_True || object == Py_False;
 }
 
-int read_ints(int *target, PyObject *sequence) {
+static int read_items(int *target, PyObject *sequence) {
   bool list = PyList_CheckExact(sequence);
-  if (!list && !PyTuple_CheckExact(sequence)) {
-    return -1;
-  }
   Py_ssize_t size = list ? PyList_Size(sequence) : PyTuple_Size(sequence);
   for (Py_ssize_t i = 0; i < size && size <= MOST_INTS; i++) {
     if (!read_int32(target + i, list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i))) {
@@ -45,6 +42,16 @@ int read_ints(int *target, PyObject *sequence) {
     }
   }
   return size <= MOST_INTS ? (int)size : -1;
+}
+
+int read_ints(int *target, PyObject *sequence) {
+  int count = -1;
+  if (PyList_CheckExact(sequence) || PyTuple_CheckExact(sequence)) {
+    LOCK(sequence)
+    count = read_items(target, sequence);
+    UNLOCK
+  }
+  return count;
 }
 
 static bool read_one_or_more(Value *value, PyObject *object) {
@@ -140,7 +147,7 @@ static bool read_stream(Value *value, PyObject *object) {
 
 static bool read_array(Value *value, PyObject *object) {
   value->array.ctx = is_array(object) ? array_of(object) : NULL;
-  return value->array.ctx != NULL;
+  return value->array.ctx && hold_array(value);
 }
 
 static bool read_text(Value *value, PyObject *object) {
@@ -156,13 +163,21 @@ static bool read_text(Value *value, PyObject *object) {
   return length == size;
 }
 
-static bool read_vector(Value *value, PyObject *object) {
-  /* Of this class and none derived from it: Python looks at those. */
-  bool list = PyList_CheckExact(object), all = list || PyTuple_CheckExact(object);
-  Py_ssize_t size = !all ? 0 : list ? PyList_Size(object) : PyTuple_Size(object);
+/* Of this class and none derived from it: Python looks at those. */
+static bool are_arrays(PyObject *sequence) {
+  bool list = PyList_CheckExact(sequence), all = list || PyTuple_CheckExact(sequence);
+  Py_ssize_t size = !all ? 0 : list ? PyList_Size(sequence) : PyTuple_Size(sequence);
   for (Py_ssize_t i = 0; i < size && all; i++) {
-    all = is_array(list ? PyList_GetItem(object, i) : PyTuple_GetItem(object, i));
+    all = is_array(list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i));
   }
+  return all;
+}
+
+static bool read_vector(Value *value, PyObject *object) {
+  bool all;
+  LOCK(object)
+  all = are_arrays(object);
+  UNLOCK
   value->vector = (mlx_vector_array){0};
   if (!all || pack_all(&value->vector, object) != PACKED) {
     PyErr_Clear();

@@ -90,6 +90,11 @@ PyObject *element_at(const void *at, int dtype);
 /* An array gets a handle of its own, for a call that gives up the GIL. */
 bool own(Value *value);
 
+/* The same where there is no GIL. */
+static inline bool hold_array(Value *value) {
+  return !FREE_THREADS || own(value);
+}
+
 /* The array object itself, with the value of a fresh array. */
 PyObject *replaced(PyObject *array, mlx_array made);
 

@@ -155,10 +155,14 @@ static bool to_array(Value *value, const Place *place) {
   return value->array.ctx || (!array && refuse_type(place, "an array", value->object));
 }
 
+static bool to_held_array(Value *value, const Place *place) {
+  return to_array(value, place) && hold_array(value);
+}
+
 /* A key of random numbers, which is the thread's next one where none is given. */
 static bool to_key(Value *value, const Place *place) {
   if (value->given) {
-    return to_array(value, place);
+    return to_held_array(value, place);
   }
   return take_key(value);
 }
@@ -251,10 +255,12 @@ static bool to_map(Value *value, const Place *place, bool arrays) {
   value->handle = arrays ? mlx_map_string_to_array_new().ctx : mlx_map_string_to_string_new().ctx;
   value->owned = value->handle;
   bool done = value->handle || (raise_last_error(), false);
-  while (done && PyDict_Next(value->object, &at, &key, &item)) {
+  while (done && next_pair(value->object, &at, &key, &item)) {
     PyObject *name = encoded(key, place);
     done = name && (arrays ? put_array : put_text)(value->handle, name, item, place);
     Py_XDECREF(name);
+    Py_DECREF(key);
+    Py_DECREF(item);
   }
   return done;
 }
@@ -290,7 +296,7 @@ static bool converted_value(Value *value, char letter, const Place *place) {
     case 'A':
     case 'l':
     case '=':
-      return to_array(value, place);
+      return to_held_array(value, place);
     case 'r':
       return to_key(value, place);
     case 'I':

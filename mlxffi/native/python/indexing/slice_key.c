@@ -48,9 +48,9 @@ static bool read_position(Entry *entry, PyObject *item) {
 }
 
 /* A bound of a slice, or its step. What is missing stays. */
-static bool read_bound(Py_ssize_t *bound, PyObject *slice, const char *name, PyObject **interned) {
-  *interned = *interned ? *interned : PyUnicode_InternFromString(name);
-  PyObject *given = *interned ? PyObject_GetAttr(slice, *interned) : NULL;
+static bool read_bound(Py_ssize_t *bound, PyObject *slice, const char *name, PyObject **place) {
+  PyObject *wanted = interned(place, name);
+  PyObject *given = wanted ? PyObject_GetAttr(slice, wanted) : NULL;
   PyObject *integer = !given || given == Py_None ? NULL : integer_of(given);
   int overflow = 0;
   bool missing = given == Py_None;
@@ -87,9 +87,9 @@ static bool read_slice(Entry *entry, PyObject *slice) {
 static bool read_picks(Entry *entry, PyObject *array) {
   entry->kind = PICK;
   entry->kept = array;
-  entry->picks.ctx = array_of(array);
+  entry->picks = hold((mlx_array){array_of(array)});
   if (!entry->picks.ctx) {
-    if (array) {
+    if (array && !PyErr_Occurred()) {
       raise_empty();
     }
     return false;
@@ -112,6 +112,7 @@ static bool read_entry(Key *key, PyObject *item) {
   }
   Entry *entry = &key->entries[key->count++];
   entry->kept = NULL;
+  entry->picks = (mlx_array){0};
   entry->kind = item == Py_None ? NEW_AXIS : DOTS;
   if (item == Py_None || item == Py_Ellipsis) {
     return true;
@@ -138,6 +139,7 @@ bool read_key(Key *key, PyObject *object) {
 
 void free_key(Key *key) {
   for (int i = 0; i < key->count; i++) {
+    let_go(key->entries[i].picks);
     Py_XDECREF(key->entries[i].kept);
   }
 }

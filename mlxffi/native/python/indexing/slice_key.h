@@ -13,7 +13,7 @@ typedef struct {
   enum { NEW_AXIS, DOTS, SLICE, POSITION, PICK } kind;
   Py_ssize_t start, stop, step; /* of a slice */
   int64_t position;
-  mlx_array picks; /* lent by `kept` */
+  mlx_array picks; /* of `kept`, held */
   PyObject *kept;
 } Entry;
 

@@ -204,9 +204,8 @@ static PyObject *key_or_array(PyObject *key) {
 }
 
 /* A mask that a key is; a Python list without axes is none. */
-static bool is_mask(mlx_array *mask, PyObject *array) {
-  mask->ctx = array_of(array);
-  return mask->ctx && mlx_array_dtype(*mask) == MLX_BOOL;
+static bool is_mask(mlx_array key) {
+  return key.ctx && mlx_array_dtype(key) == MLX_BOOL;
 }
 
 /* --- every kind of key --- */
@@ -256,7 +255,7 @@ static mlx_array put_everywhere(mlx_array array, PyObject *value, How how, mlx_s
 
 /* What the array becomes by `array[key] = value`, or by another update. */
 static mlx_array put(mlx_array array, PyObject *object, PyObject *value, How how) {
-  mlx_array mask, values = {0}, made = {0};
+  mlx_array values = {0}, made = {0};
   mlx_stream stream = mlxffi_default_stream();
   if (object == Py_Ellipsis || object == Py_None) {
     return put_everywhere(array, value, how, stream);
@@ -267,13 +266,15 @@ static mlx_array put(mlx_array array, PyObject *object, PyObject *value, How how
     return made;
   }
   PyObject *key = key_or_array(object);
+  mlx_array mask = hold((mlx_array){array_of(key)});
   if (!key) {
     mlx_array_free(values);
-  } else if (is_mask(&mask, key)) {
+  } else if (is_mask(mask)) {
     made = put_masked(array, mask, values, how, stream);
   } else {
     made = put_key(array, key, values, how, stream);
   }
+  let_go(mask);
   Py_XDECREF(key);
   return made;
 }
@@ -316,14 +317,13 @@ static PyObject *update_at(Value *v, How how) {
   if (!read_part(v[0].object, &owner, &key)) {
     return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "Must give indices to array.at (e.g. `x.at[0].add(4)`).");
   }
-  Py_INCREF(owner);
-  Py_INCREF(key);
-  mlx_array array = {array_of(owner)};
+  mlx_array array = hold((mlx_array){array_of(owner)});
   if (array.ctx) {
     made = one_or_error(put(array, key, v[1].object, how));
-  } else {
+  } else if (!PyErr_Occurred()) {
     raise_empty();
   }
+  let_go(array);
   Py_DECREF(owner);
   Py_DECREF(key);
   return made;
@@ -338,7 +338,9 @@ static PyObject *at_item(Value *v) {
   if (!part_array(v[0].object, &owner)) {
     return PyErr_Format(PyExc_TypeError, "expected what array.at gives, got %R", Py_TYPE(v[0].object));
   }
-  return new_part(owner, v[1].object);
+  PyObject *part = new_part(owner, v[1].object);
+  Py_DECREF(owner);
+  return part;
 }
 
 #define UPDATE(name, how)                \

@@ -43,9 +43,12 @@ PyObject *one(mlx_array made) {
 
 bool replace(PyObject *object, mlx_array made) {
   mlx_array *array = &((ArrayOwner *)object)->array;
-  bool done = made.ctx != NULL;
-  if (done && !array->ctx) {
-    *array = made;
+  bool done = made.ctx != NULL, first;
+  LOCK(object)
+  first = done && !array->ctx;
+  *array = first ? made : *array;
+  UNLOCK
+  if (first) {
     return true;
   }
   done = done && !mlx_array_set(array, made);
@@ -87,11 +90,8 @@ void *array_of(PyObject *item) {
 
 #define FEW 16
 
-Packing pack_all(mlx_vector_array *vector, PyObject *sequence) {
+static Packing packed_items(mlx_vector_array *vector, PyObject *sequence) {
   bool list = PyList_Check(sequence);
-  if (!list && !PyTuple_Check(sequence)) {
-    return OTHERS;
-  }
   Py_ssize_t size = list ? PyList_Size(sequence) : PyTuple_Size(sequence);
   mlx_array few[FEW], *arrays = size <= FEW ? few : PyMem_Malloc((size_t)size * sizeof *arrays);
   if (!arrays) {
@@ -114,6 +114,16 @@ Packing pack_all(mlx_vector_array *vector, PyObject *sequence) {
   return PyErr_Occurred() ? FAILED : all ? PACKED : OTHERS;
 }
 
+Packing pack_all(mlx_vector_array *vector, PyObject *sequence) {
+  Packing packing = OTHERS;
+  if (PyList_Check(sequence) || PyTuple_Check(sequence)) {
+    LOCK(sequence)
+    packing = packed_items(vector, sequence);
+    UNLOCK
+  }
+  return packing;
+}
+
 static void owner_dealloc(PyObject *self) {
   ArrayOwner *owner = (ArrayOwner *)self;
   PyTypeObject *type = Py_TYPE(self);
@@ -122,6 +132,9 @@ static void owner_dealloc(PyObject *self) {
   }
   if (owner->array.ctx) {
     mlx_array_free(owner->array);
+  }
+  if (owner->loan) {
+    end_loan(owner->loan);
   }
   ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
   Py_DECREF(type);
@@ -196,8 +209,10 @@ PyObject *shape_tuple(mlx_array array) {
 
 static PyObject *owner_shape(PyObject *self, void *unused) {
   (void)unused;
-  mlx_array array = open_array(self);
-  return array.ctx ? shape_tuple(array) : NULL;
+  mlx_array array = hold(open_array(self));
+  PyObject *shape = array.ctx ? shape_tuple(array) : NULL;
+  let_go(array);
+  return shape;
 }
 
 static PyObject *owner_ndim(PyObject *self, void *unused) {

@@ -14,12 +14,15 @@ static PyObject *part_owner;
 
 bool part_array(PyObject *object, PyObject **array) {
   bool part = part_owner && PyObject_TypeCheck(object, (PyTypeObject *)part_owner);
-  *array = part ? ((PartOwner *)object)->array : NULL;
+  *array = part ? held_by(object, &((PartOwner *)object)->array) : NULL;
   return *array != NULL;
 }
 
 bool read_part(PyObject *object, PyObject **array, PyObject **key) {
-  *key = part_array(object, array) ? ((PartOwner *)object)->key : NULL;
+  *key = part_array(object, array) ? held_by(object, &((PartOwner *)object)->key) : NULL;
+  if (!*key) {
+    Py_CLEAR(*array);
+  }
   return *key != NULL;
 }
 

@@ -60,20 +60,16 @@ static void give_back(Lent *lent) {
   PyMem_Free(lent);
 }
 
+/* Of an array that is given up. */
 static Lent *lend(mlx_array array, int ndim, Py_ssize_t itemsize) {
   Lent *lent = PyMem_Malloc(sizeof *lent + 2 * (size_t)ndim * sizeof(Py_ssize_t));
   mlx_array kept;
   if (!lent) {
+    mlx_array_free(array);
     PyErr_NoMemory();
     return NULL;
   }
-  lent->array = (mlx_array){0};
-  if (mlx_array_set(&lent->array, array)) {
-    raise_last_error();
-    give_back(lent);
-    return NULL;
-  }
-  array = lent->array;
+  lent->array = array;
   if (!compute(&array, &kept)) {
     give_back(lent);
     return NULL;
@@ -140,10 +136,9 @@ static void fill(Buffer *view, PyObject *self, Lent *lent, int flags) {
 }
 
 int lend_buffer(PyObject *self, Buffer *view, int flags) {
-  mlx_array array = {array_of(self)};
+  mlx_array array = own_handle((mlx_array){array_of(self)});
   view->obj = NULL;
   if (!array.ctx) {
-    raise_empty();
     return -1;
   }
   int ndim = (int)mlx_array_ndim(array);

@@ -58,9 +58,11 @@ mlx_device device_of(PyObject *object) {
     return (mlx_device){0};
   }
   DeviceOwner *self = (DeviceOwner *)object;
+  LOCK(object)
   if (!self->device.ctx) {
     self->device = mlx_device_new_type((mlx_device_type)self->type, self->index);
   }
+  UNLOCK
   return self->device;
 }
 

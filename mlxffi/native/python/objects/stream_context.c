@@ -19,7 +19,7 @@ static bool may_be_chosen(PyObject *object) {
 static int context_init(PyObject *object, PyObject *arguments, PyObject *named) {
   static char *names[] = {"s", NULL};
   ContextOwner *self = (ContextOwner *)object;
-  PyObject *chosen, *old = self->chosen;
+  PyObject *chosen;
   if (!named && PyTuple_Size(arguments) == 1) {
     chosen = PyTuple_GetItem(arguments, 0);
   } else if (!PyArg_ParseTupleAndKeywords(arguments, named, "O:StreamContext", names, &chosen)) {
@@ -29,9 +29,7 @@ static int context_init(PyObject *object, PyObject *arguments, PyObject *named) 
     PyErr_Format(PyExc_TypeError, "s: expected a Stream, ThreadLocalStream, Device or DeviceType, got %R", chosen);
     return -1;
   }
-  Py_INCREF(chosen);
-  self->chosen = chosen;
-  Py_XDECREF(old);
+  Py_XDECREF(exchanged(object, &self->chosen, Py_NewRef(chosen)));
   return 0;
 }
 
@@ -70,12 +68,10 @@ static int choose(PyObject *chosen) {
   return failed;
 }
 
-static PyObject *context_enter(PyObject *object, PyObject *unused) {
-  ContextOwner *self = (ContextOwner *)object;
+static PyObject *enter_with(PyObject *object, PyObject *chosen) {
   int type, index;
-  bool here = self->chosen && (stream_of(self->chosen) || device_place(self->chosen, &type, &index));
-  PyObject *before = here ? stream_here() : Py_NewRef(Py_None), *old = self->before;
-  (void)unused;
+  bool here = chosen && (stream_of(chosen) || device_place(chosen, &type, &index));
+  PyObject *before = here ? stream_here() : Py_NewRef(Py_None);
   if (before == Py_None) {
     Py_DECREF(before);
     return PyObject_CallMethod(object, "_enter", NULL);
@@ -83,14 +79,21 @@ static PyObject *context_enter(PyObject *object, PyObject *unused) {
   if (!before) {
     return NULL;
   }
-  if (choose(self->chosen)) {
+  if (choose(chosen)) {
     Py_DECREF(before);
     raise_last_error();
     return NULL;
   }
-  self->before = before;
-  Py_XDECREF(old);
+  Py_XDECREF(exchanged(object, &((ContextOwner *)object)->before, before));
   Py_RETURN_NONE;
+}
+
+static PyObject *context_enter(PyObject *object, PyObject *unused) {
+  PyObject *chosen = held_by(object, &((ContextOwner *)object)->chosen);
+  (void)unused;
+  PyObject *entered = enter_with(object, chosen);
+  Py_XDECREF(chosen);
+  return entered;
 }
 
 /* Whether the end takes so many arguments, and others by these names. */
@@ -107,13 +110,12 @@ static bool exit_takes(Py_ssize_t count, PyObject *named) {
 
 /* Whatever was raised in the block. */
 static PyObject *context_exit(PyObject *object, PyObject *const *arguments, Py_ssize_t count, PyObject *named) {
-  PyObject *before = ((ContextOwner *)object)->before;
   (void)arguments;
   if (!exit_takes(count, named)) {
     PyErr_SetString(PyExc_TypeError, "__exit__(): expected at most exc_type, exc_value and traceback");
     return NULL;
   }
-  ((ContextOwner *)object)->before = NULL;
+  PyObject *before = exchanged(object, &((ContextOwner *)object)->before, NULL);
   int failed = before && before != Py_None && choose(before);
   Py_XDECREF(before);
   if (failed) {

@@ -20,8 +20,8 @@ typedef struct Function {
   struct Function *next;
 } Function;
 
-/* How many there are: whoever has the GIL counts. */
-static Py_ssize_t living;
+/* How many there are. */
+static atomic_size_t living;
 
 /* Those whose closures are gone. */
 static _Atomic(Function *) dropped;
@@ -68,12 +68,11 @@ static PyObject *function_of(const Function *function) {
   if (!function->callee.weak) {
     return Py_NewRef(function->callee.function);
   }
-  PyObject *held = PyWeakref_GetObject(function->callee.function);
-  if (held == Py_None) {
+  PyObject *held = referent(function->callee.function);
+  if (!held) {
     PyErr_SetString(PyExc_RuntimeError, "the function of a transform is gone: the transform was freed while it ran");
-    return NULL;
   }
-  return Py_XNewRef(held);
+  return held;
 }
 
 /* --- trampolines --- */
@@ -265,7 +264,7 @@ static int call_traced(mlx_vector_array *res, const mlx_vector_array inputs, voi
   IN_PYTHON(answer(res, called_traced(trace, inputs), trace->what))
 }
 
-/* Made once, under the GIL; an empty one stands for an error, which is raised. */
+/* Made once, when the module is imported; an empty one stands for an error, which is raised. */
 mlx_closure traced_closure(void) {
   static mlx_closure made;
   if (!made.ctx) {
@@ -294,7 +293,7 @@ static PyObject *closures_make(PyObject *module, PyObject *arguments) {
 static PyObject *closures_living(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
   release_dropped();
-  return PyLong_FromSsize_t(living);
+  return PyLong_FromSize_t(living);
 }
 
 static PyObject *closures_stop(PyObject *module, PyObject *unused) {

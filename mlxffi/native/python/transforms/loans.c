@@ -1,39 +1,58 @@
 /* Trees that a function is called with in place: tracers lie in the caller's own lists and dicts while it runs, and
  * whatever it did not replace is put back.
  *
- * All that is on loan is in one dict, by address. Another thread that comes by a container on loan gets a copy, and for
- * the tracers in it the arrays that they stand for. Items are set as lists and dicts set them, whatever a derived class
- * does: nothing has changed for the caller.
+ * An array that lies in another's place knows for which, and so does whoever finds it there: another thread takes the
+ * array that it stands for. Lists and dicts on loan, and tuples made for a loan, are in one dict, by address; another
+ * thread that would change such a list or dict gets a copy. Items are set as lists and dicts set them, whatever a derived
+ * class does: nothing has changed for the caller.
  */
 
 #include "trees.h"
 
 #include <pythread.h>
+#include <stdlib.h>
 
-/* From an address to (object, what it stands for, loan, thread). A container stands for itself. */
+/* What an array in another's place stands for, the list of its loan until that ends, and the thread. */
+struct Loan {
+  PyObject *original;
+  const void *list;
+  unsigned long thread;
+};
+
+void end_loan(struct Loan *loan) {
+  Py_DECREF(loan->original);
+  free(loan);
+}
+
+/* From an address to (object, what it stands for, loan, thread). A list or dict stands for itself. */
 static PyObject *on_loan;
 
 enum { OBJECT, ORIGINAL, LOAN, THREAD };
 
+/* A new reference; NULL, mostly without an exception, for what is not on loan. */
 static PyObject *entry_of(PyObject *object) {
-  PyObject *key = PyLong_FromVoidPtr(object);
-  PyObject *entry = key ? PyDict_GetItemWithError(on_loan, key) : NULL;
+  PyObject *key = PyLong_FromVoidPtr(object), *entry = NULL;
+  if (key) {
+    LOCK(on_loan)
+    entry = Py_XNewRef(PyDict_GetItemWithError(on_loan, key));
+    UNLOCK
+  }
   Py_XDECREF(key);
   return entry;
 }
 
-static PyObject *part(PyObject *entry, Py_ssize_t place) {
-  return PyTuple_GetItem(entry, place);
+static bool is_elsewhere(PyObject *entry) {
+  return PyLong_AsUnsignedLong(PyTuple_GetItem(entry, THREAD)) != PyThread_get_thread_ident();
 }
 
-static bool is_elsewhere(PyObject *entry) {
-  return PyLong_AsUnsignedLong(part(entry, THREAD)) != PyThread_get_thread_ident();
+static bool is_of(PyObject *entry, PyObject *loan) {
+  return PyLong_AsVoidPtr(PyTuple_GetItem(entry, LOAN)) == (void *)loan;
 }
 
 PyObject *outside(PyObject *leaf) {
-  PyObject *entry;
-  while (PyDict_Size(on_loan) && (entry = entry_of(leaf)) && is_elsewhere(entry)) {
-    leaf = part(entry, ORIGINAL);
+  struct Loan *loan;
+  while ((loan = ((ArrayOwner *)leaf)->loan) && loan->thread != PyThread_get_thread_ident()) {
+    leaf = loan->original;
   }
   return leaf;
 }
@@ -47,29 +66,50 @@ typedef struct {
   PyObject *id, *thread;
 } Lending;
 
-static int note(const Lending *lending, PyObject *object, PyObject *original) {
-  PyObject *key = PyLong_FromVoidPtr(object);
-  PyObject *entry = key ? PyTuple_Pack(4, object, original, lending->id, lending->thread) : NULL;
-  int failed = !entry || PyDict_SetItem(on_loan, key, entry) || PyList_Append(lending->loan, object);
+typedef enum { BROKEN = -1, LENT, OURS, ELSEWHERE } Claim;
+
+/* Notes an object, unless it is noted already. */
+static Claim note(const Lending *lending, PyObject *object, PyObject *original) {
+  PyObject *key = PyLong_FromVoidPtr(object), *entry = NULL;
+  PyObject *fresh = key ? PyTuple_Pack(4, object, original, lending->id, lending->thread) : NULL;
+  bool failed = !fresh;
+  if (!failed) {
+    LOCK(on_loan)
+    entry = Py_XNewRef(PyDict_GetItemWithError(on_loan, key));
+    failed = PyErr_Occurred() || (!entry && PyDict_SetItem(on_loan, key, fresh));
+    UNLOCK
+  }
+  Claim claim = failed ? BROKEN : !entry ? LENT : is_elsewhere(entry) ? ELSEWHERE : OURS;
   Py_XDECREF(entry);
+  Py_XDECREF(fresh);
   Py_XDECREF(key);
-  return failed ? -1 : 0;
+  return claim;
+}
+
+/* Before others can find the array. */
+static int note_array(const Lending *lending, PyObject *put, PyObject *original) {
+  ArrayOwner *owner = (ArrayOwner *)put;
+  struct Loan *loan = owner->loan ? owner->loan : calloc(1, sizeof *loan);
+  if (!loan) {
+    PyErr_NoMemory();
+    return -1;
+  }
+  PyObject *before = loan->original;
+  *loan = (struct Loan){Py_NewRef(outside(original)), lending->loan, PyThread_get_thread_ident()};
+  owner->loan = loan;
+  Py_XDECREF(before);
+  return PyList_Append(lending->loan, put);
 }
 
 static PyObject *same_array(PyObject *array) {
-  mlx_array handle = {array_of(array)};
-  if (!handle.ctx) {
-    raise_empty();
-    return NULL;
-  }
-  mlx_array owned = own_handle(handle);
+  mlx_array owned = own_handle((mlx_array){array_of(array)});
   return owned.ctx ? one(owned) : NULL;
 }
 
 static PyObject *lent_array(PyObject *array, Lending *lending) {
   PyObject *tracer = lending->tracers ? PyList_GetItem(lending->tracers, lending->next++) : NULL;
   PyObject *put = lending->tracers ? Py_XNewRef(tracer) : same_array(outside(array));
-  if (put && note(lending, put, array)) {
+  if (put && note_array(lending, put, array)) {
     Py_CLEAR(put);
   }
   return put;
@@ -79,21 +119,31 @@ static PyObject *lent(PyObject *tree, Lending *lending);
 
 typedef struct {
   Lending *lending;
-  PyObject *target; /* a list or dict; a list to append to where the key is missing and `fresh` */
+  PyObject *target; /* a list or dict, and a new reference to it */
+  Kind kind;
   Py_ssize_t next;
-  bool fresh, changed; /* changed: something else than the item was put in some place */
+  bool changed; /* something else than the item was put in some place */
 } Filling;
 
-/* A container is on loan once there is something else in it. An outer loan of this thread stays noted: it is the last
- * to put things back. */
-static int note_container(Filling *filling) {
-  PyObject *target = filling->target;
-  bool first = !filling->changed;
+static PyObject *copy_of(PyObject *container, Kind kind) {
+  return kind == DICT ? PyDict_Copy(container) : PyList_GetSlice(container, 0, PY_SSIZE_T_MAX);
+}
+
+/* A list or dict is on loan once there is something else in it. An outer loan of this thread stays noted: it is the last
+ * to put things back. What another thread has is copied. */
+static int begin_to_change(Filling *filling) {
+  PyObject *container = filling->target;
   filling->changed = true;
-  if (!first || filling->fresh) {
-    return 0;
+  switch (filling->kind == TUPLE ? LENT : note(filling->lending, container, container)) {
+    case BROKEN:
+      return -1;
+    case ELSEWHERE:
+      filling->target = copy_of(container, filling->kind);
+      Py_DECREF(container);
+      return filling->target ? 0 : -1;
+    default:
+      return filling->kind == TUPLE ? 0 : PyList_Append(filling->lending->loan, container);
   }
-  return entry_of(target) ? PyList_Append(filling->lending->loan, target) : note(filling->lending, target, target);
 }
 
 static int set_item(PyObject *target, PyObject *key, Py_ssize_t place, PyObject *item) {
@@ -104,48 +154,43 @@ static int visit_lent(PyObject *key, PyObject *item, void *context) {
   Filling *filling = context;
   PyObject *put = lent(item, filling->lending);
   Py_ssize_t place = filling->next++;
-  int failed = !put || (put != item && note_container(filling));
-  if (!failed && filling->fresh && !key) {
-    failed = PyList_Append(filling->target, put);
-  } else if (!failed && (put != item || filling->fresh)) {
-    failed = set_item(filling->target, key, place, put);
-  }
+  int failed = !put || (put != item && !filling->changed && begin_to_change(filling));
+  failed = failed || (put != item && set_item(filling->target, key, place, put));
   Py_XDECREF(put);
   return failed ? -1 : 0;
 }
 
-/* A container of the function's own: tuples cannot be lent, nor what another thread has. */
-static PyObject *lent_copy(PyObject *tree, Kind kind, Lending *lending) {
-  Filling filling = {lending, kind == DICT ? PyDict_New() : PyList_New(0), 0, true, false};
-  if (!filling.target || each(tree, kind, visit_lent, &filling)) {
+/* A tuple cannot be lent: the function gets one of its own. */
+static PyObject *lent_tuple(PyObject *tree, Lending *lending) {
+  Filling filling = {lending, PySequence_List(tree), TUPLE, 0, false};
+  if (!filling.target || each(tree, TUPLE, visit_lent, &filling)) {
     Py_XDECREF(filling.target);
     return NULL;
   }
-  if (kind != TUPLE) {
-    return filling.target;
-  }
   PyObject *tuple = filling.changed ? tuple_like(tree, filling.target) : Py_NewRef(tree);
   Py_DECREF(filling.target);
-  if (tuple && tuple != tree && note(lending, tuple, tree)) {
+  if (tuple && tuple != tree && (note(lending, tuple, tree) || PyList_Append(lending->loan, tuple))) {
     Py_CLEAR(tuple);
   }
   return tuple;
 }
 
 static PyObject *lent(PyObject *tree, Lending *lending) {
+  Kind kind = kind_of(tree);
   if (is_any_array(tree)) {
     return lent_array(tree, lending);
   }
-  Kind kind = kind_of(tree);
   if (kind == LEAF) {
     return Py_NewRef(tree);
   }
-  PyObject *entry = kind == TUPLE ? NULL : entry_of(tree);
-  if (kind == TUPLE || (entry && is_elsewhere(entry))) {
-    return lent_copy(tree, kind, lending);
+  if (kind == TUPLE) {
+    return lent_tuple(tree, lending);
   }
-  Filling filling = {lending, tree, 0, false, false};
-  return each(tree, kind, visit_lent, &filling) ? NULL : Py_NewRef(tree);
+  Filling filling = {lending, Py_NewRef(tree), kind, 0, false};
+  if (each(tree, kind, visit_lent, &filling)) {
+    Py_CLEAR(filling.target);
+  }
+  return filling.target;
 }
 
 static PyObject *loans_lend(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
@@ -184,16 +229,21 @@ static PyObject *restored_tuple(PyObject *tuple, PyObject *original, PyObject *l
   return made;
 }
 
+static PyObject *restored_array(PyObject *item, PyObject *loan) {
+  ArrayOwner *owner = (ArrayOwner *)item;
+  bool lent = owner->loan && owner->loan->list == loan;
+  return !lent || owner->updated ? Py_NewRef(item) : restored(owner->loan->original, loan);
+}
+
 /* What lay in a place where an item of this loan is. */
 static PyObject *restored(PyObject *item, PyObject *loan) {
-  PyObject *entry = entry_of(item);
-  if (!entry || part(entry, ORIGINAL) == item || PyLong_AsVoidPtr(part(entry, LOAN)) != (void *)loan) {
-    return Py_NewRef(item);
+  if (is_any_array(item)) {
+    return restored_array(item, loan);
   }
-  if (PyTuple_Check(item)) {
-    return restored_tuple(item, part(entry, ORIGINAL), loan);
-  }
-  return ((ArrayOwner *)item)->updated ? Py_NewRef(item) : restored(part(entry, ORIGINAL), loan);
+  PyObject *entry = PyTuple_Check(item) ? entry_of(item) : NULL;
+  PyObject *back = entry && is_of(entry, loan) ? restored_tuple(item, PyTuple_GetItem(entry, ORIGINAL), loan) : Py_NewRef(item);
+  Py_XDECREF(entry);
+  return back;
 }
 
 typedef struct {
@@ -223,15 +273,25 @@ static int put_back(PyObject *loan) {
   return failed;
 }
 
+static void forget_entry(PyObject *object, PyObject *loan) {
+  PyObject *entry = entry_of(object);
+  if (entry && is_of(entry, loan)) {
+    PyObject *key = PyLong_FromVoidPtr(object);
+    if (!key || PyDict_DelItem(on_loan, key)) {
+      PyErr_Clear();
+    }
+    Py_XDECREF(key);
+  }
+  Py_XDECREF(entry);
+}
+
 static void forget(PyObject *loan) {
   for (Py_ssize_t i = 0; i < PyList_Size(loan); i++) {
-    PyObject *entry = entry_of(PyList_GetItem(loan, i));
-    if (entry && PyLong_AsVoidPtr(part(entry, LOAN)) == (void *)loan) {
-      PyObject *key = PyLong_FromVoidPtr(PyList_GetItem(loan, i));
-      if (!key || PyDict_DelItem(on_loan, key)) {
-        PyErr_Clear();
-      }
-      Py_XDECREF(key);
+    PyObject *object = PyList_GetItem(loan, i);
+    if (is_any_array(object)) {
+      ((ArrayOwner *)object)->loan->list = NULL;
+    } else {
+      forget_entry(object, loan);
     }
   }
 }

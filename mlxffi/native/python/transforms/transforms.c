@@ -240,10 +240,13 @@ static PyObject *transforms_same_axis(PyObject *module, PyObject *const *argumen
 /* --- what rules return --- */
 
 static bool same_shape(PyObject *first, PyObject *second) {
-  mlx_array a = {array_of(first)}, b = {array_of(second)};
+  mlx_array a = hold((mlx_array){array_of(first)}), b = hold((mlx_array){array_of(second)});
   size_t ndim = a.ctx && b.ctx ? mlx_array_ndim(a) : 0;
-  return a.ctx && b.ctx && ndim == mlx_array_ndim(b) &&
-         (!ndim || !memcmp(mlx_array_shape(a), mlx_array_shape(b), ndim * sizeof(int)));
+  bool same = a.ctx && b.ctx && ndim == mlx_array_ndim(b) &&
+              (!ndim || !memcmp(mlx_array_shape(a), mlx_array_shape(b), ndim * sizeof(int)));
+  let_go(a);
+  let_go(b);
+  return same;
 }
 
 /* Whether two lists or tuples hold as many arrays, of the same shapes one by one. */

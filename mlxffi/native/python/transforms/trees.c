@@ -21,9 +21,8 @@ static bool is_holder(PyObject *leaf) {
 /* --- the items of lists, tuples and dicts --- */
 
 static int each_of_list(PyObject *list, Visit *visit, void *context) {
-  for (Py_ssize_t i = 0; i < PyList_Size(list); i++) {
-    PyObject *item = PyList_GetItem(list, i);
-    Py_INCREF(item);
+  PyObject *item;
+  for (Py_ssize_t i = 0; (item = list_item(list, i)); i++) {
     int failed = visit(NULL, item, context);
     Py_DECREF(item);
     if (failed) {
@@ -46,9 +45,7 @@ static int each_of_tuple(PyObject *tuple, Visit *visit, void *context) {
 static int each_of_dict(PyObject *dict, Visit *visit, void *context) {
   PyObject *key, *item;
   Py_ssize_t place = 0, size = PyDict_Size(dict);
-  while (PyDict_Next(dict, &place, &key, &item)) {
-    Py_INCREF(key);
-    Py_INCREF(item);
+  while (next_pair(dict, &place, &key, &item)) {
     int failed = visit(key, item, context);
     Py_DECREF(key);
     Py_DECREF(item);
