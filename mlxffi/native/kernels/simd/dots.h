@@ -28,11 +28,20 @@ MLXFFI_INLINE Vector<float> load_or_0(const typename E::Stored* from, int count)
   if (count == lanes<float>) {
     return E::load(from);
   }
+#if defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 64
+  uint32_t some = (1u << count) - 1;
+  if constexpr (sizeof(*from) == 4) {
+    return bits_as<Vector<float>>(_mm512_maskz_loadu_ps(some, from));
+  }
+  auto padded = _mm256_maskz_loadu_epi16(some, from);
+  return E::load(reinterpret_cast<const typename E::Stored*>(&padded));
+#else
   typename E::Stored padded[lanes<float>] = {};
   for (int i = 0; i < count && i < lanes<float>; i++) {
     padded[i] = from[i];
   }
   return E::load(padded);
+#endif
 }
 
 template <class E, int rows, int columns>
