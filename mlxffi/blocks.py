@@ -1,4 +1,4 @@
-"""A decoder's block for the next few tokens of a text, as one kernel on a CPU: mlxffi_decoder_block in mlxffi/fused.h."""
+"""A decoder's block for the next few tokens of a text, as one kernel on a CPU: mlxffi_decoder_block (fused.h)."""
 
 from __future__ import annotations
 

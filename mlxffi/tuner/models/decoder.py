@@ -332,7 +332,8 @@ class KVCache:
         length = keys.shape[2]
         total = self.kept + length
         self._make_room(keys.shape, keys.dtype, total)
-        assert self._keys is not None and self._values is not None
+        assert self._keys is not None
+        assert self._values is not None
         self._keys[..., self.kept : total, :] = keys
         self._values[..., self.kept : total, :] = values
         seen = self._keys[..., :total, :], self._values[..., :total, :]
