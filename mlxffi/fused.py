@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _handles, _ops
-from ._arguments import as_array, handle_of, in_kind, stream_of
+from ._arguments import as_array, handle_of, in_kind, stream_of, text
 from ._ffi import graph, plain_mlxc
 from .array import Array
 
@@ -142,27 +142,48 @@ def geglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> Ar
 
 @in_kind
 def lora_linear(
-    x: ArrayLike, weight: ArrayLike, a: ArrayLike, b: ArrayLike, scale: float, *, stream: Stream | None = None
+    x: ArrayLike,
+    weight: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    scale: float,
+    *,
+    scales: ArrayLike | None = None,
+    biases: ArrayLike | None = None,
+    group_size: int = 64,
+    bits: int = 4,
+    mode: str = "affine",
+    stream: Stream | None = None,
 ) -> Array:
     """x weight^T + scale (x a) b: a linear layer with a low-rank update.
 
     Args:
       x: floating point [..., in].
-      weight: [out, in], of the dtype of x.
+      weight: [out, in], of the dtype of x; or uint32, packed as by `quantize`, which gets no gradient.
       a, b: [in, rank] and [rank, out], of the dtype of x, or float32 if x has half precision.
       scale: the factor of the update.
+      scales, biases: those of a packed weight; `biases` in mode "affine" only.
+      group_size, bits, mode: how a packed weight was quantized.
 
     Returns:
       [..., out], in the dtype of x.
 
-    Source: Hu et al. 2021. C: mlxffi_lora_linear.
+    Source: Hu et al. 2021. C: mlxffi_lora_linear, mlxffi_lora_quantized_linear.
     """
     x, weight, a, b = as_array(x), as_array(weight), as_array(a), as_array(b)
+    packed, offsets = _maybe(scales), _maybe(biases)
     if plain_mlxc:
         low = _ops.multiply(_ops.matmul(x, a, stream=stream), scale, stream=stream)
-        whole = _ops.matmul(x, _ops.transpose(weight, stream=stream), stream=stream)
+        if packed is None:
+            whole = _ops.matmul(x, _ops.transpose(weight, stream=stream), stream=stream)
+        else:
+            whole = _ops.quantized_matmul(x, weight, packed, offsets, True, group_size, bits, mode, stream=stream)
         return _ops.astype(_ops.add(whole, _ops.matmul(low, b, stream=stream), stream=stream), x.dtype, stream=stream)
-    return _handles.own_array(graph.glue_fused_lora_linear(x._h, weight._h, a._h, b._h, scale, stream_of(stream)))
+    if packed is None:
+        return _handles.own_array(graph.glue_fused_lora_linear(x._h, weight._h, a._h, b._h, scale, stream_of(stream)))
+    handles = x._h, weight._h, packed._h, handle_of(offsets), a._h, b._h
+    options = scale, group_size, bits, text(mode, "mode"), stream_of(stream)
+    return _handles.own_array(graph.glue_fused_lora_quantized_linear(*handles, *options))
 
 
 def _maybe(value: ArrayLike | None) -> Array | None:

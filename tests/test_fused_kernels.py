@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from losses_oracle import array_of, require_close
+from packing_oracle import packed
 
 import mlxffi as m
 from mlxffi import fused
@@ -271,6 +272,23 @@ def test_lora_linear(batch, features, rank, out, dtype):
         dtype,
         4 * MATRIX_ERROR[dtype] if "16" in dtype else MATRIX_ERROR[dtype],
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("batch", [(1,), (3, 2), (2, 300)])
+@pytest.mark.parametrize("scheme", [("affine", 32, 4), ("affine", 64, 8), ("affine", 32, 3), ("mxfp4", 32, 4)])
+def test_lora_linear_beside_packed_weights(scheme, batch, dtype):
+    rng, (mode, group, bits), features, rank, out = np.random.default_rng(0), scheme, 192, 3, 37
+    (x, wide_x), (g, cotangent) = (array_of(rng.normal(size=(*batch, n)), dtype) for n in (features, out))
+    (a, wide_a), (b, wide_b) = (array_of(rng.normal(size=s) / features) for s in ((features, rank), (rank, out)))
+    (weight, *rest), numbers = packed((out, features), scheme, dtype)
+    options = dict(zip(("scales", "biases"), rest, strict=False), group_size=group, bits=bits, mode=mode)
+    (found,), gradients = m.vjp(lambda v: [fused.lora_linear(v[0], weight, v[1], v[2], 1.5, **options)], [x, a, b], [g])
+    assert [array.dtype.name for array in (found, *gradients)] == [dtype, dtype, "float32", "float32"]
+    require_close(found, oracle.lora_linear(wide_x, numbers, wide_a, wide_b, 1.5), ERROR[dtype])
+    of_x, _, of_a, of_b = oracle.lora_linear_gradients(wide_x, numbers, wide_a, wide_b, 1.5, cotangent)
+    for one, other, error in zip(gradients, (of_x, of_a, of_b), (ERROR[dtype], 1e-5, 1e-5), strict=True):
+        require_close(one, other, error)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -56,6 +56,29 @@ def test_every_size_and_dtype_with_gradients(sizes, transpose, dtype):
     require_close(gradient, wanted(cotangent, numbers, not transpose), ERROR[dtype])
 
 
+@pytest.mark.parametrize("group", [32, 64, 128])
+@pytest.mark.parametrize(("rows", "inner"), [(1, 128), (3, 1152), (4, 4096)])
+def test_sums_of_bfloat16_are_not_rounded(rows, inner, group):
+    scheme = ("affine", group, 4)
+    (x, values), (arguments, numbers) = (
+        array_of(np.random.default_rng(1).normal(size=(rows, inner)), "bfloat16"),
+        packed((37, inner), scheme, "bfloat16"),
+    )
+    found, exact = as_numpy(product(x, arguments, scheme)), wanted(values, numbers, True)
+    # Half of what the last bit of a result is worth, and what float32 leaves of the sum.
+    assert (np.abs(found - exact) <= np.abs(exact) * 2**-8 / 2 + 4e-6 * np.abs(values) @ np.abs(numbers.T)).all()
+
+
+def test_infinities_and_nan_of_few_rows():
+    (x, values), (arguments, numbers) = (
+        array_of(np.random.default_rng(1).normal(size=(3, 128)), "bfloat16"),
+        packed((5, 128), AFFINE, "bfloat16"),
+    )
+    special = m.Array(np.array([np.inf, np.nan, 1.0])[:, None] * np.eye(1, 128, 70) + values)
+    (x, values) = m.astype(special, "bfloat16"), as_numpy(special)
+    require_close(product(x, arguments, AFFINE), wanted(values, numbers, True), ERROR["bfloat16"])
+
+
 BATCHES = [
     ((64,), (40, 64)),
     ((2, 3, 64), (40, 64)),

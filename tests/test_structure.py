@@ -27,7 +27,7 @@ BINDING = [
     "_closures _memory memory",
     "_convert _dlpack _indexing _values",
     "array",
-    "fast fft fused kernels linalg losses random transforms",
+    "blocks fast fft fused kernels linalg losses random transforms",
     "export graphs io",
     "_api",
     "__init__",

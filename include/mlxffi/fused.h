@@ -6,6 +6,7 @@
 #include "mlx/c/array.h"
 #include "mlx/c/optional.h"
 #include "mlx/c/stream.h"
+#include "mlx/c/vector.h"
 
 /**
  * Parts of a transformer's layers, forward and backward as one kernel each on a CPU.
@@ -86,6 +87,96 @@ int mlxffi_lora_linear(
     const mlx_array a,
     const mlx_array b,
     float scale,
+    const mlx_stream s);
+
+/**
+ * mlxffi_lora_linear() beside a packed weight: x w^T + scale (x a) b.
+ *
+ * `w`, `scales`, `biases`, `group_size`, `bits`, `mode`: as mlx_quantized_matmul() has them; the weight gets no gradient.
+ * `a`, `b`: of the dtype of x or, beside half precision, float32.
+ */
+int mlxffi_lora_quantized_linear(
+    mlx_array *res,
+    const mlx_array x,
+    const mlx_array w,
+    const mlx_array scales,
+    const mlx_array biases /* may be null */,
+    const mlx_array a,
+    const mlx_array b,
+    float scale,
+    mlx_optional_int group_size,
+    mlx_optional_int bits,
+    const char *mode,
+    const mlx_stream s);
+
+/**
+ * A linear layer: x weight^T + bias + scale (x a) b. An empty handle stands for what it lacks.
+ *
+ * `weight`: [out, in]; or packed as mlx_quantize() does it, by `group_size`, `bits` and `mode` (NULL: "affine"), with
+ * `scales` and, in affine mode, `biases`.
+ * `bias`: [out]; `a` and `b`: [in, rank] and [rank, out].
+ */
+typedef struct mlxffi_linear_ {
+  mlx_array weight;
+  mlx_array scales;
+  mlx_array biases;
+  mlx_array bias;
+  mlx_array a;
+  mlx_array b;
+  float scale;
+  int group_size;
+  int bits;
+  const char *mode;
+} mlxffi_linear;
+
+/**
+ * A block of a decoder of Llama's kind, of width C and with heads of D features: y = x + output(attention(norm(x))), and
+ * y + down(silu(gate(norm(y))) * up(norm(y))), where the norms are mlxffi_rms_norm().
+ *
+ * `attention_norm`, `mlp_norm`: [C]; `query_norm`, `key_norm`: of each head, [D], or empty handles.
+ * `query`: to `heads` heads; `key`, `value`: to `key_heads`, which divide them.
+ * `rope_base`, `rope_scale`, `rope_freqs`, `rope_traditional`: of mlxffi_rope(), for all D features.
+ */
+typedef struct mlxffi_block_ {
+  mlx_array attention_norm;
+  mlx_array mlp_norm;
+  mlx_array query_norm;
+  mlx_array key_norm;
+  mlxffi_linear query;
+  mlxffi_linear key;
+  mlxffi_linear value;
+  mlxffi_linear output;
+  mlxffi_linear gate;
+  mlxffi_linear up;
+  mlxffi_linear down;
+  int heads;
+  int key_heads;
+  float eps;
+  float attention_scale;
+  float rope_base;
+  float rope_scale;
+  bool rope_traditional;
+  mlx_array rope_freqs;
+} mlxffi_block;
+
+/**
+ * A block for the next positions of a text whose keys and values are kept: for a few of them, as generation has, one
+ * kernel on a CPU.
+ *
+ * `res`: the result [batch, positions, C], and keys and values with those of `x` from `first` on, in the memory of the
+ * ones given where nobody else has a handle of these.
+ * `x`: [batch, positions, C]; the weights have its dtype or are packed, `bias`, `a` and `b` may be float32.
+ * `keys`, `values`: [batch, key_heads, room, D], of the dtype of x.
+ * `first`: how many positions they hold, which is the position of the first row of x; there is room for those of x.
+ * The caller keeps the handles of the block; the result holds what it needs of them.
+ */
+int mlxffi_decoder_block(
+    mlx_vector_array *res,
+    const mlx_array x,
+    const mlxffi_block *block,
+    const mlx_array keys,
+    const mlx_array values,
+    int first,
     const mlx_stream s);
 
 #ifdef __cplusplus

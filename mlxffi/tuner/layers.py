@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .. import core as mx
 from .._errors import ArgumentError
+from ..blocks import Linear
 from ..fused import lora_linear
 from ..losses import Head
 
@@ -93,8 +94,8 @@ def as_linear(node: Node, x: mx.array, *, training: bool = False) -> mx.array:
 def _linear(node: Node, x: mx.array, kind: Kind, training: bool) -> mx.array:
     adapters = node.get("adapters", ())
     if kind == "linear" and len(adapters) == 1 and _is_plain(node, adapters[0], x, training):
-        only = adapters[0]
-        out: mx.array = lora_linear(x, node["weight"], only["lora_a"], only["lora_b"], _scale(only))
+        only, packing = adapters[0], _packing(node)
+        out: mx.array = lora_linear(x, node["weight"], only["lora_a"], only["lora_b"], _scale(only), **packing)
         return out + node["bias"] if "bias" in node else out
     shape, x = x.shape, x.reshape(-1, x.shape[-1])  # one axis of rows: gradients of factors are no sums over a batch
     out = y = _product(node, x)
@@ -183,12 +184,33 @@ def switch_linear(
 
 
 def _is_plain(node: Node, adapter: Node, x: mx.array, training: bool) -> bool:
-    """Whether one kernel has this layer: LoRA beside a dense weight of the dtype of x, without dropout."""
-    if is_quantized(node) or "m" in adapter or (training and adapter["scaling"].dropout):
+    """Whether one kernel has this layer: LoRA beside a weight of the dtype of x, without dropout."""
+    if "m" in adapter or (training and adapter["scaling"].dropout):
         return False
+    # Packed weights of a GPU are unpacked for many rows.
+    weight = node["scales"] if is_quantized(node) and on_cpu() else node["weight"]
     factors = {adapter["lora_a"].dtype, adapter["lora_b"].dtype}
     wide = factors == {mx.float32} and x.dtype in HALF
-    return bool(x.dtype == node["weight"].dtype and (wide or factors == {x.dtype}))
+    return bool(x.dtype == weight.dtype and (wide or factors == {x.dtype}))
+
+
+def _packing(node: Node) -> dict[str, Any]:
+    """How the weight of a node is packed, as kernels take it; {} where it is not."""
+    if not is_quantized(node):
+        return {}
+    packed = {"scales": node["scales"], "biases": node.get("biases")}
+    return {**packed, **quantization_of(node).options()}
+
+
+def operand(node: Node) -> Linear | None:
+    """A linear layer as a `DecoderBlock` takes it; None where that has none of its kind."""
+    adapters = node.get("adapters", ())
+    if len(adapters) > 1 or any("m" in adapter for adapter in adapters):
+        return None
+    parts: dict[str, Any] = {"bias": node.get("bias"), **_packing(node)}
+    if adapters:
+        parts |= {"a": adapters[0]["lora_a"], "b": adapters[0]["lora_b"], "scale": _scale(adapters[0])}
+    return Linear(node["weight"], **parts)
 
 
 def _product(node: Node, x: mx.array) -> mx.array:

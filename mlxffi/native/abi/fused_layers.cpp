@@ -96,6 +96,28 @@ extern "C" int mlxffi_lora_linear(
     if (base.shape(1) != input.shape(-1)) {
       throw BadArgument("weight", "expected as many columns as x has features, " + printed(input.shape()) + ", got " + described(base));
     }
-    put(res, mlxffi::lora_linear(input, base, down, up, scale, kernel_stream(s)));
+    mlxffi::Packing none{64, 4, mx::QuantizationMode::Affine};
+    put(res, mlxffi::lora_linear(input, {base, {}, {}, none, {}, down, up, scale}, kernel_stream(s)));
+  });
+}
+
+extern "C" int mlxffi_lora_quantized_linear(
+    mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales, const mlx_array biases, const mlx_array a, const mlx_array b,
+    float scale, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_stream s) {
+  return guarded(__func__, [&] {
+    require(res);
+    auto& input = floating(get(x, "x"), "x");
+    auto& down = factor(get(a, "a"), input, input.shape(-1), "a", true);
+    auto& up = factor(get(b, "b"), input, down.shape(1), "b", true);
+    auto &base = get(w, "w"), &of_groups = get(scales, "scales");
+    auto packing = mlxffi::Packing::of(text(mode, "mode"), optional_of(group_size), optional_of(bits));
+    auto shifts = maybe(biases);
+    // For MLX to check the packed arrays.
+    mx::quantized_matmul(input, base, of_groups, shifts, true, packing.group_size, packing.bits, packing.name(), kernel_stream(s));
+    if (base.ndim() != 2 || up.shape(1) != base.shape(0)) {
+      throw BadArgument("b", "expected as many columns as w has rows, (" + std::to_string(up.shape(0)) + ", " + std::to_string(base.shape(0)) + "), got " + described(up));
+    }
+    mlxffi::LinearLayer layer{base, of_groups, shifts, packing, {}, down, up, scale};
+    put(res, mlxffi::lora_linear(input, layer, kernel_stream(s)));
   });
 }

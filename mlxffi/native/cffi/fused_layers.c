@@ -105,4 +105,19 @@ static intptr_t glue_fused_lora_linear(intptr_t x, intptr_t weight, intptr_t a, 
   return (intptr_t)res.ctx;
 }
 
+static intptr_t glue_fused_lora_quantized_linear(intptr_t x, intptr_t w, intptr_t scales, intptr_t biases, intptr_t a, intptr_t b, float scale, int group_size, int bits, const char *mode, intptr_t s) {
+  HOLD;
+  mlx_array res = {0};
+  mlx_optional_int size = {group_size, true}, width = {bits, true};
+  mlxffi_lora_quantized_linear(&res, ARRAY(x), ARRAY(w), ARRAY(scales), ARRAY(biases), ARRAY(a), ARRAY(b), scale, size, width, mode, glue_stream(s));
+  return (intptr_t)res.ctx;
+}
+
+static intptr_t glue_fused_decoder_block(intptr_t x, intptr_t block, intptr_t keys, intptr_t values, int first, intptr_t s) {
+  HOLD;
+  mlx_vector_array res = {0};
+  mlxffi_decoder_block(&res, ARRAY(x), (const mlxffi_block *)block, ARRAY(keys), ARRAY(values), first, glue_stream(s));
+  return (intptr_t)res.ctx;
+}
+
 #endif

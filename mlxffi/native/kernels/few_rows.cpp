@@ -2,9 +2,9 @@
 // takes longer than the product.
 #include "few_rows.h"
 
-#include "float_rows.h"
 #include "half_products.h"
 #include "recycled.h"
+#include "right_matrix.h"
 
 namespace mlxffi {
 
@@ -14,56 +14,6 @@ namespace {
 constexpr int64_t most_rows = 32, least_size = 16384;
 // Multiplications that are worth a thread, and columns that are worked on at once.
 constexpr int64_t least_work = 131072, least_columns = 16, most_columns = 512;
-
-// A matrix (k, n) of any strides: by its columns where these lie side by side, else by its rows.
-class RightMatrix {
- public:
-  explicit RightMatrix(const mx::array& b)
-      : terms_(b.shape(0)),
-        columns_(b.shape(1)),
-        element_(element_of(b.dtype())),
-        by_columns_(b.strides()[0] == 1 && (b.strides()[1] != 1 || columns_ == 1)),
-        stride_(b.strides()[by_columns_ ? 1 : 0]),
-        data_(b.data<char>()) {
-    if (!by_columns_ && b.strides()[1] != 1) {
-      rows_ = FloatRows(b);
-    }
-  }
-  // To be called before multiply.
-  void prepare() {
-    if (rows_) {
-      data_ = reinterpret_cast<const char*>(rows_->data());
-      element_ = Element::float32;
-      stride_ = columns_;
-    }
-  }
-  int64_t terms() const {
-    return terms_;
-  }
-  int64_t columns() const {
-    return columns_;
-  }
-  // Some columns of the product with rows of float32.
-  void multiply(const float* a, int64_t rows, int64_t first, int64_t count, float* out, int64_t out_stride) const {
-    auto& kernels = row_kernels().products;
-    int element = static_cast<int>(element_);
-    const char* from = data_ + first * (by_columns_ ? stride_ : 1) * (element_ == Element::float32 ? 4 : 2);
-    RowBlock left{a, terms_, rows};
-    if (by_columns_) {
-      kernels.dots[element](left, {from, stride_, count}, terms_, out, out_stride);
-    } else {
-      kernels.combine[element](left, {from, stride_, terms_}, count, out, out_stride, false);
-    }
-  }
-
- private:
-  int64_t terms_, columns_;
-  Element element_;
-  bool by_columns_;
-  int64_t stride_;
-  const char* data_;
-  std::optional<FloatRows> rows_;
-};
 
 class FewRowsMatmul : public Fused {
  public:

@@ -3,10 +3,9 @@
 //   dx = g weight + u a^T,  da = x^T u,  db = scale (x a)^T g.
 #include "lora.h"
 
-#include "few_rows.h"
-#include "float_rows.h"
 #include "half_matrices.h"
 #include "half_products.h"
+#include "packed_product.h"
 #include "recycled.h"
 
 namespace mlxffi {
@@ -33,61 +32,96 @@ void over_row_blocks(int64_t count, const std::function<void(int64_t, int64_t)>&
 
 // The same by single operations. Rows are one axis, so that no gradient of a factor is a sum over a batch; the scale is
 // that of the smaller factor. GPUs add up within a product, with factors of the dtype of x.
-mx::array composed_lora(const Arrays& inputs, float scale, mx::Stream s) {
+mx::array composed_lora(const mx::array& input, const LinearLayer& layer, mx::Stream s) {
   bool on_gpu = s.device == mx::Device::gpu;
-  auto shape = batch_of(inputs[0]);
-  shape.push_back(inputs[1].shape(0));
-  auto x = mx::reshape(inputs[0], {-1, inputs[0].shape(-1)}, s);
-  auto a = inputs[2], b = mx::multiply(inputs[3], mx::array(scale, inputs[3].dtype()), s);
+  auto shape = batch_of(input);
+  shape.push_back(layer.weight.shape(0));
+  auto x = mx::reshape(input, {-1, input.shape(-1)}, s);
+  auto a = *layer.a, b = mx::multiply(*layer.b, mx::array(layer.scale, layer.b->dtype()), s);
   if (on_gpu) {
     a = mx::astype(a, x.dtype(), s);
     b = mx::astype(b, x.dtype(), s);
   }
-  auto y = mlxffi::matmul(x, mx::transpose(inputs[1], s), s), low = mlxffi::matmul(x, a, s);
+  auto y = weighted(x, layer, s), low = mlxffi::matmul(x, a, s);
   auto sum = on_gpu ? mx::addmm(y, low, b, 1, 1, s) : mx::add(y, mlxffi::matmul(low, b, s), s);
   return mx::reshape(mx::astype(sum, x.dtype(), s), shape, s);
 }
-
-// A product of half precision plus scale times that of low [rows, rank] and b, rounded once.
-struct HalfSum {
-  Matrix low, b;
-  Side b_side;
-  int64_t rank;
-  float scale;
-  void* out;
-  Narrow narrow;
-
-  void add(const HalfMatrices& left, const HalfMatrices& right) const {
-    half_product(left, right, 0, [&](Range rows, Range columns, float* sums, int64_t stride) {
-      Matrix part{b.data + columns.begin * (b_side == Side::as_is ? 1 : b.stride), b.stride};
-      product(rows.size(), columns.size(), rank, scale, rows_from(low, rows.begin), Side::as_is, part, b_side, 1, sums, stride);
-      for (int64_t row = rows.begin; row < rows.end; row++, sums += stride) {
-        narrow(sums, static_cast<uint16_t*>(out) + row * right.columns() + columns.begin, columns.size(), 1);
-      }
-    });
-  }
-};
 
 Narrow narrow_to(const mx::array& array) {
   return row_kernels().layers.narrow[static_cast<int>(element_of(array.dtype()))];
 }
 
+// The product of rows with a weight of any kind, or its transpose, plus one of low rank.
+class WeightProduct {
+ public:
+  // `like`: rows of the dtype and, where that is half precision, what is multiplied.
+  WeightProduct(const LinearLayer& layer, const mx::array& like) : rows_(like.shape(0)), dtype_(like.dtype()), narrow_(narrow_to(like)) {
+    if (layer.scales) {
+      packed_.emplace(layer.weight, *layer.scales, layer.biases, layer.packing);
+    } else if (dtype_ == mx::float32) {
+      weight_ = matrix_of(layer.weight);
+    } else {
+      left_.emplace(like);
+      right_.emplace(layer.weight);
+    }
+    out_ = layer.weight.shape(0);
+    in_ = layer.in();
+  }
+  // x weight^T, or x weight where it is `back`; x are the same rows in float32.
+  void run(const float* x, bool back, const LowRank& part, void* to) const {
+    if (packed_) {
+      std::vector<Segment> every{{0, {0, rows_}}};
+      PackedProduct{*packed_, !back, x, static_cast<char*>(to), dtype_, nullptr, &part}.run(every);
+    } else if (right_) {
+      of_halves(back ? *right_ : right_->transposed(), part, static_cast<uint16_t*>(to));
+    } else {
+      of_floats(x, back, part, static_cast<float*>(to));
+    }
+  }
+
+ private:
+  void of_halves(const HalfMatrices& right, const LowRank& part, uint16_t* to) const {
+    half_product(*left_, right, 0, [&](Range rows, Range columns, float* sums, int64_t stride) {
+      part.add(rows, columns, sums, stride);
+      for (int64_t row = rows.begin; row < rows.end; row++, sums += stride) {
+        narrow_(sums, to + row * right.columns() + columns.begin, columns.size(), 1);
+      }
+    });
+  }
+  void of_floats(const float* x, bool back, const LowRank& part, float* to) const {
+    int64_t inner = back ? out_ : in_, outer = back ? in_ : out_;
+    over_row_blocks(rows_, [&](int64_t begin, int64_t end) {
+      float* sums = to + begin * outer;
+      auto side = back ? Side::as_is : Side::transposed;
+      product(end - begin, outer, inner, 1, {x + begin * inner, inner}, Side::as_is, weight_, side, 0, sums, outer);
+      part.add({begin, end}, {0, outer}, sums, outer);
+    });
+  }
+
+  int64_t rows_, in_, out_;
+  mx::Dtype dtype_;
+  Narrow narrow_;
+  std::optional<PackedMatrices> packed_;
+  std::optional<HalfMatrices> left_, right_;
+  Matrix weight_{nullptr, 0};
+};
+
 class Lora : public Fused {
  public:
-  Lora(mx::Stream stream, float scale) : Fused(stream), scale_(scale) {}
+  Lora(mx::Stream stream, LinearLayout layout) : Fused(stream), layout_(layout) {}
 
   bool is_equivalent(const Primitive& other) const override {
-    return scale_ == static_cast<const Lora&>(other).scale_;
+    return layout_ == static_cast<const Lora&>(other).layout_;
   }
 
  protected:
-  float scale_;
+  LinearLayout layout_;
 };
 
-// x, weight, a, b, cotangent, x a -> the gradients of a, b and, where it is wanted, x.
+// x, the layer's arrays, cotangent, x a -> the gradients of a, b and, where it is wanted, x.
 class LoraGradient : public Lora {
  public:
-  LoraGradient(mx::Stream stream, float scale, bool wants_x) : Lora(stream, scale), wants_x_(wants_x) {}
+  LoraGradient(mx::Stream stream, LinearLayout layout, bool wants_x) : Lora(stream, layout), wants_x_(wants_x) {}
 
   const char* name() const override {
     return "FusedLoraGradient";
@@ -96,7 +130,8 @@ class LoraGradient : public Lora {
     return Lora::is_equivalent(other) && wants_x_ == static_cast<const LoraGradient&>(other).wants_x_;
   }
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    std::vector<mx::Shape> shapes{inputs[2].shape(), inputs[3].shape()};
+    auto layer = layout_.layer(inputs);
+    std::vector<mx::Shape> shapes{layer.a->shape(), layer.b->shape()};
     if (wants_x_) {
       shapes.push_back(inputs[0].shape());
     }
@@ -113,8 +148,14 @@ class LoraGradient : public Lora {
     return dtypes;
   }
   Arrays composed(const Arrays& inputs) const override {
-    auto fun = [&](const Arrays& values) { return Arrays{composed_lora({values[2], inputs[1], values[0], values[1]}, scale_, where())}; };
-    auto gradients = mx::vjp(fun, {inputs[2], inputs[3], inputs[0]}, {inputs[4]}).second;
+    auto layer = layout_.layer(inputs);
+    auto fun = [&](const Arrays& values) {
+      auto changed = layer;
+      changed.a = values[0];
+      changed.b = values[1];
+      return Arrays{composed_lora(values[2], changed, where())};
+    };
+    auto gradients = mx::vjp(fun, {*layer.a, *layer.b, inputs[0]}, {inputs[layout_.end()]}).second;
     return {gradients.begin(), gradients.begin() + (wants_x_ ? 3 : 2)};
   }
 
@@ -126,28 +167,22 @@ void LoraGradient::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   for (auto& output : outputs) {
     allocate(output);
   }
-  auto a = matrix_of(inputs[2]), b = matrix_of(inputs[3]), low = matrix_of(inputs[5]);
-  int64_t rows = inputs[0].shape(0), in = inputs[2].shape(0), rank = inputs[2].shape(1), out = inputs[3].shape(1);
+  auto layer = layout_.layer(inputs);
+  auto &cotangent = inputs[layout_.end()], &kept = inputs[layout_.end() + 1];
+  auto a = matrix_of(*layer.a), b = matrix_of(*layer.b), low = matrix_of(kept);
+  int64_t rows = inputs[0].shape(0), in = layer.a->shape(0), rank = layer.a->shape(1), out = layer.b->shape(1);
   auto to_a = outputs[0].data<float>(), to_b = outputs[1].data<float>();
-  bool of_halves = inputs[0].dtype() != mx::float32;
-  auto to_x = wants_x_ ? outputs[2].data<float>() : nullptr;
-  auto weight = matrix_of(inputs[1]);
-  HalfMatrices half_g(inputs[4]), half_weight(inputs[1]);
-  on_stream(stream(), [=, scale = scale_, narrow = narrow_to(inputs[0]), of_x = FloatRows(inputs[0]), of_g = FloatRows(inputs[4])]() mutable {
+  auto to_x = wants_x_ ? outputs[2].data<void>() : nullptr;
+  WeightProduct weight(layer, cotangent);
+  on_stream(stream(), [=, scale = layout_.scale, of_x = FloatRows(inputs[0]), of_g = FloatRows(cotangent)]() mutable {
     Matrix x{of_x.data(), in}, g{of_g.data(), out};
     std::vector<float> storage(rows * rank);
     Matrix u{storage.data(), rank};
     over_row_blocks(rows, [&](int64_t begin, int64_t end) {
       product(end - begin, rank, out, scale, rows_from(g, begin), Side::as_is, b, Side::transposed, 0, &storage[begin * rank], rank);
     });
-    if (to_x && of_halves) {
-      HalfSum{u, a, Side::transposed, rank, 1, to_x, narrow}.add(half_g, half_weight);
-    } else if (to_x) {
-      over_row_blocks(rows, [&](int64_t begin, int64_t end) {
-        int64_t count = end - begin;
-        product(count, in, out, 1, rows_from(g, begin), Side::as_is, weight, Side::as_is, 0, to_x + begin * in, in);
-        product(count, in, rank, 1, rows_from(u, begin), Side::as_is, a, Side::transposed, 1, to_x + begin * in, in);
-      });
+    if (to_x) {
+      weight.run(g.data, true, {u, a, Side::transposed, rank, 1}, to_x);
     }
     parallel_for(2, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i++) {
@@ -158,7 +193,7 @@ void LoraGradient::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
-// x [rows, in], weight, a, b, all dense -> the sum, and x a for the gradient, in float32.
+// x [rows, in], the layer's arrays -> the sum, and x a for the gradient, in float32.
 class LoraLinear : public Lora {
  public:
   using Lora::Lora;
@@ -167,44 +202,23 @@ class LoraLinear : public Lora {
     return "FusedLoraLinear";
   }
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    auto layer = layout_.layer(inputs);
     int rows = inputs[0].shape(0);
-    return {{rows, inputs[1].shape(0)}, {rows, inputs[2].shape(1)}};
+    return {{rows, layer.weight.shape(0)}, {rows, layer.a->shape(1)}};
   }
-  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    allocate(outputs[0]);
-    allocate(outputs[1]);
-    auto a = matrix_of(inputs[2]), b = matrix_of(inputs[3]);
-    int64_t rows = inputs[0].shape(0), in = inputs[0].shape(1), rank = inputs[2].shape(1), out = inputs[1].shape(0);
-    auto to = outputs[0].data<float>(), low = outputs[1].data<float>();
-    bool of_halves = inputs[0].dtype() != mx::float32;
-    auto weight = matrix_of(inputs[1]);
-    HalfMatrices half_x(inputs[0]), half_weight(inputs[1]);
-    on_stream(stream(), [=, scale = scale_, narrow = narrow_to(inputs[0]), floats = FloatRows(inputs[0])]() mutable {
-      Matrix left{floats.data(), in};
-      over_row_blocks(rows, [&](int64_t begin, int64_t end) {
-        product(end - begin, rank, in, 1, rows_from(left, begin), Side::as_is, a, Side::as_is, 0, low + begin * rank, rank);
-      });
-      if (of_halves) {
-        return HalfSum{{low, rank}, b, Side::as_is, rank, scale, to, narrow}.add(half_x, half_weight.transposed());
-      }
-      over_row_blocks(rows, [&](int64_t begin, int64_t end) {
-        int64_t count = end - begin;
-        product(count, out, in, 1, rows_from(left, begin), Side::as_is, weight, Side::transposed, 0, to + begin * out, out);
-        product(count, out, rank, scale, {low + begin * rank, rank}, Side::as_is, b, Side::as_is, 1, to + begin * out, out);
-      });
-    });
-  }
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays& outputs) override {
-    auto wants = [&](int argnum) { return std::find(argnums.begin(), argnums.end(), argnum) != argnums.end(); };
-    if (wants(1)) {
+    int of_a = layout_.end() - 2;
+    if (std::any_of(argnums.begin(), argnums.end(), [&](int argnum) { return argnum > 0 && argnum < of_a; })) {
       return Fused::vjp(primals, {cotangents[0]}, argnums, outputs);
     }
+    bool wants_x = std::find(argnums.begin(), argnums.end(), 0) != argnums.end();
     auto inputs = primals;
     inputs.insert(inputs.end(), {mx::contiguous(cotangents[0], false, where()), outputs[1]});
-    auto gradients = apply(std::make_shared<LoraGradient>(where(), scale_, wants(0)), inputs);
+    auto gradients = apply(std::make_shared<LoraGradient>(where(), layout_, wants_x), inputs);
     Arrays results;
     for (int argnum : argnums) {
-      results.push_back(gradients[argnum == 0 ? 2 : argnum - 2]);
+      results.push_back(gradients[argnum == 0 ? 2 : argnum - of_a]);
     }
     return results;
   }
@@ -214,39 +228,76 @@ class LoraLinear : public Lora {
     return {inputs[0].dtype(), mx::float32};
   }
   Arrays composed(const Arrays& inputs) const override {
-    return {composed_lora(inputs, scale_, where())};
+    return {composed_lora(inputs[0], layout_.layer(inputs), where())};
   }
+
+ private:
+  void few(const Arrays& inputs, Arrays& outputs);
 };
 
-// Of a few rows the low-rank part is small: their product with the weight goes the fastest way.
-constexpr int64_t few = 8;
+// Rows that the weight is read once for, not copied to where the BLAS can read it often.
+constexpr int64_t few_rows = 8;
 
-// x and weight of one dtype, a and b of float32.
-bool is_fused(const Arrays& inputs, mx::Stream s) {
-  auto dtype = inputs[0].dtype();
-  bool known = dtype == mx::float32 || dtype == mx::float16 || dtype == mx::bfloat16;
-  bool dtypes = known && inputs[1].dtype() == dtype && inputs[2].dtype() == mx::float32 && inputs[3].dtype() == mx::float32;
-  bool filled = std::all_of(inputs.begin(), inputs.end(), [](auto& input) { return input.size() > 0; });
-  if (!dtypes || !filled || !has_kernels(s) || !has_products()) {
-    return false;
+void LoraLinear::few(const Arrays& inputs, Arrays& outputs) {
+  auto layer = layout_.layer(inputs);
+  int64_t rows = inputs[0].shape(0), out = layer.weight.shape(0);
+  auto to = outputs[0].data<char>();
+  auto low = outputs[1].data<float>();
+  LinearRows weight(layer, inputs[0].dtype());
+  on_stream(stream(), [=, narrow = narrow_to(inputs[0]), x = FloatRows(inputs[0])]() mutable {
+    weight.prepare();
+    std::vector<float> sums(rows * out);
+    multiply(x.data(), rows, {{weight, sums.data(), low}});
+    narrow(sums.data(), to, sums.size(), 1);
+  });
+}
+
+void LoraLinear::eval_cpu(const Arrays& inputs, Arrays& outputs) {
+  allocate(outputs[0]);
+  allocate(outputs[1]);
+  int64_t rows = inputs[0].shape(0);
+  if (rows <= few_rows) {
+    return few(inputs, outputs);
   }
-  int64_t rows = inputs[0].size() / inputs[0].shape(-1);
-  return rows > few || !has_few_rows(inputs[0], mx::transpose(inputs[1], s), s);
+  auto layer = layout_.layer(inputs);
+  auto a = matrix_of(*layer.a), b = matrix_of(*layer.b);
+  int64_t in = layer.a->shape(0), rank = layer.a->shape(1);
+  auto to = outputs[0].data<void>();
+  auto low = outputs[1].data<float>();
+  WeightProduct weight(layer, inputs[0]);
+  on_stream(stream(), [=, scale = layout_.scale, floats = FloatRows(inputs[0])]() mutable {
+    Matrix x{floats.data(), in};
+    over_row_blocks(rows, [&](int64_t begin, int64_t end) {
+      product(end - begin, rank, in, 1, rows_from(x, begin), Side::as_is, a, Side::as_is, 0, low + begin * rank, rank);
+    });
+    weight.run(x.data, false, {{low, rank}, b, Side::as_is, rank, scale}, to);
+  });
+}
+
+// x and a weight that is not packed of one dtype, a and b of float32.
+bool is_fused(const mx::array& x, const LinearLayer& layer, mx::Stream s) {
+  auto dtype = x.dtype();
+  bool known = dtype == mx::float32 || dtype == mx::float16 || dtype == mx::bfloat16;
+  bool dtypes = known && (layer.scales || layer.weight.dtype() == dtype) && layer.a->dtype() == mx::float32 && layer.b->dtype() == mx::float32;
+  bool filled = x.size() > 0 && layer.weight.size() > 0 && layer.a->size() > 0 && layer.b->size() > 0;
+  return dtypes && filled && has_kernels(s) && has_products();
 }
 
 } // namespace
 
-mx::array lora_linear(const mx::array& x, const mx::array& weight, const mx::array& a, const mx::array& b, float scale, mx::Stream s) {
-  if (!is_fused({x, weight, a, b}, s)) {
-    return composed_lora({x, weight, a, b}, scale, s);
+mx::array lora_linear(const mx::array& x, const LinearLayer& layer, mx::Stream s) {
+  if (!is_fused(x, layer, s)) {
+    return composed_lora(x, layer, s);
   }
-  Arrays inputs;
-  for (auto& input : {mx::reshape(x, {-1, x.shape(-1)}, s), weight, a, b}) {
-    inputs.push_back(mx::contiguous(input, false, s));
-  }
+  auto dense = layer;
+  dense.weight = mx::contiguous(layer.weight, false, s);
+  dense.a = mx::contiguous(*layer.a, false, s);
+  dense.b = mx::contiguous(*layer.b, false, s);
+  Arrays inputs{mx::contiguous(mx::reshape(x, {-1, x.shape(-1)}, s), false, s)};
+  LinearLayout layout(inputs, dense);
   auto shape = batch_of(x);
-  shape.push_back(weight.shape(0));
-  return mx::reshape(Fused::apply(std::make_shared<LoraLinear>(s, scale), inputs)[0], shape, s);
+  shape.push_back(layer.weight.shape(0));
+  return mx::reshape(Fused::apply(std::make_shared<LoraLinear>(s, layout), inputs)[0], shape, s);
 }
 
 } // namespace mlxffi

@@ -10,6 +10,8 @@ namespace {
 // Rows up to which dot products are faster than the BLAS, which packs both of its matrices; how many floats of a matrix are
 // unpacked for them at once, for the nearest cache.
 constexpr int64_t few_rows = 96, dot_panel = 8192;
+// Rows up to which nothing is unpacked but into registers.
+constexpr int64_t fewest_rows = 4;
 // Rows of x, and columns of the result, that one thread works on at once.
 constexpr int64_t row_block = 256, column_block = 128, wide_column_block = 512;
 // Terms of a sum that are added at once: a panel of them stays in the cache.
@@ -45,6 +47,9 @@ void PackedProduct::tile(const Segment& part, Range columns) const {
   } else {
     by_panels(part, columns, sums);
   }
+  if (addend) {
+    addend->add(part.rows, columns, sums, columns.size());
+  }
   auto narrow = row_kernels().layers.narrow[static_cast<int>(element_of(dtype))];
   for (int64_t row = part.rows.begin; row < part.rows.end; row++, sums += columns.size()) {
     int64_t place = order ? order[row] : row;
@@ -53,6 +58,10 @@ void PackedProduct::tile(const Segment& part, Range columns) const {
 }
 
 void PackedProduct::by_dots(const Segment& part, Range columns, float* sums) const {
+  if (part.rows.size() <= fewest_rows) {
+    RowBlock rows{x + part.rows.begin * inner(), inner(), part.rows.size()};
+    return w.dots(part.matrix, columns, rows, dtype == mx::bfloat16, sums, columns.size());
+  }
   auto dots = row_kernels().products.dots[static_cast<int>(Element::float32)];
   int64_t size = inner();
   int64_t step = std::max<int64_t>(8, dot_panel / size / 8 * 8);

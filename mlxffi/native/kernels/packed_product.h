@@ -1,6 +1,7 @@
 // Products of float32 rows with packed matrices, of which never more than a panel is unpacked.
 #pragma once
 
+#include "low_rank.h"
 #include "packing.h"
 
 namespace mlxffi {
@@ -21,6 +22,8 @@ struct PackedProduct {
   char* out;
   mx::Dtype dtype;
   const int64_t* order;
+  // Is added before rounding, where there is one.
+  const LowRank* addend = nullptr;
 
   int64_t inner() const {
     return transposed ? w.columns() : w.rows();

@@ -1,6 +1,8 @@
 #include "packing.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 
 namespace mlxffi {
@@ -119,11 +121,42 @@ void PackedMatrices::unpack(int64_t matrix, Range rows, Range columns, float* ou
   // Rows of groups that all lie side by side are one.
   int64_t together = dense_ && groups == groups_ ? rows.size() : 1;
   for (int64_t row = rows.begin; row < rows.end; row += together, out += together * columns.size()) {
-    unpack_groups(matrix * rows_ + row, first, together * groups, out);
+    auto packed = groups_at(matrix * rows_ + row, first, together * groups);
+    row_kernels().products.unpack[static_cast<int>(packing_.codes())](packed, out);
   }
 }
 
-void PackedMatrices::unpack_groups(int64_t row, int64_t first_group, int64_t count, float* out) const {
+void PackedMatrices::dots(int64_t matrix, Range rows, RowBlock x, bool of_bfloat16, float* out, int64_t out_stride) const {
+  auto& kernels = row_kernels().products;
+  bool by_pairs = of_bfloat16 && kernels.pairs.nibble_dots && packing_.codes() == Codes::whole4 && columns() % nibble_block == 0;
+  int64_t together = dense_ ? rows.size() : 1;
+  for (int64_t row = rows.begin; row < rows.end; row += together, out += together) {
+    auto packed = groups_at(matrix * rows_ + row, 0, together * groups_);
+    packed.groups = groups_;
+    if (by_pairs) {
+      dots_of_pairs(x, packed, together, out, out_stride);
+    } else {
+      kernels.packed_dots[static_cast<int>(packing_.codes())](x, packed, together, out, out_stride);
+    }
+  }
+}
+
+void PackedMatrices::dots_of_pairs(RowBlock x, PackedGroups row, int64_t count, float* out, int64_t out_stride) const {
+  auto& kernels = row_kernels().products.pairs;
+  std::vector<uint16_t> numbers(columns());
+  std::vector<float> sums(groups_);
+  for (int64_t i = 0; i < x.count; i++) {
+    auto from = static_cast<const float*>(x.data) + i * x.stride;
+    kernels.split(from, columns(), packing_.group_size, numbers.data(), sums.data());
+    if (std::all_of(sums.begin(), sums.end(), [](float sum) { return std::isfinite(sum); })) {
+      kernels.nibble_dots(numbers.data(), sums.data(), row, count, out + i * out_stride);
+    } else {
+      row_kernels().products.packed_dots[static_cast<int>(Codes::whole4)]({from, x.stride, 1}, row, count, out + i * out_stride, out_stride);
+    }
+  }
+}
+
+PackedGroups PackedMatrices::groups_at(int64_t row, int64_t first_group, int64_t count) const {
   auto& kept = scratch();
   auto group = [&](const RowsOf& rows, std::vector<char>& copy, int64_t bytes) {
     return static_cast<const char*>(rows.row(row, copy)) + first_group * bytes;
@@ -137,7 +170,7 @@ void PackedMatrices::unpack_groups(int64_t row, int64_t first_group, int64_t cou
   } else {
     packed.scales = from_bytes(scales, packing_.mode, count, kept.scales);
   }
-  row_kernels().products.unpack[static_cast<int>(packing_.codes())](packed, out);
+  return packed;
 }
 
 } // namespace mlxffi

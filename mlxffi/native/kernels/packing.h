@@ -54,9 +54,14 @@ class PackedMatrices {
   }
   // Some rows of one matrix, of these some columns (whole groups), side by side in float32.
   void unpack(int64_t matrix, Range rows, Range columns, float* out) const;
+  // The dot products of rows x (float32, or bfloat16 in truth) with some rows of one matrix, which is unpacked into registers
+  // alone: for a few x.
+  void dots(int64_t matrix, Range rows, RowBlock x, bool of_bfloat16, float* out, int64_t out_stride) const;
 
  private:
-  void unpack_groups(int64_t row, int64_t first_group, int64_t count, float* out) const;
+  // Groups that lie side by side from one of a row on, with their scales and biases in this thread's scratch.
+  PackedGroups groups_at(int64_t row, int64_t first_group, int64_t count) const;
+  void dots_of_pairs(RowBlock x, PackedGroups row, int64_t count, float* out, int64_t out_stride) const;
 
   Packing packing_;
   RowsOf numbers_, scales_;

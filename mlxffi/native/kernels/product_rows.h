@@ -25,6 +25,8 @@ struct RowBlock {
 };
 // out[i * out_stride + j] is the dot product of row i of a (float32) and row j of b (of an Element).
 using Dots = void (*)(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_stride);
+// The same with the first `count` of rows of packed numbers that lie side by side, the first of which is given.
+using PackedDots = void (*)(RowBlock a, PackedGroups b, int64_t count, float* out, int64_t out_stride);
 // Row i of out, of `size` columns, is the sum of all rows of b (of an Element), each times its number in row i of a
 // (float32): added to what is there, or in its place.
 using Combine = void (*)(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_stride, bool add);
@@ -41,15 +43,24 @@ using PackColumns = void (*)(RowBlock columns, int64_t terms, uint32_t* panel);
 // is there, or in its place.
 using MultiplyPairs = void (*)(RowBlock a, const uint32_t* panel, int64_t pairs, float* out, int64_t out_stride, bool add);
 
+// Numbers that are bfloat16 in truth, as NibbleDots takes them: a multiple of 64, and the sums of their groups.
+using SplitPairs = void (*)(const float* x, int64_t size, int64_t group_size, uint16_t* numbers, float* sums);
+// The dot products of such numbers with rows of affine codes of 4 bits.
+using NibbleDots = void (*)(const uint16_t* numbers, const float* sums, PackedGroups row, int64_t count, float* out);
+inline constexpr int64_t nibble_block = 64;
+
 // NULL where the CPU has no instructions for it.
 struct PairKernels {
   PackRows pack_rows;
   PackColumns pack_columns;
   MultiplyPairs multiply;
+  SplitPairs split;
+  NibbleDots nibble_dots;
 };
 
 struct ProductKernels {
   Unpack unpack[codes_count];
+  PackedDots packed_dots[codes_count];
   Dots dots[3];
   Combine combine[3];
   PairKernels pairs;

@@ -1,7 +1,5 @@
 #include "rope.h"
 
-#include "row_access.h"
-
 namespace mlxffi {
 
 namespace {
@@ -86,17 +84,6 @@ class Rope : public Fused {
   template <class T>
   void turn(const Arrays& inputs, mx::array& output);
 
-  // Radians a position, for each pair.
-  std::vector<double> units(const std::optional<NumbersOf>& freqs) const {
-    std::vector<double> result;
-    int half = options_.dims / 2;
-    for (int i = 0; i < half; i++) {
-      double frequency = freqs ? 1 / freqs->number(0, i) : std::pow(static_cast<double>(*options_.base), -i / double(half));
-      result.push_back(frequency * (inverse_ ? -options_.scale : options_.scale));
-    }
-    return result;
-  }
-
   RopeOptions options_;
   bool inverse_;
 };
@@ -110,21 +97,19 @@ void Rope::turn(const Arrays& inputs, mx::array& output) {
   int64_t length = x.length(), stride = length * output.itemsize(), half = options_.dims / 2;
   int64_t positions = output.shape(-2), group = x.count() / output.shape(0), tables = inputs[1].size() > 1 ? output.shape(0) : 1;
   auto kernel = row_kernels().layers.rotate[static_cast<int>(element_of(output.dtype()))];
-  auto self = std::static_pointer_cast<Rope>(output.primitive_ptr());
+  auto options = options_;
+  options.scale = inverse_ ? -options.scale : options.scale;
   on_stream(stream(), [=] {
-    std::vector<T> cosines(tables * positions * half), sines(cosines.size());
+    std::vector<double> firsts;
     for (int64_t table = 0; table < tables; table++) {
-      Angles angles(self->units(freqs), static_cast<double>(offsets.integer(table)), positions);
-      for (int64_t t = 0; t < positions; t++) {
-        int64_t place = (table * positions + t) * half;
-        angles.write(t, &cosines[place], &sines[place]);
-      }
+      firsts.push_back(static_cast<double>(offsets.integer(table)));
     }
+    auto& angles = turns<T>(radians(options, freqs), firsts, positions);
     parallel_rows(x.count(), length, [&](int64_t begin, int64_t end) {
       std::vector<char> scratch;
       for (int64_t row = begin; row < end; row++) {
         int64_t place = ((tables > 1 ? row / group * positions : 0) + row % positions) * half;
-        kernel(x.row(row, scratch), out + row * stride, length, half, self->options_.traditional, &cosines[place], &sines[place]);
+        kernel(x.row(row, scratch), out + row * stride, length, half, options.traditional, &angles.cosines[place], &angles.sines[place]);
       }
     });
   });
@@ -143,6 +128,39 @@ bool is_fused(
 }
 
 } // namespace
+
+std::vector<double> radians(const RopeOptions& options, const std::optional<NumbersOf>& freqs) {
+  std::vector<double> result;
+  int half = options.dims / 2;
+  for (int i = 0; i < half; i++) {
+    double frequency = freqs ? 1 / freqs->number(0, i) : std::pow(static_cast<double>(*options.base), -i / double(half));
+    result.push_back(frequency * options.scale);
+  }
+  return result;
+}
+
+template <class T>
+const Turns<T>& turns(const std::vector<double>& radians, const std::vector<double>& firsts, int64_t positions) {
+  thread_local Turns<T> last;
+  if (last.radians == radians && last.firsts == firsts && last.positions == positions) {
+    return last;
+  }
+  int64_t half = radians.size();
+  last = {radians, firsts, positions};
+  last.cosines.resize(firsts.size() * positions * half);
+  last.sines.resize(last.cosines.size());
+  for (size_t table = 0; table < firsts.size(); table++) {
+    Angles angles(radians, firsts[table], positions);
+    for (int64_t t = 0; t < positions; t++) {
+      int64_t place = (table * positions + t) * half;
+      angles.write(t, &last.cosines[place], &last.sines[place]);
+    }
+  }
+  return last;
+}
+
+template const Turns<float>& turns(const std::vector<double>&, const std::vector<double>&, int64_t);
+template const Turns<double>& turns(const std::vector<double>&, const std::vector<double>&, int64_t);
 
 mx::array rope(
     const mx::array& x, const RopeOptions& options, const mx::array& offset, const std::optional<mx::array>& freqs, mx::Stream s) {

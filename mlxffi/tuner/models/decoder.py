@@ -11,16 +11,18 @@ head D, hidden size C, vocabulary V.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from ... import core as mx
 from ..._errors import ArgumentError
+from ...blocks import DecoderBlock
 from ...fused import geglu, swiglu
-from ..layers import as_linear, embedding, linear, on_cpu
+from ..layers import as_linear, embedding, linear, on_cpu, operand
 from ..trees import Tree
 from .checkpointing import checkpointed
 from .config import SLIDING, DecoderConfig
+from .rope import Rope
 
 Mask: TypeAlias = "str | mx.array | None"
 Positions: TypeAlias = "int | mx.array"
@@ -156,6 +158,10 @@ def _block(
     training: bool,
 ) -> mx.array:
     """[B, T, C] to [B, T, C]."""
+    if cache is not None and _is_step(config, x, mask, cache, training):
+        block = cache.block_of(node, lambda: _as_one(config, layer, node))
+        if block is not None:
+            return cache.stepped(block, x, config)
     y = _norm(config, node["input_layernorm"], x)
     y = _attention(config, layer, node["self_attn"], y, positions, mask, cache, training)
     if not config.gemma:
@@ -164,6 +170,47 @@ def _block(
     x = _clipped_sum(x, _norm(config, node["post_attention_layernorm"], y))
     y = _mlp(config, node["mlp"], _norm(config, node["pre_feedforward_layernorm"], x), training)
     return _clipped_sum(x, _norm(config, node["post_feedforward_layernorm"], y))
+
+
+# Tokens of all rows up to which one kernel has a block.
+FEW = 8
+LAYERS = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "o_proj"}
+GATED = {"gate": "gate_proj", "up": "up_proj", "down": "down_proj"}
+
+
+def _is_step(config: DecoderConfig, x: mx.array, mask: Mask, cache: KVCache, training: bool) -> bool:
+    """Whether x [B, T, C] are a few tokens that see all before them."""
+    batch, length, _ = x.shape
+    few = 0 < batch * length <= FEW and not isinstance(mask, mx.array)
+    return few and not training and not config.gemma and cache.grows(length) and on_cpu()
+
+
+def _as_one(config: DecoderConfig, layer: int, node: Tree) -> DecoderBlock | None:
+    """A block as one kernel has it; None where there is none of its kind."""
+    attention, mlp, rope = node["self_attn"], node["mlp"], _rope(config, layer)
+    of_layers = {name: operand(attention[path]) for name, path in LAYERS.items()}
+    of_layers |= {name: operand(mlp[path]) for name, path in GATED.items()}
+    linears = {name: linear for name, linear in of_layers.items() if linear is not None}
+    if len(linears) < len(of_layers) or config.activation != "silu" or rope.magnitude != 1 or rope.context is not None:
+        return None
+    norms = {"attention_norm": node["input_layernorm"], "mlp_norm": node["post_attention_layernorm"]}
+    if config.query_key_norm:
+        norms |= {"query_norm": attention["q_norm"], "key_norm": attention["k_norm"]}
+    return DecoderBlock(
+        linears,
+        {name: norm["weight"] for name, norm in norms.items()},
+        heads=config.num_heads,
+        key_heads=config.num_kv_heads,
+        eps=config.norm_eps,
+        attention_scale=config.attention_scale,
+        rope_base=rope.theta,
+        rope_scale=rope.scale,
+        rope_freqs=None if rope.periods is None else mx.array(rope.periods),
+    )
+
+
+def _rope(config: DecoderConfig, layer: int) -> Rope:
+    return config.local_rope if config.layer_types[layer] == SLIDING else config.rope
 
 
 def _attention(
@@ -177,7 +224,7 @@ def _attention(
     training: bool,
 ) -> mx.array:
     """[B, T, C] to [B, T, C]: Vaswani et al. 2017; H / G queries share a key, Ainslie et al. 2023."""
-    rope = config.local_rope if config.layer_types[layer] == SLIDING else config.rope
+    rope = _rope(config, layer)
     q = _heads(config, node, "q", config.num_heads, x, training)  # [B, H, T, D]
     k = _heads(config, node, "k", config.num_kv_heads, x, training)  # [B, G, T, D]
     v = _heads(config, node, "v", config.num_kv_heads, x, training)  # [B, G, T, D]
@@ -257,6 +304,8 @@ class KVCache:
         self.kept = 0  # tokens whose keys are still here, the latest ones
         self._keys: mx.array | None = None  # [batch, kv_heads, at least kept, head_dim]
         self._values: mx.array | None = None
+        # The block as one kernel, and the node that it was made of.
+        self._block: tuple[Tree, DecoderBlock | None] | None = None
 
     @property
     def state(self) -> list[mx.array]:
@@ -282,8 +331,9 @@ class KVCache:
         """
         length = keys.shape[2]
         total = self.kept + length
-        self._keys = self._with_room(self._keys, keys, total)
-        self._values = self._with_room(self._values, values, total)
+        self._make_room(keys.shape, keys.dtype, total)
+        assert self._keys is not None
+        assert self._values is not None
         self._keys[..., self.kept : total, :] = keys
         self._values[..., self.kept : total, :] = values
         seen = self._keys[..., :total, :], self._values[..., :total, :]
@@ -293,12 +343,39 @@ class KVCache:
             self._keys, self._values = (held[..., total - self.kept :, :] for held in seen)
         return seen
 
-    def _with_room(self, held: mx.array | None, new: mx.array, total: int) -> mx.array:
-        """What is held, in an array with places for a total of tokens."""
-        batch, heads, _, features = new.shape
+    def grows(self, length: int) -> bool:
+        """Whether so many tokens more, like those before, are kept and seen by the last."""
+        return self.is_trimmable() and (self.window is None or self.kept + length < self.window)
+
+    def block_of(self, node: Tree, make: Callable[[], DecoderBlock | None]) -> DecoderBlock | None:
+        """What `make` makes of a block's node, once for as long as the node is the same."""
+        if self._block is None or self._block[0] is not node:
+            self._block = node, make()
+        return self._block[1]
+
+    def stepped(self, block: DecoderBlock, x: mx.array, config: DecoderConfig) -> mx.array:
+        """What a block makes of the next tokens [B, T, C]; their keys and values are kept.
+
+        Returns:
+          [B, T, C].
+        """
+        batch, length, _ = x.shape
+        total = self.kept + length
+        self._make_room((batch, config.num_kv_heads, length, config.head_dim), x.dtype, total)
+        y, self._keys, self._values = block(x, self._keys, self._values, self.kept)
+        self.length, self.kept = self.length + length, total
+        found: mx.array = y
+        return found
+
+    def _make_room(self, shape: tuple[int, ...], dtype: mx.Dtype, total: int) -> None:
+        """Places for a total of tokens, of which the next ones have a shape and a dtype."""
+        self._keys, self._values = (self._with_room(held, shape, dtype, total) for held in (self._keys, self._values))
+
+    def _with_room(self, held: mx.array | None, shape: tuple[int, ...], dtype: mx.Dtype, total: int) -> mx.array:
+        batch, heads, _, features = shape
         room = 0 if held is None else held.shape[2]
         if held is not None and total <= room:
             return held
         wanted = total if self.window is not None else -(-total // STEP) * STEP
-        more = mx.zeros((batch, heads, wanted - self.kept, features), dtype=new.dtype)
+        more = mx.zeros((batch, heads, wanted - self.kept, features), dtype=dtype)
         return more if held is None else mx.concatenate([held[..., : self.kept, :], more], axis=2)

@@ -114,6 +114,7 @@ class FunctionalModel:
         self._config = None if adapter is None else adapter.config
         self._trained: Tree = _chosen(parameters, trainable) if adapter is None else adapter.parameters
         self._keywords = _keywords(forward)
+        self._whole: tuple[Tree, Tree] | None = None
 
     @property
     def adapter(self) -> lora.Adapter | None:
@@ -126,7 +127,12 @@ class FunctionalModel:
 
     def parameters(self) -> Tree:
         """All parameters; those of an adapter are in the nodes that it adapts."""
-        return self._with(self._trained)
+        if self._fused:
+            return self._with(self._trained)
+        # The same tree until an update, so that what is made of its nodes for generation lasts.
+        if self._whole is None or self._whole[0] is not self._trained:
+            self._whole = self._trained, self._with(self._trained)
+        return self._whole[1]
 
     def update(self, trained: Tree) -> None:
         """Replace the model's trained parameters.

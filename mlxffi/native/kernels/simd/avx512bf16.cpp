@@ -14,7 +14,7 @@
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c")
 #endif
 
-#include "pairs.h"
+#include "packed_pairs.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -28,7 +28,7 @@ const RowKernels& avx512bf16_kernels() {
   static const RowKernels kernels = [] {
     auto result = avx512_kernels;
     result.name = "avx512bf16";
-    result.products.pairs = {pack_rows, pack_columns, multiply_pairs};
+    result.products.pairs = {pack_rows, pack_columns, multiply_pairs, split_pairs, nibble_dots};
     return result;
   }();
   return kernels;

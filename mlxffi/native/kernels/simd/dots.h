@@ -28,11 +28,20 @@ MLXFFI_INLINE Vector<float> load_or_0(const typename E::Stored* from, int count)
   if (count == lanes<float>) {
     return E::load(from);
   }
+#if defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 64
+  uint32_t some = (1u << count) - 1;
+  if constexpr (sizeof(*from) == 4) {
+    return bits_as<Vector<float>>(_mm512_maskz_loadu_ps(some, from));
+  }
+  auto padded = _mm256_maskz_loadu_epi16(some, from);
+  return E::load(reinterpret_cast<const typename E::Stored*>(&padded));
+#else
   typename E::Stored padded[lanes<float>] = {};
   for (int i = 0; i < count && i < lanes<float>; i++) {
     padded[i] = from[i];
   }
   return E::load(padded);
+#endif
 }
 
 template <class E, int rows, int columns>
@@ -67,10 +76,28 @@ void dot_tile(const float* a, int64_t a_stride, const typename E::Stored* b, int
   }
 }
 
+// One row by one: of b read in a single stream memory gives twice as much as of rows side by side.
+template <class E>
+float dot_row(const float* a, const typename E::Stored* b, int64_t size) {
+  constexpr int step = 2 * lanes<float>;
+  Vector<float> sums[2] = {};
+  int64_t at = 0;
+  for (; at + step <= size; at += step) {
+    MLXFFI_UNROLLED for (int k = 0; k < 2; k++) {
+      sums[k] += read_as<Vector<float>>(a + at + k * lanes<float>) * E::load(b + at + k * lanes<float>);
+    }
+  }
+  for (; at < size; at += lanes<float>) {
+    int count = size - at < lanes<float> ? static_cast<int>(size - at) : lanes<float>;
+    sums[0] += load_or_0<Float32>(a + at, count) * load_or_0<E>(b + at, count);
+  }
+  return total<MLXFFI_VECTOR_BYTES>(sums[0] + sums[1]);
+}
+
 // Tiles of `rows` rows of a: by as many of b as registers hold the sums of, and those that are left one by one.
 template <class E, int rows>
 void dot_rows(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_stride) {
-  constexpr int columns = rows == 1 ? 8 : 4;
+  constexpr int columns = 4;
   auto left = static_cast<const float*>(a.data);
   auto right = static_cast<const typename E::Stored*>(b.data);
   int64_t j = 0;
@@ -89,8 +116,11 @@ void dots(RowBlock a, RowBlock b, int64_t size, float* out, int64_t out_stride) 
   for (; i + 4 <= a.count; i += 4) {
     dot_rows<E, 4>({left + i * a.stride, a.stride, 4}, b, size, out + i * out_stride, out_stride);
   }
+  auto right = static_cast<const typename E::Stored*>(b.data);
   for (; i < a.count; i++) {
-    dot_rows<E, 1>({left + i * a.stride, a.stride, 1}, b, size, out + i * out_stride, out_stride);
+    for (int64_t j = 0; j < b.count; j++) {
+      out[i * out_stride + j] = dot_row<E>(left + i * a.stride, right + j * b.stride, size);
+    }
   }
 }
 

@@ -9,7 +9,7 @@
 #include "js.h"
 #include "kl.h"
 #include "norm.h"
-#include "packed.h"
+#include "packed_dots.h"
 #include "rotation.h"
 #include "softmax.h"
 #include "sums.h"
@@ -23,11 +23,15 @@
         MLXFFI_FOR_ELEMENTS(swiglu_gradient), MLXFFI_FOR_ELEMENTS(geglu_gradient), softmax, softmax_gradient,       \
         MLXFFI_FOR_ELEMENTS(widen), MLXFFI_FOR_ELEMENTS(narrow), dot, add_scaled, sum, add_to_sums                  \
   }
-#define MLXFFI_PRODUCT_KERNELS                                                                                       \
-  {                                                                                                                 \
-    {unpack<Whole<1>>, unpack<Whole<2>>, unpack<Whole<3>>, unpack<Whole4>, unpack<Whole<5>>, unpack<Whole<6>>,      \
-     unpack<Whole<7>>, unpack<Whole<8>>, unpack<Float4>, unpack<Float8>},                                           \
-        {dots<Float32>, dots<Float16>, dots<BFloat16>}, {combine<Float32>, combine<Float16>, combine<BFloat16>}, {} \
+#define MLXFFI_FOR_CODES(kernel)                                                                                        \
+  {                                                                                                                     \
+    kernel<Whole<1>>, kernel<Whole<2>>, kernel<Whole<3>>, kernel<Whole4>, kernel<Whole<5>>, kernel<Whole<6>>,           \
+        kernel<Whole<7>>, kernel<Whole<8>>, kernel<Float4>, kernel<Float8>                                              \
+  }
+#define MLXFFI_PRODUCT_KERNELS                                                                                          \
+  {                                                                                                                     \
+    MLXFFI_FOR_CODES(unpack), MLXFFI_FOR_CODES(packed_dots), {dots<Float32>, dots<Float16>, dots<BFloat16>},            \
+        {combine<Float32>, combine<Float16>, combine<BFloat16>}, {}                                                     \
   }
 #define MLXFFI_ROW_KERNELS(name)                                                                                   \
   {                                                                                                                \

@@ -35,24 +35,77 @@ template <int width>
 inline constexpr Spread<width> spread{};
 
 // Of 16 bytes those that a part of a step asks for; 0 for absent ones.
-MLXFFI_INLINE Words picked(const uint8_t* from, const uint8_t* bytes) {
-#if defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 64
-  auto sixteen = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-  return bits_as<Words>(_mm512_shuffle_epi8(sixteen, read_as<__m512i>(bytes)));
-#elif defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 32
-  auto sixteen = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-  return bits_as<Words>(_mm256_shuffle_epi8(sixteen, read_as<__m256i>(bytes)));
-#elif defined(__aarch64__)
-  return bits_as<Words>(vqtbl1q_u8(vld1q_u8(from), vld1q_u8(bytes)));
+#if defined(__x86_64__) && MLXFFI_VECTOR_BYTES > 16
+using Bytes = __m128i;
+
+// From `from` on, of which a step asks for `size`; nothing is read at `end` or behind it.
+template <int size>
+MLXFFI_INLINE Bytes bytes_at(const uint8_t* from, const uint8_t* end) {
+  if constexpr (size == 1 || size == 2 || size == 4 || size == 8) {
+    uint64_t some = 0;
+    __builtin_memcpy(&some, from, size);
+    return _mm_cvtsi64_si128(some);
+  }
+  if (size == 16 || end - from >= 16) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  }
+  uint8_t last[16] = {};
+  __builtin_memcpy(last, from, size);
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(last));
+}
+#if MLXFFI_VECTOR_BYTES == 64
+MLXFFI_INLINE Words picked(Bytes from, const uint8_t* bytes) {
+  return bits_as<Words>(_mm512_shuffle_epi8(_mm512_broadcast_i32x4(from), read_as<__m512i>(bytes)));
+}
+MLXFFI_INLINE Words whole_bytes(Bytes from, int) {
+  return bits_as<Words>(_mm512_cvtepu8_epi32(from));
+}
 #else
+MLXFFI_INLINE Words picked(Bytes from, const uint8_t* bytes) {
+  return bits_as<Words>(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(from), read_as<__m256i>(bytes)));
+}
+MLXFFI_INLINE Words whole_bytes(Bytes from, int) {
+  return bits_as<Words>(_mm256_cvtepu8_epi32(from));
+}
+#endif
+#elif defined(__aarch64__)
+using Bytes = uint8x16_t;
+
+template <int size>
+MLXFFI_INLINE Bytes bytes_at(const uint8_t* from, const uint8_t* end) {
+  if (size == 16 || end - from >= 16) {
+    return vld1q_u8(from);
+  }
+  uint8_t last[16] = {};
+  __builtin_memcpy(last, from, size);
+  return vld1q_u8(last);
+}
+MLXFFI_INLINE Words picked(Bytes from, const uint8_t* bytes) {
+  return bits_as<Words>(vqtbl1q_u8(from, vld1q_u8(bytes)));
+}
+MLXFFI_INLINE Words whole_bytes(Bytes from, int part) {
+  auto half = vget_low_u16(vmovl_u8(part ? vext_u8(vget_low_u8(from), vget_low_u8(from), 4) : vget_low_u8(from)));
+  return bits_as<Words>(vmovl_u16(half));
+}
+#else
+using Bytes = const uint8_t*;
+
+template <int size>
+MLXFFI_INLINE Bytes bytes_at(const uint8_t* from, const uint8_t*) {
+  return from;
+}
+MLXFFI_INLINE Words picked(Bytes from, const uint8_t* bytes) {
   Words result;
   for (int i = 0; i < lanes<float>; i++) {
     uint32_t high = bytes[4 * i + 1] & 0x80 ? 0 : from[bytes[4 * i + 1]];
     result[i] = from[bytes[4 * i]] | high << 8;
   }
   return result;
-#endif
 }
+MLXFFI_INLINE Words whole_bytes(Bytes from, int part) {
+  return __builtin_convertvector(read_as<VectorOf<uint8_t, lanes<float>>::Type>(from + part * lanes<float>), Words);
+}
+#endif
 
 // What codes of 4 bits stand for: the 16 numbers in one vector, or in an array.
 #if defined(__x86_64__) && MLXFFI_VECTOR_BYTES == 64
@@ -95,7 +148,8 @@ struct Whole {
 
   MLXFFI_INLINE Whole(float scale, const float* bias) : scale(all(scale)), bias(all(*bias)) {}
   MLXFFI_INLINE Vector<float> operator()(Words codes) const {
-    return __builtin_convertvector(bits_as<Vector<int32_t>>(codes & ((1u << bits) - 1)), Vector<float>) * scale + bias;
+    auto code = bits < 8 ? codes & ((1u << bits) - 1) : codes;
+    return __builtin_convertvector(bits_as<Vector<int32_t>>(code), Vector<float>) * scale + bias;
   }
 };
 
@@ -129,28 +183,38 @@ struct Float8 {
 };
 
 template <class Number>
-MLXFFI_INLINE void unpack_step(const uint8_t* codes, const Number& number, float* out) {
-  constexpr auto& at = spread<Number::width>;
-  MLXFFI_UNROLLED for (int part = 0; part < step_parts; part++) {
-    auto words = picked(codes, at.bytes[part]) >> read_as<Words>(at.shifts[part]);
-    store<Float32>(out + part * lanes<float>, number(words), lanes<float>);
+constexpr int step_bytes = step_codes * Number::width / 8;
+
+// The codes of a step, each at the low end of a word.
+template <class Number>
+struct Step {
+  Bytes bytes;
+
+  MLXFFI_INLINE Step(const uint8_t* codes, const uint8_t* end) : bytes(bytes_at<step_bytes<Number>>(codes, end)) {}
+  MLXFFI_INLINE Words words(int part) const {
+    if constexpr (Number::width == 8) {
+      return whole_bytes(bytes, part);
+    }
+    constexpr auto& at = spread<Number::width>;
+    return picked(bytes, at.bytes[part]) >> read_as<Words>(at.shifts[part]);
   }
+};
+
+template <class Number>
+MLXFFI_INLINE Number number_of(const PackedGroups& packed, int64_t group) {
+  constexpr float no_bias = 0;
+  return Number(packed.scales[group], packed.biases ? packed.biases + group : &no_bias);
 }
 
 template <class Number>
 void unpack(PackedGroups packed, float* out) {
-  constexpr int step_bytes = step_codes * Number::width / 8;
-  constexpr float no_bias = 0;
   const uint8_t *codes = packed.codes, *end = codes + packed.groups * packed.group_size * Number::width / 8;
   for (int64_t group = 0; group < packed.groups; group++) {
-    Number number(packed.scales[group], packed.biases ? packed.biases + group : &no_bias);
-    for (int64_t i = 0; i < packed.group_size; i += step_codes, codes += step_bytes, out += step_codes) {
-      if (end - codes >= 16) {
-        unpack_step(codes, number, out);
-      } else {
-        uint8_t last[16] = {};
-        std::memcpy(last, codes, step_bytes);
-        unpack_step(last, number, out);
+    auto number = number_of<Number>(packed, group);
+    for (int64_t i = 0; i < packed.group_size; i += step_codes, codes += step_bytes<Number>, out += step_codes) {
+      Step<Number> step(codes, end);
+      MLXFFI_UNROLLED for (int part = 0; part < step_parts; part++) {
+        store<Float32>(out + part * lanes<float>, number(step.words(part)), lanes<float>);
       }
     }
   }

@@ -141,6 +141,18 @@ extern "C" int mlxffi_lora_linear(mlx_array *res, const mlx_array x, const mlx_a
   return call.status(real(res, x, weight, a, b, scale, s));
 }
 
+extern "C" int mlxffi_lora_quantized_linear(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales, const mlx_array biases, const mlx_array a, const mlx_array b, float scale, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_stream s) {
+  static const auto real = trace::find(mlxffi_lora_quantized_linear, "mlxffi_lora_quantized_linear");
+  trace::Call call("mlxffi_lora_quantized_linear", {trace::slot("res", "array", res), trace::handle("x", "array", x.ctx), trace::handle("w", "array", w.ctx), trace::handle("scales", "array", scales.ctx), trace::handle("biases", "array", biases.ctx), trace::handle("a", "array", a.ctx), trace::handle("b", "array", b.ctx), trace::value("scale", scale), trace::optional("group_size", group_size), trace::optional("bits", bits), trace::value("mode", mode), trace::handle("s", "stream", s.ctx)});
+  return call.status(real(res, x, w, scales, biases, a, b, scale, group_size, bits, mode, s));
+}
+
+extern "C" int mlxffi_decoder_block(mlx_vector_array *res, const mlx_array x, const mlxffi_block *block, const mlx_array keys, const mlx_array values, int first, const mlx_stream s) {
+  static const auto real = trace::find(mlxffi_decoder_block, "mlxffi_decoder_block");
+  trace::Call call("mlxffi_decoder_block", {trace::slot("res", "vector_array", res), trace::handle("x", "array", x.ctx), trace::value("block", block), trace::handle("keys", "array", keys.ctx), trace::handle("values", "array", values.ctx), trace::value("first", first), trace::handle("s", "stream", s.ctx)});
+  return call.status(real(res, x, block, keys, values, first, s));
+}
+
 extern "C" int mlxffi_cross_entropy(mlx_array *res, const mlx_array logits, const mlx_array targets, const mlx_array weights, mlx_optional_int ignore_index, double label_smoothing, mlxffi_reduction reduction, const mlx_stream s) {
   static const auto real = trace::find(mlxffi_cross_entropy, "mlxffi_cross_entropy");
   trace::Call call("mlxffi_cross_entropy", {trace::slot("res", "array", res), trace::handle("logits", "array", logits.ctx), trace::handle("targets", "array", targets.ctx), trace::handle("weights", "array", weights.ctx), trace::optional("ignore_index", ignore_index), trace::value("label_smoothing", label_smoothing), trace::value("reduction", reduction), trace::handle("s", "stream", s.ctx)});

@@ -1,0 +1,133 @@
+"""A decoder's block for the next few tokens of a text, as one kernel on a CPU: mlxffi_decoder_block (fused.h)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import _handles
+from ._arguments import as_array, text
+from ._errors import ArgumentError
+from ._ffi import ffi, graph, plain_mlxc
+
+if TYPE_CHECKING:
+    from ._arguments import ArrayLike
+    from .array import Array
+
+__all__ = ["DecoderBlock", "Linear"]
+
+LAYERS = ("query", "key", "value", "output", "gate", "up", "down")
+NORMS = ("attention_norm", "mlp_norm", "query_norm", "key_norm")
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear layer: x weight^T + bias + scale (x a) b.
+
+    Args:
+      weight: floating point [out, in]; or uint32, packed as `quantize` does it.
+      scales, biases: of a packed weight; `biases` in mode "affine" only.
+      bias: floating point [out].
+      a, b: floating point [in, rank] and [rank, out], both or none.
+      scale: of what they add.
+      group_size, bits, mode: of a packed weight.
+    """
+
+    weight: ArrayLike
+    scales: ArrayLike | None = None
+    biases: ArrayLike | None = None
+    bias: ArrayLike | None = None
+    a: ArrayLike | None = None
+    b: ArrayLike | None = None
+    scale: float = 1.0
+    group_size: int = 64
+    bits: int = 4
+    mode: str = "affine"
+
+
+class DecoderBlock:
+    """A block of a decoder of Llama's kind: attention and a gated network, each behind a norm and beside x.
+
+    Args:
+      layers: a `Linear` for each of query, key, value, output, gate, up and down.
+      norms: the weights [C] of attention_norm and mlp_norm, and, where heads are normalized, [D] of query_norm and
+        key_norm.
+      heads, key_heads: of queries, and of keys and values: a divisor of those.
+      eps: of the norms.
+      attention_scale: of scores.
+      rope_base, rope_scale, rope_freqs: as `fused.rope` takes them, for all features of a head; `rope_freqs`
+        [D / 2] in the place of powers of the base.
+
+    Raises:
+      ValueError: a layer or a norm is missing or unknown, or libmlxc is somebody else's, which has no such function.
+
+    Source: Touvron et al. 2023. C: mlxffi_decoder_block.
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, Linear],
+        norms: Mapping[str, ArrayLike],
+        *,
+        heads: int,
+        key_heads: int,
+        eps: float,
+        attention_scale: float,
+        rope_base: float = 10000.0,
+        rope_scale: float = 1.0,
+        rope_freqs: ArrayLike | None = None,
+    ):
+        if plain_mlxc:
+            raise ArgumentError("[DecoderBlock] this build's libmlxc is not mlxffi's own, and has no decoder block")
+        _require_names("layers", layers, LAYERS, LAYERS)
+        _require_names("norms", norms, NORMS[:2], NORMS)
+        self._kept: list[Any] = []  # what the struct points to
+        numbers = {"heads": heads, "key_heads": key_heads, "eps": eps, "attention_scale": attention_scale}
+        rope = {"rope_base": rope_base, "rope_scale": rope_scale}
+        arrays = self._arrays({**norms, "rope_freqs": rope_freqs})
+        made = {name: self._linear(layer) for name, layer in layers.items()}
+        self._struct = ffi.new("mlxffi_block *", {**numbers, **rope, **arrays, **made})
+        self._address = int(ffi.cast("intptr_t", self._struct))
+
+    def __call__(
+        self, x: ArrayLike, keys: ArrayLike, values: ArrayLike, first: int
+    ) -> tuple[Any, Any, Any]:
+        """The block's result for the next positions, each of which sees all before it and itself.
+
+        Args:
+          x: floating point [batch, positions, C].
+          keys, values: [batch, key_heads, room, D], of the dtype of x.
+          first: how many positions they hold; there is room for those of x.
+
+        Returns:
+          (result [batch, positions, C], keys and values with those of x), in the class of x. Memory of `keys` and
+          `values` that nobody else holds is used again.
+
+        Raises:
+          ValueError: shapes or dtypes do not fit the block.
+        """
+        arrays = as_array(x), as_array(keys), as_array(values)
+        of_x, of_keys, of_values = (array._h for array in arrays)
+        found = _handles.take_arrays(graph.glue_fused_decoder_block(of_x, self._address, of_keys, of_values, first, 0))
+        kind: Any = type(x)
+        if hasattr(kind, "_mlxffi_share") and not isinstance(x, _handles.array_class):
+            found = [kind._own(array._mlxffi_share()) for array in found]
+        return found[0], found[1], found[2]
+
+    def _linear(self, layer: Linear) -> dict[str, Any]:
+        names = ("weight", "scales", "biases", "bias", "a", "b")
+        mode = ffi.new("char[]", text(layer.mode, "mode"))
+        self._kept.append(mode)
+        packing = {"group_size": layer.group_size, "bits": layer.bits, "mode": mode}
+        return {**self._arrays({name: getattr(layer, name) for name in names}), **packing, "scale": layer.scale}
+
+    def _arrays(self, arrays: Mapping[str, ArrayLike | None]) -> dict[str, Any]:
+        held: dict[str, Array] = {name: as_array(value) for name, value in arrays.items() if value is not None}
+        self._kept.append(held)
+        return {name: [ffi.cast("void *", array._h)] for name, array in held.items()}
+
+
+def _require_names(argument: str, found: Mapping[str, Any], needed: tuple[str, ...], known: tuple[str, ...]) -> None:
+    if not set(needed) <= found.keys() <= set(known):
+        raise ArgumentError(f"[DecoderBlock] {argument}: expected {', '.join(known)}, got {', '.join(found)}")
