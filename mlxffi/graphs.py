@@ -1,4 +1,4 @@
-"""Computation graphs as text: what is yet to be computed for some arrays."""
+"""Computation graphs as text: the operations that arrays still need."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TextFile: TypeAlias = "str | os.PathLike[str] | IO[str]"
 
 
 def export_to_dot(file: TextFile, outputs: Sequence[Array], names: Mapping[str, Array] | None = None) -> None:
-    """Write the graph that leads to some arrays in the DOT language of Graphviz.
+    """Write the graph of some arrays in Graphviz's DOT language.
 
     Args:
       file: a path or a text file object.
       outputs: arrays that are not evaluated yet.
-      names: what to call arrays of the graph; the others get letters.
+      names: names for arrays of the graph; the others get letters.
 
     Source: C mlx_export_to_dot.
     """
@@ -40,12 +40,12 @@ def export_to_dot(file: TextFile, outputs: Sequence[Array], names: Mapping[str, 
 def print_graph(
     outputs: Sequence[Array], names: Mapping[str, Array] | None = None, file: IO[str] | None = None
 ) -> None:
-    """Print the graph that leads to some arrays: its inputs, its outputs, and one line for each operation.
+    """Print the graph of some arrays: its inputs, its outputs, and one line for each operation.
 
     Args:
       outputs: arrays that are not evaluated yet.
-      names: what to call arrays of the graph; the others get letters.
-      file: where to print; None is standard output.
+      names: names for arrays of the graph; the others get letters.
+      file: where to print; None: standard output.
 
     Source: C mlx_print_graph.
     """

@@ -1,6 +1,6 @@
-"""Kernels of your own: objects made once from Metal or CUDA source and called often, also inside transforms.
+"""Custom kernels, made once from Metal or CUDA source and called often, also inside transforms.
 
-They stand in `mlxffi.fast`. A kernel has no derivative; give it one with `mlxffi.custom_function`.
+The functions are in `mlxffi.fast`. A kernel has no derivative; give it one with `mlxffi.custom_function`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TemplateValue = Any
 
 
 class Kernel(_handles.Owner):
-    """A kernel of one backend: what `cuda_kernel` and `metal_kernel` have in common."""
+    """The base of CUDA and Metal kernels."""
 
     __slots__ = ("_kernel", "input_names", "name", "output_names")
     _slot = "_kernel"
@@ -146,12 +146,13 @@ def cuda_kernel(
     """Make a CUDA kernel, which is compiled at its first launch.
 
     Args:
-      name: of the kernel function.
-      input_names: the variables by which the source knows the inputs.
-      output_names: the variables by which it knows the outputs.
+      name: the name of the kernel function.
+      input_names: names of the inputs in the source.
+      output_names: names of the outputs in the source.
       source: the body of the function; its signature is generated.
-      header: code in front of the function.
-      ensure_row_contiguous: copy inputs that are not row-contiguous first; otherwise the source uses their strides.
+      header: code before the function.
+      ensure_row_contiguous: whether to copy inputs that are not row-contiguous; otherwise the source uses their
+        strides.
       shared_memory: bytes of dynamic shared memory per block.
 
     Returns:
@@ -178,20 +179,21 @@ def metal_kernel(
     """Make a Metal kernel, which is compiled at its first launch.
 
     Args:
-      name: of the kernel function.
-      input_names: the variables by which the source knows the inputs.
-      output_names: the variables by which it knows the outputs.
+      name: the name of the kernel function.
+      input_names: names of the inputs in the source.
+      output_names: names of the outputs in the source.
       source: the body of the function; its signature is generated.
-      header: code in front of the function.
-      ensure_row_contiguous: copy inputs that are not row-contiguous first; otherwise the source uses their strides.
-      atomic_outputs: declare the outputs as atomic types.
+      header: code before the function.
+      ensure_row_contiguous: whether to copy inputs that are not row-contiguous; otherwise the source uses their
+        strides.
+      atomic_outputs: whether to declare the outputs as atomic types.
 
     Returns:
       The kernel; call it to launch it.
 
     Raises:
       ValueError: there is no output name.
-      RuntimeError: the Metal backend is missing; where not here, at the first launch.
+      RuntimeError: the Metal backend is missing (some builds notice this only at the first launch).
 
     Source: C mlx_fast_metal_kernel_new.
     """

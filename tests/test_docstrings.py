@@ -14,8 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "".join(path.read_text() for path in sorted((ROOT / "docs/reference").glob("*.md")))
 MODULES = [
     *re.findall(r"^::: ([\w.]+)$", REFERENCE, re.M),
-    *("mlxffi.graphs", "mlxffi.kernels", "mlxffi.losses.reference"),
-    *("mlxffi.tuner.losses", "mlxffi.tuner.preferences"),
+    "mlxffi.losses.reference",
 ]
 CORE = ["fast", "fft", "linalg", "random", "distributed", "metal"]
 # Every operation has it, and it means the same.

@@ -1,6 +1,7 @@
-"""What the trainer minimizes: cross-entropy, and divergences from a teacher, over arrays of mlxffi.core.
+"""The trainer's losses: cross-entropy, and divergences from a teacher, over arrays of mlxffi.core.
 
-The loss of a batch is a sum with a count, no mean, so that batches and processes weigh what their targets do.
+The loss of a batch is a sum and a count instead of a mean, so that every target has the same weight in all batches and
+processes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ __all__ = ["CrossEntropyLoss", "DistillationLoss", "cross_entropy", "default_los
 
 
 class CrossEntropyLoss:
-    """Cross-entropy of a batch's targets."""
+    """The cross-entropy of a batch's targets."""
 
     def __call__(self, logits: array, batch: Batch) -> tuple[array, array]:
         """The loss of logits.
@@ -67,11 +68,14 @@ NO_TARGET = -1
 
 
 def targets_where(wanted: array, batch: Batch) -> array:
-    """The tokens to predict where a number is not 0, and NO_TARGET elsewhere: int32 [batch, width - 1].
+    """The tokens to predict where `wanted` is not 0, and NO_TARGET elsewhere.
 
     Args:
-      wanted: [batch, width - 1].
-      batch: whose tokens they are.
+      wanted: numbers [batch, width - 1].
+      batch: the batch with the tokens.
+
+    Returns:
+      int32 [batch, width - 1].
     """
     return where(wanted == 0, NO_TARGET, batch.tokens[:, 1:])
 
@@ -86,11 +90,11 @@ class DistillationLoss:
     """The divergence of a model's predictions from a teacher's, mixed with cross-entropy; the teacher gets no gradient.
 
     Args:
-      teacher: a model of the same vocabulary.
+      teacher: a model with the same vocabulary.
       kind: "kl", KL(teacher || student), or "js".
-      temperature: both logits are divided by it, and the divergence is multiplied by its square, so that gradients keep
-        their size; above 0.
-      weight: of the divergence, 0..1; the rest of 1 is cross-entropy's.
+      temperature: divides both logits; the divergence is multiplied by its square, so that gradients keep their size;
+        above 0.
+      weight: the weight of the divergence, 0..1; cross-entropy has the rest.
 
     Raises:
       ValueError: an option is not as above.

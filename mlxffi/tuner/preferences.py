@@ -1,9 +1,9 @@
 """Losses of preferences: a model learns which of two completions is better, or which completions are good.
 
 They are functions of the log-probabilities of completions, each a sum over its tokens. DPO, IPO and KTO compare these
-with a reference, the model as it was at the beginning of the run: with a new adapter the base model itself, with one
-that is continued what it was, and with whole blocks a copy of them. The loss of a batch is a sum over its records with
-their number, so that batches, windows and processes weigh what their records do.
+with a reference, the model at the start of the run: the base model for a new adapter, the adapted model for one that is
+trained further, and a copy for whole blocks. The loss of a batch is a sum over its records and their number, so that
+every record has the same weight in all batches, windows and processes.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Found: TypeAlias = tuple[array, array, array]
 
 
 class PreferenceLoss(ABC):
-    """What the losses of preferences share.
+    """The base of preference losses.
 
     Args:
-      beta: how much a difference of log-probabilities counts, above 0.
+      beta: the weight of differences of log-probabilities, above 0.
       options: the other settings of the loss.
 
     Raises:
@@ -170,7 +170,7 @@ class PairLoss(PreferenceLoss):
 
 
 class SigmoidLoss(PairLoss):
-    """The base of losses of beta times how far the scores of two completions are apart, beyond a margin."""
+    """The base of losses of -log sigmoid(beta (difference of scores - margin))."""
 
     _smoothing = 0.0
     _margin = 0.0
@@ -183,11 +183,11 @@ class DPOLoss(SigmoidLoss):
     """Direct preference optimization; with label smoothing, conservative DPO.
 
     Args:
-      beta: how much the log-ratio to the reference counts, above 0.
-      label_smoothing: how likely it is that a label is wrong, 0 or more and below 0.5.
+      beta: the weight of the log-ratio to the reference, above 0.
+      label_smoothing: the probability that a label is wrong, at least 0 and below 0.5.
 
     Raises:
-      ValueError: an option is out of its range.
+      ValueError: an option is out of range.
 
     Source: Rafailov et al. 2023, equation 7; Mitchell 2023, a note on DPO with noisy preferences.
     """
@@ -201,15 +201,15 @@ class DPOLoss(SigmoidLoss):
 
 
 class IPOLoss(PairLoss):
-    """Identity preference optimization, over log-ratios that are means over the tokens of a completion.
+    """Identity preference optimization, on log-ratios that are means over the tokens of a completion.
 
     Args:
-      beta: the margin that is aimed at is 1 / (2 beta); above 0.
+      beta: the target margin is 1 / (2 beta); above 0.
 
     Raises:
-      ValueError: it is not.
+      ValueError: `beta` is not above 0.
 
-    Source: Azar et al. 2023, equation 17; TRL divides by lengths, as its authors meant it to.
+    Source: Azar et al. 2023, equation 17; divided by lengths as in TRL, which follows its authors.
     """
 
     name = "ipo"
@@ -223,15 +223,15 @@ class IPOLoss(PairLoss):
 
 
 class CPOLoss(SigmoidLoss):
-    """Contrastive preference optimization: DPO without a reference, and the likelihood of what was chosen.
+    """Contrastive preference optimization: DPO without a reference, plus the likelihood of the chosen completion.
 
     Args:
-      beta: how much the log-probability counts, above 0.
-      alpha: weight of the chosen completion's negative log-likelihood, a mean over its tokens; 0 or more.
-      label_smoothing: as of `DPOLoss`.
+      beta: the weight of the log-probability, above 0.
+      alpha: the weight of the chosen completion's negative log-likelihood, a mean over its tokens; at least 0.
+      label_smoothing: as in `DPOLoss`.
 
     Raises:
-      ValueError: an option is out of its range.
+      ValueError: an option is out of range.
 
     Source: Xu et al. 2024, equations 3 to 5.
     """
@@ -247,15 +247,15 @@ class CPOLoss(SigmoidLoss):
 
 
 class SimPOLoss(SigmoidLoss):
-    """Simple preference optimization: mean log-probabilities, apart by a margin.
+    """Simple preference optimization: a margin between mean log-probabilities.
 
     Args:
-      beta: how much the mean log-probability of a completion's tokens counts, above 0.
-      gamma: the margin, 0 or more: beta times the difference of the means is to exceed it.
-      label_smoothing: as of `DPOLoss`.
+      beta: the weight of the mean log-probability of a completion's tokens, above 0.
+      gamma: the margin that beta times the difference of the means should exceed; at least 0.
+      label_smoothing: as in `DPOLoss`.
 
     Raises:
-      ValueError: an option is out of its range.
+      ValueError: an option is out of range.
 
     Source: Meng et al. 2024, equation 6.
     """
@@ -270,13 +270,13 @@ class SimPOLoss(SigmoidLoss):
 
 
 class ORPOLoss(PairLoss):
-    """Odds ratio preference optimization: the likelihood of prompt and chosen completion, and a ratio of odds.
+    """Odds ratio preference optimization: the likelihood of prompt and chosen completion, plus a ratio of odds.
 
     Args:
-      beta: weight of the ratio (lambda in the paper), above 0.
+      beta: the weight of the ratio (lambda in the paper), above 0.
 
     Raises:
-      ValueError: it is not.
+      ValueError: `beta` is not above 0.
 
     Source: Hong, Lee and Thorne 2024, equations 3 to 7.
     """
@@ -304,17 +304,17 @@ class ORPOLoss(PairLoss):
 
 
 class KTOLoss(PreferenceLoss):
-    """Kahneman-Tversky optimization: good completions are to gain more than the model moves on the whole, bad less.
+    """Kahneman-Tversky optimization: good completions should gain more than the model moves overall, and bad ones less.
 
-    How far it has moved is the mean log-ratio of completions behind the prompts of others, over a batch in all
-    processes together, and at least 0.
+    How far the model has moved is the mean log-ratio of completions paired with the prompts of other records, over a
+    batch in all processes together, and at least 0.
 
     Args:
-      beta: how much the log-ratio to the reference counts, above 0.
-      desirable_weight, undesirable_weight: of the losses of good and of bad completions, 0 or more.
+      beta: the weight of the log-ratio to the reference, above 0.
+      desirable_weight, undesirable_weight: weights of the losses of good and bad completions, at least 0.
 
     Raises:
-      ValueError: an option is out of its range.
+      ValueError: an option is out of range.
 
     Source: Ethayarajh et al. 2024, equations 7 and 8.
     """
