@@ -15,6 +15,10 @@ namespace mlxffi {
 
 namespace {
 
+// How many numbers a block has, and the work that is worth a thread of its own: one for each number of an operation, and
+// as many more for a function as that takes longer.
+constexpr int64_t block_size = 2048, least_work = 131072, work_of_function = 8;
+
 using Table = std::unordered_map<std::string_view, Operation>;
 
 const Table& operations() {
@@ -81,6 +85,7 @@ std::optional<Blocks::Value> Blocks::converted(Value from, mx::Dtype to) {
     return rounded(wide(from), to);
   }
   auto kernel = conversion(source, target);
+  work_++;
   return kernel ? std::optional(rounded(add_step(kernel, {wide(from)}, target.size()), to)) : std::nullopt;
 }
 
@@ -98,6 +103,8 @@ std::optional<Blocks::Value> Blocks::apply(std::string_view operation, const std
   if (!kernel) {
     return std::nullopt;
   }
+  // Functions are the first of the operations.
+  work_ += found->second < Operation::Add ? work_of_function : 1;
   std::vector<int> registers;
   for (Value value : from) {
     registers.push_back(chooses ? values_[value].stored : wide(value));
@@ -117,9 +124,6 @@ void Blocks::output(Value value) {
 // --- where inputs stand ---
 
 namespace {
-
-// How many numbers a block has, and how many are worth a thread of their own.
-constexpr int64_t block_size = 2048, least_work = 16384;
 
 // The steps from one number to the next along each axis of the output: none along axes that are broadcast.
 std::vector<int64_t> broadcast_strides(const mx::array& input, const mx::Shape& shape) {
@@ -337,7 +341,7 @@ class Blocks::Task::Worker {
 
 void Blocks::Task::operator()() const {
   int64_t count = (size + block_size - 1) / block_size;
-  int64_t grain = std::max(least_work / block_size, count / (16 * thread_count()));
+  int64_t grain = std::max({int64_t(1), least_work / (block_size * blocks->work_), count / (16 * thread_count())});
   parallel_for(count, grain, [this](int64_t begin, int64_t end) { Worker(*this).run(begin, end); });
 }
 

@@ -57,6 +57,8 @@ class Blocks {
   std::vector<Step> steps_;
   std::vector<int> outputs_;
   int inputs_ = 0;
+  // What it takes for each number, in operations.
+  int64_t work_ = 1;
 };
 
 } // namespace mlxffi
