@@ -193,9 +193,8 @@ def main() -> None:
     print("us by the clock / of all threads; in brackets the clock as a multiple of mlxffi's")
     for label, (size, times) in SIZES.items():
         for half in (False, True):
-            print(
-                f"--- {label} {'bfloat16' if half else 'float32'}; copying float32: {memory_time(size, times) * 1e6:.0f} us"
-            )
+            copying = memory_time(size, times) * 1e6
+            print(f"--- {label} {'bfloat16' if half else 'float32'}; copying float32 on all cores: {copying:.0f} us")
             for name in works():
                 found = measured(contestants(name, size, half), times)
                 ours = found.get("mlxffi", (float("nan"),))[0]
