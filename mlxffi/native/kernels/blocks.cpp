@@ -15,9 +15,14 @@ namespace mlxffi {
 
 namespace {
 
-// How many numbers a block has, one that no thread copies anything for, and the work that is worth a thread of its own: one for each number of an operation, and
-// as many more for a function as that takes longer.
-constexpr int64_t small_block = 2048, large_block = 16384, least_work = 131072, work_of_function = 8;
+// How many numbers a block has, one that no thread copies anything for, and the work that is worth a thread of its own.
+constexpr int64_t small_block = 2048, large_block = 16384, least_work = 131072;
+
+// What an operation takes for a number, as a multiple of an addition; what MLX does number by number counts as more.
+int64_t work_of(Operation operation) {
+  bool is_function = operation < Operation::Add, is_slow = operation >= Operation::Sign && operation <= Operation::Round;
+  return is_function ? 16 : is_slow || operation == Operation::Select ? 4 : 1;
+}
 
 using Table = std::unordered_map<std::string_view, Operation>;
 
@@ -81,11 +86,12 @@ std::optional<Blocks::Value> Blocks::converted(Value from, mx::Dtype to) {
   if (values_[from].dtype == to) {
     return from;
   }
+  // MLX makes halves number by number.
+  work_ += is_half(to) ? 4 : 1;
   if (source == target) {
     return rounded(wide(from), to);
   }
   auto kernel = conversion(source, target);
-  work_++;
   return kernel ? std::optional(rounded(add_step(kernel, {wide(from)}, target.size()), to)) : std::nullopt;
 }
 
@@ -103,8 +109,7 @@ std::optional<Blocks::Value> Blocks::apply(std::string_view operation, const std
   if (!kernel) {
     return std::nullopt;
   }
-  // Functions are the first of the operations.
-  work_ += found->second < Operation::Add ? work_of_function : 1;
+  work_ += work_of(found->second);
   std::vector<int> registers;
   for (Value value : from) {
     registers.push_back(chooses ? values_[value].stored : wide(value));
@@ -115,6 +120,10 @@ std::optional<Blocks::Value> Blocks::apply(std::string_view operation, const std
   int stored = add_step(kernel, registers, to.size());
   values_.push_back({to, stored, is_half(to) ? -1 : stored});
   return static_cast<int>(values_.size()) - 1;
+}
+
+bool Blocks::is_worth_it(int64_t size) const {
+  return size * work_ >= least_work;
 }
 
 void Blocks::output(Value value) {
@@ -344,7 +353,7 @@ class Blocks::Task::Worker {
 
 void Blocks::Task::operator()() const {
   int64_t count = (size + block - 1) / block;
-  int64_t grain = std::max({int64_t(1), least_work / (block * blocks->work_), count / (16 * thread_count())});
+  int64_t grain = std::max({int64_t(1), least_work / (block * std::max<int64_t>(1, blocks->work_)), count / (16 * thread_count())});
   parallel_for(count, grain, [this](int64_t begin, int64_t end) { Worker(*this).run(begin, end); });
 }
 
