@@ -1,6 +1,6 @@
 """Elementwise operations, reductions, casts and lookups: mlxffi.core, mlx.core, numpy and, where installed, PyTorch.
 
-All run in one process, in turns. `memory` is what the cores take to copy as many bytes as the operation reads and writes.
+All run in one process, in turns; in it MLX finds the large pages that libmlxc asks for, too.
 """
 
 from __future__ import annotations
@@ -27,16 +27,61 @@ SIZES = {"16 M": (1 << 24, 1), "256 K": (1 << 18, 8), "1 K": (1 << 10, 200)}
 
 # What is computed of arrays `x` and `y` of a module that names functions as numpy does. "half" has bfloat16 inputs.
 Work = Callable[[Any, Any, Any], Any]
-UNARY = ("exp expm1 log log2 log10 log1p sin cos tan sinh cosh tanh arcsin arccos arctan arcsinh arctanh sqrt rsqrt square abs "
-         "negative floor ceil round sign sigmoid erf").split()  # fmt: skip
-BINARY = "add subtract multiply divide power maximum minimum arctan2 logaddexp equal greater less_equal".split()
+UNARY = [
+    "exp",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "sin",
+    "cos",
+    "tan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "arcsinh",
+    "arctanh",
+    "sqrt",
+    "rsqrt",
+    "square",
+    "abs",
+    "negative",
+    "floor",
+    "ceil",
+    "round",
+    "sign",
+    "sigmoid",
+    "erf",
+]
+BINARY = [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "power",
+    "maximum",
+    "minimum",
+    "arctan2",
+    "logaddexp",
+    "equal",
+    "greater",
+    "less_equal",
+]
+NUMPY_LACKS: dict[str, Callable[[Any], Any]] = {
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+}
 TORCH_NAMES = {"equal": "eq", "greater": "gt", "less_equal": "le", "power": "pow"}
 
 
 def _named(name: str, count: int) -> Work:
     def work(module: Any, x: Any, y: Any) -> Any:
-        if module is np and name in ("rsqrt", "sigmoid", "erf"):
-            return {"rsqrt": lambda: 1 / np.sqrt(x), "sigmoid": lambda: 1 / (1 + np.exp(-x))}[name]()
+        if module is np and name in NUMPY_LACKS:
+            return NUMPY_LACKS[name](x)
         function = getattr(module, TORCH_NAMES.get(name, name) if module.__name__ == "torch" else name)
         return function(x) if count == 1 else function(x, y)
 
@@ -50,6 +95,10 @@ def _cast(dtype: str) -> Work:
         return x.astype(getattr(module, dtype))
 
     return work
+
+
+def _reduction(name: str, *axis: int) -> Work:
+    return lambda module, x, y: getattr(x, name)(*axis)
 
 
 def _softmax(module: Any, x: Any, y: Any) -> Any:
@@ -66,16 +115,19 @@ def works() -> dict[str, Work]:
     rows["softmax"] = _softmax
     rows["where"] = lambda module, x, y: module.where(x > y, x, y)
     for name in ("sum", "mean", "max", "argmax"):
-        rows[f"{name} of all"] = lambda module, x, y, name=name: getattr(x, name)()
-        rows[f"{name} of rows"] = lambda module, x, y, name=name: getattr(x, name)(-1)
-        if name != "argmax":
-            rows[f"{name} of columns"] = lambda module, x, y, name=name: getattr(x, name)(0)
+        rows[f"{name} of all"] = _reduction(name)
+        rows[f"{name} of rows"] = _reduction(name, -1)
+        rows[f"{name} of columns"] = _reduction(name, 0)
     rows["row + column"] = lambda module, x, y: x + x[:, :1]
     rows["times a row"] = lambda module, x, y: x * x[0]
     rows["transposed + 1"] = lambda module, x, y: x.T + 1
     rows["cumsum"] = lambda module, x, y: module.cumsum(x, 1)
     rows["sort"] = lambda module, x, y: np.sort(x, -1) if module is np else module.sort(x, -1)
     return rows
+
+
+def _evaluated(work: Work, module: Any, x: Any, y: Any) -> Callable[[], object]:
+    return lambda: module.eval(work(module, x, y))
 
 
 def contestants(name: str, size: int, half: bool) -> dict[str, Callable[[], object]]:
@@ -88,7 +140,7 @@ def contestants(name: str, size: int, half: bool) -> dict[str, Callable[[], obje
         dtype = module.bfloat16 if half else module.float32
         x, y = (module.array(part).astype(dtype) for part in numbers)
         module.eval(x, y)
-        found[label] = lambda module=module, x=x, y=y: module.eval(work(module, x, y))
+        found[label] = _evaluated(work, module, x, y)
     if not half:
         found["numpy"] = lambda: work(np, *numbers)
     if importlib.util.find_spec("torch"):
@@ -118,7 +170,10 @@ def measured(found: dict[str, Callable[[], object]], times: int) -> dict[str, tu
     for _ in range(ROUNDS):
         for label, seconds in taken.items():
             seconds.append(_seconds(found[label], times))
-    return {label: tuple(map(statistics.median, zip(*seconds, strict=True))) for label, seconds in taken.items()}  # type: ignore[misc]
+    return {
+        label: (statistics.median(wall for wall, _ in seconds), statistics.median(cpu for _, cpu in seconds))
+        for label, seconds in taken.items()
+    }
 
 
 def memory_time(size: int, times: int) -> float:
@@ -127,20 +182,26 @@ def memory_time(size: int, times: int) -> float:
     source, target = np.ones(size, np.float32), np.zeros(size, np.float32)
     parts = list(zip(np.array_split(source, cores), np.array_split(target, cores), strict=True))
     with ThreadPoolExecutor(cores) as pool:
-        copy = lambda: list(pool.map(lambda part: np.copyto(part[1], part[0]), parts))  # noqa: E731
-        return measured({"copy": copy}, times)["copy"][0]
+        return measured({"copy": lambda: list(pool.map(lambda part: np.copyto(part[1], part[0]), parts))}, times)[
+            "copy"
+        ][0]
 
 
 def main() -> None:
     """Print microseconds by the clock / of all threads, and how many times ours the others take by the clock."""
-    print(f"{described()}; us by the clock / of all threads; in brackets the clock as a multiple of mlxffi's; medians of {ROUNDS} in turns")
+    print(f"{described()}; medians of {ROUNDS} in turns")
+    print("us by the clock / of all threads; in brackets the clock as a multiple of mlxffi's")
     for label, (size, times) in SIZES.items():
         for half in (False, True):
-            print(f"--- {label} {'bfloat16' if half else 'float32'}; copying float32: {memory_time(size, times) * 1e6:.0f} us")
+            copying = memory_time(size, times) * 1e6
+            print(f"--- {label} {'bfloat16' if half else 'float32'}; copying float32 on all cores: {copying:.0f} us")
             for name in works():
                 found = measured(contestants(name, size, half), times)
                 ours = found.get("mlxffi", (float("nan"),))[0]
-                parts = [f"{who} {wall * 1e6:.1f} / {cpu * 1e6:.1f} ({wall / ours:.2f})" for who, (wall, cpu) in found.items()]
+                parts = [
+                    f"{who} {wall * 1e6:.1f} / {cpu * 1e6:.1f} ({wall / ours:.2f})"
+                    for who, (wall, cpu) in found.items()
+                ]
                 print(f"{name:18}" + "   ".join(parts), flush=True)
 
 

@@ -62,10 +62,9 @@ def test_it_trains_and_generates(python, job):
     assert said.returncode == 0, said.stdout + said.stderr
 
 
-def test_doctor_sees_a_compiler_that_does_not_work(python, tmp_path):
+def test_a_compiler_that_does_not_work_is_not_asked(python, tmp_path):
     (tmp_path / "bin/g++").write_text(BROKEN)
     (tmp_path / "bin/g++").chmod(0o755)
     result = python("-m", "mlxffi", "doctor")
-    assert result.returncode == 1
-    assert re.search(r"^compile +fails$", result.stdout, re.M)
-    assert "problem: MLX cannot build the kernel of a compiled function ([Compile::eval_cpu] Failed" in result.stdout
+    assert result.returncode == 0
+    assert re.search(r"^compile +a function of three operations runs", result.stdout, re.M)

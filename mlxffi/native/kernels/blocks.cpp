@@ -15,6 +15,15 @@ namespace mlxffi {
 
 namespace {
 
+// How many numbers a block has, one that no thread copies anything for, and the work that is worth a thread of its own.
+constexpr int64_t small_block = 2048, large_block = 16384, least_work = 131072;
+
+// What an operation takes for a number, as a multiple of an addition; what MLX does number by number counts as more.
+int64_t work_of(Operation operation) {
+  bool is_function = operation < Operation::Add, is_slow = operation >= Operation::Sign && operation <= Operation::Round;
+  return is_function ? 16 : is_slow || operation == Operation::Select ? 4 : 1;
+}
+
 using Table = std::unordered_map<std::string_view, Operation>;
 
 const Table& operations() {
@@ -77,6 +86,8 @@ std::optional<Blocks::Value> Blocks::converted(Value from, mx::Dtype to) {
   if (values_[from].dtype == to) {
     return from;
   }
+  // MLX makes halves number by number.
+  work_ += is_half(to) ? 4 : 1;
   if (source == target) {
     return rounded(wide(from), to);
   }
@@ -98,6 +109,7 @@ std::optional<Blocks::Value> Blocks::apply(std::string_view operation, const std
   if (!kernel) {
     return std::nullopt;
   }
+  work_ += work_of(found->second);
   std::vector<int> registers;
   for (Value value : from) {
     registers.push_back(chooses ? values_[value].stored : wide(value));
@@ -110,6 +122,10 @@ std::optional<Blocks::Value> Blocks::apply(std::string_view operation, const std
   return static_cast<int>(values_.size()) - 1;
 }
 
+bool Blocks::is_worth_it(int64_t size) const {
+  return size * work_ >= least_work;
+}
+
 void Blocks::output(Value value) {
   outputs_.push_back(values_[value].stored);
 }
@@ -117,9 +133,6 @@ void Blocks::output(Value value) {
 // --- where inputs stand ---
 
 namespace {
-
-// How many numbers a block has, and how many are worth a thread of their own.
-constexpr int64_t block_size = 2048, least_work = 16384;
 
 // The steps from one number to the next along each axis of the output: none along axes that are broadcast.
 std::vector<int64_t> broadcast_strides(const mx::array& input, const mx::Shape& shape) {
@@ -207,7 +220,10 @@ void copy_strided(const char* from, int64_t stride, int64_t count, char* to) {
   auto source = reinterpret_cast<const T*>(from);
   auto target = reinterpret_cast<T*>(to);
   if (stride == 0) {
-    std::fill_n(target, count, *source);
+    target[0] = *source;
+    for (int64_t filled = 1; filled < count; filled *= 2) {
+      std::memcpy(target + filled, target, std::min(filled, count - filled) * sizeof(T));
+    }
   } else if (stride == 1) {
     std::memcpy(target, source, count * sizeof(T));
   } else {
@@ -253,7 +269,7 @@ void gather(const Axes& axes, size_t input, const char* data, int item, int64_t 
 struct Blocks::Task {
   std::shared_ptr<const Blocks> blocks;
   Axes axes;
-  int64_t size;
+  int64_t size, block;
   std::vector<const char*> inputs;
   std::vector<char*> outputs;
 
@@ -271,19 +287,19 @@ class Blocks::Task::Worker {
     memory_ = memory.data();
     for (int i = 0; i < blocks_.inputs_; i++) {
       if (task_.axes.is_one(i)) {
-        copy_strided(task_.inputs[i], 0, block_size, blocks_.items_[i], own(i));
+        copy_strided(task_.inputs[i], 0, small_block, blocks_.items_[i], own(i));
       }
     }
   }
 
   void run(int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; block++) {
-      run_block(block * block_size, std::min(block_size, task_.size - block * block_size));
+      run_block(block * task_.block, std::min(task_.block, task_.size - block * task_.block));
     }
   }
 
  private:
-  static constexpr int64_t register_bytes = block_size * 8;
+  static constexpr int64_t register_bytes = small_block * 8;
 
   char* own(int place) const {
     return memory_ + place * register_bytes;
@@ -336,8 +352,8 @@ class Blocks::Task::Worker {
 };
 
 void Blocks::Task::operator()() const {
-  int64_t count = (size + block_size - 1) / block_size;
-  int64_t grain = std::max(least_work / block_size, count / (16 * thread_count()));
+  int64_t count = (size + block - 1) / block;
+  int64_t grain = std::max({int64_t(1), least_work / (block * std::max<int64_t>(1, blocks->work_)), count / (16 * thread_count())});
   parallel_for(count, grain, [this](int64_t begin, int64_t end) { Worker(*this).run(begin, end); });
 }
 
@@ -378,7 +394,12 @@ void Blocks::run(std::shared_ptr<const Blocks> blocks, const Arrays& inputs, Arr
   auto& shape = outputs[0].shape();
   auto* pattern = pattern_of(inputs, shape);
   int64_t size = pattern ? pattern->data_size() : outputs[0].size();
-  Task task{blocks, pattern ? Axes(inputs, size) : Axes(inputs, shape), size, {}, {}};
+  auto axes = pattern ? Axes(inputs, size) : Axes(inputs, shape);
+  bool copies = blocks->steps_.size() > 1;
+  for (size_t i = 0; i < inputs.size(); i++) {
+    copies = copies || !axes.is_dense(i);
+  }
+  Task task{blocks, std::move(axes), size, copies ? small_block : large_block, {}, {}};
   for (auto& input : inputs) {
     task.inputs.push_back(input.data<char>());
   }

@@ -170,8 +170,8 @@ uint32_t FoldToPlace::place(const char* row, int64_t length) const {
   char extremes[most_width * 8], hits[most_width];
   int64_t width = std::min(length, most_width);
   fold.fold_row(row, length, extremes);
-  for (int64_t i = 1; i < width; i++) {
-    std::memcpy(extremes + i * fold.wide, extremes, fold.wide);
+  for (int64_t filled = 1; filled < width; filled *= 2) {
+    std::memcpy(extremes + filled * fold.wide, extremes, std::min(filled, width - filled) * fold.wide);
   }
   Widened widened(fold);
   for (int64_t begin = 0; begin < length; begin += width) {

@@ -13,8 +13,8 @@ namespace mlxffi {
 
 namespace {
 
-// Numbers from which on our kernels are worth their preparation.
-constexpr size_t least_size = 4096;
+// Numbers from which on our kernels may be worth their preparation, and reductions are.
+constexpr size_t least_size = 4096, least_to_reduce = 16384;
 
 // Computes outputs on a stream; false where it cannot with inputs that lie as these do.
 using Evaluation = std::function<bool(const Arrays& inputs, Arrays& outputs, mx::Stream s)>;
@@ -77,7 +77,7 @@ Evaluation elementwise(const mx::array& node) {
     from.push_back(blocks->input(input.dtype()));
   }
   auto result = blocks->apply(node.primitive().name(), from, node.dtype());
-  if (!result) {
+  if (!result || !blocks->is_worth_it(node.size())) {
     return nullptr;
   }
   blocks->output(*result);
@@ -109,10 +109,10 @@ Evaluation place(const mx::array& node) {
 Evaluation evaluation_of(const mx::array& node) {
   auto& primitive = node.primitive();
   if (typeid(primitive) == typeid(mx::Reduce)) {
-    return node.inputs()[0].size() >= least_size ? reduction(node) : nullptr;
+    return node.inputs()[0].size() >= least_to_reduce ? reduction(node) : nullptr;
   }
   if (typeid(primitive) == typeid(mx::ArgReduce)) {
-    return node.inputs()[0].size() >= least_size ? place(node) : nullptr;
+    return node.inputs()[0].size() >= least_to_reduce ? place(node) : nullptr;
   }
   return node.size() >= least_size ? elementwise(node) : nullptr;
 }
