@@ -90,9 +90,7 @@ class DecoderBlock:
         self._struct = ffi.new("mlxffi_block *", {**numbers, **rope, **arrays, **made})
         self._address = int(ffi.cast("intptr_t", self._struct))
 
-    def __call__(
-        self, x: ArrayLike, keys: ArrayLike, values: ArrayLike, first: int
-    ) -> tuple[Any, Any, Any]:
+    def __call__(self, x: ArrayLike, keys: ArrayLike, values: ArrayLike, first: int) -> tuple[Any, Any, Any]:
         """The block's result for the next positions, each of which sees all before it and itself.
 
         Args:

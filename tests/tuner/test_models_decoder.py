@@ -5,8 +5,11 @@ import pytest
 from model_cases import NAMES, config_dict, nested, numbers, ours, theirs, tokens
 
 import mlxffi.core as mx
+from mlxffi.tuner import lora
+from mlxffi.tuner.layers import Quantization
 from mlxffi.tuner.models import DecoderConfig, decoder
-from mlxffi.tuner.trees import flatten, tree_map
+from mlxffi.tuner.models.quantizing import quantized_parameters
+from mlxffi.tuner.trees import flatten, tree_map, unflatten
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 VARIANTS = {
@@ -72,9 +75,43 @@ def test_rope_parameters_say_what_rope_theta_says():
     np.testing.assert_array_equal(found, read(ours(config, arrays), ids))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_cache_changes_nothing(name):
-    model, ids = tiny(name), tokens(2, 40)
+def varied(variant):
+    """A variant's (config, parameters)."""
+    name, options = VARIANTS[variant]
+    config = config_dict(name, **options)
+    return ours(config, numbers(DecoderConfig.from_dict(config)))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_cache_changes_nothing(variant):
+    require_same_by_steps(varied(variant))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", ["llama", "qwen3"])
+def test_a_cache_changes_nothing_beside_an_adapter(name, packed):
+    config, parameters = tiny(name)
+    if packed:
+        parameters = quantized_parameters(parameters, lambda path: Quantization(32, 4), 32)
+    adapter = lora.create_adapter(parameters, lora.LoRAConfig(rank=2))
+    made = {path: mx.random.normal(value.shape) * 0.02 for path, value in flatten(adapter.parameters).items()}
+    require_same_by_steps((config, lora.attach(parameters, lora.Adapter(unflatten(made), adapter.config))))
+
+
+def test_a_step_of_generation_is_one_kernel(monkeypatch):
+    taken = []
+    stepped = decoder.KVCache.stepped
+    monkeypatch.setattr(decoder.KVCache, "stepped", lambda *given: taken.append(given) or stepped(*given))
+    model, ids = tiny("llama"), tokens(2, 20)
+    cache = decoder.new_cache(model[0])
+    read(model, ids[:, :12], cache=cache)
+    assert not taken
+    read(model, ids[:, 12:13], cache=cache)
+    assert len(taken) == model[0].num_layers
+
+
+def require_same_by_steps(model):
+    ids = tokens(2, 40)
     whole, cache = read(model, ids), decoder.new_cache(model[0])
     ends = [9, 10, 11, 30, 31, 32, 40]
     parts = [read(model, ids[:, start:end], cache=cache) for start, end in zip([0, *ends], ends, strict=False)]

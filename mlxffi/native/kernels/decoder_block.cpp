@@ -300,6 +300,7 @@ struct Copied {
 };
 
 void FusedBlock::eval_cpu(const Arrays& inputs, Arrays& outputs) {
+  release_siblings(inputs, outputs);
   allocate(outputs[0]);
   allocate_like(inputs[1], outputs[1]);
   allocate_like(inputs[2], outputs[2]);

@@ -126,32 +126,44 @@ void PackedMatrices::unpack(int64_t matrix, Range rows, Range columns, float* ou
   }
 }
 
+bool PackedMatrices::by_pairs() const {
+  bool fits = packing_.codes() == Codes::whole4 && dtype_ == mx::bfloat16 && dense_ && columns() % nibble_block == 0;
+  return fits && row_kernels().products.pairs.nibble_dots;
+}
+
 void PackedMatrices::dots(int64_t matrix, Range rows, RowBlock x, bool of_bfloat16, float* out, int64_t out_stride) const {
-  auto& kernels = row_kernels().products;
-  bool by_pairs = of_bfloat16 && kernels.pairs.nibble_dots && packing_.codes() == Codes::whole4 && columns() % nibble_block == 0;
-  int64_t together = dense_ ? rows.size() : 1;
-  for (int64_t row = rows.begin; row < rows.end; row += together, out += together) {
-    auto packed = groups_at(matrix * rows_ + row, 0, together * groups_);
+  int64_t first = matrix * rows_ + rows.begin;
+  if (of_bfloat16 && by_pairs()) {
+    return dots_of_pairs(first, rows.size(), x, out, out_stride);
+  }
+  dots_of_floats(first, rows.size(), x, out, out_stride);
+}
+
+void PackedMatrices::dots_of_floats(int64_t first, int64_t count, RowBlock x, float* out, int64_t out_stride) const {
+  int64_t together = dense_ ? count : 1;
+  for (int64_t row = 0; row < count; row += together) {
+    auto packed = groups_at(first + row, 0, together * groups_);
     packed.groups = groups_;
-    if (by_pairs) {
-      dots_of_pairs(x, packed, together, out, out_stride);
-    } else {
-      kernels.packed_dots[static_cast<int>(packing_.codes())](x, packed, together, out, out_stride);
-    }
+    row_kernels().products.packed_dots[static_cast<int>(packing_.codes())](x, packed, together, out + row, out_stride);
   }
 }
 
-void PackedMatrices::dots_of_pairs(RowBlock x, PackedGroups row, int64_t count, float* out, int64_t out_stride) const {
+void PackedMatrices::dots_of_pairs(int64_t first, int64_t count, RowBlock x, float* out, int64_t out_stride) const {
   auto& kernels = row_kernels().products.pairs;
+  auto& kept = scratch();
+  auto at = [&](const RowsOf& rows) { return rows.row(first, kept.numbers); };
+  auto codes = static_cast<const uint8_t*>(at(numbers_));
+  NibbleGroups row{codes, static_cast<const uint16_t*>(at(scales_)), static_cast<const uint16_t*>(at(*biases_)), groups_, packing_.group_size};
   std::vector<uint16_t> numbers(columns());
   std::vector<float> sums(groups_);
   for (int64_t i = 0; i < x.count; i++) {
     auto from = static_cast<const float*>(x.data) + i * x.stride;
     kernels.split(from, columns(), packing_.group_size, numbers.data(), sums.data());
+    // What is infinite would be taken off itself.
     if (std::all_of(sums.begin(), sums.end(), [](float sum) { return std::isfinite(sum); })) {
       kernels.nibble_dots(numbers.data(), sums.data(), row, count, out + i * out_stride);
     } else {
-      row_kernels().products.packed_dots[static_cast<int>(Codes::whole4)]({from, x.stride, 1}, row, count, out + i * out_stride, out_stride);
+      dots_of_floats(first, count, {from, x.stride, 1}, out + i * out_stride, out_stride);
     }
   }
 }

@@ -61,7 +61,10 @@ class PackedMatrices {
  private:
   // Groups that lie side by side from one of a row on, with their scales and biases in this thread's scratch.
   PackedGroups groups_at(int64_t row, int64_t first_group, int64_t count) const;
-  void dots_of_pairs(RowBlock x, PackedGroups row, int64_t count, float* out, int64_t out_stride) const;
+  // Whether the numbers are multiplied as they are by rows of bfloat16.
+  bool by_pairs() const;
+  void dots_of_pairs(int64_t row, int64_t count, RowBlock x, float* out, int64_t out_stride) const;
+  void dots_of_floats(int64_t row, int64_t count, RowBlock x, float* out, int64_t out_stride) const;
 
   Packing packing_;
   RowsOf numbers_, scales_;

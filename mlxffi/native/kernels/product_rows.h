@@ -45,8 +45,14 @@ using MultiplyPairs = void (*)(RowBlock a, const uint32_t* panel, int64_t pairs,
 
 // Numbers that are bfloat16 in truth, as NibbleDots takes them: a multiple of 64, and the sums of their groups.
 using SplitPairs = void (*)(const float* x, int64_t size, int64_t group_size, uint16_t* numbers, float* sums);
-// The dot products of such numbers with rows of affine codes of 4 bits.
-using NibbleDots = void (*)(const uint16_t* numbers, const float* sums, PackedGroups row, int64_t count, float* out);
+// As PackedGroups, of affine codes of 4 bits with scales and biases of bfloat16.
+struct NibbleGroups {
+  const uint8_t* codes;
+  const uint16_t *scales, *biases;
+  int64_t groups, group_size;
+};
+// The dot products of such numbers with the first `count` of rows that lie side by side, the first of which is given.
+using NibbleDots = void (*)(const uint16_t* numbers, const float* sums, NibbleGroups row, int64_t count, float* out);
 inline constexpr int64_t nibble_block = 64;
 
 // NULL where the CPU has no instructions for it.

@@ -136,6 +136,15 @@ void NumbersTo::put(int64_t index, double value) const {
   }
 }
 
+void release_siblings(const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) {
+  for (auto& output : outputs) {
+    // MLX does the same once they are made, less those that a transform still looks at.
+    if (&output.inputs() != &inputs && !output.is_tracer()) {
+      output.inputs().clear();
+    }
+  }
+}
+
 void allocate_like(const mx::array& input, mx::array& result) {
   if (input.is_donatable() && input.flags().row_contiguous) {
     result.copy_shared_buffer(input);

@@ -81,6 +81,10 @@ class NumbersTo {
   bool wide_;
 };
 
+// Of an operation's results each holds its inputs, while one of them is made: lets go of these but for once, so that a result
+// can take the memory of an input. To be called before that, by what has several.
+void release_siblings(const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs);
+
 // Allocates a result of an input's shape and dtype: in the input's own memory where nobody needs that any more.
 void allocate_like(const mx::array& input, mx::array& result);
 

@@ -63,6 +63,37 @@ static void test_lora_linear(void) {
   drop(res);
 }
 
+/* With weights of 0 a block leaves x as it is, and keys and values of 0 where x stands. */
+static void test_decoder_block(void) {
+  mlx_array zeros = floats("2 2: 0 0 0 0"), ones = floats("2: 1 1"), x = floats("1 1 2: 3 4"), kept = floats("1 1 2 2: 5 6 7 8");
+  mlxffi_linear layer;
+  mlxffi_block block;
+  memset(&layer, 0, sizeof layer);
+  memset(&block, 0, sizeof block);
+  layer.weight = zeros;
+  block.attention_norm = block.mlp_norm = ones;
+  block.query = block.key = block.value = block.output = block.gate = block.up = block.down = layer;
+  block.heads = block.key_heads = 1;
+  block.eps = 1e-5f;
+  block.attention_scale = block.rope_scale = 1;
+  block.rope_base = 10000;
+  mlx_vector_array res = mlx_vector_array_new();
+  OK(mlxffi_decoder_block(&res, x, &block, kept, kept, 1, cpu));
+  mlx_array y = at(res, 0), keys = at(res, 1), values = at(res, 2);
+  IS(y, "1 1 2: 3 4");
+  IS(keys, "1 1 2 2: 5 6 0 0");
+  IS(values, "1 1 2 2: 5 6 0 0");
+  FAILS(mlxffi_decoder_block(&res, x, NULL, kept, kept, 1, cpu));
+  CHECK_HAS("`block`: expected a block", last_error);
+  FAILS(mlxffi_decoder_block(&res, x, &block, kept, kept, 2, cpu));
+  CHECK_HAS("`keys`: expected", last_error);
+  mlx_array all[] = {zeros, ones, x, kept, y, keys, values};
+  for (int i = 0; i < 7; i++) {
+    drop(all[i]);
+  }
+  mlx_vector_array_free(res);
+}
+
 static void test_dtypes(void) {
   mlx_dtype dtypes[] = {MLX_FLOAT16, MLX_BFLOAT16, MLX_FLOAT64};
   mlx_array res = mlx_array_new();
@@ -177,6 +208,9 @@ static void test_refused(void) {
   CHECK_HAS("`a`: expected", last_error);
   FAILS(mlxffi_lora_linear(&res, i, x, x, x, 1, cpu));
   CHECK_HAS("`x`: expected floating point", last_error);
+  mlx_optional_int none_given = {0, false};
+  FAILS(mlxffi_lora_quantized_linear(&res, x, x, x, none, one, x, 1, none_given, none_given, "affine", cpu));
+  CHECK_HAS("`a`: expected", last_error);
   CHECK(res.ctx == NULL);
   drop(x);
   drop(one);
@@ -191,6 +225,7 @@ int main(void) {
   test_attention();
   test_gated_units();
   test_lora_linear();
+  test_decoder_block();
   test_dtypes();
   group("values");
   test_gradients();

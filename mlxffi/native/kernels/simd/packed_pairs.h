@@ -44,24 +44,37 @@ inline __m512 scaled_step(const uint8_t* codes, const uint16_t* x, float low_sca
   return _mm512_fmadd_ps(part, scales, sum);
 }
 
-// The sum over the groups of (bias - 16 scale) times the sum of x.
-inline __m512 shifted(const PackedGroups& row, const float* sums, __m512 total) {
-  for (int64_t group = 0; group < row.groups; group += words) {
-    auto some = first_words(row.groups - group);
-    auto of = [&](const float* from) { return _mm512_maskz_loadu_ps(some, from + group); };
-    auto shift = _mm512_fnmadd_ps(_mm512_set1_ps(16), of(row.scales), of(row.biases));
-    total = _mm512_fmadd_ps(shift, of(sums), total);
+inline __m512 widened(const uint16_t* from, int64_t count) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first_words(count), from)), 16));
+}
+
+// The sum over `groups` groups, a few of a row, of (bias - 16 scale) times the sum of x; their scales are written to `scales`.
+inline __m512 shifted(const NibbleGroups& row, int64_t first, int64_t groups, const float* sums, float* scales) {
+  auto total = _mm512_setzero_ps();
+  for (int64_t group = 0; group < groups; group += words) {
+    auto some = first_words(groups - group);
+    auto scale = widened(row.scales + first + group, groups - group), bias = widened(row.biases + first + group, groups - group);
+    _mm512_storeu_ps(scales + group, scale);
+    auto shift = _mm512_fnmadd_ps(_mm512_set1_ps(16), scale, bias);
+    total = _mm512_fmadd_ps(shift, _mm512_maskz_loadu_ps(some, sums + first + group), total);
   }
   return total;
 }
 
-void nibble_dots(const uint16_t* x, const float* sums, PackedGroups row, int64_t count, float* out) {
-  int64_t size = row.groups * row.group_size;
+// Groups of a row whose scales are widened at once.
+constexpr int64_t most_groups = 256;
+
+void nibble_dots(const uint16_t* x, const float* sums, NibbleGroups row, int64_t count, float* out) {
   int shift = __builtin_ctzll(row.group_size);  // groups are of 32, 64 or 128
+  alignas(64) float scales[most_groups];
   for (int64_t j = 0; j < count; j++, row.scales += row.groups, row.biases += row.groups) {
-    auto total = shifted(row, sums, _mm512_setzero_ps());
-    for (int64_t i = 0; i < size; i += nibble_block, row.codes += nibble_block / 2) {
-      total = scaled_step(row.codes, x + i, row.scales[i >> shift], row.scales[(i + nibble_block / 2) >> shift], total);
+    auto total = _mm512_setzero_ps();
+    for (int64_t first = 0; first < row.groups; first += most_groups) {
+      int64_t groups = row.groups - first < most_groups ? row.groups - first : most_groups, place = first << shift;
+      total = _mm512_add_ps(total, shifted(row, first, groups, sums, scales));
+      for (int64_t i = 0; i < groups << shift; i += nibble_block, row.codes += nibble_block / 2) {
+        total = scaled_step(row.codes, x + place + i, scales[i >> shift], scales[(i + nibble_block / 2) >> shift], total);
+      }
     }
     out[j] = _mm512_reduce_add_ps(total);
   }
