@@ -59,6 +59,24 @@ static inline PyObject *held_by(PyObject *object, PyObject *const *place) {
   return held;
 }
 
+/* A new reference to the value of a key, which becomes `fresh` where there is none and that is not NULL; NULL where there
+ * was none, or after an exception. */
+static inline PyObject *set_default(PyObject *dict, PyObject *key, PyObject *fresh) {
+  PyObject *found = NULL;
+#ifdef Py_GIL_DISABLED
+  int there = fresh ? PyDict_SetDefaultRef(dict, key, fresh, &found) : PyDict_GetItemRef(dict, key, &found);
+  if (there == 0) {
+    Py_CLEAR(found);
+  }
+#else
+  found = Py_XNewRef(PyDict_GetItemWithError(dict, key));
+  if (!found && fresh && !PyErr_Occurred()) {
+    PyDict_SetItem(dict, key, fresh);
+  }
+#endif
+  return found;
+}
+
 /* A new reference to what a weak one leads to; NULL, without an exception, where that is gone. */
 static inline PyObject *referent(PyObject *reference) {
 #ifdef Py_GIL_DISABLED

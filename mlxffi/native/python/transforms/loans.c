@@ -2,7 +2,7 @@
  * whatever it did not replace is put back.
  *
  * An array that lies in another's place knows for which, and so does whoever finds it there: another thread takes the
- * array that it stands for. Lists and dicts on loan, and tuples made for a loan, are in one dict, by address; another
+ * array that it stands for. Lists and dicts on loan, and what is made for a loan, are in one dict, by address; another
  * thread that would change such a list or dict gets a copy. Items are set as lists and dicts set them, whatever a derived
  * class does: nothing has changed for the caller.
  */
@@ -24,19 +24,15 @@ void end_loan(struct Loan *loan) {
   free(loan);
 }
 
-/* From an address to (object, what it stands for, loan, thread). A list or dict stands for itself. */
+/* From an address to (object, what it stands for, loan, thread). A list or dict of the caller's stands for itself. */
 static PyObject *on_loan;
 
 enum { OBJECT, ORIGINAL, LOAN, THREAD };
 
 /* A new reference; NULL, mostly without an exception, for what is not on loan. */
 static PyObject *entry_of(PyObject *object) {
-  PyObject *key = PyLong_FromVoidPtr(object), *entry = NULL;
-  if (key) {
-    LOCK(on_loan)
-    entry = Py_XNewRef(PyDict_GetItemWithError(on_loan, key));
-    UNLOCK
-  }
+  PyObject *key = PyLong_FromVoidPtr(object);
+  PyObject *entry = key ? set_default(on_loan, key, NULL) : NULL;
   Py_XDECREF(key);
   return entry;
 }
@@ -70,16 +66,10 @@ typedef enum { BROKEN = -1, LENT, OURS, ELSEWHERE } Claim;
 
 /* Notes an object, unless it is noted already. */
 static Claim note(const Lending *lending, PyObject *object, PyObject *original) {
-  PyObject *key = PyLong_FromVoidPtr(object), *entry = NULL;
+  PyObject *key = PyLong_FromVoidPtr(object);
   PyObject *fresh = key ? PyTuple_Pack(4, object, original, lending->id, lending->thread) : NULL;
-  bool failed = !fresh;
-  if (!failed) {
-    LOCK(on_loan)
-    entry = Py_XNewRef(PyDict_GetItemWithError(on_loan, key));
-    failed = PyErr_Occurred() || (!entry && PyDict_SetItem(on_loan, key, fresh));
-    UNLOCK
-  }
-  Claim claim = failed ? BROKEN : !entry ? LENT : is_elsewhere(entry) ? ELSEWHERE : OURS;
+  PyObject *entry = fresh ? set_default(on_loan, key, fresh) : NULL;
+  Claim claim = PyErr_Occurred() ? BROKEN : !entry ? LENT : is_elsewhere(entry) ? ELSEWHERE : OURS;
   Py_XDECREF(entry);
   Py_XDECREF(fresh);
   Py_XDECREF(key);
@@ -134,16 +124,16 @@ static PyObject *copy_of(PyObject *container, Kind kind) {
 static int begin_to_change(Filling *filling) {
   PyObject *container = filling->target;
   filling->changed = true;
-  switch (filling->kind == TUPLE ? LENT : note(filling->lending, container, container)) {
-    case BROKEN:
-      return -1;
-    case ELSEWHERE:
-      filling->target = copy_of(container, filling->kind);
-      Py_DECREF(container);
-      return filling->target ? 0 : -1;
-    default:
-      return filling->kind == TUPLE ? 0 : PyList_Append(filling->lending->loan, container);
+  if (filling->kind == TUPLE) {
+    return 0;
   }
+  Claim claim = note(filling->lending, container, container);
+  if (claim == ELSEWHERE) {
+    filling->target = copy_of(container, filling->kind);
+    claim = filling->target ? note(filling->lending, filling->target, container) : BROKEN;
+    Py_DECREF(container);
+  }
+  return claim == BROKEN ? -1 : PyList_Append(filling->lending->loan, filling->target);
 }
 
 static int set_item(PyObject *target, PyObject *key, Py_ssize_t place, PyObject *item) {
@@ -240,8 +230,9 @@ static PyObject *restored(PyObject *item, PyObject *loan) {
   if (is_any_array(item)) {
     return restored_array(item, loan);
   }
-  PyObject *entry = PyTuple_Check(item) ? entry_of(item) : NULL;
-  PyObject *back = entry && is_of(entry, loan) ? restored_tuple(item, PyTuple_GetItem(entry, ORIGINAL), loan) : Py_NewRef(item);
+  PyObject *entry = kind_of(item) == LEAF ? NULL : entry_of(item);
+  PyObject *original = entry && is_of(entry, loan) ? PyTuple_GetItem(entry, ORIGINAL) : item;
+  PyObject *back = original != item && PyTuple_Check(item) ? restored_tuple(item, original, loan) : Py_NewRef(original);
   Py_XDECREF(entry);
   return back;
 }
