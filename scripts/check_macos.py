@@ -3,11 +3,11 @@
 
 usage: python scripts/check_macos.py [--work FOLDER]
 
-The parts that build_ffi makes on macOS are cross-compiled with Zig's clang, over the libmlx of PyPI's mlx-metal and Zig's
-own headers of macOS; the linker finds every symbol. In the files made, architecture, least macOS, names and rpaths are
-compared with what they must be, and each library that they name is looked for where an installed wheel has it. The
-declarations for cffi must be those of Linux, and the Metal text of the losses runs as C++ (scripts/gpu/metal.py). A line
-for each, and a verdict. Nothing is loaded or run of what was compiled.
+The parts that build_ffi makes on macOS are cross-compiled with Zig's clang, over the libmlx of PyPI's mlx-metal and
+Zig's own headers of macOS; the linker finds every symbol. In the files made, architecture, least macOS, names and rpaths
+are compared with what they must be, and each library that they name is looked for where an installed wheel has it. The
+declarations for cffi must be those of Linux, and the Metal text of the losses runs as C++ (scripts/gpu/metal.py). A
+line for each, and a verdict. Nothing is loaded or run of what was compiled.
 
 Needs ziglang, macholib, cffi and setuptools from PyPI, and g++ for the Metal text. --work keeps what was built.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -91,8 +92,9 @@ def check_files(work: Path) -> Iterator[str]:
 def fetch_backend(site: Path) -> None:
     """Unpack the wheel with libmlx.dylib, as pip on a Mac would."""
     if not (site / "mlx/lib/libmlx.dylib").exists():
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--only-binary=:all:", "--target", str(site)]
-        subprocess.run([*pip, "--platform", f"macosx_{LEAST_MACOS.replace('.', '_')}_arm64", f"mlx-metal=={MLX}"], check=True)
+        platform = f"macosx_{LEAST_MACOS.replace('.', '_')}_arm64"
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--only-binary=:all:", "--platform", platform]
+        subprocess.run([*pip, "--target", str(site), f"mlx-metal=={MLX}"], check=True)
 
 
 def build(work: Path, site: Path) -> None:
@@ -117,8 +119,8 @@ def compiler(work: Path) -> CCompiler:
     shutil.copytree(sysconfig.get_path("include"), headers, dirs_exist_ok=True)
     shutil.copy(sysconfig.get_config_h_filename(), headers / "pyconfig.h")
     made = new_compiler(compiler="unix")
-    command = [*ZIG, "cc", *TARGET]
-    made.set_executables(compiler_so=command, linker_so=[*command, "-dynamiclib", "-Wl,-undefined,dynamic_lookup"])
+    command = shlex.join([*ZIG, "cc", *TARGET])
+    made.set_executables(compiler_so=command, linker_so=f"{command} -dynamiclib -Wl,-undefined,dynamic_lookup")
     made.add_include_dir(str(headers))
     return made
 
@@ -129,7 +131,8 @@ def compiler(work: Path) -> CCompiler:
 def check_file(path: Path, site: Path) -> Iterator[str]:
     """Compare what a file says about itself with what it must, and follow the names of the libraries that it needs."""
     header = MachO(str(path)).headers[0]
-    names = {kind: [text(data) for load, _, data in header.commands if load.cmd == kind] for kind in (LC_ID_DYLIB, LC_LOAD_DYLIB, LC_RPATH)}
+    kinds = (LC_ID_DYLIB, LC_LOAD_DYLIB, LC_RPATH)
+    names = {kind: [text(data) for load, _, data in header.commands if load.cmd == kind] for kind in kinds}
     versions = [str(command.minos) for load, command, _ in header.commands if load.cmd == LC_BUILD_VERSION]
     name, rpath, needed = path.name, "@loader_path/lib", "@rpath/libmlxc.dylib"
     if name == "libmlxc.dylib":
@@ -143,7 +146,8 @@ def check_file(path: Path, site: Path) -> Iterator[str]:
     folder = Path(rpath.replace("@loader_path", str(path.parent)))
     if not (folder / Path(needed).name).exists():
         yield f"{name}: no {needed} in {rpath}"
-    print(f"{path.relative_to(site)}: arm64, macOS {', '.join(versions)}, {', '.join(names[LC_RPATH])} -> {', '.join(others)}")
+    found = [f"arm64, macOS {', '.join(versions)}", f"rpath {', '.join(names[LC_RPATH])}", *others]
+    print(f"{path.relative_to(site)}: {'; '.join(found)}")
 
 
 def differ(name: str, what: str, found: object, expected: object) -> Iterator[str]:
