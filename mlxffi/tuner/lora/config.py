@@ -14,7 +14,8 @@ from .. import checks
 from ..layers import Scaling
 
 ALL_LINEAR = "all-linear"
-INITIALISATIONS = (True, "pissa", "olora")
+# PiSSA by an exact decomposition, or by so many rounds of an iteration.
+PISSA = re.compile(r"pissa(?:_niter_(\d+))?")
 BIASES = ("none", "all", "lora_only")
 # Our names by PEFT's, where they differ.
 PEFT_NAMES = {"r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout", "use_rslora": "rslora"}
@@ -45,7 +46,8 @@ class LoRAConfig:
         that matches counts.
       alpha_pattern: the same for alpha.
       init_lora_weights: how the factors begin: True, so that they change nothing; "pissa" with the largest singular
-        values of each weight, "olora" with the beginning of its QR decomposition, which the weight then lacks.
+        values of each weight, "pissa_niter_16" with those that 16 rounds of subspace iteration find, "olora" with the
+        beginning of its QR decomposition, which the weight then lacks.
       modules_to_save: paths, or ends of paths, of parts of the model whose parameters are trained themselves.
       trainable_token_indices: tokens whose rows of the embedding are trained themselves, and no others; or, as PEFT has
         it, tokens by the names of the embedding and the output layer.
@@ -167,10 +169,11 @@ def _require_numbers(config: LoRAConfig) -> None:
 
 
 def _require_choices(config: LoRAConfig) -> None:
-    for name, choices in (("init_lora_weights", INITIALISATIONS), ("bias", BIASES)):
-        if getattr(config, name) not in choices:
-            wanted = ", ".join(map(str, choices))
-            raise ArgumentError(f"[LoRAConfig] {name}: expected one of {wanted}, got {getattr(config, name)!r}")
+    start, name = config.init_lora_weights, "init_lora_weights"
+    if not (start is True or (isinstance(start, str) and (start == "olora" or PISSA.fullmatch(start)))):
+        raise ArgumentError(f"[LoRAConfig] {name}: expected one of True, pissa, pissa_niter_N, olora, got {start!r}")
+    if config.bias not in BIASES:
+        raise ArgumentError(f"[LoRAConfig] bias: expected one of {', '.join(BIASES)}, got {config.bias!r}")
     if config.use_dora and config.init_lora_weights is not True:
         raise ArgumentError(f"[LoRAConfig] init_lora_weights: {config.init_lora_weights} goes with LoRA, not with DoRA")
 

@@ -12,7 +12,7 @@ from ..checks import required
 from ..datasets.fields import require_characters
 from ..files import PathLike, read_json, write_json
 from . import chat_template, tokenizer_files
-from .gguf.header import is_gguf
+from .gguf.file import is_gguf
 from .gguf.tokenizer import tokenizer_parts
 
 
