@@ -92,8 +92,8 @@ def _begun(path: str, node: Node, config: LoRAConfig) -> Factors:
     with mx.stream(mx.cpu):
         if pissa is None:
             return _orthogonal(weight, rank)
-        found = mx.linalg.svd(weight) if pissa[1] is None else _largest(weight, rank, int(pissa[1]))
-        return _principal(*found, rank, scale)
+        u, values, vt = mx.linalg.svd(weight) if pissa[1] is None else _largest(weight, rank, int(pissa[1]))
+        return _principal(u, values, vt, rank, scale)
 
 
 def _largest(weight: mx.array, rank: int, rounds: int) -> tuple[mx.array, mx.array, mx.array]:
