@@ -19,6 +19,12 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8192,
 }
+LONGROPE = {
+    "rope_type": "longrope",
+    "short_factor": [1 + pair / 8 for pair in range(8)],
+    "long_factor": [1.5 + pair**2 for pair in range(8)],
+    "original_max_position_embeddings": 64,
+}
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
 CONFIGS = {
     "llama": config_dict("llama", rope_scaling=LLAMA3, max_position_embeddings=65536),

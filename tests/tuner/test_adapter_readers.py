@@ -15,7 +15,7 @@ from tuner_helpers import message_of
 import mlxffi.core as mx
 from mlxffi.tuner import lora
 from mlxffi.tuner.models import load_model, save_model
-from mlxffi.tuner.models.gguf.export import export_adapter, export_model
+from mlxffi.tuner.models.gguf.model import export_adapter, export_model
 from mlxffi.tuner.trees import flatten, tree_map
 
 mx.random.seed(0)

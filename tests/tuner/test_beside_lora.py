@@ -117,14 +117,14 @@ def test_noise_is_there_in_training_alone():
 
 def by_hand(weight, kind, rank, scale):
     """What the factors begin with, [out, in], in float64: without what the scale multiplies it by."""
-    if kind == "pissa":
+    if kind.startswith("pissa"):
         u, values, vt = np.linalg.svd(weight, full_matrices=False)
         return (u[:, :rank] * values[:rank]) @ vt[:rank]
     q, r = np.linalg.qr(weight)
     return scale * q[:, :rank] @ r[:rank]
 
 
-@pytest.mark.parametrize("start", ["pissa", "olora"])
+@pytest.mark.parametrize("start", ["pissa", "pissa_niter_100", "olora"])
 @pytest.mark.parametrize("options", [{"scale": 2.5}, {"alpha": 6.0, "rslora": True, "rank_pattern": {"down_proj": 3}}])
 def test_factors_begin_with_a_part_of_the_weights(start, options):
     _, config, parameters = llama()
@@ -144,7 +144,7 @@ def test_factors_begin_with_a_part_of_the_weights(start, options):
     np.testing.assert_allclose(both, logits(config, parameters), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("start", ["pissa", "olora"])
+@pytest.mark.parametrize("start", ["pissa", "pissa_niter_100", "olora"])
 def test_expert_layers_and_embeddings_begin_so_too(start):
     rng = np.random.default_rng(0)
     weights = {"embed_tokens": rng.normal(size=(24, 16)), "experts": rng.normal(size=(3, 16, 24))}
@@ -192,7 +192,8 @@ def test_starts_that_cannot_be_are_named():
         about = LoRAConfig(init_lora_weights="pissa", **given)
         assert message in message_of(lambda about=about: create_from_weights(parameters, about))
     for given, message in [
-        ({"init_lora_weights": "loftq"}, "init_lora_weights: expected one of True, pissa, olora, got 'loftq'"),
+        ({"init_lora_weights": "loftq"}, "expected one of True, pissa, pissa_niter_N, olora, got 'loftq'"),
+        ({"init_lora_weights": "pissa_niter_"}, "pissa_niter_N, olora, got 'pissa_niter_'"),
         ({"init_lora_weights": "pissa", "use_dora": True}, "pissa goes with LoRA, not with DoRA"),
         ({"bias": "some"}, "bias: expected one of none, all, lora_only, got 'some'"),
         ({"modules_to_save": "lm_head"}, "modules_to_save: expected a list of names, got 'lm_head'"),

@@ -121,15 +121,35 @@ def test_a_chat_answers_turn_by_turn(folder, monkeypatch):
     assert before[: len(read[0][1])] == prompt[: len(read[0][1])] == read[0][1]
 
 
-def test_ctrl_c_ends_an_answer_and_not_the_chat(folder, monkeypatch):
+def test_a_chat_as_json(folder, monkeypatch):
+    say(monkeypatch, "Hello", "And then?")
+    out, _ = command("chat", *options(model=folder / "chat", max_tokens=6, json=True))
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [answer["text"] for answer in found] == answers(folder, "Hello", "And then?")
+    assert all(answer["generated_tokens"] == len(answer["tokens"]) for answer in found)
+    assert found[0]["prompt_tokens"] < found[1]["prompt_tokens"]
+
+
+def interrupt_after_a_token(monkeypatch):
     def stops(self, prompt, options, stream=Session.stream):
         yield next(stream(self, prompt, options))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Session, "stream", stops)
+
+
+def test_ctrl_c_ends_an_answer_and_not_the_chat(folder, monkeypatch):
+    interrupt_after_a_token(monkeypatch)
     say(monkeypatch, "Hello", "Again")
     out, _ = command("chat", *options(model=folder / "chat"))
     assert len(out.splitlines()) >= 2
+
+
+def test_ctrl_c_in_a_chat_as_json(folder, monkeypatch):
+    interrupt_after_a_token(monkeypatch)
+    say(monkeypatch, "Hello", "Again")
+    out, _ = command("chat", *options(model=folder / "chat", json=True))
+    assert [json.loads(line)["finish_reason"] for line in out.splitlines()] == ["interrupted"] * 2
 
 
 def test_a_chat_needs_a_template(folder):

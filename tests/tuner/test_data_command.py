@@ -59,6 +59,15 @@ def test_the_first_record_with_each_mask(tmp_path, model, words, text):
     assert "\n".join(shown(path, "--model", model, *words)[4:]).rstrip("\n") == wanted.rstrip("\n")
 
 
+def test_new_tokens_are_counted_as_they_will_be_learnt(tmp_path, model):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": "<tool>a</tool>"}])
+    new = ["--add-tokens", "<tool>", "</tool>"]
+    assert not shown(path, "--model", model)[1].startswith("4 tokens")
+    # With the end of the text; of the first token there is no prediction.
+    assert shown(path, "--model", model, *new)[1].startswith("4 tokens, 3 of them learnt")
+    assert "add_tokens: expected with model" in shown(path, *new, status=2)
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tokenizers
 from end_to_end import command, options, write_data
-from gguf_cases import CONFIGS, bytes_tokenizer, continued, log_probabilities, model
+from gguf_cases import CONFIGS, LONGROPE, bytes_tokenizer, continued, log_probabilities, model
 from hypothesis import given
 from hypothesis import strategies as st
 from tuner_helpers import message_of
@@ -17,11 +17,11 @@ from tuner_helpers import message_of
 import mlxffi.core as mx
 from mlxffi.tuner import lora
 from mlxffi.tuner.models import DecoderConfig, Tokenizer, load_model, load_parameters, random_parameters
-from mlxffi.tuner.models.gguf import architecture, vocabulary
+from mlxffi.tuner.models.gguf import architecture
 from mlxffi.tuner.models.gguf.blocks import PACKED, encoded
-from mlxffi.tuner.models.gguf.export import export_adapter, export_model, rounded
-from mlxffi.tuner.models.gguf.header import is_gguf, read_header
-from mlxffi.tuner.models.gguf.write import Tensor, write_gguf
+from mlxffi.tuner.models.gguf.file import Tensor, is_gguf, read_header, write_gguf
+from mlxffi.tuner.models.gguf.model import export_adapter, export_model, rounded
+from mlxffi.tuner.models.gguf.tokenizer import tokenizer_metadata
 from mlxffi.tuner.models.weights import quantizations
 from mlxffi.tuner.trees import flatten
 
@@ -222,6 +222,23 @@ def test_wavelengths_of_no_known_scaling_stay_what_they_are(tmp_path):
     assert decoder.rope.magnitude == 1
 
 
+def test_longrope_is_read_as_it_was(tmp_path):
+    config = {**CONFIGS["llama"], "rope_scaling": LONGROPE}
+    with pytest.warns(UserWarning, match="long factors for all of a context of more than 64 tokens"):
+        export_model(tmp_path / "m.gguf", model(config)[1], config, bytes_tokenizer(), "F32")
+    rope, expected = load_parameters(tmp_path / "m.gguf")[1].rope, DecoderConfig.from_dict(config).rope
+    assert (rope.context, rope.magnitude) == (64, pytest.approx(expected.magnitude))
+    assert rope.periods == pytest.approx(expected.periods)
+    assert rope.long_periods == pytest.approx(expected.long_periods)
+
+
+def test_factors_of_longrope_need_its_name(tmp_path):
+    made = {f"{name}.weight": Tensor(mx.array(values), "F32") for name, (values, _) in tensors(np.random).items()}
+    made["rope_factors_long.weight"] = Tensor(mx.ones(8), "F32")
+    write_gguf(tmp_path / "m.gguf", metadata_of_small(), made)
+    assert "got one without the other" in message_of(lambda: load_model(tmp_path / "m.gguf"))
+
+
 def test_the_ends_of_turns_are_found(tmp_path):
     made = writer(tmp_path / "m.gguf")
     made.add_eot_token_id(7)
@@ -248,7 +265,8 @@ def test_the_ends_of_turns_are_found(tmp_path):
         ),
         ("llama.expert_count", 4, "llama.expert_count: the decoder has not"),
         ("llama.rope.dimension_count", 8, "llama.rope.dimension_count: the decoder has not"),
-        ("llama.rope.scaling.type", "longrope", "rope.scaling.type: expected none, linear or yarn"),
+        ("llama.rope.scaling.type", "grouped", "rope.scaling.type: expected none, linear, yarn or longrope"),
+        ("llama.rope.scaling.type", "longrope", "rope.scaling.type: expected longrope with rope_factors_short.weight"),
         ("llama.attention.head_count", "four", "llama.attention.head_count: expected an integer"),
         ("llama.feed_forward_length", 48, "the weights are not those"),
         ("tokenizer.ggml.model", "t5", "tokenizer.ggml.model: expected gpt2 or llama, got 't5'"),
@@ -273,7 +291,7 @@ def metadata_of_small():
     shape = {"num_key_value_heads": 4, "num_hidden_layers": 1, "intermediate_size": 32}
     config = {**CONFIGS["llama"], **shape, "rope_scaling": None, "tie_word_embeddings": True}
     found = architecture.metadata_of(config, DecoderConfig.from_dict(config))
-    return {**found, **vocabulary.metadata_of(bytes_tokenizer(), 512)}
+    return {**found, **tokenizer_metadata(bytes_tokenizer(), 512)}
 
 
 def test_a_file_that_ends_too_early(files, tmp_path):
@@ -304,6 +322,8 @@ def test_what_llama_cpp_would_compute_otherwise_is_refused(tmp_path):
     assert "'dynamic' cannot be written" in refused(tmp_path, {**CONFIGS["qwen2"], **dynamic})
     llama3 = {"rope_scaling": CONFIGS["llama"]["rope_scaling"]}
     assert "not for qwen3" in refused(tmp_path, {**CONFIGS["qwen3"], **llama3})
+    longrope = {"rope_scaling": LONGROPE}
+    assert "has longrope's for Llama and Mistral" in refused(tmp_path, {**CONFIGS["qwen2"], **longrope})
     scalar = {**CONFIGS["gemma3"], "query_pre_attn_scalar": 32}
     assert "query_pre_attn_scalar: llama.cpp has 16 for this size, got 32" in refused(tmp_path, scalar)
     assert "kind: expected one of F32" in refused(tmp_path, CONFIGS["qwen3"], kind="Q2_K")

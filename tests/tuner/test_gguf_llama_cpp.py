@@ -10,6 +10,7 @@ import numpy as np
 from end_to_end import command, options
 from gguf_cases import (
     CONFIGS,
+    LONGROPE,
     LlamaCpp,
     bytes_tokenizer,
     continued,
@@ -23,7 +24,7 @@ from lm_models import tokenizer
 import mlxffi.core as mx
 from mlxffi.tuner import lora
 from mlxffi.tuner.models import DecoderConfig, Tokenizer, decoder_model, load_model, random_parameters, save_model
-from mlxffi.tuner.models.gguf.export import export_adapter, export_model
+from mlxffi.tuner.models.gguf.model import export_adapter, export_model
 from mlxffi.tuner.models.vocabularies import SPLITS, Kind, Tokens, byte_level, with_ends
 from mlxffi.tuner.trees import tree_map
 
@@ -57,6 +58,20 @@ def test_each_family_continues_with_the_same_tokens(tmp_path, family):
     assert largest_difference(theirs, *made) < (5e-3 if family == "gemma3" else 1e-4)
     for ids in prompts():
         assert theirs.continued(ids) == continued(decoder_model(*made), ids)
+
+
+@pytest.mark.filterwarnings("ignore:llama.cpp takes LongRoPE's long factors")
+@pytest.mark.parametrize("original", [32, 1024])
+def test_longrope_of_a_context_above_and_below_its_first_one(tmp_path, original):
+    """Which is the same for a text's length here: prompts have 40 tokens, and the context 256."""
+    scaling = {**LONGROPE, "original_max_position_embeddings": original, "attention_factor": 1.3}
+    config = {**CONFIGS["llama"], "rope_scaling": scaling}
+    made = model(config)
+    export_model(tmp_path / "m.gguf", made[1], config, bytes_tokenizer(), "F32")
+    theirs, read = LlamaCpp(tmp_path / "m.gguf"), load_model(tmp_path / "m.gguf")[0]
+    assert largest_difference(theirs, *made) < 1e-4
+    for ids in prompts():
+        assert theirs.continued(ids) == continued(decoder_model(*made), ids) == continued(read, ids)
 
 
 @pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q4_0", "Q4_1"])

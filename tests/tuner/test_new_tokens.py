@@ -14,7 +14,7 @@ from tuner_helpers import message_of
 import mlxffi.core as mx
 from mlxffi.tuner.cli.engine import _require_none
 from mlxffi.tuner.models import DecoderConfig, Tokenizer, load_model, load_parameters, random_parameters
-from mlxffi.tuner.models.gguf.export import export_model
+from mlxffi.tuner.models.gguf.model import export_model
 from mlxffi.tuner.models.new_tokens import with_new_tokens
 from mlxffi.tuner.trees import flatten
 

@@ -115,7 +115,7 @@ def test_a_table_tells_of_saves_stops_and_skipped_updates(tmp_path):
 
     stream = io.StringIO()
     run([PlainConsole(stream), StopAt()], tmp_path, bad=True, nan_guard="skip")
-    assert "1 updates were left out" in stream.getvalue()
+    assert "updates left out: 1" in stream.getvalue()
     assert f"saved to {tmp_path}" in stream.getvalue()
     assert "4 iterations (it is late)" in stream.getvalue()
     assert f"  files           {tmp_path / 'adapters.safetensors'}, and a copy for each save: 1" in stream.getvalue()

@@ -12,8 +12,8 @@ from ... import core as mx
 from ..._errors import ArgumentError
 from ..models import Tokenizer, quantizing
 from ..models.config import text_part
-from ..models.gguf.export import export_model
-from ..models.gguf.header import SUFFIX
+from ..models.gguf.file import SUFFIX
+from ..models.gguf.model import export_model
 from ..models.load import config_of, load_parameters, save_model
 from ..trees import Tree
 from .engine import located

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-seq-length", type=int, default=2048, help="where records are cut (default: 2048)")
     parser.add_argument("--mask-prompt", action="store_true", help="learn completions only")
     parser.add_argument("--mask-assistant", action="store_true", help="learn the assistant's turns only")
+    parser.add_argument("--add-tokens", nargs="+", default=[], help="new tokens, as the model would be trained with")
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
@@ -43,10 +44,21 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     checks.count("data", "max_seq_length", arguments.max_seq_length, 2)
     mask: MaskPrompt = "assistant" if arguments.mask_assistant else arguments.mask_prompt
     config = DatasetConfig(mask_prompt=mask)
-    tokenizer = Tokenizer.from_directory(located(arguments.model, weights=False)) if arguments.model else None
+    tokenizer = _tokenizer(arguments.model, arguments.add_tokens)
     splits = [files_of(source, ("train", "valid", "test")) for source in sources_of(arguments.data)]
     files = [file for found in splits for paths in found.values() for file in paths]
     return partial(_show, [_understood(file, config, tokenizer) for file in files], arguments.max_seq_length)
+
+
+def _tokenizer(model: str | None, added: list[str]) -> Tokenizer | None:
+    if model is None:
+        if added:
+            raise ArgumentError("add_tokens: expected with model, whose tokenizer gets them, got no model")
+        return None
+    found = Tokenizer.from_directory(located(model, weights=False))
+    if added:
+        found.add_tokens(added)
+    return found
 
 
 class Understood(NamedTuple):

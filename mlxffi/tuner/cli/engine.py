@@ -21,8 +21,8 @@ from ..lora.adapter import is_in
 from ..lora.formats import added_tokens
 from ..models import DecoderConfig, FunctionalModel, ModuleModel, Tokenizer, decoder_model, last_blocks
 from ..models.gguf.blocks import PACKED
-from ..models.gguf.export import export_model, rounded
-from ..models.gguf.header import is_gguf
+from ..models.gguf.file import is_gguf
+from ..models.gguf.model import export_model, rounded
 from ..models.load import adapted, config_of, load_parameters, save_model, write_model
 from ..models.new_tokens import with_new_tokens
 from ..trees import flatten

@@ -12,8 +12,8 @@ from .. import lora
 from ..files import read_json, require_free
 from ..lora.formats import added_tokens
 from ..models.gguf.blocks import SIZES
-from ..models.gguf.export import export_adapter, require_exportable
-from ..models.gguf.header import is_gguf
+from ..models.gguf.file import is_gguf
+from ..models.gguf.model import export_adapter, require_exportable
 from ..models.load import copy_companions, load_parameters
 from .engine import Fused, load_base, located
 

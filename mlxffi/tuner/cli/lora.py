@@ -6,7 +6,7 @@ import argparse
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
-from functools import partial
+from functools import cache, partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,9 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
     mx.random.seed(training.seed)
     model = _model(job, base)
     loss = _loss(job, base)
+    reference = cache(partial(reference_for, model, job))
     if not job.train and needs_reference(loss):
-        reference_for(model, job)
+        reference()
     if splits.train is not None and job.train:
         # Raises where there are too few records for a batch.
         data = Data(splits.train, splits.valid, training, World())
@@ -69,38 +70,52 @@ def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
         if job.find_lr:
             return partial(_find_rate, settings, model, splits.train, loss)
     go_on = how_to_go_on("mlxffi-lora", vars(arguments))
-    return partial(_work, settings, base, model, optimizer, splits, loss, go_on)
+    train_it = partial(_train, settings, base, model, optimizer, splits, loss, go_on)
+    test_it = partial(_test, settings, model, splits, loss, reference)
+    return partial(_work, settings, splits, train_it, test_it)
 
 
-def _work(
-    settings: Settings, base: Base, model: Model, optimizer: Optimizer, splits: Splits, loss: Any, go_on: str
-) -> None:
-    job, training = settings.job, settings.training
+def _work(settings: Settings, splits: Splits, train_it: Callable[[], None], test_it: Callable[[], None]) -> None:
     for line in [line for split in splits if split is not None for line in split.about]:
         say(line)
-    if splits.train is not None and job.train:
-        say(str(base.size(model)))
-        interruption = Interruption()
-        with interruption.caught():
-            result = train(
-                model,
-                optimizer,
-                splits.train,
-                splits.valid,
-                training,
-                loss=loss,
-                folder=job.adapter_path,
-                resume=job.resume,
-                callbacks=_callbacks(settings, interruption),
-                write=writer(settings, model, base.tokenizer if job.add_tokens else None),
-            )
-        if result.stop == INTERRUPTED:
-            raise KeyboardInterrupt(f"{INTERRUPTED} and saved; to go on: {go_on}")
-        if result.stop is not None and job.time_limit is not None:
-            say(f"to go on: {go_on}")
-    if splits.test is not None and job.test:
-        whose = "" if job.train or not job.adapter_path or _is_adapted(job) else " (the model without an adapter)"
-        say(f"{tested(model, splits.test, job, training, loss)}{whose}.")
+    if splits.train is not None and settings.job.train:
+        train_it()
+    if splits.test is not None and settings.job.test:
+        test_it()
+
+
+def _train(
+    settings: Settings, base: Base, model: Model, optimizer: Optimizer, splits: Splits, loss: Any, go_on: str
+) -> None:
+    job = settings.job
+    say(str(base.size(model)))
+    interruption = Interruption()
+    assert splits.train is not None
+    with interruption.caught():
+        result = train(
+            model,
+            optimizer,
+            splits.train,
+            splits.valid,
+            settings.training,
+            loss=loss,
+            folder=job.adapter_path,
+            resume=job.resume,
+            callbacks=_callbacks(settings, interruption),
+            write=writer(settings, model, base.tokenizer if job.add_tokens else None),
+        )
+    if result.stop == INTERRUPTED:
+        raise KeyboardInterrupt(f"{INTERRUPTED} and saved; to go on: {go_on}")
+    if result.stop is not None and job.time_limit is not None:
+        say(f"to go on: {go_on}")
+
+
+def _test(settings: Settings, model: Model, splits: Splits, loss: Any, reference: Callable[[], Tree]) -> None:
+    job = settings.job
+    assert splits.test is not None
+    whose = "" if job.train or not job.adapter_path or _is_adapted(job) else " (the model without an adapter)"
+    compared = reference() if needs_reference(loss) else None
+    say(f"{tested(model, splits.test, settings, loss, compared)}{whose}.")
 
 
 def _find_rate(settings: Settings, model: Model, train_set: Any, loss: Any) -> None:
@@ -409,13 +424,13 @@ def writer(settings: Settings, model: Model, tokenizer: Any = None) -> Writer:
     return write
 
 
-def tested(model: Model, dataset: CacheDataset, job: Job, training: TrainingArgs, loss: Any) -> str:
+def tested(model: Model, dataset: CacheDataset, settings: Settings, loss: Any, reference: Tree | None) -> str:
     """What a test set comes to, as a line."""
-    batches, most = test_batches(model, dataset, training), job.test_batches
+    training, most = settings.training, settings.job.test_batches
+    batches = test_batches(model, dataset, training)
     if not isinstance(loss, PreferenceLoss):
         found = evaluate(model, batches, most, compile=training.compile)
         return f"Test loss {found:.3f}, Test ppl {math.exp(found):.3f}"
-    reference = reference_for(model, job) if needs_reference(loss) else None
     mean, figures = evaluate_from(model, reference, batches, most, loss=loss, compile=training.compile)
     return ", ".join([f"Test loss {mean:.3f}", *(f"{name} {value:.3f}" for name, value in figures.items())])
 

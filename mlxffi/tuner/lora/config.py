@@ -14,7 +14,8 @@ from .. import checks
 from ..layers import Scaling
 
 ALL_LINEAR = "all-linear"
-INITIALISATIONS = (True, "pissa", "olora")
+# PiSSA by an exact decomposition, or by so many rounds of an iteration.
+PISSA = re.compile(r"pissa(?:_niter_(\d+))?")
 BIASES = ("none", "all", "lora_only")
 # Our names by PEFT's, where they differ.
 PEFT_NAMES = {"r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout", "use_rslora": "rslora"}
@@ -44,8 +45,9 @@ class LoRAConfig:
       rank_pattern: other ranks, by regular expressions for the ends of layers' paths; the first that matches applies.
       alpha_pattern: the same for alpha.
       init_lora_weights: how the factors are initialised: True, so that their product is 0; "pissa" with the largest
-        singular values of each weight; "olora" with the start of its QR decomposition. For the latter two, the initial
-        product is subtracted from the layer's output.
+        singular values of each weight, "pissa_niter_16" with those that 16 rounds of subspace iteration find; "olora"
+        with the start of its QR decomposition. For all but True, the initial product is subtracted from the layer's
+        output.
       modules_to_save: paths, or ends of paths, of parts of the model that are trained in full.
       trainable_token_indices: tokens whose embedding rows are trained; or, as in PEFT, tokens by the names of the
         embedding and the output layer.
@@ -196,10 +198,11 @@ def _require_numbers(config: LoRAConfig) -> None:
 
 
 def _require_choices(config: LoRAConfig) -> None:
-    for name, choices in (("init_lora_weights", INITIALISATIONS), ("bias", BIASES)):
-        if getattr(config, name) not in choices:
-            wanted = ", ".join(map(str, choices))
-            raise ArgumentError(f"[LoRAConfig] {name}: expected one of {wanted}, got {getattr(config, name)!r}")
+    start, name = config.init_lora_weights, "init_lora_weights"
+    if not (start is True or (isinstance(start, str) and (start == "olora" or PISSA.fullmatch(start)))):
+        raise ArgumentError(f"[LoRAConfig] {name}: expected one of True, pissa, pissa_niter_N, olora, got {start!r}")
+    if config.bias not in BIASES:
+        raise ArgumentError(f"[LoRAConfig] bias: expected one of {', '.join(BIASES)}, got {config.bias!r}")
     if config.use_dora and config.init_lora_weights is not True:
         raise ArgumentError(f"[LoRAConfig] init_lora_weights: {config.init_lora_weights} goes with LoRA, not with DoRA")
 

@@ -12,11 +12,14 @@ from .. import layers
 from ..layers import Kind, Node
 from ..trees import Tree, unflatten
 from .adapter import Adapter, adapted_layers, trained_whole
-from .config import LoRAConfig
+from .config import PISSA, LoRAConfig
 from .targets import is_embedding, kind_of
 
 # Factors as a layer multiplies its input by them: down [..., in, rank], up [..., rank, out].
 Factors: TypeAlias = "tuple[mx.array, mx.array]"
+
+# Directions beside the rank, with which an iteration finds those of the rank better.
+SPARE = 8
 
 
 def create_from_weights(parameters: Tree, config: LoRAConfig) -> tuple[Adapter, Adapter]:
@@ -27,7 +30,7 @@ def create_from_weights(parameters: Tree, config: LoRAConfig) -> tuple[Adapter, 
 
     Args:
       parameters: the tree to adapt.
-      config: whose `init_lora_weights` is "pissa" or "olora".
+      config: whose `init_lora_weights` is "pissa", "pissa_niter_N" or "olora".
 
     Raises:
       ValueError: no layer is chosen, a rank is larger than its layer's smaller side, or a scale is not above 0.
@@ -85,13 +88,32 @@ def _begun(path: str, node: Node, config: LoRAConfig) -> Factors:
         raise ArgumentError(f"[LoRAConfig] rank: {path}: expected at most {most}, its smaller side, got {rank}")
     if scale <= 0:
         raise ArgumentError(f"[LoRAConfig] scale: {path}: expected a number above 0 for this start, got {scale}")
+    pissa = PISSA.fullmatch(str(config.init_lora_weights))
     with mx.stream(mx.cpu):
-        return _principal(weight, rank, scale) if config.init_lora_weights == "pissa" else _orthogonal(weight, rank)
+        if pissa is None:
+            return _orthogonal(weight, rank)
+        u, values, vt = mx.linalg.svd(weight) if pissa[1] is None else _largest(weight, rank, int(pissa[1]))
+        return _principal(u, values, vt, rank, scale)
 
 
-def _principal(weight: mx.array, rank: int, scale: float) -> Factors:
+def _largest(weight: mx.array, rank: int, rounds: int) -> tuple[mx.array, mx.array, mx.array]:
+    """A singular value decomposition of about the rank: of what a few random directions become in the weight.
+
+    Source: Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1.
+    """
+    transposed, columns = weight.swapaxes(-1, -2), min(rank + SPARE, *weight.shape[-2:])
+    # Always the same directions: a run that goes on begins where it did.
+    directions = mx.random.normal((*weight.shape[:-2], weight.shape[-1], columns), key=mx.random.key(0))
+    q, _ = mx.linalg.qr(weight @ directions)
+    for _ in range(rounds):
+        back, _ = mx.linalg.qr(transposed @ q)
+        q, _ = mx.linalg.qr(weight @ back)
+    u, values, vt = mx.linalg.svd(q.swapaxes(-1, -2) @ weight)
+    return q @ u, values, vt
+
+
+def _principal(u: mx.array, values: mx.array, vt: mx.array, rank: int, scale: float) -> Factors:
     """The largest singular values, in equal parts."""
-    u, values, vt = mx.linalg.svd(weight)
     roots = mx.sqrt(values[..., None, :rank] / scale)
     return vt[..., :rank, :].swapaxes(-1, -2) * roots, (u[..., :rank] * roots).swapaxes(-1, -2)
 

@@ -24,8 +24,8 @@ from ..trees import Tree, flatten
 from . import decoder
 from .config import SEEING, TEXT_BRANCH, TEXT_PART, DecoderConfig, text_part
 from .functional import FunctionalModel, Halves, Wanted
-from .gguf.header import is_gguf
-from .gguf.load import load_parameters as load_gguf
+from .gguf.file import is_gguf
+from .gguf.model import load_parameters as load_gguf
 from .new_tokens import EMBEDDING, with_new_tokens
 from .tokenizer import Tokenizer
 from .weights import INDEX, as_parameters, quantizations, read_arrays

@@ -11,9 +11,10 @@ from ..._errors import ArgumentError
 from ..checks import required
 from ..datasets.fields import require_characters
 from ..files import PathLike, read_json, write_json
-from . import chat_template, tokenizer_files
-from .gguf.header import is_gguf
+from . import chat_template
+from .gguf.file import is_gguf
 from .gguf.tokenizer import tokenizer_parts
+from .vocabularies import from_files
 
 
 class Tokenizer:
@@ -268,7 +269,7 @@ def _optional_json(path: Path) -> dict[str, Any]:
 def _backend(folder: Path, about: Mapping[str, Any]) -> Any:
     path = folder / "tokenizer.json"
     if not path.is_file():
-        return tokenizer_files.from_files(folder, about)
+        return from_files(folder, about)
     tokenizers = required("tokenizers", "tune")
     try:
         backend = tokenizers.Tokenizer.from_file(str(path))

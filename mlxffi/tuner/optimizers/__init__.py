@@ -14,8 +14,7 @@ from typing import Any
 
 from ..._errors import ArgumentError
 from .. import checks
-from .adam import Adam, Adamax, AdamW
-from .adaptive import AdaDelta, Adafactor, Adagrad, RMSprop
+from .adaptive import AdaDelta, Adafactor, Adagrad, Adam, Adamax, AdamW, RMSprop
 from .base import ArrayOptimizer, LearningRate, MultiOptimizer, Optimizer, State, clip_grad_norm
 from .momentum import SGD, Lion, Muon
 

@@ -57,7 +57,7 @@ class PlainConsole(Callback):
             "grad norm": f"{report.grad_norm:.3g}",
             "peak GB": f"{report.peak_memory:.3f}",
         }
-        skipped = f"  {report.skipped_steps} updates were left out" if report.skipped_steps else ""
+        skipped = f"  updates left out: {report.skipped_steps}" if report.skipped_steps else ""
         self.say(_row(cells) + skipped + _figures(report.figures), "yellow" if skipped else "")
         self._summary.trained.append(report)
 

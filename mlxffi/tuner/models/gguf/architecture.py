@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...._errors import ArgumentError
 from ..config import SLIDING, DecoderConfig, text_part
-from ..rope import SCALING, positive_number
+from ..rope import SCALING, Rope, positive_number
 
 # The family of config.json by llama.cpp's name of an architecture, and back.
 FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gemma3": "gemma3_text"}
@@ -38,7 +38,9 @@ FOREIGN = (
 )  # fmt: skip
 # Gemma 3: one block in so many sees everything; the size whose scores are scaled by the width of a head's share.
 PATTERN, LARGEST = 6, 62
-FREQUENCIES = "rope_freqs.weight"
+# Tensors by which wavelengths are multiplied: whatever a text's length, and up to the original context and beyond it.
+FREQUENCIES, SHORT, LONG = "rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"
+BY_TENSORS = ("llama3", "longrope")
 # Llama 3.1's own; only the factor differs from model to model.
 LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
 
@@ -47,7 +49,7 @@ LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_positio
 
 
 def config_from(metadata: Mapping[str, Any], vocabulary: int, tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """A config.json for what a GGUF file holds, but for positions that a tensor scales (`scaled_by`).
+    """A config.json for what a GGUF file holds, but for positions that tensors scale (`scaled_by`).
 
     Args:
       metadata: of the file.
@@ -119,8 +121,12 @@ def _scaling_from(stated: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     if kind == "linear":
         return {"rope_scaling": {"rope_type": "linear", "factor": factor}}
+    if kind == "longrope":
+        original = stated.get("rope.scaling.original_context_length", stated.get("context_length"))
+        about = {"rope_type": "longrope", "attention_factor": stated.get("rope.scaling.attn_factor", 1.0)}
+        return {"rope_scaling": {**about, "original_max_position_embeddings": original}}
     if kind != "yarn":
-        raise ArgumentError(f"rope.scaling.type: expected none, linear or yarn, got {kind!r}")
+        raise ArgumentError(f"rope.scaling.type: expected none, linear, yarn or longrope, got {kind!r}")
     scaling = {"rope_type": "yarn", "factor": factor}
     keys = {"original_max_position_embeddings": "original_context_length"}
     keys |= {"beta_fast": "yarn_beta_fast", "beta_slow": "yarn_beta_slow"}
@@ -131,27 +137,47 @@ def _scaling_from(stated: Mapping[str, Any]) -> dict[str, Any]:
     return {"rope_scaling": scaling}
 
 
-def scaled_by(factors: list[float], config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config.json whose wavelengths a tensor multiplies: Llama 3.1's scaling where it is that, else as LongRoPE."""
+def scaled_by(factors: Mapping[str, list[float]], config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config.json whose wavelengths tensors multiply.
+
+    Args:
+      factors: the tensors by name: for LongRoPE two, else one or none.
+      config: what the metadata says.
+    """
+    pairs = config["head_dim"] // 2
+    for name, found in factors.items():
+        if len(found) != pairs:
+            raise ArgumentError(f"{name}: expected {pairs} numbers, got {len(found)}")
+    scaling = config.get("rope_scaling", {})
+    is_longrope = scaling.get("rope_type") == "longrope"
+    if {SHORT, LONG} & factors.keys() != ({SHORT, LONG} if is_longrope else set()):
+        raise ArgumentError(f"rope.scaling.type: expected longrope with {SHORT} and {LONG}, got one without the other")
+    if is_longrope:
+        scaling = {**scaling, "short_factor": factors[SHORT], "long_factor": factors[LONG]}
+        return {**config, "rope_scaling": scaling}
+    return _scaled_alike(factors[FREQUENCIES], config) if FREQUENCIES in factors else dict(config)
+
+
+def _scaled_alike(factors: list[float], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of any length: Llama 3.1's scaling where it is that, else LongRoPE that makes no difference of lengths."""
     context = config.get("max_position_embeddings", LLAMA3["original_max_position_embeddings"])
-    rope = {"rope_type": "llama3", "factor": max(factors), **LLAMA3}
-    candidate = {**config, "rope_scaling": rope}
-    if len(factors) != config["head_dim"] // 2:
-        raise ArgumentError(f"{FREQUENCIES}: expected {config['head_dim'] // 2} numbers, got {len(factors)}")
+    candidate = {**config, "rope_scaling": {"rope_type": "llama3", "factor": max(factors), **LLAMA3}}
     if all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(_factors(candidate), factors, strict=True)):
         return candidate
     same = {"short_factor": factors, "long_factor": factors, "attention_factor": 1.0}
-    return {
-        **config,
-        "rope_scaling": {"rope_type": "longrope", "original_max_position_embeddings": context, **same},
-    }
+    scaling = {"rope_type": "longrope", "original_max_position_embeddings": context, **same}
+    return {**config, "rope_scaling": scaling}
 
 
 def _factors(config: Mapping[str, Any]) -> list[float]:
     """By what the wavelengths of a decoder are longer than the powers of its base."""
     decoder = DecoderConfig.from_dict(config)
-    periods, width = decoder.rope.periods or (), decoder.head_dim
-    return [period / decoder.rope.theta ** (2 * pair / width) for pair, period in enumerate(periods)]
+    return _beside_powers(decoder.rope.periods, decoder)
+
+
+def _beside_powers(periods: Sequence[float] | None, decoder: DecoderConfig) -> list[float]:
+    width = decoder.head_dim
+    return [period / decoder.rope.theta ** (2 * pair / width) for pair, period in enumerate(periods or ())]
 
 
 def _special_ids(metadata: Mapping[str, Any]) -> dict[str, int]:
@@ -223,12 +249,17 @@ def _of_gemma(decoder: DecoderConfig) -> dict[str, Any]:
 
 def _scaling_of(text: Mapping[str, Any], decoder: DecoderConfig) -> dict[str, Any]:
     scaling, kind = _stated_scaling(text)
+    if kind in BY_TENSORS and ARCHITECTURES[decoder.family] != "llama":
+        raise ArgumentError(f"rope_scaling: llama.cpp has {kind}'s for Llama and Mistral, not for {decoder.family}")
     if kind in ("default", "llama3"):
         return {}
     if kind == "linear":
         return {"rope.scaling.type": "linear", "rope.scaling.factor": 1 / decoder.rope.scale}
+    if kind == "longrope":
+        return _longrope(decoder.rope)
     if kind != "yarn":
-        raise ArgumentError(f"rope_scaling: {kind!r} cannot be written as GGUF; default, linear, llama3 and yarn can")
+        known = "default, linear, llama3, yarn and longrope"
+        raise ArgumentError(f"rope_scaling: {kind!r} cannot be written as GGUF; {known} can")
     original = scaling.get("original_max_position_embeddings") or text["max_position_embeddings"]
     factor = scaling.get("factor") or text["max_position_embeddings"] / original
     usual = 1 + 0.1 * math.log(factor) if factor > 1 else 1.0
@@ -249,14 +280,25 @@ def _stated_scaling(text: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     return stated, stated.get("rope_type", stated.get("type", "default"))
 
 
-def frequency_factors(config: Mapping[str, Any], decoder: DecoderConfig) -> list[float] | None:
-    """By what llama.cpp is to divide each pair's frequency; None for Rope that needs no such tensor.
+def _longrope(rope: Rope) -> dict[str, Any]:
+    assert rope.context is not None
+    if rope.periods != rope.long_periods:
+        warnings.warn(
+            f"llama.cpp takes LongRoPE's long factors for all of a context of more than {rope.context} tokens (-c), "
+            "and the short ones in smaller ones; here, a text's own length decides",
+            stacklevel=5,
+        )
+    return {
+        "rope.scaling.type": "longrope",
+        "rope.scaling.original_context_length": rope.context,
+        "rope.scaling.attn_factor": rope.magnitude,
+    }
 
-    Raises:
-      ValueError: llama.cpp reads none for this architecture.
-    """
-    if _stated_scaling(text_part(config))[1] != "llama3":
-        return None
-    if ARCHITECTURES[decoder.family] != "llama":
-        raise ArgumentError(f"rope_scaling: llama.cpp has llama3's for Llama and Mistral, not for {decoder.family}")
-    return _factors(config)
+
+def frequency_factors(config: Mapping[str, Any], decoder: DecoderConfig) -> dict[str, list[float]]:
+    """By what llama.cpp is to divide each pair's frequency, by the name of the tensor."""
+    kind, rope = _stated_scaling(text_part(config))[1], decoder.rope
+    if kind not in BY_TENSORS:
+        return {}
+    periods = {FREQUENCIES: rope.periods} if kind == "llama3" else {SHORT: rope.periods, LONG: rope.long_periods}
+    return {name: _beside_powers(found, decoder) for name, found in periods.items()}

@@ -1,16 +1,20 @@
-"""The tokenizer in the metadata of a GGUF file."""
+"""The tokenizer in the metadata of a GGUF file: out of it, and into it."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...._errors import ArgumentError
 from ...files import PathLike
 from .. import vocabularies
-from ..vocabularies import Kind, Tokens
-from .header import read_header
+from ..vocabularies import SPACE, SPLITS, Kind, Tokens, patterns_of
+from .file import read_header
+
+if TYPE_CHECKING:
+    from ..tokenizer import Tokenizer
 
 PREFIX = "tokenizer.ggml."
 ROLES = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
@@ -32,15 +36,15 @@ def tokenizer_parts(path: PathLike) -> tuple[Any, dict[str, str], dict[str, str]
     metadata = read_header(path).metadata
     about = {key.removeprefix(PREFIX): value for key, value in metadata.items() if key.startswith(PREFIX)}
     try:
-        tokens = _tokens(about)
+        tokens = _stated_tokens(about)
         special = {role: text for name, role in ROLES.items() if (text := _text(about, tokens, name)) is not None}
         backend = _backend(about, tokens, special)
     except ArgumentError as error:
         raise ArgumentError(f"{os.fspath(path)}: {error}") from None
-    return backend, special, _templates(metadata), _ends(about, tokens)
+    return backend, special, _stated_templates(metadata), _ends(about, tokens)
 
 
-def _tokens(about: Mapping[str, Any]) -> Tokens:
+def _stated_tokens(about: Mapping[str, Any]) -> Tokens:
     texts = _listed(about, "tokens", str, [])
     if not texts:
         raise ArgumentError(f"{PREFIX}tokens: expected the vocabulary, got none")
@@ -88,7 +92,7 @@ def _backend(about: Mapping[str, Any], tokens: Tokens, special: Mapping[str, str
     return vocabularies.with_ends(backend, bos, eos)
 
 
-def _templates(metadata: Mapping[str, Any]) -> dict[str, str]:
+def _stated_templates(metadata: Mapping[str, Any]) -> dict[str, str]:
     names = metadata.get(TEMPLATES, [])
     found = {name: metadata.get(f"{TEMPLATE}.{name}") for name in (names if isinstance(names, list) else [])}
     found["default"] = metadata.get(TEMPLATE)
@@ -103,3 +107,129 @@ def _ends(about: Mapping[str, Any], tokens: Tokens) -> list[int]:
 
 def _ends_turns(text: str, kind: int) -> bool:
     return kind in (Kind.CONTROL, Kind.USER_DEFINED) and text in ENDING_TEXTS
+
+
+# --- to a file ---
+
+
+def tokenizer_metadata(tokenizer: Tokenizer, size: int) -> dict[str, Any]:
+    """The metadata of a tokenizer.
+
+    Args:
+      tokenizer: byte-level BPE whose way to split texts llama.cpp has a name for, or BPE as SentencePiece has it.
+      size: of the vocabulary, as the model's embedding has it: ids without a token get an unused one.
+
+    Raises:
+      ValueError: llama.cpp has no such tokenizer; the message says why.
+    """
+    stated = json.loads(tokenizer.backend_tokenizer.to_str())
+    model = stated["model"]
+    if model["type"] != "BPE":
+        raise ArgumentError(f"tokenizer: GGUF files of these families have BPE, got {model['type']}")
+    if tokenizer.vocab_size > size:
+        raise ArgumentError(
+            f"tokenizer: expected at most {size} tokens, as the embedding has, got {tokenizer.vocab_size}"
+        )
+    _require_letters(stated["normalizer"])
+    pieces = model.get("byte_fallback") or not stated["pre_tokenizer"]
+    about = _pieces(tokenizer, model, size) if pieces else _bytes(tokenizer, model, stated, size)
+    about |= {f"{name}_token_id": number for name, number in _special_ids(tokenizer).items()}
+    return {**{f"{PREFIX}{key}": value for key, value in about.items()}, **_templates(tokenizer)}
+
+
+def _require_letters(normalizer: Mapping[str, Any] | None) -> None:
+    """Raise where a text is changed before it is split, but for spaces and the form of Unicode."""
+    parts = [] if normalizer is None else normalizer.get("normalizers", [normalizer])
+    odd = [part["type"] for part in parts if part["type"] not in ("NFC", "Prepend", "Replace")]
+    if odd:
+        raise ArgumentError(f"tokenizer: llama.cpp changes no text before it splits it; got {', '.join(odd)}")
+
+
+def _bytes(tokenizer: Tokenizer, model: Mapping[str, Any], stated: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """Of a tokenizer whose letters are bytes."""
+    patterns, ignores = patterns_of(tokenizer.backend_tokenizer), model.get("ignore_merges", False)
+    # Without merges that are ignored, the families that ignore them find the same tokens all the same.
+    found = [name for name, splits in SPLITS.items() if splits.patterns == patterns and splits.ignore_merges >= ignores]
+    if not found:
+        raise ArgumentError(f"tokenizer: llama.cpp has no name for this way to split texts: {patterns}")
+    texts, kinds = _tokens(tokenizer, stated, size, model)
+    merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in model["merges"]]
+    return {
+        "model": "gpt2",
+        "pre": found[0],
+        "tokens": texts,
+        "token_type": kinds,
+        "merges": merges,
+        **_ends_added(tokenizer),
+    }
+
+
+def _pieces(tokenizer: Tokenizer, model: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """Of a tokenizer of SentencePiece, whose scores follow from the order of merges."""
+    texts, kinds = _tokens(tokenizer, json.loads(tokenizer.backend_tokenizer.to_str()), size, model)
+    scores = dict.fromkeys(texts, 0.0)
+    for rank, pair in enumerate(reversed(model["merges"])):
+        left, right = pair if isinstance(pair, list) else pair.split(" ")
+        scores[left + right] = float(rank - len(model["merges"]))
+    first = tokenizer.backend_tokenizer.encode("a", add_special_tokens=False).tokens[:1]
+    return {
+        "model": "llama",
+        "pre": "default",
+        "tokens": texts,
+        "token_type": kinds,
+        "scores": [scores[text] for text in texts],
+        "add_space_prefix": bool(first) and first[0].startswith(SPACE),
+        **_ends_added(tokenizer),
+    }
+
+
+def _tokens(
+    tokenizer: Tokenizer, stated: Mapping[str, Any], size: int, model: Mapping[str, Any]
+) -> tuple[list[str], list[int]]:
+    """The text and the kind of each id."""
+    backend = tokenizer.backend_tokenizer
+    added = {token["id"]: token for token in stated["added_tokens"]}
+    texts, kinds = [], []
+    for number in range(size):
+        text = backend.id_to_token(number)
+        texts.append(f"[PAD{number}]" if text is None else text)
+        kinds.append(int(_kind(text, added.get(number), model)))
+    return texts, kinds
+
+
+def _kind(text: str | None, added: Mapping[str, Any] | None, model: Mapping[str, Any]) -> Kind:
+    if text is None:
+        return Kind.UNUSED
+    if text == model.get("unk_token"):
+        return Kind.UNKNOWN
+    if added is not None:
+        return Kind.CONTROL if added["special"] else Kind.USER_DEFINED
+    is_byte = model.get("byte_fallback") and len(text) == 6 and text.startswith("<0x") and text.endswith(">")
+    return Kind.BYTE if is_byte else Kind.NORMAL
+
+
+def _ends_added(tokenizer: Tokenizer) -> dict[str, bool]:
+    """Whether a text gets a beginning and an end of its own."""
+    bare, whole = (tokenizer.encode("a", add_special_tokens=added) for added in (False, True))
+    begins = whole[0] != bare[0] and whole[0] == tokenizer.bos_token_id
+    return {"add_bos_token": begins, "add_eos_token": whole[-1] != bare[-1] and whole[-1] == tokenizer.eos_token_id}
+
+
+def _special_ids(tokenizer: Tokenizer) -> dict[str, int]:
+    """Tokens by their roles, and another than the end of a text that ends turns."""
+    known = {
+        name: tokenizer.backend_tokenizer.token_to_id(tokenizer.special_tokens.get(role, ""))
+        for name, role in ROLES.items()
+    }
+    found = {**known, "eos": tokenizer.eos_token_id}
+    others = sorted(tokenizer.eos_token_ids - {tokenizer.eos_token_id})
+    found |= {"eot": others[0]} if others else {}
+    return {name: number for name, number in found.items() if number is not None}
+
+
+def _templates(tokenizer: Tokenizer) -> dict[str, Any]:
+    templates = tokenizer.chat_templates
+    found: dict[str, Any] = {f"{TEMPLATE}.{name}": text for name, text in templates.items() if name != "default"}
+    if found:
+        found[TEMPLATES] = [name for name in templates if name != "default"]
+    return found | ({TEMPLATE: templates["default"]} if "default" in templates else {})

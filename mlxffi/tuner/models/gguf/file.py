@@ -1,4 +1,4 @@
-"""What a GGUF file says of itself: its metadata, and the type of each tensor, read without the tensors' data.
+"""GGUF files: what one says of itself, read without the data of its tensors, and version 3 of them, written.
 
 `mlxffi.core.load` reads the data; it tells no types, and a vocabulary is wanted without gigabytes of weights.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
+from .... import core as mx
 from ...._errors import ArgumentError
-from ...files import PathLike
+from ...files import PathLike, replaced
+from .blocks import GROUP, SIZES, encoded
 
 MAGIC = b"GGUF"
 SUFFIX = ".gguf"
@@ -98,7 +100,7 @@ def _read(cursor: _Cursor) -> Header:
     metadata = {}
     for _ in range(entries):
         key = cursor.text()
-        metadata[key] = _value(cursor, cursor.number("I"))
+        metadata[key] = _read_value(cursor, cursor.number("I"))
     names = {number: name for name, number in TENSOR_TYPES.items()}
     types = {}
     for _ in range(tensors):
@@ -109,7 +111,7 @@ def _read(cursor: _Cursor) -> Header:
     return Header(metadata, types)
 
 
-def _value(cursor: _Cursor, kind: int) -> Any:
+def _read_value(cursor: _Cursor, kind: int) -> Any:
     if kind == TEXT:
         return cursor.text()
     if kind != LIST:
@@ -119,3 +121,81 @@ def _value(cursor: _Cursor, kind: int) -> Any:
         return list(cursor.numbers(NUMBERS[inner], count))
     read: Callable[[], str] = cursor.text
     return [read() for _ in range(count)]
+
+
+# --- writing ---
+
+
+ALIGNMENT = 32
+# The types of numbers in metadata: what llama.cpp reads as counts, ids, scores and flags.
+TYPES = {bool: 7, int: 4, float: 6, str: TEXT}
+LISTED = {**TYPES, int: 5}
+
+
+class Tensor(NamedTuple):
+    """A tensor as it is to be in a file.
+
+    Args:
+      value: floating point.
+      kind: the name of its type there.
+    """
+
+    value: mx.array
+    kind: str
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in a file."""
+        return self.value.size * SIZES[self.kind] // GROUP
+
+
+def write_gguf(path: PathLike, metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write a GGUF file, which is the old one or the new one, whole, whenever the process is killed.
+
+    Args:
+      path: of the file.
+      metadata: bool, int, float, str, or lists of one of these, by key.
+      tensors: by name.
+    """
+    with replaced(path) as beside, open(beside, "wb") as file:
+        file.write(MAGIC + struct.pack("<IQQ", 3, len(tensors), len(metadata)))
+        for key, value in metadata.items():
+            file.write(_text(key) + _value(value))
+        offset = 0
+        for name, tensor in tensors.items():
+            file.write(_described(name, tensor, offset))
+            offset += _padded(tensor.nbytes)
+        _pad(file)
+        for tensor in tensors.values():
+            file.write(bytes(encoded(*tensor)))
+            _pad(file)
+
+
+def _described(name: str, tensor: Tensor, offset: int) -> bytes:
+    shape = tensor.value.shape[::-1]
+    axes = struct.pack(f"<I{len(shape)}Q", len(shape), *shape)
+    return _text(name) + axes + struct.pack("<IQ", TENSOR_TYPES[tensor.kind], offset)
+
+
+def _padded(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _pad(file: BinaryIO) -> None:
+    file.write(bytes(_padded(file.tell()) - file.tell()))
+
+
+def _text(text: str) -> bytes:
+    encoded_text = text.encode("utf-8")
+    return struct.pack("<Q", len(encoded_text)) + encoded_text
+
+
+def _value(value: Any) -> bytes:
+    if not isinstance(value, list):
+        return struct.pack("<I", TYPES[type(value)]) + _bare(value, TYPES[type(value)])
+    inner = LISTED[type(value[0])] if value else TEXT
+    return struct.pack("<IIQ", LIST, inner, len(value)) + b"".join(_bare(item, inner) for item in value)
+
+
+def _bare(value: Any, kind: int) -> bytes:
+    return _text(value) if kind == TEXT else struct.pack(f"<{NUMBERS[kind]}", value)

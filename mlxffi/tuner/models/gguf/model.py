@@ -1,8 +1,13 @@
-"""Models and adapters as GGUF files that llama.cpp loads."""
+"""Models and adapters as GGUF files that llama.cpp loads, and decoders out of such files.
+
+Blocks of 4 and 8 bits stay as they are when they are read.
+"""
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +20,11 @@ from ...lora.adapter import Adapter, map_layers
 from ...lora.targets import is_embedding
 from ...trees import Tree, flatten
 from ..config import DecoderConfig
-from . import architecture, blocks, names, vocabulary
+from ..weights import as_parameters
+from . import architecture, blocks, names
 from .blocks import GROUP, PACKED, SIZES
-from .write import Tensor, write_gguf
+from .file import Tensor, read_header, write_gguf
+from .tokenizer import tokenizer_metadata
 
 if TYPE_CHECKING:
     from ..tokenizer import Tokenizer
@@ -54,13 +61,13 @@ def export_model(
         "general.name": Path(path).stem,
         "general.file_type": FILE_TYPES[kind],
         **({"general.quantization_version": QUANTIZATION_VERSION} if kind in PACKED else {}),
-        **vocabulary.metadata_of(tokenizer, decoder.vocab_size),
+        **tokenizer_metadata(tokenizer, decoder.vocab_size),
     }
     root = parameters if decoder.branch is None else parameters[decoder.branch]
     dense = flatten(map_layers(lambda _, node: dequantized(node), root))
     tensors = {name: _tensor(value, kind) for name, value in names.to_gguf(dense, decoder).items()}
-    if (frequencies := architecture.frequency_factors(config, decoder)) is not None:
-        tensors[architecture.FREQUENCIES] = Tensor(mx.array(frequencies), "F32")
+    frequencies = architecture.frequency_factors(config, decoder)
+    tensors |= {name: Tensor(mx.array(numbers), "F32") for name, numbers in frequencies.items()}
     _tell_unpacked(kind, tensors)
     write_gguf(path, metadata, tensors)
 
@@ -131,3 +138,56 @@ def _factors(layer: str, parts: Node, scale: float, decoder: DecoderConfig) -> d
     up = names.permuted(up, names.rotated_heads(layer, decoder))
     name = f"{names.llama_cpp(layer, decoder)}.weight"
     return {f"{name}.lora_a": Tensor(down.swapaxes(-1, -2), "F32"), f"{name}.lora_b": Tensor(up, "F32")}
+
+
+# --- from a file ---
+
+
+# What MLX packs as llama.cpp does, number by number, and what needs no decoding.
+KEPT = ("Q4_0", "Q4_1", "Q8_0", "F32", "F16", "BF16")
+QUANTIZATION = {"group_size": 32, "bits": 4, "mode": "affine"}
+
+
+def load_parameters(path: PathLike) -> tuple[dict[str, Any], DecoderConfig, Tree]:
+    """A config.json for a GGUF file, the decoder that it describes, and its parameters, evaluated.
+
+    Q4_0, Q4_1 and Q8_0 are affine weights in groups of 32; a warning tells of tensors of other types, which are
+    decoded to floating point. Norms and biases have the dtype of the embedding.
+
+    Raises:
+      ValueError: the file is broken, or its architecture is not supported; the message says how.
+    """
+    header = read_header(path)
+    arrays: dict[str, mx.array] = mx.load(os.fspath(path), format="gguf")
+    try:
+        config, decoder, parameters = _decoder(header.metadata, arrays)
+    except ArgumentError as error:
+        raise ArgumentError(f"{os.fspath(path)}: {error}") from None
+    mx.eval(flatten(parameters))
+    _tell_decoded(path, header.types)
+    return config, decoder, parameters
+
+
+def _decoder(metadata: Mapping[str, Any], arrays: dict[str, mx.array]) -> tuple[dict[str, Any], DecoderConfig, Tree]:
+    if "token_embd.weight" not in arrays or arrays["token_embd.weight"].ndim != 2:
+        raise ArgumentError("expected a model, got a file without a matrix token_embd.weight")
+    config = architecture.config_from(metadata, arrays["token_embd.weight"].shape[0], arrays)
+    scaling = (architecture.FREQUENCIES, architecture.SHORT, architecture.LONG)
+    config = architecture.scaled_by({name: arrays.pop(name).tolist() for name in scaling if name in arrays}, config)
+    decoder = DecoderConfig.from_dict(config)
+    named = _in_one_dtype(names.from_gguf(arrays, decoder))
+    return config, decoder, as_parameters(decoder, named, QUANTIZATION)
+
+
+def _in_one_dtype(arrays: Mapping[str, mx.array]) -> dict[str, mx.array]:
+    """Vectors, which files have in float32, in the dtype of what the embedding gives them to work on."""
+    embedding = "model.embed_tokens"
+    dtype = arrays.get(f"{embedding}.scales", arrays[f"{embedding}.weight"]).dtype
+    return {name: value.astype(dtype) if value.ndim == 1 else value for name, value in arrays.items()}
+
+
+def _tell_decoded(path: PathLike, types: Mapping[str, str]) -> None:
+    decoded = Counter(kind for kind in types.values() if kind not in KEPT)
+    if decoded:
+        counts = ", ".join(f"{count} of type {kind}" for kind, count in sorted(decoded.items()))
+        warnings.warn(f"{os.fspath(path)}: these tensors are decoded to floating point: {counts}", stacklevel=3)
