@@ -251,7 +251,8 @@ class BuildExt(build_ext):  # type: ignore[misc]
 
     def run(self) -> None:
         self.target = ROOT / "mlxffi" if self.inplace else Path(self.build_lib).resolve() / "mlxffi"
-        self.scratch = ROOT / "build" / (("sanitized" if EXTRA_FLAGS else "native") + ("-free-threads" if FREE_THREADS else ""))
+        kind = "-free-threads" if FREE_THREADS else ""
+        self.scratch = ROOT / "build" / f"{'sanitized' if EXTRA_FLAGS else 'native'}{kind}"
         self.build_temp = str(self.scratch)
         if not self.inplace:
             self.forget_last_wheel()

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Build the wheel, look into it, and try it in a fresh environment of every CPython that this machine has and that it is
-for: those with a GIL, or one without.
+"""Build the wheel, look into it, and try it in a fresh environment of every CPython that this machine has.
+
+It is for all that have a GIL, or for one that has none.
 
 usage: python scripts/check_wheel.py [--wheel FILE | --release] [--backend mlx-cuda-13] | --pythons
 

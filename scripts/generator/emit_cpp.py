@@ -84,7 +84,7 @@ def _body(function: Function) -> str:
 
 
 def _read_once(expression: str, inputs: list[Param]) -> tuple[str, str]:
-    """Arrays that an expression reads several times, bound to names: other threads may put others under their handles."""
+    """Arrays that an expression reads several times, bound to names: other threads may exchange them meanwhile."""
     bound = ""
     for param in inputs:
         text = f'get({param.name}, "{param.name}")'
