@@ -88,13 +88,7 @@ const Arrays& evaluated(const Arrays& arrays) {
 }
 
 std::string text_of(mx::array& array) {
-  evaluate({array});
-  return printed(array);
-}
-
-void wait(mx::array& array) {
-  evaluated(array);
-  array.wait();
+  return printed(computed(array));
 }
 
 } // namespace mlxc
@@ -112,7 +106,8 @@ extern "C" mlx_array mlx_array_new_data_managed_payload(void* data, const int* s
 extern "C" int mlxffi_array_detach(const mlx_array arr) {
   return guarded(__func__, [&] {
     auto& array = get(arr, "arr");
-    wait(array);
+    wait({evaluated(array)});
+    Scheduling lock;
     array.detach();
   });
 }
@@ -120,7 +115,7 @@ extern "C" int mlxffi_array_detach(const mlx_array arr) {
 extern "C" int mlxffi_array_data(const void** data, const mlx_array arr) {
   return guarded(__func__, [&] {
     auto& array = get(arr, "arr");
-    wait(array);
+    wait({evaluated(array)});
     put(data, array.size() ? static_cast<const void*>(array.data<char>()) : nullptr);
   });
 }

@@ -16,6 +16,7 @@
 #include "error.h"
 #include "mlx/graph_utils.h"
 #include "mlx/mlx.h"
+#include "scheduling.h"
 
 namespace mx = mlx::core;
 
@@ -117,10 +118,21 @@ void* own(Value&& value) {
   return object;
 }
 
+template <class Value>
+void destroy(Value* object) {
+  delete object;
+}
+
+// MLX looks through the siblings of an array that dies, which scheduling one of them takes apart.
+inline void destroy(mx::array* array) {
+  auto lock = array->siblings().empty() ? std::nullopt : std::make_optional<Scheduling>();
+  delete array;
+}
+
 template <class Handle>
 void release(Handle handle) {
   if (handle.ctx) {
-    delete static_cast<Object<Handle>*>(handle.ctx);
+    destroy(static_cast<Object<Handle>*>(handle.ctx));
     counter(Traits<Handle>::kind).fetch_sub(1, std::memory_order_relaxed);
   }
 }
