@@ -29,7 +29,7 @@ def lazily():
 WAYS = [
     mx.eval, mx.async_eval, mx.array.tolist, np.array, repr, lambda a: a.sum().item(), lambda a: a[mx.argmax(a)],
     lambda a: mx.jvp(lambda x: x * a, [a], [a]), lambda a: mx.export_to_dot(io.StringIO(), a),
-    lambda a: mx.save(io.BytesIO(), a), mx.compile(lambda a: a + 1),
+    lambda a: mx.save(io.BytesIO(), a), lambda a: mx.compile(lambda x: x + 1)(a),
 ]  # fmt: skip
 
 
