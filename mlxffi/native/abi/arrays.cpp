@@ -106,7 +106,7 @@ extern "C" mlx_array mlx_array_new_data_managed_payload(void* data, const int* s
 extern "C" int mlxffi_array_detach(const mlx_array arr) {
   return guarded(__func__, [&] {
     auto& array = get(arr, "arr");
-    wait({evaluated(array)});
+    wait(evaluated(array));
     Scheduling lock;
     array.detach();
   });
@@ -115,7 +115,7 @@ extern "C" int mlxffi_array_detach(const mlx_array arr) {
 extern "C" int mlxffi_array_data(const void** data, const mlx_array arr) {
   return guarded(__func__, [&] {
     auto& array = get(arr, "arr");
-    wait({evaluated(array)});
+    wait(evaluated(array));
     put(data, array.size() ? static_cast<const void*>(array.data<char>()) : nullptr);
   });
 }

@@ -58,7 +58,7 @@ Value item(mx::array& array) {
 // Elements as they lie there, whatever their dtype: programs read them through a pointer of one type for all.
 template <class Value>
 const Value* data(mx::array& array) {
-  wait({evaluated(array)});
+  wait(evaluated(array));
   return array.size() ? reinterpret_cast<const Value*>(array.data<char>()) : nullptr;
 }
 

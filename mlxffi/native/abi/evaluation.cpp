@@ -328,17 +328,21 @@ void evaluate_soon(const Arrays& outputs) {
 }
 
 const mx::array& computed(const mx::array& array) {
-  evaluate({array});
+  if (!is_computed(array)) {
+    evaluate({array});
+  }
   return array;
 }
 
-void wait(const Arrays& arrays) {
-  schedule_and_wait(arrays, [] {});
+void wait(const mx::array& array) {
+  if (!is_computed(array)) {
+    schedule_and_wait({array}, [] {});
+  }
 }
 
 bool is_available(const mx::array& array) {
-  if (is_computed(array)) {
-    return true;
+  if (array.status() != mx::array::Status::evaluated) {
+    return is_computed(array);
   }
   Scheduling lock;
   return array.is_available();

@@ -41,8 +41,8 @@ void evaluate_soon(const Arrays& outputs);
 // The same array, evaluated.
 const mx::array& computed(const mx::array& array);
 
-// Of arrays that have been scheduled.
-void wait(const Arrays& arrays);
+// Of an array that has been scheduled.
+void wait(const mx::array& array);
 bool is_available(const mx::array& array);
 
 } // namespace mlxc

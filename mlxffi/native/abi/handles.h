@@ -123,9 +123,10 @@ void destroy(Value* object) {
   delete object;
 }
 
-// MLX looks through the siblings of an array that dies, which scheduling one of them takes apart.
+// MLX looks through the siblings of an array that dies, which scheduling one of them takes apart. What was moved from has
+// none.
 inline void destroy(mx::array* array) {
-  auto lock = array->siblings().empty() ? std::nullopt : std::make_optional<Scheduling>();
+  auto lock = array->id() && array->siblings().size() ? std::make_optional<Scheduling>() : std::nullopt;
   delete array;
 }
 

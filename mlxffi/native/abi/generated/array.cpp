@@ -226,7 +226,7 @@ extern "C" int _mlx_array_is_available(bool *res, const mlx_array arr) {
 }
 
 extern "C" int _mlx_array_wait(const mlx_array arr) {
-  return guarded(__func__, [&] { evaluating([&] { wait({evaluated(get(arr, "arr"))}); }); });
+  return guarded(__func__, [&] { evaluating([&] { wait(evaluated(get(arr, "arr"))); }); });
 }
 
 extern "C" int _mlx_array_is_contiguous(bool *res, const mlx_array arr) {
