@@ -1,4 +1,4 @@
-"""Which objects share their values as a handle, by `_mlxffi_share`: arrays of either binding, and nothing that only says so."""
+"""Which objects share their values as a handle, by `_mlxffi_share`: arrays of either binding alone."""
 
 from __future__ import annotations
 

@@ -187,7 +187,8 @@ def whole(path):
 def test_a_changed_file_is_refused_by_its_name(tmp_path, data):
     content, expected = whole(tmp_path / "f.mlxfn")
     changed = bytearray(content[: data.draw(st.integers(0, len(content)))])
-    for place, byte in data.draw(st.dictionaries(st.integers(0, len(content) - 1), st.integers(0, 255), max_size=4)).items():
+    bytes_at = st.dictionaries(st.integers(0, len(content) - 1), st.integers(0, 255), max_size=4)
+    for place, byte in data.draw(bytes_at).items():
         changed[place : place + 1] = [byte] if place < len(changed) else []
     path = tmp_path / "changed.mlxfn"
     path.write_bytes(changed)

@@ -1,7 +1,7 @@
 """Signal handlers that raise, as that of SIGINT does, may do so after any call of Python's.
 
-What C has made by then has an owner already in mlxffi.core. In the cffi binding an integer is on its way to its owner, and
-CPython looks for signals just then: an interrupt may leave one object of C alive there, and no more.
+What C has made by then has an owner already in mlxffi.core. In the cffi binding an integer is on its way to its owner,
+and CPython looks for signals just then: an interrupt may leave one object of C alive there, and no more.
 """
 
 import textwrap
