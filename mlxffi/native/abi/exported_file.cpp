@@ -68,7 +68,7 @@ class Values {
   }
   void skip_bytes(uint64_t count) {
     take(count);
-    in_.ignore(static_cast<std::streamsize>(count));
+    in_.seekg(static_cast<std::streamoff>(count), std::ios::cur);
   }
 
   template <class Type>
