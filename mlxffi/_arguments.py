@@ -12,6 +12,7 @@ from . import dtype as dtypes
 from ._errors import ArgumentError
 from ._ffi import graph
 from ._handles import handles
+from ._sharing import shares
 from .device import Stream
 from .dtype import DtypeLike
 
@@ -79,7 +80,7 @@ def in_kind(function: Callable[P, Array]) -> Callable[P, Any]:
     @functools.wraps(function)
     def call(*arguments: P.args, **named: P.kwargs) -> Any:
         result = function(*arguments, **named)
-        kinds = (type(value) for value in [*arguments, *named.values()] if hasattr(type(value), "_mlxffi_share"))
+        kinds = (type(value) for value in [*arguments, *named.values()] if shares(value))
         kind: Any = next(kinds, _handles.array_class)
         return result if issubclass(kind, _handles.array_class) else kind._own(result._mlxffi_share())
 

@@ -19,6 +19,7 @@ from ._arguments import as_arrays
 from ._errors import ArgumentError, Error
 from ._ffi import check, ffi, graph, last_error, lib
 from ._memory import UnknownElementsError, from_buffer, unknown_elements
+from ._sharing import shares
 from .dtype import LETTERS, Dtype
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def from_value(value: Any, dtype: Dtype | None) -> int:
     """
     if type(value) in NUMBERS:
         return _from_numbers([value], [], dtype or _dtype_of([value]))
-    if hasattr(type(value), "_mlxffi_share"):  # an array of this layer or of mlxffi.core
+    if shares(value):  # an array of this layer or of mlxffi.core
         made = _handles.own_array(value._mlxffi_share())
         return (made if dtype is None else _ops.astype(made, dtype))._mlxffi_share()
     if isinstance(value, (list, tuple)):

@@ -6,7 +6,7 @@ the constructor of its `Owner`. Vectors live for the length of a call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ._errors import ArgumentError
@@ -65,24 +65,22 @@ def own_array(handle: int) -> Array:
 
 def own_arrays(handles: Any, count: int) -> list[Any]:
     """Arrays that own the first fresh handles of several; where one is 0 there was an error, which is raised."""
-    arrays = []
-    for place in range(count):
-        handle = handles[place]
-        if not handle:
-            raise _error_instead_of(handles[later] for later in range(place + 1, count))
-        array = _new(array_class)  # as own_array has it, without the call
-        array._h = handle
-        if WAITS:
-            count_array()
-        arrays.append(array)
+    arrays: list[Any] = []
+    try:
+        for place in range(count):
+            handle = handles[place]
+            if not handle:
+                raise last_error()
+            array = _new(array_class)  # as own_array has it, without the call
+            array._h = handle
+            if WAITS:
+                count_array()
+            arrays.append(array)
+    except BaseException:  # a signal's as well
+        for place in range(len(arrays) + 1, count):
+            graph.glue_array_free(handles[place])
+        raise
     return arrays
-
-
-def _error_instead_of(handles: Iterable[int]) -> Exception:
-    error = last_error()
-    for handle in handles:
-        graph.glue_array_free(handle)
-    return error
 
 
 def handles(arrays: Sequence[Array]) -> list[int]:

@@ -78,7 +78,7 @@ build_copy() {
 python_tests() {
   local tests=("$@") preload status
   [ ${#tests[@]} -gt 0 ] || tests=(tests/test_{failure_injection,threads,exceptions,lifetime,exit,safe_handles}.py tests/abi/test_glue.py
-    tests/core/test_{operations,indexing,tree_walks,safe_handles}.py)
+    tests/core/test_{operations,indexing,tree_walks,safe_handles}.py tests/right/test_threads.py)
   build_copy || return 1
   # The interpreter is not instrumented, so the runtimes come first; libstdc++ too, for the exceptions that they watch.
   for library in libasan.so libubsan.so libstdc++.so; do

@@ -5,10 +5,12 @@ import subprocess
 import sys
 
 import pytest
-from helpers import error_of
+from helpers import error_of, needs_own_mlxc
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import mlxffi as m
-from mlxffi import export_function, exporter, import_function, memory
+from mlxffi import Array, export_function, exporter, import_function, memory
 
 A = [[1.0, 2.0], [3.0, 4.0]]
 
@@ -160,3 +162,74 @@ def test_an_exporter_that_its_function_refers_to_is_collected(tmp_path):
     make()
     gc.collect()
     assert memory.live_handles() == before
+
+
+# --- files that somebody has changed ---
+
+# What a file of ours has behind what MLX wrote.
+SEAL = 24
+
+
+def whole(path):
+    """A file with a function of several kinds of operations, and what that gives for A."""
+
+    def function(inputs):
+        quotient, remainder = m.divmod(inputs[0], Array([1.5, 2.0]))
+        return [m.sum_axis(quotient, 0) + remainder, m.take(m.exp(quotient), m.argmax(remainder))]
+
+    export_function(path, function, [A])
+    return path.read_bytes(), lists(function([Array(A)]))
+
+
+@needs_own_mlxc
+@given(data=st.data())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_changed_file_is_refused_by_its_name(tmp_path, data):
+    content, expected = whole(tmp_path / "f.mlxfn")
+    changed = bytearray(content[: data.draw(st.integers(0, len(content)))])
+    bytes_at = st.dictionaries(st.integers(0, len(content) - 1), st.integers(0, 255), max_size=4)
+    for place, byte in data.draw(bytes_at).items():
+        changed[place : place + 1] = [byte] if place < len(changed) else []
+    path = tmp_path / "changed.mlxfn"
+    path.write_bytes(changed)
+    if bytes(changed) in (content, content[:-SEAL]):
+        assert lists(import_function(path)([A])) == expected
+    else:
+        assert str(path) in str(error_of(lambda: import_function(path), RuntimeError))
+
+
+@needs_own_mlxc
+def test_a_file_of_mlx_that_is_cut_is_refused(tmp_path):
+    content, expected = whole(tmp_path / "f.mlxfn")
+    path = tmp_path / "cut.mlxfn"
+    for size in range(len(content) - SEAL):
+        path.write_bytes(content[:size])
+        assert "cut.mlxfn" in str(error_of(lambda: import_function(path), RuntimeError))
+    path.write_bytes(content[:-SEAL])
+    assert lists(import_function(path)([A])) == expected
+
+
+LENGTH = (2**40).to_bytes(8, "little")
+
+
+@needs_own_mlxc
+@pytest.mark.parametrize(
+    ("found", "put", "message"),
+    [
+        (b"DivMod", b"DivMob", "an operation of the name DivMob"),
+        (b"\6\0\0\0\0\0\0\0DivMod", LENGTH + b"DivMod", "a length of 1099511627776"),
+        (b"\6\0\0\0\0\0\0\0DivMod", b"\0" * 8 + b"DivMod", "."),
+        (b"\2\0\0\0\0\0\0\0\2\0\0\0\2\0\0\0", LENGTH + b"\2\0\0\0\2\0\0\0", "a length of 1099511627776"),
+        (b"\2\0\0\0\2\0\0\0", b"\2\0\0\0\xff\xff\xff\xff", "an axis of size -1"),
+        (b"\n\0\0\0\4", b"\x0e\0\0\0\4", "a dtype of number 14 and 4 bytes"),
+        (b"\n\0\0\0\4", b"\n\0\0\0\5", "a dtype of number 10 and 5 bytes"),
+        (b"\1\0\0\0\0", b"\2\0\0\0\0", "it ends before"),
+        (b"\1\0\0\0\0", b"\0\0\0\0\0", "more bytes than 0 functions take"),
+    ],
+)
+def test_a_file_of_mlx_that_does_not_hold_together_is_refused(tmp_path, found, put, message):
+    content, _ = whole(tmp_path / "f.mlxfn")
+    assert found in content
+    (tmp_path / "f.mlxfn").write_bytes(content[:-SEAL].replace(found, put, 1))
+    with pytest.raises(RuntimeError, match=rf"the file is damaged: {message}.*f\.mlxfn"):
+        import_function(tmp_path / "f.mlxfn")

@@ -429,3 +429,14 @@ def test_an_array_keeps_its_handle():
     assert handle != 0
     del array
     assert memory.live_handles().get("array", 0) == before.get("array", 0) - ("array" in before)
+
+
+def test_only_arrays_share_handles():
+    """The name of a method is no promise about what it returns."""
+
+    class Stranger:
+        def _mlxffi_share(self):
+            return 12345
+
+    with pytest.raises(TypeError):
+        Array(Stranger())

@@ -9,7 +9,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from .. import _pickles
+from .. import _pickles, _sharing
 from .._errors import ArgumentError
 from . import _convert, _dtype, _numpy, _printing
 from ._at import ArrayAt
@@ -171,6 +171,9 @@ class array(Operators, Methods):
 
     @signature("format")
     def __format__(self, spec: str) -> str: ...
+
+
+_sharing.classes.append(array)
 
 
 class ArrayIterator:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError, Error, OperationError, SizeError
 from .._exporters import capsule_of
+from .._sharing import shares
 from . import _dtype
 from ._binding import abi, native
 from ._device import cpu
@@ -77,7 +78,7 @@ def from_foreign(value: Any, dtype: Dtype | None = None) -> array:
     if hasattr(value, "__mlx_array__"):
         made = value.__mlx_array__()
         return from_value(made, dtype) if isinstance(made, native.ArrayOwner) else from_foreign(made, dtype)
-    if hasattr(type(value), "_mlxffi_share"):
+    if shares(value):
         return from_value(native.adopt(value._mlxffi_share()), dtype)
     found = _imported(value)
     dtype = dtype or (_dtype.float32 if found.dtype is _dtype.float64 else found.dtype)

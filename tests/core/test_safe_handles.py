@@ -277,7 +277,7 @@ ALONE = """
     sys.modules["_cffi_backend"] = sys.modules["cffi"] = None
     import mlxffi.core as mx
     assert mx.grad(lambda x: (x * x).sum())(mx.array([1.0, 2.0])).tolist() == [2, 4]
-    ground = "_backend _build_info _errors _exporters _files _live _loader _native _pickles _process".split()
+    ground = "_backend _build_info _errors _exporters _files _live _loader _native _pickles _process _sharing".split()
     print(sorted({name.split(".")[1] for name in sys.modules if name.startswith("mlxffi.")} - {*ground, "core"}))
 """
 
@@ -303,3 +303,15 @@ def test_functions_that_are_false_are_functions():
     assert mx.grad(lambda x: function(x).sum())(mx.array([1.0, 2.0])).tolist() == [10, 10]
     assert mx.checkpoint(Falsy(lambda x: x + 1))(mx.array(1.0)).item() == 2
     assert mx.vmap(Falsy(lambda x: x + 1))(mx.array([1.0])).tolist() == [2]
+
+
+def test_only_arrays_share_handles():
+    """The name of a method is no promise about what it returns."""
+
+    class Stranger:
+        def _mlxffi_share(self):
+            return 12345
+
+    for call in (mx.array, mx.exp, mx.asarray):
+        with pytest.raises((TypeError, ValueError)):
+            call(Stranger())

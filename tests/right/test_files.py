@@ -241,3 +241,20 @@ def test_a_suffix_that_is_missing_is_appended(tmp_path, kind):
         assert (tmp_path / f"{name}.{kind}").is_file()
     with pytest.raises((ValueError, AttributeError)):
         SAVED[kind](bytes(tmp_path / "bytes"), value)
+
+
+# --- exported functions ---
+
+
+def test_exported_functions_that_are_cut_or_changed(tmp_path):
+    path = tmp_path / "f.mlxfn"
+    mx.export_function(str(path), lambda x: mx.divmod(mx.exp(x), mx.array([1.5, 2.5])), mx.array([1.0, 2.0]))
+    content, expected = path.read_bytes(), mx.divmod(mx.exp(mx.array([1.0, 2.0])), mx.array([1.5, 2.5]))
+    seal = content.index(b"mlxffi sum")
+    renamed = content.replace(b"DivMod", b"DivMob")
+    for changed in (content[:-1], content[: seal - 1], renamed, renamed[:seal]):
+        path.write_bytes(changed)
+        with pytest.raises(RuntimeError, match=r"the file is damaged: .*f\.mlxfn"):
+            mx.import_function(str(path))
+    path.write_bytes(content[:seal])
+    assert [a.tolist() for a in mx.import_function(str(path))(mx.array([1.0, 2.0]))] == [a.tolist() for a in expected]

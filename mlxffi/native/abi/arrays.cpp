@@ -88,12 +88,7 @@ const Arrays& evaluated(const Arrays& arrays) {
 }
 
 std::string text_of(const mx::array& array) {
-  evaluate({array});
-  return printed(array);
-}
-
-void wait(const mx::array& array) {
-  mx::array(evaluated(array)).wait();
+  return printed(computed(array));
 }
 
 } // namespace mlxc
@@ -111,7 +106,8 @@ extern "C" mlx_array mlx_array_new_data_managed_payload(void* data, const int* s
 extern "C" int mlxffi_array_detach(const mlx_array arr) {
   return guarded(__func__, [&] {
     auto array = get(arr, "arr");
-    wait(array);
+    wait(evaluated(array));
+    Scheduling lock;
     array.detach();
   });
 }
@@ -119,7 +115,7 @@ extern "C" int mlxffi_array_detach(const mlx_array arr) {
 extern "C" int mlxffi_array_data(const void** data, const mlx_array arr) {
   return guarded(__func__, [&] {
     auto array = get(arr, "arr");
-    wait(array);
+    wait(evaluated(array));
     put(data, array.size() ? static_cast<const void*>(array.data<char>()) : nullptr);
   });
 }

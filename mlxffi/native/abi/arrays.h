@@ -13,7 +13,6 @@ namespace mlxc {
 mx::array copied(const void* data, const int* shape, int dim, mx::Dtype dtype);
 mx::array as_strided(const mx::array& a, const mx::Shape& shape, const mx::Strides& strides, size_t offset, mx::StreamOrDevice s);
 int dim_of(const mx::array& array, int dim);
-void wait(const mx::array& array);
 
 std::string text_of(const mx::array& array);
 
@@ -50,7 +49,7 @@ Value item(const mx::array& array) {
   if (array.size() != 1) {
     throw BadArgument("arr", "expected an array of one element, got shape " + printed(array.shape()));
   }
-  evaluate({array});
+  computed(array);
   Value value{};
   mx::dispatch_all_types(array.dtype(), [&](auto type) { value = converted<Value>(*array.data<MLX_GET_TYPE(type)>()); });
   return value;
@@ -59,7 +58,7 @@ Value item(const mx::array& array) {
 // Elements as they lie there, whatever their dtype: programs read them through a pointer of one type for all.
 template <class Value>
 const Value* data(const mx::array& array) {
-  wait(array);
+  wait(evaluated(array));
   return array.size() ? reinterpret_cast<const Value*>(array.data<char>()) : nullptr;
 }
 

@@ -108,7 +108,7 @@ bool checks_all() {
 }
 
 bool is_known(const mx::array& indices) {
-  return !indices.is_tracer() && (indices.status() == mx::array::Status::available || indices.is_available());
+  return !indices.is_tracer() && is_available(indices);
 }
 
 bool is_on_cpu(const mx::StreamOrDevice& s) {

@@ -1,8 +1,10 @@
 #include "evaluation.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <array>
-#include <mutex>
+#include <new>
 #include <unordered_set>
 
 #include <mlx/backend/cpu/encoder.h>
@@ -16,6 +18,11 @@
 namespace mlxc {
 
 namespace {
+
+std::recursive_mutex scheduling;
+
+// In a forked child nobody is there to let it go.
+[[maybe_unused]] const int forked = pthread_atfork(nullptr, nullptr, [] { new (&scheduling) std::recursive_mutex; });
 
 std::atomic<int> waiting{0};
 
@@ -233,6 +240,60 @@ bool may_fail() {
   return waiting.load(std::memory_order_relaxed) > 0;
 }
 
+bool is_computed(const mx::array& array) {
+  return array.status() == mx::array::Status::available;
+}
+
+bool same(const mx::Event& a, const mx::Event& b) {
+  return &a.cast<char>() == &b.cast<char>() && a.value() == b.value();
+}
+
+// Arrays that no other thread knows, with the events that these wait for.
+Arrays waiters(const Arrays& arrays) {
+  Arrays made;
+  for (auto& array : arrays) {
+    auto& event = array.event();
+    bool waits = !is_computed(array) && event.valid();
+    if (waits && (made.empty() || !same(made.back().event(), event))) {
+      made.emplace_back(mx::Shape{}, mx::bool_, nullptr, Arrays{});
+      made.back().attach_event(event);
+      made.back().set_status(mx::array::Status::evaluated);
+    }
+  }
+  return made;
+}
+
+// What the call schedules is then waited for, while other threads may schedule.
+template <class Schedule>
+void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
+  Arrays made;
+  {
+    Scheduling lock;
+    schedule();
+    made = waiters(arrays);
+  }
+  for (auto& waiter : made) {
+    waiter.wait();
+  }
+  Scheduling lock;
+  for (auto& array : arrays) {
+    array.is_available();
+  }
+}
+
+// At once, where the graph stays, as that of a function being differentiated, or is to be put back after a failure.
+bool evaluated_at_once(const Arrays& outputs) {
+  if (may_fail()) {
+    evaluate_or_undo(outputs);
+    return true;
+  }
+  bool traced = std::any_of(outputs.begin(), outputs.end(), [](auto& output) { return output.is_tracer(); });
+  if (traced) {
+    mx::eval(outputs);
+  }
+  return traced;
+}
+
 } // namespace
 
 Arrays fallible(Arrays results) {
@@ -252,13 +313,44 @@ mx::array positive_factors(const mx::array& factors) {
 }
 
 void evaluate(const Arrays& outputs) {
-  mlxffi::use_kernels(outputs);
-  may_fail() ? evaluate_or_undo(outputs) : mx::eval(outputs);
+  if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
+    return;
+  }
+  schedule_and_wait(outputs, [&] {
+    mlxffi::use_kernels(outputs);
+    if (!evaluated_at_once(outputs)) {
+      mx::async_eval(outputs);
+    }
+  });
 }
 
 void evaluate_soon(const Arrays& outputs) {
+  Scheduling lock;
   mlxffi::use_kernels(outputs);
   may_fail() ? evaluate_or_undo(outputs) : mx::async_eval(outputs);
 }
+
+const mx::array& computed(const mx::array& array) {
+  if (!is_computed(array)) {
+    evaluate({array});
+  }
+  return array;
+}
+
+void wait(const mx::array& array) {
+  if (!is_computed(array)) {
+    schedule_and_wait({array}, [] {});
+  }
+}
+
+bool is_available(const mx::array& array) {
+  if (array.status() != mx::array::Status::evaluated) {
+    return is_computed(array);
+  }
+  Scheduling lock;
+  return array.is_available();
+}
+
+Scheduling::Scheduling() : lock_(scheduling) {}
 
 } // namespace mlxc

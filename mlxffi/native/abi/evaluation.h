@@ -1,4 +1,5 @@
-// Evaluation that, where it fails, fails again whenever what it was for is asked for.
+// Evaluation, for which several threads may ask at once; where it fails, it fails again whenever what it was for is asked
+// for.
 //
 // MLX counts an array as computed as soon as its work is handed to a thread, and forgets how it was to be computed. Where
 // the work then fails, as factorisations of matrices do, reading the array gives what was in memory.
@@ -37,5 +38,11 @@ mx::array positive_factors(const mx::array& factors);
 
 void evaluate(const Arrays& outputs);
 void evaluate_soon(const Arrays& outputs);
+// The same array, evaluated.
+const mx::array& computed(const mx::array& array);
+
+// Of an array that has been scheduled.
+void wait(const mx::array& array);
+bool is_available(const mx::array& array);
 
 } // namespace mlxc

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "composing.h"
+#include "exported_file.h"
 #include "graph_depth.h"
 
 namespace mlxc {
@@ -41,7 +42,8 @@ void exporting(const KwargsFunction& fun, const Arrays& args, const ArrayMap& na
 }
 
 Exporter::Exporter(const std::string& file, KwargsFunction fun, bool shapeless, const std::string& metadata)
-    : fun_(std::move(fun)),
+    : file_(file),
+      fun_(std::move(fun)),
       traced_(std::make_shared<KwargsFunction>()),
       shapeless_(shapeless),
       writer_(mx::exporter(file, KwargsFunction([traced = traced_](auto& args, auto& named) { return (*traced)(args, named); }), shapeless, metadata)) {}
@@ -51,7 +53,7 @@ void Exporter::operator()(const Arrays& args, const ArrayMap& named) {
   auto finish = [&] {
     tracing_ = false;
     if (closing_) {
-      writer_.close();
+      end();
     }
   };
   try {
@@ -67,10 +69,23 @@ void Exporter::operator()(const Arrays& args, const ArrayMap& named) {
 }
 
 void Exporter::close() {
-  closing_ = tracing_;
+  closing_ = true;
   if (!tracing_) {
-    writer_.close();
+    end();
   }
+}
+
+void Exporter::end() {
+  if (!std::exchange(closed_, true)) {
+    writer_.close();
+    seal(file_);
+  }
+}
+
+void export_once(const std::string& file, KwargsFunction fun, bool shapeless, const Arrays& args, const ArrayMap& named, const std::string& metadata) {
+  Exporter writer(file, std::move(fun), shapeless, metadata);
+  writer(args, named);
+  writer.close();
 }
 
 } // namespace mlxc

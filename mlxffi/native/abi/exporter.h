@@ -17,13 +17,25 @@ class Exporter {
   void close();
 
  private:
+  void end();
+
+  std::string file_;
   KwargsFunction fun_;
   // What MLX traces, in place of the function: its graph.
   std::shared_ptr<KwargsFunction> traced_;
   bool shapeless_;
-  bool tracing_ = false, closing_ = false;
+  bool tracing_ = false, closing_ = false, closed_ = false;
   mx::FunctionExporter writer_;
 };
+
+// Writes one trace to a file.
+void export_once(
+    const std::string& file,
+    KwargsFunction fun,
+    bool shapeless,
+    const Arrays& args,
+    const ArrayMap& named = {},
+    const std::string& metadata = "");
 
 // The function as one of positional arrays alone.
 KwargsFunction positional(Function fun);

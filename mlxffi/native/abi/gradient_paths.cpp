@@ -18,6 +18,7 @@ bool stops_gradient(const mx::array& node) {
 // The ids of all arrays from which `outputs` are computed, without passing `walls`; what differentiates an array is
 // a StopGradient node itself, so `ends` are met before that is asked.
 Ids reached(const Arrays& outputs, Ids walls, const Ids& ends) {
+  Scheduling lock;
   Ids found;
   Arrays open = outputs;
   while (!open.empty()) {

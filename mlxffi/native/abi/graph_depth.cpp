@@ -71,6 +71,7 @@ size_t height_of(const mx::array& output, Heights& heights) {
 
 // The stack for a walk over the longest chain of arrays from an output back to an input or a constant.
 size_t stack_for(const Arrays& outputs) {
+  Scheduling lock;
   Heights heights;
   size_t deepest = 0;
   for (auto& output : outputs) {
@@ -126,7 +127,11 @@ void Graph::walk(const std::function<void()>& call) const {
 
 void walking(const Arrays& outputs, const std::function<void()>& walk) {
   size_t stack = stack_for(outputs);
-  stack > stack_left() ? with_stack(stack, walk) : walk();
+  auto alone = [&] {
+    Scheduling lock;
+    walk();
+  };
+  stack > stack_left() ? with_stack(stack, alone) : alone();
 }
 
 } // namespace mlxc

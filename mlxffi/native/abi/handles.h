@@ -17,6 +17,7 @@
 #include "error.h"
 #include "mlx/graph_utils.h"
 #include "mlx/mlx.h"
+#include "scheduling.h"
 
 namespace mx = mlx::core;
 
@@ -135,10 +136,23 @@ void* own(Value&& value) {
   return made;
 }
 
+template <class Value>
+void destroy(Cell<Value>* cell) {
+  delete cell;
+}
+
+// MLX looks through the siblings of an array that dies, which scheduling one of them takes apart. What was moved from has
+// none.
+inline void destroy(Cell<mx::array>* cell) {
+  auto& array = cell->object;
+  auto lock = array.id() && array.siblings().size() ? std::make_optional<Scheduling>() : std::nullopt;
+  delete cell;
+}
+
 template <class Handle>
 void release(Handle handle) {
   if (handle.ctx) {
-    delete &cell(handle);
+    destroy(&cell(handle));
     counter(Traits<Handle>::kind).fetch_sub(1, std::memory_order_relaxed);
   }
 }

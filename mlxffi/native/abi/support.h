@@ -10,6 +10,7 @@
 #include "containers.h"
 #include "derivatives/draws.h"
 #include "derivatives/transforms.h"
+#include "exported_file.h"
 #include "exporter.h"
 #include "gguf/gguf.h"
 #include "guards.h"

@@ -27,6 +27,7 @@ Ids ids_of(const Arrays& arrays) {
 }
 
 Arrays below(const Arrays& outputs, Ids found) {
+  Scheduling lock;
   Arrays order, path(outputs.rbegin(), outputs.rend());
   while (!path.empty()) {
     auto node = path.back();
@@ -49,6 +50,7 @@ Arrays below(const Arrays& outputs, Ids found) {
 }
 
 Trace::Trace(const Arrays& inputs, const Arrays& outputs, bool shapeless) : shapeless_(shapeless) {
+  Scheduling lock;
   Numbers numbers;
   for (auto& input : inputs) {
     numbers.emplace(input.id(), count_++);

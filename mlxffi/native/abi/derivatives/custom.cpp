@@ -6,6 +6,7 @@
 #include "composing.h"
 #include "derivatives/draws.h"
 #include "derivatives/rules.h"
+#include "derivatives/tracing.h"
 #include "derivatives/transforms.h"
 
 namespace mlxc {
@@ -67,7 +68,7 @@ class WithRules : public mx::Primitive {
 };
 
 Arrays WithRules::apply(Rules rules, const Arrays& arguments, Arrays outputs) {
-  auto s = outputs[0].has_primitive() ? outputs[0].primitive().stream() : mx::default_stream(mx::default_device());
+  auto s = stream_of_array(outputs[0]);
   std::vector<mx::Shape> shapes;
   std::vector<mx::Dtype> dtypes;
   for (auto& output : outputs) {

@@ -39,7 +39,7 @@ Arrays pushed_forward(const Arrays& outputs, const Arrays& inputs, Tangents know
   Arrays results;
   for (auto& output : outputs) {
     auto found = known.find(output.id());
-    results.push_back(found == known.end() ? mx::zeros_like(output, output.has_primitive() ? mx::StreamOrDevice(output.primitive().stream()) : mx::StreamOrDevice{}) : found->second);
+    results.push_back(found == known.end() ? mx::zeros_like(output, stream_of_array(output)) : found->second);
   }
   return results;
 }

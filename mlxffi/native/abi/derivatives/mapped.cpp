@@ -3,6 +3,7 @@
 
 #include "derivatives/draws.h"
 #include "derivatives/tape.h"
+#include "derivatives/tracing.h"
 #include "derivatives/transforms.h"
 
 namespace mlxc {
@@ -42,7 +43,7 @@ mx::array placed(const Whole& whole, int to, int size) {
   if (to < 0 || to >= ndim) {
     throw std::invalid_argument("[vmap] Axis " + std::to_string(to) + " invalid for output with " + std::to_string(ndim) + " dimensions.");
   }
-  auto s = array.has_primitive() ? array.primitive().stream() : mx::default_stream(mx::default_device());
+  auto s = stream_of_array(array);
   if (from >= 0) {
     return from == to ? array : mx::moveaxis(array, from, to, s);
   }

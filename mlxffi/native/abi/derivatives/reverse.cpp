@@ -14,11 +14,8 @@ namespace {
 using Cotangents = std::unordered_map<std::uintptr_t, mx::array>;
 
 bool is_stopped(const mx::array& output) {
+  Scheduling lock;
   return output.has_primitive() && std::strcmp(output.primitive().name(), "StopGradient") == 0;
-}
-
-mx::Stream stream_of_array(const mx::array& array) {
-  return array.has_primitive() ? array.primitive().stream() : mx::default_stream(mx::default_device());
 }
 
 void add_to(Cotangents& sums, const mx::array& array, const mx::array& cotangent, mx::Stream s) {

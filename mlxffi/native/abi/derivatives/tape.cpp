@@ -44,6 +44,7 @@ class Walker {
   }
 
   Tape over(const Arrays& outputs) {
+    Scheduling lock;
     for (auto& output : outputs) {
       open(output);
       while (!path_.empty()) {

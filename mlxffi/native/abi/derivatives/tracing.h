@@ -28,12 +28,17 @@ void tracing(Call&& call) {
       Arrays{});
 }
 
+// The stream of the operation that computes an array, which another thread may be evaluating.
+inline mx::Stream stream_of_array(const mx::array& array) {
+  Scheduling lock;
+  return array.has_primitive() ? array.primitive().stream() : mx::default_stream(mx::default_device());
+}
+
 // A copy of each array, marked as a tracer.
 inline Arrays tracers(const Arrays& arrays) {
   Arrays result;
   for (auto& array : arrays) {
-    auto s = array.has_primitive() ? array.primitive().stream() : mx::default_stream(mx::default_device());
-    result.push_back(mx::copy(array, s));
+    result.push_back(mx::copy(array, stream_of_array(array)));
     result.back().set_tracer(true);
   }
   return result;

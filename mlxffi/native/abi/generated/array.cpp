@@ -122,7 +122,7 @@ extern "C" mlx_dtype mlx_array_dtype(const mlx_array arr) {
 }
 
 extern "C" int mlx_array_eval(mlx_array arr) {
-  return guarded(__func__, [&] { evaluating([&] { evaluate({get(arr, "arr")}); }); });
+  return guarded(__func__, [&] { evaluating([&] { computed(get(arr, "arr")); }); });
 }
 
 extern "C" int mlx_array_item_bool(bool *res, const mlx_array arr) {
@@ -222,11 +222,11 @@ extern "C" const mlx_complex64_t *mlx_array_data_complex64(const mlx_array arr) 
 }
 
 extern "C" int _mlx_array_is_available(bool *res, const mlx_array arr) {
-  return guarded(__func__, [&] { require(res); put(res, get(arr, "arr").is_available()); });
+  return guarded(__func__, [&] { require(res); put(res, is_available(get(arr, "arr"))); });
 }
 
 extern "C" int _mlx_array_wait(const mlx_array arr) {
-  return guarded(__func__, [&] { evaluating([&] { wait(get(arr, "arr")); }); });
+  return guarded(__func__, [&] { evaluating([&] { wait(evaluated(get(arr, "arr"))); }); });
 }
 
 extern "C" int _mlx_array_is_contiguous(bool *res, const mlx_array arr) {

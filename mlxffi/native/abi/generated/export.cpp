@@ -5,11 +5,11 @@
 using namespace mlxc;
 
 extern "C" int mlx_export_function(const char *file, const mlx_closure fun, const mlx_vector_array args, bool shapeless) {
-  return guarded(__func__, [&] { Exporter(text(file, "file"), positional(get(fun, "fun")), shapeless)(get(args, "args")); });
+  return guarded(__func__, [&] { export_once(text(file, "file"), positional(get(fun, "fun")), shapeless, get(args, "args")); });
 }
 
 extern "C" int mlx_export_function_kwargs(const char *file, const mlx_closure_kwargs fun, const mlx_vector_array args, const mlx_map_string_to_array kwargs, bool shapeless) {
-  return guarded(__func__, [&] { Exporter(text(file, "file"), get(fun, "fun"), shapeless)(get(args, "args"), get(kwargs, "kwargs")); });
+  return guarded(__func__, [&] { export_once(text(file, "file"), get(fun, "fun"), shapeless, get(args, "args"), get(kwargs, "kwargs")); });
 }
 
 extern "C" mlx_function_exporter mlx_function_exporter_new(const char *file, const mlx_closure fun, bool shapeless) {
@@ -30,7 +30,7 @@ extern "C" int mlx_function_exporter_apply_kwargs(const mlx_function_exporter xf
 }
 
 extern "C" mlx_imported_function mlx_imported_function_new(const char *file) {
-  return made<mlx_imported_function>(__func__, [&] { return with_file(text(file, "file"), [&] { return mx::import_function(text(file, "file")); }); });
+  return made<mlx_imported_function>(__func__, [&] { return with_file(text(file, "file"), [&] { return mx::import_function(intact(text(file, "file"))); }); });
 }
 
 extern "C" int mlx_imported_function_free(mlx_imported_function xfunc) {
@@ -47,7 +47,7 @@ extern "C" int mlx_imported_function_apply_kwargs(mlx_vector_array *res, const m
 }
 
 extern "C" int mlx_export_function_kwargs_metadata(const char *file, const mlx_closure_kwargs fun, const mlx_vector_array args, const mlx_map_string_to_array kwargs, bool shapeless, const char *metadata) {
-  return guarded(__func__, [&] { Exporter(text(file, "file"), get(fun, "fun"), shapeless, text(metadata, "metadata"))(get(args, "args"), get(kwargs, "kwargs")); });
+  return guarded(__func__, [&] { export_once(text(file, "file"), get(fun, "fun"), shapeless, get(args, "args"), get(kwargs, "kwargs"), text(metadata, "metadata")); });
 }
 
 extern "C" int mlx_function_exporter_close(mlx_function_exporter xfunc) {

@@ -30,9 +30,7 @@ std::optional<double> known(mx::array bound) {
   if (bound.size() != 1 || bound.status() == mx::array::Status::unscheduled || bound.is_tracer()) {
     return std::nullopt;
   }
-  double value = 0;
-  mx::dispatch_all_types(bound.dtype(), [&](auto type) { value = converted<double>(bound.item<MLX_GET_TYPE(type)>()); });
-  return value;
+  return item<double>(bound);
 }
 
 bool is_small(const mx::array& bound) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "evaluation.h"
 #include "header.h"
 #include "safetensors.h"
 
@@ -65,6 +66,11 @@ bool has_float64(const ArrayMap& arrays) {
 } // namespace
 
 void write_safetensors(const Target& target, const ArrayMap& arrays, const StringMap& metadata) {
+  Arrays values;
+  for (auto& [name, array] : arrays) {
+    values.push_back(array);
+  }
+  evaluate(values);
   if (!has_float64(arrays)) {
     return mx::save_safetensors(target, arrays, metadata);
   }
