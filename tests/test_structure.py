@@ -63,7 +63,7 @@ FLOORS = {
     ],
     "native": ["blas", "kernels", "abi", "cffi python trace"],
     "native/python": [
-        "configuration errors native",
+        "configuration errors free_threads native",
         "objects",
         "dispatch",
         "convert",
