@@ -100,7 +100,7 @@ check_contents(Path(\"$(basename "$work"/wheel/*.whl)\"))'"
 }
 
 tools
-[ -d "$site" ] || { unpack_debian bookworm arm64 python3,libpython3-dev >/dev/null && mkdir -p "$site"; }
+[ -d "$site" ] || { unpack_debian bookworm arm64 python3,libpython3-dev,g++ >/dev/null && mkdir -p "$site"; }
 build
 install
 if [ "${1:-}" = python ]; then python_tests "${@:2}"; else programs "$@"; fi
