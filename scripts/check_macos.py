@@ -4,7 +4,7 @@
 usage: python scripts/check_macos.py [--work FOLDER]
 
 The parts that build_ffi makes on macOS are cross-compiled with Zig's clang, over the libmlx of PyPI's mlx-metal and
-Zig's own headers of macOS; the linker finds every symbol. In the files made, architecture, least macOS, names and rpaths
+Zig's own headers of macOS; the linker finds every symbol. In the files made, architecture, least macOS, names, rpaths
 are compared with what they must be, and each library that they name is looked for where an installed wheel has it. The
 declarations for cffi must be those of Linux, and the Metal text of the losses runs as C++ (scripts/gpu/metal.py). A
 line for each, and a verdict. Nothing is loaded or run of what was compiled.

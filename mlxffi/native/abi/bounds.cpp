@@ -1,5 +1,7 @@
 #include "bounds.h"
 
+#include <mlx/dtype_utils.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
