@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "metal_words.h"
+#include "one_thread.h"
 
 #include "metal_text.h"
 

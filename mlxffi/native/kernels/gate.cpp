@@ -1,5 +1,6 @@
 #include "gate.h"
 
+#include "gpu_layers.h"
 #include "row_access.h"
 
 namespace mlxffi {
@@ -31,6 +32,12 @@ class Gated : public Fused {
   }
 
  protected:
+  bool is_node() const override {
+    return true;
+  }
+  bool is_gelu() const {
+    return activation_ == Gate::gelu_tanh;
+  }
   // In the dtype of sums, as the kernels compute.
   Arrays wide(const Arrays& values) const {
     auto dtype = sums_dtype(values[0]);
@@ -76,6 +83,9 @@ class GateGradient : public Gated {
   Arrays composed(const Arrays& inputs) const override {
     return mx::vjp([&](const Arrays& values) { return wide(values); }, {inputs[0], inputs[1]}, {inputs[2]}).second;
   }
+  gpu::Node on_gpu(const Arrays& inputs) const override {
+    return gpu::gate_backward(inputs, is_gelu(), where());
+  }
 };
 
 // gate, up -> activation(gate) * up.
@@ -120,6 +130,9 @@ class GatedUnit : public Gated {
   Arrays composed(const Arrays& inputs) const override {
     return wide(inputs);
   }
+  gpu::Node on_gpu(const Arrays& inputs) const override {
+    return gpu::gate(inputs, is_gelu(), where());
+  }
 };
 
 } // namespace
@@ -127,7 +140,7 @@ class GatedUnit : public Gated {
 mx::array gated(Gate activation, const mx::array& gate, const mx::array& up, mx::Stream s) {
   bool same = gate.shape() == up.shape() && gate.dtype() == up.dtype();
   bool fits = same && gate.ndim() > 0 && gate.size() > 0 && mx::issubdtype(gate.dtype(), mx::floating);
-  if (!has_kernels(s) || !fits) {
+  if (!fits || !(has_kernels(s) || gpu::takes_rows(gate, s))) {
     return composed_gate(activation, gate, up, s);
   }
   return Fused::apply(std::make_shared<GatedUnit>(s, activation), {gate, up})[0];

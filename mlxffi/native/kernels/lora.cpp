@@ -7,6 +7,7 @@
 #include "float_rows.h"
 #include "half_matrices.h"
 #include "half_products.h"
+#include "lora_gpu.h"
 #include "recycled.h"
 
 namespace mlxffi {
@@ -117,6 +118,9 @@ class LoraGradient : public Lora {
     auto gradients = mx::vjp(fun, {inputs[2], inputs[3], inputs[0]}, {inputs[4]}).second;
     return {gradients.begin(), gradients.begin() + (wants_x_ ? 3 : 2)};
   }
+  Arrays as_graph(const Arrays& inputs) const override {
+    return gpu::lora_gradients(inputs, scale_, wants_x_, where());
+  }
 
  private:
   bool wants_x_;
@@ -158,7 +162,7 @@ void LoraGradient::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
-// x [rows, in], weight, a, b, all dense -> the sum, and x a for the gradient, in float32.
+// x [rows, in], weight, a, b, all dense -> the sum, and for the gradient, in float32, x a; on a GPU scale x a.
 class LoraLinear : public Lora {
  public:
   using Lora::Lora;
@@ -216,6 +220,9 @@ class LoraLinear : public Lora {
   Arrays composed(const Arrays& inputs) const override {
     return {composed_lora(inputs, scale_, where())};
   }
+  Arrays as_graph(const Arrays& inputs) const override {
+    return gpu::lora_linear(inputs, scale_, where());
+  }
 };
 
 // Of a few rows the low-rank part is small: their product with the weight goes the fastest way.
@@ -227,6 +234,9 @@ bool is_fused(const Arrays& inputs, mx::Stream s) {
   bool known = dtype == mx::float32 || dtype == mx::float16 || dtype == mx::bfloat16;
   bool dtypes = known && inputs[1].dtype() == dtype && inputs[2].dtype() == mx::float32 && inputs[3].dtype() == mx::float32;
   bool filled = std::all_of(inputs.begin(), inputs.end(), [](auto& input) { return input.size() > 0; });
+  if (dtypes && filled && gpu::takes_lora(inputs, s)) {
+    return true;
+  }
   if (!dtypes || !filled || !has_kernels(s) || !has_products()) {
     return false;
   }

@@ -5,8 +5,8 @@
 
 namespace mlxffi {
 
-// x weight^T + scale (x a) b, for x [..., in], weight [out, in], a [in, rank] and b [rank, out]; fused on a CPU for
-// float32.
+// x weight^T + scale (x a) b, for x [..., in], weight [out, in], a [in, rank] and b [rank, out]; fused for
+// factors of float32.
 mx::array lora_linear(const mx::array& x, const mx::array& weight, const mx::array& a, const mx::array& b, float scale, mx::Stream s);
 
 } // namespace mlxffi

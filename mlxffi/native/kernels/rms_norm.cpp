@@ -1,5 +1,6 @@
 #include "rms_norm.h"
 
+#include "gpu_layers.h"
 #include "row_access.h"
 #include "wide.h"
 
@@ -81,6 +82,12 @@ class RMSNormGradient : public Normalization {
   std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
     return {inputs[0].dtype()};
   }
+  bool is_node() const override {
+    return true;
+  }
+  gpu::Node on_gpu(const Arrays& inputs) const override {
+    return gpu::rms_norm_backward(inputs, where());
+  }
   Arrays composed(const Arrays& inputs) const override {
     return {gradients(inputs, has_weight_)[0]};
   }
@@ -131,6 +138,12 @@ class RMSNormWeightGradient : public Normalization {
   Arrays composed(const Arrays& inputs) const override {
     return {mx::astype(gradients(inputs, true)[1], sums_dtype(inputs[0]), where())};
   }
+  Arrays as_graph(const Arrays& inputs) const override {
+    auto dtype = sums_dtype(inputs[0]);
+    auto product = mx::multiply(mx::astype(inputs[0], dtype, where()), mx::astype(inputs[2], dtype, where()), where());
+    auto scaled = mx::multiply(product, mx::expand_dims(inputs[3], -1, where()), where());
+    return {mx::sum(mx::reshape(scaled, {-1, scaled.shape(-1)}, where()), 0, false, where())};
+  }
 };
 
 // x, [weight] -> the normalized rows, and for the gradient 1 / rms of each.
@@ -178,6 +191,12 @@ class RMSNorm : public Normalization {
   std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
     return {inputs[0].dtype(), sums_dtype(inputs[0])};
   }
+  bool is_node() const override {
+    return true;
+  }
+  gpu::Node on_gpu(const Arrays& inputs) const override {
+    return gpu::rms_norm(inputs, eps_, where());
+  }
   Arrays composed(const Arrays& inputs) const override {
     return {normalized(inputs, inputs.size() > 1)};
   }
@@ -185,7 +204,8 @@ class RMSNorm : public Normalization {
 
 bool is_fused(const mx::array& x, const std::optional<mx::array>& weight, mx::Stream s) {
   bool fits = !weight || (weight->dtype() == x.dtype() && weight->shape() == mx::Shape{x.shape(-1)});
-  return has_kernels(s) && mx::issubdtype(x.dtype(), mx::floating) && x.size() > 0 && fits;
+  bool on_cpu = has_kernels(s) && mx::issubdtype(x.dtype(), mx::floating) && x.size() > 0;
+  return fits && (on_cpu || gpu::takes_rows(x, s));
 }
 
 } // namespace

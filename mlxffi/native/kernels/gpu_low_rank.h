@@ -1,0 +1,169 @@
+// Kernel source of low-rank additions, shared by CUDA and Metal (see gpu_chunks.h): what a linear layer has besides its
+// product, forward and backward. A factor is [features, RANK], or [RANK, features] where LAST is false.
+#pragma once
+
+namespace mlxffi::gpu {
+
+inline constexpr const char* low_rank_source = R"gpu(
+namespace mlxffi_losses {
+
+// A factor's numbers for as many features as a warp has in its chunks, from `first` on, in an order in which its lanes
+// read different banks of shared memory.
+template <int RANK, int N, bool LAST, typename F>
+FN void stage(const DEVICE F* factor, uint first, uint features, SHARED float* tile, Place place) {
+  for (uint e = place.index; e < uint(RANK * N * WARP); e += place.threads) {
+    uint feature = LAST ? e / RANK : e % (N * WARP), k = LAST ? e % RANK : e / (N * WARP);
+    uint at = first + feature;
+    float value = at < features ? float(factor[LAST ? at * RANK + k : k * features + at]) : 0.0f;
+    tile[(k * N + feature % N) * WARP + feature / N] = value;
+  }
+}
+
+// low = SCALE x factor: a warp has ROWS rows.
+template <typename T, int RANK, int ROWS, bool LAST, typename F>
+FN void low_rank_down(
+    const DEVICE T* x, const DEVICE F* factor, float scale, uint rows, uint features, SHARED float* tile, Place place,
+    DEVICE float* low) {
+  enum { N = Format<T>::N };
+  const uint row = (place.block * place.warps + place.warp) * ROWS;
+  float sums[ROWS][RANK], v[ROWS][N];
+  UNROLLED for (int r = 0; r < ROWS; ++r) {
+    UNROLLED for (int k = 0; k < RANK; ++k) {
+      sums[r][k] = 0.0f;
+    }
+  }
+  for (uint first = 0; first < features; first += N * WARP) {
+    const uint i = first + place.lane * N;
+    UNROLLED for (int r = 0; r < ROWS; ++r) {
+      const bool is_there = row + r < rows && i < features;
+      load(x + (is_there ? size_t(row + r) * features + i : 0), is_there ? features - i : 0, v[r]);
+    }
+    stage<RANK, N, LAST>(factor, first, features, tile, place);
+    block_barrier();
+    UNROLLED for (int k = 0; k < RANK; ++k) {
+      UNROLLED for (int j = 0; j < N; ++j) {
+        const float f = tile[(k * N + j) * WARP + place.lane];
+        UNROLLED for (int r = 0; r < ROWS; ++r) {
+          sums[r][k] = fused(v[r][j], f, sums[r][k]);
+        }
+      }
+    }
+    block_barrier();
+  }
+  UNROLLED for (int r = 0; r < ROWS; ++r) {
+    UNROLLED for (int k = 0; k < RANK; ++k) {
+      const float sum = scale * simd_sum(sums[r][k]);
+      if (place.lane == 0 && row + r < rows) {
+        low[size_t(row + r) * RANK + k] = sum;
+      }
+    }
+  }
+}
+
+// out = y + low factor: a block has the columns of a warp's chunks, a warp ROWS rows at a time.
+template <typename T, int RANK, int ROWS, bool LAST, typename F>
+FN void low_rank_up(
+    const DEVICE T* y, const DEVICE float* low, const DEVICE F* factor, uint rows, uint features, SHARED float* tile,
+    Place place, DEVICE T* out) {
+  enum { N = Format<T>::N };
+  const uint first = place.block * (N * WARP), i = first + place.lane * N;
+  stage<RANK, N, LAST>(factor, first, features, tile, place);
+  block_barrier();
+  if (i >= features) {
+    return;
+  }
+  for (uint row = (place.part * place.warps + place.warp) * ROWS; row < rows; row += place.parts * place.warps * ROWS) {
+    float sums[ROWS][N];
+    UNROLLED for (int r = 0; r < ROWS; ++r) {
+      const uint at = row + r < rows ? row + r : row;
+      load(y + size_t(at) * features + i, features - i, sums[r]);
+    }
+    UNROLLED for (int k = 0; k < RANK; ++k) {
+      float l[ROWS];
+      UNROLLED for (int r = 0; r < ROWS; ++r) {
+        l[r] = low[size_t(row + r < rows ? row + r : row) * RANK + k];
+      }
+      UNROLLED for (int j = 0; j < N; ++j) {
+        const float f = tile[(k * N + j) * WARP + place.lane];
+        UNROLLED for (int r = 0; r < ROWS; ++r) {
+          sums[r][j] = fused(l[r], f, sums[r][j]);
+        }
+      }
+    }
+    UNROLLED for (int r = 0; r < ROWS; ++r) {
+      if (row + r < rows) {
+        store(out + size_t(row + r) * features + i, features - i, sums[r]);
+      }
+    }
+  }
+}
+
+// The sum over rows of x[row, feature] low[row, k]: a block has 2 WARP features; its warps share the rows, and add up
+// one after the other, so that the order is always the same.
+template <typename T, int RANK, int STAGED, bool LAST>
+FN void low_rank_outer(
+    const DEVICE T* x, const DEVICE float* low, uint rows, uint features, SHARED float* some, SHARED float* total,
+    Place place, DEVICE float* gradient) {
+  const uint first = place.block * (2 * WARP), i = first + place.lane;
+  float sums[2][RANK];
+  UNROLLED for (int k = 0; k < RANK; ++k) {
+    sums[0][k] = sums[1][k] = 0.0f;
+  }
+  for (uint begin = 0; begin < rows; begin += STAGED) {
+    const uint count = rows - begin < uint(STAGED) ? rows - begin : STAGED;
+    for (uint e = place.index; e < count * RANK; e += place.threads) {
+      some[e] = low[size_t(begin) * RANK + e];
+    }
+    block_barrier();
+    UNROLLED_SOME for (uint r = place.warp; r < count; r += place.warps) {
+      const DEVICE T* from = x + size_t(begin + r) * features + i;
+      const float a = i < features ? float(from[0]) : 0.0f, b = i + WARP < features ? float(from[WARP]) : 0.0f;
+      UNROLLED for (int k = 0; k < RANK; ++k) {
+        const float l = some[r * RANK + k];
+        sums[0][k] = fused(a, l, sums[0][k]);
+        sums[1][k] = fused(b, l, sums[1][k]);
+      }
+    }
+    block_barrier();
+  }
+  for (uint turn = 0; turn < place.warps; ++turn) {
+    if (place.warp == turn) {
+      UNROLLED for (int k = 0; k < RANK; ++k) {
+        const uint at = k * (2 * WARP) + place.lane;
+        total[at] = turn == 0 ? sums[0][k] : total[at] + sums[0][k];
+        total[at + WARP] = turn == 0 ? sums[1][k] : total[at + WARP] + sums[1][k];
+      }
+    }
+    block_barrier();
+  }
+  for (uint e = place.index; e < uint(2 * WARP * RANK); e += place.threads) {
+    const uint feature = LAST ? e / RANK : e % (2 * WARP), k = LAST ? e % RANK : e / (2 * WARP);
+    if (first + feature < features) {
+      gradient[LAST ? (first + feature) * RANK + k : k * features + first + feature] = total[k * (2 * WARP) + feature];
+    }
+  }
+}
+
+} // namespace mlxffi_losses
+)gpu";
+
+// Bodies; SCALE is the bits of the scale.
+inline constexpr const char* low_rank_down_body = R"gpu(
+  SHARED_ARRAY(tile, RANK * Format<T>::N * WARP);
+  low_rank_down<T, RANK, ROWS, LAST>(
+      x, factor, as_float(SCALE), rows_of(x_shape, x_ndim), x_shape[x_ndim - 1], tile, place, low);
+)gpu";
+
+inline constexpr const char* low_rank_up_body = R"gpu(
+  SHARED_ARRAY(tile, RANK * Format<T>::N * WARP);
+  low_rank_up<T, RANK, ROWS, LAST>(y, low, factor, rows_of(y_shape, y_ndim), y_shape[y_ndim - 1], tile, place, out);
+)gpu";
+
+inline constexpr const char* low_rank_outer_body = R"gpu(
+  SHARED_ARRAY(some, 4096);
+  SHARED_ARRAY(total, 2 * WARP * RANK);
+  low_rank_outer<T, RANK, 4096 / RANK, LAST>(
+      x, low, rows_of(x_shape, x_ndim), x_shape[x_ndim - 1], some, total, place, gradient);
+)gpu";
+
+} // namespace mlxffi::gpu
