@@ -70,20 +70,8 @@ void Fused::eval_cpu(const Arrays&, Arrays&) {
   throw std::logic_error(std::string("[") + name() + "] this operation is a graph of others and has no evaluation");
 }
 
-std::shared_ptr<mx::Primitive> Fused::on_gpu(const Arrays&) const {
+void Fused::eval_gpu(const Arrays&, Arrays&) {
   throw std::runtime_error(std::string("[") + name() + "] this node was built for a CPU stream and has no GPU evaluation");
-}
-
-void Fused::eval_gpu(const Arrays& inputs, Arrays& outputs) {
-  std::vector<mx::Shape> shapes;
-  for (auto& input : inputs) {
-    shapes.push_back(input.shape());
-  }
-  if (!evaluation_ || shapes != shapes_) {
-    evaluation_ = on_gpu(inputs);
-    shapes_ = std::move(shapes);
-  }
-  evaluation_->eval_gpu(inputs, outputs);
 }
 
 Arrays Fused::jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) {

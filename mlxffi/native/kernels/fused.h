@@ -1,9 +1,9 @@
 // What the losses and their gradients have in common as nodes of MLX's graph.
 //
 // A fused operation works on rows: the last axis of its large inputs, or single numbers of the others; all axes before
-// that are batch. On a CPU stream, and where one kernel of gpu_layers.h has it on a GPU stream, too, it is an MLX
-// primitive. On other GPU streams it is a graph, such as gpu.h builds, with this class's rules for derivatives and vmap
-// around it. Derivatives that have no kernel are those of the same formula composed of MLX's operations.
+// that are batch. On a CPU stream it is an MLX primitive with kernels of our own. On a GPU stream it is the graph that
+// gpu.h builds, with this class's rules for derivatives and vmap around it. Derivatives that have no kernel are those
+// of the same formula composed of MLX's operations.
 #pragma once
 
 #include <mlx/mlx.h>
@@ -34,8 +34,6 @@ class Fused : public mx::Primitive {
   virtual Arrays composed(const Arrays& inputs) const = 0;
   // Whether it is a node of the graph with an evaluation of its own: on a CPU, unless it says otherwise.
   virtual bool is_node() const;
-  // What evaluates it on a GPU, for inputs of these shapes; needed where it is a node there.
-  virtual std::shared_ptr<mx::Primitive> on_gpu(const Arrays& inputs) const;
   // The graph that it is elsewhere, which gpu.h builds; by default the composed form.
   virtual Arrays as_graph(const Arrays& inputs) const {
     return composed(inputs);
@@ -51,11 +49,6 @@ class Fused : public mx::Primitive {
   mx::Stream where() const {
     return const_cast<Fused*>(this)->stream();
   }
-
- private:
-  // Of the last evaluation on a GPU, kept since a compiled graph runs the same nodes again and again.
-  std::shared_ptr<mx::Primitive> evaluation_;
-  std::vector<mx::Shape> shapes_;
 };
 
 // The arrays at some places, and all arrays with these replaced.

@@ -1,6 +1,7 @@
 #include "gate.h"
 
 #include "gpu_layers.h"
+#include "gpu_node.h"
 #include "row_access.h"
 
 namespace mlxffi {
@@ -23,18 +24,15 @@ mx::array composed_gate(Gate activation, const mx::array& gate, const mx::array&
   return mx::multiply(mx::multiply(gate, mx::sigmoid(argument, s), s), up, s);
 }
 
-class Gated : public Fused {
+class Gated : public KernelNode {
  public:
-  Gated(mx::Stream stream, Gate activation) : Fused(stream), activation_(activation) {}
+  Gated(mx::Stream stream, Gate activation) : KernelNode(stream), activation_(activation) {}
 
   bool is_equivalent(const Primitive& other) const override {
     return activation_ == static_cast<const Gated&>(other).activation_;
   }
 
  protected:
-  bool is_node() const override {
-    return true;
-  }
   bool is_gelu() const {
     return activation_ == Gate::gelu_tanh;
   }

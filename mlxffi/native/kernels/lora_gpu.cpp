@@ -1,6 +1,7 @@
 #include "lora_gpu.h"
 
 #include "gpu_layers.h"
+#include "gpu_node.h"
 
 namespace mlxffi::gpu {
 
@@ -15,18 +16,15 @@ mx::array wide(const mx::array& x, mx::Stream s) {
   return mx::astype(x, mx::float32, s);
 }
 
-class LowRankNode : public Fused {
+class LowRankNode : public KernelNode {
  public:
-  LowRankNode(mx::Stream s, LowRank factor) : Fused(s), factor_(factor) {}
+  LowRankNode(mx::Stream s, LowRank factor) : KernelNode(s), factor_(factor) {}
 
   bool is_equivalent(const Primitive& other) const override {
     return factor_ == static_cast<const LowRankNode&>(other).factor_;
   }
 
  protected:
-  bool is_node() const override {
-    return true;
-  }
   LowRank factor_;
 };
 

@@ -1,6 +1,7 @@
 #include "rms_norm.h"
 
 #include "gpu_layers.h"
+#include "gpu_node.h"
 #include "row_access.h"
 #include "wide.h"
 
@@ -25,9 +26,9 @@ class Weights {
   const void* row_;
 };
 
-class Normalization : public Fused {
+class Normalization : public KernelNode {
  public:
-  Normalization(mx::Stream stream, float eps) : Fused(stream), eps_(eps) {}
+  Normalization(mx::Stream stream, float eps) : KernelNode(stream), eps_(eps) {}
 
   bool is_equivalent(const Primitive& other) const override {
     return eps_ == static_cast<const Normalization&>(other).eps_;
@@ -82,9 +83,6 @@ class RMSNormGradient : public Normalization {
   std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
     return {inputs[0].dtype()};
   }
-  bool is_node() const override {
-    return true;
-  }
   gpu::Node on_gpu(const Arrays& inputs) const override {
     return gpu::rms_norm_backward(inputs, where());
   }
@@ -138,6 +136,9 @@ class RMSNormWeightGradient : public Normalization {
   Arrays composed(const Arrays& inputs) const override {
     return {mx::astype(gradients(inputs, true)[1], sums_dtype(inputs[0]), where())};
   }
+  bool is_node() const override {
+    return Fused::is_node();
+  }
   Arrays as_graph(const Arrays& inputs) const override {
     auto dtype = sums_dtype(inputs[0]);
     auto product = mx::multiply(mx::astype(inputs[0], dtype, where()), mx::astype(inputs[2], dtype, where()), where());
@@ -190,9 +191,6 @@ class RMSNorm : public Normalization {
  protected:
   std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
     return {inputs[0].dtype(), sums_dtype(inputs[0])};
-  }
-  bool is_node() const override {
-    return true;
   }
   gpu::Node on_gpu(const Arrays& inputs) const override {
     return gpu::rms_norm(inputs, eps_, where());

@@ -17,7 +17,7 @@ from typing import TypeAlias
 from ... import core as mx
 from ..._errors import ArgumentError
 from ...fused import geglu, swiglu
-from ..layers import as_linear, embedding, linear, on_cpu
+from ..layers import as_linear, embedding, linear
 from ..trees import Tree
 from .checkpointing import checkpointed
 from .config import SLIDING, DecoderConfig
@@ -204,9 +204,7 @@ def _mlp(config: DecoderConfig, node: Tree, x: mx.array, training: bool) -> mx.a
     gate = linear(node["gate_proj"], x, training=training)  # [B, T, intermediate size]
     up = linear(node["up_proj"], x, training=training)
     unit = swiglu if config.activation == "silu" else geglu
-    # GPUs have no kernel of it; what lies between input and output is not worth its memory there.
-    gated = unit(gate, up) if on_cpu() else mx.checkpoint(unit)(gate, up)
-    return linear(node["down_proj"], gated, training=training)
+    return linear(node["down_proj"], unit(gate, up), training=training)
 
 
 # --- element by element ---
