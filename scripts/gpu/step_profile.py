@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from gpu.training import MODEL_06B, ROWS, Row, Step, prepared
 
 import mlxffi.core as mx
+from mlxffi.tuner.trees import flatten
 
 STEPS = 7
 
@@ -46,7 +47,7 @@ def print_nodes(row: Row) -> None:
 def nodes(outputs: Any) -> collections.Counter[str]:
     """The nodes of a graph by their kind."""
     with tempfile.NamedTemporaryFile("r", suffix=".dot") as file:
-        mx.export_to_dot(file.name, outputs)
+        mx.export_to_dot(file.name, list(flatten(outputs).values()))
         found = re.findall(r'label ?= ?"(\w+)[^"]*", shape ?= ?rectangle', file.read())
     return collections.Counter(found)
 

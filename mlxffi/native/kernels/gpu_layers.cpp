@@ -172,7 +172,9 @@ Node low_rank_outer(const Arrays& inputs, LowRank factor, mx::Stream s) {
   static const Kernel kernel("low_rank_outer", {"x", "low"}, {"gradient"}, low_rank_source, low_rank_outer_body);
   int features = inputs[0].shape(-1);
   auto shape = factor.last ? mx::Shape{features, factor.rank} : mx::Shape{factor.rank, features};
-  Grid grid{parts_of(features, 2 * warp), 1, language() == Language::cuda ? 1024 : usual_threads};
+  // As many as there are registers for; Metal grants fewer, whatever the kernel.
+  int threads = language() == Language::metal ? usual_threads : factor.rank > 16 ? 512 : 1024;
+  Grid grid{parts_of(features, 2 * warp), 1, threads};
   return kernel(inputs, {{shape, mx::float32}}, grid, options_of(factor), s);
 }
 

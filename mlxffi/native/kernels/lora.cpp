@@ -199,16 +199,17 @@ class LoraLinear : public Lora {
     });
   }
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays& outputs) override {
-    auto wants = [&](int argnum) { return std::find(argnums.begin(), argnums.end(), argnum) != argnums.end(); };
-    if (wants(1)) {
-      return Fused::vjp(primals, {cotangents[0]}, argnums, outputs);
-    }
+    bool wants_x = std::find(argnums.begin(), argnums.end(), 0) != argnums.end();
     auto inputs = primals;
     inputs.insert(inputs.end(), {mx::contiguous(cotangents[0], false, where()), outputs[1]});
-    auto gradients = apply(std::make_shared<LoraGradient>(where(), scale_, wants(0)), inputs);
+    auto gradients = apply(std::make_shared<LoraGradient>(where(), scale_, wants_x), inputs);
     Arrays results;
     for (int argnum : argnums) {
-      results.push_back(gradients[argnum == 0 ? 2 : argnum - 2]);
+      if (argnum == 1) {
+        results.push_back(mlxffi::matmul(mx::transpose(cotangents[0], where()), primals[0], where()));
+      } else {
+        results.push_back(gradients[argnum == 0 ? 2 : argnum - 2]);
+      }
     }
     return results;
   }
