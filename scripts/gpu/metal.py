@@ -44,18 +44,33 @@ CASES = {
 }  # fmt: skip
 
 # name: template parameters, inputs, outputs, body; as gpu_layers.cpp has them
-RANKS = "typename T, typename F, int RANK, bool LAST, int ROWS"
+RANKS = "typename T, typename F, int COUNT, int RANK, int STRIDE, bool LAST"
 LAYERS = {
-    "norm": ("typename T, int EPS, bool WEIGHTED", "T:x T:weight", "T:y float:scale", "norm_forward_body"),
+    "norm": ("typename T, int EPS, bool WEIGHTED", "T:x T:weight", "T:y float:scale", "", "norm_forward_body"),
     "norm_back": (
-        "typename T, bool WEIGHTED", "T:x T:weight T:cotangent float:scale", "T:gradient", "norm_backward_body",
+        "typename T, bool WEIGHTED", "T:x T:weight T:cotangent float:scale", "T:gradient", "", "norm_backward_body",
     ),
-    "gate": ("typename T, bool GELU", "T:gate T:up", "T:out", "gate_forward_body"),
-    "gate_back": ("typename T, bool GELU", "T:gate T:up T:cotangent", "T:to_gate T:to_up", "gate_backward_body"),
-    "low_rank_down": (f"{RANKS}, int SCALE", "T:x F:factor", "float:low", "low_rank_down_body"),
-    "low_rank_up": (RANKS, "T:y float:low F:factor", "T:out", "low_rank_up_body"),
-    "low_rank_outer": ("typename T, int RANK, bool LAST", "T:x float:low", "float:gradient", "low_rank_outer_body"),
+    "gate": ("typename T, bool GELU", "T:gate T:up", "T:out", "", "gate_forward_body"),
+    "gate_back": ("typename T, bool GELU", "T:gate T:up T:cotangent", "T:to_gate T:to_up", "", "gate_backward_body"),
 }  # fmt: skip
+# As gpu_low_rank.cpp has them for one x and one factor, and for two.
+for count, definition in ((1, "{{{0}}}"), (2, "{{{0}, other}}")):
+    factors, low = "const Inputs<F, COUNT> factors" + definition.format("factor") + ";\n", "low + place.item * RANK;\n"
+    gradients = "const Outputs<float, COUNT> gradients" + definition.format("gradient") + ";\n"
+    LAYERS |= {
+        f"low_rank_down_{count}": (
+            f"{RANKS}, int ROWS, int SCALE", "T:x F:factor F:other", "float:low", f"{factors}const auto to = {low}",
+            "low_rank_down_body",
+        ),
+        f"low_rank_up_{count}": (
+            f"{RANKS}, int ROWS", "T:x float:low F:factor F:other", "T:out", f"{factors}const auto from = {low}",
+            "low_rank_up_body",
+        ),
+        f"low_rank_outer_{count}": (
+            RANKS, "T:x float:low", "float:gradient float:other", f"{gradients}const auto from = {low}",
+            "low_rank_outer_body",
+        ),
+    }  # fmt: skip
 
 PLACES = """
   const uint3 thread_position_in_threadgroup{0, 0, 0}, threads_per_threadgroup{32, 1, 1};
@@ -126,7 +141,7 @@ def layers_text() -> str:
 
 
 def layer(name: str, pieces: dict[str, str]) -> str:
-    template, inputs, outputs, body = LAYERS[name]
+    template, inputs, outputs, definitions, body = LAYERS[name]
     parameters = []
     for kind, word in (item.split(":") for item in inputs.split()):
         parameters.append(f"const {kind}* {word}")
@@ -134,7 +149,7 @@ def layer(name: str, pieces: dict[str, str]) -> str:
             parameters += [f"const int* {word}_shape", f"int {word}_ndim"]
     parameters += [f"{kind}* {word}" for kind, word in (item.split(":") for item in outputs.split())]
     parameters += [f"uint3 {word}" for word in POSITIONS]
-    text = pieces["metal_layer_prologue"] + pieces[body]
+    text = pieces["metal_layer_prologue"] + definitions + pieces[body]
     return f"template <{template}>\nvoid run_{name}({', '.join(parameters)}) {{{text}}}\n"
 
 

@@ -130,7 +130,7 @@ inline constexpr const char* cuda_prologue = R"gpu(
 // Opens the body of every layer's kernel.
 inline constexpr const char* cuda_layer_prologue = R"gpu(
   using namespace mlxffi_losses;
-  const Place place = make_place(threadIdx.x, blockDim.x, blockIdx.x, blockIdx.y, gridDim.y);
+  const Place place = make_place(threadIdx.x, blockDim.x, blockIdx.x, blockIdx.y, gridDim.y, blockIdx.z);
 )gpu";
 
 } // namespace mlxffi::gpu

@@ -17,10 +17,11 @@ struct Place {
   uint block; // along the grid's x
   uint part; // along its y
   uint parts;
+  uint item; // along its z
 };
 
-FN Place make_place(uint index, uint threads, uint block, uint part, uint parts) {
-  return Place{index, threads, index % WARP, index / WARP, threads / WARP, block, part, parts};
+FN Place make_place(uint index, uint threads, uint block, uint part, uint parts, uint item) {
+  return Place{index, threads, index % WARP, index / WARP, threads / WARP, block, part, parts, item};
 }
 
 // How many rows an array has: all axes but the last.

@@ -31,20 +31,23 @@ Node rms_norm_backward(const Arrays& inputs, mx::Stream s);
 Node gate(const Arrays& inputs, bool gelu, mx::Stream s);
 Node gate_backward(const Arrays& inputs, bool gelu, mx::Stream s);
 
-// What low-rank additions take: their rank, and whether it is the last axis of a factor, not the first.
+// Factors of low-rank additions, [features, rank] or, where the rank is not `last`, [rank, features].
 struct LowRank {
   int rank;
-  bool last;
+  int count = 1; // of factors
+  bool last = true;
+  bool each = false; // whether there are as many x, one for each factor, not one for all
 
   bool operator==(const LowRank&) const = default;
 };
+// Of all factors of one x together.
 constexpr int most_rank = 32;
 
-// {x, factor} -> {scale x factor [rows, rank], float32}.
-Node low_rank_down(const Arrays& inputs, LowRank factor, float scale, mx::Stream s);
-// {y, low, factor} -> {y + low factor}; low is float32.
-Node low_rank_up(const Arrays& inputs, LowRank factor, mx::Stream s);
-// {x, low} -> {x^T low, as the factor lies, float32}; low is float32.
-Node low_rank_outer(const Arrays& inputs, LowRank factor, mx::Stream s);
+// {x..., factors...} -> {scale x factor, float32, [rows, count rank]: of all factors one behind the other}.
+Node low_rank_down(const Arrays& inputs, LowRank factors, float scale, mx::Stream s);
+// {y..., low, factors...} -> {y + low factor...}, where several factors of one y are added up; low is float32.
+Node low_rank_up(const Arrays& inputs, LowRank factors, mx::Stream s);
+// {x..., low} -> {x^T low...}, as the factors lie, float32; low is float32.
+Node low_rank_outer(const Arrays& inputs, LowRank factors, mx::Stream s);
 
 } // namespace mlxffi::gpu

@@ -1,11 +1,22 @@
-// Kernel source of low-rank additions, shared by CUDA and Metal (see gpu_chunks.h): what a linear layer has besides its
-// product, forward and backward. A factor is [features, RANK], or [RANK, features] where LAST is false.
+// Kernel source of low-rank additions, shared by CUDA and Metal (see gpu_chunks.h): what linear layers have besides their
+// products, forward and backward. A factor is [features, RANK], or [RANK, features] where LAST is false; COUNT factors
+// of one input are taken together. Rows of `low` have STRIDE numbers.
 #pragma once
 
 namespace mlxffi::gpu {
 
 inline constexpr const char* low_rank_source = R"gpu(
 namespace mlxffi_losses {
+
+template <typename F, int COUNT>
+struct Inputs {
+  const DEVICE F* at[COUNT];
+};
+
+template <typename F, int COUNT>
+struct Outputs {
+  DEVICE F* at[COUNT];
+};
 
 // A factor's numbers for as many features as a warp has in its chunks, from `first` on, in an order in which its lanes
 // read different banks of shared memory.
@@ -19,16 +30,23 @@ FN void stage(const DEVICE F* factor, uint first, uint features, SHARED float* t
   }
 }
 
+template <int COUNT, int RANK, int N, bool LAST, typename F>
+FN void stage_all(LOCAL const Inputs<F, COUNT>& factors, uint first, uint features, SHARED float* tile, Place place) {
+  UNROLLED for (int c = 0; c < COUNT; ++c) {
+    stage<RANK, N, LAST>(factors.at[c], first, features, tile + c * RANK * N * WARP, place);
+  }
+}
+
 // low = SCALE x factor: a warp has ROWS rows.
-template <typename T, int RANK, int ROWS, bool LAST, typename F>
+template <typename T, int COUNT, int RANK, int STRIDE, int ROWS, bool LAST, typename F>
 FN void low_rank_down(
-    const DEVICE T* x, const DEVICE F* factor, float scale, uint rows, uint features, SHARED float* tile, Place place,
-    DEVICE float* low) {
-  enum { N = Format<T>::N };
+    const DEVICE T* x, LOCAL const Inputs<F, COUNT>& factors, float scale, uint rows, uint features,
+    SHARED float* tile, Place place, DEVICE float* low) {
+  enum { N = Format<T>::N, ALL = COUNT * RANK };
   const uint row = (place.block * place.warps + place.warp) * ROWS;
-  float sums[ROWS][RANK], v[ROWS][N];
+  float sums[ROWS][ALL], v[ROWS][N];
   UNROLLED for (int r = 0; r < ROWS; ++r) {
-    UNROLLED for (int k = 0; k < RANK; ++k) {
+    UNROLLED for (int k = 0; k < ALL; ++k) {
       sums[r][k] = 0.0f;
     }
   }
@@ -38,9 +56,9 @@ FN void low_rank_down(
       const bool is_there = row + r < rows && i < features;
       load(x + (is_there ? size_t(row + r) * features + i : 0), is_there ? features - i : 0, v[r]);
     }
-    stage<RANK, N, LAST>(factor, first, features, tile, place);
+    stage_all<COUNT, RANK, N, LAST>(factors, first, features, tile, place);
     block_barrier();
-    UNROLLED for (int k = 0; k < RANK; ++k) {
+    UNROLLED for (int k = 0; k < ALL; ++k) {
       UNROLLED for (int j = 0; j < N; ++j) {
         const float f = tile[(k * N + j) * WARP + place.lane];
         UNROLLED for (int r = 0; r < ROWS; ++r) {
@@ -51,23 +69,23 @@ FN void low_rank_down(
     block_barrier();
   }
   UNROLLED for (int r = 0; r < ROWS; ++r) {
-    UNROLLED for (int k = 0; k < RANK; ++k) {
+    UNROLLED for (int k = 0; k < ALL; ++k) {
       const float sum = scale * simd_sum(sums[r][k]);
       if (place.lane == 0 && row + r < rows) {
-        low[size_t(row + r) * RANK + k] = sum;
+        low[size_t(row + r) * STRIDE + k] = sum;
       }
     }
   }
 }
 
 // out = y + low factor: a block has the columns of a warp's chunks, a warp ROWS rows at a time.
-template <typename T, int RANK, int ROWS, bool LAST, typename F>
+template <typename T, int COUNT, int RANK, int STRIDE, int ROWS, bool LAST, typename F>
 FN void low_rank_up(
-    const DEVICE T* y, const DEVICE float* low, const DEVICE F* factor, uint rows, uint features, SHARED float* tile,
-    Place place, DEVICE T* out) {
-  enum { N = Format<T>::N };
+    const DEVICE T* y, const DEVICE float* low, LOCAL const Inputs<F, COUNT>& factors, uint rows, uint features,
+    SHARED float* tile, Place place, DEVICE T* out) {
+  enum { N = Format<T>::N, ALL = COUNT * RANK };
   const uint first = place.block * (N * WARP), i = first + place.lane * N;
-  stage<RANK, N, LAST>(factor, first, features, tile, place);
+  stage_all<COUNT, RANK, N, LAST>(factors, first, features, tile, place);
   block_barrier();
   if (i >= features) {
     return;
@@ -78,10 +96,10 @@ FN void low_rank_up(
       const uint at = row + r < rows ? row + r : row;
       load(y + size_t(at) * features + i, features - i, sums[r]);
     }
-    UNROLLED for (int k = 0; k < RANK; ++k) {
+    UNROLLED for (int k = 0; k < ALL; ++k) {
       float l[ROWS];
       UNROLLED for (int r = 0; r < ROWS; ++r) {
-        l[r] = low[size_t(row + r < rows ? row + r : row) * RANK + k];
+        l[r] = low[size_t(row + r < rows ? row + r : row) * STRIDE + k];
       }
       UNROLLED for (int j = 0; j < N; ++j) {
         const float f = tile[(k * N + j) * WARP + place.lane];
@@ -100,26 +118,27 @@ FN void low_rank_up(
 
 // The sum over rows of x[row, feature] low[row, k]: a block has 2 WARP features; its warps share the rows, and add up
 // one after the other, so that the order is always the same.
-template <typename T, int RANK, int STAGED, bool LAST>
+template <typename T, int COUNT, int RANK, int STRIDE, int STAGED, bool LAST>
 FN void low_rank_outer(
     const DEVICE T* x, const DEVICE float* low, uint rows, uint features, SHARED float* some, SHARED float* total,
-    Place place, DEVICE float* gradient) {
+    Place place, LOCAL const Outputs<float, COUNT>& gradients) {
+  enum { ALL = COUNT * RANK };
   const uint first = place.block * (2 * WARP), i = first + place.lane;
-  float sums[2][RANK];
-  UNROLLED for (int k = 0; k < RANK; ++k) {
+  float sums[2][ALL];
+  UNROLLED for (int k = 0; k < ALL; ++k) {
     sums[0][k] = sums[1][k] = 0.0f;
   }
   for (uint begin = 0; begin < rows; begin += STAGED) {
     const uint count = rows - begin < uint(STAGED) ? rows - begin : STAGED;
-    for (uint e = place.index; e < count * RANK; e += place.threads) {
-      some[e] = low[size_t(begin) * RANK + e];
+    for (uint e = place.index; e < count * ALL; e += place.threads) {
+      some[e] = low[size_t(begin + e / ALL) * STRIDE + e % ALL];
     }
     block_barrier();
     UNROLLED_SOME for (uint r = place.warp; r < count; r += place.warps) {
       const DEVICE T* from = x + size_t(begin + r) * features + i;
       const float a = i < features ? float(from[0]) : 0.0f, b = i + WARP < features ? float(from[WARP]) : 0.0f;
-      UNROLLED for (int k = 0; k < RANK; ++k) {
-        const float l = some[r * RANK + k];
+      UNROLLED for (int k = 0; k < ALL; ++k) {
+        const float l = some[r * ALL + k];
         sums[0][k] = fused(a, l, sums[0][k]);
         sums[1][k] = fused(b, l, sums[1][k]);
       }
@@ -128,7 +147,7 @@ FN void low_rank_outer(
   }
   for (uint turn = 0; turn < place.warps; ++turn) {
     if (place.warp == turn) {
-      UNROLLED for (int k = 0; k < RANK; ++k) {
+      UNROLLED for (int k = 0; k < ALL; ++k) {
         const uint at = k * (2 * WARP) + place.lane;
         total[at] = turn == 0 ? sums[0][k] : total[at] + sums[0][k];
         total[at + WARP] = turn == 0 ? sums[1][k] : total[at + WARP] + sums[1][k];
@@ -136,10 +155,13 @@ FN void low_rank_outer(
     }
     block_barrier();
   }
-  for (uint e = place.index; e < uint(2 * WARP * RANK); e += place.threads) {
-    const uint feature = LAST ? e / RANK : e % (2 * WARP), k = LAST ? e % RANK : e / (2 * WARP);
-    if (first + feature < features) {
-      gradient[LAST ? (first + feature) * RANK + k : k * features + first + feature] = total[k * (2 * WARP) + feature];
+  UNROLLED for (int c = 0; c < COUNT; ++c) {
+    for (uint e = place.index; e < uint(2 * WARP * RANK); e += place.threads) {
+      const uint feature = LAST ? e / RANK : e % (2 * WARP), k = LAST ? e % RANK : e / (2 * WARP);
+      if (first + feature < features) {
+        gradients.at[c][LAST ? (first + feature) * RANK + k : k * features + first + feature] =
+            total[(c * RANK + k) * (2 * WARP) + feature];
+      }
     }
   }
 }
@@ -147,23 +169,24 @@ FN void low_rank_outer(
 } // namespace mlxffi_losses
 )gpu";
 
-// Bodies; SCALE is the bits of the scale.
+// Bodies; SCALE is the bits of the scale. What stands before them says what x, y, low, factors and so on are.
 inline constexpr const char* low_rank_down_body = R"gpu(
-  SHARED_ARRAY(tile, RANK * Format<T>::N * WARP);
-  low_rank_down<T, RANK, ROWS, LAST>(
-      x, factor, as_float(SCALE), rows_of(x_shape, x_ndim), x_shape[x_ndim - 1], tile, place, low);
+  SHARED_ARRAY(tile, COUNT * RANK * Format<T>::N * WARP);
+  low_rank_down<T, COUNT, RANK, STRIDE, ROWS, LAST>(
+      x, factors, as_float(SCALE), rows_of(x_shape, x_ndim), x_shape[x_ndim - 1], tile, place, to);
 )gpu";
 
 inline constexpr const char* low_rank_up_body = R"gpu(
-  SHARED_ARRAY(tile, RANK * Format<T>::N * WARP);
-  low_rank_up<T, RANK, ROWS, LAST>(y, low, factor, rows_of(y_shape, y_ndim), y_shape[y_ndim - 1], tile, place, out);
+  SHARED_ARRAY(tile, COUNT * RANK * Format<T>::N * WARP);
+  low_rank_up<T, COUNT, RANK, STRIDE, ROWS, LAST>(
+      x, from, factors, rows_of(x_shape, x_ndim), x_shape[x_ndim - 1], tile, place, out);
 )gpu";
 
 inline constexpr const char* low_rank_outer_body = R"gpu(
   SHARED_ARRAY(some, 4096);
-  SHARED_ARRAY(total, 2 * WARP * RANK);
-  low_rank_outer<T, RANK, 4096 / RANK, LAST>(
-      x, low, rows_of(x_shape, x_ndim), x_shape[x_ndim - 1], some, total, place, gradient);
+  SHARED_ARRAY(total, 2 * WARP * COUNT * RANK);
+  low_rank_outer<T, COUNT, RANK, STRIDE, 4096 / (COUNT * RANK), LAST>(
+      x, from, rows_of(x_shape, x_ndim), x_shape[x_ndim - 1], some, total, place, gradients);
 )gpu";
 
 } // namespace mlxffi::gpu

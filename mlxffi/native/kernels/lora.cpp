@@ -32,23 +32,6 @@ void over_row_blocks(int64_t count, const std::function<void(int64_t, int64_t)>&
   parallel_for(count, row_block(count), body);
 }
 
-// The same by single operations. Rows are one axis, so that no gradient of a factor is a sum over a batch; the scale is
-// that of the smaller factor. GPUs add up within a product, with factors of the dtype of x.
-mx::array composed_lora(const Arrays& inputs, float scale, mx::Stream s) {
-  bool on_gpu = s.device == mx::Device::gpu;
-  auto shape = batch_of(inputs[0]);
-  shape.push_back(inputs[1].shape(0));
-  auto x = mx::reshape(inputs[0], {-1, inputs[0].shape(-1)}, s);
-  auto a = inputs[2], b = mx::multiply(inputs[3], mx::array(scale, inputs[3].dtype()), s);
-  if (on_gpu) {
-    a = mx::astype(a, x.dtype(), s);
-    b = mx::astype(b, x.dtype(), s);
-  }
-  auto y = mlxffi::matmul(x, mx::transpose(inputs[1], s), s), low = mlxffi::matmul(x, a, s);
-  auto sum = on_gpu ? mx::addmm(y, low, b, 1, 1, s) : mx::add(y, mlxffi::matmul(low, b, s), s);
-  return mx::reshape(mx::astype(sum, x.dtype(), s), shape, s);
-}
-
 // A product of half precision plus scale times that of low [rows, rank] and b, rounded once.
 struct HalfSum {
   Matrix low, b;
@@ -118,9 +101,6 @@ class LoraGradient : public Lora {
     auto gradients = mx::vjp(fun, {inputs[2], inputs[3], inputs[0]}, {inputs[4]}).second;
     return {gradients.begin(), gradients.begin() + (wants_x_ ? 3 : 2)};
   }
-  Arrays as_graph(const Arrays& inputs) const override {
-    return gpu::lora_gradients(inputs, scale_, wants_x_, where());
-  }
 
  private:
   bool wants_x_;
@@ -162,7 +142,7 @@ void LoraGradient::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
-// x [rows, in], weight, a, b, all dense -> the sum, and for the gradient, in float32, x a; on a GPU scale x a.
+// x [rows, in], weight, a, b, all dense -> the sum, and x a for the gradient, in float32.
 class LoraLinear : public Lora {
  public:
   using Lora::Lora;
@@ -199,17 +179,16 @@ class LoraLinear : public Lora {
     });
   }
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays& outputs) override {
-    bool wants_x = std::find(argnums.begin(), argnums.end(), 0) != argnums.end();
+    auto wants = [&](int argnum) { return std::find(argnums.begin(), argnums.end(), argnum) != argnums.end(); };
+    if (wants(1)) {
+      return Fused::vjp(primals, {cotangents[0]}, argnums, outputs);
+    }
     auto inputs = primals;
     inputs.insert(inputs.end(), {mx::contiguous(cotangents[0], false, where()), outputs[1]});
-    auto gradients = apply(std::make_shared<LoraGradient>(where(), scale_, wants_x), inputs);
+    auto gradients = apply(std::make_shared<LoraGradient>(where(), scale_, wants(0)), inputs);
     Arrays results;
     for (int argnum : argnums) {
-      if (argnum == 1) {
-        results.push_back(mlxffi::matmul(mx::transpose(cotangents[0], where()), primals[0], where()));
-      } else {
-        results.push_back(gradients[argnum == 0 ? 2 : argnum - 2]);
-      }
+      results.push_back(gradients[argnum == 0 ? 2 : argnum - 2]);
     }
     return results;
   }
@@ -220,9 +199,6 @@ class LoraLinear : public Lora {
   }
   Arrays composed(const Arrays& inputs) const override {
     return {composed_lora(inputs, scale_, where())};
-  }
-  Arrays as_graph(const Arrays& inputs) const override {
-    return gpu::lora_linear(inputs, scale_, where());
   }
 };
 
@@ -235,9 +211,6 @@ bool is_fused(const Arrays& inputs, mx::Stream s) {
   bool known = dtype == mx::float32 || dtype == mx::float16 || dtype == mx::bfloat16;
   bool dtypes = known && inputs[1].dtype() == dtype && inputs[2].dtype() == mx::float32 && inputs[3].dtype() == mx::float32;
   bool filled = std::all_of(inputs.begin(), inputs.end(), [](auto& input) { return input.size() > 0; });
-  if (dtypes && filled && gpu::takes_lora(inputs, s)) {
-    return true;
-  }
   if (!dtypes || !filled || !has_kernels(s) || !has_products()) {
     return false;
   }
@@ -245,9 +218,47 @@ bool is_fused(const Arrays& inputs, mx::Stream s) {
   return rows > few || !has_few_rows(inputs[0], mx::transpose(inputs[1], s), s);
 }
 
+// The layers' results on a GPU, where it has kernels for all of them.
+std::optional<Arrays> on_gpu(const mx::array& x, const LoraLayers& layers, float scale, mx::Stream s) {
+  if (s.device != mx::Device::gpu || x.size() == 0) {
+    return std::nullopt;
+  }
+  auto rows = mx::reshape(x, {-1, x.shape(-1)}, s);
+  if (!gpu::takes_loras(rows, layers, s)) {
+    return std::nullopt;
+  }
+  auto results = gpu::lora_linears(rows, layers, scale, s);
+  auto shape = x.shape();
+  for (auto& result : results) {
+    shape.back() = result.shape(-1);
+    result.overwrite_descriptor(mx::reshape(result, shape, s));
+  }
+  return results;
+}
+
 } // namespace
 
+// Rows are one axis, so that no gradient of a factor is a sum over a batch; the scale is
+// that of the smaller factor. GPUs add up within a product, with factors of the dtype of x.
+mx::array composed_lora(const Arrays& inputs, float scale, mx::Stream s) {
+  bool on_gpu = s.device == mx::Device::gpu;
+  auto shape = batch_of(inputs[0]);
+  shape.push_back(inputs[1].shape(0));
+  auto x = mx::reshape(inputs[0], {-1, inputs[0].shape(-1)}, s);
+  auto a = inputs[2], b = mx::multiply(inputs[3], mx::array(scale, inputs[3].dtype()), s);
+  if (on_gpu) {
+    a = mx::astype(a, x.dtype(), s);
+    b = mx::astype(b, x.dtype(), s);
+  }
+  auto y = mlxffi::matmul(x, mx::transpose(inputs[1], s), s), low = mlxffi::matmul(x, a, s);
+  auto sum = on_gpu ? mx::addmm(y, low, b, 1, 1, s) : mx::add(y, mlxffi::matmul(low, b, s), s);
+  return mx::reshape(mx::astype(sum, x.dtype(), s), shape, s);
+}
+
 mx::array lora_linear(const mx::array& x, const mx::array& weight, const mx::array& a, const mx::array& b, float scale, mx::Stream s) {
+  if (auto found = on_gpu(x, {{weight}, {a}, {b}}, scale, s)) {
+    return (*found)[0];
+  }
   if (!is_fused({x, weight, a, b}, s)) {
     return composed_lora({x, weight, a, b}, scale, s);
   }
@@ -258,6 +269,17 @@ mx::array lora_linear(const mx::array& x, const mx::array& weight, const mx::arr
   auto shape = batch_of(x);
   shape.push_back(weight.shape(0));
   return mx::reshape(Fused::apply(std::make_shared<LoraLinear>(s, scale), inputs)[0], shape, s);
+}
+
+Arrays lora_linears(const mx::array& x, const LoraLayers& layers, float scale, mx::Stream s) {
+  if (auto found = on_gpu(x, layers, scale, s)) {
+    return *found;
+  }
+  Arrays results;
+  for (size_t i = 0; i < layers.weights.size(); i++) {
+    results.push_back(lora_linear(x, layers.weights[i], layers.a[i], layers.b[i], scale, s));
+  }
+  return results;
 }
 
 } // namespace mlxffi

@@ -1,17 +1,14 @@
-// A linear layer with a low-rank addition on a GPU: MLX's product, and a kernel for each thing that is beside it.
+// Linear layers with low-rank additions on a GPU: MLX's products, and a kernel for each thing that is beside them.
 #pragma once
 
-#include "fused.h"
+#include "lora.h"
 
 namespace mlxffi::gpu {
 
-// Whether it is for x, weight, a, b as mlxffi/kernels/lora.h has them, with factors of float32.
-bool takes_lora(const Arrays& inputs, mx::Stream s);
+// Whether the kernels take x [rows, in] and layers with factors of float32.
+bool takes_loras(const mx::array& x, const LoraLayers& layers, mx::Stream s);
 
-// x, weight, a, b -> x weight^T + low b, low = scale x a.
-Arrays lora_linear(const Arrays& inputs, float scale, mx::Stream s);
-
-// x, weight, a, b, cotangent, low -> the gradients of a, b and, where it is wanted, x.
-Arrays lora_gradients(const Arrays& inputs, float scale, bool wants_x, mx::Stream s);
+// x weight^T + scale (x a) b for each layer.
+Arrays lora_linears(const mx::array& x, const LoraLayers& layers, float scale, mx::Stream s);
 
 } // namespace mlxffi::gpu

@@ -140,7 +140,8 @@ inline constexpr const char* metal_layer_prologue = R"gpu(
       threads_per_threadgroup.x,
       threadgroup_position_in_grid.x,
       threadgroup_position_in_grid.y,
-      threadgroups_per_grid.y);
+      threadgroups_per_grid.y,
+      threadgroup_position_in_grid.z);
 )gpu";
 
 } // namespace mlxffi::gpu
