@@ -56,7 +56,7 @@ LAYERS = {
 # As gpu_low_rank.cpp has them for one x and one factor, and for two.
 for count, definition in ((1, "{{{0}}}"), (2, "{{{0}, other}}")):
     factors, low = "const Inputs<F, COUNT> factors" + definition.format("factor") + ";\n", "low + place.item * RANK;\n"
-    gradients = "const Outputs<float, COUNT> gradients" + definition.format("gradient") + ";\n"
+    to = "const auto to = parts + size_t(place.part) * COUNT * RANK * x_shape[x_ndim - 1];\n"
     LAYERS |= {
         f"low_rank_down_{count}": (
             f"{RANKS}, int ROWS, int SCALE", "T:x F:factor F:other", "float:low", f"{factors}const auto to = {low}",
@@ -67,7 +67,7 @@ for count, definition in ((1, "{{{0}}}"), (2, "{{{0}, other}}")):
             "low_rank_up_body",
         ),
         f"low_rank_outer_{count}": (
-            RANKS, "T:x float:low", "float:gradient float:other", f"{gradients}const auto from = {low}",
+            RANKS, "T:x float:low", "float:parts", f"{to}const auto from = {low}",
             "low_rank_outer_body",
         ),
     }  # fmt: skip

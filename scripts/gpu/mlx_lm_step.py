@@ -1,6 +1,6 @@
 """A LoRA step of mlx_lm's trainer over mlx.core, timed, for `gpu_tuner.py` to compare with.
 
-usage: python mlx_lm_step.py CONFIG BATCH LENGTH [--checkpoint] [--bits N]      (CONFIG: JSON, with the fields of a config.json)
+usage: python mlx_lm_step.py CONFIG BATCH LENGTH [--bits N]      (CONFIG: JSON, with the fields of a config.json)
 
 Prints a line of JSON: milliseconds, the median of seven steps after three, and the peak of memory in bytes.
 """
@@ -19,7 +19,7 @@ from typing import Any
 import mlx.core as mx
 from mlx import nn, optimizers
 from mlx_lm.models import qwen3
-from mlx_lm.tuner.trainer import default_loss, grad_checkpoint
+from mlx_lm.tuner.trainer import default_loss
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
 STEPS, FIRST = 10, 3
@@ -30,12 +30,9 @@ def main() -> None:
     parser.add_argument("config", type=json.loads)
     parser.add_argument("batch", type=int)
     parser.add_argument("length", type=int)
-    parser.add_argument("--checkpoint", action="store_true")
     parser.add_argument("--bits", type=int)
     options = parser.parse_args()
     model = _model(options.config, options.bits)
-    if options.checkpoint:
-        grad_checkpoint(model.layers[0])
     step = _step(model)
     mx.reset_peak_memory()
     times = [_timed(step, options.config["vocab_size"], options.batch, options.length) for _ in range(STEPS)]

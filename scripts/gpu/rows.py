@@ -19,7 +19,7 @@ from .training import MODEL_06B, ROWS, Row
 
 HERE = Path(__file__).parent
 TUNER = HERE.parent / "gpu_tuner.py"
-LIMIT = 150  # seconds of a process
+LIMIT = 120  # seconds of a process
 PORT = "38017"
 OURS, TORCH, MLX_LM = "mlxffi.tuner", "torch.compile", "mlx_lm"
 
@@ -51,15 +51,15 @@ def timed(turns: int) -> Table:
 
 
 def commands(name: str, row: Row) -> dict[str, list[str]]:
-    """By whom a row is timed, and how; PyTorch has no row with 4-bit weights or checkpoints."""
+    """By whom a row is timed, and how: not with checkpoints elsewhere, nor 4-bit weights in PyTorch."""
     sizes = [json.dumps(MODEL_06B), str(row.batch), str(row.length)]
     found = {OURS: [str(TUNER), "--time", name]}
     if not row.checkpoint and row.case != "4-bit":
         full = ["--full"] if row.case == "full" else []
         found[TORCH] = [str(HERE / "torch_step.py"), *sizes, *full]
-    if row.case != "full":
-        checkpoint, bits = ["--checkpoint"] * row.checkpoint, ["--bits", "4"] * (row.case == "4-bit")
-        found[MLX_LM] = [str(HERE / "mlx_lm_step.py"), *sizes, *checkpoint, *bits]
+    if not row.checkpoint and row.case != "full":
+        bits = ["--bits", "4"] if row.case == "4-bit" else []
+        found[MLX_LM] = [str(HERE / "mlx_lm_step.py"), *sizes, *bits]
     return found
 
 

@@ -41,13 +41,15 @@ struct LowRank {
   bool operator==(const LowRank&) const = default;
 };
 // Of all factors of one x together.
-constexpr int most_rank = 32;
+constexpr int most_rank = 24;
 
 // {x..., factors...} -> {scale x factor, float32, [rows, count rank]: of all factors one behind the other}.
 Node low_rank_down(const Arrays& inputs, LowRank factors, float scale, mx::Stream s);
 // {y..., low, factors...} -> {y + low factor...}, where several factors of one y are added up; low is float32.
 Node low_rank_up(const Arrays& inputs, LowRank factors, mx::Stream s);
-// {x..., low} -> {x^T low...}, as the factors lie, float32; low is float32.
+// {x..., low} -> {x^T low of some rows [parts, all gradients as the factors lie, one behind the other], float32}; low is
+// float32.
+int outer_parts(const mx::array& x);
 Node low_rank_outer(const Arrays& inputs, LowRank factors, mx::Stream s);
 
 } // namespace mlxffi::gpu

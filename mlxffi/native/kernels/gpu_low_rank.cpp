@@ -51,7 +51,7 @@ class Words {
     return numbered("factor", factors_.count);
   }
   Names outputs(const std::string& name) const {
-    return factors_.each || name == "gradient" ? numbered(name, factors_.count) : Names{name};
+    return factors_.each ? numbered(name, factors_.count) : Names{name};
   }
   std::string define_x() const {
     if (!factors_.each) {
@@ -70,8 +70,16 @@ class Words {
   std::string define_out() const {
     return factors_.each ? "const auto out = " + chosen("out", factors_.count) + ";\n" : "";
   }
-  std::string define_gradients() const {
-    return "const Outputs<float, COUNT> gradients{{" + list("gradient") + "}};\n";
+  // Where in a part's gradients those of the item begin.
+  std::string define_to() const {
+    std::string all = "0", begin = "0";
+    for (int i = 0; i < factors_.count; i++) {
+      auto x = factors_.each ? "x_" + std::to_string(i) : "x";
+      auto features = "uint(" + x + "_shape[" + x + "_ndim - 1])";
+      all += " + " + features;
+      begin += factors_.each ? " + (place.item > " + std::to_string(i) + " ? " + features + " : 0)" : "";
+    }
+    return "const auto to = parts + (size_t(place.part) * (" + all + ") + (" + begin + ")) * RANK;\n";
   }
 
  private:
@@ -125,7 +133,7 @@ Node low_rank_down(const Arrays& inputs, LowRank factors, float scale, mx::Strea
   });
   auto shape = batch(inputs[0]);
   shape.push_back(factors.rank * factors.count);
-  int rows = std::clamp(32 / ranks(factors), 1, 4); // as many as there are registers for
+  constexpr int rows = 2;
   auto options = options_of(factors);
   // MLX tells kernels apart by their template arguments, not by the dtypes of their inputs.
   options.insert(options.end(), {{"F", inputs.back().dtype()}, {"ROWS", rows}, {"SCALE", bits(scale)}});
@@ -142,7 +150,7 @@ Node low_rank_up(const Arrays& inputs, LowRank factors, mx::Stream s) {
   for (int i = 0; i < items(factors); i++) {
     outputs.push_back({inputs[i].shape(), inputs[i].dtype()});
   }
-  constexpr int rows = 4, turns = 4;
+  constexpr int rows = 4, turns = 2;
   auto options = options_of(factors);
   options.insert(options.end(), {{"F", inputs.back().dtype()}, {"ROWS", rows}});
   auto parts = std::min<int64_t>(parts_of(rows_of(inputs[0]), rows * turns * usual_threads / warp), 32768);
@@ -150,21 +158,21 @@ Node low_rank_up(const Arrays& inputs, LowRank factors, mx::Stream s) {
   return kernel(inputs, outputs, grid, options, s);
 }
 
+int outer_parts(const mx::array& x) {
+  return static_cast<int>(std::min<int64_t>(parts_of(rows_of(x), 256), 64));
+}
+
 Node low_rank_outer(const Arrays& inputs, LowRank factors, mx::Stream s) {
   auto& kernel = kernel_for(factors, "low_rank_outer", [](auto& name, Words words) {
-    auto body = words.define_x() + words.define_low("from") + words.define_gradients() + low_rank_outer_body;
-    return Kernel(name, words.x() + Names{"low"}, words.outputs("gradient"), low_rank_source, body);
+    auto body = words.define_x() + words.define_low("from") + words.define_to() + low_rank_outer_body;
+    return Kernel(name, words.x() + Names{"low"}, {"parts"}, low_rank_source, body);
   });
-  std::vector<Output> outputs;
+  int size = 0, parts = outer_parts(inputs[0]);
   for (int i = 0; i < factors.count; i++) {
-    int features = inputs[factors.each ? i : 0].shape(-1);
-    auto shape = factors.last ? mx::Shape{features, factors.rank} : mx::Shape{factors.rank, features};
-    outputs.push_back({shape, mx::float32});
+    size += inputs[factors.each ? i : 0].shape(-1) * factors.rank;
   }
-  // As many as there are registers for; Metal grants fewer, whatever the kernel.
-  int threads = language() == Language::metal ? usual_threads : ranks(factors) > 16 ? 512 : 1024;
-  Grid grid{parts_of(most_features(inputs, factors), 2 * warp), 1, items(factors), threads};
-  return kernel(inputs, outputs, grid, options_of(factors), s);
+  Grid grid{parts_of(most_features(inputs, factors), 2 * warp), parts, items(factors)};
+  return kernel(inputs, {{{parts, size}, mx::float32}}, grid, options_of(factors), s);
 }
 
 } // namespace mlxffi::gpu

@@ -6,16 +6,14 @@
 namespace mlxffi::gpu {
 
 inline constexpr const char* low_rank_source = R"gpu(
+// Numbers between rows of a tile: one more than a warp has, so that threads that fill it meet different banks, too.
+#define PITCH (WARP + 1)
+
 namespace mlxffi_losses {
 
 template <typename F, int COUNT>
 struct Inputs {
   const DEVICE F* at[COUNT];
-};
-
-template <typename F, int COUNT>
-struct Outputs {
-  DEVICE F* at[COUNT];
 };
 
 // A factor's numbers for as many features as a warp has in its chunks, from `first` on, in an order in which its lanes
@@ -26,14 +24,24 @@ FN void stage(const DEVICE F* factor, uint first, uint features, SHARED float* t
     uint feature = LAST ? e / RANK : e % (N * WARP), k = LAST ? e % RANK : e / (N * WARP);
     uint at = first + feature;
     float value = at < features ? float(factor[LAST ? at * RANK + k : k * features + at]) : 0.0f;
-    tile[(k * N + feature % N) * WARP + feature / N] = value;
+    tile[(k * N + feature % N) * PITCH + feature / N] = value;
   }
 }
 
 template <int COUNT, int RANK, int N, bool LAST, typename F>
 FN void stage_all(LOCAL const Inputs<F, COUNT>& factors, uint first, uint features, SHARED float* tile, Place place) {
   UNROLLED for (int c = 0; c < COUNT; ++c) {
-    stage<RANK, N, LAST>(factors.at[c], first, features, tile + c * RANK * N * WARP, place);
+    stage<RANK, N, LAST>(factors.at[c], first, features, tile + c * RANK * N * PITCH, place);
+  }
+}
+
+// A chunk of each of some rows; 0 where there is none.
+template <typename T, int ROWS>
+FN void load_rows(
+    const DEVICE T* x, uint row, uint rows, uint i, uint features, LOCAL float (&v)[ROWS][Format<T>::N]) {
+  UNROLLED for (int r = 0; r < ROWS; ++r) {
+    const bool is_there = row + r < rows && i < features;
+    load(x + (is_there ? size_t(row + r) * features + i : 0), is_there ? features - i : 0, v[r]);
   }
 }
 
@@ -50,20 +58,23 @@ FN void low_rank_down(
       sums[r][k] = 0.0f;
     }
   }
+  load_rows<T, ROWS>(x, row, rows, place.lane * N, features, v);
   for (uint first = 0; first < features; first += N * WARP) {
-    const uint i = first + place.lane * N;
-    UNROLLED for (int r = 0; r < ROWS; ++r) {
-      const bool is_there = row + r < rows && i < features;
-      load(x + (is_there ? size_t(row + r) * features + i : 0), is_there ? features - i : 0, v[r]);
-    }
     stage_all<COUNT, RANK, N, LAST>(factors, first, features, tile, place);
     block_barrier();
+    float following[ROWS][N]; // on their way while these are worked on
+    load_rows<T, ROWS>(x, row, rows, first + N * WARP + place.lane * N, features, following);
     UNROLLED for (int k = 0; k < ALL; ++k) {
       UNROLLED for (int j = 0; j < N; ++j) {
-        const float f = tile[(k * N + j) * WARP + place.lane];
+        const float f = tile[(k * N + j) * PITCH + place.lane];
         UNROLLED for (int r = 0; r < ROWS; ++r) {
           sums[r][k] = fused(v[r][j], f, sums[r][k]);
         }
+      }
+    }
+    UNROLLED for (int r = 0; r < ROWS; ++r) {
+      UNROLLED for (int j = 0; j < N; ++j) {
+        v[r][j] = following[r][j];
       }
     }
     block_barrier();
@@ -102,7 +113,7 @@ FN void low_rank_up(
         l[r] = low[size_t(row + r < rows ? row + r : row) * STRIDE + k];
       }
       UNROLLED for (int j = 0; j < N; ++j) {
-        const float f = tile[(k * N + j) * WARP + place.lane];
+        const float f = tile[(k * N + j) * PITCH + place.lane];
         UNROLLED for (int r = 0; r < ROWS; ++r) {
           sums[r][j] = fused(l[r], f, sums[r][j]);
         }
@@ -116,20 +127,22 @@ FN void low_rank_up(
   }
 }
 
-// The sum over rows of x[row, feature] low[row, k]: a block has 2 WARP features; its warps share the rows, and add up
-// one after the other, so that the order is always the same.
+// The sum over rows of x[row, feature] low[row, k], of one part of the rows: a block has 2 WARP features; its warps share
+// the rows, and add up one after the other, so that the order is always the same.
 template <typename T, int COUNT, int RANK, int STRIDE, int STAGED, bool LAST>
 FN void low_rank_outer(
     const DEVICE T* x, const DEVICE float* low, uint rows, uint features, SHARED float* some, SHARED float* total,
-    Place place, LOCAL const Outputs<float, COUNT>& gradients) {
+    Place place, DEVICE float* to) {
   enum { ALL = COUNT * RANK };
   const uint first = place.block * (2 * WARP), i = first + place.lane;
   float sums[2][ALL];
   UNROLLED for (int k = 0; k < ALL; ++k) {
     sums[0][k] = sums[1][k] = 0.0f;
   }
-  for (uint begin = 0; begin < rows; begin += STAGED) {
-    const uint count = rows - begin < uint(STAGED) ? rows - begin : STAGED;
+  const uint share = (rows + place.parts - 1) / place.parts, start = place.part * share;
+  const uint end = start + share < rows ? start + share : rows;
+  for (uint begin = start; begin < end; begin += STAGED) {
+    const uint count = end - begin < uint(STAGED) ? end - begin : STAGED;
     for (uint e = place.index; e < count * ALL; e += place.threads) {
       some[e] = low[size_t(begin + e / ALL) * STRIDE + e % ALL];
     }
@@ -159,7 +172,7 @@ FN void low_rank_outer(
     for (uint e = place.index; e < uint(2 * WARP * RANK); e += place.threads) {
       const uint feature = LAST ? e / RANK : e % (2 * WARP), k = LAST ? e % RANK : e / (2 * WARP);
       if (first + feature < features) {
-        gradients.at[c][LAST ? (first + feature) * RANK + k : k * features + first + feature] =
+        to[c * RANK * features + (LAST ? (first + feature) * RANK + k : k * features + first + feature)] =
             total[(c * RANK + k) * (2 * WARP) + feature];
       }
     }
@@ -171,13 +184,13 @@ FN void low_rank_outer(
 
 // Bodies; SCALE is the bits of the scale. What stands before them says what x, y, low, factors and so on are.
 inline constexpr const char* low_rank_down_body = R"gpu(
-  SHARED_ARRAY(tile, COUNT * RANK * Format<T>::N * WARP);
+  SHARED_ARRAY(tile, COUNT * RANK * Format<T>::N * PITCH);
   low_rank_down<T, COUNT, RANK, STRIDE, ROWS, LAST>(
       x, factors, as_float(SCALE), rows_of(x_shape, x_ndim), x_shape[x_ndim - 1], tile, place, to);
 )gpu";
 
 inline constexpr const char* low_rank_up_body = R"gpu(
-  SHARED_ARRAY(tile, COUNT * RANK * Format<T>::N * WARP);
+  SHARED_ARRAY(tile, COUNT * RANK * Format<T>::N * PITCH);
   low_rank_up<T, COUNT, RANK, STRIDE, ROWS, LAST>(
       x, from, factors, rows_of(x_shape, x_ndim), x_shape[x_ndim - 1], tile, place, out);
 )gpu";
@@ -186,7 +199,7 @@ inline constexpr const char* low_rank_outer_body = R"gpu(
   SHARED_ARRAY(some, 4096);
   SHARED_ARRAY(total, 2 * WARP * COUNT * RANK);
   low_rank_outer<T, COUNT, RANK, STRIDE, 4096 / (COUNT * RANK), LAST>(
-      x, from, rows_of(x_shape, x_ndim), x_shape[x_ndim - 1], some, total, place, gradients);
+      x, from, rows_of(x_shape, x_ndim), x_shape[x_ndim - 1], some, total, place, to);
 )gpu";
 
 } // namespace mlxffi::gpu

@@ -34,7 +34,9 @@ FN void norm_forward(
     *scale = r;
   }
   for (uint i = lane * N; i < length; i += WARP * N) {
-    load(x + i, length - i, v);
+    if (length > WARP * N) { // else it is still here
+      load(x + i, length - i, v);
+    }
     load_weight<T, WEIGHTED>(weight + i, length - i, w);
     UNROLLED for (int k = 0; k < N; ++k) {
       v[k] *= r * w[k];
@@ -59,9 +61,11 @@ FN void norm_backward(
   }
   float back = r * r * (simd_sum(along) / float(length));
   for (uint i = lane * N; i < length; i += WARP * N) {
-    load(x + i, length - i, v);
-    load(g + i, length - i, c);
-    load_weight<T, WEIGHTED>(weight + i, length - i, w);
+    if (length > WARP * N) { // else they are still here
+      load(x + i, length - i, v);
+      load(g + i, length - i, c);
+      load_weight<T, WEIGHTED>(weight + i, length - i, w);
+    }
     UNROLLED for (int k = 0; k < N; ++k) {
       v[k] = r * (c[k] * w[k] - v[k] * back);
     }

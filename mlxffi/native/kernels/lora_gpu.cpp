@@ -124,7 +124,7 @@ class Up : public LowRankNode {
   }
 };
 
-// x..., low -> x^T low for each factor, as it lies.
+// x..., low -> x^T low of some rows for all factors, as they lie, one behind the other: [parts, ...].
 class Outer : public LowRankNode {
  public:
   using LowRankNode::LowRankNode;
@@ -133,27 +133,26 @@ class Outer : public LowRankNode {
     return "FusedLowRankOuter";
   }
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    std::vector<mx::Shape> shapes;
+    int size = 0;
     for (int i = 0; i < factors_.count; i++) {
-      int features = inputs[factors_.each ? i : 0].shape(-1);
-      shapes.push_back(factors_.last ? mx::Shape{features, factors_.rank} : mx::Shape{factors_.rank, features});
+      size += inputs[factors_.each ? i : 0].shape(-1) * factors_.rank;
     }
-    return shapes;
+    return {{outer_parts(inputs[0]), size}};
   }
 
  protected:
   std::vector<mx::Dtype> output_dtypes(const Arrays&) const override {
-    return std::vector<mx::Dtype>(factors_.count, mx::float32);
+    return {mx::float32};
   }
+  // All rows are in the first part.
   Arrays composed(const Arrays& inputs) const override {
     Arrays products;
     for (int i = 0; i < factors_.count; i++) {
-      auto x = input(inputs, i), numbers = low(inputs.back(), i);
-      products.push_back(
-          factors_.last ? mx::matmul(mx::transpose(x, where()), numbers, where())
-                        : mx::matmul(mx::transpose(numbers, where()), x, where()));
+      auto product = mx::matmul(mx::transpose(low(inputs.back(), i), where()), input(inputs, i), where());
+      products.push_back(mx::flatten(factors_.last ? mx::transpose(product, where()) : product, where()));
     }
-    return products;
+    auto whole = mx::expand_dims(mx::concatenate(products, where()), 0, where());
+    return {mx::pad(whole, {{0, outer_parts(inputs[0]) - 1}, {0, 0}}, mx::array(0.0f), "constant", where())};
   }
   Node on_gpu(const Arrays& inputs) const override {
     return low_rank_outer(inputs, factors_, where());
@@ -187,6 +186,19 @@ class Loras : public Fused {
   }
   Arrays down(const Arrays& inputs, LowRank factors) const {
     return apply(std::make_shared<Down>(where(), factors, scale_), inputs);
+  }
+  // x^T low for each factor.
+  Arrays outer(const Arrays& inputs, LowRank factors) const {
+    auto parts = apply(std::make_shared<Outer>(where(), factors), inputs)[0];
+    auto all = mx::sum(parts, 0, false, where());
+    Arrays gradients;
+    for (int i = 0, begin = 0; i < count_; i++) {
+      int features = inputs[factors.each ? i : 0].shape(-1), size = features * rank_;
+      auto shape = factors.last ? mx::Shape{features, rank_} : mx::Shape{rank_, features};
+      gradients.push_back(mx::reshape(mx::slice(all, {begin}, {begin + size}, where()), shape, where()));
+      begin += size;
+    }
+    return gradients;
   }
   // The layers' results by single operations.
   Arrays plain(const Arrays& inputs) const {
@@ -236,8 +248,7 @@ class LorasGradient : public Loras {
   Arrays as_graph(const Arrays& inputs) const override {
     auto given = cotangents(inputs), matrices = weights(inputs);
     auto u = down(given + ups(inputs), of_each());
-    auto gradients = apply(std::make_shared<Outer>(where(), of_one()), Arrays{inputs[0]} + u) +
-                     apply(std::make_shared<Outer>(where(), of_each()), given + Arrays{inputs.back()});
+    auto gradients = outer(Arrays{inputs[0]} + u, of_one()) + outer(given + Arrays{inputs.back()}, of_each());
     auto sum = mx::matmul(given[0], matrices[0], where());
     for (int i = 1; i < count_; i++) {
       sum = mx::addmm(sum, given[i], matrices[i], 1, 1, where());
