@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check the fused losses and layers on a GPU: values and gradients against float64, losses timed beside MLX and PyTorch.
+"""Check the fused losses and layers on a GPU against float64, and time losses beside MLX and PyTorch.
 
 usage: python scripts/gpu_check.py [--rows N] [--classes N] [--no-torch] [--only values|layers|timing]
 

@@ -457,8 +457,8 @@ def packed_product(
         return mx.quantized_matmul(x, *packed, **options)
     parts = [item for item in packed if item is not None]
 
-    # MLX's products of packed weights on GPUs are made for few rows. Unpacked weights are not kept for the gradient; that
-    # they depend on x keeps compile from taking those of the forward pass for it.
+    # MLX's products of packed weights on GPUs are made for few rows. Unpacked weights are not kept for the gradient:
+    # since they depend on x, compile does not take those of the forward pass for it.
     def product(x: mx.array) -> mx.array:
         again = mx.depends(parts, [x])[: len(parts)]
         found: mx.array = x @ mx.dequantize(*again, **options).astype(x.dtype).swapaxes(-1, -2)

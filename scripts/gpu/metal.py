@@ -22,8 +22,11 @@ KERNELS = HERE.parent.parent / "mlxffi" / "native" / "kernels"
 LOSSES = ("gpu_cross_entropy.h", "gpu_divergence.h")
 FILES = ("metal_prelude.h", "gpu_common.h", *LOSSES, "gpu_chunks.h", "gpu_norm.h", "gpu_gate.h", "gpu_low_rank.h")
 POSITIONS = (
-    "thread_position_in_threadgroup", "threads_per_threadgroup", "threadgroup_position_in_grid", "threadgroups_per_grid",
-)  # fmt: skip
+    "thread_position_in_threadgroup",
+    "threads_per_threadgroup",
+    "threadgroup_position_in_grid",
+    "threadgroups_per_grid",
+)
 LOGITS = ("logits", "q", "p")
 GRADIENTS = ("gradient", "dq", "dp")
 

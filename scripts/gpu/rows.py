@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .training import MODEL_06B, ROWS, Row
 
@@ -45,9 +45,14 @@ def timed(turns: int) -> Table:
     table: Table = {}
     for name, row in ROWS.items():
         runs = [{who: cell(command) for who, command in commands(name, row).items()} for _ in range(turns)]
-        table[name] = {who: Cell(*map(statistics.median, zip(*(run[who] for run in runs)))) for who in runs[0]}
+        table[name] = {who: median([run[who] for run in runs]) for who in runs[0]}
         print(f"{name:34}" + "".join(f"{table[name].get(who, '')!s:>22}" for who in (OURS, TORCH, MLX_LM)), flush=True)
     return table
+
+
+def median(cells: Sequence[Cell]) -> Cell:
+    """The median of each number."""
+    return Cell(*(statistics.median(numbers) for numbers in zip(*cells, strict=True)))
 
 
 def commands(name: str, row: Row) -> dict[str, list[str]]:
@@ -69,7 +74,9 @@ def cell(command: Sequence[str]) -> Cell:
     return Cell(found["milliseconds"], found["peak"]) if found else Cell()
 
 
-def told(commands: Sequence[Sequence[str]], environments: Sequence[Mapping[str, str]] = ({},)) -> list[dict[str, float]]:
+def told(
+    commands: Sequence[Sequence[str]], environments: Sequence[Mapping[str, str]] = ({},)
+) -> list[dict[str, Any]]:
     """What processes that run together print in their last lines, as JSON; {} of those that fail."""
     pipe = subprocess.PIPE
     running = [
@@ -89,7 +96,7 @@ def told(commands: Sequence[Sequence[str]], environments: Sequence[Mapping[str, 
     return found
 
 
-def together(count: int, command: Sequence[str]) -> list[dict[str, float]]:
+def together(count: int, command: Sequence[str]) -> list[dict[str, Any]]:
     """What processes with a GPU each tell, joined by NCCL."""
     hosts = {"MLX_WORLD_SIZE": str(count), "NCCL_HOST_IP": "127.0.0.1", "NCCL_PORT": PORT}
     ranks = [{**hosts, "MLX_RANK": str(rank), "CUDA_VISIBLE_DEVICES": str(rank)} for rank in range(count)]

@@ -18,9 +18,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 # isort: split
-from gpu.training import MODEL_06B, ROWS, Row, Step, prepared
-
 import mlxffi.core as mx
+from gpu.training import MODEL_06B, ROWS, Row, Step, prepared
 from mlxffi.tuner.trees import flatten
 
 STEPS = 7
