@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from metal import FILES, LAYERS, pieces_of
+from metal import FILES, LAYERS, pieces_of  # type: ignore[import-not-found]
 
 # MLX's own is an array of the standard library.
 SHAPE = "struct Shape { int d[10]; __device__ int operator[](int i) const { return d[i]; } };\n"
@@ -37,7 +37,10 @@ def source() -> tuple[str, list[str]]:
         for kind, word in (item.split(":") for item in inputs.split()):
             parameters.append(f"const {kind}* {word}")
             if f"{word}_shape" in pieces[body]:
-                parameters += [f"const __grid_constant__ Shape {word}_shape", f"const __grid_constant__ int {word}_ndim"]
+                parameters += [
+                    f"const __grid_constant__ Shape {word}_shape",
+                    f"const __grid_constant__ int {word}_ndim",
+                ]
         parameters += [f"{kind}* {word}" for kind, word in (item.split(":") for item in outputs.split())]
         whole = pieces["cuda_layer_prologue"] + definitions + pieces[body]
         text += f"template <{template}>\n__global__ void {name}({', '.join(parameters)}) {{{whole}}}\n"
