@@ -70,10 +70,10 @@ def stream_of(stream: Stream | None) -> int:
     return 0 if stream is None else Stream.handle_in(stream, "stream")
 
 
-def in_kind(function: Callable[P, Array | list[Array]]) -> Callable[P, Any]:
+def in_kind(function: Callable[P, Array]) -> Callable[P, Any]:
     """A function of Arrays that takes arrays of other layers, such as mlxffi.core's, too.
 
-    It answers with an array, or a list of them, in the class of the first array that it is given.
+    It answers in the class of the first array that it is given.
     """
 
     @functools.wraps(function)
@@ -81,11 +81,7 @@ def in_kind(function: Callable[P, Array | list[Array]]) -> Callable[P, Any]:
         result = function(*arguments, **named)
         kinds = (type(value) for value in [*arguments, *named.values()] if hasattr(type(value), "_mlxffi_share"))
         kind: Any = next(kinds, _handles.array_class)
-        if issubclass(kind, _handles.array_class):
-            return result
-        if isinstance(result, list):
-            return [kind._own(item._mlxffi_share()) for item in result]
-        return kind._own(result._mlxffi_share())
+        return result if issubclass(kind, _handles.array_class) else kind._own(result._mlxffi_share())
 
     return call
 

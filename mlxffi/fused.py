@@ -1,13 +1,11 @@
-"""Parts of a transformer's layers, forward and backward as one kernel each: mlxffi/fused.h, docs/fused.md."""
+"""Parts of a transformer's layers, forward and backward as one kernel each on CPUs: mlxffi/fused.h, docs/fused.md."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import _handles, _ops
 from ._arguments import as_array, handle_of, in_kind, stream_of
-from ._errors import ArgumentError
 from ._ffi import graph, plain_mlxc
 from .array import Array
 
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 # sqrt(8 / pi): (1 + tanh(z)) / 2 = sigmoid(2 z).
 GELU = 1.5957691216057308
 
-__all__ = ["attention", "geglu", "lora_linear", "lora_linears", "rms_norm", "rope", "swiglu"]
+__all__ = ["attention", "geglu", "lora_linear", "rms_norm", "rope", "swiglu"]
 
 
 @in_kind
@@ -147,34 +145,6 @@ def lora_linear(
         whole = _ops.matmul(x, _ops.transpose(weight, stream=stream), stream=stream)
         return _ops.astype(_ops.add(whole, _ops.matmul(low, b, stream=stream), stream=stream), x.dtype, stream=stream)
     return _handles.own_array(graph.glue_fused_lora_linear(x._h, weight._h, a._h, b._h, scale, stream_of(stream)))
-
-
-@in_kind
-def lora_linears(
-    x: ArrayLike,
-    weights: Sequence[ArrayLike],
-    a: Sequence[ArrayLike],
-    b: Sequence[ArrayLike],
-    scale: float,
-    *,
-    stream: Stream | None = None,
-) -> list[Array]:
-    """`lora_linear` of one x with several layers; on a GPU, the additions of layers of one rank take a kernel together.
-
-    Args:
-      x: floating point [..., in].
-      weights, a, b: of each layer; as many of each.
-
-    Source: Hu et al. 2021. C: mlxffi_lora_linears.
-    """
-    x = as_array(x)
-    if not len(weights) == len(a) == len(b):
-        raise ArgumentError(f"weights: expected as many as a and b, got {len(weights)}, {len(a)} and {len(b)}")
-    if plain_mlxc:
-        return [lora_linear(x, *layer, scale, stream=stream) for layer in zip(weights, a, b, strict=True)]
-    layers = [as_array(item) for group in (weights, a, b) for item in group]
-    found = graph.glue_fused_lora_linears(x._h, _handles.handles(layers), len(layers), scale, stream_of(stream))
-    return _handles.take_arrays(found)
 
 
 def _maybe(value: ArrayLike | None) -> Array | None:

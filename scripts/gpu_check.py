@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Check the fused losses and layers on a GPU against float64, and time losses beside MLX and PyTorch.
+"""Check the fused losses on a GPU and time them: values and gradients against float64, speed beside MLX and PyTorch.
 
-usage: python scripts/gpu_check.py [--rows N] [--classes N] [--no-torch] [--only values|layers|timing]
+usage: python scripts/gpu_check.py [--rows N] [--classes N] [--no-torch] [--only values|timing]
 
 Needs mlxffi over an MLX with a GPU (mlx-cuda-13 or mlx-metal). Prints what it finds, with a verdict on each line that
 has an aim; the status is 0 where all hold. docs/logs holds what it printed last.
@@ -17,7 +17,7 @@ import sys
 os.environ.setdefault("MLX_ENABLE_TF32", "0")
 
 # isort: split
-from gpu import behaviour, layers, linear, timing, values
+from gpu import behaviour, linear, timing, values
 
 import mlxffi
 
@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--classes", type=int, default=151_936)
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--no-torch", action="store_true")
-    parser.add_argument("--only", choices=("values", "layers", "timing"))
+    parser.add_argument("--only", choices=("values", "timing"))
     options = parser.parse_args()
     device = mlxffi.default_device()
     print(f"mlxffi on {device}, losses of {options.rows} x {options.classes} {options.dtype} timed")
@@ -52,11 +52,9 @@ def main() -> int:
         print("no GPU: nothing to check")
         return 1
     verdicts = Verdicts()
-    if options.only == "layers":
-        layers.check_all(verdicts.report)
-    elif options.only != "timing":
+    if options.only != "timing":
         check_values(verdicts)
-    if options.only in (None, "timing"):
+    if options.only != "values":
         bench = timing.Bench(options.rows, options.classes, options.dtype)
         timing.mlx(bench)
         check_times(verdicts, bench)
@@ -74,7 +72,6 @@ def check_values(verdicts: Verdicts) -> None:
     values.check_all(verdicts.report)
     behaviour.check_all(verdicts.report)
     linear.check_all(verdicts.report)
-    layers.check_all(verdicts.report)
     values.check_many(verdicts.report)
 
 

@@ -288,34 +288,3 @@ def test_lora_linear_with_factors_of_float32_beside_half_precision(batch, featur
     of_x, _, of_a, of_b = oracle.lora_linear_gradients(wide_x, wide_weight, wide_a, wide_b, 1.5, cotangent)
     for one, other, error in zip(gradients, (of_x, of_a, of_b), (ERROR[dtype], 1e-5, 1e-5), strict=True):
         require_close(one, other, error)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "factors"), [("float32", "float32"), ("bfloat16", "float32"), ("float16", "float16")]
-)
-def test_lora_linears_of_one_input(dtype, factors):
-    rng = np.random.default_rng(1)
-    x, wide_x = array_of(rng.normal(size=(2, 5, 16)), dtype)
-    layers = [
-        [
-            array_of(rng.normal(size=shape) / 4, kind)
-            for shape, kind in (((out, 16), dtype), ((16, 3), factors), ((3, out), factors))
-        ]
-        for out in (8, 11, 24)
-    ]
-    weights, a, b = ([layer[place][0] for layer in layers] for place in range(3))
-    g, cotangent = zip(*(array_of(rng.normal(size=(2, 5, len(w.tolist()))), dtype) for w in weights), strict=True)
-
-    def fn(v):
-        return fused.lora_linears(v[0], weights, v[1:4], v[4:], 1.5)
-
-    found, gradients = m.vjp(fn, [x, *a, *b], list(g))
-    right = [
-        oracle.lora_linear_gradients(wide_x, *(part[1] for part in layer), 1.5, c)
-        for layer, c in zip(layers, cotangent, strict=True)
-    ]
-    for one, layer in zip(found, layers, strict=True):
-        require_close(one, oracle.lora_linear(wide_x, *(part[1] for part in layer), 1.5), 4 * MATRIX_ERROR[dtype])
-    expected = [sum(of_x for of_x, *_ in right), *(item[2] for item in right), *(item[3] for item in right)]
-    for one, other in zip(gradients, expected, strict=True):
-        require_close(one, other, 8 * MATRIX_ERROR[dtype])

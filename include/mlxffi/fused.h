@@ -6,15 +6,13 @@
 #include "mlx/c/array.h"
 #include "mlx/c/optional.h"
 #include "mlx/c/stream.h"
-#include "mlx/c/vector.h"
 
 /**
- * Parts of a transformer's layers, forward and backward as one kernel each on a CPU; all but rope and attention on a GPU,
- * too.
+ * Parts of a transformer's layers, forward and backward as one kernel each on a CPU.
  *
- * The kernels take float32, float16 and bfloat16, and compute in float32. On a CPU they spread the work over threads (see
- * mlxffi/losses.h) and read arrays of any strides. For arguments that no kernel takes the result is that of MLX's
- * operations. All of it can be differentiated, more than once, in both modes, and works under
+ * The kernels take float32, float16 and bfloat16, compute in float32, spread the work over threads (see
+ * mlxffi/losses.h), and read arrays of any strides. On another device, and for arguments that no kernel takes, the
+ * result is that of MLX's operations. All of it can be differentiated, more than once, in both modes, and works under
  * vmap, compile and checkpoint.
  *
  * Each function puts its result in `res`, which the caller owns, and returns 0, or 1 after an error: shapes or dtypes do
@@ -87,21 +85,6 @@ int mlxffi_lora_linear(
     const mlx_array weight,
     const mlx_array a,
     const mlx_array b,
-    float scale,
-    const mlx_stream s);
-
-/**
- * mlxffi_lora_linear() of one `x` with several layers; in `res`, which the caller owns, an array for each. On a GPU, the
- * additions of layers of one rank take a kernel together.
- *
- * `weights`, `a`, `b`: of each layer; as many of each, at least one.
- */
-int mlxffi_lora_linears(
-    mlx_vector_array *res,
-    const mlx_array x,
-    const mlx_vector_array weights,
-    const mlx_vector_array a,
-    const mlx_vector_array b,
     float scale,
     const mlx_stream s);
 

@@ -11,13 +11,13 @@ D = scale * (its factors' product), LoRA changes W by D, and DoRA by g (W + D) -
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .. import core as mx
 from .._errors import ArgumentError
-from ..fused import lora_linear, lora_linears
+from ..fused import lora_linear
 from ..losses import Head
 
 Node: TypeAlias = "dict[str, Any]"
@@ -74,28 +74,6 @@ def linear(node: Node, x: mx.array, *, training: bool = False) -> mx.array:
       [..., out].
     """
     return _linear(node, x, "linear", training)
-
-
-def linears(nodes: Sequence[Node], x: mx.array, *, training: bool = False) -> list[mx.array]:
-    """Linear layers of one input; where a kernel has what their adapters add, together.
-
-    Args:
-      nodes: as `linear` takes them.
-      x: floating point [..., in].
-      training: as in `linear`.
-
-    Returns:
-      [..., out] of each layer.
-    """
-    adapters = [adapter for node in nodes for adapter in node.get("adapters", ())]
-    kinds = {(adapter["lora_a"].shape[-1], _scale(adapter)) for adapter in adapters}
-    is_one = len(adapters) == len(nodes) and len(kinds) == 1
-    if not is_one or not all(_is_plain(*pair, x, training) for pair in zip(nodes, adapters, strict=True)):
-        return [linear(node, x, training=training) for node in nodes]
-    weights = [node["weight"] for node in nodes]
-    downs, ups = ([adapter[name] for adapter in adapters] for name in ("lora_a", "lora_b"))
-    found = lora_linears(x, weights, downs, ups, _scale(adapters[0]))
-    return [out + node["bias"] if "bias" in node else out for node, out in zip(nodes, found, strict=True)]
 
 
 def as_linear(node: Node, x: mx.array, *, training: bool = False) -> mx.array:

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "metal_words.h"
-#include "one_thread.h"
 
 #include "metal_text.h"
 

@@ -79,13 +79,23 @@ inline float log2(float x) {
 } // namespace fast
 
 namespace precise {
-inline float rsqrt(float x) {
-  return 1 / std::sqrt(x);
-}
 inline float log2(float x) {
   return ::log2f(x);
 }
 } // namespace precise
+
+// A warp of one thread.
+inline float simd_max(float x) {
+  return x;
+}
+inline float simd_sum(float x) {
+  return x;
+}
+
+struct mem_flags {
+  enum { mem_threadgroup };
+};
+inline void threadgroup_barrier(int) {}
 
 #define device
 #define thread

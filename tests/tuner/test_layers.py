@@ -136,30 +136,6 @@ def test_packed_weights_may_be_arguments_of_a_checkpoint():
     near(found, mx.grad(lambda x: (layers.linear(node, x) ** 2).sum())(x))
 
 
-# --- several layers ---
-
-
-@pytest.mark.parametrize("other", [{}, {"scale": 0.3}, {"dora": True}, {"dropout": 0.5}], ids=str)
-@each_scheme
-def test_layers_of_one_input_do_what_each_does(scheme, other):
-    x, _ = inputs()
-    nodes = [adapted(layer("linear", seed=1), factors("linear", seed=2))]
-    nodes.append(adapted(layer("linear", scheme, seed=3), factors("linear", seed=4, **other)))
-    for training in (False, True):
-        mx.random.seed(0)
-        expected = [layers.linear(node, x, training=training) for node in nodes]
-        mx.random.seed(0)
-        for found, right in zip(layers.linears(nodes, x, training=training), expected, strict=True):
-            near(found, wide(right))
-
-
-def test_layers_of_one_input_without_adapters():
-    x, _ = inputs()
-    nodes = [layer("linear", seed=seed) for seed in range(2)]
-    for found, node in zip(layers.linears(nodes, x), nodes, strict=True):
-        near(found, wide(layers.linear(node, x)))
-
-
 # --- several adapters ---
 
 

@@ -113,6 +113,17 @@ def test_checkpoints_give_the_same_gradient(name, packed):
         np.testing.assert_allclose(np.array(again[name]), np.array(expected), rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_gated_units_of_gpus_give_the_same_gradient(name, monkeypatch):
+    config, parameters = tiny(name)
+    ids = mx.array(tokens(2, 12))
+    gradient = mx.grad(lambda parameters: decoder.logits(config, parameters, ids).square().mean())
+    wanted = flatten(gradient(parameters))
+    monkeypatch.setattr(decoder, "on_cpu", lambda: False)
+    for path, found in flatten(gradient(parameters)).items():
+        np.testing.assert_allclose(np.array(found), np.array(wanted[path]), **CLOSE)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("name", NAMES)
 def test_half_precision_logits_are_near_mlx_lms(name, dtype):

@@ -35,16 +35,6 @@ const mx::array& factor(const mx::array& array, const mx::array& x, int rows, co
   return array;
 }
 
-// What a layer's weight and factors must be for x.
-void check_layer(const mx::array& x, const mx::array& weight, const mx::array& a, const mx::array& b) {
-  factor(a, x, x.shape(-1), "a", true);
-  factor(b, x, a.shape(1), "b", true);
-  factor(weight, x, b.shape(1), "weight", false);
-  if (weight.shape(1) != x.shape(-1)) {
-    throw BadArgument("weight", "expected as many columns as x has features, " + printed(x.shape()) + ", got " + described(weight));
-  }
-}
-
 } // namespace
 
 } // namespace mlxc
@@ -100,27 +90,12 @@ extern "C" int mlxffi_lora_linear(
   return guarded(__func__, [&] {
     require(res);
     auto& input = floating(get(x, "x"), "x");
-    auto &base = get(weight, "weight"), &down = get(a, "a"), &up = get(b, "b");
-    check_layer(input, base, down, up);
+    auto& down = factor(get(a, "a"), input, input.shape(-1), "a", true);
+    auto& up = factor(get(b, "b"), input, down.shape(1), "b", true);
+    auto& base = factor(get(weight, "weight"), input, up.shape(1), "weight", false);
+    if (base.shape(1) != input.shape(-1)) {
+      throw BadArgument("weight", "expected as many columns as x has features, " + printed(input.shape()) + ", got " + described(base));
+    }
     put(res, mlxffi::lora_linear(input, base, down, up, scale, kernel_stream(s)));
-  });
-}
-
-extern "C" int mlxffi_lora_linears(
-    mlx_vector_array* res, const mlx_array x, const mlx_vector_array weights, const mlx_vector_array a, const mlx_vector_array b,
-    float scale, const mlx_stream s) {
-  return guarded(__func__, [&] {
-    require(res);
-    auto& input = floating(get(x, "x"), "x");
-    mlxffi::LoraLayers layers{get(weights, "weights"), get(a, "a"), get(b, "b")};
-    size_t count = layers.weights.size();
-    if (count == 0 || layers.a.size() != count || layers.b.size() != count) {
-      auto got = std::to_string(layers.a.size()) + " a and " + std::to_string(layers.b.size()) + " b";
-      throw BadArgument("weights", "expected at least one, and as many a and b, got " + std::to_string(count) + " with " + got);
-    }
-    for (size_t i = 0; i < count; i++) {
-      check_layer(input, layers.weights[i], layers.a[i], layers.b[i]);
-    }
-    put(res, mlxffi::lora_linears(input, layers, scale, kernel_stream(s)));
   });
 }

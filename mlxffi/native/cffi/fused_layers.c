@@ -105,21 +105,4 @@ static intptr_t glue_fused_lora_linear(intptr_t x, intptr_t weight, intptr_t a, 
   return (intptr_t)res.ctx;
 }
 
-/* arrays: as many weights as a and b, one after the other. */
-static intptr_t glue_fused_lora_linears(intptr_t x, const intptr_t *arrays, size_t arrays_num, float scale, intptr_t s) {
-  HOLD;
-  mlx_vector_array res = {0}, parts[3] = {{0}, {0}, {0}};
-  size_t count = arrays_num / 3;
-  for (int i = 0; i < 3; i++) {
-    parts[i] = mlx_vector_array_new_data((const mlx_array *)arrays + i * count, count);
-  }
-  if (parts[0].ctx && parts[1].ctx && parts[2].ctx) {
-    mlxffi_lora_linears(&res, ARRAY(x), parts[0], parts[1], parts[2], scale, glue_stream(s));
-  }
-  for (int i = 0; i < 3; i++) {
-    mlx_vector_array_free(parts[i]);
-  }
-  return (intptr_t)res.ctx;
-}
-
 #endif

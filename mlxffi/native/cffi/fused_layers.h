@@ -11,5 +11,4 @@ intptr_t glue_fused_linear_cross_entropy(intptr_t hidden, intptr_t head, intptr_
 intptr_t glue_fused_linear_kl_div_loss(intptr_t q, intptr_t head_q, intptr_t p, intptr_t head_p, double temperature, bool teacher_gradient, int reduction, intptr_t s);
 intptr_t glue_fused_linear_js_div_loss(intptr_t q, intptr_t head_q, intptr_t p, intptr_t head_p, double temperature, bool teacher_gradient, int reduction, intptr_t s);
 intptr_t glue_fused_lora_linear(intptr_t x, intptr_t weight, intptr_t a, intptr_t b, float scale, intptr_t s);
-intptr_t glue_fused_lora_linears(intptr_t x, const intptr_t *arrays, size_t arrays_num, float scale, intptr_t s);
 #endif

@@ -12,8 +12,6 @@ inline constexpr const char* cuda_prelude = R"gpu(
 #define SHARED
 #define LOCAL
 #define UNROLLED _Pragma("unroll")
-#define UNROLLED_SOME _Pragma("unroll 8")
-#define SHARED_ARRAY(name, size) __shared__ __align__(16) float name[size]
 
 namespace mlxffi_losses {
 
@@ -59,10 +57,6 @@ FN float log2_fast(float x) {
 
 FN float log2_exact(float x) {
   return log2f(x);
-}
-
-FN float inverse_root(float x) {
-  return rsqrtf(x);
 }
 
 FN float fused(float a, float b, float c) {
@@ -119,18 +113,12 @@ FN void block_barrier() {
 } // namespace mlxffi_losses
 )gpu";
 
-// Opens the body of every loss's kernel: where this thread stands. The grid's x is the part of a row, y and z are the row.
+// Opens every kernel's body: where this thread stands. The grid's x is the part of a row, y and z are the row.
 inline constexpr const char* cuda_prologue = R"gpu(
   using namespace mlxffi_losses;
   __shared__ float scratch[SCRATCH];
   const Team team = make_team(threadIdx.x, blockDim.x, blockIdx.x, gridDim.x, scratch);
   const uint row = blockIdx.z * gridDim.y + blockIdx.y;
-)gpu";
-
-// Opens the body of every layer's kernel.
-inline constexpr const char* cuda_layer_prologue = R"gpu(
-  using namespace mlxffi_losses;
-  const Place place = make_place(threadIdx.x, blockDim.x, blockIdx.x, blockIdx.y, gridDim.y, blockIdx.z);
 )gpu";
 
 } // namespace mlxffi::gpu

@@ -1,7 +1,5 @@
 #include "gate.h"
 
-#include "gpu_layers.h"
-#include "gpu_node.h"
 #include "row_access.h"
 
 namespace mlxffi {
@@ -24,18 +22,15 @@ mx::array composed_gate(Gate activation, const mx::array& gate, const mx::array&
   return mx::multiply(mx::multiply(gate, mx::sigmoid(argument, s), s), up, s);
 }
 
-class Gated : public KernelNode {
+class Gated : public Fused {
  public:
-  Gated(mx::Stream stream, Gate activation) : KernelNode(stream), activation_(activation) {}
+  Gated(mx::Stream stream, Gate activation) : Fused(stream), activation_(activation) {}
 
   bool is_equivalent(const Primitive& other) const override {
     return activation_ == static_cast<const Gated&>(other).activation_;
   }
 
  protected:
-  bool is_gelu() const {
-    return activation_ == Gate::gelu_tanh;
-  }
   // In the dtype of sums, as the kernels compute.
   Arrays wide(const Arrays& values) const {
     auto dtype = sums_dtype(values[0]);
@@ -81,9 +76,6 @@ class GateGradient : public Gated {
   Arrays composed(const Arrays& inputs) const override {
     return mx::vjp([&](const Arrays& values) { return wide(values); }, {inputs[0], inputs[1]}, {inputs[2]}).second;
   }
-  gpu::Node on_gpu(const Arrays& inputs) const override {
-    return gpu::gate_backward(inputs, is_gelu(), where());
-  }
 };
 
 // gate, up -> activation(gate) * up.
@@ -128,9 +120,6 @@ class GatedUnit : public Gated {
   Arrays composed(const Arrays& inputs) const override {
     return wide(inputs);
   }
-  gpu::Node on_gpu(const Arrays& inputs) const override {
-    return gpu::gate(inputs, is_gelu(), where());
-  }
 };
 
 } // namespace
@@ -138,7 +127,7 @@ class GatedUnit : public Gated {
 mx::array gated(Gate activation, const mx::array& gate, const mx::array& up, mx::Stream s) {
   bool same = gate.shape() == up.shape() && gate.dtype() == up.dtype();
   bool fits = same && gate.ndim() > 0 && gate.size() > 0 && mx::issubdtype(gate.dtype(), mx::floating);
-  if (!fits || !(has_kernels(s) || gpu::takes_rows(gate, s))) {
+  if (!has_kernels(s) || !fits) {
     return composed_gate(activation, gate, up, s);
   }
   return Fused::apply(std::make_shared<GatedUnit>(s, activation), {gate, up})[0];

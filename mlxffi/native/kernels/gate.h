@@ -7,7 +7,7 @@ namespace mlxffi {
 
 enum class Gate { silu, gelu_tanh };
 
-// activation(gate) * up; fused for floating point arrays of one shape and dtype.
+// activation(gate) * up; fused on a CPU for floating point arrays of one shape and dtype.
 mx::array gated(Gate activation, const mx::array& gate, const mx::array& up, mx::Stream s);
 
 } // namespace mlxffi

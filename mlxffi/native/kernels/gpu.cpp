@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
+#include <mlx/backend/cuda/cuda.h>
+#include <mlx/backend/metal/metal.h>
 #include <mlx/fast.h>
 #include <mlx/ops.h>
 #include <mlx/primitives.h>
@@ -14,14 +17,29 @@
 #include "gpu_common.h"
 #include "gpu_cross_entropy.h"
 #include "gpu_divergence.h"
-#include "gpu_text.h"
 #include "metal_prelude.h"
 
 namespace mlxffi::gpu {
 
 namespace {
 
+using Names = std::vector<std::string>;
 using Arrays = std::vector<mx::array>;
+
+enum class Language { cuda, metal };
+
+Language language() {
+  static const Language found = [] {
+    if (mx::cu::is_available()) {
+      return Language::cuda;
+    }
+    if (mx::metal::is_available()) {
+      return Language::metal;
+    }
+    throw std::runtime_error("[losses] the stream is a GPU's, but this MLX has neither a CUDA nor a Metal device");
+  }();
+  return found;
+}
 
 // How many threads a block has and blocks a row has, at most, and how many 16-byte chunks a thread loads before it uses
 // the first. Measured on an H100 (docs/gpu.md). A forward pass sums over its row, which only one block can do: clusters
@@ -33,9 +51,13 @@ struct Tuning {
 };
 
 mx::fast::CustomKernelFunction
-compiled_loss(const std::string& name, const Names& inputs, const Names& outputs, const std::string& body) {
+compiled(const std::string& name, const Names& inputs, const Names& outputs, const std::string& body) {
   const std::string shared = std::string(common_source) + cross_entropy_source + divergence_source;
-  return compiled(name, inputs, outputs, shared, {cuda_prologue, metal_prologue}, body);
+  const std::string named = "mlxffi_" + name;
+  if (language() == Language::cuda) {
+    return mx::fast::cuda_kernel(named, inputs, outputs, cuda_prologue + body, cuda_prelude + shared);
+  }
+  return mx::fast::metal_kernel(named, inputs, outputs, metal_prologue + body, metal_prelude + shared);
 }
 
 // MLX hands Metal kernels arrays of fewer than 8 elements in another address space; rows past the last, which no block
@@ -58,7 +80,7 @@ struct Call {
 class Kernel {
  public:
   Kernel(const std::string& name, const Names& inputs, const Names& outputs, const std::string& body, Tuning tuning)
-      : function_(compiled_loss(name, inputs, outputs, body)), tuning_(tuning) {
+      : function_(compiled(name, inputs, outputs, body)), tuning_(tuning) {
     if (language() == Language::metal) {
       tuning_.width = std::min(tuning_.width, 256); // what every Apple GPU grants whatever the registers needed
     }

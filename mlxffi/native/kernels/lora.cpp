@@ -7,7 +7,6 @@
 #include "float_rows.h"
 #include "half_matrices.h"
 #include "half_products.h"
-#include "lora_gpu.h"
 #include "recycled.h"
 
 namespace mlxffi {
@@ -30,6 +29,23 @@ Matrix rows_from(Matrix matrix, int64_t row) {
 
 void over_row_blocks(int64_t count, const std::function<void(int64_t, int64_t)>& body) {
   parallel_for(count, row_block(count), body);
+}
+
+// The same by single operations. Rows are one axis, so that no gradient of a factor is a sum over a batch; the scale is
+// that of the smaller factor. GPUs add up within a product, with factors of the dtype of x.
+mx::array composed_lora(const Arrays& inputs, float scale, mx::Stream s) {
+  bool on_gpu = s.device == mx::Device::gpu;
+  auto shape = batch_of(inputs[0]);
+  shape.push_back(inputs[1].shape(0));
+  auto x = mx::reshape(inputs[0], {-1, inputs[0].shape(-1)}, s);
+  auto a = inputs[2], b = mx::multiply(inputs[3], mx::array(scale, inputs[3].dtype()), s);
+  if (on_gpu) {
+    a = mx::astype(a, x.dtype(), s);
+    b = mx::astype(b, x.dtype(), s);
+  }
+  auto y = mlxffi::matmul(x, mx::transpose(inputs[1], s), s), low = mlxffi::matmul(x, a, s);
+  auto sum = on_gpu ? mx::addmm(y, low, b, 1, 1, s) : mx::add(y, mlxffi::matmul(low, b, s), s);
+  return mx::reshape(mx::astype(sum, x.dtype(), s), shape, s);
 }
 
 // A product of half precision plus scale times that of low [rows, rank] and b, rounded once.
@@ -218,47 +234,9 @@ bool is_fused(const Arrays& inputs, mx::Stream s) {
   return rows > few || !has_few_rows(inputs[0], mx::transpose(inputs[1], s), s);
 }
 
-// The layers' results on a GPU, where it has kernels for all of them.
-std::optional<Arrays> on_gpu(const mx::array& x, const LoraLayers& layers, float scale, mx::Stream s) {
-  if (s.device != mx::Device::gpu || x.size() == 0) {
-    return std::nullopt;
-  }
-  auto rows = mx::reshape(x, {-1, x.shape(-1)}, s);
-  if (!gpu::takes_loras(rows, layers, s)) {
-    return std::nullopt;
-  }
-  auto results = gpu::lora_linears(rows, layers, scale, s);
-  auto shape = x.shape();
-  for (auto& result : results) {
-    shape.back() = result.shape(-1);
-    result.overwrite_descriptor(mx::reshape(result, shape, s));
-  }
-  return results;
-}
-
 } // namespace
 
-// Rows are one axis, so that no gradient of a factor is a sum over a batch; the scale is
-// that of the smaller factor. GPUs add up within a product, with factors of the dtype of x.
-mx::array composed_lora(const Arrays& inputs, float scale, mx::Stream s) {
-  bool on_gpu = s.device == mx::Device::gpu;
-  auto shape = batch_of(inputs[0]);
-  shape.push_back(inputs[1].shape(0));
-  auto x = mx::reshape(inputs[0], {-1, inputs[0].shape(-1)}, s);
-  auto a = inputs[2], b = mx::multiply(inputs[3], mx::array(scale, inputs[3].dtype()), s);
-  if (on_gpu) {
-    a = mx::astype(a, x.dtype(), s);
-    b = mx::astype(b, x.dtype(), s);
-  }
-  auto y = mlxffi::matmul(x, mx::transpose(inputs[1], s), s), low = mlxffi::matmul(x, a, s);
-  auto sum = on_gpu ? mx::addmm(y, low, b, 1, 1, s) : mx::add(y, mlxffi::matmul(low, b, s), s);
-  return mx::reshape(mx::astype(sum, x.dtype(), s), shape, s);
-}
-
 mx::array lora_linear(const mx::array& x, const mx::array& weight, const mx::array& a, const mx::array& b, float scale, mx::Stream s) {
-  if (auto found = on_gpu(x, {{weight}, {a}, {b}}, scale, s)) {
-    return (*found)[0];
-  }
   if (!is_fused({x, weight, a, b}, s)) {
     return composed_lora({x, weight, a, b}, scale, s);
   }
@@ -269,17 +247,6 @@ mx::array lora_linear(const mx::array& x, const mx::array& weight, const mx::arr
   auto shape = batch_of(x);
   shape.push_back(weight.shape(0));
   return mx::reshape(Fused::apply(std::make_shared<LoraLinear>(s, scale), inputs)[0], shape, s);
-}
-
-Arrays lora_linears(const mx::array& x, const LoraLayers& layers, float scale, mx::Stream s) {
-  if (auto found = on_gpu(x, layers, scale, s)) {
-    return *found;
-  }
-  Arrays results;
-  for (size_t i = 0; i < layers.weights.size(); i++) {
-    results.push_back(lora_linear(x, layers.weights[i], layers.a[i], layers.b[i], scale, s));
-  }
-  return results;
 }
 
 } // namespace mlxffi

@@ -11,8 +11,6 @@ inline constexpr const char* metal_prelude = R"gpu(
 #define SHARED threadgroup
 #define LOCAL thread
 #define UNROLLED _Pragma("clang loop unroll(full)")
-#define UNROLLED_SOME _Pragma("clang loop unroll_count(8)")
-#define SHARED_ARRAY(name, size) threadgroup float name[size]
 
 namespace mlxffi_losses {
 
@@ -61,10 +59,6 @@ FN float log2_fast(float x) {
 
 FN float log2_exact(float x) {
   return precise::log2(x);
-}
-
-FN float inverse_root(float x) {
-  return precise::rsqrt(x);
 }
 
 FN float fused(float a, float b, float c) {
@@ -118,7 +112,7 @@ FN void block_barrier() {
 } // namespace mlxffi_losses
 )gpu";
 
-// Opens the body of every loss's kernel: where this thread stands. The grid's x is the part of a row, y and z are the row. MLX adds
+// Opens every kernel's body: where this thread stands. The grid's x is the part of a row, y and z are the row. MLX adds
 // the attributes that it finds named here to the kernel's parameters.
 inline constexpr const char* metal_prologue = R"gpu(
   using namespace mlxffi_losses;
@@ -130,18 +124,6 @@ inline constexpr const char* metal_prologue = R"gpu(
       threadgroups_per_grid.x,
       scratch);
   const uint row = threadgroup_position_in_grid.z * threadgroups_per_grid.y + threadgroup_position_in_grid.y;
-)gpu";
-
-// Opens the body of every layer's kernel.
-inline constexpr const char* metal_layer_prologue = R"gpu(
-  using namespace mlxffi_losses;
-  const Place place = make_place(
-      thread_position_in_threadgroup.x,
-      threads_per_threadgroup.x,
-      threadgroup_position_in_grid.x,
-      threadgroup_position_in_grid.y,
-      threadgroups_per_grid.y,
-      threadgroup_position_in_grid.z);
 )gpu";
 
 } // namespace mlxffi::gpu

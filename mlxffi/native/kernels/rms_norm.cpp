@@ -1,7 +1,5 @@
 #include "rms_norm.h"
 
-#include "gpu_layers.h"
-#include "gpu_node.h"
 #include "row_access.h"
 #include "wide.h"
 
@@ -26,9 +24,9 @@ class Weights {
   const void* row_;
 };
 
-class Normalization : public KernelNode {
+class Normalization : public Fused {
  public:
-  Normalization(mx::Stream stream, float eps) : KernelNode(stream), eps_(eps) {}
+  Normalization(mx::Stream stream, float eps) : Fused(stream), eps_(eps) {}
 
   bool is_equivalent(const Primitive& other) const override {
     return eps_ == static_cast<const Normalization&>(other).eps_;
@@ -83,9 +81,6 @@ class RMSNormGradient : public Normalization {
   std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
     return {inputs[0].dtype()};
   }
-  gpu::Node on_gpu(const Arrays& inputs) const override {
-    return gpu::rms_norm_backward(inputs, where());
-  }
   Arrays composed(const Arrays& inputs) const override {
     return {gradients(inputs, has_weight_)[0]};
   }
@@ -136,15 +131,6 @@ class RMSNormWeightGradient : public Normalization {
   Arrays composed(const Arrays& inputs) const override {
     return {mx::astype(gradients(inputs, true)[1], sums_dtype(inputs[0]), where())};
   }
-  bool is_node() const override {
-    return Fused::is_node();
-  }
-  Arrays as_graph(const Arrays& inputs) const override {
-    auto dtype = sums_dtype(inputs[0]);
-    auto product = mx::multiply(mx::astype(inputs[0], dtype, where()), mx::astype(inputs[2], dtype, where()), where());
-    auto scaled = mx::multiply(product, mx::expand_dims(inputs[3], -1, where()), where());
-    return {mx::sum(mx::reshape(scaled, {-1, scaled.shape(-1)}, where()), 0, false, where())};
-  }
 };
 
 // x, [weight] -> the normalized rows, and for the gradient 1 / rms of each.
@@ -192,9 +178,6 @@ class RMSNorm : public Normalization {
   std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
     return {inputs[0].dtype(), sums_dtype(inputs[0])};
   }
-  gpu::Node on_gpu(const Arrays& inputs) const override {
-    return gpu::rms_norm(inputs, eps_, where());
-  }
   Arrays composed(const Arrays& inputs) const override {
     return {normalized(inputs, inputs.size() > 1)};
   }
@@ -202,8 +185,7 @@ class RMSNorm : public Normalization {
 
 bool is_fused(const mx::array& x, const std::optional<mx::array>& weight, mx::Stream s) {
   bool fits = !weight || (weight->dtype() == x.dtype() && weight->shape() == mx::Shape{x.shape(-1)});
-  bool on_cpu = has_kernels(s) && mx::issubdtype(x.dtype(), mx::floating) && x.size() > 0;
-  return fits && (on_cpu || gpu::takes_rows(x, s));
+  return has_kernels(s) && mx::issubdtype(x.dtype(), mx::floating) && x.size() > 0 && fits;
 }
 
 } // namespace

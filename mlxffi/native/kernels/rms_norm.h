@@ -5,7 +5,7 @@
 
 namespace mlxffi {
 
-// MLX's fast::rms_norm; fused for floating point rows and a weight, if any, of their dtype.
+// MLX's fast::rms_norm; fused on a CPU for floating point rows and a weight, if any, of their dtype.
 mx::array rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::Stream s);
 
 } // namespace mlxffi

@@ -17,7 +17,7 @@ from typing import TypeAlias
 from ... import core as mx
 from ..._errors import ArgumentError
 from ...fused import geglu, swiglu
-from ..layers import as_linear, embedding, linear, linears
+from ..layers import as_linear, embedding, linear, on_cpu
 from ..trees import Tree
 from .checkpointing import checkpointed
 from .config import SLIDING, DecoderConfig
@@ -178,8 +178,9 @@ def _attention(
 ) -> mx.array:
     """[B, T, C] to [B, T, C]: Vaswani et al. 2017; H / G queries share a key, Ainslie et al. 2023."""
     rope = config.local_rope if config.layer_types[layer] == SLIDING else config.rope
-    projections = linears([node[f"{name}_proj"] for name in "qkv"], x, training=training)
-    q, k, v = (_heads(config, node, *pair) for pair in zip("qkv", projections, strict=True))
+    q = _heads(config, node, "q", config.num_heads, x, training)  # [B, H, T, D]
+    k = _heads(config, node, "k", config.num_kv_heads, x, training)  # [B, G, T, D]
+    v = _heads(config, node, "v", config.num_kv_heads, x, training)  # [B, G, T, D]
     q, k = rope(q, positions), rope(k, positions)
     if cache is not None:
         k, v = cache.extended(k, v)  # [B, G, K, D]
@@ -189,9 +190,10 @@ def _attention(
     return linear(node["o_proj"], y, training=training)
 
 
-def _heads(config: DecoderConfig, node: Tree, name: str, y: mx.array) -> mx.array:
-    """[B, T, H D] to [B, H, T, D], of keys and values [B, T, G D] to [B, G, T, D]."""
-    y = y.reshape(*y.shape[:-1], -1, config.head_dim)
+def _heads(config: DecoderConfig, node: Tree, name: str, count: int, x: mx.array, training: bool) -> mx.array:
+    """[B, T, C] to [B, count, T, D]."""
+    batch, length, _ = x.shape
+    y = linear(node[f"{name}_proj"], x, training=training).reshape(batch, length, count, config.head_dim)
     if config.query_key_norm and name != "v":
         y = _norm(config, node[f"{name}_norm"], y)
     return y.transpose(0, 2, 1, 3)
@@ -199,9 +201,12 @@ def _heads(config: DecoderConfig, node: Tree, name: str, y: mx.array) -> mx.arra
 
 def _mlp(config: DecoderConfig, node: Tree, x: mx.array, training: bool) -> mx.array:
     """[B, T, C] to [B, T, C]: Shazeer 2020, GLU variants improve transformer."""
-    gate, up = linears([node["gate_proj"], node["up_proj"]], x, training=training)  # [B, T, intermediate size]
+    gate = linear(node["gate_proj"], x, training=training)  # [B, T, intermediate size]
+    up = linear(node["up_proj"], x, training=training)
     unit = swiglu if config.activation == "silu" else geglu
-    return linear(node["down_proj"], unit(gate, up), training=training)
+    # GPUs have no kernel of it; what lies between input and output is not worth its memory there.
+    gated = unit(gate, up) if on_cpu() else mx.checkpoint(unit)(gate, up)
+    return linear(node["down_proj"], gated, training=training)
 
 
 # --- element by element ---

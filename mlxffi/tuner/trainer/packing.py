@@ -14,7 +14,6 @@ from itertools import accumulate
 
 from ... import core as mx
 from ..trees import Tree, flatten, taken_apart
-from .joining import joined
 
 # Numbers of an array from which on it is left by itself: there, the copy would cost more than the operations.
 LARGE = 2**20
@@ -67,7 +66,7 @@ class Packing:
 
     def _joined(self, name: str, arrays: Arrays) -> mx.array:
         parts = self._parts[name]
-        return arrays[name] if parts == [name] else joined([arrays[path] for path in parts])
+        return arrays[name] if parts == [name] else mx.concatenate([arrays[path].reshape(-1) for path in parts])
 
     def _parted(self, name: str, array: mx.array) -> Iterator[tuple[str, mx.array]]:
         parts = self._parts[name]

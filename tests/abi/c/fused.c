@@ -63,33 +63,6 @@ static void test_lora_linear(void) {
   drop(res);
 }
 
-static void test_lora_linears(void) {
-  mlx_array x = floats("1 2: 1 2"), weight = floats("1 0; 0 1; 1 1"), a = floats("2 1: 1 1"), b = floats("1 3: 1 0 -1");
-  mlx_array row = floats("1 2: 3 4"), wide = floats("1 1: 2"), both[2][3] = {{weight, a, b}, {row, a, wide}}, res = mlx_array_new();
-  mlx_vector_array parts[3], results = mlx_vector_array_new(), nothing = mlx_vector_array_new();
-  for (int i = 0; i < 3; i++) {
-    mlx_array part[] = {both[0][i], both[1][i]};
-    parts[i] = mlx_vector_array_new_data(part, 2);
-  }
-  OK(mlxffi_lora_linears(&results, x, parts[0], parts[1], parts[2], 2, cpu));
-  OK(mlx_vector_array_get(&res, results, 0));
-  IS(res, "1 3: 7 2 -3");
-  OK(mlx_vector_array_get(&res, results, 1));
-  IS(res, "1 1: 23");
-  FAILS(mlxffi_lora_linears(&results, x, parts[0], parts[1], nothing, 2, cpu));
-  CHECK_HAS("`weights`: expected at least one, and as many a and b", last_error);
-  for (int i = 0; i < 3; i++) {
-    drop_vector(parts[i]);
-    drop(both[0][i]);
-  }
-  drop(row);
-  drop(wide);
-  drop(x);
-  drop(res);
-  drop_vector(results);
-  drop_vector(nothing);
-}
-
 static void test_dtypes(void) {
   mlx_dtype dtypes[] = {MLX_FLOAT16, MLX_BFLOAT16, MLX_FLOAT64};
   mlx_array res = mlx_array_new();
@@ -218,7 +191,6 @@ int main(void) {
   test_attention();
   test_gated_units();
   test_lora_linear();
-  test_lora_linears();
   test_dtypes();
   group("values");
   test_gradients();

@@ -3249,12 +3249,6 @@ static PyObject *abi_lora_linear(Value *v) {
   return one(res);
 }
 
-static PyObject *abi_lora_linears(Value *v) {
-  mlx_vector_array res = {0};
-  mlxffi_lora_linears(&res, v[0].array, v[1].vector, v[2].vector, v[3].vector, (float)v[4].number, v[5].stream);
-  return listed(res);
-}
-
 static PyObject *abi_cross_entropy(Value *v) {
   mlx_array res = {0};
   mlxffi_cross_entropy(&res, v[0].array, v[1].array, v[2].array, (mlx_optional_int){(int)v[3].integer, v[3].given}, v[4].number, (mlxffi_reduction)v[5].integer, v[6].stream);
@@ -3761,7 +3755,6 @@ const AbiRow abi_rows[] = {
   {{"swiglu", "aas", abi_swiglu}, "gate,up,s"},
   {{"geglu", "aas", abi_geglu}, "gate,up,s"},
   {{"lora_linear", "aaaafs", abi_lora_linear}, "x,weight,a,b,scale,s"},
-  {{"lora_linears", "avvvfs", abi_lora_linears}, "x,weights,a,b,scale,s"},
   {{"cross_entropy", "aaAIfis", abi_cross_entropy}, "logits,targets,weights,ignore_index,label_smoothing,reduction,s"},
   {{"kl_div_loss", "aafbis", abi_kl_div_loss}, "logits_q,logits_p,temperature,teacher_gradient,reduction,s"},
   {{"js_div_loss", "aafbis", abi_js_div_loss}, "logits_q,logits_p,temperature,teacher_gradient,reduction,s"},

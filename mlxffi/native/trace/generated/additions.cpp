@@ -141,12 +141,6 @@ extern "C" int mlxffi_lora_linear(mlx_array *res, const mlx_array x, const mlx_a
   return call.status(real(res, x, weight, a, b, scale, s));
 }
 
-extern "C" int mlxffi_lora_linears(mlx_vector_array *res, const mlx_array x, const mlx_vector_array weights, const mlx_vector_array a, const mlx_vector_array b, float scale, const mlx_stream s) {
-  static const auto real = trace::find(mlxffi_lora_linears, "mlxffi_lora_linears");
-  trace::Call call("mlxffi_lora_linears", {trace::slot("res", "vector_array", res), trace::handle("x", "array", x.ctx), trace::handle("weights", "vector_array", weights.ctx), trace::handle("a", "vector_array", a.ctx), trace::handle("b", "vector_array", b.ctx), trace::value("scale", scale), trace::handle("s", "stream", s.ctx)});
-  return call.status(real(res, x, weights, a, b, scale, s));
-}
-
 extern "C" int mlxffi_cross_entropy(mlx_array *res, const mlx_array logits, const mlx_array targets, const mlx_array weights, mlx_optional_int ignore_index, double label_smoothing, mlxffi_reduction reduction, const mlx_stream s) {
   static const auto real = trace::find(mlxffi_cross_entropy, "mlxffi_cross_entropy");
   trace::Call call("mlxffi_cross_entropy", {trace::slot("res", "array", res), trace::handle("logits", "array", logits.ctx), trace::handle("targets", "array", targets.ctx), trace::handle("weights", "array", weights.ctx), trace::optional("ignore_index", ignore_index), trace::value("label_smoothing", label_smoothing), trace::value("reduction", reduction), trace::handle("s", "stream", s.ctx)});
