@@ -143,20 +143,21 @@ Step: TypeAlias = Callable[[], Any]
 
 
 def prepared(config: dict[str, Any], row: Row) -> Step:
-    """The trainer's step on a new batch each time, in bfloat16, with an adapter of rank 8 in all layers or on all
-    weights, as a function that gives its arrays before they are evaluated.
+    """The trainer's step, in bfloat16, with an adapter of rank 8 in all layers or on all weights, as a function that
+    gives its arrays before they are evaluated.
     """
     mx.set_default_device(mx.gpu)
     architecture = DecoderConfig.from_dict({key: value for key, value in config.items() if key != "sliding_window"})
     model, optimizer, world = _large_model(architecture, row.case), Adam(1e-4), World()
     step = make_step(model, optimizer, default_loss, TrainingArgs(grad_checkpoint=row.checkpoint), world)
     state = first_state(model, optimizer, 0, world)
-    mx.eval(model.parameters(), state)
+    tokens = mx.random.randint(0, architecture.vocab_size, (row.batch, row.length + 1))
+    batch = Batch(tokens, mx.ones([row.batch, row.length]))
+    mx.eval(model.parameters(), state, tokens, batch.weights)
 
     def run() -> Any:
         nonlocal state
-        tokens = mx.random.randint(0, architecture.vocab_size, (row.batch, row.length + 1))
-        state, metrics = step(state, Batch(tokens, mx.ones([row.batch, row.length])), True)
+        state, metrics = step(state, batch, True)
         return state, metrics
 
     return run
