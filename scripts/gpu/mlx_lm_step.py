@@ -17,7 +17,9 @@ from functools import partial
 from typing import Any
 
 import mlx.core as mx
-from mlx import nn, optimizers
+import mlx.optimizers as optimizers
+from mlx.nn.layers.quantized import quantize
+from mlx.nn.utils import value_and_grad
 from mlx_lm.models import qwen3
 from mlx_lm.tuner.trainer import default_loss
 from mlx_lm.tuner.utils import linear_to_lora_layers
@@ -40,10 +42,11 @@ def main() -> None:
 
 
 def _model(config: dict[str, Any], bits: int | None) -> Any:
-    model = qwen3.Model(qwen3.ModelArgs.from_dict(config))
+    arguments: Any = qwen3.ModelArgs
+    model = qwen3.Model(arguments.from_dict(config))
     model.set_dtype(mx.bfloat16)
     if bits:
-        nn.quantize(model, bits=bits)
+        quantize(model, bits=bits)
     model.freeze()
     linear_to_lora_layers(model, len(model.layers), {"rank": 8, "scale": 20.0, "dropout": 0.0})
     mx.eval(model.parameters())
@@ -51,7 +54,7 @@ def _model(config: dict[str, Any], bits: int | None) -> Any:
 
 
 def _step(model: Any) -> Any:
-    optimizer, gradients = optimizers.Adam(1e-4), nn.value_and_grad(model, default_loss)
+    optimizer, gradients = optimizers.Adam(1e-4), value_and_grad(model, default_loss)
     state = [model.state, optimizer.state, mx.random.state]
 
     @partial(mx.compile, inputs=state, outputs=state)

@@ -74,9 +74,7 @@ def cell(command: Sequence[str]) -> Cell:
     return Cell(found["milliseconds"], found["peak"]) if found else Cell()
 
 
-def told(
-    commands: Sequence[Sequence[str]], environments: Sequence[Mapping[str, str]] = ({},)
-) -> list[dict[str, Any]]:
+def told(commands: Sequence[Sequence[str]], environments: Sequence[Mapping[str, str]] = ({},)) -> list[dict[str, Any]]:
     """What processes that run together print in their last lines, as JSON; {} of those that fail."""
     pipe = subprocess.PIPE
     running = [
