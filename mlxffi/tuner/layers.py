@@ -455,9 +455,16 @@ def packed_product(
     packed = mx.stop_gradient(weight), mx.stop_gradient(scales), offsets
     if on_cpu() or x.size < MANY_ROWS * x.shape[-1]:
         return mx.quantized_matmul(x, *packed, **options)
-    # MLX's products of packed weights on GPUs are made for few rows. Unpacked weights are not kept for the gradient.
-    product = mx.checkpoint(lambda x: x @ mx.dequantize(*packed, **options).astype(x.dtype).swapaxes(-1, -2))
-    found: mx.array = product(x)
+    parts = [item for item in packed if item is not None]
+
+    # MLX's products of packed weights on GPUs are made for few rows. Unpacked weights are not kept for the gradient:
+    # since they depend on x, compile does not take those of the forward pass for it.
+    def product(x: mx.array) -> mx.array:
+        again = mx.depends(parts, [x])[: len(parts)]
+        found: mx.array = x @ mx.dequantize(*again, **options).astype(x.dtype).swapaxes(-1, -2)
+        return found
+
+    found: mx.array = mx.checkpoint(product)(x)
     return found
 
 

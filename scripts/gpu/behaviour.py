@@ -188,4 +188,4 @@ def _waits_in_turn(rounds: int = 20) -> bool:
 
 
 def _stream(stream: mlxffi.Stream) -> Any:
-    return handle("mlx_stream", stream._h)
+    return handle("mlx_stream", stream._stream)
