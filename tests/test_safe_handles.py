@@ -178,7 +178,7 @@ METHODS = [name for name in vars(Array) if callable(getattr(Array, name)) and na
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("other", [1.5, None, "text", object()], ids=repr)
+@pytest.mark.parametrize("other", [1.5, None, "text", object()], ids=["a number", "None", "a text", "an object"])
 def test_a_method_called_on_something_else_is_an_error_at_most(name, other):
     method = getattr(Array, name)
     for arguments in ([], [Array(1.0)], [0, Array(1.0)]):

@@ -103,6 +103,21 @@ def product(
     return np.asarray(np.matmul(x, np.swapaxes(matrix, -1, -2) if turn else matrix))
 
 
+def low_rank_product(
+    x: Array,
+    w: Array,
+    scales: Array,
+    biases: Array | None,
+    a: Array,
+    b: Array,
+    scale: float,
+    group: int | None,
+    bits: int | None,
+    mode: str,
+) -> Array:
+    return product(x, w, scales, biases, True, group, bits, mode) + scale * (x @ a @ b)
+
+
 def gather_product(
     x: Array,
     w: Array,
@@ -137,6 +152,7 @@ REFERENCE |= {
     "mlx_gather_qmm": gather_product,
     "mlx_gather_qmm_global_scale": gather_product,
     "mlx_qqmm": both_quantized,
+    "mlxffi_lora_quantized_linear": low_rank_product,
 }
 
 
@@ -174,6 +190,10 @@ def _affine_cases(calls: Calls) -> None:
         calls.add("mlx_quantize", (np.floor(levels) / 4).astype(np.float32), 64, bits, "affine", None, gives=3)
     w, scales, biases = _packed(F(4, 64), None, None, "affine")
     calls.add("mlx_dequantize", w, scales, biases, None, None, "affine", None, "float16", dtypes=["float16"])
+    factors = F(64, 2, salt=2), F(2, 4, salt=3)
+    calls.add(
+        "mlxffi_lora_quantized_linear", F(2, 64, salt=1), w, scales, biases, *factors, 2.0, 64, 4, "affine", **CLOSE
+    )
     stack = [np.stack([each, each[::-1]]) for each in (w, scales, biases)]
     right = np.array([1, 0, 1], np.uint32)
     calls.add("mlx_gather_qmm", F(3, 1, 64, salt=1), *stack, None, right, True, 64, 4, "affine", False, **CLOSE)

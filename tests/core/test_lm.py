@@ -80,9 +80,10 @@ def test_fine_tuning_is_alike(model, kind, folder, tmp_path):
         tuned(prefix, model, kind, folder, tmp_path / name) for name, prefix in LIBRARIES.items()
     )
     assert len(real) == 7  # four steps, validation before and after, the test
-    # They are printed with three decimals; that of the test is of other records, after the last step.
+    # They are printed with three decimals; that of the test is of other records, after the last step,
+    # whose rate of 1e-2 makes more of how each library rounds.
     assert compat[:-1] == pytest.approx(real[:-1], abs=0.0011)
-    assert compat[-1] == pytest.approx(real[-1], abs=0.006)
+    assert compat[-1] == pytest.approx(real[-1], abs=0.01)
     assert len(set(real)) > 1
     assert others.keys() == weights.keys()
     # Adam divides by what gradients came to, which makes much of the last bits in which two BLAS differ.

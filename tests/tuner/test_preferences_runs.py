@@ -94,8 +94,9 @@ def test_the_reference_of_a_new_adapter_is_the_model_without_it():
     start = model.trainable()
     run(model, DPOLoss(), iters=4)
     tokens = mx.arange(8)[None]
-    np.testing.assert_array_equal(
-        np.array(model.logits(start, tokens)), np.array(plain.logits(plain.trainable(), tokens))
+    # Rounded otherwise: a layer that is adapted and one that is not are different kernels.
+    np.testing.assert_allclose(
+        np.array(model.logits(start, tokens)), np.array(plain.logits(plain.trainable(), tokens)), rtol=1e-4, atol=1e-7
     )
     assert not mx.array_equal(model(tokens), plain(tokens))
 

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "blocks.h"
+#include "elementwise_blocks.h"
 #include "folds.h"
 
 namespace mlxffi {

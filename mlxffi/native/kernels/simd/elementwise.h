@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../elementwise_rows.h"
-#include "numbers.h"
+#include "float_functions.h"
 #include "softmax.h"
 
 namespace mlxffi {

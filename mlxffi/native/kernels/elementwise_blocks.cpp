@@ -1,4 +1,4 @@
-#include "blocks.h"
+#include "elementwise_blocks.h"
 
 #include <algorithm>
 #include <cstring>
