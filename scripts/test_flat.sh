@@ -8,7 +8,7 @@ install_missing
 python=$root/.venv-flat/bin/python
 [ -x "$python" ] || "${PYTHON:-python3}" -m venv "$root/.venv-flat"
 MLXFFI_FLAT=1 "$python" -m pip install -q --force-reinstall "$root[cpu]"
-"$python" -m pip install -q 'mlx==0.32.4' 'numpy>=2' 'ml-dtypes>=0.5' 'pytest>=8' 'hypothesis>=6.100' 'setuptools>=77'
+"$python" -m pip install -q 'mlx==0.32.4' 'numpy>=2' 'ml-dtypes>=0.5' 'pytest>=8' 'pytest-xdist>=3.6' 'hypothesis>=6.100' 'setuptools>=77'
 
 cd "$(mktemp -d)"
 "$python" -c '
@@ -17,6 +17,6 @@ assert mlxffi.Array([1, 2]).tolist() == [1, 2]
 assert importlib.util.find_spec("mlxffi._native") is None, "this build has _native"'
 status=0
 # shellcheck disable=SC2046
-"$python" -m pytest -p no:cacheprovider $(flat_tests | sed "s|^|$root/|") "$@" || status=$?
+"$python" -m pytest -n auto --dist worksteal -p no:cacheprovider $(flat_tests | sed "s|^|$root/|") "$@" || status=$?
 echo "flat layer without _native: $([ $status = 0 ] && echo passed || echo "FAILED with status $status")"
 exit $status

@@ -8,4 +8,4 @@ environment .venv-more cpu,dev,docs
 "$python" -m pip install -q "torch==2.13.*" "peft>=0.17" "trl>=1.16" "xllamacpp>=2026.10"
 cd "$root"
 [ $# -gt 0 ] || set -- $(grep -lE "torch|peft|trl|xllamacpp|LlamaCpp" tests/*.py tests/*/*.py | grep /test_)
-exec "$python" -m pytest "$@"
+exec "$python" -m pytest -n auto --dist worksteal "$@"
