@@ -188,7 +188,9 @@ def _stacked(value: Sequence[Any], dtype: Dtype | None) -> Array:
 
 
 def _from_foreign(value: Any) -> Array:
-    """An Array of a value with the buffer protocol, `__dlpack__` or `__array__`, or of a number of some other class."""
+    """An Array of a value with `__mlx_array__`, the buffer protocol, `__dlpack__` or `__array__`, or of a number."""
+    if hasattr(value, "__mlx_array__"):  # which may have a graph, and goes before what reads memory
+        return _handles.array_class(value.__mlx_array__())
     found = from_buffer(value)
     if found is not None:
         return found

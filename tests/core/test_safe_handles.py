@@ -11,6 +11,7 @@ from helpers import run_python
 
 import mlxffi
 import mlxffi.core as mx
+from mlxffi import _sharing
 
 # This thread's key lives on after the test that first makes it.
 mx.random.seed(0)
@@ -247,6 +248,54 @@ def test_arrays_cross_without_a_copy_and_keep_their_graphs():
         return mx.array(mlxffi.Array(x * 3.0)).sum()
 
     assert mx.grad(loss)(mx.array([1.0, 2.0])).tolist() == [3, 3]
+
+
+class LentMemory(bytearray):
+    """An array of the other layer as it is from CPython 3.12 on, with memory that any consumer of buffers may read."""
+
+    def __init__(self, a):
+        bytearray.__init__(self, bytes(a))
+        self.a = a
+
+    def _mlxffi_share(self):
+        return self.a._mlxffi_share()
+
+    def __dlpack__(self, **_):
+        raise AssertionError("memory has no graph")
+
+
+class MlxArray(bytearray):
+    """One of any other library that says what array of ours it stands for."""
+
+    __init__, __dlpack__ = LentMemory.__init__, LentMemory.__dlpack__
+
+    def __mlx_array__(self):
+        return self.a
+
+
+def initialised(x):
+    a = mx.zeros(1)
+    a.__init__(x)
+    return a
+
+
+CROSSINGS = {
+    "array": mx.array,
+    "array of a dtype": lambda x: mx.array(x, mx.float32),
+    "init": initialised,
+    "asarray": mx.asarray,
+    "copy": lambda x: mx.asarray(x, copy=True),
+    "from_dlpack": mx.from_dlpack,
+    "the other layer": lambda x: mx.array(mlxffi.Array(x)),
+}
+
+
+@pytest.mark.parametrize("kind", [LentMemory, MlxArray, mlxffi.Array])
+@pytest.mark.parametrize("name", CROSSINGS)
+def test_arrays_that_lend_their_memory_keep_their_graphs(name, kind, monkeypatch):
+    monkeypatch.setattr(_sharing, "classes", [*_sharing.classes, LentMemory])
+    gradient = mx.grad(lambda x: CROSSINGS[name](kind(x * 3.0)).sum())(mx.array([1.0, 2.0]))
+    assert gradient.tolist() == [3, 3]
 
 
 def test_a_shared_handle_belongs_to_its_receiver():

@@ -46,6 +46,21 @@ def test_an_array_without_memory_is_an_error():
             flat.eval()
 
 
+@pytest.mark.skipif(mx.default_device() != mx.cpu, reason="about the memory and kernels of CPUs")
+@pytest.mark.parametrize("first", [True, False])
+def test_rules_of_derivatives_hold_after_an_evaluation_that_failed(first):
+    """Of an array that is large enough for a kernel of ours, which MLX has no slope for."""
+    too_large = mx.zeros((1 << 16, 1 << 16, 1 << 16)) + 1
+
+    def loss(x):
+        y = x ** mx.zeros(x.shape)
+        with pytest.raises(MemoryError):
+            mx.eval(*((too_large, y) if first else (y, too_large)))
+        return y.sum()
+
+    assert not np.array(mx.grad(loss)(mx.zeros(1 << 15))).any()
+
+
 def test_a_matrix_that_is_computed_lets_go_of_its_graph():
     before = mlxffi.memory.live_handles()
     x = mx.linalg.inv(mx.eye(2) * 2)

@@ -84,6 +84,25 @@ def test_softmax_of_half_rows_sums_to_one(dtype):
     np.testing.assert_allclose(sums, 1, atol=2e-3)
 
 
+ROUNDED_ONCE = {
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "logaddexp": np.logaddexp,
+}
+
+
+@pytest.mark.skipif(mx.default_device() != mx.cpu, reason="about kernels of CPUs")
+@pytest.mark.parametrize(("dtype", "digits"), [(mx.float16, 11), (mx.bfloat16, 8)])
+@pytest.mark.parametrize("name", ROUNDED_ONCE)
+def test_functions_of_large_half_arrays_are_rounded_once(name, dtype, digits):
+    rng = np.random.default_rng(0)
+    x = [mx.array(rng.uniform(0.01, 4, 1 << 17), dtype=dtype) for _ in range(1 + (name == "logaddexp"))]
+    expected = ROUNDED_ONCE[name](*(np.array(part.astype(mx.float64, mx.cpu)) for part in x))
+    last_digit = 2.0 ** (np.floor(np.log2(expected)) - digits + 1)
+    gap = np.abs(np.array(getattr(mx, name)(*x).astype(mx.float32)) - expected)
+    assert (gap / last_digit).max() <= 0.501
+
+
 @pytest.mark.parametrize("shape", [(2**22,), (2, 2**21), (2, 2, 2**20)])
 def test_long_sums_do_not_stick(shape):
     x = mx.full(shape, 0.3)

@@ -263,6 +263,18 @@ Arrays waiters(const Arrays& arrays) {
   return made;
 }
 
+// By kernels of our own; to be called under Scheduling.
+template <class Schedule>
+void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
+  try {
+    mlxffi::use_kernels(outputs);
+    schedule();
+  } catch (...) {
+    mlxffi::use_mlx(outputs);
+    throw;
+  }
+}
+
 // What the call schedules is then waited for, while other threads may schedule.
 template <class Schedule>
 void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
@@ -282,16 +294,9 @@ void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
 }
 
 // At once, where the graph stays, as that of a function being differentiated, or is to be put back after a failure.
-bool evaluated_at_once(const Arrays& outputs) {
-  if (may_fail()) {
-    evaluate_or_undo(outputs);
-    return true;
-  }
+void schedule_or_compute(const Arrays& outputs) {
   bool traced = std::any_of(outputs.begin(), outputs.end(), [](auto& output) { return output.is_tracer(); });
-  if (traced) {
-    mx::eval(outputs);
-  }
-  return traced;
+  may_fail() ? evaluate_or_undo(outputs) : traced ? mx::eval(outputs) : mx::async_eval(outputs);
 }
 
 } // namespace
@@ -316,18 +321,12 @@ void evaluate(const Arrays& outputs) {
   if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
     return;
   }
-  schedule_and_wait(outputs, [&] {
-    mlxffi::use_kernels(outputs);
-    if (!evaluated_at_once(outputs)) {
-      mx::async_eval(outputs);
-    }
-  });
+  schedule_and_wait(outputs, [&] { schedule_kernels(outputs, [&] { schedule_or_compute(outputs); }); });
 }
 
 void evaluate_soon(const Arrays& outputs) {
   Scheduling lock;
-  mlxffi::use_kernels(outputs);
-  may_fail() ? evaluate_or_undo(outputs) : mx::async_eval(outputs);
+  schedule_kernels(outputs, [&] { may_fail() ? evaluate_or_undo(outputs) : mx::async_eval(outputs); });
 }
 
 const mx::array& computed(const mx::array& array) {

@@ -13,8 +13,12 @@ namespace mlxffi {
 
 namespace {
 
-// Numbers that are folded side by side, and numbers of a part, which one thread folds.
-constexpr int64_t most_width = 1024, part_size = 32768;
+// Numbers of a row that are folded side by side, columns that are (in long pieces, which the CPU fetches ahead), rows and
+// numbers of a part, which one thread folds.
+constexpr int64_t most_width = 1024, most_columns = 4096, least_rows = 32, part_size = 32768;
+
+// Numbers among which an extreme is looked for at a time.
+constexpr int64_t most_looked_at = 256;
 
 std::optional<Operation> operation_of(const mx::Reduce& reduce, mx::Dtype dtype) {
   switch (reduce.state().first) {
@@ -36,7 +40,7 @@ std::optional<Operation> operation_of(const mx::Reduce& reduce, mx::Dtype dtype)
 // The numbers as they are computed with: halves in a buffer, others where they are.
 class Widened {
  public:
-  explicit Widened(const Fold& fold) : fold_(fold), buffer_(fold.widen ? most_width * fold.wide : 0) {}
+  explicit Widened(const Fold& fold, int64_t most = most_width) : fold_(fold), buffer_(fold.widen ? most * fold.wide : 0) {}
 
   const char* operator()(const char* from, int64_t count) {
     if (!fold_.widen) {
@@ -96,9 +100,9 @@ void Fold::fold_row(const char* data, int64_t length, char* out) const {
   std::memcpy(out, sums, wide);
 }
 
-// The folds of up to most_width columns of rows that lie `stride` numbers apart.
+// The folds of up to most_columns columns of rows that lie `stride` numbers apart.
 void Fold::fold_columns(const char* data, int64_t rows, int64_t stride, int64_t columns, char* out) const {
-  Widened widened(*this);
+  Widened widened(*this, columns);
   std::memcpy(out, widened(data, columns), columns * wide);
   for (int64_t row = 1; row < rows; row++) {
     const void* in[] = {out, widened(data + row * stride * stored, columns)};
@@ -107,7 +111,7 @@ void Fold::fold_columns(const char* data, int64_t rows, int64_t stride, int64_t 
 }
 
 void Fold::run(const char* data, int64_t outer, int64_t length, int64_t inner, char* out) const {
-  int64_t width = std::min(inner, most_width), rows = std::min(length, std::max<int64_t>(part_size / width, 2));
+  int64_t width = std::min(inner, most_columns), rows = std::min(length, std::max<int64_t>(part_size / width, least_rows));
   int64_t parts = (length + rows - 1) / rows, blocks = (inner + width - 1) / width;
   bool last = parts == 1 && !narrow;
   std::vector<char> made(last ? 0 : outer * parts * inner * wide);
@@ -167,8 +171,8 @@ uint32_t FoldToPlace::place_among_nan(const char* row, int64_t length) const {
 }
 
 uint32_t FoldToPlace::place(const char* row, int64_t length) const {
-  char extremes[most_width * 8], hits[most_width];
-  int64_t width = std::min(length, most_width);
+  char extremes[most_looked_at * 8], hits[most_looked_at];
+  int64_t width = std::min(length, most_looked_at);
   fold.fold_row(row, length, extremes);
   for (int64_t filled = 1; filled < width; filled *= 2) {
     std::memcpy(extremes + filled * fold.wide, extremes, std::min(filled, width - filled) * fold.wide);

@@ -32,10 +32,10 @@ class Vectorized : public mx::Primitive {
     return this == &other;
   }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    // A graph that is kept, as inside a transform, has MLX's primitive again.
+    // A graph may be kept, as inside a transform.
     auto itself = outputs[0].primitive_ptr();
     for (auto& output : outputs) {
-      output.primitive_ptr() = plain_;
+      leave(output.primitive_ptr());
     }
     if (!evaluation_(inputs, outputs, stream())) {
       plain_->eval_cpu(inputs, outputs);
@@ -55,6 +55,14 @@ class Vectorized : public mx::Primitive {
   }
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
     return plain_->output_shapes(inputs);
+  }
+
+  // MLX's primitive again, for which there are rules of derivatives. None are asked for those that MLX fuses, which it calls
+  // a compiler to evaluate.
+  void leave(std::shared_ptr<mx::Primitive>& place) const {
+    if (typeid(*plain_) != typeid(mx::Compiled)) {
+      place = plain_;
+    }
   }
 
  private:
@@ -124,26 +132,41 @@ void vectorize(const mx::array& node) {
   }
 }
 
-// The nodes of a graph that a walk has met: most graphs that are evaluated are small.
-class Met {
+// The nodes that are yet to be computed for arrays, as they are met: most graphs are small, and take no memory.
+class Walk {
  public:
-  // Whether this is the first time.
-  bool add(std::uintptr_t id) {
-    auto end = few_.begin() + count_;
-    if (std::find(few_.begin(), end, id) != end) {
-      return false;
+  explicit Walk(const Arrays& outputs) {
+    meet(outputs);
+  }
+
+  template <class Visit>
+  void each(Visit visit) {
+    for (size_t i = 0; i < count_; i++) {
+      auto& node = i < few_.size() ? *few_[i] : *many_[i - few_.size()];
+      visit(node);
+      meet(node.inputs());
     }
-    if (count_ < few_.size()) {
-      few_[count_++] = id;
-      return true;
-    }
-    return many_.insert(id).second;
   }
 
  private:
-  std::array<std::uintptr_t, 16> few_;
+  void meet(const Arrays& arrays) {
+    for (auto& array : arrays) {
+      if (array.status() == mx::array::Status::unscheduled && array.has_primitive() && is_new(array)) {
+        count_ < few_.size() ? void(few_[count_] = &array) : many_.push_back(&array);
+        count_++;
+      }
+    }
+  }
+  bool is_new(const mx::array& array) {
+    auto end = few_.begin() + std::min(count_, few_.size());
+    auto same = [&](auto* other) { return other->id() == array.id(); };
+    return std::none_of(few_.begin(), end, same) && (count_ < few_.size() || ids_.insert(array.id()).second);
+  }
+
+  std::array<const mx::array*, 16> few_;
   size_t count_ = 0;
-  std::unordered_set<std::uintptr_t> many_;
+  std::vector<const mx::array*> many_;
+  std::unordered_set<std::uintptr_t> ids_;
 };
 
 // --- the tape of fused operations ---
@@ -197,24 +220,17 @@ std::shared_ptr<const Blocks> blocks_of(const mx::Compiled& compiled) {
 } // namespace
 
 void use_kernels(const Arrays& outputs) {
-  std::vector<const mx::array*> open;
-  Met met;
-  auto meet = [&](const mx::array& node) {
-    if (node.status() == mx::array::Status::unscheduled && node.has_primitive() && met.add(node.id())) {
-      open.push_back(&node);
+  Walk(outputs).each(vectorize);
+}
+
+void use_mlx(const Arrays& outputs) {
+  Walk(outputs).each([](const mx::array& node) {
+    auto& primitive = node.primitive_ptr();
+    if (typeid(*primitive) == typeid(Vectorized)) {
+      auto itself = primitive;
+      static_cast<const Vectorized&>(*itself).leave(primitive);
     }
-  };
-  for (auto& output : outputs) {
-    meet(output);
-  }
-  while (!open.empty()) {
-    auto& node = *open.back();
-    open.pop_back();
-    vectorize(node);
-    for (auto& input : node.inputs()) {
-      meet(input);
-    }
-  }
+  });
 }
 
 std::shared_ptr<mx::Primitive> vectorized(std::shared_ptr<mx::Primitive> primitive) {

@@ -8,8 +8,11 @@
 
 namespace mlxffi {
 
-// Has our kernels compute what they can of the graphs of arrays that are about to be evaluated.
+// Has our kernels compute what they can of the graphs of arrays that are about to be evaluated, which no other thread may
+// be about to schedule.
 void use_kernels(const Arrays& outputs);
+// Gives what was not computed MLX's primitives again, after an evaluation that failed.
+void use_mlx(const Arrays& outputs);
 
 // A primitive of MLX's that several operations were fused into, evaluated by our kernels; the primitive itself where they
 // lack one of the operations.

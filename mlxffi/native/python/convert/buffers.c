@@ -19,6 +19,13 @@ static int dtype_of(const char *format, Py_ssize_t itemsize) {
   return !strcmp(format, "Zf") && itemsize == 8 ? MLX_COMPLEX64 : -1;
 }
 
+bool has_attribute(PyObject *object, const char *name, PyObject **place) {
+  PyObject *wanted = interned(place, name);
+  bool has = wanted && PyObject_HasAttr(object, wanted);
+  PyErr_Clear();
+  return has;
+}
+
 /* What a view has by a name, which is made once. */
 static PyObject *attribute(PyObject *view, const char *name, PyObject **place) {
   PyObject *wanted = interned(place, name);
@@ -101,8 +108,14 @@ static bool copy_view(mlx_array *made, PyObject *object, PyObject *view, int dty
   return true;
 }
 
+/* Whether it stands for an array of ours, whose graph its memory knows nothing of: a gradient would end there. */
+static bool has_graph(PyObject *object) {
+  static PyObject *names[2];
+  return has_attribute(object, "_mlxffi_share", &names[0]) || has_attribute(object, "__mlx_array__", &names[1]);
+}
+
 bool from_buffer(mlx_array *made, PyObject *object, int dtype) {
-  PyObject *view = PyMemoryView_FromObject(object);
+  PyObject *view = has_graph(object) ? NULL : PyMemoryView_FromObject(object);
   bool copied = view && copy_view(made, object, view, dtype);
   Py_XDECREF(view);
   PyErr_Clear();

@@ -273,11 +273,7 @@ static PyObject *from_capsule(PyObject *module, PyObject *capsule) {
 /* Whether it exports its memory itself. */
 static bool is_exporter(PyObject *object) {
   static PyObject *name;
-  PyObject *wanted = interned(&name, "__dlpack__");
-  PyObject *found = wanted ? PyObject_GetAttr(object, wanted) : NULL;
-  PyErr_Clear();
-  Py_XDECREF(found);
-  return found != NULL;
+  return has_attribute(object, "__dlpack__", &name);
 }
 
 /* x, copy: of what has the buffer protocol too, which says the same and costs less. */

@@ -5,6 +5,9 @@
 
 #include "dispatch/arguments.h"
 
+/* Whether an object has an attribute, by a name that is made once. */
+bool has_attribute(PyObject *object, const char *name, PyObject **place);
+
 /* A copy of a buffer in row order; false, without an exception, for what needs more. */
 bool from_buffer(mlx_array *made, PyObject *object, int dtype);
 
