@@ -11,8 +11,9 @@ cd "$(dirname "$0")/.."
 source scripts/debian.sh
 
 # What depends most on the interpreter, the compiler and what is installed.
-QUICK="tests/test_{readme,exit,exceptions,lifetime,loader,config,transforms}.py tests/abi/test_{symbols,glue}.py
-  tests/core/test_{core_exit,core_lifetime,compat,safe_handles}.py tests/test_convert.py tests/tuner/test_{batches,cli,datasets,tokenizer,models_decoder}.py"
+QUICK="tests/test_{readme,exit,exceptions,lifetime,loader,config,convert,transforms}.py tests/abi/test_{symbols,glue}.py
+  tests/core/test_{core_exit,core_lifetime,compat,safe_handles}.py
+  tests/tuner/test_{batches,cli,datasets,tokenizer,models_decoder}.py"
 
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT
