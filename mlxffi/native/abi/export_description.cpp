@@ -3,9 +3,8 @@
 #include <cstdio>
 #include <sstream>
 
-#include "exporter.h"
 #include "convert.h"
-#include "mlx/export.h"
+#include "exporter.h"
 
 using namespace mlxc;
 
