@@ -24,11 +24,12 @@ import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from macholib.mach_o import LC_BUILD_VERSION, LC_ID_DYLIB, LC_LOAD_DYLIB, LC_RPATH
 from macholib.MachO import MachO
 from setuptools import Distribution, Extension
-from setuptools._distutils.ccompiler import CCompiler, new_compiler
+from setuptools.command.build_ext import new_compiler
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -113,7 +114,7 @@ def build(work: Path, site: Path) -> None:
         command.build_extension(module)
 
 
-def compiler(work: Path) -> CCompiler:
+def compiler(work: Path) -> Any:
     """The compiler of the modules; what Python's headers say of this machine does for those of a Mac."""
     headers = work / "python"
     shutil.copytree(sysconfig.get_path("include"), headers, dirs_exist_ok=True)
