@@ -134,7 +134,7 @@ def check_file(path: Path, site: Path) -> Iterator[str]:
     header = MachO(str(path)).headers[0]
     kinds = (LC_ID_DYLIB, LC_LOAD_DYLIB, LC_RPATH)
     names = {kind: [text(data) for load, _, data in header.commands if load.cmd == kind] for kind in kinds}
-    versions = [str(command.minos) for load, command, _ in header.commands if load.cmd == LC_BUILD_VERSION]
+    versions = [version(command.minos) for load, command, _ in header.commands if load.cmd == LC_BUILD_VERSION]
     name, rpath, needed = path.name, "@loader_path/lib", "@rpath/libmlxc.dylib"
     if name == "libmlxc.dylib":
         rpath, needed = "@loader_path/../../mlx/lib", "@rpath/libmlx.dylib"
@@ -154,6 +154,11 @@ def check_file(path: Path, site: Path) -> Iterator[str]:
 def differ(name: str, what: str, found: object, expected: object) -> Iterator[str]:
     if found != expected:
         yield f"{name}: {what}: expected {expected}, got {found}"
+
+
+def version(number: int) -> str:
+    """A version as the file has it: 16 bits, then twice 8."""
+    return f"{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
 def text(data: bytes) -> str:
