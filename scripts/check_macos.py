@@ -24,11 +24,12 @@ import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from macholib.mach_o import LC_BUILD_VERSION, LC_ID_DYLIB, LC_LOAD_DYLIB, LC_RPATH
 from macholib.MachO import MachO
 from setuptools import Distribution, Extension
-from setuptools._distutils.ccompiler import CCompiler, new_compiler
+from setuptools.command.build_ext import new_compiler
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -113,7 +114,7 @@ def build(work: Path, site: Path) -> None:
         command.build_extension(module)
 
 
-def compiler(work: Path) -> CCompiler:
+def compiler(work: Path) -> Any:
     """The compiler of the modules; what Python's headers say of this machine does for those of a Mac."""
     headers = work / "python"
     shutil.copytree(sysconfig.get_path("include"), headers, dirs_exist_ok=True)
@@ -133,7 +134,7 @@ def check_file(path: Path, site: Path) -> Iterator[str]:
     header = MachO(str(path)).headers[0]
     kinds = (LC_ID_DYLIB, LC_LOAD_DYLIB, LC_RPATH)
     names = {kind: [text(data) for load, _, data in header.commands if load.cmd == kind] for kind in kinds}
-    versions = [str(command.minos) for load, command, _ in header.commands if load.cmd == LC_BUILD_VERSION]
+    versions = [version(command.minos) for load, command, _ in header.commands if load.cmd == LC_BUILD_VERSION]
     name, rpath, needed = path.name, "@loader_path/lib", "@rpath/libmlxc.dylib"
     if name == "libmlxc.dylib":
         rpath, needed = "@loader_path/../../mlx/lib", "@rpath/libmlx.dylib"
@@ -153,6 +154,11 @@ def check_file(path: Path, site: Path) -> Iterator[str]:
 def differ(name: str, what: str, found: object, expected: object) -> Iterator[str]:
     if found != expected:
         yield f"{name}: {what}: expected {expected}, got {found}"
+
+
+def version(number: int) -> str:
+    """A version as the file has it: 16 bits, then twice 8."""
+    return f"{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
 def text(data: bytes) -> str:

@@ -1,11 +1,11 @@
 // The parts of a traced function as JSON.
 #include <cmath>
+#include <concepts>
 #include <cstdio>
 #include <sstream>
 
-#include "exporter.h"
 #include "convert.h"
-#include "mlx/export.h"
+#include "exporter.h"
 
 using namespace mlxc;
 
@@ -35,15 +35,8 @@ class Describer {
     out_ << (value ? "true" : "false");
   }
 
-  void write(int value) {
-    out_ << value;
-  }
-
-  void write(size_t value) {
-    out_ << value;
-  }
-
-  void write(int64_t value) {
+  // Which types size_t and int64_t are, and whether they differ from uint64_t, depends on the system.
+  void write(std::integral auto value) {
     out_ << value;
   }
 
@@ -87,17 +80,19 @@ class Describer {
 
   template <typename... T>
   void write(const std::variant<T...>& value) {
-    std::visit([this](auto& held) { write(held); }, value);
+    std::visit([this](auto& held) { this->write(held); }, value);
   }
 
   template <typename T>
   void list(const T& values) {
+    using Value = typename T::value_type;
     out_ << '[';
     bool first = true;
     for (const auto& value : values) {
       out_ << (first ? "" : ",");
       first = false;
-      write(value);
+      // A vector of booleans may give other things than booleans.
+      write(static_cast<const Value&>(value));
     }
     out_ << ']';
   }

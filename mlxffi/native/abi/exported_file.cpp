@@ -2,6 +2,7 @@
 
 #include <mlx/fast_primitives.h>
 #include <mlx/primitives.h>
+#include <mlx/version.h>
 
 #include <algorithm>
 #include <cstring>
@@ -173,7 +174,7 @@ const std::map<std::string, void (*)(Values&)>& operations() {
       NAMED(Ceil), NAMED(Cholesky), NAMED(Concatenate), NAMED(Conjugate), NAMED(Contiguous), NAMED(ConvertFP8),
       NAMED(Convolution), NAMED(Copy), NAMED(Cos), NAMED(Cosh), NAMED(Depends), NAMED(Divide), NAMED(DivMod),
       NAMED(DynamicSlice), NAMED(DynamicSliceUpdate), NAMED(Eig), NAMED(Eigh), NAMED(Equal), NAMED(Erf), NAMED(ErfInv),
-      NAMED(Exp), NAMED(ExpandDims), NAMED(Expm1), NAMED(FFT), NAMED(Flatten), NAMED(Floor), NAMED(FloorDivide), NAMED(Full),
+      NAMED(Exp), NAMED(ExpandDims), NAMED(Expm1), NAMED(FFT), NAMED(Flatten), NAMED(Floor), NAMED(Full),
       NAMED(Gather), NAMED(GatherAxis), NAMED(GatherMM), NAMED(GatherQMM), NAMED(GatherQQMM), NAMED(Greater),
       NAMED(GreaterEqual), NAMED(Hadamard), NAMED(Imag), NAMED(Inverse), NAMED(LayerNorm), NAMED(Less), NAMED(LessEqual),
       NAMED(Log), NAMED(Log1p), NAMED(LogAddExp), NAMED(LogicalAnd), NAMED(LogicalNot), NAMED(LogicalOr), NAMED(LogSumExp),
@@ -184,7 +185,11 @@ const std::map<std::string, void (*)(Values&)>& operations() {
       NAMED(Scatter), NAMED(ScatterAxis), NAMED(SearchSorted), NAMED(SegmentedMM), NAMED(Select), NAMED(Sigmoid), NAMED(Sign),
       NAMED(Sin), NAMED(Sinh), NAMED(Slice), NAMED(SliceUpdate), NAMED(Softmax), NAMED(Sort), NAMED(Split), NAMED(Sqrt),
       NAMED(Square), NAMED(Squeeze), NAMED(StopGradient), NAMED(Subtract), NAMED(SVD), NAMED(Tan), NAMED(Tanh),
-      NAMED(Transpose), NAMED(Unflatten), NAMED(View)};
+      NAMED(Transpose), NAMED(Unflatten), NAMED(View),
+#if MLX_VERSION_NUMERIC >= 32004
+      NAMED(FloorDivide),
+#endif
+  };
 #undef NAMED
   return known;
 }

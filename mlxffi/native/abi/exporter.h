@@ -1,7 +1,13 @@
 // Functions written for others to run: with MLX's own operations alone, and graphs of any depth.
 #pragma once
 
+// export_impl.h names what export.h declares.
+#include <mlx/export.h>
 #include <mlx/export_impl.h>
+
+#include <functional>
+#include <memory>
+#include <string>
 
 #include "handles.h"
 

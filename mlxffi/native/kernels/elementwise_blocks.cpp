@@ -283,7 +283,7 @@ class Blocks::Task::Worker {
  public:
   explicit Worker(const Task& task) : task_(task), blocks_(*task.blocks), now_(blocks_.items_.size()) {
     static thread_local std::vector<char> memory;
-    memory.resize(std::max(memory.size(), now_.size() * register_bytes));
+    memory.resize(std::max<size_t>(memory.size(), now_.size() * register_bytes));
     memory_ = memory.data();
     for (int i = 0; i < blocks_.inputs_; i++) {
       if (task_.axes.is_one(i)) {

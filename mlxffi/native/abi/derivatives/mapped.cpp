@@ -1,5 +1,10 @@
 // Maps: a function of slices, traced once, as a function of whole inputs.
+// transforms_impl.h names arrays and vectors without the headers of either.
+#include <mlx/array.h>
 #include <mlx/transforms_impl.h>
+
+#include <unordered_map>
+#include <vector>
 
 #include "derivatives/draws.h"
 #include "derivatives/tape.h"

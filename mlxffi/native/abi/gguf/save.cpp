@@ -165,8 +165,8 @@ Metadata computed(const std::unordered_map<std::string, mx::GGUFMetaData>& metad
 
 void mlxc::write_gguf(std::string file, const mx::GGUFLoad& contents) {
   using namespace mlxc::gguf;
-  auto arrays = computed(contents.first);
-  auto metadata = computed(contents.second);
+  auto arrays = gguf::computed(contents.first);
+  auto metadata = gguf::computed(contents.second);
   uint64_t alignment = alignment_of(metadata);
   Output out(file.ends_with(".gguf") ? file : file + ".gguf");
   out.number(magic);
