@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -76,7 +77,9 @@ class Values {
   Type plain() {
     Type value;
     take(sizeof value);
-    in_.read(reinterpret_cast<char*>(&value), sizeof value);
+    if (!in_.read(reinterpret_cast<char*>(&value), sizeof value)) {
+      throw damaged("it cannot be read to its end");
+    }
     return value;
   }
   // Of values of at least one byte each.
@@ -323,6 +326,9 @@ const std::string& intact(const std::string& file) {
   std::ifstream stream(file, std::ios::binary | std::ios::ate);
   if (!stream) {
     return file; // MLX says why
+  }
+  if (!std::filesystem::is_regular_file(file)) {
+    throw std::runtime_error("[import_function] expected a regular file, got " + file);
   }
   uint64_t size = stream.tellg();
   Seal seal{};

@@ -219,7 +219,7 @@ pub fn call(step: &Json, values: &[Array]) -> mlx::Result<Vec<Array>> {
 classes! {
     [A A a b s] [A A a i b s] [A A a n N b s] [A A a s] [A A a t s] [A U] [A a D s] [A a F s] [A a I I I a b e B I s]
     [A a a D s] [A a a a I I t a T s] [A a a a I I t a a s] [A a a a I d e s] [A a a a a a I I t a a b s]
-    [A a a a a a a b I I t a b s] [A a a a a a a b I I t b s] [A a a a a b I I t s] [A a a a a b s] [A a a a a f s]
+    [A a a a a a a b I I t a b s] [A a a a a a a b I I t b s] [A a a a a a a f I I t s] [A a a a a b I I t s] [A a a a a b s] [A a a a a f s]
     [A a a a f b a s] [A a a a f f s] [A a a a f s] [A a a a f t a a b s] [A a a a f t a a s] [A a a a i s]
     [A a a a n N s] [A a a a s] [A a a b s] [A a a d b e s] [A a a d d b s] [A a a f s] [A a a i a a a s]
     [A a a i i i i i i i i i i i i i s] [A a a i i i i i i i i i i s] [A a a i i i i i i i i i s]
