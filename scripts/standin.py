@@ -25,8 +25,8 @@ import build_ffi  # noqa: E402
 
 # The flat layer's tests, less what speaks about the checkout and not about the build, and how precise our kernels are.
 # mlxffi.core and what stands on it are tested over our own library only.
-NOT_FOR_MLXC = ["config", "docs", "fused_kernels", "generated", "loader", "porting_table", "quickstart", "readme"]
-NOT_FOR_MLXC += ["structure", "trace"]
+NOT_FOR_MLXC = ["config", "docs", "docstrings", "fused_kernels", "generated", "loader", "porting_table", "quickstart"]
+NOT_FOR_MLXC += ["readme", "structure", "trace"]
 FOR_MLXC = ["tests/abi/test_glue.py"]
 
 

@@ -5,6 +5,7 @@ and CPython looks for signals just then: an interrupt may leave one object of C 
 """
 
 import textwrap
+from importlib.util import find_spec
 
 import pytest
 from helpers import CPYTHON, run_python
@@ -84,6 +85,7 @@ def counts_of(layer, rounds=300):
     return [int(number) for number in output.split()]
 
 
+@pytest.mark.skipif(find_spec("mlxffi._native") is None, reason="needs mlxffi.core")
 def test_interrupts_leave_nothing_behind_in_core():
     interrupts, left = counts_of(CORE)
     assert interrupts > 100
