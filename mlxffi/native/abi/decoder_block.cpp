@@ -1,5 +1,5 @@
 // mlxffi_decoder_block(): what a block must be.
-#include <mlxffi/fused.h>
+#include "c_abi.h"
 
 #include "decoder_block.h"
 

@@ -1,5 +1,5 @@
 // The C functions of mlxffi/fused.h: what arguments must be.
-#include <mlxffi/fused.h>
+#include "c_abi.h"
 
 #include "attention.h"
 #include "numbers.h"

@@ -2,7 +2,7 @@
 #include <cstdio>
 
 #include "graph_depth.h"
-#include "mlxffi/export.h"
+#include "c_abi.h"
 
 using namespace mlxc;
 
