@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,11 +24,8 @@ sys.path.insert(0, str(ROOT))
 
 import build_ffi  # noqa: E402
 
-# The flat layer's tests, less what speaks about the checkout and not about the build, and how precise our kernels are.
-# mlxffi.core and what stands on it are tested over our own library only.
-NOT_FOR_MLXC = ["config", "docs", "docstrings", "fused_kernels", "generated", "loader", "porting_table", "quickstart"]
-NOT_FOR_MLXC += ["readme", "structure", "trace"]
-FOR_MLXC = ["tests/abi/test_glue.py"]
+# Of the flat layer's tests, that of how precise our kernels are.
+NOT_FOR_MLXC = "tests/test_fused_kernels.py"
 
 
 def main() -> int:
@@ -65,8 +63,9 @@ def run_tests(prefix: Path, site: Path) -> int:
     environment = {**os.environ, "MLXFFI_MLXC_PREFIX": str(prefix)}
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(site), str(ROOT)]
     subprocess.run(install, env=environment, check=True)
-    flat = [path for path in ROOT.glob("tests/test_*.py") if path.stem.removeprefix("test_") not in NOT_FOR_MLXC]
-    tests = map(str, [*sorted(flat), *(ROOT / name for name in FOR_MLXC)])
+    listed = ["bash", "-c", f"source {shlex.quote(str(ROOT))}/scripts/environment.sh && flat_tests"]
+    flat = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+    tests = [str(ROOT / name) for name in flat if name != NOT_FOR_MLXC]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
     return subprocess.run(command, env={**environment, "PYTHONPATH": str(site)}, cwd=site, check=False).returncode
 
