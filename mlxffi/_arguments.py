@@ -71,6 +71,16 @@ def stream_of(stream: Stream | None) -> int:
     return 0 if stream is None else Stream.handle_in(stream, "stream")
 
 
+def kind_of(*values: object) -> Any:
+    """The class of the first array among values, of whichever layer; Array where there is none."""
+    return next((type(value) for value in values if shares(value)), _handles.array_class)
+
+
+def as_kind(kind: Any, result: Array) -> Any:
+    """An Array in the class of the layer that it goes back to."""
+    return result if issubclass(kind, _handles.array_class) else kind._own(result._mlxffi_share())
+
+
 def in_kind(function: Callable[P, Array]) -> Callable[P, Any]:
     """A function of Arrays that takes arrays of other layers, such as mlxffi.core's, too.
 
@@ -80,9 +90,7 @@ def in_kind(function: Callable[P, Array]) -> Callable[P, Any]:
     @functools.wraps(function)
     def call(*arguments: P.args, **named: P.kwargs) -> Any:
         result = function(*arguments, **named)
-        kinds = (type(value) for value in [*arguments, *named.values()] if shares(value))
-        kind: Any = next(kinds, _handles.array_class)
-        return result if issubclass(kind, _handles.array_class) else kind._own(result._mlxffi_share())
+        return as_kind(kind_of(*arguments, *named.values()), result)
 
     return call
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import _handles
-from ._arguments import as_array, text
+from ._arguments import as_array, as_kind, kind_of, text
 from ._errors import ArgumentError
 from ._ffi import ffi, graph, plain_mlxc
 
@@ -108,10 +108,9 @@ class DecoderBlock:
         arrays = as_array(x), as_array(keys), as_array(values)
         of_x, of_keys, of_values = (array._h for array in arrays)
         found = _handles.take_arrays(graph.glue_fused_decoder_block(of_x, self._address, of_keys, of_values, first, 0))
-        kind: Any = type(x)
-        if hasattr(kind, "_mlxffi_share") and not isinstance(x, _handles.array_class):
-            found = [kind._own(array._mlxffi_share()) for array in found]
-        return found[0], found[1], found[2]
+        kind = kind_of(x)
+        y, keys, values = (as_kind(kind, array) for array in found)
+        return y, keys, values
 
     def _linear(self, layer: Linear) -> dict[str, Any]:
         names = ("weight", "scales", "biases", "bias", "a", "b")

@@ -37,19 +37,16 @@ void check_weight(const mlxffi::LinearLayer& layer, int in, int out, const char*
     return check_shape(floating(weight, argument), {sized(out, weight.shape(0)), in}, argument);
   }
   auto& packing = layer.packing;
-  mx::Shape groups{sized(out, weight.shape(0)), in / packing.group_size};
-  bool fits = weight.dtype() == mx::uint32 && int64_t(weight.shape(1)) * 32 == int64_t(in) * packing.bits && weight.shape(0) == groups[0];
-  if (!fits || layer.scales->shape() != groups || layer.biases.has_value() != packing.affine() || (layer.biases && layer.biases->shape() != groups)) {
-    auto wanted = std::to_string(packing.bits) + " bits in groups of " + std::to_string(packing.group_size) + " for " + std::to_string(in) + " features";
-    throw BadArgument(argument, "expected a weight of uint32, packed as " + wanted + ", got " + described(weight) + " with scales " + described(*layer.scales));
-  }
+  bool fits = weight.shape(0) == sized(out, weight.shape(0)) && layer.biases.has_value() == packing.affine() &&
+      (!layer.biases || layer.biases->shape() == layer.scales->shape());
+  check_packed(weight, *layer.scales, in, packing.group_size, packing.bits, fits, argument);
 }
 
 mlxffi::Packing packing_of(const mlxffi_linear& given, bool packed, const char* argument) {
-  auto found = mlxffi::Packing::find(given.mode ? given.mode : "affine", given.group_size, given.bits);
   if (!packed) {
     return {64, 4, mx::QuantizationMode::Affine};
   }
+  auto found = mlxffi::Packing::find(given.mode ? given.mode : "affine", given.group_size, given.bits);
   if (!found || given.group_size <= 0 || given.bits <= 0 || given.bits > 8) {
     throw BadArgument(argument, "expected the mode affine, mxfp4, mxfp8 or nvfp4, a group size and up to 8 bits, got " +
         std::string(given.mode ? given.mode : "affine") + ", " + std::to_string(given.group_size) + " and " + std::to_string(given.bits));
@@ -117,8 +114,8 @@ extern "C" int mlxffi_decoder_block(
     const mlx_stream s) {
   return guarded(__func__, [&] {
     require(res);
-    auto& rows = floating(get(x, "x"), "x");
-    auto &k = get(keys, "keys"), &v = get(values, "values");
+    auto rows = floating(get(x, "x"), "x");
+    auto k = get(keys, "keys"), v = get(values, "values");
     if (rows.ndim() != 3) {
       throw BadArgument("x", "expected three axes, got " + described(rows));
     }

@@ -106,10 +106,10 @@ extern "C" int mlxffi_lora_quantized_linear(
     float scale, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_stream s) {
   return guarded(__func__, [&] {
     require(res);
-    auto& input = floating(get(x, "x"), "x");
-    auto& down = factor(get(a, "a"), input, input.shape(-1), "a", true);
-    auto& up = factor(get(b, "b"), input, down.shape(1), "b", true);
-    auto &base = get(w, "w"), &of_groups = get(scales, "scales");
+    auto input = floating(get(x, "x"), "x");
+    auto down = factor(get(a, "a"), input, input.shape(-1), "a", true);
+    auto up = factor(get(b, "b"), input, down.shape(1), "b", true);
+    auto base = get(w, "w"), of_groups = get(scales, "scales");
     auto packing = mlxffi::Packing::of(text(mode, "mode"), optional_of(group_size), optional_of(bits));
     auto shifts = maybe(biases);
     // For MLX to check the packed arrays.

@@ -8,24 +8,13 @@ namespace mlxc {
 
 namespace {
 
-void check_packed(const mlxffi::Head& head, const mx::array& hidden, const char* argument) {
-  int width = hidden.shape(-1);
-  bool fits = head.weight.dtype() == mx::uint32 && head.group_size > 0 && head.bits > 0 &&
-      int64_t(head.weight.shape(1)) * 32 == int64_t(width) * head.bits &&
-      head.scales->shape() == mx::Shape{head.weight.shape(0), width / head.group_size};
-  if (!fits) {
-    auto wanted = std::to_string(head.bits) + " bits in groups of " + std::to_string(head.group_size) + " for " + std::to_string(width) + " features";
-    throw BadArgument(argument, "expected a weight of uint32, packed as " + wanted + ", got " + described(head.weight) + " with scales " + described(*head.scales));
-  }
-}
-
 void check_weight(const mlxffi::Head& head, const mx::array& hidden, const char* argument) {
   auto& weight = head.weight;
   if (weight.ndim() != 2 || weight.shape(0) == 0) {
     throw BadArgument(argument, "expected a weight with a row for each class, got " + described(weight));
   }
   if (head.scales) {
-    return check_packed(head, hidden, argument);
+    return check_packed(weight, *head.scales, hidden.shape(-1), head.group_size, head.bits, true, argument);
   }
   if (!mx::issubdtype(weight.dtype(), mx::floating) || weight.shape(1) != hidden.shape(-1)) {
     auto wanted = "floating point (classes, " + std::to_string(hidden.shape(-1)) + ")";
