@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from typing import TYPE_CHECKING, Any
 
 from . import _loader
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._api import *  # noqa: F403
     from ._api import __all__ as __all__
     from ._ops import *  # noqa: F403

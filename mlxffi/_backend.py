@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 WHEELS = ("mlx-cpu", "mlx-cuda-12", "mlx-cuda-13", "mlx-metal")
 MACOS = sys.platform == "darwin"
@@ -14,15 +13,17 @@ LIBRARY = "libmlx.dylib" if MACOS else "libmlx.so"
 DEFAULT_WHEEL = "mlx-metal" if MACOS else "mlx-cpu"
 
 
-class Backend(NamedTuple):
+class Backend:
     """An installed MLX backend.
 
-    `name` is its wheel's name, "" where libmlx came without one; `version` likewise.
+    Args:
+      name: of its wheel; "" where libmlx came without one.
+      version: that of the wheel, likewise.
+      library: the path of libmlx.
     """
 
-    name: str
-    version: str
-    library: Path
+    def __init__(self, name: str, version: str, library: str):
+        self.name, self.version, self.library = name, version, library
 
     @property
     def cuda(self) -> bool:
@@ -30,7 +31,7 @@ class Backend(NamedTuple):
         return self.name.startswith("mlx-cuda")
 
     def __str__(self) -> str:
-        return f"{self.name} {self.version}" if self.name else str(self.library)
+        return f"{self.name} {self.version}" if self.name else self.library
 
 
 def installed() -> list[Backend]:
@@ -38,7 +39,7 @@ def installed() -> list[Backend]:
     from importlib import metadata  # takes as long to import as all else; nothing but an error needs it
 
     return [
-        Backend(name, distribution.version, Path(str(distribution.locate_file(f"mlx/lib/{LIBRARY}"))))
+        Backend(name, distribution.version, str(distribution.locate_file(f"mlx/lib/{LIBRARY}")))
         for name in WHEELS
         for distribution in metadata.distributions(name=name)
     ]
@@ -53,7 +54,7 @@ def find(built_for: str) -> Backend:
     Raises:
       ImportError: none, two, a broken or an unfit backend is installed; the message says what to do.
     """
-    library = next((path for path in _libraries() if path.exists()), None)
+    library = next(filter(os.path.exists, _libraries()), None)
     if library is None:
         raise ImportError(_no_library(installed(), built_for))
     owners = list(_owners(library))
@@ -64,11 +65,12 @@ def find(built_for: str) -> Backend:
     return backend
 
 
-def _owners(library: Path) -> Iterator[Backend]:
+def _owners(library: str) -> Iterator[Backend]:
     """The wheels that wrote a libmlx: their records lie beside the folder `mlx`."""
-    for name in WHEELS:
-        for record in library.parents[2].glob(f"{name.replace('-', '_')}-*.dist-info"):
-            yield Backend(name, record.name.removesuffix(".dist-info").rpartition("-")[2], library)
+    for record in sorted(os.listdir(os.path.normpath(f"{library}/../../.."))):
+        name, _, version = record.removesuffix(".dist-info").replace("_", "-").rpartition("-")
+        if name in WHEELS and record.endswith(".dist-info"):
+            yield Backend(name, version, library)
 
 
 def check_version(backend: Backend, version: str, built_for: str) -> None:
@@ -96,14 +98,14 @@ def without_gpu(backend: Backend) -> str:
     return f"{backend} keeps every array in a GPU's memory and finds no NVIDIA GPU here; {_use_cpu(backend)}"
 
 
-def _libraries() -> Iterator[Path]:
+def _libraries() -> Iterator[str]:
     """Where libmlx may lie. The folder of an imported mlx.core comes first, for its libmlx is loaded already."""
     core = getattr(sys.modules.get("mlx.core"), "__file__", None)
     if core:
-        yield Path(core).absolute().parent / "lib" / LIBRARY
+        yield os.path.join(os.path.dirname(os.path.abspath(core)), "lib", LIBRARY)
     spec = importlib.util.find_spec("mlx")
     for folder in (spec and spec.submodule_search_locations) or ():
-        yield Path(folder).absolute() / "lib" / LIBRARY
+        yield os.path.join(os.path.abspath(folder), "lib", LIBRARY)
 
 
 def _no_library(wheels: list[Backend], built_for: str) -> str:

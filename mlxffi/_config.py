@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
-from pathlib import Path
 
 from . import _backend, _loader
 
@@ -55,33 +55,33 @@ def libs() -> list[str]:
     info, folders = _loader.build_info(), libdir()
     flags = [f"-L{folders[0]}", "-lmlxc", *(DEPENDENCIES if _loader.LINUX else [])]
     if not info.MLXC_PREFIX:
-        folders.append(str(_backend.find(info.MLX_VERSION).library.parent))
+        folders.append(os.path.dirname(_backend.find(info.MLX_VERSION).library))
         openblas = _loader.openblas()
         if openblas and _loader.bridge_wanted():
-            folders.append(str(openblas.parent))
+            folders.append(os.path.dirname(openblas))
     return [*flags, *(f"{RPATH}{folder}" for folder in folders)]
 
 
 def includedir() -> list[str]:
     """The folder that holds mlx/c/mlx.h."""
     prefix = _loader.build_info().MLXC_PREFIX
-    in_wheel = _loader.PACKAGE / "include"
-    if prefix:
-        return [str(Path(prefix) / "include")]
-    return [str(in_wheel if in_wheel.exists() else _loader.PACKAGE.resolve().parent / "include")]
+    in_wheel = os.path.join(_loader.PACKAGE, "include")
+    if prefix or os.path.exists(in_wheel):
+        return [os.path.join(prefix, "include") if prefix else in_wheel]
+    return [os.path.join(os.path.dirname(os.path.realpath(_loader.PACKAGE)), "include")]
 
 
 def libdir() -> list[str]:
     """The folder that holds libmlxc."""
     prefix = _loader.build_info().MLXC_PREFIX
-    return [str(Path(prefix) / "lib" if prefix else _loader.LIBRARIES)]
+    return [os.path.join(prefix, "lib") if prefix else _loader.LIBRARIES]
 
 
 def tracelib() -> list[str]:
     """The library to preload (LD_PRELOAD) for a trace of a program's calls, in the file that MLXFFI_TRACE names."""
-    if not _loader.TRACER.exists():
+    if not os.path.exists(_loader.TRACER):
         raise ImportError("calls are traced on Linux alone, over mlxffi's own libmlxc")
-    return [str(_loader.TRACER)]
+    return [_loader.TRACER]
 
 
 def librarypath() -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ._errors import ArgumentError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 CPU = (1, 0)
 # Devices whose memory the CPU reads: its own, and memory pinned or managed by CUDA or ROCm.

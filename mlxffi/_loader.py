@@ -12,21 +12,20 @@ import importlib.util
 import os
 import sys
 import warnings
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
 
 from . import _backend
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ctypes
+    from types import ModuleType
 
-PACKAGE = Path(__file__).absolute().parent
-LIBRARIES = PACKAGE / "lib"
-LIBMLXC = LIBRARIES / ("libmlxc.dylib" if _backend.MACOS else "libmlxc.so")
+PACKAGE = os.path.dirname(os.path.abspath(__file__))
+LIBRARIES = os.path.join(PACKAGE, "lib")
+LIBMLXC = os.path.join(LIBRARIES, "libmlxc.dylib" if _backend.MACOS else "libmlxc.so")
 # Writes down each call and passes it on to libmlxc.
-TRACER = LIBRARIES / "trace" / LIBMLXC.name
-BRIDGE = LIBRARIES / "libmlxffi_blas.so"
+TRACER = os.path.join(LIBRARIES, "trace", os.path.basename(LIBMLXC))
+BRIDGE = os.path.join(LIBRARIES, "libmlxffi_blas.so")
 NO_CFFI = "cffi, which mlxffi stands on, is not installed; pip install cffi"
 GPU = 1  # MLX_GPU of mlx/c/device.h
 LINUX = sys.platform.startswith("linux")
@@ -87,10 +86,11 @@ def build_info() -> ModuleType:
     return _build_info
 
 
-def _hidden_copy() -> Path | None:
+def _hidden_copy() -> str | None:
     """A built mlxffi that is found later on the path than this one, as a copy is from inside the checkout."""
-    folders = (Path(entry).absolute() / PACKAGE.name for entry in sys.path)
-    return next((path for path in folders if path != PACKAGE and (path / "_build_info.py").exists()), None)
+    folders = (os.path.join(os.path.abspath(entry), os.path.basename(PACKAGE)) for entry in sys.path)
+    built = (path for path in folders if os.path.exists(os.path.join(path, "_build_info.py")))
+    return next((path for path in built if path != PACKAGE), None)
 
 
 # --- the BLAS ---
@@ -104,22 +104,23 @@ def bridge_wanted() -> bool:
     return LINUX and choice == "openblas"
 
 
-def openblas() -> Path | None:
+def openblas() -> str | None:
     """The OpenBLAS library of scipy-openblas32, where it is installed."""
     spec = importlib.util.find_spec("scipy_openblas32")
     if not spec or not spec.origin:
         return None
-    path = Path(spec.origin).absolute().parent / "lib" / "libscipy_openblas.so"
-    return path if path.exists() else None
+    path = os.path.join(os.path.dirname(os.path.abspath(spec.origin)), "lib", "libscipy_openblas.so")
+    return path if os.path.exists(path) else None
 
 
 def _load_bridge() -> str:
     """Load OpenBLAS and the bridge to it, or warn and say what keeps them away."""
-    reason = "" if openblas() else "scipy-openblas32 is not installed; pip install scipy-openblas32"
+    found = openblas()
+    reason = "" if found else "scipy-openblas32 is not installed; pip install scipy-openblas32"
     if not reason and "mlx.core" in sys.modules:
         reason = "mlx.core was imported first, and libmlx had bound its own BLAS by then; import mlxffi before mlx.core"
     try:
-        for path in () if reason else (openblas(), BRIDGE):
+        for path in (found, BRIDGE) if found and not reason else ():
             load_library(path, os.RTLD_GLOBAL)
     except OSError as error:
         reason = f"OpenBLAS cannot be loaded ({error}); pip install --force-reinstall scipy-openblas32"
@@ -140,12 +141,12 @@ def _warn(text: str) -> None:
 # --- libmlx and libmlxc ---
 
 
-def load_library(path: Path | None, mode: int = os.RTLD_LOCAL) -> ctypes.CDLL:
+def load_library(path: str, mode: int = os.RTLD_LOCAL) -> ctypes.CDLL:
     """Load a shared library, or get the one that is loaded already."""
     import ctypes  # here, for CPython 3.12 refuses it in a subinterpreter, which is to get our sentence instead
 
     # PyPy closes a library with its object, and libmlxc, which sits in libmlx's tables, must never be unloaded.
-    return ctypes.CDLL(str(path), mode | os.RTLD_NODELETE)
+    return ctypes.CDLL(path, mode | os.RTLD_NODELETE)
 
 
 def _load_libmlx(found: _backend.Backend, built_for: str) -> None:
@@ -176,9 +177,9 @@ def _load_libmlxc(found: _backend.Backend) -> None:
 def _traced() -> bool:
     """Whether MLXFFI_TRACE asks for a trace of all calls, which libmlxc itself knows nothing of."""
     wanted = bool(os.environ.get("MLXFFI_TRACE"))
-    if wanted and not TRACER.exists():
+    if wanted and not os.path.exists(TRACER):
         _warn("MLXFFI_TRACE: calls are traced on Linux alone; nothing is written")
-    return wanted and TRACER.exists()
+    return wanted and os.path.exists(TRACER)
 
 
 def unloadable(error: Exception) -> ImportError:
@@ -190,7 +191,7 @@ def unloadable(error: Exception) -> ImportError:
 
 def _rebuild() -> str:
     """The command that builds mlxffi anew: in its checkout, where this is one."""
-    checkout = PACKAGE.resolve().parent
-    if (checkout / "build_ffi.py").exists():
+    checkout = os.path.dirname(os.path.realpath(PACKAGE))
+    if os.path.exists(os.path.join(checkout, "build_ffi.py")):
         return f"build it: pip install -e '{checkout}[{'metal' if _backend.MACOS else 'cpu'}]'"
     return "install it anew: pip install --force-reinstall --no-deps mlxffi"

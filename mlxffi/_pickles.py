@@ -6,7 +6,10 @@ That is mlx.core where that is loaded and mlxffi.core is not. After `compat.inst
 from __future__ import annotations
 
 import sys
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 INSTALLED = "mlx.core"
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
-
 from .._errors import ArgumentError, Error, RangeError
 from . import _dtype
 from ._binding import native
 from ._convert import NUMBERS, NothingError, UnknownValueError, from_foreign, from_value
 from ._dtype import Dtype
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
     from ._array import array
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import copyreg
 import sys
 from types import ModuleType
-from typing import Any
 
 from .. import _pickles, _sharing
 from .._errors import ArgumentError
@@ -17,6 +16,10 @@ from ._binding import abi, native, operation, signature
 from ._dtype import Dtype
 from ._methods import Methods
 from ._operators import Operators
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "ArrayIterator", "ArrayLike", "array",

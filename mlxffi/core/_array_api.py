@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias
-
 from .._errors import ArgumentError
 from . import _device, _dtype
 from ._dtype import Dtype
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol, TypeAlias
+else:
+    Protocol = object
 
 __all__ = [
     "DLPackCompatible", "__array_namespace_info__", "list_or_scalar", "scalar",

@@ -10,11 +10,10 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _live, _loader
 
-__all__ = ["Function", "abi", "native", "operation", "signature"]
+__all__ = ["abi", "native", "operation", "signature"]
 
 _loader.load()
 try:
@@ -22,15 +21,18 @@ try:
 except ImportError as error:
     raise _loader.unloadable(error) from error
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
     from .. import _abi as abi
+
+    Function = TypeVar("Function", bound=Callable[..., Any])
 else:
     abi = native.abi
 
 atexit.register(native.stop_callbacks)
 _live.counters.append(native.living_functions)
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _rows_wanted() -> bool:

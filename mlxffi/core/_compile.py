@@ -10,19 +10,22 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from threading import Lock, get_ident
-from typing import Any, ParamSpec, TypeVar
 
 from . import _trees
 from ._array import array
 from ._binding import abi, native
 from ._transforms import FORWARDED_DOC, Transformed
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+
 __all__ = [
     "compile", "disable_compile", "enable_compile",
 ]  # fmt: skip
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 NOTHING: Any = object()
 

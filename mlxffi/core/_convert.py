@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import array as arrays
-import re
 import struct
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError, Error, OperationError, SizeError
 from .._exporters import capsule_of
@@ -17,7 +15,10 @@ from ._binding import abi, native
 from ._device import cpu
 from ._dtype import Dtype
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._array import array
 
 NUMBERS = (bool, int, float, complex)
@@ -157,14 +158,14 @@ def _from_buffer(value: Any) -> array | None:
 
 def _element_type(view: memoryview) -> tuple[str, int, bool]:
     """The kind, size in bytes and foreign byte order of a buffer's elements; kind "" where nobody knows it."""
-    found = re.fullmatch(r"([@=<>!]?)(Z?)([a-zA-Z?])", view.format)
-    if not found:
-        return ("V", 2, False) if view.format == "bfloat16" else ("", view.itemsize, False)
-    order, complex_mark, letter = found.groups()
-    numbers = 2 if complex_mark else 1
+    if view.format == "bfloat16":
+        return "V", 2, False
+    order = view.format[:1] if view.format[:1] in "@=<>!" else ""
+    letter = view.format.removeprefix(order).removeprefix("Z")
+    numbers = 2 if view.format.endswith(f"Z{letter}") else 1
     if letter not in LETTER_KINDS or view.itemsize != numbers * struct.calcsize((order or "@") + letter):
         return "", view.itemsize, False
-    return ("c" if complex_mark else LETTER_KINDS[letter]), view.itemsize, bool(order) and order in SWAPPED
+    return ("c" if numbers == 2 else LETTER_KINDS[letter]), view.itemsize, bool(order) and order in SWAPPED
 
 
 def _native_order(data: bytes, size: int) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, overload
 
 from .._errors import ArgumentError
 from . import _dtype
@@ -11,6 +10,10 @@ from ._array import array
 from ._binding import abi, operation
 from ._device import StreamOrDevice
 from ._dtype import Dtype, float32
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, overload
 
 __all__ = [
     "arange", "asarray", "from_dlpack",
@@ -23,21 +26,22 @@ def _places(first: Any, /, stop: Any, step: Any, dtype: Any, *, start: Any, stre
     """The parameters of `arange` as C reads them: all but the stream may be missing, and a named start needs a stop."""
 
 
-@overload
-def arange(
-    start: int | float,
-    stop: int | float | None,
-    step: int | float | None,
-    dtype: Dtype | None = None,
-    *,
-    stream: StreamOrDevice = None,
-) -> array: ...
+if TYPE_CHECKING:
 
+    @overload
+    def arange(
+        start: int | float,
+        stop: int | float | None,
+        step: int | float | None,
+        dtype: Dtype | None = None,
+        *,
+        stream: StreamOrDevice = None,
+    ) -> array: ...
 
-@overload
-def arange(
-    stop: int | float, step: int | float | None = None, dtype: Dtype | None = None, *, stream: StreamOrDevice = None
-) -> array: ...
+    @overload
+    def arange(
+        stop: int | float, step: int | float | None = None, dtype: Dtype | None = None, *, stream: StreamOrDevice = None
+    ) -> array: ...
 
 
 @operation("arange", _places)

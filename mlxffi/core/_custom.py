@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
 
 from .._errors import ArgumentError
 from . import _trees
@@ -11,9 +10,12 @@ from ._array import array
 from ._binding import abi, native
 from ._transforms import FORWARDED_DOC, Transformed
 
-P = ParamSpec("P")
-R = TypeVar("R")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ParamSpec, TypeVar
 
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
 class _Call:
     """One call of a function over trees: what its flat inputs and outputs stand for."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import functools
 import itertools
-from typing import Any, TypeAlias
 
 from .. import _pickles
 from .._errors import RangeError
@@ -14,6 +13,10 @@ from .generated.device import default_device as default_device
 from .generated.device import device_count as device_count
 from .generated.device import is_available as is_available
 from .generated.device import set_default_device as set_default_device
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
 
 __all__ = [
     "Device", "DeviceType", "Stream", "StreamContext", "StreamOrDevice", "ThreadLocalStream", "clear_streams",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import enum
 import itertools
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import _pickles
 from .._errors import ArgumentError
 from ._binding import native
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, ClassVar
+
     from ._array import array
 
 __all__ = [

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from .._errors import ArgumentError, OperationError
 from .._process import require_no_fork
 from . import _trees
 from ._array import array
 from ._binding import native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def eval(*args: Any) -> None:

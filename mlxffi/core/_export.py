@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from .._errors import ArgumentError, OperationError
 from .._files import path_of
@@ -14,10 +13,13 @@ from ._array import array
 from ._binding import abi, native
 from ._dtype import DTYPES
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = [
     "FunctionExporter", "export_function", "export_to_dot", "exporter", "import_function",
 ]  # fmt: skip
-
 
 
 def _inputs(function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[list[array], dict[str, array]]:

@@ -6,8 +6,6 @@ import io as streams
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from .._errors import ArgumentError, Error, OperationError
 from .._files import copy_file, reading, temporary, writing
@@ -16,7 +14,10 @@ from ._array import array
 from ._binding import abi, native
 from ._device import StreamOrDevice
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any, BinaryIO, TypeAlias
     from zipfile import ZipFile
 
 __all__ = [

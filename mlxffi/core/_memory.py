@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from . import _trees
 from ._array import array
 from ._binding import abi
@@ -16,6 +14,10 @@ from .generated.memory import reset_peak_memory as reset_peak_memory
 from .generated.memory import set_cache_limit as set_cache_limit
 from .generated.memory import set_memory_limit as set_memory_limit
 from .generated.memory import set_wired_limit as set_wired_limit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "clear_cache", "get_active_memory", "get_array_buffer_size", "get_cache_memory", "get_memory_limit",

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._binding import native, signature
 from ._device import StreamOrDevice
 from ._dtype import Dtype
 from .generated import ops
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
     from ._array import array
 
 Axes: TypeAlias = "int | Sequence[int] | None"

@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ._arguments import as_array
 from ._array import array
 from ._binding import abi, signature
 from ._device import StreamOrDevice
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "broadcast_shapes", "convolve", "einsum", "einsum_path",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from .._errors import ArgumentError
 from ._binding import abi
 from ._dtype import bfloat16, uint16
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._array import array
 
 

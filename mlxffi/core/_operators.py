@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from ._arguments import as_array
 from ._binding import abi, native, operation, signature
 from ._convert import UnknownValueError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._array import array
 
-Operator = Callable[[Any, Any], "array"]
+    Operator = Callable[[Any, Any], array]
 
 
 def _operator(row: str) -> Operator:

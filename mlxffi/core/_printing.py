@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from .._process import require_no_fork
 from ._binding import abi, native
 from ._dtype import int32
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._array import array
 
 __all__ = [

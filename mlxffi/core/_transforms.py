@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Sequence, Set
-from typing import Any, ParamSpec, TypeVar
 
 from .._errors import ArgumentError, RangeError
 from . import _trees
@@ -19,13 +18,16 @@ from ._evaluation import async_eval as async_eval
 from ._evaluation import depends as depends
 from ._evaluation import eval as eval
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+
 __all__ = [
     "async_eval", "depends", "eval", "grad", "jvp", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
 
 class _Forwarded:
     """The docstring of the function, as an attribute of the class of what came out of it."""

@@ -9,11 +9,14 @@ What is done at every call of a transform is in C (native/python/transforms/tree
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from .._errors import ArgumentError, OperationError
 from ._array import array
 from ._binding import native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 NOT_ARRAYS = "[tree_flatten] The argument should contain only arrays"
 NOT_PREFIX = "[tree_map] Additional input tree is not a valid prefix of the first tree."

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from .._errors import ArgumentError, OperationError
 from ._binding import abi, native
 from .generated.distributed import *  # noqa: F403
 from .generated.distributed import all_max as all_max
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 BACKENDS = ("any", "mpi", "nccl", "jaccl", "ring")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from .._errors import ArgumentError
 from ._arguments import ArrayLike, as_array
@@ -14,6 +13,10 @@ from ._dtype import Dtype
 from .generated.fast import cross_entropy as cross_entropy
 from .generated.fast import gated_delta_update as gated_delta_update
 from .generated.fast import layer_norm as layer_norm
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # By their numbers in C.
 MATH_MODES = {"safe": 0, "relaxed": 1, "fast": 2}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ._array import array
 from ._binding import abi
 from ._device import StreamOrDevice
 from .generated.linalg import *  # noqa: F403
 from .generated.linalg import cholesky_inv as cholesky_inv
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def norm(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from .._errors import ArgumentError
 from ._arguments import ArrayLike, as_array
@@ -16,6 +15,10 @@ from ._dtype import Dtype, float32
 from ._trees import Holder
 from .generated.random import *  # noqa: F403
 from .generated.random import key as key
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # --- the state ---
 

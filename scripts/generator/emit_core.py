@@ -101,10 +101,10 @@ def _imports(body: str) -> str:
     code = re.sub(r'""".*?"""', "", body, flags=re.DOTALL)
     typing = "\n".join(f"    {line}" for line in _imported(TYPES, code))
     first = "from collections.abc import Sequence\n" if "Sequence[" in code else ""
-    names = ["TYPE_CHECKING", *(name for name in ("Any", "Literal") if re.search(rf"\b{name}\b", code))]
-    above = f"{first}from typing import {', '.join(names)}\n\n" if typing else ""
-    checked = f"\n\nif TYPE_CHECKING:\n{typing}" if typing else ""
-    return above + "\n".join(_imported(FROM, code)) + checked
+    names = [name for name in ("Any", "Literal") if re.search(rf"\b{name}\b", code)]
+    above = f"    from typing import {', '.join(names)}\n\n" if names else ""
+    checked = f"\n\nTYPE_CHECKING = False\nif TYPE_CHECKING:\n{above}{typing}" if typing else ""
+    return f"{first}\n" * bool(first) + "\n".join(_imported(FROM, code)) + checked
 
 
 def _imported(names: Mapping[str, tuple[str, ...]], code: str) -> list[str]:
