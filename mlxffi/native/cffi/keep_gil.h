@@ -45,6 +45,12 @@ static inline void let_go(int *unused) {
 
 #endif
 
+/* Nor does anybody ask for the errno that cffi would keep for each thread. */
+#undef _cffi_restore_errno
+#undef _cffi_save_errno
+#define _cffi_restore_errno()
+#define _cffi_save_errno()
+
 #ifdef Py_GIL_DISABLED
 static inline mlx_array glue_own(intptr_t arr) {
   mlx_array own = {0};
