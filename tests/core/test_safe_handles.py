@@ -335,6 +335,20 @@ def test_core_needs_neither_cffi_nor_the_other_layer():
     assert run_python(textwrap.dedent(ALONE)) == (0, "[]\n", "")
 
 
+# Each of these takes a tenth of the import or more; annotations, errors, files and numpy's arrays do without them.
+IMPORTS = """
+    import sys
+    before = set(sys.modules)
+    import mlxffi.core
+    heavy = "asyncio cffi importlib.metadata inspect json numpy pathlib re subprocess tempfile typing zipfile"
+    print(sorted({*heavy.split()} & {*sys.modules} - before))
+"""
+
+
+def test_import_loads_little():
+    assert run_python(textwrap.dedent(IMPORTS)) == (0, "[]\n", "")
+
+
 class Falsy:
     def __init__(self, call):
         self.call = call
