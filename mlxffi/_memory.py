@@ -9,14 +9,13 @@ from __future__ import annotations
 import array as arrays
 import importlib
 import math
-import re
-import struct
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _handles, _registry
 from . import dtype as dtypes
+from ._elements import element_type, in_native_order
 from ._errors import ArgumentError, Error, SizeError
 from ._ffi import ffi, graph, lib
 from ._garbage import look_at_memory
@@ -25,11 +24,8 @@ from .dtype import Dtype
 if TYPE_CHECKING:
     from .array import Array
 
-# Of elements in memory: kinds by the letters of `struct`, and dtypes by kind and size in bytes. "V" is the kind of
-# bfloat16, which is numpy's for elements that it does not know.
-KINDS = {"?": "b", **dict.fromkeys("bhilqn", "i"), **dict.fromkeys("BHILQNc", "u"), **dict.fromkeys("efd", "f")}
+# By kind and size in bytes.
 DTYPES = {("V" if dtype.name == "bfloat16" else dtype.kind, dtype.size): dtype for dtype in dtypes.DTYPES}
-SWAPPED = "<" if sys.byteorder == "big" else ">!"
 LARGEST_AXIS = 2**31 - 1
 
 
@@ -58,16 +54,14 @@ def from_buffer(value: Any) -> Array | None:
         view = memoryview(value)
     except (TypeError, ValueError, BufferError):
         return None
-    kind, size, swapped = _element_type(view)
+    kind, size, swapped = element_type(view)
     if not kind:
         return None
     if not swapped and view.c_contiguous and (kind, size) in DTYPES:
         return adopt(view, view.shape or (), DTYPES[kind, size], view)
     data = _in_row_order(value, view)
-    if swapped and size > 1:
-        words = arrays.array({2: "H", 4: "I", 8: "Q"}[size // 2 if kind == "c" else size], data)
-        words.byteswap()
-        data = words.tobytes()
+    if swapped:
+        data = in_native_order(data, kind, size)
     return from_bytes(data, view.shape or (), kind, size)
 
 
@@ -78,18 +72,6 @@ def _in_row_order(value: Any, view: memoryview) -> bytes:
         data: bytes = importlib.import_module("numpy").ascontiguousarray(value).tobytes()
         return data
     return view.tobytes()
-
-
-def _element_type(view: memoryview) -> tuple[str, int, bool]:
-    """The kind, size in bytes and foreign byte order of a buffer's elements; kind "" where nobody knows it."""
-    found = re.fullmatch(r"([@=<>!]?)(Z?)([a-zA-Z?])", view.format)
-    if not found:
-        return ("V", 2, False) if view.format == "bfloat16" else ("", view.itemsize, False)
-    order, complex_mark, letter = found.groups()
-    numbers = 2 if complex_mark else 1
-    if letter not in KINDS or view.itemsize != numbers * struct.calcsize((order or "@") + letter):
-        return "", view.itemsize, False
-    return ("c" if complex_mark else KINDS[letter]), view.itemsize, bool(order) and order in SWAPPED
 
 
 def from_bytes(data: Any, shape: Sequence[int], kind: str, size: int) -> Array:

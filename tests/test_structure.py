@@ -16,7 +16,7 @@ PACKAGE = ROOT / "mlxffi"
 # no circle.
 GROUND = [
     "native _build_info _native _abi _mlxc _graph _backend _errors",
-    "_live _loader _process _exporters _files _pickles _sharing",
+    "_live _loader _process _elements _exporters _files _pickles _sharing",
 ]
 BINDING = [
     "_ffi dtype",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import array as arrays
-import struct
-import sys
 from collections.abc import Sequence
 
+from .._elements import element_type, in_native_order
 from .._errors import ArgumentError, Error, OperationError, SizeError
 from .._exporters import capsule_of
 from .._sharing import shares
@@ -128,10 +127,7 @@ def _is_bfloat16(value: Any) -> bool:
 
 # --- memory ---
 
-# What the letters of `struct` and memoryview are; "V" is the kind of bfloat16.
-LETTER_KINDS = {"?": "b", **dict.fromkeys("bhilqn", "i"), **dict.fromkeys("BHILQNc", "u"), **dict.fromkeys("efd", "f")}
 BY_KIND = {("V" if dtype.name == "bfloat16" else dtype.kind, dtype.size): dtype for dtype in _dtype.DTYPES}
-SWAPPED = "<" if sys.byteorder == "big" else ">!"
 
 
 def _from_buffer(value: Any) -> array | None:
@@ -140,38 +136,17 @@ def _from_buffer(value: Any) -> array | None:
         view = memoryview(value)
     except (TypeError, ValueError, BufferError):
         return None
-    kind, size, swapped = _element_type(view)
+    kind, size, swapped = element_type(view)
     if not kind:
         return None
     if max(view.shape or (), default=0) >= 2**31:
         raise SizeError(f"value: expected axes of at most {2**31 - 1} elements, got shape {list(view.shape or ())}")
     data: Any = view.tobytes()
     if swapped:
-        data = _native_order(data, size // 2 if kind == "c" else size)
+        data = in_native_order(data, kind, size)
     if (kind, size) == ("c", 16):
         data, size = arrays.array("f", arrays.array("d", bytes(data))), 8
     dtype = BY_KIND.get((kind, size))
     if dtype is None:
         return _refused(f"{8 * size} bits of kind {kind!r}")
     return native.array_of_bytes(data, view.shape or (), dtype)
-
-
-def _element_type(view: memoryview) -> tuple[str, int, bool]:
-    """The kind, size in bytes and foreign byte order of a buffer's elements; kind "" where nobody knows it."""
-    if view.format == "bfloat16":
-        return "V", 2, False
-    order = view.format[:1] if view.format[:1] in "@=<>!" else ""
-    letter = view.format.removeprefix(order).removeprefix("Z")
-    numbers = 2 if view.format.endswith(f"Z{letter}") else 1
-    if letter not in LETTER_KINDS or view.itemsize != numbers * struct.calcsize((order or "@") + letter):
-        return "", view.itemsize, False
-    return ("c" if numbers == 2 else LETTER_KINDS[letter]), view.itemsize, bool(order) and order in SWAPPED
-
-
-def _native_order(data: bytes, size: int) -> bytes:
-    """Numbers of `size` bytes in the other byte order."""
-    if size == 1:
-        return data
-    words = arrays.array({2: "H", 4: "I", 8: "Q"}[size], data)
-    words.byteswap()
-    return words.tobytes()

@@ -326,8 +326,9 @@ ALONE = """
     sys.modules["_cffi_backend"] = sys.modules["cffi"] = None
     import mlxffi.core as mx
     assert mx.grad(lambda x: (x * x).sum())(mx.array([1.0, 2.0])).tolist() == [2, 4]
-    ground = "_backend _build_info _errors _exporters _files _live _loader _native _pickles _process _sharing".split()
-    print(sorted({name.split(".")[1] for name in sys.modules if name.startswith("mlxffi.")} - {*ground, "core"}))
+    ground = "_backend _build_info _elements _errors _exporters _files _live _loader _native _pickles _process _sharing"
+    loaded = {name.split(".")[1] for name in sys.modules if name.startswith("mlxffi.")}
+    print(sorted(loaded - {*ground.split(), "core"}))
 """
 
 
