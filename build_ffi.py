@@ -93,7 +93,7 @@ def include_folders() -> list[Path]:
 
 def declarations(source: str, wanted: tuple[str, ...], defines: list[str]) -> str:
     """What the C preprocessor leaves of those files (by a part of their path) that `source` includes."""
-    includes = [f"-I{folder}" for folder in [*include_folders(), CFFI, PYTHON]]
+    includes = [f"-I{folder}" for folder in [*include_folders(), NATIVE, CFFI, PYTHON]]
     command = [*CC, "-E", "-DMLX_NO_HALF", "-DMLX_NO_OBJECTS", *defines, *includes, "-x", "c", "-"]
     text = subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout
     kept, keep = [], False
@@ -123,7 +123,7 @@ def glue_cdef(headers: list[str], defines: list[str]) -> str:
     """The prototypes of glue functions, as cffi declares them."""
     source = "".join(f'#include "{header}"\n' for header in headers)
     prelude = "#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n"
-    return declarations(prelude + source, ("native/cffi/",), defines).replace("static ", "")
+    return declarations(prelude + source, ("native/cffi/", "native/dlpack/"), defines).replace("static ", "")
 
 
 def builder(name: str) -> tuple[FFI, list[tuple[str, str]]]:
@@ -288,11 +288,11 @@ class BuildExt(build_ext):  # type: ignore[misc]
         origin = "@loader_path" if MACOS else "$ORIGIN"
         libraries = found / "lib" if found else self.target / "lib"
         ext.sources = [str(source) for source in sources]
-        ext.depends = [str(path) for place in (CFFI, PYTHON, ROOT / "include") for path in place.rglob("*.[ch]")]
+        ext.depends = [str(path) for place in (CFFI, PYTHON, NATIVE / "dlpack", ROOT / "include") for path in place.rglob("*.[ch]")]
         ext.depends.append(str(self.target / "_build_info.py"))
         ext.py_limited_api = LIMITED
         ext.define_macros = [*([("Py_LIMITED_API", "0x030A0000")] if LIMITED else []), *macros]
-        ext.include_dirs = [str(folder) for folder in [*include_folders(), CFFI, PYTHON]]
+        ext.include_dirs = [str(folder) for folder in [*include_folders(), NATIVE, CFFI, PYTHON]]
         ext.libraries, ext.library_dirs = ["mlxc"], [str(libraries)]
         ext.extra_compile_args = ["-O2", "-g0", "-fvisibility=hidden", *EXTRA_FLAGS]
         rpath = str(libraries) if found else f"{origin}/lib"

@@ -113,7 +113,7 @@ def to_capsule(array: Array, version: tuple[int, int] | None, copied: bool) -> A
     kind = "V" if array.dtype.name == "bfloat16" else array.dtype.kind
     data = graph.glue_array_data(array._h) if array.size else ffi.NULL
     flags = COPIED if copied else READ_ONLY
-    tensor = lib.glue_dlpack_new(array._mlxffi_share(), data, CODES[kind], 8 * array.dtype.size, versioned, flags)
+    tensor = lib.glue_dlpack_new(array._mlxffi_share(), data, CODES[kind], versioned, flags)
     if not tensor:
         raise OutOfMemoryError("[__dlpack__] no memory for the description of the array")
     name = ffi.cast("intptr_t", lib.glue_dlpack_name(versioned))

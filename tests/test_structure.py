@@ -61,7 +61,7 @@ FLOORS = {
         "__main__",
         "__init__",
     ],
-    "native": ["blas", "kernels", "abi", "cffi python trace"],
+    "native": ["blas", "kernels", "abi dlpack", "cffi python trace"],
     "native/python": [
         "configuration errors free_threads native",
         "objects",

@@ -1,35 +1,13 @@
-/* Arrays from and for other libraries by DLPack. An array that goes out owns a handle of its own, which the deleter frees
- * without touching Python, so that a consumer may call it on any thread. What comes in is copied, and its capsule stays
- * the exporter's. */
+/* Arrays from and for other libraries by DLPack. What comes in is copied, and its capsule stays the exporter's. */
 
-#include "convert/dlpack.h"
 #include "convert/from_python.h"
+#include "dlpack/exports.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* --- out --- */
 
 enum { READ_ONLY = 1, COPIED = 2 };
-
-/* Either structure, with the sizes and strides behind it in the same block of memory. */
-typedef struct {
-  union {
-    DLManagedTensor plain;
-    DLManagedTensorVersioned versioned;
-  } managed;
-  int64_t sizes[];
-} Export;
-
-static void delete_plain(DLManagedTensor *tensor) {
-  mlx_array_free((mlx_array){tensor->manager_ctx});
-  free(tensor);
-}
-
-static void delete_versioned(DLManagedTensorVersioned *tensor) {
-  mlx_array_free((mlx_array){tensor->manager_ctx});
-  free(tensor);
-}
 
 /* DLPack's number for the kind of a dtype. */
 static int code_of(int dtype) {
@@ -49,50 +27,14 @@ static int code_of(int dtype) {
   }
 }
 
-static DLTensor describe(Export *export, mlx_array array) {
-  int ndim = (int)mlx_array_ndim(array);
-  for (int i = 0; i < ndim; i++) {
-    export->sizes[i] = mlx_array_shape(array)[i];
-    export->sizes[ndim + i] = (int64_t)mlx_array_strides(array)[i];
-  }
-  return (DLTensor){
-    .data = mlx_array_size(array) ? (void *)elements_of(array) : NULL,
-    .device = {1, 0},
-    .ndim = ndim,
-    .dtype = {(uint8_t)code_of(mlx_array_dtype(array)), (uint8_t)(8 * mlx_array_itemsize(array)), 1},
-    .shape = export->sizes,
-    .strides = export->sizes + ndim,
-  };
-}
-
-/* A consumer renames the capsule and calls the deleter itself; a capsule that nobody consumed does it here. */
-static void drop_capsule(PyObject *capsule) {
-  if (PyCapsule_IsValid(capsule, PLAIN_NAME)) {
-    DLManagedTensor *tensor = PyCapsule_GetPointer(capsule, PLAIN_NAME);
-    tensor->deleter(tensor);
-  } else if (PyCapsule_IsValid(capsule, VERSIONED_NAME)) {
-    DLManagedTensorVersioned *tensor = PyCapsule_GetPointer(capsule, VERSIONED_NAME);
-    tensor->deleter(tensor);
-  }
-}
-
 /* A capsule of a computed array, whose handle is given up. */
 static PyObject *capsule_of(mlx_array array, bool versioned, uint64_t flags) {
-  Export *export = malloc(sizeof *export + 2 * mlx_array_ndim(array) * sizeof(int64_t));
-  if (!export) {
+  const void *data = mlx_array_size(array) ? elements_of(array) : NULL;
+  Export *made = new_export(array, data, code_of(mlx_array_dtype(array)), versioned, flags);
+  PyObject *capsule = made ? PyCapsule_New(made, capsule_name(versioned), drop_capsule) : PyErr_NoMemory();
+  if (made && !capsule) {
     mlx_array_free(array);
-    return PyErr_NoMemory();
-  }
-  DLTensor tensor = describe(export, array);
-  if (versioned) {
-    export->managed.versioned = (DLManagedTensorVersioned){{1, 0}, array.ctx, delete_versioned, flags, tensor};
-  } else {
-    export->managed.plain = (DLManagedTensor){tensor, array.ctx, delete_plain};
-  }
-  PyObject *capsule = PyCapsule_New(export, versioned ? VERSIONED_NAME : PLAIN_NAME, drop_capsule);
-  if (!capsule) {
-    mlx_array_free(array);
-    free(export);
+    free(made);
   }
   return capsule;
 }
