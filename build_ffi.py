@@ -288,7 +288,8 @@ class BuildExt(build_ext):  # type: ignore[misc]
         origin = "@loader_path" if MACOS else "$ORIGIN"
         libraries = found / "lib" if found else self.target / "lib"
         ext.sources = [str(source) for source in sources]
-        ext.depends = [str(path) for place in (CFFI, PYTHON, NATIVE / "dlpack", ROOT / "include") for path in place.rglob("*.[ch]")]
+        places = (CFFI, PYTHON, NATIVE / "dlpack", ROOT / "include")
+        ext.depends = [str(path) for place in places for path in place.rglob("*.[ch]")]
         ext.depends.append(str(self.target / "_build_info.py"))
         ext.py_limited_api = LIMITED
         ext.define_macros = [*([("Py_LIMITED_API", "0x030A0000")] if LIMITED else []), *macros]
