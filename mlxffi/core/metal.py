@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 
 from . import _device
 from ._binding import abi
 from .generated import memory
 from .generated.metal import is_available as is_available
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
 
 def start_capture(path: str) -> None:
@@ -28,83 +37,33 @@ def stop_capture() -> None:
         abi.metal_stop_capture()
 
 
-def _deprecated(name: str) -> None:
-    print(
-        f"mx.metal.{name} is deprecated and will be removed in a future version. Use mx.{name} instead.",
-        file=sys.stderr,
-    )
+# --- older names ---
 
 
-def get_active_memory() -> int:
-    """Deprecated: `get_active_memory` of the package."""
-    _deprecated("get_active_memory")
-    return memory.get_active_memory()
+def _moved(function: Callable[P, R]) -> Callable[P, R]:
+    """A function of the package under the name that it had here."""
+    name = function.__name__
+
+    @functools.wraps(function)
+    def moved(*args: P.args, **kwargs: P.kwargs) -> R:
+        text = f"mx.metal.{name} is deprecated and will be removed in a future version. Use mx.{name} instead."
+        print(text, file=sys.stderr)
+        return function(*args, **kwargs)
+
+    return moved
 
 
-def get_peak_memory() -> int:
-    """Deprecated: `get_peak_memory` of the package."""
-    _deprecated("get_peak_memory")
-    return memory.get_peak_memory()
+get_active_memory = _moved(memory.get_active_memory)
+get_peak_memory = _moved(memory.get_peak_memory)
+reset_peak_memory = _moved(memory.reset_peak_memory)
+get_cache_memory = _moved(memory.get_cache_memory)
+set_memory_limit = _moved(memory.set_memory_limit)
+set_cache_limit = _moved(memory.set_cache_limit)
+set_wired_limit = _moved(memory.set_wired_limit)
+clear_cache = _moved(memory.clear_cache)
 
 
-def reset_peak_memory() -> None:
-    """Deprecated: `reset_peak_memory` of the package."""
-    _deprecated("reset_peak_memory")
-    memory.reset_peak_memory()
-
-
-def get_cache_memory() -> int:
-    """Deprecated: `get_cache_memory` of the package."""
-    _deprecated("get_cache_memory")
-    return memory.get_cache_memory()
-
-
-def set_memory_limit(limit: int) -> int:
-    """Deprecated: `set_memory_limit` of the package.
-
-    Args:
-      limit: bytes.
-
-    Returns:
-      The former limit, in bytes.
-    """
-    _deprecated("set_memory_limit")
-    return memory.set_memory_limit(limit)
-
-
-def set_cache_limit(limit: int) -> int:
-    """Deprecated: `set_cache_limit` of the package.
-
-    Args:
-      limit: bytes.
-
-    Returns:
-      The former limit, in bytes.
-    """
-    _deprecated("set_cache_limit")
-    return memory.set_cache_limit(limit)
-
-
-def set_wired_limit(limit: int) -> int:
-    """Deprecated: `set_wired_limit` of the package.
-
-    Args:
-      limit: bytes.
-
-    Returns:
-      The former limit, in bytes.
-    """
-    _deprecated("set_wired_limit")
-    return memory.set_wired_limit(limit)
-
-
-def clear_cache() -> None:
-    """Deprecated: `clear_cache` of the package."""
-    _deprecated("clear_cache")
-    memory.clear_cache()
-
-
+@_moved
 def device_info() -> dict[str, str | int]:
-    """Deprecated: `device_info` of the package, for the GPU."""
-    _deprecated("device_info")
+    """The properties of the GPU; none without Metal."""
     return _device.device_info(_device.Device(_device.gpu)) if is_available() else {}
