@@ -55,26 +55,33 @@ void fill_with_nan(void* data, int64_t bytes) {
   std::fill_n(static_cast<Value*>(data), bytes / sizeof(Value), static_cast<Value>(NAN));
 }
 
-// Which matrices of a batch are finite.
+// What an operation reads of a matrix besides its diagonal.
+struct Read {
+  bool lower = true, upper = true;
+};
+
+// Which matrices of a batch are finite in what is read.
 using Finite = std::shared_ptr<std::vector<char>>;
 
 // A copy with zeros for the matrices that are not finite. A complex number is two floats.
-mx::array finite_matrices(const mx::array& a, const Finite& finite, mx::Stream s) {
+mx::array finite_matrices(const mx::array& a, Read read, const Finite& finite, mx::Stream s) {
   mx::array result(a.shape(), a.dtype(), nullptr, {});
   allocate(result);
   mx::cpu::get_command_encoder(s).add_temporary(result);
   RowsOf rows(a);
-  int64_t height = a.shape(-2), bytes = rows.length() * a.itemsize();
+  int64_t height = a.shape(-2), width = a.shape(-1), item = a.itemsize();
   auto are_finite = a.dtype() == mx::float64 ? mlxffi::are_finite<double> : mlxffi::are_finite<float>;
-  over_rows(s, finite->size(), height * rows.length(), [=, out = result.data<char>()](int64_t begin, int64_t end) {
+  over_rows(s, finite->size(), height * width, [=, out = result.data<char>()](int64_t begin, int64_t end) {
     std::vector<char> scratch;
     for (int64_t i = begin; i < end; i++) {
-      auto matrix = out + i * height * bytes;
+      auto matrix = out + i * height * width * item;
       for (int64_t j = 0; j < height; j++) {
-        std::memcpy(matrix + j * bytes, rows.row(i * height + j, scratch), bytes);
+        auto row = matrix + j * width * item;
+        std::memcpy(row, rows.row(i * height + j, scratch), width * item);
+        int64_t first = read.lower ? 0 : j, last = read.upper ? width : j + 1;
+        (*finite)[i] &= are_finite(row + first * item, (last - first) * item);
       }
-      (*finite)[i] = are_finite(matrix, height * bytes);
-      std::fill_n(matrix, (*finite)[i] ? 0 : height * bytes, 0);
+      std::fill_n(matrix, (*finite)[i] ? 0 : height * width * item, 0);
     }
   });
   return result;
@@ -91,24 +98,33 @@ void spoil(mx::array results, const Finite& finite) {
   }
 }
 
-void of_finite_matrices(mx::Primitive& operation, const Arrays& inputs, Arrays& outputs) {
+void of_finite(Read read, mx::Primitive& operation, const Arrays& inputs, Arrays& outputs) {
   auto& a = inputs[0];
   if (a.size() == 0) {
     return operation.eval_cpu(inputs, outputs);
   }
   auto s = operation.stream();
-  auto finite = std::make_shared<std::vector<char>>(a.size() / (int64_t(a.shape(-2)) * a.shape(-1)));
-  operation.eval_cpu({finite_matrices(a, finite, s)}, outputs);
+  auto finite = std::make_shared<std::vector<char>>(a.size() / (int64_t(a.shape(-2)) * a.shape(-1)), true);
+  operation.eval_cpu({finite_matrices(a, read, finite, s)}, outputs);
   for (auto& output : outputs) {
     on_stream(s, [finite, results = mx::array::unsafe_weak_copy(output)] { spoil(results, finite); });
   }
+}
+
+void of_finite_matrices(mx::Primitive& operation, const Arrays& inputs, Arrays& outputs) {
+  of_finite({}, operation, inputs, outputs);
+}
+
+void of_finite_triangles(mx::Primitive& operation, const Arrays& inputs, Arrays& outputs) {
+  bool upper = static_cast<mx::Eigh&>(operation).state().first != "L";
+  of_finite({!upper, upper}, operation, inputs, outputs);
 }
 
 const Fallible all[] = {
     {"Cholesky", positive_definite},
     {"SVD", of_finite_matrices},
     {"QRF", of_finite_matrices},
-    {"Eigh", of_finite_matrices},
+    {"Eigh", of_finite_triangles},
     {"Eig", of_finite_matrices},
     {"Inverse", nullptr},
     {"LUF", nullptr},

@@ -102,7 +102,7 @@ Arrays forward_eigh(const Node& node, const Arrays& tangents, const std::vector<
   auto [uplo, with_vectors] = node.state<mx::Eigh>();
   auto outputs = node.output.outputs();
   auto [values, vectors] = with_vectors ? std::pair(outputs[0], outputs[1]) : mx::linalg::eigh(node.inputs[0], uplo, s);
-  auto tangent = from_triangle(tangents[0], uplo == "U", s);
+  auto tangent = from_triangle(tangents[0], uplo != "L", s);
   auto inside = mx::matmul(mx::matmul(turned(vectors, s), tangent, s), vectors, s);
   Arrays results{diagonal_of(inside, s)};
   if (with_vectors) {
