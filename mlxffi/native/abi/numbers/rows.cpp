@@ -50,10 +50,10 @@ mx::array logsumexp(const mx::array& a, std::vector<int> axes, bool keepdims, mx
   if (!mx::issubdtype(a.dtype(), mx::floating) || !a.size() || !are_axes(a, axes) || !mlxffi::has_kernels(stream)) {
     return mx::logsumexp(a, axes, keepdims, s);
   }
-  auto over = counted(a, axes);
-  if (is_last(a, over)) {
+  if (is_last(a, axes)) {
     return mx::astype(mlxffi::log_sum_exp(a, keepdims, stream), a.dtype(), s);
   }
+  auto over = counted(a, axes);
   auto sums = mx::astype(mlxffi::log_sum_exp(as_rows(a, over, s), false, stream), a.dtype(), s);
   return keepdims ? mx::expand_dims(sums, over, s) : sums;
 }
