@@ -175,7 +175,7 @@ void schedule_or_compute(const Arrays& outputs, bool may_fail) {
 
 } // namespace
 
-mx::array checked(const mx::array& indices, Check check, mx::Stream s) {
+mx::array checked(const mx::array& indices, std::function<void(const mx::array&)> check, mx::Stream s) {
   auto telling = [check = std::move(check)](const mx::array& computed) {
     try {
       check(computed);

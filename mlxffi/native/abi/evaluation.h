@@ -5,13 +5,12 @@
 // the work then fails, as factorisations of matrices do, reading the array gives what was in memory.
 #pragma once
 
-#include "checked.h"
 #include "convert.h"
 
 namespace mlxc {
 
 // The same indices, which are checked when they are computed: `check` throws what reading them then raises. On a CPU stream.
-mx::array checked(const mx::array& indices, mlxffi::Check check, mx::Stream s);
+mx::array checked(const mx::array& indices, std::function<void(const mx::array&)> check, mx::Stream s);
 
 void evaluate(const Arrays& outputs);
 void evaluate_soon(const Arrays& outputs);

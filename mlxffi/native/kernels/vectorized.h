@@ -1,4 +1,4 @@
-// MLX's elementwise operations, computed by kernels of our own.
+// MLX's elementwise operations, computed by kernels of our own, and those that may fail, with what fallible.h adds.
 //
 // Graphs are built, differentiated, mapped, simplified and exported with MLX's primitives. Only when they are evaluated
 // do these kernels take the place of what MLX would run: vectors and threads, where MLX goes number by number.
