@@ -122,9 +122,8 @@ REFUSED = {
 def test_derivatives_of_what_has_no_value_are_errors_whenever_they_are_read(name, transform):
     fun, matrix = REFUSED[name]
     result = TRANSFORMS[transform](fun, mx.array(matrix))
-    del fun
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="not positive definite|Inverse"):
+        with pytest.raises(RuntimeError, match=r"not positive definite|Inverse"):
             mx.eval(result)
     with pytest.raises(RuntimeError):
         mx.async_eval(result)

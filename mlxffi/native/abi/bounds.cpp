@@ -177,7 +177,7 @@ bool is_block_within(const mx::array& a, const mx::array& start, const std::vect
       if (int axis = counted_axis(a, axes[i]); has_axis(a, axis)) {
         auto places = places_of_block(a, blocks, axis);
         int64_t place = places.of(data[i ? i * start.strides(0) : 0]);
-        is_past |= is_past_end({place, place}, places, axis, access);
+        is_past |= places.count > 0 && is_past_end({place, place}, places, axis, access);
       }
     }
   });
