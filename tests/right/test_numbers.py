@@ -314,7 +314,6 @@ def test_bounds_that_are_known_and_others_give_the_same_numbers(draw, dtype, bou
     np.testing.assert_array_equal(np.array(known.astype(mx.float32)), np.array(others.astype(mx.float32)))
 
 
-
 @pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32])
 @pytest.mark.parametrize("bounds", [(0, 1), (1, 2), (-2, -1), (-1, 0)])
 def test_uniform_numbers_leave_out_the_end(dtype, bounds):
