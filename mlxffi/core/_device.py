@@ -184,7 +184,7 @@ def default_stream(device: Device | DeviceType) -> Stream:
       The stream.
     """
     on = _device(device)
-    if on.index >= max(device_count(on.type), 1):
+    if on.index and on.index >= device_count(on.type):
         raise RangeError(f"device: expected one that this process has, got {on!r}")
     return abi.get_default_stream(on)
 

@@ -303,6 +303,17 @@ def test_integers_of_a_far_range():
     assert wide_range.min() < -(2**30) < 2**30 < wide_range.max()
 
 
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16])
+@pytest.mark.parametrize("bounds", [(-1.0, 1.0), (0.0, 1.0), (0.1, 0.3), (-3.0, 0.0), (1.0, 1.0), (1.0, -1.0)])
+@pytest.mark.parametrize("draw", [mx.random.uniform, mx.random.truncated_normal])
+def test_bounds_that_are_known_and_others_give_the_same_numbers(draw, dtype, bounds):
+    def drawn(low, high):
+        return draw(low, high, (2000,), dtype=dtype, key=mx.random.key(3))
+
+    known, others = drawn(*bounds), mx.compile(drawn)(*map(mx.array, bounds))
+    np.testing.assert_array_equal(np.array(known.astype(mx.float32)), np.array(others.astype(mx.float32)))
+
+
 @pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32])
 @pytest.mark.parametrize("bounds", [(0, 1), (1, 2), (-2, -1), (-1, 0)])
 def test_uniform_numbers_leave_out_the_end(dtype, bounds):

@@ -118,9 +118,8 @@ bool is_on_cpu(const mx::StreamOrDevice& s) {
   return !has_gpu || mx::to_stream(s).device == mx::Device::cpu;
 }
 
-// Whether indices that are known want clamping.
-bool known_bounds(const mx::array& indices, PlacesOnAxis places, int axis, Access access) {
-  auto range = range_of(indices, places);
+// Whether places that are known want clamping.
+bool is_past_end(Range range, PlacesOnAxis places, int axis, Access access) {
   bool is_past = access == Access::read && range.most == places.count && !checks_all();
   check({range.least, range.most - is_past}, places, axis);
   return is_past;
@@ -160,41 +159,45 @@ const Arrays& blocks_within(const mx::array& a, const Arrays& indices, const std
   return changed.empty() ? indices : changed;
 }
 
-// The numbers of a list, each as an array.
-Arrays numbers_of(const mx::array& list, mx::StreamOrDevice s) {
-  if (list.size() == 1) {
-    return {list};
+template <class Blocks>
+PlacesOnAxis places_of_block(const mx::array& a, const Blocks& blocks, int axis) {
+  return {a.shape(axis) - extent(a, blocks, axis) + 1, 0};
+}
+
+// Whether a block begins where all of it is in the array, as far as that is known.
+template <class Blocks>
+bool is_block_within(const mx::array& a, const mx::array& start, const std::vector<int>& axes, const Blocks& blocks, Access access) {
+  if (start.ndim() > 1 || !is_known(start)) {
+    return false;
   }
-  if (!is_known(list) || list.ndim() != 1) {
-    return mx::split(mx::reshape(list, {-1}, s), static_cast<int>(list.size()), s);
-  }
-  Arrays numbers;
-  mx::dispatch_int_types(list.dtype(), "start", [&](auto type) {
-    for (size_t i = 0; i < list.size(); i++) {
-      numbers.push_back(mx::array({list.data<MLX_GET_TYPE(type)>()[i * list.strides(0)]}, list.dtype()));
+  bool is_past = false;
+  mx::dispatch_int_types(start.dtype(), "start", [&](auto type) {
+    auto data = start.data<MLX_GET_TYPE(type)>();
+    for (size_t i = 0; i < axes.size(); i++) {
+      if (int axis = counted_axis(a, axes[i]); has_axis(a, axis)) {
+        auto places = places_of_block(a, blocks, axis);
+        int64_t place = places.of(data[i ? i * start.strides(0) : 0]);
+        is_past |= places.count > 0 && is_past_end({place, place}, places, axis, access);
+      }
     }
   });
-  return numbers;
+  return !is_past;
 }
 
 // Each number of `start` by itself: they have bounds of their own.
 template <class Blocks>
 mx::array block_within(const mx::array& a, const mx::array& start, const std::vector<int>& axes, const Blocks& blocks, Access access, mx::StreamOrDevice s) {
   bool is_checked = is_on_cpu(s) || checks_all();
-  if (!is_checked || axes.empty() || start.size() != axes.size() || !mx::issubdtype(start.dtype(), mx::integer)) {
+  if (!is_checked || axes.empty() || start.size() != axes.size() || !mx::issubdtype(start.dtype(), mx::integer) || is_block_within(a, start, axes, blocks, access)) {
     return start;
   }
-  auto parts = numbers_of(start, s);
-  bool changed = false;
+  auto parts = start.size() == 1 ? Arrays{start} : mx::split(mx::reshape(start, {-1}, s), static_cast<int>(start.size()), s);
   for (size_t i = 0; i < axes.size(); i++) {
-    int axis = counted_axis(a, axes[i]);
-    if (has_axis(a, axis)) {
-      auto part = bounded(parts[i], {a.shape(axis) - extent(a, blocks, axis) + 1, 0}, axis, access, s);
-      changed = changed || part.id() != parts[i].id();
-      parts[i] = part;
+    if (int axis = counted_axis(a, axes[i]); has_axis(a, axis)) {
+      parts[i] = bounded(parts[i], places_of_block(a, blocks, axis), axis, access, s);
     }
   }
-  return !changed ? start : parts.size() == 1 ? parts[0] : mx::concatenate(parts, s);
+  return parts.size() == 1 ? parts[0] : mx::concatenate(parts, s);
 }
 
 } // namespace
@@ -205,7 +208,7 @@ const mx::array& bounded(const mx::array& indices, PlacesOnAxis places, int axis
     return indices;
   }
   if (on_cpu && is_known(indices)) {
-    return known_bounds(indices, places, axis, access) ? changed.emplace(mlxffi::clamp_indices(indices, places, mx::to_stream(s))) : indices;
+    return is_past_end(range_of(indices, places), places, axis, access) ? changed.emplace(mlxffi::clamp_indices(indices, places, mx::to_stream(s))) : indices;
   }
   if (mlxffi::Composing::active()) {
     return indices;

@@ -7,10 +7,7 @@
 #include <new>
 #include <unordered_set>
 
-#include <mlx/backend/cpu/encoder.h>
-#include <mlx/primitives.h>
-
-#include "composing.h"
+#include "checked.h"
 #include "derivatives/tracing.h"
 #include "guards.h"
 #include "vectorized.h"
@@ -23,96 +20,6 @@ std::recursive_mutex scheduling;
 
 // In a forked child nobody is there to let it go.
 [[maybe_unused]] const int forked = pthread_atfork(nullptr, nullptr, [] { new (&scheduling) std::recursive_mutex; });
-
-std::atomic<int> waiting{0};
-
-// The same arrays. While one of these is in a graph, the graph has operations that may fail.
-class Fallible : public mx::Primitive {
- public:
-  explicit Fallible(mx::Stream s) : Primitive(s) {
-    waiting++;
-  }
-  ~Fallible() override {
-    waiting--;
-  }
-
-  const char* name() const override {
-    return "Fallible";
-  }
-  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    for (size_t i = 0; i < outputs.size(); i++) {
-      outputs[i].copy_shared_buffer(inputs[i]);
-    }
-  }
-  void eval_gpu(const Arrays& inputs, Arrays& outputs) override {
-    Fallible::eval_cpu(inputs, outputs);
-  }
-  Arrays vjp(const Arrays&, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays&) override {
-    Arrays results;
-    for (int argnum : argnums) {
-      results.push_back(cotangents[argnum]);
-    }
-    return results;
-  }
-  Arrays jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) override {
-    Arrays results;
-    for (auto& primal : primals) {
-      results.push_back(mx::zeros_like(primal, stream()));
-    }
-    for (size_t i = 0; i < argnums.size(); i++) {
-      results[argnums[i]] = tangents[i];
-    }
-    return results;
-  }
-  std::pair<Arrays, std::vector<int>> vmap(const Arrays& inputs, const std::vector<int>& axes) override {
-    return {apply(again(), inputs), axes};
-  }
-  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    std::vector<mx::Shape> shapes;
-    for (auto& input : inputs) {
-      shapes.push_back(input.shape());
-    }
-    return shapes;
-  }
-
-  static Arrays apply(const std::shared_ptr<Fallible>& operation, const Arrays& inputs) {
-    std::vector<mx::Dtype> dtypes;
-    for (auto& input : inputs) {
-      dtypes.push_back(input.dtype());
-    }
-    return mx::array::make_arrays(operation->output_shapes(inputs), dtypes, operation, inputs);
-  }
-
- protected:
-  virtual std::shared_ptr<Fallible> again() {
-    return std::make_shared<Fallible>(stream());
-  }
-};
-
-// Whether a matrix's diagonal is positive, or NaN as the matrix then was.
-template <class Value>
-bool has_positive_diagonal(const Value* matrix, size_t size) {
-  for (size_t i = 0; i < size; i++) {
-    if (matrix[i * size + i] <= 0) {
-      return false;
-    }
-  }
-  return true;
-}
-
-template <class Value>
-void check_diagonals(const Value* data, size_t count, size_t size) {
-  for (size_t i = 0; i < count; i++) {
-    if (!has_positive_diagonal(data + i * size * size, size)) {
-      throw std::runtime_error("[cholesky] matrix " + std::to_string(i) + " of " + std::to_string(count) + " is not positive definite");
-    }
-  }
-}
-
-void check_factors(const mx::array& factors) {
-  size_t size = factors.shape(-1), count = size ? factors.size() / (size * size) : 0;
-  factors.dtype() == mx::float64 ? check_diagonals(factors.data<double>(), count, size) : check_diagonals(factors.data<float>(), count, size);
-}
 
 // What checks last said of indices: from a worker thread MLX hands on an error's text alone.
 class Misplaced {
@@ -130,34 +37,6 @@ class Misplaced {
   static inline std::mutex mutex_;
   static inline std::array<std::string, 64> texts_;
   static inline size_t next_ = 0;
-};
-
-class Checked : public Fallible {
- public:
-  Checked(mx::Stream s, Check check) : Fallible(s), check_(std::move(check)) {}
-
-  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    Fallible::eval_cpu(inputs, outputs);
-    auto held = mx::array::unsafe_weak_copy(inputs[0]);
-    auto& encoder = mx::cpu::get_command_encoder(stream());
-    encoder.set_input_array(inputs[0]);
-    encoder.dispatch([held, check = check_] {
-      try {
-        check(held);
-      } catch (const std::out_of_range& error) {
-        Misplaced::found(error.what());
-        throw;
-      }
-    });
-  }
-
- protected:
-  std::shared_ptr<Fallible> again() override {
-    return std::make_shared<Checked>(stream(), check_);
-  }
-
- private:
-  Check check_;
 };
 
 // --- evaluation with a way back ---
@@ -236,10 +115,6 @@ void evaluate_or_undo(const Arrays& outputs) {
   pending.forget_graphs();
 }
 
-bool may_fail() {
-  return waiting.load(std::memory_order_relaxed) > 0;
-}
-
 bool is_computed(const mx::array& array) {
   return array.status() == mx::array::Status::available;
 }
@@ -267,8 +142,7 @@ Arrays waiters(const Arrays& arrays) {
 template <class Schedule>
 void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
   try {
-    mlxffi::use_kernels(outputs);
-    schedule();
+    schedule(mlxffi::use_kernels(outputs));
   } catch (...) {
     mlxffi::use_mlx(outputs);
     throw;
@@ -294,39 +168,35 @@ void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
 }
 
 // At once, where the graph stays, as that of a function being differentiated, or is to be put back after a failure.
-void schedule_or_compute(const Arrays& outputs) {
+void schedule_or_compute(const Arrays& outputs, bool may_fail) {
   bool traced = std::any_of(outputs.begin(), outputs.end(), [](auto& output) { return output.is_tracer(); });
-  may_fail() ? evaluate_or_undo(outputs) : traced ? mx::eval(outputs) : mx::async_eval(outputs);
+  may_fail ? evaluate_or_undo(outputs) : traced ? mx::eval(outputs) : mx::async_eval(outputs);
 }
 
 } // namespace
 
-Arrays fallible(Arrays results) {
-  return mlxffi::Composing::active() ? results : Fallible::apply(std::make_shared<Fallible>(results[0].primitive().stream()), results);
-}
-
-mx::array fallible(const mx::array& result) {
-  return result.has_primitive() ? fallible(Arrays{result})[0] : result;
-}
-
-mx::array checked(const mx::array& a, Check check, mx::Stream s) {
-  return Fallible::apply(std::make_shared<Checked>(s, std::move(check)), {a})[0];
-}
-
-mx::array positive_factors(const mx::array& factors) {
-  return mlxffi::Composing::active() ? factors : checked(factors, check_factors, factors.primitive().stream());
+mx::array checked(const mx::array& indices, std::function<void(const mx::array&)> check, mx::Stream s) {
+  auto telling = [check = std::move(check)](const mx::array& computed) {
+    try {
+      check(computed);
+    } catch (const std::out_of_range& error) {
+      Misplaced::found(error.what());
+      throw;
+    }
+  };
+  return mlxffi::Checked::apply(indices, telling, s);
 }
 
 void evaluate(const Arrays& outputs) {
   if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
     return;
   }
-  schedule_and_wait(outputs, [&] { schedule_kernels(outputs, [&] { schedule_or_compute(outputs); }); });
+  schedule_and_wait(outputs, [&] { schedule_kernels(outputs, [&](bool may_fail) { schedule_or_compute(outputs, may_fail); }); });
 }
 
 void evaluate_soon(const Arrays& outputs) {
   Scheduling lock;
-  schedule_kernels(outputs, [&] { may_fail() ? evaluate_or_undo(outputs) : mx::async_eval(outputs); });
+  schedule_kernels(outputs, [&](bool may_fail) { may_fail ? evaluate_or_undo(outputs) : mx::async_eval(outputs); });
 }
 
 const mx::array& computed(const mx::array& array) {

@@ -9,32 +9,8 @@
 
 namespace mlxc {
 
-// Results of an operation that may fail in the course of its work. While such wait to be computed, evaluations keep
-// their graphs until they succeed.
-mx::array fallible(const mx::array& result);
-Arrays fallible(Arrays results);
-template <class... Results>
-auto fallible(std::tuple<Results...> results) {
-  return std::apply(
-      [](auto&... parts) {
-        Arrays all = fallible(Arrays{parts...});
-        size_t next = 0;
-        return std::tuple<Results...>{(static_cast<void>(parts), all[next++])...};
-      },
-      results);
-}
-template <class First, class Second>
-auto fallible(std::pair<First, Second> results) {
-  auto all = fallible(Arrays{results.first, results.second});
-  return std::pair<First, Second>{all[0], all[1]};
-}
-
-// The same array, which is checked when it is computed: `check` throws what reading it then raises. On a CPU stream.
-using Check = std::function<void(const mx::array&)>;
-mx::array checked(const mx::array& a, Check check, mx::Stream s);
-
-// Triangular factors, whose diagonal must be positive: else the matrix was not positive definite.
-mx::array positive_factors(const mx::array& factors);
+// The same indices, which are checked when they are computed: `check` throws what reading them then raises. On a CPU stream.
+mx::array checked(const mx::array& indices, std::function<void(const mx::array&)> check, mx::Stream s);
 
 void evaluate(const Arrays& outputs);
 void evaluate_soon(const Arrays& outputs);

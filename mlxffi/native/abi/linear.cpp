@@ -5,7 +5,6 @@
 #include "composing.h"
 #include "derivatives/rules.h"
 #include "derivatives/transforms.h"
-#include "evaluation.h"
 #include "numbers.h"
 
 namespace mlxc::linear {
@@ -65,7 +64,7 @@ Arrays solve_reverse(const Arrays& in, const Arrays& cotangents, const Arrays& o
 
 // For matrices b with the batch of a.
 mx::array solve_matrices(const mx::array& a, const mx::array& b, mx::StreamOrDevice s) {
-  auto fun = [s](const Arrays& in) -> Arrays { return {fallible(mx::linalg::solve(in[0], in[1], s))}; };
+  auto fun = [s](const Arrays& in) -> Arrays { return {mx::linalg::solve(in[0], in[1], s)}; };
   if (mlxffi::Composing::active()) {
     return fun({a, b})[0];
   }
@@ -81,21 +80,12 @@ mx::array without(const mx::array& product, mx::StreamOrDevice s) {
 
 } // namespace
 
-mx::array inv(const mx::array& a, mx::StreamOrDevice s) {
-  return fallible(mx::linalg::inv(a, s));
-}
-
-mx::array tri_inv(const mx::array& a, bool upper, mx::StreamOrDevice s) {
-  return fallible(mx::linalg::tri_inv(a, upper, s));
-}
-
-mx::array solve_triangular(const mx::array& a, const mx::array& b, bool upper, mx::StreamOrDevice s) {
-  return fallible(mx::linalg::solve_triangular(a, b, upper, s));
-}
-
 mx::array solve(const mx::array& a, const mx::array& b, mx::StreamOrDevice s) {
   // For MLX to check, where these are no matrices or of no dtype for that.
   auto plain = mx::linalg::solve(a, b, s);
+  if (!a.is_tracer() && !b.is_tracer()) {
+    return plain;
+  }
   auto dtype = plain.dtype();
   bool vector = b.ndim() + 1 == a.ndim() || b.ndim() == 1;
   auto right = mx::astype(vector ? mx::expand_dims(b, -1, s) : b, dtype, s);
@@ -109,13 +99,9 @@ mx::array solve(const mx::array& a, const mx::array& b, mx::StreamOrDevice s) {
   return vector ? mx::squeeze(result, -1, s) : result;
 }
 
-mx::array cholesky(const mx::array& a, bool upper, mx::StreamOrDevice s) {
-  return positive_factors(mx::linalg::cholesky(a, upper, s));
-}
-
 // Golub and Pereyra 1973, for matrices whose rank stays.
 mx::array pinv(const mx::array& a, mx::StreamOrDevice s) {
-  auto fun = [s](const Arrays& in) -> Arrays { return {fallible(mx::linalg::pinv(in[0], s))}; };
+  auto fun = [s](const Arrays& in) -> Arrays { return {mx::linalg::pinv(in[0], s)}; };
   auto forward = [s](const Arrays& in, const Arrays& tangents, const std::vector<int>&) -> Arrays {
     auto &x = in[0], &dx = tangents[0];
     auto p = linear::pinv(x, s), pt = turned(p, s), dt = turned(dx, s);
@@ -131,24 +117,24 @@ mx::array det(const mx::array& a, mx::StreamOrDevice s) {
   auto fun = [s](const Arrays& in) -> Arrays {
     auto plain = mx::linalg::det(in[0], s);
     if (plain.dtype() != mx::float64) {
-      return {fallible(plain)};
+      return {plain};
     }
-    auto [sign, log] = fallible(mx::linalg::slogdet(in[0], s));
+    auto [sign, log] = mx::linalg::slogdet(in[0], s);
     return {mx::multiply(sign, numbers::exp(log, s), s)};
   };
   auto forward = [s](const Arrays& in, const Arrays& tangents, const std::vector<int>&) -> Arrays {
-    return {mx::multiply(linear::det(in[0], s), trace_of_product(linear::inv(in[0], s), tangents[0], s), s)};
+    return {mx::multiply(linear::det(in[0], s), trace_of_product(mx::linalg::inv(in[0], s), tangents[0], s), s)};
   };
   return with_tangents(fun, forward, over_batches([s](const Arrays& in) -> Arrays { return {linear::det(in[0], s)}; }, s), {a})[0];
 }
 
 std::pair<mx::array, mx::array> slogdet(const mx::array& a, mx::StreamOrDevice s) {
   auto fun = [s](const Arrays& in) -> Arrays {
-    auto [sign, log] = fallible(mx::linalg::slogdet(in[0], s));
+    auto [sign, log] = mx::linalg::slogdet(in[0], s);
     return {sign, log};
   };
   auto forward = [s](const Arrays& in, const Arrays& tangents, const std::vector<int>&) -> Arrays {
-    auto log = trace_of_product(linear::inv(in[0], s), tangents[0], s);
+    auto log = trace_of_product(mx::linalg::inv(in[0], s), tangents[0], s);
     return {mx::zeros_like(log, s), log};
   };
   auto mapped = [s](const Arrays& in) -> Arrays {
@@ -159,22 +145,9 @@ std::pair<mx::array, mx::array> slogdet(const mx::array& a, mx::StreamOrDevice s
   return {both[0], both[1]};
 }
 
-Arrays svd(const mx::array& a, bool compute_uv, mx::StreamOrDevice s) {
-  if (a.ndim() < 2 || mlxffi::Composing::active()) {
-    return mx::linalg::svd(a, compute_uv, s);
-  }
-  auto bad = mx::any(mx::logical_not(mx::isfinite(a, s), s), std::vector<int>{-2, -1}, true, s);
-  auto results = fallible(mx::linalg::svd(mx::where(bad, mx::array(0, a.dtype()), a, s), compute_uv, s));
-  for (auto& result : results) {
-    auto where = result.ndim() == a.ndim() ? bad : mx::squeeze(bad, -1, s);
-    result = mx::where(where, mx::array(NAN, result.dtype()), result, s);
-  }
-  return results;
-}
-
 std::pair<mx::array, mx::array> eig(const mx::array& a, mx::StreamOrDevice s) {
   auto [values, vectors] = mx::linalg::eig(a, s);
-  return fallible(std::pair(values, is_complex(a) ? mx::conjugate(vectors, s) : vectors));
+  return {values, is_complex(a) ? mx::conjugate(vectors, s) : vectors};
 }
 
 } // namespace mlxc::linear

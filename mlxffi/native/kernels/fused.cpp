@@ -45,9 +45,16 @@ mx::array batched(const mx::array& input, int axis, int size, mx::Stream s) {
   return mx::broadcast_to(mx::expand_dims(input, 0, s), shape, s);
 }
 
-Arrays Fused::apply(std::shared_ptr<Fused> operation, const Arrays& inputs) {
+Arrays Fused::apply(std::shared_ptr<Fused> operation, Arrays inputs) {
   if (operation->is_node()) {
-    return mx::array::make_arrays(operation->output_shapes(inputs), operation->output_dtypes(inputs), operation, inputs);
+    auto shapes = operation->output_shapes(inputs);
+    auto dtypes = operation->output_dtypes(inputs);
+    if (shapes.size() > 1) {
+      return mx::array::make_arrays(std::move(shapes), dtypes, operation, inputs);
+    }
+    Arrays made;
+    made.emplace_back(std::move(shapes[0]), dtypes[0], std::move(operation), std::move(inputs));
+    return made;
   }
   auto fun = [operation](const Arrays& given) { return operation->as_graph(given); };
   auto vjp = [operation](const Arrays& primals, const Arrays& cotangents, const Arrays& outputs) {

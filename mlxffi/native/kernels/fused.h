@@ -20,7 +20,7 @@ class Fused : public mx::Primitive {
   using Primitive::Primitive;
 
   // The arrays that this operation makes of its inputs.
-  static Arrays apply(std::shared_ptr<Fused> operation, const Arrays& inputs);
+  static Arrays apply(std::shared_ptr<Fused> operation, Arrays inputs);
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
   void eval_gpu(const Arrays& inputs, Arrays& outputs) override;

@@ -160,7 +160,8 @@ mx::array gather_qmm(
     return own;
   }
   auto [size, width, kind, turned, left_sorted, right_sorted] = static_cast<const mx::GatherQMM&>(own.primitive()).state();
-  return Fused::apply(std::make_shared<PackedGather>(stream, Packing{size, width, kind}, turned, sorted_indices), own.inputs())[0];
+  own.primitive_ptr() = std::make_shared<PackedGather>(stream, Packing{size, width, kind}, turned, sorted_indices);
+  return own;
 }
 
 } // namespace mlxffi

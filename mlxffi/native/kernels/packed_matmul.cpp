@@ -129,7 +129,8 @@ mx::array quantized_matmul(
     return own;
   }
   auto [size, width, kind, turned] = static_cast<const mx::QuantizedMatmul&>(own.primitive()).state();
-  return Fused::apply(std::make_shared<PackedMatmul>(stream, Packing{size, width, kind}, turned), own.inputs())[0];
+  own.primitive_ptr() = std::make_shared<PackedMatmul>(stream, Packing{size, width, kind}, turned);
+  return own;
 }
 
 } // namespace mlxffi

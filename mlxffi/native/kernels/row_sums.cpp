@@ -14,16 +14,21 @@ namespace {
 
 class LogSumExpRows : public Fused {
  public:
-  using Fused::Fused;
+  LogSumExpRows(mx::Stream s, bool keepdims) : Fused(s), keepdims_(keepdims) {}
 
   const char* name() const override {
     return "FusedLogSumExp";
   }
-  bool is_equivalent(const Primitive&) const override {
-    return true;
+  bool is_equivalent(const Primitive& other) const override {
+    return keepdims_ == static_cast<const LogSumExpRows&>(other).keepdims_;
   }
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {batch_of(inputs[0])};
+    auto shape = inputs[0].shape();
+    shape.pop_back();
+    if (keepdims_) {
+      shape.push_back(1);
+    }
+    return {shape};
   }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     RowsOf rows(inputs[0]);
@@ -39,12 +44,12 @@ class LogSumExpRows : public Fused {
   }
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>&, const Arrays& outputs) override {
     auto s = where();
-    auto part = mx::multiply(softmax(primals[0], outputs[0]), mx::expand_dims(cotangents[0], -1, s), s);
+    auto part = mx::multiply(softmax(primals[0], column(outputs[0])), column(cotangents[0]), s);
     return {mx::astype(part, primals[0].dtype(), s)};
   }
   Arrays jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>&) override {
     auto s = where();
-    return {mx::sum(mx::multiply(softmax(primals[0], log_sum_exp(primals[0], s)), tangents[0], s), -1, false, s)};
+    return {mx::sum(mx::multiply(softmax(primals[0], log_sum_exp(primals[0], true, s)), tangents[0], s), -1, keepdims_, s)};
   }
 
  protected:
@@ -52,20 +57,25 @@ class LogSumExpRows : public Fused {
     return {sums_dtype(inputs[0])};
   }
   Arrays composed(const Arrays& inputs) const override {
-    return {mx::logsumexp(mx::astype(inputs[0], sums_dtype(inputs[0]), where()), -1, false, where())};
+    return {mx::logsumexp(mx::astype(inputs[0], sums_dtype(inputs[0]), where()), -1, keepdims_, where())};
   }
   std::shared_ptr<Fused> again() const override {
-    return std::make_shared<LogSumExpRows>(where());
+    return std::make_shared<LogSumExpRows>(where(), keepdims_);
   }
 
  private:
+  mx::array column(const mx::array& sums) const {
+    return keepdims_ ? sums : mx::expand_dims(sums, -1, where());
+  }
   mx::array softmax(const mx::array& x, const mx::array& log_sum) const {
     auto s = where();
     // No number is above all of them: where there is none, nothing is subtracted from none.
     auto shift = mx::where(mx::isinf(log_sum, s), mx::array(0, log_sum.dtype()), log_sum, s);
-    auto scaled = mx::subtract(mx::astype(x, log_sum.dtype(), s), mx::expand_dims(shift, -1, s), s);
+    auto scaled = mx::subtract(mx::astype(x, log_sum.dtype(), s), shift, s);
     return x.dtype() == mx::float64 ? wide(Wide::exp, scaled, s) : mx::exp(scaled, s);
   }
+
+  bool keepdims_;
 };
 
 class SoftmaxRows : public Fused {
@@ -132,8 +142,8 @@ mx::array softmax_rows(const mx::array& rows, mx::Stream s) {
   return Fused::apply(std::make_shared<SoftmaxRows>(s), {rows})[0];
 }
 
-mx::array log_sum_exp(const mx::array& rows, mx::Stream s) {
-  return Fused::apply(std::make_shared<LogSumExpRows>(s), {rows})[0];
+mx::array log_sum_exp(const mx::array& rows, bool keepdims, mx::Stream s) {
+  return Fused::apply(std::make_shared<LogSumExpRows>(s, keepdims), {rows})[0];
 }
 
 } // namespace mlxffi

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "elementwise_blocks.h"
+#include "fallible.h"
 #include "folds.h"
 
 namespace mlxffi {
@@ -32,9 +33,10 @@ class Vectorized : public mx::Primitive {
     return this == &other;
   }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    // A graph may be kept, as inside a transform.
-    auto itself = outputs[0].primitive_ptr();
+    // A graph may be kept, as inside a transform. One of the outputs holds this.
+    std::vector<std::shared_ptr<mx::Primitive>> held;
     for (auto& output : outputs) {
+      held.push_back(output.primitive_ptr());
       leave(output.primitive_ptr());
     }
     if (!evaluation_(inputs, outputs, stream())) {
@@ -125,11 +127,25 @@ Evaluation evaluation_of(const mx::array& node) {
   return node.size() >= least_size ? elementwise(node) : nullptr;
 }
 
-void vectorize(const mx::array& node) {
+Evaluation evaluation_of(const Fallible& fallible, std::shared_ptr<mx::Primitive> plain) {
+  if (!fallible.evaluate) {
+    return nullptr;
+  }
+  return [evaluate = fallible.evaluate, plain = std::move(plain)](const Arrays& inputs, Arrays& outputs, mx::Stream) {
+    evaluate(*plain, inputs, outputs);
+    return true;
+  };
+}
+
+// Whether the node may fail in the course of its work.
+bool vectorize(const mx::array& node) {
   auto& primitive = node.primitive_ptr();
-  if (auto evaluation = evaluation_of(node); evaluation && primitive->device() == mx::Device::cpu) {
+  auto* fallible = mlxffi::fallible(*primitive);
+  auto evaluation = fallible ? evaluation_of(*fallible, primitive) : evaluation_of(node);
+  if (evaluation && primitive->device() == mx::Device::cpu) {
     primitive = std::make_shared<Vectorized>(primitive, std::move(evaluation));
   }
+  return fallible;
 }
 
 // The nodes that are yet to be computed for arrays, as they are met: most graphs are small, and take no memory.
@@ -219,8 +235,10 @@ std::shared_ptr<const Blocks> blocks_of(const mx::Compiled& compiled) {
 
 } // namespace
 
-void use_kernels(const Arrays& outputs) {
-  Walk(outputs).each(vectorize);
+bool use_kernels(const Arrays& outputs) {
+  bool may_fail = false;
+  Walk(outputs).each([&](const mx::array& node) { may_fail |= vectorize(node); });
+  return may_fail;
 }
 
 void use_mlx(const Arrays& outputs) {

@@ -1,4 +1,4 @@
-// MLX's elementwise operations, computed by kernels of our own.
+// MLX's elementwise operations, computed by kernels of our own, and those that may fail, with what fallible.h adds.
 //
 // Graphs are built, differentiated, mapped, simplified and exported with MLX's primitives. Only when they are evaluated
 // do these kernels take the place of what MLX would run: vectors and threads, where MLX goes number by number.
@@ -9,8 +9,8 @@
 namespace mlxffi {
 
 // Has our kernels compute what they can of the graphs of arrays that are about to be evaluated, which no other thread may
-// be about to schedule.
-void use_kernels(const Arrays& outputs);
+// be about to schedule. Whether something in these graphs may fail in the course of its work.
+bool use_kernels(const Arrays& outputs);
 // Gives what was not computed MLX's primitives again, after an evaluation that failed.
 void use_mlx(const Arrays& outputs);
 

@@ -4,8 +4,6 @@
 // Walter 2010 for QR.
 #include "derivatives/rules.h"
 #include "derivatives/transforms.h"
-#include "evaluation.h"
-#include "linear.h"
 
 namespace mlxc {
 
@@ -43,6 +41,14 @@ Arrays forward_inverse(const Node& node, const Arrays& tangents, const std::vect
   return {mx::negative(mx::matmul(mx::matmul(node.output, tangent, s), node.output, s), s)};
 }
 
+// MLX's inverts triangular matrices by all their numbers.
+Mapped map_inverse(const Node& node, const Arrays& inputs, const std::vector<int>& axes) {
+  auto s = node.stream();
+  auto matrices = batched(inputs, axes, s)[0];
+  auto [triangular, upper] = node.state<mx::Inverse>();
+  return {{triangular ? mx::linalg::tri_inv(matrices, upper, s) : mx::linalg::inv(matrices, s)}, {0}};
+}
+
 // The lower triangle, with half of the diagonal.
 mx::array lower_half(const mx::array& a, mx::Stream s) {
   auto diagonal = mx::multiply(a, mx::eye(a.shape(-1), a.dtype(), s), s);
@@ -53,7 +59,7 @@ Arrays forward_cholesky(const Node& node, const Arrays& tangents, const std::vec
   auto s = node.stream();
   bool upper = node.state<mx::Cholesky>();
   auto factor = upper ? turned(node.output, s) : node.output;
-  auto inverse = linear::tri_inv(factor, false, s);
+  auto inverse = mx::linalg::tri_inv(factor, false, s);
   auto inside = mx::matmul(mx::matmul(inverse, from_triangle(tangents[0], upper, s), s), turned(inverse, s), s);
   auto tangent = mx::matmul(factor, lower_half(inside, s), s);
   return {upper ? turned(tangent, s) : tangent};
@@ -66,7 +72,7 @@ Arrays forward_qr(const Node& node, const Arrays& tangents, const std::vector<in
   if (r.shape(-1) != r.shape(-2)) {
     throw std::runtime_error("[linalg.qr] a matrix with more columns than rows has no derivative here: use the first columns");
   }
-  auto scaled = mx::matmul(tangents[0], linear::tri_inv(r, true, s), s);
+  auto scaled = mx::matmul(tangents[0], mx::linalg::tri_inv(r, true, s), s);
   auto inside = mx::matmul(turned(q, s), scaled, s);
   auto lower = mx::tril(inside, -1, s);
   auto rotation = mx::subtract(lower, turned(lower, s), s);
@@ -95,8 +101,8 @@ Arrays forward_eigh(const Node& node, const Arrays& tangents, const std::vector<
   auto s = node.stream();
   auto [uplo, with_vectors] = node.state<mx::Eigh>();
   auto outputs = node.output.outputs();
-  auto [values, vectors] = with_vectors ? std::pair(outputs[0], outputs[1]) : fallible(mx::linalg::eigh(node.inputs[0], uplo, s));
-  auto tangent = from_triangle(tangents[0], uplo == "U", s);
+  auto [values, vectors] = with_vectors ? std::pair(outputs[0], outputs[1]) : mx::linalg::eigh(node.inputs[0], uplo, s);
+  auto tangent = from_triangle(tangents[0], uplo != "L", s);
   auto inside = mx::matmul(mx::matmul(turned(vectors, s), tangent, s), vectors, s);
   Arrays results{diagonal_of(inside, s)};
   if (with_vectors) {
@@ -107,7 +113,7 @@ Arrays forward_eigh(const Node& node, const Arrays& tangents, const std::vector<
 
 Arrays forward_singular_values(const Node& node, const Arrays& tangents) {
   auto s = node.stream();
-  auto parts = linear::svd(node.inputs[0], true, s);
+  auto parts = mx::linalg::svd(node.inputs[0], true, s);
   int size = parts[1].shape(-1);
   auto inside = mx::matmul(mx::matmul(turned(parts[0], s), tangents[0], s), turned(parts[2], s), s);
   mx::Shape start(inside.ndim(), 0), stop = inside.shape();
@@ -137,7 +143,7 @@ Arrays forward_svd(const Node& node, const Arrays& tangents, const std::vector<i
 
 RuleList rules_of_matrices() {
   return {
-      {"Inverse", transposed<forward_inverse>, forward_inverse},
+      {"Inverse", transposed<forward_inverse>, forward_inverse, map_inverse},
       {"Cholesky", transposed<forward_cholesky>, forward_cholesky},
       {"QRF", transposed<forward_qr>, forward_qr, map_qr},
       {"Eigh", transposed<forward_eigh>, forward_eigh},

@@ -5,11 +5,11 @@
 using namespace mlxc;
 
 extern "C" int mlx_linalg_cholesky(mlx_array *res, const mlx_array a, bool upper, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, linear::cholesky(get(a, "a"), upper, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::linalg::cholesky(get(a, "a"), upper, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_cholesky_inv(mlx_array *res, const mlx_array a, bool upper, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, fallible(mx::linalg::cholesky_inv(matrices(get(a, "a"), "a"), upper, stream_of(s, "s")))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::linalg::cholesky_inv(matrices(get(a, "a"), "a"), upper, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_cross(mlx_array *res, const mlx_array a, const mlx_array b, int axis, const mlx_stream s) {
@@ -21,27 +21,27 @@ extern "C" int mlx_linalg_eig(mlx_array *res_0, mlx_array *res_1, const mlx_arra
 }
 
 extern "C" int mlx_linalg_eigh(mlx_array *res_0, mlx_array *res_1, const mlx_array a, const char *UPLO, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, fallible(mx::linalg::eigh(get(a, "a"), text(UPLO, "UPLO"), stream_of(s, "s")))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mx::linalg::eigh(get(a, "a"), text(UPLO, "UPLO"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_eigvals(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, fallible(mx::linalg::eigvals(get(a, "a"), stream_of(s, "s")))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::linalg::eigvals(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_eigvalsh(mlx_array *res, const mlx_array a, const char *UPLO, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, fallible(mx::linalg::eigvalsh(get(a, "a"), text(UPLO, "UPLO"), stream_of(s, "s")))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::linalg::eigvalsh(get(a, "a"), text(UPLO, "UPLO"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_inv(mlx_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, linear::inv(matrices(get(a, "a"), "a"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::linalg::inv(matrices(get(a, "a"), "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_lu(mlx_vector_array *res, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, fallible(mx::linalg::lu(matrices(get(a, "a"), "a"), stream_of(s, "s")))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::linalg::lu(matrices(get(a, "a"), "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_lu_factor(mlx_array *res_0, mlx_array *res_1, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, fallible(mx::linalg::lu_factor(matrices(get(a, "a"), "a"), stream_of(s, "s")))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mx::linalg::lu_factor(matrices(get(a, "a"), "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_norm(mlx_array *res, const mlx_array a, double ord, const int *axis, size_t axis_num, bool keepdims, const mlx_stream s) {
@@ -61,7 +61,7 @@ extern "C" int mlx_linalg_pinv(mlx_array *res, const mlx_array a, const mlx_stre
 }
 
 extern "C" int mlx_linalg_qr(mlx_array *res_0, mlx_array *res_1, const mlx_array a, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, fallible(mx::linalg::qr(get(a, "a"), stream_of(s, "s")))); });
+  return guarded(__func__, [&] { require(res_0, res_1); put(res_0, res_1, mx::linalg::qr(get(a, "a"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_solve(mlx_array *res, const mlx_array a, const mlx_array b, const mlx_stream s) {
@@ -69,15 +69,15 @@ extern "C" int mlx_linalg_solve(mlx_array *res, const mlx_array a, const mlx_arr
 }
 
 extern "C" int mlx_linalg_solve_triangular(mlx_array *res, const mlx_array a, const mlx_array b, bool upper, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, linear::solve_triangular(matrices(get(a, "a"), "a"), get(b, "b"), upper, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::linalg::solve_triangular(matrices(get(a, "a"), "a"), get(b, "b"), upper, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_svd(mlx_vector_array *res, const mlx_array a, bool compute_uv, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, linear::svd(get(a, "a"), compute_uv, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::linalg::svd(get(a, "a"), compute_uv, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_tri_inv(mlx_array *res, const mlx_array a, bool upper, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, linear::tri_inv(matrices(get(a, "a"), "a"), upper, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mx::linalg::tri_inv(matrices(get(a, "a"), "a"), upper, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linalg_det(mlx_array *res, const mlx_array a, const mlx_stream s) {

@@ -28,9 +28,13 @@ inline std::vector<int> counted(const mx::array& a, std::vector<int> axes) {
 
 // Whether these are axes of the array, each once and at least one.
 inline bool are_axes(const mx::array& a, const std::vector<int>& axes) {
+  int ndim = static_cast<int>(a.ndim());
+  if (axes.size() == 1) {
+    return axes[0] >= -ndim && axes[0] < ndim;
+  }
   auto known = counted(a, axes);
   bool distinct = std::adjacent_find(known.begin(), known.end()) == known.end();
-  return distinct && !known.empty() && known.front() >= 0 && known.back() < static_cast<int>(a.ndim());
+  return distinct && !known.empty() && known.front() >= 0 && known.back() < ndim;
 }
 
 } // namespace mlxc::numbers

@@ -38,14 +38,36 @@ bool is_small(const mx::array& bound) {
   return value && std::abs(*value) < most;
 }
 
+template <class Bits>
+void step_down(Bits& bits) {
+  constexpr auto sign = static_cast<Bits>(Bits(1) << (8 * sizeof(Bits) - 1));
+  bool zero = !(bits & ~sign), negative = bits & sign;
+  bits = zero ? sign | 1 : negative ? bits + 1 : bits - 1;
+}
+
+// With bounds that are known, the last number before the end is a constant.
+mx::array before_end(const mx::array& drawn, double low, double high, mx::StreamOrDevice s) {
+  auto dtype = drawn.dtype();
+  mx::array first(low, dtype), end(high, dtype);
+  // Between 0 and 1 nothing is rounded after float32's numbers are drawn.
+  bool whole = dtype == mx::float32 && low == 0 && high == 1;
+  if (whole || !(item<double>(end) > item<double>(first))) {
+    return drawn;
+  }
+  dtype.size() == 2 ? step_down(*end.data<uint16_t>()) : step_down(*end.data<uint32_t>());
+  return mx::minimum(drawn, end, s);
+}
+
 } // namespace
 
 mx::array uniform(const mx::array& low, const mx::array& high, const mx::Shape& shape, mx::Dtype dtype, const mx::array& key, mx::StreamOrDevice s) {
   auto drawn = mx::random::uniform(low, high, shape, dtype, key, s);
-  // Between 0 and 1 nothing is rounded after float32's numbers are drawn.
-  bool whole = dtype == mx::float32 && known(low) == 0.0 && known(high) == 1.0;
-  if (whole || !mx::issubdtype(dtype, mx::floating)) {
+  if (!mx::issubdtype(dtype, mx::floating)) {
     return drawn;
+  }
+  auto known_low = known(low), known_high = known(high);
+  if (known_low && known_high) {
+    return before_end(drawn, *known_low, *known_high, s);
   }
   auto first = mx::astype(low, dtype, s), end = mx::astype(high, dtype, s);
   auto beyond = mx::logical_and(mx::greater_equal(drawn, end, s), mx::greater(end, first, s), s);
@@ -73,11 +95,16 @@ mx::array randint(const mx::array& low, const mx::array& high, const mx::Shape& 
 // Beyond this bound a float32 has too few digits for what is left of the distribution.
 constexpr double far_bound = 3;
 
+bool is_near(const mx::array& lower, const mx::array& upper) {
+  auto low = known(lower), high = known(upper);
+  return low && high && (*high < 0 ? -*high : *low) <= far_bound;
+}
+
 // In the tail, numbers by what lies beyond them, which is small and has all its digits; in float64, on a CPU.
 mx::array truncated_normal(const mx::array& lower, const mx::array& upper, const mx::Shape& shape, mx::Dtype dtype, const mx::array& key, mx::StreamOrDevice s) {
   auto near = mx::random::truncated_normal(lower, upper, shape, dtype, key, s);
   auto stream = mx::to_stream(s);
-  if (!mlxffi::has_kernels(stream)) {
+  if (is_near(lower, upper) || !mlxffi::has_kernels(stream)) {
     return near;
   }
   auto wide = [&](const mx::array& a) { return mx::astype(a, mx::float64, s); };

@@ -8,6 +8,11 @@ namespace mlxc::numbers {
 
 namespace {
 
+// Whether these are the last axis alone.
+bool is_last(const mx::array& a, const std::vector<int>& axes) {
+  return axes.size() == 1 && (axes[0] == -1 || axes[0] == static_cast<int>(a.ndim()) - 1);
+}
+
 // The axes last, as one.
 mx::array as_rows(const mx::array& a, const std::vector<int>& axes, mx::StreamOrDevice s) {
   int ndim = static_cast<int>(a.ndim()), rows = ndim - static_cast<int>(axes.size());
@@ -32,9 +37,8 @@ mx::array softmax(const mx::array& a, std::vector<int> axes, bool precise, mx::S
     return mx::softmax(a, axes, precise || is_half(a), s);
   }
   if (a.dtype() != mx::float64) {
-    bool last = axes[0] == -1 || axes[0] == static_cast<int>(a.ndim()) - 1;
-    return last ? mlxffi::softmax_rows(a, stream)
-                : mx::moveaxis(mlxffi::softmax_rows(mx::moveaxis(a, axes[0], -1, s), stream), -1, axes[0], s);
+    return is_last(a, axes) ? mlxffi::softmax_rows(a, stream)
+                            : mx::moveaxis(mlxffi::softmax_rows(mx::moveaxis(a, axes[0], -1, s), stream), -1, axes[0], s);
   }
   auto greatest = mx::stop_gradient(mx::max(a, axes, true, s), s);
   auto parts = numbers::exp(mx::subtract(a, greatest, s), s);
@@ -46,8 +50,11 @@ mx::array logsumexp(const mx::array& a, std::vector<int> axes, bool keepdims, mx
   if (!mx::issubdtype(a.dtype(), mx::floating) || !a.size() || !are_axes(a, axes) || !mlxffi::has_kernels(stream)) {
     return mx::logsumexp(a, axes, keepdims, s);
   }
+  if (is_last(a, axes)) {
+    return mx::astype(mlxffi::log_sum_exp(a, keepdims, stream), a.dtype(), s);
+  }
   auto over = counted(a, axes);
-  auto sums = mx::astype(mlxffi::log_sum_exp(as_rows(a, over, s), stream), a.dtype(), s);
+  auto sums = mx::astype(mlxffi::log_sum_exp(as_rows(a, over, s), false, stream), a.dtype(), s);
   return keepdims ? mx::expand_dims(sums, over, s) : sums;
 }
 
