@@ -9,7 +9,9 @@ HERE = Path(__file__).resolve().parent
 TEXT = (ROOT / "docs/differences.md").read_text(encoding="utf-8")
 # The last cell of a row is the number of a footnote, which names the test.
 HELD = re.compile(r" \| (\[\^\d+\]) \|$")
-NOTES = {note: (file, test) for note, file, test in re.findall(r"^(\[\^\d+\]): `(test_\w+\.py)::(test_\w+)`$", TEXT, re.M)}
+NOTES = {
+    note: (file, test) for note, file, test in re.findall(r"^(\[\^\d+\]): `(test_\w+\.py)::(test_\w+)`$", TEXT, re.M)
+}
 
 
 def lines():
