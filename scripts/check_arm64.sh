@@ -79,7 +79,7 @@ programs() {
 # The flat layer's, a short form of the drop-in's, and the tuner's from one end to the other.
 some_tests() {
   flat_tests
-  printf 'tests/core/test_%s.py\n' array core_compile core_io core_transforms dtype exchange fused_losses indexing random trees values
+  short_core_tests
   echo tests/tuner/test_end_to_end.py
 }
 

@@ -15,13 +15,13 @@ debian=${ROOT:-$(mktemp -d)}
 make_environment() {
   make_debian trixie "pypy3 pypy3-dev pypy3-venv g++"
   inside 'pypy3 -m venv venv
-    venv/bin/pip install -q mlx-cpu==0.32.4 scipy-openblas32 setuptools numpy pytest "hypothesis<6.140"'
+    venv/bin/pip install -q mlx-cpu==0.32.4 scipy-openblas32 setuptools numpy pytest pytest-xdist PyYAML "hypothesis<6.140"'
 }
 
 test_there() {
   rm -rf "$debian/root/tree" && checkout_in "$debian/root/tree"
   inside "venv/bin/pip install -q --no-build-isolation --no-deps ./tree"
-  inside "venv/bin/python -m pytest -p no:cacheprovider $(flat_tests | sed 's|^|tree/|' | xargs) ${*@Q}"
+  inside "venv/bin/python -m pytest -p no:cacheprovider -n auto --dist loadfile $(flat_tests | sed 's|^|tree/|' | xargs) ${*@Q}"
 }
 
 [ -e "$debian/root/venv/pyvenv.cfg" ] || make_environment >/dev/null

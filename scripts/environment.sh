@@ -41,3 +41,11 @@ flat_tests() {
   (cd "$root" && ls tests/test_*.py tests/abi/test_glue.py |
     grep -vE '_(config|docs|docstrings|generated|loader|porting_table|quickstart|readme|structure|trace)\.py')
 }
+
+# A short form of the tests of mlxffi.core.
+short_core_tests() {
+  local name
+  for name in array core_compile core_io core_transforms dtype exchange fused_losses indexing random trees values; do
+    echo "tests/core/test_$name.py"
+  done
+}

@@ -5,11 +5,13 @@ import signal
 import sys
 from collections import Counter
 
+import previous_release
 import pytest
 from hypothesis import settings
 
 # Before mlx.core, with which tests compare: the BLAS bridge must come before libmlx binds its BLAS.
 import mlxffi  # noqa: F401
+from mlxffi._build_info import MLX_VERSION
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("mlxffi", deadline=None)
@@ -23,6 +25,16 @@ COLLECTIONS = 40
 
 # Shells start background jobs with SIGINT ignored, which processes that tests start would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what does not hold with the release of MLX before the one that the table is for."""
+    if MLX_VERSION != previous_release.RELEASE:
+        return
+    for item in items:
+        why = next((why for name, why in previous_release.DIFFER.items() if f"tests/{name}" in item.nodeid), None)
+        if why:
+            item.add_marker(pytest.mark.skip(reason=why))
 
 
 def pytest_collection_finish():

@@ -3,7 +3,13 @@
 import fused_oracle as oracle
 import numpy as np
 import pytest
-from helpers import check_grads, computed_by_any_number_of_threads, error_of, needs_own_mlxc
+from helpers import (
+    check_grads,
+    computed_by_any_number_of_threads,
+    counts_references,
+    error_of,
+    needs_own_mlxc,
+)
 from losses_oracle import array_of, as_numpy, require_close
 from packing_oracle import packed
 
@@ -134,6 +140,7 @@ def test_gradients_of_the_kernel_are_those_of_float64(scheme):
         require_close(one, as_numpy(other), 1e-4)
 
 
+@counts_references
 def test_text_grows_in_its_own_memory():
     case = Case("bfloat16")
     keys, values = (m.zeros([1, KEY_HEADS, 512, FEATURES], "bfloat16") for _ in range(2))

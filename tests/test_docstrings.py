@@ -12,9 +12,13 @@ import mlxffi.core
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "".join(path.read_text() for path in sorted((ROOT / "docs/reference").glob("*.md")))
+CLI = sorted(f"mlxffi.tuner.cli.{path.stem}" for path in (ROOT / "mlxffi/tuner/cli").glob("[a-z]*.py"))
 MODULES = [
     *re.findall(r"^::: ([\w.]+)$", REFERENCE, re.M),
     "mlxffi.losses.reference",
+    "mlxffi.tuner.hub",
+    "mlxffi.tuner.cli",
+    *CLI,
 ]
 CORE = ["fast", "fft", "linalg", "random", "distributed", "metal"]
 # Every operation has it, and it means the same.
@@ -65,7 +69,7 @@ FUNCTIONS = functions()
 
 def lacks(function):
     """What a docstring does not tell."""
-    text, signature = inspect.getdoc(function) or "", inspect.signature(function)
+    text, signature = docstring(function), inspect.signature(function)
     arguments = [name for name in signature.parameters if name not in UNDERSTOOD]
     told = {name.strip(" *") for names in re.findall(r"^ +([\w*, ]+): ", text, re.M) for name in names.split(",")}
     returns = signature.return_annotation not in ("None", "NoReturn", None, inspect.Signature.empty)
@@ -74,8 +78,19 @@ def lacks(function):
     return missing + (["Returns"] if arguments and returns and not re.search(r"^(Returns|Yields):", text, re.M) else [])
 
 
+def docstring(function):
+    """Its own; where that ends in "see `X`.", that of X's function of the same name, where X is beside or above it."""
+    text = inspect.getdoc(function) or ""
+    if found := re.search(r"[Ss]ee `(\w+)`\.$", text):
+        for module in (function.__module__, function.__module__.rpartition(".")[0]):
+            owner = getattr(import_module(module), found[1], None)
+            if hasattr(owner, function.__name__):
+                return inspect.getdoc(getattr(owner, function.__name__)) or text
+    return text
+
+
 def test_there_are_many():
-    assert len(FUNCTIONS) > 700
+    assert len(FUNCTIONS) > 750
 
 
 @pytest.mark.parametrize("module", ["mlxffi._ops", "mlxffi.core", "mlxffi.losses", "mlxffi.tuner.trainer.loop"])
@@ -98,3 +113,13 @@ def test_a_docstring_that_lacks_something_would_be_noticed():
         return x * factor
 
     assert lacks(scaled) == ["factor", "Returns"]
+
+
+def test_a_docstring_that_points_at_nothing_would_be_noticed():
+    def prepare(arguments: object) -> int:
+        """Get ready; see `Command`."""
+        return 0
+
+    assert lacks(prepare) == ["arguments", "Returns"]
+    prepare.__module__ = "mlxffi.tuner.cli.chat"
+    assert lacks(prepare) == []

@@ -48,7 +48,15 @@ class Repo(NamedTuple):
 
 
 def repo_of(text: str, kind: str) -> Repo | None:
-    """The repository that owner/name or owner/name@revision means; None where a text is neither."""
+    """The repository that owner/name or owner/name@revision means.
+
+    Args:
+      text: what a user wrote.
+      kind: "model" or "dataset".
+
+    Returns:
+      the repository, at "main" where no revision is named; None where the text is neither.
+    """
     word = r"\w[\w.-]*"
     match = re.fullmatch(rf"({word}/{word})(?:@({word}(?:/{word})*))?", text, re.ASCII)
     if match is None or ".." in text or "--" in text:
@@ -63,6 +71,9 @@ def model_folder(repo: Repo, weights: bool = True) -> Path:
       repo: the model.
       weights: whether they are needed, too.
 
+    Returns:
+      a folder in the cache.
+
     Raises:
       OSError, RuntimeError: it is not in the cache and cannot be fetched; the message says why.
     """
@@ -75,7 +86,18 @@ def model_folder(repo: Repo, weights: bool = True) -> Path:
 
 
 def missing_of_model(folder: Path, weights: bool = True) -> list[str]:
-    """What a folder lacks to be a model, or the rest of one."""
+    """What a folder lacks to be a model, or the rest of one.
+
+    Args:
+      folder: the folder.
+      weights: whether they are needed, too.
+
+    Returns:
+      names of files; [] where nothing is missing.
+
+    Raises:
+      ValueError: the index of the weights is no JSON.
+    """
     found = [
         name for name in ("config.json", *(_weights_of(folder) if weights else ())) if not (folder / name).is_file()
     ]
@@ -97,7 +119,7 @@ def _weights_of(folder: Path) -> list[str]:
 
 
 def cache() -> Path:
-    """The folder in which huggingface_hub keeps what it fetched."""
+    """The folder in which huggingface_hub keeps what it fetched, by the variables of the environment that it reads."""
     environ = os.environ
     home = environ.get("HF_HOME") or os.path.join(environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
     found = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
@@ -105,7 +127,14 @@ def cache() -> Path:
 
 
 def snapshot(repo: Repo) -> Path | None:
-    """The folder of a revision in the cache, which may have some of its files only; None where there is none."""
+    """The folder of a revision in the cache, which may have some of its files only.
+
+    Args:
+      repo: the repository.
+
+    Returns:
+      the folder; None where there is none.
+    """
     root = cache() / f"{repo.kind}s--{repo.name.replace('/', '--')}"
     ref = root / "refs" / repo.revision
     commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else repo.revision
@@ -120,6 +149,9 @@ def folder_of(repo: Repo, missing: Callable[[Path], list[str]], wanted: Wanted) 
       repo: the repository.
       missing: what a folder lacks of what is needed.
       wanted: which files are needed, of those that there are; its second argument fetches one of them.
+
+    Returns:
+      a folder in the cache.
 
     Raises:
       OSError, RuntimeError: it is not in the cache and cannot be fetched; the message says why.
@@ -170,6 +202,14 @@ def _failures(hub: Any) -> tuple[type[Exception], ...]:
 
 
 def require_no_code(repo: Repo, trusted: bool) -> None:
-    """Raise where code of the Hub would be run."""
+    """Raise where code of the Hub would be run.
+
+    Args:
+      repo: the repository.
+      trusted: whether its code was asked for.
+
+    Raises:
+      ValueError: it was.
+    """
     if trusted:
         raise ArgumentError(f"trust_remote_code: code of the Hub is never run, got it for {repo}")

@@ -119,8 +119,8 @@ def test_experts_are_linear_layers():
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
 def test_quantized_products_are_the_same_for_few_and_many_rows(scheme, dtype, device, monkeypatch):
     """For one, nothing is unpacked but what is multiplied at once; of many the BLAS multiplies panels, a GPU all."""
-    monkeypatch.setattr(layers, "MANY_ROWS", 100)
-    monkeypatch.setattr(layers, "on_cpu", lambda: device == "cpu")
+    monkeypatch.setattr(layers.forward, "MANY_ROWS", 100)
+    monkeypatch.setattr(layers.forward, "on_cpu", lambda: device == "cpu")
     node, x = layer("linear", scheme, dtype, bias=False), Numbers(5)(100, IN, dtype=dtype)
     many, few = layers.linear(node, x), mx.concatenate([layers.linear(node, row) for row in mx.split(x, 100)])
     assert many.dtype == few.dtype

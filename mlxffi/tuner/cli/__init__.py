@@ -1,8 +1,7 @@
 """The command line, `mlxffi-lora`: which command was asked for, and what becomes of its errors.
 
-A command has two functions: `add_arguments(parser)`, and `prepare(arguments)`, which checks and loads all that it
-needs and gives back the function that does the work. What goes wrong while it prepares is the user's to mend: one
-sentence and exit status 2, and nothing has been written. What goes wrong in the work has status 1.
+What goes wrong while a command prepares is the user's to mend: one sentence and exit status 2, and nothing has been
+written. What goes wrong in the work has status 1.
 """
 
 from __future__ import annotations
@@ -12,16 +11,45 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from ..._errors import Error
 from ..checks import MissingLibraryError
 from . import chat, convert, data, fuse, generate, lora, merge, perplexity, report
 
+
+class Command(Protocol):
+    """What a module has to be a command; its docstring is the help's first line."""
+
+    __name__: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """The options of the command.
+
+        Args:
+          parser: gets them.
+        """
+        ...
+
+    def prepare(self, arguments: argparse.Namespace) -> Callable[[], None]:
+        """Check and load all that the command needs.
+
+        Args:
+          arguments: what the parser made of the command line.
+
+        Returns:
+          what does the work.
+
+        Raises:
+          OSError: a file or a folder is missing.
+          ValueError: an option, or what a file holds, is wrong; the message names it.
+        """
+        ...
+
+
 PROGRAM = "mlxffi-lora"
-MODULES = (chat, convert, data, fuse, generate, merge, perplexity, report)
-COMMANDS: dict[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in MODULES}
+MODULES: tuple[Command, ...] = (chat, convert, data, fuse, generate, merge, perplexity, report)
+COMMANDS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 # What tells in a sentence what is wrong; anything else is a defect, and its traceback is wanted.
 TOLD = (Error, OSError, MissingLibraryError)
 
@@ -58,7 +86,7 @@ def _run(program: str, prepare: Callable[[], Callable[[], None]]) -> int:
     return 0
 
 
-def _parser(command: ModuleType | None, name: str) -> argparse.ArgumentParser:
+def _parser(command: Command | None, name: str) -> argparse.ArgumentParser:
     others = "" if command else f"other commands: {', '.join(f'{PROGRAM} {name} --help' for name in COMMANDS)}"
     found = (command or lora).__doc__ or ""
     parser = argparse.ArgumentParser(f"{PROGRAM} {name}".strip(), description=found, epilog=others, allow_abbrev=False)

@@ -24,13 +24,13 @@ Answer = Callable[[Session, list[int], Options], str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """The options of the command; see `Command`."""
     parser.add_argument("--json", action="store_true", help="print a JSON object for each answer, a line each")
     add_shared_arguments(parser)
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
-    """Load the model."""
+    """Load the model; see `Command`."""
     options = options_of(arguments)
     base, model = load(arguments)
     if not base.tokenizer.has_chat_template:

@@ -23,7 +23,7 @@ DTYPES = {"float16": mx.float16, "bfloat16": mx.bfloat16, "float32": mx.float32}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command: those of mlx_lm.convert, rules, and the types of GGUF."""
+    """The options of the command: those of mlx_lm.convert, rules, and the types of GGUF; see `Command`."""
     parser.add_argument(
         "--model", "--hf-path", required=True, help="folder or GGUF file of the model, or its name on the Hub"
     )
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
-    """Load the model, and convert it."""
+    """Load the model, and convert it; see `Command`."""
     target = Path(arguments.mlx_path)
     if target.exists() and target.suffix != SUFFIX:
         raise FileExistsError(f"mlx_path: expected a new folder, got one that is there already: {target}")

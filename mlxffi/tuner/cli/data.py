@@ -28,7 +28,7 @@ BAR = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """The options of the command; see `Command`."""
     parser.add_argument("data", nargs="+", metavar="DATA", help="files, folders or names on the Hub")
     parser.add_argument("--model", help="folder, GGUF file or name of a model, whose tokenizer counts and shows tokens")
     parser.add_argument("--max-seq-length", type=int, default=2048, help="where records are cut (default: 2048)")
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
-    """Check all records, and load the tokenizer."""
+    """Check all records, and load the tokenizer; see `Command`."""
     if arguments.mask_prompt and arguments.mask_assistant:
         raise ArgumentError("mask_prompt, mask_assistant: expected one of them, got both")
     checks.count("data", "max_seq_length", arguments.max_seq_length, 2)
@@ -128,7 +128,14 @@ def _show_tokens(title: str, place: int, dataset: CacheDataset, most: int) -> No
 
 
 def histogram(lengths: list[int]) -> list[str]:
-    """Lines of a chart: how many lengths lie between two powers of 2."""
+    """A chart of how many lengths lie between two powers of 2.
+
+    Args:
+      lengths: at least one, each above 0.
+
+    Returns:
+      its lines.
+    """
     powers = [length.bit_length() for length in lengths]
     counts = {power: powers.count(power) for power in range(min(powers), max(powers) + 1)}
     width = len(f"{2 ** max(powers) - 1:,}")

@@ -39,6 +39,9 @@ class Base(Protocol):
     def add_tokens(self, tokens: Sequence[str]) -> dict[str, tuple[int, ...]]:
         """Let the model and its tokenizer have new tokens; see `with_new_tokens`.
 
+        Args:
+          tokens: texts, each a token from now on.
+
         Returns:
           their ids by the name of each layer that has rows for them.
 
@@ -48,11 +51,33 @@ class Base(Protocol):
         ...
 
     def with_new_adapter(self, config: lora.LoRAConfig, noise: float = 0.0) -> Model:
-        """The model with a new adapter, which is trained, with noise in its embeddings; see `decoder_model`."""
+        """The model with a new adapter, which is trained.
+
+        Args:
+          config: of the adapter.
+          noise: in its embeddings; see `decoder_model`.
+
+        Returns:
+          the model, of which only the adapter is trained.
+
+        Raises:
+          ValueError: the model has no layer that the configuration names, or cannot have such an adapter.
+        """
         ...
 
     def with_trained(self, path: Path) -> Model:
-        """The model with what an adapter folder holds."""
+        """The model with what an adapter folder holds.
+
+        Args:
+          path: the folder.
+
+        Returns:
+          the model, of which only that is trained.
+
+        Raises:
+          OSError: a file is missing.
+          ValueError: the adapter does not fit the model.
+        """
         ...
 
     def with_last_blocks(self, count: int, noise: float = 0.0, frozen: Sequence[str] = ()) -> Model:
@@ -62,6 +87,9 @@ class Base(Protocol):
           count: how many.
           noise: in its embeddings; see `decoder_model`.
           frozen: paths, or ends of paths, of parts of these blocks that are not trained.
+
+        Returns:
+          the model, of which nothing else is trained.
 
         Raises:
           ValueError: a name is none of a part, or nothing is left to train.
@@ -73,11 +101,30 @@ class Base(Protocol):
         ...
 
     def size(self, model: Model) -> lora.TrainableParameters:
-        """How much of a model of this is trained."""
+        """How much of a model of this is trained.
+
+        Args:
+          model: one that this has made.
+
+        Returns:
+          counts of parameters.
+        """
         ...
 
     def fused(self, path: Path, dequantize: bool) -> Fused:
-        """The model with what an adapter folder holds in its weights."""
+        """The model with what an adapter folder holds in its weights.
+
+        Args:
+          path: the folder.
+          dequantize: leave all weights unpacked; else packed ones are packed again as they were.
+
+        Returns:
+          what writes it, and what is left of the adapter.
+
+        Raises:
+          OSError: a file is missing.
+          ValueError: the adapter does not fit the model.
+        """
         ...
 
 
@@ -103,6 +150,9 @@ def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = 
       engine: "own", "mlx_lm", or "auto": mlx_lm's where it is installed and ours has not this architecture.
       trust_remote_code: let mlx_lm run code that comes with a tokenizer.
 
+    Returns:
+      the model and its tokenizer.
+
     Raises:
       FileNotFoundError: the folder or a file in it is missing.
       ValueError: a file is not as it should be, or the architecture is unknown.
@@ -125,6 +175,9 @@ def located(path: str | None, trust_remote_code: bool = False, weights: bool = T
       path: one of these.
       trust_remote_code: refused for models of the Hub.
       weights: whether they are needed of such a model.
+
+    Returns:
+      that path, or a folder in the cache of the Hub.
 
     Raises:
       OSError, RuntimeError: there is none, or it is not in the cache of the Hub and cannot be fetched.

@@ -19,7 +19,7 @@ from .engine import Fused, load_base, located
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """The options of the command; see `Command`."""
     parser.add_argument("--model", required=True, help="folder or GGUF file of the model")
     parser.add_argument("--adapter-path", default="adapters", help="folder of the adapter (default: adapters)")
     parser.add_argument(
@@ -43,14 +43,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_gguf_type(parser: argparse.ArgumentParser) -> None:
-    """The option for the type of matrices in a GGUF file."""
+    """The option for the type of matrices in a GGUF file.
+
+    Args:
+      parser: gets it.
+    """
     parser.add_argument(
         "--gguf-type", choices=tuple(SIZES), default="F16", help="type of the matrices in a GGUF file (default: F16)"
     )
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
-    """Load the model and the adapter."""
+    """Load the model and the adapter; see `Command`."""
     path = Path(arguments.adapter_path)
     if arguments.export_gguf_lora:
         adapter = lora.read_adapter(path)

@@ -21,7 +21,7 @@ from .engine import Base, Model, load_base
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """The options of the command; see `Command`."""
     parser.add_argument("-p", "--prompt", default="-", help="the prompt; - reads it from the standard input (default)")
     parser.add_argument("--prompts", metavar="FILE", help="a file of prompts: a line each, in .jsonl a JSON value")
     parser.add_argument("--ignore-chat-template", action="store_true", help="take prompts as they are")
@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of all commands in which a model writes."""
+    """The options of all commands in which a model writes.
+
+    Args:
+      parser: gets them.
+    """
     add_model_arguments(parser)
     parser.add_argument("--system-prompt", help="what a chat begins with")
     parser.add_argument("-m", "--max-tokens", type=int, default=256, help="at most so many tokens (default: 256)")
@@ -50,7 +54,11 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that say which model runs."""
+    """The options that say which model runs.
+
+    Args:
+      parser: gets them.
+    """
     parser.add_argument("--model", required=True, help="folder or GGUF file of the model, or its name on the Hub")
     parser.add_argument("--adapter-path", help="folder of an adapter for it")
     parser.add_argument("--engine", choices=("auto", "own", "mlx_lm"), default="auto", help="whose model runs")
@@ -58,20 +66,48 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load(arguments: argparse.Namespace) -> tuple[Base, Model]:
-    """The model that options name, with its adapter."""
+    """The model that options name, with its adapter.
+
+    Args:
+      arguments: those of `add_model_arguments`.
+
+    Returns:
+      the model before any training, and the one that runs.
+
+    Raises:
+      OSError: a file or a folder is missing.
+      ValueError: a file is not as it should be.
+    """
     base = load_base(arguments.model, arguments.engine, arguments.trust_remote_code)
     return base, base.with_trained(Path(arguments.adapter_path)) if arguments.adapter_path else base.plain()
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
-    """How options say that texts are generated."""
+    """How options say that texts are generated.
+
+    Args:
+      arguments: those of `add_shared_arguments`.
+
+    Returns:
+      the same, as `Session` takes it.
+
+    Raises:
+      ValueError: one is out of its range.
+    """
     names = ("max_tokens", "top_p", "top_k", "min_p", "repetition_penalty", "repetition_context_size", "seed")
     given = {name: getattr(arguments, name) for name in names}
     return Options(temperature=arguments.temp, stop=tuple(arguments.stop), **given)
 
 
 def system_messages(arguments: argparse.Namespace) -> list[dict[str, str]]:
-    """What a chat begins with."""
+    """What a chat begins with.
+
+    Args:
+      arguments: those of `add_shared_arguments`.
+
+    Returns:
+      the system prompt as a message; [] without one.
+    """
     return [{"role": "system", "content": arguments.system_prompt}] if arguments.system_prompt else []
 
 
@@ -83,7 +119,7 @@ class Prompt(NamedTuple):
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
-    """Load the model, and encode the prompts."""
+    """Load the model, and encode the prompts; see `Command`."""
     options = options_of(arguments)
     if arguments.prompts and arguments.prompt != "-":
         raise ArgumentError("prompt, prompts: expected one of them, got both")
@@ -168,7 +204,14 @@ def _write_json(session: Session, prompt: Prompt, options: Options) -> None:
 
 
 def as_json(found: Generation) -> dict[str, Any]:
-    """A text, and what is known of it, as JSON has it."""
+    """A text, and what is known of it, as JSON has it.
+
+    Args:
+      found: what was generated.
+
+    Returns:
+      the text, its tokens, why it ended, and counts and tokens per second of prompt and text.
+    """
     return {
         "text": found.text,
         "tokens": found.tokens,
@@ -181,5 +224,9 @@ def as_json(found: Generation) -> dict[str, Any]:
 
 
 def say(text: str) -> None:
-    """Print a part of a text at once."""
+    """Print a part of a text at once.
+
+    Args:
+      text: the part; no line ends after it.
+    """
     print(text, end="", flush=True)

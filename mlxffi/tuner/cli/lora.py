@@ -44,7 +44,7 @@ __all__ = ["add_arguments", "prepare"]
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
-    """Check all settings, and load the model and the data."""
+    """Check all settings, and load the model and the data; see `Command`."""
     settings = settings_of(vars(arguments))
     _require_sense(settings.job, settings.training)
     if settings.job.find_lr:

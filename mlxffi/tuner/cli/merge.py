@@ -16,7 +16,7 @@ from ..trees import flatten
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """The options of the command; see `Command`."""
     about = "folder of an adapter, and after a colon its weight (without one: 1)"
     parser.add_argument("adapters", nargs="+", metavar="ADAPTER:WEIGHT", help=about)
     parser.add_argument("--save-path", required=True, help="folder for the adapter, new or empty")
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
-    """Read the adapters and merge them."""
+    """Read the adapters and merge them; see `Command`."""
     target = Path(arguments.save_path)
     require_free("save_path", target)
     parts = [_part(text) for text in arguments.adapters]

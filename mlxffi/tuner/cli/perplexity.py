@@ -17,7 +17,7 @@ from .generate import add_model_arguments, load
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """The options of the command; see `Command`."""
     parser.add_argument("file", help="records as for training (.jsonl, .json, .csv, .parquet), else one text")
     add_model_arguments(parser)
     parser.add_argument("--mask-prompt", action="store_true", help="count completions only, not prompts")
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
-    """Load the model and the texts."""
+    """Load the model and the texts; see `Command`."""
     stride = require_stride(arguments.window, arguments.stride)
     base, model = load(arguments)
     texts = _texts(arguments.file, base.tokenizer, arguments.mask_prompt)

@@ -25,13 +25,13 @@ COLUMNS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """The options of the command; see `Command`."""
     parser.add_argument("--adapter-path", default="adapters", help="folder of the run (default: adapters)")
     parser.add_argument("--plot", metavar="FILE", help="draw the loss curve into this PNG, too")
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[], None]:
-    """Read the metrics."""
+    """Read the metrics; see `Command`."""
     path = Path(arguments.adapter_path, METRICS_FILE)
     return partial(_show, read_metrics(path), path, arguments.plot)
 

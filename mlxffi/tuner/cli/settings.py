@@ -33,7 +33,14 @@ Minutes: TypeAlias = float
 
 
 def in_file(about: str) -> dict[str, Any]:
-    """What a field of `Job` carries that YAML files have and the command line has not."""
+    """What a field of `Job` carries that YAML files have and the command line has not.
+
+    Args:
+      about: what the setting is.
+
+    Returns:
+      metadata of the field.
+    """
     return {"help": about, "file_only": True}
 
 
@@ -157,7 +164,11 @@ def options() -> Iterator[Option]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a parser an option for each setting; those that are not given do not appear in what it parses."""
+    """Give a parser an option for each setting; those that are not given do not appear in what it parses.
+
+    Args:
+      parser: gets them.
+    """
     for option in options():
         metadata = option.field.metadata
         if metadata.get("file_only"):
@@ -192,7 +203,11 @@ def checked(option: Option, value: Any) -> Any:
     """A value of a setting in its type.
 
     Args:
+      option: the setting.
       value: a text from the command line, or what YAML made of it.
+
+    Returns:
+      the value in the setting's type; None only where that is one of its values.
 
     Raises:
       ValueError: it is not of that type, or none of the choices; the message names the setting.
@@ -277,7 +292,13 @@ READERS: dict[str, Callable[[Any], Any]] = {
 
 
 def read_yaml(path: str) -> dict[str, Any]:
-    """The settings in a YAML file by name.
+    """The settings in a YAML file.
+
+    Args:
+      path: of the file.
+
+    Returns:
+      values by name, as YAML has them.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -317,6 +338,9 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
 
     Args:
       given: those on the command line; `config` may name a YAML file with more.
+
+    Returns:
+      each setting: as given, else as in the file, else its default.
 
     Raises:
       ValueError: a setting is unknown, or its value is not what it should be.

@@ -23,11 +23,11 @@ class Interruption(Callback):
         self.is_wanted = False
 
     def on_step(self, report: StepReport) -> Stop | None:
-        """Stop if Ctrl-C came."""
+        """Stop if Ctrl-C came; see `Callback`."""
         return Stop(INTERRUPTED) if self.is_wanted else None
 
     def on_val_report(self, report: ValReport) -> Stop | None:
-        """Stop if Ctrl-C came."""
+        """Stop if Ctrl-C came; see `Callback`."""
         return Stop(INTERRUPTED) if self.is_wanted else None
 
     @contextmanager
@@ -62,15 +62,15 @@ class TimeLimit(Callback):
         self._start = 0.0
 
     def on_start(self, report: StartReport) -> None:
-        """Look at the clock."""
+        """Look at the clock; see `Callback`."""
         self._start = time.monotonic()
 
     def on_step(self, report: StepReport) -> Stop | None:
-        """Stop if the time is up."""
+        """Stop if the time is up; see `Callback`."""
         return self._judge()
 
     def on_val_report(self, report: ValReport) -> Stop | None:
-        """Stop if the time is up."""
+        """Stop if the time is up; see `Callback`."""
         return self._judge()
 
     def _judge(self) -> Stop | None:
@@ -84,6 +84,9 @@ def how_to_go_on(program: str, given: Mapping[str, Any]) -> str:
     Args:
       program: the name of the command.
       given: the options with which the run was started, by name.
+
+    Returns:
+      a line for a shell.
     """
     kept = {name: value for name, value in given.items() if name not in ("resume", "resume_adapter_file")}
     return join([program, *(word for name, value in kept.items() for word in _words(name, value)), "--resume"])
