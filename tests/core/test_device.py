@@ -5,6 +5,7 @@ import threading
 import mlx.core
 import pytest
 from both import same
+from helpers import together
 
 import mlxffi.core as mx
 
@@ -199,8 +200,35 @@ def test_a_context_is_used_within_itself():
         with context:
             assert mx.default_stream(mx.cpu) == chosen
         assert mx.default_stream(mx.cpu) == chosen
-    assert before != chosen
-    mx.set_default_stream(before)
+    assert mx.default_stream(mx.cpu) == before != chosen
+
+
+def test_threads_share_a_context():
+    """Each gets back its own default, in whichever order they leave. (mlx.core raises an error there.)"""
+    context = mx.stream(mx.new_thread_local_stream(mx.cpu))
+    entered, left = threading.Barrier(2, timeout=60), threading.Event()
+
+    def work(number):
+        own = mx.new_stream(mx.cpu)
+        mx.set_default_stream(own)
+        with context:
+            inside = mx.default_stream(mx.cpu)
+            entered.wait()
+            assert number == 0 or left.wait(60)
+            assert mx.default_stream(mx.cpu) == inside != own
+        left.set()
+        assert mx.default_stream(mx.cpu) == own
+        mx.clear_streams()
+
+    assert together(work, 2) == []
+
+
+def test_a_context_is_left_where_it_was_entered():
+    before, context = mx.default_stream(mx.cpu), mx.stream(mx.new_stream(mx.cpu))
+    with context:
+        (refused,) = together(lambda number: context.__exit__(), 1)
+        assert "left on another thread" in refused
+    assert mx.default_stream(mx.cpu) == before
 
 
 def test_objects_that_were_not_made_by_mlx():
