@@ -246,8 +246,11 @@ class StreamContext(native.ContextOwner):
     __slots__ = ()
 
     def _enter(self) -> Stream:
-        """Make it the default, where C leaves that to Python: for a ThreadLocalStream, and beside unusual devices. Returns
-        the stream that was the default before."""
+        """Make it the default, where C leaves that to Python: for a ThreadLocalStream, and beside unusual devices.
+
+        Returns:
+          The stream that was the default before.
+        """
         before = default_stream(default_device())
         chosen = self._stream
         if isinstance(chosen, (Device, DeviceType)):

@@ -1,7 +1,7 @@
 """Traces a second on eight threads at once against one: without a GIL, two cores do about twice as many.
 
-Other programs take cores away meanwhile, so each trace of eight threads is also timed alone: what one takes while another
-thread traces all that time, against what it takes while none does, is told even by a busy machine.
+Other programs take cores away meanwhile, so each trace of eight threads is also timed by itself: what one takes while
+another thread traces all that time, against what it takes while none does, shows on a busy machine too.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def timed(call: Callable[[], object]) -> list[list[Span]]:
 
 
 def shared_time(span: Span, others: list[Span], first: int) -> tuple[float, int]:
-    """How much of a span others were running in, of which those before a place are over; and that place for later spans."""
+    """The part of a span in which others ran; those before `first` are over. And what that is for the next span."""
     start, end = span
     while first < len(others) and others[first][1] <= start:
         first += 1
