@@ -203,26 +203,6 @@ def test_a_context_is_used_within_itself():
     assert mx.default_stream(mx.cpu) == before != chosen
 
 
-def test_threads_share_a_context():
-    """Each gets back its own default, in whichever order they leave. (mlx.core raises an error there.)"""
-    context = mx.stream(mx.new_thread_local_stream(mx.cpu))
-    entered, left = threading.Barrier(2, timeout=60), threading.Event()
-
-    def work(number):
-        own = mx.new_stream(mx.cpu)
-        mx.set_default_stream(own)
-        with context:
-            inside = mx.default_stream(mx.cpu)
-            entered.wait()
-            assert number == 0 or left.wait(60)
-            assert mx.default_stream(mx.cpu) == inside != own
-        left.set()
-        assert mx.default_stream(mx.cpu) == own
-        mx.clear_streams()
-
-    assert together(work, 2) == []
-
-
 def test_a_context_is_left_where_it_was_entered():
     before, context = mx.default_stream(mx.cpu), mx.stream(mx.new_stream(mx.cpu))
     with context:

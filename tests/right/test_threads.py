@@ -1,9 +1,12 @@
-"""Arrays that threads share: in mlx.core those that evaluate the same ones at once end the process."""
+"""What threads share. In mlx.core those that evaluate the same arrays at once end the process, and those that enter the
+same context get an error."""
 
 import io
+import threading
 
 import numpy as np
 import pytest
+from helpers import together
 from races import lazily, threads_evaluate, threads_wait
 
 import mlxffi.core as mx
@@ -24,3 +27,23 @@ def test_threads_evaluate_the_same_arrays():
 
 def test_threads_wait_for_the_same_arrays():
     threads_wait(lambda: lazily(mx, mx.array), WAYS, mx.async_eval)
+
+
+def test_threads_share_a_context():
+    """Each gets back its own default, in whichever order they leave."""
+    context = mx.stream(mx.new_thread_local_stream(mx.cpu))
+    entered, left = threading.Barrier(2, timeout=60), threading.Event()
+
+    def work(number):
+        own = mx.new_stream(mx.cpu)
+        mx.set_default_stream(own)
+        with context:
+            inside = mx.default_stream(mx.cpu)
+            entered.wait()
+            assert number == 0 or left.wait(60)
+            assert mx.default_stream(mx.cpu) == inside != own
+        left.set()
+        assert mx.default_stream(mx.cpu) == own
+        mx.clear_streams()
+
+    assert together(work, 2) == []
