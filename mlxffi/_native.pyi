@@ -62,8 +62,7 @@ class StreamOwner:
     def _own(cls, handle: int, /) -> Self: ...
 
 class ContextOwner:
-    __slots__ = ("_before",)
-    _before: Stream | None
+    __slots__ = ()
     def __init__(self, s: Stream | ThreadLocalStream | Device | DeviceType): ...
     @property
     def _stream(self) -> Stream | ThreadLocalStream | Device | DeviceType: ...

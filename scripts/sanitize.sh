@@ -6,6 +6,8 @@
 #   scripts/sanitize.sh valgrind [PROGRAM...]  the same programs under valgrind
 #   scripts/sanitize.sh python [TEST...]       Python tests (those of errors, lifetime, handles, threads, exit, failure
 #                                              injection and of what mlxffi.core does in C) under AddressSanitizer and UndefinedBehaviorSanitizer
+#   scripts/sanitize.sh threads [TEST...]      tests/free_threads/shared.c and Python tests of threads under ThreadSanitizer,
+#                                              with handles as on a Python without a GIL
 #
 # PYTHON is the interpreter of the environment that has mlxffi and what its tests need. The last line is the verdict.
 set -uo pipefail
@@ -16,6 +18,7 @@ shift || true
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$root" || exit 1
+objects=build/sanitized
 
 # libmlx keeps the descriptions of its primitives' types, with which calls through them would be checked, to itself.
 sanitizers="-fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g"
@@ -29,11 +32,11 @@ suppress_libmlx() {
 }
 
 build_libmlxc() {
-  MLXFFI_CFLAGS="$1" "$python" - "$work" <<'PY'
+  MLXFFI_CFLAGS="$1" "$python" - "$work" "$objects" <<'PY'
 import sys
 from pathlib import Path
 import build_ffi
-build_ffi.build_libmlxc(Path(sys.argv[1]) / "libmlxc.so", build_ffi.ROOT / "build" / "sanitized", True)
+build_ffi.build_libmlxc(Path(sys.argv[1]) / "libmlxc.so", build_ffi.ROOT / sys.argv[2], True)
 PY
 }
 
@@ -41,7 +44,7 @@ build_program() {
   local mlx
   mlx=$("$python" -c 'import build_ffi; print(build_ffi.mlx_folder())') || return 1
   # shellcheck disable=SC2086
-  cc -std=c11 -Wall -Wextra -pthread $2 -Iinclude "tests/abi/c/$1.c" tests/abi/c/live.c -L"$work" -lmlxc -lm \
+  cc -std=c11 -Wall -Wextra -pthread $2 -Iinclude "${3:-tests/abi/c}/$1.c" tests/abi/c/live.c -L"$work" -lmlxc -lm \
     -Wl,--disable-new-dtags,-rpath,"$work",-rpath,"$mlx/lib" -o "$work/$1"
 }
 
@@ -65,13 +68,13 @@ c_programs() {
   return $((failed > 0))
 }
 
-# A copy of the checkout, built in place; objects are shared with the mode `asan`.
+# A copy of the checkout, built in place; objects are shared with the mode `asan`, or with the program of `threads`.
 build_copy() {
-  mkdir -p "$work/tree/build" build/sanitized
+  mkdir -p "$work/tree/build" "$objects"
   git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$work/tree" || return 1
-  ln -s "$root/build/sanitized" "$work/tree/build/sanitized"
+  ln -s "$root/$objects" "$work/tree/build/sanitized"
   cd "$work/tree" || return 1
-  MLXFFI_CFLAGS="$sanitizers" "$python" setup.py -q build_ext --inplace \
+  MLXFFI_CFLAGS="$1" "$python" setup.py -q build_ext --inplace \
     >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; return 1; }
 }
 
@@ -79,7 +82,7 @@ python_tests() {
   local tests=("$@") preload status
   [ ${#tests[@]} -gt 0 ] || tests=(tests/test_{failure_injection,threads,exceptions,lifetime,exit,safe_handles}.py tests/abi/test_glue.py
     tests/core/test_{operations,indexing,tree_walks,safe_handles}.py tests/right/test_threads.py)
-  build_copy || return 1
+  build_copy "$sanitizers" || return 1
   # The interpreter is not instrumented, so the runtimes come first; libstdc++ too, for the exceptions that they watch.
   for library in libasan.so libubsan.so libstdc++.so; do
     preload="${preload:-} $(readlink -f "$(gcc -print-file-name=$library)")"
@@ -94,11 +97,31 @@ python_tests() {
   return $status
 }
 
+# What is not ours is not instrumented. So the sanitizer does not see how libmlx counts references to its events before it
+# destroys one, nor that glibc hands on the memory of ended threads under a lock; OpenBLAS and OpenMP are left out altogether.
+thread_tests() {
+  local tests=("$@") flags="-fsanitize=thread -DMLXFFI_FREE_THREADS -O1 -g1" failed=0
+  [ ${#tests[@]} -gt 0 ] || tests=(tests/test_threads.py tests/right/test_threads.py tests/core/test_{core_threads,free_threads}.py)
+  objects=build/sanitized-threads
+  printf '%s\n' race:mlx::core::Event:: race_top:pthread_cond_destroy race:_dl_deallocate_tls \
+    called_from_lib:{libgomp,libscipy_openblas.so,libscipy_openblas64_} >"$work/suppressions"
+  export TSAN_OPTIONS="suppressions=$work/suppressions exitcode=66"
+  build_libmlxc "$flags" && build_program shared "$flags" tests/free_threads || return 1
+  # Its memory must lie where the sanitizer expects it.
+  setarch -R "$work/shared" || failed=1
+  build_copy "$flags" || return 1
+  LD_PRELOAD=$(readlink -f "$(gcc -print-file-name=libtsan.so)") PYTHONPATH=$work/tree \
+    setarch -R "$python" -m pytest -p no:cacheprovider "${tests[@]}" || failed=1
+  echo "threads: a program and ${#tests[@]} files, $([ $failed = 0 ] && echo no race || echo FAILED)"
+  return $failed
+}
+
 case "$mode" in
   asan) suppress_libmlx; c_programs "$sanitizers" "" "$@" ;;
   valgrind)
     c_programs -g "valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
       --suppressions=$root/tests/abi/valgrind.supp" "$@" ;;
   python) python_tests "$@" ;;
-  *) echo "scripts/sanitize.sh: expected asan, valgrind or python, got '$mode'" >&2; exit 2 ;;
+  threads) thread_tests "$@" ;;
+  *) echo "scripts/sanitize.sh: expected asan, valgrind, python or threads, got '$mode'" >&2; exit 2 ;;
 esac

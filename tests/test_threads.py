@@ -4,7 +4,8 @@ import threading
 
 import numpy as np
 import pytest
-from helpers import THREADS, close, needs_own_mlxc, raised_by, together
+from helpers import needs_own_mlxc, raised_by, together
+from races import lazily, threads_evaluate, threads_wait
 
 import mlxffi as m
 from mlxffi import Array
@@ -125,58 +126,15 @@ def test_an_array_of_another_thread_is_explained():
         made[0].eval()
 
 
-def lazily():
-    """Arrays that hang together and are not computed, most of them siblings, and what they are to be."""
-    numbers = np.arange(6, dtype=np.float32)
-    arrays, expected = [], []
-    for step in range(1, 13):
-        quotient, remainder = m.divmod(Array(numbers) + float(step), 3.0)
-        arrays += [quotient, remainder, m.exp(quotient) + remainder]
-        expected += [*(parts := np.divmod(numbers + step, 3)), np.exp(parts[0]) + parts[1]]
-    return arrays, expected
-
-
 # Each as somebody who has the array may ask for it.
 WAYS = [Array.eval, Array.async_eval, Array.tolist, np.array, repr, lambda a: m.vjp(lambda x: [x[0] * a], [a], [a])]
 
 
 @needs_own_mlxc
 def test_threads_evaluate_the_same_arrays():
-    """One thread has built them and computes them; the others get what it computed, or are told whose they are."""
-    barrier, shared, refusals = threading.Barrier(THREADS, timeout=60), [], []
-
-    def work(number):
-        for _ in range(ROUNDS):
-            if not number:
-                shared[:] = lazily()
-            barrier.wait()
-            arrays, expected = shared
-            for place in range(len(arrays)):
-                array = arrays[place * (2 * number + 1) % len(arrays)]
-                try:
-                    WAYS[(place + number) % len(WAYS)](array)
-                except RuntimeError as error:
-                    refusals.append((number > 0, "belongs to the thread" in str(error)))
-            if not number:
-                m.eval(*arrays)
-            barrier.wait()
-            close(arrays[number], expected[number])
-            barrier.wait()
-
-    assert together(work) == []
-    assert set(refusals) <= {(True, True)}
+    threads_evaluate(lambda: lazily(m, Array), WAYS, lambda arrays: m.eval(*arrays))
 
 
 @needs_own_mlxc
 def test_threads_wait_for_the_same_arrays():
-    """What has been handed to MLX's threads may be waited for on any thread."""
-    for _ in range(ROUNDS):
-        arrays, expected = lazily()
-        m.async_eval(*arrays)
-
-        def work(number, arrays=arrays, expected=expected):
-            for way in WAYS:
-                way(arrays[number])
-            close(arrays[number], expected[number])
-
-        assert together(work) == []
+    threads_wait(lambda: lazily(m, Array), WAYS, lambda arrays: m.async_eval(*arrays))

@@ -248,8 +248,12 @@ class StreamContext(native.ContextOwner):
     __module__ = "mlxffi.core"
     __slots__ = ()
 
-    def _enter(self) -> None:
-        """Make it the default, where C leaves that to Python: for a ThreadLocalStream, and beside unusual devices."""
+    def _enter(self) -> Stream:
+        """Make it the default, where C leaves that to Python: for a ThreadLocalStream, and beside unusual devices.
+
+        Returns:
+          The stream that was the default before.
+        """
         before = default_stream(default_device())
         chosen = self._stream
         if isinstance(chosen, (Device, DeviceType)):
@@ -258,7 +262,7 @@ class StreamContext(native.ContextOwner):
             stream = stream_of(chosen)
             set_default_device(stream.device)
             set_default_stream(stream)
-        self._before = before
+        return before
 
 
 def stream(s: Stream | ThreadLocalStream | Device | DeviceType) -> StreamContext:

@@ -5,6 +5,7 @@ import threading
 import mlx.core
 import pytest
 from both import same
+from helpers import together
 
 import mlxffi.core as mx
 
@@ -199,8 +200,15 @@ def test_a_context_is_used_within_itself():
         with context:
             assert mx.default_stream(mx.cpu) == chosen
         assert mx.default_stream(mx.cpu) == chosen
-    assert before != chosen
-    mx.set_default_stream(before)
+    assert mx.default_stream(mx.cpu) == before != chosen
+
+
+def test_a_context_is_left_where_it_was_entered():
+    before, context = mx.default_stream(mx.cpu), mx.stream(mx.new_stream(mx.cpu))
+    with context:
+        (refused,) = together(lambda number: context.__exit__(), 1)
+        assert "left on another thread" in refused
+    assert mx.default_stream(mx.cpu) == before
 
 
 def test_objects_that_were_not_made_by_mlx():

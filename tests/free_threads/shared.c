@@ -1,5 +1,5 @@
 /* One handle for all threads: some put other arrays under it, others read, compute and trace with it. For a libmlxc that is
- * built with MLXFFI_FREE_THREADS; scripts/check_free_threads.sh runs it under ThreadSanitizer. */
+ * built with MLXFFI_FREE_THREADS; scripts/sanitize.sh threads runs it under ThreadSanitizer. */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 

@@ -1,29 +1,17 @@
-"""Arrays that threads share: in mlx.core those that evaluate the same ones at once end the process."""
+"""What threads share. In mlx.core those that evaluate the same arrays at once end the process, and those that enter the
+same context get an error."""
 
 import io
 import threading
 
 import numpy as np
 import pytest
-from helpers import THREADS, together
+from helpers import together
+from races import lazily, threads_evaluate, threads_wait
 
 import mlxffi.core as mx
 
 pytestmark = pytest.mark.usefixtures("threads_alternate")
-
-ROUNDS = 8
-
-
-def lazily():
-    """Arrays that hang together and are not computed, most of them siblings, and what they are to be."""
-    numbers = np.arange(6, dtype=np.float32)
-    arrays, expected = [], []
-    for step in range(1, 13):
-        quotient, remainder = mx.divmod(mx.array(numbers) + float(step), 3.0)
-        arrays += [quotient, remainder, mx.exp(quotient) + remainder]
-        expected += [*(parts := np.divmod(numbers + step, 3)), np.exp(parts[0]) + parts[1]]
-    return arrays, expected
-
 
 # Each as somebody who has the array may ask for it.
 WAYS = [
@@ -34,40 +22,28 @@ WAYS = [
 
 
 def test_threads_evaluate_the_same_arrays():
-    """One thread has built them and computes them; the others get what it computed, or are told whose they are."""
-    barrier, shared, refusals = threading.Barrier(THREADS, timeout=60), [], []
-
-    def work(number):
-        for _ in range(ROUNDS):
-            if not number:
-                shared[:] = lazily()
-            barrier.wait()
-            arrays, expected = shared
-            for place in range(len(arrays)):
-                array = arrays[place * (2 * number + 1) % len(arrays)]
-                try:
-                    WAYS[(place + number) % len(WAYS)](array)
-                except RuntimeError as error:
-                    refusals.append((number > 0, "belongs to the thread" in str(error)))
-            if not number:
-                mx.eval(arrays)
-            barrier.wait()
-            np.testing.assert_allclose(arrays[number], expected[number], rtol=1e-6)
-            barrier.wait()
-
-    assert together(work) == []
-    assert set(refusals) <= {(True, True)}
+    threads_evaluate(lambda: lazily(mx, mx.array), WAYS, mx.eval)
 
 
 def test_threads_wait_for_the_same_arrays():
-    """What has been handed to MLX's threads may be waited for on any thread."""
-    for _ in range(ROUNDS):
-        arrays, expected = lazily()
-        mx.async_eval(arrays)
+    threads_wait(lambda: lazily(mx, mx.array), WAYS, mx.async_eval)
 
-        def work(number, arrays=arrays, expected=expected):
-            for way in WAYS:
-                way(arrays[number])
-            np.testing.assert_allclose(arrays[number], expected[number], rtol=1e-6)
 
-        assert together(work) == []
+def test_threads_share_a_context():
+    """Each gets back its own default, in whichever order they leave."""
+    context = mx.stream(mx.new_thread_local_stream(mx.cpu))
+    entered, left = threading.Barrier(2, timeout=60), threading.Event()
+
+    def work(number):
+        own = mx.new_stream(mx.cpu)
+        mx.set_default_stream(own)
+        with context:
+            inside = mx.default_stream(mx.cpu)
+            entered.wait()
+            assert number == 0 or left.wait(60)
+            assert mx.default_stream(mx.cpu) == inside != own
+        left.set()
+        assert mx.default_stream(mx.cpu) == own
+        mx.clear_streams()
+
+    assert together(work, 2) == []

@@ -1,13 +1,23 @@
-/* The base class of StreamContext: what is to be the default, and the stream that was it before. */
+/* The base class of StreamContext: what is to be the default, and the streams that were it before, one for each block that
+ * is running. Blocks may lie in each other and run on several threads, each of which has its own defaults. */
 
 #include "native.h"
 
+#include <pythread.h>
 #include <stddef.h>
 #include <structmember.h>
 
+/* A block that is running. */
+typedef struct Block {
+  unsigned long thread;
+  PyObject *before;
+  struct Block *outer;
+} Block;
+
 typedef struct {
   PyObject_HEAD
-  PyObject *chosen, *before;
+  PyObject *chosen;
+  Block *innermost;
 } ContextOwner;
 
 static bool may_be_chosen(PyObject *object) {
@@ -68,7 +78,8 @@ static int choose(PyObject *chosen) {
   return failed;
 }
 
-static PyObject *enter_with(PyObject *object, PyObject *chosen) {
+/* Makes it the default; the stream that was it before. */
+static PyObject *exchanged_default(PyObject *object, PyObject *chosen) {
   int type, index;
   bool here = chosen && (stream_of(chosen) || device_place(chosen, &type, &index));
   PyObject *before = here ? stream_here() : Py_NewRef(Py_None);
@@ -76,24 +87,58 @@ static PyObject *enter_with(PyObject *object, PyObject *chosen) {
     Py_DECREF(before);
     return PyObject_CallMethod(object, "_enter", NULL);
   }
-  if (!before) {
-    return NULL;
-  }
-  if (choose(chosen)) {
-    Py_DECREF(before);
+  if (before && choose(chosen)) {
+    Py_CLEAR(before);
     raise_last_error();
-    return NULL;
   }
-  Py_XDECREF(exchanged(object, &((ContextOwner *)object)->before, before));
-  Py_RETURN_NONE;
+  return before;
 }
 
 static PyObject *context_enter(PyObject *object, PyObject *unused) {
-  PyObject *chosen = held_by(object, &((ContextOwner *)object)->chosen);
+  ContextOwner *self = (ContextOwner *)object;
+  Block *block = PyMem_Malloc(sizeof *block);
+  PyObject *chosen = held_by(object, &self->chosen);
+  PyObject *before = block ? exchanged_default(object, chosen) : PyErr_NoMemory();
   (void)unused;
-  PyObject *entered = enter_with(object, chosen);
   Py_XDECREF(chosen);
-  return entered;
+  if (!before) {
+    PyMem_Free(block);
+    return NULL;
+  }
+  LOCK(object)
+  *block = (Block){PyThread_get_thread_ident(), before, self->innermost};
+  self->innermost = block;
+  UNLOCK
+  Py_RETURN_NONE;
+}
+
+/* The innermost block of this thread, which is the caller's then; NULL where it has none, and where only others have, after
+ * an exception. */
+static Block *taken_block(PyObject *object) {
+  Block *found;
+  bool elsewhere;
+  LOCK(object)
+  Block **place = &((ContextOwner *)object)->innermost;
+  elsewhere = *place;
+  while (*place && (*place)->thread != PyThread_get_thread_ident()) {
+    place = &(*place)->outer;
+  }
+  found = *place;
+  if (found) {
+    *place = found->outer;
+  }
+  UNLOCK
+  if (!found && elsewhere) {
+    PyErr_SetString(PyExc_RuntimeError, "StreamContext: left on another thread than the one that entered it");
+  }
+  return found;
+}
+
+static void free_block(Block *block) {
+  if (block) {
+    Py_DECREF(block->before);
+    PyMem_Free(block);
+  }
 }
 
 /* Whether the end takes so many arguments, and others by these names. */
@@ -115,28 +160,33 @@ static PyObject *context_exit(PyObject *object, PyObject *const *arguments, Py_s
     PyErr_SetString(PyExc_TypeError, "__exit__(): expected at most exc_type, exc_value and traceback");
     return NULL;
   }
-  PyObject *before = exchanged(object, &((ContextOwner *)object)->before, NULL);
-  int failed = before && before != Py_None && choose(before);
-  Py_XDECREF(before);
-  if (failed) {
+  Block *block = taken_block(object);
+  if (block && choose(block->before)) {
     raise_last_error();
-    return NULL;
   }
-  Py_RETURN_NONE;
+  free_block(block);
+  return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
 /* --- the class --- */
 
-static int context_clear(PyObject *self) {
-  Py_CLEAR(((ContextOwner *)self)->chosen);
-  Py_CLEAR(((ContextOwner *)self)->before);
+static int context_clear(PyObject *object) {
+  ContextOwner *self = (ContextOwner *)object;
+  Py_CLEAR(self->chosen);
+  for (Block *block; (block = self->innermost);) {
+    self->innermost = block->outer;
+    free_block(block);
+  }
   return 0;
 }
 
-static int context_traverse(PyObject *self, visitproc visit, void *arg) {
-  Py_VISIT(((ContextOwner *)self)->chosen);
-  Py_VISIT(((ContextOwner *)self)->before);
-  Py_VISIT(Py_TYPE(self));
+static int context_traverse(PyObject *object, visitproc visit, void *arg) {
+  ContextOwner *self = (ContextOwner *)object;
+  Py_VISIT(self->chosen);
+  for (Block *block = self->innermost; block; block = block->outer) {
+    Py_VISIT(block->before);
+  }
+  Py_VISIT(Py_TYPE(object));
   return 0;
 }
 
@@ -150,7 +200,6 @@ static void context_dealloc(PyObject *self) {
 
 static PyMemberDef members[] = {
   {"_stream", T_OBJECT, offsetof(ContextOwner, chosen), READONLY, "What is to be the default."},
-  {"_before", T_OBJECT, offsetof(ContextOwner, before), 0, "The default stream of before, in the block."},
   {NULL, 0, 0, 0, NULL},
 };
 
