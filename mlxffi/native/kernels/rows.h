@@ -9,6 +9,7 @@
 #include "elementwise_rows.h"
 #include "layer_rows.h"
 #include "product_rows.h"
+#include "sort_rows.h"
 
 namespace mlxffi {
 
@@ -59,6 +60,7 @@ struct RowKernels {
   LayerKernels layers;
   ProductKernels products;
   NumberKernels numbers;
+  SortKernels sorting;
 };
 
 // The best that this CPU runs. MLXFFI_SIMD=baseline|avx2|avx512|avx512bf16|neonbf16 asks for another, to test and to measure it;

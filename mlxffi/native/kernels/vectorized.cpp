@@ -8,13 +8,14 @@
 
 #include "elementwise_blocks.h"
 #include "folds.h"
+#include "sorting.h"
 
 namespace mlxffi {
 
 namespace {
 
-// Numbers from which on our kernels may be worth their preparation, and reductions are.
-constexpr size_t least_size = 4096, least_to_reduce = 16384;
+// Numbers from which on our kernels may be worth their preparation, and reductions and sorting are.
+constexpr size_t least_size = 4096, least_to_reduce = 16384, least_to_sort = 512;
 
 // Computes outputs on a stream; false where it cannot with inputs that lie as these do.
 using Evaluation = std::function<bool(const Arrays& inputs, Arrays& outputs, mx::Stream s)>;
@@ -114,6 +115,36 @@ Evaluation place(const mx::array& node) {
   };
 }
 
+Evaluation sorting(int axis, Sorted what) {
+  return [=](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    sort(inputs[0], axis, what, outputs[0], s);
+    return true;
+  };
+}
+
+// Whether MLX's primitive is of this kind; libmlx keeps the descriptions of most types to itself.
+template <class Kind>
+const Kind* as(const mx::Primitive& primitive, std::string_view name) {
+  return primitive.name() == name ? static_cast<const Kind*>(&primitive) : nullptr;
+}
+
+// A row in order is one that is partitioned anywhere.
+Evaluation sorting(const mx::Primitive& primitive) {
+  if (auto sort = as<mx::Sort>(primitive, "Sort")) {
+    return sorting(sort->state(), Sorted::numbers);
+  }
+  if (auto sort = as<mx::ArgSort>(primitive, "ArgSort")) {
+    return sorting(sort->state(), Sorted::places);
+  }
+  if (auto partition = as<mx::Partition>(primitive, "Partition")) {
+    return sorting(partition->state().second, Sorted::numbers);
+  }
+  if (auto partition = as<mx::ArgPartition>(primitive, "ArgPartition")) {
+    return sorting(partition->state().second, Sorted::places);
+  }
+  return nullptr;
+}
+
 Evaluation evaluation_of(const mx::array& node) {
   auto& primitive = node.primitive();
   if (typeid(primitive) == typeid(mx::Reduce)) {
@@ -121,6 +152,11 @@ Evaluation evaluation_of(const mx::array& node) {
   }
   if (typeid(primitive) == typeid(mx::ArgReduce)) {
     return node.inputs()[0].size() >= least_to_reduce ? place(node) : nullptr;
+  }
+  if (node.size() >= least_to_sort && node.inputs().size() == 1 && can_sort(node.inputs()[0].dtype())) {
+    if (auto found = sorting(primitive)) {
+      return found;
+    }
   }
   return node.size() >= least_size ? elementwise(node) : nullptr;
 }

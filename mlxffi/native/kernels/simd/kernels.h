@@ -12,6 +12,7 @@
 #include "packed_dots.h"
 #include "rotation.h"
 #include "softmax.h"
+#include "sorting.h"
 #include "sums.h"
 
 #define MLXFFI_FOR_ELEMENTS(kernel) \
@@ -37,5 +38,5 @@
   {                                                                                                                \
     name, MLXFFI_FOR_ELEMENTS(cross_entropy), MLXFFI_FOR_ELEMENTS(cross_entropy_gradient), MLXFFI_FOR_ELEMENTS(kl), \
         MLXFFI_FOR_ELEMENTS(js), MLXFFI_FOR_ELEMENTS(kl_gradient), MLXFFI_FOR_ELEMENTS(js_gradient),               \
-        MLXFFI_LAYER_KERNELS, MLXFFI_PRODUCT_KERNELS, {kernel_of, conversion_of}                                   \
+        MLXFFI_LAYER_KERNELS, MLXFFI_PRODUCT_KERNELS, {kernel_of, conversion_of}, MLXFFI_SORT_KERNELS              \
   }

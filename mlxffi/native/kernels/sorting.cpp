@@ -1,0 +1,275 @@
+#include "sorting.h"
+
+#include <bit>
+#include <cstring>
+#include <memory>
+
+#include "radix_sort.h"
+#include "ranges.h"
+#include "recycled.h"
+#include "row_access.h"
+#include "rows.h"
+
+namespace mlxffi {
+
+namespace {
+
+// Numbers of a row from which on all cores work on it, and numbers that are made keys at a time.
+constexpr int64_t least_shared = 65536, chunk = 4096;
+
+// The rows along an axis, in elements.
+struct Lines {
+  Places starts;
+  int64_t stride, length;
+  char* data;
+
+  Lines(const mx::array& array, int axis)
+      : starts(Places::across(array, axis)), stride(array.strides()[axis]), length(array.shape(axis)), data(const_cast<char*>(array.data<char>())) {}
+
+  template <class T>
+  T* line(int64_t index) const {
+    return reinterpret_cast<T*>(data) + starts[index];
+  }
+};
+
+// What sorting takes besides the rows.
+struct Job {
+  Lines in, out;
+  Sorted what;
+  ToKeys to_keys;
+  FromKeys from_keys;
+  // The bits of an infinity.
+  uint64_t infinity;
+};
+
+template <class K>
+using Buffer = std::unique_ptr<K[]>;
+
+template <class K>
+Buffer<K> buffer(int64_t size) {
+  return Buffer<K>(new K[size]);
+}
+
+// Sorts rows of numbers as wide as a key.
+template <class K>
+class RowSorter {
+ public:
+  explicit RowSorter(const Job& job) : job_(job), length_(job.in.length), count_(job.in.starts.size()) {}
+
+  void run(mx::array& scratch) const {
+    auto& kernels = row_kernels().sorting;
+    int64_t side_by_side = job_.what == Sorted::numbers ? line<K> : line<uint64_t>;
+    if (length_ <= kernels.most && 4 * count_ > side_by_side) {
+      parallel_rows((count_ + side_by_side - 1) / side_by_side, length_ * side_by_side, [&](int64_t begin, int64_t end) {
+        for (int64_t tile = begin; tile < end; tile++) {
+          int64_t first = tile * side_by_side, rows = std::min(side_by_side, count_ - first);
+          job_.what == Sorted::numbers ? sort_tile(first, rows) : sort_places_of_tile(first, rows);
+        }
+      });
+      return;
+    }
+    job_.what == Sorted::numbers ? sort_rows<Key<K>>(scratch) : sort_rows<KeyAndPlace<K>>(scratch);
+  }
+
+  // How much memory sorting one row after the other on all cores takes; 0 where each core has rows of its own.
+  int64_t scratch_bytes() const {
+    int64_t item = job_.what == Sorted::numbers ? sizeof(Key<K>) : sizeof(KeyAndPlace<K>);
+    return shares_rows() ? 2 * item * length_ : 0;
+  }
+
+ private:
+  template <class T>
+  static constexpr int64_t line = line_bytes / sizeof(T);
+
+  bool shares_rows() const {
+    return length_ >= least_shared && count_ < 2 * thread_count();
+  }
+
+  // --- rows side by side ---
+
+  // The keys of up to `columns` rows, those of a row `columns` apart; whether there are numbers to put back.
+  bool load(int64_t first, int64_t rows, int64_t columns, K* tile) const {
+    const K* starts[line<uint8_t>];
+    for (int64_t row = 0; row < columns; row++) {
+      starts[row] = job_.in.line<const K>(first + std::min(row, rows - 1));
+    }
+    for (int64_t i = 0; i < length_; i++) {
+      for (int64_t row = 0; row < columns; row++) {
+        tile[i * columns + row] = starts[row][i * job_.in.stride];
+      }
+    }
+    return job_.to_keys(tile, length_ * columns);
+  }
+
+  template <class T, class From>
+  void store(int64_t first, int64_t rows, int64_t columns, const From* tile) const {
+    T* starts[line<uint8_t>];
+    for (int64_t row = 0; row < rows; row++) {
+      starts[row] = job_.out.line<T>(first + row);
+    }
+    for (int64_t i = 0; i < length_; i++) {
+      for (int64_t row = 0; row < rows; row++) {
+        starts[row][i * job_.out.stride] = static_cast<T>(tile[i * columns + row]);
+      }
+    }
+  }
+
+  void sort_tile(int64_t first, int64_t rows) const {
+    auto tile = buffer<K>(length_ * line<K>);
+    bool special = load(first, rows, line<K>, tile.get());
+    row_kernels().sorting.columns[std::countr_zero(sizeof(K))](tile.get(), length_);
+    job_.from_keys(tile.get(), length_ * line<K>);
+    store<K>(first, rows, line<K>, tile.get());
+    for (int64_t row = 0; special && row < rows; row++) {
+      restore(first + row);
+    }
+  }
+
+  void sort_places_of_tile(int64_t first, int64_t rows) const {
+    constexpr int64_t columns = line<uint64_t>;
+    auto tile = buffer<K>(length_ * columns);
+    auto places = buffer<uint64_t>(length_ * columns);
+    load(first, rows, columns, tile.get());
+    for (int64_t i = 0; i < length_ * columns; i++) {
+      places[i] = sizeof(K) == 8 ? i / columns : uint64_t(tile[i]) << 32 | i / columns;
+    }
+    if constexpr (sizeof(K) == 8) {
+      row_kernels().sorting.pairs(tile.get(), places.get(), length_);
+    } else {
+      row_kernels().sorting.columns[3](places.get(), length_);
+    }
+    store<uint32_t>(first, rows, columns, places.get());
+  }
+
+  // --- one row after the other ---
+
+  template <class Item>
+  void sort_rows(mx::array& scratch) const {
+    if (shares_rows()) {
+      auto items = reinterpret_cast<Item*>(scratch.data<char>());
+      for (int64_t row = 0; row < count_; row++) {
+        sort_row(row, items, 4 * thread_count());
+      }
+      return;
+    }
+    parallel_rows(count_, length_, [&](int64_t begin, int64_t end) {
+      auto items = buffer<Item>(2 * length_);
+      for (int64_t row = begin; row < end; row++) {
+        sort_row(row, items.get(), 1);
+      }
+    });
+  }
+
+  template <class Item>
+  void sort_row(int64_t row, Item* items, int64_t parts) const {
+    std::atomic<bool> special = false;
+    int64_t grain = parts == 1 ? length_ : chunk;
+    parallel_for(length_, grain, [&](int64_t begin, int64_t end) {
+      if (load(row, Range{begin, end}, items)) {
+        special = true;
+      }
+    });
+    auto sorted = RadixSort<Item>(length_, parts).run(items, items + length_);
+    parallel_for(length_, grain, [&](int64_t begin, int64_t end) { store(row, Range{begin, end}, sorted); });
+    if (special && job_.what == Sorted::numbers) {
+      restore(row);
+    }
+  }
+
+  template <class Item>
+  bool load(int64_t row, Range range, Item* items) const {
+    auto from = job_.in.line<const K>(row);
+    K keys[chunk];
+    bool special = false;
+    for (int64_t begin = range.begin; begin < range.end; begin += chunk) {
+      int64_t count = std::min(chunk, range.end - begin);
+      for (int64_t i = 0; i < count; i++) {
+        keys[i] = from[(begin + i) * job_.in.stride];
+      }
+      special |= job_.to_keys(keys, count);
+      for (int64_t i = 0; i < count; i++) {
+        items[begin + i] = Item::of(keys[i], begin + i);
+      }
+    }
+    return special;
+  }
+
+  void store(int64_t row, Range range, Key<K>* items) const {
+    auto to = job_.out.line<K>(row);
+    job_.from_keys(items + range.begin, range.size());
+    for (int64_t i = range.begin; i < range.end; i++) {
+      to[i * job_.out.stride] = items[i].key;
+    }
+  }
+  void store(int64_t row, Range range, const KeyAndPlace<K>* items) const {
+    auto to = job_.out.line<uint32_t>(row);
+    for (int64_t i = range.begin; i < range.end; i++) {
+      to[i * job_.out.stride] = items[i].place();
+    }
+  }
+
+  // Zeros of either sign and NaNs of any bits had the same keys: puts them into the sorted row as they come in the other.
+  void restore(int64_t row) const {
+    constexpr K sign = K(1) << (8 * sizeof(K) - 1);
+    auto from = job_.in.line<const K>(row);
+    auto to = job_.out.line<K>(row);
+    std::vector<K> zeros, nans;
+    int64_t below = 0;
+    for (int64_t i = 0; i < length_; i++) {
+      K bits = from[i * job_.in.stride], size = bits & ~sign;
+      if (size == 0) {
+        zeros.push_back(bits);
+      } else if (size > job_.infinity) {
+        nans.push_back(bits);
+      } else {
+        below += bits >= sign;
+      }
+    }
+    for (size_t i = 0; i < zeros.size(); i++) {
+      to[(below + i) * job_.out.stride] = zeros[i];
+    }
+    for (size_t i = 0; i < nans.size(); i++) {
+      to[(length_ - nans.size() + i) * job_.out.stride] = nans[i];
+    }
+  }
+
+  const Job& job_;
+  int64_t length_, count_;
+};
+
+uint64_t infinity_of(mx::Dtype dtype) {
+  return dtype == mx::float16 ? 0x7c00 : dtype == mx::bfloat16 ? 0x7f80 : dtype == mx::float32 ? 0x7f800000 : 0x7ff0000000000000;
+}
+
+template <class K>
+void sort(Job job, mx::Stream s) {
+  int64_t bytes = RowSorter<K>(job).scratch_bytes();
+  mx::array scratch({static_cast<int>((bytes + 7) / 8)}, mx::uint64, nullptr, {});
+  allocate(scratch);
+  on_stream(s, [job = std::move(job), scratch]() mutable { RowSorter<K>(job).run(scratch); });
+}
+
+} // namespace
+
+bool can_sort(mx::Dtype dtype) {
+  return row_kernels().sorting.to_keys(dtype.val()) != nullptr;
+}
+
+void sort(const mx::array& a, int axis, Sorted what, mx::array& out, mx::Stream s) {
+  allocate(out);
+  auto& kernels = row_kernels().sorting;
+  auto type = a.dtype().val();
+  Job job{{a, axis}, {out, axis}, what, kernels.to_keys(type), kernels.from_keys(type), infinity_of(a.dtype())};
+  switch (a.itemsize()) {
+    case 1:
+      return sort<uint8_t>(std::move(job), s);
+    case 2:
+      return sort<uint16_t>(std::move(job), s);
+    case 4:
+      return sort<uint32_t>(std::move(job), s);
+    default:
+      return sort<uint64_t>(std::move(job), s);
+  }
+}
+
+} // namespace mlxffi
