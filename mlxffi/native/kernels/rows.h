@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "elementwise_rows.h"
+#include "fold_rows.h"
 #include "layer_rows.h"
 #include "product_rows.h"
 #include "sort_rows.h"
@@ -60,6 +61,7 @@ struct RowKernels {
   LayerKernels layers;
   ProductKernels products;
   NumberKernels numbers;
+  FoldKernels folds;
   SortKernels sorting;
 };
 

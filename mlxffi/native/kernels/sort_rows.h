@@ -18,6 +18,9 @@ using SortColumns = void (*)(void* keys, int64_t length);
 // The same for keys of 64 bits and their places, which come along and decide among equal keys.
 using SortPairs = void (*)(uint64_t* keys, uint64_t* places, int64_t length);
 
+// Transposes a square as wide as a cache line; rows of it are `stride` keys apart.
+using Transpose = void (*)(const void* from, int64_t from_stride, void* to, int64_t to_stride);
+
 struct SortKernels {
   // NULL for complex numbers.
   ToKeys (*to_keys)(TypeOfNumbers type);
@@ -25,6 +28,7 @@ struct SortKernels {
   // For keys of 1, 2, 4 and 8 bytes.
   SortColumns columns[4];
   SortPairs pairs;
+  Transpose transpose[4];
   // The length up to which this takes no longer than sorting one row after the other by its digits.
   int64_t most;
 };

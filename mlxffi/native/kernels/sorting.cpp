@@ -32,6 +32,35 @@ struct Lines {
   }
 };
 
+// Where rows that are sorted side by side begin.
+template <class T>
+struct Starts {
+  T* starts[line_bytes];
+  int64_t rows, length, apart;
+  // Whether they lie one after the other, each in one piece.
+  bool regular;
+
+  Starts(const Lines& lines, int64_t first, int64_t count) : rows(count), length(lines.length), regular(lines.stride == 1) {
+    for (int64_t row = 0; row < count; row++) {
+      starts[row] = lines.line<T>(first + row);
+    }
+    apart = count > 1 ? starts[1] - starts[0] : 0;
+    for (int64_t row = 1; row < count; row++) {
+      regular = regular && starts[row] - starts[row - 1] == apart;
+    }
+  }
+
+  // Calls body(start, i) for the numbers from i on that are a square with as many rows; returns where these end.
+  template <class Body>
+  int64_t squares(int64_t columns, Body body) const {
+    int64_t i = 0;
+    for (; regular && rows == columns && columns == line_bytes / int64_t(sizeof(T)) && i + columns <= length; i += columns) {
+      body(starts[0], i);
+    }
+    return i;
+  }
+};
+
 // What sorting takes besides the rows.
 struct Job {
   Lines in, out;
@@ -80,6 +109,7 @@ class RowSorter {
  private:
   template <class T>
   static constexpr int64_t line = line_bytes / sizeof(T);
+  static constexpr int width = std::countr_zero(sizeof(K));
 
   bool shares_rows() const {
     return length_ >= least_shared && count_ < 2 * thread_count();
@@ -89,13 +119,13 @@ class RowSorter {
 
   // The keys of up to `columns` rows, those of a row `columns` apart; whether there are numbers to put back.
   bool load(int64_t first, int64_t rows, int64_t columns, K* tile) const {
-    const K* starts[line<uint8_t>];
-    for (int64_t row = 0; row < columns; row++) {
-      starts[row] = job_.in.line<const K>(first + std::min(row, rows - 1));
-    }
-    for (int64_t i = 0; i < length_; i++) {
+    Starts<const K> from(job_.in, first, rows);
+    int64_t done = from.squares(columns, [&](const K* start, int64_t i) {
+      row_kernels().sorting.transpose[width](start + i, from.apart, tile + i * columns, columns);
+    });
+    for (int64_t i = done; i < length_; i++) {
       for (int64_t row = 0; row < columns; row++) {
-        tile[i * columns + row] = starts[row][i * job_.in.stride];
+        tile[i * columns + row] = from.starts[std::min(row, rows - 1)][i * job_.in.stride];
       }
     }
     return job_.to_keys(tile, length_ * columns);
@@ -103,13 +133,13 @@ class RowSorter {
 
   template <class T, class From>
   void store(int64_t first, int64_t rows, int64_t columns, const From* tile) const {
-    T* starts[line<uint8_t>];
-    for (int64_t row = 0; row < rows; row++) {
-      starts[row] = job_.out.line<T>(first + row);
-    }
-    for (int64_t i = 0; i < length_; i++) {
+    Starts<T> to(job_.out, first, rows);
+    int64_t done = sizeof(T) != sizeof(From) ? 0 : to.squares(columns, [&](T* start, int64_t i) {
+      row_kernels().sorting.transpose[width](tile + i * columns, columns, start + i, to.apart);
+    });
+    for (int64_t i = done; i < length_; i++) {
       for (int64_t row = 0; row < rows; row++) {
-        starts[row][i * job_.out.stride] = static_cast<T>(tile[i * columns + row]);
+        to.starts[row][i * job_.out.stride] = static_cast<T>(tile[i * columns + row]);
       }
     }
   }
@@ -117,7 +147,7 @@ class RowSorter {
   void sort_tile(int64_t first, int64_t rows) const {
     auto tile = buffer<K>(length_ * line<K>);
     bool special = load(first, rows, line<K>, tile.get());
-    row_kernels().sorting.columns[std::countr_zero(sizeof(K))](tile.get(), length_);
+    row_kernels().sorting.columns[width](tile.get(), length_);
     job_.from_keys(tile.get(), length_ * line<K>);
     store<K>(first, rows, line<K>, tile.get());
     for (int64_t row = 0; special && row < rows; row++) {

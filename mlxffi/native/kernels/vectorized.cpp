@@ -7,7 +7,10 @@
 #include <unordered_set>
 
 #include "elementwise_blocks.h"
+#include "extremes.h"
 #include "folds.h"
+#include "gathers.h"
+#include "scans.h"
 #include "sorting.h"
 
 namespace mlxffi {
@@ -105,13 +108,9 @@ Evaluation reduction(const mx::array& node) {
 }
 
 Evaluation place(const mx::array& node) {
-  auto& reduce = static_cast<const mx::ArgReduce&>(node.primitive());
-  auto found = FoldToPlace::of(reduce, node.inputs()[0].dtype());
-  if (!found) {
-    return nullptr;
-  }
-  return [fold = *found, axis = reduce.state().second](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
-    return fold.run(axis, inputs[0], outputs[0], s);
+  auto [kind, axis] = static_cast<const mx::ArgReduce&>(node.primitive()).state();
+  return [largest = kind == mx::ArgReduce::ArgMax, axis = axis](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return place_extremes(largest, axis, inputs[0], outputs[0], s);
   };
 }
 
@@ -145,6 +144,26 @@ Evaluation sorting(const mx::Primitive& primitive) {
   return nullptr;
 }
 
+// Lookups along one axis.
+Evaluation lookup(const mx::array& node) {
+  auto gather = as<mx::Gather>(node.primitive(), "Gather");
+  if (!gather || node.inputs().size() != 2) {
+    return nullptr;
+  }
+  return [state = gather->state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return mlxffi::gather(state.first[0], state.second, inputs[0], inputs[1], outputs[0], s);
+  };
+}
+
+Evaluation running(const mx::array& node) {
+  if (!as<mx::Scan>(node.primitive(), "CumLogAddExp")) {
+    return nullptr;
+  }
+  return [primitive = node.primitive_ptr()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return scan(static_cast<const mx::Scan&>(*primitive), inputs[0], outputs[0], s);
+  };
+}
+
 Evaluation evaluation_of(const mx::array& node) {
   auto& primitive = node.primitive();
   if (typeid(primitive) == typeid(mx::Reduce)) {
@@ -158,7 +177,15 @@ Evaluation evaluation_of(const mx::array& node) {
       return found;
     }
   }
-  return node.size() >= least_size ? elementwise(node) : nullptr;
+  if (node.size() < least_size) {
+    return nullptr;
+  }
+  for (auto* find : {lookup, running, elementwise}) {
+    if (auto found = find(node)) {
+      return found;
+    }
+  }
+  return nullptr;
 }
 
 void vectorize(const mx::array& node) {

@@ -1,6 +1,8 @@
 // Keys of numbers, and a sorting network on the lanes of vectors.
 #pragma once
 
+#include <utility>
+
 #include "../sort_rows.h"
 #include "elementwise.h"
 
@@ -109,9 +111,9 @@ template <class Order>
 MLXFFI_INLINE void merge_exchange(int64_t length, Order order) {
   for (int64_t p = 1; p < length; p *= 2) {
     for (int64_t k = p; k > 0; k /= 2) {
-      for (int64_t begin = k % p; begin + k < length; begin += 2 * k) {
+      for (int64_t begin = k & (p - 1); begin + k < length; begin += 2 * k) {
         // Runs of 2 p are sorted by themselves first.
-        if (k < p && (begin + k) % (2 * p) == 0) {
+        if (k < p && ((begin + k) & (2 * p - 1)) == 0) {
           continue;
         }
         int64_t end = begin + k < length - k ? begin + k : length - k;
@@ -156,10 +158,58 @@ void sort_pairs(uint64_t* keys, uint64_t* places, int64_t length) {
   }
 }
 
-#define MLXFFI_SORT_KERNELS                                                                                            \
-  {                                                                                                                    \
-    to_keys_of, from_keys_of, {sort_columns<uint8_t>, sort_columns<uint16_t>, sort_columns<uint32_t>, sort_columns<uint64_t>}, \
-        sort_pairs, 16 * MLXFFI_VECTOR_BYTES                                                                           \
+// --- transposing ---
+
+template <int shift, class V, int... i>
+MLXFFI_INLINE V interleaved(V a, V b, std::integer_sequence<int, i...>) {
+  constexpr int count = sizeof...(i);
+  return __builtin_shufflevector(a, b, (i / 2 + i % 2 * count + shift * (count / 2))...);
+}
+
+// A square of as many vectors as one has lanes: interleaving the halves exchanges a bit of the row's and the lane's number.
+template <class K>
+MLXFFI_INLINE void transpose_square(const K* from, int64_t from_stride, K* to, int64_t to_stride) {
+  constexpr int count = lanes<K>;
+  using Lanes = std::make_integer_sequence<int, count>;
+  Vector<K> rows[count], next[count];
+  MLXFFI_UNROLLED
+  for (int i = 0; i < count; i++) {
+    rows[i] = read_as<Vector<K>>(from + i * from_stride);
+  }
+  MLXFFI_UNROLLED
+  for (int step = 1; step < count; step *= 2) {
+    MLXFFI_UNROLLED
+    for (int i = 0; i < count / 2; i++) {
+      next[2 * i] = interleaved<0>(rows[i], rows[i + count / 2], Lanes());
+      next[2 * i + 1] = interleaved<1>(rows[i], rows[i + count / 2], Lanes());
+    }
+    MLXFFI_UNROLLED
+    for (int i = 0; i < count; i++) {
+      rows[i] = next[i];
+    }
+  }
+  MLXFFI_UNROLLED
+  for (int i = 0; i < count; i++) {
+    put(to + i * to_stride, rows[i]);
+  }
+}
+
+template <class K>
+void transpose(const void* from, int64_t from_stride, void* to, int64_t to_stride) {
+  auto source = static_cast<const K*>(from);
+  auto target = static_cast<K*>(to);
+  for (int64_t row = 0; row < keys_of_line<K>; row += lanes<K>) {
+    for (int64_t column = 0; column < keys_of_line<K>; column += lanes<K>) {
+      transpose_square(source + row * from_stride + column, from_stride, target + column * to_stride + row, to_stride);
+    }
+  }
+}
+
+#define MLXFFI_FOR_KEYS(kernel) \
+  { kernel<uint8_t>, kernel<uint16_t>, kernel<uint32_t>, kernel<uint64_t> }
+#define MLXFFI_SORT_KERNELS                                                                                          \
+  {                                                                                                                  \
+    to_keys_of, from_keys_of, MLXFFI_FOR_KEYS(sort_columns), sort_pairs, MLXFFI_FOR_KEYS(transpose), 16 * MLXFFI_VECTOR_BYTES \
   }
 
 } // namespace
