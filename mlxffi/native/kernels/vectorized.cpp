@@ -128,7 +128,11 @@ const Kind* as(const mx::Primitive& primitive, std::string_view name) {
 }
 
 // A row in order is one that is partitioned anywhere.
-Evaluation sorting(const mx::Primitive& primitive) {
+Evaluation sorting(const mx::array& node) {
+  auto& primitive = node.primitive();
+  if (node.inputs().size() != 1 || !can_sort(node.inputs()[0].dtype())) {
+    return nullptr;
+  }
   if (auto sort = as<mx::Sort>(primitive, "Sort")) {
     return sorting(sort->state(), Sorted::numbers);
   }
@@ -172,16 +176,11 @@ Evaluation evaluation_of(const mx::array& node) {
   if (typeid(primitive) == typeid(mx::ArgReduce)) {
     return node.inputs()[0].size() >= least_to_reduce ? place(node) : nullptr;
   }
-  if (node.size() >= least_to_sort && node.inputs().size() == 1 && can_sort(node.inputs()[0].dtype())) {
-    if (auto found = sorting(primitive)) {
-      return found;
-    }
-  }
-  if (node.size() < least_size) {
-    return nullptr;
+  if (auto found = node.size() >= least_to_sort ? sorting(node) : nullptr) {
+    return found;
   }
   for (auto* find : {lookup, running, elementwise}) {
-    if (auto found = find(node)) {
+    if (auto found = node.size() >= least_size ? find(node) : nullptr) {
       return found;
     }
   }

@@ -144,27 +144,41 @@ void extreme(const void* row, int64_t size, const void* initial, void* out) {
   __builtin_memcpy(out, &found, sizeof(T));
 }
 
+// The first lane of a comparison's result that is true; -1 where none is.
+template <class Mask>
+MLXFFI_INLINE int first_true(Mask mask, int count) {
+  if (any_of(bits_as<Vector<int64_t>>(mask) != 0)) {
+    for (int lane = 0; lane < count; lane++) {
+      if (mask[lane]) {
+        return lane;
+      }
+    }
+  }
+  return -1;
+}
+
 template <class E>
 int64_t find(const void* row, int64_t size, const void* value) {
   using T = typename E::Lane;
-  constexpr int width = lanes<T>;
+  constexpr int width = lanes<T>, side_by_side = 4;
   auto numbers = static_cast<const typename E::Stored*>(row);
   auto wanted = all(*static_cast<const T*>(value));
   int64_t i = 0;
-  while (i + 4 * width <= size) {
+  for (; i + side_by_side * width <= size; i += side_by_side * width) {
     auto hit = E::load(numbers + i) == wanted;
     MLXFFI_UNROLLED
-    for (int k = 1; k < 4; k++) {
+    for (int k = 1; k < side_by_side; k++) {
       hit |= E::load(numbers + i + k * width) == wanted;
     }
     if (any_of(bits_as<Vector<int64_t>>(hit) != 0)) {
       break;
     }
-    i += 4 * width;
   }
-  for (; i < size; i++) {
-    if (part<E>(numbers + i, 1)[0] == wanted[0]) {
-      return i;
+  for (; i < size; i += width) {
+    int count = size - i < width ? size - i : width;
+    int lane = first_true(part<E>(numbers + i, count) == wanted, count);
+    if (lane >= 0) {
+      return i + lane;
     }
   }
   return -1;
