@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "aligned.h"
 #include "pool.h"
 #include "recycled.h"
 #include "row_access.h"
@@ -34,6 +35,10 @@ std::optional<Operation> operation_of(const mx::Reduce& reduce, mx::Dtype dtype)
     default:
       return dtype == mx::bool_ ? std::optional(Operation::LogicalOr) : std::nullopt;
   }
+}
+
+char* room_for(int64_t bytes, AlignedFloats& memory) {
+  return reinterpret_cast<char*>(memory.get((bytes + 3) / 4));
 }
 
 } // namespace
@@ -78,10 +83,11 @@ void Fold::fold_row(const char* data, int64_t length, char* out) const {
 void Fold::fold_columns(const char* data, int64_t rows, int64_t stride, int64_t columns, char* out) const {
   if (rows > rows_in_turn) {
     int64_t half = (rows / rows_in_turn + 1) / 2 * rows_in_turn;
-    std::vector<char> rest(columns * wide);
+    AlignedFloats rest;
+    auto sums = room_for(columns * wide, rest);
     fold_columns(data, half, stride, columns, out);
-    fold_columns(data + half * stride * stored, rows - half, stride, columns, rest.data());
-    const void* in[] = {out, rest.data()};
+    fold_columns(data + half * stride * stored, rows - half, stride, columns, sums);
+    const void* in[] = {out, sums};
     of_wide().into(in, out, columns);
     return;
   }
@@ -104,12 +110,15 @@ void Fold::run(const char* data, int64_t outer, int64_t length, int64_t inner, c
   std::vector<char> made(last ? 0 : outer * parts * inner * wide);
   char* to = last ? out : made.data();
   parallel_for(outer * parts * blocks, std::max<int64_t>(1, least_work / (rows * width)), [&](int64_t begin, int64_t end) {
+    AlignedFloats memory;
+    auto sums = room_for(width * wide, memory);
     for (int64_t i = begin; i < end; i++) {
       int64_t piece = i % blocks, place = i / blocks, first = place % parts * rows, column = piece * width;
       auto from = data + ((place / parts * length + first) * inner + column) * stored;
       auto target = to + (place * inner + column) * wide;
-      int64_t count = std::min(rows, length - first);
-      inner == 1 ? fold_row(from, count, target) : fold_columns(from, count, inner, std::min(width, inner - column), target);
+      int64_t count = std::min(rows, length - first), columns = std::min(width, inner - column);
+      inner == 1 ? fold_row(from, count, sums) : fold_columns(from, count, inner, columns, sums);
+      std::memcpy(target, sums, columns * wide);
     }
   });
   if (parts > 1) {

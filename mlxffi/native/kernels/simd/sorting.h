@@ -105,23 +105,44 @@ FromKeys from_keys_of(TypeOfNumbers type) {
 
 // --- the network ---
 
+// One round of those below: runs of k are put in order with the next k. A k that is known is not worth a loop.
+template <int64_t known, class Order>
+MLXFFI_INLINE void exchange_runs(int64_t length, int64_t p, int64_t run, Order order) {
+  const int64_t k = known ? known : run;
+  for (int64_t begin = k & (p - 1); begin + k < length; begin += 2 * k) {
+    // Runs of 2 p are sorted by themselves first.
+    if (k < p && ((begin + k) & (2 * p - 1)) == 0) {
+      continue;
+    }
+    if (known && begin + 2 * k <= length) {
+      MLXFFI_UNROLLED
+      for (int64_t i = 0; i < known; i++) {
+        order(begin + i, known);
+      }
+      continue;
+    }
+    int64_t end = begin + k < length - k ? begin + k : length - k;
+    for (int64_t i = begin; i < end; i++) {
+      order(i, k);
+    }
+  }
+}
+
 // Batcher's merge exchange for any length (Knuth, The Art of Computer Programming, 5.2.2, algorithm M): calls order(i, k)
 // to put what stands at i and i + k in order.
 template <class Order>
 MLXFFI_INLINE void merge_exchange(int64_t length, Order order) {
   for (int64_t p = 1; p < length; p *= 2) {
-    for (int64_t k = p; k > 0; k /= 2) {
-      for (int64_t begin = k & (p - 1); begin + k < length; begin += 2 * k) {
-        // Runs of 2 p are sorted by themselves first.
-        if (k < p && ((begin + k) & (2 * p - 1)) == 0) {
-          continue;
-        }
-        int64_t end = begin + k < length - k ? begin + k : length - k;
-        for (int64_t i = begin; i < end; i++) {
-          order(i, k);
-        }
-      }
+    for (int64_t k = p; k > 4; k /= 2) {
+      exchange_runs<0>(length, p, k, order);
     }
+    if (p >= 4) {
+      exchange_runs<4>(length, p, 4, order);
+    }
+    if (p >= 2) {
+      exchange_runs<2>(length, p, 2, order);
+    }
+    exchange_runs<1>(length, p, 1, order);
   }
 }
 
