@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 
+#include "aligned.h"
 #include "radix_sort.h"
 #include "ranges.h"
 #include "recycled.h"
@@ -71,14 +72,6 @@ struct Job {
   uint64_t infinity;
 };
 
-template <class K>
-using Buffer = std::unique_ptr<K[]>;
-
-template <class K>
-Buffer<K> buffer(int64_t size) {
-  return Buffer<K>(new K[size]);
-}
-
 // Sorts rows of numbers as wide as a key.
 template <class K>
 class RowSorter {
@@ -90,9 +83,10 @@ class RowSorter {
     int64_t side_by_side = job_.what == Sorted::numbers ? line<K> : line<uint64_t>;
     if (length_ <= kernels.most && 4 * count_ > side_by_side) {
       parallel_rows((count_ + side_by_side - 1) / side_by_side, length_ * side_by_side, [&](int64_t begin, int64_t end) {
+        AlignedFloats keys, places;
         for (int64_t tile = begin; tile < end; tile++) {
           int64_t first = tile * side_by_side, rows = std::min(side_by_side, count_ - first);
-          job_.what == Sorted::numbers ? sort_tile(first, rows) : sort_places_of_tile(first, rows);
+          job_.what == Sorted::numbers ? sort_tile(first, rows, lines<K>(keys)) : sort_places_of_tile(first, rows, lines<K>(keys), lines<uint64_t>(places));
         }
       });
       return;
@@ -144,31 +138,34 @@ class RowSorter {
     }
   }
 
-  void sort_tile(int64_t first, int64_t rows) const {
-    auto tile = buffer<K>(length_ * line<K>);
-    bool special = load(first, rows, line<K>, tile.get());
-    row_kernels().sorting.columns[width](tile.get(), length_);
-    job_.from_keys(tile.get(), length_ * line<K>);
-    store<K>(first, rows, line<K>, tile.get());
+  // Room for a cache line for each number of a row.
+  template <class T>
+  T* lines(AlignedFloats& memory) const {
+    return reinterpret_cast<T*>(memory.get(length_ * line<float>));
+  }
+
+  void sort_tile(int64_t first, int64_t rows, K* tile) const {
+    bool special = load(first, rows, line<K>, tile);
+    row_kernels().sorting.columns[width](tile, length_);
+    job_.from_keys(tile, length_ * line<K>);
+    store<K>(first, rows, line<K>, tile);
     for (int64_t row = 0; special && row < rows; row++) {
       restore(first + row);
     }
   }
 
-  void sort_places_of_tile(int64_t first, int64_t rows) const {
+  void sort_places_of_tile(int64_t first, int64_t rows, K* tile, uint64_t* places) const {
     constexpr int64_t columns = line<uint64_t>;
-    auto tile = buffer<K>(length_ * columns);
-    auto places = buffer<uint64_t>(length_ * columns);
-    load(first, rows, columns, tile.get());
+    load(first, rows, columns, tile);
     for (int64_t i = 0; i < length_ * columns; i++) {
       places[i] = sizeof(K) == 8 ? i / columns : uint64_t(tile[i]) << 32 | i / columns;
     }
     if constexpr (sizeof(K) == 8) {
-      row_kernels().sorting.pairs(tile.get(), places.get(), length_);
+      row_kernels().sorting.pairs(tile, places, length_);
     } else {
-      row_kernels().sorting.columns[3](places.get(), length_);
+      row_kernels().sorting.columns[3](places, length_);
     }
-    store<uint32_t>(first, rows, columns, places.get());
+    store<uint32_t>(first, rows, columns, places);
   }
 
   // --- one row after the other ---
@@ -183,7 +180,7 @@ class RowSorter {
       return;
     }
     parallel_rows(count_, length_, [&](int64_t begin, int64_t end) {
-      auto items = buffer<Item>(2 * length_);
+      std::unique_ptr<Item[]> items(new Item[2 * length_]);
       for (int64_t row = begin; row < end; row++) {
         sort_row(row, items.get(), 1);
       }
