@@ -38,51 +38,61 @@ MLXFFI_INLINE T fold_lanes(Vector<T> values) {
 
 // --- folds ---
 
+// The first numbers of a row of at least a vector, as many as there are whole blocks of several vectors, or one vector;
+// `done` is how many these are.
+template <class F, class E>
+MLXFFI_INLINE VectorFor<E> fold_blocks(const typename E::Stored* numbers, int64_t size, int64_t& done) {
+  using T = typename E::Lane;
+  constexpr int side_by_side = 8, width = lanes<T>, block = side_by_side * width;
+  if (size < block) {
+    done = width;
+    return E::load(numbers);
+  }
+  Vector<T> sums[side_by_side];
+  MLXFFI_UNROLLED
+  for (int k = 0; k < side_by_side; k++) {
+    sums[k] = E::load(numbers + k * width);
+  }
+  for (done = block; done + block <= size; done += block) {
+    MLXFFI_UNROLLED
+    for (int k = 0; k < side_by_side; k++) {
+      sums[k] = F::template of<T>(sums[k], E::load(numbers + done + k * width));
+    }
+  }
+  MLXFFI_UNROLLED
+  for (int half = side_by_side / 2; half > 0; half /= 2) {
+    for (int k = 0; k < half; k++) {
+      sums[k] = F::template of<T>(sums[k], sums[k + half]);
+    }
+  }
+  return sums[0];
+}
+
 template <class F, class E>
 void fold_row(const void* row, int64_t size, void* out) {
   using T = typename E::Lane;
-  constexpr int side_by_side = 8, width = lanes<T>;
+  constexpr int width = lanes<T>;
   auto numbers = static_cast<const typename E::Stored*>(row);
-  Vector<T> sums[side_by_side];
-  int64_t i = 0;
   if (size < width) {
     Vector<T> sum = part<E>(numbers, 1);
-    for (i = 1; i < size; i++) {
+    for (int64_t i = 1; i < size; i++) {
       sum = F::template of<T>(sum, part<E>(numbers + i, 1));
     }
     put(out, sum, sizeof(T));
     return;
   }
-  sums[0] = E::load(numbers);
-  i = width;
-  if (size >= side_by_side * width) {
-    MLXFFI_UNROLLED
-    for (int k = 1; k < side_by_side; k++) {
-      sums[k] = E::load(numbers + k * width);
-    }
-    for (i = side_by_side * width; i + side_by_side * width <= size; i += side_by_side * width) {
-      MLXFFI_UNROLLED
-      for (int k = 0; k < side_by_side; k++) {
-        sums[k] = F::template of<T>(sums[k], E::load(numbers + i + k * width));
-      }
-    }
-    MLXFFI_UNROLLED
-    for (int half = side_by_side / 2; half > 0; half /= 2) {
-      for (int k = 0; k < half; k++) {
-        sums[k] = F::template of<T>(sums[k], sums[k + half]);
-      }
-    }
-  }
+  int64_t i;
+  Vector<T> sums = fold_blocks<F, E>(numbers, size, i);
   for (; i + width <= size; i += width) {
-    sums[0] = F::template of<T>(sums[0], E::load(numbers + i));
+    sums = F::template of<T>(sums, E::load(numbers + i));
   }
   if (i < size) {
-    T lanes_so_far[width];
-    put(lanes_so_far, sums[0]);
-    put(lanes_so_far, F::template of<T>(sums[0], part<E>(numbers + i, size - i)), (size - i) * sizeof(T));
-    sums[0] = read_as<Vector<T>>(lanes_so_far);
+    T so_far[width];
+    put(so_far, sums);
+    put(so_far, F::template of<T>(sums, part<E>(numbers + i, size - i)), (size - i) * sizeof(T));
+    sums = read_as<Vector<T>>(so_far);
   }
-  T sum = fold_lanes<F, T>(sums[0]);
+  T sum = fold_lanes<F, T>(sums);
   __builtin_memcpy(out, &sum, sizeof(T));
 }
 
