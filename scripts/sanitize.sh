@@ -5,7 +5,7 @@
 #                                              UndefinedBehaviorSanitizer
 #   scripts/sanitize.sh valgrind [PROGRAM...]  the same programs under valgrind
 #   scripts/sanitize.sh python [TEST...]       Python tests (those of errors, lifetime, handles, threads, exit, failure
-#                                              injection and of what mlxffi.core does in C) under AddressSanitizer and UndefinedBehaviorSanitizer
+#                                              injection, of what mlxffi.core does in C, of sorting and lookups) under AddressSanitizer and UndefinedBehaviorSanitizer
 #   scripts/sanitize.sh threads [TEST...]      tests/free_threads/shared.c and Python tests of threads under ThreadSanitizer,
 #                                              with handles as on a Python without a GIL
 #
@@ -81,7 +81,7 @@ build_copy() {
 python_tests() {
   local tests=("$@") preload status
   [ ${#tests[@]} -gt 0 ] || tests=(tests/test_{failure_injection,threads,exceptions,lifetime,exit,safe_handles}.py tests/abi/test_glue.py
-    tests/core/test_{operations,indexing,tree_walks,safe_handles}.py tests/right/test_threads.py)
+    tests/core/test_{operations,indexing,tree_walks,safe_handles,sorting,lookups}.py tests/right/test_threads.py)
   build_copy "$sanitizers" || return 1
   # The interpreter is not instrumented, so the runtimes come first; libstdc++ too, for the exceptions that they watch.
   for library in libasan.so libubsan.so libstdc++.so; do

@@ -5,6 +5,7 @@ All run in one process, in turns; in it MLX finds the large pages that libmlxc a
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import statistics
@@ -121,9 +122,70 @@ def works() -> dict[str, Work]:
     rows["row + column"] = lambda module, x, y: x + x[:, :1]
     rows["times a row"] = lambda module, x, y: x * x[0]
     rows["transposed + 1"] = lambda module, x, y: x.T + 1
-    rows["cumsum"] = lambda module, x, y: module.cumsum(x, 1)
-    rows["sort"] = lambda module, x, y: np.sort(x, -1) if module is np else module.sort(x, -1)
+    return rows | _scans() | _sorts() | _lookups()
+
+
+def _scans() -> dict[str, Work]:
+    rows: dict[str, Work] = {
+        "cumsum": lambda module, x, y: module.cumsum(x, 1),
+        "cumsum of columns": lambda module, x, y: module.cumsum(x, 0),
+        "cumprod": lambda module, x, y: module.cumprod(x, 1),
+    }
+    for name, accumulated in (("cummax", np.maximum), ("logcumsumexp", np.logaddexp)):
+        rows[name] = _scan(name, accumulated)
     return rows
+
+
+def _scan(name: str, accumulated: np.ufunc) -> Work:
+    return lambda module, x, y: accumulated.accumulate(x, 1) if module is np else getattr(module, name)(x, axis=1)
+
+
+def _sorts() -> dict[str, Work]:
+    rows: dict[str, Work] = {}
+    for name in ("sort", "argsort"):
+        rows |= {name: _along(name, -1), f"{name} of columns": _along(name, 0), f"{name} of all": _flat(name)}
+    rows |= {name: _halved(name) for name in ("partition", "argpartition")}
+    rows["median"] = _along("median", -1)
+    return rows
+
+
+def _along(name: str, axis: int) -> Work:
+    return lambda module, x, y: getattr(module, name)(x, axis)
+
+
+def _flat(name: str) -> Work:
+    return lambda module, x, y: getattr(module, name)(x.reshape(-1))
+
+
+def _halved(name: str) -> Work:
+    return lambda module, x, y: getattr(module, name)(x, x.shape[-1] // 2, -1)
+
+
+def _lookups() -> dict[str, Work]:
+    """Of and into random rows, columns and numbers; the indices are made once for each module and shape."""
+    return {
+        "take rows": lambda module, x, y: module.take(x, _indices(module, x.shape[0], x.shape[0]), 0),
+        "take columns": lambda module, x, y: module.take(x, _indices(module, x.shape[1], x.shape[1]), 1),
+        "take numbers": lambda module, x, y: module.take(x.reshape(-1), _indices(module, x.size, x.size)),
+        "take_along_axis": lambda module, x, y: module.take_along_axis(
+            x, _indices(module, x.shape[1], x.size).reshape(x.shape), 1
+        ),
+        "add to rows": _add_to_rows,
+    }
+
+
+@functools.lru_cache
+def _indices(module: Any, below: int, count: int) -> Any:
+    return module.array(np.random.default_rng(0).integers(0, below, count).astype(np.int32))
+
+
+def _add_to_rows(module: Any, x: Any, y: Any) -> Any:
+    indices = _indices(module, x.shape[0], x.shape[0])
+    if module is not np:
+        return x.at[indices].add(y)
+    result = x.copy()
+    np.add.at(result, indices, y)
+    return result
 
 
 def _evaluated(work: Work, module: Any, x: Any, y: Any) -> Callable[[], object]:

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "aligned.h"
 #include "pool.h"
 #include "recycled.h"
 #include "row_access.h"
@@ -13,12 +14,11 @@ namespace mlxffi {
 
 namespace {
 
-// Numbers of a row that are folded side by side, columns that are (in long pieces, which the CPU fetches ahead), rows and
-// numbers of a part, which one thread folds.
-constexpr int64_t most_width = 1024, most_columns = 4096, least_rows = 32, part_size = 32768;
-
-// Numbers among which an extreme is looked for at a time.
-constexpr int64_t most_looked_at = 256;
+// Numbers of a row that become one, columns that are folded at a time (in long pieces, which the CPU fetches ahead), rows
+// that are folded one after the other, and numbers of a part, which one thread folds.
+constexpr int64_t block = 4096, most_columns = 4096, rows_in_turn = 32, part_of_row = 1 << 16, part_of_columns = 1 << 18;
+// Numbers that are worth a thread of their own.
+constexpr int64_t least_work = 32768;
 
 std::optional<Operation> operation_of(const mx::Reduce& reduce, mx::Dtype dtype) {
   switch (reduce.state().first) {
@@ -37,24 +37,9 @@ std::optional<Operation> operation_of(const mx::Reduce& reduce, mx::Dtype dtype)
   }
 }
 
-// The numbers as they are computed with: halves in a buffer, others where they are.
-class Widened {
- public:
-  explicit Widened(const Fold& fold, int64_t most = most_width) : fold_(fold), buffer_(fold.widen ? most * fold.wide : 0) {}
-
-  const char* operator()(const char* from, int64_t count) {
-    if (!fold_.widen) {
-      return from;
-    }
-    const void* in[] = {from};
-    fold_.widen(in, buffer_.data(), count);
-    return buffer_.data();
-  }
-
- private:
-  const Fold& fold_;
-  std::vector<char> buffer_;
-};
+char* room_for(int64_t bytes, AlignedFloats& memory) {
+  return reinterpret_cast<char*>(memory.get((bytes + 3) / 4));
+}
 
 } // namespace
 
@@ -66,141 +51,84 @@ std::optional<Fold> Fold::of(const mx::Reduce& reduce, mx::Dtype from, mx::Dtype
 std::optional<Fold> Fold::by(Operation operation, mx::Dtype from) {
   bool half = from == mx::float16 || from == mx::bfloat16;
   auto computed = half ? mx::float32 : from;
-  auto& numbers = row_kernels().numbers;
-  auto kernel = numbers.of(operation, computed.val());
-  if (!kernel) {
+  auto& folds = row_kernels().folds;
+  auto row = folds.row(operation, from.val());
+  if (!row) {
     return std::nullopt;
   }
+  auto& numbers = row_kernels().numbers;
   auto widen = half ? numbers.conversion(from.val(), computed.val()) : nullptr;
   auto narrow = half ? numbers.conversion(computed.val(), from.val()) : nullptr;
-  return Fold{kernel, widen, narrow, static_cast<int>(from.size()), static_cast<int>(computed.size())};
+  int stored = from.size(), wide = computed.size();
+  return Fold{row, folds.into(operation, from.val()), widen, narrow, stored, wide, operation, computed};
 }
 
 Fold Fold::of_wide() const {
-  return {kernel, nullptr, nullptr, wide, wide};
+  return *by(operation, computed);
 }
 
 void Fold::fold_row(const char* data, int64_t length, char* out) const {
-  int64_t width = 1;
-  while (width < most_width && 2 * width <= length) {
-    width *= 2;
+  if (length < 2 * block) {
+    return row(data, length, out);
   }
-  Widened widened(*this);
-  char sums[most_width * 8];
-  std::memcpy(sums, widened(data, width), width * wide);
-  for (int64_t begin = width; begin < length; begin += width) {
-    int64_t count = std::min(width, length - begin);
-    const void* in[] = {sums, widened(data + begin * stored, count)};
-    kernel(in, sums, count);
+  std::vector<char> folded((length + block - 1) / block * wide);
+  int64_t blocks = 0;
+  for (int64_t begin = 0; begin < length; begin += block) {
+    row(data + begin * stored, std::min(block, length - begin), folded.data() + blocks++ * wide);
   }
-  for (int64_t half = width / 2; half > 0; half /= 2) {
-    const void* in[] = {sums, sums + half * wide};
-    kernel(in, sums, half);
-  }
-  std::memcpy(out, sums, wide);
+  of_wide().fold_row(folded.data(), blocks, out);
 }
 
 // The folds of up to most_columns columns of rows that lie `stride` numbers apart.
 void Fold::fold_columns(const char* data, int64_t rows, int64_t stride, int64_t columns, char* out) const {
-  Widened widened(*this, columns);
-  std::memcpy(out, widened(data, columns), columns * wide);
+  if (rows > rows_in_turn) {
+    int64_t half = (rows / rows_in_turn + 1) / 2 * rows_in_turn;
+    AlignedFloats rest;
+    auto sums = room_for(columns * wide, rest);
+    fold_columns(data, half, stride, columns, out);
+    fold_columns(data + half * stride * stored, rows - half, stride, columns, sums);
+    const void* in[] = {out, sums};
+    of_wide().into(in, out, columns);
+    return;
+  }
+  if (widen) {
+    const void* in[] = {data};
+    widen(in, out, columns);
+  } else {
+    std::memcpy(out, data, columns * wide);
+  }
   for (int64_t row = 1; row < rows; row++) {
-    const void* in[] = {out, widened(data + row * stride * stored, columns)};
-    kernel(in, out, columns);
+    const void* in[] = {out, data + row * stride * stored};
+    into(in, out, columns);
   }
 }
 
 void Fold::run(const char* data, int64_t outer, int64_t length, int64_t inner, char* out) const {
-  int64_t width = std::min(inner, most_columns), rows = std::min(length, std::max<int64_t>(part_size / width, least_rows));
+  int64_t width = std::min(inner, most_columns), rows = std::min(length, (inner == 1 ? part_of_row : part_of_columns) / width);
   int64_t parts = (length + rows - 1) / rows, blocks = (inner + width - 1) / width;
   bool last = parts == 1 && !narrow;
   std::vector<char> made(last ? 0 : outer * parts * inner * wide);
   char* to = last ? out : made.data();
-  parallel_for(outer * parts * blocks, std::max<int64_t>(1, part_size / (rows * width)), [&](int64_t begin, int64_t end) {
+  parallel_for(outer * parts * blocks, std::max<int64_t>(1, least_work / (rows * width)), [&](int64_t begin, int64_t end) {
+    AlignedFloats memory;
+    auto sums = room_for(width * wide, memory);
     for (int64_t i = begin; i < end; i++) {
-      int64_t block = i % blocks, place = i / blocks, first = place % parts * rows, column = block * width;
+      int64_t piece = i % blocks, place = i / blocks, first = place % parts * rows, column = piece * width;
       auto from = data + ((place / parts * length + first) * inner + column) * stored;
       auto target = to + (place * inner + column) * wide;
-      int64_t count = std::min(rows, length - first);
-      inner == 1 ? fold_row(from, count, target) : fold_columns(from, count, inner, std::min(width, inner - column), target);
+      int64_t count = std::min(rows, length - first), columns = std::min(width, inner - column);
+      inner == 1 ? fold_row(from, count, sums) : fold_columns(from, count, inner, columns, sums);
+      std::memcpy(target, sums, columns * wide);
     }
   });
   if (parts > 1) {
     auto rest = of_wide();
     rest.narrow = narrow;
-    rest.stored = wide;
     rest.run(to, outer, parts, inner, out);
   } else if (narrow) {
     const void* in[] = {to};
     narrow(in, out, outer * inner);
   }
-}
-
-std::optional<FoldToPlace> FoldToPlace::of(const mx::ArgReduce& reduce, mx::Dtype from) {
-  bool largest = reduce.state().first == mx::ArgReduce::ArgMax, half = from == mx::float16 || from == mx::bfloat16;
-  auto fold = Fold::by(largest ? Operation::Maximum : Operation::Minimum, from);
-  auto equal = row_kernels().numbers.of(Operation::Equal, (half ? mx::float32 : from).val());
-  return fold ? std::optional(FoldToPlace{*fold, equal, largest}) : std::nullopt;
-}
-
-namespace {
-
-// Nothing is larger or smaller than a NaN.
-template <class T>
-uint32_t place_by_comparison(const void* row, int64_t length, bool largest) {
-  auto numbers = static_cast<const T*>(row);
-  int64_t best = 0;
-  for (int64_t i = 1; i < length; i++) {
-    best = (largest ? numbers[i] > numbers[best] : numbers[i] < numbers[best]) ? i : best;
-  }
-  return best;
-}
-
-} // namespace
-
-uint32_t FoldToPlace::place_among_nan(const char* row, int64_t length) const {
-  if (fold.wide == sizeof(double)) {
-    return place_by_comparison<double>(row, length, largest);
-  }
-  std::vector<float> wide(fold.widen ? length : 0);
-  if (fold.widen) {
-    const void* in[] = {row};
-    fold.widen(in, wide.data(), length);
-  }
-  return place_by_comparison<float>(fold.widen ? static_cast<const void*>(wide.data()) : row, length, largest);
-}
-
-uint32_t FoldToPlace::place(const char* row, int64_t length) const {
-  char extremes[most_looked_at * 8], hits[most_looked_at];
-  int64_t width = std::min(length, most_looked_at);
-  fold.fold_row(row, length, extremes);
-  for (int64_t filled = 1; filled < width; filled *= 2) {
-    std::memcpy(extremes + filled * fold.wide, extremes, std::min(filled, width - filled) * fold.wide);
-  }
-  Widened widened(fold);
-  for (int64_t begin = 0; begin < length; begin += width) {
-    int64_t count = std::min(width, length - begin);
-    const void* in[] = {widened(row + begin * fold.stored, count), extremes};
-    equal(in, hits, count);
-    if (auto found = std::memchr(hits, 1, count)) {
-      return begin + (static_cast<char*>(found) - hits);
-    }
-  }
-  return place_among_nan(row, length);
-}
-
-bool FoldToPlace::run(int axis, const mx::array& a, mx::array& out, mx::Stream s) const {
-  int64_t length = a.shape(axis);
-  if (!a.flags().row_contiguous || axis + 1 != static_cast<int>(a.ndim()) || length < 32) {
-    return false;
-  }
-  allocate(out);
-  over_rows(s, a.size() / length, length, [=, *this, data = a.data<char>(), to = out.data<uint32_t>()](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; row++) {
-      to[row] = place(data + row * length * fold.stored, length);
-    }
-  });
-  return true;
 }
 
 bool fold(const Fold& fold, const std::vector<int>& axes, const mx::array& a, mx::array& out, mx::Stream s) {

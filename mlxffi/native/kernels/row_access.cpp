@@ -52,16 +52,29 @@ Element element_of(mx::Dtype dtype) {
 
 Places::Places(const mx::array& array, int inner) {
   for (int i = 0; i < static_cast<int>(array.ndim()) - inner; i++) {
-    int64_t size = array.shape(i), stride = array.strides()[i];
-    size_ *= size;
-    // Axes that lie as one become one; most batches are then a single axis.
-    if (!shape_.empty() && strides_.back() == stride * size) {
-      shape_.back() *= size;
-      strides_.back() = stride;
-    } else if (size != 1) {
-      shape_.push_back(size);
-      strides_.push_back(stride);
+    add(array.shape(i), array.strides()[i]);
+  }
+}
+
+Places Places::across(const mx::array& array, int axis) {
+  Places places;
+  for (int i = 0; i < static_cast<int>(array.ndim()); i++) {
+    if (i != axis) {
+      places.add(array.shape(i), array.strides()[i]);
     }
+  }
+  return places;
+}
+
+void Places::add(int64_t size, int64_t stride) {
+  size_ *= size;
+  // Axes that lie as one become one; most batches are then a single axis.
+  if (!shape_.empty() && strides_.back() == stride * size) {
+    shape_.back() *= size;
+    strides_.back() = stride;
+  } else if (size != 1) {
+    shape_.push_back(size);
+    strides_.push_back(stride);
   }
 }
 

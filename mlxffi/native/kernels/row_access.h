@@ -20,12 +20,17 @@ class Places {
  public:
   // The batch is all axes of an array but the last `inner`.
   Places(const mx::array& array, int inner);
+  // All axes but one.
+  static Places across(const mx::array& array, int axis);
   int64_t operator[](int64_t index) const;
   int64_t size() const {
     return size_;
   }
 
  private:
+  Places() = default;
+  void add(int64_t size, int64_t stride);
+
   std::vector<int64_t> shape_, strides_;
   int64_t size_ = 1;
 };

@@ -7,8 +7,10 @@
 #include <cstdint>
 
 #include "elementwise_rows.h"
+#include "fold_rows.h"
 #include "layer_rows.h"
 #include "product_rows.h"
+#include "sort_rows.h"
 
 namespace mlxffi {
 
@@ -59,6 +61,8 @@ struct RowKernels {
   LayerKernels layers;
   ProductKernels products;
   NumberKernels numbers;
+  FoldKernels folds;
+  SortKernels sorting;
 };
 
 // The best that this CPU runs. MLXFFI_SIMD=baseline|avx2|avx512|avx512bf16|neonbf16 asks for another, to test and to measure it;

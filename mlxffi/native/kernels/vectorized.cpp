@@ -7,15 +7,19 @@
 #include <unordered_set>
 
 #include "elementwise_blocks.h"
+#include "extremes.h"
 #include "fallible.h"
 #include "folds.h"
+#include "gathers.h"
+#include "scans.h"
+#include "sorting.h"
 
 namespace mlxffi {
 
 namespace {
 
-// Numbers from which on our kernels may be worth their preparation, and reductions are.
-constexpr size_t least_size = 4096, least_to_reduce = 16384;
+// Numbers from which on our kernels may be worth their preparation, and reductions and sorting are.
+constexpr size_t least_size = 4096, least_to_reduce = 16384, least_to_sort = 512;
 
 // Computes outputs on a stream; false where it cannot with inputs that lie as these do.
 using Evaluation = std::function<bool(const Arrays& inputs, Arrays& outputs, mx::Stream s)>;
@@ -106,13 +110,63 @@ Evaluation reduction(const mx::array& node) {
 }
 
 Evaluation place(const mx::array& node) {
-  auto& reduce = static_cast<const mx::ArgReduce&>(node.primitive());
-  auto found = FoldToPlace::of(reduce, node.inputs()[0].dtype());
-  if (!found) {
+  auto [kind, axis] = static_cast<const mx::ArgReduce&>(node.primitive()).state();
+  return [largest = kind == mx::ArgReduce::ArgMax, axis = axis](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return place_extremes(largest, axis, inputs[0], outputs[0], s);
+  };
+}
+
+Evaluation sorting(int axis, Sorted what) {
+  return [=](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    sort(inputs[0], axis, what, outputs[0], s);
+    return true;
+  };
+}
+
+// Whether MLX's primitive is of this kind; libmlx keeps the descriptions of most types to itself.
+template <class Kind>
+const Kind* as(const mx::Primitive& primitive, std::string_view name) {
+  return primitive.name() == name ? static_cast<const Kind*>(&primitive) : nullptr;
+}
+
+// A row in order is one that is partitioned anywhere.
+Evaluation sorting(const mx::array& node) {
+  auto& primitive = node.primitive();
+  if (node.inputs().size() != 1 || !can_sort(node.inputs()[0].dtype())) {
     return nullptr;
   }
-  return [fold = *found, axis = reduce.state().second](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
-    return fold.run(axis, inputs[0], outputs[0], s);
+  if (auto sort = as<mx::Sort>(primitive, "Sort")) {
+    return sorting(sort->state(), Sorted::numbers);
+  }
+  if (auto sort = as<mx::ArgSort>(primitive, "ArgSort")) {
+    return sorting(sort->state(), Sorted::places);
+  }
+  if (auto partition = as<mx::Partition>(primitive, "Partition")) {
+    return sorting(partition->state().second, Sorted::numbers);
+  }
+  if (auto partition = as<mx::ArgPartition>(primitive, "ArgPartition")) {
+    return sorting(partition->state().second, Sorted::places);
+  }
+  return nullptr;
+}
+
+// Lookups along one axis.
+Evaluation lookup(const mx::array& node) {
+  auto gather = as<mx::Gather>(node.primitive(), "Gather");
+  if (!gather || node.inputs().size() != 2) {
+    return nullptr;
+  }
+  return [state = gather->state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return mlxffi::gather(state.first[0], state.second, inputs[0], inputs[1], outputs[0], s);
+  };
+}
+
+Evaluation running(const mx::array& node) {
+  if (!as<mx::Scan>(node.primitive(), "CumLogAddExp")) {
+    return nullptr;
+  }
+  return [primitive = node.primitive_ptr()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return scan(static_cast<const mx::Scan&>(*primitive), inputs[0], outputs[0], s);
   };
 }
 
@@ -124,7 +178,15 @@ Evaluation evaluation_of(const mx::array& node) {
   if (typeid(primitive) == typeid(mx::ArgReduce)) {
     return node.inputs()[0].size() >= least_to_reduce ? place(node) : nullptr;
   }
-  return node.size() >= least_size ? elementwise(node) : nullptr;
+  if (auto found = node.size() >= least_to_sort ? sorting(node) : nullptr) {
+    return found;
+  }
+  for (auto* find : {lookup, running, elementwise}) {
+    if (auto found = node.size() >= least_size ? find(node) : nullptr) {
+      return found;
+    }
+  }
+  return nullptr;
 }
 
 Evaluation evaluation_of(const Fallible& fallible, std::shared_ptr<mx::Primitive> plain) {

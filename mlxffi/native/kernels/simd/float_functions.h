@@ -97,8 +97,12 @@ MLXFFI_INLINE Doubles log_by_series(Doubles d, Doubles exponent) {
 
 // The logarithm of what is not a positive number: that of 0 is -inf, that of inf inf, and others have none.
 MLXFFI_INLINE Doubles log_at_limits(Doubles x, Doubles log) {
-  log = x < INFINITY ? log : x;
-  return x > 0 ? log : x == 0 ? all(-double(INFINITY)) : all(double(NAN));
+  constexpr uint64_t largest = 0x7fefffffffffffff;
+  if (any_of(bits_as<Bits>(x) - 1 >= largest)) {
+    log = x < INFINITY ? log : x;
+    log = x > 0 ? log : x == 0 ? all(-double(INFINITY)) : all(double(NAN));
+  }
+  return log;
 }
 
 MLXFFI_INLINE Doubles log_of(Doubles x) {

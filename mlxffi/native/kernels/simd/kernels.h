@@ -5,6 +5,7 @@
 #include "cross_entropy.h"
 #include "dots.h"
 #include "elementwise.h"
+#include "folds.h"
 #include "gate.h"
 #include "js.h"
 #include "kl.h"
@@ -12,6 +13,7 @@
 #include "packed_dots.h"
 #include "rotation.h"
 #include "softmax.h"
+#include "sorting.h"
 #include "sums.h"
 
 #define MLXFFI_FOR_ELEMENTS(kernel) \
@@ -37,5 +39,6 @@
   {                                                                                                                \
     name, MLXFFI_FOR_ELEMENTS(cross_entropy), MLXFFI_FOR_ELEMENTS(cross_entropy_gradient), MLXFFI_FOR_ELEMENTS(kl), \
         MLXFFI_FOR_ELEMENTS(js), MLXFFI_FOR_ELEMENTS(kl_gradient), MLXFFI_FOR_ELEMENTS(js_gradient),               \
-        MLXFFI_LAYER_KERNELS, MLXFFI_PRODUCT_KERNELS, {kernel_of, conversion_of}                                   \
+        MLXFFI_LAYER_KERNELS, MLXFFI_PRODUCT_KERNELS, {kernel_of, conversion_of}, MLXFFI_FOLD_KERNELS,              \
+        MLXFFI_SORT_KERNELS                                                                                        \
   }

@@ -1,0 +1,29 @@
+// Kernels that make one number of a row, or of each column. Halves are widened: what is made of them is float32.
+#pragma once
+
+#include <cstdint>
+
+#include "elementwise_rows.h"
+
+namespace mlxffi {
+
+// The fold of a row that is not empty.
+using RowFold = void (*)(const void* row, int64_t size, void* out);
+// The first of the largest numbers, or smallest, of a row and `initial`, in the type that is computed with; a NaN is none.
+using Extreme = void (*)(const void* row, int64_t size, const void* initial, void* out);
+// The place of the first number of a row that is equal to `value`; -1 where there is none.
+using Find = int64_t (*)(const void* row, int64_t size, const void* value);
+// Puts the numbers of a row that are more extreme into `best`, and the row's index where these stand into `places`.
+using PlacesOfColumns = void (*)(const void* row, int64_t size, uint32_t index, void* best, uint32_t* places);
+
+// NULL where there is no kernel.
+struct FoldKernels {
+  RowFold (*row)(Operation operation, TypeOfNumbers type);
+  // Folds the numbers of a row, in[1], into one each, in[0] and `out`.
+  NumbersKernel (*into)(Operation operation, TypeOfNumbers type);
+  Extreme (*extreme)(bool largest, TypeOfNumbers type);
+  Find (*find)(TypeOfNumbers type);
+  PlacesOfColumns (*places)(bool largest, TypeOfNumbers type);
+};
+
+} // namespace mlxffi

@@ -1,0 +1,135 @@
+// Sorting one row by its digits, the lowest first: each pass keeps the order of equal digits, so the whole is stable.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "pool.h"
+
+namespace mlxffi {
+
+// A key by itself, one with its place in the word's lower half, and a long one with its place.
+template <class K>
+struct Key {
+  K key;
+
+  static constexpr int digits = sizeof(K);
+  static Key of(K key, int64_t) {
+    return {key};
+  }
+  uint8_t digit(int which) const {
+    return static_cast<uint8_t>(key >> (8 * which));
+  }
+};
+
+template <class K>
+struct KeyAndPlace {
+  uint64_t word;
+
+  static constexpr int digits = sizeof(K);
+  static KeyAndPlace of(K key, int64_t place) {
+    return {uint64_t(key) << 32 | static_cast<uint32_t>(place)};
+  }
+  uint8_t digit(int which) const {
+    return static_cast<uint8_t>(word >> (32 + 8 * which));
+  }
+  uint32_t place() const {
+    return static_cast<uint32_t>(word);
+  }
+};
+
+template <>
+struct KeyAndPlace<uint64_t> {
+  uint64_t key;
+  uint64_t where;
+
+  static constexpr int digits = sizeof(uint64_t);
+  static KeyAndPlace of(uint64_t key, int64_t place) {
+    return {key, static_cast<uint64_t>(place)};
+  }
+  uint8_t digit(int which) const {
+    return static_cast<uint8_t>(key >> (8 * which));
+  }
+  uint32_t place() const {
+    return static_cast<uint32_t>(where);
+  }
+};
+
+// A row in parts, which threads work on side by side.
+template <class Item>
+class RadixSort {
+ public:
+  RadixSort(int64_t length, int64_t parts) : length_(length), parts_(parts), starts_(parts * values) {}
+
+  // Sorts `items` with the help of as much memory; returns which of the two has the result.
+  Item* run(Item* items, Item* others) {
+    for (int which = 0; which < Item::digits; which++) {
+      count(items, which);
+      if (find_starts()) {
+        move(items, others, which);
+        std::swap(items, others);
+      }
+    }
+    return items;
+  }
+
+ private:
+  static constexpr int64_t values = 256;
+
+  template <class Body>
+  void each_part(Body body) {
+    parallel_for(parts_, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t part = begin; part < end; part++) {
+        body(starts_.data() + part * values, length_ * part / parts_, length_ * (part + 1) / parts_);
+      }
+    });
+  }
+
+  void count(const Item* items, int which) {
+    each_part([=](int64_t* counts, int64_t begin, int64_t end) {
+      // Equal digits in a row would wait for one another's count.
+      constexpr int side_by_side = 4;
+      uint32_t apart[side_by_side][values] = {};
+      for (int64_t i = begin; i < end; i++) {
+        apart[i % side_by_side][items[i].digit(which)]++;
+      }
+      for (int64_t value = 0; value < values; value++) {
+        counts[value] = 0;
+        for (auto& some : apart) {
+          counts[value] += some[value];
+        }
+      }
+    });
+  }
+
+  // Where each part's items of each digit go; false where all have the same digit.
+  bool find_starts() {
+    int64_t start = 0;
+    for (int64_t value = 0; value < values; value++) {
+      int64_t before = start;
+      for (int64_t part = 0; part < parts_; part++) {
+        start += std::exchange(starts_[part * values + value], start);
+      }
+      if (start - before == length_) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  void move(const Item* items, Item* others, int which) {
+    each_part([=](int64_t* starts, int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i++) {
+        others[starts[items[i].digit(which)]++] = items[i];
+      }
+    });
+  }
+
+  int64_t length_, parts_;
+  std::vector<int64_t> starts_;
+};
+
+} // namespace mlxffi

@@ -1,0 +1,124 @@
+#include "scans.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "recycled.h"
+#include "row_access.h"
+#include "rows.h"
+
+namespace mlxffi {
+
+namespace {
+
+constexpr int64_t columns_at_once = 512;
+
+struct Scanning {
+  NumbersKernel kernel;
+  Transpose transpose;
+  int64_t item, outer, length, inner;
+  bool reverse;
+  const char* from;
+  char* to;
+
+  // How many rows go side by side.
+  int64_t rows() const {
+    return line_bytes / item;
+  }
+
+  void run() const {
+    inner == 1 ? over_rows() : over_columns();
+  }
+
+ private:
+  void over_rows() const {
+    parallel_rows((outer + rows() - 1) / rows(), length * rows(), [this](int64_t begin, int64_t end) {
+      for (int64_t tile = begin; tile < end; tile++) {
+        scan_rows(tile * rows(), std::min(rows(), outer - tile * rows()));
+      }
+    });
+  }
+
+  // In squares of as many numbers of each row as there are rows.
+  void scan_rows(int64_t first, int64_t count) const {
+    char square[line_bytes * line_bytes], before[line_bytes];
+    for (int64_t done = 0; done < length; done += rows()) {
+      int64_t columns = std::min(rows(), length - done), column = reverse ? length - done - columns : done;
+      int64_t start = (first * length + column) * item;
+      bool whole = count == rows() && columns == rows();
+      whole ? transpose(from + start, length, square, rows()) : take(from + start, count, columns, square);
+      for (int64_t i = 0; i < columns; i++) {
+        char* numbers = square + (reverse ? columns - 1 - i : i) * line_bytes;
+        const void* in[] = {before, numbers};
+        if (done + i > 0) {
+          kernel(in, numbers, rows());
+        }
+        std::memcpy(before, numbers, line_bytes);
+      }
+      whole ? transpose(square, rows(), to + start, length) : give(square, count, columns, to + start);
+    }
+  }
+
+  void take(const char* numbers, int64_t count, int64_t columns, char* square) const {
+    std::memset(square, 0, columns * line_bytes);
+    for (int64_t row = 0; row < count; row++) {
+      for (int64_t column = 0; column < columns; column++) {
+        std::memcpy(square + column * line_bytes + row * item, numbers + (row * length + column) * item, item);
+      }
+    }
+  }
+  void give(const char* square, int64_t count, int64_t columns, char* numbers) const {
+    for (int64_t row = 0; row < count; row++) {
+      for (int64_t column = 0; column < columns; column++) {
+        std::memcpy(numbers + (row * length + column) * item, square + column * line_bytes + row * item, item);
+      }
+    }
+  }
+
+  void over_columns() const {
+    int64_t pieces = (inner + columns_at_once - 1) / columns_at_once;
+    parallel_rows(outer * pieces, length * std::min(inner, columns_at_once), [=, this](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i++) {
+        int64_t column = i % pieces * columns_at_once;
+        scan_columns(i / pieces * length * inner + column, std::min(columns_at_once, inner - column));
+      }
+    });
+  }
+
+  void scan_columns(int64_t start, int64_t count) const {
+    for (int64_t done = 0; done < length; done++) {
+      int64_t here = (start + (reverse ? length - 1 - done : done) * inner) * item, step = (reverse ? inner : -inner) * item;
+      const void* in[] = {to + here + step, from + here};
+      if (done == 0) {
+        std::memcpy(to + here, from + here, count * item);
+      } else {
+        kernel(in, to + here, count);
+      }
+    }
+  }
+};
+
+} // namespace
+
+bool scan(const mx::Scan& scan, const mx::array& a, mx::array& out, mx::Stream s) {
+  auto [kind, axis, reverse, inclusive] = scan.state();
+  auto kernel = row_kernels().numbers.of(Operation::LogAddExp, a.dtype().val());
+  if (kind != mx::Scan::LogAddExp || !kernel || !inclusive || !a.flags().row_contiguous) {
+    return false;
+  }
+  int64_t item = a.itemsize(), length = a.shape(axis), inner = 1;
+  for (int i = axis + 1; i < static_cast<int>(a.ndim()); i++) {
+    inner *= a.shape(i);
+  }
+  int64_t outer = a.size() / (length * inner);
+  if ((inner == 1 ? outer : inner) < line_bytes / item) {
+    return false;
+  }
+  allocate(out);
+  auto transpose = row_kernels().sorting.transpose[std::countr_zero(a.itemsize())];
+  on_stream(s, [=, task = Scanning{kernel, transpose, item, outer, length, inner, reverse, a.data<char>(), out.data<char>()}] { task.run(); });
+  return true;
+}
+
+} // namespace mlxffi

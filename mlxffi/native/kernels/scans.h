@@ -1,0 +1,16 @@
+// Running logarithms of sums of exponentials; MLX's running sums, products and extremes are as fast as memory.
+#pragma once
+
+#include <mlx/array.h>
+#include <mlx/primitives.h>
+#include <mlx/stream.h>
+
+namespace mlxffi {
+
+namespace mx = mlx::core;
+
+// Puts the running results along an axis into `out`, on the stream, each made of the one before. False where there is no
+// kernel, a result leaves its own number out, or there are too few rows or columns to go through side by side.
+bool scan(const mx::Scan& scan, const mx::array& a, mx::array& out, mx::Stream s);
+
+} // namespace mlxffi

@@ -1,0 +1,301 @@
+// The kernels of reductions, with what is folded in registers.
+#pragma once
+
+#include "../fold_rows.h"
+#include "elementwise.h"
+
+namespace mlxffi {
+namespace {
+
+// Numbers that are computed with as they are stored.
+template <class T>
+struct Plain {
+  using Stored = T;
+  using Lane = T;
+  MLXFFI_INLINE static Vector<T> load(const T* from) {
+    return read_as<Vector<T>>(from);
+  }
+};
+
+// The first `count` numbers, and 0 behind them.
+template <class E>
+MLXFFI_INLINE VectorFor<E> part(const typename E::Stored* from, int64_t count) {
+  typename E::Stored numbers[lanes_of<E>] = {};
+  std::memcpy(numbers, from, count * sizeof(typename E::Stored));
+  return E::load(numbers);
+}
+
+// The lanes of a vector folded in halves.
+template <class F, class T>
+MLXFFI_INLINE T fold_lanes(Vector<T> values) {
+  T numbers[2 * lanes<T>] = {};
+  for (int half = lanes<T> / 2; half > 0; half /= 2) {
+    put(numbers, values);
+    values = F::template of<T>(values, read_as<Vector<T>>(numbers + half));
+  }
+  return values[0];
+}
+
+// --- folds ---
+
+// The first numbers of a row of at least a vector, as many as there are whole blocks of several vectors, or one vector;
+// `done` is how many these are.
+template <class F, class E>
+MLXFFI_INLINE VectorFor<E> fold_blocks(const typename E::Stored* numbers, int64_t size, int64_t& done) {
+  using T = typename E::Lane;
+  constexpr int side_by_side = 8, width = lanes<T>, block = side_by_side * width;
+  if (size < block) {
+    done = width;
+    return E::load(numbers);
+  }
+  Vector<T> sums[side_by_side];
+  MLXFFI_UNROLLED
+  for (int k = 0; k < side_by_side; k++) {
+    sums[k] = E::load(numbers + k * width);
+  }
+  for (done = block; done + block <= size; done += block) {
+    MLXFFI_UNROLLED
+    for (int k = 0; k < side_by_side; k++) {
+      sums[k] = F::template of<T>(sums[k], E::load(numbers + done + k * width));
+    }
+  }
+  MLXFFI_UNROLLED
+  for (int half = side_by_side / 2; half > 0; half /= 2) {
+    for (int k = 0; k < half; k++) {
+      sums[k] = F::template of<T>(sums[k], sums[k + half]);
+    }
+  }
+  return sums[0];
+}
+
+template <class F, class E>
+void fold_row(const void* row, int64_t size, void* out) {
+  using T = typename E::Lane;
+  constexpr int width = lanes<T>;
+  auto numbers = static_cast<const typename E::Stored*>(row);
+  if (size < width) {
+    Vector<T> sum = part<E>(numbers, 1);
+    for (int64_t i = 1; i < size; i++) {
+      sum = F::template of<T>(sum, part<E>(numbers + i, 1));
+    }
+    put(out, sum, sizeof(T));
+    return;
+  }
+  int64_t i;
+  Vector<T> sums = fold_blocks<F, E>(numbers, size, i);
+  for (; i + width <= size; i += width) {
+    sums = F::template of<T>(sums, E::load(numbers + i));
+  }
+  if (i < size) {
+    T so_far[width];
+    put(so_far, sums);
+    put(so_far, F::template of<T>(sums, part<E>(numbers + i, size - i)), (size - i) * sizeof(T));
+    sums = read_as<Vector<T>>(so_far);
+  }
+  T sum = fold_lanes<F, T>(sums);
+  __builtin_memcpy(out, &sum, sizeof(T));
+}
+
+template <class F, class E>
+void fold_into(const void* const* in, void* out, int64_t size) {
+  using T = typename E::Lane;
+  auto sums = static_cast<const T*>(in[0]);
+  auto numbers = static_cast<const typename E::Stored*>(in[1]);
+  auto to = static_cast<T*>(out);
+  each<T>(size, [&](int64_t i, int count) MLXFFI_INLINED {
+    auto values = count == lanes<T> ? E::load(numbers + i) : part<E>(numbers + i, count);
+    put(to + i, F::template of<T>(get(sums + i, count), values), count * sizeof(T));
+  });
+}
+
+// --- extremes ---
+
+template <bool largest>
+struct MoreExtreme {
+  template <class V>
+  MLXFFI_INLINE static auto of(V x, V best) {
+    if constexpr (largest) {
+      return x > best;
+    } else {
+      return x < best;
+    }
+  }
+};
+
+template <class E, bool largest>
+void extreme(const void* row, int64_t size, const void* initial, void* out) {
+  using T = typename E::Lane;
+  using V = Vector<T>;
+  constexpr int side_by_side = 4, width = lanes<T>;
+  auto numbers = static_cast<const typename E::Stored*>(row);
+  V first = part<E>(static_cast<const typename E::Stored*>(initial), 1), start = all(T(first[0]));
+  V best[side_by_side] = {start, start, start, start};
+  int64_t i = 0;
+  for (; i + side_by_side * width <= size; i += side_by_side * width) {
+    MLXFFI_UNROLLED
+    for (int k = 0; k < side_by_side; k++) {
+      V x = E::load(numbers + i + k * width);
+      best[k] = MoreExtreme<largest>::of(x, best[k]) ? x : best[k];
+    }
+  }
+  T found = first[0];
+  for (auto& some : best) {
+    for (int lane = 0; lane < width; lane++) {
+      found = MoreExtreme<largest>::of(T(some[lane]), found) ? T(some[lane]) : found;
+    }
+  }
+  for (; i < size; i += width) {
+    int count = size - i < width ? size - i : width;
+    V x = part<E>(numbers + i, count);
+    for (int lane = 0; lane < count; lane++) {
+      found = MoreExtreme<largest>::of(T(x[lane]), found) ? T(x[lane]) : found;
+    }
+  }
+  __builtin_memcpy(out, &found, sizeof(T));
+}
+
+// The first lane of a comparison's result that is true; -1 where none is.
+template <class Mask>
+MLXFFI_INLINE int first_true(Mask mask, int count) {
+  if (any_of(bits_as<Vector<int64_t>>(mask) != 0)) {
+    for (int lane = 0; lane < count; lane++) {
+      if (mask[lane]) {
+        return lane;
+      }
+    }
+  }
+  return -1;
+}
+
+template <class E>
+int64_t find(const void* row, int64_t size, const void* value) {
+  using T = typename E::Lane;
+  constexpr int width = lanes<T>, side_by_side = 4;
+  auto numbers = static_cast<const typename E::Stored*>(row);
+  auto wanted = all(*static_cast<const T*>(value));
+  int64_t i = 0;
+  for (; i + side_by_side * width <= size; i += side_by_side * width) {
+    auto hit = E::load(numbers + i) == wanted;
+    MLXFFI_UNROLLED
+    for (int k = 1; k < side_by_side; k++) {
+      hit |= E::load(numbers + i + k * width) == wanted;
+    }
+    if (any_of(bits_as<Vector<int64_t>>(hit) != 0)) {
+      break;
+    }
+  }
+  for (; i < size; i += width) {
+    int count = size - i < width ? size - i : width;
+    int lane = first_true(part<E>(numbers + i, count) == wanted, count);
+    if (lane >= 0) {
+      return i + lane;
+    }
+  }
+  return -1;
+}
+
+template <class E, bool largest>
+void places_of_columns(const void* row, int64_t size, uint32_t index, void* best, uint32_t* places) {
+  using T = typename E::Lane;
+  using Indices = typename VectorOf<int32_t, 4 * lanes<T>>::Type;
+  auto numbers = static_cast<const typename E::Stored*>(row);
+  auto so_far = static_cast<T*>(best);
+  Indices here = static_cast<int32_t>(index) - Indices{};
+  each<T>(size, [&](int64_t i, int count) MLXFFI_INLINED {
+    Vector<T> x = count == lanes<T> ? E::load(numbers + i) : part<E>(numbers + i, count), old = get(so_far + i, count);
+    auto better = MoreExtreme<largest>::of(x, old);
+    Indices before{};
+    __builtin_memcpy(&before, places + i, count * sizeof(uint32_t));
+    auto chosen = __builtin_convertvector(better, Indices) != 0;
+    put(so_far + i, Vector<T>(better ? x : old), count * sizeof(T));
+    put(places + i, Indices(chosen ? here : before), count * sizeof(uint32_t));
+  });
+}
+
+// --- the tables ---
+
+// What `make` gives for the elements of a type.
+template <class Make>
+auto of_elements(TypeOfNumbers type, Make make) -> decltype(make(Float32())) {
+  switch (type) {
+    case TypeOfNumbers::float16:
+      return make(Float16());
+    case TypeOfNumbers::bfloat16:
+      return make(BFloat16());
+    case TypeOfNumbers::bool_:
+    case TypeOfNumbers::uint8:
+      return make(Plain<uint8_t>());
+    case TypeOfNumbers::uint16:
+      return make(Plain<uint16_t>());
+    case TypeOfNumbers::uint32:
+      return make(Plain<uint32_t>());
+    case TypeOfNumbers::uint64:
+      return make(Plain<uint64_t>());
+    case TypeOfNumbers::int8:
+      return make(Plain<int8_t>());
+    case TypeOfNumbers::int16:
+      return make(Plain<int16_t>());
+    case TypeOfNumbers::int32:
+      return make(Plain<int32_t>());
+    case TypeOfNumbers::int64:
+      return make(Plain<int64_t>());
+    case TypeOfNumbers::float32:
+      return make(Plain<float>());
+    case TypeOfNumbers::float64:
+      return make(Plain<double>());
+    default:
+      return nullptr;
+  }
+}
+
+// What `make` gives for an operation that folds; bools know two of their own.
+template <class Kernel, class Make>
+Kernel of_folds(Operation operation, TypeOfNumbers type, Make make) {
+  if (type == TypeOfNumbers::bool_) {
+    return operation == Operation::LogicalAnd ? make(LogicalAnd(), Plain<uint8_t>())
+        : operation == Operation::LogicalOr   ? make(LogicalOr(), Plain<uint8_t>())
+                                              : nullptr;
+  }
+  return of_elements(type, [&](auto element) -> Kernel {
+    switch (operation) {
+      case Operation::Add:
+        return make(Add(), element);
+      case Operation::Multiply:
+        return make(Multiply(), element);
+      case Operation::Maximum:
+        return make(Maximum(), element);
+      case Operation::Minimum:
+        return make(Minimum(), element);
+      default:
+        return nullptr;
+    }
+  });
+}
+
+RowFold row_fold_of(Operation operation, TypeOfNumbers type) {
+  return of_folds<RowFold>(operation, type, [](auto f, auto e) -> RowFold { return fold_row<decltype(f), decltype(e)>; });
+}
+
+NumbersKernel fold_into_of(Operation operation, TypeOfNumbers type) {
+  return of_folds<NumbersKernel>(operation, type, [](auto f, auto e) -> NumbersKernel { return fold_into<decltype(f), decltype(e)>; });
+}
+
+Extreme extreme_of(bool largest, TypeOfNumbers type) {
+  return of_elements(type, [=](auto e) -> Extreme { return largest ? extreme<decltype(e), true> : extreme<decltype(e), false>; });
+}
+
+Find find_of(TypeOfNumbers type) {
+  return of_elements(type, [](auto e) -> Find { return find<decltype(e)>; });
+}
+
+PlacesOfColumns places_of(bool largest, TypeOfNumbers type) {
+  return of_elements(type, [=](auto e) -> PlacesOfColumns {
+    return largest ? places_of_columns<decltype(e), true> : places_of_columns<decltype(e), false>;
+  });
+}
+
+#define MLXFFI_FOLD_KERNELS \
+  { row_fold_of, fold_into_of, extreme_of, find_of, places_of }
+
+} // namespace
+} // namespace mlxffi

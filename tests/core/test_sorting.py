@@ -1,0 +1,111 @@
+"""Sorting of large arrays on the CPU: the order of MLX and numpy, for all types, layouts, axes and special numbers."""
+
+import numpy as np
+import pytest
+from helpers import computed, computed_by_any_number_of_threads
+
+from mlxffi import core as mx
+
+BITS = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64"}
+TYPES = ["bool_", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
+FLOATS = ["float16", "bfloat16", "float32", "float64"]
+# Rows side by side in a network, in whole squares and not, and rows that are sorted by their digits, also in parts.
+SHAPES = [(700,), (40, 33), (17, 1, 50), (64, 64), (70, 1024), (600, 1), (2, 2500), (70001,)]
+
+
+@pytest.fixture(autouse=True)
+def cpu():
+    with mx.stream(mx.cpu):
+        yield
+
+
+def bits_of(a):
+    return np.array(a if a.dtype == mx.bool_ else a.view(getattr(mx, BITS[a.itemsize])))
+
+
+def numbers(dtype, shape, seed=0):
+    """An array with many equal numbers, and the values by which it is sorted."""
+    rng = np.random.default_rng(seed)
+    if dtype not in FLOATS:
+        low, high = (0, 2) if dtype == "bool_" else (-128, 128) if dtype.startswith("int") else (0, 250)
+        scale = 1 if "8" in dtype or dtype == "bool_" else 250
+        a = mx.array(rng.integers(low, high, shape) * scale).astype(getattr(mx, dtype))
+        return a, np.array(a)
+    values = np.where(rng.random(shape) < 0.5, rng.normal(size=shape), rng.integers(-3, 3, shape))
+    for special in (np.nan, -np.nan, 0.0, -0.0, np.inf, -np.inf):
+        values[rng.random(shape) < 0.03] = special
+    a = mx.array(values, dtype=mx.float64).astype(getattr(mx, dtype))
+    return a, np.array(a.astype(mx.float64))
+
+
+def stable_order(values, axis):
+    """Where the numbers in order stand: equal ones as they come, NaNs last."""
+    nan = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
+    return np.lexsort((np.where(nan, 0, values) + values.dtype.type(0), nan), axis=axis)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", TYPES + FLOATS)
+def test_numbers_and_places_are_in_the_stable_order(dtype, shape):
+    a, values = numbers(dtype, shape)
+    for view, numbers_of in [(a, values), (mx.swapaxes(a, 0, -1), np.swapaxes(values, 0, -1)), (a[::-1], values[::-1])]:
+        bits = bits_of(view)
+        for axis in range(len(shape)):
+            order = stable_order(numbers_of, axis)
+            np.testing.assert_array_equal(np.array(mx.argsort(view, axis=axis)), order)
+            np.testing.assert_array_equal(bits_of(mx.sort(view, axis=axis)), np.take_along_axis(bits, order, axis))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("shape", [(50, 100), (3, 5000)])
+def test_parts_are_those_of_the_sorted_row(dtype, shape):
+    a, _ = numbers(dtype, shape, seed=1)
+    in_order, kth = mx.sort(a, axis=-1).astype(mx.float64), 37
+    for found in (mx.partition(a, kth, axis=-1), mx.take_along_axis(a, mx.argpartition(a, kth, axis=-1), axis=-1)):
+        part = np.array(found.astype(mx.float64))
+        np.testing.assert_array_equal(part[:, kth], np.array(in_order)[:, kth])
+        np.testing.assert_array_equal(np.sort(part[:, :kth], -1), np.array(in_order)[:, :kth])
+        np.testing.assert_array_equal(np.sort(part, -1), np.array(in_order))
+    best = np.sort(np.array(mx.topk(a, 5, axis=-1).astype(mx.float64)), -1)
+    np.testing.assert_array_equal(best, np.array(in_order)[:, -5:])
+
+
+def test_rows_without_numbers():
+    assert mx.sort(mx.zeros((0, 1000))).shape == (0, 1000)
+    assert mx.sort(mx.zeros((1000, 0)), axis=0).shape == (1000, 0)
+
+
+def test_complex_numbers_are_sorted_by_mlx():
+    x = np.random.default_rng(0).normal(size=(2, 1000)).astype(np.complex64)
+    np.testing.assert_array_equal(np.array(mx.sort(mx.array(x))), np.sort(x))
+
+
+def test_derivatives_and_vmap_are_those_of_mlx():
+    x, w = np.random.default_rng(0).normal(size=(2, 30, 100)).astype(np.float32)
+    a, weights = mx.array(x), mx.array(w)
+    order = x.argsort(-1)
+    expected = np.empty_like(w)
+    np.put_along_axis(expected, order, w, -1)
+    np.testing.assert_array_equal(np.array(mx.grad(lambda x: (mx.sort(x) * weights).sum())(a)), expected)
+    _, tangents = mx.jvp(mx.sort, [a], [weights])
+    np.testing.assert_array_equal(np.array(tangents[0]), np.take_along_axis(w, order, -1))
+    np.testing.assert_array_equal(np.array(mx.vmap(mx.sort)(a)), np.sort(x))
+    np.testing.assert_array_equal(np.array(mx.compile(lambda x: mx.argsort(x * 2))(a)), order)
+
+
+PROGRAM = """
+import numpy as np
+from mlxffi import core as mx
+for shape in [(200, 100), (3, 9000), (1, 300000)]:
+    for dtype in ("float32", "bfloat16", "int8", "float64"):
+        with mx.stream(mx.cpu):
+            a = mx.array(np.random.default_rng(0).normal(size=shape) * 30).astype(getattr(mx, dtype))
+            print(*np.array(mx.sort(a).astype(mx.float64)).ravel()[::7])
+            print(*np.array(mx.argsort(a)).ravel()[::7])
+"""
+
+
+def test_every_instruction_set_and_number_of_threads_gives_the_same():
+    expected = computed_by_any_number_of_threads(PROGRAM)
+    for one, other in zip(computed(PROGRAM, MLXFFI_SIMD="baseline"), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
