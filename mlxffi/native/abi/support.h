@@ -16,6 +16,8 @@
 #include "guards.h"
 #include "half_products.h"
 #include "packed_matmul.h"
+#include "rms_norm.h"
+#include "rope.h"
 #include "dequantize.h"
 #include "io_streams.h"
 #include "custom_kernels.h"
