@@ -12,6 +12,7 @@
 #include "derivatives/transforms.h"
 #include "exported_file.h"
 #include "exporter.h"
+#include "gather_qqmm.h"
 #include "gguf/gguf.h"
 #include "guards.h"
 #include "half_products.h"
