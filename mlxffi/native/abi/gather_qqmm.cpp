@@ -31,7 +31,9 @@ mx::array gather_qqmm(
   auto products = mlxffi::gather_qmm(
       left, right[0], right[1], {}, lhs_indices, rhs_indices, true, packing.group_size, packing.bits, mode, one_each(global_scale_w, w, stream),
       sorted_indices, stream);
-  return without_derivative(mx::astype(products, x.dtype(), stream), "[gather_qqmm] has no derivative, as in MLX", stream);
+  // Codes are integers, behind which no derivative looks for x and w.
+  auto result = mx::depends({mx::astype(products, x.dtype(), stream)}, {x, w})[0];
+  return without_derivative(result, "[gather_qqmm] has no derivative, as in MLX", stream);
 }
 
 } // namespace mlxc

@@ -141,19 +141,13 @@ class BothPacked : public PackedMatmul {
   Arrays jvp(const Arrays&, const Arrays&, const std::vector<int>&) override {
     throw std::invalid_argument("[qqmm] numbers that are rounded have no tangents");
   }
-  std::pair<Arrays, std::vector<int>> vmap(const Arrays& inputs, const std::vector<int>& axes) override {
-    return Fused::vmap(inputs, axes);
+  std::pair<Arrays, std::vector<int>> vmap(const Arrays&, const std::vector<int>&) override {
+    throw std::invalid_argument("[qqmm] is not mapped: x may have any number of axes");
   }
 
  protected:
   std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
     return {inputs[3].dtype()};
-  }
-  Arrays composed(const Arrays& inputs) const override {
-    return {mx::astype(PackedMatmul::composed(inputs)[0], inputs[3].dtype(), where())};
-  }
-  std::shared_ptr<Fused> again() const override {
-    return nullptr;
   }
 
  private:
