@@ -81,7 +81,7 @@ def outcome(call):
 
 ROUNDED = {
     "attention", "cos", "cumsum", "det", "erf", "erfinv", "exp", "layer_norm", "logaddexp", "logcumsumexp",
-    "logsumexp", "mean", "packed", "rms_norm", "sigmoid", "sin", "softmax", "std", "var",
+    "logsumexp", "mean", "packed", "rms_norm", "rope", "sigmoid", "sin", "softmax", "std", "var",
 }  # fmt: skip
 # What MLX's rounding makes of each type; of float64, that of float32.
 ROUNDING = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 1e-6, "float64": 1e-5, "complex64": 1e-6}

@@ -33,7 +33,7 @@ OWN = [(OURS, "float32"), (OURS, "bfloat16"), (OURS, "4-bit")]
 TRAINERS = [*OWN, (TORCHS, "float32"), (TORCHS, "bfloat16")]
 WRITERS = [*TRAINERS, (LLAMA, "F16.gguf"), (LLAMA, "Q4_1.gguf")]
 TASKS = {**dict.fromkeys(STEPS, TRAINERS), "decode": WRITERS, "decode adapted": OWN, "prompt": WRITERS}
-NAMES = {name: f"LoRA step, {rows} x {length} tokens, ms" for name, (rows, length) in STEPS.items()}
+NAMES = {name: f"LoRA step ({name}), {rows} x {length} tokens, ms" for name, (rows, length) in STEPS.items()}
 NAMES |= {"decode": "decoding, ms a token", "decode adapted": "decoding with the adapter beside, ms a token"}
 NAMES |= {"prompt": f"a prompt of {PROMPT} tokens, ms a token"}
 

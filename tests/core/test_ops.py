@@ -34,7 +34,7 @@ KNOWN = {
         case.name == "nan_to_num" and len(case.args) > 1 and not isinstance(case.args[1], float)
     ),
     "right": lambda case, named: (
-        case.name in ("linalg.eig", "linalg.cholesky")
+        case.name in ("linalg.eig", "linalg.cholesky", "qqmm", "gather_qqmm")
         or (case.name in ("power", "pow") and any(map(is_complex, case.args)))
         or (case.name == "take" and isinstance((*case.args, named.get("indices"))[1], int))
         or (case.name == "linalg.norm" and "int" in str(getattr(case.args[0], "dtype", "")))

@@ -124,6 +124,32 @@ def test_the_gradient_of_a_half_row_that_is_looked_up_a_thousand_times():
     assert found.tolist() == [[1000.0], [0.0]]
 
 
+@pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16])
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_gradient_of_what_is_looked_up_and_used_besides(order, dtype):
+    rng = np.random.default_rng(0)
+    table, weights = rng.integers(-8, 8, (5, 3)) / 4, rng.integers(-8, 8, (5, 3)) / 4
+    rows, columns = np.array([3, 0, 3, 3]), np.array([[2], [0], [1], [1], [2]])
+
+    def loss(t):
+        parts = [t[mx.array(rows)].sum(), mx.take_along_axis(t, mx.array(columns), 1).square().sum()]
+        parts.append((t * t * mx.array(weights).astype(dtype)).sum())
+        return sum(parts[::order])
+
+    wanted = 2 * table * weights
+    np.add.at(wanted, rows, 1.0)
+    np.put_along_axis(wanted, columns, np.take_along_axis(wanted + 2 * table, columns, 1), 1)
+    start = mx.array(table).astype(dtype)
+    for gradient in (mx.grad(loss), mx.compile(mx.grad(loss))):
+        found = gradient(start)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(np.array(found.astype(mx.float32)), wanted.astype(np.float32))
+    twice = mx.grad(lambda t: mx.grad(loss)(t).sum())(start)
+    slopes = 2 * weights
+    np.put_along_axis(slopes, columns, np.take_along_axis(slopes + 2, columns, 1), 1)
+    np.testing.assert_array_equal(np.array(twice.astype(mx.float32)), slopes.astype(np.float32))
+
+
 def test_the_gradient_of_what_fills_an_array():
     assert gradients(lambda v: mx.full((2, 3), v), mx.array(5.0)) == [6.0]
     assert gradients(lambda v: mx.full((2, 3), v), mx.array([1.0, 2.0, 3.0])) == [[2.0, 2.0, 2.0]]

@@ -2226,8 +2226,9 @@ int mlx_put_along_axis(
  * scheme, usually "nvfp4" or "mxfp8"; `group_size` and `bits` without a value are the defaults of
  * that mode (16 and 4 for "nvfp4", 32 and 8 for "mxfp8"). `global_scale_x` and `global_scale_w` are
  * float32 scalars for "nvfp4" only, given both or left empty both for no extra scale; the result
- * replaces the last axis of `x` by N and has the dtype of `x`. The CPU backend evaluates only a
- * single row of `x` with a packed `w`.
+ * replaces the last axis of `x` by N and has the dtype of `x`. On a CPU the product of the rounded
+ * operands is float32. Gradients are products of this kind too, of the rounded cotangent; a packed
+ * `w` gives none.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
@@ -3792,17 +3793,17 @@ int mlx_flip(mlx_array *res, const mlx_array a, const mlx_stream s);
  * otherwise an empty handle), `group_size` and `bits` without a value are the defaults of `mode`
  * (64 and 4 for "affine", 32 and 4 for "mxfp4", 32 and 8 for "mxfp8", 16 and 4 for "nvfp4"), and
  * with `transpose` the product is x @ w^T, else x @ w. `global_scale` is a float32 array with one
- * entry per matrix of `w`, for mode "nvfp4" on a GPU, or an empty handle for none; `sorted_indices`
- * promises that `rhs_indices` is ascending, which may be faster. The dtype is that of `x`, for
- * "affine" promoted from `x`, `scales` and `biases`.
+ * entry per matrix of `w`, for mode "nvfp4", or an empty handle for none; `sorted_indices` promises
+ * that `rhs_indices` is ascending, which may be faster. The dtype is that of `x`, for "affine"
+ * promoted from `x`, `scales` and `biases`.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.
  * Returns 0, or 1 after an error: `mode` is unknown, `biases` is missing for "affine" or given for
  * another mode, the indices are not of an integer dtype or do not broadcast, the shapes do not fit
  * together, `x` has fewer than two axes, `w` or `scales`, or without `transpose` `x`, has no
- * elements, or `global_scale` is given for a mode other than "nvfp4", is not of the required shape,
- * or the computation is on the CPU, or a bad argument.
+ * elements, or `global_scale` is given for a mode other than "nvfp4" or is not of the required
+ * shape, or a bad argument.
  */
 int mlx_gather_qmm_global_scale(
     mlx_array *res,
@@ -3829,8 +3830,10 @@ int mlx_gather_qmm_global_scale(
  * `scales_w` must hold its scales, otherwise it is an empty handle. `group_size` and `bits` without
  * a value are the defaults of `mode` (usually "nvfp4", 16 and 4, or "mxfp8", 32 and 8);
  * `global_scale_x` and `global_scale_w` are optional float32 scales for "nvfp4", empty handles
- * meaning none. `sorted_indices` promises that `rhs_indices` is ascending, which may be faster; the
- * result has the dtype of `x`, and the CPU backend cannot evaluate it.
+ * meaning none: one for all of `x`, and one for all of `w` or, where it is packed, for each of its
+ * matrices. `sorted_indices` promises that `rhs_indices` is ascending, which may be faster. The
+ * result has the dtype of `x`, and no derivative; on a CPU the products of the rounded operands are
+ * float32.
  *
  * `res`: receives the result; the caller owns it and frees it with mlx_array_free().
  * The stream decides the device; the result is computed when it is evaluated.

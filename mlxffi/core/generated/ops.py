@@ -2527,8 +2527,8 @@ def qqmm(
     (None otherwise).
 
     `mode` names the scheme, usually "nvfp4" or "mxfp8"; `group_size` and `bits` without a value are the defaults of
-    that mode (16 and 4 for "nvfp4", 32 and 8 for "mxfp8"). The CPU backend evaluates only a single row of `x` with a
-    packed `w`.
+    that mode (16 and 4 for "nvfp4", 32 and 8 for "mxfp8"). On a CPU the product of the rounded operands is float32.
+    Gradients are products of this kind too, of the rounded cotangent; a packed `w` gives none.
 
     Args:
       x: [..., M, K] floating point.
@@ -3632,7 +3632,7 @@ def gather_qmm(
     `w`, `scales` and `biases` come from quantize (`biases` for mode "affine" only, otherwise None), `group_size` and
     `bits` without a value are the defaults of `mode` (64 and 4 for "affine", 32 and 4 for "mxfp4", 32 and 8 for
     "mxfp8", 16 and 4 for "nvfp4"), and with `transpose` the product is x @ w^T, else x @ w. `global_scale` is a float32
-    array with one entry per matrix of `w`, for mode "nvfp4" on a GPU, or None for none; `sorted_indices` promises that
+    array with one entry per matrix of `w`, for mode "nvfp4", or None for none; `sorted_indices` promises that
     `rhs_indices` is ascending, which may be faster.
 
     Args:
@@ -3656,8 +3656,8 @@ def gather_qmm(
     Raises:
       Error: `mode` is unknown, `biases` is missing for "affine" or given for another mode, the indices are not of an
         integer dtype or do not broadcast, the shapes do not fit together, `x` has fewer than two axes, `w` or `scales`,
-        or without `transpose` `x`, has no elements, or `global_scale` is given for a mode other than "nvfp4", is not of
-        the required shape, or the computation is on the CPU.
+        or without `transpose` `x`, has no elements, or `global_scale` is given for a mode other than "nvfp4" or is not
+        of the required shape.
     """
 
 
@@ -3686,7 +3686,8 @@ def gather_qqmm(
     `x` is quantized on the fly, and `w` likewise unless it is packed as uint32 by quantize: then `scales` must hold its
     scales, otherwise it is None. `group_size` and `bits` without a value are the defaults of `mode` (usually "nvfp4",
     16 and 4, or "mxfp8", 32 and 8); `global_scale_x` and `global_scale_w` are optional float32 scales for "nvfp4", None
-    meaning none.
+    meaning none: one for all of `x`, and one for all of `w` or, where it is packed, for each of its matrices.
+    `sorted_indices` promises that `rhs_indices` is ascending, which may be faster.
 
     Args:
       x: [..., M, K] floating point.
@@ -3703,8 +3704,7 @@ def gather_qqmm(
       stream: where it runs; None: the default stream.
 
     Returns:
-      `sorted_indices` promises that `rhs_indices` is ascending, which may be faster; the result has the dtype of `x`,
-      and the CPU backend cannot evaluate it.
+      The result has the dtype of `x`, and no derivative; on a CPU the products of the rounded operands are float32.
 
     Raises:
       Error: `mode` is unknown, `w` has no elements, the indices are not of an integer dtype or do not broadcast, the

@@ -1,9 +1,10 @@
 // What MLX's allocator for CPUs lacks. An allocation that fails is an error: it gives a null pointer then, and its kernels
-// write there. Large arrays get large pages.
+// write there. Large arrays get large pages, or memory that is used again.
 #include <algorithm>
 #include <cstdlib>
 
 #include "handles.h"
+#include "recycled.h"
 
 #ifndef __APPLE__ // where the allocator is Metal's
 #include <sys/mman.h>
@@ -18,6 +19,7 @@ using mx::allocator::Buffer;
 // A table of virtual functions as the C++ ABI of Linux lays it out: two words before the first function.
 constexpr size_t before = 2, functions = 7;
 using Malloc = Buffer (*)(Allocator*, size_t);
+using Free = void (*)(Allocator*, Buffer);
 
 struct NoMemory : std::bad_alloc {
   explicit NoMemory(size_t size) : text("[malloc] there is no memory for an array of " + std::to_string(size) + " bytes") {}
@@ -27,7 +29,8 @@ struct NoMemory : std::bad_alloc {
   std::string text;
 };
 
-Malloc original;
+Malloc original_malloc;
+Free original_free;
 void* table[before + functions];
 
 // From here on memory is asked for first: MLX counts what it did not get as in use.
@@ -51,26 +54,38 @@ void ask_for_large_pages(void* memory, size_t size) {
 }
 
 Buffer checked_malloc(Allocator* allocator, size_t size) {
+  if (auto kept = mlxffi::recycled(size)) {
+    return *kept;
+  }
   if (size >= large && !is_there(size)) {
     throw NoMemory(size);
   }
-  auto buffer = original(allocator, size);
+  auto buffer = original_malloc(allocator, size);
   if (size && !buffer.ptr()) {
     throw NoMemory(size);
   }
   if (size >= many_pages) {
     ask_for_large_pages(buffer.raw_ptr(), size);
   }
+  mlxffi::to_be_recycled(buffer);
   return buffer;
 }
 
-// `malloc` is the first of Allocator's virtual functions. CUDA's allocator throws by itself.
+void recycling_free(Allocator* allocator, Buffer buffer) {
+  if (auto unused = mlxffi::recycle(buffer, allocator->size(buffer))) {
+    original_free(allocator, *unused);
+  }
+}
+
+// `malloc` and `free` are the first of Allocator's virtual functions. CUDA's allocator throws by itself.
 bool check_allocations() {
   if (!mx::cu::is_available()) {
     auto& functions_of = reinterpret_cast<void**&>(mx::allocator::allocator());
     std::copy_n(functions_of - before, before + functions, table);
-    original = reinterpret_cast<Malloc>(table[before]);
+    original_malloc = reinterpret_cast<Malloc>(table[before]);
+    original_free = reinterpret_cast<Free>(table[before + 1]);
     table[before] = reinterpret_cast<void*>(checked_malloc);
+    table[before + 1] = reinterpret_cast<void*>(recycling_free);
     functions_of = table + before;
   }
   return true;

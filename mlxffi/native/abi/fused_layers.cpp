@@ -1,7 +1,6 @@
 // The C functions of mlxffi/fused.h: what arguments must be.
 #include "c_abi.h"
 
-#include "attention.h"
 #include "numbers.h"
 #include "gate.h"
 #include "kernel_arguments.h"
@@ -68,12 +67,7 @@ extern "C" int mlxffi_attention(
       throw BadArgument("mask", "expected no array beside causal, got " + described(*given));
     }
     auto q = get(queries, "queries"), k = get(keys, "keys"), v = get(values, "values");
-    if (numbers::is_wide(q, k) || v.dtype() == mx::float64) {
-      put(res, numbers::attention(q, k, v, scale, causal ? "causal" : "", given, std::nullopt, false, kernel_stream(s)));
-      return;
-    }
-    auto masking = given ? mlxffi::Masking::array : causal ? mlxffi::Masking::causal : mlxffi::Masking::none;
-    put(res, mlxffi::attention(q, k, v, {scale, masking}, given, kernel_stream(s)));
+    put(res, numbers::attention(q, k, v, scale, causal ? "causal" : "", given, std::nullopt, false, kernel_stream(s)));
   });
 }
 

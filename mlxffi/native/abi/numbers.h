@@ -38,7 +38,7 @@ mx::array l2_norm(const mx::array& a, const std::optional<std::vector<int>>& axe
 mx::array norm(const mx::array& a, double ord, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s);
 mx::array norm(const mx::array& a, const std::string& ord, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s);
 
-// Attention of float64, in float64.
+// Attention by our kernels where there are some; of float64, in float64.
 mx::array attention(const mx::array& queries, const mx::array& keys, const mx::array& values, float scale, const std::string& mask_mode, const std::optional<mx::array>& mask, const std::optional<mx::array>& sinks, bool force_fused, mx::StreamOrDevice s);
 
 // Integers as float32, so that they do not wrap.
@@ -64,7 +64,6 @@ mx::array convolution(const mx::array& input, const mx::array& weight, std::vect
 // The same, of float64 alone, by the parameters of a transposed convolution.
 mx::array convolution_transpose(const mx::array& input, const mx::array& weight, std::vector<int> stride, std::vector<int> padding, std::vector<int> dilation, std::vector<int> output_padding, int groups, mx::StreamOrDevice s);
 
-mx::array rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::StreamOrDevice s);
 mx::array layer_norm(const mx::array& x, const std::optional<mx::array>& weight, const std::optional<mx::array>& bias, float eps, mx::StreamOrDevice s);
 
 // --- random numbers ---

@@ -147,6 +147,18 @@ void PackedGather::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
+// The products, each by the global scale of its packed matrix.
+mx::array scaled(const mx::array& products, const mx::array& w, const std::optional<mx::array>& rhs_indices, const mx::array& global_scale, mx::Stream s) {
+  int64_t matrices = w.size() / (static_cast<int64_t>(w.shape(-1)) * w.shape(-2));
+  if (global_scale.dtype() != mx::float32 || static_cast<int64_t>(global_scale.size()) != matrices) {
+    throw std::invalid_argument("[gather_qmm] global_scale: expected a float32 for each of " + std::to_string(matrices) + " matrices, got " + std::to_string(global_scale.size()) + " numbers");
+  }
+  auto factors = mx::divide(mx::flatten(global_scale, s), mx::array(greatest_of_nvfp4), s);
+  mx::Shape batch(w.shape().begin(), w.shape().end() - 2);
+  factors = rhs_indices ? mx::take(factors, *rhs_indices, 0, s) : mx::reshape(factors, batch, s);
+  return mx::astype(mx::multiply(products, mx::expand_dims(factors, {-2, -1}, s), s), products.dtype(), s);
+}
+
 } // namespace
 
 mx::array gather_qmm(
@@ -154,9 +166,14 @@ mx::array gather_qmm(
     const std::optional<mx::array>& lhs_indices, const std::optional<mx::array>& rhs_indices, bool transpose, std::optional<int> group_size,
     std::optional<int> bits, const std::string& mode, const std::optional<mx::array>& global_scale, bool sorted_indices, mx::StreamOrDevice s) {
   auto stream = mx::to_stream(s);
+  if (global_scale && has_kernels(stream) && mode == "nvfp4") {
+    auto products = mlxffi::gather_qmm(
+        x, w, scales, biases, lhs_indices, rhs_indices, transpose, group_size, bits, mode, {}, sorted_indices, stream);
+    return scaled(products, w, rhs_indices, *global_scale, stream);
+  }
   auto own = mx::gather_qmm(
       x, w, scales, biases, lhs_indices, rhs_indices, transpose, group_size, bits, mode, global_scale, sorted_indices, stream);
-  if (!has_kernels(stream) || !has_products() || global_scale || x.size() == 0 || w.size() == 0 || own.primitive().name() != std::string("GatherQMM")) {
+  if (!has_kernels(stream) || !has_products() || x.size() == 0 || w.size() == 0 || own.primitive().name() != std::string("GatherQMM")) {
     return own;
   }
   auto [size, width, kind, turned, left_sorted, right_sorted] = static_cast<const mx::GatherQMM&>(own.primitive()).state();

@@ -1,5 +1,6 @@
 #include "packed_matmul.h"
 
+#include "dequantize.h"
 #include "float_rows.h"
 #include "packed_product.h"
 #include "products.h"
@@ -58,7 +59,10 @@ class PackedMatmul : public Fused {
     return apply(std::make_shared<PackedMatmul>(where(), packing_, transpose), inputs)[0];
   }
 
+ protected:
   Packing packing_;
+
+ private:
   bool transpose_;
 };
 
@@ -112,7 +116,75 @@ std::pair<Arrays, std::vector<int>> PackedMatmul::vmap(const Arrays& inputs, con
   return Fused::vmap(inputs, axes);
 }
 
+// Rows that were rounded, packed matrices of one kind, scales, and the x and w from which they were made -> the product, in
+// the dtype of x. Gradients are products of the same kind, as in MLX: the cotangent is rounded too.
+class BothPacked : public PackedMatmul {
+ public:
+  BothPacked(mx::Stream s, Packing packing) : PackedMatmul(s, packing, true) {}
+
+  const char* name() const override {
+    return "FusedQQMatmul";
+  }
+  Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays&) override {
+    auto s = where();
+    auto &x = primals[3], &w = primals[4];
+    if (w.dtype() == mx::uint32) {
+      throw std::invalid_argument("[qqmm] a packed w gives no gradients: pass it as floating point numbers");
+    }
+    auto rows = [&](const mx::array& a) { return mx::transpose(mx::reshape(a, {-1, a.shape(-1)}, s), s); };
+    Arrays results;
+    for (int argnum : argnums) {
+      results.push_back(argnum == 3 ? product(cotangents[0], mx::transpose(w, s)) : product(rows(cotangents[0]), rows(x)));
+    }
+    return results;
+  }
+  Arrays jvp(const Arrays&, const Arrays&, const std::vector<int>&) override {
+    throw std::invalid_argument("[qqmm] numbers that are rounded have no tangents");
+  }
+  std::pair<Arrays, std::vector<int>> vmap(const Arrays&, const std::vector<int>&) override {
+    throw std::invalid_argument("[qqmm] is not mapped: x may have any number of axes");
+  }
+
+ protected:
+  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
+    return {inputs[3].dtype()};
+  }
+
+ private:
+  mx::array product(const mx::array& x, const mx::array& w) const {
+    return mlxffi::qqmm(x, w, {}, packing_.group_size, packing_.bits, packing_.name(), {}, {}, where());
+  }
+};
+
 } // namespace
+
+mx::array rounded(const mx::array& x, Packing packing, const std::optional<mx::array>& global_scale, mx::Stream s) {
+  auto codes = mx::quantize(x, packing.group_size, packing.bits, packing.name(), global_scale, s);
+  auto numbers = mlxffi::dequantize(codes[0], codes[1], {}, packing.group_size, packing.bits, packing.name(), {}, mx::float32, s);
+  return global_scale ? mx::multiply(numbers, mx::divide(*global_scale, mx::array(greatest_of_nvfp4), s), s) : numbers;
+}
+
+mx::array qqmm(
+    const mx::array& x, const mx::array& w, const std::optional<mx::array>& w_scales, std::optional<int> group_size, std::optional<int> bits,
+    const std::string& mode, const std::optional<mx::array>& global_scale_x, const std::optional<mx::array>& global_scale_w, mx::StreamOrDevice s) {
+  auto stream = mx::to_stream(s);
+  auto own = mx::qqmm(x, w, w_scales, group_size, bits, mode, global_scale_x, global_scale_w, stream);
+  auto packing = Packing::of(mode, group_size, bits);
+  if (!has_kernels(stream) || !has_products() || packing.affine() || own.size() == 0 || x.size() == 0) {
+    return own;
+  }
+  auto right = w_scales ? Arrays{w, *w_scales} : mx::quantize(w, group_size, bits, mode, global_scale_w, stream);
+  auto left = rounded(x, packing, global_scale_x, stream);
+  if (global_scale_w) {
+    left = mx::multiply(left, mx::divide(*global_scale_w, mx::array(greatest_of_nvfp4), stream), stream);
+  }
+  Arrays inputs{left, right[0], right[1]};
+  for (auto& input : inputs) {
+    input = mx::stop_gradient(input, stream);
+  }
+  inputs.insert(inputs.end(), {x, w});
+  return Fused::apply(std::make_shared<BothPacked>(stream, packing), inputs)[0];
+}
 
 mx::array quantized_matmul(
     const mx::array& x, const mx::array& w, const mx::array& scales, const std::optional<mx::array>& biases, bool transpose,

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "fused.h"
+#include "packing.h"
 
 namespace mlxffi {
 
@@ -13,6 +14,17 @@ namespace mlxffi {
 mx::array quantized_matmul(
     const mx::array& x, const mx::array& w, const mx::array& scales, const std::optional<mx::array>& biases, bool transpose,
     std::optional<int> group_size, std::optional<int> bits, const std::string& mode, mx::StreamOrDevice s);
+
+// The greatest number that nvfp4 has, for which a global scale stands: that of a code times that of its group's scale.
+inline constexpr float greatest_of_nvfp4 = 6 * 448;
+
+// What is left of x once it was packed, in float32.
+mx::array rounded(const mx::array& x, Packing packing, const std::optional<mx::array>& global_scale, mx::Stream s);
+
+// MLX's qqmm, which MLX's CPU code has for a single row alone: x is rounded as the mode says, and the product is float32.
+mx::array qqmm(
+    const mx::array& x, const mx::array& w, const std::optional<mx::array>& w_scales, std::optional<int> group_size, std::optional<int> bits,
+    const std::string& mode, const std::optional<mx::array>& global_scale_x, const std::optional<mx::array>& global_scale_w, mx::StreamOrDevice s);
 
 // MLX's gather_qmm: of products with the same matrix this is unpacked once. An index of no matrix gives NaN.
 mx::array gather_qmm(

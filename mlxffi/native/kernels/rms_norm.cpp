@@ -24,6 +24,11 @@ class Weights {
   const void* row_;
 };
 
+mx::array composed_rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::Stream s) {
+  auto plain = mx::fast::rms_norm(x, weight, eps, s);
+  return plain.dtype() == mx::float64 ? wide_rms_norm(x, weight, eps, s) : plain;
+}
+
 class Normalization : public Fused {
  public:
   Normalization(mx::Stream stream, float eps) : Fused(stream), eps_(eps) {}
@@ -35,9 +40,7 @@ class Normalization : public Fused {
  protected:
   // `inputs` begin with x and, if `has_weight`, the weight.
   mx::array normalized(const Arrays& inputs, bool has_weight) const {
-    auto weight = has_weight ? std::optional(inputs[1]) : std::nullopt;
-    auto plain = mx::fast::rms_norm(inputs[0], weight, eps_, where());
-    return plain.dtype() == mx::float64 ? wide_rms_norm(inputs[0], weight, eps_, where()) : plain;
+    return composed_rms_norm(inputs[0], has_weight ? std::optional(inputs[1]) : std::nullopt, eps_, where());
   }
   // The gradients of x and the weight, composed, by the cotangent that follows them.
   Arrays gradients(const Arrays& inputs, bool has_weight) const {
@@ -192,7 +195,7 @@ bool is_fused(const mx::array& x, const std::optional<mx::array>& weight, mx::St
 
 mx::array rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::Stream s) {
   if (x.ndim() == 0 || !is_fused(x, weight, s)) {
-    return mx::fast::rms_norm(x, weight, eps, s);
+    return composed_rms_norm(x, weight, eps, s);
   }
   Arrays inputs{x};
   if (weight) {

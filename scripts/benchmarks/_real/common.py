@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 
 # Rows and tokens of a training step.
-STEPS = {"step": (4, 128), "short": (1, 32), "long": (1, 2048)}
+STEPS = {"step": (4, 128), "short": (1, 32), "long": (1, 2048), "long checkpointed": (1, 2048)}
 PROMPT, GENERATED, CONTEXT = 512, 32, 64
 # Of each process: what is not measured, and what is.
 WARMUPS, REPEATS = 1, 3
 RATE = 1e-3
 
 FOLDER, TASK = (Path(sys.argv[1]), sys.argv[2]) if len(sys.argv) == 3 else (Path(), "")
+# Whether blocks are computed again for the gradient.
+CHECKPOINTED = TASK.endswith("checkpointed")
 
 
 def text_tokens() -> Any:

@@ -45,7 +45,7 @@ def main() -> None:
     adapter = common.FOLDER.parent / "adapter" if common.TASK in (*common.STEPS, "decode adapted") else None
     model = load_model(common.FOLDER, adapter)[0]
     if common.TASK in common.STEPS:
-        common.train(trainer_step(model), mx.get_peak_memory)
+        common.train(trainer_step(model, common.CHECKPOINTED), mx.get_peak_memory)
     elif common.TASK == "prompt":
         common.repeat(lambda: _prompt(model), common.PROMPT)
     else:

@@ -33,6 +33,8 @@ def main() -> None:
     model = AutoModelForCausalLM.from_pretrained(common.FOLDER, dtype=dtype)
     if common.TASK in common.STEPS:
         model = PeftModel.from_pretrained(model, common.FOLDER.parent / "peft", is_trainable=True)
+        if common.CHECKPOINTED:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
         common.train(torch_step(model))
         return
     with torch.no_grad():

@@ -18,9 +18,10 @@ from mlxffi.tuner.trainer import TrainingArgs
 from mlxffi.tuner.trainer.step import first_state, make_step
 
 
-def trainer_step(model: FunctionalModel) -> Callable[[Any], float]:
+def trainer_step(model: FunctionalModel, checkpointed: bool = False) -> Callable[[Any], float]:
     """One step with tokens, as the trainer does it, which gives its loss."""
-    optimizer, args, world = Adam(RATE, bias_correction=True), TrainingArgs(), World()
+    optimizer, world = Adam(RATE, bias_correction=True), World()
+    args = TrainingArgs(grad_checkpoint=checkpointed)
     step = make_step(model, optimizer, default_loss, args, world)
     state = first_state(model, optimizer, args.seed, world)
 

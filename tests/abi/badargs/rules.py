@@ -63,7 +63,6 @@ UNAVAILABLE: dict[Rule, str] = {
     (r"mlx_fast_\w*(cuda|metal)_kernel\w*", ANY, ANY): "needs a GPU's backend",
     (r"mlx_metal_\w+|mlx_default_gpu_stream_new", ANY, ANY): "needs a GPU's backend",
     (r"mlx_distributed_(send|recv|recv_like|group_split)", ANY, ANY): "needs a group of several processes",
-    (r"mlx_gather_qqmm|mlx_qqmm", ANY, ANY): "has no general CPU kernel",
     (r"mlx_detail_vmap_trace", ANY, ANY): "its results are placeholders, which cannot be evaluated",
 }
 

@@ -11,24 +11,40 @@ namespace mlxc {
 
 namespace {
 
-using Cotangents = std::unordered_map<std::uintptr_t, mx::array>;
+// What comes together for an array: a sum, and what is added to some of its places at the end, so that it needs no array
+// of zeros.
+class Sum {
+ public:
+  void add(const mx::array& cotangent, mx::Stream s) {
+    sum_ = sum_ ? mx::add(*sum_, cotangent, s) : cotangent;
+  }
+  void add_later(const mx::array& node, const mx::array& cotangent) {
+    later_.emplace_back(&node, cotangent);
+  }
+  mx::array of(const mx::array& array) const {
+    auto sum = sum_ ? *sum_ : mx::zeros_like(array, stream_of_array(array));
+    for (auto& [node, cotangent] : later_) {
+      sum = accumulate_of(Node(*node))(Node(*node), cotangent, sum);
+    }
+    return sum;
+  }
+
+ private:
+  std::optional<mx::array> sum_;
+  std::vector<std::pair<const mx::array*, mx::array>> later_;
+};
+
+using Cotangents = std::unordered_map<std::uintptr_t, Sum>;
 
 bool is_stopped(const mx::array& output) {
   Scheduling lock;
   return output.has_primitive() && std::strcmp(output.primitive().name(), "StopGradient") == 0;
 }
 
-void add_to(Cotangents& sums, const mx::array& array, const mx::array& cotangent, mx::Stream s) {
-  auto [place, fresh] = sums.try_emplace(array.id(), cotangent);
-  if (!fresh) {
-    place->second = mx::add(place->second, cotangent, s);
-  }
-}
-
 // What came together for an array, which is not needed again.
 std::optional<mx::array> take(Cotangents& sums, const mx::array& array) {
   auto found = sums.extract(array.id());
-  return found ? std::optional(std::move(found.mapped())) : std::nullopt;
+  return found ? std::optional(found.mapped().of(array)) : std::nullopt;
 }
 
 // One cotangent for each output of a node; none where nothing depends on any of them.
@@ -68,28 +84,35 @@ Cotangents seeds(const Arrays& outputs, const Arrays& cotangents) {
           "[vjp] Output shape " + printed(wanted[i].shape()) + " does not match cotangent shape " + printed(cotangents[i].shape()) + ".");
     }
     auto s = stream_of_array(wanted[i]);
-    add_to(sums, wanted[i], mx::astype(cotangents[i], wanted[i].dtype(), s), s);
+    sums[wanted[i].id()].add(mx::astype(cotangents[i], wanted[i].dtype(), s), s);
   }
   return sums;
+}
+
+// Adds what a node contributes to the cotangents of its inputs.
+void pull_back(const mx::array& array, const Arrays& cotangents, const std::vector<int>& argnums, Cotangents& sums) {
+  Node node(array);
+  if (argnums == std::vector<int>{0} && accumulate_of(node)) {
+    sums[node.inputs[0].id()].add_later(array, cotangents[0]);
+    return;
+  }
+  auto gradients = reverse_of(node, cotangents, argnums);
+  for (size_t i = 0; i < argnums.size(); i++) {
+    sums[node.inputs[argnums[i]].id()].add(gradients[i], node.stream());
+  }
 }
 
 Arrays pulled_back(const Arrays& outputs, const Arrays& inputs, Cotangents sums) {
   auto tape = derivative_tape(outputs, inputs);
   for (auto place = tape.nodes.rbegin(); place != tape.nodes.rend(); ++place) {
     auto cotangents = cotangents_of(**place, sums);
-    if (cotangents.empty()) {
-      continue;
-    }
-    auto argnums = tape.places(**place);
-    auto gradients = reverse_of(Node(**place), cotangents, argnums);
-    for (size_t i = 0; i < argnums.size(); i++) {
-      add_to(sums, (*place)->inputs()[argnums[i]], gradients[i], (*place)->primitive().stream());
+    if (!cotangents.empty()) {
+      pull_back(**place, cotangents, tape.places(**place), sums);
     }
   }
   Arrays results;
   for (auto& input : inputs) {
-    auto found = sums.find(input.id());
-    results.push_back(found == sums.end() ? mx::zeros_like(input, stream_of_array(input)) : found->second);
+    results.push_back(sums[input.id()].of(input));
   }
   return results;
 }

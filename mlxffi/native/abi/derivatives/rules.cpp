@@ -46,6 +46,10 @@ Arrays reverse_of(const Node& node, const Arrays& cotangents, const std::vector<
                  : node.output.primitive().vjp(node.inputs, cotangents, argnums, node.output.outputs());
 }
 
+Accumulate* accumulate_of(const Node& node) {
+  return rule_of(node).accumulate;
+}
+
 Arrays forward_of(const Node& node, const Arrays& tangents, const std::vector<int>& argnums) {
   auto* forward = rule_of(node).forward;
   return forward ? forward(node, tangents, argnums) : node.output.primitive().jvp(node.inputs, tangents, argnums);

@@ -32,12 +32,15 @@ using Mapped = std::pair<Arrays, std::vector<int>>;
 using Reverse = Arrays(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums);
 using Forward = Arrays(const Node& node, const Arrays& tangents, const std::vector<int>& argnums);
 using Map = Mapped(const Node& node, const Arrays& inputs, const std::vector<int>& axes);
+// Of an operation that reads some places of its first input: that input's gradient, added to a sum of other ones.
+using Accumulate = mx::array(const Node& node, const mx::array& cotangent, const mx::array& sum);
 
 struct Rule {
   const char* name;
   Reverse* reverse = nullptr;
   Forward* forward = nullptr;
   Map* map = nullptr;
+  Accumulate* accumulate = nullptr;
 };
 
 using RuleList = std::vector<Rule>;
@@ -51,6 +54,8 @@ RuleList rules_of_scans();
 RuleList rules_of_matrices();
 
 Arrays reverse_of(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums);
+// NULL where the operation has none.
+Accumulate* accumulate_of(const Node& node);
 Arrays forward_of(const Node& node, const Arrays& tangents, const std::vector<int>& argnums);
 Mapped map_of(const Node& node, const Arrays& inputs, const std::vector<int>& axes);
 

@@ -60,24 +60,13 @@ Arrays reverse_full(const Node&, const Arrays& cotangents, const std::vector<int
 // --- lookups ---
 
 // Gradients of halves are added up in float32: a row that is seen a thousand times gets them all.
-Arrays reverse_gather(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums) {
-  auto s = node.stream();
-  auto& a = node.inputs[0];
-  if (argnums.size() != 1 || argnums[0] != 0) {
-    return node.output.primitive().vjp(node.inputs, cotangents, argnums, {node.output});
-  }
-  auto axes = node.state<mx::Gather>().first;
+mx::array accumulate_gather(const Node& node, const mx::array& cotangent, const mx::array& sum) {
   Arrays indices(node.inputs.begin() + 1, node.inputs.end());
-  return {numbers::scatter_add(mx::zeros(a.shape(), a.dtype(), s), indices, cotangents[0], axes, s)};
+  return numbers::scatter_add(sum, indices, cotangent, node.state<mx::Gather>().first, node.stream());
 }
 
-Arrays reverse_gather_axis(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums) {
-  auto s = node.stream();
-  auto& a = node.inputs[0];
-  if (argnums.size() != 1 || argnums[0] != 0) {
-    return node.output.primitive().vjp(node.inputs, cotangents, argnums, {node.output});
-  }
-  return {numbers::scatter_add_axis(mx::zeros(a.shape(), a.dtype(), s), node.inputs[1], cotangents[0], node.state<mx::GatherAxis>(), s)};
+mx::array accumulate_gather_axis(const Node& node, const mx::array& cotangent, const mx::array& sum) {
+  return numbers::scatter_add_axis(sum, node.inputs[1], cotangent, node.state<mx::GatherAxis>(), node.stream());
 }
 
 // --- order ---
@@ -160,8 +149,8 @@ RuleList rules_of_shapes() {
       {"AsStrided", nullptr, nullptr, map_as_strided},
       {"Broadcast", reverse_broadcast},
       {"Full", reverse_full, forward_linear},
-      {"Gather", reverse_gather, nullptr, nullptr},
-      {"GatherAxis", reverse_gather_axis, nullptr, nullptr},
+      {"Gather", nullptr, nullptr, nullptr, accumulate_gather},
+      {"GatherAxis", nullptr, nullptr, nullptr, accumulate_gather_axis},
       {"FFT", reverse_fft, forward_linear, nullptr},
       {"Pad", reverse_pad, forward_linear, map_pad},
       {"Sort", nullptr, forward_sort, nullptr},

@@ -113,15 +113,15 @@ extern "C" int mlx_fast_metal_kernel_apply(mlx_vector_array *outputs, mlx_fast_m
 }
 
 extern "C" int mlx_fast_rms_norm(mlx_array *res, const mlx_array x, const mlx_array weight, float eps, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, numbers::rms_norm(dense(get(x, "x"), stream_of(s, "s")), maybe(weight), eps, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxffi::rms_norm(dense(get(x, "x"), stream_of(s, "s")), maybe(weight), eps, mx::to_stream(stream_of(s, "s")))); });
 }
 
 extern "C" int mlx_fast_rope(mlx_array *res, const mlx_array x, int dims, bool traditional, mlx_optional_float base, float scale, int offset, const mlx_array freqs, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::fast::rope(get(x, "x"), dims, traditional, optional_of(base), scale, offset, maybe(freqs), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxffi::rope(get(x, "x"), {dims, traditional, optional_of(base), scale}, mx::array(offset), maybe(freqs), mx::to_stream(stream_of(s, "s")))); });
 }
 
 extern "C" int mlx_fast_rope_dynamic(mlx_array *res, const mlx_array x, int dims, bool traditional, mlx_optional_float base, float scale, const mlx_array offset, const mlx_array freqs, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::fast::rope(get(x, "x"), dims, traditional, optional_of(base), scale, get(offset, "offset"), maybe(freqs), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, mlxffi::rope(get(x, "x"), {dims, traditional, optional_of(base), scale}, get(offset, "offset"), maybe(freqs), mx::to_stream(stream_of(s, "s")))); });
 }
 
 extern "C" int mlx_fast_scaled_dot_product_attention(mlx_array *res, const mlx_array queries, const mlx_array keys, const mlx_array values, float scale, const char *mask_mode, const mlx_array mask_arr, const mlx_array sinks, const mlx_stream s) {

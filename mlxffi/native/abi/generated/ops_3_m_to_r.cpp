@@ -137,7 +137,7 @@ extern "C" int mlx_put_along_axis(mlx_array *res, const mlx_array a, const mlx_a
 }
 
 extern "C" int mlx_qqmm(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array w_scales, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale_x, const mlx_array global_scale_w, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); auto&& w_ = get(w, "w"); put(res, mx::qqmm(get(x, "x"), with_elements(w_, "w"), scales_of(w_, maybe(w_scales), {optional_of(group_size), optional_of(bits), text(mode, "mode")}, "w_scales"), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x), maybe(global_scale_w), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& w_ = get(w, "w"); put(res, mlxffi::qqmm(get(x, "x"), with_elements(w_, "w"), scales_of(w_, maybe(w_scales), {optional_of(group_size), optional_of(bits), text(mode, "mode")}, "w_scales"), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x), maybe(global_scale_w), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_quantize(mlx_vector_array *res, const mlx_array w, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale, const mlx_stream s) {

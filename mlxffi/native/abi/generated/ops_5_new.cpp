@@ -45,7 +45,7 @@ extern "C" int mlx_gather_qmm_global_scale(mlx_array *res, const mlx_array x, co
 }
 
 extern "C" int mlx_gather_qqmm(mlx_array *res, const mlx_array x, const mlx_array w, const mlx_array scales_w, const mlx_array lhs_indices, const mlx_array rhs_indices, mlx_optional_int group_size, mlx_optional_int bits, const char *mode, const mlx_array global_scale_x, const mlx_array global_scale_w, bool sorted_indices, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); auto&& x_ = get(x, "x"); auto&& w_ = get(w, "w"); put(res, mx::gather_qqmm(x_, with_elements(w_, "w"), scales_of(w_, maybe(scales_w), {optional_of(group_size), optional_of(bits), text(mode, "mode")}, "scales_w"), into_matrices(x_, maybe(lhs_indices), stream_of(s, "s")), into_matrices(w_, maybe(rhs_indices), stream_of(s, "s")), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x), maybe(global_scale_w), sorted_indices, stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); auto&& x_ = get(x, "x"); auto&& w_ = get(w, "w"); put(res, mlxc::gather_qqmm(x_, with_elements(w_, "w"), scales_of(w_, maybe(scales_w), {optional_of(group_size), optional_of(bits), text(mode, "mode")}, "scales_w"), into_matrices(x_, maybe(lhs_indices), stream_of(s, "s")), into_matrices(w_, maybe(rhs_indices), stream_of(s, "s")), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"), text(mode, "mode"), maybe(global_scale_x), maybe(global_scale_w), sorted_indices, stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_linspace_endpoint(mlx_array *res, double start, double stop, int num, bool endpoint, mlx_dtype dtype, const mlx_stream s) {

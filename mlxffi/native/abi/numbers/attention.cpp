@@ -1,4 +1,5 @@
-// Attention of float64, whose softmax MLX takes in float32.
+// Attention by our kernels on a CPU, and of float64, whose softmax MLX takes in float32.
+#include "attention.h"
 #include "numbers.h"
 
 namespace mlxc::numbers {
@@ -21,13 +22,16 @@ mx::array shared_heads(const mx::array& a, int heads, mx::StreamOrDevice s) {
   return wide.shape(1) == heads ? wide : mx::repeat(wide, heads / wide.shape(1), 1, s);
 }
 
-} // namespace
-
-mx::array attention(const mx::array& queries, const mx::array& keys, const mx::array& values, float scale, const std::string& mask_mode, const std::optional<mx::array>& mask, const std::optional<mx::array>& sinks, bool force_fused, mx::StreamOrDevice s) {
-  auto plain = mx::fast::scaled_dot_product_attention(queries, keys, values, scale, mask_mode, mask, sinks, force_fused, s);
-  if (plain.dtype() != mx::float64) {
-    return plain;
+// None where MLX has to say what is wrong.
+std::optional<mlxffi::Masking> masking_of(const std::string& mode, const std::optional<mx::array>& mask) {
+  if (mask && (mode.empty() || mode == "array")) {
+    return mlxffi::Masking::array;
   }
+  bool causal = mode == "causal";
+  return !mask && (causal || mode.empty()) ? std::optional(causal ? mlxffi::Masking::causal : mlxffi::Masking::none) : std::nullopt;
+}
+
+mx::array wide_attention(const mx::array& queries, const mx::array& keys, const mx::array& values, float scale, const std::string& mask_mode, const std::optional<mx::array>& mask, const std::optional<mx::array>& sinks, mx::StreamOrDevice s) {
   int heads = queries.shape(1);
   auto scaled = mx::multiply(mx::astype(queries, mx::float64, s), mx::array(scale, mx::float64), s);
   auto scores = mx::matmul(scaled, mx::swapaxes(shared_heads(keys, heads, s), -1, -2, s), s);
@@ -49,6 +53,17 @@ mx::array attention(const mx::array& queries, const mx::array& keys, const mx::a
     weights = mx::slice(weights, start, weights.shape(), s);
   }
   return mx::matmul(weights, shared_heads(values, heads, s), s);
+}
+
+} // namespace
+
+mx::array attention(const mx::array& queries, const mx::array& keys, const mx::array& values, float scale, const std::string& mask_mode, const std::optional<mx::array>& mask, const std::optional<mx::array>& sinks, bool force_fused, mx::StreamOrDevice s) {
+  bool wide = is_wide(queries, keys) || values.dtype() == mx::float64;
+  if (auto masking = masking_of(mask_mode, mask); masking && !sinks && !force_fused && !wide) {
+    return mlxffi::attention(queries, keys, values, {scale, *masking}, mask, mx::to_stream(s));
+  }
+  auto plain = mx::fast::scaled_dot_product_attention(queries, keys, values, scale, mask_mode, mask, sinks, force_fused, s);
+  return wide ? wide_attention(queries, keys, values, scale, mask_mode, mask, sinks, s) : plain;
 }
 
 } // namespace mlxc::numbers

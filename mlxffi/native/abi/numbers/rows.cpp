@@ -1,8 +1,8 @@
 // Distributions along axes, scatters and normalisation.
 #include "fused.h"
 #include "numbers/axes.h"
+#include "rms_norm.h"
 #include "row_sums.h"
-#include "wide.h"
 
 namespace mlxc::numbers {
 
@@ -86,11 +86,6 @@ mx::array scatter_add_axis(const mx::array& a, const mx::array& indices, const m
 
 // --- normalisation ---
 
-mx::array rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps, mx::StreamOrDevice s) {
-  auto plain = mx::fast::rms_norm(x, weight, eps, s);
-  return plain.dtype() == mx::float64 ? mlxffi::wide_rms_norm(x, weight, eps, mx::to_stream(s)) : plain;
-}
-
 mx::array layer_norm(const mx::array& x, const std::optional<mx::array>& weight, const std::optional<mx::array>& bias, float eps, mx::StreamOrDevice s) {
   auto plain = mx::fast::layer_norm(x, weight, bias, eps, s);
   if (plain.dtype() != mx::float64) {
@@ -98,7 +93,7 @@ mx::array layer_norm(const mx::array& x, const std::optional<mx::array>& weight,
   }
   auto wide = mx::astype(x, mx::float64, s);
   auto centred = mx::subtract(wide, mx::mean(wide, -1, true, s), s);
-  auto scaled = numbers::rms_norm(centred, weight, eps, s);
+  auto scaled = mlxffi::rms_norm(centred, weight, eps, mx::to_stream(s));
   return bias ? mx::add(scaled, *bias, s) : scaled;
 }
 
