@@ -42,6 +42,10 @@ SUITES = {
     ),
     "mlx_audio": Suite("mlx-audio==0.6.2", "mlx_audio", needs=("pytest-asyncio",)),
     "einops": Suite("einops==0.8.2", "einops/tests"),
+    "mlx3d": Suite("mlx3d==0.3.2", "tests", from_source=True),
+    "mlx_embeddings": Suite("mlx-embeddings==0.1.0", "mlx_embeddings/tests", from_source=True, needs=("psutil",)),
+    "mlx_snn": Suite("mlx-snn==0.5.0", "tests", from_source=True, needs=("nir",)),
+    "mlx_spectro": Suite("mlx-spectro==0.9.9", "tests", from_source=True),
 }  # fmt: skip
 ALWAYS = ("mlx==0.32.4", "mlx-cpu==0.32.4", "numpy", "pytest", "cffi", "scipy-openblas32", "ml_dtypes")
 

@@ -139,35 +139,8 @@ void Fold::run(const char* data, int64_t outer, int64_t length, int64_t inner, c
 std::optional<FoldToPlace> FoldToPlace::of(const mx::ArgReduce& reduce, mx::Dtype from) {
   bool largest = reduce.state().first == mx::ArgReduce::ArgMax, half = from == mx::float16 || from == mx::bfloat16;
   auto fold = Fold::by(largest ? Operation::Maximum : Operation::Minimum, from);
-  auto equal = row_kernels().numbers.of(Operation::Equal, (half ? mx::float32 : from).val());
-  return fold ? std::optional(FoldToPlace{*fold, equal, largest}) : std::nullopt;
-}
-
-namespace {
-
-// Nothing is larger or smaller than a NaN.
-template <class T>
-uint32_t place_by_comparison(const void* row, int64_t length, bool largest) {
-  auto numbers = static_cast<const T*>(row);
-  int64_t best = 0;
-  for (int64_t i = 1; i < length; i++) {
-    best = (largest ? numbers[i] > numbers[best] : numbers[i] < numbers[best]) ? i : best;
-  }
-  return best;
-}
-
-} // namespace
-
-uint32_t FoldToPlace::place_among_nan(const char* row, int64_t length) const {
-  if (fold.wide == sizeof(double)) {
-    return place_by_comparison<double>(row, length, largest);
-  }
-  std::vector<float> wide(fold.widen ? length : 0);
-  if (fold.widen) {
-    const void* in[] = {row};
-    fold.widen(in, wide.data(), length);
-  }
-  return place_by_comparison<float>(fold.widen ? static_cast<const void*>(wide.data()) : row, length, largest);
+  auto equal = row_kernels().numbers.of(Operation::NaNEqual, (half ? mx::float32 : from).val());
+  return fold ? std::optional(FoldToPlace{*fold, equal}) : std::nullopt;
 }
 
 uint32_t FoldToPlace::place(const char* row, int64_t length) const {
@@ -186,7 +159,8 @@ uint32_t FoldToPlace::place(const char* row, int64_t length) const {
       return begin + (static_cast<char*>(found) - hits);
     }
   }
-  return place_among_nan(row, length);
+  // Only numbers that change meanwhile have no extreme among them.
+  return 0;
 }
 
 bool FoldToPlace::run(int axis, const mx::array& a, mx::array& out, mx::Stream s) const {

@@ -33,15 +33,13 @@ struct Fold {
   Fold of_wide() const;
 };
 
-// The place of the largest or smallest number of each row, the first of equals; a NaN, where it is the first of all.
+// The place of the largest or smallest number of each row, the first of equals; that of the first NaN, where there is one.
 struct FoldToPlace {
   Fold fold;
   NumbersKernel equal;
-  bool largest;
 
   static std::optional<FoldToPlace> of(const mx::ArgReduce& reduce, mx::Dtype from);
   uint32_t place(const char* row, int64_t length) const;
-  uint32_t place_among_nan(const char* row, int64_t length) const;
   // The same along the last axis, on the stream; false where rows are not what is asked for, or their numbers lie apart.
   bool run(int axis, const mx::array& a, mx::array& out, mx::Stream s) const;
 };
