@@ -77,19 +77,36 @@ Evaluation by_blocks(std::shared_ptr<const Blocks> blocks) {
   };
 }
 
-// That of one operation on several numbers at the same place; none where there is no kernel for it.
+// Some quotients of integers end the process in MLX's code: of these ours computes even few.
+bool divides_integers(const mx::array& node) {
+  auto& primitive = node.primitive();
+  return mx::issubdtype(node.dtype(), mx::integer) &&
+      (typeid(primitive) == typeid(mx::FloorDivide) || typeid(primitive) == typeid(mx::Remainder) || typeid(primitive) == typeid(mx::DivMod));
+}
+
+// What a primitive computes, one operation for each of its outputs.
+std::vector<std::string_view> operations_of(const mx::Primitive& primitive) {
+  if (typeid(primitive) == typeid(mx::DivMod)) {
+    return {"FloorDivide", "Remainder"};
+  }
+  return {primitive.name()};
+}
+
+// That of operations on several numbers at the same place; none where there is no kernel for one.
 Evaluation elementwise(const mx::array& node) {
   auto blocks = std::make_shared<Blocks>();
   std::vector<Blocks::Value> from;
   for (auto& input : node.inputs()) {
     from.push_back(blocks->input(input.dtype()));
   }
-  auto result = blocks->apply(node.primitive().name(), from, node.dtype());
-  if (!result || !blocks->is_worth_it(node.size())) {
-    return nullptr;
+  for (auto operation : operations_of(node.primitive())) {
+    auto result = blocks->apply(operation, from, node.dtype());
+    if (!result) {
+      return nullptr;
+    }
+    blocks->output(*result);
   }
-  blocks->output(*result);
-  return by_blocks(blocks);
+  return blocks->is_worth_it(node.size()) || divides_integers(node) ? by_blocks(blocks) : nullptr;
 }
 
 Evaluation reduction(const mx::array& node) {
@@ -122,7 +139,7 @@ Evaluation evaluation_of(const mx::array& node) {
   if (typeid(primitive) == typeid(mx::ArgReduce)) {
     return node.inputs()[0].size() >= least_to_reduce ? place(node) : nullptr;
   }
-  return node.size() >= least_size ? elementwise(node) : nullptr;
+  return node.size() >= least_size || divides_integers(node) ? elementwise(node) : nullptr;
 }
 
 void vectorize(const mx::array& node) {
