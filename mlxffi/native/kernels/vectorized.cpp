@@ -79,17 +79,17 @@ Evaluation by_blocks(std::shared_ptr<const Blocks> blocks) {
 
 // Some quotients of integers end the process in MLX's code: of these ours computes even few.
 bool divides_integers(const mx::array& node) {
-  auto& primitive = node.primitive();
-  return mx::issubdtype(node.dtype(), mx::integer) &&
-      (typeid(primitive) == typeid(mx::FloorDivide) || typeid(primitive) == typeid(mx::Remainder) || typeid(primitive) == typeid(mx::DivMod));
+  if (!mx::issubdtype(node.dtype(), mx::integer)) {
+    return false;
+  }
+  std::string_view name = node.primitive().name();
+  return name == "FloorDivide" || name == "Remainder" || name == "DivMod";
 }
 
 // What a primitive computes, one operation for each of its outputs.
 std::vector<std::string_view> operations_of(const mx::Primitive& primitive) {
-  if (typeid(primitive) == typeid(mx::DivMod)) {
-    return {"FloorDivide", "Remainder"};
-  }
-  return {primitive.name()};
+  std::string_view name = primitive.name();
+  return name == "DivMod" ? std::vector<std::string_view>{"FloorDivide", "Remainder"} : std::vector{name};
 }
 
 // That of operations on several numbers at the same place; none where there is no kernel for one.
@@ -142,10 +142,20 @@ Evaluation evaluation_of(const mx::array& node) {
   return node.size() >= least_size || divides_integers(node) ? elementwise(node) : nullptr;
 }
 
+// All outputs of an operation have the same primitive.
+template <class Change>
+void each_place(const mx::array& node, Change change) {
+  change(node.primitive_ptr());
+  for (auto& sibling : node.siblings()) {
+    change(sibling.primitive_ptr());
+  }
+}
+
 void vectorize(const mx::array& node) {
   auto& primitive = node.primitive_ptr();
   if (auto evaluation = evaluation_of(node); evaluation && primitive->device() == mx::Device::cpu) {
-    primitive = std::make_shared<Vectorized>(primitive, std::move(evaluation));
+    auto made = std::make_shared<Vectorized>(primitive, std::move(evaluation));
+    each_place(node, [&](std::shared_ptr<mx::Primitive>& place) { place = made; });
   }
 }
 
@@ -242,10 +252,9 @@ void use_kernels(const Arrays& outputs) {
 
 void use_mlx(const Arrays& outputs) {
   Walk(outputs).each([](const mx::array& node) {
-    auto& primitive = node.primitive_ptr();
+    auto primitive = node.primitive_ptr();
     if (typeid(*primitive) == typeid(Vectorized)) {
-      auto itself = primitive;
-      static_cast<const Vectorized&>(*itself).leave(primitive);
+      each_place(node, [&](std::shared_ptr<mx::Primitive>& place) { static_cast<const Vectorized&>(*primitive).leave(place); });
     }
   });
 }
