@@ -95,8 +95,11 @@ def in_kind(function: Callable[P, Array]) -> Callable[P, Any]:
     return call
 
 
-def as_arrays(*values: ArrayLike | None) -> list[Any]:
-    """Arrays for all values; a Python number takes the dtype of the first Array among them. None stays None."""
+def as_arrays(*values: ArrayLike | None, optional: int = 0) -> list[Any]:
+    """Arrays for all values; a Python number takes the dtype of the first Array among them.
+
+    The last `optional` ones may be None, which stays None.
+    """
     array_class = _handles.array_class
     for value in values:
         if type(value) is not array_class:
@@ -104,7 +107,11 @@ def as_arrays(*values: ArrayLike | None) -> list[Any]:
     else:
         return list(values)
     first = next((value for value in values if isinstance(value, array_class)), None)
-    return [value if value is None or isinstance(value, array_class) else beside(value, first) for value in values]
+    required = len(values) - optional
+    return [
+        value if isinstance(value, array_class) or (value is None and i >= required) else beside(value, first)
+        for i, value in enumerate(values)
+    ]
 
 
 def arrays_in(values: Sequence[ArrayLike]) -> Sequence[Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _handles
 from ._arguments import as_own, text
@@ -14,6 +14,8 @@ from ._files import path_of
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
     from .array import Array
+
+Value = TypeVar("Value")
 
 END = 2  # what an iterator answers behind its last entry
 
@@ -32,6 +34,15 @@ def path_text(path: Any) -> bytes:
 # --- into C ---
 
 
+def entries_of(mapping: Mapping[str, Value] | None, name: str) -> Iterable[tuple[str, Value]]:
+    """The entries of a dict, none for None; else an error that names the argument."""
+    if mapping is None:
+        return ()
+    if not isinstance(mapping, Mapping):
+        raise TypeError(f"{name}: expected a dict, got {type(mapping).__name__}")
+    return mapping.items()
+
+
 @contextmanager
 def fresh(kind: str) -> Iterator[Any]:
     """A new container, freed at the end."""
@@ -44,17 +55,17 @@ def fresh(kind: str) -> Iterator[Any]:
 def array_map(arrays: Mapping[str, ArrayLike]) -> Iterator[int]:
     """A map from names to arrays."""
     with fresh("mlx_map_string_to_array") as made:
-        for name, value in arrays.items():
+        for name, value in entries_of(arrays, "arrays"):
             array = as_own(value)
             check(lib.mlx_map_string_to_array_insert(made, text(name, "name"), handle("mlx_array", array._h)))
         yield pointer(made)
 
 
 @contextmanager
-def string_map(strings: Mapping[str, str]) -> Iterator[int]:
+def string_map(strings: Mapping[str, str] | None) -> Iterator[int]:
     """A map from keys to strings."""
     with fresh("mlx_map_string_to_string") as made:
-        for key, value in strings.items():
+        for key, value in entries_of(strings, "metadata"):
             check(lib.mlx_map_string_to_string_insert(made, text(key, "metadata"), text(value, f"metadata[{key!r}]")))
         yield pointer(made)
 

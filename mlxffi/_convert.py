@@ -155,7 +155,11 @@ def _leaves(value: Sequence[Any]) -> tuple[list[int], list[Any]]:
     """The shape of nested lists and what is in them, as deep as all rows are lists."""
     shape: list[int] = []
     level: list[Any] = [value]
+    first: set[int] = set()
     while level and all(isinstance(item, (list, tuple)) for item in level):
+        if id(level[0]) in first:
+            raise _ragged("a list that contains itself")
+        first.add(id(level[0]))
         sizes = set(map(len, level))
         if len(sizes) > 1:
             raise _ragged(f"rows of {min(sizes)} and {max(sizes)} elements")
@@ -174,8 +178,6 @@ def _stacked(value: Sequence[Any], dtype: Dtype | None) -> Array:
         rows = as_arrays(*value)
     except ForeignValueError as error:
         raise UnknownElementsError(f"{error} in a list") from None
-    if any(row is None for row in rows):
-        raise UnknownElementsError(f"{_foreign(None)} in a list")
     if dtype is not None:
         rows = [_ops.astype(row, dtype) for row in rows]
     shapes = {row.shape for row in rows}

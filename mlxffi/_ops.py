@@ -1297,7 +1297,7 @@ def block_masked_mm(
 
     C: mlx_block_masked_mm.
     """
-    a, b, mask_out, mask_lhs, mask_rhs = as_arrays(a, b, mask_out, mask_lhs, mask_rhs)
+    a, b, mask_out, mask_lhs, mask_rhs = as_arrays(a, b, mask_out, mask_lhs, mask_rhs, optional=3)
     return own_array(graph.glue_block_masked_mm(
         a._h,
         b._h,
@@ -1412,7 +1412,7 @@ def clip(
 
     C: mlx_clip.
     """
-    a, a_min, a_max = as_arrays(a, a_min, a_max)
+    a, a_min, a_max = as_arrays(a, a_min, a_max, optional=2)
     return own_array(graph.glue_clip(
         a._h,
         0 if a_min is None else a_min._h,
@@ -2270,7 +2270,7 @@ def dequantize(
     """
     if global_scale is not None and type(global_scale) is not _handles.array_class:
         global_scale = as_array(global_scale)
-    w, scales, biases = as_arrays(w, scales, biases)
+    w, scales, biases = as_arrays(w, scales, biases, optional=1)
     return own_array(graph.glue_dequantize(
         w._h,
         scales._h,
@@ -2990,7 +2990,7 @@ def gather_qmm(
         lhs_indices = as_array(lhs_indices)
     if rhs_indices is not None and type(rhs_indices) is not _handles.array_class:
         rhs_indices = as_array(rhs_indices)
-    x, w, scales, biases = as_arrays(x, w, scales, biases)
+    x, w, scales, biases = as_arrays(x, w, scales, biases, optional=1)
     return own_array(graph.glue_gather_qmm(
         x._h,
         w._h,
@@ -4795,7 +4795,7 @@ def qqmm(
         global_scale_x = as_array(global_scale_x)
     if global_scale_w is not None and type(global_scale_w) is not _handles.array_class:
         global_scale_w = as_array(global_scale_w)
-    x, w, w_scales = as_arrays(x, w, w_scales)
+    x, w, w_scales = as_arrays(x, w, w_scales, optional=1)
     return own_array(graph.glue_qqmm(
         x._h,
         w._h,
@@ -4902,7 +4902,7 @@ def quantized_matmul(
 
     C: mlx_quantized_matmul.
     """
-    x, w, scales, biases = as_arrays(x, w, scales, biases)
+    x, w, scales, biases = as_arrays(x, w, scales, biases, optional=1)
     return own_array(graph.glue_quantized_matmul(
         x._h,
         w._h,
@@ -7902,7 +7902,7 @@ def gather_qmm_global_scale(
         rhs_indices = as_array(rhs_indices)
     if global_scale is not None and type(global_scale) is not _handles.array_class:
         global_scale = as_array(global_scale)
-    x, w, scales, biases = as_arrays(x, w, scales, biases)
+    x, w, scales, biases = as_arrays(x, w, scales, biases, optional=1)
     return own_array(graph.glue_gather_qmm_global_scale(
         x._h,
         w._h,
@@ -7979,7 +7979,7 @@ def gather_qqmm(
         global_scale_x = as_array(global_scale_x)
     if global_scale_w is not None and type(global_scale_w) is not _handles.array_class:
         global_scale_w = as_array(global_scale_w)
-    x, w, scales_w = as_arrays(x, w, scales_w)
+    x, w, scales_w = as_arrays(x, w, scales_w, optional=1)
     return own_array(graph.glue_gather_qqmm(
         x._h,
         w._h,
@@ -8337,7 +8337,7 @@ def unique(
 
     C: mlx_unique.
     """
-    a, fill_value = as_arrays(a, fill_value)
+    a, fill_value = as_arrays(a, fill_value, optional=1)
     return take_arrays(graph.glue_unique(
         a._h,
         size,

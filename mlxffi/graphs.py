@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, TypeAlias
 
 from ._arguments import as_own, text
-from ._containers import fresh
+from ._containers import entries_of, fresh
 from ._ffi import check, freed, handle, lib
 from ._handles import pack_arrays
 from .array import Array
@@ -29,9 +29,9 @@ def export_to_dot(file: TextFile, outputs: Sequence[Array], names: Mapping[str, 
 
     Source: C mlx_export_to_dot.
     """
-    graph = _written(lib.mlx_export_to_dot, outputs, names or {})
+    graph = _written(lib.mlx_export_to_dot, outputs, names)
     if not isinstance(file, (str, os.PathLike)):
-        file.write(graph)
+        _write(file, graph)
         return
     with open(file, "w", encoding="utf-8") as opened:
         opened.write(graph)
@@ -49,14 +49,20 @@ def print_graph(
 
     Source: C mlx_print_graph.
     """
-    (sys.stdout if file is None else file).write(_written(lib.mlx_print_graph, outputs, names or {}))
+    _write(sys.stdout if file is None else file, _written(lib.mlx_print_graph, outputs, names))
 
 
-def _written(write: Callable[..., int], outputs: Sequence[Array], names: Mapping[str, Array]) -> str:
+def _write(file: IO[str], graph: str) -> None:
+    if not hasattr(file, "write"):
+        raise TypeError(f"file: expected a text file with write(), got {type(file).__name__}")
+    file.write(graph)
+
+
+def _written(write: Callable[..., int], outputs: Sequence[Array], names: Mapping[str, Array] | None) -> str:
     """What a C function writes about a graph."""
     with fresh("mlx_node_namer") as namer, freed("mlx_vector_array") as vector:
         vector[0] = handle("mlx_vector_array", pack_arrays(outputs))
-        for name, named in names.items():
+        for name, named in entries_of(names, "names"):
             array = as_own(named)
             check(lib.mlx_node_namer_set_name(namer, handle("mlx_array", array._h), text(name, "names")))
         return _captured(lambda file: write(file, namer, vector[0]))

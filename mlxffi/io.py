@@ -17,6 +17,7 @@ from ._containers import (
     array_map,
     arrays_of_map,
     decoded,
+    entries_of,
     fresh,
     string_list,
     string_map,
@@ -107,7 +108,7 @@ def save_safetensors(file: File, arrays: Mapping[str, ArrayLike], metadata: Mapp
     Source: C mlx_save_safetensors.
     """
     require_no_fork("save_safetensors")
-    with array_map(arrays) as values, string_map(metadata or {}) as strings, writing(file, ".safetensors") as path:
+    with array_map(arrays) as values, string_map(metadata) as strings, writing(file, ".safetensors") as path:
         check(lib.glue_save_safetensors(text(path, "file"), values, strings))
 
 
@@ -225,10 +226,10 @@ def save_gguf(file: File, arrays: Mapping[str, ArrayLike], metadata: Mapping[str
     """
     require_no_fork("save_gguf")
     with fresh("mlx_io_gguf") as contents:
-        for name, value in arrays.items():
+        for name, value in entries_of(arrays, "arrays"):
             array = as_own(value)
             check(lib.mlx_io_gguf_set_array(contents, text(name, "name"), handle("mlx_array", array._h)))
-        for key, value in (metadata or {}).items():
+        for key, value in entries_of(metadata, "metadata"):
             _set_metadata(contents, text(key, "metadata"), value)
         with writing(file, ".gguf") as path:
             check(lib.glue_save_gguf(text(path, "file"), pointer(contents)))

@@ -40,8 +40,15 @@ SUITES = {
         "mlx-lm==0.32.2", "tests", from_source=True, needs=("datasets", "tqdm", "Pillow", "requests"),
         options=("--ignore=tests/test_evaluate.py",),
     ),
-    "mlx_audio": Suite("mlx-audio==0.6.2", "mlx_audio", needs=("pytest-asyncio",)),
+    # A few of its tests need PortAudio and a server's packages.
+    "mlx_audio": Suite(
+        "mlx-audio==0.6.2", "mlx_audio", needs=("pytest-asyncio",), options=("--continue-on-collection-errors",)
+    ),
     "einops": Suite("einops==0.8.2", "einops/tests"),
+    "mlx3d": Suite("mlx3d==0.3.2", "tests", from_source=True),
+    "mlx_embeddings": Suite("mlx-embeddings==0.1.0", "mlx_embeddings/tests", from_source=True, needs=("psutil",)),
+    "mlx_snn": Suite("mlx-snn==0.5.0", "tests", from_source=True, needs=("nir",)),
+    "mlx_spectro": Suite("mlx-spectro==0.9.9", "tests", from_source=True),
 }  # fmt: skip
 ALWAYS = ("mlx==0.32.4", "mlx-cpu==0.32.4", "numpy", "pytest", "cffi", "scipy-openblas32", "ml_dtypes")
 

@@ -100,6 +100,32 @@ def test_gradients_flow_through_arrays_in_a_list():
     assert gradient.item() == 3
 
 
+def test_a_list_that_contains_itself_is_an_error():
+    one, two, inner = [], [], [[1, 2]]
+    one.append((one,))
+    two += [two, two]
+    inner.append(two)
+    for value in (one, two):
+        with pytest.raises(ValueError, match="expected nested lists of equal length, got a list that contains itself"):
+            Array(value)
+    with pytest.raises(ValueError, match="expected nested lists of equal length"):
+        Array(inner)
+    row = [1, 2]
+    assert Array([[row, row], [row, row]]).shape == (2, 2, 2)
+
+
+def test_none_is_no_array_but_where_one_may_be_left_out():
+    one = Array([1.0])
+    for call in (
+        lambda: m.addmm(one, None, one),
+        lambda: m.fast.rms_norm(None, one, 1e-5),
+        lambda: m.concatenate([one, None]),
+    ):
+        with pytest.raises(TypeError, match=r"value: expected a number, .* got NoneType"):
+            call()
+    assert m.clip(2.0, None, one).tolist() == [1]
+
+
 def test_an_array_of_an_array_shares_its_values():
     source = Array([1, 2])
     assert np.shares_memory(np.asarray(Array(source)), np.asarray(source))

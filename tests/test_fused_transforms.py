@@ -309,6 +309,15 @@ def test_what_is_refused(call, message):
     assert message in str(error_of(call, ValueError))
 
 
+@pytest.mark.parametrize("options", [{"bits": 0}, {"bits": -4}, {"group_size": 0}])
+def test_a_packing_of_no_size_is_refused_by_name(options):
+    scales = m.ones([3, 1])
+    (name, number), packed = next(iter(options.items())), {"scales": scales, "biases": scales, **options}
+    arrays = m.ones([2, 64]), m.zeros([3, 8], "uint32"), m.ones([64, 1]), m.ones([1, 3])
+    error = error_of(lambda: fused.lora_linear(*arrays, 1.0, **packed), ValueError)
+    assert f"`{name}`: expected 1 or more, got {number}" in str(error)
+
+
 def test_what_no_kernel_takes_is_composed():
     """A weight of another dtype, causal queries behind all keys, an axis of no elements: MLX's operations."""
     mixed = fused.rms_norm(m.ones([2, 4], "float16"), m.ones([4]), 1e-5)

@@ -2,6 +2,8 @@
 
 import io
 
+import pytest
+
 import mlxffi as m
 from mlxffi import export_to_dot, print_graph
 
@@ -36,3 +38,11 @@ def test_a_graph_becomes_a_dot_file(tmp_path):
     file = io.StringIO()
     export_to_dot(file, [y], {"x": x})
     assert file.getvalue() == text
+
+
+def test_what_is_no_file_and_no_dict_is_named():
+    x, y = graph()
+    with pytest.raises(TypeError, match="file: expected a text file with write\\(\\), got int"):
+        print_graph([y], file=1)
+    with pytest.raises(TypeError, match="names: expected a dict, got Array"):
+        print_graph([y], names=x)

@@ -230,3 +230,13 @@ def test_a_folder_that_is_not_there_cannot_be_written_to(name, tmp_path):
 def test_a_path_with_a_nul_is_refused(name):
     with pytest.raises(ValueError, match="file: expected a string without NUL characters"):
         FORMATS[name][1]("a\0b")
+
+
+@pytest.mark.parametrize("name", ["save_safetensors", "save_gguf"])
+def test_what_is_no_dict_is_named(name, tmp_path):
+    save = getattr(io, name)
+    with pytest.raises(TypeError, match="arrays: expected a dict, got list"):
+        save(tmp_path / "file", [m.Array(1)])
+    with pytest.raises(TypeError, match="metadata: expected a dict, got str"):
+        save(tmp_path / "file", {"a": m.Array(1)}, "text")
+    assert not list(tmp_path.iterdir())

@@ -221,10 +221,12 @@ class PythonFunction:
             first, second = names
             check = f"if type({first}) is not type({second}) or type({first}) is not _handles.array_class:"
             return [check, f"    {first}, {second} = as_pair({first}, {second})"]
-        target = ", ".join(names)
-        if len(target) * 2 < WIDTH - 24:
-            return [f"{target} = as_arrays({target})"]
-        return ["(", *(f"    {name}," for name in names), f") = as_arrays({target})"]
+        # Those that may be left out are the last ones.
+        target, optional = ", ".join(names), len(self.function.nullable & set(names))
+        call = f"as_arrays({target}, optional={optional})" if optional else f"as_arrays({target})"
+        if len(target) + len(call) < WIDTH - 13:
+            return [f"{target} = {call}"]
+        return ["(", *(f"    {name}," for name in names), f") = {call}"]
 
     def _call(self) -> list[str]:
         glue = "graph.glue_" + self.function.name.removeprefix("mlx_")

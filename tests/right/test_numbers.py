@@ -344,3 +344,24 @@ def test_a_row_of_a_product_alone_and_beside_others(rows):
         alone = np.array(mx.array(x[row : row + 1]) @ mx.array(w))[0]
         for found in (alone, whole[row]):
             assert (np.abs(found - exact[row]) < 1e-6 * sizes[row]).all()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
+@pytest.mark.parametrize("size", [5, 9001])
+def test_quotients_of_integers_are_rounded_down_and_wrap_around(dtype, size):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 120, size).astype(dtype)
+    y = rng.integers(1, 9, size).astype(dtype)
+    if np.dtype(dtype).kind == "i":
+        x, y = x * rng.choice([-1, 1], size).astype(dtype), y * rng.choice([-1, 1], size).astype(dtype)
+    quotients, rests = mx.divmod(mx.array(x), mx.array(y))
+    np.testing.assert_array_equal(np.array(rests + 0), x % y)
+    np.testing.assert_array_equal(np.array(quotients), x // y)
+    np.testing.assert_array_equal(np.array(mx.array(x) // mx.array(y)), x // y)
+    np.testing.assert_array_equal(np.array(mx.array(x) % mx.array(y)), x % y)
+    assert not np.array(mx.array(x) // 0).any()
+    np.testing.assert_array_equal(np.array(mx.array(x) % 0), x)
+    if dtype in ("int8", "int16"):
+        least = mx.full((size,), np.iinfo(dtype).min, dtype=getattr(mx, dtype))
+        assert np.unique(np.array(least // -1)).tolist() == [np.iinfo(dtype).min]
+        assert not np.array(least % -1).any()

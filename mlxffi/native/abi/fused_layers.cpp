@@ -103,8 +103,8 @@ extern "C" int mlxffi_lora_quantized_linear(
     auto input = floating(get(x, "x"), "x");
     auto down = factor(get(a, "a"), input, input.shape(-1), "a", true);
     auto up = factor(get(b, "b"), input, down.shape(1), "b", true);
-    auto base = get(w, "w"), of_groups = get(scales, "scales");
-    auto packing = mlxffi::Packing::of(text(mode, "mode"), optional_of(group_size), optional_of(bits));
+    auto base = with_elements(get(w, "w"), "w"), of_groups = with_elements(get(scales, "scales"), "scales");
+    auto packing = mlxffi::Packing::of(text(mode, "mode"), positive(optional_of(group_size), "group_size"), positive(optional_of(bits), "bits"));
     auto shifts = maybe(biases);
     // For MLX to check the packed arrays.
     mx::quantized_matmul(input, base, of_groups, shifts, true, packing.group_size, packing.bits, packing.name(), kernel_stream(s));

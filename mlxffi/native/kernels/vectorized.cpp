@@ -37,10 +37,9 @@ class Vectorized : public mx::Primitive {
     return this == &other;
   }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    // A graph may be kept, as inside a transform. One of the outputs holds this.
-    std::vector<std::shared_ptr<mx::Primitive>> held;
+    // A graph may be kept, as inside a transform.
+    auto itself = outputs[0].primitive_ptr();
     for (auto& output : outputs) {
-      held.push_back(output.primitive_ptr());
       leave(output.primitive_ptr());
     }
     if (!evaluation_(inputs, outputs, stream())) {
@@ -83,19 +82,36 @@ Evaluation by_blocks(std::shared_ptr<const Blocks> blocks) {
   };
 }
 
-// That of one operation on several numbers at the same place; none where there is no kernel for it.
+// Some quotients of integers end the process in MLX's code: of these ours computes even few.
+bool divides_integers(const mx::array& node) {
+  if (!mx::issubdtype(node.dtype(), mx::integer)) {
+    return false;
+  }
+  std::string_view name = node.primitive().name();
+  return name == "FloorDivide" || name == "Remainder" || name == "DivMod";
+}
+
+// What a primitive computes, one operation for each of its outputs.
+std::vector<std::string_view> operations_of(const mx::Primitive& primitive) {
+  std::string_view name = primitive.name();
+  return name == "DivMod" ? std::vector<std::string_view>{"FloorDivide", "Remainder"} : std::vector{name};
+}
+
+// That of operations on several numbers at the same place; none where there is no kernel for one.
 Evaluation elementwise(const mx::array& node) {
   auto blocks = std::make_shared<Blocks>();
   std::vector<Blocks::Value> from;
   for (auto& input : node.inputs()) {
     from.push_back(blocks->input(input.dtype()));
   }
-  auto result = blocks->apply(node.primitive().name(), from, node.dtype());
-  if (!result || !blocks->is_worth_it(node.size())) {
-    return nullptr;
+  for (auto operation : operations_of(node.primitive())) {
+    auto result = blocks->apply(operation, from, node.dtype());
+    if (!result) {
+      return nullptr;
+    }
+    blocks->output(*result);
   }
-  blocks->output(*result);
-  return by_blocks(blocks);
+  return blocks->is_worth_it(node.size()) || divides_integers(node) ? by_blocks(blocks) : nullptr;
 }
 
 Evaluation reduction(const mx::array& node) {
@@ -181,12 +197,21 @@ Evaluation evaluation_of(const mx::array& node) {
   if (auto found = node.size() >= least_to_sort ? sorting(node) : nullptr) {
     return found;
   }
-  for (auto* find : {lookup, running, elementwise}) {
+  for (auto* find : {lookup, running}) {
     if (auto found = node.size() >= least_size ? find(node) : nullptr) {
       return found;
     }
   }
-  return nullptr;
+  return node.size() >= least_size || divides_integers(node) ? elementwise(node) : nullptr;
+}
+
+// All outputs of an operation have the same primitive.
+template <class Change>
+void each_place(const mx::array& node, Change change) {
+  change(node.primitive_ptr());
+  for (auto& sibling : node.siblings()) {
+    change(sibling.primitive_ptr());
+  }
 }
 
 Evaluation evaluation_of(const Fallible& fallible, std::shared_ptr<mx::Primitive> plain) {
@@ -205,7 +230,8 @@ bool vectorize(const mx::array& node) {
   auto* fallible = mlxffi::fallible(*primitive);
   auto evaluation = fallible ? evaluation_of(*fallible, primitive) : evaluation_of(node);
   if (evaluation && primitive->device() == mx::Device::cpu) {
-    primitive = std::make_shared<Vectorized>(primitive, std::move(evaluation));
+    auto made = std::make_shared<Vectorized>(primitive, std::move(evaluation));
+    each_place(node, [&](std::shared_ptr<mx::Primitive>& place) { place = made; });
   }
   return fallible;
 }
@@ -305,10 +331,9 @@ bool use_kernels(const Arrays& outputs) {
 
 void use_mlx(const Arrays& outputs) {
   Walk(outputs).each([](const mx::array& node) {
-    auto& primitive = node.primitive_ptr();
+    auto primitive = node.primitive_ptr();
     if (typeid(*primitive) == typeid(Vectorized)) {
-      auto itself = primitive;
-      static_cast<const Vectorized&>(*itself).leave(primitive);
+      each_place(node, [&](std::shared_ptr<mx::Primitive>& place) { static_cast<const Vectorized&>(*primitive).leave(place); });
     }
   });
 }

@@ -118,6 +118,23 @@ MLXFFI_ARITHMETIC(Abs, std::is_signed_v<T>, MLXFFI_OF_ONE) {
 MLXFFI_ARITHMETIC(Sign, std::is_signed_v<T>, MLXFFI_OF_ONE) {
   return x < 0 ? all(T(-1)) : x > 0 ? all(T(1)) : all(T(0));
 }
+// Processors stop at divisions by 0, of which 0 is the result, as in MLX, and at that of the least number by -1, which wraps
+// around.
+MLXFFI_ARITHMETIC(FloorDivide, !is_real<T>, MLXFFI_OF_TWO) {
+  auto stops = y == 0;
+  if constexpr (std::is_signed_v<T>) {
+    stops |= y == -1;
+  }
+  Vector<T> divisor = stops ? all(T(1)) : y, quotient = x / divisor;
+  if constexpr (std::is_signed_v<T>) {
+    quotient = (quotient * divisor != x) & ((x ^ divisor) < 0) ? quotient - 1 : quotient;
+    quotient = y == -1 ? Negative::of<T>(x) : quotient;
+  }
+  return y == 0 ? all(T(0)) : quotient;
+}
+MLXFFI_ARITHMETIC(Remainder, !is_real<T>, MLXFFI_OF_TWO) {
+  return Subtract::of<T>(x, Multiply::of<T>(FloorDivide::of<T>(x, y), y));
+}
 MLXFFI_ARITHMETIC(Sqrt, is_real<T>, MLXFFI_OF_ONE) {
   return root(x);
 }
