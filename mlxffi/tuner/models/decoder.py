@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ... import core as mx
 from ..._errors import ArgumentError
@@ -162,13 +162,12 @@ def _block(
         block = cache.block_of(node, lambda: _as_one(config, layer, node))
         if block is not None:
             return cache.stepped(block, x, config)
-    y = _norm(config, node["input_layernorm"], x)
-    y = _attention(config, layer, node["self_attn"], y, positions, mask, cache, training)
+    y = _attention(config, layer, node["input_layernorm"], node["self_attn"], x, positions, mask, cache, training)
     if not config.gemma:
         x = x + y
-        return x + _mlp(config, node["mlp"], _norm(config, node["post_attention_layernorm"], x), training)
+        return x + _mlp(config, node["post_attention_layernorm"], node["mlp"], x, training)
     x = _clipped_sum(x, _norm(config, node["post_attention_layernorm"], y))
-    y = _mlp(config, node["mlp"], _norm(config, node["pre_feedforward_layernorm"], x), training)
+    y = _mlp(config, node["pre_feedforward_layernorm"], node["mlp"], x, training)
     return _clipped_sum(x, _norm(config, node["post_feedforward_layernorm"], y))
 
 
@@ -216,6 +215,7 @@ def _rope(config: DecoderConfig, layer: int) -> Rope:
 def _attention(
     config: DecoderConfig,
     layer: int,
+    norm: Tree,
     node: Tree,
     x: mx.array,
     positions: Positions,
@@ -223,37 +223,53 @@ def _attention(
     cache: KVCache | None,
     training: bool,
 ) -> mx.array:
-    """[B, T, C] to [B, T, C]: Vaswani et al. 2017; H / G queries share a key, Ainslie et al. 2023."""
+    """[B, T, C] to [B, T, C]: a norm, then Vaswani et al. 2017; H / G queries share a key, Ainslie et al. 2023."""
     rope = _rope(config, layer)
-    q = _heads(config, node, "q", config.num_heads, x, training)  # [B, H, T, D]
-    k = _heads(config, node, "k", config.num_kv_heads, x, training)  # [B, G, T, D]
-    v = _heads(config, node, "v", config.num_kv_heads, x, training)  # [B, G, T, D]
+    q, k, v = _kept_apart(_projected, training)(config, norm, node, x, training)
+    if config.query_key_norm:
+        q, k = _norm(config, node["q_norm"], q), _norm(config, node["k_norm"], k)
+    q, k, v = (heads.transpose(0, 2, 1, 3) for heads in (q, k, v))  # [B, H, T, D], [B, G, T, D]
     q, k = rope(q, positions), rope(k, positions)
     if cache is not None:
         k, v = cache.extended(k, v)  # [B, G, K, D]
     y = mx.fast.scaled_dot_product_attention(q, k, v, scale=config.attention_scale, mask=mask)  # [B, H, T, D]
-    batch, length, _ = x.shape
-    y = y.transpose(0, 2, 1, 3).reshape(batch, length, -1)  # [B, T, H D]
-    return linear(node["o_proj"], y, training=training)
+    return _kept_apart(_joined, training)(node["o_proj"], y, training)
 
 
-def _heads(config: DecoderConfig, node: Tree, name: str, count: int, x: mx.array, training: bool) -> mx.array:
-    """[B, T, C] to [B, count, T, D]."""
-    batch, length, _ = x.shape
-    y = linear(node[f"{name}_proj"], x, training=training).reshape(batch, length, count, config.head_dim)
-    if config.query_key_norm and name != "v":
-        y = _norm(config, node[f"{name}_norm"], y)
-    return y.transpose(0, 2, 1, 3)
+def _kept_apart(function: Callable[..., Any], training: bool) -> Callable[..., Any]:
+    """The function, of which a GPU keeps the arguments alone for the gradient: what it computes besides products costs
+    less time there than it takes memory.
+    """
+    return checkpointed(function) if training and not on_cpu() else function
 
 
-def _mlp(config: DecoderConfig, node: Tree, x: mx.array, training: bool) -> mx.array:
-    """[B, T, C] to [B, T, C]: Shazeer 2020, GLU variants improve transformer."""
-    gate = linear(node["gate_proj"], x, training=training)  # [B, T, intermediate size]
-    up = linear(node["up_proj"], x, training=training)
+def _projected(config: DecoderConfig, norm: Tree, node: Tree, x: mx.array, training: bool) -> list[mx.array]:
+    """[B, T, C] to queries [B, T, H, D], keys and values [B, T, G, D]."""
+    y = _norm(config, norm, x)
+    found = (linear(node[f"{name}_proj"], y, training=training) for name in "qkv")
+    return [heads.reshape(*heads.shape[:2], -1, config.head_dim) for heads in found]
+
+
+def _joined(node: Tree, y: mx.array, training: bool) -> mx.array:
+    """[B, H, T, D] to [B, T, C]."""
+    batch, _, length, _ = y.shape
+    return linear(node, y.transpose(0, 2, 1, 3).reshape(batch, length, -1), training=training)
+
+
+def _mlp(config: DecoderConfig, norm: Tree, node: Tree, x: mx.array, training: bool) -> mx.array:
+    """[B, T, C] to [B, T, C]: a norm, then Shazeer 2020, GLU variants improve transformer."""
+    gate, up = _kept_apart(_gates, training)(config, norm, node, x, training)  # [B, T, intermediate size]
+    return _kept_apart(_gated, training)(config, node["down_proj"], gate, up, training)
+
+
+def _gates(config: DecoderConfig, norm: Tree, node: Tree, x: mx.array, training: bool) -> list[mx.array]:
+    y = _norm(config, norm, x)
+    return [linear(node[name], y, training=training) for name in ("gate_proj", "up_proj")]
+
+
+def _gated(config: DecoderConfig, node: Tree, gate: mx.array, up: mx.array, training: bool) -> mx.array:
     unit = swiglu if config.activation == "silu" else geglu
-    # GPUs have no kernel of it; what lies between input and output is not worth its memory there.
-    gated = unit(gate, up) if on_cpu() else mx.checkpoint(unit)(gate, up)
-    return linear(node["down_proj"], gated, training=training)
+    return linear(node, unit(gate, up), training=training)
 
 
 # --- element by element ---
