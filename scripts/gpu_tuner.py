@@ -19,8 +19,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 from gpu import aims, rows
-from gpu.asked import Answer, answers
-from gpu.shapes import CASES, DECODERS, SHORT
+from gpu.asked import Answer, once
+from gpu.shapes import CASES, DECODERS
 
 # How far apart losses may be. Adam makes much of the last bits of gradients near 0.
 NEAR = 3e-3
@@ -64,7 +64,7 @@ def main() -> int:
         aims.judge_decoding(rows.decoding(options.turns), verdicts.report)
         verdicts.tell()
     if "processes" in wanted:
-        check_processes(options.count, verdicts)
+        check_processes(options.count, options.turns, verdicts)
     print("all hold" if not verdicts.failed else f"{verdicts.failed} do not hold")
     return min(verdicts.failed, 1)
 
@@ -84,24 +84,22 @@ def check_losses(only: list[str] | None, verdicts: Verdicts) -> None:
 def _losses(family: str, case: str) -> Answer:
     # MLX's cache of kernels is not made for processes that fill it at the same time.
     with tempfile.TemporaryDirectory() as cache:
-        return answers([["gpu.tuner_losses", family, case, "gpu", "cpu"]], [{"MLX_PTX_CACHE_DIR": cache}])[0]
+        return once(["gpu.tuner_losses", family, case, "gpu", "cpu"], [{"MLX_PTX_CACHE_DIR": cache}])[0]
 
 
 def _apart(some: list[float], others: list[float]) -> float:
     return max((abs(a - b) / abs(b) for a, b in zip(some, others, strict=True)), default=1.0)
 
 
-def check_processes(count: int, verdicts: Verdicts) -> None:
+def check_processes(count: int, turns: int, verdicts: Verdicts) -> None:
     """Losses of several processes, a GPU each, beside those of one, and their tokens a second."""
     command = ["gpu.tuner_losses", "llama", "lora", "gpu"]
-    alone = answers([command], [{}])[0].get("gpu", [])
-    found = rows.together(count, command)
-    same = all(one.get("size") == count and one["gpu"] == found[0]["gpu"] for one in found)
-    apart = _apart(found[0]["gpu"], alone) if same and len(found[0]["gpu"]) == len(alone) else 1.0
+    alone, found = once(command)[0].get("gpu", []), once(command, rows.ranks(count))
+    losses = found[0].get("gpu", [])
+    same = all(one.get("size") == count and one["gpu"] == losses for one in found) and len(losses) == len(alone)
+    apart = _apart(losses, alone) if same else 1.0
     verdicts.report(f"{count} processes over NCCL: losses from one's by {apart:.0e}", apart < 1e-3)
-    one, several = answers([["gpu.tuner_step", SHORT]], [{}]), rows.together(count, ["gpu.tuner_step", SHORT])
-    slowest = max(answer.get("milliseconds", math.nan) for answer in several)
-    aims.judge_processes(count, one[0].get("milliseconds", math.nan), slowest, verdicts.report)
+    aims.judge_processes(count, rows.several(count, turns), verdicts.report)
     verdicts.tell()
 
 

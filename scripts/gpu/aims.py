@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from .rows import MLX_LM, OURS, TORCH, Table
+from .rows import MLX_LM, OURS, TORCH, Cell, Table
 from .shapes import FULL, LONG, LONGEST, PACKED, SHORT
 
 Report = Callable[[str, bool], None]
@@ -30,11 +30,11 @@ def judge_steps(table: Table, report: Report) -> None:
     at_most(f"{FULL}: time of torch.compile's", full[OURS].milliseconds, full[TORCH].milliseconds, 0.8)
 
 
-def judge_processes(count: int, one: float, slowest: float, report: Report) -> None:
-    """A verdict on the tokens a second of several GPUs by milliseconds of a step of one, and of theirs."""
-    times, aim = count * one / slowest, SEVERAL.get(count, 0.9 * count)
-    line = f"{SHORT} on each of {count} GPUs: {slowest:.1f} ms for {one:.1f}, {times:.2f} times one's tokens a second"
-    report(f"{line} (aim: {aim})", times >= aim)
+def judge_processes(count: int, cells: Sequence[Cell], report: Report) -> None:
+    """A verdict on the tokens a second of several GPUs beside one's."""
+    one, several = cells
+    times, aim = count * one.milliseconds / several.milliseconds, SEVERAL.get(count, 0.9 * count)
+    report(f"{SHORT} on each of {count} GPUs: {times:.2f} times one's tokens a second (aim: {aim})", times >= aim)
 
 
 def judge_decoding(found: Mapping[str, Sequence[float]], report: Report) -> None:

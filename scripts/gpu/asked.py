@@ -71,12 +71,55 @@ class Asked:
         self._errors.close()
 
 
-def answers(commands: Sequence[Sequence[str]], environments: Sequence[Mapping[str, str]]) -> list[Answer]:
-    """One answer each of processes that run together."""
-    running = [Asked(command, more) for command, more in zip(commands, environments, strict=True)]
-    for process in running:
-        process.ask()
-    found = [process.answer() for process in running]
-    for process in running:
-        process.close()
+class Together:
+    """Processes that run the same command and wait for each other.
+
+    Args:
+      command: as of `Asked`.
+      environments: of each.
+    """
+
+    def __init__(self, command: Sequence[str], environments: Sequence[Mapping[str, str]] = ({},)):
+        self._processes = [Asked(command, environment) for environment in environments]
+
+    def ask(self) -> None:
+        """Ask each."""
+        for process in self._processes:
+            process.ask()
+
+    def answers(self) -> list[Answer]:
+        """The next answer of each."""
+        return [process.answer() for process in self._processes]
+
+    def close(self) -> None:
+        """End them."""
+        for process in self._processes:
+            process.close()
+
+
+def once(command: Sequence[str], environments: Sequence[Mapping[str, str]] = ({},)) -> list[Answer]:
+    """One answer of each of some processes."""
+    running = Together(command, environments)
+    running.ask()
+    found = running.answers()
+    running.close()
     return found
+
+
+def in_turns(running: Mapping[str, Together], turns: int) -> dict[str, list[Answer]]:
+    """What each answers in so many turns after one, and ends; of several processes, the largest of each number."""
+    for processes in running.values():
+        processes.ask()
+    alive = {name: processes for name, processes in running.items() if all(processes.answers())}
+    found: dict[str, list[Answer]] = {name: [] for name in running}
+    for _ in range(turns):
+        for name, processes in alive.items():
+            processes.ask()
+            found[name].append(_largest(processes.answers()))
+    for processes in running.values():
+        processes.close()
+    return found
+
+
+def _largest(answers: Sequence[Answer]) -> Answer:
+    return {key: max(answer[key] for answer in answers) for key in answers[0]} if all(answers) else {}

@@ -7,12 +7,13 @@ from __future__ import annotations
 import json
 import math
 import statistics
+import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from .asked import Answer, Asked, answers
-from .shapes import MODEL_06B, ROWS, Row
+from .asked import Answer, Together, in_turns, once
+from .shapes import MODEL_06B, ROWS, SHORT, Row
 
 PORT = "38017"
 OURS, TORCH, MLX_LM = "mlxffi.tuner", "torch.compile", "mlx_lm"
@@ -40,7 +41,7 @@ def steps(turns: int) -> Table:
     print(f"{'bfloat16, 28 layers, width 1,024':34}" + "".join(f"{name:>22}" for name in EVERYBODY), flush=True)
     table: Table = {}
     for name, row in ROWS.items():
-        runs = in_turns(commands(name, row), turns)
+        runs = in_turns({who: Together(command) for who, command in commands(name, row).items()}, turns)
         table[name] = {who: _cell(found) for who, found in runs.items()}
         print(f"{name:34}" + "".join(f"{table[name].get(who, '')!s:>22}" for who in EVERYBODY), flush=True)
         print(f"{'':34}" + "".join(f"{_spread(runs.get(who, [])):>22}" for who in EVERYBODY), flush=True)
@@ -64,23 +65,7 @@ def _compile() -> None:
     chains = [[found[who] for found in by_who if who in found] for who in (OURS, MLX_LM)]
     chains += [[found[TORCH]] for found in by_who if TORCH in found]
     with ThreadPoolExecutor(len(chains)) as pool:
-        list(pool.map(lambda chain: [answers([command], [{}]) for command in chain], chains))
-
-
-def in_turns(commands: Commands, turns: int) -> dict[str, list[Answer]]:
-    """What processes answer in so many turns, after one."""
-    running = {who: Asked(command) for who, command in commands.items()}
-    for process in running.values():
-        process.ask()
-    alive = {who: process for who, process in running.items() if process.answer()}
-    found: dict[str, list[Answer]] = {who: [] for who in running}
-    for _ in range(turns):
-        for who, process in alive.items():
-            process.ask()
-            found[who].append(process.answer())
-    for process in running.values():
-        process.close()
-    return found
+        list(pool.map(lambda chain: [once(command) for command in chain], chains))
 
 
 def medians(found: Sequence[Answer], keys: Sequence[str]) -> list[float]:
@@ -97,18 +82,32 @@ def _spread(found: Sequence[Answer]) -> str:
     return f"{min(times):.1f} to {max(times):.1f}" if times else ""
 
 
-def together(count: int, command: Sequence[str]) -> list[dict[str, Any]]:
-    """What processes with a GPU each answer, joined by NCCL."""
+def ranks(count: int) -> list[dict[str, str]]:
+    """The environments of processes with a GPU each, joined by NCCL."""
     hosts = {"MLX_WORLD_SIZE": str(count), "NCCL_HOST_IP": "127.0.0.1", "NCCL_PORT": PORT}
-    ranks = [{**hosts, "MLX_RANK": str(rank), "CUDA_VISIBLE_DEVICES": str(rank)} for rank in range(count)]
-    return answers([command] * count, ranks)
+    # MLX's cache of kernels is not made for processes that fill it at the same time.
+    cache = f"{tempfile.gettempdir()}/mlxffi_kernels_"
+    return [
+        {**hosts, "MLX_RANK": str(rank), "CUDA_VISIBLE_DEVICES": str(rank), "MLX_PTX_CACHE_DIR": f"{cache}{rank}"}
+        for rank in range(count)
+    ]
+
+
+def several(count: int, turns: int) -> list[Cell]:
+    """A step of one GPU, and of several with a batch each, in turns."""
+    command = ["gpu.tuner_step", SHORT]
+    found = in_turns({"one": Together(command), "several": Together(command, ranks(count))}, turns)
+    for name, runs in found.items():
+        print(f"{SHORT}, {name:8} {_cell(runs)}, {_spread(runs)}", flush=True)
+    return [_cell(runs) for runs in found.values()]
 
 
 def decoding(turns: int) -> Mapping[str, Sequence[float]]:
     """Medians of tokens a second by mlx_lm over each core, with the host's microseconds a token."""
     found: dict[str, Sequence[float]] = {}
     for kind, bits in (("bfloat16", []), ("4-bit", ["--bits", "4"])):
-        cores = {core: ["gpu.decode", json.dumps(MODEL_06B), core, *bits] for core in ("mlx", "mlxffi")}
+        command = ["gpu.decode", json.dumps(MODEL_06B)]
+        cores = {core: Together([*command, core, *bits]) for core in ("mlx", "mlxffi")}
         for core, runs in in_turns(cores, turns).items():
             tokens, build, launch = found[f"{core}.core, {kind}"] = medians(runs, ("tokens", "build", "launch"))
             host = f"{build:.0f} us a token to build, {launch:.0f} to launch"

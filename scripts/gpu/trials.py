@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from gpu import asked, rows
-from gpu.asked import Asked, answers
+from gpu.asked import Asked, once
 from gpu.shapes import LONG, LONGEST, MODEL_06B, SHORT
 
 C = {"MLX_CUDA_GRAPH_CACHE_SIZE": "4000"}
@@ -60,7 +60,7 @@ def warm():
     def chain(steps):
         for kind, exp in steps:
             start = time.time()
-            done = answers([command(kind, exp)], [{"EXP": exp}])
+            done = once(command(kind, exp), [{"EXP": exp}])
             print("warm", kind, exp, f"{time.time() - start:.0f} s", done, flush=True)
 
     chains = [[("short", "torch")], [("long", "torch")], ours, [("short", "mlx_lm")]]
