@@ -3,6 +3,7 @@
 //   dx = g weight + u a^T,  da = x^T u,  db = scale (x a)^T g.
 #include "lora.h"
 
+#include "composing.h"
 #include "half_matrices.h"
 #include "half_products.h"
 #include "packed_product.h"
@@ -18,6 +19,10 @@ int64_t row_block(int64_t rows) {
   return rows >= 4096 ? 512 : rows >= 1024 ? 256 : 128;
 }
 
+bool on_gpu(mx::Stream s) {
+  return s.device == mx::Device::gpu;
+}
+
 Matrix matrix_of(const mx::array& array) {
   return {array.data<float>(), array.shape(-1)};
 }
@@ -30,20 +35,20 @@ void over_row_blocks(int64_t count, const std::function<void(int64_t, int64_t)>&
   parallel_for(count, row_block(count), body);
 }
 
-// The same by single operations. Rows are one axis, so that no gradient of a factor is a sum over a batch; the scale is
-// that of the smaller factor. GPUs add up within a product, with factors of the dtype of x.
+// The factors as products take them: the scale is that of the smaller one, and on GPUs both are of the dtype of x.
+std::pair<mx::array, mx::array> factors(const LinearLayer& layer, mx::Dtype dtype, mx::Stream s) {
+  auto a = *layer.a, b = mx::multiply(*layer.b, mx::array(layer.scale, layer.b->dtype()), s);
+  return on_gpu(s) ? std::pair{mx::astype(a, dtype, s), mx::astype(b, dtype, s)} : std::pair{a, b};
+}
+
+// The same by single operations. Rows are one axis, so that no gradient of a factor is a sum over a batch.
 mx::array composed_lora(const mx::array& input, const LinearLayer& layer, mx::Stream s) {
-  bool on_gpu = s.device == mx::Device::gpu;
   auto shape = batch_of(input);
   shape.push_back(layer.weight.shape(0));
   auto x = mx::reshape(input, {-1, input.shape(-1)}, s);
-  auto a = *layer.a, b = mx::multiply(*layer.b, mx::array(layer.scale, layer.b->dtype()), s);
-  if (on_gpu) {
-    a = mx::astype(a, x.dtype(), s);
-    b = mx::astype(b, x.dtype(), s);
-  }
+  auto [a, b] = factors(layer, x.dtype(), s);
   auto y = weighted(x, layer, s), low = mlxffi::matmul(x, a, s);
-  auto sum = on_gpu ? mx::addmm(y, low, b, 1, 1, s) : mx::add(y, mlxffi::matmul(low, b, s), s);
+  auto sum = on_gpu(s) ? mx::addmm(y, low, b, 1, 1, s) : mx::add(y, mlxffi::matmul(low, b, s), s);
   return mx::reshape(mx::astype(sum, x.dtype(), s), shape, s);
 }
 
@@ -158,10 +163,29 @@ class LoraGradient : public Lora {
     auto gradients = mx::vjp(fun, {*layer.a, *layer.b, inputs[0]}, {inputs[layout_.end()]}).second;
     return {gradients.begin(), gradients.begin() + (wants_x_ ? 3 : 2)};
   }
+  Arrays as_graph(const Arrays& inputs) const override;
 
  private:
   bool wants_x_;
 };
+
+// On GPUs, each product adds what there is to add: a launch less.
+Arrays LoraGradient::as_graph(const Arrays& inputs) const {
+  auto s = where();
+  auto layer = layout_.layer(inputs);
+  auto &x = inputs[0], &g = inputs[layout_.end()], &low = inputs[layout_.end() + 1];
+  auto [a, b] = factors(layer, x.dtype(), s);
+  auto u = mx::matmul(g, mx::transpose(b, s), s);
+  auto of_a = mx::matmul(mx::transpose(x, s), u, s), of_b = mx::matmul(mx::transpose(low, s), g, s);
+  Arrays results{
+      mx::astype(of_a, mx::float32, s),
+      mx::multiply(mx::astype(of_b, mx::float32, s), mx::array(layer.scale), s),
+  };
+  if (wants_x_) {
+    results.push_back(mx::addmm(mx::matmul(g, layer.weight, s), u, mx::transpose(a, s), 1, 1, s));
+  }
+  return results;
+}
 
 void LoraGradient::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   for (auto& output : outputs) {
@@ -193,7 +217,7 @@ void LoraGradient::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
-// x [rows, in], the layer's arrays -> the sum, and x a for the gradient, in float32.
+// x [rows, in], the layer's arrays -> the sum, and x a for the gradient.
 class LoraLinear : public Lora {
  public:
   using Lora::Lora;
@@ -209,26 +233,35 @@ class LoraLinear : public Lora {
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays& outputs) override {
     int of_a = layout_.end() - 2;
-    if (std::any_of(argnums.begin(), argnums.end(), [&](int argnum) { return argnum > 0 && argnum < of_a; })) {
+    auto is_other = [&](int argnum) { return argnum > 0 && argnum < of_a; };
+    if (is_node() && std::any_of(argnums.begin(), argnums.end(), is_other)) {
       return Fused::vjp(primals, {cotangents[0]}, argnums, outputs);
     }
     bool wants_x = std::find(argnums.begin(), argnums.end(), 0) != argnums.end();
     auto inputs = primals;
-    inputs.insert(inputs.end(), {mx::contiguous(cotangents[0], false, where()), outputs[1]});
+    inputs.insert(inputs.end(), {is_node() ? mx::contiguous(cotangents[0], false, where()) : cotangents[0], outputs[1]});
     auto gradients = apply(std::make_shared<LoraGradient>(where(), layout_, wants_x), inputs);
     Arrays results;
     for (int argnum : argnums) {
-      results.push_back(gradients[argnum == 0 ? 2 : argnum - of_a]);
+      // As a graph, the only other is a weight that is not packed.
+      results.push_back(is_other(argnum) ? mx::matmul(mx::transpose(cotangents[0], where()), primals[0], where())
+                                         : gradients[argnum == 0 ? 2 : argnum - of_a]);
     }
     return results;
   }
 
  protected:
   std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype(), mx::float32};
+    return {inputs[0].dtype(), is_node() ? mx::float32 : inputs[0].dtype()};
   }
   Arrays composed(const Arrays& inputs) const override {
     return {composed_lora(inputs[0], layout_.layer(inputs), where())};
+  }
+  Arrays as_graph(const Arrays& inputs) const override {
+    auto layer = layout_.layer(inputs);
+    auto [a, b] = factors(layer, inputs[0].dtype(), where());
+    auto low = mx::matmul(inputs[0], a, where());
+    return {mx::addmm(weighted(inputs[0], layer, where()), low, b, 1, 1, where()), low};
   }
 
  private:
@@ -274,13 +307,14 @@ void LoraLinear::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
-// x and a weight that is not packed of one dtype, a and b of float32.
+// x and a weight that is not packed of one dtype, a and b of float32; on GPUs, no packed weight.
 bool is_fused(const mx::array& x, const LinearLayer& layer, mx::Stream s) {
   auto dtype = x.dtype();
   bool known = dtype == mx::float32 || dtype == mx::float16 || dtype == mx::bfloat16;
   bool dtypes = known && (layer.scales || layer.weight.dtype() == dtype) && layer.a->dtype() == mx::float32 && layer.b->dtype() == mx::float32;
   bool filled = x.size() > 0 && layer.weight.size() > 0 && layer.a->size() > 0 && layer.b->size() > 0;
-  return dtypes && filled && has_kernels(s) && has_products();
+  bool here = on_gpu(s) ? !layer.scales && !Composing::active() : has_kernels(s) && has_products();
+  return dtypes && filled && here;
 }
 
 } // namespace
@@ -289,11 +323,12 @@ mx::array lora_linear(const mx::array& x, const LinearLayer& layer, mx::Stream s
   if (!is_fused(x, layer, s)) {
     return composed_lora(x, layer, s);
   }
+  auto as_kernels_take_it = [&](const mx::array& array) { return on_gpu(s) ? array : mx::contiguous(array, false, s); };
   auto dense = layer;
-  dense.weight = mx::contiguous(layer.weight, false, s);
-  dense.a = mx::contiguous(*layer.a, false, s);
-  dense.b = mx::contiguous(*layer.b, false, s);
-  Arrays inputs{mx::contiguous(mx::reshape(x, {-1, x.shape(-1)}, s), false, s)};
+  dense.weight = as_kernels_take_it(layer.weight);
+  dense.a = as_kernels_take_it(*layer.a);
+  dense.b = as_kernels_take_it(*layer.b);
+  Arrays inputs{as_kernels_take_it(mx::reshape(x, {-1, x.shape(-1)}, s))};
   LinearLayout layout(inputs, dense);
   auto shape = batch_of(x);
   shape.push_back(layer.weight.shape(0));
