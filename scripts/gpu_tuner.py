@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Check fine-tuning on GPUs against CPUs and processes against one, time steps of 0.6 B parameters and decoding.
 
-usage: python scripts/gpu_tuner.py [losses] [steps] [decoding] [processes] [--count N] [--turns N] [--only RUN ...]
+usage: python scripts/gpu_tuner.py [losses] [steps] [decoding] [settings] [processes] [--count N] [--turns N]
+                                   [--only RUN ...]
 
 Needs mlxffi over an MLX with a GPU; PyTorch and mlx_lm, to compare with. Each section ends with a verdict on each of
-its checks and aims; the status is 0 where all hold. Without a section named, all but `processes` are run.
+its checks and aims; the status is 0 where all hold. Without a section named, the first three are run.
 docs/logs holds what it printed last.
 """
 
@@ -24,7 +25,7 @@ from gpu.shapes import CASES, DECODERS
 
 # How far apart losses may be. Adam makes much of the last bits of gradients near 0.
 NEAR = 3e-3
-SECTIONS = ("losses", "steps", "decoding", "processes")
+SECTIONS = ("losses", "steps", "decoding", "settings", "processes")
 
 
 class Verdicts:
@@ -55,14 +56,20 @@ def main() -> int:
         parser.error(f"SECTION: expected some of {', '.join(SECTIONS)}, got {' '.join(options.sections)}")
     print(subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout, end="", flush=True)
     verdicts, wanted = Verdicts(), options.sections or SECTIONS[:3]
-    if "losses" in wanted:
-        check_losses(options.only, verdicts)
+    with ThreadPoolExecutor() as pool:  # neither is timed
+        compiling = pool.submit(rows.compile_all) if "steps" in wanted else None
+        if "losses" in wanted:
+            check_losses(options.only, verdicts)
+        if compiling:
+            compiling.result()
     if "steps" in wanted:
         aims.judge_steps(rows.steps(options.turns), verdicts.report)
         verdicts.tell()
     if "decoding" in wanted:
         aims.judge_decoding(rows.decoding(options.turns), verdicts.report)
         verdicts.tell()
+    if "settings" in wanted:
+        rows.settings(options.turns)
     if "processes" in wanted:
         check_processes(options.count, options.turns, verdicts)
     print("all hold" if not verdicts.failed else f"{verdicts.failed} do not hold")

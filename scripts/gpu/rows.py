@@ -19,6 +19,20 @@ PORT = "38017"
 OURS, TORCH, MLX_LM = "mlxffi.tuner", "torch.compile", "mlx_lm"
 EVERYBODY = (OURS, TORCH, MLX_LM)
 
+# Of MLX, by what they are told as.
+SETTINGS: dict[str, dict[str, str]] = {
+    "as MLX has it": {},
+    **{
+        f"{name}={value}": {name: value}
+        for name, value in (
+            ("MLX_CUDA_GRAPH_CACHE_SIZE", "4000"),
+            ("MLX_USE_CUDA_GRAPHS", "0"),
+            ("MLX_MAX_MB_PER_BUFFER", "200"),
+            ("MLX_MAX_OPS_PER_BUFFER", "40"),
+        )
+    },
+}
+
 Commands = dict[str, list[str]]
 
 
@@ -37,7 +51,6 @@ Table = dict[str, dict[str, Cell]]
 
 def steps(turns: int) -> Table:
     """Medians of each row here and elsewhere, printed as they come, with the least and the most of the times."""
-    _compile()
     print(f"{'bfloat16, 28 layers, width 1,024':34}" + "".join(f"{name:>22}" for name in EVERYBODY), flush=True)
     table: Table = {}
     for name, row in ROWS.items():
@@ -59,7 +72,7 @@ def commands(name: str, row: Row) -> Commands:
     return found
 
 
-def _compile() -> None:
+def compile_all() -> None:
     """Let all compile what their caches on disk keep: PyTorch all steps at once, MLX one after the other."""
     by_who = [commands(name, row) for name, row in ROWS.items()]
     chains = [[found[who] for found in by_who if who in found] for who in (OURS, MLX_LM)]
@@ -80,6 +93,14 @@ def _cell(found: Sequence[Answer]) -> Cell:
 def _spread(found: Sequence[Answer]) -> str:
     times = [answer["milliseconds"] for answer in found if answer]
     return f"{min(times):.1f} to {max(times):.1f}" if times else ""
+
+
+def settings(turns: int) -> None:
+    """Medians of the first row here with other settings of MLX, and their least and most."""
+    command = ["gpu.tuner_step", SHORT]
+    found = in_turns({name: Together(command, [environment]) for name, environment in SETTINGS.items()}, turns)
+    for name, runs in found.items():
+        print(f"{SHORT}, {name:34} {_cell(runs)}, {_spread(runs)}", flush=True)
 
 
 def ranks(count: int) -> list[dict[str, str]]:

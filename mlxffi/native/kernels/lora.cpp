@@ -169,13 +169,14 @@ class LoraGradient : public Lora {
   bool wants_x_;
 };
 
-// On GPUs, each product adds what there is to add: a launch less.
+// On GPUs, each product adds what there is to add, which is a launch less. x a is the forward pass's where `compile` sees
+// both; a checkpoint computes it anew, without the rest of that pass.
 Arrays LoraGradient::as_graph(const Arrays& inputs) const {
   auto s = where();
   auto layer = layout_.layer(inputs);
-  auto &x = inputs[0], &g = inputs[layout_.end()], &low = inputs[layout_.end() + 1];
+  auto &x = inputs[0], &g = inputs[layout_.end()];
   auto [a, b] = factors(layer, x.dtype(), s);
-  auto u = mx::matmul(g, mx::transpose(b, s), s);
+  auto low = mx::matmul(x, a, s), u = mx::matmul(g, mx::transpose(b, s), s);
   auto of_a = mx::matmul(mx::transpose(x, s), u, s), of_b = mx::matmul(mx::transpose(low, s), g, s);
   Arrays results{
       mx::astype(of_a, mx::float32, s),
@@ -217,7 +218,7 @@ void LoraGradient::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
-// x [rows, in], the layer's arrays -> the sum, and x a for the gradient.
+// x [rows, in], the layer's arrays -> the sum, and, as a node, x a for the gradient, in float32.
 class LoraLinear : public Lora {
  public:
   using Lora::Lora;
@@ -228,7 +229,8 @@ class LoraLinear : public Lora {
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
     auto layer = layout_.layer(inputs);
     int rows = inputs[0].shape(0);
-    return {{rows, layer.weight.shape(0)}, {rows, layer.a->shape(1)}};
+    std::vector<mx::Shape> shapes{{rows, layer.weight.shape(0)}, {rows, layer.a->shape(1)}};
+    return {shapes.begin(), shapes.begin() + (is_node() ? 2 : 1)};
   }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums, const Arrays& outputs) override {
@@ -239,7 +241,11 @@ class LoraLinear : public Lora {
     }
     bool wants_x = std::find(argnums.begin(), argnums.end(), 0) != argnums.end();
     auto inputs = primals;
-    inputs.insert(inputs.end(), {is_node() ? mx::contiguous(cotangents[0], false, where()) : cotangents[0], outputs[1]});
+    if (is_node()) {
+      inputs.insert(inputs.end(), {mx::contiguous(cotangents[0], false, where()), outputs[1]});
+    } else {
+      inputs.push_back(cotangents[0]);
+    }
     auto gradients = apply(std::make_shared<LoraGradient>(where(), layout_, wants_x), inputs);
     Arrays results;
     for (int argnum : argnums) {
@@ -252,7 +258,7 @@ class LoraLinear : public Lora {
 
  protected:
   std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype(), is_node() ? mx::float32 : inputs[0].dtype()};
+    return {inputs[0].dtype(), mx::float32};
   }
   Arrays composed(const Arrays& inputs) const override {
     return {composed_lora(inputs[0], layout_.layer(inputs), where())};
@@ -260,8 +266,7 @@ class LoraLinear : public Lora {
   Arrays as_graph(const Arrays& inputs) const override {
     auto layer = layout_.layer(inputs);
     auto [a, b] = factors(layer, inputs[0].dtype(), where());
-    auto low = mx::matmul(inputs[0], a, where());
-    return {mx::addmm(weighted(inputs[0], layer, where()), low, b, 1, 1, where()), low};
+    return {mx::addmm(weighted(inputs[0], layer, where()), mx::matmul(inputs[0], a, where()), b, 1, 1, where())};
   }
 
  private:

@@ -225,29 +225,35 @@ def _attention(
 ) -> mx.array:
     """[B, T, C] to [B, T, C]: a norm, then Vaswani et al. 2017; H / G queries share a key, Ainslie et al. 2023."""
     rope = _rope(config, layer)
-    q, k, v = _kept_apart(_projected, training)(config, norm, node, x, training)
-    if config.query_key_norm:
-        q, k = _norm(config, node["q_norm"], q), _norm(config, node["k_norm"], k)
-    q, k, v = (heads.transpose(0, 2, 1, 3) for heads in (q, k, v))  # [B, H, T, D], [B, G, T, D]
+    y = _norm(config, norm, x)
+    q = _heads(config, node, "q", y, training)  # [B, H, T, D]
+    k = _heads(config, node, "k", y, training)  # [B, G, T, D]
+    v = _heads(config, node, "v", y, training)  # [B, G, T, D]
     q, k = rope(q, positions), rope(k, positions)
     if cache is not None:
         k, v = cache.extended(k, v)  # [B, G, K, D]
     y = mx.fast.scaled_dot_product_attention(q, k, v, scale=config.attention_scale, mask=mask)  # [B, H, T, D]
-    return _kept_apart(_joined, training)(node["o_proj"], y, training)
+    return _lean(_joined, node["o_proj"], y, training=training)
 
 
-def _kept_apart(function: Callable[..., Any], training: bool) -> Callable[..., Any]:
-    """The function, of which a GPU keeps the arguments alone for the gradient: what it computes besides products costs
-    less time there than it takes memory.
+def _heads(config: DecoderConfig, node: Tree, name: str, x: mx.array, training: bool) -> mx.array:
+    """[B, T, C] to [B, heads, T, D]."""
+    batch, length, _ = x.shape
+    y = linear(node[f"{name}_proj"], x, training=training).reshape(batch, length, -1, config.head_dim)
+    if config.query_key_norm and name != "v":
+        y = _norm(config, node[f"{name}_norm"], y)
+    return y.transpose(0, 2, 1, 3)
+
+
+def _lean(function: Callable[..., mx.array], node: Tree, *inputs: Any, training: bool) -> mx.array:
+    """A function of a layer and inputs, of which GPUs keep nothing else for the gradient: what it makes of them for the
+    layer is made again, which costs less there than keeping it.
     """
-    return checkpointed(function) if training and not on_cpu() else function
-
-
-def _projected(config: DecoderConfig, norm: Tree, node: Tree, x: mx.array, training: bool) -> list[mx.array]:
-    """[B, T, C] to queries [B, T, H, D], keys and values [B, T, G, D]."""
-    y = _norm(config, norm, x)
-    found = (linear(node[f"{name}_proj"], y, training=training) for name in "qkv")
-    return [heads.reshape(*heads.shape[:2], -1, config.head_dim) for heads in found]
+    if not training or on_cpu():
+        return function(node, *inputs, training)
+    draws = any(adapter["scaling"].dropout for adapter in node.get("adapters", ()))
+    found: mx.array = checkpointed(function, draws)(node, *inputs, training)
+    return found
 
 
 def _joined(node: Tree, y: mx.array, training: bool) -> mx.array:
@@ -258,17 +264,15 @@ def _joined(node: Tree, y: mx.array, training: bool) -> mx.array:
 
 def _mlp(config: DecoderConfig, norm: Tree, node: Tree, x: mx.array, training: bool) -> mx.array:
     """[B, T, C] to [B, T, C]: a norm, then Shazeer 2020, GLU variants improve transformer."""
-    gate, up = _kept_apart(_gates, training)(config, norm, node, x, training)  # [B, T, intermediate size]
-    return _kept_apart(_gated, training)(config, node["down_proj"], gate, up, training)
-
-
-def _gates(config: DecoderConfig, norm: Tree, node: Tree, x: mx.array, training: bool) -> list[mx.array]:
     y = _norm(config, norm, x)
-    return [linear(node[name], y, training=training) for name in ("gate_proj", "up_proj")]
-
-
-def _gated(config: DecoderConfig, node: Tree, gate: mx.array, up: mx.array, training: bool) -> mx.array:
+    gate = linear(node["gate_proj"], y, training=training)  # [B, T, intermediate size]
+    up = linear(node["up_proj"], y, training=training)
     unit = swiglu if config.activation == "silu" else geglu
+    return _lean(_gated, node["down_proj"], unit, gate, up, training=training)
+
+
+def _gated(node: Tree, unit: Callable[..., mx.array], gate: mx.array, up: mx.array, training: bool) -> mx.array:
+    """[B, T, intermediate size] twice to [B, T, C]."""
     return linear(node, unit(gate, up), training=training)
 
 
