@@ -20,7 +20,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 from gpu import aims, rows
-from gpu.asked import Answer, once
+from gpu.asked import Answer, Together, once
 from gpu.shapes import CASES, DECODERS
 
 # How far apart losses may be. Adam makes much of the last bits of gradients near 0.
@@ -91,7 +91,8 @@ def check_losses(only: list[str] | None, verdicts: Verdicts) -> None:
 def _losses(family: str, case: str) -> Answer:
     # MLX's cache of kernels is not made for processes that fill it at the same time.
     with tempfile.TemporaryDirectory() as cache:
-        return once(["gpu.tuner_losses", family, case, "gpu", "cpu"], [{"MLX_PTX_CACHE_DIR": cache}])[0]
+        command = ["gpu.tuner_losses", family, case, "gpu", "cpu"]
+        return once(Together(command, [{"MLX_PTX_CACHE_DIR": cache}]))[0][0]
 
 
 def _apart(some: list[float], others: list[float]) -> float:
@@ -101,9 +102,9 @@ def _apart(some: list[float], others: list[float]) -> float:
 def check_processes(count: int, turns: int, verdicts: Verdicts) -> None:
     """Losses of several processes, a GPU each, beside those of one, and their tokens a second."""
     command = ["gpu.tuner_losses", "llama", "lora", "gpu"]
-    alone, found = once(command)[0].get("gpu", []), once(command, rows.ranks(count))
-    losses = found[0].get("gpu", [])
-    same = all(one.get("size") == count and one["gpu"] == losses for one in found) and len(losses) == len(alone)
+    one, found = once(Together(command), Together(command, rows.ranks(count)))
+    alone, losses = one[0].get("gpu", []), found[0].get("gpu", [])
+    same = all(rank.get("size") == count and rank["gpu"] == losses for rank in found) and len(losses) == len(alone)
     apart = _apart(losses, alone) if same else 1.0
     verdicts.report(f"{count} processes over NCCL: losses from one's by {apart:.0e}", apart < 1e-3)
     aims.judge_processes(count, rows.several(count, turns), verdicts.report)

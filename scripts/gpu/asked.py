@@ -97,12 +97,13 @@ class Together:
             process.close()
 
 
-def once(command: Sequence[str], environments: Sequence[Mapping[str, str]] = ({},)) -> list[Answer]:
-    """One answer of each of some processes."""
-    running = Together(command, environments)
-    running.ask()
-    found = running.answers()
-    running.close()
+def once(*running: Together) -> list[list[Answer]]:
+    """One answer of each, all at once; then they end."""
+    for processes in running:
+        processes.ask()
+    found = [processes.answers() for processes in running]
+    for processes in running:
+        processes.close()
     return found
 
 

@@ -78,7 +78,7 @@ def compile_all() -> None:
     chains = [[found[who] for found in by_who if who in found] for who in (OURS, MLX_LM)]
     chains += [[found[TORCH]] for found in by_who if TORCH in found]
     with ThreadPoolExecutor(len(chains)) as pool:
-        list(pool.map(lambda chain: [once(command) for command in chain], chains))
+        list(pool.map(lambda chain: [once(Together(command)) for command in chain], chains))
 
 
 def medians(found: Sequence[Answer], keys: Sequence[str]) -> list[float]:
