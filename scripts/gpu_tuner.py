@@ -2,7 +2,7 @@
 """Check fine-tuning on GPUs against CPUs and processes against one, time steps of 0.6 B parameters and decoding.
 
 usage: python scripts/gpu_tuner.py [losses] [steps] [decoding] [settings] [processes] [--count N] [--turns N]
-                                   [--only RUN ...]
+                                   [--only RUN ...] [--rows ROW ...]
 
 Needs mlxffi over an MLX with a GPU; PyTorch and mlx_lm, to compare with. Each section ends with a verdict on each of
 its checks and aims; the status is 0 where all hold. Without a section named, the first three are run.
@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from gpu import aims, rows
 from gpu.asked import Answer, Together, once
-from gpu.shapes import CASES, DECODERS
+from gpu.shapes import CASES, DECODERS, ROWS
 
 # How far apart losses may be. Adam makes much of the last bits of gradients near 0.
 NEAR = 3e-3
@@ -51,19 +51,23 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=2, help="how many GPUs to train on together")
     parser.add_argument("--turns", type=int, default=5, help="how often each row is timed")
     parser.add_argument("--only", nargs="*", help="which runs to compare, such as llama-lora; all by default")
+    parser.add_argument(
+        "--rows", nargs="*", default=list(ROWS), choices=ROWS, help="which rows to time; all by default"
+    )
     options = parser.parse_args()
     if not set(options.sections) <= set(SECTIONS):
         parser.error(f"SECTION: expected some of {', '.join(SECTIONS)}, got {' '.join(options.sections)}")
-    print(subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout, end="", flush=True)
+    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    print(subprocess.run(command, capture_output=True, text=True, check=False).stdout, end="", flush=True)
     verdicts, wanted = Verdicts(), options.sections or SECTIONS[:3]
     with ThreadPoolExecutor() as pool:  # neither is timed
-        compiling = pool.submit(rows.compile_all) if "steps" in wanted else None
+        compiling = pool.submit(rows.compile_all, options.rows) if "steps" in wanted else None
         if "losses" in wanted:
             check_losses(options.only, verdicts)
         if compiling:
             compiling.result()
     if "steps" in wanted:
-        aims.judge_steps(rows.steps(options.turns), verdicts.report)
+        aims.judge_steps(rows.steps(options.rows, options.turns), verdicts.report)
         verdicts.tell()
     if "decoding" in wanted:
         aims.judge_decoding(rows.decoding(options.turns), verdicts.report)

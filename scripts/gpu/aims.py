@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from .rows import MLX_LM, OURS, TORCH, Cell, Table
 from .shapes import FULL, LONG, LONGEST, PACKED, SHORT
@@ -12,22 +13,39 @@ Report = Callable[[str, bool], None]
 SEVERAL = {2: 1.9, 4: 3.7}
 
 
+class Aim(NamedTuple):
+    """The most that a number of a row here may be, as a share of somebody's in a row."""
+
+    row: str
+    number: str
+    whose: str
+    other: str
+    most: float
+
+
+AIMS = (
+    Aim(SHORT, "milliseconds", TORCH, SHORT, 0.70),
+    Aim(SHORT, "peak", TORCH, SHORT, 1.0),
+    Aim(LONG, "milliseconds", MLX_LM, LONG, 0.5),
+    Aim(LONG, "peak", MLX_LM, LONG, 0.25),
+    Aim(PACKED, "milliseconds", OURS, SHORT, 1.15),
+    Aim(FULL, "milliseconds", TORCH, FULL, 0.8),
+)
+
+
 def judge_steps(table: Table, report: Report) -> None:
-    """A verdict on each aim of a step."""
-
-    def at_most(line: str, a: float, b: float, most: float) -> None:
-        report(f"{line}: {a / b:.2f} (aim: at most {most})", a / b <= most)
-
-    short, long, longest, packed, full = (table[name] for name in (SHORT, LONG, LONGEST, PACKED, FULL))
-    at_most(f"{SHORT}: time of torch.compile's", short[OURS].milliseconds, short[TORCH].milliseconds, 0.70)
-    at_most(f"{SHORT}: peak of torch.compile's", short[OURS].peak, short[TORCH].peak, 1.0)
-    at_most(f"{LONG}: time of mlx_lm's", long[OURS].milliseconds, long[MLX_LM].milliseconds, 0.5)
-    at_most(f"{LONG}: peak of mlx_lm's", long[OURS].peak, long[MLX_LM].peak, 0.25)
-    at_most(f"{LONGEST}: peak of 80 GB", longest[OURS].peak, 80e9, 1.0)
-    at_most(f"{PACKED}: time of bfloat16's", packed[OURS].milliseconds, short[OURS].milliseconds, 1.15)
-    saved = (short[OURS].peak - packed[OURS].peak) / 1e9
-    report(f"{PACKED}: {saved:.2f} GB less than bfloat16 (aim: 1.2)", saved >= 1.2)
-    at_most(f"{FULL}: time of torch.compile's", full[OURS].milliseconds, full[TORCH].milliseconds, 0.8)
+    """A verdict on each aim of the rows there are."""
+    for aim in AIMS:
+        if aim.row in table and aim.other in table:
+            share = getattr(table[aim.row][OURS], aim.number) / getattr(table[aim.other][aim.whose], aim.number)
+            line = f"{aim.row}: {aim.number} {share:.2f} of {aim.whose}'s, {aim.other} (aim: at most {aim.most})"
+            report(line, share <= aim.most)
+    if LONGEST in table:
+        peak = table[LONGEST][OURS].peak / 1e9
+        report(f"{LONGEST}: peak {peak:.1f} GB (aim: at most 80)", peak <= 80)
+    if PACKED in table and SHORT in table:
+        saved = (table[SHORT][OURS].peak - table[PACKED][OURS].peak) / 1e9
+        report(f"{PACKED}: {saved:.2f} GB less than bfloat16 (aim: 1.2)", saved >= 1.2)
 
 
 def judge_processes(count: int, cells: Sequence[Cell], report: Report) -> None:

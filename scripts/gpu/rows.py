@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from .asked import Answer, Together, in_turns, once
-from .shapes import MODEL_06B, ROWS, SHORT, Row
+from .shapes import MODEL_06B, ROWS, SHORT
 
 PORT = "38017"
 OURS, TORCH, MLX_LM = "mlxffi.tuner", "torch.compile", "mlx_lm"
@@ -49,20 +49,21 @@ class Cell(NamedTuple):
 Table = dict[str, dict[str, Cell]]
 
 
-def steps(turns: int) -> Table:
-    """Medians of each row here and elsewhere, printed as they come, with the least and the most of the times."""
+def steps(names: Sequence[str], turns: int) -> Table:
+    """Medians of rows here and elsewhere, printed as they come, with the least and the most of the times."""
     print(f"{'bfloat16, 28 layers, width 1,024':34}" + "".join(f"{name:>22}" for name in EVERYBODY), flush=True)
     table: Table = {}
-    for name, row in ROWS.items():
-        runs = in_turns({who: Together(command) for who, command in commands(name, row).items()}, turns)
+    for name in names:
+        runs = in_turns({who: Together(command) for who, command in commands(name).items()}, turns)
         table[name] = {who: _cell(found) for who, found in runs.items()}
         print(f"{name:34}" + "".join(f"{table[name].get(who, '')!s:>22}" for who in EVERYBODY), flush=True)
         print(f"{'':34}" + "".join(f"{_spread(runs.get(who, [])):>22}" for who in EVERYBODY), flush=True)
     return table
 
 
-def commands(name: str, row: Row) -> Commands:
+def commands(name: str) -> Commands:
     """By whom a row is timed, and how: not with checkpoints elsewhere, nor 4-bit weights in PyTorch."""
+    row = ROWS[name]
     sizes = [json.dumps(MODEL_06B), str(row.batch), str(row.length)]
     found = {OURS: ["gpu.tuner_step", name]}
     if not row.checkpoint and row.case != "4-bit":
@@ -72,9 +73,9 @@ def commands(name: str, row: Row) -> Commands:
     return found
 
 
-def compile_all() -> None:
+def compile_all(names: Sequence[str]) -> None:
     """Let all compile what their caches on disk keep: PyTorch all steps at once, MLX one after the other."""
-    by_who = [commands(name, row) for name, row in ROWS.items()]
+    by_who = [commands(name) for name in names]
     chains = [[found[who] for found in by_who if who in found] for who in (OURS, MLX_LM)]
     chains += [[found[TORCH]] for found in by_who if TORCH in found]
     with ThreadPoolExecutor(len(chains)) as pool:
@@ -96,9 +97,10 @@ def _spread(found: Sequence[Answer]) -> str:
 
 
 def settings(turns: int) -> None:
-    """Medians of the first row here with other settings of MLX, and their least and most."""
-    command = ["gpu.tuner_step", SHORT]
-    found = in_turns({name: Together(command, [environment]) for name, environment in SETTINGS.items()}, turns)
+    """Medians of the first row with other settings of MLX beside the others', and their least and most."""
+    ours, *others = commands(SHORT).items()
+    running = {name: Together(ours[1], [environment]) for name, environment in SETTINGS.items()}
+    found = in_turns({**running, **{who: Together(command) for who, command in others}}, turns)
     for name, runs in found.items():
         print(f"{SHORT}, {name:34} {_cell(runs)}, {_spread(runs)}", flush=True)
 

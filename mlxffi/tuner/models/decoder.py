@@ -22,10 +22,10 @@ from ..layers import as_linear, embedding, linear, on_cpu, operand
 from ..trees import Tree
 from .checkpointing import checkpointed
 from .config import SLIDING, DecoderConfig
-from .rope import Rope
+from .rope import Rope, Turns
 
 Mask: TypeAlias = "str | mx.array | None"
-Positions: TypeAlias = "int | mx.array"
+Positions: TypeAlias = "int | mx.array | Turns"
 
 
 def logits(
@@ -97,13 +97,17 @@ def hidden(
     if training and noise:
         x = _noisy(x, noise)
     positions = _positions(segments, cache)
-    masks: dict[int | None, Mask] = {}  # by window: blocks of a type share theirs
+    turns: dict[str, Positions] = {}  # blocks of a type share theirs
+    masks: dict[int | None, Mask] = {}  # by window
     run = checkpointed(_block) if checkpoint and cache is None else _block
     for layer, node in enumerate(model["layers"]):
         window, kept = config.window(layer), cache[layer].kept if cache else 0
         if window not in masks:
             masks[window] = _mask(length, kept, window, segments)
-        x = run(config, layer, node, x, positions, masks[window], cache[layer] if cache else None, training)
+        if (kind := config.layer_types[layer]) not in turns:
+            rope, own = _rope(config, layer), training and not on_cpu()
+            turns[kind] = rope.turns(positions, length, config.head_dim) if own else positions
+        x = run(config, layer, node, x, turns[kind], masks[window], cache[layer] if cache else None, training)
     return _norm(config, model["norm"], x)
 
 
@@ -119,7 +123,7 @@ def _root(config: DecoderConfig, parameters: Tree) -> Tree:
 # --- what tokens see ---
 
 
-def _positions(segments: mx.array | None, cache: Sequence[KVCache] | None) -> Positions:
+def _positions(segments: mx.array | None, cache: Sequence[KVCache] | None) -> int | mx.array:
     """The position of the first token, or int32 [B, T] those of all: how far each is from its segment's beginning."""
     if segments is None:
         return cache[0].length if cache else 0
