@@ -166,12 +166,13 @@ def _block(
         block = cache.block_of(node, lambda: _as_one(config, layer, node))
         if block is not None:
             return cache.stepped(block, x, config)
-    y = _attention(config, layer, node["input_layernorm"], node["self_attn"], x, positions, mask, cache, training)
+    y = _norm(config, node["input_layernorm"], x)
+    y = _attention(config, layer, node["self_attn"], y, positions, mask, cache, training)
     if not config.gemma:
         x = x + y
-        return x + _mlp(config, node["post_attention_layernorm"], node["mlp"], x, training)
+        return x + _mlp(config, node["mlp"], _norm(config, node["post_attention_layernorm"], x), training)
     x = _clipped_sum(x, _norm(config, node["post_attention_layernorm"], y))
-    y = _mlp(config, node["pre_feedforward_layernorm"], node["mlp"], x, training)
+    y = _mlp(config, node["mlp"], _norm(config, node["pre_feedforward_layernorm"], x), training)
     return _clipped_sum(x, _norm(config, node["post_feedforward_layernorm"], y))
 
 
@@ -219,7 +220,6 @@ def _rope(config: DecoderConfig, layer: int) -> Rope:
 def _attention(
     config: DecoderConfig,
     layer: int,
-    norm: Tree,
     node: Tree,
     x: mx.array,
     positions: Positions,
@@ -227,12 +227,11 @@ def _attention(
     cache: KVCache | None,
     training: bool,
 ) -> mx.array:
-    """[B, T, C] to [B, T, C]: a norm, then Vaswani et al. 2017; H / G queries share a key, Ainslie et al. 2023."""
+    """[B, T, C] to [B, T, C]: Vaswani et al. 2017; H / G queries share a key, Ainslie et al. 2023."""
     rope = _rope(config, layer)
-    y = _norm(config, norm, x)
-    q = _heads(config, node, "q", y, training)  # [B, H, T, D]
-    k = _heads(config, node, "k", y, training)  # [B, G, T, D]
-    v = _heads(config, node, "v", y, training)  # [B, G, T, D]
+    q = _heads(config, node, "q", config.num_heads, x, training)  # [B, H, T, D]
+    k = _heads(config, node, "k", config.num_kv_heads, x, training)  # [B, G, T, D]
+    v = _heads(config, node, "v", config.num_kv_heads, x, training)  # [B, G, T, D]
     q, k = rope(q, positions), rope(k, positions)
     if cache is not None:
         k, v = cache.extended(k, v)  # [B, G, K, D]
@@ -240,10 +239,10 @@ def _attention(
     return _lean(_joined, node["o_proj"], y, training=training)
 
 
-def _heads(config: DecoderConfig, node: Tree, name: str, x: mx.array, training: bool) -> mx.array:
-    """[B, T, C] to [B, heads, T, D]."""
+def _heads(config: DecoderConfig, node: Tree, name: str, count: int, x: mx.array, training: bool) -> mx.array:
+    """[B, T, C] to [B, count, T, D]."""
     batch, length, _ = x.shape
-    y = linear(node[f"{name}_proj"], x, training=training).reshape(batch, length, -1, config.head_dim)
+    y = linear(node[f"{name}_proj"], x, training=training).reshape(batch, length, count, config.head_dim)
     if config.query_key_norm and name != "v":
         y = _norm(config, node[f"{name}_norm"], y)
     return y.transpose(0, 2, 1, 3)
@@ -266,11 +265,10 @@ def _joined(node: Tree, y: mx.array, training: bool) -> mx.array:
     return linear(node, y.transpose(0, 2, 1, 3).reshape(batch, length, -1), training=training)
 
 
-def _mlp(config: DecoderConfig, norm: Tree, node: Tree, x: mx.array, training: bool) -> mx.array:
-    """[B, T, C] to [B, T, C]: a norm, then Shazeer 2020, GLU variants improve transformer."""
-    y = _norm(config, norm, x)
-    gate = linear(node["gate_proj"], y, training=training)  # [B, T, intermediate size]
-    up = linear(node["up_proj"], y, training=training)
+def _mlp(config: DecoderConfig, node: Tree, x: mx.array, training: bool) -> mx.array:
+    """[B, T, C] to [B, T, C]: Shazeer 2020, GLU variants improve transformer."""
+    gate = linear(node["gate_proj"], x, training=training)  # [B, T, intermediate size]
+    up = linear(node["up_proj"], x, training=training)
     unit = swiglu if config.activation == "silu" else geglu
     return _lean(_gated, node["down_proj"], unit, gate, up, training=training)
 
