@@ -1,37 +1,35 @@
 #!/usr/bin/env python3
 """Check fine-tuning on GPUs against CPUs and processes against one, time steps of 0.6 B parameters and decoding.
 
-usage: python scripts/gpu_tuner.py [--processes N] [--turns N] [--no-timing] [--no-losses] [--only RUN ...]
+usage: python scripts/gpu_tuner.py [losses] [steps] [decoding] [settings] [processes] [--count N] [--turns N]
+                                   [--only RUN ...] [--rows ROW ...]
 
-Needs mlxffi over an MLX with a GPU; PyTorch and mlx_lm, to compare with. Ends with a verdict on each check and aim; the
-status is 0 where all hold.
+Needs mlxffi over an MLX with a GPU; PyTorch and mlx_lm, to compare with. Each section ends with a verdict on each of
+its checks and aims; the status is 0 where all hold. Without a section named, the first three are run.
 docs/logs holds what it printed last.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import os
+import subprocess
 import sys
-import time
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
-# Before MLX reads it: float32 is to be float32, not TF32.
-os.environ.setdefault("MLX_ENABLE_TF32", "0")
-
-# isort: split
-from gpu import rows
-from gpu.training import CASES, DECODERS, MODEL_06B, ROWS, losses_of, speed
-
-import mlxffi.core as mx
-from mlxffi.tuner.distributed import World
+from gpu import aims, rows
+from gpu.asked import Answer, Together, once
+from gpu.shapes import CASES, DECODERS, ROWS
 
 # How far apart losses may be. Adam makes much of the last bits of gradients near 0.
 NEAR = 3e-3
+SECTIONS = ("losses", "steps", "decoding", "settings", "processes")
 
 
 class Verdicts:
-    """Prints lines with their verdicts at the end, and counts what does not hold."""
+    """Keeps lines with their verdicts, and counts what does not hold."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -41,58 +39,80 @@ class Verdicts:
         self.failed += not good
         self.lines.append(f"{'ok  ' if good else 'FAIL'} {line}")
 
+    def tell(self) -> None:
+        """Print the lines since the last time."""
+        print(*self.lines, sep="\n", flush=True)
+        self.lines = []
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--processes", type=int, default=1, help="how many GPUs to train on together")
-    parser.add_argument("--turns", type=int, default=3, help="how often each row is timed")
-    parser.add_argument("--no-timing", action="store_true")
-    parser.add_argument("--no-losses", action="store_true")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
+    parser.add_argument("--count", type=int, default=2, help="how many GPUs to train on together")
+    parser.add_argument("--turns", type=int, default=5, help="how often each row is timed")
     parser.add_argument("--only", nargs="*", help="which runs to compare, such as llama-lora; all by default")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--time", choices=ROWS, help="time one step, and print it as JSON")
+    parser.add_argument(
+        "--rows", nargs="*", default=list(ROWS), choices=ROWS, help="which rows to time; all by default"
+    )
     options = parser.parse_args()
-    if options.child:
-        print(json.dumps({"size": World().size, "losses": losses_of("llama", "lora", mx.gpu)}))
-        return 0
-    if options.time:
-        print(json.dumps(speed(MODEL_06B, ROWS[options.time])._asdict()))
-        return 0
-    print(f"fine-tuning on {mx.default_device()}, {mx.device_info()['device_name']}")
-    verdicts = Verdicts()
-    if options.processes > 1:
-        check_processes(options.processes, verdicts)
-    if not options.no_losses:
-        check_losses(options.only, verdicts)
-    if not options.no_timing:
-        rows.judge_steps(rows.timed(options.turns), verdicts.report)
-        rows.judge_decoding(rows.decoding(options.turns), verdicts.report)
-    print(*verdicts.lines, "all hold" if not verdicts.failed else f"{verdicts.failed} do not hold", sep="\n")
+    if not set(options.sections) <= set(SECTIONS):
+        parser.error(f"SECTION: expected some of {', '.join(SECTIONS)}, got {' '.join(options.sections)}")
+    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    print(subprocess.run(command, capture_output=True, text=True, check=False).stdout, end="", flush=True)
+    verdicts, wanted = Verdicts(), options.sections or SECTIONS[:3]
+    with ThreadPoolExecutor() as pool:  # neither is timed
+        compiling = pool.submit(rows.compile_all, options.rows) if "steps" in wanted else None
+        if "losses" in wanted:
+            check_losses(options.only, verdicts)
+        if compiling:
+            compiling.result()
+    if "steps" in wanted:
+        aims.judge_steps(rows.steps(options.rows, options.turns), verdicts.report)
+        verdicts.tell()
+    if "decoding" in wanted:
+        aims.judge_decoding(rows.decoding(options.turns), verdicts.report)
+        verdicts.tell()
+    if "settings" in wanted:
+        rows.settings(options.turns)
+    if "processes" in wanted:
+        check_processes(options.count, options.turns, verdicts)
+    print("all hold" if not verdicts.failed else f"{verdicts.failed} do not hold")
     return min(verdicts.failed, 1)
 
 
 def check_losses(only: list[str] | None, verdicts: Verdicts) -> None:
-    """Losses by step of each family and case on the GPU beside those on the CPU."""
-    for family, case in ((family, case) for family in DECODERS for case in CASES):
-        if only and f"{family}-{case}" not in only:
-            continue
-        start = time.perf_counter()
-        there, here = losses_of(family, case, mx.gpu), losses_of(family, case, mx.cpu)
-        apart = max(abs(a - b) / abs(b) for a, b in zip(there, here, strict=True))
-        told = f"{there[0]:.4f} to {there[-1]:.4f}, from those of the CPU by {apart:.0e} at most"
-        print(f"{family:12} {case:12} losses {told} ({time.perf_counter() - start:.1f} s)", flush=True)
-        verdicts.report(f"{family} {case}: losses from the CPU's by {apart:.0e}", apart < NEAR and there[-1] < there[0])
+    """Losses by report of each family and case on the GPU beside those on the CPU, a process each."""
+    runs = [(family, case) for family in DECODERS for case in CASES if not only or f"{family}-{case}" in only]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for (family, case), found in zip(runs, pool.map(_losses, *zip(*runs, strict=True)), strict=True):
+            there, here = found.get("gpu", [math.nan]), found.get("cpu", [math.nan])
+            apart = _apart(there, here)
+            line = f"{family} {case}: losses {there[0]:.4f} to {there[-1]:.4f}, from the CPU's by {apart:.0e}"
+            verdicts.report(line, apart < NEAR and there[-1] < there[0])
+            verdicts.tell()
 
 
-def check_processes(count: int, verdicts: Verdicts) -> None:
+def _losses(family: str, case: str) -> Answer:
+    # MLX's cache of kernels is not made for processes that fill it at the same time.
+    with tempfile.TemporaryDirectory() as cache:
+        command = ["gpu.tuner_losses", family, case, "gpu", "cpu"]
+        return once(Together(command, [{"MLX_PTX_CACHE_DIR": cache}]))[0][0]
+
+
+def _apart(some: list[float], others: list[float]) -> float:
+    return max((abs(a - b) / abs(b) for a, b in zip(some, others, strict=True)), default=1.0)
+
+
+def check_processes(count: int, turns: int, verdicts: Verdicts) -> None:
     """Losses of several processes, a GPU each, beside those of one, and their tokens a second."""
-    told = rows.together(count, [__file__, "--child"])
-    alone = losses_of("llama", "lora", mx.gpu)
-    first = told[0].get("losses", [])
-    same = all(found.get("size") == count and found["losses"] == first for found in told)
-    apart = max((abs(a - b) / abs(b) for a, b in zip(first, alone, strict=bool(first))), default=1.0)
-    verdicts.report(f"{count} processes over NCCL: losses apart by {apart:.0e}", same and apart < 1e-3)
-    rows.judge_processes(count, verdicts.report)
+    command = ["gpu.tuner_losses", "llama", "lora", "gpu"]
+    one, found = once(Together(command), Together(command, rows.ranks(count)))
+    alone, losses = one[0].get("gpu", []), found[0].get("gpu", [])
+    same = all(rank.get("size") == count and rank["gpu"] == losses for rank in found) and len(losses) == len(alone)
+    apart = _apart(losses, alone) if same else 1.0
+    verdicts.report(f"{count} processes over NCCL: losses from one's by {apart:.0e}", apart < 1e-3)
+    aims.judge_processes(count, rows.several(count, turns), verdicts.report)
+    verdicts.tell()
 
 
 if __name__ == "__main__":

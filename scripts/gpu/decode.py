@@ -1,9 +1,9 @@
 """Decoding by mlx_lm's models over mlx.core or mlxffi.core, timed, for `gpu_tuner.py` to compare.
 
-usage: python decode.py CONFIG mlx|mlxffi [--bits N]      (CONFIG: JSON, with the fields of a config.json)
+usage: python -m gpu.decode CONFIG mlx|mlxffi [--bits N]      (CONFIG: JSON, with the fields of a config.json)
 
-Prints a line of JSON: tokens a second, and the host's microseconds a token to build the graph and to launch it. Each is
-the median of five runs after one.
+For each line that comes in, prints one of JSON: tokens a second, and the host's microseconds a token to build the graph
+and to launch it. One run comes before all others.
 """
 
 # mypy: disable-error-code="misc"
@@ -13,11 +13,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import statistics
 import time
 from typing import Any
 
-TOKENS, RUNS = 256, 5
+from .asked import Answer, answer
+
+TOKENS = 256
 
 
 def main() -> None:
@@ -29,9 +30,8 @@ def main() -> None:
     if options.core == "mlxffi":
         importlib.import_module("mlxffi.compat").install()
     model = _model(options.config, options.bits)
-    found = [_run(model) for _ in range(RUNS + 1)][1:]
-    medians = [statistics.median(run[place] for run in found) for place in range(3)]
-    print(json.dumps(dict(zip(("tokens", "build", "launch"), medians, strict=True))))
+    _run(model)
+    answer(lambda: _run(model))
 
 
 def _model(config: dict[str, Any], bits: int | None) -> Any:
@@ -45,7 +45,7 @@ def _model(config: dict[str, Any], bits: int | None) -> Any:
     return model
 
 
-def _run(model: Any) -> tuple[float, float, float]:
+def _run(model: Any) -> Answer:
     """Tokens a second, microseconds to build a token's graph and to launch it; the next is built meanwhile."""
     mx, caches = importlib.import_module("mlx.core"), importlib.import_module("mlx_lm.models.cache")
     cache = caches.make_prompt_cache(model)
@@ -63,7 +63,7 @@ def _run(model: Any) -> tuple[float, float, float]:
         token = following
     token.item()
     seconds = time.perf_counter() - begin
-    return TOKENS / seconds, build / TOKENS * 1e6, launch / TOKENS * 1e6
+    return {"tokens": TOKENS / seconds, "build": build / TOKENS * 1e6, "launch": launch / TOKENS * 1e6}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """A LoRA step of mlx_lm's trainer over mlx.core, timed, for `gpu_tuner.py` to compare with.
 
-usage: python mlx_lm_step.py CONFIG BATCH LENGTH [--bits N]      (CONFIG: JSON, with the fields of a config.json)
+usage: python -m gpu.mlx_lm_step CONFIG BATCH LENGTH [--bits N]      (CONFIG: JSON, with the fields of a config.json)
 
-Prints a line of JSON: milliseconds, the median of seven steps after three, and the peak of memory in bytes.
+For each line that comes in, prints one of JSON: milliseconds, the median of seven steps, and the peak of memory in
+bytes. Three steps come before all others.
 """
 
 # mypy: disable-error-code="misc"
@@ -24,7 +25,7 @@ from mlx_lm.models import qwen3
 from mlx_lm.tuner.trainer import default_loss
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
-STEPS, FIRST = 10, 3
+from .asked import Answer, answer
 
 
 def main() -> None:
@@ -36,9 +37,14 @@ def main() -> None:
     options = parser.parse_args()
     model = _model(options.config, options.bits)
     step = _step(model)
-    mx.reset_peak_memory()
-    times = [_timed(step, options.config["vocab_size"], options.batch, options.length) for _ in range(STEPS)]
-    print(json.dumps({"milliseconds": statistics.median(times[FIRST:]) * 1e3, "peak": mx.get_peak_memory()}))
+
+    def measured(count: int) -> Answer:
+        mx.reset_peak_memory()
+        times = [_timed(step, options.config["vocab_size"], options.batch, options.length) for _ in range(count)]
+        return {"milliseconds": statistics.median(times) * 1e3, "peak": mx.get_peak_memory()}
+
+    measured(3)
+    answer(lambda: measured(7))
 
 
 def _model(config: dict[str, Any], bits: int | None) -> Any:

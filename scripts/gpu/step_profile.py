@@ -1,6 +1,6 @@
 """Where a training step's time goes on a GPU: nodes of its graph, host time, calls of CUDA, kernels.
 
-usage: python scripts/gpu/step_profile.py [ROW]      (a row of gpu_tuner.py, by default the first)
+usage: python scripts/gpu/step_profile.py [ROW]      (a row of shapes.py, by default the first)
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 # isort: split
 import mlxffi.core as mx
-from gpu.training import MODEL_06B, ROWS, Row, Step, prepared
+from gpu.shapes import MODEL_06B, ROWS, Row
+from gpu.training import Step, prepared
 from mlxffi.tuner.trees import flatten
 
 STEPS = 7

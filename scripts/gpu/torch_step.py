@@ -1,9 +1,10 @@
 """A LoRA step of a decoder of Qwen3's kind in PyTorch, timed, for `gpu_tuner.py` to compare with.
 
-usage: python torch_step.py CONFIG BATCH LENGTH [--eager] [--full]      (CONFIG: JSON, with the fields of a config.json)
+usage: python -m gpu.torch_step CONFIG BATCH LENGTH [--eager] [--full]      (CONFIG: the JSON of a config.json)
 
-Prints a line of JSON: milliseconds, the median of seven steps after three, and the peak of memory in bytes. Weights and
-activations are bfloat16, factors float32 and multiplied in bfloat16, as in mlxffi.tuner.
+For each line that comes in, prints one of JSON: milliseconds, the median of seven steps, and the peak of memory in
+bytes. Three steps come before all others. Weights and activations are bfloat16, factors float32 and multiplied in
+bfloat16, as in mlxffi.tuner.
 """
 
 # mypy: disable-error-code="misc"
@@ -20,8 +21,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .asked import Answer, answer
+
 RANK, SCALE, RATE = 8, 20.0, 1e-4
-STEPS, FIRST = 10, 3
 
 
 class LoRALinear(nn.Module):
@@ -112,9 +114,14 @@ def main() -> None:
         model = Decoder(config, "--full" in sys.argv)
     optimizer = torch.optim.AdamW([item for item in model.parameters() if item.requires_grad], RATE, fused=True)
     loss = model if "--eager" in sys.argv else torch.compile(model)
-    times = [_timed(loss, optimizer, config["vocab_size"], batch, length) for _ in range(STEPS)]
-    found = {"milliseconds": statistics.median(times[FIRST:]) * 1e3, "peak": torch.cuda.max_memory_allocated()}
-    print(json.dumps(found))
+
+    def measured(count: int) -> Answer:
+        torch.cuda.reset_peak_memory_stats()
+        times = [_timed(loss, optimizer, config["vocab_size"], batch, length) for _ in range(count)]
+        return {"milliseconds": statistics.median(times) * 1e3, "peak": torch.cuda.max_memory_allocated()}
+
+    measured(3)
+    answer(lambda: measured(7))
 
 
 def _timed(loss: Any, optimizer: Any, vocabulary: int, batch: int, length: int) -> float:

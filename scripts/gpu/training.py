@@ -1,4 +1,4 @@
-"""Training runs of small decoders on a device, and one of a size that people use, timed."""
+"""Training runs of small decoders on a device, and steps of any, timed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from random import Random
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import mlxffi.core as mx
 from mlxffi.tuner import layers, lora
@@ -19,52 +19,8 @@ from mlxffi.tuner.trainer import Callback, TrainingArgs, TrainReport, train
 from mlxffi.tuner.trainer.step import first_state, make_step
 from mlxffi.tuner.trees import Tree, map_paths
 
-SMALL = {
-    "hidden_size": 128,
-    "num_hidden_layers": 2,
-    "intermediate_size": 256,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 64,
-    "rms_norm_eps": 1e-6,
-    "vocab_size": 512,
-    "max_position_embeddings": 1024,
-    "rope_theta": 10000.0,
-    "tie_word_embeddings": True,
-    "query_pre_attn_scalar": 64,
-    "sliding_window": 16,
-    "sliding_window_pattern": 2,
-}
-DECODERS = ("llama", "qwen3", "gemma3_text")
-# What is trained, and how.
-CASES: dict[str, dict[str, Any]] = {
-    "lora": {},
-    "dora": {},
-    "full": {},
-    "4-bit": {},
-    "packed": {"pack": True},
-    "checkpoint": {"grad_checkpoint": True, "grad_accumulation_steps": 2},
-}
-# The shape of Qwen3 0.6B.
-MODEL_06B = {
-    **SMALL,
-    "model_type": "qwen3",
-    "hidden_size": 1024,
-    "num_hidden_layers": 28,
-    "intermediate_size": 3072,
-    "num_attention_heads": 16,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "vocab_size": 151_936,
-}
-
-
-class Speed(NamedTuple):
-    """Of a training step: its median time, tokens a second, and bytes of arrays at the peak."""
-
-    milliseconds: float
-    tokens: float
-    peak: int
+from .asked import Answer
+from .shapes import CASES, SMALL, Row
 
 
 class Losses(Callback):
@@ -120,25 +76,6 @@ def _quantized(parameters: Tree) -> Tree:
     return packed(parameters)
 
 
-class Row(NamedTuple):
-    """A step that is timed: tokens of a batch, whether weights are 4-bit ones or trained themselves, and how."""
-
-    batch: int
-    length: int
-    case: str = "lora"
-    checkpoint: bool = False
-
-
-ROWS = {
-    "LoRA, 4 x 1,024": Row(4, 1024),
-    "LoRA, 4 x 1,024, checkpointed": Row(4, 1024, checkpoint=True),
-    "LoRA, 1 x 8,192": Row(1, 8192),
-    "LoRA, 1 x 32,768, checkpointed": Row(1, 32768, checkpoint=True),
-    "4-bit base, 4 x 1,024": Row(4, 1024, "4-bit"),
-    "full, 4 x 1,024": Row(4, 1024, "full"),
-}
-
-
 Step: TypeAlias = Callable[[], Any]
 
 
@@ -163,17 +100,15 @@ def prepared(config: dict[str, Any], row: Row) -> Step:
     return run
 
 
-def speed(config: dict[str, Any], row: Row) -> Speed:
-    """How fast that step is: the median of seven after three."""
-    step = prepared(config, row)
+def timed(step: Step, count: int) -> Answer:
+    """The median time of so many steps, and the peak of memory, counted anew."""
     mx.reset_peak_memory()
     times = []
-    for _ in range(10):
+    for _ in range(count):
         start = time.perf_counter()
         mx.eval(step())
         times.append(time.perf_counter() - start)
-    median = statistics.median(times[3:])
-    return Speed(median * 1e3, row.batch * row.length / median, mx.get_peak_memory())
+    return {"milliseconds": statistics.median(times) * 1e3, "peak": mx.get_peak_memory()}
 
 
 def _large_model(architecture: DecoderConfig, case: str) -> FunctionalModel:

@@ -150,14 +150,19 @@ def test_checkpoints_give_the_same_gradient(name, packed):
         np.testing.assert_allclose(np.array(again[name]), np.array(expected), rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("checkpoint", [False, True])
 @pytest.mark.parametrize("name", NAMES)
-def test_gated_units_of_gpus_give_the_same_gradient(name, monkeypatch):
+def test_gpus_compute_some_again_for_the_same_gradient(name, checkpoint, monkeypatch):
     config, parameters = tiny(name)
     ids = mx.array(tokens(2, 12))
-    gradient = mx.grad(lambda parameters: decoder.logits(config, parameters, ids).square().mean())
-    wanted = flatten(gradient(parameters))
+
+    def loss(parameters):
+        found = decoder.logits(config, parameters, ids, training=True, checkpoint=checkpoint)
+        return found.square().mean()
+
+    wanted = flatten(mx.grad(loss)(parameters))
     monkeypatch.setattr(decoder, "on_cpu", lambda: False)
-    for path, found in flatten(gradient(parameters)).items():
+    for path, found in flatten(mx.grad(loss)(parameters)).items():
         np.testing.assert_allclose(np.array(found), np.array(wanted[path]), **CLOSE)
 
 

@@ -38,6 +38,11 @@ def check(made, length, frequencies, magnitude=1.0):
     np.testing.assert_allclose(np.array(made(given[:, :, 5:], 5)), wanted[:, :, 5:], **close)
     positions = mx.arange(length, dtype=mx.int32)[None]
     np.testing.assert_allclose(np.array(made(given, positions)), wanted, **close)
+    for places in (0, positions):
+        np.testing.assert_allclose(np.array(made(given, made.turns(places, length, DIMS))), wanted, **close)
+    np.testing.assert_allclose(
+        np.array(made(given[:, :, 5:], made.turns(5, length - 5, DIMS))), wanted[:, :, 5:], **close
+    )
 
 
 @pytest.mark.parametrize("length", [8, 100])

@@ -121,6 +121,22 @@ bool has_node(const Arrays& inputs, mx::Stream s) {
   return has_kernels(s) && has_products() && inputs[0].dtype() != mx::float64 && inputs[0].size() > 0;
 }
 
+// From how many rows on a GPU unpacks a weight: once, where products would do it for each chunk of rows.
+constexpr int64_t many_rows = 128;
+
+Head unpacked(const Head& head, const mx::array& hidden, mx::Stream s) {
+  auto rows = static_cast<int64_t>(hidden.size()) / std::max(hidden.shape(-1), 1);
+  if (s.device == mx::Device::cpu || !head.scales || rows < many_rows) {
+    return head;
+  }
+  auto found = head;
+  auto dtype = head.scales->dtype() == mx::uint8 ? hidden.dtype() : head.scales->dtype();
+  auto weight = mx::dequantize(head.weight, *head.scales, head.biases, head.group_size, head.bits, head.mode, std::nullopt, dtype, s);
+  found.weight = mx::stop_gradient(weight, s);
+  found.scales = found.biases = std::nullopt;
+  return found;
+}
+
 template <class Loss, class Options>
 mx::array applied(const Arrays& inputs, std::vector<HeadLayout> heads, Options options, bool keeps, const mx::array& hidden, mx::Stream s) {
   auto loss = std::make_shared<Loss>(s, std::move(heads), keeps, has_node(inputs, s), options);
@@ -131,18 +147,20 @@ mx::array applied(const Arrays& inputs, std::vector<HeadLayout> heads, Options o
 } // namespace
 
 mx::array linear_cross_entropy(
-    const mx::array& hidden, const Head& head, const mx::array& targets, const LinearCrossEntropyOptions& options, bool keeps,
+    const mx::array& hidden, const Head& given, const mx::array& targets, const LinearCrossEntropyOptions& options, bool keeps,
     mx::Stream s) {
   Arrays inputs;
+  auto head = unpacked(given, hidden, s);
   append(inputs, hidden, head, s);
   inputs.push_back(mx::flatten(mx::atleast_1d(targets, s), s));
   return applied<LinearCrossEntropy>(inputs, {HeadLayout(head)}, options, keeps, hidden, s);
 }
 
 mx::array linear_divergence(
-    const mx::array& hidden_q, const Head& head_q, const mx::array& hidden_p, const Head& head_p, const DivergenceOptions& options,
+    const mx::array& hidden_q, const Head& given_q, const mx::array& hidden_p, const Head& given_p, const DivergenceOptions& options,
     bool keeps, mx::Stream s) {
   Arrays inputs;
+  auto head_q = unpacked(given_q, hidden_q, s), head_p = unpacked(given_p, hidden_p, s);
   append(inputs, hidden_q, head_q, s);
   append(inputs, hidden_p, head_p, s);
   return applied<LinearDivergence>(inputs, {HeadLayout(head_q), HeadLayout(head_p)}, options, keeps, hidden_q, s);

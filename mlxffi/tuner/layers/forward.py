@@ -53,14 +53,15 @@ def _linear(node: Node, x: mx.array, kind: Kind, training: bool) -> mx.array:
     shape, x = x.shape, x.reshape(-1, x.shape[-1])  # one axis of rows: gradients of factors are no sums over a batch
     out = y = _product(node, x)
     for adapter in adapters:
-        # Factors, which are small, become what activations are, not the other way round.
-        down, up = (factor.astype(y.dtype) for factor in factors(adapter, kind))
+        # Factors, which are small, become what activations are, not the other way round; so does the scale.
+        down, up = factors(adapter, kind)
+        down, up = down.astype(y.dtype), (scale_of(adapter) * up).astype(y.dtype)
         hidden = _dropped(x, adapter, training) @ down
         if "m" in adapter:
-            change = rescaled(y, scale_of(adapter) * (hidden @ up), gain(dense_weight(node), adapter, kind))
+            change = rescaled(y, hidden @ up, gain(dense_weight(node), adapter, kind))
             out = out + change.astype(y.dtype)
         else:
-            out = mx.addmm(out, hidden, up, alpha=scale_of(adapter))
+            out = mx.addmm(out, hidden, up)
     out = out + node["bias"] if "bias" in node else out
     return out.reshape(*shape[:-1], out.shape[-1])
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from ... import core as mx
 from ..trees import taken_apart
 
 
-def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
+def checkpointed(function: Callable[..., Any], draws: bool = True) -> Callable[..., Any]:
     """The same function, which keeps nothing but its arguments for the gradient.
 
     Trained parameters must be among the arguments. Dropout in it drops what it dropped the first time: the function
     begins with a key of its own, not with wherever the sequence of keys has got to when the gradient is computed.
+
+    Args:
+      function: of arrays and trees of them.
+      draws: whether it draws random numbers; a key for a function that does not would be nodes for nothing.
     """
 
     def called(*args: Any, **kwargs: Any) -> Any:
-        key = mx.random.state._next()
+        key = mx.random.state._next() if draws else None
         arrays, put_back = taken_apart((args, kwargs))
         # For what a checkpoint takes it computes gradients, which packed weights, tokens and masks do not have.
         constants = [None if mx.issubdtype(item.dtype, mx.floating) else item for item in arrays]
@@ -27,7 +31,7 @@ def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
             following = iter(given)
             found = [next(following) if constant is None else constant for constant in constants]
             args, kwargs = put_back(found)
-            with random_numbers_from(key):
+            with nullcontext() if key is None else random_numbers_from(key):
                 return function(*args, **kwargs)
 
         return mx.checkpoint(again)(

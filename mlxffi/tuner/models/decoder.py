@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ... import core as mx
 from ..._errors import ArgumentError
@@ -22,10 +22,10 @@ from ..layers import as_linear, embedding, linear, on_cpu, operand
 from ..trees import Tree
 from .checkpointing import checkpointed
 from .config import SLIDING, DecoderConfig
-from .rope import Rope
+from .rope import Rope, Turns
 
 Mask: TypeAlias = "str | mx.array | None"
-Positions: TypeAlias = "int | mx.array"
+Positions: TypeAlias = "int | mx.array | Turns"
 
 
 def logits(
@@ -97,13 +97,17 @@ def hidden(
     if training and noise:
         x = _noisy(x, noise)
     positions = _positions(segments, cache)
-    masks: dict[int | None, Mask] = {}  # by window: blocks of a type share theirs
+    turns: dict[str, Positions] = {}  # blocks of a type share theirs
+    masks: dict[int | None, Mask] = {}  # by window
     run = checkpointed(_block) if checkpoint and cache is None else _block
     for layer, node in enumerate(model["layers"]):
         window, kept = config.window(layer), cache[layer].kept if cache else 0
         if window not in masks:
             masks[window] = _mask(length, kept, window, segments)
-        x = run(config, layer, node, x, positions, masks[window], cache[layer] if cache else None, training)
+        if (kind := config.layer_types[layer]) not in turns:
+            rope, own = _rope(config, layer), training and not on_cpu()
+            turns[kind] = rope.turns(positions, length, config.head_dim) if own else positions
+        x = run(config, layer, node, x, turns[kind], masks[window], cache[layer] if cache else None, training)
     return _norm(config, model["norm"], x)
 
 
@@ -119,7 +123,7 @@ def _root(config: DecoderConfig, parameters: Tree) -> Tree:
 # --- what tokens see ---
 
 
-def _positions(segments: mx.array | None, cache: Sequence[KVCache] | None) -> Positions:
+def _positions(segments: mx.array | None, cache: Sequence[KVCache] | None) -> int | mx.array:
     """The position of the first token, or int32 [B, T] those of all: how far each is from its segment's beginning."""
     if segments is None:
         return cache[0].length if cache else 0
@@ -232,9 +236,7 @@ def _attention(
     if cache is not None:
         k, v = cache.extended(k, v)  # [B, G, K, D]
     y = mx.fast.scaled_dot_product_attention(q, k, v, scale=config.attention_scale, mask=mask)  # [B, H, T, D]
-    batch, length, _ = x.shape
-    y = y.transpose(0, 2, 1, 3).reshape(batch, length, -1)  # [B, T, H D]
-    return linear(node["o_proj"], y, training=training)
+    return _lean(_joined, node["o_proj"], y, training=training)
 
 
 def _heads(config: DecoderConfig, node: Tree, name: str, count: int, x: mx.array, training: bool) -> mx.array:
@@ -246,14 +248,34 @@ def _heads(config: DecoderConfig, node: Tree, name: str, count: int, x: mx.array
     return y.transpose(0, 2, 1, 3)
 
 
+def _lean(function: Callable[..., mx.array], node: Tree, *inputs: Any, training: bool) -> mx.array:
+    """A function of a layer and inputs, of which GPUs keep nothing else for the gradient: what it makes of them for the
+    layer is made again, which costs less there than keeping it.
+    """
+    if not training or on_cpu():
+        return function(node, *inputs, training)
+    draws = any(adapter["scaling"].dropout for adapter in node.get("adapters", ()))
+    found: mx.array = checkpointed(function, draws)(node, *inputs, training)
+    return found
+
+
+def _joined(node: Tree, y: mx.array, training: bool) -> mx.array:
+    """[B, H, T, D] to [B, T, C]."""
+    batch, _, length, _ = y.shape
+    return linear(node, y.transpose(0, 2, 1, 3).reshape(batch, length, -1), training=training)
+
+
 def _mlp(config: DecoderConfig, node: Tree, x: mx.array, training: bool) -> mx.array:
     """[B, T, C] to [B, T, C]: Shazeer 2020, GLU variants improve transformer."""
     gate = linear(node["gate_proj"], x, training=training)  # [B, T, intermediate size]
     up = linear(node["up_proj"], x, training=training)
     unit = swiglu if config.activation == "silu" else geglu
-    # GPUs have no kernel of it; what lies between input and output is not worth its memory there.
-    gated = unit(gate, up) if on_cpu() else mx.checkpoint(unit)(gate, up)
-    return linear(node["down_proj"], gated, training=training)
+    return _lean(_gated, node["down_proj"], unit, gate, up, training=training)
+
+
+def _gated(node: Tree, unit: Callable[..., mx.array], gate: mx.array, up: mx.array, training: bool) -> mx.array:
+    """[B, T, intermediate size] twice to [B, T, C]."""
+    return linear(node, unit(gate, up), training=training)
 
 
 # --- element by element ---

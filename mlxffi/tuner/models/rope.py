@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ... import core as mx
 from ..._errors import ArgumentError
@@ -17,6 +17,18 @@ from ..._errors import ArgumentError
 SCALING = "rope_scaling: "
 # How many positions there are, and how many there were before the encoding was scaled.
 LENGTHS = ("max_position_embeddings", "original_max_position_embeddings")
+
+
+class Turns(NamedTuple):
+    """Cosines and sines of the angles by which heads are rotated.
+
+    Args:
+      cos: float32 [1 or batch, length, 1, 1, features / 2], or without the first axis.
+      sin: [..., 2, features / 2]: with the sign for each of a pair.
+    """
+
+    cos: mx.array
+    sin: mx.array
 
 
 @dataclass(frozen=True)
@@ -40,14 +52,20 @@ class Rope:
     long_periods: tuple[float, ...] | None = None
     stretch: float | None = None
 
-    def __call__(self, x: mx.array, positions: int | mx.array) -> mx.array:
+    def __call__(self, x: mx.array, positions: int | mx.array | Turns) -> mx.array:
         """Heads, rotated by their positions.
 
         Args:
           x: floating point [batch, heads, length, head_dim].
-          positions: of the first token, where they are consecutive; else int32 [batch, length].
+          positions: of the first token, where they are consecutive; else int32 [batch, length]; or the `turns` of
+            either.
         """
         batch, heads, length, features = x.shape
+        if isinstance(positions, Turns):
+            # As heads lie in memory, side by side.
+            pairs = x.transpose(0, 2, 1, 3).reshape(batch, length, heads, 2, -1)
+            turned: mx.array = _turned(pairs, *positions).reshape(batch, length, heads, features)
+            return turned.transpose(0, 2, 1, 3)
         x = x if self.magnitude == 1 else x * self.magnitude
         if isinstance(positions, int):
             return self._rotated(x, positions, self._periods(positions + length, features))
@@ -56,6 +74,19 @@ class Rope:
         periods = self._periods(None if self.context is None else positions.max() + 1, features)
         rotated = self._rotated(tokens, positions.reshape(-1), periods)
         return rotated.reshape(batch, length, heads, features).transpose(0, 2, 1, 3)
+
+    def turns(self, positions: int | mx.array, length: int, features: int) -> Turns:
+        """What positions turn heads by, for blocks to share: MLX's kernel on GPUs takes longer over sines than over
+        the heads.
+        """
+        if isinstance(positions, int):
+            steps, periods = mx.arange(positions, positions + length), self._periods(positions + length, features)
+        else:
+            steps, periods = positions, self._periods(positions.max() + 1, features)
+        periods = self.theta ** (mx.arange(0, features, 2) / features) if periods is None else periods
+        angles = self.scale * steps[..., None, None, None] / periods
+        cos, sin = self.magnitude * mx.cos(angles), self.magnitude * mx.sin(angles)
+        return Turns(cos, mx.concatenate([-sin, sin], axis=-2))
 
     def _periods(self, length: int | mx.array | None, features: int) -> mx.array | None:
         """Those of a sequence of a length; None for powers of theta."""
@@ -75,6 +106,19 @@ class Rope:
         return mx.fast.rope(
             x, x.shape[-1], traditional=False, base=base, scale=self.scale, offset=offset, freqs=periods
         )
+
+
+@mx.custom_function
+def _turned(pairs: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+    """Pairs [batch, length, heads, 2, features / 2], turned in float32."""
+    first, second = pairs.astype(mx.float32), pairs[..., ::-1, :].astype(mx.float32)
+    return (first * cos + second * sin).astype(pairs.dtype)
+
+
+@_turned.vjp
+def _turned_back(primals: Sequence[mx.array], cotangent: mx.array, _: mx.array) -> tuple[mx.array, ...]:
+    _, cos, sin = primals
+    return _turned(cotangent, cos, -sin), mx.zeros_like(cos), mx.zeros_like(sin)
 
 
 def ropes_from_dict(config: Mapping[str, Any], head_dim: int) -> tuple[Rope, Rope]:
