@@ -48,6 +48,15 @@ def test_products_of_rounded_numbers(of_x, mode, dtype):
     require_close(packed, wanted, ERROR[dtype])
 
 
+def test_a_vector_is_a_row():
+    (x, _), (w, _) = normal((1, 64)), normal((32, 64), seed=2)
+    for operands in ([w], pack(w, "nvfp4")):
+        row = m.qqmm(x, *operands, mode="nvfp4", stream=CPU)
+        vector = m.qqmm(m.reshape(x, [64]), *operands, mode="nvfp4", stream=CPU)
+        assert vector.shape == (32,)
+        np.testing.assert_array_equal(as_numpy(vector), as_numpy(row)[0])
+
+
 @pytest.mark.parametrize("rows", [1, 4])
 def test_global_scales(rows):
     (x, values), (w, weights) = normal((rows, 64)), normal((32, 64), seed=2)
@@ -66,6 +75,12 @@ def test_gradients_are_products_of_the_rounded_cotangent(of_x):
     require_close(of_values, rounded(cotangent, "nvfp4") @ rounded(weights.T.copy(), "nvfp4").T, 2e-6)
     rows = [each.reshape(32, -1).T.copy() for each in (cotangent, values)]
     require_close(of_weights, rounded(rows[0], "nvfp4") @ rounded(rows[1], "nvfp4").T, 2e-6)
+
+
+def test_gradients_have_the_dtypes_of_their_operands():
+    (x, _), (w, _) = normal((16, 64), "bfloat16"), normal((32, 64), seed=2)
+    gradients = m.grad(lambda v: [m.sum(m.qqmm(*v, mode="nvfp4", stream=CPU))], 0, 1)(x, w)
+    assert [each.dtype for each in gradients] == [x.dtype, w.dtype]
 
 
 def test_what_has_no_derivative_says_so():

@@ -134,7 +134,8 @@ class BothPacked : public PackedMatmul {
     auto rows = [&](const mx::array& a) { return mx::transpose(mx::reshape(a, {-1, a.shape(-1)}, s), s); };
     Arrays results;
     for (int argnum : argnums) {
-      results.push_back(argnum == 3 ? product(cotangents[0], mx::transpose(w, s)) : product(rows(cotangents[0]), rows(x)));
+      auto gradient = argnum == 3 ? product(cotangents[0], mx::transpose(w, s)) : product(rows(cotangents[0]), rows(x));
+      results.push_back(mx::astype(gradient, primals[argnum].dtype(), s));
     }
     return results;
   }
@@ -172,6 +173,10 @@ mx::array qqmm(
   auto packing = Packing::of(mode, group_size, bits);
   if (!has_kernels(stream) || !has_products() || packing.affine() || own.size() == 0 || x.size() == 0) {
     return own;
+  }
+  if (x.ndim() == 1) {
+    auto row = mx::expand_dims(x, 0, stream);
+    return mx::squeeze(mlxffi::qqmm(row, w, w_scales, group_size, bits, mode, global_scale_x, global_scale_w, stream), 0, stream);
   }
   auto right = w_scales ? Arrays{w, *w_scales} : mx::quantize(w, group_size, bits, mode, global_scale_w, stream);
   auto left = rounded(x, packing, global_scale_x, stream);

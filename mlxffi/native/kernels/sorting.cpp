@@ -271,7 +271,8 @@ uint64_t infinity_of(mx::Dtype dtype) {
 template <class K>
 void sort(Job job, mx::Stream s) {
   int64_t bytes = RowSorter<K>(job).scratch_bytes();
-  mx::array scratch({static_cast<int>((bytes + 7) / 8)}, mx::uint64, nullptr, {});
+  // In lines, of which an axis can count those of any row.
+  mx::array scratch({static_cast<int>((bytes + line_bytes - 1) / line_bytes), line_bytes / 8}, mx::uint64, nullptr, {});
   allocate(scratch);
   on_stream(s, [job = std::move(job), scratch]() mutable { RowSorter<K>(job).run(scratch); });
 }
