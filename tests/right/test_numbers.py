@@ -361,6 +361,10 @@ def test_quotients_of_integers_are_rounded_down_and_wrap_around(dtype, size):
     np.testing.assert_array_equal(np.array(mx.array(x) % mx.array(y)), x % y)
     assert not np.array(mx.array(x) // 0).any()
     np.testing.assert_array_equal(np.array(mx.array(x) % 0), x)
+    # Beside an operation without a kernel of ours.
+    shifted = mx.compile(lambda a, b: (a // b) << 0)
+    np.testing.assert_array_equal(np.array(shifted(mx.array(x), mx.array(y))), x // y)
+    assert not np.array(shifted(mx.array(x), mx.array(0 * y))).any()
     if dtype in ("int8", "int16"):
         least = mx.full((size,), np.iinfo(dtype).min, dtype=getattr(mx, dtype))
         assert np.unique(np.array(least // -1)).tolist() == [np.iinfo(dtype).min]

@@ -5,8 +5,6 @@
 
 #include "mlx/primitives.h"
 
-#include "vectorized.h"
-
 namespace mlxc {
 
 namespace {
@@ -68,7 +66,11 @@ Trace::Trace(const Arrays& inputs, const Arrays& outputs, bool shapeless) : shap
 }
 
 void Trace::number(const mx::array& made_by_step, Numbers& numbers) {
-  Step step{mlxffi::vectorized(made_by_step.primitive_ptr()), {}, {}, {}};
+  auto primitive = mlxffi::vectorized(made_by_step.primitive_ptr());
+  if (auto fusion = mlxffi::dividing_fusion(*primitive)) {
+    return number_each(*fusion, made_by_step, numbers);
+  }
+  Step step{std::move(primitive), {}, {}, {}};
   for (auto& input : made_by_step.inputs()) {
     step.inputs.push_back(numbers.at(input.id()));
   }
@@ -78,6 +80,21 @@ void Trace::number(const mx::array& made_by_step, Numbers& numbers) {
     numbers.emplace(made.id(), count_++);
   }
   steps_.push_back(std::move(step));
+}
+
+// The operations by themselves that MLX fused to one.
+void Trace::number_each(const mlxffi::Fusion& fusion, const mx::array& made_by_step, Numbers& numbers) {
+  Numbers inside;
+  for (size_t i = 0; i < fusion.inputs.size(); i++) {
+    inside.emplace(fusion.inputs[i].id(), numbers.at(made_by_step.inputs()[i].id()));
+  }
+  for (auto& node : fusion.tape) {
+    number(node, inside);
+  }
+  auto outputs = made_by_step.outputs();
+  for (size_t i = 0; i < outputs.size(); i++) {
+    numbers.emplace(outputs[i].id(), inside.at(fusion.outputs[i].id()));
+  }
 }
 
 Arrays Trace::operator()(const Arrays& inputs) const {

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "handles.h"
+#include "vectorized.h"
 
 namespace mlxc {
 
@@ -33,6 +34,7 @@ class Trace {
   using Numbers = std::unordered_map<std::uintptr_t, size_t>;
 
   void number(const mx::array& made_by_step, Numbers& numbers);
+  void number_each(const mlxffi::Fusion& fusion, const mx::array& made_by_step, Numbers& numbers);
   void run(const Step& step, Arrays& values) const;
 
   bool shapeless_;

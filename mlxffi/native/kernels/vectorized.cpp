@@ -346,4 +346,16 @@ std::shared_ptr<mx::Primitive> vectorized(std::shared_ptr<mx::Primitive> primiti
   return blocks ? std::make_shared<Vectorized>(primitive, by_blocks(blocks)) : primitive;
 }
 
+std::optional<Fusion> dividing_fusion(mx::Primitive& primitive) {
+  if (typeid(primitive) != typeid(mx::Compiled) || primitive.device() != mx::Device::cpu) {
+    return std::nullopt;
+  }
+  auto& compiled = static_cast<const mx::Compiled&>(primitive);
+  auto& tape = part_of(Tape(), compiled);
+  if (std::none_of(tape.begin(), tape.end(), divides_integers)) {
+    return std::nullopt;
+  }
+  return Fusion{part_of(Inputs(), compiled), tape, part_of(Outputs(), compiled)};
+}
+
 } // namespace mlxffi

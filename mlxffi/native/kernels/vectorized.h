@@ -4,6 +4,8 @@
 // do these kernels take the place of what MLX would run: vectors and threads, where MLX goes number by number.
 #pragma once
 
+#include <optional>
+
 #include "fused.h"
 
 namespace mlxffi {
@@ -17,5 +19,14 @@ void use_mlx(const Arrays& outputs);
 // A primitive of MLX's that several operations were fused into, evaluated by our kernels; the primitive itself where they
 // lack one of the operations.
 std::shared_ptr<mx::Primitive> vectorized(std::shared_ptr<mx::Primitive> primitive);
+
+// The operations that a primitive was fused from, each array after its inputs.
+struct Fusion {
+  const Arrays &inputs, &tape, &outputs;
+};
+
+// That of a primitive with quotients of integers, some of which end the process in the code that MLX makes on a CPU; none of
+// any other primitive.
+std::optional<Fusion> dividing_fusion(mx::Primitive& primitive);
 
 } // namespace mlxffi
