@@ -364,7 +364,9 @@ def test_the_first_nan_is_the_place_of_both_extremes(dtype):
     x[2, 60] = np.inf
     x[[0, 1, 2, 2, 3], [7000, 0, 50, 40, 9000]] = np.nan
     with mx.stream(mx.cpu):
-        a = mx.array(x).astype(getattr(mx, dtype))
+        a, columns = (mx.array(each).astype(getattr(mx, dtype)) for each in (x, x.T.copy()))
         for place in (mx.argmax, mx.argmin):
-            assert place(a, axis=1).tolist() == [7000, 0, 40, 9000]
+            assert place(a, axis=1).tolist() == place(columns, axis=0).tolist() == [7000, 0, 40, 9000]
+            # In parts, one for each thread.
+            assert place(mx.tile(a[3], 20)).item() == 9000
             assert place(a).item() == 7000

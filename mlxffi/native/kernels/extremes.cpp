@@ -22,7 +22,7 @@ struct Kernels {
 
   Kernels(bool largest, mx::Dtype dtype) : extreme(row_kernels().folds.extreme(largest, dtype.val())), find(row_kernels().folds.find(dtype.val())) {}
 
-  // The place of the first of a row's extremes; the row's first number is a NaN where there is none.
+  // The place of the first of a row's extremes; 0 where the numbers change meanwhile.
   uint32_t place(const char* row, int64_t length) const {
     uint64_t value;
     extreme(row, length, row, &value);
@@ -90,7 +90,7 @@ class Extremes {
     });
     int64_t best = wide_kernels_.place(extremes.data(), parts);
     int64_t found = kernels_.find(start(best), size(best), extremes.data() + best * wide_);
-    return found < 0 ? 0 : best * part_size + found;
+    return best * part_size + std::max<int64_t>(0, found);
   }
 
   void widen(const char* numbers, int64_t count, char* out) const {

@@ -9,9 +9,9 @@ namespace mlxffi {
 
 // The fold of a row that is not empty.
 using RowFold = void (*)(const void* row, int64_t size, void* out);
-// The first of the largest numbers, or smallest, of a row and `initial`, in the type that is computed with; a NaN is none.
+// The largest number, or smallest, of a row and `initial`, in the type that is computed with; NaN where one of them is.
 using Extreme = void (*)(const void* row, int64_t size, const void* initial, void* out);
-// The place of the first number of a row that is equal to `value`; -1 where there is none.
+// The place of the first number of a row that is equal to `value`, or NaN as it is; -1 where there is none.
 using Find = int64_t (*)(const void* row, int64_t size, const void* value);
 // Puts the numbers of a row that are more extreme into `best`, and the row's index where these stand into `places`.
 using PlacesOfColumns = void (*)(const void* row, int64_t size, uint32_t index, void* best, uint32_t* places);

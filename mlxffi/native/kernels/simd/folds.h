@@ -110,14 +110,16 @@ void fold_into(const void* const* in, void* out, int64_t size) {
 
 // --- extremes ---
 
+// A NaN is more extreme than any number, and no more than another.
 template <bool largest>
 struct MoreExtreme {
   template <class V>
   MLXFFI_INLINE static auto of(V x, V best) {
+    auto nan = (x != x) & (best == best);
     if constexpr (largest) {
-      return x > best;
+      return (x > best) | nan;
     } else {
-      return x < best;
+      return (x < best) | nan;
     }
   }
 };
@@ -167,18 +169,16 @@ MLXFFI_INLINE int first_true(Mask mask, int count) {
   return -1;
 }
 
-template <class E>
-int64_t find(const void* row, int64_t size, const void* value) {
-  using T = typename E::Lane;
-  constexpr int width = lanes<T>, side_by_side = 4;
-  auto numbers = static_cast<const typename E::Stored*>(row);
-  auto wanted = all(*static_cast<const T*>(value));
+// The place of the first numbers for which `is_wanted` is true.
+template <class E, class IsWanted>
+MLXFFI_INLINE int64_t find_first(const typename E::Stored* numbers, int64_t size, IsWanted is_wanted) {
+  constexpr int width = lanes_of<E>, side_by_side = 4;
   int64_t i = 0;
   for (; i + side_by_side * width <= size; i += side_by_side * width) {
-    auto hit = E::load(numbers + i) == wanted;
+    auto hit = is_wanted(E::load(numbers + i));
     MLXFFI_UNROLLED
     for (int k = 1; k < side_by_side; k++) {
-      hit |= E::load(numbers + i + k * width) == wanted;
+      hit |= is_wanted(E::load(numbers + i + k * width));
     }
     if (any_of(bits_as<Vector<int64_t>>(hit) != 0)) {
       break;
@@ -186,12 +186,21 @@ int64_t find(const void* row, int64_t size, const void* value) {
   }
   for (; i < size; i += width) {
     int count = size - i < width ? size - i : width;
-    int lane = first_true(part<E>(numbers + i, count) == wanted, count);
+    int lane = first_true(is_wanted(part<E>(numbers + i, count)), count);
     if (lane >= 0) {
       return i + lane;
     }
   }
   return -1;
+}
+
+template <class E>
+int64_t find(const void* row, int64_t size, const void* value) {
+  using T = typename E::Lane;
+  auto numbers = static_cast<const typename E::Stored*>(row);
+  T wanted = *static_cast<const T*>(value);
+  return wanted == wanted ? find_first<E>(numbers, size, [=](Vector<T> x) MLXFFI_INLINED { return x == all(wanted); })
+                          : find_first<E>(numbers, size, [](Vector<T> x) MLXFFI_INLINED { return x != x; });
 }
 
 template <class E, bool largest>
