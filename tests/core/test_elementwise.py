@@ -356,17 +356,3 @@ def test_places_of_extremes(dtype):
                 np.testing.assert_array_equal(np.array(mx.argmax(view, axis=axis)), values.argmax(axis))
                 np.testing.assert_array_equal(np.array(mx.argmin(view, axis=axis)), values.argmin(axis))
         assert mx.argmax(a).item() == x.argmax()
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
-def test_the_first_nan_is_the_place_of_both_extremes(dtype):
-    x = np.random.default_rng(0).normal(size=(4, 9001))
-    x[2, 60] = np.inf
-    x[[0, 1, 2, 2, 3], [7000, 0, 50, 40, 9000]] = np.nan
-    with mx.stream(mx.cpu):
-        a, columns = (mx.array(each).astype(getattr(mx, dtype)) for each in (x, x.T.copy()))
-        for place in (mx.argmax, mx.argmin):
-            assert place(a, axis=1).tolist() == place(columns, axis=0).tolist() == [7000, 0, 40, 9000]
-            # In parts, one for each thread.
-            assert place(mx.tile(a[3], 20)).item() == 9000
-            assert place(a).item() == 7000
