@@ -115,11 +115,10 @@ template <bool largest>
 struct MoreExtreme {
   template <class V>
   MLXFFI_INLINE static auto of(V x, V best) {
-    auto nan = (x != x) & (best == best);
     if constexpr (largest) {
-      return (x > best) | nan;
+      return ((x <= best) == 0) & (best == best);
     } else {
-      return (x < best) | nan;
+      return ((x >= best) == 0) & (best == best);
     }
   }
 };
