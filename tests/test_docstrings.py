@@ -4,21 +4,24 @@ import inspect
 import re
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import pytest
 
 import mlxffi
 import mlxffi.core
+import mlxffi.tuner
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "".join(path.read_text() for path in sorted((ROOT / "docs/reference").glob("*.md")))
-CLI = sorted(f"mlxffi.tuner.cli.{path.stem}" for path in (ROOT / "mlxffi/tuner/cli").glob("[a-z]*.py"))
+# Those of mlx.nn's modules cannot be imported here: mlx.nn would have to be over mlxffi.core.
+OVER_MLX_NN = {"mlxffi.tuner.lora.modules", "mlxffi.tuner.lora.wrappers"}
+TUNER = {module.name for module in walk_packages(mlxffi.tuner.__path__, "mlxffi.tuner.")} - OVER_MLX_NN
 MODULES = [
-    *re.findall(r"^::: ([\w.]+)$", REFERENCE, re.M),
+    *dict.fromkeys(re.findall(r"^::: ([\w.]+)$", REFERENCE, re.M)),
+    "mlxffi.core",
     "mlxffi.losses.reference",
-    "mlxffi.tuner.hub",
-    "mlxffi.tuner.cli",
-    *CLI,
+    *sorted(name for name in TUNER if "models" not in name and "__main__" not in name),
 ]
 CORE = ["fast", "fft", "linalg", "random", "distributed", "metal"]
 # Every operation has it, and it means the same.

@@ -45,6 +45,9 @@ class Conversation:
         Args:
           mask_prompt: as datasets have it.
           prompt: how many messages the prompt has; None: all but the last.
+
+        Returns:
+          The tokens, with an offset or a mask of the targets.
         """
         if mask_prompt == "assistant":
             return Example(self.tokens, mask=self._assistant_mask())
@@ -226,16 +229,38 @@ class Overlap(NamedTuple):
     length: int
 
     def covers(self, piece: str) -> bool:
-        """Whether it is all of the piece."""
+        """Whether it is all of the piece.
+
+        Args:
+          piece: the text of which this is a part.
+
+        Returns:
+          True if nothing is cut off at either end.
+        """
         return self.cut == 0 and self.length == len(piece)
 
     def holds(self, spoken: int) -> bool:
-        """Whether it has the place in the piece where a message has been said, and something of it before that."""
+        """Whether it has the place in the piece where a message has been said, and something of it before that.
+
+        Args:
+          spoken: characters of the piece up to that place.
+
+        Returns:
+          True if it does.
+        """
         return self.cut < spoken <= self.cut + self.length
 
 
 def common(a: str, i: int, b: str, j: int) -> int:
-    """How many characters two texts have in common from these places on."""
+    """How many characters two texts have in common from these places on.
+
+    Args:
+      a, b: the texts.
+      i, j: where to begin in each.
+
+    Returns:
+      A number of characters; 0 where already the first differ.
+    """
     low, high = 0, min(len(a) - i, len(b) - j)
     while low < high:
         middle = (low + high + 1) // 2

@@ -23,6 +23,9 @@ def for_template(messages: Sequence[Message], render: Render) -> Sequence[Messag
     Args:
       messages: as they were given.
       render: the text that the template makes of messages.
+
+    Returns:
+      The messages without fields that are None, in another form where the template would lose something of them.
     """
     # What other records have and this one lacks stands in tables as null.
     messages = [

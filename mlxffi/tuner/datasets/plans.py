@@ -87,7 +87,14 @@ class Plan:
         self._order: tuple[int, Sequence[int]] = (-1, ())
 
     def batches(self, window: Window) -> tuple[list[list[Row]], tuple[int, ...]]:
-        """The batches of a window, as rows of records, and the records that are left over."""
+        """The batches of a window, as rows of records, and the records that are left over.
+
+        Args:
+          window: which one, and what earlier ones left over.
+
+        Returns:
+          (batches, each of as many rows of records as a batch has sequences; indices of records for the next window).
+        """
         size = self._settings.batch_size
         taken = [*window.carried, *self._new(window)]
         rows = self._rows(taken)
@@ -99,7 +106,15 @@ class Plan:
         return batches, tuple(itertools.chain.from_iterable(left))
 
     def after(self, window: Window, carried: tuple[int, ...]) -> Window | None:
-        """The window that follows; None at the end."""
+        """The window that follows; None at the end.
+
+        Args:
+          window: the one that ends.
+          carried: indices of records that it leaves over.
+
+        Returns:
+          The next of this epoch, or the first of the next epoch where the data repeat.
+        """
         if (window.number + 1) * self._span < self._records:
             return Window(window.epoch, window.number + 1, carried)
         return Window(window.epoch + 1, 0, carried) if self._settings.loop else None

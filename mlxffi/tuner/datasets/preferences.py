@@ -45,8 +45,14 @@ class PreferenceDataset(CompletionsDataset):
     def process(self, record: Record) -> ExampleGroup:  # type: ignore[override]
         """The tokens of the chosen completion and of the rejected one, each behind the prompt.
 
+        Args:
+          record: a dictionary with two completions, perhaps a prompt and `tools`.
+
+        Returns:
+          A group of (chosen, rejected).
+
         Raises:
-          ValueError: a field lacks, the chat template fails, or it does not show where turns end.
+          ValueError: a field is missing, the chat template fails, or it does not show where turns end.
         """
         check_preference(record, self.prompt_key, self.chosen_key, self.rejected_key)
         given = record.get(self.prompt_key)
@@ -92,8 +98,14 @@ class LabelledDataset(CompletionsDataset):
     def process(self, record: Labelled) -> ExampleGroup:  # type: ignore[override]
         """The tokens of a record's own completion and of the other one, each behind its prompt.
 
+        Args:
+          record: a record and another one, whose completion serves for comparison.
+
+        Returns:
+          A group of (own, other), whose label says whether the own one is good.
+
         Raises:
-          ValueError: a field lacks, the chat template fails, or it does not show where turns end.
+          ValueError: a field is missing, the chat template fails, or it does not show where turns end.
         """
         own, other = record
         check_labelled(own, self.prompt_key, self.completion_key, self.label_key)
@@ -125,6 +137,9 @@ def split(prompt: Said | None, chosen: Said, rejected: Said) -> tuple[Said, Said
       prompt: None where it is what the completions have in common.
       chosen, rejected: both texts, or both messages. Messages may begin with those of the prompt, and are the whole
         conversation where a text is the prompt and somebody other than an assistant begins.
+
+    Returns:
+      (prompt, chosen, rejected), each in the form in which it came: a text or messages.
     """
     if isinstance(chosen, list) and isinstance(rejected, list):
         asked = [] if prompt is None else as_messages(prompt, "user")
@@ -147,7 +162,14 @@ def _common_messages(chosen: list[Record], rejected: list[Record]) -> int:
 
 
 def common_text(chosen: str, rejected: str) -> int:
-    """How many characters two texts begin with in common, up to a place in no word, and before any spaces there."""
+    """How many characters two texts begin with in common, up to a place in no word, and before any spaces there.
+
+    Args:
+      chosen, rejected: the texts.
+
+    Returns:
+      A number of characters.
+    """
     count = common(chosen, 0, rejected, 0)
     while count and any(_is_within_word(text, count) for text in (chosen, rejected)):
         count -= 1

@@ -40,6 +40,9 @@ def stored(path: PathLike, check: Callable[[Record], None], config: DatasetConfi
       check: called with each record; raises ArgumentError for one that will not do.
       config: has the limits.
 
+    Returns:
+      The records, read from the file when they are asked for (JSON lines) or from a copy in another form.
+
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: the file is not as its suffix says, or a record is refused; the message names the file and the line.
@@ -59,6 +62,12 @@ def stored(path: PathLike, check: Callable[[Record], None], config: DatasetConfi
 
 def suffixes_of(name: str) -> tuple[str, str]:
     """The format of a file and its compression ("" for none), by its name.
+
+    Args:
+      name: of the file.
+
+    Returns:
+      (a key of `READERS`, a key of `DECOMPRESSORS`), such as (".jsonl", ".gz").
 
     Raises:
       ValueError: it is a Parquet file that was compressed once more.

@@ -27,6 +27,12 @@ def splits_of(names: Iterable[str]) -> Files:
     """The files of each split among names without folders: one such as train.jsonl, else the parts of one.
 
     Of several words for a split and several suffixes, the first counts.
+
+    Args:
+      names: of files.
+
+    Returns:
+      Names by split: "train", "valid", "test"; splits without files are left out.
     """
     known = set(names)
     found = {split: _files_for(known, words) for split, words in WORDS.items()}
@@ -64,6 +70,9 @@ def repository_files(repo: hub.Repo, subset: str | None, splits: Collection[str]
       repo: the dataset.
       subset: which of several, by its name in the README or its folder; None for the only or the default one.
       splits: which are needed.
+
+    Returns:
+      Paths by split.
 
     Raises:
       OSError, RuntimeError: it is not in the cache and cannot be fetched, or has no files of records.

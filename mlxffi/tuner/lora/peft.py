@@ -91,6 +91,9 @@ def config(path: Path, settings: Mapping[str, Any], parts: Mapping[str, Any]) ->
       settings: what it says.
       parts: the tensors, which say what is adapted where the configuration does not.
 
+    Returns:
+      Ours, with PEFT's own default where `settings` lacks a field: rank 8, alpha 8.
+
     Raises:
       ValueError: it has a field that asks for something else than LoRA or DoRA; the message names each.
     """
@@ -133,6 +136,10 @@ def parts(
     Args:
       arrays: by PEFT's names.
       settings: the configuration, which says to which tokens rows belong.
+
+    Returns:
+      (the factors' parts by name by the layer's path, weights, rows and biases beside them, a line for each tensor with
+      another name).
     """
     found: dict[str, dict[str, mx.array]] = {}
     beside, strays = Beside({}, {}, {}), []
@@ -167,6 +174,12 @@ def _tokens(settings: Mapping[str, Any], layer: str) -> list[int]:
 
 def tensors(adapter: Adapter) -> dict[str, mx.array]:
     """An adapter's tensors by PEFT's names, turned as PEFT has them.
+
+    Args:
+      adapter: to be written.
+
+    Returns:
+      Arrays by PEFT's names: `lora_A` [rank, in], `lora_B` [out, rank], magnitudes [out].
 
     Raises:
       ValueError: PEFT has no such layers; the message names each.
@@ -203,7 +216,16 @@ def _name(layer: str, part: str) -> str:
 
 
 def settings(adapter: Adapter, base_model_name: str | None, task_type: str | None) -> dict[str, Any]:
-    """PEFT's configuration of an adapter."""
+    """PEFT's configuration of an adapter.
+
+    Args:
+      adapter: to be described.
+      base_model_name: the model that PEFT is to load; None for none.
+      task_type: such as "CAUSAL_LM"; None for none.
+
+    Returns:
+      The entries of PEFT's adapter_config.json.
+    """
     config = adapter.config
     paths = list(adapter.layers())
     alpha, alphas = config.alphas(paths)
@@ -242,7 +264,16 @@ def _indices_of(adapter: Adapter) -> dict[str, list[int]] | None:
 
 
 def untied(arrays: dict[str, mx.array], about: dict[str, Any]) -> tuple[dict[str, mx.array], dict[str, Any]]:
-    """Tensors and configuration of a model whose embedding is its output layer, too: PEFT trains the two apart."""
+    """Tensors and configuration of a model whose embedding is its output layer, too: PEFT trains the two apart.
+
+    Args:
+      arrays: by PEFT's names.
+      about: PEFT's configuration, with `modules_to_save`.
+
+    Returns:
+      (tensors with the output layer's own weight, the configuration that names it); both as they came where the tensors
+      hold no embedding.
+    """
     table = next((name for name in arrays if is_embedding(name.removesuffix(".weight"))), None)
     if table is None:
         return arrays, about

@@ -41,7 +41,15 @@ class Place(NamedTuple):
 
 
 def layers_of(parameters: Tree, start: str = "") -> Iterator[tuple[str, Node]]:
-    """Every layer of a tree that can be adapted: its path and its node."""
+    """Every layer of a tree that can be adapted: its path and its node.
+
+    Args:
+      parameters: the model's tree.
+      start: the path of the tree itself; "" for the whole model.
+
+    Returns:
+      Pairs of a path, such as "model.layers.0.self_attn.q_proj", and a node.
+    """
     if isinstance(parameters, dict):
         if start and kind_of(start, parameters):
             yield start, parameters
@@ -54,7 +62,15 @@ def layers_of(parameters: Tree, start: str = "") -> Iterator[tuple[str, Node]]:
 
 
 def kind_of(path: str, node: Mapping[str, Any]) -> Kind | None:
-    """What sort of layer a node is, None for none that can be adapted: by its weight's axes and its name."""
+    """What sort of layer a node is, None for none that can be adapted: by its weight's axes and its name.
+
+    Args:
+      path: of the node.
+      node: its arrays by name; one that has a `kind` of its own keeps it.
+
+    Returns:
+      "linear", "embedding", "switch", or None.
+    """
     weight = node.get("weight")
     if not isinstance(weight, mx.array) or "conv" in path:
         return None
@@ -69,7 +85,14 @@ def kind_of(path: str, node: Mapping[str, Any]) -> Kind | None:
 
 
 def is_embedding(path: str) -> bool:
-    """Whether a layer's name is that of a table of embeddings."""
+    """Whether a layer's name is that of a table of embeddings.
+
+    Args:
+      path: of the layer; only its last part counts.
+
+    Returns:
+      True for names such as "embed_tokens".
+    """
     return EMBEDDINGS.search(path.rsplit(".", 1)[-1]) is not None
 
 
@@ -83,6 +106,9 @@ def chosen(layers: Mapping[str, Kind], config: LoRAConfig, blocks: Sequence[str]
       layers: the kind of each layer of the model by its path.
       config: says which.
       blocks: names of lists of blocks, unless the configuration has a `layers_pattern`.
+
+    Returns:
+      The chosen paths, and the keys that match no layer.
     """
     layers = {path: kind for path, kind in layers.items() if not matches(path, config.modules_to_save)}
     if config.target_modules is not None:
@@ -96,6 +122,9 @@ def require_choice(choice: Choice, layers: Iterable[str]) -> list[str]:
     Args:
       choice: made from a configuration.
       layers: all of the model's, by path.
+
+    Returns:
+      Their paths; at least one.
 
     Raises:
       ValueError: it has none, or a key matches none; the message names them.
@@ -146,7 +175,15 @@ def _as_peft(layers: Mapping[str, Kind], config: LoRAConfig) -> Choice:
 
 
 def matches(path: str, wanted: str | tuple[str, ...] | None) -> bool:
-    """Whether a pattern matches a whole path, or a path is or ends with one of several names."""
+    """Whether a pattern matches a whole path, or a path is or ends with one of several names.
+
+    Args:
+      path: of a layer.
+      wanted: a regular expression; a tuple of names; or None, which matches nothing.
+
+    Returns:
+      True where it matches.
+    """
     if wanted is None:
         return False
     if isinstance(wanted, str):

@@ -39,24 +39,59 @@ class Packing:
             self._parts.setdefault(path if alone else f"packed {item.dtype.name}", []).append(path)
 
     def pack(self, arrays: Arrays) -> Arrays:
-        """The arrays of a tree by path, packed."""
+        """The arrays of a tree by path, packed.
+
+        Args:
+          arrays: by path, as `flatten` gives them.
+
+        Returns:
+          Fewer, larger arrays by name: those that may be joined lie in one array, [numbers of all].
+        """
         return {name: self._joined(name, arrays) for name in self._parts}
 
     def unpack(self, packed: Arrays) -> Arrays:
-        """The arrays by path of what `pack` gave, or of what was computed from it number by number."""
+        """The arrays by path of what `pack` gave, or of what was computed from it number by number.
+
+        Args:
+          packed: arrays by name.
+
+        Returns:
+          Arrays by path, in the tree's order and their own shapes.
+        """
         found = dict(pair for name in self._parts for pair in self._parted(name, packed[name]))
         return {path: found[path] for path in self._shapes}
 
     def tree(self, packed: Arrays) -> Tree:
-        """The tree of what `pack` gave."""
+        """The tree of what `pack` gave.
+
+        Args:
+          packed: arrays by name.
+
+        Returns:
+          A tree like that which the packing was made for.
+        """
         return self._refilled(list(self.unpack(packed).values()))
 
     def pack_moments(self, state: Tree) -> Tree:
-        """An optimizer's state, in which moments are arrays by path, packed."""
+        """An optimizer's state, in which moments are arrays by path, packed.
+
+        Args:
+          state: as the optimizer's `init` and `update` give it.
+
+        Returns:
+          A state with packed moments; what is no moment stays.
+        """
         return self._of_moments(self.pack, state)
 
     def unpack_moments(self, state: Tree) -> Tree:
-        """The state of which `pack_moments` gave the packed form."""
+        """The state of which `pack_moments` gave the packed form.
+
+        Args:
+          state: with packed moments.
+
+        Returns:
+          A state with moments by path.
+        """
         return self._of_moments(self.unpack, state)
 
     def _of_moments(self, change: Callable[[Arrays], Arrays], state: Tree) -> Tree:

@@ -76,6 +76,9 @@ def find_learning_rate(
       steps: how many rates are tried, unless the loss grows to several times its lowest before.
       lowest, highest: the first rate and the last.
 
+    Returns:
+      The rates that were tried, their smoothed losses, and the rate to begin with.
+
     Raises:
       ValueError: an argument is out of its range, or there are too few records for a batch.
       RuntimeError: no rate makes the loss fall.
