@@ -76,12 +76,25 @@ class DecoderConfig:
     branch: str | None
 
     def window(self, layer: int) -> int | None:
-        """How many tokens a token sees in a block; None for all before it."""
+        """How many tokens a token sees in a block; None for all before it.
+
+        Args:
+          layer: which block, from 0.
+
+        Returns:
+          A number of tokens, the token itself included; None for all before it.
+        """
         return self.sliding_window if self.layer_types[layer] == SLIDING else None
 
     @staticmethod
     def from_dict(config: Mapping[str, Any]) -> DecoderConfig:
         """The decoder that a config.json describes.
+
+        Args:
+          config: what config.json says.
+
+        Returns:
+          The decoder.
 
         Raises:
           ValueError: the model type is unknown, a field is missing or of the wrong type, or it asks for something that
@@ -100,6 +113,12 @@ class DecoderConfig:
 
 def text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a config.json says of the decoder.
+
+    Args:
+      config: what config.json says.
+
+    Returns:
+      `config` itself, or the part for texts of a model that also sees images.
 
     Raises:
       ValueError: the part for it is missing.

@@ -45,6 +45,9 @@ def with_new_tokens(
       tokenizer: gets the tokens, too.
       tokens: texts that it does not have as tokens.
 
+    Returns:
+      The decoder, its parameters and the new ids; `parameters` stays as it is, `tokenizer` has the tokens.
+
     Raises:
       ValueError: one is a token already, stands twice, or is no text.
     """
