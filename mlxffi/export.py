@@ -124,7 +124,7 @@ def exporter(path: Any, fn: ExportedFunction, shapeless: bool = False) -> Functi
 
 
 class ImportedFunction(Owner):
-    """A function read from a file, which `import_function` describes."""
+    """A function read from a file; made by `import_function`."""
 
     __slots__ = ("_function",)
     _slot = "_function"

@@ -116,6 +116,9 @@ class custom_function:
     """A function whose derivatives and vectorisation may be given as functions, set with the methods as decorators.
 
     A rule that is left out is derived from the function. Arrays that the function captures get no gradient.
+
+    Args:
+      f: the function, of arrays and trees of them.
     """
 
     __module__ = "mlxffi.core"

@@ -28,7 +28,11 @@ USUAL_DIGITS = 6
 
 
 class PrintOptions:
-    """How arrays are printed: with `precision` digits behind the point; -1: up to six digits altogether."""
+    """How arrays are printed.
+
+    Args:
+      precision: digits behind the point; -1: up to six digits altogether.
+    """
 
     __module__ = "mlxffi.core"
     __slots__ = ("_precision",)

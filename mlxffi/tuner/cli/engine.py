@@ -204,7 +204,11 @@ def _is_ours(config: Any) -> bool:
 
 
 class OwnBase:
-    """A model of this package's decoder."""
+    """A model of this package's decoder.
+
+    Args:
+      folder: of the model, or its GGUF file.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -280,7 +284,12 @@ class OwnBase:
 
 
 class MlxLmBase:
-    """A model of mlx_lm. It is one object: a command makes one model of it."""
+    """A model of mlx_lm. It is one object: a command makes one model of it.
+
+    Args:
+      folder: of the model.
+      trust_remote_code: whether the tokenizer may run code that is in the folder.
+    """
 
     def __init__(self, folder: Path, trust_remote_code: bool):
         if not importlib.util.find_spec("mlx_lm"):

@@ -112,7 +112,12 @@ def system_messages(arguments: argparse.Namespace) -> list[dict[str, str]]:
 
 
 class Prompt(NamedTuple):
-    """A prompt: where it is from, and its tokens."""
+    """A prompt.
+
+    Args:
+      place: where it is from, for messages.
+      tokens: its ids.
+    """
 
     place: str
     tokens: list[int]

@@ -116,7 +116,13 @@ class Job:
 
 
 class Settings(NamedTuple):
-    """All settings of a job, and by name, as adapter_config.json and YAML files have them, all of them once more."""
+    """All settings of a run of the command.
+
+    Args:
+      job: what it is about.
+      training: how to train.
+      by_name: both once more, as adapter_config.json and YAML files have them.
+    """
 
     job: Job
     training: TrainingArgs
@@ -127,7 +133,13 @@ class Settings(NamedTuple):
 
 
 class Option(NamedTuple):
-    """One setting: its name, the name of its field, and what is known of that."""
+    """One setting.
+
+    Args:
+      name: as YAML files have it.
+      field: of `Job` or `TrainingArgs`.
+      default: its value where nothing is given.
+    """
 
     name: str
     field: dataclasses.Field[Any]

@@ -37,7 +37,7 @@ class Examples(Protocol):
 
 
 class Batches(Iterator[Batch]):
-    """The batches that `iterate_batches` returns.
+    """The batches that a training run takes; made by `iterate_batches`.
 
     `truncated` is the number of Examples so far that were truncated at `max_seq_length`, and `without_targets` the
     number that have no target. A warning names the first of each that was truncated.

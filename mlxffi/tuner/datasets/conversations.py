@@ -223,7 +223,12 @@ class Conversation:
 
 
 class Overlap(NamedTuple):
-    """A part of a piece of text that stands at some place: where it begins in the piece, and its length."""
+    """A part of a piece of text that stands at some place.
+
+    Args:
+      cut: characters of the piece before the part.
+      length: of the part, in characters.
+    """
 
     cut: int
     length: int

@@ -44,6 +44,9 @@ class Form(NamedTuple):
 class FieldCheck:
     """Requires of every record it is called with the form that the first of them had.
 
+    Args:
+      config: names the fields, and perhaps the form.
+
     Raises:
       ValueError: a record lacks a field, or has another type in it; the message begins with the field.
     """

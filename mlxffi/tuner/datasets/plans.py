@@ -23,7 +23,14 @@ Draws: TypeAlias = "Callable[[int | None, int], array[int]]"
 
 @dataclass(frozen=True)
 class Settings:
-    """The arguments of `iterate_batches`."""
+    """How batches are made.
+
+    Args:
+      batch_size, max_seq_length, loop, seed, rank, world, pack, drop_last, window: as in `iterate_batches`.
+
+    Raises:
+      ValueError: a value is out of its range; the message names it.
+    """
 
     batch_size: int
     max_seq_length: int

@@ -117,7 +117,12 @@ class LabelledDataset(CompletionsDataset):
 
 
 class Labelled(NamedTuple):
-    """A record, and the one whose completion is laid behind its prompt, too."""
+    """A record, and another whose completion is put behind its prompt, too.
+
+    Args:
+      record: with a label.
+      other: with another prompt.
+    """
 
     record: Record
     other: Record

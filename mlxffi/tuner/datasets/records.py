@@ -379,7 +379,11 @@ def _content(item: Any) -> bytes:
 
 
 class placed:
-    """Name a place in the errors of a block: `train.jsonl:3: text: expected a string, got a number`."""
+    """Name a place in the errors of a block: `train.jsonl:3: text: expected a string, got a number`.
+
+    Args:
+      place: such as "train.jsonl:3".
+    """
 
     # A class: where a generator under `contextmanager` raises another error, CPython 3.12 and newer leave a cycle of
     # the first one and its frames, and so every array that these hold.

@@ -56,7 +56,13 @@ def _parts(names: Iterable[str], before: str, suffix: str) -> list[str]:
 
 
 class Choice(NamedTuple):
-    """What is wanted of a dataset: one of its subsets, by name unless there is one or a default, and some splits."""
+    """What is wanted of a dataset.
+
+    Args:
+      repo: the dataset.
+      subset: its name; None for the only or the default one.
+      splits: which are needed.
+    """
 
     repo: hub.Repo
     subset: str | None

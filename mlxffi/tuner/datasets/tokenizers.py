@@ -128,7 +128,13 @@ def assistant_mask(
 
 
 class Encoding(NamedTuple):
-    """A text's ids, where each of them ends in the text, and which ids of the vocabulary are special."""
+    """A text as tokens.
+
+    Args:
+      ids: of the tokens.
+      ends: where each ends in the text, in characters.
+      special: which ids of the vocabulary are special.
+    """
 
     ids: list[int]
     ends: list[int]

@@ -23,14 +23,25 @@ OUTPUT_LAYER = "lm_head"
 
 
 class Choice(NamedTuple):
-    """The layers that a configuration chooses, in the model's order, and which of its keys chose none."""
+    """The layers that a configuration chooses.
+
+    Args:
+      paths: of the layers, in the model's order.
+      unmatched: keys of the configuration that chose none.
+    """
 
     paths: list[str]
     unmatched: list[str]
 
 
 class Place(NamedTuple):
-    """Where in a model's blocks a layer is: the path of the list, the block's number, and the path inside of it."""
+    """Where in a model's blocks a layer is.
+
+    Args:
+      blocks: the path of the list of blocks.
+      number: of the block, from 0.
+      inner: the layer's path within the block.
+    """
 
     blocks: str
     number: int

@@ -39,6 +39,13 @@ class DecoderConfig:
 
     Args:
       family: one of `FAMILIES`.
+      vocab_size: tokens, V.
+      hidden_size: features of a token between blocks, C.
+      num_layers: how many blocks.
+      intermediate_size: features inside the MLP.
+      num_heads, num_kv_heads: heads of queries, and of keys and values.
+      head_dim: features of a head.
+      norm_eps: added to mean squares in norms.
       layer_types: for each block "full_attention" or "sliding_attention".
       sliding_window: how many tokens, its own included, a token sees in blocks of the second type.
       rope, local_rope: the position encodings of blocks of the first and of the second type.

@@ -23,7 +23,12 @@ RECIPES = {"mixed_2_6": (2, 6), "mixed_3_4": (3, 4), "mixed_3_6": (3, 6), "mixed
 
 
 class Rule(NamedTuple):
-    """Layers whose path a pattern is found in, and how they are quantized; None for not at all."""
+    """How some layers are quantized.
+
+    Args:
+      pattern: found in their paths.
+      scheme: None for not at all.
+    """
 
     pattern: re.Pattern[str]
     scheme: Quantization | None

@@ -40,8 +40,9 @@ class Rope:
       scale: the factor of positions; 1 / factor for linear scaling.
       periods: wavelengths divided by 2 pi, one for each pair of features, where they are not powers of theta.
       magnitude: the factor of what is rotated.
-      context: of how many tokens longer sequences have other wavelengths, all of them: `long_periods`, or powers of
-        a base that grows with their length by a `stretch`.
+      context: sequences longer than so many tokens have other wavelengths throughout; None: none do.
+      long_periods: the periods of longer sequences.
+      stretch: where there are no `long_periods`: by which the base grows with the length of longer sequences.
     """
 
     theta: float

@@ -141,7 +141,11 @@ def penalized(logits: mx.array, recent: mx.array, penalty: float) -> mx.array:
 
 
 class StopStrings:
-    """Pieces of a text up to where one of several texts begins, held back where they may be its beginning."""
+    """Pieces of a text up to where one of several texts begins, held back where they may be its beginning.
+
+    Args:
+      stop: those texts; none ends nothing.
+    """
 
     def __init__(self, stop: tuple[str, ...]):
         self._stop, self._held = stop, ""

@@ -245,7 +245,12 @@ def _inside(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]
 
 
 class TextStream:
-    """Text of tokens that come one by one, in pieces that are whole characters."""
+    """Text of tokens that come one by one, in pieces that are whole characters.
+
+    Args:
+      tokenizer: of the tokens.
+      skip_special_tokens: leave special tokens out.
+    """
 
     def __init__(self, tokenizer: Tokenizer, skip_special_tokens: bool = True):
         self._tokenizer, self._skip = tokenizer, skip_special_tokens

@@ -308,7 +308,12 @@ def from_files(folder: Path, about: Mapping[str, Any]) -> Any:
 
 
 class Added(NamedTuple):
-    """Tokens beside a vocabulary, by id, and texts of it that are tokens whatever stands around them."""
+    """What a folder says about tokens beside its vocabulary.
+
+    Args:
+      by_id: tokens beside the vocabulary: text and kind.
+      special: texts of the vocabulary that are tokens whatever stands around them.
+    """
 
     by_id: Mapping[int, tuple[str, Kind]]
     special: frozenset[str]

@@ -86,6 +86,12 @@ class Progress:
     def from_json(cls, values: Mapping[str, Any]) -> Progress:
         """The progress of which `values` has the fields.
 
+        Args:
+          values: what JSON was read as.
+
+        Returns:
+          The progress.
+
         Raises:
           ValueError: a field is missing, unknown, or of another type; the message names it.
         """
@@ -348,7 +354,14 @@ def writer_for(model: Tunable) -> Writer:
 
 
 class Saver:
-    """Writes what is to be kept, once for each iteration; nothing without a folder."""
+    """Writes what is to be kept, once for each iteration; nothing without a folder.
+
+    Args:
+      folder: where files are written; None for nowhere.
+      args: those of the run.
+      world: the processes that train together.
+      write: writes parameters; see `writer_for`.
+    """
 
     def __init__(self, folder: Path | None, args: TrainingArgs, world: World, write: Writer):
         self._folder, self._args, self._world, self._write = folder, args, world, write

@@ -111,7 +111,14 @@ class Metrics(NamedTuple):
 
     @classmethod
     def of(cls, results: mx.array) -> Metrics:
-        """The metrics of a step's results, for which it waits."""
+        """The metrics of a step's results, for which it waits.
+
+        Args:
+          results: float32 [5 + sums], the second result of a step.
+
+        Returns:
+          The numbers.
+        """
         loss, targets, norm, applied, tokens, *sums = results.tolist()
         return cls(loss, targets, norm, applied, tokens, tuple(sums))
 

@@ -57,7 +57,13 @@ def require_trackers(names: str) -> list[str]:
 
 
 class Tracker(Callback):
-    """The base of what reports numbers by name and iteration, with the library of that name."""
+    """The base of what reports numbers by name and iteration, with the library of that name.
+
+    Args:
+      folder: of the run; its name is the run's.
+      project: the run's project there; None for the library's default.
+      config: the run's settings, to be kept with it.
+    """
 
     library: str
 
