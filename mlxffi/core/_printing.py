@@ -31,7 +31,7 @@ class PrintOptions:
     """How arrays are printed.
 
     Args:
-      precision: digits behind the point; -1: up to six digits altogether.
+      precision: digits after the point; -1: up to six digits altogether.
     """
 
     __module__ = "mlxffi.core"
@@ -42,7 +42,7 @@ class PrintOptions:
 
     @property
     def precision(self) -> int:
-        """Digits behind the point; -1: up to six digits altogether."""
+        """Digits after the point; -1: up to six digits altogether."""
         return self._precision
 
     @precision.setter
@@ -61,7 +61,7 @@ def set_printoptions(precision: int = DEFAULT) -> None:
     """Choose how arrays are printed.
 
     Args:
-      precision: digits behind the point; -1: up to six digits altogether.
+      precision: digits after the point; -1: up to six digits altogether.
     """
     global _precision
     if type(precision) is not int:

@@ -40,7 +40,7 @@ class Conversation:
             raise ArgumentError("expected a conversation of at least one token, got none from the chat template")
 
     def example(self, mask_prompt: MaskPrompt, prompt: int | None = None) -> Example:
-        """The tokens and the targets: all, those behind the prompt, or those of the assistant's turns.
+        """The tokens and the targets: all, those after the prompt, or those of the assistant's turns.
 
         Args:
           mask_prompt: as datasets have it.
@@ -54,7 +54,7 @@ class Conversation:
         return Example(self.tokens, self._prompt_length(prompt) if mask_prompt else 0)
 
     def _prompt_length(self, prompt: int | None) -> int:
-        """How many tokens precede the messages behind the prompt; what asks an assistant to speak is part of them."""
+        """How many tokens precede the messages after the prompt; what asks an assistant to speak is part of them."""
         count = len(self._messages) - 1 if prompt is None else prompt
         if count == 0:
             written = self._written(self._messages[:1], False)
@@ -136,7 +136,7 @@ class Conversation:
         return start, start + said.length, last
 
     def _start(self, messages: Sequence[Message], before: str, end: int, loosely: bool) -> int | None:
-        """Where what is said begins behind messages that ask for it, which stand in the text from a place on."""
+        """Where what is said begins after messages that ask for it, which stand in the text from a place on."""
         asked = self._overlap(before, end)
         if not messages or asked.covers(before):
             return end + asked.length

@@ -78,7 +78,7 @@ def _single(item: Any) -> Example:
 
 
 def require_ids(tokens: Sequence[int], vocab_size: int | None) -> None:
-    """Raise ArgumentError unless a model with so many tokens knows all of these; None stands for any number.
+    """Raise ArgumentError unless a model with `vocab_size` tokens knows all of these.
 
     Args:
       tokens: ids; at least one.

@@ -249,7 +249,7 @@ def check_content(message: Record, path: str) -> None:
 
     Args:
       message: to be checked.
-      path: its place in the record with a dot behind it, such as "messages[0].".
+      path: its place in the record with a dot at the end, such as "messages[0].".
 
     Raises:
       ValueError: its content is something else; the error names its place.

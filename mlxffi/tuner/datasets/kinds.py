@@ -91,7 +91,7 @@ class _Records:
 
     @property
     def fingerprint(self) -> str:
-        """A text that is another for other records, or for records of which something else is learnt."""
+        """A text that differs for other records, or if something else is learnt of them."""
         own = [
             f"{name}={value}" for name, value in vars(self).items() if name.endswith("_key") or name == "mask_prompt"
         ]
@@ -174,7 +174,7 @@ class ChatDataset(_Records):
 class CompletionsDataset(_Records):
     """Prompts and their completions, texts or lists of messages, as conversations with the tools of their records.
 
-    Where the tokenizer has no chat template, texts stand one behind the other, and the end of text comes last.
+    Where the tokenizer has no chat template, texts follow each other, and the end of text comes last.
 
     Args:
       data: records.
@@ -228,19 +228,19 @@ class CompletionsDataset(_Records):
         return conversation.example(bool(self.mask_prompt), len(asked))
 
     def plain(self, prompt: str, completion: str) -> Example:
-        """The tokens of texts, one behind the other, without a chat template.
+        """The tokens of texts, one after the other, without a chat template.
 
         Args:
           prompt, completion: texts; nothing is put between them.
 
         Returns:
-          The tokens, with the end of text behind them where the tokenizer has one.
+          The tokens, with the end of text after them if the tokenizer has one.
         """
         tokens, before = list(self.tokenizer.encode(prompt + completion)), self.tokenizer.encode(prompt)
         end = self.tokenizer.eos_token_id
         if end is not None and tokens[-1:] != [end]:
             tokens.append(end)
-        # The end is a target, though a tokenizer may write one behind the prompt alone, too.
+        # The end is a target, though a tokenizer may write one after the prompt alone, too.
         most = min(len(before), len(tokens) - (end is not None))
         common = next((index for index in range(most) if tokens[index] != before[index]), most)
         return Example(tokens, common if self.mask_prompt else 0)

@@ -93,7 +93,7 @@ class SlicedDataset:
     Args:
       data: the dataset.
       begin: the first record.
-      end: the one behind the last.
+      end: the one after the last.
     """
 
     def __init__(self, data: Dataset, begin: int, end: int):

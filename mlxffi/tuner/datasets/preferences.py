@@ -25,7 +25,7 @@ class PreferenceDataset(CompletionsDataset):
     Args:
       data: records.
       tokenizer: makes the tokens.
-      prompt_key: the field of the prompt, which records may lack. Where completions are lists of messages, they may
+      prompt_key: the field of the prompt, which records need not have. If completions are lists of messages, they may
         begin with the prompt.
       chosen_key: the field of the better completion.
       rejected_key: the field of the worse one.
@@ -43,7 +43,7 @@ class PreferenceDataset(CompletionsDataset):
         self.chosen_key, self.rejected_key = chosen_key, rejected_key
 
     def process(self, record: Record) -> ExampleGroup:  # type: ignore[override]
-        """The tokens of the chosen completion and of the rejected one, each behind the prompt.
+        """The tokens of the chosen completion and of the rejected one, each after the prompt.
 
         Args:
           record: a dictionary with two completions, perhaps a prompt and `tools`.
@@ -64,7 +64,7 @@ class PreferenceDataset(CompletionsDataset):
 
 
 class LabelledDataset(CompletionsDataset):
-    """Completions that are good or bad, as groups of two Examples: behind its prompt, the completion and another one.
+    """Completions that are good or bad, as groups of two Examples: after its prompt, the completion and another one.
 
     The other is that of the last record before it with another prompt: KTO measures by it how far a model has moved on
     the whole.
@@ -96,7 +96,7 @@ class LabelledDataset(CompletionsDataset):
         return Labelled(record, next(others, self._data[(index - 1) % len(self)]))
 
     def process(self, record: Labelled) -> ExampleGroup:  # type: ignore[override]
-        """The tokens of a record's own completion and of the other one, each behind its prompt.
+        """The tokens of a record's own completion and of the other one, each after its prompt.
 
         Args:
           record: a record and another one, whose completion serves for comparison.
@@ -117,7 +117,7 @@ class LabelledDataset(CompletionsDataset):
 
 
 class Labelled(NamedTuple):
-    """A record, and another whose completion is put behind its prompt, too.
+    """A record, and another whose completion is also put after its prompt.
 
     Args:
       record: with a label.
@@ -188,7 +188,7 @@ JOINS = frozenset("'\u2019.,-_")
 
 
 def _is_within_word(text: str, place: int) -> bool:
-    """Whether what stands before a place of a text and what stands behind it are one word or one character."""
+    """Whether what stands before a place of a text and what stands after it are one word or one character."""
     before, after = text[:place][-2:], text[place : place + 2]
     if not after:
         return False

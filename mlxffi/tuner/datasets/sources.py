@@ -56,7 +56,7 @@ class Split(NamedTuple):
     Args:
       name: of the split.
       begin: the first record: a number or a percentage; below 0 it counts from the end.
-      end: the one behind the last.
+      end: the one after the last.
     """
 
     name: str

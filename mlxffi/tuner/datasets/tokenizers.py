@@ -54,7 +54,7 @@ class Tokenizer(Protocol):
         Args:
           messages: dictionaries with `role` and `content`.
           tools: schemas of functions that the assistant may call; None for none.
-          add_generation_prompt: write the beginning of the assistant's next turn behind the messages.
+          add_generation_prompt: write the beginning of the assistant's next turn after the messages.
           tokenize: give ids instead of a text.
 
         Returns:

@@ -56,7 +56,7 @@ def linear_to_lora_layers(
 
     Args:
       model: has `layers`, its blocks.
-      num_layers: only the last so many blocks; all where it is below 0, or more than there are.
+      num_layers: how many blocks, the last ones; all if negative, or larger than their number.
       config: `rank`, `scale`, `dropout` and perhaps `keys`, as in mlx-lm's configuration; or all that a `LoRAConfig`
         can say, whose own `num_layers` and `use_dora` count then.
       use_dora: DoRA instead of LoRA.
@@ -112,7 +112,7 @@ def load_adapters(model: Module, path: PathLike, *, strict: bool = True) -> Modu
 
 
 def remove_lora_layers(model: Module) -> Module:
-    """Exchange all adapted layers of a model, of LoRA and DoRA and by whomever, for the layers themselves.
+    """Exchange all adapted layers of a model, LoRA or DoRA, whoever made them, for the layers themselves.
 
     Args:
       model: with adapted layers, or without.

@@ -29,7 +29,7 @@ def rendered(template: str, variables: Mapping[str, Any]) -> tuple[str, list[tup
       variables: by name: `messages` and what else the template uses.
 
     Returns:
-      (the text, the first character of each block and the one behind its last).
+      (the text, the first character of each block and the one after its last).
 
     Raises:
       ValueError: the template is wrong, or refuses the messages; the message has its reason.
@@ -95,7 +95,7 @@ def _strftime_now(form: str) -> str:
 
 
 def chosen(templates: Mapping[str, str], tools: Sequence[Any] | None) -> str:
-    """The template for messages: that for tools where there are tools and such a one, else the default.
+    """The template for messages: that for tools if there are both, else the default.
 
     Args:
       templates: by name.

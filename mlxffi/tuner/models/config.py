@@ -53,7 +53,7 @@ class DecoderConfig:
       qkv_bias, output_bias, mlp_bias: which linear layers have a bias.
       query_key_norm: whether queries and keys are normalised head by head.
       activation: of the gate, "silu" or "gelu_tanh".
-      gemma: norms scale by 1 + weight and also stand behind attention and MLP; embeddings are scaled by
+      gemma: norms scale by 1 + weight and also follow attention and MLP; embeddings are scaled by
         sqrt(hidden_size).
       tied: whether the embedding is the output layer, too.
       branch: of the parameter tree, where the decoder is a part of a model.

@@ -1,7 +1,7 @@
 """Llama, Mistral, Qwen2, Qwen3 and Gemma 3 as one function of a parameter tree.
 
 Read `hidden` first: embedding, blocks, norm; `logits` adds the output layer. A block is attention and an MLP, each
-behind a norm and beside a residual connection. Nothing here has state, so gradients, compilation and adapters ask
+after a norm and beside a residual connection. Nothing here has state, so gradients, compilation and adapters ask
 nothing of the decoder: a linear layer is `layers.linear` of a node of the tree, whatever that node holds.
 
 Shapes: batch B, length T of this call, keys K (those cached before included), heads H, heads of keys G, features of a
@@ -330,7 +330,7 @@ def _noisy(x: mx.array, alpha: float) -> mx.array:
 # --- keys and values of the tokens so far ---
 
 
-# Room is added in steps of so many tokens; each step copies what there is.
+# Room is added in steps of this many tokens; each step copies what there is.
 STEP = 256
 
 
@@ -391,7 +391,7 @@ class KVCache:
         return seen
 
     def grows(self, length: int) -> bool:
-        """Whether so many tokens more, like those before, are kept and seen by the last.
+        """Whether that many more tokens are kept and all seen by the last one.
 
         Args:
           length: a number of tokens.

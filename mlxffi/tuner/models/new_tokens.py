@@ -37,7 +37,7 @@ def with_new_tokens(
 ) -> Extended:
     """A model that knows new tokens, whose rows begin as the mean of those of the tokens before them.
 
-    An embedding that is quantized is unpacked. One that has spare rows behind its tokens' grows only when they run out.
+    An embedding that is quantized is unpacked. One that has spare rows after its tokens' grows only when they run out.
 
     Args:
       architecture: the decoder.

@@ -40,7 +40,7 @@ class Rope:
       scale: the factor of positions; 1 / factor for linear scaling.
       periods: wavelengths divided by 2 pi, one for each pair of features, where they are not powers of theta.
       magnitude: the factor of what is rotated.
-      context: sequences longer than so many tokens have other wavelengths throughout; None: none do.
+      context: sequences of more tokens than this have other wavelengths throughout; None: none do.
       long_periods: the periods of longer sequences.
       stretch: where there are no `long_periods`: by which the base grows with the length of longer sequences.
     """

@@ -22,7 +22,7 @@ class Options:
       max_tokens: at most so many are generated; at least 1.
       temperature: by which logits are divided before a token is drawn; 0 takes the likeliest.
       top_p: draw from the likeliest tokens that have this probability together, 0 < top_p <= 1.
-      top_k: draw from so many of the likeliest tokens; 0: from all.
+      top_k: draw from this many of the likeliest tokens; 0: from all.
       min_p: draw from tokens that have at least this part of the likeliest one's probability, 0 <= min_p <= 1.
       repetition_penalty: by which the logits of tokens that were there before are divided where they are above 0, and
         multiplied where they are below; above 0, and 1 for none.

@@ -236,7 +236,7 @@ def with_ends(backend: Any, bos: str | None, eos: str | None) -> Any:
     Args:
       backend: a `tokenizers.Tokenizer`, which is changed.
       bos: the token before a text; None for none.
-      eos: the token behind a text; None for none.
+      eos: the token after a text; None for none.
 
     Returns:
       `backend`.

@@ -71,7 +71,7 @@ class FixedBatches(Iterator[Batch]):
         return {"batches": self._given}
 
     def restore(self, state: Any) -> None:
-        """Go on behind as many batches; see `Source`."""
+        """Go on after that many batches; see `Source`."""
         given = state.get("batches") if isinstance(state, dict) else None
         if type(given) is not int or given < 0:
             raise ArgumentError(f"[restore] state: expected how many batches were given, got {state!r}")

@@ -20,7 +20,7 @@ class MetricsFile(Callback):
     """Writes each report of training and validation as a line, at once.
 
     A line is an object with `event` ("train" or "val") and the fields of `TrainReport` or `ValReport`, figures by their
-    own names; numbers that are not finite are null. A run that is resumed goes on behind the lines up to where it is
+    own names; numbers that are not finite are null. A run that is resumed goes on after the lines up to where it is
     resumed.
 
     Args:

@@ -1,4 +1,4 @@
-"""How the parameters of a run lie while it trains: small ones of a dtype one behind the other, in one array.
+"""How the parameters of a run lie while it trains: small ones of a dtype one after the other, in one array.
 
 An adapter is hundreds of small arrays. What an update does to each of their numbers costs next to nothing, but each
 operation on each array is a node of the graph, and on a GPU a kernel. Packed, an update is a few operations, and

@@ -82,7 +82,7 @@ def read_header(path: PathLike) -> Header:
 
 
 class _Cursor:
-    """A place in a file, behind what has been read."""
+    """A place in a file, after what has been read."""
 
     def __init__(self, data: mmap.mmap):
         self._data, self._place = data, 0
