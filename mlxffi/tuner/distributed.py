@@ -29,7 +29,7 @@ class World:
         return self.rank == 0
 
     def summed(self, arrays: Mapping[str, mx.array]) -> dict[str, mx.array]:
-        """The sums of the arrays of all processes by name, as a lazy result.
+        """The sums of all processes' arrays by name, lazy.
 
         Args:
           arrays: this process's by name, with the same names and shapes in all.
@@ -50,7 +50,7 @@ class World:
             yield name, part.reshape(arrays[name].shape)
 
     def from_writer(self, arrays: Mapping[str, mx.array]) -> dict[str, mx.array]:
-        """The arrays of the process that writes files, in every process.
+        """The arrays of the process that writes files, for every process.
 
         Args:
           arrays: this process's by name, with the same names and shapes in all.
@@ -75,7 +75,7 @@ class World:
         return mx.distributed.all_gather(item[None], group=self._group) if self.size > 1 else item[None]
 
     def totals(self, numbers: Iterable[float]) -> list[float]:
-        """The sums of the numbers of all processes, which wait for each other; float32 where there are several.
+        """The sums of all processes' numbers, for which they wait for each other; float32 if there are several.
 
         Args:
           numbers: this process's, as many in all.
@@ -90,7 +90,7 @@ class World:
         return found
 
     def any(self, here: bool) -> bool:
-        """Whether something is so in one of the processes, which wait for each other.
+        """Whether something is true in any process; all wait for each other.
 
         Args:
           here: whether it is so in this process.

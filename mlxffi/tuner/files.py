@@ -19,7 +19,7 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 
 @contextmanager
 def replaced(path: PathLike) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` once the block has ended well.
+    """A path to write to, which replaces `path` if the block ends without an error.
 
     Whatever happens meanwhile, a kill included, `path` is what it was before or what was written, whole.
 
@@ -52,7 +52,7 @@ def _flush(path: Path) -> None:
 
 @contextmanager
 def locked(folder: PathLike) -> Iterator[None]:
-    """A folder, made if it is not there, into which nobody else writes until the block or the process ends.
+    """Lock a folder, which is made if necessary: nobody else writes there until the block or the process ends.
 
     Args:
       folder: to lock.
@@ -82,7 +82,7 @@ def _lock(folder: PathLike, descriptor: int) -> None:
 
 
 def is_taken(folder: PathLike) -> bool:
-    """Whether a path is there and is no empty folder.
+    """Whether a path exists and is not an empty folder.
 
     Args:
       folder: any path.
@@ -95,7 +95,7 @@ def is_taken(folder: PathLike) -> bool:
 
 
 def require_free(argument: str, folder: PathLike) -> None:
-    """Raise FileExistsError unless a folder, which an argument names, is new or empty.
+    """Raise FileExistsError unless the folder that an argument names is new or empty.
 
     Args:
       argument: its name, for the message.

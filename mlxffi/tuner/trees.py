@@ -51,7 +51,7 @@ def _collect(tree: Tree, start: str, found: list[tuple[str, array]]) -> list[tup
 
 
 def unflatten(arrays: Mapping[str, Any]) -> Tree:
-    """The tree of values by path; parts of a path that are numbers from 0 on without a gap make a list.
+    """The tree of values by path; consecutive numbers from 0 as parts of paths make a list.
 
     Args:
       arrays: values by path, whose parts are separated by dots.
@@ -77,7 +77,7 @@ def unflatten(arrays: Mapping[str, Any]) -> Tree:
 
 
 def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
-    """A tree of what a function gives for each array of a tree, and for what other trees have at its path.
+    """Apply a function to each array of a tree, together with what other trees have at its path.
 
     Args:
       function: called with an array of `tree` and what each of `others` has at its path.
@@ -91,7 +91,7 @@ def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
 
 
 def map_paths(function: Callable[..., Any], tree: Tree, *others: Tree, start: str = "") -> Tree:
-    """`tree_map` whose function takes the path first.
+    """`tree_map` with a function that takes the path first.
 
     Args:
       function: called with a path, then as in `tree_map`.
@@ -116,7 +116,7 @@ def map_paths(function: Callable[..., Any], tree: Tree, *others: Tree, start: st
 
 
 def merged(tree: Tree, overlay: Tree) -> Tree:
-    """A tree with the arrays and branches of another in their places; what that one lacks, or has as None, stays.
+    """A tree overlaid with another; what the other lacks, or has as None, stays as it is in the first.
 
     Args:
       tree: which is left as it is.
@@ -136,7 +136,7 @@ def merged(tree: Tree, overlay: Tree) -> Tree:
 
 
 def refilled(tree: Tree, arrays: Mapping[str, array]) -> Tree:
-    """A tree with other arrays in the places of its own, which `flatten` gave the same paths in the same order.
+    """A tree with its arrays replaced by others, given by path in the order of `flatten`.
 
     Args:
       tree: whose form the result has.
@@ -149,7 +149,7 @@ def refilled(tree: Tree, arrays: Mapping[str, array]) -> Tree:
 
 
 def taken_apart(tree: Tree) -> tuple[list[array], Callable[[list[array]], Tree]]:
-    """The arrays of a tree in its order, and what puts others in their places.
+    """The arrays of a tree in its order, and a function that puts others in their places.
 
     Args:
       tree: dictionaries, lists and tuples of arrays.
@@ -166,7 +166,7 @@ def taken_apart(tree: Tree) -> tuple[list[array], Callable[[list[array]], Tree]]
 
 
 def kinds(arrays: Mapping[str, array]) -> dict[str, str]:
-    """Dtype and shape of each array in words.
+    """The dtype and shape of each array as text.
 
     Args:
       arrays: by path.
@@ -178,7 +178,7 @@ def kinds(arrays: Mapping[str, array]) -> dict[str, str]:
 
 
 def kind(item: array) -> str:
-    """Dtype and shape of an array in words.
+    """The dtype and shape of an array as text.
 
     Args:
       item: any array.
@@ -190,7 +190,7 @@ def kind(item: array) -> str:
 
 
 def differences(found: Mapping[str, object], wanted: Mapping[str, object]) -> list[str]:
-    """A line for each path that is missing, not wanted, or has something else: `kinds`, or shapes, by path.
+    """A line for each path that is missing, unknown, or has another value.
 
     Args:
       found: what there is, by path.

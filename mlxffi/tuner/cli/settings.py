@@ -33,7 +33,7 @@ Minutes: TypeAlias = float
 
 
 def in_file(about: str) -> dict[str, Any]:
-    """What a field of `Job` carries that YAML files have and the command line has not.
+    """The metadata of a `Job` field that only YAML files can set.
 
     Args:
       about: what the setting is.
@@ -176,7 +176,7 @@ def options() -> Iterator[Option]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a parser an option for each setting; those that are not given do not appear in what it parses.
+    """Give a parser an option for each setting; those that are not given are missing from what it parses.
 
     Args:
       parser: gets them.
@@ -212,7 +212,7 @@ def _parsed(option: Option, text: str) -> Any:
 
 
 def checked(option: Option, value: Any) -> Any:
-    """A value of a setting in its type.
+    """A setting's value, converted to its type.
 
     Args:
       option: the setting.

@@ -234,7 +234,7 @@ class Overlap(NamedTuple):
     length: int
 
     def covers(self, piece: str) -> bool:
-        """Whether it is all of the piece.
+        """Whether the part is all of the piece.
 
         Args:
           piece: the text of which this is a part.
@@ -245,7 +245,7 @@ class Overlap(NamedTuple):
         return self.cut == 0 and self.length == len(piece)
 
     def holds(self, spoken: int) -> bool:
-        """Whether it has the place in the piece where a message has been said, and something of it before that.
+        """Whether the part contains the place in the piece where a message ends, and something before that.
 
         Args:
           spoken: characters of the piece up to that place.
@@ -257,7 +257,7 @@ class Overlap(NamedTuple):
 
 
 def common(a: str, i: int, b: str, j: int) -> int:
-    """How many characters two texts have in common from these places on.
+    """How many characters two texts have in common from given positions on.
 
     Args:
       a, b: the texts.

@@ -37,7 +37,7 @@ class ExampleGroup(NamedTuple):
 
 
 def sequences_of(item: Example | ExampleGroup) -> tuple[Example, ...]:
-    """The sequences of a group; of an Example, itself.
+    """The sequences of a group; for an Example, itself.
 
     Args:
       item: of a dataset.
@@ -49,7 +49,7 @@ def sequences_of(item: Example | ExampleGroup) -> tuple[Example, ...]:
 
 
 def as_example(item: Any) -> Example | ExampleGroup:
-    """An Example of what stands for one: an Example, the pair (tokens, offset), or tokens alone; or a group of such.
+    """An Example made from an Example, a pair (tokens, offset), or tokens alone; or a group of such.
 
     Args:
       item: what a dataset gave.

@@ -118,7 +118,7 @@ TURNS = ("conversations", "conversation")
 
 
 def turns_key(record: Record, config: DatasetConfig) -> str | None:
-    """The field of a record in which turns with `from` and `value` stand, or messages under ShareGPT's name.
+    """The field of a record that has turns with `from` and `value`, or messages under ShareGPT's name.
 
     Args:
       record: a dictionary.
@@ -281,7 +281,7 @@ PREFERENCES = ("preference", "labelled")
 
 
 def counted(records: int) -> str:
-    """A number of records in words.
+    """A number of records as text.
 
     Args:
       records: how many.

@@ -53,7 +53,7 @@ class Dataset(Protocol):
 
 
 def about(dataset: object) -> list[str]:
-    """What a dataset says of its files, a line for each.
+    """What a dataset says about its files, one line for each.
 
     Args:
       dataset: one with a list `about`, or without.
@@ -247,7 +247,7 @@ class CompletionsDataset(_Records):
 
 
 def as_messages(said: Said, role: str) -> list[Record]:
-    """What is said as messages: a text is one of a role.
+    """Messages, or a text as a single message of a role.
 
     Args:
       said: a text, or messages.
@@ -378,7 +378,7 @@ class CacheDataset:
         return self._made(index) if found is None else found
 
     def itemlen(self, index: int) -> int:
-        """How many tokens an Example has, of a group the longest.
+        """How many tokens an Example has; for a group, its longest.
 
         Args:
           index: 0 to the number of records - 1.

@@ -18,7 +18,7 @@ Render: TypeAlias = "Callable[[Sequence[Message]], str]"
 
 
 def for_template(messages: Sequence[Message], render: Render) -> Sequence[Message]:
-    """Messages of which a template writes what they say.
+    """Messages in a form that a template writes completely.
 
     Args:
       messages: as they were given.

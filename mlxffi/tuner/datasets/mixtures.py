@@ -42,7 +42,7 @@ class WeightedDataset(ConcatenatedDataset):
             )
 
     def draws(self, seed: int | None, epoch: int) -> array[int]:
-        """The records of an epoch by index, those of one dataset after those of the other.
+        """The records of an epoch by index, one dataset after the other.
 
         Args:
           seed: of the order; None for that of the datasets.

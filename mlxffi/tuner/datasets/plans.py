@@ -94,7 +94,7 @@ class Plan:
         self._order: tuple[int, Sequence[int]] = (-1, ())
 
     def batches(self, window: Window) -> tuple[list[list[Row]], tuple[int, ...]]:
-        """The batches of a window, as rows of records, and the records that are left over.
+        """The batches of a window, as rows of records, and the records left over.
 
         Args:
           window: which one, and what earlier ones left over.
@@ -174,7 +174,7 @@ class Plan:
 
 
 def first_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Rows of items, each item in the first row that has room for it; longest first, little room is left.
+    """Put items into rows, each into the first row that has room for it; longest items first wastes little room.
 
     Args:
       lengths: of the items, each at most `capacity`.

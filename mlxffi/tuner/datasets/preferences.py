@@ -167,7 +167,7 @@ def _common_messages(chosen: list[Record], rejected: list[Record]) -> int:
 
 
 def common_text(chosen: str, rejected: str) -> int:
-    """How many characters two texts begin with in common, up to a place in no word, and before any spaces there.
+    """How many characters two texts begin with in common, not counting a part of a word or spaces at the end.
 
     Args:
       chosen, rejected: the texts.

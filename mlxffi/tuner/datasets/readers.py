@@ -33,7 +33,7 @@ ROWS = 256
 
 
 def stored(path: PathLike, check: Callable[[Record], None], config: DatasetConfig) -> Stored:
-    """The records of a file, in its order, each checked.
+    """The records of a file, in its order, all of them checked.
 
     Args:
       path: a regular file; what is in it is told by its suffix, and is JSON lines where that is none of `READERS`.

@@ -200,7 +200,7 @@ def _written(record: Record) -> bytes:
 
 
 def require_room(size: int, limit: int) -> None:
-    """Raise where a file has more bytes than it may have.
+    """Raise if a file has more bytes than allowed.
 
     Args:
       size: of the file, in bytes.
@@ -214,7 +214,7 @@ def require_room(size: int, limit: int) -> None:
 
 
 def require_short(size: int, limit: int, name: str = "a line") -> None:
-    """Raise where a record is written in more bytes than it may have.
+    """Raise if a record has more bytes than allowed.
 
     Args:
       size: of the record, in bytes.
@@ -232,7 +232,7 @@ def require_short(size: int, limit: int, name: str = "a line") -> None:
 
 
 def opened(path: str) -> io.BufferedReader:
-    """A regular file to be read; whatever else there is at the path, this does not wait for it.
+    """Open a regular file for reading; anything else at the path is refused without waiting for it.
 
     Args:
       path: of the file.
@@ -352,7 +352,7 @@ DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def fingerprint_of(data: Any) -> str:
-    """A text that is another for other records: as the data have it, else made of all that is in them.
+    """A text that differs for other records: the data's own, or one computed from everything in them.
 
     Args:
       data: with a `fingerprint`, or a sequence of records, all of which are read.
@@ -399,7 +399,7 @@ class placed:
 
 
 def place_of(data: object, index: int) -> str:
-    """Where a record of some data came from, if the data know it, else its index.
+    """Where a record came from, if the data can tell, else its index.
 
     Args:
       data: with a method `where`, or without.

@@ -24,7 +24,7 @@ README = "README.md"
 
 
 def splits_of(names: Iterable[str]) -> Files:
-    """The files of each split among names without folders: one such as train.jsonl, else the parts of one.
+    """The files of each split, found by their names: a single file such as train.jsonl, or else the parts of one.
 
     Of several words for a split and several suffixes, the first counts.
 

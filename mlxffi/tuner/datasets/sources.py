@@ -31,7 +31,7 @@ class Source(NamedTuple):
     splits: Mapping[str, str] = MappingProxyType({})
 
     def split(self, name: str) -> Split:
-        """What it says of "train", "valid" or "test", by default its own of that name.
+        """The split of the files that stands for "train", "valid" or "test"; by default that of the same name.
 
         Args:
           name: of our split.
@@ -167,7 +167,7 @@ def source_of_mlx_lm(about: Mapping[str, Any]) -> Source:
 
 
 def files_of(source: Source, splits: Collection[str]) -> Files:
-    """The files of each split: a file is one to train on, a folder may have several of each, or lack some.
+    """The files of each split: a file is for training; a folder may have several files for a split, or none.
 
     Args:
       source: where they are.

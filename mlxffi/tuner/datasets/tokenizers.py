@@ -20,7 +20,7 @@ class Tokenizer(Protocol):
         ...
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        """The ids of a text, with the tokens that begin and end one where the tokenizer has such.
+        """The ids of a text, with the tokens that mark its beginning and end if the tokenizer has such.
 
         Args:
           text: any.
@@ -64,7 +64,7 @@ class Tokenizer(Protocol):
 
 
 def has_template(tokenizer: Tokenizer) -> bool:
-    """Whether a tokenizer has a chat template; of one that does not say, it is taken for granted.
+    """Whether a tokenizer has a chat template; assumed if it does not say.
 
     Args:
       tokenizer: any.
@@ -142,7 +142,7 @@ class Encoding(NamedTuple):
 
 
 def encoding(tokenizer: Tokenizer, text: str) -> Encoding | None:
-    """The encoding of a text without special tokens around it; None where `tokenizers` does not give it, or cut.
+    """The encoding of a text without special tokens around it; None if `tokenizers` cannot give it, or truncates it.
 
     Args:
       tokenizer: one of transformers' or ours.

@@ -40,7 +40,7 @@ NOTHING = Beside({}, {}, {})
 
 
 def put_into(parameters: Tree, beside: Beside, config: LoRAConfig) -> tuple[Tree, list[str]]:
-    """The tree with all of it in its place, or the tree itself where that changes nothing.
+    """The tree with all of these parameters in place, or the tree itself if they change nothing.
 
     Args:
       parameters: the model's tree.

@@ -57,7 +57,7 @@ def require(where: str, factors: Mapping[str, Node], nodes: Mapping[str, Node], 
 
 
 def raise_all(where: str, found: Iterable[str]) -> None:
-    """Raise one error that lists what is wrong, if anything is; sorted, as files keep no order.
+    """Raise one error that lists everything that is wrong, if anything is; sorted, because files have no order.
 
     Args:
       where: the function that the error names.
@@ -74,7 +74,7 @@ def raise_all(where: str, found: Iterable[str]) -> None:
 def problems(
     factors: Mapping[str, Mapping[str, Any]], dims: Mapping[str, tuple[tuple[int, ...], Kind]], config: LoRAConfig
 ) -> Iterator[str]:
-    """What is wrong with the parts of an adapter, a line for each.
+    """What is wrong with the parts of an adapter, one line each.
 
     Args:
       factors: parts by name by the layer's path.
@@ -114,7 +114,7 @@ def _shape_problems(
 
 
 def problems_within(factors: Mapping[str, Mapping[str, Any]], config: LoRAConfig) -> Iterator[str]:
-    """`problems` as far as they show without a model: parts that are missing or unknown, and ranks.
+    """The `problems` that show without a model: missing or unknown parts, and wrong ranks.
 
     Args:
       factors: parts by name by the layer's path.
@@ -134,7 +134,7 @@ def problems_within(factors: Mapping[str, Mapping[str, Any]], config: LoRAConfig
 
 
 def differences(arrays: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each array that is not wanted, has another shape, or is missing.
+    """A line for each array that is not wanted, has another shape or dtype, or is missing.
 
     Args:
       arrays: what was found, by path.
@@ -150,7 +150,7 @@ def differences(arrays: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterato
 
 
 def known(path: str, paths: Container[str]) -> str:
-    """A path of the Go port, whose `model.` at the beginning is optional, as the model has it.
+    """A layer's path as the model has it; in the Go port's files, `model.` at the beginning is optional.
 
     Args:
       path: of a layer, with or without `model.`.
@@ -164,7 +164,7 @@ def known(path: str, paths: Container[str]) -> str:
 
 
 def misplaced(arrays: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each array whose path is not known, or whose shape is another there.
+    """A line for each array whose path is not known, or that has another shape or dtype there.
 
     Args:
       arrays: what was found, by path.

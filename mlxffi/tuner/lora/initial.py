@@ -23,7 +23,7 @@ SPARE = 8
 
 
 def create_from_weights(parameters: Tree, config: LoRAConfig) -> tuple[Adapter, Adapter]:
-    """A new adapter that begins with a part of each weight, and its negative, which is attached beside it.
+    """A new adapter that begins with a part of each weight, and its negative, which is attached as a second adapter.
 
     Together they change nothing. The weights stay as they are, quantized ones, too, instead of being replaced by what
     is left of them.
@@ -55,7 +55,7 @@ def create_from_weights(parameters: Tree, config: LoRAConfig) -> tuple[Adapter, 
 
 
 def since(adapter: Adapter, start: Adapter) -> Adapter:
-    """An adapter of twice the rank, which changes weights by what an adapter was trained to since its start.
+    """An adapter of twice the rank that makes the same change as an adapter made since its start.
 
     Args:
       adapter: as trained.
@@ -75,7 +75,7 @@ def since(adapter: Adapter, start: Adapter) -> Adapter:
 
 
 def begun(trained: Tree) -> Tree:
-    """What `since` makes of parameters at their start: they change nothing.
+    """What `since` makes of parameters at their start: an adapter that changes nothing.
 
     Args:
       trained: an adapter's parameters, a tree.
@@ -146,7 +146,7 @@ def _orthogonal(weight: mx.array, rank: int) -> Factors:
 
 
 def kind_of_factors(path: str, adapter: Mapping[str, mx.array]) -> Kind:
-    """Of which kind the layer of factors is.
+    """The kind of the layer that factors belong to.
 
     Args:
       path: of the layer.
@@ -159,7 +159,7 @@ def kind_of_factors(path: str, adapter: Mapping[str, mx.array]) -> Kind:
 
 
 def named(kind: Kind, factors: Factors) -> Node:
-    """Factors as adapters keep them: what `layers.factors` makes the given ones of.
+    """Factors under the names, and in the layout, of adapters: the inverse of `layers.factors`.
 
     Args:
       kind: of the layer.

@@ -84,7 +84,7 @@ INITIALISATIONS = ("gaussian", "eva", "orthogonal")
 
 
 def config(path: Path, settings: Mapping[str, Any], parts: Mapping[str, Any]) -> LoRAConfig:
-    """The configuration in PEFT's.
+    """A PEFT configuration as ours.
 
     Args:
       path: of the file, for messages.
@@ -131,7 +131,7 @@ def _understood(name: str, value: Any) -> bool:
 def parts(
     arrays: Mapping[str, mx.array], settings: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, mx.array]], Beside, list[str]]:
-    """Tensors by our names by the layer's path, turned as ours are; what stands beside; a line for each other.
+    """PEFT's tensors by our names and in our layout.
 
     Args:
       arrays: by PEFT's names.
@@ -173,7 +173,7 @@ def _tokens(settings: Mapping[str, Any], layer: str) -> list[int]:
 
 
 def tensors(adapter: Adapter) -> dict[str, mx.array]:
-    """An adapter's tensors by PEFT's names, turned as PEFT has them.
+    """An adapter's tensors by PEFT's names and in its layout.
 
     Args:
       adapter: to be written.
@@ -216,7 +216,7 @@ def _name(layer: str, part: str) -> str:
 
 
 def settings(adapter: Adapter, base_model_name: str | None, task_type: str | None) -> dict[str, Any]:
-    """PEFT's configuration of an adapter.
+    """An adapter's configuration as PEFT has it.
 
     Args:
       adapter: to be described.
@@ -264,7 +264,7 @@ def _indices_of(adapter: Adapter) -> dict[str, list[int]] | None:
 
 
 def untied(arrays: dict[str, mx.array], about: dict[str, Any]) -> tuple[dict[str, mx.array], dict[str, Any]]:
-    """Tensors and configuration of a model whose embedding is its output layer, too: PEFT trains the two apart.
+    """Tensors and configuration for a model whose embedding is also its output layer: PEFT trains the two separately.
 
     Args:
       arrays: by PEFT's names.

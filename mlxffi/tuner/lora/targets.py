@@ -52,7 +52,7 @@ class Place(NamedTuple):
 
 
 def layers_of(parameters: Tree, start: str = "") -> Iterator[tuple[str, Node]]:
-    """Every layer of a tree that can be adapted: its path and its node.
+    """Every layer of a tree that can be adapted, with its path.
 
     Args:
       parameters: the model's tree.
@@ -73,7 +73,7 @@ def layers_of(parameters: Tree, start: str = "") -> Iterator[tuple[str, Node]]:
 
 
 def kind_of(path: str, node: Mapping[str, Any]) -> Kind | None:
-    """What sort of layer a node is, None for none that can be adapted: by its weight's axes and its name.
+    """The kind of layer that a node is, by its weight's axes and its name; None if it cannot be adapted.
 
     Args:
       path: of the node.
@@ -96,7 +96,7 @@ def kind_of(path: str, node: Mapping[str, Any]) -> Kind | None:
 
 
 def is_embedding(path: str) -> bool:
-    """Whether a layer's name is that of a table of embeddings.
+    """Whether a layer's name is that of an embedding.
 
     Args:
       path: of the layer; only its last part counts.
@@ -111,7 +111,7 @@ def is_embedding(path: str) -> bool:
 
 
 def chosen(layers: Mapping[str, Kind], config: LoRAConfig, blocks: Sequence[str] = ("layers",)) -> Choice:
-    """The layers that a configuration chooses.
+    """The layers that a configuration selects.
 
     Args:
       layers: the kind of each layer of the model by its path.
@@ -128,7 +128,7 @@ def chosen(layers: Mapping[str, Kind], config: LoRAConfig, blocks: Sequence[str]
 
 
 def require_choice(choice: Choice, layers: Iterable[str]) -> list[str]:
-    """The layers of a choice.
+    """The selected layers, after a check that there are any.
 
     Args:
       choice: made from a configuration.
@@ -186,7 +186,7 @@ def _as_peft(layers: Mapping[str, Kind], config: LoRAConfig) -> Choice:
 
 
 def matches(path: str, wanted: str | tuple[str, ...] | None) -> bool:
-    """Whether a pattern matches a whole path, or a path is or ends with one of several names.
+    """Whether a pattern matches a whole path, or the path is or ends with one of several names.
 
     Args:
       path: of a layer.

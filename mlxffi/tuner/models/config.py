@@ -119,7 +119,7 @@ class DecoderConfig:
 
 
 def text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a config.json says of the decoder.
+    """The part of a config.json that describes the decoder.
 
     Args:
       config: what config.json says.

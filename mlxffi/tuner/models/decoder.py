@@ -67,7 +67,7 @@ def logits(
 
 
 def output_layer(config: DecoderConfig, parameters: Tree) -> Tree:
-    """The node that makes logits of hidden states: that of the embedding where the two are tied.
+    """The node that computes logits from hidden states: the embedding's if the two are tied.
 
     Args:
       config: the decoder.
@@ -91,7 +91,7 @@ def hidden(
     cache: Sequence[KVCache] | None = None,
     noise: float = 0.0,
 ) -> mx.array:
-    """What the output layer gets.
+    """The input of the output layer.
 
     Args:
       config, parameters, tokens, segments, training, checkpoint, cache, noise: as in `logits`.
@@ -360,7 +360,7 @@ class KVCache:
         return self.kept == self.length
 
     def trim(self, count: int) -> None:
-        """Take the latest tokens back; the next ones take their places.
+        """Drop the latest tokens; the next ones take their places.
 
         Args:
           count: how many, 0 to the number kept; only where `is_trimmable`.
@@ -402,7 +402,7 @@ class KVCache:
         return self.is_trimmable() and (self.window is None or self.kept + length < self.window)
 
     def block_of(self, node: Tree, make: Callable[[], DecoderBlock | None]) -> DecoderBlock | None:
-        """What `make` makes of a block's node, once for as long as the node is the same.
+        """What `make` returns for a block's node; it is called again only for another node.
 
         Args:
           node: the block's parameters.
@@ -416,7 +416,7 @@ class KVCache:
         return self._block[1]
 
     def stepped(self, block: DecoderBlock, x: mx.array, config: DecoderConfig) -> mx.array:
-        """What a block makes of the next tokens [B, T, C]; their keys and values are kept.
+        """A block's output for the next tokens, whose keys and values are kept.
 
         Args:
           block: from `block_of`.

@@ -76,7 +76,7 @@ def rule_of(text: str, usual: Quantization) -> Rule:
 
 
 def by_rules(rules: Iterable[Rule], usual: Quantization) -> Choice:
-    """What the first rule says whose pattern is found in a path, else the usual.
+    """A choice by the first rule whose pattern is found in a path; else the usual scheme.
 
     Args:
       rules: the first that fits counts.
@@ -90,7 +90,7 @@ def by_rules(rules: Iterable[Rule], usual: Quantization) -> Choice:
 
 
 def by_recipe(name: str, parameters: Tree, group_size: int) -> Choice:
-    """One of mlx_lm's mixed recipes: more bits for the output layer, and for values and down projections in places.
+    """One of mlx_lm's mixed recipes: more bits for the output layer and for some blocks' values and down projections.
 
     Args:
       name: "mixed_2_6", "mixed_3_4", "mixed_3_6" or "mixed_4_6": fewer and more bits.
@@ -117,7 +117,7 @@ def by_recipe(name: str, parameters: Tree, group_size: int) -> Choice:
 
 
 def quantized_parameters(parameters: Tree, choice: Choice, group_size: int) -> Tree:
-    """A tree whose dense layers are quantized, but for those whose width is no multiple of a group size.
+    """A tree with its dense layers quantized, except those whose width is not a multiple of the group size.
 
     Args:
       parameters: the tree.

@@ -77,8 +77,7 @@ class Rope:
         return rotated.reshape(batch, length, heads, features).transpose(0, 2, 1, 3)
 
     def turns(self, positions: int | mx.array, length: int, features: int) -> Turns:
-        """What positions turn heads by, for blocks to share: MLX's kernel on GPUs takes longer over sines than over
-        the heads.
+        """The rotations for some positions, once for all blocks: on GPUs, MLX's kernel spends most of its time on sines.
 
         Args:
           positions: of the first token, where they are consecutive; else int32 [batch, length].
@@ -188,7 +187,7 @@ def _rope(scaling: Mapping[str, Any], head_dim: int) -> Rope:
 
 
 def positive_number(config: Mapping[str, Any], name: str, where: str = "") -> float:
-    """A positive number in a config.json, or in an object of it that `where` begins to name.
+    """A positive number from a config.json, or from an object in it.
 
     Args:
       config: what config.json says, or an object in it.

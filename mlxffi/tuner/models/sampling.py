@@ -62,7 +62,7 @@ class Options:
 
 
 def require(holds: bool, name: str, what: str, got: Any) -> None:
-    """Raise ArgumentError unless an option of generation is what it has to be.
+    """Raise ArgumentError unless an option of generation has an allowed value.
 
     Args:
       holds: whether it is.
@@ -151,7 +151,7 @@ class StopStrings:
         self._stop, self._held = stop, ""
 
     def add(self, text: str) -> tuple[str, bool]:
-        """What can be told of the text so far and was not, and whether a stop string ends it.
+        """The text that can now be shown, and whether a stop string ends it.
 
         Args:
           text: what follows all that was added before.
@@ -169,7 +169,7 @@ class StopStrings:
         return told, False
 
     def rest(self) -> str:
-        """What was held back and is no beginning after all."""
+        """The text that was held back and turned out not to begin a stop string."""
         return self._held
 
     def _beginning(self, stop: str) -> int:

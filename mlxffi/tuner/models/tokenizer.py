@@ -177,7 +177,7 @@ class Tokenizer:
         return {"input_ids": found.ids, **mask} if return_dict else found.ids
 
     def add_tokens(self, tokens: Sequence[str]) -> list[int]:
-        """Let texts be tokens of their own.
+        """Make texts tokens of their own.
 
         Args:
           tokens: texts that are no tokens yet.
@@ -206,7 +206,7 @@ class Tokenizer:
         return ids
 
     def save(self, folder: PathLike) -> None:
-        """Write what `from_directory` reads into a folder; generation_config.json has the ends of a text.
+        """Write the files that `from_directory` reads; generation_config.json has the tokens that end a text.
 
         Args:
           folder: which exists; its files of these names are replaced.
@@ -270,7 +270,7 @@ class TextStream:
         return self._piece(final=False)
 
     def finish(self) -> str:
-        """What is left to tell when no token follows."""
+        """The text that is left when no token follows."""
         return self._piece(final=True)
 
     def _piece(self, final: bool) -> str:

@@ -109,7 +109,7 @@ class Tokens(NamedTuple):
 
 
 def splits_named(name: str) -> Splits:
-    """How a tokenizer splits that has this name with llama.cpp.
+    """How a tokenizer splits texts, by its name in llama.cpp.
 
     Args:
       name: such as "llama-bpe".
@@ -159,7 +159,7 @@ def byte_level(tokens: Tokens, merges: Iterable[str], splits: Splits) -> Any:
 
 
 def sentencepiece_bpe(tokens: Tokens, scores: Sequence[float], prefix: bool) -> Any:
-    """A backend that merges what gives the piece of the highest score, and writes as bytes what is in no piece.
+    """A backend that merges whatever forms the piece with the highest score, and writes as bytes what is in no piece.
 
     Args:
       tokens: the pieces.
@@ -187,7 +187,7 @@ def _bpe(library: Any, tokens: Tokens, pairs: list[Any], **options: Any) -> Any:
 
 
 def write_spaces(library: Any, backend: Any, prefix: bool) -> None:
-    """Let a backend write spaces as letters, and perhaps one before a text, which is taken away again.
+    """Let a backend write spaces as letters, and perhaps put one before a text.
 
     Args:
       library: the module `tokenizers`.
@@ -231,7 +231,7 @@ def add_tokens(library: Any, backend: Any, tokens: Tokens) -> None:
 
 
 def with_ends(backend: Any, bos: str | None, eos: str | None) -> Any:
-    """The backend that puts tokens around a text.
+    """A backend that puts tokens around a text.
 
     Args:
       backend: a `tokenizers.Tokenizer`, which is changed.

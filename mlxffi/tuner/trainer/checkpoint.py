@@ -124,7 +124,7 @@ class Checkpoint:
 
 
 def settings_of(model: Tunable, loss: Any) -> dict[str, Any]:
-    """What has to be the same where a run goes on, as far as model and loss say so.
+    """The settings of model and loss that must be the same when a run is resumed.
 
     The shapes of factors do not tell how they are scaled, nor what they began with.
 
@@ -191,7 +191,7 @@ def _prefixed(name: str, arrays: Mapping[str, mx.array]) -> dict[str, mx.array]:
 def read_checkpoint(
     path: PathLike, fresh: State, args: TrainingArgs, world: World, settings: Mapping[str, Any]
 ) -> Checkpoint:
-    """The state of a run.
+    """Read the state of a run.
 
     Args:
       path: of the file.
@@ -226,7 +226,7 @@ def read_checkpoint(
 
 
 def read_reference(path: PathLike) -> Tree:
-    """The parameters with which a run began, from its state, which keeps them where the loss compares with them.
+    """Read the parameters with which a run began; its state has them if the loss compares with them.
 
     Args:
       path: of the state's file.
@@ -369,7 +369,7 @@ class Saver:
         self._state_of = self._parameters_of = -1
 
     def is_done(self, iteration: int) -> None:
-        """Take the files of an iteration as written.
+        """Count the files of an iteration as written.
 
         Args:
           iteration: one that a resumed run begins after.
@@ -377,7 +377,7 @@ class Saver:
         self._state_of = self._parameters_of = iteration
 
     def forget_parameters(self) -> None:
-        """Take parameters as not written: those of this iteration have changed."""
+        """Count the parameters as not written: those of this iteration have changed."""
         self._parameters_of = -1
 
     def state(self, checkpoint: Checkpoint) -> None:
@@ -392,7 +392,7 @@ class Saver:
             self._state_of = iteration
 
     def parameters(self, iteration: int, trained: Tree) -> tuple[Path, ...]:
-        """Write the parameters under their name and under the iteration's number; which files were written.
+        """Write the parameters under their name and under the iteration's number.
 
         Args:
           iteration: iterations done.
@@ -410,7 +410,7 @@ class Saver:
         return files
 
     def best(self, trained: Tree, name: str = BEST_FILE) -> tuple[Path, ...]:
-        """Write the parameters of the best validation; which files were written.
+        """Write the parameters of the best validation.
 
         Args:
           trained: a tree of arrays.

@@ -59,7 +59,7 @@ def _line(item: dict[str, Any]) -> str:
 
 
 def read_metrics(path: PathLike) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl; a last one that a killed process left unfinished is no line.
+    """The lines of a metrics.jsonl, except a last one that a killed process left unfinished.
 
     Args:
       path: of the file.
@@ -167,7 +167,7 @@ def _draw(axes: Any, label: str, training: Curve, validation: Curve) -> None:
 
 
 def smoothed(curve: Curve) -> Curve:
-    """A curve's moving averages, each with the weight 0.8 for those before it, without the bias of their beginning.
+    """A curve's exponential moving average with decay 0.8, corrected for the bias at its beginning.
 
     Args:
       curve: pairs of an iteration and a loss.

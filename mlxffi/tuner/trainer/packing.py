@@ -39,7 +39,7 @@ class Packing:
             self._parts.setdefault(path if alone else f"packed {item.dtype.name}", []).append(path)
 
     def pack(self, arrays: Arrays) -> Arrays:
-        """The arrays of a tree by path, packed.
+        """Pack the arrays of a tree.
 
         Args:
           arrays: by path, as `flatten` gives them.
@@ -50,7 +50,7 @@ class Packing:
         return {name: self._joined(name, arrays) for name in self._parts}
 
     def unpack(self, packed: Arrays) -> Arrays:
-        """The arrays by path of what `pack` gave, or of what was computed from it number by number.
+        """The inverse of `pack`, also for what was computed elementwise from packed arrays.
 
         Args:
           packed: arrays by name.
@@ -62,7 +62,7 @@ class Packing:
         return {path: found[path] for path in self._shapes}
 
     def tree(self, packed: Arrays) -> Tree:
-        """The tree of what `pack` gave.
+        """The tree of packed arrays.
 
         Args:
           packed: arrays by name.
@@ -73,7 +73,7 @@ class Packing:
         return self._refilled(list(self.unpack(packed).values()))
 
     def pack_moments(self, state: Tree) -> Tree:
-        """An optimizer's state, in which moments are arrays by path, packed.
+        """Pack an optimizer's state, in which moments are arrays by path.
 
         Args:
           state: as the optimizer's `init` and `update` give it.
@@ -84,7 +84,7 @@ class Packing:
         return self._of_moments(self.pack, state)
 
     def unpack_moments(self, state: Tree) -> Tree:
-        """The state of which `pack_moments` gave the packed form.
+        """The inverse of `pack_moments`.
 
         Args:
           state: with packed moments.

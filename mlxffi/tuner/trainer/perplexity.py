@@ -68,7 +68,7 @@ def perplexity(model: Tunable, texts: Examples, *, window: int = 2048, stride: i
 
 
 def require_stride(window: int, stride: int | None) -> int:
-    """The stride that options mean.
+    """The stride, checked, with its default.
 
     Args:
       window: tokens that the model reads at once; at least 2.
@@ -99,7 +99,7 @@ def _batches(model: Tunable, texts: Examples, window: int, stride: int, counts: 
 
 
 def windows(example: Example, window: int, stride: int) -> Iterable[Example]:
-    """The parts of a text that a model reads, each with the targets that those before it did not have.
+    """The windows in which the model reads a text, each with the targets that earlier ones did not have.
 
     Args:
       example: a text's tokens and targets.

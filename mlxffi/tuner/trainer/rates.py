@@ -65,7 +65,7 @@ def find_learning_rate(
     lowest: float = 1e-7,
     highest: float = 1.0,
 ) -> RateTest:
-    """Train a copy of a model's parameters with learning rates that grow by one factor; the model stays as it is.
+    """Train a copy of a model's parameters with learning rates that grow by a constant factor; the model is unchanged.
 
     Args:
       model: whose `trainable()` parameters are where it begins.

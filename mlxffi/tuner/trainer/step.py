@@ -111,7 +111,7 @@ class Metrics(NamedTuple):
 
     @classmethod
     def of(cls, results: mx.array) -> Metrics:
-        """The metrics of a step's results, for which it waits.
+        """The metrics of a step; waits for its results.
 
         Args:
           results: float32 [5 + sums], the second result of a step.
@@ -141,7 +141,7 @@ def needs_reference(loss: Loss) -> bool:
 
 
 def initial_state(model: Tunable, optimizer: Optimizer, seed: int, world: World, loss: Loss = default_loss) -> State:
-    """The state before the first step: parameters those of the writing process, keys of dropout everybody's own.
+    """The state before the first step: the writing process's parameters, and for each process its own key for dropout.
 
     Args:
       model: whose `trainable()` parameters are where the run begins.
@@ -160,7 +160,7 @@ def initial_state(model: Tunable, optimizer: Optimizer, seed: int, world: World,
 
 
 def first_state(model: Tunable, optimizer: Optimizer, seed: int, world: World, loss: Loss = default_loss) -> State:
-    """`initial_state` as steps take it.
+    """`initial_state` in packed form.
 
     Args:
       model, optimizer, seed, world, loss: as in `initial_state`.
@@ -172,7 +172,7 @@ def first_state(model: Tunable, optimizer: Optimizer, seed: int, world: World, l
 
 
 def packing_of(model: Tunable, optimizer: Optimizer) -> Packing:
-    """How the parameters lie while they are trained with this optimizer.
+    """How a model's parameters are packed while they are trained with an optimizer.
 
     Args:
       model: to be trained.
@@ -185,7 +185,7 @@ def packing_of(model: Tunable, optimizer: Optimizer) -> Packing:
 
 
 def packed(state: State, packing: Packing) -> State:
-    """A state as steps take it.
+    """A state in packed form, which steps take.
 
     Args:
       state: as `initial_state` gives it.
@@ -201,7 +201,7 @@ def packed(state: State, packing: Packing) -> State:
 
 
 def unpacked(state: State, packing: Packing) -> State:
-    """The state of which `packed` gave the packed form.
+    """The inverse of `packed`.
 
     Args:
       state: in packed form.
@@ -216,7 +216,7 @@ def unpacked(state: State, packing: Packing) -> State:
 
 
 def make_step(model: Tunable, optimizer: Optimizer, loss: Loss, args: TrainingArgs, world: World) -> Step:
-    """A function of (packed state, batch, whether an update is due) to the new state and `Metrics`, float32.
+    """Make a function of (packed state, batch, whether an update is due) to the new state and the step's metrics.
 
     Args:
       model: to be trained.
@@ -249,7 +249,7 @@ def make_step(model: Tunable, optimizer: Optimizer, loss: Loss, args: TrainingAr
 
 
 def make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply:
-    """The update of a window that ends early: from a packed state to (state, gradient norm, whether applied).
+    """Make the update of a window that ends early: from a packed state to (state, gradient norm, whether applied).
 
     Args:
       optimizer, args, world: as in `make_step`.
@@ -262,7 +262,7 @@ def make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply:
 
 
 def make_score(model: Tunable, loss: Loss, compile: bool) -> Score:
-    """A function of (parameters, batch, reference) to a loss's sums without dropout.
+    """Make a function of (parameters, batch, reference) to a loss's sums without dropout.
 
     Args:
       model: to be evaluated.
@@ -402,7 +402,7 @@ def evaluate_from(
     loss: Loss,
     compile: bool = True,
 ) -> Evaluation:
-    """`evaluate` with what a loss reports besides.
+    """`evaluate`, with a reference and with what a loss reports besides.
 
     Args:
       model: evaluated with its own parameters, without dropout.
@@ -429,7 +429,7 @@ def evaluate_from(
 def evaluation(
     score: Score, loss: Loss, trained: Tree, reference: Tree | None, batches: Iterable[Batch], world: World
 ) -> Evaluation:
-    """What batches come to by a function of parameters; processes wait for each other.
+    """The result of a score over all batches; processes wait for each other.
 
     Args:
       score: what `make_score` gave.
@@ -456,7 +456,7 @@ def evaluation(
 
 
 def figures_of(loss: Loss, sums: Sequence[float]) -> Mapping[str, float]:
-    """What a loss makes of its sums: numbers to report, by name; nothing where it has none.
+    """The numbers that a loss reports, computed from its sums.
 
     Args:
       loss: with a method `figures` where it has sums.
@@ -469,7 +469,7 @@ def figures_of(loss: Loss, sums: Sequence[float]) -> Mapping[str, float]:
 
 
 def added(sums: Sequence[float], more: Sequence[float]) -> list[float]:
-    """Sums with more added; of nothing yet, what is added.
+    """Add numbers to sums.
 
     Args:
       sums: so far; empty for none yet.

@@ -35,7 +35,7 @@ def trackers(
 
 
 def require_trackers(names: str) -> list[str]:
-    """The trackers of a text with their names, all of which are there; nothing is begun.
+    """Check that the named trackers exist and are installed, without starting any.
 
     Args:
       names: with commas between them; case does not matter.

@@ -49,7 +49,7 @@ LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_positio
 
 
 def config_from(metadata: Mapping[str, Any], vocabulary: int, tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """A config.json for what a GGUF file holds, but for positions that tensors scale (`scaled_by`).
+    """A config.json for the contents of a GGUF file, except for positions that tensors scale (`scaled_by`).
 
     Args:
       metadata: of the file.
@@ -141,7 +141,7 @@ def _scaling_from(stated: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def scaled_by(factors: Mapping[str, list[float]], config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config.json whose wavelengths tensors multiply.
+    """A config.json with the factors by which tensors multiply wavelengths.
 
     Args:
       factors: the tensors by name: for LongRoPE two, else one or none.
@@ -308,7 +308,7 @@ def _longrope(rope: Rope) -> dict[str, Any]:
 
 
 def frequency_factors(config: Mapping[str, Any], decoder: DecoderConfig) -> dict[str, list[float]]:
-    """By what llama.cpp is to divide each pair's frequency, by the name of the tensor.
+    """The factors by which llama.cpp is to divide each pair's frequency, by the name of the tensor.
 
     Args:
       config: what config.json says.

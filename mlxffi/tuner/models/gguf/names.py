@@ -122,7 +122,7 @@ def is_norm(layer: str) -> bool:
 
 
 def rotated_heads(layer: str, decoder: DecoderConfig) -> int | None:
-    """How many heads a layer's rows make that stand in another order in GGUF files; None where they do not.
+    """How many heads a layer's rows form, if GGUF files have these in another order; else None.
 
     Args:
       layer: its path.
@@ -138,7 +138,7 @@ def rotated_heads(layer: str, decoder: DecoderConfig) -> int | None:
 
 
 def permuted(value: mx.array, heads: int | None) -> mx.array:
-    """Rows of heads whose two halves alternate.
+    """Rows of heads, with the two halves of each head interleaved.
 
     Args:
       value: [heads * head_dim, ...].

@@ -25,7 +25,7 @@ TEMPLATE, TEMPLATES = "tokenizer.chat_template", "tokenizer.chat_templates"
 
 
 def tokenizer_parts(path: PathLike) -> tuple[Any, dict[str, str], dict[str, str], list[int]]:
-    """What `models.Tokenizer` is made of, out of a GGUF file.
+    """The parts of a `models.Tokenizer`, from a GGUF file.
 
     Args:
       path: of the file.
