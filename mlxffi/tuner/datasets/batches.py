@@ -106,7 +106,11 @@ class Batches(Iterator[Batch]):
             window = following
 
     def state(self) -> dict[str, Any]:
-        """The position of the next batch, for `restore` of other Batches with the same dataset and settings, as JSON."""
+        """The position of the next batch, for `restore` of other Batches of the same dataset and settings.
+
+        Returns:
+          What JSON can hold.
+        """
         window = {"epoch": self._window.epoch, "window": self._window.number, "carried": list(self._window.carried)}
         return {**window, "given": self._given, "settings": self._fixed()}
 

@@ -77,7 +77,7 @@ class Rope:
         return rotated.reshape(batch, length, heads, features).transpose(0, 2, 1, 3)
 
     def turns(self, positions: int | mx.array, length: int, features: int) -> Turns:
-        """The rotations for some positions, once for all blocks: on GPUs, MLX's kernel spends most of its time on sines.
+        """The rotations for some positions, once for all blocks: MLX's kernel for GPUs spends most time on sines.
 
         Args:
           positions: of the first token, where they are consecutive; else int32 [batch, length].
