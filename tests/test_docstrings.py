@@ -8,6 +8,7 @@ import subprocess
 import sys
 from enum import Enum
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import walk_packages
 
@@ -136,7 +137,7 @@ def docstring(function):
 
 
 def test_there_are_many():
-    assert len(FUNCTIONS) > 750
+    assert len(FUNCTIONS) > 1500
 
 
 @pytest.mark.parametrize("module", ["mlxffi._ops", "mlxffi.core", "mlxffi.losses", "mlxffi.tuner.trainer.loop"])
@@ -150,11 +151,12 @@ def test_each_argument_and_result_is_described():
 
 
 def test_each_argument_of_a_constructor_is_described():
-    assert len(CLASSES) > 100
+    assert len(CLASSES) > 130
     found = {name: lacks_of_constructor(made) for name, made in CLASSES.items()}
     assert {name: missing for name, missing in found.items() if missing} == {}
 
 
+@pytest.mark.skipif(find_spec("mlx.nn") is None, reason="mlx.nn is not installed")
 def test_of_modules_over_mlx_nn_too():
     code = """
 import mlxffi.compat, test_docstrings as test
