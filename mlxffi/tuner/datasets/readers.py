@@ -41,7 +41,7 @@ def stored(path: PathLike, check: Callable[[Record], None], config: DatasetConfi
       config: has the limits.
 
     Returns:
-      The records, read from the file when they are asked for (JSON lines) or from a copy in another form.
+      The records, read when they are asked for: from the file if that has JSON lines, else from a copy.
 
     Raises:
       FileNotFoundError: there is no such file.
