@@ -179,7 +179,7 @@ def tensors(adapter: Adapter) -> dict[str, mx.array]:
       adapter: to be written.
 
     Returns:
-      Arrays by PEFT's names: `lora_A` [rank, in], `lora_B` [out, rank], magnitudes [out].
+      Arrays by PEFT's names; of linear layers `lora_A` [rank, in] and `lora_B` [out, rank], with DoRA magnitudes [out].
 
     Raises:
       ValueError: PEFT has no such layers; the message names each.
