@@ -47,7 +47,7 @@ class Linear:
 
 
 class DecoderBlock:
-    """A block of a decoder of Llama's kind: attention and a gated network, each behind a norm and beside x.
+    """A block of a decoder of Llama's kind: attention and a gated network, each after a norm and added to x.
 
     Args:
       layers: a `Linear` for each of query, key, value, output, gate, up and down.

@@ -12,7 +12,15 @@ TYPES = {"cpu": 0, "gpu": 1}
 
 
 class Device(_handles.Owner):
-    """A device: its type, "cpu" or "gpu", and its index among those of the type."""
+    """A device: its type, "cpu" or "gpu", and its index among those of the type.
+
+    Args:
+      type: "cpu" or "gpu".
+      index: among the devices of the type, from 0.
+
+    Raises:
+      ValueError: the type is another.
+    """
 
     __slots__ = ("_device",)
     _slot = "_device"
@@ -46,7 +54,11 @@ class Device(_handles.Owner):
 
 
 class Stream(_handles.Owner):
-    """A queue of computations on one device. It belongs to the thread that made it."""
+    """A queue of computations on one device. It belongs to the thread that made it.
+
+    Args:
+      device: where it computes; None for the default device.
+    """
 
     __slots__ = ("_stream",)
     _slot = "_stream"

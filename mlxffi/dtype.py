@@ -11,7 +11,14 @@ __all__ = [
 
 
 class Dtype:
-    """An element type: `name` as numpy writes it, `number` as the C enum mlx_dtype counts it, `size` in bytes."""
+    """An element type. There is one object for each, such as `mlxffi.float32`.
+
+    Args:
+      name: as numpy writes it.
+      number: in the C enum mlx_dtype.
+      size: of an element, in bytes.
+      kind: "b" bool, "u" unsigned, "i" signed, "f" floating point, "c" complex, as in numpy.
+    """
 
     __slots__ = ("kind", "name", "number", "size")
 
@@ -30,7 +37,6 @@ class Dtype:
 
 DtypeLike: TypeAlias = "Dtype | str | type | Any"
 
-# kind: b bool, u unsigned, i signed, f floating point, c complex, as in numpy.
 bool_ = Dtype("bool", 0, 1, "b")
 uint8 = Dtype("uint8", 1, 1, "u")
 uint16 = Dtype("uint16", 2, 2, "u")

@@ -36,7 +36,7 @@ def export_function(
     """Trace a function and write the trace to a file, replacing what was there.
 
     Args:
-      path: of the file, by custom ending in .mlxfn.
+      path: of the file, usually ending in .mlxfn.
       fn: from a list of Arrays, and named Arrays, to a list of Arrays.
       args: positional inputs to trace with; only their number, shapes and dtypes matter.
       kwargs: named inputs to trace with.
@@ -108,7 +108,7 @@ def exporter(path: Any, fn: ExportedFunction, shapeless: bool = False) -> Functi
     Used as `with exporter(path, fn) as export: export([a]); export([b])`.
 
     Args:
-      path: of the file, by custom ending in .mlxfn.
+      path: of the file, usually ending in .mlxfn.
       fn: from a list of Arrays, and named Arrays, to a list of Arrays.
       shapeless: let each trace serve all sizes of the same ranks.
 
@@ -124,7 +124,7 @@ def exporter(path: Any, fn: ExportedFunction, shapeless: bool = False) -> Functi
 
 
 class ImportedFunction(Owner):
-    """A function read from a file, which `import_function` describes."""
+    """A function read from a file; made by `import_function`."""
 
     __slots__ = ("_function",)
     _slot = "_function"

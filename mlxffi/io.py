@@ -138,7 +138,7 @@ def load_safetensors(file: File, *, stream: Stream | None = None) -> tuple[dict[
 
 
 class GGUFMetadata(Owner):
-    """The metadata of a GGUF file, looked up by key: an Array, a string or a list of strings."""
+    """The metadata of a GGUF file, looked up by key: an Array, a string or a list of strings; made by `load_gguf`."""
 
     __slots__ = ("_gguf",)
     _slot = "_gguf"

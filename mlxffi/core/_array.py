@@ -207,7 +207,11 @@ class ArrayIterator:
 
 
 class ArrayLike:
-    """A wrapper around any object."""
+    """A wrapper around any object.
+
+    Args:
+      arg: the object.
+    """
 
     __slots__ = ("_value",)
     __module__ = "mlxffi.core"

@@ -28,24 +28,66 @@ class ArrayAt(native.PartOwner):
 
     @signature("at add")
     def add(self, value: Any) -> array:
-        """With values added to the part."""
+        """With values added to the part.
+
+        Args:
+          value: a scalar or array that broadcasts to the part's shape.
+
+        Returns:
+          A new array; indices that occur twice are added twice.
+        """
 
     @signature("at subtract")
     def subtract(self, value: Any) -> array:
-        """With values taken from the part."""
+        """With values taken from the part.
+
+        Args:
+          value: a scalar or array that broadcasts to the part's shape.
+
+        Returns:
+          A new array; for indices that occur twice, both values are subtracted.
+        """
 
     @signature("at multiply")
     def multiply(self, value: Any) -> array:
-        """With the part multiplied by values."""
+        """With the part multiplied by values.
+
+        Args:
+          value: a scalar or array that broadcasts to the part's shape.
+
+        Returns:
+          A new array; for indices that occur twice, by both values.
+        """
 
     @signature("at divide")
     def divide(self, value: Any) -> array:
-        """With the part divided by values."""
+        """With the part divided by values.
+
+        Args:
+          value: a scalar or array that broadcasts to the part's shape.
+
+        Returns:
+          A new array; for indices that occur twice, by both values.
+        """
 
     @signature("at maximum")
     def maximum(self, value: Any) -> array:
-        """With values where they are greater than the part."""
+        """With values where they are greater than the part.
+
+        Args:
+          value: a scalar or array that broadcasts to the part's shape.
+
+        Returns:
+          A new array.
+        """
 
     @signature("at minimum")
     def minimum(self, value: Any) -> array:
-        """With values where they are less than the part."""
+        """With values where they are less than the part.
+
+        Args:
+          value: a scalar or array that broadcasts to the part's shape.
+
+        Returns:
+          A new array.
+        """

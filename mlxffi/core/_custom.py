@@ -116,6 +116,9 @@ class custom_function:
     """A function whose derivatives and vectorisation may be given as functions, set with the methods as decorators.
 
     A rule that is left out is derived from the function. Arrays that the function captures get no gradient.
+
+    Args:
+      f: the function, of arrays and trees of them.
     """
 
     __module__ = "mlxffi.core"
@@ -130,6 +133,12 @@ class custom_function:
 
         The primals are the tuple of positional arguments, or the argument itself where there is one; keyword arguments
         are passed on by name. Gradients that are left out at the end count as zeros.
+
+        Args:
+          f: the rule.
+
+        Returns:
+          This function, so that it serves as a decorator.
         """
         self._rules["vjp"] = _callable("vjp", f)
         return self
@@ -138,12 +147,25 @@ class custom_function:
         """Set the forward-mode rule: from (primals, tangents) to tangents in the form of the outputs.
 
         A tangent is None where an argument is not differentiated.
+
+        Args:
+          f: the rule.
+
+        Returns:
+          This function, so that it serves as a decorator.
         """
         self._rules["jvp"] = _callable("jvp", f)
         return self
 
     def vmap(self, f: Callable[..., Any]) -> custom_function:
-        """Set the vectorisation rule: from (inputs, axes) to (outputs, axes), None for an axis that is not there."""
+        """Set the vectorisation rule: from (inputs, axes) to (outputs, axes), None for an axis that is not there.
+
+        Args:
+          f: the rule.
+
+        Returns:
+          This function, so that it serves as a decorator.
+        """
         self._rules["vmap"] = _callable("vmap", f)
         return self
 

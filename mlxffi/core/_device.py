@@ -53,7 +53,15 @@ gpu = DeviceType.gpu
 
 
 class Device(native.DeviceOwner):
-    """A device: its type and its index among those of the type."""
+    """A device: its type and its index among those of the type.
+
+    Args:
+      type: a DeviceType, such as `mx.cpu`.
+      index: among the devices of the type, from 0; 0 by default.
+
+    Raises:
+      TypeError: the type is no DeviceType, or the index no int of 32 bits.
+    """
 
     __slots__ = ()
     __module__ = "mlxffi.core"
@@ -243,7 +251,14 @@ def synchronize(stream: StreamOrDevice = None) -> None:
 
 
 class StreamContext(native.ContextOwner):
-    """A `with` block in which a stream or device is the default."""
+    """A `with` block in which a stream or device is the default.
+
+    Args:
+      s: a Stream, ThreadLocalStream, Device or DeviceType.
+
+    Raises:
+      TypeError: it is something else.
+    """
 
     __module__ = "mlxffi.core"
     __slots__ = ()

@@ -324,7 +324,14 @@ class _Limits:
 
 
 class finfo(_Limits):
-    """The limits of a floating-point dtype; for complex64 those of its parts."""
+    """The limits of a floating-point dtype; for complex64 those of its parts.
+
+    Args:
+      arg: the dtype.
+
+    Raises:
+      ValueError: it is no floating-point or complex dtype.
+    """
 
     __module__ = "mlxffi.core"
     __slots__ = ("bits", "dtype", "eps", "max", "min", "smallest_normal")
@@ -350,7 +357,14 @@ class finfo(_Limits):
 
 
 class iinfo(_Limits):
-    """The limits of an integer dtype."""
+    """The limits of an integer dtype.
+
+    Args:
+      arg: the dtype.
+
+    Raises:
+      ValueError: it is no integer dtype.
+    """
 
     __module__ = "mlxffi.core"
     __slots__ = ("dtype", "max", "min")

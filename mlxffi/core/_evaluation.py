@@ -43,7 +43,7 @@ def depends(inputs: array | Sequence[array], dependencies: array | Sequence[arra
       dependencies: one array, or a sequence of them.
 
     Returns:
-      An array for an array; for a sequence a list with the inputs and behind them the dependencies.
+      An array for an array; for a sequence a list with the inputs and then the dependencies.
     """
     arrays, others = _sequence("inputs", inputs), _sequence("dependencies", dependencies)
     if not arrays:

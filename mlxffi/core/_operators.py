@@ -90,7 +90,7 @@ class Operators(native.ArrayOwner):
         """The same elements."""
 
     def __round__(self, ndigits: int | None = None) -> array:
-        """Its elements rounded to so many decimals, in their dtype."""
+        """Its elements rounded to that many decimals, in their dtype."""
         return abi.round(self, 0 if ndigits is None else operator.index(ndigits))
 
     @signature("inverted operator")

@@ -28,7 +28,11 @@ USUAL_DIGITS = 6
 
 
 class PrintOptions:
-    """How arrays are printed: with `precision` digits behind the point; -1: up to six digits altogether."""
+    """How arrays are printed.
+
+    Args:
+      precision: digits after the point; -1: up to six digits altogether.
+    """
 
     __module__ = "mlxffi.core"
     __slots__ = ("_precision",)
@@ -38,7 +42,7 @@ class PrintOptions:
 
     @property
     def precision(self) -> int:
-        """Digits behind the point; -1: up to six digits altogether."""
+        """Digits after the point; -1: up to six digits altogether."""
         return self._precision
 
     @precision.setter
@@ -57,7 +61,7 @@ def set_printoptions(precision: int = DEFAULT) -> None:
     """Choose how arrays are printed.
 
     Args:
-      precision: digits behind the point; -1: up to six digits altogether.
+      precision: digits after the point; -1: up to six digits altogether.
     """
     global _precision
     if type(precision) is not int:

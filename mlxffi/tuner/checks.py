@@ -17,46 +17,130 @@ from .._errors import ArgumentError
 
 
 def finite(owner: str, name: str, value: Any) -> float:
-    """A number that is neither infinite nor NaN."""
+    """A number that is neither infinite nor NaN.
+
+    Args:
+      owner: whose argument it is, for the message.
+      name: of the argument.
+      value: what came.
+
+    Returns:
+      The number.
+
+    Raises:
+      ValueError: the value is something else.
+    """
     return _number(owner, name, value, "a finite number", lambda found: True)
 
 
 def non_negative(owner: str, name: str, value: Any) -> float:
-    """A finite number of at least 0."""
+    """A finite number of at least 0.
+
+    Args:
+      owner, name, value: as in `finite`.
+
+    Returns:
+      The number.
+
+    Raises:
+      ValueError: the value is something else.
+    """
     return _number(owner, name, value, "a finite number of at least 0", lambda found: found >= 0)
 
 
 def non_positive(owner: str, name: str, value: Any) -> float:
-    """A finite number of at most 0."""
+    """A finite number of at most 0.
+
+    Args:
+      owner, name, value: as in `finite`.
+
+    Returns:
+      The number.
+
+    Raises:
+      ValueError: the value is something else.
+    """
     return _number(owner, name, value, "a finite number of at most 0", lambda found: found <= 0)
 
 
 def positive(owner: str, name: str, value: Any) -> float:
-    """A finite number above 0."""
+    """A finite number above 0.
+
+    Args:
+      owner, name, value: as in `finite`.
+
+    Returns:
+      The number.
+
+    Raises:
+      ValueError: the value is something else.
+    """
     return _number(owner, name, value, "a finite number above 0", lambda found: found > 0)
 
 
 def fraction(owner: str, name: str, value: Any) -> float:
-    """A number from 0 to below 1."""
+    """A number from 0 to below 1.
+
+    Args:
+      owner, name, value: as in `finite`.
+
+    Returns:
+      The number.
+
+    Raises:
+      ValueError: the value is something else.
+    """
     return _number(owner, name, value, "a number of at least 0 and below 1", lambda found: 0 <= found < 1)
 
 
 def count(owner: str, name: str, value: Any, least: int) -> int:
-    """An int that is not below another."""
+    """An int that is not below another.
+
+    Args:
+      owner, name, value: as in `finite`.
+      least: the smallest that is accepted.
+
+    Returns:
+      The int.
+
+    Raises:
+      ValueError: the value is less, or no int; True and False are none.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ArgumentError(f"[{owner}] {name}: expected an int of at least {least}, got {value!r}")
     return value
 
 
 def flag(owner: str, name: str, value: Any) -> bool:
-    """True or False."""
+    """True or False.
+
+    Args:
+      owner, name, value: as in `finite`.
+
+    Returns:
+      The value.
+
+    Raises:
+      ValueError: the value is something else.
+    """
     if not isinstance(value, bool):
         raise ArgumentError(f"[{owner}] {name}: expected True or False, got {value!r}")
     return value
 
 
 def pair(owner: str, name: str, value: Any, check: Callable[[str, str, Any], float]) -> tuple[float, float]:
-    """Two numbers that a check accepts."""
+    """Two numbers that a check accepts.
+
+    Args:
+      owner, name, value: as in `finite`.
+      check: such as `positive`.
+
+    Returns:
+      The numbers.
+
+    Raises:
+      ValueError: the value is no list or tuple of two, or the check refuses one.
+    """
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         raise ArgumentError(f"[{owner}] {name}: expected two numbers, got {value!r}")
     return check(owner, f"{name}[0]", value[0]), check(owner, f"{name}[1]", value[1])
@@ -81,6 +165,9 @@ def required(name: str, extra: str) -> ModuleType:
     Args:
       name: of the module.
       extra: of mlxffi that brings it.
+
+    Returns:
+      The imported module.
 
     Raises:
       MissingLibraryError: it is not installed; the message has the command that installs it.

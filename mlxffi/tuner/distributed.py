@@ -29,7 +29,14 @@ class World:
         return self.rank == 0
 
     def summed(self, arrays: Mapping[str, mx.array]) -> dict[str, mx.array]:
-        """The sums of the arrays of all processes by name, as a lazy result."""
+        """The sums of all processes' arrays by name, lazy.
+
+        Args:
+          arrays: this process's by name, with the same names and shapes in all.
+
+        Returns:
+          Arrays by name, the same in all processes.
+        """
         if self.size == 1:
             return dict(arrays)
         found = {name: summed for bucket in _buckets(arrays) for name, summed in self._bucket_sums(arrays, bucket)}
@@ -43,18 +50,39 @@ class World:
             yield name, part.reshape(arrays[name].shape)
 
     def from_writer(self, arrays: Mapping[str, mx.array]) -> dict[str, mx.array]:
-        """The arrays of the process that writes files, in every process."""
+        """The arrays of the process that writes files, for every process.
+
+        Args:
+          arrays: this process's by name, with the same names and shapes in all.
+
+        Returns:
+          Arrays by name, the same in all processes.
+        """
         if self.size == 1:
             return dict(arrays)
         mine = arrays if self.is_writer else {name: mx.zeros_like(item) for name, item in arrays.items()}
         return self.summed(mine)
 
     def gathered(self, item: mx.array) -> mx.array:
-        """The arrays of all processes, [size, ...]."""
+        """The arrays of all processes, [size, ...].
+
+        Args:
+          item: this process's array, of the same shape and dtype in all.
+
+        Returns:
+          An array of the item's dtype, in the order of ranks.
+        """
         return mx.distributed.all_gather(item[None], group=self._group) if self.size > 1 else item[None]
 
     def totals(self, numbers: Iterable[float]) -> list[float]:
-        """The sums of the numbers of all processes, which wait for each other; float32 where there are several."""
+        """The sums of all processes' numbers, for which they wait for each other; float32 if there are several.
+
+        Args:
+          numbers: this process's, as many in all.
+
+        Returns:
+          As many numbers, the same in all processes.
+        """
         mine = list(numbers)
         if self.size == 1:
             return mine
@@ -62,7 +90,14 @@ class World:
         return found
 
     def any(self, here: bool) -> bool:
-        """Whether something is so in one of the processes, which wait for each other."""
+        """Whether something is true in any process; all wait for each other.
+
+        Args:
+          here: whether it is so in this process.
+
+        Returns:
+          The same in all processes.
+        """
         return self.totals([here])[0] > 0
 
 

@@ -19,9 +19,15 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 
 @contextmanager
 def replaced(path: PathLike) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` once the block has ended well.
+    """A path to write to, which replaces `path` if the block ends without an error.
 
     Whatever happens meanwhile, a kill included, `path` is what it was before or what was written, whole.
+
+    Args:
+      path: its folders are made if they are not there.
+
+    Returns:
+      A context whose value is the path to write to, beside the other.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +52,13 @@ def _flush(path: Path) -> None:
 
 @contextmanager
 def locked(folder: PathLike) -> Iterator[None]:
-    """A folder, made if it is not there, into which nobody else writes until the block or the process ends.
+    """Lock a folder, which is made if necessary: nobody else writes there until the block or the process ends.
+
+    Args:
+      folder: to lock.
+
+    Returns:
+      A context without a value.
 
     Raises:
       RuntimeError: another process, or another block of this one, has it.
@@ -70,31 +82,63 @@ def _lock(folder: PathLike, descriptor: int) -> None:
 
 
 def is_taken(folder: PathLike) -> bool:
-    """Whether a path is there and is no empty folder."""
+    """Whether a path exists and is not an empty folder.
+
+    Args:
+      folder: any path.
+
+    Returns:
+      False for an empty folder and for nothing.
+    """
     target = Path(folder)
     return target.exists() and (not target.is_dir() or any(target.iterdir()))
 
 
 def require_free(argument: str, folder: PathLike) -> None:
-    """Raise FileExistsError unless a folder, which an argument names, is new or empty."""
+    """Raise FileExistsError unless the folder that an argument names is new or empty.
+
+    Args:
+      argument: its name, for the message.
+      folder: what it names.
+
+    Raises:
+      FileExistsError: there is something.
+    """
     if is_taken(folder):
         raise FileExistsError(f"{argument}: expected a new or empty folder, got one that has something in it: {folder}")
 
 
 def write_arrays(path: PathLike, arrays: Mapping[str, mx.array], metadata: Mapping[str, str] | None = None) -> None:
-    """Write named arrays, and texts by key, as a safetensors file."""
+    """Write named arrays, and texts by key, as a safetensors file.
+
+    Args:
+      path: of the file, which is replaced atomically.
+      arrays: by name.
+      metadata: texts by key; None for none.
+    """
     with replaced(path) as beside:
         mx.save_safetensors(str(beside), dict(arrays), dict(metadata or {}))
 
 
 def write_json(path: PathLike, value: Any) -> None:
-    """Write a value as JSON, with sorted keys."""
+    """Write a value as JSON, with sorted keys.
+
+    Args:
+      path: of the file, which is replaced atomically.
+      value: what JSON can hold.
+    """
     with replaced(path) as beside:
         beside.write_text(json.dumps(value, indent=4, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_text(path: PathLike) -> str:
     """The text in a file.
+
+    Args:
+      path: of the file.
+
+    Returns:
+      All of it.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -108,6 +152,12 @@ def read_text(path: PathLike) -> str:
 
 def read_json(path: PathLike) -> Any:
     """The value in a JSON file.
+
+    Args:
+      path: of the file.
+
+    Returns:
+      The value.
 
     Raises:
       FileNotFoundError: there is no such file.

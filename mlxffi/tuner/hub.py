@@ -86,7 +86,7 @@ def model_folder(repo: Repo, weights: bool = True) -> Path:
 
 
 def missing_of_model(folder: Path, weights: bool = True) -> list[str]:
-    """What a folder lacks to be a model, or the rest of one.
+    """What a folder lacks to be a complete model.
 
     Args:
       folder: the folder.
@@ -127,7 +127,7 @@ def cache() -> Path:
 
 
 def snapshot(repo: Repo) -> Path | None:
-    """The folder of a revision in the cache, which may have some of its files only.
+    """The folder of a revision in the cache, which may have only some of its files.
 
     Args:
       repo: the repository.
@@ -143,7 +143,7 @@ def snapshot(repo: Repo) -> Path | None:
 
 
 def folder_of(repo: Repo, missing: Callable[[Path], list[str]], wanted: Wanted) -> Path:
-    """The folder of a repository, from the cache where that has all, else fetched.
+    """The folder of a repository: from the cache if everything needed is there, else fetched.
 
     Args:
       repo: the repository.
@@ -202,7 +202,7 @@ def _failures(hub: Any) -> tuple[type[Exception], ...]:
 
 
 def require_no_code(repo: Repo, trusted: bool) -> None:
-    """Raise where code of the Hub would be run.
+    """Raise if code from the Hub would be run.
 
     Args:
       repo: the repository.

@@ -16,12 +16,27 @@ Tree: TypeAlias = Any
 
 
 def paths(tree: Tree, start: str = "") -> list[tuple[str, array]]:
-    """Every array of a tree with its path, in the tree's own order."""
+    """Every array of a tree with its path, in the tree's own order.
+
+    Args:
+      tree: dictionaries, lists and tuples of arrays; other leaves are passed over.
+      start: the path of the tree itself.
+
+    Returns:
+      Pairs of a path, such as "layers.0.weight", and an array.
+    """
     return _collect(tree, start, [])
 
 
 def flatten(tree: Tree) -> dict[str, array]:
-    """The arrays of a tree by path, in the tree's own order."""
+    """The arrays of a tree by path, in the tree's own order.
+
+    Args:
+      tree: dictionaries, lists and tuples of arrays; other leaves are passed over.
+
+    Returns:
+      A new dictionary of the arrays themselves, not of copies.
+    """
     return dict(_collect(tree, "", []))
 
 
@@ -36,7 +51,13 @@ def _collect(tree: Tree, start: str, found: list[tuple[str, array]]) -> list[tup
 
 
 def unflatten(arrays: Mapping[str, Any]) -> Tree:
-    """The tree of values by path; parts of a path that are numbers from 0 on without a gap make a list.
+    """The tree of values by path; consecutive numbers from 0 as parts of paths make a list.
+
+    Args:
+      arrays: values by path, whose parts are separated by dots.
+
+    Returns:
+      Nested dictionaries and lists.
 
     Raises:
       ValueError: a path is the start of another.
@@ -56,12 +77,30 @@ def unflatten(arrays: Mapping[str, Any]) -> Tree:
 
 
 def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
-    """A tree of what a function gives for each array of a tree, and for what other trees have at its path."""
+    """Apply a function to each array of a tree, together with what other trees have at its path.
+
+    Args:
+      function: called with an array of `tree` and what each of `others` has at its path.
+      tree: whose form the result has.
+      others: trees that have each of its paths; None gives None everywhere.
+
+    Returns:
+      A tree of what the function returned.
+    """
     return map_paths(lambda _, *values: function(*values), tree, *others)
 
 
 def map_paths(function: Callable[..., Any], tree: Tree, *others: Tree, start: str = "") -> Tree:
-    """`tree_map` whose function takes the path first."""
+    """`tree_map` with a function that takes the path first.
+
+    Args:
+      function: called with a path, then as in `tree_map`.
+      tree, others: as in `tree_map`.
+      start: the path of the tree itself.
+
+    Returns:
+      A tree of what the function returned.
+    """
     if isinstance(tree, array):
         return function(start, *(tree, *others))
     inner = [
@@ -77,7 +116,15 @@ def map_paths(function: Callable[..., Any], tree: Tree, *others: Tree, start: st
 
 
 def merged(tree: Tree, overlay: Tree) -> Tree:
-    """A tree with the arrays and branches of another in their places; what that one lacks, or has as None, stays."""
+    """A tree overlaid with another; what the other lacks, or has as None, stays as it is in the first.
+
+    Args:
+      tree: which is left as it is.
+      overlay: a part of such a tree; its lists may be dictionaries whose keys are indices.
+
+    Returns:
+      A new tree, which shares what it did not replace.
+    """
     if overlay is None or (isinstance(overlay, dict) and not overlay):
         return tree
     if isinstance(tree, dict) and isinstance(overlay, dict):
@@ -89,12 +136,27 @@ def merged(tree: Tree, overlay: Tree) -> Tree:
 
 
 def refilled(tree: Tree, arrays: Mapping[str, array]) -> Tree:
-    """A tree with other arrays in the places of its own, which `flatten` gave the same paths in the same order."""
+    """A tree with its arrays replaced by others, given by path in the order of `flatten`.
+
+    Args:
+      tree: whose form the result has.
+      arrays: by path, in the order of `flatten(tree)`.
+
+    Returns:
+      A new tree.
+    """
     return taken_apart(tree)[1](list(arrays.values()))
 
 
 def taken_apart(tree: Tree) -> tuple[list[array], Callable[[list[array]], Tree]]:
-    """The arrays of a tree in its order, and what puts others in their places."""
+    """The arrays of a tree in its order, and a function that puts others in their places.
+
+    Args:
+      tree: dictionaries, lists and tuples of arrays.
+
+    Returns:
+      (the arrays, a function of as many others to a tree of the same form).
+    """
     arrays: list[array] = []
     structure = core_trees.split(tree, arrays)
     return arrays, lambda others: core_trees.joined(structure, others)
@@ -104,17 +166,39 @@ def taken_apart(tree: Tree) -> tuple[list[array], Callable[[list[array]], Tree]]
 
 
 def kinds(arrays: Mapping[str, array]) -> dict[str, str]:
-    """Dtype and shape of each array in words."""
+    """The dtype and shape of each array as text.
+
+    Args:
+      arrays: by path.
+
+    Returns:
+      Texts such as "float32 [2, 3]" by path.
+    """
     return {path: kind(item) for path, item in arrays.items()}
 
 
 def kind(item: array) -> str:
-    """Dtype and shape of an array in words."""
+    """The dtype and shape of an array as text.
+
+    Args:
+      item: any array.
+
+    Returns:
+      A text such as "float32 [2, 3]".
+    """
     return f"{item.dtype.name} {list(item.shape)}"
 
 
 def differences(found: Mapping[str, object], wanted: Mapping[str, object]) -> list[str]:
-    """A line for each path that is missing, not wanted, or has something else: `kinds`, or shapes, by path."""
+    """A line for each path that is missing, unknown, or has another value.
+
+    Args:
+      found: what there is, by path.
+      wanted: what there should be, by path; compared with `==`.
+
+    Returns:
+      Lines; none where both are alike.
+    """
     lines = [f"{path}: missing" for path in wanted if path not in found]
     lines += [f"{path}: unknown" for path in found if path not in wanted]
     for path, value in wanted.items():

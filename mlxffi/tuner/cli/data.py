@@ -128,7 +128,7 @@ def _show_tokens(title: str, place: int, dataset: CacheDataset, most: int) -> No
 
 
 def histogram(lengths: list[int]) -> list[str]:
-    """A chart of how many lengths lie between two powers of 2.
+    """A chart of how many lengths lie between consecutive powers of 2.
 
     Args:
       lengths: at least one, each above 0.

@@ -37,7 +37,7 @@ class Base(Protocol):
     vocabulary: int
 
     def add_tokens(self, tokens: Sequence[str]) -> dict[str, tuple[int, ...]]:
-        """Let the model and its tokenizer have new tokens; see `with_new_tokens`.
+        """Add new tokens to the model and its tokenizer; see `with_new_tokens`.
 
         Args:
           tokens: texts, each a token from now on.
@@ -46,7 +46,7 @@ class Base(Protocol):
           their ids by the name of each layer that has rows for them.
 
         Raises:
-          ValueError: one is a token already, or the model is none that can have more.
+          ValueError: one is a token already, or the model cannot have more.
         """
         ...
 
@@ -58,7 +58,7 @@ class Base(Protocol):
           noise: in its embeddings; see `decoder_model`.
 
         Returns:
-          the model, of which only the adapter is trained.
+          The model; only the adapter is trained.
 
         Raises:
           ValueError: the model has no layer that the configuration names, or cannot have such an adapter.
@@ -66,13 +66,13 @@ class Base(Protocol):
         ...
 
     def with_trained(self, path: Path) -> Model:
-        """The model with what an adapter folder holds.
+        """The model with the contents of an adapter folder.
 
         Args:
           path: the folder.
 
         Returns:
-          the model, of which only that is trained.
+          The model; only what the folder holds is trained.
 
         Raises:
           OSError: a file is missing.
@@ -81,7 +81,7 @@ class Base(Protocol):
         ...
 
     def with_last_blocks(self, count: int, noise: float = 0.0, frozen: Sequence[str] = ()) -> Model:
-        """The model, whose last blocks are trained themselves; all of them where `count` is not above 0.
+        """The model with its last blocks trained directly; all of them if `count` is not above 0.
 
         Args:
           count: how many.
@@ -89,10 +89,10 @@ class Base(Protocol):
           frozen: paths, or ends of paths, of parts of these blocks that are not trained.
 
         Returns:
-          the model, of which nothing else is trained.
+          The model; nothing else is trained.
 
         Raises:
-          ValueError: a name is none of a part, or nothing is left to train.
+          ValueError: a name matches no part, or nothing is left to train.
         """
         ...
 
@@ -101,7 +101,7 @@ class Base(Protocol):
         ...
 
     def size(self, model: Model) -> lora.TrainableParameters:
-        """How much of a model of this is trained.
+        """How many parameters of a model made from this one are trained.
 
         Args:
           model: one that this has made.
@@ -112,7 +112,7 @@ class Base(Protocol):
         ...
 
     def fused(self, path: Path, dequantize: bool) -> Fused:
-        """The model with what an adapter folder holds in its weights.
+        """The model with the contents of an adapter folder merged into its weights.
 
         Args:
           path: the folder.
@@ -143,7 +143,7 @@ class Fused(NamedTuple):
 
 
 def load_base(path: str | None, engine: str = "auto", trust_remote_code: bool = False) -> Base:
-    """A model from a Hugging Face directory, or from a GGUF file, which is a model of our decoder.
+    """A model from a Hugging Face directory, or from a GGUF file, which our own decoder runs.
 
     Args:
       path: the folder or file, or a name on the Hub.
@@ -204,7 +204,11 @@ def _is_ours(config: Any) -> bool:
 
 
 class OwnBase:
-    """A model of this package's decoder."""
+    """A model of this package's decoder.
+
+    Args:
+      folder: of the model, or its GGUF file.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -280,7 +284,12 @@ class OwnBase:
 
 
 class MlxLmBase:
-    """A model of mlx_lm. It is one object: a command makes one model of it."""
+    """A model of mlx_lm. It is one object: a command makes one model of it.
+
+    Args:
+      folder: of the model.
+      trust_remote_code: whether the tokenizer may run code that is in the folder.
+    """
 
     def __init__(self, folder: Path, trust_remote_code: bool):
         if not importlib.util.find_spec("mlx_lm"):

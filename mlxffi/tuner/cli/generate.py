@@ -66,7 +66,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load(arguments: argparse.Namespace) -> tuple[Base, Model]:
-    """The model that options name, with its adapter.
+    """The model that the options name, with its adapter.
 
     Args:
       arguments: those of `add_model_arguments`.
@@ -83,7 +83,7 @@ def load(arguments: argparse.Namespace) -> tuple[Base, Model]:
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
-    """How options say that texts are generated.
+    """How the command's options say that texts are generated.
 
     Args:
       arguments: those of `add_shared_arguments`.
@@ -100,7 +100,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
 
 
 def system_messages(arguments: argparse.Namespace) -> list[dict[str, str]]:
-    """What a chat begins with.
+    """The messages that a chat begins with.
 
     Args:
       arguments: those of `add_shared_arguments`.
@@ -112,7 +112,12 @@ def system_messages(arguments: argparse.Namespace) -> list[dict[str, str]]:
 
 
 class Prompt(NamedTuple):
-    """A prompt: where it is from, and its tokens."""
+    """A prompt.
+
+    Args:
+      place: where it is from, for messages.
+      tokens: its ids.
+    """
 
     place: str
     tokens: list[int]
@@ -204,7 +209,7 @@ def _write_json(session: Session, prompt: Prompt, options: Options) -> None:
 
 
 def as_json(found: Generation) -> dict[str, Any]:
-    """A text, and what is known of it, as JSON has it.
+    """A text, and what is known about it, as JSON.
 
     Args:
       found: what was generated.
@@ -224,7 +229,7 @@ def as_json(found: Generation) -> dict[str, Any]:
 
 
 def say(text: str) -> None:
-    """Print a part of a text at once.
+    """Print a part of a text immediately.
 
     Args:
       text: the part; no line ends after it.

@@ -303,7 +303,7 @@ def started_from(file: str, trained: Tree, config: lora.LoRAConfig | None = None
     """Parameters from a file, in the places of what would be trained from its beginning.
 
     Args:
-      file: of tensors as we and mlx_lm write them; or a folder, or a file in one, of an adapter by whomever.
+      file: of tensors as we and mlx_lm write them; or a folder, or a file in one, of any program's adapter.
       trained: what would be trained.
       config: of the adapter that would be, None where it is none.
 

@@ -33,7 +33,7 @@ Minutes: TypeAlias = float
 
 
 def in_file(about: str) -> dict[str, Any]:
-    """What a field of `Job` carries that YAML files have and the command line has not.
+    """The metadata of a `Job` field that only YAML files can set.
 
     Args:
       about: what the setting is.
@@ -116,7 +116,13 @@ class Job:
 
 
 class Settings(NamedTuple):
-    """All settings of a job, and by name, as adapter_config.json and YAML files have them, all of them once more."""
+    """All settings of a run of the command.
+
+    Args:
+      job: what it is about.
+      training: how to train.
+      by_name: both once more, as adapter_config.json and YAML files have them.
+    """
 
     job: Job
     training: TrainingArgs
@@ -127,7 +133,13 @@ class Settings(NamedTuple):
 
 
 class Option(NamedTuple):
-    """One setting: its name, the name of its field, and what is known of that."""
+    """One setting.
+
+    Args:
+      name: as YAML files have it.
+      field: of `Job` or `TrainingArgs`.
+      default: its value where nothing is given.
+    """
 
     name: str
     field: dataclasses.Field[Any]
@@ -164,7 +176,7 @@ def options() -> Iterator[Option]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a parser an option for each setting; those that are not given do not appear in what it parses.
+    """Give a parser an option for each setting; those that are not given are missing from what it parses.
 
     Args:
       parser: gets them.
@@ -200,7 +212,7 @@ def _parsed(option: Option, text: str) -> Any:
 
 
 def checked(option: Option, value: Any) -> Any:
-    """A value of a setting in its type.
+    """A setting's value, converted to its type.
 
     Args:
       option: the setting.

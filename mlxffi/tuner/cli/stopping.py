@@ -32,7 +32,7 @@ class Interruption(Callback):
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Within the block, the first Ctrl-C is a wish; in a thread that gets no signals, nothing changes."""
+        """Within the block, the first Ctrl-C only asks to stop; in a thread that gets no signals, nothing changes."""
         try:
             before = signal.signal(signal.SIGINT, self._note)
         except ValueError:

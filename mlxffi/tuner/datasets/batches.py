@@ -37,7 +37,7 @@ class Examples(Protocol):
 
 
 class Batches(Iterator[Batch]):
-    """The batches that `iterate_batches` returns.
+    """The batches that a training run takes; made by `iterate_batches`.
 
     `truncated` is the number of Examples so far that were truncated at `max_seq_length`, and `without_targets` the
     number that have no target. A warning names the first of each that was truncated.
@@ -106,7 +106,11 @@ class Batches(Iterator[Batch]):
             window = following
 
     def state(self) -> dict[str, Any]:
-        """Where the next batch stands, for `restore` of other Batches of the same dataset and settings; it is JSON."""
+        """The position of the next batch, for `restore` of other Batches of the same dataset and settings.
+
+        Returns:
+          What JSON can hold.
+        """
         window = {"epoch": self._window.epoch, "window": self._window.number, "carried": list(self._window.carried)}
         return {**window, "given": self._given, "settings": self._fixed()}
 

@@ -40,18 +40,21 @@ class Conversation:
             raise ArgumentError("expected a conversation of at least one token, got none from the chat template")
 
     def example(self, mask_prompt: MaskPrompt, prompt: int | None = None) -> Example:
-        """The tokens and the targets: all, those behind the prompt, or those of the assistant's turns.
+        """The tokens and the targets: all, those after the prompt, or those of the assistant's turns.
 
         Args:
           mask_prompt: as datasets have it.
           prompt: how many messages the prompt has; None: all but the last.
+
+        Returns:
+          The tokens, with an offset or a mask of the targets.
         """
         if mask_prompt == "assistant":
             return Example(self.tokens, mask=self._assistant_mask())
         return Example(self.tokens, self._prompt_length(prompt) if mask_prompt else 0)
 
     def _prompt_length(self, prompt: int | None) -> int:
-        """How many tokens precede the messages behind the prompt; what asks an assistant to speak is part of them."""
+        """How many tokens precede the messages after the prompt; what asks an assistant to speak is part of them."""
         count = len(self._messages) - 1 if prompt is None else prompt
         if count == 0:
             written = self._written(self._messages[:1], False)
@@ -133,7 +136,7 @@ class Conversation:
         return start, start + said.length, last
 
     def _start(self, messages: Sequence[Message], before: str, end: int, loosely: bool) -> int | None:
-        """Where what is said begins behind messages that ask for it, which stand in the text from a place on."""
+        """Where what is said begins after messages that ask for it, which stand in the text from a place on."""
         asked = self._overlap(before, end)
         if not messages or asked.covers(before):
             return end + asked.length
@@ -220,22 +223,49 @@ class Conversation:
 
 
 class Overlap(NamedTuple):
-    """A part of a piece of text that stands at some place: where it begins in the piece, and its length."""
+    """A part of a piece of text that stands at some place.
+
+    Args:
+      cut: characters of the piece before the part.
+      length: of the part, in characters.
+    """
 
     cut: int
     length: int
 
     def covers(self, piece: str) -> bool:
-        """Whether it is all of the piece."""
+        """Whether the part is all of the piece.
+
+        Args:
+          piece: the text of which this is a part.
+
+        Returns:
+          True if nothing is cut off at either end.
+        """
         return self.cut == 0 and self.length == len(piece)
 
     def holds(self, spoken: int) -> bool:
-        """Whether it has the place in the piece where a message has been said, and something of it before that."""
+        """Whether the part contains the place in the piece where a message ends, and something before that.
+
+        Args:
+          spoken: characters of the piece up to that place.
+
+        Returns:
+          True if it does.
+        """
         return self.cut < spoken <= self.cut + self.length
 
 
 def common(a: str, i: int, b: str, j: int) -> int:
-    """How many characters two texts have in common from these places on."""
+    """How many characters two texts have in common from given positions on.
+
+    Args:
+      a, b: the texts.
+      i, j: where to begin in each.
+
+    Returns:
+      A number of characters; 0 where already the first differ.
+    """
     low, high = 0, min(len(a) - i, len(b) - j)
     while low < high:
         middle = (low + high + 1) // 2

@@ -37,12 +37,25 @@ class ExampleGroup(NamedTuple):
 
 
 def sequences_of(item: Example | ExampleGroup) -> tuple[Example, ...]:
-    """The sequences of a group; of an Example, itself."""
+    """The sequences of a group; for an Example, itself.
+
+    Args:
+      item: of a dataset.
+
+    Returns:
+      One Example or more.
+    """
     return item.sequences if isinstance(item, ExampleGroup) else (item,)
 
 
 def as_example(item: Any) -> Example | ExampleGroup:
-    """An Example of what stands for one: an Example, the pair (tokens, offset), or tokens alone; or a group of such.
+    """An Example made from an Example, a pair (tokens, offset), or tokens alone; or a group of such.
+
+    Args:
+      item: what a dataset gave.
+
+    Returns:
+      An Example, or an ExampleGroup whose `label` is a bool.
 
     Raises:
       ValueError: it has no tokens, an offset below 0, or a mask of another length.
@@ -65,7 +78,15 @@ def _single(item: Any) -> Example:
 
 
 def require_ids(tokens: Sequence[int], vocab_size: int | None) -> None:
-    """Raise ArgumentError unless a model with so many tokens knows all of these; None stands for any number."""
+    """Raise ArgumentError unless a model with `vocab_size` tokens knows all of these.
+
+    Args:
+      tokens: ids; at least one.
+      vocab_size: tokens that the model has; None for any number.
+
+    Raises:
+      ValueError: an id is below 0, or not below `vocab_size`.
+    """
     if vocab_size is None:
         return
     wrong = next((token for token in (min(tokens), max(tokens)) if not 0 <= token < vocab_size), None)
@@ -160,6 +181,9 @@ def collated_groups(groups: Sequence[ExampleGroup | None], max_seq_length: int, 
       max_seq_length: as of `collated`.
       sequences: how many a group has.
 
+    Returns:
+      A batch with a row for each sequence: first those of all groups' first place, then those of the second.
+
     Raises:
       ValueError: one is no group, or has another number of sequences.
     """
@@ -178,7 +202,15 @@ def _width(longest: int, most: int) -> int:
 
 
 def targets_of(example: Example, length: int) -> bytes:
-    """1 for each token that is a target, else 0."""
+    """1 for each token that is a target, else 0.
+
+    Args:
+      example: its tokens and targets.
+      length: how many of its tokens count; the first is no target.
+
+    Returns:
+      That many bytes.
+    """
     start = min(max(example.offset, 1), length)
     counted = b"\1" * (length - start) if example.mask is None else bytes(example.mask[start:length])
     return bytes(start) + counted

@@ -44,6 +44,9 @@ class Form(NamedTuple):
 class FieldCheck:
     """Requires of every record it is called with the form that the first of them had.
 
+    Args:
+      config: names the fields, and perhaps the form.
+
     Raises:
       ValueError: a record lacks a field, or has another type in it; the message begins with the field.
     """
@@ -74,6 +77,13 @@ class FieldCheck:
 
 def kind_of(record: Record, config: DatasetConfig) -> str:
     """The form of a record, a key of `FORMS`.
+
+    Args:
+      record: a dictionary.
+      config: names the fields.
+
+    Returns:
+      The first form whose fields it has.
 
     Raises:
       ValueError: it has the fields of none.
@@ -108,7 +118,15 @@ TURNS = ("conversations", "conversation")
 
 
 def turns_key(record: Record, config: DatasetConfig) -> str | None:
-    """The field of a record in which turns with `from` and `value` stand, or messages under ShareGPT's name."""
+    """The field of a record that has turns with `from` and `value`, or messages under ShareGPT's name.
+
+    Args:
+      record: a dictionary.
+      config: names the field of messages.
+
+    Returns:
+      The field's name; None where there is none.
+    """
     given = [key for key in (config.chat_feature, *TURNS) if _has(record, key)]
     return next((key for key in given if key in TURNS or _is_turn(record[key])), None)
 
@@ -263,7 +281,14 @@ PREFERENCES = ("preference", "labelled")
 
 
 def counted(records: int) -> str:
-    """A number of records in words."""
+    """A number of records as text.
+
+    Args:
+      records: how many.
+
+    Returns:
+      A text such as "1,000 records".
+    """
     return f"{records:,} record{'s' * (records != 1)}"
 
 
@@ -291,7 +316,14 @@ class Converted(Sequence[Record]):
         return self._convert(self._data[index], self._config)
 
     def where(self, index: int) -> str:
-        """Where a record came from, for errors."""
+        """Where a record came from, for errors.
+
+        Args:
+          index: 0 to the number of records - 1.
+
+        Returns:
+          A text such as "train.jsonl:3".
+        """
         return place_of(self._data, index)
 
     @property

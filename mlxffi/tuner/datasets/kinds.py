@@ -38,12 +38,29 @@ class Dataset(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
     def process(self, record: Any, /) -> Any:
-        """The Example of a record."""
+        """The Example of a record.
+
+        Args:
+          record: one of this dataset.
+
+        Returns:
+          Its tokens and targets, or a group of such.
+
+        Raises:
+          ValueError: the record cannot be used; the message names the field.
+        """
         ...
 
 
 def about(dataset: object) -> list[str]:
-    """What a dataset says of its files, a line for each."""
+    """What a dataset says about its files, one line for each.
+
+    Args:
+      dataset: one with a list `about`, or without.
+
+    Returns:
+      The lines; empty without.
+    """
     return list(getattr(dataset, "about", []))
 
 
@@ -74,7 +91,7 @@ class _Records:
 
     @property
     def fingerprint(self) -> str:
-        """A text that is another for other records, or for records of which something else is learnt."""
+        """A text that differs for other records, or if something else is learnt of them."""
         own = [
             f"{name}={value}" for name, value in vars(self).items() if name.endswith("_key") or name == "mask_prompt"
         ]
@@ -96,6 +113,12 @@ class TextDataset(_Records):
 
     def process(self, record: Record) -> Example:
         """The tokens of a record.
+
+        Args:
+          record: a dictionary with the field `text_key`.
+
+        Returns:
+          The text's tokens, and the end of text where the tokenizer has one; all but the first are targets.
 
         Raises:
           ValueError: there are none, or the record has no text.
@@ -134,6 +157,12 @@ class ChatDataset(_Records):
     def process(self, record: Record) -> Example:
         """The tokens of a record.
 
+        Args:
+          record: a dictionary with the field `chat_key`, perhaps `tools`.
+
+        Returns:
+          The tokens as the chat template writes them, with the targets that `mask_prompt` leaves.
+
         Raises:
           ValueError: the record has no conversation, the chat template fails, or it does not show where turns end.
         """
@@ -145,7 +174,7 @@ class ChatDataset(_Records):
 class CompletionsDataset(_Records):
     """Prompts and their completions, texts or lists of messages, as conversations with the tools of their records.
 
-    Where the tokenizer has no chat template, texts stand one behind the other, and the end of text comes last.
+    Where the tokenizer has no chat template, texts follow each other, and the end of text comes last.
 
     Args:
       data: records.
@@ -170,14 +199,28 @@ class CompletionsDataset(_Records):
     def process(self, record: Record) -> Example:
         """The tokens of a record.
 
+        Args:
+          record: a dictionary with the fields `prompt_key` and `completion_key`, perhaps `tools`.
+
+        Returns:
+          The tokens, with the targets that `mask_prompt` leaves.
+
         Raises:
-          ValueError: a field lacks, the chat template fails, or it does not show where turns end.
+          ValueError: a field is missing, the chat template fails, or it does not show where turns end.
         """
         check_completion(record, self.prompt_key, self.completion_key)
         return self.example(record[self.prompt_key], record[self.completion_key], tools_of(record))
 
     def example(self, prompt: Said, completion: Said, tools: list[Any] | None) -> Example:
-        """The tokens of a prompt and its completion."""
+        """The tokens of a prompt and its completion.
+
+        Args:
+          prompt, completion: texts or messages; two texts need no chat template.
+          tools: their schemas, which the template writes; None for none.
+
+        Returns:
+          The tokens, with the targets that `mask_prompt` leaves.
+        """
         if isinstance(prompt, str) and isinstance(completion, str) and not has_template(self.tokenizer):
             return self.plain(prompt, completion)
         asked, said = as_messages(prompt, "user"), as_messages(completion, "assistant")
@@ -185,19 +228,34 @@ class CompletionsDataset(_Records):
         return conversation.example(bool(self.mask_prompt), len(asked))
 
     def plain(self, prompt: str, completion: str) -> Example:
-        """The tokens of texts, one behind the other, without a chat template."""
+        """The tokens of texts, one after the other, without a chat template.
+
+        Args:
+          prompt, completion: texts; nothing is put between them.
+
+        Returns:
+          The tokens, with the end of text after them if the tokenizer has one.
+        """
         tokens, before = list(self.tokenizer.encode(prompt + completion)), self.tokenizer.encode(prompt)
         end = self.tokenizer.eos_token_id
         if end is not None and tokens[-1:] != [end]:
             tokens.append(end)
-        # The end is a target, though a tokenizer may write one behind the prompt alone, too.
+        # The end is a target, though a tokenizer may write one after the prompt alone, too.
         most = min(len(before), len(tokens) - (end is not None))
         common = next((index for index in range(most) if tokens[index] != before[index]), most)
         return Example(tokens, common if self.mask_prompt else 0)
 
 
 def as_messages(said: Said, role: str) -> list[Record]:
-    """What is said as messages: a text is one of a role."""
+    """Messages, or a text as a single message of a role.
+
+    Args:
+      said: a text, or messages.
+      role: "user" or "assistant".
+
+    Returns:
+      A list with one message for a text; messages as they came.
+    """
     return [{"role": role, "content": said}] if isinstance(said, str) else said
 
 
@@ -242,11 +300,25 @@ class ConcatenatedDataset:
         return Member(part, self._data[part][inner])
 
     def process(self, record: Member) -> Any:
-        """The Example that a record's own dataset makes of it."""
+        """The Example that a record's own dataset makes of it.
+
+        Args:
+          record: an item of this dataset.
+
+        Returns:
+          What that dataset's `process` returns.
+        """
         return self._data[record.dataset].process(record.record)
 
     def where(self, index: int) -> str:
-        """Where a record came from, for errors."""
+        """Where a record came from, for errors.
+
+        Args:
+          index: 0 to the number of records - 1.
+
+        Returns:
+          A text such as "train.jsonl:3".
+        """
         part, inner = self._found(index)
         return place_of(self._data[part], inner)
 
@@ -306,13 +378,27 @@ class CacheDataset:
         return self._made(index) if found is None else found
 
     def itemlen(self, index: int) -> int:
-        """How many tokens an Example has, of a group the longest."""
+        """How many tokens an Example has; for a group, its longest.
+
+        Args:
+          index: 0 to the number of records - 1.
+
+        Returns:
+          A number of tokens; the Example is made for that if it has not been made yet.
+        """
         if self._lengths[index] < 0:
             self[index]
         return self._lengths[index]
 
     def where(self, index: int) -> str:
-        """Where a record came from, for errors."""
+        """Where a record came from, for errors.
+
+        Args:
+          index: 0 to the number of records - 1.
+
+        Returns:
+          A text such as "train.jsonl:3".
+        """
         return place_of(self._data, index)
 
     @property

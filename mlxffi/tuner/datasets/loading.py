@@ -19,7 +19,13 @@ from .tokenizers import Tokenizer, has_template
 
 
 class Splits(NamedTuple):
-    """Datasets for training, validation and testing; None for a split without a file."""
+    """Datasets by split; None for a split without a file.
+
+    Args:
+      train: to train on.
+      valid: to validate with.
+      test: to test with.
+    """
 
     train: CacheDataset | None
     valid: CacheDataset | None

@@ -18,11 +18,14 @@ Render: TypeAlias = "Callable[[Sequence[Message]], str]"
 
 
 def for_template(messages: Sequence[Message], render: Render) -> Sequence[Message]:
-    """Messages of which a template writes what they say.
+    """Messages in a form that a template writes completely.
 
     Args:
       messages: as they were given.
       render: the text that the template makes of messages.
+
+    Returns:
+      The messages without fields that are None, in another form where the template would lose something of them.
     """
     # What other records have and this one lacks stands in tables as null.
     messages = [

@@ -42,11 +42,14 @@ class WeightedDataset(ConcatenatedDataset):
             )
 
     def draws(self, seed: int | None, epoch: int) -> array[int]:
-        """The records of an epoch by index, those of one dataset after those of the other.
+        """The records of an epoch by index, one dataset after the other.
 
         Args:
           seed: of the order; None for that of the datasets.
           epoch: from 0.
+
+        Returns:
+          Indices; a record stands among them as often as its dataset's weight asks for.
         """
         found = array("q")
         for part, count in enumerate(self._counts):
@@ -90,7 +93,7 @@ class SlicedDataset:
     Args:
       data: the dataset.
       begin: the first record.
-      end: the one behind the last.
+      end: the one after the last.
     """
 
     def __init__(self, data: Dataset, begin: int, end: int):
@@ -103,11 +106,25 @@ class SlicedDataset:
         return self._data[self._range[index]]
 
     def process(self, record: Any) -> Any:
-        """The Example of a record."""
+        """The Example of a record.
+
+        Args:
+          record: one of the dataset that was sliced.
+
+        Returns:
+          What that dataset's `process` returns.
+        """
         return self._data.process(record)
 
     def where(self, index: int) -> str:
-        """Where a record came from, for errors."""
+        """Where a record came from, for errors.
+
+        Args:
+          index: 0 to the number of records in the slice - 1.
+
+        Returns:
+          A text such as "train.jsonl:3".
+        """
         return place_of(self._data, self._range[index])
 
     @property
@@ -124,6 +141,13 @@ class SlicedDataset:
 
 def sliced(data: Dataset, begin: str | None, end: str | None) -> Dataset:
     """A slice of a dataset between two ends, each a number, a percentage or None.
+
+    Args:
+      data: of which to take a part.
+      begin, end: such as "100", "-10" or "80%"; None for the dataset's own beginning or end.
+
+    Returns:
+      The records from `begin` to before `end`; `data` itself where both are None.
 
     Raises:
       ValueError: no record is left.

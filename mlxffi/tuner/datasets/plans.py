@@ -23,7 +23,14 @@ Draws: TypeAlias = "Callable[[int | None, int], array[int]]"
 
 @dataclass(frozen=True)
 class Settings:
-    """The arguments of `iterate_batches`."""
+    """How batches are made.
+
+    Args:
+      batch_size, max_seq_length, loop, seed, rank, world, pack, drop_last, window: as in `iterate_batches`.
+
+    Raises:
+      ValueError: a value is out of its range; the message names it.
+    """
 
     batch_size: int
     max_seq_length: int
@@ -87,7 +94,14 @@ class Plan:
         self._order: tuple[int, Sequence[int]] = (-1, ())
 
     def batches(self, window: Window) -> tuple[list[list[Row]], tuple[int, ...]]:
-        """The batches of a window, as rows of records, and the records that are left over."""
+        """The batches of a window, as rows of records, and the records left over.
+
+        Args:
+          window: which one, and what earlier ones left over.
+
+        Returns:
+          (batches, each of as many rows of records as a batch has sequences; indices of records for the next window).
+        """
         size = self._settings.batch_size
         taken = [*window.carried, *self._new(window)]
         rows = self._rows(taken)
@@ -99,7 +113,15 @@ class Plan:
         return batches, tuple(itertools.chain.from_iterable(left))
 
     def after(self, window: Window, carried: tuple[int, ...]) -> Window | None:
-        """The window that follows; None at the end."""
+        """The window that follows; None at the end.
+
+        Args:
+          window: the one that ends.
+          carried: indices of records that it leaves over.
+
+        Returns:
+          The next of this epoch, or the first of the next epoch where the data repeat.
+        """
         if (window.number + 1) * self._span < self._records:
             return Window(window.epoch, window.number + 1, carried)
         return Window(window.epoch + 1, 0, carried) if self._settings.loop else None
@@ -152,7 +174,7 @@ class Plan:
 
 
 def first_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Rows of items, each item in the first row that has room for it; longest first, little room is left.
+    """Put items into rows, each into the first row that has room for it; longest items first wastes little room.
 
     Args:
       lengths: of the items, each at most `capacity`.

@@ -25,7 +25,7 @@ class PreferenceDataset(CompletionsDataset):
     Args:
       data: records.
       tokenizer: makes the tokens.
-      prompt_key: the field of the prompt, which records may lack. Where completions are lists of messages, they may
+      prompt_key: the field of the prompt, which records need not have. If completions are lists of messages, they may
         begin with the prompt.
       chosen_key: the field of the better completion.
       rejected_key: the field of the worse one.
@@ -43,10 +43,16 @@ class PreferenceDataset(CompletionsDataset):
         self.chosen_key, self.rejected_key = chosen_key, rejected_key
 
     def process(self, record: Record) -> ExampleGroup:  # type: ignore[override]
-        """The tokens of the chosen completion and of the rejected one, each behind the prompt.
+        """The tokens of the chosen completion and of the rejected one, each after the prompt.
+
+        Args:
+          record: a dictionary with two completions, perhaps a prompt and `tools`.
+
+        Returns:
+          A group of (chosen, rejected).
 
         Raises:
-          ValueError: a field lacks, the chat template fails, or it does not show where turns end.
+          ValueError: a field is missing, the chat template fails, or it does not show where turns end.
         """
         check_preference(record, self.prompt_key, self.chosen_key, self.rejected_key)
         given = record.get(self.prompt_key)
@@ -58,7 +64,7 @@ class PreferenceDataset(CompletionsDataset):
 
 
 class LabelledDataset(CompletionsDataset):
-    """Completions that are good or bad, as groups of two Examples: behind its prompt, the completion and another one.
+    """Completions that are good or bad, as groups of two Examples: after its prompt, the completion and another one.
 
     The other is that of the last record before it with another prompt: KTO measures by it how far a model has moved on
     the whole.
@@ -90,10 +96,16 @@ class LabelledDataset(CompletionsDataset):
         return Labelled(record, next(others, self._data[(index - 1) % len(self)]))
 
     def process(self, record: Labelled) -> ExampleGroup:  # type: ignore[override]
-        """The tokens of a record's own completion and of the other one, each behind its prompt.
+        """The tokens of a record's own completion and of the other one, each after its prompt.
+
+        Args:
+          record: a record and another one, whose completion serves for comparison.
+
+        Returns:
+          A group of (own, other), whose label says whether the own one is good.
 
         Raises:
-          ValueError: a field lacks, the chat template fails, or it does not show where turns end.
+          ValueError: a field is missing, the chat template fails, or it does not show where turns end.
         """
         own, other = record
         check_labelled(own, self.prompt_key, self.completion_key, self.label_key)
@@ -105,7 +117,12 @@ class LabelledDataset(CompletionsDataset):
 
 
 class Labelled(NamedTuple):
-    """A record, and the one whose completion is laid behind its prompt, too."""
+    """A record, and another whose completion is also put after its prompt.
+
+    Args:
+      record: with a label.
+      other: with another prompt.
+    """
 
     record: Record
     other: Record
@@ -125,6 +142,9 @@ def split(prompt: Said | None, chosen: Said, rejected: Said) -> tuple[Said, Said
       prompt: None where it is what the completions have in common.
       chosen, rejected: both texts, or both messages. Messages may begin with those of the prompt, and are the whole
         conversation where a text is the prompt and somebody other than an assistant begins.
+
+    Returns:
+      (prompt, chosen, rejected), each in the form in which it came: a text or messages.
     """
     if isinstance(chosen, list) and isinstance(rejected, list):
         asked = [] if prompt is None else as_messages(prompt, "user")
@@ -147,7 +167,14 @@ def _common_messages(chosen: list[Record], rejected: list[Record]) -> int:
 
 
 def common_text(chosen: str, rejected: str) -> int:
-    """How many characters two texts begin with in common, up to a place in no word, and before any spaces there."""
+    """How many characters two texts begin with in common, not counting a part of a word or spaces at the end.
+
+    Args:
+      chosen, rejected: the texts.
+
+    Returns:
+      A number of characters.
+    """
     count = common(chosen, 0, rejected, 0)
     while count and any(_is_within_word(text, count) for text in (chosen, rejected)):
         count -= 1
@@ -161,7 +188,7 @@ JOINS = frozenset("'\u2019.,-_")
 
 
 def _is_within_word(text: str, place: int) -> bool:
-    """Whether what stands before a place of a text and what stands behind it are one word or one character."""
+    """Whether what stands before a place of a text and what stands after it are one word or one character."""
     before, after = text[:place][-2:], text[place : place + 2]
     if not after:
         return False

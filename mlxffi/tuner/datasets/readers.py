@@ -33,12 +33,15 @@ ROWS = 256
 
 
 def stored(path: PathLike, check: Callable[[Record], None], config: DatasetConfig) -> Stored:
-    """The records of a file, in its order, each checked.
+    """The records of a file, in its order, all of them checked.
 
     Args:
       path: a regular file; what is in it is told by its suffix, and is JSON lines where that is none of `READERS`.
       check: called with each record; raises ArgumentError for one that will not do.
       config: has the limits.
+
+    Returns:
+      The records, read when they are asked for: from the file if that has JSON lines, else from a copy.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -59,6 +62,12 @@ def stored(path: PathLike, check: Callable[[Record], None], config: DatasetConfi
 
 def suffixes_of(name: str) -> tuple[str, str]:
     """The format of a file and its compression ("" for none), by its name.
+
+    Args:
+      name: of the file.
+
+    Returns:
+      (a key of `READERS`, a key of `DECOMPRESSORS`), such as (".jsonl", ".gz").
 
     Raises:
       ValueError: it is a Parquet file that was compressed once more.

@@ -59,7 +59,14 @@ class Stored(Sequence[Record]):
         return parsed(self._bytes(self._bounds[index], self._bounds[index + 1]))
 
     def where(self, index: int) -> str:
-        """The file and line of a record."""
+        """The file and line of a record.
+
+        Args:
+          index: 0 to the number of records - 1.
+
+        Returns:
+          A text such as "train.jsonl:3"; lines count from 1.
+        """
         run = bisect_right(self._runs, index) - 1
         return f"{self.path}:{self._run_lines[run] + index - self._runs[run]}"
 
@@ -193,13 +200,30 @@ def _written(record: Record) -> bytes:
 
 
 def require_room(size: int, limit: int) -> None:
-    """Raise where a file has more bytes than it may have."""
+    """Raise if a file has more bytes than allowed.
+
+    Args:
+      size: of the file, in bytes.
+      limit: of that.
+
+    Raises:
+      ValueError: it has more.
+    """
     if size > limit:
         raise ArgumentError(f"expected a file of at most {limit} bytes, got more (max_file_bytes)")
 
 
 def require_short(size: int, limit: int, name: str = "a line") -> None:
-    """Raise where a record is written in more bytes than it may have."""
+    """Raise if a record has more bytes than allowed.
+
+    Args:
+      size: of the record, in bytes.
+      limit: of that.
+      name: what the record is in the file, for the message.
+
+    Raises:
+      ValueError: it has more.
+    """
     if size > limit:
         raise ArgumentError(f"expected {name} of at most {limit} bytes, got a longer one (max_record_bytes)")
 
@@ -208,7 +232,18 @@ def require_short(size: int, limit: int, name: str = "a line") -> None:
 
 
 def opened(path: str) -> io.BufferedReader:
-    """A regular file to be read; whatever else there is at the path, this does not wait for it."""
+    """Open a regular file for reading; anything else at the path is refused without waiting for it.
+
+    Args:
+      path: of the file.
+
+    Returns:
+      The file, open for reading bytes.
+
+    Raises:
+      OSError: there is no such file, or it cannot be read.
+      ValueError: it is no regular file.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
@@ -237,6 +272,12 @@ def _version(file: io.BufferedReader) -> tuple[int, ...]:
 def parsed(line: bytes) -> Record:
     """The object on a line.
 
+    Args:
+      line: of a file, with or without its end.
+
+    Returns:
+      The object as a dictionary.
+
     Raises:
       ValueError: the line is no UTF-8, no JSON, or no object.
     """
@@ -254,6 +295,12 @@ def parsed(line: bytes) -> Record:
 
 def text_of(line: bytes) -> str:
     """A line as text.
+
+    Args:
+      line: of a file.
+
+    Returns:
+      The text.
 
     Raises:
       ValueError: it is no UTF-8.
@@ -305,7 +352,14 @@ DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def fingerprint_of(data: Any) -> str:
-    """A text that is another for other records: as the data have it, else made of all that is in them."""
+    """A text that differs for other records: the data's own, or one computed from everything in them.
+
+    Args:
+      data: with a `fingerprint`, or a sequence of records, all of which are read.
+
+    Returns:
+      The fingerprint.
+    """
     known = getattr(data, "fingerprint", None)
     if known is not None:
         return str(known)
@@ -325,7 +379,11 @@ def _content(item: Any) -> bytes:
 
 
 class placed:
-    """Name a place in the errors of a block: `train.jsonl:3: text: expected a string, got a number`."""
+    """Name a place in the errors of a block: `train.jsonl:3: text: expected a string, got a number`.
+
+    Args:
+      place: such as "train.jsonl:3".
+    """
 
     # A class: where a generator under `contextmanager` raises another error, CPython 3.12 and newer leave a cycle of
     # the first one and its frames, and so every array that these hold.
@@ -341,6 +399,14 @@ class placed:
 
 
 def place_of(data: object, index: int) -> str:
-    """Where a record of some data came from, if the data know it, else its index."""
+    """Where a record came from, if the data can tell, else its index.
+
+    Args:
+      data: with a method `where`, or without.
+      index: of the record, from 0.
+
+    Returns:
+      A text such as "train.jsonl:3" or "record 2".
+    """
     where = getattr(data, "where", None)
     return str(where(index)) if where else f"record {index}"

@@ -24,9 +24,15 @@ README = "README.md"
 
 
 def splits_of(names: Iterable[str]) -> Files:
-    """The files of each split among names without folders: one such as train.jsonl, else the parts of one.
+    """The files of each split, found by their names: a single file such as train.jsonl, or else the parts of one.
 
     Of several words for a split and several suffixes, the first counts.
+
+    Args:
+      names: of files.
+
+    Returns:
+      Names by split: "train", "valid", "test"; splits without files are left out.
     """
     known = set(names)
     found = {split: _files_for(known, words) for split, words in WORDS.items()}
@@ -50,7 +56,13 @@ def _parts(names: Iterable[str], before: str, suffix: str) -> list[str]:
 
 
 class Choice(NamedTuple):
-    """What is wanted of a dataset: one of its subsets, by name unless there is one or a default, and some splits."""
+    """What is wanted of a dataset.
+
+    Args:
+      repo: the dataset.
+      subset: its name; None for the only or the default one.
+      splits: which are needed.
+    """
 
     repo: hub.Repo
     subset: str | None
@@ -64,6 +76,9 @@ def repository_files(repo: hub.Repo, subset: str | None, splits: Collection[str]
       repo: the dataset.
       subset: which of several, by its name in the README or its folder; None for the only or the default one.
       splits: which are needed.
+
+    Returns:
+      Paths by split.
 
     Raises:
       OSError, RuntimeError: it is not in the cache and cannot be fetched, or has no files of records.

@@ -31,7 +31,13 @@ class Source(NamedTuple):
     splits: Mapping[str, str] = MappingProxyType({})
 
     def split(self, name: str) -> Split:
-        """What it says of "train", "valid" or "test", by default its own of that name.
+        """The split of the files that stands for "train", "valid" or "test"; by default that of the same name.
+
+        Args:
+          name: of our split.
+
+        Returns:
+          The split of the files that stands for it, and the ends of its slice, None for its own.
 
         Raises:
           ValueError: that is no split.
@@ -50,7 +56,7 @@ class Split(NamedTuple):
     Args:
       name: of the split.
       begin: the first record: a number or a percentage; below 0 it counts from the end.
-      end: the one behind the last.
+      end: the one after the last.
     """
 
     name: str
@@ -69,6 +75,9 @@ def sources_of(data: Sources) -> list[Source]:
     Args:
       data: one or a list of: a path; a path, a colon and a weight; a mapping with the fields of a `Source`. A path may
         be the name of a dataset on the Hub, owner/name or owner/name@revision.
+
+    Returns:
+      At least one; the weights of all are None, or none is.
 
     Raises:
       ValueError: there is none, a weight is no number above 0, or some have one and others have none.
@@ -132,6 +141,12 @@ FEATURES = (
 def source_of_mlx_lm(about: Mapping[str, Any]) -> Source:
     """A dataset as `hf_dataset` in settings of mlx_lm names it, with its defaults for splits.
 
+    Args:
+      about: `path`, perhaps `config`, splits and names of fields.
+
+    Returns:
+      The dataset; by default, training takes the first 80 % of "train" and validation its last 10 %.
+
     Raises:
       ValueError: there is no path, or something in it is unknown.
     """
@@ -152,11 +167,14 @@ def source_of_mlx_lm(about: Mapping[str, Any]) -> Source:
 
 
 def files_of(source: Source, splits: Collection[str]) -> Files:
-    """The files of each split: a file is one to train on, a folder may have several of each, or lack some.
+    """The files of each split: a file is for training; a folder may have several files for a split, or none.
 
     Args:
       source: where they are.
       splits: which of "train", "valid" and "test" are needed of a dataset of the Hub.
+
+    Returns:
+      Paths by split: "train", "valid", "test"; splits without files are left out.
 
     Raises:
       OSError, RuntimeError: there is no such file or folder, or no split in the folder, or it is a name on the Hub and

@@ -20,11 +20,26 @@ class Tokenizer(Protocol):
         ...
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        """The ids of a text, with the tokens that begin and end one where the tokenizer has such."""
+        """The ids of a text, with the tokens that mark its beginning and end if the tokenizer has such.
+
+        Args:
+          text: any.
+          add_special_tokens: whether to add the tokens at the beginning and the end.
+
+        Returns:
+          Ids.
+        """
         ...
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids."""
+        """The text of ids.
+
+        Args:
+          ids: tokens.
+
+        Returns:
+          Their text.
+        """
         ...
 
     def apply_chat_template(
@@ -34,12 +49,29 @@ class Tokenizer(Protocol):
         add_generation_prompt: bool = False,
         tokenize: bool = True,
     ) -> Any:
-        """The text of a conversation if not `tokenize`, else what `encode` without special tokens makes of it."""
+        """The text of a conversation if not `tokenize`, else what `encode` without special tokens makes of it.
+
+        Args:
+          messages: dictionaries with `role` and `content`.
+          tools: schemas of functions that the assistant may call; None for none.
+          add_generation_prompt: write the beginning of the assistant's next turn after the messages.
+          tokenize: give ids instead of a text.
+
+        Returns:
+          A text, or ids (perhaps in a mapping, as `input_ids`).
+        """
         ...
 
 
 def has_template(tokenizer: Tokenizer) -> bool:
-    """Whether a tokenizer has a chat template; of one that does not say, it is taken for granted."""
+    """Whether a tokenizer has a chat template; assumed if it does not say.
+
+    Args:
+      tokenizer: any.
+
+    Returns:
+      False where it says that there is none.
+    """
     said: bool | None = getattr(tokenizer, "has_chat_template", None)
     return getattr(tokenizer, "chat_template", True) not in (None, "", {}, []) if said is None else said
 
@@ -52,6 +84,13 @@ def templated(
     tokenize: bool = True,
 ) -> Any:
     """The ids of a conversation, or its text where `tokenize` is false.
+
+    Args:
+      tokenizer: with a chat template.
+      messages, tools, add_generation_prompt, tokenize: as in `Tokenizer.apply_chat_template`.
+
+    Returns:
+      A list of ids, or a text.
 
     Raises:
       ValueError: there is no template, or it fails on these messages.
@@ -70,7 +109,16 @@ def templated(
 def assistant_mask(
     tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None
 ) -> Sequence[int] | None:
-    """For each token whether the template says that an assistant's turn has it, by generation blocks; None without."""
+    """For each token whether it belongs to an assistant's turn, by the template's generation blocks.
+
+    Args:
+      tokenizer: with a chat template.
+      messages: dictionaries with `role` and `content`.
+      tools: their schemas; None for none.
+
+    Returns:
+      1 or 0 for each token; None where the template has no such blocks.
+    """
     template = getattr(tokenizer, "chat_template", None)
     if not isinstance(template, str) or not re.search(r"\{%-?\s*generation\b", template):
         return None
@@ -80,7 +128,13 @@ def assistant_mask(
 
 
 class Encoding(NamedTuple):
-    """A text's ids, where each of them ends in the text, and which ids of the vocabulary are special."""
+    """A text as tokens.
+
+    Args:
+      ids: of the tokens.
+      ends: where each ends in the text, in characters.
+      special: which ids of the vocabulary are special.
+    """
 
     ids: list[int]
     ends: list[int]
@@ -88,7 +142,15 @@ class Encoding(NamedTuple):
 
 
 def encoding(tokenizer: Tokenizer, text: str) -> Encoding | None:
-    """The encoding of a text without special tokens around it; None where `tokenizers` does not give it, or cut."""
+    """The encoding of a text without special tokens around it; None if `tokenizers` cannot give it, or truncates it.
+
+    Args:
+      tokenizer: one of transformers' or ours.
+      text: any.
+
+    Returns:
+      Ids, where each ends in the text, in characters, and which ids are special.
+    """
     backend: Any = getattr(tokenizer, "backend_tokenizer", None)
     if not hasattr(backend, "get_added_tokens_decoder") or backend.truncation or backend.padding:
         return None

@@ -40,7 +40,12 @@ NOTHING = Beside({}, {}, {})
 
 
 def put_into(parameters: Tree, beside: Beside, config: LoRAConfig) -> tuple[Tree, list[str]]:
-    """The tree with all of it in its place, or the tree itself where that changes nothing.
+    """The tree with all of these parameters in place, or the tree itself if they change nothing.
+
+    Args:
+      parameters: the model's tree.
+      beside: what a file holds besides factors: whole weights, rows of tokens, biases.
+      config: the adapter's; its `bias` says which biases are trained.
 
     Returns:
       (the tree, a line for each array that has no place in it).

@@ -14,7 +14,7 @@ from .. import checks
 from ..layers import Scaling
 
 ALL_LINEAR = "all-linear"
-# PiSSA by an exact decomposition, or by so many rounds of an iteration.
+# PiSSA by an exact decomposition, or by that many rounds of an iteration.
 PISSA = re.compile(r"pissa(?:_niter_(\d+))?")
 BIASES = ("none", "all", "lora_only")
 # Our names by PEFT's, where they differ.
@@ -34,7 +34,7 @@ class LoRAConfig:
       rslora: whether the scale is alpha / sqrt(rank) (rank-stabilised; Kalajdzievski 2023); needs `alpha`.
       dropout: the probability, 0 <= p < 1, with which inputs of the factors are dropped in training.
       use_dora: whether to train each row's magnitude, too (DoRA; Liu et al. 2024).
-      num_layers: adapt only the last so many blocks; all if negative, or larger than their number.
+      num_layers: adapt only that many blocks, the last ones; all if negative, or larger than their number.
       keys: paths of layers within a block (`self_attn.q_proj`), or whole paths (`lm_head`), which are selected
         anywhere. None: all linear, expert and embedding layers of the blocks.
       target_modules: paths of layers, or ends of paths; or a regular expression for whole paths; or "all-linear": all

@@ -28,6 +28,9 @@ def shapes(dims: tuple[int, ...], kind: Kind, rank: int, use_dora: bool) -> dict
       kind: of the layer.
       rank: of the factors.
       use_dora: whether it has magnitudes.
+
+    Returns:
+      The shape of `lora_a`, `lora_b` and, with DoRA, `m`, by name.
     """
     *experts, out, into = dims
     if kind == "switch":
@@ -54,7 +57,15 @@ def require(where: str, factors: Mapping[str, Node], nodes: Mapping[str, Node], 
 
 
 def raise_all(where: str, found: Iterable[str]) -> None:
-    """Raise one error that lists what is wrong, if anything is; sorted, as files keep no order."""
+    """Raise one error that lists everything that is wrong, if anything is; sorted, because files have no order.
+
+    Args:
+      where: the function that the error names.
+      found: lines, one for each problem.
+
+    Raises:
+      ValueError: there is at least one line.
+    """
     lines = sorted(found)
     if lines:
         raise ArgumentError("\n  ".join([f"[{where}] the adapter does not fit:", *lines]))
@@ -63,12 +74,15 @@ def raise_all(where: str, found: Iterable[str]) -> None:
 def problems(
     factors: Mapping[str, Mapping[str, Any]], dims: Mapping[str, tuple[tuple[int, ...], Kind]], config: LoRAConfig
 ) -> Iterator[str]:
-    """What is wrong with the parts of an adapter, a line for each.
+    """What is wrong with the parts of an adapter, one line each.
 
     Args:
       factors: parts by name by the layer's path.
       dims: the shape of the weight, unpacked, and the kind of each layer of the model.
       config: the adapter's.
+
+    Returns:
+      Lines that name the layer or part and what was expected; none where all fit.
     """
     for path, parts in factors.items():
         if path not in dims:
@@ -100,7 +114,15 @@ def _shape_problems(
 
 
 def problems_within(factors: Mapping[str, Mapping[str, Any]], config: LoRAConfig) -> Iterator[str]:
-    """`problems` as far as they show without a model: parts that are missing or unknown, and ranks."""
+    """The `problems` that show without a model: missing or unknown parts, and wrong ranks.
+
+    Args:
+      factors: parts by name by the layer's path.
+      config: the adapter's.
+
+    Returns:
+      Lines as those of `problems`.
+    """
     for path, parts in factors.items():
         rank = config.rank_of(path)
         wanted = (*FACTORS, MAGNITUDES) if config.use_dora else FACTORS
@@ -112,7 +134,15 @@ def problems_within(factors: Mapping[str, Mapping[str, Any]], config: LoRAConfig
 
 
 def differences(arrays: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each array that is not wanted, has another shape, or is missing."""
+    """A line for each array that is not wanted, has another shape or dtype, or is missing.
+
+    Args:
+      arrays: what was found, by path.
+      wanted: what should be there, by path: anything with a shape and a dtype.
+
+    Returns:
+      Lines that name the path and what was expected; none where both are alike.
+    """
     yield from misplaced(arrays, wanted)
     for path in wanted:
         if path not in arrays:
@@ -120,13 +150,29 @@ def differences(arrays: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterato
 
 
 def known(path: str, paths: Container[str]) -> str:
-    """A path of the Go port, whose `model.` at the beginning is optional, as the model has it."""
+    """A layer's path as the model has it; in the Go port's files, `model.` at the beginning is optional.
+
+    Args:
+      path: of a layer, with or without `model.`.
+      paths: the model's.
+
+    Returns:
+      The one of `paths` that it means; `path` itself where none does.
+    """
     names = (path, f"model.{path}", path.removeprefix("model."))
     return next((name for name in names if name in paths), path)
 
 
 def misplaced(arrays: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each array whose path is not known, or whose shape is another there."""
+    """A line for each array whose path is not known, or that has another shape or dtype there.
+
+    Args:
+      arrays: what was found, by path.
+      known: what the model has, by path: anything with a shape and a dtype.
+
+    Returns:
+      Lines that name the path and what was expected. Dtypes differ where only one of the two is a float.
+    """
     for path, value in arrays.items():
         if path not in known:
             yield f"{path}: the model has no such parameter"

@@ -63,14 +63,20 @@ class Stored(NamedTuple):
     whole: Mapping[str, mx.array] = MappingProxyType({})
 
     def arrays(self) -> dict[str, mx.array]:
-        """The arrays by their whole names."""
+        """The arrays by their full names."""
         return {
             f"{layer}.{name}".lstrip("."): array for layer, part in self.parts.items() for name, array in part.items()
         }
 
 
 def read(path: PathLike) -> Stored:
-    """An adapter in a directory, or in a file of tensors beside an `adapter_config.json`.
+    """Read an adapter from a directory, or from a file of tensors next to an `adapter_config.json`.
+
+    Args:
+      path: a directory, or a `.safetensors` file in one.
+
+    Returns:
+      Its tensors by our names, its configuration, and which program wrote it: "mlx-lm", "peft" or "go".
 
     Raises:
       FileNotFoundError: there is none.
@@ -98,7 +104,13 @@ def read(path: PathLike) -> Stored:
 
 
 def added_tokens(path: PathLike) -> list[str]:
-    """The tokens that the model of an adapter directory got before it was trained.
+    """The tokens that were added to the model of an adapter directory before training.
+
+    Args:
+      path: the adapter's directory, or the file of tensors in it.
+
+    Returns:
+      The tokens' texts, in the order in which they were added; empty where none were.
 
     Raises:
       ValueError: adapter_config.json is not what it should be.
@@ -168,7 +180,14 @@ def _require_same(file: Path, settings: Mapping[str, Any], metadata: Mapping[str
 
 
 def stamp(settings: Mapping[str, Any]) -> dict[str, str]:
-    """What the metadata of a file of tensors says about the configuration beside it."""
+    """What the metadata of a file of tensors says about the configuration next to it.
+
+    Args:
+      settings: what adapter_config.json says.
+
+    Returns:
+      Rank, scale, alpha and `fine_tune_type` as texts by name, without those that it lacks.
+    """
     given = settings.get("lora_parameters")
     found = {name: given.get(name) for name in ("rank", "scale", "alpha")} if isinstance(given, dict) else {}
     found["fine_tune_type"] = settings.get("fine_tune_type")

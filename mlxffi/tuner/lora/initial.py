@@ -23,7 +23,7 @@ SPARE = 8
 
 
 def create_from_weights(parameters: Tree, config: LoRAConfig) -> tuple[Adapter, Adapter]:
-    """A new adapter that begins with a part of each weight, and its negative, which is attached beside it.
+    """A new adapter that begins with a part of each weight, and its negative, which is attached as a second adapter.
 
     Together they change nothing. The weights stay as they are, quantized ones, too, instead of being replaced by what
     is left of them.
@@ -31,6 +31,9 @@ def create_from_weights(parameters: Tree, config: LoRAConfig) -> tuple[Adapter, 
     Args:
       parameters: the tree to adapt.
       config: whose `init_lora_weights` is "pissa", "pissa_niter_N" or "olora".
+
+    Returns:
+      (the adapter to train, its negative, which has no dropout).
 
     Raises:
       ValueError: no layer is chosen, a rank is larger than its layer's smaller side, or a scale is not above 0.
@@ -52,7 +55,15 @@ def create_from_weights(parameters: Tree, config: LoRAConfig) -> tuple[Adapter, 
 
 
 def since(adapter: Adapter, start: Adapter) -> Adapter:
-    """An adapter of twice the rank, which changes weights by what an adapter was trained to since its start."""
+    """An adapter of twice the rank that makes the same change as an adapter made since its start.
+
+    Args:
+      adapter: as trained.
+      start: as it was when training began; of the same layers and ranks.
+
+    Returns:
+      An adapter for the model without the negative of the start.
+    """
     before, made = start.layers(), adapter.whole()
     for path, node in adapter.layers().items():
         kind = kind_of_factors(path, node)
@@ -64,7 +75,14 @@ def since(adapter: Adapter, start: Adapter) -> Adapter:
 
 
 def begun(trained: Tree) -> Tree:
-    """What `since` makes of parameters at their start: they change nothing."""
+    """What `since` makes of parameters at their start: an adapter that changes nothing.
+
+    Args:
+      trained: an adapter's parameters, a tree.
+
+    Returns:
+      A tree of factors of twice the rank; the product of each pair is 0.
+    """
     start = Adapter(trained, LoRAConfig())
     return since(start, start).parameters
 
@@ -128,12 +146,28 @@ def _orthogonal(weight: mx.array, rank: int) -> Factors:
 
 
 def kind_of_factors(path: str, adapter: Mapping[str, mx.array]) -> Kind:
-    """Of which kind the layer of factors is."""
+    """The kind of the layer that factors belong to.
+
+    Args:
+      path: of the layer.
+      adapter: its parts by name; with three axes where there is a pair for each expert.
+
+    Returns:
+      "switch", "embedding" or "linear".
+    """
     return "switch" if adapter["lora_a"].ndim == 3 else "embedding" if is_embedding(path) else "linear"
 
 
 def named(kind: Kind, factors: Factors) -> Node:
-    """Factors as adapters keep them: what `layers.factors` makes the given ones of."""
+    """Factors under the names, and in the layout, of adapters: the inverse of `layers.factors`.
+
+    Args:
+      kind: of the layer.
+      factors: (down [..., in, rank], up [..., rank, out]).
+
+    Returns:
+      `lora_a` and `lora_b`, in the shapes that `shapes` gives for the kind.
+    """
     down, up = factors
     if kind == "linear":
         return {"lora_a": down, "lora_b": up}

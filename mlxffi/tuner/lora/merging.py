@@ -38,7 +38,7 @@ def merge(
     density: float = 0.2,
     rank: int | None = None,
 ) -> Merged:
-    """One adapter of several, which may have other layers, ranks and scales each.
+    """One adapter made of several, each of which may have its own layers, rank and scale.
 
     Args:
       adapters: LoRA, without dropout from now on.

@@ -56,7 +56,7 @@ def linear_to_lora_layers(
 
     Args:
       model: has `layers`, its blocks.
-      num_layers: only the last so many blocks; all where it is below 0, or more than there are.
+      num_layers: how many blocks, the last ones; all if negative, or larger than their number.
       config: `rank`, `scale`, `dropout` and perhaps `keys`, as in mlx-lm's configuration; or all that a `LoRAConfig`
         can say, whose own `num_layers` and `use_dora` count then.
       use_dora: DoRA instead of LoRA.
@@ -112,7 +112,14 @@ def load_adapters(model: Module, path: PathLike, *, strict: bool = True) -> Modu
 
 
 def remove_lora_layers(model: Module) -> Module:
-    """Exchange all adapted layers of a model, of LoRA and DoRA and by whomever, for the layers themselves."""
+    """Exchange all adapted layers of a model, LoRA or DoRA, whoever made them, for the layers themselves.
+
+    Args:
+      model: with adapted layers, or without.
+
+    Returns:
+      `model`.
+    """
     _exchange(model, {name: _base(module) for name, module in _adapted(model)})
     return model
 
@@ -123,6 +130,9 @@ def fuse_model(model: Module, dequantize: bool = False) -> Module:
     Args:
       model: with adapted layers.
       dequantize: unpack the weights of all quantized layers; else fused ones are quantized again, each as it was.
+
+    Returns:
+      `model`.
     """
     _exchange(model, {name: module.fuse(dequantize=dequantize) for name, module in _adapted(model)})
     if dequantize:
@@ -137,6 +147,9 @@ def unfuse_model(model: Module, path: PathLike, gains: Mapping[str, Any] | None 
       model: without adapted layers.
       path: as in `load_adapters`; not of parameters themselves.
       gains: for DoRA, as in `lora.unfuse`.
+
+    Returns:
+      `model`.
 
     Raises:
       ValueError: the adapter does not fit, or is DoRA and gains are missing.
@@ -154,14 +167,28 @@ def unfuse_model(model: Module, path: PathLike, gains: Mapping[str, Any] | None 
 
 
 def survival(model: Module) -> layers.Survival | None:
-    """What is left of a model's adapters after `fuse_model` where it quantizes weights again; None where not."""
+    """What is left of a model's adapters after `fuse_model` where it quantizes weights again; None where not.
+
+    Args:
+      model: with adapted layers.
+
+    Returns:
+      How much of the change remains after rounding; None where no adapted layer is quantized.
+    """
     return layers.surviving(
         (module.node(), module.kind) for _, module in _adapted(model) if isinstance(module, Adapted)
     )
 
 
 def trainable_parameters(model: Module) -> TrainableParameters:
-    """Count the parameters of a model without its adapters, and those that are trained."""
+    """Count the parameters of a model without its adapters, and those that are trained.
+
+    Args:
+      model: with adapted layers, or without.
+
+    Returns:
+      Both numbers.
+    """
     leaves = [module for _, module in model.named_modules() if not module.children()]
     trained = flatten(model.trainable_parameters()).values()
     return TrainableParameters(sum(value.size for value in trained), sum(map(_size, leaves)))

@@ -84,12 +84,15 @@ INITIALISATIONS = ("gaussian", "eva", "orthogonal")
 
 
 def config(path: Path, settings: Mapping[str, Any], parts: Mapping[str, Any]) -> LoRAConfig:
-    """The configuration in PEFT's.
+    """A PEFT configuration as ours.
 
     Args:
       path: of the file, for messages.
       settings: what it says.
       parts: the tensors, which say what is adapted where the configuration does not.
+
+    Returns:
+      Ours, with PEFT's own default where `settings` lacks a field: rank 8, alpha 8.
 
     Raises:
       ValueError: it has a field that asks for something else than LoRA or DoRA; the message names each.
@@ -128,11 +131,15 @@ def _understood(name: str, value: Any) -> bool:
 def parts(
     arrays: Mapping[str, mx.array], settings: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, mx.array]], Beside, list[str]]:
-    """Tensors by our names by the layer's path, turned as ours are; what stands beside; a line for each other.
+    """PEFT's tensors by our names and in our layout.
 
     Args:
       arrays: by PEFT's names.
       settings: the configuration, which says to which tokens rows belong.
+
+    Returns:
+      (the factors' parts by name by the layer's path, weights, rows and biases beside them, a line for each tensor with
+      another name).
     """
     found: dict[str, dict[str, mx.array]] = {}
     beside, strays = Beside({}, {}, {}), []
@@ -166,7 +173,13 @@ def _tokens(settings: Mapping[str, Any], layer: str) -> list[int]:
 
 
 def tensors(adapter: Adapter) -> dict[str, mx.array]:
-    """An adapter's tensors by PEFT's names, turned as PEFT has them.
+    """An adapter's tensors by PEFT's names and in its layout.
+
+    Args:
+      adapter: to be written.
+
+    Returns:
+      Arrays by PEFT's names; of linear layers `lora_A` [rank, in] and `lora_B` [out, rank], with DoRA magnitudes [out].
 
     Raises:
       ValueError: PEFT has no such layers; the message names each.
@@ -203,7 +216,16 @@ def _name(layer: str, part: str) -> str:
 
 
 def settings(adapter: Adapter, base_model_name: str | None, task_type: str | None) -> dict[str, Any]:
-    """PEFT's configuration of an adapter."""
+    """An adapter's configuration as PEFT has it.
+
+    Args:
+      adapter: to be described.
+      base_model_name: the model that PEFT is to load; None for none.
+      task_type: such as "CAUSAL_LM"; None for none.
+
+    Returns:
+      The entries of PEFT's adapter_config.json.
+    """
     config = adapter.config
     paths = list(adapter.layers())
     alpha, alphas = config.alphas(paths)
@@ -242,7 +264,16 @@ def _indices_of(adapter: Adapter) -> dict[str, list[int]] | None:
 
 
 def untied(arrays: dict[str, mx.array], about: dict[str, Any]) -> tuple[dict[str, mx.array], dict[str, Any]]:
-    """Tensors and configuration of a model whose embedding is its output layer, too: PEFT trains the two apart."""
+    """Tensors and configuration for a model whose embedding is also its output layer: PEFT trains the two separately.
+
+    Args:
+      arrays: by PEFT's names.
+      about: PEFT's configuration, with `modules_to_save`.
+
+    Returns:
+      (tensors with the output layer's own weight, the configuration that names it); both as they came where the tensors
+      hold no embedding.
+    """
     table = next((name for name in arrays if is_embedding(name.removesuffix(".weight"))), None)
     if table is None:
         return arrays, about

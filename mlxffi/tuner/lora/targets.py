@@ -23,14 +23,25 @@ OUTPUT_LAYER = "lm_head"
 
 
 class Choice(NamedTuple):
-    """The layers that a configuration chooses, in the model's order, and which of its keys chose none."""
+    """The layers that a configuration chooses.
+
+    Args:
+      paths: of the layers, in the model's order.
+      unmatched: keys of the configuration that chose none.
+    """
 
     paths: list[str]
     unmatched: list[str]
 
 
 class Place(NamedTuple):
-    """Where in a model's blocks a layer is: the path of the list, the block's number, and the path inside of it."""
+    """Where in a model's blocks a layer is.
+
+    Args:
+      blocks: the path of the list of blocks.
+      number: of the block, from 0.
+      inner: the layer's path within the block.
+    """
 
     blocks: str
     number: int
@@ -41,7 +52,15 @@ class Place(NamedTuple):
 
 
 def layers_of(parameters: Tree, start: str = "") -> Iterator[tuple[str, Node]]:
-    """Every layer of a tree that can be adapted: its path and its node."""
+    """Every layer of a tree that can be adapted, with its path.
+
+    Args:
+      parameters: the model's tree.
+      start: the path of the tree itself; "" for the whole model.
+
+    Returns:
+      Pairs of a path, such as "model.layers.0.self_attn.q_proj", and a node.
+    """
     if isinstance(parameters, dict):
         if start and kind_of(start, parameters):
             yield start, parameters
@@ -54,7 +73,15 @@ def layers_of(parameters: Tree, start: str = "") -> Iterator[tuple[str, Node]]:
 
 
 def kind_of(path: str, node: Mapping[str, Any]) -> Kind | None:
-    """What sort of layer a node is, None for none that can be adapted: by its weight's axes and its name."""
+    """The kind of layer that a node is, by its weight's axes and its name; None if it cannot be adapted.
+
+    Args:
+      path: of the node.
+      node: its arrays by name; one that has a `kind` of its own keeps it.
+
+    Returns:
+      "linear", "embedding", "switch", or None.
+    """
     weight = node.get("weight")
     if not isinstance(weight, mx.array) or "conv" in path:
         return None
@@ -69,7 +96,14 @@ def kind_of(path: str, node: Mapping[str, Any]) -> Kind | None:
 
 
 def is_embedding(path: str) -> bool:
-    """Whether a layer's name is that of a table of embeddings."""
+    """Whether a layer's name is that of an embedding.
+
+    Args:
+      path: of the layer; only its last part counts.
+
+    Returns:
+      True for names such as "embed_tokens".
+    """
     return EMBEDDINGS.search(path.rsplit(".", 1)[-1]) is not None
 
 
@@ -77,12 +111,15 @@ def is_embedding(path: str) -> bool:
 
 
 def chosen(layers: Mapping[str, Kind], config: LoRAConfig, blocks: Sequence[str] = ("layers",)) -> Choice:
-    """The layers that a configuration chooses.
+    """The layers that a configuration selects.
 
     Args:
       layers: the kind of each layer of the model by its path.
       config: says which.
       blocks: names of lists of blocks, unless the configuration has a `layers_pattern`.
+
+    Returns:
+      The chosen paths, and the keys that match no layer.
     """
     layers = {path: kind for path, kind in layers.items() if not matches(path, config.modules_to_save)}
     if config.target_modules is not None:
@@ -91,11 +128,14 @@ def chosen(layers: Mapping[str, Kind], config: LoRAConfig, blocks: Sequence[str]
 
 
 def require_choice(choice: Choice, layers: Iterable[str]) -> list[str]:
-    """The layers of a choice.
+    """The selected layers, after a check that there are any.
 
     Args:
       choice: made from a configuration.
       layers: all of the model's, by path.
+
+    Returns:
+      Their paths; at least one.
 
     Raises:
       ValueError: it has none, or a key matches none; the message names them.
@@ -146,7 +186,15 @@ def _as_peft(layers: Mapping[str, Kind], config: LoRAConfig) -> Choice:
 
 
 def matches(path: str, wanted: str | tuple[str, ...] | None) -> bool:
-    """Whether a pattern matches a whole path, or a path is or ends with one of several names."""
+    """Whether a pattern matches a whole path, or the path is or ends with one of several names.
+
+    Args:
+      path: of a layer.
+      wanted: a regular expression; a tuple of names; or None, which matches nothing.
+
+    Returns:
+      True where it matches.
+    """
     if wanted is None:
         return False
     if isinstance(wanted, str):

@@ -40,7 +40,14 @@ SWITCH = ("SwitchLinear", "QuantizedSwitchLinear")
 
 
 def kind_of_module(module: Module) -> Kind | None:
-    """What sort of layer a module is; None for others, and for those derived from one that compute something else."""
+    """What sort of layer a module is; None for others, and for those derived from one that compute something else.
+
+    Args:
+      module: any.
+
+    Returns:
+      "linear", "embedding", "switch", or None.
+    """
     if type(module).__name__ in SWITCH and "weight" in module:
         return "switch"
     for kind, classes in CLASSES.items():
@@ -51,6 +58,12 @@ def kind_of_module(module: Module) -> Kind | None:
 
 def node_of(module: Module) -> Node:
     """A layer's parameters as a node.
+
+    Args:
+      module: a layer, without an adapter.
+
+    Returns:
+      Its arrays by name, and how it is quantized.
 
     Raises:
       ValueError: it has a global scale (mode nvfp4), for which nodes have no place.
@@ -64,7 +77,15 @@ def node_of(module: Module) -> Node:
 
 
 def module_of(node: Node, like: Module) -> Module:
-    """A layer with a node's parameters: of the class of another, or of its dense one where the node is dense."""
+    """A layer with a node's parameters: of the class of another, or of its dense one where the node is dense.
+
+    Args:
+      node: as `node_of` gives it.
+      like: a layer, which stays as it is.
+
+    Returns:
+      A new layer, in training or not as that one.
+    """
     if layers.is_quantized(node_of(like)) and not layers.is_quantized(node):
         made = _dense(like, "bias" in node)
     else:
@@ -115,7 +136,17 @@ class Adapted(nn.Module):  # type: ignore[misc,name-defined]
 
     @classmethod
     def from_base(cls, base: Module, r: int = 8, dropout: float = 0.0, scale: float = 20.0) -> Adapted:
-        """The adapted layer of a layer, which does what that does until it is trained."""
+        """The adapted layer of a layer, which does what that does until it is trained.
+
+        Args:
+          base: the layer.
+          r: rank of the factors; at least 1.
+          dropout: the probability with which inputs of the factors are dropped, from 0 to below 1.
+          scale: multiplies the factors' product.
+
+        Returns:
+          A new layer.
+        """
         return cls(base, r, dropout, scale)
 
     @property
@@ -134,6 +165,9 @@ class Adapted(nn.Module):  # type: ignore[misc,name-defined]
 
         Args:
           dequantize: unpack a quantized weight; else it is quantized again, as it was.
+
+        Returns:
+          A new layer without an adapter.
         """
         bare = node_of(self.base)
         bare = layers.dequantized(bare) if dequantize else bare
@@ -157,7 +191,14 @@ class LoRAEmbedding(Adapted):
         return layers.embedding(self.node(), x, training=self.training)
 
     def as_linear(self, x: mx.array) -> mx.array:
-        """The table as the output layer."""
+        """The table as the output layer.
+
+        Args:
+          x: floating point [..., features].
+
+        Returns:
+          floating point [..., rows of the table].
+        """
         return layers.as_linear(self.node(), x, training=self.training)
 
 
@@ -197,6 +238,16 @@ WRAPPERS: dict[tuple[Kind, bool], type[Adapted]] = {
 
 def adapted(module: Any, r: int, dropout: float, scale: float, use_dora: bool) -> Module:
     """The adapted layer of a layer: one that makes its own (`to_lora`) is asked for it.
+
+    Args:
+      module: the layer.
+      r: rank of the factors; at least 1.
+      dropout: the probability with which inputs of the factors are dropped, from 0 to below 1.
+      scale: multiplies the factors' product.
+      use_dora: DoRA instead of LoRA.
+
+    Returns:
+      A layer that holds the other.
 
     Raises:
       ValueError: there is none.

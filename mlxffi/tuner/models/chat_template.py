@@ -24,6 +24,13 @@ MARK = f"\0{secrets.token_hex(8)}\0"
 def rendered(template: str, variables: Mapping[str, Any]) -> tuple[str, list[tuple[int, int]]]:
     """The text that a template makes of its variables, and where its generation blocks begin and end in it.
 
+    Args:
+      template: in Jinja.
+      variables: by name: `messages` and what else the template uses.
+
+    Returns:
+      (the text, the first character of each block and the one after its last).
+
     Raises:
       ValueError: the template is wrong, or refuses the messages; the message has its reason.
     """
@@ -88,7 +95,14 @@ def _strftime_now(form: str) -> str:
 
 
 def chosen(templates: Mapping[str, str], tools: Sequence[Any] | None) -> str:
-    """The template for messages: that for tools where there are tools and such a one, else the default.
+    """The template for messages: that for tools if there are both, else the default.
+
+    Args:
+      templates: by name.
+      tools: their schemas; None for none.
+
+    Returns:
+      The template.
 
     Raises:
       ValueError: there is none.

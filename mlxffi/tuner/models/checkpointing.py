@@ -11,7 +11,7 @@ from ..trees import taken_apart
 
 
 def checkpointed(function: Callable[..., Any], draws: bool = True) -> Callable[..., Any]:
-    """The same function, which keeps nothing but its arguments for the gradient.
+    """The same function, but it keeps only its arguments for the gradient.
 
     Trained parameters must be among the arguments. Dropout in it drops what it dropped the first time: the function
     begins with a key of its own, not with wherever the sequence of keys has got to when the gradient is computed.
@@ -19,6 +19,9 @@ def checkpointed(function: Callable[..., Any], draws: bool = True) -> Callable[.
     Args:
       function: of arrays and trees of them.
       draws: whether it draws random numbers; a key for a function that does not would be nodes for nothing.
+
+    Returns:
+      A function with the same arguments and results.
     """
 
     def called(*args: Any, **kwargs: Any) -> Any:
@@ -43,7 +46,14 @@ def checkpointed(function: Callable[..., Any], draws: bool = True) -> Callable[.
 
 @contextmanager
 def random_numbers_from(key: mx.array) -> Iterator[None]:
-    """This thread's random numbers from a key on; afterwards they go on where they were."""
+    """Let this thread draw random numbers from a key; afterwards it continues where it was.
+
+    Args:
+      key: uint32 [2].
+
+    Returns:
+      A context without a value.
+    """
     state = mx.random.state
     before = state[0]
     state._set(key)

@@ -39,6 +39,13 @@ class DecoderConfig:
 
     Args:
       family: one of `FAMILIES`.
+      vocab_size: tokens, V.
+      hidden_size: features of a token between blocks, C.
+      num_layers: how many blocks.
+      intermediate_size: features inside the MLP.
+      num_heads, num_kv_heads: heads of queries, and of keys and values.
+      head_dim: features of a head.
+      norm_eps: added to mean squares in norms.
       layer_types: for each block "full_attention" or "sliding_attention".
       sliding_window: how many tokens, its own included, a token sees in blocks of the second type.
       rope, local_rope: the position encodings of blocks of the first and of the second type.
@@ -46,7 +53,7 @@ class DecoderConfig:
       qkv_bias, output_bias, mlp_bias: which linear layers have a bias.
       query_key_norm: whether queries and keys are normalised head by head.
       activation: of the gate, "silu" or "gelu_tanh".
-      gemma: norms scale by 1 + weight and also stand behind attention and MLP; embeddings are scaled by
+      gemma: norms scale by 1 + weight and also follow attention and MLP; embeddings are scaled by
         sqrt(hidden_size).
       tied: whether the embedding is the output layer, too.
       branch: of the parameter tree, where the decoder is a part of a model.
@@ -76,12 +83,25 @@ class DecoderConfig:
     branch: str | None
 
     def window(self, layer: int) -> int | None:
-        """How many tokens a token sees in a block; None for all before it."""
+        """How many tokens a token sees in a block; None for all before it.
+
+        Args:
+          layer: which block, from 0.
+
+        Returns:
+          A number of tokens, the token itself included; None for all before it.
+        """
         return self.sliding_window if self.layer_types[layer] == SLIDING else None
 
     @staticmethod
     def from_dict(config: Mapping[str, Any]) -> DecoderConfig:
         """The decoder that a config.json describes.
+
+        Args:
+          config: what config.json says.
+
+        Returns:
+          The decoder.
 
         Raises:
           ValueError: the model type is unknown, a field is missing or of the wrong type, or it asks for something that
@@ -99,7 +119,13 @@ class DecoderConfig:
 
 
 def text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a config.json says of the decoder.
+    """The part of a config.json that describes the decoder.
+
+    Args:
+      config: what config.json says.
+
+    Returns:
+      `config` itself, or the part for texts of a model that also sees images.
 
     Raises:
       ValueError: the part for it is missing.

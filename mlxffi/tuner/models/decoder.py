@@ -1,7 +1,7 @@
 """Llama, Mistral, Qwen2, Qwen3 and Gemma 3 as one function of a parameter tree.
 
 Read `hidden` first: embedding, blocks, norm; `logits` adds the output layer. A block is attention and an MLP, each
-behind a norm and beside a residual connection. Nothing here has state, so gradients, compilation and adapters ask
+after a norm and beside a residual connection. Nothing here has state, so gradients, compilation and adapters ask
 nothing of the decoder: a linear layer is `layers.linear` of a node of the tree, whatever that node holds.
 
 Shapes: batch B, length T of this call, keys K (those cached before included), heads H, heads of keys G, features of a
@@ -67,7 +67,15 @@ def logits(
 
 
 def output_layer(config: DecoderConfig, parameters: Tree) -> Tree:
-    """The node that makes logits of hidden states: that of the embedding where the two are tied."""
+    """The node that computes logits from hidden states: the embedding's if the two are tied.
+
+    Args:
+      config: the decoder.
+      parameters: its tree.
+
+    Returns:
+      A node whose weight, unpacked, is [V, C].
+    """
     root = _root(config, parameters)
     return root["model"]["embed_tokens"] if config.tied else root["lm_head"]
 
@@ -83,10 +91,16 @@ def hidden(
     cache: Sequence[KVCache] | None = None,
     noise: float = 0.0,
 ) -> mx.array:
-    """What the output layer gets: see `logits`.
+    """The input of the output layer.
+
+    Args:
+      config, parameters, tokens, segments, training, checkpoint, cache, noise: as in `logits`.
 
     Returns:
       floating point [B, T, C].
+
+    Raises:
+      ValueError: both segments and a cache are given.
     """
     if segments is not None and cache is not None:
         raise ArgumentError("[logits] segments: packed rows are read whole, without a cache; got both")
@@ -112,7 +126,14 @@ def hidden(
 
 
 def new_cache(config: DecoderConfig) -> list[KVCache]:
-    """An empty cache for each block."""
+    """An empty cache for each block.
+
+    Args:
+      config: the decoder.
+
+    Returns:
+      As many caches as blocks.
+    """
     return [KVCache(config.window(layer)) for layer in range(config.num_layers)]
 
 
@@ -309,7 +330,7 @@ def _noisy(x: mx.array, alpha: float) -> mx.array:
 # --- keys and values of the tokens so far ---
 
 
-# Room is added in steps of so many tokens; each step copies what there is.
+# Room is added in steps of this many tokens; each step copies what there is.
 STEP = 256
 
 
@@ -339,7 +360,11 @@ class KVCache:
         return self.kept == self.length
 
     def trim(self, count: int) -> None:
-        """Take the latest tokens back; the next ones take their places."""
+        """Drop the latest tokens; the next ones take their places.
+
+        Args:
+          count: how many, 0 to the number kept; only where `is_trimmable`.
+        """
         self.length, self.kept = self.length - count, self.kept - count
 
     def extended(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
@@ -366,17 +391,37 @@ class KVCache:
         return seen
 
     def grows(self, length: int) -> bool:
-        """Whether so many tokens more, like those before, are kept and seen by the last."""
+        """Whether that many more tokens are kept and all seen by the last one.
+
+        Args:
+          length: a number of tokens.
+
+        Returns:
+          False where a token has been dropped, or would no longer be seen.
+        """
         return self.is_trimmable() and (self.window is None or self.kept + length < self.window)
 
     def block_of(self, node: Tree, make: Callable[[], DecoderBlock | None]) -> DecoderBlock | None:
-        """What `make` makes of a block's node, once for as long as the node is the same."""
+        """What `make` returns for a block's node; it is called again only for another node.
+
+        Args:
+          node: the block's parameters.
+          make: makes one kernel of the block; None where that cannot be done.
+
+        Returns:
+          What `make` returned.
+        """
         if self._block is None or self._block[0] is not node:
             self._block = node, make()
         return self._block[1]
 
     def stepped(self, block: DecoderBlock, x: mx.array, config: DecoderConfig) -> mx.array:
-        """What a block makes of the next tokens [B, T, C]; their keys and values are kept.
+        """A block's output for the next tokens, whose keys and values are kept.
+
+        Args:
+          block: from `block_of`.
+          x: floating point [B, T, C].
+          config: the decoder.
 
         Returns:
           [B, T, C].

@@ -238,7 +238,7 @@ class Session:
         return last
 
     def _keep(self, count: int) -> None:
-        """Let the cache hold the first so many of the tokens that it has read, or none where it cannot go back."""
+        """Let the cache hold that many of the first tokens that it has read, or none if it cannot go back."""
         excess = len(self._read) - count
         if excess and all(block.is_trimmable() for block in self._cache):
             for block in self._cache:

@@ -55,6 +55,9 @@ class ModuleModel:
     def update(self, trained: Tree) -> None:
         """Put trained parameters (a tree like `trainable()`) in the places of the model's own.
 
+        Args:
+          trained: the parameters.
+
         Raises:
           ValueError: the paths are others.
         """

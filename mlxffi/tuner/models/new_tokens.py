@@ -37,13 +37,16 @@ def with_new_tokens(
 ) -> Extended:
     """A model that knows new tokens, whose rows begin as the mean of those of the tokens before them.
 
-    An embedding that is quantized is unpacked. One that has spare rows behind its tokens' grows only when they run out.
+    An embedding that is quantized is unpacked. One that has spare rows after its tokens' grows only when they run out.
 
     Args:
       architecture: the decoder.
       parameters: its parameters.
       tokenizer: gets the tokens, too.
       tokens: texts that it does not have as tokens.
+
+    Returns:
+      The decoder, its parameters and the new ids; `parameters` stays as it is, `tokenizer` has the tokens.
 
     Raises:
       ValueError: one is a token already, stands twice, or is no text.

@@ -23,14 +23,28 @@ RECIPES = {"mixed_2_6": (2, 6), "mixed_3_4": (3, 4), "mixed_3_6": (3, 6), "mixed
 
 
 class Rule(NamedTuple):
-    """Layers whose path a pattern is found in, and how they are quantized; None for not at all."""
+    """How some layers are quantized.
+
+    Args:
+      pattern: found in their paths.
+      scheme: None for not at all.
+    """
 
     pattern: re.Pattern[str]
     scheme: Quantization | None
 
 
 def scheme_of(mode: str = "affine", group_size: int | None = None, bits: int | None = None) -> Quantization:
-    """A way to quantize, with the mode's defaults for what is not given."""
+    """A way to quantize, with the mode's defaults for what is not given.
+
+    Args:
+      mode: "affine", "mxfp4", "nvfp4" or "mxfp8".
+      group_size: numbers that share a scale; None for the mode's own: 64, 32, 16, 32.
+      bits: of a number; None for the mode's own: 4, 4, 4, 8.
+
+    Returns:
+      The way.
+    """
     usual_group, usual_bits = DEFAULTS[mode]
     return Quantization(group_size or usual_group, bits or usual_bits, mode)
 
@@ -41,6 +55,9 @@ def rule_of(text: str, usual: Quantization) -> Rule:
     Args:
       text: PATTERN=BITS, PATTERN=BITS:GROUP_SIZE or PATTERN=none.
       usual: has the mode, and the group size where none is given.
+
+    Returns:
+      A pattern, and how the layers are quantized in whose path it is found: None for not at all.
 
     Raises:
       ValueError: it has another form.
@@ -59,13 +76,29 @@ def rule_of(text: str, usual: Quantization) -> Rule:
 
 
 def by_rules(rules: Iterable[Rule], usual: Quantization) -> Choice:
-    """What the first rule says whose pattern is found in a path, else the usual."""
+    """A choice by the first rule whose pattern is found in a path; else the usual scheme.
+
+    Args:
+      rules: the first that fits counts.
+      usual: for layers that none fits.
+
+    Returns:
+      A function of a layer's path.
+    """
     listed = list(rules)
     return lambda path: next((rule.scheme for rule in listed if rule.pattern.search(path)), usual)
 
 
 def by_recipe(name: str, parameters: Tree, group_size: int) -> Choice:
-    """One of mlx_lm's mixed recipes: more bits for the output layer, and for values and down projections in places.
+    """One of mlx_lm's mixed recipes: more bits for the output layer and for some blocks' values and down projections.
+
+    Args:
+      name: "mixed_2_6", "mixed_3_4", "mixed_3_6" or "mixed_4_6": fewer and more bits.
+      parameters: the tree, for the number of its blocks.
+      group_size: numbers that share a scale.
+
+    Returns:
+      A function of a layer's path.
 
     Source: mlx_lm.convert, `mixed_quant_predicate_builder`.
     """
@@ -84,12 +117,15 @@ def by_recipe(name: str, parameters: Tree, group_size: int) -> Choice:
 
 
 def quantized_parameters(parameters: Tree, choice: Choice, group_size: int) -> Tree:
-    """A tree whose dense layers are quantized, but for those whose width is no multiple of a group size.
+    """A tree with its dense layers quantized, except those whose width is not a multiple of the group size.
 
     Args:
       parameters: the tree.
       choice: how, by the layer's path.
       group_size: the usual one.
+
+    Returns:
+      A new tree; layers that are quantized already stay as they are.
     """
 
     def made(path: str, node: Node) -> Node:
@@ -100,10 +136,25 @@ def quantized_parameters(parameters: Tree, choice: Choice, group_size: int) -> T
 
 
 def dequantized_parameters(parameters: Tree) -> Tree:
-    """A tree whose quantized layers are unpacked."""
+    """A tree whose quantized layers are unpacked.
+
+    Args:
+      parameters: the tree.
+
+    Returns:
+      A new tree.
+    """
     return map_layers(lambda _, node: dequantized(node), parameters)
 
 
 def cast(parameters: Tree, dtype: mx.Dtype) -> Tree:
-    """A tree whose floating-point arrays have another dtype."""
+    """A tree whose floating-point arrays have another dtype.
+
+    Args:
+      parameters: the tree.
+      dtype: a floating-point one.
+
+    Returns:
+      A new tree; integers, and with them packed weights, stay as they are.
+    """
     return tree_map(lambda value: value.astype(dtype) if mx.issubdtype(value.dtype, mx.floating) else value, parameters)

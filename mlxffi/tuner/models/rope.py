@@ -40,8 +40,9 @@ class Rope:
       scale: the factor of positions; 1 / factor for linear scaling.
       periods: wavelengths divided by 2 pi, one for each pair of features, where they are not powers of theta.
       magnitude: the factor of what is rotated.
-      context: of how many tokens longer sequences have other wavelengths, all of them: `long_periods`, or powers of
-        a base that grows with their length by a `stretch`.
+      context: sequences of more tokens than this have other wavelengths throughout; None: none do.
+      long_periods: the periods of longer sequences.
+      stretch: where there are no `long_periods`: by which the base grows with the length of longer sequences.
     """
 
     theta: float
@@ -76,8 +77,15 @@ class Rope:
         return rotated.reshape(batch, length, heads, features).transpose(0, 2, 1, 3)
 
     def turns(self, positions: int | mx.array, length: int, features: int) -> Turns:
-        """What positions turn heads by, for blocks to share: MLX's kernel on GPUs takes longer over sines than over
-        the heads.
+        """The rotations for some positions, once for all blocks: MLX's kernel for GPUs spends most time on sines.
+
+        Args:
+          positions: of the first token, where they are consecutive; else int32 [batch, length].
+          length: number of tokens.
+          features: of a head; even.
+
+        Returns:
+          Cosines and sines, float32, with `magnitude` in them.
         """
         if isinstance(positions, int):
             steps, periods = mx.arange(positions, positions + length), self._periods(positions + length, features)
@@ -123,6 +131,13 @@ def _turned_back(primals: Sequence[mx.array], cotangent: mx.array, _: mx.array) 
 
 def ropes_from_dict(config: Mapping[str, Any], head_dim: int) -> tuple[Rope, Rope]:
     """The encodings of blocks with full attention and of those with a window, from a config.json.
+
+    Args:
+      config: what config.json says.
+      head_dim: features of a head.
+
+    Returns:
+      (that of full attention, that of a window); the same twice where config.json has one.
 
     Raises:
       ValueError: the type of scaling is unknown, or a field of it is missing.
@@ -172,7 +187,19 @@ def _rope(scaling: Mapping[str, Any], head_dim: int) -> Rope:
 
 
 def positive_number(config: Mapping[str, Any], name: str, where: str = "") -> float:
-    """A positive number in a config.json, or in an object of it that `where` begins to name."""
+    """A positive number from a config.json, or from an object in it.
+
+    Args:
+      config: what config.json says, or an object in it.
+      name: of the field.
+      where: what stands before the name in the message, such as "rope_scaling: ".
+
+    Returns:
+      The number.
+
+    Raises:
+      ValueError: the field is missing, or something else.
+    """
     value = config.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
         raise ArgumentError(f"config.json: {where}{name}: expected a positive number, got {value!r}")

@@ -22,7 +22,7 @@ class Options:
       max_tokens: at most so many are generated; at least 1.
       temperature: by which logits are divided before a token is drawn; 0 takes the likeliest.
       top_p: draw from the likeliest tokens that have this probability together, 0 < top_p <= 1.
-      top_k: draw from so many of the likeliest tokens; 0: from all.
+      top_k: draw from this many of the likeliest tokens; 0: from all.
       min_p: draw from tokens that have at least this part of the likeliest one's probability, 0 <= min_p <= 1.
       repetition_penalty: by which the logits of tokens that were there before are divided where they are above 0, and
         multiplied where they are below; above 0, and 1 for none.
@@ -62,7 +62,17 @@ class Options:
 
 
 def require(holds: bool, name: str, what: str, got: Any) -> None:
-    """Raise ArgumentError unless an option of generation is what it has to be."""
+    """Raise ArgumentError unless an option of generation has an allowed value.
+
+    Args:
+      holds: whether it is.
+      name: of the option.
+      what: it has to be.
+      got: what came.
+
+    Raises:
+      ValueError: it is not.
+    """
     if not holds:
         raise ArgumentError(f"[generate] {name}: expected {what}, got {got!r}")
 
@@ -71,7 +81,17 @@ def require(holds: bool, name: str, what: str, got: Any) -> None:
 
 
 def sampler(temperature: float, top_p: float = 1.0, top_k: int = 0, min_p: float = 0.0) -> Draw:
-    """A function of logits [batch, vocabulary] and a key that draws int32 [batch]; see `Options`."""
+    """A function that draws tokens, as `Options` describes.
+
+    Args:
+      temperature: 0 takes the likeliest.
+      top_p: 0 < top_p <= 1; 1 for no limit.
+      top_k: at least 0; 0 for no limit.
+      min_p: 0 <= min_p <= 1; 0 for no limit.
+
+    Returns:
+      A function of logits, floating point [batch, vocabulary], and a key, uint32 [2], to int32 [batch].
+    """
 
     def draw(logits: mx.array, key: mx.array) -> mx.array:
         if temperature == 0:
@@ -100,7 +120,18 @@ def _nucleus(logits: mx.array, top_p: float) -> mx.array:
 
 
 def penalized(logits: mx.array, recent: mx.array, penalty: float) -> mx.array:
-    """Logits [1, vocabulary] in which those of recent tokens, int32 [count], are less likely. Keskar et al. 2019."""
+    """Logits in which recent tokens are less likely.
+
+    Args:
+      logits: floating point [1, vocabulary].
+      recent: int32 [count].
+      penalty: above 0: divides logits above 0, and multiplies those below.
+
+    Returns:
+      floating point [1, vocabulary].
+
+    Source: Keskar et al. 2019, CTRL.
+    """
     recent = recent[None]
     found = mx.take_along_axis(logits, recent, axis=-1)
     return mx.put_along_axis(logits, recent, mx.where(found < 0, found * penalty, found / penalty), axis=-1)
@@ -110,13 +141,24 @@ def penalized(logits: mx.array, recent: mx.array, penalty: float) -> mx.array:
 
 
 class StopStrings:
-    """Pieces of a text up to where one of several texts begins, held back where they may be its beginning."""
+    """Pieces of a text up to where one of several texts begins, held back where they may be its beginning.
+
+    Args:
+      stop: those texts; none ends nothing.
+    """
 
     def __init__(self, stop: tuple[str, ...]):
         self._stop, self._held = stop, ""
 
     def add(self, text: str) -> tuple[str, bool]:
-        """What can be told of the text so far and was not, and whether a stop string ends it."""
+        """The text that can now be shown, and whether a stop string ends it.
+
+        Args:
+          text: what follows all that was added before.
+
+        Returns:
+          (text, whether it ends); the beginning of what may become a stop string is held back.
+        """
         self._held += text
         places = [place for stop in self._stop if (place := self._held.find(stop)) >= 0]
         if places:
@@ -127,7 +169,7 @@ class StopStrings:
         return told, False
 
     def rest(self) -> str:
-        """What was held back and is no beginning after all."""
+        """The text that was held back and turned out not to begin a stop string."""
         return self._held
 
     def _beginning(self, stop: str) -> int:

@@ -63,6 +63,12 @@ class Tokenizer:
         template, which may also stand in chat_template.jinja and additional_chat_templates/*.jinja;
         generation_config.json and config.json tell what else ends a text.
 
+        Args:
+          path: of the directory or the file.
+
+        Returns:
+          The tokenizer.
+
         Raises:
           FileNotFoundError: there is none of these files.
           ValueError: a file or a field of it cannot be read; the message names it.
@@ -102,6 +108,9 @@ class Tokenizer:
           text: what is to be encoded.
           add_special_tokens: whether to add what the model expects around a text, for instance at its beginning.
 
+        Returns:
+          Ids, each from 0 to the size of the vocabulary - 1.
+
         Raises:
           ValueError: the text has half of a surrogate pair, which is no character.
         """
@@ -110,7 +119,15 @@ class Tokenizer:
         return ids
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
-        """The text of tokens."""
+        """The text of tokens.
+
+        Args:
+          ids: tokens.
+          skip_special_tokens: leave special tokens out.
+
+        Returns:
+          The text; bytes that are no UTF-8 become U+FFFD.
+        """
         plain = [int(token) for token in ids]
         text: str = self.backend_tokenizer.decode(plain, skip_special_tokens=skip_special_tokens)
         return text
@@ -160,7 +177,7 @@ class Tokenizer:
         return {"input_ids": found.ids, **mask} if return_dict else found.ids
 
     def add_tokens(self, tokens: Sequence[str]) -> list[int]:
-        """Let texts be tokens of their own.
+        """Make texts tokens of their own.
 
         Args:
           tokens: texts that are no tokens yet.
@@ -189,7 +206,11 @@ class Tokenizer:
         return ids
 
     def save(self, folder: PathLike) -> None:
-        """Write what `from_directory` reads into a folder; generation_config.json has the ends of a text."""
+        """Write the files that `from_directory` reads; generation_config.json has the tokens that end a text.
+
+        Args:
+          folder: which exists; its files of these names are replaced.
+        """
         target = Path(folder)
         self.backend_tokenizer.save(str(target / "tokenizer.json"))
         templates = [{"name": name, "template": text} for name, text in self._templates.items()]
@@ -224,7 +245,12 @@ def _inside(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]
 
 
 class TextStream:
-    """Text of tokens that come one by one, in pieces that are whole characters."""
+    """Text of tokens that come one by one, in pieces that are whole characters.
+
+    Args:
+      tokenizer: of the tokens.
+      skip_special_tokens: leave special tokens out.
+    """
 
     def __init__(self, tokenizer: Tokenizer, skip_special_tokens: bool = True):
         self._tokenizer, self._skip = tokenizer, skip_special_tokens
@@ -232,12 +258,19 @@ class TextStream:
         self._told = 0  # how many of them were told
 
     def add(self, token: int) -> str:
-        """What a token adds to the text; "" while a character is incomplete."""
+        """What a token adds to the text; "" while a character is incomplete.
+
+        Args:
+          token: the next one's id.
+
+        Returns:
+          The text.
+        """
         self._tokens.append(token)
         return self._piece(final=False)
 
     def finish(self) -> str:
-        """What is left to tell when no token follows."""
+        """The text that is left when no token follows."""
         return self._piece(final=True)
 
     def _piece(self, final: bool) -> str:

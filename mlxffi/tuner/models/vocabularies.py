@@ -94,7 +94,14 @@ class Tokens(NamedTuple):
     kinds: Sequence[int]
 
     def of_kind(self, *kinds: Kind) -> list[str]:
-        """The texts of all tokens of some kinds."""
+        """The texts of all tokens of some kinds.
+
+        Args:
+          *kinds: at least one.
+
+        Returns:
+          Texts, in the order of ids.
+        """
         return [text for text, kind in zip(self.texts, self.kinds, strict=True) if kind in kinds]
 
 
@@ -102,7 +109,13 @@ class Tokens(NamedTuple):
 
 
 def splits_named(name: str) -> Splits:
-    """How a tokenizer splits that has this name with llama.cpp.
+    """How a tokenizer splits texts, by its name in llama.cpp.
+
+    Args:
+      name: such as "llama-bpe".
+
+    Returns:
+      Regular expressions, and how texts are prepared.
 
     Raises:
       ValueError: it is none that is known here.
@@ -121,6 +134,9 @@ def byte_level(tokens: Tokens, merges: Iterable[str], splits: Splits) -> Any:
       tokens: the vocabulary.
       merges: pairs of tokens with a space between, the first to be merged first.
       splits: how texts are split before.
+
+    Returns:
+      A `tokenizers.Tokenizer`.
 
     Raises:
       ValueError: a merge is no pair, or of or to a token that is not there.
@@ -143,12 +159,15 @@ def byte_level(tokens: Tokens, merges: Iterable[str], splits: Splits) -> Any:
 
 
 def sentencepiece_bpe(tokens: Tokens, scores: Sequence[float], prefix: bool) -> Any:
-    """A backend that merges what gives the piece of the highest score, and writes as bytes what is in no piece.
+    """A backend that merges whatever forms the piece with the highest score, and writes as bytes what is in no piece.
 
     Args:
       tokens: the pieces.
       scores: of the pieces.
       prefix: whether a space stands before a text.
+
+    Returns:
+      A `tokenizers.Tokenizer`.
     """
     library = required("tokenizers", "tune")
     unknown = next(iter(tokens.of_kind(Kind.UNKNOWN)), None)
@@ -168,7 +187,13 @@ def _bpe(library: Any, tokens: Tokens, pairs: list[Any], **options: Any) -> Any:
 
 
 def write_spaces(library: Any, backend: Any, prefix: bool) -> None:
-    """Spaces are letters; one may be put before a text, and taken away again."""
+    """Let a backend write spaces as letters, and perhaps put one before a text.
+
+    Args:
+      library: the module `tokenizers`.
+      backend: a `tokenizers.Tokenizer`, which is changed.
+      prefix: whether a space is put before a text.
+    """
     replace, decoders = library.normalizers.Replace(" ", SPACE), library.decoders
     before = [library.normalizers.Prepend(SPACE)] if prefix else []
     backend.normalizer = library.normalizers.Sequence([*before, replace])
@@ -193,14 +218,29 @@ def _merges(tokens: Tokens, scores: Sequence[float]) -> list[tuple[str, str]]:
 
 
 def add_tokens(library: Any, backend: Any, tokens: Tokens) -> None:
-    """What is found in a text before it is split: what controls, which is not told, and what its makers defined."""
+    """Let a backend find control tokens, and those that its makers defined, in a text before it is split.
+
+    Args:
+      library: the module `tokenizers`.
+      backend: a `tokenizers.Tokenizer`, which is changed.
+      tokens: the vocabulary.
+    """
     for special, kinds in ((True, (Kind.CONTROL, Kind.UNKNOWN)), (False, (Kind.USER_DEFINED,))):
         found = [library.AddedToken(text, normalized=False, special=special) for text in tokens.of_kind(*kinds) if text]
         (backend.add_special_tokens if special else backend.add_tokens)(found)
 
 
 def with_ends(backend: Any, bos: str | None, eos: str | None) -> Any:
-    """The backend that puts tokens around a text."""
+    """A backend that puts tokens around a text.
+
+    Args:
+      backend: a `tokenizers.Tokenizer`, which is changed.
+      bos: the token before a text; None for none.
+      eos: the token after a text; None for none.
+
+    Returns:
+      `backend`.
+    """
     library = required("tokenizers", "tune")
     named = [(token, backend.token_to_id(token)) for token in (bos, eos) if token is not None]
     before, after = [bos] if bos else [], [eos] if eos else []
@@ -216,7 +256,14 @@ def with_ends(backend: Any, bos: str | None, eos: str | None) -> Any:
 
 
 def patterns_of(backend: Any) -> tuple[str, ...] | None:
-    """The regular expressions by which a byte-level backend splits texts; None where it splits in another way."""
+    """The regular expressions by which a byte-level backend splits texts; None where it splits in another way.
+
+    Args:
+      backend: a `tokenizers.Tokenizer`.
+
+    Returns:
+      The expressions, in the order in which they are applied; None where it splits in another way.
+    """
     stated = json.loads(backend.to_str())["pre_tokenizer"] or {}
     found: list[str] = []
     for part in stated.get("pretokenizers", [stated]):
@@ -242,6 +289,9 @@ def from_files(folder: Path, about: Mapping[str, Any]) -> Any:
       folder: with the files.
       about: what tokenizer_config.json says.
 
+    Returns:
+      A `tokenizers.Tokenizer`.
+
     Raises:
       FileNotFoundError: neither is there.
       ValueError: a file is not as it should be; the message names it.
@@ -258,7 +308,12 @@ def from_files(folder: Path, about: Mapping[str, Any]) -> Any:
 
 
 class Added(NamedTuple):
-    """Tokens beside a vocabulary, by id, and texts of it that are tokens whatever stands around them."""
+    """What a folder says about tokens beside its vocabulary.
+
+    Args:
+      by_id: tokens beside the vocabulary: text and kind.
+      special: texts of the vocabulary that are tokens whatever stands around them.
+    """
 
     by_id: Mapping[int, tuple[str, Kind]]
     special: frozenset[str]

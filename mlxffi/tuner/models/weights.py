@@ -26,7 +26,14 @@ Shape = tuple[int, ...]
 
 
 def shapes(config: DecoderConfig) -> dict[str, Shape]:
-    """The shape of each parameter by its path, unquantized."""
+    """The shape of each parameter by its path, unquantized.
+
+    Args:
+      config: the decoder.
+
+    Returns:
+      Shapes by path, in the decoder's order.
+    """
     vocabulary, hidden = config.vocab_size, config.hidden_size
     found: dict[str, Shape] = {"model.embed_tokens.weight": (vocabulary, hidden)}
     for layer in range(config.num_layers):
@@ -41,8 +48,13 @@ def random_parameters(config: DecoderConfig, key: mx.array, *, std: float = 0.02
     """Parameters of a new decoder: normal weights, norms that change nothing, biases of 0.
 
     Args:
+      config: the decoder.
       key: of the random numbers, from `mlxffi.core.random.key`.
       std: standard deviation of the weights of linear layers and of the embedding.
+      dtype: of all parameters.
+
+    Returns:
+      The tree, not evaluated.
     """
     wanted = shapes(config)
     keys = mx.random.split(key, len(wanted))
@@ -89,6 +101,12 @@ def _block_shapes(config: DecoderConfig) -> dict[str, Shape]:
 
 def read_arrays(folder: Path) -> dict[str, mx.array]:
     """The arrays of a model's safetensors files by name, not evaluated.
+
+    Args:
+      folder: with `model.safetensors`, or an index and the files that it names.
+
+    Returns:
+      Arrays by name.
 
     Raises:
       FileNotFoundError: there are none, or one that the index names is missing.
@@ -141,6 +159,9 @@ def as_parameters(config: DecoderConfig, arrays: Mapping[str, mx.array], quantiz
       config: the decoder.
       arrays: by name; what older checkpoints store beside parameters is left out.
       quantization: `quantization` of a config.json: group_size, bits and mode, and the same for some layers by path.
+
+    Returns:
+      The tree, in the decoder's order.
 
     Raises:
       ValueError: parameters are missing, unknown or of another shape; the message names all of them.
@@ -205,7 +226,15 @@ def _packed_shapes(layer: str, shape: Shape, scheme: Quantization) -> dict[str, 
 
 
 def quantizations(parameters: Tree, start: str = "") -> dict[str, Quantization]:
-    """How each quantized layer of a tree is quantized, by its path."""
+    """How each quantized layer of a tree is quantized, by its path.
+
+    Args:
+      parameters: the tree.
+      start: the path of the tree itself.
+
+    Returns:
+      Group size, bits and mode by path; dense layers are left out.
+    """
     found: dict[str, Quantization] = {}
     for key, item in parameters.items() if isinstance(parameters, dict) else enumerate(parameters):
         path = f"{start}.{key}" if start else str(key)

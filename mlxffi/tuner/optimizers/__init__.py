@@ -53,6 +53,9 @@ def by_name(name: str, learning_rate: LearningRate | None, **options: Any) -> Op
       learning_rate: a number of at least 0, or a schedule; None for "adafactor" only.
       **options: what else its class takes.
 
+    Returns:
+      A new optimizer; its state is made by its `init`.
+
     Raises:
       ValueError: there is no such optimizer or option, or a value is not as the class requires.
     """
@@ -72,6 +75,12 @@ def lora_plus(name: str, learning_rate: LearningRate, ratio: float, **options: A
       name, options: as in `by_name`.
       learning_rate: of all other parameters.
       ratio: by which that of second factors is larger; above 0.
+
+    Returns:
+      A `MultiOptimizer` of two optimizers of that name.
+
+    Raises:
+      ValueError: the ratio is not a number above 0; or as `by_name`.
 
     Source: Hayou, Ghosh and Yu 2024, LoRA+.
     """

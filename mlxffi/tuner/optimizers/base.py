@@ -101,7 +101,11 @@ class Optimizer(ABC):
 
 @dataclass(frozen=True)
 class ArrayOptimizer(Optimizer):
-    """An optimizer that applies one rule to each array separately."""
+    """An optimizer that applies one rule to each array separately.
+
+    Args:
+      learning_rate: a number of at least 0, or a schedule.
+    """
 
     learning_rate: LearningRate | None
 

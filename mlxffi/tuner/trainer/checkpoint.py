@@ -86,6 +86,12 @@ class Progress:
     def from_json(cls, values: Mapping[str, Any]) -> Progress:
         """The progress of which `values` has the fields.
 
+        Args:
+          values: what JSON was read as.
+
+        Returns:
+          The progress.
+
         Raises:
           ValueError: a field is missing, unknown, or of another type; the message names it.
         """
@@ -118,9 +124,16 @@ class Checkpoint:
 
 
 def settings_of(model: Tunable, loss: Any) -> dict[str, Any]:
-    """What has to be the same where a run goes on, as far as model and loss say so.
+    """The settings of model and loss that must be the same when a run is resumed.
 
     The shapes of factors do not tell how they are scaled, nor what they began with.
+
+    Args:
+      model: the scale and start of its adapter count, if it has one.
+      loss: its `settings` count, if it has any.
+
+    Returns:
+      Values by name, which JSON can hold.
     """
     adapter: Adapter | None = getattr(model, "adapter", None)
     names = ("scale", "alpha", "rslora", "alpha_pattern", "init_lora_weights")
@@ -132,7 +145,14 @@ def settings_of(model: Tunable, loss: Any) -> dict[str, Any]:
 
 
 def write_checkpoint(path: PathLike, checkpoint: Checkpoint, args: TrainingArgs, world: World) -> None:
-    """Write the state of a run; all processes call this, and one writes."""
+    """Write the state of a run; all processes call this, and one writes.
+
+    Args:
+      path: of the safetensors file, which is replaced atomically.
+      checkpoint: this process's state of the run.
+      args: those of the run, which are kept with it.
+      world: the processes that train together.
+    """
     arrays, progress = _gathered(checkpoint, world)
     if world.is_writer:
         about = {"progress": asdict(progress), "position": checkpoint.position, "args": asdict(args)}
@@ -171,7 +191,7 @@ def _prefixed(name: str, arrays: Mapping[str, mx.array]) -> dict[str, mx.array]:
 def read_checkpoint(
     path: PathLike, fresh: State, args: TrainingArgs, world: World, settings: Mapping[str, Any]
 ) -> Checkpoint:
-    """The state of a run.
+    """Read the state of a run.
 
     Args:
       path: of the file.
@@ -179,6 +199,9 @@ def read_checkpoint(
       args: how the run goes on; what decides which batches make which updates must be as it was.
       world: where it has more or fewer processes than before, dropout differs from then on.
       settings: of the adapter and the loss; see `settings_of`.
+
+    Returns:
+      The state from which the run goes on, evaluated; sums of other processes than the writer are 0.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -203,7 +226,13 @@ def read_checkpoint(
 
 
 def read_reference(path: PathLike) -> Tree:
-    """The parameters with which a run began, from its state, which keeps them where the loss compares with them.
+    """Read the parameters with which a run began; its state has them if the loss compares with them.
+
+    Args:
+      path: of the state's file.
+
+    Returns:
+      A tree like the model's `trainable()`.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -299,12 +328,24 @@ Writer: TypeAlias = Callable[[Path, Tree], None]
 
 
 def write_parameters(path: Path, trained: Tree) -> None:
-    """Write trained parameters by path, as a safetensors file."""
+    """Write trained parameters by path, as a safetensors file.
+
+    Args:
+      path: of the file, which is replaced atomically.
+      trained: a tree of arrays.
+    """
     write_arrays(path, flatten(trained), {"format": "mlx"})
 
 
 def writer_for(model: Tunable) -> Writer:
-    """What writes a model's trained parameters: an adapter as one, with its adapter_config.json."""
+    """What writes a model's trained parameters: an adapter as one, with its adapter_config.json.
+
+    Args:
+      model: about to be trained.
+
+    Returns:
+      A function of (path, tree of trained parameters).
+    """
     adapter = getattr(model, "adapter", None)
     if not isinstance(adapter, Adapter):
         return write_parameters
@@ -313,7 +354,14 @@ def writer_for(model: Tunable) -> Writer:
 
 
 class Saver:
-    """Writes what is to be kept, once for each iteration; nothing without a folder."""
+    """Writes what is to be kept, once for each iteration; nothing without a folder.
+
+    Args:
+      folder: where files are written; None for nowhere.
+      args: those of the run.
+      world: the processes that train together.
+      write: writes parameters; see `writer_for`.
+    """
 
     def __init__(self, folder: Path | None, args: TrainingArgs, world: World, write: Writer):
         self._folder, self._args, self._world, self._write = folder, args, world, write
@@ -321,22 +369,38 @@ class Saver:
         self._state_of = self._parameters_of = -1
 
     def is_done(self, iteration: int) -> None:
-        """Take the files of an iteration as written."""
+        """Count the files of an iteration as written.
+
+        Args:
+          iteration: one that a resumed run begins after.
+        """
         self._state_of = self._parameters_of = iteration
 
     def forget_parameters(self) -> None:
-        """Take parameters as not written: those of this iteration have changed."""
+        """Count the parameters as not written: those of this iteration have changed."""
         self._parameters_of = -1
 
     def state(self, checkpoint: Checkpoint) -> None:
-        """Write the state of the run. All processes call this."""
+        """Write the state of the run. All processes call this.
+
+        Args:
+          checkpoint: this process's; nothing is written twice for one iteration, or where there is no folder.
+        """
         iteration = checkpoint.progress.iteration
         if self._folder is not None and self._state_of != iteration:
             write_checkpoint(self._folder / STATE_FILE, checkpoint, self._args, self._world)
             self._state_of = iteration
 
     def parameters(self, iteration: int, trained: Tree) -> tuple[Path, ...]:
-        """Write the parameters under their name and under the iteration's number; which files were written."""
+        """Write the parameters under their name and under the iteration's number.
+
+        Args:
+          iteration: iterations done.
+          trained: a tree of arrays.
+
+        Returns:
+          The files' paths; empty in processes that do not write, or where this iteration's files are there already.
+        """
         if self._folder is None or self._parameters_of == iteration or not self._world.is_writer:
             return ()
         files = self._folder / ADAPTER_FILE, self._folder / f"{iteration:07d}_{ADAPTER_FILE}"
@@ -346,7 +410,15 @@ class Saver:
         return files
 
     def best(self, trained: Tree, name: str = BEST_FILE) -> tuple[Path, ...]:
-        """Write the parameters of the best validation; which files were written."""
+        """Write the parameters of the best validation.
+
+        Args:
+          trained: a tree of arrays.
+          name: of the file in the run's folder.
+
+        Returns:
+          The file's path; empty in processes that do not write.
+        """
         if self._folder is None or not self._world.is_writer:
             return ()
         self._write(self._folder / name, trained)

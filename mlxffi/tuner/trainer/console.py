@@ -37,18 +37,23 @@ class PlainConsole(Callback):
         self._summary = Summary()
 
     def say(self, text: str, style: str = "") -> None:
-        """Print a line."""
+        """Print a line.
+
+        Args:
+          text: without the line's end.
+          style: "bold", "dim" or a colour, where the console shows any; "" for none.
+        """
         print(text, file=self._stream, flush=True)
 
     def on_start(self, report: StartReport) -> None:
-        """Print the head of the table."""
+        """Print the head of the table; see `Callback`."""
         self.say(f"{report.parameters:,} parameters are trained, in {report.args.iters} iterations")
         if report.iteration:
             self.say(f"resumed after iteration {report.iteration}")
         self.say(_row({name: name for name in COLUMNS}), "bold")
 
     def on_train_report(self, report: TrainReport) -> None:
-        """Print a line of the table."""
+        """Print a line of the table; see `Callback`."""
         cells = {
             "iter": str(report.iteration),
             "train loss": f"{report.train_loss:.4f}",
@@ -62,7 +67,7 @@ class PlainConsole(Callback):
         self._summary.trained.append(report)
 
     def on_val_report(self, report: ValReport) -> None:
-        """Print a line of the table."""
+        """Print a line of the table; see `Callback`."""
         row = _row({"iter": str(report.iteration), "val loss": f"{report.val_loss:.4f}"})
         best = ", the best so far" if report.best else ""
         lost = f"; {report.without_targets} records without targets" if report.without_targets else ""
@@ -70,12 +75,12 @@ class PlainConsole(Callback):
         self._summary.validated.append(report)
 
     def on_save(self, report: SaveReport) -> None:
-        """Print where to."""
+        """Print where to; see `Callback`."""
         self._summary.files |= dict.fromkeys(map(str, report.files))
         self.say(f"{report.iteration:7} saved to {report.files[-1]}", "dim")
 
     def on_end(self, result: TrainResult) -> None:
-        """Print how it ended, as a table."""
+        """Print how it ended, as a table; see `Callback`."""
         why = f" ({result.stop})" if result.stop else ""
         self.say(f"{result.iteration} iterations{why}, {result.trained_tokens:,} tokens", "bold")
         for name, value in self._summary.lines(result):
@@ -92,7 +97,14 @@ class Summary:
         self.files: dict[str, None] = {}
 
     def lines(self, result: TrainResult) -> Iterator[tuple[str, str]]:
-        """The lines of a table: what, and how much."""
+        """The lines of a table: what, and how much.
+
+        Args:
+          result: how the run ended.
+
+        Returns:
+          Pairs of texts; losses in nats per target, memory in 1e9 bytes.
+        """
         losses = [report.train_loss for report in self.trained if math.isfinite(report.train_loss)]
         if losses:
             yield "train loss", f"{losses[0]:.4f} at first, {losses[-1]:.4f} at last, {min(losses):.4f} at best"
@@ -131,11 +143,11 @@ class RichConsole(PlainConsole):
         self._task: Any = None
 
     def say(self, text: str, style: str = "") -> None:
-        """Print a line above the bar."""
+        """Print a line above the bar; see `PlainConsole`."""
         self._bar.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
     def on_start(self, report: StartReport) -> None:
-        """Show the bar and the head of the table."""
+        """Show the bar and the head of the table; see `Callback`."""
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -147,15 +159,15 @@ class RichConsole(PlainConsole):
         super().on_start(report)
 
     def on_step(self, report: StepReport) -> None:
-        """Advance the bar."""
+        """Advance the bar; see `Callback`."""
         self._bar.update(self._task, completed=report.iteration)
 
     def on_end(self, result: TrainResult) -> None:
-        """Take the bar away and print how it ended."""
+        """Take the bar away and print how it ended; see `Callback`."""
         super().on_end(result)
         self._bar.stop()
 
     def on_exception(self, error: BaseException) -> None:
-        """Take the bar away."""
+        """Take the bar away; see `Callback`."""
         if self._bar is not None:
             self._bar.stop()

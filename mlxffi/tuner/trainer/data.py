@@ -24,7 +24,14 @@ class Source(Protocol):
         ...
 
     def restore(self, state: Any, /) -> None:
-        """Go on from a position."""
+        """Continue from a position.
+
+        Args:
+          state: what `state` gave, perhaps read back from JSON.
+
+        Raises:
+          ValueError: it is no such position.
+        """
         ...
 
 
@@ -49,7 +56,14 @@ class FixedBatches(Iterator[Batch]):
         return found
 
     def count(self, epochs: int) -> int:
-        """How many batches hold all of them `epochs` times."""
+        """How many batches there are in some epochs.
+
+        Args:
+          epochs: at least 0.
+
+        Returns:
+          A number of batches.
+        """
         return epochs * len(self._batches)
 
     def state(self) -> dict[str, int]:
@@ -57,7 +71,7 @@ class FixedBatches(Iterator[Batch]):
         return {"batches": self._given}
 
     def restore(self, state: Any) -> None:
-        """Go on behind as many batches."""
+        """Continue after that many batches; see `Source`."""
         given = state.get("batches") if isinstance(state, dict) else None
         if type(given) is not int or given < 0:
             raise ArgumentError(f"[restore] state: expected how many batches were given, got {state!r}")
@@ -104,7 +118,14 @@ class Data:
         return self._source.state()
 
     def restore(self, position: Any) -> None:
-        """Let `next` go on from a position."""
+        """Let `next` continue from a position.
+
+        Args:
+          position: of the source.
+
+        Raises:
+          ValueError: it is no such position.
+        """
         self._source.restore(position)
 
     def iterations(self) -> int:

@@ -20,7 +20,7 @@ class MetricsFile(Callback):
     """Writes each report of training and validation as a line, at once.
 
     A line is an object with `event` ("train" or "val") and the fields of `TrainReport` or `ValReport`, figures by their
-    own names; numbers that are not finite are null. A run that is resumed goes on behind the lines up to where it is
+    own names; numbers that are not finite are null. A run that is resumed goes on after the lines up to where it is
     resumed.
 
     Args:
@@ -31,18 +31,18 @@ class MetricsFile(Callback):
         self._path = Path(path)
 
     def on_start(self, report: StartReport) -> None:
-        """Keep the lines of the run that goes on; else begin anew."""
+        """Keep the lines of the run that goes on, else begin anew; see `Callback`."""
         lines = read_metrics(self._path) if report.iteration and self._path.exists() else []
         kept = [_line(item) for item in lines if item["iteration"] <= report.iteration]
         with replaced(self._path) as beside:
             beside.write_text("".join(kept), encoding="utf-8")
 
     def on_train_report(self, report: TrainReport) -> None:
-        """Write a line."""
+        """Write a line; see `Callback`."""
         self._append("train", asdict(report))
 
     def on_val_report(self, report: ValReport) -> None:
-        """Write a line."""
+        """Write a line; see `Callback`."""
         self._append("val", asdict(report))
 
     def _append(self, event: str, values: dict[str, Any]) -> None:
@@ -59,7 +59,13 @@ def _line(item: dict[str, Any]) -> str:
 
 
 def read_metrics(path: PathLike) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl; a last one that a killed process left unfinished is no line.
+    """The lines of a metrics.jsonl, except a last one that a killed process left unfinished.
+
+    Args:
+      path: of the file.
+
+    Returns:
+      A dictionary for each line, in the file's order: `event`, "train" or "val", and the report's fields.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -108,11 +114,11 @@ class LossPlot(Callback):
         self._metrics, self._path = Path(metrics), Path(path)
 
     def on_val_report(self, report: ValReport) -> None:
-        """Draw what there is."""
+        """Draw what there is; see `Callback`."""
         plot_losses(self._metrics, self._path)
 
     def on_end(self, result: TrainResult) -> None:
-        """Draw the whole run."""
+        """Draw the whole run; see `Callback`."""
         plot_losses(self._metrics, self._path)
 
 
@@ -161,7 +167,14 @@ def _draw(axes: Any, label: str, training: Curve, validation: Curve) -> None:
 
 
 def smoothed(curve: Curve) -> Curve:
-    """A curve's moving averages, each with the weight 0.8 for those before it, without the bias of their beginning."""
+    """A curve's exponential moving average with decay 0.8, corrected for the bias at its beginning.
+
+    Args:
+      curve: pairs of an iteration and a loss.
+
+    Returns:
+      A curve with the same iterations.
+    """
     found, average = [], 0.0
     for number, (iteration, loss) in enumerate(curve, 1):
         average = 0.8 * average + 0.2 * loss

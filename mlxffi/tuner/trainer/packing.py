@@ -1,4 +1,4 @@
-"""How the parameters of a run lie while it trains: small ones of a dtype one behind the other, in one array.
+"""How the parameters of a run lie while it trains: small ones of a dtype one after the other, in one array.
 
 An adapter is hundreds of small arrays. What an update does to each of their numbers costs next to nothing, but each
 operation on each array is a node of the graph, and on a GPU a kernel. Packed, an update is a few operations, and
@@ -39,24 +39,59 @@ class Packing:
             self._parts.setdefault(path if alone else f"packed {item.dtype.name}", []).append(path)
 
     def pack(self, arrays: Arrays) -> Arrays:
-        """The arrays of a tree by path, packed."""
+        """Pack the arrays of a tree.
+
+        Args:
+          arrays: by path, as `flatten` gives them.
+
+        Returns:
+          Fewer, larger arrays by name: those that may be joined lie in one array, [numbers of all].
+        """
         return {name: self._joined(name, arrays) for name in self._parts}
 
     def unpack(self, packed: Arrays) -> Arrays:
-        """The arrays by path of what `pack` gave, or of what was computed from it number by number."""
+        """The inverse of `pack`, also for what was computed elementwise from packed arrays.
+
+        Args:
+          packed: arrays by name.
+
+        Returns:
+          Arrays by path, in the tree's order and their own shapes.
+        """
         found = dict(pair for name in self._parts for pair in self._parted(name, packed[name]))
         return {path: found[path] for path in self._shapes}
 
     def tree(self, packed: Arrays) -> Tree:
-        """The tree of what `pack` gave."""
+        """The tree of packed arrays.
+
+        Args:
+          packed: arrays by name.
+
+        Returns:
+          A tree like that which the packing was made for.
+        """
         return self._refilled(list(self.unpack(packed).values()))
 
     def pack_moments(self, state: Tree) -> Tree:
-        """An optimizer's state, in which moments are arrays by path, packed."""
+        """Pack an optimizer's state, in which moments are arrays by path.
+
+        Args:
+          state: as the optimizer's `init` and `update` give it.
+
+        Returns:
+          A state with packed moments; what is no moment stays.
+        """
         return self._of_moments(self.pack, state)
 
     def unpack_moments(self, state: Tree) -> Tree:
-        """The state of which `pack_moments` gave the packed form."""
+        """The inverse of `pack_moments`.
+
+        Args:
+          state: with packed moments.
+
+        Returns:
+          A state with moments by path.
+        """
         return self._of_moments(self.unpack, state)
 
     def _of_moments(self, change: Callable[[Arrays], Arrays], state: Tree) -> Tree:

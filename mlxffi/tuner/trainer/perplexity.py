@@ -50,6 +50,9 @@ def perplexity(model: Tunable, texts: Examples, *, window: int = 2048, stride: i
       window: how many tokens the model reads at once; at least 2.
       stride: 1 to window - 1; None for half of a window.
 
+    Returns:
+      Loss in nats per target, its exponential, and how many targets and texts were counted.
+
     Raises:
       ValueError: an option is out of its range, no text has a target, or a token is unknown to the model.
     """
@@ -65,7 +68,18 @@ def perplexity(model: Tunable, texts: Examples, *, window: int = 2048, stride: i
 
 
 def require_stride(window: int, stride: int | None) -> int:
-    """The stride that options mean; raises ValueError where one is out of its range."""
+    """The stride, checked, with its default.
+
+    Args:
+      window: tokens that the model reads at once; at least 2.
+      stride: tokens between the beginnings of windows; None for half of a window.
+
+    Returns:
+      An int from 1 to window - 1.
+
+    Raises:
+      ValueError: an option is out of its range.
+    """
     count("perplexity", "window", window, 2)
     found = window // 2 if stride is None else count("perplexity", "stride", stride, 1)
     if found >= window:
@@ -85,7 +99,16 @@ def _batches(model: Tunable, texts: Examples, window: int, stride: int, counts: 
 
 
 def windows(example: Example, window: int, stride: int) -> Iterable[Example]:
-    """The parts of a text that a model reads, each with the targets that those before it did not have."""
+    """The windows in which the model reads a text, each with the targets that earlier ones did not have.
+
+    Args:
+      example: a text's tokens and targets.
+      window: tokens in a part, at most.
+      stride: tokens between the beginnings of parts.
+
+    Returns:
+      An Example for each part, in order; each target is in exactly one of them.
+    """
     tokens, offset, mask = example
     length, counted = len(tokens), 0
     for start in range(0, max(length - window, 0) + stride, stride):

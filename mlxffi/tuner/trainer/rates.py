@@ -65,7 +65,7 @@ def find_learning_rate(
     lowest: float = 1e-7,
     highest: float = 1.0,
 ) -> RateTest:
-    """Train a copy of a model's parameters with learning rates that grow by one factor; the model stays as it is.
+    """Train a copy of a model's parameters with learning rates that grow by a constant factor; the model is unchanged.
 
     Args:
       model: whose `trainable()` parameters are where it begins.
@@ -75,6 +75,9 @@ def find_learning_rate(
       loss: as in `train`.
       steps: how many rates are tried, unless the loss grows to several times its lowest before.
       lowest, highest: the first rate and the last.
+
+    Returns:
+      The rates that were tried, their smoothed losses, and the rate to begin with.
 
     Raises:
       ValueError: an argument is out of its range, or there are too few records for a batch.

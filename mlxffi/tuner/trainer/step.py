@@ -36,11 +36,27 @@ class Optimizer(Protocol):
     """Pure functions over trees of arrays; a state has a `learning_rate`, float32 []."""
 
     def init(self, parameters: Tree) -> Tree:
-        """The state before the first update."""
+        """The state before the first update.
+
+        Args:
+          parameters: to be trained.
+
+        Returns:
+          A tree of arrays.
+        """
         ...
 
     def update(self, gradients: Tree, state: Tree, parameters: Tree) -> tuple[Tree, Tree]:
-        """The parameters and the state after an update."""
+        """The parameters and the state after an update.
+
+        Args:
+          gradients: of the form of the parameters.
+          state: what `init` or the last `update` gave.
+          parameters: before the update.
+
+        Returns:
+          (new parameters, new state).
+        """
         ...
 
 
@@ -95,7 +111,14 @@ class Metrics(NamedTuple):
 
     @classmethod
     def of(cls, results: mx.array) -> Metrics:
-        """The metrics of a step's results, for which it waits."""
+        """The metrics of a step; waits for its results.
+
+        Args:
+          results: float32 [5 + sums], the second result of a step.
+
+        Returns:
+          The numbers.
+        """
         loss, targets, norm, applied, tokens, *sums = results.tolist()
         return cls(loss, targets, norm, applied, tokens, tuple(sums))
 
@@ -106,12 +129,30 @@ Score: TypeAlias = "Callable[[Tree, Batch, Tree | None], mx.array]"
 
 
 def needs_reference(loss: Loss) -> bool:
-    """Whether a loss compares with the model as it was when the run began."""
+    """Whether a loss compares with the model as it was when the run began.
+
+    Args:
+      loss: any.
+
+    Returns:
+      Its `needs_reference`; False where it has none.
+    """
     return bool(getattr(loss, "needs_reference", False))
 
 
 def initial_state(model: Tunable, optimizer: Optimizer, seed: int, world: World, loss: Loss = default_loss) -> State:
-    """The state before the first step: parameters those of the writing process, keys of dropout everybody's own."""
+    """The state before the first step: the writing process's parameters, and for each process its own key for dropout.
+
+    Args:
+      model: whose `trainable()` parameters are where the run begins.
+      optimizer: makes the first of its states.
+      seed: of dropout's random numbers.
+      world: the processes that train together.
+      loss: whether it compares with the model as it was decides whether the state keeps that.
+
+    Returns:
+      A state that is not packed.
+    """
     trained = refilled(model.trainable(), world.from_writer(flatten(model.trainable())))
     keys = mx.random.split(mx.random.key(seed), world.size)
     reference = trained if needs_reference(loss) else None
@@ -119,17 +160,40 @@ def initial_state(model: Tunable, optimizer: Optimizer, seed: int, world: World,
 
 
 def first_state(model: Tunable, optimizer: Optimizer, seed: int, world: World, loss: Loss = default_loss) -> State:
-    """`initial_state` as steps take it."""
+    """`initial_state` in packed form.
+
+    Args:
+      model, optimizer, seed, world, loss: as in `initial_state`.
+
+    Returns:
+      A packed state.
+    """
     return packed(initial_state(model, optimizer, seed, world, loss), packing_of(model, optimizer))
 
 
 def packing_of(model: Tunable, optimizer: Optimizer) -> Packing:
-    """How the parameters lie while they are trained with this optimizer."""
+    """How a model's parameters are packed while they are trained with an optimizer.
+
+    Args:
+      model: to be trained.
+      optimizer: one that is `elementwise` lets arrays be joined.
+
+    Returns:
+      How to pack a tree like the model's `trainable()`.
+    """
     return Packing(model.trainable(), whole=not getattr(optimizer, "elementwise", False))
 
 
 def packed(state: State, packing: Packing) -> State:
-    """A state as steps take it."""
+    """A state in packed form, which steps take.
+
+    Args:
+      state: as `initial_state` gives it.
+      packing: of the model and the optimizer.
+
+    Returns:
+      The state in packed form.
+    """
     window = state.window and state.window._replace(gradients=packing.pack(state.window.gradients))
     trained, moments = packing.pack(flatten(state.trained)), packing.pack_moments(state.optimizer)
     reference = None if state.reference is None else packing.pack(flatten(state.reference))
@@ -137,14 +201,33 @@ def packed(state: State, packing: Packing) -> State:
 
 
 def unpacked(state: State, packing: Packing) -> State:
-    """The state of which `packed` gave the packed form."""
+    """The inverse of `packed`.
+
+    Args:
+      state: in packed form.
+      packing: of the model and the optimizer.
+
+    Returns:
+      The state with trees as the model has them.
+    """
     window = state.window and state.window._replace(gradients=packing.unpack(state.window.gradients))
     reference = None if state.reference is None else packing.tree(state.reference)
     return State(packing.tree(state.trained), packing.unpack_moments(state.optimizer), state.random, window, reference)
 
 
 def make_step(model: Tunable, optimizer: Optimizer, loss: Loss, args: TrainingArgs, world: World) -> Step:
-    """A function of (packed state, batch, whether an update is due) to the new state and `Metrics`, float32."""
+    """Make a function of (packed state, batch, whether an update is due) to the new state and the step's metrics.
+
+    Args:
+      model: to be trained.
+      optimizer: makes updates of gradients.
+      loss: gives sums and counts, as `default_loss` does.
+      args: how many batches make an update, how gradients are clipped, whether the step is compiled.
+      world: the processes whose gradients are summed.
+
+    Returns:
+      The function; its result is lazy. `Metrics.of` reads the array, float32 [5 + sums of the loss].
+    """
     apply, packing = _make_apply(optimizer, args, world), packing_of(model, optimizer)
 
     def step(state: State, batch: Batch, due: bool) -> tuple[State, mx.array]:
@@ -166,14 +249,29 @@ def make_step(model: Tunable, optimizer: Optimizer, loss: Loss, args: TrainingAr
 
 
 def make_apply(optimizer: Optimizer, args: TrainingArgs, world: World) -> Apply:
-    """The update of a window that ends early: from a packed state to (state, gradient norm, whether applied)."""
+    """Make the update of a window that ends early: from a packed state to (state, gradient norm, whether applied).
+
+    Args:
+      optimizer, args, world: as in `make_step`.
+
+    Returns:
+      The function; the norm, float32 [], is of the mean gradient before clipping; whether applied, 1 or 0.
+    """
     apply = _make_apply(optimizer, args, world)
     return mx.compile(apply) if args.compile else apply
 
 
 def make_score(model: Tunable, loss: Loss, compile: bool) -> Score:
-    """A function of (parameters, batch, reference) to the sum of losses without dropout, the number of what they are
-    of, and what the loss makes figures of, float32 [2 + sums].
+    """Make a function of (parameters, batch, reference) to a loss's sums without dropout.
+
+    Args:
+      model: to be evaluated.
+      loss: gives sums and counts, as `default_loss` does.
+      compile: trace the model once for each width and run it as one graph.
+
+    Returns:
+      The function, whose result is lazy, float32 [2 + sums]: the sum of losses, how many they are (targets or groups),
+      and what the loss makes figures of.
     """
 
     def score(trained: Tree, batch: Batch, reference: Tree | None) -> mx.array:
@@ -282,6 +380,9 @@ def evaluate(
       loss: gives sums and counts, as `default_loss` does; one without a reference, or with one of its own.
       compile: trace the model once for each width and run it as one graph.
 
+    Returns:
+      The mean over all batches.
+
     Raises:
       ValueError: there is no batch, or no target in any, or the loss needs to know how the model was.
     """
@@ -301,13 +402,21 @@ def evaluate_from(
     loss: Loss,
     compile: bool = True,
 ) -> Evaluation:
-    """`evaluate` with what a loss reports besides.
+    """`evaluate`, with a reference and with what a loss reports besides.
 
     Args:
+      model: evaluated with its own parameters, without dropout.
       reference: those of the model's `trainable()` parameters that were others; None where the loss does not ask.
+      batches: this process's, once through.
+      num_batches: how many of them to take; -1 for all.
+      loss: gives sums and counts, as `default_loss` does.
+      compile: trace the model once for each width and run it as one graph.
+
+    Returns:
+      The mean loss, as `evaluate` gives it, and the loss's figures by name.
 
     Raises:
-      ValueError: as of `evaluate`.
+      ValueError: there is no batch, or no target in any.
     """
     score, trained = make_score(model, loss, compile), model.trainable()
     reference = None if reference is None else merged(trained, reference)
@@ -320,7 +429,19 @@ def evaluate_from(
 def evaluation(
     score: Score, loss: Loss, trained: Tree, reference: Tree | None, batches: Iterable[Batch], world: World
 ) -> Evaluation:
-    """What batches come to by a function of parameters; processes wait for each other."""
+    """The result of a score over all batches; processes wait for each other.
+
+    Args:
+      score: what `make_score` gave.
+      loss: its loss, for the figures.
+      trained: the parameters.
+      reference: those that the loss compares with; None for none.
+      batches: this process's, once through.
+      world: the processes whose sums are added.
+
+    Returns:
+      The mean loss, None where there was no target, and the loss's figures by name.
+    """
     sums: list[float] = []
     running: list[mx.array] = []
     for batch in batches:
@@ -335,12 +456,28 @@ def evaluation(
 
 
 def figures_of(loss: Loss, sums: Sequence[float]) -> Mapping[str, float]:
-    """What a loss makes of its sums: numbers to report, by name; nothing where it has none."""
+    """The numbers that a loss reports, computed from its sums.
+
+    Args:
+      loss: with a method `figures` where it has sums.
+      sums: over all batches.
+
+    Returns:
+      Numbers by name; empty without sums.
+    """
     return loss.figures(sums) if sums else {}  # type: ignore[attr-defined]
 
 
 def added(sums: Sequence[float], more: Sequence[float]) -> list[float]:
-    """Sums with more added; of nothing yet, what is added."""
+    """Add numbers to sums.
+
+    Args:
+      sums: so far; empty for none yet.
+      more: as many numbers.
+
+    Returns:
+      A new list.
+    """
     return [a + b for a, b in zip(sums or [0.0] * len(more), more, strict=True)]
 
 

@@ -24,6 +24,9 @@ def trackers(
       project: the run's project there.
       config: the run's settings, to be kept with it.
 
+    Returns:
+      One for each name, in their order; the runs have begun.
+
     Raises:
       ValueError: there is no tracker of a name.
       ImportError: its library is not installed.
@@ -32,7 +35,13 @@ def trackers(
 
 
 def require_trackers(names: str) -> list[str]:
-    """The trackers of a text with their names, all of which are there; nothing is begun.
+    """Check that the named trackers exist and are installed, without starting any.
+
+    Args:
+      names: with commas between them; case does not matter.
+
+    Returns:
+      The names, in lower case.
 
     Raises:
       ValueError: there is no tracker of a name.
@@ -48,12 +57,23 @@ def require_trackers(names: str) -> list[str]:
 
 
 class Tracker(Callback):
-    """The base of what reports numbers by name and iteration, with the library of that name."""
+    """The base of what reports numbers by name and iteration, with the library of that name.
+
+    Args:
+      folder: of the run; its name is the run's.
+      project: the run's project there; None for the library's default.
+      config: the run's settings, to be kept with it.
+    """
 
     library: str
 
     def log(self, values: Mapping[str, float], iteration: int) -> None:
-        """Report numbers."""
+        """Report numbers.
+
+        Args:
+          values: numbers by name.
+          iteration: to which they belong.
+        """
         raise NotImplementedError
 
     def close(self) -> None:
@@ -61,19 +81,19 @@ class Tracker(Callback):
         raise NotImplementedError
 
     def on_train_report(self, report: TrainReport) -> None:
-        """Report the training so far."""
+        """Report the training so far; see `Callback`."""
         self.log(dict(_numbers("train", asdict(report))), report.iteration)
 
     def on_val_report(self, report: ValReport) -> None:
-        """Report a validation."""
+        """Report a validation; see `Callback`."""
         self.log(dict(_numbers("val", asdict(report))), report.iteration)
 
     def on_end(self, result: TrainResult) -> None:
-        """End the run there."""
+        """End the run there; see `Callback`."""
         self.close()
 
     def on_exception(self, error: BaseException) -> None:
-        """End the run there."""
+        """End the run there; see `Callback`."""
         self.close()
 
 
@@ -93,7 +113,7 @@ class TensorBoard(Tracker):
         self._writer.add_text("config", "".join(f"    {name}: {value}\n" for name, value in config.items()))
 
     def log(self, values: Mapping[str, float], iteration: int) -> None:
-        """Report numbers."""
+        """Report numbers; see `Tracker`."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, iteration)
 
@@ -113,7 +133,7 @@ class WandB(Tracker):
         self._run = wandb.init(project=project, name=folder.resolve().name, dir=str(folder), config=dict(config))
 
     def log(self, values: Mapping[str, float], iteration: int) -> None:
-        """Report numbers."""
+        """Report numbers; see `Tracker`."""
         self._run.log(dict(values), step=iteration)
 
     def close(self) -> None:
@@ -133,7 +153,7 @@ class SwanLab(Tracker):
         )
 
     def log(self, values: Mapping[str, float], iteration: int) -> None:
-        """Report numbers."""
+        """Report numbers; see `Tracker`."""
         self._run.log(dict(values), step=iteration)
 
     def close(self) -> None:

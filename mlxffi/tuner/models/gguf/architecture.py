@@ -49,12 +49,15 @@ LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_positio
 
 
 def config_from(metadata: Mapping[str, Any], vocabulary: int, tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """A config.json for what a GGUF file holds, but for positions that tensors scale (`scaled_by`).
+    """A config.json for the contents of a GGUF file, except for positions that tensors scale (`scaled_by`).
 
     Args:
       metadata: of the file.
       vocabulary: how many entries the embedding has.
       tensors: by name; they tell which layers have biases, and whether there is an output layer.
+
+    Returns:
+      What config.json would say.
 
     Raises:
       ValueError: the architecture is not supported, or a key is missing or not as it should be.
@@ -138,11 +141,17 @@ def _scaling_from(stated: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def scaled_by(factors: Mapping[str, list[float]], config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config.json whose wavelengths tensors multiply.
+    """A config.json with the factors by which tensors multiply wavelengths.
 
     Args:
       factors: the tensors by name: for LongRoPE two, else one or none.
       config: what the metadata says.
+
+    Returns:
+      A config.json with the factors under `rope_scaling`.
+
+    Raises:
+      ValueError: a tensor has another length than pairs of features in a head, or the type of scaling needs others.
     """
     pairs = config["head_dim"] // 2
     for name, found in factors.items():
@@ -194,6 +203,9 @@ def metadata_of(config: Mapping[str, Any], decoder: DecoderConfig) -> dict[str, 
     Args:
       config: what config.json says.
       decoder: what that describes.
+
+    Returns:
+      Numbers and texts by key.
 
     Raises:
       ValueError: llama.cpp would compute something else; the message names what.
@@ -296,7 +308,15 @@ def _longrope(rope: Rope) -> dict[str, Any]:
 
 
 def frequency_factors(config: Mapping[str, Any], decoder: DecoderConfig) -> dict[str, list[float]]:
-    """By what llama.cpp is to divide each pair's frequency, by the name of the tensor."""
+    """The factors by which llama.cpp is to divide each pair's frequency, by the name of the tensor.
+
+    Args:
+      config: what config.json says.
+      decoder: what that describes.
+
+    Returns:
+      Lists of head_dim / 2 numbers; empty where the metadata say it all.
+    """
     kind, rope = _stated_scaling(text_part(config))[1], decoder.rope
     if kind not in BY_TENSORS:
         return {}

@@ -44,7 +44,14 @@ class Header(NamedTuple):
 
 
 def is_gguf(path: PathLike) -> bool:
-    """Whether a path is a file that begins as GGUF files do."""
+    """Whether a path is a file that begins as GGUF files do.
+
+    Args:
+      path: of anything, or of nothing.
+
+    Returns:
+      True only for a file.
+    """
     if not Path(path).is_file():
         return False
     with open(path, "rb") as file:
@@ -53,6 +60,12 @@ def is_gguf(path: PathLike) -> bool:
 
 def read_header(path: PathLike) -> Header:
     """The metadata and the types of the tensors of a GGUF file.
+
+    Args:
+      path: of the file.
+
+    Returns:
+      Metadata by key and types by tensor; the tensors themselves are not read.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -69,7 +82,7 @@ def read_header(path: PathLike) -> Header:
 
 
 class _Cursor:
-    """A place in a file, behind what has been read."""
+    """A place in a file, after what has been read."""
 
     def __init__(self, data: mmap.mmap):
         self._data, self._place = data, 0

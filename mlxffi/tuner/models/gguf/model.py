@@ -79,7 +79,15 @@ def _tensor(value: mx.array, kind: str) -> Tensor:
 
 
 def rounded(value: mx.array, kind: str) -> mx.array:
-    """A matrix as a file of packed type has it: float32, of the shape of the value."""
+    """A matrix with the values that it has in a file of a packed type.
+
+    Args:
+      value: floating point [rows, columns]; rounded to float16 where columns is no multiple of 32.
+      kind: the type: Q8_0, Q4_0 or Q4_1.
+
+    Returns:
+      float32 [rows, columns].
+    """
     tensor = _tensor(value, kind)
     return value.astype(mx.float16).astype(mx.float32) if tensor.kind == "F16" else blocks.rounded(value, kind)
 
@@ -120,7 +128,14 @@ def export_adapter(path: PathLike, adapter: Adapter, decoder: DecoderConfig) -> 
 
 
 def require_exportable(adapter: Adapter) -> None:
-    """Raise ValueError where an adapter is DoRA, adapts an embedding, or has parameters of the model themselves."""
+    """Raise unless llama.cpp can apply an adapter: no DoRA, no embedding, no parameters of the model themselves.
+
+    Args:
+      adapter: about to be written.
+
+    Raises:
+      ValueError: it cannot; the message names the layers.
+    """
     layers = adapter.layers().items()
     odd = sorted([*(path for path, parts in layers if "m" in parts or is_embedding(path)), *adapter.whole()])
     if odd:
@@ -153,6 +168,12 @@ def load_parameters(path: PathLike) -> tuple[dict[str, Any], DecoderConfig, Tree
 
     Q4_0, Q4_1 and Q8_0 are affine weights in groups of 32; a warning tells of tensors of other types, which are
     decoded to floating point. Norms and biases have the dtype of the embedding.
+
+    Args:
+      path: of the file.
+
+    Returns:
+      (what config.json would say, the decoder, a tree).
 
     Raises:
       ValueError: the file is broken, or its architecture is not supported; the message says how.

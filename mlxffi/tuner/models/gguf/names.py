@@ -36,7 +36,15 @@ GEMMA_BLOCK = BLOCK | {
 
 
 def hugging_face(layer: str, decoder: DecoderConfig) -> str:
-    """The name of a layer by that in a GGUF file; one that is unknown stays as it is."""
+    """The name of a layer by that in a GGUF file; one that is unknown stays as it is.
+
+    Args:
+      layer: such as "blk.0.attn_q".
+      decoder: whose layer it is.
+
+    Returns:
+      Such as "model.layers.0.self_attn.q_proj".
+    """
     if layer in ROOT:
         return ROOT[layer]
     block = GEMMA_BLOCK if decoder.gemma else BLOCK
@@ -45,7 +53,15 @@ def hugging_face(layer: str, decoder: DecoderConfig) -> str:
 
 
 def llama_cpp(layer: str, decoder: DecoderConfig) -> str:
-    """The name of a layer in a GGUF file."""
+    """The name of a layer in a GGUF file.
+
+    Args:
+      layer: such as "model.layers.0.self_attn.q_proj".
+      decoder: whose layer it is.
+
+    Returns:
+      Such as "blk.0.attn_q".
+    """
     outside = {ours: theirs for theirs, ours in ROOT.items()}
     if layer in outside:
         return outside[layer]
@@ -55,7 +71,15 @@ def llama_cpp(layer: str, decoder: DecoderConfig) -> str:
 
 
 def from_gguf(arrays: Mapping[str, mx.array], decoder: DecoderConfig) -> dict[str, mx.array]:
-    """The arrays of a GGUF file with the names and in the layout of Hugging Face's."""
+    """The arrays of a GGUF file with the names and in the layout of Hugging Face's.
+
+    Args:
+      arrays: by their names in the file.
+      decoder: whose they are.
+
+    Returns:
+      Arrays by path; Gemma's norms, which GGUF files store with 1 added, as float32 without it.
+    """
     found = {}
     for name, value in arrays.items():
         layer, _, part = name.rpartition(".")
@@ -67,7 +91,15 @@ def from_gguf(arrays: Mapping[str, mx.array], decoder: DecoderConfig) -> dict[st
 
 
 def to_gguf(arrays: Mapping[str, mx.array], decoder: DecoderConfig) -> dict[str, mx.array]:
-    """The arrays of a model with the names and in the layout of GGUF files."""
+    """The arrays of a model with the names and in the layout of GGUF files.
+
+    Args:
+      arrays: by path.
+      decoder: whose they are.
+
+    Returns:
+      Arrays by their names in a file; Gemma's norms as float32, with 1 added.
+    """
     found = {}
     for name, value in arrays.items():
         layer, _, part = name.rpartition(".")
@@ -78,12 +110,27 @@ def to_gguf(arrays: Mapping[str, mx.array], decoder: DecoderConfig) -> dict[str,
 
 
 def is_norm(layer: str) -> bool:
-    """Whether a layer is a norm."""
+    """Whether a layer is a norm.
+
+    Args:
+      layer: its path.
+
+    Returns:
+      True if its name ends so.
+    """
     return layer.endswith("norm")
 
 
 def rotated_heads(layer: str, decoder: DecoderConfig) -> int | None:
-    """How many heads a layer's rows make that stand in another order in GGUF files; None where they do not."""
+    """How many heads a layer's rows form, if GGUF files have these in another order; else None.
+
+    Args:
+      layer: its path.
+      decoder: whose layer it is.
+
+    Returns:
+      A number of heads for queries and keys of Llama's architecture; else None.
+    """
     if ARCHITECTURES[decoder.family] != "llama":
         return None
     heads = {"q_proj": decoder.num_heads, "k_proj": decoder.num_kv_heads}
@@ -91,7 +138,15 @@ def rotated_heads(layer: str, decoder: DecoderConfig) -> int | None:
 
 
 def permuted(value: mx.array, heads: int | None) -> mx.array:
-    """Rows of heads whose two halves alternate."""
+    """Rows of heads, with the two halves of each head interleaved.
+
+    Args:
+      value: [heads * head_dim, ...].
+      heads: how many; None leaves the value as it is.
+
+    Returns:
+      An array of the same shape.
+    """
     if heads is None:
         return value
     return value.reshape(heads, 2, -1, *value.shape[1:]).swapaxes(1, 2).reshape(value.shape)

@@ -25,7 +25,10 @@ TEMPLATE, TEMPLATES = "tokenizer.chat_template", "tokenizer.chat_templates"
 
 
 def tokenizer_parts(path: PathLike) -> tuple[Any, dict[str, str], dict[str, str], list[int]]:
-    """What `models.Tokenizer` is made of, out of a GGUF file.
+    """The parts of a `models.Tokenizer`, from a GGUF file.
+
+    Args:
+      path: of the file.
 
     Returns:
       (a backend, tokens by their roles, chat templates by name, the ids that end a text).
@@ -118,6 +121,9 @@ def tokenizer_metadata(tokenizer: Tokenizer, size: int) -> dict[str, Any]:
     Args:
       tokenizer: byte-level BPE whose way to split texts llama.cpp has a name for, or BPE as SentencePiece has it.
       size: of the vocabulary, as the model's embedding has it: ids without a token get an unused one.
+
+    Returns:
+      Numbers, texts and lists of them by key.
 
     Raises:
       ValueError: llama.cpp has no such tokenizer; the message says why.
