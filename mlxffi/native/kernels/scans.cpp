@@ -99,12 +99,17 @@ struct Scanning {
   }
 };
 
+NumbersKernel kernel_of(mx::Scan::ReduceType kind, mx::Dtype dtype) {
+  auto operation = kind == mx::Scan::Sum ? Operation::Add : kind == mx::Scan::Prod ? Operation::Multiply : Operation::LogAddExp;
+  return row_kernels().numbers.of(operation, dtype.val());
+}
+
 } // namespace
 
 bool scan(const mx::Scan& scan, const mx::array& a, mx::array& out, mx::Stream s) {
   auto [kind, axis, reverse, inclusive] = scan.state();
-  auto kernel = row_kernels().numbers.of(Operation::LogAddExp, a.dtype().val());
-  if (kind != mx::Scan::LogAddExp || !kernel || !inclusive || !a.flags().row_contiguous) {
+  auto kernel = kernel_of(kind, a.dtype());
+  if (!kernel || a.dtype() != out.dtype() || !inclusive || !a.flags().row_contiguous) {
     return false;
   }
   int64_t item = a.itemsize(), length = a.shape(axis), inner = 1;

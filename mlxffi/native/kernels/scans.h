@@ -1,4 +1,4 @@
-// Running logarithms of sums of exponentials; MLX's running sums, products and extremes are as fast as memory.
+// Running sums, products and logarithms of sums of exponentials, of many rows or columns side by side.
 #pragma once
 
 #include <mlx/array.h>
