@@ -100,8 +100,17 @@ struct Scanning {
 };
 
 NumbersKernel kernel_of(mx::Scan::ReduceType kind, mx::Dtype dtype) {
-  auto operation = kind == mx::Scan::Sum ? Operation::Add : kind == mx::Scan::Prod ? Operation::Multiply : Operation::LogAddExp;
-  return row_kernels().numbers.of(operation, dtype.val());
+  auto& numbers = row_kernels().numbers;
+  switch (kind) {
+    case mx::Scan::Sum:
+      return numbers.of(Operation::Add, dtype.val());
+    case mx::Scan::Prod:
+      return numbers.of(Operation::Multiply, dtype.val());
+    case mx::Scan::LogAddExp:
+      return numbers.of(Operation::LogAddExp, dtype.val());
+    default:
+      return nullptr;
+  }
 }
 
 } // namespace

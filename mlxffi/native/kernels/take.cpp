@@ -89,7 +89,23 @@ class Nearest {
   }
 
   Value operator()(Value index) const {
-    return index < 0 ? std::clamp(index, least_, last_negative_) : std::min(index, last_);
+    Value least = index < 0 ? least_ : Value(0), last = index < 0 ? last_negative_ : last_;
+    Value raised = index < least ? least : index;
+    return raised > last ? last : raised;
+  }
+  // Blocks of a fixed size become vector code.
+  void operator()(const Value* from, int64_t size, Value* to) const {
+    constexpr int64_t block = 64;
+    auto nearest = *this;
+    int64_t i = 0;
+    for (Value some[block]; i + block <= size; i += block) {
+      std::copy_n(from + i, block, some);
+      for (auto& index : some) {
+        index = nearest(index);
+      }
+      std::copy_n(some, block, to + i);
+    }
+    std::transform(from + i, from + size, to + i, nearest);
   }
 
  private:
@@ -141,8 +157,7 @@ void ClampIndices::eval_cpu(const Arrays& inputs, Arrays& outputs) {
     auto to = outputs[0].data<Value>();
     over_rows(stream(), outputs[0].size(), 1, [=, nearest = Nearest<Value>(places_)](int64_t begin, int64_t end) {
       if (dense) {
-        std::transform(from + begin, from + end, to + begin, nearest);
-        return;
+        return nearest(from + begin, end - begin, to + begin);
       }
       for (int64_t i = begin; i < end; i++) {
         to[i] = nearest(from[at[i]]);
