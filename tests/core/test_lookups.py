@@ -160,6 +160,30 @@ def test_running_sums_and_products(shape, reverse, dtype):
             assert mx.array_equal(found, expected).item()
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("shape", "axis"), [((300, 700), 0), ((5000, 7), 0), ((3, 40, 600), 1), ((40, 3, 600), 0)])
+def test_running_sums_of_halves_are_rounded_once(shape, axis, reverse, dtype):
+    a = mx.array(np.random.default_rng(0).uniform(0, 1, shape)).astype(getattr(mx, dtype))
+    wide = np.array(a.astype(mx.float32))
+    turned = np.flip(wide, axis) if reverse else wide
+    expected = np.add.accumulate(turned, axis)
+    expected = mx.array(np.flip(expected, axis) if reverse else expected).astype(a.dtype)
+    views = mx.swapaxes(mx.contiguous(mx.swapaxes(a, 0, -1)), 0, -1)
+    for given in (a, views):
+        assert mx.array_equal(mx.cumsum(given, axis=axis, reverse=reverse), expected).item()
+    gradient = mx.grad(lambda a: mx.cumsum(a, axis=axis, reverse=reverse).astype(mx.float32).sum())(a)
+    places = np.arange(shape[axis]) + 1 if reverse else np.arange(shape[axis], 0, -1)
+    counts = np.broadcast_to(np.expand_dims(places, [i for i in range(len(shape)) if i != axis]), shape)
+    assert mx.array_equal(gradient, mx.array(np.ascontiguousarray(counts)).astype(a.dtype)).item()
+    tangent = mx.jvp(lambda a: mx.cumsum(a, axis=axis, reverse=reverse), [a], [a])[1][0]
+    assert mx.array_equal(tangent, expected).item()
+    found = mx.vmap(lambda a: mx.cumsum(a, axis=axis, reverse=reverse))(mx.stack([a, a]))
+    assert mx.array_equal(found, mx.stack([expected, expected])).item()
+    compiled = mx.compile(lambda a: mx.cumsum(a, axis=axis, reverse=reverse) * 2)(a)
+    assert mx.array_equal(compiled, expected * 2).item()
+
+
 def test_running_sums_of_floats_are_added_in_order():
     x = np.random.default_rng(0).normal(size=(130, 1030)).astype(np.float32)
     for axis in (0, 1):
@@ -180,6 +204,7 @@ with mx.stream(mx.cpu):
     results = [mx.take(a, at, axis=0)[::50], mx.take(a, at, axis=1)[:, ::50], mx.logcumsumexp(a, axis=1), mx.argmax(a)]
     results += [mx.take_along_axis(a, mx.argsort(a, axis=1), axis=1), mx.cumsum(a, axis=1), mx.cumprod(a, axis=0)]
     results += [a.astype(mx.bfloat16).mean(axis) for axis in (None, 0, 1)]
+    results.append(mx.cumsum(a.astype(mx.bfloat16), axis=0))
     for result in (*results, a.sum(), a.sum(0), a.sum(1), a.astype(mx.bfloat16).sum(0), mx.argmin(a, axis=0)):
         print(*np.array(result.astype(mx.float32)).ravel())
 """

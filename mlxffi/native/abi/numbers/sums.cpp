@@ -2,6 +2,7 @@
 #include "axis_sums.h"
 #include "fused.h"
 #include "numbers/axes.h"
+#include "scans.h"
 
 namespace mlxc::numbers {
 
@@ -139,6 +140,11 @@ mx::array scanned(const mx::array& a, int axis, mx::StreamOrDevice s, Scan&& sca
 } // namespace
 
 mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s) {
+  int place = axis < 0 ? axis + static_cast<int>(a.ndim()) : axis;
+  bool of_columns = place >= 0 && place < static_cast<int>(a.ndim()) - 1;
+  if (is_half(a) && inclusive && of_columns && is_large(a, {place}, s)) {
+    return mlxffi::cumsum_of_halves(a, place, reverse, mx::to_stream(s));
+  }
   return scanned(a, axis, s, [&](const mx::array& x) { return mx::cumsum(x, axis, reverse, inclusive, std::nullopt, s); });
 }
 
