@@ -179,22 +179,19 @@ void ScanHalves::eval_cpu(const Arrays& inputs, Arrays& outputs) {
     inner *= a.shape(-i);
   }
   allocate(outputs[0]);
-  auto& numbers = row_kernels().numbers;
-  auto widen = numbers.conversion(a.dtype().val(), TypeOfNumbers::float32), narrow = numbers.conversion(TypeOfNumbers::float32, a.dtype().val());
-  auto add = numbers.of(Operation::Add, TypeOfNumbers::float32);
+  auto add = row_kernels().folds.into(Operation::Add, a.dtype().val());
+  auto narrow = row_kernels().numbers.conversion(TypeOfNumbers::float32, a.dtype().val());
   int64_t pieces = (inner + columns_at_once - 1) / columns_at_once, outer = a.size() / (length * inner);
   auto columns = [=, reverse = reverse_, from = a.data<char>(), to = outputs[0].data<char>()](int64_t begin, int64_t end) {
-    float sums[columns_at_once], row[columns_at_once];
-    const void *both[] = {sums, row}, *result[] = {sums};
+    float sums[columns_at_once];
     for (int64_t i = begin; i < end; i++) {
       int64_t column = i % pieces * columns_at_once, count = std::min(columns_at_once, inner - column);
       std::fill_n(sums, count, 0.0f);
       for (int64_t done = 0; done < length; done++) {
         int64_t here = ((i / pieces * length + (reverse ? length - 1 - done : done)) * inner + column) * item;
-        const void* halves[] = {from + here};
-        widen(halves, row, count);
-        add(both, sums, count);
-        narrow(result, to + here, count);
+        const void* in[] = {sums, from + here};
+        add(in, sums, count);
+        narrow(in, to + here, count);
       }
     }
   };
