@@ -24,6 +24,8 @@ import numpy as np
 from ._machine import described
 
 ROUNDS = 7
+# Of a library that takes longer: as many rounds as fit into so many seconds, and at least two.
+MOST_SECONDS, LEAST_ROUNDS = 0.3, 2
 SIZES = {"16 M": (1 << 24, 1), "256 K": (1 << 18, 8), "1 K": (1 << 10, 200)}
 
 # What is computed of arrays `x` and `y` of a module that names functions as numpy does. "half" has bfloat16 inputs.
@@ -192,24 +194,38 @@ def _evaluated(work: Work, module: Any, x: Any, y: Any) -> Callable[[], object]:
     return lambda: module.eval(work(module, x, y))
 
 
+# The arrays of one size and type are those of all its rows.
+@functools.lru_cache(1)
+def _numbers(size: int) -> Any:
+    columns = min(size, 1024)
+    return np.random.default_rng(0).uniform(0.05, 0.95, (2, size // columns, columns)).astype(np.float32)
+
+
+@functools.lru_cache(4)
+def _arrays(module: Any, size: int, half: bool) -> Any:
+    if module is np:
+        return _numbers(size)
+    dtype = module.bfloat16 if half else module.float32
+    if module.__name__ == "torch":
+        return [module.tensor(part).to(dtype) for part in _numbers(size)]
+    arrays = [module.array(part).astype(dtype) for part in _numbers(size)]
+    module.eval(arrays)
+    return arrays
+
+
 def contestants(name: str, size: int, half: bool) -> dict[str, Callable[[], object]]:
     """What each library does for a row."""
     work = works()[name]
-    columns = min(size, 1024)
-    numbers = np.random.default_rng(0).uniform(0.05, 0.95, (2, size // columns, columns)).astype(np.float32)
-    found: dict[str, Callable[[], object]] = {}
-    for label, module in (("mlxffi", core), ("mlx.core", mx)):
-        dtype = module.bfloat16 if half else module.float32
-        x, y = (module.array(part).astype(dtype) for part in numbers)
-        module.eval(x, y)
-        found[label] = _evaluated(work, module, x, y)
+    found = {
+        label: _evaluated(work, module, *_arrays(module, size, half))
+        for label, module in (("mlxffi", core), ("mlx.core", mx))
+    }
     if not half:
-        found["numpy"] = lambda: work(np, *numbers)
+        found["numpy"] = lambda: work(np, *_arrays(np, size, half))
     if importlib.util.find_spec("torch"):
         import torch
 
-        a, b = (torch.tensor(part).to(torch.bfloat16 if half else torch.float32) for part in numbers)
-        found["torch"] = lambda: work(torch, a, b)
+        found["torch"] = lambda: work(torch, *_arrays(torch, size, half))
     return found
 
 
@@ -229,9 +245,10 @@ def measured(found: dict[str, Callable[[], object]], times: int) -> dict[str, tu
             taken[label] = []
         except (AttributeError, TypeError, KeyError):
             pass
-    for _ in range(ROUNDS):
+    for done in range(ROUNDS):
         for label, seconds in taken.items():
-            seconds.append(_seconds(found[label], times))
+            if done < LEAST_ROUNDS or times * sum(wall for wall, _ in seconds) < MOST_SECONDS:
+                seconds.append(_seconds(found[label], times))
     return {
         label: (statistics.median(wall for wall, _ in seconds), statistics.median(cpu for _, cpu in seconds))
         for label, seconds in taken.items()
@@ -251,7 +268,10 @@ def memory_time(size: int, times: int) -> float:
 
 def main() -> None:
     """Print microseconds by the clock / of all threads, and how many times ours the others take by the clock."""
-    print(f"{described()}; medians of {ROUNDS} in turns")
+    print(
+        f"{described()}; medians of {ROUNDS} in turns, of a library that takes long of those within {MOST_SECONDS} s, "
+        f"at least {LEAST_ROUNDS}"
+    )
     print("us by the clock / of all threads; in brackets the clock as a multiple of mlxffi's")
     for label, (size, times) in SIZES.items():
         for half in (False, True):

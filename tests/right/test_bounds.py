@@ -131,6 +131,15 @@ def test_the_cffi_binding_has_the_same():
         mlxffi.take(mlxffi.Array(X), mlxffi.Array(OUTSIDE))
 
 
+@pytest.mark.parametrize("size", [300, 990])
+def test_blocks_whose_last_place_no_negative_index_says(size):
+    """Of int8, for blocks of more than 128: they begin within the array all the same."""
+    later = mlxffi.add(mlxffi.Array(np.array([-100, 5, 127, -128], np.int8)), mlxffi.Array(np.zeros(4, np.int8)))
+    blocks = np.array(mlxffi.gather(mlxffi.Array(np.arange(1000, dtype=np.float32)), [later], [0], [size]))
+    first = min(127, 1000 - size)
+    np.testing.assert_array_equal(blocks, np.array([first, 5, first, first])[:, None] + np.arange(size))
+
+
 def test_one_position_counted_from_the_end():
     assert mx.take(mx.array(X), -1).item() == 2
     assert mx.take(mx.array(Y), -3, axis=0).tolist() == Y[0].tolist()

@@ -135,6 +135,27 @@ def test_long_sums_along_any_axes(shape, axis, dtype):
     assert mx.sum(x, axis=axis, keepdims=True).shape == exact.sum(axis, keepdims=True).shape
 
 
+# Of halves with few numbers to each mean: as if summed in float64, but for a tie in the last digit.
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((300, 700), 0), ((300, 700), 1), ((40, 30, 50), (0, 2)), ((9, 5000), 0), ((5000, 9), -1), ((3, 64, 200), 1)],
+)
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
+def test_means_of_halves_are_rounded_once(shape, axis, dtype):
+    x = mx.array(np.random.default_rng(0).uniform(1, 2, shape), dtype=dtype)
+    wide = np.array(x.astype(mx.float32)).astype(np.float64)
+    digit = 2.0**-10 if dtype == mx.float16 else 2.0**-7
+    for given in (x, mx.swapaxes(mx.contiguous(mx.swapaxes(x, 0, -1)), 0, -1)):
+        found = mx.mean(given, axis=axis)
+        assert found.dtype == dtype
+        assert np.abs(np.array(found.astype(mx.float32)) - wide.mean(axis)).max() <= 0.501 * digit
+    gradient = mx.grad(lambda x: (mx.mean(x, axis=axis).astype(mx.float32) * 2).sum())(x)
+    count = wide.size // wide.mean(axis).size
+    np.testing.assert_allclose(np.array(gradient.astype(mx.float32)), 2 / count, rtol=digit)
+    one = mx.vmap(lambda x: mx.mean(x, axis=-1))(x)
+    assert np.abs(np.array(one.astype(mx.float32)) - wide.mean(-1)).max() <= 0.501 * digit
+
+
 def test_long_statistics_do_not_stick():
     x = mx.full((2**21, 2), 0.3)
     exact = float(np.float32(0.3))

@@ -1,5 +1,8 @@
 #include "axis_sums.h"
 
+#include <numeric>
+
+#include "folds.h"
 #include "fused.h"
 #include "row_access.h"
 #include "rows.h"
@@ -8,8 +11,8 @@ namespace mlxffi {
 
 namespace {
 
-// Elements that are made float32 at once.
-constexpr int64_t block_size = 4096;
+// Elements that are made float32 at once, and those of a row that one thread adds up.
+constexpr int64_t block_size = 4096, part_of_row = 1 << 18;
 
 // Numbers of one type as float32: those that are it already where they are.
 class Widened {
@@ -24,6 +27,15 @@ class Widened {
     block.resize(std::max<size_t>(block.size(), count));
     widen_(from, block.data(), count);
     return block.data();
+  }
+  double sum(const char* numbers, int64_t count) const {
+    std::vector<float> block;
+    double sum = 0;
+    for (int64_t first = 0; first < count; first += block_size) {
+      int64_t some = std::min(block_size, count - first);
+      sum += row_kernels().layers.sum((*this)(numbers + first * item_, some, block), some);
+    }
+    return sum;
   }
   int64_t item() const {
     return item_;
@@ -98,7 +110,12 @@ class SumAxis : public Fused {
     return {shape};
   }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    from_end_ == 1 ? eval_rows(inputs[0], outputs[0]) : eval_columns(inputs[0], outputs[0]);
+    auto& a = inputs[0];
+    int axis = static_cast<int>(a.ndim()) - from_end_;
+    bool in_float32 = a.dtype() != mx::float32 && a.shape(axis) <= most_in_a_row;
+    if (!in_float32 || !fold(Fold::wide_sums(a.dtype()), {axis}, a, outputs[0], stream())) {
+      from_end_ == 1 ? eval_rows(a, outputs[0]) : eval_columns(a, outputs[0]);
+    }
   }
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>&, const Arrays&) override {
     auto s = where();
@@ -129,18 +146,21 @@ class SumAxis : public Fused {
 
 void SumAxis::eval_rows(const mx::array& a, mx::array& out) {
   RowsOf rows(a);
-  NumbersTo sums(out);
-  over_rows(stream(), rows.count(), rows.length(), [=, widened = Widened(a), length = rows.length()](int64_t begin, int64_t end) {
-    std::vector<char> scratch;
-    std::vector<float> block;
-    for (int64_t i = begin; i < end; i++) {
-      auto row = static_cast<const char*>(rows.row(i, scratch));
-      double sum = 0;
-      for (int64_t first = 0; first < length; first += block_size) {
-        int64_t count = std::min(block_size, length - first);
-        sum += row_kernels().layers.sum(widened(row + first * widened.item(), count, block), count);
+  NumbersTo to(out);
+  on_stream(stream(), [=, widened = Widened(a), length = rows.length()] {
+    // A row that is copied first is summed as a whole.
+    int64_t part = rows.dense() ? part_of_row : length, parts = (length + part - 1) / part;
+    std::vector<double> sums(rows.count() * parts);
+    parallel_rows(sums.size(), std::min(length, part), [&](int64_t begin, int64_t end) {
+      std::vector<char> scratch;
+      for (int64_t i = begin; i < end; i++) {
+        int64_t first = i % parts * part;
+        auto row = static_cast<const char*>(rows.row(i / parts, scratch));
+        sums[i] = widened.sum(row + first * widened.item(), std::min(part, length - first));
       }
-      sums.put(i, sum);
+    });
+    for (int64_t i = 0; i < rows.count(); i++) {
+      to.put(i, std::accumulate(sums.begin() + i * parts, sums.begin() + (i + 1) * parts, 0.0));
     }
   });
 }

@@ -48,6 +48,12 @@ std::optional<Fold> Fold::of(const mx::Reduce& reduce, mx::Dtype from, mx::Dtype
   return operation && from == to ? Fold::by(*operation, from) : std::nullopt;
 }
 
+Fold Fold::wide_sums(mx::Dtype from) {
+  auto sums = *by(Operation::Add, from);
+  sums.narrow = nullptr;
+  return sums;
+}
+
 std::optional<Fold> Fold::by(Operation operation, mx::Dtype from) {
   bool half = from == mx::float16 || from == mx::bfloat16;
   auto computed = half ? mx::float32 : from;

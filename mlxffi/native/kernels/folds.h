@@ -23,6 +23,8 @@ struct Fold {
 
   // The fold of a reduction; none where there are no kernels for it.
   static std::optional<Fold> of(const mx::Reduce& reduce, mx::Dtype from, mx::Dtype to);
+  // Sums of halves, or of float32 numbers, that stay float32.
+  static Fold wide_sums(mx::Dtype from);
 
   // Folds the numbers of `data` [outer, length, inner] along the middle axis to `out` [outer, inner].
   void run(const char* data, int64_t outer, int64_t length, int64_t inner, char* out) const;

@@ -30,47 +30,116 @@ struct Slice {
   }
 };
 
+// Calls `move` for numbers of so many bytes; false where there are none.
+template <class Move>
+bool of_numbers(int64_t bytes, Move move) {
+  switch (bytes) {
+    case 1:
+      return move(Number<uint8_t>()), true;
+    case 2:
+      return move(Number<uint16_t>()), true;
+    case 4:
+      return move(Number<uint32_t>()), true;
+    case 8:
+      return move(Number<uint64_t>()), true;
+    default:
+      return false;
+  }
+}
+
+// Calls body(row, first, last) over threads for parts of rows of `length` items of `numbers` numbers each.
+template <class Body>
+void over_parts(int64_t rows, int64_t length, int64_t numbers, Body body) {
+  parallel_rows(rows * length, std::max<int64_t>(1, numbers), [=](int64_t begin, int64_t end) {
+    while (begin < end) {
+      int64_t row = begin / length, first = begin % length, last = std::min(length, first + end - begin);
+      body(row, first, last);
+      begin += last - first;
+    }
+  });
+}
+
+template <class Index>
+int64_t from_front(Index given, int64_t length) {
+  auto index = static_cast<int64_t>(given);
+  if constexpr (std::is_signed_v<Index>) {
+    index += index < 0 ? length : 0;
+  }
+  return index;
+}
+
 // Of `outer` arrays of `length` items each, those at `count` indices.
 struct Lookup {
   const char* from;
   char* to;
-  int64_t outer, length, count;
+  int64_t outer, length, count, item;
 
+  template <class Index>
+  void run(const Index* indices) const {
+    if (!of_numbers(item, [=, this](auto number) { move(indices, number); })) {
+      move(indices, Slice{item});
+    }
+  }
+
+ private:
   template <class Index, class Item>
   void move(const Index* indices, Item item) const {
-    parallel_rows(outer * count, std::max<int64_t>(1, item.item / 4), [=, this](int64_t begin, int64_t end) {
-      while (begin < end) {
-        int64_t array = begin / count, first = begin % count, last = std::min(count, first + end - begin);
-        auto start = from + array * length * item.item;
-        auto target = to + array * count * item.item;
-        for (int64_t i = first; i < last; i++) {
-          auto index = static_cast<int64_t>(indices[i]);
-          if constexpr (std::is_signed_v<Index>) {
-            index += index < 0 ? length : 0;
-          }
-          item.copy(start + index * item.item, target + i * item.item);
-        }
-        begin += last - first;
+    over_parts(outer, count, item.item / 4, [=, *this](int64_t array, int64_t first, int64_t last) {
+      auto start = from + array * length * item.item;
+      auto target = to + array * count * item.item;
+      for (int64_t i = first; i < last; i++) {
+        item.copy(start + from_front(indices[i], length) * item.item, target + i * item.item);
       }
     });
   }
+};
+
+// Of `outer` matrices [length, inner] the numbers at [count, inner] indices, each of a number in its own column.
+struct LookupAlong {
+  const char* from;
+  char* to;
+  int64_t outer, length, count, inner, item;
 
   template <class Index>
-  void run(const Index* indices, int64_t item) const {
-    switch (item) {
-      case 1:
-        return move(indices, Number<uint8_t>());
-      case 2:
-        return move(indices, Number<uint16_t>());
-      case 4:
-        return move(indices, Number<uint32_t>());
-      case 8:
-        return move(indices, Number<uint64_t>());
-      default:
-        return move(indices, Slice{item});
+  void run(const Index* indices) const {
+    of_numbers(item, [=, this](auto number) { move(indices, number); });
+  }
+
+ private:
+  template <class Index, class T>
+  void move(const Index* indices, Number<T>) const {
+    // A single column is looked up as a row.
+    int64_t width = inner == 1 ? count : inner, rows = inner == 1 ? 1 : count;
+    over_parts(outer * rows, width, 1, [=, *this](int64_t row, int64_t first, int64_t last) {
+      auto matrix = reinterpret_cast<const T*>(from) + row / rows * length * inner;
+      int64_t start = row * width;
+      auto target = reinterpret_cast<T*>(to) + start;
+      inner == 1 ? of_row(matrix, length, indices + start, first, last, target)
+                 : of_columns(matrix, length, inner, indices + start, first, last, target);
+    });
+  }
+  template <class Index, class T>
+  static void of_row(const T* numbers, int64_t length, const Index* indices, int64_t first, int64_t last, T* target) {
+    for (int64_t i = first; i < last; i++) {
+      target[i] = numbers[from_front(indices[i], length)];
+    }
+  }
+  template <class Index, class T>
+  static void of_columns(const T* matrix, int64_t length, int64_t inner, const Index* indices, int64_t first, int64_t last, T* target) {
+    for (int64_t i = first; i < last; i++) {
+      target[i] = matrix[from_front(indices[i], length) * inner + i];
     }
   }
 };
+
+// Runs a lookup on the stream.
+template <class Task>
+void look_up(const Task& task, const mx::array& indices, mx::Stream s) {
+  mx::dispatch_int_types(indices.dtype(), "gather", [&](auto type) {
+    using Index = MLX_GET_TYPE(type);
+    on_stream(s, [=, at = indices.data<Index>()] { task.run(at); });
+  });
+}
 
 int64_t product(const mx::Shape& shape, int begin, int end) {
   int64_t count = 1;
@@ -110,11 +179,18 @@ bool gather(int axis, const mx::Shape& slice, const mx::array& a, const mx::arra
   }
   int64_t outer = product(a.shape(), 0, axis), inner = product(a.shape(), axis + 1, a.ndim());
   outer > 1 ? allocate_in_place_of(axis, indices.ndim(), out) : allocate(out);
-  Lookup lookup{a.data<char>(), out.data<char>(), outer, a.shape(axis), static_cast<int64_t>(indices.size())};
-  mx::dispatch_int_types(indices.dtype(), "gather", [&](auto type) {
-    using Index = MLX_GET_TYPE(type);
-    on_stream(s, [=, item = inner * a.itemsize(), from = indices.data<Index>()] { lookup.run(from, item); });
-  });
+  int64_t count = indices.size(), item = inner * a.itemsize();
+  look_up(Lookup{a.data<char>(), out.data<char>(), outer, a.shape(axis), count, item}, indices, s);
+  return true;
+}
+
+bool gather_along(int axis, const mx::array& a, const mx::array& indices, mx::array& out, mx::Stream s) {
+  if (!a.flags().row_contiguous || !indices.flags().row_contiguous || indices.dtype() == mx::bool_) {
+    return false;
+  }
+  int64_t outer = product(a.shape(), 0, axis), inner = product(a.shape(), axis + 1, a.ndim()), item = a.itemsize();
+  allocate(out);
+  look_up(LookupAlong{a.data<char>(), out.data<char>(), outer, a.shape(axis), indices.shape(axis), inner, item}, indices, s);
   return true;
 }
 

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "fused.h"
 #include "recycled.h"
 #include "row_access.h"
 #include "rows.h"
@@ -99,12 +100,26 @@ struct Scanning {
   }
 };
 
+NumbersKernel kernel_of(mx::Scan::ReduceType kind, mx::Dtype dtype) {
+  auto& numbers = row_kernels().numbers;
+  switch (kind) {
+    case mx::Scan::Sum:
+      return numbers.of(Operation::Add, dtype.val());
+    case mx::Scan::Prod:
+      return numbers.of(Operation::Multiply, dtype.val());
+    case mx::Scan::LogAddExp:
+      return numbers.of(Operation::LogAddExp, dtype.val());
+    default:
+      return nullptr;
+  }
+}
+
 } // namespace
 
 bool scan(const mx::Scan& scan, const mx::array& a, mx::array& out, mx::Stream s) {
   auto [kind, axis, reverse, inclusive] = scan.state();
-  auto kernel = row_kernels().numbers.of(Operation::LogAddExp, a.dtype().val());
-  if (kind != mx::Scan::LogAddExp || !kernel || !inclusive || !a.flags().row_contiguous) {
+  auto kernel = kernel_of(kind, a.dtype());
+  if (!kernel || a.dtype() != out.dtype() || !inclusive || !a.flags().row_contiguous) {
     return false;
   }
   int64_t item = a.itemsize(), length = a.shape(axis), inner = 1;
@@ -119,6 +134,75 @@ bool scan(const mx::Scan& scan, const mx::array& a, mx::array& out, mx::Stream s
   auto transpose = row_kernels().sorting.transpose[std::countr_zero(a.itemsize())];
   on_stream(s, [=, task = Scanning{kernel, transpose, item, outer, length, inner, reverse, a.data<char>(), out.data<char>()}] { task.run(); });
   return true;
+}
+
+namespace {
+
+// Running sums of halves along an axis that is not the last, counted from the end: in float32, each rounded once.
+class ScanHalves : public Fused {
+ public:
+  ScanHalves(mx::Stream s, int from_end, bool reverse) : Fused(s), from_end_(from_end), reverse_(reverse) {}
+
+  const char* name() const override {
+    return "FusedCumSum";
+  }
+  bool is_equivalent(const Primitive& other) const override {
+    auto& scan = static_cast<const ScanHalves&>(other);
+    return from_end_ == scan.from_end_ && reverse_ == scan.reverse_;
+  }
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return {inputs[0].shape()};
+  }
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
+
+ protected:
+  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
+    return {inputs[0].dtype()};
+  }
+  Arrays composed(const Arrays& inputs) const override {
+    auto wide = mx::astype(inputs[0], mx::float32, where());
+    return {mx::astype(mx::cumsum(wide, -from_end_, reverse_, true, std::nullopt, where()), inputs[0].dtype(), where())};
+  }
+  std::shared_ptr<Fused> again() const override {
+    return std::make_shared<ScanHalves>(where(), from_end_, reverse_);
+  }
+
+ private:
+  int from_end_;
+  bool reverse_;
+};
+
+void ScanHalves::eval_cpu(const Arrays& inputs, Arrays& outputs) {
+  auto& a = inputs[0];
+  int64_t length = a.shape(-from_end_), inner = 1, item = a.itemsize();
+  for (int i = 1; i < from_end_; i++) {
+    inner *= a.shape(-i);
+  }
+  allocate(outputs[0]);
+  auto add = row_kernels().folds.into(Operation::Add, a.dtype().val());
+  auto narrow = row_kernels().numbers.conversion(TypeOfNumbers::float32, a.dtype().val());
+  int64_t pieces = (inner + columns_at_once - 1) / columns_at_once, outer = a.size() / (length * inner);
+  auto columns = [=, reverse = reverse_, from = a.data<char>(), to = outputs[0].data<char>()](int64_t begin, int64_t end) {
+    float sums[columns_at_once];
+    for (int64_t i = begin; i < end; i++) {
+      int64_t column = i % pieces * columns_at_once, count = std::min(columns_at_once, inner - column);
+      std::fill_n(sums, count, 0.0f);
+      for (int64_t done = 0; done < length; done++) {
+        int64_t here = ((i / pieces * length + (reverse ? length - 1 - done : done)) * inner + column) * item;
+        const void* in[] = {sums, from + here};
+        add(in, sums, count);
+        narrow(in, to + here, count);
+      }
+    }
+  };
+  over_rows(stream(), outer * pieces, length * std::min(inner, columns_at_once), columns);
+}
+
+} // namespace
+
+mx::array cumsum_of_halves(const mx::array& a, int axis, bool reverse, mx::Stream s) {
+  int from_end = static_cast<int>(a.ndim()) - axis;
+  return Fused::apply(std::make_shared<ScanHalves>(s, from_end, reverse), {mx::contiguous(a, false, s)})[0];
 }
 
 } // namespace mlxffi

@@ -1,4 +1,4 @@
-// Running logarithms of sums of exponentials; MLX's running sums, products and extremes are as fast as memory.
+// Running sums, products and logarithms of sums of exponentials, of many rows or columns side by side.
 #pragma once
 
 #include <mlx/array.h>
@@ -12,5 +12,9 @@ namespace mx = mlx::core;
 // Puts the running results along an axis into `out`, on the stream, each made of the one before. False where there is no
 // kernel, a result leaves its own number out, or there are too few rows or columns to go through side by side.
 bool scan(const mx::Scan& scan, const mx::array& a, mx::array& out, mx::Stream s);
+
+// Running sums of float16 or bfloat16 numbers along an axis but the last, counted from the front, of an array that is not
+// empty: in float32, each rounded once. On a CPU stream.
+mx::array cumsum_of_halves(const mx::array& a, int axis, bool reverse, mx::Stream s);
 
 } // namespace mlxffi

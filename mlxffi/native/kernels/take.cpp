@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <utility>
 
 #include <mlx/dtype_utils.h>
 
@@ -74,6 +76,46 @@ void TakeSlices::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   });
 }
 
+// The index of the nearest place, of the same sign where the type has such a number.
+template <class Value>
+class Nearest {
+ public:
+  explicit Nearest(PlacesOnAxis places) {
+    using Limits = std::numeric_limits<Value>;
+    int64_t last = places.count - 1, last_negative = last - places.from_end;
+    last_ = or_else(last, Limits::max());
+    least_ = std::in_range<Value>(last_negative) ? or_else(-places.from_end, Limits::min()) : last_;
+    last_negative_ = or_else(last_negative, last_);
+  }
+
+  Value operator()(Value index) const {
+    Value least = index < 0 ? least_ : Value(0), last = index < 0 ? last_negative_ : last_;
+    Value raised = index < least ? least : index;
+    return raised > last ? last : raised;
+  }
+  // Blocks of a fixed size become vector code.
+  void operator()(const Value* from, int64_t size, Value* to) const {
+    constexpr int64_t block = 64;
+    auto nearest = *this;
+    int64_t i = 0;
+    for (Value some[block]; i + block <= size; i += block) {
+      std::copy_n(from + i, block, some);
+      for (auto& index : some) {
+        index = nearest(index);
+      }
+      std::copy_n(some, block, to + i);
+    }
+    std::transform(from + i, from + size, to + i, nearest);
+  }
+
+ private:
+  static Value or_else(int64_t number, Value otherwise) {
+    return std::in_range<Value>(number) ? static_cast<Value>(number) : otherwise;
+  }
+
+  Value least_, last_negative_, last_;
+};
+
 class ClampIndices : public Fused {
  public:
   ClampIndices(mx::Stream s, PlacesOnAxis places) : Fused(s), places_(places) {}
@@ -108,16 +150,17 @@ class ClampIndices : public Fused {
 void ClampIndices::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   Places at(inputs[0], 0);
   bool dense = inputs[0].flags().row_contiguous;
-  outputs[0].set_data(mx::allocator::malloc(outputs[0].nbytes()));
+  allocate_like(inputs[0], outputs[0]);
   mx::dispatch_int_types(inputs[0].dtype(), "indices", [&](auto type) {
     using Value = MLX_GET_TYPE(type);
     auto from = inputs[0].data<Value>();
     auto to = outputs[0].data<Value>();
-    on_stream(stream(), [=, size = static_cast<int64_t>(outputs[0].size()), places = places_] {
-      for (int64_t i = 0; i < size; i++) {
-        Value index = from[dense ? i : at[i]];
-        int64_t place = std::clamp<int64_t>(places.of(index), 0, places.count - 1);
-        to[i] = static_cast<Value>(index < 0 ? place - places.from_end : place);
+    over_rows(stream(), outputs[0].size(), 1, [=, nearest = Nearest<Value>(places_)](int64_t begin, int64_t end) {
+      if (dense) {
+        return nearest(from + begin, end - begin, to + begin);
+      }
+      for (int64_t i = begin; i < end; i++) {
+        to[i] = nearest(from[at[i]]);
       }
     });
   });

@@ -168,6 +168,11 @@ Evaluation sorting(const mx::array& node) {
 
 // Lookups along one axis.
 Evaluation lookup(const mx::array& node) {
+  if (auto along = as<mx::GatherAxis>(node.primitive(), "GatherAxis")) {
+    return [axis = along->state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+      return gather_along(axis, inputs[0], inputs[1], outputs[0], s);
+    };
+  }
   auto gather = as<mx::Gather>(node.primitive(), "Gather");
   if (!gather || node.inputs().size() != 2) {
     return nullptr;
@@ -178,7 +183,8 @@ Evaluation lookup(const mx::array& node) {
 }
 
 Evaluation running(const mx::array& node) {
-  if (!as<mx::Scan>(node.primitive(), "CumLogAddExp")) {
+  // Scans are named after what they accumulate.
+  if (!std::string_view(node.primitive().name()).starts_with("Cum")) {
     return nullptr;
   }
   return [primitive = node.primitive_ptr()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {

@@ -2,13 +2,13 @@
 #include "axis_sums.h"
 #include "fused.h"
 #include "numbers/axes.h"
+#include "scans.h"
 
 namespace mlxc::numbers {
 
 namespace {
 
-// How many numbers MLX may add up one after the other.
-constexpr int64_t most_in_a_row = 16384;
+using mlxffi::most_in_a_row;
 
 // Integers in float64 where there is one, else in float32; the result is float32, as in MLX.
 template <class Call>
@@ -28,10 +28,15 @@ int64_t count_along(const mx::array& a, const std::vector<int>& axes) {
   return count;
 }
 
+// Whether our kernels sum an array that is not small.
+bool is_large(const mx::array& a, const std::vector<int>& axes, mx::StreamOrDevice s) {
+  return a.size() > most_in_a_row && are_axes(a, axes) && mlxffi::has_kernels(mx::to_stream(s));
+}
+
 // Whether so many elements are added up that a float32 is too narrow for their sum.
 bool is_long(const mx::array& a, const std::vector<int>& axes, mx::StreamOrDevice s) {
   bool narrow = a.dtype() == mx::float32 || is_half(a);
-  return narrow && a.size() > most_in_a_row && are_axes(a, axes) && mlxffi::has_kernels(mx::to_stream(s)) && count_along(a, axes) > most_in_a_row;
+  return narrow && is_large(a, axes, s) && count_along(a, axes) > most_in_a_row;
 }
 
 // The axes that are neighbours, as ranges from the last to the first.
@@ -47,8 +52,8 @@ std::vector<std::pair<int, int>> runs_of(const std::vector<int>& axes) {
   return runs;
 }
 
-// The sum of a long array, in float32.
-mx::array long_sum(const mx::array& a, const std::vector<int>& axes, bool keepdims, mx::Stream s) {
+// The sum of a large array, in float32.
+mx::array wide_sum(const mx::array& a, const std::vector<int>& axes, bool keepdims, mx::Stream s) {
   auto over = counted(a, axes);
   auto sums = a;
   for (auto [first, last] : runs_of(over)) {
@@ -68,13 +73,13 @@ mx::array long_var(const mx::array& a, const std::vector<int>& axes, bool keepdi
 } // namespace
 
 mx::array sum(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s) {
-  return is_long(a, axes, s) ? mx::astype(long_sum(a, axes, keepdims, mx::to_stream(s)), a.dtype(), s) : mx::sum(a, axes, keepdims, s);
+  return is_long(a, axes, s) ? mx::astype(wide_sum(a, axes, keepdims, mx::to_stream(s)), a.dtype(), s) : mx::sum(a, axes, keepdims, s);
 }
 
 mx::array mean(const mx::array& a, std::vector<int> axes, bool keepdims, mx::StreamOrDevice s) {
-  if (is_long(a, axes, s)) {
+  if (is_long(a, axes, s) || (is_half(a) && is_large(a, axes, s))) {
     auto count = mx::number_of_elements(a, axes, true, mx::float32, s);
-    return mx::astype(mx::multiply(long_sum(a, axes, keepdims, mx::to_stream(s)), count, s), a.dtype(), s);
+    return mx::astype(mx::multiply(wide_sum(a, axes, keepdims, mx::to_stream(s)), count, s), a.dtype(), s);
   }
   return in_floats(a, s, [&](const mx::array& x) { return mx::mean(x, axes, keepdims, s); });
 }
@@ -135,6 +140,11 @@ mx::array scanned(const mx::array& a, int axis, mx::StreamOrDevice s, Scan&& sca
 } // namespace
 
 mx::array cumsum(const mx::array& a, int axis, bool reverse, bool inclusive, mx::StreamOrDevice s) {
+  int place = axis < 0 ? axis + static_cast<int>(a.ndim()) : axis;
+  bool of_columns = place >= 0 && place < static_cast<int>(a.ndim()) - 1;
+  if (is_half(a) && inclusive && of_columns && is_large(a, {place}, s)) {
+    return mlxffi::cumsum_of_halves(a, place, reverse, mx::to_stream(s));
+  }
   return scanned(a, axis, s, [&](const mx::array& x) { return mx::cumsum(x, axis, reverse, inclusive, std::nullopt, s); });
 }
 
