@@ -97,7 +97,7 @@ from check_wheel import Path, check_contents
 check_contents(Path(\"$(basename "$work"/wheel/*.whl)\"))'"
   echo "wheel: ok, $(basename "$work"/wheel/*.whl)"
   inside "python3 -m mlxffi doctor"
-  inside "OPENBLAS_CORETYPE=ARMV8 python3 -m pytest -p no:cacheprovider ${*@Q}" || status=$?
+  inside "OPENBLAS_CORETYPE=ARMV8 python3 -m pytest -p no:cacheprovider -n auto --dist loadfile ${*@Q}" || status=$?
   echo "arm64 under qemu-user, $(inside 'python3 --version'): $([ $status = 0 ] && echo passed || echo "FAILED with status $status")"
   return $status
 }
