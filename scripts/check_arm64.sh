@@ -19,7 +19,8 @@ site=$debian/usr/local/lib/python3.11/dist-packages
 python=$work/tools/bin/python
 emulator=$(command -v qemu-aarch64-static || echo /usr/bin/qemu-aarch64-static)
 mlx=$(sed -n 's/^cpu = \["mlx-cpu==\([0-9.]*\);.*/\1/p' pyproject.toml)
-packages=(mlx=="$mlx" "numpy>=2" ml-dtypes safetensors gguf pytest pytest-xdist hypothesis setuptools tokenizers jinja2 PyYAML rich)
+packages=(mlx=="$mlx" "numpy>=2" ml-dtypes safetensors gguf pytest pytest-xdist hypothesis setuptools tokenizers
+  jinja2 PyYAML rich matplotlib "mlx-lm>=0.31")
 
 tools() {
   if ! command -v aarch64-linux-gnu-g++ || [ ! -x "$emulator" ]; then
@@ -61,7 +62,8 @@ program() {
   local name=$1 lib=$site/mlxffi/lib
   aarch64-linux-gnu-gcc -std=c11 -Wall -Wextra -Werror -pthread -Iinclude "tests/abi/c/$name.c" tests/abi/c/live.c \
     -L"$lib" -lmlxc -Wl,--allow-shlib-undefined -Wl,-rpath,"$lib" -lm -o "$work/run/$name"
-  (cd "$work/run" && PATH=$work/bin TMPDIR=$work/run OPENBLAS_CORETYPE=ARMV8 "$work/bin/qemu" -L /usr/aarch64-linux-gnu "./$name" 2>&1 | tail -n 1)
+  (cd "$work/run" && PATH=$work/bin TMPDIR=$work/run OPENBLAS_CORETYPE=ARMV8 \
+    "$work/bin/qemu" -L /usr/aarch64-linux-gnu "./$name" 2>&1 | tail -n 1)
 }
 
 programs() {
@@ -80,10 +82,12 @@ programs() {
   [ $failed = 0 ]
 }
 
-# The flat layer's, a short form of the drop-in's, and the tuner's from one end to the other.
+# The flat layer's, a short form of the drop-in's with what its vectorised kernels compute, and the tuner's from one end to
+# the other.
 some_tests() {
   flat_tests
   short_core_tests
+  printf 'tests/core/test_%s.py\n' elementwise lookups sorting
   echo tests/tuner/test_end_to_end.py
 }
 
