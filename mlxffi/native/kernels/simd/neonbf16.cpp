@@ -28,7 +28,7 @@ const RowKernels& neonbf16_kernels() {
   static const RowKernels kernels = [] {
     auto result = baseline_kernels;
     result.name = "neonbf16";
-    result.products.pairs = {pack_rows, pack_columns, multiply_pairs};
+    result.products.pairs = {pack_rows, pack_columns, multiply_pairs, nullptr, nullptr};
     return result;
   }();
   return kernels;

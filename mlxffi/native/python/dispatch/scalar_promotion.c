@@ -69,7 +69,9 @@ static void write_integer(void *target, int dtype, int64_t value) {
   }
 }
 
-/* A float as an integer, where the processor's answer to what does not fit is the smallest one. */
+/* A float as an integer. Where it does not fit, C leaves the answer to the processor, and MLX's is that, too. */
+#if defined(__x86_64__)
+/* The smallest integer. */
 static int64_t truncated(int dtype, double value) {
   if (mlx_dtype_size((mlx_dtype)dtype) <= 2 || dtype == MLX_INT32) {
     return value > -0x1p31 - 1 && value < 0x1p31 ? (int64_t)value : INT32_MIN;
@@ -79,6 +81,22 @@ static int64_t truncated(int dtype, double value) {
   }
   return value > -0x1p63 && value < 0x1p63 ? (int64_t)value : INT64_MIN;
 }
+#else
+/* The nearest integer of 32 or 64 bits, and zero for NaN. */
+static int64_t truncated(int dtype, double value) {
+  bool natural = dtype <= MLX_UINT64;
+  int bits = mlx_dtype_size((mlx_dtype)dtype) <= 4 ? 32 : 64;
+  uint64_t largest = UINT64_MAX >> (natural ? 64 - bits : 65 - bits);
+  if (value >= (double)largest) {
+    return (int64_t)largest;
+  }
+  if (natural) {
+    return value > 0 ? (int64_t)(uint64_t)value : 0;
+  }
+  double least = -(double)largest - 1;
+  return value >= least ? (int64_t)value : value < least ? (int64_t)least : 0;
+}
+#endif
 
 static void write_real(void *target, int dtype, double value) {
   switch (dtype) {
