@@ -14,6 +14,8 @@ namespace mlxffi {
 namespace {
 
 constexpr int64_t columns_at_once = 512;
+// MLX adds and multiplies columns as fast on one core, and has done fewer than these before another core is awake.
+constexpr size_t least_in_columns = 1 << 20;
 
 struct Scanning {
   NumbersKernel kernel;
@@ -127,7 +129,8 @@ bool scan(const mx::Scan& scan, const mx::array& a, mx::array& out, mx::Stream s
     inner *= a.shape(i);
   }
   int64_t outer = a.size() / (length * inner);
-  if ((inner == 1 ? outer : inner) < line_bytes / item) {
+  bool few = inner > 1 && kind != mx::Scan::LogAddExp && a.size() < least_in_columns;
+  if (few || (inner == 1 ? outer : inner) < line_bytes / item) {
     return false;
   }
   allocate(out);
