@@ -1,10 +1,11 @@
 // The C functions of mlxffi/fused.h: what arguments must be.
 #include "c_abi.h"
 
-#include "numbers.h"
 #include "gate.h"
+#include "guards.h"
 #include "kernel_arguments.h"
 #include "lora.h"
+#include "numbers.h"
 #include "rms_norm.h"
 #include "rope.h"
 
