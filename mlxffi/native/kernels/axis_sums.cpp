@@ -166,11 +166,8 @@ void SumAxis::eval_rows(const mx::array& a, mx::array& out) {
 }
 
 void SumAxis::eval_columns(const mx::array& a, mx::array& out) {
-  Columns columns{1, a.shape(-from_end_), 1};
-  for (int i = 0; i < static_cast<int>(a.ndim()); i++) {
-    int from_end = static_cast<int>(a.ndim()) - i;
-    (from_end > from_end_ ? columns.outer : columns.columns) *= from_end == from_end_ ? 1 : a.shape(i);
-  }
+  auto [outer, length, inner] = AroundAxes(a.shape(), static_cast<int>(a.ndim()) - from_end_);
+  Columns columns{outer, length, inner};
   NumbersTo to(out);
   on_stream(stream(), [=, widened = Widened(a), data = a.data<char>()] {
     int64_t parts = columns.parts(), matrix = columns.rows * columns.columns * widened.item();

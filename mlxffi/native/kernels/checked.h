@@ -17,15 +17,9 @@ class Checked : public Fused {
   const char* name() const override {
     return "Checked";
   }
-  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {inputs[0].shape()};
-  }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
 
  protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype()};
-  }
   Arrays composed(const Arrays& inputs) const override {
     return inputs;
   }

@@ -44,15 +44,9 @@ class CrossEntropyGradient : public Fused {
   bool is_equivalent(const Primitive& other) const override {
     return options_ == static_cast<const CrossEntropyGradient&>(other).options_;
   }
-  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {inputs[0].shape()};
-  }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
 
  protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype()};
-  }
   Arrays composed(const Arrays& inputs) const override {
     return {composed_cross_entropy_gradient(inputs[0], inputs[1], inputs[2], options_, where())};
   }

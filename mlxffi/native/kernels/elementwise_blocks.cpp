@@ -36,14 +36,6 @@ const Table& operations() {
   return table;
 }
 
-bool is_half(mx::Dtype dtype) {
-  return dtype == mx::float16 || dtype == mx::bfloat16;
-}
-
-mx::Dtype computed(mx::Dtype dtype) {
-  return is_half(dtype) ? mx::float32 : dtype;
-}
-
 NumbersKernel conversion(mx::Dtype from, mx::Dtype to) {
   return row_kernels().numbers.conversion(from.val(), to.val());
 }
@@ -82,7 +74,7 @@ Blocks::Value Blocks::rounded(int wide, mx::Dtype dtype) {
 }
 
 std::optional<Blocks::Value> Blocks::converted(Value from, mx::Dtype to) {
-  auto source = computed(values_[from].dtype), target = computed(to);
+  auto source = computed_in(values_[from].dtype), target = computed_in(to);
   if (values_[from].dtype == to) {
     return from;
   }
@@ -105,7 +97,7 @@ std::optional<Blocks::Value> Blocks::apply(std::string_view operation, const std
   }
   bool chooses = found->second == Operation::Select;
   auto dtype = values_[from.back()].dtype;
-  auto kernel = row_kernels().numbers.of(found->second, (chooses ? dtype : computed(dtype)).val());
+  auto kernel = row_kernels().numbers.of(found->second, (chooses ? dtype : computed_in(dtype)).val());
   if (!kernel) {
     return std::nullopt;
   }
@@ -115,7 +107,7 @@ std::optional<Blocks::Value> Blocks::apply(std::string_view operation, const std
     registers.push_back(chooses ? values_[value].stored : wide(value));
   }
   if (!chooses) {
-    return rounded(add_step(kernel, registers, computed(to).size()), to);
+    return rounded(add_step(kernel, registers, computed_in(to).size()), to);
   }
   int stored = add_step(kernel, registers, to.size());
   values_.push_back({to, stored, is_half(to) ? -1 : stored});

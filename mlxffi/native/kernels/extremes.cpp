@@ -34,11 +34,10 @@ class Extremes {
  public:
   Extremes(bool largest, mx::Dtype dtype)
       : stored_(dtype.size()),
-        halves_(dtype == mx::float16 || dtype == mx::bfloat16),
-        wide_(halves_ ? mx::float32.size() : dtype.size()),
+        wide_(computed_in(dtype).size()),
         kernels_(largest, dtype),
-        wide_kernels_(largest, halves_ ? mx::float32 : dtype),
-        widen_(halves_ ? row_kernels().numbers.conversion(dtype.val(), mx::float32.val()) : nullptr),
+        wide_kernels_(largest, computed_in(dtype)),
+        widen_(is_half(dtype) ? row_kernels().numbers.conversion(dtype.val(), mx::float32.val()) : nullptr),
         of_columns_(row_kernels().folds.places(largest, dtype.val())) {}
 
   bool has_kernels() const {
@@ -102,9 +101,7 @@ class Extremes {
     }
   }
 
-  int64_t stored_;
-  bool halves_;
-  int64_t wide_;
+  int64_t stored_, wide_;
   Kernels kernels_, wide_kernels_;
   NumbersKernel widen_;
   PlacesOfColumns of_columns_;
@@ -117,11 +114,7 @@ bool place_extremes(bool largest, int axis, const mx::array& a, mx::array& out, 
   if (!a.flags().row_contiguous || !extremes.has_kernels()) {
     return false;
   }
-  int64_t length = a.shape(axis), columns = 1;
-  for (int i = axis + 1; i < static_cast<int>(a.ndim()); i++) {
-    columns *= a.shape(i);
-  }
-  int64_t outer = a.size() / (length * columns);
+  auto [outer, length, columns] = AroundAxes(a.shape(), axis);
   allocate(out);
   on_stream(s, [=, data = a.data<char>(), to = out.data<uint32_t>()] {
     columns == 1 ? extremes.of_rows(data, outer, length, to) : extremes.of_columns(data, outer, length, columns, to);

@@ -43,9 +43,6 @@ class FewRowsMatmul : public Fused {
   }
 
  protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype()};
-  }
   Arrays composed(const Arrays& inputs) const override {
     return {mx::matmul(inputs[0], inputs[1], where())};
   }

@@ -55,8 +55,8 @@ Fold Fold::wide_sums(mx::Dtype from) {
 }
 
 std::optional<Fold> Fold::by(Operation operation, mx::Dtype from) {
-  bool half = from == mx::float16 || from == mx::bfloat16;
-  auto computed = half ? mx::float32 : from;
+  bool half = is_half(from);
+  auto computed = computed_in(from);
   auto& folds = row_kernels().folds;
   auto row = folds.row(operation, from.val());
   if (!row) {
@@ -142,11 +142,7 @@ bool fold(const Fold& fold, const std::vector<int>& axes, const mx::array& a, mx
   if (!run) {
     return false;
   }
-  int64_t sizes[3] = {1, 1, 1};
-  for (int axis = 0; axis < static_cast<int>(a.ndim()); axis++) {
-    sizes[axis < axes.front() ? 0 : axis <= axes.back() ? 1 : 2] *= a.shape(axis);
-  }
-  auto [outer, length, inner] = sizes;
+  auto [outer, length, inner] = AroundAxes(a.shape(), axes.front(), axes.back());
   // Of a few numbers MLX makes one as fast.
   if (length < 2 || (inner < 16 && (inner > 1 || length < 32))) {
     return false;

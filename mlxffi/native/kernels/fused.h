@@ -22,6 +22,10 @@ class Fused : public mx::Primitive {
   // The arrays that this operation makes of its inputs.
   static Arrays apply(std::shared_ptr<Fused> operation, Arrays inputs);
 
+  // One output like the first input, unless it says otherwise.
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return {inputs[0].shape()};
+  }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
   void eval_gpu(const Arrays& inputs, Arrays& outputs) override;
   Arrays jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) override;
@@ -29,7 +33,9 @@ class Fused : public mx::Primitive {
   std::pair<Arrays, std::vector<int>> vmap(const Arrays& inputs, const std::vector<int>& axes) override;
 
  protected:
-  virtual std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const = 0;
+  virtual std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const {
+    return {inputs[0].dtype()};
+  }
   // The same outputs by MLX's operations, less those that nobody differentiates, which come last.
   virtual Arrays composed(const Arrays& inputs) const = 0;
   // Whether it is a node of the graph with an evaluation of its own: on a CPU, unless it says otherwise.

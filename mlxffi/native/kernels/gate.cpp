@@ -86,9 +86,6 @@ class GatedUnit : public Gated {
   const char* name() const override {
     return "FusedGatedUnit";
   }
-  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {inputs[0].shape()};
-  }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     RowsOf gates(inputs[0]), ups(inputs[1]);
     allocate_like(inputs[0], outputs[0]);
@@ -114,9 +111,6 @@ class GatedUnit : public Gated {
   }
 
  protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype()};
-  }
   Arrays composed(const Arrays& inputs) const override {
     return wide(inputs);
   }

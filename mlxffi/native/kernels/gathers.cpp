@@ -141,14 +141,6 @@ void look_up(const Task& task, const mx::array& indices, mx::Stream s) {
   });
 }
 
-int64_t product(const mx::Shape& shape, int begin, int end) {
-  int64_t count = 1;
-  for (int i = begin; i < end; i++) {
-    count *= shape[i];
-  }
-  return count;
-}
-
 // Lays `out` [indices, slice] out so that the indices stand in the place of the axis: MLX moves them there afterwards.
 void allocate_in_place_of(int axis, int index_axes, mx::array& out) {
   allocate(out);
@@ -177,10 +169,10 @@ bool gather(int axis, const mx::Shape& slice, const mx::array& a, const mx::arra
   if (slice != whole || !a.flags().row_contiguous || !indices.flags().row_contiguous || indices.dtype() == mx::bool_) {
     return false;
   }
-  int64_t outer = product(a.shape(), 0, axis), inner = product(a.shape(), axis + 1, a.ndim());
+  auto [outer, length, inner] = AroundAxes(a.shape(), axis);
   outer > 1 ? allocate_in_place_of(axis, indices.ndim(), out) : allocate(out);
   int64_t count = indices.size(), item = inner * a.itemsize();
-  look_up(Lookup{a.data<char>(), out.data<char>(), outer, a.shape(axis), count, item}, indices, s);
+  look_up(Lookup{a.data<char>(), out.data<char>(), outer, length, count, item}, indices, s);
   return true;
 }
 
@@ -188,9 +180,10 @@ bool gather_along(int axis, const mx::array& a, const mx::array& indices, mx::ar
   if (!a.flags().row_contiguous || !indices.flags().row_contiguous || indices.dtype() == mx::bool_) {
     return false;
   }
-  int64_t outer = product(a.shape(), 0, axis), inner = product(a.shape(), axis + 1, a.ndim()), item = a.itemsize();
+  auto [outer, length, inner] = AroundAxes(a.shape(), axis);
+  int64_t item = a.itemsize();
   allocate(out);
-  look_up(LookupAlong{a.data<char>(), out.data<char>(), outer, a.shape(axis), indices.shape(axis), inner, item}, indices, s);
+  look_up(LookupAlong{a.data<char>(), out.data<char>(), outer, length, indices.shape(axis), inner, item}, indices, s);
   return true;
 }
 

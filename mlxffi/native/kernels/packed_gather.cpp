@@ -53,9 +53,6 @@ class PackedGather : public Fused {
   }
 
  protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype()};
-  }
   Arrays composed(const Arrays& inputs) const override {
     size_t last = inputs.size() - 1;
     return {mx::gather_qmm(

@@ -42,9 +42,6 @@ class PackedMatmul : public Fused {
   std::pair<Arrays, std::vector<int>> vmap(const Arrays& inputs, const std::vector<int>& axes) override;
 
  protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype()};
-  }
   Arrays composed(const Arrays& inputs) const override {
     return {mx::quantized_matmul(
         inputs[0], inputs[1], inputs[2], packing_.biases(inputs), transpose_, packing_.group_size, packing_.bits, packing_.name(), where())};

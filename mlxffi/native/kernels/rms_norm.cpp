@@ -59,9 +59,6 @@ class RMSNormGradient : public Normalization {
   const char* name() const override {
     return "FusedRMSNormGradient";
   }
-  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {inputs[0].shape()};
-  }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     RowsOf x(inputs[0]), cotangents(inputs[1 + has_weight_]);
     auto weights = has_weight_ ? std::optional(RowsOf(inputs[1])) : std::nullopt;
@@ -81,9 +78,6 @@ class RMSNormGradient : public Normalization {
   }
 
  protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype()};
-  }
   Arrays composed(const Arrays& inputs) const override {
     return {gradients(inputs, has_weight_)[0]};
   }

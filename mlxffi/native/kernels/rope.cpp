@@ -53,9 +53,6 @@ class Rope : public Fused {
     auto& rope = static_cast<const Rope&>(other);
     return options_ == rope.options_ && inverse_ == rope.inverse_;
   }
-  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {inputs[0].shape()};
-  }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     allocate_like(inputs[0], outputs[0]);
     inputs[0].dtype() == mx::float64 ? turn<double>(inputs, outputs[0]) : turn<float>(inputs, outputs[0]);
@@ -71,9 +68,6 @@ class Rope : public Fused {
   }
 
  protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype()};
-  }
   Arrays composed(const Arrays& inputs) const override {
     auto freqs = inputs.size() > 2 ? std::optional(inputs[2]) : std::nullopt;
     auto [dims, traditional, base, scale] = options_;

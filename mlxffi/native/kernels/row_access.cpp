@@ -50,6 +50,20 @@ Element element_of(mx::Dtype dtype) {
                               : Element::float64;
 }
 
+bool is_half(mx::Dtype dtype) {
+  return dtype == mx::float16 || dtype == mx::bfloat16;
+}
+
+mx::Dtype computed_in(mx::Dtype dtype) {
+  return is_half(dtype) ? mx::float32 : dtype;
+}
+
+AroundAxes::AroundAxes(const mx::Shape& shape, int first, int last) {
+  for (int i = 0; i < static_cast<int>(shape.size()); i++) {
+    (i < first ? outer : i <= last ? length : inner) *= shape[i];
+  }
+}
+
 Places::Places(const mx::array& array, int inner) {
   for (int i = 0; i < static_cast<int>(array.ndim()) - inner; i++) {
     add(array.shape(i), array.strides()[i]);

@@ -15,6 +15,18 @@ namespace mx = mlx::core;
 
 Element element_of(mx::Dtype dtype);
 
+bool is_half(mx::Dtype dtype);
+// What numbers are computed in: halves in float32.
+mx::Dtype computed_in(mx::Dtype dtype);
+
+// A shape as [outer, length, inner]: neighbouring axes as one, all before them and all after them.
+struct AroundAxes {
+  int64_t outer = 1, length = 1, inner = 1;
+
+  AroundAxes(const mx::Shape& shape, int first, int last);
+  AroundAxes(const mx::Shape& shape, int axis) : AroundAxes(shape, axis, axis) {}
+};
+
 // Where the elements of a batch stand: offsets, in elements, of `size` places.
 class Places {
  public:

@@ -88,9 +88,6 @@ class SoftmaxRows : public Fused {
   bool is_equivalent(const Primitive&) const override {
     return true;
   }
-  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {inputs[0].shape()};
-  }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     RowsOf rows(inputs[0]);
     allocate(outputs[0]);
@@ -117,9 +114,6 @@ class SoftmaxRows : public Fused {
   }
 
  protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype()};
-  }
   Arrays composed(const Arrays& inputs) const override {
     return {mx::softmax(inputs[0], -1, true, where())};
   }

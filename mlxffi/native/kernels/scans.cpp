@@ -124,11 +124,8 @@ bool scan(const mx::Scan& scan, const mx::array& a, mx::array& out, mx::Stream s
   if (!kernel || a.dtype() != out.dtype() || !inclusive || !a.flags().row_contiguous) {
     return false;
   }
-  int64_t item = a.itemsize(), length = a.shape(axis), inner = 1;
-  for (int i = axis + 1; i < static_cast<int>(a.ndim()); i++) {
-    inner *= a.shape(i);
-  }
-  int64_t outer = a.size() / (length * inner);
+  auto [outer, length, inner] = AroundAxes(a.shape(), axis);
+  int64_t item = a.itemsize();
   bool few = inner > 1 && kind != mx::Scan::LogAddExp && a.size() < least_in_columns;
   if (few || (inner == 1 ? outer : inner) < line_bytes / item) {
     return false;
@@ -153,15 +150,9 @@ class ScanHalves : public Fused {
     auto& scan = static_cast<const ScanHalves&>(other);
     return from_end_ == scan.from_end_ && reverse_ == scan.reverse_;
   }
-  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {inputs[0].shape()};
-  }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
 
  protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype()};
-  }
   Arrays composed(const Arrays& inputs) const override {
     auto wide = mx::astype(inputs[0], mx::float32, where());
     return {mx::astype(mx::cumsum(wide, -from_end_, reverse_, true, std::nullopt, where()), inputs[0].dtype(), where())};
@@ -177,14 +168,12 @@ class ScanHalves : public Fused {
 
 void ScanHalves::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   auto& a = inputs[0];
-  int64_t length = a.shape(-from_end_), inner = 1, item = a.itemsize();
-  for (int i = 1; i < from_end_; i++) {
-    inner *= a.shape(-i);
-  }
+  auto [outer, length, inner] = AroundAxes(a.shape(), static_cast<int>(a.ndim()) - from_end_);
+  int64_t item = a.itemsize();
   allocate(outputs[0]);
   auto add = row_kernels().folds.into(Operation::Add, a.dtype().val());
   auto narrow = row_kernels().numbers.conversion(TypeOfNumbers::float32, a.dtype().val());
-  int64_t pieces = (inner + columns_at_once - 1) / columns_at_once, outer = a.size() / (length * inner);
+  int64_t pieces = (inner + columns_at_once - 1) / columns_at_once;
   auto columns = [=, reverse = reverse_, from = a.data<char>(), to = outputs[0].data<char>()](int64_t begin, int64_t end) {
     float sums[columns_at_once];
     for (int64_t i = begin; i < end; i++) {

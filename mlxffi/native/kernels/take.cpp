@@ -33,9 +33,6 @@ class TakeSlices : public Fused {
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
 
  protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype()};
-  }
   Arrays composed(const Arrays& inputs) const override {
     return {mx::take(inputs[0], inputs[1], axis_, where())};
   }
@@ -127,15 +124,9 @@ class ClampIndices : public Fused {
     auto& places = static_cast<const ClampIndices&>(other).places_;
     return places_.count == places.count && places_.from_end == places.from_end;
   }
-  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {inputs[0].shape()};
-  }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override;
 
  protected:
-  std::vector<mx::Dtype> output_dtypes(const Arrays& inputs) const override {
-    return {inputs[0].dtype()};
-  }
   Arrays composed(const Arrays& inputs) const override {
     return inputs;
   }

@@ -81,9 +81,6 @@ class WideFunction : public Fused {
   bool is_equivalent(const Primitive& other) const override {
     return function_ == static_cast<const WideFunction&>(other).function_;
   }
-  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return {inputs[0].shape()};
-  }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     Places places(inputs[0], 0);
     bool dense = inputs[0].flags().row_contiguous;
