@@ -31,7 +31,7 @@ def reading(file: Any, suffix: str) -> Iterator[str]:
     if isinstance(file, (str, os.PathLike)):
         yield path_of(file)
         return
-    _require(file, "read")
+    require(file, "read")
     with temporary(suffix) as path:
         with open(path, "wb") as copy:
             copy_file(file, copy)
@@ -44,7 +44,7 @@ def writing(file: Any, suffix: str) -> Iterator[str]:
     if isinstance(file, (str, os.PathLike)):
         yield path_of(file)
         return
-    _require(file, "write")
+    require(file, "write")
     with temporary(suffix) as path:
         yield path
         with open(path, "rb") as copy:
@@ -66,6 +66,7 @@ def copy_file(source: Any, target: Any) -> None:
     copyfileobj(source, target)
 
 
-def _require(file: object, method: str) -> None:
+def require(file: object, method: str, wanted: str = "a path or a binary file") -> None:
+    """See that a file has a method."""
     if not hasattr(file, method):
-        raise TypeError(f"file: expected a path or a binary file with {method}(), got {type(file).__name__}")
+        raise TypeError(f"file: expected {wanted} with {method}(), got {type(file).__name__}")

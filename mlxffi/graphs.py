@@ -11,6 +11,7 @@ from typing import IO, Any, TypeAlias
 from ._arguments import as_own, text
 from ._containers import entries_of, fresh
 from ._ffi import check, freed, handle, lib
+from ._files import require
 from ._handles import pack_arrays
 from .array import Array
 
@@ -53,8 +54,7 @@ def print_graph(
 
 
 def _write(file: IO[str], graph: str) -> None:
-    if not hasattr(file, "write"):
-        raise TypeError(f"file: expected a text file with write(), got {type(file).__name__}")
+    require(file, "write", "a text file")
     file.write(graph)
 
 

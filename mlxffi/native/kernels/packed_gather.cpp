@@ -150,7 +150,7 @@ mx::array scaled(const mx::array& products, const mx::array& w, const std::optio
   if (global_scale.dtype() != mx::float32 || static_cast<int64_t>(global_scale.size()) != matrices) {
     throw std::invalid_argument("[gather_qmm] global_scale: expected a float32 for each of " + std::to_string(matrices) + " matrices, got " + std::to_string(global_scale.size()) + " numbers");
   }
-  auto factors = mx::divide(mx::flatten(global_scale, s), mx::array(greatest_of_nvfp4), s);
+  auto factors = factor_of(mx::flatten(global_scale, s), s);
   mx::Shape batch(w.shape().begin(), w.shape().end() - 2);
   factors = rhs_indices ? mx::take(factors, *rhs_indices, 0, s) : mx::reshape(factors, batch, s);
   return mx::astype(mx::multiply(products, mx::expand_dims(factors, {-2, -1}, s), s), products.dtype(), s);

@@ -156,10 +156,16 @@ class BothPacked : public PackedMatmul {
 
 } // namespace
 
+mx::array factor_of(const mx::array& global_scale, mx::Stream s) {
+  // A global scale stands for the greatest number of the mode: that of a code times that of its group's scale.
+  constexpr float greatest = 6 * 448;
+  return mx::divide(global_scale, mx::array(greatest), s);
+}
+
 mx::array rounded(const mx::array& x, Packing packing, const std::optional<mx::array>& global_scale, mx::Stream s) {
   auto codes = mx::quantize(x, packing.group_size, packing.bits, packing.name(), global_scale, s);
   auto numbers = mlxffi::dequantize(codes[0], codes[1], {}, packing.group_size, packing.bits, packing.name(), {}, mx::float32, s);
-  return global_scale ? mx::multiply(numbers, mx::divide(*global_scale, mx::array(greatest_of_nvfp4), s), s) : numbers;
+  return global_scale ? mx::multiply(numbers, factor_of(*global_scale, s), s) : numbers;
 }
 
 mx::array qqmm(
@@ -178,7 +184,7 @@ mx::array qqmm(
   auto right = w_scales ? Arrays{w, *w_scales} : mx::quantize(w, group_size, bits, mode, global_scale_w, stream);
   auto left = rounded(x, packing, global_scale_x, stream);
   if (global_scale_w) {
-    left = mx::multiply(left, mx::divide(*global_scale_w, mx::array(greatest_of_nvfp4), stream), stream);
+    left = mx::multiply(left, factor_of(*global_scale_w, stream), stream);
   }
   Arrays inputs{left, right[0], right[1]};
   for (auto& input : inputs) {

@@ -15,8 +15,8 @@ mx::array quantized_matmul(
     const mx::array& x, const mx::array& w, const mx::array& scales, const std::optional<mx::array>& biases, bool transpose,
     std::optional<int> group_size, std::optional<int> bits, const std::string& mode, mx::StreamOrDevice s);
 
-// The greatest number that nvfp4 has, for which a global scale stands: that of a code times that of its group's scale.
-inline constexpr float greatest_of_nvfp4 = 6 * 448;
+// What numbers of nvfp4 are multiplied by for a global scale.
+mx::array factor_of(const mx::array& global_scale, mx::Stream s);
 
 // What is left of x once it was packed, in float32.
 mx::array rounded(const mx::array& x, Packing packing, const std::optional<mx::array>& global_scale, mx::Stream s);
