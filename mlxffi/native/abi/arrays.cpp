@@ -41,7 +41,7 @@ mx::array managed(void* data, const int* shape, int dim, const mlx_dtype& dtype,
 mx::array copied(const void* data, const int* shape, int dim, mx::Dtype dtype) {
   auto sizes = checked_shape(data, shape, dim, dtype);
   auto bytes = checked_bytes(sizes, dtype);
-  mx::array array(mx::allocator::malloc(bytes), sizes, dtype);
+  mx::array array(mx::allocator::malloc(bytes), std::move(sizes), dtype);
   if (bytes) {
     std::memcpy(array.data<char>(), data, bytes);
   }

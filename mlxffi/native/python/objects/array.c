@@ -80,12 +80,9 @@ PyObject *share_all(mlx_vector_array vector) {
   return list;
 }
 
-bool is_array(PyObject *object) {
-  return (PyObject *)Py_TYPE(object) == told.array;
-}
-
 void *array_of(PyObject *item) {
-  return item && PyObject_TypeCheck(item, (PyTypeObject *)owner_class) ? ((ArrayOwner *)item)->array.ctx : NULL;
+  bool array = item && (is_array(item) || PyObject_TypeCheck(item, (PyTypeObject *)owner_class));
+  return array ? ((ArrayOwner *)item)->array.ctx : NULL;
 }
 
 #define FEW 16
