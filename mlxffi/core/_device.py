@@ -191,6 +191,8 @@ def default_stream(device: Device | DeviceType) -> Stream:
     Returns:
       The stream.
     """
+    if isinstance(device, DeviceType):
+        return abi.get_default_stream(device)
     on = _device(device)
     if on.index and on.index >= device_count(on.type):
         raise RangeError(f"device: expected one that this process has, got {on!r}")
