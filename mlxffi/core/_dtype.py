@@ -152,8 +152,11 @@ _WITHIN = {
     generic: (generic,),
 }
 _CATEGORIES = {
-    kind: _WITHIN[category]
-    for kind, category in zip("buifc", (generic, unsignedinteger, signedinteger, floating, complexfloating), strict=True)
+    "b": _WITHIN[generic],
+    "u": _WITHIN[unsignedinteger],
+    "i": _WITHIN[signedinteger],
+    "f": _WITHIN[floating],
+    "c": _WITHIN[complexfloating],
 }
 _KINDS = {
     "bool": "b",

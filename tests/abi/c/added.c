@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 
+#include "mlxffi/array.h"
+
 /* ---- streams ---------------------------------------------------------- */
 
 static void add_on(mlx_stream s) {
@@ -300,6 +302,19 @@ static void test_half_precision(void) {
   drop(one);
 }
 
+static void test_text(void) {
+  mlx_array a = floats("1.5 -2");
+  mlx_string text = mlx_string_new();
+  OK(mlxffi_array_text(&text, a, 2));
+  CHECK_STR("array([1.50, -2.00], dtype=float32)", mlx_string_data(text));
+  OK(mlx_array_tostring(&text, a));
+  CHECK_STR("array([1.5, -2], dtype=float32)", mlx_string_data(text));
+  FAILS(mlxffi_array_text(&text, a, 4097));
+  FAILS(mlxffi_array_text(&text, mlx_array_new(), 2));
+  drop(a);
+  OK(mlx_string_free(text));
+}
+
 static void test_error_macro(void) {
   error_count = 0;
   mlx_error("%s %d", "number", 7);
@@ -325,6 +340,7 @@ int main(void) {
   test_kernels();
   test_metallib();
   test_half_precision();
+  test_text();
   test_error_macro();
   group("memory, kernels and errors");
   remove_temp_dir();
