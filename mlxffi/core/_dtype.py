@@ -220,12 +220,8 @@ def _is_of(dtype: Dtype, kind: Any) -> bool:
 # --- promotion ---
 
 
-def promote(a: Dtype, b: Dtype) -> Dtype:
-    """The dtype in which elements of two dtypes meet."""
-    return _PROMOTED[a.number][b.number]
-
-
 def _promoted(a: Dtype, b: Dtype) -> Dtype:
+    """The dtype in which elements of two dtypes meet."""
     if a is b:
         return a
     low, high = sorted((a, b), key=lambda dtype: "buifc".index(dtype.kind))
@@ -290,7 +286,7 @@ def can_cast(from_: array | Dtype, to: Dtype) -> bool:
 def _casts(a: Dtype, b: Dtype) -> bool:
     if (a.kind == "u" and b.kind == "i") or (a.kind in "bui" and b.kind in "fc"):
         return b.kind in "fc" or b.size > a.size
-    return promote(a, b) is b
+    return _PROMOTED[a.number][b.number] is b
 
 
 _CASTS = tuple(tuple(_casts(a, b) for b in DTYPES) for a in DTYPES)

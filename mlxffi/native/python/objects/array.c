@@ -212,29 +212,17 @@ static PyObject *owner_shape(PyObject *self, void *unused) {
   return shape;
 }
 
-static PyObject *owner_ndim(PyObject *self, void *unused) {
-  (void)unused;
-  mlx_array array = open_array(self);
-  return array.ctx ? PyLong_FromSize_t(mlx_array_ndim(array)) : NULL;
-}
+#define SIZE(name)                                                                 \
+  static PyObject *owner_##name(PyObject *self, void *unused) {                    \
+    (void)unused;                                                                  \
+    mlx_array array = open_array(self);                                            \
+    return array.ctx ? PyLong_FromSize_t(mlx_array_##name(array)) : NULL;          \
+  }
 
-static PyObject *owner_size(PyObject *self, void *unused) {
-  (void)unused;
-  mlx_array array = open_array(self);
-  return array.ctx ? PyLong_FromSize_t(mlx_array_size(array)) : NULL;
-}
-
-static PyObject *owner_itemsize(PyObject *self, void *unused) {
-  (void)unused;
-  mlx_array array = open_array(self);
-  return array.ctx ? PyLong_FromSize_t(mlx_array_itemsize(array)) : NULL;
-}
-
-static PyObject *owner_nbytes(PyObject *self, void *unused) {
-  (void)unused;
-  mlx_array array = open_array(self);
-  return array.ctx ? PyLong_FromSize_t(mlx_array_nbytes(array)) : NULL;
-}
+SIZE(ndim)
+SIZE(size)
+SIZE(itemsize)
+SIZE(nbytes)
 
 static PyObject *owner_dtype(PyObject *self, void *unused) {
   (void)unused;
