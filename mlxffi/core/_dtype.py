@@ -316,6 +316,9 @@ class _Limits:
             cls._made[number] = found
         return found
 
+    def __init__(self, arg: Dtype, /):
+        """Limits of a dtype; `__new__` has filled them in."""
+
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{name}: the limits of a dtype cannot be changed")
 
