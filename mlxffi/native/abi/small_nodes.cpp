@@ -6,6 +6,7 @@
 #include <mlx/backend/cpu/encoder.h>
 
 #include <algorithm>
+#include <memory_resource>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -119,7 +120,9 @@ class Nodes {
   bool are_small_;
   size_t bytes_ = 0;
   std::vector<const mx::array*> order_;
-  std::unordered_map<std::uintptr_t, size_t> uses_;
+  // Given back as a whole: an allocation for each node takes longer than the rest.
+  std::pmr::monotonic_buffer_resource memory_;
+  std::pmr::unordered_map<std::uintptr_t, size_t> uses_{&memory_};
 };
 
 // Holds what tasks of a stream read, until they have run.
