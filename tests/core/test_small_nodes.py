@@ -1,4 +1,4 @@
-"""Graphs of many small nodes on a CPU, which are scheduled ahead of their outputs: values, and what the program keeps."""
+"""Graphs of many small nodes on a CPU, scheduled ahead of their outputs: values, and what the program keeps."""
 
 import numpy as np
 import pytest

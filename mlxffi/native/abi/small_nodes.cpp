@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <memory_resource>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 namespace mlxc {
 
