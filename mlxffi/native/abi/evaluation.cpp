@@ -10,6 +10,7 @@
 #include "checked.h"
 #include "derivatives/tracing.h"
 #include "guards.h"
+#include "small_nodes.h"
 #include "vectorized.h"
 
 namespace mlxc {
@@ -170,7 +171,7 @@ void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
 // At once, where the graph stays, as that of a function being differentiated, or is to be put back after a failure.
 void schedule_or_compute(const Arrays& outputs, bool may_fail) {
   bool traced = std::any_of(outputs.begin(), outputs.end(), [](auto& output) { return output.is_tracer(); });
-  may_fail ? evaluate_or_undo(outputs) : traced ? mx::eval(outputs) : mx::async_eval(outputs);
+  may_fail ? evaluate_or_undo(outputs) : traced ? mx::eval(outputs) : schedule(outputs);
 }
 
 } // namespace
@@ -196,7 +197,7 @@ void evaluate(const Arrays& outputs) {
 
 void evaluate_soon(const Arrays& outputs) {
   Scheduling lock;
-  schedule_kernels(outputs, [&](bool may_fail) { may_fail ? evaluate_or_undo(outputs) : mx::async_eval(outputs); });
+  schedule_kernels(outputs, [&](bool may_fail) { may_fail ? evaluate_or_undo(outputs) : schedule(outputs); });
 }
 
 const mx::array& computed(const mx::array& array) {
