@@ -125,7 +125,7 @@ def docstring(function):
         for module in (function.__module__, function.__module__.rpartition(".")[0]):
             owner = getattr(import_module(module), found[1], None)
             if hasattr(owner, function.__name__):
-                return inspect.getdoc(getattr(owner, function.__name__)) or text
+                return docstring(getattr(owner, function.__name__)) or text
     return text
 
 

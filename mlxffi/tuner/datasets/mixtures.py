@@ -106,14 +106,7 @@ class SlicedDataset:
         return self._data[self._range[index]]
 
     def process(self, record: Any) -> Any:
-        """The Example of a record.
-
-        Args:
-          record: one of the dataset that was sliced.
-
-        Returns:
-          What that dataset's `process` returns.
-        """
+        """The Example of a record; see `Dataset`."""
         return self._data.process(record)
 
     def where(self, index: int) -> str:

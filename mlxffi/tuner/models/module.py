@@ -53,14 +53,7 @@ class ModuleModel:
         return self.module.parameters()
 
     def update(self, trained: Tree) -> None:
-        """Put trained parameters (a tree like `trainable()`) in the places of the model's own.
-
-        Args:
-          trained: the parameters.
-
-        Raises:
-          ValueError: the paths are others.
-        """
+        """Replace the module's trained parameters; see `Tunable`."""
         own = self.trainable()
         require_same_paths(own, trained)
         self.module.update(merged(own, trained))

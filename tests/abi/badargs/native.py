@@ -8,27 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mlxffi import dtype as dtypes
 from mlxffi import ffi, lib
 
 from .specs import NULL, Array, Items, Optional, VTable
 from .table import Function, Parameter
 
-DTYPES = [
-    "bool",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "float16",
-    "float32",
-    "float64",
-    "bfloat16",
-    "complex64",
-]
+DTYPES = [dtype.name for dtype in dtypes.DTYPES]
 # Results above this are left unevaluated: running out of memory is not what is tested.
 LARGEST = 1 << 24
 PLAIN_VECTORS = {"mlx_vector_array": "mlx_array", "mlx_vector_vector_array": "mlx_vector_array"}
