@@ -10,8 +10,7 @@ static void add_on(mlx_stream s) {
   OK(mlx_add(&b, a, a, s));
   OK(mlx_array_eval(b));
   CHECK_CLOSE(2, mlx_array_data_float32(b)[0], 0);
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void *peek_clear_and_use(void *arg) {
@@ -30,8 +29,7 @@ static void *peek_clear_and_use(void *arg) {
   OK(mlx_clear_streams());
   OK(mlx_square(&late, one, s));
   FAILS(mlx_array_eval(late));
-  drop(one);
-  drop(late);
+  drop(one, late);
   OK(mlx_stream_free(s));
   OK(mlx_device_free(dev));
   end_thread();
@@ -101,9 +99,7 @@ static int dot_and_first(mlx_vector_array *res, const mlx_vector_array in, void 
   OK(mlx_inner(&dot, x, y, cpu));
   OK(mlx_vector_array_set_value(res, dot));
   OK(mlx_vector_array_append_value(*res, x));
-  drop(x);
-  drop(y);
-  drop(dot);
+  drop(x, y, dot);
   return 0;
 }
 
@@ -126,8 +122,7 @@ static void test_vmap(void) {
   FAILS(mlx_vmap(&mapped, mlx_closure_new(), in_axes, 2, out_axes, 2));
   OK(mlx_closure_free(mapped));
   OK(mlx_closure_free(fun));
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 /* No axes: all inputs and outputs along their first. */
@@ -141,8 +136,7 @@ static void test_vmap_defaults(void) {
   IS_AT(out, 1, "1 2; 3 4");
   OK(mlx_closure_free(mapped));
   OK(mlx_closure_free(fun));
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 /* ---- export ----------------------------------------------------------- */
@@ -152,8 +146,7 @@ static int scaled(mlx_vector_array *res, const mlx_vector_array in, const mlx_ma
   OK(mlx_map_string_to_array_get(&scale, kwargs, "scale"));
   OK(mlx_multiply(&x, x, scale, cpu));
   OK(mlx_vector_array_set_value(res, x));
-  drop(x);
-  drop(scale);
+  drop(x, scale);
   return 0;
 }
 
@@ -177,8 +170,7 @@ static void check_import(const char *file, const char *metadata) {
   OK(mlx_imported_function_free(fun));
   OK(mlx_map_string_to_array_free(kwargs));
   OK(mlx_string_free(text));
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 static void test_metadata(void) {
@@ -231,10 +223,8 @@ static void test_buffer_size(void) {
   CHECK_INT(once, twice);
   OK(mlx_vector_array_append_value(one, lazy));
   FAILS(mlx_get_array_buffer_size(&twice, one));
-  drop(a);
-  drop(lazy);
-  drop_vector(none);
-  drop_vector(one);
+  drop(a, lazy);
+  drop_vector(none, one);
 }
 
 static void test_kernels(void) {
@@ -296,8 +286,7 @@ static void test_half_precision(void) {
   CHECK_INT(0x3e00, mlx_array_data_uint16(one)[0]);
   OK(mlx_array_item_uint16(&bits, one));
   CHECK_INT(1, bits);
-  drop(c);
-  drop(one);
+  drop(c, one);
 }
 
 static void test_error_macro(void) {

@@ -16,8 +16,7 @@ static int product_plus(mlx_vector_array *res, const mlx_vector_array in) {
   OK(mlx_multiply(&y, x, y, cpu));
   OK(mlx_add(&y, x, y, cpu));
   OK(mlx_vector_array_set_value(res, y));
-  drop(x);
-  drop(y);
+  drop(x, y);
   return 0;
 }
 
@@ -29,8 +28,7 @@ static int sum_of_cubes(mlx_vector_array *res, const mlx_vector_array in, void *
   OK(mlx_multiply(&cube, cube, x, cpu));
   OK(mlx_sum(&cube, cube, false, cpu));
   OK(mlx_vector_array_set_value(res, cube));
-  drop(x);
-  drop(cube);
+  drop(x, cube);
   return 0;
 }
 
@@ -51,8 +49,7 @@ static void test_eval(void) {
   IS_AT(both, 1, "2 8");
   FAILS(mlx_eval(none));
   FAILS(mlx_async_eval(none));
-  drop(a);
-  drop(b);
+  drop(a, b);
   drop_vector(both);
 }
 
@@ -63,8 +60,7 @@ static void test_async_eval(void) {
   OK(mlx_async_eval(out));
   OK(mlx_synchronize(cpu));
   IS(b, "2 4");
-  drop(a);
-  drop(b);
+  drop(a, b);
   drop_vector(out);
 }
 
@@ -72,9 +68,7 @@ static void test_depends(void) {
   mlx_vector_array in = take(1, floats("1 2")), on = take(1, floats("5")), out = {NULL};
   OK(mlx_depends(&out, in, on));
   IS_AT(out, 0, "1 2");
-  drop_vector(in);
-  drop_vector(on);
-  drop_vector(out);
+  drop_vector(in, on, out);
 }
 
 static void test_vjp(void) {
@@ -87,10 +81,7 @@ static void test_vjp(void) {
   IS_AT(grads, 0, "6 80");
   IS_AT(grads, 1, "2 30");
   OK(mlx_closure_free(cls));
-  drop_vector(primals);
-  drop_vector(cotangents);
-  drop_vector(out);
-  drop_vector(grads);
+  drop_vector(primals, cotangents, out, grads);
 }
 
 static void test_vjp_errors(void) {
@@ -103,9 +94,7 @@ static void test_vjp_errors(void) {
   FAILS(mlx_vjp(&out, &grads, mlx_closure_new(), primals, none));
   CHECK(out.ctx == NULL && grads.ctx == NULL);
   OK(mlx_closure_free(cls));
-  drop_vector(primals);
-  drop_vector(none);
-  drop_vector(wrong_shape);
+  drop_vector(primals, none, wrong_shape);
 }
 
 static void test_jvp(void) {
@@ -116,10 +105,7 @@ static void test_jvp(void) {
   IS_AT(out, 0, "12 24");
   IS_AT(pushed, 0, "6 3");
   OK(mlx_closure_free(cls));
-  drop_vector(primals);
-  drop_vector(tangents);
-  drop_vector(out);
-  drop_vector(pushed);
+  drop_vector(primals, tangents, out, pushed);
 }
 
 static void test_value_and_grad(void) {
@@ -138,9 +124,7 @@ static void test_value_and_grad(void) {
   }
   CHECK_INT(30, c.calls);
   OK(mlx_closure_value_and_grad_free(vg));
-  drop_vector(in);
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(in, values, grads);
   CHECK_INT(1, c.freed);
 }
 
@@ -152,9 +136,7 @@ static int loss_with_extra(mlx_vector_array *res, const mlx_vector_array in) {
   OK(mlx_sum(&loss, y, false, cpu));
   OK(mlx_vector_array_set_value(res, loss));
   OK(mlx_vector_array_append_value(*res, x));
-  drop(x);
-  drop(y);
-  drop(loss);
+  drop(x, y, loss);
   return 0;
 }
 
@@ -176,9 +158,7 @@ static void test_argnums(void) {
   IS_AT(grads, 0, "2 3");
   OK(mlx_closure_value_and_grad_free(vg));
   OK(mlx_closure_free(cls));
-  drop_vector(in);
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(in, values, grads);
 }
 
 static void test_argnums_errors(void) {
@@ -221,8 +201,7 @@ static int sum_of_gradient(mlx_vector_array *res, const mlx_vector_array in, voi
   OK(mlx_sum(&g, g, false, cpu));
   OK(mlx_vector_array_set_value(res, g));
   drop(g);
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(values, grads);
   return 0;
 }
 
@@ -242,9 +221,7 @@ static void test_second_derivative(void) {
   OK(mlx_closure_free(outer));
   OK(mlx_closure_value_and_grad_free(first));
   OK(mlx_closure_free(cls));
-  drop_vector(in);
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(in, values, grads);
   CHECK_INT(1, c.freed);
 }
 
@@ -266,9 +243,7 @@ static void test_checkpoint(void) {
   IS_AT(values, 0, ": -18");
   IS_AT(grads, 0, "3 12 27");
   CHECK_INT(3, c.calls);
-  drop_vector(in);
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(in, values, grads);
   CHECK_INT(1, c.freed);
 }
 

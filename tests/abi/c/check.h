@@ -252,9 +252,17 @@ static inline mlx_array ints(const char *text) {
   return typed(text, MLX_INT32);
 }
 
-static inline void drop(mlx_array a) {
-  OK(mlx_array_free(a));
+static inline void free_arrays(const mlx_array *arrays, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    OK(mlx_array_free(arrays[i]));
+  }
 }
+
+#define drop(...)                                           \
+  do {                                                      \
+    mlx_array dropped[] = {__VA_ARGS__};                    \
+    free_arrays(dropped, sizeof dropped / sizeof *dropped); \
+  } while (0)
 
 /* ---- arrays against text --------------------------------------------- */
 
@@ -340,8 +348,16 @@ static inline void check_at(const char *file, int line, mlx_vector_array vec, si
 
 #define IS_AT(vec, i, expected) check_at(__FILE__, __LINE__, (vec), (i), (expected))
 
-static inline void drop_vector(mlx_vector_array vec) {
-  OK(mlx_vector_array_free(vec));
+static inline void free_vectors(const mlx_vector_array *vectors, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    OK(mlx_vector_array_free(vectors[i]));
+  }
 }
+
+#define drop_vector(...)                                     \
+  do {                                                       \
+    mlx_vector_array dropped[] = {__VA_ARGS__};              \
+    free_vectors(dropped, sizeof dropped / sizeof *dropped); \
+  } while (0)
 
 #endif

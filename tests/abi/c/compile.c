@@ -26,8 +26,7 @@ static int work(mlx_vector_array *res, const mlx_vector_array in, void *data) {
   OK(mlx_multiply(&y, y, x, cpu));
   OK(mlx_add(&y, y, x, cpu));
   OK(mlx_vector_array_set_value(res, y));
-  drop(x);
-  drop(y);
+  drop(x, y);
   return 0;
 }
 
@@ -35,8 +34,7 @@ static void call(mlx_closure cls, const char *x, const char *expected) {
   mlx_vector_array in = take(1, floats(x)), out = {NULL};
   OK(mlx_closure_apply(&out, cls, in));
   IS_AT(out, 0, expected);
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 static void test_compile(void) {
@@ -192,9 +190,7 @@ static void test_grad_of_compiled(void) {
   OK(mlx_closure_free(loss));
   OK(mlx_closure_free(cls));
   OK(mlx_closure_free(fun));
-  drop_vector(in);
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(in, values, grads);
   CHECK_INT(1, c.freed);
 }
 
@@ -213,8 +209,7 @@ static int with_constant(mlx_vector_array *res, const mlx_vector_array in, void 
   OK(mlx_vector_array_set_value(res, y));
   free(values);
   mlx_stream_free(s);
-  drop(x);
-  drop(y);
+  drop(x, y);
   return 0;
 }
 
@@ -246,8 +241,7 @@ static void *call_all(void *data) {
   for (int i = 0; i < FUNCTIONS; i++) {
     mlx_vector_array in = take(1, floats("1")), out = {NULL};
     OK(mlx_closure_apply(&out, c->functions[i], in));
-    drop_vector(in);
-    drop_vector(out);
+    drop_vector(in, out);
   }
   raise_flag(&c->called);
   wait_for(&c->done);
@@ -325,11 +319,7 @@ static int many_kinds(mlx_vector_array *res, const mlx_vector_array in, void *da
   const mlx_array outputs[] = {q, rest, *(mlx_array *)data, y, q};
   OK(mlx_vector_array_set_data(res, outputs, 5));
   drop_vector(both);
-  drop(x);
-  drop(y);
-  drop(sum);
-  drop(q);
-  drop(rest);
+  drop(x, y, sum, q, rest);
   return 0;
 }
 
@@ -352,11 +342,8 @@ static void test_kinds_of_outputs(void) {
   IS_AT(out, 4, "2 3 3");
   OK(mlx_closure_free(cls));
   OK(mlx_closure_free(fun));
-  drop_vector(same);
-  drop_vector(other);
-  drop_vector(out);
-  drop(two);
-  drop(five);
+  drop_vector(same, other, out);
+  drop(two, five);
 }
 
 static int plus_captured(mlx_vector_array *res, const mlx_vector_array in, void *data) {

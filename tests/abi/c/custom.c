@@ -91,10 +91,7 @@ static void check_vjp(mlx_closure cls, const char *expected) {
   OK(mlx_vjp(&out, &grads, cls, x, ct));
   IS_AT(out, 0, "1 4");
   IS_AT(grads, 0, expected);
-  drop_vector(x);
-  drop_vector(ct);
-  drop_vector(out);
-  drop_vector(grads);
+  drop_vector(x, ct, out, grads);
 }
 
 static void check_jvp(mlx_closure cls, const char *expected) {
@@ -102,10 +99,7 @@ static void check_jvp(mlx_closure cls, const char *expected) {
   OK(mlx_jvp(&out, &pushed, cls, x, t));
   IS_AT(out, 0, "1 4");
   IS_AT(pushed, 0, expected);
-  drop_vector(x);
-  drop_vector(t);
-  drop_vector(out);
-  drop_vector(pushed);
+  drop_vector(x, t, out, pushed);
 }
 
 /* vmap over the columns of a matrix, the batch axis going first. */
@@ -119,10 +113,7 @@ static void check_vmap(mlx_closure cls, const char *expected) {
   OK(mlx_detail_vmap_replace(&out, in, s_in, s_out, in_axes, 1, out_axes, 1));
   IS_AT(out, 0, expected);
   drop(one);
-  drop_vector(in);
-  drop_vector(s_in);
-  drop_vector(s_out);
-  drop_vector(out);
+  drop_vector(in, s_in, s_out, out);
 }
 
 static void check_freed(const rule *r, bool present) {
@@ -144,8 +135,7 @@ static void test_custom_function(int parts) {
   CHECK_INT((parts & WITH_JVP) != 0, set.jvp.calls);
   CHECK_INT((parts & WITH_VMAP) != 0, set.vmap.calls);
   OK(mlx_closure_free(set.cls));
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
   check_freed(&set.fun, true);
   check_freed(&set.vjp, parts & WITH_VJP);
   check_freed(&set.jvp, parts & WITH_JVP);
@@ -186,8 +176,7 @@ static void test_graph_keeps_the_rule(void) {
   OK(mlx_closure_free(cls));
   OK(mlx_closure_custom_free(vjp));
   IS_AT(out, 0, "9");
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
   CHECK_INT(1, fun_rule.freed);
   CHECK_INT(1, grad_rule.freed);
 }
@@ -214,9 +203,7 @@ static void test_grad_of_custom(void) {
   OK(mlx_closure_value_and_grad_free(vg));
   OK(mlx_closure_free(loss));
   OK(mlx_closure_free(set.cls));
-  drop_vector(in);
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(in, values, grads);
   CHECK_INT(1, set.vjp.freed);
 }
 

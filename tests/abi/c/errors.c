@@ -110,8 +110,7 @@ static void test_texts(void) {
   FAILS(mlx_add(&res, a, mlx_array_new(), cpu));
   CHECK_HAS("mlx_add", last_error);
   CHECK_HAS("`b`", last_error);
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void test_library_is_usable_after(void) {
@@ -121,9 +120,7 @@ static void test_library_is_usable_after(void) {
     OK(mlx_add(&res, a, a, cpu));
     IS(res, "2 4");
   }
-  drop(a);
-  drop(odd);
-  drop(res);
+  drop(a, odd, res);
 }
 
 /* A handler may call the library, and may be replaced while it runs. */

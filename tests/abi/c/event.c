@@ -209,9 +209,7 @@ static void test_a_stream_waits(void) {
   OK(mlxffi_event_stream_wait(held, first));
   OK(mlxffi_event_free(held));
   OK(mlxffi_event_free(free_of_it));
-  drop(a);
-  drop(b);
-  drop(res);
+  drop(a, b, res);
   OK(mlx_stream_free(first));
   OK(mlx_stream_free(second));
 }
@@ -244,9 +242,7 @@ static void test_failed_work(void) {
   OK(mlx_square(&res, b, own));
   IS(res, "1 4");
   OK(mlxffi_event_free(event));
-  drop(a);
-  drop(b);
-  drop(res);
+  drop(a, b, res);
   OK(mlx_stream_free(own));
 }
 
@@ -280,9 +276,7 @@ static void test_streams_hand_an_error_on(void) {
   IS(res, "1 4");
   OK(mlxffi_event_free(event));
   OK(mlxffi_event_free(after));
-  drop(a);
-  drop(b);
-  drop(res);
+  drop(a, b, res);
   OK(mlx_stream_free(first));
   OK(mlx_stream_free(second));
 }

@@ -17,9 +17,7 @@ static int affine(mlx_vector_array *res, const mlx_vector_array in, void *data) 
   OK(mlx_multiply(&x, x, two, cpu));
   OK(mlx_add(&x, x, one, cpu));
   OK(mlx_vector_array_set_value(res, x));
-  drop(x);
-  drop(two);
-  drop(one);
+  drop(x, two, one);
   return 0;
 }
 
@@ -33,9 +31,7 @@ static int named(mlx_vector_array *res, const mlx_vector_array in, const mlx_map
     OK(mlx_add(&x, x, shift, cpu));
   }
   OK(mlx_vector_array_set_value(res, x));
-  drop(x);
-  drop(scale);
-  drop(shift);
+  drop(x, scale, shift);
   return 0;
 }
 
@@ -60,8 +56,7 @@ static void check_import(const char *file, const char *x, const char *expected) 
   CHECK_INT(1, mlx_vector_array_size(out));
   IS_AT(out, 0, expected);
   OK(mlx_imported_function_free(fun));
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 static void check_import_fails(const char *file, const char *x) {
@@ -120,8 +115,7 @@ static void test_kwargs(void) {
   IS_AT(out, 0, "15 25");
   OK(mlx_imported_function_free(fun));
   OK(mlx_map_string_to_array_free(kwargs));
-  drop_vector(x);
-  drop_vector(out);
+  drop_vector(x, out);
   remove_temp("kwargs");
 }
 

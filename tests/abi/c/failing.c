@@ -32,8 +32,7 @@ static int fail(mlx_vector_array *res, void *data) {
   if (p->how == REPORTED) {
     mlx_error("reported: %d%%", 5);
   }
-  drop(a);
-  drop(b);
+  drop(a, b);
   return status;
 }
 
@@ -266,11 +265,7 @@ static void test_custom_function(way how) {
   OK(mlx_detail_vmap_trace(&b, &c, cls, row, zero, 1));
   FAILED(mlx_detail_vmap_replace(&a, row, b, c, zero, 1, zero, 1));
   IS_AT(a, 0, ": 9");
-  drop_vector(a);
-  drop_vector(b);
-  drop_vector(c);
-  drop_vector(in);
-  drop_vector(row);
+  drop_vector(a, b, c, in, row);
   OK(mlx_closure_free(fun));
   OK(mlx_closure_free(cls));
   OK(mlx_closure_custom_free(vjp));
@@ -312,8 +307,7 @@ static void test_wrong_counts(void) {
   OK(mlx_closure_free(fun));
   OK(mlx_closure_free(cls));
   OK(mlx_closure_custom_free(vjp));
-  drop_vector(a);
-  drop_vector(in);
+  drop_vector(a, in);
 }
 
 int main(void) {

@@ -9,8 +9,7 @@ static void check_round_trip(mlx_dtype dtype, const char *values) {
   OK(mlx_load(&b, temp("a.npy"), cpu));
   CHECK_INT(dtype, mlx_array_dtype(b));
   IS(b, values);
-  drop(a);
-  drop(b);
+  drop(a, b);
   remove_temp("a.npy");
 }
 
@@ -30,8 +29,7 @@ static void test_npy_transposed(void) {
   OK(mlx_save(temp("t.npy"), a));
   OK(mlx_load(&b, temp("t.npy"), cpu));
   IS(b, "1 4; 2 5; 3 6");
-  drop(a);
-  drop(b);
+  drop(a, b);
   remove_temp("t.npy");
 }
 
@@ -45,8 +43,7 @@ static void test_npy_overwrite(void) {
   IS(b, "2 4 6");
   OK(mlx_load(&b, temp("o.npy"), cpu));
   IS(b, "2 4 6");
-  drop(a);
-  drop(b);
+  drop(a, b);
   remove_temp("o.npy");
 }
 
@@ -135,9 +132,7 @@ static mlx_io_gguf sample_gguf(void) {
   OK(mlx_io_gguf_set_metadata_string(gguf, "name", "a model"));
   OK(mlx_io_gguf_set_metadata_vector_string(gguf, "words", list));
   OK(mlx_vector_string_free(list));
-  drop(weight);
-  drop(number);
-  drop(numbers);
+  drop(weight, number, numbers);
   return gguf;
 }
 

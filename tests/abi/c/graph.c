@@ -19,8 +19,7 @@ static void test_names(void) {
   OK(mlx_node_namer_set_name(namer, a, "renamed"));
   CHECK_STR("renamed", name_of(namer, a));
   OK(mlx_node_namer_free(namer));
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void test_names_errors(void) {
@@ -64,8 +63,7 @@ static sample make_sample(void) {
 static void free_sample(sample s) {
   OK(mlx_node_namer_free(s.namer));
   drop_vector(s.outputs);
-  drop(s.x);
-  drop(s.y);
+  drop(s.x, s.y);
 }
 
 /* What was written so far, without flushing by hand first. */

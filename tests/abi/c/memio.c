@@ -150,9 +150,7 @@ static void save_map(buffer *b) {
   OK(mlx_io_writer_free(writer));
   OK(mlx_map_string_to_array_free(arrays));
   OK(mlx_map_string_to_string_free(meta));
-  drop(a);
-  drop(h);
-  drop(d);
+  drop(a, h, d);
 }
 
 static void test_safetensors(void) {

@@ -43,9 +43,7 @@ static void test_compute_on_own_stream(void) {
   OK(mlx_array_eval(c));
   OK(mlx_synchronize(own));
   IS(c, "2 6 12");
-  drop(a);
-  drop(b);
-  drop(c);
+  drop(a, b, c);
   OK(mlx_stream_free(own));
   OK(mlx_device_free(dev));
 }
@@ -118,8 +116,7 @@ static float sum_of_squares(float start, mlx_stream s) {
   OK(mlx_square(&b, a, s));
   OK(mlx_sum(&b, b, false, s));
   OK(mlx_array_item_float32(&item, b));
-  drop(a);
-  drop(b);
+  drop(a, b);
   return item;
 }
 

@@ -46,8 +46,7 @@ static void apply_and_check(mlx_closure fun) {
   mlx_vector_array in = take(1, floats("1 2 3")), out = {NULL};
   OK(mlx_closure_apply(&out, fun, in));
   IS_AT(out, 0, ": 14");
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 static void *apply_shared(void *arg) {
@@ -69,8 +68,7 @@ static void *grad_shared(void *arg) {
     IS_AT(grads, 0, "2 4 6");
     drop_vector(in);
   }
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(values, grads);
   end_thread();
   return NULL;
 }

@@ -62,12 +62,8 @@ static void test_vector_array_makers(void) {
   IS_AT(other, 0, ": 2");
   OK(mlx_vector_array_append_value(slot, items[0]));
   CHECK_INT(2, mlx_vector_array_size(a));
-  drop_vector(a);
-  drop_vector(b);
-  drop_vector(slot);
-  drop_vector(other);
-  drop(items[0]);
-  drop(items[1]);
+  drop_vector(a, b, slot, other);
+  drop(items[0], items[1]);
 }
 
 static void test_vector_array_errors(void) {
@@ -114,8 +110,7 @@ static void test_vector_vector(void) {
   CHECK_INT(1, mlx_vector_vector_array_size(vec));
   OK(mlx_vector_vector_array_set_data(&vec, rows, 2));
   CHECK_INT(2, mlx_vector_vector_array_size(vec));
-  drop_vector(rows[0]);
-  drop_vector(rows[1]);
+  drop_vector(rows[0], rows[1]);
   check_row(vec, 1, "3 4");
   OK(mlx_vector_vector_array_free(vec));
 }
@@ -136,8 +131,7 @@ static void test_vector_vector_makers(void) {
   drop_vector(row);
   OK(mlx_vector_vector_array_free(slot));
   OK(mlx_vector_vector_array_free(b));
-  drop_vector(rows[0]);
-  drop_vector(rows[1]);
+  drop_vector(rows[0], rows[1]);
 }
 
 static int int_at(mlx_vector_int vec, size_t i) {
