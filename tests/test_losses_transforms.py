@@ -3,11 +3,10 @@
 import os
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
-from helpers import check_grads, computed, error_of, needs_own_mlxc
+from helpers import check_grads, computed, error_of, needs_own_mlxc, together
 from losses_oracle import CPU, WIDE, array_of, as_numpy, cross_entropy, js, kl, require_close
 
 import mlxffi as m
@@ -323,13 +322,7 @@ def test_two_threads_at_once():
         return [m.cross_entropy(inputs[0], targets), m.kl_div_loss(*inputs), m.js_div_loss(*inputs)]
 
     expected, results = with_gradients(both, [q, p]), []
-    run = lambda: results.extend(with_gradients_here(both, [q, p]) for _ in range(5))  # noqa: E731
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(results) == 20
+    assert together(lambda _: results.extend(with_gradients_here(both, [q, p]) for _ in range(5)), 4) == []
     for found in results:
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_array_equal(one, other)

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from .._errors import ArgumentError
 
-
 LARGEST = sys.float_info.max
 
 
