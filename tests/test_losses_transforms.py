@@ -288,6 +288,11 @@ REFUSED = {
     "label_smoothing: expected a number from 0 to 1, got 1.5": lambda: m.cross_entropy(
         [[1.0]], [0], label_smoothing=1.5
     ),
+    "label_smoothing: expected a number from 0 to 1, got 'some'": lambda: m.cross_entropy(
+        [[1.0]], [0], label_smoothing="some"
+    ),
+    "ignore_index: expected an int of 32 bits, got 0.5": lambda: m.cross_entropy([[1.0]], [0], ignore_index=0.5),
+    "temperature: expected a finite number above 0, got '1'": lambda: m.kl_div_loss([1.0], [1.0], temperature="1"),
     "ignore_index: expected an int of 32 bits, got 4294967296": lambda: m.cross_entropy(
         [[1.0]], [0], ignore_index=2**32
     ),

@@ -41,6 +41,7 @@ non_negative = NumberCheck("a finite number of at least 0", lambda value: value 
 non_positive = NumberCheck("a finite number of at most 0", lambda value: value <= 0)
 positive = NumberCheck("a finite number above 0", lambda value: value > 0)
 fraction = NumberCheck("a number of at least 0 and below 1", lambda value: 0 <= value < 1)
+share = NumberCheck("a number above 0 and at most 1", lambda value: 0 < value <= 1)
 unit = NumberCheck("a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import training
 from end_to_end import command, options, write_random_model
-from training import Recorder, arrays
+from training import At, Recorder, arrays
 
 import mlxffi.core as mx
 from mlxffi.tuner import lora
@@ -17,7 +17,7 @@ from mlxffi.tuner.datasets import Example, ExampleGroup, iterate_batches
 from mlxffi.tuner.models import decoder_model
 from mlxffi.tuner.optimizers import SGD, AdamW
 from mlxffi.tuner.preferences import BY_NAME, CPOLoss, DPOLoss, ORPOLoss
-from mlxffi.tuner.trainer import STATE_FILE, Callback, Stop, TrainingArgs, evaluate, evaluate_from, train
+from mlxffi.tuner.trainer import STATE_FILE, Stop, TrainingArgs, evaluate, evaluate_from, train
 from mlxffi.tuner.trainer.checkpoint import read_reference
 from mlxffi.tuner.trainer.trackers import Tracker
 from mlxffi.tuner.trees import flatten, map_paths
@@ -36,14 +36,6 @@ def groups(count=9, seed=0, labelled=False):
         rows = rows if is_good or not labelled else rows[::-1]
         found.append(ExampleGroup(tuple(Example(row.tolist(), 1) for row in rows), is_good))
     return found
-
-
-class StopAt(Callback):
-    def __init__(self, iteration):
-        self.iteration = iteration
-
-    def on_step(self, report):
-        return Stop("a test") if report.iteration == self.iteration else None
 
 
 def adapted(dropout=0.0, noise=0.0):
@@ -70,7 +62,7 @@ def run(model, loss, folder=None, stop=None, resume=False, optimizer=None, **arg
         loss=loss,
         folder=folder,
         resume=resume,
-        callbacks=[told, StopAt(stop)],
+        callbacks=[told, At(stop, lambda: Stop("a test"))],
     )
     return told
 

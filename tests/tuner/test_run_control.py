@@ -9,26 +9,16 @@ import numpy as np
 import pytest
 import training
 from end_to_end import command, options, write_data, write_random_model
-from training import Recorder, arrays
+from training import At, Recorder, arrays, assert_same
 
 import mlxffi.core as mx
 from mlxffi.tuner.cli.settings import settings_of
 from mlxffi.tuner.cli.stopping import Interruption, TimeLimit, how_to_go_on
 from mlxffi.tuner.datasets import Example, iterate_batches
 from mlxffi.tuner.optimizers import SGD, AdamW
-from mlxffi.tuner.trainer import Callback, Stop, TrainingArgs, train
+from mlxffi.tuner.trainer import Stop, TrainingArgs, train
 from mlxffi.tuner.trainer.metrics import read_metrics
 from mlxffi.tuner.trainer.rates import find_learning_rate
-
-
-class At(Callback):
-    """Does something after an iteration."""
-
-    def __init__(self, iteration, act):
-        self.iteration, self.act = iteration, act
-
-    def on_step(self, report):
-        return self.act() if report.iteration == self.iteration else None
 
 
 def run(folder=None, act=None, at=0, resume=False, optimizer=None, valid=None, **args):
@@ -45,11 +35,6 @@ def run(folder=None, act=None, at=0, resume=False, optimizer=None, valid=None, *
         callbacks=[told, At(at, act)],
     )
     return model, told, result
-
-
-def assert_same(found, wanted):
-    for path, item in arrays(wanted).items():
-        np.testing.assert_array_equal(arrays(found)[path], item, err_msg=path)
 
 
 # --- passes over the data ---

@@ -273,7 +273,7 @@ def _chosen(parameters: Tree, trainable: Wanted | None) -> Tree:
         parameters = _unquantized(parameters)
     found = {path: value for path, value in flatten(parameters).items() if wanted(path, value)}
     if not found and trainable is not None:
-        raise ArgumentError("[FunctionalModel] trainable: no parameter is selected")
+        raise ArgumentError("[FunctionalModel] trainable: expected at least one parameter, got none")
     return unflatten(found)
 
 

@@ -36,7 +36,7 @@ class ModuleModel:
     """
 
     def __init__(self, module: Module, *, ignore_segments: bool = False):
-        if not flatten(module.parameters()):
+        if not flatten(getattr(module, "parameters", dict)()):
             raise ArgumentError(
                 "[ModuleModel] module: expected parameters of mlxffi.core; call mlxffi.compat.install() before "
                 "anything imports mlx, or start the program with python -m mlxffi run"

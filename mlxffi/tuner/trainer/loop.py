@@ -88,7 +88,9 @@ def train(
         report had a finite loss, or none had a target; or another run writes to the folder.
     """
     if resume and folder is None:
-        raise ArgumentError("resume: expected a folder with the state of a run, got none")
+        raise ArgumentError("[train] resume: expected a folder with the state of a run, got none")
+    if not callable(getattr(optimizer, "update", None)):
+        raise ArgumentError(f"[train] optimizer: expected one with init and update, got {optimizer!r}")
     world = World()
     data = Data(train_set, valid_set, args, world, getattr(model, "vocab_size", None))
     args = replace(args, iters=data.iterations())
