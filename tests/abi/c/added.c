@@ -299,23 +299,11 @@ static void test_error_macro(void) {
 
 int main(void) {
   begin();
-  make_temp_dir();
-  test_peek_and_clear();
-  test_thread_unsafe();
-  test_thread_local();
-  group("streams");
-  test_vmap();
-  test_vmap_defaults();
-  group("vmap");
-  test_metadata();
-  test_exporter_close();
-  group("export");
-  test_buffer_size();
-  test_kernels();
-  test_metallib();
-  test_half_precision();
-  test_error_macro();
-  group("memory, kernels and errors");
+  GROUP("streams", make_temp_dir, test_peek_and_clear, test_thread_unsafe, test_thread_local);
+  GROUP("vmap", test_vmap, test_vmap_defaults);
+  GROUP("export", test_metadata, test_exporter_close);
+  GROUP("memory, kernels and errors", test_buffer_size, test_kernels, test_metallib, test_half_precision,
+        test_error_macro);
   remove_temp_dir();
   return end();
 }

@@ -233,27 +233,11 @@ static void test_gated_delta(void) {
 
 int main(void) {
   begin();
-  test_counts();
-  test_scans_with_dtype();
-  test_diff();
-  test_flip();
-  test_minmax();
-  test_filled();
-  test_elementwise();
-  group("counts, scans and elementwise");
-  test_searchsorted();
-  test_unique();
-  test_unstack();
-  group("searching and splitting");
-  test_linear();
-  test_einsum_path();
-  test_quantised();
-  group("products");
-  test_stft();
-  group("short-time Fourier");
-  test_cross_entropy();
-  test_attention_fused();
-  test_gated_delta();
-  group("fast");
+  GROUP("counts, scans and elementwise", test_counts, test_scans_with_dtype, test_diff, test_flip, test_minmax,
+        test_filled, test_elementwise);
+  GROUP("searching and splitting", test_searchsorted, test_unique, test_unstack);
+  GROUP("products", test_linear, test_einsum_path, test_quantised);
+  GROUP("short-time Fourier", test_stft);
+  GROUP("fast", test_cross_entropy, test_attention_fused, test_gated_delta);
   return end();
 }

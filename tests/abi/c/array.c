@@ -348,24 +348,10 @@ static void test_bad_arguments(void) {
 
 int main(void) {
   begin();
-  test_dtype_sizes();
-  test_scalars();
-  group("dtypes");
-  test_items();
-  test_item_evaluates();
-  group("item and data");
-  test_shape();
-  test_empty_array();
-  test_tostring();
-  group("shape and text");
-  test_set();
-  test_set_keeps_other_handles();
-  test_set_empty_source();
-  group("set");
-  test_eval();
-  test_data_before_eval();
-  test_null_handles();
-  test_bad_arguments();
-  group("eval and bad arguments");
+  GROUP("dtypes", test_dtype_sizes, test_scalars);
+  GROUP("item and data", test_items, test_item_evaluates);
+  GROUP("shape and text", test_shape, test_empty_array, test_tostring);
+  GROUP("set", test_set, test_set_keeps_other_handles, test_set_empty_source);
+  GROUP("eval and bad arguments", test_eval, test_data_before_eval, test_null_handles, test_bad_arguments);
   return end();
 }

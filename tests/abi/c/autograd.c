@@ -249,21 +249,10 @@ static void test_checkpoint(void) {
 
 int main(void) {
   begin();
-  test_eval();
-  test_async_eval();
-  test_depends();
-  group("eval");
-  test_vjp();
-  test_vjp_errors();
-  test_jvp();
-  group("vjp and jvp");
-  test_value_and_grad();
-  test_argnums();
-  test_argnums_errors();
-  test_scalar_output_required();
-  test_second_derivative();
-  group("value and grad");
-  test_checkpoint();
-  group("checkpoint");
+  GROUP("eval", test_eval, test_async_eval, test_depends);
+  GROUP("vjp and jvp", test_vjp, test_vjp_errors, test_jvp);
+  GROUP("value and grad", test_value_and_grad, test_argnums, test_argnums_errors, test_scalar_output_required,
+        test_second_derivative);
+  GROUP("checkpoint", test_checkpoint);
   return end();
 }

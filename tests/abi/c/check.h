@@ -168,6 +168,19 @@ static inline void group(const char *name) {
   check_what = "";
 }
 
+static inline void run_group(const char *name, void (*const *tests)(void), size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    tests[i]();
+  }
+  group(name);
+}
+
+#define GROUP(name, ...)                                         \
+  do {                                                           \
+    void (*const tests[])(void) = {__VA_ARGS__};                 \
+    run_group((name), tests, sizeof tests / sizeof *tests);      \
+  } while (0)
+
 static inline int end(void) {
   end_thread();
   if (check_no_live_objects() != 0) {

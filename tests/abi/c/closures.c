@@ -327,21 +327,11 @@ static void test_custom_vmap(void) {
 
 int main(void) {
   begin();
-  test_closure();
-  test_closure_payload();
-  test_payload_without_dtor();
-  test_unary();
-  test_nested();
-  group("closures");
-  test_kwargs();
-  group("closures with named arrays");
-  test_value_and_grad();
-  group("value and gradient closures");
-  test_custom();
-  group("custom vjp closures");
-  test_custom_jvp();
-  group("custom jvp closures");
-  test_custom_vmap();
-  group("custom vmap closures");
+  GROUP("closures", test_closure, test_closure_payload, test_payload_without_dtor, test_unary, test_nested);
+  GROUP("closures with named arrays", test_kwargs);
+  GROUP("value and gradient closures", test_value_and_grad);
+  GROUP("custom vjp closures", test_custom);
+  GROUP("custom jvp closures", test_custom_jvp);
+  GROUP("custom vmap closures", test_custom_vmap);
   return end();
 }

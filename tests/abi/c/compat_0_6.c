@@ -47,10 +47,7 @@ static void test_distributed(void) {
 
 int main(void) {
   begin();
-  test_fft();
-  test_backward_norm();
-  group("fft");
-  test_distributed();
-  group("distributed");
+  GROUP("fft", test_fft, test_backward_norm);
+  GROUP("distributed", test_distributed);
   return end();
 }

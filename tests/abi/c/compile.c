@@ -369,25 +369,15 @@ static void test_captured_input(void) {
 
 int main(void) {
   begin();
-  test_compile();
-  test_shapeless();
-  test_failing_trace();
-  group("compile");
-  test_modes();
-  test_disable();
-  group("modes");
-  test_compile_by_id();
-  group("compile by id");
-  test_grad_of_compiled();
-  group("gradient of compiled");
+  GROUP("compile", test_compile, test_shapeless, test_failing_trace);
+  GROUP("modes", test_modes, test_disable);
+  GROUP("compile by id", test_compile_by_id);
+  GROUP("gradient of compiled", test_grad_of_compiled);
   test_traces(0, true);
   test_traces(0, false);
   test_traces(1 << 20, true);
   test_traces(1 << 20, false);
-  test_clear_cache_reaches_every_thread();
-  group("life of traces");
-  test_kinds_of_outputs();
-  test_captured_input();
-  group("what a trace is made of");
+  GROUP("life of traces", test_clear_cache_reaches_every_thread);
+  GROUP("what a trace is made of", test_kinds_of_outputs, test_captured_input);
   return end();
 }

@@ -229,13 +229,8 @@ static void test_errors(void) {
 
 int main(void) {
   begin();
-  test_custom_functions();
-  group("custom functions");
-  test_custom_vjp();
-  test_graph_keeps_the_rule();
-  test_grad_of_custom();
-  group("custom vjp");
-  test_errors();
-  group("errors");
+  GROUP("custom functions", test_custom_functions);
+  GROUP("custom vjp", test_custom_vjp, test_graph_keeps_the_rule, test_grad_of_custom);
+  GROUP("errors", test_errors);
   return end();
 }

@@ -173,20 +173,10 @@ static void test_version(void) {
 
 int main(void) {
   begin();
-  test_device();
-  test_device_text();
-  test_default_device();
-  group("devices");
-  test_availability();
-  test_no_gpu_default();
-  test_metal_capture();
-  group("availability");
-  test_device_info();
-  test_device_info_missing();
-  group("device info");
-  test_null_handles();
-  group("null handles");
-  test_version();
-  group("version");
+  GROUP("devices", test_device, test_device_text, test_default_device);
+  GROUP("availability", test_availability, test_no_gpu_default, test_metal_capture);
+  GROUP("device info", test_device_info, test_device_info_missing);
+  GROUP("null handles", test_null_handles);
+  GROUP("version", test_version);
   return end();
 }

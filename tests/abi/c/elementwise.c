@@ -245,22 +245,10 @@ static void test_windows(void) {
 
 int main(void) {
   begin();
-  test_unary();
-  group("unary ops");
-  test_binary();
-  group("binary ops");
-  test_result_may_be_an_input();
-  test_complex_parts();
-  test_divmod();
-  test_clip();
-  test_rounding();
-  test_nan_to_num();
-  group("other elementwise ops");
-  test_comparisons();
-  test_where();
-  test_astype_and_view();
-  test_fp8();
-  test_windows();
-  group("comparisons, types and windows");
+  GROUP("unary ops", test_unary);
+  GROUP("binary ops", test_binary);
+  GROUP("other elementwise ops", test_result_may_be_an_input, test_complex_parts, test_divmod, test_clip, test_rounding,
+        test_nan_to_num);
+  GROUP("comparisons, types and windows", test_comparisons, test_where, test_astype_and_view, test_fp8, test_windows);
   return end();
 }

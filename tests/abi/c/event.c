@@ -309,15 +309,8 @@ static void test_bad_arguments(void) {
 
 int main(void) {
   begin();
-  test_any_thread_waits();
-  test_only_earlier_work_counts();
-  group("waiting");
-  test_a_stream_waits();
-  group("streams");
-  test_failed_work();
-  test_looking_leaves_the_error();
-  test_streams_hand_an_error_on();
-  test_bad_arguments();
-  group("errors");
+  GROUP("waiting", test_any_thread_waits, test_only_earlier_work_counts);
+  GROUP("streams", test_a_stream_waits);
+  GROUP("errors", test_failed_work, test_looking_leaves_the_error, test_streams_hand_an_error_on, test_bad_arguments);
   return end();
 }

@@ -211,18 +211,9 @@ static void test_null_handles(void) {
 
 int main(void) {
   begin();
-  make_temp_dir();
-  test_plain();
-  test_shapeless();
-  test_kwargs();
-  group("export and import");
-  test_exporter();
-  test_exporter_kwargs();
-  group("exporters");
-  test_failing_function();
-  test_bad_files();
-  test_null_handles();
-  group("errors");
+  GROUP("export and import", make_temp_dir, test_plain, test_shapeless, test_kwargs);
+  GROUP("exporters", test_exporter, test_exporter_kwargs);
+  GROUP("errors", test_failing_function, test_bad_files, test_null_handles);
   remove_temp_dir();
   return end();
 }

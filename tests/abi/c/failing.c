@@ -326,9 +326,7 @@ int main(void) {
     test_custom_function(how);
     group(way_names[i]);
   }
-  test_unary();
-  test_wrong_counts();
-  group("unary closures and wrong counts");
+  GROUP("unary closures and wrong counts", test_unary, test_wrong_counts);
   remove_temp_dir();
   return end();
 }

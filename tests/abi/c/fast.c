@@ -141,17 +141,9 @@ static void test_empty_kernel_handles(void) {
 
 int main(void) {
   begin();
-  test_rms_norm();
-  test_layer_norm();
-  group("norms");
-  test_rope();
-  group("rotary positions");
-  test_attention();
-  test_attention_weights();
-  group("attention");
-  test_cuda_kernel();
-  test_metal_kernel();
-  test_empty_kernel_handles();
-  group("custom kernels");
+  GROUP("norms", test_rms_norm, test_layer_norm);
+  GROUP("rotary positions", test_rope);
+  GROUP("attention", test_attention, test_attention_weights);
+  GROUP("custom kernels", test_cuda_kernel, test_metal_kernel, test_empty_kernel_handles);
   return end();
 }

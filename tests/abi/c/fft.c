@@ -84,13 +84,8 @@ static void test_shift(void) {
 
 int main(void) {
   begin();
-  test_fft();
-  test_rfft();
-  group("one axis");
-  test_many_axes();
-  group("many axes");
-  test_frequencies();
-  test_shift();
-  group("frequencies and shifts");
+  GROUP("one axis", test_fft, test_rfft);
+  GROUP("many axes", test_many_axes);
+  GROUP("frequencies and shifts", test_frequencies, test_shift);
   return end();
 }

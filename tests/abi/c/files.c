@@ -246,20 +246,9 @@ static void test_gguf_errors(void) {
 
 int main(void) {
   begin();
-  make_temp_dir();
-  test_npy();
-  test_npy_transposed();
-  test_npy_overwrite();
-  test_npy_errors();
-  group("npy");
-  test_safetensors();
-  test_safetensors_errors();
-  group("safetensors");
-  test_gguf();
-  test_gguf_replaced_metadata();
-  test_gguf_missing();
-  test_gguf_errors();
-  group("gguf");
+  GROUP("npy", make_temp_dir, test_npy, test_npy_transposed, test_npy_overwrite, test_npy_errors);
+  GROUP("safetensors", test_safetensors, test_safetensors_errors);
+  GROUP("gguf", test_gguf, test_gguf_replaced_metadata, test_gguf_missing, test_gguf_errors);
   remove_temp_dir();
   return end();
 }

@@ -193,18 +193,9 @@ static void test_refused(void) {
 
 int main(void) {
   begin();
-  test_rms_norm();
-  test_rope();
-  test_attention();
-  test_gated_units();
-  test_lora_linear();
-  test_decoder_block();
-  test_dtypes();
-  group("values");
-  test_gradients();
-  test_lora_gradients();
-  group("gradients");
-  test_refused();
-  group("refused");
+  GROUP("values", test_rms_norm, test_rope, test_attention, test_gated_units, test_lora_linear, test_decoder_block,
+        test_dtypes);
+  GROUP("gradients", test_gradients, test_lora_gradients);
+  GROUP("refused", test_refused);
   return end();
 }

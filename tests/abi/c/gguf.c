@@ -175,13 +175,9 @@ static void test_mangled_files(void) {
 
 int main(void) {
   begin();
-  make_temp_dir();
-  test_whole_file();
-  group("whole");
-  test_cut_files();
-  group("cut");
-  test_mangled_files();
-  group("mangled");
+  GROUP("whole", make_temp_dir, test_whole_file);
+  GROUP("cut", test_cut_files);
+  GROUP("mangled", test_mangled_files);
   remove_temp("m.gguf");
   remove_temp_dir();
   return end();

@@ -142,15 +142,9 @@ static void test_errors(void) {
 
 int main(void) {
   begin();
-  test_names();
-  test_names_errors();
-  group("names");
-  test_dot();
-  group("dot");
-  test_print();
-  test_unnamed();
-  group("print");
-  test_errors();
-  group("errors");
+  GROUP("names", test_names, test_names_errors);
+  GROUP("dot", test_dot);
+  GROUP("print", test_print, test_unnamed);
+  GROUP("errors", test_errors);
   return end();
 }

@@ -191,18 +191,10 @@ static void test_get_streams(void) {
 
 int main(void) {
   begin();
-  test_data_is_copied();
-  test_data_of_a_failing_call();
-  test_strided_data();
-  group("data");
-  test_scalars_promote();
-  group("scalars");
-  test_impossible_allocation();
-  group("memory");
-  test_captured_by_checkpoint();
-  group("captured arrays");
-  test_default_stream_handle();
-  test_get_streams();
-  group("streams");
+  GROUP("data", test_data_is_copied, test_data_of_a_failing_call, test_strided_data);
+  GROUP("scalars", test_scalars_promote);
+  GROUP("memory", test_impossible_allocation);
+  GROUP("captured arrays", test_captured_by_checkpoint);
+  GROUP("streams", test_default_stream_handle, test_get_streams);
   return end();
 }

@@ -97,16 +97,9 @@ static void test_usable_after(void) {
 
 int main(void) {
   begin();
-  test_sizes();
-  test_axes();
-  test_strides();
-  group("sizes, axes and strides");
-  test_convolutions();
-  group("convolutions");
-  test_nothing_to_work_on();
-  test_parts();
-  group("nothing to work on");
-  test_usable_after();
-  group("after the errors");
+  GROUP("sizes, axes and strides", test_sizes, test_axes, test_strides);
+  GROUP("convolutions", test_convolutions);
+  GROUP("nothing to work on", test_nothing_to_work_on, test_parts);
+  GROUP("after the errors", test_usable_after);
   return end();
 }

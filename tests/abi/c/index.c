@@ -139,20 +139,10 @@ static void test_masked_scatter(void) {
 
 int main(void) {
   begin();
-  test_slice();
-  test_slice_dynamic();
-  group("slices");
-  test_slice_updates();
-  test_slice_update_dynamic();
-  group("slice updates");
-  test_take();
-  test_along_axis();
-  group("take and put");
-  test_gather();
-  group("gather");
-  test_scatters();
-  test_repeated_index();
-  test_masked_scatter();
-  group("scatter");
+  GROUP("slices", test_slice, test_slice_dynamic);
+  GROUP("slice updates", test_slice_updates, test_slice_update_dynamic);
+  GROUP("take and put", test_take, test_along_axis);
+  GROUP("gather", test_gather);
+  GROUP("scatter", test_scatters, test_repeated_index, test_masked_scatter);
   return end();
 }

@@ -142,22 +142,10 @@ static void test_error_at_eval(void) {
 
 int main(void) {
   begin();
-  test_inverses();
-  test_solve();
-  test_cross();
-  group("inverses and solutions");
-  test_cholesky();
-  test_qr();
-  test_lu();
-  test_svd();
-  group("factorisations");
-  test_eigh();
-  test_eig();
-  group("eigenvalues");
-  test_norms();
-  group("norms");
-  test_errors();
-  test_error_at_eval();
-  group("errors");
+  GROUP("inverses and solutions", test_inverses, test_solve, test_cross);
+  GROUP("factorisations", test_cholesky, test_qr, test_lu, test_svd);
+  GROUP("eigenvalues", test_eigh, test_eig);
+  GROUP("norms", test_norms);
+  GROUP("errors", test_errors, test_error_at_eval);
   return end();
 }

@@ -116,15 +116,9 @@ static void test_refused(void) {
 
 int main(void) {
   begin();
-  test_cross_entropy();
-  test_cross_entropy_dtypes();
-  group("cross-entropy");
-  test_divergences();
-  group("divergences");
-  test_gradients();
-  test_many_rows();
-  group("gradients");
-  test_refused();
-  group("refused");
+  GROUP("cross-entropy", test_cross_entropy, test_cross_entropy_dtypes);
+  GROUP("divergences", test_divergences);
+  GROUP("gradients", test_gradients, test_many_rows);
+  GROUP("refused", test_refused);
   return end();
 }

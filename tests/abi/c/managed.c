@@ -187,20 +187,9 @@ static void test_state_of_null_handles(void) {
 
 int main(void) {
   begin();
-  test_managed();
-  test_managed_payload();
-  test_managed_without_dtor();
-  test_shared_by_handles();
-  test_kept_by_graph();
-  test_rebinding_frees();
-  test_many();
-  group("managed data");
-  test_contiguous_flags();
-  test_flags_of_a_slice();
-  test_flags_of_a_vector();
-  group("contiguity");
-  test_available();
-  test_state_of_null_handles();
-  group("availability");
+  GROUP("managed data", test_managed, test_managed_payload, test_managed_without_dtor, test_shared_by_handles,
+        test_kept_by_graph, test_rebinding_frees, test_many);
+  GROUP("contiguity", test_contiguous_flags, test_flags_of_a_slice, test_flags_of_a_vector);
+  GROUP("availability", test_available, test_state_of_null_handles);
   return end();
 }

@@ -171,18 +171,9 @@ static void test_string_map_errors(void) {
 
 int main(void) {
   begin();
-  test_array_map();
-  test_array_map_missing();
-  test_array_map_set();
-  group("maps to arrays");
-  test_array_map_iterator();
-  test_empty_array_map();
-  group("iterators over maps to arrays");
-  test_array_map_errors();
-  group("errors of maps to arrays");
-  test_string_map();
-  test_string_map_iterator();
-  test_string_map_errors();
-  group("maps to strings");
+  GROUP("maps to arrays", test_array_map, test_array_map_missing, test_array_map_set);
+  GROUP("iterators over maps to arrays", test_array_map_iterator, test_empty_array_map);
+  GROUP("errors of maps to arrays", test_array_map_errors);
+  GROUP("maps to strings", test_string_map, test_string_map_iterator, test_string_map_errors);
   return end();
 }

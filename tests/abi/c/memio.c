@@ -299,20 +299,10 @@ static void test_null_handles(void) {
 
 int main(void) {
   begin();
-  test_npy();
-  test_unread_array();
-  group("npy in memory");
-  test_safetensors();
-  group("safetensors in memory");
-  test_descriptor_and_label();
-  group("descriptors and labels");
-  test_short_read();
-  test_bad_header();
-  test_closed();
-  test_full_writer();
-  group("failing streams");
-  test_missing_functions();
-  test_null_handles();
-  group("bad arguments");
+  GROUP("npy in memory", test_npy, test_unread_array);
+  GROUP("safetensors in memory", test_safetensors);
+  GROUP("descriptors and labels", test_descriptor_and_label);
+  GROUP("failing streams", test_short_read, test_bad_header, test_closed, test_full_writer);
+  GROUP("bad arguments", test_missing_functions, test_null_handles);
   return end();
 }

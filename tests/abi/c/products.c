@@ -200,25 +200,9 @@ static void test_qqmm(void) {
 
 int main(void) {
   begin();
-  test_matmul();
-  test_vector_products();
-  test_tensordot();
-  test_einsum();
-  group("matrix products");
-  test_gather_mm();
-  test_segmented_mm();
-  test_block_masked_mm();
-  test_hadamard();
-  group("special products");
-  test_conv1d();
-  test_conv2d();
-  test_conv3d();
-  test_conv_general();
-  group("convolutions");
-  test_affine();
-  test_mxfp4();
-  test_gather_qmm();
-  test_qqmm();
-  group("quantised");
+  GROUP("matrix products", test_matmul, test_vector_products, test_tensordot, test_einsum);
+  GROUP("special products", test_gather_mm, test_segmented_mm, test_block_masked_mm, test_hadamard);
+  GROUP("convolutions", test_conv1d, test_conv2d, test_conv3d, test_conv_general);
+  GROUP("quantised", test_affine, test_mxfp4, test_gather_qmm, test_qqmm);
   return end();
 }

@@ -183,20 +183,9 @@ static void test_errors(void) {
 
 int main(void) {
   begin();
-  test_keys();
-  test_bits();
-  group("keys and bits");
-  test_uniform();
-  test_normal();
-  test_multivariate();
-  test_other_reals();
-  group("reals");
-  test_integers();
-  test_categorical();
-  test_permutation();
-  group("integers");
-  test_seed();
-  test_errors();
-  group("seed and errors");
+  GROUP("keys and bits", test_keys, test_bits);
+  GROUP("reals", test_uniform, test_normal, test_multivariate, test_other_reals);
+  GROUP("integers", test_integers, test_categorical, test_permutation);
+  GROUP("seed and errors", test_seed, test_errors);
   return end();
 }

@@ -203,22 +203,10 @@ static void test_number_of_elements(void) {
 
 int main(void) {
   begin();
-  test_reductions();
-  test_reduce_no_axes();
-  group("reductions");
-  test_std_and_var();
-  test_median();
-  test_arg_reductions();
-  group("statistics");
-  test_scans();
-  test_logcumsumexp();
-  group("scans");
-  test_sort();
-  test_partition();
-  test_topk();
-  group("sorting");
-  test_softmax();
-  test_number_of_elements();
-  group("softmax and counts");
+  GROUP("reductions", test_reductions, test_reduce_no_axes);
+  GROUP("statistics", test_std_and_var, test_median, test_arg_reductions);
+  GROUP("scans", test_scans, test_logcumsumexp);
+  GROUP("sorting", test_sort, test_partition, test_topk);
+  GROUP("softmax and counts", test_softmax, test_number_of_elements);
   return end();
 }

@@ -184,24 +184,9 @@ static void test_strided(void) {
 
 int main(void) {
   begin();
-  test_filled();
-  test_ranges();
-  test_triangles();
-  test_diagonals();
-  group("making arrays");
-  test_reshape();
-  test_unit_axes();
-  test_transpose();
-  group("shapes and axes");
-  test_broadcast();
-  test_join();
-  test_split();
-  test_meshgrid();
-  group("joining and splitting");
-  test_repeat_and_tile();
-  test_roll();
-  test_pad();
-  test_strided();
-  group("repeating, padding and strides");
+  GROUP("making arrays", test_filled, test_ranges, test_triangles, test_diagonals);
+  GROUP("shapes and axes", test_reshape, test_unit_axes, test_transpose);
+  GROUP("joining and splitting", test_broadcast, test_join, test_split, test_meshgrid);
+  GROUP("repeating, padding and strides", test_repeat_and_tile, test_roll, test_pad, test_strided);
   return end();
 }

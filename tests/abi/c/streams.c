@@ -186,18 +186,11 @@ static void test_default_is_per_thread(void) {
 
 int main(void) {
   begin();
-  test_new_stream();
-  test_stream_text();
-  test_compute_on_own_stream();
-  test_default_stream();
-  test_gpu_stream();
-  group("streams");
-  test_null_handles();
-  group("null handles");
+  GROUP("streams", test_new_stream, test_stream_text, test_compute_on_own_stream, test_default_stream, test_gpu_stream);
+  GROUP("null handles", test_null_handles);
   run_threads(use_own_stream);
   group("one stream per thread");
   run_threads(use_default_stream);
-  test_default_is_per_thread();
-  group("default streams of threads");
+  GROUP("default streams of threads", test_default_is_per_thread);
   return end();
 }

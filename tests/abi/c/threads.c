@@ -185,11 +185,7 @@ static void test_failing_closures(void) {
 
 int main(void) {
   begin();
-  test_shared_closures();
-  test_freed_elsewhere();
-  test_arrays_of_a_finished_thread();
-  group("objects of other threads");
-  test_failing_closures();
-  group("failing closures on many threads");
+  GROUP("objects of other threads", test_shared_closures, test_freed_elsewhere, test_arrays_of_a_finished_thread);
+  GROUP("failing closures on many threads", test_failing_closures);
   return end();
 }

@@ -213,21 +213,11 @@ static void test_empty_vectors(void) {
 
 int main(void) {
   begin();
-  test_string();
-  test_string_slots();
-  group("strings");
-  test_vector_array();
-  test_vector_array_makers();
-  test_vector_array_errors();
-  group("vectors of arrays");
-  test_vector_vector();
-  test_vector_vector_makers();
-  group("vectors of vectors");
-  test_vector_int();
-  group("vectors of ints");
-  test_vector_string();
-  group("vectors of strings");
-  test_empty_vectors();
-  group("empty vectors");
+  GROUP("strings", test_string, test_string_slots);
+  GROUP("vectors of arrays", test_vector_array, test_vector_array_makers, test_vector_array_errors);
+  GROUP("vectors of vectors", test_vector_vector, test_vector_vector_makers);
+  GROUP("vectors of ints", test_vector_int);
+  GROUP("vectors of strings", test_vector_string);
+  GROUP("empty vectors", test_empty_vectors);
   return end();
 }
