@@ -66,17 +66,7 @@ def count(owner: str, name: str, value: Any, least: int) -> int:
 
 
 def flag(owner: str, name: str, value: Any) -> bool:
-    """True or False.
-
-    Args:
-      owner, name, value: as in `count`.
-
-    Returns:
-      The value.
-
-    Raises:
-      ValueError: the value is something else.
-    """
+    """True or False; see `count`."""
     if not isinstance(value, bool):
         raise ArgumentError(f"[{owner}] {name}: expected True or False, got {value!r}")
     return value

@@ -38,7 +38,7 @@ from .step import (
     added,
     evaluation,
     figures_of,
-    initial_state,
+    first_state,
     make_apply,
     make_score,
     make_step,
@@ -127,7 +127,7 @@ class _Run:
         self._apply = make_apply(optimizer, args, world)
         self._score = make_score(model, loss, args.compile)
         self._packing = packing_of(model, optimizer)
-        self._state = packed(initial_state(model, optimizer, args.seed, world, loss), self._packing)
+        self._state = first_state(model, optimizer, args.seed, world, loss)
         self._progress = Progress()
         # Why this process wants to stop, and why all of them do.
         self._wish: str | None = None

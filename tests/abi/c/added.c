@@ -72,8 +72,7 @@ static void *use_thread_local(void *tls) {
   OK(mlx_thread_local_stream_get(&again, *(mlx_thread_local_stream *)tls));
   CHECK(mlx_stream_equal(s, again));
   add_on(s);
-  OK(mlx_stream_free(s));
-  OK(mlx_stream_free(again));
+  FREE(mlx_stream, s, again);
   return NULL;
 }
 
@@ -85,8 +84,7 @@ static void test_thread_local(void) {
   use_thread_local(&tls);
   on_thread(use_thread_local, &tls);
   FAILS(mlx_thread_local_stream_get(&s, none));
-  OK(mlx_thread_local_stream_free(none));
-  OK(mlx_thread_local_stream_free(tls));
+  FREE(mlx_thread_local_stream, none, tls);
   OK(mlx_device_free(dev));
 }
 
@@ -120,8 +118,7 @@ static void test_vmap(void) {
   OK(mlx_vmap(&mapped, fun, far, 2, out_axes, 2));
   FAILS(mlx_closure_apply(&out, mapped, in));
   FAILS(mlx_vmap(&mapped, mlx_closure_new(), in_axes, 2, out_axes, 2));
-  OK(mlx_closure_free(mapped));
-  OK(mlx_closure_free(fun));
+  FREE(mlx_closure, mapped, fun);
   drop_vector(in, out);
 }
 
@@ -134,8 +131,7 @@ static void test_vmap_defaults(void) {
   OK(mlx_closure_apply(&out, mapped, in));
   IS_AT(out, 0, "2: 3 70");
   IS_AT(out, 1, "1 2; 3 4");
-  OK(mlx_closure_free(mapped));
-  OK(mlx_closure_free(fun));
+  FREE(mlx_closure, mapped, fun);
   drop_vector(in, out);
 }
 

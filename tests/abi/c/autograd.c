@@ -1,15 +1,6 @@
 /* transforms.h: eval, vjp, jvp, value_and_grad and checkpoint. */
 #include "check.h"
 
-typedef struct counts_ {
-  int calls;
-  int freed;
-} counts;
-
-static void count_free(void *p) {
-  ((counts *)p)->freed++;
-}
-
 /* x*y + x */
 static int product_plus(mlx_vector_array *res, const mlx_vector_array in) {
   mlx_array x = at(in, 0), y = at(in, 1);

@@ -138,6 +138,27 @@ static inline void check_failure(const char *file, int line, const char *call, i
     check_true(__FILE__, __LINE__, "an error reported by " #expr, error_count > 0); \
   } while (0)
 
+/* FREE(mlx_closure, a, b): free objects of one kind. */
+#define FREE(kind, ...)                                        \
+  do {                                                         \
+    kind freed[] = {__VA_ARGS__};                              \
+    for (size_t k = 0; k < sizeof freed / sizeof *freed; k++) { \
+      OK(kind##_free(freed[k]));                               \
+    }                                                          \
+  } while (0)
+#define drop(...) FREE(mlx_array, __VA_ARGS__)
+#define drop_vector(...) FREE(mlx_vector_array, __VA_ARGS__)
+
+/* The payload of a closure: how often that was called, and how often it was freed. */
+typedef struct counts_ {
+  int calls;
+  int freed;
+} counts;
+
+static inline void count_free(void *p) {
+  __atomic_add_fetch(&((counts *)p)->freed, 1, __ATOMIC_RELAXED);
+}
+
 /* ---- start and end --------------------------------------------------- */
 
 static inline void record_error(const char *msg, void *data) {
@@ -265,18 +286,6 @@ static inline mlx_array ints(const char *text) {
   return typed(text, MLX_INT32);
 }
 
-static inline void free_arrays(const mlx_array *arrays, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    OK(mlx_array_free(arrays[i]));
-  }
-}
-
-#define drop(...)                                           \
-  do {                                                      \
-    mlx_array dropped[] = {__VA_ARGS__};                    \
-    free_arrays(dropped, sizeof dropped / sizeof *dropped); \
-  } while (0)
-
 /* ---- arrays against text --------------------------------------------- */
 
 /* The values of `a` in row order, as doubles; complex ones as re, im pairs. */
@@ -360,17 +369,5 @@ static inline void check_at(const char *file, int line, mlx_vector_array vec, si
 }
 
 #define IS_AT(vec, i, expected) check_at(__FILE__, __LINE__, (vec), (i), (expected))
-
-static inline void free_vectors(const mlx_vector_array *vectors, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    OK(mlx_vector_array_free(vectors[i]));
-  }
-}
-
-#define drop_vector(...)                                     \
-  do {                                                       \
-    mlx_vector_array dropped[] = {__VA_ARGS__};              \
-    free_vectors(dropped, sizeof dropped / sizeof *dropped); \
-  } while (0)
 
 #endif

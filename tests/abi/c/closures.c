@@ -190,8 +190,7 @@ static void test_kwargs(void) {
   CHECK_PAYLOAD(mlx_closure_kwargs, p, 1);
   CHECK_NULL_FUNCTION(mlx_closure_kwargs);
   OK(mlx_closure_kwargs_free(bare));
-  OK(mlx_map_string_to_array_free(kwargs));
-  OK(mlx_map_string_to_array_free(empty));
+  FREE(mlx_map_string_to_array, kwargs, empty);
   drop_vector(in, out);
 }
 

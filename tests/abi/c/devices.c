@@ -22,9 +22,7 @@ static void test_device(void) {
   OK(mlx_device_set(&again, gpu1));
   OK(mlx_device_set(&again, again));
   CHECK(mlx_device_equal(again, gpu1));
-  OK(mlx_device_free(cpu0));
-  OK(mlx_device_free(again));
-  OK(mlx_device_free(gpu1));
+  FREE(mlx_device, cpu0, again, gpu1);
 }
 
 static void test_device_text(void) {
@@ -46,9 +44,7 @@ static void test_default_device(void) {
   OK(mlx_set_default_device(first));
   OK(mlx_get_default_device(&now));
   CHECK(mlx_device_equal(now, first));
-  OK(mlx_device_free(first));
-  OK(mlx_device_free(now));
-  OK(mlx_device_free(wanted));
+  FREE(mlx_device, first, now, wanted);
 }
 
 static void test_availability(void) {

@@ -207,11 +207,9 @@ static void test_a_stream_waits(void) {
   OK(mlxffi_event_wait(held));
   IS(res, "1 4");
   OK(mlxffi_event_stream_wait(held, first));
-  OK(mlxffi_event_free(held));
-  OK(mlxffi_event_free(free_of_it));
+  FREE(mlxffi_event, held, free_of_it);
   drop(a, b, res);
-  OK(mlx_stream_free(first));
-  OK(mlx_stream_free(second));
+  FREE(mlx_stream, first, second);
 }
 
 /* ---- errors ---------------------------------------------------------------- */
@@ -274,11 +272,9 @@ static void test_streams_hand_an_error_on(void) {
   CHECK_HAS("a file behind a gate", last_error);
   OK(mlx_square(&res, b, second));
   IS(res, "1 4");
-  OK(mlxffi_event_free(event));
-  OK(mlxffi_event_free(after));
+  FREE(mlxffi_event, event, after);
   drop(a, b, res);
-  OK(mlx_stream_free(first));
-  OK(mlx_stream_free(second));
+  FREE(mlx_stream, first, second);
 }
 
 static void *record_foreign(void *stream) {

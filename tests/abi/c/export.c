@@ -1,15 +1,6 @@
 /* export.h: functions written to files and read back. */
 #include "tempdir.h"
 
-typedef struct counts_ {
-  int calls;
-  int freed;
-} counts;
-
-static void count_free(void *p) {
-  ((counts *)p)->freed++;
-}
-
 /* 2 * x + 1 */
 static int affine(mlx_vector_array *res, const mlx_vector_array in, void *data) {
   mlx_array x = at(in, 0), two = mlx_array_new_float(2), one = mlx_array_new_float(1);

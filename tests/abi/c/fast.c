@@ -91,8 +91,7 @@ static void test_cuda_kernel(void) {
   CHECK_INT(0, mlx_vector_array_size(outputs));
   mlx_fast_cuda_kernel_free(kernel);
   mlx_fast_cuda_kernel_config_free(config);
-  OK(mlx_vector_string_free(in));
-  OK(mlx_vector_string_free(out));
+  FREE(mlx_vector_string, in, out);
   drop_vector(inputs, outputs);
 }
 
@@ -118,8 +117,7 @@ static void test_metal_kernel(void) {
   CHECK_INT(0, mlx_vector_array_size(outputs));
   mlx_fast_metal_kernel_free(kernel);
   mlx_fast_metal_kernel_config_free(config);
-  OK(mlx_vector_string_free(in));
-  OK(mlx_vector_string_free(out));
+  FREE(mlx_vector_string, in, out);
   drop_vector(inputs, outputs);
 }
 

@@ -95,10 +95,8 @@ static void test_safetensors(void) {
   check_entry(got, "wide \"F64\"", MLX_FLOAT64, "2: 0.1 1e300");
   OK(mlx_map_string_to_string_get(&text, got_meta, "format"));
   CHECK_STR("mlx \"quoted\"", text);
-  OK(mlx_map_string_to_array_free(arrays));
-  OK(mlx_map_string_to_array_free(got));
-  OK(mlx_map_string_to_string_free(meta));
-  OK(mlx_map_string_to_string_free(got_meta));
+  FREE(mlx_map_string_to_array, arrays, got);
+  FREE(mlx_map_string_to_string, meta, got_meta);
   remove_temp("w.safetensors");
 }
 
@@ -192,8 +190,7 @@ static void test_gguf(void) {
   check_gguf(loaded);
   OK(mlx_load_gguf(&loaded, temp("m.gguf"), cpu));
   check_keys(loaded);
-  OK(mlx_io_gguf_free(gguf));
-  OK(mlx_io_gguf_free(loaded));
+  FREE(mlx_io_gguf, gguf, loaded);
   remove_temp("m.gguf");
 }
 
@@ -239,8 +236,7 @@ static void test_gguf_errors(void) {
   FAILS(mlx_io_gguf_set_metadata_vector_string(gguf, "k", no_list));
   FAILS(mlx_io_gguf_get_array(&a, none, "k"));
   FAILS(mlx_io_gguf_get_keys(NULL, gguf));
-  OK(mlx_io_gguf_free(none));
-  OK(mlx_io_gguf_free(gguf));
+  FREE(mlx_io_gguf, none, gguf);
   CHECK(a.ctx == NULL);
 }
 

@@ -32,8 +32,7 @@ static void test_names_errors(void) {
   FAILS(mlx_node_namer_get_name(&name, none, a));
   FAILS(mlx_node_namer_get_name(&name, namer, mlx_array_new()));
   CHECK(name == NULL);
-  OK(mlx_node_namer_free(none));
-  OK(mlx_node_namer_free(namer));
+  FREE(mlx_node_namer, none, namer);
   drop(a);
 }
 

@@ -184,8 +184,7 @@ static void test_get_streams(void) {
   FAILS(mlxffi_get_streams(NULL, 1, &after));
   CHECK_HAS("`streams`", last_error);
   FAILS(mlxffi_get_streams(one, 1, NULL));
-  OK(mlx_stream_free(one[0]));
-  OK(mlx_stream_free(own));
+  FREE(mlx_stream, one[0], own);
   OK(mlx_device_free(dev));
 }
 

@@ -3,7 +3,7 @@
 
 static int freed;
 
-static void count_free(void *p) {
+static void note_free(void *p) {
   freed++;
   free(p);
 }
@@ -31,7 +31,7 @@ static float *three_floats(void) {
 
 static mlx_array managed(void) {
   const int shape[1] = {3};
-  return mlx_array_new_data_managed(three_floats(), shape, 1, MLX_FLOAT32, count_free);
+  return mlx_array_new_data_managed(three_floats(), shape, 1, MLX_FLOAT32, note_free);
 }
 
 static mlx_array managed_payload(int *calls) {

@@ -20,10 +20,8 @@ static void test_new_stream(void) {
   OK(mlx_stream_set(&copy, own));
   OK(mlx_stream_set(&copy, copy));
   CHECK(mlx_stream_equal(own, copy));
-  OK(mlx_stream_free(own));
-  OK(mlx_stream_free(copy));
-  OK(mlx_device_free(dev));
-  OK(mlx_device_free(got));
+  FREE(mlx_stream, own, copy);
+  FREE(mlx_device, dev, got);
 }
 
 static void test_stream_text(void) {
@@ -59,9 +57,7 @@ static void test_default_stream(void) {
   OK(mlx_set_default_stream(before));
   OK(mlx_get_default_stream(&now, dev));
   CHECK(mlx_stream_equal(now, before));
-  OK(mlx_stream_free(own));
-  OK(mlx_stream_free(before));
-  OK(mlx_stream_free(now));
+  FREE(mlx_stream, own, before, now);
   OK(mlx_device_free(dev));
 }
 
@@ -166,8 +162,7 @@ static void *set_own_default(void *arg) {
   OK(mlx_set_default_stream(own));
   OK(mlx_get_default_stream(&now, dev));
   CHECK(mlx_stream_equal(own, now));
-  OK(mlx_stream_free(own));
-  OK(mlx_stream_free(now));
+  FREE(mlx_stream, own, now);
   OK(mlx_device_free(dev));
   return NULL;
 }

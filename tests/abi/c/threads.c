@@ -6,15 +6,6 @@
 
 enum { THREADS = 4, ROUNDS = 25 };
 
-typedef struct counts_ {
-  int calls;
-  int freed;
-} counts;
-
-static void count_free(void *p) {
-  __atomic_add_fetch(&((counts *)p)->freed, 1, __ATOMIC_RELAXED);
-}
-
 /* sum(x^2) on the stream of the thread that calls */
 static int sum_of_squares(mlx_vector_array *res, const mlx_vector_array in, void *data) {
   mlx_array x = at(in, 0);

@@ -24,8 +24,7 @@ static void test_string_slots(void) {
   FAILS(mlx_string_set(NULL, text));
   REJECTS(mlx_string_new_data(NULL).ctx == NULL);
   CHECK_STR("100% %s", mlx_string_data(slot));
-  OK(mlx_string_free(slot));
-  OK(mlx_string_free(text));
+  FREE(mlx_string, slot, text);
 }
 
 static void test_vector_array(void) {
@@ -129,8 +128,7 @@ static void test_vector_vector_makers(void) {
   OK(mlx_vector_vector_array_get(&row, slot, 1));
   IS_AT(row, 1, "4");
   drop_vector(row);
-  OK(mlx_vector_vector_array_free(slot));
-  OK(mlx_vector_vector_array_free(b));
+  FREE(mlx_vector_vector_array, slot, b);
   drop_vector(rows[0], rows[1]);
 }
 
@@ -157,10 +155,7 @@ static void test_vector_int(void) {
   CHECK_INT(1, mlx_vector_int_size(many));
   CHECK_INT(2, mlx_vector_int_size(one));
   FAILS(mlx_vector_int_get(&value, one, 2));
-  OK(mlx_vector_int_free(vec));
-  OK(mlx_vector_int_free(one));
-  OK(mlx_vector_int_free(many));
-  OK(mlx_vector_int_free(slot));
+  FREE(mlx_vector_int, vec, one, many, slot);
 }
 
 static const char *string_at(mlx_vector_string vec, size_t i) {
@@ -188,10 +183,7 @@ static void test_vector_string(void) {
   CHECK_INT(2, mlx_vector_string_size(slot));
   FAILS(mlx_vector_string_get(&value, slot, 2));
   FAILS(mlx_vector_string_append_value(slot, NULL));
-  OK(mlx_vector_string_free(vec));
-  OK(mlx_vector_string_free(one));
-  OK(mlx_vector_string_free(many));
-  OK(mlx_vector_string_free(slot));
+  FREE(mlx_vector_string, vec, one, many, slot);
 }
 
 static void test_empty_vectors(void) {
