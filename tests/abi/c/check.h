@@ -139,12 +139,12 @@ static inline void check_failure(const char *file, int line, const char *call, i
   } while (0)
 
 /* FREE(mlx_closure, a, b): free objects of one kind. */
-#define FREE(kind, ...)                                        \
-  do {                                                         \
-    kind freed[] = {__VA_ARGS__};                              \
+#define FREE(kind, ...)                                         \
+  do {                                                          \
+    kind freed[] = {__VA_ARGS__};                               \
     for (size_t k = 0; k < sizeof freed / sizeof *freed; k++) { \
-      OK(kind##_free(freed[k]));                               \
-    }                                                          \
+      OK(kind##_free(freed[k]));                                \
+    }                                                           \
   } while (0)
 #define drop(...) FREE(mlx_array, __VA_ARGS__)
 #define drop_vector(...) FREE(mlx_vector_array, __VA_ARGS__)
@@ -189,17 +189,14 @@ static inline void group(const char *name) {
   check_what = "";
 }
 
-static inline void run_group(const char *name, void (*const *tests)(void), size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    tests[i]();
-  }
-  group(name);
-}
-
-#define GROUP(name, ...)                                         \
-  do {                                                           \
-    void (*const tests[])(void) = {__VA_ARGS__};                 \
-    run_group((name), tests, sizeof tests / sizeof *tests);      \
+/* Run tests, and print their checks under one name. */
+#define GROUP(name, ...)                                        \
+  do {                                                          \
+    void (*const tests[])(void) = {__VA_ARGS__};                \
+    for (size_t k = 0; k < sizeof tests / sizeof *tests; k++) { \
+      tests[k]();                                               \
+    }                                                           \
+    group(name);                                                \
   } while (0)
 
 static inline int end(void) {
