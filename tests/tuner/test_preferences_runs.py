@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import training
-from end_to_end import command, options, write_random_model
+from end_to_end import command, options
 from training import At, Recorder, arrays
 
 import mlxffi.core as mx
@@ -218,10 +218,7 @@ def test_trackers_get_figures_by_name():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    mx.random.seed(0)
-    made = tmp_path_factory.mktemp("preferences")
-    write_random_model(made / "model")
+def folder(folder):
     words = ("bytes", "list", "class", "function", "object", "module", "string", "number")
     pairs = [
         {"prompt": f"A {word} is", "chosen": " a good thing", "rejected": " not of any use at all"} for word in words
@@ -232,10 +229,10 @@ def folder(tmp_path_factory):
         for key in ("chosen", "rejected")
     ]
     for name, records in (("pairs", pairs), ("labelled", labelled)):
-        (made / name).mkdir()
+        (folder / name).mkdir()
         for split in ("train", "valid", "test"):
-            (made / name / f"{split}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    return made
+            (folder / name / f"{split}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return folder
 
 
 RUN = {

@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 import training
-from end_to_end import command, options, write_data, write_random_model
+from end_to_end import command, options
 from training import At, Recorder, arrays, assert_same
 
 import mlxffi.core as mx
@@ -215,15 +215,6 @@ def test_what_is_no_time_is_refused(text, tmp_path):
 def test_the_command_that_goes_on_is_the_one_that_began():
     given = {"train": True, "plot": False, "model": "my model", "iters": 5, "resume_adapter_file": "x", "resume": False}
     assert how_to_go_on("tune", given) == "tune --train --no-plot --model 'my model' --iters 5 --resume"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    mx.random.seed(0)
-    made = tmp_path_factory.mktemp("control")
-    write_random_model(made / "model")
-    write_data(made / "data", counts=(8, 4, 4))
-    return made
 
 
 def words(folder, adapter, **more):

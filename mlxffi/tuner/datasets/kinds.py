@@ -274,14 +274,7 @@ class ConcatenatedDataset:
         return self._data[record.dataset].process(record.record)
 
     def where(self, index: int) -> str:
-        """Where a record came from, for errors.
-
-        Args:
-          index: 0 to the number of records - 1.
-
-        Returns:
-          A text such as "train.jsonl:3".
-        """
+        """Where a record came from, for errors; see `place_of`."""
         part, inner = self._found(index)
         return place_of(self._data[part], inner)
 
@@ -354,14 +347,7 @@ class CacheDataset:
         return self._lengths[index]
 
     def where(self, index: int) -> str:
-        """Where a record came from, for errors.
-
-        Args:
-          index: 0 to the number of records - 1.
-
-        Returns:
-          A text such as "train.jsonl:3".
-        """
+        """Where a record came from, for errors; see `place_of`."""
         return place_of(self._data, index)
 
     @property
