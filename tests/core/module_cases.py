@@ -60,18 +60,9 @@ INEXACT |= {"fast.layer_norm", "fast.rms_norm", "fast.rope", "fast.scaled_dot_pr
 INEXACT |= {"dequantize", "gather_qmm", "quantized_matmul"}
 # Sums of halves and of integers in wider types (docs/differences.md).
 INEXACT |= {
-    "cumprod",
-    "cumsum",
-    "cumulative_prod",
-    "cumulative_sum",
-    "logaddexp",
-    "logcumsumexp",
-    "logsumexp",
-    "mean",
-    "softmax",
-    "std",
-    "var",
-}
+    "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "logaddexp", "logcumsumexp", "logsumexp", "mean",
+    "softmax", "std", "var",
+}  # fmt: skip
 
 # --- fft ---
 
