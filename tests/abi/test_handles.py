@@ -1,9 +1,10 @@
-"""What C++ code sees of handles: libmlxc's own headers, and include/mlx/c/private for programs; as small programs."""
+"""What C++ code sees: libmlxc's own headers, and include/mlx/c/private for programs; as small programs."""
 
 import subprocess
 from pathlib import Path
 
 import build_ffi
+import pytest
 
 HERE = Path(__file__).resolve().parent
 LIBRARIES = build_ffi.ROOT / "mlxffi/lib"
@@ -30,3 +31,10 @@ def test_a_result_that_fails_leaves_its_slot_as_it_was(tmp_path):
 
 def test_helpers_in_cpp_unwrap_and_make_handles(tmp_path):
     run("private", tmp_path, f"-I{build_ffi.ROOT / 'include'}", "-lmlxc")
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_what_a_body_throws_comes_to_the_caller_of_the_loop(threads, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLXFFI_NUM_THREADS", threads)
+    kernels = build_ffi.NATIVE / "kernels"
+    run("pool", tmp_path, "-pthread", f"-I{kernels}", kernels / "pool.cpp")
