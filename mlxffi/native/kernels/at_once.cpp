@@ -1,5 +1,7 @@
 #include "at_once.h"
 
+#include <mlx/backend/cpu/encoder.h>
+
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -102,11 +104,12 @@ class Plan {
     return true;
   }
 
-  // Only what no step uses any more is let go of, so inputs that the last step needs can give it their memory.
   static void compute(const Step& step) {
     auto outputs = step.node->outputs();
     auto& node = outputs[0];
     auto& primitive = node.primitive();
+    // Throws where the stream is another thread's, as when a task is handed to it.
+    mx::cpu::get_command_encoder(primitive.stream());
     if (is_computed_by_kernels(primitive)) {
       primitive.eval_cpu(node.inputs(), outputs);
     } else if (!step.evaluation || !step.evaluation(node.inputs(), outputs, primitive.stream())) {
