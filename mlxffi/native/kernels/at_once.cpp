@@ -91,7 +91,7 @@ class Plan {
       return false;
     }
     bool plain = is_view(primitive.name()) || is_computed_by_kernels(primitive);
-    auto evaluation = plain ? nullptr : evaluation_of(node, Sizes::any);
+    auto evaluation = plain ? nullptr : evaluation_of(node);
     if (!plain && !evaluation) {
       return false;
     }

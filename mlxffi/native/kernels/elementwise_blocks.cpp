@@ -114,10 +114,6 @@ std::optional<Blocks::Value> Blocks::apply(std::string_view operation, const std
   return static_cast<int>(values_.size()) - 1;
 }
 
-bool Blocks::is_worth_it(int64_t size) const {
-  return size * work_ >= least_work;
-}
-
 void Blocks::output(Value value) {
   outputs_.push_back(values_[value].stored);
 }
@@ -279,7 +275,7 @@ class Blocks::Task::Worker {
     memory_ = memory.data();
     for (int i = 0; i < blocks_.inputs_; i++) {
       if (task_.axes.is_one(i)) {
-        copy_strided(task_.inputs[i], 0, small_block, blocks_.items_[i], own(i));
+        copy_strided(task_.inputs[i], 0, std::min(small_block, task_.size), blocks_.items_[i], own(i));
       }
     }
   }

@@ -1,5 +1,8 @@
 #include "evaluations.h"
 
+#include <algorithm>
+#include <array>
+#include <map>
 #include <typeinfo>
 
 #include "elementwise_blocks.h"
@@ -13,17 +16,14 @@ namespace mlxffi {
 
 namespace {
 
-// Numbers from which on our kernels may be worth their preparation, and reductions and sorting are.
-constexpr size_t least_size = 4096, least_to_reduce = 16384, least_to_sort = 512;
-
 // What a primitive computes, one operation for each of its outputs.
 std::vector<std::string_view> operations_of(const mx::Primitive& primitive) {
   std::string_view name = primitive.name();
   return name == "DivMod" ? std::vector<std::string_view>{"FloorDivide", "Remainder"} : std::vector{name};
 }
 
-// That of operations on several numbers at the same place; none where there is no kernel for one.
-Evaluation elementwise(const mx::array& node, Sizes sizes) {
+// Operations on several numbers at the same place; NULL where there is no kernel for one.
+std::shared_ptr<const Blocks> blocks_of(const mx::array& node) {
   auto blocks = std::make_shared<Blocks>();
   std::vector<Blocks::Value> from;
   for (auto& input : node.inputs()) {
@@ -36,11 +36,37 @@ Evaluation elementwise(const mx::array& node, Sizes sizes) {
     }
     blocks->output(*result);
   }
-  return sizes == Sizes::any || blocks->is_worth_it(node.size()) || divides_integers(node) ? by_blocks(blocks) : nullptr;
+  return blocks;
+}
+
+// By name and types, which are few.
+Evaluation elementwise(const mx::array& node) {
+  constexpr size_t most_inputs = 3;
+  if (node.inputs().size() > most_inputs) {
+    return nullptr;
+  }
+  std::array<mx::Dtype::Val, most_inputs + 1> types{node.dtype().val()};
+  std::transform(node.inputs().begin(), node.inputs().end(), types.begin() + 1, [](auto& input) { return input.dtype().val(); });
+  // Names of operations that there are kernels for are MLX's constants.
+  static thread_local std::map<std::pair<std::string_view, decltype(types)>, std::shared_ptr<const Blocks>> known;
+  std::pair key{std::string_view(node.primitive().name()), types};
+  auto found = known.find(key);
+  if (found == known.end()) {
+    auto blocks = blocks_of(node);
+    if (!blocks) {
+      return nullptr;
+    }
+    found = known.emplace(key, std::move(blocks)).first;
+  }
+  return by_blocks(found->second);
 }
 
 Evaluation reduction(const mx::array& node) {
-  auto& reduce = static_cast<const mx::Reduce&>(node.primitive());
+  auto& primitive = node.primitive();
+  if (typeid(primitive) != typeid(mx::Reduce)) {
+    return nullptr;
+  }
+  auto& reduce = static_cast<const mx::Reduce&>(primitive);
   auto found = Fold::of(reduce, node.inputs()[0].dtype(), node.dtype());
   if (!found) {
     return nullptr;
@@ -51,13 +77,17 @@ Evaluation reduction(const mx::array& node) {
 }
 
 Evaluation place(const mx::array& node) {
-  auto [kind, axis] = static_cast<const mx::ArgReduce&>(node.primitive()).state();
+  auto& primitive = node.primitive();
+  if (typeid(primitive) != typeid(mx::ArgReduce)) {
+    return nullptr;
+  }
+  auto [kind, axis] = static_cast<const mx::ArgReduce&>(primitive).state();
   return [largest = kind == mx::ArgReduce::ArgMax, axis = axis](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
     return place_extremes(largest, axis, inputs[0], outputs[0], s);
   };
 }
 
-Evaluation sorting(int axis, Sorted what) {
+Evaluation in_order(int axis, Sorted what) {
   return [=](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
     sort(inputs[0], axis, what, outputs[0], s);
     return true;
@@ -77,16 +107,16 @@ Evaluation sorting(const mx::array& node) {
     return nullptr;
   }
   if (auto sort = as<mx::Sort>(primitive, "Sort")) {
-    return sorting(sort->state(), Sorted::numbers);
+    return in_order(sort->state(), Sorted::numbers);
   }
   if (auto sort = as<mx::ArgSort>(primitive, "ArgSort")) {
-    return sorting(sort->state(), Sorted::places);
+    return in_order(sort->state(), Sorted::places);
   }
   if (auto partition = as<mx::Partition>(primitive, "Partition")) {
-    return sorting(partition->state().second, Sorted::numbers);
+    return in_order(partition->state().second, Sorted::numbers);
   }
   if (auto partition = as<mx::ArgPartition>(primitive, "ArgPartition")) {
-    return sorting(partition->state().second, Sorted::places);
+    return in_order(partition->state().second, Sorted::places);
   }
   return nullptr;
 }
@@ -134,24 +164,17 @@ bool divides_integers(const mx::array& node) {
   return name == "FloorDivide" || name == "Remainder" || name == "DivMod";
 }
 
-Evaluation evaluation_of(const mx::array& node, Sizes sizes) {
-  auto& primitive = node.primitive();
-  auto is_enough = [sizes](size_t numbers, size_t least) { return sizes == Sizes::any || numbers >= least; };
-  if (typeid(primitive) == typeid(mx::Reduce)) {
-    return is_enough(node.inputs()[0].size(), least_to_reduce) ? reduction(node) : nullptr;
+Evaluation evaluation_of(const mx::array& node) {
+  auto is_empty = [](auto& array) { return array.size() == 0; };
+  if (is_empty(node) || std::any_of(node.inputs().begin(), node.inputs().end(), is_empty)) {
+    return nullptr;
   }
-  if (typeid(primitive) == typeid(mx::ArgReduce)) {
-    return is_enough(node.inputs()[0].size(), least_to_reduce) ? place(node) : nullptr;
-  }
-  if (auto found = is_enough(node.size(), least_to_sort) ? sorting(node) : nullptr) {
-    return found;
-  }
-  for (auto* find : {lookup, running}) {
-    if (auto found = is_enough(node.size(), least_size) ? find(node) : nullptr) {
+  for (auto* find : {reduction, place, sorting, lookup, running}) {
+    if (auto found = find(node)) {
       return found;
     }
   }
-  return is_enough(node.size(), least_size) || divides_integers(node) ? elementwise(node, sizes) : nullptr;
+  return elementwise(node);
 }
 
 } // namespace mlxffi

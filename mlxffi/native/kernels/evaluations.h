@@ -13,13 +13,10 @@ using Evaluation = std::function<bool(const Arrays& inputs, Arrays& outputs, mx:
 
 Evaluation by_blocks(std::shared_ptr<const Blocks> blocks);
 
-// Some quotients of integers end the process in MLX's code: of these ours computes even few.
+// Some quotients of integers end the process in MLX's code.
 bool divides_integers(const mx::array& node);
 
-// How many numbers are computed by our kernels: as many as repay their preparation where MLX would do it, or any.
-enum class Sizes { worth_scheduling, any };
-
-// The evaluation of a node; none where there are no kernels for it.
-Evaluation evaluation_of(const mx::array& node, Sizes sizes);
+// The evaluation of a node; none where there are no kernels for it. Of numbers however few, lest results differ between sizes.
+Evaluation evaluation_of(const mx::array& node);
 
 } // namespace mlxffi

@@ -73,7 +73,7 @@ void each_place(const mx::array& node, Change change) {
   }
 }
 
-Evaluation evaluation_of(const Fallible& fallible, std::shared_ptr<mx::Primitive> plain) {
+Evaluation noticing_failures(const Fallible& fallible, std::shared_ptr<mx::Primitive> plain) {
   if (!fallible.evaluate) {
     return nullptr;
   }
@@ -87,7 +87,7 @@ Evaluation evaluation_of(const Fallible& fallible, std::shared_ptr<mx::Primitive
 bool vectorize(const mx::array& node) {
   auto& primitive = node.primitive_ptr();
   auto* fallible = mlxffi::fallible(*primitive);
-  auto evaluation = fallible ? evaluation_of(*fallible, primitive) : evaluation_of(node, Sizes::worth_scheduling);
+  auto evaluation = fallible ? noticing_failures(*fallible, primitive) : evaluation_of(node);
   if (evaluation && primitive->device() == mx::Device::cpu) {
     auto made = std::make_shared<Vectorized>(primitive, std::move(evaluation));
     each_place(node, [&](std::shared_ptr<mx::Primitive>& place) { place = made; });
