@@ -29,19 +29,21 @@ struct Active {
   }
 };
 
-// What MLX computes without a task for the stream, if the memory of the result can be that of the input.
-bool is_view(std::string_view operation) {
-  static constexpr std::array<std::string_view, 11> views = {
-      "AsStrided", "Broadcast", "Copy", "ExpandDims", "Flatten", "Reshape", "Slice", "Squeeze", "StopGradient", "Transpose", "Unflatten"};
-  return std::find(views.begin(), views.end(), operation) != views.end();
+constexpr std::array<std::string_view, 3> reshapes = {"Reshape", "Flatten", "Unflatten"};
+constexpr std::array<std::string_view, 8> views = {"AsStrided", "Broadcast", "Copy", "ExpandDims", "Slice", "Squeeze", "StopGradient", "Transpose"};
+
+template <size_t count>
+bool is_in(const std::array<std::string_view, count>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-void compute_by_mlx(mx::Primitive& primitive, const Arrays& inputs, Arrays& outputs) {
-  primitive.eval_cpu(inputs, outputs);
-  bool is_view = inputs.size() == 1 && inputs[0].buffer().ptr() == outputs[0].buffer().ptr();
-  if (!is_view) {
-    mx::synchronize(primitive.stream());
-  }
+// Whether MLX has no task for the stream, as for what its input's memory holds already.
+bool is_done_at_once(const mx::Primitive& primitive) {
+  return is_computed_by_kernels(primitive) || is_in(views, primitive.name()) || is_in(reshapes, primitive.name());
+}
+
+bool needs_a_copy(const mx::array& node) {
+  return is_in(reshapes, node.primitive().name()) && !node.inputs()[0].flags().row_contiguous;
 }
 
 // The nodes of a graph, each after its inputs.
@@ -55,11 +57,10 @@ class Plan {
     return is_planned(array) || (is_small(array) && add_node(array));
   }
 
-  void run() const {
+  // Whether all were: where numbers lie otherwise than a kernel takes them, that node and what follows are not.
+  bool run() const {
     Active scope;
-    for (auto& step : steps_) {
-      compute(step);
-    }
+    return std::all_of(steps_.begin(), steps_.end(), compute);
   }
 
  private:
@@ -90,9 +91,9 @@ class Plan {
     if (fallible(primitive)) {
       return false;
     }
-    bool plain = is_view(primitive.name()) || is_computed_by_kernels(primitive);
-    auto evaluation = plain ? nullptr : evaluation_of(node);
-    if (!plain && !evaluation) {
+    bool is_done = is_done_at_once(primitive);
+    auto evaluation = is_done ? nullptr : evaluation_of(node);
+    if (!is_done && !evaluation) {
       return false;
     }
     for (auto& input : node.inputs()) {
@@ -104,19 +105,21 @@ class Plan {
     return true;
   }
 
-  static void compute(const Step& step) {
+  static bool compute(const Step& step) {
     auto outputs = step.node->outputs();
     auto& node = outputs[0];
     auto& primitive = node.primitive();
     // Throws where the stream is another thread's, as when a task is handed to it.
     mx::cpu::get_command_encoder(primitive.stream());
-    if (is_computed_by_kernels(primitive)) {
+    if (step.evaluation ? !step.evaluation(node.inputs(), outputs, primitive.stream()) : needs_a_copy(node)) {
+      return false;
+    }
+    if (!step.evaluation) {
       primitive.eval_cpu(node.inputs(), outputs);
-    } else if (!step.evaluation || !step.evaluation(node.inputs(), outputs, primitive.stream())) {
-      compute_by_mlx(primitive, node.inputs(), outputs);
     }
     node.set_status(mx::array::Status::available);
     node.detach();
+    return true;
   }
 
   std::vector<Step> steps_;
@@ -127,11 +130,7 @@ class Plan {
 
 bool compute_at_once(const Arrays& outputs) {
   Plan plan;
-  bool can = std::all_of(outputs.begin(), outputs.end(), [&](auto& output) { return plan.add(output); });
-  if (can) {
-    plan.run();
-  }
-  return can;
+  return std::all_of(outputs.begin(), outputs.end(), [&](auto& output) { return plan.add(output); }) && plan.run();
 }
 
 bool at_once() {
