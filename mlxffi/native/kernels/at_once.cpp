@@ -91,18 +91,13 @@ class Plan {
     if (fallible(primitive)) {
       return false;
     }
-    bool is_done = is_done_at_once(primitive);
-    auto evaluation = is_done ? nullptr : evaluation_of(node);
-    if (!is_done && !evaluation) {
-      return false;
-    }
     for (auto& input : node.inputs()) {
       if (!add(input)) {
         return false;
       }
     }
-    steps_.push_back({&node, std::move(evaluation)});
-    return true;
+    steps_.push_back({&node, is_done_at_once(primitive) ? nullptr : evaluation_of(node)});
+    return steps_.back().evaluation || is_done_at_once(primitive);
   }
 
   static bool compute(const Step& step) {

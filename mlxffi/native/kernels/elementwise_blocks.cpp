@@ -87,6 +87,10 @@ std::optional<Blocks::Value> Blocks::converted(Value from, mx::Dtype to) {
   return kernel ? std::optional(rounded(add_step(kernel, {wide(from)}, target.size()), to)) : std::nullopt;
 }
 
+bool Blocks::has(std::string_view operation) {
+  return operation == "AsType" || operations().count(operation);
+}
+
 std::optional<Blocks::Value> Blocks::apply(std::string_view operation, const std::vector<Value>& from, mx::Dtype to) {
   if (operation == "AsType") {
     return converted(from[0], to);

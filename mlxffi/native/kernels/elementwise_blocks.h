@@ -18,6 +18,9 @@ class Blocks {
   // The number of a value: what an input holds, or what an operation made of others.
   using Value = int;
 
+  // Whether there are kernels for MLX's operation of that name, if not for numbers of every type.
+  static bool has(std::string_view operation);
+
   // Inputs come before anything else.
   Value input(mx::Dtype dtype);
   // What MLX's operation of that name makes of values, each result rounded to its type; none where there is no kernel.

@@ -16,10 +16,10 @@ namespace mlxffi {
 
 namespace {
 
-// What a primitive computes, one operation for each of its outputs.
-std::vector<std::string_view> operations_of(const mx::Primitive& primitive) {
+// What a primitive computes, an operation for each of its outputs: two, or one.
+std::string_view first_operation(const mx::Primitive& primitive) {
   std::string_view name = primitive.name();
-  return name == "DivMod" ? std::vector<std::string_view>{"FloorDivide", "Remainder"} : std::vector{name};
+  return name == "DivMod" ? "FloorDivide" : name;
 }
 
 // Operations on several numbers at the same place; NULL where there is no kernel for one.
@@ -29,8 +29,9 @@ std::shared_ptr<const Blocks> blocks_of(const mx::array& node) {
   for (auto& input : node.inputs()) {
     from.push_back(blocks->input(input.dtype()));
   }
-  for (auto operation : operations_of(node.primitive())) {
-    auto result = blocks->apply(operation, from, node.dtype());
+  std::array operations{first_operation(node.primitive()), std::string_view("Remainder")};
+  for (size_t i = 0; i <= node.siblings().size(); i++) {
+    auto result = blocks->apply(operations[i], from, node.dtype());
     if (!result) {
       return nullptr;
     }
@@ -42,7 +43,7 @@ std::shared_ptr<const Blocks> blocks_of(const mx::array& node) {
 // By name and types, which are few.
 Evaluation elementwise(const mx::array& node) {
   constexpr size_t most_inputs = 3;
-  if (node.inputs().size() > most_inputs) {
+  if (node.inputs().size() > most_inputs || !Blocks::has(first_operation(node.primitive()))) {
     return nullptr;
   }
   std::array<mx::Dtype::Val, most_inputs + 1> types{node.dtype().val()};
