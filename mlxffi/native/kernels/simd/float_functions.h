@@ -226,7 +226,8 @@ MLXFFI_INLINE Doubles cos_of(Doubles x) {
 MLXFFI_INLINE Doubles tan_of(Doubles x) {
   auto turn = turn_of(x);
   Doubles sine = sine_series(turn.rest), cosine = cosine_series(turn.rest);
-  return far<std::tan>(x, (turn.quarter & 1) != 0 ? -cosine / sine : sine / cosine);
+  auto odd = (turn.quarter & 1) != 0;
+  return far<std::tan>(x, (odd ? -cosine : sine) / (odd ? sine : cosine));
 }
 
 // The angle of the point (x, y).
