@@ -3,8 +3,9 @@
 import subprocess
 from pathlib import Path
 
-import build_ffi
 import pytest
+
+import build_ffi
 
 HERE = Path(__file__).resolve().parent
 LIBRARIES = build_ffi.ROOT / "mlxffi/lib"

@@ -1,4 +1,4 @@
-"""Graphs of few small nodes, which the thread that asks computes itself: the numbers are those of any other evaluation."""
+"""Graphs of few small nodes, which the calling thread computes: the numbers are those of any other evaluation."""
 
 import threading
 
