@@ -20,6 +20,7 @@ constexpr size_t most_nodes = 16, most_numbers = size_t(1) << 19;
 
 thread_local bool active = false;
 
+// Not while memory is given back: a program's destructors may evaluate arrays of their own.
 struct Active {
   Active() {
     active = true;
@@ -59,7 +60,6 @@ class Plan {
 
   // Whether all were: where numbers lie otherwise than a kernel takes them, that node and what follows are not.
   bool run() const {
-    Active scope;
     return std::all_of(steps_.begin(), steps_.end(), compute);
   }
 
@@ -102,19 +102,28 @@ class Plan {
 
   static bool compute(const Step& step) {
     auto outputs = step.node->outputs();
-    auto& node = outputs[0];
-    auto& primitive = node.primitive();
     // Throws where the stream is another thread's, as when a task is handed to it.
-    mx::cpu::get_command_encoder(primitive.stream());
-    if (step.evaluation ? !step.evaluation(node.inputs(), outputs, primitive.stream()) : needs_a_copy(node)) {
-      return false;
+    mx::cpu::get_command_encoder(outputs[0].primitive().stream());
+    bool is_computed = evaluate(step, outputs);
+    if (is_computed) {
+      outputs[0].set_status(mx::array::Status::available);
+      outputs[0].detach();
     }
-    if (!step.evaluation) {
+    return is_computed;
+  }
+
+  static bool evaluate(const Step& step, Arrays& outputs) {
+    Active scope;
+    auto& node = *step.node;
+    auto& primitive = outputs[0].primitive();
+    if (step.evaluation) {
+      return step.evaluation(node.inputs(), outputs, primitive.stream());
+    }
+    bool can = !needs_a_copy(node);
+    if (can) {
       primitive.eval_cpu(node.inputs(), outputs);
     }
-    node.set_status(mx::array::Status::available);
-    node.detach();
-    return true;
+    return can;
   }
 
   std::vector<Step> steps_;
