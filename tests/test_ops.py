@@ -1,6 +1,7 @@
 """Operations give what mlx.core gives: the same values, dtypes, shapes and classes of exceptions.
 
-Values are the same to the bit but for ROUNDED, which ours computes in wider types or by its own functions (docs/differences.md).
+Values are the same to the bit but for ROUNDED, which ours computes in wider types or by functions of its own
+(docs/differences.md).
 """
 
 import math
