@@ -37,7 +37,8 @@ def test_same_sequence_as_mlx(seed):
         mx.random.seed(seed)
     for name, arguments in DRAWS.items():
         found, wanted = getattr(ours.random, name)(**arguments), getattr(theirs.random, name)(**arguments)
-        assert np.array_equal(np.array(found), np.array(wanted)), name
+        # Logarithms and the like are to half a unit in the last place here, and to some in MLX.
+        np.testing.assert_allclose(np.array(found), np.array(wanted), rtol=1e-6, atol=1e-7, err_msg=name)
     assert ours.random.state[0].tolist() == theirs.random.state[0].tolist()
 
 

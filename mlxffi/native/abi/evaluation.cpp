@@ -7,6 +7,7 @@
 #include <new>
 #include <unordered_set>
 
+#include "at_once.h"
 #include "checked.h"
 #include "derivatives/tracing.h"
 #include "guards.h"
@@ -168,7 +169,13 @@ void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
   }
 }
 
-// At once, where the graph stays, as that of a function being differentiated, or is to be put back after a failure.
+// By this thread; no other one that schedules has to wait.
+bool computed_at_once(const Arrays& outputs) {
+  std::unique_lock lock(scheduling, std::try_to_lock);
+  return lock && mlxffi::compute_at_once(outputs);
+}
+
+// Waiting, where the graph stays, as that of a function being differentiated, or is to be put back after a failure.
 void schedule_or_compute(const Arrays& outputs, bool may_fail) {
   bool traced = std::any_of(outputs.begin(), outputs.end(), [](auto& output) { return output.is_tracer(); });
   may_fail ? evaluate_or_undo(outputs) : traced ? mx::eval(outputs) : schedule(outputs);
@@ -189,7 +196,7 @@ mx::array checked(const mx::array& indices, std::function<void(const mx::array&)
 }
 
 void evaluate(const Arrays& outputs) {
-  if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
+  if (std::all_of(outputs.begin(), outputs.end(), is_computed) || computed_at_once(outputs)) {
     return;
   }
   schedule_and_wait(outputs, [&] { schedule_kernels(outputs, [&](bool may_fail) { schedule_or_compute(outputs, may_fail); }); });
