@@ -324,7 +324,7 @@ def test_integers_of_a_far_range():
     assert wide_range.min() < -(2**30) < 2**30 < wide_range.max()
 
 
-@pytest.mark.parametrize("low, high, dtype", [
+@pytest.mark.parametrize(("low", "high", "dtype"), [
     (-(2**63), 2**63 - 1, np.int64), (-(2**62), 2**63 - 1, np.int64), (0, 2**64 - 1, np.uint64),
 ])  # fmt: skip
 def test_integers_of_most_of_what_the_type_has(low, high, dtype):
