@@ -196,6 +196,8 @@ assert lazy.tolist()[0] == m.exp(x)[0].item()
 EVALUATIONS = {
     "eval": "m.eval(lazy)",
     "async_eval": "m.async_eval(lazy)",
+    "synchronize": "m.default_stream().synchronize()",
+    "core's synchronize": "import mlxffi.core; mlxffi.core.synchronize()",
     "Array.eval": "lazy.eval()",
     "item": "m.sum(lazy).item()",
     "tolist": "lazy.tolist()",
