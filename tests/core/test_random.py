@@ -120,3 +120,9 @@ def test_other_seeds_are_refused(seed):
     for mx in (ours, theirs):
         with pytest.raises(TypeError):
             mx.random.key(seed)
+
+
+@pytest.mark.parametrize(("x", "axis"), [(ours.array(3), 0), (ours.zeros((2, 2)), 2), (ours.zeros((2, 2)), -3)])
+def test_a_permutation_along_no_axis_is_told(x, axis):
+    with pytest.raises(IndexError, match=rf"\[permutation\] axis: expected an axis .* {x.ndim} axes, got {axis}"):
+        ours.random.permutation(x, axis)

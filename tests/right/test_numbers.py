@@ -324,6 +324,23 @@ def test_integers_of_a_far_range():
     assert wide_range.min() < -(2**30) < 2**30 < wide_range.max()
 
 
+@pytest.mark.parametrize(("low", "high", "dtype"), [
+    (-(2**63), 2**63 - 1, np.int64), (-(2**62), 2**63 - 1, np.int64), (0, 2**64 - 1, np.uint64),
+])  # fmt: skip
+def test_integers_of_most_of_what_the_type_has(low, high, dtype):
+    first, end = mx.array(dtype(low)), mx.array(dtype(high))
+    found = np.array(mx.random.randint(first, end, (2000,), first.dtype, mx.random.key(2)))
+    quarter = (high - low) // 4
+    assert len(set(found.tolist())) == 2000
+    assert low <= int(found.min()) < low + quarter < high - quarter < int(found.max()) < high
+
+
+def test_unsigned_integers_past_those_with_a_sign():
+    low, high = (mx.array(np.uint64(2**64 - back)) for back in (100, 50))
+    found = np.array(mx.random.randint(low, high, (2000,), mx.uint64, mx.random.key(0)))
+    assert set(found.tolist()) == set(range(2**64 - 100, 2**64 - 50))
+
+
 @pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16])
 @pytest.mark.parametrize("bounds", [(-1.0, 1.0), (0.0, 1.0), (0.1, 0.3), (-3.0, 0.0), (1.0, 1.0), (1.0, -1.0)])
 @pytest.mark.parametrize("draw", [mx.random.uniform, mx.random.truncated_normal])
