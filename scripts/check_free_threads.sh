@@ -107,10 +107,12 @@ races() {
   export TSAN_OPTIONS=report_bugs=0
   make_python python-tsan --with-thread-sanitizer
   make_environment python-tsan "-fsanitize=thread -g -O1"
-  # CPython lists its own known races; sanitize.sh says what the rest leaves out. Without a GIL the last owner of an array
-  # deletes it, and libmlx counts the owners.
+  # CPython lists its own known races; sanitize.sh says what the rest leaves out. Without a GIL any thread may be the last
+  # owner of an array or an event and delete it, and libmlx counts the owners unseen.
   cp "$root/source/Tools/tsan/suppressions_free_threading.txt" "$root/suppressions"
-  printf '%s\n' race:mlx::core::{Event::,array::ArrayDesc::~ArrayDesc} race_top:pthread_cond_destroy race:_dl_deallocate_tls \
+  printf '%s\n' 'race:mlxc::release<mlx_array_>' \
+    race:mlx::core::{Event::,array::ArrayDesc::~ArrayDesc,scheduler::Scheduler::signal_event} \
+    race_top:pthread_cond_destroy race:_dl_deallocate_tls \
     called_from_lib:{libgomp,libscipy_openblas.so,libscipy_openblas64_} >>"$root/suppressions"
   TSAN_OPTIONS="suppressions=$root/suppressions exitcode=66" in_copy python-tsan -m pytest -p no:cacheprovider $(files)
 }
