@@ -55,9 +55,10 @@ bool replace(PyObject *object, mlx_array made) {
   mlx_array_free(made);
   if (!done) {
     raise_last_error();
+    return false;
   }
-  ((ArrayOwner *)object)->updated = done;
-  return done;
+  __atomic_store_n(&((ArrayOwner *)object)->updated, true, __ATOMIC_RELAXED);
+  return true;
 }
 
 PyObject *share_all(mlx_vector_array vector) {
