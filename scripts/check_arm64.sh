@@ -51,7 +51,7 @@ build() {
     auditwheel repair --exclude libmlx.so -w "$work/wheel" "$work"/plain/mlxffi-*.whl)
 }
 
-install() {
+install_wheel() {
   rm -rf "$site"/mlxffi*
   [ -d "$site/pytest" ] || arm64_pip install --target "$site" "${packages[@]}"
   arm64_pip install --upgrade --target "$site" "$(echo "$work"/wheel/*.whl)[cpu]"
@@ -70,7 +70,8 @@ programs() {
   local name said failed=0
   mkdir -p "$work/run" "$work/bin"
   ln -sf /bin/sh "$work/bin/sh"
-  ln -sf "$(command -v aarch64-linux-gnu-g++)" "$work/bin/g++"
+  # The compiler may be ccache's link, which looks for the real one along the path.
+  printf '#!/bin/sh\nPATH=%q exec aarch64-linux-gnu-g++ "$@"\n' "$PATH" | install -m 755 /dev/stdin "$work/bin/g++"
   ln -sf "$emulator" "$work/bin/qemu"
   [ $# -gt 0 ] || set -- $(cd tests/abi/c && ls ./*.c | sed 's|./||; s|\.c$||' | grep -v '^live$')
   for name; do
@@ -109,5 +110,5 @@ check_contents(Path(\"$(basename "$work"/wheel/*.whl)\"))'"
 tools
 [ -d "$site" ] || { unpack_debian bookworm arm64 python3,libpython3-dev,g++ >/dev/null && mkdir -p "$site"; }
 build
-install
+install_wheel
 if [ "${1:-}" = python ]; then python_tests "${@:2}"; else programs "$@"; fi
