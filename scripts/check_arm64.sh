@@ -94,7 +94,7 @@ some_tests() {
 
 python_tests() {
   local status=0
-  [ $# -gt 0 ] || set -- $(some_tests | sed 's|^|tree/|')
+  [[ $* == *tree/* ]] || set -- "$@" $(some_tests | sed 's|^|tree/|')
   checkout_in "$debian/root/tree"
   cp "$work"/wheel/*.whl "$debian/root"
   inside "PYTHONPATH=tree/scripts python3 -c '
