@@ -52,9 +52,15 @@ build() {
 }
 
 install_wheel() {
+  local wheel
+  wheel=$(echo "$work"/wheel/*.whl)
   rm -rf "$site"/mlxffi*
-  [ -d "$site/pytest" ] || arm64_pip install --target "$site" "${packages[@]}"
-  arm64_pip install --upgrade --target "$site" "$(echo "$work"/wheel/*.whl)[cpu]"
+  if [ -d "$site/pytest" ]; then
+    # Without dependencies: pip would put mlx-cpu's folder in the place of the one that it shares with mlx.
+    arm64_pip install --no-deps --upgrade --target "$site" "$wheel"
+  else
+    arm64_pip install --target "$site" "${packages[@]}" "${wheel}[cpu]"
+  fi
 }
 
 # MLX compiles functions with what it finds as g++.
