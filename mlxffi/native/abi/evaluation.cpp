@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <memory>
 #include <new>
+#include <string>
 #include <unordered_set>
 
 #include "at_once.h"
@@ -140,6 +143,17 @@ Arrays waiters(const Arrays& arrays) {
   return made;
 }
 
+// MLX tells of a failed task once. Whoever reads these arrays later, or what is computed from them, is told as well: their
+// memory holds no numbers.
+void keep_failing(mx::Event event, const std::string& text) {
+  static auto& failures = *new std::map<std::string, mx::Error>;
+  static std::mutex mutex;
+  std::lock_guard<std::mutex> lock(mutex);
+  auto& failure = failures[text];
+  failure.set_message(std::make_shared<std::string>(text));
+  event.set_error(failure);
+}
+
 // By kernels of our own; to be called under Scheduling.
 template <class Schedule>
 void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
@@ -161,7 +175,12 @@ void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
     made = waiters(arrays);
   }
   for (auto& waiter : made) {
-    waiter.wait();
+    try {
+      waiter.wait();
+    } catch (const std::runtime_error& failure) {
+      keep_failing(waiter.event(), failure.what());
+      throw;
+    }
   }
   Scheduling lock;
   for (auto& array : arrays) {
