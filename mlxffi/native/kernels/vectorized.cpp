@@ -234,8 +234,10 @@ Evaluation evaluation_of(const Fallible& fallible, std::shared_ptr<mx::Primitive
 bool vectorize(const mx::array& node) {
   auto& primitive = node.primitive_ptr();
   auto* fallible = mlxffi::fallible(*primitive);
-  auto evaluation = fallible ? evaluation_of(*fallible, primitive) : evaluation_of(node);
-  if (evaluation && primitive->device() == mx::Device::cpu) {
+  if (primitive->device() != mx::Device::cpu) {
+    return fallible;
+  }
+  if (auto evaluation = fallible ? evaluation_of(*fallible, primitive) : evaluation_of(node)) {
     auto made = std::make_shared<Vectorized>(primitive, std::move(evaluation));
     each_place(node, [&](std::shared_ptr<mx::Primitive>& place) { place = made; });
   }
