@@ -161,9 +161,8 @@ class FunctionalModel:
         """
         if self._with_joints is None:
             joints = Joints() if self._fused else joints_of(self._base, self._trained, self._config, self._joined)
-            self._base, self._whole = joints.put_into(self._base, self._trained), None
             self._with_joints = copy.copy(self)
-            self._with_joints.joints = joints
+            self._with_joints._base, self._with_joints.joints = joints.put_into(self._base, self._trained), joints
         return self._with_joints
 
     def logits(

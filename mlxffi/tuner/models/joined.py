@@ -164,24 +164,26 @@ class Joints:
         return {**kept, **{path: item for _, made in changes for path, item in made.items()}}
 
     def put_into(self, base: Tree, trained: Tree) -> Tree:
-        """A tree that has joined layers beside their parts, which become views of them: they take no memory more.
+        """A tree that has joined layers as well; their parts' arrays become views of theirs, which takes no memory more.
 
         Args:
-          base: the tree.
+          base: the tree, evaluated.
           trained: the part of it that is trained, which is joined at each step instead.
 
         Returns:
           A new tree, evaluated.
         """
-        known, own = flatten(base), flatten(trained).keys()
-        frozen = {path: item for path, item in known.items() if path not in own}
-        together = {path: item for joint in self._found for path, item in joint.joined(frozen)}
-        mx.eval(together)
-        apart = {path: item for joint in self._found for path, item in joint.parted(together)}
-        mx.eval(apart)
-        nodes = dict(layers_of(base))
-        about = {f"{joint.path}.{name}": item for joint in self._found for name, item in _about(joint, nodes)}
-        return merged(base, unflatten({**apart, **together, **about}))
+        own, nodes = flatten(trained).keys(), dict(layers_of(base))
+        frozen = {path: item for path, item in flatten(base).items() if path not in own}
+        made: dict[str, Any] = {}
+        for joint in self._found:  # one after the other, so that only one is there twice
+            arrays = dict(joint.joined(frozen))
+            mx.eval(arrays)
+            for path, view in joint.parted(arrays):
+                frozen[path][:] = view
+                mx.eval(frozen[path])
+            made |= arrays | {f"{joint.path}.{name}": item for name, item in _about(joint, nodes)}
+        return merged(base, unflatten(made))
 
     def attach(self, base: Tree, adapter: Adapter) -> Tree:
         """`lora.attach` for an adapter of joined layers.

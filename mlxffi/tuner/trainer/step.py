@@ -15,7 +15,6 @@ from ... import core as mx
 from ..._errors import ArgumentError
 from ..datasets.examples import Batch
 from ..distributed import World
-from ..layers import on_cpu
 from ..losses import default_loss
 from ..models.checkpointing import random_numbers_from
 from ..models.functional import Tunable
@@ -191,9 +190,9 @@ def _is_elementwise(optimizer: Optimizer) -> bool:
 
 
 def _running(model: Tunable, optimizer: Optimizer) -> Tunable:
-    """A model as steps run it: with fewer products on GPUs, where each costs the host time."""
+    """A model as steps run it: with joined layers, unless an optimizer looks at each array as a whole."""
     join = getattr(model, "with_joints", None)
-    found: Tunable = join() if join and _is_elementwise(optimizer) and not on_cpu() else model
+    found: Tunable = join() if join and _is_elementwise(optimizer) else model
     return found
 
 
