@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <memory_resource>
 #include <typeinfo>
 #include <unordered_map>
-#include <unordered_set>
+#include <utility>
 
 #include "elementwise_blocks.h"
 #include "extremes.h"
@@ -234,16 +233,53 @@ Evaluation evaluation_of(const Fallible& fallible, std::shared_ptr<mx::Primitive
 // Whether the node may fail in the course of its work.
 bool vectorize(const mx::array& node) {
   auto& primitive = node.primitive_ptr();
-  auto* fallible = mlxffi::fallible(*primitive);
   if (primitive->device() != mx::Device::cpu) {
-    return fallible;
+    return false;
   }
+  auto* fallible = mlxffi::fallible(*primitive);
   if (auto evaluation = fallible ? evaluation_of(*fallible, primitive) : evaluation_of(node)) {
     auto made = std::make_shared<Vectorized>(primitive, std::move(evaluation));
     each_place(node, [&](std::shared_ptr<mx::Primitive>& place) { place = made; });
   }
   return fallible;
 }
+
+// Addresses, in a table with open addressing: a decoder's token is a thousand nodes, of which each std::unordered_set would
+// allocate one.
+class IdSet {
+ public:
+  // Whether it was not there yet.
+  bool insert(std::uintptr_t id) {
+    if (2 * (count_ + 1) > slots_.size()) {
+      grow();
+    }
+    auto& slot = slot_of(id);
+    bool is_new = !slot;
+    slot = id;
+    count_ += is_new;
+    return is_new;
+  }
+
+ private:
+  std::uintptr_t& slot_of(std::uintptr_t id) {
+    size_t mask = slots_.size() - 1, place = (id * 0x9E3779B97F4A7C15) >> 32 & mask;
+    while (slots_[place] && slots_[place] != id) {
+      place = (place + 1) & mask;
+    }
+    return slots_[place];
+  }
+  void grow() {
+    auto old = std::exchange(slots_, std::vector<std::uintptr_t>(std::max<size_t>(64, 2 * slots_.size())));
+    for (auto id : old) {
+      if (id) {
+        slot_of(id) = id;
+      }
+    }
+  }
+
+  size_t count_ = 0;
+  std::vector<std::uintptr_t> slots_;
+};
 
 // The nodes that are yet to be computed for arrays, as they are met: most graphs are small, and take no memory.
 class Walk {
@@ -271,17 +307,20 @@ class Walk {
     }
   }
   bool is_new(const mx::array& array) {
-    auto end = few_.begin() + std::min(count_, few_.size());
-    auto same = [&](auto* other) { return other->id() == array.id(); };
-    return std::none_of(few_.begin(), end, same) && (count_ < few_.size() || ids_.insert(array.id()).second);
+    if (count_ > few_.size()) {
+      return ids_.insert(array.id());
+    }
+    if (count_ == few_.size()) {
+      std::for_each(few_.begin(), few_.end(), [&](auto* other) { ids_.insert(other->id()); });
+      return ids_.insert(array.id());
+    }
+    return std::none_of(few_.begin(), few_.begin() + count_, [&](auto* other) { return other->id() == array.id(); });
   }
 
   std::array<const mx::array*, 16> few_;
   size_t count_ = 0;
   std::vector<const mx::array*> many_;
-  // No node costs an allocation of its own: a walk takes half the time.
-  std::pmr::monotonic_buffer_resource memory_;
-  std::pmr::unordered_set<std::uintptr_t> ids_{&memory_};
+  IdSet ids_;
 };
 
 // --- the tape of fused operations ---

@@ -106,7 +106,7 @@ def _size(span: slice) -> int:
 
 
 def split(x: mx.array, sizes: Sequence[int], axis: int) -> list[mx.array]:
-    """An array in pieces.
+    """An array in pieces, whose gradients are put together: those of slices would be written into zeros one by one.
 
     Args:
       x: of any shape.
@@ -116,7 +116,17 @@ def split(x: mx.array, sizes: Sequence[int], axis: int) -> list[mx.array]:
     Returns:
       As many arrays as sizes.
     """
-    found: list[mx.array] = mx.split(x, list(accumulate(sizes[:-1])), axis=axis)
+
+    @mx.custom_function
+    def pieces(x: mx.array) -> list[mx.array]:
+        found: list[mx.array] = mx.split(x, list(accumulate(sizes[:-1])), axis=axis)
+        return found
+
+    @pieces.vjp
+    def together(_: mx.array, cotangents: list[mx.array], __: list[mx.array]) -> mx.array:
+        return mx.concatenate(cotangents, axis=axis)
+
+    found: list[mx.array] = pieces(x)
     return found
 
 

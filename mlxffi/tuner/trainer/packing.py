@@ -2,7 +2,8 @@
 
 An adapter is hundreds of small arrays. What an update does to each of their numbers costs next to nothing, but each
 operation on each array is a node of the graph, and on a GPU a kernel. Packed, an update is a few operations, and
-gradients travel between processes as they are.
+gradients travel between processes as they are. What is differentiated are the single arrays: of slices of one, each
+gradient would be written into zeros, and all added up.
 """
 
 from __future__ import annotations
@@ -49,7 +50,17 @@ class Packing:
         Returns:
           Fewer, larger arrays by name: those that may be joined lie in one array, [numbers of all].
         """
-        arrays = self._joints.joined(arrays)
+        return self.pack_joined(self._joints.joined(arrays))
+
+    def pack_joined(self, arrays: Arrays) -> Arrays:
+        """The inverse of `joined`.
+
+        Args:
+          arrays: by path, those of joined layers in the places of their parts'.
+
+        Returns:
+          As `pack`.
+        """
         return {name: self._concatenated(name, arrays) for name in self._parts}
 
     def unpack(self, packed: Arrays) -> Arrays:
@@ -61,7 +72,7 @@ class Packing:
         Returns:
           Arrays by path, in the tree's order and their own shapes.
         """
-        found = self._joints.parted(self._joined(packed))
+        found = self._joints.parted(self.joined(packed))
         return {path: found[path] for path in self._paths}
 
     def tree(self, packed: Arrays) -> Tree:
@@ -75,16 +86,27 @@ class Packing:
         """
         return self._refilled(list(self.unpack(packed).values()))
 
-    def joined_tree(self, packed: Arrays) -> Tree:
-        """The tree of packed arrays as a model `with_joints` takes it, which a gradient may pass through.
+    def joined(self, packed: Arrays) -> Arrays:
+        """Packed arrays by path, those of joined layers in the places of their parts'.
 
         Args:
           packed: arrays by name.
 
         Returns:
-          A tree with the arrays of joined layers in the places of their parts'.
+          Views of them.
         """
-        return unflatten(self._joined(packed)) if self._joints else self.tree(packed)
+        return dict(pair for name in self._parts for pair in self._parted(name, packed[name]))
+
+    def joined_tree(self, arrays: Arrays) -> Tree:
+        """The tree that a model `with_joints` takes.
+
+        Args:
+          arrays: from `joined`.
+
+        Returns:
+          A tree of them.
+        """
+        return unflatten(arrays) if self._joints else self._refilled([arrays[path] for path in self._paths])
 
     def pack_moments(self, state: Tree) -> Tree:
         """Pack an optimizer's state, in which moments are arrays by path.
@@ -112,9 +134,6 @@ class Packing:
         if list(self._parts) == self._paths:
             return state
         return {name: item if isinstance(item, mx.array) else change(item) for name, item in state.items()}
-
-    def _joined(self, packed: Arrays) -> Arrays:
-        return dict(pair for name in self._parts for pair in self._parted(name, packed[name]))
 
     def _concatenated(self, name: str, arrays: Arrays) -> mx.array:
         parts = self._parts[name]

@@ -243,16 +243,18 @@ def make_step(model: Tunable, optimizer: Optimizer, loss: Loss, args: TrainingAr
     apply, packing = _make_apply(optimizer, args, world), packing_of(model, optimizer)
     model = _running(model, optimizer)
 
-    def of_packed(parameters: Gradients, batch: Batch) -> tuple[mx.array, ...]:
-        tree = packing.joined_tree(parameters)
-        return _loss(model, loss, tree, batch, training=True, checkpoint=args.grad_checkpoint)
+    def of_arrays(arrays: Gradients, batch: Batch) -> tuple[mx.array, ...]:
+        trained = packing.joined_tree(arrays)
+        return _loss(model, loss, trained, batch, training=True, checkpoint=args.grad_checkpoint)
 
     def step(state: State, batch: Batch, due: bool) -> tuple[State, mx.array]:
-        reference = None if state.reference is None else packing.joined_tree(state.reference)
-        batch = _prepared(model, loss, packing.joined_tree(state.trained), batch, reference)
+        arrays = packing.joined(state.trained)
+        reference = None if state.reference is None else packing.joined_tree(packing.joined(state.reference))
+        batch = _prepared(model, loss, packing.joined_tree(arrays), batch, reference)
         with random_numbers_from(state.random):
-            (total, count, *sums), gradients = mx.value_and_grad(of_packed)(state.trained, batch)
+            (total, count, *sums), found = mx.value_and_grad(of_arrays)(arrays, batch)
             random = mx.random.state[0]
+        gradients = packing.pack_joined(found)
         window = _added(state.window, gradients, mx.where(mx.isfinite(total), count, mx.nan), args)
         state = state._replace(random=random, window=window)
         norm = applied = mx.zeros([])
