@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
-import mlxffi.core as mx
-from mlxffi.tuner.models.joined import Joints
 from mlxffi.tuner.models import functional
+from mlxffi.tuner.models.joined import Joints
 from mlxffi.tuner.trainer import packing
 
 from . import step_profile

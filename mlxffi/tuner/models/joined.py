@@ -140,6 +140,7 @@ class Joints:
     def __init__(self, found: Sequence[Joint] = ()):
         self._found = found
         self._masks = {(joint.widths, joint.ranks): joint.mask() for joint in found if any(joint.ranks)}
+        mx.eval(self._masks)  # a compiled step would compute them each time
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -166,15 +167,13 @@ class Joints:
         """
         return self._exchanged(arrays, [((joint.path,), dict(joint.parted(arrays))) for joint in self._found])
 
-    def _exchanged(
-        self, arrays: Mapping[str, mx.array], changes: Sequence[tuple[Sequence[str], Arrays]]
-    ) -> Arrays:
+    def _exchanged(self, arrays: Mapping[str, mx.array], changes: Sequence[tuple[Sequence[str], Arrays]]) -> Arrays:
         gone = {path for paths, _ in changes for path in paths}
         kept = {path: item for path, item in arrays.items() if path.rpartition(".")[0] not in gone}
         return {**kept, **{path: item for _, made in changes for path, item in made.items()}}
 
     def put_into(self, base: Tree, trained: Tree) -> Tree:
-        """A tree that has joined layers as well; their parts' arrays become views of theirs, which takes no memory more.
+        """A tree with joined layers as well, of which the arrays of their parts become views: no more memory is taken.
 
         Args:
           base: the tree, evaluated.
@@ -248,26 +247,32 @@ def joints_of(base: Tree, trained: Tree, config: LoRAConfig | None, names: Mappi
 
 
 def _joint(
-    path: str, parts: Sequence[str], nodes: Mapping[str, Node], trained: Mapping[str, mx.array], config: Any
+    path: str,
+    parts: Sequence[str],
+    nodes: Mapping[str, Node],
+    trained: Mapping[str, mx.array],
+    config: LoRAConfig | None,
 ) -> Joint | None:
-    factors = [trained[f"{part}.lora_a"] for part in parts if f"{part}.lora_a" in trained]
-    dtypes = {item.dtype for item in factors}
-    adapted = not factors or (len(dtypes) == 1 and _is_plain(path, parts, config))
-    alike = len({_kind(nodes[part], [name for name in ROWS if f"{part}.{name}" in trained]) for part in parts}) == 1
-    if not (alike and adapted) or (config and any(f"{part}.weight" in trained for part in parts)):
+    factors = {part: trained[f"{part}.lora_a"] for part in parts if f"{part}.lora_a" in trained}
+    kinds = {_kind(part, nodes[part], trained) for part in parts}
+    if len(kinds) > 1 or any(nodes[part]["weight"].ndim != 2 or "adapters" in nodes[part] for part in parts):
         return None
-    widths = tuple(layers.dims(nodes[part])[0] for part in parts)
-    ranks = tuple(trained[f"{part}.lora_a"].shape[1] if f"{part}.lora_a" in trained else 0 for part in parts)
-    return Joint(path, tuple(parts), widths, ranks)
+    if config and not (_is_plain(path, parts, config) and len({item.dtype for item in factors.values()}) < 2):
+        return None
+    if config and f"{parts[0]}.weight" in trained:
+        return None
+    ranks = tuple(factors[part].shape[1] if part in factors else 0 for part in parts)
+    return Joint(path, tuple(parts), tuple(layers.dims(nodes[part])[0] for part in parts), ranks)
+
+
+def _kind(path: str, node: Node, trained: Mapping[str, mx.array]) -> tuple[Any, ...]:
+    """What parts must have alike: names, dtypes and inner axes of their arrays, and which of them are trained."""
+    held = [name for name in ROWS if node.get(name) is not None]
+    arrays = tuple((name, node[name].dtype, node[name].shape[1:], f"{path}.{name}" in trained) for name in held)
+    return arrays, node.get("quantization")
 
 
 def _is_plain(path: str, parts: Sequence[str], config: LoRAConfig) -> bool:
     """Whether factors are LoRA without dropout, which would drop other inputs for each part, and of one scale."""
     scales = {config.scale_of(item) for item in (path, *parts)}
     return len(scales) == 1 and not config.use_dora and not config.dropout
-
-
-def _kind(node: Node, trained: Sequence[str]) -> tuple[Any, ...]:
-    """What parts must have alike: names, dtypes and numbers of axes of their arrays, and which of them are trained."""
-    held = tuple((name, node[name].dtype, node[name].shape[1:]) for name in ROWS if node.get(name) is not None)
-    return held, tuple(trained), node.get("quantization"), node["weight"].ndim == 2 and "adapters" not in node
