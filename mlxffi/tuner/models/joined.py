@@ -77,12 +77,13 @@ class Joint(NamedTuple):
                 yield f"{part}.lora_b", b[rows, columns]
 
     def mask(self) -> mx.array:
-        """1 where the second factor has a part's, else 0.
+        """Where the second factor has a part's.
 
         Returns:
-          float32 [sum of ranks, sum of widths].
+          bool [sum of ranks, sum of widths].
         """
-        return self._diagonal({part: mx.ones((_size(rows), _size(columns))) for part, rows, columns in self._blocks()})
+        blocks = {part: mx.ones((_size(rows), _size(columns))) for part, rows, columns in self._blocks()}
+        return self._diagonal(blocks) > 0
 
     def _diagonal(self, factors: Arrays) -> mx.array:
         total = sum(self.widths)
@@ -207,9 +208,9 @@ class Joints:
         factors = adapter.layers()
         for joint in self._found:
             if joint.path in factors:
-                node = factors[joint.path]
-                mask = self._masks[joint.widths, joint.ranks].astype(node["lora_b"].dtype)
-                factors[joint.path] = {**node, "lora_b": node["lora_b"] * mask}
+                # What is 0 stays 0: it gets no gradient.
+                node, mask = factors[joint.path], self._masks[joint.widths, joint.ranks]
+                factors[joint.path] = {**node, "lora_b": mx.where(mask, node["lora_b"], 0)}
         return attached(base, {path: (node,) for path, node in factors.items()}, adapter)
 
 
