@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import mlxffi.core as mx
-from mlxffi.fused import geglu, swiglu
 from mlxffi.tuner import layers, lora, optimizers
 from mlxffi.tuner.datasets import Batch
 from mlxffi.tuner.distributed import World
@@ -17,7 +16,6 @@ from mlxffi.tuner.models import (
     functional,
     random_parameters,
 )
-from mlxffi.tuner.models.gated import gated
 from mlxffi.tuner.models.joined import Joints, joints_of
 from mlxffi.tuner.trainer import TrainingArgs
 from mlxffi.tuner.trainer.step import first_state, make_step, packing_of, unpacked
@@ -98,7 +96,7 @@ def same(found, wanted, tolerance):
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])
-@pytest.mark.parametrize("case", [*ADAPTERS, "full"])
+@pytest.mark.parametrize("case", ADAPTERS)
 def test_training_is_the_same(case, checkpoint, monkeypatch):
     losses, found = trained(made("qwen2", case), grad_checkpoint=checkpoint)
     apart(monkeypatch)
@@ -129,28 +127,6 @@ def test_as_gpus_run_them(family, monkeypatch):
     same(found, other, 1e-5)
 
 
-@pytest.mark.parametrize("unit", [swiglu, geglu])
-def test_gradients_of_joined_units_are_the_slopes(unit):
-    draw = np.random.default_rng(1)
-    y, cotangent, step = draw.normal(size=(3, 2, 10)), draw.normal(size=(3, 2, 5)), 1e-6
-
-    def value(y):
-        gate, up = y[..., :5], y[..., 5:]
-        inner = gate if unit is swiglu else 1.5957691216057308 * (gate + 0.044715 * gate**3)
-        return (cotangent * up * gate / (1 + np.exp(-inner))).sum()
-
-    def loss(y):
-        return (gated(unit, y) * mx.array(cotangent.astype(np.float32))).sum()
-
-    found, gradient = mx.compile(mx.value_and_grad(loss))(mx.array(y.astype(np.float32)))
-    np.testing.assert_allclose(found.item(), value(y), rtol=1e-5)
-    for place in np.ndindex(y.shape):
-        moved = np.zeros_like(y)
-        moved[place] = step
-        slope = (value(y + moved) - value(y - moved)) / (2 * step)
-        np.testing.assert_allclose(gradient[place].item(), slope, rtol=1e-4, atol=1e-5)
-
-
 def test_half_precision(monkeypatch):
     losses, found = trained(made(dtype=mx.bfloat16))
     apart(monkeypatch)
@@ -160,9 +136,9 @@ def test_half_precision(monkeypatch):
 
 
 def test_an_optimizer_of_whole_matrices_gets_them(monkeypatch):
-    losses, found = trained(made(case="full"), optimizers.Muon(0.01))
+    losses, found = trained(made(), optimizers.Muon(0.01))
     apart(monkeypatch)
-    wanted_losses, wanted = trained(made(case="full"), optimizers.Muon(0.01))
+    wanted_losses, wanted = trained(made(), optimizers.Muon(0.01))
     assert losses == wanted_losses
     same(found, wanted, 0)
 
@@ -176,6 +152,7 @@ def test_an_optimizer_of_whole_matrices_gets_them(monkeypatch):
         ("directly", {"qkv_proj"}),
         ("scales", {"gate_up_proj"}),
         ("dora", set()),
+        ("full", set()),
     ],
 )
 def test_what_is_joined(case, wanted):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, TypeAlias
 
 from ... import core as mx
@@ -23,7 +22,6 @@ from ..layers import as_linear, embedding, linear, on_cpu, operand
 from ..trees import Tree
 from .checkpointing import checkpointed
 from .config import SLIDING, DecoderConfig
-from .gated import gated
 from .joined import split
 from .rope import Rope, Turns
 
@@ -300,18 +298,14 @@ def _joined(node: Tree, y: mx.array, training: bool) -> mx.array:
 
 def _mlp(config: DecoderConfig, node: Tree, x: mx.array, training: bool) -> mx.array:
     """[B, T, C] to [B, T, C]: Shazeer 2020, GLU variants improve transformer."""
-    unit = swiglu if config.activation == "silu" else geglu
-    if "gate_up_proj" in node and not on_cpu():
-        both = linear(node["gate_up_proj"], x, training=training)  # [B, T, 2 intermediate size]
-        return _lean(_gated, node["down_proj"], partial(gated, unit), both, training=training)
     gate, up = _projections(node, "gate_up_proj", x, training)  # [B, T, intermediate size]
+    unit = swiglu if config.activation == "silu" else geglu
     return _lean(_gated, node["down_proj"], unit, gate, up, training=training)
 
 
-def _gated(node: Tree, unit: Callable[..., mx.array], *inputs: Any) -> mx.array:
-    """What a unit makes of arrays, [B, T, intermediate size], to [B, T, C]; last comes whether dropout is active."""
-    *arrays, training = inputs
-    return linear(node, unit(*arrays), training=training)
+def _gated(node: Tree, unit: Callable[..., mx.array], gate: mx.array, up: mx.array, training: bool) -> mx.array:
+    """[B, T, intermediate size] twice to [B, T, C]."""
+    return linear(node, unit(gate, up), training=training)
 
 
 # --- element by element ---

@@ -154,15 +154,17 @@ class FunctionalModel:
         self._trained = merged(self._trained, trained)
 
     def with_joints(self) -> FunctionalModel:
-        """This model for training steps: layers of one input are joined where they can be.
+        """This model for training steps: beside an adapter, layers of one input are joined where they can be.
 
         Returns:
           The model itself, or one whose `joints` say in what form it takes trained parameters.
         """
+        if self._config is None or self._fused:
+            return self
         if self._with_joints is None:
-            joints = Joints() if self._fused else joints_of(self._base, self._trained, self._config, self._joined)
+            joints = joints_of(self._base, self._trained, self._config, self._joined)
             self._with_joints = copy.copy(self)
-            self._with_joints._base, self._with_joints.joints = joints.put_into(self._base, self._trained), joints
+            self._with_joints._base, self._with_joints.joints = joints.put_into(self._base), joints
         return self._with_joints
 
     def logits(

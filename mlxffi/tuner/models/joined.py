@@ -173,25 +173,23 @@ class Joints:
         kept = {path: item for path, item in arrays.items() if path.rpartition(".")[0] not in gone}
         return {**kept, **{path: item for _, made in changes for path, item in made.items()}}
 
-    def put_into(self, base: Tree, trained: Tree) -> Tree:
+    def put_into(self, base: Tree) -> Tree:
         """A tree with joined layers as well, of which the arrays of their parts become views: no more memory is taken.
 
         Args:
           base: the tree, evaluated.
-          trained: the part of it that is trained, which is joined at each step instead.
 
         Returns:
           A new tree, evaluated.
         """
-        own, nodes = flatten(trained).keys(), dict(layers_of(base))
-        frozen = {path: item for path, item in flatten(base).items() if path not in own}
+        known, nodes = flatten(base), dict(layers_of(base))
         made: dict[str, Any] = {}
         for joint in self._found:  # one after the other, so that only one is there twice
-            arrays = dict(joint.joined(frozen))
+            arrays = dict(joint.joined(known))
             mx.eval(arrays)
             for path, view in joint.parted(arrays):
-                frozen[path][:] = view
-                mx.eval(frozen[path])
+                known[path][:] = view
+                mx.eval(known[path])
             made |= arrays | {f"{joint.path}.{name}": item for name, item in _about(joint, nodes)}
         return merged(base, unflatten(made))
 
@@ -224,56 +222,48 @@ def _about(joint: Joint, nodes: Mapping[str, Node]) -> Iterator[tuple[str, Any]]
 # --- what can be joined ---
 
 
-def joints_of(base: Tree, trained: Tree, config: LoRAConfig | None, names: Mapping[str, Sequence[str]]) -> Joints:
-    """The layers of a model that can be joined: alike in all but their widths, and adapted or trained alike.
+def joints_of(base: Tree, factors: Tree, config: LoRAConfig, names: Mapping[str, Sequence[str]]) -> Joints:
+    """The layers of a model with an adapter that can be joined: alike in all but their widths, and adapted alike.
 
     Args:
       base: the model's parameters.
-      trained: what is trained: a part of them, or an adapter's parameters.
-      config: the adapter's; None without.
+      factors: the adapter's parameters.
+      config: the adapter's.
       names: of the parts of each joined layer, which stand side by side, by its own name.
 
     Returns:
       The joined layers.
     """
-    nodes, arrays = dict(layers_of(base)), flatten(trained)
+    nodes, trained = dict(layers_of(base)), flatten(factors)
     found = []
     for path in nodes:
         parent, _, last = path.rpartition(".")
-        for name, (first, *others) in names.items():
-            parts = [f"{parent}.{part}" for part in (first, *others)]
-            if last == first and all(part in nodes for part in parts):
-                found.append(_joint(f"{parent}.{name}", parts, nodes, arrays, config))
+        for name, wanted in names.items():
+            joint, parts = f"{parent}.{name}", tuple(f"{parent}.{part}" for part in wanted)
+            if last == wanted[0] and nodes.keys() >= set(parts) and _is_plain(joint, parts, config):
+                found.append(_joint(joint, parts, nodes, trained))
     return Joints([joint for joint in found if joint])
-
-
-def _joint(
-    path: str,
-    parts: Sequence[str],
-    nodes: Mapping[str, Node],
-    trained: Mapping[str, mx.array],
-    config: LoRAConfig | None,
-) -> Joint | None:
-    factors = {part: trained[f"{part}.lora_a"] for part in parts if f"{part}.lora_a" in trained}
-    kinds = {_kind(part, nodes[part], trained) for part in parts}
-    if len(kinds) > 1 or any(nodes[part]["weight"].ndim != 2 or "adapters" in nodes[part] for part in parts):
-        return None
-    if config and not (_is_plain(path, parts, config) and len({item.dtype for item in factors.values()}) < 2):
-        return None
-    if config and f"{parts[0]}.weight" in trained:
-        return None
-    ranks = tuple(factors[part].shape[1] if part in factors else 0 for part in parts)
-    return Joint(path, tuple(parts), tuple(layers.dims(nodes[part])[0] for part in parts), ranks)
-
-
-def _kind(path: str, node: Node, trained: Mapping[str, mx.array]) -> tuple[Any, ...]:
-    """What parts must have alike: names, dtypes and inner axes of their arrays, and which of them are trained."""
-    held = [name for name in ROWS if node.get(name) is not None]
-    arrays = tuple((name, node[name].dtype, node[name].shape[1:], f"{path}.{name}" in trained) for name in held)
-    return arrays, node.get("quantization")
 
 
 def _is_plain(path: str, parts: Sequence[str], config: LoRAConfig) -> bool:
     """Whether factors are LoRA without dropout, which would drop other inputs for each part, and of one scale."""
     scales = {config.scale_of(item) for item in (path, *parts)}
     return len(scales) == 1 and not config.use_dora and not config.dropout
+
+
+def _joint(
+    path: str, parts: tuple[str, ...], nodes: Mapping[str, Node], trained: Mapping[str, mx.array]
+) -> Joint | None:
+    factors = {part: trained[f"{part}.lora_a"] for part in parts if f"{part}.lora_a" in trained}
+    alike = len({_kind(nodes[part]) for part in parts}) == 1 and len({item.dtype for item in factors.values()}) < 2
+    directly = any(f"{part}.{name}" in trained for part in parts for name in ROWS)
+    if not alike or directly or any(nodes[part]["weight"].ndim != 2 or "adapters" in nodes[part] for part in parts):
+        return None
+    ranks = tuple(factors[part].shape[1] if part in factors else 0 for part in parts)
+    return Joint(path, parts, tuple(layers.dims(nodes[part])[0] for part in parts), ranks)
+
+
+def _kind(node: Node) -> tuple[Any, ...]:
+    """What parts must have alike: names, dtypes and inner axes of their arrays."""
+    held = [name for name in ROWS if node.get(name) is not None]
+    return tuple((name, node[name].dtype, node[name].shape[1:]) for name in held), node.get("quantization")
