@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ._ffi import lib, read
+
+if TYPE_CHECKING:
+    from .array import Array
 
 # Whether what is dead waits for the collector.
 WAITS = sys.implementation.name != "cpython"
@@ -22,13 +27,23 @@ _made = 0
 _limit = BYTES
 
 
-def count_array() -> None:
-    """An array has been made."""
+def count_arrays(count: int) -> None:
+    """So many arrays have been made."""
     global _made
-    _made += 1
+    _made += count
     if _made >= ARRAYS:
         _made = 0
         gc.collect()
+
+
+def counting(make: Callable[[int], Array]) -> Callable[[int], Array]:
+    """A function that makes an array, which is counted where what is dead waits."""
+
+    def counted(handle: int) -> Array:
+        count_arrays(1)
+        return make(handle)
+
+    return counted if WAITS else make
 
 
 def look_at_memory() -> None:

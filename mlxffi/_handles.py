@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ._errors import ArgumentError
 from ._ffi import ffi, graph, last_error
-from ._garbage import WAITS, count_array
+from ._garbage import WAITS, count_arrays, counting
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,14 +52,13 @@ def take_arrays(vector: int) -> list[Any]:
     return own_arrays(handles, size)
 
 
+@counting
 def own_array(handle: int) -> Array:
     """An Array that owns a fresh handle; 0 stands for an error, which is raised."""
     if not handle:
         raise last_error()
     array: Array = _new(array_class)
     array._h = handle
-    if WAITS:
-        count_array()
     return array
 
 
@@ -73,13 +72,13 @@ def own_arrays(handles: Any, count: int) -> list[Any]:
                 raise last_error()
             array = _new(array_class)  # as own_array has it, without the call
             array._h = handle
-            if WAITS:
-                count_array()
             arrays.append(array)
     except BaseException:  # a signal's as well
         for place in range(len(arrays) + 1, count):
             graph.glue_array_free(handles[place])
         raise
+    if WAITS:
+        count_arrays(count)
     return arrays
 
 
@@ -153,7 +152,7 @@ class Owner:
     def __del__(self) -> None:
         try:
             handle = getattr(self, self._slot)
-            delattr(self, self._slot)  # as Array.__del__ does, and why
+            delattr(self, self._slot)  # what dies in one cycle with it may use it after its end
         except AttributeError:
             return
         type(self)._free(handle)

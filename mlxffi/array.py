@@ -110,11 +110,10 @@ class Array:
         return graph.glue_array_set(self._h)
 
     # The free function is bound at definition: at interpreter exit the module's names may be gone. What dies in one
-    # cycle with this object may use it after its end, which is an AttributeError then.
+    # cycle with this object may use it after its end: it has an empty handle then, which C refuses.
     def __del__(self, _free: Callable[[int], int] = graph.glue_array_free) -> None:
         try:
-            handle = self._h
-            del self._h
+            handle, self._h = self._h, 0
         except AttributeError:  # made by `object.__new__` alone
             return
         _free(handle)
@@ -372,7 +371,7 @@ class ClosedArray(Array):
     def __del__(self, _free: Callable[[int], int] = graph.glue_array_free, _slot: Any = _SLOT) -> None:
         try:
             handle = _slot.__get__(self)
-            _slot.__delete__(self)
+            _slot.__set__(self, 0)
         except AttributeError:
             return
         _free(handle)

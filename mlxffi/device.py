@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import _handles
 from ._errors import ArgumentError
 from ._ffi import check, handle, lib, read
+from ._process import require_no_fork
 
 __all__ = ["Device", "Stream", "default_device", "default_stream", "set_default_device", "set_default_stream"]
 
@@ -81,6 +82,7 @@ class Stream(_handles.Owner):
 
     def synchronize(self) -> None:
         """Wait until everything queued on it is done."""
+        require_no_fork("synchronize")
         check(lib.glue_synchronize(self._stream))
 
     def __repr__(self) -> str:

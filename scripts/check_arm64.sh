@@ -51,10 +51,16 @@ build() {
     auditwheel repair --exclude libmlx.so -w "$work/wheel" "$work"/plain/mlxffi-*.whl)
 }
 
-install() {
+install_wheel() {
+  local wheel
+  wheel=$(echo "$work"/wheel/*.whl)
   rm -rf "$site"/mlxffi*
-  [ -d "$site/pytest" ] || arm64_pip install --target "$site" "${packages[@]}"
-  arm64_pip install --upgrade --target "$site" "$(echo "$work"/wheel/*.whl)[cpu]"
+  if [ -d "$site/pytest" ]; then
+    # Without dependencies: pip would put mlx-cpu's folder in the place of the one that it shares with mlx.
+    arm64_pip install --no-deps --upgrade --target "$site" "$wheel"
+  else
+    arm64_pip install --target "$site" "${packages[@]}" "${wheel}[cpu]"
+  fi
 }
 
 # MLX compiles functions with what it finds as g++.
@@ -70,7 +76,8 @@ programs() {
   local name said failed=0
   mkdir -p "$work/run" "$work/bin"
   ln -sf /bin/sh "$work/bin/sh"
-  ln -sf "$(command -v aarch64-linux-gnu-g++)" "$work/bin/g++"
+  # The compiler may be ccache's link, which looks for the real one along the path.
+  printf '#!/bin/sh\nPATH=%q exec aarch64-linux-gnu-g++ "$@"\n' "$PATH" | install -m 755 /dev/stdin "$work/bin/g++"
   ln -sf "$emulator" "$work/bin/qemu"
   [ $# -gt 0 ] || set -- $(cd tests/abi/c && ls ./*.c | sed 's|./||; s|\.c$||' | grep -v '^live$')
   for name; do
@@ -93,7 +100,7 @@ some_tests() {
 
 python_tests() {
   local status=0
-  [ $# -gt 0 ] || set -- $(some_tests | sed 's|^|tree/|')
+  [[ $* == *tree/* ]] || set -- "$@" $(some_tests | sed 's|^|tree/|')
   checkout_in "$debian/root/tree"
   cp "$work"/wheel/*.whl "$debian/root"
   inside "PYTHONPATH=tree/scripts python3 -c '
@@ -109,5 +116,5 @@ check_contents(Path(\"$(basename "$work"/wheel/*.whl)\"))'"
 tools
 [ -d "$site" ] || { unpack_debian bookworm arm64 python3,libpython3-dev,g++ >/dev/null && mkdir -p "$site"; }
 build
-install
+install_wheel
 if [ "${1:-}" = python ]; then python_tests "${@:2}"; else programs "$@"; fi

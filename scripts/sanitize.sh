@@ -119,8 +119,7 @@ thread_tests() {
 case "$mode" in
   asan) suppress_libmlx; c_programs "$sanitizers" "" "$@" ;;
   valgrind)
-    c_programs -g "valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
-      --suppressions=$root/tests/abi/valgrind.supp" "$@" ;;
+    c_programs -g "valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite" "$@" ;;
   python) python_tests "$@" ;;
   threads) thread_tests "$@" ;;
   *) echo "scripts/sanitize.sh: expected asan, valgrind, python or threads, got '$mode'" >&2; exit 2 ;;

@@ -76,9 +76,11 @@ class Place:
         self.pip("install", *ALWAYS, *suite.needs, suite.package)
         if not suite.from_source:
             return next((self.folder / "venv" / "lib").glob("python*")) / "site-packages", suite.tests
-        name = suite.package.replace("-", "_").replace("==", "-")
+        name, package = suite.package.replace("-", "_").replace("==", "-"), suite.package.partition("==")[0]
         if not (self.folder / name / suite.tests).exists():
-            self.pip("download", "--no-binary", ":all:", "--no-deps", "--dest", str(self.folder), suite.package)
+            # With :all: for a name, pip would build the build's own tools from source.
+            how = ("--no-binary", package, "--no-deps", "--dest", str(self.folder))
+            self.pip("download", *how, suite.package)
             with tarfile.open(self.folder / f"{name}.tar.gz") as archive:
                 wanted = [one for one in archive if one.name.startswith(f"{name}/{suite.tests}")]
                 # Debian 12's Python has no such filter.

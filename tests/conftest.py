@@ -116,13 +116,19 @@ def grown(before, after):
 
 
 @pytest.fixture
-def threads_alternate():
-    """Switch between threads as often as Python can; and ask no C++ compiler for kernels."""
+def without_compiler():
+    """Compilation traces as ever, and asks no C++ compiler for kernels."""
     from mlxffi import lib
 
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
     lib.mlx_set_compile_mode(lib.MLX_COMPILE_MODE_NO_FUSE)
     yield
     lib.mlx_set_compile_mode(lib.MLX_COMPILE_MODE_ENABLED)
+
+
+@pytest.fixture
+def threads_alternate(without_compiler):
+    """Switch between threads as often as Python can; and ask no C++ compiler for kernels."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
     sys.setswitchinterval(before)

@@ -24,11 +24,11 @@ import mlxffi
 from mlxffi import Array
 from mlxffi._ffi import plain_mlxc
 
-# For what rests on the mlxffi_* functions of our libmlxc, where the build is against somebody else's.
 # Where there are reference counts an object dies with its last one; capsules are CPython's.
 CPYTHON = sys.implementation.name == "cpython"
 counts_references = pytest.mark.skipif(not CPYTHON, reason="is about reference counts")
 needs_capsules = pytest.mark.skipif(not CPYTHON, reason="DLPack needs CPython's capsules")
+# A build may be against somebody else's mlx-c.
 needs_own_mlxc = pytest.mark.skipif(plain_mlxc, reason="needs the mlxffi_* functions of libmlxc")
 
 # Relative error allowed for values and derivatives of a dtype. MLX computes several functions of float64 (sin, cos,
@@ -101,6 +101,17 @@ def computed_by_any_number_of_threads(program):
         for one, other in zip(computed(program, MLXFFI_NUM_THREADS=count), expected, strict=True):
             np.testing.assert_array_equal(one, other)
     return expected
+
+
+BASELINE, REFERENCE_BLAS = {"MLXFFI_SIMD": "baseline"}, {"MLXFFI_BLAS": "reference"}
+
+
+def computed_alike(program, error, *settings):
+    """Require that the numbers a program prints are the same for any number of threads, and close in these settings."""
+    expected = computed_by_any_number_of_threads(program)
+    for environ in settings:
+        for one, other in zip(computed(program, **environ), expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=error * np.abs(other).max())
 
 
 def error_of(call, kind=mlxffi.Error):
@@ -228,14 +239,6 @@ def together(work, count=THREADS):
     for thread in threads:
         thread.join()
     return raised
-
-
-def raised_by(call):
-    try:
-        call()
-    except Exception as error:
-        return error.with_traceback(None)
-    raise AssertionError("nothing was raised")
 
 
 # CPython 3.12 and newer warn of a fork beside other threads, which MLX always has.

@@ -40,7 +40,8 @@ def is_test(reference):
     text = (ROOT / path).read_text()
     if path.endswith(".py"):
         return bool(re.search(rf"^def {name}\(", text, re.M))
-    return bool(re.search(rf"^static \w+ {name}\(", text, re.M)) and bool(re.search(rf"^ +{name}\(", text, re.M))
+    is_run = re.search(rf"^ +{name}\(|^ +GROUP\([^;]*\b{name}\b", text, re.M)
+    return bool(re.search(rf"^static \w+ {name}\(", text, re.M) and is_run)
 
 
 # --- claims ---

@@ -119,13 +119,15 @@ def told_in(text):
 
 
 def docstring(function):
-    """Its own; where that ends in "see `X`.", that of X's function of the same name, where X is beside or above it."""
+    """Its own; where it ends in "see `X`.", that of X, or of its function of the same name; X is beside or above it."""
     text = inspect.getdoc(function) or ""
     if found := re.search(r"[Ss]ee `(\w+)`\.$", text):
         for module in (function.__module__, function.__module__.rpartition(".")[0]):
             owner = getattr(import_module(module), found[1], None)
+            if inspect.isfunction(owner):
+                return docstring(owner)
             if hasattr(owner, function.__name__):
-                return inspect.getdoc(getattr(owner, function.__name__)) or text
+                return docstring(getattr(owner, function.__name__)) or text
     return text
 
 

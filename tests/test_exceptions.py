@@ -16,6 +16,8 @@ class Failure(Exception):
     pass
 
 
+pytestmark = pytest.mark.usefixtures("without_compiler")
+
 EXCEPTIONS = {
     "Exception": lambda: Failure("100% %s%n %x"),
     "KeyboardInterrupt": KeyboardInterrupt,
@@ -24,14 +26,6 @@ EXCEPTIONS = {
     "MemoryError": MemoryError,
     "mlxffi.Error": lambda: m.Error("mine"),
 }
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_fused():
-    """Compilation traces as ever, and asks no C++ compiler for kernels."""
-    lib.mlx_set_compile_mode(lib.MLX_COMPILE_MODE_NO_FUSE)
-    yield
-    lib.mlx_set_compile_mode(lib.MLX_COMPILE_MODE_ENABLED)
 
 
 def raised_by(call):

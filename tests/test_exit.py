@@ -26,6 +26,14 @@ ALIVE = {
     "nothing": "",
     "a lazy graph": "y = m.vjp(m.checkpoint(square), [x], [Array(1.0)])",
     "a lazy graph that is being computed": "y = m.exp(m.zeros([4000, 4000], 'float32')); m.async_eval(y)",
+    "products that are being computed": """
+        y = m.ones([500, 500], "float32")
+        m.async_eval(*[m.matmul(y, y) for _ in range(40)])
+    """,
+    "a factorisation that is being computed": """
+        import mlxffi.core as mx
+        mx.async_eval(mx.linalg.qr(mx.random.normal((500, 500))))
+    """,
     "a GradFn": "f = m.value_and_grad(square); f(x)",
     "a compiled function": "f = m.compile(square); m.eval(*f([x])); f([Array([1.0])])",
     "a compiled function with a checkpoint": "f = m.compile(m.checkpoint(square)); m.eval(*f([x]))",
@@ -188,6 +196,8 @@ assert lazy.tolist()[0] == m.exp(x)[0].item()
 EVALUATIONS = {
     "eval": "m.eval(lazy)",
     "async_eval": "m.async_eval(lazy)",
+    "synchronize": "m.default_stream().synchronize()",
+    "core's synchronize": "import mlxffi.core; mlxffi.core.synchronize()",
     "Array.eval": "lazy.eval()",
     "item": "m.sum(lazy).item()",
     "tolist": "lazy.tolist()",

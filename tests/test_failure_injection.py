@@ -8,17 +8,9 @@ from helpers import counts_references, needs_own_mlxc
 import mlxffi as m
 from mlxffi import Array, lib, memory
 
-pytestmark = needs_own_mlxc
+pytestmark = [needs_own_mlxc, pytest.mark.usefixtures("without_compiler")]
 
 X, Y = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [1.0, 2.0, 3.0]
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_fused():
-    """Compilation asks no C++ compiler for kernels."""
-    lib.mlx_set_compile_mode(lib.MLX_COMPILE_MODE_NO_FUSE)
-    yield
-    lib.mlx_set_compile_mode(lib.MLX_COMPILE_MODE_ENABLED)
 
 
 @contextlib.contextmanager

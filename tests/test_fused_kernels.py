@@ -200,6 +200,25 @@ def test_attention(heads, kv_heads, queries, keys, dtype):
         check_attention(heads, kv_heads, queries, keys, 16, 16, dtype, options)
 
 
+# Of keys and values as a cache has them, as a projection leaves them, and of every second feature.
+VIEWS_OF_KEYS = {
+    "first of more": lambda a: m.slice(m.concatenate_axis([a, a * 0], 2), [0, 0, 0, 0], list(a.shape), [1, 1, 1, 1]),
+    "positions before heads": lambda a: m.transpose_axes(m.contiguous(m.transpose_axes(a, [0, 2, 1, 3])), [0, 2, 1, 3]),
+    "every second": lambda a: m.slice(m.repeat_axis(a, 2, 3), [0] * 4, [*a.shape[:3], 2 * a.shape[3]], [1, 1, 1, 2]),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("view", VIEWS_OF_KEYS)
+def test_attention_of_one_query_to_views(view, dtype):
+    rng = np.random.default_rng(0)
+    (q, queries), (k, keys), (v, values) = (
+        array_of(rng.normal(size=(2, heads, length, 24)), dtype) for heads, length in ((6, 1), (2, 70), (2, 70))
+    )
+    found = fused.attention(q, VIEWS_OF_KEYS[view](k), VIEWS_OF_KEYS[view](v), scale=0.2)
+    require_close(found, oracle.attention(queries, keys, values, 0.2, False, None), MATRIX_ERROR[dtype])
+
+
 @pytest.mark.parametrize(("features", "width"), [(1, 1), (3, 5), (64, 32), (80, 96)])
 def test_attention_of_any_width(features, width):
     check_attention(6, 2, 20, 33, features, width, "float32", {"causal": True})

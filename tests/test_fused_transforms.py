@@ -1,10 +1,9 @@
 """The fused layers under every transform, from memory of every shape, on several threads, and what they refuse."""
 
-import threading
 
 import numpy as np
 import pytest
-from helpers import check_grads, computed, computed_by_any_number_of_threads, error_of, needs_own_mlxc
+from helpers import BASELINE, REFERENCE_BLAS, check_grads, computed_alike, error_of, needs_own_mlxc, together
 from losses_oracle import CPU, array_of, as_numpy, require_close
 
 import mlxffi as m
@@ -229,17 +228,12 @@ def test_two_threads_at_once():
     expected, results, arrays = with_gradients(layers_of_a_model, large()), [], large()
     m.eval(*arrays)
 
-    def run():
+    def run(_):
         for _ in range(5):
             outputs, gradients = m.vjp(layers_of_a_model, arrays, [m.ones([2, 4, 150, 16])])
             results.append([np.array(array.tolist()) for array in [*outputs, *gradients]])
 
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(results) == 20
+    assert together(run, 4) == []
     np.testing.assert_array_equal(results[0][0], expected[0])
     for found in results:
         for one, other in zip(found, results[0], strict=True):
@@ -261,10 +255,7 @@ for dtype in ("float32", "bfloat16"):
 
 @needs_own_mlxc
 def test_every_instruction_set_and_number_of_threads_gives_the_same():
-    expected = computed_by_any_number_of_threads(PROGRAM)
-    for settings in ({"MLXFFI_SIMD": "baseline"}, {"MLXFFI_BLAS": "reference"}):
-        for one, other in zip(computed(PROGRAM, **settings), expected, strict=True):
-            np.testing.assert_allclose(one, other, rtol=0, atol=2e-2 * np.abs(other).max())
+    computed_alike(PROGRAM, 2e-2, BASELINE, REFERENCE_BLAS)
 
 
 def test_a_stream_may_be_named():

@@ -3,11 +3,10 @@
 import os
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
-from helpers import check_grads, computed, error_of, needs_own_mlxc
+from helpers import check_grads, computed, error_of, needs_own_mlxc, together
 from losses_oracle import CPU, WIDE, array_of, as_numpy, cross_entropy, js, kl, require_close
 
 import mlxffi as m
@@ -289,6 +288,11 @@ REFUSED = {
     "label_smoothing: expected a number from 0 to 1, got 1.5": lambda: m.cross_entropy(
         [[1.0]], [0], label_smoothing=1.5
     ),
+    "label_smoothing: expected a number from 0 to 1, got 'some'": lambda: m.cross_entropy(
+        [[1.0]], [0], label_smoothing="some"
+    ),
+    "ignore_index: expected an int of 32 bits, got 0.5": lambda: m.cross_entropy([[1.0]], [0], ignore_index=0.5),
+    "temperature: expected a finite number above 0, got '1'": lambda: m.kl_div_loss([1.0], [1.0], temperature="1"),
     "ignore_index: expected an int of 32 bits, got 4294967296": lambda: m.cross_entropy(
         [[1.0]], [0], ignore_index=2**32
     ),
@@ -323,13 +327,7 @@ def test_two_threads_at_once():
         return [m.cross_entropy(inputs[0], targets), m.kl_div_loss(*inputs), m.js_div_loss(*inputs)]
 
     expected, results = with_gradients(both, [q, p]), []
-    run = lambda: results.extend(with_gradients_here(both, [q, p]) for _ in range(5))  # noqa: E731
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(results) == 20
+    assert together(lambda _: results.extend(with_gradients_here(both, [q, p]) for _ in range(5)), 4) == []
     for found in results:
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_array_equal(one, other)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import computed, computed_by_any_number_of_threads, error_of
+from helpers import BASELINE, REFERENCE_BLAS, computed_alike, error_of
 from losses_oracle import CPU, array_of, as_numpy, require_close
 from packing_oracle import SCHEMES, packed
 
@@ -208,7 +208,4 @@ for scheme in SCHEMES[::2]:
 
 
 def test_every_instruction_set_and_number_of_threads_gives_the_same():
-    expected = computed_by_any_number_of_threads(PROGRAM)
-    for settings in ({"MLXFFI_SIMD": "baseline"}, {"MLXFFI_BLAS": "reference"}):
-        for one, other in zip(computed(PROGRAM, **settings), expected, strict=True):
-            np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
+    computed_alike(PROGRAM, 1e-5, BASELINE, REFERENCE_BLAS)

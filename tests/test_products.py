@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
+from helpers import together
 
 import mlxffi as m
 
@@ -54,16 +54,11 @@ def test_products_on_several_threads_at_once():
     a, b = (rng.normal(size=(400, 400)).astype(np.float32) for _ in range(2))
     expected, results = a.astype(float) @ b, []
 
-    def run():
+    def run(_):
         for _ in range(5):
             results.append(np.array(m.matmul(m.Array(a), m.Array(b)).tolist()))
 
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(results) == 20
+    assert together(run, 4) == []
     for found in results:
         np.testing.assert_allclose(found, expected, rtol=0, atol=3e-4)
         np.testing.assert_array_equal(found, results[0])

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "mlx/c/array.h"
+#include "mlx/c/string.h"
 #include "mlx/c/vector.h"
 
 /**
@@ -30,6 +31,14 @@ int mlxffi_array_detach(const mlx_array arr);
  * Returns 0, or 1 after an error: the array has not been evaluated.
  */
 int mlxffi_array_data(const void **data, const mlx_array arr);
+
+/**
+ * A readable form of an array, as mlx_array_tostring() writes it, with some digits after the point.
+ *
+ * `precision`: at most 4,096; -1 shows up to six digits altogether.
+ * Returns 0, or 1 after an error: the array cannot be evaluated.
+ */
+int mlxffi_array_text(mlx_string *str, const mlx_array arr, int precision);
 
 /** Whether an array is a tracer, the stand-in for an argument while a transform runs the function. */
 int mlxffi_array_is_tracer(bool *res, const mlx_array arr);

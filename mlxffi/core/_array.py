@@ -118,9 +118,11 @@ class array(Operators, Methods):
         return _numpy.to_state(self)
 
     def __setstate__(self, arg: tuple[Any, int], /) -> None:
-        dtype = _dtype.DTYPES[arg[1]]
-        made = _convert.from_value(arg[0], None if dtype is _dtype.bfloat16 else dtype)
-        self._become(made.view(dtype) if dtype is _dtype.bfloat16 else made)
+        values, dtype = arg[0], _dtype.DTYPES[arg[1]]
+        if dtype is _dtype.bfloat16:
+            self._become(array(values).view(dtype))
+        else:
+            array.__init__(self, values, dtype)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if type(self).__module__ == "mlxffi.core":

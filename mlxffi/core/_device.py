@@ -8,6 +8,7 @@ import itertools
 
 from .. import _pickles
 from .._errors import RangeError
+from .._process import require_no_fork
 from ._binding import abi, native
 from .generated.device import default_device as default_device
 from .generated.device import device_count as device_count
@@ -191,6 +192,8 @@ def default_stream(device: Device | DeviceType) -> Stream:
     Returns:
       The stream.
     """
+    if isinstance(device, DeviceType):
+        return abi.get_default_stream(device)
     on = _device(device)
     if on.index and on.index >= device_count(on.type):
         raise RangeError(f"device: expected one that this process has, got {on!r}")
@@ -247,6 +250,7 @@ def clear_streams() -> None:
 
 def synchronize(stream: StreamOrDevice = None) -> None:
     """Wait for what is queued on a stream (None: the default stream of the default device)."""
+    require_no_fork("synchronize")
     abi.synchronize(stream)
 
 

@@ -140,17 +140,24 @@ integer = DtypeCategory.integer
 number = DtypeCategory.number
 generic = DtypeCategory.generic
 
-_WIDER = {
-    complexfloating: inexact,
-    floating: inexact,
-    inexact: number,
-    signedinteger: integer,
-    unsignedinteger: integer,
-    integer: number,
-    number: generic,
-    generic: None,
+# Each category, and those that it belongs to.
+_WITHIN = {
+    complexfloating: (complexfloating, inexact, number, generic),
+    floating: (floating, inexact, number, generic),
+    inexact: (inexact, number, generic),
+    signedinteger: (signedinteger, integer, number, generic),
+    unsignedinteger: (unsignedinteger, integer, number, generic),
+    integer: (integer, number, generic),
+    number: (number, generic),
+    generic: (generic,),
 }
-_CATEGORIES = {"b": generic, "u": unsignedinteger, "i": signedinteger, "f": floating, "c": complexfloating}
+_CATEGORIES = {
+    "b": _WITHIN[generic],
+    "u": _WITHIN[unsignedinteger],
+    "i": _WITHIN[signedinteger],
+    "f": _WITHIN[floating],
+    "c": _WITHIN[complexfloating],
+}
 _KINDS = {
     "bool": "b",
     "signed integer": "i",
@@ -178,10 +185,7 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
         raise ArgumentError("[issubdtype] Received invalid type for second input.")
     if isinstance(arg2, Dtype):
         return arg1 is arg2
-    category: DtypeCategory | None = _CATEGORIES[arg1.kind] if isinstance(arg1, Dtype) else arg1
-    while category is not None and category is not arg2:
-        category = _WIDER[category]
-    return category is not None
+    return arg2 in (_CATEGORIES[arg1.kind] if isinstance(arg1, Dtype) else _WITHIN[arg1])
 
 
 def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
@@ -216,12 +220,8 @@ def _is_of(dtype: Dtype, kind: Any) -> bool:
 # --- promotion ---
 
 
-def promote(a: Dtype, b: Dtype) -> Dtype:
-    """The dtype in which elements of two dtypes meet."""
-    return _PROMOTED[a.number][b.number]
-
-
 def _promoted(a: Dtype, b: Dtype) -> Dtype:
+    """The dtype in which elements of two dtypes meet."""
     if a is b:
         return a
     low, high = sorted((a, b), key=lambda dtype: "buifc".index(dtype.kind))
@@ -266,7 +266,7 @@ def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
         raise ArgumentError("[result_type] At least one array or dtype is required.")
     found = _dtype_of(arrays_and_dtypes[0], "result_type")
     for value in arrays_and_dtypes[1:]:
-        found = promote(found, _dtype_of(value, "result_type"))
+        found = _PROMOTED[found.number][_dtype_of(value, "result_type").number]
     return found
 
 
@@ -280,10 +280,16 @@ def can_cast(from_: array | Dtype, to: Dtype) -> bool:
     Returns:
       True if it does.
     """
-    a, b = _dtype_of(from_, "can_cast"), of(to, "to")
+    return _CASTS[_dtype_of(from_, "can_cast").number][of(to, "to").number]
+
+
+def _casts(a: Dtype, b: Dtype) -> bool:
     if (a.kind == "u" and b.kind == "i") or (a.kind in "bui" and b.kind in "fc"):
         return b.kind in "fc" or b.size > a.size
-    return promote(a, b) is b
+    return _PROMOTED[a.number][b.number] is b
+
+
+_CASTS = tuple(tuple(_casts(a, b) for b in DTYPES) for a in DTYPES)
 
 
 # --- limits ---
@@ -296,17 +302,18 @@ class _Limits:
     """Limits of a dtype. There is one object for each dtype, so that users cannot change it."""
 
     __slots__ = ()
-    _made: ClassVar[dict[Dtype, Any]]
+    _made: ClassVar[dict[int, Any]]
 
     def __init_subclass__(cls) -> None:
         cls._made = {}
 
     def __new__(cls, arg: Dtype, /) -> Any:
-        found = cls._made.get(of(arg, "arg"))
+        number = (arg if isinstance(arg, Dtype) else of(arg, "arg")).number
+        found = cls._made.get(number)
         if found is None:
             found = object.__new__(cls)
             found._fill(arg)  # type: ignore[attr-defined]
-            cls._made[arg] = found
+            cls._made[number] = found
         return found
 
     def __init__(self, arg: Dtype, /):

@@ -45,7 +45,8 @@ def depends(inputs: array | Sequence[array], dependencies: array | Sequence[arra
     Returns:
       An array for an array; for a sequence a list with the inputs and then the dependencies.
     """
-    arrays, others = _sequence("inputs", inputs), _sequence("dependencies", dependencies)
+    arrays = [inputs] if isinstance(inputs, array) else _sequence("inputs", inputs)
+    others = [dependencies] if isinstance(dependencies, array) else _sequence("dependencies", dependencies)
     if not arrays:
         raise ArgumentError("[depends] inputs: expected at least one array")
     made = native.depends(arrays, others)
@@ -53,8 +54,6 @@ def depends(inputs: array | Sequence[array], dependencies: array | Sequence[arra
 
 
 def _sequence(name: str, value: Any) -> Sequence[array]:
-    if isinstance(value, array):
-        return [value]
     if value is None:
         raise TypeError(f"depends(): {name}: expected an array or a sequence of arrays, got None")
     for item in value if isinstance(value, (list, tuple)) else [None]:

@@ -78,6 +78,7 @@ def _save_archive(file: Any, args: tuple[array, ...], kwargs: dict[str, array], 
     for name, arr in entries.items():
         if not isinstance(arr, array):
             raise OperationError(f"[savez] {name}: expected an array, got {type(arr).__name__}")
+        _require_whole_name("savez", name)
     target = file
     if isinstance(file, (str, os.PathLike)):
         target = os.fspath(file) if os.fspath(file).endswith(".npz") else f"{os.fspath(file)}.npz"
@@ -113,8 +114,12 @@ def _require_arrays(function: str, arrays: Mapping[Any, Any]) -> None:
     for name, value in arrays.items():
         if not isinstance(name, str) or not isinstance(value, array):
             raise OperationError(f"[{function}] arrays: expected arrays by str, got {value!r} by {name!r}")
-        if "\0" in name:
-            raise ArgumentError(f"[{function}] arrays: expected names without NUL characters, got {name!r}")
+        _require_whole_name(function, name)
+
+
+def _require_whole_name(function: str, name: str) -> None:
+    if "\0" in name:
+        raise ArgumentError(f"[{function}] arrays: expected names without NUL characters, got {name!r}")
 
 
 def save_gguf(file: File, arrays: dict[str, array], metadata: dict[str, Any] | None = None) -> None:

@@ -30,7 +30,7 @@ def einsum(subscripts: str, *operands: Any, stream: StreamOrDevice = None) -> ar
     Returns:
       The dtype is promoted from all operands.
     """
-    return abi.einsum(subscripts, [as_array(value) for value in operands], stream)
+    return abi.einsum(subscripts, list(map(as_array, operands)), stream)
 
 
 def einsum_path(subscripts: str, *operands: Any) -> Any:
@@ -43,7 +43,7 @@ def einsum_path(subscripts: str, *operands: Any) -> Any:
     Returns:
       A list of tuples of positions, and a summary to print.
     """
-    numbers, summary = abi.einsum_path(subscripts, [as_array(value) for value in operands])
+    numbers, summary = abi.einsum_path(subscripts, list(map(as_array, operands)))
     return _contractions(numbers), summary
 
 

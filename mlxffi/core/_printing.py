@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import reprlib
-from collections.abc import Sequence
 
 from .._process import require_no_fork
 from ._binding import abi, native
-from ._dtype import int32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,11 +17,7 @@ __all__ = [
     "PrintOptions", "_PrintOptionsContext", "get_printoptions", "printoptions", "set_printoptions",
 ]  # fmt: skip
 
-# Of an axis with more elements than twice EDGE the first and last EDGE are shown.
-EDGE = 3
-PREFIX = "array("
 DEFAULT = -1
-USUAL_DIGITS = 6
 
 
 class PrintOptions:
@@ -119,48 +112,8 @@ def printoptions(precision: int = DEFAULT) -> _PrintOptionsContext:
 
 def describe(array: array) -> str:
     """An array as Python code, with the middle of long axes left out."""
-    return _described(array, _precision)
-
-
-def _described(array: array, precision: int) -> str:
-    if precision == DEFAULT or array.dtype.kind not in "fc":
-        text = _described_by_mlx(array)
-        # C++ writes Python's bools where mlx.core was loaded, which tells it to.
-        return text.replace("true", "True").replace("false", "False") if array.dtype.kind == "b" else text
-    digits = USUAL_DIGITS if precision < 0 else precision
-    lines = _lines(_edges(array).tolist(), array.shape, digits, " " * len(PREFIX))
-    return f"{PREFIX}{lines}, dtype={array.dtype.name})"
-
-
-def _described_by_mlx(array: array) -> str:
     require_no_fork("str")
-    return abi.array_tostring(array)
-
-
-def _edges(array: Any) -> Any:
-    """The first and last few elements of each long axis."""
-    for axis, size in enumerate(array.shape):
-        if size > 2 * EDGE:
-            first, last = (abi.arange(start, start + EDGE, 1, int32) for start in (0, size - EDGE))
-            array = abi.take_axis(array, abi.concatenate([first, last]), axis)
-    return array
-
-
-def _lines(rows: Any, shape: Sequence[int], digits: int, indent: str) -> str:
-    if not shape:
-        return _text(rows, digits)
-    indent += " "
-    items = [_lines(row, shape[1:], digits, indent) for row in rows]
-    if shape[0] > 2 * EDGE:
-        items[EDGE:EDGE] = ["..."]
-    return f"[{(', ' if len(shape) == 1 else f',{chr(10)}{indent}').join(items)}]"
-
-
-def _text(number: Any, digits: int) -> str:
-    if isinstance(number, complex):
-        # As MLX does: the sign of what is not less than zero comes behind a plus.
-        return f"{_text(number.real, digits)}{'' if number.imag < 0 else '+'}{_text(number.imag, digits)}j"
-    return "-nan" if math.isnan(number) and math.copysign(1, number) < 0 else f"{number:.{digits}f}"
+    return abi.array_text(array, _precision)
 
 
 # --- reprlib, which takes every class that is called "array" for the standard library's ---

@@ -50,5 +50,5 @@ def svd(a: array, compute_uv: bool = True, *, stream: StreamOrDevice = None) -> 
     Returns:
       U, S and the transpose of V; only S if `compute_uv` is False.
     """
-    parts = tuple(abi.linalg_svd(a, compute_uv, stream))
-    return parts if compute_uv else parts[0]
+    parts = abi.linalg_svd(a, compute_uv, stream)
+    return tuple(parts) if compute_uv else parts[0]

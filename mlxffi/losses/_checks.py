@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .._errors import ArgumentError
 
@@ -51,18 +52,21 @@ def require_elements(name: str, what: str, array: Array) -> None:
         raise ArgumentError(f"[{name}] {what}: expected at least one element, got shape {list(array.shape)}")
 
 
-def require_smoothing(name: str, label_smoothing: float) -> None:
-    if not 0 <= label_smoothing <= 1:
+def require_smoothing(name: str, label_smoothing: Any) -> None:
+    is_number = isinstance(label_smoothing, Real)
+    if not (is_number and 0 <= label_smoothing <= 1):
         raise ArgumentError(f"[{name}] label_smoothing: expected a number from 0 to 1, got {label_smoothing!r}")
 
 
-def require_temperature(name: str, temperature: float) -> None:
-    if not 0 < temperature < math.inf:
+def require_temperature(name: str, temperature: Any) -> None:
+    is_number = isinstance(temperature, Real)
+    if not (is_number and 0 < temperature < math.inf):
         raise ArgumentError(f"[{name}] temperature: expected a finite number above 0, got {temperature!r}")
 
 
-def require_index(name: str, ignore_index: int | None) -> None:
-    if ignore_index is not None and not -(2**31) <= ignore_index < 2**31:
+def require_index(name: str, ignore_index: Any) -> None:
+    is_int = isinstance(ignore_index, SupportsIndex)
+    if ignore_index is not None and not (is_int and -(2**31) <= ignore_index < 2**31):
         raise ArgumentError(f"[{name}] ignore_index: expected an int of 32 bits, got {ignore_index!r}")
 
 

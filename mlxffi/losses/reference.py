@@ -140,18 +140,7 @@ def js_div_loss(
     teacher_gradient: bool = False,
     stream: Stream | None = None,
 ) -> Array:
-    """(KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2 over the last axis, in nats.
-
-    Args:
-      logits_q: floating point [..., classes], the student.
-      logits_p: the same, the teacher.
-      temperature: divides both.
-      reduction: "none", "sum" or "mean".
-      teacher_gradient: whether the teacher gets a gradient.
-
-    Returns:
-      [...] or a scalar: float32, or float64 for float64 logits.
-    """
+    """(KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2 over the last axis, in nats; see `kl_div_loss`."""
     log_q, log_p = _logarithms(logits_q, logits_p, temperature, teacher_gradient, stream)
     middle = _ops.subtract(_ops.logaddexp(log_q, log_p, stream=stream), math.log(2), stream=stream)
     both = _ops.add(_divergence(log_p, middle, stream), _divergence(log_q, middle, stream), stream=stream)

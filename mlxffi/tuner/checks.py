@@ -7,97 +7,51 @@ Each check gives the value back, or says why not.
 from __future__ import annotations
 
 import importlib
-import math
+import sys
 from collections.abc import Callable
 from numbers import Real
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._errors import ArgumentError
 
-
-def finite(owner: str, name: str, value: Any) -> float:
-    """A number that is neither infinite nor NaN.
-
-    Args:
-      owner: whose argument it is, for the message.
-      name: of the argument.
-      value: what came.
-
-    Returns:
-      The number.
-
-    Raises:
-      ValueError: the value is something else.
-    """
-    return _number(owner, name, value, "a finite number", lambda found: True)
+LARGEST = sys.float_info.max
 
 
-def non_negative(owner: str, name: str, value: Any) -> float:
-    """A finite number of at least 0.
+class NumberCheck(NamedTuple):
+    """A check of a number, called with the class or function, the argument's name and its value; gives a float.
 
     Args:
-      owner, name, value: as in `finite`.
-
-    Returns:
-      The number.
-
-    Raises:
-      ValueError: the value is something else.
+      wanted: what is accepted, in words.
+      accepts: whether a finite number is.
     """
-    return _number(owner, name, value, "a finite number of at least 0", lambda found: found >= 0)
+
+    wanted: str
+    accepts: Callable[[float], bool] = lambda value: True
+
+    def __call__(self, owner: str, name: str, value: Any) -> float:
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not (is_number and -LARGEST <= value <= LARGEST and self.accepts(float(value))):
+            raise ArgumentError(f"[{owner}] {name}: expected {self.wanted}, got {value!r}")
+        return float(value)
 
 
-def non_positive(owner: str, name: str, value: Any) -> float:
-    """A finite number of at most 0.
-
-    Args:
-      owner, name, value: as in `finite`.
-
-    Returns:
-      The number.
-
-    Raises:
-      ValueError: the value is something else.
-    """
-    return _number(owner, name, value, "a finite number of at most 0", lambda found: found <= 0)
-
-
-def positive(owner: str, name: str, value: Any) -> float:
-    """A finite number above 0.
-
-    Args:
-      owner, name, value: as in `finite`.
-
-    Returns:
-      The number.
-
-    Raises:
-      ValueError: the value is something else.
-    """
-    return _number(owner, name, value, "a finite number above 0", lambda found: found > 0)
-
-
-def fraction(owner: str, name: str, value: Any) -> float:
-    """A number from 0 to below 1.
-
-    Args:
-      owner, name, value: as in `finite`.
-
-    Returns:
-      The number.
-
-    Raises:
-      ValueError: the value is something else.
-    """
-    return _number(owner, name, value, "a number of at least 0 and below 1", lambda found: 0 <= found < 1)
+finite = NumberCheck("a finite number")
+non_negative = NumberCheck("a finite number of at least 0", lambda value: value >= 0)
+non_positive = NumberCheck("a finite number of at most 0", lambda value: value <= 0)
+positive = NumberCheck("a finite number above 0", lambda value: value > 0)
+fraction = NumberCheck("a number of at least 0 and below 1", lambda value: 0 <= value < 1)
+share = NumberCheck("a number above 0 and at most 1", lambda value: 0 < value <= 1)
+unit = NumberCheck("a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
 def count(owner: str, name: str, value: Any, least: int) -> int:
     """An int that is not below another.
 
     Args:
-      owner, name, value: as in `finite`.
+      owner: whose argument it is, for the message.
+      name: of the argument.
+      value: what came.
       least: the smallest that is accepted.
 
     Returns:
@@ -112,27 +66,17 @@ def count(owner: str, name: str, value: Any, least: int) -> int:
 
 
 def flag(owner: str, name: str, value: Any) -> bool:
-    """True or False.
-
-    Args:
-      owner, name, value: as in `finite`.
-
-    Returns:
-      The value.
-
-    Raises:
-      ValueError: the value is something else.
-    """
+    """True or False; see `count`."""
     if not isinstance(value, bool):
         raise ArgumentError(f"[{owner}] {name}: expected True or False, got {value!r}")
     return value
 
 
-def pair(owner: str, name: str, value: Any, check: Callable[[str, str, Any], float]) -> tuple[float, float]:
+def pair(owner: str, name: str, value: Any, check: NumberCheck) -> tuple[float, float]:
     """Two numbers that a check accepts.
 
     Args:
-      owner, name, value: as in `finite`.
+      owner, name, value: as in `count`.
       check: such as `positive`.
 
     Returns:
@@ -144,12 +88,6 @@ def pair(owner: str, name: str, value: Any, check: Callable[[str, str, Any], flo
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         raise ArgumentError(f"[{owner}] {name}: expected two numbers, got {value!r}")
     return check(owner, f"{name}[0]", value[0]), check(owner, f"{name}[1]", value[1])
-
-
-def _number(owner: str, name: str, value: Any, wanted: str, accepts: Callable[[float], bool]) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not accepts(float(value)):
-        raise ArgumentError(f"[{owner}] {name}: expected {wanted}, got {value!r}")
-    return float(value)
 
 
 # --- libraries ---

@@ -19,6 +19,7 @@ from ..losses import (
     linear_js_div_loss,
     linear_kl_div_loss,
 )
+from . import checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,13 +105,10 @@ class DistillationLoss:
 
     def __init__(self, teacher: Tunable, kind: str = "kl", *, temperature: float = 1.0, weight: float = 1.0):
         if kind not in DIVERGENCES:
-            raise ArgumentError(f"kind: expected one of {', '.join(DIVERGENCES)}, got {kind!r}")
-        if not 0 < temperature < float("inf"):
-            raise ArgumentError(f"temperature: expected a finite number above 0, got {temperature!r}")
-        if not 0 <= weight <= 1:
-            raise ArgumentError(f"weight: expected a number from 0 to 1, got {weight!r}")
+            raise ArgumentError(f"[DistillationLoss] kind: expected one of {', '.join(DIVERGENCES)}, got {kind!r}")
         self._teacher, (self._divergence, self._linear_divergence) = teacher, DIVERGENCES[kind]
-        self._temperature, self._weight = temperature, weight
+        self._temperature = checks.positive("DistillationLoss", "temperature", temperature)
+        self._weight = checks.unit("DistillationLoss", "weight", weight)
 
     def __call__(self, logits: array, batch: Batch) -> tuple[array, array]:
         """See `CrossEntropyLoss`."""
@@ -120,16 +118,7 @@ class DistillationLoss:
         return self._mixed(rows, batch, lambda: default_loss(logits, batch))
 
     def of_hidden(self, hidden: array, head: Head, batch: Batch) -> tuple[array, array] | None:
-        """The loss of hidden states, without the logits in memory.
-
-        Args:
-          hidden: floating point [batch, width - 1, features].
-          head: the output layer.
-          batch: its weights select the targets.
-
-        Returns:
-          The sum of the losses, in nats, and the number of targets, each float32 [].
-        """
+        """The loss of hidden states; None where the teacher has none; see `CrossEntropyLoss`."""
         teacher = self._teacher
         of_teacher = getattr(teacher, "hidden", None)
         found = of_teacher and of_teacher(teacher.trainable(), batch.inputs, segments=batch.input_segments)

@@ -196,7 +196,7 @@ class DPOLoss(SigmoidLoss):
     needs_reference = True
 
     def __init__(self, beta: float = 0.1, label_smoothing: float = 0.0):
-        super().__init__(beta, label_smoothing=_smoothing(label_smoothing))
+        super().__init__(beta, label_smoothing=_smoothing(self.name, "label_smoothing", label_smoothing))
         self._smoothing = label_smoothing
 
 
@@ -241,7 +241,7 @@ class CPOLoss(SigmoidLoss):
 
     def __init__(self, beta: float = 0.1, alpha: float = 1.0, label_smoothing: float = 0.0):
         alpha = checks.non_negative(self.name, "alpha", alpha)
-        super().__init__(beta, alpha=alpha, label_smoothing=_smoothing(label_smoothing))
+        super().__init__(beta, alpha=alpha, label_smoothing=_smoothing(self.name, "label_smoothing", label_smoothing))
         self._likelihood, self._smoothing = alpha, label_smoothing
         self.reported = CPOLoss.reported if alpha else PreferenceLoss.reported
 
@@ -265,7 +265,7 @@ class SimPOLoss(SigmoidLoss):
 
     def __init__(self, beta: float = 2.0, gamma: float = 0.5, label_smoothing: float = 0.0):
         gamma = checks.non_negative(self.name, "gamma", gamma)
-        super().__init__(beta, gamma=gamma, label_smoothing=_smoothing(label_smoothing))
+        super().__init__(beta, gamma=gamma, label_smoothing=_smoothing(self.name, "label_smoothing", label_smoothing))
         self._margin, self._smoothing = gamma / beta, label_smoothing
 
 
@@ -331,18 +331,7 @@ class KTOLoss(PreferenceLoss):
         self._desirable, self._undesirable = desirable_weight, undesirable_weight
 
     def prepared(self, model: Tunable, trained: Tree, reference: Tree | None, batch: Batch) -> Batch:
-        """Add what the loss needs from the reference, and remove the completions of other records, which get no
-        gradient.
-
-        Args:
-          model: the model being trained.
-          trained: its parameters, a tree like `trainable()`.
-          reference: the parameters at the start of the run.
-          batch: of groups.
-
-        Returns:
-          The batch.
-        """
+        """Add what the loss needs, and remove the other completions, which get no gradient; see `PreferenceLoss`."""
         own, others = _split(batch)
         own, others = (super(KTOLoss, self).prepared(model, trained, reference, part) for part in (own, others))
         ratios = _sums(_tokens(model, trained, others), others) - _reference(self.name, _groups(others))
@@ -452,7 +441,4 @@ def _log_odds(logp: array) -> array:
     return logp - mx.log(-mx.expm1(logp))
 
 
-def _smoothing(value: float) -> float:
-    if not 0 <= value < 0.5:
-        raise ArgumentError(f"label_smoothing: expected a number of 0 or more and below 0.5, got {value!r}")
-    return value
+_smoothing = checks.NumberCheck("a number of at least 0 and below 0.5", lambda value: 0 <= value < 0.5)

@@ -232,6 +232,6 @@ def _applied(name: str, make: Callable[..., Schedule], arguments: Sequence[Any])
     try:
         bound = signature.bind(*arguments)
     except TypeError:
-        wanted = ", ".join(str(item) for item in signature.parameters.values())
+        wanted = ", ".join(signature.parameters)
         raise ArgumentError(f"[build_schedule] arguments: {name} takes ({wanted}), got {list(arguments)}") from None
     return make(*bound.args)

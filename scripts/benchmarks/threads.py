@@ -1,11 +1,13 @@
 """Traces a second on eight threads at once against one: without a GIL, two cores do about twice as many.
 
-Other programs take cores away meanwhile, so each trace of eight threads is also timed by itself: what one takes while
-another thread traces all that time, against what it takes while none does, shows on a busy machine too.
+Other programs take cores away meanwhile, so this also says how many cores each run had, what CPU time a trace took, and
+how often a thread waited for a lock. And each trace of eight threads is timed by itself: what one takes while another
+thread traces all that time, against what it takes while none does, shows on a busy machine too.
 """
 
 from __future__ import annotations
 
+import resource
 import statistics
 import sys
 import threading
@@ -17,7 +19,8 @@ from mlxffi import core
 from ._machine import described
 from ._timing import in_turns, on_threads
 
-THREADS, ROUNDS, CALLS, LAYERS = 8, 7, 1600, 10
+# A round takes so long that starting the threads, one after the other, is no part of it worth counting.
+THREADS, ROUNDS, CALLS, LAYERS = 8, 5, 16000, 10
 # Of the traces that are timed alone: how many, and how many must have met another for a verdict.
 TIMED, MET = 32000, 100
 WANTED = 1.7
@@ -40,34 +43,58 @@ def traced() -> Callable[[], object]:
     return lambda: step(x)
 
 
+def watched(run: Callable[[], None], spent: list[tuple[float, int]]) -> Callable[[], None]:
+    """The run, with the CPU seconds and the waits of its threads noted each time."""
+
+    def watch() -> None:
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        run()
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        spent.append((cpu, after.ru_nvcsw - before.ru_nvcsw))
+
+    return watch
+
+
 def by_the_clock(call: Callable[[], object]) -> float:
     """How many times the traces of one thread eight do in a second; prints what each took."""
-    runs = {"one": on_threads(call, CALLS, 1), "eight": on_threads(call, CALLS // THREADS, THREADS)}
+    spent: dict[str, list[tuple[float, int]]] = {"one": [], "eight": []}
+    runs = {
+        name: watched(on_threads(call, CALLS // threads, threads), spent[name])
+        for name, threads in (("one", 1), ("eight", THREADS))
+    }
     found = in_turns(runs, ROUNDS)
-    for name in runs:
-        print(f"{name}: {CALLS / found[name]:.0f} traces a second")
+    for name, took in found.items():
+        cpu, waits = (statistics.median(each[1:]) for each in zip(*spent[name], strict=True))
+        print(
+            f"{name}: {CALLS / took:.0f} traces a second on {cpu / took:.2f} cores, "
+            f"{cpu / CALLS * 1e6:.1f} us of CPU time each, {waits / CALLS * 1e3:.1f} waits in 1,000"
+        )
     return found["one"] / found["eight"]
 
 
 def timed(call: Callable[[], object]) -> list[list[Span]]:
-    """The spans of the traces of each thread, less those from which the thread's core was taken."""
+    """The spans of the traces of each thread, less those during which the thread's core was taken."""
     spans: list[list[Span]] = [[] for _ in range(THREADS)]
     barrier = threading.Barrier(THREADS)
 
     def work(mine: list[Span]) -> None:
         barrier.wait()
+        taken = 0
         for _ in range(TIMED // THREADS):
             start = time.perf_counter_ns()
             call()
-            mine.append((start, time.perf_counter_ns()))
+            end = time.perf_counter_ns()
+            before, taken = taken, resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
+            if taken == before:
+                mine.append((start, end))
 
     workers = [threading.Thread(target=work, args=[mine]) for mine in spans]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    usual = statistics.median(end - start for mine in spans for start, end in mine)
-    return [[(start, end) for start, end in mine if end - start < 1.6 * usual] for mine in spans]
+    return spans
 
 
 def shared_time(span: Span, others: list[Span], first: int) -> tuple[float, int]:

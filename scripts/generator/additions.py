@@ -12,6 +12,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "include/mlxffi"
 
 # As in a row of the table.
 FACTS: dict[str, dict[str, Any]] = {
+    "mlxffi_array_text": {"waits": True, "thread": "owner"},
     "mlxffi_clear_error": {"thread": "caller"},
     "mlxffi_event_free": {"cpp": "@free"},
     "mlxffi_event_record": {"thread": "owner"},

@@ -1,7 +1,9 @@
-"""What C++ code sees of handles: libmlxc's own headers, and include/mlx/c/private for programs; as small programs."""
+"""What C++ code sees: libmlxc's own headers, and include/mlx/c/private for programs; as small programs."""
 
 import subprocess
 from pathlib import Path
+
+import pytest
 
 import build_ffi
 
@@ -30,3 +32,10 @@ def test_a_result_that_fails_leaves_its_slot_as_it_was(tmp_path):
 
 def test_helpers_in_cpp_unwrap_and_make_handles(tmp_path):
     run("private", tmp_path, f"-I{build_ffi.ROOT / 'include'}", "-lmlxc")
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_what_a_body_throws_comes_to_the_caller_of_the_loop(threads, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLXFFI_NUM_THREADS", threads)
+    kernels = build_ffi.NATIVE / "kernels"
+    run("pool", tmp_path, "-pthread", f"-I{kernels}", kernels / "pool.cpp")

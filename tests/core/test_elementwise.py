@@ -37,36 +37,10 @@ NUMPY_LACKS = {
     "logaddexp": np.logaddexp,
 }
 FUNCTIONS = [
-    "exp",
-    "expm1",
-    "sigmoid",
-    "sinh",
-    "cosh",
-    "tanh",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "arcsinh",
-    "arccosh",
-    "arctanh",
-    "sin",
-    "cos",
-    "tan",
-    "arctan",
-    "arcsin",
-    "arccos",
-    "erf",
-    "sqrt",
-    "rsqrt",
-    "square",
-    "abs",
-    "negative",
-    "floor",
-    "ceil",
-    "round",
-    "sign",
-]
+    "exp", "expm1", "sigmoid", "sinh", "cosh", "tanh", "log", "log2", "log10", "log1p", "arcsinh", "arccosh", "arctanh",
+    "sin", "cos", "tan", "arctan", "arcsin", "arccos", "erf", "sqrt", "rsqrt", "square", "abs", "negative", "floor",
+    "ceil", "round", "sign",
+]  # fmt: skip
 OF_TWO = ["add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "arctan2", "logaddexp"]
 COMPARISONS = ["equal", "not_equal", "greater", "greater_equal", "less", "less_equal"]
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]

@@ -116,7 +116,14 @@ def add(q):
     return q["w"]
 
 
-@pytest.mark.parametrize("change", [replace, update, add])
+def add_and_fail(q):
+    q["w"] += 1
+    with pytest.raises(ValueError, match="broadcast"):
+        q["w"] += type(q["w"])([1.0, 2.0, 3.0])
+    return q["w"]
+
+
+@pytest.mark.parametrize("change", [replace, update, add, add_and_fail])
 def test_what_the_function_replaces_stays_replaced(change):
     def work(mx):
         before, other = mx.array([3.0, 1.0]), mx.array(1.0)

@@ -7,21 +7,14 @@ from catalogue import cases
 from checks import CHECKS, outcome
 from departures import DEPARTURES, UNSWEPT, reason_of
 
-from mlxffi import lib
 from scripts.generator.table import load
+
+pytestmark = pytest.mark.usefixtures("without_compiler")
 
 HEADERS = ("ops", "fft", "fast", "linalg")
 BY_OPERATION = {
     name: list(group) for name, group in groupby(sorted(cases(), key=lambda c: c.operation), lambda c: c.operation)
 }
-
-
-@pytest.fixture(autouse=True)
-def no_compiler():
-    """No C++ compiler for the kernels of each of the compiled functions."""
-    lib.mlx_set_compile_mode(lib.MLX_COMPILE_MODE_NO_FUSE)
-    yield
-    lib.mlx_set_compile_mode(lib.MLX_COMPILE_MODE_ENABLED)
 
 
 @pytest.mark.parametrize("operation", BY_OPERATION)

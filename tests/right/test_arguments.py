@@ -137,3 +137,15 @@ def test_packed_numbers_are_rounded_once():
     halves = [one.astype(mx.bfloat16) for one in groups]
     exact = mx.dequantize(words, *(one.astype(mx.float32) for one in halves), bits=8)
     assert mx.array_equal(mx.dequantize(words, *halves, bits=8), exact.astype(mx.bfloat16))
+
+
+# --- text ---
+
+
+def test_a_precision_that_needs_too_much_stack_is_refused():
+    array = mx.array([1.5])
+    with mx.printoptions(precision=4096):
+        assert str(array) == f"array([1.5{'0' * 4095}], dtype=float32)"
+    with mx.printoptions(precision=5000), pytest.raises(ValueError, match="expected at most 4096, got 5000"):
+        str(array)
+    assert str(array) == "array([1.5], dtype=float32)"

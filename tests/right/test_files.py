@@ -97,7 +97,11 @@ def test_a_name_with_a_nul_is_refused_where_c_reads_it(tmp_path):
     assert list(mx.load(path)) == ["a\0b"]
 
 
-@pytest.mark.parametrize("save", [mx.save_safetensors, mx.save_gguf])
+def save_archive(path, arrays):
+    mx.savez(path, **arrays)
+
+
+@pytest.mark.parametrize("save", [mx.save_safetensors, mx.save_gguf, save_archive])
 def test_a_name_with_a_nul_is_refused_by_name(tmp_path, save):
     with pytest.raises(ValueError, match=r"names without NUL characters, got 'a\\x00b'"):
         save(str(tmp_path / "a"), {"a\0b": mx.ones(2)})

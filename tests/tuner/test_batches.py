@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tuner_helpers import ByteTokenizer, message_of
+from tuner_helpers import ByteTokenizer, Counting, message_of
 
 import mlxffi.core as mx
 from mlxffi.tuner.datasets import CacheDataset, Example, TextDataset, iterate_batches
@@ -40,14 +40,6 @@ def records_of(batches):
 
 
 FIRST_OF_SEED_3 = [14, 19, 33, 42, 92, 89, 86, 51]
-
-
-class Counting(TextDataset):
-    processed = 0
-
-    def process(self, record):
-        self.processed += 1
-        return super().process(record)
 
 
 LENGTHS = random.Random(5).choices(range(2, 90), k=103)

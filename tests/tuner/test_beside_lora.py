@@ -8,7 +8,7 @@ import mlx.core as real
 import numpy as np
 import pytest
 import training
-from end_to_end import command, options, write_data, write_random_model
+from end_to_end import command, options
 from lora_cases import wide
 from mlx_lm.tuner.utils import load_adapters
 from model_cases import config_dict, numbers, ours, theirs, tokens
@@ -355,14 +355,10 @@ CONFIGURED = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    mx.random.seed(0)
-    made = tmp_path_factory.mktemp("beside")
-    write_random_model(made / "model")
-    write_data(made / "data", counts=(8, 4, 4))
+def folder(folder):
     for name, about in CONFIGURED.items():
-        (made / f"{name}.yaml").write_text(json.dumps({"lora_parameters": about}))
-    return made
+        (folder / f"{name}.yaml").write_text(json.dumps({"lora_parameters": about}))
+    return folder
 
 
 def tune(folder, adapter, name, **more):

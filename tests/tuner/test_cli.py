@@ -6,21 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from end_to_end import command, options, write_data, write_random_model
+from end_to_end import command, options, write_data
 
-import mlxffi.core as mx
 from mlxffi.tuner.cli import main as entry
 from mlxffi.tuner.trainer.metrics import read_metrics
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    # The state of random numbers, which is made when it is first used, is no leak of the test that does.
-    mx.random.seed(0)
-    made = tmp_path_factory.mktemp("cli")
-    write_random_model(made / "model")
-    write_data(made / "data", counts=(8, 4, 4))
-    return made
 
 
 @pytest.mark.parametrize("words", [[], ["data"], ["fuse"], ["generate"], ["report"]])

@@ -5,21 +5,16 @@ import math
 import re
 
 import pytest
-from end_to_end import command, options, write_data, write_random_model
+from end_to_end import command, options, write_data
 
-import mlxffi.core as mx
 from mlxffi.tuner.files import locked
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    mx.random.seed(0)
-    made = tmp_path_factory.mktemp("runs")
-    write_random_model(made / "model")
-    write_data(made / "data", counts=(8, 4, 4))
-    write_data(made / "other", start=40, counts=(8, 4, 4))
-    tune(made, made / "run", iters=2)
-    return made
+def folder(folder):
+    write_data(folder / "other", start=40, counts=(8, 4, 4))
+    tune(folder, folder / "run", iters=2)
+    return folder
 
 
 def tune(folder, adapter, status=0, data="data", **more):

@@ -8,21 +8,17 @@ import pytest
 from end_to_end import command, options, write_random_model
 from tuner_helpers import TEMPLATE, write_jsonl
 
-import mlxffi.core as mx
 from mlxffi.tuner.models import load_model
 from mlxffi.tuner.models.generate import Session, generate
 from mlxffi.tuner.trainer.perplexity import perplexity
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    mx.random.seed(0)
-    made = tmp_path_factory.mktemp("writing")
-    write_random_model(made / "model")
-    write_random_model(made / "chat")
-    about = json.loads((made / "chat/tokenizer_config.json").read_text())
-    (made / "chat/tokenizer_config.json").write_text(json.dumps({**about, "chat_template": TEMPLATE}))
-    return made
+def folder(folder):
+    write_random_model(folder / "chat")
+    about = json.loads((folder / "chat/tokenizer_config.json").read_text())
+    (folder / "chat/tokenizer_config.json").write_text(json.dumps({**about, "chat_template": TEMPLATE}))
+    return folder
 
 
 # --- generate ---

@@ -11,7 +11,7 @@ from tuner_helpers import message_of
 import mlxffi.core as mx
 from mlxffi.tuner.layers import Quantization
 from mlxffi.tuner.models import load_model, load_parameters
-from mlxffi.tuner.models.quantizing import rule_of
+from mlxffi.tuner.models.quantizing import by_recipe, rule_of, scheme_of
 from mlxffi.tuner.models.weights import quantizations
 
 mx.random.seed(0)
@@ -121,3 +121,8 @@ def test_a_rule_is_read():
     assert rule_of("x=5:128", Quantization(32, 8)).scheme == Quantization(128, 5)
     assert rule_of("x=none", Quantization()).scheme is None
     assert "got 'x=4:'" in message_of(lambda: rule_of("x=4:", Quantization()))
+
+
+def test_other_modes_and_recipes_are_named():
+    assert "mode: expected one of affine, mxfp4, nvfp4, mxfp8, got 'q4'" in message_of(lambda: scheme_of("q4"))
+    assert "name: expected one of mixed_2_6, " in message_of(lambda: by_recipe("mixed", {}, 64))

@@ -12,7 +12,7 @@ import tracemalloc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tuner_helpers import ByteTokenizer, message_of
+from tuner_helpers import ByteTokenizer, message_of, unique
 
 from mlxffi.tuner.checks import MissingLibraryError
 from mlxffi.tuner.datasets import DatasetConfig, load_dataset
@@ -173,11 +173,6 @@ arrays = st.lists(
 edits = st.tuples(
     st.floats(0, 1), st.integers(0, 9), st.binary(max_size=5) | st.sampled_from([b'"', b"\n", b"{", b"]", b",", b"\\"])
 )
-
-
-def unique(pairs):
-    assert len({key for key, _ in pairs}) == len(pairs)
-    return dict(pairs)
 
 
 def meant(content):

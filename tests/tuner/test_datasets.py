@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from tuner_helpers import TEMPLATE, ByteTokenizer, chat, message_of, targets, trained_tokenizer, write_jsonl
+from tuner_helpers import TEMPLATE, ByteTokenizer, Counting, chat, message_of, targets, trained_tokenizer, write_jsonl
 
 from mlxffi.tuner.datasets import (
     CacheDataset,
@@ -195,14 +195,6 @@ def test_a_concatenation_is_of_datasets():
 # --- examples that are made once ---
 
 
-class Counting(TextDataset):
-    processed = 0
-
-    def process(self, record):
-        self.processed += 1
-        return super().process(record)
-
-
 def test_an_example_is_made_once_and_its_length_is_in_tokens():
     dataset = Counting([{"text": "a" * count, "more": 1} for count in range(20)], BYTES)
     cached = CacheDataset(dataset)
@@ -334,6 +326,11 @@ def test_a_text_has_no_prompt(tmp_path, mask_prompt):
     path = write_jsonl(tmp_path / "data.jsonl", [TEXT])
     message = message_of(lambda: load_dataset(path, BYTES, DatasetConfig(mask_prompt=mask_prompt)))
     assert message == f"{path}:1: text: a text has no prompt to mask, got mask_prompt"
+
+
+def test_a_split_of_another_name():
+    message = message_of(lambda: load_dataset("data", BYTES, splits=["dev"]))
+    assert message == "[load_dataset] splits: expected train, valid, test, got dev"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tuner_helpers import ByteTokenizer
+from tuner_helpers import ByteTokenizer, unique
 
 from mlxffi.tuner.datasets import DatasetConfig, load_dataset
 
@@ -50,11 +50,6 @@ odd = st.sampled_from(
         b"\0\n",
     ]
 )
-
-
-def unique(pairs):
-    assert len({key for key, _ in pairs}) == len(pairs)
-    return dict(pairs)
 
 
 def meant(line):

@@ -96,6 +96,7 @@ def test_segments_reach_the_teacher():
     [
         ({"kind": "l2"}, "kind: expected one of kl, js, got 'l2'"),
         ({"temperature": 0}, "temperature: expected a finite number above 0, got 0"),
+        ({"temperature": 10**400}, "temperature: expected a finite number above 0, got 1000"),
         ({"temperature": float("nan")}, "temperature: expected a finite number above 0, got nan"),
         ({"weight": 1.5}, "weight: expected a number from 0 to 1, got 1.5"),
     ],

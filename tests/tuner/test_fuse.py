@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from end_to_end import CONFIG, command, options, write_data, write_random_model
+from end_to_end import CONFIG, command, options
 from lora_cases import QUANTIZATIONS, factors, layer, name_of
 
 import mlxffi.core as mx
@@ -47,14 +47,6 @@ def test_a_share_is_told_in_words():
     assert str(layers.Survival(0.5, 1.0, 4.0)) == (
         "50% of what the adapter changes is left, beside an error of 2.00 times its size"
     )
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    made = tmp_path_factory.mktemp("fuse")
-    write_random_model(made / "model")
-    write_data(made / "data", counts=(8, 4, 4))
-    return made
 
 
 def tune(folder, model, adapter, **more):

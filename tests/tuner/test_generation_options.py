@@ -9,13 +9,13 @@ import pytest
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from lm_models import MODELS, tokenizer, write_model
-from tuner_helpers import Parrot
+from tuner_helpers import Parrot, drawn
 
 import mlxffi.core as mx
 from mlxffi.tuner.models import FunctionalModel, Tokenizer
 from mlxffi.tuner.models.generate import Session, generate, stream
 from mlxffi.tuner.models.load import load_model
-from mlxffi.tuner.models.sampling import Options, StopStrings, penalized, sampler
+from mlxffi.tuner.models.sampling import Options, StopStrings, penalized
 
 PROMPT = "The software is provided as is"
 
@@ -74,13 +74,6 @@ def test_a_stop_string_across_tokens_is_never_told(folder):
 # --- which tokens may come ---
 
 
-def drawn(logits, count=2000, **options):
-    draw = sampler(**{"temperature": 1.0, **options})
-    many = mx.array(np.tile(np.array(logits, np.float32), (count, 1)))
-    found = np.array(draw(many, mx.random.key(7)))
-    return np.bincount(found, minlength=len(logits)) / count
-
-
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -126,11 +119,11 @@ def test_a_penalty_counts_the_tokens_of_its_window(penalty, size, folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"min_p": -0.1}, "min_p: expected 0 <= min_p <= 1, got -0.1"),
-        ({"min_p": 1.5}, "min_p: expected 0 <= min_p <= 1, got 1.5"),
-        ({"repetition_penalty": 0}, "repetition_penalty: expected a number above 0, got 0"),
-        ({"repetition_penalty": float("nan")}, "repetition_penalty: expected a number above 0, got nan"),
-        ({"repetition_context_size": 0}, "repetition_context_size: expected at least 1, got 0"),
+        ({"min_p": -0.1}, "min_p: expected a number from 0 to 1, got -0.1"),
+        ({"min_p": 1.5}, "min_p: expected a number from 0 to 1, got 1.5"),
+        ({"repetition_penalty": 0}, "repetition_penalty: expected a finite number above 0, got 0"),
+        ({"repetition_penalty": float("nan")}, "repetition_penalty: expected a finite number above 0, got nan"),
+        ({"repetition_context_size": 0}, "repetition_context_size: expected an int of at least 1, got 0"),
         ({"stop": ("",)}, "stop: expected texts of at least one character, got ('',)"),
         ({"stop": "text"}, "stop: expected texts of at least one character, got 'text'"),
     ],

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from end_to_end import command, options, write_data, write_random_model
+from end_to_end import command, options
 from hub_server import COMMIT, serving
 from tuner_helpers import ByteTokenizer, message_of
 
-import mlxffi.core as mx
 from mlxffi import Error
 from mlxffi.tuner import hub
 from mlxffi.tuner.cli.engine import load_base, located
@@ -22,16 +21,6 @@ from mlxffi.tuner.datasets.sources import source_of_mlx_lm
 
 BYTES = ByteTokenizer()
 needs_library = pytest.mark.skipif(not importlib.util.find_spec("huggingface_hub"), reason="needs huggingface_hub")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    # The state of random numbers, which is made when it is first used, is no leak of the test that does.
-    mx.random.seed(0)
-    made = tmp_path_factory.mktemp("hub")
-    write_random_model(made / "model")
-    write_data(made / "data", counts=(8, 4, 4))
-    return made
 
 
 def files_in(folder):

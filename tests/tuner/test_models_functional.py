@@ -127,7 +127,7 @@ def test_updates_take_the_places_of_parameters():
 
 def test_what_cannot_be_trained_is_said():
     config, parameters = tiny()
-    with pytest.raises(ValueError, match="trainable: no parameter is selected"):
+    with pytest.raises(ValueError, match="trainable: expected at least one parameter, got none"):
         decoder_model(config, parameters, trainable=["model.layer.1"])
     with pytest.raises(ValueError, match="trainable: expected a predicate or several paths, got 'lm_head'"):
         decoder_model(config, parameters, trainable="lm_head")

@@ -215,7 +215,7 @@ def test_an_update_changes_nothing_that_it_is_given(case):
 
 
 @ALL
-def test_compiled_updates_are_traced_once_and_equal_eager_ones(case, no_fusion):
+def test_compiled_updates_are_traced_once_and_equal_eager_ones(case, without_compiler):
     optimizer, params = make(case), arrays(values(0))
     traces = []
 
@@ -241,16 +241,6 @@ def test_fused_updates_equal_eager_ones_within_rounding(dtype):
         np.testing.assert_allclose(
             *(np.array(found.astype(mx.float32)) for found in (fused[path], item)), rtol=allowed, atol=allowed
         )
-
-
-@pytest.fixture
-def no_fusion():
-    """Compile graphs without asking a C++ compiler for kernels."""
-    from mlxffi import lib
-
-    lib.mlx_set_compile_mode(lib.MLX_COMPILE_MODE_NO_FUSE)
-    yield
-    lib.mlx_set_compile_mode(lib.MLX_COMPILE_MODE_ENABLED)
 
 
 SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple)

@@ -251,7 +251,7 @@ def test_hidden_states_give_what_logits_give(kind):
     ("kind", "options", "message"),
     [
         (DPOLoss, {"beta": 0}, "beta: expected a finite number above 0, got 0"),
-        (DPOLoss, {"label_smoothing": 0.5}, "label_smoothing: expected a number of 0 or more and below 0.5, got 0.5"),
+        (DPOLoss, {"label_smoothing": 0.5}, "label_smoothing: expected a number of at least 0 and below 0.5, got 0.5"),
         (CPOLoss, {"alpha": -1}, "alpha: expected a finite number of at least 0, got -1"),
         (SimPOLoss, {"gamma": float("inf")}, "gamma: expected a finite number of at least 0, got inf"),
         (KTOLoss, {"desirable_weight": float("nan")}, "desirable_weight: expected a finite number of at least 0"),

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import training
-from end_to_end import command, options, write_random_model
-from training import Recorder, arrays
+from end_to_end import command, options
+from training import At, Recorder, arrays
 
 import mlxffi.core as mx
 from mlxffi.tuner import lora
@@ -17,7 +17,7 @@ from mlxffi.tuner.datasets import Example, ExampleGroup, iterate_batches
 from mlxffi.tuner.models import decoder_model
 from mlxffi.tuner.optimizers import SGD, AdamW
 from mlxffi.tuner.preferences import BY_NAME, CPOLoss, DPOLoss, ORPOLoss
-from mlxffi.tuner.trainer import STATE_FILE, Callback, Stop, TrainingArgs, evaluate, evaluate_from, train
+from mlxffi.tuner.trainer import STATE_FILE, Stop, TrainingArgs, evaluate, evaluate_from, train
 from mlxffi.tuner.trainer.checkpoint import read_reference
 from mlxffi.tuner.trainer.trackers import Tracker
 from mlxffi.tuner.trees import flatten, map_paths
@@ -36,14 +36,6 @@ def groups(count=9, seed=0, labelled=False):
         rows = rows if is_good or not labelled else rows[::-1]
         found.append(ExampleGroup(tuple(Example(row.tolist(), 1) for row in rows), is_good))
     return found
-
-
-class StopAt(Callback):
-    def __init__(self, iteration):
-        self.iteration = iteration
-
-    def on_step(self, report):
-        return Stop("a test") if report.iteration == self.iteration else None
 
 
 def adapted(dropout=0.0, noise=0.0):
@@ -70,7 +62,7 @@ def run(model, loss, folder=None, stop=None, resume=False, optimizer=None, **arg
         loss=loss,
         folder=folder,
         resume=resume,
-        callbacks=[told, StopAt(stop)],
+        callbacks=[told, At(stop, lambda: Stop("a test"))],
     )
     return told
 
@@ -226,10 +218,7 @@ def test_trackers_get_figures_by_name():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    mx.random.seed(0)
-    made = tmp_path_factory.mktemp("preferences")
-    write_random_model(made / "model")
+def folder(folder):
     words = ("bytes", "list", "class", "function", "object", "module", "string", "number")
     pairs = [
         {"prompt": f"A {word} is", "chosen": " a good thing", "rejected": " not of any use at all"} for word in words
@@ -240,10 +229,10 @@ def folder(tmp_path_factory):
         for key in ("chosen", "rejected")
     ]
     for name, records in (("pairs", pairs), ("labelled", labelled)):
-        (made / name).mkdir()
+        (folder / name).mkdir()
         for split in ("train", "valid", "test"):
-            (made / name / f"{split}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    return made
+            (folder / name / f"{split}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return folder
 
 
 RUN = {

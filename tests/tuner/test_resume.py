@@ -4,10 +4,9 @@ import json
 import shutil
 import struct
 
-import numpy as np
 import pytest
 import training
-from training import Recorder, arrays
+from training import At, Recorder, assert_same
 
 import mlxffi.core as mx
 from mlxffi.tuner.optimizers import SGD, Adafactor, AdamW, MultiOptimizer, Muon
@@ -15,14 +14,6 @@ from mlxffi.tuner.schedules import cosine_decay
 from mlxffi.tuner.trainer import STATE_FILE, Callback, Stop, TrainingArgs, train
 
 ITERATIONS = 14
-
-
-class StopAt(Callback):
-    def __init__(self, iteration):
-        self.iteration = iteration
-
-    def on_step(self, report):
-        return Stop("a test") if report.iteration == self.iteration else None
 
 
 def adamw():
@@ -42,14 +33,9 @@ def run(folder, stop=None, resume=False, data="examples", optimizer=adamw, **arg
         TrainingArgs(**settings),
         folder=folder,
         resume=resume,
-        callbacks=[told, StopAt(stop)],
+        callbacks=[told, At(stop, lambda: Stop("a test"))],
     )
     return model, told
-
-
-def assert_same(found, wanted):
-    for path, item in arrays(wanted).items():
-        np.testing.assert_array_equal(arrays(found)[path], item, err_msg=path)
 
 
 def without_times(reports):

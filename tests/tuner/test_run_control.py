@@ -8,27 +8,17 @@ import signal
 import numpy as np
 import pytest
 import training
-from end_to_end import command, options, write_data, write_random_model
-from training import Recorder, arrays
+from end_to_end import command, options
+from training import At, Recorder, arrays, assert_same
 
 import mlxffi.core as mx
 from mlxffi.tuner.cli.settings import settings_of
 from mlxffi.tuner.cli.stopping import Interruption, TimeLimit, how_to_go_on
 from mlxffi.tuner.datasets import Example, iterate_batches
 from mlxffi.tuner.optimizers import SGD, AdamW
-from mlxffi.tuner.trainer import Callback, Stop, TrainingArgs, train
+from mlxffi.tuner.trainer import Stop, TrainingArgs, train
 from mlxffi.tuner.trainer.metrics import read_metrics
 from mlxffi.tuner.trainer.rates import find_learning_rate
-
-
-class At(Callback):
-    """Does something after an iteration."""
-
-    def __init__(self, iteration, act):
-        self.iteration, self.act = iteration, act
-
-    def on_step(self, report):
-        return self.act() if report.iteration == self.iteration else None
 
 
 def run(folder=None, act=None, at=0, resume=False, optimizer=None, valid=None, **args):
@@ -45,11 +35,6 @@ def run(folder=None, act=None, at=0, resume=False, optimizer=None, valid=None, *
         callbacks=[told, At(at, act)],
     )
     return model, told, result
-
-
-def assert_same(found, wanted):
-    for path, item in arrays(wanted).items():
-        np.testing.assert_array_equal(arrays(found)[path], item, err_msg=path)
 
 
 # --- passes over the data ---
@@ -230,15 +215,6 @@ def test_what_is_no_time_is_refused(text, tmp_path):
 def test_the_command_that_goes_on_is_the_one_that_began():
     given = {"train": True, "plot": False, "model": "my model", "iters": 5, "resume_adapter_file": "x", "resume": False}
     assert how_to_go_on("tune", given) == "tune --train --no-plot --model 'my model' --iters 5 --resume"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    mx.random.seed(0)
-    made = tmp_path_factory.mktemp("control")
-    write_random_model(made / "model")
-    write_data(made / "data", counts=(8, 4, 4))
-    return made
 
 
 def words(folder, adapter, **more):

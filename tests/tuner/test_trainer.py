@@ -186,7 +186,7 @@ def test_no_target_at_all_is_an_error():
     empty = [weighted(batch, 0) for batch in training.batches(2)]
     with pytest.raises(RuntimeError, match="iterations 1 to 2: expected a batch with a target"):
         trained(empty, steps_per_report=2)
-    with pytest.raises(ValueError, match="expected batches with a target, got none"):
+    with pytest.raises(ValueError, match="batches: expected one with a target, got none"):
         evaluate(training.model(), empty)
 
 

@@ -288,8 +288,12 @@ def test_every_argument_has_help_and_a_default_that_is_allowed():
         TrainingArgs().iters = 3
 
 
-def test_a_run_without_batches_is_refused():
+def test_what_is_no_run_is_refused():
     with pytest.raises(ValueError, match="expected at least"):
         train(training.model(), SGD(0.1), [], args=TrainingArgs())
+    with pytest.raises(ValueError, match="train_set: expected records, batches or a source of batches, got int"):
+        train(training.model(), SGD(0.1), 5)
+    with pytest.raises(ValueError, match="optimizer: expected one with init and update, got 'sgd'"):
+        train(training.model(), "sgd", training.batches(1))
     with pytest.raises(ValueError, match="resume: expected a folder"):
         train(training.model(), SGD(0.1), training.batches(1), resume=True)

@@ -68,6 +68,22 @@ def arrays(model):
     return {path: np.array(item) for path, item in flatten(model.trainable()).items()}
 
 
+def assert_same(found, wanted):
+    """Require the same trained parameters of two models, to the bit."""
+    for path, item in arrays(wanted).items():
+        np.testing.assert_array_equal(arrays(found)[path], item, err_msg=path)
+
+
+class At(Callback):
+    """Does something after an iteration."""
+
+    def __init__(self, iteration, act):
+        self.iteration, self.act = iteration, act
+
+    def on_step(self, report):
+        return self.act() if report.iteration == self.iteration else None
+
+
 class Recorder(Callback):
     """Keeps what it is told: the metrics of steps, and reports by event."""
 

@@ -7,6 +7,8 @@ import numpy as np
 from helpers import error_of
 
 import mlxffi.core as mx
+from mlxffi.tuner.datasets import TextDataset
+from mlxffi.tuner.models.sampling import sampler
 
 TEMPLATE = (
     "{% if tools %}<s>tools: {{ tools | length }}\n{% endif %}"
@@ -39,6 +41,16 @@ class ByteTokenizer:
         return self.encode(text) if tokenize else text
 
 
+class Counting(TextDataset):
+    """Counts the records that were processed."""
+
+    processed = 0
+
+    def process(self, record):
+        self.processed += 1
+        return super().process(record)
+
+
 @functools.cache
 def trained_tokenizer(template=TEMPLATE):
     """A tokenizer of transformers with a chat template, trained on Python's manual."""
@@ -63,6 +75,12 @@ def targets(example):
     return "|".join(part for part in text.split("|") if part)
 
 
+def unique(pairs):
+    """The object of a JSON decoder, which has each key once."""
+    assert len({key for key, _ in pairs}) == len(pairs)
+    return dict(pairs)
+
+
 def write_jsonl(path, records):
     """A file of records, one a line."""
     path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
@@ -72,6 +90,14 @@ def write_jsonl(path, records):
 def message_of(call, kind=ValueError):
     """The message of the error that a call raises."""
     return str(error_of(call, kind))
+
+
+def drawn(logits, count=2000, **options):
+    """How often each token is drawn, as a part of all."""
+    draw = sampler(**{"temperature": 1.0, **options})
+    many = mx.array(np.tile(np.array(logits, np.float32), (count, 1)))
+    found = np.array(draw(many, mx.random.key(7)))
+    return np.bincount(found, minlength=len(logits)) / count
 
 
 class Parrot:

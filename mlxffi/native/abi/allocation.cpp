@@ -53,22 +53,25 @@ void ask_for_large_pages(void* memory, size_t size) {
 #endif
 }
 
-Buffer checked_malloc(Allocator* allocator, size_t size) {
+Buffer there(Buffer buffer, size_t size) {
+  return buffer.ptr() || !size ? buffer : throw NoMemory(size);
+}
+
+Buffer large_malloc(Allocator* allocator, size_t size) {
   if (auto kept = mlxffi::recycled(size)) {
     return *kept;
   }
   if (size >= large && !is_there(size)) {
     throw NoMemory(size);
   }
-  auto buffer = original_malloc(allocator, size);
-  if (size && !buffer.ptr()) {
-    throw NoMemory(size);
-  }
-  if (size >= many_pages) {
-    ask_for_large_pages(buffer.raw_ptr(), size);
-  }
+  auto buffer = there(original_malloc(allocator, size), size);
+  ask_for_large_pages(buffer.raw_ptr(), size);
   mlxffi::to_be_recycled(buffer);
   return buffer;
+}
+
+Buffer checked_malloc(Allocator* allocator, size_t size) {
+  return size < many_pages ? there(original_malloc(allocator, size), size) : large_malloc(allocator, size);
 }
 
 void recycling_free(Allocator* allocator, Buffer buffer) {

@@ -1,6 +1,7 @@
 #include "arrays.h"
 
 #include <cstring>
+#include <mutex>
 
 #include "payload.h"
 
@@ -26,6 +27,25 @@ mx::Shape checked_shape(const void* data, const int* shape, int dim, mx::Dtype d
   return sizes;
 }
 
+// How MLX prints is the process's: one of ours changes it at a time, and puts it back.
+class Printing {
+ public:
+  explicit Printing(int precision) {
+    mx::get_global_formatter() = {true, {precision}};
+  }
+  ~Printing() {
+    mx::get_global_formatter() = before_;
+  }
+
+ private:
+  static std::mutex& turn() {
+    static auto* mutex = new std::mutex;
+    return *mutex;
+  }
+  std::lock_guard<std::mutex> lock_{turn()};
+  mx::PrintFormatter before_ = mx::get_global_formatter();
+};
+
 // `held` dies with the buffer, or before this returns if MLX copies the data.
 mx::array managed(void* data, const int* shape, int dim, const mlx_dtype& dtype, std::shared_ptr<void> held) {
   auto type = dtype_of(dtype, "dtype");
@@ -41,7 +61,7 @@ mx::array managed(void* data, const int* shape, int dim, const mlx_dtype& dtype,
 mx::array copied(const void* data, const int* shape, int dim, mx::Dtype dtype) {
   auto sizes = checked_shape(data, shape, dim, dtype);
   auto bytes = checked_bytes(sizes, dtype);
-  mx::array array(mx::allocator::malloc(bytes), sizes, dtype);
+  mx::array array(mx::allocator::malloc(bytes), std::move(sizes), dtype);
   if (bytes) {
     std::memcpy(array.data<char>(), data, bytes);
   }
@@ -117,6 +137,19 @@ extern "C" int mlxffi_array_data(const void** data, const mlx_array arr) {
     auto array = get(arr, "arr");
     wait(evaluated(array));
     put(data, array.size() ? static_cast<const void*>(array.data<char>()) : nullptr);
+  });
+}
+
+extern "C" int mlxffi_array_text(mlx_string* str, const mlx_array arr, int precision) {
+  // C++ writes the digits of a number onto the stack.
+  constexpr int most = 4096;
+  return guarded(__func__, [&] {
+    if (precision > most) {
+      throw BadArgument("precision", "expected at most " + std::to_string(most) + ", got " + std::to_string(precision));
+    }
+    auto array = computed(get(arr, "arr"));
+    Printing scope(precision);
+    put(str, printed(array));
   });
 }
 

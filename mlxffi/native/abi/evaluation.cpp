@@ -7,9 +7,11 @@
 #include <new>
 #include <unordered_set>
 
+#include "at_once.h"
 #include "checked.h"
 #include "derivatives/tracing.h"
 #include "guards.h"
+#include "small_nodes.h"
 #include "vectorized.h"
 
 namespace mlxc {
@@ -167,10 +169,16 @@ void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
   }
 }
 
-// At once, where the graph stays, as that of a function being differentiated, or is to be put back after a failure.
+// By this thread; no other one that schedules has to wait.
+bool computed_at_once(const Arrays& outputs) {
+  std::unique_lock lock(scheduling, std::try_to_lock);
+  return lock && mlxffi::compute_at_once(outputs);
+}
+
+// Waiting, where the graph stays, as that of a function being differentiated, or is to be put back after a failure.
 void schedule_or_compute(const Arrays& outputs, bool may_fail) {
   bool traced = std::any_of(outputs.begin(), outputs.end(), [](auto& output) { return output.is_tracer(); });
-  may_fail ? evaluate_or_undo(outputs) : traced ? mx::eval(outputs) : mx::async_eval(outputs);
+  may_fail ? evaluate_or_undo(outputs) : traced ? mx::eval(outputs) : schedule(outputs);
 }
 
 } // namespace
@@ -188,7 +196,7 @@ mx::array checked(const mx::array& indices, std::function<void(const mx::array&)
 }
 
 void evaluate(const Arrays& outputs) {
-  if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
+  if (std::all_of(outputs.begin(), outputs.end(), is_computed) || computed_at_once(outputs)) {
     return;
   }
   schedule_and_wait(outputs, [&] { schedule_kernels(outputs, [&](bool may_fail) { schedule_or_compute(outputs, may_fail); }); });
@@ -196,7 +204,7 @@ void evaluate(const Arrays& outputs) {
 
 void evaluate_soon(const Arrays& outputs) {
   Scheduling lock;
-  schedule_kernels(outputs, [&](bool may_fail) { may_fail ? evaluate_or_undo(outputs) : mx::async_eval(outputs); });
+  schedule_kernels(outputs, [&](bool may_fail) { may_fail ? evaluate_or_undo(outputs) : schedule(outputs); });
 }
 
 const mx::array& computed(const mx::array& array) {

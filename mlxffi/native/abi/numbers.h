@@ -72,6 +72,9 @@ mx::array uniform(const mx::array& low, const mx::array& high, const mx::Shape& 
 // Ranges past 2^24 from 64 random bits.
 mx::array randint(const mx::array& low, const mx::array& high, const mx::Shape& shape, mx::Dtype dtype, const mx::array& key, mx::StreamOrDevice s);
 
+// `axis` is checked.
+mx::array permutation(const mx::array& x, int axis, const mx::array& key, mx::StreamOrDevice s);
+
 mx::array truncated_normal(const mx::array& lower, const mx::array& upper, const mx::Shape& shape, mx::Dtype dtype, const mx::array& key, mx::StreamOrDevice s);
 
 } // namespace mlxc::numbers

@@ -1,16 +1,23 @@
 /* The BLAS bridge: the BLAS and LAPACK functions that libmlx imports, forwarded to OpenBLAS.
  *
  * MLX's Linux wheels link Netlib's reference BLAS. libmlxc names this library before libmlx, so the dynamic linker finds
- * its symbols first; each jumps to OpenBLAS's function of the same arguments (scipy-openblas32 puts `scipy_` in front).
- * A jump leaves registers and stack alone, so no prototype is repeated here. Where OpenBLAS is not to be had, or
- * MLXFFI_BLAS=reference asks for it, they jump to the next library that has the symbol: the one that libmlx brings.
+ * its symbols first; each calls OpenBLAS's function of the same arguments (scipy-openblas32 puts `scipy_` in front).
+ * Where OpenBLAS is not to be had, or MLXFFI_BLAS=reference asks for it, they call that of the next library that has the
+ * symbol: the one that libmlx brings.
+ *
+ * A process may exit while MLX's threads compute, and OpenBLAS's destructors unmap what its functions write to. So exit
+ * waits for the calls that are in OpenBLAS, and later ones never begin.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "openblas.h"
 
@@ -21,13 +28,12 @@ static unsigned long other_calls;
 mlxffi_sgemm mlxffi_target_sgemm;
 int (*mlxffi_openblas_get_threads)(void);
 void (*mlxffi_openblas_set_threads)(int count);
-unsigned long *mlxffi_blas_counter = &other_calls;
+static unsigned long *counter = &other_calls;
 
-/* nm -D --undefined-only libmlx.so lists these and cblas_sgemm, which sgemm.c has; a symbol missing here stays with the
+/* nm -D --undefined-only libmlx.so lists these, cblas_dgemm and cblas_sgemm (sgemm.c); a symbol missing here stays with the
  * reference BLAS. */
 #define FUNCTIONS(ROW) \
   ROW(cblas_cgemm) \
-  ROW(cblas_dgemm) \
   ROW(cgeev_) \
   ROW(cgesdd_) \
   ROW(cheevd_) \
@@ -50,44 +56,63 @@ unsigned long *mlxffi_blas_counter = &other_calls;
   ROW(ssyevd_) \
   ROW(strtri_)
 
-#define STRING(text) #text
+/* --- calls -------------------------------------------------------------- */
 
-#if defined(__x86_64__)
-#define JUMP(name)                                   \
-  "  movq mlxffi_blas_counter(%rip), %r11\n"         \
-  "  incq (%r11)\n"                                  \
-  "  jmp *mlxffi_target_" STRING(name) "(%rip)\n"
-#elif defined(__aarch64__)
-#define JUMP(name)                                   \
-  "  adrp x16, mlxffi_blas_counter\n"                \
-  "  ldr x16, [x16, #:lo12:mlxffi_blas_counter]\n"   \
-  "  ldr x17, [x16]\n"                               \
-  "  add x17, x17, #1\n"                             \
-  "  str x17, [x16]\n"                               \
-  "  adrp x16, mlxffi_target_" STRING(name) "\n"     \
-  "  ldr x16, [x16, #:lo12:mlxffi_target_" STRING(name) "]\n" \
-  "  br x16\n"
-#else
-#error "the BLAS bridge knows x86-64 and aarch64"
-#endif
+static long in_openblas;
+static bool ending;
 
-#define FORWARD(name)                                              \
-  __attribute__((visibility("hidden"))) void *mlxffi_target_##name; \
-  __asm__(                                                         \
-      ".text\n.globl " STRING(name) "\n"                           \
-      ".type " STRING(name) ", %function\n"                        \
-      STRING(name) ":\n" JUMP(name)                                \
-      ".size " STRING(name) ", . - " STRING(name) "\n");
+void mlxffi_blas_begin(void) {
+  __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&in_openblas, 1, __ATOMIC_SEQ_CST);
+  if (__atomic_load_n(&ending, __ATOMIC_SEQ_CST)) {
+    mlxffi_blas_end();
+    for (;;) {
+      pause();
+    }
+  }
+}
+
+void mlxffi_blas_end(void) {
+  __atomic_fetch_sub(&in_openblas, 1, __ATOMIC_SEQ_CST);
+}
+
+/* All arguments but cblas_dgemm's are pointers, and ints, which fit a pointer's place; no function has more than these.
+ * What a call has fewer is passed on as it lies there, and not looked at. */
+#define WORDS \
+  void *a, void *b, void *c, void *d, void *e, void *f, void *g, void *h, void *i, void *j, void *k, void *l, void *m, void *n, void *o, \
+      void *p
+#define FORWARD(name)                                            \
+  static void (*target_##name)(WORDS);                           \
+  __attribute__((visibility("default"))) void name(WORDS) {      \
+    mlxffi_blas_begin();                                         \
+    target_##name(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p); \
+    mlxffi_blas_end();                                           \
+  }
 
 FUNCTIONS(FORWARD)
+
+static void (*target_cblas_dgemm)(
+    int order, int trans_a, int trans_b, int m, int n, int k, double alpha, const double *a, int lda, const double *b, int ldb, double beta,
+    double *c, int ldc);
+
+__attribute__((visibility("default"))) void cblas_dgemm(
+    int order, int trans_a, int trans_b, int m, int n, int k, double alpha, const double *a, int lda, const double *b, int ldb, double beta,
+    double *c, int ldc) {
+  mlxffi_blas_begin();
+  target_cblas_dgemm(order, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  mlxffi_blas_end();
+}
+
+/* --- targets ------------------------------------------------------------ */
 
 static const struct {
   const char *name;
   void **target;
 } functions[] = {
-#define ROW(name) {#name, &mlxffi_target_##name},
+#define ROW(name) {#name, (void **)&target_##name},
     FUNCTIONS(ROW)
 #undef ROW
+    {"cblas_dgemm", (void **)&target_cblas_dgemm},
     {"cblas_sgemm", (void **)&mlxffi_target_sgemm},
 };
 
@@ -102,6 +127,26 @@ static void *scipy(void *openblas, const char *name) {
   return dlsym(openblas, full);
 }
 
+static void finish(void) {
+  __atomic_store_n(&ending, true, __ATOMIC_SEQ_CST);
+  while (__atomic_load_n(&in_openblas, __ATOMIC_SEQ_CST)) {
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+}
+
+/* A forked child has none of the threads that were in there. */
+static void forget_calls(void) {
+  in_openblas = 0;
+}
+
+static void use(void *openblas) {
+  mlxffi_openblas_get_threads = (int (*)(void))scipy(openblas, "openblas_get_num_threads");
+  mlxffi_openblas_set_threads = (void (*)(int))scipy(openblas, "openblas_set_num_threads");
+  counter = &mlxffi_blas_calls;
+  pthread_atfork(NULL, NULL, forget_calls);
+  atexit(finish);
+}
+
 __attribute__((constructor)) static void connect(void) {
   const char *choice = getenv("MLXFFI_BLAS");
   void *openblas = choice && !strcmp(choice, "reference") ? NULL : dlopen("libscipy_openblas.so", RTLD_NOW);
@@ -110,8 +155,6 @@ __attribute__((constructor)) static void connect(void) {
     *functions[i].target = found ? found : (void *)unavailable;
   }
   if (openblas) {
-    mlxffi_openblas_get_threads = (int (*)(void))scipy(openblas, "openblas_get_num_threads");
-    mlxffi_openblas_set_threads = (void (*)(int))scipy(openblas, "openblas_set_num_threads");
-    mlxffi_blas_counter = &mlxffi_blas_calls;
+    use(openblas);
   }
 }

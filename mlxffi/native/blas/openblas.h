@@ -12,8 +12,10 @@ extern mlxffi_sgemm mlxffi_target_sgemm;
 /* NULL where the calls do not go to OpenBLAS. */
 extern int (*mlxffi_openblas_get_threads)(void);
 extern void (*mlxffi_openblas_set_threads)(int count);
-/* What each call counts up: mlxffi_blas_calls where it goes to OpenBLAS. */
-extern unsigned long *mlxffi_blas_counter;
+
+/* Around each call. Once the process exits, none begins. */
+void mlxffi_blas_begin(void);
+void mlxffi_blas_end(void);
 
 #pragma GCC visibility pop
 

@@ -109,21 +109,26 @@ static int cut(product *p, double work) {
   return (length + p->step - 1) / p->step;
 }
 
+static void multiply(product *p) {
+  double work = (double)p->m * p->n * p->k;
+  if (!spread || !mlxffi_openblas_set_threads || work <= alone) {
+    whole(p);
+    return;
+  }
+  int parts = enter() ? cut(p, work) : 1;
+  if (parts > 1) {
+    spread(parts, one_part, p);
+  } else {
+    whole(p);
+  }
+  leave();
+}
+
 __attribute__((visibility("default"))) void cblas_sgemm(
     int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb, float beta,
     float *c, int ldc) {
   product p = {order, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, false, 0};
-  double work = (double)m * n * k;
-  __atomic_fetch_add(mlxffi_blas_counter, 1, __ATOMIC_RELAXED);
-  if (!spread || !mlxffi_openblas_set_threads || work <= alone) {
-    whole(&p);
-    return;
-  }
-  int parts = enter() ? cut(&p, work) : 1;
-  if (parts > 1) {
-    spread(parts, one_part, &p);
-  } else {
-    whole(&p);
-  }
-  leave();
+  mlxffi_blas_begin();
+  multiply(&p);
+  mlxffi_blas_end();
 }

@@ -44,10 +44,10 @@ static size_t glue_vector_array_take(intptr_t *arrays, size_t capacity, intptr_t
 
 /* --- arrays --- */
 
-/* Puts other content under a handle, which others may hold. */
+/* Puts other content under a handle, which others may hold; an empty one keeps none. */
 static int glue_array_assign(intptr_t arr, intptr_t src) {
   HOLD;
-  return mlx_array_set(&(mlx_array){(void *)arr}, (mlx_array){(void *)src});
+  return arr && mlx_array_set(&(mlx_array){(void *)arr}, (mlx_array){(void *)src});
 }
 
 /* The number of axes; where that is within `capacity`, their sizes. */

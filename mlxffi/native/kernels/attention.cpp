@@ -1,4 +1,5 @@
 #include "attention_blocks.h"
+#include "attention_query.h"
 
 namespace mlxffi {
 
@@ -63,10 +64,49 @@ struct Forward {
         count, width, seen, 1, {scratch.scores.data(), seen}, Side::as_is, v.matrix(kv, 0, seen, scratch.v), Side::as_is, 0,
         scratch.result.data(), width);
     for (int64_t i = 0; i < count; i++) {
-      out.put(head, first + i, &scratch.result[i * width], 1 / rows[i].sum);
-      int64_t place = 2 * (head * shape.queries + first + i);
-      kept.put(place, rows[i].shift);
-      kept.put(place + 1, rows[i].sum);
+      put(head, first + i, &scratch.result[i * width], 1 / rows[i].sum, rows[i]);
+    }
+  }
+  void put(int64_t head, int64_t query, const float* result, float factor, SoftmaxRow row) const {
+    out.put(head, query, result, factor);
+    int64_t place = 2 * (head * shape.queries + query);
+    kept.put(place, row.shift);
+    kept.put(place + 1, row.sum);
+  }
+};
+
+// Runs body(i, scratch) for `count` parts, spread over threads.
+template <class Body>
+void over_parts(mx::Stream stream, int64_t count, int64_t grain, Body body) {
+  on_stream(stream, [=] {
+    parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+      AttentionScratch scratch;
+      for (int64_t i = begin; i < end; i++) {
+        body(i, scratch);
+      }
+    });
+  });
+}
+
+// The only query, which sees all keys, of the heads that share a key-value head.
+struct OneQuery {
+  Forward all;
+  Element element;
+
+  void operator()(int64_t kv, AttentionScratch& scratch) const {
+    auto& shape = all.shape;
+    int64_t together = shape.heads / shape.kv_heads, first = kv * together, width = shape.value_features;
+    std::vector<float> q(together * shape.features);
+    for (int64_t i = 0; i < together; i++) {
+      std::copy_n(all.q.matrix(first + i, 0, 1, scratch.q).data, shape.features, &q[i * shape.features]);
+    }
+    scratch.scores.resize(together * shape.keys);
+    scratch.result.resize(together * width);
+    std::vector<SoftmaxRow> rows(together);
+    SharedHeads shared{all.k.block(kv), all.v.block(kv), element, shape.features, width, all.scale};
+    shared.attend({q.data(), shape.features, together}, scratch.scores.data(), scratch.result.data(), rows.data());
+    for (int64_t i = 0; i < together; i++) {
+      all.put(first + i, 0, &scratch.result[i * width], 1, rows[i]);
     }
   }
 };
@@ -75,13 +115,13 @@ void Attention::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   AttentionShape shape(inputs);
   Forward forward{
       shape, Heads(inputs[0]), Heads(inputs[1]), Heads(inputs[2]), Mask(inputs, options_), HeadsTo(outputs[0]), NumbersTo(outputs[1]), options_.scale};
-  on_stream(stream(), [=] {
-    parallel_for(shape.batch * shape.heads * shape.blocks(), 1, [&](int64_t begin, int64_t end) {
-      AttentionScratch scratch;
-      for (int64_t i = begin; i < end; i++) {
-        forward(i / shape.blocks(), i % shape.blocks(), scratch);
-      }
-    });
+  if (shape.queries == 1 && options_.masking != Masking::array && forward.k.are_even() && forward.v.are_even()) {
+    int64_t grain = std::max<int64_t>(1, least_scores * shape.kv_heads / (shape.keys * shape.heads));
+    return over_parts(stream(), shape.batch * shape.kv_heads, grain, OneQuery{forward, element_of(inputs[0].dtype())});
+  }
+  int64_t blocks = shape.blocks();
+  over_parts(stream(), shape.batch * shape.heads * blocks, 1, [=](int64_t i, AttentionScratch& scratch) {
+    forward(i / blocks, i % blocks, scratch);
   });
 }
 

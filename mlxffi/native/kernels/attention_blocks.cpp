@@ -10,7 +10,13 @@ Heads::Heads(const mx::array& array)
       widen_(row_kernels().layers.widen[static_cast<int>(element_of(array.dtype()))]),
       positions_(array.shape(2)),
       stride_(array.strides()[2]),
-      direct_(array.dtype() == mx::float32 && rows_.dense() && (positions_ == 1 || (stride_ >= rows_.length() && stride_ < (1 << 30)))) {}
+      even_(rows_.dense() && (positions_ == 1 || (stride_ >= rows_.length() && stride_ < (1 << 30)))),
+      direct_(array.dtype() == mx::float32 && even_) {}
+
+RowBlock Heads::block(int64_t head) const {
+  std::vector<char> bytes;
+  return {rows_.row(head * positions_, bytes), std::max(stride_, rows_.length()), positions_};
+}
 
 Matrix Heads::matrix(int64_t head, int64_t first, int64_t count, std::vector<float>& scratch) const {
   std::vector<char> bytes;

@@ -38,12 +38,17 @@ class Heads {
   explicit Heads(const mx::array& array);
   // Rows `first` to `first` + `count` of a head, counted over the batch.
   Matrix matrix(int64_t head, int64_t first, int64_t count, std::vector<float>& scratch) const;
+  // Whether the positions of a head are equally far apart, and then all of them, as elements of the array.
+  bool are_even() const {
+    return even_;
+  }
+  RowBlock block(int64_t head) const;
 
  private:
   RowsOf rows_;
   Widen widen_;
   int64_t positions_, stride_;
-  bool direct_;
+  bool even_, direct_;
 };
 
 // Writes positions of heads to a new array of shape (batch, heads, positions, features) that lies in memory as (batch,

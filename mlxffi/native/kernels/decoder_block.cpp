@@ -3,6 +3,7 @@
 #include "decoder_block.h"
 
 #include "attention.h"
+#include "attention_query.h"
 #include "gate.h"
 #include "half_products.h"
 #include "recycled.h"
@@ -11,9 +12,6 @@
 namespace mlxffi {
 
 namespace {
-
-// Scores that are worth a thread.
-constexpr int64_t least_scores = 4096;
 
 // Where the arrays of a block stand among the inputs of a node.
 class BlockLayout {
@@ -218,27 +216,15 @@ class BlockRows {
     int64_t grain = std::max<int64_t>(1, least_scores / (seen * together));
     parallel_for(rows() * options_.key_heads, grain, [&](int64_t begin, int64_t end) {
       std::vector<float> scores(together * seen);
+      std::vector<SoftmaxRow> softmax(together);
       for (int64_t i = begin; i < end; i++) {
         int64_t row = i / options_.key_heads, head = i % options_.key_heads;
         int64_t visible = options_.first + row % length_ + 1, place = i * together * features_;
         auto keys = keys_.at(row / length_, head, 0), values = values_.at(row / length_, head, 0);
-        attend_to({keys, features_, visible}, {values, features_, visible}, together, &q[place], scores, &out[place]);
+        SharedHeads shared{{keys, features_, visible}, {values, features_, visible}, element_, features_, features_, options_.attention_scale};
+        shared.attend({&q[place], features_, together}, scores.data(), &out[place], softmax.data());
       }
     });
-  }
-
-  void attend_to(RowBlock keys, RowBlock values, int64_t heads, const float* q, Floats& scores, float* out) const {
-    auto& kernels = row_kernels();
-    int element = static_cast<int>(element_);
-    int64_t seen = keys.count;
-    kernels.products.dots[element]({q, features_, heads}, keys, features_, scores.data(), seen);
-    for (int64_t head = 0; head < heads; head++) {
-      auto row = scores.begin() + head * seen;
-      std::transform(row, row + seen, row, [&](float score) { return score * options_.attention_scale; });
-      float share = 1 / kernels.layers.softmax(&*row, seen).sum;
-      std::transform(row, row + seen, row, [&](float weight) { return weight * share; });
-    }
-    kernels.products.combine[element]({scores.data(), seen, heads}, values, features_, out, features_, false);
   }
 
   BlockOptions options_;

@@ -73,6 +73,10 @@ bool is_unpacked(const mx::array& own, const mx::array& scales, const std::optio
 
 } // namespace
 
+mx::array unpacked(Arrays packed, Packing packing, mx::Dtype dtype, mx::Stream s) {
+  return Fused::apply(std::make_shared<Dequantize>(s, packing, dtype), std::move(packed))[0];
+}
+
 mx::array dequantize(
     const mx::array& w, const mx::array& scales, const std::optional<mx::array>& biases, std::optional<int> group_size,
     std::optional<int> bits, const std::string& mode, const std::optional<mx::array>& global_scale, std::optional<mx::Dtype> dtype,
@@ -87,7 +91,7 @@ mx::array dequantize(
   if (biases) {
     inputs.push_back(*biases);
   }
-  return Fused::apply(std::make_shared<Dequantize>(stream, packing, own.dtype()), inputs)[0];
+  return unpacked(std::move(inputs), packing, own.dtype(), stream);
 }
 
 } // namespace mlxffi

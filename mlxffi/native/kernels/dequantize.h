@@ -5,8 +5,12 @@
 #include <string>
 
 #include "fused.h"
+#include "packing.h"
 
 namespace mlxffi {
+
+// Packed matrices of 2 axes or more (numbers, scales and, in affine mode, biases) that a kernel unpacks on a CPU.
+mx::array unpacked(Arrays packed, Packing packing, mx::Dtype dtype, mx::Stream s);
 
 // MLX's dequantize, which MLX composes of a dozen operations on a CPU. The numbers are rounded once.
 mx::array dequantize(

@@ -24,10 +24,6 @@ DivergenceRow kept_row(const NumbersOf& losses, const NumbersOf& kept, int64_t i
   return {losses.number(index), {column(0), column(1)}, {column(2), column(3)}, column(4), column(5)};
 }
 
-gpu::Divergence gpu_kind(const DivergenceOptions& options) {
-  return options.kind == DivergenceKind::kl ? gpu::Divergence::kl : gpu::Divergence::js;
-}
-
 mx::array as_rows(const mx::array& logits, mx::Stream s) {
   return mx::reshape(logits, {-1, logits.shape(-1)}, s);
 }
@@ -98,7 +94,7 @@ Arrays DivergenceGradient::as_graph(const Arrays& inputs) const {
     rows.push_back(mx::reshape(inputs[i], {-1}, where()));
   }
   auto gradients = gpu::divergence_backward(
-      gpu_kind(options_), as_rows(inputs[0], where()), as_rows(inputs[1], where()), rows, mx::reshape(inputs[2], {-1}, where()),
+      options_.kind, as_rows(inputs[0], where()), as_rows(inputs[1], where()), rows, mx::reshape(inputs[2], {-1}, where()),
       static_cast<float>(options_.temperature), options_.teacher_gradient, where());
   for (auto& gradient : gradients) {
     gradient.overwrite_descriptor(mx::reshape(gradient, inputs[0].shape(), where()));
@@ -165,7 +161,7 @@ void Divergence::eval_cpu(const Arrays& inputs, Arrays& outputs) {
 
 Arrays Divergence::as_graph(const Arrays& inputs) const {
   auto results = gpu::divergence_forward(
-      gpu_kind(options_), as_rows(inputs[0], where()), as_rows(inputs[1], where()), static_cast<float>(options_.temperature), where());
+      options_.kind, as_rows(inputs[0], where()), as_rows(inputs[1], where()), static_cast<float>(options_.temperature), where());
   auto batch = batch_of(inputs[0]);
   for (auto& result : results) {
     result.overwrite_descriptor(mx::reshape(result, batch, where()));

@@ -87,6 +87,10 @@ std::optional<Blocks::Value> Blocks::converted(Value from, mx::Dtype to) {
   return kernel ? std::optional(rounded(add_step(kernel, {wide(from)}, target.size()), to)) : std::nullopt;
 }
 
+bool Blocks::has(std::string_view operation) {
+  return operation == "AsType" || operations().count(operation);
+}
+
 std::optional<Blocks::Value> Blocks::apply(std::string_view operation, const std::vector<Value>& from, mx::Dtype to) {
   if (operation == "AsType") {
     return converted(from[0], to);
@@ -112,10 +116,6 @@ std::optional<Blocks::Value> Blocks::apply(std::string_view operation, const std
   int stored = add_step(kernel, registers, to.size());
   values_.push_back({to, stored, is_half(to) ? -1 : stored});
   return static_cast<int>(values_.size()) - 1;
-}
-
-bool Blocks::is_worth_it(int64_t size) const {
-  return size * work_ >= least_work;
 }
 
 void Blocks::output(Value value) {
@@ -279,7 +279,7 @@ class Blocks::Task::Worker {
     memory_ = memory.data();
     for (int i = 0; i < blocks_.inputs_; i++) {
       if (task_.axes.is_one(i)) {
-        copy_strided(task_.inputs[i], 0, small_block, blocks_.items_[i], own(i));
+        copy_strided(task_.inputs[i], 0, std::min(small_block, task_.size), blocks_.items_[i], own(i));
       }
     }
   }

@@ -18,13 +18,14 @@ class Blocks {
   // The number of a value: what an input holds, or what an operation made of others.
   using Value = int;
 
+  // Whether there are kernels for MLX's operation of that name, if not for numbers of every type.
+  static bool has(std::string_view operation);
+
   // Inputs come before anything else.
   Value input(mx::Dtype dtype);
   // What MLX's operation of that name makes of values, each result rounded to its type; none where there is no kernel.
   std::optional<Value> apply(std::string_view operation, const std::vector<Value>& from, mx::Dtype to);
   void output(Value value);
-  // Whether so many numbers are worth the preparation, or MLX is as fast.
-  bool is_worth_it(int64_t size) const;
 
   // Computes the outputs on the stream, in the memory of inputs that nobody needs any more where that is possible. The
   // shapes of inputs may be any that broadcast to that of the outputs.

@@ -143,10 +143,6 @@ bool fold(const Fold& fold, const std::vector<int>& axes, const mx::array& a, mx
     return false;
   }
   auto [outer, length, inner] = AroundAxes(a.shape(), axes.front(), axes.back());
-  // Of a few numbers MLX makes one as fast.
-  if (length < 2 || (inner < 16 && (inner > 1 || length < 32))) {
-    return false;
-  }
   allocate(out);
   on_stream(s, [=, data = a.data<char>(), to = out.data<char>()] { fold.run(data, outer, length, inner, to); });
   return true;

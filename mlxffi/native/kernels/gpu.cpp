@@ -24,7 +24,6 @@ namespace mlxffi::gpu {
 namespace {
 
 using Names = std::vector<std::string>;
-using Arrays = std::vector<mx::array>;
 
 enum class Language { cuda, metal };
 
@@ -219,9 +218,9 @@ mx::array cross_entropy_backward(
   return kernel({logits, targets, lse, cotangent, setting(smoothing)}, {0, 1, false}, s)[0];
 }
 
-Arrays divergence_forward(Divergence kind, const mx::array& q, const mx::array& p, float temperature, mx::Stream s) {
+Arrays divergence_forward(DivergenceKind kind, const mx::array& q, const mx::array& p, float temperature, mx::Stream s) {
   const Arrays inputs{q, p, setting(1.0f / temperature)};
-  if (kind == Divergence::kl) {
+  if (kind == DivergenceKind::kl) {
     static const Names rows{"loss", "lse_q", "lse_p"};
     static const Kernel kernel("kl_forward", {"q", "p", "settings"}, rows, kl_forward_body, {256, 2});
     return kernel(inputs, {3, 0, false}, s);
@@ -233,12 +232,12 @@ Arrays divergence_forward(Divergence kind, const mx::array& q, const mx::array& 
 
 namespace {
 
-const Kernel& backward_kernel(Divergence kind, bool teacher_gradient) {
+const Kernel& backward_kernel(DivergenceKind kind, bool teacher_gradient) {
   static const Names kl{"q", "p", "loss", "lse_q", "lse_p", "cotangent", "settings"};
   static const Names js{"q", "p", "loss", "lse_q", "lse_p", "kl_q", "kl_p", "cotangent", "settings"};
   static const std::string head = divergence_backward_head, alone = no_teacher_head + head;
   static const Tuning tuning{1024, 1, 8};
-  if (kind == Divergence::kl) {
+  if (kind == DivergenceKind::kl) {
     static const Kernel student("kl_backward", kl, {"dq"}, alone + kl_backward_body, tuning);
     static const Kernel both("kl_backward_both", kl, {"dq", "dp"}, head + kl_backward_body, tuning);
     return teacher_gradient ? both : student;
@@ -251,7 +250,7 @@ const Kernel& backward_kernel(Divergence kind, bool teacher_gradient) {
 } // namespace
 
 Arrays divergence_backward(
-    Divergence kind,
+    DivergenceKind kind,
     const mx::array& q,
     const mx::array& p,
     const Arrays& rows,

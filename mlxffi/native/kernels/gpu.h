@@ -6,19 +6,13 @@
 // Rows are independent, and every kernel is deterministic.
 #pragma once
 
-#include <vector>
-
-#include <mlx/array.h>
-#include <mlx/stream.h>
+#include "composed.h"
 
 namespace mlxffi::gpu {
 
-namespace mx = mlx::core;
-
 // {loss [n], lse [n]}: loss = lse - (1 - smoothing) x[target] - smoothing * mean(x). A target outside 0..V-1 has the
 // loss NaN, and the gradient NaN unless its cotangent is 0.
-std::vector<mx::array>
-cross_entropy_forward(const mx::array& logits, const mx::array& targets, float smoothing, mx::Stream s);
+Arrays cross_entropy_forward(const mx::array& logits, const mx::array& targets, float smoothing, mx::Stream s);
 
 // cotangent * (softmax(x) - (1 - smoothing) onehot(target) - smoothing / V), in the logits' dtype. A row whose
 // cotangent is 0 is not read: its gradient is 0.
@@ -30,19 +24,16 @@ mx::array cross_entropy_backward(
     float smoothing,
     mx::Stream s);
 
-enum class Divergence { kl, js };
-
 // kl: {KL(p||q), lse_q, lse_p}; js: {JS, lse_q, lse_p, KL(q||m), KL(p||m)} with m = (p + q) / 2. All [n] float32.
 // q are the student's logits, p the teacher's; both are divided by temperature first.
-std::vector<mx::array>
-divergence_forward(Divergence kind, const mx::array& q, const mx::array& p, float temperature, mx::Stream s);
+Arrays divergence_forward(DivergenceKind kind, const mx::array& q, const mx::array& p, float temperature, mx::Stream s);
 
 // {dq} or, with teacher_gradient, {dq, dp}, in the logits' dtype; rows is what divergence_forward returned.
-std::vector<mx::array> divergence_backward(
-    Divergence kind,
+Arrays divergence_backward(
+    DivergenceKind kind,
     const mx::array& q,
     const mx::array& p,
-    const std::vector<mx::array>& rows,
+    const Arrays& rows,
     const mx::array& cotangent,
     float temperature,
     bool teacher_gradient,

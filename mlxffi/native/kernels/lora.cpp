@@ -26,6 +26,19 @@ Matrix rows_from(Matrix matrix, int64_t row) {
   return {matrix.data + row * matrix.stride, matrix.stride};
 }
 
+// Tiles of a product with a weight, two blocks of rows high and half as wide: as many as blocks of rows are, but the BLAS, which
+// packs both operands of each, packs half as much of the weight.
+void over_tiles(int64_t rows, int64_t columns, const std::function<void(Range, Range)>& body) {
+  int64_t height = 2 * row_block(rows), width = (columns + 127) / 128 * 64;
+  int64_t down = (rows + height - 1) / height, across = (columns + width - 1) / width;
+  parallel_for(down * across, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+      int64_t row = i / across * height, column = i % across * width;
+      body({row, std::min(row + height, rows)}, {column, std::min(column + width, columns)});
+    }
+  });
+}
+
 void over_row_blocks(int64_t count, const std::function<void(int64_t, int64_t)>& body) {
   parallel_for(count, row_block(count), body);
 }
@@ -90,11 +103,12 @@ class WeightProduct {
   }
   void of_floats(const float* x, bool back, const LowRank& part, float* to) const {
     int64_t inner = back ? out_ : in_, outer = back ? in_ : out_;
-    over_row_blocks(rows_, [&](int64_t begin, int64_t end) {
-      float* sums = to + begin * outer;
+    over_tiles(rows_, outer, [&](Range rows, Range columns) {
+      float* sums = to + rows.begin * outer + columns.begin;
       auto side = back ? Side::as_is : Side::transposed;
-      product(end - begin, outer, inner, 1, {x + begin * inner, inner}, Side::as_is, weight_, side, 0, sums, outer);
-      part.add({begin, end}, {0, outer}, sums, outer);
+      Matrix weight{weight_.data + columns.begin * (back ? 1 : weight_.stride), weight_.stride};
+      product(rows.size(), columns.size(), inner, 1, {x + rows.begin * inner, inner}, Side::as_is, weight, side, 0, sums, outer);
+      part.add(rows, columns, sums, outer);
     });
   }
 

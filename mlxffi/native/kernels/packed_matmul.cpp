@@ -164,7 +164,7 @@ mx::array factor_of(const mx::array& global_scale, mx::Stream s) {
 
 mx::array rounded(const mx::array& x, Packing packing, const std::optional<mx::array>& global_scale, mx::Stream s) {
   auto codes = mx::quantize(x, packing.group_size, packing.bits, packing.name(), global_scale, s);
-  auto numbers = mlxffi::dequantize(codes[0], codes[1], {}, packing.group_size, packing.bits, packing.name(), {}, mx::float32, s);
+  auto numbers = unpacked(codes, packing, mx::float32, s);
   return global_scale ? mx::multiply(numbers, factor_of(*global_scale, s), s) : numbers;
 }
 

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
+#include <exception>
 #include <list>
 #include <mutex>
 #include <stdexcept>
@@ -58,16 +59,25 @@ struct Loop {
   std::atomic<int64_t> next{0};
   int helpers = 0;
   std::condition_variable left{};
+  std::exception_ptr failure{};
 
   bool has_work() const {
     return next.load(std::memory_order_relaxed) < count;
   }
-  void work() {
+  // What a body throws, as out of memory: a worker that let it pass would end the process.
+  std::exception_ptr work() {
     bool outside = std::exchange(within, true);
-    for (int64_t begin; (begin = next.fetch_add(grain, std::memory_order_relaxed)) < count;) {
-      body(begin, std::min(begin + grain, count));
+    std::exception_ptr failure;
+    try {
+      for (int64_t begin; (begin = next.fetch_add(grain, std::memory_order_relaxed)) < count;) {
+        body(begin, std::min(begin + grain, count));
+      }
+    } catch (...) {
+      next.store(count, std::memory_order_relaxed);
+      failure = std::current_exception();
     }
     within = outside;
+    return failure;
   }
 };
 
@@ -88,15 +98,16 @@ class Pool {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
-  void run(Loop& loop) {
+  std::exception_ptr run(Loop& loop) {
     std::unique_lock lock(mutex_);
     auto place = loops_.insert(loops_.end(), &loop);
     lock.unlock();
     wake_.notify_all();
-    loop.work();
+    auto failure = loop.work();
     lock.lock();
     loops_.erase(place);
     loop.left.wait(lock, [&] { return loop.helpers == 0; });
+    return failure ? failure : loop.failure;
   }
 
  private:
@@ -107,8 +118,11 @@ class Pool {
       wake_.wait(lock, [&] { return (loop = find()) != nullptr; });
       loop->helpers++;
       lock.unlock();
-      loop->work();
+      auto failure = loop->work();
       lock.lock();
+      if (failure) {
+        loop->failure = std::move(failure);
+      }
       if (--loop->helpers == 0) {
         loop->left.notify_one();
       }
@@ -167,7 +181,9 @@ void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t
   }
   Loop loop{count, grain, body};
   // One thread works on the same parts as several do: a BLAS rounds a product otherwise than its halves.
-  thread_count() == 1 ? loop.work() : pool().run(loop);
+  if (auto failure = thread_count() == 1 ? loop.work() : pool().run(loop)) {
+    std::rethrow_exception(failure);
+  }
 }
 
 } // namespace mlxffi

@@ -11,7 +11,8 @@ namespace mlxffi {
 int thread_count();
 
 // Calls body(begin, end) for parts of at most `grain` of the numbers from 0 to `count`, on several threads, and returns
-// when all are done. Any thread may call it at any time, also from within a body; a body must not throw.
+// when all are done. Any thread may call it at any time, also from within a body. Where a body throws, no further part is
+// begun, and the call throws the same.
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
 
 // Whether the calling thread is in such a body, beside others.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "at_once.h"
 #include "recycled.h"
 
 namespace mlxffi {
@@ -181,7 +182,7 @@ void allocate_like(const mx::array& input, mx::array& result) {
 }
 
 void on_stream(mx::Stream stream, std::function<void()> task) {
-  mx::cpu::get_command_encoder(stream).dispatch(std::move(task));
+  at_once() ? task() : mx::cpu::get_command_encoder(stream).dispatch(std::move(task));
 }
 
 void parallel_rows(int64_t count, int64_t length, const std::function<void(int64_t, int64_t)>& body) {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "at_once.h"
 #include "fused.h"
 #include "recycled.h"
 #include "row_access.h"
@@ -16,6 +17,9 @@ namespace {
 constexpr int64_t columns_at_once = 512;
 // MLX adds and multiplies columns as fast on one core, and has done fewer than these before another core is awake.
 constexpr size_t least_in_columns = 1 << 20;
+
+// Numbers of few rows or columns, which leave most of a vector empty, that are done before a stream's thread has begun.
+constexpr size_t most_in_few_lines = 16384;
 
 struct Scanning {
   NumbersKernel kernel;
@@ -127,7 +131,8 @@ bool scan(const mx::Scan& scan, const mx::array& a, mx::array& out, mx::Stream s
   auto [outer, length, inner] = AroundAxes(a.shape(), axis);
   int64_t item = a.itemsize();
   bool few = inner > 1 && kind != mx::Scan::LogAddExp && a.size() < least_in_columns;
-  if (few || (inner == 1 ? outer : inner) < line_bytes / item) {
+  bool narrow = (inner == 1 ? outer : inner) < line_bytes / item && a.size() > most_in_few_lines;
+  if ((few && !at_once()) || narrow) {
     return false;
   }
   allocate(out);

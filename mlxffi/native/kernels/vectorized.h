@@ -16,6 +16,9 @@ bool use_kernels(const Arrays& outputs);
 // Gives what was not computed MLX's primitives again, after an evaluation that failed.
 void use_mlx(const Arrays& outputs);
 
+// Whether a primitive is evaluated by our kernels, whoever asks for it.
+bool is_computed_by_kernels(const mx::Primitive& primitive);
+
 // A primitive of MLX's that several operations were fused into, evaluated by our kernels; the primitive itself where they
 // lack one of the operations.
 std::shared_ptr<mx::Primitive> vectorized(std::shared_ptr<mx::Primitive> primitive);

@@ -6,6 +6,9 @@
 
 Configuration told;
 
+/* Those of told.dtypes, which keeps them. */
+static PyObject *dtypes[DTYPES];
+
 #define PLACE(name) {#name, offsetof(Configuration, name)}
 
 static const struct {
@@ -50,18 +53,21 @@ static PyObject *configure(PyObject *module, PyObject *arguments, PyObject *name
     PyErr_Format(PyExc_ValueError, "dtypes: expected a tuple of %d, got %R", DTYPES, told.dtypes);
     return NULL;
   }
+  for (int number = 0; told.dtypes && number < DTYPES; number++) {
+    dtypes[number] = PyTuple_GetItem(told.dtypes, number);
+  }
   Py_RETURN_NONE;
 }
 
 /* --- what is looked up in it --- */
 
 PyObject *dtype_object(int number) {
-  return Py_NewRef(PyTuple_GetItem(told.dtypes, number));
+  return Py_NewRef(dtypes[number]);
 }
 
 int read_dtype(PyObject *object) {
-  for (int number = 0; told.dtypes && number < DTYPES; number++) {
-    if (PyTuple_GetItem(told.dtypes, number) == object) {
+  for (int number = 0; number < DTYPES; number++) {
+    if (dtypes[number] == object) {
       return number;
     }
   }

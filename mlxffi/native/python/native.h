@@ -49,7 +49,10 @@ typedef struct {
 /* The base of all classes of arrays. */
 extern PyObject *owner_class;
 
-bool is_array(PyObject *object); /* of exactly the class of arrays */
+/* Whether it is of exactly the class of arrays. */
+static inline bool is_array(PyObject *object) {
+  return (PyObject *)Py_TYPE(object) == told.array;
+}
 
 bool init_arrays(PyObject *module);
 

@@ -316,14 +316,7 @@ class Converted(Sequence[Record]):
         return self._convert(self._data[index], self._config)
 
     def where(self, index: int) -> str:
-        """Where a record came from, for errors.
-
-        Args:
-          index: 0 to the number of records - 1.
-
-        Returns:
-          A text such as "train.jsonl:3".
-        """
+        """Where a record came from, for errors; see `place_of`."""
         return place_of(self._data, index)
 
     @property

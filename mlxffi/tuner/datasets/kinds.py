@@ -112,17 +112,7 @@ class TextDataset(_Records):
         self.text_key = text_key
 
     def process(self, record: Record) -> Example:
-        """The tokens of a record.
-
-        Args:
-          record: a dictionary with the field `text_key`.
-
-        Returns:
-          The text's tokens, and the end of text where the tokenizer has one; all but the first are targets.
-
-        Raises:
-          ValueError: there are none, or the record has no text.
-        """
+        """The tokens of a record with a text; see `Dataset`."""
         check_text(record, self.text_key)
         tokens = list(self.tokenizer.encode(record[self.text_key]))
         end = self.tokenizer.eos_token_id
@@ -155,17 +145,7 @@ class ChatDataset(_Records):
         self.chat_key, self.mask_prompt = chat_key, mask_prompt
 
     def process(self, record: Record) -> Example:
-        """The tokens of a record.
-
-        Args:
-          record: a dictionary with the field `chat_key`, perhaps `tools`.
-
-        Returns:
-          The tokens as the chat template writes them, with the targets that `mask_prompt` leaves.
-
-        Raises:
-          ValueError: the record has no conversation, the chat template fails, or it does not show where turns end.
-        """
+        """The tokens of a record with a conversation; see `Dataset`."""
         check_chat(record, self.chat_key)
         conversation = Conversation(self.tokenizer, messages_of(record, self.chat_key), tools_of(record))
         return conversation.example(self.mask_prompt)
@@ -197,17 +177,7 @@ class CompletionsDataset(_Records):
         self.prompt_key, self.completion_key, self.mask_prompt = prompt_key, completion_key, mask_prompt
 
     def process(self, record: Record) -> Example:
-        """The tokens of a record.
-
-        Args:
-          record: a dictionary with the fields `prompt_key` and `completion_key`, perhaps `tools`.
-
-        Returns:
-          The tokens, with the targets that `mask_prompt` leaves.
-
-        Raises:
-          ValueError: a field is missing, the chat template fails, or it does not show where turns end.
-        """
+        """The tokens of a record with a prompt and its completion; see `Dataset`."""
         check_completion(record, self.prompt_key, self.completion_key)
         return self.example(record[self.prompt_key], record[self.completion_key], tools_of(record))
 
@@ -300,25 +270,11 @@ class ConcatenatedDataset:
         return Member(part, self._data[part][inner])
 
     def process(self, record: Member) -> Any:
-        """The Example that a record's own dataset makes of it.
-
-        Args:
-          record: an item of this dataset.
-
-        Returns:
-          What that dataset's `process` returns.
-        """
+        """The Example that a record's own dataset makes of it; see `Dataset`."""
         return self._data[record.dataset].process(record.record)
 
     def where(self, index: int) -> str:
-        """Where a record came from, for errors.
-
-        Args:
-          index: 0 to the number of records - 1.
-
-        Returns:
-          A text such as "train.jsonl:3".
-        """
+        """Where a record came from, for errors; see `place_of`."""
         part, inner = self._found(index)
         return place_of(self._data[part], inner)
 
@@ -391,14 +347,7 @@ class CacheDataset:
         return self._lengths[index]
 
     def where(self, index: int) -> str:
-        """Where a record came from, for errors.
-
-        Args:
-          index: 0 to the number of records - 1.
-
-        Returns:
-          A text such as "train.jsonl:3".
-        """
+        """Where a record came from, for errors; see `place_of`."""
         return place_of(self._data, index)
 
     @property

@@ -58,6 +58,9 @@ def load_dataset(
       FileNotFoundError: there is no such file or folder, or the folder has none of the three.
       ValueError: a record is not valid; the message names the file, the line and the field.
     """
+    unknown = sorted(set(splits) - set(Splits._fields))
+    if unknown:
+        raise ArgumentError(f"[load_dataset] splits: expected {', '.join(Splits._fields)}, got {', '.join(unknown)}")
     given = [(source, files_of(source, splits)) for source in sources_of(path)]
     config = config or DatasetConfig()
     found = {name: _split(name, given, tokenizer, config) for name in Splits._fields if name in splits}

@@ -106,25 +106,11 @@ class SlicedDataset:
         return self._data[self._range[index]]
 
     def process(self, record: Any) -> Any:
-        """The Example of a record.
-
-        Args:
-          record: one of the dataset that was sliced.
-
-        Returns:
-          What that dataset's `process` returns.
-        """
+        """The Example of a record; see `Dataset`."""
         return self._data.process(record)
 
     def where(self, index: int) -> str:
-        """Where a record came from, for errors.
-
-        Args:
-          index: 0 to the number of records in the slice - 1.
-
-        Returns:
-          A text such as "train.jsonl:3".
-        """
+        """Where a record came from, for errors; see `place_of`."""
         return place_of(self._data, self._range[index])
 
     @property

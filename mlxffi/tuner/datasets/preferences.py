@@ -43,17 +43,7 @@ class PreferenceDataset(CompletionsDataset):
         self.chosen_key, self.rejected_key = chosen_key, rejected_key
 
     def process(self, record: Record) -> ExampleGroup:  # type: ignore[override]
-        """The tokens of the chosen completion and of the rejected one, each after the prompt.
-
-        Args:
-          record: a dictionary with two completions, perhaps a prompt and `tools`.
-
-        Returns:
-          A group of (chosen, rejected).
-
-        Raises:
-          ValueError: a field is missing, the chat template fails, or it does not show where turns end.
-        """
+        """The tokens of either completion, each after the prompt; see `CompletionsDataset`."""
         check_preference(record, self.prompt_key, self.chosen_key, self.rejected_key)
         given = record.get(self.prompt_key)
         prompt, *completions = split(given, record[self.chosen_key], record[self.rejected_key])
@@ -96,17 +86,7 @@ class LabelledDataset(CompletionsDataset):
         return Labelled(record, next(others, self._data[(index - 1) % len(self)]))
 
     def process(self, record: Labelled) -> ExampleGroup:  # type: ignore[override]
-        """The tokens of a record's own completion and of the other one, each after its prompt.
-
-        Args:
-          record: a record and another one, whose completion serves for comparison.
-
-        Returns:
-          A group of (own, other), whose label says whether the own one is good.
-
-        Raises:
-          ValueError: a field is missing, the chat template fails, or it does not show where turns end.
-        """
+        """The tokens of its own completion and of the other one, each after its prompt; see `CompletionsDataset`."""
         own, other = record
         check_labelled(own, self.prompt_key, self.completion_key, self.label_key)
         prompt, tools = own[self.prompt_key], tools_of(own)

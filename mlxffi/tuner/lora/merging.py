@@ -86,8 +86,7 @@ def _require(adapters: Sequence[Adapter], weights: Sequence[float], method: str,
         checks.finite("merge", f"weights[{index}]", weight)
     if method not in METHODS:
         raise ArgumentError(f"[merge] method: expected one of {', '.join(METHODS)}, got {method!r}")
-    if not 0 < checks.finite("merge", "density", density) <= 1:
-        raise ArgumentError(f"[merge] density: expected a number above 0 and at most 1, got {density!r}")
+    checks.share("merge", "density", density)
     if any(adapter.whole() for adapter in adapters):
         raise ArgumentError("[merge] adapters: expected factors alone; one has parameters of the model beside them")
     if any(adapter.config.use_dora for adapter in adapters):

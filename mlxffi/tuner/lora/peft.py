@@ -56,24 +56,10 @@ READ = {
 # What says nothing about what the trained adapter does. (Our weights are [out, in] whatever fan_in_fan_out says of
 # the model's own, and so are updates.)
 BENIGN = {
-    "auto_mapping",
-    "base_model_name_or_path",
-    "corda_config",
-    "ensure_weight_tying",
-    "eva_config",
-    "fan_in_fan_out",
-    "inference_mode",
-    "loftq_config",
-    "lora_ga_config",
-    "megatron_config",
-    "megatron_core",
-    "peft_type",
-    "peft_version",
-    "qalora_group_size",
-    "revision",
-    "runtime_config",
-    "task_type",
-}
+    "auto_mapping", "base_model_name_or_path", "corda_config", "ensure_weight_tying", "eva_config", "fan_in_fan_out",
+    "inference_mode", "loftq_config", "lora_ga_config", "megatron_config", "megatron_core", "peft_type", "peft_version",
+    "qalora_group_size", "revision", "runtime_config", "task_type",
+}  # fmt: skip
 # What says which parameters stand beside the factors, where the tensors say so themselves; and of which types it is.
 BESIDE: dict[str, Any] = {"modules_to_save": list, "lora_bias": bool, "trainable_token_indices": (list, dict)}
 # Ways to begin that leave the base model as it is; others put a part of it into the adapter.

@@ -142,14 +142,7 @@ class FunctionalModel:
         return self._whole[1]
 
     def update(self, trained: Tree) -> None:
-        """Replace the model's trained parameters.
-
-        Args:
-          trained: a tree like `trainable()`.
-
-        Raises:
-          ValueError: the paths differ.
-        """
+        """Replace the model's trained parameters; see `Tunable`."""
         require_same_paths(self._trained, trained)
         self._trained = merged(self._trained, trained)
 
@@ -176,18 +169,7 @@ class FunctionalModel:
         training: bool = False,
         checkpoint: bool = False,
     ) -> mx.array:
-        """Logits of the next token at each position, as a function of the trained parameters; see `Tunable.logits`.
-
-        Args:
-          trained: a tree like `trainable()`.
-          tokens: int32 [batch, positions].
-          segments: int32 [batch, positions]; None: one document per row.
-          training: whether dropout is active.
-          checkpoint: whether to recompute blocks in the backward pass.
-
-        Returns:
-          floating point [batch, positions, vocabulary].
-        """
+        """Logits of the next token at each position, as a function of the trained parameters; see `Tunable`."""
         options = self._options(segments, training, checkpoint)
         return self._run(self._forward, self._with(trained), tokens, options)
 
@@ -314,7 +296,7 @@ def _chosen(parameters: Tree, trainable: Wanted | None) -> Tree:
         parameters = _unquantized(parameters)
     found = {path: value for path, value in flatten(parameters).items() if wanted(path, value)}
     if not found and trainable is not None:
-        raise ArgumentError("[FunctionalModel] trainable: no parameter is selected")
+        raise ArgumentError("[FunctionalModel] trainable: expected at least one parameter, got none")
     return unflatten(found)
 
 

@@ -8,8 +8,9 @@ from itertools import takewhile
 from typing import Any, NamedTuple, Protocol
 
 from ... import core as mx
+from ..._errors import ArgumentError
 from ..datasets.examples import require_ids
-from .sampling import Options, StopStrings, penalized, require
+from .sampling import Options, StopStrings, penalized
 from .tokenizer import TextStream, Tokenizer
 
 # As many tokens of a prompt are read at once: the room for attention scores grows with their number.
@@ -124,7 +125,8 @@ def prompt_ids(tokenizer: Tokenizer, prompt: str | Sequence[int]) -> list[int]:
       ValueError: there is none.
     """
     ids = tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
-    require(bool(ids), "prompt", "at least one token", prompt)
+    if not ids:
+        raise ArgumentError(f"[generate] prompt: expected at least one token, got {prompt!r}")
     return ids
 
 

@@ -36,7 +36,7 @@ class ModuleModel:
     """
 
     def __init__(self, module: Module, *, ignore_segments: bool = False):
-        if not flatten(module.parameters()):
+        if not flatten(getattr(module, "parameters", dict)()):
             raise ArgumentError(
                 "[ModuleModel] module: expected parameters of mlxffi.core; call mlxffi.compat.install() before "
                 "anything imports mlx, or start the program with python -m mlxffi run"
@@ -53,14 +53,7 @@ class ModuleModel:
         return self.module.parameters()
 
     def update(self, trained: Tree) -> None:
-        """Put trained parameters (a tree like `trainable()`) in the places of the model's own.
-
-        Args:
-          trained: the parameters.
-
-        Raises:
-          ValueError: the paths are others.
-        """
+        """Replace the module's trained parameters; see `Tunable`."""
         own = self.trainable()
         require_same_paths(own, trained)
         self.module.update(merged(own, trained))

@@ -44,7 +44,12 @@ def scheme_of(mode: str = "affine", group_size: int | None = None, bits: int | N
 
     Returns:
       The way.
+
+    Raises:
+      ValueError: there is no such mode.
     """
+    if mode not in DEFAULTS:
+        raise ArgumentError(f"[scheme_of] mode: expected one of {', '.join(DEFAULTS)}, got {mode!r}")
     usual_group, usual_bits = DEFAULTS[mode]
     return Quantization(group_size or usual_group, bits or usual_bits, mode)
 
@@ -100,8 +105,13 @@ def by_recipe(name: str, parameters: Tree, group_size: int) -> Choice:
     Returns:
       A function of a layer's path.
 
+    Raises:
+      ValueError: there is no such recipe.
+
     Source: mlx_lm.convert, `mixed_quant_predicate_builder`.
     """
+    if name not in RECIPES:
+        raise ArgumentError(f"[by_recipe] name: expected one of {', '.join(RECIPES)}, got {name!r}")
     low, high = (Quantization(group_size, bits) for bits in RECIPES[name])
     numbers = [int(found[1]) for path, _ in layers_of(parameters) if (found := re.search(r"layers\.(\d+)\.", path))]
     count = max(numbers, default=-1) + 1

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ... import core as mx
 from ..._errors import ArgumentError
+from .. import checks
 
 # From logits [batch, vocabulary] and a key to int32 [batch].
 Draw: TypeAlias = Callable[[mx.array, mx.array], mx.array]
@@ -45,36 +46,18 @@ class Options:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
-        require(0 <= self.temperature < math.inf, "temperature", "0 or more", self.temperature)
-        require(0 < self.top_p <= 1, "top_p", "0 < top_p <= 1", self.top_p)
-        require(self.top_k >= 0, "top_k", "0 or more", self.top_k)
-        require(0 <= self.min_p <= 1, "min_p", "0 <= min_p <= 1", self.min_p)
-        penalty, size = self.repetition_penalty, self.repetition_context_size
-        require(0 < penalty < math.inf, "repetition_penalty", "a number above 0", penalty)
-        require(size >= 1, "repetition_context_size", "at least 1", size)
-        is_text = isinstance(self.stop, (list, tuple)) and all(isinstance(text, str) and text for text in self.stop)
-        require(is_text, "stop", "texts of at least one character", self.stop)
+        for name, least in (("max_tokens", 1), ("top_k", 0), ("repetition_context_size", 1)):
+            checks.count("generate", name, getattr(self, name), least)
+        checks.non_negative("generate", "temperature", self.temperature)
+        checks.share("generate", "top_p", self.top_p)
+        checks.unit("generate", "min_p", self.min_p)
+        checks.positive("generate", "repetition_penalty", self.repetition_penalty)
+        if not isinstance(self.stop, (list, tuple)) or not all(isinstance(text, str) and text for text in self.stop):
+            raise ArgumentError(f"[generate] stop: expected texts of at least one character, got {self.stop!r}")
 
     def sampler(self) -> Draw:
         """What draws tokens."""
         return sampler(self.temperature, self.top_p, self.top_k, self.min_p)
-
-
-def require(holds: bool, name: str, what: str, got: Any) -> None:
-    """Raise ArgumentError unless an option of generation has an allowed value.
-
-    Args:
-      holds: whether it is.
-      name: of the option.
-      what: it has to be.
-      got: what came.
-
-    Raises:
-      ValueError: it is not.
-    """
-    if not holds:
-        raise ArgumentError(f"[generate] {name}: expected {what}, got {got!r}")
 
 
 # --- drawing ---

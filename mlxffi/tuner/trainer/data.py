@@ -163,6 +163,9 @@ class Data:
     def _train_source(self, train_set: Any) -> Source:
         if isinstance(train_set, Source):
             return train_set
+        if not hasattr(train_set, "__len__"):
+            came = type(train_set).__name__
+            raise ArgumentError(f"[train] train_set: expected records, batches or a source of batches, got {came}")
         return FixedBatches(train_set) if _holds_batches(train_set) else self._batches(train_set, loop=True)
 
     def _batches(self, dataset: Any, loop: bool) -> Any:

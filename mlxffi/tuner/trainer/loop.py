@@ -38,7 +38,7 @@ from .step import (
     added,
     evaluation,
     figures_of,
-    initial_state,
+    first_state,
     make_apply,
     make_score,
     make_step,
@@ -88,7 +88,9 @@ def train(
         report had a finite loss, or none had a target; or another run writes to the folder.
     """
     if resume and folder is None:
-        raise ArgumentError("resume: expected a folder with the state of a run, got none")
+        raise ArgumentError("[train] resume: expected a folder with the state of a run, got none")
+    if not callable(getattr(optimizer, "update", None)):
+        raise ArgumentError(f"[train] optimizer: expected one with init and update, got {optimizer!r}")
     world = World()
     data = Data(train_set, valid_set, args, world, getattr(model, "vocab_size", None))
     args = replace(args, iters=data.iterations())
@@ -125,7 +127,7 @@ class _Run:
         self._apply = make_apply(optimizer, args, world)
         self._score = make_score(model, loss, args.compile)
         self._packing = packing_of(model, optimizer)
-        self._state = packed(initial_state(model, optimizer, args.seed, world, loss), self._packing)
+        self._state = first_state(model, optimizer, args.seed, world, loss)
         self._progress = Progress()
         # Why this process wants to stop, and why all of them do.
         self._wish: str | None = None

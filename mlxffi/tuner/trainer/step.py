@@ -394,7 +394,7 @@ def evaluate(
       ValueError: there is no batch, or no target in any, or the loss needs to know how the model was.
     """
     if needs_reference(loss):
-        raise ArgumentError("evaluate: loss: expected one that needs no reference; evaluate_from takes one")
+        raise ArgumentError("[evaluate] loss: expected one that needs no reference; evaluate_from takes one")
     found = evaluate_from(model, None, batches, num_batches, loss=loss, compile=compile).loss
     assert found is not None
     return found
@@ -429,7 +429,7 @@ def evaluate_from(
     reference = None if reference is None else merged(trained, reference)
     found = evaluation(score, loss, trained, reference, islice(batches, _most(num_batches)), World())
     if found.loss is None:
-        raise ArgumentError("evaluate: expected batches with a target, got none")
+        raise ArgumentError("[evaluate] batches: expected one with a target, got none")
     return found
 
 

@@ -30,7 +30,8 @@ def _prompt(model: Any) -> None:
     _next(model, *_read(model, common.PROMPT))
 
 
-def _decode(model: Any) -> None:
+def decode(model: Any) -> None:
+    """Time the tokens that follow a text."""
     cache, token = _read(model, common.CONTEXT)
 
     def run() -> None:
@@ -49,7 +50,7 @@ def main() -> None:
     elif common.TASK == "prompt":
         common.repeat(lambda: _prompt(model), common.PROMPT)
     else:
-        _decode(model)
+        decode(model)
 
 
 if __name__ == "__main__":

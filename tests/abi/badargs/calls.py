@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .native import DTYPES
 from .specs import NULL, Array, Items, Optional, VTable
 
 MATRIX = Array((4, 4))
@@ -122,22 +123,12 @@ _VALUE_AT_0 = {
     "pad_value": Array((), "float32"),
 }
 _RANDOM = {"key": KEY}
+_OF_SQUARE = """
+cholesky cholesky_inv det eig eigh eigvals eigvalsh inv lu lu_factor pinv qr slogdet solve solve_triangular svd tri_inv
+"""
 _KERNEL = {"name": "k", "source": "s", "header": "h"}
 
-_DTYPES = [
-    "bool",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "float32",
-    "float64",
-    "complex64",
-]
+_DTYPES = [name for name in DTYPES if name not in ("float16", "bfloat16")]
 
 CALLS: dict[str, dict[str, Any]] = {
     **{f"mlx_array_item_{dtype}": {"arr": Array((), dtype)} for dtype in _DTYPES},
@@ -250,28 +241,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "mlx_fft_rfftfreq": {"n": 4},
     "mlx_fft_istft": {"stft_matrix": Array((5, 4), "complex64"), "n_fft": Optional(8), "window": Array((8,))},
     "mlx_fft_stft": {"x": Array((32,)), "n_fft": 8, "window": Array((8,)), "pad_mode": "constant"},
-    **{
-        f"mlx_linalg_{name}": _SQUARE
-        for name in [
-            "cholesky",
-            "cholesky_inv",
-            "det",
-            "eig",
-            "eigh",
-            "eigvals",
-            "eigvalsh",
-            "inv",
-            "lu",
-            "lu_factor",
-            "pinv",
-            "qr",
-            "slogdet",
-            "solve",
-            "solve_triangular",
-            "svd",
-            "tri_inv",
-        ]
-    },
+    **{f"mlx_linalg_{name}": _SQUARE for name in _OF_SQUARE.split()},
     "mlx_linalg_cross": {"a": Array((4, 3)), "b": Array((4, 3)), "axis": -1},
     "mlx_linalg_norm": {"ord": 2.0},
     "mlx_linalg_norm_matrix": {"ord": "fro", "axis": Items((0, 1))},

@@ -8,27 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mlxffi import dtype as dtypes
 from mlxffi import ffi, lib
 
 from .specs import NULL, Array, Items, Optional, VTable
 from .table import Function, Parameter
 
-DTYPES = [
-    "bool",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "float16",
-    "float32",
-    "float64",
-    "bfloat16",
-    "complex64",
-]
+DTYPES = [dtype.name for dtype in dtypes.DTYPES]
 # Results above this are left unevaluated: running out of memory is not what is tested.
 LARGEST = 1 << 24
 PLAIN_VECTORS = {"mlx_vector_array": "mlx_array", "mlx_vector_vector_array": "mlx_vector_array"}
@@ -198,7 +184,18 @@ class Scope:
             return self.new(f"{kind} *")[0]
         if kind == "mlx_stream":
             return default_stream()
-        return self.owned(kind, getattr(self, f"make_{kind.removeprefix('mlx_')}")(spec))
+        return self.owned(kind, self.made(kind, spec))
+
+    def made(self, kind: str, spec: Any) -> Any:
+        """A new handle."""
+        if kind.startswith("mlx_closure"):
+            return self._closure(kind, spec)
+        if kind in PLAIN_VECTORS:
+            return self._vector(kind, spec)
+        if kind.endswith("_iterator"):
+            return getattr(lib, f"{kind}_new")(self.handle(kind.removesuffix("_iterator"), spec))
+        make = getattr(self, f"make_{kind.removeprefix('mlx_')}", None)
+        return make(spec) if make else getattr(lib, f"{kind}_new")()
 
     def filled(self, kind: str, function: str, *arguments: Any) -> Any:
         """The handle that a function with a status leaves in its slot."""
@@ -239,12 +236,6 @@ class Scope:
         data = self.new(f"{element}[]", [self.handle(element, item) for item in spec] or 1)
         return getattr(lib, f"{kind}_new_data")(data, len(spec))
 
-    def make_vector_array(self, spec: tuple[Any, ...]) -> Any:
-        return self._vector("mlx_vector_array", spec)
-
-    def make_vector_vector_array(self, spec: tuple[Any, ...]) -> Any:
-        return self._vector("mlx_vector_vector_array", spec)
-
     def make_vector_int(self, spec: tuple[int, ...]) -> Any:
         return lib.mlx_vector_int_new_data(self.new("int[]", [*spec, 0]), len(spec))
 
@@ -263,12 +254,6 @@ class Scope:
             lib.mlx_map_string_to_string_insert(result, self.text(key), self.text(value))
         return result
 
-    def make_map_string_to_array_iterator(self, spec: Any) -> Any:
-        return lib.mlx_map_string_to_array_iterator_new(self.handle("mlx_map_string_to_array", spec))
-
-    def make_map_string_to_string_iterator(self, spec: Any) -> Any:
-        return lib.mlx_map_string_to_string_iterator_new(self.handle("mlx_map_string_to_string", spec))
-
     def make_device(self, spec: Any) -> Any:
         return lib.mlx_device_new_type(*spec)
 
@@ -279,38 +264,11 @@ class Scope:
         return lib.mlx_thread_local_stream_new(self.handle("mlx_device", (0, 0)))
 
     def _closure(self, kind: str, spec: str) -> Any:
-        new = getattr(lib, f"mlx_closure{kind}_new_func")
+        new = getattr(lib, f"{kind}_new_func")
         return new(callback(ffi.typeof(new).args[0], _square if spec == "square" else _copy_arguments))
-
-    def make_closure(self, spec: str) -> Any:
-        return self._closure("", spec)
-
-    def make_closure_kwargs(self, spec: str) -> Any:
-        return self._closure("_kwargs", spec)
-
-    def make_closure_value_and_grad(self, spec: str) -> Any:
-        return self._closure("_value_and_grad", spec)
-
-    def make_closure_custom(self, spec: str) -> Any:
-        return self._closure("_custom", spec)
-
-    def make_closure_custom_jvp(self, spec: str) -> Any:
-        return self._closure("_custom_jvp", spec)
-
-    def make_closure_custom_vmap(self, spec: str) -> Any:
-        return self._closure("_custom_vmap", spec)
 
     def make_distributed_group(self, spec: Any) -> Any:
         return self.filled("mlx_distributed_group", "mlx_distributed_init", False, ffi.NULL)
-
-    def make_node_namer(self, spec: Any) -> Any:
-        return lib.mlx_node_namer_new()
-
-    def make_fast_cuda_kernel_config(self, spec: Any) -> Any:
-        return lib.mlx_fast_cuda_kernel_config_new()
-
-    def make_fast_metal_kernel_config(self, spec: Any) -> Any:
-        return lib.mlx_fast_metal_kernel_config_new()
 
     def make_function_exporter(self, spec: Any) -> Any:
         if spec == "kwargs":

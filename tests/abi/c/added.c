@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 
+#include "mlxffi/array.h"
+
 /* ---- streams ---------------------------------------------------------- */
 
 static void add_on(mlx_stream s) {
@@ -10,8 +12,7 @@ static void add_on(mlx_stream s) {
   OK(mlx_add(&b, a, a, s));
   OK(mlx_array_eval(b));
   CHECK_CLOSE(2, mlx_array_data_float32(b)[0], 0);
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void *peek_clear_and_use(void *arg) {
@@ -30,8 +31,7 @@ static void *peek_clear_and_use(void *arg) {
   OK(mlx_clear_streams());
   OK(mlx_square(&late, one, s));
   FAILS(mlx_array_eval(late));
-  drop(one);
-  drop(late);
+  drop(one, late);
   OK(mlx_stream_free(s));
   OK(mlx_device_free(dev));
   end_thread();
@@ -74,8 +74,7 @@ static void *use_thread_local(void *tls) {
   OK(mlx_thread_local_stream_get(&again, *(mlx_thread_local_stream *)tls));
   CHECK(mlx_stream_equal(s, again));
   add_on(s);
-  OK(mlx_stream_free(s));
-  OK(mlx_stream_free(again));
+  FREE(mlx_stream, s, again);
   return NULL;
 }
 
@@ -87,8 +86,7 @@ static void test_thread_local(void) {
   use_thread_local(&tls);
   on_thread(use_thread_local, &tls);
   FAILS(mlx_thread_local_stream_get(&s, none));
-  OK(mlx_thread_local_stream_free(none));
-  OK(mlx_thread_local_stream_free(tls));
+  FREE(mlx_thread_local_stream, none, tls);
   OK(mlx_device_free(dev));
 }
 
@@ -101,9 +99,7 @@ static int dot_and_first(mlx_vector_array *res, const mlx_vector_array in, void 
   OK(mlx_inner(&dot, x, y, cpu));
   OK(mlx_vector_array_set_value(res, dot));
   OK(mlx_vector_array_append_value(*res, x));
-  drop(x);
-  drop(y);
-  drop(dot);
+  drop(x, y, dot);
   return 0;
 }
 
@@ -124,10 +120,8 @@ static void test_vmap(void) {
   OK(mlx_vmap(&mapped, fun, far, 2, out_axes, 2));
   FAILS(mlx_closure_apply(&out, mapped, in));
   FAILS(mlx_vmap(&mapped, mlx_closure_new(), in_axes, 2, out_axes, 2));
-  OK(mlx_closure_free(mapped));
-  OK(mlx_closure_free(fun));
-  drop_vector(in);
-  drop_vector(out);
+  FREE(mlx_closure, mapped, fun);
+  drop_vector(in, out);
 }
 
 /* No axes: all inputs and outputs along their first. */
@@ -139,10 +133,8 @@ static void test_vmap_defaults(void) {
   OK(mlx_closure_apply(&out, mapped, in));
   IS_AT(out, 0, "2: 3 70");
   IS_AT(out, 1, "1 2; 3 4");
-  OK(mlx_closure_free(mapped));
-  OK(mlx_closure_free(fun));
-  drop_vector(in);
-  drop_vector(out);
+  FREE(mlx_closure, mapped, fun);
+  drop_vector(in, out);
 }
 
 /* ---- export ----------------------------------------------------------- */
@@ -152,8 +144,7 @@ static int scaled(mlx_vector_array *res, const mlx_vector_array in, const mlx_ma
   OK(mlx_map_string_to_array_get(&scale, kwargs, "scale"));
   OK(mlx_multiply(&x, x, scale, cpu));
   OK(mlx_vector_array_set_value(res, x));
-  drop(x);
-  drop(scale);
+  drop(x, scale);
   return 0;
 }
 
@@ -177,8 +168,7 @@ static void check_import(const char *file, const char *metadata) {
   OK(mlx_imported_function_free(fun));
   OK(mlx_map_string_to_array_free(kwargs));
   OK(mlx_string_free(text));
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 static void test_metadata(void) {
@@ -231,10 +221,8 @@ static void test_buffer_size(void) {
   CHECK_INT(once, twice);
   OK(mlx_vector_array_append_value(one, lazy));
   FAILS(mlx_get_array_buffer_size(&twice, one));
-  drop(a);
-  drop(lazy);
-  drop_vector(none);
-  drop_vector(one);
+  drop(a, lazy);
+  drop_vector(none, one);
 }
 
 static void test_kernels(void) {
@@ -296,8 +284,20 @@ static void test_half_precision(void) {
   CHECK_INT(0x3e00, mlx_array_data_uint16(one)[0]);
   OK(mlx_array_item_uint16(&bits, one));
   CHECK_INT(1, bits);
-  drop(c);
-  drop(one);
+  drop(c, one);
+}
+
+static void test_text(void) {
+  mlx_array a = floats("1.5 -2");
+  mlx_string text = mlx_string_new();
+  OK(mlxffi_array_text(&text, a, 2));
+  CHECK_STR("array([1.50, -2.00], dtype=float32)", mlx_string_data(text));
+  OK(mlx_array_tostring(&text, a));
+  CHECK_STR("array([1.5, -2], dtype=float32)", mlx_string_data(text));
+  FAILS(mlxffi_array_text(&text, a, 4097));
+  FAILS(mlxffi_array_text(&text, mlx_array_new(), 2));
+  drop(a);
+  OK(mlx_string_free(text));
 }
 
 static void test_error_macro(void) {
@@ -310,23 +310,11 @@ static void test_error_macro(void) {
 
 int main(void) {
   begin();
-  make_temp_dir();
-  test_peek_and_clear();
-  test_thread_unsafe();
-  test_thread_local();
-  group("streams");
-  test_vmap();
-  test_vmap_defaults();
-  group("vmap");
-  test_metadata();
-  test_exporter_close();
-  group("export");
-  test_buffer_size();
-  test_kernels();
-  test_metallib();
-  test_half_precision();
-  test_error_macro();
-  group("memory, kernels and errors");
+  GROUP("streams", make_temp_dir, test_peek_and_clear, test_thread_unsafe, test_thread_local);
+  GROUP("vmap", test_vmap, test_vmap_defaults);
+  GROUP("export", test_metadata, test_exporter_close);
+  GROUP("memory, kernels and errors", test_buffer_size, test_kernels, test_metallib, test_half_precision, test_text,
+        test_error_macro);
   remove_temp_dir();
   return end();
 }

@@ -24,8 +24,7 @@ static void test_scans_with_dtype(void) {
   OK(mlx_cumprod_dtype(&res, x, 0, false, false, wide, cpu));
   IS(res, "1 1 2");
   FAILS(mlx_cumsum_dtype(&res, x, 1, false, true, wide, cpu));
-  drop(x);
-  drop(res);
+  drop(x, res);
 }
 
 static void test_diff(void) {
@@ -61,9 +60,7 @@ static void test_minmax(void) {
   IS(low, "3: 0 1 2");
   IS(high, "3: 3 5 4");
   FAILS(mlx_minmax_axis(&low, &high, x, 2, false, cpu));
-  drop(x);
-  drop(low);
-  drop(high);
+  drop(x, low, high);
 }
 
 static void test_filled(void) {
@@ -87,9 +84,7 @@ static void test_elementwise(void) {
   RESULT(mlx_trunc(&res, x, cpu), res, "-1 2");
   RESULT(mlx_positive(&res, x, cpu), res, "-1.5 2.7");
   RESULT(mlx_logical_xor(&res, a, b, cpu), res, "0 1 1 0");
-  drop(x);
-  drop(a);
-  drop(b);
+  drop(x, a, b);
 }
 
 static void test_searchsorted(void) {
@@ -98,8 +93,7 @@ static void test_searchsorted(void) {
   RESULT(mlx_searchsorted(&res, sorted, values, "right", cpu), res, "0 3 3 4");
   FAILS(mlx_searchsorted(&res, sorted, values, "middle", cpu));
   FAILS(mlx_searchsorted(&res, sorted, values, NULL, cpu));
-  drop(sorted);
-  drop(values);
+  drop(sorted, values);
 }
 
 static void test_unique(void) {
@@ -115,8 +109,7 @@ static void test_unique(void) {
   IS_AT(res, 0, "1 2 3");
   FAILS(mlx_unique(&res, x, -1, false, false, false, none, cpu));
   drop_vector(res);
-  drop(x);
-  drop(fill);
+  drop(x, fill);
 }
 
 static void test_unstack(void) {
@@ -143,11 +136,7 @@ static void test_linear(void) {
   IS(sign, ": -1");
   IS(res, ": 1.7917595");
   FAILS(mlx_linalg_det(&res, mlx_array_new(), cpu));
-  drop(a);
-  drop(b);
-  drop(m);
-  drop(sign);
-  drop(res);
+  drop(a, b, m, sign, res);
 }
 
 /* One list of positions after the other, each ended by -1. */
@@ -190,14 +179,7 @@ static void test_quantised(void) {
                                     false, cpu));
   FAILS(mlx_gather_qqmm(&res, x, packed, scales, none, rows, unset, unset, "no mode", none, none, false, cpu));
   IS(res, "1 1 1: 240");
-  drop(w);
-  drop(x);
-  drop(one);
-  drop(rows);
-  drop(res);
-  drop(packed);
-  drop(scales);
-  drop(biases);
+  drop(w, x, one, rows, res, packed, scales, biases);
   drop_vector(q);
 }
 
@@ -213,18 +195,14 @@ static void test_stft(void) {
   IS(res, "8: 1 2 3 4 5 6 7 8");
   FAILS(mlx_fft_stft(&f, x, 0, hop, unset, none, true, "reflect", MLX_FFT_NORM_BACKWARD, onesided, cpu));
   FAILS(mlx_fft_stft(&f, x, 4, hop, unset, none, true, NULL, MLX_FFT_NORM_BACKWARD, onesided, cpu));
-  drop(x);
-  drop(f);
-  drop(res);
+  drop(x, f, res);
 }
 
 static void test_cross_entropy(void) {
   mlx_array logits = floats("0 0; 0 1.0986123"), targets = ints("0 1"), bad = floats("0 1"), res = mlx_array_new();
   RESULT(mlx_fast_cross_entropy(&res, logits, targets, cpu), res, "2: 0.6931472 0.2876821");
   FAILS(mlx_fast_cross_entropy(&res, logits, bad, cpu));
-  drop(logits);
-  drop(targets);
-  drop(bad);
+  drop(logits, targets, bad);
 }
 
 static void test_attention_fused(void) {
@@ -233,9 +211,7 @@ static void test_attention_fused(void) {
   RESULT(mlx_fast_scaled_dot_product_attention_fused(&res, q, k, v, 1, "", none, none, false, cpu), res,
          "1 1 1 2: 2 20");
   FAILS(mlx_fast_scaled_dot_product_attention_fused(&res, q, k, v, 1, "", none, none, true, cpu));
-  drop(q);
-  drop(k);
-  drop(v);
+  drop(q, k, v);
 }
 
 /* S = 1 becomes 0.5, then 0.5 + 0.1 * (5 - 0.5 * 3) * 3 = 1.55; out 2 * S. */
@@ -251,38 +227,17 @@ static void test_gated_delta(void) {
   OK(mlx_fast_gated_delta_update(&res, q, k, v, gates, beta, none, none, cpu));
   IS_AT(res, 1, "1 1 1 1: 1.5");
   FAILS(mlx_fast_gated_delta_update(&res, q, k, none, gates, beta, none, none, cpu));
-  drop(q);
-  drop(k);
-  drop(v);
-  drop(gates);
-  drop(beta);
-  drop(state);
+  drop(q, k, v, gates, beta, state);
   drop_vector(res);
 }
 
 int main(void) {
   begin();
-  test_counts();
-  test_scans_with_dtype();
-  test_diff();
-  test_flip();
-  test_minmax();
-  test_filled();
-  test_elementwise();
-  group("counts, scans and elementwise");
-  test_searchsorted();
-  test_unique();
-  test_unstack();
-  group("searching and splitting");
-  test_linear();
-  test_einsum_path();
-  test_quantised();
-  group("products");
-  test_stft();
-  group("short-time Fourier");
-  test_cross_entropy();
-  test_attention_fused();
-  test_gated_delta();
-  group("fast");
+  GROUP("counts, scans and elementwise", test_counts, test_scans_with_dtype, test_diff, test_flip, test_minmax,
+        test_filled, test_elementwise);
+  GROUP("searching and splitting", test_searchsorted, test_unique, test_unstack);
+  GROUP("products", test_linear, test_einsum_path, test_quantised);
+  GROUP("short-time Fourier", test_stft);
+  GROUP("fast", test_cross_entropy, test_attention_fused, test_gated_delta);
   return end();
 }

@@ -100,8 +100,7 @@ static void test_complex64(void) {
   CHECK_CLOSE(4, got[1], 0);
   FAILS(mlx_array_item_complex64(&item, a));
   REJECTS(mlx_array_data_complex64(mlx_array_new()) == NULL);
-  drop(a);
-  drop(one);
+  drop(a, one);
 }
 
 /* item_* converts an element of another dtype. */
@@ -162,8 +161,7 @@ static void test_data_of_other_dtypes(void) {
   CHECK((const void *)mlx_array_data_uint8(a) == (const void *)mlx_array_data_float64(a));
   CHECK((const void *)mlx_array_data_bool(a) == (const void *)mlx_array_data_complex64(a));
   CHECK_INT(0xffffffff, mlx_array_data_uint32(whole)[0]);
-  drop(a);
-  drop(whole);
+  drop(a, whole);
 }
 
 static void test_items(void) {
@@ -190,8 +188,7 @@ static void test_item_evaluates(void) {
   OK(mlx_square(&b, a, cpu));
   OK(mlx_array_item_float32(&f, b));
   CHECK_CLOSE(9, f, 0);
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void test_shape(void) {
@@ -222,8 +219,7 @@ static void test_empty_array(void) {
   CHECK_INT(0, mlx_array_nbytes(a));
   CHECK_INT(2, mlx_array_ndim(a));
   RESULT(mlx_sum(&sum, a, false, cpu), sum, ": 0");
-  drop(a);
-  drop(sum);
+  drop(a, sum);
 }
 
 static void check_text_of(mlx_array a, const char *expected) {
@@ -289,8 +285,7 @@ static void test_set_keeps_other_handles(void) {
   OK(mlx_array_set_int(&a, 2));
   IS(a, ": 2");
   IS(b, ": 1");
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void test_set_empty_source(void) {
@@ -308,8 +303,7 @@ static void test_eval(void) {
   OK(mlx_array_eval(sum));
   CHECK_CLOSE(6, mlx_array_data_float32(sum)[2], 0);
   OK(mlx_array_eval(sum));
-  drop(a);
-  drop(sum);
+  drop(a, sum);
 }
 
 /* The data of an array that was not computed yet cannot be read. */
@@ -319,8 +313,7 @@ static void test_data_before_eval(void) {
   REJECTS(mlx_array_data_float32(sum) == NULL);
   OK(mlx_array_eval(sum));
   CHECK_CLOSE(2, mlx_array_data_float32(sum)[0], 0);
-  drop(a);
-  drop(sum);
+  drop(a, sum);
 }
 
 static void test_null_handles(void) {
@@ -355,24 +348,10 @@ static void test_bad_arguments(void) {
 
 int main(void) {
   begin();
-  test_dtype_sizes();
-  test_scalars();
-  group("dtypes");
-  test_items();
-  test_item_evaluates();
-  group("item and data");
-  test_shape();
-  test_empty_array();
-  test_tostring();
-  group("shape and text");
-  test_set();
-  test_set_keeps_other_handles();
-  test_set_empty_source();
-  group("set");
-  test_eval();
-  test_data_before_eval();
-  test_null_handles();
-  test_bad_arguments();
-  group("eval and bad arguments");
+  GROUP("dtypes", test_dtype_sizes, test_scalars);
+  GROUP("item and data", test_items, test_item_evaluates);
+  GROUP("shape and text", test_shape, test_empty_array, test_tostring);
+  GROUP("set", test_set, test_set_keeps_other_handles, test_set_empty_source);
+  GROUP("eval and bad arguments", test_eval, test_data_before_eval, test_null_handles, test_bad_arguments);
   return end();
 }

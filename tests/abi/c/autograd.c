@@ -1,23 +1,13 @@
 /* transforms.h: eval, vjp, jvp, value_and_grad and checkpoint. */
 #include "check.h"
 
-typedef struct counts_ {
-  int calls;
-  int freed;
-} counts;
-
-static void count_free(void *p) {
-  ((counts *)p)->freed++;
-}
-
 /* x*y + x */
 static int product_plus(mlx_vector_array *res, const mlx_vector_array in) {
   mlx_array x = at(in, 0), y = at(in, 1);
   OK(mlx_multiply(&y, x, y, cpu));
   OK(mlx_add(&y, x, y, cpu));
   OK(mlx_vector_array_set_value(res, y));
-  drop(x);
-  drop(y);
+  drop(x, y);
   return 0;
 }
 
@@ -29,8 +19,7 @@ static int sum_of_cubes(mlx_vector_array *res, const mlx_vector_array in, void *
   OK(mlx_multiply(&cube, cube, x, cpu));
   OK(mlx_sum(&cube, cube, false, cpu));
   OK(mlx_vector_array_set_value(res, cube));
-  drop(x);
-  drop(cube);
+  drop(x, cube);
   return 0;
 }
 
@@ -51,8 +40,7 @@ static void test_eval(void) {
   IS_AT(both, 1, "2 8");
   FAILS(mlx_eval(none));
   FAILS(mlx_async_eval(none));
-  drop(a);
-  drop(b);
+  drop(a, b);
   drop_vector(both);
 }
 
@@ -63,8 +51,7 @@ static void test_async_eval(void) {
   OK(mlx_async_eval(out));
   OK(mlx_synchronize(cpu));
   IS(b, "2 4");
-  drop(a);
-  drop(b);
+  drop(a, b);
   drop_vector(out);
 }
 
@@ -72,9 +59,7 @@ static void test_depends(void) {
   mlx_vector_array in = take(1, floats("1 2")), on = take(1, floats("5")), out = {NULL};
   OK(mlx_depends(&out, in, on));
   IS_AT(out, 0, "1 2");
-  drop_vector(in);
-  drop_vector(on);
-  drop_vector(out);
+  drop_vector(in, on, out);
 }
 
 static void test_vjp(void) {
@@ -87,10 +72,7 @@ static void test_vjp(void) {
   IS_AT(grads, 0, "6 80");
   IS_AT(grads, 1, "2 30");
   OK(mlx_closure_free(cls));
-  drop_vector(primals);
-  drop_vector(cotangents);
-  drop_vector(out);
-  drop_vector(grads);
+  drop_vector(primals, cotangents, out, grads);
 }
 
 static void test_vjp_errors(void) {
@@ -103,9 +85,7 @@ static void test_vjp_errors(void) {
   FAILS(mlx_vjp(&out, &grads, mlx_closure_new(), primals, none));
   CHECK(out.ctx == NULL && grads.ctx == NULL);
   OK(mlx_closure_free(cls));
-  drop_vector(primals);
-  drop_vector(none);
-  drop_vector(wrong_shape);
+  drop_vector(primals, none, wrong_shape);
 }
 
 static void test_jvp(void) {
@@ -116,10 +96,7 @@ static void test_jvp(void) {
   IS_AT(out, 0, "12 24");
   IS_AT(pushed, 0, "6 3");
   OK(mlx_closure_free(cls));
-  drop_vector(primals);
-  drop_vector(tangents);
-  drop_vector(out);
-  drop_vector(pushed);
+  drop_vector(primals, tangents, out, pushed);
 }
 
 static void test_value_and_grad(void) {
@@ -138,9 +115,7 @@ static void test_value_and_grad(void) {
   }
   CHECK_INT(30, c.calls);
   OK(mlx_closure_value_and_grad_free(vg));
-  drop_vector(in);
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(in, values, grads);
   CHECK_INT(1, c.freed);
 }
 
@@ -152,9 +127,7 @@ static int loss_with_extra(mlx_vector_array *res, const mlx_vector_array in) {
   OK(mlx_sum(&loss, y, false, cpu));
   OK(mlx_vector_array_set_value(res, loss));
   OK(mlx_vector_array_append_value(*res, x));
-  drop(x);
-  drop(y);
-  drop(loss);
+  drop(x, y, loss);
   return 0;
 }
 
@@ -176,9 +149,7 @@ static void test_argnums(void) {
   IS_AT(grads, 0, "2 3");
   OK(mlx_closure_value_and_grad_free(vg));
   OK(mlx_closure_free(cls));
-  drop_vector(in);
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(in, values, grads);
 }
 
 static void test_argnums_errors(void) {
@@ -221,8 +192,7 @@ static int sum_of_gradient(mlx_vector_array *res, const mlx_vector_array in, voi
   OK(mlx_sum(&g, g, false, cpu));
   OK(mlx_vector_array_set_value(res, g));
   drop(g);
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(values, grads);
   return 0;
 }
 
@@ -242,9 +212,7 @@ static void test_second_derivative(void) {
   OK(mlx_closure_free(outer));
   OK(mlx_closure_value_and_grad_free(first));
   OK(mlx_closure_free(cls));
-  drop_vector(in);
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(in, values, grads);
   CHECK_INT(1, c.freed);
 }
 
@@ -266,29 +234,16 @@ static void test_checkpoint(void) {
   IS_AT(values, 0, ": -18");
   IS_AT(grads, 0, "3 12 27");
   CHECK_INT(3, c.calls);
-  drop_vector(in);
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(in, values, grads);
   CHECK_INT(1, c.freed);
 }
 
 int main(void) {
   begin();
-  test_eval();
-  test_async_eval();
-  test_depends();
-  group("eval");
-  test_vjp();
-  test_vjp_errors();
-  test_jvp();
-  group("vjp and jvp");
-  test_value_and_grad();
-  test_argnums();
-  test_argnums_errors();
-  test_scalar_output_required();
-  test_second_derivative();
-  group("value and grad");
-  test_checkpoint();
-  group("checkpoint");
+  GROUP("eval", test_eval, test_async_eval, test_depends);
+  GROUP("vjp and jvp", test_vjp, test_vjp_errors, test_jvp);
+  GROUP("value and grad", test_value_and_grad, test_argnums, test_argnums_errors, test_scalar_output_required,
+        test_second_derivative);
+  GROUP("checkpoint", test_checkpoint);
   return end();
 }

@@ -138,6 +138,27 @@ static inline void check_failure(const char *file, int line, const char *call, i
     check_true(__FILE__, __LINE__, "an error reported by " #expr, error_count > 0); \
   } while (0)
 
+/* FREE(mlx_closure, a, b): free objects of one kind. */
+#define FREE(kind, ...)                                         \
+  do {                                                          \
+    kind freed[] = {__VA_ARGS__};                               \
+    for (size_t k = 0; k < sizeof freed / sizeof *freed; k++) { \
+      OK(kind##_free(freed[k]));                                \
+    }                                                           \
+  } while (0)
+#define drop(...) FREE(mlx_array, __VA_ARGS__)
+#define drop_vector(...) FREE(mlx_vector_array, __VA_ARGS__)
+
+/* The payload of a closure: how often that was called, and how often it was freed. */
+typedef struct counts_ {
+  int calls;
+  int freed;
+} counts;
+
+static inline void count_free(void *p) {
+  __atomic_add_fetch(&((counts *)p)->freed, 1, __ATOMIC_RELAXED);
+}
+
 /* ---- start and end --------------------------------------------------- */
 
 static inline void record_error(const char *msg, void *data) {
@@ -167,6 +188,16 @@ static inline void group(const char *name) {
   checks_before = checks_done;
   check_what = "";
 }
+
+/* Run tests, and print their checks under one name. */
+#define GROUP(name, ...)                                        \
+  do {                                                          \
+    void (*const tests[])(void) = {__VA_ARGS__};                \
+    for (size_t k = 0; k < sizeof tests / sizeof *tests; k++) { \
+      tests[k]();                                               \
+    }                                                           \
+    group(name);                                                \
+  } while (0)
 
 static inline int end(void) {
   end_thread();
@@ -252,10 +283,6 @@ static inline mlx_array ints(const char *text) {
   return typed(text, MLX_INT32);
 }
 
-static inline void drop(mlx_array a) {
-  OK(mlx_array_free(a));
-}
-
 /* ---- arrays against text --------------------------------------------- */
 
 /* The values of `a` in row order, as doubles; complex ones as re, im pairs. */
@@ -339,9 +366,5 @@ static inline void check_at(const char *file, int line, mlx_vector_array vec, si
 }
 
 #define IS_AT(vec, i, expected) check_at(__FILE__, __LINE__, (vec), (i), (expected))
-
-static inline void drop_vector(mlx_vector_array vec) {
-  OK(mlx_vector_array_free(vec));
-}
 
 #endif

@@ -17,8 +17,7 @@ static int scale(mlx_vector_array *res, const mlx_vector_array in, float factor)
   CHECK(res->ctx == NULL);
   OK(mlx_multiply(&x, x, f, cpu));
   OK(mlx_vector_array_set_value(res, x));
-  drop(x);
-  drop(f);
+  drop(x, f);
   return 0;
 }
 
@@ -90,8 +89,7 @@ static void test_closure(void) {
   FAILS(mlx_closure_apply(&out, mlx_closure_new(), in));
   FAILS(mlx_closure_apply(NULL, cls, in));
   OK(mlx_closure_free(cls));
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
   CHECK_NULL_FUNCTION(mlx_closure);
 }
 
@@ -105,8 +103,7 @@ static void test_closure_payload(void) {
   OK(mlx_closure_apply(&out, cls, in));
   IS_AT(out, 0, "-1 -2");
   CHECK_PAYLOAD(mlx_closure, p, 2);
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 static void test_payload_without_dtor(void) {
@@ -117,8 +114,7 @@ static void test_payload_without_dtor(void) {
   IS_AT(out, 0, "10");
   OK(mlx_closure_free(cls));
   CHECK_INT(0, p.freed);
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 static void test_unary(void) {
@@ -130,9 +126,7 @@ static void test_unary(void) {
   FAILS(mlx_closure_apply(&out, cls, two));
   REJECTS(mlx_closure_new_unary(NULL).ctx == NULL);
   OK(mlx_closure_free(cls));
-  drop_vector(in);
-  drop_vector(two);
-  drop_vector(out);
+  drop_vector(in, two, out);
 }
 
 /* A closure may make and call other closures. */
@@ -154,8 +148,7 @@ static void test_nested(void) {
   OK(mlx_closure_apply(&out, cls, in));
   IS_AT(out, 0, "4 20");
   OK(mlx_closure_free(cls));
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 /* ---- mlx_closure_kwargs ---------------------------------------------- */
@@ -166,8 +159,7 @@ static int add_named(mlx_vector_array *res, const mlx_vector_array in, const mlx
   CHECK(status == 0 || status == 2);
   OK(status == 0 ? mlx_add(&x, x, y, cpu) : 0);
   OK(mlx_vector_array_set_value(res, x));
-  drop(x);
-  drop(y);
+  drop(x, y);
   return 0;
 }
 
@@ -198,10 +190,8 @@ static void test_kwargs(void) {
   CHECK_PAYLOAD(mlx_closure_kwargs, p, 1);
   CHECK_NULL_FUNCTION(mlx_closure_kwargs);
   OK(mlx_closure_kwargs_free(bare));
-  OK(mlx_map_string_to_array_free(kwargs));
-  OK(mlx_map_string_to_array_free(empty));
-  drop_vector(in);
-  drop_vector(out);
+  FREE(mlx_map_string_to_array, kwargs, empty);
+  drop_vector(in, out);
 }
 
 /* ---- mlx_closure_value_and_grad -------------------------------------- */
@@ -231,9 +221,7 @@ static void test_value_and_grad(void) {
   CHECK_PAYLOAD(mlx_closure_value_and_grad, p, 1);
   CHECK_NULL_FUNCTION(mlx_closure_value_and_grad);
   OK(mlx_closure_value_and_grad_free(bare));
-  drop_vector(in);
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(in, values, grads);
 }
 
 /* ---- mlx_closure_custom (a vjp rule) --------------------------------- */
@@ -244,9 +232,7 @@ static int combine(mlx_vector_array *res, const mlx_vector_array a, const mlx_ve
   OK(mlx_multiply(&x, x, y, cpu));
   OK(mlx_add(&x, x, z, cpu));
   OK(mlx_vector_array_set_value(res, x));
-  drop(x);
-  drop(y);
-  drop(z);
+  drop(x, y, z);
   return 0;
 }
 
@@ -267,10 +253,7 @@ static void test_custom(void) {
   CHECK_PAYLOAD(mlx_closure_custom, p, 1);
   CHECK_NULL_FUNCTION(mlx_closure_custom);
   OK(mlx_closure_custom_free(bare));
-  drop_vector(a);
-  drop_vector(b);
-  drop_vector(c);
-  drop_vector(out);
+  drop_vector(a, b, c, out);
 }
 
 /* ---- mlx_closure_custom_jvp ------------------------------------------ */
@@ -302,9 +285,7 @@ static void test_custom_jvp(void) {
   CHECK_PAYLOAD(mlx_closure_custom_jvp, p, 1);
   CHECK_NULL_FUNCTION(mlx_closure_custom_jvp);
   OK(mlx_closure_custom_jvp_free(bare));
-  drop_vector(a);
-  drop_vector(b);
-  drop_vector(out);
+  drop_vector(a, b, out);
 }
 
 /* ---- mlx_closure_custom_vmap ----------------------------------------- */
@@ -340,27 +321,16 @@ static void test_custom_vmap(void) {
   CHECK_NULL_FUNCTION(mlx_closure_custom_vmap);
   OK(mlx_closure_custom_vmap_free(bare));
   OK(mlx_vector_int_free(out_axes));
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 int main(void) {
   begin();
-  test_closure();
-  test_closure_payload();
-  test_payload_without_dtor();
-  test_unary();
-  test_nested();
-  group("closures");
-  test_kwargs();
-  group("closures with named arrays");
-  test_value_and_grad();
-  group("value and gradient closures");
-  test_custom();
-  group("custom vjp closures");
-  test_custom_jvp();
-  group("custom jvp closures");
-  test_custom_vmap();
-  group("custom vmap closures");
+  GROUP("closures", test_closure, test_closure_payload, test_payload_without_dtor, test_unary, test_nested);
+  GROUP("closures with named arrays", test_kwargs);
+  GROUP("value and gradient closures", test_value_and_grad);
+  GROUP("custom vjp closures", test_custom);
+  GROUP("custom jvp closures", test_custom_jvp);
+  GROUP("custom vmap closures", test_custom_vmap);
   return end();
 }

@@ -32,8 +32,7 @@ static void test_backward_norm(void) {
   OK(mlx_fft_fft(&y, x, 4, 0, cpu));
   OK(mlx_real(&y, y, cpu));
   IS(y, "10 -2 -2 -2");
-  drop(x);
-  drop(y);
+  drop(x, y);
 }
 
 static void test_distributed(void) {
@@ -48,10 +47,7 @@ static void test_distributed(void) {
 
 int main(void) {
   begin();
-  test_fft();
-  test_backward_norm();
-  group("fft");
-  test_distributed();
-  group("distributed");
+  GROUP("fft", test_fft, test_backward_norm);
+  GROUP("distributed", test_distributed);
   return end();
 }

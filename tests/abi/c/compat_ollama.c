@@ -8,10 +8,7 @@ static void test_attention(bool force_fused) {
   OK(mlx_fast_scaled_dot_product_attention(&res, q, k, v, 0, "", none, none, force_fused, cpu));
   IS(res, "1 1 1 2: 2 3");
   FAILS(mlx_fast_scaled_dot_product_attention(&res, q, k, none, 0, "", none, none, force_fused, cpu));
-  drop(q);
-  drop(k);
-  drop(v);
-  drop(res);
+  drop(q, k, v, res);
 }
 
 int main(void) {

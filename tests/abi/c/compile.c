@@ -4,21 +4,12 @@
 
 #include "check.h"
 
-typedef struct counts_ {
-  int calls;
-  int freed;
-  bool fail;
-} counts;
-
-static void count_free(void *p) {
-  ((counts *)p)->freed++;
-}
+static bool work_fails;
 
 /* exp(x) * x + x, counting the traces */
 static int work(mlx_vector_array *res, const mlx_vector_array in, void *data) {
-  counts *c = (counts *)data;
-  c->calls++;
-  if (c->fail) {
+  ((counts *)data)->calls++;
+  if (work_fails) {
     return 1;
   }
   mlx_array x = at(in, 0), y = mlx_array_new();
@@ -26,8 +17,7 @@ static int work(mlx_vector_array *res, const mlx_vector_array in, void *data) {
   OK(mlx_multiply(&y, y, x, cpu));
   OK(mlx_add(&y, y, x, cpu));
   OK(mlx_vector_array_set_value(res, y));
-  drop(x);
-  drop(y);
+  drop(x, y);
   return 0;
 }
 
@@ -35,12 +25,11 @@ static void call(mlx_closure cls, const char *x, const char *expected) {
   mlx_vector_array in = take(1, floats(x)), out = {NULL};
   OK(mlx_closure_apply(&out, cls, in));
   IS_AT(out, 0, expected);
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 static void test_compile(void) {
-  counts c = {0, 0, false};
+  counts c = {0, 0};
   mlx_closure fun = mlx_closure_new_func_payload(work, &c, count_free), cls = mlx_closure_new();
   OK(mlx_compile(&cls, fun, false));
   OK(mlx_closure_free(fun));
@@ -57,7 +46,7 @@ static void test_compile(void) {
 }
 
 static void test_shapeless(void) {
-  counts c = {0, 0, false};
+  counts c = {0, 0};
   mlx_closure fun = mlx_closure_new_func_payload(work, &c, count_free), cls = mlx_closure_new();
   OK(mlx_compile(&cls, fun, true));
   call(cls, "0 1", "0 3.7182818");
@@ -71,33 +60,32 @@ static void test_shapeless(void) {
 }
 
 static void test_failing_trace(void) {
-  counts c = {0, 0, true};
+  counts c = {0, 0};
+  work_fails = true;
   mlx_closure fun = mlx_closure_new_func_payload(work, &c, count_free), cls = mlx_closure_new();
   mlx_vector_array in = take(1, floats("0 1")), out = {NULL};
   OK(mlx_compile(&cls, fun, false));
   FAILS(mlx_closure_apply(&out, cls, in));
   FAILS(mlx_closure_apply(&out, cls, in));
   CHECK(out.ctx == NULL);
-  c.fail = false;
+  work_fails = false;
   call(cls, "0 1", "0 3.7182818");
   CHECK_INT(3, c.calls);
-  OK(mlx_closure_free(cls));
-  OK(mlx_closure_free(fun));
+  FREE(mlx_closure, cls, fun);
   drop_vector(in);
   CHECK_INT(1, c.freed);
 }
 
 /* Calls of the function in three uses of a closure compiled in this mode. */
 static int calls_in_mode(mlx_compile_mode mode) {
-  counts c = {0, 0, false};
+  counts c = {0, 0};
   mlx_closure fun = mlx_closure_new_func_payload(work, &c, count_free), cls = mlx_closure_new();
   OK(mlx_set_compile_mode(mode));
   OK(mlx_compile(&cls, fun, false));
   for (int i = 0; i < 3; i++) {
     call(cls, "0 1", "0 3.7182818");
   }
-  OK(mlx_closure_free(cls));
-  OK(mlx_closure_free(fun));
+  FREE(mlx_closure, cls, fun);
   CHECK_INT(1, c.freed);
   return c.calls;
 }
@@ -112,7 +100,7 @@ static void test_modes(void) {
 }
 
 static void test_disable(void) {
-  counts c = {0, 0, false};
+  counts c = {0, 0};
   mlx_closure fun = mlx_closure_new_func_payload(work, &c, count_free), plain = {NULL}, cls = {NULL};
   OK(mlx_disable_compile());
   OK(mlx_compile(&plain, fun, false));
@@ -124,9 +112,7 @@ static void test_disable(void) {
   call(cls, "0 1", "0 3.7182818");
   call(cls, "0 1", "0 3.7182818");
   CHECK_INT(3, c.calls);
-  OK(mlx_closure_free(plain));
-  OK(mlx_closure_free(cls));
-  OK(mlx_closure_free(fun));
+  FREE(mlx_closure, plain, cls, fun);
   CHECK_INT(1, c.freed);
 }
 
@@ -144,7 +130,7 @@ static int traces(mlx_closure fun, counts *c, const uint64_t *constants, size_t 
 
 static void test_compile_by_id(void) {
   const uint64_t constants[2] = {1, 2};
-  counts c = {0, 0, false};
+  counts c = {0, 0};
   mlx_closure fun = mlx_closure_new_func_payload(work, &c, count_free), none = {NULL}, res = {NULL};
   CHECK_INT(1, traces(fun, &c, NULL, 0));
   CHECK_INT(0, traces(fun, &c, NULL, 0));
@@ -178,7 +164,7 @@ static int compiled_sum(mlx_vector_array *res, const mlx_vector_array in, void *
 
 static void test_grad_of_compiled(void) {
   const int argnums[1] = {0};
-  counts c = {0, 0, false};
+  counts c = {0, 0};
   mlx_closure fun = mlx_closure_new_func_payload(work, &c, count_free), cls = {NULL};
   OK(mlx_compile(&cls, fun, false));
   mlx_closure loss = mlx_closure_new_func_payload(compiled_sum, &cls, NULL);
@@ -189,12 +175,8 @@ static void test_grad_of_compiled(void) {
   IS_AT(values, 0, ": 3.7182818");
   IS_AT(grads, 0, "2 6.4365637");
   OK(mlx_closure_value_and_grad_free(vg));
-  OK(mlx_closure_free(loss));
-  OK(mlx_closure_free(cls));
-  OK(mlx_closure_free(fun));
-  drop_vector(in);
-  drop_vector(values);
-  drop_vector(grads);
+  FREE(mlx_closure, loss, cls, fun);
+  drop_vector(in, values, grads);
   CHECK_INT(1, c.freed);
 }
 
@@ -213,8 +195,7 @@ static int with_constant(mlx_vector_array *res, const mlx_vector_array in, void 
   OK(mlx_vector_array_set_value(res, y));
   free(values);
   mlx_stream_free(s);
-  drop(x);
-  drop(y);
+  drop(x, y);
   return 0;
 }
 
@@ -246,8 +227,7 @@ static void *call_all(void *data) {
   for (int i = 0; i < FUNCTIONS; i++) {
     mlx_vector_array in = take(1, floats("1")), out = {NULL};
     OK(mlx_closure_apply(&out, c->functions[i], in));
-    drop_vector(in);
-    drop_vector(out);
+    drop_vector(in, out);
   }
   raise_flag(&c->called);
   wait_for(&c->done);
@@ -325,11 +305,7 @@ static int many_kinds(mlx_vector_array *res, const mlx_vector_array in, void *da
   const mlx_array outputs[] = {q, rest, *(mlx_array *)data, y, q};
   OK(mlx_vector_array_set_data(res, outputs, 5));
   drop_vector(both);
-  drop(x);
-  drop(y);
-  drop(sum);
-  drop(q);
-  drop(rest);
+  drop(x, y, sum, q, rest);
   return 0;
 }
 
@@ -350,13 +326,9 @@ static void test_kinds_of_outputs(void) {
   IS_AT(out, 2, ": 2");
   IS_AT(out, 3, "4 4 4");
   IS_AT(out, 4, "2 3 3");
-  OK(mlx_closure_free(cls));
-  OK(mlx_closure_free(fun));
-  drop_vector(same);
-  drop_vector(other);
-  drop_vector(out);
-  drop(two);
-  drop(five);
+  FREE(mlx_closure, cls, fun);
+  drop_vector(same, other, out);
+  drop(two, five);
 }
 
 static int plus_captured(mlx_vector_array *res, const mlx_vector_array in, void *data) {
@@ -374,33 +346,22 @@ static void test_captured_input(void) {
   mlx_vector_array in = mlx_vector_array_new_value(a), out = {NULL};
   FAILS(mlx_closure_apply(&out, cls, in));
   call(cls, "5 5", "6 7");
-  OK(mlx_closure_free(cls));
-  OK(mlx_closure_free(fun));
+  FREE(mlx_closure, cls, fun);
   drop_vector(in);
   drop(a);
 }
 
 int main(void) {
   begin();
-  test_compile();
-  test_shapeless();
-  test_failing_trace();
-  group("compile");
-  test_modes();
-  test_disable();
-  group("modes");
-  test_compile_by_id();
-  group("compile by id");
-  test_grad_of_compiled();
-  group("gradient of compiled");
+  GROUP("compile", test_compile, test_shapeless, test_failing_trace);
+  GROUP("modes", test_modes, test_disable);
+  GROUP("compile by id", test_compile_by_id);
+  GROUP("gradient of compiled", test_grad_of_compiled);
   test_traces(0, true);
   test_traces(0, false);
   test_traces(1 << 20, true);
   test_traces(1 << 20, false);
-  test_clear_cache_reaches_every_thread();
-  group("life of traces");
-  test_kinds_of_outputs();
-  test_captured_input();
-  group("what a trace is made of");
+  GROUP("life of traces", test_clear_cache_reaches_every_thread);
+  GROUP("what a trace is made of", test_kinds_of_outputs, test_captured_input);
   return end();
 }

@@ -1,15 +1,6 @@
 /* Custom vjp, jvp and vmap rules, each present or absent, and vmap itself. */
 #include "check.h"
 
-typedef struct rule_ {
-  int calls;
-  int freed;
-} rule;
-
-static void free_rule(void *p) {
-  ((rule *)p)->freed++;
-}
-
 static int give(mlx_vector_array *res, mlx_array a) {
   OK(mlx_vector_array_set_value(res, a));
   drop(a);
@@ -26,14 +17,14 @@ static mlx_array times(mlx_array x, float factor) {
 /* The function: x^2. The rules differ from the truth, so one sees them act. */
 static int square(mlx_vector_array *res, const mlx_vector_array in, void *data) {
   mlx_array x = at(in, 0);
-  ((rule *)data)->calls++;
+  ((counts *)data)->calls++;
   OK(mlx_square(&x, x, cpu));
   return give(res, x);
 }
 
 static int vjp_rule(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array cotangents,
                     const mlx_vector_array outputs, void *data) {
-  ((rule *)data)->calls++;
+  ((counts *)data)->calls++;
   CHECK_INT(1, mlx_vector_array_size(primals));
   CHECK_INT(1, mlx_vector_array_size(outputs));
   return give(res, times(at(cotangents, 0), 100));
@@ -41,7 +32,7 @@ static int vjp_rule(mlx_vector_array *res, const mlx_vector_array primals, const
 
 static int jvp_rule(mlx_vector_array *res, const mlx_vector_array primals, const mlx_vector_array tangents,
                     const int *argnums, size_t argnums_num, void *data) {
-  ((rule *)data)->calls++;
+  ((counts *)data)->calls++;
   CHECK_INT(1, mlx_vector_array_size(primals));
   CHECK_INT(1, argnums_num);
   CHECK_INT(0, argnums[0]);
@@ -50,14 +41,14 @@ static int jvp_rule(mlx_vector_array *res, const mlx_vector_array primals, const
 
 static int vmap_rule(mlx_vector_array *res, mlx_vector_int *out_axes, const mlx_vector_array in, const int *axes,
                      size_t axes_num, void *data) {
-  ((rule *)data)->calls++;
+  ((counts *)data)->calls++;
   CHECK_INT(1, axes_num);
   OK(mlx_vector_int_set_value(out_axes, axes[0]));
   return give(res, times(at(in, 0), -1));
 }
 
 typedef struct custom_set_ {
-  rule fun, vjp, jvp, vmap;
+  counts fun, vjp, jvp, vmap;
   mlx_closure cls;
 } custom_set;
 
@@ -66,18 +57,18 @@ enum { WITH_VJP = 1, WITH_JVP = 2, WITH_VMAP = 4 };
 /* All closures are freed at once: the result has to keep what it needs. */
 static void make_custom(custom_set *set, int parts) {
   memset(set, 0, sizeof *set);
-  mlx_closure fun = mlx_closure_new_func_payload(square, &set->fun, free_rule);
+  mlx_closure fun = mlx_closure_new_func_payload(square, &set->fun, count_free);
   mlx_closure_custom vjp = mlx_closure_custom_new();
   mlx_closure_custom_jvp jvp = mlx_closure_custom_jvp_new();
   mlx_closure_custom_vmap vmap = mlx_closure_custom_vmap_new();
   if (parts & WITH_VJP) {
-    vjp = mlx_closure_custom_new_func_payload(vjp_rule, &set->vjp, free_rule);
+    vjp = mlx_closure_custom_new_func_payload(vjp_rule, &set->vjp, count_free);
   }
   if (parts & WITH_JVP) {
-    jvp = mlx_closure_custom_jvp_new_func_payload(jvp_rule, &set->jvp, free_rule);
+    jvp = mlx_closure_custom_jvp_new_func_payload(jvp_rule, &set->jvp, count_free);
   }
   if (parts & WITH_VMAP) {
-    vmap = mlx_closure_custom_vmap_new_func_payload(vmap_rule, &set->vmap, free_rule);
+    vmap = mlx_closure_custom_vmap_new_func_payload(vmap_rule, &set->vmap, count_free);
   }
   OK(mlx_custom_function(&set->cls, fun, vjp, jvp, vmap));
   OK(mlx_closure_free(fun));
@@ -91,10 +82,7 @@ static void check_vjp(mlx_closure cls, const char *expected) {
   OK(mlx_vjp(&out, &grads, cls, x, ct));
   IS_AT(out, 0, "1 4");
   IS_AT(grads, 0, expected);
-  drop_vector(x);
-  drop_vector(ct);
-  drop_vector(out);
-  drop_vector(grads);
+  drop_vector(x, ct, out, grads);
 }
 
 static void check_jvp(mlx_closure cls, const char *expected) {
@@ -102,10 +90,7 @@ static void check_jvp(mlx_closure cls, const char *expected) {
   OK(mlx_jvp(&out, &pushed, cls, x, t));
   IS_AT(out, 0, "1 4");
   IS_AT(pushed, 0, expected);
-  drop_vector(x);
-  drop_vector(t);
-  drop_vector(out);
-  drop_vector(pushed);
+  drop_vector(x, t, out, pushed);
 }
 
 /* vmap over the columns of a matrix, the batch axis going first. */
@@ -119,13 +104,10 @@ static void check_vmap(mlx_closure cls, const char *expected) {
   OK(mlx_detail_vmap_replace(&out, in, s_in, s_out, in_axes, 1, out_axes, 1));
   IS_AT(out, 0, expected);
   drop(one);
-  drop_vector(in);
-  drop_vector(s_in);
-  drop_vector(s_out);
-  drop_vector(out);
+  drop_vector(in, s_in, s_out, out);
 }
 
-static void check_freed(const rule *r, bool present) {
+static void check_freed(const counts *r, bool present) {
   CHECK_INT(present, r->freed);
   CHECK(present || r->calls == 0);
 }
@@ -144,8 +126,7 @@ static void test_custom_function(int parts) {
   CHECK_INT((parts & WITH_JVP) != 0, set.jvp.calls);
   CHECK_INT((parts & WITH_VMAP) != 0, set.vmap.calls);
   OK(mlx_closure_free(set.cls));
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
   check_freed(&set.fun, true);
   check_freed(&set.vjp, parts & WITH_VJP);
   check_freed(&set.jvp, parts & WITH_JVP);
@@ -161,9 +142,9 @@ static void test_custom_functions(void) {
 }
 
 static void test_custom_vjp(void) {
-  rule fun_rule = {0, 0}, grad_rule = {0, 0};
-  mlx_closure fun = mlx_closure_new_func_payload(square, &fun_rule, free_rule), cls = mlx_closure_new();
-  mlx_closure_custom vjp = mlx_closure_custom_new_func_payload(vjp_rule, &grad_rule, free_rule);
+  counts fun_rule = {0, 0}, grad_rule = {0, 0};
+  mlx_closure fun = mlx_closure_new_func_payload(square, &fun_rule, count_free), cls = mlx_closure_new();
+  mlx_closure_custom vjp = mlx_closure_custom_new_func_payload(vjp_rule, &grad_rule, count_free);
   OK(mlx_custom_vjp(&cls, fun, vjp));
   OK(mlx_closure_free(fun));
   OK(mlx_closure_custom_free(vjp));
@@ -176,18 +157,16 @@ static void test_custom_vjp(void) {
 }
 
 static void test_graph_keeps_the_rule(void) {
-  rule fun_rule = {0, 0}, grad_rule = {0, 0};
-  mlx_closure fun = mlx_closure_new_func_payload(square, &fun_rule, free_rule), cls = mlx_closure_new();
-  mlx_closure_custom vjp = mlx_closure_custom_new_func_payload(vjp_rule, &grad_rule, free_rule);
+  counts fun_rule = {0, 0}, grad_rule = {0, 0};
+  mlx_closure fun = mlx_closure_new_func_payload(square, &fun_rule, count_free), cls = mlx_closure_new();
+  mlx_closure_custom vjp = mlx_closure_custom_new_func_payload(vjp_rule, &grad_rule, count_free);
   mlx_vector_array in = take(1, floats("3")), out = {NULL};
   OK(mlx_custom_vjp(&cls, fun, vjp));
   OK(mlx_closure_apply(&out, cls, in));
-  OK(mlx_closure_free(fun));
-  OK(mlx_closure_free(cls));
+  FREE(mlx_closure, fun, cls);
   OK(mlx_closure_custom_free(vjp));
   IS_AT(out, 0, "9");
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
   CHECK_INT(1, fun_rule.freed);
   CHECK_INT(1, grad_rule.freed);
 }
@@ -212,18 +191,15 @@ static void test_grad_of_custom(void) {
   IS_AT(values, 0, ": 5");
   IS_AT(grads, 0, "100 100");
   OK(mlx_closure_value_and_grad_free(vg));
-  OK(mlx_closure_free(loss));
-  OK(mlx_closure_free(set.cls));
-  drop_vector(in);
-  drop_vector(values);
-  drop_vector(grads);
+  FREE(mlx_closure, loss, set.cls);
+  drop_vector(in, values, grads);
   CHECK_INT(1, set.vjp.freed);
 }
 
 static void test_errors(void) {
   const int axes[2] = {0, 0};
-  rule r = {0, 0};
-  mlx_closure fun = mlx_closure_new_func_payload(square, &r, free_rule), none = {NULL}, res = {NULL};
+  counts r = {0, 0};
+  mlx_closure fun = mlx_closure_new_func_payload(square, &r, count_free), none = {NULL}, res = {NULL};
   mlx_closure_custom no_vjp = {NULL};
   mlx_closure_custom_jvp no_jvp = {NULL};
   mlx_closure_custom_vmap no_vmap = {NULL};
@@ -242,13 +218,8 @@ static void test_errors(void) {
 
 int main(void) {
   begin();
-  test_custom_functions();
-  group("custom functions");
-  test_custom_vjp();
-  test_graph_keeps_the_rule();
-  test_grad_of_custom();
-  group("custom vjp");
-  test_errors();
-  group("errors");
+  GROUP("custom functions", test_custom_functions);
+  GROUP("custom vjp", test_custom_vjp, test_graph_keeps_the_rule, test_grad_of_custom);
+  GROUP("errors", test_errors);
   return end();
 }

@@ -22,9 +22,7 @@ static void test_device(void) {
   OK(mlx_device_set(&again, gpu1));
   OK(mlx_device_set(&again, again));
   CHECK(mlx_device_equal(again, gpu1));
-  OK(mlx_device_free(cpu0));
-  OK(mlx_device_free(again));
-  OK(mlx_device_free(gpu1));
+  FREE(mlx_device, cpu0, again, gpu1);
 }
 
 static void test_device_text(void) {
@@ -46,9 +44,7 @@ static void test_default_device(void) {
   OK(mlx_set_default_device(first));
   OK(mlx_get_default_device(&now));
   CHECK(mlx_device_equal(now, first));
-  OK(mlx_device_free(first));
-  OK(mlx_device_free(now));
-  OK(mlx_device_free(wanted));
+  FREE(mlx_device, first, now, wanted);
 }
 
 static void test_availability(void) {
@@ -173,20 +169,10 @@ static void test_version(void) {
 
 int main(void) {
   begin();
-  test_device();
-  test_device_text();
-  test_default_device();
-  group("devices");
-  test_availability();
-  test_no_gpu_default();
-  test_metal_capture();
-  group("availability");
-  test_device_info();
-  test_device_info_missing();
-  group("device info");
-  test_null_handles();
-  group("null handles");
-  test_version();
-  group("version");
+  GROUP("devices", test_device, test_device_text, test_default_device);
+  GROUP("availability", test_availability, test_no_gpu_default, test_metal_capture);
+  GROUP("device info", test_device_info, test_device_info_missing);
+  GROUP("null handles", test_null_handles);
+  GROUP("version", test_version);
   return end();
 }

@@ -89,16 +89,9 @@ static void test_null_handles(void) {
 
 int main(void) {
   begin();
-  test_init();
-  test_strict();
-  test_available();
-  group("groups");
-  test_collectives();
-  group("collectives");
-  test_send_and_receive();
-  test_split();
-  group("what needs two processes");
-  test_null_handles();
-  group("null handles");
+  GROUP("groups", test_init, test_strict, test_available);
+  GROUP("collectives", test_collectives);
+  GROUP("what needs two processes", test_send_and_receive, test_split);
+  GROUP("null handles", test_null_handles);
   return end();
 }

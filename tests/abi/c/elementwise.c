@@ -121,8 +121,7 @@ static void test_unary(void) {
     FAILS(row->op(&res, mlx_array_new(), cpu));
     FAILS(row->op(NULL, x, cpu));
     IS(res, row->expected);
-    drop(x);
-    drop(res);
+    drop(x, res);
   }
 }
 
@@ -138,10 +137,7 @@ static void test_binary(void) {
     FAILS(row->op(&res, a, odd, cpu));
     FAILS(row->op(&res, a, mlx_array_new(), cpu));
     IS(res, row->expected);
-    drop(a);
-    drop(b);
-    drop(odd);
-    drop(res);
+    drop(a, b, odd, res);
   }
 }
 
@@ -171,8 +167,7 @@ static void test_divmod(void) {
   IS_AT(res, 0, "2 -3");
   IS_AT(res, 1, "1 2");
   drop_vector(res);
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void test_clip(void) {
@@ -183,9 +178,7 @@ static void test_clip(void) {
   RESULT(mlx_clip(&res, x, none, hi, cpu), res, "-2 0.5 1");
   FAILS(mlx_clip(&res, x, none, none, cpu));
   CHECK(res.ctx == NULL);
-  drop(x);
-  drop(lo);
-  drop(hi);
+  drop(x, lo, hi);
 }
 
 static void test_rounding(void) {
@@ -212,17 +205,14 @@ static void test_comparisons(void) {
   RESULT(mlx_allclose(&res, a, b, 1e-2, 0, false, cpu), res, ": 0");
   RESULT(mlx_array_equal(&res, a, a, true, cpu), res, ": 1");
   RESULT(mlx_array_equal(&res, a, a, false, cpu), res, ": 0");
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void test_where(void) {
   mlx_array c = typed("1 0 1", MLX_BOOL), x = floats("1 2 3"), y = mlx_array_new_float(-1);
   mlx_array res = mlx_array_new();
   RESULT(mlx_where(&res, c, x, y, cpu), res, "1 -1 3");
-  drop(c);
-  drop(x);
-  drop(y);
+  drop(c, x, y);
 }
 
 static void test_astype_and_view(void) {
@@ -242,8 +232,7 @@ static void test_fp8(void) {
   CHECK_INT(MLX_UINT8, mlx_array_dtype(small));
   IS(small, "56 192 126 0");
   RESULT(mlx_from_fp8(&res, small, MLX_FLOAT32, cpu), res, "1 -2 448 0");
-  drop(x);
-  drop(small);
+  drop(x, small);
 }
 
 static void test_windows(void) {
@@ -256,22 +245,10 @@ static void test_windows(void) {
 
 int main(void) {
   begin();
-  test_unary();
-  group("unary ops");
-  test_binary();
-  group("binary ops");
-  test_result_may_be_an_input();
-  test_complex_parts();
-  test_divmod();
-  test_clip();
-  test_rounding();
-  test_nan_to_num();
-  group("other elementwise ops");
-  test_comparisons();
-  test_where();
-  test_astype_and_view();
-  test_fp8();
-  test_windows();
-  group("comparisons, types and windows");
+  GROUP("unary ops", test_unary);
+  GROUP("binary ops", test_binary);
+  GROUP("other elementwise ops", test_result_may_be_an_input, test_complex_parts, test_divmod, test_clip, test_rounding,
+        test_nan_to_num);
+  GROUP("comparisons, types and windows", test_comparisons, test_where, test_astype_and_view, test_fp8, test_windows);
   return end();
 }

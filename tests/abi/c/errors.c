@@ -110,8 +110,7 @@ static void test_texts(void) {
   FAILS(mlx_add(&res, a, mlx_array_new(), cpu));
   CHECK_HAS("mlx_add", last_error);
   CHECK_HAS("`b`", last_error);
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void test_library_is_usable_after(void) {
@@ -121,9 +120,7 @@ static void test_library_is_usable_after(void) {
     OK(mlx_add(&res, a, a, cpu));
     IS(res, "2 4");
   }
-  drop(a);
-  drop(odd);
-  drop(res);
+  drop(a, odd, res);
 }
 
 /* A handler may call the library, and may be replaced while it runs. */
@@ -210,18 +207,10 @@ int main(void) {
   test_default_handler();
   begin();
   group("default handler");
-  test_data_and_dtor();
-  test_same_data_again();
-  group("data and destructor");
-  test_percent_signs();
-  test_reporting();
-  test_texts();
-  group("texts");
-  test_library_is_usable_after();
-  test_handler_replaced_while_running();
-  group("after an error");
+  GROUP("data and destructor", test_data_and_dtor, test_same_data_again);
+  GROUP("texts", test_percent_signs, test_reporting, test_texts);
+  GROUP("after an error", test_library_is_usable_after, test_handler_replaced_while_running);
   run_threads(fail_often);
-  test_replace_on_threads();
-  group("threads");
+  GROUP("threads", test_replace_on_threads);
   return end();
 }

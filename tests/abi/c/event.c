@@ -207,13 +207,9 @@ static void test_a_stream_waits(void) {
   OK(mlxffi_event_wait(held));
   IS(res, "1 4");
   OK(mlxffi_event_stream_wait(held, first));
-  OK(mlxffi_event_free(held));
-  OK(mlxffi_event_free(free_of_it));
-  drop(a);
-  drop(b);
-  drop(res);
-  OK(mlx_stream_free(first));
-  OK(mlx_stream_free(second));
+  FREE(mlxffi_event, held, free_of_it);
+  drop(a, b, res);
+  FREE(mlx_stream, first, second);
 }
 
 /* ---- errors ---------------------------------------------------------------- */
@@ -244,9 +240,7 @@ static void test_failed_work(void) {
   OK(mlx_square(&res, b, own));
   IS(res, "1 4");
   OK(mlxffi_event_free(event));
-  drop(a);
-  drop(b);
-  drop(res);
+  drop(a, b, res);
   OK(mlx_stream_free(own));
 }
 
@@ -278,13 +272,9 @@ static void test_streams_hand_an_error_on(void) {
   CHECK_HAS("a file behind a gate", last_error);
   OK(mlx_square(&res, b, second));
   IS(res, "1 4");
-  OK(mlxffi_event_free(event));
-  OK(mlxffi_event_free(after));
-  drop(a);
-  drop(b);
-  drop(res);
-  OK(mlx_stream_free(first));
-  OK(mlx_stream_free(second));
+  FREE(mlxffi_event, event, after);
+  drop(a, b, res);
+  FREE(mlx_stream, first, second);
 }
 
 static void *record_foreign(void *stream) {
@@ -315,15 +305,8 @@ static void test_bad_arguments(void) {
 
 int main(void) {
   begin();
-  test_any_thread_waits();
-  test_only_earlier_work_counts();
-  group("waiting");
-  test_a_stream_waits();
-  group("streams");
-  test_failed_work();
-  test_looking_leaves_the_error();
-  test_streams_hand_an_error_on();
-  test_bad_arguments();
-  group("errors");
+  GROUP("waiting", test_any_thread_waits, test_only_earlier_work_counts);
+  GROUP("streams", test_a_stream_waits);
+  GROUP("errors", test_failed_work, test_looking_leaves_the_error, test_streams_hand_an_error_on, test_bad_arguments);
   return end();
 }

@@ -1,15 +1,6 @@
 /* export.h: functions written to files and read back. */
 #include "tempdir.h"
 
-typedef struct counts_ {
-  int calls;
-  int freed;
-} counts;
-
-static void count_free(void *p) {
-  ((counts *)p)->freed++;
-}
-
 /* 2 * x + 1 */
 static int affine(mlx_vector_array *res, const mlx_vector_array in, void *data) {
   mlx_array x = at(in, 0), two = mlx_array_new_float(2), one = mlx_array_new_float(1);
@@ -17,9 +8,7 @@ static int affine(mlx_vector_array *res, const mlx_vector_array in, void *data) 
   OK(mlx_multiply(&x, x, two, cpu));
   OK(mlx_add(&x, x, one, cpu));
   OK(mlx_vector_array_set_value(res, x));
-  drop(x);
-  drop(two);
-  drop(one);
+  drop(x, two, one);
   return 0;
 }
 
@@ -33,9 +22,7 @@ static int named(mlx_vector_array *res, const mlx_vector_array in, const mlx_map
     OK(mlx_add(&x, x, shift, cpu));
   }
   OK(mlx_vector_array_set_value(res, x));
-  drop(x);
-  drop(scale);
-  drop(shift);
+  drop(x, scale, shift);
   return 0;
 }
 
@@ -60,8 +47,7 @@ static void check_import(const char *file, const char *x, const char *expected) 
   CHECK_INT(1, mlx_vector_array_size(out));
   IS_AT(out, 0, expected);
   OK(mlx_imported_function_free(fun));
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 static void check_import_fails(const char *file, const char *x) {
@@ -120,8 +106,7 @@ static void test_kwargs(void) {
   IS_AT(out, 0, "15 25");
   OK(mlx_imported_function_free(fun));
   OK(mlx_map_string_to_array_free(kwargs));
-  drop_vector(x);
-  drop_vector(out);
+  drop_vector(x, out);
   remove_temp("kwargs");
 }
 
@@ -217,18 +202,9 @@ static void test_null_handles(void) {
 
 int main(void) {
   begin();
-  make_temp_dir();
-  test_plain();
-  test_shapeless();
-  test_kwargs();
-  group("export and import");
-  test_exporter();
-  test_exporter_kwargs();
-  group("exporters");
-  test_failing_function();
-  test_bad_files();
-  test_null_handles();
-  group("errors");
+  GROUP("export and import", make_temp_dir, test_plain, test_shapeless, test_kwargs);
+  GROUP("exporters", test_exporter, test_exporter_kwargs);
+  GROUP("errors", test_failing_function, test_bad_files, test_null_handles);
   remove_temp_dir();
   return end();
 }

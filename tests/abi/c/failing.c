@@ -32,8 +32,7 @@ static int fail(mlx_vector_array *res, void *data) {
   if (p->how == REPORTED) {
     mlx_error("reported: %d%%", 5);
   }
-  drop(a);
-  drop(b);
+  drop(a, b);
   return status;
 }
 
@@ -191,8 +190,7 @@ static void test_unary(void) {
   CHECK_HAS("matmul", last_error);
   FAILS(mlx_closure_apply(&out, empty, in));
   CHECK(out.ctx == NULL);
-  OK(mlx_closure_free(failing));
-  OK(mlx_closure_free(empty));
+  FREE(mlx_closure, failing, empty);
   drop_vector(in);
 }
 
@@ -230,8 +228,7 @@ static void test_wrappers(way how) {
   FAILED(mlx_closure_apply(&a, fast, in));
   FAILED(mlx_export_function(temp("bad"), light, in, false));
   CHECK(a.ctx == NULL && b.ctx == NULL);
-  OK(mlx_closure_free(light));
-  OK(mlx_closure_free(fast));
+  FREE(mlx_closure, light, fast);
   CHECK_INT(1, pay.freed);
   drop_vector(in);
   unlink(temp("bad"));
@@ -266,13 +263,8 @@ static void test_custom_function(way how) {
   OK(mlx_detail_vmap_trace(&b, &c, cls, row, zero, 1));
   FAILED(mlx_detail_vmap_replace(&a, row, b, c, zero, 1, zero, 1));
   IS_AT(a, 0, ": 9");
-  drop_vector(a);
-  drop_vector(b);
-  drop_vector(c);
-  drop_vector(in);
-  drop_vector(row);
-  OK(mlx_closure_free(fun));
-  OK(mlx_closure_free(cls));
+  drop_vector(a, b, c, in, row);
+  FREE(mlx_closure, fun, cls);
   OK(mlx_closure_custom_free(vjp));
   OK(mlx_closure_custom_jvp_free(jvp));
   OK(mlx_closure_custom_vmap_free(vmap));
@@ -308,12 +300,9 @@ static void test_wrong_counts(void) {
   OK(mlx_custom_vjp(&cls, fun, vjp));
   FAILS(mlx_vjp(&a, &b, cls, in, in));
   CHECK(b.ctx == NULL);
-  OK(mlx_closure_free(none));
-  OK(mlx_closure_free(fun));
-  OK(mlx_closure_free(cls));
+  FREE(mlx_closure, none, fun, cls);
   OK(mlx_closure_custom_free(vjp));
-  drop_vector(a);
-  drop_vector(in);
+  drop_vector(a, in);
 }
 
 int main(void) {
@@ -332,9 +321,7 @@ int main(void) {
     test_custom_function(how);
     group(way_names[i]);
   }
-  test_unary();
-  test_wrong_counts();
-  group("unary closures and wrong counts");
+  GROUP("unary closures and wrong counts", test_unary, test_wrong_counts);
   remove_temp_dir();
   return end();
 }

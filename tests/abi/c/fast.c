@@ -8,8 +8,7 @@ static void test_rms_norm(void) {
   FAILS(mlx_fast_rms_norm(&res, x, x, 0, cpu));
   FAILS(mlx_fast_rms_norm(&res, none, w, 0, cpu));
   CHECK(res.ctx == NULL);
-  drop(x);
-  drop(w);
+  drop(x, w);
 }
 
 static void test_layer_norm(void) {
@@ -19,9 +18,7 @@ static void test_layer_norm(void) {
   RESULT(mlx_fast_layer_norm(&res, x, w, b, 0, cpu), res, "8 23");
   RESULT(mlx_fast_layer_norm(&res, x, w, none, 0, cpu), res, "-2 3");
   RESULT(mlx_fast_layer_norm(&res, x, none, b, 0, cpu), res, "9 21");
-  drop(x);
-  drop(w);
-  drop(b);
+  drop(x, w, b);
 }
 
 /* One pair (1, 0) at two positions: it turns by the angle of the position. */
@@ -41,9 +38,7 @@ static void test_rope(void) {
   FAILS(mlx_fast_rope(&res, x, 2, true, base, 1, 0, freqs, cpu));
   FAILS(mlx_fast_rope(&res, x, 2, true, unset, 1, 0, none, cpu));
   FAILS(mlx_fast_rope_dynamic(&res, x, 2, true, base, 1, none, none, cpu));
-  drop(x);
-  drop(freqs);
-  drop(offset);
+  drop(x, freqs, offset);
 }
 
 /* Queries of zero weigh all the keys that they see alike. */
@@ -60,20 +55,14 @@ static void test_attention(void) {
   FAILS(mlx_fast_scaled_dot_product_attention(&res, q, k, v, 1, "nonsense", none, none, cpu));
   FAILS(mlx_fast_scaled_dot_product_attention(&res, q, k, v, 1, NULL, none, none, cpu));
   FAILS(mlx_fast_scaled_dot_product_attention(&res, q, none, v, 1, "", none, none, cpu));
-  drop(q);
-  drop(k);
-  drop(v);
-  drop(mask);
-  drop(sinks);
+  drop(q, k, v, mask, sinks);
 }
 
 static void test_attention_weights(void) {
   mlx_array q = floats("1 1 1 1: 1"), k = floats("1 1 2 1: 0 1.0986123"), v = floats("1 1 2 1: 4 8");
   mlx_array none = mlx_array_new(), res = mlx_array_new();
   RESULT(mlx_fast_scaled_dot_product_attention(&res, q, k, v, 1, "", none, none, cpu), res, "1 1 1 1: 7");
-  drop(q);
-  drop(k);
-  drop(v);
+  drop(q, k, v);
 }
 
 /* ---- custom kernels: there is no GPU to run them, but no call may crash --- */
@@ -102,10 +91,8 @@ static void test_cuda_kernel(void) {
   CHECK_INT(0, mlx_vector_array_size(outputs));
   mlx_fast_cuda_kernel_free(kernel);
   mlx_fast_cuda_kernel_config_free(config);
-  OK(mlx_vector_string_free(in));
-  OK(mlx_vector_string_free(out));
-  drop_vector(inputs);
-  drop_vector(outputs);
+  FREE(mlx_vector_string, in, out);
+  drop_vector(inputs, outputs);
 }
 
 static void test_metal_kernel(void) {
@@ -130,10 +117,8 @@ static void test_metal_kernel(void) {
   CHECK_INT(0, mlx_vector_array_size(outputs));
   mlx_fast_metal_kernel_free(kernel);
   mlx_fast_metal_kernel_config_free(config);
-  OK(mlx_vector_string_free(in));
-  OK(mlx_vector_string_free(out));
-  drop_vector(inputs);
-  drop_vector(outputs);
+  FREE(mlx_vector_string, in, out);
+  drop_vector(inputs, outputs);
 }
 
 static void test_empty_kernel_handles(void) {
@@ -154,17 +139,9 @@ static void test_empty_kernel_handles(void) {
 
 int main(void) {
   begin();
-  test_rms_norm();
-  test_layer_norm();
-  group("norms");
-  test_rope();
-  group("rotary positions");
-  test_attention();
-  test_attention_weights();
-  group("attention");
-  test_cuda_kernel();
-  test_metal_kernel();
-  test_empty_kernel_handles();
-  group("custom kernels");
+  GROUP("norms", test_rms_norm, test_layer_norm);
+  GROUP("rotary positions", test_rope);
+  GROUP("attention", test_attention, test_attention_weights);
+  GROUP("custom kernels", test_cuda_kernel, test_metal_kernel, test_empty_kernel_handles);
   return end();
 }

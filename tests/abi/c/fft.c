@@ -18,8 +18,7 @@ static void test_fft(void) {
   FAILS(mlx_fft_fft(&res, x, 4, 3, BACKWARD, cpu));
   FAILS(mlx_fft_fft(&res, x, 0, 0, BACKWARD, cpu));
   FAILS(mlx_fft_fft(&res, x, 4, 0, (mlx_fft_norm)9, cpu));
-  drop(x);
-  drop(f);
+  drop(x, f);
 }
 
 static void test_rfft(void) {
@@ -27,8 +26,7 @@ static void test_rfft(void) {
   OK(mlx_fft_rfft(&f, x, 4, 0, BACKWARD, cpu));
   IS(f, "10 0 -2 2 -2 0");
   RESULT(mlx_fft_irfft(&res, f, 4, 0, BACKWARD, cpu), res, "4: 1 2 3 4");
-  drop(x);
-  drop(f);
+  drop(x, f);
 }
 
 typedef int (*fft_nd)(mlx_array *, const mlx_array, const int *, size_t, const int *, size_t, mlx_fft_norm,
@@ -43,8 +41,7 @@ static void check_complex_pair(fft_nd forward, fft_nd inverse) {
   RESULT(inverse(&res, f, n, 2, axes, 2, BACKWARD, cpu), res, "1 0 2 0 3 0 4 0");
   FAILS(forward(&res, x, n, 2, axes, 1, BACKWARD, cpu));
   FAILS(forward(&res, x, NULL, 2, axes, 2, BACKWARD, cpu));
-  drop(x);
-  drop(f);
+  drop(x, f);
 }
 
 static void check_real_pair(fft_nd forward, fft_nd inverse) {
@@ -55,8 +52,7 @@ static void check_real_pair(fft_nd forward, fft_nd inverse) {
   IS(f, "10 0 -2 0 -4 0 0 0");
   RESULT(inverse(&res, f, n, 2, axes, 2, BACKWARD, cpu), res, "1 2; 3 4");
   FAILS(inverse(&res, mlx_array_new(), n, 2, axes, 2, BACKWARD, cpu));
-  drop(x);
-  drop(f);
+  drop(x, f);
 }
 
 static void test_many_axes(void) {
@@ -88,13 +84,8 @@ static void test_shift(void) {
 
 int main(void) {
   begin();
-  test_fft();
-  test_rfft();
-  group("one axis");
-  test_many_axes();
-  group("many axes");
-  test_frequencies();
-  test_shift();
-  group("frequencies and shifts");
+  GROUP("one axis", test_fft, test_rfft);
+  GROUP("many axes", test_many_axes);
+  GROUP("frequencies and shifts", test_frequencies, test_shift);
   return end();
 }

@@ -9,8 +9,7 @@ static void check_round_trip(mlx_dtype dtype, const char *values) {
   OK(mlx_load(&b, temp("a.npy"), cpu));
   CHECK_INT(dtype, mlx_array_dtype(b));
   IS(b, values);
-  drop(a);
-  drop(b);
+  drop(a, b);
   remove_temp("a.npy");
 }
 
@@ -30,8 +29,7 @@ static void test_npy_transposed(void) {
   OK(mlx_save(temp("t.npy"), a));
   OK(mlx_load(&b, temp("t.npy"), cpu));
   IS(b, "1 4; 2 5; 3 6");
-  drop(a);
-  drop(b);
+  drop(a, b);
   remove_temp("t.npy");
 }
 
@@ -45,8 +43,7 @@ static void test_npy_overwrite(void) {
   IS(b, "2 4 6");
   OK(mlx_load(&b, temp("o.npy"), cpu));
   IS(b, "2 4 6");
-  drop(a);
-  drop(b);
+  drop(a, b);
   remove_temp("o.npy");
 }
 
@@ -98,10 +95,8 @@ static void test_safetensors(void) {
   check_entry(got, "wide \"F64\"", MLX_FLOAT64, "2: 0.1 1e300");
   OK(mlx_map_string_to_string_get(&text, got_meta, "format"));
   CHECK_STR("mlx \"quoted\"", text);
-  OK(mlx_map_string_to_array_free(arrays));
-  OK(mlx_map_string_to_array_free(got));
-  OK(mlx_map_string_to_string_free(meta));
-  OK(mlx_map_string_to_string_free(got_meta));
+  FREE(mlx_map_string_to_array, arrays, got);
+  FREE(mlx_map_string_to_string, meta, got_meta);
   remove_temp("w.safetensors");
 }
 
@@ -135,9 +130,7 @@ static mlx_io_gguf sample_gguf(void) {
   OK(mlx_io_gguf_set_metadata_string(gguf, "name", "a model"));
   OK(mlx_io_gguf_set_metadata_vector_string(gguf, "words", list));
   OK(mlx_vector_string_free(list));
-  drop(weight);
-  drop(number);
-  drop(numbers);
+  drop(weight, number, numbers);
   return gguf;
 }
 
@@ -197,8 +190,7 @@ static void test_gguf(void) {
   check_gguf(loaded);
   OK(mlx_load_gguf(&loaded, temp("m.gguf"), cpu));
   check_keys(loaded);
-  OK(mlx_io_gguf_free(gguf));
-  OK(mlx_io_gguf_free(loaded));
+  FREE(mlx_io_gguf, gguf, loaded);
   remove_temp("m.gguf");
 }
 
@@ -244,27 +236,15 @@ static void test_gguf_errors(void) {
   FAILS(mlx_io_gguf_set_metadata_vector_string(gguf, "k", no_list));
   FAILS(mlx_io_gguf_get_array(&a, none, "k"));
   FAILS(mlx_io_gguf_get_keys(NULL, gguf));
-  OK(mlx_io_gguf_free(none));
-  OK(mlx_io_gguf_free(gguf));
+  FREE(mlx_io_gguf, none, gguf);
   CHECK(a.ctx == NULL);
 }
 
 int main(void) {
   begin();
-  make_temp_dir();
-  test_npy();
-  test_npy_transposed();
-  test_npy_overwrite();
-  test_npy_errors();
-  group("npy");
-  test_safetensors();
-  test_safetensors_errors();
-  group("safetensors");
-  test_gguf();
-  test_gguf_replaced_metadata();
-  test_gguf_missing();
-  test_gguf_errors();
-  group("gguf");
+  GROUP("npy", make_temp_dir, test_npy, test_npy_transposed, test_npy_overwrite, test_npy_errors);
+  GROUP("safetensors", test_safetensors, test_safetensors_errors);
+  GROUP("gguf", test_gguf, test_gguf_replaced_metadata, test_gguf_missing, test_gguf_errors);
   remove_temp_dir();
   return end();
 }

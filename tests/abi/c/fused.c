@@ -12,19 +12,14 @@ static void test_rms_norm(void) {
   RESULT(mlxffi_rms_norm(&res, x, none, 0, cpu), res, "0.84852815 1.1313709; nan nan");
   RESULT(mlxffi_rms_norm(&res, x, w, 1e-6f, cpu), res, "1.6970562 0.56568538; 0 0");
   RESULT(mlxffi_rms_norm(&res, x, w, 1e-6f, mlxffi_default_stream()), res, "1.6970562 0.56568538; 0 0");
-  drop(x);
-  drop(w);
-  drop(res);
+  drop(x, w, res);
 }
 
 static void test_rope(void) {
   mlx_array x = floats("1 2 2: 1 0 1 0"), offset = ints(": 1"), freqs = floats("1"), res = mlx_array_new();
   RESULT(mlxffi_rope(&res, x, 2, false, ten, 1, offset, none, cpu), res, "1 2 2: 0.54030228 0.84147096 -0.41614684 0.90929741");
   RESULT(mlxffi_rope(&res, x, 2, true, no_base, 1, offset, freqs, cpu), res, "1 2 2: 0.54030228 0.84147096 -0.41614684 0.90929741");
-  drop(x);
-  drop(offset);
-  drop(freqs);
-  drop(res);
+  drop(x, offset, freqs, res);
 }
 
 static void test_attention(void) {
@@ -33,20 +28,14 @@ static void test_attention(void) {
   RESULT(mlxffi_attention(&res, q, k, v, 1, false, none, cpu), res, "1 1 2 1: 4.5 5");
   RESULT(mlxffi_attention(&res, q, k, v, 1, true, none, cpu), res, "1 1 2 1: 3 5");
   RESULT(mlxffi_attention(&res, q, k, v, 1, false, mask, cpu), res, "1 1 2 1: 3 6");
-  drop(q);
-  drop(k);
-  drop(v);
-  drop(mask);
-  drop(res);
+  drop(q, k, v, mask, res);
 }
 
 static void test_gated_units(void) {
   mlx_array gate = floats("0 1 -2"), up = floats("1 2 3"), res = mlx_array_new();
   RESULT(mlxffi_swiglu(&res, gate, up, cpu), res, "0 1.4621172 -0.71521758");
   RESULT(mlxffi_geglu(&res, gate, up, cpu), res, "0 1.6823840 -0.13620657");
-  drop(gate);
-  drop(up);
-  drop(res);
+  drop(gate, up, res);
 }
 
 static void test_lora_linear(void) {
@@ -55,12 +44,7 @@ static void test_lora_linear(void) {
   int shape[] = {1, 2};
   OK(mlx_reshape(&rows, x, shape, 2, cpu));
   RESULT(mlxffi_lora_linear(&res, rows, weight, a, b, 2, cpu), res, "1 3: 7 2 -3");
-  drop(x);
-  drop(rows);
-  drop(weight);
-  drop(a);
-  drop(b);
-  drop(res);
+  drop(x, rows, weight, a, b, res);
 }
 
 /* With weights of 0 a block leaves x as it is, and keys and values of 0 where x stands. */
@@ -120,10 +104,7 @@ static int layers_of(mlx_vector_array *res, const mlx_vector_array in) {
   status |= mlxffi_swiglu(&h, h, x, cpu);
   status |= mlx_sum(&sum, h, false, cpu);
   mlx_vector_array_set_value(res, sum);
-  drop(x);
-  drop(offset);
-  drop(h);
-  drop(sum);
+  drop(x, offset, h, sum);
   return status;
 }
 
@@ -144,13 +125,10 @@ static void test_gradients(void) {
     float found = 0;
     OK(mlx_array_item_float32(&found, total));
     CHECK(isfinite(found));
-    drop(gradient);
-    drop(total);
+    drop(gradient, total);
   }
   drop(x);
-  drop_vector(in);
-  drop_vector(value);
-  drop_vector(gradients);
+  drop_vector(in, value, gradients);
   OK(mlx_closure_value_and_grad_free(grad));
   OK(mlx_closure_free(fun));
 }
@@ -178,9 +156,7 @@ static void test_lora_gradients(void) {
   IS_AT(gradients, 0, "1 2: 0 0");
   IS_AT(gradients, 1, "2 1: -2 -4");
   IS_AT(gradients, 2, "1 3: 6 6 6");
-  drop_vector(in);
-  drop_vector(value);
-  drop_vector(gradients);
+  drop_vector(in, value, gradients);
   OK(mlx_closure_value_and_grad_free(grad));
   OK(mlx_closure_free(fun));
 }
@@ -212,26 +188,14 @@ static void test_refused(void) {
   FAILS(mlxffi_lora_quantized_linear(&res, x, x, x, none, one, x, 1, none_given, none_given, "affine", cpu));
   CHECK_HAS("`a`: expected", last_error);
   CHECK(res.ctx == NULL);
-  drop(x);
-  drop(one);
-  drop(i);
-  drop(heads);
+  drop(x, one, i, heads);
 }
 
 int main(void) {
   begin();
-  test_rms_norm();
-  test_rope();
-  test_attention();
-  test_gated_units();
-  test_lora_linear();
-  test_decoder_block();
-  test_dtypes();
-  group("values");
-  test_gradients();
-  test_lora_gradients();
-  group("gradients");
-  test_refused();
-  group("refused");
+  GROUP("values", test_rms_norm, test_rope, test_attention, test_gated_units, test_lora_linear, test_decoder_block,
+        test_dtypes);
+  GROUP("gradients", test_gradients, test_lora_gradients);
+  GROUP("refused", test_refused);
   return end();
 }

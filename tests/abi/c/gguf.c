@@ -110,8 +110,7 @@ static void check_decoded(mlx_io_gguf gguf) {
   int start[1] = {0}, stop[1] = {256}, step[1] = {32};
   OK(mlx_slice(&b, a, start, 1, stop, 1, step, 1, cpu));
   IS(b, "1 2 3 4 5 6 7 8");
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void check_packed(mlx_io_gguf gguf) {
@@ -120,9 +119,7 @@ static void check_packed(mlx_io_gguf gguf) {
   CHECK_INT(8, mlx_array_size(weight));
   IS(scales, "1: 1");
   IS(biases, "1: -128");
-  drop(weight);
-  drop(scales);
-  drop(biases);
+  drop(weight, scales, biases);
 }
 
 static void test_whole_file(void) {
@@ -138,8 +135,7 @@ static void test_whole_file(void) {
   OK(mlx_io_gguf_get_metadata_array(&half, gguf, "double"));
   CHECK_INT(MLX_FLOAT64, mlx_array_dtype(half));
   IS(half, "0.5");
-  drop(wide);
-  drop(half);
+  drop(wide, half);
   OK(mlx_io_gguf_free(gguf));
 }
 
@@ -179,13 +175,9 @@ static void test_mangled_files(void) {
 
 int main(void) {
   begin();
-  make_temp_dir();
-  test_whole_file();
-  group("whole");
-  test_cut_files();
-  group("cut");
-  test_mangled_files();
-  group("mangled");
+  GROUP("whole", make_temp_dir, test_whole_file);
+  GROUP("cut", test_cut_files);
+  GROUP("mangled", test_mangled_files);
   remove_temp("m.gguf");
   remove_temp_dir();
   return end();

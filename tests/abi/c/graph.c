@@ -19,8 +19,7 @@ static void test_names(void) {
   OK(mlx_node_namer_set_name(namer, a, "renamed"));
   CHECK_STR("renamed", name_of(namer, a));
   OK(mlx_node_namer_free(namer));
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void test_names_errors(void) {
@@ -33,8 +32,7 @@ static void test_names_errors(void) {
   FAILS(mlx_node_namer_get_name(&name, none, a));
   FAILS(mlx_node_namer_get_name(&name, namer, mlx_array_new()));
   CHECK(name == NULL);
-  OK(mlx_node_namer_free(none));
-  OK(mlx_node_namer_free(namer));
+  FREE(mlx_node_namer, none, namer);
   drop(a);
 }
 
@@ -64,8 +62,7 @@ static sample make_sample(void) {
 static void free_sample(sample s) {
   OK(mlx_node_namer_free(s.namer));
   drop_vector(s.outputs);
-  drop(s.x);
-  drop(s.y);
+  drop(s.x, s.y);
 }
 
 /* What was written so far, without flushing by hand first. */
@@ -144,15 +141,9 @@ static void test_errors(void) {
 
 int main(void) {
   begin();
-  test_names();
-  test_names_errors();
-  group("names");
-  test_dot();
-  group("dot");
-  test_print();
-  test_unnamed();
-  group("print");
-  test_errors();
-  group("errors");
+  GROUP("names", test_names, test_names_errors);
+  GROUP("dot", test_dot);
+  GROUP("print", test_print, test_unnamed);
+  GROUP("errors", test_errors);
   return end();
 }

@@ -37,8 +37,7 @@ static void test_strided_data(void) {
   OK(mlx_contiguous(&b, b, false, cpu));
   OK(mlx_array_eval(b));
   CHECK_CLOSE(4, mlx_array_data_float32(b)[1], 0);
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void test_scalars_promote(void) {
@@ -48,9 +47,7 @@ static void test_scalars_promote(void) {
   OK(mlx_astype(&two, two, mlx_array_dtype(a), cpu));
   OK(mlx_multiply(&res, a, two, cpu));
   CHECK_INT(MLX_BFLOAT16, mlx_array_dtype(res));
-  drop(a);
-  drop(two);
-  drop(res);
+  drop(a, two, res);
 }
 
 /* What is evaluated together with an array that there is no memory for is computed then, or later. */
@@ -65,9 +62,7 @@ static void test_beside(mlx_array impossible) {
     FAILS(mlx_async_eval(both));
     IS(sum, "2 4");
     IS(after, "3 6");
-    drop(a);
-    drop(sum);
-    drop(after);
+    drop(a, sum, after);
     drop_vector(both);
   }
 }
@@ -89,9 +84,7 @@ static void test_impossible_allocation(void) {
   CHECK_HAS("`shape`", last_error);
   OK(mlx_add(&res, one, one, cpu));
   IS(res, ": 2");
-  drop(one);
-  drop(res);
-  drop(dense);
+  drop(one, res, dense);
 }
 
 /* ---- gradients of what is captured ------------------------------------ */
@@ -139,9 +132,7 @@ static void test_captured_by_checkpoint(void) {
     IS_AT(grads, 0, checkpointed ? "0 0" : "3 4");
     OK(mlx_closure_free(fun));
     OK(mlx_closure_value_and_grad_free(gradient));
-    drop_vector(in);
-    drop_vector(values);
-    drop_vector(grads);
+    drop_vector(in, values, grads);
   }
 }
 
@@ -154,8 +145,7 @@ static void *add_on_own_stream(void *arg) {
   OK(mlx_add(&sum, one, one, here));
   OK(mlx_array_item_float32(&value, sum));
   *(float *)arg += value;
-  drop(one);
-  drop(sum);
+  drop(one, sum);
   OK(mlx_stream_free(here));
   return NULL;
 }
@@ -194,25 +184,16 @@ static void test_get_streams(void) {
   FAILS(mlxffi_get_streams(NULL, 1, &after));
   CHECK_HAS("`streams`", last_error);
   FAILS(mlxffi_get_streams(one, 1, NULL));
-  OK(mlx_stream_free(one[0]));
-  OK(mlx_stream_free(own));
+  FREE(mlx_stream, one[0], own);
   OK(mlx_device_free(dev));
 }
 
 int main(void) {
   begin();
-  test_data_is_copied();
-  test_data_of_a_failing_call();
-  test_strided_data();
-  group("data");
-  test_scalars_promote();
-  group("scalars");
-  test_impossible_allocation();
-  group("memory");
-  test_captured_by_checkpoint();
-  group("captured arrays");
-  test_default_stream_handle();
-  test_get_streams();
-  group("streams");
+  GROUP("data", test_data_is_copied, test_data_of_a_failing_call, test_strided_data);
+  GROUP("scalars", test_scalars_promote);
+  GROUP("memory", test_impossible_allocation);
+  GROUP("captured arrays", test_captured_by_checkpoint);
+  GROUP("streams", test_default_stream_handle, test_get_streams);
   return end();
 }

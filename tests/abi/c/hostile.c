@@ -29,8 +29,7 @@ static void test_axes(void) {
   FAILS(mlx_swapaxes(&res, x, 0, 5, cpu));
   FAILS(mlx_diagonal(&res, x, 0, 0, 0, cpu));
   CHECK(res.ctx == NULL);
-  drop(scalar);
-  drop(x);
+  drop(scalar, x);
 }
 
 static void test_strides(void) {
@@ -46,9 +45,7 @@ static void test_strides(void) {
   CHECK(res.ctx == NULL);
   OK(mlx_as_strided(&res, x, two, 1, back, 1, 1, cpu));
   IS(res, "2 1");
-  drop(x);
-  drop(y);
-  drop(res);
+  drop(x, y, res);
 }
 
 static void test_convolutions(void) {
@@ -61,10 +58,7 @@ static void test_convolutions(void) {
   FAILS(mlx_conv2d(&res, x2, w2, 1, 1, 0, 0, 1, 1, 0, cpu));
   FAILS(mlx_conv2d(&res, x2, w2, 1, 0, 0, 0, 1, 1, 1, cpu));
   CHECK(res.ctx == NULL);
-  drop(x);
-  drop(w);
-  drop(x2);
-  drop(w2);
+  drop(x, w, x2, w2);
 }
 
 static void test_nothing_to_work_on(void) {
@@ -80,8 +74,7 @@ static void test_nothing_to_work_on(void) {
   FAILS(mlx_concatenate(&res, empty, cpu));
   CHECK(res.ctx == NULL && pivots.ctx == NULL && out.ctx == NULL);
   drop(none);
-  drop_vector(empty);
-  drop_vector(on);
+  drop_vector(empty, on);
 }
 
 static void test_parts(void) {
@@ -104,16 +97,9 @@ static void test_usable_after(void) {
 
 int main(void) {
   begin();
-  test_sizes();
-  test_axes();
-  test_strides();
-  group("sizes, axes and strides");
-  test_convolutions();
-  group("convolutions");
-  test_nothing_to_work_on();
-  test_parts();
-  group("nothing to work on");
-  test_usable_after();
-  group("after the errors");
+  GROUP("sizes, axes and strides", test_sizes, test_axes, test_strides);
+  GROUP("convolutions", test_convolutions);
+  GROUP("nothing to work on", test_nothing_to_work_on, test_parts);
+  GROUP("after the errors", test_usable_after);
   return end();
 }

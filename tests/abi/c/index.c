@@ -23,8 +23,7 @@ static void test_slice_dynamic(void) {
   const int axes[2] = {0, 1}, size[2] = {1, 2};
   mlx_array x = floats("1 2 3 4; 5 6 7 8"), start = ints("1 2"), res = mlx_array_new();
   RESULT(mlx_slice_dynamic(&res, x, start, axes, 2, size, 2, cpu), res, "1 2: 7 8");
-  drop(x);
-  drop(start);
+  drop(x, start);
 }
 
 typedef struct update_row_ {
@@ -51,17 +50,14 @@ static void test_slice_updates(void) {
     FAILS(updates[i].op(&res, x, update, start, 1, stop, 2, step, 2, cpu));
   }
   IS(x, "1 2; 3 4");
-  drop(x);
-  drop(update);
+  drop(x, update);
 }
 
 static void test_slice_update_dynamic(void) {
   const int axes[1] = {1};
   mlx_array x = floats("1 2 3; 4 5 6"), update = floats("9; -1"), start = ints("2"), res = mlx_array_new();
   RESULT(mlx_slice_update_dynamic(&res, x, update, start, axes, 1, cpu), res, "1 2 9; 4 5 -1");
-  drop(x);
-  drop(update);
-  drop(start);
+  drop(x, update, start);
 }
 
 static void test_take(void) {
@@ -72,9 +68,7 @@ static void test_take(void) {
   RESULT(mlx_take_axis(&res, x, rows, 1, cpu), res, "2 1 2; 5 4 5");
   FAILS(mlx_take(&res, x, bad, cpu));
   FAILS(mlx_take_axis(&res, x, rows, 2, cpu));
-  drop(x);
-  drop(rows);
-  drop(bad);
+  drop(x, rows, bad);
 }
 
 static void test_along_axis(void) {
@@ -82,9 +76,7 @@ static void test_along_axis(void) {
   RESULT(mlx_take_along_axis(&res, x, where, 1, cpu), res, "3; 4");
   RESULT(mlx_put_along_axis(&res, x, where, values, 1, cpu), res, "1 2 -1; -2 5 6");
   RESULT(mlx_scatter_add_axis(&res, x, where, values, 1, cpu), res, "1 2 2; 2 5 6");
-  drop(x);
-  drop(where);
-  drop(values);
+  drop(x, where, values);
 }
 
 static void test_gather(void) {
@@ -95,8 +87,7 @@ static void test_gather(void) {
   RESULT(mlx_gather_single(&res, x, rows, 0, row_sizes, 2, cpu), res, "2 1 3: 4 5 6 1 2 3");
   FAILS(mlx_gather(&res, x, places, axes, 1, sizes, 2, cpu));
   FAILS(mlx_gather_single(&res, x, mlx_array_new(), 0, row_sizes, 2, cpu));
-  drop(x);
-  drop(rows);
+  drop(x, rows);
   drop_vector(places);
 }
 
@@ -130,45 +121,28 @@ static void test_scatters(void) {
     FAILS(scatters[i].single(&res, x, one, mlx_array_new(), 0, cpu));
   }
   IS(x, "1 2 3; 4 5 6");
-  drop(x);
-  drop(points);
-  drop(row);
-  drop(one);
+  drop(x, points, row, one);
   drop_vector(places);
 }
 
 static void test_repeated_index(void) {
   mlx_array x = floats("0 0"), updates2 = floats("3 1: 1 2 4"), where = ints("1 1 0"), res = mlx_array_new();
   RESULT(mlx_scatter_add_single(&res, x, where, updates2, 0, cpu), res, "2: 4 3");
-  drop(x);
-  drop(updates2);
-  drop(where);
+  drop(x, updates2, where);
 }
 
 static void test_masked_scatter(void) {
   mlx_array x = floats("1 2 3 4"), mask = typed("0 1 0 1", MLX_BOOL), source = floats("-1 -2"), res = mlx_array_new();
   RESULT(mlx_masked_scatter(&res, x, mask, source, cpu), res, "1 -1 3 -2");
-  drop(x);
-  drop(mask);
-  drop(source);
+  drop(x, mask, source);
 }
 
 int main(void) {
   begin();
-  test_slice();
-  test_slice_dynamic();
-  group("slices");
-  test_slice_updates();
-  test_slice_update_dynamic();
-  group("slice updates");
-  test_take();
-  test_along_axis();
-  group("take and put");
-  test_gather();
-  group("gather");
-  test_scatters();
-  test_repeated_index();
-  test_masked_scatter();
-  group("scatter");
+  GROUP("slices", test_slice, test_slice_dynamic);
+  GROUP("slice updates", test_slice_updates, test_slice_update_dynamic);
+  GROUP("take and put", test_take, test_along_axis);
+  GROUP("gather", test_gather);
+  GROUP("scatter", test_scatters, test_repeated_index, test_masked_scatter);
   return end();
 }

@@ -6,8 +6,7 @@ static void test_inverses(void) {
   RESULT(mlx_linalg_inv(&res, a, cpu), res, "0.6 -0.7; -0.2 0.4");
   RESULT(mlx_linalg_tri_inv(&res, lower, false, cpu), res, "0.5 0; -0.125 0.25");
   RESULT(mlx_linalg_pinv(&res, a, cpu), res, "0.6 -0.7; -0.2 0.4");
-  drop(a);
-  drop(lower);
+  drop(a, lower);
 }
 
 static void test_solve(void) {
@@ -16,10 +15,7 @@ static void test_solve(void) {
   RESULT(mlx_linalg_solve(&res, a, b, cpu), res, "2: -0.8 0.6");
   RESULT(mlx_linalg_solve_triangular(&res, lower, b, false, cpu), res, "2: 0.5 0.375");
   RESULT(mlx_linalg_solve_triangular(&res, upper, b, true, cpu), res, "2: 0.25 0.5");
-  drop(a);
-  drop(b);
-  drop(lower);
-  drop(upper);
+  drop(a, b, lower, upper);
 }
 
 static void test_cholesky(void) {
@@ -28,15 +24,13 @@ static void test_cholesky(void) {
   RESULT(mlx_linalg_cholesky(&res, a, true, cpu), res, "2 1; 0 2");
   OK(mlx_linalg_cholesky(&factor, a, false, cpu));
   RESULT(mlx_linalg_cholesky_inv(&res, factor, false, cpu), res, "0.3125 -0.125; -0.125 0.25");
-  drop(a);
-  drop(factor);
+  drop(a, factor);
 }
 
 static void test_cross(void) {
   mlx_array a = floats("1 0 0"), b = floats("0 1 0"), res = mlx_array_new();
   RESULT(mlx_linalg_cross(&res, a, b, -1, cpu), res, "0 0 1");
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 /* A factorisation is checked by multiplying its factors. */
@@ -55,10 +49,7 @@ static void test_qr(void) {
   check_product(qt, q, "1 0; 0 1");
   FAILS(mlx_linalg_qr(&q, NULL, a, cpu));
   FAILS(mlx_linalg_qr(NULL, &r, a, cpu));
-  drop(a);
-  drop(q);
-  drop(qt);
-  drop(r);
+  drop(a, q, qt, r);
 }
 
 static void test_lu(void) {
@@ -72,9 +63,7 @@ static void test_lu(void) {
   OK(mlx_linalg_lu_factor(&res, &pivots, a, cpu));
   IS(res, "4 6; 0.25 0.5");
   IS(pivots, "2: 1 1");
-  drop(a);
-  drop(res);
-  drop(pivots);
+  drop(a, res, pivots);
   drop_vector(plu);
 }
 
@@ -90,10 +79,7 @@ static void test_svd(void) {
   OK(mlx_linalg_svd(&usv, a, false, cpu));
   CHECK_INT(1, mlx_vector_array_size(usv));
   IS_AT(usv, 0, "2: 4 3");
-  drop(a);
-  drop(u);
-  drop(s);
-  drop(vt);
+  drop(a, u, s, vt);
   drop_vector(usv);
 }
 
@@ -104,9 +90,7 @@ static void test_eigh(void) {
   RESULT(mlx_abs(&res, vectors, cpu), res, "0.7071068 0.7071068; 0.7071068 0.7071068");
   RESULT(mlx_linalg_eigvalsh(&res, a, "U", cpu), res, "2: 1 3");
   FAILS(mlx_linalg_eigvalsh(&res, a, NULL, cpu));
-  drop(a);
-  drop(values);
-  drop(vectors);
+  drop(a, values, vectors);
 }
 
 /* A rotation by a right angle has the eigenvalues i and -i. */
@@ -120,10 +104,7 @@ static void test_eig(void) {
   OK(mlx_imag(&res, res, cpu));
   OK(mlx_sort(&res, res, cpu));
   IS(res, "2: -1 1");
-  drop(a);
-  drop(values);
-  drop(vectors);
-  drop(res);
+  drop(a, values, vectors, res);
 }
 
 static void test_norms(void) {
@@ -137,8 +118,7 @@ static void test_norms(void) {
   RESULT(mlx_linalg_norm_matrix(&res, a, "fro", NULL, 0, false, cpu), res, ": 7.0710678");
   RESULT(mlx_linalg_norm_matrix(&res, a, "fro", both, 2, true, cpu), res, "1 1: 7.0710678");
   FAILS(mlx_linalg_norm_matrix(&res, a, "bad", both, 2, true, cpu));
-  drop(a);
-  drop(v);
+  drop(a, v);
 }
 
 static void test_errors(void) {
@@ -148,8 +128,7 @@ static void test_errors(void) {
   FAILS(mlx_linalg_solve(&res, wide, wide, cpu));
   FAILS(mlx_linalg_inv(&res, mlx_array_new(), cpu));
   CHECK(res.ctx == NULL);
-  drop(wide);
-  drop(whole);
+  drop(wide, whole);
 }
 
 /* That a matrix is singular shows when its inverse is evaluated. */
@@ -158,28 +137,15 @@ static void test_error_at_eval(void) {
   OK(mlx_linalg_inv(&res, a, cpu));
   FAILS(mlx_array_eval(res));
   CHECK_HAS("Inverse", last_error);
-  drop(a);
-  drop(res);
+  drop(a, res);
 }
 
 int main(void) {
   begin();
-  test_inverses();
-  test_solve();
-  test_cross();
-  group("inverses and solutions");
-  test_cholesky();
-  test_qr();
-  test_lu();
-  test_svd();
-  group("factorisations");
-  test_eigh();
-  test_eig();
-  group("eigenvalues");
-  test_norms();
-  group("norms");
-  test_errors();
-  test_error_at_eval();
-  group("errors");
+  GROUP("inverses and solutions", test_inverses, test_solve, test_cross);
+  GROUP("factorisations", test_cholesky, test_qr, test_lu, test_svd);
+  GROUP("eigenvalues", test_eigh, test_eig);
+  GROUP("norms", test_norms);
+  GROUP("errors", test_errors, test_error_at_eval);
   return end();
 }

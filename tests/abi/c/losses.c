@@ -18,10 +18,7 @@ static void test_cross_entropy(void) {
   RESULT(mlxffi_cross_entropy(&res, x, t, none, ignored, 0, MLXFFI_REDUCTION_MEAN, cpu), res, ": 0.40760596");
   RESULT(mlxffi_cross_entropy(&res, x, t, none, no_index, 0.5, MLXFFI_REDUCTION_NONE, cpu), res, "0.90760596 1.0986123");
   RESULT(mlxffi_cross_entropy(&res, x, t, none, no_index, 0, MLXFFI_REDUCTION_SUM, mlxffi_default_stream()), res, ": 1.5062183");
-  drop(x);
-  drop(t);
-  drop(w);
-  drop(res);
+  drop(x, t, w, res);
 }
 
 static void test_cross_entropy_dtypes(void) {
@@ -34,8 +31,7 @@ static void test_cross_entropy_dtypes(void) {
     IS(res, "0.40760596");
     drop(x);
   }
-  drop(t);
-  drop(res);
+  drop(t, res);
 }
 
 /* ---- divergences ------------------------------------------------------- */
@@ -46,9 +42,7 @@ static void test_divergences(void) {
   RESULT(mlxffi_js_div_loss(&res, q, p, 1, false, MLXFFI_REDUCTION_NONE, cpu), res, "0.03382352 0");
   RESULT(mlxffi_kl_div_loss(&res, q, p, 1, false, MLXFFI_REDUCTION_SUM, cpu), res, ": 0.13081203");
   RESULT(mlxffi_js_div_loss(&res, q, p, 1, true, MLXFFI_REDUCTION_MEAN, cpu), res, ": 0.01691176");
-  drop(q);
-  drop(p);
-  drop(res);
+  drop(q, p, res);
 }
 
 /* ---- gradients --------------------------------------------------------- */
@@ -57,9 +51,7 @@ static int kl_of(mlx_vector_array *res, const mlx_vector_array in) {
   mlx_array q = at(in, 0), p = at(in, 1), loss = mlx_array_new();
   int status = mlxffi_kl_div_loss(&loss, q, p, 1, true, MLXFFI_REDUCTION_SUM, cpu);
   mlx_vector_array_set_value(res, loss);
-  drop(q);
-  drop(p);
-  drop(loss);
+  drop(q, p, loss);
   return status;
 }
 
@@ -74,9 +66,7 @@ static void test_gradients(void) {
   IS_AT(value, 0, ": 0.13081203");
   IS_AT(gradients, 0, "0.25 -0.25; 0 0");
   IS_AT(gradients, 1, "-0.20598981 0.20598981; 0 0");
-  drop_vector(in);
-  drop_vector(value);
-  drop_vector(gradients);
+  drop_vector(in, value, gradients);
   OK(mlx_closure_value_and_grad_free(grad));
   OK(mlx_closure_free(fun));
 }
@@ -91,9 +81,7 @@ static void test_many_rows(void) {
     OK(mlxffi_cross_entropy(&res, x, t, none, no_index, 0.1, MLXFFI_REDUCTION_MEAN, cpu));
     IS(res, ": 6.9077553");
   }
-  drop(x);
-  drop(t);
-  drop(res);
+  drop(x, t, res);
 }
 
 /* ---- what is refused --------------------------------------------------- */
@@ -123,22 +111,14 @@ static void test_refused(void) {
   FAILS(mlxffi_js_div_loss(&res, x, x, INFINITY, false, MLXFFI_REDUCTION_NONE, cpu));
   FAILS(mlxffi_js_div_loss(&res, x, x, 1, false, MLXFFI_REDUCTION_NONE, (mlx_stream){0}));
   CHECK(res.ctx == NULL);
-  drop(x);
-  drop(t);
-  drop(one);
+  drop(x, t, one);
 }
 
 int main(void) {
   begin();
-  test_cross_entropy();
-  test_cross_entropy_dtypes();
-  group("cross-entropy");
-  test_divergences();
-  group("divergences");
-  test_gradients();
-  test_many_rows();
-  group("gradients");
-  test_refused();
-  group("refused");
+  GROUP("cross-entropy", test_cross_entropy, test_cross_entropy_dtypes);
+  GROUP("divergences", test_divergences);
+  GROUP("gradients", test_gradients, test_many_rows);
+  GROUP("refused", test_refused);
   return end();
 }

@@ -3,7 +3,7 @@
 
 static int freed;
 
-static void count_free(void *p) {
+static void note_free(void *p) {
   freed++;
   free(p);
 }
@@ -31,7 +31,7 @@ static float *three_floats(void) {
 
 static mlx_array managed(void) {
   const int shape[1] = {3};
-  return mlx_array_new_data_managed(three_floats(), shape, 1, MLX_FLOAT32, count_free);
+  return mlx_array_new_data_managed(three_floats(), shape, 1, MLX_FLOAT32, note_free);
 }
 
 static mlx_array managed_payload(int *calls) {
@@ -66,8 +66,7 @@ static void test_managed_without_dtor(void) {
   mlx_array b = mlx_array_new_data_managed_payload(values, shape, 2, MLX_FLOAT32, NULL, NULL);
   IS(a, "7; 8");
   IS(b, "7; 8");
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void test_shared_by_handles(void) {
@@ -138,8 +137,7 @@ static void test_contiguous_flags(void) {
   f = flags_of(t);
   CHECK(f.any && f.row && !f.col);
   IS(t, "1 4; 2 5; 3 6");
-  drop(a);
-  drop(t);
+  drop(a, t);
 }
 
 static void test_flags_of_a_slice(void) {
@@ -149,8 +147,7 @@ static void test_flags_of_a_slice(void) {
   flags f = flags_of(s);
   CHECK(!f.row && !f.col);
   IS(s, "1 3; 4 6");
-  drop(a);
-  drop(s);
+  drop(a, s);
 }
 
 static void test_flags_of_a_vector(void) {
@@ -175,8 +172,7 @@ static void test_available(void) {
   CHECK(ready);
   CHECK_CLOSE(6, mlx_array_data_float32(sum)[2], 0);
   drop_vector(outputs);
-  drop(a);
-  drop(sum);
+  drop(a, sum);
 }
 
 static void test_state_of_null_handles(void) {
@@ -191,20 +187,9 @@ static void test_state_of_null_handles(void) {
 
 int main(void) {
   begin();
-  test_managed();
-  test_managed_payload();
-  test_managed_without_dtor();
-  test_shared_by_handles();
-  test_kept_by_graph();
-  test_rebinding_frees();
-  test_many();
-  group("managed data");
-  test_contiguous_flags();
-  test_flags_of_a_slice();
-  test_flags_of_a_vector();
-  group("contiguity");
-  test_available();
-  test_state_of_null_handles();
-  group("availability");
+  GROUP("managed data", test_managed, test_managed_payload, test_managed_without_dtor, test_shared_by_handles,
+        test_kept_by_graph, test_rebinding_frees, test_many);
+  GROUP("contiguity", test_contiguous_flags, test_flags_of_a_slice, test_flags_of_a_vector);
+  GROUP("availability", test_available, test_state_of_null_handles);
   return end();
 }

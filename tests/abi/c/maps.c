@@ -56,9 +56,7 @@ static void test_array_map_set(void) {
   check_value(copy, "a", ": 9");
   check_value(slot, "b", ": 2");
   drop(value);
-  OK(mlx_map_string_to_array_free(map));
-  OK(mlx_map_string_to_array_free(copy));
-  OK(mlx_map_string_to_array_free(slot));
+  FREE(mlx_map_string_to_array, map, copy, slot);
 }
 
 static void test_array_map_iterator(void) {
@@ -133,9 +131,7 @@ static void test_string_map(void) {
   error_count = 0;
   CHECK_INT(2, mlx_map_string_to_string_get(&value, slot, "sea"));
   CHECK_INT(0, error_count);
-  OK(mlx_map_string_to_string_free(map));
-  OK(mlx_map_string_to_string_free(copy));
-  OK(mlx_map_string_to_string_free(slot));
+  FREE(mlx_map_string_to_string, map, copy, slot);
 }
 
 static void test_string_map_iterator(void) {
@@ -165,24 +161,14 @@ static void test_string_map_errors(void) {
   REJECTS(mlx_map_string_to_string_iterator_new(none).ctx == NULL);
   FAILS(mlx_map_string_to_string_iterator_next(&key, &value, no_it));
   OK(mlx_map_string_to_string_iterator_free(no_it));
-  OK(mlx_map_string_to_string_free(none));
-  OK(mlx_map_string_to_string_free(map));
+  FREE(mlx_map_string_to_string, none, map);
 }
 
 int main(void) {
   begin();
-  test_array_map();
-  test_array_map_missing();
-  test_array_map_set();
-  group("maps to arrays");
-  test_array_map_iterator();
-  test_empty_array_map();
-  group("iterators over maps to arrays");
-  test_array_map_errors();
-  group("errors of maps to arrays");
-  test_string_map();
-  test_string_map_iterator();
-  test_string_map_errors();
-  group("maps to strings");
+  GROUP("maps to arrays", test_array_map, test_array_map_missing, test_array_map_set);
+  GROUP("iterators over maps to arrays", test_array_map_iterator, test_empty_array_map);
+  GROUP("errors of maps to arrays", test_array_map_errors);
+  GROUP("maps to strings", test_string_map, test_string_map_iterator, test_string_map_errors);
   return end();
 }

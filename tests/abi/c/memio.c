@@ -150,9 +150,7 @@ static void save_map(buffer *b) {
   OK(mlx_io_writer_free(writer));
   OK(mlx_map_string_to_array_free(arrays));
   OK(mlx_map_string_to_string_free(meta));
-  drop(a);
-  drop(h);
-  drop(d);
+  drop(a, h, d);
 }
 
 static void test_safetensors(void) {
@@ -301,20 +299,10 @@ static void test_null_handles(void) {
 
 int main(void) {
   begin();
-  test_npy();
-  test_unread_array();
-  group("npy in memory");
-  test_safetensors();
-  group("safetensors in memory");
-  test_descriptor_and_label();
-  group("descriptors and labels");
-  test_short_read();
-  test_bad_header();
-  test_closed();
-  test_full_writer();
-  group("failing streams");
-  test_missing_functions();
-  test_null_handles();
-  group("bad arguments");
+  GROUP("npy in memory", test_npy, test_unread_array);
+  GROUP("safetensors in memory", test_safetensors);
+  GROUP("descriptors and labels", test_descriptor_and_label);
+  GROUP("failing streams", test_short_read, test_bad_header, test_closed, test_full_writer);
+  GROUP("bad arguments", test_missing_functions, test_null_handles);
   return end();
 }

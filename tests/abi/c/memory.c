@@ -91,15 +91,8 @@ static void test_missing_slots(void) {
 
 int main(void) {
   begin();
-  test_active();
-  test_peak();
-  test_steady_state();
-  test_cache();
-  group("counters");
-  test_memory_limit();
-  test_other_limits();
-  group("limits");
-  test_missing_slots();
-  group("missing slots");
+  GROUP("counters", test_active, test_peak, test_steady_state, test_cache);
+  GROUP("limits", test_memory_limit, test_other_limits);
+  GROUP("missing slots", test_missing_slots);
   return end();
 }

@@ -42,11 +42,7 @@ static void same_products(mlx_array x, mlx_vector_array q, bool transpose, const
   OK(mlx_matmul(&wanted, x, wanted, cpu));
   OK(mlx_quantized_matmul(&found, x, w, scales, biases, transpose, some(group), some(bits), mode, cpu));
   close_to(found, wanted, 2e-4);
-  drop(w);
-  drop(scales);
-  drop(biases);
-  drop(found);
-  drop(wanted);
+  drop(w, scales, biases, found, wanted);
 }
 
 static void test_scheme(const char *mode, int group, int bits) {
@@ -59,9 +55,7 @@ static void test_scheme(const char *mode, int group, int bits) {
     OK(mlx_quantize(&q, w, some(group), some(bits), mode, none, cpu));
     same_products(x, q, true, mode, group, bits);
     same_products(g, q, false, mode, group, bits);
-    drop(w);
-    drop(x);
-    drop(g);
+    drop(w, x, g);
     drop_vector(q);
   }
 }
@@ -82,12 +76,7 @@ static void test_few_rows(int rows, int terms, int columns, mlx_dtype dtype) {
     OK(mlx_matmul(&wanted, one, wanted, cpu));
     close_to(found, wanted, tolerance);
   }
-  drop(x);
-  drop(w);
-  drop(v);
-  drop(found);
-  drop(wanted);
-  drop(one);
+  drop(x, w, v, found, wanted, one);
 }
 
 int main(void) {

@@ -16,10 +16,7 @@ static void test_matmul(void) {
   RESULT(mlx_addmm(&res, v, a, b, 2, 10, cpu), res, "48 54; 96 110");
   FAILS(mlx_matmul(&res, a, odd, cpu));
   FAILS(mlx_addmm(&res, mlx_array_new(), a, b, 1, 1, cpu));
-  drop(a);
-  drop(b);
-  drop(v);
-  drop(odd);
+  drop(a, b, v, odd);
 }
 
 static void test_vector_products(void) {
@@ -28,8 +25,7 @@ static void test_vector_products(void) {
   RESULT(mlx_outer(&res, a, b, cpu), res, "4 5 6; 8 10 12; 12 15 18");
   RESULT(mlx_kron(&res, a, b, cpu), res, "9: 4 5 6 8 10 12 12 15 18");
   RESULT(mlx_tensordot_axis(&res, a, b, 1, cpu), res, ": 32");
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void test_tensordot(void) {
@@ -38,8 +34,7 @@ static void test_tensordot(void) {
   RESULT(mlx_tensordot(&res, a, b, rows, 1, rows, 1, cpu), res, "26 30; 38 44");
   RESULT(mlx_tensordot(&res, a, b, both, 2, both, 2, cpu), res, ": 70");
   FAILS(mlx_tensordot(&res, a, b, both, 2, rows, 1, cpu));
-  drop(a);
-  drop(b);
+  drop(a, b);
 }
 
 static void test_einsum(void) {
@@ -51,8 +46,7 @@ static void test_einsum(void) {
   RESULT(mlx_einsum(&res, "ij->ji", one, cpu), res, "1 3; 2 4");
   FAILS(mlx_einsum(&res, "ij,jk->ik", one, cpu));
   FAILS(mlx_einsum(&res, NULL, one, cpu));
-  drop_vector(ab);
-  drop_vector(one);
+  drop_vector(ab, one);
 }
 
 static void test_gather_mm(void) {
@@ -61,19 +55,14 @@ static void test_gather_mm(void) {
   RESULT(mlx_gather_mm(&res, a, b, left, right, false, cpu), res, "2 1 1: 3 1");
   RESULT(mlx_gather_mm(&res, a, b, none, right, true, cpu), res, "2 1 1: 1 3");
   RESULT(mlx_gather_mm(&res, a, b, none, none, false, cpu), res, "2 1 1: 1 4");
-  drop(a);
-  drop(b);
-  drop(left);
-  drop(right);
+  drop(a, b, left, right);
 }
 
 static void test_segmented_mm(void) {
   mlx_array a = floats("0 1 2 3; 4 5 6 7"), b = floats("0 1; 2 3; 4 5; 6 7"), res = mlx_array_new();
   mlx_array segments = typed("0 2; 2 4", MLX_UINT32);
   RESULT(mlx_segmented_mm(&res, a, b, segments, cpu), res, "2 2 2: 2 3 10 19 26 31 66 79");
-  drop(a);
-  drop(b);
-  drop(segments);
+  drop(a, b, segments);
 }
 
 static void test_block_masked_mm(void) {
@@ -88,8 +77,7 @@ static void test_block_masked_mm(void) {
   OK(mlx_block_masked_mm(&res, a, a, 64, none, none, none, cpu));
   RESULT(mlx_sum(&res, res, false, cpu), res, ": 262144");
   FAILS(mlx_block_masked_mm(&res, a, none, 32, none, none, none, cpu));
-  drop(a);
-  drop(mask);
+  drop(a, mask);
 }
 
 /* Sums over windows: all-ones kernels make the expected values plain. */
@@ -100,8 +88,7 @@ static void test_conv1d(void) {
   RESULT(mlx_conv1d(&res, x, w, 1, 0, 2, 1, cpu), res, "1 2 1: 13 24");
   RESULT(mlx_conv_transpose1d(&res, x, w, 1, 0, 1, 0, 1, cpu), res, "1 5 1: 10 21 32 43 4");
   FAILS(mlx_conv1d(&res, w, w, 1, 0, 1, 3, cpu));
-  drop(x);
-  drop(w);
+  drop(x, w);
 }
 
 static void test_conv2d(void) {
@@ -109,8 +96,7 @@ static void test_conv2d(void) {
   RESULT(mlx_conv2d(&res, x, w, 1, 1, 0, 0, 1, 1, 1, cpu), res, "1 1 2 1: 12 16");
   RESULT(mlx_conv_transpose2d(&res, x, w, 1, 1, 0, 0, 1, 1, 0, 0, 1, cpu), res,
          "1 3 4 1: 1 3 5 3  5 12 16 9  4 9 11 6");
-  drop(x);
-  drop(w);
+  drop(x, w);
 }
 
 static void test_conv3d(void) {
@@ -119,9 +105,7 @@ static void test_conv3d(void) {
   RESULT(mlx_conv3d(&res, x, w, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1, cpu), res, "1 1 1 1 1: 36");
   RESULT(mlx_conv_transpose3d(&res, point, w, 1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1, cpu), res,
          "1 2 2 2 1: 2 2 2 2 2 2 2 2");
-  drop(x);
-  drop(w);
-  drop(point);
+  drop(x, w, point);
 }
 
 static void test_conv_general(void) {
@@ -130,8 +114,7 @@ static void test_conv_general(void) {
   RESULT(mlx_conv_general(&res, x, w, one, 1, lo, 1, hi, 1, one, 1, one, 1, 1, false, cpu), res,
          "1 4 1: 1 12 23 34");
   RESULT(mlx_conv_general(&res, x, w, one, 1, hi, 1, hi, 1, one, 1, one, 1, 1, true, cpu), res, "1 3 1: 21 32 43");
-  drop(x);
-  drop(w);
+  drop(x, w);
 }
 
 static void test_hadamard(void) {
@@ -173,12 +156,7 @@ static void test_affine(void) {
   FAILS(mlx_quantize(&q, w, some(5), some(4), "affine", none, cpu));
   FAILS(mlx_quantize(&q, w, unset, unset, "no mode", none, cpu));
   FAILS(mlx_quantize(&q, w, unset, unset, NULL, none, cpu));
-  drop(w);
-  drop(x);
-  drop(res);
-  drop(packed);
-  drop(scales);
-  drop(biases);
+  drop(w, x, res, packed, scales, biases);
   drop_vector(q);
 }
 
@@ -192,10 +170,7 @@ static void test_mxfp4(void) {
   IS(scales, "1 1: 127");
   RESULT(mlx_dequantize(&res, packed, scales, none, unset, unset, "mxfp4", none, single, cpu), res, steps);
   RESULT(mlx_quantized_matmul(&res, x, packed, scales, none, true, unset, unset, "mxfp4", cpu), res, "1 1: 72");
-  drop(w);
-  drop(x);
-  drop(packed);
-  drop(scales);
+  drop(w, x, packed, scales);
   drop_vector(q);
 }
 
@@ -209,12 +184,7 @@ static void test_gather_qmm(void) {
   mlx_array packed = at(q, 0), scales = at(q, 1), biases = at(q, 2);
   RESULT(mlx_gather_qmm(&res, x, packed, scales, biases, none, where, true, some(32), some(4), "affine", false, cpu),
          res, "2 1 1: 240 240");
-  drop(w);
-  drop(x);
-  drop(where);
-  drop(packed);
-  drop(scales);
-  drop(biases);
+  drop(w, x, where, packed, scales, biases);
   drop_vector(q);
 }
 
@@ -224,33 +194,15 @@ static void test_qqmm(void) {
   OK(mlx_quantize(&q, w, unset, unset, "nvfp4", none, cpu));
   mlx_array packed = at(q, 0), scales = at(q, 1);
   RESULT(mlx_qqmm(&res, w, packed, scales, unset, unset, "nvfp4", none, none, cpu), res, "1 1: 274");
-  drop(w);
-  drop(packed);
-  drop(scales);
+  drop(w, packed, scales);
   drop_vector(q);
 }
 
 int main(void) {
   begin();
-  test_matmul();
-  test_vector_products();
-  test_tensordot();
-  test_einsum();
-  group("matrix products");
-  test_gather_mm();
-  test_segmented_mm();
-  test_block_masked_mm();
-  test_hadamard();
-  group("special products");
-  test_conv1d();
-  test_conv2d();
-  test_conv3d();
-  test_conv_general();
-  group("convolutions");
-  test_affine();
-  test_mxfp4();
-  test_gather_qmm();
-  test_qqmm();
-  group("quantised");
+  GROUP("matrix products", test_matmul, test_vector_products, test_tensordot, test_einsum);
+  GROUP("special products", test_gather_mm, test_segmented_mm, test_block_masked_mm, test_hadamard);
+  GROUP("convolutions", test_conv1d, test_conv2d, test_conv3d, test_conv_general);
+  GROUP("quantised", test_affine, test_mxfp4, test_gather_qmm, test_qqmm);
   return end();
 }

@@ -36,8 +36,7 @@ static void check_draws(mlx_array a, mlx_array again, mlx_array other, mlx_dtype
   CHECK_INT(size, mlx_array_size(a));
   CHECK(same(a, again));
   CHECK(!same(a, other));
-  drop(again);
-  drop(other);
+  drop(again, other);
 }
 
 /* Draw three times, leaving the first result in `a`. */
@@ -65,11 +64,7 @@ static void test_keys(void) {
   OK(mlx_random_split_num(&many, key, 3, cpu));
   CHECK_INT(3, mlx_array_dim(many, 0));
   CHECK_INT(2, mlx_array_dim(many, 1));
-  drop(key);
-  drop(big);
-  drop(left);
-  drop(right);
-  drop(many);
+  drop(key, big, left, right, many);
 }
 
 static void test_bits(void) {
@@ -86,9 +81,7 @@ static void test_uniform(void) {
   CHECK(statistic(mlx_min, a) >= -2);
   CHECK(statistic(mlx_max, a) < 3);
   CHECK_CLOSE(0.5, statistic(mlx_mean, a), 0.3);
-  drop(a);
-  drop(low);
-  drop(high);
+  drop(a, low, high);
 }
 
 static void test_normal(void) {
@@ -101,9 +94,7 @@ static void test_normal(void) {
   drop(a);
   DRAW(mlx_random_normal_broadcast(res, shape_n, 1, MLX_FLOAT32, none, none, key, cpu), MLX_FLOAT32, N);
   CHECK_CLOSE(0, statistic(mlx_mean, a), 0.3);
-  drop(a);
-  drop(loc);
-  drop(scale);
+  drop(a, loc, scale);
 }
 
 static void test_multivariate(void) {
@@ -111,9 +102,7 @@ static void test_multivariate(void) {
   mlx_array a, mean = floats("1 -1"), cov = floats("1 0; 0 1");
   DRAW(mlx_random_multivariate_normal(res, mean, cov, shape, 1, MLX_FLOAT32, key, cpu), MLX_FLOAT32, 100);
   CHECK_INT(2, mlx_array_dim(a, 1));
-  drop(a);
-  drop(mean);
-  drop(cov);
+  drop(a, mean, cov);
 }
 
 static void test_other_reals(void) {
@@ -127,9 +116,7 @@ static void test_other_reals(void) {
   DRAW(mlx_random_truncated_normal(res, low, high, shape_n, 1, MLX_FLOAT32, key, cpu), MLX_FLOAT32, N);
   CHECK(statistic(mlx_min, a) >= -1);
   CHECK(statistic(mlx_max, a) <= 1);
-  drop(a);
-  drop(low);
-  drop(high);
+  drop(a, low, high);
 }
 
 static void test_integers(void) {
@@ -140,10 +127,7 @@ static void test_integers(void) {
   drop(a);
   DRAW(mlx_random_bernoulli(res, p, shape_n, 1, key, cpu), MLX_BOOL, N);
   CHECK_CLOSE(0.25, statistic(mlx_mean, a), 0.08);
-  drop(a);
-  drop(low);
-  drop(high);
-  drop(p);
+  drop(a, low, high, p);
 }
 
 static void test_categorical(void) {
@@ -153,8 +137,7 @@ static void test_categorical(void) {
   drop(a);
   DRAW(mlx_random_categorical_num_samples(res, logits, -1, N, key, cpu), MLX_UINT32, N);
   CHECK_CLOSE(0, statistic(mlx_min, a), 0);
-  drop(a);
-  drop(logits);
+  drop(a, logits);
   logits = floats("-inf 0; 0 -inf");
   mlx_array none = mlx_array_new(), res = mlx_array_new();
   RESULT(mlx_random_categorical(&res, logits, -1, none, cpu), res, "2: 1 0");
@@ -171,9 +154,7 @@ static void test_permutation(void) {
   DRAW(mlx_random_permutation_arange(res, N, key, cpu), MLX_UINT32, N);
   OK(mlx_sort(&sorted, a, cpu));
   CHECK(same(sorted, x));
-  drop(a);
-  drop(x);
-  drop(sorted);
+  drop(a, x, sorted);
 }
 
 /* Without a key the numbers come from the seeded sequence. */
@@ -186,9 +167,7 @@ static void test_seed(void) {
   OK(mlx_random_normal(&c, shape_n, 1, MLX_FLOAT32, 0, 1, none, cpu));
   CHECK(same(a, c));
   CHECK(!same(a, b));
-  drop(a);
-  drop(b);
-  drop(c);
+  drop(a, b, c);
 }
 
 static void test_errors(void) {
@@ -199,28 +178,14 @@ static void test_errors(void) {
   FAILS(mlx_random_uniform(&res, low, low, shape_n, 1, MLX_INT32, key, cpu));
   CHECK(res.ctx == NULL);
   FAILS(mlx_random_split(NULL, &res, key, cpu));
-  drop(bad_key);
-  drop(key);
-  drop(low);
-  drop(res);
+  drop(bad_key, key, low, res);
 }
 
 int main(void) {
   begin();
-  test_keys();
-  test_bits();
-  group("keys and bits");
-  test_uniform();
-  test_normal();
-  test_multivariate();
-  test_other_reals();
-  group("reals");
-  test_integers();
-  test_categorical();
-  test_permutation();
-  group("integers");
-  test_seed();
-  test_errors();
-  group("seed and errors");
+  GROUP("keys and bits", test_keys, test_bits);
+  GROUP("reals", test_uniform, test_normal, test_multivariate, test_other_reals);
+  GROUP("integers", test_integers, test_categorical, test_permutation);
+  GROUP("seed and errors", test_seed, test_errors);
   return end();
 }

@@ -97,8 +97,7 @@ static void test_arg_reductions(void) {
   RESULT(mlx_argmin_axis(&res, x, 1, true, cpu), res, "2 1: 1 2");
   OK(mlx_argmax(&res, x, false, cpu));
   CHECK_INT(MLX_UINT32, mlx_array_dtype(res));
-  drop(res);
-  drop(x);
+  drop(res, x);
 }
 
 typedef struct scan_row_ {
@@ -153,8 +152,7 @@ static void check_element(mlx_array a, const char *expected, int index) {
   mlx_array one = mlx_array_new(), where = mlx_array_new_int(index);
   OK(mlx_take_axis(&one, a, where, -1, cpu));
   IS(one, expected);
-  drop(one);
-  drop(where);
+  drop(one, where);
 }
 
 static void test_partition(void) {
@@ -169,9 +167,7 @@ static void test_partition(void) {
   OK(mlx_argpartition(&order, x, 7, cpu));
   check_element(order, ": 4", 7);
   FAILS(mlx_partition(&res, x, 8, cpu));
-  drop(x);
-  drop(res);
-  drop(order);
+  drop(x, res, order);
 }
 
 static void test_topk(void) {
@@ -184,8 +180,7 @@ static void test_topk(void) {
   OK(mlx_sort_axis(&res, res, 1, cpu));
   IS(res, "3 8; 7 9");
   FAILS(mlx_topk(&res, x, 100, cpu));
-  drop(x);
-  drop(res);
+  drop(x, res);
 }
 
 static void test_softmax(void) {
@@ -208,22 +203,10 @@ static void test_number_of_elements(void) {
 
 int main(void) {
   begin();
-  test_reductions();
-  test_reduce_no_axes();
-  group("reductions");
-  test_std_and_var();
-  test_median();
-  test_arg_reductions();
-  group("statistics");
-  test_scans();
-  test_logcumsumexp();
-  group("scans");
-  test_sort();
-  test_partition();
-  test_topk();
-  group("sorting");
-  test_softmax();
-  test_number_of_elements();
-  group("softmax and counts");
+  GROUP("reductions", test_reductions, test_reduce_no_axes);
+  GROUP("statistics", test_std_and_var, test_median, test_arg_reductions);
+  GROUP("scans", test_scans, test_logcumsumexp);
+  GROUP("sorting", test_sort, test_partition, test_topk);
+  GROUP("softmax and counts", test_softmax, test_number_of_elements);
   return end();
 }

@@ -14,9 +14,7 @@ static void test_filled(void) {
   FAILS(mlx_zeros(&res, NULL, 2, MLX_FLOAT32, cpu));
   FAILS(mlx_zeros(&res, shape, 2, (mlx_dtype)50, cpu));
   IS(res, "7 7");
-  drop(seven);
-  drop(x);
-  drop(res);
+  drop(seven, x, res);
 }
 
 static void test_ranges(void) {
@@ -46,8 +44,7 @@ static void test_diagonals(void) {
   RESULT(mlx_diag(&res, x, 1, cpu), res, "2: 2 6");
   RESULT(mlx_diagonal(&res, x, 0, 0, 1, cpu), res, "2: 1 5");
   RESULT(mlx_trace(&res, x, 0, 0, 1, MLX_FLOAT32, cpu), res, ": 6");
-  drop(x);
-  drop(v);
+  drop(x, v);
 }
 
 static void test_reshape(void) {
@@ -74,8 +71,7 @@ static void test_unit_axes(void) {
   FAILS(mlx_squeeze_axes(&res, x, not_one, 1, cpu));
   RESULT(mlx_expand_dims(&res, v, 1, cpu), res, "2 1: 5 6");
   RESULT(mlx_expand_dims_axes(&res, v, axes, 2, cpu), res, "1 2 1: 5 6");
-  drop(x);
-  drop(v);
+  drop(x, v);
 }
 
 static void test_transpose(void) {
@@ -98,8 +94,7 @@ static void test_broadcast(void) {
   CHECK_INT(2, mlx_vector_array_size(out));
   IS_AT(out, 0, "1 2 3; 1 2 3");
   IS_AT(out, 1, "10 10 10; 20 20 20");
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 static void test_join(void) {
@@ -112,8 +107,7 @@ static void test_join(void) {
   RESULT(mlx_stack_axis(&res, rows, 2, cpu), res, "2 2 2: 1 5 2 6 3 7 4 8");
   FAILS(mlx_concatenate(&res, none, cpu));
   FAILS(mlx_stack_axis(&res, rows, 5, cpu));
-  drop_vector(rows);
-  drop_vector(none);
+  drop_vector(rows, none);
 }
 
 static void test_split(void) {
@@ -144,8 +138,7 @@ static void test_meshgrid(void) {
   IS_AT(out, 1, "1 3: 3 4 5");
   FAILS(mlx_meshgrid(&out, in, true, "zz", cpu));
   FAILS(mlx_meshgrid(&out, in, true, NULL, cpu));
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 static void test_repeat_and_tile(void) {
@@ -174,8 +167,7 @@ static void test_pad(void) {
   RESULT(mlx_pad_symmetric(&res, nine, 0, nine, "constant", cpu), res, ": 9");
   RESULT(mlx_pad_symmetric(&res, x, 1, nine, "constant", cpu), res, "9 9 9 9; 9 1 2 9; 9 3 4 9; 9 9 9 9");
   FAILS(mlx_pad(&res, x, axes, 1, low, 1, high, 1, nine, "nonsense", cpu));
-  drop(x);
-  drop(nine);
+  drop(x, nine);
 }
 
 static void test_strided(void) {
@@ -187,30 +179,14 @@ static void test_strided(void) {
   OK(mlx_as_strided(&t, x, shape, 2, strides, 2, 0, cpu));
   RESULT(mlx_contiguous(&res, t, false, cpu), res, "0 2; 1 3; 2 4");
   RESULT(mlx_contiguous(&res, t, true, cpu), res, "0 2; 1 3; 2 4");
-  drop(x);
-  drop(t);
+  drop(x, t);
 }
 
 int main(void) {
   begin();
-  test_filled();
-  test_ranges();
-  test_triangles();
-  test_diagonals();
-  group("making arrays");
-  test_reshape();
-  test_unit_axes();
-  test_transpose();
-  group("shapes and axes");
-  test_broadcast();
-  test_join();
-  test_split();
-  test_meshgrid();
-  group("joining and splitting");
-  test_repeat_and_tile();
-  test_roll();
-  test_pad();
-  test_strided();
-  group("repeating, padding and strides");
+  GROUP("making arrays", test_filled, test_ranges, test_triangles, test_diagonals);
+  GROUP("shapes and axes", test_reshape, test_unit_axes, test_transpose);
+  GROUP("joining and splitting", test_broadcast, test_join, test_split, test_meshgrid);
+  GROUP("repeating, padding and strides", test_repeat_and_tile, test_roll, test_pad, test_strided);
   return end();
 }

@@ -20,10 +20,8 @@ static void test_new_stream(void) {
   OK(mlx_stream_set(&copy, own));
   OK(mlx_stream_set(&copy, copy));
   CHECK(mlx_stream_equal(own, copy));
-  OK(mlx_stream_free(own));
-  OK(mlx_stream_free(copy));
-  OK(mlx_device_free(dev));
-  OK(mlx_device_free(got));
+  FREE(mlx_stream, own, copy);
+  FREE(mlx_device, dev, got);
 }
 
 static void test_stream_text(void) {
@@ -43,9 +41,7 @@ static void test_compute_on_own_stream(void) {
   OK(mlx_array_eval(c));
   OK(mlx_synchronize(own));
   IS(c, "2 6 12");
-  drop(a);
-  drop(b);
-  drop(c);
+  drop(a, b, c);
   OK(mlx_stream_free(own));
   OK(mlx_device_free(dev));
 }
@@ -61,9 +57,7 @@ static void test_default_stream(void) {
   OK(mlx_set_default_stream(before));
   OK(mlx_get_default_stream(&now, dev));
   CHECK(mlx_stream_equal(now, before));
-  OK(mlx_stream_free(own));
-  OK(mlx_stream_free(before));
-  OK(mlx_stream_free(now));
+  FREE(mlx_stream, own, before, now);
   OK(mlx_device_free(dev));
 }
 
@@ -118,8 +112,7 @@ static float sum_of_squares(float start, mlx_stream s) {
   OK(mlx_square(&b, a, s));
   OK(mlx_sum(&b, b, false, s));
   OK(mlx_array_item_float32(&item, b));
-  drop(a);
-  drop(b);
+  drop(a, b);
   return item;
 }
 
@@ -169,8 +162,7 @@ static void *set_own_default(void *arg) {
   OK(mlx_set_default_stream(own));
   OK(mlx_get_default_stream(&now, dev));
   CHECK(mlx_stream_equal(own, now));
-  OK(mlx_stream_free(own));
-  OK(mlx_stream_free(now));
+  FREE(mlx_stream, own, now);
   OK(mlx_device_free(dev));
   return NULL;
 }
@@ -189,18 +181,11 @@ static void test_default_is_per_thread(void) {
 
 int main(void) {
   begin();
-  test_new_stream();
-  test_stream_text();
-  test_compute_on_own_stream();
-  test_default_stream();
-  test_gpu_stream();
-  group("streams");
-  test_null_handles();
-  group("null handles");
+  GROUP("streams", test_new_stream, test_stream_text, test_compute_on_own_stream, test_default_stream, test_gpu_stream);
+  GROUP("null handles", test_null_handles);
   run_threads(use_own_stream);
   group("one stream per thread");
   run_threads(use_default_stream);
-  test_default_is_per_thread();
-  group("default streams of threads");
+  GROUP("default streams of threads", test_default_is_per_thread);
   return end();
 }

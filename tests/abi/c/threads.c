@@ -6,15 +6,6 @@
 
 enum { THREADS = 4, ROUNDS = 25 };
 
-typedef struct counts_ {
-  int calls;
-  int freed;
-} counts;
-
-static void count_free(void *p) {
-  __atomic_add_fetch(&((counts *)p)->freed, 1, __ATOMIC_RELAXED);
-}
-
 /* sum(x^2) on the stream of the thread that calls */
 static int sum_of_squares(mlx_vector_array *res, const mlx_vector_array in, void *data) {
   mlx_array x = at(in, 0);
@@ -46,8 +37,7 @@ static void apply_and_check(mlx_closure fun) {
   mlx_vector_array in = take(1, floats("1 2 3")), out = {NULL};
   OK(mlx_closure_apply(&out, fun, in));
   IS_AT(out, 0, ": 14");
-  drop_vector(in);
-  drop_vector(out);
+  drop_vector(in, out);
 }
 
 static void *apply_shared(void *arg) {
@@ -69,8 +59,7 @@ static void *grad_shared(void *arg) {
     IS_AT(grads, 0, "2 4 6");
     drop_vector(in);
   }
-  drop_vector(values);
-  drop_vector(grads);
+  drop_vector(values, grads);
   end_thread();
   return NULL;
 }
@@ -187,11 +176,7 @@ static void test_failing_closures(void) {
 
 int main(void) {
   begin();
-  test_shared_closures();
-  test_freed_elsewhere();
-  test_arrays_of_a_finished_thread();
-  group("objects of other threads");
-  test_failing_closures();
-  group("failing closures on many threads");
+  GROUP("objects of other threads", test_shared_closures, test_freed_elsewhere, test_arrays_of_a_finished_thread);
+  GROUP("failing closures on many threads", test_failing_closures);
   return end();
 }

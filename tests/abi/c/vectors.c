@@ -24,8 +24,7 @@ static void test_string_slots(void) {
   FAILS(mlx_string_set(NULL, text));
   REJECTS(mlx_string_new_data(NULL).ctx == NULL);
   CHECK_STR("100% %s", mlx_string_data(slot));
-  OK(mlx_string_free(slot));
-  OK(mlx_string_free(text));
+  FREE(mlx_string, slot, text);
 }
 
 static void test_vector_array(void) {
@@ -62,12 +61,8 @@ static void test_vector_array_makers(void) {
   IS_AT(other, 0, ": 2");
   OK(mlx_vector_array_append_value(slot, items[0]));
   CHECK_INT(2, mlx_vector_array_size(a));
-  drop_vector(a);
-  drop_vector(b);
-  drop_vector(slot);
-  drop_vector(other);
-  drop(items[0]);
-  drop(items[1]);
+  drop_vector(a, b, slot, other);
+  drop(items[0], items[1]);
 }
 
 static void test_vector_array_errors(void) {
@@ -114,8 +109,7 @@ static void test_vector_vector(void) {
   CHECK_INT(1, mlx_vector_vector_array_size(vec));
   OK(mlx_vector_vector_array_set_data(&vec, rows, 2));
   CHECK_INT(2, mlx_vector_vector_array_size(vec));
-  drop_vector(rows[0]);
-  drop_vector(rows[1]);
+  drop_vector(rows[0], rows[1]);
   check_row(vec, 1, "3 4");
   OK(mlx_vector_vector_array_free(vec));
 }
@@ -134,10 +128,8 @@ static void test_vector_vector_makers(void) {
   OK(mlx_vector_vector_array_get(&row, slot, 1));
   IS_AT(row, 1, "4");
   drop_vector(row);
-  OK(mlx_vector_vector_array_free(slot));
-  OK(mlx_vector_vector_array_free(b));
-  drop_vector(rows[0]);
-  drop_vector(rows[1]);
+  FREE(mlx_vector_vector_array, slot, b);
+  drop_vector(rows[0], rows[1]);
 }
 
 static int int_at(mlx_vector_int vec, size_t i) {
@@ -163,10 +155,7 @@ static void test_vector_int(void) {
   CHECK_INT(1, mlx_vector_int_size(many));
   CHECK_INT(2, mlx_vector_int_size(one));
   FAILS(mlx_vector_int_get(&value, one, 2));
-  OK(mlx_vector_int_free(vec));
-  OK(mlx_vector_int_free(one));
-  OK(mlx_vector_int_free(many));
-  OK(mlx_vector_int_free(slot));
+  FREE(mlx_vector_int, vec, one, many, slot);
 }
 
 static const char *string_at(mlx_vector_string vec, size_t i) {
@@ -194,10 +183,7 @@ static void test_vector_string(void) {
   CHECK_INT(2, mlx_vector_string_size(slot));
   FAILS(mlx_vector_string_get(&value, slot, 2));
   FAILS(mlx_vector_string_append_value(slot, NULL));
-  OK(mlx_vector_string_free(vec));
-  OK(mlx_vector_string_free(one));
-  OK(mlx_vector_string_free(many));
-  OK(mlx_vector_string_free(slot));
+  FREE(mlx_vector_string, vec, one, many, slot);
 }
 
 static void test_empty_vectors(void) {
@@ -219,21 +205,11 @@ static void test_empty_vectors(void) {
 
 int main(void) {
   begin();
-  test_string();
-  test_string_slots();
-  group("strings");
-  test_vector_array();
-  test_vector_array_makers();
-  test_vector_array_errors();
-  group("vectors of arrays");
-  test_vector_vector();
-  test_vector_vector_makers();
-  group("vectors of vectors");
-  test_vector_int();
-  group("vectors of ints");
-  test_vector_string();
-  group("vectors of strings");
-  test_empty_vectors();
-  group("empty vectors");
+  GROUP("strings", test_string, test_string_slots);
+  GROUP("vectors of arrays", test_vector_array, test_vector_array_makers, test_vector_array_errors);
+  GROUP("vectors of vectors", test_vector_vector, test_vector_vector_makers);
+  GROUP("vectors of ints", test_vector_int);
+  GROUP("vectors of strings", test_vector_string);
+  GROUP("empty vectors", test_empty_vectors);
   return end();
 }

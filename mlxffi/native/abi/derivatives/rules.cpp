@@ -87,14 +87,6 @@ Arrays batched(const Arrays& inputs, const std::vector<int>& axes, mx::Stream s)
   return result;
 }
 
-Arrays chosen(const Arrays& arrays, const std::vector<int>& places) {
-  Arrays result;
-  for (int place : places) {
-    result.push_back(arrays[place]);
-  }
-  return result;
-}
-
 Arrays again(const Node& node, const Arrays& inputs) {
   std::vector<mx::Shape> shapes;
   std::vector<mx::Dtype> dtypes;

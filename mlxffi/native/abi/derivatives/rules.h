@@ -7,6 +7,7 @@
 #include <mlx/primitives.h>
 
 #include "convert.h"
+#include "fused.h"
 
 namespace mlxc {
 
@@ -97,7 +98,7 @@ Arrays forward_by(const Node& node, const Arrays& tangents, const std::vector<in
 mx::array without_derivative(const mx::array& array, const char* message, mx::Stream s);
 
 // Those of the derivatives of all inputs that are asked for.
-Arrays chosen(const Arrays& arrays, const std::vector<int>& places);
+using mlxffi::chosen;
 
 // For each input its tangent, or zeros.
 Arrays every_tangent(const Node& node, const Arrays& tangents, const std::vector<int>& argnums);

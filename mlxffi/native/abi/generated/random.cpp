@@ -49,7 +49,7 @@ extern "C" int mlx_random_normal(mlx_array *res, const int *shape, size_t shape_
 }
 
 extern "C" int mlx_random_permutation(mlx_array *res, const mlx_array x, int axis, const mlx_array key, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::random::permutation(get(x, "x"), axis, keyed(maybe(key)), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, numbers::permutation(get(x, "x"), axis, keyed(maybe(key)), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_random_permutation_arange(mlx_array *res, int x, const mlx_array key, const mlx_stream s) {

@@ -3,8 +3,11 @@
 
 #include <cmath>
 #include <optional>
+#include <stdexcept>
+#include <string>
 
 #include "arrays.h"
+#include "axes.h"
 #include "fused.h"
 #include "wide.h"
 
@@ -79,17 +82,25 @@ mx::array randint(const mx::array& low, const mx::array& high, const mx::Shape& 
   if ((is_small(low) && is_small(high)) || mx::size_of(dtype) < 4) {
     return drawn;
   }
-  auto first = mx::astype(low, mx::int64, s);
-  auto span = mx::maximum(mx::subtract(mx::astype(high, mx::int64, s), first, s), mx::array(1, mx::int64), s);
+  auto widest = dtype == mx::uint64 ? mx::uint64 : mx::int64;
+  auto first = mx::astype(low, widest, s), end = mx::astype(high, widest, s);
+  // Modulo 2**64: the span of most of int64's numbers is none of them.
+  auto modular = [&](const mx::array& a) { return mx::astype(a, mx::uint64, s); };
+  auto number = [](uint64_t value) { return mx::array(value, mx::uint64); };
+  auto span = mx::where(mx::greater(end, first, s), mx::subtract(modular(end), modular(first), s), number(1), s);
   auto [upper, lower] = mx::random::split(key, s);
-  auto half = [&](const mx::array& k) { return mx::astype(mx::random::bits(shape, 4, k, s), mx::uint64, s); };
-  auto bits = mx::bitwise_or(mx::left_shift(half(upper), mx::array(32, mx::uint64), s), half(lower), s);
-  auto offset = mx::remainder(bits, mx::astype(span, mx::uint64, s), s);
-  auto far = mx::astype(mx::add(first, mx::astype(offset, mx::int64, s), s), dtype, s);
-  auto is_near = [&](const mx::array& bound) {
-    return mx::less(mx::abs(mx::astype(bound, mx::int64, s), s), mx::array(most, mx::int64), s);
-  };
-  return mx::where(mx::logical_and(is_near(low), is_near(high), s), drawn, far, s);
+  auto half = [&](const mx::array& k) { return modular(mx::random::bits(shape, 4, k, s)); };
+  auto bits = mx::bitwise_or(mx::left_shift(half(upper), number(32), s), half(lower), s);
+  auto far = mx::astype(mx::add(modular(first), mx::remainder(bits, span, s), s), dtype, s);
+  auto is_near = [&](const mx::array& bound) { return mx::less(modular(mx::abs(bound, s)), number(most), s); };
+  return mx::where(mx::logical_and(is_near(first), is_near(end), s), drawn, far, s);
+}
+
+mx::array permutation(const mx::array& x, int axis, const mx::array& key, mx::StreamOrDevice s) {
+  if (!are_axes(x, {axis})) {
+    throw std::out_of_range("[permutation] axis: expected an axis of an array with " + std::to_string(x.ndim()) + " axes, got " + std::to_string(axis));
+  }
+  return mx::random::permutation(x, axis, key, s);
 }
 
 // Beyond this bound a float32 has too few digits for what is left of the distribution.

@@ -26,7 +26,7 @@ MLXFFI_INLINE Doubles series(Doubles x, const double (&terms)[count]) {
   return sum;
 }
 
-constexpr uint64_t sign_bit = uint64_t(1) << 63;
+constexpr uint64_t sign_bit = uint64_t(1) << 63, largest = 0x7fefffffffffffff;
 
 MLXFFI_INLINE Doubles size_of(Doubles x) {
   return bits_as<Doubles>(bits_as<Bits>(x) & ~sign_bit);
@@ -97,7 +97,6 @@ MLXFFI_INLINE Doubles log_by_series(Doubles d, Doubles exponent) {
 
 // The logarithm of what is not a positive number: that of 0 is -inf, that of inf inf, and others have none.
 MLXFFI_INLINE Doubles log_at_limits(Doubles x, Doubles log) {
-  constexpr uint64_t largest = 0x7fefffffffffffff;
   if (any_of(bits_as<Bits>(x) - 1 >= largest)) {
     log = x < INFINITY ? log : x;
     log = x > 0 ? log : x == 0 ? all(-double(INFINITY)) : all(double(NAN));
@@ -152,9 +151,8 @@ MLXFFI_INLINE Doubles nearest(Doubles x) {
 }
 
 // As C's pow: 1 for an exponent of 0 and a base of 1 whatever stands beside it.
-MLXFFI_INLINE Doubles pow_of(Doubles x, Doubles y) {
+MLXFFI_INLINE Doubles pow_at_limits(Doubles x, Doubles y, Doubles power) {
   Doubles size = size_of(x), none = all(double(NAN));
-  auto power = exp_of(y * log_of(size));
   power = size == 1 ? all(1.0) : power;
   Doubles half = y * 0.5;
   auto whole = nearest(y) == y, odd = whole & (nearest(half) != half);
@@ -164,6 +162,11 @@ MLXFFI_INLINE Doubles pow_of(Doubles x, Doubles y) {
   power = negative ? signed_power : power;
   power = (x == 1) | (y == 0) ? all(1.0) : power;
   return x != x ? (y == 0 ? all(1.0) : x) : power;
+}
+
+MLXFFI_INLINE Doubles pow_of(Doubles x, Doubles y) {
+  auto power = exp_of(y * log_of(size_of(x)));
+  return any_of((bits_as<Bits>(x) - 1 >= largest) | (bits_as<Bits>(size_of(y)) > largest)) ? pow_at_limits(x, y, power) : power;
 }
 
 // --- angles ---
@@ -223,7 +226,8 @@ MLXFFI_INLINE Doubles cos_of(Doubles x) {
 MLXFFI_INLINE Doubles tan_of(Doubles x) {
   auto turn = turn_of(x);
   Doubles sine = sine_series(turn.rest), cosine = cosine_series(turn.rest);
-  return far<std::tan>(x, (turn.quarter & 1) != 0 ? -cosine / sine : sine / cosine);
+  auto odd = (turn.quarter & 1) != 0;
+  return far<std::tan>(x, (odd ? -cosine : sine) / (odd ? sine : cosine));
 }
 
 // The angle of the point (x, y).
@@ -234,7 +238,7 @@ MLXFFI_INLINE Doubles angle_of(Doubles y, Doubles x) {
   auto steep = height > width;
   Doubles low = steep ? width : height, high = steep ? height : width;
   auto large = low > high * tangent_of_eighth;
-  Doubles t = large ? (low - high) / (low + high) : low / high;
+  Doubles t = (large ? low - high : low) / (large ? low + high : high);
   t = low == high ? all(0.0) : t;
   Doubles square = t * t, angle = t * (1 + square * series(square, terms));
   angle = large | ((low == high) & (high > 0)) ? angle + pi / 4 : angle;
@@ -246,11 +250,28 @@ MLXFFI_INLINE Doubles angle_of(Doubles y, Doubles x) {
 MLXFFI_INLINE Doubles atan_of(Doubles x) {
   return angle_of(x, all(1.0));
 }
+
+// The arc sine of a size, as asin(s) or as pi / 2 - 2 asin(s), with s up to 1/2.
+struct HalvedArc {
+  Vector<int64_t> is_halved;
+  Doubles angle;
+};
+
+MLXFFI_INLINE HalvedArc arc_of(Doubles size) {
+  constexpr double terms[] = {0.1666666718025856, 0.07499948897727615, 0.04465997212024693, 0.030112525942784622, 0.024604708465129792, 0.007509484371943245, 0.03464631531014064};
+  auto is_halved = size > 0.5;
+  Doubles square = is_halved ? (1 - size) * 0.5 : size * size, sine = is_halved ? root(square) : size;
+  return {is_halved, sine + sine * square * series(square, terms)};
+}
+
 MLXFFI_INLINE Doubles asin_of(Doubles x) {
-  return angle_of(x, root((1 - x) * (1 + x)));
+  auto arc = arc_of(size_of(x));
+  return with_sign_of(x, arc.is_halved ? pi / 2 - 2 * arc.angle : arc.angle);
 }
 MLXFFI_INLINE Doubles acos_of(Doubles x) {
-  return angle_of(root((1 - x) * (1 + x)), x);
+  auto arc = arc_of(size_of(x));
+  Doubles angle = with_sign_of(x, arc.angle), near = 2 * angle;
+  return arc.is_halved ? (x > 0 ? near : near + pi) : pi / 2 - angle;
 }
 
 // --- the normal distribution ---

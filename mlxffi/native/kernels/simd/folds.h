@@ -139,11 +139,12 @@ void extreme(const void* row, int64_t size, const void* initial, void* out) {
       best[k] = MoreExtreme<largest>::of(x, best[k]) ? x : best[k];
     }
   }
+  for (int k = 1; k < side_by_side; k++) {
+    best[0] = MoreExtreme<largest>::of(best[k], best[0]) ? best[k] : best[0];
+  }
   T found = first[0];
-  for (auto& some : best) {
-    for (int lane = 0; lane < width; lane++) {
-      found = MoreExtreme<largest>::of(T(some[lane]), found) ? T(some[lane]) : found;
-    }
+  for (int lane = 0; lane < width; lane++) {
+    found = MoreExtreme<largest>::of(T(best[0][lane]), found) ? T(best[0][lane]) : found;
   }
   for (; i < size; i += width) {
     int count = size - i < width ? size - i : width;

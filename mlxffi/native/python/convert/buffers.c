@@ -21,9 +21,7 @@ static int dtype_of(const char *format, Py_ssize_t itemsize) {
 
 bool has_attribute(PyObject *object, const char *name, PyObject **place) {
   PyObject *wanted = interned(place, name);
-  bool has = wanted && PyObject_HasAttr(object, wanted);
-  PyErr_Clear();
-  return has;
+  return wanted ? PyObject_HasAttr(object, wanted) : (PyErr_Clear(), false);
 }
 
 /* What a view has by a name, which is made once. */
@@ -71,7 +69,9 @@ static mlx_array narrowed(const double *numbers, size_t count, const Value *shap
 /* Whether a scalar is numpy's datetime64 or timedelta64, which says that it is a row of bytes. */
 static bool is_time(PyObject *object) {
   static PyObject *names[2];
-  PyObject *dtype = attribute(object, "dtype", &names[0]);
+  /* Asked for first: an AttributeError takes as long as all of the rest. */
+  bool scalar = has_attribute(object, "dtype", &names[0]);
+  PyObject *dtype = scalar ? attribute(object, "dtype", &names[0]) : NULL;
   PyObject *kind = dtype ? attribute(dtype, "kind", &names[1]) : NULL;
   bool found = kind && PyUnicode_Check(kind) && (!PyUnicode_CompareWithASCIIString(kind, "M") ||
                                                  !PyUnicode_CompareWithASCIIString(kind, "m"));

@@ -24,30 +24,45 @@ typedef struct {
   PyObject *huge; /* an int that is none of C's, lent */
 } Contents;
 
-static Py_ssize_t length_of(PyObject *sequence) {
-  if (PyFloat_CheckExact(sequence) || PyLong_CheckExact(sequence)) {
-    return -1;
-  }
-  return PyList_Check(sequence) ? PyList_Size(sequence) : PyTuple_Check(sequence) ? PyTuple_Size(sequence) : -1;
+/* What is in a list or tuple; anything else has a size of -1. */
+typedef struct {
+  PyObject *object;
+  Py_ssize_t size;
+  bool list;
+} Items;
+
+/* Whether it is no list, as most elements show without a call. */
+static bool is_plain(PyObject *object) {
+  return PyFloat_CheckExact(object) || PyLong_CheckExact(object) || PyBool_Check(object);
 }
 
-static PyObject *item_of(PyObject *sequence, Py_ssize_t i) {
-  return PyList_Check(sequence) ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i);
+static Items items_of(PyObject *object) {
+  Items items = {object, -1, PyList_CheckExact(object)};
+  if (!items.list && !is_plain(object)) {
+    items.list = PyList_Check(object);
+    items.size = !items.list && PyTuple_Check(object) ? PyTuple_Size(object) : -1;
+  }
+  items.size = items.list ? PyList_Size(object) : items.size;
+  return items;
+}
+
+static PyObject *item_of(Items items, Py_ssize_t i) {
+  return items.list ? PyList_GetItem(items.object, i) : PyTuple_GetItem(items.object, i);
 }
 
 /* A list or tuple that no other thread changes: where there is no GIL, lists of its own; NULL after an exception. */
 static PyObject *settled(PyObject *object) {
-  Py_ssize_t size = length_of(object);
-  if (!FREE_THREADS || size < 0) {
+  Items items;
+  if (!FREE_THREADS || (items = items_of(object)).size < 0) {
     return Py_NewRef(object);
   }
-  PyObject *list = PyList_Check(object) ? PyList_GetSlice(object, 0, size) : PyList_New(size);
+  PyObject *list = items.list ? PyList_GetSlice(object, 0, items.size) : PyList_New(items.size);
   if (!list || Py_EnterRecursiveCall(": a list is too deep, or contains itself")) {
     Py_XDECREF(list);
     return NULL;
   }
   for (Py_ssize_t i = 0; list && i < PyList_Size(list); i++) {
-    PyObject *item = settled(PyList_Check(object) ? PyList_GetItem(list, i) : PyTuple_GetItem(object, i));
+    PyObject *item = settled(items.list ? PyList_GetItem(list, i) : PyTuple_GetItem(object, i));
     if (!item || PyList_SetItem(list, i, item)) {
       Py_CLEAR(list);
     }
@@ -85,12 +100,11 @@ static void note(Contents *contents, PyObject *object) {
 
 static int depth_of(PyObject *list) {
   int depth = 0;
-  Py_ssize_t size = length_of(list);
-  for (; size > 0 && depth <= DEEPEST; size = length_of(list)) {
-    list = item_of(list, 0);
-    depth++;
+  Items items = items_of(list);
+  for (; items.size > 0 && depth <= DEEPEST; depth++) {
+    items = items_of(item_of(items, 0));
   }
-  return depth + (size == 0);
+  return depth + (items.size == 0);
 }
 
 /* The sizes along the first elements; false after an exception. */
@@ -106,13 +120,13 @@ static bool read_sizes(Contents *contents, PyObject *object) {
     return false;
   }
   for (int i = 0; i < contents->ndim; i++) {
-    Py_ssize_t size = length_of(object);
-    if (size > INT32_MAX) {
-      refused(MLXFFI_ERROR_INVALID_ARGUMENT, "value: expected lists of at most 2**31 - 1 elements, got %zd", size);
+    Items items = items_of(object);
+    if (items.size > INT32_MAX) {
+      refused(MLXFFI_ERROR_INVALID_ARGUMENT, "value: expected lists of at most 2**31 - 1 elements, got %zd", items.size);
       return false;
     }
-    contents->sizes[i] = (int)size;
-    object = size ? item_of(object, 0) : object;
+    contents->sizes[i] = (int)items.size;
+    object = items.size ? item_of(items, 0) : object;
   }
   return true;
 }
@@ -125,20 +139,20 @@ static void free_sizes(Contents *contents) {
 
 /* All other elements against these sizes. Lists of one element are no branch: there may be many in each other. */
 static void read_contents(Contents *contents, PyObject *object, int axis, int branches) {
-  Py_ssize_t size = length_of(object);
-  for (; axis < contents->ndim && size == 1 && contents->sizes[axis] == 1; size = length_of(object)) {
-    object = item_of(object, 0);
-    axis++;
+  Items items = items_of(object);
+  for (; axis < contents->ndim && items.size == 1 && contents->sizes[axis] == 1; axis++) {
+    items = items_of(item_of(items, 0));
   }
-  if (axis == contents->ndim && size < 0) {
-    note(contents, object);
-  } else if (axis == contents->ndim || size != contents->sizes[axis] || branches == MOST_BRANCHES) {
+  bool innermost = axis + 1 == contents->ndim;
+  if (axis == contents->ndim && items.size < 0) {
+    note(contents, items.object);
+  } else if (axis == contents->ndim || items.size != contents->sizes[axis] || branches == MOST_BRANCHES) {
     contents->uneven = true;
   } else {
-    for (Py_ssize_t i = 0; i < size && !contents->uneven; i++) {
-      PyObject *item = item_of(object, i);
-      if (PyFloat_CheckExact(item) && axis + 1 == contents->ndim) {
-        contents->floats = true;
+    for (Py_ssize_t i = 0; i < items.size && !contents->uneven; i++) {
+      PyObject *item = item_of(items, i);
+      if (innermost && is_plain(item)) {
+        note(contents, item);
       } else {
         read_contents(contents, item, axis + 1, branches + 1);
       }
@@ -148,17 +162,29 @@ static void read_contents(Contents *contents, PyObject *object, int axis, int br
 
 /* --- from it to an array --- */
 
-static void write_all(char **at, int dtype, size_t itemsize, Reading reading, PyObject *object) {
-  Py_ssize_t size = length_of(object);
-  for (; size == 1; size = length_of(object)) {
-    object = item_of(object, 0);
+typedef struct {
+  char *at;
+  int dtype;
+  size_t itemsize;
+  Reading reading;
+} Target;
+
+static void write_one(Target *target, PyObject *number) {
+  write_number(target->at, target->dtype, target->reading, number);
+  target->at += target->itemsize;
+}
+
+static void write_all(Target *target, PyObject *object) {
+  Items items = items_of(object);
+  while (items.size == 1) {
+    items = items_of(item_of(items, 0));
   }
-  if (size < 0) {
-    write_number(*at, dtype, reading, object);
-    *at += itemsize;
+  if (items.size < 0) {
+    write_one(target, items.object);
   }
-  for (Py_ssize_t i = 0; i < size; i++) {
-    write_all(at, dtype, itemsize, reading, item_of(object, i));
+  for (Py_ssize_t i = 0; i < items.size; i++) {
+    PyObject *item = item_of(items, i);
+    (is_plain(item) ? write_one : write_all)(target, item);
   }
 }
 
@@ -187,12 +213,13 @@ static mlx_array from_numbers(const Contents *contents, PyObject *list, int dtyp
     count *= (size_t)contents->sizes[i];
   }
   _Alignas(8) char few[FEW_BYTES];
-  char *memory = count * itemsize <= FEW_BYTES ? few : PyMem_Malloc(count * itemsize), *at = memory;
+  char *memory = count * itemsize <= FEW_BYTES ? few : PyMem_Malloc(count * itemsize);
   if (!memory) {
     PyErr_NoMemory();
     return made;
   }
-  write_all(&at, dtype, itemsize, contents->complexes ? AS_FLOAT32 : contents->floats ? AS_FLOAT64 : AS_IT_IS, list);
+  Reading reading = contents->complexes ? AS_FLOAT32 : contents->floats ? AS_FLOAT64 : AS_IT_IS;
+  write_all(&(Target){memory, dtype, itemsize, reading}, list);
   made = mlx_array_new_data(memory, contents->sizes, contents->ndim, (mlx_dtype)dtype);
   if (memory != few) {
     PyMem_Free(memory);
@@ -257,13 +284,13 @@ static bool like_first(mlx_vector_array rows, mlx_array row) {
 
 /* Lists of arrays of one shape, stacked from the inside. */
 static bool from_arrays(mlx_array *made, PyObject *list) {
-  Py_ssize_t size = length_of(list);
+  Items items = items_of(list);
   mlx_vector_array rows = mlx_vector_array_new();
-  bool read = size > 0;
-  for (Py_ssize_t i = 0; i < size && read; i++) {
-    PyObject *item = item_of(list, i);
+  bool read = items.size > 0;
+  for (Py_ssize_t i = 0; i < items.size && read; i++) {
+    PyObject *item = item_of(items, i);
     mlx_array row = {0};
-    read = is_array(item) ? from_array(&row, item, -1) : length_of(item) > 0 && from_arrays(&row, item);
+    read = is_array(item) ? from_array(&row, item, -1) : from_arrays(&row, item);
     read = read && row.ctx && mlx_vector_array_append_value(rows, row) == 0 && like_first(rows, row);
     mlx_array_free(row);
   }
@@ -325,17 +352,17 @@ static void from_number(mlx_array *made, PyObject *object, int dtype) {
 }
 
 static bool is_number(PyObject *object) {
-  return PyFloat_Check(object) || PyLong_Check(object) || PyComplex_Check(object);
+  return is_plain(object) || PyFloat_Check(object) || PyLong_Check(object) || PyComplex_Check(object);
 }
 
 /* False, without an exception, for what is left to Python; the array is empty after an exception. */
 static bool from_value(mlx_array *made, PyObject *object, int dtype) {
+  if (items_of(object).size >= 0) {
+    return from_list(made, object, dtype);
+  }
   if (is_number(object)) {
     from_number(made, object, dtype);
     return true;
-  }
-  if (length_of(object) >= 0) {
-    return from_list(made, object, dtype);
   }
   bool array = PyObject_TypeCheck(object, (PyTypeObject *)owner_class);
   bool read = array ? from_array(made, object, dtype) : from_buffer(made, object, dtype);
@@ -361,7 +388,7 @@ static PyObject *array_of_numbers(PyObject *module, PyObject *const *arguments, 
   int dtype = arguments[1] == Py_None ? -1 : read_dtype(arguments[1]);
   if (is_number(arguments[0])) {
     from_number(&made, arguments[0], dtype);
-  } else if (length_of(arguments[0]) < 0 || !from_list(&made, arguments[0], dtype)) {
+  } else if (items_of(arguments[0]).size < 0 || !from_list(&made, arguments[0], dtype)) {
     Py_RETURN_NONE;
   }
   return made.ctx ? one(made) : NULL;

@@ -54,14 +54,18 @@ static uint16_t half_of(float number) {
 
 /* The low bytes of it, whatever the byte order. */
 static void write_integer(void *target, int dtype, int64_t value) {
-  switch (mlx_dtype_size((mlx_dtype)dtype)) {
-    case 1:
+  switch (dtype) {
+    case MLX_BOOL:
+    case MLX_UINT8:
+    case MLX_INT8:
       *(int8_t *)target = (int8_t)value;
       break;
-    case 2:
+    case MLX_UINT16:
+    case MLX_INT16:
       *(int16_t *)target = (int16_t)value;
       break;
-    case 4:
+    case MLX_UINT32:
+    case MLX_INT32:
       *(int32_t *)target = (int32_t)value;
       break;
     default:

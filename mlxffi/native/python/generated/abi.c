@@ -3168,6 +3168,23 @@ static PyObject *abi_array_detach(Value *v) {
   return none_after(failed);
 }
 
+static PyObject *abi_array_text(Value *v) {
+  mlx_string str = {0};
+  if (!(own(&v[0]))) {
+    return NULL;
+  }
+  int failed = 0;
+  forget_exception();
+  Py_BEGIN_ALLOW_THREADS
+  failed = mlxffi_array_text(&str, v[0].array, (int)v[1].integer);
+  Py_END_ALLOW_THREADS
+  release_dropped();
+  if (failed) {
+    return failed_call();
+  }
+  return text_of(str);
+}
+
 static PyObject *abi_array_is_tracer(Value *v) {
   bool res = {0};
   int failed = mlxffi_array_is_tracer(&res, v[0].array);
@@ -3750,6 +3767,7 @@ const AbiRow abi_rows[] = {
   {{"cuda_is_available", "", abi_cuda_is_available}, ""},
   {{"version", "", abi_version}, ""},
   {{"array_detach", "a", abi_array_detach}, "arr"},
+  {{"array_text", "ai", abi_array_text}, "arr,precision"},
   {{"array_is_tracer", "a", abi_array_is_tracer}, "arr"},
   {{"array_is_same", "aa", abi_array_is_same}, "a,b"},
   {{"array_gradient_around", "vvv", abi_array_gradient_around}, "outputs,inputs,candidates"},

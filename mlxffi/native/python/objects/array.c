@@ -55,9 +55,10 @@ bool replace(PyObject *object, mlx_array made) {
   mlx_array_free(made);
   if (!done) {
     raise_last_error();
+    return false;
   }
-  ((ArrayOwner *)object)->updated = done;
-  return done;
+  __atomic_store_n(&((ArrayOwner *)object)->updated, true, __ATOMIC_RELAXED);
+  return true;
 }
 
 PyObject *share_all(mlx_vector_array vector) {
@@ -80,12 +81,9 @@ PyObject *share_all(mlx_vector_array vector) {
   return list;
 }
 
-bool is_array(PyObject *object) {
-  return (PyObject *)Py_TYPE(object) == told.array;
-}
-
 void *array_of(PyObject *item) {
-  return item && PyObject_TypeCheck(item, (PyTypeObject *)owner_class) ? ((ArrayOwner *)item)->array.ctx : NULL;
+  bool array = item && (is_array(item) || PyObject_TypeCheck(item, (PyTypeObject *)owner_class));
+  return array ? ((ArrayOwner *)item)->array.ctx : NULL;
 }
 
 #define FEW 16
@@ -215,29 +213,17 @@ static PyObject *owner_shape(PyObject *self, void *unused) {
   return shape;
 }
 
-static PyObject *owner_ndim(PyObject *self, void *unused) {
-  (void)unused;
-  mlx_array array = open_array(self);
-  return array.ctx ? PyLong_FromSize_t(mlx_array_ndim(array)) : NULL;
-}
+#define SIZE(name)                                                                 \
+  static PyObject *owner_##name(PyObject *self, void *unused) {                    \
+    (void)unused;                                                                  \
+    mlx_array array = open_array(self);                                            \
+    return array.ctx ? PyLong_FromSize_t(mlx_array_##name(array)) : NULL;          \
+  }
 
-static PyObject *owner_size(PyObject *self, void *unused) {
-  (void)unused;
-  mlx_array array = open_array(self);
-  return array.ctx ? PyLong_FromSize_t(mlx_array_size(array)) : NULL;
-}
-
-static PyObject *owner_itemsize(PyObject *self, void *unused) {
-  (void)unused;
-  mlx_array array = open_array(self);
-  return array.ctx ? PyLong_FromSize_t(mlx_array_itemsize(array)) : NULL;
-}
-
-static PyObject *owner_nbytes(PyObject *self, void *unused) {
-  (void)unused;
-  mlx_array array = open_array(self);
-  return array.ctx ? PyLong_FromSize_t(mlx_array_nbytes(array)) : NULL;
-}
+SIZE(ndim)
+SIZE(size)
+SIZE(itemsize)
+SIZE(nbytes)
 
 static PyObject *owner_dtype(PyObject *self, void *unused) {
   (void)unused;

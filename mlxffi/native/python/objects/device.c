@@ -38,14 +38,6 @@ static void free_object(PyObject *self, PyObject *weakrefs) {
   Py_DECREF(type);
 }
 
-static PyObject *handle_or_error(void *handle) {
-  if (handle) {
-    return PyLong_FromVoidPtr(handle);
-  }
-  raise_last_error();
-  return NULL;
-}
-
 static PyObject *not_comparable(void) {
   Py_INCREF(Py_NotImplemented);
   return Py_NotImplemented;
@@ -156,11 +148,6 @@ static void device_dealloc(PyObject *object) {
   free_object(object, self->weakrefs);
 }
 
-static PyObject *device_handle(PyObject *self, void *unused) {
-  (void)unused;
-  return handle_or_error(device_of(self).ctx);
-}
-
 static PyObject *device_type(PyObject *self, void *unused) {
   (void)unused;
   return device_type_object(((DeviceOwner *)self)->type);
@@ -192,7 +179,6 @@ static Py_hash_t hash_of_object(PyObject *self) {
 }
 
 static PyGetSetDef device_properties[] = {
-  {"_h", device_handle, NULL, "The mlx_device as an int.", NULL},
   {"type", device_type, NULL, "Its type.", NULL},
   {"index", device_index, NULL, "Its number among the devices of its type.", NULL},
   {NULL, NULL, NULL, NULL, NULL},
@@ -234,12 +220,6 @@ PyObject *new_stream(mlx_stream stream) {
   return made;
 }
 
-static PyObject *stream_own(PyObject *unused, PyObject *handle) {
-  (void)unused;
-  void *stream = PyLong_AsVoidPtr(handle);
-  return PyErr_Occurred() ? NULL : new_stream((mlx_stream){stream});
-}
-
 static int stream_init(PyObject *self, PyObject *arguments, PyObject *named) {
   (void)self, (void)arguments, (void)named;
   PyErr_SetString(PyExc_TypeError, "Stream: no constructor defined; use mx.new_stream");
@@ -252,11 +232,6 @@ static void stream_dealloc(PyObject *object) {
     mlx_stream_free(self->stream);
   }
   free_object(object, self->weakrefs);
-}
-
-static PyObject *stream_handle(PyObject *self, void *unused) {
-  (void)unused;
-  return PyLong_FromVoidPtr(stream_of(self));
 }
 
 static PyObject *stream_device(PyObject *self, void *unused) {
@@ -298,7 +273,6 @@ static PyObject *stream_compare(PyObject *object, PyObject *other, int operator)
 }
 
 static PyGetSetDef stream_properties[] = {
-  {"_h", stream_handle, NULL, "The mlx_stream as an int.", NULL},
   {"device", stream_device, NULL, "The device it computes on.", NULL},
   {"index", stream_index, NULL, "Its number in the process.", NULL},
   {NULL, NULL, NULL, NULL, NULL},
@@ -309,11 +283,6 @@ static PyMemberDef stream_members[] = {
   {NULL, 0, 0, 0, NULL},
 };
 
-static PyMethodDef stream_methods[] = {
-  {"_own", stream_own, METH_O | METH_CLASS, "The owner of a fresh handle; 0 stands for an error, which is raised."},
-  {NULL, NULL, 0, NULL},
-};
-
 static PyType_Slot stream_slots[] = {
   {Py_tp_init, stream_init},
   {Py_tp_dealloc, stream_dealloc},
@@ -322,7 +291,6 @@ static PyType_Slot stream_slots[] = {
   {Py_tp_hash, hash_of_object},
   {Py_tp_getset, stream_properties},
   {Py_tp_members, stream_members},
-  {Py_tp_methods, stream_methods},
   {0, NULL},
 };
 

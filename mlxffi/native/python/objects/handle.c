@@ -2,7 +2,6 @@
 
 #include "objects/handle.h"
 
-
 #include <stddef.h>
 #include <structmember.h>
 
@@ -57,8 +56,9 @@ void *handle_of(char kind, PyObject *object) {
 }
 
 void *group_of(PyObject *object) {
-  bool group = PyObject_TypeCheck(object, (PyTypeObject *)told.group);
-  PyObject *held = group ? PyObject_GetAttrString(object, "_handle") : NULL;
+  static PyObject *name;
+  bool group = PyObject_TypeCheck(object, (PyTypeObject *)told.group) && interned(&name, "_handle");
+  PyObject *held = group ? PyObject_GetAttr(object, name) : NULL;
   void *found = held ? handle_of('G', held) : NULL;
   Py_XDECREF(held); /* the Group keeps it */
   PyErr_Clear();

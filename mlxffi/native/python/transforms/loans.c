@@ -221,8 +221,8 @@ static PyObject *restored_tuple(PyObject *tuple, PyObject *original, PyObject *l
 
 static PyObject *restored_array(PyObject *item, PyObject *loan) {
   ArrayOwner *owner = (ArrayOwner *)item;
-  bool lent = owner->loan && owner->loan->list == loan;
-  return !lent || owner->updated ? Py_NewRef(item) : restored(owner->loan->original, loan);
+  bool lent = owner->loan && owner->loan->list == loan, updated = __atomic_load_n(&owner->updated, __ATOMIC_RELAXED);
+  return !lent || updated ? Py_NewRef(item) : restored(owner->loan->original, loan);
 }
 
 /* What lay in a place where an item of this loan is. */

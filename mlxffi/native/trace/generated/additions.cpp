@@ -14,6 +14,12 @@ extern "C" int mlxffi_array_data(const void **data, const mlx_array arr) {
   return call.status(real(data, arr));
 }
 
+extern "C" int mlxffi_array_text(mlx_string *str, const mlx_array arr, int precision) {
+  static const auto real = trace::find(mlxffi_array_text, "mlxffi_array_text");
+  trace::Call call("mlxffi_array_text", {trace::slot("str", "string", str), trace::handle("arr", "array", arr.ctx), trace::value("precision", precision)});
+  return call.status(real(str, arr, precision));
+}
+
 extern "C" int mlxffi_array_is_tracer(bool *res, const mlx_array arr) {
   static const auto real = trace::find(mlxffi_array_is_tracer, "mlxffi_array_is_tracer");
   trace::Call call("mlxffi_array_is_tracer", {trace::out("res", res), trace::handle("arr", "array", arr.ctx)});

@@ -9,10 +9,12 @@ local Vector, pack, take, ops = handles.Vector, handles.pack, handles.take, hand
 local mlx = { C = C, array = handles.array, float = handles.float, ops = ops }
 
 --- How many objects of C++ of a kind ("payload", "mlx_array", ...; nil: of all) are alive when the collector is
--- through. A function that the registry forgets may have held the last reference to the next one: hence until
--- nothing changes.
+-- through. Compiled traces keep the functions that they were made for, with all that those captured: they are
+-- dropped. A function that the registry forgets may have held the last reference to the next one: hence until nothing
+-- changes.
 function mlx.live(kind)
   handles.stream() -- it stays, and counts
+  jit.flush()
   local before, now
   repeat
     before = now

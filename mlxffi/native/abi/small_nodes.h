@@ -1,0 +1,11 @@
+// The scheduling of graphs of many small nodes on a CPU.
+#pragma once
+
+#include "convert.h"
+
+namespace mlxc {
+
+// mx::async_eval, with less work for each node where many small ones are on one CPU stream. Under Scheduling.
+void schedule(const Arrays& outputs);
+
+} // namespace mlxc

@@ -1,0 +1,144 @@
+#include "at_once.h"
+
+#include <mlx/backend/cpu/encoder.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <vector>
+
+#include "evaluations.h"
+#include "fallible.h"
+#include "vectorized.h"
+
+namespace mlxffi {
+
+namespace {
+
+// Nodes and numbers up to which other threads, which may not schedule meanwhile, do not wait long.
+constexpr size_t most_nodes = 16, most_numbers = size_t(1) << 19;
+
+thread_local bool active = false;
+
+// Not while memory is given back: a program's destructors may evaluate arrays of their own.
+struct Active {
+  Active() {
+    active = true;
+  }
+  ~Active() {
+    active = false;
+  }
+};
+
+constexpr std::array<std::string_view, 3> reshapes = {"Reshape", "Flatten", "Unflatten"};
+constexpr std::array<std::string_view, 8> views = {"AsStrided", "Broadcast", "Copy", "ExpandDims", "Slice", "Squeeze", "StopGradient", "Transpose"};
+
+template <size_t count>
+bool is_in(const std::array<std::string_view, count>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Whether MLX has no task for the stream, as for what its input's memory holds already.
+bool is_done_at_once(const mx::Primitive& primitive) {
+  return is_computed_by_kernels(primitive) || is_in(views, primitive.name()) || is_in(reshapes, primitive.name());
+}
+
+bool needs_a_copy(const mx::array& node) {
+  return is_in(reshapes, node.primitive().name()) && !node.inputs()[0].flags().row_contiguous;
+}
+
+// The nodes of a graph, each after its inputs.
+class Plan {
+ public:
+  // Whether an array is there, or can be computed here.
+  bool add(const mx::array& array) {
+    if (array.status() != mx::array::Status::unscheduled) {
+      return array.is_available();
+    }
+    return is_planned(array) || (is_small(array) && add_node(array));
+  }
+
+  // Whether all were: where numbers lie otherwise than a kernel takes them, that node and what follows are not.
+  bool run() const {
+    return std::all_of(steps_.begin(), steps_.end(), compute);
+  }
+
+ private:
+  struct Step {
+    const mx::array* node;
+    Evaluation evaluation;
+  };
+
+  bool is_planned(const mx::array& array) const {
+    return std::any_of(steps_.begin(), steps_.end(), [&](auto& step) { return step.node->id() == array.id(); });
+  }
+
+  bool is_small(const mx::array& node) {
+    if (!node.has_primitive() || !node.siblings().empty() || node.is_tracer() || node.primitive().device() != mx::Device::cpu) {
+      return false;
+    }
+    size_t least = node.size(), most = node.size();
+    for (auto& input : node.inputs()) {
+      least = std::min(least, input.size());
+      most = std::max(most, input.size());
+    }
+    numbers_ += most;
+    return least > 0 && numbers_ <= most_numbers && ++open_ <= most_nodes;
+  }
+
+  bool add_node(const mx::array& node) {
+    auto& primitive = node.primitive();
+    if (fallible(primitive)) {
+      return false;
+    }
+    for (auto& input : node.inputs()) {
+      if (!add(input)) {
+        return false;
+      }
+    }
+    steps_.push_back({&node, is_done_at_once(primitive) ? nullptr : evaluation_of(node)});
+    return steps_.back().evaluation || is_done_at_once(primitive);
+  }
+
+  static bool compute(const Step& step) {
+    auto outputs = step.node->outputs();
+    // Throws where the stream is another thread's, as when a task is handed to it.
+    mx::cpu::get_command_encoder(outputs[0].primitive().stream());
+    bool is_computed = evaluate(step, outputs);
+    if (is_computed) {
+      outputs[0].set_status(mx::array::Status::available);
+      outputs[0].detach();
+    }
+    return is_computed;
+  }
+
+  static bool evaluate(const Step& step, Arrays& outputs) {
+    Active scope;
+    auto& node = *step.node;
+    auto& primitive = outputs[0].primitive();
+    if (step.evaluation) {
+      return step.evaluation(node.inputs(), outputs, primitive.stream());
+    }
+    bool can = !needs_a_copy(node);
+    if (can) {
+      primitive.eval_cpu(node.inputs(), outputs);
+    }
+    return can;
+  }
+
+  std::vector<Step> steps_;
+  size_t numbers_ = 0, open_ = 0;
+};
+
+} // namespace
+
+bool compute_at_once(const Arrays& outputs) {
+  Plan plan;
+  return std::all_of(outputs.begin(), outputs.end(), [&](auto& output) { return plan.add(output); }) && plan.run();
+}
+
+bool at_once() {
+  return active;
+}
+
+} // namespace mlxffi

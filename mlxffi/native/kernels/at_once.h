@@ -1,0 +1,15 @@
+// Small graphs are computed by the thread that asks for them: a task takes longer to a stream's thread and back than to run.
+#pragma once
+
+#include "fused.h"
+
+namespace mlxffi {
+
+// Computes arrays whose graphs no other thread may be about to schedule; false, where something is left to be scheduled, as
+// these are large, have operations that are MLX's alone, may fail in the course of their work, or wait for a stream.
+bool compute_at_once(const Arrays& outputs);
+
+// Whether this thread does so now: tasks for a stream are run where they would be handed to it.
+bool at_once();
+
+} // namespace mlxffi

@@ -1,0 +1,181 @@
+#include "evaluations.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <typeinfo>
+
+#include "elementwise_blocks.h"
+#include "extremes.h"
+#include "folds.h"
+#include "gathers.h"
+#include "scans.h"
+#include "sorting.h"
+
+namespace mlxffi {
+
+namespace {
+
+// What a primitive computes, an operation for each of its outputs: two, or one.
+std::string_view first_operation(const mx::Primitive& primitive) {
+  std::string_view name = primitive.name();
+  return name == "DivMod" ? "FloorDivide" : name;
+}
+
+// Operations on several numbers at the same place; NULL where there is no kernel for one.
+std::shared_ptr<const Blocks> blocks_of(const mx::array& node) {
+  auto blocks = std::make_shared<Blocks>();
+  std::vector<Blocks::Value> from;
+  for (auto& input : node.inputs()) {
+    from.push_back(blocks->input(input.dtype()));
+  }
+  std::array operations{first_operation(node.primitive()), std::string_view("Remainder")};
+  for (size_t i = 0; i <= node.siblings().size(); i++) {
+    auto result = blocks->apply(operations[i], from, node.dtype());
+    if (!result) {
+      return nullptr;
+    }
+    blocks->output(*result);
+  }
+  return blocks;
+}
+
+// By name and types, which are few.
+Evaluation elementwise(const mx::array& node) {
+  constexpr size_t most_inputs = 3;
+  if (node.inputs().size() > most_inputs || !Blocks::has(first_operation(node.primitive()))) {
+    return nullptr;
+  }
+  std::array<mx::Dtype::Val, most_inputs + 1> types{node.dtype().val()};
+  std::transform(node.inputs().begin(), node.inputs().end(), types.begin() + 1, [](auto& input) { return input.dtype().val(); });
+  // Names of operations that there are kernels for are MLX's constants.
+  static thread_local std::map<std::pair<std::string_view, decltype(types)>, std::shared_ptr<const Blocks>> known;
+  std::pair key{std::string_view(node.primitive().name()), types};
+  auto found = known.find(key);
+  if (found == known.end()) {
+    auto blocks = blocks_of(node);
+    if (!blocks) {
+      return nullptr;
+    }
+    found = known.emplace(key, std::move(blocks)).first;
+  }
+  return by_blocks(found->second);
+}
+
+Evaluation reduction(const mx::array& node) {
+  auto& primitive = node.primitive();
+  if (typeid(primitive) != typeid(mx::Reduce)) {
+    return nullptr;
+  }
+  auto& reduce = static_cast<const mx::Reduce&>(primitive);
+  auto found = Fold::of(reduce, node.inputs()[0].dtype(), node.dtype());
+  if (!found) {
+    return nullptr;
+  }
+  return [fold = *found, axes = reduce.state().second](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return mlxffi::fold(fold, axes, inputs[0], outputs[0], s);
+  };
+}
+
+Evaluation place(const mx::array& node) {
+  auto& primitive = node.primitive();
+  if (typeid(primitive) != typeid(mx::ArgReduce)) {
+    return nullptr;
+  }
+  auto [kind, axis] = static_cast<const mx::ArgReduce&>(primitive).state();
+  return [largest = kind == mx::ArgReduce::ArgMax, axis = axis](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return place_extremes(largest, axis, inputs[0], outputs[0], s);
+  };
+}
+
+Evaluation in_order(int axis, Sorted what) {
+  return [=](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    sort(inputs[0], axis, what, outputs[0], s);
+    return true;
+  };
+}
+
+// Whether MLX's primitive is of this kind; libmlx keeps the descriptions of most types to itself.
+template <class Kind>
+const Kind* as(const mx::Primitive& primitive, std::string_view name) {
+  return primitive.name() == name ? static_cast<const Kind*>(&primitive) : nullptr;
+}
+
+// A row in order is one that is partitioned anywhere.
+Evaluation sorting(const mx::array& node) {
+  auto& primitive = node.primitive();
+  if (node.inputs().size() != 1 || !can_sort(node.inputs()[0].dtype())) {
+    return nullptr;
+  }
+  if (auto sort = as<mx::Sort>(primitive, "Sort")) {
+    return in_order(sort->state(), Sorted::numbers);
+  }
+  if (auto sort = as<mx::ArgSort>(primitive, "ArgSort")) {
+    return in_order(sort->state(), Sorted::places);
+  }
+  if (auto partition = as<mx::Partition>(primitive, "Partition")) {
+    return in_order(partition->state().second, Sorted::numbers);
+  }
+  if (auto partition = as<mx::ArgPartition>(primitive, "ArgPartition")) {
+    return in_order(partition->state().second, Sorted::places);
+  }
+  return nullptr;
+}
+
+// Lookups along one axis.
+Evaluation lookup(const mx::array& node) {
+  if (auto along = as<mx::GatherAxis>(node.primitive(), "GatherAxis")) {
+    return [axis = along->state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+      return gather_along(axis, inputs[0], inputs[1], outputs[0], s);
+    };
+  }
+  auto gather = as<mx::Gather>(node.primitive(), "Gather");
+  if (!gather || node.inputs().size() != 2) {
+    return nullptr;
+  }
+  return [state = gather->state()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return mlxffi::gather(state.first[0], state.second, inputs[0], inputs[1], outputs[0], s);
+  };
+}
+
+Evaluation running(const mx::array& node) {
+  // Scans are named after what they accumulate.
+  if (!std::string_view(node.primitive().name()).starts_with("Cum")) {
+    return nullptr;
+  }
+  return [primitive = node.primitive_ptr()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return scan(static_cast<const mx::Scan&>(*primitive), inputs[0], outputs[0], s);
+  };
+}
+
+} // namespace
+
+Evaluation by_blocks(std::shared_ptr<const Blocks> blocks) {
+  return [blocks = std::move(blocks)](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    Blocks::run(blocks, inputs, outputs, s);
+    return true;
+  };
+}
+
+bool divides_integers(const mx::array& node) {
+  if (!mx::issubdtype(node.dtype(), mx::integer)) {
+    return false;
+  }
+  std::string_view name = node.primitive().name();
+  return name == "FloorDivide" || name == "Remainder" || name == "DivMod";
+}
+
+Evaluation evaluation_of(const mx::array& node) {
+  auto is_empty = [](auto& array) { return array.size() == 0; };
+  if (is_empty(node) || std::any_of(node.inputs().begin(), node.inputs().end(), is_empty)) {
+    return nullptr;
+  }
+  for (auto* find : {reduction, place, sorting, lookup, running}) {
+    if (auto found = find(node)) {
+      return found;
+    }
+  }
+  return elementwise(node);
+}
+
+} // namespace mlxffi
