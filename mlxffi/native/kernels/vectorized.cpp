@@ -84,7 +84,7 @@ Evaluation noticing_failures(const Fallible& fallible, std::shared_ptr<mx::Primi
   };
 }
 
-// Whether the node may fail in the course of its work.
+// Whether the node may fail in the course of its work, which those of GPUs do not.
 bool vectorize(const mx::array& node) {
   auto& primitive = node.primitive_ptr();
   if (primitive->device() != mx::Device::cpu) {
