@@ -17,7 +17,7 @@ import sys
 os.environ.setdefault("MLX_ENABLE_TF32", "0")
 
 # isort: split
-from gpu import behaviour, linear, timing, values
+from gpu import behaviour, linear, norms, timing, values
 
 import mlxffi
 
@@ -72,6 +72,7 @@ def check_values(verdicts: Verdicts) -> None:
     values.check_all(verdicts.report)
     behaviour.check_all(verdicts.report)
     linear.check_all(verdicts.report)
+    norms.check_all(verdicts.report)
     values.check_many(verdicts.report)
 
 

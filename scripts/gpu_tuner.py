@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -95,6 +96,8 @@ def check_losses(only: list[str] | None, verdicts: Verdicts) -> None:
 def _losses(family: str, case: str) -> Answer:
     # MLX's cache of kernels is not made for processes that fill it at the same time.
     with tempfile.TemporaryDirectory() as cache:
+        if full := os.environ.get("MLX_PTX_CACHE_DIR"):
+            shutil.copytree(full, cache, dirs_exist_ok=True)
         command = ["gpu.tuner_losses", family, case, "gpu", "cpu"]
         return once(Together(command, [{"MLX_PTX_CACHE_DIR": cache}]))[0][0]
 

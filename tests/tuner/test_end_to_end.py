@@ -23,7 +23,7 @@ RUN = {
     "steps_per_report": 1,
     "steps_per_eval": 6,
     "save_every": 6,
-    "learning_rate": 0.003,
+    "learning_rate": 0.0003,
     "num_layers": -1,
 }
 STEPS = 50

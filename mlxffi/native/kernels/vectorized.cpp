@@ -84,12 +84,14 @@ Evaluation noticing_failures(const Fallible& fallible, std::shared_ptr<mx::Primi
   };
 }
 
-// Whether the node may fail in the course of its work.
+// Whether the node may fail in the course of its work, which those of GPUs do not.
 bool vectorize(const mx::array& node) {
   auto& primitive = node.primitive_ptr();
+  if (primitive->device() != mx::Device::cpu) {
+    return false;
+  }
   auto* fallible = mlxffi::fallible(*primitive);
-  auto evaluation = fallible ? noticing_failures(*fallible, primitive) : evaluation_of(node);
-  if (evaluation && primitive->device() == mx::Device::cpu) {
+  if (auto evaluation = fallible ? noticing_failures(*fallible, primitive) : evaluation_of(node)) {
     auto made = std::make_shared<Vectorized>(primitive, std::move(evaluation));
     each_place(node, [&](std::shared_ptr<mx::Primitive>& place) { place = made; });
   }

@@ -254,6 +254,20 @@ def attach(base: Tree, *adapters: Adapter) -> Tree:
         fit.require("attach", adapter.layers(), nodes, adapter.config)
         for path, factors in adapter.layers().items():
             carried.setdefault(path, list(nodes[path].get("adapters", ()))).append(factors)
+    return attached(base, carried, *adapters)
+
+
+def attached(base: Tree, carried: Mapping[str, Iterable[Node]], *adapters: Adapter) -> Tree:
+    """`attach` without a check.
+
+    Args:
+      base: the tree.
+      carried: the factors that each layer is to have, by path.
+      adapters: whose directly trained parameters replace those of the tree.
+
+    Returns:
+      A new tree, which shares its arrays.
+    """
     # Tuples, which `merged` takes as a whole.
     made = merged(base, unflatten({f"{path}.adapters": tuple(found) for path, found in carried.items()}))
     for adapter in adapters:

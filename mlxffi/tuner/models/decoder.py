@@ -22,6 +22,7 @@ from ..layers import as_linear, embedding, linear, on_cpu, operand
 from ..trees import Tree
 from .checkpointing import checkpointed
 from .config import SLIDING, DecoderConfig
+from .joined import split
 from .rope import Rope, Turns
 
 Mask: TypeAlias = "str | mx.array | None"
@@ -201,6 +202,8 @@ def _block(
 FEW = 8
 LAYERS = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "o_proj"}
 GATED = {"gate": "gate_proj", "up": "up_proj", "down": "down_proj"}
+# Layers of one input, by the name of the one that they are while they are joined.
+JOINED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
 
 
 def _is_step(config: DecoderConfig, x: mx.array, mask: Mask, cache: KVCache, training: bool) -> bool:
@@ -250,9 +253,10 @@ def _attention(
 ) -> mx.array:
     """[B, T, C] to [B, T, C]: Vaswani et al. 2017; H / G queries share a key, Ainslie et al. 2023."""
     rope = _rope(config, layer)
-    q = _heads(config, node, "q", config.num_heads, x, training)  # [B, H, T, D]
-    k = _heads(config, node, "k", config.num_kv_heads, x, training)  # [B, G, T, D]
-    v = _heads(config, node, "v", config.num_kv_heads, x, training)  # [B, G, T, D]
+    q, k, v = _projections(node, "qkv_proj", x, training)
+    q = _heads(config, node, "q", q)  # [B, H, T, D]
+    k = _heads(config, node, "k", k)  # [B, G, T, D]
+    v = _heads(config, node, "v", v)  # [B, G, T, D]
     q, k = rope(q, positions), rope(k, positions)
     if cache is not None:
         k, v = cache.extended(k, v)  # [B, G, K, D]
@@ -260,10 +264,16 @@ def _attention(
     return _lean(_joined, node["o_proj"], y, training=training)
 
 
-def _heads(config: DecoderConfig, node: Tree, name: str, count: int, x: mx.array, training: bool) -> mx.array:
-    """[B, T, C] to [B, count, T, D]."""
-    batch, length, _ = x.shape
-    y = linear(node[f"{name}_proj"], x, training=training).reshape(batch, length, count, config.head_dim)
+def _projections(node: Tree, name: str, x: mx.array, training: bool) -> list[mx.array]:
+    """[B, T, C] to [B, T, features] for each of the layers that can be joined under a name."""
+    if name not in node:
+        return [linear(node[part], x, training=training) for part in JOINED[name]]
+    return split(linear(node[name], x, training=training), node[name]["widths"], -1)
+
+
+def _heads(config: DecoderConfig, node: Tree, name: str, y: mx.array) -> mx.array:
+    """[B, T, heads D] to [B, heads, T, D]."""
+    y = y.reshape(*y.shape[:2], -1, config.head_dim)
     if config.query_key_norm and name != "v":
         y = _norm(config, node[f"{name}_norm"], y)
     return y.transpose(0, 2, 1, 3)
@@ -288,8 +298,7 @@ def _joined(node: Tree, y: mx.array, training: bool) -> mx.array:
 
 def _mlp(config: DecoderConfig, node: Tree, x: mx.array, training: bool) -> mx.array:
     """[B, T, C] to [B, T, C]: Shazeer 2020, GLU variants improve transformer."""
-    gate = linear(node["gate_proj"], x, training=training)  # [B, T, intermediate size]
-    up = linear(node["up_proj"], x, training=training)
+    gate, up = _projections(node, "gate_up_proj", x, training)  # [B, T, intermediate size]
     unit = swiglu if config.activation == "silu" else geglu
     return _lean(_gated, node["down_proj"], unit, gate, up, training=training)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from ... import core as mx
@@ -13,6 +14,7 @@ from ...losses import Head
 from .. import layers, lora
 from ..layers import Node
 from ..trees import Tree, flatten, merged, unflatten
+from .joined import Joints, joints_of
 
 Wanted: TypeAlias = "Callable[[str, mx.array], bool] | Iterable[str]"
 
@@ -92,6 +94,8 @@ class FunctionalModel:
       halves: the function in two halves, with which training never stores the logits; None if there are none.
       new_cache: returns an empty cache for generation.
       vocab_size: how many tokens the model knows; others are refused. None: unknown.
+      joined: names of layers of one input, by the name under which the function looks first for one in their place,
+        with their `widths`.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class FunctionalModel:
         halves: Halves | None = None,
         new_cache: Callable[[], Any] | None = None,
         vocab_size: int | None = None,
+        joined: Mapping[str, Sequence[str]] | None = None,
     ):
         if adapter is not None and trainable is not None:
             raise ArgumentError("[FunctionalModel] trainable: with an adapter, it alone is trained; got both")
@@ -115,6 +120,8 @@ class FunctionalModel:
         self._trained: Tree = _chosen(parameters, trainable) if adapter is None else adapter.parameters
         self._keywords = _keywords(forward)
         self._whole: tuple[Tree, Tree] | None = None
+        self._joined, self.joints = joined or {}, Joints()
+        self._with_joints: FunctionalModel | None = None
 
     @property
     def adapter(self) -> lora.Adapter | None:
@@ -138,6 +145,20 @@ class FunctionalModel:
         """Replace the model's trained parameters; see `Tunable`."""
         require_same_paths(self._trained, trained)
         self._trained = merged(self._trained, trained)
+
+    def with_joints(self) -> FunctionalModel:
+        """This model for training steps: beside an adapter, layers of one input are joined where they can be.
+
+        Returns:
+          The model itself, or one whose `joints` say in what form it takes trained parameters.
+        """
+        if self._config is None or self._fused:
+            return self
+        if self._with_joints is None:
+            joints = joints_of(self._base, self._trained, self._config, self._joined)
+            self._with_joints = copy.copy(self)
+            self._with_joints._base, self._with_joints.joints = joints.put_into(self._base), joints
+        return self._with_joints
 
     def logits(
         self,
@@ -206,6 +227,8 @@ class FunctionalModel:
         adapter = lora.Adapter(trained, self._config)
         if self._fused:
             return lora.fuse(self._base, adapter, dequantize=True)
+        if self.joints:
+            return self.joints.attach(self._base, adapter)
         return lora.attach(self._base, adapter)
 
     def _run(

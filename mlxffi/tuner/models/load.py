@@ -76,6 +76,7 @@ def decoder_model(
         halves=Halves(partial(decoder.hidden, config, noise=noise), partial(decoder.output_layer, config)),
         new_cache=partial(decoder.new_cache, config),
         vocab_size=config.vocab_size,
+        joined=decoder.JOINED,
     )
 
 

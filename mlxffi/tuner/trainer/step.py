@@ -181,7 +181,19 @@ def packing_of(model: Tunable, optimizer: Optimizer) -> Packing:
     Returns:
       How to pack a tree like the model's `trainable()`.
     """
-    return Packing(model.trainable(), whole=not getattr(optimizer, "elementwise", False))
+    joints = getattr(_running(model, optimizer), "joints", None)
+    return Packing(model.trainable(), not _is_elementwise(optimizer), joints)
+
+
+def _is_elementwise(optimizer: Optimizer) -> bool:
+    return bool(getattr(optimizer, "elementwise", False))
+
+
+def _running(model: Tunable, optimizer: Optimizer) -> Tunable:
+    """A model as steps run it: with joined layers, unless an optimizer looks at each array as a whole."""
+    join = getattr(model, "with_joints", None)
+    found: Tunable = join() if join and _is_elementwise(optimizer) else model
+    return found
 
 
 def packed(state: State, packing: Packing) -> State:
@@ -229,15 +241,21 @@ def make_step(model: Tunable, optimizer: Optimizer, loss: Loss, args: TrainingAr
       The function; its result is lazy. `Metrics.of` reads the array, float32 [5 + sums of the loss].
     """
     apply, packing = _make_apply(optimizer, args, world), packing_of(model, optimizer)
+    model = _running(model, optimizer)
+
+    def of_arrays(arrays: Gradients, batch: Batch) -> tuple[mx.array, ...]:
+        trained = packing.joined_tree(arrays)
+        return _loss(model, loss, trained, batch, training=True, checkpoint=args.grad_checkpoint)
 
     def step(state: State, batch: Batch, due: bool) -> tuple[State, mx.array]:
-        trained = packing.tree(state.trained)
-        reference = None if state.reference is None else packing.tree(state.reference)
-        batch = _prepared(model, loss, trained, batch, reference)
+        arrays = packing.joined(state.trained)
+        reference = None if state.reference is None else packing.joined_tree(packing.joined(state.reference))
+        batch = _prepared(model, loss, packing.joined_tree(arrays), batch, reference)
         with random_numbers_from(state.random):
-            (total, count, *sums), gradients = _gradients(model, loss, args, trained, batch)
+            (total, count, *sums), found = mx.value_and_grad(of_arrays)(arrays, batch)
             random = mx.random.state[0]
-        window = _added(state.window, packing.pack(gradients), mx.where(mx.isfinite(total), count, mx.nan), args)
+        gradients = packing.pack_joined(found)
+        window = _added(state.window, gradients, mx.where(mx.isfinite(total), count, mx.nan), args)
         state = state._replace(random=random, window=window)
         norm = applied = mx.zeros([])
         if due:
@@ -304,17 +322,6 @@ def _loss_of_hidden(
     of_hidden, hidden = getattr(loss, "of_hidden", None), getattr(model, "hidden", None)
     both = of_hidden and hidden and hidden(trained, batch.inputs, **options)
     found: tuple[mx.array, ...] | None = of_hidden(*both, batch) if of_hidden and both else None
-    return found
-
-
-def _gradients(
-    model: Tunable, loss: Loss, args: TrainingArgs, trained: Tree, batch: Batch
-) -> tuple[tuple[mx.array, ...], Gradients]:
-    def of_flat(parameters: Gradients) -> tuple[mx.array, ...]:
-        tree = refilled(trained, parameters)
-        return _loss(model, loss, tree, batch, training=True, checkpoint=args.grad_checkpoint)
-
-    found: tuple[tuple[mx.array, ...], Gradients] = mx.value_and_grad(of_flat)(flatten(trained))
     return found
 
 

@@ -12,7 +12,7 @@ using Table = std::unordered_map<std::string_view, Rule>;
 
 Table table() {
   Table rules;
-  for (auto* family : {rules_of_products, rules_of_numbers, rules_of_writes, rules_of_shapes, rules_of_scans, rules_of_matrices}) {
+  for (auto* family : {rules_of_products, rules_of_numbers, rules_of_writes, rules_of_shapes, rules_of_scans, rules_of_matrices, rules_of_layers}) {
     for (auto& rule : family()) {
       rules.emplace(rule.name, rule);
     }

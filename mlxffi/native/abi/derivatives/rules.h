@@ -53,6 +53,7 @@ RuleList rules_of_writes();
 RuleList rules_of_shapes();
 RuleList rules_of_scans();
 RuleList rules_of_matrices();
+RuleList rules_of_layers();
 
 Arrays reverse_of(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums);
 // NULL where the operation has none.

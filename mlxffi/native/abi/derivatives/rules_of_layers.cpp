@@ -1,0 +1,29 @@
+// Layers that MLX has as one kernel on GPUs.
+#include <mlx/fast_primitives.h>
+
+#include "derivatives/rules.h"
+
+namespace mlxc {
+
+namespace {
+
+// MLX's kernel computes the weight's gradient, a sum over all rows, whether or not it is asked for. It leaves that out where
+// there is no weight, as in a norm whose cotangent is multiplied by the weight already.
+Arrays reverse_rms_norm(const Node& node, const Arrays& cotangents, const std::vector<int>& argnums) {
+  auto &x = node.inputs[0], &weight = node.inputs[1];
+  bool of_x_alone = argnums.size() == 1 && argnums[0] == 0;
+  if (!of_x_alone || weight.ndim() == 0) {
+    return node.output.primitive().vjp(node.inputs, cotangents, argnums, {node.output});
+  }
+  auto s = node.stream();
+  auto plain = mx::fast::rms_norm(x, std::nullopt, node.state<mx::fast::RMSNorm>().second, s);
+  return plain.primitive().vjp(plain.inputs(), {mx::multiply(cotangents[0], weight, s)}, argnums, {plain});
+}
+
+} // namespace
+
+RuleList rules_of_layers() {
+  return {{"RMSNorm", reverse_rms_norm}};
+}
+
+} // namespace mlxc
