@@ -11,7 +11,7 @@ import pytest
 PROGRAMS = Path(__file__).parent / "c"
 SOURCES = sorted(path for path in PROGRAMS.glob("*.c") if path.name != "live.c")
 # Programs about what stands in include/mlxffi; all others use mlx/c/mlx.h alone.
-ADDITIONS = dict.fromkeys(("event", "fused", "guide", "losses"), "mlxffi/mlxffi.h")
+ADDITIONS = dict.fromkeys(("added", "event", "fused", "guide", "losses"), "mlxffi/mlxffi.h")
 # Programs for other editions of mlx-c.
 ADDITIONS |= {"compat_0_6": "mlxffi/compat/mlxc_0_6.h", "compat_ollama": "mlxffi/compat/ollama.h"}
 COMPILERS = {"c": ["cc", "-std=c11"], "c++": ["c++", "-std=c++17", "-x", "c++"]}

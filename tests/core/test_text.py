@@ -54,7 +54,8 @@ def test_what_is_no_number(dtype):
     values = np.array([np.nan, -np.nan, np.inf, -np.inf, -0.0, 0.0, 65504, 1e-7], np.float32)
     for precision in (0, 3, 9):
         found, wanted = texts(values, dtype, precision)
-        assert found == wanted
+        # A bfloat16 that is no number has no sign in MLX (docs/differences.md).
+        assert (found.replace("-nan", "nan") if dtype == "bfloat16" else found) == wanted
     with_signs = np.array([complex(a, b) for a in values for b in values], np.complex64)
     found, wanted = texts(with_signs[:6], "complex64", 3)
     assert found == wanted

@@ -4,16 +4,14 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
-#include <memory>
 #include <new>
-#include <string>
 #include <unordered_set>
 
 #include "at_once.h"
 #include "checked.h"
 #include "derivatives/tracing.h"
 #include "guards.h"
+#include "late_failures.h"
 #include "small_nodes.h"
 #include "vectorized.h"
 
@@ -124,10 +122,6 @@ bool is_computed(const mx::array& array) {
   return array.status() == mx::array::Status::available;
 }
 
-bool same(const mx::Event& a, const mx::Event& b) {
-  return &a.cast<char>() == &b.cast<char>() && a.value() == b.value();
-}
-
 // Arrays that no other thread knows, with the events that these wait for.
 Arrays waiters(const Arrays& arrays) {
   Arrays made;
@@ -141,17 +135,6 @@ Arrays waiters(const Arrays& arrays) {
     }
   }
   return made;
-}
-
-// MLX tells of a failed task once. Whoever reads these arrays later, or what is computed from them, is told as well: their
-// memory holds no numbers.
-void keep_failing(mx::Event event, const std::string& text) {
-  static auto& failures = *new std::map<std::string, mx::Error>;
-  static std::mutex mutex;
-  std::lock_guard<std::mutex> lock(mutex);
-  auto& failure = failures[text];
-  failure.set_message(std::make_shared<std::string>(text));
-  event.set_error(failure);
 }
 
 // By kernels of our own; to be called under Scheduling.
@@ -178,7 +161,7 @@ void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
     try {
       waiter.wait();
     } catch (const std::runtime_error& failure) {
-      keep_failing(waiter.event(), failure.what());
+      remember_failure(waiter.event(), failure.what());
       throw;
     }
   }
@@ -215,13 +198,18 @@ mx::array checked(const mx::array& indices, std::function<void(const mx::array&)
 }
 
 void evaluate(const Arrays& outputs) {
-  if (std::all_of(outputs.begin(), outputs.end(), is_computed) || computed_at_once(outputs)) {
+  if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
+    return;
+  }
+  throw_if_failed(outputs);
+  if (computed_at_once(outputs)) {
     return;
   }
   schedule_and_wait(outputs, [&] { schedule_kernels(outputs, [&](bool may_fail) { schedule_or_compute(outputs, may_fail); }); });
 }
 
 void evaluate_soon(const Arrays& outputs) {
+  throw_if_failed(outputs);
   Scheduling lock;
   schedule_kernels(outputs, [&](bool may_fail) { may_fail ? evaluate_or_undo(outputs) : schedule(outputs); });
 }
@@ -235,6 +223,7 @@ const mx::array& computed(const mx::array& array) {
 
 void wait(const mx::array& array) {
   if (!is_computed(array)) {
+    throw_if_failed({array});
     schedule_and_wait({array}, [] {});
   }
 }
@@ -244,7 +233,7 @@ bool is_available(const mx::array& array) {
     return is_computed(array);
   }
   Scheduling lock;
-  return array.is_available();
+  return !has_failed(array) && array.is_available();
 }
 
 Scheduling::Scheduling() : lock_(scheduling) {}

@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-#include "mlxffi/array.h"
+#include "mlxffi/mlxffi.h"
 
 /* ---- streams ---------------------------------------------------------- */
 
