@@ -17,8 +17,13 @@ namespace mlxc {
 namespace {
 
 constexpr size_t least_nodes = 8, most_bytes = 128 << 20;
+// Nodes are taken output by output, so what one output needs stays until the last one is computed: MLX takes many gradients
+// in an order that keeps less.
+constexpr size_t most_outputs = 8;
 // Nodes whose inputs are held by one task.
 constexpr size_t held_together = 16;
+// New memory after which the stream is waited for, so that what it is done with can be taken again.
+constexpr size_t most_ahead = 2 << 20;
 
 // An array's references, which MLX keeps to itself: an explicit instantiation may name what is private.
 template <class Part, auto member>
@@ -36,7 +41,8 @@ template struct Opened<Description, &mx::array::array_desc_>;
 class Nodes {
  public:
   explicit Nodes(const Arrays& outputs) : stream_(stream_of(outputs)) {
-    are_small_ = std::all_of(outputs.begin(), outputs.end(), [&](auto& output) { return is_scheduled(output) || visit(output); });
+    auto is_seen = [&](auto& output) { return is_scheduled(output) || visit(output); };
+    are_small_ = outputs.size() <= most_outputs && std::all_of(outputs.begin(), outputs.end(), is_seen);
     auto is_final = [&](auto* node) { return !is_used(*node); };
     order_.erase(std::remove_if(order_.begin(), order_.end(), is_final), order_.end());
     are_small_ = are_small_ && order_.size() >= least_nodes;
@@ -134,22 +140,25 @@ class Held {
 
   // A result may have taken the memory of an input: held, it could not be taken again.
   void add(const Arrays& inputs, const Arrays& outputs) {
-    auto add_unless_own = [&](const mx::array& array, auto begin, auto end) {
-      auto& data = array.data_shared_ptr();
-      if (std::none_of(begin, end, [&](auto& output) { return output.data_shared_ptr() == data; })) {
-        data_.push_back(data);
-      }
-    };
     for (auto& input : inputs) {
-      add_unless_own(input, outputs.begin(), outputs.end());
+      if (!shares_memory(input, outputs)) {
+        data_.push_back(input.data_shared_ptr());
+      }
     }
     // Nobody may want these.
     for (auto output = outputs.begin(); output != outputs.end() && outputs.size() > 1; output++) {
       data_.push_back(output->data_shared_ptr());
     }
+    for (auto& output : outputs) {
+      ahead_ += shares_memory(output, inputs) ? 0 : output.nbytes();
+    }
     count_ = (count_ + 1) % held_together;
-    if (count_ == 0) {
+    if (count_ == 0 || ahead_ > most_ahead) {
       hand_over();
+    }
+    if (ahead_ > most_ahead) {
+      mx::synchronize(stream_);
+      ahead_ = 0;
     }
   }
 
@@ -159,8 +168,12 @@ class Held {
   }
 
  private:
+  static bool shares_memory(const mx::array& array, const Arrays& others) {
+    return std::any_of(others.begin(), others.end(), [&](auto& other) { return other.data_shared_ptr() == array.data_shared_ptr(); });
+  }
+
   mx::Stream stream_;
-  size_t count_ = 0;
+  size_t count_ = 0, ahead_ = 0;
   std::vector<std::shared_ptr<mx::array::Data>> data_;
 };
 
