@@ -30,6 +30,17 @@ def test_every_read_of_what_failed_raises(tmp_path, read):
             read(array)
 
 
+def test_a_long_chain_of_what_failed_raises_wherever_it_is_read(tmp_path):
+    made = [cut(tmp_path)]
+    for _ in range(60):
+        made.append(made[-1] + 1)
+    kept = made[20::13]
+    del made
+    for array in (kept[-1], *kept):
+        with pytest.raises(RuntimeError, match="Unable to read"):
+            mx.eval(array)
+
+
 def test_others_on_the_stream_are_computed(tmp_path):
     with pytest.raises(RuntimeError, match="Unable to read"):
         mx.eval(cut(tmp_path) + 1)

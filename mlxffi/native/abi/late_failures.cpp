@@ -1,11 +1,15 @@
 #include "late_failures.h"
 
+#include <mlx/ops.h>
+#include <mlx/transforms.h>
+
 #include <algorithm>
 #include <atomic>
 #include <deque>
 #include <mutex>
 #include <stdexcept>
 #include <unordered_set>
+#include <vector>
 
 namespace mlxc {
 
@@ -35,6 +39,26 @@ const Failure* failure_of(const mx::array& array) {
   return found == failures().end() ? nullptr : &*found;
 }
 
+// Arrays that are not computed, and of those that are not scheduled their inputs.
+template <class Look>
+void look_at_open(const Arrays& arrays, Look&& look) {
+  std::vector<const mx::array*> open;
+  std::unordered_set<std::uintptr_t> seen;
+  auto add = [&](const Arrays& more) {
+    for (auto& array : more) {
+      if (array.status() != mx::array::Status::available && seen.insert(array.id()).second) {
+        open.push_back(&array);
+      }
+    }
+  };
+  for (add(arrays); !open.empty();) {
+    auto* array = open.back();
+    open.pop_back();
+    look(*array);
+    add(array->inputs());
+  }
+}
+
 } // namespace
 
 bool same(const mx::Event& a, const mx::Event& b) {
@@ -50,6 +74,25 @@ void remember_failure(const mx::Event& event, const std::string& text) {
   any = true;
 }
 
+void remember_failure(const Arrays& outputs, mx::Stream stream, const std::string& text) {
+  // libmlx keeps the making of events to itself.
+  auto marker = mx::logical_not(mx::array(false), stream);
+  mx::async_eval(marker);
+  remember_failure(marker.event(), text);
+  // The first are known to be of that call, of their inputs those without an event.
+  for (auto& output : outputs) {
+    if (output.status() != mx::array::Status::unscheduled) {
+      output.set_status(mx::array::Status::evaluated);
+      output.attach_event(marker.event());
+    }
+  }
+  look_at_open(outputs, [&](const mx::array& array) {
+    if (array.status() == mx::array::Status::evaluated && !array.event().valid()) {
+      array.attach_event(marker.event());
+    }
+  });
+}
+
 bool has_failed(const mx::array& array) {
   std::lock_guard<std::mutex> lock(mutex);
   return any && failure_of(array);
@@ -60,23 +103,11 @@ void throw_if_failed(const Arrays& arrays) {
     return;
   }
   std::lock_guard<std::mutex> lock(mutex);
-  std::vector<const mx::array*> open;
-  std::unordered_set<std::uintptr_t> seen;
-  auto add = [&](const Arrays& more) {
-    for (auto& array : more) {
-      if (array.status() != mx::array::Status::available && seen.insert(array.id()).second) {
-        open.push_back(&array);
-      }
-    }
-  };
-  for (add(arrays); !open.empty();) {
-    auto* array = open.back();
-    open.pop_back();
-    if (auto* failure = failure_of(*array)) {
+  look_at_open(arrays, [](const mx::array& array) {
+    if (auto* failure = failure_of(array)) {
       throw std::runtime_error(failure->text);
     }
-    add(array->inputs());
-  }
+  });
 }
 
 } // namespace mlxc

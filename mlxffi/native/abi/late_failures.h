@@ -13,6 +13,9 @@ bool same(const mx::Event& a, const mx::Event& b);
 // What waits for an event holds no numbers: MLX tells only whoever waits first.
 void remember_failure(const mx::Event& event, const std::string& text);
 
+// The same for what a call scheduled on a stream before it threw: outputs and what they are to be computed from.
+void remember_failure(const Arrays& outputs, mx::Stream stream, const std::string& text);
+
 // Whether an array waits for such an event: were MLX asked, it would count as computed.
 bool has_failed(const mx::array& array);
 

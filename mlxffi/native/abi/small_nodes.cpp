@@ -4,13 +4,20 @@
 #include "small_nodes.h"
 
 #include <mlx/backend/cpu/encoder.h>
+#include <mlx/primitives.h>
 
 #include <algorithm>
+#include <future>
+#include <iterator>
 #include <memory_resource>
+#include <stdexcept>
 #include <string_view>
+#include <typeinfo>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+
+#include "late_failures.h"
 
 namespace mlxc {
 
@@ -157,7 +164,7 @@ class Held {
       hand_over();
     }
     if (ahead_ > most_ahead) {
-      mx::synchronize(stream_);
+      wait();
       ahead_ = 0;
     }
   }
@@ -168,6 +175,13 @@ class Held {
   }
 
  private:
+  // Failures are left to whoever waits for the outputs, unlike by mx::synchronize.
+  void wait() const {
+    std::promise<void> done;
+    mx::scheduler::enqueue(stream_, [&] { done.set_value(); });
+    done.get_future().wait();
+  }
+
   static bool shares_memory(const mx::array& array, const Arrays& others) {
     return std::any_of(others.begin(), others.end(), [&](auto& other) { return other.data_shared_ptr() == array.data_shared_ptr(); });
   }
@@ -187,9 +201,8 @@ void schedule(mx::array node, Held& held) {
   node.detach();
 }
 
-// Of what was scheduled, what is known to more than the nodes.
-Arrays schedule(const Nodes& nodes) {
-  Arrays known;
+// Adds to `known` what is scheduled and known to more than the nodes.
+void schedule(const Nodes& nodes, Arrays& known) {
   Held held(nodes.stream());
   auto add_if_known = [&](const mx::array& array) {
     if (nodes.is_known_outside(array)) {
@@ -202,7 +215,25 @@ Arrays schedule(const Nodes& nodes) {
     schedule(*node, held);
   }
   held.hand_over();
-  return known;
+}
+
+// An output that is scheduled last, with the event of all.
+mx::array last_of(const Arrays& outputs, const Nodes& nodes) {
+  return *std::find_if(outputs.begin(), outputs.end(), [&](auto& output) {
+    return output.status() == mx::array::Status::unscheduled && !nodes.is_used(output);
+  });
+}
+
+// What was scheduled counts as computed, unless a task has failed: MLX tells of that by text alone.
+void settle(Arrays& scheduled, mx::Stream stream, const std::exception& failure) {
+  try {
+    mx::synchronize(stream);
+  } catch (const std::runtime_error&) {
+    // One of the two is told.
+  }
+  if (typeid(failure) == typeid(std::runtime_error)) {
+    remember_failure(scheduled, stream, failure.what());
+  }
 }
 
 } // namespace
@@ -212,16 +243,19 @@ void schedule(const Arrays& outputs) {
   if (!nodes.are_small()) {
     return mx::async_eval(outputs);
   }
-  auto last = *std::find_if(outputs.begin(), outputs.end(), [&](auto& output) { return output.status() == mx::array::Status::unscheduled && !nodes.is_used(output); });
+  auto last = last_of(outputs, nodes);
+  Arrays known, scheduled;
+  auto is_new = [](auto& output) { return output.status() == mx::array::Status::unscheduled; };
+  std::copy_if(outputs.begin(), outputs.end(), std::back_inserter(scheduled), is_new);
   try {
-    auto known = schedule(nodes);
+    schedule(nodes, known);
     mx::async_eval(outputs);
     for (auto& array : known) {
       array.attach_event(last.event());
     }
-  } catch (...) {
-    // What was scheduled counts as computed.
-    mx::synchronize(nodes.stream());
+  } catch (const std::exception& failure) {
+    scheduled.insert(scheduled.end(), known.begin(), known.end());
+    settle(scheduled, nodes.stream(), failure);
     throw;
   }
 }
