@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
-#include <mutex>
 #include <stdexcept>
-#include <unordered_set>
-#include <vector>
+
+#include "scheduling.h"
+#include "walk.h"
 
 namespace mlxc {
 
@@ -22,41 +22,28 @@ struct Failure {
   std::string text;
 };
 
-std::mutex mutex;
 std::atomic<bool> any{false};
 
-// Never destroyed: threads may evaluate while the process ends.
+// Under Scheduling. Never destroyed: threads may evaluate while the process ends.
 std::deque<Failure>& failures() {
   static auto& made = *new std::deque<Failure>;
   return made;
 }
 
-// Under the mutex; null, where none is known.
+// Null, where none is known.
 const Failure* failure_of(const mx::array& array) {
   auto& event = array.event();
   auto is_its = [&](const Failure& failure) { return same(failure.event, event); };
-  auto found = event.valid() ? std::find_if(failures().begin(), failures().end(), is_its) : failures().end();
+  bool waits = array.status() == mx::array::Status::evaluated && event.valid();
+  auto found = waits ? std::find_if(failures().begin(), failures().end(), is_its) : failures().end();
   return found == failures().end() ? nullptr : &*found;
 }
 
-// Arrays that are not computed, and of those that are not scheduled their inputs.
+// Arrays, and the inputs of those nodes of theirs that are yet to be scheduled.
 template <class Look>
-void look_at_open(const Arrays& arrays, Look&& look) {
-  std::vector<const mx::array*> open;
-  std::unordered_set<std::uintptr_t> seen;
-  auto add = [&](const Arrays& more) {
-    for (auto& array : more) {
-      if (array.status() != mx::array::Status::available && seen.insert(array.id()).second) {
-        open.push_back(&array);
-      }
-    }
-  };
-  for (add(arrays); !open.empty();) {
-    auto* array = open.back();
-    open.pop_back();
-    look(*array);
-    add(array->inputs());
-  }
+void each_input(const Arrays& arrays, Look look) {
+  std::for_each(arrays.begin(), arrays.end(), look);
+  mlxffi::Walk(arrays).each([&](const mx::array& node) { std::for_each(node.inputs().begin(), node.inputs().end(), look); });
 }
 
 } // namespace
@@ -66,7 +53,7 @@ bool same(const mx::Event& a, const mx::Event& b) {
 }
 
 void remember_failure(const mx::Event& event, const std::string& text) {
-  std::lock_guard<std::mutex> lock(mutex);
+  Scheduling lock;
   failures().push_back({event, text});
   if (failures().size() > most_remembered) {
     failures().pop_front();
@@ -86,7 +73,7 @@ void remember_failure(const Arrays& outputs, mx::Stream stream, const std::strin
       output.attach_event(marker.event());
     }
   }
-  look_at_open(outputs, [&](const mx::array& array) {
+  each_input(outputs, [&](const mx::array& array) {
     if (array.status() == mx::array::Status::evaluated && !array.event().valid()) {
       array.attach_event(marker.event());
     }
@@ -94,7 +81,6 @@ void remember_failure(const Arrays& outputs, mx::Stream stream, const std::strin
 }
 
 bool has_failed(const mx::array& array) {
-  std::lock_guard<std::mutex> lock(mutex);
   return any && failure_of(array);
 }
 
@@ -102,8 +88,8 @@ void throw_if_failed(const Arrays& arrays) {
   if (!any) {
     return;
   }
-  std::lock_guard<std::mutex> lock(mutex);
-  look_at_open(arrays, [](const mx::array& array) {
+  Scheduling lock;
+  each_input(arrays, [](const mx::array& array) {
     if (auto* failure = failure_of(array)) {
       throw std::runtime_error(failure->text);
     }

@@ -11,12 +11,11 @@
 #include <iterator>
 #include <memory_resource>
 #include <stdexcept>
-#include <string_view>
 #include <typeinfo>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
+#include "at_once.h"
 #include "late_failures.h"
 
 namespace mlxc {
@@ -87,8 +86,7 @@ class Nodes {
   }
   // Together with those before, less the arrays that lie in their inputs' memory.
   bool has_room(const mx::array& node) {
-    static const std::unordered_set<std::string_view> views{"Broadcast", "ExpandDims", "Slice", "Squeeze", "Transpose"};
-    bytes_ += node.has_primitive() && views.contains(node.primitive().name()) ? 0 : node.nbytes();
+    bytes_ += node.has_primitive() && mlxffi::is_view(node.primitive()) ? 0 : node.nbytes();
     return bytes_ <= most_bytes;
   }
   bool is_on_stream(const mx::array& array) const {
@@ -217,13 +215,6 @@ void schedule(const Nodes& nodes, Arrays& known) {
   held.hand_over();
 }
 
-// An output that is scheduled last, with the event of all.
-mx::array last_of(const Arrays& outputs, const Nodes& nodes) {
-  return *std::find_if(outputs.begin(), outputs.end(), [&](auto& output) {
-    return output.status() == mx::array::Status::unscheduled && !nodes.is_used(output);
-  });
-}
-
 // What was scheduled counts as computed, unless a task has failed: MLX tells of that by text alone.
 void settle(Arrays& scheduled, mx::Stream stream, const std::exception& failure) {
   try {
@@ -243,10 +234,11 @@ void schedule(const Arrays& outputs) {
   if (!nodes.are_small()) {
     return mx::async_eval(outputs);
   }
-  auto last = last_of(outputs, nodes);
   Arrays known, scheduled;
   auto is_new = [](auto& output) { return output.status() == mx::array::Status::unscheduled; };
   std::copy_if(outputs.begin(), outputs.end(), std::back_inserter(scheduled), is_new);
+  // An output that is scheduled last, with the event of all.
+  auto last = *std::find_if(scheduled.begin(), scheduled.end(), [&](auto& output) { return !nodes.is_used(output); });
   try {
     schedule(nodes, known);
     mx::async_eval(outputs);

@@ -40,7 +40,7 @@ bool is_in(const std::array<std::string_view, count>& names, std::string_view na
 
 // Whether MLX has no task for the stream, as for what its input's memory holds already.
 bool is_done_at_once(const mx::Primitive& primitive) {
-  return is_computed_by_kernels(primitive) || is_in(views, primitive.name()) || is_in(reshapes, primitive.name());
+  return is_computed_by_kernels(primitive) || is_view(primitive) || is_in(reshapes, primitive.name());
 }
 
 bool needs_a_copy(const mx::array& node) {
@@ -139,6 +139,10 @@ bool compute_at_once(const Arrays& outputs) {
 
 bool at_once() {
   return active;
+}
+
+bool is_view(const mx::Primitive& primitive) {
+  return is_in(views, primitive.name());
 }
 
 } // namespace mlxffi

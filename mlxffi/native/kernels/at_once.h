@@ -12,4 +12,7 @@ bool compute_at_once(const Arrays& outputs);
 // Whether this thread does so now: tasks for a stream are run where they would be handed to it.
 bool at_once();
 
+// Whether what it computes lies in its input's memory, however that lies.
+bool is_view(const mx::Primitive& primitive);
+
 } // namespace mlxffi
