@@ -25,6 +25,15 @@ apt_of_others() {
     -o Dir::Cache="$root/apt/cache" -o Dir::State::Status="$root/apt/status" -o APT::Sandbox::User=root "${@:2}"
 }
 
+# A mirror's lists may name a version that its pool does not have yet, or any more: the newest that the pool has.
+newest_kept() {
+  local patch
+  for patch in {30..0}; do
+    curl -fsSL -o "$root/${1##*/}.orig.tar.xz" "$1_${1##*python}.$patch.orig.tar.xz" && return
+  done 2>/dev/null
+  return 1
+}
+
 fetch_source() {
   local site version
   mkdir -p "$root"/apt/{lists,cache/archives}/partial
@@ -35,6 +44,7 @@ fetch_source() {
   apt_of_others apt-get update -qq
   for version in 3.14 3.13; do
     (cd "$root" && apt_of_others apt-get source -qq --download-only "python$version") && break
+    newest_kept "$site/pool/main/p/python$version/python$version" && break
   done
   mkdir "$root/source" && tar -xf "$root"/python3.*.orig.tar.xz -C "$root/source" --strip-components 1
 }
