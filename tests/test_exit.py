@@ -30,10 +30,7 @@ ALIVE = {
         y = m.ones([500, 500], "float32")
         m.async_eval(*[m.matmul(y, y) for _ in range(40)])
     """,
-    "a factorisation that is being computed": """
-        import mlxffi.core as mx
-        mx.async_eval(mx.linalg.qr(mx.random.normal((500, 500))))
-    """,
+    "a factorisation that is being computed": "m.async_eval(*m.linalg.qr(m.random.normal([500, 500])))",
     "a GradFn": "f = m.value_and_grad(square); f(x)",
     "a compiled function": "f = m.compile(square); m.eval(*f([x])); f([Array([1.0])])",
     "a compiled function with a checkpoint": "f = m.compile(m.checkpoint(square)); m.eval(*f([x]))",
@@ -197,7 +194,6 @@ EVALUATIONS = {
     "eval": "m.eval(lazy)",
     "async_eval": "m.async_eval(lazy)",
     "synchronize": "m.default_stream().synchronize()",
-    "core's synchronize": "import mlxffi.core; mlxffi.core.synchronize()",
     "Array.eval": "lazy.eval()",
     "item": "m.sum(lazy).item()",
     "tolist": "lazy.tolist()",
