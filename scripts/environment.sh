@@ -31,7 +31,6 @@ environment() {
   [ -z "${PYTHON:-}" ] || folder+=$("$PYTHON" -c 'import sys; print("-%d.%d" % sys.version_info[:2])') || return 1
   [ -x "$folder/bin/python" ] || "${PYTHON:-python3}" -m venv "$folder" || return 1
   python=$folder/bin/python
-  "$python" -m pip install -q --upgrade pip || return 1
   "$python" -m pip install -q -e "$root[$extras]"
 }
 
