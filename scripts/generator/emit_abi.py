@@ -217,7 +217,7 @@ class AbiRow:
         return "\n".join([head, *(f"  {line}" for line in lines), "}"])
 
     def _before(self) -> list[str]:
-        lines = [] if self.letters else ["(void)v;"]
+        lines: list[str] = []
         for out in self.outs:
             space, nothing = ("", "NULL") if out.result.endswith("*") else (" ", "{0}")
             lines.append(f"{out.result}{space}{out.name} = {nothing};")

@@ -74,7 +74,7 @@ class Row:
 
     def _definition_of_values(self, outs: list[Param]) -> str:
         """The function of a row that gives no arrays."""
-        head = f"static PyObject *call_{self.name}(Value *v) {{\n" + ("" if self.core.given else "  (void)v;\n")
+        head = f"static PyObject *call_{self.name}(Value *v) {{\n"
         call = self.calls[0].removesuffix(";")
         if not outs:
             return f"{head}  return none_after({call});\n}}"

@@ -34,7 +34,6 @@ static PyObject **place_of(PyObject *name) {
 static PyObject *configure(PyObject *module, PyObject *arguments, PyObject *named) {
   PyObject *name, *value;
   Py_ssize_t at = 0;
-  (void)module;
   if (PyTuple_Size(arguments)) {
     PyErr_SetString(PyExc_TypeError, "configure() takes its arguments by name");
     return NULL;
@@ -82,11 +81,7 @@ PyObject *device_type_object(int type) {
   return Py_NewRef(type == 0 ? told.cpu : told.gpu);
 }
 
-static PyMethodDef functions[] = {
+PyMethodDef configuration_functions[] = {
   {"configure", (PyCFunction)(void (*)(void))configure, METH_VARARGS | METH_KEYWORDS, "Tell the classes and functions that C needs."},
   {NULL, NULL, 0, NULL},
 };
-
-bool init_configuration(PyObject *module) {
-  return PyModule_AddFunctions(module, functions) == 0;
-}

@@ -56,6 +56,19 @@ static inline bool is_array(PyObject *object) {
 
 bool init_arrays(PyObject *module);
 
+/* A class for a file to keep, which the module gets too. */
+PyObject *added_class(PyObject *module, const char *name, PyType_Spec *spec);
+
+/* The end of an object whose own things have been freed; the list of weak references to it, if there may be any. */
+static inline void free_object(PyObject *self, PyObject *weakrefs) {
+  PyTypeObject *type = Py_TYPE(self);
+  if (weakrefs) {
+    PyObject_ClearWeakRefs(self);
+  }
+  ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+  Py_DECREF(type);
+}
+
 /* The handle of an array, which the object keeps; NULL, without an exception, for anything else. */
 void *array_of(PyObject *item);
 
@@ -175,14 +188,6 @@ bool init_devices(PyObject *module);
 bool init_handles(PyObject *module);
 bool init_contexts(PyObject *module);
 
-/* --- convert/exchange.c --- */
-
-bool init_exchange(PyObject *module);
-
-/* --- convert/from_python.c --- */
-
-bool init_numbers(PyObject *module);
-
 /* --- transforms/trees.c --- */
 
 bool init_trees(PyObject *module);
@@ -237,9 +242,5 @@ bool packed_ints(mlx_vector_int *vector, PyObject *list);
 /* A new list of ints; and the ints of a list, in memory that PyMem_Free frees. */
 PyObject *ints(const int *values, size_t count);
 int *listed_ints(PyObject *list, size_t *count);
-
-/* --- transforms/transforms.c --- */
-
-bool init_transforms(PyObject *module);
 
 #endif

@@ -44,7 +44,6 @@ static PyObject *to_capsule(PyObject *module, PyObject *arguments) {
   PyObject *object;
   int versioned, copied;
   mlx_array own, array, kept;
-  (void)module;
   if (!PyArg_ParseTuple(arguments, "O!pp:to_capsule", owner_class, &object, &versioned, &copied)) {
     return NULL;
   }
@@ -185,7 +184,6 @@ static bool has_fitting_sizes(const DLTensor *tensor) {
 static PyObject *from_capsule(PyObject *module, PyObject *capsule) {
   const DLTensor *tensor = NULL;
   char text[160];
-  (void)module;
   if (PyCapsule_IsValid(capsule, VERSIONED_NAME)) {
     tensor = &((DLManagedTensorVersioned *)PyCapsule_GetPointer(capsule, VERSIONED_NAME))->dl_tensor;
   } else if (PyCapsule_IsValid(capsule, PLAIN_NAME)) {
@@ -259,7 +257,6 @@ static PyObject *copied(PyObject *memory, const int *shape, Py_ssize_t ndim, mlx
 /* An array of the bytes of a contiguous buffer, a shape and a Dtype, copied. */
 static PyObject *array_of_bytes(PyObject *module, PyObject *arguments) {
   PyObject *memory, *sizes, *dtype, *made = NULL;
-  (void)module;
   if (!PyArg_ParseTuple(arguments, "OO!O:array_of_bytes", &memory, &PyTuple_Type, &sizes, &dtype)) {
     return NULL;
   }
@@ -278,13 +275,9 @@ static PyObject *array_of_bytes(PyObject *module, PyObject *arguments) {
   return made;
 }
 
-static PyMethodDef functions[] = {
+PyMethodDef exchange_functions[] = {
   {"to_capsule", to_capsule, METH_VARARGS, "A DLPack capsule over the memory of an array."},
   {"from_capsule", from_capsule, METH_O, "A copy of what a DLPack capsule describes."},
   {"array_of_bytes", array_of_bytes, METH_VARARGS, "An array with a copy of bytes, a shape and a dtype."},
   {NULL, NULL, 0, NULL},
 };
-
-bool init_exchange(PyObject *module) {
-  return PyModule_AddFunctions(module, functions) == 0;
-}

@@ -381,7 +381,6 @@ PyObject *array_object(PyObject *value) {
  * everything else. */
 static PyObject *array_of_numbers(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   mlx_array made = {0};
-  (void)module;
   if (count != 2) {
     return PyErr_Format(PyExc_TypeError, "array_of_numbers() takes a value and a dtype");
   }
@@ -394,14 +393,10 @@ static PyObject *array_of_numbers(PyObject *module, PyObject *const *arguments, 
   return made.ctx ? one(made) : NULL;
 }
 
-static PyMethodDef functions[] = {
+PyMethodDef literal_functions[] = {
   {"array_of_numbers", FAST(array_of_numbers), "An array of a number or of a list of numbers; None of anything else."},
   {NULL, NULL, 0, NULL},
 };
-
-bool init_numbers(PyObject *module) {
-  return PyModule_AddFunctions(module, functions) == 0;
-}
 
 /* self, val, dtype */
 static PyObject *initialize(Value *v) {

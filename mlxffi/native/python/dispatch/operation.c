@@ -158,7 +158,6 @@ static PyObject *operation_call(PyObject *self, PyObject *arguments, PyObject *n
 /* --- the object --- */
 
 static PyObject *operation_get(PyObject *self, PyObject *object, PyObject *type) {
-  (void)type;
   if (object && object != Py_None) {
     return PyObject_CallFunctionObjArgs(method_class, self, object, NULL);
   }
@@ -189,24 +188,18 @@ static PyObject *operation_repr(PyObject *self) {
 
 /* Pickled by its name, as functions are. */
 static PyObject *operation_reduce(PyObject *self, PyObject *unused) {
-  (void)unused;
   return PyObject_GetAttrString(((Operation *)self)->function, "__qualname__");
 }
 
 static void operation_dealloc(PyObject *object) {
   Operation *self = (Operation *)object;
-  PyTypeObject *type = Py_TYPE(object);
-  if (self->weakrefs) {
-    PyObject_ClearWeakRefs(object);
-  }
   Py_XDECREF(self->function);
   Py_XDECREF(self->joined);
   for (int i = 0; i < self->parameters; i++) {
     Py_XDECREF(self->names[i]);
     Py_XDECREF(self->defaults[i]);
   }
-  ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
-  Py_DECREF(type);
+  free_object(object, self->weakrefs);
 }
 
 static PyMemberDef members[] = {
@@ -322,7 +315,6 @@ static bool read_signature(Operation *self, PyObject *function) {
 }
 
 static PyObject *new_operation(PyObject *module, PyObject *arguments) {
-  (void)module;
   const char *name;
   PyObject *function, *read_as;
   int reads, converts;
@@ -350,16 +342,16 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
   return made;
 }
 
-static PyMethodDef functions[] = {
+PyMethodDef operation_functions[] = {
   {"operation", new_operation, METH_VARARGS, "An operation: the name of its row, the function, one that has the parameters that C reads, and whether these are read as they lie, and converted."},
   {NULL, NULL, 0, NULL},
 };
 
-bool init_operations(PyObject *module, const Row *const *all) {
+bool init_operations(const Row *const *all) {
   tables = all;
   PyObject *types = PyImport_ImportModule("types");
   method_class = types ? PyObject_GetAttrString(types, "MethodType") : NULL;
   Py_XDECREF(types);
   operation_class = method_class ? (PyTypeObject *)PyType_FromSpec(&spec) : NULL;
-  return operation_class && PyModule_AddFunctions(module, functions) == 0;
+  return operation_class;
 }

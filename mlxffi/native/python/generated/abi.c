@@ -36,7 +36,6 @@ static PyObject *abi_array_eval(Value *v) {
 }
 
 static PyObject *abi_device_new(Value *v) {
-  (void)v;
   mlx_device result = mlx_device_new();
   return new_device(result);
 }
@@ -76,7 +75,6 @@ static PyObject *abi_device_get_type(Value *v) {
 }
 
 static PyObject *abi_get_default_device(Value *v) {
-  (void)v;
   mlx_device dev = {0};
   mlx_get_default_device(&dev);
   return new_device(dev);
@@ -106,7 +104,6 @@ static PyObject *abi_device_count(Value *v) {
 }
 
 static PyObject *abi_device_info_new(Value *v) {
-  (void)v;
   mlx_device_info result = mlx_device_info_new();
   return new_handle('X', result.ctx);
 }
@@ -160,7 +157,6 @@ static PyObject *abi_device_info_get_keys(Value *v) {
 }
 
 static PyObject *abi_stream_new(Value *v) {
-  (void)v;
   mlx_stream result = mlx_stream_new();
   return new_stream(result);
 }
@@ -218,19 +214,16 @@ static PyObject *abi_set_default_stream(Value *v) {
 }
 
 static PyObject *abi_default_cpu_stream_new(Value *v) {
-  (void)v;
   mlx_stream result = mlx_default_cpu_stream_new();
   return new_stream(result);
 }
 
 static PyObject *abi_default_gpu_stream_new(Value *v) {
-  (void)v;
   mlx_stream result = mlx_default_gpu_stream_new();
   return new_stream(result);
 }
 
 static PyObject *abi_clear_streams(Value *v) {
-  (void)v;
   int failed = mlx_clear_streams();
   return none_after(failed);
 }
@@ -247,7 +240,6 @@ static PyObject *abi_peek_default_stream(Value *v) {
 }
 
 static PyObject *abi_synchronize_default(Value *v) {
-  (void)v;
   int failed = 0;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -297,7 +289,6 @@ static PyObject *abi_detail_compile(Value *v) {
 }
 
 static PyObject *abi_detail_compile_clear_cache(Value *v) {
-  (void)v;
   int failed = 0;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -318,7 +309,6 @@ static PyObject *abi_detail_compile_erase(Value *v) {
 }
 
 static PyObject *abi_disable_compile(Value *v) {
-  (void)v;
   int failed = 0;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -329,7 +319,6 @@ static PyObject *abi_disable_compile(Value *v) {
 }
 
 static PyObject *abi_enable_compile(Value *v) {
-  (void)v;
   int failed = 0;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -1962,7 +1951,6 @@ static PyObject *abi_zeros_like_dtype(Value *v) {
 }
 
 static PyObject *abi_fast_cuda_kernel_config_new(Value *v) {
-  (void)v;
   mlx_fast_cuda_kernel_config result = mlx_fast_cuda_kernel_config_new();
   return new_handle('Q', result.ctx);
 }
@@ -2025,7 +2013,6 @@ static PyObject *abi_fast_layer_norm(Value *v) {
 }
 
 static PyObject *abi_fast_metal_kernel_config_new(Value *v) {
-  (void)v;
   mlx_fast_metal_kernel_config result = mlx_fast_metal_kernel_config_new();
   return new_handle('H', result.ctx);
 }
@@ -2521,7 +2508,6 @@ static PyObject *abi_random_uniform(Value *v) {
 }
 
 static PyObject *abi_io_gguf_new(Value *v) {
-  (void)v;
   mlx_io_gguf result = mlx_io_gguf_new();
   return new_handle('Y', result.ctx);
 }
@@ -2818,7 +2804,6 @@ static PyObject *abi_imported_function_metadata(Value *v) {
 }
 
 static PyObject *abi_distributed_group_new(Value *v) {
-  (void)v;
   mlx_distributed_group result;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -2935,7 +2920,6 @@ static PyObject *abi_distributed_sum_scatter(Value *v) {
 }
 
 static PyObject *abi_clear_cache(Value *v) {
-  (void)v;
   int failed = 0;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -2946,7 +2930,6 @@ static PyObject *abi_clear_cache(Value *v) {
 }
 
 static PyObject *abi_get_active_memory(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = 0;
   forget_exception();
@@ -2961,7 +2944,6 @@ static PyObject *abi_get_active_memory(Value *v) {
 }
 
 static PyObject *abi_get_cache_memory(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = 0;
   forget_exception();
@@ -2976,7 +2958,6 @@ static PyObject *abi_get_cache_memory(Value *v) {
 }
 
 static PyObject *abi_get_memory_limit(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = 0;
   forget_exception();
@@ -2991,7 +2972,6 @@ static PyObject *abi_get_memory_limit(Value *v) {
 }
 
 static PyObject *abi_get_peak_memory(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = 0;
   forget_exception();
@@ -3006,7 +2986,6 @@ static PyObject *abi_get_peak_memory(Value *v) {
 }
 
 static PyObject *abi_reset_peak_memory(Value *v) {
-  (void)v;
   int failed = 0;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -3073,7 +3052,6 @@ static PyObject *abi_get_array_buffer_size(Value *v) {
 }
 
 static PyObject *abi_metal_is_available(Value *v) {
-  (void)v;
   bool res = {0};
   int failed = 0;
   forget_exception();
@@ -3098,7 +3076,6 @@ static PyObject *abi_metal_start_capture(Value *v) {
 }
 
 static PyObject *abi_metal_stop_capture(Value *v) {
-  (void)v;
   int failed = 0;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -3109,7 +3086,6 @@ static PyObject *abi_metal_stop_capture(Value *v) {
 }
 
 static PyObject *abi_metal_get_metallib_path(Value *v) {
-  (void)v;
   mlx_string path = {0};
   int failed = 0;
   forget_exception();
@@ -3134,7 +3110,6 @@ static PyObject *abi_metal_set_metallib_path(Value *v) {
 }
 
 static PyObject *abi_cuda_is_available(Value *v) {
-  (void)v;
   bool res = {0};
   int failed = 0;
   forget_exception();
@@ -3149,7 +3124,6 @@ static PyObject *abi_cuda_is_available(Value *v) {
 }
 
 static PyObject *abi_version(Value *v) {
-  (void)v;
   mlx_string str_ = {0};
   int failed = 0;
   forget_exception();

@@ -5,7 +5,6 @@
 #include "dispatch/arguments.h"
 
 static PyObject *call_get_default_device(Value *v) {
-  (void)v;
   mlx_device dev = {0};
   int failed = mlx_get_default_device(&dev);
   return failed ? failed_call() : new_device(dev);
@@ -1310,40 +1309,34 @@ static PyObject *call_distributed_sum_scatter(Value *v) {
 }
 
 static PyObject *call_clear_cache(Value *v) {
-  (void)v;
   return none_after(mlx_clear_cache());
 }
 
 static PyObject *call_get_active_memory(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = mlx_get_active_memory(&res);
   return failed ? failed_call() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_get_cache_memory(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = mlx_get_cache_memory(&res);
   return failed ? failed_call() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_get_memory_limit(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = mlx_get_memory_limit(&res);
   return failed ? failed_call() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_get_peak_memory(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = mlx_get_peak_memory(&res);
   return failed ? failed_call() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_reset_peak_memory(Value *v) {
-  (void)v;
   return none_after(mlx_reset_peak_memory());
 }
 
@@ -1366,14 +1359,12 @@ static PyObject *call_set_wired_limit(Value *v) {
 }
 
 static PyObject *call_metal_is_available(Value *v) {
-  (void)v;
   bool res = {0};
   int failed = mlx_metal_is_available(&res);
   return failed ? failed_call() : PyBool_FromLong(res);
 }
 
 static PyObject *call_cuda_is_available(Value *v) {
-  (void)v;
   bool res = {0};
   int failed = mlx_cuda_is_available(&res);
   return failed ? failed_call() : PyBool_FromLong(res);

@@ -156,6 +156,5 @@ int lend_buffer(PyObject *self, Buffer *view, int flags) {
 }
 
 void take_back_buffer(PyObject *self, Buffer *view) {
-  (void)self;
   give_back(view->internal);
 }

@@ -184,7 +184,6 @@ static PyObject *lent(PyObject *tree, Lending *lending) {
 }
 
 static PyObject *loans_lend(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (count < 2 || count > 3 || !PyList_Check(arguments[1]) || (count > 2 && !PyList_Check(arguments[2]))) {
     PyErr_SetString(PyExc_TypeError, "lend() takes a tree, a list for the loan and a list of tracers");
     return NULL;
@@ -288,7 +287,6 @@ static void forget(PyObject *loan) {
 }
 
 static PyObject *loans_take_back(PyObject *module, PyObject *loan) {
-  (void)module;
   if (!PyList_Check(loan)) {
     PyErr_SetString(PyExc_TypeError, "take_back() takes the list of a loan");
     return NULL;
@@ -300,13 +298,12 @@ static PyObject *loans_take_back(PyObject *module, PyObject *loan) {
 
 /* --- the module's part --- */
 
-static PyMethodDef functions[] = {
+PyMethodDef loan_functions[] = {
   {"lend", FAST(loans_lend), "A tree with tracers, or objects of its own, in the places of arrays; noted in a list."},
   {"take_back", loans_take_back, METH_O, "Put back what was there before a loan, except where it was replaced."},
   {NULL, NULL, 0, NULL},
 };
 
 bool init_loans(PyObject *module) {
-  on_loan = PyDict_New();
-  return on_loan && PyModule_AddFunctions(module, functions) == 0;
+  return (on_loan = PyDict_New());
 }

@@ -99,18 +99,15 @@ static PyObject *product(Product *call, const char *what, PyObject *const *argum
 }
 
 static PyObject *transforms_vjp(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   return product(&mlx_vjp, "[vjp] the function", arguments, count);
 }
 
 static PyObject *transforms_jvp(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   return product(&mlx_jvp, "[jvp] the function", arguments, count);
 }
 
 /* What differentiates whatever is traced by the first so many arrays. */
 static PyObject *transforms_gradient_closure(PyObject *module, PyObject *number) {
-  (void)module;
   mlx_closure traced = traced_closure();
   mlx_closure_value_and_grad made = {0};
   size_t count = PyLong_AsSize_t(number);
@@ -128,7 +125,6 @@ static PyObject *transforms_gradient_closure(PyObject *module, PyObject *number)
 
 /* A function of a list of arrays, the closure that differentiates whatever is traced, and the inputs. */
 static PyObject *transforms_value_and_grad(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   mlx_vector_array inputs, values = {0}, gradients = {0};
   if (!has("value_and_grad", count, 3)) {
     return NULL;
@@ -185,7 +181,6 @@ static PyObject *vectorised(Vectorised *part, mlx_closure traced, PyObject *cons
 
 /* A function, its inputs and their axes, and a list which the function fills with the axes of its outputs. */
 static PyObject *transforms_vmap(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   Vectorised part = {0};
   PyObject *list = NULL;
   mlx_closure traced = traced_closure();
@@ -207,7 +202,6 @@ static PyObject *transforms_vmap(PyObject *module, PyObject *const *arguments, P
 /* One axis for each array of a list, counted from the front, where each has so many more. None where one has it not, or
  * where this is no int. */
 static PyObject *transforms_same_axis(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!has("same_axis", count, 3)) {
     return NULL;
   }
@@ -251,7 +245,6 @@ static bool same_shape(PyObject *first, PyObject *second) {
 
 /* Whether two lists or tuples hold as many arrays, of the same shapes one by one. */
 static PyObject *transforms_same_shapes(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!has("same_shapes", count, 2)) {
     return NULL;
   }
@@ -283,7 +276,6 @@ static PyObject *applied(mlx_closure closure, PyObject *arrays) {
 
 /* A closure, and its inputs. */
 static PyObject *transforms_apply(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!has("apply", count, 2)) {
     return NULL;
   }
@@ -309,7 +301,6 @@ static PyObject *applied_once(int failed, mlx_closure transformed, PyObject *arr
 
 /* A function, and its inputs. */
 static PyObject *transforms_checkpoint(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!has("checkpoint", count, 2)) {
     return NULL;
   }
@@ -353,7 +344,6 @@ static void free_rules(Rules *rules) {
 
 /* A function, its rules for vjp, jvp and vmap, or None, and its inputs. */
 static PyObject *transforms_custom_function(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   Rules rules = {{0}, {0}, {0}, {0}};
   mlx_closure transformed = {0};
   if (!has("custom_function", count, 5)) {
@@ -386,18 +376,15 @@ static PyObject *evaluate(PyObject *arrays, int (*call)(const mlx_vector_array))
 }
 
 static PyObject *transforms_eval(PyObject *module, PyObject *arrays) {
-  (void)module;
   return evaluate(arrays, &mlx_eval);
 }
 
 static PyObject *transforms_async_eval(PyObject *module, PyObject *arrays) {
-  (void)module;
   return evaluate(arrays, &mlx_async_eval);
 }
 
 /* Some arrays, and others. */
 static PyObject *transforms_depends(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   mlx_vector_array inputs = {0}, others = {0}, outputs = {0};
   PyObject *list = NULL;
   if (has("depends", count, 2) && take(&inputs, arguments[0]) && take(&others, arguments[1])) {
@@ -408,7 +395,7 @@ static PyObject *transforms_depends(PyObject *module, PyObject *const *arguments
   return list;
 }
 
-static PyMethodDef functions[] = {
+PyMethodDef transform_functions[] = {
   {"vjp", FAST(transforms_vjp), "Outputs and vjps of a function."},
   {"jvp", FAST(transforms_jvp), "Outputs and jvps of a function."},
   {"gradient_closure", transforms_gradient_closure, METH_O, "What differentiates whatever is traced by its first so many inputs."},
@@ -424,7 +411,3 @@ static PyMethodDef functions[] = {
   {"depends", FAST(transforms_depends), "Arrays that are computed after others."},
   {NULL, NULL, 0, NULL},
 };
-
-bool init_transforms(PyObject *module) {
-  return PyModule_AddFunctions(module, functions) == 0;
-}

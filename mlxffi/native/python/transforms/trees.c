@@ -151,7 +151,6 @@ static int add_held(PyObject *holder, PyObject *found) {
 }
 
 static int visit_leaves(PyObject *key, PyObject *tree, void *found) {
-  (void)key;
   if (is_any_array(tree)) {
     return PyList_Append(found, tree);
   }
@@ -163,7 +162,6 @@ static int visit_leaves(PyObject *key, PyObject *tree, void *found) {
 }
 
 static PyObject *trees_leaves(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!takes("leaves", arguments, count, 2, 2) || visit_leaves(NULL, arguments[0], arguments[1])) {
     return NULL;
   }
@@ -266,7 +264,6 @@ static PyObject *split_leaf(PyObject *leaf, void *context) {
 }
 
 static PyObject *trees_split(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!takes("split", arguments, count, 2, 3)) {
     return NULL;
   }
@@ -287,7 +284,6 @@ static PyObject *join_leaf(PyObject *leaf, void *context) {
 }
 
 static PyObject *trees_joined(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!takes("joined", arguments, count, 2, 2)) {
     return NULL;
   }
@@ -346,7 +342,6 @@ static int visit_key(PyObject *name, PyObject *tree, void *context) {
 }
 
 static PyObject *trees_key_of(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!takes("key_of", arguments, count, 2, 2)) {
     return NULL;
   }
@@ -358,7 +353,7 @@ static PyObject *trees_key_of(PyObject *module, PyObject *const *arguments, Py_s
 
 /* --- the module's part --- */
 
-static PyMethodDef functions[] = {
+PyMethodDef tree_functions[] = {
   {"leaves", FAST(trees_leaves), "Append the arrays of a tree to a list, which is returned."},
   {"split", FAST(trees_split), "The structure of a tree, whose arrays are appended to a list."},
   {"joined", FAST(trees_joined), "The tree of a structure, with the arrays of a list in their places."},
@@ -369,5 +364,5 @@ static PyMethodDef functions[] = {
 bool init_trees(PyObject *module) {
   array_mark = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
   Py_XINCREF(array_mark); /* for this file, beside the module's */
-  return array_mark && PyModule_AddObject(module, "ARRAY", array_mark) == 0 && PyModule_AddFunctions(module, functions) == 0;
+  return array_mark && PyModule_AddObject(module, "ARRAY", array_mark) == 0;
 }
