@@ -48,7 +48,7 @@ class Row:
         self.places = {name: place for place, name in enumerate(core.given)}
         # One axis or more, where there is a function for several.
         self.letters = {"axis": "x"} if len(core.variants) > 2 else {"axis": "I"} if len(core.variants) > 1 else {}
-        self.spread: dict[str, None] = {}  # in the order of the parameters
+        self.tests: dict[str, None] = {}  # in the order of the parameters
         self.calls = [self._call(row) for row in core.variants]
 
     def entry(self) -> str:
@@ -65,8 +65,8 @@ class Row:
         if not outs or "array" not in outs[0].result:
             return self._definition_of_values(outs)
         kind = outs[0].result
-        tests = f"if (!({' && '.join(self.spread)})) {{"
-        before = [tests, "  return NULL;", "}"] if self.spread else []
+        tests = f"if (!({' && '.join(self.tests)})) {{"
+        before = [tests, "  return NULL;", "}"] if self.tests else []
         lines = [*before, *(f"{kind} {out.name} = {{0}};" for out in outs), *self._choice()]
         take = "pair" if len(outs) == 2 else {"list": "listed", "tuple": "tupled"}.get(self.core.result, "one")
         lines.append(f"return {take}({', '.join(out.name for out in outs)});")
@@ -81,7 +81,7 @@ class Row:
         (out,) = outs
         kind = out.result
         give = GIVE[kind].format(v=out.name)
-        lines = [f"{kind} {out.name} = {{0}};", f"int failed = {call};", f"return failed ? failed_call() : {give};"]
+        lines = [f"{kind} {out.name} = {{0}};", f"int failed = {call};", f"return failed ? raise_failure() : {give};"]
         return head + "".join(f"  {line}\n" for line in lines) + "}"
 
     def _choice(self) -> list[str]:
@@ -118,7 +118,7 @@ class Row:
         """One of the numbers of a parameter that is one int or as many as there are axes."""
         place, count = self.places[name], sum(is_numbered(other, name) for other in params)
         self.letters[name] = "N"
-        self.spread[f'spread(&v[{place}], {count}, "{name}")'] = None
+        self.tests[f'spread(&v[{place}], {count}, "{name}")'] = None
         return f"v[{place}].ints[{param.name[-1]}]"
 
     def _one(self, name: str, param: Param) -> str:
@@ -136,7 +136,10 @@ class Row:
             self._letter(name, letter)
             return c_text.format(v=value)
         if kind in LISTS:
-            self._letter(name, "N" if given.mark == "ints" else "n")
+            every = given.optional and len(self.core.variants) == 1
+            if every:  # None for all axes
+                self.tests[f"({value}.given || all_axes(&{value}, v[0].array))"] = None
+            self._letter(name, "x" if every else "N" if given.mark == "ints" else "n")
             return f"{value}.ints"
         if kind in OPTIONALS:
             letter, c_type, field = OPTIONALS[kind]

@@ -35,8 +35,7 @@ static PyObject *configure(PyObject *module, PyObject *arguments, PyObject *name
   PyObject *name, *value;
   Py_ssize_t at = 0;
   if (PyTuple_Size(arguments)) {
-    PyErr_SetString(PyExc_TypeError, "configure() takes its arguments by name");
-    return NULL;
+    return PyErr_Format(PyExc_TypeError, "configure() takes its arguments by name");
   }
   while (named && PyDict_Next(named, &at, &name, &value)) {
     PyObject **place = place_of(name), *before;
@@ -44,13 +43,11 @@ static PyObject *configure(PyObject *module, PyObject *arguments, PyObject *name
       return NULL;
     }
     before = *place;
-    Py_INCREF(value);
-    *place = value;
+    *place = Py_NewRef(value);
     Py_XDECREF(before);
   }
   if (told.dtypes && (!PyTuple_Check(told.dtypes) || PyTuple_Size(told.dtypes) != DTYPES)) {
-    PyErr_Format(PyExc_ValueError, "dtypes: expected a tuple of %d, got %R", DTYPES, told.dtypes);
-    return NULL;
+    return PyErr_Format(PyExc_ValueError, "dtypes: expected a tuple of %d, got %R", DTYPES, told.dtypes);
   }
   for (int number = 0; told.dtypes && number < DTYPES; number++) {
     dtypes[number] = PyTuple_GetItem(told.dtypes, number);

@@ -7,7 +7,7 @@
 static PyObject *call_get_default_device(Value *v) {
   mlx_device dev = {0};
   int failed = mlx_get_default_device(&dev);
-  return failed ? failed_call() : new_device(dev);
+  return failed ? raise_failure() : new_device(dev);
 }
 
 static PyObject *call_set_default_device(Value *v) {
@@ -17,13 +17,13 @@ static PyObject *call_set_default_device(Value *v) {
 static PyObject *call_device_is_available(Value *v) {
   bool avail = {0};
   int failed = mlx_device_is_available(&avail, (mlx_device){v[0].handle});
-  return failed ? failed_call() : PyBool_FromLong(avail);
+  return failed ? raise_failure() : PyBool_FromLong(avail);
 }
 
 static PyObject *call_device_count(Value *v) {
   int count = {0};
   int failed = mlx_device_count(&count, (mlx_device_type)v[0].integer);
-  return failed ? failed_call() : PyLong_FromLong(count);
+  return failed ? raise_failure() : PyLong_FromLong(count);
 }
 
 static PyObject *call_abs(Value *v) {
@@ -604,6 +604,15 @@ static PyObject *call_mean(Value *v) {
   return one(res);
 }
 
+static PyObject *call_median(Value *v) {
+  if (!((v[1].given || all_axes(&v[1], v[0].array)))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  mlx_median(&res, v[0].array, v[1].ints, ints_of(&v[1]), v[2].flag, v[3].stream);
+  return one(res);
+}
+
 static PyObject *call_min(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -1105,6 +1114,24 @@ static PyObject *call_fft_fftfreq(Value *v) {
   return one(res);
 }
 
+static PyObject *call_fft_fftshift(Value *v) {
+  if (!((v[1].given || all_axes(&v[1], v[0].array)))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  mlx_fft_fftshift(&res, v[0].array, v[1].ints, ints_of(&v[1]), v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_fft_ifftshift(Value *v) {
+  if (!((v[1].given || all_axes(&v[1], v[0].array)))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  mlx_fft_ifftshift(&res, v[0].array, v[1].ints, ints_of(&v[1]), v[2].stream);
+  return one(res);
+}
+
 static PyObject *call_fft_rfftfreq(Value *v) {
   mlx_array res = {0};
   mlx_fft_rfftfreq(&res, (int)v[0].integer, (double)v[1].number, v[2].stream);
@@ -1315,25 +1342,25 @@ static PyObject *call_clear_cache(Value *v) {
 static PyObject *call_get_active_memory(Value *v) {
   size_t res = {0};
   int failed = mlx_get_active_memory(&res);
-  return failed ? failed_call() : PyLong_FromSize_t(res);
+  return failed ? raise_failure() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_get_cache_memory(Value *v) {
   size_t res = {0};
   int failed = mlx_get_cache_memory(&res);
-  return failed ? failed_call() : PyLong_FromSize_t(res);
+  return failed ? raise_failure() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_get_memory_limit(Value *v) {
   size_t res = {0};
   int failed = mlx_get_memory_limit(&res);
-  return failed ? failed_call() : PyLong_FromSize_t(res);
+  return failed ? raise_failure() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_get_peak_memory(Value *v) {
   size_t res = {0};
   int failed = mlx_get_peak_memory(&res);
-  return failed ? failed_call() : PyLong_FromSize_t(res);
+  return failed ? raise_failure() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_reset_peak_memory(Value *v) {
@@ -1343,31 +1370,31 @@ static PyObject *call_reset_peak_memory(Value *v) {
 static PyObject *call_set_cache_limit(Value *v) {
   size_t res = {0};
   int failed = mlx_set_cache_limit(&res, (size_t)v[0].integer);
-  return failed ? failed_call() : PyLong_FromSize_t(res);
+  return failed ? raise_failure() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_set_memory_limit(Value *v) {
   size_t res = {0};
   int failed = mlx_set_memory_limit(&res, (size_t)v[0].integer);
-  return failed ? failed_call() : PyLong_FromSize_t(res);
+  return failed ? raise_failure() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_set_wired_limit(Value *v) {
   size_t res = {0};
   int failed = mlx_set_wired_limit(&res, (size_t)v[0].integer);
-  return failed ? failed_call() : PyLong_FromSize_t(res);
+  return failed ? raise_failure() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_metal_is_available(Value *v) {
   bool res = {0};
   int failed = mlx_metal_is_available(&res);
-  return failed ? failed_call() : PyBool_FromLong(res);
+  return failed ? raise_failure() : PyBool_FromLong(res);
 }
 
 static PyObject *call_cuda_is_available(Value *v) {
   bool res = {0};
   int failed = mlx_cuda_is_available(&res);
-  return failed ? failed_call() : PyBool_FromLong(res);
+  return failed ? raise_failure() : PyBool_FromLong(res);
 }
 
 const Row generated_rows[] = {
@@ -1461,6 +1488,7 @@ const Row generated_rows[] = {
   {"max", "axbs", call_max},
   {"maximum", "lls", call_maximum},
   {"mean", "axbs", call_mean},
+  {"median", "axbs", call_median},
   {"min", "axbs", call_min},
   {"minimum", "lls", call_minimum},
   {"moveaxis", "aiis", call_moveaxis},
@@ -1531,6 +1559,8 @@ const Row generated_rows[] = {
   {"fast_layer_norm", "aAAfs", call_fast_layer_norm},
   {"fast_gated_delta_update", "aaaaaAAs", call_fast_gated_delta_update},
   {"fft_fftfreq", "ifs", call_fft_fftfreq},
+  {"fft_fftshift", "axs", call_fft_fftshift},
+  {"fft_ifftshift", "axs", call_fft_ifftshift},
   {"fft_rfftfreq", "ifs", call_fft_rfftfreq},
   {"linalg_cholesky", "abs", call_linalg_cholesky},
   {"linalg_cholesky_inv", "abs", call_linalg_cholesky_inv},

@@ -30,8 +30,7 @@ mlx_array own_handle(mlx_array array) {
 
 static PyObject *adopt_as(PyObject *type, mlx_array array) {
   if (!array.ctx) {
-    raise_last_error();
-    return NULL;
+    return raise_last_error();
   }
   PyObject *self = PyType_GenericAlloc((PyTypeObject *)type, 0);
   if (self) {
@@ -59,8 +58,7 @@ bool replace(PyObject *object, mlx_array made) {
   done = done && !mlx_array_set(array, made);
   mlx_array_free(made);
   if (!done) {
-    raise_last_error();
-    return false;
+    return raise_last_error();
   }
   __atomic_store_n(&((ArrayOwner *)object)->updated, true, __ATOMIC_RELAXED);
   return true;
@@ -68,8 +66,7 @@ bool replace(PyObject *object, mlx_array made) {
 
 PyObject *share_all(mlx_vector_array vector) {
   if (!vector.ctx) {
-    raise_last_error();
-    return NULL;
+    return raise_last_error();
   }
   Py_ssize_t size = (Py_ssize_t)mlx_vector_array_size(vector);
   PyObject *list = PyList_New(size);
@@ -165,8 +162,7 @@ static PyObject *owner_share(PyObject *self, PyObject *unused) {
 static PyObject *owner_become(PyObject *self, PyObject *other) {
   mlx_array array = {array_of(other)}, made = {0};
   if (!array.ctx) {
-    PyErr_Format(PyExc_TypeError, "expected an array, got %R", Py_TYPE(other));
-    return NULL;
+    return PyErr_Format(PyExc_TypeError, "expected an array, got %R", Py_TYPE(other));
   }
   made = own_handle(array);
   return made.ctx && replace(self, made) ? Py_NewRef(self) : NULL;

@@ -101,12 +101,10 @@ static bool read_place(DeviceOwner *self, PyObject *kind, PyObject *index) {
   bool whole = !index || PyLong_Check(index);
   int64_t number = index && whole ? PyLong_AsLongLongAndOverflow(index, &overflow) : 0;
   if (type < 0) {
-    PyErr_Format(PyExc_TypeError, "type: expected a DeviceType, got %R", kind);
-    return false;
+    return PyErr_Format(PyExc_TypeError, "type: expected a DeviceType, got %R", kind);
   }
   if (!whole || overflow || number < INT32_MIN || number > INT32_MAX) {
-    PyErr_Format(PyExc_TypeError, "index: expected an int of 32 bits, got %R", index);
-    return false;
+    return PyErr_Format(PyExc_TypeError, "index: expected an int of 32 bits, got %R", index);
   }
   self->type = type;
   self->index = (int)number;
@@ -192,8 +190,7 @@ void *stream_of(PyObject *object) {
 
 PyObject *new_stream(mlx_stream stream) {
   if (!stream.ctx) {
-    raise_last_error();
-    return NULL;
+    return raise_last_error();
   }
   PyObject *made = PyType_GenericAlloc((PyTypeObject *)told.stream, 0);
   if (made) {

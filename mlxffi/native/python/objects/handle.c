@@ -37,8 +37,7 @@ static void free_handle(char kind, void *ctx) {
 
 PyObject *new_handle(char kind, void *made) {
   if (!made) {
-    raise_last_error();
-    return NULL;
+    return raise_last_error();
   }
   PyObject *self = PyType_GenericAlloc(handle_class, 0);
   if (self) {

@@ -155,8 +155,7 @@ static bool exit_takes(Py_ssize_t count, PyObject *named) {
 /* Whatever was raised in the block. */
 static PyObject *context_exit(PyObject *object, PyObject *const *arguments, Py_ssize_t count, PyObject *named) {
   if (!exit_takes(count, named)) {
-    PyErr_SetString(PyExc_TypeError, "__exit__(): expected at most exc_type, exc_value and traceback");
-    return NULL;
+    return PyErr_Format(PyExc_TypeError, "__exit__(): expected at most exc_type, exc_value and traceback");
   }
   Block *block = taken_block(object);
   if (block && choose(block->before)) {

@@ -62,17 +62,15 @@ static PyObject *full_like(Value *v) {
 }
 
 /* a, dtype, stream */
-static PyObject *zeros_like(Value *v) {
-  mlx_array made = {0}, a = v[0].array;
-  mlx_zeros_like_dtype(&made, a, v[1].given ? (mlx_dtype)v[1].integer : mlx_array_dtype(a), v[2].stream);
-  return one(made);
-}
+#define LIKE(name)                                                                                              \
+  static PyObject *name(Value *v) {                                                                             \
+    mlx_array made = {0}, a = v[0].array;                                                                       \
+    mlx_##name##_dtype(&made, a, v[1].given ? (mlx_dtype)v[1].integer : mlx_array_dtype(a), v[2].stream);       \
+    return one(made);                                                                                           \
+  }
 
-static PyObject *ones_like(Value *v) {
-  mlx_array made = {0}, a = v[0].array;
-  mlx_ones_like_dtype(&made, a, v[1].given ? (mlx_dtype)v[1].integer : mlx_array_dtype(a), v[2].stream);
-  return one(made);
-}
+LIKE(zeros_like)
+LIKE(ones_like)
 
 /* --- matrices --- */
 

@@ -75,17 +75,7 @@ SCAN(cummax)
 SCAN(cummin)
 SCAN(logcumsumexp)
 
-/* --- reductions --- */
-
-/* a, axis, keepdims, stream */
-static PyObject *median(Value *v) {
-  mlx_array made = {0};
-  if (!v[1].given && !all_axes(&v[1], v[0].array)) {
-    return NULL;
-  }
-  mlx_median(&made, v[0].array, v[1].ints, ints_of(&v[1]), v[2].flag, v[3].stream);
-  return one(made);
-}
+/* --- sums along a diagonal --- */
 
 /* a, offset, axis1, axis2, dtype, stream: bool is counted as int32 */
 static PyObject *trace(Value *v) {
@@ -100,8 +90,7 @@ static PyObject *trace(Value *v) {
 /* The two lists of axes of a list; false after an exception. */
 static bool read_axes(Value *first, Value *second, PyObject *axes) {
   if (PySequence_Size(axes) != 2) {
-    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[tensordot] axes must be a list of two lists.");
-    return false;
+    return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[tensordot] axes must be a list of two lists.");
   }
   PyObject *items[] = {PySequence_GetItem(axes, 0), PySequence_GetItem(axes, 1)};
   bool read = items[0] && items[1] && convert_object(first, 'n', "tensordot", "axes", items[0]) &&
@@ -285,7 +274,6 @@ const Row numeric_rows[] = {
   {"cummax", "aIbbs", cummax},
   {"cummin", "aIbbs", cummin},
   {"logcumsumexp", "aIbbs", logcumsumexp},
-  {"median", "axbs", median},
   {"trace", "aiiiDs", trace},
   {"tensordot", "aaos", tensordot},
   {"conv_general", "aaNoNNibs", conv_general},

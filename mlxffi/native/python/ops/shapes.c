@@ -134,12 +134,10 @@ static mlx_array flattened(mlx_array a, int *axis, mlx_array *flat, const Value 
 static bool may_take(mlx_array a, int axis) {
   int ndim = (int)mlx_array_ndim(a);
   if (axis < -ndim || axis >= ndim) {
-    refused(MLXFFI_ERROR_OUT_OF_RANGE, "[take] Received invalid axis %d for array with %d dimensions.", axis, ndim);
-    return false;
+    return refused(MLXFFI_ERROR_OUT_OF_RANGE, "[take] Received invalid axis %d for array with %d dimensions.", axis, ndim);
   }
   if (!mlx_array_size(a)) {
-    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[take] Cannot do a non-empty take from an array with zero elements.");
-    return false;
+    return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[take] Cannot do a non-empty take from an array with zero elements.");
   }
   return true;
 }
@@ -415,8 +413,7 @@ static bool read_pairs(Margins *margins, PyObject *pairs, int ndim) {
     free_values(&pair, "n", 1);
   }
   if (fit && size != 1 && size != ndim) {
-    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[pad] expected %d pairs, got %d", ndim, size);
-    return false;
+    return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[pad] expected %d pairs, got %d", ndim, size);
   }
   return fit || not_pairs(margins);
 }

@@ -177,7 +177,7 @@ static int call_forward_rule(mlx_vector_array *res, const mlx_vector_array prima
                              const int *argnums, size_t argnums_num, void *payload) {
   const Function *function = payload;
   IN_PYTHON(answer(res, called(function_of(function), share_all(primals), share_all(tangents),
-                               ints(argnums, argnums_num)), "the jvp rule"))
+                               int_tuple(argnums, (Py_ssize_t)argnums_num)), "the jvp rule"))
 }
 
 /* A vectorisation rule returns a tuple of its outputs and of a list of their axes. */
@@ -196,7 +196,7 @@ static int call_vmap_rule(mlx_vector_array *res, mlx_vector_int *out_axes, const
                           const int *in_axes, size_t in_axes_num, void *payload) {
   const Function *function = payload;
   IN_PYTHON(answer_with_axes(res, out_axes, called(function_of(function), share_all(inputs),
-                                     ints(in_axes, in_axes_num), NULL)))
+                                     int_tuple(in_axes, (Py_ssize_t)in_axes_num), NULL)))
 }
 
 /* --- closures --- */

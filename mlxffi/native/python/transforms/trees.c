@@ -108,8 +108,7 @@ static _Thread_local int depth;
 
 static bool go_down(void) {
   if (depth >= DEEPEST) {
-    PyErr_SetString(PyExc_RecursionError, "a tree of arrays is too deep, or contains itself");
-    return false;
+    return PyErr_Format(PyExc_RecursionError, "a tree of arrays is too deep, or contains itself");
   }
   if (Py_EnterRecursiveCall(" in a tree of arrays")) {
     return false;
@@ -139,15 +138,7 @@ static bool takes(const char *name, PyObject *const *arguments, Py_ssize_t count
   if (count >= least && count <= most && PyList_Check(arguments[1])) {
     return true;
   }
-  PyErr_Format(PyExc_TypeError, "%s() takes a tree and a list", name);
-  return false;
-}
-
-static int add_held(PyObject *holder, PyObject *found) {
-  PyObject *held = PyObject_CallMethod(holder, "_get", NULL);
-  int failed = !held || PyList_Append(found, held);
-  Py_XDECREF(held);
-  return failed ? -1 : 0;
+  return PyErr_Format(PyExc_TypeError, "%s() takes a tree and a list", name);
 }
 
 static int visit_leaves(PyObject *key, PyObject *tree, void *found) {
@@ -158,15 +149,14 @@ static int visit_leaves(PyObject *key, PyObject *tree, void *found) {
   if (kind != LEAF) {
     return each(tree, kind, visit_leaves, found);
   }
-  return is_holder(tree) ? add_held(tree, found) : 0;
+  return is_holder(tree) ? append_new(found, PyObject_CallMethod(tree, "_get", NULL)) : 0;
 }
 
 static PyObject *trees_leaves(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   if (!takes("leaves", arguments, count, 2, 2) || visit_leaves(NULL, arguments[0], arguments[1])) {
     return NULL;
   }
-  Py_INCREF(arguments[1]);
-  return arguments[1];
+  return Py_NewRef(arguments[1]);
 }
 
 /* --- trees built anew --- */
@@ -259,8 +249,7 @@ static PyObject *split_leaf(PyObject *leaf, void *context) {
     }
     return NULL;
   }
-  Py_XINCREF(leaf);
-  return leaf;
+  return Py_XNewRef(leaf);
 }
 
 static PyObject *trees_split(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
@@ -279,8 +268,7 @@ typedef struct {
 static PyObject *join_leaf(PyObject *leaf, void *context) {
   Joining *joining = context;
   PyObject *put = leaf == array_mark ? PyList_GetItem(joining->arrays, joining->next++) : leaf;
-  Py_XINCREF(put);
-  return put;
+  return Py_XNewRef(put);
 }
 
 static PyObject *trees_joined(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
@@ -298,9 +286,7 @@ typedef struct {
 } Keying;
 
 static int add_to_key(Keying *keying, PyObject *kind, PyObject *value) {
-  int failed = !value || PyList_Append(keying->key, kind) || PyList_Append(keying->key, value);
-  Py_XDECREF(value);
-  return failed ? -1 : 0;
+  return PyList_Append(keying->key, kind) | append_new(keying->key, value);
 }
 
 static bool is_plain(PyObject *leaf) {
