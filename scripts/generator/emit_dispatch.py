@@ -47,7 +47,7 @@ class Row:
         self.core = core
         self.places = {name: place for place, name in enumerate(core.given)}
         # One axis or more, where there is a function for several.
-        self.letters = {"axis": "x"} if len(core.variants) > 2 else {"axis": "I"} if len(core.variants) > 1 else {}
+        self.letters = {"axis": "x" if len(core.variants) > 2 else "I"} if core.chooser == "axis" else {}
         self.tests: dict[str, None] = {}  # in the order of the parameters
         self.calls = [self._call(row) for row in core.variants]
 
@@ -65,8 +65,9 @@ class Row:
         if not outs or "array" not in outs[0].result:
             return self._definition_of_values(outs)
         kind = outs[0].result
-        tests = f"if (!({' && '.join(self.tests)})) {{"
-        before = [tests, "  return NULL;", "}"] if self.tests else []
+        test = " && ".join(self.tests)
+        test = test if test.startswith("(") and len(self.tests) == 1 else f"({test})"
+        before = [f"if (!{test}) {{", "  return NULL;", "}"] if self.tests else []
         lines = [*before, *(f"{kind} {out.name} = {{0}};" for out in outs), *self._choice()]
         take = "pair" if len(outs) == 2 else {"list": "listed", "tuple": "tupled"}.get(self.core.result, "one")
         lines.append(f"return {take}({', '.join(out.name for out in outs)});")
@@ -88,10 +89,10 @@ class Row:
         base, *others = self.calls
         if not others:
             return [base]
-        axis = f"v[{self.places['axis']}]"
-        lines = [f"if (!{axis}.given) {{", f"  {base}"]
+        chooser = f"v[{self.places[self.core.chooser]}]"
+        lines = [f"if (!{chooser}.given) {{", f"  {base}"]
         if len(others) == 2:
-            lines += [f"}} else if ({axis}.count != ONE_INT) {{", f"  {others[1]}"]
+            lines += [f"}} else if ({chooser}.count != ONE_INT) {{", f"  {others[1]}"]
         return [*lines, "} else {", f"  {others[0]}", "}"]
 
     # --- one C call ---
@@ -136,7 +137,7 @@ class Row:
             self._letter(name, letter)
             return c_text.format(v=value)
         if kind in LISTS:
-            every = given.optional and len(self.core.variants) == 1
+            every = given.optional and not self.core.chooser
             if every:  # None for all axes
                 self.tests[f"({value}.given || all_axes(&{value}, v[0].array))"] = None
             self._letter(name, "x" if every else "N" if given.mark == "ints" else "n")
@@ -149,6 +150,9 @@ class Row:
             return self._dtype(given, kind, value)
         if self.letters.get(name) == "x":
             return f"{value}.ints[0]"
+        if name == "axis" and given.optional and self.core.chooser != name:
+            self.tests[f"({value}.given || flatten(&v[0], v[{self.places['stream']}].stream))"] = None
+            self._letter(name, "I")
         letter = NUMBERS[kind]
         self._letter(name, letter)
         return f"({kind}){value}.{FIELDS[letter]}" if kind != "bool" else f"{value}.flag"

@@ -304,6 +304,50 @@ static PyObject *call_cosh(Value *v) {
   return one(res);
 }
 
+static PyObject *call_cummax(Value *v) {
+  if (!(v[1].given || flatten(&v[0], v[4].stream))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  mlx_cummax(&res, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, v[4].stream);
+  return one(res);
+}
+
+static PyObject *call_cummin(Value *v) {
+  if (!(v[1].given || flatten(&v[0], v[4].stream))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  mlx_cummin(&res, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, v[4].stream);
+  return one(res);
+}
+
+static PyObject *call_cumprod(Value *v) {
+  if (!(v[1].given || flatten(&v[0], v[5].stream))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  if (!v[4].given) {
+    mlx_cumprod(&res, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, v[5].stream);
+  } else {
+    mlx_cumprod_dtype(&res, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, (mlx_optional_dtype){(mlx_dtype)v[4].integer, v[4].given}, v[5].stream);
+  }
+  return one(res);
+}
+
+static PyObject *call_cumsum(Value *v) {
+  if (!(v[1].given || flatten(&v[0], v[5].stream))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  if (!v[4].given) {
+    mlx_cumsum(&res, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, v[5].stream);
+  } else {
+    mlx_cumsum_dtype(&res, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, (mlx_optional_dtype){(mlx_dtype)v[4].integer, v[4].given}, v[5].stream);
+  }
+  return one(res);
+}
+
 static PyObject *call_degrees(Value *v) {
   mlx_array res = {0};
   mlx_degrees(&res, v[0].array, v[1].stream);
@@ -538,6 +582,15 @@ static PyObject *call_logaddexp(Value *v) {
   return one(res);
 }
 
+static PyObject *call_logcumsumexp(Value *v) {
+  if (!(v[1].given || flatten(&v[0], v[4].stream))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  mlx_logcumsumexp(&res, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, v[4].stream);
+  return one(res);
+}
+
 static PyObject *call_logical_and(Value *v) {
   mlx_array res = {0};
   mlx_logical_and(&res, v[0].array, v[1].array, v[2].stream);
@@ -605,7 +658,7 @@ static PyObject *call_mean(Value *v) {
 }
 
 static PyObject *call_median(Value *v) {
-  if (!((v[1].given || all_axes(&v[1], v[0].array)))) {
+  if (!(v[1].given || all_axes(&v[1], v[0].array))) {
     return NULL;
   }
   mlx_array res = {0};
@@ -664,6 +717,16 @@ static PyObject *call_not_equal(Value *v) {
 static PyObject *call_ones(Value *v) {
   mlx_array res = {0};
   mlx_ones(&res, v[0].ints, ints_of(&v[0]), (mlx_dtype)(v[1].given ? v[1].integer : MLX_FLOAT32), v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_ones_like(Value *v) {
+  mlx_array res = {0};
+  if (!v[1].given) {
+    mlx_ones_like(&res, v[0].array, v[2].stream);
+  } else {
+    mlx_ones_like_dtype(&res, v[0].array, (mlx_dtype)v[1].integer, v[2].stream);
+  }
   return one(res);
 }
 
@@ -917,6 +980,15 @@ static PyObject *call_swapaxes(Value *v) {
   return one(res);
 }
 
+static PyObject *call_take_along_axis(Value *v) {
+  if (!(v[2].given || flatten(&v[0], v[3].stream))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  mlx_take_along_axis(&res, v[0].array, v[1].array, (int)v[2].integer, v[3].stream);
+  return one(res);
+}
+
 static PyObject *call_tan(Value *v) {
   mlx_array res = {0};
   mlx_tan(&res, v[0].array, v[1].stream);
@@ -990,6 +1062,16 @@ static PyObject *call_view(Value *v) {
 static PyObject *call_zeros(Value *v) {
   mlx_array res = {0};
   mlx_zeros(&res, v[0].ints, ints_of(&v[0]), (mlx_dtype)(v[1].given ? v[1].integer : MLX_FLOAT32), v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_zeros_like(Value *v) {
+  mlx_array res = {0};
+  if (!v[1].given) {
+    mlx_zeros_like(&res, v[0].array, v[2].stream);
+  } else {
+    mlx_zeros_like_dtype(&res, v[0].array, (mlx_dtype)v[1].integer, v[2].stream);
+  }
   return one(res);
 }
 
@@ -1115,7 +1197,7 @@ static PyObject *call_fft_fftfreq(Value *v) {
 }
 
 static PyObject *call_fft_fftshift(Value *v) {
-  if (!((v[1].given || all_axes(&v[1], v[0].array)))) {
+  if (!(v[1].given || all_axes(&v[1], v[0].array))) {
     return NULL;
   }
   mlx_array res = {0};
@@ -1124,7 +1206,7 @@ static PyObject *call_fft_fftshift(Value *v) {
 }
 
 static PyObject *call_fft_ifftshift(Value *v) {
-  if (!((v[1].given || all_axes(&v[1], v[0].array)))) {
+  if (!(v[1].given || all_axes(&v[1], v[0].array))) {
     return NULL;
   }
   mlx_array res = {0};
@@ -1441,6 +1523,10 @@ const Row generated_rows[] = {
   {"conv_transpose3d", "aaNNNNis", call_conv_transpose3d},
   {"cos", "ls", call_cos},
   {"cosh", "ls", call_cosh},
+  {"cummax", "aIbbs", call_cummax},
+  {"cummin", "aIbbs", call_cummin},
+  {"cumprod", "aIbbDs", call_cumprod},
+  {"cumsum", "aIbbDs", call_cumsum},
   {"degrees", "ls", call_degrees},
   {"dequantize", "aaAIItADs", call_dequantize},
   {"diag", "ais", call_diag},
@@ -1480,6 +1566,7 @@ const Row generated_rows[] = {
   {"log1p", "ls", call_log1p},
   {"log2", "ls", call_log2},
   {"logaddexp", "lls", call_logaddexp},
+  {"logcumsumexp", "aIbbs", call_logcumsumexp},
   {"logical_and", "lls", call_logical_and},
   {"logical_not", "ls", call_logical_not},
   {"logical_or", "lls", call_logical_or},
@@ -1497,6 +1584,7 @@ const Row generated_rows[] = {
   {"negative", "ls", call_negative},
   {"not_equal", "lls", call_not_equal},
   {"ones", "NDs", call_ones},
+  {"ones_like", "aDs", call_ones_like},
   {"outer", "aas", call_outer},
   {"partition", "aiIs", call_partition},
   {"power", "lls", call_power},
@@ -1531,6 +1619,7 @@ const Row generated_rows[] = {
   {"subtract", "lls", call_subtract},
   {"sum", "axbs", call_sum},
   {"swapaxes", "aiis", call_swapaxes},
+  {"take_along_axis", "aaIs", call_take_along_axis},
   {"tan", "ls", call_tan},
   {"tanh", "ls", call_tanh},
   {"tile", "aNs", call_tile},
@@ -1542,6 +1631,7 @@ const Row generated_rows[] = {
   {"var", "axbis", call_var},
   {"view", "lds", call_view},
   {"zeros", "NDs", call_zeros},
+  {"zeros_like", "aDs", call_zeros_like},
   {"count_nonzero", "axbs", call_count_nonzero},
   {"diff", "aiis", call_diff},
   {"flip", "axs", call_flip},

@@ -61,17 +61,6 @@ static PyObject *full_like(Value *v) {
   return one(made);
 }
 
-/* a, dtype, stream */
-#define LIKE(name)                                                                                              \
-  static PyObject *name(Value *v) {                                                                             \
-    mlx_array made = {0}, a = v[0].array;                                                                       \
-    mlx_##name##_dtype(&made, a, v[1].given ? (mlx_dtype)v[1].integer : mlx_array_dtype(a), v[2].stream);       \
-    return one(made);                                                                                           \
-  }
-
-LIKE(zeros_like)
-LIKE(ones_like)
-
 /* --- matrices --- */
 
 static mlx_dtype float32_or(const Value *dtype) {
@@ -98,8 +87,6 @@ const Row creation_rows[] = {
   {"arange", "mmmmms", arange},
   {"full", "NoDs", full},
   {"full_like", "aoDs", full_like},
-  {"zeros_like", "aDs", zeros_like},
-  {"ones_like", "aDs", ones_like},
   {"eye", "iIiDs", eye},
   {"tri", "iIiDs", tri},
   {NULL, NULL, NULL},

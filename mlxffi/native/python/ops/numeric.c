@@ -34,46 +34,21 @@ static PyObject *clip(Value *v) {
   return read ? one(made) : NULL;
 }
 
-/* --- scans --- */
+/* --- scans that take no dtype --- */
 
-typedef int Scan(mlx_array *result, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s);
-typedef int ScanOf(mlx_array *result, const mlx_array a, int axis, bool reverse, bool inclusive,
-                   mlx_optional_dtype dtype, const mlx_stream s);
-
-/* Along an axis; without one the array is flattened first. `of` is for a dtype, which has a place of its own. */
-static PyObject *scan(Scan *call, ScanOf *of, Value *v, const Value *dtype, mlx_stream stream) {
-  mlx_array made = {0}, a = v[0].array, flat = {0};
-  int axis = (int)v[1].integer;
-  if (!v[1].given && mlx_flatten(&flat, a, 0, -1, stream)) {
-    return one(flat);
-  }
-  a = v[1].given ? a : flat;
-  if (dtype && dtype->given) {
-    of(&made, a, axis, v[2].flag, v[3].flag, (mlx_optional_dtype){(mlx_dtype)dtype->integer, true}, stream);
-  } else {
-    call(&made, a, axis, v[2].flag, v[3].flag, stream);
-  }
-  mlx_array_free(flat);
-  return one(made);
-}
-
-/* a, axis, reverse, inclusive, stream; before the stream a dtype of `*_dtype` */
-#define SCAN(name)                                           \
-  static PyObject *name(Value *v) {                          \
-    return scan(mlx_##name, NULL, v, NULL, v[4].stream);     \
+/* a, axis, reverse, inclusive, stream */
+#define SCAN(name)                                                                                  \
+  static PyObject *name(Value *v) {                                                                 \
+    mlx_array made = {0};                                                                           \
+    if (!v[1].given && !flatten(&v[0], v[4].stream)) {                                              \
+      return NULL;                                                                                  \
+    }                                                                                               \
+    mlx_##name(&made, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, v[4].stream);            \
+    return one(made);                                                                               \
   }
 
-#define SCAN_OF_DTYPE(name)                                              \
-  SCAN(name)                                                             \
-  static PyObject *name##_dtype(Value *v) {                              \
-    return scan(mlx_##name, mlx_##name##_dtype, v, &v[4], v[5].stream);  \
-  }
-
-SCAN_OF_DTYPE(cumsum)
-SCAN_OF_DTYPE(cumprod)
-SCAN(cummax)
-SCAN(cummin)
-SCAN(logcumsumexp)
+SCAN(cumsum)
+SCAN(cumprod)
 
 /* --- sums along a diagonal --- */
 
@@ -267,13 +242,8 @@ const Row numeric_rows[] = {
   {"fast_cross_entropy", "aas", cross_entropy},
   {"where", "olls", where},
   {"clip", "aoos", clip},
-  {"cumsum", "aIbbDs", cumsum_dtype},
-  {"cumprod", "aIbbDs", cumprod_dtype},
   {"cumsum method", "aIbbs", cumsum},
   {"cumprod method", "aIbbs", cumprod},
-  {"cummax", "aIbbs", cummax},
-  {"cummin", "aIbbs", cummin},
-  {"logcumsumexp", "aIbbs", logcumsumexp},
   {"trace", "aiiiDs", trace},
   {"tensordot", "aaos", tensordot},
   {"conv_general", "aaNoNNibs", conv_general},
