@@ -45,6 +45,14 @@ def _rows_wanted() -> bool:
 ROWS = _rows_wanted()
 
 
+def _operation(name: str, function: Any, read_as: Any, reads: bool, converts: bool) -> Any:
+    code, given = read_as.__code__, read_as.__defaults__ or ()
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    defaults = dict(zip(names[code.co_argcount - len(given) :], given, strict=False)) | (read_as.__kwdefaults__ or {})
+    counts = code.co_posonlyargcount, code.co_argcount
+    return native.operation(name, function, names, defaults, *counts, reads, converts)
+
+
 def operation(name: str, read_as: Callable[..., Any] | None = None) -> Callable[[Function], Function]:
     """A decorator for a function which C calls itself where the arguments are the usual ones.
 
@@ -56,7 +64,7 @@ def operation(name: str, read_as: Callable[..., Any] | None = None) -> Callable[
     """
     if not ROWS:
         return lambda function: function
-    return lambda function: native.operation(name, function, read_as or function, True, False)
+    return lambda function: _operation(name, function, read_as or function, True, False)
 
 
 def signature(name: str) -> Callable[[Function], Function]:
@@ -67,4 +75,4 @@ def signature(name: str) -> Callable[[Function], Function]:
     Args:
       name: of the row that says how.
     """
-    return lambda function: native.operation(name, function, function, ROWS, True)
+    return lambda function: _operation(name, function, function, ROWS, True)

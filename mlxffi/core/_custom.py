@@ -60,14 +60,14 @@ class _RuledCall(_Call):
         found = self.rules["vjp"](args, self.result(cotangents), self.result(outputs), **kwargs)
         return _complete(_trees.leaves(found, []), primals)
 
-    def tangents(self, primals: list[array], tangents: list[array], argnums: list[int]) -> list[array]:
+    def tangents(self, primals: list[array], tangents: list[array], argnums: tuple[int, ...]) -> list[array]:
         args, kwargs = self.arguments(primals)
         every: list[array | None] = [None] * len(primals)
         for place, tangent in zip(argnums, tangents, strict=True):
             every[place] = tangent
         return _trees.leaves(self.rules["jvp"](args, self.arguments(every)[0], **kwargs), [])
 
-    def vectorised(self, inputs: list[array], axes: list[int]) -> tuple[list[array], list[int]]:
+    def vectorised(self, inputs: list[array], axes: tuple[int, ...]) -> tuple[list[array], list[int]]:
         args, kwargs = self.arguments(inputs)
         places, _ = self.arguments([None if axis < 0 else axis for axis in axes])
         found = self.rules["vmap"](args, places, **kwargs)
@@ -195,7 +195,7 @@ def _callable(method: str, f: Any) -> Callable[..., Any]:
 
 def _complete(gradients: list[array], primals: list[array]) -> list[array]:
     """One gradient for each primal, of its shape: zeros for those that a rule leaves out."""
-    if native.same_shapes(gradients, primals):
+    if [found.shape for found in gradients] == [primal.shape for primal in primals]:
         return gradients
     missing = primals[len(gradients) :]
     for place, (gradient, primal) in enumerate(zip(gradients, primals, strict=False)):

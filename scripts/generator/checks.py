@@ -6,7 +6,7 @@ import ast
 import re
 from collections import Counter
 
-from .emit_core import MARKS, NAMED, CoreFunction
+from .emit_core import MARKS, NAMED, CoreFunction, chosen_by
 from .table import Function, Header, TableError, functions
 
 # What a `core` signature may say of the result: see emit_core.py.
@@ -111,10 +111,9 @@ def _untaken(row: Function, rows: dict[str, Function]) -> list[str]:
 
 def _unmatched(given: list[str], row: Function, rows: dict[str, Function]) -> list[str]:
     """Parameters of a signature without one in C, and the other way round, in each variant that an axis chooses."""
-    variants = [rows[row.name + end] for end in ("_axis", "_axes") if row.name + end in rows]
-    chosen = "axis" in given and "axis" not in [param.name for param in row.params] and bool(variants)
-    wrong = _compared([name for name in given if not (chosen and name == "axis")], row)
-    return wrong + [text for variant in variants if chosen for text in _compared(given, variant)]
+    chooser, others = chosen_by(row, given, rows)
+    wrong = _compared([name for name in given if name != chooser], row)
+    return wrong + [text for other in others for text in _compared(given, other)]
 
 
 def _compared(given: list[str], row: Function) -> list[str]:

@@ -217,7 +217,7 @@ class AbiRow:
         return "\n".join([head, *(f"  {line}" for line in lines), "}"])
 
     def _before(self) -> list[str]:
-        lines = [] if self.letters else ["(void)v;"]
+        lines: list[str] = []
         for out in self.outs:
             space, nothing = ("", "NULL") if out.result.endswith("*") else (" ", "{0}")
             lines.append(f"{out.result}{space}{out.name} = {nothing};")
@@ -251,7 +251,7 @@ class AbiRow:
         if not gives:
             return ["return none_after(failed);"] if self.row.returns == "int" else ["return none_after(0);"]
         alone = len(self.outs) == 1 and self.outs[0].result in EMPTY_IS_ERROR
-        check = [] if alone and not self.waits else ["if (failed) {", "  return failed_call();", "}"]
+        check = [] if alone and not self.waits else ["if (failed) {", "  return raise_failure();", "}"]
         if len(gives) == 1:
             return [*check, f"return {gives[0]};"]
         return [*check, f'return Py_BuildValue("({"N" * len(gives)})", {", ".join(gives)});']

@@ -6,12 +6,13 @@ A row's `core` is the signature of mlx.core's function as its stub has it, witho
   add(a: like, b: like, stream=None)
   divmod(a: like, b: like, stream=None) -> list
 
-`like` marks what may be a Python number or another library's array, `absent` an array that may be None, `ints` what may
-be one int or several, `key` a key of random numbers; the other conversions follow from the C types. A Python parameter
-stands for the C parameter of its name, the others for the others in their order. An `axis` that the row lacks chooses
-among the rows with the suffixes `_axis` and `_axes`, and a parameter whose C names are numbered, as `stride_0` and
-`stride_1` are, is one int or as many. Where more is made of the arguments than one call (`composed`), the signature has
-the types that do not follow from C's.
+`like` marks what may be a Python number or another library's array, `absent` what may be None, `ints` what may be one
+int or several, `key` a key of random numbers; the other conversions follow from the C types. A Python parameter stands
+for the C parameter of its name, the others for the others in their order. An `axis` that the row lacks chooses among the
+rows with the suffixes `_axis` and `_axes`, a `dtype` the one with `_dtype`. An `axis` that the row has and that may be
+None stands for the one of the flattened array, or for all axes where C takes several. A parameter whose C names are
+numbered, as `stride_0` and `stride_1` are, is one int or as many. Where more is made of the arguments than one call
+(`composed`), the signature has the types that do not follow from C's.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import ast
 import copy
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .docstrings import Docstring, about_parameter, errors_of, rest_of, result_of, sentences
@@ -40,6 +41,8 @@ ANNOTATIONS = {
 WITH_NONE = ("StreamOrDevice",)
 SEVERAL = "int | Sequence[int]"
 MARKS = {"like": "ArrayLike", "ints": SEVERAL, "absent": "", "key": ""}
+# By the parameter that chooses among rows: how the names of these end.
+CHOOSERS = {"axis": ("_axis", "_axes"), "dtype": ("_dtype",)}
 # Parameters that have one name in all of Python, by C type.
 NAMED = {"const mlx_stream": "stream"}
 # By C type of a parameter through which a result comes: what Python gets.
@@ -126,9 +129,9 @@ class CoreFunction:
         self.name, self.arguments = parsed.name, parsed.args
         self.result = ast.unparse(parsed.returns) if parsed.returns else ""
         self.given = _given(parsed.args)
-        self.variants = [row]
-        if "axis" in self.given and "axis" not in [param.name for param in row.params]:
-            self.variants += [rows[row.name + end] for end in ("_axis", "_axes") if row.name + end in rows]
+        self.chooser, others = chosen_by(row, self.given, rows)
+        self.variants = [row, *others]
+        self.told = others[-1] if self.chooser == "axis" else row  # of which the documentation is
 
     def text(self) -> str:
         name = self.row.name.removeprefix("mlx_")
@@ -136,11 +139,10 @@ class CoreFunction:
 
     def _doc(self) -> str:
         sentence, told = self._told()
-        last = self.variants[-1]
-        returns = told.pop("returns", "") or self._renamed(result_of(last))
+        returns = told.pop("returns", "") or self._renamed(result_of(self.told))
         arguments = [(name, told.get(name) or about_parameter(self.row, name, core=True)) for name in self.given]
-        rest = "" if self.row.python or self._numbered() else self._renamed(rest_of(last))
-        return Docstring(sentence, rest, arguments, returns, self._renamed(errors_of(last))).text(WIDTH - 4)
+        rest = "" if self.row.python or self._numbered() else self._renamed(rest_of(self.told))
+        return Docstring(sentence, rest, arguments, returns, self._renamed(errors_of(self.told))).text(WIDTH - 4)
 
     def _told(self) -> tuple[str, dict[str, str]]:
         """The sentence, and what the row says of parameters."""
@@ -153,7 +155,7 @@ class CoreFunction:
 
     def _renamed(self, text: str) -> str:
         """A text about C's parameters, with Python's names."""
-        names = self.names(self.variants[-1].params)
+        names = self.names(self.told.params)
         return re.sub(r"`(\w+)`", lambda found: f"`{names.get(found[1], found[1])}`", text)
 
     # --- the signature ---
@@ -204,6 +206,16 @@ class CoreFunction:
         wanted = [name for name, python in names.items() if python not in self.given]
         free = [name for name in self.given if name not in names.values()]
         return names | dict(zip(wanted, free, strict=False))
+
+
+def chosen_by(row: Function, given: Iterable[str], rows: dict[str, Function]) -> tuple[str, list[Function]]:
+    """The parameter that the row lacks and that chooses among others, and these."""
+    theirs = [param.name for param in row.params]
+    for name, endings in CHOOSERS.items():
+        others = [rows[row.name + end] for end in endings if row.name + end in rows]
+        if others and name in given and name not in theirs:
+            return name, others
+    return "", []
 
 
 def is_numbered(param: Param, name: str) -> bool:

@@ -47,8 +47,8 @@ class Row:
         self.core = core
         self.places = {name: place for place, name in enumerate(core.given)}
         # One axis or more, where there is a function for several.
-        self.letters = {"axis": "x"} if len(core.variants) > 2 else {"axis": "I"} if len(core.variants) > 1 else {}
-        self.spread: dict[str, None] = {}  # in the order of the parameters
+        self.letters = {"axis": "x" if len(core.variants) > 2 else "I"} if core.chooser == "axis" else {}
+        self.tests: dict[str, None] = {}  # in the order of the parameters
         self.calls = [self._call(row) for row in core.variants]
 
     def entry(self) -> str:
@@ -65,8 +65,9 @@ class Row:
         if not outs or "array" not in outs[0].result:
             return self._definition_of_values(outs)
         kind = outs[0].result
-        tests = f"if (!({' && '.join(self.spread)})) {{"
-        before = [tests, "  return NULL;", "}"] if self.spread else []
+        test = " && ".join(self.tests)
+        test = test if test.startswith("(") and len(self.tests) == 1 else f"({test})"
+        before = [f"if (!{test}) {{", "  return NULL;", "}"] if self.tests else []
         lines = [*before, *(f"{kind} {out.name} = {{0}};" for out in outs), *self._choice()]
         take = "pair" if len(outs) == 2 else {"list": "listed", "tuple": "tupled"}.get(self.core.result, "one")
         lines.append(f"return {take}({', '.join(out.name for out in outs)});")
@@ -74,24 +75,24 @@ class Row:
 
     def _definition_of_values(self, outs: list[Param]) -> str:
         """The function of a row that gives no arrays."""
-        head = f"static PyObject *call_{self.name}(Value *v) {{\n" + ("" if self.core.given else "  (void)v;\n")
+        head = f"static PyObject *call_{self.name}(Value *v) {{\n"
         call = self.calls[0].removesuffix(";")
         if not outs:
             return f"{head}  return none_after({call});\n}}"
         (out,) = outs
         kind = out.result
         give = GIVE[kind].format(v=out.name)
-        lines = [f"{kind} {out.name} = {{0}};", f"int failed = {call};", f"return failed ? failed_call() : {give};"]
+        lines = [f"{kind} {out.name} = {{0}};", f"int failed = {call};", f"return failed ? raise_failure() : {give};"]
         return head + "".join(f"  {line}\n" for line in lines) + "}"
 
     def _choice(self) -> list[str]:
         base, *others = self.calls
         if not others:
             return [base]
-        axis = f"v[{self.places['axis']}]"
-        lines = [f"if (!{axis}.given) {{", f"  {base}"]
+        chooser = f"v[{self.places[self.core.chooser]}]"
+        lines = [f"if (!{chooser}.given) {{", f"  {base}"]
         if len(others) == 2:
-            lines += [f"}} else if ({axis}.count != ONE_INT) {{", f"  {others[1]}"]
+            lines += [f"}} else if ({chooser}.count != ONE_INT) {{", f"  {others[1]}"]
         return [*lines, "} else {", f"  {others[0]}", "}"]
 
     # --- one C call ---
@@ -118,7 +119,7 @@ class Row:
         """One of the numbers of a parameter that is one int or as many as there are axes."""
         place, count = self.places[name], sum(is_numbered(other, name) for other in params)
         self.letters[name] = "N"
-        self.spread[f'spread(&v[{place}], {count}, "{name}")'] = None
+        self.tests[f'spread(&v[{place}], {count}, "{name}")'] = None
         return f"v[{place}].ints[{param.name[-1]}]"
 
     def _one(self, name: str, param: Param) -> str:
@@ -136,7 +137,10 @@ class Row:
             self._letter(name, letter)
             return c_text.format(v=value)
         if kind in LISTS:
-            self._letter(name, "N" if given.mark == "ints" else "n")
+            every = given.optional and not self.core.chooser
+            if every:  # None for all axes
+                self.tests[f"({value}.given || all_axes(&{value}, v[0].array))"] = None
+            self._letter(name, "x" if every else "N" if given.mark == "ints" else "n")
             return f"{value}.ints"
         if kind in OPTIONALS:
             letter, c_type, field = OPTIONALS[kind]
@@ -146,6 +150,9 @@ class Row:
             return self._dtype(given, kind, value)
         if self.letters.get(name) == "x":
             return f"{value}.ints[0]"
+        if name == "axis" and given.optional and self.core.chooser != name:
+            self.tests[f"({value}.given || flatten(&v[0], v[{self.places['stream']}].stream))"] = None
+            self._letter(name, "I")
         letter = NUMBERS[kind]
         self._letter(name, letter)
         return f"({kind}){value}.{FIELDS[letter]}" if kind != "bool" else f"{value}.flag"

@@ -77,7 +77,6 @@ static void glue_stop_callbacks(void) {
 /* What becomes of a daemon thread that is in a callback when the process ends: it must neither go on in Python nor
  * unwind through C++, and there is nobody left whom an error would reach. */
 static void sleep_for_ever(void *unused) {
-  (void)unused;
   for (;;) {
     pause();
   }

@@ -9,7 +9,6 @@ static _Thread_local char error_text[4096];
 static _Thread_local int error_kind;
 
 static void keep_error(const char *message, void *data) {
-  (void)data;
   error_kind = 5; /* nobody tells */
   strncpy(error_text, message, sizeof error_text - 1);
 }

@@ -1,5 +1,7 @@
 /* Arrays and vectors of arrays as integers: what the generated glue does not cover. */
 
+#include "dlpack/elements.h"
+
 #include <string.h>
 
 /* From here on no other thread gets through this module. CPython stops daemon threads itself, when they want the GIL; PyPy
@@ -121,15 +123,5 @@ static intptr_t glue_array_copy_data(const void *data, const int *shape, size_t 
 /* The first element of an evaluated array; NULL for an empty one, or after an error. */
 static const void *glue_array_data(intptr_t arr) {
   HOLD;
-  mlx_array array = {(void *)arr};
-  switch (mlx_dtype_size(mlx_array_dtype(array))) {
-    case 1:
-      return mlx_array_data_uint8(array);
-    case 2:
-      return mlx_array_data_uint16(array);
-    case 4:
-      return mlx_array_data_uint32(array);
-    default:
-      return mlx_array_data_uint64(array);
-  }
+  return elements_of((mlx_array){(void *)arr});
 }

@@ -22,7 +22,6 @@ static inline int hold(void) {
 }
 
 static inline void let_go(int *unused) {
-  (void)unused;
   pthread_mutex_unlock(&hold_lock);
 }
 

@@ -35,8 +35,6 @@ static inline mlx_stream glue_stream(intptr_t s) {
 }
 
 static inline void glue_stream_done(intptr_t s, mlx_stream stream) {
-  (void)s;
-  (void)stream;
 }
 
 #endif

@@ -34,10 +34,8 @@ static PyObject **place_of(PyObject *name) {
 static PyObject *configure(PyObject *module, PyObject *arguments, PyObject *named) {
   PyObject *name, *value;
   Py_ssize_t at = 0;
-  (void)module;
   if (PyTuple_Size(arguments)) {
-    PyErr_SetString(PyExc_TypeError, "configure() takes its arguments by name");
-    return NULL;
+    return PyErr_Format(PyExc_TypeError, "configure() takes its arguments by name");
   }
   while (named && PyDict_Next(named, &at, &name, &value)) {
     PyObject **place = place_of(name), *before;
@@ -45,13 +43,11 @@ static PyObject *configure(PyObject *module, PyObject *arguments, PyObject *name
       return NULL;
     }
     before = *place;
-    Py_INCREF(value);
-    *place = value;
+    *place = Py_NewRef(value);
     Py_XDECREF(before);
   }
   if (told.dtypes && (!PyTuple_Check(told.dtypes) || PyTuple_Size(told.dtypes) != DTYPES)) {
-    PyErr_Format(PyExc_ValueError, "dtypes: expected a tuple of %d, got %R", DTYPES, told.dtypes);
-    return NULL;
+    return PyErr_Format(PyExc_ValueError, "dtypes: expected a tuple of %d, got %R", DTYPES, told.dtypes);
   }
   for (int number = 0; told.dtypes && number < DTYPES; number++) {
     dtypes[number] = PyTuple_GetItem(told.dtypes, number);
@@ -82,11 +78,7 @@ PyObject *device_type_object(int type) {
   return Py_NewRef(type == 0 ? told.cpu : told.gpu);
 }
 
-static PyMethodDef functions[] = {
+PyMethodDef configuration_functions[] = {
   {"configure", (PyCFunction)(void (*)(void))configure, METH_VARARGS | METH_KEYWORDS, "Tell the classes and functions that C needs."},
   {NULL, NULL, 0, NULL},
 };
-
-bool init_configuration(PyObject *module) {
-  return PyModule_AddFunctions(module, functions) == 0;
-}

@@ -34,8 +34,6 @@ typedef struct {
 
 extern Configuration told;
 
-bool init_configuration(PyObject *module);
-
 PyObject *dtype_object(int number);
 
 /* The number of a Dtype; -1 for anything else. */

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-void raise_error(mlxffi_error_kind kind, const char *text) {
+PyObject *raise_error(mlxffi_error_kind kind, const char *text) {
   PyObject *message = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
   PyObject *error = message && told.error ? PyObject_CallFunction(told.error, "iO", (int)kind, message) : NULL;
   if (error) {
@@ -15,6 +15,7 @@ void raise_error(mlxffi_error_kind kind, const char *text) {
   }
   Py_XDECREF(error);
   Py_XDECREF(message);
+  return NULL;
 }
 
 PyObject *refused(mlxffi_error_kind kind, const char *format, ...) {
@@ -30,7 +31,7 @@ PyObject *refused(mlxffi_error_kind kind, const char *format, ...) {
   return NULL;
 }
 
-void raise_last_error(void) {
+PyObject *raise_last_error(void) {
   mlxffi_error_kind kind = mlxffi_last_error_kind();
   PyObject *text = PyBytes_FromString(mlxffi_last_error_text());
   mlxffi_clear_error();
@@ -38,10 +39,11 @@ void raise_last_error(void) {
     raise_error(kind, PyBytes_AsString(text));
     Py_DECREF(text);
   }
+  return NULL;
 }
 
-void raise_empty(void) {
-  raise_error(MLXFFI_ERROR_INVALID_ARGUMENT, "the array was never given a value: array.__init__ has not run");
+PyObject *raise_empty(void) {
+  return raise_error(MLXFFI_ERROR_INVALID_ARGUMENT, "the array was never given a value: array.__init__ has not run");
 }
 
 /* --- exceptions on their way through C++ --- */
@@ -65,7 +67,7 @@ void keep_exception(void) {
   kept = value;
 }
 
-void raise_failure(void) {
+PyObject *raise_failure(void) {
   PyObject *value = kept;
   kept = NULL;
   /* Where a callback failed, this takes the error away that C++ made of it. */
@@ -73,4 +75,5 @@ void raise_failure(void) {
   if (value) {
     PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(value)), value, PyException_GetTraceback(value));
   }
+  return NULL;
 }

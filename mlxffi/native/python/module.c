@@ -8,6 +8,15 @@ extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[]
   value_rows[], literal_rows[], update_rows[], exchange_rows[];
 extern const AbiRow abi_rows[];
 
+/* Those that are none of the above. */
+extern PyMethodDef array_functions[], closure_functions[], configuration_functions[], exchange_functions[],
+  literal_functions[], loan_functions[], operation_functions[], transform_functions[], tree_functions[];
+
+static PyMethodDef *const functions[] = {
+  array_functions, closure_functions, configuration_functions, exchange_functions, literal_functions,
+  loan_functions,  operation_functions, transform_functions,   tree_functions,
+};
+
 static const Row *const tables[] = {
   generated_rows, operator_rows, shape_rows,  numeric_rows,  fft_rows, creation_rows,
   value_rows,     literal_rows,  update_rows, exchange_rows, NULL,
@@ -16,16 +25,18 @@ static const Row *const tables[] = {
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "Arrays, operations and transforms of mlxffi.core over libmlxc.", -1, NULL, NULL, NULL, NULL, NULL};
 
 static bool (*const parts[])(PyObject *module) = {
-  init_configuration, init_arrays, init_parts, init_devices,  init_handles,
-  init_contexts,      init_trees,  init_loans, init_closures, init_transforms, init_exchange, init_numbers,
+  init_arrays, init_parts, init_devices, init_handles, init_contexts, init_trees, init_loans, init_closures,
 };
 
 PyMODINIT_FUNC PyInit__native(void) {
   mlx_set_error_handler(mlxffi_ignore_errors, NULL, NULL);
   PyObject *made = PyModule_Create(&definition);
-  bool done = made && init_operations(made, tables) && init_abi(made, abi_rows);
+  bool done = made && init_operations(tables) && init_abi(made, abi_rows);
   for (size_t i = 0; done && i < sizeof parts / sizeof *parts; i++) {
     done = parts[i](made);
+  }
+  for (size_t i = 0; done && i < sizeof functions / sizeof *functions; i++) {
+    done = PyModule_AddFunctions(made, functions[i]) == 0;
   }
 #ifdef Py_GIL_DISABLED
   done = done && !PyUnstable_Module_SetGIL(made, Py_MOD_GIL_NOT_USED);

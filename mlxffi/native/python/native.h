@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "configuration.h"
+#include "dlpack/elements.h"
 #include "free_threads.h"
 #include "mlx/c/mlx.h"
 #include "mlxffi/mlxffi.h"
@@ -20,21 +21,24 @@
 
 /* --- errors.c: what has set an exception --- */
 
-/* The thread's last error, which is forgotten. */
-void raise_last_error(void);
+/* Each gives NULL, as PyErr_Format does, which is false too. */
 
-/* An error of a kind that is ours; `refused` puts its text together as PyErr_Format does, and gives NULL. */
-void raise_error(mlxffi_error_kind kind, const char *text);
+/* The thread's last error, which is forgotten. */
+PyObject *raise_last_error(void);
+
+/* An error of a kind that is ours; `refused` puts its text together as PyErr_Format does. */
+PyObject *raise_error(mlxffi_error_kind kind, const char *text);
 PyObject *refused(mlxffi_error_kind kind, const char *format, ...);
 
-/* What a callback raised on its way through C++: kept for the thread, then raised (else the thread's last error), or
- * forgotten. */
-void keep_exception(void);
-void raise_failure(void);
-void forget_exception(void);
-
 /* The use of an array that was never given a value. */
-void raise_empty(void);
+PyObject *raise_empty(void);
+
+/* The failure of a call: what a callback raised on its way through C++, or the thread's last error. */
+PyObject *raise_failure(void);
+
+/* What a callback raised: kept for the thread, or forgotten. */
+void keep_exception(void);
+void forget_exception(void);
 
 /* --- objects/array.c --- */
 
@@ -55,6 +59,19 @@ static inline bool is_array(PyObject *object) {
 }
 
 bool init_arrays(PyObject *module);
+
+/* A class for a file to keep, which the module gets too. */
+PyObject *added_class(PyObject *module, const char *name, PyType_Spec *spec);
+
+/* The end of an object whose own things have been freed; the list of weak references to it, if there may be any. */
+static inline void free_object(PyObject *self, PyObject *weakrefs) {
+  PyTypeObject *type = Py_TYPE(self);
+  if (weakrefs) {
+    PyObject_ClearWeakRefs(self);
+  }
+  ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+  Py_DECREF(type);
+}
 
 /* The handle of an array, which the object keeps; NULL, without an exception, for anything else. */
 void *array_of(PyObject *item);
@@ -83,6 +100,9 @@ static inline void let_go(mlx_array held) {
 
 PyObject *int_tuple(const int *values, Py_ssize_t count);
 
+/* Adds a new reference, which is given up, to a list; -1 also where it is NULL. */
+int append_new(PyObject *list, PyObject *item);
+
 /* The sizes along its axes. */
 PyObject *shape_tuple(mlx_array array);
 
@@ -98,9 +118,6 @@ Packing pack_all(mlx_vector_array *vector, PyObject *sequence);
 /* Compute an array and wait, without the GIL where that takes time: the object that lent the array may lose it then, so
  * it becomes one of its own, `kept`, which is to be freed. */
 bool compute(mlx_array *array, mlx_array *kept);
-
-/* The first element of a computed array. */
-const void *elements_of(mlx_array array);
 
 /* Py_buffer and its flags, which the limited API has from 3.11 on: neither has changed since Python 3.0 (PEP 3118). */
 typedef struct {
@@ -163,8 +180,6 @@ PyObject *ints_in(mlx_vector_int made);
 PyObject *arrays_by_name(mlx_map_string_to_array made);
 PyObject *texts_by_name(mlx_map_string_to_string made);
 PyObject *none_after(int failed);
-/* NULL, after the exception for the failure of a call: that of a callback, or the thread's last error. */
-PyObject *failed_call(void);
 
 /* A dict of the arrays in a map, which stays the caller's. */
 PyObject *named_arrays(mlx_map_string_to_array map);
@@ -174,14 +189,6 @@ PyObject *named_arrays(mlx_map_string_to_array map);
 bool init_devices(PyObject *module);
 bool init_handles(PyObject *module);
 bool init_contexts(PyObject *module);
-
-/* --- convert/exchange.c --- */
-
-bool init_exchange(PyObject *module);
-
-/* --- convert/from_python.c --- */
-
-bool init_numbers(PyObject *module);
 
 /* --- transforms/trees.c --- */
 
@@ -234,12 +241,7 @@ void end_call(void);
 bool packed(mlx_vector_array *vector, PyObject *result, const char *what);
 bool packed_ints(mlx_vector_int *vector, PyObject *list);
 
-/* A new list of ints; and the ints of a list, in memory that PyMem_Free frees. */
-PyObject *ints(const int *values, size_t count);
+/* The ints of a list, in memory that PyMem_Free frees. */
 int *listed_ints(PyObject *list, size_t *count);
-
-/* --- transforms/transforms.c --- */
-
-bool init_transforms(PyObject *module);
 
 #endif

@@ -44,7 +44,6 @@ static PyObject *to_capsule(PyObject *module, PyObject *arguments) {
   PyObject *object;
   int versioned, copied;
   mlx_array own, array, kept;
-  (void)module;
   if (!PyArg_ParseTuple(arguments, "O!pp:to_capsule", owner_class, &object, &versioned, &copied)) {
     return NULL;
   }
@@ -169,10 +168,6 @@ static PyObject *array_of_tensor(const DLTensor *tensor, int dtype) {
   return one(made);
 }
 
-static bool has_fitting_axes(const DLTensor *tensor) {
-  return tensor->ndim >= 0 && tensor->ndim <= MOST_INTS;
-}
-
 static bool has_fitting_sizes(const DLTensor *tensor) {
   bool fits = true;
   for (int i = 0; i < tensor->ndim && fits; i++) {
@@ -181,35 +176,34 @@ static bool has_fitting_sizes(const DLTensor *tensor) {
   return fits;
 }
 
+/* What a capsule describes that nobody has taken; NULL for anything else. */
+static const DLTensor *tensor_of(PyObject *capsule) {
+  if (PyCapsule_IsValid(capsule, VERSIONED_NAME)) {
+    return &((DLManagedTensorVersioned *)PyCapsule_GetPointer(capsule, VERSIONED_NAME))->dl_tensor;
+  }
+  bool plain = PyCapsule_IsValid(capsule, PLAIN_NAME);
+  return plain ? &((DLManagedTensor *)PyCapsule_GetPointer(capsule, PLAIN_NAME))->dl_tensor : NULL;
+}
+
 /* The array of what a capsule describes, copied. */
 static PyObject *from_capsule(PyObject *module, PyObject *capsule) {
-  const DLTensor *tensor = NULL;
-  char text[160];
-  (void)module;
-  if (PyCapsule_IsValid(capsule, VERSIONED_NAME)) {
-    tensor = &((DLManagedTensorVersioned *)PyCapsule_GetPointer(capsule, VERSIONED_NAME))->dl_tensor;
-  } else if (PyCapsule_IsValid(capsule, PLAIN_NAME)) {
-    tensor = &((DLManagedTensor *)PyCapsule_GetPointer(capsule, PLAIN_NAME))->dl_tensor;
-  }
-  int dtype = tensor ? dtype_of_elements(tensor->dtype) : -1;
-  if (tensor && dtype >= 0 && is_readable(tensor->device.device_type) && has_fitting_axes(tensor)) {
-    if (has_fitting_sizes(tensor)) {
-      return array_of_tensor(tensor, dtype);
-    }
-    raise_error(MLXFFI_ERROR_OVERFLOW, "value: expected axes of at most 2147483647 elements");
-    return NULL;
-  }
+  const mlxffi_error_kind invalid = MLXFFI_ERROR_INVALID_ARGUMENT;
+  const DLTensor *tensor = tensor_of(capsule);
   if (!tensor) {
-    snprintf(text, sizeof text, "value: expected a DLPack capsule that nobody has taken");
-  } else if (!is_readable(tensor->device.device_type)) {
-    snprintf(text, sizeof text, "value: expected memory that the CPU reads, got DLPack device type %d; copy it to the CPU first",
-             tensor->device.device_type);
-  } else {
-    snprintf(text, sizeof text, "value: expected elements of one of MLX's dtypes on at most %d axes, got %d bits of kind %d",
-             MOST_INTS, tensor->dtype.bits, tensor->dtype.code);
+    return refused(invalid, "value: expected a DLPack capsule that nobody has taken");
   }
-  raise_error(MLXFFI_ERROR_INVALID_ARGUMENT, text);
-  return NULL;
+  int device = tensor->device.device_type, dtype = dtype_of_elements(tensor->dtype);
+  if (!is_readable(device)) {
+    return refused(invalid, "value: expected memory that the CPU reads, got DLPack device type %d; copy it to the CPU first", device);
+  }
+  if (dtype < 0 || tensor->ndim < 0 || tensor->ndim > MOST_INTS) {
+    return refused(invalid, "value: expected elements of one of MLX's dtypes on at most %d axes, got %d bits of kind %d",
+                   MOST_INTS, tensor->dtype.bits, tensor->dtype.code);
+  }
+  if (!has_fitting_sizes(tensor)) {
+    return refused(MLXFFI_ERROR_OVERFLOW, "value: expected axes of at most 2147483647 elements");
+  }
+  return array_of_tensor(tensor, dtype);
 }
 
 /* Whether it exports its memory itself. */
@@ -250,8 +244,7 @@ static PyObject *copied(PyObject *memory, const int *shape, Py_ssize_t ndim, mlx
     return NULL;
   }
   if (bytes != wanted) {
-    PyErr_Format(PyExc_ValueError, "array_of_bytes(): expected %zd bytes for the shape, got %zd", wanted, bytes);
-    return NULL;
+    return PyErr_Format(PyExc_ValueError, "array_of_bytes(): expected %zd bytes for the shape, got %zd", wanted, bytes);
   }
   return one(mlx_array_new_data(start, shape, (int)ndim, dtype));
 }
@@ -259,7 +252,6 @@ static PyObject *copied(PyObject *memory, const int *shape, Py_ssize_t ndim, mlx
 /* An array of the bytes of a contiguous buffer, a shape and a Dtype, copied. */
 static PyObject *array_of_bytes(PyObject *module, PyObject *arguments) {
   PyObject *memory, *sizes, *dtype, *made = NULL;
-  (void)module;
   if (!PyArg_ParseTuple(arguments, "OO!O:array_of_bytes", &memory, &PyTuple_Type, &sizes, &dtype)) {
     return NULL;
   }
@@ -278,13 +270,9 @@ static PyObject *array_of_bytes(PyObject *module, PyObject *arguments) {
   return made;
 }
 
-static PyMethodDef functions[] = {
+PyMethodDef exchange_functions[] = {
   {"to_capsule", to_capsule, METH_VARARGS, "A DLPack capsule over the memory of an array."},
   {"from_capsule", from_capsule, METH_O, "A copy of what a DLPack capsule describes."},
   {"array_of_bytes", array_of_bytes, METH_VARARGS, "An array with a copy of bytes, a shape and a dtype."},
   {NULL, NULL, 0, NULL},
 };
-
-bool init_exchange(PyObject *module) {
-  return PyModule_AddFunctions(module, functions) == 0;
-}

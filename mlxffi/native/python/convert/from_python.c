@@ -111,19 +111,16 @@ static int depth_of(PyObject *list) {
 static bool read_sizes(Contents *contents, PyObject *object) {
   contents->ndim = depth_of(object);
   if (contents->ndim > DEEPEST) {
-    PyErr_SetString(PyExc_RecursionError, "a list is too deep, or contains itself");
-    return false;
+    return PyErr_Format(PyExc_RecursionError, "a list is too deep, or contains itself");
   }
   contents->sizes = contents->ndim <= FEW ? contents->few : PyMem_Malloc((size_t)contents->ndim * sizeof(int));
   if (!contents->sizes) {
-    PyErr_NoMemory();
-    return false;
+    return PyErr_NoMemory();
   }
   for (int i = 0; i < contents->ndim; i++) {
     Items items = items_of(object);
     if (items.size > INT32_MAX) {
-      refused(MLXFFI_ERROR_INVALID_ARGUMENT, "value: expected lists of at most 2**31 - 1 elements, got %zd", items.size);
-      return false;
+      return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "value: expected lists of at most 2**31 - 1 elements, got %zd", items.size);
     }
     contents->sizes[i] = (int)items.size;
     object = items.size ? item_of(items, 0) : object;
@@ -381,7 +378,6 @@ PyObject *array_object(PyObject *value) {
  * everything else. */
 static PyObject *array_of_numbers(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
   mlx_array made = {0};
-  (void)module;
   if (count != 2) {
     return PyErr_Format(PyExc_TypeError, "array_of_numbers() takes a value and a dtype");
   }
@@ -394,14 +390,10 @@ static PyObject *array_of_numbers(PyObject *module, PyObject *const *arguments, 
   return made.ctx ? one(made) : NULL;
 }
 
-static PyMethodDef functions[] = {
+PyMethodDef literal_functions[] = {
   {"array_of_numbers", FAST(array_of_numbers), "An array of a number or of a list of numbers; None of anything else."},
   {NULL, NULL, 0, NULL},
 };
-
-bool init_numbers(PyObject *module) {
-  return PyModule_AddFunctions(module, functions) == 0;
-}
 
 /* self, val, dtype */
 static PyObject *initialize(Value *v) {
@@ -435,8 +427,7 @@ static PyObject *asarray(Value *v) {
   int dtype = v[1].given ? (int)v[1].integer : -1;
   bool array = is_array(object);
   if (copy == Py_None && array && (dtype < 0 || dtype == array_dtype(object))) {
-    Py_INCREF(object);
-    return object;
+    return Py_NewRef(object);
   }
   if (copy == Py_True && array) {
     return copy_array(&made, object, dtype) ? one(made) : left_to_python;

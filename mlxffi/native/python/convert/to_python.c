@@ -83,30 +83,23 @@ static PyObject *truth(PyObject *found) {
   return PyBool_FromLong(PyObject_IsTrue(found));
 }
 
-static PyObject *as_bool(Value *v) {
-  return converted_item(v, truth);
-}
-
-static PyObject *as_int(Value *v) {
-  return converted_item(v, PyNumber_Long);
-}
-
-static PyObject *as_float(Value *v) {
-  return converted_item(v, PyNumber_Float);
-}
-
 static PyObject *with_imaginary(PyObject *found) {
   if (PyComplex_Check(found)) {
-    Py_INCREF(found);
-    return found;
+    return Py_NewRef(found);
   }
   double real = PyFloat_AsDouble(found);
   return real == -1.0 && PyErr_Occurred() ? NULL : PyComplex_FromDoubles(real, 0);
 }
 
-static PyObject *as_complex(Value *v) {
-  return converted_item(v, with_imaginary);
-}
+#define AS(name, convert)                    \
+  static PyObject *as_##name(Value *v) {     \
+    return converted_item(v, convert);       \
+  }
+
+AS(bool, truth)
+AS(int, PyNumber_Long)
+AS(float, PyNumber_Float)
+AS(complex, with_imaginary)
 
 static PyObject *as_index(Value *v) {
   bool integer = !is_inexact(v[0].array) && mlx_array_dtype(v[0].array) != MLX_BOOL;
@@ -165,8 +158,7 @@ static PyObject *to_list(Value *v) {
   /* Making lists may run the garbage collector, and that any code: the memory is held until they are made. */
   kept = (mlx_array){0};
   if (mlx_array_set(&kept, array)) {
-    raise_last_error();
-    return NULL;
+    return raise_last_error();
   }
   array = kept;
   if (!compute(&array, &waited)) {

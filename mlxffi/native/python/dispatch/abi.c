@@ -11,8 +11,7 @@ static bool is_optional(char letter) {
 }
 
 static PyObject *wrong_count(const AbiRow *row, Py_ssize_t count) {
-  PyErr_Format(PyExc_TypeError, "%s(%s): got %zd arguments", row->row.name, row->parameters, count);
-  return NULL;
+  return PyErr_Format(PyExc_TypeError, "%s(%s): got %zd arguments", row->row.name, row->parameters, count);
 }
 
 static PyObject *row_called(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {

@@ -245,6 +245,17 @@ bool own(Value *value) {
   return value->owned;
 }
 
+bool flatten(Value *value, mlx_stream stream) {
+  mlx_array flat = {0};
+  mlx_flatten(&flat, value->array, 0, -1, stream);
+  if (value->owned) {
+    mlx_array_free(value->array);
+  }
+  value->array = flat;
+  value->owned = flat.ctx;
+  return value->owned || raise_last_error();
+}
+
 /* --- all of them --- */
 
 bool read_value(Value *value, char letter, PyObject *object) {

@@ -87,6 +87,9 @@ bool spread(Value *value, int count, const char *name);
 /* An element of that dtype as a Python number. */
 PyObject *element_at(const void *at, int dtype);
 
+/* An array becomes one of its elements in a row; false after an exception. */
+bool flatten(Value *value, mlx_stream stream);
+
 /* An array gets a handle of its own, for a call that gives up the GIL. */
 bool own(Value *value);
 

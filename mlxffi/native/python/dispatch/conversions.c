@@ -100,8 +100,7 @@ static bool ints_of_list(Value *value, const Place *place, PyObject *list, int64
   bool wide = most == INT64_MAX, done = true;
   void *memory = PyMem_Malloc((size_t)(size ? size : 1) * (wide ? sizeof(int64_t) : sizeof(int)));
   if (!memory) {
-    PyErr_NoMemory();
-    return false;
+    return PyErr_NoMemory();
   }
   value->ints = memory;
   value->longs = memory;
@@ -420,21 +419,14 @@ static bool is_operand(char letter) {
 
 /* The arrays that operands stand for, which may be anything: a tuple; NULL after an exception. */
 static PyObject *arrays_of_likes(const AbiRow *row, PyObject *const *arguments, Py_ssize_t count) {
-  PyObject *likes = PyList_New(0), *tuple = NULL, *name = PyUnicode_FromString(row->row.name);
-  if (likes && (!name || PyList_Append(likes, name))) {
-    Py_CLEAR(likes);
+  PyObject *likes = PyList_New(0);
+  bool read = likes && !append_new(likes, PyUnicode_FromString(row->row.name));
+  for (Py_ssize_t i = 0; read && i < count; i++) {
+    read = !is_operand(row->row.letters[i]) || !PyList_Append(likes, arguments[i]);
   }
-  Py_XDECREF(name);
-  for (Py_ssize_t i = 0; likes && i < count; i++) {
-    if (is_operand(row->row.letters[i]) && PyList_Append(likes, arguments[i])) {
-      Py_CLEAR(likes);
-    }
-  }
-  if (likes) {
-    PyObject *given = PyList_AsTuple(likes);
-    tuple = given ? PyObject_CallObject(told.as_arrays, given) : NULL;
-    Py_XDECREF(given);
-  }
+  PyObject *given = read ? PyList_AsTuple(likes) : NULL;
+  PyObject *tuple = given ? PyObject_CallObject(told.as_arrays, given) : NULL;
+  Py_XDECREF(given);
   Py_XDECREF(likes);
   return tuple;
 }

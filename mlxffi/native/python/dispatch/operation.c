@@ -158,12 +158,10 @@ static PyObject *operation_call(PyObject *self, PyObject *arguments, PyObject *n
 /* --- the object --- */
 
 static PyObject *operation_get(PyObject *self, PyObject *object, PyObject *type) {
-  (void)type;
   if (object && object != Py_None) {
     return PyObject_CallFunctionObjArgs(method_class, self, object, NULL);
   }
-  Py_INCREF(self);
-  return self;
+  return Py_NewRef(self);
 }
 
 /* Its name, its documentation and the like are the function's. */
@@ -189,24 +187,18 @@ static PyObject *operation_repr(PyObject *self) {
 
 /* Pickled by its name, as functions are. */
 static PyObject *operation_reduce(PyObject *self, PyObject *unused) {
-  (void)unused;
   return PyObject_GetAttrString(((Operation *)self)->function, "__qualname__");
 }
 
 static void operation_dealloc(PyObject *object) {
   Operation *self = (Operation *)object;
-  PyTypeObject *type = Py_TYPE(object);
-  if (self->weakrefs) {
-    PyObject_ClearWeakRefs(object);
-  }
   Py_XDECREF(self->function);
   Py_XDECREF(self->joined);
   for (int i = 0; i < self->parameters; i++) {
     Py_XDECREF(self->names[i]);
     Py_XDECREF(self->defaults[i]);
   }
-  ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
-  Py_DECREF(type);
+  free_object(object, self->weakrefs);
 }
 
 static PyMemberDef members[] = {
@@ -259,107 +251,65 @@ static const Row *row_named(const char *name) {
   return NULL;
 }
 
-static int number_of(PyObject *code, const char *name) {
-  PyObject *number = PyObject_GetAttrString(code, name);
-  long value = number ? PyLong_AsLong(number) : -1;
-  Py_XDECREF(number);
-  return (int)value;
-}
-
-/* Its parameters are those of a function. */
-static bool read_names(Operation *self, PyObject *code) {
-  PyObject *names = PyObject_GetAttrString(code, "co_varnames"), *comma = PyUnicode_FromString(",");
-  bool read = comma && names && PyTuple_Size(names) >= self->parameters;
-  for (int i = 0; i < self->parameters && read; i++) {
-    self->names[i] = PyTuple_GetItem(names, i);
-    Py_INCREF(self->names[i]);
+/* The names of its parameters, those that can be left out by their names, and how many letters its row has for them. */
+static bool read_parameters(Operation *self, PyObject *names, PyObject *defaults) {
+  const char *letters = self->row.row.letters;
+  PyObject *comma = PyUnicode_FromString(",");
+  self->rest = strchr(letters, '*') != NULL;
+  int count = (int)PyTuple_Size(names), read = (int)strlen(letters) - self->rest;
+  if (count != read) {
+    const char *text = "operation %s: C reads %d parameters, the function has %d";
+    PyErr_Format(PyExc_TypeError, text, self->row.row.name, read, count);
   }
-  self->joined = read ? PyUnicode_Join(comma, names) : NULL;
+  for (; !PyErr_Occurred() && self->parameters < count; self->parameters++) {
+    PyObject *name = PyTuple_GetItem(names, self->parameters);
+    self->names[self->parameters] = Py_NewRef(name);
+    self->defaults[self->parameters] = Py_XNewRef(PyDict_GetItemWithError(defaults, name));
+  }
+  self->joined = comma && !PyErr_Occurred() ? PyUnicode_Join(comma, names) : NULL;
   self->row.parameters = self->joined ? PyUnicode_AsUTF8AndSize(self->joined, NULL) : NULL;
   Py_XDECREF(comma);
-  Py_XDECREF(names);
   return self->row.parameters;
 }
 
-static bool read_defaults(Operation *self, PyObject *function) {
-  PyObject *positional = PyObject_GetAttrString(function, "__defaults__");
-  PyObject *named = PyObject_GetAttrString(function, "__kwdefaults__");
-  Py_ssize_t count = positional && PyTuple_Check(positional) ? PyTuple_Size(positional) : 0;
-  for (Py_ssize_t i = 0; i < count; i++) {
-    self->defaults[self->positional - count + i] = PyTuple_GetItem(positional, i);
-  }
-  for (int i = self->positional; named && PyDict_Check(named) && i < self->parameters; i++) {
-    self->defaults[i] = PyDict_GetItemWithError(named, self->names[i]);
-  }
-  for (int i = 0; i < self->parameters; i++) {
-    Py_XINCREF(self->defaults[i]);
-  }
-  Py_XDECREF(positional);
-  Py_XDECREF(named);
-  return !PyErr_Occurred();
-}
-
-static bool read_signature(Operation *self, PyObject *function) {
-  PyObject *code = PyObject_GetAttrString(function, "__code__");
-  if (!code) {
-    return false;
-  }
-  self->positional_only = number_of(code, "co_posonlyargcount");
-  self->positional = number_of(code, "co_argcount");
-  self->rest = strchr(self->row.row.letters, '*') != NULL;
-  int parameters = self->positional + number_of(code, "co_kwonlyargcount");
-  int letters = (int)strlen(self->row.row.letters) - self->rest;
-  if (!PyErr_Occurred() && parameters != letters) {
-    const char *text = "operation %s: C reads %d parameters, the function has %d";
-    PyErr_Format(PyExc_TypeError, text, self->row.row.name, letters, parameters);
-  }
-  if (!PyErr_Occurred()) {
-    self->parameters = parameters;
-    read_names(self, code);
-  }
-  Py_DECREF(code);
-  return !PyErr_Occurred() && read_defaults(self, function);
-}
-
 static PyObject *new_operation(PyObject *module, PyObject *arguments) {
-  (void)module;
   const char *name;
-  PyObject *function, *read_as;
-  int reads, converts;
-  if (!PyArg_ParseTuple(arguments, "sOOpp", &name, &function, &read_as, &reads, &converts)) {
+  PyObject *function, *names, *defaults;
+  int positional_only, positional, reads, converts;
+  if (!PyArg_ParseTuple(arguments, "sOO!O!iipp", &name, &function, &PyTuple_Type, &names, &PyDict_Type, &defaults,
+                        &positional_only, &positional, &reads, &converts)) {
     return NULL;
   }
   const Row *row = row_named(name);
   if (!row) {
-    PyErr_Format(PyExc_ValueError, "operation %s: C has no row for it", name);
-    return NULL;
+    return PyErr_Format(PyExc_ValueError, "operation %s: C has no row for it", name);
   }
-  PyObject *made = PyType_GenericAlloc(operation_class, 0);
-  if (made) {
-    Operation *self = (Operation *)made;
-    Py_INCREF(function);
+  Operation *self = (Operation *)PyType_GenericAlloc(operation_class, 0);
+  if (self) {
     self->called = operation_called;
     self->row.row = *row;
-    self->function = function;
+    self->function = Py_NewRef(function);
+    self->positional_only = positional_only;
+    self->positional = positional;
     self->reads = reads;
     self->converts = converts;
-    if (!read_signature(self, read_as)) {
-      Py_CLEAR(made);
+    if (!read_parameters(self, names, defaults)) {
+      Py_CLEAR(self);
     }
   }
-  return made;
+  return (PyObject *)self;
 }
 
-static PyMethodDef functions[] = {
-  {"operation", new_operation, METH_VARARGS, "An operation: the name of its row, the function, one that has the parameters that C reads, and whether these are read as they lie, and converted."},
+PyMethodDef operation_functions[] = {
+  {"operation", new_operation, METH_VARARGS, "An operation: the name of its row, the function, the names of the parameters that C reads, their defaults by name, how many of them are given by position alone and by position, and whether they are read as they lie, and converted."},
   {NULL, NULL, 0, NULL},
 };
 
-bool init_operations(PyObject *module, const Row *const *all) {
+bool init_operations(const Row *const *all) {
   tables = all;
   PyObject *types = PyImport_ImportModule("types");
   method_class = types ? PyObject_GetAttrString(types, "MethodType") : NULL;
   Py_XDECREF(types);
   operation_class = method_class ? (PyTypeObject *)PyType_FromSpec(&spec) : NULL;
-  return operation_class && PyModule_AddFunctions(module, functions) == 0;
+  return operation_class;
 }

@@ -6,6 +6,6 @@
 #include "dispatch/arguments.h"
 
 /* Over the rows of some tables, which end with NULL. */
-bool init_operations(PyObject *module, const Row *const *tables);
+bool init_operations(const Row *const *tables);
 
 #endif

@@ -150,24 +150,10 @@ void write_number(void *target, int dtype, Reading reading, PyObject *object) {
 
 /* Whether a dtype holds an integer as it is. Floating-point dtypes round. */
 static bool holds(int dtype, int64_t value) {
-  switch (dtype) {
-    case MLX_UINT8:
-      return value >= 0 && value <= UINT8_MAX;
-    case MLX_UINT16:
-      return value >= 0 && value <= UINT16_MAX;
-    case MLX_UINT32:
-      return value >= 0 && value <= UINT32_MAX;
-    case MLX_UINT64:
-      return value >= 0;
-    case MLX_INT8:
-      return value >= INT8_MIN && value <= INT8_MAX;
-    case MLX_INT16:
-      return value >= INT16_MIN && value <= INT16_MAX;
-    case MLX_INT32:
-      return value >= INT32_MIN && value <= INT32_MAX;
-    default:
-      return true;
-  }
+  static const int64_t least[] = {[MLX_INT8] = INT8_MIN, [MLX_INT16] = INT16_MIN, [MLX_INT32] = INT32_MIN, [MLX_INT64] = INT64_MIN};
+  static const int64_t most[] = {0,        UINT8_MAX, UINT16_MAX, UINT32_MAX, INT64_MAX,
+                                 INT8_MAX, INT16_MAX, INT32_MAX,  INT64_MAX};
+  return dtype > MLX_INT64 || (value >= least[dtype] && value <= most[dtype]);
 }
 
 /* The dtype that a number takes beside an array of another, or, for -1, alone; -1 where Python knows. */

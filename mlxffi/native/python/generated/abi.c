@@ -17,7 +17,7 @@ static PyObject *abi_array_tostring(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return text_of(str);
 }
@@ -36,7 +36,6 @@ static PyObject *abi_array_eval(Value *v) {
 }
 
 static PyObject *abi_device_new(Value *v) {
-  (void)v;
   mlx_device result = mlx_device_new();
   return new_device(result);
 }
@@ -61,7 +60,7 @@ static PyObject *abi_device_get_index(Value *v) {
   int index = {0};
   int failed = mlx_device_get_index(&index, (mlx_device){v[0].handle});
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyLong_FromLong(index);
 }
@@ -70,13 +69,12 @@ static PyObject *abi_device_get_type(Value *v) {
   mlx_device_type type = {0};
   int failed = mlx_device_get_type(&type, (mlx_device){v[0].handle});
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return device_type_object(type);
 }
 
 static PyObject *abi_get_default_device(Value *v) {
-  (void)v;
   mlx_device dev = {0};
   mlx_get_default_device(&dev);
   return new_device(dev);
@@ -91,7 +89,7 @@ static PyObject *abi_device_is_available(Value *v) {
   bool avail = {0};
   int failed = mlx_device_is_available(&avail, (mlx_device){v[0].handle});
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyBool_FromLong(avail);
 }
@@ -100,13 +98,12 @@ static PyObject *abi_device_count(Value *v) {
   int count = {0};
   int failed = mlx_device_count(&count, (mlx_device_type)v[0].integer);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyLong_FromLong(count);
 }
 
 static PyObject *abi_device_info_new(Value *v) {
-  (void)v;
   mlx_device_info result = mlx_device_info_new();
   return new_handle('X', result.ctx);
 }
@@ -121,7 +118,7 @@ static PyObject *abi_device_info_has_key(Value *v) {
   bool exists = {0};
   int failed = mlx_device_info_has_key(&exists, (mlx_device_info){v[0].handle}, v[1].text);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyBool_FromLong(exists);
 }
@@ -130,7 +127,7 @@ static PyObject *abi_device_info_is_string(Value *v) {
   bool is_string = {0};
   int failed = mlx_device_info_is_string(&is_string, (mlx_device_info){v[0].handle}, v[1].text);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyBool_FromLong(is_string);
 }
@@ -139,7 +136,7 @@ static PyObject *abi_device_info_get_string(Value *v) {
   const char *value = NULL;
   int failed = mlx_device_info_get_string(&value, (mlx_device_info){v[0].handle}, v[1].text);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyUnicode_FromString(value);
 }
@@ -148,7 +145,7 @@ static PyObject *abi_device_info_get_size(Value *v) {
   size_t value = {0};
   int failed = mlx_device_info_get_size(&value, (mlx_device_info){v[0].handle}, v[1].text);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyLong_FromSize_t(value);
 }
@@ -160,7 +157,6 @@ static PyObject *abi_device_info_get_keys(Value *v) {
 }
 
 static PyObject *abi_stream_new(Value *v) {
-  (void)v;
   mlx_stream result = mlx_stream_new();
   return new_stream(result);
 }
@@ -191,7 +187,7 @@ static PyObject *abi_stream_get_index(Value *v) {
   int index = {0};
   int failed = mlx_stream_get_index(&index, v[0].stream);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyLong_FromLong(index);
 }
@@ -218,19 +214,16 @@ static PyObject *abi_set_default_stream(Value *v) {
 }
 
 static PyObject *abi_default_cpu_stream_new(Value *v) {
-  (void)v;
   mlx_stream result = mlx_default_cpu_stream_new();
   return new_stream(result);
 }
 
 static PyObject *abi_default_gpu_stream_new(Value *v) {
-  (void)v;
   mlx_stream result = mlx_default_gpu_stream_new();
   return new_stream(result);
 }
 
 static PyObject *abi_clear_streams(Value *v) {
-  (void)v;
   int failed = mlx_clear_streams();
   return none_after(failed);
 }
@@ -247,7 +240,6 @@ static PyObject *abi_peek_default_stream(Value *v) {
 }
 
 static PyObject *abi_synchronize_default(Value *v) {
-  (void)v;
   int failed = 0;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -277,7 +269,7 @@ static PyObject *abi_compile(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return new_handle('C', res.ctx);
 }
@@ -291,13 +283,12 @@ static PyObject *abi_detail_compile(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return new_handle('C', res.ctx);
 }
 
 static PyObject *abi_detail_compile_clear_cache(Value *v) {
-  (void)v;
   int failed = 0;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -318,7 +309,6 @@ static PyObject *abi_detail_compile_erase(Value *v) {
 }
 
 static PyObject *abi_disable_compile(Value *v) {
-  (void)v;
   int failed = 0;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -329,7 +319,6 @@ static PyObject *abi_disable_compile(Value *v) {
 }
 
 static PyObject *abi_enable_compile(Value *v) {
-  (void)v;
   int failed = 0;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -1824,7 +1813,7 @@ static PyObject *abi_einsum_path(Value *v) {
   mlx_string description = {0};
   int failed = mlx_einsum_path(&path, &description, v[0].text, v[1].vector);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return Py_BuildValue("(NN)", ints_in(path), text_of(description));
 }
@@ -1882,7 +1871,7 @@ static PyObject *abi_minmax_axes(Value *v) {
   mlx_array res_1 = {0};
   int failed = mlx_minmax_axes(&res_0, &res_1, v[0].array, v[1].ints, ints_of(&v[1]), v[2].flag, v[3].stream);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return Py_BuildValue("(NN)", one(res_0), one(res_1));
 }
@@ -1892,7 +1881,7 @@ static PyObject *abi_minmax_axis(Value *v) {
   mlx_array res_1 = {0};
   int failed = mlx_minmax_axis(&res_0, &res_1, v[0].array, (int)v[1].integer, v[2].flag, v[3].stream);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return Py_BuildValue("(NN)", one(res_0), one(res_1));
 }
@@ -1902,7 +1891,7 @@ static PyObject *abi_minmax(Value *v) {
   mlx_array res_1 = {0};
   int failed = mlx_minmax(&res_0, &res_1, v[0].array, v[1].flag, v[2].stream);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return Py_BuildValue("(NN)", one(res_0), one(res_1));
 }
@@ -1962,7 +1951,6 @@ static PyObject *abi_zeros_like_dtype(Value *v) {
 }
 
 static PyObject *abi_fast_cuda_kernel_config_new(Value *v) {
-  (void)v;
   mlx_fast_cuda_kernel_config result = mlx_fast_cuda_kernel_config_new();
   return new_handle('Q', result.ctx);
 }
@@ -2025,7 +2013,6 @@ static PyObject *abi_fast_layer_norm(Value *v) {
 }
 
 static PyObject *abi_fast_metal_kernel_config_new(Value *v) {
-  (void)v;
   mlx_fast_metal_kernel_config result = mlx_fast_metal_kernel_config_new();
   return new_handle('H', result.ctx);
 }
@@ -2280,7 +2267,7 @@ static PyObject *abi_linalg_eig(Value *v) {
   mlx_array res_1 = {0};
   int failed = mlx_linalg_eig(&res_0, &res_1, v[0].array, v[1].stream);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return Py_BuildValue("(NN)", one(res_0), one(res_1));
 }
@@ -2290,7 +2277,7 @@ static PyObject *abi_linalg_eigh(Value *v) {
   mlx_array res_1 = {0};
   int failed = mlx_linalg_eigh(&res_0, &res_1, v[0].array, v[1].text, v[2].stream);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return Py_BuildValue("(NN)", one(res_0), one(res_1));
 }
@@ -2324,7 +2311,7 @@ static PyObject *abi_linalg_lu_factor(Value *v) {
   mlx_array res_1 = {0};
   int failed = mlx_linalg_lu_factor(&res_0, &res_1, v[0].array, v[1].stream);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return Py_BuildValue("(NN)", one(res_0), one(res_1));
 }
@@ -2358,7 +2345,7 @@ static PyObject *abi_linalg_qr(Value *v) {
   mlx_array res_1 = {0};
   int failed = mlx_linalg_qr(&res_0, &res_1, v[0].array, v[1].stream);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return Py_BuildValue("(NN)", one(res_0), one(res_1));
 }
@@ -2398,7 +2385,7 @@ static PyObject *abi_linalg_slogdet(Value *v) {
   mlx_array res_1 = {0};
   int failed = mlx_linalg_slogdet(&res_0, &res_1, v[0].array, v[1].stream);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return Py_BuildValue("(NN)", one(res_0), one(res_1));
 }
@@ -2503,7 +2490,7 @@ static PyObject *abi_random_split(Value *v) {
   mlx_array res_1 = {0};
   int failed = mlx_random_split(&res_0, &res_1, v[0].array, v[1].stream);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return Py_BuildValue("(NN)", one(res_0), one(res_1));
 }
@@ -2521,7 +2508,6 @@ static PyObject *abi_random_uniform(Value *v) {
 }
 
 static PyObject *abi_io_gguf_new(Value *v) {
-  (void)v;
   mlx_io_gguf result = mlx_io_gguf_new();
   return new_handle('Y', result.ctx);
 }
@@ -2560,7 +2546,7 @@ static PyObject *abi_io_gguf_has_metadata_array(Value *v) {
   bool flag = {0};
   int failed = mlx_io_gguf_has_metadata_array(&flag, (mlx_io_gguf){v[0].handle}, v[1].text);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyBool_FromLong(flag);
 }
@@ -2569,7 +2555,7 @@ static PyObject *abi_io_gguf_has_metadata_string(Value *v) {
   bool flag = {0};
   int failed = mlx_io_gguf_has_metadata_string(&flag, (mlx_io_gguf){v[0].handle}, v[1].text);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyBool_FromLong(flag);
 }
@@ -2578,7 +2564,7 @@ static PyObject *abi_io_gguf_has_metadata_vector_string(Value *v) {
   bool flag = {0};
   int failed = mlx_io_gguf_has_metadata_vector_string(&flag, (mlx_io_gguf){v[0].handle}, v[1].text);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyBool_FromLong(flag);
 }
@@ -2618,7 +2604,7 @@ static PyObject *abi_load(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return one(res);
 }
@@ -2632,7 +2618,7 @@ static PyObject *abi_load_gguf(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return new_handle('Y', gguf.ctx);
 }
@@ -2647,7 +2633,7 @@ static PyObject *abi_load_safetensors(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return Py_BuildValue("(NN)", arrays_by_name(res_0), texts_by_name(res_1));
 }
@@ -2754,7 +2740,7 @@ static PyObject *abi_imported_function_apply(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return listed(res);
 }
@@ -2768,7 +2754,7 @@ static PyObject *abi_imported_function_apply_kwargs(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return listed(res);
 }
@@ -2812,13 +2798,12 @@ static PyObject *abi_imported_function_metadata(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return text_of(metadata);
 }
 
 static PyObject *abi_distributed_group_new(Value *v) {
-  (void)v;
   mlx_distributed_group result;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -2837,7 +2822,7 @@ static PyObject *abi_distributed_init(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return new_handle('G', res.ctx);
 }
@@ -2871,7 +2856,7 @@ static PyObject *abi_distributed_group_split(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return new_handle('G', res.ctx);
 }
@@ -2935,7 +2920,6 @@ static PyObject *abi_distributed_sum_scatter(Value *v) {
 }
 
 static PyObject *abi_clear_cache(Value *v) {
-  (void)v;
   int failed = 0;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -2946,7 +2930,6 @@ static PyObject *abi_clear_cache(Value *v) {
 }
 
 static PyObject *abi_get_active_memory(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = 0;
   forget_exception();
@@ -2955,13 +2938,12 @@ static PyObject *abi_get_active_memory(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyLong_FromSize_t(res);
 }
 
 static PyObject *abi_get_cache_memory(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = 0;
   forget_exception();
@@ -2970,13 +2952,12 @@ static PyObject *abi_get_cache_memory(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyLong_FromSize_t(res);
 }
 
 static PyObject *abi_get_memory_limit(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = 0;
   forget_exception();
@@ -2985,13 +2966,12 @@ static PyObject *abi_get_memory_limit(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyLong_FromSize_t(res);
 }
 
 static PyObject *abi_get_peak_memory(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = 0;
   forget_exception();
@@ -3000,13 +2980,12 @@ static PyObject *abi_get_peak_memory(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyLong_FromSize_t(res);
 }
 
 static PyObject *abi_reset_peak_memory(Value *v) {
-  (void)v;
   int failed = 0;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -3025,7 +3004,7 @@ static PyObject *abi_set_cache_limit(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyLong_FromSize_t(res);
 }
@@ -3039,7 +3018,7 @@ static PyObject *abi_set_memory_limit(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyLong_FromSize_t(res);
 }
@@ -3053,7 +3032,7 @@ static PyObject *abi_set_wired_limit(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyLong_FromSize_t(res);
 }
@@ -3067,13 +3046,12 @@ static PyObject *abi_get_array_buffer_size(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyLong_FromSize_t(res);
 }
 
 static PyObject *abi_metal_is_available(Value *v) {
-  (void)v;
   bool res = {0};
   int failed = 0;
   forget_exception();
@@ -3082,7 +3060,7 @@ static PyObject *abi_metal_is_available(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyBool_FromLong(res);
 }
@@ -3098,7 +3076,6 @@ static PyObject *abi_metal_start_capture(Value *v) {
 }
 
 static PyObject *abi_metal_stop_capture(Value *v) {
-  (void)v;
   int failed = 0;
   forget_exception();
   Py_BEGIN_ALLOW_THREADS
@@ -3109,7 +3086,6 @@ static PyObject *abi_metal_stop_capture(Value *v) {
 }
 
 static PyObject *abi_metal_get_metallib_path(Value *v) {
-  (void)v;
   mlx_string path = {0};
   int failed = 0;
   forget_exception();
@@ -3118,7 +3094,7 @@ static PyObject *abi_metal_get_metallib_path(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return text_of(path);
 }
@@ -3134,7 +3110,6 @@ static PyObject *abi_metal_set_metallib_path(Value *v) {
 }
 
 static PyObject *abi_cuda_is_available(Value *v) {
-  (void)v;
   bool res = {0};
   int failed = 0;
   forget_exception();
@@ -3143,13 +3118,12 @@ static PyObject *abi_cuda_is_available(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyBool_FromLong(res);
 }
 
 static PyObject *abi_version(Value *v) {
-  (void)v;
   mlx_string str_ = {0};
   int failed = 0;
   forget_exception();
@@ -3158,7 +3132,7 @@ static PyObject *abi_version(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return text_of(str_);
 }
@@ -3180,7 +3154,7 @@ static PyObject *abi_array_text(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return text_of(str);
 }
@@ -3189,7 +3163,7 @@ static PyObject *abi_array_is_tracer(Value *v) {
   bool res = {0};
   int failed = mlxffi_array_is_tracer(&res, v[0].array);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyBool_FromLong(res);
 }
@@ -3198,7 +3172,7 @@ static PyObject *abi_array_is_same(Value *v) {
   bool res = {0};
   int failed = mlxffi_array_is_same(&res, v[0].array, v[1].array);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return PyBool_FromLong(res);
 }
@@ -3219,7 +3193,7 @@ static PyObject *abi_export_describe(Value *v) {
   Py_END_ALLOW_THREADS
   release_dropped();
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return Py_BuildValue("(NN)", text_of(parts), listed(arrays));
 }
@@ -3295,7 +3269,7 @@ static PyObject *abi_random_next(Value *v) {
   mlx_array res_1 = {0};
   int failed = mlxffi_random_next(&res_0, &res_1, v[0].array, v[1].stream);
   if (failed) {
-    return failed_call();
+    return raise_failure();
   }
   return Py_BuildValue("(NN)", one(res_0), one(res_1));
 }
@@ -3471,7 +3445,7 @@ const AbiRow abi_rows[] = {
   {{"mean_axes", "anbs", abi_mean_axes}, "a,axes,keepdims,s"},
   {{"mean_axis", "aibs", abi_mean_axis}, "a,axis,keepdims,s"},
   {{"mean", "abs", abi_mean}, "a,keepdims,s"},
-  {{"median", "anbs", abi_median}, "a,axes,keepdims,s"},
+  {{"median", "aNbs", abi_median}, "a,axes,keepdims,s"},
   {{"meshgrid", "vbts", abi_meshgrid}, "arrays,sparse,indexing,s"},
   {{"min_axes", "anbs", abi_min_axes}, "a,axes,keepdims,s"},
   {{"min_axis", "aibs", abi_min_axis}, "a,axis,keepdims,s"},
@@ -3649,11 +3623,11 @@ const AbiRow abi_rows[] = {
   {{"fft_fft2", "annis", abi_fft_fft2}, "a,n,axes,norm,s"},
   {{"fft_fftfreq", "ifs", abi_fft_fftfreq}, "n,d,s"},
   {{"fft_fftn", "annis", abi_fft_fftn}, "a,n,axes,norm,s"},
-  {{"fft_fftshift", "ans", abi_fft_fftshift}, "a,axes,s"},
+  {{"fft_fftshift", "aNs", abi_fft_fftshift}, "a,axes,s"},
   {{"fft_ifft", "aiiis", abi_fft_ifft}, "a,n,axis,norm,s"},
   {{"fft_ifft2", "annis", abi_fft_ifft2}, "a,n,axes,norm,s"},
   {{"fft_ifftn", "annis", abi_fft_ifftn}, "a,n,axes,norm,s"},
-  {{"fft_ifftshift", "ans", abi_fft_ifftshift}, "a,axes,s"},
+  {{"fft_ifftshift", "aNs", abi_fft_ifftshift}, "a,axes,s"},
   {{"fft_irfft", "aiiis", abi_fft_irfft}, "a,n,axis,norm,s"},
   {{"fft_irfft2", "annis", abi_fft_irfft2}, "a,n,axes,norm,s"},
   {{"fft_irfftn", "annis", abi_fft_irfftn}, "a,n,axes,norm,s"},

@@ -5,10 +5,9 @@
 #include "dispatch/arguments.h"
 
 static PyObject *call_get_default_device(Value *v) {
-  (void)v;
   mlx_device dev = {0};
   int failed = mlx_get_default_device(&dev);
-  return failed ? failed_call() : new_device(dev);
+  return failed ? raise_failure() : new_device(dev);
 }
 
 static PyObject *call_set_default_device(Value *v) {
@@ -18,13 +17,13 @@ static PyObject *call_set_default_device(Value *v) {
 static PyObject *call_device_is_available(Value *v) {
   bool avail = {0};
   int failed = mlx_device_is_available(&avail, (mlx_device){v[0].handle});
-  return failed ? failed_call() : PyBool_FromLong(avail);
+  return failed ? raise_failure() : PyBool_FromLong(avail);
 }
 
 static PyObject *call_device_count(Value *v) {
   int count = {0};
   int failed = mlx_device_count(&count, (mlx_device_type)v[0].integer);
-  return failed ? failed_call() : PyLong_FromLong(count);
+  return failed ? raise_failure() : PyLong_FromLong(count);
 }
 
 static PyObject *call_abs(Value *v) {
@@ -305,6 +304,50 @@ static PyObject *call_cosh(Value *v) {
   return one(res);
 }
 
+static PyObject *call_cummax(Value *v) {
+  if (!(v[1].given || flatten(&v[0], v[4].stream))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  mlx_cummax(&res, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, v[4].stream);
+  return one(res);
+}
+
+static PyObject *call_cummin(Value *v) {
+  if (!(v[1].given || flatten(&v[0], v[4].stream))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  mlx_cummin(&res, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, v[4].stream);
+  return one(res);
+}
+
+static PyObject *call_cumprod(Value *v) {
+  if (!(v[1].given || flatten(&v[0], v[5].stream))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  if (!v[4].given) {
+    mlx_cumprod(&res, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, v[5].stream);
+  } else {
+    mlx_cumprod_dtype(&res, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, (mlx_optional_dtype){(mlx_dtype)v[4].integer, v[4].given}, v[5].stream);
+  }
+  return one(res);
+}
+
+static PyObject *call_cumsum(Value *v) {
+  if (!(v[1].given || flatten(&v[0], v[5].stream))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  if (!v[4].given) {
+    mlx_cumsum(&res, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, v[5].stream);
+  } else {
+    mlx_cumsum_dtype(&res, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, (mlx_optional_dtype){(mlx_dtype)v[4].integer, v[4].given}, v[5].stream);
+  }
+  return one(res);
+}
+
 static PyObject *call_degrees(Value *v) {
   mlx_array res = {0};
   mlx_degrees(&res, v[0].array, v[1].stream);
@@ -539,6 +582,15 @@ static PyObject *call_logaddexp(Value *v) {
   return one(res);
 }
 
+static PyObject *call_logcumsumexp(Value *v) {
+  if (!(v[1].given || flatten(&v[0], v[4].stream))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  mlx_logcumsumexp(&res, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, v[4].stream);
+  return one(res);
+}
+
 static PyObject *call_logical_and(Value *v) {
   mlx_array res = {0};
   mlx_logical_and(&res, v[0].array, v[1].array, v[2].stream);
@@ -605,6 +657,15 @@ static PyObject *call_mean(Value *v) {
   return one(res);
 }
 
+static PyObject *call_median(Value *v) {
+  if (!(v[1].given || all_axes(&v[1], v[0].array))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  mlx_median(&res, v[0].array, v[1].ints, ints_of(&v[1]), v[2].flag, v[3].stream);
+  return one(res);
+}
+
 static PyObject *call_min(Value *v) {
   mlx_array res = {0};
   if (!v[1].given) {
@@ -656,6 +717,16 @@ static PyObject *call_not_equal(Value *v) {
 static PyObject *call_ones(Value *v) {
   mlx_array res = {0};
   mlx_ones(&res, v[0].ints, ints_of(&v[0]), (mlx_dtype)(v[1].given ? v[1].integer : MLX_FLOAT32), v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_ones_like(Value *v) {
+  mlx_array res = {0};
+  if (!v[1].given) {
+    mlx_ones_like(&res, v[0].array, v[2].stream);
+  } else {
+    mlx_ones_like_dtype(&res, v[0].array, (mlx_dtype)v[1].integer, v[2].stream);
+  }
   return one(res);
 }
 
@@ -909,6 +980,15 @@ static PyObject *call_swapaxes(Value *v) {
   return one(res);
 }
 
+static PyObject *call_take_along_axis(Value *v) {
+  if (!(v[2].given || flatten(&v[0], v[3].stream))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  mlx_take_along_axis(&res, v[0].array, v[1].array, (int)v[2].integer, v[3].stream);
+  return one(res);
+}
+
 static PyObject *call_tan(Value *v) {
   mlx_array res = {0};
   mlx_tan(&res, v[0].array, v[1].stream);
@@ -982,6 +1062,16 @@ static PyObject *call_view(Value *v) {
 static PyObject *call_zeros(Value *v) {
   mlx_array res = {0};
   mlx_zeros(&res, v[0].ints, ints_of(&v[0]), (mlx_dtype)(v[1].given ? v[1].integer : MLX_FLOAT32), v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_zeros_like(Value *v) {
+  mlx_array res = {0};
+  if (!v[1].given) {
+    mlx_zeros_like(&res, v[0].array, v[2].stream);
+  } else {
+    mlx_zeros_like_dtype(&res, v[0].array, (mlx_dtype)v[1].integer, v[2].stream);
+  }
   return one(res);
 }
 
@@ -1103,6 +1193,24 @@ static PyObject *call_fast_gated_delta_update(Value *v) {
 static PyObject *call_fft_fftfreq(Value *v) {
   mlx_array res = {0};
   mlx_fft_fftfreq(&res, (int)v[0].integer, (double)v[1].number, v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_fft_fftshift(Value *v) {
+  if (!(v[1].given || all_axes(&v[1], v[0].array))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  mlx_fft_fftshift(&res, v[0].array, v[1].ints, ints_of(&v[1]), v[2].stream);
+  return one(res);
+}
+
+static PyObject *call_fft_ifftshift(Value *v) {
+  if (!(v[1].given || all_axes(&v[1], v[0].array))) {
+    return NULL;
+  }
+  mlx_array res = {0};
+  mlx_fft_ifftshift(&res, v[0].array, v[1].ints, ints_of(&v[1]), v[2].stream);
   return one(res);
 }
 
@@ -1310,73 +1418,65 @@ static PyObject *call_distributed_sum_scatter(Value *v) {
 }
 
 static PyObject *call_clear_cache(Value *v) {
-  (void)v;
   return none_after(mlx_clear_cache());
 }
 
 static PyObject *call_get_active_memory(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = mlx_get_active_memory(&res);
-  return failed ? failed_call() : PyLong_FromSize_t(res);
+  return failed ? raise_failure() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_get_cache_memory(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = mlx_get_cache_memory(&res);
-  return failed ? failed_call() : PyLong_FromSize_t(res);
+  return failed ? raise_failure() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_get_memory_limit(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = mlx_get_memory_limit(&res);
-  return failed ? failed_call() : PyLong_FromSize_t(res);
+  return failed ? raise_failure() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_get_peak_memory(Value *v) {
-  (void)v;
   size_t res = {0};
   int failed = mlx_get_peak_memory(&res);
-  return failed ? failed_call() : PyLong_FromSize_t(res);
+  return failed ? raise_failure() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_reset_peak_memory(Value *v) {
-  (void)v;
   return none_after(mlx_reset_peak_memory());
 }
 
 static PyObject *call_set_cache_limit(Value *v) {
   size_t res = {0};
   int failed = mlx_set_cache_limit(&res, (size_t)v[0].integer);
-  return failed ? failed_call() : PyLong_FromSize_t(res);
+  return failed ? raise_failure() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_set_memory_limit(Value *v) {
   size_t res = {0};
   int failed = mlx_set_memory_limit(&res, (size_t)v[0].integer);
-  return failed ? failed_call() : PyLong_FromSize_t(res);
+  return failed ? raise_failure() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_set_wired_limit(Value *v) {
   size_t res = {0};
   int failed = mlx_set_wired_limit(&res, (size_t)v[0].integer);
-  return failed ? failed_call() : PyLong_FromSize_t(res);
+  return failed ? raise_failure() : PyLong_FromSize_t(res);
 }
 
 static PyObject *call_metal_is_available(Value *v) {
-  (void)v;
   bool res = {0};
   int failed = mlx_metal_is_available(&res);
-  return failed ? failed_call() : PyBool_FromLong(res);
+  return failed ? raise_failure() : PyBool_FromLong(res);
 }
 
 static PyObject *call_cuda_is_available(Value *v) {
-  (void)v;
   bool res = {0};
   int failed = mlx_cuda_is_available(&res);
-  return failed ? failed_call() : PyBool_FromLong(res);
+  return failed ? raise_failure() : PyBool_FromLong(res);
 }
 
 const Row generated_rows[] = {
@@ -1423,6 +1523,10 @@ const Row generated_rows[] = {
   {"conv_transpose3d", "aaNNNNis", call_conv_transpose3d},
   {"cos", "ls", call_cos},
   {"cosh", "ls", call_cosh},
+  {"cummax", "aIbbs", call_cummax},
+  {"cummin", "aIbbs", call_cummin},
+  {"cumprod", "aIbbDs", call_cumprod},
+  {"cumsum", "aIbbDs", call_cumsum},
   {"degrees", "ls", call_degrees},
   {"dequantize", "aaAIItADs", call_dequantize},
   {"diag", "ais", call_diag},
@@ -1462,6 +1566,7 @@ const Row generated_rows[] = {
   {"log1p", "ls", call_log1p},
   {"log2", "ls", call_log2},
   {"logaddexp", "lls", call_logaddexp},
+  {"logcumsumexp", "aIbbs", call_logcumsumexp},
   {"logical_and", "lls", call_logical_and},
   {"logical_not", "ls", call_logical_not},
   {"logical_or", "lls", call_logical_or},
@@ -1470,6 +1575,7 @@ const Row generated_rows[] = {
   {"max", "axbs", call_max},
   {"maximum", "lls", call_maximum},
   {"mean", "axbs", call_mean},
+  {"median", "axbs", call_median},
   {"min", "axbs", call_min},
   {"minimum", "lls", call_minimum},
   {"moveaxis", "aiis", call_moveaxis},
@@ -1478,6 +1584,7 @@ const Row generated_rows[] = {
   {"negative", "ls", call_negative},
   {"not_equal", "lls", call_not_equal},
   {"ones", "NDs", call_ones},
+  {"ones_like", "aDs", call_ones_like},
   {"outer", "aas", call_outer},
   {"partition", "aiIs", call_partition},
   {"power", "lls", call_power},
@@ -1512,6 +1619,7 @@ const Row generated_rows[] = {
   {"subtract", "lls", call_subtract},
   {"sum", "axbs", call_sum},
   {"swapaxes", "aiis", call_swapaxes},
+  {"take_along_axis", "aaIs", call_take_along_axis},
   {"tan", "ls", call_tan},
   {"tanh", "ls", call_tanh},
   {"tile", "aNs", call_tile},
@@ -1523,6 +1631,7 @@ const Row generated_rows[] = {
   {"var", "axbis", call_var},
   {"view", "lds", call_view},
   {"zeros", "NDs", call_zeros},
+  {"zeros_like", "aDs", call_zeros_like},
   {"count_nonzero", "axbs", call_count_nonzero},
   {"diff", "aiis", call_diff},
   {"flip", "axs", call_flip},
@@ -1540,6 +1649,8 @@ const Row generated_rows[] = {
   {"fast_layer_norm", "aAAfs", call_fast_layer_norm},
   {"fast_gated_delta_update", "aaaaaAAs", call_fast_gated_delta_update},
   {"fft_fftfreq", "ifs", call_fft_fftfreq},
+  {"fft_fftshift", "axs", call_fft_fftshift},
+  {"fft_ifftshift", "axs", call_fft_ifftshift},
   {"fft_rfftfreq", "ifs", call_fft_rfftfreq},
   {"linalg_cholesky", "abs", call_linalg_cholesky},
   {"linalg_cholesky_inv", "abs", call_linalg_cholesky_inv},

@@ -13,8 +13,7 @@ static bool add_pick(Selection *selection, mlx_array positions, int size) {
   Part *part = &selection->part;
   int at = selection->picks_num++;
   if (!size && mlx_array_size(positions)) {
-    PyErr_SetString(told.bounds, "[take] Cannot do a non-empty take from an empty axis.");
-    return false;
+    return PyErr_Format(told.bounds, "[take] Cannot do a non-empty take from an empty axis.");
   }
   selection->picks[at] = positions;
   selection->axes[at] = part->ndim;
@@ -29,11 +28,9 @@ static bool add_pick(Selection *selection, mlx_array positions, int size) {
 static bool refuse_shapes(const Selection *selection) {
   PyObject *shapes = PyList_New(0);
   for (int i = 0; shapes && i < selection->picks_num; i++) {
-    PyObject *shape = shape_tuple(selection->picks[i]);
-    if (!shape || PyList_Append(shapes, shape)) {
+    if (append_new(shapes, shape_tuple(selection->picks[i]))) {
       Py_CLEAR(shapes);
     }
-    Py_XDECREF(shape);
   }
   if (shapes) {
     PyErr_Format(told.bounds, "[broadcast_shapes] Shapes %R cannot be broadcast.", shapes);
@@ -50,8 +47,7 @@ static bool broadcast_picks(Selection *selection) {
     selection->picked_num = ndim > selection->picked_num ? ndim : selection->picked_num;
   }
   if (selection->picked_num > MOST) {
-    PyErr_Format(told.bounds, "Arrays of indices can have at most %d axes.", MOST);
-    return false;
+    return PyErr_Format(told.bounds, "Arrays of indices can have at most %d axes.", MOST);
   }
   for (int at = 0; at < selection->picked_num; at++) {
     int size = 1;
@@ -145,24 +141,6 @@ bool read_selection(Selection *selection, mlx_array array, const Key *key, bool 
 
 /* --- reading --- */
 
-bool follow(mlx_array *current, mlx_array next, int failed) {
-  mlx_array_free(*current);
-  *current = next;
-  return !failed;
-}
-
-mlx_array strided_part(const Selection *selection, mlx_array array, mlx_stream stream) {
-  const Part *part = &selection->part;
-  size_t ndim = (size_t)part->ndim;
-  mlx_array made = {0};
-  if (part->whole) {
-    mlx_array_set(&made, array);
-  } else {
-    mlx_slice(&made, array, part->starts, ndim, part->stops, ndim, part->steps, ndim, stream);
-  }
-  return made;
-}
-
 mlx_vector_array packed_picks(const Selection *selection) {
   return mlx_vector_array_new_data(selection->picks, (size_t)selection->picks_num);
 }
@@ -189,22 +167,9 @@ static bool takes_along(const Selection *selection) {
   return selection->picks_num == 1 && part->whole && part->gone_num == 1 && !part->added_num;
 }
 
-static bool squeezed(mlx_array *current, const int *axes, int count, int before, bool add, mlx_stream stream) {
-  int places[MOST];
-  mlx_array next = {0};
-  if (!count) {
-    return true;
-  }
-  for (int i = 0; i < count; i++) {
-    places[i] = before + axes[i];
-  }
-  int failed = (add ? mlx_expand_dims_axes : mlx_squeeze_axes)(&next, *current, places, (size_t)count, stream);
-  return follow(current, next, failed);
-}
-
 static mlx_array gathered(const Selection *selection, mlx_array array, mlx_stream stream) {
   const Part *part = &selection->part;
-  mlx_array current = strided_part(selection, array, stream), next = {0};
+  mlx_array current = strided_part(part, array, stream), next = {0};
   mlx_vector_array picks = packed_picks(selection);
   int order[2 * MOST], before = selection->picked_num, failed = 1;
   if (current.ctx && picks.ctx) {
@@ -212,9 +177,7 @@ static mlx_array gathered(const Selection *selection, mlx_array array, mlx_strea
     failed = mlx_gather(&next, current, picks, selection->axes, axes, selection->block, (size_t)part->ndim, stream);
   }
   mlx_vector_array_free(picks);
-  bool done = follow(&current, next, failed);
-  done = done && squeezed(&current, part->gone, part->gone_num, before, false, stream);
-  done = done && squeezed(&current, part->added, part->added_num, before, true, stream);
+  bool done = follow(&current, next, failed) && with_axes_of(part, &current, before, stream);
   if (done && selection->place && before) {
     next = (mlx_array){0};
     moved(order, selection->shape_num, before, selection->place, false);

@@ -30,14 +30,10 @@ mlx_array selected(const Selection *selection, mlx_array array, mlx_stream strea
 
 bool is_empty(const Selection *selection);
 
-/* The strided part by itself, and the picks as a vector: both new. */
-mlx_array strided_part(const Selection *selection, mlx_array array, mlx_stream stream);
+/* The picks as a new vector. */
 mlx_vector_array packed_picks(const Selection *selection);
 
 /* The order of axes that moves the first `picked` ones behind `before` others, or, `back`, to the front again. */
 void moved(int *order, int ndim, int picked, int before, bool back);
-
-/* Each step takes the array of the one before, and frees it; after a failure there is none. */
-bool follow(mlx_array *current, mlx_array next, int failed);
 
 #endif

@@ -75,8 +75,7 @@ static bool read_slice(Entry *entry, PyObject *slice) {
     return false;
   }
   if (!entry->step) {
-    PyErr_SetString(told.bounds, "Slice steps must not be zero.");
-    return false;
+    return PyErr_Format(told.bounds, "Slice steps must not be zero.");
   }
   entry->start = entry->step < 0 ? PY_SSIZE_T_MAX : 0;
   entry->stop = entry->step < 0 ? PY_SSIZE_T_MIN : PY_SSIZE_T_MAX;
@@ -95,20 +94,17 @@ static bool read_picks(Entry *entry, PyObject *array) {
     return false;
   }
   if (mlx_array_dtype(entry->picks) == MLX_BOOL) {
-    PyErr_SetString(told.bounds, "boolean indices are not yet supported");
-    return false;
+    return PyErr_Format(told.bounds, "boolean indices are not yet supported");
   }
   if (is_inexact(entry->picks)) {
-    PyErr_SetString(told.bounds, "[index] Got indices with invalid dtype. Indices must be integral.");
-    return false;
+    return PyErr_Format(told.bounds, "[index] Got indices with invalid dtype. Indices must be integral.");
   }
   return true;
 }
 
 static bool read_entry(Key *key, PyObject *item) {
   if (key->count == MOST) {
-    PyErr_Format(told.bounds, "An index can have at most %d entries.", MOST);
-    return false;
+    return PyErr_Format(told.bounds, "An index can have at most %d entries.", MOST);
   }
   Entry *entry = &key->entries[key->count++];
   entry->kept = NULL;
@@ -155,8 +151,7 @@ static void add_axis(Part *part, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t s
 
 static bool add_size(Part *part, Py_ssize_t size, int axis) {
   if (part->stay_num == MOST) {
-    PyErr_Format(told.bounds, "An array can have at most %d axes.", MOST);
-    return false;
+    return PyErr_Format(told.bounds, "An array can have at most %d axes.", MOST);
   }
   part->of[part->stay_num] = axis;
   part->stay[part->stay_num++] = (int)size;
@@ -182,9 +177,8 @@ static bool add_slice(Part *part, const Entry *slice, int size) {
 
 static bool add_position(Part *part, int64_t position, int size) {
   if (position < -(int64_t)size || position >= size) {
-    PyErr_Format(told.bounds, "[index] expected positions from %d to %d on axis %d, got %lld", -size, size - 1, part->ndim,
+    return PyErr_Format(told.bounds, "[index] expected positions from %d to %d on axis %d, got %lld", -size, size - 1, part->ndim,
                  (long long)position);
-    return false;
   }
   position += position < 0 ? size : 0;
   part->whole &= size == 1;
@@ -201,39 +195,48 @@ bool add_entry(Part *part, const Entry *entry, int size) {
   return entry->kind == SLICE ? add_slice(part, entry, size) : add_position(part, entry->position, size);
 }
 
-/* Each step takes the array of the one before, and frees it. The first one's is only lent. */
-static bool step(mlx_array *current, bool *owned, mlx_array next, int failed) {
-  if (*owned) {
-    mlx_array_free(*current);
-  }
+/* --- steps: each takes the array of the one before, and frees it --- */
+
+bool follow(mlx_array *current, mlx_array next, int failed) {
+  mlx_array_free(*current);
   *current = next;
-  *owned = true;
   return !failed;
 }
 
-mlx_array take_part(const Part *part, mlx_array array, mlx_stream stream) {
+mlx_array strided_part(const Part *part, mlx_array array, mlx_stream stream) {
   size_t ndim = (size_t)part->ndim;
-  mlx_array current = array, next = {0};
-  bool owned = false, done = true;
-  if (!part->whole) {
-    int failed = mlx_slice(&next, array, part->starts, ndim, part->stops, ndim, part->steps, ndim, stream);
-    done = step(&current, &owned, next, failed);
+  mlx_array made = {0};
+  if (part->whole) {
+    mlx_array_set(&made, array);
+  } else {
+    mlx_slice(&made, array, part->starts, ndim, part->stops, ndim, part->steps, ndim, stream);
   }
-  if (done && part->gone_num) {
-    next = (mlx_array){0};
-    int failed = mlx_squeeze_axes(&next, current, part->gone, (size_t)part->gone_num, stream);
-    done = step(&current, &owned, next, failed);
+  return made;
+}
+
+typedef int Along(mlx_array *result, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s);
+
+static bool step(Along *call, mlx_array *current, const int *axes, int count, int before, mlx_stream stream) {
+  int places[MOST];
+  mlx_array next = {0};
+  if (!count) {
+    return true;
   }
-  if (done && part->added_num) {
-    next = (mlx_array){0};
-    int failed = mlx_expand_dims_axes(&next, current, part->added, (size_t)part->added_num, stream);
-    done = step(&current, &owned, next, failed);
+  for (int i = 0; i < count; i++) {
+    places[i] = before + axes[i];
   }
-  if (!owned) {
-    next = (mlx_array){0};
-    mlx_array_set(&next, array);
-    return next;
-  }
+  int failed = call(&next, *current, places, (size_t)count, stream);
+  return follow(current, next, failed);
+}
+
+bool with_axes_of(const Part *part, mlx_array *current, int before, mlx_stream stream) {
+  return current->ctx && step(mlx_squeeze_axes, current, part->gone, part->gone_num, before, stream) &&
+         step(mlx_expand_dims_axes, current, part->added, part->added_num, before, stream);
+}
+
+mlx_array take_part(const Part *part, mlx_array array, mlx_stream stream) {
+  mlx_array current = strided_part(part, array, stream);
+  with_axes_of(part, &current, 0, stream);
   return current;
 }
 

@@ -38,8 +38,15 @@ typedef struct {
 bool add_whole(Part *part, int size);
 bool add_entry(Part *part, const Entry *entry, int size);
 
-/* The handle of a part of an array, which is NULL after an error. */
+/* The handle of a part of an array, which is NULL after an error; strided: with all of its axes. */
 mlx_array take_part(const Part *part, mlx_array array, mlx_stream stream);
+mlx_array strided_part(const Part *part, mlx_array array, mlx_stream stream);
+
+/* A strided part, behind so many other axes, becomes one with the axes of the part. */
+bool with_axes_of(const Part *part, mlx_array *current, int before, mlx_stream stream);
+
+/* Each step takes the array of the one before, and frees it; after a failure there is none. */
+bool follow(mlx_array *current, mlx_array next, int failed);
 
 /* The handle of an array with other values in a part, whose axes have those sizes. */
 mlx_array put_part(const Part *part, mlx_array array, mlx_array values, mlx_stream stream);

@@ -105,9 +105,9 @@ static bool scattered(mlx_array *current, const Selection *selection, const int 
 static mlx_array put_picked(const Selection *selection, mlx_array array, mlx_array values, const int *sizes, How how,
                             mlx_stream stream) {
   const Part *part = &selection->part;
-  mlx_array made = {0}, changed = {0};
+  mlx_array changed = {0};
   if (scattered(&values, selection, sizes, stream)) {
-    mlx_array from = strided_part(selection, array, stream);
+    mlx_array from = strided_part(part, array, stream);
     mlx_vector_array picks = packed_picks(selection);
     if (from.ctx && picks.ctx) {
       scatter[how](&changed, from, picks, values, selection->axes, (size_t)selection->picks_num, stream);
@@ -119,8 +119,7 @@ static mlx_array put_picked(const Selection *selection, mlx_array array, mlx_arr
   if (part->whole || !changed.ctx) {
     return changed;
   }
-  size_t ndim = (size_t)part->ndim;
-  mlx_slice_update(&made, array, changed, part->starts, ndim, part->stops, ndim, part->steps, ndim, stream);
+  mlx_array made = put_part(part, array, changed, stream);
   mlx_array_free(changed);
   return made;
 }
@@ -141,8 +140,8 @@ static bool shape_for(const Part *part, mlx_array *values, const int *sizes, mlx
 }
 
 /* One step of MLX's for a sum and the like exists, but loses the batch of the array under vmap. */
-static bool combine_with(const Selection *selection, mlx_array array, mlx_array *values, How how, mlx_stream stream) {
-  mlx_array changed = {0}, found = strided_part(selection, array, stream);
+static bool combine_with(const Part *part, mlx_array array, mlx_array *values, How how, mlx_stream stream) {
+  mlx_array changed = {0}, found = strided_part(part, array, stream);
   int failed = !found.ctx || combine[how](&changed, found, *values, stream);
   mlx_array_free(found);
   return follow(values, changed, failed);
@@ -153,7 +152,7 @@ static mlx_array put_strided(const Selection *selection, mlx_array array, mlx_ar
   const Part *part = &selection->part;
   mlx_array made = {0};
   if (shape_for(part, &values, sizes, stream) &&
-      (how == REPLACE || combine_with(selection, array, &values, how, stream))) {
+      (how == REPLACE || combine_with(part, array, &values, how, stream))) {
     made = put_part(part, array, values, stream);
   }
   mlx_array_free(values);
@@ -343,28 +342,23 @@ static PyObject *at_item(Value *v) {
   return part;
 }
 
-#define UPDATE(name, how)                \
-  static PyObject *name(Value *v) {      \
-    return update_at(v, how);            \
-  }
+#define UPDATES(OF)                                                                       \
+  OF(add, ADD) OF(subtract, SUBTRACT) OF(multiply, MULTIPLY) OF(divide, DIVIDE)           \
+  OF(maximum, MAXIMUM) OF(minimum, MINIMUM)
 
-UPDATE(at_add, ADD)
-UPDATE(at_subtract, SUBTRACT)
-UPDATE(at_multiply, MULTIPLY)
-UPDATE(at_divide, DIVIDE)
-UPDATE(at_maximum, MAXIMUM)
-UPDATE(at_minimum, MINIMUM)
+#define UPDATE(name, how)                    \
+  static PyObject *at_##name(Value *v) {     \
+    return update_at(v, how);                \
+  }
+#define ROW(name, how) {"at " #name, "oo", at_##name},
+
+UPDATES(UPDATE)
 
 const Row update_rows[] = {
   {"get item", "ao", get_item},
   {"set item", "aoo", set_item},
   {"at", "a", at},
   {"at item", "oo", at_item},
-  {"at add", "oo", at_add},
-  {"at subtract", "oo", at_subtract},
-  {"at multiply", "oo", at_multiply},
-  {"at divide", "oo", at_divide},
-  {"at maximum", "oo", at_maximum},
-  {"at minimum", "oo", at_minimum},
+  UPDATES(ROW)
   {NULL, NULL, NULL},
 };

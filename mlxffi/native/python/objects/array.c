@@ -13,6 +13,11 @@
 
 PyObject *owner_class;
 
+PyObject *added_class(PyObject *module, const char *name, PyType_Spec *spec) {
+  PyObject *type = PyType_FromSpec(spec);
+  return type && PyModule_AddObject(module, name, Py_NewRef(type)) == 0 ? type : NULL;
+}
+
 mlx_array own_handle(mlx_array array) {
   mlx_array own = {0};
   if (!array.ctx) {
@@ -25,8 +30,7 @@ mlx_array own_handle(mlx_array array) {
 
 static PyObject *adopt_as(PyObject *type, mlx_array array) {
   if (!array.ctx) {
-    raise_last_error();
-    return NULL;
+    return raise_last_error();
   }
   PyObject *self = PyType_GenericAlloc((PyTypeObject *)type, 0);
   if (self) {
@@ -54,8 +58,7 @@ bool replace(PyObject *object, mlx_array made) {
   done = done && !mlx_array_set(array, made);
   mlx_array_free(made);
   if (!done) {
-    raise_last_error();
-    return false;
+    return raise_last_error();
   }
   __atomic_store_n(&((ArrayOwner *)object)->updated, true, __ATOMIC_RELAXED);
   return true;
@@ -63,8 +66,7 @@ bool replace(PyObject *object, mlx_array made) {
 
 PyObject *share_all(mlx_vector_array vector) {
   if (!vector.ctx) {
-    raise_last_error();
-    return NULL;
+    return raise_last_error();
   }
   Py_ssize_t size = (Py_ssize_t)mlx_vector_array_size(vector);
   PyObject *list = PyList_New(size);
@@ -124,18 +126,13 @@ Packing pack_all(mlx_vector_array *vector, PyObject *sequence) {
 
 static void owner_dealloc(PyObject *self) {
   ArrayOwner *owner = (ArrayOwner *)self;
-  PyTypeObject *type = Py_TYPE(self);
-  if (owner->weakrefs) {
-    PyObject_ClearWeakRefs(self);
-  }
   if (owner->array.ctx) {
     mlx_array_free(owner->array);
   }
   if (owner->loan) {
     end_loan(owner->loan);
   }
-  ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-  Py_DECREF(type);
+  free_object(self, owner->weakrefs);
 }
 
 /* --- between the two layers: as integers --- */
@@ -154,12 +151,10 @@ static PyObject *owner_own(PyObject *type, PyObject *handle) {
 }
 
 static PyObject *adopt(PyObject *module, PyObject *handle) {
-  (void)module;
   return owner_own(told.array, handle);
 }
 
 static PyObject *owner_share(PyObject *self, PyObject *unused) {
-  (void)unused;
   mlx_array own = own_handle(((ArrayOwner *)self)->array);
   return own.ctx ? PyLong_FromVoidPtr(own.ctx) : NULL;
 }
@@ -167,8 +162,7 @@ static PyObject *owner_share(PyObject *self, PyObject *unused) {
 static PyObject *owner_become(PyObject *self, PyObject *other) {
   mlx_array array = {array_of(other)}, made = {0};
   if (!array.ctx) {
-    PyErr_Format(PyExc_TypeError, "expected an array, got %R", Py_TYPE(other));
-    return NULL;
+    return PyErr_Format(PyExc_TypeError, "expected an array, got %R", Py_TYPE(other));
   }
   made = own_handle(array);
   return made.ctx && replace(self, made) ? Py_NewRef(self) : NULL;
@@ -206,7 +200,6 @@ PyObject *shape_tuple(mlx_array array) {
 }
 
 static PyObject *owner_shape(PyObject *self, void *unused) {
-  (void)unused;
   mlx_array array = hold(open_array(self));
   PyObject *shape = array.ctx ? shape_tuple(array) : NULL;
   let_go(array);
@@ -215,7 +208,6 @@ static PyObject *owner_shape(PyObject *self, void *unused) {
 
 #define SIZE(name)                                                                 \
   static PyObject *owner_##name(PyObject *self, void *unused) {                    \
-    (void)unused;                                                                  \
     mlx_array array = open_array(self);                                            \
     return array.ctx ? PyLong_FromSize_t(mlx_array_##name(array)) : NULL;          \
   }
@@ -226,13 +218,11 @@ SIZE(itemsize)
 SIZE(nbytes)
 
 static PyObject *owner_dtype(PyObject *self, void *unused) {
-  (void)unused;
   mlx_array array = open_array(self);
   return array.ctx ? dtype_object(mlx_array_dtype(array)) : NULL;
 }
 
 static PyObject *owner_is_empty(PyObject *self, void *unused) {
-  (void)unused;
   return PyBool_FromLong(!((ArrayOwner *)self)->array.ctx);
 }
 
@@ -279,14 +269,11 @@ static PyType_Slot slots[] = {
 /* No garbage collection: it refers to no object of Python. */
 static PyType_Spec spec = {"mlxffi._native.ArrayOwner", sizeof(ArrayOwner), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
-static PyMethodDef functions[] = {
+PyMethodDef array_functions[] = {
   {"adopt", adopt, METH_O, "An array that owns a handle, given as an int; 0 stands for an error, which is raised."},
   {NULL, NULL, 0, NULL},
 };
 
 bool init_arrays(PyObject *module) {
-  owner_class = PyType_FromSpec(&spec);
-  Py_XINCREF(owner_class); /* for C, beside the module's */
-  return owner_class && PyModule_AddObject(module, "ArrayOwner", owner_class) == 0 &&
-         PyModule_AddFunctions(module, functions) == 0;
+  return (owner_class = added_class(module, "ArrayOwner", &spec));
 }

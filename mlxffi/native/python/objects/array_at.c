@@ -51,11 +51,9 @@ static int part_traverse(PyObject *self, visitproc visit, void *arg) {
 }
 
 static void part_dealloc(PyObject *self) {
-  PyTypeObject *type = Py_TYPE(self);
   PyObject_GC_UnTrack(self);
   part_clear(self);
-  ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-  Py_DECREF(type);
+  free_object(self, NULL);
 }
 
 static PyMemberDef members[] = {
@@ -76,7 +74,5 @@ static PyType_Slot slots[] = {
 static PyType_Spec spec = {"mlxffi._native.PartOwner", sizeof(PartOwner), 0, FLAGS, slots};
 
 bool init_parts(PyObject *module) {
-  part_owner = PyType_FromSpec(&spec);
-  Py_XINCREF(part_owner); /* for this file, beside the module's */
-  return part_owner && PyModule_AddObject(module, "PartOwner", part_owner) == 0;
+  return (part_owner = added_class(module, "PartOwner", &spec));
 }

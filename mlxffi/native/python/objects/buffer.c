@@ -33,19 +33,6 @@ bool compute(mlx_array *array, mlx_array *kept) {
   return !failed;
 }
 
-const void *elements_of(mlx_array array) {
-  switch (mlx_dtype_size(mlx_array_dtype(array))) {
-    case 1:
-      return mlx_array_data_uint8(array);
-    case 2:
-      return mlx_array_data_uint16(array);
-    case 4:
-      return mlx_array_data_uint32(array);
-    default:
-      return mlx_array_data_uint64(array);
-  }
-}
-
 /* By the number of the dtype; as mlx.core has them. */
 static const char *const formats[] = {"?", "B", "H", "I", "Q", "b", "h", "i", "q", "e", "f", "d", "bfloat16", "Zf"};
 
@@ -156,6 +143,5 @@ int lend_buffer(PyObject *self, Buffer *view, int flags) {
 }
 
 void take_back_buffer(PyObject *self, Buffer *view) {
-  (void)self;
   give_back(view->internal);
 }

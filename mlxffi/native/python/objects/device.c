@@ -29,20 +29,6 @@ static bool is_stream(PyObject *object) {
   return PyObject_TypeCheck(object, (PyTypeObject *)stream_owner);
 }
 
-static void free_object(PyObject *self, PyObject *weakrefs) {
-  PyTypeObject *type = Py_TYPE(self);
-  if (weakrefs) {
-    PyObject_ClearWeakRefs(self);
-  }
-  ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-  Py_DECREF(type);
-}
-
-static PyObject *not_comparable(void) {
-  Py_INCREF(Py_NotImplemented);
-  return Py_NotImplemented;
-}
-
 /* --- devices --- */
 
 mlx_device device_of(PyObject *object) {
@@ -115,12 +101,10 @@ static bool read_place(DeviceOwner *self, PyObject *kind, PyObject *index) {
   bool whole = !index || PyLong_Check(index);
   int64_t number = index && whole ? PyLong_AsLongLongAndOverflow(index, &overflow) : 0;
   if (type < 0) {
-    PyErr_Format(PyExc_TypeError, "type: expected a DeviceType, got %R", kind);
-    return false;
+    return PyErr_Format(PyExc_TypeError, "type: expected a DeviceType, got %R", kind);
   }
   if (!whole || overflow || number < INT32_MIN || number > INT32_MAX) {
-    PyErr_Format(PyExc_TypeError, "index: expected an int of 32 bits, got %R", index);
-    return false;
+    return PyErr_Format(PyExc_TypeError, "index: expected an int of 32 bits, got %R", index);
   }
   self->type = type;
   self->index = (int)number;
@@ -149,12 +133,10 @@ static void device_dealloc(PyObject *object) {
 }
 
 static PyObject *device_type(PyObject *self, void *unused) {
-  (void)unused;
   return device_type_object(((DeviceOwner *)self)->type);
 }
 
 static PyObject *device_index(PyObject *self, void *unused) {
-  (void)unused;
   return PyLong_FromLong(((DeviceOwner *)self)->index);
 }
 
@@ -167,7 +149,7 @@ static PyObject *device_compare(PyObject *object, PyObject *other, int operator)
   DeviceOwner *self = (DeviceOwner *)object;
   int type, index;
   if (operator != Py_EQ && operator != Py_NE) {
-    return not_comparable();
+    Py_RETURN_NOTIMPLEMENTED;
   }
   bool same = device_place(other, &type, &index) && type == self->type && index == self->index;
   return PyBool_FromLong(same == (operator == Py_EQ));
@@ -208,8 +190,7 @@ void *stream_of(PyObject *object) {
 
 PyObject *new_stream(mlx_stream stream) {
   if (!stream.ctx) {
-    raise_last_error();
-    return NULL;
+    return raise_last_error();
   }
   PyObject *made = PyType_GenericAlloc((PyTypeObject *)told.stream, 0);
   if (made) {
@@ -221,7 +202,6 @@ PyObject *new_stream(mlx_stream stream) {
 }
 
 static int stream_init(PyObject *self, PyObject *arguments, PyObject *named) {
-  (void)self, (void)arguments, (void)named;
   PyErr_SetString(PyExc_TypeError, "Stream: no constructor defined; use mx.new_stream");
   return -1;
 }
@@ -235,7 +215,6 @@ static void stream_dealloc(PyObject *object) {
 }
 
 static PyObject *stream_device(PyObject *self, void *unused) {
-  (void)unused;
   mlx_device device = {0};
   mlx_stream_get_device(&device, ((StreamOwner *)self)->stream);
   return new_device(device);
@@ -251,7 +230,6 @@ static bool read_index(PyObject *self, int *index) {
 
 static PyObject *stream_index(PyObject *self, void *unused) {
   int index;
-  (void)unused;
   return read_index(self, &index) ? PyLong_FromLong(index) : NULL;
 }
 
@@ -265,7 +243,7 @@ static PyObject *stream_repr(PyObject *self) {
 
 static PyObject *stream_compare(PyObject *object, PyObject *other, int operator) {
   if (operator != Py_EQ && operator != Py_NE) {
-    return not_comparable();
+    Py_RETURN_NOTIMPLEMENTED;
   }
   mlx_stream mine = {stream_of(object)}, theirs = {stream_of(other)};
   bool same = theirs.ctx && mlx_stream_equal(mine, theirs);
@@ -300,14 +278,8 @@ static PyType_Slot stream_slots[] = {
 static PyType_Spec device_spec = {"mlxffi._native.DeviceOwner", sizeof(DeviceOwner), 0, FLAGS, device_slots};
 static PyType_Spec stream_spec = {"mlxffi._native.StreamOwner", sizeof(StreamOwner), 0, FLAGS, stream_slots};
 
-static PyObject *added(PyObject *module, const char *name, PyType_Spec *spec) {
-  PyObject *type = PyType_FromSpec(spec);
-  Py_XINCREF(type); /* for this file, beside the module's */
-  return type && PyModule_AddObject(module, name, type) == 0 ? type : NULL;
-}
-
 bool init_devices(PyObject *module) {
-  device_owner = added(module, "DeviceOwner", &device_spec);
-  stream_owner = device_owner ? added(module, "StreamOwner", &stream_spec) : NULL;
-  return stream_owner != NULL;
+  device_owner = added_class(module, "DeviceOwner", &device_spec);
+  stream_owner = device_owner ? added_class(module, "StreamOwner", &stream_spec) : NULL;
+  return stream_owner;
 }

@@ -37,8 +37,7 @@ static void free_handle(char kind, void *ctx) {
 
 PyObject *new_handle(char kind, void *made) {
   if (!made) {
-    raise_last_error();
-    return NULL;
+    return raise_last_error();
   }
   PyObject *self = PyType_GenericAlloc(handle_class, 0);
   if (self) {
@@ -67,13 +66,8 @@ void *group_of(PyObject *object) {
 
 static void handle_dealloc(PyObject *object) {
   Handle *self = (Handle *)object;
-  PyTypeObject *type = Py_TYPE(object);
-  if (self->weakrefs) {
-    PyObject_ClearWeakRefs(object);
-  }
   free_handle(self->kind, self->ctx);
-  ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
-  Py_DECREF(type);
+  free_object(object, self->weakrefs);
 }
 
 static PyObject *handle_repr(PyObject *object) {
@@ -95,7 +89,5 @@ static PyType_Slot slots[] = {
 static PyType_Spec spec = {"mlxffi._native.Handle", sizeof(Handle), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
 
 bool init_handles(PyObject *module) {
-  handle_class = (PyTypeObject *)PyType_FromSpec(&spec);
-  Py_XINCREF(handle_class); /* for this file, beside the module's */
-  return handle_class && PyModule_AddObject(module, "Handle", (PyObject *)handle_class) == 0;
+  return (handle_class = (PyTypeObject *)added_class(module, "Handle", &spec));
 }

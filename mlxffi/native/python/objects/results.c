@@ -1,17 +1,12 @@
-/* What calls give, as Python takes it . What C has made is given up; an empty handle stands for an error,
+/* What calls give, as Python takes it. What C has made is given up; an empty handle stands for an error,
  * which is raised. */
 
 #include "native.h"
 
 #include <string.h>
 
-PyObject *failed_call(void) {
-  raise_failure();
-  return NULL;
-}
-
 PyObject *none_after(int failed) {
-  return failed ? failed_call() : Py_NewRef(Py_None);
+  return failed ? raise_failure() : Py_NewRef(Py_None);
 }
 
 /* --- arrays --- */
@@ -43,41 +38,43 @@ PyObject *replaced(PyObject *array, mlx_array made) {
 
 /* --- texts and ints --- */
 
+int append_new(PyObject *list, PyObject *item) {
+  int failed = !item || PyList_Append(list, item);
+  Py_XDECREF(item);
+  return failed ? -1 : 0;
+}
+
 static PyObject *decoded(const char *text) {
   return PyUnicode_DecodeUTF8(text ? text : "", text ? (Py_ssize_t)strlen(text) : 0, "surrogateescape");
 }
 
 PyObject *text_of(mlx_string made) {
-  PyObject *text = made.ctx ? decoded(mlx_string_data(made)) : failed_call();
+  PyObject *text = made.ctx ? decoded(mlx_string_data(made)) : raise_failure();
   mlx_string_free(made);
   return text;
 }
 
 PyObject *texts_of(mlx_vector_string made) {
-  PyObject *list = made.ctx ? PyList_New(0) : failed_call();
+  PyObject *list = made.ctx ? PyList_New(0) : raise_failure();
   for (size_t i = 0; list && i < mlx_vector_string_size(made); i++) {
     char *text = NULL;
     mlx_vector_string_get(&text, made, i);
-    PyObject *item = decoded(text);
-    if (!item || PyList_Append(list, item)) {
+    if (append_new(list, decoded(text))) {
       Py_CLEAR(list);
     }
-    Py_XDECREF(item);
   }
   mlx_vector_string_free(made);
   return list;
 }
 
 PyObject *ints_in(mlx_vector_int made) {
-  PyObject *list = made.ctx ? PyList_New(0) : failed_call();
+  PyObject *list = made.ctx ? PyList_New(0) : raise_failure();
   for (size_t i = 0; list && i < mlx_vector_int_size(made); i++) {
     int value = 0;
     mlx_vector_int_get(&value, made, i);
-    PyObject *item = PyLong_FromLong(value);
-    if (!item || PyList_Append(list, item)) {
+    if (append_new(list, PyLong_FromLong(value))) {
       Py_CLEAR(list);
     }
-    Py_XDECREF(item);
   }
   mlx_vector_int_free(made);
   return list;
@@ -94,7 +91,7 @@ static bool put_item(PyObject *dict, const char *name, PyObject *value) {
 }
 
 PyObject *named_arrays(mlx_map_string_to_array map) {
-  PyObject *dict = map.ctx ? PyDict_New() : failed_call();
+  PyObject *dict = map.ctx ? PyDict_New() : raise_failure();
   mlx_map_string_to_array_iterator at = mlx_map_string_to_array_iterator_new(map);
   const char *name;
   mlx_array array = {0};
@@ -116,7 +113,7 @@ PyObject *arrays_by_name(mlx_map_string_to_array made) {
 }
 
 PyObject *texts_by_name(mlx_map_string_to_string made) {
-  PyObject *dict = made.ctx ? PyDict_New() : failed_call();
+  PyObject *dict = made.ctx ? PyDict_New() : raise_failure();
   mlx_map_string_to_string_iterator at = mlx_map_string_to_string_iterator_new(made);
   const char *name, *text;
   while (dict && !mlx_map_string_to_string_iterator_next(&name, &text, at)) {

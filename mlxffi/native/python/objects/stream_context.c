@@ -99,7 +99,6 @@ static PyObject *context_enter(PyObject *object, PyObject *unused) {
   Block *block = PyMem_Malloc(sizeof *block);
   PyObject *chosen = held_by(object, &self->chosen);
   PyObject *before = block ? exchanged_default(object, chosen) : PyErr_NoMemory();
-  (void)unused;
   Py_XDECREF(chosen);
   if (!before) {
     PyMem_Free(block);
@@ -155,10 +154,8 @@ static bool exit_takes(Py_ssize_t count, PyObject *named) {
 
 /* Whatever was raised in the block. */
 static PyObject *context_exit(PyObject *object, PyObject *const *arguments, Py_ssize_t count, PyObject *named) {
-  (void)arguments;
   if (!exit_takes(count, named)) {
-    PyErr_SetString(PyExc_TypeError, "__exit__(): expected at most exc_type, exc_value and traceback");
-    return NULL;
+    return PyErr_Format(PyExc_TypeError, "__exit__(): expected at most exc_type, exc_value and traceback");
   }
   Block *block = taken_block(object);
   if (block && choose(block->before)) {
@@ -191,11 +188,9 @@ static int context_traverse(PyObject *object, visitproc visit, void *arg) {
 }
 
 static void context_dealloc(PyObject *self) {
-  PyTypeObject *type = Py_TYPE(self);
   PyObject_GC_UnTrack(self);
   context_clear(self);
-  ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-  Py_DECREF(type);
+  free_object(self, NULL);
 }
 
 static PyMemberDef members[] = {
@@ -223,6 +218,5 @@ static PyType_Slot slots[] = {
 static PyType_Spec spec = {"mlxffi._native.ContextOwner", sizeof(ContextOwner), 0, FLAGS, slots};
 
 bool init_contexts(PyObject *module) {
-  PyObject *type = PyType_FromSpec(&spec);
-  return type && PyModule_AddObject(module, "ContextOwner", type) == 0;
+  return added_class(module, "ContextOwner", &spec);
 }

@@ -61,19 +61,6 @@ static PyObject *full_like(Value *v) {
   return one(made);
 }
 
-/* a, dtype, stream */
-static PyObject *zeros_like(Value *v) {
-  mlx_array made = {0}, a = v[0].array;
-  mlx_zeros_like_dtype(&made, a, v[1].given ? (mlx_dtype)v[1].integer : mlx_array_dtype(a), v[2].stream);
-  return one(made);
-}
-
-static PyObject *ones_like(Value *v) {
-  mlx_array made = {0}, a = v[0].array;
-  mlx_ones_like_dtype(&made, a, v[1].given ? (mlx_dtype)v[1].integer : mlx_array_dtype(a), v[2].stream);
-  return one(made);
-}
-
 /* --- matrices --- */
 
 static mlx_dtype float32_or(const Value *dtype) {
@@ -100,8 +87,6 @@ const Row creation_rows[] = {
   {"arange", "mmmmms", arange},
   {"full", "NoDs", full},
   {"full_like", "aoDs", full_like},
-  {"zeros_like", "aDs", zeros_like},
-  {"ones_like", "aDs", ones_like},
   {"eye", "iIiDs", eye},
   {"tri", "iIiDs", tri},
   {NULL, NULL, NULL},

@@ -22,8 +22,7 @@ static bool read_norm(mlx_fft_norm *norm, const char *name) {
 static bool points(int *size, mlx_array a, int axis, bool half) {
   int ndim = (int)mlx_array_ndim(a);
   if (!ndim) {
-    refused(MLXFFI_ERROR_OUT_OF_RANGE, "[fft] expected an array with axes, got one of shape ().");
-    return false;
+    return refused(MLXFFI_ERROR_OUT_OF_RANGE, "[fft] expected an array with axes, got one of shape ().");
   }
   /* C++ refuses an axis that is not there, whatever the size. */
   bool there = axis >= -ndim && axis < ndim;
@@ -52,8 +51,7 @@ static bool complete(Value *sizes, Value *axes, mlx_array a, bool half) {
     return false;
   }
   if (sizes->given && !axes->given) {
-    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[fftn] `axes` should not be `None` if `s` is not `None`.");
-    return false;
+    return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[fftn] `axes` should not be `None` if `s` is not `None`.");
   }
   if ((!axes->given && !all_axes(axes, a)) || (!sizes->given && !reserve(sizes, axes->count))) {
     return false;
@@ -82,6 +80,12 @@ static PyObject *along_several(AlongSeveral *call, Value *v, bool half) {
   return one(made);
 }
 
+/* The name, and whether the input is half of a symmetric one. */
+#define TRANSFORMS_ALONG_ONE(OF) OF(fft, false) OF(ifft, false) OF(rfft, false) OF(irfft, true)
+#define TRANSFORMS_ALONG_SEVERAL(OF)                                                    \
+  OF(fft2, false) OF(ifft2, false) OF(fftn, false) OF(ifftn, false)                     \
+  OF(rfft2, false) OF(irfft2, true) OF(rfftn, false) OF(irfftn, true)
+
 #define ONE(name, half)                           \
   static PyObject *name(Value *v) {               \
     return along_one(mlx_fft_##name, v, half);    \
@@ -90,39 +94,11 @@ static PyObject *along_several(AlongSeveral *call, Value *v, bool half) {
   static PyObject *name(Value *v) {                   \
     return along_several(mlx_fft_##name, v, half);    \
   }
+#define ROW_ONE(name, half) {"fft_" #name, "aIits", name},
+#define ROW_SEVERAL(name, half) {"fft_" #name, "axxts", name},
 
-ONE(fft, false)
-ONE(ifft, false)
-ONE(rfft, false)
-ONE(irfft, true)
-SEVERAL(fft2, false)
-SEVERAL(ifft2, false)
-SEVERAL(fftn, false)
-SEVERAL(ifftn, false)
-SEVERAL(rfft2, false)
-SEVERAL(irfft2, true)
-SEVERAL(rfftn, false)
-SEVERAL(irfftn, true)
-
-typedef int Shift(mlx_array *result, const mlx_array a, const int *axes, size_t axes_num, const mlx_stream s);
-
-/* a, axes, stream */
-static PyObject *shifted(Shift *call, Value *v) {
-  mlx_array made = {0};
-  if (!v[1].given && !all_axes(&v[1], v[0].array)) {
-    return NULL;
-  }
-  call(&made, v[0].array, v[1].ints, ints_of(&v[1]), v[2].stream);
-  return one(made);
-}
-
-static PyObject *fftshift(Value *v) {
-  return shifted(mlx_fft_fftshift, v);
-}
-
-static PyObject *ifftshift(Value *v) {
-  return shifted(mlx_fft_ifftshift, v);
-}
+TRANSFORMS_ALONG_ONE(ONE)
+TRANSFORMS_ALONG_SEVERAL(SEVERAL)
 
 static mlx_optional_int optional(const Value *value) {
   return (mlx_optional_int){(int)value->integer, value->given};
@@ -152,24 +128,9 @@ static PyObject *istft(Value *v) {
   return one(made);
 }
 
-#define ROW_ONE(name) {"fft_" #name, "aIits", name}
-#define ROW_SEVERAL(name) {"fft_" #name, "axxts", name}
-
 const Row fft_rows[] = {
-  ROW_ONE(fft),
-  ROW_ONE(ifft),
-  ROW_ONE(rfft),
-  ROW_ONE(irfft),
-  ROW_SEVERAL(fft2),
-  ROW_SEVERAL(ifft2),
-  ROW_SEVERAL(fftn),
-  ROW_SEVERAL(ifftn),
-  ROW_SEVERAL(rfft2),
-  ROW_SEVERAL(irfft2),
-  ROW_SEVERAL(rfftn),
-  ROW_SEVERAL(irfftn),
-  {"fft_fftshift", "axs", fftshift},
-  {"fft_ifftshift", "axs", ifftshift},
+  TRANSFORMS_ALONG_ONE(ROW_ONE)
+  TRANSFORMS_ALONG_SEVERAL(ROW_SEVERAL)
   {"fft_stft", "aiIIAbttBs", stft},
   {"fft_istft", "aIIIAbtBIs", istft},
   {NULL, NULL, NULL},

@@ -34,58 +34,23 @@ static PyObject *clip(Value *v) {
   return read ? one(made) : NULL;
 }
 
-/* --- scans --- */
+/* --- scans that take no dtype --- */
 
-typedef int Scan(mlx_array *result, const mlx_array a, int axis, bool reverse, bool inclusive, const mlx_stream s);
-typedef int ScanOf(mlx_array *result, const mlx_array a, int axis, bool reverse, bool inclusive,
-                   mlx_optional_dtype dtype, const mlx_stream s);
-
-/* Along an axis; without one the array is flattened first. `of` is for a dtype, which has a place of its own. */
-static PyObject *scan(Scan *call, ScanOf *of, Value *v, const Value *dtype, mlx_stream stream) {
-  mlx_array made = {0}, a = v[0].array, flat = {0};
-  int axis = (int)v[1].integer;
-  if (!v[1].given && mlx_flatten(&flat, a, 0, -1, stream)) {
-    return one(flat);
-  }
-  a = v[1].given ? a : flat;
-  if (dtype && dtype->given) {
-    of(&made, a, axis, v[2].flag, v[3].flag, (mlx_optional_dtype){(mlx_dtype)dtype->integer, true}, stream);
-  } else {
-    call(&made, a, axis, v[2].flag, v[3].flag, stream);
-  }
-  mlx_array_free(flat);
-  return one(made);
-}
-
-/* a, axis, reverse, inclusive, stream; before the stream a dtype of `*_dtype` */
-#define SCAN(name)                                           \
-  static PyObject *name(Value *v) {                          \
-    return scan(mlx_##name, NULL, v, NULL, v[4].stream);     \
+/* a, axis, reverse, inclusive, stream */
+#define SCAN(name)                                                                                  \
+  static PyObject *name(Value *v) {                                                                 \
+    mlx_array made = {0};                                                                           \
+    if (!v[1].given && !flatten(&v[0], v[4].stream)) {                                              \
+      return NULL;                                                                                  \
+    }                                                                                               \
+    mlx_##name(&made, v[0].array, (int)v[1].integer, v[2].flag, v[3].flag, v[4].stream);            \
+    return one(made);                                                                               \
   }
 
-#define SCAN_OF_DTYPE(name)                                              \
-  SCAN(name)                                                             \
-  static PyObject *name##_dtype(Value *v) {                              \
-    return scan(mlx_##name, mlx_##name##_dtype, v, &v[4], v[5].stream);  \
-  }
+SCAN(cumsum)
+SCAN(cumprod)
 
-SCAN_OF_DTYPE(cumsum)
-SCAN_OF_DTYPE(cumprod)
-SCAN(cummax)
-SCAN(cummin)
-SCAN(logcumsumexp)
-
-/* --- reductions --- */
-
-/* a, axis, keepdims, stream */
-static PyObject *median(Value *v) {
-  mlx_array made = {0};
-  if (!v[1].given && !all_axes(&v[1], v[0].array)) {
-    return NULL;
-  }
-  mlx_median(&made, v[0].array, v[1].ints, ints_of(&v[1]), v[2].flag, v[3].stream);
-  return one(made);
-}
+/* --- sums along a diagonal --- */
 
 /* a, offset, axis1, axis2, dtype, stream: bool is counted as int32 */
 static PyObject *trace(Value *v) {
@@ -100,8 +65,7 @@ static PyObject *trace(Value *v) {
 /* The two lists of axes of a list; false after an exception. */
 static bool read_axes(Value *first, Value *second, PyObject *axes) {
   if (PySequence_Size(axes) != 2) {
-    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[tensordot] axes must be a list of two lists.");
-    return false;
+    return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[tensordot] axes must be a list of two lists.");
   }
   PyObject *items[] = {PySequence_GetItem(axes, 0), PySequence_GetItem(axes, 1)};
   bool read = items[0] && items[1] && convert_object(first, 'n', "tensordot", "axes", items[0]) &&
@@ -278,14 +242,8 @@ const Row numeric_rows[] = {
   {"fast_cross_entropy", "aas", cross_entropy},
   {"where", "olls", where},
   {"clip", "aoos", clip},
-  {"cumsum", "aIbbDs", cumsum_dtype},
-  {"cumprod", "aIbbDs", cumprod_dtype},
   {"cumsum method", "aIbbs", cumsum},
   {"cumprod method", "aIbbs", cumprod},
-  {"cummax", "aIbbs", cummax},
-  {"cummin", "aIbbs", cummin},
-  {"logcumsumexp", "aIbbs", logcumsumexp},
-  {"median", "axbs", median},
   {"trace", "aiiiDs", trace},
   {"tensordot", "aaos", tensordot},
   {"conv_general", "aaNoNNibs", conv_general},

@@ -34,14 +34,28 @@ static mlx_array unary(Unary *call, mlx_array a) {
     return one(binary(mlx_##name, v[1].array, v[0].array)); \
   }
 
-#define ARITHMETIC(name) FORWARD(name) IN_PLACE(name) REFLECTED(name)
+#define ROW_FORWARD(name) {#name " forward", "ll", name##_forward},
+#define ROW_IN_PLACE(name) {#name " in place", "=l", name##_in_place},
+#define ROW_REFLECTED(name) {#name " reflected", "ll", name##_reflected},
+
+/* Each list is of the functions, and of the rows. */
+#define ARITHMETIC(OF) OF(add) OF(subtract) OF(multiply) OF(floor_divide) OF(remainder) OF(power)
+#define COMPARISONS(OF) OF(less) OF(less_equal) OF(greater) OF(greater_equal) OF(equal) OF(not_equal)
+
+ARITHMETIC(FORWARD)
+ARITHMETIC(IN_PLACE)
+ARITHMETIC(REFLECTED)
+COMPARISONS(FORWARD)
+FORWARD(divide)
+REFLECTED(divide)
+FORWARD(matmul)
+IN_PLACE(matmul)
+
+/* --- of integers alone --- */
 
 static bool integers(Value *v, const char *name) {
-  bool both = !is_inexact(v[0].array) && !is_inexact(v[1].array);
-  if (!both) {
-    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "Floating point types not allowed with %s.", name);
-  }
-  return both;
+  return (!is_inexact(v[0].array) && !is_inexact(v[1].array)) ||
+         refused(MLXFFI_ERROR_INVALID_ARGUMENT, "Floating point types not allowed with %s.", name);
 }
 
 #define INTEGER(name, words)                                                                                \
@@ -51,28 +65,16 @@ static bool integers(Value *v, const char *name) {
   static PyObject *name##_in_place(Value *v) {                                                              \
     return integers(v, words) ? replaced(v[0].object, binary(mlx_##name, v[0].array, v[1].array)) : NULL;   \
   }
+#define ROWS_OF_INTEGERS(name, words) ROW_FORWARD(name) ROW_IN_PLACE(name)
 
-ARITHMETIC(add)
-ARITHMETIC(subtract)
-ARITHMETIC(multiply)
-ARITHMETIC(floor_divide)
-ARITHMETIC(remainder)
-ARITHMETIC(power)
-FORWARD(divide)
-REFLECTED(divide)
-FORWARD(matmul)
-IN_PLACE(matmul)
-FORWARD(less)
-FORWARD(less_equal)
-FORWARD(greater)
-FORWARD(greater_equal)
-FORWARD(equal)
-FORWARD(not_equal)
-INTEGER(bitwise_and, "bitwise and")
-INTEGER(bitwise_or, "bitwise or")
-INTEGER(bitwise_xor, "bitwise xor")
-INTEGER(left_shift, "left shift")
-INTEGER(right_shift, "right shift")
+#define INTEGERS(OF)                                                                                        \
+  OF(bitwise_and, "bitwise and")                                                                            \
+  OF(bitwise_or, "bitwise or")                                                                              \
+  OF(bitwise_xor, "bitwise xor")                                                                            \
+  OF(left_shift, "left shift")                                                                              \
+  OF(right_shift, "right shift")
+
+INTEGERS(INTEGER)
 
 static PyObject *divide_in_place(Value *v) {
   if (!is_inexact(v[0].array)) {
@@ -81,13 +83,19 @@ static PyObject *divide_in_place(Value *v) {
   return replaced(v[0].object, binary(mlx_divide, v[0].array, v[1].array));
 }
 
-static PyObject *negative(Value *v) {
-  return one(unary(mlx_negative, v[0].array));
-}
+/* --- of one array --- */
 
-static PyObject *absolute(Value *v) {
-  return one(unary(mlx_abs, v[0].array));
-}
+#define UNARY(name, function)                     \
+  static PyObject *name(Value *v) {               \
+    return one(unary(mlx_##function, v[0].array)); \
+  }
+
+UNARY(negative, negative)
+UNARY(absolute, abs)
+UNARY(transposed, transpose)
+UNARY(matrix_transposed, matrix_transpose)
+UNARY(real_part, real)
+UNARY(imaginary_part, imag)
 
 static PyObject *same(Value *v) {
   mlx_array made = {0};
@@ -102,46 +110,15 @@ static PyObject *inverted(Value *v) {
   return one(unary(mlx_bitwise_invert, v[0].array));
 }
 
-static PyObject *transposed(Value *v) {
-  return one(unary(mlx_transpose, v[0].array));
-}
-
-static PyObject *matrix_transposed(Value *v) {
-  return one(unary(mlx_matrix_transpose, v[0].array));
-}
-
-static PyObject *real_part(Value *v) {
-  return one(unary(mlx_real, v[0].array));
-}
-
-static PyObject *imaginary_part(Value *v) {
-  return one(unary(mlx_imag, v[0].array));
-}
-
-#define ROW_FORWARD(name) {#name " forward", "ll", name##_forward}
-#define ROW_IN_PLACE(name) {#name " in place", "=l", name##_in_place}
-#define ROWS(name) ROW_FORWARD(name), ROW_IN_PLACE(name), {#name " reflected", "ll", name##_reflected}
-#define ROWS_OF_INTEGERS(name) ROW_FORWARD(name), ROW_IN_PLACE(name)
-
 const Row operator_rows[] = {
-  ROWS(add),
-  ROWS(subtract),
-  ROWS(multiply),
-  ROWS(divide),
-  ROWS(floor_divide),
-  ROWS(remainder),
-  ROWS(power),
-  ROWS_OF_INTEGERS(bitwise_and),
-  ROWS_OF_INTEGERS(bitwise_or),
-  ROWS_OF_INTEGERS(bitwise_xor),
-  ROWS_OF_INTEGERS(left_shift),
-  ROWS_OF_INTEGERS(right_shift),
-  ROW_FORWARD(less),
-  ROW_FORWARD(less_equal),
-  ROW_FORWARD(greater),
-  ROW_FORWARD(greater_equal),
-  ROW_FORWARD(equal),
-  ROW_FORWARD(not_equal),
+  ARITHMETIC(ROW_FORWARD)
+  ARITHMETIC(ROW_IN_PLACE)
+  ARITHMETIC(ROW_REFLECTED)
+  COMPARISONS(ROW_FORWARD)
+  INTEGERS(ROWS_OF_INTEGERS)
+  ROW_FORWARD(divide)
+  ROW_IN_PLACE(divide)
+  ROW_REFLECTED(divide)
   {"matmul forward", "aa", matmul_forward},
   {"matmul in place", "aa", matmul_in_place},
   {"negative operator", "a", negative},

@@ -120,26 +120,14 @@ static PyObject *as_strided(Value *v) {
 
 /* --- parts --- */
 
-/* An array itself, or, where no axis is given, one of its elements in a row; lent, or `flat`, which is to be freed. */
-static mlx_array flattened(mlx_array a, int *axis, mlx_array *flat, const Value *given, mlx_stream stream) {
-  *axis = given->given ? (int)given->integer : 0;
-  if (given->given) {
-    return a;
-  }
-  mlx_flatten(flat, a, 0, -1, stream);
-  return *flat;
-}
-
 /* Why there is nothing to take along an axis; false after that is raised. */
 static bool may_take(mlx_array a, int axis) {
   int ndim = (int)mlx_array_ndim(a);
   if (axis < -ndim || axis >= ndim) {
-    refused(MLXFFI_ERROR_OUT_OF_RANGE, "[take] Received invalid axis %d for array with %d dimensions.", axis, ndim);
-    return false;
+    return refused(MLXFFI_ERROR_OUT_OF_RANGE, "[take] Received invalid axis %d for array with %d dimensions.", axis, ndim);
   }
   if (!mlx_array_size(a)) {
-    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[take] Cannot do a non-empty take from an array with zero elements.");
-    return false;
+    return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[take] Cannot do a non-empty take from an array with zero elements.");
   }
   return true;
 }
@@ -148,7 +136,7 @@ static bool may_take(mlx_array a, int axis) {
 static bool is_within(mlx_array a, int axis, int64_t position) {
   int at = axis < 0 ? axis + (int)mlx_array_ndim(a) : axis, size = mlx_array_shape(a)[at];
   return (position >= -size && position < size) ||
-         refused(MLXFFI_ERROR_OUT_OF_RANGE, "[take] indices: expected positions from %d to %d on axis %d, got %lld", -size, size - 1, at, (long long)position) != NULL;
+         refused(MLXFFI_ERROR_OUT_OF_RANGE, "[take] indices: expected positions from %d to %d on axis %d, got %lld", -size, size - 1, at, (long long)position);
 }
 
 /* One position takes its axis away: a slice of one element. */
@@ -176,19 +164,15 @@ static mlx_array taken(mlx_array a, int position, int axis, mlx_stream stream) {
 }
 
 static PyObject *take_one(Value *v) {
-  mlx_array flat = {0};
   Value position;
-  int axis;
+  int axis = (int)v[2].integer;
   if (!PyLong_Check(v[1].object)) {
     return PyErr_Format(PyExc_TypeError, "indices: expected an int or an array, got %R", Py_TYPE(v[1].object));
   }
-  mlx_array a = flattened(v[0].array, &axis, &flat, &v[2], v[3].stream), made = {0};
-  bool read = !a.ctx || (may_take(a, axis) && convert_object(&position, 'i', "take", "indices", v[1].object) && is_within(a, axis, position.integer));
-  if (read && a.ctx) {
-    made = taken(a, (int)position.integer, axis, v[3].stream);
-  }
-  mlx_array_free(flat);
-  return read ? one(made) : NULL;
+  bool read = (v[2].given || flatten(&v[0], v[3].stream)) && may_take(v[0].array, axis) &&
+              convert_object(&position, 'i', "take", "indices", v[1].object) &&
+              is_within(v[0].array, axis, position.integer);
+  return read ? one(taken(v[0].array, (int)position.integer, axis, v[3].stream)) : NULL;
 }
 
 /* a, indices, axis, stream */
@@ -205,25 +189,14 @@ static PyObject *take(Value *v) {
   return one(made);
 }
 
-/* a, indices, axis, stream */
-static PyObject *take_along_axis(Value *v) {
-  mlx_array made = {0}, flat = {0};
-  int axis;
-  mlx_array a = flattened(v[0].array, &axis, &flat, &v[2], v[3].stream);
-  if (a.ctx) {
-    mlx_take_along_axis(&made, a, v[1].array, axis, v[3].stream);
-  }
-  mlx_array_free(flat);
-  return one(made);
-}
-
 /* a, indices, values, axis, stream */
 static PyObject *put_along_axis(Value *v) {
   mlx_array made = {0}, flat = {0}, put = {0}, a = v[0].array;
-  int axis;
-  mlx_array from = flattened(a, &axis, &flat, &v[3], v[4].stream);
-  if (from.ctx && !mlx_put_along_axis(&put, from, v[1].array, v[2].array, axis, v[4].stream)) {
-    mlx_reshape(&made, put, mlx_array_shape(a), mlx_array_ndim(a), v[4].stream);
+  mlx_stream stream = v[4].stream;
+  int axis = (int)v[3].integer;
+  bool found = v[3].given || !mlx_flatten(&flat, a, 0, -1, stream);
+  if (found && !mlx_put_along_axis(&put, v[3].given ? a : flat, v[1].array, v[2].array, axis, stream)) {
+    mlx_reshape(&made, put, mlx_array_shape(a), mlx_array_ndim(a), stream);
   }
   mlx_array_free(put);
   mlx_array_free(flat);
@@ -415,8 +388,7 @@ static bool read_pairs(Margins *margins, PyObject *pairs, int ndim) {
     free_values(&pair, "n", 1);
   }
   if (fit && size != 1 && size != ndim) {
-    refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[pad] expected %d pairs, got %d", ndim, size);
-    return false;
+    return refused(MLXFFI_ERROR_INVALID_ARGUMENT, "[pad] expected %d pairs, got %d", ndim, size);
   }
   return fit || not_pairs(margins);
 }
@@ -481,7 +453,6 @@ const Row shape_rows[] = {
   {"roll", "aNxs", roll},
   {"as_strided", "axous", as_strided},
   {"take", "aoIs", take},
-  {"take_along_axis", "aaIs", take_along_axis},
   {"put_along_axis", "aaaIs", put_along_axis},
   {"split", "aNis", split},
   {"unique", "aibbbos", unique},

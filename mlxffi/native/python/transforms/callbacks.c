@@ -2,27 +2,12 @@
 
 #include "native.h"
 
-#include <stdio.h>
-
 bool packed(mlx_vector_array *vector, PyObject *result, const char *what) {
   Packing packing = pack_all(vector, result);
   if (packing == OTHERS) {
-    char text[160];
-    snprintf(text, sizeof text, "%s must return an array, or a list or tuple of arrays", what);
-    raise_error(MLXFFI_ERROR_OTHER, text);
+    refused(MLXFFI_ERROR_OTHER, "%s must return an array, or a list or tuple of arrays", what);
   }
   return packing == PACKED;
-}
-
-PyObject *ints(const int *values, size_t count) {
-  PyObject *list = PyList_New((Py_ssize_t)count);
-  for (size_t i = 0; list && i < count; i++) {
-    PyObject *value = PyLong_FromLong(values[i]);
-    if (!value || PyList_SetItem(list, (Py_ssize_t)i, value)) {
-      Py_CLEAR(list);
-    }
-  }
-  return list;
 }
 
 int *listed_ints(PyObject *list, size_t *count) {

@@ -96,7 +96,6 @@ void end_call(void) {
 /* What becomes of a daemon thread that is in a callback when the process ends: it must neither go on in Python nor
  * unwind through C++, and there is nobody left whom an error would reach. */
 static void sleep_for_ever(void *unused) {
-  (void)unused;
   for (;;) {
     pause();
   }
@@ -178,7 +177,7 @@ static int call_forward_rule(mlx_vector_array *res, const mlx_vector_array prima
                              const int *argnums, size_t argnums_num, void *payload) {
   const Function *function = payload;
   IN_PYTHON(answer(res, called(function_of(function), share_all(primals), share_all(tangents),
-                               ints(argnums, argnums_num)), "the jvp rule"))
+                               int_tuple(argnums, (Py_ssize_t)argnums_num)), "the jvp rule"))
 }
 
 /* A vectorisation rule returns a tuple of its outputs and of a list of their axes. */
@@ -197,7 +196,7 @@ static int call_vmap_rule(mlx_vector_array *res, mlx_vector_int *out_axes, const
                           const int *in_axes, size_t in_axes_num, void *payload) {
   const Function *function = payload;
   IN_PYTHON(answer_with_axes(res, out_axes, called(function_of(function), share_all(inputs),
-                                     ints(in_axes, in_axes_num), NULL)))
+                                     int_tuple(in_axes, (Py_ssize_t)in_axes_num), NULL)))
 }
 
 /* --- closures --- */
@@ -257,7 +256,6 @@ static PyObject *called_traced(const Trace *trace, mlx_vector_array inputs) {
 
 static int call_traced(mlx_vector_array *res, const mlx_vector_array inputs, void *unused) {
   const Trace *trace = innermost;
-  (void)unused;
   if (!trace) {
     return 1;
   }
@@ -281,7 +279,6 @@ mlx_closure traced_closure(void) {
 static PyObject *closures_make(PyObject *module, PyObject *arguments) {
   int named = false;
   Callee callee = {NULL, false};
-  (void)module;
   if (!PyArg_ParseTuple(arguments, "O|p:closure", &callee.function, &named)) {
     return NULL;
   }
@@ -291,19 +288,17 @@ static PyObject *closures_make(PyObject *module, PyObject *arguments) {
 }
 
 static PyObject *closures_living(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
   release_dropped();
   return PyLong_FromSize_t(living);
 }
 
 static PyObject *closures_stop(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
   stopper = pthread_self();
   atomic_store(&stopped, true);
   Py_RETURN_NONE;
 }
 
-static PyMethodDef functions[] = {
+PyMethodDef closure_functions[] = {
   {"closure", closures_make, METH_VARARGS, "A Handle of a closure over a function of arrays, and of a dict of named ones, or over what a weak reference leads to."},
   {"living_functions", closures_living, METH_NOARGS, "How many functions closures refer to."},
   {"stop_callbacks", closures_stop, METH_NOARGS, "Let no callback enter Python from now on."},
@@ -312,5 +307,5 @@ static PyMethodDef functions[] = {
 
 bool init_closures(PyObject *module) {
   /* Made here, before anybody counts native objects. */
-  return traced_closure().ctx && PyModule_AddFunctions(module, functions) == 0;
+  return traced_closure().ctx;
 }

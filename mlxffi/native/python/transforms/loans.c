@@ -184,10 +184,8 @@ static PyObject *lent(PyObject *tree, Lending *lending) {
 }
 
 static PyObject *loans_lend(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (count < 2 || count > 3 || !PyList_Check(arguments[1]) || (count > 2 && !PyList_Check(arguments[2]))) {
-    PyErr_SetString(PyExc_TypeError, "lend() takes a tree, a list for the loan and a list of tracers");
-    return NULL;
+    return PyErr_Format(PyExc_TypeError, "lend() takes a tree, a list for the loan and a list of tracers");
   }
   PyObject *id = PyLong_FromVoidPtr(arguments[1]), *thread = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
   Lending lending = {arguments[1], count > 2 ? arguments[2] : NULL, 0, id, thread};
@@ -209,10 +207,9 @@ static PyObject *restored_tuple(PyObject *tuple, PyObject *original, PyObject *l
   for (Py_ssize_t i = 0; list && i < size; i++) {
     PyObject *item = restored(PyTuple_GetItem(tuple, i), loan);
     changed = changed || item != PyTuple_GetItem(original, i);
-    if (!item || PyList_Append(list, item)) {
+    if (append_new(list, item)) {
       Py_CLEAR(list);
     }
-    Py_XDECREF(item);
   }
   PyObject *made = !list ? NULL : changed ? tuple_like(tuple, list) : Py_NewRef(original);
   Py_XDECREF(list);
@@ -288,10 +285,8 @@ static void forget(PyObject *loan) {
 }
 
 static PyObject *loans_take_back(PyObject *module, PyObject *loan) {
-  (void)module;
   if (!PyList_Check(loan)) {
-    PyErr_SetString(PyExc_TypeError, "take_back() takes the list of a loan");
-    return NULL;
+    return PyErr_Format(PyExc_TypeError, "take_back() takes the list of a loan");
   }
   int failed = put_back(loan);
   forget(loan);
@@ -300,13 +295,12 @@ static PyObject *loans_take_back(PyObject *module, PyObject *loan) {
 
 /* --- the module's part --- */
 
-static PyMethodDef functions[] = {
+PyMethodDef loan_functions[] = {
   {"lend", FAST(loans_lend), "A tree with tracers, or objects of its own, in the places of arrays; noted in a list."},
   {"take_back", loans_take_back, METH_O, "Put back what was there before a loan, except where it was replaced."},
   {NULL, NULL, 0, NULL},
 };
 
 bool init_loans(PyObject *module) {
-  on_loan = PyDict_New();
-  return on_loan && PyModule_AddFunctions(module, functions) == 0;
+  return (on_loan = PyDict_New());
 }

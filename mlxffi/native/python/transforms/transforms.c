@@ -7,16 +7,13 @@
 
 #include "objects/handle.h"
 
-#include <string.h>
-
 /* --- arguments --- */
 
 static bool has(const char *name, Py_ssize_t count, Py_ssize_t wanted) {
   if (count == wanted) {
     return true;
   }
-  PyErr_Format(PyExc_TypeError, "%s() takes %zd arguments, got %zd", name, wanted, count);
-  return false;
+  return PyErr_Format(PyExc_TypeError, "%s() takes %zd arguments, got %zd", name, wanted, count);
 }
 
 /* Tells what is wrong with what should be a list or tuple of arrays. */
@@ -99,18 +96,15 @@ static PyObject *product(Product *call, const char *what, PyObject *const *argum
 }
 
 static PyObject *transforms_vjp(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   return product(&mlx_vjp, "[vjp] the function", arguments, count);
 }
 
 static PyObject *transforms_jvp(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   return product(&mlx_jvp, "[jvp] the function", arguments, count);
 }
 
 /* What differentiates whatever is traced by the first so many arrays. */
 static PyObject *transforms_gradient_closure(PyObject *module, PyObject *number) {
-  (void)module;
   mlx_closure traced = traced_closure();
   mlx_closure_value_and_grad made = {0};
   size_t count = PyLong_AsSize_t(number);
@@ -128,15 +122,13 @@ static PyObject *transforms_gradient_closure(PyObject *module, PyObject *number)
 
 /* A function of a list of arrays, the closure that differentiates whatever is traced, and the inputs. */
 static PyObject *transforms_value_and_grad(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   mlx_vector_array inputs, values = {0}, gradients = {0};
   if (!has("value_and_grad", count, 3)) {
     return NULL;
   }
   mlx_closure_value_and_grad native = {handle_of('W', arguments[1])};
   if (!native.ctx) {
-    PyErr_SetString(PyExc_TypeError, "value_and_grad(): expected what gradient_closure gives");
-    return NULL;
+    return PyErr_Format(PyExc_TypeError, "value_and_grad(): expected what gradient_closure gives");
   }
   if (!take(&inputs, arguments[2])) {
     return NULL;
@@ -169,8 +161,7 @@ static int trace_slices(Vectorised *part, mlx_closure traced, PyObject *function
 static PyObject *vectorised(Vectorised *part, mlx_closure traced, PyObject *const *arguments) {
   mlx_vector_array result = {0};
   if (trace_slices(part, traced, arguments[0])) {
-    raise_failure();
-    return NULL;
+    return raise_failure();
   }
   part->out_axes = listed_ints(arguments[3], &part->out_num);
   if (!part->out_axes) {
@@ -185,7 +176,6 @@ static PyObject *vectorised(Vectorised *part, mlx_closure traced, PyObject *cons
 
 /* A function, its inputs and their axes, and a list which the function fills with the axes of its outputs. */
 static PyObject *transforms_vmap(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   Vectorised part = {0};
   PyObject *list = NULL;
   mlx_closure traced = traced_closure();
@@ -207,7 +197,6 @@ static PyObject *transforms_vmap(PyObject *module, PyObject *const *arguments, P
 /* One axis for each array of a list, counted from the front, where each has so many more. None where one has it not, or
  * where this is no int. */
 static PyObject *transforms_same_axis(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!has("same_axis", count, 3)) {
     return NULL;
   }
@@ -228,42 +217,11 @@ static PyObject *transforms_same_axis(PyObject *module, PyObject *const *argumen
       PyErr_Clear();
       Py_RETURN_NONE;
     }
-    PyObject *place = PyLong_FromLong(axis < 0 ? axis + ndim : axis);
-    if (!place || PyList_Append(axes, place)) {
+    if (append_new(axes, PyLong_FromLong(axis < 0 ? axis + ndim : axis))) {
       Py_CLEAR(axes);
     }
-    Py_XDECREF(place);
   }
   return axes;
-}
-
-/* --- what rules return --- */
-
-static bool same_shape(PyObject *first, PyObject *second) {
-  mlx_array a = hold((mlx_array){array_of(first)}), b = hold((mlx_array){array_of(second)});
-  size_t ndim = a.ctx && b.ctx ? mlx_array_ndim(a) : 0;
-  bool same = a.ctx && b.ctx && ndim == mlx_array_ndim(b) &&
-              (!ndim || !memcmp(mlx_array_shape(a), mlx_array_shape(b), ndim * sizeof(int)));
-  let_go(a);
-  let_go(b);
-  return same;
-}
-
-/* Whether two lists or tuples hold as many arrays, of the same shapes one by one. */
-static PyObject *transforms_same_shapes(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
-  if (!has("same_shapes", count, 2)) {
-    return NULL;
-  }
-  Py_ssize_t size = PySequence_Size(arguments[0]);
-  bool same = size >= 0 && size == PySequence_Size(arguments[1]);
-  for (Py_ssize_t i = 0; i < size && same; i++) {
-    PyObject *first = PySequence_GetItem(arguments[0], i), *second = PySequence_GetItem(arguments[1], i);
-    same = first && second && same_shape(first, second);
-    Py_XDECREF(first);
-    Py_XDECREF(second);
-  }
-  return PyErr_Occurred() ? NULL : PyBool_FromLong(same);
 }
 
 /* --- closures that are applied --- */
@@ -283,33 +241,25 @@ static PyObject *applied(mlx_closure closure, PyObject *arrays) {
 
 /* A closure, and its inputs. */
 static PyObject *transforms_apply(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!has("apply", count, 2)) {
     return NULL;
   }
   mlx_closure closure = {handle_of('C', arguments[0])};
   if (!closure.ctx) {
-    PyErr_SetString(PyExc_TypeError, "apply(): expected a closure");
-    return NULL;
+    return PyErr_Format(PyExc_TypeError, "apply(): expected a closure");
   }
   return applied(closure, arguments[1]);
 }
 
 /* What a transformed closure makes of some arrays. Both closures are given up: the graph keeps what it needs. */
 static PyObject *applied_once(int failed, mlx_closure transformed, PyObject *arrays) {
-  PyObject *list = NULL;
-  if (failed) {
-    raise_last_error();
-  } else {
-    list = applied(transformed, arrays);
-  }
+  PyObject *list = failed ? raise_last_error() : applied(transformed, arrays);
   mlx_closure_free(transformed);
   return list;
 }
 
 /* A function, and its inputs. */
 static PyObject *transforms_checkpoint(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!has("checkpoint", count, 2)) {
     return NULL;
   }
@@ -353,7 +303,6 @@ static void free_rules(Rules *rules) {
 
 /* A function, its rules for vjp, jvp and vmap, or None, and its inputs. */
 static PyObject *transforms_custom_function(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   Rules rules = {{0}, {0}, {0}, {0}};
   mlx_closure transformed = {0};
   if (!has("custom_function", count, 5)) {
@@ -378,26 +327,19 @@ static PyObject *evaluate(PyObject *arrays, int (*call)(const mlx_vector_array))
   failed = call(vector);
   mlx_vector_array_free(vector);
   Py_END_ALLOW_THREADS
-  if (failed) {
-    raise_last_error();
-    return NULL;
-  }
-  Py_RETURN_NONE;
+  return failed ? raise_last_error() : Py_NewRef(Py_None);
 }
 
 static PyObject *transforms_eval(PyObject *module, PyObject *arrays) {
-  (void)module;
   return evaluate(arrays, &mlx_eval);
 }
 
 static PyObject *transforms_async_eval(PyObject *module, PyObject *arrays) {
-  (void)module;
   return evaluate(arrays, &mlx_async_eval);
 }
 
 /* Some arrays, and others. */
 static PyObject *transforms_depends(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   mlx_vector_array inputs = {0}, others = {0}, outputs = {0};
   PyObject *list = NULL;
   if (has("depends", count, 2) && take(&inputs, arguments[0]) && take(&others, arguments[1])) {
@@ -408,14 +350,13 @@ static PyObject *transforms_depends(PyObject *module, PyObject *const *arguments
   return list;
 }
 
-static PyMethodDef functions[] = {
+PyMethodDef transform_functions[] = {
   {"vjp", FAST(transforms_vjp), "Outputs and vjps of a function."},
   {"jvp", FAST(transforms_jvp), "Outputs and jvps of a function."},
   {"gradient_closure", transforms_gradient_closure, METH_O, "What differentiates whatever is traced by its first so many inputs."},
   {"value_and_grad", FAST(transforms_value_and_grad), "Values and gradients of a function."},
   {"vmap", FAST(transforms_vmap), "What a function of slices makes of whole arrays."},
   {"same_axis", FAST(transforms_same_axis), "One axis for each array of a list, counted from the front; None where one has it not."},
-  {"same_shapes", FAST(transforms_same_shapes), "Whether two lists or tuples hold arrays of the same shapes."},
   {"apply", FAST(transforms_apply), "What a closure makes of some arrays."},
   {"checkpoint", FAST(transforms_checkpoint), "What a checkpointed function makes of some arrays."},
   {"custom_function", FAST(transforms_custom_function), "What a function with rules of its own makes of some arrays."},
@@ -424,7 +365,3 @@ static PyMethodDef functions[] = {
   {"depends", FAST(transforms_depends), "Arrays that are computed after others."},
   {NULL, NULL, 0, NULL},
 };
-
-bool init_transforms(PyObject *module) {
-  return PyModule_AddFunctions(module, functions) == 0;
-}

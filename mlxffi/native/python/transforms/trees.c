@@ -108,8 +108,7 @@ static _Thread_local int depth;
 
 static bool go_down(void) {
   if (depth >= DEEPEST) {
-    PyErr_SetString(PyExc_RecursionError, "a tree of arrays is too deep, or contains itself");
-    return false;
+    return PyErr_Format(PyExc_RecursionError, "a tree of arrays is too deep, or contains itself");
   }
   if (Py_EnterRecursiveCall(" in a tree of arrays")) {
     return false;
@@ -139,19 +138,10 @@ static bool takes(const char *name, PyObject *const *arguments, Py_ssize_t count
   if (count >= least && count <= most && PyList_Check(arguments[1])) {
     return true;
   }
-  PyErr_Format(PyExc_TypeError, "%s() takes a tree and a list", name);
-  return false;
-}
-
-static int add_held(PyObject *holder, PyObject *found) {
-  PyObject *held = PyObject_CallMethod(holder, "_get", NULL);
-  int failed = !held || PyList_Append(found, held);
-  Py_XDECREF(held);
-  return failed ? -1 : 0;
+  return PyErr_Format(PyExc_TypeError, "%s() takes a tree and a list", name);
 }
 
 static int visit_leaves(PyObject *key, PyObject *tree, void *found) {
-  (void)key;
   if (is_any_array(tree)) {
     return PyList_Append(found, tree);
   }
@@ -159,16 +149,14 @@ static int visit_leaves(PyObject *key, PyObject *tree, void *found) {
   if (kind != LEAF) {
     return each(tree, kind, visit_leaves, found);
   }
-  return is_holder(tree) ? add_held(tree, found) : 0;
+  return is_holder(tree) ? append_new(found, PyObject_CallMethod(tree, "_get", NULL)) : 0;
 }
 
 static PyObject *trees_leaves(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!takes("leaves", arguments, count, 2, 2) || visit_leaves(NULL, arguments[0], arguments[1])) {
     return NULL;
   }
-  Py_INCREF(arguments[1]);
-  return arguments[1];
+  return Py_NewRef(arguments[1]);
 }
 
 /* --- trees built anew --- */
@@ -261,12 +249,10 @@ static PyObject *split_leaf(PyObject *leaf, void *context) {
     }
     return NULL;
   }
-  Py_XINCREF(leaf);
-  return leaf;
+  return Py_XNewRef(leaf);
 }
 
 static PyObject *trees_split(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!takes("split", arguments, count, 2, 3)) {
     return NULL;
   }
@@ -282,12 +268,10 @@ typedef struct {
 static PyObject *join_leaf(PyObject *leaf, void *context) {
   Joining *joining = context;
   PyObject *put = leaf == array_mark ? PyList_GetItem(joining->arrays, joining->next++) : leaf;
-  Py_XINCREF(put);
-  return put;
+  return Py_XNewRef(put);
 }
 
 static PyObject *trees_joined(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!takes("joined", arguments, count, 2, 2)) {
     return NULL;
   }
@@ -302,9 +286,7 @@ typedef struct {
 } Keying;
 
 static int add_to_key(Keying *keying, PyObject *kind, PyObject *value) {
-  int failed = !value || PyList_Append(keying->key, kind) || PyList_Append(keying->key, value);
-  Py_XDECREF(value);
-  return failed ? -1 : 0;
+  return PyList_Append(keying->key, kind) | append_new(keying->key, value);
 }
 
 static bool is_plain(PyObject *leaf) {
@@ -346,7 +328,6 @@ static int visit_key(PyObject *name, PyObject *tree, void *context) {
 }
 
 static PyObject *trees_key_of(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
-  (void)module;
   if (!takes("key_of", arguments, count, 2, 2)) {
     return NULL;
   }
@@ -358,7 +339,7 @@ static PyObject *trees_key_of(PyObject *module, PyObject *const *arguments, Py_s
 
 /* --- the module's part --- */
 
-static PyMethodDef functions[] = {
+PyMethodDef tree_functions[] = {
   {"leaves", FAST(trees_leaves), "Append the arrays of a tree to a list, which is returned."},
   {"split", FAST(trees_split), "The structure of a tree, whose arrays are appended to a list."},
   {"joined", FAST(trees_joined), "The tree of a structure, with the arrays of a list in their places."},
@@ -369,5 +350,5 @@ static PyMethodDef functions[] = {
 bool init_trees(PyObject *module) {
   array_mark = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
   Py_XINCREF(array_mark); /* for this file, beside the module's */
-  return array_mark && PyModule_AddObject(module, "ARRAY", array_mark) == 0 && PyModule_AddFunctions(module, functions) == 0;
+  return array_mark && PyModule_AddObject(module, "ARRAY", array_mark) == 0;
 }
