@@ -35,15 +35,7 @@ if TYPE_CHECKING:
     from ._arguments import ArrayLike
     from .device import Stream
 
-__all__ = [
-    "GGUFMetadata",
-    "load",
-    "load_gguf",
-    "load_safetensors",
-    "save",
-    "save_gguf",
-    "save_safetensors",
-]
+__all__ = ["GGUFMetadata", "load", "load_gguf", "load_safetensors", "save", "save_gguf", "save_safetensors"]
 
 File: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 GGUFValue: TypeAlias = "ArrayLike | str | Sequence[str]"

@@ -16,35 +16,9 @@ if TYPE_CHECKING:
     from ._array import array
 
 __all__ = [
-    "Dtype",
-    "DtypeCategory",
-    "bfloat16",
-    "bool_",
-    "can_cast",
-    "complex64",
-    "complexfloating",
-    "finfo",
-    "float16",
-    "float32",
-    "float64",
-    "floating",
-    "generic",
-    "iinfo",
-    "inexact",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "integer",
-    "isdtype",
-    "issubdtype",
-    "number",
-    "result_type",
-    "signedinteger",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
+    "Dtype", "DtypeCategory", "bfloat16", "bool_", "can_cast", "complex64", "complexfloating", "finfo", "float16",
+    "float32", "float64", "floating", "generic", "iinfo", "inexact", "int8", "int16", "int32", "int64", "integer",
+    "isdtype", "issubdtype", "number", "result_type", "signedinteger", "uint8", "uint16", "uint32", "uint64",
     "unsignedinteger",
 ]  # fmt: skip
 
@@ -131,14 +105,7 @@ class DtypeCategory(enum.Enum):
 
 DtypeCategory.__module__ = "mlxffi.core"
 
-complexfloating = DtypeCategory.complexfloating
-floating = DtypeCategory.floating
-inexact = DtypeCategory.inexact
-signedinteger = DtypeCategory.signedinteger
-unsignedinteger = DtypeCategory.unsignedinteger
-integer = DtypeCategory.integer
-number = DtypeCategory.number
-generic = DtypeCategory.generic
+complexfloating, floating, inexact, signedinteger, unsignedinteger, integer, number, generic = DtypeCategory
 
 # Each category, and those that it belongs to.
 _WITHIN = {
@@ -387,5 +354,3 @@ class iinfo(_Limits):
 
     def __repr__(self) -> str:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype.name})"
-
-
