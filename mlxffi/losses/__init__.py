@@ -196,11 +196,7 @@ def js_div_loss(
     """The Jensen-Shannon divergence (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2, in nats: from 0 to log 2.
 
     Args:
-      logits_q: floating point [..., classes], of the student: q = softmax(logits_q / temperature).
-      logits_p: the same dtype and shape, of the teacher: p = softmax(logits_p / temperature).
-      temperature: finite, above 0. Gradients carry its factor 1 / temperature and no other.
-      reduction: "none", "sum" or "mean".
-      teacher_gradient: whether `logits_p` get a gradient; without, it is 0.
+      logits_q, logits_p, temperature, reduction, teacher_gradient: as in `kl_div_loss`.
 
     Returns:
       [...] or a scalar: float32, or float64 for float64 logits.

@@ -136,8 +136,7 @@ def linear_js_div_loss(
     """`js_div_loss` of the logits of a student's and a teacher's output layer.
 
     Args:
-      hidden_q, hidden_p: floating point [..., features], of one shape but for the features.
-      weight_q, weight_p: [classes, features], or a `Head`, with as many classes.
+      hidden_q, hidden_p, weight_q, weight_p: as in `linear_kl_div_loss`.
       temperature, reduction, teacher_gradient: as in `js_div_loss`.
 
     Returns:
