@@ -5,15 +5,12 @@ from __future__ import annotations
 from . import _trees
 from ._array import array
 from ._binding import abi
-from .generated import memory
-from .generated.memory import *  # noqa: F403
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 __all__ = ["get_array_buffer_size"]
-__all__ += memory.__all__
 
 
 def get_array_buffer_size(*args: Any) -> int:

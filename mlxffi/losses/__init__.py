@@ -246,5 +246,6 @@ def mse_loss(predictions: ArrayLike, targets: ArrayLike, *, stream: Stream | Non
         shapes = f"{list(found.shape)}, got {list(goal.shape)}"
         raise ArgumentError(f"[{name}] targets: expected the shape of predictions, {shapes}")
     _checks.require_elements(name, "predictions", found)
-    found, goal = (reference.widened(array, stream) for array in (found, goal))
-    return _ops.mean(_ops.square(_ops.subtract(found, goal, stream=stream), stream=stream), stream=stream)
+    ops = reference.On(stream)
+    found, goal = reference.widened(ops, found), reference.widened(ops, goal)
+    return ops.mean(ops.square(ops.subtract(found, goal)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .. import _handles, _ops
+from .. import _handles
 from .._arguments import as_array, handle_of, in_kind, stream_of, text
 from .._ffi import ffi, graph, plain_mlxc
 from ..array import Array
@@ -195,15 +195,13 @@ class _Struct:
 
 def _logits(hidden: Array, head: Head, stream: Stream | None) -> Array:
     """The logits whole: over somebody else's mlx-c, which has no such loss."""
-    weight = as_array(head.weight)
+    ops, weight = reference.On(stream), as_array(head.weight)
     if head.scales is not None:
         rest = None if head.biases is None else as_array(head.biases)
-        options = head.group_size, head.bits, head.mode
-        weight = _ops.dequantize(weight, as_array(head.scales), rest, *options, stream=stream)
-    logits = _ops.matmul(hidden, _ops.transpose(weight, stream=stream), stream=stream)
+        weight = ops.dequantize(weight, as_array(head.scales), rest, head.group_size, head.bits, head.mode)
+    logits = ops.matmul(hidden, ops.transpose(weight))
     if head.bias is not None:
-        logits = _ops.add(logits, as_array(head.bias), stream=stream)
+        logits = ops.add(logits, as_array(head.bias))
     if not head.soft_cap:
         return logits
-    capped = _ops.tanh(_ops.divide(logits, head.soft_cap, stream=stream), stream=stream)
-    return _ops.multiply(capped, head.soft_cap, stream=stream)
+    return ops.multiply(ops.tanh(ops.divide(logits, head.soft_cap)), head.soft_cap)
