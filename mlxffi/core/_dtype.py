@@ -107,24 +107,8 @@ DtypeCategory.__module__ = "mlxffi.core"
 
 complexfloating, floating, inexact, signedinteger, unsignedinteger, integer, number, generic = DtypeCategory
 
-# Each category, and those that it belongs to.
-_WITHIN = {
-    complexfloating: (complexfloating, inexact, number, generic),
-    floating: (floating, inexact, number, generic),
-    inexact: (inexact, number, generic),
-    signedinteger: (signedinteger, integer, number, generic),
-    unsignedinteger: (unsignedinteger, integer, number, generic),
-    integer: (integer, number, generic),
-    number: (number, generic),
-    generic: (generic,),
-}
-_CATEGORIES = {
-    "b": _WITHIN[generic],
-    "u": _WITHIN[unsignedinteger],
-    "i": _WITHIN[signedinteger],
-    "f": _WITHIN[floating],
-    "c": _WITHIN[complexfloating],
-}
+# The kinds of dtypes in each category, and by the names of the array API standard.
+_CATEGORIES = dict(zip(DtypeCategory, map(frozenset, ("c", "f", "fc", "i", "u", "iu", "iufc", "biufc")), strict=True))
 _KINDS = {
     "bool": "b",
     "signed integer": "i",
@@ -152,7 +136,8 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
         raise ArgumentError("[issubdtype] Received invalid type for second input.")
     if isinstance(arg2, Dtype):
         return arg1 is arg2
-    return arg2 in (_CATEGORIES[arg1.kind] if isinstance(arg1, Dtype) else _WITHIN[arg1])
+    kinds = _CATEGORIES[arg2]
+    return arg1.kind in kinds if isinstance(arg1, Dtype) else _CATEGORIES[arg1] <= kinds
 
 
 def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import _handles
 from .._arguments import as_array, handle_of, in_kind, stream_of, text
@@ -118,7 +118,7 @@ def linear_kl_div_loss(
     Source: as of `kl_div_loss`. C mlxffi_linear_kl_div_loss; docs/losses.md.
     """
     options = temperature, reduction, teacher_gradient, stream
-    return _divergence("kl", hidden_q, weight_q, hidden_p, weight_p, *options)
+    return _divergence("kl_div_loss", hidden_q, weight_q, hidden_p, weight_p, *options)
 
 
 @in_kind
@@ -148,11 +148,11 @@ def linear_js_div_loss(
     Source: as of `js_div_loss`. C mlxffi_linear_js_div_loss; docs/losses.md.
     """
     options = temperature, reduction, teacher_gradient, stream
-    return _divergence("js", hidden_q, weight_q, hidden_p, weight_p, *options)
+    return _divergence("js_div_loss", hidden_q, weight_q, hidden_p, weight_p, *options)
 
 
 def _divergence(
-    kind: str,
+    name: str,
     hidden_q: ArrayLike,
     weight_q: ArrayLike | Head,
     hidden_p: ArrayLike,
@@ -162,16 +162,15 @@ def _divergence(
     teacher_gradient: bool,
     stream: Stream | None,
 ) -> Array:
-    _checks.require_reduction(f"linear_{kind}_div_loss", reduction)
+    _checks.require_reduction(f"linear_{name}", reduction)
     q, p = as_array(hidden_q), as_array(hidden_p)
     if plain_mlxc:
-        composed: Any = reference.kl_div_loss if kind == "kl" else reference.js_div_loss
         both = _logits(q, _head(weight_q), stream), _logits(p, _head(weight_p), stream)
-        found: Array = composed(*both, temperature, reduction, teacher_gradient, stream)
-        return found
-    glue = graph.glue_fused_linear_kl_div_loss if kind == "kl" else graph.glue_fused_linear_js_div_loss
+        composed: Array = getattr(reference, name)(*both, temperature, reduction, teacher_gradient, stream)
+        return composed
     student, teacher = _Struct(weight_q), _Struct(weight_p)
     options = temperature, teacher_gradient, _checks.REDUCTIONS[reduction], stream_of(stream)
+    glue = getattr(graph, f"glue_fused_linear_{name}")
     return _handles.own_array(glue(q._h, student.address, p._h, teacher.address, *options))
 
 
