@@ -11,33 +11,13 @@ from . import _handles
 from . import dtype as dtypes
 from ._errors import ArgumentError
 from ._ffi import graph
-from ._handles import handles
+from ._handles import handles as handles
 from ._sharing import shares
 from .device import Stream
-from .dtype import DtypeLike
+from .dtype import DtypeLike as DtypeLike
 
 if TYPE_CHECKING:
     from .array import Array
-
-__all__ = [
-    "NOT_HELD",
-    "ArrayLike",
-    "DtypeLike",
-    "arrays_in",
-    "as_array",
-    "as_arrays",
-    "as_own",
-    "as_pair",
-    "beside",
-    "dtype_number",
-    "fft_norm",
-    "handle_of",
-    "handles",
-    "in_kind",
-    "integers",
-    "stream_of",
-    "text",
-]
 
 ArrayLike: TypeAlias = "Array | bool | int | float | complex | Sequence[Any] | Any"
 

@@ -39,8 +39,6 @@ from ._registry import Held, find
 if TYPE_CHECKING:
     from .array import Array
 
-__all__ = ["Closure", "Function", "Held", "arrays_of", "call", "check", "run", "trace"]
-
 # What a transform takes: a function over a flat list of arrays.
 Function = Callable[..., Any]
 

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from importlib import metadata
 from types import ModuleType
-from typing import Any
 
 from . import __version__, _backend, _loader
+from ._errors import Error
 
 SIZE, RUNS = 1024, 3
 
@@ -44,7 +44,7 @@ def _outcome(check: Callable[[], tuple[str, str]]) -> tuple[str, str]:
     """What a check found, and the problem with it or ""."""
     try:
         return check()
-    except (ImportError, RuntimeError) as error:
+    except (ImportError, Error) as error:
         return "not available", str(error)
 
 
@@ -56,7 +56,9 @@ def _mlxffi() -> tuple[str, str]:
 
 
 def _mlx() -> tuple[str, str]:
-    built_for, loaded, frontend = _loader.build_info().MLX_VERSION, _native().mlx_version(), _version_of("mlx")
+    from ._ffi import mlx_version
+
+    built_for, loaded, frontend = _loader.build_info().MLX_VERSION, mlx_version(), _version_of("mlx")
     found = f"{loaded}, built for {built_for or loaded}"
     if frontend and frontend != loaded:
         return found, f"mlx {frontend} does not fit MLX {loaded}, so mlx.core may fail; pip install mlx=={loaded}"
@@ -83,20 +85,14 @@ def _the_backend() -> tuple[str, str]:
 
 
 def _device() -> tuple[str, str]:
-    native = _native()
-    device, text = native.ffi.new("mlx_device *"), native.ffi.new("mlx_string *")
-    _succeed(native, native.lib.mlx_get_default_device(device))
-    _succeed(native, native.lib.mlx_device_tostring(text, device[0]))
-    name: str = native.ffi.string(native.lib.mlx_string_data(text[0])).decode()
-    native.lib.mlx_string_free(text[0])
-    native.lib.mlx_device_free(device[0])
-    return name, ""
+    device = _names().default_device()
+    return f"Device({device.type}, {device.index})", ""
 
 
 def _blas() -> tuple[str, str]:
-    native = _native()
+    names = _names()  # without the library there are no calls to count
     calls = _bridge_calls()
-    rate = f"{_product_rate(native):.0f} GFLOP/s (float32 matrix product {SIZE}x{SIZE} on the CPU)"
+    rate = f"{_product_rate(names):.0f} GFLOP/s (float32 matrix product {SIZE}x{SIZE} on the CPU)"
     if _bridge_calls() > calls:
         return f"OpenBLAS, {rate}", ""
     found = f"that of MLX, {rate}"
@@ -118,14 +114,14 @@ def _compiler() -> tuple[str, str]:
 
 def _compiled() -> tuple[str, str]:
     """Runs a function whose operations MLX makes one kernel of, where it can."""
-    from . import _api
-
-    function = _api.compile(lambda inputs: [_api.exp(_api.sin(inputs[0])) + 1])
+    names = _names()
+    function = names.compile(lambda inputs: [names.exp(names.sin(inputs[0])) + 1])
     try:
-        value = function([_api.Array([0.0])])[0].tolist()
+        value = function([names.Array([0.0])])[0].tolist()
     except RuntimeError as error:
         remedy = "reinstall g++ and the C++ headers (apt-get install --reinstall g++), or set MLX_DISABLE_COMPILE=1"
-        return "fails", f"MLX cannot build the kernel of a compiled function ({_first_line(error)}); {remedy}"
+        reason = str(error).partition("\n")[0]
+        return "fails", f"MLX cannot build the kernel of a compiled function ({reason}); {remedy}"
     return f"a function of three operations runs and gives {value[0]:g}", ""
 
 
@@ -145,20 +141,11 @@ CHECKS = {
 # --- what they stand on ---
 
 
-def _native() -> ModuleType:
-    """The module `_ffi`, whose import says in its ImportError what is wrong."""
-    from . import _ffi
+def _names() -> ModuleType:
+    """The module with the package's names, whose import says in its ImportError what is wrong."""
+    from . import _api
 
-    return _ffi
-
-
-def _succeed(native: ModuleType, status: int) -> None:
-    if status:
-        raise RuntimeError(f"MLX fails: {native.error_text()}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+    return _api
 
 
 def _version_of(distribution: str) -> str:
@@ -176,24 +163,13 @@ def _bridge_calls() -> int:
     return ctypes.c_ulong.in_dll(_loader.load_library(_loader.BRIDGE), "mlxffi_blas_calls").value
 
 
-def _product_rate(native: ModuleType) -> float:
+def _product_rate(names: ModuleType) -> float:
     """GFLOP/s of a matrix product on the CPU: the best of some runs, after one to warm up."""
-    lib, stream, no_key = native.lib, native.lib.mlx_default_cpu_stream_new(), native.ffi.new("mlx_array *")
-    factor = _evaluated(native, lib.mlx_random_normal, [SIZE, SIZE], 2, lib.MLX_FLOAT32, 0, 1, no_key[0], stream)
     seconds = []
+    stream = names.default_stream(names.Device("cpu"))
+    factor = names.random.normal([SIZE, SIZE], stream=stream).eval()
     for _ in range(RUNS + 1):
         start = time.perf_counter()
-        product = _evaluated(native, lib.mlx_matmul, factor, factor, stream)
+        names.matmul(factor, factor, stream=stream).eval()
         seconds.append(time.perf_counter() - start)
-        lib.mlx_array_free(product)
-    lib.mlx_array_free(factor)
-    lib.mlx_stream_free(stream)
     return 2e-9 * SIZE**3 / min(seconds[1:])
-
-
-def _evaluated(native: ModuleType, operation: Any, *arguments: Any) -> Any:
-    """The array that an operation computes."""
-    result = native.ffi.new("mlx_array *")
-    _succeed(native, operation(result, *arguments))
-    _succeed(native, native.lib.mlx_array_eval(result[0]))
-    return result[0]

@@ -1,17 +1,69 @@
-"""The elements of Python's buffers: what memoryviews say of them."""
+"""The elements of Python's buffers: what memoryviews say of them, and their bytes as C reads them."""
 
 from __future__ import annotations
 
 import array as arrays
+import importlib
 import struct
 import sys
+from collections.abc import Sequence
+
+from ._errors import SizeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # By the letters of `struct`; "V" is the kind of bfloat16, which is numpy's for elements that it does not know.
 KINDS = {"?": "b", **dict.fromkeys("bhilqn", "i"), **dict.fromkeys("BHILQNc", "u"), **dict.fromkeys("efd", "f")}
 SWAPPED = "<" if sys.byteorder == "big" else ">!"
+LARGEST_AXIS = 2**31 - 1
 
 
-def element_type(view: memoryview) -> tuple[str, int, bool]:
+def elements_of(value: Any) -> tuple[Any, tuple[int, ...], str, int] | None:
+    """The elements of a buffer: memory that has them in row order and native byte order, shape, kind and size in bytes.
+
+    Returns:
+      None where there is no buffer, or it does not say what they are.
+    """
+    try:
+        view = memoryview(value)
+    except (TypeError, ValueError, BufferError):
+        return None
+    kind, size, swapped = _element_type(view)
+    if not kind:
+        return None
+    shape = view.shape or ()
+    require_countable(shape)
+    data = view if view.c_contiguous else _in_row_order(value, view)
+    return _in_native_order(bytes(data), kind, size) if swapped else data, shape, kind, size
+
+
+def require_countable(shape: Sequence[int]) -> None:
+    """Raise SizeError where an axis is longer than MLX counts."""
+    if any(size > LARGEST_AXIS for size in shape):
+        raise SizeError(f"value: expected axes of at most {LARGEST_AXIS} elements, got shape {list(shape)}")
+
+
+def narrowed(data: Any, kind: str, size: int) -> tuple[Any, int]:
+    """Elements that MLX has, and their size: complex128 becomes complex64."""
+    return (arrays.array("f", arrays.array("d", bytes(data))), 8) if (kind, size) == ("c", 16) else (data, size)
+
+
+def is_bfloat16(value: Any) -> bool:
+    """Whether it is numpy's array or scalar of ml_dtypes' bfloat16, which have no buffer."""
+    return str(getattr(value, "dtype", "")) == "bfloat16" and hasattr(value, "view") and hasattr(value, "__array__")
+
+
+def _in_row_order(value: Any, view: memoryview) -> bytes:
+    if sys.implementation.name == "pypy" and view.ndim > 1:
+        # There memoryview.tobytes() gives the memory as it lies (PyPy 7.3.19).
+        data: bytes = importlib.import_module("numpy").ascontiguousarray(value).tobytes()
+        return data
+    return view.tobytes()
+
+
+def _element_type(view: memoryview) -> tuple[str, int, bool]:
     """The kind, size in bytes and foreign byte order of a buffer's elements; kind "" where nobody knows it."""
     if view.format == "bfloat16":
         return "V", 2, False
@@ -23,7 +75,7 @@ def element_type(view: memoryview) -> tuple[str, int, bool]:
     return "c" if numbers == 2 else KINDS[letter], view.itemsize, bool(order) and order in SWAPPED
 
 
-def in_native_order(data: bytes, kind: str, size: int) -> bytes:
+def _in_native_order(data: bytes, kind: str, size: int) -> bytes:
     """Elements of a kind and size that were in the other byte order."""
     size = size // 2 if kind == "c" else size
     if size == 1:

@@ -6,17 +6,14 @@ it copies while the array is made. The owner of the memory stays alive until MLX
 
 from __future__ import annotations
 
-import array as arrays
-import importlib
 import math
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _handles, _registry
 from . import dtype as dtypes
-from ._elements import element_type, in_native_order
-from ._errors import ArgumentError, Error, SizeError
+from ._elements import elements_of, narrowed, require_countable
+from ._errors import ArgumentError, Error
 from ._ffi import ffi, graph, lib
 from ._garbage import look_at_memory
 from .dtype import Dtype
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
 
 # By kind and size in bytes.
 DTYPES = {("V" if dtype.name == "bfloat16" else dtype.kind, dtype.size): dtype for dtype in dtypes.DTYPES}
-LARGEST_AXIS = 2**31 - 1
 
 
 class UnknownElementsError(Error, TypeError):
@@ -48,36 +44,14 @@ def from_row_order(data: bytes, shape: Sequence[int], dtype: str) -> Array:
 
 
 def from_buffer(value: Any) -> Array | None:
-    """An Array of a buffer's elements in any layout and byte order; None where there is none, or it does not say what
-    they are."""
-    try:
-        view = memoryview(value)
-    except (TypeError, ValueError, BufferError):
-        return None
-    kind, size, swapped = element_type(view)
-    if not kind:
-        return None
-    if not swapped and view.c_contiguous and (kind, size) in DTYPES:
-        return adopt(view, view.shape or (), DTYPES[kind, size], view)
-    data = _in_row_order(value, view)
-    if swapped:
-        data = in_native_order(data, kind, size)
-    return from_bytes(data, view.shape or (), kind, size)
-
-
-def _in_row_order(value: Any, view: memoryview) -> bytes:
-    """The bytes of a buffer's elements in row order."""
-    if sys.implementation.name == "pypy" and view.ndim > 1:
-        # There memoryview.tobytes() gives the memory as it lies (PyPy 7.3.19).
-        data: bytes = importlib.import_module("numpy").ascontiguousarray(value).tobytes()
-        return data
-    return view.tobytes()
+    """An Array of a buffer's elements; None where there is none, or it does not say what they are."""
+    found = elements_of(value)
+    return None if found is None else from_bytes(*found)
 
 
 def from_bytes(data: Any, shape: Sequence[int], kind: str, size: int) -> Array:
-    """An Array of bytes in row order and native byte order; complex128 becomes complex64."""
-    if (kind, size) == ("c", 16):
-        data, size = arrays.array("f", arrays.array("d", bytes(data))), 8
+    """An Array of elements in row order and native byte order; complex128 becomes complex64."""
+    data, size = narrowed(data, kind, size)
     dtype = DTYPES.get((kind, size))
     if dtype is None:
         raise unknown_elements(f"{8 * size} bits of kind {kind!r}")
@@ -86,8 +60,7 @@ def from_bytes(data: Any, shape: Sequence[int], kind: str, size: int) -> Array:
 
 def adopt(data: Any, shape: Sequence[int], dtype: Dtype, owner: object) -> Array:
     """An Array over memory in row order that `owner` keeps alive. `data` is a pointer, or what has a buffer."""
-    if any(size > LARGEST_AXIS for size in shape):
-        raise SizeError(f"value: expected axes of at most {LARGEST_AXIS} elements, got shape {list(shape)}")
+    require_countable(shape)
     pointer = data if isinstance(data, ffi.CData) else ffi.from_buffer(data)
     key = _registry.keep((pointer, owner))
     try:

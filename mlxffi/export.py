@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._arguments import as_arrays
-from ._closures import Closure, Held, call, check
+from ._closures import Closure, call, check
 from ._containers import array_map, arrays_of_map, path_text
 from ._errors import ArgumentError
 from ._ffi import check as check_status
 from ._ffi import lib
 from ._handles import Owner, pack_arrays, take_arrays
+from ._registry import Held
 from .array import Array
 
 if TYPE_CHECKING:

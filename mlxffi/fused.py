@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import _handles, _ops
+from . import _handles
 from ._arguments import as_array, handle_of, in_kind, stream_of, text
 from ._ffi import graph, plain_mlxc
 from .array import Array
+from .losses.reference import On
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
@@ -115,7 +116,8 @@ def swiglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> A
     """
     gate, up = as_array(gate), as_array(up)
     if plain_mlxc:
-        return _ops.multiply(_ops.multiply(gate, _ops.sigmoid(gate, stream=stream), stream=stream), up, stream=stream)
+        ops = On(stream)
+        return ops.multiply(ops.multiply(gate, ops.sigmoid(gate)), up)
     return _handles.own_array(graph.glue_fused_swiglu(gate._h, up._h, stream_of(stream)))
 
 
@@ -133,10 +135,9 @@ def geglu(gate: ArrayLike, up: ArrayLike, *, stream: Stream | None = None) -> Ar
     """
     gate, up = as_array(gate), as_array(up)
     if plain_mlxc:
-        cubic = _ops.multiply(_ops.square(gate, stream=stream), GELU * 0.044715, stream=stream)
-        factor = _ops.add(cubic, GELU, stream=stream)
-        share = _ops.sigmoid(_ops.multiply(gate, factor, stream=stream), stream=stream)
-        return _ops.multiply(_ops.multiply(gate, share, stream=stream), up, stream=stream)
+        ops = On(stream)
+        factor = ops.add(ops.multiply(ops.square(gate), GELU * 0.044715), GELU)
+        return ops.multiply(ops.multiply(gate, ops.sigmoid(ops.multiply(gate, factor))), up)
     return _handles.own_array(graph.glue_fused_geglu(gate._h, up._h, stream_of(stream)))
 
 
@@ -173,12 +174,13 @@ def lora_linear(
     x, weight, a, b = as_array(x), as_array(weight), as_array(a), as_array(b)
     packed, offsets = _maybe(scales), _maybe(biases)
     if plain_mlxc:
-        low = _ops.multiply(_ops.matmul(x, a, stream=stream), scale, stream=stream)
+        ops = On(stream)
+        low = ops.multiply(ops.matmul(x, a), scale)
         if packed is None:
-            whole = _ops.matmul(x, _ops.transpose(weight, stream=stream), stream=stream)
+            whole = ops.matmul(x, ops.transpose(weight))
         else:
-            whole = _ops.quantized_matmul(x, weight, packed, offsets, True, group_size, bits, mode, stream=stream)
-        return _ops.astype(_ops.add(whole, _ops.matmul(low, b, stream=stream), stream=stream), x.dtype, stream=stream)
+            whole = ops.quantized_matmul(x, weight, packed, offsets, True, group_size, bits, mode)
+        return ops.astype(ops.add(whole, ops.matmul(low, b)), x.dtype)
     if packed is None:
         return _handles.own_array(graph.glue_fused_lora_linear(x._h, weight._h, a._h, b._h, scale, stream_of(stream)))
     handles = x._h, weight._h, packed._h, handle_of(offsets), a._h, b._h

@@ -35,21 +35,19 @@ if TYPE_CHECKING:
     from ._arguments import ArrayLike
     from .device import Stream
 
-__all__ = [
-    "GGUFMetadata",
-    "load",
-    "load_gguf",
-    "load_safetensors",
-    "save",
-    "save_gguf",
-    "save_safetensors",
-]
+__all__ = ["GGUFMetadata", "load", "load_gguf", "load_safetensors", "save", "save_gguf", "save_safetensors"]
 
 File: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 GGUFValue: TypeAlias = "ArrayLike | str | Sequence[str]"
 
 # What MLX's getters answer where there is no such entry.
 MISSING = 2
+# By the kind of C's slot: the getter of such metadata, and what makes it Python's.
+GETTERS: dict[str, tuple[Callable[..., int], Callable[[Any], Any]]] = {
+    "mlx_array": (lib.mlx_io_gguf_get_metadata_array, taken_array),
+    "mlx_string": (lib.mlx_io_gguf_get_metadata_string, lambda slot: decoded(lib.mlx_string_data(slot[0]))),
+    "mlx_vector_string": (lib.mlx_io_gguf_get_metadata_vector_string, lambda slot: strings_of_list(slot[0])),
+}
 
 
 # --- one array ---
@@ -162,10 +160,12 @@ class GGUFMetadata(Owner):
           An Array, a string or a list of strings.
         """
         contents, name = handle("mlx_io_gguf", self._gguf), text(key, "key")
-        for read in (_gguf_array, _gguf_string, _gguf_strings):
-            value = read(contents, name)
-            if value is not None:
-                return value
+        for kind, (read, taken) in GETTERS.items():
+            with freed(kind) as slot:
+                status = read(slot, contents, name)
+                if status != MISSING:
+                    check(status)
+                    return taken(slot)
         return default
 
     def __getitem__(self, key: str) -> Any:
@@ -183,31 +183,6 @@ class GGUFMetadata(Owner):
         Source: C mlx_io_gguf_get_metadata_keys.
         """
         return _gguf_strings_of(lib.mlx_io_gguf_get_metadata_keys, handle("mlx_io_gguf", self._gguf))
-
-
-def _gguf_array(contents: Any, key: bytes) -> Array | None:
-    with freed("mlx_array") as slot:
-        status = lib.mlx_io_gguf_get_metadata_array(slot, contents, key)
-        return None if _missing(status) else taken_array(slot)
-
-
-def _gguf_string(contents: Any, key: bytes) -> str | None:
-    with freed("mlx_string") as slot:
-        status = lib.mlx_io_gguf_get_metadata_string(slot, contents, key)
-        return None if _missing(status) else decoded(lib.mlx_string_data(slot[0]))
-
-
-def _gguf_strings(contents: Any, key: bytes) -> list[str] | None:
-    with freed("mlx_vector_string") as slot:
-        status = lib.mlx_io_gguf_get_metadata_vector_string(slot, contents, key)
-        return None if _missing(status) else strings_of_list(slot[0])
-
-
-def _missing(status: int) -> bool:
-    if status == MISSING:
-        return True
-    check(status)
-    return False
 
 
 def save_gguf(file: File, arrays: Mapping[str, ArrayLike], metadata: Mapping[str, GGUFValue] | None = None) -> None:
@@ -270,7 +245,12 @@ def load_gguf(file: File, *, stream: Stream | None = None) -> tuple[dict[str, Ar
         metadata = GGUFMetadata(path, stream)
     contents = handle("mlx_io_gguf", metadata._gguf)
     names = _gguf_strings_of(lib.mlx_io_gguf_get_keys, contents)
-    return {name: _gguf_entry(contents, name) for name in names}, metadata
+    arrays: dict[str, Array] = {}
+    with freed("mlx_array") as slot:
+        for name in names:
+            check(lib.mlx_io_gguf_get_array(slot, contents, text(name, "name")))
+            arrays[name] = taken_array(slot)
+    return arrays, metadata
 
 
 def _gguf_strings_of(read: Callable[..., int], contents: Any) -> list[str]:
@@ -278,9 +258,3 @@ def _gguf_strings_of(read: Callable[..., int], contents: Any) -> list[str]:
     with freed("mlx_vector_string") as names:
         check(read(names, contents))
         return strings_of_list(names[0])
-
-
-def _gguf_entry(contents: Any, name: str) -> Array:
-    with freed("mlx_array") as slot:
-        check(lib.mlx_io_gguf_get_array(slot, contents, text(name, "name")))
-        return taken_array(slot)

@@ -5,8 +5,7 @@ The functions are in `mlxffi.fast`. A kernel has no derivative; give it one with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _handles
@@ -88,7 +87,12 @@ class Kernel(_handles.Owner):
         self._count("output_shapes", output_shapes, self.output_names)
         self._count("output_dtypes", output_dtypes, self.output_names)
         arrays = [as_array(value) for value in inputs]
-        with _configured(self._backend) as configure:
+        settings = _call(self._backend, "config_new")()
+
+        def configure(setter: str, *values: Any) -> None:
+            check(_call(self._backend, f"config_{setter}")(settings, *values))
+
+        try:
             for shape, dtype in zip(output_shapes, output_dtypes, strict=True):
                 sizes = integers(shape)
                 configure("add_output_arg", sizes, len(sizes), dtypes.of(dtype).number)
@@ -99,14 +103,15 @@ class Kernel(_handles.Owner):
             if init_value is not None:
                 configure("set_init_value", init_value)
             configure("set_verbose", verbose)
-            options = configure.settings, stream_of(stream)
+            options = settings, stream_of(stream)
             vector = _call(self._backend, "apply")(self._kernel, handles(arrays), len(arrays), *options)
             return _handles.take_arrays(vector)
+        finally:
+            _free(self._backend, "kernel_config", settings)
 
     @classmethod
     def _free(cls, kernel: int) -> None:
-        kind = f"mlx_fast_{cls._backend}_kernel"
-        getattr(lib, f"{kind}_free")(handle(kind, kernel))
+        _free(cls._backend, "kernel", kernel)
 
     def _count(self, what: str, values: Sequence[Any], names: Sequence[str]) -> None:
         if len(values) != len(names):
@@ -179,13 +184,7 @@ def metal_kernel(
     """Make a Metal kernel, which is compiled at its first launch.
 
     Args:
-      name: the name of the kernel function.
-      input_names: names of the inputs in the source.
-      output_names: names of the outputs in the source.
-      source: the body of the function; its signature is generated.
-      header: code before the function.
-      ensure_row_contiguous: whether to copy inputs that are not row-contiguous; otherwise the source uses their
-        strides.
+      name, input_names, output_names, source, header, ensure_row_contiguous: as in `cuda_kernel`.
       atomic_outputs: whether to declare the outputs as atomic types.
 
     Returns:
@@ -200,30 +199,6 @@ def metal_kernel(
     return MetalKernel(name, input_names, output_names, source, header, ensure_row_contiguous, atomic_outputs)
 
 
-# --- settings of a launch ---
-
-
-class _Configure:
-    """Calls the setters of a launch's settings by name."""
-
-    def __init__(self, backend: str, settings: int):
-        self.backend = backend
-        self.settings = settings
-
-    def __call__(self, setter: str, *values: Any) -> None:
-        check(_call(self.backend, f"config_{setter}")(self.settings, *values))
-
-
-@contextmanager
-def _configured(backend: str) -> Iterator[_Configure]:
-    settings = _call(backend, "config_new")()
-    try:
-        yield _Configure(backend, settings)
-    finally:
-        kind = f"mlx_fast_{backend}_kernel_config"
-        getattr(lib, f"{kind}_free")(handle(kind, settings))
-
-
 def _template_argument(name: str, value: TemplateValue) -> tuple[str, bytes, Any]:
     """The setter for a template argument, and its arguments."""
     encoded = text(name, "template")
@@ -232,6 +207,11 @@ def _template_argument(name: str, value: TemplateValue) -> tuple[str, bytes, Any
     if isinstance(value, int):
         return "add_template_arg_int", encoded, value
     return "add_template_arg_dtype", encoded, dtypes.of(value).number
+
+
+def _free(backend: str, what: str, pointer: int) -> None:
+    kind = f"mlx_fast_{backend}_{what}"
+    getattr(lib, f"{kind}_free")(handle(kind, pointer))
 
 
 def _call(backend: str, function: str) -> Callable[..., int]:

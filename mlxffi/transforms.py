@@ -11,13 +11,13 @@ from threading import local
 from typing import NoReturn
 
 from ._arguments import ArrayLike, arrays_in, as_arrays, integers
-from ._closures import Closure, Held, arrays_of, run, trace
+from ._closures import Closure, arrays_of, run, trace
 from ._errors import ArgumentError, RangeError
 from ._ffi import check, graph, handle, lib, plain_mlxc, pointer, read
 from ._garbage import look_at_memory
 from ._handles import Owner, handles, pack_arrays, pack_each, take_arrays
 from ._process import require_no_fork
-from ._registry import keep
+from ._registry import Held, keep
 from .array import Array
 
 __all__ = [

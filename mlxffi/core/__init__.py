@@ -32,6 +32,7 @@ from ._memory import *
 from ._numeric import *
 from ._printing import *
 from ._transforms import *
+from .generated.memory import *
 from .generated.ops import *
 
 # The version of MLX whose mlx.core this stands for.

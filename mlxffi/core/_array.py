@@ -21,9 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = [
-    "ArrayIterator", "ArrayLike", "array",
-]  # fmt: skip
+__all__ = ["ArrayIterator", "ArrayLike", "array"]
 
 # The lowest priority of numpy, as mlx.core has it: operators of numpy's arrays answer for both.
 NUMPY_PRIORITY = -1000000.0

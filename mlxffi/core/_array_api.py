@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = [
-    "DLPackCompatible", "__array_namespace_info__", "list_or_scalar", "scalar",
-]  # fmt: skip
+__all__ = ["DLPackCompatible", "__array_namespace_info__", "list_or_scalar", "scalar"]
 
 scalar: TypeAlias = "int | float | bool | complex"
 list_or_scalar: TypeAlias = "scalar | list[Any]"

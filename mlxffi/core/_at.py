@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ._binding import native, signature
 
 TYPE_CHECKING = False
@@ -11,6 +13,23 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._array import array
+
+
+def _update(name: str, does: str, repeats: str = "") -> Callable[[Any, Any], array]:
+    """A method that gives a new array."""
+
+    def update(self: Any, value: Any) -> array: ...
+
+    update.__name__, update.__qualname__ = name, f"ArrayAt.{name}"
+    update.__doc__ = f"""{does}
+
+        Args:
+          value: a scalar or array that broadcasts to the part's shape.
+
+        Returns:
+          A new array{repeats and f"; for indices that occur twice, {repeats}"}.
+        """
+    return signature(f"at {name}")(update)
 
 
 class ArrayAt(native.PartOwner):
@@ -26,68 +45,9 @@ class ArrayAt(native.PartOwner):
     def __getitem__(self, indices: Any) -> ArrayAt:
         """The part at an index."""
 
-    @signature("at add")
-    def add(self, value: Any) -> array:
-        """With values added to the part.
-
-        Args:
-          value: a scalar or array that broadcasts to the part's shape.
-
-        Returns:
-          A new array; indices that occur twice are added twice.
-        """
-
-    @signature("at subtract")
-    def subtract(self, value: Any) -> array:
-        """With values taken from the part.
-
-        Args:
-          value: a scalar or array that broadcasts to the part's shape.
-
-        Returns:
-          A new array; for indices that occur twice, both values are subtracted.
-        """
-
-    @signature("at multiply")
-    def multiply(self, value: Any) -> array:
-        """With the part multiplied by values.
-
-        Args:
-          value: a scalar or array that broadcasts to the part's shape.
-
-        Returns:
-          A new array; for indices that occur twice, by both values.
-        """
-
-    @signature("at divide")
-    def divide(self, value: Any) -> array:
-        """With the part divided by values.
-
-        Args:
-          value: a scalar or array that broadcasts to the part's shape.
-
-        Returns:
-          A new array; for indices that occur twice, by both values.
-        """
-
-    @signature("at maximum")
-    def maximum(self, value: Any) -> array:
-        """With values where they are greater than the part.
-
-        Args:
-          value: a scalar or array that broadcasts to the part's shape.
-
-        Returns:
-          A new array.
-        """
-
-    @signature("at minimum")
-    def minimum(self, value: Any) -> array:
-        """With values where they are less than the part.
-
-        Args:
-          value: a scalar or array that broadcasts to the part's shape.
-
-        Returns:
-          A new array.
-        """
+    add = _update("add", "With values added to the part.", "both values are added")
+    subtract = _update("subtract", "With values taken from the part.", "both values are subtracted")
+    multiply = _update("multiply", "With the part multiplied by values.", "by both values")
+    divide = _update("divide", "With the part divided by values.", "by both values")
+    maximum = _update("maximum", "With values where they are greater than the part.")
+    minimum = _update("minimum", "With values where they are less than the part.")

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     R = TypeVar("R")
 
-__all__ = [
-    "compile", "disable_compile", "enable_compile",
-]  # fmt: skip
+__all__ = ["compile", "disable_compile", "enable_compile"]
 
 NOTHING: Any = object()
 

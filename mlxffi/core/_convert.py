@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import array as arrays
 from collections.abc import Sequence
 
-from .._elements import element_type, in_native_order
-from .._errors import ArgumentError, Error, OperationError, SizeError
+from .._elements import elements_of, is_bfloat16, narrowed
+from .._errors import ArgumentError, Error, OperationError
 from .._exporters import capsule_of
 from .._sharing import shares
 from . import _dtype
@@ -100,7 +99,7 @@ def _imported(value: Any) -> array:
     found = _from_buffer(value)
     if found is not None:
         return found
-    if _is_bfloat16(value):
+    if is_bfloat16(value):
         return abi.view(_imported(value.view("uint16")), _dtype.bfloat16)
     # numpy's own elements come as a buffer or not at all.
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array_interface__"):
@@ -120,33 +119,19 @@ def _refused(found: object) -> array:
     raise OperationError(f"value: expected elements of one of {names}, got {found}; convert them first")
 
 
-def _is_bfloat16(value: Any) -> bool:
-    """Whether it is numpy's array or scalar of ml_dtypes' bfloat16, which have no buffer."""
-    return str(getattr(value, "dtype", "")) == "bfloat16" and hasattr(value, "view") and hasattr(value, "__array__")
-
-
 # --- memory ---
 
 BY_KIND = {("V" if dtype.name == "bfloat16" else dtype.kind, dtype.size): dtype for dtype in _dtype.DTYPES}
 
 
 def _from_buffer(value: Any) -> array | None:
-    """A copy of a buffer's elements, in any layout and byte order; None where it does not say what they are."""
-    try:
-        view = memoryview(value)
-    except (TypeError, ValueError, BufferError):
+    """A copy of a buffer's elements; None where there is none, or it does not say what they are."""
+    found = elements_of(value)
+    if found is None:
         return None
-    kind, size, swapped = element_type(view)
-    if not kind:
-        return None
-    if max(view.shape or (), default=0) >= 2**31:
-        raise SizeError(f"value: expected axes of at most {2**31 - 1} elements, got shape {list(view.shape or ())}")
-    data: Any = view.tobytes()
-    if swapped:
-        data = in_native_order(data, kind, size)
-    if (kind, size) == ("c", 16):
-        data, size = arrays.array("f", arrays.array("d", bytes(data))), 8
+    data, shape, kind, size = found
+    data, size = narrowed(data, kind, size)
     dtype = BY_KIND.get((kind, size))
     if dtype is None:
         return _refused(f"{8 * size} bits of kind {kind!r}")
-    return native.array_of_bytes(data, view.shape or (), dtype)
+    return native.array_of_bytes(data, shape, dtype)

@@ -15,9 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, overload
 
-__all__ = [
-    "arange", "asarray", "from_dlpack",
-]  # fmt: skip
+__all__ = ["arange", "asarray", "from_dlpack"]
 
 # --- ranges ---
 
@@ -51,45 +49,28 @@ def arange(*args: Any, stream: StreamOrDevice = None, **kwargs: Any) -> array:
     Args:
       args, kwargs: `stop`, or `start` and `stop`; then `step` (1) and `dtype` (float32 if a number is a float, else
         int32, or int64 if a number needs it).
-      step: the distance; None is 1.
-      dtype: None takes float32 where a number is a float, else int32, or int64 where a number needs it.
 
     Returns:
       [N].
     """
-    return abi.arange(*_range(*_by_place(args, kwargs)), stream)
+    for form in (_between, _below):
+        try:
+            start, stop, step, dtype = form(*args, **kwargs)
+        except TypeError:
+            continue
+        numbers = [start, stop] if step is None else [start, stop, step]
+        if all(isinstance(number, (int, float)) for number in numbers):
+            dtype = _range_dtype(numbers) if dtype is None else dtype
+            return abi.arange(start, stop, 1 if step is None else step, dtype, stream)
+    raise TypeError(f"arange: expected start, stop, step and dtype once each, as numbers, got {args} and {kwargs}")
 
 
-def _range(start: Any, stop: Any, step: Any, dtype: Dtype | None) -> tuple[Any, Any, Any, Dtype]:
-    """The arguments of C's function."""
-    numbers = [number for number in (start, stop, step) if number is not None]
-    if start is None or not all(isinstance(number, (int, float)) for number in numbers):
-        raise TypeError(f"arange: expected numbers, got start {start!r}, stop {stop!r} and step {step!r}")
-    if stop is None:
-        start, stop = 0, start
-    return start, stop, 1 if step is None else step, _range_dtype(numbers) if dtype is None else dtype
+def _between(start: Any, stop: Any, step: Any = None, dtype: Any = None) -> tuple[Any, Any, Any, Any]:
+    return (0, start, step, dtype) if stop is None else (start, stop, step, dtype)
 
 
-def _by_place(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """start, stop, step and dtype in their order; a lone stop comes in the place of the start."""
-    given = dict(zip(("start", "stop", "step", "dtype"), args, strict=False))
-    if len(args) > 4 or kwargs.keys() - {"start", "stop", "step", "dtype"} or kwargs.keys() & given.keys():
-        raise TypeError(f"arange: expected start, stop, step and dtype once each, got {args} and {kwargs}")
-    if isinstance(given.get("step"), _dtype.Dtype) and "dtype" not in kwargs:
-        kwargs["dtype"] = given.pop("step")
-        if "stop" in given:
-            # Of three, the last of which is a dtype, the first is the stop: it is the other form of the function.
-            given = {"start": 0, "stop": given["start"], "step": given["stop"]}
-    given |= kwargs
-    if "start" in kwargs and "stop" not in given:
-        raise TypeError("arange: expected a stop beside the start")
-    if "start" not in given:
-        given["start"] = given.pop("stop", None)
-    places = (given["start"], given.get("stop"), given.get("step"), given.get("dtype"))
-    # A stop of None that is there makes the other form of the function, with 0 as the start.
-    if "stop" in given and given["stop"] is None:
-        return (0, given["start"], *places[2:])
-    return places
+def _below(stop: Any, step: Any = None, dtype: Any = None) -> tuple[Any, Any, Any, Any]:
+    return False, stop, step, dtype  # a zero that leaves the dtype to the others
 
 
 def _range_dtype(numbers: Sequence[int | float]) -> Dtype:

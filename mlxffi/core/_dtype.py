@@ -16,35 +16,9 @@ if TYPE_CHECKING:
     from ._array import array
 
 __all__ = [
-    "Dtype",
-    "DtypeCategory",
-    "bfloat16",
-    "bool_",
-    "can_cast",
-    "complex64",
-    "complexfloating",
-    "finfo",
-    "float16",
-    "float32",
-    "float64",
-    "floating",
-    "generic",
-    "iinfo",
-    "inexact",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "integer",
-    "isdtype",
-    "issubdtype",
-    "number",
-    "result_type",
-    "signedinteger",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
+    "Dtype", "DtypeCategory", "bfloat16", "bool_", "can_cast", "complex64", "complexfloating", "finfo", "float16",
+    "float32", "float64", "floating", "generic", "iinfo", "inexact", "int8", "int16", "int32", "int64", "integer",
+    "isdtype", "issubdtype", "number", "result_type", "signedinteger", "uint8", "uint16", "uint32", "uint64",
     "unsignedinteger",
 ]  # fmt: skip
 
@@ -131,33 +105,10 @@ class DtypeCategory(enum.Enum):
 
 DtypeCategory.__module__ = "mlxffi.core"
 
-complexfloating = DtypeCategory.complexfloating
-floating = DtypeCategory.floating
-inexact = DtypeCategory.inexact
-signedinteger = DtypeCategory.signedinteger
-unsignedinteger = DtypeCategory.unsignedinteger
-integer = DtypeCategory.integer
-number = DtypeCategory.number
-generic = DtypeCategory.generic
+complexfloating, floating, inexact, signedinteger, unsignedinteger, integer, number, generic = DtypeCategory
 
-# Each category, and those that it belongs to.
-_WITHIN = {
-    complexfloating: (complexfloating, inexact, number, generic),
-    floating: (floating, inexact, number, generic),
-    inexact: (inexact, number, generic),
-    signedinteger: (signedinteger, integer, number, generic),
-    unsignedinteger: (unsignedinteger, integer, number, generic),
-    integer: (integer, number, generic),
-    number: (number, generic),
-    generic: (generic,),
-}
-_CATEGORIES = {
-    "b": _WITHIN[generic],
-    "u": _WITHIN[unsignedinteger],
-    "i": _WITHIN[signedinteger],
-    "f": _WITHIN[floating],
-    "c": _WITHIN[complexfloating],
-}
+# The kinds of dtypes in each category, and by the names of the array API standard.
+_CATEGORIES = dict(zip(DtypeCategory, map(frozenset, ("c", "f", "fc", "i", "u", "iu", "iufc", "biufc")), strict=True))
 _KINDS = {
     "bool": "b",
     "signed integer": "i",
@@ -185,7 +136,8 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
         raise ArgumentError("[issubdtype] Received invalid type for second input.")
     if isinstance(arg2, Dtype):
         return arg1 is arg2
-    return arg2 in (_CATEGORIES[arg1.kind] if isinstance(arg1, Dtype) else _WITHIN[arg1])
+    kinds = _CATEGORIES[arg2]
+    return arg1.kind in kinds if isinstance(arg1, Dtype) else _CATEGORIES[arg1] <= kinds
 
 
 def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
@@ -387,5 +339,3 @@ class iinfo(_Limits):
 
     def __repr__(self) -> str:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype.name})"
-
-

@@ -17,9 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = [
-    "FunctionExporter", "export_function", "export_to_dot", "exporter", "import_function",
-]  # fmt: skip
+__all__ = ["FunctionExporter", "export_function", "export_to_dot", "exporter", "import_function"]
 
 
 def _inputs(function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[list[array], dict[str, array]]:

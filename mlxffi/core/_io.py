@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO, TypeAlias
     from zipfile import ZipFile
 
-__all__ = [
-    "load", "save", "save_gguf", "save_safetensors", "savez", "savez_compressed",
-]  # fmt: skip
+__all__ = ["load", "save", "save_gguf", "save_safetensors", "savez", "savez_compressed"]
 
 
 File: TypeAlias = "BinaryIO | str | Path"

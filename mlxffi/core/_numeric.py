@@ -15,9 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = [
-    "broadcast_shapes", "convolve", "einsum", "einsum_path",
-]  # fmt: skip
+__all__ = ["broadcast_shapes", "convolve", "einsum", "einsum_path"]
 
 
 def einsum(subscripts: str, *operands: Any, stream: StreamOrDevice = None) -> array:

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
     from ._array import array
 
-__all__ = [
-    "PrintOptions", "_PrintOptionsContext", "get_printoptions", "printoptions", "set_printoptions",
-]  # fmt: skip
+__all__ = ["PrintOptions", "_PrintOptionsContext", "get_printoptions", "printoptions", "set_printoptions"]
 
 DEFAULT = -1
 

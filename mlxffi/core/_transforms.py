@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     R = TypeVar("R")
 
-__all__ = [
-    "async_eval", "depends", "eval", "grad", "jvp", "value_and_grad", "vjp", "vmap",
-]  # fmt: skip
+__all__ = ["async_eval", "depends", "eval", "grad", "jvp", "value_and_grad", "vjp", "vmap"]
 
 class _Forwarded:
     """The docstring of the function, as an attribute of the class of what came out of it."""

@@ -242,12 +242,7 @@ def cuda_kernel(
     """A kernel from CUDA source: the body of a function, whose signature is generated.
 
     Args:
-      name: the kernel's name.
-      input_names: names of the inputs in the source.
-      output_names: names of the outputs in the source.
-      source: the body of the function.
-      header: what goes before the function, such as includes and helpers.
-      ensure_row_contiguous: whether to copy inputs that are not row-major.
+      name, input_names, output_names, source, header, ensure_row_contiguous: as in `metal_kernel`.
       shared_memory: bytes of dynamic shared memory for each block.
 
     Returns:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import _ops
-from .._arguments import as_array, in_kind
+from .._arguments import as_array, handle_of, in_kind, stream_of
 from .._errors import ArgumentError
 from .._ffi import graph, plain_mlxc, read
+from .._handles import own_array
 from ..array import Array
-from . import _checks, _kernels, reference
+from . import _checks, reference
 from .linear import Head as Head
 from .linear import linear_cross_entropy, linear_js_div_loss, linear_kl_div_loss
 
@@ -32,11 +33,6 @@ __all__ = [
     "masked_cross_entropy_loss",
     "mse_loss",
 ]
-
-_cross_entropy = reference.cross_entropy if plain_mlxc else _kernels.cross_entropy
-_kl_div_loss = reference.kl_div_loss if plain_mlxc else _kernels.kl_div_loss
-_js_div_loss = reference.js_div_loss if plain_mlxc else _kernels.js_div_loss
-
 
 # --- cross-entropy ---
 
@@ -131,6 +127,22 @@ def masked_cross_entropy_loss(
     return _cross_entropy(x, goal, weights, None, 0.0, "mean", stream)
 
 
+def _cross_entropy(
+    logits: Array,
+    targets: Array,
+    weights: Array | None,
+    ignore_index: int | None,
+    label_smoothing: float,
+    reduction: str,
+    stream: Stream | None,
+) -> Array:
+    if plain_mlxc:
+        return reference.cross_entropy(logits, targets, weights, ignore_index, label_smoothing, reduction, stream)
+    ignored = ignore_index or 0, ignore_index is not None
+    options = *ignored, label_smoothing, _checks.REDUCTIONS[reduction], stream_of(stream)
+    return own_array(graph.glue_fused_cross_entropy(logits._h, targets._h, handle_of(weights), *options))
+
+
 def _checked(name: str, logits: ArrayLike, targets: ArrayLike) -> tuple[Array, Array]:
     x, goal = as_array(logits), as_array(targets)
     _checks.require_logits(name, "logits", x)
@@ -179,8 +191,7 @@ def kl_div_loss(
 
     Source: Kullback and Leibler 1951; distillation, Hinton et al. 2015. C mlxffi_kl_div_loss; docs/losses.md.
     """
-    q, p = _pair("kl_div_loss", logits_q, logits_p, temperature, reduction)
-    return _kl_div_loss(q, p, temperature, reduction, teacher_gradient, stream)
+    return _divergence("kl_div_loss", logits_q, logits_p, temperature, reduction, teacher_gradient, stream)
 
 
 @in_kind
@@ -196,11 +207,7 @@ def js_div_loss(
     """The Jensen-Shannon divergence (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2, in nats: from 0 to log 2.
 
     Args:
-      logits_q: floating point [..., classes], of the student: q = softmax(logits_q / temperature).
-      logits_p: the same dtype and shape, of the teacher: p = softmax(logits_p / temperature).
-      temperature: finite, above 0. Gradients carry its factor 1 / temperature and no other.
-      reduction: "none", "sum" or "mean".
-      teacher_gradient: whether `logits_p` get a gradient; without, it is 0.
+      logits_q, logits_p, temperature, reduction, teacher_gradient: as in `kl_div_loss`.
 
     Returns:
       [...] or a scalar: float32, or float64 for float64 logits.
@@ -210,18 +217,28 @@ def js_div_loss(
 
     Source: Lin 1991. C mlxffi_js_div_loss; docs/losses.md.
     """
-    q, p = _pair("js_div_loss", logits_q, logits_p, temperature, reduction)
-    return _js_div_loss(q, p, temperature, reduction, teacher_gradient, stream)
+    return _divergence("js_div_loss", logits_q, logits_p, temperature, reduction, teacher_gradient, stream)
 
 
-def _pair(
-    name: str, logits_q: ArrayLike, logits_p: ArrayLike, temperature: float, reduction: str
-) -> tuple[Array, Array]:
+def _divergence(
+    name: str,
+    logits_q: ArrayLike,
+    logits_p: ArrayLike,
+    temperature: float,
+    reduction: str,
+    teacher_gradient: bool,
+    stream: Stream | None,
+) -> Array:
+    """That of the kernel of that name; over somebody else's mlx-c, of `reference`."""
     q, p = as_array(logits_q), as_array(logits_p)
     _checks.require_pair(name, q, p)
     _checks.require_temperature(name, temperature)
     _checks.require_reduction(name, reduction)
-    return q, p
+    if plain_mlxc:
+        composed: Array = getattr(reference, name)(q, p, temperature, reduction, teacher_gradient, stream)
+        return composed
+    options = temperature, teacher_gradient, _checks.REDUCTIONS[reduction], stream_of(stream)
+    return own_array(getattr(graph, f"glue_fused_{name}")(q._h, p._h, *options))
 
 
 # --- mean squared error ---
@@ -250,5 +267,6 @@ def mse_loss(predictions: ArrayLike, targets: ArrayLike, *, stream: Stream | Non
         shapes = f"{list(found.shape)}, got {list(goal.shape)}"
         raise ArgumentError(f"[{name}] targets: expected the shape of predictions, {shapes}")
     _checks.require_elements(name, "predictions", found)
-    found, goal = (reference.widened(array, stream) for array in (found, goal))
-    return _ops.mean(_ops.square(_ops.subtract(found, goal, stream=stream), stream=stream), stream=stream)
+    ops = reference.On(stream)
+    found, goal = reference.widened(ops, found), reference.widened(ops, goal)
+    return ops.mean(ops.square(ops.subtract(found, goal)))

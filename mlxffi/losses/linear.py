@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .. import _handles, _ops
+from .. import _handles
 from .._arguments import as_array, handle_of, in_kind, stream_of, text
 from .._ffi import ffi, graph, plain_mlxc
 from ..array import Array
@@ -118,7 +118,7 @@ def linear_kl_div_loss(
     Source: as of `kl_div_loss`. C mlxffi_linear_kl_div_loss; docs/losses.md.
     """
     options = temperature, reduction, teacher_gradient, stream
-    return _divergence("kl", hidden_q, weight_q, hidden_p, weight_p, *options)
+    return _divergence("kl_div_loss", hidden_q, weight_q, hidden_p, weight_p, *options)
 
 
 @in_kind
@@ -136,8 +136,7 @@ def linear_js_div_loss(
     """`js_div_loss` of the logits of a student's and a teacher's output layer.
 
     Args:
-      hidden_q, hidden_p: floating point [..., features], of one shape but for the features.
-      weight_q, weight_p: [classes, features], or a `Head`, with as many classes.
+      hidden_q, hidden_p, weight_q, weight_p: as in `linear_kl_div_loss`.
       temperature, reduction, teacher_gradient: as in `js_div_loss`.
 
     Returns:
@@ -149,11 +148,11 @@ def linear_js_div_loss(
     Source: as of `js_div_loss`. C mlxffi_linear_js_div_loss; docs/losses.md.
     """
     options = temperature, reduction, teacher_gradient, stream
-    return _divergence("js", hidden_q, weight_q, hidden_p, weight_p, *options)
+    return _divergence("js_div_loss", hidden_q, weight_q, hidden_p, weight_p, *options)
 
 
 def _divergence(
-    kind: str,
+    name: str,
     hidden_q: ArrayLike,
     weight_q: ArrayLike | Head,
     hidden_p: ArrayLike,
@@ -163,16 +162,15 @@ def _divergence(
     teacher_gradient: bool,
     stream: Stream | None,
 ) -> Array:
-    _checks.require_reduction(f"linear_{kind}_div_loss", reduction)
+    _checks.require_reduction(f"linear_{name}", reduction)
     q, p = as_array(hidden_q), as_array(hidden_p)
     if plain_mlxc:
-        composed: Any = reference.kl_div_loss if kind == "kl" else reference.js_div_loss
         both = _logits(q, _head(weight_q), stream), _logits(p, _head(weight_p), stream)
-        found: Array = composed(*both, temperature, reduction, teacher_gradient, stream)
-        return found
-    glue = graph.glue_fused_linear_kl_div_loss if kind == "kl" else graph.glue_fused_linear_js_div_loss
+        composed: Array = getattr(reference, name)(*both, temperature, reduction, teacher_gradient, stream)
+        return composed
     student, teacher = _Struct(weight_q), _Struct(weight_p)
     options = temperature, teacher_gradient, _checks.REDUCTIONS[reduction], stream_of(stream)
+    glue = getattr(graph, f"glue_fused_linear_{name}")
     return _handles.own_array(glue(q._h, student.address, p._h, teacher.address, *options))
 
 
@@ -196,15 +194,13 @@ class _Struct:
 
 def _logits(hidden: Array, head: Head, stream: Stream | None) -> Array:
     """The logits whole: over somebody else's mlx-c, which has no such loss."""
-    weight = as_array(head.weight)
+    ops, weight = reference.On(stream), as_array(head.weight)
     if head.scales is not None:
         rest = None if head.biases is None else as_array(head.biases)
-        options = head.group_size, head.bits, head.mode
-        weight = _ops.dequantize(weight, as_array(head.scales), rest, *options, stream=stream)
-    logits = _ops.matmul(hidden, _ops.transpose(weight, stream=stream), stream=stream)
+        weight = ops.dequantize(weight, as_array(head.scales), rest, head.group_size, head.bits, head.mode)
+    logits = ops.matmul(hidden, ops.transpose(weight))
     if head.bias is not None:
-        logits = _ops.add(logits, as_array(head.bias), stream=stream)
+        logits = ops.add(logits, as_array(head.bias))
     if not head.soft_cap:
         return logits
-    capped = _ops.tanh(_ops.divide(logits, head.soft_cap, stream=stream), stream=stream)
-    return _ops.multiply(capped, head.soft_cap, stream=stream)
+    return ops.multiply(ops.tanh(ops.divide(logits, head.soft_cap)), head.soft_cap)

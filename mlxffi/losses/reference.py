@@ -7,7 +7,9 @@ multiplied by 0: a probability of 0 contributes 0, also to derivatives.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .. import _ops
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["cross_entropy", "js_div_loss", "kl_div_loss"]
 
 HALVES = (dtypes.float16, dtypes.bfloat16)
+
+
+class On:
+    """MLX's operations, of one result, on a stream; None: the default stream."""
+
+    def __init__(self, stream: Stream | None):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Callable[..., Array]:
+        return functools.partial(getattr(_ops, name), stream=self._stream)
 
 
 # --- cross-entropy ---
@@ -49,60 +61,54 @@ def cross_entropy(
     Returns:
       [...] or a scalar: float32, or float64 for float64 logits.
     """
-    counted = _counted(targets, weights, ignore_index, stream)
+    ops = On(stream)
+    counted = _counted(ops, targets, weights, ignore_index)
     if counted is not None:
         # A row that does not count may hold anything, NaN too: it is out of the way before anything is computed.
-        logits = _ops.where(_ops.expand_dims(counted, -1, stream=stream), logits, 0.0, stream=stream)
-    losses = _cross_entropies(logits, targets, label_smoothing, stream)
+        logits = ops.where(ops.expand_dims(counted, -1), logits, 0.0)
+    losses = _cross_entropies(ops, logits, targets, label_smoothing)
     if z_loss:
-        sums = _ops.logsumexp_axis(widened(logits, stream), -1, stream=stream)
-        losses = _ops.add(losses, _ops.multiply(_ops.square(sums, stream=stream), z_loss, stream=stream), stream=stream)
-    shares = _ops.ones_like(losses, stream=stream)
+        sums = ops.logsumexp_axis(widened(ops, logits), -1)
+        losses = ops.add(losses, ops.multiply(ops.square(sums), z_loss))
+    shares = ops.ones_like(losses)
     if weights is not None:
-        shares = _ops.astype(weights, losses.dtype, stream=stream)
-        losses = _ops.multiply(losses, shares, stream=stream)
+        shares = ops.astype(weights, losses.dtype)
+        losses = ops.multiply(losses, shares)
     if counted is not None:
-        losses, shares = (_ops.where(counted, array, 0.0, stream=stream) for array in (losses, shares))
+        losses, shares = (ops.where(counted, array, 0.0) for array in (losses, shares))
     if reduction == "mean":
-        return _ops.divide(_ops.sum(losses, stream=stream), _ops.sum(shares, stream=stream), stream=stream)
-    return _reduced(losses, reduction, stream)
+        return ops.divide(ops.sum(losses), ops.sum(shares))
+    return _reduced(ops, losses, reduction)
 
 
-def _counted(targets: Array, weights: Array | None, ignore_index: int | None, stream: Stream | None) -> Array | None:
+def _counted(ops: On, targets: Array, weights: Array | None, ignore_index: int | None) -> Array | None:
     """Which positions count; None where all do."""
-    counted = None if ignore_index is None else _ops.not_equal(targets, ignore_index, stream=stream)
+    counted = None if ignore_index is None else ops.not_equal(targets, ignore_index)
     if weights is not None and weights.dtype.kind != "f":
-        chosen = _ops.astype(weights, dtypes.bool_, stream=stream)
-        counted = chosen if counted is None else _ops.logical_and(counted, chosen, stream=stream)
+        chosen = ops.astype(weights, dtypes.bool_)
+        counted = chosen if counted is None else ops.logical_and(counted, chosen)
     return counted
 
 
-def _cross_entropies(logits: Array, targets: Array, smoothing: float, stream: Stream | None) -> Array:
+def _cross_entropies(ops: On, logits: Array, targets: Array, smoothing: float) -> Array:
     if not logits.size:
-        return _ops.sum_axis(widened(logits, stream), -1, stream=stream)
-    x = _below_zero(widened(logits, stream), stream)
-    known = _ops.logical_and(
-        _ops.greater_equal(targets, 0, stream=stream),
-        _ops.less(targets, logits.shape[-1], stream=stream),
-        stream=stream,
-    )
-    places = _ops.expand_dims(_ops.where(known, targets, 0, stream=stream), -1, stream=stream)
-    places = _ops.stop_gradient(places, stream=stream)
-    chosen = _ops.squeeze_axis(_ops.take_along_axis(x, places, -1, stream=stream), -1, stream=stream)
+        return ops.sum_axis(widened(ops, logits), -1)
+    x = _below_zero(ops, widened(ops, logits))
+    known = ops.logical_and(ops.greater_equal(targets, 0), ops.less(targets, logits.shape[-1]))
+    places = ops.stop_gradient(ops.expand_dims(ops.where(known, targets, 0), -1))
+    chosen = ops.squeeze_axis(ops.take_along_axis(x, places, -1), -1)
     if smoothing:
-        mean = _ops.mean_axis(x, -1, stream=stream)
-        parts = (chosen, 1 - smoothing), (mean, smoothing)
-        chosen = _ops.add(*(_ops.multiply(part, share, stream=stream) for part, share in parts), stream=stream)
-    losses = _ops.subtract(_ops.logsumexp_axis(x, -1, stream=stream), chosen, stream=stream)
-    return _ops.where(known, losses, math.nan, stream=stream)
+        chosen = ops.add(ops.multiply(chosen, 1 - smoothing), ops.multiply(ops.mean_axis(x, -1), smoothing))
+    losses = ops.subtract(ops.logsumexp_axis(x, -1), chosen)
+    return ops.where(known, losses, math.nan)
 
 
-def _below_zero(logits: Array, stream: Stream | None) -> Array:
+def _below_zero(ops: On, logits: Array) -> Array:
     """Logits less their maximum, which changes no loss but keeps the digits of large ones."""
     if not logits.size:
         return logits
-    highest = _ops.max_axis(logits, -1, True, stream=stream)
-    return _ops.subtract(logits, _ops.stop_gradient(highest, stream=stream), stream=stream)
+    highest = ops.max_axis(logits, -1, True)
+    return ops.subtract(logits, ops.stop_gradient(highest))
 
 
 # --- divergences ---
@@ -128,8 +134,9 @@ def kl_div_loss(
     Returns:
       [...] or a scalar: float32, or float64 for float64 logits.
     """
-    log_q, log_p = _logarithms(logits_q, logits_p, temperature, teacher_gradient, stream)
-    return _reduced(_divergence(log_p, log_q, stream), reduction, stream)
+    ops = On(stream)
+    log_q, log_p = _logarithms(ops, logits_q, logits_p, temperature, teacher_gradient)
+    return _reduced(ops, _divergence(ops, log_p, log_q), reduction)
 
 
 def js_div_loss(
@@ -141,47 +148,48 @@ def js_div_loss(
     stream: Stream | None = None,
 ) -> Array:
     """(KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2 over the last axis, in nats; see `kl_div_loss`."""
-    log_q, log_p = _logarithms(logits_q, logits_p, temperature, teacher_gradient, stream)
-    middle = _ops.subtract(_ops.logaddexp(log_q, log_p, stream=stream), math.log(2), stream=stream)
-    both = _ops.add(_divergence(log_p, middle, stream), _divergence(log_q, middle, stream), stream=stream)
-    return _reduced(_ops.multiply(both, 0.5, stream=stream), reduction, stream)
+    ops = On(stream)
+    log_q, log_p = _logarithms(ops, logits_q, logits_p, temperature, teacher_gradient)
+    middle = ops.subtract(ops.logaddexp(log_q, log_p), math.log(2))
+    both = ops.add(_divergence(ops, log_p, middle), _divergence(ops, log_q, middle))
+    return _reduced(ops, ops.multiply(both, 0.5), reduction)
 
 
 def _logarithms(
-    logits_q: Array, logits_p: Array, temperature: float, teacher_gradient: bool, stream: Stream | None
+    ops: On, logits_q: Array, logits_p: Array, temperature: float, teacher_gradient: bool
 ) -> tuple[Array, Array]:
     """log q and log p."""
-    teacher = logits_p if teacher_gradient else _ops.stop_gradient(logits_p, stream=stream)
-    return _log_softmax(logits_q, temperature, stream), _log_softmax(teacher, temperature, stream)
+    teacher = logits_p if teacher_gradient else ops.stop_gradient(logits_p)
+    return _log_softmax(ops, logits_q, temperature), _log_softmax(ops, teacher, temperature)
 
 
-def _log_softmax(logits: Array, temperature: float, stream: Stream | None) -> Array:
-    x = _ops.divide(_below_zero(widened(logits, stream), stream), temperature, stream=stream)
+def _log_softmax(ops: On, logits: Array, temperature: float) -> Array:
+    x = ops.divide(_below_zero(ops, widened(ops, logits)), temperature)
     if not logits.size:
         return x
-    return _ops.subtract(x, _ops.logsumexp_axis(x, -1, True, stream=stream), stream=stream)
+    return ops.subtract(x, ops.logsumexp_axis(x, -1, True))
 
 
-def _divergence(log_a: Array, log_b: Array, stream: Stream | None) -> Array:
+def _divergence(ops: On, log_a: Array, log_b: Array) -> Array:
     """sum(a (log a - log b)) over the last axis; where a is 0, neither logarithm counts."""
-    a = _ops.exp(log_a, stream=stream)
-    absent = _ops.equal(a, 0.0, stream=stream)
-    logs = [_ops.where(absent, 0.0, log, stream=stream) for log in (log_a, log_b)]
-    terms = _ops.multiply(a, _ops.subtract(*logs, stream=stream), stream=stream)
-    return _ops.sum_axis(terms, -1, stream=stream)
+    a = ops.exp(log_a)
+    absent = ops.equal(a, 0.0)
+    logs = [ops.where(absent, 0.0, log) for log in (log_a, log_b)]
+    terms = ops.multiply(a, ops.subtract(*logs))
+    return ops.sum_axis(terms, -1)
 
 
 # --- shared ---
 
 
-def widened(array: Array, stream: Stream | None) -> Array:
+def widened(ops: On, array: Array) -> Array:
     """In float32 at least: sums of half-precision numbers lose too much."""
     if array.dtype in HALVES or array.dtype.kind != "f":
-        return _ops.astype(array, dtypes.float32, stream=stream)
+        return ops.astype(array, dtypes.float32)
     return array
 
 
-def _reduced(losses: Array, reduction: str, stream: Stream | None) -> Array:
+def _reduced(ops: On, losses: Array, reduction: str) -> Array:
     if reduction == "none":
         return losses
-    return _ops.mean(losses, stream=stream) if reduction == "mean" else _ops.sum(losses, stream=stream)
+    return ops.mean(losses) if reduction == "mean" else ops.sum(losses)
