@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from . import _trees
-from ._array import array
 from ._binding import abi
 from .generated.memory import clear_cache as clear_cache
 from .generated.memory import get_active_memory as get_active_memory
@@ -37,7 +36,4 @@ def get_array_buffer_size(*args: Any) -> int:
     Raises:
       ValueError: an array has not been evaluated.
     """
-    found: list[array] = []
-    for tree in args:
-        _trees.leaves(tree, found)
-    return abi.get_array_buffer_size(found)
+    return abi.get_array_buffer_size(_trees.leaves(args, []))
