@@ -107,8 +107,18 @@ DtypeCategory.__module__ = "mlxffi.core"
 
 complexfloating, floating, inexact, signedinteger, unsignedinteger, integer, number, generic = DtypeCategory
 
-# The kinds of dtypes in each category, and by the names of the array API standard.
-_CATEGORIES = dict(zip(DtypeCategory, map(frozenset, ("c", "f", "fc", "i", "u", "iu", "iufc", "biufc")), strict=True))
+# The kinds of dtypes in each category.
+_MEMBERS = dict(zip(DtypeCategory, map(frozenset, ("c", "f", "fc", "i", "u", "iu", "iufc", "biufc")), strict=True))
+
+
+def _categories(kinds: frozenset[str]) -> tuple[DtypeCategory, ...]:
+    """Those that hold all these kinds."""
+    return tuple(category for category, members in _MEMBERS.items() if kinds <= members)
+
+
+# What each category and each kind of dtypes belongs to; and the kinds by their names in the array API standard.
+_WITHIN = {category: _categories(kinds) for category, kinds in _MEMBERS.items()}
+_CATEGORIES = {kind: _categories(frozenset(kind)) for kind in "buifc"}
 _KINDS = {
     "bool": "b",
     "signed integer": "i",
@@ -130,14 +140,17 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
     Returns:
       True if it does.
     """
-    if not isinstance(arg1, (Dtype, DtypeCategory)):
+    if type(arg1) is Dtype:
+        within = _CATEGORIES[arg1.kind]
+    elif type(arg1) is DtypeCategory:
+        within = _WITHIN[arg1]
+    else:
         raise ArgumentError("[issubdtype] Received invalid type for first input.")
-    if not isinstance(arg2, (Dtype, DtypeCategory)):
+    if type(arg2) is DtypeCategory:
+        return arg2 in within
+    if type(arg2) is not Dtype:
         raise ArgumentError("[issubdtype] Received invalid type for second input.")
-    if isinstance(arg2, Dtype):
-        return arg1 is arg2
-    kinds = _CATEGORIES[arg2]
-    return arg1.kind in kinds if isinstance(arg1, Dtype) else _CATEGORIES[arg1] <= kinds
+    return arg1 is arg2
 
 
 def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
@@ -151,16 +164,19 @@ def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
     Returns:
       True if it is.
     """
-    of(dtype)
+    if type(dtype) is not Dtype:
+        of(dtype)
+    if not isinstance(kind, tuple):
+        return _is_of(dtype, kind)
     # A loop: a generator for any() costs more than all of it.
-    for part in kind if isinstance(kind, tuple) else (kind,):  # noqa: SIM110
+    for part in kind:  # noqa: SIM110
         if _is_of(dtype, part):
             return True
     return False
 
 
 def _is_of(dtype: Dtype, kind: Any) -> bool:
-    if isinstance(kind, Dtype):
+    if type(kind) is Dtype:
         return dtype is kind
     if not isinstance(kind, str):
         raise ArgumentError("[isdtype] `kind` must be a dtype, a string, or a tuple of dtypes and strings.")
@@ -195,7 +211,7 @@ _PROMOTED = tuple(tuple(_promoted(a, b) for b in DTYPES) for a in DTYPES)
 
 
 def _dtype_of(value: Any, function: str) -> Dtype:
-    if isinstance(value, Dtype):
+    if type(value) is Dtype:
         return value
     if isinstance(value, native.ArrayOwner):
         return value.dtype
@@ -216,9 +232,10 @@ def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
     """
     if not arrays_and_dtypes:
         raise ArgumentError("[result_type] At least one array or dtype is required.")
-    found = _dtype_of(arrays_and_dtypes[0], "result_type")
-    for value in arrays_and_dtypes[1:]:
-        found = _PROMOTED[found.number][_dtype_of(value, "result_type").number]
+    found = bool_
+    for value in arrays_and_dtypes:
+        dtype = value if type(value) is Dtype else _dtype_of(value, "result_type")
+        found = _PROMOTED[found.number][dtype.number]
     return found
 
 
@@ -232,7 +249,9 @@ def can_cast(from_: array | Dtype, to: Dtype) -> bool:
     Returns:
       True if it does.
     """
-    return _CASTS[_dtype_of(from_, "can_cast").number][of(to, "to").number]
+    if type(to) is not Dtype:
+        of(to, "to")
+    return _CASTS[_dtype_of(from_, "can_cast").number][to.number]
 
 
 def _casts(a: Dtype, b: Dtype) -> bool:
@@ -260,16 +279,15 @@ class _Limits:
         cls._made = {}
 
     def __new__(cls, arg: Dtype, /) -> Any:
-        number = (arg if isinstance(arg, Dtype) else of(arg, "arg")).number
-        found = cls._made.get(number)
-        if found is None:
-            found = object.__new__(cls)
-            found._fill(arg)  # type: ignore[attr-defined]
-            cls._made[number] = found
-        return found
+        if type(arg) is not Dtype:
+            of(arg, "arg")
+        return cls._made.get(arg.number) or cls._make(arg)
 
-    def __init__(self, arg: Dtype, /):
-        """Limits of a dtype; `__new__` has filled them in."""
+    @classmethod
+    def _make(cls, arg: Dtype) -> Any:
+        made = object.__new__(cls)
+        made._fill(arg)  # type: ignore[attr-defined]
+        return cls._made.setdefault(arg.number, made)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{name}: the limits of a dtype cannot be changed")

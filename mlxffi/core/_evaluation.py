@@ -45,8 +45,8 @@ def depends(inputs: array | Sequence[array], dependencies: array | Sequence[arra
     Returns:
       An array for an array; for a sequence a list with the inputs and then the dependencies.
     """
-    arrays = [inputs] if isinstance(inputs, array) else _sequence("inputs", inputs)
-    others = [dependencies] if isinstance(dependencies, array) else _sequence("dependencies", dependencies)
+    arrays = (inputs,) if isinstance(inputs, array) else _sequence("inputs", inputs)
+    others = (dependencies,) if isinstance(dependencies, array) else _sequence("dependencies", dependencies)
     if not arrays:
         raise ArgumentError("[depends] inputs: expected at least one array")
     made = native.depends(arrays, others)

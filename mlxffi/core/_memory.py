@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from . import _trees
-from ._array import array
 from ._binding import abi
 
 TYPE_CHECKING = False
@@ -25,7 +24,4 @@ def get_array_buffer_size(*args: Any) -> int:
     Raises:
       ValueError: an array has not been evaluated.
     """
-    found: list[array] = []
-    for tree in args:
-        _trees.leaves(tree, found)
-    return abi.get_array_buffer_size(found)
+    return abi.get_array_buffer_size(_trees.leaves(args, []))

@@ -20,8 +20,10 @@ class Group:
     """Processes that communicate; made by `init` and `split`."""
 
     __module__ = "mlxffi.core.distributed"
-    __slots__ = ("__weakref__", "_handle")
+    __slots__ = ("__weakref__", "_handle", "_rank", "_size")
     _handle: native.Handle
+    _rank: int
+    _size: int
 
     def __init__(self, *_: Any):
         raise TypeError("Group: no constructor defined; use distributed.init")
@@ -30,15 +32,16 @@ class Group:
     def _own(cls, handle: native.Handle) -> Group:
         made = cls.__new__(cls)
         made._handle = handle
+        made._rank, made._size = abi.distributed_group_rank(made), abi.distributed_group_size(made)
         return made
 
     def rank(self) -> int:
         """The number of this process in the group."""
-        return abi.distributed_group_rank(self)
+        return self._rank
 
     def size(self) -> int:
         """How many processes the group has."""
-        return abi.distributed_group_size(self)
+        return self._size
 
     def split(self, color: int, key: int = -1) -> Group:
         """The group of those processes that call this with the same color.
@@ -84,15 +87,14 @@ def init(
     Raises:
       RuntimeError: `strict`, and there is no backend or no configuration for it.
     """
-    _require_factory(backend, all_gather_factory)
+    if all_gather_factory is not None:
+        _require_factory(backend, all_gather_factory)
     if backend not in BACKENDS:
         raise ArgumentError(f"[distributed] backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
     return Group._own(abi.distributed_init(strict, backend))
 
 
 def _require_factory(backend: str, factory: Any) -> None:
-    if factory is None:
-        return
     if not callable(factory):
         raise TypeError(f"init(): all_gather_factory: expected a callable, got {type(factory).__name__}")
     if backend != "jaccl":
