@@ -37,13 +37,6 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=why))
 
 
-def pytest_collection_finish():
-    """Let the collector, which runs before each test, pass over all modules: it takes most of a short test's time."""
-    gc.collect()
-    if CPYTHON:
-        gc.freeze()
-
-
 if not CPYTHON:
     # Elsewhere objects die when the collector finds them, and what they hold when it comes again.
     from mlxffi import memory
@@ -83,6 +76,8 @@ def nothing_leaks(request):
         yield
         return
     gc.collect()
+    # What is left, such as modules, is passed over from now on: going through it takes most of a short test's time.
+    gc.freeze()
     gc.disable()
     before, known = live_objects(), foreign_modules()
     yield

@@ -86,12 +86,12 @@ def check_path(fn, args, path, tolerance=TOLERANCE["float64"]):
 
 
 def computed(program, **environ):
-    """The numbers, by line, that a program prints in a process with these variables."""
+    """The numbers, by line, whose float64 bytes a program prints as hex digits in a process with these variables."""
     environment = {**os.environ, **environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    return [np.array(line.split(), np.float64) for line in result.stdout.splitlines()]
+    return [np.frombuffer(bytes.fromhex(line)) for line in result.stdout.splitlines()]
 
 
 def computed_by_any_number_of_threads(program):

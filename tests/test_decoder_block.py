@@ -177,7 +177,7 @@ norms = {"attention_norm": array(512), "mlp_norm": array(512)}
 options = {"heads": 8, "key_heads": 4, "eps": 1e-5, "attention_scale": 0.125}
 block = DecoderBlock({name: Linear(array(*size)) for name, size in sizes.items()}, norms, **options)
 y, _, _ = block(array(1, 2, 512), array(1, 4, 2000, 64), array(1, 4, 2000, 64), 1990)
-print(*np.array(y.tolist()).ravel())
+print(np.array(y.tolist()).tobytes().hex())
 """)
 
 

@@ -86,7 +86,7 @@ for dtype in ("float32", "float16", "bfloat16"):
     for sizes in SIZES:
         (a, _), (b, _) = factors(*sizes, dtype)
         for view in VIEWS.values():
-            print(*np.array(m.astype(m.matmul(a, view(b)), "float32").tolist()).ravel())
+            print(np.array(m.astype(m.matmul(a, view(b)), "float32").tolist()).tobytes().hex())
 """
 
 

@@ -249,7 +249,7 @@ for dtype in ("float32", "bfloat16"):
     arrays = [m.astype(array, dtype, stream=cpu) for array in large()]
     outputs, gradients = m.vjp(layers_of_a_model, arrays, [m.ones([2, 4, 150, 16], dtype)])
     for array in [*outputs, *gradients]:
-        print(*np.array(array.tolist()).ravel())
+        print(np.array(array.tolist()).tobytes().hex())
 """
 
 

@@ -144,7 +144,7 @@ for dtype in ("float16", "bfloat16"):
     for shapes in SHAPES[:6]:
         (a, _), (b, _) = factors(shapes, dtype)
         for view in VIEWS.values():
-            print(*np.array(m.astype(m.matmul(a, view(b)), "float32").tolist()).ravel())
+            print(np.array(m.astype(m.matmul(a, view(b)), "float32").tolist()).tobytes().hex())
 """
 
 

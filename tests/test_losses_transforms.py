@@ -350,7 +350,7 @@ for dtype in ("float32", "float16", "bfloat16", "float64"):
     both = lambda v: [m.cross_entropy(v[0], targets), m.kl_div_loss(*v, teacher_gradient=True), m.js_div_loss(*v)]
     outputs, gradients = m.vjp(both, [x, y], [m.ones_like(output) for output in both([x, y])])
     for array in [*outputs, *gradients]:
-        print(*np.array(array.tolist()).ravel())
+        print(np.array(array.tolist()).tobytes().hex())
 """
 
 
@@ -372,8 +372,8 @@ pair = [m.Array(values) for values in (np.random.default_rng(4).normal(size=(2, 
 for loss in (m.kl_div_loss, m.js_div_loss):
     for gradient in m.vjp(lambda v: [loss(*v, teacher_gradient=True)], pair, [m.ones([20])])[1]:
         values = np.array(gradient.tolist())
-        print(*values.sum(-1))
-        print(*np.abs(values).sum(-1))
+        print(values.sum(-1).tobytes().hex())
+        print(np.abs(values).sum(-1).tobytes().hex())
 """
 
 

@@ -203,7 +203,7 @@ for scheme in SCHEMES[::2]:
     for rows in (1, 20, 150):
         for shape, transpose in (((300, 256), True), ((90, 640), False)):
             x, _ = array_of(np.random.default_rng(1).normal(size=(rows, 256 if transpose else 90)))
-            print(*np.array(product(x, packed(shape, scheme)[0], scheme, transpose).tolist()).ravel())
+            print(np.array(product(x, packed(shape, scheme)[0], scheme, transpose).tolist()).tobytes().hex())
 """
 
 

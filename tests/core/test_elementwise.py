@@ -265,7 +265,7 @@ from mlxffi import core as mx
 x = mx.array(np.random.default_rng(0).normal(size=(301, 211)).astype(np.float32))
 results = [mx.exp(x), x.T + 1, x * x[0], mx.compile(lambda a: mx.tanh(a) * a + a[:1])(x), x.astype(mx.bfloat16) * 3]
 for result in results:
-    print(*np.array(result.astype(mx.float32)).ravel().tolist())
+    print(np.array(result.astype(mx.float32)).astype(float).tobytes().hex())
 """
 
 

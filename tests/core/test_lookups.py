@@ -204,7 +204,7 @@ with mx.stream(mx.cpu):
     results += [a.astype(mx.bfloat16).mean(axis) for axis in (None, 0, 1)]
     results.append(mx.cumsum(a.astype(mx.bfloat16), axis=0))
     for result in (*results, a.sum(), a.sum(0), a.sum(1), a.astype(mx.bfloat16).sum(0), mx.argmin(a, axis=0)):
-        print(*np.array(result.astype(mx.float32)).ravel())
+        print(np.array(result.astype(mx.float32)).astype(float).tobytes().hex())
 """
 
 

@@ -100,8 +100,8 @@ for shape in [(200, 100), (3, 9000), (1, 300000)]:
     for dtype in ("float32", "bfloat16", "int8", "float64"):
         with mx.stream(mx.cpu):
             a = mx.array(np.random.default_rng(0).normal(size=shape) * 30).astype(getattr(mx, dtype))
-            print(*np.array(mx.sort(a).astype(mx.float64)).ravel()[::7])
-            print(*np.array(mx.argsort(a)).ravel()[::7])
+            print(np.array(mx.sort(a).astype(mx.float64)).ravel()[::7].tobytes().hex())
+            print(np.array(mx.argsort(a)).ravel()[::7].astype(float).tobytes().hex())
 """
 
 

@@ -16,7 +16,7 @@ from training import arrays
 import mlxffi.core as mx
 from mlxffi.tuner.trainer import ADAPTER_FILE, STATE_FILE
 
-KILLS = 50
+KILLS = 16
 
 
 def started(folder):
