@@ -8,9 +8,9 @@ A row's `core` is the signature of mlx.core's function as its stub has it, witho
 
 `like` marks what may be a Python number or another library's array, `absent` what may be None, `ints` what may be one
 int or several, `key` a key of random numbers; the other conversions follow from the C types. A Python parameter stands
-for the C parameter of its name, the others for the others in their order. An `axis` that the row lacks chooses among the
-rows with the suffixes `_axis` and `_axes`, a `dtype` the one with `_dtype`. An `axis` that the row has and that may be
-None stands for the one of the flattened array, or for all axes where C takes several. A parameter whose C names are
+for the C parameter of its name, the others for the others in their order. An `axis` that the row lacks chooses among
+the rows with the suffixes `_axis` and `_axes`, a `dtype` the one with `_dtype`. An `axis` that the row has and that may
+be None stands for the one of the flattened array, or for all axes where C takes several. A parameter whose C names are
 numbered, as `stride_0` and `stride_1` are, is one int or as many. Where more is made of the arguments than one call
 (`composed`), the signature has the types that do not follow from C's.
 """
