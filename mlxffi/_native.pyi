@@ -75,7 +75,15 @@ class PartOwner:
     _key: Any
 
 def operation(
-    name: str, function: Function, read_as: Callable[..., Any], reads: bool, converts: bool, /
+    name: str,
+    function: Function,
+    names: tuple[str, ...],
+    defaults: dict[str, Any],
+    positional_only: int,
+    positional: int,
+    reads: bool,
+    converts: bool,
+    /,
 ) -> Function: ...
 
 # trees
@@ -111,7 +119,6 @@ def vmap(
     function: Callable[..., Any], inputs: Sequence[array], in_axes: list[int], out_axes: list[int], /
 ) -> list[array]: ...
 def same_axis(arrays: Sequence[array], axis: object, more: int, /) -> list[int] | None: ...
-def same_shapes(first: Sequence[array], second: Sequence[array], /) -> bool: ...
 def apply(closure: Handle, inputs: Sequence[array], /) -> list[array]: ...
 def checkpoint(function: Callable[..., Any], inputs: Sequence[array], /) -> list[array]: ...
 def custom_function(

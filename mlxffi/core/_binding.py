@@ -48,7 +48,8 @@ ROWS = _rows_wanted()
 def _operation(name: str, function: Any, read_as: Any, reads: bool, converts: bool) -> Any:
     code, given = read_as.__code__, read_as.__defaults__ or ()
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    defaults = dict(zip(names[code.co_argcount - len(given) :], given, strict=False)) | (read_as.__kwdefaults__ or {})
+    optional = names[code.co_argcount - len(given) : code.co_argcount]
+    defaults = dict(zip(optional, given, strict=True)) | (read_as.__kwdefaults__ or {})
     counts = code.co_posonlyargcount, code.co_argcount
     return native.operation(name, function, names, defaults, *counts, reads, converts)
 

@@ -8,9 +8,9 @@ A row's `core` is the signature of mlx.core's function as its stub has it, witho
 
 `like` marks what may be a Python number or another library's array, `absent` what may be None, `ints` what may be one
 int or several, `key` a key of random numbers; the other conversions follow from the C types. A Python parameter stands
-for the C parameter of its name, the others for the others in their order. An `axis` that the row lacks chooses among the
-rows with the suffixes `_axis` and `_axes`, a `dtype` the one with `_dtype`. An `axis` that the row has and that may be
-None stands for the one of the flattened array, or for all axes where C takes several. A parameter whose C names are
+for the C parameter of its name, the others for the others in their order. An `axis` that the row lacks chooses among
+the rows with the suffixes `_axis` and `_axes`, a `dtype` the one with `_dtype`. An `axis` that the row has and that may
+be None stands for the one of the flattened array, or for all axes where C takes several. A parameter whose C names are
 numbered, as `stride_0` and `stride_1` are, is one int or as many. Where more is made of the arguments than one call
 (`composed`), the signature has the types that do not follow from C's.
 """
@@ -43,6 +43,7 @@ SEVERAL = "int | Sequence[int]"
 MARKS = {"like": "ArrayLike", "ints": SEVERAL, "absent": "", "key": ""}
 # By the parameter that chooses among rows: how the names of these end.
 CHOOSERS = {"axis": ("_axis", "_axes"), "dtype": ("_dtype",)}
+SEVERAL_ENDINGS = ("_axes", "_sections")
 # Parameters that have one name in all of Python, by C type.
 NAMED = {"const mlx_stream": "stream"}
 # By C type of a parameter through which a result comes: what Python gets.
@@ -131,7 +132,18 @@ class CoreFunction:
         self.given = _given(parsed.args)
         self.chooser, others = chosen_by(row, self.given, rows)
         self.variants = [row, *others]
+        self.one, self.several = self._one_or_several(rows)
         self.told = others[-1] if self.chooser == "axis" else row  # of which the documentation is
+
+    def _one_or_several(self, rows: dict[str, Function]) -> tuple[str, Function | None]:
+        """The parameter that is one int of this row or several of another, and that row."""
+        names = self.names(self.row.params)
+        ints = [param for param in self.row.params if param.type == "int" and param.name in names]
+        for name in (names[param.name] for param in ints if not is_numbered(param, names[param.name])):
+            if name in self.given and self.given[name].mark == "ints":
+                found = (rows[self.row.name + end] for end in SEVERAL_ENDINGS if self.row.name + end in rows)
+                return name, next(found, None)
+        return "", None
 
     def text(self) -> str:
         name = self.row.name.removeprefix("mlx_")
@@ -197,7 +209,8 @@ class CoreFunction:
     def marks(self) -> dict[str, str]:
         """What the signature says of each C parameter."""
         names = self.names(self.row.params)
-        return {c_name: self.given[name].mark for c_name, name in names.items() if name in self.given}
+        marked = {c_name: name for c_name, name in names.items() if name in self.given and name != self.one}
+        return {c_name: self.given[name].mark for c_name, name in marked.items()}
 
     def names(self, params: Sequence[Param]) -> dict[str, str]:
         """The Python name of each C parameter that is an input and no length."""

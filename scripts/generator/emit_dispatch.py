@@ -50,6 +50,7 @@ class Row:
         self.letters = {"axis": "x" if len(core.variants) > 2 else "I"} if core.chooser == "axis" else {}
         self.tests: dict[str, None] = {}  # in the order of the parameters
         self.calls = [self._call(row) for row in core.variants]
+        self.several = self._call(core.several) if core.several else ""
 
     def entry(self) -> str:
         letters = "".join(self.letters[name] for name in self.core.given)
@@ -87,6 +88,9 @@ class Row:
 
     def _choice(self) -> list[str]:
         base, *others = self.calls
+        if self.several:
+            one = f"v[{self.places[self.core.one]}].count == ONE_INT"
+            return [f"if ({one}) {{", f"  {base}", "} else {", f"  {self.several}", "}"]
         if not others:
             return [base]
         chooser = f"v[{self.places[self.core.chooser]}]"
@@ -148,7 +152,9 @@ class Row:
             return f"({kind}){{({c_type}){value}.{field}, {value}.given}}"
         if kind in ("mlx_dtype", "mlx_optional_dtype"):
             return self._dtype(given, kind, value)
-        if self.letters.get(name) == "x":
+        if name == self.core.one:
+            self._letter(name, "N")
+        if self.letters.get(name) in ("x", "N"):
             return f"{value}.ints[0]"
         if name == "axis" and given.optional and self.core.chooser != name:
             self.tests[f"({value}.given || flatten(&v[0], v[{self.places['stream']}].stream))"] = None

@@ -58,8 +58,6 @@ static inline bool is_array(PyObject *object) {
   return (PyObject *)Py_TYPE(object) == told.array;
 }
 
-bool init_arrays(PyObject *module);
-
 /* A class for a file to keep, which the module gets too. */
 PyObject *added_class(PyObject *module, const char *name, PyType_Spec *spec);
 
@@ -99,9 +97,6 @@ static inline void let_go(mlx_array held) {
 }
 
 PyObject *int_tuple(const int *values, Py_ssize_t count);
-
-/* Adds a new reference, which is given up, to a list; -1 also where it is NULL. */
-int append_new(PyObject *list, PyObject *item);
 
 /* The sizes along its axes. */
 PyObject *shape_tuple(mlx_array array);
@@ -145,8 +140,6 @@ void take_back_buffer(PyObject *self, Buffer *view);
 
 /* --- objects/array_at.c --- */
 
-bool init_parts(PyObject *module);
-
 /* The array of a part, and its key; false, without an exception, where it has none. All are new references. */
 bool part_array(PyObject *object, PyObject **array);
 bool read_part(PyObject *object, PyObject **array, PyObject **key);
@@ -156,8 +149,6 @@ PyObject *new_part(PyObject *array, PyObject *key);
 
 /* What a Stream owns; NULL for anything else. */
 void *stream_of(PyObject *object);
-/* A Device's, which it keeps; an empty one for anything else. */
-mlx_device device_of(PyObject *object);
 /* The type, in the C enum, and index of a Device or DeviceType; false for anything else. */
 bool device_place(PyObject *object, int *type, int *index);
 /* Objects that own what C has just made; an empty one stands for an error, which is raised. */
@@ -181,38 +172,23 @@ PyObject *arrays_by_name(mlx_map_string_to_array made);
 PyObject *texts_by_name(mlx_map_string_to_string made);
 PyObject *none_after(int failed);
 
+/* Adds a new reference, which is given up, to a list; -1 also where it is NULL. */
+int append_new(PyObject *list, PyObject *item);
+
 /* A dict of the arrays in a map, which stays the caller's. */
 PyObject *named_arrays(mlx_map_string_to_array map);
 
-/* --- objects/ --- */
-
-bool init_devices(PyObject *module);
-bool init_handles(PyObject *module);
-bool init_contexts(PyObject *module);
-
-/* --- transforms/trees.c --- */
-
-bool init_trees(PyObject *module);
-
 /* --- transforms/loans.c --- */
 
-bool init_loans(PyObject *module);
 void end_loan(struct Loan *loan);
 
 /* --- transforms/closures.c --- */
 
-bool init_closures(PyObject *module);
-
-/* A function of Python, or, `weak`, a weak reference to one. */
-typedef struct {
-  PyObject *function;
-  bool weak;
-} Callee;
-
-mlx_closure new_closure(Callee callee);
-mlx_closure_custom new_reverse_rule(Callee callee);
-mlx_closure_custom_jvp new_forward_rule(Callee callee);
-mlx_closure_custom_vmap new_vmap_rule(Callee callee);
+/* Of a function of Python, or of a weak reference to one. */
+mlx_closure new_closure(PyObject *function);
+mlx_closure_custom new_reverse_rule(PyObject *function);
+mlx_closure_custom_jvp new_forward_rule(PyObject *function);
+mlx_closure_custom_vmap new_vmap_rule(PyObject *function);
 void release_dropped(void);
 
 /* What errors about results call it. */
@@ -220,7 +196,7 @@ void release_dropped(void);
 
 /* A function that is traced now, and by nobody after this: `traced_closure` calls the innermost one of this thread. */
 typedef struct Trace {
-  Callee callee;
+  PyObject *function;
   bool spread; /* it takes one argument for each array, and may return a single one */
   const char *what;
   const struct Trace *outer;
@@ -243,5 +219,16 @@ bool packed_ints(mlx_vector_int *vector, PyObject *list);
 
 /* The ints of a list, in memory that PyMem_Free frees. */
 int *listed_ints(PyObject *list, size_t *count);
+
+/* --- what each file with classes or objects of its own adds to the module --- */
+
+bool init_arrays(PyObject *module);
+bool init_parts(PyObject *module);
+bool init_devices(PyObject *module);
+bool init_handles(PyObject *module);
+bool init_contexts(PyObject *module);
+bool init_trees(PyObject *module);
+bool init_loans(PyObject *module);
+bool init_closures(PyObject *module);
 
 #endif

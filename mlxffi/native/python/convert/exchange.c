@@ -9,28 +9,13 @@
 
 enum { READ_ONLY = 1, COPIED = 2 };
 
-/* DLPack's number for the kind of a dtype. */
-static int code_of(int dtype) {
-  switch (dtype) {
-    case MLX_BOOL:
-      return 6;
-    case MLX_COMPLEX64:
-      return 5;
-    case MLX_BFLOAT16:
-      return 4;
-    case MLX_FLOAT16:
-    case MLX_FLOAT32:
-    case MLX_FLOAT64:
-      return 2;
-    default:
-      return dtype <= MLX_UINT64;
-  }
-}
+/* DLPack's numbers for the kinds of dtypes. */
+static const int codes[DTYPES] = {6, 1, 1, 1, 1, 0, 0, 0, 0, 2, 2, 2, 4, 5};
 
 /* A capsule of a computed array, whose handle is given up. */
 static PyObject *capsule_of(mlx_array array, bool versioned, uint64_t flags) {
   const void *data = mlx_array_size(array) ? elements_of(array) : NULL;
-  Export *made = new_export(array, data, code_of(mlx_array_dtype(array)), versioned, flags);
+  Export *made = new_export(array, data, codes[mlx_array_dtype(array)], versioned, flags);
   PyObject *capsule = made ? PyCapsule_New(made, capsule_name(versioned), drop_capsule) : PyErr_NoMemory();
   if (made && !capsule) {
     mlx_array_free(array);
@@ -107,7 +92,7 @@ static int dtype_of_elements(DLDataType type) {
     return MLX_COMPLEX64;
   }
   for (int dtype = 0; dtype < DTYPES && type.lanes == 1; dtype++) {
-    if (code_of(dtype) == type.code && 8 * mlx_dtype_size((mlx_dtype)dtype) == type.bits) {
+    if (codes[dtype] == type.code && 8 * mlx_dtype_size((mlx_dtype)dtype) == type.bits) {
       return dtype;
     }
   }

@@ -24,32 +24,25 @@ static double wide(uint16_t bits) {
   return number;
 }
 
+#define AS(dtype, type, make) \
+  case dtype:                 \
+    return make(*(const type *)at);
+
 PyObject *element_at(const void *at, int dtype) {
   switch (dtype) {
-    case MLX_BOOL:
-      return PyBool_FromLong(*(const uint8_t *)at);
-    case MLX_UINT8:
-      return PyLong_FromLong(*(const uint8_t *)at);
-    case MLX_UINT16:
-      return PyLong_FromLong(*(const uint16_t *)at);
-    case MLX_UINT32:
-      return PyLong_FromUnsignedLong(*(const uint32_t *)at);
-    case MLX_UINT64:
-      return PyLong_FromUnsignedLongLong(*(const uint64_t *)at);
-    case MLX_INT8:
-      return PyLong_FromLong(*(const int8_t *)at);
-    case MLX_INT16:
-      return PyLong_FromLong(*(const int16_t *)at);
-    case MLX_INT32:
-      return PyLong_FromLong(*(const int32_t *)at);
-    case MLX_INT64:
-      return PyLong_FromLongLong(*(const int64_t *)at);
+    AS(MLX_BOOL, uint8_t, PyBool_FromLong)
+    AS(MLX_UINT8, uint8_t, PyLong_FromLong)
+    AS(MLX_UINT16, uint16_t, PyLong_FromLong)
+    AS(MLX_UINT32, uint32_t, PyLong_FromUnsignedLong)
+    AS(MLX_UINT64, uint64_t, PyLong_FromUnsignedLongLong)
+    AS(MLX_INT8, int8_t, PyLong_FromLong)
+    AS(MLX_INT16, int16_t, PyLong_FromLong)
+    AS(MLX_INT32, int32_t, PyLong_FromLong)
+    AS(MLX_INT64, int64_t, PyLong_FromLongLong)
+    AS(MLX_FLOAT32, float, PyFloat_FromDouble)
+    AS(MLX_FLOAT64, double, PyFloat_FromDouble)
     case MLX_FLOAT16:
       return PyFloat_FromDouble(half(*(const uint16_t *)at));
-    case MLX_FLOAT32:
-      return PyFloat_FromDouble(*(const float *)at);
-    case MLX_FLOAT64:
-      return PyFloat_FromDouble(*(const double *)at);
     case MLX_BFLOAT16:
       return PyFloat_FromDouble(wide(*(const uint16_t *)at));
     default:
@@ -91,15 +84,15 @@ static PyObject *with_imaginary(PyObject *found) {
   return real == -1.0 && PyErr_Occurred() ? NULL : PyComplex_FromDoubles(real, 0);
 }
 
-#define AS(name, convert)                    \
+#define ITEM(name, convert)                    \
   static PyObject *as_##name(Value *v) {     \
     return converted_item(v, convert);       \
   }
 
-AS(bool, truth)
-AS(int, PyNumber_Long)
-AS(float, PyNumber_Float)
-AS(complex, with_imaginary)
+ITEM(bool, truth)
+ITEM(int, PyNumber_Long)
+ITEM(float, PyNumber_Float)
+ITEM(complex, with_imaginary)
 
 static PyObject *as_index(Value *v) {
   bool integer = !is_inexact(v[0].array) && mlx_array_dtype(v[0].array) != MLX_BOOL;

@@ -408,6 +408,16 @@ static PyObject *call_exp(Value *v) {
   return one(res);
 }
 
+static PyObject *call_expand_dims(Value *v) {
+  mlx_array res = {0};
+  if (v[1].count == ONE_INT) {
+    mlx_expand_dims(&res, v[0].array, v[1].ints[0], v[2].stream);
+  } else {
+    mlx_expand_dims_axes(&res, v[0].array, v[1].ints, ints_of(&v[1]), v[2].stream);
+  }
+  return one(res);
+}
+
 static PyObject *call_expm1(Value *v) {
   mlx_array res = {0};
   mlx_expm1(&res, v[0].array, v[1].stream);
@@ -902,6 +912,16 @@ static PyObject *call_sort(Value *v) {
     mlx_sort_axis(&res, v[0].array, (int)v[1].integer, v[2].stream);
   }
   return one(res);
+}
+
+static PyObject *call_split(Value *v) {
+  mlx_vector_array res = {0};
+  if (v[1].count == ONE_INT) {
+    mlx_split(&res, v[0].array, v[1].ints[0], (int)v[2].integer, v[3].stream);
+  } else {
+    mlx_split_sections(&res, v[0].array, v[1].ints, ints_of(&v[1]), (int)v[2].integer, v[3].stream);
+  }
+  return listed(res);
 }
 
 static PyObject *call_sqrt(Value *v) {
@@ -1537,6 +1557,7 @@ const Row generated_rows[] = {
   {"erf", "ls", call_erf},
   {"erfinv", "ls", call_erfinv},
   {"exp", "ls", call_exp},
+  {"expand_dims", "aNs", call_expand_dims},
   {"expm1", "ls", call_expm1},
   {"flatten", "aiis", call_flatten},
   {"floor", "ls", call_floor},
@@ -1610,6 +1631,7 @@ const Row generated_rows[] = {
   {"slice_update_dynamic", "aaans", call_slice_update_dynamic},
   {"softmax", "axbs", call_softmax},
   {"sort", "aIs", call_sort},
+  {"split", "aNis", call_split},
   {"sqrt", "ls", call_sqrt},
   {"square", "ls", call_square},
   {"squeeze", "axs", call_squeeze},

@@ -31,7 +31,8 @@ static bool is_stream(PyObject *object) {
 
 /* --- devices --- */
 
-mlx_device device_of(PyObject *object) {
+/* The C object, which the Device keeps; an empty one for anything else. */
+static mlx_device device_of(PyObject *object) {
   if (!is_device(object)) {
     return (mlx_device){0};
   }

@@ -46,17 +46,6 @@ static PyObject *transpose_axes(Value *v) {
   return one(made);
 }
 
-/* a, axis, stream */
-static PyObject *expand_dims(Value *v) {
-  mlx_array made = {0};
-  if (v[1].count == ONE_INT) {
-    mlx_expand_dims(&made, v[0].array, v[1].ints[0], v[2].stream);
-  } else {
-    mlx_expand_dims_axes(&made, v[0].array, v[1].ints, ints_of(&v[1]), v[2].stream);
-  }
-  return one(made);
-}
-
 /* The same shift for each of several axes. */
 static bool repeat(Value *shift, int count) {
   int by = shift->ints[0];
@@ -201,17 +190,6 @@ static PyObject *put_along_axis(Value *v) {
   mlx_array_free(put);
   mlx_array_free(flat);
   return one(made);
-}
-
-/* a, indices_or_sections, axis, stream */
-static PyObject *split(Value *v) {
-  mlx_vector_array made = {0};
-  if (v[1].count == ONE_INT) {
-    mlx_split(&made, v[0].array, v[1].ints[0], (int)v[2].integer, v[3].stream);
-  } else {
-    mlx_split_sections(&made, v[0].array, v[1].ints, ints_of(&v[1]), (int)v[2].integer, v[3].stream);
-  }
-  return listed(made);
 }
 
 /* a, size, return_index, return_inverse, return_counts, fill_value, stream: one array, or a tuple of several */
@@ -449,12 +427,10 @@ const Row shape_rows[] = {
   {"reshape by rest", "as*", reshape_by_rest},
   {"transpose by rest", "as*", transpose_by_rest},
   {"transpose", "axs", transpose_axes},
-  {"expand_dims", "aNs", expand_dims},
   {"roll", "aNxs", roll},
   {"as_strided", "axous", as_strided},
   {"take", "aoIs", take},
   {"put_along_axis", "aaaIs", put_along_axis},
-  {"split", "aNis", split},
   {"unique", "aibbbos", unique},
   {"broadcast_arrays", "s*", broadcast_arrays},
   {"meshgrid", "bts*", meshgrid},

@@ -16,7 +16,8 @@
 /* --- payloads --- */
 
 typedef struct Function {
-  Callee callee;
+  PyObject *function;
+  bool weak; /* it is a reference to the function */
   struct Function *next;
 } Function;
 
@@ -35,7 +36,7 @@ static void drop(void *payload) {
 
 static void release(Function *function) {
   living--;
-  Py_DECREF(function->callee.function);
+  Py_DECREF(function->function);
   free(function);
 }
 
@@ -50,25 +51,24 @@ void release_dropped(void) {
   }
 }
 
-static Function *new_function(Callee callee) {
+static Function *new_function(PyObject *called) {
   release_dropped();
   Function *function = malloc(sizeof *function);
   if (!function) {
     PyErr_NoMemory();
     return NULL;
   }
-  Py_INCREF(callee.function);
   living++;
-  *function = (Function){callee, NULL};
+  *function = (Function){Py_NewRef(called), PyWeakref_CheckRef(called), NULL};
   return function;
 }
 
 /* A new reference to what a payload is to call. */
 static PyObject *function_of(const Function *function) {
-  if (!function->callee.weak) {
-    return Py_NewRef(function->callee.function);
+  if (!function->weak) {
+    return Py_NewRef(function->function);
   }
-  PyObject *held = referent(function->callee.function);
+  PyObject *held = referent(function->function);
   if (!held) {
     PyErr_SetString(PyExc_RuntimeError, "the function of a transform is gone: the transform was freed while it ran");
   }
@@ -202,8 +202,8 @@ static int call_vmap_rule(mlx_vector_array *res, mlx_vector_int *out_axes, const
 /* --- closures --- */
 
 #define NEW(name, kind, trampoline)                                       \
-  mlx_##kind name(Callee callee) {                                        \
-    Function *function = new_function(callee);                            \
+  mlx_##kind name(PyObject *called) {                                     \
+    Function *function = new_function(called);                            \
     mlx_##kind made = {0};                                                \
     if (function) {                                                       \
       made = mlx_##kind##_new_func_payload(&trampoline, function, &drop); \
@@ -250,7 +250,7 @@ static PyObject *called_spread(PyObject *function, PyObject *list) {
 }
 
 static PyObject *called_traced(const Trace *trace, mlx_vector_array inputs) {
-  PyObject *function = trace->callee.function, *list = share_all(inputs);
+  PyObject *function = trace->function, *list = share_all(inputs);
   return trace->spread ? called_spread(function, list) : called(Py_NewRef(function), list, NULL, NULL);
 }
 
@@ -278,12 +278,11 @@ mlx_closure traced_closure(void) {
 
 static PyObject *closures_make(PyObject *module, PyObject *arguments) {
   int named = false;
-  Callee callee = {NULL, false};
-  if (!PyArg_ParseTuple(arguments, "O|p:closure", &callee.function, &named)) {
+  PyObject *function;
+  if (!PyArg_ParseTuple(arguments, "O|p:closure", &function, &named)) {
     return NULL;
   }
-  callee.weak = PyWeakref_CheckRef(callee.function);
-  void *made = named ? new_closure_kwargs(callee).ctx : new_closure(callee).ctx;
+  void *made = named ? new_closure_kwargs(function).ctx : new_closure(function).ctx;
   return made ? new_handle(named ? 'K' : 'C', made) : NULL;
 }
 

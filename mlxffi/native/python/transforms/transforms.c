@@ -84,7 +84,7 @@ static PyObject *product(Product *call, const char *what, PyObject *const *argum
   mlx_vector_array inputs = {0}, beside = {0}, outputs = {0}, products = {0};
   PyObject *pair = NULL;
   if (traced.ctx && has(what, count, 3) && take(&inputs, arguments[1]) && take(&beside, arguments[2])) {
-    Trace trace = {{arguments[0], false}, true, what, NULL};
+    Trace trace = {arguments[0], true, what, NULL};
     begin_trace(&trace);
     int failed = call(&outputs, &products, traced, inputs, beside);
     end_trace(&trace);
@@ -133,7 +133,7 @@ static PyObject *transforms_value_and_grad(PyObject *module, PyObject *const *ar
   if (!take(&inputs, arguments[2])) {
     return NULL;
   }
-  Trace trace = {{arguments[0], false}, false, THE_FUNCTION, NULL};
+  Trace trace = {arguments[0], false, THE_FUNCTION, NULL};
   begin_trace(&trace);
   int failed = mlx_closure_value_and_grad_apply(&values, &gradients, native, inputs);
   end_trace(&trace);
@@ -151,7 +151,7 @@ typedef struct {
 } Vectorised;
 
 static int trace_slices(Vectorised *part, mlx_closure traced, PyObject *function) {
-  Trace trace = {{function, false}, false, THE_FUNCTION, NULL};
+  Trace trace = {function, false, THE_FUNCTION, NULL};
   begin_trace(&trace);
   int failed = mlx_detail_vmap_trace(&part->slices, &part->outputs, traced, part->inputs, part->in_axes, part->in_num);
   end_trace(&trace);
@@ -263,7 +263,7 @@ static PyObject *transforms_checkpoint(PyObject *module, PyObject *const *argume
   if (!has("checkpoint", count, 2)) {
     return NULL;
   }
-  mlx_closure transformed = {0}, function = new_closure((Callee){arguments[0], false});
+  mlx_closure transformed = {0}, function = new_closure(arguments[0]);
   if (!function.ctx) {
     return NULL;
   }
@@ -281,15 +281,15 @@ typedef struct {
 
 /* From a function and its three rules, of which each may be None. */
 static bool make_rules(Rules *rules, PyObject *const *functions) {
-  rules->function = new_closure((Callee){functions[0], false});
+  rules->function = new_closure(functions[0]);
   if (functions[1] != Py_None) {
-    rules->reverse = new_reverse_rule((Callee){functions[1], false});
+    rules->reverse = new_reverse_rule(functions[1]);
   }
   if (functions[2] != Py_None) {
-    rules->forward = new_forward_rule((Callee){functions[2], false});
+    rules->forward = new_forward_rule(functions[2]);
   }
   if (functions[3] != Py_None) {
-    rules->vectorised = new_vmap_rule((Callee){functions[3], false});
+    rules->vectorised = new_vmap_rule(functions[3]);
   }
   return !PyErr_Occurred();
 }
