@@ -29,10 +29,10 @@ def elements_of(value: Any) -> tuple[Any, tuple[int, ...], str, int] | None:
     try:
         view = memoryview(value)
     except (TypeError, ValueError, BufferError):
-        return None
+        return _bfloat16_of(value)
     kind, size, swapped = _element_type(view)
     if not kind:
-        return None
+        return _bfloat16_of(value)
     shape = view.shape or ()
     require_countable(shape)
     data = view if view.c_contiguous else _in_row_order(value, view)
@@ -50,9 +50,12 @@ def narrowed(data: Any, kind: str, size: int) -> tuple[Any, int]:
     return (arrays.array("f", arrays.array("d", bytes(data))), 8) if (kind, size) == ("c", 16) else (data, size)
 
 
-def is_bfloat16(value: Any) -> bool:
-    """Whether it is numpy's array or scalar of ml_dtypes' bfloat16, which have no buffer."""
-    return str(getattr(value, "dtype", "")) == "bfloat16" and hasattr(value, "view") and hasattr(value, "__array__")
+def _bfloat16_of(value: Any) -> tuple[Any, tuple[int, ...], str, int] | None:
+    """The elements of numpy's array or scalar of ml_dtypes' bfloat16, which have no buffer."""
+    if str(getattr(value, "dtype", "")) != "bfloat16" or not (hasattr(value, "view") and hasattr(value, "__array__")):
+        return None
+    bits = elements_of(value.view("uint16"))
+    return bits and (bits[0], bits[1], "V", 2)
 
 
 def _in_row_order(value: Any, view: memoryview) -> bytes:
