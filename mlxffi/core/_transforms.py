@@ -14,9 +14,6 @@ from .._errors import ArgumentError, RangeError
 from . import _trees
 from ._array import array
 from ._binding import native
-from ._evaluation import async_eval as async_eval
-from ._evaluation import depends as depends
-from ._evaluation import eval as eval
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     R = TypeVar("R")
 
-__all__ = ["async_eval", "depends", "eval", "grad", "jvp", "value_and_grad", "vjp", "vmap"]
+__all__ = ["grad", "jvp", "value_and_grad", "vjp", "vmap"]
 
 class _Forwarded:
     """The docstring of the function, as an attribute of the class of what came out of it."""
