@@ -1,4 +1,4 @@
-"""The elements of Python's buffers: what memoryviews say of them, and their bytes as C reads them."""
+"""The elements that MLX has, and those of Python's buffers: what memoryviews say of them, and their bytes for C."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# By the number of a dtype in the C enum: its name, its size in bytes and its kind, which is numpy's.
+DTYPES = (
+    ("bool", 1, "b"), ("uint8", 1, "u"), ("uint16", 2, "u"), ("uint32", 4, "u"), ("uint64", 8, "u"), ("int8", 1, "i"),
+    ("int16", 2, "i"), ("int32", 4, "i"), ("int64", 8, "i"), ("float16", 2, "f"), ("float32", 4, "f"),
+    ("float64", 8, "f"), ("bfloat16", 2, "f"), ("complex64", 8, "c"),
+)  # fmt: skip
 # By the letters of `struct`; "V" is the kind of bfloat16, which is numpy's for elements that it does not know.
 KINDS = {"?": "b", **dict.fromkeys("bhilqn", "i"), **dict.fromkeys("BHILQNc", "u"), **dict.fromkeys("efd", "f")}
 SWAPPED = "<" if sys.byteorder == "big" else ">!"
