@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["grad", "jvp", "value_and_grad", "vjp", "vmap"]
 
+
 class _Forwarded:
     """The docstring of the function, as an attribute of the class of what came out of it."""
 
@@ -175,9 +176,7 @@ class _ValueAndGrad(Transformed):
         values, grads = native.value_and_grad(traced, self._native(len(arrays)), arrays)
         return values[0] if structure is _trees.ARRAY else _trees.joined(structure, values), grads
 
-    def _called(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], branches: list[Any], tracers: list[array]
-    ) -> Any:
+    def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any], branches: list[Any], tracers: list[array]) -> Any:
         """What the function returns for its own arguments, with tracers in the places of the differentiated arrays.
 
         Arrays that are not differentiated are objects of its own, for it may update them in place.
