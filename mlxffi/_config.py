@@ -94,15 +94,7 @@ def version() -> list[str]:
     return [_loader.build_info().MLX_VERSION or _loaded_version()]
 
 
-ANSWERS = {
-    "cflags": cflags,
-    "libs": libs,
-    "includedir": includedir,
-    "libdir": libdir,
-    "version": version,
-    "tracelib": tracelib,
-    "librarypath": librarypath,
-}
+ANSWERS = {answer.__name__: answer for answer in (cflags, libs, includedir, libdir, version, tracelib, librarypath)}
 
 
 def _loaded_version() -> str:

@@ -10,6 +10,7 @@ from . import _handles
 from ._arguments import as_own, text
 from ._ffi import check, ffi, freed, handle, lib, pointer, read
 from ._files import path_of
+from ._handles import pack_arrays
 
 if TYPE_CHECKING:
     from ._arguments import ArrayLike
@@ -48,6 +49,14 @@ def fresh(kind: str) -> Iterator[Any]:
     """A new container, freed at the end."""
     with freed(kind) as slot:
         slot[0] = getattr(lib, f"{kind}_new")()
+        yield slot[0]
+
+
+@contextmanager
+def array_list(arrays: Sequence[Array]) -> Iterator[Any]:
+    """A list of arrays."""
+    with freed("mlx_vector_array") as slot:
+        slot[0] = handle("mlx_vector_array", pack_arrays(arrays))
         yield slot[0]
 
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from . import _dlpack, _handles, _ops, device
 from . import dtype as dtypes
 from ._arguments import as_arrays
-from ._elements import is_bfloat16
 from ._errors import ArgumentError, Error
 from ._ffi import check, ffi, graph, last_error, lib
 from ._memory import UnknownElementsError, from_buffer, unknown_elements
@@ -197,9 +196,6 @@ def _from_foreign(value: Any) -> Array:
     found = from_buffer(value)
     if found is not None:
         return found
-    if is_bfloat16(value):
-        bits = _from_foreign(value.view("uint16"))
-        return _handles.own_array(graph.glue_view(bits._h, dtypes.bfloat16.number, 0))
     # numpy's own elements come as a buffer or not at all.
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array_interface__"):
         return _dlpack.from_exporter(value)

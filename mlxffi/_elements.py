@@ -1,4 +1,4 @@
-"""The elements of Python's buffers: what memoryviews say of them, and their bytes as C reads them."""
+"""The elements that MLX has, and those of Python's buffers: what memoryviews say of them, and their bytes for C."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# By the number of a dtype in the C enum: its name, its size in bytes and its kind, which is numpy's.
+DTYPES = (
+    ("bool", 1, "b"), ("uint8", 1, "u"), ("uint16", 2, "u"), ("uint32", 4, "u"), ("uint64", 8, "u"), ("int8", 1, "i"),
+    ("int16", 2, "i"), ("int32", 4, "i"), ("int64", 8, "i"), ("float16", 2, "f"), ("float32", 4, "f"),
+    ("float64", 8, "f"), ("bfloat16", 2, "f"), ("complex64", 8, "c"),
+)  # fmt: skip
 # By the letters of `struct`; "V" is the kind of bfloat16, which is numpy's for elements that it does not know.
 KINDS = {"?": "b", **dict.fromkeys("bhilqn", "i"), **dict.fromkeys("BHILQNc", "u"), **dict.fromkeys("efd", "f")}
 SWAPPED = "<" if sys.byteorder == "big" else ">!"
@@ -29,10 +35,10 @@ def elements_of(value: Any) -> tuple[Any, tuple[int, ...], str, int] | None:
     try:
         view = memoryview(value)
     except (TypeError, ValueError, BufferError):
-        return None
+        return _bfloat16_of(value)
     kind, size, swapped = _element_type(view)
     if not kind:
-        return None
+        return _bfloat16_of(value)
     shape = view.shape or ()
     require_countable(shape)
     data = view if view.c_contiguous else _in_row_order(value, view)
@@ -50,9 +56,12 @@ def narrowed(data: Any, kind: str, size: int) -> tuple[Any, int]:
     return (arrays.array("f", arrays.array("d", bytes(data))), 8) if (kind, size) == ("c", 16) else (data, size)
 
 
-def is_bfloat16(value: Any) -> bool:
-    """Whether it is numpy's array or scalar of ml_dtypes' bfloat16, which have no buffer."""
-    return str(getattr(value, "dtype", "")) == "bfloat16" and hasattr(value, "view") and hasattr(value, "__array__")
+def _bfloat16_of(value: Any) -> tuple[Any, tuple[int, ...], str, int] | None:
+    """The elements of numpy's array or scalar of ml_dtypes' bfloat16, which have no buffer."""
+    if str(getattr(value, "dtype", "")) != "bfloat16" or not (hasattr(value, "view") and hasattr(value, "__array__")):
+        return None
+    bits = elements_of(value.view("uint16"))
+    return bits and (bits[0], bits[1], "V", 2)
 
 
 def _in_row_order(value: Any, view: memoryview) -> bytes:

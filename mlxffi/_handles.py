@@ -100,19 +100,6 @@ def pack_arrays(arrays: Sequence[Array]) -> int:
     return vector
 
 
-def pack_each(*lists: Sequence[Array]) -> list[int]:
-    """A vector handle for each list, for a call that frees them all."""
-    vectors: list[int] = []
-    try:
-        for arrays in lists:
-            vectors.append(pack_arrays(arrays))
-    except BaseException:
-        for vector in vectors:
-            graph.glue_vector_array_free(vector)
-        raise
-    return vectors
-
-
 class Owner:
     """The owner of a handle of another kind; `_free` is the C function that frees it when the object dies.
 

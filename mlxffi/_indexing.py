@@ -67,16 +67,14 @@ def put(array: Array, key: Any, value: Any) -> Array:
 class Selection:
     """What the entries of a key select of an array of some shape.
 
-    `starts`, `stops`, `steps`: the strided part; `block`: its sizes, 1 on picked axes; `gone`: the axes that an int or
-    an array takes away; `picks`: positions by axis, which broadcast to the shape `picked`; `new`: the places of None
-    among the axes that stay; `before`: how many of those stand before the picked axes in the result.
+    `spans`: start, stop and step of the strided part; `block`: its sizes, 1 on picked axes; `gone`: the axes that an
+    int or an array takes away; `picks`: positions by axis, which broadcast to the shape `picked`; `new`: the places of
+    None among the axes that stay; `before`: how many of those stand before the picked axes in the result.
     """
 
     def __init__(self, shape: Sequence[int], entries: Sequence[Any]):
         self._whole = True
-        self.starts: list[int] = []
-        self.stops: list[int] = []
-        self.steps: list[int] = []
+        self.spans: list[tuple[int, int, int]] = []
         self.block: list[int] = []
         self.gone: list[int] = []
         self.picks: dict[int, Array] = {}
@@ -109,10 +107,8 @@ class Selection:
         start = start if count else 0
         stop = start + count * step
         self._whole &= count == size and step == 1
-        self.starts.append(start)
         # Backwards over the first element: MLX takes -1 for the last one.
-        self.stops.append(min(stop, size) if stop >= 0 else -size - 1)
-        self.steps.append(step)
+        self.spans.append((start, min(stop, size) if stop >= 0 else -size - 1, step))
         self.block.append(count)
         return count
 
@@ -132,11 +128,11 @@ class Selection:
 
     def part(self, array: Array) -> Array:
         """The strided part of the array."""
-        return array if self._whole else _ops.slice(array, self.starts, self.stops, self.steps)
+        return array if self._whole else _ops.slice(array, *zip(*self.spans, strict=True))
 
     def replaced(self, array: Array, part: Array) -> Array:
         """The array with another strided part."""
-        return part if self._whole else _ops.slice_update(array, part, self.starts, self.stops, self.steps)
+        return part if self._whole else _ops.slice_update(array, part, *zip(*self.spans, strict=True))
 
     def order(self) -> list[int]:
         """The order of axes that moves the picked ones from the front to their place."""
@@ -184,7 +180,7 @@ def select(array: Array, key: Any) -> tuple[Array, Selection]:
             item = item.checked(shape[axis], axis)
         entries.append(item)
         axis += item is not None and item is not Ellipsis
-    if len(shape) != array.ndim or tuple(shape) != array.shape:
+    if tuple(shape) != array.shape:
         array = _ops.reshape(array, shape)
     return array, Selection(shape, entries)
 
@@ -274,7 +270,8 @@ def _true_positions(mask: Array) -> Array:
 
 def _plain_mask(key: Any) -> Array | None:
     """The mask of a key that is nothing else."""
-    item = _item(key[0]) if isinstance(key, tuple) and len(key) == 1 else None if isinstance(key, tuple) else _item(key)
+    items = key if isinstance(key, tuple) else (key,)
+    item = _item(items[0]) if len(items) == 1 else None
     return item if _is_mask(item) else None
 
 

@@ -69,7 +69,6 @@ class ContextOwner:
         self, exc_type: type | None = None, exc_value: object | None = None, traceback: object | None = None
     ) -> None: ...
 
-
 class PartOwner:
     _array: Any
     _key: Any

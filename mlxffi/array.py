@@ -356,8 +356,7 @@ _SLOT = vars(Array)["_h"]
 
 
 class ClosedArray(Array):
-    """What `Array.close` turns an Array into: its handle stays, because others may be using it, but cannot be reached.
-    """
+    """What `Array.close` turns an Array into: its handle stays, for others may be using it, but cannot be reached."""
 
     __slots__ = ()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from . import _elements
+
 __all__ = [
     "Dtype", "bfloat16", "bool_", "complex64", "float16", "float32", "float64", "int8", "int16", "int32", "int64",
     "uint8", "uint16", "uint32", "uint64",
@@ -37,24 +39,10 @@ class Dtype:
 
 DtypeLike: TypeAlias = "Dtype | str | type | Any"
 
-bool_ = Dtype("bool", 0, 1, "b")
-uint8 = Dtype("uint8", 1, 1, "u")
-uint16 = Dtype("uint16", 2, 2, "u")
-uint32 = Dtype("uint32", 3, 4, "u")
-uint64 = Dtype("uint64", 4, 8, "u")
-int8 = Dtype("int8", 5, 1, "i")
-int16 = Dtype("int16", 6, 2, "i")
-int32 = Dtype("int32", 7, 4, "i")
-int64 = Dtype("int64", 8, 8, "i")
-float16 = Dtype("float16", 9, 2, "f")
-float32 = Dtype("float32", 10, 4, "f")
-float64 = Dtype("float64", 11, 8, "f")
-bfloat16 = Dtype("bfloat16", 12, 2, "f")
-complex64 = Dtype("complex64", 13, 8, "c")
-
-DTYPES = (
+DTYPES = tuple(Dtype(name, number, size, kind) for number, (name, size, kind) in enumerate(_elements.DTYPES))
+(
     bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64, float16, float32, float64, bfloat16, complex64
-)  # fmt: skip
+) = DTYPES  # fmt: skip
 # The letters with which `struct`, memoryview and the standard library's array name the dtypes.
 LETTERS = {
     "bool": "?", "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q", "int8": "b", "int16": "h", "int32": "i",

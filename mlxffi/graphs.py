@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, TypeAlias
 
 from ._arguments import as_own, text
-from ._containers import entries_of, fresh
-from ._ffi import check, freed, handle, lib
+from ._containers import array_list, entries_of, fresh
+from ._ffi import check, handle, lib
 from ._files import require
-from ._handles import pack_arrays
 from .array import Array
 
 __all__ = ["export_to_dot", "print_graph"]
@@ -60,12 +59,11 @@ def _write(file: IO[str], graph: str) -> None:
 
 def _written(write: Callable[..., int], outputs: Sequence[Array], names: Mapping[str, Array] | None) -> str:
     """What a C function writes about a graph."""
-    with fresh("mlx_node_namer") as namer, freed("mlx_vector_array") as vector:
-        vector[0] = handle("mlx_vector_array", pack_arrays(outputs))
+    with fresh("mlx_node_namer") as namer, array_list(outputs) as arrays:
         for name, named in entries_of(names, "names"):
             array = as_own(named)
             check(lib.mlx_node_namer_set_name(namer, handle("mlx_array", array._h), text(name, "names")))
-        return _captured(lambda file: write(file, namer, vector[0]))
+        return _captured(lambda file: write(file, namer, arrays))
 
 
 def _captured(write: Callable[[Any], int]) -> str:

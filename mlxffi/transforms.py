@@ -12,10 +12,11 @@ from typing import NoReturn
 
 from ._arguments import ArrayLike, arrays_in, as_arrays, integers
 from ._closures import Closure, arrays_of, run, trace
+from ._containers import array_list
 from ._errors import ArgumentError, RangeError
-from ._ffi import check, graph, handle, lib, plain_mlxc, pointer, read
+from ._ffi import check, graph, lib, plain_mlxc, pointer, read
 from ._garbage import look_at_memory
-from ._handles import Owner, handles, pack_arrays, pack_each, take_arrays
+from ._handles import Owner, handles, pack_arrays, take_arrays
 from ._process import require_no_fork
 from ._registry import Held, keep
 from .array import Array
@@ -146,14 +147,11 @@ def _at(arrays: list[Array], numbers: Sequence[int] | None) -> list[Array]:
     return arrays if numbers is None else [arrays[number] for number in numbers]
 
 
-def _gradient_around(*lists: Sequence[Array]) -> list[Array]:
-    """Those of the third list that the first gets a gradient from around the second."""
-    vectors = [handle("mlx_vector_array", vector) for vector in pack_each(*lists)]
-    try:
-        return take_arrays(pointer(read("mlx_vector_array", lib.mlxffi_array_gradient_around, *vectors)))
-    finally:
-        for vector in vectors:
-            lib.mlx_vector_array_free(vector)
+def _gradient_around(outputs: Sequence[Array], inputs: list[Array], candidates: list[Array]) -> list[Array]:
+    """Those of the candidates that the outputs get a gradient from around the inputs."""
+    with array_list(outputs) as ends, array_list(inputs) as between, array_list(candidates) as starts:
+        found = read("mlx_vector_array", lib.mlxffi_array_gradient_around, ends, between, starts)
+        return take_arrays(pointer(found))
 
 
 def _refuse(captured: list[Array]) -> None:

@@ -1,6 +1,5 @@
 """The fused layers under every transform, from memory of every shape, on several threads, and what they refuse."""
 
-
 import numpy as np
 import pytest
 from helpers import BASELINE, REFERENCE_BLAS, check_grads, computed_alike, error_of, needs_own_mlxc, together

@@ -45,7 +45,7 @@ FLOORS = {
         "_at",
         "_array",
         "_creation _io _numeric _trees distributed fast fft linalg",
-        "_configuration _evaluation _export _memory random",
+        "_configuration _evaluation _export random",
         "_transforms metal",
         "_compile _custom",
         "__init__",

@@ -26,9 +26,9 @@ from ._custom import checkpoint as checkpoint
 from ._custom import custom_function as custom_function
 from ._device import *
 from ._dtype import *
+from ._evaluation import *
 from ._export import *
 from ._io import *
-from ._memory import *
 from ._numeric import *
 from ._printing import *
 from ._transforms import *

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._elements import elements_of, is_bfloat16, narrowed
+from .._elements import elements_of, narrowed
 from .._errors import ArgumentError, Error, OperationError
 from .._exporters import capsule_of
 from .._sharing import shares
@@ -99,8 +99,6 @@ def _imported(value: Any) -> array:
     found = _from_buffer(value)
     if found is not None:
         return found
-    if is_bfloat16(value):
-        return abi.view(_imported(value.view("uint16")), _dtype.bfloat16)
     # numpy's own elements come as a buffer or not at all.
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array_interface__"):
         return native.from_capsule(capsule_of(value))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     R = TypeVar("R")
 
+
 class _Call:
     """One call of a function over trees: what its flat inputs and outputs stand for."""
 

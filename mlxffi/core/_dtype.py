@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import enum
-import itertools
 
-from .. import _pickles
+from .. import _elements, _pickles
 from .._errors import ArgumentError
 from ._binding import native
 
@@ -55,14 +54,7 @@ def _made(number: int, name: str, size: int, kind: str) -> Dtype:
     return made
 
 
-# By the number of the C enum. Kinds: b bool, u unsigned, i signed, f floating point, c complex, as in numpy.
-DTYPES = tuple(itertools.starmap(_made, [
-    (0, "bool", 1, "b"),
-    (1, "uint8", 1, "u"), (2, "uint16", 2, "u"), (3, "uint32", 4, "u"), (4, "uint64", 8, "u"),
-    (5, "int8", 1, "i"), (6, "int16", 2, "i"), (7, "int32", 4, "i"), (8, "int64", 8, "i"),
-    (9, "float16", 2, "f"), (10, "float32", 4, "f"), (11, "float64", 8, "f"), (12, "bfloat16", 2, "f"),
-    (13, "complex64", 8, "c"),
-]))  # fmt: skip
+DTYPES = tuple(_made(number, *elements) for number, elements in enumerate(_elements.DTYPES))
 (
     bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64, float16, float32, float64, bfloat16, complex64
 ) = DTYPES  # fmt: skip

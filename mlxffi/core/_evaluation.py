@@ -1,4 +1,4 @@
-"""Evaluation of the arrays in trees, and in which order."""
+"""Evaluation of the arrays in trees, in which order, and the memory that they are in then."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from .._errors import ArgumentError, OperationError
 from .._process import require_no_fork
 from . import _trees
 from ._array import array
-from ._binding import native
+from ._binding import abi, native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+__all__ = ["async_eval", "depends", "eval", "get_array_buffer_size"]
 
 
 def eval(*args: Any) -> None:
@@ -61,3 +63,18 @@ def _sequence(name: str, value: Any) -> Sequence[array]:
             got = type(value).__name__
             raise OperationError(f"[depends] {name}: expected an array or a sequence of arrays, got {got}")
     return value  # type: ignore[no-any-return]
+
+
+def get_array_buffer_size(*args: Any) -> int:
+    """The size of the buffers behind arrays; shared buffers count once.
+
+    Args:
+      args: trees of arrays.
+
+    Returns:
+      Bytes.
+
+    Raises:
+      ValueError: an array has not been evaluated.
+    """
+    return abi.get_array_buffer_size(_trees.leaves(args, []))

@@ -14,9 +14,6 @@ from .._errors import ArgumentError, RangeError
 from . import _trees
 from ._array import array
 from ._binding import native
-from ._evaluation import async_eval as async_eval
-from ._evaluation import depends as depends
-from ._evaluation import eval as eval
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +22,8 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     R = TypeVar("R")
 
-__all__ = ["async_eval", "depends", "eval", "grad", "jvp", "value_and_grad", "vjp", "vmap"]
+__all__ = ["grad", "jvp", "value_and_grad", "vjp", "vmap"]
+
 
 class _Forwarded:
     """The docstring of the function, as an attribute of the class of what came out of it."""
@@ -178,9 +176,7 @@ class _ValueAndGrad(Transformed):
         values, grads = native.value_and_grad(traced, self._native(len(arrays)), arrays)
         return values[0] if structure is _trees.ARRAY else _trees.joined(structure, values), grads
 
-    def _called(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], branches: list[Any], tracers: list[array]
-    ) -> Any:
+    def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any], branches: list[Any], tracers: list[array]) -> Any:
         """What the function returns for its own arguments, with tracers in the places of the differentiated arrays.
 
         Arrays that are not differentiated are objects of its own, for it may update them in place.

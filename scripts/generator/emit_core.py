@@ -28,7 +28,7 @@ from .docstrings import Docstring, about_parameter, errors_of, rest_of, result_o
 from .table import Function, Header, Param, functions
 
 WIDTH = 120
-BODIES = "# All else is C (see _binding.signature).\n# mypy: disable-error-code=\"empty-body\""
+BODIES = '# All else is C (see _binding.signature).\n# mypy: disable-error-code="empty-body"'
 MODULES = ("ops", "linalg", "fast", "fft", "random", "distributed", "device", "memory", "metal", "cuda")
 # By C type of a parameter: what Python takes.
 ANNOTATIONS = {

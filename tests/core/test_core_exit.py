@@ -113,8 +113,8 @@ def test_a_forked_child_gets_an_error_and_no_hang():
         """
     mx.eval(mx.grad(square)(x))
     lazy = mx.exp(x)
-    calls = [lambda: mx.eval(lazy), lambda: lazy.tolist(), lambda: mx.async_eval(lazy), lambda: str(lazy), mx.synchronize]
-    for child in calls:
+    calls = [lambda: mx.eval(lazy), lambda: lazy.tolist(), lambda: mx.async_eval(lazy), lambda: str(lazy)]
+    for child in [*calls, mx.synchronize]:
         pid = os.fork()
         if pid == 0:
             try:

@@ -100,4 +100,3 @@ def test_updates_in_place_of_what_was_there():
     for step, array in enumerate(seen):
         wanted[step % 4] += step
         assert np.array_equal(np.array(array), wanted), step
-
