@@ -165,6 +165,9 @@ def _function(
     nodes: list[ast.AST], owner: Any, name: str, module: ModuleType, path: str, counts: Counter[str]
 ) -> Iterator[str]:
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    if name == "__init__" and owner.__init__ is object.__init__:
+        # Which takes the arguments then.
+        name = "__new__"
     found = inspect.getattr_static(owner, name, None) or getattr(owner, name)
     if _is(functions[0], "property"):
         counts["properties"] += 1

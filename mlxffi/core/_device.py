@@ -284,13 +284,5 @@ class StreamContext(native.ContextOwner):
         return before
 
 
-def stream(s: Stream | ThreadLocalStream | Device | DeviceType) -> StreamContext:
-    """A `with` block in which a stream or device is the default.
-
-    Args:
-      s: the stream or device.
-
-    Returns:
-      The context manager.
-    """
-    return StreamContext(s)
+# The class itself: a function around it would be most of what a call costs.
+stream = StreamContext

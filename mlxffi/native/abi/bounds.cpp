@@ -240,8 +240,9 @@ const Arrays& of_updates(const mx::array& a, const Arrays& indices, const std::v
   return blocks_within(a, indices, axes, updates, Access::write, s, changed);
 }
 
-mx::array block_of_slice(const mx::array& a, const mx::array& start, const std::vector<int>& axes, const mx::Shape& sizes, mx::StreamOrDevice s) {
-  return block_within(a, start, axes, sizes, Access::read, s);
+mx::array slice_block(const mx::array& a, const mx::array& start, std::vector<int> axes, mx::Shape sizes, mx::StreamOrDevice s) {
+  auto within = block_within(a, start, axes, sizes, Access::read, s);
+  return mx::slice(a, within, std::move(axes), std::move(sizes), s);
 }
 
 mx::array block_of_update(const mx::array& a, const mx::array& start, const std::vector<int>& axes, const mx::array& update, mx::StreamOrDevice s) {

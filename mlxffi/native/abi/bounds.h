@@ -39,8 +39,10 @@ inline mx::array of_updates(const mx::array& a, const mx::array& indices, int ax
   return of_updates(a, Arrays{indices}, std::vector<int>{axis}, updates, s)[0];
 }
 
-// Where a block begins along some axes, one number for each: of a block of these sizes; of an update.
-mx::array block_of_slice(const mx::array& a, const mx::array& start, const std::vector<int>& axes, const mx::Shape& sizes, mx::StreamOrDevice s);
+// The block of these sizes that begins at one number for each of some axes.
+mx::array slice_block(const mx::array& a, const mx::array& start, std::vector<int> axes, mx::Shape sizes, mx::StreamOrDevice s);
+
+// Where an update begins, likewise.
 mx::array block_of_update(const mx::array& a, const mx::array& start, const std::vector<int>& axes, const mx::array& update, mx::StreamOrDevice s);
 
 // Indices into the matrices of an array: all axes but the last two, as one.

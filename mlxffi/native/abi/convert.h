@@ -171,6 +171,7 @@ std::vector<Object<Handle>> elements(const Handle* data, size_t size) {
     throw BadArgument("data", "expected " + std::to_string(size) + " handles, got NULL");
   }
   std::vector<Object<Handle>> objects;
+  objects.reserve(size);
   for (size_t i = 0; i < size; i++) {
     objects.push_back(get(data[i], "data"));
   }

@@ -209,6 +209,9 @@ void evaluate(const Arrays& outputs) {
 }
 
 void evaluate_soon(const Arrays& outputs) {
+  if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
+    return;
+  }
   throw_if_failed(outputs);
   Scheduling lock;
   schedule_kernels(outputs, [&](bool may_fail) { may_fail ? evaluate_or_undo(outputs) : schedule(outputs); });

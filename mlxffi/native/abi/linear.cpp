@@ -1,5 +1,6 @@
 #include "linear.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "composing.h"
@@ -15,9 +16,11 @@ mx::array turned(const mx::array& a, mx::StreamOrDevice s) {
   return mx::swapaxes(a, -1, -2, s);
 }
 
-// A function whose tangents are linear in those of its inputs: so its gradients follow from them.
+// A function whose tangents are linear in those of its inputs: so its gradients follow from them. Where nothing is traced
+// nobody asks for either.
 Arrays with_tangents(const Function& fun, const CustomJvp& forward, const CustomVmap& map, const Arrays& inputs) {
-  if (mlxffi::Composing::active()) {
+  bool traced = std::any_of(inputs.begin(), inputs.end(), [](auto& input) { return input.is_tracer(); });
+  if (!traced || mlxffi::Composing::active()) {
     return fun(inputs);
   }
   auto reverse = [forward](const Arrays& primals, const Arrays& cotangents, const Arrays&) {

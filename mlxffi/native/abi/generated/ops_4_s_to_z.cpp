@@ -73,7 +73,7 @@ extern "C" int mlx_slice(mlx_array *res, const mlx_array a, const int *start, si
 }
 
 extern "C" int mlx_slice_dynamic(mlx_array *res, const mlx_array a, const mlx_array start, const int *axes, size_t axes_num, const int *slice_size, size_t slice_size_num, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, mx::slice(a_, block_of_slice(a_, get(start, "start"), List(axes, axes_num, "axes"), extents(List(slice_size, slice_size_num, "slice_size"), "slice_size"), stream_of(s, "s")), List(axes, axes_num, "axes"), List(slice_size, slice_size_num, "slice_size"), stream_of(s, "s"))); });
+  return guarded(__func__, [&] { require(res); put(res, slice_block(get(a, "a"), get(start, "start"), List(axes, axes_num, "axes"), extents(List(slice_size, slice_size_num, "slice_size"), "slice_size"), stream_of(s, "s"))); });
 }
 
 extern "C" int mlx_slice_update(mlx_array *res, const mlx_array src, const mlx_array update, const int *start, size_t start_num, const int *stop, size_t stop_num, const int *strides, size_t strides_num, const mlx_stream s) {

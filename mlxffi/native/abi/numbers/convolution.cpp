@@ -54,8 +54,12 @@ mx::array grouped_product(const mx::array& input, const mx::array& weight, int g
 } // namespace
 
 mx::array convolution(const mx::array& input, const mx::array& weight, std::vector<int> stride, std::vector<int> padding_lo, std::vector<int> padding_hi, std::vector<int> kernel_dilation, std::vector<int> input_dilation, int groups, bool flip, mx::StreamOrDevice s) {
+  if (!is_wide(input, weight)) {
+    return mx::conv_general(input, weight, std::move(stride), std::move(padding_lo), std::move(padding_hi), std::move(kernel_dilation), std::move(input_dilation), groups, flip, s);
+  }
+  // Whose checks and shape hold for what follows, too.
   auto plain = mx::conv_general(input, weight, stride, padding_lo, padding_hi, kernel_dilation, input_dilation, groups, flip, s);
-  if (plain.dtype() != mx::float64 || !plain.size()) {
+  if (!plain.size()) {
     return plain;
   }
   auto padded = mx::astype(input, mx::float64, s), weights = mx::astype(weight, mx::float64, s);

@@ -99,17 +99,22 @@ mx::array stddev(const mx::array& a, std::vector<int> axes, bool keepdims, int d
 }
 
 mx::array l2_norm(const mx::array& a, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s) {
-  auto over = axes.value_or(every_axis(a));
   return in_float32(widened(a, s), s, [&](const mx::array& x) {
-    return is_long(x, over, s) ? mx::sqrt(numbers::sum(mx::square(x, s), over, keepdims, s), s) : mx::linalg::norm(x, axes, keepdims, s);
+    auto over = axes ? *axes : every_axis(x);
+    if (is_long(x, over, s)) {
+      return mx::sqrt(numbers::sum(mx::square(x, s), over, keepdims, s), s);
+    }
+    // MLX flattens an array whose axes it is not told, and takes two at most.
+    return axes || over.size() > 2 ? mx::linalg::norm(x, axes, keepdims, s) : mx::linalg::norm(x, over, keepdims, s);
   });
 }
 
 mx::array norm(const mx::array& a, double ord, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s) {
   return in_float32(widened(a, s), s, [&](const mx::array& x) {
     bool of_vectors = (axes ? axes->size() : x.ndim()) == 1;
-    auto over = axes.value_or(std::vector<int>{0});
-    if (!of_vectors || (ord != 1 && ord != 2) || !is_long(x, over, s)) {
+    bool is_sum = of_vectors && (ord == 1 || ord == 2) && x.size() > most_in_a_row;
+    auto over = is_sum ? axes.value_or(std::vector<int>{0}) : std::vector<int>{};
+    if (!is_sum || !is_long(x, over, s)) {
       return mx::linalg::norm(x, ord, axes, keepdims, s);
     }
     return ord == 1 ? numbers::sum(mx::abs(x, s), over, keepdims, s) : l2_norm(x, over, keepdims, s);

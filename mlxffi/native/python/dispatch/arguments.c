@@ -54,6 +54,28 @@ int read_ints(int *target, PyObject *sequence) {
   return count;
 }
 
+static int read_long_items(int64_t *target, PyObject *sequence) {
+  bool list = PyList_CheckExact(sequence);
+  Py_ssize_t size = list ? PyList_Size(sequence) : PyTuple_Size(sequence);
+  for (Py_ssize_t i = 0; i < size && size <= MOST_INTS / 2; i++) {
+    if (!read_int64(target + i, list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i))) {
+      return -1;
+    }
+  }
+  return size <= MOST_INTS / 2 ? (int)size : -1;
+}
+
+static bool read_longs(Value *value, PyObject *sequence) {
+  value->longs = value->few_longs;
+  value->count = -1;
+  if (PyList_CheckExact(sequence) || PyTuple_CheckExact(sequence)) {
+    LOCK(sequence)
+    value->count = read_long_items(value->longs, sequence);
+    UNLOCK
+  }
+  return value->count >= 0;
+}
+
 static bool read_one_or_more(Value *value, PyObject *object) {
   value->ints = value->few;
   if (PyLong_CheckExact(object)) {
@@ -303,6 +325,8 @@ bool read_value(Value *value, char letter, PyObject *object) {
       return !value->given || read_one_or_more(value, object);
     case 'N':
       return read_one_or_more(value, object);
+    case 'q':
+      return read_longs(value, object);
     case 'D':
       value->integer = 0;
       return !value->given || (value->integer = read_dtype(object)) >= 0;
@@ -321,6 +345,9 @@ bool read_value(Value *value, char letter, PyObject *object) {
     }
     case 'T':
       return (value->integer = device_type_of(object)) >= 0;
+    case 'y':
+      value->text = NULL;
+      return !value->given || read_text(value, object);
     case 't':
       return read_text(value, object);
     case 'v':

@@ -43,7 +43,11 @@ typedef struct {
   int64_t *longs;
   int64_t integer;
   double number;
-  int count, *ints, few[MOST_INTS]; /* ints: `count` of them, in `few` where they fit */
+  int count, *ints; /* ints: `count` of them, in `few` or `few_longs` where they fit */
+  union {
+    int few[MOST_INTS];
+    int64_t few_longs[MOST_INTS / 2];
+  };
   bool given, flag, owned; /* given: not None; owned: it is freed after the call */
   PyObject *made;          /* what the object was converted to, until the call is done */
 } Value;

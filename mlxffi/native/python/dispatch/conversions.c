@@ -324,8 +324,6 @@ static bool converted_value(Value *value, char letter, const Place *place) {
     case 'v':
       return to_vector(value, place);
     case 'y':
-      value->text = NULL;
-      return !value->given || to_text(value, place);
     case 't':
       return to_text(value, place);
     case 'k':
@@ -359,6 +357,9 @@ static bool convert_value(Value *value, const AbiRow *row, int number, PyObject 
 }
 
 bool convert_object(Value *value, char letter, const char *function, const char *name, PyObject *object) {
+  if (letter != 'l' && letter != 'r' && read_value(value, letter, object)) {
+    return true;
+  }
   AbiRow row = {{function, (char[]){letter, 0}, NULL}, name};
   return convert_value(value, &row, 0, object);
 }

@@ -99,11 +99,12 @@ static bool place(const Operation *self, PyObject **places, PyObject *const *arg
 static PyObject *call_row(const Operation *self, PyObject *const *places, PyObject *const *rest, int rest_count) {
   Value values[MOST_PARAMETERS];
   const char *letters = self->row.row.letters;
-  bool read = true, likes = false, keyed = true;
+  bool read = true, likes = false, keyless = false, keyed = true;
   int count = 0;
   for (; count < self->parameters && read; count++) {
     read = read_value(&values[count], letters[count], places[count]);
     likes |= letters[count] == 'l' && !values[count].array.ctx;
+    keyless |= letters[count] == 'r' && !values[count].given;
   }
   if (self->rest) {
     values[count].items = rest;
@@ -112,7 +113,7 @@ static PyObject *call_row(const Operation *self, PyObject *const *places, PyObje
   PyObject *result = left_to_python;
   bool fit = read && (!likes || match_likes(values, letters));
   /* Last, for it must not be taken twice. */
-  for (int i = 0; fit && keyed && i < count; i++) {
+  for (int i = 0; fit && keyless && keyed && i < count; i++) {
     keyed = letters[i] != 'r' || values[i].given || take_key(&values[i]);
   }
   if (fit) {

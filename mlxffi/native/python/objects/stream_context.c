@@ -205,6 +205,7 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
+  {Py_tp_doc, "ContextOwner(s)\n--\n\nMakes a stream or device the default, for a while."},
   {Py_tp_init, context_init},
   {Py_tp_dealloc, context_dealloc},
   {Py_tp_traverse, context_traverse},

@@ -371,7 +371,17 @@ static bool read_pairs(Margins *margins, PyObject *pairs, int ndim) {
   return fit || not_pairs(margins);
 }
 
-/* One int or two for all axes, or pairs. */
+/* One int or two for all axes. */
+static bool read_all(Margins *margins, const Value *ints, int ndim) {
+  size_t count = ints_of(ints);
+  bool fit = count == 1 || count == 2;
+  if (fit) {
+    set_margins(margins, 0, ndim, ints->ints[0], ints->ints[count - 1]);
+  }
+  return fit || not_pairs(margins);
+}
+
+/* The same, or pairs. */
 static bool read_list(Margins *margins, PyObject *list, int ndim) {
   PyObject *first = PyList_Size(list) ? PyList_GetItem(list, 0) : NULL;
   if (!first || PyList_Check(first) || PyTuple_Check(first) || (PySequence_Check(first) && PySequence_Size(first) >= 0)) {
@@ -379,23 +389,20 @@ static bool read_list(Margins *margins, PyObject *list, int ndim) {
   }
   PyErr_Clear();
   Value ints;
-  bool fit = convert_object(&ints, 'n', "pad", "pad_width", list) && (ints.count == 1 || ints.count == 2);
-  if (fit) {
-    set_margins(margins, 0, ndim, ints.ints[0], ints.ints[ints.count - 1]);
-  }
+  bool fit = convert_object(&ints, 'n', "pad", "pad_width", list) && read_all(margins, &ints, ndim);
   free_values(&ints, "n", 1);
   return fit || not_pairs(margins);
 }
 
-/* a, pad_width, mode, constant_values, stream */
-static PyObject *padded(Value *v, PyObject *list, mlx_array filling) {
+/* Of a list, or of ints that have been read. */
+static PyObject *padded(Value *v, PyObject *list, const Value *ints, mlx_array filling) {
   mlx_array made = {0}, a = v[0].array;
   Margins margins;
   int ndim = (int)mlx_array_ndim(a);
   size_t count = (size_t)ndim;
   margins.width = v[1].object;
   bool read = room(&margins.low, ndim) & room(&margins.high, ndim) & room(&margins.axes, ndim);
-  read = read && all_axes(&margins.axes, a) && read_list(&margins, list, ndim);
+  read = read && all_axes(&margins.axes, a) && (list ? read_list(&margins, list, ndim) : read_all(&margins, ints, ndim));
   if (read) {
     mlx_pad(&made, a, margins.axes.ints, count, margins.low.ints, count, margins.high.ints, count, filling, v[2].text,
             v[4].stream);
@@ -406,18 +413,15 @@ static PyObject *padded(Value *v, PyObject *list, mlx_array filling) {
   return read ? one(made) : NULL;
 }
 
+/* a, pad_width, mode, constant_values, stream */
 static PyObject *pad(Value *v) {
-  mlx_array made = {0}, filling = {0};
-  Value width = {0};
-  PyObject *list = sequence_list(v[1].object), *result = NULL;
-  bool read = !PyErr_Occurred() && (list || convert_object(&width, 'i', "pad", "pad_width", v[1].object)) &&
-              array_beside(&filling, mlx_array_dtype(v[0].array), v[3].object);
-  if (read && list) {
-    result = padded(v, list, filling);
-  } else if (read) {
-    mlx_pad_symmetric(&made, v[0].array, (int)width.integer, filling, v[2].text, v[4].stream);
-    result = one(made);
-  }
+  mlx_array filling = {0};
+  Value width;
+  bool ints = read_value(&width, 'N', v[1].object) && width.count;
+  PyObject *list = ints ? NULL : sequence_list(v[1].object);
+  bool read = ints || (!PyErr_Occurred() && (list || convert_object(&width, 'N', "pad", "pad_width", v[1].object)));
+  read = read && array_beside(&filling, mlx_array_dtype(v[0].array), v[3].object);
+  PyObject *result = read ? padded(v, list, &width, filling) : NULL;
   mlx_array_free(filling);
   Py_XDECREF(list);
   return result;
