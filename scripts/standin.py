@@ -61,12 +61,13 @@ def make(prefix: Path, exports: str = "exports_plain.map") -> None:
 def run_tests(prefix: Path, site: Path) -> int:
     """Install mlxffi, built against the prefix, into `site` and run the tests there."""
     environment = {**os.environ, "MLXFFI_MLXC_PREFIX": str(prefix)}
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(site), str(ROOT)]
+    options = ["-q", "--no-deps", "--no-build-isolation", "--target", str(site)]
+    install = [sys.executable, "-m", "pip", "install", *options, str(ROOT)]
     subprocess.run(install, env=environment, check=True)
     listed = ["bash", "-c", f"source {shlex.quote(str(ROOT))}/scripts/environment.sh && flat_tests"]
     flat = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
     tests = [str(ROOT / name) for name in flat if name != NOT_FOR_MLXC]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal", "-p", "no:cacheprovider", *tests]
     return subprocess.run(command, env={**environment, "PYTHONPATH": str(site)}, cwd=site, check=False).returncode
 
 

@@ -79,19 +79,14 @@ def nothing_leaks(request):
     # What is left, such as modules, is passed over from now on: going through it takes most of a short test's time.
     gc.freeze()
     gc.disable()
-    before, known = live_objects(), foreign_modules()
+    before, known = live_objects(), set(sys.modules)
     yield
-    if foreign_modules() > known:
+    if any(not name.startswith("mlxffi") for name in sys.modules.keys() - known):
         # What imports of PyTorch leave are circles that hold the frames which asked for it, and their arrays.
         gc.collect()
     after = live_objects()
     gc.enable()
     assert after == before
-
-
-def foreign_modules():
-    """Those of other packages that are loaded."""
-    return {name for name in sys.modules if not name.startswith("mlxffi")}
 
 
 @pytest.fixture(autouse=True, scope="module")
