@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ._errors import ArgumentError
 from ._ffi import ffi, graph, last_error
-from ._garbage import WAITS, count_arrays, counting
+from ._garbage import WAITS, watch, watching
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,7 +52,7 @@ def take_arrays(vector: int) -> list[Any]:
     return own_arrays(handles, size)
 
 
-@counting
+@watching
 def own_array(handle: int) -> Array:
     """An Array that owns a fresh handle; 0 stands for an error, which is raised."""
     if not handle:
@@ -77,8 +77,10 @@ def own_arrays(handles: Any, count: int) -> list[Any]:
         for place in range(len(arrays) + 1, count):
             graph.glue_array_free(handles[place])
         raise
-    if WAITS:
-        count_arrays(count)
+    finally:
+        if WAITS:
+            for array in arrays:
+                watch(array)
     return arrays
 
 

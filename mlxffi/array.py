@@ -10,6 +10,7 @@ from . import _convert, _dlpack, _handles, _indexing, _memory, _ops, _sharing, _
 from . import dtype as dtypes
 from ._arguments import NOT_HELD, ArrayLike, as_own
 from ._ffi import address, check, ffi, graph, handle, last_error, lib
+from ._garbage import WAITS, watch
 from ._handles import own_array
 from ._process import require_no_fork
 from .dtype import Dtype, DtypeLike
@@ -101,22 +102,27 @@ class Array:
     @classmethod
     def _own(cls, handle: int) -> Array:
         """An array of this class that owns a fresh handle; 0 stands for an error, which is raised."""
-        array = own_array(handle) if cls is Array or not handle else object.__new__(cls)
+        if cls is Array or not handle:
+            return own_array(handle)
+        array = object.__new__(cls)
         array._h = handle
+        if WAITS:
+            watch(array)
         return array
 
     def _mlxffi_share(self) -> int:
         """A new handle to the same values, which the caller owns."""
         return graph.glue_array_set(self._h)
 
-    # The free function is bound at definition: at interpreter exit the module's names may be gone. What dies in one
-    # cycle with this object may use it after its end: it has an empty handle then, which C refuses.
-    def __del__(self, _free: Callable[[int], int] = graph.glue_array_free) -> None:
-        try:
-            handle, self._h = self._h, 0
-        except AttributeError:  # made by `object.__new__` alone
-            return
-        _free(handle)
+    if not WAITS:
+        # The free function is bound at definition: at interpreter exit the module's names may be gone. What dies in one
+        # cycle with this object may use it after its end: it has an empty handle then, which C refuses.
+        def __del__(self, _free: Callable[[int], int] = graph.glue_array_free) -> None:
+            try:
+                handle, self._h = self._h, 0
+            except AttributeError:  # made by `object.__new__` alone
+                return
+            _free(handle)
 
     def close(self) -> None:
         """Let go of the values now; any later use of this object is an error."""
@@ -367,13 +373,15 @@ class ClosedArray(Array):
     def _h(self) -> int:  # type: ignore[override]
         raise _handles.closed_error()
 
-    def __del__(self, _free: Callable[[int], int] = graph.glue_array_free, _slot: Any = _SLOT) -> None:
-        try:
-            handle = _slot.__get__(self)
-            _slot.__set__(self, 0)
-        except AttributeError:
-            return
-        _free(handle)
+    if not WAITS:
+
+        def __del__(self, _free: Callable[[int], int] = graph.glue_array_free, _slot: Any = _SLOT) -> None:
+            try:
+                handle = _slot.__get__(self)
+                _slot.__set__(self, 0)
+            except AttributeError:
+                return
+            _free(handle)
 
     def close(self) -> None:
         """Nothing is left to do."""

@@ -279,12 +279,12 @@ def test_what_dies_in_one_cycle_with_an_object_may_use_it_after_its_end():
 
 
 def test_an_object_that_was_ended_by_hand_is_not_freed_twice():
-    for owner in (Array(ROWS), m.Device("cpu"), m.Stream()):
-        owner.__del__()
-        owner.__del__()
     closed = Array(ROWS)
     closed.close()
-    closed.__del__()
+    arrays = (Array(ROWS), closed) if hasattr(Array, "__del__") else ()  # on PyPy an Array has no finalizer
+    for owner in (m.Device("cpu"), m.Stream(), *arrays):
+        owner.__del__()
+        owner.__del__()
 
 
 def test_a_closed_array_is_made_by_closing():

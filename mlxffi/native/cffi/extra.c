@@ -46,6 +46,13 @@ static size_t glue_vector_array_take(intptr_t *arrays, size_t capacity, intptr_t
 
 /* --- arrays --- */
 
+static void glue_arrays_free(const intptr_t *arrays, size_t arrays_num) {
+  HOLD;
+  for (size_t i = 0; i < arrays_num; i++) {
+    mlx_array_free((mlx_array){(void *)arrays[i]});
+  }
+}
+
 /* Puts other content under a handle, which others may hold; an empty one keeps none. */
 static int glue_array_assign(intptr_t arr, intptr_t src) {
   HOLD;
