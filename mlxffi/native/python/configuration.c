@@ -2,6 +2,8 @@
 
 #include "configuration.h"
 
+#include "free_threads.h"
+
 #include <stddef.h>
 
 Configuration told;
@@ -46,7 +48,7 @@ static PyObject *configure(PyObject *module, PyObject *arguments, PyObject *name
     }
     before = *place;
     Py_INCREF(value);
-    *place = value;
+    *place = immortal(value);
     Py_XDECREF(before);
   }
   if (told.dtypes && (!PyTuple_Check(told.dtypes) || PyTuple_Size(told.dtypes) != DTYPES)) {
@@ -54,7 +56,7 @@ static PyObject *configure(PyObject *module, PyObject *arguments, PyObject *name
     return NULL;
   }
   for (int number = 0; told.dtypes && number < DTYPES; number++) {
-    dtypes[number] = PyTuple_GetItem(told.dtypes, number);
+    dtypes[number] = immortal(PyTuple_GetItem(told.dtypes, number));
   }
   Py_RETURN_NONE;
 }

@@ -347,7 +347,7 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
       Py_CLEAR(made);
     }
   }
-  return made;
+  return immortal(made);
 }
 
 static PyMethodDef functions[] = {
@@ -360,6 +360,6 @@ bool init_operations(PyObject *module, const Row *const *all) {
   PyObject *types = PyImport_ImportModule("types");
   method_class = types ? PyObject_GetAttrString(types, "MethodType") : NULL;
   Py_XDECREF(types);
-  operation_class = method_class ? (PyTypeObject *)PyType_FromSpec(&spec) : NULL;
+  operation_class = method_class ? (PyTypeObject *)immortal(PyType_FromSpec(&spec)) : NULL;
   return operation_class && PyModule_AddFunctions(module, functions) == 0;
 }

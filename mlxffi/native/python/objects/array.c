@@ -285,7 +285,7 @@ static PyMethodDef functions[] = {
 };
 
 bool init_arrays(PyObject *module) {
-  owner_class = PyType_FromSpec(&spec);
+  owner_class = immortal(PyType_FromSpec(&spec));
   Py_XINCREF(owner_class); /* for C, beside the module's */
   return owner_class && PyModule_AddObject(module, "ArrayOwner", owner_class) == 0 &&
          PyModule_AddFunctions(module, functions) == 0;
