@@ -8,9 +8,9 @@ extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[]
   value_rows[], literal_rows[], update_rows[], exchange_rows[];
 extern const AbiRow abi_rows[];
 
-static const Row *const tables[] = {
-  generated_rows, operator_rows, shape_rows,  numeric_rows,  fft_rows, creation_rows,
-  value_rows,     literal_rows,  update_rows, exchange_rows, NULL,
+static const Row *const single[] = {generated_rows, operator_rows, NULL};
+static const Row *const composed[] = {
+  shape_rows, numeric_rows, fft_rows, creation_rows, value_rows, literal_rows, update_rows, exchange_rows, NULL,
 };
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "Arrays, operations and transforms of mlxffi.core over libmlxc.", -1, NULL, NULL, NULL, NULL, NULL};
@@ -23,7 +23,7 @@ static bool (*const parts[])(PyObject *module) = {
 PyMODINIT_FUNC PyInit__native(void) {
   mlx_set_error_handler(mlxffi_ignore_errors, NULL, NULL);
   PyObject *made = PyModule_Create(&definition);
-  bool done = made && init_operations(made, tables) && init_abi(made, abi_rows);
+  bool done = made && init_operations(made, single, composed) && init_abi(made, abi_rows);
   for (size_t i = 0; done && i < sizeof parts / sizeof *parts; i++) {
     done = parts[i](made);
   }

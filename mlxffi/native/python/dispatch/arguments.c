@@ -147,7 +147,7 @@ static bool read_stream(Value *value, PyObject *object) {
 
 static bool read_array(Value *value, PyObject *object) {
   value->array.ctx = is_array(object) ? array_of(object) : NULL;
-  return value->array.ctx && hold_array(value);
+  return value->array.ctx != NULL;
 }
 
 static bool read_text(Value *value, PyObject *object) {

@@ -25,6 +25,8 @@
 
 #include "dispatch/scalar_promotion.h"
 
+#include <string.h>
+
 #define MOST_INTS 16
 #define MOST_PARAMETERS 24
 
@@ -90,9 +92,12 @@ PyObject *element_at(const void *at, int dtype);
 /* An array gets a handle of its own, for a call that gives up the GIL. */
 bool own(Value *value);
 
-/* The same where there is no GIL. */
+/* The same where there is no GIL, for a call that looks at it more than once. */
 static inline bool hold_array(Value *value) {
   return !FREE_THREADS || own(value);
+}
+static inline bool hold_value(Value *value, char letter) {
+  return !FREE_THREADS || !strchr("aA=lr", letter) || own(value);
 }
 
 /* The array object itself, with the value of a fresh array. */

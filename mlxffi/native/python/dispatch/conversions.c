@@ -350,7 +350,7 @@ static bool converted_value(Value *value, char letter, const Place *place) {
 static bool convert_value(Value *value, const AbiRow *row, int number, PyObject *object) {
   char letter = row->row.letters[number];
   if (letter != 'l' && letter != 'r' && read_value(value, letter, object)) {
-    return true;
+    return hold_value(value, letter);
   }
   value->object = object;
   value->given = object != Py_None;

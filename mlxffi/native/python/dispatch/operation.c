@@ -26,6 +26,7 @@ typedef struct {
   PyObject *weakrefs;
   int positional_only, positional, parameters; /* `parameters` without that of `*arguments` */
   bool rest;                                   /* whether there is one */
+  bool holds;                                  /* arrays, at which it looks more than once */
   PyObject *names[MOST_PARAMETERS], *defaults[MOST_PARAMETERS];
 } Operation;
 
@@ -111,6 +112,9 @@ static PyObject *call_row(const Operation *self, PyObject *const *places, PyObje
   }
   PyObject *result = left_to_python;
   bool fit = read && (!likes || match_likes(values, letters));
+  for (int i = 0; fit && FREE_THREADS && self->holds && i < count; i++) {
+    fit = hold_value(&values[i], letters[i]);
+  }
   /* Last, for it must not be taken twice. */
   for (int i = 0; fit && keyed && i < count; i++) {
     keyed = letters[i] != 'r' || values[i].given || take_key(&values[i]);
@@ -245,10 +249,10 @@ static PyTypeObject *operation_class;
 
 /* --- from functions --- */
 
-/* Told by module.c, which stands above them all. */
-static const Row *const *tables;
+/* Told by module.c, which stands above them all: rows of operations that are one call of C, and of the others. */
+static const Row *const *single, *const *composed;
 
-static const Row *row_named(const char *name) {
+static const Row *row_named(const char *name, const Row *const *tables) {
   for (int table = 0; tables[table]; table++) {
     for (const Row *row = tables[table]; row->name; row++) {
       if (!strcmp(row->name, name)) {
@@ -329,7 +333,9 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
   if (!PyArg_ParseTuple(arguments, "sOOpp", &name, &function, &read_as, &reads, &converts)) {
     return NULL;
   }
-  const Row *row = row_named(name);
+  const Row *row = row_named(name, single);
+  bool holds = !row;
+  row = row ? row : row_named(name, composed);
   if (!row) {
     PyErr_Format(PyExc_ValueError, "operation %s: C has no row for it", name);
     return NULL;
@@ -341,6 +347,7 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
     self->called = operation_called;
     self->row.row = *row;
     self->function = function;
+    self->holds = holds;
     self->reads = reads;
     self->converts = converts;
     if (!read_signature(self, read_as)) {
@@ -355,8 +362,9 @@ static PyMethodDef functions[] = {
   {NULL, NULL, 0, NULL},
 };
 
-bool init_operations(PyObject *module, const Row *const *all) {
-  tables = all;
+bool init_operations(PyObject *module, const Row *const *of_one_call, const Row *const *of_several) {
+  single = of_one_call;
+  composed = of_several;
   PyObject *types = PyImport_ImportModule("types");
   method_class = types ? PyObject_GetAttrString(types, "MethodType") : NULL;
   Py_XDECREF(types);
