@@ -5,16 +5,20 @@
 # usage: scripts/check_free_threads.sh [tests|races|speed]...      (default: all)
 #        ROOT=FOLDER keeps interpreters and environments in that folder, or takes them from there.
 #
-# CPython 3.14 where apt finds its source, else 3.13. cffi refuses that without a GIL; its refusal is taken out, for nothing
-# but these tests. Races are looked for with ThreadSanitizer, in an interpreter that is built with it too; libmlx is not.
+# CPython 3.14 where Debian's pool has its source, else 3.13, which cffi refuses without a GIL: its refusal is taken out, for
+# nothing but these tests. `tests` are those of the flat layer, a short form of those of mlxffi.core, some of the tuner that
+# need no tokenizers (which has no wheel without a GIL), and what depends on threads. Only the last are run for races, with
+# ThreadSanitizer, in an interpreter that is built with it too; libmlx is not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/environment.sh
 root=${ROOT:-$(mktemp -d)}
 [ -n "${ROOT:-}" ] || trap 'rm -rf --one-file-system "$root"' EXIT
 
 # What depends on threads, in both layers.
 CORE="core_threads free_threads safe_handles loans core_lifetime"
 FLAT="threads safe_handles lifetime exceptions"
+TUNER="lora optimizers resume trainer tuner_losses"
 # For Debian's releases beyond this machine's, in lists of its own.
 RELEASES="sid testing trixie"
 
@@ -108,7 +112,8 @@ tests() {
   make_python python
   make_environment python
   imports python
-  in_copy python -m pytest -p no:cacheprovider -rs $(files)
+  in_copy python -m pytest -p no:cacheprovider -rs $(files) $(root=. flat_tests) $(root=. short_core_tests) \
+    $(printf 'tests/tuner/test_%s.py ' $TUNER)
 }
 
 # shellcheck disable=SC2046

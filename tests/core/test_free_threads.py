@@ -22,6 +22,13 @@ def test_the_gil_stays_off():
     assert not sys._is_gil_enabled()
 
 
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL")
+@pytest.mark.skipif(not hasattr(sys, "_is_immortal"), reason="no object says so before CPython 3.14")
+def test_threads_do_not_count_references_to_what_all_of_them_use():
+    shared = [mx.array, mx.float32, type(mx.tanh), mx.tanh, mx.array.__mul__]
+    assert [item for item in shared if not sys._is_immortal(item)] == []
+
+
 def test_threads_differentiate_by_one_tree():
     """Each finds its own tracers in the tree or a copy of it, never those of others, which end up in no result."""
     tree = {"w": mx.array([1.0, 2.0]), "more": [mx.array(3.0), (mx.array(4.0), [])]}

@@ -1,10 +1,11 @@
 // What a handle points to.
 //
 // An operation in place puts another array under a handle that others may hold. With a GIL nobody reads it meanwhile. Where
-// Python has none (MLXFFI_FREE_THREADS), reading gives an array of one's own, and one thread at a time reads or writes.
+// Python has none (MLXFFI_FREE_THREADS), reading gives an array of one's own, and nobody writes meanwhile.
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -26,6 +27,11 @@ struct Cell {
 
 #ifdef MLXFFI_FREE_THREADS
 
+// Each thread counts and locks in one of several places: in a single one it would wait for the others' cores.
+inline constexpr size_t places = 16;
+inline std::atomic<size_t> threads{0};
+inline thread_local const size_t place = threads.fetch_add(1, std::memory_order_relaxed) % places;
+
 // Held for the copy of a pointer: to sleep would take longer.
 class SpinLock {
  public:
@@ -42,20 +48,45 @@ class SpinLock {
   std::atomic_flag held_;
 };
 
+struct alignas(64) Turn {
+  SpinLock lock;
+};
+inline Turn turns[places];
+
+// Threads often read the same array, and rarely write: who reads locks its own place, and who writes all of them.
+class Writing {
+ public:
+  Writing() {
+    for (auto& turn : turns) {
+      turn.lock.lock();
+    }
+  }
+  Writing(const Writing&) = delete;
+  Writing& operator=(const Writing&) = delete;
+  ~Writing() {
+    for (auto& turn : turns) {
+      turn.lock.unlock();
+    }
+  }
+};
+
 template <>
 struct Cell<mlx::core::array> {
   mlx::core::array read() {
-    std::lock_guard<SpinLock> lock(turn);
+    std::lock_guard<SpinLock> lock(turns[place].lock);
     return object;
   }
-  // The array of before dies with `next`, when the lock is free again.
+  // The array of before dies with `next`, when the locks are free again.
   void write(mlx::core::array&& next) {
-    std::lock_guard<SpinLock> lock(turn);
+    Writing writing;
     std::swap(object, next);
   }
   mlx::core::array object;
-  SpinLock turn{};
 };
+
+#else
+
+inline constexpr size_t places = 1, place = 0;
 
 #endif
 

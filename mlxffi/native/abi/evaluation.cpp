@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <new>
+#include <thread>
 #include <unordered_set>
 
 #include "at_once.h"
@@ -20,6 +21,7 @@ namespace mlxc {
 namespace {
 
 std::recursive_mutex scheduling;
+constexpr int turns_before_sleep = 16;
 
 // In a forked child nobody is there to let it go.
 [[maybe_unused]] const int forked = pthread_atfork(nullptr, nullptr, [] { new (&scheduling) std::recursive_mutex; });
@@ -239,6 +241,15 @@ bool is_available(const mx::array& array) {
   return !has_failed(array) && array.is_available();
 }
 
-Scheduling::Scheduling() : lock_(scheduling) {}
+// Most hold it while they walk through a few arrays: to sleep would take longer.
+Scheduling::Scheduling() : lock_(scheduling, std::try_to_lock) {
+  for (int turn = 0; turn < turns_before_sleep && !lock_; turn++) {
+    std::this_thread::yield();
+    lock_.try_lock();
+  }
+  if (!lock_) {
+    lock_.lock();
+  }
+}
 
 } // namespace mlxc

@@ -110,16 +110,7 @@ Cell<Object<Handle>>& cell(Handle handle) {
   return *static_cast<Cell<Object<Handle>>*>(handle.ctx);
 }
 
-// How many objects of a kind are alive. Without a GIL each thread counts in one of several places, which add up: to count
-// in one place it would wait for the others.
-#ifdef MLXFFI_FREE_THREADS
-inline constexpr size_t places = 16;
-inline std::atomic<size_t> threads{0};
-inline thread_local const size_t place = threads.fetch_add(1, std::memory_order_relaxed) % places;
-#else
-inline constexpr size_t places = 1, place = 0;
-#endif
-
+// How many objects of a kind are alive: what was counted in all places.
 struct alignas(64) Counts {
   std::atomic<size_t> of[static_cast<size_t>(Kind::count)];
 };

@@ -2,6 +2,8 @@
 
 #include "configuration.h"
 
+#include "free_threads.h"
+
 #include <stddef.h>
 
 Configuration told;
@@ -43,14 +45,14 @@ static PyObject *configure(PyObject *module, PyObject *arguments, PyObject *name
       return NULL;
     }
     before = *place;
-    *place = Py_NewRef(value);
+    *place = immortal(Py_NewRef(value));
     Py_XDECREF(before);
   }
   if (told.dtypes && (!PyTuple_Check(told.dtypes) || PyTuple_Size(told.dtypes) != DTYPES)) {
     return PyErr_Format(PyExc_ValueError, "dtypes: expected a tuple of %d, got %R", DTYPES, told.dtypes);
   }
   for (int number = 0; told.dtypes && number < DTYPES; number++) {
-    dtypes[number] = PyTuple_GetItem(told.dtypes, number);
+    dtypes[number] = immortal(PyTuple_GetItem(told.dtypes, number));
   }
   Py_RETURN_NONE;
 }

@@ -6,6 +6,7 @@
 #include <Python.h>
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* No other thread changes an object between these two. */
 #ifdef Py_GIL_DISABLED
@@ -87,6 +88,17 @@ static inline PyObject *referent(PyObject *reference) {
   PyObject *found = PyWeakref_GetObject(reference);
   return found == Py_None ? NULL : Py_XNewRef(found);
 #endif
+}
+
+/* What lives as long as the process: threads that counted references to it would wait for each other. Only the thread that
+ * made it knows it yet. */
+static inline PyObject *immortal(PyObject *object) {
+#ifdef Py_GIL_DISABLED
+  if (object) {
+    Py_SET_REFCNT(object, (Py_ssize_t)UINT32_MAX + 1);
+  }
+#endif
+  return object;
 }
 
 /* A name that is interned once, and kept in a place of its own. Threads may both do it, and find the same. */

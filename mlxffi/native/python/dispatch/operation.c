@@ -298,7 +298,7 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
       Py_CLEAR(self);
     }
   }
-  return (PyObject *)self;
+  return immortal((PyObject *)self);
 }
 
 PyMethodDef operation_functions[] = {
@@ -311,6 +311,6 @@ bool init_operations(const Row *const *all) {
   PyObject *types = PyImport_ImportModule("types");
   method_class = types ? PyObject_GetAttrString(types, "MethodType") : NULL;
   Py_XDECREF(types);
-  operation_class = method_class ? (PyTypeObject *)PyType_FromSpec(&spec) : NULL;
+  operation_class = method_class ? (PyTypeObject *)immortal(PyType_FromSpec(&spec)) : NULL;
   return operation_class;
 }

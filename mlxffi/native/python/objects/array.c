@@ -14,7 +14,7 @@
 PyObject *owner_class;
 
 PyObject *added_class(PyObject *module, const char *name, PyType_Spec *spec) {
-  PyObject *type = PyType_FromSpec(spec);
+  PyObject *type = immortal(PyType_FromSpec(spec));
   return type && PyModule_AddObject(module, name, Py_NewRef(type)) == 0 ? type : NULL;
 }
 
