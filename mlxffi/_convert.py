@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import _dlpack, _handles, _ops, device
 from . import dtype as dtypes
 from ._arguments import as_arrays
+from ._elements import is_bfloat16
 from ._errors import ArgumentError, Error
 from ._ffi import check, ffi, graph, last_error, lib
 from ._memory import UnknownElementsError, from_buffer, unknown_elements
@@ -196,7 +197,7 @@ def _from_foreign(value: Any) -> Array:
     found = from_buffer(value)
     if found is not None:
         return found
-    if _is_bfloat16(value):
+    if is_bfloat16(value):
         bits = _from_foreign(value.view("uint16"))
         return _handles.own_array(graph.glue_view(bits._h, dtypes.bfloat16.number, 0))
     # numpy's own elements come as a buffer or not at all.
@@ -215,11 +216,6 @@ def _foreign(value: Any) -> ForeignValueError:
         f"value: expected a number, a nested list of numbers, or an object with the buffer protocol, __dlpack__ or "
         f"__array__, got {type(value).__name__}"
     )
-
-
-def _is_bfloat16(value: Any) -> bool:
-    """Whether it is numpy's array or scalar of ml_dtypes' bfloat16, which have no buffer."""
-    return str(getattr(value, "dtype", "")) == "bfloat16" and hasattr(value, "view") and hasattr(value, "__array__")
 
 
 def _from_exported(exported: Any, value: Any) -> Array:

@@ -1,4 +1,4 @@
-"""The elements of Python's buffers: what memoryviews say of them."""
+"""The elements of foreign memory: what memoryviews and numpy say of them."""
 
 from __future__ import annotations
 
@@ -31,3 +31,8 @@ def in_native_order(data: bytes, kind: str, size: int) -> bytes:
     words = arrays.array({2: "H", 4: "I", 8: "Q"}[size], data)
     words.byteswap()
     return words.tobytes()
+
+
+def is_bfloat16(value: object) -> bool:
+    """Whether it is numpy's array or scalar of ml_dtypes' bfloat16, which have no buffer."""
+    return str(getattr(value, "dtype", "")) == "bfloat16" and hasattr(value, "view") and hasattr(value, "__array__")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import array as arrays
 from collections.abc import Sequence
 
-from .._elements import element_type, in_native_order
+from .._elements import element_type, in_native_order, is_bfloat16
 from .._errors import ArgumentError, Error, OperationError, SizeError
 from .._exporters import capsule_of
 from .._sharing import shares
@@ -100,7 +100,7 @@ def _imported(value: Any) -> array:
     found = _from_buffer(value)
     if found is not None:
         return found
-    if _is_bfloat16(value):
+    if is_bfloat16(value):
         return abi.view(_imported(value.view("uint16")), _dtype.bfloat16)
     # numpy's own elements come as a buffer or not at all.
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array_interface__"):
@@ -118,11 +118,6 @@ def _imported(value: Any) -> array:
 def _refused(found: object) -> array:
     names = ", ".join(dtype.name for dtype in _dtype.DTYPES)
     raise OperationError(f"value: expected elements of one of {names}, got {found}; convert them first")
-
-
-def _is_bfloat16(value: Any) -> bool:
-    """Whether it is numpy's array or scalar of ml_dtypes' bfloat16, which have no buffer."""
-    return str(getattr(value, "dtype", "")) == "bfloat16" and hasattr(value, "view") and hasattr(value, "__array__")
 
 
 # --- memory ---
