@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from . import _loader
 from ._errors import OperationError
 
 _forked = False
@@ -15,7 +16,10 @@ def _note_fork() -> None:
 
 
 def require_no_fork(function: str) -> None:
-    """Refuse to evaluate in a forked child: MLX's threads exist in the parent only, and waiting for them never ends."""
+    """Refuse to evaluate in a forked child: MLX's threads exist in the parent only, and waiting for them never ends.
+
+    Over somebody else's mlx-c; libmlxc refuses by itself.
+    """
     if _forked:
         raise OperationError(
             f"[{function}] MLX cannot compute in a forked process; start the process with the 'spawn' method "
@@ -23,4 +27,5 @@ def require_no_fork(function: str) -> None:
         )
 
 
-os.register_at_fork(after_in_child=_note_fork)
+if _loader.build_info().MLXC_PREFIX:
+    os.register_at_fork(after_in_child=_note_fork)

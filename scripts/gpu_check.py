@@ -18,6 +18,7 @@ os.environ.setdefault("MLX_ENABLE_TF32", "0")
 
 # isort: split
 from gpu import behaviour, linear, norms, timing, values
+from gpu.verdicts import Verdicts
 
 import mlxffi
 
@@ -25,17 +26,6 @@ import mlxffi
 AIMS = {"KL": 3.0, "JS": 3.5}
 ENTROPY = "cross-entropy"
 NOISE = 1.02  # of a time measured twice
-
-
-class Verdicts:
-    """Prints lines with their verdicts, and remembers whether any failed."""
-
-    def __init__(self) -> None:
-        self.failed = 0
-
-    def report(self, line: str, good: bool) -> None:
-        self.failed += not good
-        print(f"{'ok  ' if good else 'FAIL'} {line}", flush=True)
 
 
 def main() -> int:

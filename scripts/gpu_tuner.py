@@ -23,27 +23,11 @@ from concurrent.futures import ThreadPoolExecutor
 from gpu import aims, rows
 from gpu.asked import Answer, Together, once
 from gpu.shapes import CASES, DECODERS, ROWS
+from gpu.verdicts import Verdicts
 
 # How far apart losses may be. Adam makes much of the last bits of gradients near 0.
 NEAR = 3e-3
 SECTIONS = ("losses", "steps", "decoding", "settings", "processes")
-
-
-class Verdicts:
-    """Keeps lines with their verdicts, and counts what does not hold."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.failed = 0
-
-    def report(self, line: str, good: bool) -> None:
-        self.failed += not good
-        self.lines.append(f"{'ok  ' if good else 'FAIL'} {line}")
-
-    def tell(self) -> None:
-        """Print the lines since the last time."""
-        print(*self.lines, sep="\n", flush=True)
-        self.lines = []
 
 
 def main() -> int:
@@ -69,10 +53,8 @@ def main() -> int:
             compiling.result()
     if "steps" in wanted:
         aims.judge_steps(rows.steps(options.rows, options.turns), verdicts.report)
-        verdicts.tell()
     if "decoding" in wanted:
         aims.judge_decoding(rows.decoding(options.turns), verdicts.report)
-        verdicts.tell()
     if "settings" in wanted:
         rows.settings(options.turns)
     if "processes" in wanted:
@@ -90,7 +72,6 @@ def check_losses(only: list[str] | None, verdicts: Verdicts) -> None:
             apart = _apart(there, here)
             line = f"{family} {case}: losses {there[0]:.4f} to {there[-1]:.4f}, from the CPU's by {apart:.0e}"
             verdicts.report(line, apart < NEAR and there[-1] < there[0])
-            verdicts.tell()
 
 
 def _losses(family: str, case: str) -> Answer:
@@ -115,7 +96,6 @@ def check_processes(count: int, turns: int, verdicts: Verdicts) -> None:
     apart = _apart(losses, alone) if same else 1.0
     verdicts.report(f"{count} processes over NCCL: losses from one's by {apart:.0e}", apart < 1e-3)
     aims.judge_processes(count, rows.several(count, turns), verdicts.report)
-    verdicts.tell()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .._errors import RangeError, error_of
-from .._process import require_no_fork
 from . import _arguments, _device, _dtype, _trees
 from ._array import array
 from ._at import ArrayAt
@@ -25,7 +24,6 @@ native.configure(
     misfit=_arguments.MisfitError,
     bounds=_arguments.BoundsError,
     no_device=RangeError,
-    require_no_fork=require_no_fork,
     as_arrays=_arguments.as_arrays,
     as_array=_arguments.as_array,
     holder=_trees.Holder,

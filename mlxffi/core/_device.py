@@ -8,7 +8,6 @@ import itertools
 
 from .. import _pickles
 from .._errors import RangeError
-from .._process import require_no_fork
 from ._binding import abi, native
 from .generated.device import default_device as default_device
 from .generated.device import device_count as device_count
@@ -250,7 +249,6 @@ def clear_streams() -> None:
 
 def synchronize(stream: StreamOrDevice = None) -> None:
     """Wait for what is queued on a stream (None: the default stream of the default device)."""
-    require_no_fork("synchronize")
     abi.synchronize(stream)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._errors import ArgumentError, OperationError
-from .._process import require_no_fork
 from . import _trees
 from ._array import array
 from ._binding import abi, native
@@ -23,7 +22,6 @@ def eval(*args: Any) -> None:
     Args:
       args: arrays, or trees of arrays and other leaves, which are ignored.
     """
-    require_no_fork("eval")
     native.eval(_trees.leaves(args, []))
 
 
@@ -33,7 +31,6 @@ def async_eval(*args: Any) -> None:
     Args:
       args: arrays, or trees of arrays and other leaves, which are ignored.
     """
-    require_no_fork("async_eval")
     native.async_eval(_trees.leaves(args, []))
 
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 from .._errors import ArgumentError, Error, OperationError
 from .._files import copy_file, reading, temporary, writing
-from .._process import require_no_fork
 from ._array import array
 from ._binding import abi, native
 from ._device import StreamOrDevice
@@ -40,7 +39,6 @@ def save(file: File, arr: array) -> None:
     """
     if not isinstance(arr, array):
         raise TypeError(f"save(): arr: expected an array, got {type(arr).__name__}")
-    require_no_fork("save")
     with _written("save", file, ".npy") as path:
         abi.save(path, arr)
 
@@ -99,7 +97,6 @@ def save_safetensors(file: File, arrays: dict[str, array], metadata: dict[str, s
     """
     if not isinstance(arrays, dict):
         raise TypeError(f"save_safetensors(): arrays: expected a dict, got {type(arrays).__name__}")
-    require_no_fork("save_safetensors")
     strings = {} if metadata is None else metadata
     if not isinstance(strings, dict) or not all(isinstance(item, str) for pair in strings.items() for item in pair):
         raise ArgumentError("[save_safetensors] Metadata must be a dictionary with string keys and values")
@@ -132,7 +129,6 @@ def save_gguf(file: File, arrays: dict[str, array], metadata: dict[str, Any] | N
         raise TypeError(f"save_gguf(): arrays: expected a dict, got {type(arrays).__name__}")
     if not isinstance(file, (str, os.PathLike)):
         raise ArgumentError("[save_gguf] Input must be a string")
-    require_no_fork("save_gguf")
     _require_arrays("save_gguf", arrays)
     contents = abi.io_gguf_new()
     for name, value in arrays.items():

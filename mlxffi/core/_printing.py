@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import reprlib
 
-from .._process import require_no_fork
 from ._binding import abi, native
 
 TYPE_CHECKING = False
@@ -110,7 +109,6 @@ def printoptions(precision: int = DEFAULT) -> _PrintOptionsContext:
 
 def describe(array: array) -> str:
     """An array as Python code, with the middle of long axes left out."""
-    require_no_fork("str")
     return abi.array_text(array, _precision)
 
 

@@ -1,5 +1,6 @@
 """Work that fails in a stream's thread: whatever depends on it raises, however often it is read."""
 
+import contextlib
 import os
 
 import numpy as np
@@ -53,3 +54,55 @@ def test_what_was_computed_before_stays(tmp_path):
     with pytest.raises(RuntimeError, match="Unable to read"):
         mx.eval(cut(tmp_path)[:5] + before)
     assert before.tolist() == [0, 2, 4, 6, 8]
+
+
+def told_by(how):
+    """Whether it is told depends on how far the stream is."""
+    with contextlib.suppress(RuntimeError):
+        how()
+
+
+# What waits for streams, or schedules on them, and is told in place of the arrays whose work failed.
+OTHERS = {
+    "synchronize": mx.synchronize,
+    "synchronize a stream": lambda: mx.synchronize(mx.default_stream(mx.cpu)),
+    "clear_cache": mx.clear_cache,
+    "set_cache_limit": lambda: mx.set_cache_limit(mx.set_cache_limit(10**9)),
+    "eval of another": lambda: mx.eval(mx.arange(100_000) * 3),
+    "a factorisation": lambda: mx.eval(mx.linalg.inv(mx.eye(3), stream=mx.cpu)),
+    "a gradient": lambda: mx.grad(lambda x: mx.sum(x * x * mx.array(x[0].item())))(mx.ones(5)),
+}
+
+
+@pytest.mark.parametrize("how", OTHERS)
+def test_a_failure_told_to_others_is_told_at_every_read(tmp_path, how):
+    first = cut(tmp_path)
+    second = first * 2
+    told_by(lambda: mx.async_eval(second))
+    third = second + 1
+    told_by(OTHERS[how])
+    for array in (first, second, third, second):
+        with pytest.raises(RuntimeError, match="Unable to read"):
+            mx.sum(array).item()
+
+
+def test_a_failure_told_to_an_operation_is_told_at_every_read(tmp_path):
+    index = cut(tmp_path).astype(mx.int32)
+    told_by(lambda: mx.async_eval(index))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="Unable to read"):
+            mx.eval(mx.take(mx.arange(10), index))
+        with pytest.raises(RuntimeError, match="Unable to read"):
+            index.tolist()
+
+
+def test_what_was_scheduled_before_the_failure_stays(tmp_path):
+    before = mx.arange(100_000) * 2
+    mx.async_eval(before)
+    failed = cut(tmp_path) + 1
+    told_by(lambda: mx.async_eval(failed))
+    told_by(mx.synchronize)
+    assert before[5].item() == 10
+    with pytest.raises(RuntimeError, match="Unable to read"):
+        mx.eval(failed)
+    assert (mx.arange(100_000) * 3)[5].item() == 15

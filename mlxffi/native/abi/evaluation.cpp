@@ -11,6 +11,7 @@
 #include "at_once.h"
 #include "checked.h"
 #include "derivatives/tracing.h"
+#include "fork.h"
 #include "guards.h"
 #include "late_failures.h"
 #include "small_nodes.h"
@@ -124,26 +125,15 @@ bool is_computed(const mx::array& array) {
   return array.status() == mx::array::Status::available;
 }
 
-// Arrays that no other thread knows, with the events that these wait for.
-Arrays waiters(const Arrays& arrays) {
-  Arrays made;
-  for (auto& array : arrays) {
-    auto& event = array.event();
-    bool waits = !is_computed(array) && event.valid();
-    if (waits && (made.empty() || !same(made.back().event(), event))) {
-      made.emplace_back(mx::Shape{}, mx::bool_, nullptr, Arrays{});
-      made.back().attach_event(event);
-      made.back().set_status(mx::array::Status::evaluated);
-    }
-  }
-  return made;
-}
-
 // By kernels of our own; to be called under Scheduling.
 template <class Schedule>
 void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
   try {
     schedule(mlxffi::use_kernels(outputs));
+  } catch (const std::runtime_error& failure) {
+    remember_failed_inputs(outputs, failure.what());
+    mlxffi::use_mlx(outputs);
+    throw;
   } catch (...) {
     mlxffi::use_mlx(outputs);
     throw;
@@ -153,20 +143,16 @@ void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
 // What the call schedules is then waited for, while other threads may schedule.
 template <class Schedule>
 void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
-  Arrays made;
+  Events events;
   {
     Scheduling lock;
     schedule();
-    made = waiters(arrays);
+    events = events_of(arrays);
+    pend(events);
+    events = pending_until(events);
   }
-  for (auto& waiter : made) {
-    try {
-      waiter.wait();
-    } catch (const std::runtime_error& failure) {
-      remember_failure(waiter.event(), failure.what());
-      throw;
-    }
-  }
+  wait_for(events);
+  throw_if_failed(arrays);
   Scheduling lock;
   for (auto& array : arrays) {
     array.is_available();
@@ -179,9 +165,21 @@ bool computed_at_once(const Arrays& outputs) {
   return lock && mlxffi::compute_at_once(outputs);
 }
 
+// For what waits by itself, and would be told of their failures.
+void finish_before(const Arrays& outputs) {
+  for (auto& output : outputs) {
+    if (output.has_primitive()) {
+      wait_for(pending_on(output.primitive().stream()));
+    }
+  }
+}
+
 // Waiting, where the graph stays, as that of a function being differentiated, or is to be put back after a failure.
 void schedule_or_compute(const Arrays& outputs, bool may_fail) {
   bool traced = std::any_of(outputs.begin(), outputs.end(), [](auto& output) { return output.is_tracer(); });
+  if (may_fail || traced) {
+    finish_before(outputs);
+  }
   may_fail ? evaluate_or_undo(outputs) : traced ? mx::eval(outputs) : schedule(outputs);
 }
 
@@ -203,6 +201,7 @@ void evaluate(const Arrays& outputs) {
   if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
     return;
   }
+  require_no_fork();
   throw_if_failed(outputs);
   if (computed_at_once(outputs)) {
     return;
@@ -214,9 +213,16 @@ void evaluate_soon(const Arrays& outputs) {
   if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
     return;
   }
+  require_no_fork();
   throw_if_failed(outputs);
   Scheduling lock;
-  schedule_kernels(outputs, [&](bool may_fail) { may_fail ? evaluate_or_undo(outputs) : schedule(outputs); });
+  schedule_kernels(outputs, [&](bool may_fail) {
+    if (may_fail) {
+      finish_before(outputs);
+    }
+    may_fail ? evaluate_or_undo(outputs) : schedule(outputs);
+  });
+  pend(events_of(outputs));
 }
 
 const mx::array& computed(const mx::array& array) {
@@ -228,6 +234,7 @@ const mx::array& computed(const mx::array& array) {
 
 void wait(const mx::array& array) {
   if (!is_computed(array)) {
+    require_no_fork();
     throw_if_failed({array});
     schedule_and_wait({array}, [] {});
   }
@@ -239,6 +246,20 @@ bool is_available(const mx::array& array) {
   }
   Scheduling lock;
   return !has_failed(array) && array.is_available();
+}
+
+void finish(mx::Stream stream) {
+  require_no_fork();
+  auto failure = wait_for(pending_on(stream));
+  mx::synchronize(stream);
+  if (failure) {
+    throw std::runtime_error(*failure);
+  }
+}
+
+void finish_streams() {
+  require_no_fork();
+  wait_for(pending());
 }
 
 // Most hold it while they walk through a few arrays: to sleep would take longer.

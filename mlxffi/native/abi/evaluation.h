@@ -21,4 +21,8 @@ const mx::array& computed(const mx::array& array);
 void wait(const mx::array& array);
 bool is_available(const mx::array& array);
 
+// Of a stream, and of all before a call that waits for them: what fails is told again whenever it is read.
+void finish(mx::Stream stream);
+void finish_streams();
+
 } // namespace mlxc

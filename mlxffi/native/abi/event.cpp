@@ -4,7 +4,9 @@
 #include <mutex>
 
 #include "convert.h"
+#include "evaluation.h"
 #include "guards.h"
+#include "late_failures.h"
 
 namespace mlxc {
 
@@ -40,7 +42,7 @@ mx::array computed_on(mx::Stream stream) {
 } // namespace
 
 Event::Event(mx::Stream stream) : for_host_(computed_on(stream)), for_streams_(computed_on(stream)) {
-  evaluating([&] { mx::async_eval({for_host_, for_streams_}); });
+  evaluating([&] { evaluate_soon({for_host_, for_streams_}); });
 }
 
 // MLX tells of a failure once.
@@ -63,7 +65,7 @@ void Event::wait() {
   if (!done_) {
     std::lock_guard<std::mutex> lock(host_);
     settle([&] {
-      for_host_.wait();
+      mlxc::wait(for_host_);
       return true;
     });
   }
@@ -76,14 +78,17 @@ void Event::wait() {
 bool Event::is_done() {
   std::unique_lock<std::mutex> lock(host_, std::defer_lock);
   if (!done_ && lock.try_lock()) {
-    settle([&] { return for_host_.is_available(); });
+    settle([&] {
+      throw_if_failed({for_host_});
+      return is_available(for_host_);
+    });
   }
   return done_;
 }
 
 void Event::hold_back(mx::Stream stream) {
   std::lock_guard<std::mutex> lock(streams_);
-  evaluating([&] { mx::async_eval({mx::logical_not(for_streams_, stream)}); });
+  evaluating([&] { evaluate_soon({mx::logical_not(for_streams_, stream)}); });
 }
 
 } // namespace mlxc

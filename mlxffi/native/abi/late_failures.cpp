@@ -15,28 +15,119 @@ namespace mlxc {
 
 namespace {
 
-constexpr size_t most_remembered = 64;
+constexpr size_t most_remembered = 1024;
 
 struct Failure {
   mx::Event event;
   std::string text;
 };
 
-std::atomic<bool> any{false};
+std::atomic<bool> any_failed{false}, any_pending{false};
 
-// Under Scheduling. Never destroyed: threads may evaluate while the process ends.
+// Both under Scheduling. Never destroyed: threads may evaluate while the process ends.
 std::deque<Failure>& failures() {
   static auto& made = *new std::deque<Failure>;
   return made;
 }
+Events& all_pending() {
+  static auto& made = *new Events;
+  return made;
+}
+
+// Whether two events are the same moment of the same stream.
+bool same(const mx::Event& a, const mx::Event& b) {
+  return &a.cast<char>() == &b.cast<char>() && a.value() == b.value();
+}
+
+Events::iterator find(Events& events, const mx::Event& event) {
+  return std::find_if(events.begin(), events.end(), [&](auto& other) { return same(other, event); });
+}
+
+bool is_pending(const mx::Event& event) {
+  return find(all_pending(), event) != all_pending().end();
+}
+
+bool waits(const mx::array& array) {
+  return array.status() == mx::array::Status::evaluated && array.event().valid();
+}
 
 // Null, where none is known.
 const Failure* failure_of(const mx::array& array) {
-  auto& event = array.event();
-  auto is_its = [&](const Failure& failure) { return same(failure.event, event); };
-  bool waits = array.status() == mx::array::Status::evaluated && event.valid();
-  auto found = waits ? std::find_if(failures().begin(), failures().end(), is_its) : failures().end();
+  auto is_its = [&](const Failure& failure) { return same(failure.event, array.event()); };
+  auto found = waits(array) ? std::find_if(failures().begin(), failures().end(), is_its) : failures().end();
   return found == failures().end() ? nullptr : &*found;
+}
+
+void remember(const mx::Event& event, const std::string& text) {
+  failures().push_back({event, text});
+  if (failures().size() > most_remembered) {
+    failures().pop_front();
+  }
+  any_failed = true;
+}
+
+// With all that was scheduled on its stream afterwards: it may depend on what failed, or fail by itself without being told.
+void fail(const mx::Event& event, const std::string& text) {
+  Scheduling lock;
+  auto& all = all_pending();
+  auto found = find(all, event);
+  remember(event, text);
+  std::for_each(found == all.end() ? all.begin() : found + 1, all.end(), [&](auto& later) {
+    if (later.stream() == event.stream()) {
+      remember(later, text);
+    }
+  });
+}
+
+void forget(const mx::Event& event) {
+  Scheduling lock;
+  auto& all = all_pending();
+  if (auto found = find(all, event); found != all.end()) {
+    all.erase(found);
+  }
+  any_pending = !all.empty();
+}
+
+// An array that no other thread knows.
+mx::array waiter(const mx::Event& event) {
+  mx::array made(mx::Shape{}, mx::bool_, nullptr, Arrays{});
+  made.attach_event(event);
+  made.set_status(mx::array::Status::evaluated);
+  return made;
+}
+
+// What was told, if anything; whether an event is reached, `ask` says, of an array that waits for it.
+template <class Ask>
+std::optional<std::string> told(const mx::Event& event, Ask ask) {
+  std::optional<std::string> text;
+  try {
+    if (!ask(waiter(event))) {
+      return text;
+    }
+  } catch (const std::runtime_error& failure) {
+    text = failure.what();
+    fail(event, *text);
+  }
+  forget(event);
+  return text;
+}
+
+bool is_reached(const mx::array& waiter) {
+  return waiter.is_available();
+}
+
+void look_for_failures() {
+  Scheduling lock;
+  for (auto& event : Events(all_pending())) {
+    told(event, is_reached);
+  }
+}
+
+template <class Which>
+Events pending_where(Which which) {
+  Events found;
+  std::copy_if(all_pending().begin(), all_pending().end(), std::back_inserter(found), which);
+  return found;
 }
 
 // Arrays, and the inputs of those nodes of theirs that are yet to be scheduled.
@@ -48,24 +139,61 @@ void each_input(const Arrays& arrays, Look look) {
 
 } // namespace
 
-bool same(const mx::Event& a, const mx::Event& b) {
-  return &a.cast<char>() == &b.cast<char>() && a.value() == b.value();
+Events events_of(const Arrays& arrays) {
+  Events events;
+  for (auto& array : arrays) {
+    bool is_new = array.status() != mx::array::Status::available && array.event().valid() && find(events, array.event()) == events.end();
+    if (is_new) {
+      events.push_back(array.event());
+    }
+  }
+  return events;
 }
 
-void remember_failure(const mx::Event& event, const std::string& text) {
+void pend(const Events& events) {
+  auto& all = all_pending();
+  std::copy_if(events.begin(), events.end(), std::back_inserter(all), [&](auto& event) { return !is_pending(event); });
+  any_pending = !all.empty();
+}
+
+Events pending() {
   Scheduling lock;
-  failures().push_back({event, text});
-  if (failures().size() > most_remembered) {
-    failures().pop_front();
+  return all_pending();
+}
+
+Events pending_on(mx::Stream stream) {
+  Scheduling lock;
+  return pending_where([&](auto& event) { return event.stream() == stream; });
+}
+
+Events pending_until(const Events& events) {
+  auto open = events;
+  return pending_where([&](auto& event) {
+    bool is_before = std::any_of(open.begin(), open.end(), [&](auto& other) { return other.stream() == event.stream(); });
+    if (auto found = find(open, event); found != open.end()) {
+      open.erase(found);
+    }
+    return is_before;
+  });
+}
+
+std::optional<std::string> wait_for(const Events& events) {
+  std::optional<std::string> first;
+  for (auto& event : events) {
+    auto text = told(event, [](mx::array waiter) {
+      waiter.wait();
+      return true;
+    });
+    first = first ? first : text;
   }
-  any = true;
+  return first;
 }
 
 void remember_failure(const Arrays& outputs, mx::Stream stream, const std::string& text) {
   // libmlx keeps the making of events to itself.
   auto marker = mx::logical_not(mx::array(false), stream);
   mx::async_eval(marker);
-  remember_failure(marker.event(), text);
+  remember(marker.event(), text);
   // The first are known to be of that call, of their inputs those without an event.
   for (auto& output : outputs) {
     if (output.status() != mx::array::Status::unscheduled) {
@@ -80,12 +208,34 @@ void remember_failure(const Arrays& outputs, mx::Stream stream, const std::strin
   });
 }
 
+void remember_failed_inputs(const Arrays& outputs, const std::string& text) {
+  if (!any_pending) {
+    return;
+  }
+  each_input(outputs, [&](const mx::array& array) {
+    if (!waits(array) || !is_pending(array.event())) {
+      return;
+    }
+    auto event = array.event();
+    bool was_told = told(event, is_reached).has_value();
+    if (!was_told && !is_pending(event)) {
+      remember(event, text);
+    }
+  });
+}
+
 bool has_failed(const mx::array& array) {
-  return any && failure_of(array);
+  if (any_pending) {
+    look_for_failures();
+  }
+  return any_failed && failure_of(array);
 }
 
 void throw_if_failed(const Arrays& arrays) {
-  if (!any) {
+  if (any_pending) {
+    look_for_failures();
+  }
+  if (!any_failed) {
     return;
   }
   Scheduling lock;

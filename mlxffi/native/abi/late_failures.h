@@ -1,20 +1,36 @@
 // Tasks that failed in a stream's thread, after the call that handed them over had returned.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "convert.h"
 
 namespace mlxc {
 
-// Whether two events are the same moment of the same stream.
-bool same(const mx::Event& a, const mx::Event& b);
+using Events = std::vector<mx::Event>;
 
-// What waits for an event holds no numbers: MLX tells only whoever waits first.
-void remember_failure(const mx::Event& event, const std::string& text);
+// Of arrays, without those that are computed. To be called under Scheduling.
+Events events_of(const Arrays& arrays);
 
-// The same for what a call scheduled on a stream before it threw: outputs and what they are to be computed from.
+// Adds what was just scheduled to what is pending: MLX tells of a failure only once, to whoever asks first, so that what is
+// pending is always asked in the order in which it was scheduled. Under Scheduling.
+void pend(const Events& events);
+
+// What is pending on the streams of some events up to these, with them. Under Scheduling.
+Events pending_until(const Events& events);
+Events pending_on(mx::Stream stream);
+Events pending();
+
+// Waits, and remembers who failed. The first failure of which MLX told, if any.
+std::optional<std::string> wait_for(const Events& events);
+
+// What a call scheduled on a stream before it threw: outputs and what they are to be computed from.
 void remember_failure(const Arrays& outputs, mx::Stream stream, const std::string& text);
+
+// The same for those inputs whose failure the call may have told. Under Scheduling.
+void remember_failed_inputs(const Arrays& outputs, const std::string& text);
 
 // Whether an array waits for such an event: were MLX asked, it would count as computed. Under Scheduling.
 bool has_failed(const mx::array& array);

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "at_once.h"
+#include "evaluation.h"
 #include "late_failures.h"
 
 namespace mlxc {
@@ -218,7 +219,7 @@ void schedule(const Nodes& nodes, Arrays& known) {
 // What was scheduled counts as computed, unless a task has failed: MLX tells of that by text alone.
 void settle(Arrays& scheduled, mx::Stream stream, const std::exception& failure) {
   try {
-    mx::synchronize(stream);
+    finish(stream);
   } catch (const std::runtime_error&) {
     // One of the two is told.
   }

@@ -19,7 +19,7 @@ static const struct {
 } places[] = {
   PLACE(array), PLACE(array_at), PLACE(stream), PLACE(device), PLACE(cpu), PLACE(gpu), PLACE(stream_context),
   PLACE(thread_local_stream), PLACE(group), PLACE(dtypes),
-  PLACE(error), PLACE(misfit), PLACE(bounds), PLACE(no_device), PLACE(require_no_fork), PLACE(as_arrays), PLACE(as_array), PLACE(next_key), PLACE(holder), PLACE(not_arrays),
+  PLACE(error), PLACE(misfit), PLACE(bounds), PLACE(no_device), PLACE(as_arrays), PLACE(as_array), PLACE(next_key), PLACE(holder), PLACE(not_arrays),
   PLACE(constant),
 };
 

@@ -23,7 +23,6 @@ typedef struct {
   PyObject *misfit;              /* the exception for ints that do not fit into C's */
   PyObject *bounds;              /* the exception for indices that are none of an array's */
   PyObject *no_device;           /* the exception for a device that is not there */
-  PyObject *require_no_fork;     /* from the name of a function; raises in a forked process */
   PyObject *as_arrays;           /* from operands, which may be anything, to a tuple of arrays */
   PyObject *as_array;            /* from anything, and the dtype beside which it stands or None, to an array */
   PyObject *next_key;            /* gives a key of random numbers that has not been given before */

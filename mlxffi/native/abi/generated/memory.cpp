@@ -5,7 +5,7 @@
 using namespace mlxc;
 
 extern "C" int mlx_clear_cache() {
-  return guarded(__func__, [&] { mx::clear_cache(); });
+  return guarded(__func__, [&] { evaluating([&] { (finish_streams(), mx::clear_cache()); }); });
 }
 
 extern "C" int mlx_get_active_memory(size_t *res) {
@@ -29,7 +29,7 @@ extern "C" int mlx_reset_peak_memory() {
 }
 
 extern "C" int mlx_set_cache_limit(size_t *res, size_t limit) {
-  return guarded(__func__, [&] { require(res); put(res, mx::set_cache_limit(limit)); });
+  return guarded(__func__, [&] { require(res); put(res, evaluating([&] { return (finish_streams(), mx::set_cache_limit(limit)); })); });
 }
 
 extern "C" int mlx_set_memory_limit(size_t *res, size_t limit) {

@@ -38,7 +38,7 @@ extern "C" int mlx_stream_get_index(int *index, mlx_stream stream) {
 }
 
 extern "C" int mlx_synchronize(mlx_stream stream) {
-  return guarded(__func__, [&] { evaluating([&] { mx::synchronize(resolved(stream, "stream")); }); });
+  return guarded(__func__, [&] { evaluating([&] { finish(resolved(stream, "stream")); }); });
 }
 
 extern "C" int mlx_get_default_stream(mlx_stream *stream, mlx_device dev) {
@@ -66,7 +66,7 @@ extern "C" mlx_stream mlx_stream_new_thread_unsafe(mlx_device dev) {
 }
 
 extern "C" int mlx_synchronize_default() {
-  return guarded(__func__, [&] { evaluating([&] { mx::synchronize(); }); });
+  return guarded(__func__, [&] { evaluating([&] { finish(mx::default_stream(mx::default_device())); }); });
 }
 
 extern "C" mlx_thread_local_stream mlx_thread_local_stream_new(mlx_device dev) {
