@@ -77,6 +77,7 @@ def of(value: Any, name: str = "dtype") -> Dtype:
 class DtypeCategory(enum.Enum):
     """A set of dtypes, as `issubdtype` takes it."""
 
+    kinds: frozenset[str]  # of the dtypes in it
     complexfloating = 0
     floating = 1
     inexact = 2
@@ -99,8 +100,10 @@ DtypeCategory.__module__ = "mlxffi.core"
 
 complexfloating, floating, inexact, signedinteger, unsignedinteger, integer, number, generic = DtypeCategory
 
-# The kinds of dtypes in each category, and by the names of the array API standard.
-_CATEGORIES = dict(zip(DtypeCategory, map(frozenset, ("c", "f", "fc", "i", "u", "iu", "iufc", "biufc")), strict=True))
+for _category, _kinds in zip(DtypeCategory, ("c", "f", "fc", "i", "u", "iu", "iufc", "biufc"), strict=True):
+    _category.kinds = frozenset(_kinds)
+
+# The kinds of dtypes by the names of the array API standard.
 _KINDS = {
     "bool": "b",
     "signed integer": "i",
@@ -128,8 +131,7 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
         raise ArgumentError("[issubdtype] Received invalid type for second input.")
     if isinstance(arg2, Dtype):
         return arg1 is arg2
-    kinds = _CATEGORIES[arg2]
-    return arg1.kind in kinds if isinstance(arg1, Dtype) else _CATEGORIES[arg1] <= kinds
+    return arg1.kind in arg2.kinds if isinstance(arg1, Dtype) else arg1.kinds <= arg2.kinds
 
 
 def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
