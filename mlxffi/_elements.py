@@ -39,21 +39,23 @@ def elements_of(value: Any) -> tuple[Any, tuple[int, ...], str, int] | None:
     kind, size, swapped = _element_type(view)
     if not kind:
         return _bfloat16_of(value)
-    shape = view.shape or ()
-    require_countable(shape)
-    data = view if view.c_contiguous else _in_row_order(value, view)
-    return _in_native_order(bytes(data), kind, size) if swapped else data, shape, kind, size
+    data: Any = view if view.c_contiguous else _in_row_order(value, view)
+    if swapped:
+        data = _in_native_order(bytes(data), kind, size)
+    if kind == "c":
+        data, size = narrowed(data, size)
+    return data, view.shape or (), kind, size
 
 
 def require_countable(shape: Sequence[int]) -> None:
     """Raise SizeError where an axis is longer than MLX counts."""
-    if any(size > LARGEST_AXIS for size in shape):
+    if max(shape, default=0) > LARGEST_AXIS:
         raise SizeError(f"value: expected axes of at most {LARGEST_AXIS} elements, got shape {list(shape)}")
 
 
-def narrowed(data: Any, kind: str, size: int) -> tuple[Any, int]:
-    """Elements that MLX has, and their size: complex128 becomes complex64."""
-    return (arrays.array("f", arrays.array("d", bytes(data))), 8) if (kind, size) == ("c", 16) else (data, size)
+def narrowed(data: Any, size: int) -> tuple[Any, int]:
+    """Complex elements that MLX has, and their size: complex128 becomes complex64."""
+    return (arrays.array("f", arrays.array("d", bytes(data))), 8) if size == 16 else (data, size)
 
 
 def _bfloat16_of(value: Any) -> tuple[Any, tuple[int, ...], str, int] | None:
@@ -65,6 +67,7 @@ def _bfloat16_of(value: Any) -> tuple[Any, tuple[int, ...], str, int] | None:
 
 
 def _in_row_order(value: Any, view: memoryview) -> bytes:
+    require_countable(view.shape or ())  # there may be far fewer elements than the copy would have
     if sys.implementation.name == "pypy" and view.ndim > 1:
         # There memoryview.tobytes() gives the memory as it lies (PyPy 7.3.19).
         data: bytes = importlib.import_module("numpy").ascontiguousarray(value).tobytes()

@@ -67,14 +67,16 @@ def put(array: Array, key: Any, value: Any) -> Array:
 class Selection:
     """What the entries of a key select of an array of some shape.
 
-    `spans`: start, stop and step of the strided part; `block`: its sizes, 1 on picked axes; `gone`: the axes that an
-    int or an array takes away; `picks`: positions by axis, which broadcast to the shape `picked`; `new`: the places of
-    None among the axes that stay; `before`: how many of those stand before the picked axes in the result.
+    `starts`, `stops`, `steps`: the strided part; `block`: its sizes, 1 on picked axes; `gone`: the axes that an int or
+    an array takes away; `picks`: positions by axis, which broadcast to the shape `picked`; `new`: the places of None
+    among the axes that stay; `before`: how many of those stand before the picked axes in the result.
     """
 
     def __init__(self, shape: Sequence[int], entries: Sequence[Any]):
         self._whole = True
-        self.spans: list[tuple[int, int, int]] = []
+        self.starts: list[int] = []
+        self.stops: list[int] = []
+        self.steps: list[int] = []
         self.block: list[int] = []
         self.gone: list[int] = []
         self.picks: dict[int, Array] = {}
@@ -107,8 +109,10 @@ class Selection:
         start = start if count else 0
         stop = start + count * step
         self._whole &= count == size and step == 1
+        self.starts.append(start)
         # Backwards over the first element: MLX takes -1 for the last one.
-        self.spans.append((start, min(stop, size) if stop >= 0 else -size - 1, step))
+        self.stops.append(min(stop, size) if stop >= 0 else -size - 1)
+        self.steps.append(step)
         self.block.append(count)
         return count
 
@@ -128,11 +132,11 @@ class Selection:
 
     def part(self, array: Array) -> Array:
         """The strided part of the array."""
-        return array if self._whole else _ops.slice(array, *zip(*self.spans, strict=True))
+        return array if self._whole else _ops.slice(array, self.starts, self.stops, self.steps)
 
     def replaced(self, array: Array, part: Array) -> Array:
         """The array with another strided part."""
-        return part if self._whole else _ops.slice_update(array, part, *zip(*self.spans, strict=True))
+        return part if self._whole else _ops.slice_update(array, part, self.starts, self.stops, self.steps)
 
     def order(self) -> list[int]:
         """The order of axes that moves the picked ones from the front to their place."""

@@ -51,7 +51,8 @@ def from_buffer(value: Any) -> Array | None:
 
 def from_bytes(data: Any, shape: Sequence[int], kind: str, size: int) -> Array:
     """An Array of elements in row order and native byte order; complex128 becomes complex64."""
-    data, size = narrowed(data, kind, size)
+    if kind == "c":
+        data, size = narrowed(data, size)
     dtype = DTYPES.get((kind, size))
     if dtype is None:
         raise unknown_elements(f"{8 * size} bits of kind {kind!r}")

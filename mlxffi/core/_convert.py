@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._elements import elements_of, narrowed
+from .._elements import elements_of, require_countable
 from .._errors import ArgumentError, Error, OperationError
 from .._exporters import capsule_of
 from .._sharing import shares
@@ -128,7 +128,7 @@ def _from_buffer(value: Any) -> array | None:
     if found is None:
         return None
     data, shape, kind, size = found
-    data, size = narrowed(data, kind, size)
+    require_countable(shape)
     dtype = BY_KIND.get((kind, size))
     if dtype is None:
         return _refused(f"{8 * size} bits of kind {kind!r}")

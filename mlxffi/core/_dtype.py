@@ -77,6 +77,7 @@ def of(value: Any, name: str = "dtype") -> Dtype:
 class DtypeCategory(enum.Enum):
     """A set of dtypes, as `issubdtype` takes it."""
 
+    kinds: frozenset[str]  # of the dtypes in it
     complexfloating = 0
     floating = 1
     inexact = 2
@@ -99,18 +100,10 @@ DtypeCategory.__module__ = "mlxffi.core"
 
 complexfloating, floating, inexact, signedinteger, unsignedinteger, integer, number, generic = DtypeCategory
 
-# The kinds of dtypes in each category.
-_MEMBERS = dict(zip(DtypeCategory, map(frozenset, ("c", "f", "fc", "i", "u", "iu", "iufc", "biufc")), strict=True))
+for _category, _kinds in zip(DtypeCategory, ("c", "f", "fc", "i", "u", "iu", "iufc", "biufc"), strict=True):
+    _category.kinds = frozenset(_kinds)
 
-
-def _categories(kinds: frozenset[str]) -> tuple[DtypeCategory, ...]:
-    """Those that hold all these kinds."""
-    return tuple(category for category, members in _MEMBERS.items() if kinds <= members)
-
-
-# What each category and each kind of dtypes belongs to; and the kinds by their names in the array API standard.
-_WITHIN = {category: _categories(kinds) for category, kinds in _MEMBERS.items()}
-_CATEGORIES = {kind: _categories(frozenset(kind)) for kind in "buifc"}
+# The kinds of dtypes by the names of the array API standard.
 _KINDS = {
     "bool": "b",
     "signed integer": "i",
@@ -132,17 +125,13 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
     Returns:
       True if it does.
     """
-    if type(arg1) is Dtype:
-        within = _CATEGORIES[arg1.kind]
-    elif type(arg1) is DtypeCategory:
-        within = _WITHIN[arg1]
-    else:
+    if type(arg1) is not Dtype and type(arg1) is not DtypeCategory:
         raise ArgumentError("[issubdtype] Received invalid type for first input.")
-    if type(arg2) is DtypeCategory:
-        return arg2 in within
-    if type(arg2) is not Dtype:
+    if type(arg2) is Dtype:
+        return arg1 is arg2
+    if type(arg2) is not DtypeCategory:
         raise ArgumentError("[issubdtype] Received invalid type for second input.")
-    return arg1 is arg2
+    return arg1.kind in arg2.kinds if isinstance(arg1, Dtype) else arg1.kinds <= arg2.kinds
 
 
 def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
