@@ -22,6 +22,7 @@ class Group:
     __module__ = "mlxffi.core.distributed"
     __slots__ = ("__weakref__", "_handle", "_rank", "_size")
     _handle: native.Handle
+    # -1 until somebody asks.
     _rank: int
     _size: int
 
@@ -32,15 +33,19 @@ class Group:
     def _own(cls, handle: native.Handle) -> Group:
         made = cls.__new__(cls)
         made._handle = handle
-        made._rank, made._size = abi.distributed_group_rank(made), abi.distributed_group_size(made)
+        made._rank = made._size = -1
         return made
 
     def rank(self) -> int:
         """The number of this process in the group."""
+        if self._rank < 0:
+            self._rank = abi.distributed_group_rank(self)
         return self._rank
 
     def size(self) -> int:
         """How many processes the group has."""
+        if self._size < 0:
+            self._size = abi.distributed_group_size(self)
         return self._size
 
     def split(self, color: int, key: int = -1) -> Group:
