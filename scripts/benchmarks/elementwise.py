@@ -230,7 +230,7 @@ def memory_time(size: int, times: int) -> float:
         ][0]
 
 
-def main() -> None:
+def main(*rows: str) -> None:
     """Print microseconds by the clock / of all threads, and how many times ours the others take by the clock."""
     print(
         f"{described()}; medians of {ROUNDS} in turns, of a library that takes long of those within {MOST_SECONDS} s, "
@@ -241,7 +241,7 @@ def main() -> None:
         for half in (False, True):
             copying = memory_time(size, times) * 1e6
             print(f"--- {label} {'bfloat16' if half else 'float32'}; copying float32 on all cores: {copying:.0f} us")
-            for name in works():
+            for name in rows or works():
                 found = measured(contestants(name, size, half), times)
                 ours = found.get("mlxffi", (float("nan"),))[0]
                 parts = [

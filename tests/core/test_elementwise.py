@@ -198,6 +198,35 @@ def test_broadcast(shapes):
     np.testing.assert_array_equal(np.array(mx.array(y) - mx.array(x)), y - x)
 
 
+def turned(part):
+    """The same numbers, which lie column after column."""
+    return part if isinstance(part, np.ndarray) else mx.contiguous(part.swapaxes(-1, -2)).swapaxes(-1, -2)
+
+
+BESIDE_ROWS = {
+    "a row": lambda x, part: x[..., :1, 3:],
+    "a column": lambda x, part: x[..., :1],
+    "other rows": lambda x, part: x[..., 3:],
+    "turned": lambda x, part: turned(part),
+    "backwards": lambda x, part: part[..., ::-1],
+    "a number": lambda x, part: x[:1, :1, 1:2],
+}
+
+
+@pytest.mark.parametrize("other", BESIDE_ROWS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("shape", [(2, 3, 255), (2, 3, 256), (1, 2, 2049), (3, 2, 5000)])
+def test_parts_of_rows(shape, dtype, other):
+    """Rows that are short of a block, and longer."""
+    x = np.random.default_rng(0).integers(-9, 9, (*shape[:2], shape[2] + 3)).astype(np.float32)
+    a = mx.array(x).astype(getattr(mx, dtype))
+    y, b = BESIDE_ROWS[other](x, x[..., :-3]), BESIDE_ROWS[other](a, a[..., :-3])
+    found = a[..., :-3] + b, mx.where(a[..., :-3] > b, a[..., :-3], -b)
+    expected = x[..., :-3] + y, np.where(x[..., :-3] > y, x[..., :-3], -y)
+    for one, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(np.array(one.astype(mx.float32)), wanted)
+
+
 def test_results_take_the_memory_of_what_nobody_needs():
     x = mx.array(floats())
     expected = -np.abs(np.array(x)) + 1
@@ -262,10 +291,11 @@ def test_one_shapeless_trace_serves_all_shapes():
 PROGRAM = """
 import numpy as np
 from mlxffi import core as mx
-x = mx.array(np.random.default_rng(0).normal(size=(301, 211)).astype(np.float32))
+x = mx.array(np.random.default_rng(0).normal(size=(1301, 811)).astype(np.float32))
 results = [mx.exp(x), x.T + 1, x * x[0], mx.compile(lambda a: mx.tanh(a) * a + a[:1])(x), x.astype(mx.bfloat16) * 3]
+results += [x + x[:, :1], x[:, 2:] * x[:, :-2], x[:811, :] + x[:811, :811].T]
 for result in results:
-    print(np.array(result.astype(mx.float32)).astype(float).tobytes().hex())
+    print(np.array(result.astype(mx.float32)).ravel()[::17].astype(float).tobytes().hex())
 """
 
 
@@ -316,6 +346,9 @@ def test_nan_is_an_extreme_and_truth_is_found():
         assert np.flatnonzero(np.isnan(np.array(getattr(mx, name)(mx.array(x), axis=1)))).tolist() == [7]
         assert np.isnan(getattr(mx, name)(mx.array(x)).item())
     truth = mx.array(np.isnan(x))
+    assert mx.argmax(truth).item() == 7999
+    assert mx.argmin(truth).item() == 0
+    assert np.flatnonzero(np.array(mx.argmax(truth, axis=1))).tolist() == [7]
     assert np.flatnonzero(np.array(mx.any(truth, axis=0))).tolist() == [999]
     assert mx.all(mx.logical_not(truth), axis=1).sum().item() == 39
 

@@ -16,7 +16,7 @@ namespace mlxffi {
 namespace {
 
 // Nodes and numbers up to which other threads, which may not schedule meanwhile, do not wait long.
-constexpr size_t most_nodes = 16, most_numbers = size_t(1) << 19;
+constexpr size_t most_nodes = 16, most_numbers = size_t(1) << 19, few_numbers = most_numbers / most_nodes;
 
 thread_local bool active = false;
 
@@ -38,9 +38,14 @@ bool is_in(const std::array<std::string_view, count>& names, std::string_view na
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+// Whether nothing is computed for it; a copy that it turns out to need is left to the stream.
+bool costs_nothing(const mx::Primitive& primitive) {
+  return is_view(primitive) || is_in(reshapes, primitive.name());
+}
+
 // Whether MLX has no task for the stream, as for what its input's memory holds already.
 bool is_done_at_once(const mx::Primitive& primitive) {
-  return is_computed_by_kernels(primitive) || is_view(primitive) || is_in(reshapes, primitive.name());
+  return is_computed_by_kernels(primitive) || costs_nothing(primitive);
 }
 
 bool needs_a_copy(const mx::array& node) {
@@ -82,7 +87,8 @@ class Plan {
       least = std::min(least, input.size());
       most = std::max(most, input.size());
     }
-    numbers_ += most;
+    // Names are compared only where that may keep numbers from counting.
+    numbers_ += most > few_numbers && costs_nothing(node.primitive()) ? 0 : most;
     return least > 0 && numbers_ <= most_numbers && ++open_ <= most_nodes;
   }
 

@@ -15,8 +15,10 @@ namespace mlxffi {
 
 namespace {
 
-// How many numbers a block has, one that no thread copies anything for, and the work that is worth a thread of its own.
-constexpr int64_t small_block = 2048, large_block = 16384, least_work = 131072;
+// How many numbers a block has, and one that no thread copies anything for.
+constexpr int64_t small_block = 2048, large_block = 16384;
+// Rows from this length on are worth blocks of their own: where their numbers lie side by side, nothing is copied.
+constexpr int64_t long_row = 256;
 
 // What an operation takes for a number, as a multiple of an addition; what MLX does number by number counts as more.
 int64_t work_of(Operation operation) {
@@ -136,6 +138,10 @@ std::vector<int64_t> broadcast_strides(const mx::array& input, const mx::Shape& 
   return strides;
 }
 
+// How an input's numbers lie for the order of the output: side by side, as one number for all, side by side in each of its
+// long rows, or otherwise.
+enum class Lies { dense, as_one, in_rows, apart };
+
 // Axes as few as there can be, and for each input its steps along them.
 struct Axes {
   std::vector<int64_t> sizes;
@@ -162,7 +168,23 @@ struct Axes {
     }
   }
 
-  // Whether an input's numbers lie side by side in the order of the output, or are one number.
+  Lies lies(size_t input) const {
+    auto& steps = strides[input];
+    if (std::all_of(steps.begin(), steps.end(), [](int64_t stride) { return stride == 0; })) {
+      return Lies::as_one;
+    }
+    return is_dense(input) ? Lies::dense : steps.back() == 1 && sizes.back() >= long_row ? Lies::in_rows : Lies::apart;
+  }
+  int64_t offset(size_t input, int64_t row) const {
+    int64_t offset = 0;
+    for (size_t axis = sizes.size() - 1; axis-- > 0;) {
+      offset += row % sizes[axis] * strides[input][axis];
+      row /= sizes[axis];
+    }
+    return offset;
+  }
+
+ private:
   bool is_dense(size_t input) const {
     int64_t expected = 1;
     for (size_t axis = sizes.size(); axis-- > 0; expected *= sizes[axis]) {
@@ -172,11 +194,6 @@ struct Axes {
     }
     return true;
   }
-  bool is_one(size_t input) const {
-    return std::all_of(strides[input].begin(), strides[input].end(), [](int64_t stride) { return stride == 0; });
-  }
-
- private:
   void add(int64_t size, size_t axis, const std::vector<std::vector<int64_t>>& all) {
     bool joins = !sizes.empty();
     for (size_t i = 0; i < all.size() && joins; i++) {
@@ -208,14 +225,23 @@ const mx::array* pattern_of(const Arrays& inputs, const mx::Shape& shape) {
 }
 
 template <class T>
+void fill(T* target, int64_t count, T value) {
+  constexpr int64_t width = 64 / sizeof(T);
+  T line[width];
+  std::fill_n(line, width, value);
+  int64_t i = 0;
+  for (; i + width <= count; i += width) {
+    std::memcpy(target + i, line, sizeof(line));
+  }
+  std::memcpy(target + i, line, (count - i) * sizeof(T));
+}
+
+template <class T>
 void copy_strided(const char* from, int64_t stride, int64_t count, char* to) {
   auto source = reinterpret_cast<const T*>(from);
   auto target = reinterpret_cast<T*>(to);
   if (stride == 0) {
-    target[0] = *source;
-    for (int64_t filled = 1; filled < count; filled *= 2) {
-      std::memcpy(target + filled, target, std::min(filled, count - filled) * sizeof(T));
-    }
+    fill(target, count, *source);
   } else if (stride == 1) {
     std::memcpy(target, source, count * sizeof(T));
   } else {
@@ -240,16 +266,11 @@ void copy_strided(const char* from, int64_t stride, int64_t count, int item, cha
 
 // The numbers of an input from place `begin` on, to where they lie side by side.
 void gather(const Axes& axes, size_t input, const char* data, int item, int64_t begin, int64_t count, char* to) {
-  auto& strides = axes.strides[input];
-  int64_t length = axes.sizes.back();
+  int64_t length = axes.sizes.back(), stride = axes.strides[input].back();
   for (int64_t done = 0; done < count;) {
-    int64_t column = (begin + done) % length, row = (begin + done) / length, part = std::min(length - column, count - done);
-    int64_t offset = column * strides.back();
-    for (size_t axis = axes.sizes.size() - 1; axis-- > 0;) {
-      offset += row % axes.sizes[axis] * strides[axis];
-      row /= axes.sizes[axis];
-    }
-    copy_strided(data + offset * item, strides.back(), part, item, to + done * item);
+    int64_t column = (begin + done) % length, part = std::min(length - column, count - done);
+    int64_t offset = axes.offset(input, (begin + done) / length) + column * stride;
+    copy_strided(data + offset * item, stride, part, item, to + done * item);
     done += part;
   }
 }
@@ -261,14 +282,35 @@ void gather(const Axes& axes, size_t input, const char* data, int item, int64_t 
 struct Blocks::Task {
   std::shared_ptr<const Blocks> blocks;
   Axes axes;
-  int64_t size, block;
+  std::vector<Lies> lies;
+  // What no block goes beyond: a row of the output, or all of it. Blocks are parts of such rows of nearly the same size.
+  int64_t size, row, block;
   std::vector<const char*> inputs;
   std::vector<char*> outputs;
 
+  Task(std::shared_ptr<const Blocks> blocks, Axes axes, int64_t size);
+  int64_t pieces() const {
+    return (row + block - 1) / block;
+  }
   void operator()() const;
+
+ private:
+  bool any(Lies how) const {
+    return std::find(lies.begin(), lies.end(), how) != lies.end();
+  }
 
   class Worker;
 };
+
+Blocks::Task::Task(std::shared_ptr<const Blocks> blocks, Axes axes, int64_t size) : blocks(std::move(blocks)), axes(std::move(axes)), size(size) {
+  for (size_t i = 0; i < this->axes.strides.size(); i++) {
+    lies.push_back(this->axes.lies(i));
+  }
+  row = any(Lies::in_rows) || (any(Lies::apart) && this->axes.sizes.back() >= long_row) ? this->axes.sizes.back() : std::max<int64_t>(1, size);
+  bool copies = this->blocks->steps_.size() > 1 || any(Lies::as_one) || any(Lies::apart);
+  int64_t most = copies ? small_block : large_block, pieces = (row + most - 1) / most;
+  block = (row + pieces - 1) / pieces;
+}
 
 // What one thread does of a task, with memory of its own for a block of each register.
 class Blocks::Task::Worker {
@@ -278,15 +320,16 @@ class Blocks::Task::Worker {
     memory.resize(std::max<size_t>(memory.size(), now_.size() * register_bytes));
     memory_ = memory.data();
     for (int i = 0; i < blocks_.inputs_; i++) {
-      if (task_.axes.is_one(i)) {
-        copy_strided(task_.inputs[i], 0, std::min(small_block, task_.size), blocks_.items_[i], own(i));
+      if (task_.lies[i] == Lies::as_one) {
+        copy_strided(task_.inputs[i], 0, task_.block, blocks_.items_[i], own(i));
       }
     }
   }
 
   void run(int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; block++) {
-      run_block(block * task_.block, std::min(task_.block, task_.size - block * task_.block));
+    for (int64_t block = begin, pieces = task_.pieces(); block < end; block++) {
+      int64_t first = block % pieces * task_.block;
+      run_block(block / pieces * task_.row + first, std::min(task_.block, task_.row - first));
     }
   }
 
@@ -299,11 +342,16 @@ class Blocks::Task::Worker {
 
   const char* source(int i, int64_t begin, int64_t count) const {
     int item = blocks_.items_[i];
-    if (task_.axes.is_dense(i)) {
-      return task_.inputs[i] + begin * item;
-    }
-    if (!task_.axes.is_one(i)) {
-      gather(task_.axes, i, task_.inputs[i], item, begin, count, own(i));
+    switch (task_.lies[i]) {
+      case Lies::dense:
+        return task_.inputs[i] + begin * item;
+      case Lies::in_rows:
+        return task_.inputs[i] + (task_.axes.offset(i, begin / task_.row) + begin % task_.row) * item;
+      case Lies::apart:
+        gather(task_.axes, i, task_.inputs[i], item, begin, count, own(i));
+        break;
+      case Lies::as_one:
+        break;
     }
     return own(i);
   }
@@ -344,8 +392,8 @@ class Blocks::Task::Worker {
 };
 
 void Blocks::Task::operator()() const {
-  int64_t count = (size + block - 1) / block;
-  int64_t grain = std::max({int64_t(1), least_work / (block * std::max<int64_t>(1, blocks->work_)), count / (16 * thread_count())});
+  int64_t count = size / row * pieces();
+  int64_t grain = std::max({int64_t(1), worth_a_thread / (block * std::max<int64_t>(1, blocks->work_)), count / (16 * thread_count())});
   parallel_for(count, grain, [this](int64_t begin, int64_t end) { Worker(*this).run(begin, end); });
 }
 
@@ -386,12 +434,7 @@ void Blocks::run(std::shared_ptr<const Blocks> blocks, const Arrays& inputs, Arr
   auto& shape = outputs[0].shape();
   auto* pattern = pattern_of(inputs, shape);
   int64_t size = pattern ? pattern->data_size() : outputs[0].size();
-  auto axes = pattern ? Axes(inputs, size) : Axes(inputs, shape);
-  bool copies = blocks->steps_.size() > 1;
-  for (size_t i = 0; i < inputs.size(); i++) {
-    copies = copies || !axes.is_dense(i);
-  }
-  Task task{blocks, std::move(axes), size, copies ? small_block : large_block, {}, {}};
+  Task task(blocks, pattern ? Axes(inputs, size) : Axes(inputs, shape), size);
   for (auto& input : inputs) {
     task.inputs.push_back(input.data<char>());
   }

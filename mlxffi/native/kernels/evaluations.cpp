@@ -10,6 +10,7 @@
 #include "folds.h"
 #include "gathers.h"
 #include "scans.h"
+#include "scatters.h"
 #include "sorting.h"
 
 namespace mlxffi {
@@ -138,6 +139,17 @@ Evaluation lookup(const mx::array& node) {
   };
 }
 
+// Slices that are added or put.
+Evaluation writing(const mx::array& node) {
+  std::string_view name = node.primitive().name();
+  if (name != "Scatter Sum" && name != "Scatter") {
+    return nullptr;
+  }
+  return [primitive = node.primitive_ptr()](const Arrays& inputs, Arrays& outputs, mx::Stream s) {
+    return scatter(static_cast<const mx::Scatter&>(*primitive), inputs, outputs[0], s);
+  };
+}
+
 Evaluation running(const mx::array& node) {
   // Scans are named after what they accumulate.
   if (!std::string_view(node.primitive().name()).starts_with("Cum")) {
@@ -170,7 +182,7 @@ Evaluation evaluation_of(const mx::array& node) {
   if (is_empty(node) || std::any_of(node.inputs().begin(), node.inputs().end(), is_empty)) {
     return nullptr;
   }
-  for (auto* find : {reduction, place, sorting, lookup, running}) {
+  for (auto* find : {reduction, place, sorting, lookup, writing, running}) {
     if (auto found = find(node)) {
       return found;
     }

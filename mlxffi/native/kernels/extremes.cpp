@@ -17,15 +17,18 @@ constexpr int64_t part_size = 65536, columns_at_once = 512;
 
 // The kernels for numbers as they are stored or, of halves, computed with.
 struct Kernels {
-  Extreme extreme;
+  RowFold extreme;
   Find find;
 
-  Kernels(bool largest, mx::Dtype dtype) : extreme(row_kernels().folds.extreme(largest, dtype.val())), find(row_kernels().folds.find(dtype.val())) {}
+  // Bools are bytes of 0 and 1.
+  Kernels(bool largest, mx::Dtype dtype)
+      : extreme(row_kernels().folds.row(largest ? Operation::Maximum : Operation::Minimum, (dtype == mx::bool_ ? mx::uint8 : dtype).val())),
+        find(row_kernels().folds.find(dtype.val())) {}
 
   // The place of the first of a row's extremes; 0 where the numbers change meanwhile.
   uint32_t place(const char* row, int64_t length) const {
     uint64_t value;
-    extreme(row, length, row, &value);
+    extreme(row, length, &value);
     return std::max<int64_t>(0, find(row, length, &value));
   }
 };
@@ -51,7 +54,7 @@ class Extremes {
       }
       return;
     }
-    parallel_rows(rows, length, [&](int64_t begin, int64_t end) {
+    parallel_for(rows, std::max({int64_t(1), worth_a_thread / length, rows / (16 * thread_count())}), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; row++) {
         out[row] = kernels_.place(data + row * length * stored_, length);
       }
@@ -82,9 +85,9 @@ class Extremes {
     std::vector<char> extremes(parts * wide_);
     auto start = [=, this](int64_t part) { return row + part * part_size * stored_; };
     auto size = [=](int64_t part) { return std::min(part_size, length - part * part_size); };
-    parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+    parallel_for(parts, worth_a_thread / part_size, [&](int64_t begin, int64_t end) {
       for (int64_t part = begin; part < end; part++) {
-        kernels_.extreme(start(part), size(part), row, extremes.data() + part * wide_);
+        kernels_.extreme(start(part), size(part), extremes.data() + part * wide_);
       }
     });
     int64_t best = wide_kernels_.place(extremes.data(), parts);

@@ -9,8 +9,6 @@ namespace mlxffi {
 
 // The fold of a row that is not empty.
 using RowFold = void (*)(const void* row, int64_t size, void* out);
-// The largest number, or smallest, of a row and `initial`, in the type that is computed with; NaN where one of them is.
-using Extreme = void (*)(const void* row, int64_t size, const void* initial, void* out);
 // The place of the first number of a row that is equal to `value`, or NaN as it is; -1 where there is none.
 using Find = int64_t (*)(const void* row, int64_t size, const void* value);
 // Puts the numbers of a row that are more extreme into `best`, and the row's index where these stand into `places`.
@@ -21,7 +19,6 @@ struct FoldKernels {
   RowFold (*row)(Operation operation, TypeOfNumbers type);
   // Folds the numbers of a row, in[1], into one each, in[0] and `out`.
   NumbersKernel (*into)(Operation operation, TypeOfNumbers type);
-  Extreme (*extreme)(bool largest, TypeOfNumbers type);
   Find (*find)(TypeOfNumbers type);
   PlacesOfColumns (*places)(bool largest, TypeOfNumbers type);
 };

@@ -17,8 +17,6 @@ namespace {
 // Numbers of a row that become one, columns that are folded at a time (in long pieces, which the CPU fetches ahead), rows
 // that are folded one after the other, and numbers of a part, which one thread folds.
 constexpr int64_t block = 4096, most_columns = 4096, rows_in_turn = 32, part_of_row = 1 << 16, part_of_columns = 1 << 18;
-// Numbers that are worth a thread of their own.
-constexpr int64_t least_work = 32768;
 
 std::optional<Operation> operation_of(const mx::Reduce& reduce, mx::Dtype dtype) {
   switch (reduce.state().first) {
@@ -115,7 +113,7 @@ void Fold::run(const char* data, int64_t outer, int64_t length, int64_t inner, c
   bool last = parts == 1 && !narrow;
   std::vector<char> made(last ? 0 : outer * parts * inner * wide);
   char* to = last ? out : made.data();
-  parallel_for(outer * parts * blocks, std::max<int64_t>(1, least_work / (rows * width)), [&](int64_t begin, int64_t end) {
+  parallel_for(outer * parts * blocks, std::max<int64_t>(1, worth_a_thread / (rows * width)), [&](int64_t begin, int64_t end) {
     AlignedFloats memory;
     auto sums = room_for(width * wide, memory);
     for (int64_t i = begin; i < end; i++) {

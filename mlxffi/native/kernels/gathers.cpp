@@ -1,10 +1,11 @@
 #include "gathers.h"
 
+#include <algorithm>
 #include <cstring>
-#include <type_traits>
 
 #include <mlx/dtype_utils.h>
 
+#include "indices.h"
 #include "recycled.h"
 #include "row_access.h"
 
@@ -12,10 +13,10 @@ namespace mlxffi {
 
 namespace {
 
-// A number is moved as an integer of its size.
+// A number is moved as an integer of its size. `work`: what a move takes, in operations.
 template <class T>
 struct Number {
-  int64_t item = sizeof(T);
+  static constexpr int64_t item = sizeof(T), work = 4;
 
   void copy(const char* from, char* to) const {
     std::memcpy(to, from, sizeof(T));
@@ -23,7 +24,7 @@ struct Number {
 };
 
 struct Slice {
-  int64_t item;
+  int64_t item, work = std::max<int64_t>(4, item / 4);
 
   void copy(const char* from, char* to) const {
     std::memcpy(to, from, item);
@@ -47,25 +48,17 @@ bool of_numbers(int64_t bytes, Move move) {
   }
 }
 
-// Calls body(row, first, last) over threads for parts of rows of `length` items of `numbers` numbers each.
+// Calls body(row, first, last) over threads for parts of rows of `length` items, each of which takes `work`.
 template <class Body>
-void over_parts(int64_t rows, int64_t length, int64_t numbers, Body body) {
-  parallel_rows(rows * length, std::max<int64_t>(1, numbers), [=](int64_t begin, int64_t end) {
+void over_parts(int64_t rows, int64_t length, int64_t work, Body body) {
+  int64_t count = rows * length, grain = std::max({int64_t(1), worth_a_thread / work, count / (16 * thread_count())});
+  parallel_for(count, grain, [=](int64_t begin, int64_t end) {
     while (begin < end) {
       int64_t row = begin / length, first = begin % length, last = std::min(length, first + end - begin);
       body(row, first, last);
       begin += last - first;
     }
   });
-}
-
-template <class Index>
-int64_t from_front(Index given, int64_t length) {
-  auto index = static_cast<int64_t>(given);
-  if constexpr (std::is_signed_v<Index>) {
-    index += index < 0 ? length : 0;
-  }
-  return index;
 }
 
 // Of `outer` arrays of `length` items each, those at `count` indices.
@@ -84,7 +77,8 @@ struct Lookup {
  private:
   template <class Index, class Item>
   void move(const Index* indices, Item item) const {
-    over_parts(outer, count, item.item / 4, [=, *this](int64_t array, int64_t first, int64_t last) {
+    over_parts(outer, count, item.work, [=, *this](int64_t array, int64_t first, int64_t last) {
+      int64_t length = this->length;
       auto start = from + array * length * item.item;
       auto target = to + array * count * item.item;
       for (int64_t i = first; i < last; i++) {
@@ -107,10 +101,10 @@ struct LookupAlong {
 
  private:
   template <class Index, class T>
-  void move(const Index* indices, Number<T>) const {
+  void move(const Index* indices, Number<T> number) const {
     // A single column is looked up as a row.
     int64_t width = inner == 1 ? count : inner, rows = inner == 1 ? 1 : count;
-    over_parts(outer * rows, width, 1, [=, *this](int64_t row, int64_t first, int64_t last) {
+    over_parts(outer * rows, width, number.work, [=, *this](int64_t row, int64_t first, int64_t last) {
       auto matrix = reinterpret_cast<const T*>(from) + row / rows * length * inner;
       int64_t start = row * width;
       auto target = reinterpret_cast<T*>(to) + start;

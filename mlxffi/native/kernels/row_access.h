@@ -13,6 +13,9 @@ namespace mlxffi {
 
 namespace mx = mlx::core;
 
+// Numbers from which on another thread is worth waking, where an operation or two are done with each.
+constexpr int64_t worth_a_thread = int64_t(1) << 18;
+
 Element element_of(mx::Dtype dtype);
 
 bool is_half(mx::Dtype dtype);

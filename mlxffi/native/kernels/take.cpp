@@ -86,14 +86,27 @@ class Nearest {
   }
 
   Value operator()(Value index) const {
-    Value least = index < 0 ? least_ : Value(0), last = index < 0 ? last_negative_ : last_;
+    return between(index < 0 ? least_ : Value(0), index, index < 0 ? last_negative_ : last_);
+  }
+  // Where negative indices reach up to the first place, two bounds do for all.
+  void operator()(const Value* from, int64_t size, Value* to) const {
+    if (std::is_unsigned_v<Value> || last_negative_ == static_cast<Value>(-1)) {
+      Value least = std::is_unsigned_v<Value> ? Value(0) : least_;
+      in_blocks([least, last = last_](Value index) { return between(least, index, last); }, from, size, to);
+    } else {
+      in_blocks(*this, from, size, to);
+    }
+  }
+
+ private:
+  static Value between(Value least, Value index, Value last) {
     Value raised = index < least ? least : index;
     return raised > last ? last : raised;
   }
   // Blocks of a fixed size become vector code.
-  void operator()(const Value* from, int64_t size, Value* to) const {
+  template <class Nearer>
+  static void in_blocks(Nearer nearest, const Value* from, int64_t size, Value* to) {
     constexpr int64_t block = 64;
-    auto nearest = *this;
     int64_t i = 0;
     for (Value some[block]; i + block <= size; i += block) {
       std::copy_n(from + i, block, some);
@@ -104,8 +117,6 @@ class Nearest {
     }
     std::transform(from + i, from + size, to + i, nearest);
   }
-
- private:
   static Value or_else(int64_t number, Value otherwise) {
     return std::in_range<Value>(number) ? static_cast<Value>(number) : otherwise;
   }

@@ -198,21 +198,19 @@ MLXFFI_COMPARISON(LessEqual, x <= y)
 
 // --- loops ---
 
-template <class F, class T, class... Values>
-MLXFFI_INLINE Vector<T> call(const void* const* in, int64_t i, int count, Values... values) {
-  if constexpr (requires { F::template of<T>(values...); }) {
-    return F::template of<T>(values...);
-  } else {
-    return call<F, T>(in, i, count, values..., get(static_cast<const T*>(in[sizeof...(values)]) + i, count));
-  }
-}
-
+// Where inputs lie is looked up before the loop: in it, what is written might be taken for a place.
 template <class F, class T>
 void arithmetic(const void* const* in, void* out, int64_t size) {
+  auto a = static_cast<const T*>(in[0]);
   auto to = static_cast<T*>(out);
-  each<T>(size, [&](int64_t i, int count) MLXFFI_INLINED {
-    put(to + i, call<F, T>(in, i, count, get(static_cast<const T*>(in[0]) + i, count)), count * sizeof(T));
-  });
+  if constexpr (requires(Vector<T> x) { F::template of<T>(x); }) {
+    each<T>(size, [&](int64_t i, int count) MLXFFI_INLINED { put(to + i, F::template of<T>(get(a + i, count)), count * sizeof(T)); });
+  } else {
+    auto b = static_cast<const T*>(in[1]);
+    each<T>(size, [&](int64_t i, int count) MLXFFI_INLINED {
+      put(to + i, F::template of<T>(get(a + i, count), get(b + i, count)), count * sizeof(T));
+    });
+  }
 }
 
 template <class T, int count = lanes<T>>
@@ -243,24 +241,27 @@ void select(const void* const* in, void* out, int64_t size) {
 // Half a vector of floats at a time, as a vector of doubles.
 using Singles = VectorOf<float, MLXFFI_VECTOR_BYTES / 2>::Type;
 
-MLXFFI_INLINE Doubles get_wide(const void* from, int64_t i, int count) {
+MLXFFI_INLINE Doubles get_wide(const float* from, int count) {
   Singles singles{};
-  __builtin_memcpy(&singles, static_cast<const float*>(from) + i, count * sizeof(float));
+  __builtin_memcpy(&singles, from, count * sizeof(float));
   return __builtin_convertvector(singles, Doubles);
+}
+MLXFFI_INLINE void put_narrow(float* to, Doubles result, int count) {
+  put(to, __builtin_convertvector(result, Singles), count * sizeof(float));
 }
 
 template <auto function>
 void function_of_floats(const void* const* in, void* out, int64_t size) {
+  auto a = static_cast<const float*>(in[0]);
   auto to = static_cast<float*>(out);
-  each<double>(size, [&](int64_t i, int count) MLXFFI_INLINED {
-    Doubles result;
-    if constexpr (std::is_invocable_v<decltype(function), Doubles>) {
-      result = function(get_wide(in[0], i, count));
-    } else {
-      result = function(get_wide(in[0], i, count), get_wide(in[1], i, count));
-    }
-    put(to + i, __builtin_convertvector(result, Singles), count * sizeof(float));
-  });
+  if constexpr (std::is_invocable_v<decltype(function), Doubles>) {
+    each<double>(size, [&](int64_t i, int count) MLXFFI_INLINED { put_narrow(to + i, function(get_wide(a + i, count)), count); });
+  } else {
+    auto b = static_cast<const float*>(in[1]);
+    each<double>(size, [&](int64_t i, int count) MLXFFI_INLINED {
+      put_narrow(to + i, function(get_wide(a + i, count), get_wide(b + i, count)), count);
+    });
+  }
 }
 
 // --- conversions ---

@@ -123,39 +123,6 @@ struct MoreExtreme {
   }
 };
 
-template <class E, bool largest>
-void extreme(const void* row, int64_t size, const void* initial, void* out) {
-  using T = typename E::Lane;
-  using V = Vector<T>;
-  constexpr int side_by_side = 4, width = lanes<T>;
-  auto numbers = static_cast<const typename E::Stored*>(row);
-  V first = part<E>(static_cast<const typename E::Stored*>(initial), 1), start = all(T(first[0]));
-  V best[side_by_side] = {start, start, start, start};
-  int64_t i = 0;
-  for (; i + side_by_side * width <= size; i += side_by_side * width) {
-    MLXFFI_UNROLLED
-    for (int k = 0; k < side_by_side; k++) {
-      V x = E::load(numbers + i + k * width);
-      best[k] = MoreExtreme<largest>::of(x, best[k]) ? x : best[k];
-    }
-  }
-  for (int k = 1; k < side_by_side; k++) {
-    best[0] = MoreExtreme<largest>::of(best[k], best[0]) ? best[k] : best[0];
-  }
-  T found = first[0];
-  for (int lane = 0; lane < width; lane++) {
-    found = MoreExtreme<largest>::of(T(best[0][lane]), found) ? T(best[0][lane]) : found;
-  }
-  for (; i < size; i += width) {
-    int count = size - i < width ? size - i : width;
-    V x = part<E>(numbers + i, count);
-    for (int lane = 0; lane < count; lane++) {
-      found = MoreExtreme<largest>::of(T(x[lane]), found) ? T(x[lane]) : found;
-    }
-  }
-  __builtin_memcpy(out, &found, sizeof(T));
-}
-
 // The first lane of a comparison's result that is true; -1 where none is.
 template <class Mask>
 MLXFFI_INLINE int first_true(Mask mask, int count) {
@@ -186,7 +153,7 @@ MLXFFI_INLINE int64_t find_first(const typename E::Stored* numbers, int64_t size
   }
   for (; i < size; i += width) {
     int count = size - i < width ? size - i : width;
-    int lane = first_true(is_wanted(part<E>(numbers + i, count)), count);
+    int lane = first_true(is_wanted(count == width ? E::load(numbers + i) : part<E>(numbers + i, count)), count);
     if (lane >= 0) {
       return i + lane;
     }
@@ -289,10 +256,6 @@ NumbersKernel fold_into_of(Operation operation, TypeOfNumbers type) {
   return of_folds<NumbersKernel>(operation, type, [](auto f, auto e) -> NumbersKernel { return fold_into<decltype(f), decltype(e)>; });
 }
 
-Extreme extreme_of(bool largest, TypeOfNumbers type) {
-  return of_elements(type, [=](auto e) -> Extreme { return largest ? extreme<decltype(e), true> : extreme<decltype(e), false>; });
-}
-
 Find find_of(TypeOfNumbers type) {
   return of_elements(type, [](auto e) -> Find { return find<decltype(e)>; });
 }
@@ -304,7 +267,7 @@ PlacesOfColumns places_of(bool largest, TypeOfNumbers type) {
 }
 
 #define MLXFFI_FOLD_KERNELS \
-  { row_fold_of, fold_into_of, extreme_of, find_of, places_of }
+  { row_fold_of, fold_into_of, find_of, places_of }
 
 } // namespace
 } // namespace mlxffi

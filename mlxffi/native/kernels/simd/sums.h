@@ -15,7 +15,7 @@ double sum(const float* numbers, int64_t size) {
     if (count == several * width) {
       MLXFFI_UNROLLED
       for (int k = 0; k < several; k++) {
-        sums[k] += get_wide(numbers, i + k * width, width);
+        sums[k] += get_wide(numbers + i + k * width, width);
       }
     } else {
       for (int k = 0; k < count; k++) {
@@ -28,7 +28,7 @@ double sum(const float* numbers, int64_t size) {
 
 void add_to_sums(const float* numbers, double* sums, int64_t size) {
   each<double>(size, [&](int64_t i, int count) MLXFFI_INLINED {
-    put(sums + i, get(sums + i, count) + get_wide(numbers, i, count), count * sizeof(double));
+    put(sums + i, get(sums + i, count) + get_wide(numbers + i, count), count * sizeof(double));
   });
 }
 
