@@ -16,9 +16,19 @@ struct LastError {
   std::string text;
 };
 
+// Handlers of exit run when the thread's own is gone, and may report errors.
+thread_local bool is_gone = false;
+
+struct OwnError : LastError {
+  ~OwnError() {
+    is_gone = true;
+  }
+};
+
 LastError& last_error() {
-  thread_local LastError error;
-  return error;
+  static auto* last = new LastError;
+  thread_local OwnError error;
+  return is_gone ? *last : error;
 }
 
 // What mlx_set_error_handler installed; a failing thread keeps its own reference while it calls the handler.

@@ -11,9 +11,9 @@
 #include "at_once.h"
 #include "checked.h"
 #include "derivatives/tracing.h"
-#include "fork.h"
 #include "guards.h"
 #include "late_failures.h"
+#include "process.h"
 #include "small_nodes.h"
 #include "vectorized.h"
 
@@ -131,7 +131,7 @@ void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
   try {
     schedule(mlxffi::use_kernels(outputs));
   } catch (const std::runtime_error& failure) {
-    remember_failed_inputs(outputs, failure.what());
+    remember_told(outputs, failure.what());
     mlxffi::use_mlx(outputs);
     throw;
   } catch (...) {
@@ -201,7 +201,7 @@ void evaluate(const Arrays& outputs) {
   if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
     return;
   }
-  require_no_fork();
+  require_streams();
   throw_if_failed(outputs);
   if (computed_at_once(outputs)) {
     return;
@@ -213,7 +213,7 @@ void evaluate_soon(const Arrays& outputs) {
   if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
     return;
   }
-  require_no_fork();
+  require_streams();
   throw_if_failed(outputs);
   Scheduling lock;
   schedule_kernels(outputs, [&](bool may_fail) {
@@ -234,7 +234,7 @@ const mx::array& computed(const mx::array& array) {
 
 void wait(const mx::array& array) {
   if (!is_computed(array)) {
-    require_no_fork();
+    require_streams();
     throw_if_failed({array});
     schedule_and_wait({array}, [] {});
   }
@@ -249,7 +249,7 @@ bool is_available(const mx::array& array) {
 }
 
 void finish(mx::Stream stream) {
-  require_no_fork();
+  require_streams();
   auto failure = wait_for(pending_on(stream));
   mx::synchronize(stream);
   if (failure) {
@@ -258,7 +258,7 @@ void finish(mx::Stream stream) {
 }
 
 void finish_streams() {
-  require_no_fork();
+  require_streams();
   wait_for(pending());
 }
 

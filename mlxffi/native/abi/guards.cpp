@@ -98,6 +98,9 @@ mx::Shape extents(mx::Shape shape, const char* argument) {
 }
 
 mx::Shape deducible(mx::Shape shape) {
+  auto known = shape;
+  std::replace(known.begin(), known.end(), -1, 1);
+  extents(known, "shape");
   bool open = std::count(shape.begin(), shape.end(), -1) && std::count(shape.begin(), shape.end(), 0);
   return open ? throw BadArgument("shape", "expected sizes other than 0 beside a -1, got " + printed(shape)) : shape;
 }

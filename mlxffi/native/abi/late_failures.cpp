@@ -208,18 +208,22 @@ void remember_failure(const Arrays& outputs, mx::Stream stream, const std::strin
   });
 }
 
-void remember_failed_inputs(const Arrays& outputs, const std::string& text) {
-  if (!any_pending) {
+void remember_told(const Arrays& outputs, const std::string& text) {
+  // Of a thread that asks for another's streams, and has waited for none.
+  if (text.find("There is no Stream") != std::string::npos) {
     return;
   }
-  each_input(outputs, [&](const mx::array& array) {
-    if (!waits(array) || !is_pending(array.event())) {
-      return;
-    }
-    auto event = array.event();
-    bool was_told = told(event, is_reached).has_value();
-    if (!was_told && !is_pending(event)) {
+  auto doubt = [&](const mx::Event& event) {
+    bool is_known = told(event, is_reached).has_value();
+    if (!is_known && waiter(event).is_available()) {
       remember(event, text);
+    }
+  };
+  auto all = Events(all_pending());
+  std::for_each(all.begin(), all.end(), doubt);
+  each_input(outputs, [&](const mx::array& array) {
+    if (waits(array) && !failure_of(array)) {
+      doubt(array.event());
     }
   });
 }

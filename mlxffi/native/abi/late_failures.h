@@ -29,8 +29,9 @@ std::optional<std::string> wait_for(const Events& events);
 // What a call scheduled on a stream before it threw: outputs and what they are to be computed from.
 void remember_failure(const Arrays& outputs, mx::Stream stream, const std::string& text);
 
-// The same for those inputs whose failure the call may have told. Under Scheduling.
-void remember_failed_inputs(const Arrays& outputs, const std::string& text);
+// The same for what a call that threw may have told of: what it used, or was pending and is reached now: where much is
+// scheduled MLX waits for streams. Under Scheduling.
+void remember_told(const Arrays& outputs, const std::string& text);
 
 // Whether an array waits for such an event: were MLX asked, it would count as computed. Under Scheduling.
 bool has_failed(const mx::array& array);

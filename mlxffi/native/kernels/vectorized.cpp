@@ -1,6 +1,10 @@
 #include "vectorized.h"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
+#include <sstream>
+#include <stdexcept>
 #include <typeinfo>
 #include <unordered_map>
 
@@ -144,6 +148,16 @@ std::shared_ptr<const Blocks> blocks_of(const mx::Compiled& compiled) {
   return blocks;
 }
 
+// MLX counts elements in 64 bits, past whose end it begins again at 0.
+void require_countable(const mx::array& node) {
+  double count = std::accumulate(node.shape().begin(), node.shape().end(), 1.0, std::multiplies<>());
+  if (count >= double(int64_t(1) << 59)) {
+    std::ostringstream text;
+    text << "[" << node.primitive().name() << "] expected a result of fewer than 2^59 elements, got shape " << node.shape();
+    throw std::invalid_argument(text.str());
+  }
+}
+
 } // namespace
 
 bool is_computed_by_kernels(const mx::Primitive& primitive) {
@@ -152,7 +166,10 @@ bool is_computed_by_kernels(const mx::Primitive& primitive) {
 
 bool use_kernels(const Arrays& outputs) {
   bool may_fail = false;
-  Walk(outputs).each([&](const mx::array& node) { may_fail |= vectorize(node); });
+  Walk(outputs).each([&](const mx::array& node) {
+    require_countable(node);
+    may_fail |= vectorize(node);
+  });
   return may_fail;
 }
 

@@ -276,10 +276,6 @@ extern "C" int mlx_var(mlx_array *res, const mlx_array a, bool keepdims, int ddo
   return guarded(__func__, [&] { require(res); auto&& a_ = get(a, "a"); put(res, numbers::var(dense(a_, stream_of(s, "s")), numbers::every_axis(a_), keepdims, ddof, stream_of(s, "s"))); });
 }
 
-extern "C" int mlx_view(mlx_array *res, const mlx_array a, mlx_dtype dtype, const mlx_stream s) {
-  return guarded(__func__, [&] { require(res); put(res, mx::view(get(a, "a"), dtype_of(dtype, "dtype"), stream_of(s, "s"))); });
-}
-
 extern "C" int mlx_where(mlx_array *res, const mlx_array condition, const mlx_array x, const mlx_array y, const mlx_stream s) {
   return guarded(__func__, [&] { require(res); put(res, mx::where(get(condition, "condition"), get(x, "x"), get(y, "y"), stream_of(s, "s"))); });
 }
