@@ -46,6 +46,7 @@ ROWS = _rows_wanted()
 
 
 def _operation(name: str, function: Any, read_as: Any, reads: bool, converts: bool) -> Any:
+    """An operation: C may read arguments as they lie, and convert all others; else the function is called."""
     code, given = read_as.__code__, read_as.__defaults__ or ()
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     optional = names[code.co_argcount - len(given) : code.co_argcount]

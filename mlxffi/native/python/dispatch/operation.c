@@ -302,7 +302,7 @@ static PyObject *new_operation(PyObject *module, PyObject *arguments) {
 }
 
 PyMethodDef operation_functions[] = {
-  {"operation", new_operation, METH_VARARGS, "An operation: the name of its row, the function, the names of the parameters that C reads, their defaults by name, how many of them are given by position alone and by position, and whether they are read as they lie, and converted."},
+  {"operation", new_operation, METH_VARARGS, "An operation: see mlxffi/core/_binding.py."},
   {NULL, NULL, 0, NULL},
 };
 

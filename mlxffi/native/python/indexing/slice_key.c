@@ -219,23 +219,26 @@ typedef int Along(mlx_array *result, const mlx_array a, const int *axes, size_t 
 static bool step(Along *call, mlx_array *current, const int *axes, int count, int before, mlx_stream stream) {
   int places[MOST];
   mlx_array next = {0};
-  if (!count) {
-    return true;
-  }
-  for (int i = 0; i < count; i++) {
+  for (int i = 0; before && i < count; i++) {
     places[i] = before + axes[i];
   }
-  int failed = call(&next, *current, places, (size_t)count, stream);
+  int failed = call(&next, *current, before ? places : axes, (size_t)count, stream);
   return follow(current, next, failed);
 }
 
 bool with_axes_of(const Part *part, mlx_array *current, int before, mlx_stream stream) {
-  return current->ctx && step(mlx_squeeze_axes, current, part->gone, part->gone_num, before, stream) &&
-         step(mlx_expand_dims_axes, current, part->added, part->added_num, before, stream);
+  int gone = part->gone_num, added = part->added_num;
+  return current->ctx && (!gone || step(mlx_squeeze_axes, current, part->gone, gone, before, stream)) &&
+         (!added || step(mlx_expand_dims_axes, current, part->added, added, before, stream));
 }
 
 mlx_array take_part(const Part *part, mlx_array array, mlx_stream stream) {
-  mlx_array current = strided_part(part, array, stream);
+  mlx_array current = {0};
+  if (part->whole && part->added_num && !part->gone_num) { /* one step: it needs no handle before it */
+    mlx_expand_dims_axes(&current, array, part->added, (size_t)part->added_num, stream);
+    return current;
+  }
+  current = strided_part(part, array, stream);
   with_axes_of(part, &current, 0, stream);
   return current;
 }
