@@ -22,6 +22,8 @@ Result = TypeVar("Result")
 SIZES = ffi.typeof("int[]")
 # As many axes are read by one call.
 FEW = 8
+# What C says of an array whose sizes it could not read.
+UNREAD = int(ffi.cast("size_t", -1))
 
 
 # --- operators: one line each below over the operation of the same meaning ---
@@ -139,12 +141,15 @@ class Array:
     @property
     def shape(self) -> tuple[int, ...]:
         """The sizes of its axes."""
-        sizes = ffi.new(SIZES, FEW)
-        ndim = graph.glue_array_sizes(sizes, FEW, self._h)
-        if ndim > FEW:
-            sizes = ffi.new(SIZES, ndim)
-            graph.glue_array_sizes(sizes, ndim, self._h)
-        return tuple(ffi.unpack(sizes, ndim))
+        room = FEW
+        while True:
+            sizes = ffi.new(SIZES, room)
+            ndim = graph.glue_array_sizes(sizes, room, self._h)
+            if ndim <= room:
+                return tuple(ffi.unpack(sizes, ndim))
+            if ndim == UNREAD:
+                raise last_error()
+            room = ndim
 
     @property
     def ndim(self) -> int:

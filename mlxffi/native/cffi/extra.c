@@ -59,10 +59,13 @@ static int glue_array_assign(intptr_t arr, intptr_t src) {
   return arr && mlx_array_set(&(mlx_array){(void *)arr}, (mlx_array){(void *)src});
 }
 
-/* The number of axes; where that is within `capacity`, their sizes. */
+/* The number of axes; where that is within `capacity`, their sizes. SIZE_MAX after an error. */
 static size_t glue_array_sizes(int *sizes, size_t capacity, intptr_t arr) {
   HOLD;
   mlx_array array = glue_own(arr);
+  if (!array.ctx) {
+    return SIZE_MAX;
+  }
   size_t ndim = mlx_array_ndim(array);
   if (ndim && ndim <= capacity) {
     memcpy(sizes, mlx_array_shape(array), ndim * sizeof *sizes);

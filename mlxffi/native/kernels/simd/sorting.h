@@ -21,7 +21,7 @@ bool floats_to_keys(void* numbers, int64_t size) {
   Vector<K> special{};
   each<K>(size, [&](int64_t i, int count) MLXFFI_INLINED {
     Vector<K> bits = get(keys + i, count);
-    auto minus_zero = bits_as<Vector<K>>(bits == top_bit<K>), nan = bits_as<Vector<K>>((bits & ~top_bit<K>) > infinity);
+    auto minus_zero = bits_as<Vector<K>>(bits == top_bit<K>), nan = bits_as<Vector<K>>((bits & K(~top_bit<K>)) > infinity);
     bits &= ~minus_zero;
     auto negative = bits_as<Vector<K>>(bits >= top_bit<K>);
     special |= minus_zero | nan;
