@@ -1,4 +1,6 @@
 // Operations that count the last axis in other units: MLX does so in an int, past whose end it begins again.
+#include <limits>
+
 #include "support.h"
 
 namespace mlxc {
