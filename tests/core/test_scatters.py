@@ -80,7 +80,7 @@ table, slices = (mx.array(rng.normal(size=(size, 900)).astype(np.float32)) for s
 indices = mx.array(rng.integers(0, 700, 3000))
 for dtype in (mx.float32, mx.bfloat16):
     found = table.astype(dtype).at[indices].add(slices.astype(dtype)).astype(mx.float32)
-    print(*np.array(found).ravel()[::7].tolist())
+    print(np.array(found).ravel()[::7].astype(float).tobytes().hex())
 """
 
 
