@@ -101,11 +101,7 @@ mx::array stddev(const mx::array& a, std::vector<int> axes, bool keepdims, int d
 mx::array l2_norm(const mx::array& a, const std::optional<std::vector<int>>& axes, bool keepdims, mx::StreamOrDevice s) {
   return in_float32(widened(a, s), s, [&](const mx::array& x) {
     auto over = axes ? *axes : every_axis(x);
-    if (is_long(x, over, s)) {
-      return mx::sqrt(numbers::sum(mx::square(x, s), over, keepdims, s), s);
-    }
-    // MLX flattens an array whose axes it is not told, and takes two at most.
-    return axes || over.size() > 2 ? mx::linalg::norm(x, axes, keepdims, s) : mx::linalg::norm(x, over, keepdims, s);
+    return is_long(x, over, s) ? mx::sqrt(numbers::sum(mx::square(x, s), over, keepdims, s), s) : mx::linalg::norm(x, axes, keepdims, s);
   });
 }
 
