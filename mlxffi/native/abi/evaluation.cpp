@@ -125,6 +125,13 @@ bool is_computed(const mx::array& array) {
   return array.status() == mx::array::Status::available;
 }
 
+// What a call is about to schedule: the rest has its place among what is pending.
+Arrays unscheduled(const Arrays& arrays) {
+  Arrays found;
+  std::copy_if(arrays.begin(), arrays.end(), std::back_inserter(found), [](auto& array) { return array.status() == mx::array::Status::unscheduled; });
+  return found;
+}
+
 // By kernels of our own; to be called under Scheduling.
 template <class Schedule>
 void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
@@ -146,10 +153,10 @@ void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
   Events events;
   {
     Scheduling lock;
+    auto fresh = unscheduled(arrays);
     schedule();
-    events = events_of(arrays);
-    pend(events);
-    events = pending_until(events);
+    pend(events_of(fresh));
+    events = pending_until(events_of(arrays));
   }
   wait_for(events);
   throw_if_failed(arrays);
@@ -216,13 +223,14 @@ void evaluate_soon(const Arrays& outputs) {
   require_streams();
   throw_if_failed(outputs);
   Scheduling lock;
+  auto fresh = unscheduled(outputs);
   schedule_kernels(outputs, [&](bool may_fail) {
     if (may_fail) {
       finish_before(outputs);
     }
     may_fail ? evaluate_or_undo(outputs) : schedule(outputs);
   });
-  pend(events_of(outputs));
+  pend(events_of(fresh));
 }
 
 const mx::array& computed(const mx::array& array) {

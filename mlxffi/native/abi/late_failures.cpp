@@ -167,14 +167,17 @@ Events pending_on(mx::Stream stream) {
 }
 
 Events pending_until(const Events& events) {
-  auto open = events;
-  return pending_where([&](auto& event) {
+  Events open, alone;
+  std::partition_copy(events.begin(), events.end(), std::back_inserter(open), std::back_inserter(alone), is_pending);
+  auto found = pending_where([&](auto& event) {
     bool is_before = std::any_of(open.begin(), open.end(), [&](auto& other) { return other.stream() == event.stream(); });
     if (auto found = find(open, event); found != open.end()) {
       open.erase(found);
     }
     return is_before;
   });
+  found.insert(found.end(), alone.begin(), alone.end());
+  return found;
 }
 
 std::optional<std::string> wait_for(const Events& events) {

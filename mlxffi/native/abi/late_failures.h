@@ -18,7 +18,8 @@ Events events_of(const Arrays& arrays);
 // pending is always asked in the order in which it was scheduled. Under Scheduling.
 void pend(const Events& events);
 
-// What is pending on the streams of some events up to these, with them. Under Scheduling.
+// What is pending on the streams of some events up to these, with them; of what is no longer pending, itself alone, for what
+// was scheduled after it may be waiting for who asks. Under Scheduling.
 Events pending_until(const Events& events);
 Events pending_on(mx::Stream stream);
 Events pending();
