@@ -25,7 +25,7 @@ using namespace mlxc;
 extern "C" int mlx_view(mlx_array* res, const mlx_array a, mlx_dtype dtype, const mlx_stream s) {
   return guarded(__func__, [&] {
     require(res);
-    auto& array = get(a, "a");
+    auto&& array = get(a, "a");
     auto wanted = dtype_of(dtype, "dtype");
     put(res, mx::view(rescalable(array, "a", array.itemsize(), wanted.size()), wanted, stream_of(s, "s")));
   });
@@ -35,7 +35,7 @@ extern "C" int mlx_quantize(mlx_vector_array* res, const mlx_array w, mlx_option
   return guarded(__func__, [&] {
     require(res);
     auto packing = positive(optional_of(bits), "bits");
-    auto& matrix = rescalable(get(w, "w"), "w", packing.value_or(8), 1);
-    put(res, mx::quantize(matrix, positive(optional_of(group_size), "group_size"), packing, text(mode, "mode"), maybe(global_scale), stream_of(s, "s")));
+    auto&& matrix = get(w, "w");
+    put(res, mx::quantize(rescalable(matrix, "w", packing.value_or(8), 1), positive(optional_of(group_size), "group_size"), packing, text(mode, "mode"), maybe(global_scale), stream_of(s, "s")));
   });
 }
