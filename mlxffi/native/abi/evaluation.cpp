@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <new>
 #include <thread>
 #include <unordered_set>
@@ -121,8 +122,11 @@ void evaluate_or_undo(const Arrays& outputs) {
   pending.forget_graphs();
 }
 
+// As MLX does it, without a lock: other threads may be setting it.
 bool is_computed(const mx::array& array) {
-  return array.status() == mx::array::Status::available;
+  bool found = array.status() == mx::array::Status::available;
+  std::atomic_thread_fence(std::memory_order_acquire);
+  return found;
 }
 
 // What a call is about to schedule: the rest has its place among what is pending.
@@ -161,6 +165,7 @@ void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
   wait_for(events);
   throw_if_failed(arrays);
   Scheduling lock;
+  std::atomic_thread_fence(std::memory_order_release);
   for (auto& array : arrays) {
     array.is_available();
   }

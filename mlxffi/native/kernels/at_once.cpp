@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <string_view>
 #include <vector>
 
@@ -112,6 +113,8 @@ class Plan {
     mx::cpu::get_command_encoder(outputs[0].primitive().stream());
     bool is_computed = evaluate(step, outputs);
     if (is_computed) {
+      // Who finds the array computed, without a lock, finds its numbers.
+      std::atomic_thread_fence(std::memory_order_release);
       outputs[0].set_status(mx::array::Status::available);
       outputs[0].detach();
     }
