@@ -87,7 +87,7 @@ def prepared(config: dict[str, Any], row: Row) -> Step:
     architecture = DecoderConfig.from_dict({key: value for key, value in config.items() if key != "sliding_window"})
     model, optimizer, world = _large_model(architecture, row.case), Adam(1e-4), World()
     step = make_step(model, optimizer, default_loss, TrainingArgs(grad_checkpoint=row.checkpoint), world)
-    state = first_state(model, optimizer, 0, world)
+    state = first_state(model, optimizer, 0, world, checkpoint=row.checkpoint)
     tokens = mx.random.randint(0, architecture.vocab_size, (row.batch, row.length + 1))
     batch = Batch(tokens, mx.ones([row.batch, row.length]))
     mx.eval(model.parameters(), state, tokens, batch.weights)

@@ -126,8 +126,8 @@ class _Run:
         self._step = make_step(model, optimizer, loss, args, world)
         self._apply = make_apply(optimizer, args, world)
         self._score = make_score(model, loss, args.compile)
-        self._packing = packing_of(model, optimizer)
-        self._state = first_state(model, optimizer, args.seed, world, loss)
+        self._packing = packing_of(model, optimizer, args.grad_checkpoint)
+        self._state = first_state(model, optimizer, args.seed, world, loss, args.grad_checkpoint)
         self._progress = Progress()
         # Why this process wants to stop, and why all of them do.
         self._wish: str | None = None

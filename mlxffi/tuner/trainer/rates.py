@@ -99,7 +99,8 @@ def _losses(
     data = Data(train_set, None, args, world, getattr(model, "vocab_size", None))
     fresh = initial_state(model, optimizer, args.seed, world, loss)
     score, first = make_score(model, loss, args.compile), fresh.trained
-    step, state = make_step(model, optimizer, loss, args, world), packed(fresh, packing_of(model, optimizer))
+    step = make_step(model, optimizer, loss, args, world)
+    state = packed(fresh, packing_of(model, optimizer, args.grad_checkpoint))
     for _ in range(steps):
         batch = data.next()
         before = score(first, batch, fresh.reference)

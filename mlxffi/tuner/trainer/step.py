@@ -159,29 +159,33 @@ def initial_state(model: Tunable, optimizer: Optimizer, seed: int, world: World,
     return State(trained, optimizer.init(flatten(trained)), keys[world.rank], None, reference)
 
 
-def first_state(model: Tunable, optimizer: Optimizer, seed: int, world: World, loss: Loss = default_loss) -> State:
+def first_state(
+    model: Tunable, optimizer: Optimizer, seed: int, world: World, loss: Loss = default_loss, checkpoint: bool = False
+) -> State:
     """`initial_state` in packed form.
 
     Args:
       model, optimizer, seed, world, loss: as in `initial_state`.
+      checkpoint: as in `packing_of`.
 
     Returns:
       A packed state.
     """
-    return packed(initial_state(model, optimizer, seed, world, loss), packing_of(model, optimizer))
+    return packed(initial_state(model, optimizer, seed, world, loss), packing_of(model, optimizer, checkpoint))
 
 
-def packing_of(model: Tunable, optimizer: Optimizer) -> Packing:
+def packing_of(model: Tunable, optimizer: Optimizer, checkpoint: bool = False) -> Packing:
     """How a model's parameters are packed while they are trained with an optimizer.
 
     Args:
       model: to be trained.
       optimizer: one that is `elementwise` lets arrays be joined.
+      checkpoint: whether blocks are computed again for the gradient.
 
     Returns:
       How to pack a tree like the model's `trainable()`.
     """
-    joints = getattr(_running(model, optimizer), "joints", None)
+    joints = getattr(_running(model, optimizer, checkpoint), "joints", None)
     return Packing(model.trainable(), not _is_elementwise(optimizer), joints)
 
 
@@ -189,10 +193,12 @@ def _is_elementwise(optimizer: Optimizer) -> bool:
     return bool(getattr(optimizer, "elementwise", False))
 
 
-def _running(model: Tunable, optimizer: Optimizer) -> Tunable:
-    """A model as steps run it: with joined layers, unless an optimizer looks at each array as a whole."""
+def _running(model: Tunable, optimizer: Optimizer, checkpoint: bool) -> Tunable:
+    """A model as steps run it: with joined layers, unless an optimizer looks at each array as a whole, or less memory is
+    worth more than time: checkpointed blocks take twice as much with them.
+    """
     join = getattr(model, "with_joints", None)
-    found: Tunable = join() if join and _is_elementwise(optimizer) else model
+    found: Tunable = join() if join and _is_elementwise(optimizer) and not checkpoint else model
     return found
 
 
@@ -240,8 +246,8 @@ def make_step(model: Tunable, optimizer: Optimizer, loss: Loss, args: TrainingAr
     Returns:
       The function; its result is lazy. `Metrics.of` reads the array, float32 [5 + sums of the loss].
     """
-    apply, packing = _make_apply(optimizer, args, world), packing_of(model, optimizer)
-    model = _running(model, optimizer)
+    apply, packing = _make_apply(optimizer, args, world), packing_of(model, optimizer, args.grad_checkpoint)
+    model = _running(model, optimizer, args.grad_checkpoint)
 
     def of_arrays(arrays: Gradients, batch: Batch) -> tuple[mx.array, ...]:
         trained = packing.joined_tree(arrays)

@@ -23,7 +23,7 @@ def trainer_step(model: FunctionalModel, checkpointed: bool = False) -> Callable
     optimizer, world = Adam(RATE, bias_correction=True), World()
     args = TrainingArgs(grad_checkpoint=checkpointed)
     step = make_step(model, optimizer, default_loss, args, world)
-    state = first_state(model, optimizer, args.seed, world)
+    state = first_state(model, optimizer, args.seed, world, checkpoint=checkpointed)
 
     def train(tokens: Any) -> float:
         nonlocal state
