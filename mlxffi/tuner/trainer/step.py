@@ -194,8 +194,8 @@ def _is_elementwise(optimizer: Optimizer) -> bool:
 
 
 def _running(model: Tunable, optimizer: Optimizer, checkpoint: bool) -> Tunable:
-    """A model as steps run it: with joined layers, unless an optimizer looks at each array as a whole, or less memory is
-    worth more than time: checkpointed blocks take twice as much with them.
+    """A model as steps run it: with joined layers, unless an optimizer looks at each array as a whole, or blocks are
+    checkpointed, which is for memory: with joined layers they take twice as much.
     """
     join = getattr(model, "with_joints", None)
     found: Tunable = join() if join and _is_elementwise(optimizer) and not checkpoint else model
