@@ -107,7 +107,8 @@ thread_tests() {
   [ ${#tests[@]} -gt 0 ] || tests=(tests/test_threads.py tests/right/test_threads.py tests/core/test_{core_threads,free_threads}.py)
   objects=build/sanitized-threads
   printf '%s\n' race:mlx::core::Event:: race:mlxc::forget_lost_tasks race_top:mlx::core::array::{,set_}status \
-    race_top:pthread_cond_destroy race:_dl_deallocate_tls called_from_lib:{libgomp,libscipy_openblas.so,libscipy_openblas64_} >"$work/suppressions"
+    race_top:pthread_cond_destroy race:_dl_deallocate_tls \
+    called_from_lib:{libgomp,libscipy_openblas.so,libscipy_openblas64_} >"$work/suppressions"
   export TSAN_OPTIONS="suppressions=$work/suppressions exitcode=66 log_path=$work/report"
   build_libmlxc "$flags" && build_program shared "$flags" tests/free_threads || return 1
   # Its memory must lie where the sanitizer expects it.

@@ -139,6 +139,7 @@ Arrays unscheduled(const Arrays& arrays) {
 // By kernels of our own; to be called under Scheduling.
 template <class Schedule>
 void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
+  auto fresh = unscheduled(outputs);
   try {
     schedule(mlxffi::use_kernels(outputs));
   } catch (const std::runtime_error& failure) {
@@ -149,6 +150,7 @@ void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
     mlxffi::use_mlx(outputs);
     throw;
   }
+  pend(events_of(fresh));
 }
 
 // What the call schedules is then waited for, while other threads may schedule.
@@ -157,9 +159,7 @@ void schedule_and_wait(const Arrays& arrays, Schedule&& schedule) {
   Events events;
   {
     Scheduling lock;
-    auto fresh = unscheduled(arrays);
     schedule();
-    pend(events_of(fresh));
     events = pending_until(events_of(arrays));
   }
   wait_for(events);
@@ -186,13 +186,33 @@ void finish_before(const Arrays& outputs) {
   }
 }
 
-// Waiting, where the graph stays, as that of a function being differentiated, or is to be put back after a failure.
-void schedule_or_compute(const Arrays& outputs, bool may_fail) {
-  bool traced = std::any_of(outputs.begin(), outputs.end(), [](auto& output) { return output.is_tracer(); });
-  if (may_fail || traced) {
+// Waiting, where the graph is to be put back after a failure.
+void schedule_or_undo(const Arrays& outputs, bool may_fail) {
+  if (may_fail) {
     finish_before(outputs);
   }
-  may_fail ? evaluate_or_undo(outputs) : traced ? mx::eval(outputs) : schedule(outputs);
+  may_fail ? evaluate_or_undo(outputs) : schedule(outputs);
+}
+
+// Waiting as well where the graph stays, as that of a function being differentiated.
+void schedule_or_compute(const Arrays& outputs, bool may_fail) {
+  bool traced = std::any_of(outputs.begin(), outputs.end(), [](auto& output) { return output.is_tracer(); });
+  if (may_fail || !traced) {
+    schedule_or_undo(outputs, may_fail);
+    return;
+  }
+  finish_before(outputs);
+  mx::eval(outputs);
+}
+
+// Whether something is left to compute; throws where that cannot be done, or has failed.
+bool are_open(const Arrays& outputs) {
+  if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
+    return false;
+  }
+  require_streams();
+  throw_if_failed(outputs);
+  return true;
 }
 
 } // namespace
@@ -210,32 +230,16 @@ mx::array checked(const mx::array& indices, std::function<void(const mx::array&)
 }
 
 void evaluate(const Arrays& outputs) {
-  if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
-    return;
+  if (are_open(outputs) && !computed_at_once(outputs)) {
+    schedule_and_wait(outputs, [&] { schedule_kernels(outputs, [&](bool may_fail) { schedule_or_compute(outputs, may_fail); }); });
   }
-  require_streams();
-  throw_if_failed(outputs);
-  if (computed_at_once(outputs)) {
-    return;
-  }
-  schedule_and_wait(outputs, [&] { schedule_kernels(outputs, [&](bool may_fail) { schedule_or_compute(outputs, may_fail); }); });
 }
 
 void evaluate_soon(const Arrays& outputs) {
-  if (std::all_of(outputs.begin(), outputs.end(), is_computed)) {
-    return;
+  if (are_open(outputs)) {
+    Scheduling lock;
+    schedule_kernels(outputs, [&](bool may_fail) { schedule_or_undo(outputs, may_fail); });
   }
-  require_streams();
-  throw_if_failed(outputs);
-  Scheduling lock;
-  auto fresh = unscheduled(outputs);
-  schedule_kernels(outputs, [&](bool may_fail) {
-    if (may_fail) {
-      finish_before(outputs);
-    }
-    may_fail ? evaluate_or_undo(outputs) : schedule(outputs);
-  });
-  pend(events_of(fresh));
 }
 
 const mx::array& computed(const mx::array& array) {
