@@ -140,6 +140,7 @@ Arrays unscheduled(const Arrays& arrays) {
 template <class Schedule>
 void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
   auto fresh = unscheduled(outputs);
+  auto streams = streams_of(fresh);
   try {
     schedule(mlxffi::use_kernels(outputs));
   } catch (const std::runtime_error& failure) {
@@ -150,7 +151,7 @@ void schedule_kernels(const Arrays& outputs, Schedule&& schedule) {
     mlxffi::use_mlx(outputs);
     throw;
   }
-  pend(events_of(fresh));
+  pend(events_of(fresh), streams);
 }
 
 // What the call schedules is then waited for, while other threads may schedule.

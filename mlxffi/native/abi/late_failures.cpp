@@ -22,6 +22,12 @@ struct Failure {
   std::string text;
 };
 
+struct Scheduled {
+  mx::Event event;
+  Streams streams;
+};
+using AllScheduled = std::vector<Scheduled>;
+
 std::atomic<bool> any_failed{false}, any_pending{false};
 
 // Both under Scheduling. Never destroyed: threads may evaluate while the process ends.
@@ -29,8 +35,8 @@ std::deque<Failure>& failures() {
   static auto& made = *new std::deque<Failure>;
   return made;
 }
-Events& all_pending() {
-  static auto& made = *new Events;
+AllScheduled& all_pending() {
+  static auto& made = *new AllScheduled;
   return made;
 }
 
@@ -43,8 +49,24 @@ Events::iterator find(Events& events, const mx::Event& event) {
   return std::find_if(events.begin(), events.end(), [&](auto& other) { return same(other, event); });
 }
 
+AllScheduled::iterator find_pending(const mx::Event& event) {
+  return std::find_if(all_pending().begin(), all_pending().end(), [&](auto& other) { return same(other.event, event); });
+}
+
 bool is_pending(const mx::Event& event) {
-  return find(all_pending(), event) != all_pending().end();
+  return find_pending(event) != all_pending().end();
+}
+
+template <class Item>
+bool has(const std::vector<Item>& items, const Item& item) {
+  return std::find(items.begin(), items.end(), item) != items.end();
+}
+
+template <class Item>
+void add(std::vector<Item>& items, const Item& item) {
+  if (!has(items, item)) {
+    items.push_back(item);
+  }
 }
 
 bool waits(const mx::array& array) {
@@ -66,26 +88,37 @@ void remember(const mx::Event& event, const std::string& text) {
   any_failed = true;
 }
 
-// With all that was scheduled on its stream afterwards: it may depend on what failed, or fail by itself without being told.
+bool needs_any(const Scheduled& scheduled, const Streams& streams) {
+  return std::any_of(scheduled.streams.begin(), scheduled.streams.end(), [&](auto& stream) { return has(streams, stream); });
+}
+
+// With all that was scheduled afterwards on its stream and on those that wait for it: that may depend on what failed, or fail
+// by itself without being told. A stream that comes to an event whose failure was told already goes on with what is there.
 void fail(const mx::Event& event, const std::string& text) {
   Scheduling lock;
   auto& all = all_pending();
-  auto found = find(all, event);
-  remember(event, text);
-  std::for_each(found == all.end() ? all.begin() : found + 1, all.end(), [&](auto& later) {
-    if (later.stream() == event.stream()) {
-      remember(later, text);
+  auto found = find_pending(event);
+  auto stream = event.stream();
+  Streams struck;
+  if (found == all.end()) {
+    remember(event, text);
+    struck.push_back(stream);
+  }
+  for (auto other = all.begin(); other != all.end(); other++) {
+    bool waits = other->event.stream() != stream && has(other->streams, stream);
+    if (other == found || waits || needs_any(*other, struck)) {
+      add(struck, other->event.stream());
+      remember(other->event, text);
     }
-  });
+  }
 }
 
 void forget(const mx::Event& event) {
   Scheduling lock;
-  auto& all = all_pending();
-  if (auto found = find(all, event); found != all.end()) {
-    all.erase(found);
+  if (auto found = find_pending(event); found != all_pending().end()) {
+    all_pending().erase(found);
   }
-  any_pending = !all.empty();
+  any_pending = !all_pending().empty();
 }
 
 // An array that no other thread knows.
@@ -116,18 +149,30 @@ bool is_reached(const mx::array& waiter) {
   return waiter.is_available();
 }
 
-void look_for_failures() {
-  Scheduling lock;
-  for (auto& event : Events(all_pending())) {
-    told(event, is_reached);
-  }
-}
-
 template <class Which>
 Events pending_where(Which which) {
   Events found;
-  std::copy_if(all_pending().begin(), all_pending().end(), std::back_inserter(found), which);
+  for (auto& scheduled : all_pending()) {
+    if (which(scheduled.event)) {
+      found.push_back(scheduled.event);
+    }
+  }
   return found;
+}
+
+// Of each stream in its order: of what is not reached yet, no later event can tell.
+void look_for_failures() {
+  Scheduling lock;
+  Streams busy;
+  for (auto& event : pending()) {
+    if (has(busy, event.stream())) {
+      continue;
+    }
+    told(event, is_reached);
+    if (is_pending(event)) {
+      busy.push_back(event.stream());
+    }
+  }
 }
 
 // Arrays, and the inputs of those nodes of theirs that are yet to be scheduled.
@@ -150,15 +195,30 @@ Events events_of(const Arrays& arrays) {
   return events;
 }
 
-void pend(const Events& events) {
-  auto& all = all_pending();
-  std::copy_if(events.begin(), events.end(), std::back_inserter(all), [&](auto& event) { return !is_pending(event); });
-  any_pending = !all.empty();
+Streams streams_of(const Arrays& outputs) {
+  Streams streams;
+  each_input(outputs, [&](const mx::array& array) {
+    if (array.status() == mx::array::Status::unscheduled && array.has_primitive()) {
+      add(streams, array.primitive().stream());
+    } else if (waits(array) && is_pending(array.event())) {
+      add(streams, array.event().stream());
+    }
+  });
+  return streams;
+}
+
+void pend(const Events& events, const Streams& streams) {
+  for (auto& event : events) {
+    if (!is_pending(event)) {
+      all_pending().push_back({event, streams});
+    }
+  }
+  any_pending = !all_pending().empty();
 }
 
 Events pending() {
   Scheduling lock;
-  return all_pending();
+  return pending_where([](auto&) { return true; });
 }
 
 Events pending_on(mx::Stream stream) {
@@ -222,7 +282,7 @@ void remember_told(const Arrays& outputs, const std::string& text) {
       remember(event, text);
     }
   };
-  auto all = Events(all_pending());
+  auto all = pending();
   std::for_each(all.begin(), all.end(), doubt);
   each_input(outputs, [&](const mx::array& array) {
     if (waits(array) && !failure_of(array)) {

@@ -10,13 +10,17 @@
 namespace mlxc {
 
 using Events = std::vector<mx::Event>;
+using Streams = std::vector<mx::Stream>;
 
 // Of arrays, without those that are computed. To be called under Scheduling.
 Events events_of(const Arrays& arrays);
 
-// Adds what was just scheduled to what is pending: MLX tells of a failure only once, to whoever asks first, so that what is
-// pending is always asked in the order in which it was scheduled. Under Scheduling.
-void pend(const Events& events);
+// The streams that compute arrays which are about to be scheduled, and those that they will wait for. Under Scheduling.
+Streams streams_of(const Arrays& outputs);
+
+// Adds what was just scheduled to what is pending, with its streams: MLX tells of a failure only once, to whoever asks first,
+// so that what is pending is always asked in the order in which it was scheduled. Under Scheduling.
+void pend(const Events& events, const Streams& streams);
 
 // What is pending on the streams of some events up to these, with them; of what is no longer pending, itself alone, for what
 // was scheduled after it may be waiting for who asks. Under Scheduling.
