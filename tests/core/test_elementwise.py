@@ -322,6 +322,23 @@ def test_reductions(name, shape, axes):
     np.testing.assert_allclose(found, expected, rtol=0 if name in ("max", "min") else 2e-5 if name == "prod" else 4e-6)
 
 
+FOLDS = """
+import numpy as np
+from mlxffi import core as mx
+x = mx.array(np.random.default_rng(0).uniform(0.9, 1.1, 20000).astype(np.float32))
+for size in (1, 15, 16, 17, 24, 63, 64, 100, 127, 128, 1000, 20000):
+    for dtype in (mx.float32, mx.float16, mx.bfloat16, mx.float64):
+        row = x[:size].astype(dtype, stream=mx.cpu)
+        folds = [mx.sum(row, stream=mx.cpu), mx.mean(row, stream=mx.cpu), mx.prod(row[:200], stream=mx.cpu)]
+        print(np.array([fold.astype(mx.float32, stream=mx.cpu).item() for fold in folds]).tobytes().hex())
+"""
+
+
+def test_folds_are_the_same_to_the_bit_on_every_processor():
+    for one, other in zip(computed(FOLDS, MLXFFI_SIMD="baseline"), computed(FOLDS), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("dtype", ["int32", "int64", "uint32"])
 def test_reductions_of_integers_wrap(dtype):
     x = np.random.default_rng(0).integers(0, 2**31 - 1, (37, 1025)).astype(dtype)

@@ -330,7 +330,8 @@ def test_blocks_that_are_computed_again_train_alike():
         model = decoder_model(config, parameters, adapter)
         args = {"grad_checkpoint": grad_checkpoint, "iters": 4, "compile": False}
         losses.append(trained(training.batches(2), AdamW(0.01), model, **args)[1].losses)
-    np.testing.assert_allclose(*losses, rtol=1e-5)
+    # In its first steps AdamW divides by gradients that may be near nothing, and so their rounding by as much.
+    np.testing.assert_allclose(*losses, rtol=1e-4)
     assert losses[0][-1] < losses[0][0]
 
 

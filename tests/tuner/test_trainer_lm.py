@@ -26,13 +26,13 @@ def told(kind, prefix, folder):
 def test_losses_are_those_of_mlx_lm(tmp_path):
     theirs, ours = told("theirs", [], tmp_path), told("ours", ["-m", "mlxffi", "run"], tmp_path)
     assert (theirs["core"], ours["core"]) == ("mlx.core", "mlxffi.core")
-    np.testing.assert_allclose(ours["train"], theirs["train"], rtol=2e-5)
+    # Adam divides by what gradients came to, which makes much of the last bits in which two BLAS differ.
+    np.testing.assert_allclose(ours["train"], theirs["train"], rtol=1e-4)
     assert len(set(theirs["train"])) == len(theirs["train"]) == 8
     # Theirs come before the update of an iteration, and are labelled with the one before it.
     assert sorted(theirs["val"]) == ["0", "3", "7"]
     for iteration, loss in theirs["val"].items():
-        assert ours["val"][iteration] == pytest.approx(loss, rel=2e-5)
+        assert ours["val"][iteration] == pytest.approx(loss, rel=1e-4)
     assert ours["weights"].keys() == theirs["weights"].keys()
-    # Adam divides by what gradients came to, which makes much of the last bits in which two BLAS differ.
     for name, item in theirs["weights"].items():
         assert np.linalg.norm(np.subtract(ours["weights"][name], item)) <= 0.01 * np.linalg.norm(item), name

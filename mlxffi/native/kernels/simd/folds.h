@@ -25,10 +25,58 @@ MLXFFI_INLINE VectorFor<E> part(const typename E::Stored* from, int64_t count) {
   return E::load(numbers);
 }
 
-// The lanes of a vector folded in halves.
+// --- folds ---
+
+// The numbers of 64 bytes, in as many vectors as that takes: the order in which a row is folded, and so the result to the
+// last bit, is that of AVX512 on every CPU.
+template <class T>
+struct Group {
+  static constexpr int parts = 64 / MLXFFI_VECTOR_BYTES, width = parts * lanes<T>;
+  Vector<T> part[parts];
+};
+
+template <class E>
+MLXFFI_INLINE auto load_group(const typename E::Stored* from) {
+  Group<typename E::Lane> group;
+  MLXFFI_UNROLLED
+  for (int k = 0; k < group.parts; k++) {
+    group.part[k] = E::load(from + k * lanes_of<E>);
+  }
+  return group;
+}
+
 template <class F, class T>
-MLXFFI_INLINE T fold_lanes(Vector<T> values) {
+MLXFFI_INLINE void fold_in(Group<T>& sums, const Group<T>& values) {
+  MLXFFI_UNROLLED
+  for (int k = 0; k < sums.parts; k++) {
+    sums.part[k] = F::template of<T>(sums.part[k], values.part[k]);
+  }
+}
+
+// What is left of a row, fewer numbers than a group has.
+template <class F, class E>
+MLXFFI_INLINE void fold_rest(Group<typename E::Lane>& sums, const typename E::Stored* from, int64_t count) {
+  using T = typename E::Lane;
+  for (int k = 0; count > 0; k++, from += lanes<T>, count -= lanes<T>) {
+    int64_t some = count < lanes<T> ? count : lanes<T>;
+    T so_far[lanes<T>];
+    put(so_far, sums.part[k]);
+    put(so_far, F::template of<T>(sums.part[k], part<E>(from, some)), some * sizeof(T));
+    sums.part[k] = read_as<Vector<T>>(so_far);
+  }
+}
+
+// All numbers of a group, in halves.
+template <class F, class T>
+MLXFFI_INLINE T fold_lanes(Group<T> sums) {
+  MLXFFI_UNROLLED
+  for (int half = sums.parts / 2; half > 0; half /= 2) {
+    for (int k = 0; k < half; k++) {
+      sums.part[k] = F::template of<T>(sums.part[k], sums.part[k + half]);
+    }
+  }
   T numbers[2 * lanes<T>] = {};
+  Vector<T> values = sums.part[0];
   for (int half = lanes<T> / 2; half > 0; half /= 2) {
     put(numbers, values);
     values = F::template of<T>(values, read_as<Vector<T>>(numbers + half));
@@ -36,33 +84,31 @@ MLXFFI_INLINE T fold_lanes(Vector<T> values) {
   return values[0];
 }
 
-// --- folds ---
-
-// The first numbers of a row of at least a vector, as many as there are whole blocks of several vectors, or one vector;
-// `done` is how many these are.
+// The first numbers of a row of at least a group, as many as there are whole blocks of several groups, or one group; `done`
+// is how many these are.
 template <class F, class E>
-MLXFFI_INLINE VectorFor<E> fold_blocks(const typename E::Stored* numbers, int64_t size, int64_t& done) {
+MLXFFI_INLINE auto fold_blocks(const typename E::Stored* numbers, int64_t size, int64_t& done) {
   using T = typename E::Lane;
-  constexpr int side_by_side = 8, width = lanes<T>, block = side_by_side * width;
+  constexpr int side_by_side = 4, width = Group<T>::width, block = side_by_side * width;
   if (size < block) {
     done = width;
-    return E::load(numbers);
+    return load_group<E>(numbers);
   }
-  Vector<T> sums[side_by_side];
+  Group<T> sums[side_by_side];
   MLXFFI_UNROLLED
   for (int k = 0; k < side_by_side; k++) {
-    sums[k] = E::load(numbers + k * width);
+    sums[k] = load_group<E>(numbers + k * width);
   }
   for (done = block; done + block <= size; done += block) {
     MLXFFI_UNROLLED
     for (int k = 0; k < side_by_side; k++) {
-      sums[k] = F::template of<T>(sums[k], E::load(numbers + done + k * width));
+      fold_in<F>(sums[k], load_group<E>(numbers + done + k * width));
     }
   }
   MLXFFI_UNROLLED
   for (int half = side_by_side / 2; half > 0; half /= 2) {
     for (int k = 0; k < half; k++) {
-      sums[k] = F::template of<T>(sums[k], sums[k + half]);
+      fold_in<F>(sums[k], sums[k + half]);
     }
   }
   return sums[0];
@@ -71,7 +117,7 @@ MLXFFI_INLINE VectorFor<E> fold_blocks(const typename E::Stored* numbers, int64_
 template <class F, class E>
 void fold_row(const void* row, int64_t size, void* out) {
   using T = typename E::Lane;
-  constexpr int width = lanes<T>;
+  constexpr int width = Group<T>::width;
   auto numbers = static_cast<const typename E::Stored*>(row);
   if (size < width) {
     Vector<T> sum = part<E>(numbers, 1);
@@ -82,17 +128,12 @@ void fold_row(const void* row, int64_t size, void* out) {
     return;
   }
   int64_t i;
-  Vector<T> sums = fold_blocks<F, E>(numbers, size, i);
+  auto sums = fold_blocks<F, E>(numbers, size, i);
   for (; i + width <= size; i += width) {
-    sums = F::template of<T>(sums, E::load(numbers + i));
+    fold_in<F>(sums, load_group<E>(numbers + i));
   }
-  if (i < size) {
-    T so_far[width];
-    put(so_far, sums);
-    put(so_far, F::template of<T>(sums, part<E>(numbers + i, size - i)), (size - i) * sizeof(T));
-    sums = read_as<Vector<T>>(so_far);
-  }
-  T sum = fold_lanes<F, T>(sums);
+  fold_rest<F, E>(sums, numbers + i, size - i);
+  T sum = fold_lanes<F>(sums);
   __builtin_memcpy(out, &sum, sizeof(T));
 }
 
