@@ -277,6 +277,31 @@ static void test_streams_hand_an_error_on(void) {
   FREE(mlx_stream, first, second);
 }
 
+/* The waiting stream comes to the event when its failure has been told. */
+static void test_a_late_stream_fails_too(void) {
+  gated g, busy;
+  mlx_stream first = own_stream(), second = own_stream();
+  mlx_array held = behind(&busy, second), res = {NULL};
+  mlxffi_event event = {NULL};
+  start(held);
+  mlx_array a = fail_before(&event, &g, first);
+  OK(mlx_square(&res, a, second));
+  start(res);
+  OK(mlxffi_event_stream_wait(event, second));
+  mlxffi_event after = recorded(second);
+  open_gate(&g);
+  FAILS(mlxffi_event_wait(event));
+  open_gate(&busy);
+  FAILS(mlx_array_eval(res));
+  CHECK_HAS("a file behind a gate", last_error);
+  FAILS(mlxffi_event_wait(after));
+  CHECK_HAS("a file behind a gate", last_error);
+  IS(held, "1 2 3");
+  FREE(mlxffi_event, event, after);
+  drop(held, a, res);
+  FREE(mlx_stream, first, second);
+}
+
 static void *record_foreign(void *stream) {
   mlxffi_event event = {NULL};
   FAILS(mlxffi_event_record(&event, *(mlx_stream *)stream));
@@ -307,6 +332,7 @@ int main(void) {
   begin();
   GROUP("waiting", test_any_thread_waits, test_only_earlier_work_counts);
   GROUP("streams", test_a_stream_waits);
-  GROUP("errors", test_failed_work, test_looking_leaves_the_error, test_streams_hand_an_error_on, test_bad_arguments);
+  GROUP("errors", test_failed_work, test_looking_leaves_the_error, test_streams_hand_an_error_on,
+        test_a_late_stream_fails_too, test_bad_arguments);
   return end();
 }
