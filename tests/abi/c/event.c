@@ -277,28 +277,36 @@ static void test_streams_hand_an_error_on(void) {
   FREE(mlx_stream, first, second);
 }
 
-/* The waiting stream comes to the event when its failure has been told. */
+/* Squares on a stream of what fails on another. */
+static mlx_array late_squares(mlx_array of, mlx_stream s) {
+  mlx_array res = {NULL};
+  OK(mlx_square(&res, of, s));
+  start(res);
+  return res;
+}
+
+/* The waiting stream comes to what failed when that has been told. */
 static void test_a_late_stream_fails_too(void) {
-  gated g, busy;
+  gated g, inner, busy;
   mlx_stream first = own_stream(), second = own_stream();
-  mlx_array held = behind(&busy, second), res = {NULL};
+  mlx_array held = behind(&busy, second), part = behind(&inner, first);
   mlxffi_event event = {NULL};
   start(held);
-  mlx_array a = fail_before(&event, &g, first);
-  OK(mlx_square(&res, a, second));
-  start(res);
+  mlx_array whole = late_squares(part, second), a = fail_before(&event, &g, first), res = late_squares(a, second);
+  inner.good = false;
   OK(mlxffi_event_stream_wait(event, second));
   mlxffi_event after = recorded(second);
+  open_gate(&inner);
   open_gate(&g);
   FAILS(mlxffi_event_wait(event));
   open_gate(&busy);
+  FAILS(mlx_array_eval(whole));
   FAILS(mlx_array_eval(res));
-  CHECK_HAS("a file behind a gate", last_error);
   FAILS(mlxffi_event_wait(after));
   CHECK_HAS("a file behind a gate", last_error);
   IS(held, "1 2 3");
   FREE(mlxffi_event, event, after);
-  drop(held, a, res);
+  drop(held, part, whole, a, res);
   FREE(mlx_stream, first, second);
 }
 
