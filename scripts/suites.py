@@ -40,9 +40,10 @@ SUITES = {
         "mlx-lm==0.32.2", "tests", from_source=True, needs=("datasets", "tqdm", "Pillow", "requests"),
         options=("--ignore=tests/test_evaluate.py",),
     ),
-    # A few of its tests need PortAudio and a server's packages.
+    # A few of its tests need PortAudio and a server's packages; one ends the process under mlx.core, and is a failure there.
     "mlx_audio": Suite(
-        "mlx-audio==0.6.2", "mlx_audio", needs=("pytest-asyncio",), options=("--continue-on-collection-errors",)
+        "mlx-audio==0.6.2", "mlx_audio", needs=("pytest-asyncio", "pytest-xdist"),
+        options=("--continue-on-collection-errors", "-n1"),
     ),
     "einops": Suite("einops==0.8.2", "einops/tests"),
     "mlx3d": Suite("mlx3d==0.3.2", "tests", from_source=True),
