@@ -4,7 +4,7 @@
 #include "dispatch/operation.h"
 
 /* By hand, and those in generated/. */
-extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], fft_rows[], creation_rows[],
+extern const Row generated_rows[], operator_rows[], shape_rows[], numeric_rows[], creation_rows[],
   value_rows[], literal_rows[], update_rows[], exchange_rows[];
 extern const AbiRow abi_rows[];
 
@@ -18,7 +18,7 @@ static PyMethodDef *const functions[] = {
 };
 
 static const Row *const tables[] = {
-  generated_rows, operator_rows, shape_rows,  numeric_rows,  fft_rows, creation_rows,
+  generated_rows, operator_rows, shape_rows,  numeric_rows, creation_rows,
   value_rows,     literal_rows,  update_rows, exchange_rows, NULL,
 };
 
